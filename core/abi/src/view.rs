@@ -1,0 +1,114 @@
+//! Borrowed views of strings, cells and arrays.
+
+use core::ffi::c_void;
+
+/// UTF-8 text or raw bytes, borrowed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StrView {
+    /// First byte; may be null if `len` is 0.
+    pub ptr: *const u8,
+    /// Number of bytes.
+    pub len: usize,
+}
+
+impl StrView {
+    /// A view of `text` that must not outlive it.
+    pub const fn new(text: &[u8]) -> Self {
+        StrView { ptr: text.as_ptr(), len: text.len() }
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// `ptr` is null with `len` 0, or points at `len` readable bytes that stay unchanged for `'a`.
+    #[allow(unsafe_code)]
+    pub unsafe fn bytes<'a>(self) -> &'a [u8] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: the caller promises `len` readable bytes at `ptr` for 'a.
+        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+/// Values of [`CellView::kind`].
+pub mod cell_kind {
+    /// No value.
+    pub const NULL: u32 = 0;
+    /// Encoded bytes of a file, in `bytes`.
+    pub const BYTES: u32 = 1;
+    /// UTF-8 text, in `bytes`.
+    pub const UTF8: u32 = 2;
+    /// An integer, in `integer`.
+    pub const I64: u32 = 3;
+    /// A real number, in `real`.
+    pub const F64: u32 = 4;
+}
+
+/// One raw value of a column, borrowed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CellView {
+    /// One of [`cell_kind`].
+    pub kind: u32,
+    /// Payload of `BYTES` and `UTF8`.
+    pub bytes: StrView,
+    /// Payload of `I64`.
+    pub integer: i64,
+    /// Payload of `F64`.
+    pub real: f64,
+}
+
+/// Where an array lies, as in DLPack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// 1 for host memory, 2 for CUDA.
+    pub kind: i32,
+    /// Which one.
+    pub id: i32,
+}
+
+/// Element type, as in DLPack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataType {
+    /// 0 signed integer, 1 unsigned integer, 2 IEEE float, 4 bfloat.
+    pub code: u8,
+    /// Bits of an element.
+    pub bits: u8,
+    /// Always 1.
+    pub lanes: u16,
+}
+
+/// The element types that arrays use.
+pub mod dtype {
+    use super::DataType;
+    /// 32-bit float.
+    pub const F32: DataType = DataType { code: 2, bits: 32, lanes: 1 };
+    /// 64-bit integer.
+    pub const I64: DataType = DataType { code: 0, bits: 64, lanes: 1 };
+    /// Byte.
+    pub const U8: DataType = DataType { code: 1, bits: 8, lanes: 1 };
+}
+
+/// A dense array in the layout of DLPack's `DLTensor`. Row-major when `strides` is null, which is all the host passes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ArrayView {
+    /// First element, before `byte_offset`.
+    pub data: *mut c_void,
+    /// Where it lies.
+    pub device: Device,
+    /// Number of axes.
+    pub ndim: i32,
+    /// Element type.
+    pub dtype: DataType,
+    /// `ndim` sizes.
+    pub shape: *const i64,
+    /// Null, or `ndim` strides in elements.
+    pub strides: *const i64,
+    /// Offset of the first element from `data`.
+    pub byte_offset: u64,
+}

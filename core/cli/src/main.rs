@@ -1,0 +1,2 @@
+//! The program anyflow.
+fn main() {}

@@ -1,0 +1,40 @@
+//! The engine: schedules, parameterizations, samplers, noise, denoisers, objectives, batching.
+//!
+//! It diffuses named *streams*, tensors of a fixed shape per row, and knows nothing of what they stand for.
+//! One noun, one file:
+//!
+//! - [`Schedule`]: how much signal and noise a stream holds at time t, in f64.
+//! - [`Parameterization`]: what the network predicts (eps, x0 or v), and how one becomes the other.
+//! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. Because a step is only its
+//!   coefficients, rows at any step of any sampler share one network call.
+//! - [`noise`]: counter-based normals that belong to a row, whatever batch it is in.
+//! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
+//! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
+//! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
+//! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
+//!
+//! Tables are computed in f64, the state of a row is f32, every tensor lives on the device it was given.
+
+mod batch;
+mod denoiser;
+mod engine;
+mod error;
+pub mod network;
+pub mod noise;
+mod objective;
+mod parameterization;
+mod request;
+mod sampler;
+mod schedule;
+mod state;
+
+pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, check_streams};
+pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats, Ticket};
+pub use error::{EngineError, Result, TensorOp};
+pub use network::{Network, build};
+pub use objective::{Draw, LossOptions, LossOutput, Per, TimeLaw, denoising_loss};
+pub use parameterization::Parameterization;
+pub use request::{Observed, Request, Sampled};
+pub use sampler::{Sampler, SamplerTable, TableStep, Update};
+pub use schedule::Schedule;
+pub use state::{State, States};

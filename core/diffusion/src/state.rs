@@ -1,0 +1,133 @@
+//! What a stream is for a row: given, generated, or not there. Every mask derives from it.
+
+use serde::{Deserialize, Serialize};
+
+/// The state of one stream in one row.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Given: its time is 0, it is clamped while others are sampled, it has no loss.
+    Clean,
+    /// Diffused, at its own time: it has a loss, and sampling generates it.
+    Noisy,
+    /// Not there: the network sees zeros and a presence flag of 0; it has no loss.
+    Absent,
+}
+
+impl State {
+    /// Whether a loss is taken on it.
+    pub fn has_loss(self) -> bool {
+        self == State::Noisy
+    }
+
+    /// Whether noise is added to it, in training and in sampling.
+    pub fn has_noise(self) -> bool {
+        self == State::Noisy
+    }
+
+    /// Whether sampling must return its value to the given one after each step.
+    pub fn is_clamped(self) -> bool {
+        self == State::Clean
+    }
+
+    /// Whether the network sees it.
+    pub fn is_present(self) -> bool {
+        self != State::Absent
+    }
+
+    /// The time the network is told: `t` when noisy, 0 when clean, 1 when absent (as little is known as at full noise).
+    pub fn time(self, t: f64) -> f64 {
+        match self {
+            State::Clean => 0.0,
+            State::Noisy => t,
+            State::Absent => 1.0,
+        }
+    }
+}
+
+/// The states of a batch: `[row, stream]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct States {
+    streams: usize,
+    states: Vec<State>,
+}
+
+impl States {
+    /// All streams of all rows in one state.
+    pub fn filled(rows: usize, streams: usize, state: State) -> Self {
+        States { streams, states: vec![state; rows * streams] }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.states.len() / self.streams.max(1)
+    }
+
+    /// The number of streams.
+    pub fn streams(&self) -> usize {
+        self.streams
+    }
+
+    /// The states of one row, stream by stream.
+    pub fn row(&self, row: usize) -> &[State] {
+        &self.states[row * self.streams..(row + 1) * self.streams]
+    }
+
+    /// The states of one row, to be set.
+    pub fn row_mut(&mut self, row: usize) -> &mut [State] {
+        &mut self.states[row * self.streams..(row + 1) * self.streams]
+    }
+
+    /// The states of one stream, row by row.
+    pub fn stream(&self, stream: usize) -> impl Iterator<Item = State> + '_ {
+        self.states.iter().skip(stream).step_by(self.streams.max(1)).copied()
+    }
+
+    /// 1 where a loss is taken: `[row]` of one stream.
+    pub fn loss_mask(&self, stream: usize) -> Vec<f32> {
+        self.mask(stream, State::has_loss)
+    }
+
+    /// 1 where noise is added: `[row]` of one stream.
+    pub fn noise_mask(&self, stream: usize) -> Vec<f32> {
+        self.mask(stream, State::has_noise)
+    }
+
+    /// 1 where the given value is kept: `[row]` of one stream.
+    pub fn clamp_mask(&self, stream: usize) -> Vec<f32> {
+        self.mask(stream, State::is_clamped)
+    }
+
+    /// 1 where the network sees the stream: `[row, stream]`, row after row.
+    pub fn presence(&self) -> Vec<f32> {
+        self.states.iter().map(|state| f32::from(u8::from(state.is_present()))).collect()
+    }
+
+    fn mask(&self, stream: usize, holds: fn(State) -> bool) -> Vec<f32> {
+        self.stream(stream).map(|state| f32::from(u8::from(holds(state)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_follow_from_the_states() {
+        let mut states = States::filled(2, 3, State::Noisy);
+        states.row_mut(0)[1] = State::Clean;
+        states.row_mut(1)[2] = State::Absent;
+        assert_eq!((states.rows(), states.streams()), (2, 3));
+        assert_eq!(states.loss_mask(1), [0.0, 1.0]);
+        assert_eq!(states.noise_mask(2), [1.0, 0.0]);
+        assert_eq!(states.clamp_mask(1), [1.0, 0.0]);
+        assert_eq!(states.clamp_mask(2), [0.0, 0.0]);
+        assert_eq!(states.presence(), [1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+        assert_eq!(states.row(0), [State::Noisy, State::Clean, State::Noisy]);
+    }
+
+    #[test]
+    fn the_time_follows_from_the_state() {
+        assert_eq!([State::Clean, State::Noisy, State::Absent].map(|state| state.time(0.3)), [0.0, 0.3, 1.0]);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a plugin says of itself: the JSON that lies in the descriptor section of its library file.
+//!
+//! The planner sees plugins only as these values. Who reads them out of a file is not its business.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A plugin's whole description.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginDescriptor {
+    /// Name by which pipelines call the plugin, e.g. the part before the slash in `plugin/component`.
+    pub plugin: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// ABI `[major, minor]` that it was built against.
+    pub abi: [u16; 2],
+    /// SPDX expression.
+    pub license: String,
+    /// One line for people.
+    pub summary: String,
+    /// Exact libtorch version that it was built for; `None` for a plugin without modules.
+    pub libtorch: Option<String>,
+    /// Codecs: raw cells to arrays and back.
+    pub codecs: Vec<CodecDescriptor>,
+    /// Modules: differentiable networks.
+    pub modules: Vec<ModuleDescriptor>,
+}
+
+/// A codec: cell <-> array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodecDescriptor {
+    /// Name inside the plugin.
+    pub id: String,
+    /// The modality, an opaque word here.
+    pub modality: String,
+    /// One line for people.
+    pub summary: String,
+    /// Physical kind of a cell.
+    pub cell: CellKind,
+    /// Hugging Face feature that decoded cells are written as (`Image`, `Value(string)`, ...); opaque here.
+    pub feature: String,
+    /// The array that a cell becomes, without the row axis.
+    pub array: PortDescriptor,
+    /// JSON Schema of the parameters: name -> property schema (`type`, `default`, `minimum`, ...).
+    pub parameters: IndexMap<String, Value>,
+}
+
+/// A module: one network with one set of parameters, playing one or several roles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleDescriptor {
+    /// Name inside the plugin.
+    pub id: String,
+    /// The modality, an opaque word here.
+    pub modality: String,
+    /// One line for people.
+    pub summary: String,
+    /// Roles with their ports.
+    pub roles: Vec<RoleDescriptor>,
+    /// JSON Schema of the parameters, as in [`CodecDescriptor::parameters`].
+    pub parameters: IndexMap<String, Value>,
+}
+
+/// One role of a module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleDescriptor {
+    /// Which one.
+    pub role: Role,
+    /// What goes in, without the row axis.
+    pub input: PortDescriptor,
+    /// What comes out, without the row axis.
+    pub output: PortDescriptor,
+}
+
+/// What a module can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Array -> latent.
+    Encode,
+    /// Latent -> array.
+    Decode,
+    /// Array -> conditioning tokens.
+    Embed,
+    /// Latent -> shared space.
+    Align,
+    /// Array or latent -> scores.
+    Score,
+}
+
+/// Physical kind of a raw cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellKind {
+    /// Encoded bytes of a file.
+    Bytes,
+    /// A string.
+    Utf8,
+    /// An integer.
+    I64,
+    /// A real number.
+    F64,
+}
+
+/// Shape, dtype and range of what crosses a port; the row axis comes first and is not listed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortDescriptor {
+    /// Element type, by its libtorch name in short: `f32`, `i64`, `u8`.
+    pub dtype: String,
+    /// Named axes, slowest first.
+    pub axes: Vec<AxisDescriptor>,
+    /// Smallest and largest value, when bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+}
+
+/// One named axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AxisDescriptor {
+    /// Name for people and for messages.
+    pub name: String,
+    /// Number, or the name of a parameter that gives it.
+    pub size: AxisSize,
+}
+
+/// Size of an axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AxisSize {
+    /// Fixed.
+    Fixed(i64),
+    /// The value of an integer parameter, or the length of a list parameter.
+    Parameter(String),
+}

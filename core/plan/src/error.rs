@@ -1,0 +1,175 @@
+//! What can be wrong with the user's files: values with fields, each with its place; the text is made in `Display`.
+//!
+//! All problems of a compilation are collected. Whoever wrote the files must act, except where a variant says otherwise.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::problem::{Caution, Problem};
+use crate::render;
+use crate::source::{Place, Source, SourceId, Sources, Span};
+
+/// Something with its place, and other places that belong to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Diagnostic<P> {
+    /// What is said.
+    #[serde(flatten)]
+    pub problem: P,
+    /// The whole sentence.
+    pub message: String,
+    /// Where.
+    pub place: Place,
+    /// The other end, the first definition, and so on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
+}
+
+/// Another place that belongs to a message.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Related {
+    /// What is there.
+    pub text: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// One error.
+pub type Error = Diagnostic<Problem>;
+
+/// Something that is allowed and yet probably not meant.
+pub type Warning = Diagnostic<Caution>;
+
+impl Warning {
+    /// The warning with the text it speaks of underlined.
+    pub fn render(&self, sources: &[&Source], color: bool) -> String {
+        render::diagnostic("warning", self, sources, color)
+    }
+}
+
+impl<P> fmt::Display for Diagnostic<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.place.file, self.place.line, self.place.column, self.message)
+    }
+}
+
+/// All errors of a compilation, in the order of the files.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Errors {
+    list: Vec<Error>,
+    /// Texts from the command line that errors point into; nobody else holds them.
+    #[serde(skip)]
+    overrides: Vec<Source>,
+}
+
+impl Errors {
+    /// The errors one by one.
+    pub fn iter(&self) -> std::slice::Iter<'_, Error> {
+        self.list.iter()
+    }
+
+    /// How many there are; never 0.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All errors with the offending text underlined; `sources` are the texts that were compiled.
+    pub fn render(&self, sources: &[&Source], color: bool) -> String {
+        let sources: Vec<&Source> = sources.iter().copied().chain(&self.overrides).collect();
+        let parts: Vec<String> =
+            self.list.iter().map(|error| render::diagnostic("error", error, &sources, color)).collect();
+        parts.join("\n")
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.list.iter().enumerate() {
+            let end = if index + 1 == self.list.len() { "" } else { "\n" };
+            write!(f, "{error}{end}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}
+
+impl<'a> IntoIterator for &'a Errors {
+    type Item = &'a Error;
+    type IntoIter = std::slice::Iter<'a, Error>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Other places of a message, not yet looked up.
+pub(crate) type Links = Vec<(Span, String)>;
+
+/// Collects errors and warnings while the rules run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    errors: Vec<(Span, Problem, Links)>,
+    warnings: Vec<(Span, Caution, Links)>,
+}
+
+impl Report {
+    pub fn error(&mut self, span: Span, problem: Problem) {
+        self.linked(span, problem, Vec::new());
+    }
+
+    /// An error with a second place.
+    pub fn error_with(&mut self, span: Span, problem: Problem, other: Span, text: impl Into<String>) {
+        self.linked(span, problem, vec![(other, text.into())]);
+    }
+
+    /// An error with any number of other places.
+    pub fn linked(&mut self, span: Span, problem: Problem, links: Links) {
+        if !self.errors.iter().any(|(at, known, _)| *at == span && *known == problem) {
+            self.errors.push((span, problem, links));
+        }
+    }
+
+    pub fn warning(&mut self, span: Span, caution: Caution) {
+        self.warnings.push((span, caution, Vec::new()));
+    }
+
+    pub fn failed(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The value if nothing was wrong, else all errors.
+    pub fn finish<T>(self, value: Option<T>, sources: &[&Source], files: usize) -> Result<(T, Vec<Warning>), Errors> {
+        let table = Sources(sources);
+        match value {
+            Some(value) if self.errors.is_empty() => Ok((value, diagnostics(self.warnings, table))),
+            _ => Err(self.into_errors(sources, files)),
+        }
+    }
+
+    /// Whatever was found, as errors; `files` says how many of the sources are files, the rest being overrides.
+    pub fn into_errors(mut self, sources: &[&Source], files: usize) -> Errors {
+        if self.errors.is_empty() {
+            self.errors.push((Span::default(), Problem::Internal { text: "no plan and no error".into() }, Vec::new()));
+        }
+        let overrides = sources.iter().skip(files).map(|source| (*source).clone()).collect();
+        Errors { list: diagnostics(self.errors, Sources(sources)), overrides }
+    }
+}
+
+fn diagnostics<P: fmt::Display>(mut found: Vec<(Span, P, Links)>, sources: Sources) -> Vec<Diagnostic<P>> {
+    // Overrides come last on the command line, but what is wrong with them is read first.
+    found.sort_by_key(|(span, _, _)| (order(span.source), span.start));
+    found.into_iter().map(|(span, problem, links)| diagnostic(span, problem, links, sources)).collect()
+}
+
+fn order(source: SourceId) -> usize {
+    if source.0 >= 2 { 0 } else { source.0 + 1 }
+}
+
+fn diagnostic<P: fmt::Display>(span: Span, problem: P, links: Links, sources: Sources) -> Diagnostic<P> {
+    let related = links.into_iter().map(|(at, text)| Related { text, place: sources.place(at) }).collect();
+    Diagnostic { message: problem.to_string(), problem, place: sources.place(span), related }
+}

@@ -1,0 +1,86 @@
+//! What the engine tells the front while it works: one JSON object a line on its standard output.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A line from the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A part of the job begins: loading, a stage, a task, the rows.
+    Begin {
+        /// Its name.
+        part: String,
+        /// How many units it has, if known.
+        total: Option<u64>,
+        /// What a unit is: `rows`, `steps`.
+        unit: String,
+        /// Units already done by an earlier run of the same job.
+        done: u64,
+    },
+    /// Work inside a part.
+    Progress {
+        /// Its name.
+        part: String,
+        /// Units done.
+        done: u64,
+        /// Figures worth showing, e.g. a loss.
+        figures: serde_json::Map<String, Value>,
+    },
+    /// A part is complete.
+    End {
+        /// Its name.
+        part: String,
+        /// Its figures, e.g. rows, failures, seconds, metrics.
+        figures: serde_json::Map<String, Value>,
+    },
+    /// Something a person should read.
+    Note {
+        /// The text.
+        text: String,
+    },
+    /// Which node and plugin the compute thread entered; the last one is named when the engine dies.
+    Enter {
+        /// Node.
+        node: String,
+        /// Plugin, if it runs one.
+        plugin: Option<String>,
+    },
+    /// The job failed; no further line comes.
+    Failed {
+        /// Who must act.
+        fault: Fault,
+        /// The whole sentence.
+        text: String,
+    },
+    /// The job is done; no further line comes.
+    Done {
+        /// Result for `--json`.
+        result: Value,
+    },
+}
+
+/// Who must act; the exit code follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The run failed: disk, device, too many bad rows. Exit code 1.
+    Run,
+    /// The user's files are wrong. Exit code 2.
+    User,
+    /// A plugin is wrong. Exit code 3.
+    Plugin,
+    /// We are: please report. Exit code 1.
+    Internal,
+}
+
+impl Fault {
+    /// Exit code of both programs.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Fault::Run | Fault::Internal => 1,
+            Fault::User => 2,
+            Fault::Plugin => 3,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The plans: what the engine is handed. Everything is resolved, checked and serializable; nothing is a handle.
+//!
+//! Three jobs exist: run a pipeline, train, evaluate. All paths are as the engine shall open them.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::descriptor::{CellKind, Role};
+
+/// Version of the serialized form; the engine refuses another.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// What the front hands to the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "kebab-case")]
+pub enum Job {
+    /// Rows through a pipeline.
+    Run(RunPlan),
+    /// The stages of a training.
+    Train(TrainPlan),
+    /// Judged tasks.
+    Eval(EvalPlan),
+}
+
+/// A codec or module with everything that is needed to make it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Plugin name.
+    pub plugin: String,
+    /// Component inside the plugin.
+    pub id: String,
+    /// Library file.
+    pub library: String,
+    /// All parameters, defaults filled and shapes inferred: a JSON object.
+    pub parameters: Json,
+}
+
+/// Modality, dtype and shape of a value; the row axis is not listed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Type {
+    /// The modality, an opaque word.
+    pub modality: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub form: Form,
+}
+
+/// The forms a value can take on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "kebab-case")]
+pub enum Form {
+    /// Raw cells of a column.
+    Cells {
+        /// Physical kind.
+        cell: CellKind,
+        /// Feature they are written as (see [`crate::descriptor::CodecDescriptor::feature`]).
+        feature: String,
+    },
+    /// What a codec makes of cells.
+    Array {
+        /// Element type.
+        dtype: String,
+        /// Axis names.
+        axes: Vec<String>,
+        /// Axis sizes.
+        shape: Vec<i64>,
+        /// Bounds, if any.
+        range: Option<[f64; 2]>,
+    },
+    /// A stream's latent, as its module makes it (not yet standardised).
+    Latent {
+        /// The stream.
+        stream: String,
+        /// Axis sizes.
+        shape: Vec<i64>,
+    },
+    /// Scores per class.
+    Scores {
+        /// Number of classes.
+        classes: i64,
+    },
+}
+
+/// A model: streams and denoisers, and where their weights lie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// The YAML it came from.
+    pub source: String,
+    /// Safetensors file with the weights; `None` only while training.
+    pub checkpoint: Option<String>,
+    /// Streams in the order of the file.
+    pub streams: IndexMap<String, Stream>,
+    /// Denoisers in the order of the file.
+    pub denoisers: IndexMap<String, Denoiser>,
+}
+
+/// One modality's latent inside a joint diffusion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The modality, an opaque word.
+    pub modality: String,
+    /// Cells <-> array.
+    pub codec: Component,
+    /// The codec's cells and array.
+    pub cells: Type,
+    /// The array between codec and module.
+    pub array: Type,
+    /// Array <-> latent; without one the array itself is diffused.
+    pub module: Option<Component>,
+    /// Shape of the latent.
+    pub latent: Vec<i64>,
+}
+
+/// A network over one or several streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Denoiser {
+    /// Its streams.
+    pub over: Vec<String>,
+    /// `{kind, ...}`, all defaults filled.
+    pub network: Json,
+    /// `eps`, `x0` or `v`.
+    pub predict: String,
+    /// `{kind, ...}`, all defaults filled; one for all its streams.
+    pub schedule: Json,
+}
+
+/// A checked pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// See [`PLAN_FORMAT`].
+    pub format: u32,
+    /// The pipeline's name.
+    pub name: String,
+    /// The YAML it came from.
+    pub source: String,
+    /// The model.
+    pub model: Model,
+    /// Columns that are read: input name -> column.
+    pub inputs: IndexMap<String, Input>,
+    /// Every value that comes to be, by its id: an input's name, or `node.port`, or `node` for a single port.
+    pub values: IndexMap<String, Value>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Columns that are written: column -> value id (always cells).
+    pub outputs: IndexMap<String, String>,
+    /// Estimated bytes that a row holds at the peak, all values counted that live at the same time.
+    pub bytes_per_row: u64,
+}
+
+/// A column to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Column name in the dataset.
+    pub column: String,
+    /// The type its cells must have.
+    #[serde(rename = "type")]
+    pub kind: Type,
+}
+
+/// A value: written once by one step, read by others, then dropped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: Type,
+    /// Index of the step that makes it; `None` for an input.
+    pub made_by: Option<usize>,
+    /// Index of the last step that reads it; `None` if it is only written out.
+    pub last_use: Option<usize>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The node of the pipeline it belongs to, for messages.
+    pub node: String,
+    /// What is done.
+    #[serde(flatten)]
+    pub op: Op,
+}
+
+/// The operations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum Op {
+    /// Codec, cells -> array, on a worker thread.
+    ReadCells {
+        /// Stream whose codec is used.
+        stream: String,
+        /// Cells.
+        from: String,
+        /// Array.
+        to: String,
+    },
+    /// Codec, array -> cells, on a worker thread.
+    WriteCells {
+        /// Stream whose codec is used.
+        stream: String,
+        /// Array.
+        from: String,
+        /// Cells.
+        to: String,
+    },
+    /// A stream's module, on the compute thread.
+    Module {
+        /// Stream whose module is used.
+        stream: String,
+        /// `encode` or `decode`.
+        role: Role,
+        /// Array or latent.
+        from: String,
+        /// Latent or array.
+        to: String,
+    },
+    /// Diffusion.
+    Diffuse {
+        /// The denoiser.
+        denoiser: String,
+        /// Streams to generate that somebody reads: stream -> value id.
+        generate: IndexMap<String, String>,
+        /// Streams generated along and dropped.
+        along: Vec<String>,
+        /// Given streams: stream -> value id of a latent.
+        observe: IndexMap<String, String>,
+        /// Streams of the denoiser that take no part.
+        absent: Vec<String>,
+        /// `{kind, ...}`, all defaults filled.
+        sampler: Json,
+        /// Seed of the noise.
+        seed: u64,
+    },
+}
+
+/// A checked training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainPlan {
+    /// See [`PLAN_FORMAT`].
+    pub format: u32,
+    /// The training's name.
+    pub name: String,
+    /// The YAML it came from.
+    pub source: String,
+    /// The model; its checkpoint is what is written.
+    pub model: Model,
+    /// Scorers that are trained beside the model, by name.
+    pub scorers: IndexMap<String, Scorer>,
+    /// Files: source name -> paths.
+    pub sources: IndexMap<String, Vec<String>>,
+    /// Named tables made of the sources.
+    pub data: IndexMap<String, Table>,
+    /// The stages in order.
+    pub stages: Vec<Stage>,
+    /// Seed of everything.
+    pub seed: u64,
+}
+
+/// A classifier with a codec of its own, trained apart from the generator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scorer {
+    /// The stream whose cells and array it judges.
+    pub stream: String,
+    /// The module, with role `score`; without one the array itself is the scores (a one-hot stream).
+    pub module: Option<Component>,
+    /// Number of classes.
+    pub classes: i64,
+    /// Safetensors file with its weights; `None` only while training.
+    pub checkpoint: Option<String>,
+}
+
+/// Rows made of one or several sources.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// The column on which rows of several sources are matched, anew at each step; `None` for a single source.
+    pub join: Option<String>,
+    /// Stream -> where its cells come from.
+    pub columns: IndexMap<String, ColumnRef>,
+    /// Where the class of a row comes from, if asked for.
+    pub class: Option<ColumnRef>,
+}
+
+/// A column of a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnRef {
+    /// Source name.
+    pub source: String,
+    /// Column name.
+    pub column: String,
+}
+
+/// One stage of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// What is trained.
+    pub train: Trained,
+    /// `{kind, ...}`, all defaults filled: `reconstruct`, `statistics`, `denoise`, `classify`.
+    pub objective: Json,
+    /// Table that it reads.
+    pub data: String,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Rows a step.
+    pub batch: u64,
+    /// `{kind, ...}`: optimizer and learning-rate law, all defaults filled.
+    pub optimizer: Json,
+    /// Decay of the exponential moving average of the weights; 0 for none.
+    pub ema: f64,
+}
+
+/// What a stage trains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    /// The module of a stream.
+    Stream(String),
+    /// A denoiser (its streams' modules are frozen).
+    Denoiser(String),
+    /// A scorer.
+    Scorer(String),
+    /// Nothing: latent statistics of all streams.
+    Statistics,
+}
+
+/// A checked evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalPlan {
+    /// See [`PLAN_FORMAT`].
+    pub format: u32,
+    /// The evaluation's name.
+    pub name: String,
+    /// The YAML it came from.
+    pub source: String,
+    /// The model.
+    pub model: Model,
+    /// Judges by stream.
+    pub judges: IndexMap<String, Scorer>,
+    /// Files: source name -> paths.
+    pub sources: IndexMap<String, Vec<String>>,
+    /// The held-out rows; `class` is the truth.
+    pub data: Table,
+    /// The denoiser that is asked.
+    pub denoiser: String,
+    /// `{kind, ...}`, all defaults filled.
+    pub sampler: Json,
+    /// Rows a task.
+    pub rows: u64,
+    /// Seeds; figures are given with their spread.
+    pub seeds: Vec<u64>,
+    /// What is asked, by name.
+    pub tasks: IndexMap<String, Task>,
+}
+
+/// One question to the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Streams generated and judged.
+    pub generate: Vec<String>,
+    /// Streams generated along and not judged.
+    pub along: Vec<String>,
+    /// Streams given from the data.
+    pub observe: Vec<String>,
+    /// Streams that take no part.
+    pub absent: Vec<String>,
+    /// Least coherence that is asked for, if any: below it, the evaluation fails.
+    pub at_least: Option<f64>,
+}

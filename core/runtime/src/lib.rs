@@ -1,0 +1,1 @@
+//! Loads plugins, builds sessions, runs plans, trains, evaluates; the program anyflow-engine

@@ -1,0 +1,105 @@
+//! Raw values of a column.
+
+use crate::Error;
+use crate::abi::{CellView, StrView, cell_kind};
+
+/// One raw value, borrowed from the host for the time of a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// Encoded bytes of a file.
+    Bytes(&'a [u8]),
+    /// A string.
+    Utf8(&'a str),
+    /// An integer.
+    I64(i64),
+    /// A real number.
+    F64(f64),
+}
+
+impl<'a> Cell<'a> {
+    /// The bytes, or an error that says what came instead.
+    pub fn bytes(self) -> Result<&'a [u8], Error> {
+        match self {
+            Cell::Bytes(bytes) => Ok(bytes),
+            other => Err(other.unexpected("bytes")),
+        }
+    }
+
+    /// The string, or an error that says what came instead.
+    pub fn text(self) -> Result<&'a str, Error> {
+        match self {
+            Cell::Utf8(text) => Ok(text),
+            other => Err(other.unexpected("text")),
+        }
+    }
+
+    /// The integer, or an error that says what came instead.
+    pub fn integer(self) -> Result<i64, Error> {
+        match self {
+            Cell::I64(value) => Ok(value),
+            other => Err(other.unexpected("an integer")),
+        }
+    }
+
+    /// The real number, or an error that says what came instead.
+    pub fn real(self) -> Result<f64, Error> {
+        match self {
+            Cell::F64(value) => Ok(value),
+            other => Err(other.unexpected("a real number")),
+        }
+    }
+
+    fn unexpected(self, wanted: &str) -> Error {
+        let got = match self {
+            Cell::Bytes(_) => "bytes",
+            Cell::Utf8(_) => "text",
+            Cell::I64(_) => "an integer",
+            Cell::F64(_) => "a real number",
+        };
+        Error::Data(format!("the cell holds {got}, not {wanted}"))
+    }
+
+    /// # Safety
+    /// `view` is as the ABI says: its payload is readable for `'a`.
+    pub(crate) unsafe fn from_view(view: &CellView) -> Result<Cell<'a>, Error> {
+        // SAFETY: the host keeps cells readable until the call returns.
+        let bytes = || unsafe { view.bytes.bytes() };
+        match view.kind {
+            cell_kind::BYTES => Ok(Cell::Bytes(bytes())),
+            cell_kind::UTF8 => {
+                std::str::from_utf8(bytes()).map(Cell::Utf8).map_err(|_| Error::data("the text is not UTF-8"))
+            }
+            cell_kind::I64 => Ok(Cell::I64(view.integer)),
+            cell_kind::F64 => Ok(Cell::F64(view.real)),
+            cell_kind::NULL => Err(Error::data("the cell is null")),
+            other => Err(Error::Failed(format!("cell kind {other} is newer than this plugin"))),
+        }
+    }
+}
+
+/// One raw value that a codec made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedCell {
+    /// Encoded bytes of a file.
+    Bytes(Vec<u8>),
+    /// A string.
+    Utf8(String),
+    /// An integer.
+    I64(i64),
+    /// A real number.
+    F64(f64),
+}
+
+impl OwnedCell {
+    /// A borrowed view for the border.
+    pub(crate) fn view(&self) -> CellView {
+        let mut view = CellView { kind: 0, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
+        match self {
+            OwnedCell::Bytes(bytes) => (view.kind, view.bytes) = (cell_kind::BYTES, StrView::new(bytes)),
+            OwnedCell::Utf8(text) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
+            OwnedCell::I64(value) => (view.kind, view.integer) = (cell_kind::I64, *value),
+            OwnedCell::F64(value) => (view.kind, view.real) = (cell_kind::F64, *value),
+        }
+        view
+    }
+}

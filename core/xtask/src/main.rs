@@ -1,0 +1,91 @@
+//! `cargo xtask`: set-up and developer commands.
+//!
+//! This program runs before anything else can be built, so it depends on none of our crates and not on libtorch.
+//! It has one file per command, and beside them one per noun: [`cache`], [`fetch`], [`libtorch`], [`link`],
+//! [`process`], [`python`], [`wheel`], [`workspace`].
+#![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
+
+mod cache;
+mod ci;
+mod demo;
+mod dist;
+mod fetch;
+mod libtorch;
+mod link;
+mod process;
+mod python;
+mod setup;
+mod test;
+mod wheel;
+mod workspace;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Set-up and developer commands of Anyflow.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Find libtorch, or fetch it once, so that plain `cargo build` and `cargo test` work.
+    Setup,
+    /// Set up, build, and run all tests.
+    Test {
+        /// Passed on to `cargo test`; `--workspace` is left out when packages are named.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
+    /// Everything a change must pass: format, lints, documentation, tests.
+    Ci {
+        /// Leave out the tests.
+        #[arg(long)]
+        no_test: bool,
+    },
+    /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
+    Demo,
+    /// Build one folder that runs wherever libtorch lies.
+    Dist {
+        /// Where to put it [default: anyflow, in the folder dist of the target directory].
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().verb) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+fn perform(verb: Verb) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match verb {
+        Verb::Setup => setup::run(&workspace)?,
+        Verb::Test { arguments } => return test::run(&workspace, &arguments),
+        Verb::Ci { no_test } => return ci::run(&workspace, no_test),
+        Verb::Demo => demo::run(&workspace)?,
+        Verb::Dist { output } => dist::run(&workspace, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what went wrong. A command that failed has said why itself, and lends us its exit code.
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    error.downcast_ref::<process::Failed>().map_or(ExitCode::FAILURE, process::Failed::exit_code)
+}

@@ -1,0 +1,98 @@
+//! Where the sources and the built files lie, and how to call cargo there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::link;
+
+/// The two folders of a checkout.
+#[derive(Debug, Deserialize)]
+pub struct Workspace {
+    /// Where the root `Cargo.toml` lies.
+    #[serde(rename = "workspace_root")]
+    pub root: PathBuf,
+    /// Where cargo puts what it builds, with `CARGO_TARGET_DIR` and the configuration honoured.
+    #[serde(rename = "target_directory")]
+    pub target: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo for the workspace around the current folder.
+    ///
+    /// # Errors
+    ///
+    /// Cargo is not there, or the folder belongs to no workspace.
+    pub fn find() -> Result<Self> {
+        let mut command = Command::new(cargo_path());
+        command.args(["metadata", "--no-deps", "--format-version", "1"]).stderr(Stdio::inherit());
+        let output = command.output().context("cannot start cargo")?;
+        ensure!(output.status.success(), "cargo metadata failed: run cargo xtask inside the checkout");
+        serde_json::from_slice(&output.stdout).context("cargo metadata has an unknown form")
+    }
+
+    /// A call of cargo, in the root of the workspace.
+    ///
+    /// It sees the same `LIBTORCH` as a plain `cargo build`: otherwise torch-sys would be built anew at every change
+    /// between the two, which takes minutes.
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(cargo_path());
+        command.current_dir(&self.root);
+        if self.libtorch_given().is_none() {
+            command.env_remove("LIBTORCH");
+        }
+        if run_path_is_lost() {
+            command.env("LD_LIBRARY_PATH", self.library_path());
+        }
+        command
+    }
+
+    /// A program of ours that was built with the dev profile.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.target.join("debug").join(name));
+        command.current_dir(&self.root);
+        if run_path_is_lost() {
+            command.env("LD_LIBRARY_PATH", self.library_path());
+        }
+        command
+    }
+
+    /// `LIBTORCH`, if the user set it. `cargo xtask` itself gets it from `.cargo/config.toml`, which means the link.
+    pub fn libtorch_given(&self) -> Option<PathBuf> {
+        let given = PathBuf::from(env::var_os("LIBTORCH").filter(|value| !value.is_empty())?);
+        (given != self.link()).then_some(given)
+    }
+
+    /// The link to libtorch that `.cargo/config.toml` names.
+    pub fn link(&self) -> PathBuf {
+        self.root.join(link::NAME)
+    }
+
+    /// A path as it reads from the root of the workspace.
+    pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
+    fn library_path(&self) -> std::ffi::OsString {
+        let mut path = self.link().join("lib").into_os_string();
+        if let Some(inherited) = env::var_os("LD_LIBRARY_PATH").filter(|value| !value.is_empty()) {
+            path.push(":");
+            path.push(inherited);
+        }
+        path
+    }
+}
+
+/// The cargo that started us, which need not be the first one in `PATH`.
+fn cargo_path() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// Cargo takes flags from these variables *instead of* those in `.cargo/config.toml`, so that binaries get no run path
+/// to libtorch.
+fn run_path_is_lost() -> bool {
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"].iter().any(|name| env::var_os(name).is_some())
+}

@@ -1,0 +1,315 @@
+//! What can go wrong with rows and files, and who can put it right.
+//!
+//! Errors are values with fields; the text is made in `Display` and ends with the way out.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = DatasetError> = std::result::Result<T, E>;
+
+/// Who must act on an error; the command line turns it into an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The user's files or arguments are wrong (exit code 2).
+    User,
+    /// A plugin handed over a wrong value (exit code 3).
+    Plugin,
+    /// The run met something outside everyone's files: a full disk, a vanished file (exit code 1).
+    Run,
+    /// A bug of Anyflow (exit code 1, "please report").
+    Internal,
+}
+
+impl Fault {
+    /// Exit code of the command line for this fault: 1 run or bug, 2 user, 3 plugin.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Fault::Run | Fault::Internal => 1,
+            Fault::User => 2,
+            Fault::Plugin => 3,
+        }
+    }
+}
+
+/// Any error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// The user must correct the path.
+    #[error("{}: no such file or folder; check the spelling and the folder you start from", path.display())]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// The user must name other files.
+    #[error("{}: {reason}; give Parquet files or a folder that holds some (`anyflow data import` makes them)", path.display())]
+    Empty {
+        /// The file or folder without rows to read.
+        path: PathBuf,
+        /// What was looked for and not found.
+        reason: String,
+    },
+    /// The user must name another file or import this one.
+    #[error("{}: not a Parquet file ({found}); convert it with `anyflow data import`", path.display())]
+    NotParquet {
+        /// The file.
+        path: PathBuf,
+        /// What the first bytes look like.
+        found: String,
+    },
+    /// The user must fetch or write the file again.
+    #[error("{}: truncated or unfinished Parquet file of {size_bytes} bytes ({reason}); copy or write it again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its length now.
+        size_bytes: u64,
+        /// How it was noticed.
+        reason: String,
+    },
+    /// The user must fetch or write the file again.
+    #[error("{}: damaged at about row {row} of the file ({reason}); copy or write it again", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Row within the file from which reading failed.
+        row: u64,
+        /// The Parquet reader's words.
+        reason: String,
+    },
+    /// The user must rewrite the file with another setting.
+    #[error("{}: {what} is not supported; rewrite it with zstd, snappy, gzip or lz4 and no encryption", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The compression or layout.
+        what: String,
+    },
+    /// The user must not change input files during a run.
+    #[error("{}: had {expected_bytes} bytes when opened, {found_bytes} now; leave input files alone while they are read, then start again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Length when its footer was read.
+        expected_bytes: u64,
+        /// Length now.
+        found_bytes: u64,
+    },
+    /// The user must name files of one kind.
+    #[error("{} and {} have different columns: {difference}; give files of one dataset only", first.display(), path.display())]
+    SchemaMismatch {
+        /// The file that sets the schema.
+        first: PathBuf,
+        /// The file that departs from it.
+        path: PathBuf,
+        /// The first difference.
+        difference: String,
+    },
+    /// The user must correct the column's name.
+    #[error("no column `{column}`; the columns are {}{}", columns.join(", "), did_you_mean(suggestion))]
+    UnknownColumn {
+        /// The name asked for.
+        column: String,
+        /// The names there are.
+        columns: Vec<String>,
+        /// The nearest of them.
+        suggestion: Option<String>,
+    },
+    /// The user must name another column or convert it.
+    #[error("column `{column}` is {found}, expected {expected}; name another column or convert this one")]
+    ColumnType {
+        /// The column (may be empty where only an array was given).
+        column: String,
+        /// Kinds that would do.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The user's row is bad: the run notes it in `failures.parquet` and goes on.
+    #[error("column `{column}`, row {row} of the batch: {reason}")]
+    Cell {
+        /// The column.
+        column: String,
+        /// Row within the array, from 0.
+        row: usize,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// The plugin's author must act: a codec returned a value that the column cannot hold.
+    #[error("value {row} of the batch is {found}, but the column holds {expected}; the codec that made it must return that kind")]
+    WrongCell {
+        /// Position in the slice of cells.
+        row: usize,
+        /// What the column holds.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The user must choose another output folder.
+    #[error("{}: holds the output of another job ({found}, this job is {expected}); choose another --output or delete the folder", path.display())]
+    OtherJob {
+        /// The folder.
+        path: PathBuf,
+        /// Fingerprint of this job.
+        expected: String,
+        /// Fingerprint found there.
+        found: String,
+    },
+    /// The user must choose another output folder.
+    #[error("{}: holds {found}, which no job of Anyflow left there; choose another --output or empty the folder", path.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// The file that does not belong.
+        found: String,
+    },
+    /// The user must wait for the other process, or stop it.
+    #[error("{}: another process is writing to this folder; wait until it ends or choose another --output", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The user must let the job finish.
+    #[error("{}: the job that writes here has not finished; run the same command again to complete it", path.display())]
+    Unfinished {
+        /// The output folder.
+        path: PathBuf,
+    },
+    /// The user must restore the file, or delete the folder and run again.
+    #[error("{}: {reason}; restore it from a copy, or delete the folder and run again", path.display())]
+    Record {
+        /// A manifest, commit or job file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The user must correct the file that is imported.
+    #[error("{}{}: {reason}", path.display(), at_line(*line))]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// Line from 1, where lines make sense.
+        line: Option<u64>,
+        /// What is wrong and what would do.
+        reason: String,
+    },
+    /// The user must pair on another column.
+    #[error("column `{column}` has no value that both datasets share (first: {first}; second: {second}); pair on another column")]
+    NothingToPair {
+        /// The join column.
+        column: String,
+        /// Some values of the first dataset.
+        first: String,
+        /// Some values of the second.
+        second: String,
+    },
+    /// The run cannot go on: disk full, no permission, device gone. The user looks at the machine.
+    #[error("{}: cannot {action}: {source}; check permissions and free space, then run the same command again", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried: "open", "write", "rename" ...
+        action: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// We must act.
+    #[error("internal error while {action}: {reason}; please report it")]
+    Internal {
+        /// What was being done.
+        action: String,
+        /// What broke.
+        reason: String,
+    },
+}
+
+impl DatasetError {
+    /// Who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Io { .. } | Self::Changed { .. } | Self::Busy { .. } => Fault::Run,
+            Self::WrongCell { .. } => Fault::Plugin,
+            Self::Internal { .. } => Fault::Internal,
+            _ => Fault::User,
+        }
+    }
+
+    /// Short stable word for the `code` column of `failures.parquet`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "data.missing",
+            Self::Empty { .. } => "data.empty",
+            Self::NotParquet { .. } => "data.not-parquet",
+            Self::Truncated { .. } => "data.truncated",
+            Self::Corrupt { .. } => "data.corrupt",
+            Self::Unsupported { .. } => "data.unsupported",
+            Self::Changed { .. } => "data.changed",
+            Self::SchemaMismatch { .. } => "data.schema-mismatch",
+            Self::UnknownColumn { .. } => "data.unknown-column",
+            Self::ColumnType { .. } => "data.column-type",
+            Self::Cell { .. } => "data.cell",
+            Self::WrongCell { .. } => "data.wrong-cell",
+            Self::OtherJob { .. } => "data.other-job",
+            Self::NotOurs { .. } => "data.not-ours",
+            Self::Busy { .. } => "data.busy",
+            Self::Unfinished { .. } => "data.unfinished",
+            Self::Record { .. } => "data.record",
+            Self::Import { .. } => "data.import",
+            Self::NothingToPair { .. } => "data.nothing-to-pair",
+            Self::Io { .. } => "data.io",
+            Self::Internal { .. } => "data.internal",
+        }
+    }
+
+    /// The error for a column that is not there, with the nearest name that is.
+    pub fn unknown_column(column: &str, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+        let suggestion = nearest(column, &columns);
+        Self::UnknownColumn { column: column.to_string(), columns, suggestion }
+    }
+
+    pub(crate) fn internal(action: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Internal { action: action.into(), reason: reason.to_string() }
+    }
+}
+
+/// Turns an [`std::io::Error`] into ours, naming the path; a missing file gets its own variant.
+pub(crate) fn io_error(path: &std::path::Path, action: &'static str) -> impl FnOnce(std::io::Error) -> DatasetError {
+    let path = path.to_path_buf();
+    move |source| match source.kind() {
+        std::io::ErrorKind::NotFound if action == "open" => DatasetError::Missing { path },
+        _ => DatasetError::Io { path, action, source },
+    }
+}
+
+fn nearest(wanted: &str, names: &[String]) -> Option<String> {
+    let folded = wanted.to_lowercase();
+    let scored = names.iter().map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), name));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 > 0.75).then(|| best.1.clone())
+}
+
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+fn at_line(line: Option<u64>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_proposed_and_a_far_one_is_not() {
+        let near = DatasetError::unknown_column("imgae", ["id", "image", "label"]);
+        assert_eq!(
+            near.to_string(),
+            "no column `imgae`; the columns are id, image, label; did you mean `image`?"
+        );
+        let far = DatasetError::unknown_column("zzz", ["id", "image"]);
+        assert!(matches!(far, DatasetError::UnknownColumn { suggestion: None, .. }));
+        assert_eq!(far.fault().exit_code(), 2);
+    }
+}

@@ -1,0 +1,201 @@
+//! What a column *means*: the Hugging Face feature beside the Arrow type.
+//!
+//! A Parquet file says that a column is `struct<bytes, path>`; the schema metadata key `huggingface` says that it is an
+//! image. Both are read and written here, so that files travel between Anyflow, `datasets` and pyarrow unchanged.
+
+mod dtype;
+mod json;
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use indexmap::IndexMap;
+
+pub use dtype::dtype_from_arrow;
+use dtype::{arrow_from_dtype, kind_from_dtype};
+
+/// Key of the Arrow schema metadata that holds the features, as JSON `{"info": {"features": {...}}}`.
+pub const METADATA_KEY: &str = "huggingface";
+
+/// Meaning of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feature {
+    /// A plain value; the word is `datasets`' name of the type: `string`, `int64`, `float32`, `binary` ...
+    Value(String),
+    /// A class, stored as int64: the index of its name; -1 says "unknown".
+    ClassLabel {
+        /// Names by index; may be empty when the file does not tell.
+        names: Vec<String>,
+    },
+    /// An encoded picture: `struct<bytes: binary, path: string>`.
+    Image,
+    /// An encoded sound: `struct<bytes: binary, path: string>`.
+    Audio {
+        /// Samples per second, if one rate holds for the whole column.
+        sampling_rate: Option<u32>,
+    },
+    /// An encoded film: `struct<bytes: binary, path: string>`.
+    Video,
+    /// Any number of one feature.
+    List(Box<Feature>),
+    /// Anything else, kept word for word: fixed-length lists, arrays, translations, nested records.
+    Other(serde_json::Value),
+}
+
+/// Physical kind of a single value, as a codec sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CellKind {
+    /// Encoded media and binary columns.
+    Bytes,
+    /// Strings.
+    Utf8,
+    /// Integers of any width, booleans and class labels.
+    I64,
+    /// Floats of any width.
+    F64,
+}
+
+impl Feature {
+    /// What a codec sees of one value, or `None` where a value is not single (lists, records, times).
+    pub fn cell(&self) -> Option<CellKind> {
+        match self {
+            Feature::Value(dtype) => kind_from_dtype(dtype),
+            Feature::ClassLabel { .. } => Some(CellKind::I64),
+            Feature::Image | Feature::Audio { .. } | Feature::Video => Some(CellKind::Bytes),
+            Feature::List(_) => None,
+            Feature::Other(_) => self.is_record_of_bytes().then_some(CellKind::Bytes),
+        }
+    }
+
+    /// The Arrow type in which this crate writes the feature, or `None` for an [`Feature::Other`] it does not know.
+    pub fn arrow_type(&self) -> Option<DataType> {
+        match self {
+            Feature::Value(dtype) => arrow_from_dtype(dtype),
+            Feature::ClassLabel { .. } => Some(DataType::Int64),
+            Feature::Image | Feature::Audio { .. } | Feature::Video => Some(media_type()),
+            Feature::List(inner) => Some(DataType::List(element(inner.arrow_type()?))),
+            Feature::Other(value) => json::arrow_from_other(value),
+        }
+    }
+
+    /// True for the three features that are files in a cell.
+    pub fn is_media(&self) -> bool {
+        matches!(self, Feature::Image | Feature::Audio { .. } | Feature::Video)
+    }
+
+    /// The feature that says the most about a column of which only the Arrow type is known.
+    pub fn from_arrow(data_type: &DataType) -> Feature {
+        match data_type {
+            DataType::List(item) | DataType::LargeList(item) => Feature::List(Box::new(Self::from_arrow(item.data_type()))),
+            DataType::Dictionary(_, values) => Self::from_arrow(values),
+            DataType::FixedSizeList(..) | DataType::Struct(_) => Feature::Other(json::other_from_arrow(data_type)),
+            other => Feature::Value(dtype_from_arrow(other)),
+        }
+    }
+
+    /// One word for tables and messages: `image`, `class label`, `list of int16`.
+    pub fn describe(&self) -> String {
+        match self {
+            Feature::Value(dtype) => dtype.clone(),
+            Feature::ClassLabel { names } => format!("class label ({})", names.len()),
+            Feature::Image => "image".into(),
+            Feature::Audio { sampling_rate: Some(hz) } => format!("audio ({hz} Hz)"),
+            Feature::Audio { sampling_rate: None } => "audio".into(),
+            Feature::Video => "video".into(),
+            Feature::List(inner) => format!("list of {}", inner.describe()),
+            Feature::Other(value) => json::describe_other(value),
+        }
+    }
+
+    fn is_record_of_bytes(&self) -> bool {
+        match self {
+            Feature::Other(value) => json::record_field_is_bytes(value),
+            _ => false,
+        }
+    }
+}
+
+/// Features of all columns, in column order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features(pub IndexMap<String, Feature>);
+
+impl Features {
+    /// Reads the metadata of a schema; columns it leaves out, or contradicts, are judged by their Arrow type.
+    pub fn from_schema(schema: &Schema) -> Features {
+        let mut stated = json::features_from_metadata(schema.metadata());
+        let feature = |field: &Arc<Field>| {
+            let stated = stated.swap_remove(field.name()).filter(|feature| agrees(feature, field.data_type()));
+            (field.name().clone(), stated.unwrap_or_else(|| Feature::from_arrow(field.data_type())))
+        };
+        Features(schema.fields().iter().map(feature).collect())
+    }
+
+    /// The JSON for the metadata key [`METADATA_KEY`].
+    pub fn to_metadata(&self) -> String {
+        json::metadata_from_features(&self.0)
+    }
+
+    /// An Arrow schema that holds these features and says so in its metadata; `None` names no Arrow type for a column.
+    pub fn to_schema(&self) -> Option<Schema> {
+        let field = |(name, feature): (&String, &Feature)| Some(Field::new(name, feature.arrow_type()?, true));
+        let fields: Option<Vec<Field>> = self.0.iter().map(field).collect();
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), self.to_metadata())]);
+        Some(Schema::new_with_metadata(fields?, metadata))
+    }
+
+    /// The same schema with metadata that states these features (other metadata is kept).
+    pub fn stamp(&self, schema: &Schema) -> Schema {
+        let mut metadata = schema.metadata().clone();
+        metadata.insert(METADATA_KEY.to_string(), self.to_metadata());
+        Schema::new_with_metadata(schema.fields().clone(), metadata)
+    }
+}
+
+impl Deref for Features {
+    type Target = IndexMap<String, Feature>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl FromIterator<(String, Feature)> for Features {
+    fn from_iter<I: IntoIterator<Item = (String, Feature)>>(items: I) -> Self {
+        Features(items.into_iter().collect())
+    }
+}
+
+/// `struct<bytes: binary, path: string>`: a file in a cell.
+pub(crate) fn media_type() -> DataType {
+    DataType::Struct(media_fields())
+}
+
+pub(crate) fn media_fields() -> Fields {
+    Fields::from(vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)])
+}
+
+fn element(data_type: DataType) -> Arc<Field> {
+    Arc::new(Field::new("element", data_type, true))
+}
+
+/// Metadata can outlive a change of the column; a feature that cannot describe the type is not believed.
+fn agrees(feature: &Feature, data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Struct, Utf8, Utf8View};
+    match feature {
+        Feature::Image | Feature::Audio { .. } | Feature::Video => {
+            matches!(data_type, Struct(_) | Binary | LargeBinary | BinaryView | Utf8 | LargeUtf8 | Utf8View)
+        }
+        Feature::ClassLabel { .. } => data_type.is_integer(),
+        Feature::Value(dtype) => match (kind_from_dtype(dtype), Feature::from_arrow(data_type).cell()) {
+            (None, _) => !data_type.is_nested(),
+            (stated, found) => stated == found && !matches!(data_type, Struct(_)),
+        },
+        Feature::List(_) => matches!(data_type, DataType::List(_) | DataType::LargeList(_)),
+        Feature::Other(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
