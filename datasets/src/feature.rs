@@ -145,10 +145,16 @@ impl Features {
         Some(Schema::new_with_metadata(fields?, metadata))
     }
 
-    /// The same schema with metadata that states these features (other metadata is kept).
+    /// The same schema with metadata that states these features for exactly its columns (other metadata is kept);
+    /// columns without a feature here get the one their Arrow type tells.
     pub fn stamp(&self, schema: &Schema) -> Schema {
+        let feature = |field: &Arc<Field>| {
+            let known = self.get(field.name()).cloned();
+            (field.name().clone(), known.unwrap_or_else(|| Feature::from_arrow(field.data_type())))
+        };
+        let features: Features = schema.fields().iter().map(feature).collect();
         let mut metadata = schema.metadata().clone();
-        metadata.insert(METADATA_KEY.to_string(), self.to_metadata());
+        metadata.insert(METADATA_KEY.to_string(), features.to_metadata());
         Schema::new_with_metadata(schema.fields().clone(), metadata)
     }
 }

@@ -19,6 +19,7 @@ mod batch;
 mod denoiser;
 mod engine;
 mod error;
+mod job;
 pub mod network;
 pub mod noise;
 mod objective;

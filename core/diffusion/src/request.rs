@@ -3,12 +3,12 @@
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
-use crate::{Denoiser, EngineError, Result, Sampler, State};
+use crate::{EngineError, Result, Sampler, State, StreamSpec};
 
 /// What is known of one stream, for all rows of a request.
 #[derive(Debug)]
 pub enum Observed {
-    /// Given: `[row, shape]`, any float dtype. It comes out bit for bit as it went in.
+    /// Given: `[row, shape]`, any float dtype and device; it must not be written to while the request runs.
     Clean(Tensor),
     /// To be generated.
     Noisy,
@@ -47,17 +47,17 @@ pub struct Request {
 /// The answer to a request.
 #[derive(Debug)]
 pub struct Sampled {
-    /// Per output, in the order asked for: `[row, shape]`, f32, on the engine's device; clean streams as given.
+    /// Per output, in the order asked for: `[row, shape]`; noisy streams f32 on the engine's device, clean ones the
+    /// tensors that were given.
     pub streams: IndexMap<String, Tensor>,
     /// Rows with a value that is not finite, by index in the request, with what was found. Their values mean nothing;
     /// all other rows are good.
     pub rows_failed: Vec<(usize, String)>,
 }
 
-/// Refuses a request that this denoiser cannot run, before any work is done.
-pub(crate) fn check(request: &Request, denoiser: &dyn Denoiser) -> Result<()> {
+/// Refuses a request that a denoiser of these streams cannot run, before any work is done.
+pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     request.sampler.check()?;
-    let streams = denoiser.streams();
     let known = || streams.iter().map(|stream| stream.name.clone()).collect::<Vec<_>>();
     let unknown = |name: &String| EngineError::Unknown { what: "stream", name: name.clone(), known: known() };
     for name in request.states.keys().chain(&request.outputs) {

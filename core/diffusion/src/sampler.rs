@@ -110,7 +110,7 @@ impl Sampler {
 
 /// The times `t_max .. 0`, `steps` + 1 of them, equally far apart.
 fn even_times(schedule: &Schedule, steps: usize) -> Vec<f64> {
-    (0..=steps).map(|step| schedule.t_max() * (steps - step) as f64 / steps as f64).collect()
+    (0..=steps).map(|step| schedule.t_max() * ((steps - step) as f64 / steps as f64)).collect()
 }
 
 /// From t to u: x_u = a_u x0 + sqrt(s_u^2 - sigma^2) eps + sigma xi, with eps = (x - a x0) / s and

@@ -1,1 +1,29 @@
-//! Loads plugins, builds sessions, runs plans, trains, evaluates; the program anyflow-engine
+//! Loads plugins, builds sessions, runs plans, trains, evaluates. The program `anyflow-engine` is a thin shell round it.
+
+#![allow(unsafe_code)] // the host's side of the plugin border
+
+pub mod checkpoint;
+mod device;
+mod error;
+mod eval;
+pub mod events;
+mod job;
+pub mod plugin;
+mod run;
+mod session;
+mod stream;
+mod train;
+
+pub use error::{Result, RunError};
+pub use job::{execute, versions};
+pub use session::{Judge, Session};
+pub use stream::StreamNet;
+
+/// The libtorch version that this program is built for.
+pub const LIBTORCH: &str = "2.11.0";
+
+/// Seeds libtorch's own generator, which plugins use for initial weights and dropout. Nothing else may.
+pub(crate) fn seed_libtorch(seed: u64) {
+    #[allow(clippy::disallowed_methods)] // the one place: plugins have no other source
+    tch::manual_seed((seed & (i64::MAX as u64)) as i64);
+}

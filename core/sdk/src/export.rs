@@ -117,7 +117,7 @@ macro_rules! export_plugin {
                 unsafe { sdk::decode(instance, array, report) }
             }
 
-            $($crate::export_plugin!(@modules $($module : $first $(+ $role)*),+);)?
+            $($crate::export_plugin!(@modules $($module : $first $($role)*),+);)?
         };
     };
 
@@ -130,7 +130,7 @@ macro_rules! export_plugin {
         }
     };
 
-    (@modules $($module:ty : $($role:ident)++),+) => {
+    (@modules $($module:ty : $($role:ident)+),+) => {
         $(
             impl sdk::DynModule for $module {
                 fn forward(

@@ -64,7 +64,11 @@ mod guard;
 mod log;
 #[cfg(feature = "torch")]
 mod module;
+#[cfg(feature = "torch")]
+pub mod nn;
 mod parameters;
+#[cfg(feature = "torch")]
+pub mod testkit;
 
 pub use cell::{Cell, OwnedCell};
 pub use codec::{Codec, Element};

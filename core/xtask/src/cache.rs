@@ -21,8 +21,9 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 ///
 /// Neither variable is set, or the folder cannot be made.
 pub fn folder() -> Result<PathBuf> {
-    let folder = located(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
-        .context("neither XDG_CACHE_HOME nor HOME is set, so there is no folder to keep libtorch in: set one of them")?;
+    let folder = located(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")).context(
+        "neither XDG_CACHE_HOME nor HOME is set, so there is no folder to keep libtorch in: set one of them",
+    )?;
     fs::create_dir_all(&folder).with_context(|| {
         format!("cannot make the cache folder {}: point XDG_CACHE_HOME at one that can be written", folder.display())
     })?;

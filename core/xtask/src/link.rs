@@ -40,6 +40,8 @@ pub fn point(place: &Path, libtorch: &Path) -> Result<()> {
 
 /// Renames a new link over the old one, so that a build that runs meanwhile always finds one.
 fn replace(place: &Path, libtorch: &Path) -> std::io::Result<()> {
+    // The target directory may not be there yet.
+    place.parent().map_or(Ok(()), fs::create_dir_all)?;
     let fresh = place.with_file_name(format!("{NAME}.{}", std::process::id()));
     symlink(libtorch, &fresh)?;
     fs::rename(&fresh, place).inspect_err(|_| drop(fs::remove_file(&fresh)))
@@ -66,7 +68,7 @@ mod tests {
     fn a_link_is_made_kept_and_turned() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        let (place, old, new) = (folder.join(NAME), folder.join("old"), folder.join("new"));
+        let (place, old, new) = (folder.join("out").join(NAME), folder.join("old"), folder.join("new"));
         fs::create_dir(&old).unwrap();
         fs::create_dir(&new).unwrap();
         for libtorch in [&old, &old, &new] {
@@ -76,7 +78,7 @@ mod tests {
         fs::remove_dir(&new).unwrap();
         point(&place, &old).unwrap();
         assert_eq!(fs::read_link(&place).unwrap(), old, "a link to nowhere is turned");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing else is left behind");
+        assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 1, "nothing else is left behind");
     }
 
     #[test]

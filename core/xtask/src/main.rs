@@ -19,6 +19,7 @@ mod test;
 mod wheel;
 mod workspace;
 
+use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ enum Verb {
     Test {
         /// Passed on to `cargo test`; `--workspace` is left out when packages are named.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
-        arguments: Vec<OsString>,
+        _arguments: Vec<OsString>,
     },
     /// Everything a change must pass: format, lints, documentation, tests.
     Ci {
@@ -73,7 +74,8 @@ fn perform(verb: Verb) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match verb {
         Verb::Setup => setup::run(&workspace)?,
-        Verb::Test { arguments } => return test::run(&workspace, &arguments),
+        // Not those that clap took apart: it drops a `--` that comes first, and cargo needs it.
+        Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
         Verb::Demo => demo::run(&workspace)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,

@@ -91,8 +91,10 @@ fn cargo_path() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
 
-/// Cargo takes flags from these variables *instead of* those in `.cargo/config.toml`, so that binaries get no run path
-/// to libtorch.
+/// Cargo takes flags from these variables *instead of* those in `.cargo/config.toml`, so that programs or
+/// documentation tests get no run path to libtorch.
 fn run_path_is_lost() -> bool {
-    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"].iter().any(|name| env::var_os(name).is_some())
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTDOCFLAGS", "CARGO_ENCODED_RUSTDOCFLAGS"]
+        .iter()
+        .any(|name| env::var_os(name).is_some())
 }

@@ -1,1 +1,18 @@
-//! The modality plugin image
+//! The modality `image`: pictures in grey or in colour, an autoencoder and a classifier for small ones.
+
+mod autoencoder;
+mod classifier;
+mod picture;
+mod pixels;
+
+pub use autoencoder::Autoencoder;
+pub use classifier::Classifier;
+pub use picture::{Gray, Rgb};
+
+anyflow_sdk::export_plugin! {
+    name: "image",
+    license: "MIT OR Apache-2.0",
+    summary: "pictures in grey or in colour",
+    codecs: [Gray, Rgb],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer],
+}

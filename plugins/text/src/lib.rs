@@ -1,1 +1,20 @@
-//! The modality plugin text
+//! The modality `text`: short texts as words or characters of a closed set, an autoencoder and a classifier for them.
+
+mod autoencoder;
+mod characters;
+mod classifier;
+mod one_hot;
+mod words;
+
+pub use autoencoder::Autoencoder;
+pub use characters::Characters;
+pub use classifier::Classifier;
+pub use words::Words;
+
+anyflow_sdk::export_plugin! {
+    name: "text",
+    license: "MIT OR Apache-2.0",
+    summary: "short texts of a closed set of words or characters",
+    codecs: [Words, Characters],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer],
+}

@@ -1,0 +1,184 @@
+//! Denoisers made for tests, and shorthands.
+
+use std::sync::{Arc, Mutex};
+
+use anyflow_diffusion::{
+    Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization, Request, Result,
+    Sampler, Schedule, StreamSpec, build, noise,
+};
+use tch::{Device, Kind, Tensor};
+
+pub fn stream(name: &str, shape: &[i64], schedule: Schedule, parameterization: Parameterization) -> StreamSpec {
+    StreamSpec { name: name.to_string(), shape: shape.to_vec(), schedule, parameterization }
+}
+
+/// The exact denoiser of data N(mean, deviation^2), the same in every coordinate of every stream.
+pub struct Gaussian {
+    pub streams: Vec<StreamSpec>,
+    pub mean: f64,
+    pub deviation: f64,
+}
+
+impl Gaussian {
+    /// E[x0 | x] = mean + gain (x - a mean) with gain = a d^2 / (a^2 d^2 + s^2); returns (gain, offset).
+    pub fn x0_coefficients(&self, schedule: &Schedule, t: f64) -> (f64, f64) {
+        let (a, s, variance) = (schedule.signal(t), schedule.noise(t), self.deviation * self.deviation);
+        let gain = a * variance / (a * a * variance + s * s);
+        (gain, self.mean - gain * a * self.mean)
+    }
+
+    /// Where the probability-flow ODE takes `x` from the last time to 0: a fixed number of deviations from the mean.
+    pub fn end_point(&self, schedule: &Schedule, x: f64) -> f64 {
+        let (a, s) = (schedule.signal(schedule.t_max()), schedule.noise(schedule.t_max()));
+        let spread = (a * a * self.deviation * self.deviation + s * s).sqrt();
+        self.mean + self.deviation * (x - a * self.mean) / spread
+    }
+}
+
+impl Denoiser for Gaussian {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        let times = Vec::<f32>::try_from(batch.t.flatten(0, -1)).unwrap();
+        let outputs = self.streams.iter().enumerate().map(|(place, stream)| {
+            let rows = times.iter().skip(place).step_by(self.streams.len());
+            let columns: Vec<[f32; 4]> = rows
+                .map(|t| {
+                    let t = f64::from(*t);
+                    let (gain, offset) = self.x0_coefficients(&stream.schedule, t);
+                    [gain, offset, stream.schedule.signal(t), stream.schedule.noise(t)].map(|value| value as f32)
+                })
+                .collect();
+            let column = |index: usize| {
+                let values: Vec<f32> = columns.iter().map(|row| row[index]).collect();
+                let shape: Vec<i64> = std::iter::once(-1).chain(stream.shape.iter().map(|_| 1)).collect();
+                Tensor::from_slice(&values).view(shape.as_slice())
+            };
+            let (x, a, s) = (&batch.x[place], column(2), column(3));
+            let x0 = column(0) * x + column(1);
+            let eps = (x - &a * &x0) / &s;
+            stream.parameterization.target(&x0, &eps, &a, &s)
+        });
+        outputs.collect()
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+}
+
+/// What a [`Probe`] has seen.
+#[derive(Default)]
+pub struct Seen {
+    pub rows: Vec<i64>,
+    pub x: Vec<Vec<Tensor>>,
+}
+
+type Rule = Box<dyn Fn(&DenoiserInput) -> Result<Vec<Tensor>> + Send>;
+
+/// Remembers its inputs and answers by a rule.
+pub struct Probe {
+    pub streams: Vec<StreamSpec>,
+    pub seen: Arc<Mutex<Seen>>,
+    pub rule: Rule,
+}
+
+impl Probe {
+    pub fn new(
+        streams: &[StreamSpec],
+        rule: impl Fn(&DenoiserInput) -> Result<Vec<Tensor>> + Send + 'static,
+    ) -> (Self, Arc<Mutex<Seen>>) {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        (Probe { streams: streams.to_vec(), seen: seen.clone(), rule: Box::new(rule) }, seen)
+    }
+}
+
+impl Denoiser for Probe {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.rows.push(batch.rows());
+        seen.x.push(batch.x.iter().map(Tensor::copy).collect());
+        drop(seen);
+        (self.rule)(batch)
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+}
+
+/// Two streams of different shapes, schedules and parameterizations.
+pub fn two_streams() -> Vec<StreamSpec> {
+    vec![
+        stream("left", &[3], Schedule::vp_linear(), Parameterization::X0),
+        stream("right", &[2, 2], Schedule::cosine(), Parameterization::V),
+    ]
+}
+
+/// A residual MLP whose output layer is not zero.
+pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
+    let network = build(&Network::ResidualMlp { width: 32, blocks: 2 }, streams, Device::Cpu, 3).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    for (name, mut parameter) in network.parameters() {
+        if name == "output.weight" {
+            let stir = noise::normals_tensor(1, &[0], "stir", 0, &parameter.size(), Device::Cpu).unwrap();
+            parameter.copy_(&(stir.squeeze_dim(0) * 0.1));
+        }
+    }
+    network
+}
+
+pub fn engine(denoisers: Vec<(&str, Box<dyn Denoiser>)>, max_batch_rows: usize) -> Engine {
+    let denoisers = denoisers.into_iter().map(|(name, denoiser)| (name.to_string(), denoiser)).collect();
+    Engine::start(denoisers, EngineConfig { max_batch_rows, ..EngineConfig::new(Device::Cpu) }).unwrap()
+}
+
+/// A request to the denoiser "d" that generates both of [`two_streams`].
+pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampler) -> Request {
+    Request {
+        denoiser: "d".to_string(),
+        rows: rows.into_iter().collect(),
+        states: [("left".to_string(), Observed::Noisy), ("right".to_string(), Observed::Noisy)].into(),
+        sampler,
+        seed: 11,
+        outputs: vec!["left".to_string(), "right".to_string()],
+    }
+}
+
+/// [`joint`], with "right" given.
+pub fn conditional(rows: impl IntoIterator<Item = u64>, sampler: Sampler, right: Tensor) -> Request {
+    let mut request = joint(rows, sampler);
+    request.states.insert("right".to_string(), Observed::Clean(right));
+    request
+}
+
+pub fn ddim(steps: usize) -> Sampler {
+    Sampler::Ddim { steps, eta: 0.0 }
+}
+
+pub fn worst(left: &Tensor, right: &Tensor) -> f64 {
+    (left - right).abs().max().double_value(&[])
+}
+
+pub fn values(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.flatten(0, -1)).unwrap()
+}
+
+pub fn bits(tensor: &Tensor) -> Vec<u32> {
+    values(tensor).iter().map(|value| value.to_bits()).collect()
+}
+
+pub fn zeros_like_x(batch: &DenoiserInput) -> Result<Vec<Tensor>, EngineError> {
+    Ok(batch.x.iter().map(Tensor::zeros_like).collect())
+}
+
+pub fn normal(rows: i64, shape: &[i64]) -> Tensor {
+    let keys: Vec<u64> = (0..rows as u64).collect();
+    noise::normals_tensor(99, &keys, "data", 0, shape, Device::Cpu).unwrap().to_kind(Kind::Float)
+}

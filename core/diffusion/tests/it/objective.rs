@@ -1,0 +1,232 @@
+//! The training objective: what is masked, how it is weighted, what the time laws draw.
+
+use std::sync::Mutex;
+
+use anyflow_diffusion::{
+    Denoiser, DenoiserInput, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec, TimeLaw,
+    denoising_loss,
+};
+use tch::{Device, Kind, Tensor};
+
+use crate::doubles::{bits, normal, stream, two_streams, values};
+
+const ROWS: usize = 64;
+const KEY: (u64, u32) = (17, 3);
+
+fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeLaw {
+    TimeLaw::SubsetShared { p_cond, p_absent, per }
+}
+
+fn three_streams() -> Vec<StreamSpec> {
+    let named = |name| stream(name, &[2], Schedule::vp_linear(), Parameterization::X0);
+    ["a", "b", "c"].map(named).to_vec()
+}
+
+/// Predicts leaves, so that the gradient of the loss by the prediction can be read.
+struct Leaves {
+    streams: Vec<StreamSpec>,
+    leaves: Vec<Tensor>,
+    input: Mutex<Option<(Vec<Tensor>, Tensor, Tensor)>>,
+}
+
+impl Leaves {
+    fn new(streams: Vec<StreamSpec>) -> Self {
+        let leaf = |stream: &StreamSpec| normal(ROWS as i64, &stream.shape).set_requires_grad(true);
+        let leaves = streams.iter().map(leaf).collect();
+        Leaves { streams, leaves, input: Mutex::new(None) }
+    }
+}
+
+impl Denoiser for Leaves {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        let x = batch.x.iter().map(Tensor::copy).collect();
+        *self.input.lock().unwrap() = Some((x, batch.t.copy(), batch.present.copy()));
+        Ok(self.leaves.iter().map(Tensor::shallow_clone).collect())
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+}
+
+fn latents(streams: &[StreamSpec]) -> Vec<Tensor> {
+    streams.iter().enumerate().map(|(place, stream)| normal(ROWS as i64, &stream.shape) + place as f64).collect()
+}
+
+#[test]
+fn given_and_absent_coordinates_have_no_gradient_and_reach_the_network_unchanged() {
+    let denoiser = Leaves::new(two_streams());
+    let law = subsets(0.8, 0.3, Per::Sample);
+    let latents = latents(&denoiser.streams);
+    let output = denoising_loss(&denoiser, &latents, &law, &LossOptions::default(), KEY).unwrap();
+    output.loss.backward();
+    let draw = law.draw(&denoiser.streams, ROWS, KEY.0, KEY.1);
+    let (x, t, present) = denoiser.input.lock().unwrap().take().unwrap();
+    let mut seen = [0; 3];
+    for row in 0..ROWS {
+        for (place, state) in draw.states.row(row).iter().enumerate() {
+            let gradient = denoiser.leaves[place].grad().get(row as i64).abs();
+            let (given, shown) = (latents[place].get(row as i64), x[place].get(row as i64));
+            let time = t.double_value(&[row as i64, place as i64]);
+            let flag = present.double_value(&[row as i64, place as i64]);
+            seen[*state as usize] += 1;
+            match state {
+                State::Noisy => {
+                    assert!(gradient.min().double_value(&[]) > 0.0);
+                    assert!(bits(&given) != bits(&shown) && time >= 1e-3 && flag == 1.0);
+                }
+                State::Clean => {
+                    assert_eq!(gradient.max().double_value(&[]), 0.0);
+                    assert!(bits(&given) == bits(&shown) && time == 0.0 && flag == 1.0);
+                }
+                State::Absent => {
+                    assert_eq!(gradient.max().double_value(&[]), 0.0);
+                    assert!(values(&shown).iter().all(|value| *value == 0.0) && flag == 0.0);
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 5), "{seen:?}");
+}
+
+#[test]
+fn a_row_with_k_given_coordinates_weighs_d_over_d_minus_k() {
+    let law = subsets(0.7, 0.0, Per::Sample);
+    let gradients = |subset_scale| {
+        let denoiser = Leaves::new(two_streams());
+        let options = LossOptions { subset_scale };
+        let loss = denoising_loss(&denoiser, &latents(&denoiser.streams), &law, &options, KEY).unwrap().loss;
+        loss.backward();
+        denoiser.leaves.iter().map(|leaf| leaf.grad().flatten(1, -1)).collect::<Vec<_>>()
+    };
+    let (scaled, plain) = (gradients(true), gradients(false));
+    let draw = law.draw(&two_streams(), ROWS, KEY.0, KEY.1);
+    for row in 0..ROWS {
+        // "left" has 3 coordinates, "right" 4.
+        let (place, expected) = match draw.states.row(row) {
+            [State::Noisy, State::Clean] => (0, 7.0 / 3.0),
+            [State::Clean, State::Noisy] => (1, 7.0 / 4.0),
+            _ => (0, 1.0),
+        };
+        let ratio = &scaled[place].get(row as i64) / &plain[place].get(row as i64);
+        assert!((ratio - expected).abs().max().double_value(&[]) < 1e-5, "row {row}");
+    }
+}
+
+#[test]
+fn the_loss_is_the_mean_square_error_of_the_noisy_part() {
+    // One stream, everything noisy: the loss is the plain mean square error to x0.
+    let denoiser = Leaves::new(three_streams()[..1].to_vec());
+    let latents = latents(&denoiser.streams);
+    let law = subsets(1.0, 0.0, Per::Sample);
+    let output = denoising_loss(&denoiser, &latents, &law, &LossOptions::default(), KEY).unwrap();
+    let expected = (&denoiser.leaves[0] - &latents[0]).square().mean(Kind::Float).double_value(&[]);
+    assert!((output.loss.double_value(&[]) - expected).abs() < 1e-6);
+    assert_eq!(output.per_stream[0].0, "a");
+    assert!((output.per_stream[0].1.double_value(&[]) - expected).abs() < 1e-6);
+    assert!(!output.per_stream[0].1.requires_grad());
+}
+
+#[test]
+fn a_step_draws_the_same_again_and_another_step_does_not() {
+    let denoiser = Leaves::new(two_streams());
+    let latents = latents(&denoiser.streams);
+    let loss = |key| {
+        let options = LossOptions::default();
+        let loss = denoising_loss(&denoiser, &latents, &subsets(0.5, 0.1, Per::Sample), &options, key).unwrap().loss;
+        bits(&loss.view([1]).detach())
+    };
+    assert_eq!(loss((1, 2)), loss((1, 2)));
+    assert_ne!(loss((1, 2)), loss((1, 3)));
+    assert_ne!(loss((1, 2)), loss((2, 2)));
+}
+
+#[test]
+fn subsets_times_and_absences_have_the_law_they_claim() {
+    let (streams, rows, p_cond, p_absent) = (three_streams(), 40_000, 0.6, 0.25);
+    let draw = subsets(p_cond, p_absent, Per::Sample).draw(&streams, rows, 5, 0);
+    let (mut by_subset, mut absent, mut given) = ([0.0f64; 8], 0.0, 0.0);
+    let (mut time, mut square) = (0.0, 0.0);
+    for row in 0..rows {
+        let states = draw.states.row(row);
+        let subset: usize = (0..3).map(|place| usize::from(states[place] != State::Noisy) << place).sum();
+        by_subset[subset] += 1.0 / rows as f64;
+        absent += states.iter().filter(|state| **state == State::Absent).count() as f64;
+        given += states.iter().filter(|state| **state != State::Noisy).count() as f64;
+        let noisy: Vec<f64> =
+            (0..3).filter(|place| states[*place] == State::Noisy).map(|place| draw.times[row * 3 + place]).collect();
+        assert!(noisy.iter().all(|t| *t == noisy[0] && (1e-3..=1.0).contains(t)));
+        time += noisy[0] / rows as f64;
+        square += noisy[0] * noisy[0] / rows as f64;
+    }
+    // Four standard errors of a frequency, at most.
+    let bound = |p: f64, count: f64| 4.0 * (p * (1.0 - p) / count).sqrt();
+    assert!((by_subset[0] - (1.0 - p_cond)).abs() < bound(p_cond, rows as f64), "{by_subset:?}");
+    assert_eq!(by_subset[7], 0.0, "all given");
+    for share in &by_subset[1..7] {
+        assert!((share - p_cond / 6.0).abs() < bound(p_cond / 6.0, rows as f64), "{by_subset:?}");
+    }
+    assert!((absent / given - p_absent).abs() < bound(p_absent, given));
+    assert!((time - 0.5005).abs() < 6e-3 && (square - 1.0 / 3.0).abs() < 6e-3, "{time} {square}");
+}
+
+#[test]
+fn a_subset_per_batch_is_one_for_all_rows_and_changes_with_the_step() {
+    let law = subsets(1.0, 0.5, Per::Batch);
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..200 {
+        let draw = law.draw(&three_streams(), 6, 5, step);
+        for row in 1..6 {
+            assert_eq!(draw.states.row(row), draw.states.row(0));
+        }
+        let place = draw.states.row(0).iter().position(|state| *state == State::Noisy).unwrap();
+        assert_ne!(draw.times[place], draw.times[3 + place]);
+        seen.insert(format!("{:?}", draw.states.row(0)));
+    }
+    // Three subsets of one stream in two states, three of two in four.
+    assert_eq!(seen.len(), 18);
+}
+
+#[test]
+fn the_other_laws_keep_everything_noisy() {
+    let streams = two_streams();
+    let independent = TimeLaw::Independent {}.draw(&streams, 100, 1, 0);
+    let shared = TimeLaw::SharedAll {}.draw(&streams, 100, 1, 0);
+    assert_eq!(subsets(0.0, 1.0, Per::Sample).draw(&streams, 100, 1, 0), shared);
+    for draw in [&independent, &shared] {
+        assert!((0..100).all(|row| draw.states.row(row) == [State::Noisy; 2]));
+    }
+    // The cosine schedule's range ends a little earlier; the fraction of the range is what is shared.
+    let fraction = |pair: &[f64]| ((pair[0] - 1e-3) / 0.999, (pair[1] - 1e-3) / 0.995);
+    assert!(shared.times.chunks(2).map(fraction).all(|(left, right)| (left - right).abs() < 1e-12));
+    assert!(independent.times.chunks(2).map(fraction).all(|(left, right)| (left - right).abs() > 1e-9));
+}
+
+#[test]
+fn the_names_in_a_configuration_are_fixed() {
+    let parse = serde_json::from_str::<TimeLaw>;
+    assert_eq!(parse(r#"{"kind": "subset-shared"}"#).unwrap(), subsets(0.5, 0.0, Per::Sample));
+    assert_eq!(
+        parse(r#"{"kind": "subset-shared", "per": "batch", "p_cond": 1}"#).unwrap(),
+        subsets(1.0, 0.0, Per::Batch)
+    );
+    assert_eq!(parse(r#"{"kind": "independent"}"#).unwrap(), TimeLaw::Independent {});
+    assert_eq!(parse(r#"{"kind": "shared-all"}"#).unwrap(), TimeLaw::SharedAll {});
+    assert!(parse(r#"{"kind": "shared-all", "p_cond": 0.5}"#).is_err());
+    assert!(subsets(1.5, 0.0, Per::Sample).check().is_err());
+    assert!(subsets(0.5, -0.1, Per::Sample).check().is_err());
+}
+
+#[test]
+fn latents_of_another_shape_are_refused() {
+    let denoiser = Leaves::new(two_streams());
+    let options = LossOptions::default();
+    let loss = |latents: &[Tensor]| denoising_loss(&denoiser, latents, &TimeLaw::SharedAll {}, &options, KEY);
+    assert!(loss(&[]).is_err());
+    assert!(loss(&latents(&denoiser.streams)[..1]).is_err());
+    assert!(loss(&[normal(4, &[3]), Tensor::zeros([4, 5], (Kind::Float, Device::Cpu))]).is_err());
+}

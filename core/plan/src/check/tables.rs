@@ -1,0 +1,104 @@
+//! Rule: tables take their columns from sources that exist, for streams that exist, and say how rows are matched.
+
+use indexmap::IndexMap;
+
+use crate::error::Report;
+use crate::graph::ModelGraph;
+use crate::plan::{ColumnRef, Table};
+use crate::problem::{Caution, Hint, Problem};
+use crate::source::Text;
+use crate::spec::{SourceSpec, TableSpec, unknown};
+
+/// Resolves a table; parts that are wrong are reported and left out.
+pub(crate) fn resolve(
+    spec: &TableSpec,
+    label: &str,
+    sources: &[SourceSpec],
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Table {
+    let mut columns = IndexMap::new();
+    for (stream, written) in &spec.columns {
+        if !model.streams.contains_key(&stream.value) {
+            unknown("stream", stream, model.streams.keys().map(String::as_str), report);
+        }
+        if let Some(column) = column(written, sources, report) {
+            columns.insert(stream.value.clone(), column);
+        }
+    }
+    let class = spec.class.as_ref().and_then(|written| column(written, sources, report));
+    let join = join(spec, label, columns.values().chain(&class), report);
+    Table { join, columns, class }
+}
+
+fn column(written: &Text, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
+    let Some((source, column)) = written.value.split_once('.').filter(|(_, column)| !column.is_empty()) else {
+        let hint = sources.first().map(|source| Hint::exactly(format!("{}.{}", source.name.value, written.value)));
+        let problem = Problem::NotAColumn { text: written.value.clone(), hint: hint.unwrap_or_default() };
+        report.error(written.span, problem);
+        return None;
+    };
+    if !sources.iter().any(|known| known.name.value == source) {
+        let name = Text::new(source.to_string(), written.span);
+        unknown("source", &name, sources.iter().map(|known| known.name.value.as_str()), report);
+        return None;
+    }
+    Some(ColumnRef { source: source.to_string(), column: column.to_string() })
+}
+
+/// The column on which rows are matched: needed for several sources, without effect for one.
+fn join<'c>(
+    spec: &TableSpec,
+    label: &str,
+    columns: impl Iterator<Item = &'c ColumnRef>,
+    report: &mut Report,
+) -> Option<String> {
+    let mut used: Vec<String> = Vec::new();
+    for column in columns {
+        if !used.contains(&column.source) {
+            used.push(column.source.clone());
+        }
+    }
+    match &spec.join {
+        Some(join) if used.len() == 1 => {
+            let reason = format!("all columns of {label} come from `{}`", used[0]);
+            report.warning(join.span, Caution::NoEffect { key: "join".into(), reason });
+            None
+        }
+        Some(join) => Some(join.value.clone()),
+        None => {
+            if used.len() > 1 {
+                report.error(spec.name.span, Problem::NoJoin { table: label.into(), sources: used });
+            }
+            None
+        }
+    }
+}
+
+/// Warns of sources that no table reads.
+pub(crate) fn check_sources<'t>(
+    sources: &[SourceSpec],
+    tables: impl Iterator<Item = &'t TableSpec>,
+    report: &mut Report,
+) {
+    let written: Vec<&Text> =
+        tables.flat_map(|table| table.columns.iter().map(|(_, written)| written).chain(&table.class)).collect();
+    for source in sources {
+        let prefix = format!("{}.", source.name.value);
+        if !written.iter().any(|text| text.value.starts_with(&prefix)) {
+            let (what, name) = ("source".into(), source.name.value.clone());
+            report.warning(source.name.span, Caution::Unused { what, name, consequence: String::new() });
+        }
+    }
+}
+
+/// Says that a table lacks what somebody reads, unless its own columns could not be read.
+pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &Text, report: &mut Report) {
+    let problem = Problem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
+    report.error(at.span, problem);
+}
+
+/// Whether a table names a column for a stream, readable or not.
+pub(crate) fn names(table: &TableSpec, stream: &str) -> bool {
+    table.columns.iter().any(|(name, _)| name.value == stream)
+}

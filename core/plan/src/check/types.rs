@@ -1,0 +1,134 @@
+//! Rule: both ends of every edge have the same type.
+
+use petgraph::visit::EdgeRef;
+
+use crate::compile::Catalog;
+use crate::descriptor::Role;
+use crate::error::Report;
+use crate::graph::{Act, Graph, Link, ModelGraph, Slot, Vertex};
+use crate::plan::{Form, Stream, Type};
+use crate::problem::Problem;
+use crate::source::Text;
+use crate::spec::unknown;
+
+/// The types of the inputs, by their index; `None` where it cannot be told.
+pub(crate) fn of_inputs(
+    graph: &Graph,
+    model: &ModelGraph,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Vec<Option<Type>> {
+    (0..graph.spec.inputs.len()).map(|index| of_input(graph, index, model, catalog, report)).collect()
+}
+
+/// Cells of the declared modality: as its first reader takes them, else as the model or any plugin has them.
+fn of_input(
+    graph: &Graph,
+    index: usize,
+    model: &ModelGraph,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<Type> {
+    let modality = graph.spec.inputs[index].modality.as_ref()?;
+    let readers = graph.vertices().filter(|(_, vertex)| *vertex == Vertex::Input(index)).flat_map(|(from, _)| {
+        let mut readers: Vec<_> = graph.edges.neighbors(from).collect();
+        readers.sort();
+        readers
+    });
+    let streams = readers.filter_map(|reader| match graph.edges[reader] {
+        Vertex::Node(node) => match &graph.acts[node] {
+            Some(Act::Code { role: Role::Encode, stream }) => model.streams.get(stream),
+            _ => None,
+        },
+        _ => None,
+    });
+    let in_model = streams.chain(model.streams.values()).filter_map(|stream| stream.codec_descriptor);
+    let anywhere = catalog.plugins.values().flat_map(|(plugin, _)| &plugin.codecs);
+    let found = in_model.chain(anywhere).find(|codec| codec.modality == modality.value).map(Type::cells);
+    if found.is_none() && model.streams.values().all(|stream| stream.codec_descriptor.is_some()) {
+        unknown_modality(modality, model, catalog, report);
+    }
+    found
+}
+
+fn unknown_modality(modality: &Text, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
+    let mut known: Vec<&str> = Vec::new();
+    let in_model = model.streams.values().filter_map(|stream| stream.codec_descriptor);
+    for codec in in_model.chain(catalog.plugins.values().flat_map(|(plugin, _)| &plugin.codecs)) {
+        if !known.contains(&codec.modality.as_str()) {
+            known.push(&codec.modality);
+        }
+    }
+    unknown("modality", modality, known, report);
+}
+
+/// The type that leaves a vertex by a port.
+pub(crate) fn leaving(
+    graph: &Graph,
+    vertex: Vertex,
+    port: Option<&str>,
+    inputs: &[Option<Type>],
+    model: &ModelGraph,
+) -> Option<Type> {
+    match vertex {
+        Vertex::Input(index) => inputs[index].clone(),
+        Vertex::Output(_) => None,
+        Vertex::Node(index) => match graph.acts[index].as_ref()? {
+            Act::Code { role: Role::Encode, stream } => latent(stream, plan_of(model, stream)?),
+            Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
+            Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
+        },
+    }
+}
+
+fn plan_of<'m>(model: &'m ModelGraph, stream: &str) -> Option<&'m Stream> {
+    model.streams.get(stream)?.plan.as_ref()
+}
+
+fn latent(name: &str, stream: &Stream) -> Option<Type> {
+    Some(Type::latent(&stream.modality, name, stream.latent.clone()))
+}
+
+/// Compares both ends of every edge.
+pub(crate) fn check(graph: &Graph, inputs: &[Option<Type>], model: &ModelGraph, report: &mut Report) {
+    for edge in graph.edges.edge_references() {
+        let (from, to, link) = (graph.edges[edge.source()], graph.edges[edge.target()], edge.weight());
+        let Some(found) = leaving(graph, from, link.port.as_deref(), inputs, model) else { continue };
+        match link.slot {
+            Slot::Output => check_output(graph, to, link, &found, report),
+            _ => check_node(graph, to, link, &found, model, report),
+        }
+    }
+}
+
+fn check_output(graph: &Graph, to: Vertex, link: &Link, found: &Type, report: &mut Report) {
+    if !matches!(found.form, Form::Cells { .. }) {
+        let to = format!("output `{}`", graph.name(to).value);
+        say(to, "cells (decode it first)".into(), link, found, report);
+    }
+}
+
+fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &ModelGraph, report: &mut Report) {
+    let Vertex::Node(index) = to else { return };
+    let name = &graph.name(to).value;
+    let end = match (graph.acts[index].as_ref(), &link.slot) {
+        (Some(Act::Code { role: Role::Encode, stream }), _) => {
+            plan_of(model, stream).map(|plan| (format!("encoding in node `{name}`"), plan.cells.clone()))
+        }
+        (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
+            .and_then(|plan| latent(stream, plan))
+            .map(|wanted| (format!("decoding in node `{name}`"), wanted)),
+        (Some(Act::Diffuse(_)), Slot::Observe(stream)) => plan_of(model, stream)
+            .and_then(|plan| latent(stream, plan))
+            .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
+        _ => None,
+    };
+    if let Some((to, wanted)) = end.filter(|(_, wanted)| wanted != found) {
+        say(to, wanted.to_string(), link, found, report);
+    }
+}
+
+fn say(to: String, wanted: String, link: &Link, found: &Type, report: &mut Report) {
+    let (from, found) = (link.written.value.clone(), found.to_string());
+    report.error(link.written.span, Problem::EdgeMismatch { to, wanted, from, found });
+}

@@ -1,0 +1,191 @@
+//! Codecs and modules of the catalog, found by `plugin/component`, with the parameters that were written.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use crate::compile::Catalog;
+use crate::descriptor::{CodecDescriptor, ModuleDescriptor, PluginDescriptor, PortDescriptor, Role, RoleDescriptor};
+use crate::error::Report;
+use crate::problem::{Hint, Problem};
+use crate::property;
+use crate::source::{Span, Text};
+use crate::spec::Use;
+
+/// The two sorts of components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Codec,
+    Module,
+}
+
+impl Sort {
+    pub fn name(self) -> &'static str {
+        match self {
+            Sort::Codec => "codec",
+            Sort::Module => "module",
+        }
+    }
+}
+
+/// A component as it is used in one place.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed<'a> {
+    pub sort: Sort,
+    /// As written.
+    pub component: Text,
+    pub plugin: String,
+    pub id: String,
+    pub library: String,
+    /// Parameter -> its JSON Schema.
+    pub schema: &'a IndexMap<String, Json>,
+    /// Parameters that are given, with their places.
+    pub written: IndexMap<String, (Json, Span)>,
+}
+
+impl Placed<'_> {
+    /// How messages call it: codec `plugin/component`.
+    pub fn label(&self) -> String {
+        format!("{} `{}`", self.sort.name(), self.component.value)
+    }
+}
+
+/// Finds a codec.
+pub(crate) fn codec<'a>(
+    used: &Use,
+    catalog: &'a Catalog,
+    report: &mut Report,
+) -> Option<(Placed<'a>, &'a CodecDescriptor)> {
+    let (plugin, library, id) = find(&used.component, Sort::Codec, catalog, report)?;
+    let descriptor = plugin.codecs.iter().find(|codec| codec.id == id)?;
+    Some((place(used, Sort::Codec, plugin, library, id, &descriptor.parameters, report), descriptor))
+}
+
+/// Finds a module.
+pub(crate) fn module<'a>(
+    used: &Use,
+    catalog: &'a Catalog,
+    report: &mut Report,
+) -> Option<(Placed<'a>, &'a ModuleDescriptor)> {
+    let (plugin, library, id) = find(&used.component, Sort::Module, catalog, report)?;
+    let descriptor = plugin.modules.iter().find(|module| module.id == id)?;
+    Some((place(used, Sort::Module, plugin, library, id, &descriptor.parameters, report), descriptor))
+}
+
+/// The ports of a role, if the module plays it.
+pub(crate) fn role(module: &ModuleDescriptor, role: Role) -> Option<&RoleDescriptor> {
+    module.roles.iter().find(|descriptor| descriptor.role == role)
+}
+
+/// The ports of a role that is needed.
+pub(crate) fn need_role<'a>(
+    module: &'a ModuleDescriptor,
+    wanted: Role,
+    component: &Text,
+    at: Span,
+    report: &mut Report,
+) -> Option<(&'a PortDescriptor, &'a PortDescriptor)> {
+    if let Some(found) = role(module, wanted) {
+        return Some((&found.input, &found.output));
+    }
+    let can: Vec<&str> = module.roles.iter().map(|descriptor| word(descriptor.role)).collect();
+    let problem =
+        Problem::NoRole { component: component.value.clone(), role: word(wanted).into(), can: can.join(", ") };
+    report.error(at, problem);
+    None
+}
+
+/// The word for a role.
+pub(crate) fn word(role: Role) -> &'static str {
+    match role {
+        Role::Encode => "encode",
+        Role::Decode => "decode",
+        Role::Embed => "embed",
+        Role::Align => "align",
+        Role::Score => "score",
+    }
+}
+
+/// Whether the catalog has a codec of this name.
+pub(crate) fn is_codec(component: &str, catalog: &Catalog) -> bool {
+    let Some((plugin, id)) = component.split_once('/') else { return false };
+    catalog.plugins.get(plugin).is_some_and(|(plugin, _)| ids(plugin, Sort::Codec).any(|known| known == id))
+}
+
+fn ids(plugin: &PluginDescriptor, sort: Sort) -> Box<dyn Iterator<Item = &str> + '_> {
+    match sort {
+        Sort::Codec => Box::new(plugin.codecs.iter().map(|codec| codec.id.as_str())),
+        Sort::Module => Box::new(plugin.modules.iter().map(|module| module.id.as_str())),
+    }
+}
+
+type Location<'a, 'u> = (&'a PluginDescriptor, &'a str, &'u str);
+
+fn find<'a, 'u>(
+    component: &'u Text,
+    sort: Sort,
+    catalog: &'a Catalog,
+    report: &mut Report,
+) -> Option<Location<'a, 'u>> {
+    let Some((name, id)) = component.value.split_once('/') else {
+        let hint = all_of(sort, &component.value, catalog);
+        report.error(component.span, Problem::NotAComponent { text: component.value.clone(), hint });
+        return None;
+    };
+    let Some((plugin, library)) = catalog.plugins.get(name) else {
+        let hint = Hint::among(name, catalog.plugins.keys().map(String::as_str));
+        report.error(component.span, Problem::UnknownName { what: "plugin".into(), name: name.into(), hint });
+        return None;
+    };
+    if !ids(plugin, sort).any(|known| known == id) {
+        report.error(component.span, missing(plugin, id, sort, component));
+        return None;
+    }
+    Some((plugin, library, id))
+}
+
+fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &Text) -> Problem {
+    let other = if sort == Sort::Codec { Sort::Module } else { Sort::Codec };
+    if ids(plugin, other).any(|known| known == id) {
+        let (found, expected) = (other.name().into(), sort.name().into());
+        return Problem::WrongComponent { component: component.value.clone(), found, expected };
+    }
+    let what = format!("{} of plugin `{}`", sort.name(), plugin.plugin);
+    Problem::UnknownName { what, name: id.into(), hint: Hint::among(id, ids(plugin, sort)) }
+}
+
+/// Every component of a sort; those of the plugin of that name are suggested.
+fn all_of(sort: Sort, name: &str, catalog: &Catalog) -> Hint {
+    let known: Vec<String> = catalog
+        .plugins
+        .iter()
+        .flat_map(|(plugin, (descriptor, _))| ids(descriptor, sort).map(move |id| format!("{plugin}/{id}")))
+        .collect();
+    let suggestion = known.iter().find(|known| known.starts_with(&format!("{name}/"))).cloned();
+    Hint { suggestion, known }
+}
+
+fn place<'a>(
+    used: &Use,
+    sort: Sort,
+    plugin: &PluginDescriptor,
+    library: &str,
+    id: &str,
+    schema: &'a IndexMap<String, Json>,
+    report: &mut Report,
+) -> Placed<'a> {
+    let label = format!("{} `{}`", sort.name(), used.component.value);
+    let mut written = IndexMap::new();
+    for entry in &used.parameters {
+        let (key, at) = (&entry.key.value, entry.key.span);
+        let Some(property) = schema.get(key) else {
+            let hint = Hint::among(key, schema.keys().map(String::as_str));
+            report.error(at, Problem::UnknownKey { key: key.clone(), within: label.clone(), hint });
+            continue;
+        };
+        if let Some(value) = property::read(property, &entry.node, &format!("`{key}` of {label}"), report) {
+            written.insert(key.clone(), (value, Span { end: entry.node.span.end.max(at.end), ..at }));
+        }
+    }
+    let (plugin, library, id) = (plugin.plugin.clone(), library.to_string(), id.to_string());
+    Placed { sort, component: used.component.clone(), plugin, id, library, schema, written }
+}

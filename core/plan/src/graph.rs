@@ -1,0 +1,11 @@
+//! `Graph`: names resolved, components attached, defaults filled, types of all ports known.
+
+mod diffusion;
+mod edges;
+mod model;
+mod nodes;
+
+pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, resolve_lists};
+pub(crate) use edges::{Graph, Link, Slot, Vertex, connect};
+pub(crate) use model::{ModelGraph, StreamNode, resolve_model};
+pub(crate) use nodes::{Act, resolve_node};

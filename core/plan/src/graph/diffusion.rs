@@ -1,0 +1,109 @@
+//! Which streams a diffusion generates, observes, carries along or leaves out, and which denoiser it asks.
+
+use serde_json::Value as Json;
+
+use crate::error::Report;
+use crate::graph::ModelGraph;
+use crate::problem::{Hint, Problem};
+use crate::source::{Span, Text};
+use crate::spec::unknown;
+
+/// A diffusion whose streams and denoiser are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Diffusion {
+    pub denoiser: String,
+    pub lists: StreamLists,
+    pub sampler: Json,
+    pub seed: u64,
+}
+
+/// Every stream of a denoiser, in one of four states.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StreamLists {
+    pub generate: Vec<String>,
+    pub observe: Vec<String>,
+    pub along: Vec<String>,
+    pub absent: Vec<String>,
+}
+
+/// The lists as written: the word for each, and its streams.
+pub(crate) type Written<'s> = [(&'static str, Vec<&'s Text>); 4];
+
+/// The denoiser that is asked: the one named, or the only one over all these streams.
+pub(crate) fn choose_denoiser(
+    named: Option<&Text>,
+    streams: &[&Text],
+    owner: Span,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<String> {
+    if let Some(name) = named {
+        if model.denoisers.contains_key(&name.value) {
+            return Some(name.value.clone());
+        }
+        unknown("denoiser", name, model.denoisers.keys().map(String::as_str), report);
+        return None;
+    }
+    let is_over = |over: &[String]| streams.iter().all(|stream| over.contains(&stream.value));
+    let mut fitting = model.denoisers.iter().filter(|(_, (over, _))| is_over(over)).map(|(name, _)| name.clone());
+    let (first, rest) = (fitting.next(), fitting.collect::<Vec<_>>());
+    match first {
+        Some(name) if rest.is_empty() => Some(name),
+        Some(name) => {
+            let candidates = [vec![name], rest].concat();
+            let remedy = "name one with `denoiser`".into();
+            report.error(owner, Problem::Ambiguous { what: "the denoiser".into(), candidates, remedy });
+            None
+        }
+        None => {
+            let known = model.denoisers.iter().map(|(name, (over, _))| format!("{name} over {}", over.join(" + ")));
+            let hint = Hint { suggestion: None, known: known.collect() };
+            let streams = streams.iter().map(|stream| stream.value.clone()).collect();
+            report.error(owner, Problem::NoDenoiser { streams, hint });
+            None
+        }
+    }
+}
+
+/// Refuses unknown streams and streams in two lists; `true` if all are known.
+pub(crate) fn known_streams(written: &Written, model: &ModelGraph, report: &mut Report) -> bool {
+    let mut good = true;
+    let mut seen: Vec<(&str, &Text)> = Vec::new();
+    for (word, streams) in written {
+        for stream in streams {
+            if !model.streams.contains_key(&stream.value) {
+                unknown("stream", stream, model.streams.keys().map(String::as_str), report);
+                good = false;
+            } else if let Some((first, text)) = seen.iter().find(|(_, text)| text.value == stream.value) {
+                let problem = Problem::Duplicate { what: "stream".into(), name: stream.value.clone() };
+                report.error_with(stream.span, problem, text.span, format!("first given here, in `{first}`"));
+                good = false;
+            } else {
+                seen.push((word, stream));
+            }
+        }
+    }
+    good
+}
+
+/// Puts every stream of the denoiser in one list; those not named are generated along.
+pub(crate) fn resolve_lists(
+    written: &Written,
+    denoiser: &str,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<StreamLists> {
+    let (over, _) = model.denoisers.get(denoiser)?;
+    for stream in written.iter().flat_map(|(_, streams)| streams).filter(|stream| !over.contains(&stream.value)) {
+        let what = format!("stream of denoiser `{denoiser}`");
+        unknown(&what, stream, over.iter().map(String::as_str), report);
+    }
+    let list = |index: usize| written[index].1.iter().map(|stream| stream.value.clone()).collect::<Vec<_>>();
+    let mut lists = StreamLists { generate: list(0), observe: list(1), along: list(2), absent: list(3) };
+    for stream in over {
+        if !written.iter().any(|(_, streams)| streams.iter().any(|named| named.value == *stream)) {
+            lists.along.push(stream.clone());
+        }
+    }
+    Some(lists)
+}

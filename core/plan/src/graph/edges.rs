@@ -1,0 +1,190 @@
+//! The pipeline as a graph: inputs, nodes and outputs, and which port feeds which.
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::error::Report;
+use crate::graph::Act;
+use crate::problem::{Hint, Problem};
+use crate::source::Text;
+use crate::spec::{Action, NodeSpec, PipelineSpec, unknown};
+
+/// A vertex: the index of an input, node or output in the spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vertex {
+    Input(usize),
+    Node(usize),
+    Output(usize),
+}
+
+/// An edge.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// The reference as written.
+    pub written: Text,
+    /// The port it leaves, where a node has several: a stream.
+    pub port: Option<String>,
+    /// Where it arrives.
+    pub slot: Slot,
+}
+
+/// Where an edge arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// `from` of a node.
+    From,
+    /// A stream that a diffusion observes.
+    Observe(String),
+    /// An output.
+    Output,
+}
+
+/// The pipeline's graph.
+pub(crate) struct Graph<'s> {
+    pub spec: &'s PipelineSpec,
+    /// What each node does; `None` when that is wrong.
+    pub acts: Vec<Option<Act>>,
+    pub edges: DiGraph<Vertex, Link>,
+}
+
+impl Graph<'_> {
+    /// The name that a vertex has in the file.
+    pub fn name(&self, vertex: Vertex) -> &Text {
+        match vertex {
+            Vertex::Input(index) => &self.spec.inputs[index].name,
+            Vertex::Node(index) => &self.spec.nodes[index].name,
+            Vertex::Output(index) => &self.spec.outputs[index].0,
+        }
+    }
+
+    /// All vertices in the order of the file.
+    pub fn vertices(&self) -> impl Iterator<Item = (NodeIndex, Vertex)> + '_ {
+        self.edges.node_indices().map(|index| (index, self.edges[index]))
+    }
+}
+
+/// Resolves all references; those that are wrong are reported and left out.
+pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report: &mut Report) -> Graph<'s> {
+    let mut edges = DiGraph::new();
+    for index in 0..spec.inputs.len() {
+        edges.add_node(Vertex::Input(index));
+    }
+    for index in 0..spec.nodes.len() {
+        edges.add_node(Vertex::Node(index));
+    }
+    for index in 0..spec.outputs.len() {
+        edges.add_node(Vertex::Output(index));
+    }
+    let mut graph = Graph { spec, acts, edges };
+    for (index, node) in spec.nodes.iter().enumerate() {
+        for (slot, written) in slots(node) {
+            graph.link(Vertex::Node(index), slot, written, report);
+        }
+    }
+    for (index, (_, written)) in spec.outputs.iter().enumerate() {
+        graph.link(Vertex::Output(index), Slot::Output, written, report);
+    }
+    graph
+}
+
+/// What a node reads.
+fn slots(node: &NodeSpec) -> Vec<(Slot, &Text)> {
+    match &node.action {
+        Some(Action::Code(code)) => code.from.iter().map(|from| (Slot::From, from)).collect(),
+        Some(Action::Diffuse(spec)) => {
+            spec.observe.iter().map(|(stream, from)| (Slot::Observe(stream.value.clone()), from)).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+impl Graph<'_> {
+    fn link(&mut self, to: Vertex, slot: Slot, written: &Text, report: &mut Report) {
+        let Some((from, port)) = self.origin(written, report) else { return };
+        let link = Link { written: written.clone(), port, slot };
+        if let (Some(from), Some(to)) = (self.index(from), self.index(to)) {
+            self.edges.add_edge(from, to, link);
+        }
+    }
+
+    fn index(&self, wanted: Vertex) -> Option<NodeIndex> {
+        self.vertices().find(|(_, vertex)| *vertex == wanted).map(|(index, _)| index)
+    }
+
+    /// The vertex and port that a reference names.
+    fn origin(&self, written: &Text, report: &mut Report) -> Option<(Vertex, Option<String>)> {
+        let (head, port) = match written.value.split_once('.') {
+            Some((head, port)) => (head, Some(port)),
+            None => (written.value.as_str(), None),
+        };
+        if let Some(index) = self.spec.inputs.iter().position(|input| input.name.value == head) {
+            return single(Vertex::Input(index), head, port, written, report);
+        }
+        let Some(index) = self.spec.nodes.iter().position(|node| node.name.value == head) else {
+            let inputs = self.spec.inputs.iter().map(|input| input.name.value.as_str());
+            let nodes = self.spec.nodes.iter().map(|node| node.name.value.as_str());
+            let name = Text::new(head.to_string(), written.span);
+            unknown("node or input", &name, inputs.chain(nodes), report);
+            return None;
+        };
+        match &self.spec.nodes[index].action {
+            Some(Action::Code(_)) => single(Vertex::Node(index), head, port, written, report),
+            Some(Action::Diffuse(spec)) => {
+                let generated: Vec<&str> = spec.generate.iter().map(|stream| stream.value.as_str()).collect();
+                let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
+                Some((Vertex::Node(index), Some(port)))
+            }
+            None => None,
+        }
+    }
+}
+
+/// A vertex with a single port, which has no name.
+fn single(
+    vertex: Vertex,
+    head: &str,
+    port: Option<&str>,
+    written: &Text,
+    report: &mut Report,
+) -> Option<(Vertex, Option<String>)> {
+    let Some(port) = port else { return Some((vertex, None)) };
+    let hint = Hint::exactly(head);
+    report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
+    None
+}
+
+/// A port of a diffusion: one of the streams that it generates.
+fn stream_port(
+    head: &str,
+    port: Option<&str>,
+    generated: &[&str],
+    act: Option<&Act>,
+    written: &Text,
+    report: &mut Report,
+) -> Option<String> {
+    let Some(port) = port else {
+        let choices: Vec<String> = generated.iter().map(|stream| format!("`{head}.{stream}`")).collect();
+        report.error(written.span, Problem::PortWanted { node: head.into(), choices: choices.join(" or ") });
+        return None;
+    };
+    if generated.contains(&port) {
+        return Some(port.to_string());
+    }
+    let lists = match act {
+        Some(Act::Diffuse(diffusion)) => Some(&diffusion.lists),
+        _ => None,
+    };
+    let has = |list: &[String]| list.iter().any(|stream| stream == port);
+    let reason = match lists {
+        Some(lists) if has(&lists.along) => "is generated along and dropped; list the stream in `diffuse` to use it",
+        Some(lists) if has(&lists.observe) => "is observed, not generated",
+        Some(lists) if has(&lists.absent) => "is absent from this diffusion",
+        _ => {
+            let hint = Hint::among(port, generated.iter().copied());
+            report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
+            return None;
+        }
+    };
+    let what = format!("`{head}.{port}`");
+    report.error(written.span, Problem::Impossible { what, reason: reason.into() });
+    None
+}

@@ -1,0 +1,180 @@
+//! The model with its components attached and its shapes inferred.
+
+use indexmap::IndexMap;
+
+use crate::compile::Catalog;
+use crate::component::{self, Placed};
+use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
+use crate::error::Report;
+use crate::infer::{End, Solver};
+use crate::plan::{Denoiser, Model, Stream, Type};
+use crate::problem::Problem;
+use crate::source::{Source, Text};
+use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
+
+/// A model whose names are resolved. Parts with errors are `None`, so that what refers to them is not blamed.
+pub(crate) struct ModelGraph<'a> {
+    pub name: String,
+    pub path: String,
+    pub checkpoint: Option<String>,
+    pub streams: IndexMap<String, StreamNode<'a>>,
+    /// Denoiser -> its streams and what the plan says of it.
+    pub denoisers: IndexMap<String, (Vec<String>, Option<Denoiser>)>,
+}
+
+/// A stream.
+pub(crate) struct StreamNode<'a> {
+    /// The component that pipelines name it by: its module, or its codec if it has none.
+    pub component: Option<String>,
+    /// Its codec, as written.
+    pub codec: Option<String>,
+    pub codec_descriptor: Option<&'a CodecDescriptor>,
+    pub module: Option<(Placed<'a>, &'a ModuleDescriptor)>,
+    pub has_module: bool,
+    pub plan: Option<Stream>,
+}
+
+impl ModelGraph<'_> {
+    /// The plan's model, when nothing in it is wrong.
+    pub fn plan(&self) -> Option<Model> {
+        let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
+        let denoisers = self.denoisers.iter().map(|(name, (_, denoiser))| Some((name.clone(), denoiser.clone()?)));
+        Some(Model {
+            name: self.name.clone(),
+            source: self.path.clone(),
+            checkpoint: self.checkpoint.clone(),
+            streams: streams.collect::<Option<_>>()?,
+            denoisers: denoisers.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Resolves a model.
+pub(crate) fn resolve_model<'a>(
+    spec: &ModelSpec,
+    source: &Source,
+    catalog: &'a Catalog,
+    report: &mut Report,
+) -> ModelGraph<'a> {
+    let streams: IndexMap<_, _> =
+        spec.streams.iter().map(|spec| (spec.name.value.clone(), stream(spec, catalog, report))).collect();
+    let denoisers = spec.denoisers.iter().map(|spec| (spec.name.value.clone(), denoiser(spec, &streams, report)));
+    ModelGraph {
+        name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+        path: source.path.clone(),
+        checkpoint: spec.checkpoint.as_ref().map(|path| source.beside(&path.value)),
+        denoisers: denoisers.collect(),
+        streams,
+    }
+}
+
+fn stream<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> StreamNode<'a> {
+    let codec = spec.codec.as_ref().and_then(|used| component::codec(used, catalog, report));
+    let module = spec.module.as_ref().and_then(|used| component::module(used, catalog, report));
+    let name = |text: &Option<crate::spec::Use>| text.as_ref().map(|used| used.component.value.clone());
+    let complete = spec.has_module == module.is_some();
+    let plan = codec.as_ref().filter(|_| complete).and_then(|codec| infer(spec, codec, module.as_ref(), report));
+    StreamNode {
+        component: if spec.has_module { name(&spec.module) } else { name(&spec.codec) },
+        codec: name(&spec.codec),
+        codec_descriptor: codec.as_ref().map(|(_, descriptor)| *descriptor),
+        module,
+        has_module: spec.has_module,
+        plan,
+    }
+}
+
+/// Key of the codec in an inference.
+const CODEC: &str = "codec";
+/// Key of the module in an inference.
+const MODULE: &str = "module";
+
+fn infer(
+    spec: &StreamSpec,
+    (codec, descriptor): &(Placed, &CodecDescriptor),
+    module: Option<&(Placed, &ModuleDescriptor)>,
+    report: &mut Report,
+) -> Option<Stream> {
+    let (sizes, span) = spec.latent.as_ref()?;
+    let mut solver = Solver::default();
+    let array = solver.port(CODEC, codec, &descriptor.array, "the array");
+    let latent = solver.shape(&format!("the latent of stream `{}`", spec.name.value), *span, sizes);
+    match module {
+        Some((placed, module)) => {
+            same_modality(codec, descriptor, placed, module, report);
+            attach(&mut solver, placed, module, &array, &latent, report);
+        }
+        None => solver.unify(&array, &latent, report),
+    }
+    solver.default(CODEC, codec);
+    let module = module.map(|(placed, _)| {
+        solver.default(MODULE, placed);
+        solver.component(MODULE, placed, report)
+    });
+    let codec = solver.component(CODEC, codec, report);
+    let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
+    let modality = descriptor.modality.clone();
+    Some(Stream { modality, codec, cells: Type::cells(descriptor), array, module, latent: sizes.clone() })
+}
+
+/// Lets a module meet the codec on one side and the latent on the other, in both directions.
+fn attach(
+    solver: &mut Solver,
+    placed: &Placed,
+    module: &ModuleDescriptor,
+    array: &End,
+    latent: &End,
+    report: &mut Report,
+) {
+    for role in module.roles.iter().filter(|role| matches!(role.role, Role::Encode | Role::Decode)) {
+        let word = component::word(role.role);
+        let input = solver.port(MODULE, placed, &role.input, &format!("the input to {word}"));
+        let output = solver.port(MODULE, placed, &role.output, &format!("the output of {word}"));
+        let (at_array, at_latent) = if role.role == Role::Encode { (input, output) } else { (output, input) };
+        solver.unify(array, &at_array, report);
+        solver.unify(latent, &at_latent, report);
+    }
+    if !module.roles.iter().any(|role| matches!(role.role, Role::Encode | Role::Decode)) {
+        component::need_role(module, Role::Encode, &placed.component, placed.component.span, report);
+    }
+}
+
+fn same_modality(
+    codec: &Placed,
+    descriptor: &CodecDescriptor,
+    placed: &Placed,
+    module: &ModuleDescriptor,
+    report: &mut Report,
+) {
+    if descriptor.modality != module.modality {
+        let one = format!("{} is for {}", codec.label(), descriptor.modality);
+        let other = format!("{} for {}", placed.label(), module.modality);
+        let problem = Problem::ModalityMismatch { one, other };
+        report.error_with(placed.component.span, problem, codec.component.span, "the codec");
+    }
+}
+
+fn denoiser(
+    spec: &DenoiserSpec,
+    streams: &IndexMap<String, StreamNode>,
+    report: &mut Report,
+) -> (Vec<String>, Option<Denoiser>) {
+    for name in spec.over.iter().filter(|name| !streams.contains_key(&name.value)) {
+        unknown("stream", name, streams.keys().map(String::as_str), report);
+    }
+    let over: Vec<String> = spec.over.iter().map(|name: &Text| name.value.clone()).collect();
+    if over.is_empty() {
+        let what = format!("denoiser `{}`", spec.name.value);
+        report.error(spec.name.span, Problem::Impossible { what, reason: "is over no stream".into() });
+    }
+    let plan = || {
+        Some(Denoiser {
+            over: over.clone(),
+            network: spec.network.clone()?,
+            predict: spec.predict.clone()?,
+            schedule: spec.schedule.clone()?,
+        })
+    };
+    let plan = plan();
+    (over, plan)
+}

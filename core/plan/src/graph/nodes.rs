@@ -1,0 +1,116 @@
+//! The nodes of a pipeline with what they do resolved against the model.
+
+use crate::compile::Catalog;
+use crate::component;
+use crate::descriptor::Role;
+use crate::error::Report;
+use crate::graph::diffusion::known_streams;
+use crate::graph::{Diffusion, ModelGraph, StreamNode, choose_denoiser, resolve_lists};
+use crate::problem::{Hint, Problem};
+use crate::source::Text;
+use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, unknown};
+
+/// What a node does, resolved.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// Encodes or decodes a stream.
+    Code { role: Role, stream: String },
+    /// Generates streams.
+    Diffuse(Diffusion),
+}
+
+/// Resolves a node; `None` when something was wrong, which is reported.
+pub(crate) fn resolve_node(
+    node: &NodeSpec,
+    model: &ModelGraph,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<Act> {
+    match node.action.as_ref()? {
+        Action::Code(code) => {
+            let stream = stream_of(code, model, catalog, report)?;
+            can(code, model.streams.get(&stream)?, report)?;
+            Some(Act::Code { role: code.role, stream })
+        }
+        Action::Diffuse(spec) => diffusion(spec, model, report).map(Act::Diffuse),
+    }
+}
+
+/// The stream that a component stands for.
+fn stream_of(code: &CodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<String> {
+    let users: Vec<&String> = users_of(&code.component.value, model);
+    let Some(first) = users.first() else {
+        no_user(&code.component, model, catalog, report);
+        return None;
+    };
+    match &code.stream {
+        Some(stream) if users.contains(&&stream.value) => Some(stream.value.clone()),
+        Some(stream) => {
+            let what = format!("stream that uses `{}`", code.component.value);
+            unknown(&what, stream, users.iter().map(|name| name.as_str()), report);
+            None
+        }
+        None if users.len() == 1 => Some((*first).clone()),
+        None => {
+            let what = format!("the stream of `{}`", code.component.value);
+            let candidates = users.into_iter().cloned().collect();
+            let remedy = "name one with `stream`".into();
+            report.error(code.component.span, Problem::Ambiguous { what, candidates, remedy });
+            None
+        }
+    }
+}
+
+fn users_of<'m>(component: &str, model: &'m ModelGraph) -> Vec<&'m String> {
+    let uses = |stream: &StreamNode| stream.component.as_deref() == Some(component);
+    model.streams.iter().filter(|(_, stream)| uses(stream)).map(|(name, _)| name).collect()
+}
+
+/// Says what should have been written in place of a component that no stream is named by.
+fn no_user(component: &Text, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
+    let named = |stream: &StreamNode| stream.component.clone();
+    if let Some(stream) = model.streams.get(&component.value) {
+        let hint = named(stream).map(Hint::exactly).unwrap_or_default();
+        report.error(component.span, Problem::NotAComponent { text: component.value.clone(), hint });
+        return;
+    }
+    let by_codec = model.streams.values().find(|stream| stream.codec.as_ref() == Some(&component.value));
+    if let Some(module) = by_codec.filter(|_| component::is_codec(&component.value, catalog)).and_then(named) {
+        let (found, expected) = ("codec".into(), format!("module (`{module}`)"));
+        report.error(component.span, Problem::WrongComponent { component: component.value.clone(), found, expected });
+        return;
+    }
+    let known: Vec<String> = model.streams.values().filter_map(named).collect();
+    let hint = Hint::among(&component.value, known.iter().map(String::as_str));
+    report.error(component.span, Problem::UnusedComponent { component: component.value.clone(), hint });
+}
+
+/// Refuses a role that the stream's module does not play.
+fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> {
+    match &stream.module {
+        Some((_, module)) => {
+            component::need_role(module, code.role, &code.component, code.component.span, report).map(|_| ())
+        }
+        None => Some(()),
+    }
+}
+
+fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
+    let written = [
+        ("diffuse", spec.generate.iter().collect::<Vec<_>>()),
+        ("observe", spec.observe.iter().map(|(stream, _)| stream).collect()),
+        ("along", spec.along.iter().collect()),
+        ("absent", spec.absent.iter().collect()),
+    ];
+    let named: Vec<&Text> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
+    if spec.generate.is_empty() {
+        let problem = Problem::Impossible { what: "`diffuse`".into(), reason: "names no stream to generate".into() };
+        report.error(spec.span, problem);
+    }
+    if !known_streams(&written, model, report) {
+        return None;
+    }
+    let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
+    let lists = resolve_lists(&written, &denoiser, model, report)?;
+    Some(Diffusion { denoiser, lists, sampler: spec.sampler.clone()?, seed: spec.seed? })
+}

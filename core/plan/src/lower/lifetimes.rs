@@ -1,0 +1,66 @@
+//! When values come and go, and what a row holds at the peak.
+
+use indexmap::IndexMap;
+
+use crate::plan::{Denoiser, Model, Op, Step, Stream, Type, Value};
+
+/// Copies of the state that a sampler keeps beside the latents: the state, the denoised, the previous, the noise.
+const SAMPLER_COPIES: u64 = 4;
+
+/// The values that a step reads.
+pub(crate) fn reads(op: &Op) -> Vec<&str> {
+    match op {
+        Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => vec![from],
+        Op::Diffuse { observe, .. } => observe.values().map(String::as_str).collect(),
+    }
+}
+
+/// Sets the last use of every value.
+pub(crate) fn set_last_uses(values: &mut IndexMap<String, Value>, steps: &[Step]) {
+    for (index, step) in steps.iter().enumerate() {
+        for id in reads(&step.op) {
+            if let Some(value) = values.get_mut(id) {
+                value.last_use = Some(index);
+            }
+        }
+    }
+}
+
+/// The most bytes that values of one row hold at one step. Cells count as the arrays that they unfold to.
+pub(crate) fn peak_bytes(
+    values: &IndexMap<String, Value>,
+    steps: &[Step],
+    outputs: &IndexMap<String, String>,
+    model: &Model,
+) -> u64 {
+    let alive = |id: &str, value: &Value, step: usize| {
+        let made = value.made_by.is_none_or(|made| made <= step);
+        let written = outputs.values().any(|output| output == id);
+        made && (written || value.last_use.is_some_and(|last| last >= step))
+    };
+    let held = |step: usize| -> u64 {
+        values.iter().filter(|(id, value)| alive(id, value, step)).map(|(_, value)| bytes(&value.kind, model)).sum()
+    };
+    let peak = steps.iter().enumerate().map(|(index, step)| held(index) + workspace(&step.op, model)).max();
+    peak.unwrap_or_else(|| values.values().map(|value| bytes(&value.kind, model)).sum())
+}
+
+fn bytes(kind: &Type, model: &Model) -> u64 {
+    let size = |kind: &Type| kind.elements().map(|(shape, width)| elements(shape) * width);
+    let unfolded = |stream: &Stream| if stream.modality == kind.modality { size(&stream.array) } else { None };
+    size(kind).or_else(|| model.streams.values().find_map(unfolded)).unwrap_or(0)
+}
+
+/// What a step needs beside its values.
+fn workspace(op: &Op, model: &Model) -> u64 {
+    let Op::Diffuse { denoiser, .. } = op else { return 0 };
+    let latents = |denoiser: &Denoiser| -> u64 {
+        let streams = denoiser.over.iter().filter_map(|stream| model.streams.get(stream));
+        streams.map(|stream| elements(&stream.latent) * 4).sum()
+    };
+    model.denoisers.get(denoiser).map_or(0, latents) * SAMPLER_COPIES
+}
+
+fn elements(shape: &[i64]) -> u64 {
+    shape.iter().map(|size| u64::try_from(*size).unwrap_or(0)).product()
+}

@@ -1,0 +1,23 @@
+//! The order of the nodes: each after what it reads, else as in the file.
+
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
+
+use crate::graph::{Graph, Vertex};
+
+/// The live nodes in order; nodes in a cycle are left out.
+pub(crate) fn ordered(graph: &Graph, live: &[bool]) -> Vec<NodeIndex> {
+    let nodes = graph.vertices().filter(|(index, vertex)| matches!(vertex, Vertex::Node(_)) && live[index.index()]);
+    let mut waiting: Vec<NodeIndex> = nodes.map(|(index, _)| index).collect();
+    let mut order: Vec<NodeIndex> = Vec::with_capacity(waiting.len());
+    let ready = |index: NodeIndex, order: &[NodeIndex]| {
+        graph
+            .edges
+            .neighbors_directed(index, Direction::Incoming)
+            .all(|from| !matches!(graph.edges[from], Vertex::Node(_)) || order.contains(&from))
+    };
+    while let Some(position) = waiting.iter().position(|index| ready(*index, &order)) {
+        order.push(waiting.remove(position));
+    }
+    order
+}

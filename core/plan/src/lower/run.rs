@@ -1,0 +1,153 @@
+//! The plan of a run.
+
+use indexmap::IndexMap;
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
+use petgraph::visit::EdgeRef;
+
+use crate::check::unused::read_ports;
+use crate::descriptor::Role;
+use crate::graph::{Act, Diffusion, Graph, Slot, Vertex};
+use crate::lower::{lifetimes, order};
+use crate::plan::{Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
+use crate::source::Source;
+
+/// Makes the plan of a graph without errors; `None` if there were some after all.
+pub(crate) fn lower(
+    graph: &Graph,
+    live: &[bool],
+    inputs: &[Option<Type>],
+    model: Model,
+    source: &Source,
+) -> Option<RunPlan> {
+    let mut steps = Steps { graph, live, model: &model, steps: Vec::new(), values: IndexMap::new() };
+    let inputs = steps.inputs(inputs)?;
+    for index in order::ordered(graph, live) {
+        steps.node(index)?;
+    }
+    let outputs = steps.outputs()?;
+    let Steps { steps, mut values, .. } = steps;
+    lifetimes::set_last_uses(&mut values, &steps);
+    let bytes_per_row = lifetimes::peak_bytes(&values, &steps, &outputs, &model);
+    let name = graph.spec.name.as_ref()?.value.clone();
+    let source = source.path.clone();
+    Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, values, steps, outputs, bytes_per_row })
+}
+
+struct Steps<'g> {
+    graph: &'g Graph<'g>,
+    live: &'g [bool],
+    model: &'g Model,
+    steps: Vec<Step>,
+    values: IndexMap<String, Value>,
+}
+
+impl Steps<'_> {
+    fn inputs(&mut self, types: &[Option<Type>]) -> Option<IndexMap<String, Input>> {
+        let mut inputs = IndexMap::new();
+        for (index, vertex) in self.graph.vertices().filter(|(index, _)| self.live[index.index()]) {
+            let Vertex::Input(number) = vertex else { continue };
+            debug_assert!(index.index() == number);
+            let (spec, kind) = (&self.graph.spec.inputs[number], types[number].clone()?);
+            let value = Value { kind: kind.clone(), made_by: None, last_use: None };
+            self.values.insert(spec.name.value.clone(), value);
+            inputs.insert(spec.name.value.clone(), Input { column: spec.column.clone(), kind });
+        }
+        Some(inputs)
+    }
+
+    fn outputs(&self) -> Option<IndexMap<String, String>> {
+        let mut outputs = IndexMap::new();
+        for (index, vertex) in self.graph.vertices() {
+            if let Vertex::Output(_) = vertex {
+                outputs.insert(self.graph.name(vertex).value.clone(), self.read(index, &Slot::Output)?);
+            }
+        }
+        Some(outputs)
+    }
+
+    /// The value that arrives at a slot of a vertex.
+    fn read(&self, index: NodeIndex, slot: &Slot) -> Option<String> {
+        let mut edges = self.graph.edges.edges_directed(index, Direction::Incoming);
+        let edge = edges.find(|edge| edge.weight().slot == *slot)?;
+        let name = &self.graph.name(self.graph.edges[edge.source()]).value;
+        Some(match &edge.weight().port {
+            Some(port) => format!("{name}.{port}"),
+            None => name.clone(),
+        })
+    }
+
+    fn node(&mut self, index: NodeIndex) -> Option<()> {
+        let Vertex::Node(number) = self.graph.edges[index] else { return None };
+        let name = self.graph.spec.nodes[number].name.value.clone();
+        match self.graph.acts[number].clone()? {
+            Act::Code { role, stream } => {
+                let from = self.read(index, &Slot::From)?;
+                self.code(name, role, stream, from)
+            }
+            Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
+        }
+    }
+
+    fn push(&mut self, node: &str, op: Op, made: Vec<(String, Type)>) {
+        let made_by = Some(self.steps.len());
+        self.steps.push(Step { node: node.to_string(), op });
+        for (id, kind) in made {
+            self.values.insert(id, Value { kind, made_by, last_use: None });
+        }
+    }
+
+    /// A node between cells and a latent: the codec on the side of the cells, the module, if any, on the other.
+    fn code(&mut self, node: String, role: Role, stream: String, from: String) -> Option<()> {
+        let plan = self.model.streams.get(&stream)?;
+        let latent = Type::latent(&plan.modality, &stream, plan.latent.clone());
+        let between = format!("{node}.array");
+        match (role, &plan.module) {
+            (Role::Encode, None) => {
+                let op = Op::ReadCells { stream, from, to: node.clone() };
+                self.push(&node, op, vec![(node.clone(), latent)]);
+            }
+            (Role::Encode, Some(_)) => {
+                let op = Op::ReadCells { stream: stream.clone(), from, to: between.clone() };
+                self.push(&node, op, vec![(between.clone(), plan.array.clone())]);
+                let op = Op::Module { stream, role, from: between, to: node.clone() };
+                self.push(&node, op, vec![(node.clone(), latent)]);
+            }
+            (_, None) => self.write(&node, stream, from, plan),
+            (_, Some(_)) => {
+                let op = Op::Module { stream: stream.clone(), role, from, to: between.clone() };
+                self.push(&node, op, vec![(between.clone(), plan.array.clone())]);
+                self.write(&node, stream, between, plan);
+            }
+        }
+        Some(())
+    }
+
+    fn write(&mut self, node: &str, stream: String, from: String, plan: &Stream) {
+        let op = Op::WriteCells { stream, from, to: node.to_string() };
+        self.push(node, op, vec![(node.to_string(), plan.cells.clone())]);
+    }
+
+    fn diffuse(&mut self, node: String, index: NodeIndex, diffusion: Diffusion) -> Option<()> {
+        let Diffusion { denoiser, lists, sampler, seed } = diffusion;
+        let read = read_ports(self.graph, index, self.live);
+        let (wanted, dropped): (Vec<String>, Vec<String>) =
+            lists.generate.into_iter().partition(|stream| read.contains(stream));
+        let mut made = Vec::new();
+        let mut generate = IndexMap::new();
+        for stream in wanted {
+            let (id, plan) = (format!("{node}.{stream}"), self.model.streams.get(&stream)?);
+            made.push((id.clone(), Type::latent(&plan.modality, &stream, plan.latent.clone())));
+            generate.insert(stream, id);
+        }
+        let mut observe = IndexMap::new();
+        for stream in lists.observe {
+            let value = self.read(index, &Slot::Observe(stream.clone()))?;
+            observe.insert(stream, value);
+        }
+        let along = [dropped, lists.along].concat();
+        let op = Op::Diffuse { denoiser, generate, along, observe, absent: lists.absent, sampler, seed };
+        self.push(&node, op, made);
+        Some(())
+    }
+}

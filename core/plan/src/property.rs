@@ -1,0 +1,100 @@
+//! Values against the JSON Schema of a plugin's parameter: `type`, `enum`, bounds, `items`, lengths.
+
+use serde_json::Value as Json;
+
+use crate::error::Report;
+use crate::problem::{Hint, Problem};
+use crate::yaml::{Content, Node};
+
+/// Reads a value; `what` names the parameter in messages. Numbers become real where the schema wants real ones.
+pub(crate) fn read(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+    let value = of_type(schema, node, what, report)?;
+    if let Some(bound) = broken_bound(schema, &value) {
+        let problem = Problem::OutOfBounds { what: what.into(), value: shown(&value), bound };
+        report.error(node.span, problem);
+        return None;
+    }
+    in_enum(schema, &value, node, what, report)?;
+    Some(value)
+}
+
+/// The default that a schema gives.
+pub(crate) fn default(schema: &Json) -> Option<Json> {
+    schema.get("default").cloned()
+}
+
+/// The bound that a value breaks, in words.
+pub(crate) fn broken_bound(schema: &Json, value: &Json) -> Option<String> {
+    let limit = |key: &str| schema.get(key).and_then(Json::as_f64);
+    if let Some(number) = value.as_f64() {
+        let low = limit("minimum").filter(|limit| number < *limit).map(|limit| format!("at least {limit}"));
+        let above = limit("exclusiveMinimum").filter(|limit| number <= *limit).map(|limit| format!("above {limit}"));
+        let high = limit("maximum").filter(|limit| number > *limit).map(|limit| format!("at most {limit}"));
+        let below = limit("exclusiveMaximum").filter(|limit| number >= *limit).map(|limit| format!("below {limit}"));
+        return low.or(above).or(high).or(below);
+    }
+    let length = match value {
+        Json::Array(items) => (items.len() as f64, "minItems", "maxItems", "items"),
+        Json::String(text) => (text.chars().count() as f64, "minLength", "maxLength", "characters"),
+        _ => return None,
+    };
+    let (count, least, most, unit) = length;
+    let few = limit(least).filter(|limit| count < *limit).map(|limit| format!("of at least {limit} {unit}"));
+    few.or(limit(most).filter(|limit| count > *limit).map(|limit| format!("of at most {limit} {unit}")))
+}
+
+fn of_type(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+    let wanted = schema.get("type").and_then(Json::as_str).unwrap_or("");
+    match (wanted, &node.content) {
+        ("integer", Content::Number(number)) if number.is_i64() || number.is_u64() => Some(node.json()),
+        ("number", Content::Number(number)) => number.as_f64().map(Json::from),
+        ("boolean", Content::Flag(_)) | ("string", Content::Text(_)) | ("object", Content::Mapping(_)) => {
+            Some(node.json())
+        }
+        ("array", Content::List(items)) => list(schema, items, what, report),
+        ("", _) => Some(node.json()),
+        _ => {
+            let problem =
+                Problem::WrongForm { what: what.into(), expected: in_words(wanted).into(), found: node.found() };
+            report.error(node.span, problem);
+            None
+        }
+    }
+}
+
+fn list(schema: &Json, items: &[Node], what: &str, report: &mut Report) -> Option<Json> {
+    let Some(of) = schema.get("items") else { return Some(items.iter().map(Node::json).collect()) };
+    let what = format!("an item of {what}");
+    let read: Vec<_> = items.iter().map(|item| read(of, item, &what, report)).collect();
+    read.into_iter().collect::<Option<Vec<Json>>>().map(Json::from)
+}
+
+fn in_enum(schema: &Json, value: &Json, node: &Node, what: &str, report: &mut Report) -> Option<()> {
+    let Some(allowed) = schema.get("enum").and_then(Json::as_array) else { return Some(()) };
+    if allowed.contains(value) {
+        return Some(());
+    }
+    let words: Vec<String> = allowed.iter().map(shown).collect();
+    let hint = Hint::among(&shown(value), words.iter().map(String::as_str));
+    report.error(node.span, Problem::UnknownName { what: format!("value of {what}"), name: shown(value), hint });
+    None
+}
+
+fn in_words(wanted: &str) -> &'static str {
+    match wanted {
+        "integer" => "an integer",
+        "number" => "a number",
+        "boolean" => "`true` or `false`",
+        "string" => "a string",
+        "array" => "a list",
+        _ => "a mapping",
+    }
+}
+
+fn shown(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Array(items) => format!("a list of {}", items.len()),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,101 @@
+//! An evaluation as written.
+
+use serde_json::Value as Json;
+
+use crate::compile::FileKind;
+use crate::error::Report;
+use crate::source::Text;
+use crate::spec::model::used;
+use crate::spec::{SourceSpec, TableSpec, Use, check_name, open, sources, table};
+use crate::surface::{self, Fields};
+use crate::yaml::{Entry, Node};
+
+/// An evaluation file.
+#[derive(Debug)]
+pub(crate) struct EvaluationSpec {
+    pub name: Option<Text>,
+    pub sources: Vec<SourceSpec>,
+    pub data: Option<TableSpec>,
+    pub judges: Vec<JudgeSpec>,
+    pub denoiser: Option<Text>,
+    pub sampler: Option<Json>,
+    pub rows: Option<u64>,
+    pub seeds: Vec<u64>,
+    pub tasks: Vec<TaskSpec>,
+}
+
+/// A judge of a stream.
+#[derive(Debug)]
+pub(crate) struct JudgeSpec {
+    pub stream: Text,
+    pub score: Option<Use>,
+    pub weights: Option<Text>,
+}
+
+/// A task.
+#[derive(Debug)]
+pub(crate) struct TaskSpec {
+    pub name: Text,
+    pub generate: Vec<Text>,
+    pub observe: Vec<Text>,
+    pub along: Vec<Text>,
+    pub absent: Vec<Text>,
+    pub at_least: Option<f64>,
+}
+
+/// Reads an evaluation.
+pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationSpec> {
+    let fields = open(root, FileKind::Evaluation, &surface::EVALUATION, report)?;
+    let judges = fields.names("judges", report).iter().map(|entry| judge(entry, report)).collect();
+    let tasks = fields.names("tasks", report).iter().map(|entry| task(entry, report)).collect();
+    Some(EvaluationSpec {
+        name: fields.text("name", report),
+        sources: sources(&fields, report),
+        data: fields.entry("data").map(|entry| table(entry, report)),
+        judges,
+        denoiser: fields.text("denoiser", report),
+        sampler: fields.json("sampler", report).map(|json| json.value),
+        rows: fields.integer("rows", report),
+        seeds: seeds(&fields, report),
+        tasks,
+    })
+}
+
+fn seeds(fields: &Fields, report: &mut Report) -> Vec<u64> {
+    match fields.json("seeds", report) {
+        Some(json) => json.value.as_array().map(|list| list.iter().filter_map(Json::as_u64).collect()).unwrap_or_default(),
+        None => vec![0],
+    }
+}
+
+fn judge(entry: &Entry, report: &mut Report) -> JudgeSpec {
+    let within = format!("judge `{}`", entry.key.value);
+    let mut spec = JudgeSpec { stream: entry.key.clone(), score: None, weights: None };
+    if let Some(fields) = Fields::open(&entry.node, &surface::JUDGE, within, entry.key.span, report) {
+        spec.score = used(&fields, "score", report);
+        spec.weights = fields.text("weights", report);
+    }
+    spec
+}
+
+fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("task `{}`", name.value);
+    let mut spec = TaskSpec {
+        name,
+        generate: Vec::new(),
+        observe: Vec::new(),
+        along: Vec::new(),
+        absent: Vec::new(),
+        at_least: None,
+    };
+    if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
+        spec.generate = fields.texts("generate", report);
+        spec.observe = fields.texts("observe", report);
+        spec.along = fields.texts("along", report);
+        spec.absent = fields.texts("absent", report);
+        spec.at_least = fields.number("at_least", report);
+    }
+    spec
+}

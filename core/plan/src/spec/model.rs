@@ -1,0 +1,139 @@
+//! A model as written.
+
+use serde_json::Value as Json;
+
+use crate::compile::FileKind;
+use crate::error::Report;
+use crate::problem::{Hint, Problem};
+use crate::source::{Span, Text};
+use crate::spec::{check_name, check_unique, open};
+use crate::surface::{self, Fields, Form};
+use crate::yaml::{Content, Entry, Node};
+
+/// A model file.
+#[derive(Debug)]
+pub(crate) struct ModelSpec {
+    pub name: Option<Text>,
+    pub checkpoint: Option<Text>,
+    pub streams: Vec<StreamSpec>,
+    pub denoisers: Vec<DenoiserSpec>,
+}
+
+/// A stream. What could not be read is `None`; that was reported.
+#[derive(Debug)]
+pub(crate) struct StreamSpec {
+    pub name: Text,
+    pub codec: Option<Use>,
+    pub module: Option<Use>,
+    /// A module is named, though perhaps not readably.
+    pub has_module: bool,
+    pub latent: Option<(Vec<i64>, Span)>,
+}
+
+/// A denoiser.
+#[derive(Debug)]
+pub(crate) struct DenoiserSpec {
+    pub name: Text,
+    pub over: Vec<Text>,
+    pub network: Option<Json>,
+    pub predict: Option<String>,
+    pub schedule: Option<Json>,
+}
+
+/// `plugin/component`, with parameters if it is written as a mapping.
+#[derive(Clone, Debug)]
+pub(crate) struct Use {
+    pub component: Text,
+    pub parameters: Vec<Entry>,
+}
+
+/// Reads a model.
+pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
+    let fields = open(root, FileKind::Model, &surface::MODEL, report)?;
+    let streams: Vec<_> = fields.names("streams", report).iter().map(|entry| stream(entry, report)).collect();
+    let denoisers: Vec<_> = fields.names("denoisers", report).iter().map(|entry| denoiser(entry, report)).collect();
+    Some(ModelSpec {
+        name: fields.text("name", report),
+        checkpoint: fields.text("checkpoint", report),
+        streams,
+        denoisers,
+    })
+}
+
+fn stream(entry: &Entry, report: &mut Report) -> StreamSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("stream `{}`", name.value);
+    let mut spec = StreamSpec { name, codec: None, module: None, has_module: false, latent: None };
+    let Some(fields) = Fields::open(&entry.node, &surface::STREAM, within, spec.name.span, report) else {
+        return spec;
+    };
+    spec.codec = used(&fields, "codec", report);
+    spec.module = used(&fields, "module", report);
+    spec.has_module = fields.entry("module").is_some();
+    spec.latent = latent(&fields, report);
+    spec
+}
+
+fn latent(fields: &Fields, report: &mut Report) -> Option<(Vec<i64>, Span)> {
+    let entry = fields.entry("latent")?;
+    let sizes = fields.json("latent", report)?;
+    let sizes: Vec<i64> = sizes.value.as_array()?.iter().filter_map(Json::as_i64).collect();
+    Some((sizes, entry.key.span))
+}
+
+fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("denoiser `{}`", name.value);
+    let mut spec = DenoiserSpec { name, over: Vec::new(), network: None, predict: None, schedule: None };
+    let Some(fields) = Fields::open(&entry.node, &surface::DENOISER, within, spec.name.span, report) else {
+        return spec;
+    };
+    spec.over = fields.texts("over", report);
+    check_unique("stream", &spec.over, report);
+    spec.network = fields.json("network", report).map(|json| json.value);
+    spec.predict = fields.json("predict", report).and_then(|json| json.value.as_str().map(str::to_string));
+    spec.schedule = fields.json("schedule", report).map(|json| json.value);
+    spec
+}
+
+/// The component that a key of a mapping names.
+pub(crate) fn used(fields: &Fields, key: &str, report: &mut Report) -> Option<Use> {
+    let entry = fields.entry(key)?;
+    component_use(entry, &format!("`{key}` of {}", fields.within), report)
+}
+
+/// Reads `plugin/component` or `{use: plugin/component, ...}`.
+pub(crate) fn component_use(entry: &Entry, what: &str, report: &mut Report) -> Option<Use> {
+    match &entry.node.content {
+        Content::Text(text) => {
+            let component = Text::new(text.clone(), entry.node.span);
+            Some(Use { component, parameters: Vec::new() })
+        }
+        Content::Mapping(entries) => {
+            let Some(named) = entries.iter().find(|inner| inner.key.value == "use") else {
+                missing_use(entry, entries, what, report);
+                return None;
+            };
+            let component = crate::surface::text(&named.node, &format!("`use` of {what}"), report)?;
+            let parameters = entries.iter().filter(|inner| inner.key.value != "use").cloned().collect();
+            Some(Use { component, parameters })
+        }
+        _ => {
+            Form::Use.wrong(&entry.node, what, report);
+            None
+        }
+    }
+}
+
+fn missing_use(entry: &Entry, entries: &[Entry], what: &str, report: &mut Report) {
+    let hint = entries.iter().map(|inner| (&inner.key, Hint::among(&inner.key.value, ["use"])));
+    match hint.into_iter().find(|(_, hint)| hint.suggestion.is_some()) {
+        Some((key, hint)) => {
+            let problem = Problem::UnknownKey { key: key.value.clone(), within: what.into(), hint };
+            report.error(key.span, problem);
+        }
+        None => report.error(entry.key.span, Problem::MissingKey { key: "use".into(), within: what.into() }),
+    }
+}

@@ -1,0 +1,178 @@
+//! A pipeline as written.
+
+use serde_json::Value as Json;
+
+use crate::compile::FileKind;
+use crate::descriptor::Role;
+use crate::error::Report;
+use crate::problem::{Hint, Problem};
+use crate::source::{Span, Text};
+use crate::spec::{check_name, check_unique, open};
+use crate::surface::{self, Fields, Form};
+use crate::yaml::{Content, Entry, Node};
+
+/// A pipeline file.
+#[derive(Debug)]
+pub(crate) struct PipelineSpec {
+    pub name: Option<Text>,
+    pub inputs: Vec<InputSpec>,
+    pub nodes: Vec<NodeSpec>,
+    /// Column -> node, port or input.
+    pub outputs: Vec<(Text, Text)>,
+}
+
+/// An input.
+#[derive(Debug)]
+pub(crate) struct InputSpec {
+    pub name: Text,
+    pub modality: Option<Text>,
+    pub column: String,
+}
+
+/// A node; its action is `None` when it could not be read, which was reported.
+#[derive(Debug)]
+pub(crate) struct NodeSpec {
+    pub name: Text,
+    pub action: Option<Action>,
+}
+
+/// What a node does.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Code(CodeSpec),
+    Diffuse(DiffuseSpec),
+}
+
+/// Encoding or decoding.
+#[derive(Debug)]
+pub(crate) struct CodeSpec {
+    pub role: Role,
+    pub component: Text,
+    pub from: Option<Text>,
+    pub stream: Option<Text>,
+}
+
+/// Generating.
+#[derive(Debug)]
+pub(crate) struct DiffuseSpec {
+    pub generate: Vec<Text>,
+    /// Stream -> its latent.
+    pub observe: Vec<(Text, Text)>,
+    pub along: Vec<Text>,
+    pub absent: Vec<Text>,
+    pub denoiser: Option<Text>,
+    pub sampler: Option<Json>,
+    pub seed: Option<u64>,
+    /// Where `diffuse` is written.
+    pub span: Span,
+}
+
+/// Reads a pipeline.
+pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec> {
+    let fields = open(root, FileKind::Pipeline, &surface::PIPELINE, report)?;
+    let inputs: Vec<_> = fields.names("inputs", report).iter().map(|entry| input(entry, report)).collect();
+    let nodes: Vec<_> = fields.names("nodes", report).iter().map(|entry| node(entry, report)).collect();
+    let outputs = pairs(&fields, "outputs", report);
+    check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
+    if outputs.is_empty() && fields.entry("outputs").is_some() {
+        let problem = Problem::Impossible { what: "the pipeline".into(), reason: "has no outputs".into() };
+        report.error(fields.entry("outputs").map_or(root.span, |entry| entry.key.span), problem);
+    }
+    Some(PipelineSpec { name: fields.text("name", report), inputs, nodes, outputs })
+}
+
+/// A mapping of names to strings.
+fn pairs(fields: &Fields, key: &str, report: &mut Report) -> Vec<(Text, Text)> {
+    let entries = fields.names(key, report);
+    let value = |entry: &Entry, report: &mut Report| {
+        let what = format!("`{}` in `{key}` of {}", entry.key.value, fields.within);
+        surface::text(&entry.node, &what, report).map(|value| (entry.key.clone(), value))
+    };
+    entries.iter().filter_map(|entry| value(entry, report)).collect()
+}
+
+fn input(entry: &Entry, report: &mut Report) -> InputSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("input `{}`", name.value);
+    let mut spec = InputSpec { column: name.value.clone(), name, modality: None };
+    let Some(fields) = Fields::open(&entry.node, &surface::INPUT, within, spec.name.span, report) else {
+        return spec;
+    };
+    spec.modality = fields.text("modality", report);
+    if let Some(column) = fields.text("column", report) {
+        spec.column = column.value;
+    }
+    spec
+}
+
+const ACTIONS: [&str; 3] = ["encode", "decode", "diffuse"];
+const LATER: [&str; 4] = ["embed", "align", "score", "map"];
+
+fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let action = action(entry, report);
+    NodeSpec { name, action }
+}
+
+fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
+    let within = format!("node `{}`", entry.key.value);
+    let Content::Mapping(entries) = &entry.node.content else {
+        Form::Names(&Form::Any).wrong(&entry.node, &within, report);
+        return None;
+    };
+    let words: Vec<&str> = entries.iter().map(|inner| inner.key.value.as_str()).collect();
+    match ACTIONS.iter().find(|word| words.contains(word)) {
+        Some(&"encode") => code(entry, Role::Encode, within, report),
+        Some(&"decode") => code(entry, Role::Decode, within, report),
+        Some(_) => diffuse(entry, within, report),
+        None => {
+            no_action(entry, entries, within, report);
+            None
+        }
+    }
+}
+
+/// Says why a node does nothing: a word that comes later, a misspelt one, or none.
+fn no_action(entry: &Entry, entries: &[Entry], within: String, report: &mut Report) {
+    if let Some(later) = entries.iter().find(|inner| LATER.contains(&inner.key.value.as_str())) {
+        let hint = Hint { suggestion: None, known: ACTIONS.map(str::to_string).to_vec() };
+        report.error(later.key.span, Problem::Unsupported { word: later.key.value.clone(), hint });
+        return;
+    }
+    for inner in entries {
+        let hint = Hint::among(&inner.key.value, ACTIONS);
+        if hint.suggestion.is_some() {
+            return report.error(inner.key.span, Problem::UnknownKey { key: inner.key.value.clone(), within, hint });
+        }
+    }
+    let reason = format!("does nothing; give it one of {}", ACTIONS.join(", "));
+    report.error(entry.key.span, Problem::Impossible { what: within, reason });
+}
+
+fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Option<Action> {
+    let (mapping, key) = match role {
+        Role::Encode => (&surface::ENCODE, "encode"),
+        _ => (&surface::DECODE, "decode"),
+    };
+    let fields = Fields::open(&entry.node, mapping, within, entry.key.span, report)?;
+    let (from, stream) = (fields.text("from", report), fields.text("stream", report));
+    let component = fields.text(key, report)?;
+    Some(Action::Code(CodeSpec { role, component, from, stream }))
+}
+
+fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
+    let fields = Fields::open(&entry.node, &surface::DIFFUSE, within, entry.key.span, report)?;
+    let spec = DiffuseSpec {
+        generate: fields.texts("diffuse", report),
+        observe: pairs(&fields, "observe", report),
+        along: fields.texts("along", report),
+        absent: fields.texts("absent", report),
+        denoiser: fields.text("denoiser", report),
+        sampler: fields.json("sampler", report).map(|json| json.value),
+        seed: fields.integer("seed", report),
+        span: fields.entry("diffuse")?.key.span,
+    };
+    Some(Action::Diffuse(spec))
+}

@@ -1,0 +1,163 @@
+//! A training as written, and what it shares with evaluations: sources and tables.
+
+use serde_json::Value as Json;
+
+use crate::compile::FileKind;
+use crate::error::Report;
+use crate::source::{Span, Text};
+use crate::spec::model::used;
+use crate::spec::{Use, check_name, check_unique, open};
+use crate::surface::{self, Fields};
+use crate::yaml::{Content, Entry, Node};
+
+/// A training file.
+#[derive(Debug)]
+pub(crate) struct TrainingSpec {
+    pub name: Option<Text>,
+    pub seed: Option<u64>,
+    pub sources: Vec<SourceSpec>,
+    pub data: Vec<TableSpec>,
+    pub scorers: Vec<ScorerSpec>,
+    pub stages: Vec<StageSpec>,
+}
+
+/// A dataset: one or several files.
+#[derive(Debug)]
+pub(crate) struct SourceSpec {
+    pub name: Text,
+    pub paths: Vec<Text>,
+}
+
+/// Rows made of sources.
+#[derive(Debug)]
+pub(crate) struct TableSpec {
+    pub name: Text,
+    pub join: Option<Text>,
+    /// Stream -> `source.column`.
+    pub columns: Vec<(Text, Text)>,
+    pub class: Option<Text>,
+}
+
+/// A scorer.
+#[derive(Debug)]
+pub(crate) struct ScorerSpec {
+    pub name: Text,
+    pub stream: Option<Text>,
+    pub score: Option<Use>,
+}
+
+/// A stage. `None` for what could not be read or is not given.
+#[derive(Debug)]
+pub(crate) struct StageSpec {
+    pub name: Option<Text>,
+    pub train: Option<Text>,
+    pub objective: Option<Json>,
+    pub data: Option<Text>,
+    pub steps: Option<u64>,
+    pub batch: Option<u64>,
+    pub optimizer: Option<Json>,
+    pub ema: Option<f64>,
+    /// Keys that are written, with their places.
+    pub written: Vec<Text>,
+    pub span: Span,
+}
+
+/// Reads a training.
+pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec> {
+    let fields = open(root, FileKind::Training, &surface::TRAINING, report)?;
+    let data = fields.names("data", report).iter().map(|entry| table(entry, report)).collect();
+    let scorers = fields.names("scorers", report).iter().map(|entry| scorer(entry, report)).collect();
+    let stages = stages(&fields, report);
+    check_unique("stage", stages.iter().filter_map(|stage| stage.name.as_ref()), report);
+    Some(TrainingSpec {
+        name: fields.text("name", report),
+        seed: fields.integer("seed", report),
+        sources: sources(&fields, report),
+        data,
+        scorers,
+        stages,
+    })
+}
+
+/// The sources of a training or evaluation.
+pub(crate) fn sources(fields: &Fields, report: &mut Report) -> Vec<SourceSpec> {
+    fields.names("sources", report).iter().map(|entry| source(entry, report)).collect()
+}
+
+fn source(entry: &Entry, report: &mut Report) -> SourceSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let what = format!("source `{}`", name.value);
+    let items: &[Node] = match &entry.node.content {
+        Content::List(items) => items,
+        _ => std::slice::from_ref(&entry.node),
+    };
+    let paths = items.iter().filter_map(|item| surface::text(item, &what, report)).collect();
+    SourceSpec { name, paths }
+}
+
+/// A table.
+pub(crate) fn table(entry: &Entry, report: &mut Report) -> TableSpec {
+    let name = entry.key.clone();
+    let within = format!("table `{}`", name.value);
+    let mut spec = TableSpec { name, join: None, columns: Vec::new(), class: None };
+    let Some(fields) = Fields::open(&entry.node, &surface::TABLE, within, spec.name.span, report) else {
+        return spec;
+    };
+    spec.join = fields.text("join", report);
+    spec.class = fields.text("class", report);
+    for column in fields.names("columns", report) {
+        let what = format!("column `{}` of {}", column.key.value, fields.within);
+        if let Some(from) = surface::text(&column.node, &what, report) {
+            spec.columns.push((column.key.clone(), from));
+        }
+    }
+    spec
+}
+
+fn scorer(entry: &Entry, report: &mut Report) -> ScorerSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("scorer `{}`", name.value);
+    let mut spec = ScorerSpec { name, stream: None, score: None };
+    if let Some(fields) = Fields::open(&entry.node, &surface::SCORER, within, spec.name.span, report) {
+        spec.stream = fields.text("stream", report);
+        spec.score = used(&fields, "score", report);
+    }
+    spec
+}
+
+fn stages(fields: &Fields, report: &mut Report) -> Vec<StageSpec> {
+    let Some(entry) = fields.entry("stages") else { return Vec::new() };
+    match &entry.node.content {
+        Content::List(items) => items.iter().filter_map(|item| stage(item, report)).collect(),
+        _ => {
+            surface::Form::List(&surface::Form::Mapping(&surface::STAGE)).wrong(&entry.node, "`stages`", report);
+            Vec::new()
+        }
+    }
+}
+
+fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
+    let Content::Mapping(entries) = &item.content else {
+        surface::Form::Mapping(&surface::STAGE).wrong(item, "a stage", report);
+        return None;
+    };
+    let name = entries.iter().find(|entry| entry.key.value == "name").map(|entry| entry.node.json());
+    let within = name.as_ref().and_then(Json::as_str).map_or("a stage".into(), |name| format!("stage `{name}`"));
+    let span = entries.first().map_or(item.span, |entry| entry.key.span);
+    let fields = Fields::open(item, &surface::STAGE, within, span, report)?;
+    let name = fields.text("name", report).inspect(|name| check_name(name, report));
+    Some(StageSpec {
+        train: fields.text("train", report),
+        objective: fields.json("objective", report).map(|json| json.value),
+        data: fields.text("data", report),
+        steps: fields.integer("steps", report),
+        batch: fields.integer("batch", report),
+        optimizer: fields.json("optimizer", report).map(|json| json.value),
+        ema: fields.number("ema", report),
+        written: entries.iter().map(|entry| entry.key.clone()).collect(),
+        span: name.as_ref().map_or(span, |name| name.span),
+        name,
+    })
+}

@@ -1,0 +1,18 @@
+//! The surface as data: which mappings exist, which keys they take, of which form, with which default and bounds.
+//!
+//! One table serves the reader (unknown keys, missing keys, wrong values), the defaults and the JSON Schema.
+
+mod fields;
+mod form;
+mod keys;
+mod kinds;
+mod schema;
+
+pub(crate) use fields::{Fields, text};
+pub(crate) use form::{Form, Key, Literal, Mapping, Need};
+pub(crate) use keys::{
+    DECODE, DENOISER, DIFFUSE, ENCODE, EVALUATION, INPUT, JUDGE, MODEL, PIPELINE, SCORER, STAGE, STREAM, TABLE, TASK,
+    TRAINING, VERSION,
+};
+pub(crate) use kinds::{Family, fill};
+pub use schema::schema;

@@ -1,0 +1,132 @@
+//! Reading a mapping by its table.
+
+use serde_json::Value as Json;
+
+use crate::error::Report;
+use crate::problem::{Hint, Problem};
+use crate::source::{Span, Spanned, Text};
+use crate::surface::form::{Form, Key, Mapping, Need};
+use crate::yaml::{Content, Entry, Node};
+
+/// A mapping that is being read.
+pub(crate) struct Fields<'a> {
+    entries: &'a [Entry],
+    mapping: &'static Mapping,
+    /// How messages call it: `node \`x\``.
+    pub within: String,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens a mapping: unknown and missing keys are reported at once. `owner` is underlined for a missing key.
+    pub fn open(
+        node: &'a Node,
+        mapping: &'static Mapping,
+        within: String,
+        owner: Span,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let Content::Mapping(entries) = &node.content else {
+            Form::Mapping(mapping).wrong(node, &within, report);
+            return None;
+        };
+        let fields = Fields { entries, mapping, within };
+        fields.refuse_unknown(report);
+        for key in mapping.keys.iter().filter(|key| matches!(key.need, Need::Required)) {
+            if fields.entry(key.name).is_none() {
+                let problem = Problem::MissingKey { key: key.name.into(), within: fields.within.clone() };
+                report.error(owner, problem);
+            }
+        }
+        Some(fields)
+    }
+
+    fn refuse_unknown(&self, report: &mut Report) {
+        for entry in self.entries {
+            let name = entry.key.value.as_str();
+            if self.mapping.later.contains(&name) {
+                report.error(entry.key.span, Problem::Unsupported { word: name.into(), hint: Hint::none() });
+            } else if self.key(name).is_none() {
+                let hint = Hint::among(name, self.mapping.keys.iter().map(|key| key.name));
+                let within = self.within.clone();
+                report.error(entry.key.span, Problem::UnknownKey { key: name.into(), within, hint });
+            }
+        }
+    }
+
+    fn key(&self, name: &str) -> Option<&'static Key> {
+        self.mapping.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The entry of a key as written.
+    pub fn entry(&self, name: &str) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| entry.key.value == name)
+    }
+
+    fn what(&self, name: &str) -> String {
+        format!("`{name}` of {}", self.within)
+    }
+
+    /// The value of a key, read by its form; its default when it is not written.
+    pub fn json(&self, name: &str, report: &mut Report) -> Option<Spanned<Json>> {
+        let key = self.key(name)?;
+        let Some(entry) = self.entry(name) else {
+            let Need::Default(literal) = key.need else { return None };
+            return Some(Spanned::new(literal.json(), Span::default()));
+        };
+        let json = key.form.read(&entry.node, &self.what(name), report)?;
+        Some(Spanned::new(json, entry.key.span))
+    }
+
+    /// A whole number.
+    pub fn integer(&self, name: &str, report: &mut Report) -> Option<u64> {
+        self.json(name, report)?.value.as_u64()
+    }
+
+    /// A number.
+    pub fn number(&self, name: &str, report: &mut Report) -> Option<f64> {
+        self.json(name, report)?.value.as_f64()
+    }
+
+    /// A string.
+    pub fn text(&self, name: &str, report: &mut Report) -> Option<Text> {
+        text(&self.entry(name)?.node, &self.what(name), report)
+    }
+
+    /// Several strings, each with its place.
+    pub fn texts(&self, name: &str, report: &mut Report) -> Vec<Text> {
+        let Some(entry) = self.entry(name) else { return Vec::new() };
+        let what = self.what(name);
+        match &entry.node.content {
+            Content::List(items) => items.iter().filter_map(|item| text(item, &what, report)).collect(),
+            _ => {
+                Form::List(&Form::Text).wrong(&entry.node, &what, report);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The entries of a mapping of names.
+    pub fn names(&self, name: &str, report: &mut Report) -> &'a [Entry] {
+        let Some(entry) = self.entry(name) else { return &[] };
+        match &entry.node.content {
+            Content::Mapping(entries) => entries,
+            // `inputs:` with nothing below it.
+            Content::Null => &[],
+            _ => {
+                Form::Names(&Form::Any).wrong(&entry.node, &self.what(name), report);
+                &[]
+            }
+        }
+    }
+}
+
+/// A node that must be a string.
+pub(crate) fn text(node: &Node, what: &str, report: &mut Report) -> Option<Text> {
+    match &node.content {
+        Content::Text(text) => Some(Spanned::new(text.clone(), node.span)),
+        _ => {
+            Form::Text.wrong(node, what, report);
+            None
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The forms that values take, and reading a value of a form.
+
+use serde_json::{Number, Value as Json};
+
+use crate::error::Report;
+use crate::problem::{Hint, Problem};
+use crate::surface::kinds::{self, Family};
+use crate::yaml::{Content, Node};
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    /// Checked elsewhere.
+    Any,
+    /// `true` or `false`.
+    Flag,
+    /// A string.
+    Text,
+    /// A whole number within bounds, both allowed.
+    Integer { minimum: i128, maximum: i128 },
+    /// A number within bounds, both allowed; `above` excludes the lower one.
+    Number { minimum: f64, maximum: f64, above: bool },
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// `{kind: ..., ...}`.
+    Kind(Family),
+    /// `plugin/component` or `{use: plugin/component, parameter: value, ...}`.
+    Use,
+    /// Several of a form.
+    List(&'static Form),
+    /// One or several of a form.
+    OneOrMore(&'static Form),
+    /// Name -> form.
+    Names(&'static Form),
+    /// A mapping with known keys.
+    Mapping(&'static Mapping),
+    /// One of several mappings; the first key of each tells which.
+    OneOf(&'static [&'static Mapping]),
+}
+
+/// A mapping with known keys.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    pub keys: &'static [Key],
+    /// Keys of the language that this version does not run.
+    pub later: &'static [&'static str],
+}
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub name: &'static str,
+    pub form: Form,
+    pub need: Need,
+    pub about: &'static str,
+}
+
+/// Whether a key must be there, and what holds when it is not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need {
+    Required,
+    Optional,
+    Default(Literal),
+}
+
+/// A default.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Literal {
+    Flag(bool),
+    Integer(i64),
+    Number(f64),
+    Word(&'static str),
+    /// The default kind of the family with its own defaults.
+    Kind(Family),
+}
+
+impl Literal {
+    pub fn json(self) -> Json {
+        match self {
+            Literal::Flag(flag) => Json::Bool(flag),
+            Literal::Integer(integer) => Json::from(integer),
+            Literal::Number(number) => Json::from(number),
+            Literal::Word(word) => Json::from(word),
+            Literal::Kind(family) => kinds::defaults(family),
+        }
+    }
+}
+
+impl Form {
+    /// A whole number from `minimum` on.
+    pub const fn integer_from(minimum: i128) -> Form {
+        Form::Integer { minimum, maximum: u32::MAX as i128 }
+    }
+
+    /// A number from 0 to 1.
+    pub const FRACTION: Form = Form::Number { minimum: 0.0, maximum: 1.0, above: false };
+
+    /// What is wanted, in words.
+    pub fn expected(&self) -> String {
+        match self {
+            Form::Any => "a value".into(),
+            Form::Flag => "`true` or `false`".into(),
+            Form::Text => "a string".into(),
+            Form::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => {
+                format!("an integer of at least {minimum}")
+            }
+            Form::Integer { minimum, maximum } => format!("an integer from {minimum} to {maximum}"),
+            Form::Number { minimum, maximum, above } => match (above, maximum.is_finite()) {
+                (true, true) => format!("a number above {minimum} and at most {maximum}"),
+                (true, false) => format!("a number above {minimum}"),
+                (false, true) => format!("a number from {minimum} to {maximum}"),
+                (false, false) => format!("a number of at least {minimum}"),
+            },
+            Form::Choice(words) => format!("one of {}", words.join(", ")),
+            Form::Kind(family) => format!("a mapping `{{kind: ..., ...}}` that says which {}", family.name()),
+            Form::Use => "`plugin/component` or a mapping `{use: plugin/component, ...}`".into(),
+            Form::List(of) => format!("a list, each item {}", of.expected()),
+            Form::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
+            Form::Names(_) | Form::Mapping(_) | Form::OneOf(_) => "a mapping".into(),
+        }
+    }
+
+    /// Reads a value of one of the plain forms; `what` names it in messages.
+    pub fn read(&self, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+        match (self, &node.content) {
+            (Form::Any, _) => Some(node.json()),
+            (Form::Flag, Content::Flag(flag)) => Some(Json::Bool(*flag)),
+            (Form::Text, Content::Text(text)) => Some(Json::from(text.as_str())),
+            (Form::Integer { .. }, Content::Number(number)) => self.read_integer(number, node, what, report),
+            (Form::Number { .. }, Content::Number(number)) => self.read_number(number, node, what, report),
+            (Form::Choice(words), Content::Text(text)) => choose(words, text, node, what, report),
+            (Form::Kind(family), _) => kinds::fill(*family, Some(node), node.span, report),
+            (Form::List(of) | Form::OneOrMore(of), Content::List(items)) => {
+                let read: Vec<_> = items.iter().map(|item| of.read(item, what, report)).collect();
+                read.into_iter().collect::<Option<Vec<Json>>>().map(Json::from)
+            }
+            (Form::OneOrMore(of), _) => of.read(node, what, report).map(|one| Json::from(vec![one])),
+            _ => {
+                self.wrong(node, what, report);
+                None
+            }
+        }
+    }
+
+    /// Says that a value is of another form.
+    pub fn wrong(&self, node: &Node, what: &str, report: &mut Report) {
+        let problem = Problem::WrongForm { what: what.into(), expected: self.expected(), found: node.found() };
+        report.error(node.span, problem);
+    }
+
+    fn read_integer(&self, number: &Number, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+        let Form::Integer { minimum, maximum } = self else { return None };
+        let value = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+        let Some(value) = value else {
+            self.wrong(node, what, report);
+            return None;
+        };
+        if value < *minimum || value > *maximum {
+            self.out_of_bounds(number, node, what, report);
+            return None;
+        }
+        Some(Json::Number(number.clone()))
+    }
+
+    fn read_number(&self, number: &Number, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+        let Form::Number { minimum, maximum, above } = self else { return None };
+        let value = number.as_f64()?;
+        let low = if *above { value <= *minimum } else { value < *minimum };
+        if low || value > *maximum {
+            self.out_of_bounds(number, node, what, report);
+            return None;
+        }
+        Some(Json::from(value))
+    }
+
+    fn out_of_bounds(&self, number: &Number, node: &Node, what: &str, report: &mut Report) {
+        let bound = self.expected();
+        report.error(node.span, Problem::OutOfBounds { what: what.into(), value: number.to_string(), bound });
+    }
+}
+
+fn choose(words: &[&str], text: &str, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+    if words.contains(&text) {
+        return Some(Json::from(text));
+    }
+    let hint = Hint::among(text, words.iter().copied());
+    report.error(node.span, Problem::UnknownName { what: format!("value of {what}"), name: text.into(), hint });
+    None
+}

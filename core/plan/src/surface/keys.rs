@@ -1,0 +1,218 @@
+//! The table of mappings: every key of the four kinds of files.
+
+use crate::surface::form::{Form, Key, Literal, Mapping, Need};
+use crate::surface::kinds::Family;
+
+/// Version of the file format that this program reads.
+pub(crate) const VERSION: u32 = 1;
+
+const NAMES: Form = Form::List(&Form::Text);
+const SEED: Form = Form::Integer { minimum: 0, maximum: u64::MAX as i128 };
+const SIZE: Form = Form::Integer { minimum: 1, maximum: 1 << 32 };
+const COUNT: Form = Form::integer_from(1);
+
+const fn must(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, need: Need::Required, about }
+}
+
+const fn may(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, need: Need::Optional, about }
+}
+
+const fn or(name: &'static str, form: Form, default: Literal, about: &'static str) -> Key {
+    Key { name, form, need: Need::Default(default), about }
+}
+
+const FORMAT: Key =
+    must("anyflow", Form::Integer { minimum: VERSION as i128, maximum: VERSION as i128 }, "Version of the file format");
+const NAME: Key = must("name", Form::Text, "Name, for people");
+const MODEL_PATH: Key = must("model", Form::Text, "The model's file, relative to this one");
+const SOURCES: Key = must(
+    "sources",
+    Form::Names(&Form::OneOrMore(&Form::Text)),
+    "Datasets by name: files relative to the data folder, which is this file's own unless the command names one",
+);
+const ABSENT: Key = may("absent", NAMES, "Streams that take no part");
+const ALONG: Key = may("along", NAMES, "Streams generated along and dropped; the default for streams not named");
+
+/// A pipeline.
+pub(crate) static PIPELINE: Mapping = Mapping {
+    keys: &[
+        FORMAT,
+        NAME,
+        MODEL_PATH,
+        may("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns that are read, by the names nodes know them by"),
+        must("nodes", Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &DIFFUSE])), "What is done, by name"),
+        must("outputs", Form::Names(&Form::Text), "Columns that are written: column -> node or input"),
+    ],
+    later: &[],
+};
+
+/// An input of a pipeline.
+pub(crate) static INPUT: Mapping = Mapping {
+    keys: &[
+        must("modality", Form::Text, "Its modality"),
+        may("column", Form::Text, "Column of the dataset; the input's name if not given"),
+    ],
+    later: &[],
+};
+
+const STREAM_KEY: Key = may("stream", Form::Text, "The stream, where several use the component");
+const LATER_NODES: &[&str] = &["embed", "align", "score", "map"];
+
+/// A node that encodes.
+pub(crate) static ENCODE: Mapping = Mapping {
+    keys: &[
+        must("encode", Form::Text, "Module (or codec, for a stream without one) that makes the latent"),
+        must("from", Form::Text, "Input, or node whose cells are encoded"),
+        STREAM_KEY,
+    ],
+    later: LATER_NODES,
+};
+
+/// A node that decodes.
+pub(crate) static DECODE: Mapping = Mapping {
+    keys: &[
+        must("decode", Form::Text, "Module (or codec, for a stream without one) that reads the latent"),
+        must("from", Form::Text, "Node, or `node.stream`, whose latent is decoded"),
+        STREAM_KEY,
+    ],
+    later: LATER_NODES,
+};
+
+/// A node that generates.
+pub(crate) static DIFFUSE: Mapping = Mapping {
+    keys: &[
+        must("diffuse", NAMES, "Streams to generate"),
+        may("observe", Form::Names(&Form::Text), "Streams that are given: stream -> node with its latent"),
+        ALONG,
+        ABSENT,
+        may("denoiser", Form::Text, "The denoiser, where several are over these streams"),
+        or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
+        or("seed", SEED, Literal::Integer(0), "Seed of the noise"),
+    ],
+    later: &["condition", "guidance", "schedule"],
+};
+
+/// A model.
+pub(crate) static MODEL: Mapping = Mapping {
+    keys: &[
+        FORMAT,
+        NAME,
+        may("checkpoint", Form::Text, "File with the weights, relative to this one"),
+        must("streams", Form::Names(&Form::Mapping(&STREAM)), "What is diffused, by name"),
+        may("denoisers", Form::Names(&Form::Mapping(&DENOISER)), "Networks over streams, by name"),
+    ],
+    later: &["prompts", "aligners", "couplings", "aggregates", "heads"],
+};
+
+/// A stream of a model.
+pub(crate) static STREAM: Mapping = Mapping {
+    keys: &[
+        must("codec", Form::Use, "Cells to arrays and back"),
+        may("module", Form::Use, "Arrays to latents and back; without one the array is the latent"),
+        must("latent", Form::List(&SIZE), "Shape of the latent"),
+    ],
+    later: &["from", "schedule", "aggregate"],
+};
+
+/// A denoiser of a model.
+pub(crate) static DENOISER: Mapping = Mapping {
+    keys: &[
+        must("over", NAMES, "Its streams"),
+        must("network", Form::Kind(Family::Network), "The network"),
+        or("predict", Form::Choice(&["eps", "x0", "v"]), Literal::Word("x0"), "What the network gives"),
+        or("schedule", Form::Kind(Family::Schedule), Literal::Kind(Family::Schedule), "How noise grows with time"),
+    ],
+    later: &["prompt", "couple", "sites", "reads"],
+};
+
+/// A training.
+pub(crate) static TRAINING: Mapping = Mapping {
+    keys: &[
+        FORMAT,
+        NAME,
+        MODEL_PATH,
+        or("seed", SEED, Literal::Integer(0), "Seed of everything"),
+        SOURCES,
+        must("data", Form::Names(&Form::Mapping(&TABLE)), "Tables made of the sources, by name"),
+        may("scorers", Form::Names(&Form::Mapping(&SCORER)), "Classifiers that are trained beside the model"),
+        must("stages", Form::List(&Form::Mapping(&STAGE)), "What is trained, in order"),
+    ],
+    later: &[],
+};
+
+/// A table of a training or evaluation.
+pub(crate) static TABLE: Mapping = Mapping {
+    keys: &[
+        must("columns", Form::Names(&Form::Text), "Where each stream's cells come from: stream -> source.column"),
+        may("join", Form::Text, "Column on which rows of several sources are matched"),
+        may("class", Form::Text, "Where the class of a row comes from: source.column"),
+    ],
+    later: &[],
+};
+
+/// A scorer of a training.
+pub(crate) static SCORER: Mapping = Mapping {
+    keys: &[
+        must("stream", Form::Text, "Stream whose arrays it sees"),
+        must("score", Form::Use, "Module that scores, or the stream's codec where its array is the scores"),
+    ],
+    later: &[],
+};
+
+/// A stage of a training.
+pub(crate) static STAGE: Mapping = Mapping {
+    keys: &[
+        NAME,
+        may("train", Form::Text, "Stream, denoiser or scorer that is trained"),
+        must("objective", Form::Kind(Family::Objective), "What it learns"),
+        must("data", Form::Text, "Table that it reads"),
+        may("steps", COUNT, "Optimizer steps; 64 for statistics if not given"),
+        or("batch", COUNT, Literal::Integer(256), "Rows a step"),
+        or("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "How weights change"),
+        or("ema", EMA, Literal::Number(0.0), "Decay of the moving average of the weights; 0 for none"),
+    ],
+    later: &["frozen"],
+};
+
+const EMA: Form = Form::Number { minimum: 0.0, maximum: 0.999_999, above: false };
+
+/// An evaluation.
+pub(crate) static EVALUATION: Mapping = Mapping {
+    keys: &[
+        FORMAT,
+        NAME,
+        MODEL_PATH,
+        SOURCES,
+        must("data", Form::Mapping(&TABLE), "The held-out rows; `class` is the truth"),
+        must("judges", Form::Names(&Form::Mapping(&JUDGE)), "Who tells the class, by stream"),
+        may("denoiser", Form::Text, "The denoiser, where several are over the streams asked for"),
+        or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
+        or("rows", COUNT, Literal::Integer(1000), "Rows a task"),
+        may("seeds", Form::List(&SEED), "Seeds; figures are given with their spread; [0] if not given"),
+        must("tasks", Form::Names(&Form::Mapping(&TASK)), "What is asked, by name"),
+    ],
+    later: &[],
+};
+
+/// A judge of an evaluation.
+pub(crate) static JUDGE: Mapping = Mapping {
+    keys: &[
+        must("score", Form::Use, "Module that scores, or the stream's codec where its array is the scores"),
+        may("weights", Form::Text, "File with its weights, relative to this one"),
+    ],
+    later: &[],
+};
+
+/// A task of an evaluation.
+pub(crate) static TASK: Mapping = Mapping {
+    keys: &[
+        must("generate", NAMES, "Streams that are generated and judged"),
+        may("observe", NAMES, "Streams that are given from the data"),
+        ALONG,
+        ABSENT,
+        may("at_least", Form::FRACTION, "Least coherence; below it the evaluation fails"),
+    ],
+    later: &[],
+};

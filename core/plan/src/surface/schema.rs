@@ -1,0 +1,106 @@
+//! JSON Schema of the four kinds of files, made from the same tables that read them.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::compile::FileKind;
+use crate::surface::form::{Form, Key, Mapping, Need};
+use crate::surface::keys;
+use crate::surface::kinds::{Family, Kind};
+
+/// The JSON Schema of a kind of files, for editors; plugin parameters are not in it.
+pub fn schema(kind: FileKind) -> Json {
+    let (title, mapping) = match kind {
+        FileKind::Pipeline => ("Anyflow pipeline", &keys::PIPELINE),
+        FileKind::Model => ("Anyflow model", &keys::MODEL),
+        FileKind::Training => ("Anyflow training", &keys::TRAINING),
+        FileKind::Evaluation => ("Anyflow evaluation", &keys::EVALUATION),
+    };
+    let mut object = Map::new();
+    object.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    object.insert("title".into(), json!(title));
+    if let Json::Object(body) = of_mapping(mapping) {
+        object.extend(body);
+    }
+    Json::Object(object)
+}
+
+fn of_mapping(mapping: &Mapping) -> Json {
+    object(mapping.keys, None)
+}
+
+fn object(keys: &[Key], kind: Option<&Kind>) -> Json {
+    let mut properties = Map::new();
+    let mut required: Vec<&str> = Vec::new();
+    if let Some(kind) = kind {
+        properties.insert("kind".into(), json!({"const": kind.name, "description": kind.about}));
+    }
+    for key in keys {
+        properties.insert(key.name.into(), of_key(key));
+        if matches!(key.need, Need::Required) {
+            required.push(key.name);
+        }
+    }
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn of_key(key: &Key) -> Json {
+    let mut schema = of_form(&key.form);
+    if let Json::Object(schema) = &mut schema {
+        schema.insert("description".into(), json!(key.about));
+        if let Need::Default(literal) = key.need {
+            schema.insert("default".into(), literal.json());
+        }
+    }
+    schema
+}
+
+fn of_form(form: &Form) -> Json {
+    match form {
+        Form::Any => json!({}),
+        Form::Flag => json!({"type": "boolean"}),
+        Form::Text => json!({"type": "string"}),
+        Form::Integer { minimum, maximum } if minimum == maximum => json!({"const": *minimum as i64}),
+        Form::Integer { minimum, maximum } => {
+            json!({"type": "integer", "minimum": *minimum as i64, "maximum": *maximum as u64})
+        }
+        Form::Number { minimum, maximum, above } => number(*minimum, *maximum, *above),
+        Form::Choice(words) => json!({"enum": words}),
+        Form::Kind(family) => of_family(*family),
+        Form::Use => json!({"oneOf": [
+            {"type": "string", "pattern": "^[^/]+/[^/]+$"},
+            {"type": "object", "properties": {"use": {"type": "string", "pattern": "^[^/]+/[^/]+$"}}, "required": ["use"]},
+        ]}),
+        Form::List(of) => json!({"type": "array", "items": of_form(of)}),
+        Form::OneOrMore(of) => json!({"oneOf": [of_form(of), {"type": "array", "items": of_form(of)}]}),
+        Form::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),
+        Form::Mapping(mapping) => of_mapping(mapping),
+        Form::OneOf(mappings) => json!({"oneOf": mappings.iter().map(|mapping| of_mapping(mapping)).collect::<Vec<_>>()}),
+    }
+}
+
+fn number(minimum: f64, maximum: f64, above: bool) -> Json {
+    let mut schema = Map::new();
+    schema.insert("type".into(), json!("number"));
+    schema.insert(if above { "exclusiveMinimum" } else { "minimum" }.into(), json!(minimum));
+    if maximum.is_finite() {
+        schema.insert("maximum".into(), json!(maximum));
+    }
+    Json::Object(schema)
+}
+
+/// One schema per kind; `kind` may be left out where the family has a default.
+fn of_family(family: Family) -> Json {
+    let default = family.default_kind().map(|kind| kind.name);
+    let kinds: Vec<Json> = family
+        .kinds()
+        .iter()
+        .map(|kind| {
+            let mut schema = object(kind.keys, Some(kind));
+            if default != Some(kind.name) {
+                schema["required"] = json!(["kind"]);
+            }
+            schema
+        })
+        .collect();
+    json!({"oneOf": kinds})
+}

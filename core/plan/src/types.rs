@@ -1,0 +1,70 @@
+//! Types as messages and printed plans show them.
+
+use std::fmt;
+
+use crate::descriptor::{CellKind, CodecDescriptor, PortDescriptor};
+use crate::plan::{Form, Type};
+
+impl fmt::Display for CellKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CellKind::Bytes => "bytes",
+            CellKind::Utf8 => "utf8",
+            CellKind::I64 => "i64",
+            CellKind::F64 => "f64",
+        })
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.form {
+            Form::Cells { cell, feature } => write!(f, "{} cells ({cell}, {feature})", self.modality),
+            Form::Array { dtype, axes, shape, .. } => {
+                let axes: Vec<String> = axes.iter().zip(shape).map(|(axis, size)| format!("{axis} {size}")).collect();
+                write!(f, "{} array {dtype} [{}]", self.modality, axes.join(", "))
+            }
+            Form::Latent { stream, shape } => write!(f, "latent of stream `{stream}` {shape:?}"),
+            Form::Scores { classes } => write!(f, "scores of {classes} classes"),
+        }
+    }
+}
+
+impl Type {
+    /// The cells of a codec.
+    pub(crate) fn cells(codec: &CodecDescriptor) -> Type {
+        let form = Form::Cells { cell: codec.cell, feature: codec.feature.clone() };
+        Type { modality: codec.modality.clone(), form }
+    }
+
+    /// The array of a codec, its sizes known.
+    pub(crate) fn array(modality: &str, port: &PortDescriptor, shape: Vec<i64>) -> Type {
+        let axes = port.axes.iter().map(|axis| axis.name.clone()).collect();
+        let form = Form::Array { dtype: port.dtype.clone(), axes, shape, range: port.range };
+        Type { modality: modality.to_string(), form }
+    }
+
+    /// The latent of a stream.
+    pub(crate) fn latent(modality: &str, stream: &str, shape: Vec<i64>) -> Type {
+        Type { modality: modality.to_string(), form: Form::Latent { stream: stream.to_string(), shape } }
+    }
+
+    /// Sizes and bytes of an element; `None` for cells, whose size only the dataset tells.
+    pub(crate) fn elements(&self) -> Option<(&[i64], u64)> {
+        match &self.form {
+            Form::Cells { .. } | Form::Scores { .. } => None,
+            Form::Array { dtype, shape, .. } => Some((shape, bytes_of(dtype))),
+            Form::Latent { shape, .. } => Some((shape, 4)),
+        }
+    }
+}
+
+/// Bytes of an element of a dtype by its short name.
+fn bytes_of(dtype: &str) -> u64 {
+    match dtype {
+        "u8" | "i8" | "bool" => 1,
+        "i16" | "f16" | "bf16" => 2,
+        "i64" | "f64" => 8,
+        _ => 4,
+    }
+}

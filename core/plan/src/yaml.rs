@@ -1,0 +1,204 @@
+//! YAML as a tree in which every key and value knows its place.
+//!
+//! `Spanned` loses its place inside enums that serde buffers, so the tree is deserialised by hand. Anchors are allowed
+//! within narrow limits; merge keys, includes and several documents in a file are refused.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value as Json};
+use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
+use serde_saphyr::{Location, Options, Spanned as Located};
+
+use crate::error::Report;
+use crate::problem::Problem;
+use crate::source::{SourceId, Span, Spanned, Text};
+
+/// A value with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub span: Span,
+    pub content: Content,
+}
+
+/// The forms of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Content {
+    Null,
+    Flag(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub key: Text,
+    pub node: Node,
+}
+
+impl Node {
+    /// The value without places.
+    pub fn json(&self) -> Json {
+        match &self.content {
+            Content::Null => Json::Null,
+            Content::Flag(flag) => Json::Bool(*flag),
+            Content::Number(number) => Json::Number(number.clone()),
+            Content::Text(text) => Json::String(text.clone()),
+            Content::List(items) => items.iter().map(Node::json).collect(),
+            Content::Mapping(entries) => {
+                Json::Object(entries.iter().map(|entry| (entry.key.value.clone(), entry.node.json())).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// How messages call what was found.
+    pub fn found(&self) -> String {
+        match &self.content {
+            Content::Null => "nothing".into(),
+            Content::Flag(flag) => format!("`{flag}`"),
+            Content::Number(number) => format!("the number {number}"),
+            Content::Text(text) => format!("the string `{text}`"),
+            Content::List(_) => "a list".into(),
+            Content::Mapping(_) => "a mapping".into(),
+        }
+    }
+}
+
+/// Reads a text; syntax errors and keys given twice go to the report.
+pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<Node> {
+    match serde_saphyr::from_str_with_options::<Located<Raw>>(text, options()) {
+        Ok(located) => Some(node(located, source, report)),
+        Err(error) => {
+            let span = error.location().map_or(Span { source, start: 0, end: 0 }, |at| span(at, source));
+            let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
+            report.error(span, Problem::Syntax { text: bare(&text) });
+            None
+        }
+    }
+}
+
+/// YAML 1.2 words only, and little room for documents that unfold themselves.
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_documents: 1, max_nodes: 100_000, max_depth: 64, max_events: 300_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 8 },
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::Error,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        with_snippet: false,
+    }
+}
+
+/// The parser's sentence without its own copy of the place.
+fn bare(text: &str) -> String {
+    let line = text.lines().next().unwrap_or(text);
+    let line = line.split(" at line ").next().unwrap_or(line);
+    line.strip_prefix("error: ").unwrap_or(line).trim_end_matches([' ', ':', ',']).to_string()
+}
+
+fn span(at: Location, source: SourceId) -> Span {
+    let start = at.span().byte_offset().unwrap_or(0) as usize;
+    let length = at.span().byte_len().unwrap_or(0) as usize;
+    Span { source, start, end: start + length }
+}
+
+fn node(located: Located<Raw>, source: SourceId, report: &mut Report) -> Node {
+    let at = span(located.referenced, source);
+    let content = match located.value {
+        Raw::Null => Content::Null,
+        Raw::Flag(flag) => Content::Flag(flag),
+        Raw::Number(number) => Content::Number(number),
+        Raw::Text(text) => Content::Text(text),
+        Raw::List(items) => Content::List(items.into_iter().map(|item| node(item, source, report)).collect()),
+        Raw::Mapping(entries) => Content::Mapping(mapping(entries, source, report)),
+    };
+    Node { span: at, content }
+}
+
+fn mapping(raw: Vec<(Located<String>, Located<Raw>)>, source: SourceId, report: &mut Report) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
+    for (key, value) in raw {
+        let key = Spanned::new(key.value, span(key.referenced, source));
+        let node = node(value, source, report);
+        match entries.iter().find(|entry| entry.key.value == key.value) {
+            Some(first) => {
+                let problem = Problem::Duplicate { what: "key".into(), name: key.value };
+                report.error_with(key.span, problem, first.key.span, "first given here");
+            }
+            None => entries.push(Entry { key, node }),
+        }
+    }
+    entries
+}
+
+/// A value whose children still carry the parser's places.
+enum Raw {
+    Null,
+    Flag(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Located<Raw>>),
+    Mapping(Vec<(Located<String>, Located<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Flag(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Raw, E> {
+        Number::from_f64(value).map(Raw::Number).ok_or_else(|| E::custom("numbers must be finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Mapping(entries))
+    }
+}

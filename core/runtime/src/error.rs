@@ -1,0 +1,126 @@
+//! Errors of the engine program, each with who must act.
+
+use anyflow_datasets::DatasetError;
+use anyflow_diffusion::EngineError;
+use anyflow_plan::event::Fault;
+
+/// The result of everything fallible in this crate.
+pub type Result<T, E = RunError> = std::result::Result<T, E>;
+
+/// Why a job cannot go on. Failures of single rows are not errors: they become rows of `failures.parquet`.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A plugin's library cannot be used. The user must install another one, or its author mend it.
+    #[error("plugin {path}: {text}")]
+    Library {
+        /// The library file.
+        path: String,
+        /// What is wrong and what to do.
+        text: String,
+    },
+    /// A plugin refused or broke a call. Its author must act, unless the text names a parameter.
+    #[error("{component} (plugin version {version}) {call}: {text}")]
+    Plugin {
+        /// `plugin/component`.
+        component: String,
+        /// The plugin's version.
+        version: String,
+        /// What it was asked for.
+        call: String,
+        /// What it said.
+        text: String,
+    },
+    /// A checkpoint is missing, or belongs to another model. The user must name the right one, or train.
+    #[error("checkpoint {path}: {text}")]
+    Checkpoint {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        text: String,
+    },
+    /// The data is not what the job needs. The user must act.
+    #[error("{0}")]
+    Data(String),
+    /// Too many rows failed. The user must look at the failures.
+    #[error("{failed} rows failed, more than the {allowed} allowed; see {path} for the reasons")]
+    TooManyFailures {
+        /// Rows that failed.
+        failed: u64,
+        /// What `--max-failures` allows.
+        allowed: u64,
+        /// The failures' file or folder.
+        path: String,
+    },
+    /// A dataset cannot be read or written.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The diffusion engine refused.
+    #[error("node `{node}`: {source}")]
+    Diffusion {
+        /// The node, stage or task.
+        node: String,
+        /// Why.
+        source: EngineError,
+    },
+    /// libtorch refused an operation of ours: please report.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// Arrow refused an operation of ours: please report.
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A file cannot be read or written. The user must look at disk and rights.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The loss is no longer a number. The user must lower the learning rate or look at the data.
+    #[error("stage `{stage}`: the loss is {loss} at step {step}; {hint}")]
+    Diverged {
+        /// The stage.
+        stage: String,
+        /// The step.
+        step: u64,
+        /// The loss.
+        loss: f64,
+        /// What to do.
+        hint: String,
+    },
+    /// An evaluation is below what its file asks for. The user must train longer, or ask for less.
+    #[error("{0}")]
+    BelowTarget(String),
+    /// Something that planning should have excluded. We must act: please report.
+    #[error("internal error, please report it: {0}")]
+    Internal(String),
+}
+
+impl RunError {
+    /// Who must act; the exit code follows from it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            RunError::Library { .. } | RunError::Plugin { .. } => Fault::Plugin,
+            RunError::Checkpoint { .. } | RunError::Data(_) => Fault::User,
+            RunError::Dataset(error) => match error.fault() {
+                anyflow_datasets::Fault::User => Fault::User,
+                anyflow_datasets::Fault::Plugin => Fault::Plugin,
+                anyflow_datasets::Fault::Internal => Fault::Internal,
+                anyflow_datasets::Fault::Run => Fault::Run,
+            },
+            RunError::Torch(_) | RunError::Arrow(_) | RunError::Internal(_) => Fault::Internal,
+            RunError::Diffusion { source: EngineError::Config { .. }, .. } => Fault::User,
+            _ => Fault::Run,
+        }
+    }
+
+    /// An I/O error with its file.
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> RunError + '_ {
+        move |source| RunError::Io { path: path.display().to_string(), source }
+    }
+
+    /// A diffusion error with its node, stage or task.
+    pub(crate) fn diffusion(node: &str) -> impl FnOnce(EngineError) -> RunError + '_ {
+        move |source| RunError::Diffusion { node: node.to_string(), source }
+    }
+}

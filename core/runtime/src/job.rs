@@ -1,0 +1,36 @@
+//! From an order to its result.
+
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::Job;
+use serde_json::{Value, json};
+
+use crate::events::Events;
+use crate::{LIBTORCH, Result, device, eval, run, train};
+
+/// Does the job of an order; the value is what `--json` prints.
+///
+/// # Errors
+/// Why the job cannot go on. What is committed stays.
+pub fn execute(order: &Order, events: &Events) -> Result<Value> {
+    tch::set_num_threads(order.threads.max(1) as i32);
+    tch::set_num_interop_threads(1);
+    let device = device::open(&order.device)?;
+    let folder = std::path::Path::new(&order.output);
+    std::fs::create_dir_all(folder).map_err(crate::RunError::io(folder))?;
+    match &order.job {
+        Job::Run(plan) => run::run(plan, order, device, events),
+        Job::Train(plan) => train::train(plan, order, device, events),
+        Job::Eval(plan) => eval::evaluate(plan, order, device, events),
+    }
+}
+
+/// Versions of this program and what it is linked to.
+pub fn versions() -> Value {
+    json!({
+        "anyflow": env!("CARGO_PKG_VERSION"),
+        "libtorch": LIBTORCH,
+        "abi": [anyflow_abi::ABI_MAJOR, anyflow_abi::ABI_MINOR],
+        "threads": tch::get_num_threads(),
+        "cuda": device::cuda_libraries(),
+    })
+}

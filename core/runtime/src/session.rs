@@ -1,0 +1,200 @@
+//! A session: a model's codecs, modules and denoisers made, and its weights loaded.
+
+use std::path::Path;
+
+use anyflow_datasets::CellColumn;
+use anyflow_diffusion::{Denoiser, Network, Parameterization, Sampler, Schedule, StreamSpec};
+use anyflow_plan::plan::{Model, Scorer};
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
+use tch::{Device, Tensor};
+
+use crate::checkpoint::{self, Tensors};
+use crate::plugin::{Codec, Module, Plugins, RowError};
+use crate::stream::StreamNet;
+use crate::{Result, RunError};
+
+/// A model at work.
+pub struct Session {
+    /// Loaded plugin libraries.
+    pub plugins: Plugins,
+    /// Codec of each stream.
+    pub codecs: IndexMap<String, Codec>,
+    /// Network and statistics of each stream.
+    pub streams: IndexMap<String, StreamNet>,
+    /// The denoisers.
+    pub denoisers: IndexMap<String, Box<dyn Denoiser>>,
+    /// Where tensors live.
+    pub device: Device,
+}
+
+impl Session {
+    /// Everything of `model`, with fresh weights that follow from `seed`.
+    ///
+    /// # Errors
+    /// What plugins and engine say.
+    pub fn new(model: &Model, device: Device, seed: u64) -> Result<Self> {
+        let mut plugins = Plugins::default();
+        let mut codecs = IndexMap::new();
+        let mut streams = IndexMap::new();
+        for (i, (name, stream)) in model.streams.iter().enumerate() {
+            codecs.insert(name.clone(), Codec::new(&mut plugins, &stream.codec, &stream.array)?);
+            let net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
+            streams.insert(name.clone(), net);
+        }
+        let mut denoisers = IndexMap::new();
+        for (name, denoiser) in &model.denoisers {
+            let schedule: Schedule = typed(&denoiser.schedule)?;
+            let parameterization: Parameterization = typed(&denoiser.predict.clone().into())?;
+            let specs: Vec<StreamSpec> = denoiser
+                .over
+                .iter()
+                .map(|stream| StreamSpec {
+                    name: stream.clone(),
+                    shape: model.streams[stream].latent.clone(),
+                    schedule: schedule.clone(),
+                    parameterization,
+                })
+                .collect();
+            let network: Network = typed(&denoiser.network)?;
+            let built =
+                anyflow_diffusion::build(&network, &specs, device, seed).map_err(RunError::diffusion(name))?;
+            denoisers.insert(name.clone(), built);
+        }
+        Ok(Session { plugins, codecs, streams, denoisers, device })
+    }
+
+    /// Everything of `model`, with the weights of its checkpoint.
+    ///
+    /// # Errors
+    /// As [`Session::new`]; [`RunError::Checkpoint`] when the file does not fit.
+    pub fn load(model: &Model, device: Device) -> Result<Self> {
+        let session = Session::new(model, device, 0)?;
+        let path = model.checkpoint.as_deref().ok_or_else(|| RunError::Checkpoint {
+            path: model.source.clone(),
+            text: "the model file names no `checkpoint`; train it, and name the file that training wrote".into(),
+        })?;
+        session.load_weights(Path::new(path))?;
+        Ok(session)
+    }
+
+    /// Copies the weights of a file into the model.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] when the file does not fit.
+    pub fn load_weights(&self, path: &Path) -> Result<()> {
+        let (tensors, _) = checkpoint::read(path)?;
+        checkpoint::copy_into(&self.tensors()?, &tensors, path)
+    }
+
+    /// Everything that a checkpoint of the model holds, sharing memory.
+    ///
+    /// # Errors
+    /// What plugins say.
+    pub fn tensors(&self) -> Result<Tensors> {
+        let mut tensors = Tensors::new();
+        for stream in self.streams.values() {
+            tensors.extend(stream.tensors()?);
+        }
+        for (name, denoiser) in &self.denoisers {
+            let named = denoiser.parameters().into_iter();
+            tensors.extend(named.map(|(parameter, tensor)| (format!("denoisers.{name}.{parameter}"), tensor)));
+        }
+        Ok(tensors)
+    }
+}
+
+/// Cells -> array `[row, axes]` in host memory, and the rows that are null, unreadable or refused.
+///
+/// # Errors
+/// The codec failed as a whole.
+pub fn read_cells(codec: &Codec, cells: &CellColumn, threads: usize) -> Result<(Tensor, Vec<RowError>)> {
+    let mut unreadable = Vec::new();
+    let mut views = Vec::with_capacity(cells.len());
+    for row in 0..cells.len() {
+        views.push(cells.get(row).unwrap_or_else(|error| {
+            unreadable.push(RowError { row, text: error.to_string() });
+            None
+        }));
+    }
+    let (array, mut failed) = codec.encode(&views, threads)?;
+    failed.retain(|refused| unreadable.iter().all(|known| known.row != refused.row));
+    failed.extend(unreadable);
+    Ok((array, failed))
+}
+
+/// A scorer at work: `[row, array]` -> class per row.
+pub struct Judge {
+    /// The stream it judges.
+    pub stream: String,
+    /// Number of classes.
+    pub classes: i64,
+    /// The network; without one the array itself is the scores.
+    pub module: Option<Module>,
+}
+
+impl Judge {
+    /// A scorer with fresh weights.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn new(scorer: &Scorer, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
+        let module = scorer.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
+        Ok(Judge { stream: scorer.stream.clone(), classes: scorer.classes, module })
+    }
+
+    /// Loads the weights that a file holds for the scorer `name`.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] when the file does not fit.
+    pub fn load_weights(&self, name: &str, path: &Path) -> Result<()> {
+        let (mut tensors, _) = checkpoint::read(path)?;
+        tensors.retain(|tensor, _| tensor.starts_with(&format!("scorers.{name}.")));
+        checkpoint::copy_into(&self.tensors(name)?, &tensors, path)
+    }
+
+    /// Its weights by the names a checkpoint uses, sharing memory.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn tensors(&self, name: &str) -> Result<Tensors> {
+        let parameters = self.module.as_ref().map(Module::parameters).transpose()?.unwrap_or_default();
+        Ok(parameters.into_iter().map(|p| (format!("scorers.{name}.{}", p.name), p.tensor)).collect())
+    }
+
+    /// Scores `[row, class]`.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn score(&self, array: &Tensor, train: bool) -> Result<Tensor> {
+        match &self.module {
+            Some(module) => {
+                module.forward(anyflow_plan::descriptor::Role::Score, array, &[self.classes], train)
+            }
+            None => Ok(array.f_reshape([-1, self.classes])?),
+        }
+    }
+
+    /// The class of each row.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn classes_of(&self, array: &Tensor) -> Result<Vec<i64>> {
+        let _no_grad = tch::no_grad_guard();
+        let classes = self.score(array, false)?.f_argmax(-1, false)?.f_to_device(Device::Cpu)?;
+        Vec::<i64>::try_from(classes).map_err(RunError::from)
+    }
+}
+
+/// A plan's `{kind, ...}` as the engine's type; planning and engine know the same kinds, or it is a bug.
+pub fn typed<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
+    T::deserialize(value).map_err(|e| RunError::Internal(format!("{value} in a plan: {e}")))
+}
+
+/// A plan's sampler.
+///
+/// # Errors
+/// [`RunError::Internal`] when planner and engine disagree.
+pub fn sampler(value: &serde_json::Value) -> Result<Sampler> {
+    typed(value)
+}

@@ -1,0 +1,290 @@
+//! Training and evaluation data in memory: arrays per stream, and which rows belong together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyflow_datasets::{Cell, CellColumn, Dataset};
+use anyflow_plan::plan::{ColumnRef, Table, TrainPlan};
+use arrow::array::RecordBatch;
+use indexmap::{IndexMap, IndexSet};
+use tch::Tensor;
+
+use crate::events::Events;
+use crate::session::read_cells;
+use crate::{Result, RunError, Session};
+
+const READ_ROWS: usize = 1024;
+
+/// The rows of one source.
+struct Source {
+    /// Rows that could be read.
+    rows: usize,
+    /// Stream -> array `[row, axes]` in host memory.
+    arrays: IndexMap<String, Tensor>,
+    /// Value of the join column of each row.
+    join: Vec<String>,
+    /// Class of each row.
+    class: Vec<i64>,
+}
+
+/// A table of a training or an evaluation: tuples made of the rows of one or several sources.
+pub struct TableData {
+    sources: IndexMap<String, Source>,
+    /// Per source after the first: join value -> rows.
+    partners: Vec<BTreeMap<String, Vec<i64>>>,
+    /// Rows of the first source that have partners everywhere.
+    leaders: Vec<i64>,
+    /// Stream -> source.
+    stream_source: IndexMap<String, usize>,
+    class_source: Option<usize>,
+}
+
+impl TableData {
+    /// Reads a table of a training.
+    ///
+    /// # Errors
+    /// What the datasets say; a table without rows.
+    pub fn load(plan: &TrainPlan, name: &str, session: &Session, threads: usize, events: &Events) -> Result<Self> {
+        Self::read(&format!("data {name}"), &plan.data[name], &plan.sources, session, threads, events)
+    }
+
+    /// Reads a table; `part` is its name in events.
+    ///
+    /// # Errors
+    /// What the datasets say; a table without rows.
+    pub fn read(
+        part: &str,
+        table: &Table,
+        files: &IndexMap<String, Vec<String>>,
+        session: &Session,
+        threads: usize,
+        events: &Events,
+    ) -> Result<Self> {
+        let refs = table.columns.values().chain(&table.class);
+        let names: IndexSet<&String> = refs.map(|column| &column.source).collect();
+        let mut sources = IndexMap::new();
+        for source in names {
+            let reading = Reading { part, name: source, table, session, threads, events };
+            sources.insert(source.clone(), reading.read(&files[source])?);
+        }
+        let place = |c: &ColumnRef| sources.get_index_of(&c.source).unwrap_or_default();
+        let stream_source = table.columns.iter().map(|(stream, column)| (stream.clone(), place(column))).collect();
+        let class_source = table.class.as_ref().map(place);
+        let partners: Vec<_> = sources.values().skip(1).map(groups).collect();
+        let leaders: Vec<i64> = match sources.values().next() {
+            Some(first) if partners.is_empty() => (0..first.rows as i64).collect(),
+            Some(first) => {
+                let everywhere = |value: &String| partners.iter().all(|p| p.contains_key(value));
+                (0..first.rows as i64).filter(|row| everywhere(&first.join[*row as usize])).collect()
+            }
+            None => Vec::new(),
+        };
+        if leaders.is_empty() {
+            return Err(RunError::Data(format!(
+                "{part} has no rows: its sources are empty, or no value of the join column is in all of them"
+            )));
+        }
+        Ok(TableData { sources, partners, leaders, stream_source, class_source })
+    }
+
+    /// Tuples per pass: the rows of the first source that have partners.
+    pub fn rows(&self) -> usize {
+        self.leaders.len()
+    }
+
+    /// The streams it has.
+    pub fn streams(&self) -> impl Iterator<Item = &String> {
+        self.stream_source.keys()
+    }
+
+    /// All rows of a stream: `[row, axes]`, in host memory. Other sources have other numbers of rows.
+    pub fn array(&self, stream: &str) -> Option<&Tensor> {
+        let source = *self.stream_source.get(stream)?;
+        self.sources[source].arrays.get(stream)
+    }
+
+    /// The rows of each source that make the tuples of these leaders; `uniform(tuple, source)` in [0, 1) chooses
+    /// among partners.
+    pub fn tuples(&self, picks: &[usize], uniform: impl Fn(usize, usize) -> f64) -> Tuples {
+        let leading: Vec<i64> = picks.iter().map(|pick| self.leaders[*pick]).collect();
+        let mut rows = vec![leading];
+        for (i, partners) in self.partners.iter().enumerate() {
+            let partner = |(tuple, leader): (usize, &i64)| {
+                let group = &partners[&self.sources[0].join[*leader as usize]];
+                let at = (uniform(tuple, i + 1) * group.len() as f64) as usize;
+                group[at.min(group.len() - 1)]
+            };
+            let chosen = rows[0].iter().enumerate().map(partner).collect();
+            rows.push(chosen);
+        }
+        Tuples { rows }
+    }
+
+    /// Rows of `all` (as many as [`TableData::array`] has) that the tuples name, for a stream.
+    ///
+    /// # Errors
+    /// Only by our mistake.
+    pub fn select(&self, stream: &str, all: &Tensor, tuples: &Tuples) -> Result<Tensor> {
+        let index = Tensor::from_slice(&tuples.rows[self.stream_source[stream]]).f_to_device(all.device())?;
+        Ok(all.f_index_select(0, &index)?)
+    }
+
+    /// Class of each tuple.
+    ///
+    /// # Errors
+    /// The table names no class, which planning excludes.
+    pub fn classes(&self, tuples: &Tuples) -> Result<Vec<i64>> {
+        let source = self.class_source.ok_or_else(|| RunError::Internal("a table without class".into()))?;
+        Ok(tuples.rows[source].iter().map(|row| self.sources[source].class[*row as usize]).collect())
+    }
+}
+
+/// Which rows of each source make the tuples of a batch.
+pub struct Tuples {
+    rows: Vec<Vec<i64>>,
+}
+
+fn groups(source: &Source) -> BTreeMap<String, Vec<i64>> {
+    let mut groups: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for (row, value) in source.join.iter().enumerate() {
+        groups.entry(value.clone()).or_default().push(row as i64);
+    }
+    groups
+}
+
+/// The reading of one source.
+struct Reading<'a> {
+    part: &'a str,
+    name: &'a str,
+    table: &'a Table,
+    session: &'a Session,
+    threads: usize,
+    events: &'a Events,
+}
+
+/// One batch of a source.
+#[derive(Default)]
+struct Piece {
+    arrays: IndexMap<String, Tensor>,
+    join: Vec<String>,
+    class: Vec<i64>,
+    bad: BTreeSet<usize>,
+    reason: Option<String>,
+}
+
+impl Reading<'_> {
+    fn read(&self, files: &[String]) -> Result<Source> {
+        let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+        let dataset = Dataset::open(&paths)?;
+        let own = |column: &&ColumnRef| column.source == self.name;
+        let mut columns: IndexSet<&str> =
+            self.table.columns.values().chain(&self.table.class).filter(own).map(|c| c.column.as_str()).collect();
+        columns.extend(self.table.join.as_deref());
+        let columns: Vec<&str> = columns.into_iter().collect();
+        let part = format!("{}: {}", self.part, self.name);
+        self.events.begin(&part, Some(dataset.rows()), "rows", 0);
+        let (mut pieces, mut done, mut failed, mut reason) = (Vec::new(), 0u64, 0usize, None);
+        for batch in dataset.read(Some(&columns), 0..dataset.rows(), READ_ROWS)? {
+            let batch = batch?;
+            let mut piece = self.piece(&dataset, &batch)?;
+            failed += piece.bad.len();
+            reason = reason.or(piece.reason.take());
+            pieces.push(without_bad(piece, batch.num_rows())?);
+            done += batch.num_rows() as u64;
+            self.events.progress(&part, done, serde_json::Map::new());
+        }
+        self.events.end(&part, serde_json::Map::new());
+        if let Some(reason) = reason {
+            self.events.note(format!("{part}: {failed} of {done} rows are left out; the first: {reason}"));
+        }
+        joined(pieces)
+    }
+
+    fn piece(&self, dataset: &Dataset, batch: &RecordBatch) -> Result<Piece> {
+        let mut piece = Piece::default();
+        for (stream, column) in self.table.columns.iter().filter(|(_, column)| column.source == self.name) {
+            let cells = dataset.cells(batch, &column.column)?;
+            let (array, failed) = read_cells(&self.session.codecs[stream], &cells, self.threads)?;
+            for row in failed {
+                piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, row.text));
+                piece.bad.insert(row.row);
+            }
+            piece.arrays.insert(stream.clone(), array);
+        }
+        if let Some(join) = &self.table.join {
+            let cells = dataset.cells(batch, join)?;
+            piece.join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join)?;
+        }
+        if let Some(class) = self.table.class.as_ref().filter(|class| class.source == self.name) {
+            let cells = dataset.cells(batch, &class.column)?;
+            let integer = |cell: Cell<'_>| if let Cell::I64(class) = cell { Some(class) } else { None };
+            piece.class = values(&cells, &mut piece, integer, &class.column)?;
+        }
+        Ok(piece)
+    }
+}
+
+/// One value per row; rows without one become bad.
+fn values<T: Default>(
+    cells: &CellColumn,
+    piece: &mut Piece,
+    read: impl Fn(Cell<'_>) -> Option<T>,
+    column: &str,
+) -> Result<Vec<T>> {
+    let mut found = Vec::with_capacity(cells.len());
+    for row in 0..cells.len() {
+        let value = cells.get(row)?.and_then(&read);
+        if value.is_none() {
+            piece.reason.get_or_insert_with(|| format!("column {column}: row {row} has no usable value"));
+            piece.bad.insert(row);
+        }
+        found.push(value.unwrap_or_default());
+    }
+    Ok(found)
+}
+
+fn text_of(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Bytes(bytes) => format!("{:?}", bytes),
+        Cell::Utf8(text) => text.to_string(),
+        Cell::I64(value) => value.to_string(),
+        Cell::F64(value) => value.to_string(),
+    }
+}
+
+fn without_bad(mut piece: Piece, rows: usize) -> Result<Piece> {
+    if piece.bad.is_empty() {
+        return Ok(piece);
+    }
+    let good: Vec<i64> = (0..rows).filter(|row| !piece.bad.contains(row)).map(|row| row as i64).collect();
+    let index = Tensor::from_slice(&good);
+    for array in piece.arrays.values_mut() {
+        *array = array.f_index_select(0, &index)?;
+    }
+    let bad = &piece.bad;
+    let mut row = 0;
+    let mut keep = |_: &_| {
+        row += 1;
+        !bad.contains(&(row - 1))
+    };
+    piece.join.retain(&mut keep);
+    let mut row = 0;
+    piece.class.retain(|_| {
+        row += 1;
+        !bad.contains(&(row - 1))
+    });
+    Ok(piece)
+}
+
+fn joined(mut pieces: Vec<Piece>) -> Result<Source> {
+    let streams: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
+    let mut arrays = IndexMap::new();
+    for stream in streams {
+        let parts: Vec<Tensor> = pieces.iter_mut().filter_map(|p| p.arrays.swap_remove(&stream)).collect();
+        arrays.insert(stream, Tensor::f_cat(&parts, 0)?);
+    }
+    let join: Vec<String> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.join)).collect();
+    let class: Vec<i64> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.class)).collect();
+    let rows = arrays.values().next().map_or(join.len().max(class.len()), |array| array.size()[0] as usize);
+    Ok(Source { rows, arrays, join, class })
+}

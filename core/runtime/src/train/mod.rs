@@ -1,0 +1,108 @@
+//! Training: the stages of a plan, one after another, each resumable.
+
+mod data;
+mod draw;
+mod folder;
+mod objective;
+mod optimizer;
+mod stage;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::{TrainPlan, Trained};
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+use tch::Device;
+
+pub use data::TableData;
+
+use crate::checkpoint::{Precision, Tensors};
+use crate::events::{Events, figures};
+use crate::{Judge, Result, Session};
+use folder::Folder;
+use stage::StageRun;
+
+/// What is being trained: the model and the scorers beside it.
+pub struct Trainee {
+    /// The model.
+    pub session: Session,
+    /// Scorers by name.
+    pub scorers: IndexMap<String, Judge>,
+}
+
+/// Runs all stages; those that an earlier run of the same training finished are loaded instead.
+///
+/// # Errors
+/// Why the training cannot go on. Finished stages and the last saved state stay.
+pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
+    let folder = Folder::open(Path::new(&order.output), plan, order)?;
+    let mut session = Session::new(&plan.model, device, plan.seed)?;
+    let mut scorers = IndexMap::new();
+    for (i, (name, scorer)) in plan.scorers.iter().enumerate() {
+        let seed = plan.seed.wrapping_add(1000 + i as u64);
+        scorers.insert(name.clone(), Judge::new(scorer, &mut session.plugins, device, seed)?);
+    }
+    let trainee = Trainee { session, scorers };
+    let mut tables: IndexMap<String, TableData> = IndexMap::new();
+    let mut summaries = Vec::new();
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let trained = trainee.tensors(&stage.train)?;
+        if let Some(summary) = folder.load_stage(index, &stage.name, &trained)? {
+            events.note(format!("stage {} was finished before", stage.name));
+            summaries.push(summary);
+            continue;
+        }
+        if !tables.contains_key(&stage.data) {
+            let data = TableData::load(plan, &stage.data, &trainee.session, order.threads as usize, events)?;
+            tables.insert(stage.data.clone(), data);
+        }
+        let started = Instant::now();
+        let data = &tables[&stage.data];
+        let run = StageRun { index, stage, trainee: &trainee, data, seed: plan.seed, folder: &folder, events };
+        let result = run.run()?;
+        let summary = json!({
+            "stage": stage.name,
+            "steps": stage.steps,
+            "rows": data.rows(),
+            "seconds": started.elapsed().as_secs_f64(),
+            "result": result,
+        });
+        folder.save_stage(index, &stage.name, &trained, &summary)?;
+        summaries.push(summary);
+    }
+    let mut result = json!({ "name": plan.name, "stages": summaries, "output": order.output });
+    if plan.stages.iter().any(|s| !matches!(s.train, Trained::Scorer(_))) {
+        result["model"] = folder.publish("model", &trainee.session.tensors()?, Precision::Bf16)?.into();
+    }
+    if !trainee.scorers.is_empty() {
+        let mut tensors = Tensors::new();
+        for (name, scorer) in &trainee.scorers {
+            tensors.extend(scorer.tensors(name)?);
+        }
+        result["scorers"] = folder.publish("scorers", &tensors, Precision::Bf16)?.into();
+    }
+    folder.write_summary(&result)?;
+    events.end("training", figures([("stages", plan.stages.len().into())]));
+    Ok(result)
+}
+
+impl Trainee {
+    /// What a stage changes, by the names a checkpoint uses, sharing memory.
+    fn tensors(&self, trained: &Trained) -> Result<Tensors> {
+        let keep = |prefix: String, all: Tensors| all.into_iter().filter(|(k, _)| k.starts_with(&prefix)).collect();
+        match trained {
+            Trained::Stream(name) => {
+                Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?))
+            }
+            Trained::Denoiser(name) => Ok(keep(format!("denoisers.{name}."), self.session.tensors()?)),
+            Trained::Scorer(name) => self.scorers[name].tensors(name),
+            Trained::Statistics => {
+                let statistics = |name: &String| name.ends_with(".mean") || name.ends_with(".deviation");
+                let all = self.session.tensors()?.into_iter();
+                Ok(all.filter(|(name, _)| name.starts_with("streams.") && statistics(name)).collect())
+            }
+        }
+    }
+}

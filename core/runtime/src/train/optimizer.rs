@@ -1,0 +1,162 @@
+//! AdamW with a learning-rate law, gradient clipping and an exponential moving average of the weights.
+
+use serde::Deserialize;
+use tch::{Kind, Tensor};
+
+use crate::checkpoint::Tensors;
+use crate::{Result, RunError};
+
+/// `optimizer` of a stage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptimizerConfig {
+    /// Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
+    Adamw {
+        /// Peak learning rate.
+        lr: f64,
+        /// Steps of linear rise.
+        warmup: u64,
+        /// What comes after.
+        decay: Decay,
+        /// Decoupled weight decay.
+        weight_decay: f64,
+        /// Largest norm of the gradient over all parameters; 0 for no limit.
+        clip: f64,
+    },
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// Not at all.
+    Constant,
+    /// Half a cosine to zero at the last step.
+    Cosine,
+}
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+struct Slot {
+    name: String,
+    weight: Tensor,
+    first: Tensor,
+    second: Tensor,
+    average: Option<Tensor>,
+}
+
+/// The optimizer of a stage, over the stage's trainable parameters.
+pub struct Optimizer {
+    config: OptimizerConfig,
+    steps: u64,
+    ema: f64,
+    slots: Vec<Slot>,
+}
+
+impl Optimizer {
+    /// Starts with zero moments; averages start at the weights.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn new(config: OptimizerConfig, steps: u64, ema: f64, parameters: Vec<(String, Tensor)>) -> Result<Self> {
+        let slot = |(name, weight): (String, Tensor)| {
+            let plain = weight.f_detach()?;
+            let average = if ema > 0.0 { Some(plain.f_clone(&plain)?) } else { None };
+            Ok(Slot { name, first: plain.f_zeros_like()?, second: plain.f_zeros_like()?, average, weight })
+        };
+        let slots = parameters.into_iter().map(slot).collect::<Result<_>>()?;
+        Ok(Optimizer { config, steps, ema, slots })
+    }
+
+    /// Learning rate of step `step`, counted from 0.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        let OptimizerConfig::Adamw { lr, warmup, decay, .. } = self.config;
+        let rise = if warmup > 0 { ((step + 1) as f64 / warmup as f64).min(1.0) } else { 1.0 };
+        let through = step.saturating_sub(warmup) as f64 / self.steps.saturating_sub(warmup).max(1) as f64;
+        let fall = match decay {
+            Decay::Constant => 1.0,
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * through).cos()),
+        };
+        lr * rise * fall
+    }
+
+    /// One step along the gradients of `loss`; gives the norm of the gradient before clipping.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn step(&mut self, loss: &Tensor, step: u64) -> Result<f64> {
+        for slot in &mut self.slots {
+            slot.weight.zero_grad();
+        }
+        loss.f_backward()?;
+        let _no_grad = tch::no_grad_guard();
+        let OptimizerConfig::Adamw { weight_decay, clip, .. } = self.config;
+        let norm = self.gradient_norm()?;
+        let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        let lr = self.learning_rate(step);
+        let n = (step + 1) as i32;
+        let (correct1, correct2) = (1.0 - BETA1.powi(n), 1.0 - BETA2.powi(n));
+        let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
+        for slot in &mut self.slots {
+            let gradient = slot.weight.f_grad()?;
+            if !gradient.defined() {
+                continue;
+            }
+            let gradient = if scale == 1.0 { gradient } else { gradient.f_mul_scalar(scale)? };
+            slot.first.f_mul_scalar_(BETA1)?.f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
+            slot.second.f_mul_scalar_(BETA2)?.f_addcmul_(&gradient, &gradient.f_mul_scalar(1.0 - BETA2)?)?;
+            let scaled = slot.second.f_mul_scalar(1.0 / correct2)?.f_sqrt_()?.f_add_scalar_(EPSILON)?;
+            let update = slot.first.f_div(&scaled)?.f_mul_scalar_(-lr / correct1)?;
+            slot.weight.f_mul_scalar_(1.0 - lr * weight_decay)?.f_add_(&update)?;
+            if let Some(average) = &mut slot.average {
+                let difference = slot.weight.f_sub(average)?.f_mul_scalar_(1.0 - decay)?;
+                average.f_add_(&difference)?;
+            }
+        }
+        Ok(norm)
+    }
+
+    fn gradient_norm(&self) -> Result<f64> {
+        let mut squares = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let gradient = slot.weight.f_grad()?;
+            if gradient.defined() {
+                squares.push(gradient.f_square()?.f_sum(Kind::Float)?);
+            }
+        }
+        if squares.is_empty() {
+            return Err(RunError::Internal("no parameter of the stage has a gradient".into()));
+        }
+        Ok(Tensor::f_stack(&squares, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.sqrt())
+    }
+
+    /// Puts the averaged weights in place of the last ones.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn settle(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        for slot in &mut self.slots {
+            if let Some(average) = &slot.average {
+                slot.weight.f_copy_(average)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that a resumed stage needs, sharing memory.
+    pub fn state(&self) -> Tensors {
+        let mut state = Tensors::new();
+        for slot in &self.slots {
+            state.insert(format!("weight.{}", slot.name), slot.weight.shallow_clone());
+            state.insert(format!("first.{}", slot.name), slot.first.shallow_clone());
+            state.insert(format!("second.{}", slot.name), slot.second.shallow_clone());
+            if let Some(average) = &slot.average {
+                state.insert(format!("average.{}", slot.name), average.shallow_clone());
+            }
+        }
+        state
+    }
+}

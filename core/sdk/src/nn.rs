@@ -1,0 +1,133 @@
+//! Layers that return errors where those of `tch::nn` panic, with the same names and initialisation of variables, and
+//! the plain autoencoder that several modalities share.
+
+use tch::{Tensor, nn};
+
+use crate::Error;
+
+/// A fully connected layer, over the last axis.
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// A layer with variables `weight: [outputs, inputs]` and `bias: [outputs]` under `path`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] when there is no memory.
+    pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64) -> Result<Self, Error> {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let bias = path.f_var("bias", &[outputs], nn::Init::Uniform { lo: -bound, up: bound })?;
+        let weight = path.f_var("weight", &[outputs, inputs], nn::init::DEFAULT_KAIMING_UNIFORM)?;
+        Ok(Linear { weight, bias })
+    }
+
+    /// `x: [.., inputs]` to `[.., outputs]`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for another shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        Ok(x.f_linear(&self.weight, Some(&self.bias))?)
+    }
+}
+
+/// A convolution of stride one over the last two axes.
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    padding: i64,
+}
+
+impl Conv2d {
+    /// A layer with variables `weight: [outputs, inputs, kernel, kernel]` and `bias: [outputs]` under `path`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] when there is no memory.
+    pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64, kernel: i64, padding: i64) -> Result<Self, Error> {
+        let bias = path.f_var("bias", &[outputs], nn::Init::Const(0.0))?;
+        let weight = path.f_var("weight", &[outputs, inputs, kernel, kernel], nn::init::DEFAULT_KAIMING_UNIFORM)?;
+        Ok(Conv2d { weight, bias, padding })
+    }
+
+    /// `x: [row, inputs, height, width]` to `[row, outputs, ..]`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for another shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        Ok(x.f_conv2d(&self.weight, Some(&self.bias), 1, self.padding, 1, 1)?)
+    }
+}
+
+/// Half the height and the width of `x: [row, channel, height, width]`, rounded down, by the largest of each square.
+///
+/// # Errors
+/// [`Error::Torch`] for another shape.
+pub fn halve(x: &Tensor) -> Result<Tensor, Error> {
+    Ok(x.f_max_pool2d(2, 2, 0, 1, false)?)
+}
+
+/// The product of the sizes of axes, as the width of a layer.
+///
+/// # Errors
+/// [`Error::Parameters`] when a size is not positive or the product is over 2^28.
+pub fn elements(sizes: &[i64]) -> Result<i64, Error> {
+    let product = sizes.iter().try_fold(1i64, |product, size| product.checked_mul(*size).filter(|_| *size > 0));
+    product
+        .filter(|product| *product <= 1 << 28)
+        .ok_or_else(|| Error::Parameters(format!("no network is made for an array of sizes {sizes:?}")))
+}
+
+/// Array -> `hidden` SiLU -> latent -> `hidden` SiLU -> array, with the array seen as flat.
+pub struct FlatAutoencoder {
+    encoder: [Linear; 2],
+    decoder: [Linear; 2],
+    sizes: Vec<i64>,
+}
+
+impl FlatAutoencoder {
+    /// A network for arrays of `sizes`, without the row axis.
+    ///
+    /// # Errors
+    /// [`Error::Parameters`] for sizes that are not positive or far too large.
+    pub fn new(path: &nn::Path<'_>, sizes: &[i64], hidden: i64, latent: i64) -> Result<Self, Error> {
+        let flat = elements(sizes)?;
+        elements(&[flat.max(latent), hidden])?;
+        elements(&[latent])?;
+        let (encoder, decoder) = (path / "encoder", path / "decoder");
+        Ok(FlatAutoencoder {
+            encoder: [
+                Linear::new(&(&encoder / "hidden"), flat, hidden)?,
+                Linear::new(&(&encoder / "latent"), hidden, latent)?,
+            ],
+            decoder: [
+                Linear::new(&(&decoder / "hidden"), latent, hidden)?,
+                Linear::new(&(&decoder / "array"), hidden, flat)?,
+            ],
+            sizes: sizes.to_vec(),
+        })
+    }
+
+    /// `array: [row, sizes..]` to `[row, latent]`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for another shape.
+    pub fn encode(&self, array: &Tensor) -> Result<Tensor, Error> {
+        through(&self.encoder, &array.f_flatten(1, -1)?)
+    }
+
+    /// `latent: [row, latent]` to `[row, sizes..]`, unbounded.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for another shape.
+    pub fn decode(&self, latent: &Tensor) -> Result<Tensor, Error> {
+        let flat = through(&self.decoder, latent)?;
+        let mut shape = vec![flat.size()[0]];
+        shape.extend(&self.sizes);
+        Ok(flat.f_reshape(shape)?)
+    }
+}
+
+fn through([hidden, last]: &[Linear; 2], x: &Tensor) -> Result<Tensor, Error> {
+    last.forward(&hidden.forward(x)?.f_silu()?)
+}

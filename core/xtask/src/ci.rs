@@ -1,0 +1,55 @@
+//! `cargo xtask ci`: everything a change must pass.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{process, setup, test};
+
+/// One call of cargo.
+struct Part {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    variable: Option<(&'static str, &'static str)>,
+}
+
+/// The parts before the tests, cheapest first.
+const PARTS: [Part; 3] = [
+    Part { name: "format", arguments: &["fmt", "--all", "--check"], variable: None },
+    Part {
+        name: "lints",
+        arguments: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        variable: None,
+    },
+    Part {
+        name: "documentation",
+        arguments: &["doc", "--workspace", "--no-deps"],
+        variable: Some(("RUSTDOCFLAGS", "-D warnings")),
+    },
+];
+
+/// Runs the parts in order and stops at the first that fails.
+///
+/// # Errors
+///
+/// A part other than the tests fails, or a command cannot be started.
+pub fn run(workspace: &Workspace, no_test: bool) -> Result<ExitCode> {
+    let begin = Instant::now();
+    timed("set-up", || setup::run(workspace))?;
+    for Part { name, arguments, variable } in PARTS {
+        timed(name, || process::run(workspace.cargo().args(arguments).envs(variable)))?;
+    }
+    let code = if no_test { ExitCode::SUCCESS } else { timed("tests", || test::run(workspace, &[]))? };
+    println!("all parts: {:.1} s", begin.elapsed().as_secs_f64());
+    Ok(code)
+}
+
+fn timed<T>(name: &str, part: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("== {name}");
+    let begin = Instant::now();
+    let result = part();
+    println!("== {name}: {:.1} s", begin.elapsed().as_secs_f64());
+    result
+}

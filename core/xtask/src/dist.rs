@@ -1,0 +1,268 @@
+//! `cargo xtask dist`: one folder with all that is ours, which runs wherever libtorch lies.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// The programs of the folder `bin`.
+const PROGRAMS: [&str; 2] = ["anyflow", "anyflow-engine"];
+
+/// Packages that no user needs.
+const LEFT_OUT: [&str; 3] = ["xtask", "anyflow-tests", "anyflow-plugin-faulty"];
+
+/// Files that go along from the root.
+const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
+
+/// Everything that lies in the finished folder.
+const CONTENTS: [&str; 6] = ["bin", "plugins", "pipelines", DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[2]];
+
+/// The promise of the README.
+const LIMIT_BYTES: u64 = 60_000_000;
+
+/// Builds the folder. It appears whole or not at all.
+///
+/// # Errors
+///
+/// The build fails, a file is missing, the result is too large, or something else lies at the output.
+pub fn run(workspace: &Workspace, output: Option<PathBuf>) -> Result<()> {
+    let output = output.unwrap_or_else(|| workspace.target.join("dist").join("anyflow"));
+    let output = std::path::absolute(&output).with_context(|| format!("{} is no path", output.display()))?;
+    ensure_replaceable(&output)?;
+    setup::run(workspace)?;
+    let built = build(workspace)?;
+
+    let parent = output.parent().context("the output cannot be the root of the file system")?;
+    let cannot_write = || format!("cannot write in {}", parent.display());
+    fs::create_dir_all(parent).with_context(cannot_write)?;
+    let work = tempfile::tempdir_in(parent).with_context(cannot_write)?;
+    let folder = work.path().join("anyflow");
+    fill(&folder, &built, &workspace.root)?;
+    weigh(&folder)?;
+    if output.exists() {
+        fs::rename(&output, work.path().join("earlier")).with_context(cannot_write)?;
+    }
+    fs::rename(&folder, &output).with_context(cannot_write)?;
+    println!("{}", output.display());
+    Ok(())
+}
+
+/// What cargo built, as far as it goes into the folder.
+#[derive(Debug, Default, PartialEq)]
+struct Built {
+    programs: Vec<PathBuf>,
+    plugins: Vec<PathBuf>,
+}
+
+impl Built {
+    /// Takes up one line of cargo's JSON.
+    fn add(&mut self, line: &str) {
+        let Ok(artifact) = serde_json::from_str::<Artifact>(line) else { return };
+        let is = |kind: &str| artifact.target.kind.iter().any(|own| own == kind);
+        if is("bin") && PROGRAMS.contains(&artifact.target.name.as_str()) {
+            self.programs.extend(artifact.executable);
+        } else if is("cdylib") {
+            self.plugins
+                .extend(artifact.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "so")));
+        }
+    }
+}
+
+/// The messages of cargo that tell of a built file; others do not have these fields.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    filenames: Vec<PathBuf>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    kind: Vec<String>,
+    name: String,
+}
+
+fn build(workspace: &Workspace) -> Result<Built> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--release", "--workspace"]);
+    command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));
+    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    process::announce(&command);
+    let mut running = command.spawn().context("cannot start cargo")?;
+    let mut built = Built::default();
+    if let Some(messages) = running.stdout.take() {
+        BufReader::new(messages).lines().map_while(Result::ok).for_each(|line| built.add(&line));
+    }
+    ensure!(running.wait()?.success(), "the build failed");
+    ensure!(built.programs.len() == PROGRAMS.len(), "the build made {:?}, not {PROGRAMS:?}", built.programs);
+    Ok(built)
+}
+
+fn fill(folder: &Path, built: &Built, root: &Path) -> Result<()> {
+    copy_all(&built.programs, &folder.join("bin"))?;
+    copy_all(&built.plugins, &folder.join("plugins"))?;
+    copy_all(&DOCUMENTS.map(|name| root.join(name)), folder)?;
+    copy_tree(&root.join("pipelines"), &folder.join("pipelines"))
+}
+
+fn copy_all(files: &[PathBuf], folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for file in files {
+        let name = file.file_name().with_context(|| format!("{} has no name", file.display()))?;
+        fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (source, copy) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_tree(&source, &copy)?;
+        } else {
+            fs::copy(&source, &copy).with_context(|| format!("cannot copy {}", source.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the size of each part and holds the whole to the limit.
+fn weigh(folder: &Path) -> Result<()> {
+    let mut total = 0;
+    for name in CONTENTS {
+        let bytes = size_bytes(&folder.join(name))?;
+        println!("{:>8} {name}", megabytes(bytes));
+        total += bytes;
+    }
+    println!("{:>8} in all", megabytes(total));
+    ensure!(
+        total <= LIMIT_BYTES,
+        "the folder has {} MB, and {} MB are promised: see above which part is too large",
+        megabytes(total),
+        megabytes(LIMIT_BYTES)
+    );
+    Ok(())
+}
+
+fn size_bytes(path: &Path) -> Result<u64> {
+    if !path.is_dir() {
+        return Ok(fs::metadata(path)?.len());
+    }
+    fs::read_dir(path)?.map(|entry| size_bytes(&entry?.path())).sum()
+}
+
+/// Megabytes with two digits after the point.
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{:02}", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
+}
+
+/// Refuses to replace a folder that is not an earlier result.
+fn ensure_replaceable(output: &Path) -> Result<()> {
+    if !output.exists() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(output).with_context(|| format!("{} is not a folder", output.display()))?;
+    for entry in entries {
+        let name = entry?.file_name();
+        if !CONTENTS.iter().any(|own| name == *own) {
+            bail!(
+                "{} holds {}, which dist did not put there: choose another --output",
+                output.display(),
+                name.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: &str, name: &str, files: &[&str], executable: Option<&str>) -> String {
+        serde_json::json!({
+            "reason": "compiler-artifact", "package_id": "x", "target": {"kind": [kind], "name": name},
+            "filenames": files, "executable": executable,
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn programs_and_plugins_are_picked_from_what_cargo_says() {
+        let mut built = Built::default();
+        built.add(&message("lib", "anyflow_plan", &["/t/libanyflow_plan.rlib"], None));
+        built.add(&message("bin", "other", &["/t/other"], Some("/t/other")));
+        built.add(&message("bin", "anyflow", &["/t/anyflow"], Some("/t/anyflow")));
+        built.add(&message("cdylib", "anyflow_image", &["/t/libanyflow_image.so", "/t/libanyflow_image.rlib"], None));
+        built.add(r#"{"reason":"build-finished","success":true}"#);
+        built.add("not JSON");
+        let expected = Built { programs: vec!["/t/anyflow".into()], plugins: vec!["/t/libanyflow_image.so".into()] };
+        assert_eq!(built, expected);
+    }
+
+    /// A checkout with everything that dist takes.
+    fn checkout() -> (tempfile::TempDir, Built) {
+        let root = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, name).unwrap();
+            path
+        };
+        for document in DOCUMENTS {
+            file(document);
+        }
+        file("pipelines/mld/joint.yaml");
+        let built = Built { programs: vec![file("t/anyflow")], plugins: vec![file("t/libanyflow_text.so")] };
+        (root, built)
+    }
+
+    #[test]
+    fn the_folder_holds_what_it_promises() {
+        let (root, built) = checkout();
+        let folder = root.path().join("dist");
+        fill(&folder, &built, root.path()).unwrap();
+        for file in ["bin/anyflow", "plugins/libanyflow_text.so", "pipelines/mld/joint.yaml", "LICENSE-MIT"] {
+            assert!(folder.join(file).is_file(), "{file}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), CONTENTS.len());
+        weigh(&folder).unwrap();
+    }
+
+    #[test]
+    fn too_large_a_folder_is_refused() {
+        let (root, built) = checkout();
+        let folder = root.path().join("dist");
+        fill(&folder, &built, root.path()).unwrap();
+        let large = fs::File::create(folder.join("pipelines/large.safetensors")).unwrap();
+        large.set_len(LIMIT_BYTES).unwrap();
+        assert!(weigh(&folder).unwrap_err().to_string().contains("60.00 MB are promised"));
+    }
+
+    #[test]
+    fn a_missing_document_is_named() {
+        let (root, built) = checkout();
+        fs::remove_file(root.path().join("README.md")).unwrap();
+        let error = fill(&root.path().join("dist"), &built, root.path()).unwrap_err();
+        assert!(error.to_string().ends_with("README.md"), "{error}");
+    }
+
+    #[test]
+    fn only_an_earlier_result_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        ensure_replaceable(&folder.path().join("absent")).unwrap();
+        ensure_replaceable(folder.path()).unwrap();
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        ensure_replaceable(folder.path()).unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(ensure_replaceable(folder.path()).unwrap_err().to_string().contains("thesis.tex"));
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask test`: set up, build, and run all tests.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{process, python, setup};
+
+/// Tests run beside one another, so each gets one thread: more would only wait for one another, and sums would depend
+/// on how many there are.
+const ONE_THREAD: [(&str, &str); 3] =
+    [("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE"), ("MKL_NUM_THREADS", "1")];
+
+/// Runs the tests, with more arguments for `cargo test`. The last words are those of `cargo test`, and so is the exit code.
+///
+/// # Errors
+///
+/// The set-up or the build fails.
+pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    setup::run(workspace)?;
+    // Tests start both programs and load every plugin, which `cargo test` alone would not build.
+    process::run(workspace.cargo().args(["build", "--workspace"]))?;
+    let mut command = workspace.cargo();
+    command.arg("test").envs(ONE_THREAD);
+    if let Some(interpreter) = python::interpreter() {
+        command.env(python::VARIABLE, interpreter);
+    }
+    if !names_packages(arguments) {
+        command.arg("--workspace");
+    }
+    Ok(process::exit_code(process::status(command.args(arguments))?))
+}
+
+/// Whether cargo is told which packages to test; `--workspace` would overrule that.
+fn names_packages(arguments: &[OsString]) -> bool {
+    let for_cargo = arguments.iter().take_while(|argument| *argument != "--");
+    for_cargo.filter_map(|argument| argument.to_str()).any(|text| {
+        let long = text.split('=').next().unwrap_or(text);
+        ["--package", "--workspace", "--all", "--manifest-path"].contains(&long) || text.starts_with("-p")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: bool) {
+        let arguments: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+        assert_eq!(names_packages(&arguments), expected, "{line}");
+    }
+
+    #[test]
+    fn named_packages_are_seen() {
+        check("", false);
+        check("sampler --release", false);
+        check("--profile dev", false);
+        check("-- --nocapture -p x", false);
+        check("-p anyflow-plan", true);
+        check("-panyflow-plan", true);
+        check("--package=anyflow-plan -- --nocapture", true);
+        check("--release --package anyflow-plan", true);
+    }
+}

@@ -1,0 +1,264 @@
+//! Single values: what a codec reads from a column and writes into one.
+
+mod build;
+mod linked;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+
+pub use build::column_from_cells;
+pub(crate) use build::media_column;
+use linked::LinkedFiles;
+
+use crate::error::{DatasetError, Result};
+use crate::feature::{CellKind, Feature};
+
+/// One value, borrowed from its column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// An encoded file or plain binary.
+    Bytes(&'a [u8]),
+    /// A string.
+    Utf8(&'a str),
+    /// An integer, boolean (0 or 1) or class index.
+    I64(i64),
+    /// A float.
+    F64(f64),
+}
+
+/// One value on its own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedCell {
+    /// An encoded file or plain binary.
+    Bytes(Vec<u8>),
+    /// A string.
+    Utf8(String),
+    /// An integer, boolean (0 or 1) or class index.
+    I64(i64),
+    /// A float.
+    F64(f64),
+}
+
+impl Cell<'_> {
+    /// Kind of this value.
+    pub fn kind(&self) -> CellKind {
+        match self {
+            Cell::Bytes(_) => CellKind::Bytes,
+            Cell::Utf8(_) => CellKind::Utf8,
+            Cell::I64(_) => CellKind::I64,
+            Cell::F64(_) => CellKind::F64,
+        }
+    }
+
+    /// A copy that outlives the column.
+    pub fn into_owned(self) -> OwnedCell {
+        match self {
+            Cell::Bytes(bytes) => OwnedCell::Bytes(bytes.to_vec()),
+            Cell::Utf8(text) => OwnedCell::Utf8(text.to_string()),
+            Cell::I64(value) => OwnedCell::I64(value),
+            Cell::F64(value) => OwnedCell::F64(value),
+        }
+    }
+}
+
+impl OwnedCell {
+    /// Kind of this value.
+    pub fn kind(&self) -> CellKind {
+        self.as_cell().kind()
+    }
+
+    /// The same value, borrowed.
+    pub fn as_cell(&self) -> Cell<'_> {
+        match self {
+            OwnedCell::Bytes(bytes) => Cell::Bytes(bytes),
+            OwnedCell::Utf8(text) => Cell::Utf8(text),
+            OwnedCell::I64(value) => Cell::I64(*value),
+            OwnedCell::F64(value) => Cell::F64(*value),
+        }
+    }
+}
+
+/// A column whose rows can be read as [`Cell`]s of one kind.
+///
+/// Cloning shares the Arrow buffers. Media cells that hold only a path are read from disk when first asked for and kept
+/// as long as the column.
+#[derive(Clone, Debug)]
+pub struct CellColumn {
+    name: String,
+    kind: CellKind,
+    /// The column itself: null rows are null here.
+    rows: ArrayRef,
+    /// Physical values: bytes, text, int64 or float64; `None` where media has paths only.
+    values: Option<ArrayRef>,
+    /// Files that media cells point to.
+    linked: Option<LinkedFiles>,
+}
+
+impl CellColumn {
+    /// Views `array` as cells of the kind that `feature` names; numbers of other widths are converted once.
+    ///
+    /// # Errors
+    /// [`DatasetError::ColumnType`] if the feature has no single values or the array does not hold its kind.
+    pub fn new(array: &ArrayRef, feature: &Feature) -> Result<CellColumn> {
+        let kind = feature.cell().ok_or_else(|| wrong_type("bytes, text or one number", feature.describe()))?;
+        let rows = plain(array)?;
+        let (values, linked) = match kind {
+            CellKind::Bytes => bytes_and_paths(&rows, feature)?,
+            CellKind::Utf8 => (Some(expect(&rows, is_text(rows.data_type()), "text")?), None),
+            CellKind::I64 => (Some(number(&rows, &DataType::Int64)?), None),
+            CellKind::F64 => (Some(number(&rows, &DataType::Float64)?), None),
+        };
+        Ok(CellColumn { name: String::new(), kind, rows, values, linked })
+    }
+
+    /// Names the column for messages, and the folder that paths in cells are relative to.
+    pub fn with_origin(mut self, name: &str, folder: Option<&Path>) -> CellColumn {
+        self.name = name.to_string();
+        self.linked = self.linked.map(|linked| linked.in_folder(folder));
+        self
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True when there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Kind of every cell.
+    pub fn kind(&self) -> CellKind {
+        self.kind
+    }
+
+    /// The value of a row; `None` if it is null.
+    ///
+    /// # Errors
+    /// [`DatasetError::Cell`] if a linked file is missing or lies outside the dataset's folder.
+    pub fn get(&self, row: usize) -> Result<Option<Cell<'_>>> {
+        if row >= self.len() {
+            return Err(self.bad_cell(row, format!("the batch has {} rows", self.len())));
+        }
+        if self.rows.is_null(row) {
+            return Ok(None);
+        }
+        match &self.values {
+            Some(values) if values.is_valid(row) => Ok(Some(cell_at(values, self.kind, row))),
+            _ => match &self.linked {
+                Some(linked) => linked.get(row).map(|b| b.map(Cell::Bytes)).map_err(|reason| self.bad_cell(row, reason)),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn bad_cell(&self, row: usize, reason: String) -> DatasetError {
+        DatasetError::Cell { column: self.name.clone(), row, reason }
+    }
+}
+
+fn cell_at(values: &ArrayRef, kind: CellKind, row: usize) -> Cell<'_> {
+    match kind {
+        CellKind::Bytes => Cell::Bytes(bytes_at(values, row)),
+        CellKind::Utf8 => Cell::Utf8(text_at(values, row)),
+        CellKind::I64 => Cell::I64(values.as_primitive::<Int64Type>().value(row)),
+        CellKind::F64 => Cell::F64(values.as_primitive::<Float64Type>().value(row)),
+    }
+}
+
+fn bytes_at(values: &ArrayRef, row: usize) -> &[u8] {
+    match values.data_type() {
+        DataType::Binary => values.as_binary::<i32>().value(row),
+        DataType::LargeBinary => values.as_binary::<i64>().value(row),
+        DataType::BinaryView => values.as_binary_view().value(row),
+        _ => values.as_fixed_size_binary().value(row),
+    }
+}
+
+fn text_at(values: &ArrayRef, row: usize) -> &str {
+    match values.data_type() {
+        DataType::Utf8 => values.as_string::<i32>().value(row),
+        DataType::LargeUtf8 => values.as_string::<i64>().value(row),
+        _ => values.as_string_view().value(row),
+    }
+}
+
+/// Undoes dictionary encoding, which other writers like for strings.
+fn plain(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        DataType::Dictionary(_, values) => convert(array, values),
+        _ => Ok(array.clone()),
+    }
+}
+
+/// Splits media into bytes and paths: a struct has both, a string column only paths, a binary column only bytes.
+fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<(Option<ArrayRef>, Option<LinkedFiles>)> {
+    match rows.data_type() {
+        DataType::Struct(_) => {
+            let record = rows.as_struct();
+            let bytes = record.column_by_name("bytes").cloned();
+            if let Some(bytes) = &bytes {
+                expect(bytes, is_binary(bytes.data_type()), "a record with binary `bytes`")?;
+            }
+            let paths = record.column_by_name("path").map(paths).transpose()?;
+            if bytes.is_none() && paths.is_none() {
+                return Err(wrong_type("a record with `bytes` or `path`", rows.data_type().to_string()));
+            }
+            Ok((bytes, paths))
+        }
+        data_type if is_text(data_type) && feature.is_media() => Ok((None, Some(paths(rows)?))),
+        data_type => Ok((Some(expect(rows, is_binary(data_type), "bytes")?), None)),
+    }
+}
+
+fn paths(array: &ArrayRef) -> Result<LinkedFiles> {
+    let text = convert(array, &DataType::Utf8)?;
+    let text: Arc<StringArray> = Arc::new(text.as_string::<i32>().clone());
+    Ok(LinkedFiles::new(text))
+}
+
+fn number(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+    let from = array.data_type();
+    let fits = match wanted {
+        DataType::Int64 => from.is_integer() || *from == DataType::Boolean,
+        _ => from.is_floating(),
+    };
+    convert(&expect(array, fits, &wanted.to_string())?, wanted)
+}
+
+/// Converts without loss, or fails (a uint64 above the range of int64).
+fn convert(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+    if array.data_type() == wanted {
+        return Ok(array.clone());
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, wanted, &strict)
+        .map_err(|error| wrong_type(&wanted.to_string(), format!("{} ({error})", array.data_type())))
+}
+
+fn expect(array: &ArrayRef, fits: bool, expected: &str) -> Result<ArrayRef> {
+    if fits { Ok(array.clone()) } else { Err(wrong_type(expected, array.data_type().to_string())) }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_binary(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
+    )
+}
+
+fn wrong_type(expected: &str, found: String) -> DatasetError {
+    DatasetError::ColumnType { column: String::new(), expected: expected.to_string(), found }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Other people's files into Parquet with the Hugging Face layout.
+//!
+//! Sources are read as streams, twice where the columns must be known first; the output appears only when all is read.
+
+mod folder;
+mod idx;
+mod names;
+mod rows;
+mod table;
+mod webdataset;
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::error::{DatasetError, Result, io_error};
+use crate::feature::Features;
+
+/// What to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportSource {
+    /// Pictures, sounds or films in a folder, all of one kind. `metadata.jsonl` or `metadata.csv` with a column
+    /// `file_name` adds columns; without it, sub-folders name the class of their files (`label`).
+    Folder(PathBuf),
+    /// One JSON object per line.
+    JsonLines(PathBuf),
+    /// Comma-separated (`.tsv`: tab-separated) with a header line.
+    Csv(PathBuf),
+    /// MNIST's idx format: pictures as bytes, optionally their classes.
+    Idx {
+        /// File of dimensions `[pictures, height, width]`, u8.
+        images: PathBuf,
+        /// File of dimension `[pictures]`, u8.
+        labels: Option<PathBuf>,
+    },
+    /// Tar files whose members share a name up to the first dot: `000.png`, `000.txt`, `000.cls` are one row.
+    WebDataset(Vec<PathBuf>),
+}
+
+/// What was written by [`import`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// Rows of the output.
+    pub rows: u64,
+    /// Its columns.
+    pub features: Features,
+    /// Media files of a folder that its metadata does not name.
+    pub left_out: u64,
+}
+
+/// Writes `source` to the Parquet file `out`. Any of the files may be gzipped.
+///
+/// Rows get a column `id` (file name, key in the tar, index) unless the source has one or is a plain table.
+///
+/// # Errors
+/// [`DatasetError::Missing`], [`DatasetError::Import`] with file, line and reason, and those of writing.
+pub fn import(source: &ImportSource, out: &Path) -> Result<Imported> {
+    match source {
+        ImportSource::Folder(folder) => folder::import(folder, out),
+        ImportSource::JsonLines(file) => table::import(file, table::Format::JsonLines, out),
+        ImportSource::Csv(file) => table::import(file, table::Format::Csv, out),
+        ImportSource::Idx { images, labels } => idx::import(images, labels.as_deref(), out),
+        ImportSource::WebDataset(files) => webdataset::import(files, out),
+    }
+}
+
+impl ImportSource {
+    /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`.
+    ///
+    /// # Errors
+    /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names tell nothing.
+    pub fn detect(paths: &[PathBuf]) -> Result<ImportSource> {
+        for path in paths {
+            std::fs::metadata(path).map_err(io_error(path, "open"))?;
+        }
+        let first = paths.first().cloned().unwrap_or_default();
+        if let [folder] = paths
+            && folder.is_dir()
+        {
+            return Ok(ImportSource::Folder(first));
+        }
+        let name = bare_name(&first);
+        let all = |ends: &[&str]| !paths.is_empty() && paths.iter().all(|path| ends.iter().any(|e| bare_name(path).ends_with(e)));
+        match paths {
+            _ if all(&[".tar", ".tgz"]) => Ok(ImportSource::WebDataset(paths.to_vec())),
+            [_] if all(&[".jsonl", ".ndjson", ".json"]) => Ok(ImportSource::JsonLines(first)),
+            [_] if all(&[".csv", ".tsv"]) => Ok(ImportSource::Csv(first)),
+            [_] if name.contains("idx3") => Ok(ImportSource::Idx { labels: labels_beside(&first), images: first }),
+            [images, labels] if name.contains("idx3") => {
+                Ok(ImportSource::Idx { images: images.clone(), labels: Some(labels.clone()) })
+            }
+            _ => Err(refusal(&first, "is no folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these")),
+        }
+    }
+}
+
+/// Lower-case file name without `.gz`.
+fn bare_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    name.strip_suffix(".gz").map(str::to_string).unwrap_or(name)
+}
+
+/// MNIST's own naming: `train-images-idx3-ubyte` beside `train-labels-idx1-ubyte`.
+fn labels_beside(images: &Path) -> Option<PathBuf> {
+    let name = images.file_name()?.to_string_lossy().replace("images", "labels").replace("idx3", "idx1");
+    let labels = images.with_file_name(name);
+    (labels != images && labels.exists()).then_some(labels)
+}
+
+/// Opens a file, unpacking it if its first bytes say gzip.
+fn open(path: &Path) -> Result<Box<dyn Read>> {
+    let plain = || File::open(path).map_err(io_error(path, "open"));
+    let mut head = Vec::new();
+    plain()?.take(2).read_to_end(&mut head).map_err(io_error(path, "read"))?;
+    let file = BufReader::with_capacity(1 << 16, plain()?);
+    if head == [0x1f, 0x8b] { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
+}
+
+fn refusal(path: &Path, reason: impl ToString) -> DatasetError {
+    DatasetError::Import { path: path.to_path_buf(), line: None, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

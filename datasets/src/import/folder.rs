@@ -1,0 +1,163 @@
+//! A folder of pictures, sounds or films.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::rows::{Rows, Value};
+use super::{Imported, names, refusal, table};
+use crate::cell::{OwnedCell, column_from_cells, media_column};
+use crate::error::{DatasetError, Result, io_error};
+use crate::feature::{Feature, Features};
+use crate::key::texts;
+use crate::write::TableWriter;
+
+const FILE_NAME: &str = "file_name";
+/// Rows whose files are held at once.
+const BATCH_ROWS: usize = 32;
+
+/// Media files below a folder: paths relative to it, sorted, all of one kind.
+struct Found {
+    folder: PathBuf,
+    files: Vec<String>,
+    column: &'static str,
+    feature: Feature,
+}
+
+pub(super) fn import(folder: &Path, out: &Path) -> Result<Imported> {
+    let found = Found::below(folder)?;
+    let formats = [("metadata.jsonl", table::Format::JsonLines), ("metadata.csv", table::Format::Csv)];
+    match formats.into_iter().find(|(name, _)| folder.join(name).exists()) {
+        Some((name, format)) => with_metadata(&found, &folder.join(name), format, out),
+        None => with_labels(&found, out),
+    }
+}
+
+/// No metadata: the folder that a file lies in is its class.
+fn with_labels(found: &Found, out: &Path) -> Result<Imported> {
+    let class = |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
+    let classes: Vec<String> =
+        found.files.iter().filter_map(|file| class(file)).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut features = Features::default();
+    features.0.insert("id".into(), Feature::Value("string".into()));
+    features.0.insert(found.column.into(), found.feature.clone());
+    if !classes.is_empty() {
+        features.0.insert("label".into(), Feature::ClassLabel { names: classes.clone() });
+    }
+    let mut rows = Rows::create(out, features)?;
+    for file in &found.files {
+        let mut row = vec![Value::text(file), Value::File { bytes: found.bytes(file)?, name: file.clone() }];
+        if !classes.is_empty() {
+            let index = class(file).and_then(|class| classes.iter().position(|other| *other == class));
+            row.push(index.map_or(Value::Null, |index| Value::Cell(OwnedCell::I64(index as i64))));
+        }
+        rows.push(row)?;
+    }
+    let (rows, features) = rows.finish()?;
+    Ok(Imported { rows, features, left_out: 0 })
+}
+
+/// The metadata names the files; its rows and their order are the dataset's.
+fn with_metadata(found: &Found, metadata: &Path, format: table::Format, out: &Path) -> Result<Imported> {
+    let (schema, batches) = table::read(metadata, format, BATCH_ROWS)?;
+    if schema.column_with_name(FILE_NAME).is_none() {
+        return Err(refusal(metadata, format!("has no column `{FILE_NAME}` that names the file of each row; add it")));
+    }
+    if schema.column_with_name(found.column).is_some() {
+        return Err(refusal(metadata, format!("has a column `{}`, which the files are to fill; rename it", found.column)));
+    }
+    let own_id = schema.column_with_name("id").is_some();
+    let (target, features) = target_schema(found, &schema, own_id);
+    let target = Arc::new(target);
+    let mut writer = TableWriter::create(out, &target, &features)?;
+    let mut named = BTreeSet::new();
+    for batch in batches {
+        let batch = batch?;
+        let files = file_names(metadata, &batch, writer.rows())?;
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        if !own_id {
+            columns.push(Arc::new(StringArray::from(files.clone())));
+        }
+        columns.push(found.media(&files)?);
+        let others = schema.fields().iter().zip(batch.columns()).filter(|(field, _)| field.name() != FILE_NAME);
+        columns.extend(others.map(|(_, column)| column.clone()));
+        let batch = RecordBatch::try_new(target.clone(), columns);
+        writer.write(&batch.map_err(|error| DatasetError::internal("importing a folder", error))?)?;
+        named.extend(files);
+    }
+    let left_out = found.files.iter().filter(|file| !named.contains(*file)).count() as u64;
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out })
+}
+
+/// `id` (unless the metadata has one), the media, then the metadata's other columns.
+fn target_schema(found: &Found, schema: &Schema, own_id: bool) -> (Schema, Features) {
+    let id = (!own_id).then(|| Arc::new(Field::new("id", DataType::Utf8, true)));
+    let media = Arc::new(Field::new(found.column, crate::feature::media_type(), true));
+    let others = schema.fields().iter().filter(|field| field.name() != FILE_NAME).cloned();
+    let target = Schema::new(id.into_iter().chain([media]).chain(others).collect::<Vec<_>>());
+    let mut features = Features::from_schema(&target);
+    features.0.insert(found.column.into(), found.feature.clone());
+    (target, features)
+}
+
+fn file_names(metadata: &Path, batch: &RecordBatch, first_row: u64) -> Result<Vec<String>> {
+    let column = batch.column_by_name(FILE_NAME).ok_or_else(|| refusal(metadata, "lost a column"))?;
+    let name = |(row, name): (u64, Option<String>)| {
+        let row = first_row + row + 1;
+        name.ok_or_else(|| refusal(metadata, format!("row {row} has no `{FILE_NAME}`; name a file or delete the row")))
+    };
+    (0..).zip(texts(column)?).map(name).collect()
+}
+
+impl Found {
+    fn below(folder: &Path) -> Result<Found> {
+        let mut files = Vec::new();
+        walk(folder, "", &mut files)?;
+        let kind = |file: &String| names::media(&names::extension(Path::new(file)));
+        let mut kinds = files.iter().filter_map(|file| kind(file).map(|kind| (file.clone(), kind)));
+        let Some((first, (column, feature))) = kinds.next() else {
+            return Err(refusal(folder, "holds no picture, sound or film (png, jpg, gif, wav, flac, mp3, mp4 ...)"));
+        };
+        if let Some((other, (other_column, _))) = kinds.find(|(_, (other, _))| *other != column) {
+            let reason = format!("mixes {column} ({first}) and {other_column} ({other}); import a folder of each");
+            return Err(refusal(folder, reason));
+        }
+        files.retain(|file| kind(file).is_some());
+        files.sort();
+        Ok(Found { folder: folder.to_path_buf(), files, column, feature })
+    }
+
+    fn bytes(&self, file: &str) -> Result<Vec<u8>> {
+        let path = self.folder.join(file);
+        std::fs::read(&path).map_err(io_error(&path, "open"))
+    }
+
+    fn media(&self, files: &[String]) -> Result<ArrayRef> {
+        let cell = |file: &String| Ok(Some(OwnedCell::Bytes(self.bytes(file)?)));
+        let cells: Vec<Option<OwnedCell>> = files.iter().map(cell).collect::<Result<_>>()?;
+        let bytes = column_from_cells(&cells, &Feature::Value("binary".into()))?;
+        Ok(media_column(bytes, Arc::new(StringArray::from(files.to_vec()))))
+    }
+}
+
+/// Collects the names of all files, relative with `/`; hidden ones are skipped.
+fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(io_error(folder, "open"))? {
+        let path = entry.map_err(io_error(folder, "list"))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        let relative = format!("{prefix}{name}");
+        // Links to folders could lead in circles.
+        if path.is_dir() && !path.is_symlink() {
+            walk(&path, &format!("{relative}/"), files)?;
+        } else if path.is_file() {
+            files.push(relative);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What file names say about their content.
+
+use std::path::Path;
+
+use crate::feature::Feature;
+
+const IMAGE: &[&str] = &["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"];
+const AUDIO: &[&str] = &["wav", "flac", "mp3", "ogg", "opus", "m4a"];
+const VIDEO: &[&str] = &["mp4", "webm", "avi", "mov", "mkv"];
+
+/// Column name and feature of a media file.
+pub(super) fn media(extension: &str) -> Option<(&'static str, Feature)> {
+    let kinds = [
+        (IMAGE, "image", Feature::Image),
+        (AUDIO, "audio", Feature::Audio { sampling_rate: None }),
+        (VIDEO, "video", Feature::Video),
+    ];
+    kinds.into_iter().find(|(known, ..)| known.contains(&extension)).map(|(_, name, feature)| (name, feature))
+}
+
+/// Column name and feature of a member of a WebDataset row, from all after the first dot: `png`, `left.png`, `txt` ...
+///
+/// A dotted extension keeps its first words as the name: `left.png` is an image column `left`.
+pub(super) fn member(extension: &str) -> (String, Feature) {
+    let (prefix, last) = extension.rsplit_once('.').map_or((None, extension), |(prefix, last)| (Some(prefix), last));
+    let (name, feature) = match last {
+        "txt" => ("text", Feature::Value("string".into())),
+        "json" => ("json", Feature::Value("string".into())),
+        "cls" => ("label", Feature::Value("int64".into())),
+        other => media(other).unwrap_or((other, Feature::Value("binary".into()))),
+    };
+    (prefix.map_or(name.to_string(), |prefix| prefix.replace('.', "_")), feature)
+}
+
+/// Lower-case extension of a path, empty without one.
+pub(super) fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
+}

@@ -1,0 +1,113 @@
+//! The first rows as JSON that a person can read.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use serde_json::{Map, Value, json};
+
+use crate::cell::{Cell, CellColumn};
+use crate::error::{DatasetError, Result};
+use crate::feature::Feature;
+use crate::media::Media;
+use crate::read::Dataset;
+
+/// Elements of a list that are shown.
+const SHOWN_ELEMENTS: usize = 8;
+/// Rows read at once: cells can be large films.
+const BATCH_ROWS: usize = 16;
+
+/// The first `rows` rows, one object each, columns in order.
+///
+/// Media become `{"media_type": "image/png", "width_px": 28, ..., "size_bytes": 301}`, other bytes
+/// `{"size_bytes": 5, "hex": "00ff..."}`, class labels `{"class": 7, "name": "7"}`; long lists are cut with a count.
+///
+/// # Errors
+/// Those of [`Dataset::read`]. A single unreadable cell shows its error instead of failing.
+pub fn head(dataset: &Dataset, rows: u64) -> Result<Vec<Map<String, Value>>> {
+    let mut shown = Vec::new();
+    for batch in dataset.read(None, 0..rows, BATCH_ROWS)? {
+        let batch = batch?;
+        for row in 0..batch.num_rows() {
+            let mut object = Map::new();
+            for (name, feature) in dataset.features().iter() {
+                let column = batch.column_by_name(name).ok_or_else(|| DatasetError::internal("showing rows", name))?;
+                object.insert(name.clone(), value(dataset, name, column, feature, row)?);
+            }
+            shown.push(object);
+        }
+    }
+    Ok(shown)
+}
+
+fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Result<Value> {
+    if column.is_null(row) {
+        return Ok(Value::Null);
+    }
+    if feature.cell().is_none() {
+        return nested(dataset, name, column, feature, row);
+    }
+    let cells = CellColumn::new(&column.slice(row, 1), feature)?.with_origin(name, dataset.folder());
+    let shown = match cells.get(0) {
+        Ok(None) => Value::Null,
+        Ok(Some(Cell::Utf8(text))) => text.into(),
+        Ok(Some(Cell::I64(value))) => match feature {
+            Feature::ClassLabel { names } => class(value, names),
+            _ => value.into(),
+        },
+        Ok(Some(Cell::F64(value))) => number(value),
+        Ok(Some(Cell::Bytes(bytes))) => encoded(bytes),
+        Err(error) => json!({"error": error.to_string()}),
+    };
+    Ok(shown)
+}
+
+fn nested(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Result<Value> {
+    let items = match column.data_type() {
+        DataType::List(_) => column.as_list::<i32>().value(row),
+        DataType::LargeList(_) => column.as_list::<i64>().value(row),
+        DataType::FixedSizeList(..) => column.as_fixed_size_list().value(row),
+        _ => return text(column, row),
+    };
+    let inferred = Feature::from_arrow(items.data_type());
+    let inner = if let Feature::List(inner) = feature { inner } else { &inferred };
+    let shown = (0..items.len().min(SHOWN_ELEMENTS)).map(|item| value(dataset, name, &items, inner, item));
+    let mut shown: Vec<Value> = shown.collect::<Result<_>>()?;
+    if items.len() > SHOWN_ELEMENTS {
+        shown.push(format!("... {} in all", items.len()).into());
+    }
+    Ok(shown.into())
+}
+
+fn text(column: &ArrayRef, row: usize) -> Result<Value> {
+    let options = FormatOptions::default();
+    let internal = |error| DatasetError::internal("showing a value", error);
+    let format = ArrayFormatter::try_new(column, &options).map_err(internal)?;
+    format.value(row).try_to_string().map(Value::from).map_err(internal)
+}
+
+fn class(value: i64, names: &[String]) -> Value {
+    match usize::try_from(value).ok().and_then(|index| names.get(index)) {
+        Some(name) => json!({"class": value, "name": name}),
+        None => value.into(),
+    }
+}
+
+/// JSON has no NaN and no infinities.
+fn number(value: f64) -> Value {
+    if value.is_finite() { value.into() } else { value.to_string().into() }
+}
+
+fn encoded(bytes: &[u8]) -> Value {
+    let size = Value::from(bytes.len());
+    match Media::from_bytes(bytes).and_then(|media| serde_json::to_value(media).ok()) {
+        Some(Value::Object(mut object)) => {
+            object.insert("size_bytes".into(), size);
+            Value::Object(object)
+        }
+        _ => {
+            let shown: String = bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            let more = if bytes.len() > 16 { "..." } else { "" };
+            json!({"size_bytes": size, "hex": format!("{shown}{more}")})
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Pairs two datasets by class, as MNIST-SVHN is made in the literature on multimodal autoencoders.
+//!
+//! For each value of the join column, each *matching* shuffles the rows of both sides and zips them; the shorter side
+//! is repeated until every row of the longer one has a partner. `multiplicity` matchings are drawn. The same seed and
+//! data give the same file. On a column that names single rows (`id`) this is a plain join.
+
+mod draw;
+mod matching;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use serde::Serialize;
+
+use crate::error::{DatasetError, Result};
+use crate::feature::{CellKind, Feature, Features, METADATA_KEY, media_type};
+use crate::read::Dataset;
+use crate::write::TableWriter;
+
+/// Row indices of both sides.
+type Pair = (u64, u64);
+
+/// Decoded bytes of one chunk of the output, the most that is held at once.
+const CHUNK_BYTES: u64 = 192 << 20;
+const MAX_CHUNK_ROWS: u64 = 1 << 16;
+const ID: &str = "id";
+
+/// What was written by [`pair`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Paired {
+    /// Rows of the output.
+    pub rows: u64,
+    /// Values of the join column that both sides have.
+    pub classes: u64,
+    /// Rows of the first dataset without partner.
+    pub unpaired_a: u64,
+    /// Rows of the second dataset without partner.
+    pub unpaired_b: u64,
+}
+
+/// Joins `a` and `b` on column `on` and writes the pairs to the Parquet file `out`.
+///
+/// Class labels are compared by name where both sides have names. The output has a fresh `id` (unless `on` is `id`),
+/// then `on`, then the other columns of `a` and `b`; names on both sides, and `id`, get the suffix `_a` or `_b`. Rows
+/// come in random order, or in the order of `a` if the join is one to one. Memory: 16 bytes a pair, the join values, and
+/// a chunk of the output.
+///
+/// # Errors
+/// [`DatasetError::UnknownColumn`], [`DatasetError::ColumnType`] if `on` is neither text nor integers,
+/// [`DatasetError::NothingToPair`], and those of reading and writing.
+pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, out: &Path) -> Result<Paired> {
+    let (by_value_a, by_value_b) = matching::rows_by_value(a, b, on)?;
+    let (pairs, mut paired) = matching::pairs(&by_value_a, &by_value_b, multiplicity, seed);
+    if paired.classes == 0 {
+        return Err(matching::nothing_to_pair(on, &by_value_a, &by_value_b));
+    }
+    paired.unpaired_a += a.rows() - matching::count(&by_value_a);
+    paired.unpaired_b += b.rows() - matching::count(&by_value_b);
+    let layout = Layout::new(a, b, on);
+    let mut writer = TableWriter::create(out, &layout.schema, &layout.features)?;
+    let mut first_row = 0;
+    for chunk in pairs.chunks(chunk_rows(a, b)) {
+        writer.write(&layout.batch(a, b, chunk, first_row)?)?;
+        first_row += chunk.len() as i64;
+    }
+    writer.finish()?;
+    Ok(paired)
+}
+
+/// Columns of the output and where they come from.
+struct Layout {
+    schema: Arc<Schema>,
+    features: Features,
+    fresh_id: bool,
+    columns_a: Vec<String>,
+    columns_b: Vec<String>,
+}
+
+impl Layout {
+    fn new(a: &Dataset, b: &Dataset, on: &str) -> Layout {
+        let fresh_id = on != ID;
+        let others = |dataset: &Dataset| dataset.features().keys().filter(|name| *name != on).cloned().collect::<Vec<_>>();
+        let columns_a: Vec<String> = std::iter::once(on.to_string()).chain(others(a)).collect();
+        let columns_b = others(b);
+        let mut fields = Vec::new();
+        let mut features = Features::default();
+        if fresh_id {
+            fields.push(Field::new(ID, DataType::Int64, false));
+            features.0.insert(ID.to_string(), Feature::Value("int64".into()));
+        }
+        for (dataset, columns, suffix) in [(a, &columns_a, "_a"), (b, &columns_b, "_b")] {
+            for column in columns {
+                let clash = column != on && (column == ID || (columns_a.contains(column) && columns_b.contains(column)));
+                let name = if clash { free_name(format!("{column}{suffix}"), a, b) } else { column.clone() };
+                let data_type = type_after_embedding(dataset, column);
+                fields.push(Field::new(&name, data_type, true));
+                features.0.insert(name, dataset.features()[column].clone());
+            }
+        }
+        let schema = Arc::new(Schema::new_with_metadata(fields, metadata(a, b)));
+        Layout { schema, features, fresh_id, columns_a, columns_b }
+    }
+
+    fn batch(&self, a: &Dataset, b: &Dataset, pairs: &[Pair], first_row: i64) -> Result<RecordBatch> {
+        let (rows_a, rows_b): (Vec<u64>, Vec<u64>) = pairs.iter().copied().unzip();
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        if self.fresh_id {
+            columns.push(Arc::new(Int64Array::from_iter_values(first_row..first_row + pairs.len() as i64)));
+        }
+        for (dataset, names, rows) in [(a, &self.columns_a, rows_a), (b, &self.columns_b, rows_b)] {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let batch = dataset.embed(&dataset.take(Some(&names), &rows)?)?;
+            columns.extend(batch.columns().iter().cloned());
+        }
+        RecordBatch::try_new(self.schema.clone(), columns).map_err(|error| DatasetError::internal("pairing rows", error))
+    }
+}
+
+/// Media columns of bare paths become records with bytes.
+fn type_after_embedding(dataset: &Dataset, column: &str) -> DataType {
+    let data_type = dataset.schema().field_with_name(column).map_or(DataType::Null, |field| field.data_type().clone());
+    let is_text = Feature::from_arrow(&data_type).cell() == Some(CellKind::Utf8);
+    if dataset.features()[column].is_media() && is_text { media_type() } else { data_type }
+}
+
+/// A suffixed name can itself be taken (`image` beside `image_a`).
+fn free_name(mut name: String, a: &Dataset, b: &Dataset) -> String {
+    while a.features().contains_key(&name) || b.features().contains_key(&name) {
+        name.push('_');
+    }
+    name
+}
+
+/// Keeps what both files say of themselves: the licence of a pair is that of both halves.
+fn metadata(a: &Dataset, b: &Dataset) -> std::collections::HashMap<String, String> {
+    let mut merged = a.schema().metadata().clone();
+    for (key, theirs) in b.schema().metadata() {
+        let ours = merged.entry(key.clone()).or_insert_with(|| theirs.clone());
+        if ours != theirs && key != METADATA_KEY {
+            *ours = format!("{ours}; {theirs}");
+        }
+    }
+    merged
+}
+
+fn chunk_rows(a: &Dataset, b: &Dataset) -> usize {
+    let row_bytes = |dataset: &Dataset| {
+        let groups = dataset.parts().iter().flat_map(|part| part.metadata.metadata().row_groups());
+        let bytes: i64 = groups.map(|group| group.total_byte_size()).sum();
+        u64::try_from(bytes).unwrap_or(0) / dataset.rows().max(1)
+    };
+    let rows = CHUNK_BYTES / (row_bytes(a) + row_bytes(b)).max(1);
+    rows.clamp(1, MAX_CHUNK_ROWS) as usize
+}
+
+#[cfg(test)]
+mod tests;

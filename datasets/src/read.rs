@@ -1,0 +1,171 @@
+//! Datasets: one or more Parquet files of one schema, read as a stream of batches.
+//!
+//! Opening reads footers only. Reading goes row group by row group, decodes only the asked columns and skips row groups
+//! outside the asked range, so memory is a row group's pages and one batch, whatever the size of the dataset.
+
+mod batches;
+mod embed;
+mod part;
+mod paths;
+mod take;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+
+pub use batches::Batches;
+pub(crate) use part::Part;
+
+use crate::cell::CellColumn;
+use crate::error::{DatasetError, Result};
+use crate::feature::{Feature, Features};
+
+/// Rows on disk. Cloning shares the footers.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    parts: Arc<Vec<Part>>,
+    schema: SchemaRef,
+    features: Features,
+    rows: u64,
+    fingerprint: String,
+    folder: Option<PathBuf>,
+}
+
+impl Dataset {
+    /// Opens files and folders, in the order given.
+    ///
+    /// A folder stands for its `*.parquet` files in order of name, or, if it is the output of a finished job, for the
+    /// shards of its manifest. A dataset may have no rows; it has at least one file.
+    ///
+    /// # Errors
+    /// [`DatasetError::Missing`], [`DatasetError::Empty`], [`DatasetError::NotParquet`], [`DatasetError::Truncated`],
+    /// [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files do not share columns and features.
+    pub fn open(paths: &[PathBuf]) -> Result<Dataset> {
+        let files = paths::files_from_paths(paths)?;
+        let mut parts: Vec<Part> = Vec::with_capacity(files.len());
+        let mut rows = 0;
+        for file in &files {
+            let part = Part::open(file, rows)?;
+            rows += part.rows;
+            parts.push(part);
+        }
+        let schema = part::common_schema(&parts)?;
+        let features = Features::from_schema(&schema);
+        let fingerprint = part::fingerprint(&parts);
+        Ok(Dataset { parts: Arc::new(parts), schema, features, rows, fingerprint, folder: paths::common_folder(&files) })
+    }
+
+    /// Arrow schema, with the metadata of the first file.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Meaning of each column, in column order.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// Number of rows of all files together.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Hex blake3 over the files' names, sizes, row counts, schema and footers: other data, other fingerprint, without
+    /// reading the data. Moving the folder does not change it.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The folder that paths in media cells are relative to; `None` if the files lie in several.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// The files, in the order of their rows.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(|part| part.source.path.as_path())
+    }
+
+    /// The feature of a column.
+    ///
+    /// # Errors
+    /// [`DatasetError::UnknownColumn`], with all names and the nearest one.
+    pub fn column(&self, name: &str) -> Result<&Feature> {
+        self.features.get(name).ok_or_else(|| DatasetError::unknown_column(name, self.features.keys()))
+    }
+
+    /// Streams `rows` (clipped to the dataset) of the named columns, in the order named; all columns for `None`.
+    ///
+    /// Every batch has `batch_rows` rows except the last, also where files meet, so equal ranges give equal batches.
+    /// After an error the stream ends.
+    ///
+    /// # Errors
+    /// [`DatasetError::UnknownColumn`] here; [`DatasetError::Corrupt`], [`DatasetError::Changed`] and
+    /// [`DatasetError::Io`] from the stream.
+    pub fn read(&self, columns: Option<&[&str]>, rows: Range<u64>, batch_rows: usize) -> Result<Batches> {
+        let indices = self.indices(columns)?;
+        Ok(Batches::new(self, indices, rows, batch_rows.max(1)))
+    }
+
+    /// The given rows, in the order given and as often as given, as one batch.
+    ///
+    /// Row groups without a wanted row are skipped; memory is the batch itself plus one row group's pages.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`]; [`DatasetError::Internal`] for a row past the end.
+    pub fn take(&self, columns: Option<&[&str]>, rows: &[u64]) -> Result<RecordBatch> {
+        take::take(self, &self.indices(columns)?, rows)
+    }
+
+    /// A column of a batch read from this dataset, as cells; linked files are looked up in [`Dataset::folder`].
+    ///
+    /// # Errors
+    /// [`DatasetError::UnknownColumn`] or [`DatasetError::ColumnType`].
+    pub fn cells(&self, batch: &RecordBatch, column: &str) -> Result<CellColumn> {
+        let feature = self.column(column)?;
+        let array = batch.column_by_name(column).ok_or_else(|| {
+            DatasetError::unknown_column(column, batch.schema().fields().iter().map(|field| field.name().clone()))
+        })?;
+        let named = |error| match error {
+            DatasetError::ColumnType { expected, found, .. } => {
+                DatasetError::ColumnType { column: column.to_string(), expected, found }
+            }
+            other => other,
+        };
+        Ok(CellColumn::new(array, feature).map_err(named)?.with_origin(column, self.folder()))
+    }
+
+    /// The batch with bytes wherever a media cell of this dataset holds only a path, so that it can be written elsewhere.
+    /// Costs nothing where all bytes are there.
+    ///
+    /// # Errors
+    /// [`DatasetError::Cell`] for a linked file that is missing or outside the dataset's folder.
+    pub fn embed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        embed::embed(self, batch)
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn indices(&self, columns: Option<&[&str]>) -> Result<Vec<usize>> {
+        let index = |name: &&str| {
+            self.features.get_index_of(*name).ok_or_else(|| DatasetError::unknown_column(name, self.features.keys()))
+        };
+        match columns {
+            Some(names) => names.iter().map(index).collect(),
+            None => Ok((0..self.features.len()).collect()),
+        }
+    }
+
+    fn projected_schema(&self, indices: &[usize]) -> SchemaRef {
+        let fields: Vec<_> = indices.iter().map(|index| self.schema.fields()[*index].clone()).collect();
+        Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! One file of a dataset, and what files of one dataset must share.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::Compression;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use crate::error::{DatasetError, Result};
+use crate::feature::Features;
+use crate::source::Source;
+
+/// A file with its footer, and where its rows lie in the dataset.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) source: Source,
+    pub(crate) metadata: ArrowReaderMetadata,
+    pub(crate) first_row: u64,
+    pub(crate) rows: u64,
+    footer_hash: blake3::Hash,
+}
+
+impl Part {
+    /// Reads the footer.
+    pub(super) fn open(path: &Path, first_row: u64) -> Result<Part> {
+        let source = Source::new(path)?;
+        let footer = source.footer()?;
+        let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };
+        let parquet = ParquetMetaDataReader::decode_metadata(&footer).map_err(|error| corrupt(error.to_string()))?;
+        check_layout(&source, &parquet)?;
+        let metadata = ArrowReaderMetadata::try_new(Arc::new(parquet), ArrowReaderOptions::new())
+            .map_err(|error| corrupt(error.to_string()))?;
+        let rows = row_groups(&metadata).map(|group| group.end - group.start).sum();
+        Ok(Part { source, metadata, first_row, rows, footer_hash: blake3::hash(&footer) })
+    }
+
+    /// Rows of the dataset that lie in this file.
+    pub(super) fn row_range(&self) -> Range<u64> {
+        self.first_row..self.first_row + self.rows
+    }
+
+    /// Rows of each row group, counted within the file.
+    pub(crate) fn row_groups(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        row_groups(&self.metadata)
+    }
+}
+
+fn row_groups(metadata: &ArrowReaderMetadata) -> impl Iterator<Item = Range<u64>> + '_ {
+    let mut start = 0;
+    metadata.metadata().row_groups().iter().map(move |group| {
+        let range = start..start + u64::try_from(group.num_rows()).unwrap_or(0);
+        start = range.end;
+        range
+    })
+}
+
+/// Refuses what reading would trip over only much later: pages past the end, foreign compression.
+fn check_layout(source: &Source, parquet: &ParquetMetaData) -> Result<()> {
+    for column in parquet.row_groups().iter().flat_map(|group| group.columns()) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        if end.is_none_or(|end| end > source.size_bytes) {
+            return Err(source.truncated("its footer names pages past its end"));
+        }
+        let codec = column.compression();
+        if matches!(codec, Compression::BROTLI(_) | Compression::LZO) {
+            let what = format!("compression {codec}");
+            return Err(DatasetError::Unsupported { path: source.path.clone(), what });
+        }
+    }
+    Ok(())
+}
+
+/// The first file's schema, nullable wherever any file is.
+pub(super) fn common_schema(parts: &[Part]) -> Result<SchemaRef> {
+    let Some((first, rest)) = parts.split_first() else {
+        return Err(DatasetError::internal("opening a dataset", "no files"));
+    };
+    let mut fields: Vec<Arc<Field>> = first.metadata.schema().fields().to_vec();
+    let features = Features::from_schema(first.metadata.schema());
+    for part in rest {
+        let schema = part.metadata.schema();
+        if let Some(difference) = difference(&fields, &features, schema) {
+            let (first, path) = (first.source.path.clone(), part.source.path.clone());
+            return Err(DatasetError::SchemaMismatch { first, path, difference });
+        }
+        for (field, other) in fields.iter_mut().zip(schema.fields()) {
+            if other.is_nullable() && !field.is_nullable() {
+                *field = Arc::new(field.as_ref().clone().with_nullable(true));
+            }
+        }
+    }
+    Ok(Arc::new(Schema::new_with_metadata(fields, first.metadata.schema().metadata().clone())))
+}
+
+fn difference(fields: &[Arc<Field>], features: &Features, other: &Schema) -> Option<String> {
+    let names = |fields: &[Arc<Field>]| fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+    if !fields.iter().map(|field| field.name()).eq(other.fields().iter().map(|field| field.name())) {
+        return Some(format!("columns {} against {}", names(fields), names(other.fields())));
+    }
+    let other_features = Features::from_schema(other);
+    fields.iter().zip(other.fields()).find_map(|(field, theirs)| {
+        let name = field.name();
+        if !field.data_type().equals_datatype(theirs.data_type()) {
+            return Some(format!("column `{name}` is {} against {}", field.data_type(), theirs.data_type()));
+        }
+        let (ours, theirs) = (&features[name], &other_features[name]);
+        (ours != theirs).then(|| format!("column `{name}` is {} against {}", ours.describe(), theirs.describe()))
+    })
+}
+
+/// Puts a batch of any of the files under the common schema.
+pub(super) fn conform(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+    let internal = |error| DatasetError::internal("joining batches of several files", error);
+    let column = |(index, field): (&usize, &Arc<Field>)| -> Result<ArrayRef> {
+        let column = batch.column(*index);
+        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()).map_err(internal) }
+    };
+    let columns: Vec<ArrayRef> = columns.iter().zip(schema.fields()).map(column).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(internal)
+}
+
+/// Identity of the data, from footers alone.
+pub(super) fn fingerprint(parts: &[Part]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        let name = part.source.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&part.source.size_bytes.to_le_bytes());
+        hasher.update(&part.rows.to_le_bytes());
+        // The footer holds schema, metadata, statistics and the place of every page.
+        hasher.update(part.footer_hash.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,176 @@
+//! The module `network`.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use anyflow_sdk::nn::Linear;
+use anyflow_sdk::tch::{Kind, Tensor, nn};
+use anyflow_sdk::{
+    Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*,
+};
+
+/// A linear autoencoder that works for `after` calls, of either role, and in each later one commits its fault.
+pub struct Network {
+    encoder: Linear,
+    decoder: Linear,
+    fault: Fault,
+    seconds: f64,
+    good_calls_left: Cell<u64>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Fault {
+    /// Nothing.
+    None,
+    /// The call panics.
+    Panic,
+    /// The output is not a number anywhere.
+    Nan,
+    /// The output has one element too many in its last axis.
+    WrongShape,
+    /// The output is of doubles.
+    WrongType,
+    /// The call returns an error.
+    Error,
+    /// The call asks for more memory than there is.
+    Memory,
+    /// The call takes `seconds`.
+    Sleep,
+    /// The process ends without a word.
+    Abort,
+}
+
+#[derive(serde::Deserialize)]
+struct Config {
+    n: i64,
+    latent: i64,
+    fault: Fault,
+    seconds: f64,
+    after: u64,
+}
+
+/// `[value]`.
+const VALUE: Port = f32_port(&[axis_of("value", "n")]);
+/// `[latent]`.
+const LATENT: Port = f32_port(&[axis("latent")]);
+
+impl Module for Network {
+    const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
+        id: "network",
+        modality: "numbers",
+        summary: "a linear autoencoder that goes wrong on request",
+        roles: &[
+            RoleDescriptor { role: Role::Encode, input: VALUE, output: LATENT },
+            RoleDescriptor { role: Role::Decode, input: LATENT, output: VALUE },
+        ],
+        parameters: r#"{
+            "n": {"type": "integer", "minimum": 1, "maximum": 65536},
+            "latent": {"type": "integer", "minimum": 1, "maximum": 65536, "default": 4},
+            "fault": {
+                "enum": ["none", "panic", "nan", "wrong-shape", "wrong-type", "error", "memory", "sleep", "abort"],
+                "default": "none"
+            },
+            "seconds": {"type": "number", "minimum": 0, "maximum": 3600, "default": 0.1},
+            "after": {"type": "integer", "minimum": 0, "default": 0}
+        }"#,
+    };
+
+    fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
+        let Config { n, latent, fault, seconds, after } = parameters.read()?;
+        if n < 1 || latent < 1 || !(0.0..=3600.0).contains(&seconds) {
+            return Err(Error::Parameters(format!("n {n}, latent {latent}, seconds {seconds}: out of range")));
+        }
+        Ok(Network {
+            encoder: Linear::new(&(path / "encoder"), n, latent)?,
+            decoder: Linear::new(&(path / "decoder"), latent, n)?,
+            fault,
+            seconds,
+            good_calls_left: Cell::new(after),
+        })
+    }
+}
+
+impl Network {
+    fn spoil(&self, output: Tensor) -> Result<Tensor, Error> {
+        if let Some(left) = self.good_calls_left.get().checked_sub(1) {
+            self.good_calls_left.set(left);
+            return Ok(output);
+        }
+        match self.fault {
+            Fault::None => Ok(output),
+            Fault::Panic => panic!("asked to panic by the parameter fault"),
+            Fault::Nan => Ok(output.f_mul_scalar(f64::NAN)?),
+            Fault::WrongShape => Ok(output.f_constant_pad_nd([0, 1])?),
+            Fault::WrongType => Ok(output.f_to_kind(Kind::Double)?),
+            Fault::Error => Err(Error::Failed("asked to fail by the parameter fault".into())),
+            Fault::Memory => Ok(output.f_new_empty([1 << 50], (Kind::Float, output.device()))?),
+            Fault::Sleep => {
+                std::thread::sleep(Duration::from_secs_f64(self.seconds));
+                Ok(output)
+            }
+            Fault::Abort => std::process::abort(),
+        }
+    }
+}
+
+impl Encoder for Network {
+    fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        self.spoil(self.encoder.forward(array)?)
+    }
+}
+
+impl Decoder for Network {
+    fn decode(&self, latent: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        self.spoil(self.decoder.forward(latent)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyflow_sdk::tch::Device;
+    use anyflow_sdk::testkit::check_network;
+    use serde_json::json;
+
+    use super::*;
+
+    fn network(variables: &nn::VarStore, fault: &str, after: u64) -> Network {
+        let parameters = json!({"n": 3, "latent": 2, "fault": fault, "seconds": 0.01, "after": after});
+        Network::new(&variables.root(), &Parameters::new(parameters)).unwrap()
+    }
+
+    fn encoded(fault: &str) -> Result<Tensor, Error> {
+        let variables = nn::VarStore::new(Device::Cpu);
+        network(&variables, fault, 0).encode(&Tensor::ones([2, 3], (Kind::Float, Device::Cpu)), false)
+    }
+
+    #[test]
+    fn without_a_fault_it_is_a_network() {
+        let variables = nn::VarStore::new(Device::Cpu);
+        let module = network(&variables, "none", 0);
+        check_network(&variables, &[3], &[3], |x| module.decode(&module.encode(x, true)?, true));
+    }
+
+    #[test]
+    fn every_fault_is_committed() {
+        assert!(encoded("nan").unwrap().isnan().all().int64_value(&[]) == 1);
+        assert_eq!(encoded("wrong-shape").unwrap().size(), [2, 3]);
+        assert_eq!(encoded("wrong-type").unwrap().kind(), Kind::Double);
+        assert!(matches!(encoded("error"), Err(Error::Failed(_))));
+        assert!(matches!(encoded("memory"), Err(Error::Torch(_))));
+        assert_eq!(encoded("sleep").unwrap().size(), [2, 2]);
+        assert!(std::panic::catch_unwind(|| encoded("panic")).is_err());
+    }
+
+    #[test]
+    fn faults_come_after_the_good_calls() {
+        let variables = nn::VarStore::new(Device::Cpu);
+        let module = network(&variables, "error", 2);
+        let x = Tensor::ones([2, 3], (Kind::Float, Device::Cpu));
+        let latent = module.encode(&x, false).unwrap();
+        module.decode(&latent, false).unwrap();
+        assert!(module.encode(&x, false).is_err());
+        assert!(module.decode(&latent, false).is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! Picture files <-> pixels of a given size.
+
+use std::io::Cursor;
+
+use anyflow_sdk::{Error, Parameters};
+use image::codecs::png::PngEncoder;
+use image::imageops::FilterType;
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
+
+/// The largest picture that is decoded, so that a small file cannot ask for all memory.
+const MAX_PIXELS: u64 = 64 << 20;
+/// The longest side of a picture that is decoded.
+const MAX_SIDE: u32 = 1 << 14;
+/// The most a picture may take while it is decoded, four bytes a pixel.
+const MAX_BYTES: u64 = 4 * MAX_PIXELS;
+
+/// The size of the array.
+#[derive(Clone, Copy, serde::Deserialize)]
+pub(crate) struct Size {
+    height: u32,
+    width: u32,
+}
+
+impl Size {
+    pub(crate) fn new(parameters: &Parameters) -> Result<Self, Error> {
+        let size: Size = parameters.read()?;
+        let sides = 1..=2048;
+        if !sides.contains(&size.height) || !sides.contains(&size.width) {
+            return Err(Error::Parameters(format!("{} x {} is no size of a picture", size.width, size.height)));
+        }
+        Ok(size)
+    }
+}
+
+/// Reads a file: the first picture of an animation, turned upright as its EXIF data say, transparent pixels laid on
+/// white, stretched to `size`.
+pub(crate) fn read(bytes: &[u8], size: Size) -> Result<DynamicImage, Error> {
+    let mut picture = decode(bytes).map_err(|error| Error::data(format!("not a picture: {error}")))?;
+    if picture.color().has_alpha() {
+        picture = laid_on_white(picture);
+    }
+    if (picture.width(), picture.height()) != (size.width, size.height) {
+        picture = picture.resize_exact(size.width, size.height, FilterType::Lanczos3);
+    }
+    Ok(picture)
+}
+
+fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+fn laid_on_white(picture: DynamicImage) -> DynamicImage {
+    let mut picture = picture.into_rgba8();
+    for pixel in picture.pixels_mut() {
+        let alpha = u32::from(pixel[3]);
+        for channel in &mut pixel.0[..3] {
+            *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        }
+        pixel[3] = 255;
+    }
+    DynamicImage::ImageRgba8(picture)
+}
+
+/// `interleaved: [pixel, channel]` to `planes: [channel, pixel]` between 0 and 1.
+pub(crate) fn planes_from_interleaved(interleaved: &[u16], channels: usize, planes: &mut [f32]) {
+    let pixels = planes.len() / channels;
+    for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
+        for (out, value) in plane.iter_mut().zip(interleaved.iter().skip(channel).step_by(channels)) {
+            *out = f32::from(*value) / 65535.0;
+        }
+    }
+}
+
+/// Writes `planes: [channel, height, width]`, brought between 0 and 1, as PNG.
+pub(crate) fn write(planes: &[f32], size: Size, color: ExtendedColorType) -> Result<Vec<u8>, Error> {
+    if let Some(at) = planes.iter().position(|value| !value.is_finite()) {
+        return Err(Error::data(format!("the picture holds {} at element {at}", planes[at])));
+    }
+    let channels = usize::from(color.channel_count());
+    let pixels = planes.len() / channels;
+    let mut interleaved = vec![0; planes.len()];
+    for (channel, plane) in planes.chunks_exact(pixels).enumerate() {
+        for (out, value) in interleaved.iter_mut().skip(channel).step_by(channels).zip(plane) {
+            *out = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+        }
+    }
+    let mut file = Vec::new();
+    PngEncoder::new(&mut file)
+        .write_image(&interleaved, size.width, size.height, color)
+        .map_err(|error| Error::Failed(format!("writing PNG: {error}")))?;
+    Ok(file)
+}

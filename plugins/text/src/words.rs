@@ -1,0 +1,141 @@
+//! The codec `words`.
+
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
+
+use crate::one_hot::{self, Tokens};
+
+/// Words of a vocabulary, in small letters and separated by white space <-> a one-hot row for each.
+pub struct Words {
+    vocabulary: Tokens,
+    length: usize,
+}
+
+#[derive(serde::Deserialize)]
+struct Config {
+    vocabulary: Vec<String>,
+    length: usize,
+}
+
+impl Codec for Words {
+    type Element = f32;
+
+    const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
+        id: "words",
+        modality: "text",
+        summary: "words of a vocabulary <-> one-hot rows",
+        cell: CellKind::Utf8,
+        feature: "Value(string)",
+        array: f32_port(&[axis_of("token", "length"), axis_of("word", "vocabulary")]),
+        parameters: r#"{
+            "vocabulary": {
+                "type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": true,
+                "description": "small letters, no white space; the first is empty and pads short texts"
+            },
+            "length": {"type": "integer", "minimum": 1, "maximum": 4096, "default": 8}
+        }"#,
+    };
+
+    fn new(parameters: &Parameters) -> Result<Self, Error> {
+        let Config { vocabulary, length } = parameters.read()?;
+        if let Some(word) = vocabulary.iter().skip(1).find(|word| {
+            let mut words = word.split_whitespace();
+            words.next() != Some(word.as_str()) || word.to_lowercase() != **word
+        }) {
+            return Err(Error::Parameters(format!("`{word}` in vocabulary is not one word in small letters")));
+        }
+        let vocabulary = Tokens::new("vocabulary", vocabulary)?;
+        Ok(Words { length: one_hot::length(length, &vocabulary)?, vocabulary })
+    }
+
+    fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
+        let text = cell.text()?.to_lowercase();
+        let mut numbers = Vec::with_capacity(self.length);
+        for word in text.split_whitespace() {
+            if numbers.len() == self.length {
+                return Err(Error::data(format!("from `{word}` on the text is longer than {} words", self.length)));
+            }
+            numbers.push(self.vocabulary.number(word).ok_or_else(|| {
+                Error::data(format!("`{word}` is not in the vocabulary: {}", self.vocabulary.listed()))
+            })?);
+        }
+        self.vocabulary.write(&numbers, array);
+        Ok(())
+    }
+
+    /// Takes scores of any scale, so also the logits of a module.
+    fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
+        Ok(OwnedCell::Utf8(self.vocabulary.read(array)?.join(" ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn codec(vocabulary: &[&str], length: usize) -> Result<Words, Error> {
+        Words::new(&Parameters::new(json!({"vocabulary": vocabulary, "length": length})))
+    }
+
+    fn there_and_back(codec: &Words, text: &str) -> Result<OwnedCell, Error> {
+        let mut array = vec![0.0; codec.length * codec.vocabulary.all.len()];
+        codec.encode(Cell::Utf8(text), &mut array)?;
+        codec.decode(&array)
+    }
+
+    #[test]
+    fn words_come_back_in_small_letters_and_single_spaces() {
+        let codec = codec(&["", "a", "red", "über", "seven"], 3).unwrap();
+        for (text, back) in [("a red seven", "a red seven"), ("  Red\tÜBER\n", "red über"), ("", ""), (" ", "")] {
+            assert_eq!(there_and_back(&codec, text).unwrap(), OwnedCell::Utf8(back.into()));
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_word_and_the_vocabulary() {
+        let codec = codec(&["", "a", "red", "seven"], 3).unwrap();
+        let text = |text| there_and_back(&codec, text).unwrap_err().to_string();
+        assert_eq!(text("a rd seven"), "`rd` is not in the vocabulary: `a` `red` `seven`");
+        assert_eq!(text("a red a seven"), "from `seven` on the text is longer than 3 words");
+    }
+
+    #[test]
+    fn every_token_is_one_hot_and_scores_of_any_scale_are_taken() {
+        let codec = codec(&["", "a", "b"], 2).unwrap();
+        let mut array = [0.0; 6];
+        codec.encode(Cell::Utf8("b"), &mut array).unwrap();
+        assert_eq!(array, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        let scores = [-9.0, -3.0, -5.0, f32::NEG_INFINITY, -80.0, f32::INFINITY];
+        assert_eq!(codec.decode(&scores).unwrap(), OwnedCell::Utf8("a b".into()));
+        assert!(matches!(codec.decode(&[f32::NAN; 6]), Err(Error::Data(_))));
+    }
+
+    #[test]
+    fn vocabularies_that_cannot_be_are_refused() {
+        for bad in [&[][..], &[""], &["a", "b"], &["", "a", "a"], &["", ""], &["", "a b"], &["", " a"], &["", "A"]] {
+            assert!(matches!(codec(bad, 3), Err(Error::Parameters(_))), "{bad:?}");
+        }
+        for bad in [0, usize::MAX, 1 << 40] {
+            assert!(matches!(codec(&["", "a"], bad), Err(Error::Parameters(_))), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_or_refused(text in any::<String>()) {
+            let codec = codec(&["", "a", "ß", "ss"], 4).unwrap();
+            if let Err(error) = there_and_back(&codec, &text) {
+                prop_assert!(matches!(error, Error::Data(_)));
+            }
+        }
+
+        #[test]
+        fn texts_of_the_vocabulary_come_back(words in prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 0..=4)) {
+            let codec = codec(&["", "c", "b", "a"], 4).unwrap();
+            let text = words.join(" ");
+            prop_assert_eq!(there_and_back(&codec, &text).unwrap(), OwnedCell::Utf8(text));
+        }
+    }
+}
