@@ -121,6 +121,3 @@ fn open(path: &Path) -> Result<Box<dyn Read>> {
 fn refusal(path: &Path, reason: impl ToString) -> DatasetError {
     DatasetError::Import { path: path.to_path_buf(), line: None, reason: reason.to_string() }
 }
-
-#[cfg(test)]
-mod tests;

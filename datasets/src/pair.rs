@@ -154,6 +154,3 @@ fn chunk_rows(a: &Dataset, b: &Dataset) -> usize {
     let rows = CHUNK_BYTES / (row_bytes(a) + row_bytes(b)).max(1);
     rows.clamp(1, MAX_CHUNK_ROWS) as usize
 }
-
-#[cfg(test)]
-mod tests;

@@ -166,6 +166,3 @@ impl Dataset {
         Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::component::Placed;
 use crate::descriptor::{AxisSize, PortDescriptor};
 use crate::error::{Links, Report};
-use crate::plan::Component;
+use crate::plan::{Component, Form, Type};
 use crate::problem::Problem;
 use crate::property;
 use crate::source::Span;
@@ -54,6 +54,13 @@ impl Solver {
         let axes = sizes.iter().enumerate();
         let axes = axes.map(|(index, size)| (index.to_string(), self.term(Some(*size), Some(span)))).collect();
         End { text: text.to_string(), span, dtype: None, axes }
+    }
+
+    /// An array whose type is known.
+    pub fn array<'p>(&mut self, text: &str, span: Span, kind: &'p Type) -> Option<End<'p>> {
+        let Form::Array { dtype, axes, shape, .. } = &kind.form else { return None };
+        let axes = axes.iter().zip(shape).map(|(name, size)| (name.clone(), self.term(Some(*size), None)));
+        Some(End { axes: axes.collect(), dtype: Some(dtype), text: text.to_string(), span })
     }
 
     fn size(&mut self, key: &str, placed: &Placed, size: &AxisSize) -> Term {

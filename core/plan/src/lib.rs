@@ -3,21 +3,31 @@
 
 pub mod descriptor;
 pub mod event;
-pub mod order;
 pub mod plan;
 
+mod check;
 mod compile;
+mod component;
 mod error;
 mod explain;
+mod graph;
+mod infer;
+mod lower;
+mod overrides;
 mod problem;
+mod property;
 mod render;
 mod source;
+mod spec;
+mod surface;
+mod types;
 mod yaml;
 
-pub use compile::{
-    Catalog, FileKind, Override, check_inputs, compile_eval, compile_run, compile_train, kind_of, model_path,
-};
+pub use check::inputs::check_inputs;
+pub use compile::{Catalog, FileKind, compile_eval, compile_run, compile_train, kind_of, model_path};
 pub use error::{Diagnostic, Error, Errors, Related, Warning};
 pub use explain::{Format, explain};
+pub use overrides::Override;
 pub use problem::{Caution, Hint, Problem};
 pub use source::{Place, Source};
+pub use surface::schema;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use anyflow_sdk::nn::Linear;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
-use anyflow_sdk::{
-    Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*,
-};
+use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
 /// A linear autoencoder that works for `after` calls, of either role, and in each later one commits its fault.
 pub struct Network {

@@ -2,9 +2,7 @@
 
 use anyflow_sdk::nn::FlatAutoencoder;
 use anyflow_sdk::tch::{Tensor, nn};
-use anyflow_sdk::{
-    Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*,
-};
+use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
 /// Picture -> latent -> picture between 0 and 1, through one hidden layer each way.
 pub struct Autoencoder(FlatAutoencoder);
@@ -61,8 +59,8 @@ impl Decoder for Autoencoder {
 
 #[cfg(test)]
 mod tests {
-    use anyflow_sdk::testkit::check_network;
     use anyflow_sdk::tch::Device;
+    use anyflow_sdk::testkit::check_network;
     use serde_json::json;
 
     use super::*;

@@ -2,9 +2,7 @@
 
 use anyflow_sdk::nn::FlatAutoencoder;
 use anyflow_sdk::tch::{Tensor, nn};
-use anyflow_sdk::{
-    Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*,
-};
+use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
 /// One-hot tokens -> latent -> unnormalised log-probabilities of tokens, through one hidden layer each way.
 pub struct Autoencoder(FlatAutoencoder);

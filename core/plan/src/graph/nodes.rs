@@ -4,8 +4,8 @@ use crate::compile::Catalog;
 use crate::component;
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::diffusion::known_streams;
-use crate::graph::{Diffusion, ModelGraph, StreamNode, choose_denoiser, resolve_lists};
+
+use crate::graph::{Diffusion, ModelGraph, StreamNode, choose_denoiser, known_streams, resolve_lists};
 use crate::problem::{Hint, Problem};
 use crate::source::Text;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, unknown};

@@ -47,7 +47,6 @@ impl Steps<'_> {
         let mut inputs = IndexMap::new();
         for (index, vertex) in self.graph.vertices().filter(|(index, _)| self.live[index.index()]) {
             let Vertex::Input(number) = vertex else { continue };
-            debug_assert!(index.index() == number);
             let (spec, kind) = (&self.graph.spec.inputs[number], types[number].clone()?);
             let value = Value { kind: kind.clone(), made_by: None, last_use: None };
             self.values.insert(spec.name.value.clone(), value);

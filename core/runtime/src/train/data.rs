@@ -129,6 +129,22 @@ impl TableData {
         Ok(all.f_index_select(0, &index)?)
     }
 
+    /// Class of every row of a stream's own source, as [`TableData::array`] lists them: the class column of that
+    /// source, or else the join column read as a number.
+    ///
+    /// # Errors
+    /// The source has neither.
+    pub fn class_of_rows(&self, stream: &str) -> Result<Vec<i64>> {
+        let source = &self.sources[self.stream_source[stream]];
+        if !source.class.is_empty() {
+            return Ok(source.class.clone());
+        }
+        let class = source.join.iter().map(|value| value.parse::<i64>().ok()).collect::<Option<Vec<_>>>();
+        class.filter(|class| !class.is_empty()).ok_or_else(|| {
+            RunError::Data(format!("the classes of stream {stream} are not known: join its source on the class column"))
+        })
+    }
+
     /// Class of each tuple.
     ///
     /// # Errors

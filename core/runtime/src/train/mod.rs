@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tch::Device;
 
-pub use data::TableData;
+pub use data::{TableData, Tuples};
 
 use crate::checkpoint::{Precision, Tensors};
 use crate::events::{Events, figures};

@@ -63,7 +63,7 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig, steps: u64, ema: f64, parameters: Vec<(String, Tensor)>) -> Result<Self> {
         let slot = |(name, weight): (String, Tensor)| {
             let plain = weight.f_detach()?;
-            let average = if ema > 0.0 { Some(plain.f_clone(&plain)?) } else { None };
+            let average = if ema > 0.0 { Some(plain.f_detach_copy()?) } else { None };
             Ok(Slot { name, first: plain.f_zeros_like()?, second: plain.f_zeros_like()?, average, weight })
         };
         let slots = parameters.into_iter().map(slot).collect::<Result<_>>()?;
@@ -105,14 +105,14 @@ impl Optimizer {
                 continue;
             }
             let gradient = if scale == 1.0 { gradient } else { gradient.f_mul_scalar(scale)? };
-            slot.first.f_mul_scalar_(BETA1)?.f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
-            slot.second.f_mul_scalar_(BETA2)?.f_addcmul_(&gradient, &gradient.f_mul_scalar(1.0 - BETA2)?)?;
+            let _ = slot.first.f_mul_scalar_(BETA1)?.f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
+            let _ = slot.second.f_mul_scalar_(BETA2)?.f_addcmul_(&gradient, &gradient.f_mul_scalar(1.0 - BETA2)?)?;
             let scaled = slot.second.f_mul_scalar(1.0 / correct2)?.f_sqrt_()?.f_add_scalar_(EPSILON)?;
             let update = slot.first.f_div(&scaled)?.f_mul_scalar_(-lr / correct1)?;
-            slot.weight.f_mul_scalar_(1.0 - lr * weight_decay)?.f_add_(&update)?;
+            let _ = slot.weight.f_mul_scalar_(1.0 - lr * weight_decay)?.f_add_(&update)?;
             if let Some(average) = &mut slot.average {
                 let difference = slot.weight.f_sub(average)?.f_mul_scalar_(1.0 - decay)?;
-                average.f_add_(&difference)?;
+                let _ = average.f_add_(&difference)?;
             }
         }
         Ok(norm)

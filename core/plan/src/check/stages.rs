@@ -1,0 +1,122 @@
+//! Rule: every stage trains something that its objective can train, on a table that has what it reads.
+
+use crate::check::tables;
+use crate::descriptor::Role;
+use crate::error::Report;
+use crate::graph::ModelGraph;
+use crate::plan::Trained;
+use crate::problem::{Caution, Problem};
+use crate::source::Text;
+use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
+
+/// What a stage trains: the objective tells of which sort the name is.
+pub(crate) fn trained(
+    stage: &StageSpec,
+    objective: &str,
+    spec: &TrainingSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<Trained> {
+    if objective == "statistics" {
+        without_effect(stage, report);
+        return Some(Trained::Statistics);
+    }
+    let Some(name) = &stage.train else {
+        if !stage.written.iter().any(|key| key.value == "train") {
+            report.error(stage.span, Problem::MissingKey { key: "train".into(), within: label(stage) });
+        }
+        return None;
+    };
+    let scorers: Vec<&str> = spec.scorers.iter().map(|scorer| scorer.name.value.as_str()).collect();
+    let streams: Vec<&str> = model.streams.keys().map(String::as_str).collect();
+    let denoisers: Vec<&str> = model.denoisers.keys().map(String::as_str).collect();
+    let (what, known) = match objective {
+        "reconstruct" => ("stream", streams),
+        "denoise" => ("denoiser", denoisers),
+        _ => ("scorer", scorers),
+    };
+    if !known.contains(&name.value.as_str()) {
+        unknown(&format!("{what} (which objective `{objective}` trains)"), name, known, report);
+        return None;
+    }
+    let name_owned = name.value.clone();
+    match what {
+        "stream" => can_reconstruct(name, model, report).map(|()| Trained::Stream(name_owned)),
+        "denoiser" => Some(Trained::Denoiser(name_owned)),
+        _ => has_module(name, spec, model, report).map(|()| Trained::Scorer(name_owned)),
+    }
+}
+
+fn label(stage: &StageSpec) -> String {
+    stage.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value))
+}
+
+fn without_effect(stage: &StageSpec, report: &mut Report) {
+    for key in stage.written.iter().filter(|key| ["train", "optimizer", "ema"].contains(&key.value.as_str())) {
+        let reason = "objective `statistics` trains nothing".to_string();
+        report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
+    }
+}
+
+fn can_reconstruct(name: &Text, model: &ModelGraph, report: &mut Report) -> Option<()> {
+    let stream = model.streams.get(&name.value)?;
+    if !stream.has_module {
+        let what = format!("stream `{}`", name.value);
+        report.error(name.span, Problem::Impossible { what, reason: "has no module to train".into() });
+        return None;
+    }
+    let (placed, module) = stream.module.as_ref()?;
+    for role in [Role::Encode, Role::Decode] {
+        crate::component::need_role(module, role, &placed.component, name.span, report)?;
+    }
+    Some(())
+}
+
+fn has_module(name: &Text, spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<()> {
+    let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == name.value)?;
+    let (stream, score) = (scorer.stream.as_ref()?, scorer.score.as_ref()?);
+    let by_codec = model.streams.get(&stream.value)?.codec.as_ref() == Some(&score.component.value);
+    if by_codec {
+        let what = format!("scorer `{}`", name.value);
+        report.error(name.span, Problem::Impossible { what, reason: "is a codec, which has nothing to train".into() });
+        return None;
+    }
+    Some(())
+}
+
+/// The table that a stage reads.
+pub(crate) fn table<'s>(stage: &StageSpec, spec: &'s TrainingSpec, report: &mut Report) -> Option<&'s TableSpec> {
+    let name = stage.data.as_ref()?;
+    let found = spec.data.iter().find(|table| table.name.value == name.value);
+    if found.is_none() {
+        unknown("table", name, spec.data.iter().map(|table| table.name.value.as_str()), report);
+    }
+    found
+}
+
+/// Whether the table has the streams that the stage reads, and the class if it asks for one.
+pub(crate) fn check_data(
+    stage: &StageSpec,
+    trained: &Trained,
+    table: &TableSpec,
+    spec: &TrainingSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) {
+    let Some(at) = &stage.data else { return };
+    let streams: Vec<String> = match trained {
+        Trained::Stream(stream) => vec![stream.clone()],
+        Trained::Denoiser(name) => model.denoisers.get(name).map(|(over, _)| over.clone()).unwrap_or_default(),
+        Trained::Statistics => model.streams.keys().cloned().collect(),
+        Trained::Scorer(name) => {
+            let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == *name);
+            scorer.and_then(|scorer| scorer.stream.as_ref()).map(|stream| stream.value.clone()).into_iter().collect()
+        }
+    };
+    for stream in streams.iter().filter(|stream| !tables::names(table, stream)) {
+        tables::missing(&table.name.value, &format!("stream `{stream}`"), &label(stage), at, report);
+    }
+    if matches!(trained, Trained::Scorer(_)) && table.class.is_none() {
+        tables::missing(&table.name.value, "the class (`class`)", &label(stage), at, report);
+    }
+}

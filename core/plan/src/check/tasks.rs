@@ -1,0 +1,68 @@
+//! Rule: every task of an evaluation asks one denoiser for streams that somebody judges, given streams of the data.
+
+use indexmap::IndexMap;
+
+use crate::check::tables;
+use crate::error::Report;
+use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_lists};
+use crate::plan::Task;
+use crate::problem::Problem;
+use crate::source::{Span, Text};
+use crate::spec::{EvaluationSpec, TaskSpec};
+
+/// Resolves all tasks and the denoiser that they ask.
+pub(crate) fn resolve(
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<(String, IndexMap<String, Task>)> {
+    let written: Vec<_> = spec.tasks.iter().map(lists).collect();
+    let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
+    spec.tasks.iter().for_each(|task| check(task, spec, report));
+    let mut named: Vec<&Text> = Vec::new();
+    for (lists, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
+        for stream in lists.iter().flat_map(|(_, streams)| streams) {
+            if !named.iter().any(|known| known.value == stream.value) {
+                named.push(stream);
+            }
+        }
+    }
+    let owner = spec.tasks.first().map_or(Span::default(), |task| task.name.span);
+    let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
+    let tasks = spec.tasks.iter().zip(&written).map(|(task, written)| {
+        let lists = resolve_lists(written, &denoiser, model, report)?;
+        let (generate, observe) = (lists.generate, lists.observe);
+        let task_plan =
+            Task { generate, along: lists.along, observe, absent: lists.absent, at_least: task.at_least };
+        Some((task.name.value.clone(), task_plan))
+    });
+    let tasks = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    Some((denoiser, tasks))
+}
+
+fn lists(task: &TaskSpec) -> [(&'static str, Vec<&Text>); 4] {
+    [
+        ("generate", task.generate.iter().collect()),
+        ("observe", task.observe.iter().collect()),
+        ("along", task.along.iter().collect()),
+        ("absent", task.absent.iter().collect()),
+    ]
+}
+
+fn check(task: &TaskSpec, spec: &EvaluationSpec, report: &mut Report) {
+    if task.generate.is_empty() {
+        let what = format!("task `{}`", task.name.value);
+        report.error(task.name.span, Problem::Impossible { what, reason: "generates nothing".into() });
+    }
+    for stream in &task.generate {
+        if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
+            let (task, stream_name) = (task.name.value.clone(), stream.value.clone());
+            report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
+        }
+    }
+    let Some(table) = &spec.data else { return };
+    for stream in task.observe.iter().filter(|stream| !tables::names(table, &stream.value)) {
+        let reader = format!("task `{}`", task.name.value);
+        tables::missing("data", &format!("stream `{}`", stream.value), &reader, stream, report);
+    }
+}

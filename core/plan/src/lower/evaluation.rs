@@ -1,0 +1,101 @@
+//! The plan of an evaluation.
+
+use indexmap::IndexMap;
+
+use crate::check::{classes, tables, tasks};
+use crate::compile::Catalog;
+use crate::error::Report;
+use crate::graph::ModelGraph;
+use crate::lower::{scorers, training};
+use crate::plan::{EvalPlan, PLAN_FORMAT, Scorer, Table};
+use crate::problem::{Caution, Problem};
+use crate::source::Source;
+use crate::spec::{EvaluationSpec, JudgeSpec};
+
+/// Checks an evaluation against its model and makes its plan.
+pub(crate) fn lower(
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    source: &Source,
+    catalog: &Catalog,
+    data_root: Option<&str>,
+    report: &mut Report,
+) -> Option<EvalPlan> {
+    let data = data(spec, model, report);
+    let judges = judges(spec, model, source, catalog, report);
+    let asked = tasks::resolve(spec, model, report);
+    tables::check_sources(&spec.sources, spec.data.iter(), report);
+    unused(spec, report);
+    let (denoiser, tasks) = asked?;
+    Some(EvalPlan {
+        format: PLAN_FORMAT,
+        name: spec.name.as_ref()?.value.clone(),
+        source: source.path.clone(),
+        model: model.plan()?,
+        judges: judges?,
+        sources: training::files(&spec.sources, source, data_root),
+        data: data?,
+        denoiser,
+        sampler: spec.sampler.clone()?,
+        rows: spec.rows?,
+        seeds: spec.seeds.clone(),
+        tasks,
+    })
+}
+
+fn data(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Table> {
+    let table = spec.data.as_ref()?;
+    if table.class.is_none() {
+        report.error(table.name.span, Problem::MissingKey { key: "class".into(), within: "`data`".into() });
+    }
+    Some(tables::resolve(table, "`data`", &spec.sources, model, report))
+}
+
+fn judges(
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    source: &Source,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<IndexMap<String, Scorer>> {
+    let made = spec.judges.iter().map(|judge| {
+        let scorer = resolve_judge(judge, model, source, catalog, report)?;
+        Some((judge.stream.value.clone(), scorer))
+    });
+    let made: Vec<Option<(String, Scorer)>> = made.collect();
+    let known: IndexMap<String, Scorer> = made.iter().flatten().cloned().collect();
+    classes::check(&known, &spec.judges, report);
+    (known.len() == made.len()).then_some(known)
+}
+
+fn resolve_judge(
+    judge: &JudgeSpec,
+    model: &ModelGraph,
+    source: &Source,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<Scorer> {
+    let weights = judge.weights.as_ref().map(|path| source.beside(&path.value));
+    let scorer = scorers::resolve(&judge.stream, judge.score.as_ref()?, weights, model, catalog, report)?;
+    let within = format!("judge `{}`", judge.stream.value);
+    match (&scorer.module, &judge.weights) {
+        (Some(_), None) => report.error(judge.stream.span, Problem::MissingKey { key: "weights".into(), within }),
+        (None, Some(path)) => {
+            let reason = "a codec judges, which has no weights".into();
+            report.warning(path.span, Caution::NoEffect { key: "weights".into(), reason });
+        }
+        _ => {}
+    }
+    Some(scorer)
+}
+
+/// Warns of judges that no task needs.
+fn unused(spec: &EvaluationSpec, report: &mut Report) {
+    for judge in &spec.judges {
+        let needed = spec.tasks.iter().any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
+        if !needed {
+            let (what, name) = ("judge".into(), judge.stream.value.clone());
+            report.warning(judge.stream.span, Caution::Unused { what, name, consequence: " by any task".into() });
+        }
+    }
+}

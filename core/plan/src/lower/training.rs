@@ -1,0 +1,133 @@
+//! The plan of a training.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use crate::check::{stages, tables};
+use crate::compile::Catalog;
+use crate::error::Report;
+use crate::graph::ModelGraph;
+use crate::lower::scorers;
+use crate::plan::{PLAN_FORMAT, Scorer, Stage, Table, TrainPlan, Trained};
+use crate::problem::{Caution, Problem};
+use crate::source::{Source, joined};
+use crate::spec::{SourceSpec, StageSpec, TrainingSpec};
+
+/// Batches that `statistics` reads when `steps` is not given.
+const STATISTICS_STEPS: u64 = 64;
+
+/// Checks a training against its model and makes its plan.
+pub(crate) fn lower(
+    spec: &TrainingSpec,
+    model: &ModelGraph,
+    source: &Source,
+    catalog: &Catalog,
+    data_root: Option<&str>,
+    report: &mut Report,
+) -> Option<TrainPlan> {
+    let data = data(spec, model, report);
+    let scorers = scorers_of(spec, model, catalog, report);
+    let stages: Vec<_> = spec.stages.iter().map(|stage| lower_stage(stage, spec, model, report)).collect();
+    tables::check_sources(&spec.sources, spec.data.iter(), report);
+    unused(spec, report);
+    Some(TrainPlan {
+        format: PLAN_FORMAT,
+        name: spec.name.as_ref()?.value.clone(),
+        source: source.path.clone(),
+        model: model.plan()?,
+        scorers: scorers?,
+        sources: files(&spec.sources, source, data_root),
+        data,
+        stages: stages.into_iter().collect::<Option<_>>()?,
+        seed: spec.seed?,
+    })
+}
+
+/// The files of every source, from the data folder.
+pub(crate) fn files(
+    sources: &[SourceSpec],
+    source: &Source,
+    data_root: Option<&str>,
+) -> IndexMap<String, Vec<String>> {
+    let place = |path: &str| data_root.map_or_else(|| source.beside(path), |root| joined(root, path));
+    let files = |spec: &SourceSpec| spec.paths.iter().map(|path| place(&path.value)).collect();
+    sources.iter().map(|spec| (spec.name.value.clone(), files(spec))).collect()
+}
+
+fn data(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> IndexMap<String, Table> {
+    let tables = spec.data.iter().map(|table| {
+        let label = format!("table `{}`", table.name.value);
+        (table.name.value.clone(), tables::resolve(table, &label, &spec.sources, model, report))
+    });
+    tables.collect()
+}
+
+fn scorers_of(
+    spec: &TrainingSpec,
+    model: &ModelGraph,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<IndexMap<String, Scorer>> {
+    let mut all = Some(IndexMap::new());
+    for scorer in &spec.scorers {
+        let parts = scorer.stream.as_ref().zip(scorer.score.as_ref());
+        let made = parts.and_then(|(stream, used)| scorers::resolve(stream, used, None, model, catalog, report));
+        match (made, &mut all) {
+            (Some(made), Some(all)) => drop(all.insert(scorer.name.value.clone(), made)),
+            (Some(_), None) => {}
+            (None, _) => all = None,
+        }
+    }
+    all
+}
+
+fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<Stage> {
+    let objective = stage.objective.clone();
+    let kind = objective.as_ref().and_then(|objective| objective.get("kind")).and_then(Json::as_str);
+    let trained = kind.and_then(|kind| stages::trained(stage, kind, spec, model, report));
+    let table = stages::table(stage, spec, report);
+    if let (Some(trained), Some(table)) = (&trained, table) {
+        stages::check_data(stage, trained, table, spec, model, report);
+    }
+    let trained = trained?;
+    let steps = match (stage.steps, &trained) {
+        (Some(steps), _) => Some(steps),
+        (None, Trained::Statistics) => Some(STATISTICS_STEPS),
+        (None, _) => missing_steps(stage, report),
+    };
+    Some(Stage {
+        name: stage.name.as_ref()?.value.clone(),
+        train: trained,
+        objective: objective?,
+        data: table?.name.value.clone(),
+        steps: steps?,
+        batch: stage.batch?,
+        optimizer: stage.optimizer.clone()?,
+        ema: stage.ema?,
+    })
+}
+
+fn missing_steps(stage: &StageSpec, report: &mut Report) -> Option<u64> {
+    if !stage.written.iter().any(|key| key.value == "steps") {
+        let within = stage.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value));
+        report.error(stage.span, Problem::MissingKey { key: "steps".into(), within });
+    }
+    None
+}
+
+/// Warns of tables and scorers that no stage uses.
+fn unused(spec: &TrainingSpec, report: &mut Report) {
+    let reads = |name: &str| spec.stages.iter().any(|stage| stage.data.as_ref().is_some_and(|data| data.value == name));
+    let trains =
+        |name: &str| spec.stages.iter().any(|stage| stage.train.as_ref().is_some_and(|train| train.value == name));
+    let mut say = |what: &str, name: &crate::source::Text| {
+        let (what, consequence) = (what.to_string(), " by any stage".to_string());
+        report.warning(name.span, Caution::Unused { what, name: name.value.clone(), consequence });
+    };
+    for table in spec.data.iter().filter(|table| !reads(&table.name.value)) {
+        say("table", &table.name);
+    }
+    for scorer in spec.scorers.iter().filter(|scorer| !trains(&scorer.name.value)) {
+        say("scorer", &scorer.name);
+    }
+}

@@ -1,0 +1,187 @@
+//! Values from the command line in place of the file's: `joint.sampler.steps=50`.
+//!
+//! They are put into the tree before it is read, each with its own place, so that every check that the file undergoes
+//! holds for them too and points at them.
+
+use crate::compile::FileKind;
+use crate::error::{Errors, Report};
+use crate::problem::{Hint, Problem};
+use crate::source::{Source, SourceId, Span, Text};
+use crate::yaml::{self, Content, Entry, Node};
+
+/// A value given on the command line in place of the file's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    text: String,
+}
+
+impl Override {
+    /// Reads `a.b=c`; the value is YAML. The path starts at a node, input or output of a pipeline, at a stage, table,
+    /// source, scorer, task or judge, or at a key of the whole file.
+    ///
+    /// # Errors
+    /// No `=`, an empty name in the path, or a value that is no YAML.
+    pub fn parse(text: &str) -> Result<Self, Errors> {
+        let mut report = Report::default();
+        let source = Source::new("--set", text);
+        let parsed = parse(text, SourceId(0), &mut report);
+        if parsed.is_none() || report.failed() {
+            return Err(report.into_errors(&[&source], 0));
+        }
+        Ok(Override { text: text.to_string() })
+    }
+
+    /// The override as a source that messages can point into; `index` tells several apart.
+    pub(crate) fn source(&self, index: usize) -> Source {
+        let path = if index == 0 { "--set".to_string() } else { format!("--set ({})", index + 1) };
+        Source::new(path, self.text.clone())
+    }
+}
+
+/// The path and the value.
+fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Text>, Node)> {
+    let whole = Span { source, start: 0, end: text.len() };
+    let bad = |reason: &str| Problem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
+    let Some((path, value)) = text.split_once('=') else {
+        report.error(whole, bad("it is not of the form `path=value`"));
+        return None;
+    };
+    let mut segments = Vec::new();
+    let mut start = 0;
+    for segment in path.split('.') {
+        segments.push(Text::new(segment.to_string(), Span { source, start, end: start + segment.len() }));
+        start += segment.len() + 1;
+    }
+    if segments.iter().any(|segment| segment.value.is_empty()) {
+        report.error(whole, bad("a name in its path is empty"));
+        return None;
+    }
+    let mut node = yaml::parse(value, source, report)?;
+    moved(&mut node, path.len() + 1);
+    if node.span.start == node.span.end {
+        node.span = Span { source, start: path.len(), end: text.len() };
+    }
+    Some((segments, node))
+}
+
+/// Shifts the places of a value that was parsed on its own.
+fn moved(node: &mut Node, by: usize) {
+    let shift = |span: &mut Span| *span = Span { start: span.start + by, end: span.end + by, ..*span };
+    shift(&mut node.span);
+    match &mut node.content {
+        Content::List(items) => items.iter_mut().for_each(|item| moved(item, by)),
+        Content::Mapping(entries) => entries.iter_mut().for_each(|entry| {
+            shift(&mut entry.key.span);
+            moved(&mut entry.node, by);
+        }),
+        _ => {}
+    }
+}
+
+/// The mappings (or lists of things with a `name`) whose children a path may start at.
+fn roots(kind: FileKind) -> &'static [&'static str] {
+    match kind {
+        FileKind::Pipeline => &["nodes", "inputs", "outputs"],
+        FileKind::Training => &["stages", "data", "scorers", "sources"],
+        FileKind::Evaluation => &["tasks", "judges", "sources"],
+        FileKind::Model => &["streams", "denoisers"],
+    }
+}
+
+/// Applies an override to a file; `source` is its own id.
+pub(crate) fn apply(given: &Override, source: SourceId, root: &mut Node, kind: FileKind, report: &mut Report) {
+    let Some((path, value)) = parse(&given.text, source, report) else { return };
+    let Some((first, rest)) = path.split_first() else { return };
+    let known = names(root, kind);
+    let Some(start) = start(root, kind, &first.value) else {
+        let hint = Hint::among(&first.value, known.iter().map(String::as_str));
+        let reason = format!("the {} has no `{}`", kind.name(), first.value);
+        return report.error(first.span, Problem::BadOverride { path: joined(&path), reason, hint });
+    };
+    set(start, first, rest, &path, value, report);
+}
+
+fn joined(path: &[Text]) -> String {
+    path.iter().map(|segment| segment.value.as_str()).collect::<Vec<_>>().join(".")
+}
+
+/// Everything that a path can start at.
+fn names(root: &Node, kind: FileKind) -> Vec<String> {
+    let Content::Mapping(entries) = &root.content else { return Vec::new() };
+    let mut names = Vec::new();
+    for entry in entries {
+        if roots(kind).contains(&entry.key.value.as_str()) {
+            names.extend(children(&entry.node));
+        }
+        if kind != FileKind::Pipeline {
+            names.push(entry.key.value.clone());
+        }
+    }
+    names
+}
+
+fn children(node: &Node) -> Vec<String> {
+    match &node.content {
+        Content::Mapping(entries) => entries.iter().map(|entry| entry.key.value.clone()).collect(),
+        Content::List(items) => items.iter().filter_map(own_name).map(str::to_string).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The `name` of an item of a list.
+fn own_name(item: &Node) -> Option<&str> {
+    let Content::Mapping(entries) = &item.content else { return None };
+    let name = entries.iter().find(|entry| entry.key.value == "name")?;
+    match &name.node.content {
+        Content::Text(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// The node that the first name of a path means.
+fn start<'n>(root: &'n mut Node, kind: FileKind, name: &str) -> Option<&'n mut Node> {
+    let Content::Mapping(entries) = &mut root.content else { return None };
+    let own = |key: &str| key == name && (kind != FileKind::Pipeline || roots(kind).contains(&key));
+    let in_root = |entry: &Entry| {
+        roots(kind).contains(&entry.key.value.as_str()) && children(&entry.node).iter().any(|child| child == name)
+    };
+    let index = entries.iter().position(in_root);
+    let Some(index) = index else {
+        return entries.iter_mut().find(|entry| own(&entry.key.value)).map(|entry| &mut entry.node);
+    };
+    child(&mut entries[index].node, name)
+}
+
+fn child<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Node> {
+    match &mut node.content {
+        Content::Mapping(entries) => {
+            entries.iter_mut().find(|entry| entry.key.value == name).map(|entry| &mut entry.node)
+        }
+        Content::List(items) => items.iter_mut().find(|item| own_name(item) == Some(name)),
+        _ => None,
+    }
+}
+
+/// Goes down the path, making mappings where there are none, and puts the value at its end.
+fn set(node: &mut Node, at: &Text, rest: &[Text], path: &[Text], value: Node, report: &mut Report) {
+    let Some((next, rest)) = rest.split_first() else {
+        *node = value;
+        return;
+    };
+    if matches!(node.content, Content::List(_)) {
+        if let Some(item) = child(node, &next.value) {
+            return set(item, next, rest, path, value, report);
+        }
+    }
+    let Content::Mapping(entries) = &mut node.content else {
+        let reason = format!("`{}` is {}, not a mapping", at.value, node.found());
+        let hint = Hint::none();
+        return report.error(next.span, Problem::BadOverride { path: joined(path), reason, hint });
+    };
+    let index = entries.iter().position(|entry| entry.key.value == next.value).unwrap_or_else(|| {
+        let empty = Node { span: next.span, content: Content::Mapping(Vec::new()) };
+        entries.push(Entry { key: next.clone(), node: empty });
+        entries.len() - 1
+    });
+    set(&mut entries[index].node, next, rest, path, value, report);
+}

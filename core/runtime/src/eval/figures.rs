@@ -1,0 +1,81 @@
+//! The figures of an evaluation. A verdict is a class, or nothing where a cell could not be read back: that is wrong.
+
+use serde_json::{Value, json};
+
+/// Share of rows whose class is the true one.
+pub fn accuracy(verdict: &[Option<i64>], truth: &[i64]) -> f64 {
+    share(verdict.iter().zip(truth).map(|(verdict, truth)| *verdict == Some(*truth)))
+}
+
+/// Share of rows on which all verdicts name one class: joint coherence.
+pub fn agreement(verdicts: &[Vec<Option<i64>>]) -> f64 {
+    let Some((first, others)) = verdicts.split_first() else { return f64::NAN };
+    share((0..first.len()).map(|row| first[row].is_some() && others.iter().all(|other| other[row] == first[row])))
+}
+
+/// Share of rows on which every verdict is the true class.
+pub fn all_right(verdicts: &[Vec<Option<i64>>], truth: &[i64]) -> f64 {
+    share(truth.iter().enumerate().map(|(row, truth)| verdicts.iter().all(|verdict| verdict[row] == Some(*truth))))
+}
+
+/// Entropy of the classes named, divided by that of equally frequent ones.
+pub fn class_entropy(verdict: &[Option<i64>], classes: i64) -> f64 {
+    let known: Vec<i64> = verdict.iter().flatten().copied().collect();
+    let entropy: f64 = (0..classes)
+        .map(|class| known.iter().filter(|k| **k == class).count() as f64 / known.len().max(1) as f64)
+        .filter(|p| *p > 0.0)
+        .map(|p| -p * p.ln())
+        .sum();
+    entropy / (classes.max(2) as f64).ln()
+}
+
+fn share(hits: impl Iterator<Item = bool>) -> f64 {
+    let (mut hit, mut all) = (0usize, 0usize);
+    for h in hits {
+        hit += usize::from(h);
+        all += 1;
+    }
+    hit as f64 / all.max(1) as f64
+}
+
+/// A figure over seeds.
+#[derive(Default)]
+pub struct Spread(Vec<f64>);
+
+impl Spread {
+    /// The figure of one more seed.
+    pub fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// Mean over the seeds.
+    pub fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len().max(1) as f64
+    }
+
+    /// Mean, half the distance between the largest and the smallest, and each seed's.
+    pub fn json(&self) -> Value {
+        let most = self.0.iter().copied().fold(f64::MIN, f64::max);
+        let least = self.0.iter().copied().fold(f64::MAX, f64::min);
+        json!({ "mean": self.mean(), "spread": (most - least) / 2.0, "per_seed": self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_a_verdict_is_wrong_and_agrees_with_nothing() {
+        let (a, b) = (vec![Some(1), None, Some(3), Some(4)], vec![Some(1), None, Some(3), Some(5)]);
+        assert_eq!(accuracy(&a, &[1, 2, 3, 4]), 0.75);
+        assert_eq!(agreement(&[a.clone(), b.clone()]), 0.5);
+        assert_eq!(all_right(&[a, b], &[1, 2, 3, 4]), 0.5);
+    }
+
+    #[test]
+    fn entropy_is_one_for_equal_classes_and_zero_for_a_single_one() {
+        assert!((class_entropy(&[Some(0), Some(1), Some(2), Some(3)], 4) - 1.0).abs() < 1e-12);
+        assert_eq!(class_entropy(&[Some(2), Some(2)], 4), 0.0);
+    }
+}

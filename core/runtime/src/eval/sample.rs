@@ -1,0 +1,134 @@
+//! Generation for a task, on the engine, and what judges say of it.
+
+use std::sync::{Arc, Mutex};
+
+use anyflow_datasets::{Cell, OwnedCell};
+use anyflow_diffusion::{Engine, EngineConfig, Observed, Request, Sampler};
+use anyflow_plan::plan::Task;
+use indexmap::IndexMap;
+use serde_json::Value;
+use tch::{Device, Tensor};
+
+use crate::plugin::Codec;
+use crate::stream::StreamNet;
+use crate::{Judge, Result, RunError, Session};
+
+/// A model that answers tasks.
+pub struct Sampling {
+    codecs: IndexMap<String, Codec>,
+    streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
+    engine: Engine,
+    denoiser: String,
+    sampler: Sampler,
+    device: Device,
+}
+
+impl Sampling {
+    /// Starts the engine with the session's denoisers.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn start(session: Session, denoiser: &str, sampler: &Value, device: Device) -> Result<Self> {
+        let Session { codecs, streams, denoisers, .. } = session;
+        let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
+        let streams = streams.into_iter().map(|(name, net)| (name, Arc::new(Mutex::new(net)))).collect();
+        let sampler = crate::session::sampler(sampler)?;
+        Ok(Sampling { codecs, streams, engine, denoiser: denoiser.into(), sampler, device })
+    }
+
+    /// Network calls so far.
+    pub fn network_calls(&self) -> u64 {
+        self.engine.handle().stats().steps
+    }
+
+    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes.
+    ///
+    /// # Errors
+    /// What plugins and engine say.
+    pub fn generate(
+        &self,
+        name: &str,
+        task: &Task,
+        given: IndexMap<String, Tensor>,
+        rows: u64,
+        seed: u64,
+    ) -> Result<IndexMap<String, Tensor>> {
+        let handle = self.engine.handle();
+        let mut states = IndexMap::new();
+        for stream in handle.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
+            let state = match given.get(&stream.name) {
+                Some(array) => {
+                    let array = array.f_to_device(self.device)?;
+                    let encode = move |net: &StreamNet| net.standardise(&net.encode(&array, false)?);
+                    Observed::Clean(self.on_stream(name, &stream.name, encode)?)
+                }
+                None if task.absent.contains(&stream.name) => Observed::Absent,
+                None => Observed::Noisy,
+            };
+            states.insert(stream.name.clone(), state);
+        }
+        let request = Request {
+            denoiser: self.denoiser.clone(),
+            rows: (0..rows).collect(),
+            states,
+            sampler: self.sampler.clone(),
+            seed,
+            outputs: task.generate.clone(),
+        };
+        let sampled = handle.submit(request).and_then(|t| t.wait()).map_err(RunError::diffusion(name))?;
+        let decode = |(stream, latent): (String, Tensor)| {
+            let array = self.on_stream(name, &stream, move |net| net.decode(&net.restore(&latent)?, false))?;
+            Ok((stream, array))
+        };
+        sampled.streams.into_iter().map(decode).collect()
+    }
+
+    /// What a judge says of each row of a stream's array, read back from cells.
+    ///
+    /// # Errors
+    /// What plugins say.
+    pub fn judged(&self, stream: &str, judge: &Judge, array: &Tensor, threads: usize) -> Result<Vec<Option<i64>>> {
+        judged(&self.codecs[stream], judge, array, self.device, threads)
+    }
+
+    fn on_stream(
+        &self,
+        task: &str,
+        stream: &str,
+        work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
+    ) -> Result<Tensor> {
+        let net = self.streams[stream].clone();
+        let call = self.engine.handle().call(move || {
+            let _no_grad = tch::no_grad_guard();
+            match net.lock() {
+                Ok(net) => work(&net),
+                Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
+            }
+        });
+        call.map_err(RunError::diffusion(task))?
+    }
+}
+
+/// Array -> cells -> array -> class; nothing where a cell cannot be written or read back.
+///
+/// # Errors
+/// What plugins say.
+pub fn judged(
+    codec: &Codec,
+    judge: &Judge,
+    array: &Tensor,
+    device: Device,
+    threads: usize,
+) -> Result<Vec<Option<i64>>> {
+    let cells: Vec<Option<OwnedCell>> = codec.decode(array, threads)?.into_iter().map(Result::ok).collect();
+    let views: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
+    let (array, failed) = codec.encode(&views, threads)?;
+    let mut verdict = Vec::with_capacity(cells.len());
+    for chunk in array.f_split(1024, 0)? {
+        verdict.extend(judge.classes_of(&chunk.f_to_device(device)?)?.into_iter().map(Some));
+    }
+    for row in failed {
+        verdict[row.row] = None;
+    }
+    Ok(verdict)
+}

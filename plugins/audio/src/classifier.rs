@@ -1,0 +1,105 @@
+//! The module `classifier`.
+
+use anyflow_sdk::nn::{Conv2d, Linear, elements, halve};
+use anyflow_sdk::tch::{Tensor, nn};
+use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
+
+/// A small convolutional network for log-mel maps.
+pub struct Classifier {
+    fine: Conv2d,
+    middle: Conv2d,
+    coarse: Conv2d,
+    hidden: Linear,
+    scores: Linear,
+}
+
+#[derive(serde::Deserialize)]
+struct Config {
+    channel: i64,
+    bands: i64,
+    frames: i64,
+    classes: i64,
+}
+
+impl Module for Classifier {
+    const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
+        id: "classifier",
+        modality: "audio",
+        summary: "log-mel map -> score of each class, a small convolutional network",
+        roles: &[RoleDescriptor {
+            role: Role::Score,
+            input: f32_port_in(&[axis("channel"), axis_of("band", "bands"), axis_of("frame", "frames")], 0, 1),
+            output: f32_port(&[axis_of("class", "classes")]),
+        }],
+        parameters: r#"{
+            "channel": {"type": "integer", "minimum": 1},
+            "bands": {"type": "integer", "minimum": 8},
+            "frames": {"type": "integer", "minimum": 8},
+            "classes": {"type": "integer", "minimum": 2, "default": 10}
+        }"#,
+    };
+
+    fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
+        let Config { channel, bands, frames, classes } = parameters.read()?;
+        elements(&[channel, bands, frames])?;
+        elements(&[classes])?;
+        let flat = elements(&[32, bands / 8, frames / 8])
+            .map_err(|_| Error::Parameters(format!("maps of {bands} x {frames} are not at least 8 x 8")))?;
+        Ok(Classifier {
+            fine: Conv2d::new(&(path / "fine"), channel, 16, 3, 1)?,
+            middle: Conv2d::new(&(path / "middle"), 16, 32, 3, 1)?,
+            coarse: Conv2d::new(&(path / "coarse"), 32, 32, 3, 1)?,
+            hidden: Linear::new(&(path / "hidden"), flat, 64)?,
+            scores: Linear::new(&(path / "scores"), 64, classes)?,
+        })
+    }
+}
+
+impl Scorer for Classifier {
+    fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
+        let x = halve(&self.fine.forward(value)?.f_relu()?)?;
+        let x = halve(&self.middle.forward(&x)?.f_relu()?)?;
+        let x = halve(&self.coarse.forward(&x)?.f_relu()?)?;
+        let x = x.f_flatten(1, -1)?.f_dropout(0.3, train)?;
+        self.scores.forward(&self.hidden.forward(&x)?.f_relu()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyflow_sdk::tch::Device;
+    use anyflow_sdk::testkit::check_network;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parameters(bands: i64) -> Parameters {
+        Parameters::new(json!({"channel": 1, "bands": bands, "frames": 32, "classes": 10}))
+    }
+
+    #[test]
+    fn maps_become_scores() {
+        for bands in [8, 13, 40] {
+            let variables = nn::VarStore::new(Device::Cpu);
+            let module = Classifier::new(&variables.root(), &parameters(bands)).unwrap();
+            check_network(&variables, &[1, bands, 32], &[10], |x| module.score(x, true));
+        }
+    }
+
+    #[test]
+    fn it_is_small() {
+        let variables = nn::VarStore::new(Device::Cpu);
+        Classifier::new(&variables.root(), &parameters(40)).unwrap();
+        let parameters: usize = variables.trainable_variables().iter().map(Tensor::numel).sum();
+        assert_eq!(parameters, 55_722);
+    }
+
+    #[test]
+    fn maps_too_small_for_it_are_refused() {
+        let variables = nn::VarStore::new(Device::Cpu);
+        for bands in [7, 0, -8] {
+            let made = Classifier::new(&variables.root(), &parameters(bands));
+            assert!(matches!(made, Err(Error::Parameters(_))), "{bands} bands");
+        }
+    }
+}

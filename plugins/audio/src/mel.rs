@@ -1,0 +1,82 @@
+//! Mel bands: power per frequency <-> power per band.
+
+use crate::spectrum::{BINS, FRAME};
+
+/// The lower end of the first band, in Hz.
+const LOWEST_HZ: f64 = 50.0;
+
+/// Triangular bands, evenly spread over the mel scale from 50 Hz to the Nyquist frequency.
+pub(crate) struct Mel {
+    bands: Vec<Band>,
+    /// The sum of the weights of each bin over all bands.
+    reach: [f32; BINS],
+}
+
+struct Band {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+impl Mel {
+    pub(crate) fn new(bands: usize, rate: u32) -> Self {
+        let (low, high) = (mel_from_hz(LOWEST_HZ), mel_from_hz(f64::from(rate) / 2.0));
+        let edge = |i: usize| hz_from_mel(low + (high - low) * i as f64 / (bands + 1) as f64);
+        let bands: Vec<_> = (0..bands).map(|i| Band::new([edge(i), edge(i + 1), edge(i + 2)], rate)).collect();
+        let mut reach = [0.0; BINS];
+        for band in &bands {
+            band.bins(&mut reach).for_each(|(reach, weight)| *reach += weight);
+        }
+        Mel { bands, reach }
+    }
+
+    /// Power of each band.
+    pub(crate) fn bands_from_bins<'a>(&'a self, power: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        self.bands.iter().map(|band| band.sum(power))
+    }
+
+    /// Writes a power of each bin, not negative, that gives nearly the power of the bands: Richardson and Lucy's
+    /// iteration, which is the likeliest answer under relative errors and stays smooth where bands are wide.
+    pub(crate) fn bins_from_bands(&self, wanted: &[f32], power: &mut [f32]) {
+        power.fill(1.0);
+        for _ in 0..30 {
+            let mut factor = [0.0; BINS];
+            for (band, wanted) in self.bands.iter().zip(wanted) {
+                let ratio = wanted / band.sum(power).max(1e-20);
+                band.bins(&mut factor).for_each(|(factor, weight)| *factor += weight * ratio);
+            }
+            for ((power, factor), reach) in power.iter_mut().zip(factor).zip(self.reach) {
+                *power *= factor / reach.max(1e-6);
+            }
+        }
+    }
+}
+
+impl Band {
+    /// The triangle over `[low, peak, high]` Hz: its mean over the width of each bin, so that no band is empty.
+    fn new([low, peak, high]: [f64; 3], rate: u32) -> Self {
+        let triangle = |hz: f64| ((hz - low) / (peak - low)).min((high - hz) / (high - peak)).max(0.0);
+        let width = f64::from(rate) / FRAME as f64;
+        let mean =
+            |bin: usize| (0..8).map(|i| triangle((bin as f64 + (i as f64 - 3.5) / 8.0) * width)).sum::<f64>() / 8.0;
+        let weights: Vec<_> = (0..BINS).map(|bin| mean(bin) as f32).collect();
+        let first = weights.iter().position(|weight| *weight > 0.0).unwrap_or(0);
+        let last = weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0);
+        Band { first, weights: weights[first..=last].to_vec() }
+    }
+
+    fn sum(&self, power: &[f32]) -> f32 {
+        self.weights.iter().zip(&power[self.first..]).map(|(weight, power)| weight * power).sum()
+    }
+
+    fn bins<'a>(&'a self, bins: &'a mut [f32]) -> impl Iterator<Item = (&'a mut f32, f32)> {
+        bins[self.first..].iter_mut().zip(self.weights.iter().copied())
+    }
+}
+
+fn mel_from_hz(hz: f64) -> f64 {
+    2595.0 * (1.0 + hz / 700.0).log10()
+}
+
+fn hz_from_mel(mel: f64) -> f64 {
+    700.0 * (10f64.powf(mel / 2595.0) - 1.0)
+}

@@ -1,0 +1,43 @@
+//! A sound from the magnitudes of its spectra alone.
+
+use anyflow_sdk::Error;
+use realfft::num_complex::Complex32;
+
+use crate::spectrum::{BINS, FRAME, Spectrum, starts};
+
+const ITERATIONS: usize = 60;
+const MOMENTUM: f32 = 0.99;
+
+/// Fast Griffin-Lim (Perraudin, Balazs and Sondergaard 2013): finds `sound` whose spectra have `magnitudes: [frame,
+/// bin]`. Every bin starts as a steady tone, in step with itself from frame to frame, so that nothing is drawn.
+pub(crate) fn sound_from_magnitudes(spectrum: &Spectrum, magnitudes: &[f32], sound: &mut [f32]) -> Result<(), Error> {
+    let mut phases = steady(sound.len(), magnitudes.len() / BINS);
+    let mut rebuilt = vec![Complex32::ZERO; magnitudes.len()];
+    let mut before = rebuilt.clone();
+    for _ in 0..ITERATIONS {
+        scale(&mut phases, magnitudes);
+        spectrum.synthesize(&phases, sound)?;
+        spectrum.analyze(sound, &mut rebuilt)?;
+        for ((phase, new), old) in phases.iter_mut().zip(&rebuilt).zip(&before) {
+            let ahead = new - old * (MOMENTUM / (1.0 + MOMENTUM));
+            *phase = ahead / ahead.norm().max(1e-16);
+        }
+        std::mem::swap(&mut rebuilt, &mut before);
+    }
+    scale(&mut phases, magnitudes);
+    spectrum.synthesize(&phases, sound)
+}
+
+fn scale(phases: &mut [Complex32], magnitudes: &[f32]) {
+    phases.iter_mut().zip(magnitudes).for_each(|(phase, magnitude)| *phase *= magnitude);
+}
+
+/// The phases `[frame, bin]` of a tone in the middle of each bin.
+fn steady(length: usize, frames: usize) -> Vec<Complex32> {
+    let turn = |start: usize, bin: usize| (start * bin % FRAME) as f32 / FRAME as f32;
+    starts(length, frames)
+        .flat_map(|start| {
+            (0..BINS).map(move |bin| Complex32::from_polar(1.0, std::f32::consts::TAU * turn(start, bin)))
+        })
+        .collect()
+}

@@ -1,0 +1,83 @@
+//! Short-time spectra: frames of 256 samples under a Hann window, spread evenly over a sound.
+
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+use anyflow_sdk::Error;
+use realfft::num_complex::Complex32;
+use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+
+/// Samples in a frame.
+pub(crate) const FRAME: usize = 256;
+/// Frequencies of a frame.
+pub(crate) const BINS: usize = FRAME / 2 + 1;
+
+/// The transform and its inverse, scaled so that a sine of amplitude 1 has magnitude 1 in its bin.
+pub(crate) struct Spectrum {
+    window: Vec<f32>,
+    forward: Arc<dyn RealToComplex<f32>>,
+    inverse: Arc<dyn ComplexToReal<f32>>,
+}
+
+impl Spectrum {
+    pub(crate) fn new() -> Self {
+        let mut planner = RealFftPlanner::new();
+        Spectrum {
+            window: (0..FRAME).map(|i| (0.5 - 0.5 * (2.0 * PI * i as f64 / FRAME as f64).cos()) as f32).collect(),
+            forward: planner.plan_fft_forward(FRAME),
+            inverse: planner.plan_fft_inverse(FRAME),
+        }
+    }
+
+    /// The sum of the window over two: the magnitude that the bare transform gives to a sine of amplitude 1.
+    const SCALE: f32 = FRAME as f32 / 4.0;
+
+    /// Writes the spectra `[frame, bin]` of `sound`, which is not shorter than a frame.
+    pub(crate) fn analyze(&self, sound: &[f32], spectra: &mut [Complex32]) -> Result<(), Error> {
+        let frames = spectra.len() / BINS;
+        let mut frame = self.forward.make_input_vec();
+        let mut scratch = self.forward.make_scratch_vec();
+        for (spectrum, start) in spectra.chunks_exact_mut(BINS).zip(starts(sound.len(), frames)) {
+            for (out, (sample, weight)) in frame.iter_mut().zip(sound[start..].iter().zip(&self.window)) {
+                *out = sample * weight / Self::SCALE;
+            }
+            self.forward.process_with_scratch(&mut frame, spectrum, &mut scratch).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the sound whose spectra are nearest to `spectra: [frame, bin]`.
+    pub(crate) fn synthesize(&self, spectra: &[Complex32], sound: &mut [f32]) -> Result<(), Error> {
+        let frames = spectra.len() / BINS;
+        let mut bins = self.inverse.make_input_vec();
+        let mut frame = self.inverse.make_output_vec();
+        let mut scratch = self.inverse.make_scratch_vec();
+        let mut weights = vec![0.0; sound.len()];
+        sound.fill(0.0);
+        for (spectrum, start) in spectra.chunks_exact(BINS).zip(starts(sound.len(), frames)) {
+            bins.copy_from_slice(spectrum);
+            // A real frame has no phase at the ends of its spectrum.
+            (bins[0].im, bins[BINS - 1].im) = (0.0, 0.0);
+            self.inverse.process_with_scratch(&mut bins, &mut frame, &mut scratch).map_err(failed)?;
+            for (i, (value, window)) in frame.iter().zip(&self.window).enumerate() {
+                sound[start + i] += value * window * Self::SCALE / FRAME as f32;
+                weights[start + i] += window * window;
+            }
+        }
+        for (sample, weight) in sound.iter_mut().zip(weights) {
+            // Where hardly a window reaches, at both ends, the sound fades instead of growing without bound.
+            *sample /= weight.max(0.1);
+        }
+        Ok(())
+    }
+}
+
+/// First samples of `frames` frames, from the very first to the very last of `length` samples.
+pub(crate) fn starts(length: usize, frames: usize) -> impl Iterator<Item = usize> {
+    let hop = (length - FRAME) as f64 / (frames - 1) as f64;
+    (0..frames).map(move |frame| (frame as f64 * hop).round() as usize)
+}
+
+fn failed(error: realfft::FftError) -> Error {
+    Error::Failed(format!("Fourier transform: {error}"))
+}
