@@ -151,7 +151,9 @@ impl CellColumn {
         match &self.values {
             Some(values) if values.is_valid(row) => Ok(Some(cell_at(values, self.kind, row))),
             _ => match &self.linked {
-                Some(linked) => linked.get(row).map(|b| b.map(Cell::Bytes)).map_err(|reason| self.bad_cell(row, reason)),
+                Some(linked) => {
+                    linked.get(row).map(|b| b.map(Cell::Bytes)).map_err(|reason| self.bad_cell(row, reason))
+                }
                 None => Ok(None),
             },
         }
@@ -250,10 +252,7 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 fn is_binary(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
-    )
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }
 
 fn wrong_type(expected: &str, found: String) -> DatasetError {

@@ -136,7 +136,9 @@ pub enum DatasetError {
         reason: String,
     },
     /// The plugin's author must act: a codec returned a value that the column cannot hold.
-    #[error("value {row} of the batch is {found}, but the column holds {expected}; the codec that made it must return that kind")]
+    #[error(
+        "value {row} of the batch is {found}, but the column holds {expected}; the codec that made it must return that kind"
+    )]
     WrongCell {
         /// Position in the slice of cells.
         row: usize,
@@ -194,7 +196,9 @@ pub enum DatasetError {
         reason: String,
     },
     /// The user must pair on another column.
-    #[error("column `{column}` has no value that both datasets share (first: {first}; second: {second}); pair on another column")]
+    #[error(
+        "column `{column}` has no value that both datasets share (first: {first}; second: {second}); pair on another column"
+    )]
     NothingToPair {
         /// The join column.
         column: String,
@@ -304,10 +308,7 @@ mod tests {
     #[test]
     fn a_near_name_is_proposed_and_a_far_one_is_not() {
         let near = DatasetError::unknown_column("imgae", ["id", "image", "label"]);
-        assert_eq!(
-            near.to_string(),
-            "no column `imgae`; the columns are id, image, label; did you mean `image`?"
-        );
+        assert_eq!(near.to_string(), "no column `imgae`; the columns are id, image, label; did you mean `image`?");
         let far = DatasetError::unknown_column("zzz", ["id", "image"]);
         assert!(matches!(far, DatasetError::UnknownColumn { suggestion: None, .. }));
         assert_eq!(far.fault().exit_code(), 2);

@@ -88,7 +88,9 @@ impl Feature {
     /// The feature that says the most about a column of which only the Arrow type is known.
     pub fn from_arrow(data_type: &DataType) -> Feature {
         match data_type {
-            DataType::List(item) | DataType::LargeList(item) => Feature::List(Box::new(Self::from_arrow(item.data_type()))),
+            DataType::List(item) | DataType::LargeList(item) => {
+                Feature::List(Box::new(Self::from_arrow(item.data_type())))
+            }
             DataType::Dictionary(_, values) => Self::from_arrow(values),
             DataType::FixedSizeList(..) | DataType::Struct(_) => Feature::Other(json::other_from_arrow(data_type)),
             other => Feature::Value(dtype_from_arrow(other)),

@@ -82,7 +82,9 @@ impl ImportSource {
             return Ok(ImportSource::Folder(first));
         }
         let name = bare_name(&first);
-        let all = |ends: &[&str]| !paths.is_empty() && paths.iter().all(|path| ends.iter().any(|e| bare_name(path).ends_with(e)));
+        let all = |ends: &[&str]| {
+            !paths.is_empty() && paths.iter().all(|path| ends.iter().any(|e| bare_name(path).ends_with(e)))
+        };
         match paths {
             _ if all(&[".tar", ".tgz"]) => Ok(ImportSource::WebDataset(paths.to_vec())),
             [_] if all(&[".jsonl", ".ndjson", ".json"]) => Ok(ImportSource::JsonLines(first)),

@@ -37,7 +37,7 @@ pub fn row_keys(batch: &RecordBatch, key_column: Option<&str>, first_row: u64) -
         Some(name) => Some(named_column(batch, name)?),
         None => batch.column_by_name("id").filter(|column| is_key(column.data_type())),
     };
-    let text = column.map(|column| texts(column)).transpose()?;
+    let text = column.map(texts).transpose()?;
     let key = |row: usize| {
         let value = text.as_ref().and_then(|text| text[row].clone());
         RowKey::new(value.unwrap_or_else(|| format!("#{}", first_row + row as u64)))

@@ -7,6 +7,7 @@
 mod draw;
 mod matching;
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,7 +82,8 @@ struct Layout {
 impl Layout {
     fn new(a: &Dataset, b: &Dataset, on: &str) -> Layout {
         let fresh_id = on != ID;
-        let others = |dataset: &Dataset| dataset.features().keys().filter(|name| *name != on).cloned().collect::<Vec<_>>();
+        let others =
+            |dataset: &Dataset| dataset.features().keys().filter(|name| *name != on).cloned().collect::<Vec<_>>();
         let columns_a: Vec<String> = std::iter::once(on.to_string()).chain(others(a)).collect();
         let columns_b = others(b);
         let mut fields = Vec::new();
@@ -92,7 +94,8 @@ impl Layout {
         }
         for (dataset, columns, suffix) in [(a, &columns_a, "_a"), (b, &columns_b, "_b")] {
             for column in columns {
-                let clash = column != on && (column == ID || (columns_a.contains(column) && columns_b.contains(column)));
+                let clash =
+                    column != on && (column == ID || (columns_a.contains(column) && columns_b.contains(column)));
                 let name = if clash { free_name(format!("{column}{suffix}"), a, b) } else { column.clone() };
                 let data_type = type_after_embedding(dataset, column);
                 fields.push(Field::new(&name, data_type, true));
@@ -114,7 +117,8 @@ impl Layout {
             let batch = dataset.embed(&dataset.take(Some(&names), &rows)?)?;
             columns.extend(batch.columns().iter().cloned());
         }
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(|error| DatasetError::internal("pairing rows", error))
+        RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(|error| DatasetError::internal("pairing rows", error))
     }
 }
 
@@ -134,9 +138,10 @@ fn free_name(mut name: String, a: &Dataset, b: &Dataset) -> String {
 }
 
 /// Keeps what both files say of themselves: the licence of a pair is that of both halves.
-fn metadata(a: &Dataset, b: &Dataset) -> std::collections::HashMap<String, String> {
+fn metadata(a: &Dataset, b: &Dataset) -> HashMap<String, String> {
     let mut merged = a.schema().metadata().clone();
-    for (key, theirs) in b.schema().metadata() {
+    let theirs: BTreeMap<&String, &String> = b.schema().metadata().iter().collect();
+    for (key, theirs) in theirs {
         let ours = merged.entry(key.clone()).or_insert_with(|| theirs.clone());
         if ours != theirs && key != METADATA_KEY {
             *ours = format!("{ours}; {theirs}");

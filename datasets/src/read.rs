@@ -55,7 +55,14 @@ impl Dataset {
         let schema = part::common_schema(&parts)?;
         let features = Features::from_schema(&schema);
         let fingerprint = part::fingerprint(&parts);
-        Ok(Dataset { parts: Arc::new(parts), schema, features, rows, fingerprint, folder: paths::common_folder(&files) })
+        Ok(Dataset {
+            parts: Arc::new(parts),
+            schema,
+            features,
+            rows,
+            fingerprint,
+            folder: paths::common_folder(&files),
+        })
     }
 
     /// Arrow schema, with the metadata of the first file.

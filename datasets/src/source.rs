@@ -79,7 +79,11 @@ impl Source {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(offset)).map_err(io_error(&self.path, "read"))?;
         file.take(length).read_to_end(&mut bytes).map_err(io_error(&self.path, "read"))?;
-        if bytes.len() as u64 == length { Ok(bytes) } else { Err(self.truncated("it became shorter while it was read")) }
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(self.truncated("it became shorter while it was read"))
+        }
     }
 }
 

@@ -161,7 +161,9 @@ fn without_dictionary(
 ) -> WriterPropertiesBuilder {
     path.push(field.name().clone());
     let builder = match field.data_type() {
-        DataType::Struct(fields) => fields.iter().fold(builder, |builder, field| without_dictionary(builder, field, path)),
+        DataType::Struct(fields) => {
+            fields.iter().fold(builder, |builder, field| without_dictionary(builder, field, path))
+        }
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             path.push("list".into());
             let builder = without_dictionary(builder, item, path);

@@ -50,7 +50,9 @@ fn assert_exactly_once(folder: &Path) {
     assert_eq!((manifest.rows, manifest.failures), (expected.len() as u64, SHARDS));
     let mut names: Vec<String> = Vec::new();
     for place in ["", "data", "commits"] {
-        names.extend(std::fs::read_dir(folder.join(place)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()));
+        names.extend(
+            std::fs::read_dir(folder.join(place)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()),
+        );
     }
     assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
     assert_eq!(names.iter().filter(|name| name.starts_with("shard-")).count() as u64, SHARDS);
@@ -225,6 +227,10 @@ fn an_interrupted_run_writes_the_same_bytes() {
     run_child(cut.path(), "shard-renamed:1");
     run(cut.path()).unwrap();
     for name in ["data/shard-00001.parquet", "failures.parquet", "manifest.json"] {
-        assert_eq!(std::fs::read(whole.path().join(name)).unwrap(), std::fs::read(cut.path().join(name)).unwrap(), "{name}");
+        assert_eq!(
+            std::fs::read(whole.path().join(name)).unwrap(),
+            std::fs::read(cut.path().join(name)).unwrap(),
+            "{name}"
+        );
     }
 }

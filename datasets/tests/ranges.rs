@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use support::{ids, numbered, open};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_range_and_batch_size_gives_the_same_rows(

@@ -39,7 +39,9 @@ fn a_file_cut_anywhere_is_called_truncated() {
     let path = numbered(&folder.path().join("whole.parquet"), 0, 500, 100);
     let bytes = std::fs::read(&path).unwrap();
     let cut = folder.path().join("cut.parquet");
-    for length in [4, 7, 11, 12, 100, bytes.len() / 2, bytes.len() - 300, bytes.len() - 8, bytes.len() - 4, bytes.len() - 1] {
+    for length in
+        [4, 7, 11, 12, 100, bytes.len() / 2, bytes.len() - 300, bytes.len() - 8, bytes.len() - 4, bytes.len() - 1]
+    {
         std::fs::write(&cut, &bytes[..length]).unwrap();
         let error = Dataset::open(std::slice::from_ref(&cut)).unwrap_err();
         let DatasetError::Truncated { size_bytes, .. } = &error else { panic!("{length}: {error}") };
@@ -102,6 +104,9 @@ fn files_of_a_folder_are_one_dataset_in_order_of_name() {
     // Batches are full also where the files meet.
     let sizes: Vec<usize> = dataset.read(None, 0..12, 5).unwrap().map(|batch| batch.unwrap().num_rows()).collect();
     assert_eq!(sizes, [5, 5, 2]);
+    let counted: Vec<usize> = dataset.read(Some(&[]), 0..12, 5).unwrap().map(|b| b.unwrap().num_rows()).collect();
+    assert_eq!(counted, sizes);
+    assert_eq!(dataset.take(Some(&[]), &[3, 3]).unwrap().num_rows(), 2);
 }
 
 #[test]

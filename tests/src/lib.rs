@@ -1,1 +1,7 @@
-//! End to end.
+//! What the tests share: the built programs and plugins, and small data made on the spot.
+
+mod built;
+mod data;
+
+pub use built::{Output, anyflow, component, library, target};
+pub use data::{digit_png, tone_wav, write_columns, write_digits};

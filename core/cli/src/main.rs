@@ -1,2 +1,40 @@
-//! The program anyflow.
-fn main() {}
+//! The program `anyflow`: checks, plans, inspects and reports by itself; starts the engine for what needs tensors.
+
+mod catalog;
+mod cli;
+mod command;
+mod compiled;
+mod console;
+mod engine;
+mod error;
+mod libtorch;
+mod order;
+mod progress;
+mod report;
+mod supervise;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::Cli;
+use console::Console;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = Console::new(cli.json);
+    match cli.command.run(&console) {
+        Ok(outcome) => {
+            console.outcome(&outcome);
+            ExitCode::from(outcome.code)
+        }
+        Err(error) => {
+            if console.json {
+                console.json(&error.json());
+            } else {
+                console.note(&error.render(console.color));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

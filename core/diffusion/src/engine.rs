@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded, select};
+use crossbeam::channel::{Receiver, RecvError, Sender, bounded, select};
 use indexmap::IndexMap;
 use tch::Device;
 
@@ -56,6 +57,10 @@ struct Submission {
 
 type Call = Box<dyn FnOnce() + Send>;
 
+/// Never sent: the channel closes when the compute thread ends.
+#[derive(Debug)]
+enum Alive {}
+
 /// Owns the compute thread. Dropping it stops the thread after the step or call in progress; requests that are not
 /// answered by then fail with [`EngineError::Stopped`].
 pub struct Engine {
@@ -79,10 +84,13 @@ impl Engine {
             (name.clone(), Lane::new(name, denoiser, config.device, config.max_batch_rows))
         };
         let lanes = denoisers.into_iter().map(lane).collect();
-        let worker = Worker { lanes, submissions, calls, config, counters: counters.clone(), stop: stop.clone() };
+        let (alive, life) = bounded(1);
+        let (counters_too, stop_too) = (counters.clone(), stop.clone());
+        let worker =
+            Worker { lanes, submissions, calls, config, counters: counters_too, stop: stop_too, _alive: alive };
         let thread = std::thread::Builder::new().name("anyflow-compute".to_string());
         let thread = thread.spawn(|| worker.run()).map_err(|error| EngineError::Thread(error.to_string()))?;
-        let handle = EngineHandle { submit, call, streams: Arc::new(streams), counters };
+        let handle = EngineHandle { submit, call, life, streams: Arc::new(streams), counters };
         Ok(Engine { handle, stop, thread: Some(thread) })
     }
 
@@ -111,6 +119,7 @@ impl Drop for Engine {
 pub struct EngineHandle {
     submit: Sender<Vec<Submission>>,
     call: Sender<Call>,
+    life: Receiver<Alive>,
     streams: Arc<IndexMap<String, Vec<StreamSpec>>>,
     counters: Arc<Counters>,
 }
@@ -138,7 +147,7 @@ impl EngineHandle {
         for request in requests {
             let (reply, answer) = bounded(1);
             submissions.push(Submission { request, reply });
-            tickets.push(Ticket { answer });
+            tickets.push(Ticket { answer, life: self.life.clone() });
         }
         self.submit.send(submissions).map_err(|_| EngineError::Stopped)?;
         Ok(tickets)
@@ -160,7 +169,7 @@ impl EngineHandle {
             let _ = reply.send(result);
         };
         self.call.send(Box::new(guarded)).map_err(|_| EngineError::Stopped)?;
-        answer.recv().map_err(|_| EngineError::Stopped)?
+        received(&answer, &self.life)?
     }
 
     /// The streams of a denoiser.
@@ -185,6 +194,7 @@ impl EngineHandle {
 #[derive(Debug)]
 pub struct Ticket {
     answer: Receiver<Result<Sampled>>,
+    life: Receiver<Alive>,
 }
 
 impl Ticket {
@@ -194,8 +204,18 @@ impl Ticket {
     /// The network failed on the batch, or the engine has stopped. A bad row is no error: see
     /// [`Sampled::rows_failed`].
     pub fn wait(self) -> Result<Sampled> {
-        self.answer.recv().map_err(|_| EngineError::Stopped)?
+        received(&self.answer, &self.life)?
     }
+}
+
+/// Waits for an answer, or for the end of the compute thread: what was queued too late to be read stays in the queue,
+/// with its reply channel open, as long as there are handles.
+fn received<T>(answer: &Receiver<T>, life: &Receiver<Alive>) -> Result<T> {
+    let late = select! {
+        recv(answer) -> result => result,
+        recv(life) -> _ => answer.recv_timeout(Duration::ZERO).map_err(|_| RecvError),
+    };
+    late.map_err(|_| EngineError::Stopped)
 }
 
 /// What runs on the compute thread.
@@ -206,6 +226,8 @@ struct Worker {
     config: EngineConfig,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
+    /// The last field: it closes when all that could still answer is gone.
+    _alive: Sender<Alive>,
 }
 
 impl Worker {

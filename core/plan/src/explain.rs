@@ -1,11 +1,21 @@
 //! Plans for people and for other programs.
 
+mod json;
+mod layout;
+mod mermaid;
+mod picture;
+mod run;
+mod stages;
+mod svg;
+mod tasks;
+mod words;
+
 use crate::plan::Job;
 
 /// How a plan is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Lines of text.
+    /// Lines for people.
     Text,
     /// The plan itself.
     Json,
@@ -15,7 +25,16 @@ pub enum Format {
     Svg,
 }
 
-/// A plan in the given format.
-pub fn explain(_job: &Job, _format: Format) -> String {
-    String::new()
+/// A plan in the given format, ending with a line break.
+pub fn explain(job: &Job, format: Format) -> String {
+    match format {
+        Format::Json => json::job(job),
+        Format::Mermaid => mermaid::draw(&picture::of(job)),
+        Format::Svg => svg::draw(&picture::of(job)),
+        Format::Text => match job {
+            Job::Run(plan) => run::lines(plan),
+            Job::Train(plan) => stages::lines(plan),
+            Job::Eval(plan) => tasks::lines(plan),
+        },
+    }
 }

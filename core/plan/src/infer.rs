@@ -20,7 +20,8 @@ pub(crate) struct End<'p> {
     pub text: String,
     /// What is underlined.
     pub span: Span,
-    pub dtype: Option<&'p str>,
+    dtype: Option<&'p str>,
+    range: Option<[f64; 2]>,
     /// Axis names, for messages, and terms.
     axes: Vec<(String, Term)>,
 }
@@ -45,6 +46,7 @@ impl Solver {
             text: format!("{text} of {}", placed.label()),
             span: placed.component.span,
             dtype: Some(&port.dtype),
+            range: port.range,
             axes,
         }
     }
@@ -53,14 +55,14 @@ impl Solver {
     pub fn shape(&mut self, text: &str, span: Span, sizes: &[i64]) -> End<'static> {
         let axes = sizes.iter().enumerate();
         let axes = axes.map(|(index, size)| (index.to_string(), self.term(Some(*size), Some(span)))).collect();
-        End { text: text.to_string(), span, dtype: None, axes }
+        End { text: text.to_string(), span, dtype: None, range: None, axes }
     }
 
     /// An array whose type is known.
     pub fn array<'p>(&mut self, text: &str, span: Span, kind: &'p Type) -> Option<End<'p>> {
-        let Form::Array { dtype, axes, shape, .. } = &kind.form else { return None };
+        let Form::Array { dtype, axes, shape, range } = &kind.form else { return None };
         let axes = axes.iter().zip(shape).map(|(name, size)| (name.clone(), self.term(Some(*size), None)));
-        Some(End { axes: axes.collect(), dtype: Some(dtype), text: text.to_string(), span })
+        Some(End { axes: axes.collect(), dtype: Some(dtype), range: *range, text: text.to_string(), span })
     }
 
     fn size(&mut self, key: &str, placed: &Placed, size: &AxisSize) -> Term {
@@ -98,12 +100,16 @@ impl Solver {
 
     /// Makes two ends equal; says so where they cannot be.
     pub fn unify(&mut self, one: &End, other: &End, report: &mut Report) {
-        let dtypes = one.dtype.zip(other.dtype).filter(|(a, b)| a != b);
-        if let Some((a, b)) = dtypes {
-            return mismatch(format!("{} is {a}", one.text), format!("{} is {b}", other.text), one, other, report);
+        if let Some((a, b)) = one.dtype.zip(other.dtype).filter(|(a, b)| a != b) {
+            let texts = [format!("{} is {a}", one.text), format!("{} is {b}", other.text)];
+            return mismatch("dtypes", texts, one, other, report);
+        }
+        if let Some((a, b)) = one.range.zip(other.range).filter(|(a, b)| a != b) {
+            let texts = [format!("{} lies in {a:?}", one.text), format!("{} in {b:?}", other.text)];
+            return mismatch("ranges", texts, one, other, report);
         }
         if one.axes.len() != other.axes.len() {
-            return mismatch(self.axes(one), self.axes(other), one, other, report);
+            return mismatch("shapes", [self.axes(one), self.axes(other)], one, other, report);
         }
         for (a, b) in one.axes.iter().zip(&other.axes) {
             self.unify_axis(one, a, other, b, report);
@@ -114,10 +120,11 @@ impl Solver {
         let (root_a, root_b) = (self.root(a.1), self.root(b.1));
         match (self.values[root_a], self.values[root_b]) {
             (Some(x), Some(y)) if x != y => {
-                let links = [root_a, root_b].iter().filter_map(|root| {
-                    Some((self.origins[*root]?, format!("{} is given here", self.values[*root]?)))
+                let links = [root_a, root_b].into_iter().filter_map(|root| {
+                    Some((self.origins[root]?, format!("{} is given here", self.values[root]?)))
                 });
-                let problem = Problem::ShapeMismatch {
+                let problem = Problem::Mismatch {
+                    what: "shapes",
                     one: format!("{} has {} = {x}", one.text, axis(&a.0)),
                     other: format!("{} has {} = {y}", other.text, axis(&b.0)),
                 };
@@ -141,7 +148,7 @@ impl Solver {
     }
 
     /// Gives the free parameters of a component their defaults.
-    pub fn default(&mut self, key: &str, placed: &Placed) {
+    pub fn settle(&mut self, key: &str, placed: &Placed) {
         for (name, schema) in placed.schema {
             let Some(term) = self.parameters.get(&(key.to_string(), name.clone())) else { continue };
             let root = self.root(*term);
@@ -206,7 +213,8 @@ fn axis(name: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_digit()) { format!("axis {name}") } else { format!("axis `{name}`") }
 }
 
-fn mismatch(text: String, text_other: String, one: &End, other: &End, report: &mut Report) {
+fn mismatch(what: &'static str, texts: [String; 2], one: &End, other: &End, report: &mut Report) {
+    let [text, text_other] = texts;
     let links: Links = vec![(one.span, "the other end".into())];
-    report.linked(other.span, Problem::ShapeMismatch { one: text, other: text_other }, links);
+    report.linked(other.span, Problem::Mismatch { what, one: text, other: text_other }, links);
 }

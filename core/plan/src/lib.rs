@@ -3,6 +3,7 @@
 
 pub mod descriptor;
 pub mod event;
+pub mod order;
 pub mod plan;
 
 mod check;

@@ -55,12 +55,9 @@ pub enum Problem {
     /// A parameter that nothing gives a value.
     #[error("parameter `{parameter}` of `{component}` has no default and nothing gives its value")]
     MissingParameter { component: String, parameter: String },
-    /// Two axes that must be equal are not.
-    #[error("shapes do not agree: {one}, but {other}")]
-    ShapeMismatch { one: String, other: String },
-    /// Two ends of different modality.
-    #[error("modalities do not agree: {one}, but {other}")]
-    ModalityMismatch { one: String, other: String },
+    /// Two ends that meet have other shapes, dtypes, ranges or modalities.
+    #[error("{what} do not agree: {one}, but {other}")]
+    Mismatch { what: &'static str, one: String, other: String },
     /// An edge whose two ends have different types.
     #[error("{to} takes {wanted}, but `{from}` is {found}")]
     EdgeMismatch { to: String, wanted: String, from: String, found: String },

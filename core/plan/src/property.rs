@@ -39,8 +39,18 @@ pub(crate) fn broken_bound(schema: &Json, value: &Json) -> Option<String> {
         _ => return None,
     };
     let (count, least, most, unit) = length;
+    if repeats(schema, value) {
+        return Some("free of repetitions".into());
+    }
     let few = limit(least).filter(|limit| count < *limit).map(|limit| format!("of at least {limit} {unit}"));
     few.or(limit(most).filter(|limit| count > *limit).map(|limit| format!("of at most {limit} {unit}")))
+}
+
+/// Whether a list whose items must differ has two that are equal.
+fn repeats(schema: &Json, value: &Json) -> bool {
+    let unique = schema.get("uniqueItems").and_then(Json::as_bool).unwrap_or(false);
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    unique && items.iter().enumerate().any(|(index, item)| items[..index].contains(item))
 }
 
 fn of_type(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {

@@ -6,9 +6,9 @@ mod pipeline;
 mod training;
 
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, evaluation};
-pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, component_use, model};
-pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, InputSpec, NodeSpec, PipelineSpec, pipeline};
-pub(crate) use training::{ScorerSpec, SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
+pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
+pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, NodeSpec, PipelineSpec, pipeline};
+pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
 use crate::compile::FileKind;
 use crate::error::Report;

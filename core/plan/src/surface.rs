@@ -9,10 +9,9 @@ mod kinds;
 mod schema;
 
 pub(crate) use fields::{Fields, text};
-pub(crate) use form::{Form, Key, Literal, Mapping, Need};
+pub(crate) use form::{Form, Mapping};
 pub(crate) use keys::{
     DECODE, DENOISER, DIFFUSE, ENCODE, EVALUATION, INPUT, JUDGE, MODEL, PIPELINE, SCORER, STAGE, STREAM, TABLE, TASK,
     TRAINING, VERSION,
 };
-pub(crate) use kinds::{Family, fill};
 pub use schema::schema;

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
             }
         },
         None => {
-            events.failed(Fault::User, "usage: anyflow-engine ORDER.json; `anyflow run` writes the order and starts it");
+            events
+                .failed(Fault::User, "usage: anyflow-engine ORDER.json; `anyflow run` writes the order and starts it");
             ExitCode::from(Fault::User.exit_code())
         }
     }

@@ -57,8 +57,7 @@ impl Session {
                 })
                 .collect();
             let network: Network = typed(&denoiser.network)?;
-            let built =
-                anyflow_diffusion::build(&network, &specs, device, seed).map_err(RunError::diffusion(name))?;
+            let built = anyflow_diffusion::build(&network, &specs, device, seed).map_err(RunError::diffusion(name))?;
             denoisers.insert(name.clone(), built);
         }
         Ok(Session { plugins, codecs, streams, denoisers, device })
@@ -168,9 +167,7 @@ impl Judge {
     /// What the plugin says.
     pub fn score(&self, array: &Tensor, train: bool) -> Result<Tensor> {
         match &self.module {
-            Some(module) => {
-                module.forward(anyflow_plan::descriptor::Role::Score, array, &[self.classes], train)
-            }
+            Some(module) => module.forward(anyflow_plan::descriptor::Role::Score, array, &[self.classes], train),
             None => Ok(array.f_reshape([-1, self.classes])?),
         }
     }

@@ -61,11 +61,11 @@ mod codec;
 mod error;
 mod export;
 mod guard;
+#[cfg(feature = "torch")]
+pub mod layers;
 mod log;
 #[cfg(feature = "torch")]
 mod module;
-#[cfg(feature = "torch")]
-pub mod nn;
 mod parameters;
 #[cfg(feature = "torch")]
 pub mod testkit;

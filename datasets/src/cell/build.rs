@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryBuilder, Float64Array, Int64Array, StringBuilder, StructArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BinaryBuilder, Float64Array, Int64Array, StringBuilder, StructArray, new_null_array,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
@@ -25,7 +27,11 @@ pub fn column_from_cells(cells: &[Option<OwnedCell>], feature: &Feature) -> Resu
         CellKind::Bytes => {
             let bytes = bytes_column(cells)?;
             let no_paths = || new_null_array(&DataType::Utf8, cells.len());
-            if matches!(data_type, DataType::Struct(_)) { Ok(media_column(bytes, no_paths())) } else { cast(bytes, &data_type) }
+            if matches!(data_type, DataType::Struct(_)) {
+                Ok(media_column(bytes, no_paths()))
+            } else {
+                cast(bytes, &data_type)
+            }
         }
         CellKind::Utf8 => cast(text_column(cells)?, &data_type),
         CellKind::I64 => cast(int_column(cells, feature)?, &data_type),
@@ -81,7 +87,10 @@ fn total_bytes(cells: &[Option<OwnedCell>]) -> Result<usize> {
     if i32::try_from(total).is_ok() {
         return Ok(total);
     }
-    Err(DatasetError::internal("writing a column", format!("{total} bytes in one batch; batches must stay below 2 GiB")))
+    Err(DatasetError::internal(
+        "writing a column",
+        format!("{total} bytes in one batch; batches must stay below 2 GiB"),
+    ))
 }
 
 /// `struct<bytes, path>` from its two columns; a row without bytes and path is null.
@@ -91,7 +100,8 @@ pub(crate) fn media_column(bytes: ArrayRef, paths: ArrayRef) -> ArrayRef {
 }
 
 fn int_column(cells: &[Option<OwnedCell>], feature: &Feature) -> Result<ArrayRef> {
-    let values: Vec<Option<i64>> = borrowed(cells).map(|cell| if let Some(Cell::I64(v)) = cell { Some(v) } else { None }).collect();
+    let values: Vec<Option<i64>> =
+        borrowed(cells).map(|cell| if let Some(Cell::I64(v)) = cell { Some(v) } else { None }).collect();
     if let Feature::ClassLabel { names } = feature {
         let classes = i64::try_from(names.len()).unwrap_or(i64::MAX);
         let no_class = |value: &Option<i64>| value.is_some_and(|value| value < -1 || (classes > 0 && value >= classes));

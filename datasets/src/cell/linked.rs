@@ -43,7 +43,9 @@ impl LinkedFiles {
 /// Reads a file below `folder`. A dataset from elsewhere must not make a run read (and publish) other files of the machine.
 fn read_inside(folder: Option<&Path>, path: &str) -> Result<Vec<u8>, String> {
     let folder = folder.ok_or_else(|| {
-        format!("holds no bytes, only the path `{path}`, and its files lie in several folders; give one folder at a time")
+        format!(
+            "holds no bytes, only the path `{path}`, and its files lie in several folders; give one folder at a time"
+        )
     })?;
     let missing = |error: std::io::Error| format!("holds no bytes, and its file `{path}` cannot be read: {error}");
     let root = folder.canonicalize().map_err(missing)?;

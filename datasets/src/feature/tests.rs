@@ -8,7 +8,8 @@ fn round_trip(feature: &Feature) -> Feature {
 
 #[test]
 fn every_feature_survives_the_metadata() {
-    let fixed = serde_json::json!({"feature": {"dtype": "float32", "_type": "Value"}, "length": 96, "_type": "Sequence"});
+    let fixed =
+        serde_json::json!({"feature": {"dtype": "float32", "_type": "Value"}, "length": 96, "_type": "Sequence"});
     let features = [
         Feature::Value("string".into()),
         Feature::Value("timestamp[us, tz=UTC]".into()),

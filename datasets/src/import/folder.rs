@@ -38,7 +38,8 @@ pub(super) fn import(folder: &Path, out: &Path) -> Result<Imported> {
 
 /// No metadata: the folder that a file lies in is its class.
 fn with_labels(found: &Found, out: &Path) -> Result<Imported> {
-    let class = |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
+    let class =
+        |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
     let classes: Vec<String> =
         found.files.iter().filter_map(|file| class(file)).collect::<BTreeSet<_>>().into_iter().collect();
     let mut features = Features::default();
@@ -67,7 +68,10 @@ fn with_metadata(found: &Found, metadata: &Path, format: table::Format, out: &Pa
         return Err(refusal(metadata, format!("has no column `{FILE_NAME}` that names the file of each row; add it")));
     }
     if schema.column_with_name(found.column).is_some() {
-        return Err(refusal(metadata, format!("has a column `{}`, which the files are to fill; rename it", found.column)));
+        return Err(refusal(
+            metadata,
+            format!("has a column `{}`, which the files are to fill; rename it", found.column),
+        ));
     }
     let own_id = schema.column_with_name("id").is_some();
     let (target, features) = target_schema(found, &schema, own_id);

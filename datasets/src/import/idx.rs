@@ -23,7 +23,8 @@ pub(super) fn import(images: &Path, labels: Option<&Path>, out: &Path) -> Result
     for index in 0..count {
         image_file.read(&mut pixels)?;
         let bytes = png(width, height, &pixels)?;
-        let mut row = vec![Value::Cell(OwnedCell::I64(index.into())), Value::File { bytes, name: format!("{index}.png") }];
+        let mut row =
+            vec![Value::Cell(OwnedCell::I64(index.into())), Value::File { bytes, name: format!("{index}.png") }];
         if let Some(file) = &mut label_file {
             let mut label = [0];
             file.read(&mut label)?;
@@ -51,7 +52,10 @@ fn class_count(labels: &Path, images: u32) -> Result<usize> {
     let mut file = Idx::open(labels, 1)?;
     let found = file.dimensions[0];
     if found != images {
-        return Err(refusal(labels, format!("has {found} labels for {images} pictures; name the file that belongs to them")));
+        return Err(refusal(
+            labels,
+            format!("has {found} labels for {images} pictures; name the file that belongs to them"),
+        ));
     }
     let mut largest = None;
     for _ in 0..found {
@@ -75,7 +79,8 @@ impl<'a> Idx<'a> {
         let mut magic = [0; 4];
         file.read(&mut magic)?;
         if magic != [0, 0, U8, rank] {
-            let reason = format!("is no idx file of bytes with {rank} dimensions (its first bytes are {magic:?}); name another");
+            let reason =
+                format!("is no idx file of bytes with {rank} dimensions (its first bytes are {magic:?}); name another");
             return Err(refusal(path, reason));
         }
         for _ in 0..rank {

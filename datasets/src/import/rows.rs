@@ -19,7 +19,10 @@ pub(super) enum Value {
     Null,
     Cell(OwnedCell),
     /// An encoded file and the name it had.
-    File { bytes: Vec<u8>, name: String },
+    File {
+        bytes: Vec<u8>,
+        name: String,
+    },
 }
 
 impl Value {
@@ -47,7 +50,8 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn create(out: &Path, features: Features) -> Result<Rows> {
-        let schema = features.to_schema().ok_or_else(|| DatasetError::internal("importing", "a feature without type"))?;
+        let schema =
+            features.to_schema().ok_or_else(|| DatasetError::internal("importing", "a feature without type"))?;
         let writer = TableWriter::create(out, &schema, &features)?;
         Ok(Rows { writer, schema: Arc::new(schema), features, waiting: Vec::new(), waiting_bytes: 0 })
     }
@@ -58,7 +62,6 @@ impl Rows {
         self.waiting.push(row);
         if self.waiting.len() >= BATCH_ROWS || self.waiting_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
-
 
     pub(super) fn finish(mut self) -> Result<(u64, Features)> {
         self.flush()?;

@@ -80,7 +80,11 @@ fn explain(file: &Path, format: Format, error: ArrowError) -> DatasetError {
         Some((line, reason)) => (Some(line), reason),
         None => (None, error.to_string()),
     };
-    DatasetError::Import { path: file.to_path_buf(), line, reason: format!("{reason}; correct the file and import it again") }
+    DatasetError::Import {
+        path: file.to_path_buf(),
+        line,
+        reason: format!("{reason}; correct the file and import it again"),
+    }
 }
 
 fn first_bad_line(file: &Path) -> Option<(u64, String)> {

@@ -59,7 +59,9 @@ fn counts_nulls(feature: &Feature, single: bool, chunk: &ColumnChunkMetaData) ->
 fn add_sizes(summary: &mut ColumnSummary, chunk: &ColumnChunkMetaData) {
     summary.compressed_bytes += u64::try_from(chunk.compressed_size()).unwrap_or(0);
     summary.uncompressed_bytes += u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
-    let codec = chunk.compression().to_string();
+    let spelled = chunk.compression().to_string().to_lowercase();
+    // Parquet's writer adds a level that readers do not know: "zstd(zstdlevel(1))".
+    let codec = spelled.split('(').next().unwrap_or_default().to_string();
     if !summary.compression.contains(&codec) {
         summary.compression.push(codec);
     }

@@ -50,7 +50,8 @@ pub(super) fn write(path: &Path, commits: &[Commit]) -> Result<()> {
 }
 
 fn batch_from_failures(failures: &[Failure]) -> Result<RecordBatch> {
-    let text = |get: fn(&Failure) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(failures.iter().map(get))) };
+    let text =
+        |get: fn(&Failure) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(failures.iter().map(get))) };
     let columns = vec![
         text(|failure| &failure.row_key),
         Arc::new(UInt64Array::from_iter_values(failures.iter().map(|failure| failure.row))) as ArrayRef,

@@ -87,7 +87,8 @@ pub struct Manifest {
 
 impl Manifest {
     pub(super) fn new(fingerprint: &str, commits: &[Commit]) -> Manifest {
-        let shards: Vec<Commit> = commits.iter().map(|commit| Commit { failures: Vec::new(), ..commit.clone() }).collect();
+        let shards: Vec<Commit> =
+            commits.iter().map(|commit| Commit { failures: Vec::new(), ..commit.clone() }).collect();
         Manifest {
             format: FORMAT,
             fingerprint: fingerprint.to_string(),
@@ -119,8 +120,10 @@ pub(super) fn check_format(path: &Path, format: u32) -> Result<()> {
 
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(io_error(path, "open"))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| DatasetError::Record { path: path.to_path_buf(), reason: format!("is not what Anyflow wrote ({error})") })
+    serde_json::from_slice(&bytes).map_err(|error| DatasetError::Record {
+        path: path.to_path_buf(),
+        reason: format!("is not what Anyflow wrote ({error})"),
+    })
 }
 
 pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -8,7 +8,7 @@ pub(super) struct Draws {
 impl Draws {
     /// The stream for a seed and a purpose; distinct purposes give independent streams.
     pub(super) fn new(seed: u64, purpose: &str, index: u64) -> Draws {
-        let mut hasher = blake3::Hasher::new_derive_key("anyflow 2025 datasets pair");
+        let mut hasher = blake3::Hasher::new_derive_key("anyflow-datasets pair 1");
         hasher.update(&seed.to_le_bytes()).update(&index.to_le_bytes()).update(purpose.as_bytes());
         Draws { reader: hasher.finalize_xof() }
     }
@@ -61,5 +61,5 @@ mod tests {
         assert_eq!(items, PINNED, "changing the stream changes everyone's pairs");
     }
 
-    const PINNED: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0];
+    const PINNED: [u8; 8] = [1, 7, 4, 5, 3, 0, 2, 6];
 }

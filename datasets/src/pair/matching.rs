@@ -39,7 +39,11 @@ pub(super) fn pairs(a: &RowsByValue, b: &RowsByValue, multiplicity: u32, seed: u
         }
     }
     let one_to_one = pairs.len() == classes;
-    if one_to_one { pairs.sort_unstable() } else { Draws::new(seed, "order", 0).shuffle(&mut pairs) }
+    if one_to_one {
+        pairs.sort_unstable()
+    } else {
+        Draws::new(seed, "order", 0).shuffle(&mut pairs)
+    }
     let unpaired = |rows: &RowsByValue, paired: u64| count(rows) - paired;
     let paired = Paired {
         rows: pairs.len() as u64,

@@ -9,8 +9,8 @@ use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::part::{Part, conform};
 use super::Dataset;
+use super::part::{Part, conform};
 use crate::error::{DatasetError, Result};
 
 /// Batches of a range of rows, from [`Dataset::read`]. Owns what it needs, so it can move to a reader thread.
@@ -134,7 +134,9 @@ impl PartReader {
         part: Part,
         indices: &[usize],
         row: u64,
-        narrow: impl FnOnce(ParquetRecordBatchReaderBuilder<std::fs::File>) -> ParquetRecordBatchReaderBuilder<std::fs::File>,
+        narrow: impl FnOnce(
+            ParquetRecordBatchReaderBuilder<std::fs::File>,
+        ) -> ParquetRecordBatchReaderBuilder<std::fs::File>,
     ) -> Result<PartReader> {
         let file = part.source.open()?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, part.metadata.clone());

@@ -119,7 +119,11 @@ pub(super) fn conform(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef
     let internal = |error| DatasetError::internal("joining batches of several files", error);
     let column = |(index, field): (&usize, &Arc<Field>)| -> Result<ArrayRef> {
         let column = batch.column(*index);
-        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()).map_err(internal) }
+        if column.data_type() == field.data_type() {
+            Ok(column.clone())
+        } else {
+            cast(column, field.data_type()).map_err(internal)
+        }
     };
     let columns: Vec<ArrayRef> = columns.iter().zip(schema.fields()).map(column).collect::<Result<_>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

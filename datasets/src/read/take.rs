@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{RecordBatch, UInt64Array};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -21,7 +21,12 @@ pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64]) -> Result
     if let Some(row) = wanted.last().filter(|row| **row >= dataset.rows()) {
         return Err(DatasetError::internal("taking rows", format!("row {row} of {}", dataset.rows())));
     }
+    let internal = |error| DatasetError::internal("taking rows", error);
     let schema = dataset.projected_schema(indices);
+    if indices.is_empty() {
+        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        return RecordBatch::try_new_with_options(schema, Vec::new(), &count).map_err(internal);
+    }
     let mut pieces = Vec::new();
     for part in dataset.parts() {
         let inside = part.row_range();
@@ -29,7 +34,6 @@ pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64]) -> Result
         let to = wanted.partition_point(|row| *row < inside.end);
         read_rows(part, indices, &wanted[from..to], &schema, &mut pieces)?;
     }
-    let internal = |error| DatasetError::internal("taking rows", error);
     let sorted = concat_batches(&schema, &pieces).map_err(internal)?;
     let places = rows.iter().map(|row| wanted.partition_point(|other| other < row) as u64);
     take_record_batch(&sorted, &UInt64Array::from_iter_values(places)).map_err(internal)

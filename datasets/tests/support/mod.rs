@@ -85,7 +85,8 @@ pub fn open(path: &Path) -> Dataset {
 pub fn numbered(path: &Path, first: i64, rows: i64, group_rows: usize) -> PathBuf {
     let (batch, features) = numbered_batch(first, rows);
     let schema = Arc::new(features.stamp(&batch.schema()));
-    let properties = parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group_rows));
+    let properties =
+        parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group_rows));
     let file = std::fs::File::create(path).unwrap();
     let mut writer = parquet::arrow::ArrowWriter::try_new(file, schema.clone(), Some(properties.build())).unwrap();
     writer.write(&RecordBatch::try_new(schema, batch.columns().to_vec()).unwrap()).unwrap();
@@ -111,7 +112,8 @@ pub fn all_ids(dataset: &Dataset) -> Vec<i64> {
 }
 
 /// A one-pixel picture.
-pub const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+pub const GIF: &[u8] =
+    b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 /// A mono 16-bit WAV at 8 kHz.
 pub fn wav(samples: u32) -> Vec<u8> {

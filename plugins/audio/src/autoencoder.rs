@@ -1,6 +1,6 @@
 //! The module `autoencoder`.
 
-use anyflow_sdk::nn::FlatAutoencoder;
+use anyflow_sdk::layers::FlatAutoencoder;
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 

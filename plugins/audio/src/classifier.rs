@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::nn::{Conv2d, Linear, elements, halve};
+use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
 

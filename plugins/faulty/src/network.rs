@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use anyflow_sdk::nn::Linear;
+use anyflow_sdk::layers::Linear;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 

@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::nn::{Conv2d, Linear, elements, halve};
+use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
 
@@ -90,7 +90,7 @@ mod tests {
         let variables = nn::VarStore::new(Device::Cpu);
         Classifier::new(&variables.root(), &parameters(28)).unwrap();
         let parameters: usize = variables.trainable_variables().iter().map(Tensor::numel).sum();
-        assert_eq!(parameters, 65_146);
+        assert_eq!(parameters, 65_162);
     }
 
     #[test]

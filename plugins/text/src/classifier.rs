@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::nn::{Linear, elements};
+use anyflow_sdk::layers::{Linear, elements};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
 

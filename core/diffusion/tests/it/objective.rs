@@ -54,7 +54,7 @@ impl Denoiser for Leaves {
 }
 
 fn latents(streams: &[StreamSpec]) -> Vec<Tensor> {
-    streams.iter().enumerate().map(|(place, stream)| normal(ROWS as i64, &stream.shape) + place as f64).collect()
+    streams.iter().enumerate().map(|(place, stream)| normal(ROWS as i64, &stream.shape) * -0.5 + place as f64).collect()
 }
 
 #[test]

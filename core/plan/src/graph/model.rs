@@ -106,9 +106,9 @@ fn infer(
         }
         None => solver.unify(&array, &latent, report),
     }
-    solver.default(CODEC, codec);
+    solver.settle(CODEC, codec);
     let module = module.map(|(placed, _)| {
-        solver.default(MODULE, placed);
+        solver.settle(MODULE, placed);
         solver.component(MODULE, placed, report)
     });
     let codec = solver.component(CODEC, codec, report);
@@ -149,7 +149,7 @@ fn same_modality(
     if descriptor.modality != module.modality {
         let one = format!("{} is for {}", codec.label(), descriptor.modality);
         let other = format!("{} for {}", placed.label(), module.modality);
-        let problem = Problem::ModalityMismatch { one, other };
+        let problem = Problem::Mismatch { what: "modalities", one, other };
         report.error_with(placed.component.span, problem, codec.component.span, "the codec");
     }
 }

@@ -45,7 +45,7 @@ struct Steps<'g> {
 impl Steps<'_> {
     fn inputs(&mut self, types: &[Option<Type>]) -> Option<IndexMap<String, Input>> {
         let mut inputs = IndexMap::new();
-        for (index, vertex) in self.graph.vertices().filter(|(index, _)| self.live[index.index()]) {
+        for (_, vertex) in self.graph.vertices().filter(|(index, _)| self.live[index.index()]) {
             let Vertex::Input(number) = vertex else { continue };
             let (spec, kind) = (&self.graph.spec.inputs[number], types[number].clone()?);
             let value = Value { kind: kind.clone(), made_by: None, last_use: None };

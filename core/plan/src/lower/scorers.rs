@@ -79,7 +79,7 @@ fn by_module(
     if plan.modality != module.modality {
         let one = format!("stream `{}` is {}", stream.value, plan.modality);
         let other = format!("{} is for {}", placed.label(), module.modality);
-        report.error(at, Problem::ModalityMismatch { one, other });
+        report.error(at, Problem::Mismatch { what: "modalities", one, other });
         return None;
     }
     let mut solver = Solver::default();
@@ -87,7 +87,7 @@ fn by_module(
     let input = solver.port(SCORER, placed, input, "the input to score");
     let output = solver.port(SCORER, placed, output, "the output of score");
     solver.unify(&array, &input, report);
-    solver.default(SCORER, placed);
+    solver.settle(SCORER, placed);
     let component = solver.component(SCORER, placed, report);
     match solver.sizes(&output)?.as_slice() {
         [classes] => {

@@ -132,7 +132,7 @@ fn stages(fields: &Fields, report: &mut Report) -> Vec<StageSpec> {
     match &entry.node.content {
         Content::List(items) => items.iter().filter_map(|item| stage(item, report)).collect(),
         _ => {
-            surface::Form::List(&surface::Form::Mapping(&surface::STAGE)).wrong(&entry.node, "`stages`", report);
+            surface::Form::List(&surface::Form::Any).wrong(&entry.node, "`stages`", report);
             Vec::new()
         }
     }

@@ -114,6 +114,7 @@ impl Form {
             Form::Choice(words) => format!("one of {}", words.join(", ")),
             Form::Kind(family) => format!("a mapping `{{kind: ..., ...}}` that says which {}", family.name()),
             Form::Use => "`plugin/component` or a mapping `{use: plugin/component, ...}`".into(),
+            Form::List(Form::Any) => "a list".into(),
             Form::List(of) => format!("a list, each item {}", of.expected()),
             Form::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
             Form::Names(_) | Form::Mapping(_) | Form::OneOf(_) => "a mapping".into(),

@@ -46,7 +46,11 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     for (name, task) in &plan.tasks {
         let result = evaluation.task(name, task, &sampling)?;
         if result["passed"] == Value::Bool(false) {
-            below.push(format!("{name} {:.3} < {}", result["coherence"]["mean"].as_f64().unwrap_or(0.0), result["at_least"]));
+            below.push(format!(
+                "{name} {:.3} < {}",
+                result["coherence"]["mean"].as_f64().unwrap_or(0.0),
+                result["at_least"]
+            ));
         }
         tasks.insert(name.clone(), result);
     }
@@ -85,7 +89,8 @@ impl Evaluation<'_> {
             let net = &session.streams[stream];
             let _no_grad = tch::no_grad_guard();
             let real = figures::accuracy(&self.judge_all(session, stream, judge, array)?, &truth);
-            let back = in_chunks(array, |chunk| net.decode(&net.encode(&chunk.f_to_device(session.device)?, false)?, false))?;
+            let back =
+                in_chunks(array, |chunk| net.decode(&net.encode(&chunk.f_to_device(session.device)?, false)?, false))?;
             let back = figures::accuracy(&self.judge_all(session, stream, judge, &back)?, &truth);
             let result = json!({ "rows": truth.len(), "accuracy": real, "reconstructed": back });
             self.events.end(&format!("judge {stream}"), result.as_object().cloned().unwrap_or_default());
@@ -120,7 +125,10 @@ impl Evaluation<'_> {
             for (stream, array) in &generated {
                 let threads = self.order.threads as usize;
                 let verdict = sampling.judged(stream, &self.judges[stream], array, threads)?;
-                entropy.entry(self.key(stream)?).or_default().add(figures::class_entropy(&verdict, self.judges[stream].classes));
+                entropy
+                    .entry(self.key(stream)?)
+                    .or_default()
+                    .add(figures::class_entropy(&verdict, self.judges[stream].classes));
                 if !task.observe.is_empty() {
                     per_stream.entry(self.key(stream)?).or_default().add(figures::accuracy(&verdict, &truth));
                 }
@@ -152,9 +160,10 @@ impl Evaluation<'_> {
     }
 
     fn key(&self, stream: &str) -> Result<&String> {
-        self.judges.get_key_value(stream).map(|(key, _)| key).ok_or_else(|| {
-            RunError::Internal(format!("stream {stream} is generated and has no judge"))
-        })
+        self.judges
+            .get_key_value(stream)
+            .map(|(key, _)| key)
+            .ok_or_else(|| RunError::Internal(format!("stream {stream} is generated and has no judge")))
     }
 
     /// The held-out tuples of a seed: leaders without repetition as long as there are enough, partners at random.

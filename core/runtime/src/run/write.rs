@@ -68,11 +68,9 @@ impl<'a> Writer<'a> {
         self.done += batch.keys.len() as u64;
         self.events.progress("rows", self.done, figures([("failed", self.failed.into())]));
         match self.order.max_failures {
-            Some(allowed) if self.failed > allowed => Err(RunError::TooManyFailures {
-                failed: self.failed,
-                allowed,
-                path: self.order.output.clone(),
-            }),
+            Some(allowed) if self.failed > allowed => {
+                Err(RunError::TooManyFailures { failed: self.failed, allowed, path: self.order.output.clone() })
+            }
             _ => Ok(()),
         }
     }

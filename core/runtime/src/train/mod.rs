@@ -93,9 +93,7 @@ impl Trainee {
     fn tensors(&self, trained: &Trained) -> Result<Tensors> {
         let keep = |prefix: String, all: Tensors| all.into_iter().filter(|(k, _)| k.starts_with(&prefix)).collect();
         match trained {
-            Trained::Stream(name) => {
-                Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?))
-            }
+            Trained::Stream(name) => Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?)),
             Trained::Denoiser(name) => Ok(keep(format!("denoisers.{name}."), self.session.tensors()?)),
             Trained::Scorer(name) => self.scorers[name].tensors(name),
             Trained::Statistics => {

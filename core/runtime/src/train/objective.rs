@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use tch::{Kind, Reduction, Tensor};
 
-use super::data::{TableData, Tuples};
 use super::Trainee;
+use super::data::{TableData, Tuples};
 use crate::{Result, RunError};
 
 /// Rows that frozen encoders take at a time.

@@ -6,12 +6,12 @@ use anyflow_plan::plan::{Stage, Trained};
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
+use super::Trainee;
 use super::data::TableData;
 use super::draw::Draws;
 use super::folder::Folder;
 use super::objective::{Objective, Prepared, encode_all};
 use super::optimizer::Optimizer;
-use super::Trainee;
 use crate::checkpoint;
 use crate::events::Events;
 use crate::session::typed;
@@ -68,8 +68,7 @@ impl StageRun<'_> {
         for step in start..self.stage.steps {
             crate::seed_libtorch(seed.wrapping_add(step << 20));
             let tuples = draws.step(self.data, step);
-            let (loss, figures) =
-                prepared.loss(&self.stage.train, self.trainee, self.data, &tuples, (seed, step))?;
+            let (loss, figures) = prepared.loss(&self.stage.train, self.trainee, self.data, &tuples, (seed, step))?;
             let value = loss.f_double_value(&[])?;
             if !value.is_finite() {
                 return Err(self.diverged(step, value));

@@ -1,0 +1,88 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{check, completions, data, doctor, eval, plan, plugin, report, run, train};
+use crate::console::{Console, Outcome};
+use crate::error::Result;
+
+/// Turns any set of modalities into any other set: pipelines in YAML, rows in Parquet, modalities as plugins.
+#[derive(Debug, Parser)]
+#[command(name = "anyflow", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Print the result as JSON on standard output, and nothing else
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 your files or arguments are wrong, 3 a plugin is wrong.";
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send rows through a pipeline
+    Run(run::Args),
+    /// Train a model; the same command resumes
+    Train(train::Args),
+    /// Judge a model on held-out rows
+    Eval(eval::Args),
+    /// Check a pipeline, model, training or evaluation; needs no GPU, no libtorch and no weights
+    Check(check::Args),
+    /// Show what would be done
+    Plan(plan::Args),
+    /// Show plugins
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// Look at datasets and make them
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Write a page with samples, curves, graph and provenance of a folder
+    Report(report::Args),
+    /// Show whether everything is in place
+    Doctor(doctor::Args),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn run(self, console: &Console) -> Result<Outcome> {
+        match self {
+            Command::Run(args) => run::run(&args, console),
+            Command::Train(args) => train::run(&args, console),
+            Command::Eval(args) => eval::run(&args, console),
+            Command::Check(args) => check::run(&args, console),
+            Command::Plan(args) => plan::run(&args, console),
+            Command::Plugin(command) => plugin::run(&command, console),
+            Command::Data(command) => data::run(&command),
+            Command::Report(args) => report::run(&args),
+            Command::Doctor(args) => doctor::run(&args, console),
+            Command::Completions(args) => Ok(completions::run(&args)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_may_stand_anywhere() {
+        for line in [["anyflow", "--json", "doctor"], ["anyflow", "doctor", "--json"]] {
+            assert!(Cli::try_parse_from(line).unwrap().json);
+        }
+    }
+}

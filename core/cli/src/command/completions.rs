@@ -1,0 +1,24 @@
+//! `anyflow completions`.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::cli::Cli;
+use crate::console::Outcome;
+
+/// Arguments of `anyflow completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// The script for a shell.
+pub fn run(args: &Args) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "anyflow", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let json = json!({"shell": args.shell.to_string(), "script": script});
+    Outcome::done(script, json)
+}

@@ -1,0 +1,160 @@
+//! `anyflow doctor`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{bytes, plugin, table};
+use crate::catalog::Plugins;
+use crate::console::{Console, Outcome};
+use crate::error::Result;
+use crate::libtorch::{self, Libtorch};
+use crate::{engine, order};
+
+/// Arguments of `anyflow doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Memory that is left below which a run will hardly get far.
+const LITTLE_DISK_BYTES: u64 = 1_000_000_000;
+
+/// One finding.
+struct Finding {
+    name: &'static str,
+    state: State,
+    text: String,
+    json: Value,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Good,
+    Odd,
+    Bad,
+}
+
+impl Finding {
+    fn new(name: &'static str, state: State, text: impl Into<String>, json: Value) -> Self {
+        Finding { name, state, text: text.into(), json }
+    }
+}
+
+/// Looks at everything that a run needs. The exit code is 1 if a run cannot work.
+///
+/// # Errors
+/// None: what is wrong is a finding.
+pub fn run(_args: &Args, console: &Console) -> Result<Outcome> {
+    let findings = [libtorch(), engine(), cuda(), plugins(), disk(), threads()];
+    let bad = findings.iter().any(|finding| finding.state == State::Bad);
+    let rows: Vec<_> = findings.iter().map(|f| vec![mark(f.state, console), f.name.into(), f.text.clone()]).collect();
+    let state = |state| ["good", "odd", "bad"][state as usize];
+    let entry = |f: &Finding| (f.name.to_string(), json!({"state": state(f.state), "text": f.text, "detail": f.json}));
+    let mut json: Value = Value::Object(findings.iter().map(entry).collect());
+    json["ready"] = Value::Bool(!bad);
+    let last = if bad { "a run cannot work before the ✗ is mended" } else { "everything is in place" };
+    Ok(Outcome { text: format!("{}{last}", table(&rows)), json, code: u8::from(bad) })
+}
+
+fn mark(state: State, console: &Console) -> String {
+    let (mark, tint) = match state {
+        State::Good => ("✓", "\x1b[32m"),
+        State::Odd => ("!", "\x1b[33m"),
+        State::Bad => ("✗", "\x1b[31m"),
+    };
+    if console.color { format!("{tint}{mark}\x1b[0m") } else { mark.into() }
+}
+
+fn libtorch() -> Finding {
+    match Libtorch::find() {
+        Err(error) => Finding::new("libtorch", State::Bad, error.to_string(), Value::Null),
+        Ok(found) => {
+            let version = found.version();
+            let fits = version.as_deref().is_some_and(|v| v.split('+').next() == Some(libtorch::VERSION));
+            let shown = version.as_deref().unwrap_or("of unknown version");
+            let text = format!("{shown} in {} (from {})", found.root.display(), found.found_by);
+            match fits {
+                true => Finding::new("libtorch", State::Good, text, found.json()),
+                false => {
+                    let text = format!("{text}; this Anyflow needs {}: run `cargo xtask setup`", libtorch::VERSION);
+                    Finding::new("libtorch", State::Bad, text, found.json())
+                }
+            }
+        }
+    }
+}
+
+fn cuda() -> Finding {
+    match Libtorch::find() {
+        Ok(found) if found.has_cuda() => {
+            Finding::new("cuda", State::Good, "libtorch_cuda.so lies beside it: --device cuda may be asked for", json!(true))
+        }
+        _ => Finding::new("cuda", State::Good, "no libtorch_cuda.so: --device cpu only", json!(false)),
+    }
+}
+
+fn engine() -> Finding {
+    let bad = |text: String| Finding::new("engine", State::Bad, text, Value::Null);
+    let program = match engine::find() {
+        Ok(program) => program,
+        Err(error) => return bad(error.to_string()),
+    };
+    let Ok(libtorch) = Libtorch::find() else { return bad("cannot start without libtorch".into()) };
+    match engine::versions(&program, &libtorch) {
+        Ok(versions) => {
+            let text = |key: &str| versions[key].as_str().unwrap_or("?").to_string();
+            let (ours, theirs) = (env!("CARGO_PKG_VERSION"), text("anyflow"));
+            let shown = format!("{theirs} for libtorch {} in {}", text("libtorch"), program.display());
+            if ours == theirs {
+                return Finding::new("engine", State::Good, shown, versions);
+            }
+            Finding::new("engine", State::Bad, format!("{shown}; this program is {ours}: use both of one release"), versions)
+        }
+        Err(error) => bad(format!("{}: {error}", program.display())),
+    }
+}
+
+fn plugins() -> Finding {
+    let plugins = match Plugins::discover() {
+        Ok(plugins) => plugins,
+        Err(error) => return Finding::new("plugins", State::Bad, error.to_string(), Value::Null),
+    };
+    let broken = plugins.broken.iter().map(|broken| format!("{}: {}", broken.path.display(), broken.reason));
+    let refused = plugins.found.iter().filter_map(|(name, found)| Some(format!("{name}: {}", found.refusal.as_ref()?)));
+    let odd: Vec<String> = broken.chain(refused).collect();
+    let names: Vec<String> =
+        plugins.found.iter().map(|(name, found)| format!("{name} {}", found.descriptor.version)).collect();
+    let json = plugins.found.values().map(plugin::entry).collect();
+    match (names.is_empty(), odd.is_empty()) {
+        (true, true) => Finding::new("plugins", State::Odd, "none found; set ANYFLOW_PLUGINS to their folder", json),
+        (_, true) => Finding::new("plugins", State::Good, names.join(", "), json),
+        (_, false) => Finding::new("plugins", State::Odd, format!("{}; {}", names.join(", "), odd.join("; ")), json),
+    }
+}
+
+fn disk() -> Finding {
+    match free_bytes(Path::new(".")) {
+        Some(free) => {
+            let state = if free < LITTLE_DISK_BYTES { State::Odd } else { State::Good };
+            Finding::new("disk", state, format!("{} free in the current folder", bytes(free)), json!({"free_bytes": free}))
+        }
+        None => Finding::new("disk", State::Good, "free space is not known here", Value::Null),
+    }
+}
+
+fn threads() -> Finding {
+    let threads = order::threads(None);
+    let settings: Vec<String> = engine::OPENMP.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let text = format!("{threads}; the engine is started with {} and OMP_NUM_THREADS={threads}", settings.join(" "));
+    Finding::new("threads", State::Good, text, json!({"threads": threads, "openmp": engine::OPENMP[0].1}))
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(folder).ok()?;
+    Some(space.f_bavail * space.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_folder: &Path) -> Option<u64> {
+    None
+}

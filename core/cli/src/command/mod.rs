@@ -1,0 +1,107 @@
+//! The commands, one file each: arguments, and what is done with them.
+
+pub mod check;
+pub mod completions;
+pub mod data;
+pub mod doctor;
+pub mod eval;
+pub mod plan;
+pub mod plugin;
+pub mod report;
+pub mod run;
+pub mod train;
+
+use std::path::{Path, PathBuf};
+
+use anyflow_datasets::Dataset;
+use anyflow_plan::descriptor::CellKind;
+use serde_json::Value;
+
+use crate::catalog::Plugins;
+use crate::console::Console;
+use crate::error::Result;
+use crate::progress::{figure, words};
+
+/// The plugins, after telling of files that should be some and are not.
+///
+/// # Errors
+/// Two of one name.
+fn plugins(console: &Console) -> Result<Plugins> {
+    let plugins = Plugins::discover()?;
+    for broken in &plugins.broken {
+        console.warn(&format!("{}: {}", broken.path.display(), broken.reason));
+    }
+    Ok(plugins)
+}
+
+/// Columns as the planner sees them.
+fn columns(dataset: &Dataset) -> Vec<(String, Option<CellKind>)> {
+    let kind = |kind| match kind {
+        anyflow_datasets::CellKind::Bytes => CellKind::Bytes,
+        anyflow_datasets::CellKind::Utf8 => CellKind::Utf8,
+        anyflow_datasets::CellKind::I64 => CellKind::I64,
+        anyflow_datasets::CellKind::F64 => CellKind::F64,
+    };
+    dataset.features().iter().map(|(name, feature)| (name.clone(), feature.cell().map(kind))).collect()
+}
+
+/// The plain figures of a result, one a line.
+fn summary(result: &Value) -> String {
+    let Some(object) = result.as_object() else { return String::new() };
+    let shown = object.iter().filter_map(|(name, value)| Some((words(name), figure(value)?)));
+    let shown: Vec<(String, String)> = shown.collect();
+    let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    shown.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+/// Columns of text, each as wide as its widest cell.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A path as people write it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Opens a dataset of files and folders.
+fn open(paths: &[PathBuf]) -> Result<Dataset> {
+    Ok(Dataset::open(paths)?)
+}
+
+/// `1.2 MB`.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut size = count as f64;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{size:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_tables_are_for_people() {
+        assert_eq!([0, 999, 1000, 61_500_000].map(bytes), ["0 B", "999 B", "1.0 kB", "61.5 MB"]);
+        let rows = [vec!["a".into(), "b".into()], vec!["long".into(), String::new()]];
+        assert_eq!(table(&rows), "a     b\nlong\n");
+    }
+
+    #[test]
+    fn a_summary_leaves_lists_out() {
+        let result = serde_json::json!({"rows": 3, "rows_per_second": 1.23456, "tasks": {}, "output": "x"});
+        assert_eq!(summary(&result), "rows             3\nrows per second  1.235\noutput           x\n");
+    }
+}

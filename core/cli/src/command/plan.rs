@@ -1,0 +1,61 @@
+//! `anyflow plan`.
+
+use std::path::PathBuf;
+
+use anyflow_plan::{FileKind, Format, explain};
+use clap::ValueEnum;
+
+use super::plugins;
+use crate::compiled::Recognised;
+use crate::console::{Console, Outcome};
+use crate::error::{CliError, Result};
+
+/// Arguments of `anyflow plan`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pipeline, training or evaluation (YAML)
+    file: PathBuf,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Shape::Text)]
+    format: Shape,
+    /// Value in place of the file's, e.g. joint.sampler.steps=50; may be repeated
+    #[arg(long, value_name = "A.B=C")]
+    set: Vec<String>,
+    /// Folder of the datasets that a training or evaluation names; default the file's own folder
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Formats of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Lines of text
+    Text,
+    /// The plan itself, as the engine gets it
+    Json,
+    /// A mermaid flow chart
+    Mermaid,
+    /// A picture
+    Svg,
+}
+
+/// Prints the plan.
+///
+/// # Errors
+/// What is wrong with files or plugins.
+pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+    let file = Recognised::read(&args.file)?;
+    if file.kind == FileKind::Model {
+        return Err(CliError::Usage(format!("{} is a model; plan a pipeline that uses it", args.file.display())));
+    }
+    let compiled = file.compile(&plugins(console)?, &args.set, args.data.as_deref())?;
+    compiled.warn(console);
+    let format = match args.format {
+        Shape::Text => Format::Text,
+        Shape::Json => Format::Json,
+        Shape::Mermaid => Format::Mermaid,
+        Shape::Svg => Format::Svg,
+    };
+    let json = serde_json::to_value(&compiled.job).map_err(CliError::internal)?;
+    Ok(Outcome::done(explain(&compiled.job, format), json))
+}

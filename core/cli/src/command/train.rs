@@ -1,0 +1,38 @@
+//! `anyflow train`.
+
+use std::path::PathBuf;
+
+use anyflow_plan::FileKind;
+
+use super::{plugins, shown, summary};
+use crate::compiled::Recognised;
+use crate::console::{Console, Outcome};
+use crate::error::Result;
+use crate::order;
+
+/// Arguments of `anyflow train`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Training (YAML)
+    training: PathBuf,
+    /// Folder for checkpoints and metrics; the same command resumes what lies there
+    #[arg(long)]
+    output: PathBuf,
+    #[command(flatten)]
+    common: super::eval::Common,
+}
+
+/// Checks everything that can be checked, then lets the engine train.
+///
+/// # Errors
+/// What is wrong with files, plugins or the training.
+pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+    let training = Recognised::read(&args.training)?.expect(FileKind::Training)?;
+    let compiled = args.common.compile(training, &plugins(console)?)?;
+    compiled.warn(console);
+    let order = args.common.order(compiled.job, &args.output)?;
+    order::claim(&order)?;
+    let result = order::execute(&order, console)?;
+    let text = format!("{}see it with: anyflow report {}", summary(&result), shown(&args.output));
+    Ok(Outcome::done(text, result))
+}

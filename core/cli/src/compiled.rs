@@ -1,0 +1,195 @@
+//! From a YAML file to a checked job: everything that needs the files but no tensor.
+
+use std::path::Path;
+
+use anyflow_plan::plan::{Component, Job, Model, Scorer};
+use anyflow_plan::{Errors, FileKind, Override, Source, Warning, compile_eval, compile_run, compile_train};
+
+use crate::catalog::Plugins;
+use crate::console::Console;
+use crate::error::{CliError, Result};
+
+/// A job with what is needed to speak of it.
+pub struct Compiled {
+    /// The plan.
+    pub job: Job,
+    /// What is odd about the files.
+    pub warnings: Vec<Warning>,
+    /// The texts it was made of.
+    pub sources: Vec<Source>,
+}
+
+/// A file of ours, read and recognised.
+pub struct Recognised {
+    /// Its text.
+    pub source: Source,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+impl Recognised {
+    /// Reads a file and looks what it is.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no file of ours.
+    pub fn read(path: &Path) -> Result<Recognised> {
+        let source = read(path, None)?;
+        match anyflow_plan::kind_of(&source) {
+            Ok(kind) => Ok(Recognised { source, kind }),
+            Err(errors) => Err(CliError::Plan { errors, sources: vec![source] }),
+        }
+    }
+
+    /// Refuses another kind of file, naming the command that takes it.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`].
+    pub fn expect(self, kind: FileKind) -> Result<Recognised> {
+        if self.kind == kind {
+            return Ok(self);
+        }
+        let (found, wanted) = (word(self.kind), word(kind));
+        let command = match self.kind {
+            FileKind::Pipeline => "`anyflow run` takes it",
+            FileKind::Training => "`anyflow train` takes it",
+            FileKind::Evaluation => "`anyflow eval` takes it",
+            FileKind::Model => "name a pipeline that uses it",
+        };
+        Err(CliError::Usage(format!("{} is {found}, but {wanted} is wanted here; {command}", self.source.path)))
+    }
+
+    /// Compiles a pipeline, training or evaluation.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files, or a plugin that cannot be loaded.
+    pub fn compile(self, plugins: &Plugins, overrides: &[String], data: Option<&Path>) -> Result<Compiled> {
+        let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
+        let overrides = overrides.map_err(|errors| CliError::Plan { errors, sources: Vec::new() })?;
+        let model = model(&self.source)?;
+        let (source, catalog) = (&self.source, plugins.catalog());
+        let data = data.map(|data| data.display().to_string());
+        let data = data.as_deref();
+        let compiled = match self.kind {
+            FileKind::Pipeline => named(compile_run(source, &model, &catalog, &overrides), Job::Run),
+            FileKind::Training => named(compile_train(source, &model, &catalog, &overrides, data), Job::Train),
+            FileKind::Evaluation => named(compile_eval(source, &model, &catalog, &overrides, data), Job::Eval),
+            FileKind::Model => return Err(CliError::Usage(format!("{} is a model, and no job", source.path))),
+        };
+        let sources = vec![self.source, model];
+        let (job, warnings) = match compiled {
+            Ok(compiled) => compiled,
+            Err(errors) => return Err(CliError::Plan { errors, sources }),
+        };
+        components(&job).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
+        Ok(Compiled { job, warnings, sources })
+    }
+}
+
+impl Compiled {
+    /// Shows the warnings to people.
+    pub fn warn(&self, console: &Console) {
+        let sources: Vec<&Source> = self.sources.iter().collect();
+        self.warnings.iter().for_each(|warning| console.note(&warning.render(&sources, console.color)));
+    }
+}
+
+/// The kind of a file, for messages.
+pub fn word(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Pipeline => "a pipeline",
+        FileKind::Model => "a model",
+        FileKind::Training => "a training",
+        FileKind::Evaluation => "an evaluation",
+    }
+}
+
+/// The model of a job.
+pub fn model_of(job: &Job) -> &Model {
+    match job {
+        Job::Run(plan) => &plan.model,
+        Job::Train(plan) => &plan.model,
+        Job::Eval(plan) => &plan.model,
+    }
+}
+
+/// The name of a job, and the file it came from.
+pub fn name_of(job: &Job) -> (&str, &str) {
+    match job {
+        Job::Run(plan) => (&plan.name, &plan.source),
+        Job::Train(plan) => (&plan.name, &plan.source),
+        Job::Eval(plan) => (&plan.name, &plan.source),
+    }
+}
+
+/// Every component that a job makes.
+pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
+    let streams = model_of(job).streams.values();
+    let scorers: Vec<&Scorer> = match job {
+        Job::Run(_) => Vec::new(),
+        Job::Train(plan) => plan.scorers.values().collect(),
+        Job::Eval(plan) => plan.judges.values().collect(),
+    };
+    let of_streams = streams.flat_map(|stream| std::iter::once(&stream.codec).chain(&stream.module));
+    of_streams.chain(scorers.into_iter().filter_map(|scorer| scorer.module.as_ref()))
+}
+
+/// Makes all paths of a job absolute, so that the same job is the same wherever it is started from.
+pub fn absolute(job: &mut Job) {
+    let model = match job {
+        Job::Run(plan) => {
+            fix(&mut plan.source);
+            &mut plan.model
+        }
+        Job::Train(plan) => {
+            fix(&mut plan.source);
+            plan.sources.values_mut().flatten().for_each(fix);
+            plan.scorers.values_mut().for_each(fix_scorer);
+            &mut plan.model
+        }
+        Job::Eval(plan) => {
+            fix(&mut plan.source);
+            plan.sources.values_mut().flatten().for_each(fix);
+            plan.judges.values_mut().for_each(fix_scorer);
+            &mut plan.model
+        }
+    };
+    fix(&mut model.source);
+    model.checkpoint.iter_mut().for_each(fix);
+}
+
+fn fix_scorer(scorer: &mut Scorer) {
+    scorer.checkpoint.iter_mut().for_each(fix);
+}
+
+/// Where the file is, without `..` and links if it is there.
+fn fix(path: &mut String) {
+    if path.contains("://") {
+        return;
+    }
+    if let Ok(full) = std::fs::canonicalize(&*path).or_else(|_| std::path::absolute(&*path)) {
+        *path = full.display().to_string();
+    }
+}
+
+/// The model that a file names.
+///
+/// # Errors
+/// It names none, or it cannot be read.
+pub fn model(source: &Source) -> Result<Source> {
+    match anyflow_plan::model_path(source) {
+        Ok(path) => read(Path::new(&path), Some(&source.path)),
+        Err(errors) => Err(CliError::Plan { errors, sources: vec![source.clone()] }),
+    }
+}
+
+fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
+    let unreadable = |source| CliError::Read { path: path.into(), named_by: named_by.map(str::to_string), source };
+    Ok(Source::new(path.display().to_string(), std::fs::read_to_string(path).map_err(unreadable)?))
+}
+
+fn named<P>(
+    compiled: Result<(P, Vec<Warning>), Errors>,
+    job: impl FnOnce(P) -> Job,
+) -> Result<(Job, Vec<Warning>), Errors> {
+    compiled.map(|(plan, warnings)| (job(plan), warnings))
+}

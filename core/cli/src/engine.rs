@@ -1,0 +1,60 @@
+//! The other program: where it lies and what it is started with.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::libtorch::Libtorch;
+use crate::progress::Progress;
+use crate::supervise::{EngineError, supervise};
+
+const PROGRAM: &str = "anyflow-engine";
+
+#[cfg(target_os = "macos")]
+const LIBRARY_PATH: &str = "DYLD_LIBRARY_PATH";
+#[cfg(not(target_os = "macos"))]
+const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+
+/// Variables that the engine is started with: threads that wait must not spin, and there are as many as asked for.
+pub const OPENMP: [(&str, &str); 1] = [("OMP_WAIT_POLICY", "PASSIVE")];
+
+/// The engine's program: `ANYFLOW_ENGINE`, else the one beside this program.
+///
+/// # Errors
+/// [`EngineError::Missing`].
+pub fn find() -> Result<PathBuf, EngineError> {
+    if let Some(path) = std::env::var_os("ANYFLOW_ENGINE").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "ANYFLOW_ENGINE names it" }) };
+    }
+    let exe = std::env::current_exe().unwrap_or_default();
+    let path = exe.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
+    if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "it must lie beside this program" }) }
+}
+
+/// The engine with one argument, ready to start.
+pub fn command(program: &Path, libtorch: &Libtorch, threads: u32, argument: impl Into<OsString>) -> Command {
+    let mut command = Command::new(program);
+    command.arg(argument.into());
+    command.env(LIBRARY_PATH, library_path(libtorch));
+    command.envs(OPENMP);
+    command.env("OMP_NUM_THREADS", threads.to_string()).env("MKL_NUM_THREADS", threads.to_string());
+    command
+}
+
+/// Asks the engine what it is.
+///
+/// # Errors
+/// It cannot be started, or dies.
+pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineError> {
+    supervise(command(program, libtorch, 1, "--version"), &mut Progress::silent())
+}
+
+/// The libraries of libtorch before whatever the user has.
+fn library_path(libtorch: &Libtorch) -> OsString {
+    let mut paths = vec![libtorch.lib()];
+    paths.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
+    std::env::join_paths(paths).unwrap_or_else(|_| libtorch.lib().into_os_string())
+}

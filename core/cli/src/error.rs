@@ -1,0 +1,140 @@
+//! Every way in which the program fails, with its exit code and its one rendering.
+
+use std::path::PathBuf;
+
+use anyflow_datasets::DatasetError;
+use anyflow_plan::{Errors, Source};
+use serde_json::{Value, json};
+
+use crate::catalog::CatalogError;
+use crate::libtorch::LibtorchError;
+use crate::supervise::EngineError;
+
+/// Result of this program.
+pub type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The user must correct files or overrides.
+    #[error("{errors}")]
+    Plan {
+        /// All of them.
+        errors: Errors,
+        /// The texts they speak of.
+        sources: Vec<Source>,
+    },
+    /// The user must correct a path.
+    #[error("{}: cannot be read ({source}){}", path.display(), named_by.as_ref().map(|by| format!("; {by} names it")).unwrap_or_default())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The file that names it.
+        named_by: Option<String>,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The user must look at the machine: disk full, no permission.
+    #[error("{}: cannot be written ({source}); check permissions and free space", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The user must use another command or other arguments.
+    #[error("{0}")]
+    Usage(String),
+    /// The user must choose another folder.
+    #[error("{}: {found}; choose another --output or delete the folder", path.display())]
+    Occupied {
+        /// The output folder.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// See the variants.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// See the variants.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// See the variants.
+    #[error(transparent)]
+    Libtorch(#[from] LibtorchError),
+    /// See the variants.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// We must act.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl CliError {
+    /// A missing or unreadable file that the user named.
+    pub fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| CliError::Read { path, named_by: None, source }
+    }
+
+    /// A file or folder that could not be written.
+    pub fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| CliError::Write { path, source }
+    }
+
+    /// Our own fault.
+    pub fn internal(error: impl ToString) -> Self {
+        CliError::Internal(error.to_string())
+    }
+
+    /// 1 the run failed, 2 the user's files are wrong, 3 a plugin is wrong.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) | Self::Occupied { .. } => 2,
+            Self::Write { .. } | Self::Libtorch(_) | Self::Internal(_) => 1,
+            Self::Dataset(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
+            Self::Catalog(error) => error.exit_code(),
+            Self::Engine(error) => error.exit_code(),
+        }
+    }
+
+    /// For people, on standard error.
+    pub fn render(&self, color: bool) -> String {
+        match self {
+            Self::Plan { errors, sources } => {
+                let sources: Vec<&Source> = sources.iter().collect();
+                let count = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
+                format!("{}\n{count}", errors.render(&sources, color).trim_end())
+            }
+            other if color => format!("\x1b[1;31merror\x1b[0m: {other}"),
+            other => format!("error: {other}"),
+        }
+    }
+
+    /// For programs, on standard output.
+    pub fn json(&self) -> Value {
+        let mut error = json!({"code": self.code(), "message": self.to_string(), "exit_code": self.exit_code()});
+        match self {
+            Self::Plan { errors, .. } => error["errors"] = serde_json::to_value(errors).unwrap_or_default(),
+            Self::Engine(EngineError::Died(death)) => error["engine"] = death.json(),
+            _ => {}
+        }
+        json!({ "error": error })
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Plan { .. } => "plan",
+            Self::Read { .. } => "read",
+            Self::Write { .. } => "write",
+            Self::Usage(_) => "usage",
+            Self::Occupied { .. } => "output.occupied",
+            Self::Dataset(error) => error.code(),
+            Self::Catalog(_) => "plugin",
+            Self::Libtorch(_) => "libtorch",
+            Self::Engine(error) => error.code(),
+            Self::Internal(_) => "internal",
+        }
+    }
+}

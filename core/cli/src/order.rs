@@ -1,0 +1,119 @@
+//! The order in the output folder: written for the engine, read again by `report` and by the next call.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::Job;
+use serde_json::Value;
+
+use crate::console::Console;
+use crate::engine;
+use crate::error::{CliError, Result};
+use crate::libtorch::Libtorch;
+use crate::progress::Progress;
+use crate::supervise::supervise;
+
+/// Its file inside the output folder.
+pub const ORDER_FILE: &str = "order.json";
+
+/// Files by which one sees that a folder holds the output of some job.
+const TRACES: [&str; 5] = ["job.json", "manifest.json", "data", "commits", "training.json"];
+
+/// The order in a folder, if there is one that this program can read.
+pub fn read(folder: &Path) -> Option<Order> {
+    serde_json::from_slice(&std::fs::read(folder.join(ORDER_FILE)).ok()?).ok()
+}
+
+/// Refuses a folder that holds something else than an earlier run of the same job, before anything is written.
+///
+/// # Errors
+/// [`CliError::Occupied`].
+pub fn claim(order: &Order) -> Result<()> {
+    let folder = Path::new(&order.output);
+    let occupied = |found: &str| Err(CliError::Occupied { path: folder.into(), found: found.into() });
+    if folder.exists() && !folder.is_dir() {
+        return occupied("is no folder");
+    }
+    match read(folder) {
+        Some(found) if same_job(&found, order) => Ok(()),
+        Some(found) => occupied(&format!(
+            "holds the output of another job ({}, or the same with other settings)",
+            crate::compiled::name_of(&found.job).0
+        )),
+        None if folder.join(ORDER_FILE).exists() => occupied("holds an order.json that this version cannot read"),
+        None if TRACES.iter().any(|trace| folder.join(trace).exists()) => occupied("holds data of unknown origin"),
+        None => Ok(()),
+    }
+}
+
+/// True if both would write the same rows or weights; how fast and where from does not count.
+fn same_job(a: &Order, b: &Order) -> bool {
+    let key = |order: &Order| match &order.job {
+        Job::Run(_) => (order.rows, order.key.clone(), order.shard_rows),
+        Job::Train(_) | Job::Eval(_) => (None, None, 0),
+    };
+    a.format == b.format && a.job == b.job && key(a) == key(b)
+}
+
+/// Writes the order into its folder and lets the engine do it; the value is the engine's result.
+///
+/// # Errors
+/// The folder cannot be written, there is no engine or libtorch, or the engine fails.
+pub fn execute(order: &Order, console: &Console) -> Result<Value> {
+    let program = engine::find()?;
+    let libtorch = Libtorch::find()?;
+    let path = write(order)?;
+    let command = engine::command(&program, &libtorch, order.threads, path);
+    Ok(supervise(command, &mut Progress::new(console))?)
+}
+
+fn write(order: &Order) -> Result<PathBuf> {
+    let folder = Path::new(&order.output);
+    std::fs::create_dir_all(folder).map_err(CliError::write(folder))?;
+    let path = folder.join(ORDER_FILE);
+    let text = serde_json::to_vec_pretty(order).map_err(CliError::internal)?;
+    write_whole(&path, &text)?;
+    Ok(path)
+}
+
+/// Writes a file so that it is there as a whole or not at all.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        readable(file.as_file())?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    };
+    write().map_err(CliError::write(path))
+}
+
+/// Temporary files are the user's alone; what they become is as readable as any other file.
+#[cfg(unix)]
+fn readable(file: &std::fs::File) -> std::io::Result<()> {
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_file: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// As many threads as the machine has, unless the user says otherwise.
+pub fn threads(asked: Option<u32>) -> u32 {
+    let all = || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    asked.unwrap_or_else(all).max(1)
+}
+
+/// An absolute path, so that an order means the same wherever it is read.
+///
+/// # Errors
+/// The current folder is gone, or the path is empty.
+pub fn absolute(path: &Path) -> Result<String> {
+    Ok(std::path::absolute(path).map_err(CliError::read(path))?.display().to_string())
+}

@@ -1,0 +1,122 @@
+//! The engine's events for people: bars on a terminal, a line now and then elsewhere, nothing with `--json`.
+
+mod bars;
+mod lines;
+
+use anyflow_plan::event::Event;
+use serde_json::{Map, Value};
+
+use crate::console::Console;
+use bars::Bars;
+use lines::Lines;
+
+/// Shows what the engine does.
+pub enum Progress {
+    /// A terminal.
+    Bars(Bars),
+    /// A file or pipe.
+    Lines(Lines),
+    /// Nobody looks.
+    Silent,
+}
+
+impl Progress {
+    /// As fits where the program talks to.
+    pub fn new(console: &Console) -> Self {
+        match console {
+            Console { json: true, .. } => Progress::Silent,
+            Console { terminal: true, .. } => Progress::Bars(Bars::new()),
+            _ => Progress::Lines(Lines::to_stderr()),
+        }
+    }
+
+    /// Shows nothing.
+    pub fn silent() -> Self {
+        Progress::Silent
+    }
+
+    /// An event of the engine.
+    pub fn event(&mut self, event: &Event) {
+        match self {
+            Progress::Bars(bars) => bars.event(event),
+            Progress::Lines(lines) => lines.event(event),
+            Progress::Silent => {}
+        }
+    }
+
+    /// A line of the engine's log; false if it was not shown.
+    pub fn log(&mut self, line: &str) -> bool {
+        match self {
+            Progress::Bars(bars) => bars.print(line),
+            Progress::Lines(lines) => lines.print(line),
+            Progress::Silent => return false,
+        }
+        true
+    }
+
+    /// Takes unfinished bars away.
+    pub fn clear(&mut self) {
+        if let Progress::Bars(bars) = self {
+            bars.clear();
+        }
+    }
+}
+
+/// `loss 0.0123, rows 12`: figures worth showing beside a count.
+fn figures(figures: &Map<String, Value>) -> String {
+    let shown = figures.iter().filter_map(|(name, value)| Some(format!("{} {}", words(name), figure(value)?)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Names from JSON for people: `rows_per_second` is `rows per second`.
+pub fn words(name: &str) -> String {
+    name.replace(['_', '-'], " ")
+}
+
+/// A number with four significant digits, or a short text; `None` for lists and records.
+pub fn figure(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => Some(match number.as_f64() {
+            Some(real) if number.is_f64() => significant(real),
+            _ => number.to_string(),
+        }),
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Four significant digits, without a tail of zeros.
+pub fn significant(real: f64) -> String {
+    if real == 0.0 || !real.is_finite() {
+        return format!("{real}");
+    }
+    let magnitude = real.abs().log10().floor() as i32;
+    if !(-4..=6).contains(&magnitude) {
+        return format!("{real:.3e}");
+    }
+    let text = format!("{real:.*}", usize::try_from(3 - magnitude).unwrap_or(0));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// `90 s`, `12 min`, `3.5 h`.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let shown: Vec<_> = [0.0, 0.012345, 1.0, 12.5, 81234.5, 1.5e9, -2.5e-7].map(significant).into();
+        assert_eq!(shown, ["0", "0.01235", "1", "12.5", "81235", "1.500e9", "-2.500e-7"]);
+        assert_eq!([0.25, 75.4, 600.0, 9000.0].map(duration), ["0.2 s", "75 s", "10 min", "2.5 h"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! Ctrl-C: the first asks the engine to end, the second kills it.
+
+use std::process::Command;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Process group of the running engine; 0 for none.
+static ENGINE: AtomicU32 = AtomicU32::new(0);
+/// Interrupts while it runs.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+static HANDLER: Once = Once::new();
+
+/// While it lives, interrupts go to the engine instead of ending this program.
+pub(super) struct Guard;
+
+impl Guard {
+    /// Whether somebody asked to stop.
+    pub(super) fn interrupted(&self) -> bool {
+        COUNT.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        ENGINE.store(0, Ordering::SeqCst);
+        COUNT.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Sends interrupts to the group of the given process from now on.
+pub(super) fn watch(process: u32) -> Guard {
+    ENGINE.store(process, Ordering::SeqCst);
+    HANDLER.call_once(|| {
+        // A second handler elsewhere in the process would be a bug of ours; without ours, Ctrl-C just ends the front.
+        let _ = ctrlc::set_handler(interrupt);
+    });
+    Guard
+}
+
+fn interrupt() {
+    let engine = ENGINE.load(Ordering::SeqCst);
+    if engine == 0 {
+        std::process::exit(1);
+    }
+    let again = COUNT.fetch_add(1, Ordering::SeqCst) > 0;
+    signal(engine, again);
+}
+
+/// The terminal sends Ctrl-C to its foreground group; the engine is in one of its own and hears only from us.
+#[cfg(unix)]
+pub(super) fn own_group(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(unix)]
+fn signal(group: u32, hard: bool) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    let signal = if hard { Signal::KILL } else { Signal::TERM };
+    if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+        // It may be gone already.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn own_group(_command: &mut Command) {}
+
+/// Elsewhere the engine shares our console and hears Ctrl-C itself.
+#[cfg(not(unix))]
+fn signal(_group: u32, _hard: bool) {}

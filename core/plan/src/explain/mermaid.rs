@@ -1,0 +1,26 @@
+//! The picture as a mermaid flow chart.
+
+use crate::explain::picture::{Look, Picture};
+
+/// A flow chart from left to right.
+pub(crate) fn draw(picture: &Picture) -> String {
+    let mut out = String::from("flowchart LR\n");
+    for (index, item) in picture.boxes.iter().enumerate() {
+        let (open, close) = match item.look {
+            Look::Data => ("([", "])"),
+            Look::Work => ("[", "]"),
+            Look::Engine => ("{{", "}}"),
+        };
+        let label: Vec<String> = item.lines.iter().map(|line| escaped(line)).collect();
+        out.push_str(&format!("  n{index}{open}\"{}\"{close}\n", label.join("<br/>")));
+    }
+    for arrow in &picture.arrows {
+        let label = if arrow.label.is_empty() { String::new() } else { format!("|\"{}\"|", escaped(&arrow.label)) };
+        out.push_str(&format!("  n{} -->{label} n{}\n", arrow.from, arrow.to));
+    }
+    out
+}
+
+fn escaped(line: &str) -> String {
+    line.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+}

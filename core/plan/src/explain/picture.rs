@@ -1,0 +1,168 @@
+//! A plan as boxes and arrows; mermaid and SVG draw the same picture.
+
+use indexmap::IndexMap;
+
+use crate::component::word;
+use crate::explain::stages::trained;
+use crate::explain::words::{kind, list};
+use crate::plan::{EvalPlan, Job, Op, RunPlan, TrainPlan};
+
+/// Boxes and arrows between them.
+#[derive(Debug, Default)]
+pub(crate) struct Picture {
+    pub title: String,
+    pub boxes: Vec<Box>,
+    pub arrows: Vec<Arrow>,
+}
+
+/// A box with lines in it.
+#[derive(Debug)]
+pub(crate) struct Box {
+    pub lines: Vec<String>,
+    pub look: Look,
+}
+
+/// What a box stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Data: a column, a file, a table.
+    Data,
+    /// A codec or module at work.
+    Work,
+    /// Diffusion, training, or a task.
+    Engine,
+}
+
+/// An arrow between boxes, by their index.
+#[derive(Debug)]
+pub(crate) struct Arrow {
+    pub from: usize,
+    pub to: usize,
+    pub label: String,
+}
+
+impl Picture {
+    fn add(&mut self, look: Look, lines: Vec<String>) -> usize {
+        self.boxes.push(Box { lines, look });
+        self.boxes.len() - 1
+    }
+
+    fn connect(&mut self, from: Option<usize>, to: usize, label: &str) {
+        if let Some(from) = from {
+            self.arrows.push(Arrow { from, to, label: label.to_string() });
+        }
+    }
+}
+
+/// The picture of a plan.
+pub(crate) fn of(job: &Job) -> Picture {
+    match job {
+        Job::Run(plan) => run(plan),
+        Job::Train(plan) => training(plan),
+        Job::Eval(plan) => evaluation(plan),
+    }
+}
+
+fn run(plan: &RunPlan) -> Picture {
+    let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
+    let mut makers: IndexMap<&str, usize> = IndexMap::new();
+    for (name, input) in &plan.inputs {
+        let index = picture.add(Look::Data, vec![name.clone(), format!("column {}", input.column)]);
+        makers.insert(name, index);
+    }
+    let mut nodes: IndexMap<&str, usize> = IndexMap::new();
+    for step in &plan.steps {
+        let (look, line) = step_line(&step.op);
+        let index = *nodes.entry(&step.node).or_insert_with(|| picture.add(look, vec![step.node.clone()]));
+        picture.boxes[index].lines.push(line);
+        for (label, from) in reads(&step.op) {
+            // Values between the steps of one node are not drawn.
+            if let Some(maker) = makers.get(from).filter(|maker| **maker != index) {
+                picture.connect(Some(*maker), index, &label);
+            }
+        }
+        makers.extend(makes(&step.op).into_iter().map(|id| (id, index)));
+    }
+    for (column, value) in &plan.outputs {
+        let index = picture.add(Look::Data, vec![column.clone(), "output column".into()]);
+        picture.connect(makers.get(value.as_str()).copied(), index, "");
+    }
+    picture
+}
+
+fn step_line(op: &Op) -> (Look, String) {
+    match op {
+        Op::ReadCells { stream, .. } => (Look::Work, format!("read {stream}")),
+        Op::WriteCells { stream, .. } => (Look::Work, format!("write {stream}")),
+        Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
+        Op::Diffuse { generate, sampler, .. } => {
+            (Look::Engine, format!("diffuse {}: {}", list(generate.keys()), kind(sampler)))
+        }
+    }
+}
+
+/// The values that a step reads, with the stream where there are several.
+fn reads(op: &Op) -> Vec<(String, &str)> {
+    match op {
+        Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => {
+            vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
+        }
+        Op::Diffuse { observe, .. } => {
+            observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str())).collect()
+        }
+    }
+}
+
+fn makes(op: &Op) -> Vec<&str> {
+    match op {
+        Op::ReadCells { to, .. } | Op::WriteCells { to, .. } | Op::Module { to, .. } => vec![to],
+        Op::Diffuse { generate, .. } => generate.values().map(String::as_str).collect(),
+    }
+}
+
+fn training(plan: &TrainPlan) -> Picture {
+    let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
+    let sources = sources(&mut picture, &plan.sources);
+    let mut tables: IndexMap<&str, usize> = IndexMap::new();
+    for (name, table) in &plan.data {
+        let index = picture.add(Look::Data, vec![name.clone(), list(table.columns.keys())]);
+        tables.insert(name, index);
+        for source in used(table.columns.values().chain(&table.class).map(|column| column.source.as_str())) {
+            picture.connect(sources.get(source).copied(), index, "");
+        }
+    }
+    for stage in &plan.stages {
+        let lines = vec![stage.name.clone(), trained(&stage.train), format!("{} x {}", stage.steps, stage.batch)];
+        let index = picture.add(Look::Engine, lines);
+        picture.connect(tables.get(stage.data.as_str()).copied(), index, "");
+    }
+    picture
+}
+
+fn evaluation(plan: &EvalPlan) -> Picture {
+    let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
+    let sources = sources(&mut picture, &plan.sources);
+    let data = picture.add(Look::Data, vec!["data".into(), list(plan.data.columns.keys())]);
+    for source in used(plan.data.columns.values().chain(&plan.data.class).map(|column| column.source.as_str())) {
+        picture.connect(sources.get(source).copied(), data, "");
+    }
+    for (name, task) in &plan.tasks {
+        let index = picture.add(Look::Engine, vec![name.clone(), format!("generate {}", list(&task.generate))]);
+        picture.connect(Some(data), index, &list(&task.observe));
+    }
+    picture
+}
+
+fn sources<'p>(picture: &mut Picture, sources: &'p IndexMap<String, Vec<String>>) -> IndexMap<&'p str, usize> {
+    sources.iter().map(|(name, paths)| (name.as_str(), picture.add(Look::Data, vec![name.clone(), list(paths)]))).collect()
+}
+
+fn used<'c>(names: impl Iterator<Item = &'c str>) -> Vec<&'c str> {
+    let mut used = Vec::new();
+    for name in names {
+        if !used.contains(&name) {
+            used.push(name);
+        }
+    }
+    used
+}

@@ -1,0 +1,50 @@
+//! A training in lines.
+
+use crate::explain::words::{component, kind, list, model, section, table};
+use crate::plan::{Stage, TrainPlan, Trained};
+
+/// The whole plan.
+pub(crate) fn lines(plan: &TrainPlan) -> String {
+    let mut out = format!("train {} ({}), seed {}\n", plan.name, plan.source, plan.seed);
+    out.push_str(&model(&plan.model));
+    let scorers = plan.scorers.iter().map(|(name, scorer)| {
+        let module = scorer.module.as_ref().map_or("its codec".into(), component);
+        vec![name.clone(), format!("stream {}", scorer.stream), format!("{} classes", scorer.classes), module]
+    });
+    let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), list(paths)]);
+    let data = plan.data.iter().map(|(name, rows)| vec![name.clone(), table(rows)]);
+    for part in [
+        section("scorers", scorers.collect()),
+        section("sources", sources.collect()),
+        section("data", data.collect()),
+        section("stages", plan.stages.iter().map(stage).collect()),
+    ] {
+        if !part.is_empty() {
+            out.push('\n');
+            out.push_str(&part);
+        }
+    }
+    out
+}
+
+fn stage(stage: &Stage) -> Vec<String> {
+    let ema = if stage.ema > 0.0 { format!("; ema {}", stage.ema) } else { String::new() };
+    let optimizer = if stage.train == Trained::Statistics { String::new() } else { kind(&stage.optimizer) };
+    vec![
+        stage.name.clone(),
+        trained(&stage.train),
+        format!("{} x {} rows of {}", stage.steps, stage.batch, stage.data),
+        kind(&stage.objective),
+        optimizer + &ema,
+    ]
+}
+
+/// What a stage trains, in words.
+pub(crate) fn trained(trained: &Trained) -> String {
+    match trained {
+        Trained::Stream(name) => format!("stream {name}"),
+        Trained::Denoiser(name) => format!("denoiser {name}"),
+        Trained::Scorer(name) => format!("scorer {name}"),
+        Trained::Statistics => "statistics".into(),
+    }
+}

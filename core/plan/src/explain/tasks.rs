@@ -1,0 +1,37 @@
+//! An evaluation in lines.
+
+use crate::explain::words::{component, kind, list, model, section, table};
+use crate::plan::{EvalPlan, Task};
+
+/// The whole plan.
+pub(crate) fn lines(plan: &EvalPlan) -> String {
+    let mut out = format!("eval {} ({})\n", plan.name, plan.source);
+    out.push_str(&model(&plan.model));
+    let judges = plan.judges.iter().map(|(stream, judge)| {
+        let module = judge.module.as_ref().map_or("its codec".into(), component);
+        let weights = judge.checkpoint.as_ref().map_or(String::new(), |path| format!("weights {path}"));
+        vec![stream.clone(), format!("{} classes", judge.classes), module, weights]
+    });
+    let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), list(paths)]);
+    out.push_str(&format!("\n{}", section("judges", judges.collect())));
+    out.push_str(&format!("\n{}", section("sources", sources.collect())));
+    out.push_str(&format!("\ndata\n  {}\n", table(&plan.data)));
+    let seeds = list(&plan.seeds);
+    let sampler = kind(&plan.sampler);
+    out.push_str(&format!("\n{} rows a task, {sampler}, denoiser {}, seeds {seeds}\n", plan.rows, plan.denoiser));
+    let tasks = plan.tasks.iter().map(|(name, asked)| task(name, asked));
+    out + "\n" + &section("tasks", tasks.collect())
+}
+
+fn task(name: &str, task: &Task) -> Vec<String> {
+    let at_least = task.at_least.map_or(String::new(), |least| format!("at least {least}"));
+    let given = if task.observe.is_empty() { "nothing".into() } else { list(&task.observe) };
+    let mut rest = vec![at_least];
+    for (word, names) in [("along", &task.along), ("absent", &task.absent)] {
+        if !names.is_empty() {
+            rest.push(format!("{word} {}", list(names)));
+        }
+    }
+    rest.retain(|part| !part.is_empty());
+    vec![name.to_string(), format!("{given} -> {}", list(&task.generate)), rest.join("; ")]
+}

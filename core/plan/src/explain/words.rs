@@ -1,0 +1,93 @@
+//! Parts that all printed plans share.
+
+use std::fmt::Display;
+
+use serde_json::Value as Json;
+
+use crate::plan::{Component, Form, Model, Table};
+
+/// Rows of words in columns, each two spaces apart, under a heading.
+pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|word| word.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let padded = row.iter().zip(&widths).map(|(word, width)| format!("{word:<width$}", width = *width));
+        format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end().to_string()
+    };
+    format!("{heading}\n{}\n", rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// `kind (key value, ...)`.
+pub(crate) fn kind(json: &Json) -> String {
+    let Json::Object(object) = json else { return json.to_string() };
+    let name = object.get("kind").and_then(Json::as_str).unwrap_or("?");
+    let keys = object.iter().filter(|(key, _)| *key != "kind");
+    let keys: Vec<String> = keys.map(|(key, value)| format!("{key} {}", plain(value))).collect();
+    if keys.is_empty() { name.to_string() } else { format!("{name} ({})", keys.join(", ")) }
+}
+
+fn plain(value: &Json) -> String {
+    match value {
+        Json::String(word) => word.clone(),
+        Json::Object(_) => kind(value),
+        Json::Array(items) if items.len() > 4 => format!("{} items", items.len()),
+        other => other.to_string(),
+    }
+}
+
+/// `plugin/component (parameter value, ...)`.
+pub(crate) fn component(component: &Component) -> String {
+    let name = format!("{}/{}", component.plugin, component.id);
+    let Json::Object(parameters) = &component.parameters else { return name };
+    let parameters: Vec<String> = parameters.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
+    if parameters.is_empty() { name } else { format!("{name} ({})", parameters.join(", ")) }
+}
+
+/// Names with commas.
+pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The model: its streams and denoisers.
+pub(crate) fn model(model: &Model) -> String {
+    let weights = model.checkpoint.as_deref().unwrap_or("none");
+    let mut out = format!("model {} ({}), weights {weights}\n\n", model.name, model.source);
+    let mut streams = Vec::new();
+    for (name, stream) in &model.streams {
+        let shape = match &stream.array.form {
+            Form::Array { shape, .. } => format!("{shape:?}"),
+            _ => String::new(),
+        };
+        streams.push(vec![name.clone(), "codec".into(), component(&stream.codec)]);
+        let module = stream.module.as_ref().map_or("none".into(), component);
+        streams.push(vec![String::new(), "module".into(), module]);
+        streams.push(vec![String::new(), "shapes".into(), format!("{shape} -> {:?}", stream.latent)]);
+    }
+    out.push_str(&section("streams", streams));
+    let denoisers = model.denoisers.iter().map(|(name, denoiser)| {
+        let what = format!("predicts {} over {}", denoiser.predict, list(&denoiser.over));
+        vec![name.clone(), what, kind(&denoiser.network), kind(&denoiser.schedule)]
+    });
+    out + "\n" + &section("denoisers", denoisers.collect())
+}
+
+/// Where a table's columns come from.
+pub(crate) fn table(table: &Table) -> String {
+    let columns = table.columns.iter().map(|(stream, from)| format!("{stream} = {}.{}", from.source, from.column));
+    let class = table.class.iter().map(|from| format!("class = {}.{}", from.source, from.column));
+    let join = table.join.as_ref().map_or(String::new(), |join| format!("; joined on {join}"));
+    format!("{}{join}", list(columns.chain(class)))
+}
+
+/// Bytes in the largest unit that leaves at least one.
+pub(crate) fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+    }
+}

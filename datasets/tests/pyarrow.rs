@@ -1,0 +1,67 @@
+//! Our files as pyarrow (and, where it is installed, `datasets`) sees them.
+//!
+//! `ANYFLOW_PYTHON` names an interpreter with pyarrow.
+
+mod support;
+
+use std::process::Command;
+
+use anyflow_datasets::{JobId, OutputDir};
+use support::every_feature;
+
+const SCRIPT: &str = r#"
+import json, sys
+import pyarrow.parquet as pq
+table = pq.read_table(sys.argv[1] + "/data")
+schema = table.schema
+features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+assert features["image"] == {"_type": "Image"}, features
+assert features["audio"] == {"sampling_rate": 8000, "_type": "Audio"}, features
+assert features["label"] == {"names": ["cat", "dog"], "_type": "ClassLabel"}, features
+assert features["frames"]["feature"] == {"_type": "Image"}, features
+assert list(features) == schema.names, (features, schema.names)
+assert str(schema.field("image").type) == "struct<bytes: binary, path: string>", schema
+assert str(schema.field("score").type) == "float", schema
+assert str(schema.field("small").type) == "uint8", schema
+rows = table.to_pylist()
+assert len(rows) == 2
+assert rows[0]["image"]["bytes"][:6] == b"GIF89a" and rows[0]["audio"]["bytes"][:4] == b"RIFF"
+assert rows[0]["text"] == "zwölf" and rows[0]["label"] == 1 and rows[0]["score"] == 0.25
+assert rows[0]["words"] == ["a", "b"] and rows[0]["frames"][0]["bytes"][:6] == b"GIF89a"
+assert rows[1]["image"] is None and rows[1]["text"] is None
+meta = pq.ParquetFile(sys.argv[1] + "/data/shard-00000.parquet").metadata
+assert b"huggingface" in meta.metadata, meta.metadata
+assert pq.read_table(sys.argv[1] + "/failures.parquet").schema.names == ["row_key", "row", "node", "code", "text"]
+try:
+    import datasets
+except ImportError:
+    print("datasets is not installed; pyarrow alone was asked")
+else:
+    data = datasets.load_dataset("parquet", data_files=sys.argv[1] + "/data/*.parquet", split="train",
+                                 cache_dir=sys.argv[1] + "/cache")
+    assert type(data.features["image"]).__name__ == "Image", data.features
+    assert type(data.features["audio"]).__name__ == "Audio", data.features
+    assert data.features["label"].names == ["cat", "dog"]
+    # Sounds need torchcodec to be decoded, pictures only Pillow.
+    sounds = data.cast_column("audio", datasets.Audio(decode=False)).select_columns(["audio"])
+    assert sounds[0]["audio"]["bytes"][:4] == b"RIFF"
+    assert data.select_columns(["image"])[0]["image"].size == (1, 1)
+    print("datasets", datasets.__version__, "agrees")
+"#;
+
+#[test]
+fn pyarrow_reads_our_output_with_its_features() {
+    let Some(python) = std::env::var_os("ANYFLOW_PYTHON") else {
+        eprintln!("skipped: ANYFLOW_PYTHON names no interpreter with pyarrow");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let output = OutputDir::open(folder.path(), &JobId { fingerprint: "py".into() }).unwrap();
+    let (batch, features) = every_feature();
+    output.write_shard(0, &[batch], &features, &[]).unwrap();
+    output.finish().unwrap();
+    let run = Command::new(python).args(["-c", SCRIPT]).arg(folder.path()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
+    eprintln!("{}", text(&run.stdout));
+}

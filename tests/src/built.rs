@@ -1,0 +1,100 @@
+//! The programs and plugins as a user has them: built, and started as processes or loaded as libraries.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Once;
+
+use anyflow_plan::plan::Component;
+use serde_json::Value;
+
+static BUILD: Once = Once::new();
+
+/// The folder of built programs and plugin libraries, up to date with the sources.
+///
+/// # Panics
+/// When the build fails.
+pub fn target() -> PathBuf {
+    let executable = std::env::current_exe().expect("a test knows its own path");
+    let folder = executable.parent().and_then(Path::parent).expect("tests lie in <target>/debug/deps").to_path_buf();
+    // Cargo builds programs and plugins of other crates for `cargo build`, not for `cargo test`. `cargo xtask test`
+    // builds first, and says so.
+    BUILD.call_once(|| {
+        if std::env::var_os("ANYFLOW_BUILT").is_some() {
+            return;
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let target = folder.parent().expect("a profile's folder lies in the target folder");
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--workspace"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .env("CARGO_TARGET_DIR", target)
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "cargo build --workspace failed");
+    });
+    folder
+}
+
+/// The library of a plugin of this workspace.
+pub fn library(plugin: &str) -> PathBuf {
+    target().join(format!("libanyflow_{plugin}.so"))
+}
+
+/// A component of a plugin of this workspace, given as `plugin/component`.
+///
+/// # Panics
+/// When `name` has no slash.
+pub fn component(name: &str, parameters: Value) -> Component {
+    let (plugin, id) = name.split_once('/').expect("plugin/component");
+    let library = library(plugin).display().to_string();
+    Component { plugin: plugin.into(), id: id.into(), library, parameters }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Exit code; -1 if it was killed.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Output {
+    /// The output, if the program succeeded.
+    ///
+    /// # Panics
+    /// With everything it said, if not.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "standard output:\n{}\nstandard error:\n{}", self.out, self.err);
+        self
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e} in:\n{}\n{}", self.out, self.err))
+    }
+}
+
+/// Runs `anyflow` with these arguments, as a user would, one thread inside libtorch.
+///
+/// # Panics
+/// When the program cannot be started.
+pub fn anyflow<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    let output = Command::new(target().join("anyflow"))
+        .args(arguments)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .expect("anyflow starts");
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
