@@ -1,4 +1,40 @@
-//! Arrow and Parquet: reading, writing, importing, shards and commits, failures
+//! Rows on disk: Arrow and Parquet with the Hugging Face feature layout, in and out.
+//!
+//! | to | use |
+//! | --- | --- |
+//! | read files or folders as a stream of batches | [`Dataset`], [`Batches`] |
+//! | know what a column means | [`Feature`], [`Features`], [`CellKind`] |
+//! | hand single values to a codec and take them back | [`CellColumn`], [`Cell`], [`OwnedCell`], [`column_from_cells`] |
+//! | name rows | [`RowKey`], [`row_keys`] |
+//! | write the output of a job, each row exactly once | [`OutputDir`], [`JobId`], [`Failure`], [`Manifest`] |
+//! | write one Parquet file | [`TableWriter`] |
+//! | bring in folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
+//! | pair two datasets by class | [`pair`] |
+//! | show a dataset to a person | [`inspect`], [`head`], [`Media`] |
+//!
+//! Memory is bounded everywhere: a stream holds one batch and one row group's pages, whatever the size of the data.
+//! Nothing here knows a tensor, a plugin or a network.
+//!
+//! ```no_run
+//! use anyflow_datasets::{Dataset, JobId, OutputDir, Result, row_keys};
+//!
+//! fn copy(input: std::path::PathBuf, output: &std::path::Path) -> Result<()> {
+//!     let dataset = Dataset::open(&[input])?;
+//!     let job = JobId { fingerprint: dataset.fingerprint().to_string() };
+//!     let output = OutputDir::open(output, &job)?;
+//!     let shard_rows = 1000;
+//!     for shard in 0..dataset.rows().div_ceil(shard_rows) {
+//!         if output.committed(shard) {
+//!             continue;
+//!         }
+//!         let first_row = shard * shard_rows;
+//!         let batches: Vec<_> = dataset.read(None, first_row..first_row + shard_rows, 256)?.collect::<Result<_>>()?;
+//!         let _keys = row_keys(&batches[0], None, first_row)?;
+//!         output.write_shard(shard, &batches, dataset.features(), &[])?;
+//!     }
+//!     output.finish().map(drop)
+//! }
+//! ```
 
 mod cell;
 mod durable;

@@ -5,6 +5,7 @@
 
 mod batches;
 mod embed;
+mod guard;
 mod part;
 mod paths;
 mod take;

@@ -1,4 +1,5 @@
 //! Killed anywhere, a job resumes and writes each row exactly once.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Every source becomes the same kind of file.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What `data inspect` and `data head` show.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Pairs are of one class, complete, and the same for the same seed.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Our files as pyarrow (and, where it is installed, `datasets`) sees them.
 //!
 //! `ANYFLOW_PYTHON` names an interpreter with pyarrow.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Files in, rows out, and every way a file can be wrong.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

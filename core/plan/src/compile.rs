@@ -178,7 +178,6 @@ fn with_files<T>(
 fn need_checkpoint(model: &ModelGraph, report: &mut Report) {
     if model.checkpoint.is_none() {
         let problem = Problem::MissingKey { key: "checkpoint".into(), within: "the model".into() };
-        report.error(crate::source::Span { source: MODEL, ..Default::default() }, problem);
+        report.error(model.span, problem);
     }
 }
-

@@ -40,6 +40,8 @@ pub(crate) struct Placed<'a> {
     pub schema: &'a IndexMap<String, Json>,
     /// Parameters that are given, with their places.
     pub written: IndexMap<String, (Json, Span)>,
+    /// A parameter was wrong, so that what would follow from it is not known.
+    pub broken: bool,
 }
 
 impl Placed<'_> {
@@ -149,8 +151,8 @@ fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &Text) ->
         let (found, expected) = (other.name().into(), sort.name().into());
         return Problem::WrongComponent { component: component.value.clone(), found, expected };
     }
-    let what = format!("{} of plugin `{}`", sort.name(), plugin.plugin);
-    Problem::UnknownName { what, name: id.into(), hint: Hint::among(id, ids(plugin, sort)) }
+    let (owner, what) = (format!("plugin `{}`", plugin.plugin), sort.name().into());
+    Problem::NotThere { owner, what, name: id.into(), hint: Hint::among(id, ids(plugin, sort)) }
 }
 
 /// Every component of a sort; those of the plugin of that name are suggested.
@@ -174,18 +176,23 @@ fn place<'a>(
     report: &mut Report,
 ) -> Placed<'a> {
     let label = format!("{} `{}`", sort.name(), used.component.value);
-    let mut written = IndexMap::new();
+    let (mut written, mut broken) = (IndexMap::new(), false);
     for entry in &used.parameters {
         let (key, at) = (&entry.key.value, entry.key.span);
         let Some(property) = schema.get(key) else {
             let hint = Hint::among(key, schema.keys().map(String::as_str));
             report.error(at, Problem::UnknownKey { key: key.clone(), within: label.clone(), hint });
+            broken = true;
             continue;
         };
-        if let Some(value) = property::read(property, &entry.node, &format!("`{key}` of {label}"), report) {
-            written.insert(key.clone(), (value, Span { end: entry.node.span.end.max(at.end), ..at }));
+        match property::read(property, &entry.node, &format!("`{key}` of {label}"), report) {
+            Some(value) => {
+                let span = Span { end: entry.node.span.end.max(at.end), ..at };
+                written.insert(key.clone(), (value, span));
+            }
+            None => broken = true,
         }
     }
     let (plugin, library, id) = (plugin.plugin.clone(), library.to_string(), id.to_string());
-    Placed { sort, component: used.component.clone(), plugin, id, library, schema, written }
+    Placed { sort, component: used.component.clone(), plugin, id, library, schema, written, broken }
 }

@@ -168,10 +168,9 @@ fn set(node: &mut Node, at: &Text, rest: &[Text], path: &[Text], value: Node, re
         *node = value;
         return;
     };
-    if matches!(node.content, Content::List(_)) {
-        if let Some(item) = child(node, &next.value) {
-            return set(item, next, rest, path, value, report);
-        }
+    let is_list = matches!(node.content, Content::List(_));
+    if is_list && let Some(item) = child(node, &next.value) {
+        return set(item, next, rest, path, value, report);
     }
     let Content::Mapping(entries) = &mut node.content else {
         let reason = format!("`{}` is {}, not a mapping", at.value, node.found());

@@ -14,6 +14,7 @@ pub const PLAN_FORMAT: u32 = 1;
 /// What the front hands to the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "there is one job in a program")]
 pub enum Job {
     /// Rows through a pipeline.
     Run(RunPlan),
@@ -185,6 +186,7 @@ pub struct Step {
 /// The operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "a plan has a few steps")]
 pub enum Op {
     /// Codec, cells -> array, on a worker thread.
     ReadCells {

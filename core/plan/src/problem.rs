@@ -40,6 +40,15 @@ pub enum Problem {
     /// A name that nothing has.
     #[error("unknown {what} `{name}`{hint}")]
     UnknownName { what: String, name: String, hint: Hint },
+    /// A name that something does not have.
+    #[error("{owner} has no {what} `{name}`{hint}")]
+    NotThere { owner: String, what: String, name: String, hint: Hint },
+    /// A word that is none of those allowed.
+    #[error("{what} cannot be `{word}`{hint}")]
+    BadWord { what: String, word: String, hint: Hint },
+    /// A stage's `train` names nothing that its objective trains.
+    #[error("objective `{objective}` trains a {what}, and there is no {what} `{name}`{hint}")]
+    NotTrainable { objective: String, what: String, name: String, hint: Hint },
     /// A word where `plugin/component` is wanted.
     #[error("`{text}` is not of the form `plugin/component`{hint}")]
     NotAComponent { text: String, hint: Hint },
@@ -171,7 +180,7 @@ impl fmt::Display for Hint {
 
 /// The known name with the fewest edits, if they are few for its length.
 fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let limit = (name.chars().count() / 3).max(1);
+    let limit = name.chars().count().div_ceil(3);
     known
         .iter()
         .map(|candidate| (strsim::osa_distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))

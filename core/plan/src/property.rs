@@ -86,7 +86,7 @@ fn in_enum(schema: &Json, value: &Json, node: &Node, what: &str, report: &mut Re
     }
     let words: Vec<String> = allowed.iter().map(shown).collect();
     let hint = Hint::among(&shown(value), words.iter().map(String::as_str));
-    report.error(node.span, Problem::UnknownName { what: format!("value of {what}"), name: shown(value), hint });
+    report.error(node.span, Problem::BadWord { what: what.into(), word: shown(value), hint });
     None
 }
 

@@ -3,6 +3,7 @@
 //! One table serves the reader (unknown keys, missing keys, wrong values), the defaults and the JSON Schema.
 
 mod fields;
+mod fill;
 mod form;
 mod keys;
 mod kinds;

@@ -3,10 +3,8 @@
 //! `Spanned` loses its place inside enums that serde buffers, so the tree is deserialised by hand. Anchors are allowed
 //! within narrow limits; merge keys, includes and several documents in a file are refused.
 
-use std::fmt;
+mod raw;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, Options, Spanned as Located};
@@ -14,6 +12,7 @@ use serde_saphyr::{Location, Options, Spanned as Located};
 use crate::error::Report;
 use crate::problem::Problem;
 use crate::source::{SourceId, Span, Spanned, Text};
+use crate::yaml::raw::Raw;
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +48,9 @@ impl Node {
             Content::Number(number) => Json::Number(number.clone()),
             Content::Text(text) => Json::String(text.clone()),
             Content::List(items) => items.iter().map(Node::json).collect(),
-            Content::Mapping(entries) => {
-                Json::Object(entries.iter().map(|entry| (entry.key.value.clone(), entry.node.json())).collect::<Map<_, _>>())
-            }
+            Content::Mapping(entries) => Json::Object(
+                entries.iter().map(|entry| (entry.key.value.clone(), entry.node.json())).collect::<Map<_, _>>(),
+            ),
         }
     }
 
@@ -73,7 +72,7 @@ pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option
     match serde_saphyr::from_str_with_options::<Located<Raw>>(text, options()) {
         Ok(located) => Some(node(located, source, report)),
         Err(error) => {
-            let span = error.location().map_or(Span { source, start: 0, end: 0 }, |at| span(at, source));
+            let span = error.location().map_or(Span { source, start: 0, end: 0 }, |at| found_at(at, text, source));
             let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
             report.error(span, Problem::Syntax { text: bare(&text) });
             None
@@ -84,7 +83,7 @@ pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option
 /// YAML 1.2 words only, and little room for documents that unfold themselves.
 fn options() -> Options {
     serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_documents: 1, max_nodes: 100_000, max_depth: 64, max_events: 300_000 },
+        budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 100_000, max_depth: 64, max_events: 300_000 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 8 },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
@@ -106,6 +105,18 @@ fn span(at: Location, source: SourceId) -> Span {
     let start = at.span().byte_offset().unwrap_or(0) as usize;
     let length = at.span().byte_len().unwrap_or(0) as usize;
     Span { source, start, end: start + length }
+}
+
+/// The place of an error, which the scanner gives by line and column only.
+fn found_at(at: Location, text: &str, source: SourceId) -> Span {
+    if at.span().byte_offset().is_some() {
+        return span(at, source);
+    }
+    let (line, column) = (at.line().max(1) as usize - 1, at.column().max(1) as usize - 1);
+    let before: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = text.get(before..).unwrap_or("");
+    let start = before + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at);
+    Span { source, start, end: start + 1 }
 }
 
 fn node(located: Located<Raw>, source: SourceId, report: &mut Report) -> Node {
@@ -137,68 +148,5 @@ fn mapping(raw: Vec<(Located<String>, Located<Raw>)>, source: SourceId, report: 
     entries
 }
 
-/// A value whose children still carry the parser's places.
-enum Raw {
-    Null,
-    Flag(bool),
-    Number(Number),
-    Text(String),
-    List(Vec<Located<Raw>>),
-    Mapping(Vec<(Located<String>, Located<Raw>)>),
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a YAML value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Flag(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Raw, E> {
-        Number::from_f64(value).map(Raw::Number).ok_or_else(|| E::custom("numbers must be finite"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_string()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
-        }
-        Ok(Raw::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Raw::Mapping(entries))
-    }
-}
+#[cfg(test)]
+mod tests;

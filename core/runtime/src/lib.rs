@@ -12,6 +12,7 @@ pub mod plugin;
 mod run;
 mod session;
 mod stream;
+pub mod trace;
 mod train;
 
 pub use error::{Result, RunError};

@@ -7,10 +7,12 @@ use anyflow_plan::event::Fault;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::PLAN_FORMAT;
 use anyflow_runtime::events::Events;
+use anyflow_runtime::trace::Timeline;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ANYFLOW_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let events = Events::to_stdout();
     match std::env::args().nth(1).as_deref() {
         Some("--version") => {
@@ -41,8 +43,20 @@ fn read(path: &Path) -> Result<Order, String> {
     }
 }
 
+/// Log text on standard error, as `ANYFLOW_LOG` says (default `warn`); spans into the timeline, if one is asked for.
+fn listen(timeline: Option<Timeline>) {
+    let filter = EnvFilter::try_from_env("ANYFLOW_LOG").unwrap_or_else(|_| "warn".into());
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    tracing_subscriber::registry().with(log).with(timeline).init();
+}
+
 fn run(order: &Order, events: &Events) -> ExitCode {
-    match anyflow_runtime::execute(order, events) {
+    let timeline = order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose();
+    let done = timeline.and_then(|timeline| {
+        listen(timeline);
+        anyflow_runtime::execute(order, events)
+    });
+    match done {
         Ok(result) => {
             events.done(result);
             ExitCode::SUCCESS

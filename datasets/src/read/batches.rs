@@ -10,6 +10,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::Dataset;
+use super::guard::guarded;
 use super::part::{Part, conform};
 use crate::error::{DatasetError, Result};
 
@@ -141,20 +142,16 @@ impl PartReader {
         let file = part.source.open()?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, part.metadata.clone());
         let columns = ProjectionMask::roots(builder.parquet_schema(), indices.iter().copied());
-        let reader = narrow(builder.with_projection(columns)).build().map_err(|error| corrupt(&part, row, error))?;
+        let reader =
+            guarded(|| narrow(builder.with_projection(columns)).build()).map_err(|error| corrupt(&part, row, error))?;
         Ok(PartReader { part, reader, row })
     }
 
     /// The next batch, columns in file order.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
-        match self.reader.next() {
-            Some(Ok(batch)) => {
-                self.row += batch.num_rows() as u64;
-                Ok(Some(batch))
-            }
-            Some(Err(error)) => Err(corrupt(&self.part, self.row, error)),
-            None => Ok(None),
-        }
+        let next = guarded(|| self.reader.next().transpose()).map_err(|error| corrupt(&self.part, self.row, error))?;
+        self.row += next.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        Ok(next)
     }
 }
 
@@ -166,6 +163,6 @@ pub(super) fn positions(indices: &[usize]) -> Vec<usize> {
     indices.iter().map(|index| sorted.partition_point(|other| other < index)).collect()
 }
 
-fn corrupt(part: &Part, row: u64, error: impl ToString) -> DatasetError {
-    DatasetError::Corrupt { path: part.source.path.clone(), row, reason: error.to_string() }
+fn corrupt(part: &Part, row: u64, reason: String) -> DatasetError {
+    DatasetError::Corrupt { path: part.source.path.clone(), row, reason }
 }

@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::guard::guarded;
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::source::Source;
@@ -31,10 +32,10 @@ impl Part {
         let source = Source::new(path)?;
         let footer = source.footer()?;
         let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };
-        let parquet = ParquetMetaDataReader::decode_metadata(&footer).map_err(|error| corrupt(error.to_string()))?;
+        let parquet = guarded(|| ParquetMetaDataReader::decode_metadata(&footer)).map_err(corrupt)?;
         check_layout(&source, &parquet)?;
-        let metadata = ArrowReaderMetadata::try_new(Arc::new(parquet), ArrowReaderOptions::new())
-            .map_err(|error| corrupt(error.to_string()))?;
+        let options = ArrowReaderOptions::new();
+        let metadata = guarded(|| ArrowReaderMetadata::try_new(Arc::new(parquet), options)).map_err(corrupt)?;
         let rows = row_groups(&metadata).map(|group| group.end - group.start).sum();
         Ok(Part { source, metadata, first_row, rows, footer_hash: blake3::hash(&footer) })
     }

@@ -7,6 +7,8 @@ mod mel;
 mod phase;
 mod recording;
 mod resample;
+#[cfg(test)]
+mod sounds;
 mod spectrum;
 mod waveform;
 

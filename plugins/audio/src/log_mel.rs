@@ -8,10 +8,11 @@ use crate::phase::sound_from_magnitudes;
 use crate::recording;
 use crate::spectrum::{BINS, FRAME, Spectrum};
 
-/// The power of a band that becomes 0: 50 dB under a sine of full scale. Loudness does not matter, since recordings
-/// are brought to full scale first; what is softer than this is mostly the noise of the room.
+/// The power that becomes 0, 50 dB under full scale. Loudness does not matter, since recordings are brought to full
+/// scale first; of recorded digits a fifth of the map lies within 3 dB of this, mostly the noise of the room.
 const FLOOR: f32 = 1e-5;
-/// The power of a band that becomes 1; a sine of full scale has 0.18 in `log10`.
+/// The power that becomes 1: a sine of full scale in one bin. Of recorded digits one value in a thousand is over 0.86
+/// and none over 0.96.
 const LOUDEST: f32 = 1.0;
 /// Short recordings are followed by silence up to this many samples.
 const MIN_SAMPLES: usize = 2 * FRAME;
@@ -57,7 +58,10 @@ impl Codec for LogMel {
         if !(4_000..=48_000).contains(&sample_rate) || !(4..=128).contains(&bands) || !(2..=1024).contains(&frames) {
             return Err(Error::Parameters(format!("no map has {bands} bands, {frames} frames at {sample_rate} Hz")));
         }
-        let samples = ((seconds.clamp(0.0, 60.0) * f64::from(sample_rate)) as usize).max(MIN_SAMPLES);
+        if seconds <= 0.0 || seconds > 60.0 {
+            return Err(Error::Parameters(format!("seconds is {seconds}; it is over 0 and at most 60")));
+        }
+        let samples = ((seconds * f64::from(sample_rate)) as usize).max(MIN_SAMPLES);
         if samples > frames * FRAME {
             return Err(Error::Parameters(format!("{frames} frames of {FRAME} samples do not cover {seconds} s")));
         }
@@ -107,4 +111,104 @@ fn level_from_power(power: f32) -> f32 {
 
 fn power_from_level(level: f32) -> f32 {
     FLOOR * (level.clamp(0.0, 1.0) * (LOUDEST / FLOOR).ln_1p()).exp_m1()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::sounds::{float_wav, syllable};
+
+    fn codec(bands: usize, frames: usize, seconds: f64) -> Result<LogMel, Error> {
+        let parameters = json!({"sample_rate": 8_000, "bands": bands, "frames": frames, "seconds": seconds});
+        LogMel::new(&Parameters::new(parameters))
+    }
+
+    fn encoded(codec: &LogMel, rate: u32, sound: &[f32]) -> Vec<f32> {
+        let mut array = vec![0.0; codec.config.bands * codec.config.frames];
+        codec.encode(Cell::Bytes(&float_wav(rate, sound)), &mut array).unwrap();
+        array
+    }
+
+    fn decoded(codec: &LogMel, array: &[f32]) -> Vec<f32> {
+        match codec.decode(array).unwrap() {
+            OwnedCell::Bytes(file) => recording::read(&file, 8_000).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn mean_difference(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32
+    }
+
+    /// The tolerance of the codec: a sound that is decoded and encoded again differs by at most 0.06 of the range
+    /// (3 dB) on average. Recorded digits differ by 0.016, the worst of 300 by 0.07.
+    #[test]
+    fn a_map_comes_back() {
+        let codec = codec(40, 32, 0.45).unwrap();
+        for seconds in [0.1, 0.45, 1.5] {
+            let map = encoded(&codec, 8_000, &syllable(8_000, seconds));
+            assert!(map.iter().all(|level| (0.0..=1.0).contains(level)));
+            let sound = decoded(&codec, &map);
+            assert_eq!(sound.len(), 3_600);
+            let difference = mean_difference(&map, &encoded(&codec, 8_000, &sound));
+            assert!(difference < 0.06, "{seconds} s: {difference}");
+        }
+    }
+
+    #[test]
+    fn neither_loudness_nor_rate_matters() {
+        let codec = codec(40, 32, 0.45).unwrap();
+        let map = encoded(&codec, 8_000, &syllable(8_000, 0.5));
+        let soft: Vec<_> = syllable(8_000, 0.5).iter().map(|sample| sample * 0.01).collect();
+        assert!(mean_difference(&map, &encoded(&codec, 8_000, &soft)) < 1e-4);
+        let tone = |rate: u32| -> Vec<f32> {
+            (0..rate).map(|i| (i as f32 * 1_000.0 / rate as f32 * std::f32::consts::TAU).sin()).collect()
+        };
+        let (at_8, at_44) = (encoded(&codec, 8_000, &tone(8_000)), encoded(&codec, 44_100, &tone(44_100)));
+        assert!(mean_difference(&at_8, &at_44) < 0.02, "{}", mean_difference(&at_8, &at_44));
+    }
+
+    #[test]
+    fn silence_is_zero_and_stays_silence() {
+        let codec = codec(40, 32, 0.45).unwrap();
+        let map = encoded(&codec, 8_000, &[0.0; 100]);
+        assert_eq!(map, [0.0; 1_280]);
+        assert_eq!(decoded(&codec, &map), [0.0; 3_600]);
+    }
+
+    #[test]
+    fn the_same_map_gives_the_same_file() {
+        let codec = codec(40, 32, 0.45).unwrap();
+        let map = encoded(&codec, 8_000, &syllable(8_000, 0.3));
+        assert_eq!(codec.decode(&map).unwrap(), codec.decode(&map).unwrap());
+    }
+
+    #[test]
+    fn parameters_that_make_no_map_are_refused() {
+        for (bands, frames, seconds) in
+            [(0, 32, 0.45), (40, 1, 0.45), (1_000, 32, 0.45), (40, 32, 0.0), (40, 32, 2.0), (40, 1_024, 61.0)]
+        {
+            let made = codec(bands, frames, seconds);
+            assert!(matches!(made, Err(Error::Parameters(_))), "{bands} bands, {frames} frames, {seconds} s");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn any_map_becomes_a_sound_or_is_refused(map in prop::collection::vec(any::<f32>(), 8 * 4)) {
+            let decoded = codec(8, 4, 0.1).unwrap().decode(&map);
+            prop_assert_eq!(decoded.is_ok(), map.iter().all(|level| level.is_finite()));
+        }
+
+        #[test]
+        fn any_sound_becomes_a_map(sound in prop::collection::vec(-1e6..1e6f32, 1..700), rate in 1_000u32..50_000) {
+            let map = encoded(&codec(8, 4, 0.1).unwrap(), rate, &sound);
+            prop_assert!(map.iter().all(|level| (0.0..=1.0).contains(level)));
+        }
+    }
 }

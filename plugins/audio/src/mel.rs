@@ -80,3 +80,43 @@ fn mel_from_hz(hz: f64) -> f64 {
 fn hz_from_mel(mel: f64) -> f64 {
     700.0 * (10f64.powf(mel / 2595.0) - 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_band_is_empty_and_none_reaches_under_50_hz() {
+        for (bands, rate) in [(40, 8_000), (4, 4_000), (128, 4_000), (128, 48_000)] {
+            let mel = Mel::new(bands, rate);
+            assert!(mel.bands_from_bins(&[1.0; BINS]).all(|power| power > 0.0), "{bands} bands at {rate} Hz");
+        }
+        assert_eq!(Mel::new(40, 8_000).reach[..2], [0.0; 2]);
+    }
+
+    #[test]
+    fn a_spectrum_for_the_bands_gives_the_bands() {
+        let mel = Mel::new(40, 8_000);
+        // Formants over a floor 60 dB lower.
+        let spectrum: Vec<_> = (0..BINS)
+            .map(|bin| {
+                let hz = bin as f32 * 31.25;
+                1e-6 + (-((hz - 600.0) / 150.0).powi(2)).exp() + 0.1 * (-((hz - 2_400.0) / 300.0).powi(2)).exp()
+            })
+            .collect();
+        let wanted: Vec<_> = mel.bands_from_bins(&spectrum).collect();
+        let mut power = vec![0.0; BINS];
+        mel.bins_from_bands(&wanted, &mut power);
+        assert!(power.iter().all(|power| *power >= 0.0));
+        for (band, (got, wanted)) in mel.bands_from_bins(&power).zip(&wanted).enumerate() {
+            assert!((got / wanted).log10().abs() < 0.1, "band {band}: {got} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn silence_stays_silence() {
+        let mut power = vec![1.0; BINS];
+        Mel::new(40, 8_000).bins_from_bands(&[0.0; 40], &mut power);
+        assert_eq!(power, [0.0; BINS]);
+    }
+}

@@ -41,3 +41,23 @@ fn steady(length: usize, frames: usize) -> Vec<Complex32> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sounds::syllable;
+
+    #[test]
+    fn the_sound_has_the_magnitudes() {
+        let spectrum = Spectrum::new();
+        let mut spectra = vec![Complex32::ZERO; 32 * BINS];
+        let mut sound = syllable(8_000, 0.45);
+        spectrum.analyze(&sound, &mut spectra).unwrap();
+        let magnitudes: Vec<_> = spectra.iter().map(|value| value.norm()).collect();
+        sound_from_magnitudes(&spectrum, &magnitudes, &mut sound).unwrap();
+        spectrum.analyze(&sound, &mut spectra).unwrap();
+        let missed: f32 = spectra.iter().zip(&magnitudes).map(|(value, wanted)| (value.norm() - wanted).powi(2)).sum();
+        let convergence = (missed / magnitudes.iter().map(|wanted| wanted * wanted).sum::<f32>()).sqrt();
+        assert!(convergence < 0.2, "{convergence}");
+    }
+}

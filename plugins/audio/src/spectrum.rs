@@ -81,3 +81,39 @@ pub(crate) fn starts(length: usize, frames: usize) -> impl Iterator<Item = usize
 fn failed(error: realfft::FftError) -> Error {
     Error::Failed(format!("Fourier transform: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sounds::syllable;
+
+    #[test]
+    fn a_sine_of_full_scale_has_magnitude_one() {
+        let sound: Vec<_> = (0..FRAME).map(|i| (2.0 * PI * i as f64 / 16.0).sin() as f32).collect();
+        let mut spectra = vec![Complex32::ZERO; 2 * BINS];
+        Spectrum::new().analyze(&sound, &mut spectra).unwrap();
+        assert!((spectra[FRAME / 16].norm() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn spectra_of_a_sound_give_the_sound() {
+        let sound = syllable(8_000, 0.45);
+        let spectrum = Spectrum::new();
+        let mut spectra = vec![Complex32::ZERO; 32 * BINS];
+        spectrum.analyze(&sound, &mut spectra).unwrap();
+        let mut back = vec![0.0; sound.len()];
+        spectrum.synthesize(&spectra, &mut back).unwrap();
+        // Not at the very ends, which fade.
+        for i in 64..sound.len() - 64 {
+            assert!((sound[i] - back[i]).abs() < 1e-5, "sample {i}: {} is {}", sound[i], back[i]);
+        }
+    }
+
+    #[test]
+    fn frames_reach_from_end_to_end() {
+        for (length, frames) in [(256, 2), (512, 32), (3_600, 32), (18_240, 32), (257, 1_024)] {
+            let starts: Vec<_> = starts(length, frames).collect();
+            assert_eq!((starts.len(), starts[0], starts[frames - 1]), (frames, 0, length - FRAME));
+        }
+    }
+}

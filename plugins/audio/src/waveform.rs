@@ -51,3 +51,37 @@ impl Codec for Waveform {
         recording::write(array, self.sample_rate).map(OwnedCell::Bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sounds::{float_wav, syllable};
+
+    #[test]
+    fn sounds_are_cut_or_followed_by_silence_and_come_back() {
+        let codec = Waveform::new(&Parameters::new(json!({"sample_rate": 8_000, "samples": 800}))).unwrap();
+        let sound = syllable(8_000, 0.2);
+        for n in [300, 800, 1_600] {
+            let mut array = [0.0; 800];
+            codec.encode(Cell::Bytes(&float_wav(8_000, &sound[..n])), &mut array).unwrap();
+            let kept = n.min(800);
+            assert_eq!((&array[..kept], &array[kept..]), (&sound[..kept], &[0.0; 800][kept..]));
+            let OwnedCell::Bytes(file) = codec.decode(&array).unwrap() else { panic!("not a file") };
+            let mut back = [0.0; 800];
+            codec.encode(Cell::Bytes(&file), &mut back).unwrap();
+            assert!(array.iter().zip(back).all(|(a, b)| (a - b).abs() < 1e-4));
+        }
+    }
+
+    #[test]
+    fn samples_over_full_scale_are_brought_in_and_non_finite_ones_refused() {
+        let codec = Waveform::new(&Parameters::new(json!({"sample_rate": 8_000, "samples": 2}))).unwrap();
+        let mut array = [0.0; 2];
+        codec.encode(Cell::Bytes(&float_wav(8_000, &[3.0, -3.0])), &mut array).unwrap();
+        assert_eq!(array, [1.0, -1.0]);
+        assert!(matches!(codec.decode(&[0.0, f32::NAN]), Err(Error::Data(_))));
+        assert!(Waveform::new(&Parameters::new(json!({"sample_rate": 1}))).is_err());
+    }
+}

@@ -77,7 +77,7 @@ fn open(paths: &[PathBuf]) -> Result<Dataset> {
 }
 
 /// `1.2 MB`.
-fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut size = count as f64;
     let mut unit = 0;

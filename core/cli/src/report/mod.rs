@@ -1,5 +1,109 @@
-//! stub
-use std::path::Path;
-use crate::error::Result;
-pub struct Page { pub html: String, pub sections: usize }
-pub fn page(_folder: &Path, _rows: u64) -> Result<Page> { Ok(Page{html:String::new(),sections:0}) }
+//! The page of a folder: samples to look at and listen to, curves, figures, graph, provenance. One file, no scripts,
+//! nothing from elsewhere.
+
+mod cell;
+mod curves;
+mod dataset;
+mod evaluation;
+mod plot;
+mod provenance;
+mod sheet;
+mod shell;
+mod spectrogram;
+mod training;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use maud::{Markup, html};
+
+use crate::error::{CliError, Result};
+use cell::Budget;
+
+/// A finished page.
+pub struct Page {
+    /// The whole file.
+    pub html: String,
+    /// Titles of its sections.
+    pub sections: Vec<String>,
+}
+
+/// A part of the page: one dataset, training or evaluation.
+struct Section {
+    kind: Kind,
+    title: String,
+    /// Where it lies, relative to the folder of the page; empty for the folder itself.
+    place: String,
+    /// A line of figures under the title.
+    facts: Vec<String>,
+    body: Markup,
+}
+
+/// What a section shows, in the order of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Samples,
+    Evaluation,
+    Training,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Samples => "Samples",
+            Kind::Evaluation => "Evaluation",
+            Kind::Training => "Training",
+        }
+    }
+}
+
+/// Folders inside output folders, which are no outputs themselves.
+const INNER: [&str; 3] = ["data", "commits", "stages"];
+
+/// The page of everything in a folder and its direct sub-folders; `rows` of each dataset are shown.
+///
+/// # Errors
+/// No such folder, or nothing in it to report on. What is broken in a part is shown in its place.
+pub fn page(folder: &Path, rows: u64) -> Result<Page> {
+    let mut budget = Budget::default();
+    let mut sections = Vec::new();
+    for (path, place) in folders(folder)? {
+        sections.extend(dataset::sections(&path, &place, rows, &mut budget));
+        sections.extend(evaluation::section(&path, &place));
+        sections.extend(training::section(&path, &place));
+    }
+    if sections.is_empty() {
+        let text = format!(
+            "{} holds nothing to report on: no output of `anyflow run`, `train` or `eval`, and no Parquet file",
+            folder.display()
+        );
+        return Err(CliError::Usage(text));
+    }
+    sections.sort_by_key(|section| section.kind);
+    let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let html = shell::page(&name.unwrap_or_else(|| folder.display().to_string()), &sections);
+    Ok(Page { html, sections: sections.into_iter().map(|section| section.title).collect() })
+}
+
+/// The folder itself and its direct sub-folders, each with its place in the page.
+fn folders(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(CliError::read(folder))? {
+        let entry = entry.map_err(CliError::read(folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && !name.starts_with('.') && !INNER.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let inner = names.into_iter().map(|name| (folder.join(&name), name));
+    Ok(std::iter::once((folder.to_path_buf(), String::new())).chain(inner).collect())
+}
+
+/// What could not be shown, in its place.
+fn trouble(error: impl ToString) -> Markup {
+    html! { p.trouble { (error.to_string()) } }
+}
+
+#[cfg(test)]
+mod tests;

@@ -135,6 +135,8 @@ pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
 }
 
 pub fn engine(denoisers: Vec<(&str, Box<dyn Denoiser>)>, max_batch_rows: usize) -> Engine {
+    // Networks of this size lose by more threads, above all when they wait actively on a busy machine.
+    tch::set_num_threads(1);
     let denoisers = denoisers.into_iter().map(|(name, denoiser)| (name.to_string(), denoiser)).collect();
     Engine::start(denoisers, EngineConfig { max_batch_rows, ..EngineConfig::new(Device::Cpu) }).unwrap()
 }

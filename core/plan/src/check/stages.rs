@@ -5,7 +5,7 @@ use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::Trained;
-use crate::problem::{Caution, Problem};
+use crate::problem::{Caution, Hint, Problem};
 use crate::source::Text;
 use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
 
@@ -36,7 +36,9 @@ pub(crate) fn trained(
         _ => ("scorer", scorers),
     };
     if !known.contains(&name.value.as_str()) {
-        unknown(&format!("{what} (which objective `{objective}` trains)"), name, known, report);
+        let hint = Hint::among(&name.value, known);
+        let (objective, what) = (objective.into(), what.into());
+        report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
         return None;
     }
     let name_owned = name.value.clone();
@@ -113,7 +115,7 @@ pub(crate) fn check_data(
             scorer.and_then(|scorer| scorer.stream.as_ref()).map(|stream| stream.value.clone()).into_iter().collect()
         }
     };
-    for stream in streams.iter().filter(|stream| !tables::names(table, stream)) {
+    for stream in streams.iter().filter(|stream| !tables::names(table, stream, model)) {
         tables::missing(&table.name.value, &format!("stream `{stream}`"), &label(stage), at, report);
     }
     if matches!(trained, Trained::Scorer(_)) && table.class.is_none() {

@@ -18,7 +18,7 @@ pub(crate) fn resolve(
 ) -> Option<(String, IndexMap<String, Task>)> {
     let written: Vec<_> = spec.tasks.iter().map(lists).collect();
     let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
-    spec.tasks.iter().for_each(|task| check(task, spec, report));
+    spec.tasks.iter().for_each(|task| check(task, spec, model, report));
     let mut named: Vec<&Text> = Vec::new();
     for (lists, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
         for stream in lists.iter().flat_map(|(_, streams)| streams) {
@@ -32,8 +32,7 @@ pub(crate) fn resolve(
     let tasks = spec.tasks.iter().zip(&written).map(|(task, written)| {
         let lists = resolve_lists(written, &denoiser, model, report)?;
         let (generate, observe) = (lists.generate, lists.observe);
-        let task_plan =
-            Task { generate, along: lists.along, observe, absent: lists.absent, at_least: task.at_least };
+        let task_plan = Task { generate, along: lists.along, observe, absent: lists.absent, at_least: task.at_least };
         Some((task.name.value.clone(), task_plan))
     });
     let tasks = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
@@ -49,19 +48,20 @@ fn lists(task: &TaskSpec) -> [(&'static str, Vec<&Text>); 4] {
     ]
 }
 
-fn check(task: &TaskSpec, spec: &EvaluationSpec, report: &mut Report) {
+fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
     if task.generate.is_empty() {
         let what = format!("task `{}`", task.name.value);
         report.error(task.name.span, Problem::Impossible { what, reason: "generates nothing".into() });
     }
-    for stream in &task.generate {
+    let known = |stream: &&Text| model.streams.contains_key(&stream.value);
+    for stream in task.generate.iter().filter(known) {
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
             let (task, stream_name) = (task.name.value.clone(), stream.value.clone());
             report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
         }
     }
     let Some(table) = &spec.data else { return };
-    for stream in task.observe.iter().filter(|stream| !tables::names(table, &stream.value)) {
+    for stream in task.observe.iter().filter(known).filter(|stream| !tables::names(table, &stream.value, model)) {
         let reader = format!("task `{}`", task.name.value);
         tables::missing("data", &format!("stream `{}`", stream.value), &reader, stream, report);
     }

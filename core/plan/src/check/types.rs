@@ -22,13 +22,7 @@ pub(crate) fn of_inputs(
 }
 
 /// Cells of the declared modality: as its first reader takes them, else as the model or any plugin has them.
-fn of_input(
-    graph: &Graph,
-    index: usize,
-    model: &ModelGraph,
-    catalog: &Catalog,
-    report: &mut Report,
-) -> Option<Type> {
+fn of_input(graph: &Graph, index: usize, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<Type> {
     let modality = graph.spec.inputs[index].modality.as_ref()?;
     let readers = graph.vertices().filter(|(_, vertex)| *vertex == Vertex::Input(index)).flat_map(|(from, _)| {
         let mut readers: Vec<_> = graph.edges.neighbors(from).collect();

@@ -154,7 +154,10 @@ fn evaluation(plan: &EvalPlan) -> Picture {
 }
 
 fn sources<'p>(picture: &mut Picture, sources: &'p IndexMap<String, Vec<String>>) -> IndexMap<&'p str, usize> {
-    sources.iter().map(|(name, paths)| (name.as_str(), picture.add(Look::Data, vec![name.clone(), list(paths)]))).collect()
+    sources
+        .iter()
+        .map(|(name, paths)| (name.as_str(), picture.add(Look::Data, vec![name.clone(), list(paths)])))
+        .collect()
 }
 
 fn used<'c>(names: impl Iterator<Item = &'c str>) -> Vec<&'c str> {

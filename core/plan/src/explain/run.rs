@@ -8,14 +8,16 @@ use crate::plan::{Op, RunPlan, Value};
 pub(crate) fn lines(plan: &RunPlan) -> String {
     let mut out = format!("run {} ({})\n", plan.name, plan.source);
     out.push_str(&model(&plan.model));
-    let inputs = plan.inputs.iter().map(|(name, input)| {
-        vec![name.clone(), format!("column `{}`", input.column), input.kind.to_string()]
-    });
+    let inputs = plan
+        .inputs
+        .iter()
+        .map(|(name, input)| vec![name.clone(), format!("column `{}`", input.column), input.kind.to_string()]);
     let steps = plan.steps.iter().enumerate().map(|(index, step)| {
         let (op, what) = operation(&step.op);
         vec![index.to_string(), step.node.clone(), op.to_string(), what]
     });
-    let values = plan.values.iter().map(|(id, value)| vec![id.clone(), lifetime(id, value, plan), value.kind.to_string()]);
+    let values =
+        plan.values.iter().map(|(id, value)| vec![id.clone(), lifetime(id, value, plan), value.kind.to_string()]);
     let outputs = plan.outputs.iter().map(|(column, value)| vec![format!("column `{column}`"), value.clone()]);
     for part in [
         section("inputs", inputs.collect()),
@@ -41,9 +43,9 @@ fn operation(op: &Op) -> (&'static str, String) {
             let given = observe.iter().map(|(stream, value)| format!("{stream} = {value}"));
             let mut parts = vec![format!("denoiser {denoiser}"), format!("generates {}", list(generate.keys()))];
             let lists = [("observes", list(given)), ("along", list(along)), ("absent", list(absent))];
-            parts.extend(lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| {
-                format!("{word} {names}")
-            }));
+            parts.extend(
+                lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| format!("{word} {names}")),
+            );
             parts.push(kind(sampler));
             parts.push(format!("seed {seed}"));
             ("diffuse", parts.join("; "))

@@ -17,7 +17,7 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
         section("scorers", scorers.collect()),
         section("sources", sources.collect()),
         section("data", data.collect()),
-        section("stages", plan.stages.iter().map(stage).collect()),
+        section("stages", plan.stages.iter().flat_map(stage).collect()),
     ] {
         if !part.is_empty() {
             out.push('\n');
@@ -27,16 +27,17 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
     out
 }
 
-fn stage(stage: &Stage) -> Vec<String> {
-    let ema = if stage.ema > 0.0 { format!("; ema {}", stage.ema) } else { String::new() };
-    let optimizer = if stage.train == Trained::Statistics { String::new() } else { kind(&stage.optimizer) };
-    vec![
-        stage.name.clone(),
-        trained(&stage.train),
-        format!("{} x {} rows of {}", stage.steps, stage.batch, stage.data),
-        kind(&stage.objective),
-        optimizer + &ema,
-    ]
+fn stage(stage: &Stage) -> Vec<Vec<String>> {
+    let row = |word: &str, what: String| vec![String::new(), word.to_string(), what];
+    let steps = format!("{} x {} rows of {}", stage.steps, stage.batch, stage.data);
+    let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
+    rows.push(row("steps", steps));
+    rows.push(row("objective", kind(&stage.objective)));
+    if stage.train != Trained::Statistics {
+        let ema = if stage.ema > 0.0 { format!("; ema {}", stage.ema) } else { String::new() };
+        rows.push(row("optimizer", kind(&stage.optimizer) + &ema));
+    }
+    rows
 }
 
 /// What a stage trains, in words.
@@ -45,6 +46,6 @@ pub(crate) fn trained(trained: &Trained) -> String {
         Trained::Stream(name) => format!("stream {name}"),
         Trained::Denoiser(name) => format!("denoiser {name}"),
         Trained::Scorer(name) => format!("scorer {name}"),
-        Trained::Statistics => "statistics".into(),
+        Trained::Statistics => "nothing".into(),
     }
 }

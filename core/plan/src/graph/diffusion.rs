@@ -55,6 +55,7 @@ pub(crate) fn choose_denoiser(
             report.error(owner, Problem::Ambiguous { what: "the denoiser".into(), candidates, remedy });
             None
         }
+        None if !model.denoisers_are_known() => None,
         None => {
             let known = model.denoisers.iter().map(|(name, (over, _))| format!("{name} over {}", over.join(" + ")));
             let hint = Hint { suggestion: None, known: known.collect() };
@@ -94,9 +95,11 @@ pub(crate) fn resolve_lists(
     report: &mut Report,
 ) -> Option<StreamLists> {
     let (over, _) = model.denoisers.get(denoiser)?;
-    for stream in written.iter().flat_map(|(_, streams)| streams).filter(|stream| !over.contains(&stream.value)) {
-        let what = format!("stream of denoiser `{denoiser}`");
-        unknown(&what, stream, over.iter().map(String::as_str), report);
+    let named = written.iter().flat_map(|(_, streams)| streams);
+    for stream in named.filter(|stream| model.streams.contains_key(&stream.value) && !over.contains(&stream.value)) {
+        let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
+        let hint = Hint::among(&stream.value, over.iter().map(String::as_str));
+        report.error(stream.span, Problem::NotThere { owner, what, name: stream.value.clone(), hint });
     }
     let list = |index: usize| written[index].1.iter().map(|stream| stream.value.clone()).collect::<Vec<_>>();
     let mut lists = StreamLists { generate: list(0), observe: list(1), along: list(2), absent: list(3) };

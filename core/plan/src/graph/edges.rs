@@ -3,7 +3,7 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::error::Report;
-use crate::graph::Act;
+use crate::graph::{Act, Diffusion};
 use crate::problem::{Hint, Problem};
 use crate::source::Text;
 use crate::spec::{Action, NodeSpec, PipelineSpec, unknown};
@@ -169,16 +169,14 @@ fn stream_port(
     if generated.contains(&port) {
         return Some(port.to_string());
     }
-    let lists = match act {
-        Some(Act::Diffuse(diffusion)) => Some(&diffusion.lists),
-        _ => None,
-    };
+    // A diffusion that is itself wrong was reported; what it would have generated is not known.
+    let Some(Act::Diffuse(Diffusion { lists, .. })) = act else { return None };
     let has = |list: &[String]| list.iter().any(|stream| stream == port);
-    let reason = match lists {
-        Some(lists) if has(&lists.along) => "is generated along and dropped; list the stream in `diffuse` to use it",
-        Some(lists) if has(&lists.observe) => "is observed, not generated",
-        Some(lists) if has(&lists.absent) => "is absent from this diffusion",
-        _ => {
+    let reason = match () {
+        () if has(&lists.along) => "is generated along and dropped; list the stream in `diffuse` to use it",
+        () if has(&lists.observe) => "is observed, not generated",
+        () if has(&lists.absent) => "is absent from this diffusion",
+        () => {
             let hint = Hint::among(port, generated.iter().copied());
             report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
             return None;

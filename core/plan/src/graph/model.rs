@@ -9,7 +9,7 @@ use crate::error::Report;
 use crate::infer::{End, Solver};
 use crate::plan::{Denoiser, Model, Stream, Type};
 use crate::problem::Problem;
-use crate::source::{Source, Text};
+use crate::source::{Source, Span, Text};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
 
 /// A model whose names are resolved. Parts with errors are `None`, so that what refers to them is not blamed.
@@ -17,6 +17,8 @@ pub(crate) struct ModelGraph<'a> {
     pub name: String,
     pub path: String,
     pub checkpoint: Option<String>,
+    /// Where the file begins.
+    pub span: Span,
     pub streams: IndexMap<String, StreamNode<'a>>,
     /// Denoiser -> its streams and what the plan says of it.
     pub denoisers: IndexMap<String, (Vec<String>, Option<Denoiser>)>,
@@ -34,7 +36,19 @@ pub(crate) struct StreamNode<'a> {
     pub plan: Option<Stream>,
 }
 
+impl StreamNode<'_> {
+    /// Whether its components exist.
+    pub fn is_found(&self) -> bool {
+        self.codec_descriptor.is_some() && self.has_module == self.module.is_some()
+    }
+}
+
 impl ModelGraph<'_> {
+    /// Whether all denoisers are over streams that exist.
+    pub fn denoisers_are_known(&self) -> bool {
+        self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))
+    }
+
     /// The plan's model, when nothing in it is wrong.
     pub fn plan(&self) -> Option<Model> {
         let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
@@ -62,6 +76,7 @@ pub(crate) fn resolve_model<'a>(
     ModelGraph {
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         path: source.path.clone(),
+        span: spec.span,
         checkpoint: spec.checkpoint.as_ref().map(|path| source.beside(&path.value)),
         denoisers: denoisers.collect(),
         streams,

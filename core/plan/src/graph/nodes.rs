@@ -8,7 +8,7 @@ use crate::error::Report;
 use crate::graph::{Diffusion, ModelGraph, StreamNode, choose_denoiser, known_streams, resolve_lists};
 use crate::problem::{Hint, Problem};
 use crate::source::Text;
-use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, unknown};
+use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
 
 /// What a node does, resolved.
 #[derive(Clone, Debug)]
@@ -20,12 +20,7 @@ pub(crate) enum Act {
 }
 
 /// Resolves a node; `None` when something was wrong, which is reported.
-pub(crate) fn resolve_node(
-    node: &NodeSpec,
-    model: &ModelGraph,
-    catalog: &Catalog,
-    report: &mut Report,
-) -> Option<Act> {
+pub(crate) fn resolve_node(node: &NodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<Act> {
     match node.action.as_ref()? {
         Action::Code(code) => {
             let stream = stream_of(code, model, catalog, report)?;
@@ -46,8 +41,10 @@ fn stream_of(code: &CodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mu
     match &code.stream {
         Some(stream) if users.contains(&&stream.value) => Some(stream.value.clone()),
         Some(stream) => {
-            let what = format!("stream that uses `{}`", code.component.value);
-            unknown(&what, stream, users.iter().map(|name| name.as_str()), report);
+            let hint = Hint::among(&stream.value, users.iter().map(|name| name.as_str()));
+            let owner = format!("`{}`", code.component.value);
+            let (what, name) = ("stream".into(), stream.value.clone());
+            report.error(stream.span, Problem::NotThere { owner, what, name, hint });
             None
         }
         None if users.len() == 1 => Some((*first).clone()),
@@ -80,6 +77,10 @@ fn no_user(component: &Text, model: &ModelGraph, catalog: &Catalog, report: &mut
         report.error(component.span, Problem::WrongComponent { component: component.value.clone(), found, expected });
         return;
     }
+    if model.streams.values().any(|stream| !stream.is_found()) {
+        // It may be the component that the model misspells, which was reported.
+        return;
+    }
     let known: Vec<String> = model.streams.values().filter_map(named).collect();
     let hint = Hint::among(&component.value, known.iter().map(String::as_str));
     report.error(component.span, Problem::UnusedComponent { component: component.value.clone(), hint });
@@ -88,10 +89,11 @@ fn no_user(component: &Text, model: &ModelGraph, catalog: &Catalog, report: &mut
 /// Refuses a role that the stream's module does not play.
 fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> {
     match &stream.module {
-        Some((_, module)) => {
+        // A stream that is itself wrong was reported.
+        Some((_, module)) if stream.plan.is_some() => {
             component::need_role(module, code.role, &code.component, code.component.span, report).map(|_| ())
         }
-        None => Some(()),
+        _ => Some(()),
     }
 }
 

@@ -55,7 +55,9 @@ fn by_codec(
         report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
     }
     match node.plan.as_ref()?.array.elements() {
-        Some(([classes], _)) => Some(Scorer { stream: stream.value.clone(), module: None, classes: *classes, checkpoint }),
+        Some(([classes], _)) => {
+            Some(Scorer { stream: stream.value.clone(), module: None, classes: *classes, checkpoint })
+        }
         _ => {
             let what = format!("codec `{}`", component.value);
             let reason = "cannot judge: its array has more than one axis".into();

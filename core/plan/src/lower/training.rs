@@ -44,11 +44,7 @@ pub(crate) fn lower(
 }
 
 /// The files of every source, from the data folder.
-pub(crate) fn files(
-    sources: &[SourceSpec],
-    source: &Source,
-    data_root: Option<&str>,
-) -> IndexMap<String, Vec<String>> {
+pub(crate) fn files(sources: &[SourceSpec], source: &Source, data_root: Option<&str>) -> IndexMap<String, Vec<String>> {
     let place = |path: &str| data_root.map_or_else(|| source.beside(path), |root| joined(root, path));
     let files = |spec: &SourceSpec| spec.paths.iter().map(|path| place(&path.value)).collect();
     sources.iter().map(|spec| (spec.name.value.clone(), files(spec))).collect()

@@ -63,7 +63,9 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
 
 fn seeds(fields: &Fields, report: &mut Report) -> Vec<u64> {
     match fields.json("seeds", report) {
-        Some(json) => json.value.as_array().map(|list| list.iter().filter_map(Json::as_u64).collect()).unwrap_or_default(),
+        Some(json) => {
+            json.value.as_array().map(|list| list.iter().filter_map(Json::as_u64).collect()).unwrap_or_default()
+        }
         None => vec![0],
     }
 }

@@ -15,6 +15,7 @@ use crate::yaml::{Content, Entry, Node};
 pub(crate) struct ModelSpec {
     pub name: Option<Text>,
     pub checkpoint: Option<Text>,
+    pub span: Span,
     pub streams: Vec<StreamSpec>,
     pub denoisers: Vec<DenoiserSpec>,
 }
@@ -55,6 +56,7 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     Some(ModelSpec {
         name: fields.text("name", report),
         checkpoint: fields.text("checkpoint", report),
+        span: root.span,
         streams,
         denoisers,
     })

@@ -164,6 +164,8 @@ fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Optio
 
 fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
     let fields = Fields::open(&entry.node, &surface::DIFFUSE, within, entry.key.span, report)?;
+    let generate = fields.entry("diffuse")?;
+    let readable = matches!(generate.node.content, Content::List(_));
     let spec = DiffuseSpec {
         generate: fields.texts("diffuse", report),
         observe: pairs(&fields, "observe", report),
@@ -172,7 +174,7 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
         denoiser: fields.text("denoiser", report),
         sampler: fields.json("sampler", report).map(|json| json.value),
         seed: fields.integer("seed", report),
-        span: fields.entry("diffuse")?.key.span,
+        span: generate.key.span,
     };
-    Some(Action::Diffuse(spec))
+    readable.then_some(Action::Diffuse(spec))
 }

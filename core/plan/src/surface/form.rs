@@ -4,7 +4,8 @@ use serde_json::{Number, Value as Json};
 
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
-use crate::surface::kinds::{self, Family};
+use crate::surface::fill;
+use crate::surface::kinds::Family;
 use crate::yaml::{Content, Node};
 
 /// What a key takes.
@@ -81,7 +82,7 @@ impl Literal {
             Literal::Integer(integer) => Json::from(integer),
             Literal::Number(number) => Json::from(number),
             Literal::Word(word) => Json::from(word),
-            Literal::Kind(family) => kinds::defaults(family),
+            Literal::Kind(family) => fill::defaults(family),
         }
     }
 }
@@ -130,7 +131,7 @@ impl Form {
             (Form::Integer { .. }, Content::Number(number)) => self.read_integer(number, node, what, report),
             (Form::Number { .. }, Content::Number(number)) => self.read_number(number, node, what, report),
             (Form::Choice(words), Content::Text(text)) => choose(words, text, node, what, report),
-            (Form::Kind(family), _) => kinds::fill(*family, Some(node), node.span, report),
+            (Form::Kind(family), _) => fill::fill(*family, Some(node), node.span, report),
             (Form::List(of) | Form::OneOrMore(of), Content::List(items)) => {
                 let read: Vec<_> = items.iter().map(|item| of.read(item, what, report)).collect();
                 read.into_iter().collect::<Option<Vec<Json>>>().map(Json::from)
@@ -185,6 +186,6 @@ fn choose(words: &[&str], text: &str, node: &Node, what: &str, report: &mut Repo
         return Some(Json::from(text));
     }
     let hint = Hint::among(text, words.iter().copied());
-    report.error(node.span, Problem::UnknownName { what: format!("value of {what}"), name: text.into(), hint });
+    report.error(node.span, Problem::BadWord { what: what.into(), word: text.into(), hint });
     None
 }

@@ -1,13 +1,7 @@
 //! The table of kinds: schedules, samplers, networks, objectives, time laws, optimizers. To add one, add it here and in
-//! the engine, which deserialises what [`fill`] makes (`tag = "kind"`, kebab-case names, snake_case keys).
+//! the engine, which deserialises what [`fill`](super::fill::fill) makes (`tag = "kind"`, kebab-case names, snake_case keys).
 
-use serde_json::{Map, Value as Json};
-
-use crate::error::Report;
-use crate::problem::{Hint, Problem};
-use crate::source::Span;
 use crate::surface::form::{Form, Key, Literal, Need};
-use crate::yaml::{Content, Entry, Node};
 
 /// What kinds there are kinds of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,9 +151,6 @@ static OPTIMIZERS: &[Kind] = &[Kind {
 }];
 
 impl Family {
-    pub const ALL: [Family; 6] =
-        [Family::Schedule, Family::Sampler, Family::Network, Family::Objective, Family::Times, Family::Optimizer];
-
     pub fn name(self) -> &'static str {
         match self {
             Family::Schedule => "schedule",
@@ -189,84 +180,4 @@ impl Family {
             _ => self.kinds().first(),
         }
     }
-}
-
-/// The default kind of a family with its defaults; an empty object where there is none.
-pub(crate) fn defaults(family: Family) -> Json {
-    family.default_kind().map_or_else(|| Json::Object(Map::new()), |kind| Json::Object(defaults_of(kind)))
-}
-
-/// A kind with nothing but defaults.
-pub(crate) fn defaults_of(kind: &Kind) -> Map<String, Json> {
-    let mut object = Map::new();
-    object.insert("kind".into(), Json::from(kind.name));
-    for key in kind.keys {
-        if let Need::Default(literal) = key.need {
-            object.insert(key.name.into(), literal.json());
-        }
-    }
-    object
-}
-
-/// Reads `{kind: ..., ...}`: refuses what the kind does not know, fills in what is not written.
-pub(crate) fn fill(family: Family, node: Option<&Node>, owner: Span, report: &mut Report) -> Option<Json> {
-    let Some(node) = node else { return Some(defaults(family)) };
-    let Content::Mapping(entries) = &node.content else {
-        Form::Kind(family).wrong(node, &format!("the {}", family.name()), report);
-        return None;
-    };
-    let kind = chosen(family, entries, owner, report)?;
-    let mut object = defaults_of(kind);
-    let mut good = true;
-    for entry in entries.iter().filter(|entry| entry.key.value != "kind") {
-        match read_entry(family, kind, entry, report) {
-            Some(value) => drop(object.insert(entry.key.value.clone(), value)),
-            None => good = false,
-        }
-    }
-    let good = good && ascends(family, kind, &object, node, report);
-    good.then_some(Json::Object(object))
-}
-
-fn chosen(family: Family, entries: &[Entry], owner: Span, report: &mut Report) -> Option<&'static Kind> {
-    let Some(entry) = entries.iter().find(|entry| entry.key.value == "kind") else {
-        if family.default_kind().is_none() {
-            report.error(owner, Problem::MissingKey { key: "kind".into(), within: format!("the {}", family.name()) });
-        }
-        return family.default_kind();
-    };
-    let Content::Text(name) = &entry.node.content else {
-        Form::Text.wrong(&entry.node, &format!("`kind` of the {}", family.name()), report);
-        return None;
-    };
-    let found = family.kinds().iter().find(|kind| kind.name == name);
-    if found.is_none() {
-        let hint = Hint::among(name, family.kinds().iter().map(|kind| kind.name));
-        report.error(entry.node.span, Problem::UnknownName { what: family.name().into(), name: name.clone(), hint });
-    }
-    found
-}
-
-fn read_entry(family: Family, kind: &Kind, entry: &Entry, report: &mut Report) -> Option<Json> {
-    let within = format!("{} `{}`", family.name(), kind.name);
-    let Some(key) = kind.keys.iter().find(|key| key.name == entry.key.value) else {
-        let hint = Hint::among(&entry.key.value, kind.keys.iter().map(|key| key.name));
-        report.error(entry.key.span, Problem::UnknownKey { key: entry.key.value.clone(), within, hint });
-        return None;
-    };
-    key.form.read(&entry.node, &format!("`{}` of {within}", key.name), report)
-}
-
-fn ascends(family: Family, kind: &Kind, object: &Map<String, Json>, node: &Node, report: &mut Report) -> bool {
-    let number = |key: &str| object.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);
-    let mut good = true;
-    for (small, large) in kind.ascending {
-        if number(small) >= number(large) {
-            let what = format!("`{large}` of {} `{}`", family.name(), kind.name);
-            let bound = format!("greater than `{small}` = {}", number(small));
-            report.error(node.span, Problem::OutOfBounds { what, value: number(large).to_string(), bound });
-            good = false;
-        }
-    }
-    good
 }

@@ -117,6 +117,7 @@ impl Evaluation<'_> {
         let (mut coherence, mut per_stream) = (Spread::default(), IndexMap::<&String, Spread>::new());
         let mut entropy = IndexMap::<&String, Spread>::new();
         for (done, seed) in self.plan.seeds.iter().enumerate() {
+            let _span = tracing::info_span!("task", name, seed).entered();
             let tuples = self.tuples(*seed);
             let truth = self.data.classes(&tuples)?;
             let given = task.observe.iter().map(|s| Ok((s.clone(), self.data.select(s, self.array(s)?, &tuples)?)));

@@ -56,6 +56,7 @@ impl<'a> Compute<'a> {
     /// A module or the engine failed; rows that are not finite are noted in the batch instead.
     pub fn run(&self, batch: &mut Batch) -> Result<()> {
         for (index, step) in self.plan.steps.iter().enumerate() {
+            let _span = tracing::info_span!("compute", node = step.node, shard = batch.shard).entered();
             match &step.op {
                 Op::ReadCells { .. } | Op::WriteCells { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,

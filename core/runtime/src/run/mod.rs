@@ -50,7 +50,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let (to_writer, from_compute) = bounded(QUEUE);
     let reader = &reader;
     let summary = std::thread::scope(|scope| {
-        let reading = scope.spawn(move || -> Result<()> {
+        let reading = named("reader").spawn_scoped(scope, move || -> Result<()> {
             for shard in pending {
                 if to_compute.send(reader.read(shard)?).is_err() {
                     return Ok(()); // the compute side failed and says why
@@ -58,12 +58,14 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
             }
             Ok(())
         });
-        let writing = scope.spawn(move || -> Result<write::Summary> {
+        let writing = named("writer").spawn_scoped(scope, move || -> Result<write::Summary> {
             for batch in from_compute {
                 writer.write(batch)?;
             }
             writer.finish()
         });
+        let no_thread = |error: std::io::Error| RunError::Io { path: "a thread".into(), source: error };
+        let (reading, writing) = (reading.map_err(no_thread)?, writing.map_err(no_thread)?);
         let mut computed = Ok(());
         for mut batch in from_reader {
             computed = compute.run(&mut batch);
@@ -98,6 +100,10 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     events.end("rows", result.as_object().cloned().unwrap_or_default());
     write_provenance(plan, order, &result)?;
     Ok(result)
+}
+
+fn named(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.into())
 }
 
 /// What makes two runs the same job: the plan with its weights, the rows, and how they are cut.

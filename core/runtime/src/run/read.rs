@@ -92,6 +92,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The file cannot be read, or a codec failed as a whole.
     pub fn read(&self, shard: u64) -> Result<Batch> {
+        let _span = tracing::info_span!("read", shard).entered();
         let range = self.range(shard);
         let (input, keys) = match &self.dataset {
             Some(dataset) => {

@@ -60,6 +60,7 @@ impl<'a> Writer<'a> {
             self.cut_short = true;
             return Ok(());
         }
+        let _span = tracing::info_span!("write", shard = batch.shard).entered();
         let cells = self.cells(&mut batch)?;
         let (rows, features) = self.rows(&batch, cells)?;
         let failures: Vec<Failure> = batch.failures.into_values().collect();

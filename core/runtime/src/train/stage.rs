@@ -17,7 +17,8 @@ use crate::events::Events;
 use crate::session::typed;
 use crate::{Result, RunError};
 
-/// How often the state is saved.
+/// The state is saved after so many steps, or so much time: what comes first.
+const SAVE_STEPS: u64 = 500;
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// Steps between two lines of metrics.
 const LOG_EVERY: u64 = 50;
@@ -66,6 +67,7 @@ impl StageRun<'_> {
         let (mut saved, started) = (Instant::now(), Instant::now());
         let mut recent = Recent::default();
         for step in start..self.stage.steps {
+            let _span = tracing::info_span!("step", stage = name, step).entered();
             crate::seed_libtorch(seed.wrapping_add(step << 20));
             let tuples = draws.step(self.data, step);
             let (loss, figures) = prepared.loss(&self.stage.train, self.trainee, self.data, &tuples, (seed, step))?;
@@ -83,7 +85,7 @@ impl StageRun<'_> {
                 shown.insert("loss".into(), line["loss"].clone());
                 self.events.progress(name, done, shown);
             }
-            if saved.elapsed() > SAVE_EVERY {
+            if done % SAVE_STEPS == 0 || saved.elapsed() > SAVE_EVERY {
                 self.folder.save_state(self.index, name, &optimizer.state(), done)?;
                 saved = Instant::now();
             }

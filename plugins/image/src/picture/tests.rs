@@ -110,7 +110,9 @@ fn a_small_file_of_a_huge_picture_is_refused() {
 
 #[test]
 fn sizes_that_are_none_are_refused() {
-    for (height, width) in [(json!(0), json!(3)), (json!(3), json!(4096)), (json!(-1), json!(1)), (json!(2.5), json!(2))] {
+    for (height, width) in
+        [(json!(0), json!(3)), (json!(3), json!(4096)), (json!(-1), json!(1)), (json!(2.5), json!(2))]
+    {
         let made = Gray::new(&Parameters::new(json!({"height": height, "width": width})));
         assert!(matches!(made, Err(Error::Parameters(_))), "{height} x {width}");
     }

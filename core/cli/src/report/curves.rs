@@ -1,0 +1,32 @@
+//! Metrics lines as series.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+/// Points of one figure over the steps.
+pub(super) type Series = Vec<(f64, f64)>;
+
+/// Series by figure, of one stage.
+pub(super) type Figures = IndexMap<String, Series>;
+
+/// Reads `metrics.jsonl`: stage -> figure -> points, all in the order of their appearance. Lines that are no JSON (the
+/// last one of a run under way may be cut) are left out.
+pub(super) fn read(path: &Path) -> IndexMap<String, Figures> {
+    let mut stages: IndexMap<String, Figures> = IndexMap::new();
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut count = 0.0;
+    for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let Some(object) = line.as_object() else { continue };
+        count += 1.0;
+        let stage = object.get("stage").and_then(Value::as_str).unwrap_or("training");
+        let step = object.get("step").and_then(Value::as_f64).unwrap_or(count);
+        let figures = stages.entry(stage.into()).or_default();
+        let others = object.iter().filter(|(name, _)| !["stage", "step"].contains(&name.as_str()));
+        for (name, value) in others.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
+            figures.entry(name.clone()).or_default().push((step, value));
+        }
+    }
+    stages
+}

@@ -1,0 +1,173 @@
+//! The contact sheet: a card per row, what was given beside what was made of it.
+
+use std::collections::HashSet;
+
+use anyflow_datasets::{Cell, Dataset, Feature, head};
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::{Job, RunPlan};
+use arrow_column::cells_of;
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::cell::{self, Budget};
+use crate::error::Result;
+
+/// What a column is to the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Read by it.
+    Given,
+    /// Made by it.
+    Made,
+    /// Neither; or nothing is known about the pipeline.
+    Carried,
+}
+
+impl Role {
+    fn class(self) -> &'static str {
+        match self {
+            Role::Given => "given",
+            Role::Made => "made",
+            Role::Carried => "carried",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Role::Given => "given",
+            Role::Made => "generated",
+            Role::Carried => "carried along",
+        }
+    }
+}
+
+/// A column of the sheet.
+struct Column<'a> {
+    name: &'a str,
+    feature: &'a Feature,
+    role: Role,
+}
+
+/// Cards of the first `rows` rows.
+pub(super) fn sheet(dataset: &Dataset, order: Option<&Order>, rows: u64, budget: &mut Budget) -> Result<Markup> {
+    let (figures, chips) = columns(dataset, order);
+    let values = head(dataset, rows)?;
+    let media: Vec<(&str, Vec<Option<Vec<u8>>>)> = figures
+        .iter()
+        .filter(|column| column.feature.is_media())
+        .map(|column| Ok((column.name, cells_of(dataset, column.name, rows)?)))
+        .collect::<Result<_>>()?;
+    let width: usize = figures.iter().map(|column| if is_sound(column.feature) { 13 } else { 9 }).sum::<usize>() + 2;
+    let roles: HashSet<&str> = figures.iter().map(|column| column.role.class()).collect();
+    Ok(html! {
+        @if roles.contains("made") || roles.contains("given") {
+            p.legend { @for role in [Role::Given, Role::Made, Role::Carried] {
+                @if roles.contains(role.class()) { span class=(role.class()) { (role.word()) } }
+            } }
+        }
+        div.sheet style={ "--width: " (width.min(60)) "rem" } {
+            @for (row, values) in values.iter().enumerate() {
+                article.row {
+                    header {
+                        b { "row " (row) }
+                        @for column in &chips {
+                            span { (column.name) " " (short(values.get(column.name))) }
+                        }
+                    }
+                    div.cells { @for column in &figures { (figure(column, row, values, &media, budget)) } }
+                }
+            }
+        }
+    })
+}
+
+fn figure(
+    column: &Column<'_>,
+    row: usize,
+    values: &Map<String, Value>,
+    media: &[(&str, Vec<Option<Vec<u8>>>)],
+    budget: &mut Budget,
+) -> Markup {
+    let bytes = media.iter().find(|(name, _)| *name == column.name).and_then(|(_, cells)| cells.get(row)?.as_deref());
+    let shown = match (bytes, values.get(column.name)) {
+        (Some(bytes), _) => cell::media(bytes, fallback(column.feature), budget),
+        (None, Some(value)) => cell::value(value),
+        (None, None) => cell::value(&Value::Null),
+    };
+    let sound = is_sound(column.feature);
+    html! {
+        figure.cell.(column.role.class()).sound[sound] {
+            div.body { (shown) }
+            figcaption title={ (column.role.word()) ": " (column.name) } { b { (column.name) } }
+        }
+    }
+}
+
+/// Columns that get a figure, given ones first, and those that are only named in the head of a card.
+fn columns<'a>(dataset: &'a Dataset, order: Option<&Order>) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
+    let plan = order.and_then(|order| match &order.job {
+        Job::Run(plan) => Some(plan),
+        Job::Train(_) | Job::Eval(_) => None,
+    });
+    let column = |(name, feature): (&'a String, &'a Feature)| {
+        let role = plan.map_or(Role::Carried, |plan| role(plan, name));
+        Column { name, feature, role }
+    };
+    let in_head = |column: &Column<'_>| {
+        column.role == Role::Carried && !column.feature.is_media() && (plan.is_some() || column.name == "id")
+    };
+    let (chips, mut figures): (Vec<_>, Vec<_>) = dataset.features().iter().map(column).partition(in_head);
+    figures.sort_by_key(|column| [Role::Given, Role::Made, Role::Carried].iter().position(|role| *role == column.role));
+    (figures, chips)
+}
+
+/// What a column of a run's output is to its pipeline.
+pub(super) fn role(plan: &RunPlan, column: &str) -> Role {
+    let read = |column: &str| plan.inputs.values().any(|input| input.column == column);
+    match plan.outputs.get(column) {
+        Some(value) if plan.inputs.contains_key(value) => Role::Given,
+        Some(_) => Role::Made,
+        None if read(column) => Role::Given,
+        None => Role::Carried,
+    }
+}
+
+fn is_sound(feature: &Feature) -> bool {
+    matches!(feature, Feature::Audio { .. })
+}
+
+fn fallback(feature: &Feature) -> &'static str {
+    match feature {
+        Feature::Image => "image/png",
+        Feature::Audio { .. } => "audio/wav",
+        Feature::Video => "video/mp4",
+        _ => "application/octet-stream",
+    }
+}
+
+fn short(value: Option<&Value>) -> String {
+    const LONGEST: usize = 40;
+    let text = value.map(cell::inline).unwrap_or_default();
+    if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain("…".chars()).collect() }
+}
+
+/// Reading cells without naming Arrow's types.
+mod arrow_column {
+    use super::{Cell, Dataset, Result};
+
+    /// Rows read at once: cells can be large films.
+    const BATCH_ROWS: usize = 16;
+
+    /// Bytes of the first `rows` rows of a media column; `None` where there are none or they cannot be read.
+    pub(super) fn cells_of(dataset: &Dataset, column: &str, rows: u64) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut cells = Vec::new();
+        for batch in dataset.read(Some(&[column]), 0..rows, BATCH_ROWS)? {
+            let read = dataset.cells(&batch?, column)?;
+            cells.extend((0..read.len()).map(|row| match read.get(row) {
+                Ok(Some(Cell::Bytes(bytes))) => Some(bytes.to_vec()),
+                _ => None,
+            }));
+        }
+        Ok(cells)
+    }
+}

@@ -1,0 +1,200 @@
+//! A small output of a run, a training and an evaluation, and the page made of them.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyflow_datasets::{CellKind, Failure, Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use serde_json::json;
+
+use super::page;
+
+const ROWS: usize = 10;
+
+fn picture(row: usize) -> Vec<u8> {
+    let (size, radius) = (28_i32, 4 + row as i32);
+    let pixel = |i: i32| {
+        let (x, y) = (i % size - 14, i / size - 14);
+        let far = x * x + y * y - radius * radius;
+        if far.abs() < radius * 3 { 255 } else { 12_u8 }
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, size as u32, size as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    let pixels: Vec<u8> = (0..size * size).map(pixel).collect();
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
+/// A falling tone with an overtone.
+fn sound(row: usize) -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut bytes = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
+    let mut phase = 0.0_f64;
+    for i in 0..4000 {
+        let t = f64::from(i) / 4000.0;
+        phase += (300.0 + 200.0 * row as f64 * (1.0 - t)) / 8000.0 * std::f64::consts::TAU;
+        let loud = (t * std::f64::consts::PI).sin();
+        writer.write_sample(((phase.sin() + 0.3 * (2.0 * phase).sin()) * loud * 12000.0) as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+    bytes.into_inner()
+}
+
+fn output(folder: &Path) {
+    let names: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+    let columns: [(&str, Feature, CellKind, fn(usize) -> OwnedCell); 5] = [
+        ("id", Feature::Value("int64".into()), CellKind::I64, |row| OwnedCell::I64(100 + row as i64)),
+        ("picture", Feature::Image, CellKind::Bytes, |row| OwnedCell::Bytes(picture(row))),
+        ("label", Feature::ClassLabel { names }, CellKind::I64, |row| OwnedCell::I64(row as i64)),
+        ("sound", Feature::Audio { sampling_rate: Some(8000) }, CellKind::Bytes, |row| OwnedCell::Bytes(sound(row))),
+        ("text", Feature::Value("string".into()), CellKind::Utf8, |row| OwnedCell::Utf8(format!("number <{row}>"))),
+    ];
+    let features: Features = columns.iter().map(|(name, feature, ..)| (name.to_string(), feature.clone())).collect();
+    let schema = Arc::new(Schema::clone(&features.to_schema().unwrap()));
+    let arrays = columns.iter().map(|(_, feature, _, cell)| {
+        let cells: Vec<_> = (0..ROWS).map(|row| (row != 3).then(|| cell(row))).collect();
+        column_from_cells(&cells, feature).unwrap()
+    });
+    let batch = RecordBatch::try_new(schema, arrays.collect()).unwrap();
+    let failure = Failure {
+        row_key: "110".into(),
+        row: 10,
+        node: "seen".into(),
+        code: "cell".into(),
+        text: "column picture: the PNG ends after 12 bytes".into(),
+    };
+    let dir = OutputDir::open(folder, &JobId { fingerprint: "f".into() }).unwrap();
+    dir.write_shard(0, &[batch], &features, &[failure]).unwrap();
+    dir.finish().unwrap();
+}
+
+fn plan() -> serde_json::Value {
+    let cells = |modality: &str, cell: &str, feature: &str| json!({"modality": modality, "form": "cells", "cell": cell, "feature": feature});
+    let array = |modality: &str| json!({"modality": modality, "form": "array", "dtype": "f32", "axes": ["n"], "shape": [8], "range": null});
+    let latent = |stream: &str| json!({"modality": stream, "form": "latent", "stream": stream, "shape": [8]});
+    let component = |id: &str| json!({"plugin": "p", "id": id, "library": "libp.so", "parameters": {}});
+    let stream = |name: &str, cell: &str, feature: &str| {
+        json!({"modality": name, "codec": component("codec"), "cells": cells(name, cell, feature), "array": array(name),
+               "module": component("autoencoder"), "latent": [8]})
+    };
+    let value = |kind: serde_json::Value, by: Option<usize>| json!({"type": kind, "made_by": by, "last_use": null});
+    json!({
+        "job": "run", "format": 1, "name": "picture-to-sound", "source": "pipelines/picture-to-sound.yaml",
+        "model": {
+            "name": "digits", "source": "pipelines/model.yaml", "checkpoint": "weights/model.safetensors",
+            "streams": {"image": stream("image", "bytes", "Image"), "audio": stream("audio", "bytes", "Audio")},
+            "denoisers": {"joint": {"over": ["image", "audio"], "network": {"kind": "residual-mlp"}, "predict": "x0",
+                                    "schedule": {"kind": "vp-linear"}}},
+        },
+        "inputs": {"picture": {"column": "picture", "type": cells("image", "bytes", "Image")}},
+        "values": {
+            "picture": value(cells("image", "bytes", "Image"), None), "picture.array": value(array("image"), Some(0)),
+            "seen": value(latent("image"), Some(1)), "joint.audio": value(latent("audio"), Some(2)),
+            "sound.array": value(array("audio"), Some(3)), "sound": value(cells("audio", "bytes", "Audio"), Some(4)),
+        },
+        "steps": [
+            {"node": "seen", "op": "read-cells", "stream": "image", "from": "picture", "to": "picture.array"},
+            {"node": "seen", "op": "module", "stream": "image", "role": "encode", "from": "picture.array", "to": "seen"},
+            {"node": "joint", "op": "diffuse", "denoiser": "joint", "generate": {"audio": "joint.audio"}, "along": [],
+             "observe": {"image": "seen"}, "absent": [], "sampler": {"kind": "ddim", "steps": 50}, "seed": 7},
+            {"node": "sound", "op": "module", "stream": "audio", "role": "decode", "from": "joint.audio", "to": "sound.array"},
+            {"node": "sound", "op": "write-cells", "stream": "audio", "from": "sound.array", "to": "sound"},
+        ],
+        "outputs": {"sound": "sound", "text": "sound"}, "bytes_per_row": 4096,
+    })
+}
+
+fn run(folder: &Path) {
+    output(folder);
+    let order = json!({"format": 1, "job": plan(), "output": "out", "inputs": ["digits.parquet"], "shard_rows": 1024,
+                       "device": "cpu", "threads": 2});
+    std::fs::write(folder.join("order.json"), order.to_string()).unwrap();
+    let written = json!({"checkpoint_blake3": "5f".repeat(32), "device": "cpu", "finished_unix": 1_800_000_000,
+        "versions": {"anyflow": "0.1.0", "libtorch": "2.11.0"},
+        "result": {"rows": 10, "failed": 1, "shards": 1, "seconds": 0.62, "rows_per_second": 16.1}});
+    std::fs::write(folder.join("run.json"), written.to_string()).unwrap();
+}
+
+fn training(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let mut lines = String::new();
+    for stage in ["image-autoencoder", "diffusion"] {
+        for i in 1..=200 {
+            let noise = ((i * 7919) % 97) as f64 / 97.0;
+            let loss = (1.0 + 0.4 * noise) * (0.02 + (-f64::from(i) / 25.0).exp());
+            let line = json!({"stage": stage, "step": i * 50, "loss": loss, "gradient_norm": 0.5 + noise,
+                              "lr": 1e-3 * (f64::from(200 - i) / 200.0), "seconds": f64::from(i) * 0.4});
+            lines += &format!("{line}\n");
+        }
+    }
+    std::fs::write(folder.join("metrics.jsonl"), lines + "{\"cut").unwrap();
+    let stage = |name: &str| json!({"stage": name, "steps": 10000, "rows": 60000, "seconds": 80.0, "result": {"loss": 0.021}});
+    let summary = json!({"name": "digits", "stages": [stage("image-autoencoder"), stage("diffusion")], "model": "model.safetensors"});
+    std::fs::write(folder.join("train.json"), summary.to_string()).unwrap();
+}
+
+fn evaluation(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let figure = |mean: f64| json!({"mean": mean, "spread": 0.006, "per_seed": [mean - 0.006, mean, mean + 0.006]});
+    let task = |observe: &[&str], mean: f64, passed: bool| {
+        json!({"coherence": figure(mean), "per_stream": {"audio": figure(mean), "text": figure(0.97)}, "class_entropy": {},
+               "observe": observe, "generate": ["audio", "text"], "at_least": 0.8, "passed": passed, "network_calls": 150})
+    };
+    let result = json!({
+        "name": "digits-eval", "rows": 1000, "seeds": [1, 2, 3], "sampler": {"kind": "ddim", "steps": 50},
+        "judges": {"image": {"rows": 10000, "accuracy": 0.991, "reconstructed": 0.984}, "audio": 0.97},
+        "tasks": {"image-to-audio-text": task(&["image"], 0.912, true), "joint": task(&[], 0.774, false)},
+    });
+    std::fs::write(folder.join("eval.json"), result.to_string()).unwrap();
+}
+
+#[test]
+fn a_folder_of_everything_becomes_one_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder_kept = std::path::Path::new("/tmp/fixture"); run(&folder_kept.join("run")); training(&folder_kept.join("training")); evaluation(&folder_kept.join("evaluation")); run(&folder.path().join("run"));
+    training(&folder.path().join("training"));
+    evaluation(&folder.path().join("evaluation"));
+    let page = page(folder.path(), 48).unwrap();
+    assert_eq!(page.sections, ["picture-to-sound", "digits-eval", "digits"]);
+    let html = &page.html;
+    assert_eq!(html.matches("<article").count(), ROWS);
+    assert_eq!(html.matches("data:audio/wav").count(), ROWS - 1, "one row is null");
+    assert_eq!(html.matches("data:image/png").count(), 2 * (ROWS - 1), "pictures and spectrograms");
+    assert!(html.contains("number &lt;7&gt;"), "values are escaped");
+    assert!(html.contains("the PNG ends after 12 bytes") && html.contains(&"5f".repeat(32)));
+    assert_eq!(html.matches("class=\"cell given\"").count(), ROWS, "roles are marked");
+    for outside in ["http://", "https://", "<script", "src=\"/"] {
+        let found = html.replace("http://www.w3.org/2000/svg", "").contains(outside);
+        assert!(!found, "the page needs {outside}");
+    }
+}
+
+#[test]
+fn a_run_under_way_shows_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path());
+    std::fs::remove_file(folder.path().join("manifest.json")).unwrap();
+    let page = page(folder.path(), 2).unwrap();
+    assert!(page.html.contains("unfinished"));
+    assert_eq!(page.html.matches("<article").count(), 2);
+}
+
+#[test]
+fn an_empty_folder_and_broken_files_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = page(folder.path(), 1).err().unwrap();
+    assert_eq!(error.exit_code(), 2);
+    std::fs::write(folder.path().join("eval.json"), "{").unwrap();
+    std::fs::write(folder.path().join("rows.parquet"), "no parquet").unwrap();
+    let html = page(folder.path(), 1).unwrap().html;
+    assert_eq!(html.matches("class=\"trouble\"").count(), 2, "{html}");
+}

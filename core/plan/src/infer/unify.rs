@@ -1,0 +1,83 @@
+//! Making two ends equal.
+
+use crate::error::Report;
+use crate::infer::{End, Solver, Term};
+use crate::problem::Problem;
+
+impl Solver {
+    /// Makes two ends equal; says so where they cannot be.
+    pub fn unify(&mut self, one: &End, other: &End, report: &mut Report) {
+        if let Some((a, b)) = one.dtype.zip(other.dtype).filter(|(a, b)| a != b) {
+            let texts = [format!("{} is {a}", one.text), format!("{} is {b}", other.text)];
+            self.mismatch("dtypes", texts, one, other, report);
+        }
+        if let Some((a, b)) = one.range.zip(other.range).filter(|(a, b)| a != b) {
+            let texts = [format!("{} lies in {a:?}", one.text), format!("{} in {b:?}", other.text)];
+            self.mismatch("ranges", texts, one, other, report);
+        }
+        if one.axes.len() != other.axes.len() {
+            let texts = [self.axes(one), self.axes(other)];
+            return self.mismatch("shapes", texts, one, other, report);
+        }
+        for (a, b) in one.axes.iter().zip(&other.axes) {
+            self.unify_axis(one, a, other, b, report);
+        }
+    }
+
+    fn unify_axis(&mut self, one: &End, a: &(String, Term), other: &End, b: &(String, Term), report: &mut Report) {
+        let (root_a, root_b) = (self.root(a.1), self.root(b.1));
+        match (self.values[root_a], self.values[root_b]) {
+            (Some(x), Some(y)) if x != y => {
+                if !self.first(one, other, format!("{} {x} {y}", a.0)) {
+                    return;
+                }
+                let links = [root_a, root_b]
+                    .into_iter()
+                    .filter_map(|root| Some((self.origins[root]?, format!("{} is given here", self.values[root]?))));
+                let problem = Problem::Mismatch {
+                    what: "shapes",
+                    one: format!("{} has {} = {x}", one.text, axis(&a.0)),
+                    other: format!("{} has {} = {y}", other.text, axis(&b.0)),
+                };
+                report.linked(other.span, problem, links.collect());
+            }
+            (Some(_), None) => self.parents[root_b] = root_a,
+            _ => self.parents[root_a] = root_b,
+        }
+    }
+
+    /// Whether a mismatch between two ends was not said yet.
+    fn first(&mut self, one: &End, other: &End, detail: String) -> bool {
+        self.broken = true;
+        let key = (one.span, other.span, detail);
+        let first = !self.said.contains(&key);
+        if first {
+            self.said.push(key);
+        }
+        first
+    }
+
+    fn mismatch(&mut self, what: &'static str, texts: [String; 2], one: &End, other: &End, report: &mut Report) {
+        if self.first(one, other, what.to_string()) {
+            let [text, text_other] = texts;
+            let problem = Problem::Mismatch { what, one: text, other: text_other };
+            report.error_with(other.span, problem, one.span, "the other end");
+        }
+    }
+
+    fn axes(&self, end: &End) -> String {
+        let axes: Vec<String> = end
+            .axes
+            .iter()
+            .map(|(name, term)| {
+                let size = self.value(*term).map_or("?".into(), |size| size.to_string());
+                if name.starts_with(|c: char| c.is_ascii_digit()) { size } else { format!("{name} {size}") }
+            })
+            .collect();
+        format!("{} has axes [{}]", end.text, axes.join(", "))
+    }
+}
+
+fn axis(name: &str) -> String {
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("axis {name}") } else { format!("axis `{name}`") }
+}

@@ -1,0 +1,117 @@
+//! What the tests share: the files of `pipelines/mld`, fixtures of plugins, and `check`.
+
+use std::path::PathBuf;
+
+use anyflow_plan::plan::Job;
+use anyflow_plan::{Catalog, Errors, FileKind, Override, Source, Warning};
+
+/// The folder of this crate.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The plugins of the fixtures.
+pub fn catalog() -> Catalog {
+    let mut catalog = Catalog::default();
+    for name in ["image", "audio", "text", "label"] {
+        let path = folder().join(format!("tests/descriptors/{name}.json"));
+        let descriptor = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        catalog.plugins.insert(name.into(), (descriptor, format!("plugins/lib{name}.so")));
+    }
+    catalog
+}
+
+/// A file of `pipelines/mld`, under a path that is the same on every machine.
+pub fn file(name: &str) -> Source {
+    let text = std::fs::read_to_string(folder().join("../../pipelines/mld").join(name)).unwrap();
+    Source::new(format!("mld/{name}"), text)
+}
+
+/// All files of `pipelines/mld`, sorted.
+pub fn names() -> Vec<String> {
+    let entries = std::fs::read_dir(folder().join("../../pipelines/mld")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml")).collect();
+    names.sort();
+    names
+}
+
+/// A file with its model, changed for a test.
+pub struct Case {
+    pub main: Source,
+    pub model: Source,
+    pub catalog: Catalog,
+    pub overrides: Vec<Override>,
+}
+
+impl Case {
+    /// A file as it is.
+    pub fn of(name: &str) -> Self {
+        Case { main: file(name), model: file("model.yaml"), catalog: catalog(), overrides: Vec::new() }
+    }
+
+    /// Replaces a part of the file.
+    pub fn edit(mut self, from: &str, to: &str) -> Self {
+        assert!(self.main.text.contains(from), "nothing to replace: {from}");
+        self.main.text = self.main.text.replacen(from, to, 1);
+        self
+    }
+
+    /// Replaces a part of the model.
+    pub fn edit_model(mut self, from: &str, to: &str) -> Self {
+        assert!(self.model.text.contains(from), "nothing to replace: {from}");
+        self.model.text = self.model.text.replacen(from, to, 1);
+        self
+    }
+
+    /// Another text in place of the file.
+    pub fn text(mut self, text: &str) -> Self {
+        self.main.text = text.into();
+        self
+    }
+
+    /// Adds an override.
+    pub fn set(mut self, text: &str) -> Self {
+        self.overrides.push(Override::parse(text).unwrap());
+        self
+    }
+
+    /// Compiles it as what it is.
+    pub fn compile(&self) -> Result<(Job, Vec<Warning>), Errors> {
+        let Case { main, model, catalog, overrides } = self;
+        match anyflow_plan::kind_of(main)? {
+            FileKind::Training => anyflow_plan::compile_train(main, model, catalog, overrides, Some("data"))
+                .map(|(plan, warnings)| (Job::Train(plan), warnings)),
+            FileKind::Evaluation => anyflow_plan::compile_eval(main, model, catalog, overrides, Some("data"))
+                .map(|(plan, warnings)| (Job::Eval(plan), warnings)),
+            _ => anyflow_plan::compile_run(main, model, catalog, overrides)
+                .map(|(plan, warnings)| (Job::Run(plan), warnings)),
+        }
+    }
+
+    /// All that is said about it: errors, or warnings and the word `fine`.
+    pub fn said(&self) -> String {
+        let sources = [&self.main, &self.model];
+        match self.compile() {
+            Err(errors) => errors.render(&sources, false),
+            Ok((_, warnings)) => {
+                let said: String = warnings.iter().map(|warning| warning.render(&sources, false) + "\n").collect();
+                said + "fine\n"
+            }
+        }
+    }
+
+    /// Compares what is said with a snapshot.
+    pub fn check(&self, name: &str) {
+        snapshot(name, &self.said());
+    }
+}
+
+/// Compares with a file in `tests/snapshots`.
+pub fn snapshot(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder().join("tests/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}

@@ -1,0 +1,13 @@
+//! Tests of the planner: every file of `pipelines/mld` is compiled and its printed plan is a snapshot; every kind of
+//! error is provoked once and its text is a snapshot. `INSTA_UPDATE=always cargo test -p anyflow-plan` rewrites them.
+
+mod bench;
+mod data_errors;
+mod errors;
+mod explained;
+mod model_errors;
+mod overrides;
+mod plans;
+mod properties;
+mod schema;
+mod syntax;

@@ -1,0 +1,72 @@
+//! Values from the command line.
+
+use anyflow_plan::Override;
+use anyflow_plan::plan::{Job, Op};
+
+use crate::bench::{Case, snapshot};
+
+const AUDIO: &str = "image-to-audio.yaml";
+
+fn sampler(case: &Case) -> (serde_json::Value, u64) {
+    let (job, _) = case.compile().map_err(|errors| errors.render(&[&case.main], false)).unwrap();
+    let Job::Run(plan) = job else { panic!("no run") };
+    plan.steps
+        .into_iter()
+        .find_map(|step| match step.op {
+            Op::Diffuse { sampler, seed, .. } => Some((sampler, seed)),
+            _ => None,
+        })
+        .unwrap()
+}
+
+#[test]
+fn values_are_replaced() {
+    let (json, seed) = sampler(&Case::of(AUDIO).set("joint.sampler.steps=20").set("joint.seed=9"));
+    assert_eq!((json["steps"].as_i64(), seed), (Some(20), 9));
+}
+
+#[test]
+fn mappings_are_made_where_there_are_none() {
+    let case = Case::of(AUDIO).edit(", sampler: {kind: ddim, steps: 50}", "").set("joint.sampler.steps=20");
+    assert_eq!(sampler(&case).0, serde_json::json!({"kind": "ddim", "steps": 20, "eta": 0.0}));
+}
+
+#[test]
+fn the_last_of_several_wins() {
+    assert_eq!(sampler(&Case::of(AUDIO).set("joint.seed=1").set("joint.seed=2")).1, 2);
+}
+
+#[test]
+fn stages_and_keys_of_trainings() {
+    let case = Case::of("train.yaml").set("diffusion.steps=10").set("seed=5").set("diffusion.optimizer.lr=2e-4");
+    let Job::Train(plan) = case.compile().unwrap().0 else { panic!("no training") };
+    let stage = plan.stages.iter().find(|stage| stage.name == "diffusion").unwrap();
+    assert_eq!((stage.steps, plan.seed, &stage.optimizer["lr"]), (10, 5, &2e-4.into()));
+}
+
+#[test]
+fn keys_and_tasks_of_evaluations() {
+    let case = Case::of("eval.yaml").set("rows=50").set("seeds=[4]").set("tasks.joint.at_least=0.1");
+    let Job::Eval(plan) = case.compile().unwrap().0 else { panic!("no evaluation") };
+    assert_eq!((plan.rows, plan.seeds, plan.tasks["joint"].at_least), (50, vec![4], Some(0.1)));
+}
+
+#[test]
+fn wrong_paths() {
+    Case::of(AUDIO).set("jiont.sampler.steps=20").check("error-override-node");
+    Case::of(AUDIO).set("name=x").check("error-override-top");
+    Case::of(AUDIO).set("joint.smapler.steps=20").check("error-override-key");
+    Case::of(AUDIO).set("joint.seed.deep=1").check("error-override-too-deep");
+}
+
+#[test]
+fn wrong_values() {
+    Case::of(AUDIO).set("joint.seed=1").set("joint.sampler.steps=many").check("error-override-value");
+    Case::of(AUDIO).set("joint.diffuse=[audio, nothing]").check("error-override-list");
+}
+
+#[test]
+fn wrong_forms() {
+    let said = |text: &str| Override::parse(text).unwrap_err().render(&[], false);
+    snapshot("error-override-form", &["joint.seed", "joint..seed=1", "joint.seed={"].map(said).join("\n"));
+}

@@ -1,0 +1,108 @@
+//! Every file of `pipelines/mld` compiles without a warning; the printed plan is a snapshot.
+
+use anyflow_plan::descriptor::CellKind;
+use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::{FileKind, Format, explain, kind_of, model_path};
+
+use crate::bench::{Case, file, names, snapshot};
+
+#[test]
+fn every_file_compiles() {
+    for name in names() {
+        if name == "model.yaml" {
+            assert_eq!(kind_of(&file(&name)).unwrap(), FileKind::Model);
+            continue;
+        }
+        let case = Case::of(&name);
+        assert_eq!(model_path(&case.main).unwrap(), "mld/model.yaml", "{name}");
+        let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
+        assert_eq!(warnings, [], "{name}");
+        snapshot(&format!("plan-{}", name.trim_end_matches(".yaml")), &explain(&job, Format::Text));
+    }
+}
+
+#[test]
+fn plans_survive_serialization() {
+    for name in names().iter().filter(|name| *name != "model.yaml") {
+        let (job, _) = Case::of(name).compile().unwrap();
+        let json = explain(&job, Format::Json);
+        assert_eq!(serde_json::from_str::<Job>(&json).unwrap(), job, "{name}");
+    }
+}
+
+fn run_plan(case: &Case) -> RunPlan {
+    match case.compile().map_err(|errors| errors.render(&[&case.main], false)) {
+        Ok((Job::Run(plan), _)) => plan,
+        other => panic!("no run: {other:?}"),
+    }
+}
+
+#[test]
+fn parameters_are_inferred_from_shapes() {
+    let case = Case::of("joint.yaml").edit_model("codec: image/gray", "codec: {use: image/rgb, height: 32}");
+    let plan = run_plan(&case);
+    let module = plan.model.streams["image"].module.clone().unwrap().parameters;
+    assert_eq!(module, serde_json::json!({"channel": 3, "height": 32, "width": 28, "latent": 24, "hidden": 256}));
+    let words = plan.model.streams["text"].module.clone().unwrap().parameters;
+    assert_eq!((&words["words"], &words["length"], &words["latent"]), (&11.into(), &4.into(), &16.into()));
+}
+
+#[test]
+fn a_codec_follows_its_module_where_nothing_else_is_said() {
+    let case = Case::of("joint.yaml")
+        .edit_model("{use: audio/log-mel, bands: 40, frames: 32}", "{use: audio/log-mel, frames: 32}")
+        .edit_model("{use: audio/autoencoder, hidden: 256}", "{use: audio/autoencoder, bands: 64}");
+    assert_eq!(run_plan(&case).model.streams["audio"].codec.parameters["bands"], 64);
+}
+
+#[test]
+fn inputs_pass_through() {
+    let case =
+        Case::of("image-to-audio.yaml").edit("outputs: {audio: sound}", "outputs: {audio: sound, seen: picture}");
+    assert_eq!(run_plan(&case).outputs["seen"], "picture");
+}
+
+#[test]
+fn nodes_may_come_in_any_order() {
+    let case = Case::of("image-to-audio.yaml")
+        .edit("  seen: {encode: image/autoencoder, from: picture}\n", "")
+        .edit("outputs:", "  seen: {encode: image/autoencoder, from: picture}\noutputs:");
+    let nodes: Vec<String> = run_plan(&case).steps.into_iter().map(|step| step.node).collect();
+    assert_eq!(nodes, ["seen", "seen", "joint", "sound", "sound"]);
+}
+
+#[test]
+fn streams_are_generated_along_unless_absent() {
+    let case = Case::of("image-to-audio.yaml").edit("observe: {image: seen}", "observe: {image: seen}, absent: [text]");
+    let plan = run_plan(&case);
+    let diffuse = plan.steps.into_iter().find_map(|step| match step.op {
+        Op::Diffuse { generate, along, absent, .. } => Some((generate, along, absent)),
+        _ => None,
+    });
+    let (generate, along, absent) = diffuse.unwrap();
+    assert_eq!(generate.values().collect::<Vec<_>>(), ["joint.audio"]);
+    assert_eq!((along, absent), (vec!["label".to_string()], vec!["text".to_string()]));
+}
+
+#[test]
+fn values_live_from_their_maker_to_their_last_reader() {
+    let plan = run_plan(&Case::of("image-to-audio.yaml"));
+    let life = |id: &str| (plan.values[id].made_by, plan.values[id].last_use);
+    assert_eq!(life("picture"), (None, Some(0)));
+    assert_eq!(life("seen.array"), (Some(0), Some(1)));
+    assert_eq!(life("seen"), (Some(1), Some(2)));
+    assert_eq!(life("joint.audio"), (Some(2), Some(3)));
+    assert_eq!(life("sound"), (Some(4), None));
+}
+
+#[test]
+fn columns_of_the_dataset_are_checked_before_the_start() {
+    let plan = run_plan(&Case::of("image-audio-to-label.yaml"));
+    let columns = |names: &[(&str, Option<CellKind>)]| -> Vec<(String, Option<CellKind>)> {
+        names.iter().map(|(name, kind)| (name.to_string(), *kind)).collect()
+    };
+    let good = columns(&[("image", Some(CellKind::Bytes)), ("audio", Some(CellKind::Bytes)), ("id", None)]);
+    assert!(anyflow_plan::check_inputs(&plan, &good).is_ok());
+    let bad = columns(&[("imaeg", Some(CellKind::Bytes)), ("audio", Some(CellKind::Utf8)), ("id", None)]);
+    snapshot("error-dataset-columns", &anyflow_plan::check_inputs(&plan, &bad).unwrap_err().render(&[], false));
+}

@@ -1,0 +1,44 @@
+//! Bytes damaged anywhere make an error or other values, never a panic: the data comes from strangers.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use anyflow_datasets::{Dataset, Media};
+use proptest::prelude::*;
+use support::{every_feature, write};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reading_a_damaged_file_does_not_panic(
+        changes in proptest::collection::vec((0.0f64..1.0, any::<u8>()), 1..6),
+        near_the_end in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.parquet");
+        let (batch, features) = every_feature();
+        write(&path, &batch, &features);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let start = if near_the_end { bytes.len() * 3 / 4 } else { 0 };
+        for (place, byte) in changes {
+            let index = start + ((bytes.len() - start) as f64 * place) as usize;
+            bytes[index] = byte;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if let Ok(dataset) = Dataset::open(&[path]) {
+            let _ = anyflow_datasets::inspect(&dataset);
+            let _ = anyflow_datasets::head(&dataset, 2);
+            let rows = dataset.rows().min(100);
+            dataset.read(None, 0..rows, 10).unwrap().take(100).for_each(drop);
+            let _ = dataset.take(None, &[0]);
+        }
+    }
+
+    #[test]
+    fn recognising_media_does_not_panic(kind in 0usize..8, rest in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let heads: [&[u8]; 8] =
+            [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF....WAVE", b"fLaC", b"RIFF....WEBP", b""];
+        let _ = Media::from_bytes(&[heads[kind], &rest].concat());
+    }
+}
