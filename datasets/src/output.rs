@@ -5,6 +5,7 @@
 //! data/shard-00000.parquet
 //! commits/00000.json    exists if and only if shard 0 is complete; names its file, rows, hash and failed rows
 //! failures.parquet      all failed rows, merged at the end
+//! README.md             tells `datasets.load_dataset(FOLDER)` which files are data
 //! manifest.json         written last: the job is finished, and these are its files
 //! ```
 //! Every file is written under a hidden temporary name, fsynced, renamed, and its folder fsynced, in the order above. A
@@ -34,6 +35,16 @@ use crate::write::TableWriter;
 
 /// File of failed rows inside an output folder.
 pub const FAILURES_FILE: &str = "failures.parquet";
+
+const CARD_FILE: &str = "README.md";
+/// A dataset card: without it `datasets` would take the failures for data.
+const CARD: &str = "---
+configs:
+- config_name: default
+  data_files: data/*.parquet
+---
+Written by Anyflow. `failures.parquet` lists the rows that failed, `manifest.json` the files and their hashes.
+";
 
 /// What makes two runs the same job: they would write the same rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +137,10 @@ impl OutputDir {
         }
         failures::write(&self.folder.join(FAILURES_FILE), &commits)?;
         failpoint::reach("failures-written");
+        let card = self.folder.join(CARD_FILE);
+        if !card.exists() {
+            durable::write_whole(&card, CARD.as_bytes())?;
+        }
         let manifest = Manifest::new(&self.job.fingerprint, &commits);
         durable::write_whole(&self.folder.join(MANIFEST_FILE), &manifest::json(&manifest)?)?;
         failpoint::reach("finished");

@@ -24,7 +24,7 @@ fn column(folder: &Path, name: &str) -> Vec<OwnedCell> {
     let mut cells = Vec::new();
     for batch in dataset.read(None, 0..dataset.rows(), 64).unwrap() {
         let column: CellColumn = dataset.cells(&batch.unwrap(), name).unwrap();
-        cells.extend((0..column.len()).map(|row| column.get(row).unwrap().unwrap().to_owned()));
+        cells.extend((0..column.len()).map(|row| column.get(row).unwrap().unwrap().into_owned()));
     }
     cells
 }
@@ -214,7 +214,8 @@ fn generated_pictures_are_pictures_of_digits() {
         let border = (0..28).flat_map(|i| [i, 27 * 28 + i, i * 28, i * 28 + 27]).map(|at| pixels[at]).max();
         assert!(border < Some(100), "ink at the border: {border:?}");
     }
-    let mut classes = labels(&output);
+    let numbers = labels(&output);
+    let mut classes = numbers.clone();
     classes.sort_unstable();
     classes.dedup();
     assert!(classes.len() >= 6, "only {classes:?} in 40 rows");

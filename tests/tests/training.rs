@@ -132,5 +132,5 @@ fn a_folder_of_another_training_is_refused() {
     let output = folder.path().join("out");
     let again = anyflow(["train".as_ref(), yaml.as_os_str(), "--output".as_ref(), output.as_os_str()]);
     assert_eq!(again.code, 2, "{}", again.err);
-    assert!(again.err.contains("holds another training"), "{}", again.err);
+    assert!(again.err.contains("another job"), "{}", again.err);
 }

@@ -213,7 +213,9 @@ struct Foreign {
 fn descriptor_from_json(text: &str) -> Result<PluginDescriptor, String> {
     serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Foreign>(text) {
         // A later ABI may describe plugins in words that are not known here.
-        Ok(Foreign { plugin, abi }) if refusal(abi, None).is_some() => format!("plugin `{plugin}`: {}", Refusal::Abi(abi)),
+        Ok(Foreign { plugin, abi }) if refusal(abi, None).is_some() => {
+            format!("plugin `{plugin}`: {}", Refusal::Abi(abi))
+        }
         _ => format!("its descriptor is not understood ({error}); rebuild it with this release's SDK"),
     })
 }

@@ -18,7 +18,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 your files or arguments are wrong, 3 a plugin is wrong.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 the run failed, 2 your files or arguments are wrong, 3 a plugin is wrong.";
 
 /// All commands.
 #[derive(Debug, Subcommand)]

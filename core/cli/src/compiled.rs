@@ -193,3 +193,44 @@ fn named<P>(
 ) -> Result<(Job, Vec<Warning>), Errors> {
     compiled.map(|(plan, warnings)| (job(plan), warnings))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(pipeline: &str, model: Option<&str>) -> CliError {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bad.yaml");
+        std::fs::write(&path, pipeline).unwrap();
+        if let Some(model) = model {
+            std::fs::write(folder.path().join("model.yaml"), model).unwrap();
+        }
+        let compiled = Recognised::read(&path).and_then(|file| file.compile(&Plugins::default(), &[], None));
+        compiled.err().unwrap()
+    }
+
+    const PIPELINE: &str = "anyflow: 1\nname: p\nmodel: model.yaml\nnodes: {a: {encod: b/c}}\noutputs: {}\n";
+
+    #[test]
+    fn errors_have_their_place_and_the_code_of_the_user() {
+        let error = compile(PIPELINE, Some("anyflow: 1\nname: m\nstreams: {}\ndenoisers: {}\n"));
+        let text = error.render(false);
+        assert!(text.contains("bad.yaml:4:13") && text.contains("nodes: {a: {encod: b/c}}"), "{text}");
+        assert_eq!(error.exit_code(), 2);
+        let places = &error.json()["error"]["errors"];
+        assert!(places.as_array().unwrap().iter().any(|error| error["place"]["line"] == 4), "{places}");
+    }
+
+    #[test]
+    fn no_yaml_is_said_with_its_line() {
+        let text = compile("anyflow: 1\nnodes: {\n", None).render(false);
+        assert!(text.contains("bad.yaml:"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_model_names_the_file_that_asks_for_it() {
+        let error = compile(PIPELINE, None);
+        assert!(matches!(&error, CliError::Read { named_by: Some(by), .. } if by.ends_with("bad.yaml")), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

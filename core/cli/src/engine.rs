@@ -27,7 +27,11 @@ pub const OPENMP: [(&str, &str); 1] = [("OMP_WAIT_POLICY", "PASSIVE")];
 pub fn find() -> Result<PathBuf, EngineError> {
     if let Some(path) = std::env::var_os("ANYFLOW_ENGINE").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
-        return if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "ANYFLOW_ENGINE names it" }) };
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(EngineError::Missing { path, by: "ANYFLOW_ENGINE names it" })
+        };
     }
     let exe = std::env::current_exe().unwrap_or_default();
     let path = exe.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));

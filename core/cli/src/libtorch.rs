@@ -84,7 +84,8 @@ fn find(variable: Option<OsString>, beside: Option<&Path>, cache: Option<&Path>)
     }
     // Programs lie one folder deep in the target directory or the distribution, in a cross build two.
     let links = beside.map(|folder| [folder.join("../../.libtorch"), folder.join("../../../.libtorch")]);
-    let links = links.into_iter().flatten().map(|root| Libtorch { root, found_by: "the link made by `cargo xtask setup`" });
+    let links =
+        links.into_iter().flatten().map(|root| Libtorch { root, found_by: "the link made by `cargo xtask setup`" });
     let cached = cache.map(|root| Libtorch { root: root.to_path_buf(), found_by: "the cache" });
     let mut looked = Vec::new();
     for candidate in links.chain(cached) {

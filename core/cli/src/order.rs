@@ -35,15 +35,17 @@ pub fn claim(order: &Order) -> Result<()> {
     if folder.exists() && !folder.is_dir() {
         return occupied("is no folder");
     }
+    // An order without any trace of work is left from a start that failed; it binds nobody.
+    if !TRACES.iter().any(|trace| folder.join(trace).exists()) {
+        return Ok(());
+    }
     match read(folder) {
         Some(found) if same_job(&found, order) => Ok(()),
         Some(found) => occupied(&format!(
             "holds the output of another job ({}, or the same with other settings)",
             crate::compiled::name_of(&found.job).0
         )),
-        None if folder.join(ORDER_FILE).exists() => occupied("holds an order.json that this version cannot read"),
-        None if TRACES.iter().any(|trace| folder.join(trace).exists()) => occupied("holds data of unknown origin"),
-        None => Ok(()),
+        None => occupied("holds data of unknown origin"),
     }
 }
 
@@ -116,4 +118,38 @@ pub fn threads(asked: Option<u32>) -> u32 {
 /// The current folder is gone, or the path is empty.
 pub fn absolute(path: &Path) -> Result<String> {
     Ok(std::path::absolute(path).map_err(CliError::read(path))?.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(folder: &Path, seed: u64) -> Order {
+        let job = serde_json::json!({
+            "job": "train", "format": 1, "name": "t", "source": "t.yaml", "scorers": {}, "sources": {}, "data": {},
+            "stages": [], "seed": seed,
+            "model": {"name": "m", "source": "m.yaml", "checkpoint": null, "streams": {}, "denoisers": {}},
+        });
+        let order = serde_json::json!({
+            "format": 1, "job": job, "output": folder, "shard_rows": 1024, "device": "cpu", "threads": 1,
+        });
+        serde_json::from_value(order).unwrap()
+    }
+
+    #[test]
+    fn a_folder_belongs_to_the_job_that_worked_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        claim(&order(path, 1)).unwrap();
+        write(&order(path, 1)).unwrap();
+        claim(&order(path, 2)).unwrap();
+        std::fs::write(path.join("training.json"), "{}").unwrap();
+        claim(&order(path, 1)).unwrap();
+        claim(&Order { threads: 9, device: "cuda:0".into(), ..order(path, 1) }).unwrap();
+        let error = claim(&order(path, 2)).unwrap_err();
+        assert!(matches!(error, CliError::Occupied { .. }));
+        assert_eq!(error.exit_code(), 2);
+        std::fs::write(path.join(ORDER_FILE), "{}").unwrap();
+        assert!(claim(&order(path, 1)).unwrap_err().to_string().contains("unknown origin"));
+    }
 }

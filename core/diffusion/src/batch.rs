@@ -5,6 +5,8 @@
 //! row's own coefficients. The batch is a function of the requests, their order, and the steps before which they came.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::Sender;
 use indexmap::IndexMap;
@@ -16,6 +18,15 @@ use crate::{
     Denoiser, DenoiserInput, EngineError, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorOp,
 };
 
+/// What all lanes have done, readable from any thread.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Network calls over a whole batch.
+    pub steps: AtomicU64,
+    /// Rows in those calls, summed.
+    pub row_steps: AtomicU64,
+}
+
 /// All work for one denoiser.
 pub(crate) struct Lane {
     name: String,
@@ -24,6 +35,7 @@ pub(crate) struct Lane {
     device: Device,
     /// Rows per network call at most; halved for good when the device runs out of memory.
     cap: usize,
+    counters: Arc<Counters>,
     jobs: IndexMap<u64, Job>,
     next_job: u64,
     waiting: VecDeque<u64>,
@@ -52,10 +64,10 @@ impl Batch {
 
 impl Lane {
     /// A lane without work.
-    pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize) -> Self {
-        let streams = denoiser.streams().to_vec();
+    pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize, counters: Arc<Counters>) -> Self {
+        let (streams, cap) = (denoiser.streams().to_vec(), cap.max(1));
         let (jobs, waiting, batch) = Default::default();
-        Lane { name, denoiser, streams, device, cap: cap.max(1), jobs, next_job: 0, waiting, batch }
+        Lane { name, denoiser, streams, device, cap, counters, jobs, next_job: 0, waiting, batch }
     }
 
     /// Takes a checked request.
@@ -92,26 +104,28 @@ impl Lane {
         self.jobs.is_empty()
     }
 
-    /// One step of all rows in the batch, which is filled first. Returns how many rows were stepped.
+    /// One step of all rows in the batch, which is filled first.
     ///
     /// # Errors
     /// Then the rows in the batch are lost: [`Lane::fail_batch`] must follow.
-    pub fn step(&mut self) -> Result<usize> {
+    pub fn step(&mut self) -> Result<()> {
         self.fill()?;
         let rows = self.batch.rows();
         if rows == 0 {
-            return Ok(0);
+            return Ok(());
         }
         let (t, columns) = self.columns(rows)?;
         let present = self.batch.present.as_ref().map(Tensor::shallow_clone);
         let present = present.ok_or_else(|| EngineError::Request("a batch has no presence".to_string()))?;
         let x = self.batch.planes.iter().map(|planes| planes[0].shallow_clone()).collect();
         let outputs = self.predict(&DenoiserInput::new(x, t, present))?;
+        // Before anyone is answered, so that whoever has an answer sees its steps counted.
+        self.counters.steps.fetch_add(1, Ordering::Relaxed);
+        self.counters.row_steps.fetch_add(rows as u64, Ordering::Relaxed);
         for (stream, output) in outputs.iter().enumerate() {
             self.update(stream, output, &columns)?;
         }
-        self.retire()?;
-        Ok(rows)
+        self.retire()
     }
 
     /// Answers every job that has rows in the batch with this error; jobs that only wait go on.
@@ -471,7 +485,7 @@ mod tests {
         let schedule = Schedule::vp_linear();
         let parameterization = Parameterization::X0;
         let spec = StreamSpec { name: "x".to_string(), shape: vec![3], schedule: schedule.clone(), parameterization };
-        let mut lane = Lane::new("d".to_string(), Box::new(Centred(vec![spec])), Device::Cpu, 4);
+        let mut lane = Lane::new("d".to_string(), Box::new(Centred(vec![spec])), Device::Cpu, 4, Arc::default());
         let request = |rows: std::ops::Range<u64>| Request {
             denoiser: "d".to_string(),
             rows: rows.collect(),

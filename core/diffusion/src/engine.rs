@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, RecvError, Sender, bounded, select};
 use indexmap::IndexMap;
 use tch::Device;
 
-use crate::batch::Lane;
+use crate::batch::{Counters, Lane};
 use crate::error::panic_message;
 use crate::request::check;
 use crate::{Denoiser, EngineError, Request, Result, Sampled, StreamSpec};
@@ -44,12 +44,6 @@ pub struct EngineStats {
     pub row_steps: u64,
 }
 
-#[derive(Default)]
-struct Counters {
-    steps: AtomicU64,
-    row_steps: AtomicU64,
-}
-
 struct Submission {
     request: Request,
     reply: Sender<Result<Sampled>>,
@@ -81,13 +75,11 @@ impl Engine {
         let (call, calls) = bounded(config.queue.max(1));
         let (counters, stop) = (Arc::new(Counters::default()), Arc::new(AtomicBool::new(false)));
         let lane = |(name, denoiser): (String, _)| {
-            (name.clone(), Lane::new(name, denoiser, config.device, config.max_batch_rows))
+            (name.clone(), Lane::new(name, denoiser, config.device, config.max_batch_rows, counters.clone()))
         };
         let lanes = denoisers.into_iter().map(lane).collect();
         let (alive, life) = bounded(1);
-        let (counters_too, stop_too) = (counters.clone(), stop.clone());
-        let worker =
-            Worker { lanes, submissions, calls, config, counters: counters_too, stop: stop_too, _alive: alive };
+        let worker = Worker { lanes, submissions, calls, config, stop: stop.clone(), _alive: alive };
         let thread = std::thread::Builder::new().name("anyflow-compute".to_string());
         let thread = thread.spawn(|| worker.run()).map_err(|error| EngineError::Thread(error.to_string()))?;
         let handle = EngineHandle { submit, call, life, streams: Arc::new(streams), counters };
@@ -224,7 +216,6 @@ struct Worker {
     submissions: Receiver<Vec<Submission>>,
     calls: Receiver<Call>,
     config: EngineConfig,
-    counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
     /// The last field: it closes when all that could still answer is gone.
     _alive: Sender<Alive>,
@@ -240,7 +231,7 @@ impl Worker {
             }
             self.drain();
             if let Some((_, lane)) = self.lanes.get_index_mut(turn) {
-                step(lane, &self.counters);
+                step(lane);
             }
             turn = (turn + 1) % self.lanes.len().max(1);
         }
@@ -279,7 +270,7 @@ impl Worker {
 }
 
 /// One step of a lane; whatever goes wrong is told to the requests in its batch.
-fn step(lane: &mut Lane, counters: &Counters) {
+fn step(lane: &mut Lane) {
     if lane.is_idle() {
         return;
     }
@@ -288,11 +279,7 @@ fn step(lane: &mut Lane, counters: &Counters) {
         lane.step()
     }));
     let failure = match outcome {
-        Ok(Ok(rows)) => {
-            counters.steps.fetch_add(1, Ordering::Relaxed);
-            counters.row_steps.fetch_add(rows as u64, Ordering::Relaxed);
-            return;
-        }
+        Ok(Ok(())) => return,
         Ok(Err(error)) => error,
         Err(payload) => EngineError::Panicked {
             what: format!("denoiser {:?}", lane.name()),

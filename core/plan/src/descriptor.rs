@@ -40,7 +40,7 @@ pub struct CodecDescriptor {
     pub summary: String,
     /// Physical kind of a cell.
     pub cell: CellKind,
-    /// Hugging Face feature that decoded cells are written as (`Image`, `Value(string)`, ...); opaque here.
+    /// Hugging Face feature that decoded cells are written as (`Value(string)` and the like); opaque here.
     pub feature: String,
     /// The array that a cell becomes, without the row axis.
     pub array: PortDescriptor,

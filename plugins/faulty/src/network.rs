@@ -57,7 +57,7 @@ const LATENT: Port = f32_port(&[axis("latent")]);
 impl Module for Network {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "network",
-        modality: "numbers",
+        modality: "text",
         summary: "a linear autoencoder that goes wrong on request",
         roles: &[
             RoleDescriptor { role: Role::Encode, input: VALUE, output: LATENT },

@@ -23,7 +23,7 @@ pub struct Args {
     /// Value in place of the file's, e.g. joint.sampler.steps=50; may be repeated
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// Folder of the datasets that a training or evaluation names; default the file's own folder
+    /// Folder of the datasets that a training or evaluation names: checks that they have its columns
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -37,7 +37,11 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let file = Recognised::read(&args.file)?;
     let kind = file.kind;
     if !args.input.is_empty() && kind != FileKind::Pipeline {
-        return Err(CliError::Usage(format!("--input goes with a pipeline, but {} is {}", shown(&args.file), word(kind))));
+        return Err(CliError::Usage(format!(
+            "--input goes with a pipeline, but {} is {}",
+            shown(&args.file),
+            word(kind)
+        )));
     }
     if kind == FileKind::Model {
         return model(&file.source, &plugins, &args.file);
@@ -45,7 +49,10 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
     compiled.warn(console);
     if let (Job::Run(plan), false) = (&compiled.job, args.input.is_empty()) {
-        super::run::check(plan, &args.input, None, None, &compiled.sources)?;
+        super::run::check(plan, &args.input, None, None)?;
+    }
+    if args.data.is_some() {
+        super::eval::check_sources(&compiled.job)?;
     }
     let warnings = serde_json::to_value(&compiled.warnings).map_err(CliError::internal)?;
     Ok(good(&args.file, kind, warnings))

@@ -82,7 +82,8 @@ pub fn run(command: &Command) -> Result<Outcome> {
                 (0, 0) => String::new(),
                 (a, b) => format!("; {a} rows of the first and {b} of the second have no partner"),
             };
-            let text = format!("{}: {} pairs over {} values of `{on}`{left}", shown(output), paired.rows, paired.classes);
+            let text =
+                format!("{}: {} pairs over {} values of `{on}`{left}", shown(output), paired.rows, paired.classes);
             Ok(Outcome::done(text, json))
         }
     }

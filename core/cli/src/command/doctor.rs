@@ -85,9 +85,12 @@ fn libtorch() -> Finding {
 
 fn cuda() -> Finding {
     match Libtorch::find() {
-        Ok(found) if found.has_cuda() => {
-            Finding::new("cuda", State::Good, "libtorch_cuda.so lies beside it: --device cuda may be asked for", json!(true))
-        }
+        Ok(found) if found.has_cuda() => Finding::new(
+            "cuda",
+            State::Good,
+            "libtorch_cuda.so lies beside it: --device cuda may be asked for",
+            json!(true),
+        ),
         _ => Finding::new("cuda", State::Good, "no libtorch_cuda.so: --device cpu only", json!(false)),
     }
 }
@@ -107,7 +110,12 @@ fn engine() -> Finding {
             if ours == theirs {
                 return Finding::new("engine", State::Good, shown, versions);
             }
-            Finding::new("engine", State::Bad, format!("{shown}; this program is {ours}: use both of one release"), versions)
+            Finding::new(
+                "engine",
+                State::Bad,
+                format!("{shown}; this program is {ours}: use both of one release"),
+                versions,
+            )
         }
         Err(error) => bad(format!("{}: {error}", program.display())),
     }
@@ -135,7 +143,12 @@ fn disk() -> Finding {
     match free_bytes(Path::new(".")) {
         Some(free) => {
             let state = if free < LITTLE_DISK_BYTES { State::Odd } else { State::Good };
-            Finding::new("disk", state, format!("{} free in the current folder", bytes(free)), json!({"free_bytes": free}))
+            Finding::new(
+                "disk",
+                state,
+                format!("{} free in the current folder", bytes(free)),
+                json!({"free_bytes": free}),
+            )
         }
         None => Finding::new("disk", State::Good, "free space is not known here", Value::Null),
     }

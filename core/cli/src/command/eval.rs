@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyflow_plan::FileKind;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, PLAN_FORMAT};
+use anyflow_plan::plan::{Job, PLAN_FORMAT, Table};
 use serde_json::Value;
 
-use super::{plugins, table};
+use super::{open, plugins, table};
 use crate::catalog::Plugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
@@ -45,12 +45,14 @@ pub struct Common {
 }
 
 impl Common {
-    /// Compiles the file with these choices.
+    /// Compiles the file with these choices, and looks whether its datasets have the columns it reads.
     ///
     /// # Errors
-    /// See [`Recognised::compile`].
+    /// See [`Recognised::compile`]; a dataset or column that is missing.
     pub fn compile(&self, file: Recognised, plugins: &Plugins) -> Result<Compiled> {
-        file.compile(plugins, &self.set, self.data.as_deref())
+        let compiled = file.compile(plugins, &self.set, self.data.as_deref())?;
+        check_sources(&compiled.job)?;
+        Ok(compiled)
     }
 
     /// The order for the engine.
@@ -73,6 +75,36 @@ impl Common {
             trace: None,
         })
     }
+}
+
+/// Opens the datasets that a training or evaluation reads (their footers, not their rows) and looks for its columns.
+///
+/// # Errors
+/// A dataset or column that is missing.
+pub fn check_sources(job: &Job) -> Result<()> {
+    let (sources, tables): (_, Vec<&Table>) = match job {
+        Job::Run(_) => return Ok(()),
+        Job::Train(plan) => (&plan.sources, plan.data.values().collect()),
+        Job::Eval(plan) => (&plan.sources, vec![&plan.data]),
+    };
+    for (name, paths) in sources {
+        let columns: Vec<&str> = tables.iter().flat_map(|table| columns_of(table, name)).collect();
+        if !columns.is_empty() {
+            let dataset = open(&paths.iter().map(PathBuf::from).collect::<Vec<_>>())?;
+            columns.into_iter().try_for_each(|column| dataset.column(column).map(drop))?;
+        }
+    }
+    Ok(())
+}
+
+/// Columns that a table reads of a source.
+fn columns_of<'a>(table: &'a Table, source: &str) -> Vec<&'a str> {
+    let references = table.columns.values().chain(&table.class);
+    let mut columns: Vec<&str> = references.filter(|r| r.source == source).map(|r| r.column.as_str()).collect();
+    if !columns.is_empty() {
+        columns.extend(table.join.as_deref());
+    }
+    columns
 }
 
 /// Checks everything that can be checked, then lets the engine evaluate.

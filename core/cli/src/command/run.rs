@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Job, PLAN_FORMAT, RunPlan};
-use anyflow_plan::{FileKind, Source, check_inputs};
+use anyflow_plan::{FileKind, check_inputs};
 
 use super::{columns, open, plugins, shown, summary};
 use crate::compiled::{self, Recognised};
@@ -58,7 +58,7 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let compiled = Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(&plugins, &args.set, None)?;
     compiled.warn(console);
     if let Job::Run(plan) = &compiled.job {
-        check(plan, &args.input, args.rows, args.key.as_deref(), &compiled.sources)?;
+        check(plan, &args.input, args.rows, args.key.as_deref())?;
     }
     let order = order(args, compiled.job)?;
     order::claim(&order)?;
@@ -71,18 +71,16 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
 ///
 /// # Errors
 /// Inputs that are missing, too many, empty, or of other columns.
-pub fn check(
-    plan: &RunPlan,
-    inputs: &[PathBuf],
-    rows: Option<u64>,
-    key: Option<&str>,
-    sources: &[Source],
-) -> Result<()> {
-    let columns_read = || plan.inputs.values().map(|input| format!("`{}`", input.column)).collect::<Vec<_>>().join(", ");
+pub fn check(plan: &RunPlan, inputs: &[PathBuf], rows: Option<u64>, key: Option<&str>) -> Result<()> {
+    let columns_read =
+        || plan.inputs.values().map(|input| format!("`{}`", input.column)).collect::<Vec<_>>().join(", ");
     let refuse = |text: String| Err(CliError::Usage(text));
     match (plan.inputs.is_empty(), inputs.is_empty()) {
         (true, true) if rows.is_none_or(|rows| rows == 0) => {
-            return refuse(format!("pipeline {} has no inputs: say how many rows it shall make with --rows N", plan.name));
+            return refuse(format!(
+                "pipeline {} has no inputs: say how many rows it shall make with --rows N",
+                plan.name
+            ));
         }
         (true, true) => return Ok(()),
         (true, false) => return refuse(format!("pipeline {} reads no inputs: leave --input out", plan.name)),
@@ -92,10 +90,12 @@ pub fn check(
         (false, false) => {}
     }
     let dataset = open(inputs)?;
+    // The place of these errors is the pipeline as a whole: no line of it is shown.
+    let unfit = |errors| CliError::Plan { errors, sources: Vec::new() };
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} holds {}", shown(&inputs[0]), dataset.rows()));
     }
-    check_inputs(plan, &columns(&dataset)).map_err(|errors| CliError::Plan { errors, sources: sources.to_vec() })?;
+    check_inputs(plan, &columns(&dataset)).map_err(unfit)?;
     if let Some(key) = key {
         dataset.column(key)?;
     }

@@ -102,8 +102,7 @@ mod tests {
         let now = Instant::now();
         let begun = now.checked_sub(Duration::from_secs(10)).unwrap();
         let (name, unit) = ("rows".to_string(), "rows".to_string());
-        let mut part =
-            Part { name, total: Some(400), unit, before: 100, begun, last: now, interval: FIRST_INTERVAL };
+        let mut part = Part { name, total: Some(400), unit, before: 100, begun, last: now, interval: FIRST_INTERVAL };
         let line = part.line(200, "failed 1");
         assert!(line.starts_with("rows: 200/400 (50 %) rows, 10.0 rows/s, 20 s left, failed 1"), "{line}");
         assert_eq!(part.interval, FIRST_INTERVAL * 2);

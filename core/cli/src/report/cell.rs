@@ -74,7 +74,9 @@ pub(super) fn value(value: &Value) -> Markup {
     match value {
         Value::Null => html! { span.none { "null" } },
         Value::String(text) => text_of(text),
-        Value::Number(number) if number.is_f64() => html! { span.word { (significant(number.as_f64().unwrap_or(0.0))) } },
+        Value::Number(number) if number.is_f64() => {
+            html! { span.word { (significant(number.as_f64().unwrap_or(0.0))) } }
+        }
         Value::Number(number) => html! { span.word { (number) } },
         Value::Bool(truth) => html! { span.word { (truth) } },
         Value::Object(object) => match (object.get("name"), object.get("error")) {

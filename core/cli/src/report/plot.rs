@@ -97,11 +97,8 @@ pub(super) fn line(points: &[(f64, f64)], shape: Shape) -> Markup {
         let label = thousands(tick);
         let _ = write!(svg, r#"<text x="{:.1}" y="{:.1}" text-anchor="middle">{label}</text>"#, x(tick), height - 4.0);
     }
-    if smooth.len() > 12 {
-        let _ = write!(svg, r#"<path class="raw" d="{}"/><path class="line" d="{}"/>"#, path(&drawn), path(&smooth));
-    } else {
-        let _ = write!(svg, r#"<path class="line" d="{}"/>"#, path(&drawn));
-    }
+    let _ = write!(svg, r#"<path class="raw" d="{}"/><path class="line" d="{}"/>"#, path(&drawn), path(&smooth));
+    let last = smooth.last().unwrap_or(last);
     let _ = write!(svg, r#"<circle class="dot" cx="{:.1}" cy="{:.1}" r="2.6"/>"#, x(last.0), y(last.1));
     html! { svg.plot viewBox={ "0 0 " (width) " " (height) } role="img" { (PreEscaped(svg)) } }
 }
@@ -116,12 +113,11 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(size).map(mean).collect()
 }
 
-/// Means over a window that follows the length, centred so that nothing lags.
+/// Means over a window that follows the length, centred so that nothing lags except at the ends.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let half = points.len() / 40;
     let mean = |at: usize| {
-        let reach = half.min(at).min(points.len() - 1 - at);
-        let window = &points[at - reach..=at + reach];
+        let window = &points[at.saturating_sub(half)..=(at + half).min(points.len() - 1)];
         (points[at].0, window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64)
     };
     (0..points.len()).map(mean).collect()

@@ -96,7 +96,8 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
 pub(super) fn kind_first(value: &Value) -> String {
     let Some(object) = value.as_object() else { return inline(value) };
     let rest = object.iter().filter(|(key, value)| *key != "kind" && !value.is_null());
-    let rest: Vec<String> = rest.map(|(key, value)| format!("{} {}", crate::progress::words(key), inline(value))).collect();
+    let rest: Vec<String> =
+        rest.map(|(key, value)| format!("{} {}", crate::progress::words(key), inline(value))).collect();
     match object.get("kind").and_then(Value::as_str) {
         Some(kind) if rest.is_empty() => kind.into(),
         Some(kind) => format!("{kind} ({})", rest.join(", ")),

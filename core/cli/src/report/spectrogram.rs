@@ -80,7 +80,8 @@ fn levels(frames: &[Vec<f32>], rate: u32) -> Vec<Vec<u8>> {
         let (low, high) = (bin(row), bin(row + 1).max(bin(row) + 1));
         10.0 * frame[low..high].iter().copied().fold(0.0, f32::max).max(1e-12).log10()
     };
-    let rows: Vec<Vec<f32>> = (0..ROWS).rev().map(|row| frames.iter().map(|frame| power(frame, row)).collect()).collect();
+    let rows: Vec<Vec<f32>> =
+        (0..ROWS).rev().map(|row| frames.iter().map(|frame| power(frame, row)).collect()).collect();
     // Silence stays dark: its loudest point is not stretched to full brightness.
     let loudest = rows.iter().flatten().copied().fold(-40.0, f32::max);
     let level = |db: &f32| ((db - loudest + RANGE_DB) / RANGE_DB * 255.0).clamp(0.0, 255.0) as u8;
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn a_tone_is_a_bright_line_at_its_pitch() {
         let rate = 8000;
-        let tone: Vec<f32> = (0..rate).map(|i| (std::f32::consts::TAU * 1000.0 * i as f32 / rate as f32).sin()).collect();
+        let tone: Vec<f32> =
+            (0..rate).map(|i| (std::f32::consts::TAU * 1000.0 * i as f32 / rate as f32).sin()).collect();
         let levels = levels(&power_frames(&tone, rate as u32).unwrap(), rate as u32);
         let middle = levels[0].len() / 2;
         let brightest = (0..ROWS).max_by_key(|row| levels[*row][middle]).unwrap();

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyflow_datasets::{CellKind, Failure, Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_datasets::{Failure, Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde_json::json;
@@ -30,12 +30,8 @@ fn picture(row: usize) -> Vec<u8> {
 
 /// A falling tone with an overtone.
 fn sound(row: usize) -> Vec<u8> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 8000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut bytes = Cursor::new(Vec::new());
     let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
     let mut phase = 0.0_f64;
@@ -49,18 +45,21 @@ fn sound(row: usize) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// Name, feature, and the cell of a row.
+type Column = (&'static str, Feature, fn(usize) -> OwnedCell);
+
 fn output(folder: &Path) {
     let names: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
-    let columns: [(&str, Feature, CellKind, fn(usize) -> OwnedCell); 5] = [
-        ("id", Feature::Value("int64".into()), CellKind::I64, |row| OwnedCell::I64(100 + row as i64)),
-        ("picture", Feature::Image, CellKind::Bytes, |row| OwnedCell::Bytes(picture(row))),
-        ("label", Feature::ClassLabel { names }, CellKind::I64, |row| OwnedCell::I64(row as i64)),
-        ("sound", Feature::Audio { sampling_rate: Some(8000) }, CellKind::Bytes, |row| OwnedCell::Bytes(sound(row))),
-        ("text", Feature::Value("string".into()), CellKind::Utf8, |row| OwnedCell::Utf8(format!("number <{row}>"))),
+    let columns: [Column; 5] = [
+        ("id", Feature::Value("int64".into()), |row| OwnedCell::I64(100 + row as i64)),
+        ("picture", Feature::Image, |row| OwnedCell::Bytes(picture(row))),
+        ("label", Feature::ClassLabel { names }, |row| OwnedCell::I64(row as i64)),
+        ("sound", Feature::Audio { sampling_rate: Some(8000) }, |row| OwnedCell::Bytes(sound(row))),
+        ("text", Feature::Value("string".into()), |row| OwnedCell::Utf8(format!("number <{row}>"))),
     ];
     let features: Features = columns.iter().map(|(name, feature, ..)| (name.to_string(), feature.clone())).collect();
     let schema = Arc::new(Schema::clone(&features.to_schema().unwrap()));
-    let arrays = columns.iter().map(|(_, feature, _, cell)| {
+    let arrays = columns.iter().map(|(_, feature, cell)| {
         let cells: Vec<_> = (0..ROWS).map(|row| (row != 3).then(|| cell(row))).collect();
         column_from_cells(&cells, feature).unwrap()
     });
@@ -137,7 +136,8 @@ fn training(folder: &Path) {
         }
     }
     std::fs::write(folder.join("metrics.jsonl"), lines + "{\"cut").unwrap();
-    let stage = |name: &str| json!({"stage": name, "steps": 10000, "rows": 60000, "seconds": 80.0, "result": {"loss": 0.021}});
+    let stage =
+        |name: &str| json!({"stage": name, "steps": 10000, "rows": 60000, "seconds": 80.0, "result": {"loss": 0.021}});
     let summary = json!({"name": "digits", "stages": [stage("image-autoencoder"), stage("diffusion")], "model": "model.safetensors"});
     std::fs::write(folder.join("train.json"), summary.to_string()).unwrap();
 }
@@ -160,7 +160,7 @@ fn evaluation(folder: &Path) {
 #[test]
 fn a_folder_of_everything_becomes_one_page() {
     let folder = tempfile::tempdir().unwrap();
-    let folder_kept = std::path::Path::new("/tmp/fixture"); run(&folder_kept.join("run")); training(&folder_kept.join("training")); evaluation(&folder_kept.join("evaluation")); run(&folder.path().join("run"));
+    run(&folder.path().join("run"));
     training(&folder.path().join("training"));
     evaluation(&folder.path().join("evaluation"));
     let page = page(folder.path(), 48).unwrap();

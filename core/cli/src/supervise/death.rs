@@ -35,7 +35,7 @@ impl Death {
 
     /// The plugin is to blame if it was running, unless the blow came from outside.
     pub fn exit_code(&self) -> u8 {
-        if self.plugin.is_some() && !self.from_outside() { 3 } else { 1 }
+        if self.plugin.is_some() && !self.was_struck() { 3 } else { 1 }
     }
 
     /// For `--json`.
@@ -50,7 +50,7 @@ impl Death {
     }
 
     /// SIGHUP, SIGINT, SIGKILL, SIGTERM: sent by a person, a batch system, or the kernel when memory runs out.
-    fn from_outside(&self) -> bool {
+    fn was_struck(&self) -> bool {
         matches!(self.signal, Some(1 | 2 | 9 | 15))
     }
 

@@ -23,7 +23,8 @@ const ENTER: &str = r#"echo '{"event":"enter","node":"picture","plugin":"image"}
 
 #[test]
 fn the_result_is_what_done_says() {
-    let result = engine(r#"echo '{"event":"note","text":"x"}'; echo log >&2; echo '{"event":"done","result":{"rows":3}}'"#);
+    let result =
+        engine(r#"echo '{"event":"note","text":"x"}'; echo log >&2; echo '{"event":"done","result":{"rows":3}}'"#);
     assert_eq!(result.unwrap(), json!({"rows": 3}));
 }
 
@@ -34,9 +35,12 @@ fn a_death_after_the_result_changes_nothing() {
 
 #[test]
 fn the_fault_gives_the_exit_code() {
-    for (word, fault, code) in
-        [("run", Fault::Run, 1), ("user", Fault::User, 2), ("plugin", Fault::Plugin, 3), ("internal", Fault::Internal, 1)]
-    {
+    for (word, fault, code) in [
+        ("run", Fault::Run, 1),
+        ("user", Fault::User, 2),
+        ("plugin", Fault::Plugin, 3),
+        ("internal", Fault::Internal, 1),
+    ] {
         let script = format!(r#"echo '{{"event":"failed","fault":"{word}","text":"because"}}'; exit 9"#);
         let error = engine(&script).unwrap_err();
         assert_eq!(error.exit_code(), code);

@@ -118,8 +118,8 @@ fn pairs(rows: usize, step: u32) -> Vec<Tensor> {
 
 #[test]
 fn it_learns_a_joint_gaussian_and_its_conditionals() {
-    /// Of means and covariances of order one, after a few hundred steps and with 4000 samples (standard error 0.016).
-    const TOLERANCE: f64 = 1.08;
+    /// Of means and covariances of order one, after 1500 steps and with 4000 samples (standard error 0.016).
+    const TOLERANCE: f64 = 0.08;
     let named = |name| stream(name, &[1], Schedule::vp_linear(), Parameterization::V);
     let streams = [named("left"), named("right")];
     let network = build(&SMALL, &streams, Device::Cpu, 1).unwrap();
@@ -150,14 +150,12 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
         let found = [mean(&left), mean(&right), product(&left, &left), product(&right, &right), product(&left, &right)];
         let expected = [0.0, 0.0, 1.0, 1.0, 0.8];
         let worst = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max);
-        eprintln!("joint, {sampler:?}: {found:?}");
         assert!(worst < TOLERANCE, "joint, {sampler:?}: {found:?}");
         for given in [-1.0, 0.5] {
             let left = Tensor::full([4_000, 1], given, (Kind::Float, Device::Cpu));
             let (left, right) = sample(Observed::Clean(left), sampler.clone());
             assert!(left.iter().all(|value| f64::from(*value) == given));
             let (centre, spread) = (mean(&right), product(&right, &right) - mean(&right).powi(2));
-            eprintln!("given {given}, {sampler:?}: {centre} {spread}");
             assert!((centre - 0.8 * given).abs() < TOLERANCE, "given {given}, {sampler:?}: mean {centre}");
             assert!((spread - 0.36).abs() < TOLERANCE, "given {given}, {sampler:?}: variance {spread}");
         }

@@ -53,9 +53,12 @@ fn label(stage: &StageSpec) -> String {
     stage.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value))
 }
 
+/// Keys of a stage that mean nothing where nothing is trained.
+const WITHOUT_STATISTICS: [&str; 5] = ["train", "steps", "batch", "optimizer", "ema"];
+
 fn without_effect(stage: &StageSpec, report: &mut Report) {
-    for key in stage.written.iter().filter(|key| ["train", "optimizer", "ema"].contains(&key.value.as_str())) {
-        let reason = "objective `statistics` trains nothing".to_string();
+    for key in stage.written.iter().filter(|key| WITHOUT_STATISTICS.contains(&key.value.as_str())) {
+        let reason = "objective `statistics` reads all rows once and trains nothing".to_string();
         report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
     }
 }

@@ -132,7 +132,8 @@ fn training(plan: &TrainPlan) -> Picture {
         }
     }
     for stage in &plan.stages {
-        let lines = vec![stage.name.clone(), trained(&stage.train), format!("{} x {}", stage.steps, stage.batch)];
+        let amount = if stage.steps > 0 { format!("{} x {}", stage.steps, stage.batch) } else { "all rows".into() };
+        let lines = vec![stage.name.clone(), trained(&stage.train), amount];
         let index = picture.add(Look::Engine, lines);
         picture.connect(tables.get(stage.data.as_str()).copied(), index, "");
     }

@@ -31,7 +31,7 @@ fn stage(stage: &Stage) -> Vec<Vec<String>> {
     let row = |word: &str, what: String| vec![String::new(), word.to_string(), what];
     let steps = format!("{} x {} rows of {}", stage.steps, stage.batch, stage.data);
     let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
-    rows.push(row("steps", steps));
+    rows.push(if stage.steps > 0 { row("steps", steps) } else { row("reads", format!("all rows of {}", stage.data)) });
     rows.push(row("objective", kind(&stage.objective)));
     if stage.train != Trained::Statistics {
         let ema = if stage.ema > 0.0 { format!("; ema {}", stage.ema) } else { String::new() };

@@ -34,7 +34,8 @@ fn curve(arrow: &Arrow, places: &[Rectangle]) -> String {
     );
     if !arrow.label.is_empty() {
         out.push_str(&format!(
-            "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" fill=\"#667\">{}</text>\n",
+            "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" fill=\"#556\" stroke=\"#fff\" \
+             stroke-width=\"3\" paint-order=\"stroke\">{}</text>\n",
             (y1 + y2) / 2.0 - 5.0,
             escaped(&arrow.label)
         ));

@@ -116,6 +116,10 @@ fn infer(
     let latent = solver.shape(&format!("the latent of stream `{}`", spec.name.value), *span, sizes);
     match module {
         Some((placed, module)) => {
+            let codes = component::role(module, Role::Encode).or(component::role(module, Role::Decode));
+            if codes.is_none() {
+                component::need_role(module, Role::Encode, &placed.component, placed.component.span, report)?;
+            }
             same_modality(codec, descriptor, placed, module, report);
             attach(&mut solver, placed, module, &array, &latent, report);
         }
@@ -148,9 +152,6 @@ fn attach(
         let (at_array, at_latent) = if role.role == Role::Encode { (input, output) } else { (output, input) };
         solver.unify(array, &at_array, report);
         solver.unify(latent, &at_latent, report);
-    }
-    if !module.roles.iter().any(|role| matches!(role.role, Role::Encode | Role::Decode)) {
-        component::need_role(module, Role::Encode, &placed.component, placed.component.span, report);
     }
 }
 

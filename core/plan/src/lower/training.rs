@@ -13,9 +13,6 @@ use crate::problem::{Caution, Problem};
 use crate::source::{Source, joined};
 use crate::spec::{SourceSpec, StageSpec, TrainingSpec};
 
-/// Batches that `statistics` reads when `steps` is not given.
-const STATISTICS_STEPS: u64 = 64;
-
 /// Checks a training against its model and makes its plan.
 pub(crate) fn lower(
     spec: &TrainingSpec,
@@ -86,10 +83,11 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
         stages::check_data(stage, trained, table, spec, model, report);
     }
     let trained = trained?;
-    let steps = match (stage.steps, &trained) {
-        (Some(steps), _) => Some(steps),
-        (None, Trained::Statistics) => Some(STATISTICS_STEPS),
-        (None, _) => missing_steps(stage, report),
+    let steps = match (&trained, stage.steps) {
+        // All rows are read once.
+        (Trained::Statistics, _) => Some(0),
+        (_, Some(steps)) => Some(steps),
+        (_, None) => missing_steps(stage, report),
     };
     Some(Stage {
         name: stage.name.as_ref()?.value.clone(),

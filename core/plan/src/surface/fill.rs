@@ -79,9 +79,9 @@ fn ascends(family: Family, kind: &Kind, object: &Map<String, Json>, node: &Node,
     let number = |key: &str| object.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);
     let mut good = true;
     for (small, large) in kind.ascending {
-        if number(small) >= number(large) {
+        if number(small) > number(large) {
             let what = format!("`{large}` of {} `{}`", family.name(), kind.name);
-            let bound = format!("greater than `{small}` = {}", number(small));
+            let bound = format!("at least `{small}` = {}", number(small));
             report.error(node.span, Problem::OutOfBounds { what, value: number(large).to_string(), bound });
             good = false;
         }

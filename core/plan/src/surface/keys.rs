@@ -168,7 +168,7 @@ pub(crate) static STAGE: Mapping = Mapping {
         may("train", Form::Text, "Stream, denoiser or scorer that is trained"),
         must("objective", Form::Kind(Family::Objective), "What it learns"),
         must("data", Form::Text, "Table that it reads"),
-        may("steps", COUNT, "Optimizer steps; 64 for statistics if not given"),
+        may("steps", COUNT, "Optimizer steps; needed wherever something is trained"),
         or("batch", COUNT, Literal::Integer(256), "Rows a step"),
         or("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "How weights change"),
         or("ema", EMA, Literal::Number(0.0), "Decay of the moving average of the weights; 0 for none"),

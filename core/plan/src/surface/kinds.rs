@@ -20,7 +20,7 @@ pub(crate) struct Kind {
     pub name: &'static str,
     pub about: &'static str,
     pub keys: &'static [Key],
-    /// Pairs of keys of which the first must be smaller.
+    /// Pairs of keys of which the first must not be larger.
     pub ascending: &'static [(&'static str, &'static str)],
 }
 
@@ -48,7 +48,7 @@ static SCHEDULES: &[Kind] = &[
         about: "Variance preserving, signal a squared cosine of time",
         keys: &[key(
             "offset",
-            Form::Number { minimum: 0.0, maximum: 0.5, above: false },
+            Form::Number { minimum: 0.0, maximum: 0.5, above: true },
             Literal::Number(0.008),
             "Shift away from time 0",
         )],

@@ -64,12 +64,6 @@ impl Case {
         self
     }
 
-    /// Another text in place of the file.
-    pub fn text(mut self, text: &str) -> Self {
-        self.main.text = text.into();
-        self
-    }
-
     /// Adds an override.
     pub fn set(mut self, text: &str) -> Self {
         self.overrides.push(Override::parse(text).unwrap());

@@ -17,7 +17,7 @@ fn sampler_of(case: &Case) -> serde_json::Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     /// What was filled in is accepted as written, and stays what it is.
     #[test]

@@ -62,12 +62,15 @@ impl<'a> Compute<'a> {
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
             }
-            batch.values.retain(|id, _| {
-                let value = self.plan.values.get(id);
-                value.and_then(|value| value.last_use).is_none_or(|last| last > index)
-            });
+            batch.values.retain(|id, _| !self.dead(id, index));
         }
         Ok(())
+    }
+
+    /// Whether nobody reads a value after step `index`; what is written as cells lives until the writer has it.
+    fn dead(&self, id: &str, index: usize) -> bool {
+        let last = self.plan.values.get(id).and_then(|value| value.last_use);
+        last.is_some_and(|last| last <= index && !matches!(self.plan.steps[last].op, Op::WriteCells { .. }))
     }
 
     fn module(&self, batch: &mut Batch, step: &Step, stream: &str, role: Role, from: &str, to: &str) -> Result<()> {

@@ -122,7 +122,7 @@ fn sizes_that_are_none_are_refused() {
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let formats = [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Jpeg];
     let files: Vec<_> = formats.into_iter().map(|format| file(colors(), format)).collect();
-    (prop::sample::select(files), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8), 0.0..1.2f64)
+    (prop::sample::select(files), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8), 0.0..2.0f64)
         .prop_map(|(mut file, changes, keep)| {
             for (at, byte) in changes {
                 let at = at.index(file.len());

@@ -1,13 +1,10 @@
 //! Pairs are of one class, complete, and the same for the same seed.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::support::{all_ids, blobs, ints, labels, open, table, value, write};
 use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Paired, pair};
-use support::{all_ids, blobs, ints, labels, open, table, value, write};
 
 /// Pictures: classes 0, 1, 2 with 5, 3, 4 rows; the blob names class and id.
 fn pictures(folder: &Path) -> Dataset {

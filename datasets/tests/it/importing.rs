@@ -1,13 +1,10 @@
 //! Every source becomes the same kind of file.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::support::{GIF, labels, open, value, wav};
 use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, ImportSource, Imported, OwnedCell, import};
-use support::{GIF, labels, open, value, wav};
 
 /// Detects, imports and opens.
 fn imported(paths: &[PathBuf], out: &Path) -> (Imported, Dataset) {
@@ -58,8 +55,8 @@ fn sub_folders_are_classes() {
     assert_eq!(column(&dataset, "id"), text(&["cat/a.gif", "dog/b.gif"]));
     assert_eq!(dataset.features()["image"], Feature::Image);
     assert_eq!(dataset.features()["label"], labels(&["cat", "dog"]));
-    assert_eq!(column(&dataset, "label"), support::ints([0, 1]));
-    assert_eq!(column(&dataset, "image"), support::blobs([GIF.to_vec(), GIF.to_vec()]));
+    assert_eq!(column(&dataset, "label"), crate::support::ints([0, 1]));
+    assert_eq!(column(&dataset, "image"), crate::support::blobs([GIF.to_vec(), GIF.to_vec()]));
 }
 
 #[test]
@@ -82,7 +79,7 @@ fn metadata_adds_columns_and_sets_the_order() {
     std::fs::remove_file(root.join("metadata.jsonl")).unwrap();
     put(&root.join("metadata.csv"), "id,file_name,score\n7,c.wav,0.5\n");
     let (_, dataset) = imported(&[root], &out);
-    assert_eq!(column(&dataset, "id"), support::ints([7]));
+    assert_eq!(column(&dataset, "id"), crate::support::ints([7]));
     assert_eq!(column(&dataset, "score"), [Some(OwnedCell::F64(0.5))]);
 }
 
@@ -117,7 +114,7 @@ fn tables_keep_their_columns() {
         let path = folder.path().join(name);
         put(&path, content);
         let (_, dataset) = imported(&[path], &out);
-        assert_eq!(column(&dataset, "a"), support::ints([1, 2]));
+        assert_eq!(column(&dataset, "a"), crate::support::ints([1, 2]));
         assert_eq!(column(&dataset, "b")[0], Some(OwnedCell::Utf8("x, y".into())));
     }
 }
@@ -160,8 +157,8 @@ fn idx_pictures_become_png_with_their_classes() {
     put(&folder.path().join("t10k-labels-idx1-ubyte.gz"), gzip(&idx(&[2], &[3, 1])));
     let (_, dataset) = imported(std::slice::from_ref(&images), &out);
     assert_eq!(dataset.features()["label"], labels(&["0", "1", "2", "3"]));
-    assert_eq!(column(&dataset, "label"), support::ints([3, 1]));
-    assert_eq!(column(&dataset, "id"), support::ints([0, 1]));
+    assert_eq!(column(&dataset, "label"), crate::support::ints([3, 1]));
+    assert_eq!(column(&dataset, "id"), crate::support::ints([0, 1]));
     let decoded: Vec<u8> = column(&dataset, "image").into_iter().flat_map(|cell| pixels_of_png(cell, 3, 2)).collect();
     assert_eq!(decoded, pixels);
     // The same without classes, and not packed.

@@ -1,14 +1,11 @@
 //! Our files as pyarrow (and, where it is installed, `datasets`) sees them.
 //!
 //! `ANYFLOW_PYTHON` names an interpreter with pyarrow.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::process::Command;
 
+use crate::support::every_feature;
 use anyflow_datasets::{JobId, OutputDir};
-use support::every_feature;
 
 const SCRIPT: &str = r#"
 import json, sys
@@ -38,8 +35,8 @@ try:
 except ImportError:
     print("datasets is not installed; pyarrow alone was asked")
 else:
-    data = datasets.load_dataset("parquet", data_files=sys.argv[1] + "/data/*.parquet", split="train",
-                                 cache_dir=sys.argv[1] + "/cache")
+    data = datasets.load_dataset(sys.argv[1], split="train", cache_dir=sys.argv[2])
+    assert len(data) == 2, data
     assert type(data.features["image"]).__name__ == "Image", data.features
     assert type(data.features["audio"]).__name__ == "Audio", data.features
     assert data.features["label"].names == ["cat", "dog"]
@@ -56,12 +53,12 @@ fn pyarrow_reads_our_output_with_its_features() {
         eprintln!("skipped: ANYFLOW_PYTHON names no interpreter with pyarrow");
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
+    let [folder, cache] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let output = OutputDir::open(folder.path(), &JobId { fingerprint: "py".into() }).unwrap();
     let (batch, features) = every_feature();
     output.write_shard(0, &[batch], &features, &[]).unwrap();
     output.finish().unwrap();
-    let run = Command::new(python).args(["-c", SCRIPT]).arg(folder.path()).output().unwrap();
+    let run = Command::new(python).args(["-c", SCRIPT]).arg(folder.path()).arg(cache.path()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(run.status.success(), "{}{}", text(&run.stdout), text(&run.stderr));
     eprintln!("{}", text(&run.stdout));

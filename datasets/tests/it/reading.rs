@@ -1,12 +1,9 @@
 //! Files in, rows out, and every way a file can be wrong.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::path::PathBuf;
 
+use crate::support::{all_ids, every_feature, ids, numbered, numbered_batch, open, value, write};
 use anyflow_datasets::{Cell, Dataset, DatasetError, Fault, Feature};
-use support::{all_ids, every_feature, ids, numbered, numbered_batch, open, value, write};
 
 #[test]
 fn every_feature_survives_a_file() {

@@ -1,13 +1,10 @@
 //! Any range in batches of any size gives the same rows, however files and row groups are cut.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{ids, numbered, open};
 use proptest::prelude::*;
-use support::{ids, numbered, open};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_range_and_batch_size_gives_the_same_rows(

@@ -1,10 +1,7 @@
 //! Opens every Parquet file of the folder that `ANYFLOW_DATA` names, one by one, and reads it through.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::open;
 use anyflow_datasets::{Feature, head, inspect, row_keys};
-use support::open;
 
 #[test]
 fn every_file_opens_and_reads() {

@@ -1,13 +1,10 @@
 //! Killed anywhere, a job resumes and writes each row exactly once.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{all_ids, numbered_batch, open};
 use anyflow_datasets::{Dataset, DatasetError, FAILURES_FILE, Failure, JobId, Manifest, OutputDir};
-use support::{all_ids, numbered_batch, open};
 
 const SHARDS: u64 = 4;
 const SHARD_ROWS: i64 = 10;
@@ -78,7 +75,7 @@ fn child_that_is_killed() {
 
 fn run_child(folder: &Path, failpoint: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["child_that_is_killed", "--exact", "--quiet"])
+        .args(["committing::child_that_is_killed", "--exact", "--quiet"])
         .env(OUTPUT_VARIABLE, folder)
         .env("ANYFLOW_FAILPOINT", failpoint)
         .output()

@@ -1,11 +1,8 @@
 //! What `data inspect` and `data head` show.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{every_feature, numbered, open, write};
 use anyflow_datasets::{head, inspect};
 use serde_json::{Value, json};
-use support::{every_feature, numbered, open, write};
 
 #[test]
 fn numbers_come_from_the_footers() {

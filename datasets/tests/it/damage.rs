@@ -1,14 +1,11 @@
 //! Bytes damaged anywhere make an error or other values, never a panic: the data comes from strangers.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{every_feature, write};
 use anyflow_datasets::{Dataset, Media};
 use proptest::prelude::*;
-use support::{every_feature, write};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn reading_a_damaged_file_does_not_panic(

@@ -1,5 +1,4 @@
 //! Small data made on the spot.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,13 @@
+//! One binary for all integration tests: arrow and parquet are linked once.
+#![allow(clippy::unwrap_used)]
+
+mod committing;
+mod damage;
+mod importing;
+mod inspecting;
+mod pairing;
+mod pyarrow;
+mod ranges;
+mod reading;
+mod real_data;
+mod support;
