@@ -3,12 +3,45 @@
 mod bars;
 mod lines;
 
+use std::time::Instant;
+
 use anyflow_plan::event::Event;
 use serde_json::{Map, Value};
 
 use crate::console::Console;
 use bars::Bars;
 use lines::Lines;
+
+/// How fast a part goes, not counting what an earlier run did.
+struct Pace {
+    before: u64,
+    begun: Instant,
+}
+
+impl Pace {
+    fn new(before: u64) -> Self {
+        Pace { before, begun: Instant::now() }
+    }
+
+    /// Units a second, and the seconds left if the total is known.
+    fn at(&self, done: u64, total: Option<u64>) -> (f64, Option<f64>) {
+        let rate = done.saturating_sub(self.before) as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
+        let left = total.filter(|_| rate > 0.0).map(|total| total.saturating_sub(done) as f64 / rate);
+        (rate, left)
+    }
+
+    /// `10.5 rows/s, 20 s left, loss 0.1`.
+    fn words(&self, done: u64, total: Option<u64>, unit: &str, figures: &str) -> String {
+        let (rate, left) = self.at(done, total);
+        let left = left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
+        let figures = if figures.is_empty() { String::new() } else { format!(", {figures}") };
+        format!("{rate:.1} {unit}/s{left}{figures}")
+    }
+
+    fn elapsed(&self) -> String {
+        duration(self.begun.elapsed().as_secs_f64())
+    }
+}
 
 /// Shows what the engine does.
 pub enum Progress {
@@ -62,9 +95,12 @@ impl Progress {
     }
 }
 
-/// `loss 0.0123, rows 12`: figures worth showing beside a count.
+/// `loss 0.0123, rows 12`: figures worth showing beside a count and a time.
 fn figures(figures: &Map<String, Value>) -> String {
-    let shown = figures.iter().filter_map(|(name, value)| Some(format!("{} {}", words(name), figure(value)?)));
+    let shown = figures
+        .iter()
+        .filter(|(name, _)| *name != "seconds")
+        .filter_map(|(name, value)| Some(format!("{} {}", words(name), figure(value)?)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -112,6 +148,14 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pace_does_not_count_what_was_done_earlier() {
+        let begun = Instant::now().checked_sub(std::time::Duration::from_secs(10)).unwrap();
+        let pace = Pace { before: 100, begun };
+        assert_eq!(pace.words(200, Some(400), "rows", "failed 1"), "10.0 rows/s, 20 s left, failed 1");
+        assert_eq!(pace.words(100, None, "rows", ""), "0.0 rows/s");
+    }
 
     #[test]
     fn numbers_are_short() {

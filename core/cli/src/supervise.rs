@@ -41,7 +41,7 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// As the fault says.
-    #[error("{text}{}", if matches!(fault, Fault::Internal) { "; please report this" } else { "" })]
+    #[error("{text}")]
     Failed {
         /// Who must act.
         fault: Fault,

@@ -1,6 +1,7 @@
 //! What can be wrong with the user's files: values with fields, each with its place; the text is made in `Display`.
 //!
-//! All problems of a compilation are collected. Whoever wrote the files must act, except where a variant says otherwise.
+//! All problems of a compilation are collected. Whoever wrote the files must act, except where a variant says
+//! otherwise.
 
 use std::fmt;
 

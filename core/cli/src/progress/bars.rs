@@ -3,12 +3,23 @@
 use anyflow_plan::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::figures;
+use super::{Pace, figures};
+
+/// How often a bar shows that it is alive.
+const TICK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Draws on standard error.
 pub struct Bars {
     all: MultiProgress,
-    open: Vec<(String, ProgressBar)>,
+    open: Vec<Open>,
+}
+
+/// A bar of a part under way.
+struct Open {
+    part: String,
+    unit: String,
+    bar: ProgressBar,
+    pace: Pace,
 }
 
 impl Bars {
@@ -21,9 +32,9 @@ impl Bars {
         match event {
             Event::Begin { part, total, unit, done } => self.begin(part, *total, unit, *done),
             Event::Progress { part, done, figures: shown } => {
-                if let Some(bar) = self.bar(part) {
+                if let Some(Open { unit, bar, pace, .. }) = self.open.iter().find(|open| open.part == *part) {
                     bar.set_position(*done);
-                    bar.set_message(figures(shown));
+                    bar.set_message(pace.words(*done, bar.length(), unit, &figures(shown)));
                 }
             }
             Event::End { part, figures: shown } => self.end(part, &figures(shown)),
@@ -37,36 +48,33 @@ impl Bars {
     }
 
     pub(super) fn clear(&mut self) {
-        self.open.drain(..).for_each(|(_, bar)| bar.finish_and_clear());
-    }
-
-    fn bar(&self, part: &str) -> Option<&ProgressBar> {
-        self.open.iter().find(|(name, _)| name == part).map(|(_, bar)| bar)
+        self.open.drain(..).for_each(|open| open.bar.finish_and_clear());
     }
 
     fn begin(&mut self, part: &str, total: Option<u64>, unit: &str, done: u64) {
         let bar = match total {
             Some(total) => ProgressBar::new(total).with_style(style(&format!(
-                "{{prefix:>14.bold}} [{{bar:32.cyan}}] {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg:.dim}}"
+                "{{prefix:>14.bold}} [{{bar:32.cyan}}] {{human_pos}}/{{human_len}} {unit}  {{msg:.dim}}"
             ))),
-            None => ProgressBar::no_length().with_style(style("{prefix:>14.bold} {spinner:.cyan} {elapsed}  {msg:.dim}")),
+            None => {
+                ProgressBar::no_length().with_style(style("{prefix:>14.bold} {spinner:.cyan} {elapsed}  {msg:.dim}"))
+            }
         };
-        let bar = self.all.add(bar.with_prefix(part.to_string()));
-        bar.set_position(done);
-        // What an earlier run did must not count as this run's speed.
-        bar.reset_eta();
-        bar.enable_steady_tick(std::time::Duration::from_millis(200));
-        self.open.push((part.to_string(), bar));
+        let bar = self.all.add(bar.with_prefix(part.to_string()).with_position(done));
+        bar.enable_steady_tick(TICK);
+        self.open.push(Open { part: part.into(), unit: unit.into(), bar, pace: Pace::new(done) });
     }
 
     fn end(&mut self, part: &str, figures: &str) {
-        let Some(at) = self.open.iter().position(|(name, _)| name == part) else { return };
-        let (_, bar) = self.open.remove(at);
-        let elapsed = super::duration(bar.elapsed().as_secs_f64());
-        bar.finish_and_clear();
-        self.all.remove(&bar);
-        let figures = if figures.is_empty() { elapsed } else { figures.to_string() };
-        self.print(&format!("{part:>14} {figures}"));
+        let at = self.open.iter().position(|open| open.part == part);
+        let elapsed = at.map(|at| self.open.remove(at)).map(|open| {
+            open.bar.finish_and_clear();
+            self.all.remove(&open.bar);
+            open.pace.elapsed()
+        });
+        let figures = Some(figures.to_string()).filter(|figures| !figures.is_empty());
+        let shown: Vec<String> = elapsed.into_iter().chain(figures).collect();
+        self.print(&format!("{part:>14} {}", shown.join(", ")));
     }
 }
 

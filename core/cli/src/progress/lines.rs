@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyflow_plan::event::Event;
 
-use super::{duration, figures};
+use super::{Pace, figures};
 
 /// The first line comes soon, so that one sees that it works; then the interval grows to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
@@ -21,9 +21,7 @@ struct Part {
     name: String,
     total: Option<u64>,
     unit: String,
-    /// Units that an earlier run did.
-    before: u64,
-    begun: Instant,
+    pace: Pace,
     last: Instant,
     interval: Duration,
 }
@@ -44,9 +42,8 @@ impl Lines {
                 }
             }
             Event::End { part, figures: shown } => {
-                let begun = self.part(part).map(|part| part.begun);
+                let elapsed = self.part(part).map(|part| format!(" in {}", part.pace.elapsed()));
                 self.parts.retain(|open| open.name != *part);
-                let elapsed = begun.map(|begun| format!(" in {}", duration(begun.elapsed().as_secs_f64())));
                 let shown = figures(shown);
                 let shown = if shown.is_empty() { shown } else { format!(": {shown}") };
                 self.print(&format!("{part}: done{}{shown}", elapsed.unwrap_or_default()));
@@ -66,12 +63,12 @@ impl Lines {
     }
 
     fn begin(&mut self, part: &str, total: Option<u64>, unit: &str, done: u64) {
-        let now = Instant::now();
         let count = total.map(|total| format!(": {total} {unit}")).unwrap_or_default();
         let earlier = if done > 0 { format!(", {done} done earlier") } else { String::new() };
         self.print(&format!("{part}{count}{earlier}"));
         let (name, unit) = (part.to_string(), unit.to_string());
-        self.parts.push(Part { name, total, unit, before: done, begun: now, last: now, interval: FIRST_INTERVAL });
+        let (pace, last) = (Pace::new(done), Instant::now());
+        self.parts.push(Part { name, total, unit, pace, last, interval: FIRST_INTERVAL });
     }
 }
 
@@ -79,32 +76,11 @@ impl Part {
     fn line(&mut self, done: u64, figures: &str) -> String {
         self.last = Instant::now();
         self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
-        let rate = done.saturating_sub(self.before) as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
-        let (total, left) = match self.total {
-            Some(total) if rate > 0.0 => {
-                let left = duration(total.saturating_sub(done) as f64 / rate);
-                (format!("/{total} ({:.0} %)", 100.0 * done as f64 / total.max(1) as f64), format!(", {left} left"))
-            }
-            Some(total) => (format!("/{total}"), String::new()),
-            None => Default::default(),
+        let total = match self.total {
+            Some(total) => format!("/{total} ({:.0} %)", 100.0 * done as f64 / total.max(1) as f64),
+            None => String::new(),
         };
-        let figures = if figures.is_empty() { String::new() } else { format!(", {figures}") };
-        format!("{}: {done}{total} {unit}, {rate:.1} {unit}/s{left}{figures}", self.name, unit = self.unit)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rate_and_time_left_do_not_count_what_was_done_earlier() {
-        let now = Instant::now();
-        let begun = now.checked_sub(Duration::from_secs(10)).unwrap();
-        let (name, unit) = ("rows".to_string(), "rows".to_string());
-        let mut part = Part { name, total: Some(400), unit, before: 100, begun, last: now, interval: FIRST_INTERVAL };
-        let line = part.line(200, "failed 1");
-        assert!(line.starts_with("rows: 200/400 (50 %) rows, 10.0 rows/s, 20 s left, failed 1"), "{line}");
-        assert_eq!(part.interval, FIRST_INTERVAL * 2);
+        let pace = self.pace.words(done, self.total, &self.unit, figures);
+        format!("{}: {done}{total} {}, {pace}", self.name, self.unit)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{Dataset, FAILURES_FILE, Manifest, head};
+use anyflow_datasets::{Dataset, DatasetError, FAILURES_FILE, Manifest, head};
 use anyflow_plan::order::Order;
 use anyflow_plan::{Format, explain};
 use maud::{Markup, PreEscaped, html};
@@ -35,11 +35,13 @@ fn output(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Section
         // A run under way shows what it has committed so far.
         Err(_) => (Dataset::open(&committed(folder)), vec!["unfinished: the same command completes it".to_string()]),
     };
+    let sheet = match dataset {
+        Err(DatasetError::Empty { .. }) => html! { p.dim { "No shard is finished yet." } },
+        Err(error) => trouble(error),
+        Ok(dataset) => sheet::sheet(&dataset, order.as_ref(), rows, budget).unwrap_or_else(trouble),
+    };
     let body = html! {
-        @match dataset.map_err(Into::into).and_then(|dataset| sheet::sheet(&dataset, order.as_ref(), rows, budget)) {
-            Ok(sheet) => (sheet),
-            Err(error) => (trouble(error)),
-        }
+        (sheet)
         div.more {
             @if let Some(order) = &order { (graph(order)) }
             (provenance.details(order.as_ref()))
@@ -52,10 +54,8 @@ fn output(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Section
 fn plain(file: &Path, place: &str, rows: u64, budget: &mut Budget) -> Section {
     let opened = Dataset::open(&[file.to_path_buf()]);
     let facts = opened.as_ref().map(|dataset| vec![format!("{} rows", dataset.rows())]).unwrap_or_default();
-    let body = match opened.map_err(Into::into).and_then(|dataset| sheet::sheet(&dataset, None, rows, budget)) {
-        Ok(sheet) => sheet,
-        Err(error) => trouble(error),
-    };
+    let sheet = opened.map_err(Into::into).and_then(|dataset| sheet::sheet(&dataset, None, rows, budget));
+    let body = sheet.unwrap_or_else(trouble);
     let title = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Section { kind: Kind::Samples, title, place: place.into(), facts, body }
 }

@@ -98,14 +98,14 @@ fn chips(streams: &Value, class: &str) -> Markup {
 fn figure_of(task: &Value, name: &str, first: bool) -> Markup {
     let value = &task[name];
     if let Some(mean) = value["mean"].as_f64() {
-        return html! { @if first { (bar(mean, task)) } (spread(value, mean)) };
+        return html! { div.figure { @if first { (bar(mean, task)) } (spread(value, mean)) } };
     }
     match value {
         Value::Null => html! { span.dim { "–" } },
         Value::Object(streams) if streams.is_empty() => html! { span.dim { "–" } },
         Value::Object(streams) if streams.values().all(|stream| stream["mean"].is_number()) => html! {
             @for (stream, figure) in streams {
-                div { span.dim { (stream) " " } (spread(figure, figure["mean"].as_f64().unwrap_or(f64::NAN))) }
+                div.figure { span.dim { (stream) " " } (spread(figure, figure["mean"].as_f64().unwrap_or(f64::NAN))) }
             }
         },
         other => values::table(other),

@@ -57,7 +57,7 @@ fn power_frames(samples: &[f32], rate: u32) -> Option<Vec<Vec<f32>>> {
     let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
     let hann = |i: usize| 0.5 - 0.5 * (std::f32::consts::TAU * i as f32 / window as f32).cos();
     let mut frames = Vec::new();
-    for start in (0..samples.len()).step_by(hop) {
+    for start in (0..=samples.len().saturating_sub(window)).step_by(hop) {
         for (i, value) in input.iter_mut().enumerate() {
             *value = hann(i) * samples.get(start + i).copied().unwrap_or(0.0);
         }

@@ -98,7 +98,8 @@ pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &Text, report
     report.error(at.span, problem);
 }
 
-/// Whether a table has a column for a stream, or one for an unknown stream, which may be a misspelling and was reported.
+/// Whether a table has a column for a stream, or one for an unknown stream, which may be a misspelling of it and was
+/// reported.
 pub(crate) fn names(table: &TableSpec, stream: &str, model: &ModelGraph) -> bool {
     table.columns.iter().any(|(name, _)| name.value == stream || !model.streams.contains_key(&name.value))
 }

@@ -1,5 +1,6 @@
 //! The table of kinds: schedules, samplers, networks, objectives, time laws, optimizers. To add one, add it here and in
-//! the engine, which deserialises what [`fill`](super::fill::fill) makes (`tag = "kind"`, kebab-case names, snake_case keys).
+//! the engine, which deserialises what [`fill`](super::fill::fill) makes (`tag = "kind"`, kebab-case names, snake_case
+//! keys).
 
 use crate::surface::form::{Form, Key, Literal, Need};
 
@@ -88,12 +89,15 @@ static OBJECTIVES: &[Kind] = &[
     Kind {
         name: "reconstruct",
         about: "A stream's module gives back what it was given",
-        keys: &[key(
-            "loss",
-            Form::Choice(&["l1-l2", "mse", "cross-entropy"]),
-            Literal::Word("l1-l2"),
-            "How the difference is measured",
-        )],
+        keys: &[
+            key(
+                "loss",
+                Form::Choice(&["l1-l2", "mse", "cross-entropy"]),
+                Literal::Word("l1-l2"),
+                "How the difference is measured",
+            ),
+            key("noise", NOT_NEGATIVE, Literal::Number(0.0), "Noise on the latent, in units of its own deviation"),
+        ],
         ascending: &[],
     },
     Kind {

@@ -66,10 +66,11 @@ fn of_form(form: &Form) -> Json {
         Form::Number { minimum, maximum, above } => number(*minimum, *maximum, *above),
         Form::Choice(words) => json!({"enum": words}),
         Form::Kind(family) => of_family(*family),
-        Form::Use => json!({"oneOf": [
-            {"type": "string", "pattern": "^[^/]+/[^/]+$"},
-            {"type": "object", "properties": {"use": {"type": "string", "pattern": "^[^/]+/[^/]+$"}}, "required": ["use"]},
-        ]}),
+        Form::Use => {
+            let component = json!({"type": "string", "pattern": "^[^/]+/[^/]+$"});
+            let mapping = json!({"type": "object", "properties": {"use": component}, "required": ["use"]});
+            json!({"oneOf": [component, mapping]})
+        }
         Form::List(of) => json!({"type": "array", "items": of_form(of)}),
         Form::OneOrMore(of) => json!({"oneOf": [of_form(of), {"type": "array", "items": of_form(of)}]}),
         Form::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),

@@ -75,7 +75,9 @@ fn number_out_of_bounds() {
 fn cycle() {
     let case = Case::of(AUDIO)
         .edit("from: picture}", "from: back}")
-        .edit("outputs:", "  back: {decode: image/autoencoder, from: second.image}\n  heard: {encode: audio/autoencoder, from: sound}\n  second: {diffuse: [image], observe: {audio: heard}}\noutputs:");
+        .edit("outputs:", "  heard: {encode: audio/autoencoder, from: sound}\noutputs:")
+        .edit("outputs:", "  second: {diffuse: [image], observe: {audio: heard}}\noutputs:")
+        .edit("outputs:", "  back: {decode: image/autoencoder, from: second.image}\noutputs:");
     let errors = case.compile().unwrap_err();
     assert!(errors.iter().any(|error| matches!(&error.problem, Problem::Cycle { nodes } if nodes.len() == 7)));
     case.check("error-cycle");

@@ -17,12 +17,13 @@ fn sampler_of(case: &Case) -> serde_json::Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// What was filled in is accepted as written, and stays what it is.
     #[test]
     fn filled_kinds_are_a_fixed_point(steps in 1u32..1000, eta in 0.0f64..=1.0, with_eta: bool) {
-        let written = if with_eta { format!("{{kind: ddim, steps: {steps}, eta: {eta:?}}}") } else { format!("{{steps: {steps}}}") };
+        let rest = if with_eta { format!(", kind: ddim, eta: {eta:?}") } else { String::new() };
+        let written = format!("{{steps: {steps}{rest}}}");
         let case = |sampler: &str| Case::of("joint.yaml").set(&format!("joint.sampler={sampler}"));
         let once = sampler_of(&case(&written));
         let twice = sampler_of(&case(&once.to_string()));
@@ -31,7 +32,11 @@ proptest! {
 
     /// Cutting or garbling a file gives errors, never a panic.
     #[test]
-    fn garbled_files_are_refused_calmly(which in 0usize..12, at in 0usize..2000, put in "[a-z:{}\\[\\], \n&*'\"#-]{0,6}") {
+    fn garbled_files_are_refused_calmly(
+        which in 0usize..12,
+        at in 0usize..2000,
+        put in "[a-z:{}\\[\\], \n&*'\"#-]{0,6}",
+    ) {
         let names = names();
         let name = &names[which % names.len()];
         let mut case = Case::of(if name == "model.yaml" { "joint.yaml" } else { name });

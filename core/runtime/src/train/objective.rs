@@ -21,6 +21,9 @@ pub enum Objective {
     Reconstruct {
         /// How far off counts.
         loss: Distance,
+        /// Standard deviation of noise on the latent, in units of the latent's own: the decoder learns to forgive
+        /// the small errors that a generated latent has.
+        noise: f64,
     },
     /// No loss: mean and deviation of every latent over the whole table.
     Statistics {},
@@ -89,10 +92,11 @@ impl Prepared {
     ) -> Result<(Tensor, Vec<(String, f64)>)> {
         let device = trainee.session.device;
         match (&self.objective, trained) {
-            (Objective::Reconstruct { loss }, Trained::Stream(name)) => {
+            (Objective::Reconstruct { loss, noise }, Trained::Stream(name)) => {
                 let net = &trainee.session.streams[name];
                 let array = batch(data, name, tuples)?.f_to_device(device)?;
-                let back = net.decode(&net.encode(&array, true)?, true)?;
+                let latent = shaken(net.encode(&array, true)?, *noise)?;
+                let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &array)?, Vec::new()))
             }
             (Objective::Denoise { times, scale }, Trained::Denoiser(name)) => {
@@ -152,6 +156,16 @@ fn distance(distance: Distance, back: &Tensor, array: &Tensor) -> Result<Tensor>
         Distance::CrossEntropy => back.f_log_softmax(-1, Kind::Float)?.f_mul(array)?.f_sum(Kind::Float)?.f_neg()?,
     };
     Ok(sum.f_div_scalar(rows)?)
+}
+
+/// A latent with noise of `noise` times the deviation that each coordinate has over the batch.
+fn shaken(latent: Tensor, noise: f64) -> Result<Tensor> {
+    if noise == 0.0 {
+        return Ok(latent);
+    }
+    let deviation = latent.f_detach()?.f_std_dim([0i64].as_slice(), false, true)?;
+    let shake = latent.f_randn_like()?.f_mul(&deviation)?.f_mul_scalar(noise)?;
+    Ok(latent.f_add(&shake.f_detach()?)?)
 }
 
 /// Noise and one shift for the whole batch, from libtorch's generator, which the stage seeds at each step.
