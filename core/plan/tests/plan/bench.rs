@@ -1,4 +1,4 @@
-//! What the tests share: the files of `pipelines/mld`, fixtures of plugins, and `check`.
+//! What the tests share: a model with its files in `tests/files`, fixtures of plugins, and `check`.
 
 use std::path::PathBuf;
 
@@ -21,15 +21,15 @@ pub fn catalog() -> Catalog {
     catalog
 }
 
-/// A file of `pipelines/mld`, under a path that is the same on every machine.
+/// A file of `tests/files`, under a path that is the same on every machine.
 pub fn file(name: &str) -> Source {
-    let text = std::fs::read_to_string(folder().join("../../pipelines/mld").join(name)).unwrap();
+    let text = std::fs::read_to_string(folder().join("tests/files").join(name)).unwrap();
     Source::new(format!("mld/{name}"), text)
 }
 
-/// All files of `pipelines/mld`, sorted.
+/// All files of `tests/files`, sorted.
 pub fn names() -> Vec<String> {
-    let entries = std::fs::read_dir(folder().join("../../pipelines/mld")).unwrap();
+    let entries = std::fs::read_dir(folder().join("tests/files")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".yaml")).collect();
     names.sort();

@@ -1,4 +1,4 @@
-//! Tests of the planner: every file of `pipelines/mld` is compiled and its printed plan is a snapshot; every kind of
+//! Tests of the planner: every file of `tests/files` is compiled and its printed plan is a snapshot; every kind of
 //! error is provoked once and its text is a snapshot. `INSTA_UPDATE=always cargo test -p anyflow-plan` rewrites them.
 
 #![allow(clippy::unwrap_used, reason = "clippy sees helpers of tests as no tests")]

@@ -1,4 +1,4 @@
-//! Every file of `pipelines/mld` compiles without a warning; the printed plan is a snapshot.
+//! Every file of `tests/files` compiles without a warning; the printed plan is a snapshot.
 
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Job, Op, RunPlan};

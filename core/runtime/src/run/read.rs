@@ -99,6 +99,8 @@ impl<'a> Reader<'a> {
                 let batches = dataset.read(None, range.clone(), READ_ROWS)?.collect::<Result<Vec<_>, _>>()?;
                 let schema = batches.first().map_or_else(|| dataset.schema().clone(), RecordBatch::schema);
                 let input = arrow::compute::concat_batches(&schema, &batches)?;
+                // A cell that names a file would name one that the output folder does not have.
+                let input = dataset.embed(&input)?;
                 let keys = row_keys(&input, self.order.key.as_deref(), range.start)?;
                 (Some(input), keys)
             }

@@ -1,0 +1,75 @@
+//! Every shipped YAML file is compiled against the real plugins, and its printed plan is a snapshot: update them with
+//! `INSTA_UPDATE=always cargo test -p anyflow-tests --test plans`.
+
+use std::path::Path;
+
+use anyflow_tests::{anyflow, target};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn yaml_files(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "yaml") {
+            found.push(path.strip_prefix(ROOT).unwrap().display().to_string());
+        }
+    }
+}
+
+/// What is printed, without the paths of this machine.
+fn printed(text: &str) -> String {
+    let root = std::fs::canonicalize(ROOT).unwrap().display().to_string();
+    text.replace(&target().display().to_string(), "<target>").replace(&root, "<root>")
+}
+
+#[test]
+fn every_shipped_file_compiles_to_the_plan_it_did() {
+    let mut files = Vec::new();
+    yaml_files(&Path::new(ROOT).join("pipelines"), &mut files);
+    files.sort();
+    assert!(files.len() >= 12, "{files:?}");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    for file in files {
+        anyflow(["check", &file]).ok();
+        if file.ends_with("model.yaml") {
+            continue;
+        }
+        let plan = anyflow(["plan", &file]).ok();
+        let name = file.trim_start_matches("pipelines/").trim_end_matches(".yaml").replace('/', "-");
+        settings.bind(|| insta::assert_snapshot!(name, printed(&plan.out)));
+    }
+}
+
+#[test]
+fn plans_are_drawn_in_every_format() {
+    let file = "pipelines/mld/text-to-image-audio.yaml";
+    let mermaid = anyflow(["plan", file, "--format", "mermaid"]).ok().out;
+    assert!(mermaid.contains("flowchart") && mermaid.contains("joint"), "{mermaid}");
+    let svg = anyflow(["plan", file, "--format", "svg"]).ok().out;
+    assert!(svg.contains("<svg") && svg.contains("joint"), "{svg}");
+    let json = anyflow(["plan", file, "--format", "json"]).ok().json();
+    assert_eq!(json["name"], "text-to-image-audio");
+}
+
+#[test]
+fn shipped_descriptors_are_those_that_the_planner_is_tested_with() {
+    for name in ["image", "audio", "text", "label"] {
+        let library = std::fs::read(anyflow_tests::library(name)).unwrap();
+        let real: serde_json::Value = serde_json::from_str(anyflow_abi::read::descriptor(&library).unwrap()).unwrap();
+        let fixture = format!("{ROOT}/core/plan/tests/descriptors/{name}.json");
+        let fixture: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+        let ports = |descriptor: &serde_json::Value, kind: &str, id: &str| {
+            let found = descriptor[kind].as_array().unwrap().iter().find(|c| c["id"] == id);
+            found.map(|c| (c["modality"].clone(), c["cell"].clone(), c["roles"].clone()))
+        };
+        for kind in ["codecs", "modules"] {
+            for component in fixture[kind].as_array().unwrap() {
+                let id = component["id"].as_str().unwrap();
+                assert_eq!(ports(&fixture, kind, id), ports(&real, kind, id), "{name}/{id}");
+            }
+        }
+    }
+}
