@@ -1,7 +1,7 @@
 //! Small data made on the spot: seven-segment digits as pictures, two-tone signals as sounds, words.
 
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyflow_datasets::{Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
@@ -98,4 +98,22 @@ pub fn write_columns(folder: &Path, columns: Vec<(&str, Feature, Vec<Option<Owne
     let output = OutputDir::open(folder, &JobId { fingerprint: "test data".into() }).expect("a new folder");
     output.write_shard(0, &[batch], &features, &[]).expect("room on disk");
     output.finish().expect("room on disk");
+}
+
+/// The files below a folder with this extension, sorted.
+///
+/// # Panics
+/// When a folder cannot be read.
+pub fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder to read") {
+        let path = entry.expect("a folder to read").path();
+        if path.is_dir() {
+            found.extend(files_below(&path, extension));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
 }

@@ -4,4 +4,4 @@ mod built;
 mod data;
 
 pub use built::{Output, anyflow, component, library, target};
-pub use data::{digit_png, tone_wav, write_columns, write_digits};
+pub use data::{digit_png, files_below, tone_wav, write_columns, write_digits};

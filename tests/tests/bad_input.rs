@@ -1,5 +1,7 @@
 //! Every kind of bad input: a message with place and way out, the right exit code, and nothing else lost.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Dataset, Feature, OwnedCell};

@@ -1,5 +1,7 @@
 //! The plugin border through real `.so` files.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
 use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_plan::descriptor::{PluginDescriptor, Role};
 use anyflow_plan::event::Fault;

@@ -1,8 +1,11 @@
 //! What the crates must not know of one another. The README prints these invariants.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use anyflow_tests::files_below;
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 fn packages() -> Vec<Package> {
@@ -18,19 +21,6 @@ fn dependencies(package: &Package) -> BTreeSet<String> {
 
 fn ours(package: &Package) -> BTreeSet<String> {
     dependencies(package).into_iter().filter(|name| name.starts_with("anyflow-")).collect()
-}
-
-fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[test]
@@ -81,7 +71,10 @@ fn the_tree_has_one_arrow_and_one_parquet() {
 #[test]
 fn engine_and_planner_name_no_modality() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    for file in sources(&root.join("core/diffusion/src")).into_iter().chain(sources(&root.join("core/plan/src"))) {
+    for file in files_below(&root.join("core/diffusion/src"), "rs")
+        .into_iter()
+        .chain(files_below(&root.join("core/plan/src"), "rs"))
+    {
         let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
         let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         for modality in ["image", "audio", "video"] {
@@ -101,7 +94,7 @@ fn unsafe_code_stands_at_the_border_only() {
         "core/runtime/src/device.rs",
     ];
     for folder in ["core", "plugins", "datasets"] {
-        for file in sources(&root.join(folder)) {
+        for file in files_below(&root.join(folder), "rs") {
             let relative = file.strip_prefix(root).unwrap();
             let text = std::fs::read_to_string(&file).unwrap();
             let uses = text.contains("unsafe {") || text.contains("unsafe fn") || text.contains("unsafe impl");

@@ -1,34 +1,25 @@
 //! Every shipped YAML file is compiled against the real plugins, and its printed plan is a snapshot: update them with
 //! `INSTA_UPDATE=always cargo test -p anyflow-tests --test plans`.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
 use std::path::Path;
 
-use anyflow_tests::{anyflow, target};
+use anyflow_tests::{anyflow, files_below, target};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-fn yaml_files(folder: &Path, found: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            yaml_files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "yaml") {
-            found.push(path.strip_prefix(ROOT).unwrap().display().to_string());
-        }
-    }
-}
-
 /// What is printed, without the paths of this machine.
 fn printed(text: &str) -> String {
-    let root = std::fs::canonicalize(ROOT).unwrap().display().to_string();
+    let root = std::fs::canonicalize(ROOT).expect("the workspace is there").display().to_string();
     text.replace(&target().display().to_string(), "<target>").replace(&root, "<root>")
 }
 
 #[test]
 fn every_shipped_file_compiles_to_the_plan_it_did() {
-    let mut files = Vec::new();
-    yaml_files(&Path::new(ROOT).join("pipelines"), &mut files);
-    files.sort();
+    let root = Path::new(ROOT);
+    let files = files_below(&root.join("pipelines"), "yaml").into_iter();
+    let files: Vec<String> = files.map(|f| f.strip_prefix(root).unwrap().display().to_string()).collect();
     assert!(files.len() >= 12, "{files:?}");
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);

@@ -1,5 +1,7 @@
 //! Training through the programs, on small data made here: it learns, it resumes bit for bit, and what it writes runs.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};

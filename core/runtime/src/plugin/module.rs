@@ -93,14 +93,14 @@ impl Module {
     pub fn forward(&self, role: Role, input: &Tensor, expected: &[i64], train: bool) -> Result<Tensor> {
         let call = format!("{role:?}").to_lowercase();
         let forward = self.interface.forward.ok_or_else(|| self.error(&call, "is missing in its table"))?;
-        let mut handle: TensorHandle = input.as_ptr().cast_mut().cast();
+        let handle: TensorHandle = input.as_ptr().cast_mut().cast();
         let mut output: TensorHandle = std::ptr::null_mut();
         let mut reported = Reported::default();
         let report = reported.table();
         // SAFETY: the input handle is borrowed for the call; the output handle is ours once the call succeeded.
         let output = unsafe {
             let train = u32::from(train);
-            let code = forward(self.instance, number(role), train, &mut handle, 1, &mut output, 1, &report);
+            let code = forward(self.instance, number(role), train, &handle, 1, &mut output, 1, &report);
             if code != status::OK || output.is_null() {
                 return Err(self.error(&call, &reported.sentence(code)));
             }
