@@ -17,7 +17,7 @@ pub type Tensors = IndexMap<String, Tensor>;
 pub enum Precision {
     /// Bit for bit.
     F32,
-    /// Half the size, for files that are shipped.
+    /// Half the size, for files that are shipped; what has one dimension (biases, norms, statistics) stays f32.
     Bf16,
 }
 
@@ -114,7 +114,7 @@ pub fn copy_into(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
 fn stored(tensor: &Tensor, precision: Precision) -> Result<(Dtype, Vec<usize>, Vec<u8>)> {
     let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?;
     let kind = match (tensor.kind(), precision) {
-        (Kind::Float, Precision::Bf16) => Kind::BFloat16,
+        (Kind::Float, Precision::Bf16) if tensor.dim() > 1 => Kind::BFloat16,
         (kind, _) => kind,
     };
     let tensor = tensor.f_to_kind(kind)?.f_contiguous()?;

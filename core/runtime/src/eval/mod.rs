@@ -59,7 +59,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         "rows": plan.rows,
         "seeds": plan.seeds,
         "sampler": plan.sampler,
-        "checkpoint": plan.model.checkpoint,
+        "checkpoint": plan.model.checkpoint.as_deref().and_then(|path| Path::new(path).file_name()?.to_str()),
         "judges": references,
         "tasks": tasks,
     });

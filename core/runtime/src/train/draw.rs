@@ -17,9 +17,9 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Steps of `batch` tuples over a table.
-    pub fn new(data: &TableData, batch: u64, seed: u64) -> Self {
-        Draws { seed, rows: data.rows(), batch: batch as usize, pass: None }
+    /// Steps of `batch` tuples over a table of `rows`.
+    pub fn new(rows: usize, batch: u64, seed: u64) -> Self {
+        Draws { seed, rows, batch: batch as usize, pass: None }
     }
 
     /// The tuples of a step.
@@ -48,5 +48,33 @@ impl Draws {
             order.swap(i, (uniforms[i] * (i + 1) as f64) as usize);
         }
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picks(draws: &mut Draws, range: std::ops::Range<u64>) -> Vec<usize> {
+        range.map(|i| draws.pick(i)).collect()
+    }
+
+    #[test]
+    fn each_pass_has_every_row_once_in_an_order_of_its_own() {
+        let mut draws = Draws::new(101, 8, 3);
+        let (first, second) = (picks(&mut draws, 0..101), picks(&mut draws, 101..202));
+        for pass in [&first, &second] {
+            let mut sorted = pass.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..101).collect::<Vec<_>>());
+        }
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_resumed_training_sees_what_the_uninterrupted_one_saw() {
+        let whole = picks(&mut Draws::new(50, 8, 3), 0..400);
+        assert_eq!(picks(&mut Draws::new(50, 8, 3), 180..400), whole[180..]);
+        assert_ne!(picks(&mut Draws::new(50, 8, 4), 0..400), whole);
     }
 }

@@ -135,15 +135,15 @@ impl Folder {
         write_atomically(&path, (kept.join("\n") + ending).as_bytes())
     }
 
-    /// Writes a file of trained weights; gives its path.
+    /// Writes a file of trained weights; gives its name in the folder.
     ///
     /// # Errors
     /// Disk.
     pub fn publish(&self, name: &str, tensors: &Tensors, precision: Precision) -> Result<String> {
-        let path = self.path.join(format!("{name}.safetensors"));
+        let file = format!("{name}.safetensors");
         let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        checkpoint::write(&path, tensors, metadata, precision)?;
-        Ok(path.display().to_string())
+        checkpoint::write(&self.path.join(&file), tensors, metadata, precision)?;
+        Ok(file)
     }
 
     /// Writes the summary.

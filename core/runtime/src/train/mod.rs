@@ -72,7 +72,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         folder.save_stage(index, &stage.name, &trained, &summary)?;
         summaries.push(summary);
     }
-    let mut result = json!({ "name": plan.name, "stages": summaries, "output": order.output });
+    let mut result = json!({ "name": plan.name, "stages": summaries });
     if plan.stages.iter().any(|s| !matches!(s.train, Trained::Scorer(_))) {
         result["model"] = folder.publish("model", &trainee.session.tensors()?, Precision::Bf16)?.into();
     }
@@ -84,6 +84,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         result["scorers"] = folder.publish("scorers", &tensors, Precision::Bf16)?.into();
     }
     folder.write_summary(&result)?;
+    result["output"] = order.output.clone().into();
     events.end("training", figures([("stages", plan.stages.len().into())]));
     Ok(result)
 }

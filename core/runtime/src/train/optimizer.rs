@@ -160,3 +160,66 @@ impl Optimizer {
         state
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn adamw(lr: f64, warmup: u64, decay: Decay, weight_decay: f64, clip: f64) -> OptimizerConfig {
+        OptimizerConfig::Adamw { lr, warmup, decay, weight_decay, clip }
+    }
+
+    /// One weight, loss 3 w^2, by the algorithm as the paper writes it, in f64.
+    fn reference(mut w: f64, steps: u64, lr: f64, weight_decay: f64) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for t in 1..=steps as i32 {
+            let g = 6.0 * w;
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+            w -= lr * (m_hat / (v_hat.sqrt() + 1e-8) + weight_decay * w);
+        }
+        w
+    }
+
+    #[test]
+    fn steps_are_those_of_the_paper() {
+        let weight = Tensor::from_slice(&[1.5f32]).set_requires_grad(true);
+        let config = adamw(0.05, 0, Decay::Constant, 0.1, 0.0);
+        let mut optimizer = Optimizer::new(config, 40, 0.0, vec![("w".into(), weight.shallow_clone())]).unwrap();
+        for step in 0..40 {
+            let loss = weight.square().sum(Kind::Float) * 3.0;
+            optimizer.step(&loss, step).unwrap();
+        }
+        let off = (weight.double_value(&[0]) - reference(1.5, 40, 0.05, 0.1)).abs();
+        assert!(off < 1e-5, "{off} in f32");
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let config = adamw(1.0, 10, Decay::Cosine, 0.0, 0.0);
+        let optimizer = Optimizer::new(config, 110, 0.0, Vec::new()).unwrap();
+        let rate = |step| optimizer.learning_rate(step);
+        assert!((rate(0) - 0.1).abs() < 1e-12 && (rate(9) - 1.0).abs() < 1e-12);
+        assert!((rate(60) - 0.5).abs() < 1e-12 && rate(109) < 1e-3);
+    }
+
+    #[test]
+    fn gradients_are_clipped_and_averages_follow() {
+        let weight = Tensor::zeros([4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let config = adamw(0.1, 0, Decay::Constant, 0.0, 1.0);
+        let mut optimizer = Optimizer::new(config, 1, 0.5, vec![("w".into(), weight.shallow_clone())]).unwrap();
+        let norm = optimizer.step(&(weight.sum(Kind::Float) * 10.0), 0).unwrap();
+        assert!((norm - 20.0).abs() < 1e-4);
+        // Clipped to norm 1, each coordinate of the first moment is (1 - beta1) / 2.
+        let first = optimizer.state()["first.w"].double_value(&[2]);
+        assert!((first - 0.05).abs() < 1e-6, "{first}");
+        // The average's first decay is min(0.5, 1/10): it takes nine tenths of the step.
+        let (last, average) = (weight.double_value(&[0]), optimizer.state()["average.w"].double_value(&[0]));
+        assert!((average - 0.9 * last).abs() < 1e-6);
+        optimizer.settle().unwrap();
+        assert_eq!(weight.double_value(&[0]), average);
+    }
+}

@@ -63,7 +63,7 @@ impl StageRun<'_> {
         self.events.begin(name, Some(self.stage.steps), "steps", start);
         // Each stage draws from a seed of its own, and each step of it from (seed, step).
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
-        let mut draws = Draws::new(self.data, self.stage.batch, seed);
+        let mut draws = Draws::new(self.data.rows(), self.stage.batch, seed);
         let (mut saved, started) = (Instant::now(), Instant::now());
         let mut recent = Recent::default();
         for step in start..self.stage.steps {
