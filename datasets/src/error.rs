@@ -106,8 +106,10 @@ pub enum DatasetError {
         difference: String,
     },
     /// The user must correct the column's name.
-    #[error("no column `{column}`; the columns are {}{}", columns.join(", "), did_you_mean(suggestion))]
+    #[error("{}no column `{column}`; the columns are {}{}", before(dataset), columns.join(", "), did_you_mean(suggestion))]
     UnknownColumn {
+        /// The dataset, where it is known: its file, or the folder of its files.
+        dataset: Option<PathBuf>,
         /// The name asked for.
         column: String,
         /// The names there are.
@@ -269,7 +271,7 @@ impl DatasetError {
     pub fn unknown_column(column: &str, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
         let suggestion = nearest(column, &columns);
-        Self::UnknownColumn { column: column.to_string(), columns, suggestion }
+        Self::UnknownColumn { dataset: None, column: column.to_string(), columns, suggestion }
     }
 
     pub(crate) fn internal(action: impl Into<String>, reason: impl ToString) -> Self {
@@ -291,6 +293,10 @@ fn nearest(wanted: &str, names: &[String]) -> Option<String> {
     let scored = names.iter().map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), name));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.75).then(|| best.1.clone())
+}
+
+fn before(dataset: &Option<PathBuf>) -> String {
+    dataset.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
 }
 
 fn did_you_mean(suggestion: &Option<String>) -> String {

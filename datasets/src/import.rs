@@ -68,6 +68,7 @@ pub fn import(source: &ImportSource, out: &Path) -> Result<Imported> {
 
 impl ImportSource {
     /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`.
+    /// Several `.tar` files are one source, as are idx pictures and their labels in either order.
     ///
     /// # Errors
     /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names tell nothing.
@@ -81,21 +82,40 @@ impl ImportSource {
         {
             return Ok(ImportSource::Folder(first));
         }
-        let name = bare_name(&first);
-        let all = |ends: &[&str]| {
-            !paths.is_empty() && paths.iter().all(|path| ends.iter().any(|e| bare_name(path).ends_with(e)))
-        };
+        let all = |ends: &[&str]| !paths.is_empty() && paths.iter().all(|path| ends_in(path, ends));
+        let is_images = |path: &Path| bare_name(path).contains("idx3");
         match paths {
-            _ if all(&[".tar", ".tgz"]) => Ok(ImportSource::WebDataset(paths.to_vec())),
-            [_] if all(&[".jsonl", ".ndjson", ".json"]) => Ok(ImportSource::JsonLines(first)),
-            [_] if all(&[".csv", ".tsv"]) => Ok(ImportSource::Csv(first)),
-            [_] if name.contains("idx3") => Ok(ImportSource::Idx { labels: labels_beside(&first), images: first }),
-            [images, labels] if name.contains("idx3") => {
-                Ok(ImportSource::Idx { images: images.clone(), labels: Some(labels.clone()) })
+            _ if all(ARCHIVES) => Ok(ImportSource::WebDataset(paths.to_vec())),
+            [_] if all(JSON_LINES) => Ok(ImportSource::JsonLines(first)),
+            [_] if all(CSV) => Ok(ImportSource::Csv(first)),
+            [_] if is_images(&first) => Ok(ImportSource::Idx { labels: labels_beside(&first), images: first }),
+            [a, b] if is_images(a) => Ok(ImportSource::Idx { images: a.clone(), labels: Some(b.clone()) }),
+            [a, b] if is_images(b) => Ok(ImportSource::Idx { images: b.clone(), labels: Some(a.clone()) }),
+            _ if all(&[".parquet"]) => Err(refusal(&first, "is a Parquet file already; use it as it is")),
+            [_] => Err(refusal(&first, "is no folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these")),
+            _ => {
+                let reason = format!(
+                    "and {} more cannot be imported together: only .tar files can, and idx3-ubyte pictures with \
+                     their idx1-ubyte labels; import one at a time",
+                    paths.len().saturating_sub(1)
+                );
+                Err(refusal(&first, reason))
             }
-            _ => Err(refusal(&first, "is no folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these")),
         }
     }
+}
+
+const ARCHIVES: &[&str] = &[".tar", ".tgz"];
+const JSON_LINES: &[&str] = &[".jsonl", ".ndjson", ".json"];
+const CSV: &[&str] = &[".csv", ".tsv"];
+
+fn ends_in(path: &Path, ends: &[&str]) -> bool {
+    ends.iter().any(|end| bare_name(path).ends_with(end))
+}
+
+/// A file that is imported by itself.
+fn is_table(path: &Path) -> bool {
+    [ARCHIVES, JSON_LINES, CSV].iter().any(|ends| ends_in(path, ends)) || bare_name(path).contains("idx3")
 }
 
 /// Lower-case file name without `.gz`.

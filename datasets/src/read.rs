@@ -102,7 +102,7 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError::UnknownColumn`], with all names and the nearest one.
     pub fn column(&self, name: &str) -> Result<&Feature> {
-        self.features.get(name).ok_or_else(|| DatasetError::unknown_column(name, self.features.keys()))
+        self.features.get(name).ok_or_else(|| self.unknown_column(name))
     }
 
     /// Streams `rows` (clipped to the dataset) of the named columns, in the order named; all columns for `None`.
@@ -160,13 +160,20 @@ impl Dataset {
     }
 
     fn indices(&self, columns: Option<&[&str]>) -> Result<Vec<usize>> {
-        let index = |name: &&str| {
-            self.features.get_index_of(*name).ok_or_else(|| DatasetError::unknown_column(name, self.features.keys()))
-        };
+        let index = |name: &&str| self.features.get_index_of(*name).ok_or_else(|| self.unknown_column(name));
         match columns {
             Some(names) => names.iter().map(index).collect(),
             None => Ok((0..self.features.len()).collect()),
         }
+    }
+
+    fn unknown_column(&self, name: &str) -> DatasetError {
+        let mut error = DatasetError::unknown_column(name, self.features.keys());
+        if let DatasetError::UnknownColumn { dataset, .. } = &mut error {
+            let file = self.files().next().map(Path::to_path_buf);
+            *dataset = if self.parts.len() == 1 { file } else { self.folder.clone().or(file) };
+        }
+        error
     }
 
     fn projected_schema(&self, indices: &[usize]) -> SchemaRef {

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Job, Model, Scorer};
-use anyflow_plan::{Errors, FileKind, Override, Source, Warning, compile_eval, compile_run, compile_train};
+use anyflow_plan::{
+    Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
+};
 
 use crate::catalog::Plugins;
 use crate::console::Console;
@@ -15,8 +18,10 @@ pub struct Compiled {
     pub job: Job,
     /// What is odd about the files.
     pub warnings: Vec<Warning>,
-    /// The texts it was made of.
+    /// The texts it was made of: the file itself, then the model.
     pub sources: Vec<Source>,
+    /// Values from the command line in place of the file's.
+    pub overrides: Vec<Override>,
 }
 
 /// A file of ours, read and recognised.
@@ -81,16 +86,44 @@ impl Recognised {
             Err(errors) => return Err(CliError::Plan { errors, sources }),
         };
         components(&job).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
-        Ok(Compiled { job, warnings, sources })
+        Ok(Compiled { job, warnings, sources, overrides })
+    }
+
+    /// Checks a model by itself, and shows what is odd about it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, or a plugin that cannot be loaded.
+    pub fn check_model(self, plugins: &Plugins, console: &Console) -> Result<Vec<Warning>> {
+        match compile_model(&self.source, &plugins.catalog()) {
+            Ok((model, warnings)) => {
+                of_streams(&model).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
+                warn(&warnings, &[&self.source], console);
+                Ok(warnings)
+            }
+            Err(errors) => Err(CliError::Plan { errors, sources: vec![self.source] }),
+        }
     }
 }
 
 impl Compiled {
     /// Shows the warnings to people.
     pub fn warn(&self, console: &Console) {
-        let sources: Vec<&Source> = self.sources.iter().collect();
-        self.warnings.iter().for_each(|warning| console.note(&warning.render(&sources, console.color)));
+        warn(&self.warnings, &self.sources.iter().collect::<Vec<_>>(), console);
     }
+
+    /// Compares the inputs of a pipeline with the columns of a dataset.
+    ///
+    /// # Errors
+    /// [`CliError::Plan`], pointing at the inputs that do not fit.
+    pub fn check_inputs(&self, columns: &[(String, Option<CellKind>)]) -> Result<()> {
+        let (Job::Run(plan), Some(pipeline)) = (&self.job, self.sources.first()) else { return Ok(()) };
+        let unfit = |errors| CliError::Plan { errors, sources: self.sources.clone() };
+        anyflow_plan::check_inputs(plan, pipeline, &self.overrides, columns).map_err(unfit)
+    }
+}
+
+fn warn(warnings: &[Warning], sources: &[&Source], console: &Console) {
+    warnings.iter().for_each(|warning| console.note(&warning.render(sources, console.color)));
 }
 
 /// The kind of a file, for messages.
@@ -123,14 +156,16 @@ pub fn name_of(job: &Job) -> (&str, &str) {
 
 /// Every component that a job makes.
 pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
-    let streams = model_of(job).streams.values();
     let scorers: Vec<&Scorer> = match job {
         Job::Run(_) => Vec::new(),
         Job::Train(plan) => plan.scorers.values().collect(),
         Job::Eval(plan) => plan.judges.values().collect(),
     };
-    let of_streams = streams.flat_map(|stream| std::iter::once(&stream.codec).chain(&stream.module));
-    of_streams.chain(scorers.into_iter().filter_map(|scorer| scorer.module.as_ref()))
+    of_streams(model_of(job)).chain(scorers.into_iter().filter_map(|scorer| scorer.module.as_ref()))
+}
+
+fn of_streams(model: &Model) -> impl Iterator<Item = &Component> {
+    model.streams.values().flat_map(|stream| std::iter::once(&stream.codec).chain(&stream.module))
 }
 
 /// Makes all paths of a job absolute, so that the same job is the same wherever it is started from.
@@ -225,6 +260,21 @@ mod tests {
     fn no_yaml_is_said_with_its_line() {
         let text = compile("anyflow: 1\nnodes: {\n", None).render(false);
         assert!(text.contains("bad.yaml:"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_model_alone_is_underlined() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.yaml");
+        std::fs::write(
+            &path,
+            "anyflow: 1\nname: m\nstreams:\n  a: {codec: nothing/there, latent: [1]}\ndenoisers: {}\n",
+        )
+        .unwrap();
+        let console = Console { json: true, color: false, terminal: false };
+        let error = Recognised::read(&path).and_then(|file| file.check_model(&Plugins::default(), &console));
+        let text = error.unwrap_err().render(false);
+        assert!(text.contains("model.yaml:4:14") && text.contains("^^^^^^^"), "{text}");
     }
 
     #[test]

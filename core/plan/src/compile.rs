@@ -1,76 +1,28 @@
 //! The entry points: texts and descriptors in, a plan or all errors out.
 
+mod recognise;
+
 use indexmap::IndexMap;
 
-use crate::check::{cycle, types, unused};
-use crate::descriptor::PluginDescriptor;
+use crate::check::{cycle, inputs, types, unused};
+use crate::descriptor::{CellKind, PluginDescriptor};
 use crate::error::{Errors, Report, Warning};
 use crate::graph::{ModelGraph, connect, resolve_model, resolve_node};
 use crate::lower;
 use crate::overrides::{self, Override};
-use crate::plan::{EvalPlan, RunPlan, TrainPlan};
+use crate::plan::{EvalPlan, Model, RunPlan, TrainPlan};
 use crate::problem::Problem;
 use crate::source::{Source, SourceId};
 use crate::spec::{self, PipelineSpec};
-use crate::yaml::{self, Content, Node};
+use crate::yaml::{self, Node};
+
+pub use recognise::{FileKind, kind_of, model_path};
 
 /// The plugins that were found.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// Plugin name -> its description and the path of its library.
     pub plugins: IndexMap<String, (PluginDescriptor, String)>,
-}
-
-/// What a file is, by its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// Has `nodes`.
-    Pipeline,
-    /// Has `streams`.
-    Model,
-    /// Has `stages`.
-    Training,
-    /// Has `tasks` and `judges`.
-    Evaluation,
-}
-
-/// What a file is.
-///
-/// # Errors
-/// No YAML, or a file without any of the keys that tell.
-pub fn kind_of(source: &Source) -> Result<FileKind, Errors> {
-    read(source, |root, report| {
-        let kind = FileKind::of(root);
-        if kind.is_none() {
-            let found = "it has none of the keys `nodes`, `streams`, `stages`, `tasks`".into();
-            report.error(root.span, Problem::WrongFile { expected: "Anyflow".into(), found });
-        }
-        kind
-    })
-}
-
-/// Path of the model that a pipeline, training or evaluation names, joined to its folder.
-///
-/// # Errors
-/// No YAML, or no `model`.
-pub fn model_path(source: &Source) -> Result<String, Errors> {
-    read(source, |root, report| {
-        let Content::Mapping(entries) = &root.content else { return None };
-        let within = FileKind::of(root).map_or("the file".into(), |kind| format!("the {}", kind.name()));
-        let Some(entry) = entries.iter().find(|entry| entry.key.value == "model") else {
-            report.error(root.span, Problem::MissingKey { key: "model".into(), within });
-            return None;
-        };
-        let path = crate::surface::text(&entry.node, &format!("`model` of {within}"), report)?;
-        Some(source.beside(&path.value))
-    })
-}
-
-/// Reads a single thing from a file.
-fn read<T>(source: &Source, take: impl FnOnce(&Node, &mut Report) -> Option<T>) -> Result<T, Errors> {
-    let mut report = Report::default();
-    let value = yaml::parse(&source.text, SourceId(0), &mut report).and_then(|root| take(&root, &mut report));
-    report.finish(value, &[source], 1).map(|(value, _)| value)
 }
 
 /// Compiles a pipeline.
@@ -88,6 +40,31 @@ pub fn compile_run(
         need_checkpoint(graph, report);
         run(&spec, graph, pipeline, catalog, report)
     })
+}
+
+/// Checks the columns of a dataset against the inputs of a plan; a column whose kind is `None` is of no kind that a
+/// codec reads. Pipeline and overrides are those that the plan was made of: errors point into them.
+///
+/// # Errors
+/// A column that is missing, or whose cells are of another kind.
+pub fn check_inputs(
+    plan: &RunPlan,
+    pipeline: &Source,
+    overrides: &[Override],
+    columns: &[(String, Option<CellKind>)],
+) -> Result<(), Errors> {
+    // Both were compiled, so that nothing can be wrong with them now.
+    let spec = read_main(pipeline, FileKind::Pipeline, overrides, &mut Report::default())
+        .and_then(|root| spec::pipeline(&root, &mut Report::default()));
+    let mut report = Report::default();
+    inputs::check(plan, spec.as_ref(), columns, &mut report);
+    if !report.failed() {
+        return Ok(());
+    }
+    // The model keeps its id, though nothing here points into it.
+    let (model, texts) = (Source::new(plan.model.source.clone(), ""), overrides::sources(overrides));
+    let sources: Vec<&Source> = [pipeline, &model].into_iter().chain(&texts).collect();
+    Err(report.into_errors(&sources, MODEL.0 + 1))
 }
 
 fn run(
@@ -145,6 +122,22 @@ pub fn compile_eval(
     })
 }
 
+/// Compiles a model by itself: the checks that it undergoes with every file that names it. Its weights may be to come.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn compile_model(model: &Source, catalog: &Catalog) -> Result<(Model, Vec<Warning>), Errors> {
+    let mut report = Report::default();
+    let graph = read_model(model, SourceId(0), catalog, &mut report);
+    report.finish(graph.and_then(|graph| graph.plan()), &[model], 1)
+}
+
+fn read_model<'a>(model: &Source, id: SourceId, catalog: &'a Catalog, report: &mut Report) -> Option<ModelGraph<'a>> {
+    let root = yaml::parse(&model.text, id, report)?;
+    let spec = spec::model(&root, report)?;
+    Some(resolve_model(&spec, model, catalog, report))
+}
+
 /// The id of the model among the sources of a compilation; overrides come after it.
 const MODEL: SourceId = SourceId(1);
 
@@ -157,21 +150,22 @@ fn with_files<T>(
     overrides: &[Override],
     compile: impl FnOnce(&Node, &ModelGraph, &mut Report) -> Option<T>,
 ) -> Result<(T, Vec<Warning>), Errors> {
-    let texts: Vec<Source> = overrides.iter().enumerate().map(|(index, given)| given.source(index)).collect();
+    let texts = overrides::sources(overrides);
     let sources: Vec<&Source> = [main, model].into_iter().chain(&texts).collect();
     let mut report = Report::default();
-    let root = yaml::parse(&main.text, SourceId(0), &mut report);
-    let graph = yaml::parse(&model.text, MODEL, &mut report)
-        .and_then(|root| spec::model(&root, &mut report))
-        .map(|spec| resolve_model(&spec, model, catalog, &mut report));
-    let root = root.map(|mut root| {
-        for (index, given) in overrides.iter().enumerate() {
-            overrides::apply(given, SourceId(MODEL.0 + 1 + index), &mut root, kind, &mut report);
-        }
-        root
-    });
+    let root = read_main(main, kind, overrides, &mut report);
+    let graph = read_model(model, MODEL, catalog, &mut report);
     let plan = root.zip(graph.as_ref()).and_then(|(root, graph)| compile(&root, graph, &mut report));
     report.finish(plan, &sources, MODEL.0 + 1)
+}
+
+/// The tree of the first file, overrides applied.
+fn read_main(main: &Source, kind: FileKind, overrides: &[Override], report: &mut Report) -> Option<Node> {
+    let mut root = yaml::parse(&main.text, SourceId(0), report)?;
+    for (index, given) in overrides.iter().enumerate() {
+        overrides::apply(given, SourceId(MODEL.0 + 1 + index), &mut root, kind, report);
+    }
+    Some(root)
 }
 
 /// Only a training can do without weights.

@@ -24,8 +24,9 @@ mod surface;
 mod types;
 mod yaml;
 
-pub use check::inputs::check_inputs;
-pub use compile::{Catalog, FileKind, compile_eval, compile_run, compile_train, kind_of, model_path};
+pub use compile::{
+    Catalog, FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_path,
+};
 pub use error::{Diagnostic, Error, Errors, Related, Warning};
 pub use explain::{Format, explain};
 pub use overrides::Override;

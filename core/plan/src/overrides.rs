@@ -30,12 +30,13 @@ impl Override {
         }
         Ok(Override { text: text.to_string() })
     }
+}
 
-    /// The override as a source that messages can point into; `index` tells several apart.
-    pub(crate) fn source(&self, index: usize) -> Source {
-        let path = if index == 0 { "--set".to_string() } else { format!("--set ({})", index + 1) };
-        Source::new(path, self.text.clone())
-    }
+/// The overrides as sources that messages can point into.
+pub(crate) fn sources(overrides: &[Override]) -> Vec<Source> {
+    let path = |index: usize| if index == 0 { "--set".to_string() } else { format!("--set ({})", index + 1) };
+    let source = |(index, given): (usize, &Override)| Source::new(path(index), given.text.clone());
+    overrides.iter().enumerate().map(source).collect()
 }
 
 /// The path and the value.

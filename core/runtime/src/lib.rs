@@ -8,6 +8,7 @@ mod error;
 mod eval;
 pub mod events;
 mod job;
+mod networks;
 pub mod plugin;
 mod run;
 mod session;

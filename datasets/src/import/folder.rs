@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::rows::{Rows, Value};
-use super::{Imported, names, refusal, table};
+use super::{Imported, is_table, names, refusal, table};
 use crate::cell::{OwnedCell, column_from_cells, media_column};
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::{Feature, Features};
@@ -40,8 +40,12 @@ pub(super) fn import(folder: &Path, out: &Path) -> Result<Imported> {
 fn with_labels(found: &Found, out: &Path) -> Result<Imported> {
     let class =
         |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
-    let classes: Vec<String> =
-        found.files.iter().filter_map(|file| class(file)).collect::<BTreeSet<_>>().into_iter().collect();
+    let classes: BTreeSet<String> = found.files.iter().filter_map(|file| class(file)).collect();
+    let mut classes: Vec<String> = classes.into_iter().collect();
+    // Numbers in their own order: 10 after 9.
+    if classes.iter().all(|class| class.parse::<u64>().is_ok()) {
+        classes.sort_by_key(|class| class.parse::<u64>().unwrap_or(0));
+    }
     let mut features = Features::default();
     features.0.insert("id".into(), Feature::Value("string".into()));
     features.0.insert(found.column.into(), found.feature.clone());
@@ -123,7 +127,12 @@ impl Found {
         let kind = |file: &String| names::media(&names::extension(Path::new(file)));
         let mut kinds = files.iter().filter_map(|file| kind(file).map(|kind| (file.clone(), kind)));
         let Some((first, (column, feature))) = kinds.next() else {
-            return Err(refusal(folder, "holds no picture, sound or film (png, jpg, gif, wav, flac, mp3, mp4 ...)"));
+            let reason = "holds no picture, sound or film (png, jpg, gif, wav, flac, mp3, mp4 ...)";
+            let way_out = match files.iter().find(|file| is_table(Path::new(file))) {
+                Some(table) => format!("; to import {table}, name the file instead of the folder"),
+                None => "; name the folder that holds the files".into(),
+            };
+            return Err(refusal(folder, format!("{reason}{way_out}")));
         };
         if let Some((other, (other_column, _))) = kinds.find(|(_, (other, _))| *other != column) {
             let reason = format!("mixes {column} ({first}) and {other_column} ({other}); import a folder of each");

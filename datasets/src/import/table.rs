@@ -48,8 +48,9 @@ pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(Sc
     let failed = |error| explain(file, format, error);
     let batches: Batches = match format {
         Format::JsonLines => {
-            let builder = arrow::json::ReaderBuilder::new(schema.clone()).with_batch_size(batch_rows);
-            Box::new(builder.build(reader).map_err(failed)?.map(named))
+            // A column of numbers and texts is one of texts.
+            let builder = arrow::json::ReaderBuilder::new(schema.clone()).with_coerce_primitive(true);
+            Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
         }
         Format::Csv => {
             let builder = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(dialect(file));

@@ -54,7 +54,7 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
             Feature::ClassLabel { names } => class(value, names),
             _ => value.into(),
         },
-        Ok(Some(Cell::F64(value))) => number(value),
+        Ok(Some(Cell::F64(value))) => number(value, feature),
         Ok(Some(Cell::Bytes(bytes))) => encoded(bytes),
         Err(error) => json!({"error": error.to_string()}),
     };
@@ -93,8 +93,15 @@ fn class(value: i64, names: &[String]) -> Value {
 }
 
 /// JSON has no NaN and no infinities.
-fn number(value: f64) -> Value {
+fn number(value: f64, feature: &Feature) -> Value {
+    let is_short = matches!(feature, Feature::Value(dtype) if dtype == "float32" || dtype == "float16");
+    let value = if is_short { shortest(value as f32) } else { value };
     if value.is_finite() { value.into() } else { value.to_string().into() }
+}
+
+/// An f32 with no more digits than tell it apart: 0.1, not 0.10000000149.
+pub(super) fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 fn encoded(bytes: &[u8]) -> Value {

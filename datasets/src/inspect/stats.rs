@@ -6,6 +6,7 @@ use parquet::file::statistics::Statistics;
 use serde_json::Value;
 
 use super::ColumnSummary;
+use super::head::shortest;
 use crate::feature::Feature;
 use crate::read::Dataset;
 
@@ -87,11 +88,12 @@ fn range(statistics: &Statistics) -> Option<(Value, Value)> {
     fn pair<T: Clone + Into<Value>>(min: Option<&T>, max: Option<&T>) -> Option<(Value, Value)> {
         Some((min?.clone().into(), max?.clone().into()))
     }
+    let short = |value: &f32| shortest(*value);
     match statistics {
         Statistics::Boolean(s) => pair(s.min_opt(), s.max_opt()),
         Statistics::Int32(s) => pair(s.min_opt(), s.max_opt()),
         Statistics::Int64(s) => pair(s.min_opt(), s.max_opt()),
-        Statistics::Float(s) => pair(s.min_opt(), s.max_opt()),
+        Statistics::Float(s) => pair(s.min_opt().map(short).as_ref(), s.max_opt().map(short).as_ref()),
         Statistics::Double(s) => pair(s.min_opt(), s.max_opt()),
         Statistics::ByteArray(s) => {
             let text = |bytes: &parquet::data_type::ByteArray| std::str::from_utf8(bytes.data()).ok().map(Value::from);

@@ -10,7 +10,7 @@ use crate::resample::resampled;
 /// The longest recording that is read, so that a file cannot ask for all memory.
 const MAX_SECONDS: f64 = 60.0;
 /// The largest sample of a float file that is read, far over full scale and far under what sums overflow at.
-const MAX_SAMPLE: f32 = 1e6;
+pub(crate) const MAX_SAMPLE: f32 = 1e6;
 
 /// Reads a WAV file of 8 to 32 bits, whole numbers or floats: its channels averaged, at `rate`, full scale at 1.
 pub(crate) fn read(bytes: &[u8], rate: u32) -> Result<Vec<f32>, Error> {
@@ -38,7 +38,7 @@ pub(crate) fn read(bytes: &[u8], rate: u32) -> Result<Vec<f32>, Error> {
     if let Some(at) = samples.iter().position(|sample| !sample.is_finite() || sample.abs() > MAX_SAMPLE) {
         return Err(Error::data(format!("the recording holds {} at sample {at}", samples[at])));
     }
-    Ok(if sample_rate == rate { samples } else { resampled(&samples, sample_rate, rate) })
+    if sample_rate == rate { Ok(samples) } else { resampled(&samples, sample_rate, rate) }
 }
 
 /// The mean over channels of interleaved samples.

@@ -1,50 +1,53 @@
-//! Another sample rate, by a windowed sinc.
+//! Another sample rate, by the FFT resampler of rubato.
 
-use std::f64::consts::PI;
+use std::fmt::Display;
 
-/// Zero crossings of the sinc on each side; at 16 the transition is an eighth of the band wide.
-const CROSSINGS: usize = 16;
-/// Table entries per zero crossing; read linearly, the error is -100 dB.
-const STEPS: usize = 512;
+use anyflow_sdk::Error;
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Fft, FixedSync, Resampler};
+
+use crate::recording::MAX_SAMPLE;
+
+/// The fewest samples in a block at the lower rate; at 256 the transition is a tenth of the band wide.
+const BLOCK: usize = 256;
 
 /// `samples` at `rate` as samples at `new_rate`, without what the lower of the two cannot hold.
-pub(crate) fn resampled(samples: &[f32], rate: u32, new_rate: u32) -> Vec<f32> {
-    let kernel = kernel();
-    let ratio = f64::from(rate) / f64::from(new_rate);
-    // The kernel is stretched when the new rate is lower, so that it cuts at the new Nyquist frequency.
-    let stretch = ratio.max(1.0);
-    let reach = stretch * CROSSINGS as f64;
-    let n = ((samples.len() as f64 / ratio).round() as usize).max(1);
-    (0..n)
-        .map(|i| {
-            let center = i as f64 * ratio;
-            let first = (center - reach).ceil().max(0.0) as usize;
-            let last = ((center + reach).floor() as usize).min(samples.len() - 1);
-            let mut sum = 0.0;
-            for (sample, j) in samples[first..=last].iter().zip(first..) {
-                let at = (j as f64 - center).abs() / stretch * STEPS as f64;
-                let (step, rest) = (at as usize, at.fract() as f32);
-                sum += (kernel[step] + rest * (kernel[step + 1] - kernel[step])) * sample;
-            }
-            sum / stretch as f32
-        })
-        .collect()
+pub(crate) fn resampled(samples: &[f32], rate: u32, new_rate: u32) -> Result<Vec<f32>, Error> {
+    if samples.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failed = |error: &dyn Display| Error::Failed(format!("{rate} Hz to {new_rate} Hz: {error}"));
+    // The FFT panics at what is not finite, also at what becomes so in a sum.
+    if !samples.iter().all(|sample| sample.abs() <= MAX_SAMPLE) {
+        return Err(failed(&"a sample is no number or huge"));
+    }
+    let (rate, new_rate) = (rate as usize, new_rate as usize);
+    let mut fft = Fft::new(rate, new_rate, block(rate, new_rate), 1, FixedSync::Both).map_err(|e| failed(&e))?;
+    let sound = InterleavedSlice::new(samples, 1, samples.len()).map_err(|e| failed(&e))?;
+    let mut sound = fft.process_all(&sound, samples.len(), None).map_err(|e| failed(&e))?.take_data();
+    // rubato rounds the length up.
+    sound.truncate(((samples.len() as f64 * new_rate as f64 / rate as f64).round() as usize).max(1));
+    Ok(sound)
 }
 
-/// Half of a sinc under a Hann window, and two zeros.
-fn kernel() -> Vec<f32> {
-    let end = (CROSSINGS * STEPS) as f64;
-    let mut kernel = vec![1.0];
-    kernel.extend((1..CROSSINGS * STEPS).map(|i| {
-        let x = PI * i as f64 / STEPS as f64;
-        (x.sin() / x * (0.5 + 0.5 * (PI * i as f64 / end).cos())) as f32
-    }));
-    kernel.extend([0.0; 2]);
-    kernel
+/// The samples that go through one FFT. The delay is half of that: only where this is even at both rates is it a
+/// whole number of samples, so that rubato cuts off all of it.
+fn block(rate: usize, new_rate: usize) -> usize {
+    let common = gcd(rate, new_rate).max(1);
+    let lower = (rate.min(new_rate) / common).max(1);
+    BLOCK.div_ceil(2 * lower) * 2 * (rate / common)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::PI;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A sine that swells and fades, so that the ends do not matter.
@@ -60,23 +63,57 @@ mod tests {
 
     #[test]
     fn a_tone_keeps_its_pitch_and_its_phase() {
-        for (rate, new_rate) in [(44_100, 8_000), (48_000, 8_000), (11_025, 8_000), (8_000, 16_000), (8_000, 44_100)] {
-            let got = resampled(&tone(1_000.0, rate), rate, new_rate);
-            let wanted = tone(1_000.0, new_rate);
-            assert!(got.len().abs_diff(wanted.len()) <= 1);
-            assert!(worst(&got, &wanted) < 2e-3, "{rate} to {new_rate}: {}", worst(&got, &wanted));
+        for (rate, new_rate) in
+            [(44_100, 8_000), (48_000, 8_000), (11_025, 8_000), (8_000, 16_000), (8_000, 44_100), (44_101, 8_000)]
+        {
+            for hz in [1_000.0, 3_500.0] {
+                let got = resampled(&tone(hz, rate), rate, new_rate).unwrap();
+                let wanted = tone(hz, new_rate);
+                assert!(got.len().abs_diff(wanted.len()) <= 1);
+                assert!(worst(&got, &wanted) < 2e-5, "{hz} Hz, {rate} to {new_rate}: {}", worst(&got, &wanted));
+            }
         }
     }
 
     #[test]
     fn what_the_new_rate_cannot_hold_is_gone() {
-        let got = resampled(&tone(6_000.0, 44_100), 44_100, 8_000);
-        assert!(worst(&got, &vec![0.0; got.len()]) < 1e-3);
+        for (rate, hz) in [(44_100, 4_100.0), (44_100, 6_000.0), (48_000, 6_000.0), (44_101, 6_000.0)] {
+            let got = resampled(&tone(hz, rate), rate, 8_000).unwrap();
+            assert!(worst(&got, &vec![0.0; got.len()]) < 2e-5, "{hz} Hz at {rate}");
+        }
     }
 
     #[test]
     fn one_sample_is_enough() {
-        assert_eq!(resampled(&[0.5], 48_000, 8_000).len(), 1);
-        assert_eq!(resampled(&[0.5], 8_000, 48_000).len(), 6);
+        assert_eq!(resampled(&[0.5], 48_000, 8_000).unwrap().len(), 1);
+        assert_eq!(resampled(&[0.5], 8_000, 48_000).unwrap().len(), 6);
+        assert!(resampled(&[], 8_000, 48_000).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_no_recording_holds_is_refused() {
+        for sample in [f32::NAN, f32::INFINITY, f32::MIN] {
+            assert!(resampled(&[0.0, sample], 48_000, 8_000).is_err());
+        }
+        for (rate, new_rate) in [(0, 8_000), (8_000, 0), (0, 0)] {
+            assert!(resampled(&[0.5], rate, new_rate).is_err());
+        }
+    }
+
+    proptest! {
+        // Rates without a common divisor need a long FFT, up to 0.1 s a case.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn any_rate_and_length_will_do(
+            sound in prop::collection::vec(-MAX_SAMPLE..=MAX_SAMPLE, 1..3_000),
+            rate in 1_000u32..=192_000,
+            new_rate in 4_000u32..=48_000,
+        ) {
+            let wanted = (sound.len() as u64 * u64::from(new_rate) + u64::from(rate) / 2) / u64::from(rate);
+            let got = resampled(&sound, rate, new_rate).unwrap();
+            prop_assert_eq!(got.len() as u64, wanted.max(1));
+            prop_assert!(got.iter().all(|sample| sample.abs() < 10.0 * MAX_SAMPLE));
+        }
     }
 }

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyflow_plan::plan::Job;
-use anyflow_plan::{FileKind, Source, compile_train};
-use serde_json::{Value, json};
+use anyflow_plan::{FileKind, Warning};
+use serde_json::json;
 
 use super::{plugins, shown};
-use crate::catalog::Plugins;
 use crate::compiled::{Recognised, word};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
@@ -36,40 +34,40 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let plugins = plugins(console)?;
     let file = Recognised::read(&args.file)?;
     let kind = file.kind;
-    if !args.input.is_empty() && kind != FileKind::Pipeline {
-        return Err(CliError::Usage(format!(
-            "--input goes with a pipeline, but {} is {}",
-            shown(&args.file),
-            word(kind)
-        )));
-    }
+    fitting(args, kind)?;
     if kind == FileKind::Model {
-        return model(&file.source, &plugins, &args.file);
+        return good(&args.file, kind, &file.check_model(&plugins, console)?);
     }
     let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
     compiled.warn(console);
-    if let (Job::Run(plan), false) = (&compiled.job, args.input.is_empty()) {
-        super::run::check(plan, &args.input, None, None)?;
+    if !args.input.is_empty() {
+        super::run::check(&compiled, &args.input, None, None)?;
     }
     if args.data.is_some() {
         super::eval::check_sources(&compiled.job)?;
     }
-    let warnings = serde_json::to_value(&compiled.warnings).map_err(CliError::internal)?;
-    Ok(good(&args.file, kind, warnings))
+    good(&args.file, kind, &compiled.warnings)
 }
 
-/// A model is only complete together with a file that uses it; what can be wrong with it alone is found through one.
-fn model(source: &Source, plugins: &Plugins, path: &Path) -> Result<Outcome> {
-    let around = Source::new("(around the model)", "anyflow: 1\nname: check\nmodel: model.yaml\nstages: {}\n");
-    let found = match compile_train(&around, source, &plugins.catalog(), &[], None) {
-        Ok(_) => Vec::new(),
-        Err(errors) => errors.iter().filter(|error| error.place.file == source.path).map(ToString::to_string).collect(),
-    };
-    if found.is_empty() { Ok(good(path, FileKind::Model, json!([]))) } else { Err(CliError::Usage(found.join("\n"))) }
+/// Refuses arguments that say nothing of a file of this kind.
+fn fitting(args: &Args, kind: FileKind) -> Result<()> {
+    let (is_job, is_pipeline) = (kind != FileKind::Model, kind == FileKind::Pipeline);
+    let refused = [
+        ("--input", !args.input.is_empty() && !is_pipeline, "a pipeline"),
+        ("--data", args.data.is_some() && (is_pipeline || !is_job), "a training or evaluation"),
+        ("--set", !args.set.is_empty() && !is_job, "a pipeline, training or evaluation"),
+    ];
+    match refused.into_iter().find(|(_, refused, _)| *refused) {
+        Some((argument, _, wanted)) => {
+            Err(CliError::Usage(format!("{argument} goes with {wanted}, but {} is {}", shown(&args.file), word(kind))))
+        }
+        None => Ok(()),
+    }
 }
 
-fn good(path: &Path, kind: FileKind, warnings: Value) -> Outcome {
+fn good(path: &Path, kind: FileKind, warnings: &[Warning]) -> Result<Outcome> {
     let kind = word(kind);
+    let warnings = serde_json::to_value(warnings).map_err(CliError::internal)?;
     let json = json!({"file": path, "kind": kind.rsplit(' ').next(), "warnings": warnings});
-    Outcome::done(format!("{}: {kind} without errors", shown(path)), json)
+    Ok(Outcome::done(format!("{}: {kind} without errors", shown(path)), json))
 }

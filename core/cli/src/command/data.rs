@@ -1,6 +1,8 @@
 //! `anyflow data`.
 
-use std::path::PathBuf;
+mod cell;
+
+use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{ImportSource, Inspection, head, import, inspect, pair};
 use clap::Subcommand;
@@ -47,7 +49,7 @@ pub enum Command {
         #[arg(long, value_name = "COLUMN")]
         on: String,
         /// How often the rows are shuffled and paired anew
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         multiplicity: u32,
         /// Seed of the shuffling
         #[arg(long, default_value_t = 0)]
@@ -74,41 +76,73 @@ pub fn run(command: &Command) -> Result<Outcome> {
             Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
         Command::Import { source, output } => imported(source, output),
-        Command::Pair { a, b, on, multiplicity, seed, output } => {
-            let (a, b) = (open(std::slice::from_ref(a))?, open(std::slice::from_ref(b))?);
-            let paired = pair(&a, &b, on, *multiplicity, *seed, output)?;
-            let json = serde_json::to_value(&paired).map_err(CliError::internal)?;
-            let left = match (paired.unpaired_a, paired.unpaired_b) {
-                (0, 0) => String::new(),
-                (a, b) => format!("; {a} rows of the first and {b} of the second have no partner"),
-            };
-            let text =
-                format!("{}: {} pairs over {} values of `{on}`{left}", shown(output), paired.rows, paired.classes);
-            Ok(Outcome::done(text, json))
-        }
+        Command::Pair { a, b, on, multiplicity, seed, output } => paired([a, b], on, *multiplicity, *seed, output),
     }
 }
 
-fn imported(source: &[PathBuf], output: &std::path::Path) -> Result<Outcome> {
+fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
+    writable(output, source)?;
     let imported = import(&ImportSource::detect(source)?, output)?;
-    let columns: Vec<(&String, String)> = imported.features.iter().map(|(name, f)| (name, f.describe())).collect();
-    let words: Vec<String> = columns.iter().map(|(name, feature)| format!("{name} ({feature})")).collect();
+    let columns = || imported.features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
+    let rows: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let left_out = match imported.left_out {
         0 => String::new(),
+        1 => "\n1 file is not named by the metadata and was left out".into(),
         count => format!("\n{count} files are not named by the metadata and were left out"),
     };
-    let text = format!("{}: {} rows of {}{left_out}", shown(output), imported.rows, words.join(", "));
-    let columns: Map<String, Value> = columns.into_iter().map(|(name, f)| (name.clone(), f.into())).collect();
+    let text = format!("{}: {}\n{}{left_out}", shown(output), counted(imported.rows, "row"), table(&rows));
+    let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
     let json = json!({"output": output, "rows": imported.rows, "columns": columns, "left_out": imported.left_out});
     Ok(Outcome::done(text, json))
 }
 
+fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<Outcome> {
+    writable(output, [a, b])?;
+    let (a, b) = (open(std::slice::from_ref(a))?, open(std::slice::from_ref(b))?);
+    let paired = pair(&a, &b, on, multiplicity, seed, output)?;
+    let mut json = json!({"output": output});
+    if let (Value::Object(json), Value::Object(figures)) =
+        (&mut json, serde_json::to_value(&paired).map_err(CliError::internal)?)
+    {
+        json.extend(figures);
+    }
+    let left = match (paired.unpaired_a, paired.unpaired_b) {
+        (0, 0) => String::new(),
+        (a, b) => format!("; {} of the first and {b} of the second have no partner", counted(a, "row")),
+    };
+    let (pairs, values) = (counted(paired.rows, "pair"), counted(paired.classes, "value"));
+    Ok(Outcome::done(format!("{}: {pairs} over {values} of `{on}`{left}", shown(output)), json))
+}
+
+/// Refuses an output that cannot be written, or that would replace what is read, before anything is read.
+fn writable<'p>(output: &Path, sources: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
+    let refuse = |text: String| Err(CliError::Usage(format!("{}: {text}", shown(output))));
+    if output.is_dir() {
+        return refuse("is a folder; name the Parquet file to write in it".into());
+    }
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return refuse(format!("there is no folder {} to write to; make it first", shown(folder)));
+    }
+    let same = |source: &PathBuf| matches!((source.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if sources.into_iter().any(same) {
+        return refuse("is read and would be replaced; choose another --output".into());
+    }
+    Ok(())
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 fn inspected(inspection: &Inspection) -> String {
     let size: u64 = inspection.files.iter().map(|file| file.size_bytes).sum();
-    let mut text = format!("{} rows in {} files, {}\n\n", inspection.rows, inspection.files.len(), bytes(size));
+    let (count, files) = (counted(inspection.rows, "row"), counted(inspection.files.len() as u64, "file"));
+    let mut text = format!("{count} in {files}, {}\n\n", bytes(size));
     let mut rows = vec![["column", "feature", "on disk", "nulls", "from", "to"].map(String::from).to_vec()];
     rows.extend(inspection.columns.iter().map(|column| {
-        let bound = |bound: &Option<Value>| bound.as_ref().map(one_line).unwrap_or_default();
+        let bound = |bound: &Option<Value>| bound.as_ref().map(cell::line).unwrap_or_default();
         let nulls = column.nulls.map(|nulls| nulls.to_string()).unwrap_or_default();
         let (name, feature) = (column.name.clone(), column.feature.clone());
         vec![name, feature, bytes(column.compressed_bytes), nulls, bound(&column.min), bound(&column.max)]
@@ -127,28 +161,8 @@ fn headed(rows: &[Map<String, Value>]) -> String {
         return "no rows".into();
     }
     let block = |(index, row): (usize, &Map<String, Value>)| {
-        let cells: Vec<_> = row.iter().map(|(name, value)| vec![format!("  {name}"), one_line(value)]).collect();
+        let cells: Vec<_> = row.iter().map(|(name, value)| vec![format!("  {name}"), cell::line(value)]).collect();
         format!("row {index}\n{}", table(&cells))
     };
     rows.iter().enumerate().map(block).collect::<Vec<_>>().join("\n")
-}
-
-/// A value on one line: texts bare, records as `key value`.
-fn one_line(value: &Value) -> String {
-    const LONGEST: usize = 100;
-    let text = match value {
-        Value::String(text) => text.replace('\n', "⏎"),
-        Value::Object(object) => {
-            let part = |(key, value): (&String, &Value)| match key.as_str() {
-                "media_type" | "name" => one_line(value),
-                _ => format!("{} {}", crate::progress::words(key), one_line(value)),
-            };
-            object.iter().map(part).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    };
-    if text.chars().count() <= LONGEST {
-        return text;
-    }
-    text.chars().take(LONGEST).chain(" ...".chars()).collect()
 }

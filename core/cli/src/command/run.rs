@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyflow_plan::FileKind;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, PLAN_FORMAT, RunPlan};
-use anyflow_plan::{FileKind, check_inputs};
+use anyflow_plan::plan::{Job, PLAN_FORMAT};
 
 use super::{columns, open, plugins, shown, summary};
-use crate::compiled::{self, Recognised};
+use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
 use crate::order;
@@ -57,9 +57,7 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let plugins = plugins(console)?;
     let compiled = Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(&plugins, &args.set, None)?;
     compiled.warn(console);
-    if let Job::Run(plan) = &compiled.job {
-        check(plan, &args.input, args.rows, args.key.as_deref())?;
-    }
+    check(&compiled, &args.input, args.rows, args.key.as_deref())?;
     let order = order(args, compiled.job)?;
     order::claim(&order)?;
     let result = order::execute(&order, console)?;
@@ -67,11 +65,12 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     Ok(Outcome::done(format!("{}see it with: anyflow report {folder}", summary(&result)), result))
 }
 
-/// Checks the inputs against the plan.
+/// Checks the inputs of a pipeline against its plan.
 ///
 /// # Errors
 /// Inputs that are missing, too many, empty, or of other columns.
-pub fn check(plan: &RunPlan, inputs: &[PathBuf], rows: Option<u64>, key: Option<&str>) -> Result<()> {
+pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Option<&str>) -> Result<()> {
+    let Job::Run(plan) = &compiled.job else { return Ok(()) };
     let columns_read =
         || plan.inputs.values().map(|input| format!("`{}`", input.column)).collect::<Vec<_>>().join(", ");
     let refuse = |text: String| Err(CliError::Usage(text));
@@ -90,12 +89,10 @@ pub fn check(plan: &RunPlan, inputs: &[PathBuf], rows: Option<u64>, key: Option<
         (false, false) => {}
     }
     let dataset = open(inputs)?;
-    // The place of these errors is the pipeline as a whole: no line of it is shown.
-    let unfit = |errors| CliError::Plan { errors, sources: Vec::new() };
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} holds {}", shown(&inputs[0]), dataset.rows()));
     }
-    check_inputs(plan, &columns(&dataset)).map_err(unfit)?;
+    compiled.check_inputs(&columns(&dataset))?;
     if let Some(key) = key {
         dataset.column(key)?;
     }

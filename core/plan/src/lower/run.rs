@@ -50,7 +50,7 @@ impl Steps<'_> {
             let (spec, kind) = (&self.graph.spec.inputs[number], types[number].clone()?);
             let value = Value { kind: kind.clone(), made_by: None, last_use: None };
             self.values.insert(spec.name.value.clone(), value);
-            inputs.insert(spec.name.value.clone(), Input { column: spec.column.clone(), kind });
+            inputs.insert(spec.name.value.clone(), Input { column: spec.column.value.clone(), kind });
         }
         Some(inputs)
     }

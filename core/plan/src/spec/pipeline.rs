@@ -26,7 +26,8 @@ pub(crate) struct PipelineSpec {
 pub(crate) struct InputSpec {
     pub name: Text,
     pub modality: Option<Text>,
-    pub column: String,
+    /// The input's own name, at its place, where no column is written.
+    pub column: Text,
 }
 
 /// A node; its action is `None` when it could not be read, which was reported.
@@ -95,13 +96,13 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("input `{}`", name.value);
-    let mut spec = InputSpec { column: name.value.clone(), name, modality: None };
+    let mut spec = InputSpec { column: name.clone(), name, modality: None };
     let Some(fields) = Fields::open(&entry.node, &surface::INPUT, within, spec.name.span, report) else {
         return spec;
     };
     spec.modality = fields.text("modality", report);
     if let Some(column) = fields.text("column", report) {
-        spec.column = column.value;
+        spec.column = column;
     }
     spec
 }

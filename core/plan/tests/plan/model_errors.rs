@@ -106,6 +106,33 @@ fn model_without_weights() {
 }
 
 #[test]
+fn a_model_alone_is_checked_as_with_a_pipeline() {
+    let alone = |case: &Case| anyflow_plan::compile_model(&case.model, &case.catalog);
+    let mut cases = vec![case("anyflow: 1", "anyflow: 1")];
+    cases[0].model = crate::bench::file("image-to-audio.yaml");
+    for (from, to) in [
+        ("codec: image/gray", "codec: image/grey"),
+        ("module: image/autoencoder", "module: audio/autoencoder"),
+        ("over: [image, audio, text, label]", "over: [image, audio, txt, image]"),
+        ("{kind: vp-linear}", "{kind: vp-linear, beta_min: 30}"),
+        ("denoisers:", "prompts: {}\ndenoisers:"),
+        ("streams:", "streams: [\n"),
+    ] {
+        cases.push(case(from, to));
+    }
+    for case in cases {
+        let with_pipeline = case.compile().unwrap_err();
+        let of_model: Vec<_> = with_pipeline.iter().filter(|error| error.place.file == case.model.path).collect();
+        assert!(!of_model.is_empty());
+        assert_eq!(alone(&case).unwrap_err().iter().collect::<Vec<_>>(), of_model);
+    }
+    for case in [case("anyflow: 1", "anyflow: 1"), case("checkpoint: weights/digits.safetensors\n", "")] {
+        let (model, warnings) = alone(&case).unwrap();
+        assert_eq!((model.streams.len(), warnings), (4, Vec::new()));
+    }
+}
+
+#[test]
 fn pipeline_as_model() {
     let mut case = Case::of("joint.yaml");
     case.model = crate::bench::file("image-to-audio.yaml");

@@ -95,14 +95,30 @@ fn values_live_from_their_maker_to_their_last_reader() {
     assert_eq!(life("sound"), (Some(4), None));
 }
 
+fn columns(names: &[(&str, Option<CellKind>)]) -> Vec<(String, Option<CellKind>)> {
+    names.iter().map(|(name, kind)| (name.to_string(), *kind)).collect()
+}
+
+/// What is said of a dataset, under the pipeline's text.
+fn said_of_columns(case: &Case, columns: &[(String, Option<CellKind>)]) -> String {
+    match anyflow_plan::check_inputs(&run_plan(case), &case.main, &case.overrides, columns) {
+        Err(errors) => errors.render(&[&case.main], false),
+        Ok(()) => "fine\n".into(),
+    }
+}
+
 #[test]
 fn columns_of_the_dataset_are_checked_before_the_start() {
-    let plan = run_plan(&Case::of("image-audio-to-label.yaml"));
-    let columns = |names: &[(&str, Option<CellKind>)]| -> Vec<(String, Option<CellKind>)> {
-        names.iter().map(|(name, kind)| (name.to_string(), *kind)).collect()
-    };
+    let case = Case::of("image-audio-to-label.yaml");
     let good = columns(&[("image", Some(CellKind::Bytes)), ("audio", Some(CellKind::Bytes)), ("id", None)]);
-    assert!(anyflow_plan::check_inputs(&plan, &good).is_ok());
+    assert_eq!(said_of_columns(&case, &good), "fine\n");
     let bad = columns(&[("imaeg", Some(CellKind::Bytes)), ("audio", Some(CellKind::Utf8)), ("id", None)]);
-    snapshot("error-dataset-columns", &anyflow_plan::check_inputs(&plan, &bad).unwrap_err().render(&[], false));
+    snapshot("error-dataset-columns", &said_of_columns(&case, &bad));
+}
+
+#[test]
+fn columns_that_are_not_written_are_sought_at_the_input_and_overrides_at_themselves() {
+    let case = Case::of("image-audio-to-label.yaml").edit(", column: image", "").set("sound.column=waves");
+    let bad = columns(&[("image", Some(CellKind::Bytes)), ("wave", Some(CellKind::Bytes))]);
+    snapshot("error-dataset-columns-elsewhere", &said_of_columns(&case, &bad));
 }

@@ -1,14 +1,13 @@
 //! Generation for a task, on the engine, and what judges say of it.
 
-use std::sync::{Arc, Mutex};
-
 use anyflow_datasets::{Cell, OwnedCell};
-use anyflow_diffusion::{Engine, EngineConfig, Observed, Request, Sampler};
+use anyflow_diffusion::{Observed, Request, Sampler};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
+use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::stream::StreamNet;
 use crate::{Judge, Result, RunError, Session};
@@ -16,29 +15,25 @@ use crate::{Judge, Result, RunError, Session};
 /// A model that answers tasks.
 pub struct Sampling {
     codecs: IndexMap<String, Codec>,
-    streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
-    engine: Engine,
+    networks: Networks,
     denoiser: String,
     sampler: Sampler,
-    device: Device,
 }
 
 impl Sampling {
-    /// Starts the engine with the session's denoisers.
+    /// Starts the compute thread with the session's networks.
     ///
     /// # Errors
     /// What the engine says.
     pub fn start(session: Session, denoiser: &str, sampler: &Value, device: Device) -> Result<Self> {
         let Session { codecs, streams, denoisers, .. } = session;
-        let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
-        let streams = streams.into_iter().map(|(name, net)| (name, Arc::new(Mutex::new(net)))).collect();
-        let sampler = crate::session::sampler(sampler)?;
-        Ok(Sampling { codecs, streams, engine, denoiser: denoiser.into(), sampler, device })
+        let networks = Networks::start(streams, denoisers, device)?;
+        Ok(Sampling { codecs, networks, denoiser: denoiser.into(), sampler: crate::session::sampler(sampler)? })
     }
 
     /// Network calls so far.
     pub fn network_calls(&self) -> u64 {
-        self.engine.handle().stats().steps
+        self.networks.stats().steps
     }
 
     /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes.
@@ -53,14 +48,14 @@ impl Sampling {
         rows: u64,
         seed: u64,
     ) -> Result<IndexMap<String, Tensor>> {
-        let handle = self.engine.handle();
+        let engine = self.networks.engine();
         let mut states = IndexMap::new();
-        for stream in handle.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
+        for stream in engine.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
             let state = match given.get(&stream.name) {
                 Some(array) => {
-                    let array = array.f_to_device(self.device)?;
+                    let array = array.f_to_device(self.networks.device)?;
                     let encode = move |net: &StreamNet| net.standardise(&net.encode(&array, false)?);
-                    Observed::Clean(self.on_stream(name, &stream.name, encode)?)
+                    Observed::Clean(self.networks.on_stream(name, &stream.name, encode)?)
                 }
                 None if task.absent.contains(&stream.name) => Observed::Absent,
                 None => Observed::Noisy,
@@ -75,9 +70,9 @@ impl Sampling {
             seed,
             outputs: task.generate.clone(),
         };
-        let sampled = handle.submit(request).and_then(|t| t.wait()).map_err(RunError::diffusion(name))?;
+        let sampled = engine.submit(request).and_then(|t| t.wait()).map_err(RunError::diffusion(name))?;
         let decode = |(stream, latent): (String, Tensor)| {
-            let array = self.on_stream(name, &stream, move |net| net.decode(&net.restore(&latent)?, false))?;
+            let array = self.networks.on_stream(name, &stream, move |net| net.decode(&net.restore(&latent)?, false))?;
             Ok((stream, array))
         };
         sampled.streams.into_iter().map(decode).collect()
@@ -88,24 +83,7 @@ impl Sampling {
     /// # Errors
     /// What plugins say.
     pub fn judged(&self, stream: &str, judge: &Judge, array: &Tensor, threads: usize) -> Result<Vec<Option<i64>>> {
-        judged(&self.codecs[stream], judge, array, self.device, threads)
-    }
-
-    fn on_stream(
-        &self,
-        task: &str,
-        stream: &str,
-        work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
-    ) -> Result<Tensor> {
-        let net = self.streams[stream].clone();
-        let call = self.engine.handle().call(move || {
-            let _no_grad = tch::no_grad_guard();
-            match net.lock() {
-                Ok(net) => work(&net),
-                Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
-            }
-        });
-        call.map_err(RunError::diffusion(task))?
+        judged(&self.codecs[stream], judge, array, self.networks.device, threads)
     }
 }
 

@@ -1,9 +1,8 @@
 //! The compute side: modules and diffusion, on the engine's one thread.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
-use anyflow_diffusion::{Denoiser, Engine, EngineConfig, EngineHandle, EngineStats, Observed, Request, Sampled};
+use anyflow_diffusion::{Denoiser, EngineStats, Observed, Request, Sampled};
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Op, RunPlan, Step};
 use indexmap::IndexMap;
@@ -11,24 +10,19 @@ use tch::{Device, Tensor};
 
 use super::batch::Batch;
 use crate::events::Events;
+use crate::networks::Networks;
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
-
-/// A stream's network, used by calls on the compute thread.
-pub type SharedStream = Arc<Mutex<StreamNet>>;
 
 /// Runs the compute steps of a plan on batches.
 pub struct Compute<'a> {
     plan: &'a RunPlan,
     events: &'a Events,
-    streams: IndexMap<String, SharedStream>,
-    engine: Engine,
-    handle: EngineHandle,
-    device: Device,
+    networks: Networks,
 }
 
 impl<'a> Compute<'a> {
-    /// Starts the engine with the model's denoisers.
+    /// Starts the compute thread with the model's networks.
     ///
     /// # Errors
     /// What the engine says.
@@ -39,15 +33,12 @@ impl<'a> Compute<'a> {
         device: Device,
         events: &'a Events,
     ) -> Result<Self> {
-        let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
-        let handle = engine.handle();
-        let streams = streams.into_iter().map(|(name, net)| (name, Arc::new(Mutex::new(net)))).collect();
-        Ok(Compute { plan, events, streams, engine, handle, device })
+        Ok(Compute { plan, events, networks: Networks::start(streams, denoisers, device)? })
     }
 
     /// What the engine has done.
     pub fn stats(&self) -> EngineStats {
-        self.engine.handle().stats()
+        self.networks.stats()
     }
 
     /// All compute steps on one batch; values are dropped after their last use.
@@ -76,8 +67,8 @@ impl<'a> Compute<'a> {
     fn module(&self, batch: &mut Batch, step: &Step, stream: &str, role: Role, from: &str, to: &str) -> Result<()> {
         let component = self.plan.model.streams[stream].module.as_ref();
         self.events.enter(&step.node, component.map(|c| c.plugin.as_str()));
-        let input = value(batch, from)?.f_to_device(self.device)?;
-        let output = self.on_stream(&step.node, stream, move |net| match role {
+        let input = value(batch, from)?.f_to_device(self.networks.device)?;
+        let output = self.networks.on_stream(&step.node, stream, move |net| match role {
             Role::Encode => net.encode(&input, false),
             Role::Decode => net.decode(&input, false),
             other => Err(RunError::Internal(format!("role {other:?} in a run"))),
@@ -92,11 +83,11 @@ impl<'a> Compute<'a> {
         };
         self.events.enter(&step.node, None);
         let mut states = IndexMap::new();
-        for stream in self.handle.streams(denoiser).map_err(RunError::diffusion(&step.node))? {
+        for stream in self.networks.engine().streams(denoiser).map_err(RunError::diffusion(&step.node))? {
             let name = &stream.name;
             let state = if let Some(id) = observe.get(name) {
-                let latent = value(batch, id)?.f_to_device(self.device)?;
-                Observed::Clean(self.on_stream(&step.node, name, move |net| net.standardise(&latent))?)
+                let latent = value(batch, id)?.f_to_device(self.networks.device)?;
+                Observed::Clean(self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?)
             } else if absent.contains(name) {
                 Observed::Absent
             } else if generate.contains_key(name) || along.contains(name) {
@@ -114,34 +105,16 @@ impl<'a> Compute<'a> {
             seed: *seed,
             outputs: generate.keys().cloned().collect(),
         };
-        let ticket = self.handle.submit(request).map_err(RunError::diffusion(&step.node))?;
+        let ticket = self.networks.engine().submit(request).map_err(RunError::diffusion(&step.node))?;
         let Sampled { streams, rows_failed } = ticket.wait().map_err(RunError::diffusion(&step.node))?;
         for (row, text) in rows_failed {
             batch.fail(row, &step.node, "diffusion", text);
         }
         for (name, latent) in streams {
-            let latent = self.on_stream(&step.node, &name, move |net| net.restore(&latent))?;
+            let latent = self.networks.on_stream(&step.node, &name, move |net| net.restore(&latent))?;
             batch.values.insert(generate[&name].clone(), latent);
         }
         Ok(())
-    }
-
-    /// Runs `work` with a stream's network on the compute thread, recording no gradients.
-    fn on_stream(
-        &self,
-        node: &str,
-        stream: &str,
-        work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
-    ) -> Result<Tensor> {
-        let net = self.streams[stream].clone();
-        let call = self.handle.call(move || {
-            let _no_grad = tch::no_grad_guard();
-            match net.lock() {
-                Ok(net) => work(&net),
-                Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
-            }
-        });
-        call.map_err(RunError::diffusion(node))?
     }
 }
 

@@ -1,0 +1,58 @@
+//! What a file is, and the model that it names.
+
+use crate::error::{Errors, Report};
+use crate::problem::Problem;
+use crate::source::{Source, SourceId};
+use crate::yaml::{self, Content, Node};
+
+/// What a file is, by its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Has `nodes`.
+    Pipeline,
+    /// Has `streams`.
+    Model,
+    /// Has `stages`.
+    Training,
+    /// Has `tasks` and `judges`.
+    Evaluation,
+}
+
+/// What a file is.
+///
+/// # Errors
+/// No YAML, or a file without any of the keys that tell.
+pub fn kind_of(source: &Source) -> Result<FileKind, Errors> {
+    read(source, |root, report| {
+        let kind = FileKind::of(root);
+        if kind.is_none() {
+            let found = "it has none of the keys `nodes`, `streams`, `stages`, `tasks`".into();
+            report.error(root.span, Problem::WrongFile { expected: "Anyflow".into(), found });
+        }
+        kind
+    })
+}
+
+/// Path of the model that a pipeline, training or evaluation names, joined to its folder.
+///
+/// # Errors
+/// No YAML, or no `model`.
+pub fn model_path(source: &Source) -> Result<String, Errors> {
+    read(source, |root, report| {
+        let Content::Mapping(entries) = &root.content else { return None };
+        let within = FileKind::of(root).map_or("the file".into(), |kind| format!("the {}", kind.name()));
+        let Some(entry) = entries.iter().find(|entry| entry.key.value == "model") else {
+            report.error(root.span, Problem::MissingKey { key: "model".into(), within });
+            return None;
+        };
+        let path = crate::surface::text(&entry.node, &format!("`model` of {within}"), report)?;
+        Some(source.beside(&path.value))
+    })
+}
+
+/// Reads a single thing from a file.
+fn read<T>(source: &Source, take: impl FnOnce(&Node, &mut Report) -> Option<T>) -> Result<T, Errors> {
+    let mut report = Report::default();
+    let value = yaml::parse(&source.text, SourceId(0), &mut report).and_then(|root| take(&root, &mut report));
+    report.finish(value, &[source], 1).map(|(value, _)| value)
+}

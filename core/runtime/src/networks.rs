@@ -1,0 +1,69 @@
+//! A model's networks on the engine's one compute thread.
+
+use std::sync::{Arc, Mutex};
+
+use anyflow_diffusion::{Denoiser, Engine, EngineConfig, EngineHandle, EngineStats};
+use indexmap::IndexMap;
+use tch::{Device, Tensor};
+
+use crate::stream::StreamNet;
+use crate::{Result, RunError};
+
+/// Stream networks and denoisers, all of them used by the compute thread only.
+pub struct Networks {
+    streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
+    /// Dropping it ends the thread.
+    _engine: Engine,
+    handle: EngineHandle,
+    /// Where tensors live.
+    pub device: Device,
+}
+
+impl Networks {
+    /// Starts the compute thread.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn start(
+        streams: IndexMap<String, StreamNet>,
+        denoisers: IndexMap<String, Box<dyn Denoiser>>,
+        device: Device,
+    ) -> Result<Self> {
+        let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
+        let handle = engine.handle();
+        let streams = streams.into_iter().map(|(name, net)| (name, Arc::new(Mutex::new(net)))).collect();
+        Ok(Networks { streams, _engine: engine, handle, device })
+    }
+
+    /// Where rows are submitted to be diffused.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.handle
+    }
+
+    /// What the engine has done.
+    pub fn stats(&self) -> EngineStats {
+        self.handle.stats()
+    }
+
+    /// Runs `work` with a stream's network on the compute thread, recording no gradients. `asker` is the node or task
+    /// that errors name.
+    ///
+    /// # Errors
+    /// Those of `work`, or that it panicked.
+    pub fn on_stream(
+        &self,
+        asker: &str,
+        stream: &str,
+        work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
+    ) -> Result<Tensor> {
+        let net = self.streams[stream].clone();
+        let call = self.handle.call(move || {
+            let _no_grad = tch::no_grad_guard();
+            match net.lock() {
+                Ok(net) => work(&net),
+                Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
+            }
+        });
+        call.map_err(RunError::diffusion(asker))?
+    }
+}
