@@ -15,7 +15,7 @@ use crate::libtorch;
 pub enum CatalogError {
     /// The user must remove one of them from the search path.
     #[error(
-        "plugin `{name}` lies in two places: {} and {}; remove one, or set ANYFLOW_PLUGINS to the folder that is meant",
+        "plugin `{name}` lies in two places: {} and {}; remove one, or take its folder out of ANYFLOW_PLUGINS",
         first.display(), second.display()
     )]
     Twice {
@@ -96,37 +96,32 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Looks where plugins lie: `ANYFLOW_PLUGINS`, else the distribution's folder, else beside this program.
+    /// Looks where plugins lie: the user's folders in `ANYFLOW_PLUGINS`, and the shipped ones, which are the
+    /// distribution's folder, or else those beside this program.
     ///
     /// # Errors
     /// [`CatalogError::Twice`].
     pub fn discover() -> Result<Plugins, CatalogError> {
-        if let Some(list) = std::env::var_os("ANYFLOW_PLUGINS").filter(|list| !list.is_empty()) {
-            return Plugins::in_folders(std::env::split_paths(&list), |_| true);
-        }
+        let list = std::env::var_os("ANYFLOW_PLUGINS").unwrap_or_default();
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
         let distribution = beside.join("../plugins");
-        if distribution.is_dir() {
-            return Plugins::in_folders([distribution], |_| true);
-        }
-        // The folder is cargo's, so libraries that are no plugins may lie there too.
-        let mut plugins = Plugins::in_folders([beside], |name| name.starts_with(std::env::consts::DLL_PREFIX))?;
-        plugins.broken.retain(|broken| broken.reason != ReadError::NoSection.to_string());
+        let shipped = if distribution.is_dir() { distribution } else { beside.clone() };
+        let mut plugins = Plugins::in_folders(std::env::split_paths(&list).chain([shipped]))?;
+        // The folder beside the program may be cargo's, where libraries that are no plugins lie too.
+        let beside = beside.canonicalize().unwrap_or(beside);
+        plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&beside));
         Ok(plugins)
     }
 
-    /// Reads the libraries in the given folders (a file stands for itself) whose name `fits`.
+    /// Reads the libraries in the given folders; a file stands for itself.
     ///
     /// # Errors
     /// [`CatalogError::Twice`].
-    pub fn in_folders(
-        folders: impl IntoIterator<Item = PathBuf>,
-        fits: impl Fn(&str) -> bool,
-    ) -> Result<Plugins, CatalogError> {
+    pub fn in_folders(folders: impl IntoIterator<Item = PathBuf>) -> Result<Plugins, CatalogError> {
         let mut plugins = Plugins::default();
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
-            match libraries(&folder, &fits) {
+            match libraries(&folder) {
                 Ok(files) => {
                     for file in files.into_iter().filter_map(|file| file.canonicalize().ok()) {
                         if !seen.contains(&file) {
@@ -181,15 +176,14 @@ impl Plugins {
     }
 }
 
-fn libraries(folder: &Path, fits: &impl Fn(&str) -> bool) -> std::io::Result<Vec<PathBuf>> {
+fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     if folder.is_file() {
         return Ok(vec![folder.to_path_buf()]);
     }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let named = path.file_name().is_some_and(|name| fits(&name.to_string_lossy()));
-        if named && path.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION) && path.is_file() {
+        if path.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION) && path.is_file() {
             files.push(path);
         }
     }
@@ -257,7 +251,7 @@ mod tests {
         std::fs::write(&file, "no library").unwrap();
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
         let absent = folder.path().join("absent");
-        let plugins = Plugins::in_folders([folder.path().to_path_buf(), absent.clone()], |_| true).unwrap();
+        let plugins = Plugins::in_folders([folder.path().to_path_buf(), absent.clone()]).unwrap();
         assert!(plugins.found.is_empty());
         let paths: Vec<_> = plugins.broken.iter().map(|broken| broken.path.clone()).collect();
         assert_eq!(paths, [file.canonicalize().unwrap(), absent]);

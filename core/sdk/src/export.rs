@@ -2,7 +2,7 @@
 
 /// Exports a plugin: its descriptor section, its entry, and the tables of the interfaces it offers.
 ///
-/// ```ignore
+/// ```text
 /// export_plugin! {
 ///     name: "image",
 ///     license: "MIT OR Apache-2.0",

@@ -95,3 +95,8 @@ pub mod __private {
 /// The libtorch version that this SDK's `tch` is made for.
 #[cfg(feature = "torch")]
 pub const LIBTORCH: &str = "2.11.0";
+
+/// The plugin in the README is compiled as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -58,7 +58,7 @@ fn list(plugins: &Plugins) -> Outcome {
         "host": ours,
     });
     if plugins.found.is_empty() {
-        return Outcome::done("no plugins found; set ANYFLOW_PLUGINS to the folder where they lie", json);
+        return Outcome::done("no plugins found; name the folder where they lie in ANYFLOW_PLUGINS", json);
     }
     Outcome::done(table(&rows), json)
 }

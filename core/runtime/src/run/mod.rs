@@ -42,7 +42,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let pending: Vec<u64> = (0..reader.shards()).filter(|shard| !output.committed(*shard)).collect();
     let done = reader.rows_before(&pending);
     let compute = Compute::start(plan, streams, denoisers, device, events)?;
-    let mut writer = Writer::new(plan, order, &codecs, output, reader.features(), events);
+    let mut writer = Writer::new(plan, order, &codecs, output, reader.features(), done, events);
 
     events.begin("rows", Some(reader.rows()), "rows", done);
     let sampling = Instant::now();

@@ -39,16 +39,19 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A writer into an output folder; `inputs` are the features of columns that pass through.
+    /// A writer into an output folder that may hold `done` rows of earlier runs; `inputs` are the features of columns
+    /// that pass through.
     pub fn new(
         plan: &'a RunPlan,
         order: &'a Order,
         codecs: &'a IndexMap<String, Codec>,
         output: OutputDir,
         inputs: Features,
+        done: u64,
         events: &'a Events,
     ) -> Self {
-        Writer { plan, order, codecs, output, inputs, events, failed: 0, done: 0, cut_short: false }
+        let (_, failed) = output.progress();
+        Writer { plan, order, codecs, output, inputs, events, failed, done, cut_short: false }
     }
 
     /// Encodes the cells of a batch and commits it as a shard.

@@ -229,12 +229,12 @@ impl Reading<'_> {
         }
         if let Some(join) = &self.table.join {
             let cells = dataset.cells(batch, join)?;
-            piece.join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join)?;
+            piece.join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join);
         }
         if let Some(class) = self.table.class.as_ref().filter(|class| class.source == self.name) {
             let cells = dataset.cells(batch, &class.column)?;
             let integer = |cell: Cell<'_>| if let Cell::I64(class) = cell { Some(class) } else { None };
-            piece.class = values(&cells, &mut piece, integer, &class.column)?;
+            piece.class = values(&cells, &mut piece, integer, &class.column);
         }
         Ok(piece)
     }
@@ -246,17 +246,17 @@ fn values<T: Default>(
     piece: &mut Piece,
     read: impl Fn(Cell<'_>) -> Option<T>,
     column: &str,
-) -> Result<Vec<T>> {
+) -> Vec<T> {
     let mut found = Vec::with_capacity(cells.len());
     for row in 0..cells.len() {
-        let value = cells.get(row)?.and_then(&read);
+        let value = cells.get(row).ok().flatten().and_then(&read);
         if value.is_none() {
             piece.reason.get_or_insert_with(|| format!("column {column}: row {row} has no usable value"));
             piece.bad.insert(row);
         }
         found.push(value.unwrap_or_default());
     }
-    Ok(found)
+    found
 }
 
 fn text_of(cell: Cell<'_>) -> String {
@@ -277,19 +277,13 @@ fn without_bad(mut piece: Piece, rows: usize) -> Result<Piece> {
     for array in piece.arrays.values_mut() {
         *array = array.f_index_select(0, &index)?;
     }
-    let bad = &piece.bad;
-    let mut row = 0;
-    let mut keep = |_: &_| {
-        row += 1;
-        !bad.contains(&(row - 1))
-    };
-    piece.join.retain(&mut keep);
-    let mut row = 0;
-    piece.class.retain(|_| {
-        row += 1;
-        !bad.contains(&(row - 1))
-    });
+    piece.join = kept(piece.join, &piece.bad);
+    piece.class = kept(piece.class, &piece.bad);
     Ok(piece)
+}
+
+fn kept<T>(values: Vec<T>, bad: &BTreeSet<usize>) -> Vec<T> {
+    values.into_iter().enumerate().filter(|(row, _)| !bad.contains(row)).map(|(_, value)| value).collect()
 }
 
 fn joined(mut pieces: Vec<Piece>) -> Result<Source> {
