@@ -227,3 +227,18 @@ fn generated_pictures_are_pictures_of_digits() {
     let same = texts.iter().zip(&numbers).filter(|(text, label)| **text == word(**label)).count();
     assert!(same >= 32, "words and labels agree in {same} of 40 rows");
 }
+
+#[test]
+fn a_timeline_is_json_with_the_work_of_every_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.json");
+    let steps = ["--set", "joint.sampler.steps=2", "--trace", &trace.display().to_string()];
+    run("joint.yaml", &folder.path().join("joint"), &[&["--rows", "3"], &steps[..]].concat());
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let events: Vec<Value> = serde_json::from_str(&format!("{}]", text.trim_end().trim_end_matches(','))).unwrap();
+    for name in ["read", "compute", "write"] {
+        let spans = events.iter().filter(|event| event["name"] == name && event["ph"] == "X");
+        assert!(spans.clone().count() >= 1 && spans.clone().all(|event| event["tid"].is_u64()), "{name}");
+    }
+    assert!(events.iter().any(|event| event["args"]["name"] == "writer"));
+}

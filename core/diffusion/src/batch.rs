@@ -399,7 +399,7 @@ fn linear(terms: &[(i64, &Tensor)], column: impl Fn(i64) -> Result<Tensor>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Observed, Parameterization, Sampler, Schedule, TableStep, Update, noise};
+    use crate::{Observed, Parameterization, Sampler, Schedule, Update, noise};
     use crossbeam::channel::bounded;
 
     /// The exact denoiser of data N(0, d^2): x0 = gain x.
@@ -426,42 +426,7 @@ mod tests {
         }
     }
 
-    /// Heun's method on dx/dt = p x + q x0, a table with saved state and history: two evaluations a step, the last
-    /// step to 0 by DDIM.
-    fn heun(schedule: &Schedule, steps: usize) -> SamplerTable {
-        let slope = |t: f64| {
-            let (a, s, beta) = (schedule.signal(t), schedule.noise(t), schedule.beta(t));
-            (beta / 2.0 * (1.0 / (s * s) - 1.0), -beta * a / (2.0 * s * s))
-        };
-        let mut table = SamplerTable { start_scale: 1.0, steps: Vec::new() };
-        for step in 0..steps {
-            let (t, u) = (1.0 - step as f64 / steps as f64, 1.0 - (step + 1) as f64 / steps as f64);
-            if step + 1 == steps {
-                table.steps.push(TableStep {
-                    t,
-                    t_next: 0.0,
-                    next: Update { denoised: 1.0, ..Update::default() },
-                    save: None,
-                });
-                break;
-            }
-            let (h, (p, q), (p_u, q_u)) = (u - t, slope(t), slope(u));
-            let euler = Update { x: 1.0 + h * p, denoised: h * q, ..Update::default() };
-            let save = Some(Update { x: 1.0, ..Update::default() });
-            table.steps.push(TableStep { t, t_next: u, next: euler, save });
-            let corrected = Update {
-                saved: 1.0 + h / 2.0 * p,
-                previous: [h / 2.0 * q, 0.0],
-                x: h / 2.0 * p_u,
-                denoised: h / 2.0 * q_u,
-                noise: 0.0,
-            };
-            table.steps.push(TableStep { t: u, t_next: u, next: corrected, save: None });
-        }
-        table
-    }
-
-    /// The same table on one number in f64.
+    /// A table on one number in f64.
     fn run(table: &SamplerTable, schedule: &Schedule, start: f64) -> f64 {
         let (mut x, mut saved, mut previous) = (start, 0.0, [0.0; 2]);
         for step in &table.steps {
@@ -494,7 +459,8 @@ mod tests {
             seed: 1,
             outputs: vec!["x".to_string()],
         };
-        let (ddim, heun) = (Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule), heun(&schedule, 30));
+        let (ddim, heun) =
+            (Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule), Sampler::Heun { steps: 30 }.table(&schedule));
         assert!(heun.uses_history() && !ddim.uses_history());
         // The rows with history come and go while the others stay, and the other way round.
         let jobs = [(0..2, &ddim), (2..5, &heun), (5..8, &ddim), (8..9, &heun)];

@@ -4,7 +4,7 @@
 //! One noun, one file:
 //!
 //! - [`Schedule`]: how much signal and noise a stream holds at time t, in f64.
-//! - [`Parameterization`]: what the network predicts (eps, x0 or v), and how one becomes the other.
+//! - [`Parameterization`]: what the network predicts (eps, x0, v or flow), and how one becomes the other.
 //! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. Because a step is only its
 //!   coefficients, rows at any step of any sampler share one network call.
 //! - [`noise`]: counter-based normals that belong to a row, whatever batch it is in.
@@ -36,6 +36,6 @@ pub use network::{Network, build};
 pub use objective::{Draw, LossOptions, LossOutput, Per, TimeLaw, denoising_loss};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};
-pub use sampler::{Sampler, SamplerTable, TableStep, Update};
-pub use schedule::Schedule;
+pub use sampler::{Sampler, SamplerTable, TableStep, Update, Variance};
+pub use schedule::{Karras, ScaledLinear, Schedule};
 pub use state::{State, States};

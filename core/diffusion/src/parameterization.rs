@@ -1,7 +1,10 @@
 //! What a network predicts, and how one prediction becomes another.
 //!
-//! With x = a x0 + s eps and a^2 + s^2 = 1 (Salimans and Ho 2022, "Progressive distillation", appendix D):
-//! eps = (x - a x0) / s, x0 = (x - s eps) / a, v = a eps - s x0, so x0 = a x - s v and eps = s x + a v.
+//! With x = a x0 + s eps (Salimans and Ho 2022, "Progressive distillation", appendix D; Liu et al. 2023, "Flow straight
+//! and fast", eq. (1)):
+//! eps = (x - a x0) / s, x0 = (x - s eps) / a,
+//! v = a eps - s x0, so x0 = (a x - s v) / n and eps = (s x + a v) / n with n = a^2 + s^2, 1 but for the flow schedule,
+//! flow u = eps - x0, so x0 = (x - s u) / (a + s) and eps = (x + a u) / (a + s).
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -16,8 +19,10 @@ pub enum Parameterization {
     Eps,
     /// The clean value.
     X0,
-    /// The velocity, a eps - s x0.
+    /// The velocity on a circle, a eps - s x0.
     V,
+    /// The velocity on a straight line, eps - x0.
+    Flow,
 }
 
 impl Parameterization {
@@ -26,7 +31,8 @@ impl Parameterization {
         match self {
             Parameterization::Eps => (1.0 / a, -s / a),
             Parameterization::X0 => (0.0, 1.0),
-            Parameterization::V => (a, -s),
+            Parameterization::V => (a / (a * a + s * s), -s / (a * a + s * s)),
+            Parameterization::Flow => (1.0 / (a + s), -s / (a + s)),
         }
     }
 
@@ -36,6 +42,7 @@ impl Parameterization {
             Parameterization::Eps => (0.0, 1.0),
             Parameterization::X0 => (1.0, 0.0),
             Parameterization::V => (-s, a),
+            Parameterization::Flow => (-1.0, 1.0),
         }
     }
 
@@ -48,6 +55,7 @@ impl Parameterization {
             Parameterization::Eps => x0_from_eps(x, output, a, s),
             Parameterization::X0 => Ok(output.shallow_clone()),
             Parameterization::V => x0_from_v(x, output, a, s),
+            Parameterization::Flow => x0_from_flow(x, output, a, s),
         }
     }
 
@@ -57,6 +65,7 @@ impl Parameterization {
             Parameterization::Eps => Ok(output.shallow_clone()),
             Parameterization::X0 => eps_from_x0(x, output, a, s),
             Parameterization::V => eps_from_v(x, output, a, s),
+            Parameterization::Flow => eps_from_flow(x, output, a, s),
         }
     }
 
@@ -66,36 +75,53 @@ impl Parameterization {
             Parameterization::Eps => Ok(eps.shallow_clone()),
             Parameterization::X0 => Ok(x0.shallow_clone()),
             Parameterization::V => v_from_x0_eps(x0, eps, a, s),
+            Parameterization::Flow => sub(eps, x0),
         }
     }
 }
 
 /// x0 = (x - s eps) / a. All `[row, ...]`, `a` and `s` `[row, 1, ...]`; f32.
 pub fn x0_from_eps(x: &Tensor, eps: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    let signal = sub(x, &mul(s, eps)?)?;
-    signal.f_div(a).op("div", &[&signal, a])
+    div(&sub(x, &mul(s, eps)?)?, a)
 }
 
-/// x0 = a x - s v. Shapes as in [`x0_from_eps`].
+/// x0 = (a x - s v) / (a^2 + s^2). Shapes as in [`x0_from_eps`].
 pub fn x0_from_v(x: &Tensor, v: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    sub(&mul(a, x)?, &mul(s, v)?)
+    div(&sub(&mul(a, x)?, &mul(s, v)?)?, &squares(a, s)?)
+}
+
+/// x0 = (x - s u) / (a + s). Shapes as in [`x0_from_eps`].
+pub fn x0_from_flow(x: &Tensor, u: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
+    div(&sub(x, &mul(s, u)?)?, &a.f_add(s).op("add", &[a, s])?)
 }
 
 /// eps = (x - a x0) / s. Shapes as in [`x0_from_eps`].
 pub fn eps_from_x0(x: &Tensor, x0: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    let noise = sub(x, &mul(a, x0)?)?;
-    noise.f_div(s).op("div", &[&noise, s])
+    div(&sub(x, &mul(a, x0)?)?, s)
 }
 
-/// eps = s x + a v. Shapes as in [`x0_from_eps`].
+/// eps = (s x + a v) / (a^2 + s^2). Shapes as in [`x0_from_eps`].
 pub fn eps_from_v(x: &Tensor, v: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
     let scaled = mul(s, x)?;
-    scaled.f_addcmul(a, v).op("addcmul", &[&scaled, a, v])
+    div(&scaled.f_addcmul(a, v).op("addcmul", &[&scaled, a, v])?, &squares(a, s)?)
+}
+
+/// eps = (x + a u) / (a + s). Shapes as in [`x0_from_eps`].
+pub fn eps_from_flow(x: &Tensor, u: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
+    div(&x.f_addcmul(a, u).op("addcmul", &[x, a, u])?, &a.f_add(s).op("add", &[a, s])?)
 }
 
 /// v = a eps - s x0. Shapes as in [`x0_from_eps`].
 pub fn v_from_x0_eps(x0: &Tensor, eps: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
     sub(&mul(a, eps)?, &mul(s, x0)?)
+}
+
+fn squares(a: &Tensor, s: &Tensor) -> Result<Tensor> {
+    mul(a, a)?.f_addcmul(s, s).op("addcmul", &[a, s])
+}
+
+fn div(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    left.f_div(right).op("div", &[left, right])
 }
 
 fn mul(left: &Tensor, right: &Tensor) -> Result<Tensor> {
@@ -116,6 +142,19 @@ mod tests {
     /// Conversions in f32, relative to unit variance.
     const TOLERANCE: f64 = 1e-5;
 
+    const ALL: [Parameterization; 4] =
+        [Parameterization::Eps, Parameterization::X0, Parameterization::V, Parameterization::Flow];
+
+    fn schedules() -> impl Strategy<Value = Schedule> {
+        prop::sample::select(vec![
+            Schedule::vp_linear(),
+            Schedule::cosine(),
+            Schedule::scaled_linear(),
+            Schedule::karras(),
+            Schedule::flow(),
+        ])
+    }
+
     fn worst(left: &Tensor, right: &Tensor) -> f64 {
         (left - right).abs().max().double_value(&[])
     }
@@ -128,24 +167,26 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn conversions_are_inverse(seed: u64, cosine: bool, t in prop::collection::vec(0.02..0.98f64, 5)) {
-            let schedule = if cosine { Schedule::cosine() } else { Schedule::vp_linear() };
+        fn conversions_are_inverse(seed: u64, schedule in schedules(), t in prop::collection::vec(0.02..0.98f64, 5)) {
             let a: Vec<f64> = t.iter().map(|t| schedule.signal(*t)).collect();
             let s: Vec<f64> = t.iter().map(|t| schedule.noise(*t)).collect();
             let smallest = a.iter().fold(1.0, |least: f64, a| least.min(*a));
+            let least = s.iter().fold(1.0, |least: f64, s| least.min(*s));
             let rows = [0, 1, 2, 3, 4];
             let x0 = noise::normals_tensor(seed, &rows, "x0", 0, &[7], Device::Cpu).unwrap();
             let eps = noise::normals_tensor(seed, &rows, "eps", 0, &[7], Device::Cpu).unwrap();
             let (a, s) = (column(&a), column(&s));
             let x = &a * &x0 + &s * &eps;
-            for kind in [Parameterization::Eps, Parameterization::X0, Parameterization::V] {
+            for kind in ALL {
                 let target = kind.target(&x0, &eps, &a, &s).unwrap();
                 // Through eps, x0 is divided by a: the f32 error of x grows by as much, and by no more.
                 let through_a = if kind == Parameterization::Eps { 1.0 / smallest } else { 1.0 };
                 let x0_again = kind.x0_from_output(&x, &target, &a, &s).unwrap();
                 prop_assert!(worst(&x0_again, &x0) < TOLERANCE * through_a, "{kind:?}");
                 let eps_again = kind.eps_from_output(&x, &target, &a, &s).unwrap();
-                prop_assert!(worst(&eps_again, &eps) < TOLERANCE * 10.0, "{kind:?}");
+                // And through x0, eps is divided by s.
+                let through_s = if kind == Parameterization::X0 { 1.0 / least } else { 1.0 };
+                prop_assert!(worst(&eps_again, &eps) < TOLERANCE * through_s, "{kind:?}");
             }
             let v = v_from_x0_eps(&x0, &eps, &a, &s).unwrap();
             prop_assert!(worst(&x0_from_v(&x, &v, &a, &s).unwrap(), &x0) < TOLERANCE);
@@ -153,10 +194,9 @@ mod tests {
         }
 
         #[test]
-        fn coefficients_say_the_same_as_the_conversions(t in 0.02..0.98f64, x0 in -3.0..3.0f64, eps in -3.0..3.0f64) {
-            let schedule = Schedule::vp_linear();
+        fn coefficients_say_the_same_as_the_conversions(schedule in schedules(), t in 0.02..0.98f64, x0 in -3.0..3.0f64, eps in -3.0..3.0f64) {
             let (a, s) = (schedule.signal(t), schedule.noise(t));
-            for kind in [Parameterization::Eps, Parameterization::X0, Parameterization::V] {
+            for kind in ALL {
                 let (of_x0, of_eps) = kind.target_coefficients(a, s);
                 let (of_x, of_output) = kind.x0_coefficients(a, s);
                 let again = of_x * (a * x0 + s * eps) + of_output * (of_x0 * x0 + of_eps * eps);
@@ -167,7 +207,6 @@ mod tests {
 
     #[test]
     fn the_names_in_a_configuration_are_fixed() {
-        let names = [Parameterization::Eps, Parameterization::X0, Parameterization::V];
-        assert_eq!(serde_json::to_string(&names).unwrap(), r#"["eps","x0","v"]"#);
+        assert_eq!(serde_json::to_string(&ALL).unwrap(), r#"["eps","x0","v","flow"]"#);
     }
 }

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::thread::ThreadId;
 use std::time::Instant;
 
+use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing_subscriber::Layer;
@@ -17,7 +19,29 @@ use crate::{Result, RunError};
 /// Writes spans to a file as they close. The file is valid while it grows: readers accept a missing end.
 pub struct Timeline {
     started: Instant,
-    file: Mutex<BufWriter<File>>,
+    out: Mutex<Out>,
+}
+
+struct Out {
+    file: BufWriter<File>,
+    /// Threads seen so far; their place is their number in the file.
+    threads: Vec<ThreadId>,
+}
+
+impl Out {
+    /// The number of the calling thread, which is named in the file when it is first seen.
+    fn thread(&mut self) -> std::io::Result<usize> {
+        let thread = std::thread::current();
+        if let Some(number) = self.threads.iter().position(|known| *known == thread.id()) {
+            return Ok(number);
+        }
+        let number = self.threads.len();
+        self.threads.push(thread.id());
+        let name = thread.name().unwrap_or("worker");
+        let named = json!({ "name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": { "name": name } });
+        writeln!(self.file, "{named},")?;
+        Ok(number)
+    }
 }
 
 impl Timeline {
@@ -32,7 +56,7 @@ impl Timeline {
             Ok(file)
         };
         let file = create().map_err(RunError::io(path))?;
-        Ok(Timeline { started: Instant::now(), file: Mutex::new(file) })
+        Ok(Timeline { started: Instant::now(), out: Mutex::new(Out { file, threads: Vec::new() }) })
     }
 }
 
@@ -73,19 +97,20 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Timeline {
         let Some(span) = context.span(id) else { return };
         let extensions = span.extensions();
         let Some(Entered(entered)) = extensions.get() else { return };
-        let thread = std::thread::current();
-        let event = serde_json::json!({
-            "name": span.name(),
-            "ph": "X",
-            "ts": entered.duration_since(self.started).as_micros() as u64,
-            "dur": entered.elapsed().as_micros() as u64,
-            "pid": 1,
-            "tid": thread.name().unwrap_or("worker"),
-            "args": extensions.get::<Fields>().map(|fields| &fields.0),
+        let (begin, length) = (entered.duration_since(self.started), entered.elapsed());
+        let Ok(mut out) = self.out.lock() else { return };
+        // A timeline that cannot be written must not stop the work.
+        let _ = out.thread().and_then(|thread| {
+            let event = json!({
+                "name": span.name(),
+                "ph": "X",
+                "ts": begin.as_micros() as u64,
+                "dur": length.as_micros() as u64,
+                "pid": 1,
+                "tid": thread,
+                "args": extensions.get::<Fields>().map(|fields| &fields.0),
+            });
+            writeln!(out.file, "{event},").and_then(|()| out.file.flush())
         });
-        if let Ok(mut file) = self.file.lock() {
-            // A timeline that cannot be written must not stop the work.
-            let _ = writeln!(file, "{event},").and_then(|()| file.flush());
-        }
     }
 }

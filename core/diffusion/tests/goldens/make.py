@@ -4,9 +4,12 @@ Written from the papers' formulas, not from the Rust code, and in the plainest f
 cancellation, times by multiplication. Run `python3 make.py` in this folder; it writes the .json files beside it.
 
 Schedules: Song et al. 2021, "Score-based generative modeling through SDEs", eq. (29), (32);
-           Nichol and Dhariwal 2021, "Improved denoising diffusion", eq. (17).
+           Nichol and Dhariwal 2021, "Improved denoising diffusion", eq. (17);
+           Rombach et al. 2022, latent diffusion models, arXiv 2112.10752 (scaled linear betas);
+           Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", eq. (5);
+           Liu et al. 2023, "Flow straight and fast", eq. (1).
 Samplers:  Song et al. 2021, "Denoising diffusion implicit models", eq. (12), (16);
-           Euler-Maruyama on the reverse of dx = -beta/2 x dt + sqrt(beta) dW.
+           Euler-Maruyama on the reverse of dx = -beta/2 x dt + sqrt(beta) dW; all others are in solvers.py.
 Noise:     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox4x32-10); Box and Muller 1958.
            f32 results are written as the integers that hold their bits.
 """
@@ -14,6 +17,8 @@ Noise:     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Ph
 import json
 import math
 import struct
+
+import solvers
 
 COSINE_T_MAX = 0.996
 
@@ -43,9 +48,90 @@ class Cosine:
         return math.pi / 1.008 * math.tan((t + 0.008) / 1.008 * math.pi / 2)
 
 
+class ScaledLinear:
+    """Step k = 0 .. 999 of the chain is the time (k + 1) / 1000; log alpha_bar is linear between steps."""
+
+    kind = {"kind": "scaled-linear", "beta_start": 0.00085, "beta_end": 0.012}
+    t_max = 1.0
+
+    def __init__(self):
+        b0, b1 = math.sqrt(0.00085), math.sqrt(0.012)
+        self.betas = [(b0 + k / 999 * (b1 - b0)) ** 2 for k in range(1000)]
+        self.alpha_bars = [1.0]
+        for beta in self.betas:
+            self.alpha_bars.append(self.alpha_bars[-1] * (1 - beta))
+
+    def step(self, t):
+        return max(k for k in range(1000) if k == 0 or k / 1000 < t - 1e-9)
+
+    def alpha_bar(self, t):
+        k = self.step(t)
+        share = t * 1000 - k
+        return self.alpha_bars[k] ** (1 - share) * self.alpha_bars[k + 1] ** share
+
+    def beta(self, t):
+        return -1000 * math.log(1 - self.betas[self.step(t)])
+
+
+class Karras:
+    """sigma by eq. (5) with index (1 - t) (N - 1), from t = 0.001 to 1; linear in t below; x divided by c_in."""
+
+    kind = {"kind": "karras", "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+    t_max = 1.0
+
+    def sigma(self, t):
+        if t < 0.001:
+            return 0.002 * t / 0.001
+        down = (1 - t) / 0.999
+        return (80 ** (1 / 7) + down * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+
+    def coefficients(self, t):
+        return 1 / math.sqrt(1 + self.sigma(t) ** 2), self.sigma(t) / math.sqrt(1 + self.sigma(t) ** 2)
+
+    def beta(self, t):
+        # d log(1 + sigma^2) / dt with dsigma/dt = 7 sigma^(6/7) times the slope of the root.
+        slope = 7 * self.sigma(t) ** (6 / 7) * (80 ** (1 / 7) - 0.002 ** (1 / 7)) / 0.999
+        if t < 0.001:
+            slope = 0.002 / 0.001
+        return 2 * self.sigma(t) * slope / (1 + self.sigma(t) ** 2)
+
+    def times(self, steps):
+        """The levels sigma_0 .. sigma_{N-1} of eq. (5), then 0."""
+        if steps == 1:
+            return [1.0, 0.0]
+        return [0.001 + 0.999 * (1 - i / (steps - 1)) for i in range(steps)] + [0.0]
+
+
+class Flow:
+    kind = {"kind": "flow"}
+    t_max = 0.999
+
+    def coefficients(self, t):
+        return 1 - t, t
+
+    def beta(self, t):
+        return 2 / (1 - t)
+
+    def diffusion(self, t):
+        # d(s^2)/dt + beta s^2
+        return 2 * t + 2 / (1 - t) * t**2
+
+
 def coefficients(schedule, t):
+    if hasattr(schedule, "coefficients"):
+        return schedule.coefficients(t)
     alpha_bar = schedule.alpha_bar(t)
     return math.sqrt(alpha_bar), math.sqrt(max(0.0, 1 - alpha_bar))
+
+
+def diffusion(schedule, t):
+    return schedule.diffusion(t) if hasattr(schedule, "diffusion") else schedule.beta(t)
+
+
+def times(schedule, steps):
+    if hasattr(schedule, "times"):
+        return schedule.times(steps)
+    return [schedule.t_max * k / steps for k in range(steps, -1, -1)]
 
 
 def schedule_rows(schedule):
@@ -53,7 +139,7 @@ def schedule_rows(schedule):
     for index in range(1, 100):
         t = index / 100
         a, s = coefficients(schedule, t)
-        rows.append([t, a, s, schedule.beta(t), math.log(a * a / (s * s))])
+        rows.append([t, a, s, schedule.beta(t), math.log(a * a / (s * s)), diffusion(schedule, t)])
     return rows
 
 
@@ -133,17 +219,22 @@ def write(name, value):
         file.write("\n")
 
 
+def write_lines(name, tables):
+    with open(name, "w") as file:
+        file.write("[\n" + ",\n".join(json.dumps(table) for table in tables) + "\n]\n")
+
+
 def main():
-    schedules = [VpLinear(), Cosine()]
+    schedules = [VpLinear(), Cosine(), ScaledLinear(), Karras(), Flow()]
     write(
         "schedules.json",
         {
-            "columns": ["t", "signal", "noise", "beta", "log_snr"],
+            "columns": ["t", "signal", "noise", "beta", "log_snr", "diffusion"],
             "schedules": [{"schedule": s.kind, "rows": schedule_rows(s)} for s in schedules],
         },
     )
     tables = []
-    for schedule in schedules:
+    for schedule in schedules[:2]:
         for steps, eta in [(1, 0.0), (10, 0.0), (50, 0.0), (10, 0.5), (10, 1.0)]:
             sampler = {"kind": "ddim", "steps": steps, "eta": eta}
             tables.append({"schedule": schedule.kind, "sampler": sampler, "rows": ddim(schedule, steps, eta)})
@@ -151,6 +242,7 @@ def main():
             sampler = {"kind": "euler-maruyama", "steps": steps}
             tables.append({"schedule": schedule.kind, "sampler": sampler, "rows": euler_maruyama(schedule, steps)})
     write("samplers.json", {"columns": ["t", "t_next", "x", "denoised", "noise"], "tables": tables})
+    write_lines("solvers.json", solvers.tables(schedules, coefficients, diffusion, times))
     write("noise.json", noise_cases())
 
 

@@ -27,11 +27,19 @@ impl Gaussian {
         (gain, self.mean - gain * a * self.mean)
     }
 
-    /// Where the probability-flow ODE takes `x` from the last time to 0: a fixed number of deviations from the mean.
+    /// Where the probability-flow ODE takes `x` from the last time to `t`: a fixed number of deviations from the mean.
+    pub fn point(&self, schedule: &Schedule, x: f64, t: f64) -> f64 {
+        let law = |t: f64| {
+            let (a, s) = (schedule.signal(t), schedule.noise(t));
+            (a * self.mean, (a * a * self.deviation * self.deviation + s * s).sqrt())
+        };
+        let ((mean, spread), (mean_t, spread_t)) = (law(schedule.t_max()), law(t));
+        mean_t + spread_t * (x - mean) / spread
+    }
+
+    /// Where it takes `x` to 0.
     pub fn end_point(&self, schedule: &Schedule, x: f64) -> f64 {
-        let (a, s) = (schedule.signal(schedule.t_max()), schedule.noise(schedule.t_max()));
-        let spread = (a * a * self.deviation * self.deviation + s * s).sqrt();
-        self.mean + self.deviation * (x - a * self.mean) / spread
+        self.point(schedule, x, 0.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every value of schedules, sampler tables and noise against the float64 reference in `goldens/make.py`.
 
-use anyflow_diffusion::{Sampler, Schedule, noise};
+use anyflow_diffusion::{Sampler, Schedule, Update, noise};
 use serde_json::Value;
 
 /// The reference cancels where the code does not: s near t = 0, and what is divided by s^2.
@@ -27,10 +27,11 @@ fn schedules_match_the_reference_everywhere() {
             close(schedule.noise(t), &row[2], "noise");
             close(schedule.beta(t), &row[3], "beta");
             close(schedule.log_snr(t), &row[4], "log_snr");
+            close(schedule.diffusion(t), &row[5], "diffusion");
             compared += 1;
         }
     }
-    assert_eq!(compared, 2 * 99);
+    assert_eq!(compared, 5 * 99);
 }
 
 #[test]
@@ -51,6 +52,36 @@ fn sampler_tables_match_the_reference_everywhere() {
         }
     }
     assert_eq!(compared, 2 * (1 + 10 + 50 + 10 + 10 + 25 + 250));
+}
+
+#[test]
+fn solvers_match_the_reference_everywhere() {
+    let golden = golden(include_str!("../goldens/solvers.json"));
+    let (mut compared, mut kinds) = (0, std::collections::BTreeSet::new());
+    for entry in golden.as_array().unwrap() {
+        let schedule: Schedule = serde_json::from_value(entry["schedule"].clone()).unwrap();
+        let sampler: Sampler = serde_json::from_value(entry["sampler"].clone()).unwrap();
+        kinds.insert(entry["sampler"]["kind"].to_string());
+        let (table, rows) = (sampler.table(&schedule), entry["rows"].as_array().unwrap());
+        assert_eq!((table.steps.len(), sampler.evaluations()), (rows.len(), rows.len()));
+        close(table.start_scale, &entry["start_scale"], "start_scale");
+        for (step, row) in table.steps.iter().zip(rows) {
+            let what = format!("{schedule:?} {sampler:?} at {}", step.t);
+            let [x, saved, denoised, last, before, noise] = terms(&step.next);
+            let found = [step.t, step.t_next, x, saved, denoised, last, before, noise];
+            found.iter().enumerate().for_each(|(column, found)| close(*found, &row[column], &what));
+            assert_eq!(step.save.is_none(), row[8].is_null(), "{what}");
+            for (found, expected) in step.save.iter().flat_map(terms).zip(row[8].as_array().into_iter().flatten()) {
+                close(found, expected, &format!("{what}: saved"));
+            }
+            compared += 1;
+        }
+    }
+    assert_eq!((compared, kinds.len()), (5 * (1 + 3 + 5 + 19 + 4 * 16 + 8 * 10 + 25), 9));
+}
+
+fn terms(update: &Update) -> [f64; 6] {
+    [update.x, update.saved, update.denoised, update.previous[0], update.previous[1], update.noise]
 }
 
 #[test]

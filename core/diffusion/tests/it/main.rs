@@ -5,6 +5,7 @@
 mod closed_form;
 mod doubles;
 mod goldens;
+mod kinds;
 mod learning;
 mod objective;
 mod service;

@@ -121,7 +121,7 @@ pub(crate) static DENOISER: Mapping = Mapping {
     keys: &[
         must("over", NAMES, "Its streams"),
         must("network", Form::Kind(Family::Network), "The network"),
-        or("predict", Form::Choice(&["eps", "x0", "v"]), Literal::Word("x0"), "What the network gives"),
+        or("predict", Form::Choice(&["eps", "x0", "v", "flow"]), Literal::Word("x0"), "What the network gives"),
         or("schedule", Form::Kind(Family::Schedule), Literal::Kind(Family::Schedule), "How noise grows with time"),
     ],
     later: &["prompt", "couple", "sites", "reads"],

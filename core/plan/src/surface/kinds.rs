@@ -32,6 +32,8 @@ const fn key(name: &'static str, form: Form, default: Literal, about: &'static s
 const COUNT: Form = Form::Integer { minimum: 1, maximum: 100_000 };
 const POSITIVE: Form = Form::Number { minimum: 0.0, maximum: f64::INFINITY, above: true };
 const NOT_NEGATIVE: Form = Form::Number { minimum: 0.0, maximum: f64::INFINITY, above: false };
+/// The noise rate of one of 1000 steps: with more, nothing of the signal would be left long before the last.
+const STEP_RATE: Form = Form::Number { minimum: 0.0, maximum: 0.1, above: true };
 const UPDATES: Form = Form::integer_from(0);
 
 static SCHEDULES: &[Kind] = &[
@@ -55,6 +57,41 @@ static SCHEDULES: &[Kind] = &[
         )],
         ascending: &[],
     },
+    Kind {
+        name: "scaled-linear",
+        about: "The 1000 discrete steps of Stable Diffusion, noise rate linear in its square root",
+        keys: &[
+            key("beta_start", STEP_RATE, Literal::Number(0.00085), "Noise rate of the first step"),
+            key("beta_end", STEP_RATE, Literal::Number(0.012), "Noise rate of the last step"),
+        ],
+        ascending: &[("beta_start", "beta_end")],
+    },
+    Kind {
+        name: "karras",
+        about: "Noise levels evenly spaced in a root of them (EDM), scaled to preserve variance",
+        keys: &[
+            key(
+                "sigma_min",
+                Form::Number { minimum: 0.0, maximum: 0.5, above: true },
+                Literal::Number(0.002),
+                "Smallest noise-to-signal ratio above 0",
+            ),
+            key(
+                "sigma_max",
+                Form::Number { minimum: 1.0, maximum: 10_000.0, above: false },
+                Literal::Number(80.0),
+                "Noise-to-signal ratio at time 1",
+            ),
+            key(
+                "rho",
+                Form::Number { minimum: 1.0, maximum: 20.0, above: false },
+                Literal::Number(7.0),
+                "Which root; the larger, the more levels are small",
+            ),
+        ],
+        ascending: &[],
+    },
+    Kind { name: "flow", about: "A straight line from data to noise (rectified flow)", keys: &[], ascending: &[] },
 ];
 
 static SAMPLERS: &[Kind] = &[
@@ -71,6 +108,59 @@ static SAMPLERS: &[Kind] = &[
         name: "euler-maruyama",
         about: "The reverse stochastic equation in equal steps of time",
         keys: &[key("steps", COUNT, Literal::Integer(250), "Network calls a row")],
+        ascending: &[],
+    },
+    Kind {
+        name: "ddpm",
+        about: "Draws from the posterior of every step",
+        keys: &[
+            key("steps", COUNT, Literal::Integer(1000), "Network calls a row"),
+            key(
+                "variance",
+                Form::Choice(&["small", "large"]),
+                Literal::Word("small"),
+                "Variance of a step: the posterior's, or the forward step's",
+            ),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "euler",
+        about: "Euler's method in the noise-to-signal ratio, first order",
+        keys: &[key("steps", COUNT, Literal::Integer(50), "Network calls a row")],
+        ascending: &[],
+    },
+    Kind {
+        name: "euler-ancestral",
+        about: "Euler's method to a lower level, then back up with fresh noise",
+        keys: &[
+            key("steps", COUNT, Literal::Integer(50), "Network calls a row"),
+            key("eta", Form::FRACTION, Literal::Number(1.0), "Share of fresh noise a step"),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "heun",
+        about: "Heun's method in the noise-to-signal ratio, second order",
+        keys: &[key("steps", COUNT, Literal::Integer(25), "Steps a row, of two network calls each but the last")],
+        ascending: &[],
+    },
+    Kind {
+        name: "dpmpp-2m",
+        about: "DPM-Solver++, multistep, second order",
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row")],
+        ascending: &[],
+    },
+    Kind {
+        name: "dpmpp-3m",
+        about: "DPM-Solver++, multistep, third order",
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row")],
+        ascending: &[],
+    },
+    Kind {
+        name: "unipc",
+        about: "UniPC, predictor and corrector of order 2",
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row")],
         ascending: &[],
     },
 ];

@@ -1,0 +1,178 @@
+//! A sampler is a function that yields a table: per step the coefficients of one linear update.
+//!
+//! One family, one file; the fields of [`Sampler`] are all that a configuration can say.
+
+mod euler;
+mod heun;
+mod multistep;
+mod posterior;
+mod table;
+mod weights;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EngineError, Result, Schedule};
+pub use table::{SamplerTable, TableStep, Update};
+
+/// How a stream goes from noise to a clean value, over the times of its schedule.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Sampler {
+    /// Song et al. 2021, "Denoising diffusion implicit models", eq. (12).
+    Ddim {
+        /// The number of network evaluations.
+        #[serde(default = "fifty")]
+        steps: usize,
+        /// 0: no noise is added, the probability-flow ODE; 1: as much as in DDPM.
+        #[serde(default)]
+        eta: f64,
+    },
+    /// The reverse SDE by Euler and Maruyama: Bounoua et al. 2024, "Multi-modal latent diffusion", reverse of its
+    /// forward SDE; no noise in the last step.
+    EulerMaruyama {
+        /// The number of network evaluations.
+        #[serde(default = "two_hundred_and_fifty")]
+        steps: usize,
+    },
+    /// Ho et al. 2020, "Denoising diffusion probabilistic models", algorithm 2.
+    Ddpm {
+        /// The number of network evaluations.
+        #[serde(default = "thousand")]
+        steps: usize,
+        /// The variance of a step.
+        #[serde(default)]
+        variance: Variance,
+    },
+    /// Euler's method in sigma = s / a: Karras et al. 2022, algorithm 1 without its second-order part.
+    Euler {
+        /// The number of network evaluations.
+        #[serde(default = "fifty")]
+        steps: usize,
+    },
+    /// The same, further down, and back up with fresh noise.
+    EulerAncestral {
+        /// The number of network evaluations.
+        #[serde(default = "fifty")]
+        steps: usize,
+        /// 0: no noise is added; 1: as much as in DDPM.
+        #[serde(default = "one")]
+        eta: f64,
+    },
+    /// Heun's method in sigma, second order: Karras et al. 2022, algorithm 1.
+    Heun {
+        /// The number of steps, of two network evaluations each but for the last.
+        #[serde(default = "twenty_five")]
+        steps: usize,
+    },
+    /// DPM-Solver++, two denoised values a step, second order: Lu et al. 2023.
+    #[serde(rename = "dpmpp-2m")]
+    Dpmpp2m {
+        /// The number of network evaluations.
+        #[serde(default = "twenty")]
+        steps: usize,
+    },
+    /// DPM-Solver++, three denoised values a step, third order: Lu et al. 2023.
+    #[serde(rename = "dpmpp-3m")]
+    Dpmpp3m {
+        /// The number of network evaluations.
+        #[serde(default = "twenty")]
+        steps: usize,
+    },
+    /// UniPC, predictor and corrector of order 2: Zhao et al. 2023.
+    Unipc {
+        /// The number of network evaluations.
+        #[serde(default = "twenty")]
+        steps: usize,
+    },
+}
+
+/// The variance of a step of DDPM: the two choices of Ho et al. 2020, section 3.2.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variance {
+    /// That of the posterior: right for data without any spread.
+    #[default]
+    Small,
+    /// That of the forward step: right for data of unit variance.
+    Large,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn twenty() -> usize {
+    20
+}
+
+fn twenty_five() -> usize {
+    25
+}
+
+fn fifty() -> usize {
+    50
+}
+
+fn two_hundred_and_fifty() -> usize {
+    250
+}
+
+fn thousand() -> usize {
+    1000
+}
+
+impl Sampler {
+    /// The number of steps from one time of the schedule to the next.
+    pub fn steps(&self) -> usize {
+        match *self {
+            Sampler::Ddim { steps, .. }
+            | Sampler::Ddpm { steps, .. }
+            | Sampler::Euler { steps }
+            | Sampler::EulerAncestral { steps, .. }
+            | Sampler::EulerMaruyama { steps }
+            | Sampler::Heun { steps }
+            | Sampler::Dpmpp2m { steps }
+            | Sampler::Dpmpp3m { steps }
+            | Sampler::Unipc { steps } => steps,
+        }
+    }
+
+    /// The number of network evaluations per row.
+    pub fn evaluations(&self) -> usize {
+        match *self {
+            Sampler::Heun { steps } => (2 * steps).saturating_sub(1),
+            _ => self.steps(),
+        }
+    }
+
+    /// Refuses settings without a meaning.
+    pub fn check(&self) -> Result<()> {
+        if self.steps() == 0 {
+            return Err(EngineError::Config { field: "steps", wanted: "at least 1", found: "0".to_string() });
+        }
+        match *self {
+            Sampler::Ddim { eta, .. } | Sampler::EulerAncestral { eta, .. } if !(0.0..=1.0).contains(&eta) => {
+                Err(EngineError::Config { field: "eta", wanted: "from 0 to 1", found: eta.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The table for a stream with this schedule. All streams of a row have tables of equal length.
+    pub fn table(&self, schedule: &Schedule) -> SamplerTable {
+        match *self {
+            Sampler::Ddim { steps, eta } => posterior::ddim(schedule, steps, eta),
+            Sampler::Ddpm { steps, variance } => posterior::ddpm(schedule, steps, variance),
+            Sampler::Euler { steps } => euler::euler(schedule, steps, 0.0),
+            Sampler::EulerAncestral { steps, eta } => euler::euler(schedule, steps, eta),
+            Sampler::EulerMaruyama { steps } => euler::euler_maruyama(schedule, steps),
+            Sampler::Heun { steps } => heun::heun(schedule, steps),
+            Sampler::Dpmpp2m { steps } => multistep::dpmpp(schedule, steps, 2),
+            Sampler::Dpmpp3m { steps } => multistep::dpmpp(schedule, steps, 3),
+            Sampler::Unipc { steps } => multistep::unipc(schedule, steps),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

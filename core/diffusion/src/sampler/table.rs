@@ -1,0 +1,81 @@
+//! What a sampler yields: per step the coefficients of one linear update.
+
+use crate::Schedule;
+
+/// The coefficients of one linear update in f64, over everything a row may remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Update {
+    /// Of x, the state of the row.
+    pub x: f64,
+    /// Of the saved state, which multi-evaluation and predictor-corrector samplers return to.
+    pub saved: f64,
+    /// Of the denoised value (x0 estimate) of this step.
+    pub denoised: f64,
+    /// Of the denoised values of the last step and the one before it.
+    pub previous: [f64; 2],
+    /// Of fresh standard normal noise.
+    pub noise: f64,
+}
+
+/// One network evaluation and the update that follows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TableStep {
+    /// The time at which the network is evaluated, in (0, 1].
+    pub t: f64,
+    /// The time of the state after the update; the last one is 0.
+    pub t_next: f64,
+    /// The next state.
+    pub next: Update,
+    /// What becomes the saved state, from the same terms (noise excepted), if anything does.
+    pub save: Option<Update>,
+}
+
+/// All steps of one sampler on one schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplerTable {
+    /// The first state is this times standard normal noise.
+    pub start_scale: f64,
+    /// The steps in order, from the schedule's last time down to 0.
+    pub steps: Vec<TableStep>,
+}
+
+impl SamplerTable {
+    /// Whether a step reads the saved state or earlier denoised values, so that rows must keep them.
+    pub fn uses_history(&self) -> bool {
+        self.steps.iter().any(|step| step.next.saved != 0.0 || step.next.previous != [0.0; 2])
+    }
+}
+
+/// One time that a sampler visits: x = a x0 + s eps there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub t: f64,
+    pub a: f64,
+    pub s: f64,
+}
+
+impl Point {
+    /// The noise level of x / a, the variable of Karras et al. 2022.
+    pub fn sigma(self) -> f64 {
+        self.s / self.a
+    }
+
+    /// log(a / s), the variable of Lu et al. 2022; infinite at t = 0.
+    pub fn lambda(self) -> f64 {
+        (self.a / self.s).ln()
+    }
+}
+
+/// The times a sampler of `steps` steps visits, `steps` + 1 of them.
+pub(super) fn points(schedule: &Schedule, steps: usize) -> Vec<Point> {
+    let point = |t| Point { t, a: schedule.signal(t), s: schedule.noise(t) };
+    schedule.times(steps).into_iter().map(point).collect()
+}
+
+/// The table of a sampler that remembers nothing: one evaluation per step, one update from each point to the next.
+pub(super) fn one_step(schedule: &Schedule, steps: usize, update: impl Fn(Point, Point) -> Update) -> SamplerTable {
+    let step =
+        |pair: &[Point]| TableStep { t: pair[0].t, t_next: pair[1].t, next: update(pair[0], pair[1]), save: None };
+    let steps = points(schedule, steps).windows(2).map(step).collect();
+    SamplerTable { start_scale: schedule.start_scale(), steps }
+}

@@ -1,0 +1,102 @@
+//! The planner's table of kinds, as its JSON Schema shows it, says what the engine deserialises: names, keys, defaults
+//! and bounds.
+
+use std::collections::BTreeSet;
+
+use anyflow_diffusion::{Parameterization, Sampler, Schedule};
+use serde_json::{Map, Value, json};
+
+const SCHEMAS: [&str; 2] = [
+    include_str!("../../../../pipelines/schema/model.json"),
+    include_str!("../../../../pipelines/schema/pipeline.json"),
+];
+
+/// Everything in the schemas that stands under this key.
+fn all(key: &str) -> Vec<Value> {
+    fn search(value: &Value, key: &str, found: &mut Vec<Value>) {
+        match value {
+            Value::Object(object) => object.iter().for_each(|(name, value)| {
+                if name == key && value.is_object() {
+                    found.push(value.clone());
+                }
+                search(value, key, found);
+            }),
+            Value::Array(values) => values.iter().for_each(|value| search(value, key, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    SCHEMAS.iter().for_each(|schema| search(&serde_json::from_str(schema).unwrap(), key, &mut found));
+    found
+}
+
+/// Every kind of a family, with its defaults and with each number at either bound that is allowed; the names.
+fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
+    let (mut settings, mut names) = (Vec::new(), BTreeSet::new());
+    let kinds = all(family).into_iter().filter_map(|schema| schema["oneOf"].as_array().cloned()).flatten();
+    for kind in kinds {
+        let mut defaults = Map::new();
+        let mut others = Vec::new();
+        for (key, schema) in kind["properties"].as_object().unwrap() {
+            let fixed = schema.get("const").or(schema.get("default")).unwrap();
+            defaults.insert(key.clone(), fixed.clone());
+            let bounds = ["minimum", "maximum"].iter().filter_map(|bound| schema.get(*bound)).cloned();
+            let words = schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
+            others.extend(bounds.chain(words).map(|value| (key.clone(), value)));
+        }
+        names.insert(defaults["kind"].as_str().unwrap().to_string());
+        // A number may not pass the one it must stay below; that the planner checks apart.
+        let others = others.into_iter().filter(|(key, _)| key != "beta_start");
+        settings.extend(others.map(|(key, value)| {
+            let mut changed = defaults.clone();
+            changed.insert(key, value);
+            Value::Object(changed)
+        }));
+        settings.push(Value::Object(defaults));
+    }
+    (settings, names)
+}
+
+#[test]
+fn every_schedule_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("schedule");
+    assert_eq!(names, ["cosine", "flow", "karras", "scaled-linear", "vp-linear"].map(str::to_string).into());
+    settings.iter().for_each(|setting| parsed::<Schedule>(setting).check().unwrap());
+}
+
+#[test]
+fn every_sampler_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("sampler");
+    assert_eq!(names.len(), 9, "{names:?}");
+    settings.iter().for_each(|setting| parsed::<Sampler>(setting).check().unwrap());
+}
+
+#[test]
+fn defaults_are_the_same_on_both_sides() {
+    for family in ["schedule", "sampler"] {
+        for setting in all(family).iter().filter_map(|schema| schema["oneOf"].as_array()).flatten() {
+            let properties = setting["properties"].as_object().unwrap();
+            let value = |(key, schema): (&String, &Value)| {
+                (key.clone(), schema.get("const").or(schema.get("default")).unwrap().clone())
+            };
+            let full = Value::Object(properties.iter().map(value).collect());
+            let short = json!({"kind": full["kind"]});
+            match family {
+                "schedule" => assert_eq!(parsed::<Schedule>(&short), parsed::<Schedule>(&full)),
+                _ => assert_eq!(parsed::<Sampler>(&short), parsed::<Sampler>(&full)),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_prediction_of_the_planner_is_one_of_the_engine() {
+    let words: Vec<Value> =
+        all("predict").iter().flat_map(|schema| schema["enum"].as_array().unwrap().clone()).collect();
+    assert!(!words.is_empty());
+    assert!(words.iter().all(|word| serde_json::from_value::<Parameterization>(word.clone()).is_ok()), "{words:?}");
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap()
+}
