@@ -52,16 +52,16 @@ mod tests {
     use super::*;
 
     fn check(target: &str, expected: &[&str]) {
-        let places = places(Path::new("/work/anyflow"), Path::new(target));
+        let places = places(Path::new("/home/user/anyflow"), Path::new(target));
         assert_eq!(places, expected.iter().map(PathBuf::from).collect::<Vec<_>>());
     }
 
     #[test]
     fn the_link_lies_in_the_root_and_beside_the_target_directory() {
-        check("/work/anyflow/target", &["/work/anyflow/.libtorch"]);
-        check("/cache/ci-target", &["/work/anyflow/.libtorch", "/cache/.libtorch"]);
-        check("/work/anyflow/out/target", &["/work/anyflow/.libtorch", "/work/anyflow/out/.libtorch"]);
-        check("/", &["/work/anyflow/.libtorch"]);
+        check("/home/user/anyflow/target", &["/home/user/anyflow/.libtorch"]);
+        check("/cache/ci-target", &["/home/user/anyflow/.libtorch", "/cache/.libtorch"]);
+        check("/home/user/anyflow/out/target", &["/home/user/anyflow/.libtorch", "/home/user/anyflow/out/.libtorch"]);
+        check("/", &["/home/user/anyflow/.libtorch"]);
     }
 
     #[test]
