@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyflow_tests::files_below;
-use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 fn packages() -> Vec<Package> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
@@ -52,6 +52,62 @@ fn only_engine_plugins_and_tests_know_libtorch() {
     }
 }
 
+/// Whether a package reaches another through any chain of dependencies, tests apart.
+fn reaches(metadata: &Metadata, from: &str, to: &str) -> bool {
+    let nodes = &metadata.resolve.as_ref().unwrap().nodes;
+    let id = |name: &str| metadata.packages.iter().find(|p| p.name.as_str() == name).unwrap().id.clone();
+    let (target, mut seen, mut waiting) = (id(to), BTreeSet::new(), vec![id(from)]);
+    while let Some(package) = waiting.pop() {
+        if package == target {
+            return true;
+        }
+        if seen.insert(package.clone()) {
+            let node = nodes.iter().find(|node| node.id == package).unwrap();
+            let needed = node.deps.iter().filter(|d| d.dep_kinds.iter().any(|k| k.kind != DependencyKind::Development));
+            waiting.extend(needed.map(|d| d.pkg.clone()));
+        }
+    }
+    false
+}
+
+#[test]
+fn what_needs_no_tensor_reaches_no_libtorch_through_any_chain() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let metadata = MetadataCommand::new().manifest_path(manifest).exec().unwrap();
+    for name in ["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-cli", "xtask"] {
+        assert!(!reaches(&metadata, name, "torch-sys"), "{name} reaches libtorch");
+    }
+    assert!(reaches(&metadata, "anyflow-runtime", "torch-sys"), "the test would see it");
+}
+
+#[test]
+fn checking_and_planning_need_neither_libtorch_nor_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bin, plugins) = (folder.path().join("bin"), folder.path().join("plugins"));
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::create_dir(&plugins).unwrap();
+    std::fs::copy(anyflow_tests::target().join("anyflow"), bin.join("anyflow")).unwrap();
+    for name in ["image", "audio", "text", "label"] {
+        let library = anyflow_tests::library(name);
+        std::fs::copy(&library, plugins.join(library.file_name().unwrap())).unwrap();
+    }
+    for file in ["model.yaml", "joint.yaml"] {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld").join(file);
+        std::fs::copy(shipped, folder.path().join(file)).unwrap();
+    }
+    // No library path, no cache, no engine beside the program, no weights beside the model.
+    for command in ["check", "plan"] {
+        let output = std::process::Command::new(bin.join("anyflow"))
+            .arg(command)
+            .arg(folder.path().join("joint.yaml"))
+            .env_clear()
+            .env("HOME", folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn only_datasets_reads_parquet() {
     for package in packages() {
@@ -80,6 +136,8 @@ fn engine_and_planner_name_no_modality() {
         for modality in ["image", "audio", "video"] {
             assert!(!words.contains(modality), "{} names {modality}", file.display());
         }
+        // "text" is also an ordinary word of a program; as a name of something it would stand in quotes.
+        assert!(!text.contains("\"text\""), "{} names text", file.display());
     }
 }
 

@@ -8,7 +8,7 @@ use crate::descriptor::{CodecDescriptor, ModuleDescriptor, PluginDescriptor, Por
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::property;
-use crate::source::{Span, Text};
+use crate::source::{Span, SpannedString};
 use crate::spec::Use;
 
 /// The two sorts of components.
@@ -32,7 +32,7 @@ impl Sort {
 pub(crate) struct Placed<'a> {
     pub sort: Sort,
     /// As written.
-    pub component: Text,
+    pub component: SpannedString,
     pub plugin: String,
     pub id: String,
     pub library: String,
@@ -82,7 +82,7 @@ pub(crate) fn role(module: &ModuleDescriptor, role: Role) -> Option<&RoleDescrip
 pub(crate) fn need_role<'a>(
     module: &'a ModuleDescriptor,
     wanted: Role,
-    component: &Text,
+    component: &SpannedString,
     at: Span,
     report: &mut Report,
 ) -> Option<(&'a PortDescriptor, &'a PortDescriptor)> {
@@ -123,7 +123,7 @@ fn ids(plugin: &PluginDescriptor, sort: Sort) -> Box<dyn Iterator<Item = &str> +
 type Location<'a, 'u> = (&'a PluginDescriptor, &'a str, &'u str);
 
 fn find<'a, 'u>(
-    component: &'u Text,
+    component: &'u SpannedString,
     sort: Sort,
     catalog: &'a Catalog,
     report: &mut Report,
@@ -145,7 +145,7 @@ fn find<'a, 'u>(
     Some((plugin, library, id))
 }
 
-fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &Text) -> Problem {
+fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &SpannedString) -> Problem {
     let other = if sort == Sort::Codec { Sort::Module } else { Sort::Codec };
     if ids(plugin, other).any(|known| known == id) {
         let (found, expected) = (other.name().into(), sort.name().into());

@@ -6,7 +6,7 @@
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
 use crate::problem::{Hint, Problem};
-use crate::source::{Source, SourceId, Span, Text};
+use crate::source::{Source, SourceId, Span, SpannedString};
 use crate::yaml::{self, Content, Entry, Node};
 
 /// A value given on the command line in place of the file's.
@@ -40,7 +40,7 @@ pub(crate) fn sources(overrides: &[Override]) -> Vec<Source> {
 }
 
 /// The path and the value.
-fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Text>, Node)> {
+fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<SpannedString>, Node)> {
     let whole = Span { source, start: 0, end: text.len() };
     let bad = |reason: &str| Problem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
     let Some((path, value)) = text.split_once('=') else {
@@ -50,7 +50,7 @@ fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Text>
     let mut segments = Vec::new();
     let mut start = 0;
     for segment in path.split('.') {
-        segments.push(Text::new(segment.to_string(), Span { source, start, end: start + segment.len() }));
+        segments.push(SpannedString::new(segment.to_string(), Span { source, start, end: start + segment.len() }));
         start += segment.len() + 1;
     }
     if segments.iter().any(|segment| segment.value.is_empty()) {
@@ -102,7 +102,7 @@ pub(crate) fn apply(given: &Override, source: SourceId, root: &mut Node, kind: F
     set(start, first, rest, &path, value, report);
 }
 
-fn joined(path: &[Text]) -> String {
+fn joined(path: &[SpannedString]) -> String {
     path.iter().map(|segment| segment.value.as_str()).collect::<Vec<_>>().join(".")
 }
 
@@ -134,7 +134,7 @@ fn own_name(item: &Node) -> Option<&str> {
     let Content::Mapping(entries) = &item.content else { return None };
     let name = entries.iter().find(|entry| entry.key.value == "name")?;
     match &name.node.content {
-        Content::Text(name) => Some(name),
+        Content::String(name) => Some(name),
         _ => None,
     }
 }
@@ -164,7 +164,14 @@ fn child<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Node> {
 }
 
 /// Goes down the path, making mappings where there are none, and puts the value at its end.
-fn set(node: &mut Node, at: &Text, rest: &[Text], path: &[Text], value: Node, report: &mut Report) {
+fn set(
+    node: &mut Node,
+    at: &SpannedString,
+    rest: &[SpannedString],
+    path: &[SpannedString],
+    value: Node,
+    report: &mut Report,
+) {
     let Some((next, rest)) = rest.split_first() else {
         *node = value;
         return;

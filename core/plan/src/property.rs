@@ -58,7 +58,7 @@ fn of_type(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Optio
     match (wanted, &node.content) {
         ("integer", Content::Number(number)) if number.is_i64() || number.is_u64() => Some(node.json()),
         ("number", Content::Number(number)) => number.as_f64().map(Json::from),
-        ("boolean", Content::Flag(_)) | ("string", Content::Text(_)) | ("object", Content::Mapping(_)) => {
+        ("boolean", Content::Flag(_)) | ("string", Content::String(_)) | ("object", Content::Mapping(_)) => {
             Some(node.json())
         }
         ("array", Content::List(items)) => list(schema, items, what, report),

@@ -59,8 +59,8 @@ pub(crate) struct Spanned<T> {
     pub span: Span,
 }
 
-/// A name or text as written.
-pub(crate) type Text = Spanned<String>;
+/// A string with the place where it was written.
+pub(crate) type SpannedString = Spanned<String>;
 
 impl<T> Spanned<T> {
     pub fn new(value: T, span: Span) -> Self {

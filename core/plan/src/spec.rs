@@ -13,7 +13,7 @@ pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, source
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::surface::{Fields, Mapping, VERSION};
 use crate::yaml::{Content, Node};
 
@@ -67,7 +67,7 @@ fn version(fields: &Fields, report: &mut Report) {
 }
 
 /// Refuses a name that references could not be made to.
-fn check_name(name: &Text, report: &mut Report) {
+fn check_name(name: &SpannedString, report: &mut Report) {
     let reason = if name.value.is_empty() {
         "it is empty"
     } else if name.value.contains('.') {
@@ -81,8 +81,8 @@ fn check_name(name: &Text, report: &mut Report) {
 }
 
 /// Refuses a name that another thing of the same kind has.
-fn check_unique<'a>(what: &str, names: impl IntoIterator<Item = &'a Text>, report: &mut Report) {
-    let mut seen: Vec<&Text> = Vec::new();
+fn check_unique<'a>(what: &str, names: impl IntoIterator<Item = &'a SpannedString>, report: &mut Report) {
+    let mut seen: Vec<&SpannedString> = Vec::new();
     for name in names {
         match seen.iter().find(|first| first.value == name.value) {
             Some(first) => {
@@ -95,7 +95,12 @@ fn check_unique<'a>(what: &str, names: impl IntoIterator<Item = &'a Text>, repor
 }
 
 /// An unknown name among known ones.
-pub(crate) fn unknown<'a>(what: &str, name: &Text, known: impl IntoIterator<Item = &'a str>, report: &mut Report) {
+pub(crate) fn unknown<'a>(
+    what: &str,
+    name: &SpannedString,
+    known: impl IntoIterator<Item = &'a str>,
+    report: &mut Report,
+) {
     let hint = Hint::among(&name.value, known);
     report.error(name.span, Problem::UnknownName { what: what.into(), name: name.value.clone(), hint });
 }

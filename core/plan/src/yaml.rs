@@ -11,7 +11,7 @@ use serde_saphyr::{Location, Options, Spanned as Located};
 
 use crate::error::Report;
 use crate::problem::Problem;
-use crate::source::{SourceId, Span, Spanned, Text};
+use crate::source::{SourceId, Span, Spanned, SpannedString};
 use crate::yaml::raw::Raw;
 
 /// A value with its place.
@@ -27,7 +27,7 @@ pub(crate) enum Content {
     Null,
     Flag(bool),
     Number(Number),
-    Text(String),
+    String(String),
     List(Vec<Node>),
     Mapping(Vec<Entry>),
 }
@@ -35,7 +35,7 @@ pub(crate) enum Content {
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
-    pub key: Text,
+    pub key: SpannedString,
     pub node: Node,
 }
 
@@ -46,7 +46,7 @@ impl Node {
             Content::Null => Json::Null,
             Content::Flag(flag) => Json::Bool(*flag),
             Content::Number(number) => Json::Number(number.clone()),
-            Content::Text(text) => Json::String(text.clone()),
+            Content::String(text) => Json::String(text.clone()),
             Content::List(items) => items.iter().map(Node::json).collect(),
             Content::Mapping(entries) => Json::Object(
                 entries.iter().map(|entry| (entry.key.value.clone(), entry.node.json())).collect::<Map<_, _>>(),
@@ -60,7 +60,7 @@ impl Node {
             Content::Null => "nothing".into(),
             Content::Flag(flag) => format!("`{flag}`"),
             Content::Number(number) => format!("the number {number}"),
-            Content::Text(text) => format!("the string `{text}`"),
+            Content::String(text) => format!("the string `{text}`"),
             Content::List(_) => "a list".into(),
             Content::Mapping(_) => "a mapping".into(),
         }
@@ -125,7 +125,7 @@ fn node(located: Located<Raw>, source: SourceId, report: &mut Report) -> Node {
         Raw::Null => Content::Null,
         Raw::Flag(flag) => Content::Flag(flag),
         Raw::Number(number) => Content::Number(number),
-        Raw::Text(text) => Content::Text(text),
+        Raw::String(text) => Content::String(text),
         Raw::List(items) => Content::List(items.into_iter().map(|item| node(item, source, report)).collect()),
         Raw::Mapping(entries) => Content::Mapping(mapping(entries, source, report)),
     };

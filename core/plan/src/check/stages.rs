@@ -6,7 +6,7 @@ use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::Trained;
 use crate::problem::{Caution, Hint, Problem};
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
 
 /// What a stage trains: the objective tells of which sort the name is.
@@ -63,7 +63,7 @@ fn without_effect(stage: &StageSpec, report: &mut Report) {
     }
 }
 
-fn can_reconstruct(name: &Text, model: &ModelGraph, report: &mut Report) -> Option<()> {
+fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report) -> Option<()> {
     let stream = model.streams.get(&name.value)?;
     if !stream.has_module {
         let what = format!("stream `{}`", name.value);
@@ -77,7 +77,7 @@ fn can_reconstruct(name: &Text, model: &ModelGraph, report: &mut Report) -> Opti
     Some(())
 }
 
-fn has_module(name: &Text, spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<()> {
+fn has_module(name: &SpannedString, spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<()> {
     let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == name.value)?;
     let (stream, score) = (scorer.stream.as_ref()?, scorer.score.as_ref()?);
     let by_codec = model.streams.get(&stream.value)?.codec.as_ref() == Some(&score.component.value);

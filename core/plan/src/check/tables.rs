@@ -6,7 +6,7 @@ use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::{ColumnRef, Table};
 use crate::problem::{Caution, Hint, Problem};
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::{SourceSpec, TableSpec, unknown};
 
 /// Resolves a table; parts that are wrong are reported and left out.
@@ -31,7 +31,7 @@ pub(crate) fn resolve(
     Table { join, columns, class }
 }
 
-fn column(written: &Text, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
+fn column(written: &SpannedString, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
     let Some((source, column)) = written.value.split_once('.').filter(|(_, column)| !column.is_empty()) else {
         let hint = sources.first().map(|source| Hint::exactly(format!("{}.{}", source.name.value, written.value)));
         let problem = Problem::NotAColumn { text: written.value.clone(), hint: hint.unwrap_or_default() };
@@ -39,7 +39,7 @@ fn column(written: &Text, sources: &[SourceSpec], report: &mut Report) -> Option
         return None;
     };
     if !sources.iter().any(|known| known.name.value == source) {
-        let name = Text::new(source.to_string(), written.span);
+        let name = SpannedString::new(source.to_string(), written.span);
         unknown("source", &name, sources.iter().map(|known| known.name.value.as_str()), report);
         return None;
     }
@@ -81,7 +81,7 @@ pub(crate) fn check_sources<'t>(
     tables: impl Iterator<Item = &'t TableSpec>,
     report: &mut Report,
 ) {
-    let written: Vec<&Text> =
+    let written: Vec<&SpannedString> =
         tables.flat_map(|table| table.columns.iter().map(|(_, written)| written).chain(&table.class)).collect();
     for source in sources {
         let prefix = format!("{}.", source.name.value);
@@ -93,7 +93,7 @@ pub(crate) fn check_sources<'t>(
 }
 
 /// Says that a table lacks what somebody reads, unless its own columns could not be read.
-pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &Text, report: &mut Report) {
+pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &SpannedString, report: &mut Report) {
     let problem = Problem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
     report.error(at.span, problem);
 }

@@ -7,7 +7,7 @@ use crate::error::Report;
 use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_lists};
 use crate::plan::Task;
 use crate::problem::Problem;
-use crate::source::{Span, Text};
+use crate::source::{Span, SpannedString};
 use crate::spec::{EvaluationSpec, TaskSpec};
 
 /// Resolves all tasks and the denoiser that they ask.
@@ -19,7 +19,7 @@ pub(crate) fn resolve(
     let written: Vec<_> = spec.tasks.iter().map(lists).collect();
     let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
     spec.tasks.iter().for_each(|task| check(task, spec, model, report));
-    let mut named: Vec<&Text> = Vec::new();
+    let mut named: Vec<&SpannedString> = Vec::new();
     for (lists, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
         for stream in lists.iter().flat_map(|(_, streams)| streams) {
             if !named.iter().any(|known| known.value == stream.value) {
@@ -39,7 +39,7 @@ pub(crate) fn resolve(
     Some((denoiser, tasks))
 }
 
-fn lists(task: &TaskSpec) -> [(&'static str, Vec<&Text>); 4] {
+fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {
     [
         ("generate", task.generate.iter().collect()),
         ("observe", task.observe.iter().collect()),
@@ -53,7 +53,7 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
         let what = format!("task `{}`", task.name.value);
         report.error(task.name.span, Problem::Impossible { what, reason: "generates nothing".into() });
     }
-    let known = |stream: &&Text| model.streams.contains_key(&stream.value);
+    let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
     for stream in task.generate.iter().filter(known) {
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
             let (task, stream_name) = (task.name.value.clone(), stream.value.clone());

@@ -8,7 +8,7 @@ use crate::error::Report;
 use crate::graph::{Act, Graph, Link, ModelGraph, Slot, Vertex};
 use crate::plan::{Form, Stream, Type};
 use crate::problem::Problem;
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::unknown;
 
 /// The types of the inputs, by their index; `None` where it cannot be told.
@@ -45,7 +45,7 @@ fn of_input(graph: &Graph, index: usize, model: &ModelGraph, catalog: &Catalog, 
     found
 }
 
-fn unknown_modality(modality: &Text, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
+fn unknown_modality(modality: &SpannedString, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
     let mut known: Vec<&str> = Vec::new();
     let in_model = model.streams.values().filter_map(|stream| stream.codec_descriptor);
     for codec in in_model.chain(catalog.plugins.values().flat_map(|(plugin, _)| &plugin.codecs)) {

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::problem::{Hint, Problem};
-use crate::source::{Span, Text};
+use crate::source::{Span, SpannedString};
 use crate::spec::unknown;
 
 /// A diffusion whose streams and denoiser are known.
@@ -27,12 +27,12 @@ pub(crate) struct StreamLists {
 }
 
 /// The lists as written: the word for each, and its streams.
-pub(crate) type Written<'s> = [(&'static str, Vec<&'s Text>); 4];
+pub(crate) type Written<'s> = [(&'static str, Vec<&'s SpannedString>); 4];
 
 /// The denoiser that is asked: the one named, or the only one over all these streams.
 pub(crate) fn choose_denoiser(
-    named: Option<&Text>,
-    streams: &[&Text],
+    named: Option<&SpannedString>,
+    streams: &[&SpannedString],
     owner: Span,
     model: &ModelGraph,
     report: &mut Report,
@@ -69,7 +69,7 @@ pub(crate) fn choose_denoiser(
 /// Refuses unknown streams and streams in two lists; `true` if all are known.
 pub(crate) fn known_streams(written: &Written, model: &ModelGraph, report: &mut Report) -> bool {
     let mut good = true;
-    let mut seen: Vec<(&str, &Text)> = Vec::new();
+    let mut seen: Vec<(&str, &SpannedString)> = Vec::new();
     for (word, streams) in written {
         for stream in streams {
             if !model.streams.contains_key(&stream.value) {

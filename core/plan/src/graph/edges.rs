@@ -5,7 +5,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::error::Report;
 use crate::graph::{Act, Diffusion};
 use crate::problem::{Hint, Problem};
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::{Action, NodeSpec, PipelineSpec, unknown};
 
 /// A vertex: the index of an input, node or output in the spec.
@@ -20,7 +20,7 @@ pub(crate) enum Vertex {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     /// The reference as written.
-    pub written: Text,
+    pub written: SpannedString,
     /// The port it leaves, where a node has several: a stream.
     pub port: Option<String>,
     /// Where it arrives.
@@ -48,7 +48,7 @@ pub(crate) struct Graph<'s> {
 
 impl Graph<'_> {
     /// The name that a vertex has in the file.
-    pub fn name(&self, vertex: Vertex) -> &Text {
+    pub fn name(&self, vertex: Vertex) -> &SpannedString {
         match vertex {
             Vertex::Input(index) => &self.spec.inputs[index].name,
             Vertex::Node(index) => &self.spec.nodes[index].name,
@@ -87,7 +87,7 @@ pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report
 }
 
 /// What a node reads.
-fn slots(node: &NodeSpec) -> Vec<(Slot, &Text)> {
+fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
     match &node.action {
         Some(Action::Code(code)) => code.from.iter().map(|from| (Slot::From, from)).collect(),
         Some(Action::Diffuse(spec)) => {
@@ -98,7 +98,7 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &Text)> {
 }
 
 impl Graph<'_> {
-    fn link(&mut self, to: Vertex, slot: Slot, written: &Text, report: &mut Report) {
+    fn link(&mut self, to: Vertex, slot: Slot, written: &SpannedString, report: &mut Report) {
         let Some((from, port)) = self.origin(written, report) else { return };
         let link = Link { written: written.clone(), port, slot };
         if let (Some(from), Some(to)) = (self.index(from), self.index(to)) {
@@ -111,7 +111,7 @@ impl Graph<'_> {
     }
 
     /// The vertex and port that a reference names.
-    fn origin(&self, written: &Text, report: &mut Report) -> Option<(Vertex, Option<String>)> {
+    fn origin(&self, written: &SpannedString, report: &mut Report) -> Option<(Vertex, Option<String>)> {
         let (head, port) = match written.value.split_once('.') {
             Some((head, port)) => (head, Some(port)),
             None => (written.value.as_str(), None),
@@ -122,7 +122,7 @@ impl Graph<'_> {
         let Some(index) = self.spec.nodes.iter().position(|node| node.name.value == head) else {
             let inputs = self.spec.inputs.iter().map(|input| input.name.value.as_str());
             let nodes = self.spec.nodes.iter().map(|node| node.name.value.as_str());
-            let name = Text::new(head.to_string(), written.span);
+            let name = SpannedString::new(head.to_string(), written.span);
             unknown("node or input", &name, inputs.chain(nodes), report);
             return None;
         };
@@ -143,7 +143,7 @@ fn single(
     vertex: Vertex,
     head: &str,
     port: Option<&str>,
-    written: &Text,
+    written: &SpannedString,
     report: &mut Report,
 ) -> Option<(Vertex, Option<String>)> {
     let Some(port) = port else { return Some((vertex, None)) };
@@ -158,7 +158,7 @@ fn stream_port(
     port: Option<&str>,
     generated: &[&str],
     act: Option<&Act>,
-    written: &Text,
+    written: &SpannedString,
     report: &mut Report,
 ) -> Option<String> {
     let Some(port) = port else {

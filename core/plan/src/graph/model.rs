@@ -9,7 +9,7 @@ use crate::error::Report;
 use crate::infer::{End, Solver};
 use crate::plan::{Denoiser, Model, Stream, Type};
 use crate::problem::Problem;
-use crate::source::{Source, Span, Text};
+use crate::source::{Source, Span, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
 
 /// A model whose names are resolved. Parts with errors are `None`, so that what refers to them is not blamed.
@@ -178,7 +178,7 @@ fn denoiser(
     for name in spec.over.iter().filter(|name| !streams.contains_key(&name.value)) {
         unknown("stream", name, streams.keys().map(String::as_str), report);
     }
-    let over: Vec<String> = spec.over.iter().map(|name: &Text| name.value.clone()).collect();
+    let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
         let what = format!("denoiser `{}`", spec.name.value);
         report.error(spec.name.span, Problem::Impossible { what, reason: "is over no stream".into() });

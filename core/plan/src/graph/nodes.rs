@@ -7,7 +7,7 @@ use crate::error::Report;
 
 use crate::graph::{Diffusion, ModelGraph, StreamNode, choose_denoiser, known_streams, resolve_lists};
 use crate::problem::{Hint, Problem};
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
 
 /// What a node does, resolved.
@@ -64,7 +64,7 @@ fn users_of<'m>(component: &str, model: &'m ModelGraph) -> Vec<&'m String> {
 }
 
 /// Says what should have been written in place of a component that no stream is named by.
-fn no_user(component: &Text, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
+fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
     let named = |stream: &StreamNode| stream.component.clone();
     if let Some(stream) = model.streams.get(&component.value) {
         let hint = named(stream).map(Hint::exactly).unwrap_or_default();
@@ -104,7 +104,7 @@ fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Opt
         ("along", spec.along.iter().collect()),
         ("absent", spec.absent.iter().collect()),
     ];
-    let named: Vec<&Text> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
+    let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
     if spec.generate.is_empty() {
         let problem = Problem::Impossible { what: "`diffuse`".into(), reason: "names no stream to generate".into() };
         report.error(spec.span, problem);

@@ -8,7 +8,7 @@ use crate::graph::{ModelGraph, StreamNode};
 use crate::infer::Solver;
 use crate::plan::{Form, Scorer, Stream};
 use crate::problem::{Caution, Problem};
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::{Use, unknown};
 
 /// Key of the scorer in an inference.
@@ -16,7 +16,7 @@ const SCORER: &str = "scorer";
 
 /// Resolves a scorer; what is wrong is reported.
 pub(crate) fn resolve(
-    stream: &Text,
+    stream: &SpannedString,
     used: &Use,
     checkpoint: Option<String>,
     model: &ModelGraph,
@@ -36,7 +36,7 @@ pub(crate) fn resolve(
 
 /// A stream whose array is the scores themselves.
 fn by_codec(
-    stream: &Text,
+    stream: &SpannedString,
     used: &Use,
     checkpoint: Option<String>,
     node: &StreamNode,
@@ -68,7 +68,7 @@ fn by_codec(
 }
 
 fn by_module(
-    stream: &Text,
+    stream: &SpannedString,
     placed: &Placed,
     module: &ModuleDescriptor,
     checkpoint: Option<String>,
@@ -104,7 +104,7 @@ fn by_module(
     }
 }
 
-fn array_label(stream: &Text, plan: &Stream) -> String {
+fn array_label(stream: &SpannedString, plan: &Stream) -> String {
     let sizes = match &plan.array.form {
         Form::Array { shape, .. } => format!(" {shape:?}"),
         _ => String::new(),

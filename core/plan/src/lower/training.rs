@@ -114,7 +114,7 @@ fn unused(spec: &TrainingSpec, report: &mut Report) {
     let reads = |name: &str| spec.stages.iter().any(|stage| stage.data.as_ref().is_some_and(|data| data.value == name));
     let trains =
         |name: &str| spec.stages.iter().any(|stage| stage.train.as_ref().is_some_and(|train| train.value == name));
-    let mut say = |what: &str, name: &crate::source::Text| {
+    let mut say = |what: &str, name: &crate::source::SpannedString| {
         let (what, consequence) = (what.to_string(), " by any stage".to_string());
         report.warning(name.span, Caution::Unused { what, name: name.value.clone(), consequence });
     };

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::source::Text;
+use crate::source::SpannedString;
 use crate::spec::model::used;
 use crate::spec::{SourceSpec, TableSpec, Use, check_name, open, sources, table};
 use crate::surface::{self, Fields};
@@ -13,11 +13,11 @@ use crate::yaml::{Entry, Node};
 /// An evaluation file.
 #[derive(Debug)]
 pub(crate) struct EvaluationSpec {
-    pub name: Option<Text>,
+    pub name: Option<SpannedString>,
     pub sources: Vec<SourceSpec>,
     pub data: Option<TableSpec>,
     pub judges: Vec<JudgeSpec>,
-    pub denoiser: Option<Text>,
+    pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
     pub rows: Option<u64>,
     pub seeds: Vec<u64>,
@@ -27,19 +27,19 @@ pub(crate) struct EvaluationSpec {
 /// A judge of a stream.
 #[derive(Debug)]
 pub(crate) struct JudgeSpec {
-    pub stream: Text,
+    pub stream: SpannedString,
     pub score: Option<Use>,
-    pub weights: Option<Text>,
+    pub weights: Option<SpannedString>,
 }
 
 /// A task.
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
-    pub name: Text,
-    pub generate: Vec<Text>,
-    pub observe: Vec<Text>,
-    pub along: Vec<Text>,
-    pub absent: Vec<Text>,
+    pub name: SpannedString,
+    pub generate: Vec<SpannedString>,
+    pub observe: Vec<SpannedString>,
+    pub along: Vec<SpannedString>,
+    pub absent: Vec<SpannedString>,
     pub at_least: Option<f64>,
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
-use crate::source::{Span, Text};
+use crate::source::{Span, SpannedString};
 use crate::spec::{check_name, check_unique, open};
 use crate::surface::{self, Fields, Form};
 use crate::yaml::{Content, Entry, Node};
@@ -13,8 +13,8 @@ use crate::yaml::{Content, Entry, Node};
 /// A model file.
 #[derive(Debug)]
 pub(crate) struct ModelSpec {
-    pub name: Option<Text>,
-    pub checkpoint: Option<Text>,
+    pub name: Option<SpannedString>,
+    pub checkpoint: Option<SpannedString>,
     pub span: Span,
     pub streams: Vec<StreamSpec>,
     pub denoisers: Vec<DenoiserSpec>,
@@ -23,7 +23,7 @@ pub(crate) struct ModelSpec {
 /// A stream. What could not be read is `None`; that was reported.
 #[derive(Debug)]
 pub(crate) struct StreamSpec {
-    pub name: Text,
+    pub name: SpannedString,
     pub codec: Option<Use>,
     pub module: Option<Use>,
     /// A module is named, though perhaps not readably.
@@ -34,8 +34,8 @@ pub(crate) struct StreamSpec {
 /// A denoiser.
 #[derive(Debug)]
 pub(crate) struct DenoiserSpec {
-    pub name: Text,
-    pub over: Vec<Text>,
+    pub name: SpannedString,
+    pub over: Vec<SpannedString>,
     pub network: Option<Json>,
     pub predict: Option<String>,
     pub schedule: Option<Json>,
@@ -44,7 +44,7 @@ pub(crate) struct DenoiserSpec {
 /// `plugin/component`, with parameters if it is written as a mapping.
 #[derive(Clone, Debug)]
 pub(crate) struct Use {
-    pub component: Text,
+    pub component: SpannedString,
     pub parameters: Vec<Entry>,
 }
 
@@ -109,8 +109,8 @@ pub(crate) fn used(fields: &Fields, key: &str, report: &mut Report) -> Option<Us
 /// Reads `plugin/component` or `{use: plugin/component, ...}`.
 pub(crate) fn component_use(entry: &Entry, what: &str, report: &mut Report) -> Option<Use> {
     match &entry.node.content {
-        Content::Text(text) => {
-            let component = Text::new(text.clone(), entry.node.span);
+        Content::String(text) => {
+            let component = SpannedString::new(text.clone(), entry.node.span);
             Some(Use { component, parameters: Vec::new() })
         }
         Content::Mapping(entries) => {

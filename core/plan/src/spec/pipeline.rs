@@ -6,7 +6,7 @@ use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
-use crate::source::{Span, Text};
+use crate::source::{Span, SpannedString};
 use crate::spec::{check_name, check_unique, open};
 use crate::surface::{self, Fields, Form};
 use crate::yaml::{Content, Entry, Node};
@@ -14,26 +14,26 @@ use crate::yaml::{Content, Entry, Node};
 /// A pipeline file.
 #[derive(Debug)]
 pub(crate) struct PipelineSpec {
-    pub name: Option<Text>,
+    pub name: Option<SpannedString>,
     pub inputs: Vec<InputSpec>,
     pub nodes: Vec<NodeSpec>,
     /// Column -> node, port or input.
-    pub outputs: Vec<(Text, Text)>,
+    pub outputs: Vec<(SpannedString, SpannedString)>,
 }
 
 /// An input.
 #[derive(Debug)]
 pub(crate) struct InputSpec {
-    pub name: Text,
-    pub modality: Option<Text>,
+    pub name: SpannedString,
+    pub modality: Option<SpannedString>,
     /// The input's own name, at its place, where no column is written.
-    pub column: Text,
+    pub column: SpannedString,
 }
 
 /// A node; its action is `None` when it could not be read, which was reported.
 #[derive(Debug)]
 pub(crate) struct NodeSpec {
-    pub name: Text,
+    pub name: SpannedString,
     pub action: Option<Action>,
 }
 
@@ -48,20 +48,20 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct CodeSpec {
     pub role: Role,
-    pub component: Text,
-    pub from: Option<Text>,
-    pub stream: Option<Text>,
+    pub component: SpannedString,
+    pub from: Option<SpannedString>,
+    pub stream: Option<SpannedString>,
 }
 
 /// Generating.
 #[derive(Debug)]
 pub(crate) struct DiffuseSpec {
-    pub generate: Vec<Text>,
+    pub generate: Vec<SpannedString>,
     /// Stream -> its latent.
-    pub observe: Vec<(Text, Text)>,
-    pub along: Vec<Text>,
-    pub absent: Vec<Text>,
-    pub denoiser: Option<Text>,
+    pub observe: Vec<(SpannedString, SpannedString)>,
+    pub along: Vec<SpannedString>,
+    pub absent: Vec<SpannedString>,
+    pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
     pub seed: Option<u64>,
     /// Where `diffuse` is written.
@@ -83,7 +83,7 @@ pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec>
 }
 
 /// A mapping of names to strings.
-fn pairs(fields: &Fields, key: &str, report: &mut Report) -> Vec<(Text, Text)> {
+fn pairs(fields: &Fields, key: &str, report: &mut Report) -> Vec<(SpannedString, SpannedString)> {
     let entries = fields.names(key, report);
     let value = |entry: &Entry, report: &mut Report| {
         let what = format!("`{}` in `{key}` of {}", entry.key.value, fields.within);

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::source::{Span, Text};
+use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{Use, check_name, check_unique, open};
 use crate::surface::{self, Fields};
@@ -13,7 +13,7 @@ use crate::yaml::{Content, Entry, Node};
 /// A training file.
 #[derive(Debug)]
 pub(crate) struct TrainingSpec {
-    pub name: Option<Text>,
+    pub name: Option<SpannedString>,
     pub seed: Option<u64>,
     pub sources: Vec<SourceSpec>,
     pub data: Vec<TableSpec>,
@@ -24,41 +24,41 @@ pub(crate) struct TrainingSpec {
 /// A dataset: one or several files.
 #[derive(Debug)]
 pub(crate) struct SourceSpec {
-    pub name: Text,
-    pub paths: Vec<Text>,
+    pub name: SpannedString,
+    pub paths: Vec<SpannedString>,
 }
 
 /// Rows made of sources.
 #[derive(Debug)]
 pub(crate) struct TableSpec {
-    pub name: Text,
-    pub join: Option<Text>,
+    pub name: SpannedString,
+    pub join: Option<SpannedString>,
     /// Stream -> `source.column`.
-    pub columns: Vec<(Text, Text)>,
-    pub class: Option<Text>,
+    pub columns: Vec<(SpannedString, SpannedString)>,
+    pub class: Option<SpannedString>,
 }
 
 /// A scorer.
 #[derive(Debug)]
 pub(crate) struct ScorerSpec {
-    pub name: Text,
-    pub stream: Option<Text>,
+    pub name: SpannedString,
+    pub stream: Option<SpannedString>,
     pub score: Option<Use>,
 }
 
 /// A stage. `None` for what could not be read or is not given.
 #[derive(Debug)]
 pub(crate) struct StageSpec {
-    pub name: Option<Text>,
-    pub train: Option<Text>,
+    pub name: Option<SpannedString>,
+    pub train: Option<SpannedString>,
     pub objective: Option<Json>,
-    pub data: Option<Text>,
+    pub data: Option<SpannedString>,
     pub steps: Option<u64>,
     pub batch: Option<u64>,
     pub optimizer: Option<Json>,
     pub ema: Option<f64>,
     /// Keys that are written, with their places.
-    pub written: Vec<Text>,
+    pub written: Vec<SpannedString>,
     pub span: Span,
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
-use crate::source::{Span, Spanned, Text};
+use crate::source::{Span, Spanned, SpannedString};
 use crate::surface::form::{Form, Key, Mapping, Need};
 use crate::yaml::{Content, Entry, Node};
 
@@ -88,18 +88,18 @@ impl<'a> Fields<'a> {
     }
 
     /// A string.
-    pub fn text(&self, name: &str, report: &mut Report) -> Option<Text> {
+    pub fn text(&self, name: &str, report: &mut Report) -> Option<SpannedString> {
         text(&self.entry(name)?.node, &self.what(name), report)
     }
 
     /// Several strings, each with its place.
-    pub fn texts(&self, name: &str, report: &mut Report) -> Vec<Text> {
+    pub fn texts(&self, name: &str, report: &mut Report) -> Vec<SpannedString> {
         let Some(entry) = self.entry(name) else { return Vec::new() };
         let what = self.what(name);
         match &entry.node.content {
             Content::List(items) => items.iter().filter_map(|item| text(item, &what, report)).collect(),
             _ => {
-                Form::List(&Form::Text).wrong(&entry.node, &what, report);
+                Form::List(&Form::String).wrong(&entry.node, &what, report);
                 Vec::new()
             }
         }
@@ -121,11 +121,11 @@ impl<'a> Fields<'a> {
 }
 
 /// A node that must be a string.
-pub(crate) fn text(node: &Node, what: &str, report: &mut Report) -> Option<Text> {
+pub(crate) fn text(node: &Node, what: &str, report: &mut Report) -> Option<SpannedString> {
     match &node.content {
-        Content::Text(text) => Some(Spanned::new(text.clone(), node.span)),
+        Content::String(text) => Some(Spanned::new(text.clone(), node.span)),
         _ => {
-            Form::Text.wrong(node, what, report);
+            Form::String.wrong(node, what, report);
             None
         }
     }

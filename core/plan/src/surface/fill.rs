@@ -53,8 +53,8 @@ fn chosen(family: Family, entries: &[Entry], owner: Span, report: &mut Report) -
         }
         return family.default_kind();
     };
-    let Content::Text(name) = &entry.node.content else {
-        Form::Text.wrong(&entry.node, &format!("`kind` of the {}", family.name()), report);
+    let Content::String(name) = &entry.node.content else {
+        Form::String.wrong(&entry.node, &format!("`kind` of the {}", family.name()), report);
         return None;
     };
     let found = family.kinds().iter().find(|kind| kind.name == name);

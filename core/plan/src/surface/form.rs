@@ -16,7 +16,7 @@ pub(crate) enum Form {
     /// `true` or `false`.
     Flag,
     /// A string.
-    Text,
+    String,
     /// A whole number within bounds, both allowed.
     Integer { minimum: i128, maximum: i128 },
     /// A number within bounds, both allowed; `above` excludes the lower one.
@@ -101,7 +101,7 @@ impl Form {
         match self {
             Form::Any => "a value".into(),
             Form::Flag => "`true` or `false`".into(),
-            Form::Text => "a string".into(),
+            Form::String => "a string".into(),
             Form::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => {
                 format!("an integer of at least {minimum}")
             }
@@ -127,10 +127,10 @@ impl Form {
         match (self, &node.content) {
             (Form::Any, _) => Some(node.json()),
             (Form::Flag, Content::Flag(flag)) => Some(Json::Bool(*flag)),
-            (Form::Text, Content::Text(text)) => Some(Json::from(text.as_str())),
+            (Form::String, Content::String(text)) => Some(Json::from(text.as_str())),
             (Form::Integer { .. }, Content::Number(number)) => self.read_integer(number, node, what, report),
             (Form::Number { .. }, Content::Number(number)) => self.read_number(number, node, what, report),
-            (Form::Choice(words), Content::Text(text)) => choose(words, text, node, what, report),
+            (Form::Choice(words), Content::String(text)) => choose(words, text, node, what, report),
             (Form::Kind(family), _) => fill::fill(*family, Some(node), node.span, report),
             (Form::List(of) | Form::OneOrMore(of), Content::List(items)) => {
                 let read: Vec<_> = items.iter().map(|item| of.read(item, what, report)).collect();

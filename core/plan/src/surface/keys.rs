@@ -6,7 +6,7 @@ use crate::surface::kinds::Family;
 /// Version of the file format that this program reads.
 pub(crate) const VERSION: u32 = 1;
 
-const NAMES: Form = Form::List(&Form::Text);
+const NAMES: Form = Form::List(&Form::String);
 const SEED: Form = Form::Integer { minimum: 0, maximum: u64::MAX as i128 };
 const SIZE: Form = Form::Integer { minimum: 1, maximum: 1 << 32 };
 const COUNT: Form = Form::integer_from(1);
@@ -25,11 +25,11 @@ const fn or(name: &'static str, form: Form, default: Literal, about: &'static st
 
 const FORMAT: Key =
     must("anyflow", Form::Integer { minimum: VERSION as i128, maximum: VERSION as i128 }, "Version of the file format");
-const NAME: Key = must("name", Form::Text, "Name, for people");
-const MODEL_PATH: Key = must("model", Form::Text, "The model's file, relative to this one");
+const NAME: Key = must("name", Form::String, "Name, for people");
+const MODEL_PATH: Key = must("model", Form::String, "The model's file, relative to this one");
 const SOURCES: Key = must(
     "sources",
-    Form::Names(&Form::OneOrMore(&Form::Text)),
+    Form::Names(&Form::OneOrMore(&Form::String)),
     "Datasets by name: files relative to the data folder, which is this file's own unless the command names one",
 );
 const ABSENT: Key = may("absent", NAMES, "Streams that take no part");
@@ -43,7 +43,7 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         MODEL_PATH,
         may("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns that are read, by the names nodes know them by"),
         must("nodes", Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &DIFFUSE])), "What is done, by name"),
-        must("outputs", Form::Names(&Form::Text), "Columns that are written: column -> node or input"),
+        must("outputs", Form::Names(&Form::String), "Columns that are written: column -> node or input"),
     ],
     later: &[],
 };
@@ -51,20 +51,20 @@ pub(crate) static PIPELINE: Mapping = Mapping {
 /// An input of a pipeline.
 pub(crate) static INPUT: Mapping = Mapping {
     keys: &[
-        must("modality", Form::Text, "Its modality"),
-        may("column", Form::Text, "Column of the dataset; the input's name if not given"),
+        must("modality", Form::String, "Its modality"),
+        may("column", Form::String, "Column of the dataset; the input's name if not given"),
     ],
     later: &[],
 };
 
-const STREAM_KEY: Key = may("stream", Form::Text, "The stream, where several use the component");
+const STREAM_KEY: Key = may("stream", Form::String, "The stream, where several use the component");
 const LATER_NODES: &[&str] = &["embed", "align", "score", "map"];
 
 /// A node that encodes.
 pub(crate) static ENCODE: Mapping = Mapping {
     keys: &[
-        must("encode", Form::Text, "Module (or codec, for a stream without one) that makes the latent"),
-        must("from", Form::Text, "Input, or node whose cells are encoded"),
+        must("encode", Form::String, "Module (or codec, for a stream without one) that makes the latent"),
+        must("from", Form::String, "Input, or node whose cells are encoded"),
         STREAM_KEY,
     ],
     later: LATER_NODES,
@@ -73,8 +73,8 @@ pub(crate) static ENCODE: Mapping = Mapping {
 /// A node that decodes.
 pub(crate) static DECODE: Mapping = Mapping {
     keys: &[
-        must("decode", Form::Text, "Module (or codec, for a stream without one) that reads the latent"),
-        must("from", Form::Text, "Node, or `node.stream`, whose latent is decoded"),
+        must("decode", Form::String, "Module (or codec, for a stream without one) that reads the latent"),
+        must("from", Form::String, "Node, or `node.stream`, whose latent is decoded"),
         STREAM_KEY,
     ],
     later: LATER_NODES,
@@ -84,10 +84,10 @@ pub(crate) static DECODE: Mapping = Mapping {
 pub(crate) static DIFFUSE: Mapping = Mapping {
     keys: &[
         must("diffuse", NAMES, "Streams to generate"),
-        may("observe", Form::Names(&Form::Text), "Streams that are given: stream -> node with its latent"),
+        may("observe", Form::Names(&Form::String), "Streams that are given: stream -> node with its latent"),
         ALONG,
         ABSENT,
-        may("denoiser", Form::Text, "The denoiser, where several are over these streams"),
+        may("denoiser", Form::String, "The denoiser, where several are over these streams"),
         or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
         or("seed", SEED, Literal::Integer(0), "Seed of the noise"),
     ],
@@ -99,7 +99,7 @@ pub(crate) static MODEL: Mapping = Mapping {
     keys: &[
         FORMAT,
         NAME,
-        may("checkpoint", Form::Text, "File with the weights, relative to this one"),
+        may("checkpoint", Form::String, "File with the weights, relative to this one"),
         must("streams", Form::Names(&Form::Mapping(&STREAM)), "What is diffused, by name"),
         may("denoisers", Form::Names(&Form::Mapping(&DENOISER)), "Networks over streams, by name"),
     ],
@@ -145,9 +145,9 @@ pub(crate) static TRAINING: Mapping = Mapping {
 /// A table of a training or evaluation.
 pub(crate) static TABLE: Mapping = Mapping {
     keys: &[
-        must("columns", Form::Names(&Form::Text), "Where each stream's cells come from: stream -> source.column"),
-        may("join", Form::Text, "Column on which rows of several sources are matched"),
-        may("class", Form::Text, "Where the class of a row comes from: source.column"),
+        must("columns", Form::Names(&Form::String), "Where each stream's cells come from: stream -> source.column"),
+        may("join", Form::String, "Column on which rows of several sources are matched"),
+        may("class", Form::String, "Where the class of a row comes from: source.column"),
     ],
     later: &[],
 };
@@ -155,7 +155,7 @@ pub(crate) static TABLE: Mapping = Mapping {
 /// A scorer of a training.
 pub(crate) static SCORER: Mapping = Mapping {
     keys: &[
-        must("stream", Form::Text, "Stream whose arrays it sees"),
+        must("stream", Form::String, "Stream whose arrays it sees"),
         must("score", Form::Use, "Module that scores, or the stream's codec where its array is the scores"),
     ],
     later: &[],
@@ -165,9 +165,9 @@ pub(crate) static SCORER: Mapping = Mapping {
 pub(crate) static STAGE: Mapping = Mapping {
     keys: &[
         NAME,
-        may("train", Form::Text, "Stream, denoiser or scorer that is trained"),
+        may("train", Form::String, "Stream, denoiser or scorer that is trained"),
         must("objective", Form::Kind(Family::Objective), "What it learns"),
-        must("data", Form::Text, "Table that it reads"),
+        must("data", Form::String, "Table that it reads"),
         may("steps", COUNT, "Optimizer steps; needed wherever something is trained"),
         or("batch", COUNT, Literal::Integer(256), "Rows a step"),
         or("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "How weights change"),
@@ -187,7 +187,7 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         SOURCES,
         must("data", Form::Mapping(&TABLE), "The held-out rows; `class` is the truth"),
         must("judges", Form::Names(&Form::Mapping(&JUDGE)), "Who tells the class, by stream"),
-        may("denoiser", Form::Text, "The denoiser, where several are over the streams asked for"),
+        may("denoiser", Form::String, "The denoiser, where several are over the streams asked for"),
         or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
         or("rows", COUNT, Literal::Integer(1000), "Rows a task"),
         may("seeds", Form::List(&SEED), "Seeds; figures are given with their spread; [0] if not given"),
@@ -200,7 +200,7 @@ pub(crate) static EVALUATION: Mapping = Mapping {
 pub(crate) static JUDGE: Mapping = Mapping {
     keys: &[
         must("score", Form::Use, "Module that scores, or the stream's codec where its array is the scores"),
-        may("weights", Form::Text, "File with its weights, relative to this one"),
+        may("weights", Form::String, "File with its weights, relative to this one"),
     ],
     later: &[],
 };

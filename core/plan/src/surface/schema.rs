@@ -58,7 +58,7 @@ fn of_form(form: &Form) -> Json {
     match form {
         Form::Any => json!({}),
         Form::Flag => json!({"type": "boolean"}),
-        Form::Text => json!({"type": "string"}),
+        Form::String => json!({"type": "string"}),
         Form::Integer { minimum, maximum } if minimum == maximum => json!({"const": *minimum as i64}),
         Form::Integer { minimum, maximum } => {
             json!({"type": "integer", "minimum": *minimum as i64, "maximum": *maximum as u64})

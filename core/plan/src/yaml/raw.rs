@@ -12,7 +12,7 @@ pub(crate) enum Raw {
     Null,
     Flag(bool),
     Number(Number),
-    Text(String),
+    String(String),
     List(Vec<Located<Raw>>),
     Mapping(Vec<(Located<String>, Located<Raw>)>),
 }
@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_string()))
+        Ok(Raw::String(value.to_string()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
