@@ -23,8 +23,9 @@ pub enum TimeLaw {
         /// The probability that streams are given at all; a single stream never is.
         #[serde(default = "default_p_cond")]
         p_cond: f64,
-        /// The probability, for each given stream by itself, that it is absent instead of clean. Streams that are
-        /// generated are never absent, so at least one stream of every row is noisy.
+        /// The probability that some of a row's given streams are absent instead of clean: how many is uniform from one
+        /// to all of them, which is uniform too. Streams that are generated are never absent, so at least one stream of
+        /// every row is noisy. What guidance drops, and what is ignored in sampling, is trained by this.
         #[serde(default)]
         p_absent: f64,
         /// Whether each row draws its own subset, or one is drawn for the batch; times are per row either way.
@@ -98,19 +99,19 @@ impl TimeLaw {
 struct Uniforms {
     coin: f64,
     subset: f64,
+    absent_coin: f64,
+    absent_count: f64,
     times: Vec<f64>,
-    absences: Vec<f64>,
+    /// The absent streams are the given ones with the least of these.
+    absent_order: Vec<f64>,
 }
 
 fn uniforms(streams: usize, seed: u64, row: usize, step: u32) -> Uniforms {
-    let mut all = vec![0.0; 2 + 2 * streams];
+    let mut all = vec![0.0; 4 + 2 * streams];
     RowNoise::new(seed, row as u64, LAW_NOISE).uniforms(step, &mut all);
-    Uniforms {
-        coin: all[0],
-        subset: all[1],
-        times: all[2..2 + streams].to_vec(),
-        absences: all[2 + streams..].to_vec(),
-    }
+    let [coin, subset, absent_coin, absent_count] = [all[0], all[1], all[2], all[3]];
+    let (times, absent_order) = (all[4..4 + streams].to_vec(), all[4 + streams..].to_vec());
+    Uniforms { coin, subset, absent_coin, absent_count, times, absent_order }
 }
 
 fn draw_subset(states: &mut [State], drawn: &Uniforms, p_cond: f64, p_absent: f64) {
@@ -120,10 +121,12 @@ fn draw_subset(states: &mut [State], drawn: &Uniforms, p_cond: f64, p_absent: f6
         return;
     }
     let subset = 1 + ((drawn.subset * subsets as f64) as u64).min(subsets - 1);
-    for (place, state) in states.iter_mut().enumerate() {
-        if subset >> place & 1 == 1 {
-            *state = if drawn.absences[place] < p_absent { State::Absent } else { State::Clean };
-        }
+    let mut given: Vec<usize> = (0..states.len()).filter(|place| subset >> place & 1 == 1).collect();
+    given.iter().for_each(|place| states[*place] = State::Clean);
+    if drawn.absent_coin < p_absent {
+        given.sort_by(|a, b| drawn.absent_order[*a].total_cmp(&drawn.absent_order[*b]));
+        let count = 1 + ((drawn.absent_count * given.len() as f64) as usize).min(given.len() - 1);
+        given[..count].iter().for_each(|place| states[*place] = State::Absent);
     }
 }
 

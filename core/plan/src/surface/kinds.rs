@@ -222,7 +222,7 @@ static TIMES: &[Kind] = &[
         about: "A random subset of streams is given clean, the others share one noise level",
         keys: &[
             key("p_cond", Form::FRACTION, Literal::Number(0.5), "Probability that some streams are given"),
-            key("p_absent", Form::FRACTION, Literal::Number(0.0), "Probability that a stream is left out"),
+            key("p_absent", Form::FRACTION, Literal::Number(0.0), "Probability that some given streams are left out"),
             key("per", Form::Choice(&["sample", "batch"]), Literal::Word("sample"), "For whom the subset is drawn"),
         ],
         ascending: &[],
