@@ -11,6 +11,7 @@
 //! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
 //! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
 //! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
+//! - [`Optimizer`]: fused AdamW with a learning-rate law, clipping and an average of the weights.
 //! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
 //!
 //! Tables are computed in f64, the state of a row is f32, every tensor lives on the device it was given.
@@ -23,17 +24,20 @@ mod job;
 pub mod network;
 pub mod noise;
 mod objective;
+mod optimizer;
 mod parameterization;
 mod request;
 mod sampler;
 mod schedule;
 mod state;
 
+pub use anyflow_native::InferenceMode;
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats, Ticket};
 pub use error::{EngineError, Result, TensorOp};
 pub use network::{Network, build};
 pub use objective::{Draw, LossOptions, LossOutput, Per, TimeLaw, denoising_loss};
+pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};
 pub use sampler::{Sampler, SamplerTable, TableStep, Update, Variance};

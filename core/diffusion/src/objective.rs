@@ -76,10 +76,15 @@ impl TimeLaw {
 
     /// Draws for `rows` rows. A pure function of its arguments: training that resumes at a step draws the same again.
     pub fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
+        self.draw_from(0, streams, rows, seed, step)
+    }
+
+    /// As [`TimeLaw::draw`], for the rows from `first` on.
+    fn draw_from(&self, first: usize, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
         let mut states = States::filled(rows, streams.len(), State::Noisy);
         let mut times = Vec::with_capacity(rows * streams.len());
         for row in 0..rows {
-            let own = uniforms(streams.len(), seed, row, step);
+            let own = uniforms(streams.len(), seed, first + row, step);
             let shared = uniforms(streams.len(), seed, 0, step);
             if let TimeLaw::SubsetShared { p_cond, p_absent, per } = *self {
                 let drawn = if per == Per::Batch { &shared } else { &own };
@@ -138,6 +143,10 @@ pub struct LossOptions {
     /// weigh as much as rows with nothing given.
     #[serde(default = "default_subset_scale")]
     pub subset_scale: bool,
+    /// The place of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
+    /// whole batch.
+    #[serde(skip)]
+    pub first_row: usize,
 }
 
 fn default_subset_scale() -> bool {
@@ -146,7 +155,7 @@ fn default_subset_scale() -> bool {
 
 impl Default for LossOptions {
     fn default() -> Self {
-        LossOptions { subset_scale: default_subset_scale() }
+        LossOptions { subset_scale: default_subset_scale(), first_row: 0 }
     }
 }
 
@@ -188,11 +197,11 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
-    let draw = law.draw(streams, rows, seed, step);
+    let draw = law.draw_from(options.first_row, streams, rows, seed, step);
     let device = latents[0].device();
     let (mut x, mut targets) = (Vec::new(), Vec::new());
     for (place, latent) in latents.iter().enumerate() {
-        let (noised, target) = noised(&streams[place], place, latent, &draw, seed, step)?;
+        let (noised, target) = noised(&streams[place], place, latent, &draw, (seed, step, options.first_row))?;
         x.push(noised);
         targets.push(target);
     }
@@ -209,11 +218,10 @@ fn noised(
     place: usize,
     latent: &Tensor,
     draw: &Draw,
-    seed: u64,
-    step: u32,
+    (seed, step, first_row): (u64, u32, usize),
 ) -> Result<(Tensor, Tensor)> {
     let rows = draw.states.rows();
-    let keys: Vec<u64> = (0..rows as u64).collect();
+    let keys: Vec<u64> = (first_row as u64..(first_row + rows) as u64).collect();
     let name = format!("{TRAINING_PREFIX}{}", stream.name);
     let eps = normals_tensor(seed, &keys, &name, START_STEP + step, &stream.shape, latent.device())?;
     let mut coefficients = vec![[0.0f32; 4]; rows];

@@ -247,6 +247,8 @@ pub struct TrainPlan {
     pub source: String,
     /// The model; its checkpoint is what is written.
     pub model: Model,
+    /// Safetensors file with weights to start from; what it does not hold starts fresh.
+    pub start: Option<String>,
     /// Scorers that are trained beside the model, by name.
     pub scorers: IndexMap<String, Scorer>,
     /// Files: source name -> paths.
@@ -307,6 +309,8 @@ pub struct Stage {
     pub steps: u64,
     /// Rows a step.
     pub batch: u64,
+    /// Rows a network call, at most `batch`; gradients add up to those of the batch.
+    pub micro_batch: u64,
     /// `{kind, ...}`: optimizer and learning-rate law, all defaults filled.
     pub optimizer: Json,
     /// Decay of the exponential moving average of the weights; 0 for none.

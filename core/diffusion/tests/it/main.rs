@@ -9,3 +9,4 @@ mod kinds;
 mod learning;
 mod objective;
 mod service;
+mod training;

@@ -98,7 +98,7 @@ fn a_row_with_k_given_coordinates_weighs_d_over_d_minus_k() {
     let law = subsets(0.7, 0.0, Per::Sample);
     let gradients = |subset_scale| {
         let denoiser = Leaves::new(two_streams());
-        let options = LossOptions { subset_scale };
+        let options = LossOptions { subset_scale, ..LossOptions::default() };
         let loss = denoising_loss(&denoiser, &latents(&denoiser.streams), &law, &options, KEY).unwrap().loss;
         loss.backward();
         denoiser.leaves.iter().map(|leaf| leaf.grad().flatten(1, -1)).collect::<Vec<_>>()
