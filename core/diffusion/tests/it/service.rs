@@ -256,7 +256,7 @@ fn wrong_requests_are_refused_at_once() {
         request.states.insert("right".to_string(), Observed::Clean(normal(3, &[2, 2])));
     });
     assert!(matches!(error, EngineError::Shape { expected, found, .. } if expected == [2, 2, 2] && found == [3, 2, 2]));
-    assert!(matches!(refused(|request| request.sampler = ddim(0)), EngineError::Config { field: "steps", .. }));
+    assert!(matches!(refused(|request| request.sampler = ddim(0).into()), EngineError::Config { field: "steps", .. }));
 }
 
 #[test]
