@@ -25,8 +25,10 @@ pub struct Profile {
     pub rates: Vec<(usize, f64)>,
 }
 
-/// Growth ends where twice the rows give less than this more rows per second.
+/// A size is worth it where it gives this many times the rows per second of the best one before it.
 const LEAST_GAIN: f64 = 1.05;
+/// Growth ends after so many sizes in a row that are not worth it: one alone may have been disturbed.
+const PATIENCE: usize = 2;
 /// Calls per size, of which the fastest counts: what disturbs a call makes it slower, never faster.
 const CALLS: usize = 4;
 /// No size is begun after this time.
@@ -90,18 +92,19 @@ impl Caller {
     pub fn profile(&self, most: usize, site: &Site) -> Result<Profile> {
         let began = Instant::now();
         let mut profile = Profile { cap: 1, rates: Vec::new() };
-        let mut rows = 1;
-        while rows <= most.max(1) && began.elapsed() < PROFILE_TIME {
+        let (mut rows, mut best, mut idle) = (1, 0.0, 0);
+        while rows <= most.max(1) && idle < PATIENCE && began.elapsed() < PROFILE_TIME {
             let seconds = match self.seconds(rows, site) {
                 Err(error) if error.is_out_of_memory() && rows > 1 => break,
                 seconds => seconds?,
             };
-            let (rate, last) = (rows as f64 / seconds, profile.rates.last().map_or(0.0, |(_, rate)| *rate));
+            let rate = rows as f64 / seconds;
             profile.rates.push((rows, rate));
-            if rate < last * LEAST_GAIN {
-                break;
+            if rate >= best * LEAST_GAIN {
+                (profile.cap, best, idle) = (rows, rate, 0);
+            } else {
+                idle += 1;
             }
-            profile.cap = rows;
             rows *= 2;
         }
         Ok(profile)

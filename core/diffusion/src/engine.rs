@@ -146,8 +146,8 @@ impl EngineHandle {
         self.call_lanes(|_| work())
     }
 
-    /// Times the denoiser with 1, 2, 4 ... rows a call on made-up rows, until twice the rows give less than 5 % more
-    /// rows a second, `most_rows` at most, and for about a second; from then on its batches have the size that was found.
+    /// Times the denoiser with 1, 2, 4 ... rows a call on made-up rows, as long as more rows give 5 % more rows a second,
+    /// `most_rows` at most, and for about a second; from then on its batches have the size that was found.
     /// Requests wait meanwhile.
     ///
     /// # Errors

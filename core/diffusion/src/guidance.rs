@@ -89,8 +89,8 @@ fn all_of_three() -> Scale {
 }
 
 impl Guidance {
-    /// The branches of a request in which the streams `given` are conditions and `generated` are sampled. Where a scale
-    /// is 1 there is none.
+    /// The branches of a request in which the streams `given` are conditions and `generated` are sampled; other names are
+    /// passed over. Where a scale is 1 there is none.
     pub fn branches(&self, given: &[&str], generated: &[&str]) -> Vec<Branch> {
         let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let branches: Vec<Branch> = match self {
@@ -102,7 +102,8 @@ impl Guidance {
                 match scale {
                     Scale::All(scale) => vec![without(own(given), *scale)],
                     Scale::Each(scales) => {
-                        scales.iter().map(|(condition, scale)| without(vec![condition.clone()], *scale)).collect()
+                        let scales = scales.iter().filter(|(condition, _)| given.contains(&condition.as_str()));
+                        scales.map(|(condition, scale)| without(vec![condition.clone()], *scale)).collect()
                     }
                 }
             }
@@ -153,6 +154,7 @@ mod tests {
         let guidance = parsed(r#"{"kind": "cfg", "scale": {"a": 2.0, "b": 1.0, "c": 0.0}}"#);
         let without = |name, weight| branch(&[name], Dropped::Absent, &[("x", weight)]);
         assert_eq!(guidance.branches(&["a", "b", "c"], &["x"]), [without("a", 1.0), without("c", -1.0)]);
+        assert_eq!(guidance.branches(&["b", "c"], &["x"]), [without("c", -1.0)]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Sampling {
         let Some(Resample { jump, times }) = self.resample else { return Ok(()) };
         let bad = |field, wanted, found: usize| Err(EngineError::Config { field, wanted, found: found.to_string() });
         match () {
-            () if jump == 0 || jump >= self.sampler.steps() => bad("jump", "at least 1 and below steps", jump),
+            () if jump == 0 || jump > self.sampler.steps() => bad("jump", "at least 1 and at most steps", jump),
             () if times == 0 => bad("times", "at least 1", times),
             () => Ok(()),
         }
@@ -195,10 +195,10 @@ mod tests {
     #[test]
     fn settings_without_a_meaning_are_refused() {
         let ddim = || Sampler::Ddim { steps: 10, eta: 0.0 };
-        for (jump, times) in [(0, 2), (10, 2), (3, 0)] {
+        for (jump, times) in [(0, 2), (11, 2), (3, 0)] {
             assert!(resampling(ddim(), jump, times).check().is_err());
         }
-        assert!(resampling(ddim(), 9, 1).check().is_ok());
+        assert!(resampling(ddim(), 10, 1).check().is_ok());
         assert_eq!(resampling(ddim(), 3, 1).table(&Schedule::flow()), ddim().table(&Schedule::flow()));
     }
 }

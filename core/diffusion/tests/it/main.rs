@@ -4,8 +4,12 @@
 
 mod closed_form;
 mod doubles;
+mod fairness;
+mod given;
 mod goldens;
+mod guidance;
 mod kinds;
 mod learning;
 mod objective;
+mod pair;
 mod service;
