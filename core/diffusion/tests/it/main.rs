@@ -4,9 +4,13 @@
 
 mod closed_form;
 mod doubles;
+mod fairness;
+mod given;
 mod goldens;
+mod guidance;
 mod kinds;
 mod learning;
 mod objective;
+mod pair;
 mod service;
 mod training;
