@@ -10,7 +10,7 @@ use crate::group::Group;
 use crate::job::{Jobs, Site};
 use crate::noise::tensor_from_rows;
 use crate::update::{Coefficients, Factors, PLANES};
-use crate::{DenoiserInput, EngineError, Result, TensorOp};
+use crate::{DenoiserInput, Result, TensorOp, TimeRun};
 
 /// The rows that are being sampled.
 #[derive(Default)]
@@ -22,8 +22,6 @@ pub(crate) struct Batch {
     runs: Vec<Run>,
     /// How they are made of the batch's, where some have branches.
     branches: Option<Branches>,
-    /// `[call row, stream]`.
-    present: Option<Tensor>,
     /// Per stream.
     changes: Vec<Changes>,
     /// Whether groups have left since the tensors were made.
@@ -47,14 +45,6 @@ enum Changes {
         /// The rows that change at all, as above; all if there is none.
         rows: Option<Tensor>,
     },
-}
-
-/// The numbers of a step.
-struct Numbers<'a> {
-    /// What the network is told: `[call row, stream]`.
-    t: Tensor,
-    /// Per stream.
-    factors: Vec<Factors<'a>>,
 }
 
 impl Batch {
@@ -96,22 +86,23 @@ impl Batch {
         let runs = runs(&groups, jobs);
         let mut batch = Batch { groups, planes, ..Batch::default() };
         batch.branches = Branches::new(&runs, &batch.groups, jobs, site)?;
-        batch.present = Some(batch.presence(&runs, jobs, site)?);
         batch.changes = (0..site.streams.len()).map(|place| batch.changes(place, jobs, site)).collect::<Result<_>>()?;
         batch.runs = runs;
         Ok(batch)
     }
 
-    fn presence(&self, runs: &[Run], jobs: &Jobs, site: &Site) -> Result<Tensor> {
-        let mut present = Vec::new();
-        for run in runs {
-            let job = &jobs[&self.groups[run.group].job];
-            let row = (0..site.streams.len()).map(|stream| f32::from(u8::from(job.is_present(stream, run.branch))));
-            let row: Vec<f32> = row.collect();
-            (0..run.rows).for_each(|_| present.extend(&row));
-        }
-        let streams = site.streams.len();
-        tensor_from_rows(&present, present.len() / streams.max(1), &[streams as i64], site.device)
+    /// What the network is told of the rows of a call.
+    fn times(&self, jobs: &Jobs, streams: usize) -> Vec<TimeRun> {
+        let told = |run: &Run| {
+            let group = &self.groups[run.group];
+            let job = &jobs[&group.job];
+            TimeRun {
+                t: (0..streams).map(|stream| job.time(stream, group.step, run.branch) as f32).collect(),
+                present: (0..streams).map(|stream| f32::from(u8::from(job.is_present(stream, run.branch)))).collect(),
+                rows: run.rows,
+            }
+        };
+        self.runs.iter().map(told).collect()
     }
 
     fn changes(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Changes> {
@@ -160,10 +151,8 @@ impl Batch {
         site: &Site,
         predict: impl FnOnce(&DenoiserInput) -> Result<Vec<Tensor>>,
     ) -> Result<()> {
-        let Numbers { t, factors } = numbers(&self.groups, &self.runs, jobs, site)?;
-        let present = self.present.as_ref().map(Tensor::shallow_clone);
-        let present = present.ok_or_else(|| EngineError::Request("a batch has no presence".to_string()))?;
-        let outputs = predict(&DenoiserInput::new(self.seen()?, t, present))?;
+        let factors = factors(&self.groups, jobs, site)?;
+        let outputs = predict(&DenoiserInput::sampling(self.seen()?, self.times(jobs, site.streams.len())))?;
         for (stream, (output, factors)) in outputs.into_iter().zip(factors).enumerate() {
             if matches!(self.changes[stream], Changes::Nothing) {
                 continue;
@@ -253,29 +242,16 @@ impl Batch {
     }
 }
 
-/// This step's numbers. Rows that are all at one step of one table share them, and no column is made; else one transfer
-/// takes all to the device.
-fn numbers<'a>(groups: &[Group], runs: &[Run], jobs: &'a Jobs, site: &Site) -> Result<Numbers<'a>> {
+/// This step's factors, per stream. Rows that are all at one step of one table share them, and no column is made; else
+/// one transfer takes all to the device.
+fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Factors<'a>>> {
     let streams = site.streams.len();
-    let times = |run: &Run| -> Vec<f32> {
-        let group = &groups[run.group];
+    if let [group] = groups {
         let job = &jobs[&group.job];
-        (0..streams).map(|stream| job.time(stream, group.step, run.branch) as f32).collect()
-    };
-    if let ([group], [run]) = (groups, runs) {
-        let t = tensor_from_rows(&times(run), 1, &[streams as i64], site.device)?;
-        let t = t.f_expand([run.rows as i64, streams as i64], false).op("expand", &[&t])?;
-        let job = &jobs[&group.job];
-        let factors = (0..streams).map(|stream| Factors::Same(job.coefficients(stream, group.step)));
-        return Ok(Numbers { t, factors: factors.collect() });
+        return Ok((0..streams).map(|stream| Factors::Same(job.coefficients(stream, group.step))).collect());
     }
     let rows: usize = groups.iter().map(|group| group.rows).sum();
-    let mut values = Vec::new();
-    for run in runs {
-        let row = times(run);
-        (0..run.rows).for_each(|_| values.extend(&row));
-    }
-    let times = values.len() as i64;
+    let mut values = Vec::with_capacity(streams * Coefficients::COUNT * rows);
     for stream in 0..streams {
         for column in 0..Coefficients::COUNT {
             for group in groups {
@@ -285,16 +261,13 @@ fn numbers<'a>(groups: &[Group], runs: &[Run], jobs: &'a Jobs, site: &Site) -> R
         }
     }
     let all = tensor_from_rows(&values, values.len(), &[], site.device)?;
-    let narrow = |first: i64, count: i64| all.f_narrow(0, first, count).op("narrow", &[&all]);
-    let t = narrow(0, times)?;
-    let t = t.f_view([times / streams.max(1) as i64, streams as i64]).op("view", &[&t])?;
     let each = (Coefficients::COUNT * rows) as i64;
     let factors = site.streams.iter().enumerate().map(|(place, stream)| {
-        let columns = narrow(times + place as i64 * each, each)?;
+        let columns = all.f_narrow(0, place as i64 * each, each).op("narrow", &[&all])?;
         let shape = [vec![Coefficients::COUNT as i64], stream.column_shape(rows)].concat();
         columns.f_view(shape.as_slice()).op("view", &[&columns]).map(Factors::Rows)
     });
-    Ok(Numbers { t, factors: factors.collect::<Result<_>>()? })
+    factors.collect()
 }
 
 /// The pieces one below the other; a single piece is not copied.

@@ -59,9 +59,7 @@ impl Caller {
         }
         let mut outputs: Vec<Vec<Tensor>> = site.streams.iter().map(|_| Vec::new()).collect();
         for first in (0..rows).step_by(self.cap) {
-            let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, part.min(rows - first)).op("narrow", &[tensor]);
-            let x = input.x.iter().map(narrow).collect::<Result<_>>()?;
-            let input = DenoiserInput::new(x, narrow(&input.t)?, narrow(&input.present)?);
+            let input = input.narrow(first, part.min(rows - first))?;
             for (parts, output) in outputs.iter_mut().zip(self.checked(&input, site)?) {
                 parts.push(output);
             }

@@ -44,12 +44,12 @@ mod worker;
 
 pub use anyflow_native::InferenceMode;
 pub use caller::Profile;
-pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, check_streams};
+pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
-pub use network::{Network, build};
-pub use objective::{Draw, LossOptions, LossOutput, Per, TimeLaw, denoising_loss};
+pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetMlpConfig, build};
+pub use objective::{Density, Draw, LossOptions, LossOutput, Per, TimeLaw, Weight, denoising_loss};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use anyflow_diffusion::{Guidance, Parameterization, Sampling, Schedule};
+use anyflow_diffusion::{Guidance, Network, Parameterization, Sampling, Schedule, TimeLaw};
 use serde_json::{Map, Value, json};
 
-const SCHEMAS: [&str; 2] = [
+const SCHEMAS: [&str; 3] = [
     include_str!("../../../../pipelines/schema/model.json"),
     include_str!("../../../../pipelines/schema/pipeline.json"),
+    include_str!("../../../../pipelines/schema/training.json"),
 ];
 
 /// Everything in the schemas that stands under this key.
@@ -47,11 +48,12 @@ fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
         let mut defaults = Map::new();
         let mut others = Vec::new();
         for (key, schema) in kind["properties"].as_object().unwrap() {
-            let Some(fixed) = schema.get("const").or(schema.get("default")) else {
+            if let Some(fixed) = schema.get("const").or(schema.get("default")) {
+                defaults.insert(key.clone(), fixed.clone());
+            } else if schema["type"] != "integer" {
                 others.extend(optional(schema).map(|value| (key.clone(), value)));
                 continue;
-            };
-            defaults.insert(key.clone(), fixed.clone());
+            }
             let bounds = ["minimum", "maximum"].iter().filter_map(|bound| schema.get(*bound)).cloned();
             let words = schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
             others.extend(bounds.chain(words).map(|value| (key.clone(), value)));
@@ -98,8 +100,26 @@ fn every_guidance_of_the_planner_is_one_of_the_engine() {
 }
 
 #[test]
+fn every_network_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("network");
+    assert_eq!(names, ["residual-mlp", "unet-mlp"].map(str::to_string).into());
+    for setting in &settings {
+        // What the planner checks apart: that groups divide the width.
+        let checked = parsed::<Network>(setting).check();
+        assert!(checked.is_ok() || checked.unwrap_err().to_string().contains("groups"), "{setting}");
+    }
+}
+
+#[test]
+fn every_time_law_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("times");
+    assert_eq!(names, ["independent", "shared-all", "subset-shared"].map(str::to_string).into());
+    settings.iter().for_each(|setting| parsed::<TimeLaw>(setting).check().unwrap());
+}
+
+#[test]
 fn defaults_are_the_same_on_both_sides() {
-    for family in ["schedule", "sampler", "guidance"] {
+    for family in ["schedule", "sampler", "guidance", "network", "times"] {
         for setting in all(family).iter().filter_map(|schema| schema["oneOf"].as_array()).flatten() {
             let properties = setting["properties"].as_object().unwrap();
             let value = |(key, schema): (&String, &Value)| {
@@ -110,6 +130,8 @@ fn defaults_are_the_same_on_both_sides() {
             match family {
                 "schedule" => assert_eq!(parsed::<Schedule>(&short), parsed::<Schedule>(&full)),
                 "sampler" => assert_eq!(parsed::<Sampling>(&short), parsed::<Sampling>(&full)),
+                "network" => assert_eq!(parsed::<Network>(&short), parsed::<Network>(&full)),
+                "times" => assert_eq!(parsed::<TimeLaw>(&short), parsed::<TimeLaw>(&full)),
                 _ => assert_eq!(parsed::<Guidance>(&short), parsed::<Guidance>(&full)),
             }
         }

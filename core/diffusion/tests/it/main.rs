@@ -10,6 +10,7 @@ mod goldens;
 mod guidance;
 mod kinds;
 mod learning;
+mod networks;
 mod objective;
 mod pair;
 mod service;

@@ -1,6 +1,6 @@
 //! What a stage minimises.
 
-use anyflow_diffusion::{LossOptions, TimeLaw, denoising_loss};
+use anyflow_diffusion::{LossOptions, TimeLaw, Weight, denoising_loss};
 use anyflow_plan::plan::Trained;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -32,6 +32,8 @@ pub enum Objective {
         times: TimeLaw,
         /// Whether the loss is scaled by D/(D-k), k coordinates being given.
         scale: bool,
+        /// The weight of the error by time.
+        weight: Weight,
     },
     /// A scorer tells the class.
     Classify {
@@ -165,9 +167,9 @@ impl<'a> Prepared<'a> {
                 let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &part[0])?, Vec::new()))
             }
-            (Objective::Denoise { times, scale }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { times, scale, weight }, Trained::Denoiser(name)) => {
                 let denoiser = self.trainee.session.denoisers[name].as_ref();
-                let options = LossOptions { subset_scale: *scale, first_row: first };
+                let options = LossOptions { subset_scale: *scale, weight: *weight, first_row: first };
                 let output = denoising_loss(denoiser, &part, times, &options, (key.0, key.1 as u32))
                     .map_err(RunError::diffusion(name))?;
                 Ok((output.loss, output.per_stream))
