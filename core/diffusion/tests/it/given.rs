@@ -54,7 +54,7 @@ fn a_noised_stream_holds_its_own_noised_version_at_every_step() {
 #[test]
 fn the_network_is_told_the_shared_time_of_a_noised_stream() {
     let (probe, _) = Probe::new(&two_streams(), |batch| {
-        let t = Vec::<f32>::try_from(batch.t.contiguous().view([-1])).unwrap();
+        let t = Vec::<f32>::try_from(batch.t().unwrap().contiguous().view([-1])).unwrap();
         assert!((t[0] * 0.996 - t[1]).abs() < 1e-6 && t[1] > 0.0, "{t:?}");
         zeros_like_x(batch)
     });

@@ -135,7 +135,7 @@ fn a_scale_of_zero_is_the_model_without_the_condition() {
 fn every_condition_has_a_strength_of_its_own() {
     let streams = ["out", "one", "two"].map(|name| stream(name, &[2], Schedule::cosine(), Parameterization::X0));
     let rule = |batch: &DenoiserInput| {
-        let present = |place: i64| batch.present.narrow(1, place, 1);
+        let present = |place: i64| batch.present().unwrap().narrow(1, place, 1);
         let out = &batch.x[0] * 0.5 + &batch.x[1] * present(1) * 2.0 + &batch.x[2] * present(2) * 3.0;
         Ok(vec![out, batch.x[1].zeros_like(), batch.x[2].zeros_like()])
     };
@@ -219,7 +219,7 @@ fn the_network_is_told_what_a_branch_lacks() {
         let (remembered, list) =
             (told.clone(), |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap());
         let (probe, seen) = Probe::new(&two_streams(), move |batch| {
-            remembered.lock().unwrap().push((list(&batch.t), list(&batch.present)));
+            remembered.lock().unwrap().push((list(&batch.t().unwrap()), list(&batch.present().unwrap())));
             zeros_like_x(batch)
         });
         let engine = engine(vec![("d", Box::new(probe))], 8);

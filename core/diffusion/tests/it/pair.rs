@@ -34,7 +34,7 @@ impl Denoiser for Pair {
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap();
-        let (t, present) = (numbers(&batch.t), numbers(&batch.present));
+        let (t, present) = (numbers(&batch.t().unwrap()), numbers(&batch.present().unwrap()));
         let x = [numbers(&batch.x[0]), numbers(&batch.x[1])];
         let schedule = &self.0[0].schedule;
         let mut outputs = [Vec::new(), Vec::new()];

@@ -1,6 +1,8 @@
 //! A training step: micro-batches give what the whole batch gives.
 
-use anyflow_diffusion::{Decay, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss};
+use anyflow_diffusion::{
+    Decay, Density, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss,
+};
 use tch::{Kind, Tensor};
 
 use crate::doubles::{normal, stirred_mlp, two_streams};
@@ -33,9 +35,9 @@ fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
 #[test]
 fn micro_batches_make_the_step_of_the_whole_batch() {
     for law in [
-        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample },
-        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch },
-        TimeLaw::Independent {},
+        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
+        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },
+        TimeLaw::Independent { density: Density::Uniform },
     ] {
         let (whole, norm) = trained(ROWS, &law);
         for rows in [1, 7, 12] {
