@@ -207,15 +207,15 @@ fn a_denoiser_is_trained_on_streams_that_are_trained_already() {
     // Other weights to start from are another training; so is a checkpoint of another model.
     write("streams.safetensors", &start);
     let again = try_train(folder.path(), "more");
-    assert!(again.code == 2 && again.err.contains("another training"), "{}", again.err);
+    assert!(again.code == 2 && again.out.contains("another training"), "{again:?}");
     let mut strange = Tensors::new();
     strange.insert("streams.sound.mean".into(), start["streams.image.mean"].shallow_clone());
     write("streams.safetensors", &strange);
     let refused = try_train(folder.path(), "strange");
-    assert!(refused.code == 2 && refused.err.contains("streams.sound.mean is left over"), "{}", refused.err);
+    assert!(refused.code == 2 && refused.out.contains("streams.sound.mean is left over"), "{refused:?}");
     std::fs::remove_file(folder.path().join("streams.safetensors")).unwrap();
     let missing = try_train(folder.path(), "missing");
-    assert!(missing.code == 2 && missing.err.contains("`start` of a training"), "{}", missing.err);
+    assert!(missing.code == 2 && missing.out.contains("`start` of a training"), "{missing:?}");
 }
 
 #[test]
@@ -311,9 +311,9 @@ fn a_stage_that_diverges_goes_back_and_goes_on_with_half_the_rate() {
 fn a_stage_that_keeps_diverging_fails_with_the_step_and_the_way_out() {
     let folder = with_rate("1.0e30", 100);
     let failed = try_train(folder.path(), "out");
-    assert_eq!(failed.code, 1, "{}", failed.err);
+    assert_eq!(failed.code, 1, "{failed:?}");
     for words in ["stage `diffusion`", "after 3 returns to step 0", "lower the learning rate"] {
-        assert!(failed.err.contains(words), "{words}: {}", failed.err);
+        assert!(failed.out.contains(words), "{words}: {failed:?}");
     }
     assert!(!folder.path().join("out/stages/02-diffusion.safetensors").exists());
 }

@@ -324,7 +324,9 @@ mod tests {
             (weight, optimizer)
         };
         let run = |(weight, optimizer): &mut (Tensor, Optimizer), steps: std::ops::Range<u64>| {
-            steps.for_each(|at| drop(step(optimizer, &(weight.sin() * 3.0).square().sum(Kind::Float), at)));
+            for at in steps {
+                step(optimizer, &(weight.sin() * 3.0).square().sum(Kind::Float), at);
+            }
         };
         let (mut whole, mut cut, mut resumed) = (make(), make(), make());
         run(&mut whole, 0..20);

@@ -117,7 +117,7 @@ mod tests {
             v = v * NUMBERS.beta2 + g.square() * (1.0 - NUMBERS.beta2);
             let (m_hat, v_hat) = (&m / (1.0 - NUMBERS.beta1.powi(t)), &v / (1.0 - NUMBERS.beta2.powi(t)));
             let update = m_hat / (v_hat.sqrt() + NUMBERS.epsilon) + &w * NUMBERS.weight_decay;
-            w = w - update * NUMBERS.lr;
+            w -= update * NUMBERS.lr;
         }
         w
     }

@@ -138,11 +138,12 @@ impl Latents {
         if (self.staging.size()[0] as usize) < count {
             self.staging = Tensor::f_empty([count as i64, width as i64], (Kind::Float, Device::Cpu))?;
         }
-        // SAFETY: the tensor is contiguous f32 in host memory with at least `count * width` elements, which nothing
-        // else reads or writes during this call; a zero-sized one has a dangling pointer only when nothing is written.
-        let staging = match count * width {
-            0 => &mut [],
-            elements => unsafe { std::slice::from_raw_parts_mut(self.staging.data_ptr().cast::<f32>(), elements) },
+        let staging: &mut [f32] = if count * width == 0 {
+            &mut []
+        } else {
+            // SAFETY: the tensor is contiguous f32 in host memory with at least `count * width` elements, which nothing
+            // else reads or writes during this call.
+            unsafe { std::slice::from_raw_parts_mut(self.staging.data_ptr().cast(), count * width) }
         };
         for (row, place) in rows.iter().zip(staging.chunks_exact_mut(width.max(1))) {
             place.copy_from_slice(self.row(*row as usize, width));

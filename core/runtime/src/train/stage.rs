@@ -31,6 +31,9 @@ const NORM: &str = "gradient_norm";
 /// Smallest deviation of a latent's coordinate: a constant one stays finite when standardised.
 const LEAST_DEVIATION: f64 = 1e-4;
 
+/// Tensors with their names, sharing memory with what is trained.
+type Named = Vec<(String, Tensor)>;
+
 /// A stage with everything it needs.
 pub struct StageRun<'a> {
     /// Its place among the stages.
@@ -170,7 +173,7 @@ impl StageRun<'_> {
     }
 
     /// The state to go on from, put in place.
-    fn resume(&self, optimizer: &Optimizer, buffers: Vec<(String, Tensor)>) -> Result<Guard> {
+    fn resume(&self, optimizer: &Optimizer, buffers: Named) -> Result<Guard> {
         let mut state = optimizer.state();
         state.extend(buffers.into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor)));
         let (mut step, mut rollbacks) = (0, 0);
@@ -183,7 +186,7 @@ impl StageRun<'_> {
     }
 
     /// What the optimizer changes, and what else changes as the stage's network is used.
-    fn parameters(&self) -> Result<(Vec<(String, Tensor)>, Vec<(String, Tensor)>)> {
+    fn parameters(&self) -> Result<(Named, Named)> {
         let module = match &self.stage.train {
             Trained::Denoiser(name) => {
                 return Ok((self.trainee.session.denoisers[name].parameters(), Vec::new()));
