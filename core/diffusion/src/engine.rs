@@ -13,7 +13,7 @@ use crate::error::panic_message;
 use crate::job::Reply;
 use crate::lane::{Counters, Lane};
 use crate::request::check;
-use crate::ticket::{Alive, received};
+use crate::ticket::{Alive, Cancel, received};
 use crate::worker::{Call, Lanes, Submission, Worker};
 use crate::{Denoiser, EngineError, Profile, Request, Result, StreamSpec, Ticket};
 
@@ -130,9 +130,9 @@ impl EngineHandle {
         let (mut submissions, mut tickets) = (Vec::new(), Vec::new());
         for request in requests {
             let (reply, answer) = bounded(1);
-            let cancelled = Arc::new(AtomicBool::new(false));
-            submissions.push(Submission { request, reply: Reply { to: reply, cancelled: cancelled.clone() } });
-            tickets.push(Ticket::new(answer, self.life.clone(), cancelled));
+            let cancel = Cancel { request: Arc::default(), requests: self.counters.cancelled.clone() };
+            submissions.push(Submission { request, reply: Reply { to: reply, cancelled: cancel.request.clone() } });
+            tickets.push(Ticket::new(answer, self.life.clone(), cancel));
         }
         self.submit.send(submissions).map_err(|_| EngineError::Stopped)?;
         Ok(tickets)

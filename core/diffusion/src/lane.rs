@@ -23,6 +23,8 @@ pub(crate) struct Counters {
     pub steps: AtomicU64,
     /// Rows in those calls, summed.
     pub row_steps: AtomicU64,
+    /// Tickets that were dropped.
+    pub cancelled: Arc<AtomicU64>,
 }
 
 /// A call costs at least what so many rows do: below that it is the host that takes the time.
@@ -37,15 +39,22 @@ pub(crate) struct Lane {
     next_job: u64,
     /// The jobs that have rows outside the batch.
     waiting: Turns<u64>,
+    /// Their rows outside the batch.
+    waiting_rows: usize,
+    /// The rows of network calls that these take.
+    waiting_price: usize,
     batch: Batch,
+    /// How many tickets had been dropped when the jobs were last looked through.
+    cancelled: u64,
 }
 
 impl Lane {
     /// A lane without work.
     pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize, counters: Arc<Counters>) -> Self {
         let site = Site { streams: denoiser.streams().to_vec(), device };
-        let (jobs, waiting, batch) = Default::default();
-        Lane { caller: Caller::new(name, denoiser, cap), site, counters, jobs, next_job: 0, waiting, batch }
+        let (caller, cancelled) = (Caller::new(name, denoiser, cap), 0);
+        let (jobs, next_job, waiting, waiting_rows, waiting_price, batch) = Default::default();
+        Lane { caller, site, counters, jobs, next_job, waiting, waiting_rows, waiting_price, batch, cancelled }
     }
 
     /// Takes a checked request.
@@ -58,7 +67,11 @@ impl Lane {
         let to = reply.to.clone();
         match Job::new(request, &self.site, tables, reply) {
             Ok(job) if job.is_complete() => job.answer(&self.site),
+            // The ticket was dropped before the request came here.
+            Ok(job) if job.is_cancelled() => {}
             Ok(job) => {
+                self.waiting_rows += job.waiting();
+                self.waiting_price += job.waiting() * job.price();
                 self.jobs.insert(self.next_job, job);
                 self.waiting.join(self.next_job);
                 self.next_job += 1;
@@ -70,7 +83,7 @@ impl Lane {
 
     /// The rows that are not in the batch yet.
     pub fn waiting_rows(&self) -> usize {
-        self.waiting.keys().map(|key| self.jobs[&key].waiting()).sum()
+        self.waiting_rows
     }
 
     /// The denoiser's name.
@@ -85,8 +98,7 @@ impl Lane {
 
     /// What the next step costs, in rows of a network call.
     pub fn price(&self) -> usize {
-        let waiting: usize = self.waiting.keys().map(|key| self.jobs[&key].waiting() * self.jobs[&key].price()).sum();
-        (self.batch.call_rows(&self.jobs) + waiting).min(self.caller.cap).max(LEAST_PRICE)
+        (self.batch.call_rows(&self.jobs) + self.waiting_price).min(self.caller.cap).max(LEAST_PRICE)
     }
 
     /// Times the denoiser and keeps the cap that comes out.
@@ -137,7 +149,8 @@ impl Lane {
 
     /// Takes out the jobs that nobody waits for any more.
     fn cancel(&mut self) {
-        if self.jobs.values().any(Job::is_cancelled) {
+        let dropped = self.counters.cancelled.load(Ordering::Acquire);
+        if std::mem::replace(&mut self.cancelled, dropped) != dropped {
             let cancelled = self.jobs.iter().filter(|(_, job)| job.is_cancelled()).map(|(key, _)| *key);
             cancelled.collect::<Vec<_>>().into_iter().for_each(|key| drop(self.remove(key)));
         }
@@ -149,7 +162,10 @@ impl Lane {
         let before = self.batch.groups.len();
         self.batch.groups.retain(|group| group.job != key);
         self.batch.stale |= self.batch.groups.len() < before;
-        self.jobs.shift_remove(&key)
+        let job = self.jobs.swap_remove(&key)?;
+        self.waiting_rows -= job.waiting();
+        self.waiting_price -= job.waiting() * job.price();
+        Some(job)
     }
 
     /// Admits waiting rows, and rebuilds the batch's tensors when its rows have changed.
@@ -158,7 +174,11 @@ impl Lane {
         for (key, rows) in self.admissions() {
             let Some(job) = self.jobs.get_mut(&key) else { continue };
             match job.admit(key, rows, &self.site) {
-                Ok(group) => fresh.push(group),
+                Ok(group) => {
+                    self.waiting_rows -= rows;
+                    self.waiting_price -= rows * job.price();
+                    fresh.push(group);
+                }
                 Err(error) => {
                     if let Some(job) = self.remove(key) {
                         job.fail(error);
@@ -200,10 +220,13 @@ impl Lane {
         if !batch.groups.iter().any(|group| finished(group, jobs)) {
             return Ok(());
         }
-        let x = batch.x();
+        let (x, mut complete) = (batch.x(), Vec::new());
         for group in &batch.groups {
             if let Some(job) = jobs.get_mut(&group.job).filter(|job| job.has_finished(group)) {
                 job.retire(group, &x)?;
+                if job.is_complete() {
+                    complete.push(group.job);
+                }
             }
         }
         batch.groups.retain(|group| !finished(group, jobs));
@@ -211,9 +234,10 @@ impl Lane {
         if batch.groups.is_empty() {
             *batch = Batch::default();
         }
-        let complete: Vec<u64> = jobs.iter().filter(|(_, job)| job.is_complete()).map(|(key, _)| *key).collect();
-        for job in complete.into_iter().filter_map(|key| jobs.shift_remove(&key)) {
-            job.answer(&self.site);
+        for key in complete {
+            if let Some(job) = jobs.swap_remove(&key) {
+                job.answer(&self.site);
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a submitter holds until its answer comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvError, select};
@@ -19,12 +19,22 @@ pub(crate) enum Alive {}
 pub struct Ticket {
     answer: Receiver<Result<Sampled>>,
     life: Receiver<Alive>,
-    cancelled: Arc<AtomicBool>,
+    cancel: Cancel,
+    answered: bool,
+}
+
+/// Tells the compute thread that nobody waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Cancel {
+    /// That this request is given up.
+    pub request: Arc<AtomicBool>,
+    /// How many requests have been, so that nobody has to look through all of them.
+    pub requests: Arc<AtomicU64>,
 }
 
 impl Ticket {
-    pub(crate) fn new(answer: Receiver<Result<Sampled>>, life: Receiver<Alive>, cancelled: Arc<AtomicBool>) -> Self {
-        Ticket { answer, life, cancelled }
+    pub(crate) fn new(answer: Receiver<Result<Sampled>>, life: Receiver<Alive>, cancel: Cancel) -> Self {
+        Ticket { answer, life, cancel, answered: false }
     }
 
     /// Waits for the answer. Not to be called on the compute thread.
@@ -32,17 +42,22 @@ impl Ticket {
     /// # Errors
     /// The network failed on the batch, or the engine has stopped. A bad row is no error: see
     /// [`Sampled::rows_failed`].
-    pub fn wait(self) -> Result<Sampled> {
-        received(&self.answer, &self.life)?
+    pub fn wait(mut self) -> Result<Sampled> {
+        let answer = received(&self.answer, &self.life);
+        self.answered = true;
+        answer?
     }
 
-    /// Gives the request up.
+    /// Gives the request up, as dropping the ticket does.
     pub fn cancel(self) {}
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        if !self.answered {
+            self.cancel.request.store(true, Ordering::Relaxed);
+            self.cancel.requests.fetch_add(1, Ordering::Release);
+        }
     }
 }
 

@@ -96,8 +96,9 @@ impl Worker {
     fn take(&mut self, submissions: Vec<Submission>) {
         for Submission { request, reply } in submissions {
             if let Some((place, _, lane)) = self.lanes.get_full_mut(&request.denoiser) {
+                let was_idle = lane.is_idle();
                 lane.submit(request, reply);
-                if !lane.is_idle() {
+                if was_idle && !lane.is_idle() {
                     self.turns.join(place);
                 }
             }
