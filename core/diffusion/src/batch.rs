@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use crate::job::{Coefficients, Group, Job, PLANES};
 use crate::noise::tensor_from_rows;
 use crate::{
-    Denoiser, DenoiserInput, EngineError, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorOp,
+    Denoiser, DenoiserInput, EngineError, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorOp, TimeRun,
 };
 
 /// What all lanes have done, readable from any thread.
@@ -48,8 +48,6 @@ struct Batch {
     groups: Vec<Group>,
     /// Per stream: x, and with history the saved state and two denoised values; `[row, shape]`.
     planes: Vec<Vec<Tensor>>,
-    /// `[row, stream]`.
-    present: Option<Tensor>,
     /// Per stream, where only some rows are sampled: `[row, 1, ...]`, bool.
     masks: Vec<Option<Tensor>>,
     /// Whether groups have left since the tensors were made.
@@ -114,11 +112,9 @@ impl Lane {
         if rows == 0 {
             return Ok(());
         }
-        let (t, columns) = self.columns(rows)?;
-        let present = self.batch.present.as_ref().map(Tensor::shallow_clone);
-        let present = present.ok_or_else(|| EngineError::Request("a batch has no presence".to_string()))?;
+        let columns = self.columns(rows)?;
         let x = self.batch.planes.iter().map(|planes| planes[0].shallow_clone()).collect();
-        let outputs = self.predict(&DenoiserInput::new(x, t, present))?;
+        let outputs = self.predict(&DenoiserInput::sampling(x, self.times()))?;
         // Before anyone is answered, so that whoever has an answer sees its steps counted.
         self.counters.steps.fetch_add(1, Ordering::Relaxed);
         self.counters.row_steps.fetch_add(rows as u64, Ordering::Relaxed);
@@ -207,20 +203,18 @@ impl Lane {
         self.describe()
     }
 
-    /// Presence and masks, which change only with the rows.
+    /// The masks, which change only with the rows.
     fn describe(&mut self) -> Result<()> {
         let rows = self.batch.rows();
-        let (mut present, mut sampled) = (Vec::new(), vec![Vec::new(); self.streams.len()]);
+        let mut sampled = vec![Vec::new(); self.streams.len()];
         for group in &self.batch.groups {
             let job = &self.jobs[&group.job];
             for _ in 0..group.rows {
                 for (stream, sampled) in sampled.iter_mut().enumerate() {
-                    present.push(if job.state(stream).is_present() { 1.0 } else { 0.0 });
                     sampled.push(job.state(stream).has_noise());
                 }
             }
         }
-        self.batch.present = Some(tensor_from_rows(&present, rows, &[self.streams.len() as i64], self.device)?);
         self.batch.masks.clear();
         for (stream, sampled) in self.streams.iter().zip(sampled) {
             let mixed = sampled.contains(&true) && sampled.contains(&false);
@@ -234,16 +228,21 @@ impl Lane {
         Ok(())
     }
 
-    /// This step's numbers of every row, in one transfer: t `[row, stream]`, coefficients `[stream, coefficient, row]`.
-    fn columns(&self, rows: usize) -> Result<(Tensor, Tensor)> {
-        let streams = self.streams.len();
-        let mut values = Vec::with_capacity(rows * streams * (1 + Coefficients::COUNT));
-        for group in &self.batch.groups {
+    /// What the network is told of this step's times.
+    fn times(&self) -> Vec<TimeRun> {
+        let of_group = |group: &Group| {
             let job = &self.jobs[&group.job];
-            for _ in 0..group.rows {
-                values.extend((0..streams).map(|stream| job.time(stream, group.step) as f32));
-            }
-        }
+            let each = || 0..self.streams.len();
+            let present = each().map(|stream| f32::from(u8::from(job.state(stream).is_present()))).collect();
+            TimeRun { t: each().map(|stream| job.time(stream, group.step) as f32).collect(), present, rows: group.rows }
+        };
+        self.batch.groups.iter().map(of_group).collect()
+    }
+
+    /// This step's coefficients of every row, in one transfer: `[stream, coefficient, row]`.
+    fn columns(&self, rows: usize) -> Result<Tensor> {
+        let streams = self.streams.len();
+        let mut values = Vec::with_capacity(rows * streams * Coefficients::COUNT);
         for stream in 0..streams {
             for column in 0..Coefficients::COUNT {
                 for group in &self.batch.groups {
@@ -252,12 +251,7 @@ impl Lane {
                 }
             }
         }
-        let all = tensor_from_rows(&values, values.len(), &[], self.device)?;
-        let (times, rest) = ((rows * streams) as i64, (rows * streams * Coefficients::COUNT) as i64);
-        let t = all.f_narrow(0, 0, times).op("narrow", &[&all])?;
-        let columns = all.f_narrow(0, times, rest).op("narrow", &[&all])?;
-        let shape = [streams as i64, Coefficients::COUNT as i64, rows as i64];
-        Ok((t.f_view([rows as i64, streams as i64]).op("view", &[&t])?, columns.f_view(shape).op("view", &[&columns])?))
+        tensor_from_rows(&values, streams, &[Coefficients::COUNT as i64, rows as i64], self.device)
     }
 
     /// Calls the network, with half as many rows at once each time the device has no memory for more.
@@ -280,9 +274,7 @@ impl Lane {
         }
         let mut outputs: Vec<Vec<Tensor>> = self.streams.iter().map(|_| Vec::new()).collect();
         for first in (0..rows).step_by(self.cap) {
-            let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, part.min(rows - first)).op("narrow", &[tensor]);
-            let x = input.x.iter().map(narrow).collect::<Result<_>>()?;
-            let input = DenoiserInput::new(x, narrow(&input.t)?, narrow(&input.present)?);
+            let input = input.narrow(first, part.min(rows - first))?;
             for (parts, output) in outputs.iter_mut().zip(self.predict_checked(&input)?) {
                 parts.push(output);
             }
@@ -416,7 +408,7 @@ mod tests {
         }
 
         fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-            let t = Vec::<f32>::try_from(batch.t.flatten(0, -1)).unwrap();
+            let t = Vec::<f32>::try_from(batch.t().unwrap().flatten(0, -1)).unwrap();
             let gains: Vec<f32> = t.iter().map(|t| gain(&self.0[0].schedule, f64::from(*t)) as f32).collect();
             Ok(vec![&batch.x[0] * Tensor::from_slice(&gains).view([-1, 1])])
         }

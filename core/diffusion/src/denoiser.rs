@@ -1,9 +1,10 @@
 //! A network over named streams.
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::{EngineError, Parameterization, Result, Schedule};
+use crate::noise::tensor_from_rows;
+use crate::{EngineError, Parameterization, Result, Schedule, TensorOp};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -58,28 +59,113 @@ pub fn check_streams(streams: &[StreamSpec]) -> Result<()> {
     Ok(())
 }
 
+/// Consecutive rows of a batch at one time: what the network is told of every stream, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimeRun {
+    /// Per stream, in [0, 1]; 0 for clean streams, 1 for absent ones.
+    pub t: Vec<f32>,
+    /// Per stream: 1 where it is there, 0 where it is absent.
+    pub present: Vec<f32>,
+    /// How many rows.
+    pub rows: usize,
+}
+
+/// The times and presences of a batch.
+#[derive(Debug)]
+pub enum Times {
+    /// Any, `[row, stream]` each, f32, on the network's device.
+    Rows {
+        /// As [`TimeRun::t`].
+        t: Tensor,
+        /// As [`TimeRun::present`].
+        present: Tensor,
+    },
+    /// Known on the host, in the order of the rows. What a network computes of a time alone, it may compute once.
+    Runs(Vec<TimeRun>),
+}
+
 /// What a denoiser is asked, for a batch of rows at different times.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DenoiserInput {
     /// Per stream, in the denoiser's order: `[row, shape]`, f32. Where the stream is absent the values mean nothing.
     pub x: Vec<Tensor>,
-    /// `[row, stream]`, f32, in [0, 1]; 0 for clean streams, 1 for absent ones.
-    pub t: Tensor,
-    /// `[row, stream]`, f32: 1 where the stream is there, 0 where it is absent.
-    pub present: Tensor,
+    /// The times of the rows.
+    pub times: Times,
 }
 
 impl DenoiserInput {
-    /// An input without conditions.
+    /// An input without conditions: `t` and `present` `[row, stream]`, f32, as [`Times::Rows`] has them.
     pub fn new(x: Vec<Tensor>, t: Tensor, present: Tensor) -> Self {
-        DenoiserInput { x, t, present }
+        DenoiserInput { x, times: Times::Rows { t, present } }
+    }
+
+    /// An input without conditions whose times are known on the host, as sampling knows them.
+    pub fn sampling(x: Vec<Tensor>, runs: Vec<TimeRun>) -> Self {
+        DenoiserInput { x, times: Times::Runs(runs) }
     }
 
     /// The number of rows.
     pub fn rows(&self) -> i64 {
-        self.t.size().first().copied().unwrap_or(0)
+        match &self.times {
+            Times::Rows { t, .. } => t.size().first().copied().unwrap_or(0),
+            Times::Runs(runs) => runs.iter().map(|run| run.rows as i64).sum(),
+        }
     }
+
+    /// The times: `[row, stream]`, f32, in [0, 1], on the device of `x`.
+    pub fn t(&self) -> Result<Tensor> {
+        self.column(|t, _| t.shallow_clone(), |run| &run.t)
+    }
+
+    /// 1 where a stream is there, 0 where it is absent: `[row, stream]`, f32, on the device of `x`.
+    pub fn present(&self) -> Result<Tensor> {
+        self.column(|_, present| present.shallow_clone(), |run| &run.present)
+    }
+
+    /// Whether every stream of every row is known to be there.
+    pub fn is_all_present(&self) -> bool {
+        match &self.times {
+            Times::Rows { .. } => false,
+            Times::Runs(runs) => runs.iter().all(|run| run.present.iter().all(|present| *present == 1.0)),
+        }
+    }
+
+    /// `rows` rows from `first` on.
+    pub fn narrow(&self, first: i64, rows: i64) -> Result<Self> {
+        let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let times = match &self.times {
+            Times::Rows { t, present } => Times::Rows { t: narrow(t)?, present: narrow(present)? },
+            Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
+        };
+        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times })
+    }
+
+    fn column(&self, given: fn(&Tensor, &Tensor) -> Tensor, known: fn(&TimeRun) -> &Vec<f32>) -> Result<Tensor> {
+        let runs = match &self.times {
+            Times::Rows { t, present } => return Ok(given(t, present)),
+            Times::Runs(runs) => runs,
+        };
+        let streams = self.x.len();
+        let repeated = |run| std::iter::repeat_n(known(run).as_slice(), run.rows);
+        let values: Vec<f32> = runs.iter().flat_map(repeated).flatten().copied().collect();
+        let device = self.x.first().map_or(Device::Cpu, Tensor::device);
+        tensor_from_rows(&values, self.rows() as usize, &[streams as i64], device)
+    }
+}
+
+/// The runs of `rows` rows from `first` on.
+fn cut(runs: &[TimeRun], first: usize, rows: usize) -> Vec<TimeRun> {
+    let (mut cut, mut begin) = (Vec::new(), 0);
+    for run in runs {
+        let end = begin + run.rows;
+        let kept = end.min(first + rows).saturating_sub(begin.max(first));
+        if kept > 0 {
+            cut.push(TimeRun { rows: kept, ..run.clone() });
+        }
+        begin = end;
+    }
+    cut
 }
 
 /// A network over one or several streams. Rows must not influence one another.
@@ -93,4 +179,38 @@ pub trait Denoiser: Send {
 
     /// The parameters by name, sharing memory with the network's. Names are stable: checkpoints use them.
     fn parameters(&self) -> Vec<(String, Tensor)>;
+
+    /// The parameters will not change any more: what can be computed of them alone, is. Sampling calls it when the
+    /// weights are loaded, training never. Predictions stay differentiable by `x`, no more by the parameters.
+    fn freeze(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_known_on_the_host_are_those_of_tensors() {
+        let run = |t: f32, present, rows| TimeRun { t: vec![t, 0.0], present: vec![present, 1.0], rows };
+        let x = Tensor::from_slice(&[0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0]).view([6, 1]);
+        let input = DenoiserInput::sampling(
+            vec![x.shallow_clone(), x.shallow_clone()],
+            vec![run(0.5, 1.0, 2), run(1.0, 0.0, 1), run(0.25, 1.0, 3)],
+        );
+        let (t, present) = (input.t().unwrap(), input.present().unwrap());
+        assert_eq!((input.rows(), t.size()), (6, vec![6, 2]));
+        assert_eq!(Vec::<f32>::try_from(t.select(1, 0)).unwrap(), [0.5, 0.5, 1.0, 0.25, 0.25, 0.25]);
+        let given = DenoiserInput::new(vec![x.shallow_clone(), x], t, present);
+        assert!(!input.is_all_present());
+        for (first, rows) in [(0, 6), (1, 1), (1, 3), (2, 1), (3, 3), (0, 0)] {
+            let (cut, expected) = (input.narrow(first, rows).unwrap(), given.narrow(first, rows).unwrap());
+            assert_eq!(cut.rows(), rows);
+            assert_eq!(cut.t().unwrap(), expected.t().unwrap());
+            assert_eq!(cut.present().unwrap(), expected.present().unwrap());
+            assert_eq!(cut.x[0], expected.x[0]);
+            assert!(matches!(&cut.times, Times::Runs(runs) if runs.iter().all(|run| run.rows > 0)));
+        }
+    }
 }

@@ -64,11 +64,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the compute thread with these denoisers, whose parameters lie on the configured device.
-    pub fn start(denoisers: IndexMap<String, Box<dyn Denoiser>>, config: EngineConfig) -> Result<Engine> {
+    /// Starts the compute thread with these denoisers, whose parameters lie on the configured device and are frozen.
+    pub fn start(mut denoisers: IndexMap<String, Box<dyn Denoiser>>, config: EngineConfig) -> Result<Engine> {
         let mut streams = IndexMap::new();
-        for (name, denoiser) in &denoisers {
+        for (name, denoiser) in &mut denoisers {
             crate::check_streams(denoiser.streams())?;
+            denoiser.freeze()?;
             streams.insert(name.clone(), denoiser.streams().to_vec());
         }
         let (submit, submissions) = bounded(config.queue.max(1));

@@ -29,10 +29,10 @@ mod sampler;
 mod schedule;
 mod state;
 
-pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, check_streams};
+pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats, Ticket};
 pub use error::{EngineError, Result, TensorOp};
-pub use network::{Network, build};
+pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetMlpConfig, build};
 pub use objective::{Draw, LossOptions, LossOutput, Per, TimeLaw, denoising_loss};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};

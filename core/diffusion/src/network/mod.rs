@@ -1,43 +1,66 @@
 //! The networks that are built here, by their names in a configuration.
 
+mod layer;
 mod residual_mlp;
+mod streams;
+mod time;
+mod unet_mlp;
 
-pub use residual_mlp::ResidualMlp;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::{Denoiser, EngineError, Result, StreamSpec, check_streams};
+use layer::Init;
+pub use layer::Precision;
+pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
+pub use time::TimeFeatures;
+pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 
-/// A network and its size.
+/// A network, its size and its options.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Network {
     /// Linear layers with residual connections over the concatenation of all streams: see [`ResidualMlp`].
-    ResidualMlp {
-        /// The width of the hidden layers.
-        #[serde(default = "default_width")]
-        width: i64,
-        /// The number of residual blocks.
-        #[serde(default = "default_blocks")]
-        blocks: usize,
-    },
+    ResidualMlp(ResidualMlpConfig),
+    /// A U of residual blocks over the concatenation of all streams: see [`UnetMlp`].
+    UnetMlp(UnetMlpConfig),
 }
 
-fn default_width() -> i64 {
-    256
-}
-
-fn default_blocks() -> usize {
-    4
+impl Network {
+    /// Refuses sizes with which there is no network.
+    pub fn check(&self) -> Result<()> {
+        let (width, embedding) = match self {
+            Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
+            Network::UnetMlp(config) => (config.width, config.embedding),
+        };
+        for (field, value) in [("width", width), ("embedding", embedding)] {
+            if value < 1 {
+                return Err(EngineError::Config { field, wanted: "at least 1", found: value.to_string() });
+            }
+        }
+        match self {
+            Network::UnetMlp(UnetMlpConfig { groups, .. }) if *groups < 1 || width % groups != 0 => {
+                let found = format!("{groups} for a width of {width}");
+                Err(EngineError::Config { field: "groups", wanted: "a divisor of the width", found })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Builds a network with fresh parameters on `device`: f32, leaves, recording gradients. Equal seeds give equal bits.
-pub fn build(network: &Network, streams: &[StreamSpec], device: Device, seed: u64) -> Result<Box<dyn Denoiser>> {
+pub fn build(
+    network: &Network,
+    streams: &[StreamSpec],
+    precision: Precision,
+    device: Device,
+    seed: u64,
+) -> Result<Box<dyn Denoiser>> {
     check_streams(streams)?;
-    match *network {
-        Network::ResidualMlp { width, .. } if width < 1 => {
-            Err(EngineError::Config { field: "width", wanted: "at least 1", found: width.to_string() })
-        }
-        Network::ResidualMlp { width, blocks } => Ok(Box::new(ResidualMlp::new(streams, width, blocks, device, seed)?)),
-    }
+    network.check()?;
+    let init = Init { precision, device, seed };
+    Ok(match network {
+        Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
+        Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),
+    })
 }

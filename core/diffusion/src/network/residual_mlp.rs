@@ -1,89 +1,212 @@
 //! A residual MLP over the concatenation of all streams, with a time and a presence per stream.
 
-use std::f64::consts::FRAC_PI_4;
+use std::cell::RefCell;
 
-use tch::{Device, Kind, Tensor};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
 
-use crate::noise::{START_STEP, normals, tensor_from_rows};
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp};
+use super::layer::{Init, Linear, Norm, add, cast, silu};
+use super::streams;
+use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times};
 
-/// Sines and cosines of t 2^k pi/4, k = 0 .. 7.
-const FREQUENCIES: usize = 8;
 /// The scale of a block's last layer at the start: every block begins near the identity.
 const BLOCK_SCALE: f64 = 0.01;
-/// Added to the variance in a layer norm.
-const NORM_EPS: f64 = 1e-5;
 
-/// h = input(x); per block h <- h + down(silu(up(silu(norm(h))) + time(e))); output(silu(norm(h))), where e is a
-/// two-layer projection of the time features of all streams and of their presence. The output layer starts at zero.
+/// The size and the options of a [`ResidualMlp`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResidualMlpConfig {
+    /// The width of the hidden layers.
+    pub width: i64,
+    /// The number of residual blocks.
+    pub blocks: usize,
+    /// What the times do to a block.
+    pub modulation: Modulation,
+    /// As what the times enter.
+    pub time: TimeFeatures,
+    /// The width of the time embedding; `width` if not given.
+    pub embedding: Option<i64>,
+    /// Whether the network is told which streams are there; without it, an absent stream looks like one of zeros.
+    pub presence: bool,
+}
+
+impl Default for ResidualMlpConfig {
+    fn default() -> Self {
+        ResidualMlpConfig {
+            width: 256,
+            blocks: 4,
+            modulation: Modulation::Shift,
+            time: TimeFeatures::Fourier,
+            embedding: None,
+            presence: true,
+        }
+    }
+}
+
+/// What the times do to a block.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Modulation {
+    /// They are added inside it.
+    #[default]
+    Shift,
+    /// They scale and shift it after a second norm: Perez et al. 2018, "FiLM", eq. (2).
+    ScaleShift,
+}
+
+/// h = input(x); per block, with e the embedding of the times of all streams and of their presence,
+///
+/// - shift: h <- h + down(silu(up(silu(norm(h))) + time(e))),
+/// - scale-shift: h <- h + down(silu((1 + scale) inner(up(silu(norm(h)))) + shift)), [scale, shift] = time(silu(e));
+///
+/// then output(silu(norm(h))). The output layer starts at zero.
 ///
 /// Made for latents that are vectors; other shapes are flattened.
 #[derive(Debug)]
 pub struct ResidualMlp {
     streams: Vec<StreamSpec>,
-    frequencies: Tensor,
+    config: ResidualMlpConfig,
     input: Linear,
-    time: [Linear; 2],
+    time: TimeEmbedding,
     blocks: Vec<Block>,
     output_norm: Norm,
     output: Linear,
+    /// Once frozen.
+    projections: Option<RefCell<Projections>>,
 }
 
 #[derive(Debug)]
 struct Block {
     norm: Norm,
     up: Linear,
+    /// With scale-shift.
+    inner: Option<Norm>,
     time: Linear,
     down: Linear,
 }
 
+/// What the blocks are told of the times.
+enum Signal<'a> {
+    /// `[row, embedding]`.
+    Embedded(Tensor),
+    /// One part per block, or two with scale-shift: what [`Block::parts`] makes of the embedding.
+    Projected(Projected<'a>),
+}
+
 impl ResidualMlp {
-    /// A fresh network of `blocks` blocks of `width`; see [`crate::build`].
-    pub fn new(streams: &[StreamSpec], width: i64, blocks: usize, device: Device, seed: u64) -> Result<Self> {
-        let elements = streams.iter().map(StreamSpec::elements).sum();
-        let features = streams.len() as i64 * (2 * FREQUENCIES as i64 + 1);
-        let linear = |name: &str, from, to, scale| Linear::new(name, from, to, scale, device, seed);
-        let block = |index: usize| -> Result<Block> {
-            Ok(Block {
-                norm: Norm::new(width, device)?,
-                up: linear(&format!("blocks.{index}.up"), width, width, 1.0)?,
-                time: linear(&format!("blocks.{index}.time"), width, width, 1.0)?,
-                down: linear(&format!("blocks.{index}.down"), width, width, BLOCK_SCALE)?,
-            })
-        };
-        let frequencies: Vec<f32> = (0..FREQUENCIES).map(|k| (FRAC_PI_4 * f64::from(1 << k)) as f32).collect();
+    /// A fresh network; see [`crate::build`].
+    pub(super) fn new(streams: &[StreamSpec], config: ResidualMlpConfig, init: Init) -> Result<Self> {
+        let (width, elements) = (config.width, streams::elements(streams));
+        let embedding = config.embedding.unwrap_or(width);
+        let (features, presence) = (config.time, config.presence);
         Ok(ResidualMlp {
             streams: streams.to_vec(),
-            frequencies: tensor_from_rows(&frequencies, FREQUENCIES, &[], device)?,
-            input: linear("input", elements, width, 1.0)?,
-            time: [linear("time.0", features, width, 1.0)?, linear("time.1", width, width, 1.0)?],
-            blocks: (0..blocks).map(block).collect::<Result<_>>()?,
-            output_norm: Norm::new(width, device)?,
-            output: linear("output", width, elements, 0.0)?,
+            config,
+            input: Linear::new("input", elements, width, 1.0, init)?,
+            time: TimeEmbedding::new(streams.len(), embedding, features, presence, Activation::Silu, init)?,
+            blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
+            output_norm: Norm::new("output.norm", width, 1, init.device)?,
+            output: Linear::new("output", width, elements, 0.0, init)?,
+            projections: None,
         })
     }
 
-    /// All streams side by side, absent ones zero: `[row, elements]`.
-    fn flat(&self, batch: &DenoiserInput) -> Result<Tensor> {
-        let mut parts = Vec::with_capacity(batch.x.len());
-        for (place, x) in batch.x.iter().enumerate() {
-            let flat = x.f_reshape([batch.rows(), -1]).op("reshape", &[x])?;
-            let present = batch.present.f_narrow(1, place as i64, 1).op("narrow", &[&batch.present])?;
-            parts.push(flat.f_mul(&present).op("mul", &[&flat, &present])?);
+    /// The embedding as the blocks read it.
+    fn embed(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
+        let embedding = self.time.forward(t, present)?;
+        match self.config.modulation {
+            Modulation::Shift => Ok(embedding),
+            Modulation::ScaleShift => silu(embedding),
         }
-        Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())
     }
 
-    /// The embedding of times and presence: `[row, width]`, after its activation, as the blocks use it.
-    fn embedding(&self, batch: &DenoiserInput) -> Result<Tensor> {
-        let t = batch.t.f_unsqueeze(-1).op("unsqueeze", &[&batch.t])?;
-        let angles = t.f_mul(&self.frequencies).op("mul", &[&t, &self.frequencies])?;
-        let angles = angles.f_flatten(1, 2).op("flatten", &[&angles])?;
-        let (sin, cos) = (angles.f_sin().op("sin", &[&angles])?, angles.f_cos().op("cos", &[&angles])?);
-        let features = Tensor::f_cat(&[&sin, &cos, &batch.present], 1).op("cat", &[&sin, &cos, &batch.present])?;
-        let hidden = silu(&self.time[0].forward(&features)?)?;
-        self.time[1].forward(&hidden)
+    fn trunk(&self, batch: &DenoiserInput, signal: &Signal) -> Result<Tensor> {
+        let x = streams::join(&self.streams, batch)?;
+        let mut h = cast(&self.input.forward(&x)?, Kind::Float)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            h = block.forward(h, index, signal)?;
+        }
+        let output = self.output.forward(&silu(self.output_norm.forward(&h)?)?)?;
+        cast(&output, Kind::Float)
     }
+}
+
+impl Block {
+    fn new(index: usize, config: &ResidualMlpConfig, init: Init) -> Result<Self> {
+        let (width, embedding) = (config.width, config.embedding.unwrap_or(config.width));
+        let name = |layer: &str| format!("blocks.{index}.{layer}");
+        let (inner, parts) = match config.modulation {
+            Modulation::Shift => (None, 1),
+            Modulation::ScaleShift => (Some(Norm::new(&name("inner"), width, 1, init.device)?), 2),
+        };
+        Ok(Block {
+            norm: Norm::new(&name("norm"), width, 1, init.device)?,
+            up: Linear::new(&name("up"), width, width, 1.0, init)?,
+            inner,
+            time: Linear::new(&name("time"), embedding, parts * width, 1.0, init)?,
+            down: Linear::new(&name("down"), width, width, BLOCK_SCALE, init)?,
+        })
+    }
+
+    fn forward(&self, h: Tensor, index: usize, signal: &Signal) -> Result<Tensor> {
+        let x = silu(self.norm.forward(&h)?)?;
+        let inside = match (&self.inner, signal) {
+            (None, Signal::Projected(projected)) => self.up.forward_with(projected.part(index), &x)?,
+            (None, Signal::Embedded(embedding)) => add(self.up.forward(&x)?, &self.time.forward(embedding)?)?,
+            (Some(inner), Signal::Projected(projected)) => {
+                inner.forward_with(&self.up.forward(&x)?, projected.part(2 * index), projected.part(2 * index + 1))?
+            }
+            (Some(inner), Signal::Embedded(embedding)) => {
+                let time = self.time.forward(embedding)?;
+                let parts = time.f_chunk(2, -1).op("chunk", &[&time])?;
+                let normal = inner.forward(&self.up.forward(&x)?)?;
+                let scaled = normal.f_addcmul(&normal, &parts[0]).op("addcmul", &[&normal, &parts[0]])?;
+                add(scaled, &parts[1])?
+            }
+        };
+        self.down.add_to(h, &silu(inside)?)
+    }
+
+    /// The layers that make the parts of [`Signal::Projected`] out of the embedding. What follows the times linearly
+    /// is folded into them: the bias of `up`, or the scale w and the bias b of the inner norm, as
+    /// (1 + scale) (w n + b) + shift = (w + w scale) n + (b + b scale + shift).
+    fn parts(&self) -> Result<Vec<(Tensor, Tensor)>> {
+        let (weight, bias) = self.time.plain()?;
+        let Some(inner) = &self.inner else {
+            let (_, up) = self.up.plain()?;
+            return Ok(vec![(weight, bias.f_add(&up).op("add", &[&bias, &up])?)]);
+        };
+        let (w, b) = inner.plain()?;
+        let (weights, biases) = (halves(&weight)?, halves(&bias)?);
+        let rows = |column: &Tensor| column.f_unsqueeze(-1).op("unsqueeze", &[column]);
+        let one_more = biases[0].f_add_scalar(1.0).op("add", &[&bias])?;
+        let scale = (mul(&rows(&w)?, &weights[0])?, mul(&w, &one_more)?);
+        let shift = (add(mul(&rows(&b)?, &weights[0])?, &weights[1])?, add(mul(&b, &one_more)?, &biases[1])?);
+        Ok(vec![scale, shift])
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.norm.freeze()?;
+        self.inner.iter_mut().try_for_each(Norm::freeze)?;
+        [&mut self.up, &mut self.time, &mut self.down].into_iter().try_for_each(Linear::freeze)
+    }
+
+    fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.norm.list(named);
+        self.up.list(named);
+        self.inner.iter().for_each(|norm| norm.list(named));
+        self.time.list(named);
+        self.down.list(named);
+    }
+}
+
+fn halves(tensor: &Tensor) -> Result<Vec<Tensor>> {
+    tensor.f_chunk(2, 0).op("chunk", &[tensor])
+}
+
+fn mul(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    left.f_mul(right).op("mul", &[left, right])
 }
 
 impl Denoiser for ResidualMlp {
@@ -92,105 +215,38 @@ impl Denoiser for ResidualMlp {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        for (stream, x) in self.streams.iter().zip(&batch.x) {
-            stream.check_batch(x, batch.rows() as usize)?;
-        }
-        let embedding = self.embedding(batch)?;
-        let mut h = self.input.forward(&self.flat(batch)?)?;
-        for block in &self.blocks {
-            let up = block.up.forward(&silu(&block.norm.forward(&h)?)?)?;
-            let time = block.time.forward(&embedding)?;
-            let sum = up.f_add(&time).op("add", &[&up, &time])?;
-            let down = block.down.forward(&silu(&sum)?)?;
-            h = h.f_add(&down).op("add", &[&h, &down])?;
-        }
-        let flat = self.output.forward(&silu(&self.output_norm.forward(&h)?)?)?;
-        let mut first = 0;
-        let mut outputs = Vec::with_capacity(self.streams.len());
-        for stream in &self.streams {
-            let part = flat.f_narrow(1, first, stream.elements()).op("narrow", &[&flat])?;
-            outputs.push(part.f_reshape(stream.batch_shape(batch.rows() as usize)).op("reshape", &[&part])?);
-            first += stream.elements();
-        }
-        Ok(outputs)
+        let output = match (&self.projections, &batch.times) {
+            (Some(projections), Times::Runs(runs)) => {
+                let mut projections = projections.borrow_mut();
+                let projected = projections.project(runs, |t, present| self.embed(t, present))?;
+                self.trunk(batch, &Signal::Projected(projected))?
+            }
+            _ => self.trunk(batch, &Signal::Embedded(self.embed(&batch.t()?, &batch.present()?)?))?,
+        };
+        streams::split(&self.streams, &output)
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut named = Vec::new();
-        self.input.list("input", &mut named);
-        self.time[0].list("time.0", &mut named);
-        self.time[1].list("time.1", &mut named);
-        for (index, block) in self.blocks.iter().enumerate() {
-            block.norm.list(&format!("blocks.{index}.norm"), &mut named);
-            block.up.list(&format!("blocks.{index}.up"), &mut named);
-            block.time.list(&format!("blocks.{index}.time"), &mut named);
-            block.down.list(&format!("blocks.{index}.down"), &mut named);
-        }
-        self.output_norm.list("output.norm", &mut named);
-        self.output.list("output", &mut named);
+        self.input.list(&mut named);
+        self.time.list(&mut named);
+        self.blocks.iter().for_each(|block| block.list(&mut named));
+        self.output_norm.list(&mut named);
+        self.output.list(&mut named);
         named
     }
-}
 
-fn silu(x: &Tensor) -> Result<Tensor> {
-    x.f_silu().op("silu", &[x])
-}
-
-fn leaf(values: &Tensor) -> Result<Tensor> {
-    values.f_set_requires_grad(true).op("set_requires_grad", &[values])
-}
-
-#[derive(Debug)]
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    /// Weights normal with variance scale^2 / (3 from), that of the usual uniform start; biases zero. The name keys the
-    /// noise, so that a layer starts the same whatever other layers there are.
-    fn new(name: &str, from: i64, to: i64, scale: f64, device: Device, seed: u64) -> Result<Self> {
-        let mut values = vec![0.0; (from * to) as usize];
-        if scale != 0.0 {
-            normals(seed, 0, &format!("{name}.weight"), START_STEP, &mut values);
-            let deviation = (scale / (3.0 * from as f64).sqrt()) as f32;
-            values.iter_mut().for_each(|value| *value *= deviation);
+    fn freeze(&mut self) -> Result<()> {
+        self.input.freeze()?;
+        self.time.freeze()?;
+        self.blocks.iter_mut().try_for_each(Block::freeze)?;
+        self.output_norm.freeze()?;
+        self.output.freeze()?;
+        let mut parts = Vec::new();
+        for block in &self.blocks {
+            parts.extend(block.parts()?);
         }
-        let bias = Tensor::f_zeros([to], (Kind::Float, device)).op("zeros", &[])?;
-        let weight = tensor_from_rows(&values, to as usize, &[from], device)?;
-        Ok(Linear { weight: leaf(&weight)?, bias: leaf(&bias)? })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.f_linear(&self.weight, Some(&self.bias)).op("linear", &[x, &self.weight, &self.bias])
-    }
-
-    fn list(&self, name: &str, named: &mut Vec<(String, Tensor)>) {
-        named.push((format!("{name}.weight"), self.weight.shallow_clone()));
-        named.push((format!("{name}.bias"), self.bias.shallow_clone()));
-    }
-}
-
-#[derive(Debug)]
-struct Norm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Norm {
-    fn new(width: i64, device: Device) -> Result<Self> {
-        let weight = Tensor::f_ones([width], (Kind::Float, device)).op("ones", &[])?;
-        let bias = Tensor::f_zeros([width], (Kind::Float, device)).op("zeros", &[])?;
-        Ok(Norm { weight: leaf(&weight)?, bias: leaf(&bias)? })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let normed = x.f_layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), NORM_EPS, false);
-        normed.op("layer_norm", &[x, &self.weight])
-    }
-
-    fn list(&self, name: &str, named: &mut Vec<(String, Tensor)>) {
-        named.push((format!("{name}.weight"), self.weight.shallow_clone()));
-        named.push((format!("{name}.bias"), self.bias.shallow_clone()));
+        self.projections = Some(RefCell::new(Projections::new(&parts, self.config.width)?));
+        Ok(())
     }
 }

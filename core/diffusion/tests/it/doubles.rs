@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization, Request, Result,
-    Sampler, Schedule, StreamSpec, build, noise,
+    Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization, Precision,
+    Request, ResidualMlpConfig, Result, Sampler, Schedule, StreamSpec, build, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -49,7 +49,7 @@ impl Denoiser for Gaussian {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        let times = Vec::<f32>::try_from(batch.t.flatten(0, -1)).unwrap();
+        let times = Vec::<f32>::try_from(batch.t().unwrap().flatten(0, -1)).unwrap();
         let outputs = self.streams.iter().enumerate().map(|(place, stream)| {
             let rows = times.iter().skip(place).step_by(self.streams.len());
             let columns: Vec<[f32; 4]> = rows
@@ -129,9 +129,14 @@ pub fn two_streams() -> Vec<StreamSpec> {
     ]
 }
 
+/// A residual MLP with all other options left at their defaults.
+pub fn residual_mlp(width: i64, blocks: usize) -> Network {
+    Network::ResidualMlp(ResidualMlpConfig { width, blocks, ..ResidualMlpConfig::default() })
+}
+
 /// A residual MLP whose output layer is not zero.
 pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
-    let network = build(&Network::ResidualMlp { width: 32, blocks: 2 }, streams, Device::Cpu, 3).unwrap();
+    let network = build(&residual_mlp(32, 2), streams, Precision::F32, Device::Cpu, 3).unwrap();
     let _no_grad = tch::no_grad_guard();
     for (name, mut parameter) in network.parameters() {
         if name == "output.weight" {

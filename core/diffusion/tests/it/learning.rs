@@ -1,14 +1,16 @@
 //! The residual MLP: what it starts as, and that it learns a joint law it can then condition.
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, LossOptions, Network, Observed, Parameterization, Per, Request, Sampler, Schedule,
-    StreamSpec, TimeLaw, build, denoising_loss, noise,
+    Denoiser, DenoiserInput, LossOptions, Network, Observed, Parameterization, Per, Precision, Request, Sampler,
+    Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, ddim, engine, normal, stirred_mlp, stream, two_streams, values, worst};
+use crate::doubles::{bits, ddim, engine, normal, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
 
-const SMALL: Network = Network::ResidualMlp { width: 48, blocks: 2 };
+fn small(streams: &[StreamSpec], precision: Precision, seed: u64) -> Box<dyn Denoiser> {
+    build(&residual_mlp(48, 2), streams, precision, Device::Cpu, seed).unwrap()
+}
 
 fn input(rows: i64) -> DenoiserInput {
     let full = |value: f64| Tensor::full([rows, 2], value, (Kind::Float, Device::Cpu));
@@ -17,7 +19,7 @@ fn input(rows: i64) -> DenoiserInput {
 
 #[test]
 fn parameters_follow_from_the_seed_and_have_stable_names() {
-    let make = |seed| build(&SMALL, &two_streams(), Device::Cpu, seed).unwrap();
+    let make = |seed| small(&two_streams(), Precision::F32, seed);
     let (first, again, other) = (make(1).parameters(), make(1).parameters(), make(2).parameters());
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -39,7 +41,7 @@ fn parameters_follow_from_the_seed_and_have_stable_names() {
 
 #[test]
 fn it_starts_at_zero_and_its_outputs_have_the_shapes_of_the_streams() {
-    let network = build(&SMALL, &two_streams(), Device::Cpu, 1).unwrap();
+    let network = small(&two_streams(), Precision::F32, 1);
     let outputs = network.predict(&input(5)).unwrap();
     assert_eq!((outputs[0].size(), outputs[1].size()), (vec![5, 3], vec![5, 2, 2]));
     assert!(outputs.iter().all(|output| values(output).iter().all(|value| *value == 0.0)));
@@ -54,7 +56,8 @@ fn what_is_absent_does_not_matter_and_that_it_is_absent_does() {
     let predict = |right: f64, present: &[f32]| {
         let mut input = input(1);
         input.x[1] = Tensor::full([1, 2, 2], right, (Kind::Float, Device::Cpu));
-        input.present = Tensor::from_slice(present).view([1, 2]);
+        let present = Tensor::from_slice(present).view([1, 2]);
+        let input = DenoiserInput::new(input.x, Tensor::full([1, 2], 0.4, (Kind::Float, Device::Cpu)), present);
         network.predict(&input).unwrap().swap_remove(0)
     };
     assert_eq!(bits(&predict(5.0, &[1.0, 0.0])), bits(&predict(-5.0, &[1.0, 0.0])));
@@ -65,10 +68,10 @@ fn what_is_absent_does_not_matter_and_that_it_is_absent_does() {
 #[test]
 fn networks_that_cannot_be_are_refused() {
     let parse = serde_json::from_str::<Network>;
-    assert_eq!(parse(r#"{"kind": "residual-mlp"}"#).unwrap(), Network::ResidualMlp { width: 256, blocks: 4 });
+    assert_eq!(parse(r#"{"kind": "residual-mlp"}"#).unwrap(), residual_mlp(256, 4));
     assert!(parse(r#"{"kind": "residual-mlp", "depth": 4}"#).is_err());
     let build = |streams: &[StreamSpec], width| {
-        build(&Network::ResidualMlp { width, blocks: 1 }, streams, Device::Cpu, 0).map(|_| ())
+        build(&residual_mlp(width, 1), streams, Precision::F32, Device::Cpu, 0).map(|_| ())
     };
     assert!(build(&[], 8).is_err());
     assert!(build(&two_streams(), 0).is_err());
@@ -122,7 +125,7 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
     const TOLERANCE: f64 = 0.08;
     let named = |name| stream(name, &[1], Schedule::vp_linear(), Parameterization::V);
     let streams = [named("left"), named("right")];
-    let network = build(&SMALL, &streams, Device::Cpu, 1).unwrap();
+    let network = small(&streams, Precision::F32, 1);
     let law = TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample };
     tch::set_num_threads(1);
     let mut adam = Adam::new(network.as_ref());

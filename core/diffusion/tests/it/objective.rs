@@ -44,7 +44,7 @@ impl Denoiser for Leaves {
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         let x = batch.x.iter().map(Tensor::copy).collect();
-        *self.input.lock().unwrap() = Some((x, batch.t.copy(), batch.present.copy()));
+        *self.input.lock().unwrap() = Some((x, batch.t().unwrap().copy(), batch.present().unwrap().copy()));
         Ok(self.leaves.iter().map(Tensor::shallow_clone).collect())
     }
 

@@ -115,7 +115,7 @@ fn clean_streams_keep_their_bits_at_every_step() {
 #[test]
 fn absent_streams_are_told_to_the_network() {
     let (probe, seen) = Probe::new(&two_streams(), |batch| {
-        let present = batch.present.to_kind(tch::Kind::Int64);
+        let present = batch.present().unwrap().to_kind(tch::Kind::Int64);
         assert_eq!(Vec::<i64>::try_from(present.flatten(0, -1)).unwrap(), [1, 0, 1, 0]);
         zeros_like_x(batch)
     });

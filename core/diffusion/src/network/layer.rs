@@ -1,0 +1,199 @@
+//! The layers that networks are made of.
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::noise::{START_STEP, normals, tensor_from_rows};
+use crate::{Result, TensorOp};
+
+/// Added to the variance in a norm.
+const NORM_EPS: f64 = 1e-5;
+
+/// In what a network multiplies. Its inputs, outputs and parameters, and between multiplications its norms and residual
+/// sums, are f32 either way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 24 bits of mantissa.
+    #[default]
+    F32,
+    /// 8 bits of mantissa, sums in f32: products are off by up to 2^-8 of themselves.
+    Bf16,
+}
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Precision::F32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// How fresh parameters are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Init {
+    pub precision: Precision,
+    pub device: Device,
+    pub seed: u64,
+}
+
+/// y = W x + b.
+#[derive(Debug)]
+pub(super) struct Linear {
+    name: String,
+    weight: Tensor,
+    bias: Tensor,
+    precision: Precision,
+    /// Once frozen: the weight, transposed, and the bias, as they are multiplied.
+    fixed: Option<(Tensor, Tensor)>,
+}
+
+impl Linear {
+    /// Weights normal with variance scale^2 / (3 from), that of the usual uniform start; biases zero. The name keys the
+    /// noise, so that a layer starts the same whatever other layers there are.
+    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
+        let mut values = vec![0.0; (from * to) as usize];
+        if scale != 0.0 {
+            normals(init.seed, 0, &format!("{name}.weight"), START_STEP, &mut values);
+            let deviation = (scale / (3.0 * from as f64).sqrt()) as f32;
+            values.iter_mut().for_each(|value| *value *= deviation);
+        }
+        let bias = Tensor::f_zeros([to], (Kind::Float, init.device)).op("zeros", &[])?;
+        let weight = tensor_from_rows(&values, to as usize, &[from], init.device)?;
+        let (name, precision) = (name.to_string(), init.precision);
+        Ok(Linear { name, weight: leaf(&weight)?, bias: leaf(&bias)?, precision, fixed: None })
+    }
+
+    /// `[row, from]` -> `[row, to]`, in the layer's precision.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = cast(x, self.precision.kind())?;
+        if let Some((weight, bias)) = &self.fixed {
+            return bias.f_addmm(&x, weight).op("addmm", &[bias, &x, weight]);
+        }
+        // Casts are recorded, so that gradients reach the f32 parameters.
+        let (weight, bias) = (cast(&self.weight, x.kind())?, cast(&self.bias, x.kind())?);
+        x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
+    }
+
+    /// As [`Linear::forward`] of a frozen layer, with another bias: `[to]` or `[row, to]`.
+    pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let Some((weight, own)) = &self.fixed else {
+            let bias = bias.f_sub(&self.bias).op("sub", &[bias, &self.bias])?;
+            return add(self.forward(x)?, &bias);
+        };
+        let (x, bias) = (cast(x, own.kind())?, cast(bias, own.kind())?);
+        bias.f_addmm(&x, weight).op("addmm", &[&bias, &x, weight])
+    }
+
+    /// h + [`Linear::forward`], h `[row, to]`, f32.
+    pub fn add_to(&self, mut h: Tensor, x: &Tensor) -> Result<Tensor> {
+        match &self.fixed {
+            Some((weight, bias)) if self.precision == Precision::F32 && !h.requires_grad() && !x.requires_grad() => {
+                let _ = h.f_addmm_(x, weight).op("addmm_", &[x, weight])?;
+                add(h, bias)
+            }
+            _ => add(h, &self.forward(x)?),
+        }
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        named.push((format!("{}.weight", self.name), self.weight.shallow_clone()));
+        named.push((format!("{}.bias", self.name), self.bias.shallow_clone()));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        let fix = |parameter: &Tensor| cast(&plain(parameter)?, self.precision.kind());
+        let weight = fix(&self.weight)?;
+        self.fixed = Some((weight.f_tr().op("t", &[&weight])?, fix(&self.bias)?));
+        Ok(())
+    }
+
+    /// Weight `[to, from]` and bias `[to]`, f32, without gradient.
+    pub fn plain(&self) -> Result<(Tensor, Tensor)> {
+        Ok((plain(&self.weight)?, plain(&self.bias)?))
+    }
+}
+
+/// Normalises groups of consecutive features, then scales and shifts each feature; one group is a layer norm.
+#[derive(Debug)]
+pub(super) struct Norm {
+    name: String,
+    groups: i64,
+    weight: Tensor,
+    bias: Tensor,
+    /// Once frozen: weight and bias without gradient.
+    fixed: Option<(Tensor, Tensor)>,
+}
+
+impl Norm {
+    pub fn new(name: &str, width: i64, groups: i64, device: Device) -> Result<Self> {
+        let weight = Tensor::f_ones([width], (Kind::Float, device)).op("ones", &[])?;
+        let bias = Tensor::f_zeros([width], (Kind::Float, device)).op("zeros", &[])?;
+        Ok(Norm { name: name.to_string(), groups, weight: leaf(&weight)?, bias: leaf(&bias)?, fixed: None })
+    }
+
+    /// `[row, width]` -> the same, f32.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = self.fixed.as_ref().map_or((&self.weight, &self.bias), |(weight, bias)| (weight, bias));
+        let x = cast(x, Kind::Float)?;
+        match self.groups {
+            1 => x.f_layer_norm(self.weight.size(), Some(weight), Some(bias), NORM_EPS, true).op("layer_norm", &[&x]),
+            groups => x.f_group_norm(groups, Some(weight), Some(bias), NORM_EPS, true).op("group_norm", &[&x]),
+        }
+    }
+
+    /// A layer norm with another scale and shift, `[width]` or `[row, width]` each.
+    pub fn forward_with(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+        let (x, width) = (cast(x, Kind::Float)?, self.weight.size());
+        if scale.dim() == 1 {
+            return x.f_layer_norm(width, Some(scale), Some(shift), NORM_EPS, true).op("layer_norm", &[&x, scale]);
+        }
+        let normal = x.f_layer_norm::<Tensor>(width, None, None, NORM_EPS, true).op("layer_norm", &[&x])?;
+        shift.f_addcmul(&normal, scale).op("addcmul", &[shift, &normal, scale])
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        named.push((format!("{}.weight", self.name), self.weight.shallow_clone()));
+        named.push((format!("{}.bias", self.name), self.bias.shallow_clone()));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        self.fixed = Some(self.plain()?);
+        Ok(())
+    }
+
+    /// Weight and bias, `[width]`, f32, without gradient.
+    pub fn plain(&self) -> Result<(Tensor, Tensor)> {
+        Ok((plain(&self.weight)?, plain(&self.bias)?))
+    }
+}
+
+/// x sigmoid(x), in place where no gradient will ask for x.
+pub(super) fn silu(mut x: Tensor) -> Result<Tensor> {
+    match x.requires_grad() {
+        true => x.f_silu().op("silu", &[&x]),
+        false => x.f_silu_().op("silu_", &[]),
+    }
+}
+
+/// sum + term, in the dtype of `sum`; in place where no gradient is recorded.
+pub(super) fn add(mut sum: Tensor, term: &Tensor) -> Result<Tensor> {
+    match sum.requires_grad() || term.requires_grad() {
+        true => sum.f_add(term).op("add", &[&sum, term]),
+        false => sum.f_add_(term).op("add_", &[term]),
+    }
+}
+
+/// `x` itself where it has the dtype already.
+pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
+    if x.kind() == kind { Ok(x.shallow_clone()) } else { x.f_to_kind(kind).op("to", &[x]) }
+}
+
+fn leaf(values: &Tensor) -> Result<Tensor> {
+    values.f_set_requires_grad(true).op("set_requires_grad", &[values])
+}
+
+fn plain(parameter: &Tensor) -> Result<Tensor> {
+    parameter.f_detach().op("detach", &[parameter])
+}

@@ -1,0 +1,207 @@
+//! How a network is told the times, and what is kept of them while sampling.
+
+use std::f64::consts::FRAC_PI_4;
+
+use indexmap::{IndexMap, IndexSet};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::layer::{Init, Linear, Precision, silu};
+use crate::noise::tensor_from_rows;
+use crate::{Result, TensorOp, TimeRun};
+
+/// Sines and cosines of t 2^k pi/4, k = 0 .. 7.
+const FREQUENCIES: usize = 8;
+/// What kept projections may take, in f32 numbers: 64 MiB.
+const KEPT_NUMBERS: usize = 16 << 20;
+
+/// As what a time enters the network.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeFeatures {
+    /// Sines and cosines at eight octaves.
+    #[default]
+    Fourier,
+    /// The number itself.
+    Raw,
+}
+
+/// Between the two layers of a time embedding.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Activation {
+    Silu,
+    Gelu,
+}
+
+/// Two layers over the time features of all streams, and their presence if asked for.
+#[derive(Debug)]
+pub(super) struct TimeEmbedding {
+    frequencies: Option<Tensor>,
+    presence: bool,
+    activation: Activation,
+    layers: [Linear; 2],
+}
+
+impl TimeEmbedding {
+    /// For `streams` streams, `width` numbers wide. It multiplies in f32 in any case: times are told finely, and the
+    /// layers are small.
+    pub fn new(
+        streams: usize,
+        width: i64,
+        features: TimeFeatures,
+        presence: bool,
+        activation: Activation,
+        init: Init,
+    ) -> Result<Self> {
+        let octaves: Vec<f32> = (0..FREQUENCIES).map(|k| (FRAC_PI_4 * f64::from(1 << k)) as f32).collect();
+        let (frequencies, per_stream) = match features {
+            TimeFeatures::Fourier => {
+                (Some(tensor_from_rows(&octaves, FREQUENCIES, &[], init.device)?), 2 * FREQUENCIES)
+            }
+            TimeFeatures::Raw => (None, 1),
+        };
+        let inputs = (streams * (per_stream + usize::from(presence))) as i64;
+        let init = Init { precision: Precision::F32, ..init };
+        let layers =
+            [Linear::new("time.0", inputs, width, 1.0, init)?, Linear::new("time.1", width, width, 1.0, init)?];
+        Ok(TimeEmbedding { frequencies, presence, activation, layers })
+    }
+
+    /// `t` and `present` `[row, stream]` -> `[row, width]`.
+    pub fn forward(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
+        let mut parts = match &self.frequencies {
+            None => vec![t.shallow_clone()],
+            Some(frequencies) => {
+                let t = t.f_unsqueeze(-1).op("unsqueeze", &[t])?;
+                let angles = t.f_mul(frequencies).op("mul", &[&t, frequencies])?;
+                let angles = angles.f_flatten(1, 2).op("flatten", &[&angles])?;
+                vec![angles.f_sin().op("sin", &[&angles])?, angles.f_cos().op("cos", &[&angles])?]
+            }
+        };
+        if self.presence {
+            parts.push(present.shallow_clone());
+        }
+        let features = Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())?;
+        let hidden = self.layers[0].forward(&features)?;
+        let hidden = match self.activation {
+            Activation::Silu => silu(hidden)?,
+            Activation::Gelu => hidden.f_gelu("none").op("gelu", &[&hidden])?,
+        };
+        self.layers[1].forward(&hidden)
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.layers.iter().for_each(|layer| layer.list(named));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        self.layers.iter_mut().try_for_each(Linear::freeze)
+    }
+}
+
+/// What the blocks of a frozen network add for a time, computed once per distinct time: a sampler's schedule has few.
+#[derive(Debug)]
+pub(super) struct Projections {
+    /// `[part width, embedding]`, the parts of all blocks.
+    weight: Tensor,
+    /// `[part width]`.
+    bias: Tensor,
+    width: i64,
+    /// By the bits of a time and a presence per stream.
+    kept: IndexMap<Vec<u32>, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    /// `[part, width]`.
+    all: Tensor,
+    /// Each part by itself, `[width]`.
+    parts: Vec<Tensor>,
+}
+
+/// The parts for the rows of a batch.
+pub(super) enum Projected<'a> {
+    /// All rows have the same: `[width]` each.
+    Shared(&'a [Tensor]),
+    /// `[row, width]` each.
+    Rows(Vec<Tensor>),
+}
+
+impl Projected<'_> {
+    pub fn part(&self, index: usize) -> &Tensor {
+        match self {
+            Projected::Shared(parts) => &parts[index],
+            Projected::Rows(parts) => &parts[index],
+        }
+    }
+}
+
+impl Projections {
+    /// `parts`: weight `[width, embedding]` and bias `[width]` of each part, without gradient.
+    pub fn new(parts: &[(Tensor, Tensor)], width: i64) -> Result<Self> {
+        let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
+        let weight = cat(parts.iter().map(|(weight, _)| weight).collect())?;
+        let bias = cat(parts.iter().map(|(_, bias)| bias).collect())?;
+        Ok(Projections { weight, bias, width, kept: IndexMap::new() })
+    }
+
+    /// The parts for these rows; `embed` makes `[row, embedding]` of `t` and `present`, `[row, stream]`.
+    pub fn project(
+        &mut self,
+        runs: &[TimeRun],
+        embed: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<Projected<'_>> {
+        let keys: Vec<Vec<u32>> = runs.iter().map(key).collect();
+        let mut missing: IndexSet<usize> = (0..runs.len()).filter(|run| !self.kept.contains_key(&keys[*run])).collect();
+        if (self.kept.len() + missing.len()) * self.bias.numel() > KEPT_NUMBERS && !missing.is_empty() {
+            self.kept.clear();
+            missing = (0..runs.len()).collect();
+        }
+        if !missing.is_empty() {
+            let fresh: IndexMap<&Vec<u32>, &TimeRun> = missing.iter().map(|run| (&keys[*run], &runs[*run])).collect();
+            self.keep(&fresh, embed)?;
+        }
+        if let [key] = keys.as_slice() {
+            return Ok(Projected::Shared(&self.kept[key].parts));
+        }
+        let all: Vec<&Tensor> = keys.iter().map(|key| &self.kept[key].all).collect();
+        let table = Tensor::f_stack(&all, 1).op("stack", &all)?;
+        let table = if runs.iter().all(|run| run.rows == 1) {
+            table
+        } else {
+            let index: Vec<i64> =
+                runs.iter().enumerate().flat_map(|(run, of)| std::iter::repeat_n(run as i64, of.rows)).collect();
+            let index = Tensor::f_from_slice(&index).op("from_slice", &[])?;
+            let index = index.f_to_device(table.device()).op("to", &[&index])?;
+            table.f_index_select(1, &index).op("index_select", &[&table, &index])?
+        };
+        Ok(Projected::Rows(table.f_unbind(0).op("unbind", &[&table])?))
+    }
+
+    /// Computes fresh ones in one go.
+    fn keep(
+        &mut self,
+        fresh: &IndexMap<&Vec<u32>, &TimeRun>,
+        embed: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<()> {
+        let column = |of: fn(&TimeRun) -> &Vec<f32>| {
+            let values: Vec<f32> = fresh.values().flat_map(|run| of(run).iter().copied()).collect();
+            let streams = values.len() / fresh.len();
+            tensor_from_rows(&values, fresh.len(), &[streams as i64], self.weight.device())
+        };
+        let embedding = embed(&column(|run| &run.t)?, &column(|run| &run.present)?)?;
+        let projected = embedding.f_linear(&self.weight, Some(&self.bias)).op("linear", &[&embedding, &self.weight])?;
+        let projected = projected.f_detach().op("detach", &[&projected])?;
+        let rows = projected.f_view([fresh.len() as i64, -1, self.width]).op("view", &[&projected])?;
+        for (row, key) in fresh.keys().enumerate() {
+            let all = rows.f_select(0, row as i64).op("select", &[&rows])?;
+            let parts = all.f_unbind(0).op("unbind", &[&all])?;
+            self.kept.insert((*key).clone(), Kept { all, parts });
+        }
+        Ok(())
+    }
+}
+
+fn key(run: &TimeRun) -> Vec<u32> {
+    run.t.iter().chain(&run.present).map(|value| value.to_bits()).collect()
+}

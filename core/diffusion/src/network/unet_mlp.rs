@@ -1,0 +1,220 @@
+//! The score network of MLD: Bounoua et al. 2024, "Multi-modal latent diffusion", their UnetMLP with factors (1, 1).
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::layer::{Init, Linear, Norm, add, cast, silu};
+use super::streams;
+use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times};
+
+/// The size of a [`UnetMlp`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnetMlpConfig {
+    /// The width of the hidden layers.
+    pub width: i64,
+    /// The width of the time embedding.
+    pub embedding: i64,
+    /// The groups of consecutive features that a norm normalises apart; they divide the width.
+    pub groups: i64,
+}
+
+impl Default for UnetMlpConfig {
+    fn default() -> Self {
+        UnetMlpConfig { width: 256, embedding: 256, groups: 8 }
+    }
+}
+
+/// A U of residual blocks whose levels are all equally wide, over the concatenation of all streams:
+///
+/// r = x = input(x); twice x = block(x), kept, x = linear(x); twice x = block(x); twice x = linear(block([x, kept]));
+/// then output(silu(norm(block([x, r])))).
+///
+/// With e = linear(gelu(linear(t))), t the times of all streams as they are, a block maps x to
+/// second(silu(norm(first(silu(norm(x))) + time(silu(e))))) + skip(x), skip the identity where widths are equal. The
+/// output layer starts at zero. The network is not told which streams are there: an absent one looks like one of zeros
+/// at time 1.
+#[derive(Debug)]
+pub struct UnetMlp {
+    streams: Vec<StreamSpec>,
+    width: i64,
+    input: Linear,
+    time: TimeEmbedding,
+    /// In the order of use: down, middle, up, last.
+    blocks: Vec<Block>,
+    /// Between levels: down, up.
+    linears: Vec<Linear>,
+    output_norm: Norm,
+    output: Linear,
+    /// Once frozen.
+    projections: Option<RefCell<Projections>>,
+}
+
+/// The blocks and how many inputs of the width each has.
+const BLOCKS: [(&str, i64); 7] =
+    [("down.0", 1), ("down.1", 1), ("middle.0", 1), ("middle.1", 1), ("up.0", 2), ("up.1", 2), ("last", 2)];
+
+#[derive(Debug)]
+struct Block {
+    first_norm: Norm,
+    first: Linear,
+    time: Linear,
+    second_norm: Norm,
+    second: Linear,
+    /// Where the input is wider than the output.
+    skip: Option<Linear>,
+}
+
+/// What the blocks are told of the times.
+enum Signal<'a> {
+    /// `[row, embedding]`, after its activation.
+    Embedded(Tensor),
+    /// One part per block: its time layer, with the bias of its first layer.
+    Projected(Projected<'a>),
+}
+
+impl UnetMlp {
+    /// A fresh network; see [`crate::build`].
+    pub(super) fn new(streams: &[StreamSpec], config: UnetMlpConfig, init: Init) -> Result<Self> {
+        let UnetMlpConfig { width, embedding, groups } = config;
+        let elements = streams::elements(streams);
+        let (time, presence) = (TimeFeatures::Raw, false);
+        let linear = |name: &str| Linear::new(&format!("{name}.linear"), width, width, 1.0, init);
+        Ok(UnetMlp {
+            streams: streams.to_vec(),
+            width,
+            input: Linear::new("input", elements, width, 1.0, init)?,
+            time: TimeEmbedding::new(streams.len(), embedding, time, presence, Activation::Gelu, init)?,
+            blocks: BLOCKS
+                .iter()
+                .map(|(name, inputs)| Block::new(name, *inputs, config, init))
+                .collect::<Result<_>>()?,
+            linears: ["down.0", "down.1", "up.0", "up.1"].into_iter().map(linear).collect::<Result<_>>()?,
+            output_norm: Norm::new("output.norm", width, groups, init.device)?,
+            output: Linear::new("output", width, elements, 0.0, init)?,
+            projections: None,
+        })
+    }
+
+    fn embed(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
+        silu(self.time.forward(t, present)?)
+    }
+
+    fn trunk(&self, batch: &DenoiserInput, signal: &Signal) -> Result<Tensor> {
+        let block = |index: usize, x: &Tensor| self.blocks[index].forward(x, index, signal);
+        let linear = |index: usize, x: &Tensor| cast(&self.linears[index].forward(x)?, Kind::Float);
+        let r = cast(&self.input.forward(&streams::join(&self.streams, batch)?)?, Kind::Float)?;
+        let first = block(0, &r)?;
+        let second = block(1, &linear(0, &first)?)?;
+        let middle = block(3, &block(2, &linear(1, &second)?)?)?;
+        let up = linear(2, &block(4, &beside(&middle, &second)?)?)?;
+        let up = linear(3, &block(5, &beside(&up, &first)?)?)?;
+        let last = block(6, &beside(&up, &r)?)?;
+        cast(&self.output.forward(&silu(self.output_norm.forward(&last)?)?)?, Kind::Float)
+    }
+}
+
+impl Block {
+    fn new(name: &str, inputs: i64, config: UnetMlpConfig, init: Init) -> Result<Self> {
+        let UnetMlpConfig { width, embedding, groups } = config;
+        let linear = |layer: &str, from| Linear::new(&format!("{name}.{layer}"), from, width, 1.0, init);
+        let norm = |layer: &str, width| Norm::new(&format!("{name}.{layer}"), width, groups, init.device);
+        Ok(Block {
+            first_norm: norm("norm.0", inputs * width)?,
+            first: linear("first", inputs * width)?,
+            time: linear("time", embedding)?,
+            second_norm: norm("norm.1", width)?,
+            second: linear("second", width)?,
+            skip: if inputs == 1 { None } else { Some(linear("skip", inputs * width)?) },
+        })
+    }
+
+    /// `[row, inputs * width]` -> `[row, width]`, f32.
+    fn forward(&self, x: &Tensor, index: usize, signal: &Signal) -> Result<Tensor> {
+        let normal = silu(self.first_norm.forward(x)?)?;
+        let inside = match signal {
+            Signal::Projected(projected) => self.first.forward_with(projected.part(index), &normal)?,
+            Signal::Embedded(embedding) => add(self.first.forward(&normal)?, &self.time.forward(embedding)?)?,
+        };
+        let inside = silu(self.second_norm.forward(&inside)?)?;
+        match &self.skip {
+            // Not in place: what came in may have been kept for the way up.
+            None => {
+                let out = self.second.forward(&inside)?;
+                x.f_add(&out).op("add", &[x, &out])
+            }
+            Some(skip) => self.second.add_to(cast(&skip.forward(x)?, Kind::Float)?, &inside),
+        }
+    }
+
+    /// The layer that makes the part of [`Signal::Projected`] out of the embedding.
+    fn part(&self) -> Result<(Tensor, Tensor)> {
+        let ((weight, bias), (_, first)) = (self.time.plain()?, self.first.plain()?);
+        Ok((weight, bias.f_add(&first).op("add", &[&bias, &first])?))
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.first_norm.freeze()?;
+        self.second_norm.freeze()?;
+        [&mut self.first, &mut self.time, &mut self.second].into_iter().try_for_each(Linear::freeze)?;
+        self.skip.iter_mut().try_for_each(Linear::freeze)
+    }
+
+    fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.first_norm.list(named);
+        self.first.list(named);
+        self.time.list(named);
+        self.second_norm.list(named);
+        self.second.list(named);
+        self.skip.iter().for_each(|skip| skip.list(named));
+    }
+}
+
+/// `[row, left]` and `[row, right]` -> `[row, left + right]`.
+fn beside(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
+}
+
+impl Denoiser for UnetMlp {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        let output = match (&self.projections, &batch.times) {
+            (Some(projections), Times::Runs(runs)) => {
+                let mut projections = projections.borrow_mut();
+                let projected = projections.project(runs, |t, present| self.embed(t, present))?;
+                self.trunk(batch, &Signal::Projected(projected))?
+            }
+            _ => self.trunk(batch, &Signal::Embedded(self.embed(&batch.t()?, &batch.present()?)?))?,
+        };
+        streams::split(&self.streams, &output)
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut named = Vec::new();
+        self.input.list(&mut named);
+        self.time.list(&mut named);
+        self.blocks.iter().for_each(|block| block.list(&mut named));
+        self.linears.iter().for_each(|linear| linear.list(&mut named));
+        self.output_norm.list(&mut named);
+        self.output.list(&mut named);
+        named
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.input.freeze()?;
+        self.time.freeze()?;
+        self.blocks.iter_mut().try_for_each(Block::freeze)?;
+        self.linears.iter_mut().try_for_each(Linear::freeze)?;
+        self.output_norm.freeze()?;
+        self.output.freeze()?;
+        let parts = self.blocks.iter().map(Block::part).collect::<Result<Vec<_>>>()?;
+        self.projections = Some(RefCell::new(Projections::new(&parts, self.width)?));
+        Ok(())
+    }
+}
