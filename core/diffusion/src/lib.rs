@@ -33,7 +33,7 @@ pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_st
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats, Ticket};
 pub use error::{EngineError, Result, TensorOp};
 pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetMlpConfig, build};
-pub use objective::{Draw, LossOptions, LossOutput, Per, TimeLaw, denoising_loss};
+pub use objective::{Density, Draw, LossOptions, LossOutput, Per, TimeLaw, Weight, denoising_loss};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};
 pub use sampler::{Sampler, SamplerTable, TableStep, Update, Variance};

@@ -122,10 +122,12 @@ pub struct Denoiser {
     pub over: Vec<String>,
     /// `{kind, ...}`, all defaults filled.
     pub network: Json,
-    /// `eps`, `x0` or `v`.
+    /// `eps`, `x0`, `v` or `flow`.
     pub predict: String,
     /// `{kind, ...}`, all defaults filled; one for all its streams.
     pub schedule: Json,
+    /// `f32` or `bf16`: in what the network multiplies.
+    pub precision: String,
 }
 
 /// A checked pipeline.

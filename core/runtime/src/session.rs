@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_datasets::CellColumn;
-use anyflow_diffusion::{Denoiser, Network, Parameterization, Sampler, Schedule, StreamSpec};
+use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Sampler, Schedule, StreamSpec};
 use anyflow_plan::plan::{Model, Scorer};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
@@ -57,8 +57,9 @@ impl Session {
                 })
                 .collect();
             let network: Network = typed(&denoiser.network)?;
-            let built = anyflow_diffusion::build(&network, &specs, device, seed).map_err(RunError::diffusion(name))?;
-            denoisers.insert(name.clone(), built);
+            let precision: Precision = typed(&denoiser.precision.clone().into())?;
+            let built = anyflow_diffusion::build(&network, &specs, precision, device, seed);
+            denoisers.insert(name.clone(), built.map_err(RunError::diffusion(name))?);
         }
         Ok(Session { plugins, codecs, streams, denoisers, device })
     }

@@ -92,7 +92,7 @@ fn plan() -> serde_json::Value {
             "name": "digits", "source": "pipelines/model.yaml", "checkpoint": "weights/model.safetensors",
             "streams": {"image": stream("image", "bytes", "Image"), "audio": stream("audio", "bytes", "Audio")},
             "denoisers": {"joint": {"over": ["image", "audio"], "network": {"kind": "residual-mlp"}, "predict": "x0",
-                                    "schedule": {"kind": "vp-linear"}}},
+                                    "schedule": {"kind": "vp-linear"}, "precision": "f32"}},
         },
         "inputs": {"picture": {"column": "picture", "type": cells("image", "bytes", "Image")}},
         "values": {

@@ -1,5 +1,6 @@
 //! How much signal and how much noise a stream holds at a time between 0 and 1.
 
+mod inverse;
 mod karras;
 mod scaled_linear;
 

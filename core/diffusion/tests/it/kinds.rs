@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use anyflow_diffusion::{Parameterization, Sampler, Schedule};
+use anyflow_diffusion::{Network, Parameterization, Sampler, Schedule, TimeLaw};
 use serde_json::{Map, Value, json};
 
-const SCHEMAS: [&str; 2] = [
+const SCHEMAS: [&str; 3] = [
     include_str!("../../../../pipelines/schema/model.json"),
     include_str!("../../../../pipelines/schema/pipeline.json"),
+    include_str!("../../../../pipelines/schema/training.json"),
 ];
 
 /// Everything in the schemas that stands under this key.
@@ -38,8 +39,9 @@ fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
         let mut defaults = Map::new();
         let mut others = Vec::new();
         for (key, schema) in kind["properties"].as_object().unwrap() {
-            let fixed = schema.get("const").or(schema.get("default")).unwrap();
-            defaults.insert(key.clone(), fixed.clone());
+            if let Some(fixed) = schema.get("const").or(schema.get("default")) {
+                defaults.insert(key.clone(), fixed.clone());
+            }
             let bounds = ["minimum", "maximum"].iter().filter_map(|bound| schema.get(*bound)).cloned();
             let words = schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
             others.extend(bounds.chain(words).map(|value| (key.clone(), value)));
@@ -72,17 +74,37 @@ fn every_sampler_of_the_planner_is_one_of_the_engine() {
 }
 
 #[test]
+fn every_network_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("network");
+    assert_eq!(names, ["residual-mlp", "unet-mlp"].map(str::to_string).into());
+    for setting in &settings {
+        // What the planner checks apart: that groups divide the width.
+        let checked = parsed::<Network>(setting).check();
+        assert!(checked.is_ok() || checked.unwrap_err().to_string().contains("groups"), "{setting}");
+    }
+}
+
+#[test]
+fn every_time_law_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("times");
+    assert_eq!(names, ["independent", "shared-all", "subset-shared"].map(str::to_string).into());
+    settings.iter().for_each(|setting| parsed::<TimeLaw>(setting).check().unwrap());
+}
+
+#[test]
 fn defaults_are_the_same_on_both_sides() {
-    for family in ["schedule", "sampler"] {
+    for family in ["schedule", "sampler", "network", "times"] {
         for setting in all(family).iter().filter_map(|schema| schema["oneOf"].as_array()).flatten() {
             let properties = setting["properties"].as_object().unwrap();
             let value = |(key, schema): (&String, &Value)| {
-                (key.clone(), schema.get("const").or(schema.get("default")).unwrap().clone())
+                Some((key.clone(), schema.get("const").or(schema.get("default"))?.clone()))
             };
-            let full = Value::Object(properties.iter().map(value).collect());
+            let full = Value::Object(properties.iter().filter_map(value).collect());
             let short = json!({"kind": full["kind"]});
             match family {
                 "schedule" => assert_eq!(parsed::<Schedule>(&short), parsed::<Schedule>(&full)),
+                "network" => assert_eq!(parsed::<Network>(&short), parsed::<Network>(&full)),
+                "times" => assert_eq!(parsed::<TimeLaw>(&short), parsed::<TimeLaw>(&full)),
                 _ => assert_eq!(parsed::<Sampler>(&short), parsed::<Sampler>(&full)),
             }
         }

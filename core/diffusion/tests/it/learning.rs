@@ -1,8 +1,8 @@
 //! The residual MLP: what it starts as, and that it learns a joint law it can then condition.
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, LossOptions, Network, Observed, Parameterization, Per, Precision, Request, Sampler,
-    Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
+    Denoiser, DenoiserInput, Density, LossOptions, Network, Observed, Parameterization, Per, Precision, Request,
+    Sampler, Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -126,7 +126,7 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
     let named = |name| stream(name, &[1], Schedule::vp_linear(), Parameterization::V);
     let streams = [named("left"), named("right")];
     let network = small(&streams, Precision::F32, 1);
-    let law = TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample };
+    let law = TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample, density: Density::Uniform };
     tch::set_num_threads(1);
     let mut adam = Adam::new(network.as_ref());
     let steps = 1_500;

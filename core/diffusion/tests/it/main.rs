@@ -7,5 +7,6 @@ mod doubles;
 mod goldens;
 mod kinds;
 mod learning;
+mod networks;
 mod objective;
 mod service;

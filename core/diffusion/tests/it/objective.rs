@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec, TimeLaw,
-    denoising_loss,
+    Denoiser, DenoiserInput, Density, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec, TimeLaw,
+    Weight, denoising_loss,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -13,8 +13,11 @@ use crate::doubles::{bits, normal, stream, two_streams, values};
 const ROWS: usize = 64;
 const KEY: (u64, u32) = (17, 3);
 
+const INDEPENDENT: TimeLaw = TimeLaw::Independent { density: Density::Uniform };
+const SHARED: TimeLaw = TimeLaw::SharedAll { density: Density::Uniform };
+
 fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeLaw {
-    TimeLaw::SubsetShared { p_cond, p_absent, per }
+    TimeLaw::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
 }
 
 fn three_streams() -> Vec<StreamSpec> {
@@ -98,7 +101,7 @@ fn a_row_with_k_given_coordinates_weighs_d_over_d_minus_k() {
     let law = subsets(0.7, 0.0, Per::Sample);
     let gradients = |subset_scale| {
         let denoiser = Leaves::new(two_streams());
-        let options = LossOptions { subset_scale };
+        let options = LossOptions { subset_scale, ..LossOptions::default() };
         let loss = denoising_loss(&denoiser, &latents(&denoiser.streams), &law, &options, KEY).unwrap().loss;
         loss.backward();
         denoiser.leaves.iter().map(|leaf| leaf.grad().flatten(1, -1)).collect::<Vec<_>>()
@@ -194,8 +197,8 @@ fn a_subset_per_batch_is_one_for_all_rows_and_changes_with_the_step() {
 #[test]
 fn the_other_laws_keep_everything_noisy() {
     let streams = two_streams();
-    let independent = TimeLaw::Independent {}.draw(&streams, 100, 1, 0);
-    let shared = TimeLaw::SharedAll {}.draw(&streams, 100, 1, 0);
+    let independent = INDEPENDENT.draw(&streams, 100, 1, 0);
+    let shared = SHARED.draw(&streams, 100, 1, 0);
     assert_eq!(subsets(0.0, 1.0, Per::Sample).draw(&streams, 100, 1, 0), shared);
     for draw in [&independent, &shared] {
         assert!((0..100).all(|row| draw.states.row(row) == [State::Noisy; 2]));
@@ -214,8 +217,8 @@ fn the_names_in_a_configuration_are_fixed() {
         parse(r#"{"kind": "subset-shared", "per": "batch", "p_cond": 1}"#).unwrap(),
         subsets(1.0, 0.0, Per::Batch)
     );
-    assert_eq!(parse(r#"{"kind": "independent"}"#).unwrap(), TimeLaw::Independent {});
-    assert_eq!(parse(r#"{"kind": "shared-all"}"#).unwrap(), TimeLaw::SharedAll {});
+    assert_eq!(parse(r#"{"kind": "independent"}"#).unwrap(), INDEPENDENT);
+    assert_eq!(parse(r#"{"kind": "shared-all"}"#).unwrap(), SHARED);
     assert!(parse(r#"{"kind": "shared-all", "p_cond": 0.5}"#).is_err());
     assert!(subsets(1.5, 0.0, Per::Sample).check().is_err());
     assert!(subsets(0.5, -0.1, Per::Sample).check().is_err());
@@ -225,8 +228,81 @@ fn the_names_in_a_configuration_are_fixed() {
 fn latents_of_another_shape_are_refused() {
     let denoiser = Leaves::new(two_streams());
     let options = LossOptions::default();
-    let loss = |latents: &[Tensor]| denoising_loss(&denoiser, latents, &TimeLaw::SharedAll {}, &options, KEY);
+    let loss = |latents: &[Tensor]| denoising_loss(&denoiser, latents, &SHARED, &options, KEY);
     assert!(loss(&[]).is_err());
     assert!(loss(&latents(&denoiser.streams)[..1]).is_err());
     assert!(loss(&[normal(4, &[3]), Tensor::zeros([4, 5], (Kind::Float, Device::Cpu))]).is_err());
+}
+
+#[test]
+fn densities_and_weights_have_the_means_they_claim() {
+    /// Four standard errors, relative, of the widest of these means, with 200000 draws.
+    const TOLERANCE: f64 = 0.02;
+    let f = |t: f64| 0.3 + t * (1.0 - t);
+    for schedule in [Schedule::vp_linear(), Schedule::cosine(), Schedule::flow()] {
+        let one = [stream("a", &[1], schedule.clone(), Parameterization::Eps)];
+        let (least, most) = (schedule.t_min(), schedule.t_max());
+        // Over log t: the weight rises as 1 / t towards the least time.
+        let quadrature = |weight: Weight| {
+            let (n, ratio) = (100_000, (most / least).ln());
+            let point = |k: usize| least * (ratio * (k as f64 + 0.5) / n as f64).exp();
+            (0..n).map(|k| point(k) * f(point(k)) * weight.at(&one[0], point(k))).sum::<f64>() * ratio
+                / n as f64
+                / (most - least)
+        };
+        for (density, weight) in [(Density::Importance, Weight::Likelihood), (Density::Uniform, Weight::Uniform)] {
+            let rows = 200_000;
+            let draw = TimeLaw::SharedAll { density }.draw(&one, rows, 3, 1);
+            let value = |(t, correction): (&f64, &f64)| f(*t) * weight.at(&one[0], *t) * correction;
+            let mean = draw.times.iter().zip(&draw.corrections).map(value).sum::<f64>() / rows as f64;
+            let expected = quadrature(weight);
+            assert!(
+                (mean / expected - 1.0).abs() < TOLERANCE,
+                "{schedule:?} {density:?} {weight:?}: {mean} {expected}"
+            );
+            assert!(draw.times.iter().all(|t| (least..=most).contains(t)));
+        }
+        // Under the importance density the likelihood's weight of eps is a constant.
+        let draw = TimeLaw::SharedAll { density: Density::Importance }.draw(&one, 1000, 3, 1);
+        let weights = draw.times.iter().zip(&draw.corrections).map(|(t, c)| Weight::Likelihood.at(&one[0], *t) * c);
+        let weights: Vec<f64> = weights.collect();
+        assert!(weights.iter().all(|weight| (weight / weights[0] - 1.0).abs() < 1e-9));
+    }
+}
+
+#[test]
+fn logit_normal_times_have_the_quantiles_of_their_law() {
+    let (streams, rows) = (two_streams(), 40_000);
+    let law = TimeLaw::Independent { density: Density::LogitNormal };
+    let draw = law.draw(&streams, rows, 2, 0);
+    for (place, stream) in streams.iter().enumerate() {
+        let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
+        let fractions: Vec<f64> =
+            draw.times.iter().skip(place).step_by(2).map(|t| (t - least) / (most - least)).collect();
+        // Phi(-1), Phi(0), Phi(1); four standard errors of a frequency.
+        for (normal, share) in [(-1.0f64, 0.158_655), (0.0, 0.5), (1.0, 0.841_345)] {
+            let bound = 1.0 / (1.0 + (-normal).exp());
+            let found = fractions.iter().filter(|fraction| **fraction < bound).count() as f64 / rows as f64;
+            assert!((found - share).abs() < 4.0 * (share * (1.0 - share) / rows as f64).sqrt(), "{normal}: {found}");
+        }
+    }
+    assert!(draw.corrections.iter().all(|correction| *correction == 1.0));
+}
+
+#[test]
+fn the_likelihood_weighs_every_parameterization_alike() {
+    // At one x, an error in each prediction that is the same error in eps costs the same.
+    let schedule = Schedule::cosine();
+    for t in [0.02, 0.3, 0.8] {
+        let (a, s) = (schedule.signal(t), schedule.noise(t));
+        let of_eps = schedule.diffusion(t) / (s * s);
+        // eps = (x - a x0) / s = s x + a v, variance being preserved.
+        for (kind, eps_of_output) in
+            [(Parameterization::Eps, 1.0), (Parameterization::X0, a / s), (Parameterization::V, a)]
+        {
+            let weight = Weight::Likelihood.at(&stream("a", &[1], schedule.clone(), kind), t);
+            let expected = of_eps * eps_of_output * eps_of_output;
+            assert!((weight / expected - 1.0).abs() < 1e-9, "{kind:?} at {t}: {weight} {expected}");
+        }
+    }
 }

@@ -69,7 +69,8 @@ pub(crate) fn model(model: &Model) -> String {
     }
     out.push_str(&section("streams", streams));
     let denoisers = model.denoisers.iter().map(|(name, denoiser)| {
-        let what = format!("predicts {} over {}", denoiser.predict, list(&denoiser.over));
+        let precision = if denoiser.precision == "f32" { String::new() } else { format!(" in {}", denoiser.precision) };
+        let what = format!("predicts {} over {}{precision}", denoiser.predict, list(&denoiser.over));
         vec![name.clone(), what, kind(&denoiser.network), kind(&denoiser.schedule)]
     });
     out + "\n" + &section("denoisers", denoisers.collect())

@@ -189,6 +189,7 @@ fn denoiser(
             network: spec.network.clone()?,
             predict: spec.predict.clone()?,
             schedule: spec.schedule.clone()?,
+            precision: spec.precision.clone()?,
         })
     };
     let plan = plan();

@@ -39,6 +39,7 @@ pub(crate) struct DenoiserSpec {
     pub network: Option<Json>,
     pub predict: Option<String>,
     pub schedule: Option<Json>,
+    pub precision: Option<String>,
 }
 
 /// `plugin/component`, with parameters if it is written as a mapping.
@@ -88,16 +89,33 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("denoiser `{}`", name.value);
-    let mut spec = DenoiserSpec { name, over: Vec::new(), network: None, predict: None, schedule: None };
+    let mut spec =
+        DenoiserSpec { name, over: Vec::new(), network: None, predict: None, schedule: None, precision: None };
     let Some(fields) = Fields::open(&entry.node, &surface::DENOISER, within, spec.name.span, report) else {
         return spec;
     };
     spec.over = fields.texts("over", report);
     check_unique("stream", &spec.over, report);
-    spec.network = fields.json("network", report).map(|json| json.value);
-    spec.predict = fields.json("predict", report).and_then(|json| json.value.as_str().map(str::to_string));
+    let mut word = |key| fields.json(key, report).and_then(|json| json.value.as_str().map(str::to_string));
+    (spec.predict, spec.precision) = (word("predict"), word("precision"));
+    spec.network =
+        fields.json("network", report).map(|json| json.value).filter(|json| groups_fit(&fields, json, report));
     spec.schedule = fields.json("schedule", report).map(|json| json.value);
     spec
+}
+
+/// Whether a network's groups, if it has any, divide its width.
+fn groups_fit(fields: &Fields, network: &Json, report: &mut Report) -> bool {
+    let size = |key: &str| network.get(key).and_then(Json::as_u64);
+    let (Some(entry), Some(width), Some(groups)) = (fields.entry("network"), size("width"), size("groups")) else {
+        return true;
+    };
+    let fit = width % groups.max(1) == 0;
+    if !fit {
+        let (what, bound) = ("`groups` of the network".to_string(), format!("a divisor of `width` = {width}"));
+        report.error(entry.node.span, Problem::OutOfBounds { what, value: groups.to_string(), bound });
+    }
+    fit
 }
 
 /// The component that a key of a mapping names.

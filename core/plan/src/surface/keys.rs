@@ -123,6 +123,7 @@ pub(crate) static DENOISER: Mapping = Mapping {
         must("network", Form::Kind(Family::Network), "The network"),
         or("predict", Form::Choice(&["eps", "x0", "v", "flow"]), Literal::Word("x0"), "What the network gives"),
         or("schedule", Form::Kind(Family::Schedule), Literal::Kind(Family::Schedule), "How noise grows with time"),
+        or("precision", Form::Choice(&["f32", "bf16"]), Literal::Word("f32"), "In what the network multiplies"),
     ],
     later: &["prompt", "couple", "sites", "reads"],
 };

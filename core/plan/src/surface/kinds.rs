@@ -165,15 +165,48 @@ static SAMPLERS: &[Kind] = &[
     },
 ];
 
-static NETWORKS: &[Kind] = &[Kind {
-    name: "residual-mlp",
-    about: "Residual multilayer perceptron over all latents side by side, modulated by the times",
-    keys: &[
-        key("width", Form::Integer { minimum: 1, maximum: 65_536 }, Literal::Integer(256), "Units of a block"),
-        key("blocks", Form::Integer { minimum: 1, maximum: 1_024 }, Literal::Integer(4), "Residual blocks"),
-    ],
-    ascending: &[],
-}];
+const WIDTH: Form = Form::Integer { minimum: 1, maximum: 65_536 };
+
+static NETWORKS: &[Kind] = &[
+    Kind {
+        name: "residual-mlp",
+        about: "Residual multilayer perceptron over all latents side by side, modulated by the times",
+        keys: &[
+            key("width", WIDTH, Literal::Integer(256), "Units of a block"),
+            key("blocks", Form::Integer { minimum: 1, maximum: 1_024 }, Literal::Integer(4), "Residual blocks"),
+            key(
+                "modulation",
+                Form::Choice(&["shift", "scale-shift"]),
+                Literal::Word("shift"),
+                "What the times do to a block",
+            ),
+            key(
+                "time",
+                Form::Choice(&["fourier", "raw"]),
+                Literal::Word("fourier"),
+                "As what the times enter: sines and cosines, or themselves",
+            ),
+            Key {
+                name: "embedding",
+                form: WIDTH,
+                need: Need::Optional,
+                about: "Units of the time embedding; as many as `width` if not given",
+            },
+            key("presence", Form::Flag, Literal::Flag(true), "Whether the network is told which streams are there"),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "unet-mlp",
+        about: "A U of residual blocks over all latents side by side: the score network of MLD",
+        keys: &[
+            key("width", WIDTH, Literal::Integer(256), "Units of a block"),
+            key("embedding", WIDTH, Literal::Integer(256), "Units of the time embedding"),
+            key("groups", WIDTH, Literal::Integer(8), "Groups of units normalised apart; a divisor of `width`"),
+        ],
+        ascending: &[],
+    },
+];
 
 static OBJECTIVES: &[Kind] = &[
     Kind {
@@ -202,6 +235,12 @@ static OBJECTIVES: &[Kind] = &[
         keys: &[
             key("times", Form::Kind(Family::Times), Literal::Kind(Family::Times), "Law of the noise levels"),
             key("scale", Form::Flag, Literal::Flag(true), "Scale the loss by the share of coordinates that are noisy"),
+            key(
+                "weight",
+                Form::Choice(&["uniform", "likelihood"]),
+                Literal::Word("uniform"),
+                "Weight of the error by time: none, or that which bounds the likelihood",
+            ),
         ],
         ascending: &[],
     },
@@ -216,6 +255,13 @@ static OBJECTIVES: &[Kind] = &[
     },
 ];
 
+const DENSITY: Key = key(
+    "density",
+    Form::Choice(&["uniform", "importance", "logit-normal"]),
+    Literal::Word("uniform"),
+    "Where times are drawn: evenly; where the likelihood weighs much, the loss being corrected for it; in the middle",
+);
+
 static TIMES: &[Kind] = &[
     Kind {
         name: "subset-shared",
@@ -224,11 +270,12 @@ static TIMES: &[Kind] = &[
             key("p_cond", Form::FRACTION, Literal::Number(0.5), "Probability that some streams are given"),
             key("p_absent", Form::FRACTION, Literal::Number(0.0), "Probability that a stream is left out"),
             key("per", Form::Choice(&["sample", "batch"]), Literal::Word("sample"), "For whom the subset is drawn"),
+            DENSITY,
         ],
         ascending: &[],
     },
-    Kind { name: "independent", about: "A noise level per stream", keys: &[], ascending: &[] },
-    Kind { name: "shared-all", about: "One noise level for all streams", keys: &[], ascending: &[] },
+    Kind { name: "independent", about: "A noise level per stream", keys: &[DENSITY], ascending: &[] },
+    Kind { name: "shared-all", about: "One noise level for all streams", keys: &[DENSITY], ascending: &[] },
 ];
 
 static OPTIMIZERS: &[Kind] = &[Kind {

@@ -91,6 +91,9 @@ fn inferred_parameter_out_of_bounds() {
 fn denoisers() {
     case("over: [image, audio, text, label]", "over: [image, audio, txt, image]").check("error-denoiser-streams");
     case("{kind: residual-mlp, width: 256, blocks: 4}", "{width: 256}").check("error-network-without-kind");
+    let unet = "{kind: unet-mlp, width: 60, groups: 8}";
+    case("{kind: residual-mlp, width: 256, blocks: 4}", unet).check("error-groups");
+    case("predict: x0", "predict: x0\n    precision: fp16").check("error-precision");
     case("{kind: vp-linear}", "{kind: vp-linear, beta_min: 30}").check("error-ascending");
 }
 

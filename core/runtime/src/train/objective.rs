@@ -1,6 +1,6 @@
 //! What a stage minimises.
 
-use anyflow_diffusion::{LossOptions, TimeLaw, denoising_loss};
+use anyflow_diffusion::{LossOptions, TimeLaw, Weight, denoising_loss};
 use anyflow_plan::plan::Trained;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -33,6 +33,8 @@ pub enum Objective {
         times: TimeLaw,
         /// Whether the loss is scaled by D/(D-k), k coordinates being given.
         scale: bool,
+        /// The weight of the error by time.
+        weight: Weight,
     },
     /// A scorer tells the class.
     Classify {
@@ -99,11 +101,11 @@ impl Prepared {
                 let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &array)?, Vec::new()))
             }
-            (Objective::Denoise { times, scale }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { times, scale, weight }, Trained::Denoiser(name)) => {
                 let denoiser = trainee.session.denoisers[name].as_ref();
                 let latents = denoiser.streams().iter().map(|s| data.select(&s.name, &self.latents[&s.name], tuples));
                 let latents = latents.collect::<Result<Vec<_>>>()?;
-                let options = LossOptions { subset_scale: *scale };
+                let options = LossOptions { subset_scale: *scale, weight: *weight };
                 let output = denoising_loss(denoiser, &latents, times, &options, (key.0, key.1 as u32))
                     .map_err(RunError::diffusion(name))?;
                 let each = output.per_stream.iter().map(|(name, loss)| Ok((name.clone(), loss.f_double_value(&[])?)));

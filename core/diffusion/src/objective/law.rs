@@ -1,0 +1,141 @@
+//! How training draws states and times.
+
+use serde::{Deserialize, Serialize};
+
+use super::density::{Density, logit_normals};
+use crate::noise::RowNoise;
+use crate::{EngineError, Result, State, States, StreamSpec};
+
+/// The name under which training draws; no stream can have it, since sampling keys noise by the stream's own name.
+const LAW_NOISE: &str = "\0law";
+
+/// How training draws the state and the time of each stream in each row.
+///
+/// Times lie in the schedule's range for training, with the given density. A time that streams share is shared as a
+/// fraction of that range, as samplers do; its density is that of the first stream's schedule.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TimeLaw {
+    /// With probability `p_cond` a non-empty proper subset of the streams, uniform over all such subsets, is given; the
+    /// others share one time. Bounoua et al. 2024, "Multi-modal latent diffusion", multi-time masked training.
+    SubsetShared {
+        /// The probability that streams are given at all; a single stream never is.
+        #[serde(default = "default_p_cond")]
+        p_cond: f64,
+        /// The probability, for each given stream by itself, that it is absent instead of clean. Streams that are
+        /// generated are never absent, so at least one stream of every row is noisy.
+        #[serde(default)]
+        p_absent: f64,
+        /// Whether each row draws its own subset, or one is drawn for the batch; times are per row either way.
+        #[serde(default)]
+        per: Per,
+        /// Of the times.
+        #[serde(default)]
+        density: Density,
+    },
+    /// All streams noisy, each at its own time: Bao et al. 2023, "One transformer fits all distributions".
+    Independent {
+        /// Of the times.
+        #[serde(default)]
+        density: Density,
+    },
+    /// All streams noisy at one shared time.
+    SharedAll {
+        /// Of the times.
+        #[serde(default)]
+        density: Density,
+    },
+}
+
+/// What draws a subset.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// Every row.
+    #[default]
+    Sample,
+    /// The whole batch.
+    Batch,
+}
+
+fn default_p_cond() -> f64 {
+    0.5
+}
+
+/// States and times of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draw {
+    /// `[row, stream]`.
+    pub states: States,
+    /// `[row, stream]`, row after row: the time of a noisy stream, 0 of a clean one, 1 of an absent one.
+    pub times: Vec<f64>,
+    /// `[row, stream]`, row after row: what a loss is multiplied by, so that its mean is that of uniform times.
+    pub corrections: Vec<f64>,
+}
+
+impl TimeLaw {
+    /// Refuses probabilities that are none.
+    pub fn check(&self) -> Result<()> {
+        let TimeLaw::SubsetShared { p_cond, p_absent, .. } = *self else { return Ok(()) };
+        for (field, value) in [("p_cond", p_cond), ("p_absent", p_absent)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(EngineError::Config { field, wanted: "from 0 to 1", found: value.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The density of the times.
+    pub fn density(&self) -> Density {
+        match *self {
+            TimeLaw::SubsetShared { density, .. }
+            | TimeLaw::Independent { density }
+            | TimeLaw::SharedAll { density } => density,
+        }
+    }
+
+    /// Draws for `rows` rows. A pure function of its arguments: training that resumes at a step draws the same again.
+    pub fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
+        let mut states = States::filled(rows, streams.len(), State::Noisy);
+        let (mut times, mut corrections) = (Vec::new(), Vec::new());
+        let mut drawn = vec![0.0; 2 + 2 * streams.len()];
+        let mut of_batch = drawn.clone();
+        RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
+        for row in 0..rows {
+            RowNoise::new(seed, row as u64, LAW_NOISE).uniforms(step, &mut drawn);
+            if let TimeLaw::SubsetShared { p_cond, p_absent, per, .. } = *self {
+                let of_subset = if per == Per::Batch { &of_batch } else { &drawn };
+                draw_subset(states.row_mut(row), of_subset, p_cond, p_absent);
+            }
+            let mut uniforms = drawn[2..2 + streams.len()].to_vec();
+            if self.density() == Density::LogitNormal {
+                uniforms = logit_normals(streams.len(), seed, row, step);
+            }
+            let shared = !matches!(self, TimeLaw::Independent { .. });
+            for (place, stream) in streams.iter().enumerate() {
+                let leader = if shared { 0 } else { place };
+                let (fraction, correction) = self.density().fraction(uniforms[leader], &streams[leader].schedule);
+                let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
+                times.push(states.row(row)[place].time(least + fraction * (most - least)));
+                corrections.push(correction);
+            }
+        }
+        Draw { states, times, corrections }
+    }
+}
+
+/// `drawn`: the coin, the subset, a time and an absence per stream.
+fn draw_subset(states: &mut [State], drawn: &[f64], p_cond: f64, p_absent: f64) {
+    let (coin, subset, absences) = (drawn[0], drawn[1], &drawn[2 + states.len()..]);
+    // Subsets are bit patterns 1 .. 2^n - 2; 52 streams are as many as a uniform has bits.
+    let subsets = (1u64 << states.len().min(52)) - 2;
+    if subsets == 0 || coin >= p_cond {
+        return;
+    }
+    let subset = 1 + ((subset * subsets as f64) as u64).min(subsets - 1);
+    for (place, state) in states.iter_mut().enumerate() {
+        if subset >> place & 1 == 1 {
+            *state = if absences[place] < p_absent { State::Absent } else { State::Clean };
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The masked multi-time denoising objective: some streams given, some noised, each row at its own times.
+
+mod density;
+mod law;
+mod weight;
+
+use tch::{Kind, Tensor};
+
+use crate::noise::{RowNoise, START_STEP, tensor_from_rows};
+use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorOp};
+pub use density::Density;
+pub use law::{Draw, Per, TimeLaw};
+pub use weight::{LossOptions, Weight};
+
+/// The names under which training draws noise; no stream can have them.
+const TRAINING_PREFIX: &str = "\0training/";
+
+/// The loss of one batch.
+#[derive(Debug)]
+pub struct LossOutput {
+    /// A scalar to go backward from: about 1 for a network that predicts 0 of data of unit variance.
+    pub loss: Tensor,
+    /// Per stream, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0 without any.
+    pub per_stream: Vec<(String, Tensor)>,
+}
+
+/// The denoising loss of a batch, with states, times and noise drawn from (seed, step).
+///
+/// With m the mask of noisy coordinates, D all of them and k those that are not noisy, a row's loss is
+/// D / (D - k) * 1/D * sum w m (target - prediction)^2: Bounoua et al. 2024, multi-time masked objective, divided by the
+/// constant D so that its size does not depend on the model; w is [`Weight::at`] the stream's time, times the law's
+/// correction. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
+///
+/// # Shapes
+/// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device.
+///
+/// # Errors
+/// Shapes do not match the streams, or a tensor operation fails.
+pub fn denoising_loss(
+    denoiser: &dyn Denoiser,
+    latents: &[Tensor],
+    law: &TimeLaw,
+    options: &LossOptions,
+    (seed, step): (u64, u32),
+) -> Result<LossOutput> {
+    let streams = denoiser.streams();
+    let rows = latents.first().and_then(|latent| latent.size().first().copied()).unwrap_or(0) as usize;
+    if latents.len() != streams.len() || rows == 0 {
+        let found = latents.first().map(Tensor::size).unwrap_or_default();
+        let expected = streams.iter().map(StreamSpec::elements).collect();
+        return Err(EngineError::Shape { what: format!("{} latents", latents.len()), expected, found });
+    }
+    for (stream, latent) in streams.iter().zip(latents) {
+        stream.check_batch(latent, rows)?;
+    }
+    let draw = law.draw(streams, rows, seed, step);
+    let batch = Batch::new(streams, &draw, options, (seed, step), latents)?;
+    let (mut x, mut targets) = (Vec::new(), Vec::new());
+    for (place, (stream, latent)) in streams.iter().zip(latents).enumerate() {
+        x.push(batch.mixture(stream, place, latent, [Column::Signal, Column::Noise])?);
+        targets.push(match stream.parameterization {
+            Parameterization::X0 => latent.shallow_clone(),
+            Parameterization::Eps => batch.eps(stream, place)?,
+            _ => batch.mixture(stream, place, latent, [Column::TargetX0, Column::TargetEps])?,
+        });
+    }
+    let predictions = denoiser.predict(&DenoiserInput::new(x, batch.times()?, batch.present()?))?;
+    batch.loss(streams, &predictions, &targets)
+}
+
+/// The columns of [`Batch`].
+#[derive(Clone, Copy)]
+enum Column {
+    /// Of the latent and of eps in x: (a, s) of noisy rows, (1, 0) of clean ones, (0, 0) of absent ones.
+    Signal,
+    Noise,
+    /// Of the latent and of eps in the target.
+    TargetX0,
+    TargetEps,
+    /// Of the squared error in the loss.
+    Loss,
+    /// Of the squared error in the stream's own figure.
+    Figure,
+}
+
+impl Column {
+    const COUNT: usize = 6;
+}
+
+/// All numbers of a batch that are made on the host, moved to the device in one go: per stream eps `[row, shape]`, then
+/// the times and the presences `[row, stream]`, then the columns `[stream, column, row]`.
+struct Batch {
+    numbers: Tensor,
+    rows: usize,
+    streams: usize,
+    /// Where the noise of each stream begins; where the noise of all ends.
+    starts: Vec<usize>,
+}
+
+impl Batch {
+    fn new(
+        streams: &[StreamSpec],
+        draw: &Draw,
+        options: &LossOptions,
+        key: (u64, u32),
+        latents: &[Tensor],
+    ) -> Result<Self> {
+        let rows = draw.states.rows();
+        let mut starts = vec![0];
+        for stream in streams {
+            starts.push(starts[starts.len() - 1] + rows * stream.elements() as usize);
+        }
+        let noises = starts[streams.len()];
+        let mut numbers = vec![0.0f32; noises];
+        for (place, stream) in streams.iter().enumerate() {
+            fill_noise(stream, key, rows, &mut numbers[starts[place]..starts[place + 1]]);
+        }
+        numbers.extend(draw.times.iter().map(|t| *t as f32));
+        numbers.extend(draw.states.presence());
+        numbers.extend(columns(streams, draw, options));
+        let numbers = tensor_from_rows(&numbers, numbers.len(), &[], latents[0].device())?;
+        Ok(Batch { numbers, rows, streams: streams.len(), starts })
+    }
+
+    fn part(&self, start: usize, shape: &[i64]) -> Result<Tensor> {
+        let length = shape.iter().product();
+        let part = self.numbers.f_narrow(0, start as i64, length).op("narrow", &[&self.numbers])?;
+        part.f_view(shape).op("view", &[&part])
+    }
+
+    fn noises(&self) -> usize {
+        self.starts[self.streams]
+    }
+
+    fn times(&self) -> Result<Tensor> {
+        self.part(self.noises(), &[self.rows as i64, self.streams as i64])
+    }
+
+    fn present(&self) -> Result<Tensor> {
+        self.part(self.noises() + self.rows * self.streams, &[self.rows as i64, self.streams as i64])
+    }
+
+    fn eps(&self, stream: &StreamSpec, place: usize) -> Result<Tensor> {
+        self.part(self.starts[place], &stream.batch_shape(self.rows))
+    }
+
+    /// A column of a stream, of the given shape.
+    fn column(&self, place: usize, column: Column, shape: &[i64]) -> Result<Tensor> {
+        let columns = self.noises() + 2 * self.rows * self.streams;
+        self.part(columns + (place * Column::COUNT + column as usize) * self.rows, shape)
+    }
+
+    /// One column times the latent plus another times eps.
+    fn mixture(&self, stream: &StreamSpec, place: usize, latent: &Tensor, columns: [Column; 2]) -> Result<Tensor> {
+        let mut shape = vec![1; stream.shape.len() + 1];
+        shape[0] = self.rows as i64;
+        let (of_latent, of_eps) = (self.column(place, columns[0], &shape)?, self.column(place, columns[1], &shape)?);
+        let scaled = latent.f_mul(&of_latent).op("mul", &[latent, &of_latent])?;
+        let eps = self.eps(stream, place)?;
+        scaled.f_addcmul(&eps, &of_eps).op("addcmul", &[&scaled, &eps, &of_eps])
+    }
+
+    fn loss(&self, streams: &[StreamSpec], predictions: &[Tensor], targets: &[Tensor]) -> Result<LossOutput> {
+        let rows = [self.rows as i64];
+        let mut loss: Option<Tensor> = None;
+        let mut per_stream = Vec::with_capacity(streams.len());
+        for (place, (stream, (prediction, target))) in streams.iter().zip(predictions.iter().zip(targets)).enumerate() {
+            stream.check_batch(prediction, self.rows)?;
+            let error = prediction.f_sub(target).op("sub", &[prediction, target])?;
+            let square = error.f_square().op("square", &[&error])?.f_flatten(1, -1).op("flatten", &[&error])?;
+            let of_row = square.f_sum_dim_intlist(1, false, Kind::Float).op("sum", &[&square])?;
+            let weighted = of_row.f_dot(&self.column(place, Column::Loss, &rows)?).op("dot", &[&of_row])?;
+            loss = Some(match loss {
+                Some(sum) => sum.f_add(&weighted).op("add", &[&sum])?,
+                None => weighted,
+            });
+            let plain = of_row.f_detach().op("detach", &[&of_row])?;
+            let figure = plain.f_dot(&self.column(place, Column::Figure, &rows)?).op("dot", &[&plain])?;
+            per_stream.push((stream.name.clone(), figure));
+        }
+        let loss = loss.ok_or_else(|| EngineError::Request("a loss over no stream".to_string()))?;
+        Ok(LossOutput { loss, per_stream })
+    }
+}
+
+fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), rows: usize, out: &mut [f32]) {
+    let name = format!("{TRAINING_PREFIX}{}", stream.name);
+    let elements = stream.elements() as usize;
+    for (row, values) in (0..rows).zip(out.chunks_mut(elements)) {
+        RowNoise::new(seed, row as u64, &name).normals(START_STEP + step, values);
+    }
+}
+
+/// `[stream, column, row]`.
+fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f32> {
+    let rows = draw.states.rows();
+    let of_row: Vec<f64> = (0..rows).map(|row| options.of_row(streams, draw.states.row(row)) / rows as f64).collect();
+    let mut columns = vec![0.0; streams.len() * Column::COUNT * rows];
+    for (place, (stream, columns)) in streams.iter().zip(columns.chunks_mut(Column::COUNT * rows)).enumerate() {
+        let noisy = draw.states.stream(place).filter(|state| state.has_loss()).count() as i64 * stream.elements();
+        for (row, state) in draw.states.stream(place).enumerate() {
+            let mut set = |column: Column, value: f64| columns[column as usize * rows + row] = value as f32;
+            match state {
+                State::Clean => set(Column::Signal, 1.0),
+                State::Absent => {}
+                State::Noisy => {
+                    let index = row * streams.len() + place;
+                    let t = draw.times[index];
+                    let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
+                    let (of_x0, of_eps) = stream.parameterization.target_coefficients(a, s);
+                    set(Column::Signal, a);
+                    set(Column::Noise, s);
+                    set(Column::TargetX0, of_x0);
+                    set(Column::TargetEps, of_eps);
+                    set(Column::Loss, of_row[row] * options.weight.at(stream, t) * draw.corrections[index]);
+                    set(Column::Figure, 1.0 / noisy as f64);
+                }
+            }
+        }
+    }
+    columns
+}
