@@ -1,6 +1,6 @@
 //! The network that the parts are measured with.
 
-use anyflow_diffusion::{Denoiser, Network, Parameterization, Schedule, StreamSpec, build};
+use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build};
 use serde_json::json;
 use tch::Device;
 
@@ -14,5 +14,5 @@ pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
         schedule: Schedule::vp_linear(),
         parameterization: Parameterization::Eps,
     };
-    build(&network, &[stream("left"), stream("right")], Device::Cpu, 1).unwrap()
+    build(&network, &[stream("left"), stream("right")], Precision::F32, Device::Cpu, 1).unwrap()
 }

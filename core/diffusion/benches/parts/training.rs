@@ -1,13 +1,14 @@
 //! A training step and what it costs to draw its times and noise.
 
-use anyflow_diffusion::{LossOptions, Per, TimeLaw, denoising_loss};
+use anyflow_diffusion::{LossOptions, TimeLaw, denoising_loss};
 use criterion::{BatchSize, BenchmarkId, Criterion};
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::network;
 
 pub fn bench(criterion: &mut Criterion) {
-    let law = TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample };
+    let law: TimeLaw = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5})).unwrap();
     let options = LossOptions::default();
     let mut group = criterion.benchmark_group("training, width 64");
     for rows in [16, 256] {
