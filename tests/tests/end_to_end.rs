@@ -113,9 +113,13 @@ print("read")
 fn the_same_command_gives_the_same_bytes_and_another_seed_others() {
     let folder = tempfile::tempdir().unwrap();
     let output = |name: &str| folder.path().join(name);
-    run("joint.yaml", &output("a"), &["--rows", "8", "--set", "joint.sampler.steps=5"]);
-    run("joint.yaml", &output("b"), &["--rows", "8", "--set", "joint.sampler.steps=5"]);
-    run("joint.yaml", &output("c"), &["--rows", "8", "--set", "joint.sampler.steps=5", "--set", "joint.seed=8"]);
+    run("joint.yaml", &output("a"), &["--rows", "8", "--batch-rows", "64", "--set", "joint.sampler.steps=5"]);
+    run("joint.yaml", &output("b"), &["--rows", "8", "--batch-rows", "64", "--set", "joint.sampler.steps=5"]);
+    run(
+        "joint.yaml",
+        &output("c"),
+        &["--rows", "8", "--batch-rows", "64", "--set", "joint.sampler.steps=5", "--set", "joint.seed=8"],
+    );
     for name in ["image", "audio", "text", "label"] {
         assert_eq!(column(&output("a"), name), column(&output("b"), name), "{name}");
     }

@@ -52,8 +52,8 @@ pub fn claim(order: &Order) -> Result<()> {
 /// True if both would write the same rows or weights; how fast and where from does not count.
 fn same_job(a: &Order, b: &Order) -> bool {
     let key = |order: &Order| match &order.job {
-        Job::Run(_) => (order.rows, order.key.clone(), order.shard_rows),
-        Job::Train(_) | Job::Eval(_) => (None, None, 0),
+        Job::Run(_) => (order.rows, order.key.clone(), order.shard_rows, order.batch_rows),
+        Job::Train(_) | Job::Eval(_) => (None, None, 0, None),
     };
     a.format == b.format && a.job == b.job && key(a) == key(b)
 }

@@ -31,6 +31,11 @@ impl StreamSpec {
         std::iter::once(rows as i64).chain(self.shape.iter().copied()).collect()
     }
 
+    /// `[rows, 1, ...]`, one axis per axis of the stream: a number per row.
+    pub(crate) fn column_shape(&self, rows: usize) -> Vec<i64> {
+        std::iter::once(rows as i64).chain(self.shape.iter().map(|_| 1)).collect()
+    }
+
     /// Refuses a tensor that is not `[rows, shape]`.
     pub fn check_batch(&self, tensor: &Tensor, rows: usize) -> Result<()> {
         let (expected, found) = (self.batch_shape(rows), tensor.size());

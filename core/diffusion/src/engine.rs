@@ -4,23 +4,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvError, Sender, bounded, select};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use indexmap::IndexMap;
 use tch::Device;
 
-use crate::batch::{Counters, Lane};
 use crate::error::panic_message;
+use crate::job::Reply;
+use crate::lane::{Counters, Lane};
 use crate::request::check;
-use crate::{Denoiser, EngineError, Request, Result, Sampled, StreamSpec};
+use crate::ticket::{Alive, received};
+use crate::worker::{Call, Lanes, Submission, Worker};
+use crate::{Denoiser, EngineError, Profile, Request, Result, StreamSpec, Ticket};
 
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
     /// Where the denoisers' parameters lie and all sampling happens.
     pub device: Device,
-    /// Rows per network call at most.
+    /// Rows per network call at most, guidance branches among them.
     pub max_batch_rows: usize,
     /// No more requests are taken while this many rows wait outside the batch; submitting then blocks.
     pub max_waiting_rows: usize,
@@ -40,20 +42,9 @@ impl EngineConfig {
 pub struct EngineStats {
     /// Steps: network calls over a whole batch.
     pub steps: u64,
-    /// Rows in those steps, summed.
+    /// Rows in those steps, summed, guidance branches among them.
     pub row_steps: u64,
 }
-
-struct Submission {
-    request: Request,
-    reply: Sender<Result<Sampled>>,
-}
-
-type Call = Box<dyn FnOnce() + Send>;
-
-/// Never sent: the channel closes when the compute thread ends.
-#[derive(Debug)]
-enum Alive {}
 
 /// Owns the compute thread. Dropping it stops the thread after the step or call in progress; requests that are not
 /// answered by then fail with [`EngineError::Stopped`].
@@ -80,7 +71,7 @@ impl Engine {
         };
         let lanes = denoisers.into_iter().map(lane).collect();
         let (alive, life) = bounded(1);
-        let worker = Worker { lanes, submissions, calls, config, stop: stop.clone(), _alive: alive };
+        let worker = Worker::new(lanes, submissions, calls, config, stop.clone(), alive);
         let thread = std::thread::Builder::new().name("anyflow-compute".to_string());
         let thread = thread.spawn(|| worker.run()).map_err(|error| EngineError::Thread(error.to_string()))?;
         let handle = EngineHandle { submit, call, life, streams: Arc::new(streams), counters };
@@ -97,7 +88,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         // Wakes the thread when it has nothing to do; fails when the thread is gone, which is as well.
-        let _ = self.handle.call.send(Box::new(|| {}));
+        let _ = self.handle.call.send(Box::new(|_| {}));
         if let Some(thread) = self.thread.take() {
             // On the compute thread itself there is nothing to wait for.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
@@ -139,8 +130,9 @@ impl EngineHandle {
         let (mut submissions, mut tickets) = (Vec::new(), Vec::new());
         for request in requests {
             let (reply, answer) = bounded(1);
-            submissions.push(Submission { request, reply });
-            tickets.push(Ticket { answer, life: self.life.clone() });
+            let cancelled = Arc::new(AtomicBool::new(false));
+            submissions.push(Submission { request, reply: Reply { to: reply, cancelled: cancelled.clone() } });
+            tickets.push(Ticket::new(answer, self.life.clone(), cancelled));
         }
         self.submit.send(submissions).map_err(|_| EngineError::Stopped)?;
         Ok(tickets)
@@ -152,16 +144,47 @@ impl EngineHandle {
     /// # Errors
     /// The closure panicked, or the engine has stopped.
     pub fn call<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        self.call_lanes(|_| work())
+    }
+
+    /// Times the denoiser with 1, 2, 4 ... rows a call on made-up rows, as long as more rows give 5 % more rows a second,
+    /// `most_rows` at most, and for about a second; from then on its batches have the size that was found.
+    /// Requests wait meanwhile.
+    ///
+    /// # Errors
+    /// There is no such denoiser, it fails on a single row, or the engine has stopped.
+    pub fn profile(&self, denoiser: &str, most_rows: usize) -> Result<Profile> {
+        let name = self.known(denoiser)?;
+        self.call_lanes(move |lanes| {
+            let _no_grad = tch::no_grad_guard();
+            lanes.get_mut(&name).map_or(Err(EngineError::Stopped), |lane| lane.profile(most_rows))
+        })?
+    }
+
+    /// Sets the most rows of the denoiser's network calls, from its next step on.
+    ///
+    /// # Errors
+    /// There is no such denoiser, or the engine has stopped.
+    pub fn set_max_batch_rows(&self, denoiser: &str, rows: usize) -> Result<()> {
+        let name = self.known(denoiser)?;
+        self.call_lanes(move |lanes| lanes.get_mut(&name).into_iter().for_each(|lane| lane.set_cap(rows)))
+    }
+
+    fn known(&self, denoiser: &str) -> Result<String> {
+        self.streams(denoiser).map(|_| denoiser.to_string())
+    }
+
+    fn call_lanes<T: Send + 'static>(&self, work: impl FnOnce(&mut Lanes) -> T + Send + 'static) -> Result<T> {
         let (reply, answer) = bounded(1);
-        let guarded = move || {
-            let result = catch_unwind(AssertUnwindSafe(work)).map_err(|payload| EngineError::Panicked {
+        let guarded: Call = Box::new(move |lanes| {
+            let result = catch_unwind(AssertUnwindSafe(|| work(lanes))).map_err(|payload| EngineError::Panicked {
                 what: "a call".to_string(),
                 message: panic_message(payload.as_ref()),
             });
             // The caller waits, unless its thread is gone.
             let _ = reply.send(result);
-        };
-        self.call.send(Box::new(guarded)).map_err(|_| EngineError::Stopped)?;
+        });
+        self.call.send(guarded).map_err(|_| EngineError::Stopped)?;
         received(&answer, &self.life)?
     }
 
@@ -181,111 +204,4 @@ impl EngineHandle {
             row_steps: self.counters.row_steps.load(Ordering::Relaxed),
         }
     }
-}
-
-/// A request that was queued.
-#[derive(Debug)]
-pub struct Ticket {
-    answer: Receiver<Result<Sampled>>,
-    life: Receiver<Alive>,
-}
-
-impl Ticket {
-    /// Waits for the answer. Not to be called on the compute thread.
-    ///
-    /// # Errors
-    /// The network failed on the batch, or the engine has stopped. A bad row is no error: see
-    /// [`Sampled::rows_failed`].
-    pub fn wait(self) -> Result<Sampled> {
-        received(&self.answer, &self.life)?
-    }
-}
-
-/// Waits for an answer, or for the end of the compute thread: what was queued too late to be read stays in the queue,
-/// with its reply channel open, as long as there are handles.
-fn received<T>(answer: &Receiver<T>, life: &Receiver<Alive>) -> Result<T> {
-    let late = select! {
-        recv(answer) -> result => result,
-        recv(life) -> _ => answer.recv_timeout(Duration::ZERO).map_err(|_| RecvError),
-    };
-    late.map_err(|_| EngineError::Stopped)
-}
-
-/// What runs on the compute thread.
-struct Worker {
-    lanes: IndexMap<String, Lane>,
-    submissions: Receiver<Vec<Submission>>,
-    calls: Receiver<Call>,
-    config: EngineConfig,
-    stop: Arc<AtomicBool>,
-    /// The last field: it closes when all that could still answer is gone.
-    _alive: Sender<Alive>,
-}
-
-impl Worker {
-    fn run(mut self) {
-        // Lanes take turns, one step each.
-        let mut turn = 0;
-        while !self.stop.load(Ordering::SeqCst) {
-            if self.lanes.values().all(Lane::is_idle) && !self.wait() {
-                return;
-            }
-            self.drain();
-            if let Some((_, lane)) = self.lanes.get_index_mut(turn) {
-                step(lane);
-            }
-            turn = (turn + 1) % self.lanes.len().max(1);
-        }
-    }
-
-    /// Blocks until something comes. False when all handles are gone.
-    fn wait(&mut self) -> bool {
-        select! {
-            recv(self.submissions) -> batch => batch.map(|batch| self.take(batch)).is_ok(),
-            recv(self.calls) -> call => call.map(|call| call()).is_ok(),
-        }
-    }
-
-    /// Takes what has come meanwhile, but no more requests than may wait.
-    fn drain(&mut self) {
-        for _ in 0..self.config.queue.max(1) {
-            if self.stop.load(Ordering::SeqCst) {
-                return;
-            }
-            let Ok(call) = self.calls.try_recv() else { break };
-            call();
-        }
-        while self.lanes.values().map(Lane::waiting_rows).sum::<usize>() < self.config.max_waiting_rows {
-            let Ok(batch) = self.submissions.try_recv() else { break };
-            self.take(batch);
-        }
-    }
-
-    fn take(&mut self, submissions: Vec<Submission>) {
-        for Submission { request, reply } in submissions {
-            if let Some(lane) = self.lanes.get_mut(&request.denoiser) {
-                lane.submit(request, reply);
-            }
-        }
-    }
-}
-
-/// One step of a lane; whatever goes wrong is told to the requests in its batch.
-fn step(lane: &mut Lane) {
-    if lane.is_idle() {
-        return;
-    }
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let _no_grad = tch::no_grad_guard();
-        lane.step()
-    }));
-    let failure = match outcome {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error,
-        Err(payload) => EngineError::Panicked {
-            what: format!("denoiser {:?}", lane.name()),
-            message: panic_message(payload.as_ref()),
-        },
-    };
-    lane.fail_batch(&failure);
 }

@@ -1,5 +1,6 @@
 //! What can go wrong in the engine, and who must act.
 
+use anyflow_native::NativeError;
 use tch::{TchError, Tensor};
 
 /// The result of everything fallible in this crate.
@@ -92,14 +93,25 @@ impl<T> TensorOp<T> for std::result::Result<T, TchError> {
     fn op(self, op: &'static str, inputs: &[&Tensor]) -> Result<T> {
         self.map_err(|error| {
             let shapes = inputs.iter().map(|tensor| format!("{:?}", tensor.size())).collect::<Vec<_>>().join(" ");
-            // libtorch appends a C++ backtrace; the first line holds the reason.
-            let message = error.to_string().lines().next().unwrap_or_default().to_string();
-            let exhausted = ["out of memory", "can't allocate memory", "not enough memory"];
-            match exhausted.iter().any(|reason| message.contains(reason)) {
-                true => EngineError::OutOfMemory { op, shapes },
-                false => EngineError::Tensor { op, shapes, message },
-            }
+            refused(op, shapes, &error.to_string())
         })
+    }
+}
+
+impl From<NativeError> for EngineError {
+    /// Lists of tensors name the culprit themselves: their shapes are not repeated.
+    fn from(error: NativeError) -> Self {
+        refused(error.op, "lists of tensors".into(), &error.message)
+    }
+}
+
+/// libtorch appends a C++ backtrace; the first line holds the reason.
+fn refused(op: &'static str, shapes: String, text: &str) -> EngineError {
+    let message = text.lines().next().unwrap_or_default().to_string();
+    let exhausted = ["out of memory", "can't allocate memory", "not enough memory"];
+    match exhausted.iter().any(|reason| message.contains(reason)) {
+        true => EngineError::OutOfMemory { op, shapes },
+        false => EngineError::Tensor { op, shapes, message },
     }
 }
 

@@ -1,158 +1,113 @@
 //! A request on its way through the engine: its rows, its tables, and what is finished of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crossbeam::channel::Sender;
+use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
-use crate::noise::{RowNoise, START_STEP, tensor_from_rows};
-use crate::{Observed, Request, Result, Sampled, SamplerTable, State, StreamSpec, TableStep, TensorOp, Update};
+use crate::group::Group;
+use crate::guidance::Dropped;
+use crate::noise::{RowNoise, tensor_from_rows};
+use crate::update::Coefficients;
+use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorOp};
 
-/// The tensors a row may keep per stream: x, the saved state, the last two denoised values.
-pub(crate) const PLANES: usize = 4;
+/// The jobs of a lane, by key, in the order of their arrival.
+pub(crate) type Jobs = IndexMap<u64, Job>;
 
-/// One step of one stream in f32, with the parameterization folded in: what is denoised = k_x x + k_out output.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Coefficients {
-    /// Of [x, output, noise] for the next state.
-    pub next: [f32; 3],
-    /// Of [saved, previous, the one before] for the next state.
-    pub next_history: [f32; 3],
-    /// Of [x, output] for the denoised value.
-    pub denoised: [f32; 2],
-    /// Of [x, output, saved, previous, the one before] for the saved state.
-    pub save: [f32; 5],
+/// Where a lane's tensors live, and of which streams.
+pub(crate) struct Site {
+    pub streams: Vec<StreamSpec>,
+    pub device: Device,
 }
 
-impl Coefficients {
-    /// How many numbers a step has, in the order of [`Coefficients::values`].
-    pub const COUNT: usize = 13;
-
-    /// A stream that is not sampled: nothing changes.
-    const KEEP: Coefficients = Coefficients {
-        next: [1.0, 0.0, 0.0],
-        next_history: [0.0; 3],
-        denoised: [0.0; 2],
-        save: [0.0, 0.0, 1.0, 0.0, 0.0],
-    };
-
-    fn new(step: &TableStep, stream: &StreamSpec) -> Self {
-        let (a, s) = (stream.schedule.signal(step.t), stream.schedule.noise(step.t));
-        let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
-        let next = step.next;
-        let save = step.save.unwrap_or(Update { saved: 1.0, ..Update::default() });
-        let narrow = |value: f64| value as f32;
-        Coefficients {
-            next: [next.x + next.denoised * of_x, next.denoised * of_output, next.noise].map(narrow),
-            next_history: [next.saved, next.previous[0], next.previous[1]].map(narrow),
-            denoised: [of_x, of_output].map(narrow),
-            save: [
-                save.x + save.denoised * of_x,
-                save.denoised * of_output,
-                save.saved,
-                save.previous[0],
-                save.previous[1],
-            ]
-            .map(narrow),
-        }
-    }
-
-    /// All numbers, in a fixed order.
-    pub fn values(&self) -> [f32; Self::COUNT] {
-        let [a, b, c] = self.next;
-        let [d, e, f] = self.next_history;
-        let [g, h] = self.denoised;
-        let [i, j, k, l, m] = self.save;
-        [a, b, c, d, e, f, g, h, i, j, k, l, m]
-    }
-}
-
-/// Rows of one job that were admitted together: they are at the same step, next to one another in the batch.
-pub(crate) struct Group {
-    /// The job's key in the lane.
-    pub job: u64,
-    /// The number of rows.
-    pub rows: usize,
-    /// The step they are at, from 0.
-    pub step: usize,
-    /// Where the first of them lies in the lane's tensors.
-    pub offset: usize,
-    /// Per stream and row.
-    noise: Vec<Vec<RowNoise>>,
-}
-
-impl Group {
-    /// Fills `out`, row after row, with the noise of this step in one stream.
-    pub fn fill_noise(&self, stream: usize, out: &mut [f32]) {
-        let elements = out.len() / self.rows.max(1);
-        for (noise, row) in self.noise[stream].iter().zip(out.chunks_mut(elements.max(1))) {
-            noise.normals(START_STEP + 1 + self.step as u32, row);
-        }
-    }
+/// Where a job's answer goes.
+pub(crate) struct Reply {
+    pub to: Sender<Result<Sampled>>,
+    /// Set when nobody waits any more.
+    pub cancelled: Arc<AtomicBool>,
 }
 
 /// A request that was accepted.
 pub(crate) struct Job {
     rows: Vec<u64>,
     seed: u64,
-    states: Vec<State>,
-    given: Vec<Option<Tensor>>,
-    clean: Vec<Option<Tensor>>,
-    start_scales: Vec<f64>,
-    steps: Vec<Vec<Coefficients>>,
-    times: Vec<Vec<f64>>,
+    streams: Vec<JobStream>,
+    branches: Vec<JobBranch>,
+    steps: usize,
     history: bool,
     outputs: Vec<(usize, String)>,
     admitted: usize,
     retired: usize,
     finished: Vec<Vec<Tensor>>,
-    reply: Sender<Result<Sampled>>,
+    reply: Reply,
+}
+
+/// What a job knows of one stream.
+struct JobStream {
+    state: State,
+    /// The given value as it came.
+    given: Option<Tensor>,
+    /// The same on the engine's device, f32.
+    value: Option<Tensor>,
+    /// Where elements are given, bool, if only some are.
+    mask: Option<Tensor>,
+    /// The given value and noise at the first time, if it is given noised.
+    held_start: [f32; 2],
+    start_scale: f64,
+    last_time: f64,
+    steps: Vec<Coefficients>,
+    times: Vec<f64>,
+}
+
+/// A branch, by place.
+pub(crate) struct JobBranch {
+    dropped: Vec<Option<Dropped>>,
+    /// Per stream; 0 where it is not guided.
+    pub weights: Vec<f64>,
 }
 
 impl Job {
-    /// `request` has been checked against `streams`; `tables` holds one table per stream, all of one length.
-    pub fn new(
-        request: Request,
-        streams: &[StreamSpec],
-        tables: &[SamplerTable],
-        device: Device,
-        reply: Sender<Result<Sampled>>,
-    ) -> Result<Self> {
-        let Request { rows, mut states, seed, outputs, .. } = request;
-        let place = |name: &String| streams.iter().position(|stream| &stream.name == name);
+    /// `request` has been checked against the site's streams; `tables` holds one table per stream, all of one length.
+    pub fn new(request: Request, site: &Site, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
+        let Request { rows, mut states, guidance, seed, outputs, .. } = request;
+        let place = |name: &String| site.streams.iter().position(|stream| &stream.name == name);
         let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((place(&name)?, name))).collect();
-        let mut job = Job {
+        let streams = site.streams.iter().zip(tables).map(|(stream, table)| {
+            let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
+            JobStream::new(observed, stream, table, site.device)
+        });
+        Ok(Job {
             rows,
             seed,
-            states: Vec::new(),
-            given: Vec::new(),
-            clean: Vec::new(),
-            start_scales: tables.iter().map(|table| table.start_scale).collect(),
-            steps: Vec::new(),
-            times: tables.iter().map(|table| table.steps.iter().map(|step| step.t).collect()).collect(),
+            streams: streams.collect::<Result<_>>()?,
+            branches: guidance.iter().map(|branch| JobBranch::new(branch, &site.streams)).collect(),
+            steps: tables.first().map_or(0, |table| table.steps.len()),
             history: tables.iter().any(SamplerTable::uses_history),
             finished: outputs.iter().map(|_| Vec::new()).collect(),
             outputs,
             admitted: 0,
             retired: 0,
             reply,
-        };
-        for (stream, table) in streams.iter().zip(tables) {
-            let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
-            job.states.push(observed.state());
-            job.steps.push(table.steps.iter().map(|step| Coefficients::new(step, stream)).collect());
-            let given = if let Observed::Clean(value) = observed { Some(value) } else { None };
-            let placed = |value: &Tensor| {
-                let moved = value.f_to_device(device).op("to", &[value])?;
-                moved.f_to_kind(Kind::Float).op("to", &[&moved])?.f_detach().op("detach", &[value])
-            };
-            job.clean.push(given.as_ref().map(placed).transpose()?);
-            job.given.push(given);
-        }
-        Ok(job)
+        })
     }
 
-    /// The state of all its rows in one stream.
-    pub fn state(&self, stream: usize) -> State {
-        self.states[stream]
+    /// Whether the rows of one stream are sampled, or replaced: whether they change.
+    pub fn is_noisy(&self, stream: usize) -> bool {
+        self.streams[stream].state == State::Noisy
+    }
+
+    /// Whether it is given noised, at least in part.
+    pub fn is_held(&self, stream: usize) -> bool {
+        self.is_noisy(stream) && self.streams[stream].value.is_some()
+    }
+
+    /// The values given of one stream, and where they are given if not everywhere, for the rows of a group.
+    pub fn held(&self, stream: usize, group: &Group) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        let Some(value) = self.streams[stream].value.as_ref().filter(|_| self.is_held(stream)) else { return Ok(None) };
+        let mask = self.streams[stream].mask.as_ref();
+        Ok(Some((narrow(value, group)?, mask.map(|mask| narrow(mask, group)).transpose()?)))
     }
 
     /// Whether its rows keep more than x.
@@ -160,22 +115,55 @@ impl Job {
         self.history
     }
 
-    /// What the network is told of one stream at one step.
-    pub fn time(&self, stream: usize, step: usize) -> f64 {
-        self.states[stream].time(self.times[stream][step])
+    /// Its branches, which every row has.
+    pub fn branches(&self) -> &[JobBranch] {
+        &self.branches
+    }
+
+    /// How many rows of a network call one of its rows takes.
+    pub fn price(&self) -> usize {
+        1 + self.branches.len()
+    }
+
+    /// How a stream is dropped in a branch, if it is.
+    pub fn dropped(&self, stream: usize, branch: Option<usize>) -> Option<Dropped> {
+        branch.and_then(|branch| self.branches[branch].dropped[stream])
+    }
+
+    /// Whether the network sees a stream, in the row itself or in a branch.
+    pub fn is_present(&self, stream: usize, branch: Option<usize>) -> bool {
+        match self.dropped(stream, branch) {
+            None => self.streams[stream].state.is_present(),
+            Some(dropped) => dropped == Dropped::Noise,
+        }
+    }
+
+    /// What the network is told of one stream at one step, in the row itself or in a branch.
+    pub fn time(&self, stream: usize, step: usize, branch: Option<usize>) -> f64 {
+        let of_stream = &self.streams[stream];
+        match self.dropped(stream, branch) {
+            None => of_stream.state.time(of_stream.times[step]),
+            Some(Dropped::Absent) => State::Absent.time(of_stream.times[step]),
+            Some(Dropped::Noise) => of_stream.last_time,
+        }
     }
 
     /// The update of one stream after one step.
     pub fn coefficients(&self, stream: usize, step: usize) -> &Coefficients {
-        match self.states[stream] {
-            State::Noisy => &self.steps[stream][step],
-            State::Clean | State::Absent => &Coefficients::KEEP,
+        match self.is_noisy(stream) {
+            true => &self.streams[stream].steps[step],
+            false => &Coefficients::KEEP,
         }
+    }
+
+    /// What a stream starts from, times its first noise.
+    pub fn start_scale(&self, stream: usize) -> f64 {
+        self.streams[stream].start_scale
     }
 
     /// Whether a group has gone through all steps.
     pub fn has_finished(&self, group: &Group) -> bool {
-        group.step == self.times.first().map_or(0, Vec::len)
+        group.step == self.steps
     }
 
     /// The rows that wait to be admitted.
@@ -193,74 +181,95 @@ impl Job {
         self.retired == self.rows.len()
     }
 
-    /// Takes up to `limit` rows into the batch: the group, and the first x of each stream, `[row, shape]`.
-    pub fn admit(
-        &mut self,
-        key: u64,
-        limit: usize,
-        streams: &[StreamSpec],
-        device: Device,
-    ) -> Result<(Group, Vec<Tensor>)> {
-        let (first, rows) = (self.admitted, limit.min(self.waiting()));
+    /// Whether nobody waits for it any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.reply.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Takes `rows` rows into the batch: the group, and the first x of each stream, `[row, shape]`.
+    pub fn admit(&mut self, key: u64, rows: usize, site: &Site) -> Result<(Group, Vec<Tensor>)> {
+        let first = self.admitted;
         let keys = &self.rows[first..first + rows];
         let of_stream =
             |stream: &StreamSpec| keys.iter().map(|row| RowNoise::new(self.seed, *row, &stream.name)).collect();
-        let noise: Vec<Vec<RowNoise>> = streams.iter().map(of_stream).collect();
-        let mut start = Vec::with_capacity(streams.len());
-        for (place, stream) in streams.iter().enumerate() {
-            start.push(match (self.states[place], &self.clean[place]) {
-                (State::Clean, Some(value)) => value.f_narrow(0, first as i64, rows as i64).op("narrow", &[value])?,
-                (State::Noisy, _) => {
-                    let elements = stream.elements() as usize;
-                    let mut values = vec![0.0; rows * elements];
-                    for (row, out) in noise[place].iter().zip(values.chunks_mut(elements)) {
-                        row.normals(START_STEP, out);
-                    }
-                    let scale = self.start_scales[place] as f32;
-                    values.iter_mut().for_each(|value| *value *= scale);
-                    tensor_from_rows(&values, rows, &stream.shape, device)?
-                }
-                _ => Tensor::f_zeros(stream.batch_shape(rows), (Kind::Float, device)).op("zeros", &[])?,
-            });
-        }
+        let noise: Vec<Vec<RowNoise>> = site.streams.iter().map(of_stream).collect();
+        let group = Group { job: key, first, rows, step: 0, offset: 0, noise };
+        let start = (0..site.streams.len()).map(|place| self.start(place, &group, site)).collect::<Result<_>>()?;
         self.admitted += rows;
-        Ok((Group { job: key, rows, step: 0, offset: 0, noise }, start))
+        Ok((group, start))
     }
 
-    /// Takes the finished rows of a group out of the lane's x, one tensor per stream.
+    /// The first x of one stream.
+    fn start(&self, place: usize, group: &Group, site: &Site) -> Result<Tensor> {
+        let (stream, of_stream) = (&site.streams[place], &self.streams[place]);
+        match (of_stream.state, &of_stream.value) {
+            (State::Clean, Some(value)) => narrow(value, group),
+            (State::Noisy, _) => {
+                let mut values = vec![0.0; group.rows * stream.elements() as usize];
+                group.fill_start(place, &mut values);
+                let scaled = |scale: f32| -> Vec<f32> { values.iter().map(|value| value * scale).collect() };
+                let tensor = |values: &[f32]| tensor_from_rows(values, group.rows, &stream.shape, site.device);
+                let Some((value, mask)) = self.held(place, group)? else {
+                    return tensor(&scaled(of_stream.start_scale as f32));
+                };
+                let [of_value, of_noise] = of_stream.held_start;
+                let (noise, value) =
+                    (tensor(&scaled(of_noise))?, value.f_mul_scalar(f64::from(of_value)).op("mul", &[&value])?);
+                let held = value.f_add(&noise).op("add", &[&value, &noise])?;
+                let Some(mask) = mask else { return Ok(held) };
+                let free = tensor(&scaled(of_stream.start_scale as f32))?;
+                held.f_where_self(&mask, &free).op("where", &[&mask, &held, &free])
+            }
+            _ => Tensor::f_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)).op("zeros", &[]),
+        }
+    }
+
+    /// Takes the finished rows of a group out of the lane's x, one tensor per stream. Elements that were given get back
+    /// the bits they came with.
     pub fn retire(&mut self, group: &Group, x: &[&Tensor]) -> Result<()> {
         self.retired += group.rows;
         for ((place, _), chunks) in self.outputs.iter().zip(&mut self.finished) {
-            if self.states[*place] == State::Noisy {
-                // A copy: a view would keep the rows of the whole batch in memory.
-                let rows = x[*place].f_narrow_copy(0, group.offset as i64, group.rows as i64);
-                chunks.push(rows.op("narrow_copy", &[x[*place]])?);
+            let stream = &self.streams[*place];
+            if !stream.is_generated() {
+                continue;
             }
+            let span = (group.offset as i64, group.rows as i64);
+            chunks.push(match (&stream.value, &stream.mask) {
+                (Some(value), Some(mask)) => {
+                    let rows = x[*place].f_narrow(0, span.0, span.1).op("narrow", &[x[*place]])?;
+                    let (value, mask) = (narrow(value, group)?, narrow(mask, group)?);
+                    value.f_where_self(&mask, &rows).op("where", &[&mask, &value, &rows])?
+                }
+                // A copy: a view would keep the rows of the whole batch in memory.
+                _ => x[*place].f_narrow_copy(0, span.0, span.1).op("narrow_copy", &[x[*place]])?,
+            });
         }
         Ok(())
     }
 
     /// Answers: the finished rows, which are in order, since rows of one job are admitted and retired in order.
-    pub fn answer(self, streams: &[StreamSpec], device: Device) {
-        let sampled = self.sampled(streams, device);
+    pub fn answer(self, site: &Site) {
+        let sampled = self.sampled(site);
         // Nobody may be waiting any more; then the answer is dropped.
-        let _ = self.reply.send(sampled);
+        let _ = self.reply.to.send(sampled);
     }
 
     /// Answers with an error.
-    pub fn fail(self, error: crate::EngineError) {
-        let _ = self.reply.send(Err(error));
+    pub fn fail(self, error: EngineError) {
+        let _ = self.reply.to.send(Err(error));
     }
 
-    fn sampled(&self, streams: &[StreamSpec], device: Device) -> Result<Sampled> {
+    fn sampled(&self, site: &Site) -> Result<Sampled> {
         let mut sampled = Sampled { streams: Default::default(), rows_failed: Vec::new() };
         for ((place, name), chunks) in self.outputs.iter().zip(&self.finished) {
-            let value = match &self.given[*place] {
-                Some(given) => given.shallow_clone(),
-                None if chunks.is_empty() => {
-                    Tensor::f_zeros(streams[*place].batch_shape(0), (Kind::Float, device)).op("zeros", &[])?
+            let stream = &self.streams[*place];
+            let value = match (&stream.given, chunks.as_slice()) {
+                (Some(given), _) => given.shallow_clone(),
+                (None, []) => {
+                    Tensor::f_zeros(site.streams[*place].batch_shape(0), (Kind::Float, site.device)).op("zeros", &[])?
                 }
-                None => Tensor::f_cat(chunks, 0).op("cat", &chunks.iter().collect::<Vec<_>>())?,
+                (None, [whole]) => whole.shallow_clone(),
+                (None, chunks) => Tensor::f_cat(chunks, 0).op("cat", &chunks.iter().collect::<Vec<_>>())?,
             };
             for row in rows_not_finite(&value)? {
                 if sampled.rows_failed.iter().all(|(failed, _)| *failed != row) {
@@ -272,6 +281,55 @@ impl Job {
         sampled.rows_failed.sort_by_key(|(row, _)| *row);
         Ok(sampled)
     }
+}
+
+impl JobStream {
+    fn new(observed: Observed, stream: &StreamSpec, table: &SamplerTable, device: Device) -> Result<Self> {
+        let placed = |value: &Tensor| {
+            let moved = value.f_to_device(device).op("to", &[value])?;
+            moved.f_to_kind(Kind::Float).op("to", &[&moved])?.f_detach().op("detach", &[value])
+        };
+        let state = observed.state();
+        let (given, value, mask) = match observed {
+            Observed::Clean(value) | Observed::Noised(value) => {
+                (Some(value.shallow_clone()), Some(placed(&value)?), None)
+            }
+            Observed::Partly { value, mask } => {
+                let mask = placed(&mask)?;
+                (None, Some(placed(&value)?), Some(mask.f_gt(0.5).op("gt", &[&mask])?))
+            }
+            Observed::Noisy | Observed::Absent => (None, None, None),
+        };
+        let first = table.steps.first().map_or(0.0, |step| step.t);
+        Ok(JobStream {
+            state,
+            given,
+            value,
+            mask,
+            held_start: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
+            start_scale: table.start_scale,
+            last_time: stream.schedule.t_max(),
+            steps: table.steps.iter().map(|step| Coefficients::new(step, stream)).collect(),
+            times: table.steps.iter().map(|step| step.t).collect(),
+        })
+    }
+
+    fn is_generated(&self) -> bool {
+        self.state == State::Noisy && self.given.is_none()
+    }
+}
+
+impl JobBranch {
+    fn new(branch: &Branch, streams: &[StreamSpec]) -> Self {
+        let dropped = |stream: &StreamSpec| branch.dropped.contains(&stream.name).then_some(branch.drop);
+        let weight = |stream: &StreamSpec| branch.weights.get(&stream.name).copied().unwrap_or(0.0);
+        JobBranch { dropped: streams.iter().map(dropped).collect(), weights: streams.iter().map(weight).collect() }
+    }
+}
+
+/// The rows of a group, of a tensor over all rows of its job.
+fn narrow(tensor: &Tensor, group: &Group) -> Result<Tensor> {
+    tensor.f_narrow(0, group.first as i64, group.rows as i64).op("narrow", &[tensor])
 }
 
 /// The rows of `[row, ...]` with a value that is not finite: one transfer from the device.

@@ -8,34 +8,52 @@
 //! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. Because a step is only its
 //!   coefficients, rows at any step of any sampler share one network call.
 //! - [`noise`]: counter-based normals that belong to a row, whatever batch it is in.
+//! - [`Resample`]: RePaint's jumps back to more noise, as an option of any sampler.
 //! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
+//! - [`Guidance`]: the row once more with less given, in the same network call.
 //! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
 //! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
+//! - [`Optimizer`]: fused AdamW with a learning-rate law, clipping and an average of the weights.
 //! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
 //!
 //! Tables are computed in f64, the state of a row is f32, every tensor lives on the device it was given.
 
 mod batch;
+mod branches;
+mod caller;
 mod denoiser;
 mod engine;
 mod error;
+mod group;
+mod guidance;
 mod job;
+mod lane;
 pub mod network;
 pub mod noise;
 mod objective;
+mod optimizer;
 mod parameterization;
 mod request;
 mod sampler;
 mod schedule;
 mod state;
+mod ticket;
+mod turns;
+mod update;
+mod worker;
 
+pub use anyflow_native::InferenceMode;
+pub use caller::Profile;
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
-pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats, Ticket};
+pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
+pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetMlpConfig, build};
 pub use objective::{Density, Draw, LossOptions, LossOutput, Per, TimeLaw, Weight, denoising_loss};
+pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};
-pub use sampler::{Sampler, SamplerTable, TableStep, Update, Variance};
+pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update, Variance};
 pub use schedule::{Karras, ScaledLinear, Schedule};
 pub use state::{State, States};
+pub use ticket::Ticket;

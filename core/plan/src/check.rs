@@ -2,6 +2,7 @@
 
 pub(crate) mod classes;
 pub(crate) mod cycle;
+pub(crate) mod guidance;
 pub(crate) mod inputs;
 pub(crate) mod stages;
 pub(crate) mod tables;

@@ -5,7 +5,7 @@ mod edges;
 mod model;
 mod nodes;
 
-pub(crate) use diffusion::{Diffusion, choose_denoiser, known_streams, resolve_lists};
+pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, known_streams, resolve_lists};
 pub(crate) use edges::{Graph, Link, Slot, Vertex, connect};
 pub(crate) use model::{ModelGraph, StreamNode, resolve_model};
 pub(crate) use nodes::{Act, resolve_node};

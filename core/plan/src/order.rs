@@ -25,6 +25,9 @@ pub struct Order {
     pub key: Option<String>,
     /// Rows of an output shard.
     pub shard_rows: u64,
+    /// Rows per network call at most (a run); measured if not said.
+    #[serde(default)]
+    pub batch_rows: Option<u32>,
     /// Failed rows after which a run stops; `None` for no limit.
     #[serde(default)]
     pub max_failures: Option<u64>,

@@ -229,6 +229,16 @@ pub enum Op {
         along: Vec<String>,
         /// Given streams: stream -> value id of a latent.
         observe: IndexMap<String, String>,
+        /// Of the given streams, those that are given in part and generated for the rest: stream -> value id of a tensor
+        /// of the latent's shape, above 0.5 where elements are given.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        masks: IndexMap<String, String>,
+        /// How the network sees streams that are given whole.
+        #[serde(default, skip_serializing_if = "Given::is_default")]
+        given: Given,
+        /// `{kind, ...}`, all defaults filled; none for plain predictions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guidance: Option<Json>,
         /// Streams of the denoiser that take no part.
         absent: Vec<String>,
         /// `{kind, ...}`, all defaults filled.
@@ -236,6 +246,23 @@ pub enum Op {
         /// Seed of the noise.
         seed: u64,
     },
+}
+
+/// How the network sees streams that are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Given {
+    /// Clean, at time 0.
+    #[default]
+    Clean,
+    /// Noised anew at each step, at the time of the streams that are generated.
+    Noised,
+}
+
+impl Given {
+    fn is_default(&self) -> bool {
+        *self == Given::default()
+    }
 }
 
 /// A checked training.
@@ -249,6 +276,8 @@ pub struct TrainPlan {
     pub source: String,
     /// The model; its checkpoint is what is written.
     pub model: Model,
+    /// Safetensors file with weights to start from; what it does not hold starts fresh.
+    pub start: Option<String>,
     /// Scorers that are trained beside the model, by name.
     pub scorers: IndexMap<String, Scorer>,
     /// Files: source name -> paths.
@@ -309,6 +338,8 @@ pub struct Stage {
     pub steps: u64,
     /// Rows a step.
     pub batch: u64,
+    /// Rows a network call, at most `batch`; gradients add up to those of the batch.
+    pub micro_batch: u64,
     /// `{kind, ...}`: optimizer and learning-rate law, all defaults filled.
     pub optimizer: Json,
     /// Decay of the exponential moving average of the weights; 0 for none.
@@ -369,6 +400,12 @@ pub struct Task {
     pub observe: Vec<String>,
     /// Streams that take no part.
     pub absent: Vec<String>,
+    /// `{kind, ...}`, all defaults filled; none for plain predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<Json>,
+    /// How the network sees streams that are given.
+    #[serde(default, skip_serializing_if = "Given::is_default")]
+    pub given: Given,
     /// Least coherence that is asked for, if any: below it, the evaluation fails.
     pub at_least: Option<f64>,
 }

@@ -1,13 +1,15 @@
 //! `Spec`: the files as written, each name and value with its place. Keys and forms are checked here, references later.
 
 mod evaluation;
+mod guidance;
 mod model;
 mod pipeline;
 mod training;
 
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, evaluation};
+pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
-pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, NodeSpec, PipelineSpec, pipeline};
+pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, given, pipeline};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
 use crate::compile::FileKind;

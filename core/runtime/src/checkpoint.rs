@@ -27,10 +27,7 @@ pub enum Precision {
 /// [`RunError::Checkpoint`] when the file is missing, truncated or no safetensors file.
 pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
-    let bytes = std::fs::read(path).map_err(|e| {
-        let hint = "train it first (`anyflow train`), or correct `checkpoint` in the model file";
-        wrong(format!("cannot be read: {e}; {hint}"))
-    })?;
+    let bytes = bytes(path)?;
     let foreign = |e: safetensors::SafeTensorError| wrong(format!("is no whole safetensors file: {e}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(foreign)?;
     let file = SafeTensors::deserialize(&bytes).map_err(foreign)?;
@@ -44,6 +41,24 @@ pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     }
     tensors.sort_keys();
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
+}
+
+/// A hash of a file's content.
+///
+/// # Errors
+/// [`RunError::Checkpoint`] when the file is missing.
+pub fn fingerprint(path: &Path) -> Result<String> {
+    Ok(blake3::hash(&bytes(path)?).to_hex().to_string())
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| RunError::Checkpoint {
+        path: path.display().to_string(),
+        text: format!(
+            "cannot be read: {e}; train it first (`anyflow train`), or correct the path in the file that names it \
+             (`checkpoint` of a model, `start` of a training)"
+        ),
+    })
 }
 
 /// Writes a file under a temporary name, syncs it, and renames it.
@@ -83,17 +98,28 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`RunError::Checkpoint`] listing what is missing, left over, or of another shape.
 pub fn copy_into(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
-    let mut problems: Vec<String> = Vec::new();
-    for (name, tensor) in to {
-        match from.get(name) {
-            None => problems.push(format!("{name} is missing")),
-            Some(found) if found.size() != tensor.size() => {
+    let missing = to.keys().filter(|name| !from.contains_key(*name)).map(|name| format!("{name} is missing"));
+    copy_checked(to, from, missing.collect(), path)
+}
+
+/// Copies `from` into the memory of `to`, by name; what only `to` has stays as it is.
+///
+/// # Errors
+/// [`RunError::Checkpoint`] listing what is left over, or of another shape.
+pub fn copy_known(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
+    copy_checked(to, from, Vec::new(), path)
+}
+
+fn copy_checked(to: &Tensors, from: &Tensors, mut problems: Vec<String>, path: &Path) -> Result<()> {
+    for (name, found) in from {
+        match to.get(name) {
+            None => problems.push(format!("{name} is left over")),
+            Some(tensor) if found.size() != tensor.size() => {
                 problems.push(format!("{name} is {:?}, the model wants {:?}", found.size(), tensor.size()));
             }
             Some(_) => {}
         }
     }
-    problems.extend(from.keys().filter(|name| !to.contains_key(*name)).map(|name| format!("{name} is left over")));
     if !problems.is_empty() {
         let more = problems.len().saturating_sub(6);
         let shown = problems.iter().take(6).cloned().collect::<Vec<_>>().join("; ");
@@ -105,8 +131,8 @@ pub fn copy_into(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
         return Err(RunError::Checkpoint { path: path.display().to_string(), text });
     }
     let _no_grad = tch::no_grad_guard();
-    for (name, tensor) in to {
-        tensor.shallow_clone().f_copy_(&from[name])?;
+    for (name, tensor) in from {
+        to[name].shallow_clone().f_copy_(tensor)?;
     }
     Ok(())
 }
@@ -163,6 +189,22 @@ mod tests {
             assert_eq!(tensors["n"].int64_value(&[0]), 7);
             assert_eq!(metadata["k"], "v");
         }
+    }
+
+    #[test]
+    fn a_part_of_the_weights_leaves_the_rest_and_strangers_are_named() {
+        let to = Tensors::from([
+            ("w".to_string(), Tensor::zeros([2, 2], (Kind::Float, Device::Cpu))),
+            ("fresh".to_string(), Tensor::ones([3], (Kind::Float, Device::Cpu))),
+        ]);
+        let path = Path::new("start.safetensors");
+        let mut from = some();
+        assert!(copy_known(&to, &from, path).unwrap_err().to_string().contains("n is left over"));
+        assert_eq!(to["w"].abs().sum(Kind::Float).double_value(&[]), 0.0, "nothing is copied by half");
+        from.swap_remove("n");
+        copy_known(&to, &from, path).unwrap();
+        assert!(to["w"] == from["w"] && to["fresh"].sum(Kind::Float).double_value(&[]) == 3.0);
+        assert!(copy_into(&to, &from, path).unwrap_err().to_string().contains("fresh is missing"));
     }
 
     #[test]

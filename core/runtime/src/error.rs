@@ -76,8 +76,12 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// The loss is no longer a number. The user must lower the learning rate or look at the data.
-    #[error("stage `{stage}`: the loss is {loss} at step {step}; {hint}")]
+    /// The loss is no longer a number, again and again. The user must lower the learning rate or look at the data.
+    #[error(
+        "stage `{stage}`: by step {step} the loss ({loss:.3e}) or its gradient (norm {norm:.3e}) is no longer a number, also \
+         after {rollbacks} returns to step {good} with half the learning rate each time; lower the learning rate, set \
+         `clip`, or look at the data; the last saved state is kept"
+    )]
     Diverged {
         /// The stage.
         stage: String,
@@ -85,8 +89,12 @@ pub enum RunError {
         step: u64,
         /// The loss.
         loss: f64,
-        /// What to do.
-        hint: String,
+        /// The norm of the gradient.
+        norm: f64,
+        /// How often the stage went back.
+        rollbacks: u64,
+        /// The step that it went back to the last time.
+        good: u64,
     },
     /// An evaluation is below what its file asks for. The user must train longer, or ask for less.
     #[error("{0}")]

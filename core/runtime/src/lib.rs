@@ -1,6 +1,6 @@
 //! Loads plugins, builds sessions, runs plans, trains, evaluates. The program `anyflow-engine` is a thin shell round it.
 
-#![allow(unsafe_code)] // the host's side of the plugin border
+#![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents
 
 pub mod checkpoint;
 mod device;
@@ -8,6 +8,7 @@ mod error;
 mod eval;
 pub mod events;
 mod job;
+pub mod latents;
 mod networks;
 pub mod plugin;
 mod run;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyflow_datasets::CellColumn;
-use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Sampler, Schedule, StreamSpec};
-use anyflow_plan::plan::{Model, Scorer};
+use anyflow_diffusion::{
+    Branch, Denoiser, Guidance, Network, Observed, Parameterization, Precision, Schedule, StreamSpec,
+};
+use anyflow_plan::plan::{Given, Model, Scorer};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use tch::{Device, Tensor};
@@ -189,10 +191,23 @@ pub fn typed<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
     T::deserialize(value).map_err(|e| RunError::Internal(format!("{value} in a plan: {e}")))
 }
 
-/// A plan's sampler.
+/// The branches that a plan's guidance comes to, with what is given and what is generated.
 ///
 /// # Errors
 /// [`RunError::Internal`] when planner and engine disagree.
-pub fn sampler(value: &serde_json::Value) -> Result<Sampler> {
-    typed(value)
+pub fn branches(guidance: Option<&serde_json::Value>, states: &IndexMap<String, Observed>) -> Result<Vec<Branch>> {
+    let Some(guidance) = guidance else { return Ok(Vec::new()) };
+    let named = |holds: fn(&Observed) -> bool| {
+        states.iter().filter(move |(_, state)| holds(state)).map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+    };
+    let given = named(|state| matches!(state, Observed::Clean(_) | Observed::Noised(_)));
+    Ok(typed::<Guidance>(guidance)?.branches(&given, &named(Observed::is_generated)))
+}
+
+/// What is known of a stream that is given whole.
+pub fn given(given: Given, latent: Tensor) -> Observed {
+    match given {
+        Given::Clean => Observed::Clean(latent),
+        Given::Noised => Observed::Noised(latent),
+    }
 }

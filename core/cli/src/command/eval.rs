@@ -69,6 +69,7 @@ impl Common {
             rows: None,
             key: None,
             shard_rows: 1024,
+            batch_rows: None,
             max_failures: None,
             device: self.device.clone(),
             threads: order::threads(self.threads),

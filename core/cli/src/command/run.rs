@@ -35,6 +35,9 @@ pub struct Args {
     /// Rows of an output shard
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     shard_rows: u64,
+    /// Rows per network call at most; default what a second of measuring finds best, once per output folder
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_rows: Option<u32>,
     /// Stop after this many failed rows; without it, failed rows never stop a run
     #[arg(long, value_name = "N")]
     max_failures: Option<u64>,
@@ -109,6 +112,7 @@ fn order(args: &Args, mut job: Job) -> Result<Order> {
         rows: args.rows,
         key: args.key.clone(),
         shard_rows: args.shard_rows,
+        batch_rows: args.batch_rows,
         max_failures: args.max_failures,
         device: args.device.clone(),
         threads: order::threads(args.threads),

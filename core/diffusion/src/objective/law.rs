@@ -22,8 +22,9 @@ pub enum TimeLaw {
         /// The probability that streams are given at all; a single stream never is.
         #[serde(default = "default_p_cond")]
         p_cond: f64,
-        /// The probability, for each given stream by itself, that it is absent instead of clean. Streams that are
-        /// generated are never absent, so at least one stream of every row is noisy.
+        /// The probability that some of a row's given streams are absent instead of clean: how many is uniform from one
+        /// to all of them, which is uniform too. Streams that are generated are never absent, so at least one stream of
+        /// every row is noisy. What guidance drops, and what is ignored in sampling, is trained by this.
         #[serde(default)]
         p_absent: f64,
         /// Whether each row draws its own subset, or one is drawn for the batch; times are per row either way.
@@ -96,20 +97,25 @@ impl TimeLaw {
 
     /// Draws for `rows` rows. A pure function of its arguments: training that resumes at a step draws the same again.
     pub fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
+        self.draw_from(0, streams, rows, seed, step)
+    }
+
+    /// As [`TimeLaw::draw`], for the rows from `first` on.
+    pub(super) fn draw_from(&self, first: usize, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
         let mut states = States::filled(rows, streams.len(), State::Noisy);
         let (mut times, mut corrections) = (Vec::new(), Vec::new());
-        let mut drawn = vec![0.0; 2 + 2 * streams.len()];
+        let mut drawn = vec![0.0; TIMES + 2 * streams.len()];
         let mut of_batch = drawn.clone();
         RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
         for row in 0..rows {
-            RowNoise::new(seed, row as u64, LAW_NOISE).uniforms(step, &mut drawn);
+            RowNoise::new(seed, (first + row) as u64, LAW_NOISE).uniforms(step, &mut drawn);
             if let TimeLaw::SubsetShared { p_cond, p_absent, per, .. } = *self {
                 let of_subset = if per == Per::Batch { &of_batch } else { &drawn };
                 draw_subset(states.row_mut(row), of_subset, p_cond, p_absent);
             }
-            let mut uniforms = drawn[2..2 + streams.len()].to_vec();
+            let mut uniforms = drawn[TIMES..TIMES + streams.len()].to_vec();
             if self.density() == Density::LogitNormal {
-                uniforms = logit_normals(streams.len(), seed, row, step);
+                uniforms = logit_normals(streams.len(), seed, first + row, step);
             }
             let shared = !matches!(self, TimeLaw::Independent { .. });
             for (place, stream) in streams.iter().enumerate() {
@@ -124,18 +130,24 @@ impl TimeLaw {
     }
 }
 
-/// `drawn`: the coin, the subset, a time and an absence per stream.
+/// Where the times begin among a row's uniforms: after the two coins, the subset and the number of absent streams.
+const TIMES: usize = 4;
+
+/// `drawn`: as [`TIMES`] says, then a time per stream, then a key per stream: the absent ones have the least.
 fn draw_subset(states: &mut [State], drawn: &[f64], p_cond: f64, p_absent: f64) {
-    let (coin, subset, absences) = (drawn[0], drawn[1], &drawn[2 + states.len()..]);
+    let (coin, subset, absent_coin, absent_count) = (drawn[0], drawn[1], drawn[2], drawn[3]);
+    let keys = &drawn[TIMES + states.len()..];
     // Subsets are bit patterns 1 .. 2^n - 2; 52 streams are as many as a uniform has bits.
     let subsets = (1u64 << states.len().min(52)) - 2;
     if subsets == 0 || coin >= p_cond {
         return;
     }
     let subset = 1 + ((subset * subsets as f64) as u64).min(subsets - 1);
-    for (place, state) in states.iter_mut().enumerate() {
-        if subset >> place & 1 == 1 {
-            *state = if absences[place] < p_absent { State::Absent } else { State::Clean };
-        }
+    let mut given: Vec<usize> = (0..states.len()).filter(|place| subset >> place & 1 == 1).collect();
+    given.iter().for_each(|place| states[*place] = State::Clean);
+    if absent_coin < p_absent {
+        given.sort_by(|a, b| keys[*a].total_cmp(&keys[*b]));
+        let count = 1 + ((absent_count * given.len() as f64) as usize).min(given.len() - 1);
+        given[..count].iter().for_each(|place| states[*place] = State::Absent);
     }
 }

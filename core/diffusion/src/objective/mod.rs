@@ -53,7 +53,7 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
-    let draw = law.draw(streams, rows, seed, step);
+    let draw = law.draw_from(options.first_row, streams, rows, seed, step);
     let batch = Batch::new(streams, &draw, options, (seed, step), latents)?;
     let (mut x, mut targets) = (Vec::new(), Vec::new());
     for (place, (stream, latent)) in streams.iter().zip(latents).enumerate() {
@@ -113,7 +113,7 @@ impl Batch {
         let noises = starts[streams.len()];
         let mut numbers = vec![0.0f32; noises];
         for (place, stream) in streams.iter().enumerate() {
-            fill_noise(stream, key, rows, &mut numbers[starts[place]..starts[place + 1]]);
+            fill_noise(stream, key, options.first_row, &mut numbers[starts[place]..starts[place + 1]]);
         }
         numbers.extend(draw.times.iter().map(|t| *t as f32));
         numbers.extend(draw.states.presence());
@@ -183,11 +183,12 @@ impl Batch {
     }
 }
 
-fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), rows: usize, out: &mut [f32]) {
+/// `first_row`: the key of the first row.
+fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), first_row: usize, out: &mut [f32]) {
     let name = format!("{TRAINING_PREFIX}{}", stream.name);
     let elements = stream.elements() as usize;
-    for (row, values) in (0..rows).zip(out.chunks_mut(elements)) {
-        RowNoise::new(seed, row as u64, &name).normals(START_STEP + step, values);
+    for (row, values) in out.chunks_mut(elements).enumerate() {
+        RowNoise::new(seed, (first_row + row) as u64, &name).normals(START_STEP + step, values);
     }
 }
 

@@ -41,11 +41,15 @@ pub struct LossOptions {
     pub subset_scale: bool,
     /// By time.
     pub weight: Weight,
+    /// The place of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
+    /// whole batch.
+    #[serde(skip)]
+    pub first_row: usize,
 }
 
 impl Default for LossOptions {
     fn default() -> Self {
-        LossOptions { subset_scale: true, weight: Weight::Uniform }
+        LossOptions { subset_scale: true, weight: Weight::Uniform, first_row: 0 }
     }
 }
 

@@ -1,14 +1,14 @@
 //! First-order steps along the probability-flow equation and the reverse stochastic equation.
 
 use crate::Schedule;
-use crate::sampler::table::{SamplerTable, Update, one_step};
+use crate::sampler::table::{Point, TableStep, Update, one_step};
 
 /// Euler's method on dy/dsigma = (y - x0) / sigma with y = x / a, then fresh noise: Karras et al. 2022, algorithm 1
 /// without its second-order part. Of the level sigma_u, the part up = eta sigma_u sqrt(1 - sigma_u^2 / sigma^2) is fresh
 /// and the step goes down to sqrt(sigma_u^2 - up^2), which is ancestral sampling for eta = 1 (Song et al. 2021, SDE,
 /// appendix F). In exact arithmetic this is DDIM where variance is preserved.
-pub(super) fn euler(schedule: &Schedule, steps: usize, eta: f64) -> SamplerTable {
-    one_step(schedule, steps, |from, to| {
+pub(super) fn euler(points: &[Point], eta: f64) -> Vec<TableStep> {
+    one_step(points, |from, to| {
         let (sigma, next) = (from.sigma(), to.sigma());
         let up = eta * next * (1.0 - (next / sigma).powi(2)).max(0.0).sqrt();
         let down = (next * next - up * up).max(0.0).sqrt();
@@ -19,8 +19,8 @@ pub(super) fn euler(schedule: &Schedule, steps: usize, eta: f64) -> SamplerTable
 
 /// x <- x + dt (beta/2 x + g^2 score) + g sqrt(dt) xi with score = -(x - a x0) / s^2: the reverse of
 /// dx = -beta/2 x dt + g dW, Song et al. 2021 (SDE), eq. (6). No noise in the last step.
-pub(super) fn euler_maruyama(schedule: &Schedule, steps: usize) -> SamplerTable {
-    one_step(schedule, steps, |from, to| {
+pub(super) fn euler_maruyama(points: &[Point], schedule: &Schedule) -> Vec<TableStep> {
+    one_step(points, |from, to| {
         let dt = from.t - to.t;
         let (drift, diffusion) = (schedule.beta(from.t) * dt, schedule.diffusion(from.t) * dt);
         let pull = diffusion / (from.s * from.s);

@@ -1,23 +1,22 @@
 //! Heun's method: two network evaluations per step, second order.
 
-use crate::Schedule;
-use crate::sampler::table::{SamplerTable, TableStep, Update, points};
+use crate::sampler::table::{Point, TableStep, Update};
 
 /// Karras et al. 2022, algorithm 1, in y = x / a: an Euler step from sigma to sigma_u, then the same step again with the
 /// mean of the slopes (y - x0) / sigma at both ends. The last step, to sigma = 0, is Euler's.
-pub(super) fn heun(schedule: &Schedule, steps: usize) -> SamplerTable {
-    let mut table = SamplerTable { start_scale: schedule.start_scale(), steps: Vec::with_capacity(2 * steps) };
-    for pair in points(schedule, steps).windows(2) {
+pub(super) fn heun(points: &[Point]) -> Vec<TableStep> {
+    let mut steps = Vec::with_capacity(2 * points.len());
+    for pair in points.windows(2) {
         let (from, to) = (pair[0], pair[1]);
         let (sigma, next, scale) = (from.sigma(), to.sigma(), to.a / from.a);
         let kept = next / sigma;
         let euler = Update { x: scale * kept, denoised: to.a * (1.0 - kept), ..Update::default() };
         if to.s == 0.0 {
-            table.steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save: None });
+            steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save: None });
             break;
         }
         let save = Some(Update { x: 1.0, ..Update::default() });
-        table.steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save });
+        steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save });
         // Half the step times the factor 1 / sigma of either slope.
         let (first, second) = ((next - sigma) / (2.0 * sigma), (next - sigma) / (2.0 * next));
         let corrected = Update {
@@ -27,7 +26,7 @@ pub(super) fn heun(schedule: &Schedule, steps: usize) -> SamplerTable {
             denoised: -to.a * second,
             noise: 0.0,
         };
-        table.steps.push(TableStep { t: to.t, t_next: to.t, next: corrected, save: None });
+        steps.push(TableStep { t: to.t, t_next: to.t, next: corrected, save: None });
     }
-    table
+    steps
 }

@@ -6,12 +6,15 @@ mod euler;
 mod heun;
 mod multistep;
 mod posterior;
+mod resample;
 mod table;
 mod weights;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{EngineError, Result, Schedule};
+pub use resample::{Resample, Sampling};
+use table::{Point, points};
 pub use table::{SamplerTable, TableStep, Update};
 
 /// How a stream goes from noise to a clean value, over the times of its schedule.
@@ -139,10 +142,7 @@ impl Sampler {
 
     /// The number of network evaluations per row.
     pub fn evaluations(&self) -> usize {
-        match *self {
-            Sampler::Heun { steps } => (2 * steps).saturating_sub(1),
-            _ => self.steps(),
-        }
+        (self.evaluations_per_step() * self.steps()).saturating_sub(self.evaluations_per_step() - 1)
     }
 
     /// Refuses settings without a meaning.
@@ -160,17 +160,28 @@ impl Sampler {
 
     /// The table for a stream with this schedule. All streams of a row have tables of equal length.
     pub fn table(&self, schedule: &Schedule) -> SamplerTable {
+        let steps = self.walk(schedule, &points(schedule, self.steps()));
+        SamplerTable { start_scale: schedule.start_scale(), steps }
+    }
+
+    /// The steps from point to point, where nothing is remembered at the first.
+    fn walk(&self, schedule: &Schedule, points: &[Point]) -> Vec<TableStep> {
         match *self {
-            Sampler::Ddim { steps, eta } => posterior::ddim(schedule, steps, eta),
-            Sampler::Ddpm { steps, variance } => posterior::ddpm(schedule, steps, variance),
-            Sampler::Euler { steps } => euler::euler(schedule, steps, 0.0),
-            Sampler::EulerAncestral { steps, eta } => euler::euler(schedule, steps, eta),
-            Sampler::EulerMaruyama { steps } => euler::euler_maruyama(schedule, steps),
-            Sampler::Heun { steps } => heun::heun(schedule, steps),
-            Sampler::Dpmpp2m { steps } => multistep::dpmpp(schedule, steps, 2),
-            Sampler::Dpmpp3m { steps } => multistep::dpmpp(schedule, steps, 3),
-            Sampler::Unipc { steps } => multistep::unipc(schedule, steps),
+            Sampler::Ddim { eta, .. } => posterior::ddim(points, eta),
+            Sampler::Ddpm { variance, .. } => posterior::ddpm(points, variance),
+            Sampler::Euler { .. } => euler::euler(points, 0.0),
+            Sampler::EulerAncestral { eta, .. } => euler::euler(points, eta),
+            Sampler::EulerMaruyama { .. } => euler::euler_maruyama(points, schedule),
+            Sampler::Heun { .. } => heun::heun(points),
+            Sampler::Dpmpp2m { .. } => multistep::dpmpp(points, 2),
+            Sampler::Dpmpp3m { .. } => multistep::dpmpp(points, 3),
+            Sampler::Unipc { .. } => multistep::unipc(points),
         }
+    }
+
+    /// The network evaluations from one point to the next; the last point takes one.
+    fn evaluations_per_step(&self) -> usize {
+        if matches!(self, Sampler::Heun { .. }) { 2 } else { 1 }
     }
 }
 

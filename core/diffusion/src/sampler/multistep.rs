@@ -1,7 +1,6 @@
 //! Multistep solvers in lambda = log(a / s): DPM-Solver++ and UniPC. One network evaluation per step.
 
-use crate::Schedule;
-use crate::sampler::table::{Point, SamplerTable, TableStep, Update, points};
+use crate::sampler::table::{Point, TableStep, Update};
 use crate::sampler::weights::{constant, linear, quadratic};
 
 /// Where `other` lies, seen from `from`, in units of the step `h`.
@@ -32,13 +31,13 @@ fn ahead(points: &[Point], index: usize, order: usize) -> Update {
 
 /// DPM-Solver++ of order 2 or 3: Lu et al. 2022/2023, "DPM-Solver++", algorithm 2 and its extension to order 3. There
 /// the parabola is integrated exactly; the authors' code halves its last term, by which it stays at order 2.
-pub(super) fn dpmpp(schedule: &Schedule, steps: usize, order: usize) -> SamplerTable {
-    let points = points(schedule, steps);
+pub(super) fn dpmpp(points: &[Point], order: usize) -> Vec<TableStep> {
+    let steps = points.len() - 1;
     let step = |index: usize| {
-        let next = ahead(&points, index, order_of(index, steps, order));
+        let next = ahead(points, index, order_of(index, steps, order));
         TableStep { t: points[index].t, t_next: points[index + 1].t, next, save: None }
     };
-    SamplerTable { start_scale: schedule.start_scale(), steps: (0..steps).map(step).collect() }
+    (0..steps).map(step).collect()
 }
 
 /// The corrector: the state at `points[index]` once more, now that the denoised value there is known, from the state
@@ -62,12 +61,12 @@ fn corrected(points: &[Point], index: usize, order: usize) -> Update {
 /// UniPC of order 2 with B_2(h): Zhao et al. 2023, "UniPC", algorithms 1 and 2 for predicted data. x is the predicted
 /// state, at which the network is evaluated; the saved state is the corrected one. The evaluation serves both the
 /// corrector at its point and the predictor from there, so there is one per step.
-pub(super) fn unipc(schedule: &Schedule, steps: usize) -> SamplerTable {
-    let points = points(schedule, steps);
+pub(super) fn unipc(points: &[Point]) -> Vec<TableStep> {
+    let steps = points.len() - 1;
     let step = |index: usize| {
         let order = order_of(index, steps, 2);
-        let save = corrected(&points, index, index.min(2));
-        let ahead = ahead(&points, index, order);
+        let save = corrected(points, index, index.min(2));
+        let ahead = ahead(points, index, order);
         let next = Update {
             x: ahead.x * save.x,
             saved: ahead.x * save.saved,
@@ -77,5 +76,5 @@ pub(super) fn unipc(schedule: &Schedule, steps: usize) -> SamplerTable {
         };
         TableStep { t: points[index].t, t_next: points[index + 1].t, next, save: Some(save) }
     };
-    SamplerTable { start_scale: schedule.start_scale(), steps: (0..steps).map(step).collect() }
+    (0..steps).map(step).collect()
 }

@@ -1,21 +1,14 @@
 //! Samplers that draw from the law of x_u given x_t and an estimate of x0: DDPM and DDIM.
 
-use crate::Schedule;
 use crate::sampler::Variance;
-use crate::sampler::table::{Point, SamplerTable, Update, one_step};
-
-/// The deviation of x_t given x_u, u < t: the root of s_t^2 - (a_t / a_u)^2 s_u^2. Factored, since the two terms are near.
-fn spread(from: Point, to: Point) -> f64 {
-    let kept = from.a / to.a * to.s;
-    ((from.s - kept) * (from.s + kept)).max(0.0).sqrt()
-}
+use crate::sampler::table::{Point, TableStep, Update, one_step};
 
 /// The posterior of Ho et al. 2020 (DDPM), eq. (6) and (7), between any two times: with r = a_t / a_u and
 /// v = s_t^2 - r^2 s_u^2 its mean is r s_u^2 / s_t^2 x + a_u v / s_t^2 x0, its variance v s_u^2 / s_t^2 or, at most, v
 /// (their section 3.2). No noise in the last step: their algorithm 2.
-pub(super) fn ddpm(schedule: &Schedule, steps: usize, variance: Variance) -> SamplerTable {
-    one_step(schedule, steps, |from, to| {
-        let (spread, share) = (spread(from, to), (to.s / from.s).powi(2));
+pub(super) fn ddpm(points: &[Point], variance: Variance) -> Vec<TableStep> {
+    one_step(points, |from, to| {
+        let (spread, share) = (from.spread(to), (to.s / from.s).powi(2));
         let noise = match variance {
             Variance::Large if to.s > 0.0 => spread,
             _ => spread * share.sqrt(),
@@ -27,9 +20,9 @@ pub(super) fn ddpm(schedule: &Schedule, steps: usize, variance: Variance) -> Sam
 
 /// x_u = a_u x0 + sqrt(s_u^2 - sigma^2) eps + sigma xi with eps = (x - a x0) / s and sigma = eta times the deviation of
 /// the posterior: Song et al. 2021 (DDIM), eq. (12) and (16).
-pub(super) fn ddim(schedule: &Schedule, steps: usize, eta: f64) -> SamplerTable {
-    one_step(schedule, steps, |from, to| {
-        let noise = eta * (to.s / from.s) * spread(from, to);
+pub(super) fn ddim(points: &[Point], eta: f64) -> Vec<TableStep> {
+    one_step(points, |from, to| {
+        let noise = eta * (to.s / from.s) * from.spread(to);
         let x = (to.s * to.s - noise * noise).max(0.0).sqrt() / from.s;
         Update { x, denoised: to.a - from.a * x, noise, ..Update::default() }
     })

@@ -22,7 +22,7 @@ pub struct Update {
 pub struct TableStep {
     /// The time at which the network is evaluated, in (0, 1].
     pub t: f64,
-    /// The time of the state after the update; the last one is 0.
+    /// The time of the state after the update; the last one is 0. Above `t` where resampling noises it back.
     pub t_next: f64,
     /// The next state.
     pub next: Update,
@@ -35,7 +35,7 @@ pub struct TableStep {
 pub struct SamplerTable {
     /// The first state is this times standard normal noise.
     pub start_scale: f64,
-    /// The steps in order, from the schedule's last time down to 0.
+    /// The steps in order, from the schedule's last time down to 0; with resampling, up again in between.
     pub steps: Vec<TableStep>,
 }
 
@@ -64,6 +64,13 @@ impl Point {
     pub fn lambda(self) -> f64 {
         (self.a / self.s).ln()
     }
+
+    /// The deviation of x here given x at an earlier time `u`: the root of s^2 - (a / a_u)^2 s_u^2. Factored, since the
+    /// two terms are near.
+    pub fn spread(self, u: Point) -> f64 {
+        let kept = self.a / u.a * u.s;
+        ((self.s - kept) * (self.s + kept)).max(0.0).sqrt()
+    }
 }
 
 /// The times a sampler of `steps` steps visits, `steps` + 1 of them.
@@ -72,10 +79,9 @@ pub(super) fn points(schedule: &Schedule, steps: usize) -> Vec<Point> {
     schedule.times(steps).into_iter().map(point).collect()
 }
 
-/// The table of a sampler that remembers nothing: one evaluation per step, one update from each point to the next.
-pub(super) fn one_step(schedule: &Schedule, steps: usize, update: impl Fn(Point, Point) -> Update) -> SamplerTable {
+/// The steps of a sampler that remembers nothing: one evaluation per step, one update from each point to the next.
+pub(super) fn one_step(points: &[Point], update: impl Fn(Point, Point) -> Update) -> Vec<TableStep> {
     let step =
         |pair: &[Point]| TableStep { t: pair[0].t, t_next: pair[1].t, next: update(pair[0], pair[1]), save: None };
-    let steps = points(schedule, steps).windows(2).map(step).collect();
-    SamplerTable { start_scale: schedule.start_scale(), steps }
+    points.windows(2).map(step).collect()
 }

@@ -208,7 +208,15 @@ fn sampled_moments_are_those_of_the_data() {
 
 fn sample(handle: &anyflow_diffusion::EngineHandle, rows: Vec<u64>, sampler: Sampler) -> tch::Tensor {
     let states = [("x".to_string(), Observed::Noisy)].into();
-    let request = Request { denoiser: "d".to_string(), rows, states, sampler, seed: 5, outputs: vec!["x".to_string()] };
+    let request = Request {
+        denoiser: "d".to_string(),
+        rows,
+        states,
+        sampler: sampler.into(),
+        guidance: Vec::new(),
+        seed: 5,
+        outputs: vec!["x".to_string()],
+    };
     let mut sampled = handle.submit(request).unwrap().wait().unwrap();
     assert!(sampled.rows_failed.is_empty());
     sampled.streams.swap_remove("x").unwrap()

@@ -160,7 +160,8 @@ pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampler) -> Request {
         denoiser: "d".to_string(),
         rows: rows.into_iter().collect(),
         states: [("left".to_string(), Observed::Noisy), ("right".to_string(), Observed::Noisy)].into(),
-        sampler,
+        sampler: sampler.into(),
+        guidance: Vec::new(),
         seed: 11,
         outputs: vec!["left".to_string(), "right".to_string()],
     }

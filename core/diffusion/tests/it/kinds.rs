@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyflow_diffusion::{Network, Parameterization, Sampler, Schedule, TimeLaw};
+use anyflow_diffusion::{Guidance, Network, Parameterization, Sampling, Schedule, TimeLaw};
 use serde_json::{Map, Value, json};
 
 const SCHEMAS: [&str; 3] = [
@@ -31,6 +31,15 @@ fn all(key: &str) -> Vec<Value> {
     found
 }
 
+/// A value for a key that may be left out: its own keys by their defaults, or one name for them all.
+fn optional(schema: &Value) -> impl Iterator<Item = Value> {
+    let inner = schema["properties"]
+        .as_object()
+        .map(|inner| inner.iter().map(|(key, schema)| (key.clone(), schema["default"].clone())).collect::<Map<_, _>>());
+    let named = schema["additionalProperties"].is_object().then(|| json!({"x": 2.0}));
+    [json!({})].into_iter().chain(inner.map(Value::Object)).chain(named)
+}
+
 /// Every kind of a family, with its defaults and with each number at either bound that is allowed; the names.
 fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
     let (mut settings, mut names) = (Vec::new(), BTreeSet::new());
@@ -41,6 +50,9 @@ fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
         for (key, schema) in kind["properties"].as_object().unwrap() {
             if let Some(fixed) = schema.get("const").or(schema.get("default")) {
                 defaults.insert(key.clone(), fixed.clone());
+            } else if schema["type"] != "integer" {
+                others.extend(optional(schema).map(|value| (key.clone(), value)));
+                continue;
             }
             let bounds = ["minimum", "maximum"].iter().filter_map(|bound| schema.get(*bound)).cloned();
             let words = schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -70,7 +82,21 @@ fn every_schedule_of_the_planner_is_one_of_the_engine() {
 fn every_sampler_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("sampler");
     assert_eq!(names.len(), 9, "{names:?}");
-    settings.iter().for_each(|setting| parsed::<Sampler>(setting).check().unwrap());
+    // Jumps of the default length need as many steps, which the planner checks apart.
+    let too_short = |setting: &Value| setting.get("resample").is_some() && setting["steps"] == 1;
+    let settings: Vec<_> = settings.iter().filter(|setting| !too_short(setting)).collect();
+    assert!(settings.iter().any(|setting| setting["resample"]["jump"] == 10));
+    settings.into_iter().for_each(|setting| parsed::<Sampling>(setting).check().unwrap());
+}
+
+#[test]
+fn every_guidance_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("guidance");
+    assert_eq!(names, ["cfg", "joint"].map(str::to_string).into());
+    assert!(settings.iter().any(|setting| setting["streams"]["x"] == 2.0));
+    settings.iter().for_each(|setting| drop(parsed::<Guidance>(setting)));
+    let scales = json!({"kind": "cfg", "scale": {"a": 2.0}});
+    assert_eq!(parsed::<Guidance>(&scales).branches(&["a"], &["x"]).len(), 1);
 }
 
 #[test]
@@ -93,7 +119,7 @@ fn every_time_law_of_the_planner_is_one_of_the_engine() {
 
 #[test]
 fn defaults_are_the_same_on_both_sides() {
-    for family in ["schedule", "sampler", "network", "times"] {
+    for family in ["schedule", "sampler", "guidance", "network", "times"] {
         for setting in all(family).iter().filter_map(|schema| schema["oneOf"].as_array()).flatten() {
             let properties = setting["properties"].as_object().unwrap();
             let value = |(key, schema): (&String, &Value)| {
@@ -103,9 +129,10 @@ fn defaults_are_the_same_on_both_sides() {
             let short = json!({"kind": full["kind"]});
             match family {
                 "schedule" => assert_eq!(parsed::<Schedule>(&short), parsed::<Schedule>(&full)),
+                "sampler" => assert_eq!(parsed::<Sampling>(&short), parsed::<Sampling>(&full)),
                 "network" => assert_eq!(parsed::<Network>(&short), parsed::<Network>(&full)),
                 "times" => assert_eq!(parsed::<TimeLaw>(&short), parsed::<TimeLaw>(&full)),
-                _ => assert_eq!(parsed::<Sampler>(&short), parsed::<Sampler>(&full)),
+                _ => assert_eq!(parsed::<Guidance>(&short), parsed::<Guidance>(&full)),
             }
         }
     }

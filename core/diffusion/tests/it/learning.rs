@@ -141,7 +141,8 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
             denoiser: "d".to_string(),
             rows: (0..4_000).collect(),
             states: [("left".to_string(), left), ("right".to_string(), Observed::Noisy)].into(),
-            sampler,
+            sampler: sampler.into(),
+            guidance: Vec::new(),
             seed: 21,
             outputs: vec!["left".to_string(), "right".to_string()],
         };

@@ -4,9 +4,14 @@
 
 mod closed_form;
 mod doubles;
+mod fairness;
+mod given;
 mod goldens;
+mod guidance;
 mod kinds;
 mod learning;
 mod networks;
 mod objective;
+mod pair;
 mod service;
+mod training;

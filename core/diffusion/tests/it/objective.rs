@@ -152,14 +152,18 @@ fn a_step_draws_the_same_again_and_another_step_does_not() {
 fn subsets_times_and_absences_have_the_law_they_claim() {
     let (streams, rows, p_cond, p_absent) = (three_streams(), 40_000, 0.6, 0.25);
     let draw = subsets(p_cond, p_absent, Per::Sample).draw(&streams, rows, 5, 0);
-    let (mut by_subset, mut absent, mut given) = ([0.0f64; 8], 0.0, 0.0);
+    let mut by_subset = [0.0f64; 8];
+    // Of two given streams: none absent, the first, the second, both.
+    let mut of_two = [0.0f64; 4];
     let (mut time, mut square) = (0.0, 0.0);
     for row in 0..rows {
         let states = draw.states.row(row);
         let subset: usize = (0..3).map(|place| usize::from(states[place] != State::Noisy) << place).sum();
         by_subset[subset] += 1.0 / rows as f64;
-        absent += states.iter().filter(|state| **state == State::Absent).count() as f64;
-        given += states.iter().filter(|state| **state != State::Noisy).count() as f64;
+        let given: Vec<State> = states.iter().copied().filter(|state| *state != State::Noisy).collect();
+        if let [first, second] = given[..] {
+            of_two[usize::from(first == State::Absent) + 2 * usize::from(second == State::Absent)] += 1.0;
+        }
         let noisy: Vec<f64> =
             (0..3).filter(|place| states[*place] == State::Noisy).map(|place| draw.times[row * 3 + place]).collect();
         assert!(noisy.iter().all(|t| *t == noisy[0] && (1e-3..=1.0).contains(t)));
@@ -173,7 +177,11 @@ fn subsets_times_and_absences_have_the_law_they_claim() {
     for share in &by_subset[1..7] {
         assert!((share - p_cond / 6.0).abs() < bound(p_cond / 6.0, rows as f64), "{by_subset:?}");
     }
-    assert!((absent / given - p_absent).abs() < bound(p_absent, given));
+    // One of two, or both: equally likely.
+    let count = of_two.iter().sum::<f64>();
+    for (found, expected) in of_two.iter().zip([1.0 - p_absent, p_absent / 4.0, p_absent / 4.0, p_absent / 2.0]) {
+        assert!((found / count - expected).abs() < bound(expected, count), "{of_two:?}");
+    }
     assert!((time - 0.5005).abs() < 6e-3 && (square - 1.0 / 3.0).abs() < 6e-3, "{time} {square}");
 }
 

@@ -81,7 +81,7 @@ fn the_cap_holds_and_waiting_rows_follow_in_order() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let engine = engine(vec![("d", Box::new(probe))], 4);
     let sampled = run(&engine, vec![joint(0..6, ddim(3)), joint(6..9, ddim(2))]);
-    // Rows 0-3; then 4-8, of which one waits, whose place comes free when the second request's first two are through.
+    // Two of each, as they take turns; each place that comes free is taken at the next step.
     assert_eq!(seen.lock().unwrap().rows, [4, 4, 4, 4, 4, 3, 1]);
     assert_eq!(sampled[0].streams["left"].size(), [6, 3]);
     assert_eq!(sampled[1].streams["right"].size(), [3, 2, 2]);
@@ -256,7 +256,7 @@ fn wrong_requests_are_refused_at_once() {
         request.states.insert("right".to_string(), Observed::Clean(normal(3, &[2, 2])));
     });
     assert!(matches!(error, EngineError::Shape { expected, found, .. } if expected == [2, 2, 2] && found == [3, 2, 2]));
-    assert!(matches!(refused(|request| request.sampler = ddim(0)), EngineError::Config { field: "steps", .. }));
+    assert!(matches!(refused(|request| request.sampler = ddim(0).into()), EngineError::Config { field: "steps", .. }));
 }
 
 #[test]

@@ -54,13 +54,28 @@ fn label(stage: &StageSpec) -> String {
 }
 
 /// Keys of a stage that mean nothing where nothing is trained.
-const WITHOUT_STATISTICS: [&str; 5] = ["train", "steps", "batch", "optimizer", "ema"];
+const WITHOUT_STATISTICS: [&str; 6] = ["train", "steps", "batch", "micro_batch", "optimizer", "ema"];
 
 fn without_effect(stage: &StageSpec, report: &mut Report) {
     for key in stage.written.iter().filter(|key| WITHOUT_STATISTICS.contains(&key.value.as_str())) {
         let reason = "objective `statistics` reads all rows once and trains nothing".to_string();
         report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
     }
+}
+
+/// Rows a network call: those of a step unless fewer are asked for.
+pub(crate) fn micro_batch(stage: &StageSpec, report: &mut Report) -> Option<u64> {
+    let (batch, Some(micro)) = (stage.batch?, stage.micro_batch) else { return stage.batch };
+    if micro > batch {
+        let key = stage.written.iter().find(|key| key.value == "micro_batch");
+        let what = format!("`micro_batch` of {}", label(stage));
+        let bound = format!("at most `batch` = {batch}");
+        report.error(
+            key.map_or(stage.span, |key| key.span),
+            Problem::OutOfBounds { what, value: micro.to_string(), bound },
+        );
+    }
+    Some(micro)
 }
 
 fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report) -> Option<()> {

@@ -1,10 +1,11 @@
 //! Rule: every task of an evaluation asks one denoiser for streams that somebody judges, given streams of the data.
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
-use crate::check::tables;
+use crate::check::{guidance, tables};
 use crate::error::Report;
-use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_lists};
+use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists};
 use crate::plan::Task;
 use crate::problem::Problem;
 use crate::source::{Span, SpannedString};
@@ -29,14 +30,28 @@ pub(crate) fn resolve(
     }
     let owner = spec.tasks.first().map_or(Span::default(), |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
+    if let (Some(spec), Some((over, _))) = (&spec.guidance, model.denoisers.get(&denoiser)) {
+        guidance::check_names(spec, over, report);
+    }
     let tasks = spec.tasks.iter().zip(&written).map(|(task, written)| {
         let lists = resolve_lists(written, &denoiser, model, report)?;
-        let (generate, observe) = (lists.generate, lists.observe);
-        let task_plan = Task { generate, along: lists.along, observe, absent: lists.absent, at_least: task.at_least };
-        Some((task.name.value.clone(), task_plan))
+        let guidance = guided(task, spec, &lists, report)?;
+        let given = task.given.or(spec.given)?;
+        let StreamLists { generate, observe, along, absent } = lists;
+        let plan = Task { generate, along, observe, absent, guidance, given, at_least: task.at_least };
+        Some((task.name.value.clone(), plan))
     });
     let tasks = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
     Some((denoiser, tasks))
+}
+
+/// The guidance of a task: its own, or that of the file where it applies. `None` if it is wrong, which is reported.
+fn guided(task: &TaskSpec, spec: &EvaluationSpec, lists: &StreamLists, report: &mut Report) -> Option<Option<Json>> {
+    match (&task.guidance, &spec.guidance) {
+        (Some(own), _) => guidance::resolve(own, lists, report).map(Some),
+        (None, Some(shared)) if guidance::applies(shared, lists) => Some(Some(shared.json.clone())),
+        (None, _) => Some(None),
+    }
 }
 
 fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {

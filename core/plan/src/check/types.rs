@@ -117,8 +117,23 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
             .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
         _ => None,
     };
+    if let (Some(Act::Diffuse(_)), Slot::Mask(stream)) = (graph.acts[index].as_ref(), &link.slot) {
+        check_mask(name, stream, link, found, model, report);
+    }
     if let Some((to, wanted)) = end.filter(|(_, wanted)| wanted != found) {
         say(to, wanted.to_string(), link, found, report);
+    }
+}
+
+/// A mask may come from any stream; only its shape counts.
+fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &ModelGraph, report: &mut Report) {
+    let Some(plan) = plan_of(model, stream) else { return };
+    match &found.form {
+        Form::Latent { shape, .. } if *shape == plan.latent => {}
+        _ => {
+            let wanted = format!("a latent of shape {:?}", plan.latent);
+            say(format!("`mask` of stream `{stream}` in node `{node}`"), wanted, link, found, report);
+        }
     }
 }
 

@@ -107,8 +107,10 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
         Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
-        Op::Diffuse { observe, .. } => {
-            observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str())).collect()
+        Op::Diffuse { observe, masks, .. } => {
+            let observed = observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str()));
+            let masks = masks.iter().map(|(stream, from)| (format!("mask {stream}"), from.as_str()));
+            observed.chain(masks).collect()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A run in lines.
 
 use crate::component::word;
-use crate::explain::words::{bytes, kind, list, model, section};
+use crate::explain::words::{bytes, how, kind, list, model, section};
 use crate::plan::{Op, RunPlan, Value};
 
 /// The whole plan.
@@ -39,13 +39,17 @@ fn operation(op: &Op) -> (&'static str, String) {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
         Op::Module { stream, role, from, to } => (word(*role), format!("{from} -> {to} (stream {stream})")),
-        Op::Diffuse { denoiser, generate, along, observe, absent, sampler, seed } => {
-            let given = observe.iter().map(|(stream, value)| format!("{stream} = {value}"));
+        Op::Diffuse { denoiser, generate, along, observe, masks, given: seen, guidance, absent, sampler, seed } => {
+            let given = observe.iter().map(|(stream, value)| match masks.get(stream) {
+                Some(mask) => format!("{stream} = {value} where {mask}"),
+                None => format!("{stream} = {value}"),
+            });
             let mut parts = vec![format!("denoiser {denoiser}"), format!("generates {}", list(generate.keys()))];
             let lists = [("observes", list(given)), ("along", list(along)), ("absent", list(absent))];
             parts.extend(
                 lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| format!("{word} {names}")),
             );
+            parts.extend(how(*seen, guidance.as_ref()));
             parts.push(kind(sampler));
             parts.push(format!("seed {seed}"));
             ("diffuse", parts.join("; "))

@@ -6,6 +6,9 @@ use crate::plan::{Stage, TrainPlan, Trained};
 /// The whole plan.
 pub(crate) fn lines(plan: &TrainPlan) -> String {
     let mut out = format!("train {} ({}), seed {}\n", plan.name, plan.source, plan.seed);
+    if let Some(start) = &plan.start {
+        out.push_str(&format!("start from {start}\n"));
+    }
     out.push_str(&model(&plan.model));
     let scorers = plan.scorers.iter().map(|(name, scorer)| {
         let module = scorer.module.as_ref().map_or("its codec".into(), component);
@@ -29,7 +32,8 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
 
 fn stage(stage: &Stage) -> Vec<Vec<String>> {
     let row = |word: &str, what: String| vec![String::new(), word.to_string(), what];
-    let steps = format!("{} x {} rows of {}", stage.steps, stage.batch, stage.data);
+    let calls = if stage.micro_batch < stage.batch { format!(", {} a call", stage.micro_batch) } else { String::new() };
+    let steps = format!("{} x {} rows of {}{calls}", stage.steps, stage.batch, stage.data);
     let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
     rows.push(if stage.steps > 0 { row("steps", steps) } else { row("reads", format!("all rows of {}", stage.data)) });
     rows.push(row("objective", kind(&stage.objective)));

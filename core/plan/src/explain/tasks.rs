@@ -1,6 +1,6 @@
 //! An evaluation in lines.
 
-use crate::explain::words::{component, kind, list, model, section, table};
+use crate::explain::words::{component, how, kind, list, model, section, table};
 use crate::plan::{EvalPlan, Task};
 
 /// The whole plan.
@@ -32,6 +32,7 @@ fn task(name: &str, task: &Task) -> Vec<String> {
             rest.push(format!("{word} {}", list(names)));
         }
     }
+    rest.extend(how(task.given, task.guidance.as_ref()));
     rest.retain(|part| !part.is_empty());
     vec![name.to_string(), format!("{given} -> {}", list(&task.generate)), rest.join("; ")]
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde_json::Value as Json;
 
-use crate::plan::{Component, Form, Model, Table};
+use crate::plan::{Component, Form, Given, Model, Table};
 
 /// Rows of words in columns, each two spaces apart, under a heading.
 pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
@@ -30,10 +30,19 @@ pub(crate) fn kind(json: &Json) -> String {
     if keys.is_empty() { name.to_string() } else { format!("{name} ({})", keys.join(", ")) }
 }
 
+/// What is out of the ordinary in how given streams are used.
+pub(crate) fn how(given: Given, guidance: Option<&Json>) -> Vec<String> {
+    let noised = (given == Given::Noised).then(|| "given noised".to_string());
+    noised.into_iter().chain(guidance.map(|guidance| format!("guidance {}", kind(guidance)))).collect()
+}
+
 fn plain(value: &Json) -> String {
     match value {
         Json::String(word) => word.clone(),
-        Json::Object(_) => kind(value),
+        Json::Object(object) if object.contains_key("kind") => kind(value),
+        Json::Object(object) => {
+            format!("{{{}}}", list(object.iter().map(|(key, value)| format!("{key} {}", plain(value)))))
+        }
         Json::Array(items) if items.len() > 4 => format!("{} items", items.len()),
         other => other.to_string(),
     }

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
+use crate::plan::Given;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
 use crate::spec::unknown;
@@ -13,7 +14,11 @@ use crate::spec::unknown;
 pub(crate) struct Diffusion {
     pub denoiser: String,
     pub lists: StreamLists,
+    /// Generated streams that are given in part.
+    pub partly: Vec<String>,
     pub sampler: Json,
+    pub guidance: Option<Json>,
+    pub given: Given,
     pub seed: u64,
 }
 

@@ -6,7 +6,7 @@ use crate::error::Report;
 use crate::graph::{Act, Diffusion};
 use crate::problem::{Hint, Problem};
 use crate::source::SpannedString;
-use crate::spec::{Action, NodeSpec, PipelineSpec, unknown};
+use crate::spec::{Action, NodeSpec, ObservedSpec, PipelineSpec, unknown};
 
 /// A vertex: the index of an input, node or output in the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(crate) enum Slot {
     From,
     /// A stream that a diffusion observes.
     Observe(String),
+    /// Where it observes a stream, if not everywhere.
+    Mask(String),
     /// An output.
     Output,
 }
@@ -91,7 +93,11 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
     match &node.action {
         Some(Action::Code(code)) => code.from.iter().map(|from| (Slot::From, from)).collect(),
         Some(Action::Diffuse(spec)) => {
-            spec.observe.iter().map(|(stream, from)| (Slot::Observe(stream.value.clone()), from)).collect()
+            let slots = spec.observe.iter().flat_map(|ObservedSpec { stream, from, mask }| {
+                let mask = mask.as_ref().map(|mask| (Slot::Mask(stream.value.clone()), mask));
+                std::iter::once((Slot::Observe(stream.value.clone()), from)).chain(mask)
+            });
+            slots.collect()
         }
         None => Vec::new(),
     }

@@ -1,14 +1,16 @@
 //! The nodes of a pipeline with what they do resolved against the model.
 
+use crate::check::guidance;
 use crate::compile::Catalog;
 use crate::component;
 use crate::descriptor::Role;
 use crate::error::Report;
 
-use crate::graph::{Diffusion, ModelGraph, StreamNode, choose_denoiser, known_streams, resolve_lists};
-use crate::problem::{Hint, Problem};
+use crate::graph::{Diffusion, ModelGraph, StreamLists, StreamNode, choose_denoiser, known_streams, resolve_lists};
+use crate::plan::Given;
+use crate::problem::{Caution, Hint, Problem};
 use crate::source::SpannedString;
-use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
+use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown};
 
 /// What a node does, resolved.
 #[derive(Clone, Debug)]
@@ -98,9 +100,11 @@ fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> 
 }
 
 fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
+    let (partly, whole): (Vec<_>, Vec<_>) = spec.observe.iter().partition(|observed| observed.mask.is_some());
+    let whole = whole.into_iter();
     let written = [
         ("diffuse", spec.generate.iter().collect::<Vec<_>>()),
-        ("observe", spec.observe.iter().map(|(stream, _)| stream).collect()),
+        ("observe", whole.map(|observed| &observed.stream).collect()),
         ("along", spec.along.iter().collect()),
         ("absent", spec.absent.iter().collect()),
     ];
@@ -114,5 +118,29 @@ fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Opt
     }
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
     let lists = resolve_lists(&written, &denoiser, model, report)?;
-    Some(Diffusion { denoiser, lists, sampler: spec.sampler.clone()?, seed: spec.seed? })
+    let partly = given_in_part(&partly, &lists, report)?;
+    let guidance = match &spec.guidance {
+        Some(guidance) => Some(guidance::resolve(guidance, &lists, report)?),
+        None => None,
+    };
+    let given = spec.given?;
+    if given == Given::Noised && lists.observe.is_empty() {
+        let reason = "no stream is given whole".into();
+        report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
+    }
+    Some(Diffusion { denoiser, lists, partly, sampler: spec.sampler.clone()?, guidance, given, seed: spec.seed? })
+}
+
+/// The streams with a mask, which must be generated as well.
+fn given_in_part(partly: &[&ObservedSpec], lists: &StreamLists, report: &mut Report) -> Option<Vec<String>> {
+    let generated = || lists.generate.iter().chain(&lists.along);
+    let mut names = Vec::new();
+    for ObservedSpec { stream, .. } in partly {
+        if generated().any(|name| *name == stream.value) {
+            names.push(stream.value.clone());
+        } else {
+            unknown("generated stream", stream, generated().map(String::as_str), report);
+        }
+    }
+    (names.len() == partly.len()).then_some(names)
 }

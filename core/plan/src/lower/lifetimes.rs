@@ -11,7 +11,7 @@ const SAMPLER_COPIES: u64 = 4;
 pub(crate) fn reads(op: &Op) -> Vec<&str> {
     match op {
         Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => vec![from],
-        Op::Diffuse { observe, .. } => observe.values().map(String::as_str).collect(),
+        Op::Diffuse { observe, masks, .. } => observe.values().chain(masks.values()).map(String::as_str).collect(),
     }
 }
 

@@ -128,7 +128,7 @@ impl Steps<'_> {
     }
 
     fn diffuse(&mut self, node: String, index: NodeIndex, diffusion: Diffusion) -> Option<()> {
-        let Diffusion { denoiser, lists, sampler, seed } = diffusion;
+        let Diffusion { denoiser, lists, partly, sampler, guidance, given, seed } = diffusion;
         let read = read_ports(self.graph, index, self.live);
         let (wanted, dropped): (Vec<String>, Vec<String>) =
             lists.generate.into_iter().partition(|stream| read.contains(stream));
@@ -144,8 +144,14 @@ impl Steps<'_> {
             let value = self.read(index, &Slot::Observe(stream.clone()))?;
             observe.insert(stream, value);
         }
+        let mut masks = IndexMap::new();
+        for stream in partly {
+            observe.insert(stream.clone(), self.read(index, &Slot::Observe(stream.clone()))?);
+            masks.insert(stream.clone(), self.read(index, &Slot::Mask(stream))?);
+        }
         let along = [dropped, lists.along].concat();
-        let op = Op::Diffuse { denoiser, generate, along, observe, absent: lists.absent, sampler, seed };
+        let absent = lists.absent;
+        let op = Op::Diffuse { denoiser, generate, along, observe, masks, given, guidance, absent, sampler, seed };
         self.push(&node, op, made);
         Some(())
     }

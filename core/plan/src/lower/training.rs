@@ -32,6 +32,7 @@ pub(crate) fn lower(
         name: spec.name.as_ref()?.value.clone(),
         source: source.path.clone(),
         model: model.plan()?,
+        start: spec.start.as_ref().map(|path| source.beside(&path.value)),
         scorers: scorers?,
         sources: files(&spec.sources, source, data_root),
         data,
@@ -89,6 +90,7 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
         (_, Some(steps)) => Some(steps),
         (_, None) => missing_steps(stage, report),
     };
+    let micro_batch = stages::micro_batch(stage, report);
     Some(Stage {
         name: stage.name.as_ref()?.value.clone(),
         train: trained,
@@ -96,6 +98,7 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
         data: table?.name.value.clone(),
         steps: steps?,
         batch: stage.batch?,
+        micro_batch: micro_batch?,
         optimizer: stage.optimizer.clone()?,
         ema: stage.ema?,
     })

@@ -4,9 +4,10 @@ use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
+use crate::plan::Given;
 use crate::source::SpannedString;
 use crate::spec::model::used;
-use crate::spec::{SourceSpec, TableSpec, Use, check_name, open, sources, table};
+use crate::spec::{GuidanceSpec, SourceSpec, TableSpec, Use, check_name, given, guidance, open, sources, table};
 use crate::surface::{self, Fields};
 use crate::yaml::{Entry, Node};
 
@@ -19,6 +20,8 @@ pub(crate) struct EvaluationSpec {
     pub judges: Vec<JudgeSpec>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
+    pub guidance: Option<GuidanceSpec>,
+    pub given: Option<Given>,
     pub rows: Option<u64>,
     pub seeds: Vec<u64>,
     pub tasks: Vec<TaskSpec>,
@@ -40,6 +43,8 @@ pub(crate) struct TaskSpec {
     pub observe: Vec<SpannedString>,
     pub along: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
+    pub guidance: Option<GuidanceSpec>,
+    pub given: Option<Given>,
     pub at_least: Option<f64>,
 }
 
@@ -55,6 +60,8 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         judges,
         denoiser: fields.text("denoiser", report),
         sampler: fields.json("sampler", report).map(|json| json.value),
+        guidance: guidance(&fields, report),
+        given: given(&fields, report),
         rows: fields.integer("rows", report),
         seeds: seeds(&fields, report),
         tasks,
@@ -90,6 +97,8 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
         observe: Vec::new(),
         along: Vec::new(),
         absent: Vec::new(),
+        guidance: None,
+        given: None,
         at_least: None,
     };
     if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
@@ -97,6 +106,8 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
         spec.observe = fields.texts("observe", report);
         spec.along = fields.texts("along", report);
         spec.absent = fields.texts("absent", report);
+        spec.guidance = guidance(&fields, report);
+        spec.given = given(&fields, report);
         spec.at_least = fields.number("at_least", report);
     }
     spec

@@ -5,9 +5,10 @@ use serde_json::Value as Json;
 use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
+use crate::plan::Given;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
-use crate::spec::{check_name, check_unique, open};
+use crate::spec::{GuidanceSpec, check_name, check_unique, guidance, open};
 use crate::surface::{self, Fields, Form};
 use crate::yaml::{Content, Entry, Node};
 
@@ -57,15 +58,24 @@ pub(crate) struct CodeSpec {
 #[derive(Debug)]
 pub(crate) struct DiffuseSpec {
     pub generate: Vec<SpannedString>,
-    /// Stream -> its latent.
-    pub observe: Vec<(SpannedString, SpannedString)>,
+    pub observe: Vec<ObservedSpec>,
     pub along: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
+    pub guidance: Option<GuidanceSpec>,
+    pub given: Option<Given>,
     pub seed: Option<u64>,
     /// Where `diffuse` is written.
     pub span: Span,
+}
+
+/// A stream that is given, in part if there is a mask.
+#[derive(Debug)]
+pub(crate) struct ObservedSpec {
+    pub stream: SpannedString,
+    pub from: SpannedString,
+    pub mask: Option<SpannedString>,
 }
 
 /// Reads a pipeline.
@@ -169,13 +179,35 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
     let readable = matches!(generate.node.content, Content::List(_));
     let spec = DiffuseSpec {
         generate: fields.texts("diffuse", report),
-        observe: pairs(&fields, "observe", report),
+        observe: observed(&fields, report),
         along: fields.texts("along", report),
         absent: fields.texts("absent", report),
         denoiser: fields.text("denoiser", report),
         sampler: fields.json("sampler", report).map(|json| json.value),
+        guidance: guidance(&fields, report),
+        given: given(&fields, report),
         seed: fields.integer("seed", report),
         span: generate.key.span,
     };
     readable.then_some(Action::Diffuse(spec))
+}
+
+/// The streams that are given: a node each, or a mapping that says where.
+fn observed(fields: &Fields, report: &mut Report) -> Vec<ObservedSpec> {
+    let read = |entry: &Entry, report: &mut Report| {
+        let (stream, what) = (entry.key.clone(), format!("`{}` in `observe` of {}", entry.key.value, fields.within));
+        if !matches!(entry.node.content, Content::Mapping(_)) {
+            let from = surface::text(&entry.node, &what, report)?;
+            return Some(ObservedSpec { stream, from, mask: None });
+        }
+        let inner = Fields::open(&entry.node, &surface::OBSERVED, what, stream.span, report)?;
+        let mask = inner.text("mask", report);
+        Some(ObservedSpec { stream, from: inner.text("from", report)?, mask })
+    };
+    fields.names("observe", report).iter().filter_map(|entry| read(entry, report)).collect()
+}
+
+/// How the network sees given streams, if that is said or has a default.
+pub(crate) fn given(fields: &Fields, report: &mut Report) -> Option<Given> {
+    serde_json::from_value(fields.json("given", report)?.value).ok()
 }

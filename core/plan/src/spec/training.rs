@@ -15,6 +15,7 @@ use crate::yaml::{Content, Entry, Node};
 pub(crate) struct TrainingSpec {
     pub name: Option<SpannedString>,
     pub seed: Option<u64>,
+    pub start: Option<SpannedString>,
     pub sources: Vec<SourceSpec>,
     pub data: Vec<TableSpec>,
     pub scorers: Vec<ScorerSpec>,
@@ -55,6 +56,7 @@ pub(crate) struct StageSpec {
     pub data: Option<SpannedString>,
     pub steps: Option<u64>,
     pub batch: Option<u64>,
+    pub micro_batch: Option<u64>,
     pub optimizer: Option<Json>,
     pub ema: Option<f64>,
     /// Keys that are written, with their places.
@@ -72,6 +74,7 @@ pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec>
     Some(TrainingSpec {
         name: fields.text("name", report),
         seed: fields.integer("seed", report),
+        start: fields.text("start", report),
         sources: sources(&fields, report),
         data,
         scorers,
@@ -154,6 +157,7 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
         data: fields.text("data", report),
         steps: fields.integer("steps", report),
         batch: fields.integer("batch", report),
+        micro_batch: fields.integer("micro_batch", report),
         optimizer: fields.json("optimizer", report).map(|json| json.value),
         ema: fields.number("ema", report),
         written: entries.iter().map(|entry| entry.key.clone()).collect(),

@@ -1,6 +1,6 @@
 //! Reading a mapping by its table.
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
@@ -75,6 +75,19 @@ impl<'a> Fields<'a> {
         };
         let json = key.form.read(&entry.node, &self.what(name), report)?;
         Some(Spanned::new(json, entry.key.span))
+    }
+
+    /// The values of all keys that are written or have a default; nothing when one of them is wrong.
+    pub fn all(&self, report: &mut Report) -> Option<Map<String, Json>> {
+        let mut all = Map::new();
+        let mut good = true;
+        for key in self.mapping.keys {
+            match self.json(key.name, report) {
+                Some(value) => drop(all.insert(key.name.into(), value.value)),
+                None => good &= self.entry(key.name).is_none(),
+            }
+        }
+        good.then_some(all)
     }
 
     /// A whole number.

@@ -76,7 +76,12 @@ fn read_entry(family: Family, kind: &Kind, entry: &Entry, report: &mut Report) -
 }
 
 fn ascends(family: Family, kind: &Kind, object: &Map<String, Json>, node: &Node, report: &mut Report) -> bool {
-    let number = |key: &str| object.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);
+    let number = |path: &str| {
+        let mut keys = path.split('.');
+        let first = keys.next().and_then(|key| object.get(key));
+        let found = keys.fold(first, |value, key| value.and_then(|value| value.get(key)));
+        found.and_then(Json::as_f64).unwrap_or(f64::NAN)
+    };
     let mut good = true;
     for (small, large) in kind.ascending {
         if number(small) > number(large) {
@@ -95,8 +100,15 @@ mod tests {
     use crate::source::SourceId;
     use crate::yaml;
 
-    const FAMILIES: [Family; 6] =
-        [Family::Schedule, Family::Sampler, Family::Network, Family::Objective, Family::Times, Family::Optimizer];
+    const FAMILIES: [Family; 7] = [
+        Family::Schedule,
+        Family::Sampler,
+        Family::Guidance,
+        Family::Network,
+        Family::Objective,
+        Family::Times,
+        Family::Optimizer,
+    ];
 
     fn filled(family: Family, text: &str) -> Json {
         let mut report = Report::default();

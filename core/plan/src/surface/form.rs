@@ -1,12 +1,13 @@
 //! The forms that values take, and reading a value of a form.
 
-use serde_json::{Number, Value as Json};
+use serde_json::{Map, Number, Value as Json};
 
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
+use crate::surface::fields::Fields;
 use crate::surface::fill;
 use crate::surface::kinds::Family;
-use crate::yaml::{Content, Node};
+use crate::yaml::{Content, Entry, Node};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub(crate) enum Form {
     List(&'static Form),
     /// One or several of a form.
     OneOrMore(&'static Form),
+    /// Of the first form, or a mapping of the second.
+    Or(&'static Form, &'static Form),
     /// Name -> form.
     Names(&'static Form),
     /// A mapping with known keys.
@@ -118,11 +121,14 @@ impl Form {
             Form::List(Form::Any) => "a list".into(),
             Form::List(of) => format!("a list, each item {}", of.expected()),
             Form::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
+            Form::Or(one, Form::Names(of)) => format!("{}, or a mapping, each value {}", one.expected(), of.expected()),
+            Form::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
             Form::Names(_) | Form::Mapping(_) | Form::OneOf(_) => "a mapping".into(),
         }
     }
 
-    /// Reads a value of one of the plain forms; `what` names it in messages.
+    /// Reads a value; `what` names it in messages. Not of the forms that a spec reads entry by entry: [`Form::Use`],
+    /// [`Form::OneOf`].
     pub fn read(&self, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
         match (self, &node.content) {
             (Form::Any, _) => Some(node.json()),
@@ -137,6 +143,18 @@ impl Form {
                 read.into_iter().collect::<Option<Vec<Json>>>().map(Json::from)
             }
             (Form::OneOrMore(of), _) => of.read(node, what, report).map(|one| Json::from(vec![one])),
+            (Form::Or(_, of), Content::Mapping(_)) | (Form::Or(of, _), _) => of.read(node, what, report),
+            (Form::Names(of), Content::Mapping(entries)) => {
+                let read = |entry: &Entry| {
+                    let what = format!("`{}` in {what}", entry.key.value);
+                    Some((entry.key.value.clone(), of.read(&entry.node, &what, report)?))
+                };
+                let read: Vec<_> = entries.iter().map(read).collect();
+                read.into_iter().collect::<Option<Map<_, _>>>().map(Json::Object)
+            }
+            (Form::Mapping(mapping), Content::Mapping(_)) => {
+                Fields::open(node, mapping, what.into(), node.span, report)?.all(report).map(Json::Object)
+            }
             _ => {
                 self.wrong(node, what, report);
                 None

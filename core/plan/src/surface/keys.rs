@@ -33,6 +33,9 @@ const SOURCES: Key = must(
     "Datasets by name: files relative to the data folder, which is this file's own unless the command names one",
 );
 const ABSENT: Key = may("absent", NAMES, "Streams that take no part");
+const GUIDANCE: Key =
+    may("guidance", Form::Kind(Family::Guidance), "Strengthens what is given, or what is generated together");
+const GIVEN: Form = Form::Choice(&["clean", "noised"]);
 const ALONG: Key = may("along", NAMES, "Streams generated along and dropped; the default for streams not named");
 
 /// A pipeline.
@@ -84,14 +87,34 @@ pub(crate) static DECODE: Mapping = Mapping {
 pub(crate) static DIFFUSE: Mapping = Mapping {
     keys: &[
         must("diffuse", NAMES, "Streams to generate"),
-        may("observe", Form::Names(&Form::String), "Streams that are given: stream -> node with its latent"),
+        may(
+            "observe",
+            Form::Names(&Form::Or(&Form::String, &Form::Mapping(&OBSERVED))),
+            "Streams that are given: stream -> node with its latent; or, in part, with a mask",
+        ),
+        or(
+            "given",
+            GIVEN,
+            Literal::Word("clean"),
+            "How the network sees streams that are given: clean, at time 0, or noised, at the time of the others",
+        ),
+        GUIDANCE,
         ALONG,
         ABSENT,
         may("denoiser", Form::String, "The denoiser, where several are over these streams"),
         or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
         or("seed", SEED, Literal::Integer(0), "Seed of the noise"),
     ],
-    later: &["condition", "guidance", "schedule"],
+    later: &["condition", "schedule"],
+};
+
+/// A stream that is given in part; it is generated as well.
+pub(crate) static OBSERVED: Mapping = Mapping {
+    keys: &[
+        must("from", Form::String, "Node with its latent"),
+        may("mask", Form::String, "Node with a value of the same shape: above 0.5 where elements are given"),
+    ],
+    later: &[],
 };
 
 /// A model.
@@ -135,6 +158,7 @@ pub(crate) static TRAINING: Mapping = Mapping {
         NAME,
         MODEL_PATH,
         or("seed", SEED, Literal::Integer(0), "Seed of everything"),
+        may("start", Form::String, "File with weights to start from, relative to this one; the others start fresh"),
         SOURCES,
         must("data", Form::Names(&Form::Mapping(&TABLE)), "Tables made of the sources, by name"),
         may("scorers", Form::Names(&Form::Mapping(&SCORER)), "Classifiers that are trained beside the model"),
@@ -171,6 +195,7 @@ pub(crate) static STAGE: Mapping = Mapping {
         must("data", Form::String, "Table that it reads"),
         may("steps", COUNT, "Optimizer steps; needed wherever something is trained"),
         or("batch", COUNT, Literal::Integer(256), "Rows a step"),
+        may("micro_batch", COUNT, "Rows a network call; gradients add up to those of the batch, which is the default"),
         or("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "How weights change"),
         or("ema", EMA, Literal::Number(0.0), "Decay of the moving average of the weights; 0 for none"),
     ],
@@ -190,6 +215,13 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         must("judges", Form::Names(&Form::Mapping(&JUDGE)), "Who tells the class, by stream"),
         may("denoiser", Form::String, "The denoiser, where several are over the streams asked for"),
         or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
+        GUIDANCE,
+        or(
+            "given",
+            GIVEN,
+            Literal::Word("clean"),
+            "How the network sees streams that are given, where a task does not say",
+        ),
         or("rows", COUNT, Literal::Integer(1000), "Rows a task"),
         may("seeds", Form::List(&SEED), "Seeds; figures are given with their spread; [0] if not given"),
         must("tasks", Form::Names(&Form::Mapping(&TASK)), "What is asked, by name"),
@@ -213,6 +245,8 @@ pub(crate) static TASK: Mapping = Mapping {
         may("observe", NAMES, "Streams that are given from the data"),
         ALONG,
         ABSENT,
+        GUIDANCE,
+        may("given", GIVEN, "How the network sees streams that are given"),
         may("at_least", Form::FRACTION, "Least coherence; below it the evaluation fails"),
     ],
     later: &[],

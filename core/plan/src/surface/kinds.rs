@@ -2,13 +2,14 @@
 //! the engine, which deserialises what [`fill`](super::fill::fill) makes (`tag = "kind"`, kebab-case names, snake_case
 //! keys).
 
-use crate::surface::form::{Form, Key, Literal, Need};
+use crate::surface::form::{Form, Key, Literal, Mapping, Need};
 
 /// What kinds there are kinds of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     Schedule,
     Sampler,
+    Guidance,
     Network,
     Objective,
     Times,
@@ -21,7 +22,7 @@ pub(crate) struct Kind {
     pub name: &'static str,
     pub about: &'static str,
     pub keys: &'static [Key],
-    /// Pairs of keys of which the first must not be larger.
+    /// Pairs of keys of which the first must not be larger; `a.b` is key `b` of the mapping at `a`.
     pub ascending: &'static [(&'static str, &'static str)],
 }
 
@@ -29,7 +30,13 @@ const fn key(name: &'static str, form: Form, default: Literal, about: &'static s
     Key { name, form, need: Need::Default(default), about }
 }
 
+const fn option(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, need: Need::Optional, about }
+}
+
 const COUNT: Form = Form::Integer { minimum: 1, maximum: 100_000 };
+/// A guidance scale.
+const SCALE: Form = Form::Number { minimum: 0.0, maximum: 1_000.0, above: false };
 const POSITIVE: Form = Form::Number { minimum: 0.0, maximum: f64::INFINITY, above: true };
 const NOT_NEGATIVE: Form = Form::Number { minimum: 0.0, maximum: f64::INFINITY, above: false };
 /// The noise rate of one of 1000 steps: with more, nothing of the signal would be left long before the last.
@@ -94,6 +101,23 @@ static SCHEDULES: &[Kind] = &[
     Kind { name: "flow", about: "A straight line from data to noise (rectified flow)", keys: &[], ascending: &[] },
 ];
 
+/// RePaint's jumps, an option of any sampler.
+const RESAMPLE: Key =
+    option("resample", Form::Mapping(&JUMPS), "Noise the state back and sample it down again on the way (RePaint)");
+
+static JUMPS: Mapping = Mapping {
+    keys: &[
+        key("jump", COUNT, Literal::Integer(10), "Steps that a jump goes back"),
+        key(
+            "times",
+            Form::Integer { minimum: 1, maximum: 100 },
+            Literal::Integer(10),
+            "How often each stretch is sampled",
+        ),
+    ],
+    later: &[],
+};
+
 static SAMPLERS: &[Kind] = &[
     Kind {
         name: "ddim",
@@ -101,14 +125,15 @@ static SAMPLERS: &[Kind] = &[
         keys: &[
             key("steps", COUNT, Literal::Integer(50), "Network calls a row"),
             key("eta", Form::FRACTION, Literal::Number(0.0), "Share of fresh noise a step"),
+            RESAMPLE,
         ],
-        ascending: &[],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "euler-maruyama",
         about: "The reverse stochastic equation in equal steps of time",
-        keys: &[key("steps", COUNT, Literal::Integer(250), "Network calls a row")],
-        ascending: &[],
+        keys: &[key("steps", COUNT, Literal::Integer(250), "Network calls a row"), RESAMPLE],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "ddpm",
@@ -121,14 +146,15 @@ static SAMPLERS: &[Kind] = &[
                 Literal::Word("small"),
                 "Variance of a step: the posterior's, or the forward step's",
             ),
+            RESAMPLE,
         ],
-        ascending: &[],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "euler",
         about: "Euler's method in the noise-to-signal ratio, first order",
-        keys: &[key("steps", COUNT, Literal::Integer(50), "Network calls a row")],
-        ascending: &[],
+        keys: &[key("steps", COUNT, Literal::Integer(50), "Network calls a row"), RESAMPLE],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "euler-ancestral",
@@ -136,34 +162,71 @@ static SAMPLERS: &[Kind] = &[
         keys: &[
             key("steps", COUNT, Literal::Integer(50), "Network calls a row"),
             key("eta", Form::FRACTION, Literal::Number(1.0), "Share of fresh noise a step"),
+            RESAMPLE,
         ],
-        ascending: &[],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "heun",
         about: "Heun's method in the noise-to-signal ratio, second order",
-        keys: &[key("steps", COUNT, Literal::Integer(25), "Steps a row, of two network calls each but the last")],
-        ascending: &[],
+        keys: &[
+            key("steps", COUNT, Literal::Integer(25), "Steps a row, of two network calls each but the last"),
+            RESAMPLE,
+        ],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "dpmpp-2m",
         about: "DPM-Solver++, multistep, second order",
-        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row")],
-        ascending: &[],
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), RESAMPLE],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "dpmpp-3m",
         about: "DPM-Solver++, multistep, third order",
-        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row")],
-        ascending: &[],
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), RESAMPLE],
+        ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "unipc",
         about: "UniPC, predictor and corrector of order 2",
-        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row")],
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), RESAMPLE],
+        ascending: &[("resample.jump", "steps")],
+    },
+];
+
+static GUIDANCES: &[Kind] = &[
+    Kind {
+        name: "cfg",
+        about: "Away from what the network predicts when conditions are dropped: u + g (c - u), with g = 1 the plain model",
+        keys: &[
+            key(
+                "scale",
+                Form::Or(&SCALE, &Form::Names(&SCALE)),
+                Literal::Number(3.0),
+                "g for all conditions together, or condition -> g, with a branch for each",
+            ),
+            DROP,
+            STREAM_SCALES,
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "joint",
+        about: "Each generated stream away from what the network predicts without the other generated streams",
+        keys: &[key("scale", SCALE, Literal::Number(3.0), "g, with 1 the plain model"), DROP, STREAM_SCALES],
         ascending: &[],
     },
 ];
+
+const DROP: Key = key(
+    "drop",
+    Form::Choice(&["absent", "noise"]),
+    Literal::Word("absent"),
+    "What a dropped stream is: absent, for which the model must be trained (p_absent), or noise at the last time",
+);
+const STREAM_SCALES: Key =
+    option("streams", Form::Names(&SCALE), "Generated stream -> g in place of `scale` for that stream");
 
 const WIDTH: Form = Form::Integer { minimum: 1, maximum: 65_536 };
 
@@ -268,7 +331,7 @@ static TIMES: &[Kind] = &[
         about: "A random subset of streams is given clean, the others share one noise level",
         keys: &[
             key("p_cond", Form::FRACTION, Literal::Number(0.5), "Probability that some streams are given"),
-            key("p_absent", Form::FRACTION, Literal::Number(0.0), "Probability that a stream is left out"),
+            key("p_absent", Form::FRACTION, Literal::Number(0.0), "Probability that some given streams are left out"),
             key("per", Form::Choice(&["sample", "batch"]), Literal::Word("sample"), "For whom the subset is drawn"),
             DENSITY,
         ],
@@ -296,6 +359,7 @@ impl Family {
         match self {
             Family::Schedule => "schedule",
             Family::Sampler => "sampler",
+            Family::Guidance => "guidance",
             Family::Network => "network",
             Family::Objective => "objective",
             Family::Times => "time law",
@@ -307,6 +371,7 @@ impl Family {
         match self {
             Family::Schedule => SCHEDULES,
             Family::Sampler => SAMPLERS,
+            Family::Guidance => GUIDANCES,
             Family::Network => NETWORKS,
             Family::Objective => OBJECTIVES,
             Family::Times => TIMES,
@@ -314,10 +379,10 @@ impl Family {
         }
     }
 
-    /// The kind that holds when none is written; an objective and a network must be written.
+    /// The kind that holds when none is written; an objective, a network and a guidance must be written.
     pub fn default_kind(self) -> Option<&'static Kind> {
         match self {
-            Family::Objective | Family::Network => None,
+            Family::Objective | Family::Network | Family::Guidance => None,
             _ => self.kinds().first(),
         }
     }

@@ -73,6 +73,7 @@ fn of_form(form: &Form) -> Json {
         }
         Form::List(of) => json!({"type": "array", "items": of_form(of)}),
         Form::OneOrMore(of) => json!({"oneOf": [of_form(of), {"type": "array", "items": of_form(of)}]}),
+        Form::Or(one, other) => json!({"oneOf": [of_form(one), of_form(other)]}),
         Form::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),
         Form::Mapping(mapping) => of_mapping(mapping),
         Form::OneOf(mappings) => {

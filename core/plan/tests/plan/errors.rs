@@ -177,7 +177,7 @@ fn node_that_does_nothing() {
 fn words_of_later_versions() {
     Case::of(AUDIO)
         .edit("decode: audio/autoencoder", "embed: text/prompt")
-        .edit("diffuse: [audio]", "diffuse: [audio], guidance: {kind: cfg}")
+        .edit("diffuse: [audio]", "diffuse: [audio], condition: {image: 1.0}")
         .check("error-unsupported");
 }
 

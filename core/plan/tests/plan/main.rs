@@ -12,4 +12,5 @@ mod overrides;
 mod plans;
 mod properties;
 mod schema;
+mod steering;
 mod syntax;

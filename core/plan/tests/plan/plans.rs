@@ -122,3 +122,23 @@ fn columns_that_are_not_written_are_sought_at_the_input_and_overrides_at_themsel
     let bad = columns(&[("image", Some(CellKind::Bytes)), ("wave", Some(CellKind::Bytes))]);
     snapshot("error-dataset-columns-elsewhere", &said_of_columns(&case, &bad));
 }
+
+/// A denoiser may be trained by itself on streams that are trained already.
+#[test]
+fn a_training_that_starts_from_weights_may_have_one_stage() {
+    let text = file("train.yaml").text;
+    let (head, stages) = text.split_once("stages:\n").unwrap();
+    let diffusion = &stages[stages.find("  - name: diffusion").unwrap()..];
+    let mut case = Case::of("train.yaml").set("diffusion.micro_batch=64");
+    case.main.text = format!("{}start: digits.safetensors\nstages:\n{diffusion}", only_tuples(head));
+    let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[&case.main], false)));
+    assert_eq!(warnings, []);
+    snapshot("plan-train-start", &explain(&job, Format::Text));
+}
+
+/// Without the tables that only the autoencoders read.
+fn only_tuples(head: &str) -> String {
+    let unused = ["  pictures:", "  recordings:", "  words:"];
+    let kept = head.lines().filter(|line| unused.iter().all(|table| !line.starts_with(table)));
+    kept.map(|line| format!("{line}\n")).collect()
+}

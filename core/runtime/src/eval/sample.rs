@@ -1,7 +1,7 @@
 //! Generation for a task, on the engine, and what judges say of it.
 
 use anyflow_datasets::{Cell, OwnedCell};
-use anyflow_diffusion::{Observed, Request, Sampler};
+use anyflow_diffusion::{Observed, Request};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -10,14 +10,14 @@ use tch::{Device, Tensor};
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::stream::StreamNet;
-use crate::{Judge, Result, RunError, Session};
+use crate::{Judge, Result, RunError, Session, session};
 
 /// A model that answers tasks.
 pub struct Sampling {
     codecs: IndexMap<String, Codec>,
     networks: Networks,
     denoiser: String,
-    sampler: Sampler,
+    sampler: anyflow_diffusion::Sampling,
 }
 
 impl Sampling {
@@ -28,7 +28,7 @@ impl Sampling {
     pub fn start(session: Session, denoiser: &str, sampler: &Value, device: Device) -> Result<Self> {
         let Session { codecs, streams, denoisers, .. } = session;
         let networks = Networks::start(streams, denoisers, device)?;
-        Ok(Sampling { codecs, networks, denoiser: denoiser.into(), sampler: crate::session::sampler(sampler)? })
+        Ok(Sampling { codecs, networks, denoiser: denoiser.into(), sampler: session::typed(sampler)? })
     }
 
     /// Network calls so far.
@@ -55,7 +55,7 @@ impl Sampling {
                 Some(array) => {
                     let array = array.f_to_device(self.networks.device)?;
                     let encode = move |net: &StreamNet| net.standardise(&net.encode(&array, false)?);
-                    Observed::Clean(self.networks.on_stream(name, &stream.name, encode)?)
+                    session::given(task.given, self.networks.on_stream(name, &stream.name, encode)?)
                 }
                 None if task.absent.contains(&stream.name) => Observed::Absent,
                 None => Observed::Noisy,
@@ -65,6 +65,7 @@ impl Sampling {
         let request = Request {
             denoiser: self.denoiser.clone(),
             rows: (0..rows).collect(),
+            guidance: session::branches(task.guidance.as_ref(), &states)?,
             states,
             sampler: self.sampler.clone(),
             seed,

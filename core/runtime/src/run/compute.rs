@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyflow_diffusion::{Denoiser, EngineStats, Observed, Request, Sampled};
+use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Op, RunPlan, Step};
 use indexmap::IndexMap;
@@ -12,7 +12,7 @@ use super::batch::Batch;
 use crate::events::Events;
 use crate::networks::Networks;
 use crate::stream::StreamNet;
-use crate::{Result, RunError};
+use crate::{Result, RunError, session};
 
 /// Runs the compute steps of a plan on batches.
 pub struct Compute<'a> {
@@ -34,6 +34,11 @@ impl<'a> Compute<'a> {
         events: &'a Events,
     ) -> Result<Self> {
         Ok(Compute { plan, events, networks: Networks::start(streams, denoisers, device)? })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &EngineHandle {
+        self.networks.engine()
     }
 
     /// What the engine has done.
@@ -78,7 +83,9 @@ impl<'a> Compute<'a> {
     }
 
     fn diffuse(&self, batch: &mut Batch, step: &Step) -> Result<()> {
-        let Op::Diffuse { denoiser, generate, along, observe, absent, sampler, seed } = &step.op else {
+        let Op::Diffuse { denoiser, generate, along, observe, masks, given, guidance, absent, sampler, seed } =
+            &step.op
+        else {
             return Err(RunError::Internal(format!("step {} is no diffusion", step.node)));
         };
         self.events.enter(&step.node, None);
@@ -87,7 +94,11 @@ impl<'a> Compute<'a> {
             let name = &stream.name;
             let state = if let Some(id) = observe.get(name) {
                 let latent = value(batch, id)?.f_to_device(self.networks.device)?;
-                Observed::Clean(self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?)
+                let latent = self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?;
+                match masks.get(name) {
+                    Some(mask) => Observed::Partly { value: latent, mask: value(batch, mask)?.shallow_clone() },
+                    None => session::given(*given, latent),
+                }
             } else if absent.contains(name) {
                 Observed::Absent
             } else if generate.contains_key(name) || along.contains(name) {
@@ -100,8 +111,9 @@ impl<'a> Compute<'a> {
         let request = Request {
             denoiser: denoiser.clone(),
             rows: batch.keys.iter().map(|key| key.hash).collect(),
+            guidance: session::branches(guidance.as_ref(), &states)?,
             states,
-            sampler: crate::session::sampler(sampler)?,
+            sampler: session::typed(sampler)?,
             seed: *seed,
             outputs: generate.keys().cloned().collect(),
         };

@@ -2,6 +2,7 @@
 //! encodes cells and commits shards. Every queue is bounded.
 
 mod batch;
+mod cap;
 mod compute;
 mod read;
 mod write;
@@ -42,6 +43,9 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let pending: Vec<u64> = (0..reader.shards()).filter(|shard| !output.committed(*shard)).collect();
     let done = reader.rows_before(&pending);
     let compute = Compute::start(plan, streams, denoisers, device, events)?;
+    if !pending.is_empty() {
+        cap::settle(compute.engine(), plan, order, events)?;
+    }
     let mut writer = Writer::new(plan, order, &codecs, output, reader.features(), done, events);
 
     events.begin("rows", Some(reader.rows()), "rows", done);
@@ -112,7 +116,7 @@ fn fingerprint(plan: &RunPlan, order: &Order, reader: &Reader<'_>) -> Result<Str
     hasher.update(serde_json::to_string(plan).map_err(|e| RunError::Internal(e.to_string()))?.as_bytes());
     hasher.update(checkpoint_hash(plan)?.as_bytes());
     hasher.update(reader.fingerprint().as_bytes());
-    hasher.update(format!("{} {} {:?}", reader.rows(), order.shard_rows, order.key).as_bytes());
+    hasher.update(format!("{} {} {:?} {:?}", reader.rows(), order.shard_rows, order.key, order.batch_rows).as_bytes());
     Ok(hasher.finalize().to_hex().to_string())
 }
 

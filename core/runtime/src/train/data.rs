@@ -129,6 +129,11 @@ impl TableData {
         Ok(all.f_index_select(0, &index)?)
     }
 
+    /// The rows of a stream's own source that the tuples name, as [`TableData::array`] lists them.
+    pub fn rows_of(&self, stream: &str, tuples: &Tuples) -> Vec<u32> {
+        tuples.rows[self.stream_source[stream]].iter().map(|row| *row as u32).collect()
+    }
+
     /// Class of every row of a stream's own source, as [`TableData::array`] lists them: the class column of that
     /// source, or else the join column read as a number.
     ///

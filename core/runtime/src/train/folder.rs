@@ -4,7 +4,8 @@
 //! training.json               what is trained here (a resumed command must say the same)
 //! metrics.jsonl               one line per logged step
 //! stages/00-NAME.safetensors  a finished stage: what it changed, f32, with its summary
-//! stages/00-NAME.state        the stage under way: weights, averages, moments, step
+//! stages/00-NAME.state        the stage under way: weights, averages, moments, step, ways back
+//! cache/STREAM.KEY.arrow      latents of frozen encoders
 //! model.safetensors           the whole model, bf16
 //! scorers.safetensors         the scorers, bf16
 //! train.json                  the summary
@@ -22,6 +23,16 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Precision, Tensors, write_atomically};
 use crate::{Result, RunError};
 
+/// The saved state of a stage under way.
+pub struct State {
+    /// What the stage changes.
+    pub tensors: Tensors,
+    /// Steps done.
+    pub step: u64,
+    /// How often the stage went back to an earlier state.
+    pub rollbacks: u64,
+}
+
 /// An opened training folder.
 pub struct Folder {
     path: PathBuf,
@@ -31,10 +42,12 @@ impl Folder {
     /// Opens or creates the folder for one training.
     ///
     /// # Errors
-    /// [`RunError::Data`] when it holds another training.
+    /// [`RunError::Data`] when it holds another training; [`RunError::Checkpoint`] when what it starts from is missing.
     pub fn open(path: &Path, plan: &TrainPlan, order: &Order) -> Result<Self> {
         fs::create_dir_all(path.join("stages")).map_err(RunError::io(path))?;
-        let identity = json!({ "plan": plan, "device": order.device });
+        // Weights that a training starts from are a part of it: a resumed command must find the same.
+        let start = plan.start.as_deref().map(|start| checkpoint::fingerprint(Path::new(start))).transpose()?;
+        let identity = json!({ "plan": plan, "device": order.device, "start": start });
         let text = serde_json::to_string_pretty(&identity).map_err(|e| RunError::Internal(e.to_string()))?;
         let file = path.join("training.json");
         match fs::read_to_string(&file) {
@@ -48,6 +61,11 @@ impl Folder {
                 Ok(Folder { path: path.into() })
             }
         }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn stage(&self, index: usize, name: &str, ending: &str) -> PathBuf {
@@ -82,31 +100,34 @@ impl Folder {
         }
     }
 
-    /// The saved state of a stage under way: its tensors and the number of steps done.
+    /// The saved state of a stage under way.
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn load_state(&self, index: usize, name: &str) -> Result<Option<(Tensors, u64)>> {
+    pub fn load_state(&self, index: usize, name: &str) -> Result<Option<State>> {
         let path = self.stage(index, name, "state");
         if !path.exists() {
             return Ok(None);
         }
         let (tensors, metadata) = checkpoint::read(&path)?;
-        let step = metadata.get("step").and_then(|step| step.parse().ok());
-        let step = step.ok_or_else(|| RunError::Checkpoint {
-            path: path.display().to_string(),
-            text: "does not say its step; remove it, and the stage begins anew".into(),
-        })?;
-        Ok(Some((tensors, step)))
+        let number = |key: &str| metadata.get(key).and_then(|number| number.parse().ok());
+        match (number("step"), number("rollbacks")) {
+            (Some(step), Some(rollbacks)) => Ok(Some(State { tensors, step, rollbacks })),
+            _ => Err(RunError::Checkpoint {
+                path: path.display().to_string(),
+                text: "does not say its step; remove it, and the stage begins anew".into(),
+            }),
+        }
     }
 
     /// Saves the state of a stage under way.
     ///
     /// # Errors
     /// Disk.
-    pub fn save_state(&self, index: usize, name: &str, tensors: &Tensors, step: u64) -> Result<()> {
-        let metadata = HashMap::from([("step".to_string(), step.to_string())]);
-        checkpoint::write(&self.stage(index, name, "state"), tensors, metadata, Precision::F32)
+    pub fn save_state(&self, index: usize, name: &str, tensors: &Tensors, step: u64, rollbacks: u64) -> Result<()> {
+        let numbers = [("step", step), ("rollbacks", rollbacks)];
+        let metadata = numbers.map(|(key, number)| (key.to_string(), number.to_string()));
+        checkpoint::write(&self.stage(index, name, "state"), tensors, HashMap::from(metadata), Precision::F32)
     }
 
     /// Appends a line of metrics.

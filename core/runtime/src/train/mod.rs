@@ -1,10 +1,12 @@
 //! Training: the stages of a plan, one after another, each resumable.
 
+mod cache;
 mod data;
 mod draw;
 mod folder;
+mod guard;
+mod metrics;
 mod objective;
-mod optimizer;
 mod stage;
 
 use std::path::Path;
@@ -18,9 +20,10 @@ use tch::Device;
 
 pub use data::{TableData, Tuples};
 
-use crate::checkpoint::{Precision, Tensors};
+use crate::checkpoint::{self, Precision, Tensors};
 use crate::events::{Events, figures};
 use crate::{Judge, Result, Session};
+use cache::LatentCache;
 use folder::Folder;
 use stage::StageRun;
 
@@ -45,6 +48,11 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         scorers.insert(name.clone(), Judge::new(scorer, &mut session.plugins, device, seed)?);
     }
     let trainee = Trainee { session, scorers };
+    if let Some(start) = &plan.start {
+        let path = Path::new(start);
+        checkpoint::copy_known(&trainee.all()?, &checkpoint::read(path)?.0, path)?;
+    }
+    let cache = LatentCache::open(folder.path(), &plan.model, device, events)?;
     let mut tables: IndexMap<String, TableData> = IndexMap::new();
     let mut summaries = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
@@ -60,7 +68,8 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         }
         let started = Instant::now();
         let data = &tables[&stage.data];
-        let run = StageRun { index, stage, trainee: &trainee, data, seed: plan.seed, folder: &folder, events };
+        let (seed, folder, cache) = (plan.seed, &folder, &cache);
+        let run = StageRun { index, stage, trainee: &trainee, data, seed, folder, cache, events };
         let result = run.run()?;
         let summary = json!({
             "stage": stage.name,
@@ -77,11 +86,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         result["model"] = folder.publish("model", &trainee.session.tensors()?, Precision::Bf16)?.into();
     }
     if !trainee.scorers.is_empty() {
-        let mut tensors = Tensors::new();
-        for (name, scorer) in &trainee.scorers {
-            tensors.extend(scorer.tensors(name)?);
-        }
-        result["scorers"] = folder.publish("scorers", &tensors, Precision::Bf16)?.into();
+        result["scorers"] = folder.publish("scorers", &trainee.scorer_tensors()?, Precision::Bf16)?.into();
     }
     folder.write_summary(&result)?;
     result["output"] = order.output.clone().into();
@@ -90,6 +95,21 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
 }
 
 impl Trainee {
+    /// Everything that a checkpoint may hold, sharing memory.
+    fn all(&self) -> Result<Tensors> {
+        let mut tensors = self.session.tensors()?;
+        tensors.extend(self.scorer_tensors()?);
+        Ok(tensors)
+    }
+
+    fn scorer_tensors(&self) -> Result<Tensors> {
+        let mut tensors = Tensors::new();
+        for (name, scorer) in &self.scorers {
+            tensors.extend(scorer.tensors(name)?);
+        }
+        Ok(tensors)
+    }
+
     /// What a stage changes, by the names a checkpoint uses, sharing memory.
     fn tensors(&self, trained: &Trained) -> Result<Tensors> {
         let keep = |prefix: String, all: Tensors| all.into_iter().filter(|(k, _)| k.starts_with(&prefix)).collect();

@@ -7,11 +7,10 @@ use serde::Deserialize;
 use tch::{Kind, Reduction, Tensor};
 
 use super::Trainee;
+use super::cache::LatentCache;
 use super::data::{TableData, Tuples};
+use crate::latents::Latents;
 use crate::{Result, RunError};
-
-/// Rows that frozen encoders take at a time.
-const ENCODE_ROWS: i64 = 4096;
 
 /// `objective` of a stage.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,95 +57,167 @@ pub enum Distance {
 }
 
 /// An objective with what it computes once: the latents of frozen encoders.
-pub struct Prepared {
+pub struct Prepared<'a> {
     objective: Objective,
-    latents: IndexMap<String, Tensor>,
+    trained: &'a Trained,
+    trainee: &'a Trainee,
+    data: &'a TableData,
+    latents: IndexMap<String, Frozen>,
 }
 
-impl Prepared {
-    /// Encodes the whole table for objectives over latents.
+/// What a frozen encoder has made.
+pub enum Frozen {
+    /// The latents of a module.
+    Encoded(Latents),
+    /// A stream without one: its arrays are its latents.
+    Arrays,
+}
+
+/// The rows of a step, gathered and disturbed; network calls take parts of it.
+pub struct Batch {
+    /// What the objective reads, `[row, ...]` each.
+    tensors: Vec<Tensor>,
+}
+
+impl Batch {
+    /// So many rows from `first` on.
+    fn part(&self, first: usize, rows: usize) -> Result<Vec<Tensor>> {
+        let narrow = |tensor: &Tensor| Ok(tensor.f_narrow(0, first as i64, rows as i64)?);
+        self.tensors.iter().map(narrow).collect()
+    }
+}
+
+/// The name of the loss among a step's figures.
+pub const LOSS: &str = "loss";
+
+impl<'a> Prepared<'a> {
+    /// Encodes the whole table for objectives over latents, or finds it encoded.
     ///
     /// # Errors
-    /// What plugins say.
-    pub fn new(objective: Objective, trained: &Trained, trainee: &Trainee, data: &TableData) -> Result<Self> {
+    /// What plugins say; disk.
+    pub fn new(
+        objective: Objective,
+        trained: &'a Trained,
+        trainee: &'a Trainee,
+        data: &'a TableData,
+        cache: &LatentCache<'_>,
+    ) -> Result<Self> {
         let mut latents = IndexMap::new();
         if let (Objective::Denoise { .. }, Trained::Denoiser(name)) = (&objective, trained) {
             for stream in trainee.session.denoisers[name].streams() {
-                let net = &trainee.session.streams[&stream.name];
-                let latent = net.standardise(&encode_all(trainee, data, &stream.name)?)?;
-                latents.insert(stream.name.clone(), latent);
+                latents.insert(stream.name.clone(), frozen(trainee, data, &stream.name, cache)?);
             }
         }
-        Ok(Prepared { objective, latents })
+        Ok(Prepared { objective, trained, trainee, data, latents })
     }
 
-    /// The loss of a batch of tuples: a scalar, and figures to log.
+    /// The rows of a step. Disturbances are drawn for all of them at once, from libtorch's generator, which the stage
+    /// seeds at each step.
+    ///
+    /// # Errors
+    /// What plugins say.
+    pub fn gather(&mut self, tuples: &Tuples) -> Result<Batch> {
+        let (data, device) = (self.data, self.trainee.session.device);
+        let rows = |stream: &str| data.select(stream, array(data, stream)?, tuples);
+        let tensors = match (&self.objective, self.trained) {
+            (Objective::Reconstruct { noise, .. }, Trained::Stream(name)) => {
+                let array = rows(name)?.f_to_device(device)?;
+                let count = array.size()[0];
+                let latent = &self.trainee.session.streams[name].latent;
+                let size: Vec<i64> = std::iter::once(count).chain(latent.iter().copied()).collect();
+                let shake = (*noise > 0.0).then(|| Tensor::f_randn(size, (Kind::Float, device))).transpose()?;
+                std::iter::once(array).chain(shake).collect()
+            }
+            (Objective::Denoise { .. }, Trained::Denoiser(_)) => {
+                let streams = &self.trainee.session.streams;
+                let latents = self.latents.iter_mut().map(|(name, frozen)| {
+                    let latent = match frozen {
+                        Frozen::Encoded(latents) => latents.gather(&data.rows_of(name, tuples))?,
+                        Frozen::Arrays => rows(name)?,
+                    };
+                    streams[name].standardise(&latent.f_to_device(device)?)
+                });
+                latents.collect::<Result<_>>()?
+            }
+            (Objective::Classify { noise, shift }, Trained::Scorer(name)) => {
+                let array = rows(&self.trainee.scorers[name].stream)?.f_to_device(device)?;
+                let classes = Tensor::from_slice(&data.classes(tuples)?).f_to_device(device)?;
+                vec![disturbed(array, *noise, *shift)?, classes]
+            }
+            (objective, trained) => return Err(mismatch(objective, trained)),
+        };
+        Ok(Batch { tensors })
+    }
+
+    /// The loss of `rows` rows of a batch from `first` on: a scalar, and figures to log, on the device.
     ///
     /// # Errors
     /// What plugins and engine say.
     pub fn loss(
         &self,
-        trained: &Trained,
-        trainee: &Trainee,
-        data: &TableData,
-        tuples: &Tuples,
+        batch: &Batch,
+        (first, rows): (usize, usize),
         key: (u64, u64),
-    ) -> Result<(Tensor, Vec<(String, f64)>)> {
-        let device = trainee.session.device;
-        match (&self.objective, trained) {
+    ) -> Result<(Tensor, Vec<(String, Tensor)>)> {
+        let part = batch.part(first, rows)?;
+        match (&self.objective, self.trained) {
             (Objective::Reconstruct { loss, noise }, Trained::Stream(name)) => {
-                let net = &trainee.session.streams[name];
-                let array = batch(data, name, tuples)?.f_to_device(device)?;
-                let latent = shaken(net.encode(&array, true)?, *noise)?;
+                let net = &self.trainee.session.streams[name];
+                let latent = shaken(net.encode(&part[0], true)?, part.get(1), *noise)?;
                 let back = net.decode(&latent, true)?;
-                Ok((distance(*loss, &back, &array)?, Vec::new()))
+                Ok((distance(*loss, &back, &part[0])?, Vec::new()))
             }
             (Objective::Denoise { times, scale, weight }, Trained::Denoiser(name)) => {
-                let denoiser = trainee.session.denoisers[name].as_ref();
-                let latents = denoiser.streams().iter().map(|s| data.select(&s.name, &self.latents[&s.name], tuples));
-                let latents = latents.collect::<Result<Vec<_>>>()?;
-                let options = LossOptions { subset_scale: *scale, weight: *weight };
-                let output = denoising_loss(denoiser, &latents, times, &options, (key.0, key.1 as u32))
+                let denoiser = self.trainee.session.denoisers[name].as_ref();
+                let options = LossOptions { subset_scale: *scale, weight: *weight, first_row: first };
+                let output = denoising_loss(denoiser, &part, times, &options, (key.0, key.1 as u32))
                     .map_err(RunError::diffusion(name))?;
-                let each = output.per_stream.iter().map(|(name, loss)| Ok((name.clone(), loss.f_double_value(&[])?)));
-                Ok((output.loss, each.collect::<Result<_>>()?))
+                Ok((output.loss, output.per_stream))
             }
-            (Objective::Classify { noise, shift }, Trained::Scorer(name)) => {
-                let scorer = &trainee.scorers[name];
-                let array = batch(data, &scorer.stream, tuples)?.f_to_device(device)?;
-                let array = disturbed(array, *noise, *shift)?;
-                let classes = Tensor::from_slice(&data.classes(tuples)?).f_to_device(device)?;
-                let scores = scorer.score(&array, true)?;
-                let right = scores.f_argmax(-1, false)?.f_eq_tensor(&classes)?.f_mean(Kind::Float)?;
+            (Objective::Classify { .. }, Trained::Scorer(name)) => {
+                let (scores, classes) = (self.trainee.scorers[name].score(&part[0], true)?, &part[1]);
+                let right = scores.f_argmax(-1, false)?.f_eq_tensor(classes)?.f_mean(Kind::Float)?;
                 let none = None::<Tensor>;
-                let loss = scores.f_cross_entropy_loss(&classes, none.as_ref(), Reduction::Mean, -100, 0.0)?;
-                Ok((loss, vec![("accuracy".into(), right.f_double_value(&[])?)]))
+                let loss = scores.f_cross_entropy_loss(classes, none.as_ref(), Reduction::Mean, -100, 0.0)?;
+                Ok((loss, vec![("accuracy".into(), right)]))
             }
-            (objective, trained) => Err(RunError::Internal(format!("{objective:?} for {trained:?}"))),
+            (objective, trained) => Err(mismatch(objective, trained)),
         }
     }
 }
 
-/// Latents of all rows of a stream, by its module as it is now: `[row, latent]`, on the session's device.
+fn mismatch(objective: &Objective, trained: &Trained) -> RunError {
+    RunError::Internal(format!("{objective:?} for {trained:?}"))
+}
+
+/// Latents of all rows of a stream, by its module as it is now.
 ///
 /// # Errors
-/// What plugins say.
-pub fn encode_all(trainee: &Trainee, data: &TableData, stream: &str) -> Result<Tensor> {
-    let _no_grad = tch::no_grad_guard();
-    let array = array(data, stream)?;
-    let net = &trainee.session.streams[stream];
-    let chunks = array.f_split(ENCODE_ROWS, 0)?;
-    let encode = |chunk: &Tensor| net.encode(&chunk.f_to_device(trainee.session.device)?, false);
-    let latents = chunks.iter().map(encode).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::f_cat(&latents, 0)?)
+/// What plugins say; disk.
+pub fn frozen(trainee: &Trainee, data: &TableData, stream: &str, cache: &LatentCache<'_>) -> Result<Frozen> {
+    match cache.module(stream) {
+        Some(module) => {
+            let latents = cache.latents(&trainee.session.streams[stream], module, array(data, stream)?)?;
+            Ok(Frozen::Encoded(latents))
+        }
+        None => Ok(Frozen::Arrays),
+    }
+}
+
+/// The same in one tensor, `[row, latent]`, on the session's device.
+///
+/// # Errors
+/// What plugins say; disk.
+pub fn encode_all(trainee: &Trainee, data: &TableData, stream: &str, cache: &LatentCache<'_>) -> Result<Tensor> {
+    let all = match frozen(trainee, data, stream, cache)? {
+        Frozen::Encoded(mut latents) => latents.gather(&(0..latents.rows() as u32).collect::<Vec<_>>())?,
+        Frozen::Arrays => array(data, stream)?.shallow_clone(),
+    };
+    Ok(all.f_to_device(trainee.session.device)?)
 }
 
 fn array<'d>(data: &'d TableData, stream: &str) -> Result<&'d Tensor> {
     data.array(stream).ok_or_else(|| RunError::Internal(format!("the stage's table has no stream {stream}")))
-}
-
-fn batch(data: &TableData, stream: &str, tuples: &Tuples) -> Result<Tensor> {
-    data.select(stream, array(data, stream)?, tuples)
 }
 
 fn distance(distance: Distance, back: &Tensor, array: &Tensor) -> Result<Tensor> {
@@ -160,17 +231,14 @@ fn distance(distance: Distance, back: &Tensor, array: &Tensor) -> Result<Tensor>
     Ok(sum.f_div_scalar(rows)?)
 }
 
-/// A latent with noise of `noise` times the deviation that each coordinate has over the batch.
-fn shaken(latent: Tensor, noise: f64) -> Result<Tensor> {
-    if noise == 0.0 {
-        return Ok(latent);
-    }
+/// A latent with normal noise of `noise` times the deviation that each coordinate has over the rows of the call.
+fn shaken(latent: Tensor, shake: Option<&Tensor>, noise: f64) -> Result<Tensor> {
+    let Some(shake) = shake else { return Ok(latent) };
     let deviation = latent.f_detach()?.f_std_dim([0i64].as_slice(), false, true)?;
-    let shake = latent.f_randn_like()?.f_mul(&deviation)?.f_mul_scalar(noise)?;
-    Ok(latent.f_add(&shake.f_detach()?)?)
+    Ok(latent.f_add(&shake.f_mul(&deviation)?.f_mul_scalar(noise)?)?)
 }
 
-/// Noise and one shift for the whole batch, from libtorch's generator, which the stage seeds at each step.
+/// Noise and one shift for the whole batch.
 fn disturbed(array: Tensor, noise: f64, shift: i64) -> Result<Tensor> {
     let mut array = array;
     let axes = array.dim() as i64;

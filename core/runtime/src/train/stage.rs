@@ -2,26 +2,32 @@
 
 use std::time::{Duration, Instant};
 
+use anyflow_diffusion::Optimizer;
 use anyflow_plan::plan::{Stage, Trained};
 use serde_json::{Map, Value, json};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::Trainee;
+use super::cache::LatentCache;
 use super::data::TableData;
 use super::draw::Draws;
 use super::folder::Folder;
-use super::objective::{Objective, Prepared, encode_all};
-use super::optimizer::Optimizer;
+use super::guard::{Guard, MOST_ROLLBACKS};
+use super::metrics::{Recent, StepFigures};
+use super::objective::{LOSS, Objective, Prepared, encode_all};
 use crate::checkpoint;
-use crate::events::Events;
+use crate::events::{self, Events};
+use crate::plugin::Parameter;
 use crate::session::typed;
 use crate::{Result, RunError};
 
+/// Steps between two lines of metrics. Only there is the device waited for, a good state kept, and a state saved.
+const LOG_EVERY: u64 = 50;
 /// The state is saved after so many steps, or so much time: what comes first.
 const SAVE_STEPS: u64 = 500;
 const SAVE_EVERY: Duration = Duration::from_secs(30);
-/// Steps between two lines of metrics.
-const LOG_EVERY: u64 = 50;
+/// The name of the gradient's norm among a step's figures.
+const NORM: &str = "gradient_norm";
 /// Smallest deviation of a latent's coordinate: a constant one stays finite when standardised.
 const LEAST_DEVIATION: f64 = 1e-4;
 
@@ -39,79 +45,149 @@ pub struct StageRun<'a> {
     pub seed: u64,
     /// Where state and metrics go.
     pub folder: &'a Folder,
+    /// Latents of frozen encoders.
+    pub cache: &'a LatentCache<'a>,
     /// Where progress goes.
     pub events: &'a Events,
+}
+
+/// What changes as a stage goes on.
+struct Work<'a> {
+    prepared: Prepared<'a>,
+    optimizer: Optimizer,
+    guard: Guard,
+    draws: Draws,
+    /// The stage's own seed.
+    seed: u64,
 }
 
 impl StageRun<'_> {
     /// Runs the stage from its saved state, or from the start.
     ///
     /// # Errors
-    /// Plugins, disk, or a loss that is no longer a number.
+    /// Plugins, disk, or a loss that is no longer a number, again and again.
     pub fn run(&self) -> Result<Value> {
         let objective: Objective = typed(&self.stage.objective)?;
         if let (Objective::Statistics {}, Trained::Statistics) = (&objective, &self.stage.train) {
             return self.statistics();
         }
-        let prepared = Prepared::new(objective, &self.stage.train, self.trainee, self.data)?;
-        let parameters = self.parameters()?;
+        let prepared = Prepared::new(objective, &self.stage.train, self.trainee, self.data, self.cache)?;
+        let (parameters, buffers) = self.parameters()?;
         let weights = parameters.iter().map(|(_, t)| t.numel()).sum::<usize>();
-        let mut optimizer =
-            Optimizer::new(typed(&self.stage.optimizer)?, self.stage.steps, self.stage.ema, parameters)?;
-        let start = self.resume(&optimizer)?;
-        let name = &self.stage.name;
-        self.events.begin(name, Some(self.stage.steps), "steps", start);
+        let config = typed(&self.stage.optimizer)?;
+        let optimizer = Optimizer::new(config, self.stage.steps, self.stage.ema, parameters)
+            .map_err(RunError::diffusion(&self.stage.name))?;
+        let guard = self.resume(&optimizer, buffers)?;
+        self.events.begin(&self.stage.name, Some(self.stage.steps), "steps", guard.step);
         // Each stage draws from a seed of its own, and each step of it from (seed, step).
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
-        let mut draws = Draws::new(self.data.rows(), self.stage.batch, seed);
-        let (mut saved, started) = (Instant::now(), Instant::now());
-        let mut recent = Recent::default();
-        for step in start..self.stage.steps {
-            let _span = tracing::info_span!("step", stage = name, step).entered();
-            crate::seed_libtorch(seed.wrapping_add(step << 20));
-            let tuples = draws.step(self.data, step);
-            let (loss, figures) = prepared.loss(&self.stage.train, self.trainee, self.data, &tuples, (seed, step))?;
-            let value = loss.f_double_value(&[])?;
-            if !value.is_finite() {
-                return Err(self.diverged(step, value));
-            }
-            let norm = optimizer.step(&loss, step)?;
-            recent.add(value, norm, figures);
-            let done = step + 1;
-            if done % LOG_EVERY == 0 || done == self.stage.steps {
-                let line = recent.take(name, done, optimizer.learning_rate(step), started.elapsed());
-                self.folder.log(&line)?;
-                let mut shown = Map::new();
-                shown.insert("loss".into(), line["loss"].clone());
-                self.events.progress(name, done, shown);
-            }
-            if done % SAVE_STEPS == 0 || saved.elapsed() > SAVE_EVERY {
-                self.folder.save_state(self.index, name, &optimizer.state(), done)?;
-                saved = Instant::now();
-            }
-        }
-        optimizer.settle()?;
-        let result = json!({ "loss": recent.last, "weights": weights });
-        self.events.end(name, result.as_object().cloned().unwrap_or_default());
+        let draws = Draws::new(self.data.rows(), self.stage.batch, guard.seed(seed));
+        let mut work = Work { prepared, optimizer, guard, draws, seed };
+        let loss = self.steps(&mut work)?;
+        work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
+        let result = json!({ "loss": loss, "weights": weights, "rollbacks": work.guard.rollbacks });
+        self.events.end(&self.stage.name, result.as_object().cloned().unwrap_or_default());
         Ok(result)
     }
 
-    fn resume(&self, optimizer: &Optimizer) -> Result<u64> {
-        let start = match self.folder.load_state(self.index, &self.stage.name)? {
-            Some((tensors, step)) => {
-                let path = std::path::Path::new(&self.stage.name);
-                checkpoint::copy_into(&optimizer.state(), &tensors, path)?;
-                step
+    /// The loop; gives the mean loss of the last line of metrics.
+    fn steps(&self, work: &mut Work<'_>) -> Result<f64> {
+        let name = &self.stage.name;
+        let (mut saved, started) = (Instant::now(), Instant::now());
+        let (mut recent, mut last, mut step) = (Recent::default(), f64::NAN, work.guard.step);
+        while step < self.stage.steps {
+            let _span = tracing::info_span!("step", stage = name, step).entered();
+            let figures = self.step(work, step)?;
+            step += 1;
+            let logged = step % LOG_EVERY == 0 || step == self.stage.steps;
+            // To ask a CPU costs nothing; another device would have to be waited for.
+            let asked = logged || self.trainee.session.device == Device::Cpu;
+            if asked && work.optimizer.failed().map_err(RunError::diffusion(name))? {
+                step = self.go_back(work, step, &figures)?;
+                recent = Recent::default();
+                continue;
             }
-            None => 0,
-        };
-        self.folder.rewind_log(&self.stage.name, start)?;
-        Ok(start)
+            recent.add(figures)?;
+            if !logged {
+                continue;
+            }
+            let rate = work.optimizer.learning_rate(step - 1) * work.guard.rate();
+            let line = recent.take(name, step, rate, started.elapsed())?;
+            self.folder.log(&line)?;
+            self.events.progress(name, step, events::figures([("loss", line[LOSS].clone())]));
+            last = line[LOSS].as_f64().unwrap_or(f64::NAN);
+            work.guard.keep(step)?;
+            let due = step % SAVE_STEPS == 0 || saved.elapsed() > SAVE_EVERY;
+            if due && step < self.stage.steps {
+                self.folder.save_state(self.index, name, work.guard.state(), step, work.guard.rollbacks)?;
+                saved = Instant::now();
+            }
+        }
+        Ok(last)
     }
 
-    fn parameters(&self) -> Result<Vec<(String, Tensor)>> {
+    /// One step of the optimizer: the gradients of micro-batches add up to those of the batch.
+    fn step(&self, work: &mut Work<'_>, step: u64) -> Result<StepFigures> {
+        let seed = work.guard.seed(work.seed);
+        crate::seed_libtorch(seed.wrapping_add(step << 20));
+        let batch = work.prepared.gather(&work.draws.step(self.data, step))?;
+        let (rows, most) = (self.stage.batch as usize, self.stage.micro_batch as usize);
+        let mut figures = StepFigures::default();
+        for first in (0..rows).step_by(most) {
+            let count = most.min(rows - first);
+            let (loss, mut others) = work.prepared.loss(&batch, (first, count), (seed, step))?;
+            let share = count as f64 / rows as f64;
+            let part = if share == 1.0 { loss.shallow_clone() } else { loss.f_mul_scalar(share)? };
+            part.f_backward()?;
+            others.push((LOSS.into(), loss));
+            figures.add(others, share)?;
+        }
+        let loss = figures.get(LOSS).ok_or_else(|| RunError::Internal("a step without rows".into()))?;
+        let rate = work.optimizer.learning_rate(step) * work.guard.rate();
+        let norm = work.optimizer.step(loss, step, rate).map_err(RunError::diffusion(&self.stage.name))?;
+        figures.add(vec![(NORM.into(), norm)], 1.0)?;
+        Ok(figures)
+    }
+
+    /// Goes back to the last good state, with half the learning rate and other draws, unless it did so too often;
+    /// gives the step to go on from.
+    fn go_back(&self, work: &mut Work<'_>, step: u64, figures: &StepFigures) -> Result<u64> {
+        let read = |name: &str| figures.get(name).map_or(Ok(f64::NAN), |value| value.f_double_value(&[]));
+        let (stage, loss, norm) = (self.stage.name.clone(), read(LOSS)?, read(NORM)?);
+        let (good, rollbacks) = (work.guard.step, work.guard.rollbacks);
+        if rollbacks >= MOST_ROLLBACKS {
+            return Err(RunError::Diverged { stage, step, loss, norm, rollbacks, good });
+        }
+        work.guard.go_back()?;
+        work.optimizer.reset_failure().map_err(RunError::diffusion(&stage))?;
+        work.draws = Draws::new(self.data.rows(), self.stage.batch, work.guard.seed(work.seed));
+        self.events.note(format!(
+            "stage {stage}: by step {step} the loss ({loss:.3e}) or its gradient (norm {norm:.3e}) is no longer a number; back \
+             to step {good} with half the learning rate and other draws ({} of {MOST_ROLLBACKS})",
+            rollbacks + 1
+        ));
+        Ok(good)
+    }
+
+    /// The state to go on from, put in place.
+    fn resume(&self, optimizer: &Optimizer, buffers: Vec<(String, Tensor)>) -> Result<Guard> {
+        let mut state = optimizer.state();
+        state.extend(buffers.into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor)));
+        let (mut step, mut rollbacks) = (0, 0);
+        if let Some(saved) = self.folder.load_state(self.index, &self.stage.name)? {
+            checkpoint::copy_into(&state, &saved.tensors, std::path::Path::new(&self.stage.name))?;
+            (step, rollbacks) = (saved.step, saved.rollbacks);
+        }
+        self.folder.rewind_log(&self.stage.name, step)?;
+        Guard::new(state, step, rollbacks)
+    }
+
+    /// What the optimizer changes, and what else changes as the stage's network is used.
+    fn parameters(&self) -> Result<(Vec<(String, Tensor)>, Vec<(String, Tensor)>)> {
         let module = match &self.stage.train {
-            Trained::Denoiser(name) => return Ok(self.trainee.session.denoisers[name].parameters()),
+            Trained::Denoiser(name) => {
+                return Ok((self.trainee.session.denoisers[name].parameters(), Vec::new()));
+            }
             Trained::Stream(name) => &self.trainee.session.streams[name].module,
             Trained::Scorer(name) => &self.trainee.scorers[name].module,
             Trained::Statistics => &None,
@@ -119,7 +195,9 @@ impl StageRun<'_> {
         let module = module.as_ref().ok_or_else(|| {
             RunError::Internal(format!("stage {} trains something that has no module", self.stage.name))
         })?;
-        Ok(module.parameters()?.into_iter().filter(|p| p.trainable).map(|p| (p.name, p.tensor)).collect())
+        let (trainable, others): (Vec<_>, Vec<_>) = module.parameters()?.into_iter().partition(|p| p.trainable);
+        let named = |list: Vec<Parameter>| list.into_iter().map(|p| (p.name, p.tensor)).collect();
+        Ok((named(trainable), named(others)))
     }
 
     /// Mean and deviation of each coordinate of each stream's latent, over all rows.
@@ -128,7 +206,7 @@ impl StageRun<'_> {
         let mut result = Map::new();
         for stream in self.data.streams() {
             let net = &self.trainee.session.streams[stream];
-            let latents = encode_all(self.trainee, self.data, stream)?;
+            let latents = encode_all(self.trainee, self.data, stream, self.cache)?;
             let mean = latents.f_mean_dim([0i64].as_slice(), false, tch::Kind::Float)?;
             let deviation = latents.f_std_dim([0i64].as_slice(), false, false)?.f_clamp_min(LEAST_DEVIATION)?;
             net.mean.shallow_clone().f_copy_(&mean)?;
@@ -137,49 +215,5 @@ impl StageRun<'_> {
             result.insert(stream.clone(), json!({ "rows": latents.size()[0], "mean_deviation": typical }));
         }
         Ok(Value::Object(result))
-    }
-
-    fn diverged(&self, step: u64, loss: f64) -> RunError {
-        let hint = "lower the learning rate, or set `clip`; the last saved state is kept".to_string();
-        RunError::Diverged { stage: self.stage.name.clone(), step, loss, hint }
-    }
-}
-
-/// Means over the steps since the last line of metrics.
-#[derive(Default)]
-struct Recent {
-    steps: f64,
-    loss: f64,
-    norm: f64,
-    figures: Map<String, Value>,
-    last: f64,
-}
-
-impl Recent {
-    fn add(&mut self, loss: f64, norm: f64, figures: Vec<(String, f64)>) {
-        self.steps += 1.0;
-        self.loss += loss;
-        self.norm += norm;
-        for (name, value) in figures {
-            let sum = self.figures.get(&name).and_then(Value::as_f64).unwrap_or(0.0) + value;
-            self.figures.insert(name, sum.into());
-        }
-    }
-
-    fn take(&mut self, stage: &str, step: u64, lr: f64, elapsed: Duration) -> Value {
-        let recent = std::mem::take(self);
-        self.last = recent.loss / recent.steps;
-        let mut line = json!({
-            "stage": stage,
-            "step": step,
-            "loss": self.last,
-            "gradient_norm": recent.norm / recent.steps,
-            "lr": lr,
-            "seconds": elapsed.as_secs_f64(),
-        });
-        for (name, sum) in recent.figures {
-            line[name] = (sum.as_f64().unwrap_or(f64::NAN) / recent.steps).into();
-        }
-        line
     }
 }

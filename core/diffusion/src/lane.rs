@@ -1,0 +1,223 @@
+//! All work for one denoiser: step-level continuous batching.
+//!
+//! Each step a lane drops the rows that nobody waits for, admits waiting ones up to its cap, calls the network once for
+//! all of them, and answers what is finished. The batch is a function of the requests, their order, and the steps before
+//! which they came. Waiting requests take turns row by row, so that a large one does not hold up a small one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indexmap::IndexMap;
+use tch::Device;
+
+use crate::batch::Batch;
+use crate::caller::{Caller, Profile};
+use crate::job::{Job, Jobs, Reply, Site};
+use crate::turns::Turns;
+use crate::{Denoiser, EngineError, Request, Result, SamplerTable};
+
+/// What all lanes have done, readable from any thread.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Network calls over a whole batch.
+    pub steps: AtomicU64,
+    /// Rows in those calls, summed.
+    pub row_steps: AtomicU64,
+}
+
+/// A call costs at least what so many rows do: below that it is the host that takes the time.
+const LEAST_PRICE: usize = 16;
+
+/// All work for one denoiser.
+pub(crate) struct Lane {
+    caller: Caller,
+    site: Site,
+    counters: Arc<Counters>,
+    jobs: Jobs,
+    next_job: u64,
+    /// The jobs that have rows outside the batch.
+    waiting: Turns<u64>,
+    batch: Batch,
+}
+
+impl Lane {
+    /// A lane without work.
+    pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize, counters: Arc<Counters>) -> Self {
+        let site = Site { streams: denoiser.streams().to_vec(), device };
+        let (jobs, waiting, batch) = Default::default();
+        Lane { caller: Caller::new(name, denoiser, cap), site, counters, jobs, next_job: 0, waiting, batch }
+    }
+
+    /// Takes a checked request.
+    pub fn submit(&mut self, request: Request, reply: Reply) {
+        let tables: Vec<_> = self.site.streams.iter().map(|stream| request.sampler.table(&stream.schedule)).collect();
+        self.submit_with_tables(request, &tables, reply);
+    }
+
+    fn submit_with_tables(&mut self, request: Request, tables: &[SamplerTable], reply: Reply) {
+        let to = reply.to.clone();
+        match Job::new(request, &self.site, tables, reply) {
+            Ok(job) if job.is_complete() => job.answer(&self.site),
+            Ok(job) => {
+                self.jobs.insert(self.next_job, job);
+                self.waiting.join(self.next_job);
+                self.next_job += 1;
+            }
+            // Nobody may be waiting any more; then the answer is dropped.
+            Err(error) => drop(to.send(Err(error))),
+        }
+    }
+
+    /// The rows that are not in the batch yet.
+    pub fn waiting_rows(&self) -> usize {
+        self.waiting.keys().map(|key| self.jobs[&key].waiting()).sum()
+    }
+
+    /// The denoiser's name.
+    pub fn name(&self) -> &str {
+        &self.caller.name
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// What the next step costs, in rows of a network call.
+    pub fn price(&self) -> usize {
+        let waiting: usize = self.waiting.keys().map(|key| self.jobs[&key].waiting() * self.jobs[&key].price()).sum();
+        (self.batch.call_rows(&self.jobs) + waiting).min(self.caller.cap).max(LEAST_PRICE)
+    }
+
+    /// Times the denoiser and keeps the cap that comes out.
+    ///
+    /// # Errors
+    /// The network fails on a single row.
+    pub fn profile(&mut self, most: usize) -> Result<Profile> {
+        let profile = self.caller.profile(most, &self.site)?;
+        self.set_cap(profile.cap);
+        Ok(profile)
+    }
+
+    /// Sets the most rows of a network call.
+    pub fn set_cap(&mut self, rows: usize) {
+        self.caller.cap = rows.max(1);
+    }
+
+    /// One step of all rows in the batch, which is filled first.
+    ///
+    /// # Errors
+    /// Then the rows in the batch are lost: [`Lane::fail_batch`] must follow.
+    pub fn step(&mut self) -> Result<()> {
+        self.cancel();
+        self.fill()?;
+        if self.batch.groups.is_empty() {
+            return Ok(());
+        }
+        let Lane { caller, site, counters, jobs, batch, .. } = self;
+        let rows = batch.call_rows(jobs) as u64;
+        batch.step(jobs, site, |input| {
+            let outputs = caller.predict(input, site)?;
+            // Before anyone is answered, so that whoever has an answer sees its steps counted.
+            counters.steps.fetch_add(1, Ordering::Relaxed);
+            counters.row_steps.fetch_add(rows, Ordering::Relaxed);
+            Ok(outputs)
+        })?;
+        self.retire()
+    }
+
+    /// Answers every job that has rows in the batch with this error; jobs that only wait go on.
+    pub fn fail_batch(&mut self, error: &EngineError) {
+        self.batch = Batch::default();
+        let begun: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.has_begun()).map(|(key, _)| *key).collect();
+        for job in begun.into_iter().filter_map(|key| self.remove(key)) {
+            job.fail(error.clone());
+        }
+    }
+
+    /// Takes out the jobs that nobody waits for any more.
+    fn cancel(&mut self) {
+        if self.jobs.values().any(Job::is_cancelled) {
+            let cancelled = self.jobs.iter().filter(|(_, job)| job.is_cancelled()).map(|(key, _)| *key);
+            cancelled.collect::<Vec<_>>().into_iter().for_each(|key| drop(self.remove(key)));
+        }
+    }
+
+    /// Takes a job out of the lane, and its rows out of the batch.
+    fn remove(&mut self, key: u64) -> Option<Job> {
+        self.waiting.leave(key);
+        let before = self.batch.groups.len();
+        self.batch.groups.retain(|group| group.job != key);
+        self.batch.stale |= self.batch.groups.len() < before;
+        self.jobs.shift_remove(&key)
+    }
+
+    /// Admits waiting rows, and rebuilds the batch's tensors when its rows have changed.
+    fn fill(&mut self) -> Result<()> {
+        let mut fresh = Vec::new();
+        for (key, rows) in self.admissions() {
+            let Some(job) = self.jobs.get_mut(&key) else { continue };
+            match job.admit(key, rows, &self.site) {
+                Ok(group) => fresh.push(group),
+                Err(error) => {
+                    if let Some(job) = self.remove(key) {
+                        job.fail(error);
+                    }
+                }
+            }
+        }
+        if self.batch.stale || !fresh.is_empty() {
+            self.batch = std::mem::take(&mut self.batch).rebuild(fresh, &self.jobs, &self.site)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows of which jobs come into the batch now. A row that is larger than the cap, with its branches, comes
+    /// when the batch is empty.
+    fn admissions(&mut self) -> IndexMap<u64, usize> {
+        let mut admissions = IndexMap::new();
+        let mut filled = self.batch.call_rows(&self.jobs);
+        while let Some(key) = self.waiting.next(|key| self.jobs[&key].price()) {
+            let job = &self.jobs[&key];
+            if filled > 0 && filled + job.price() > self.caller.cap {
+                break;
+            }
+            filled += job.price();
+            self.waiting.pay(job.price());
+            let rows = admissions.entry(key).or_insert(0);
+            *rows += 1;
+            if *rows == job.waiting() {
+                self.waiting.leave(key);
+            }
+        }
+        admissions
+    }
+
+    /// Takes out the groups that are through, and answers the jobs that are complete.
+    fn retire(&mut self) -> Result<()> {
+        let Lane { jobs, batch, .. } = self;
+        let finished = |group: &crate::group::Group, jobs: &Jobs| jobs[&group.job].has_finished(group);
+        if !batch.groups.iter().any(|group| finished(group, jobs)) {
+            return Ok(());
+        }
+        let x = batch.x();
+        for group in &batch.groups {
+            if let Some(job) = jobs.get_mut(&group.job).filter(|job| job.has_finished(group)) {
+                job.retire(group, &x)?;
+            }
+        }
+        batch.groups.retain(|group| !finished(group, jobs));
+        batch.stale = true;
+        if batch.groups.is_empty() {
+            *batch = Batch::default();
+        }
+        let complete: Vec<u64> = jobs.iter().filter(|(_, job)| job.is_complete()).map(|(key, _)| *key).collect();
+        for job in complete.into_iter().filter_map(|key| jobs.shift_remove(&key)) {
+            job.answer(&self.site);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

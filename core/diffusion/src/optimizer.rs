@@ -1,0 +1,342 @@
+//! AdamW with a learning-rate law, gradient clipping and an exponential moving average of the weights.
+//!
+//! A step is a handful of calls over all parameters at once, and reads nothing back from the device: the gradient is
+//! clipped by a number that stays there, and a loss or gradient that is not finite makes the kernel leave the weights
+//! alone. Whoever trains asks [`Optimizer::failed`] when it suits.
+
+use anyflow_native::{self as native, Adamw, AdamwLists};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use tch::{Kind, Tensor};
+
+use crate::{EngineError, Result, TensorOp};
+
+/// `optimizer` of a stage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptimizerConfig {
+    /// Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
+    Adamw {
+        /// Peak learning rate.
+        lr: f64,
+        /// Steps of linear rise.
+        warmup: u64,
+        /// What comes after.
+        decay: Decay,
+        /// Decoupled weight decay.
+        weight_decay: f64,
+        /// Largest norm of the gradient over all parameters; 0 for no limit.
+        clip: f64,
+    },
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// Not at all.
+    Constant,
+    /// Half a cosine to zero at the last step.
+    Cosine,
+}
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+/// Keeps the clipping coefficient finite where the gradient is zero.
+const NORM_EPSILON: f64 = 1e-6;
+
+/// The optimizer of a stage, over the stage's trainable parameters.
+pub struct Optimizer {
+    config: OptimizerConfig,
+    steps: u64,
+    ema: f64,
+    names: Vec<String>,
+    weights: Vec<Tensor>,
+    first: Vec<Tensor>,
+    second: Vec<Tensor>,
+    /// Steps that each weight has taken, f32, 0-dimensional.
+    counts: Vec<Tensor>,
+    /// Empty without an average.
+    averages: Vec<Tensor>,
+    /// 1 once a loss or a gradient was not finite, f32, 0-dimensional.
+    failed: Tensor,
+}
+
+impl Optimizer {
+    /// The optimizer of a training of `steps` steps over these named leaf tensors. Starts with zero moments; averages,
+    /// kept if `ema` is above 0, start at the weights.
+    ///
+    /// # Errors
+    /// Out of memory; there is no parameter.
+    pub fn new(config: OptimizerConfig, steps: u64, ema: f64, parameters: Vec<(String, Tensor)>) -> Result<Self> {
+        let (names, weights): (Vec<String>, Vec<Tensor>) = parameters.into_iter().unzip();
+        let Some(device) = weights.first().map(Tensor::device) else {
+            return Err(EngineError::Request("an optimizer without parameters".into()));
+        };
+        let _no_grad = tch::no_grad_guard();
+        let zeros = |weight: &Tensor| weight.f_zeros_like().op("zeros_like", &[weight]);
+        let copy = |weight: &Tensor| weight.f_detach_copy().op("detach_copy", &[weight]);
+        let zero = || Tensor::f_zeros([0i64; 0], (Kind::Float, device)).op("zeros", &[]);
+        Ok(Optimizer {
+            config,
+            steps,
+            ema,
+            first: weights.iter().map(zeros).collect::<Result<_>>()?,
+            second: weights.iter().map(zeros).collect::<Result<_>>()?,
+            counts: weights.iter().map(|_| zero()).collect::<Result<_>>()?,
+            averages: weights.iter().filter(|_| ema > 0.0).map(copy).collect::<Result<_>>()?,
+            failed: zero()?,
+            names,
+            weights,
+        })
+    }
+
+    /// Learning rate of step `step`, counted from 0.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        let OptimizerConfig::Adamw { lr, warmup, decay, .. } = self.config;
+        let rise = if warmup > 0 { ((step + 1) as f64 / warmup as f64).min(1.0) } else { 1.0 };
+        let through = step.saturating_sub(warmup) as f64 / self.steps.saturating_sub(warmup).max(1) as f64;
+        let fall = match decay {
+            Decay::Constant => 1.0,
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * through).cos()),
+        };
+        lr * rise * fall
+    }
+
+    /// One step along the gradients that backward passes have left in the parameters, which it takes away; `loss` is
+    /// what they are gradients of. Gives the norm of the gradient before clipping: 0-dimensional, on the device.
+    ///
+    /// From the first step on whose loss or norm is not finite, steps leave weights and moments as they are.
+    ///
+    /// # Errors
+    /// No parameter has a gradient, or libtorch refused.
+    pub fn step(&mut self, loss: &Tensor, step: u64, learning_rate: f64) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let gradients = native::gradients(&self.weights)?;
+        let used: Vec<usize> = (0..gradients.len()).filter(|i| gradients[*i].defined()).collect();
+        if used.is_empty() {
+            return Err(EngineError::Request("a step of the optimizer before any gradient was computed".into()));
+        }
+        let gradients = picked(&gradients, &used);
+        let OptimizerConfig::Adamw { weight_decay, clip, .. } = self.config;
+        let norm = native::norm(&gradients)?;
+        self.watch(loss, &norm)?;
+        let divisor = if clip > 0.0 { Some(divisor(&norm, clip)?) } else { None };
+        let lists = AdamwLists {
+            weights: &picked(&self.weights, &used),
+            gradients: &gradients,
+            first: &picked(&self.first, &used),
+            second: &picked(&self.second, &used),
+            steps: &picked(&self.counts, &used),
+        };
+        let numbers = Adamw { lr: learning_rate, beta1: BETA1, beta2: BETA2, weight_decay, epsilon: EPSILON };
+        native::fused_adamw_(&lists, numbers, divisor.as_ref(), Some(&self.failed))?;
+        let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
+        if self.ema > 0.0 {
+            native::foreach_lerp_(&self.averages, &self.weights, 1.0 - decay)?;
+        }
+        native::clear_gradients(&self.weights)?;
+        Ok(norm)
+    }
+
+    /// Sets the mark if loss or norm is not finite: what is finite gives 0 when multiplied by 0, and nothing else does.
+    fn watch(&mut self, loss: &Tensor, norm: &Tensor) -> Result<()> {
+        let sum = norm.f_add(&loss.f_detach().op("detach", &[loss])?).op("add", &[norm, loss])?;
+        let nothing = sum.f_mul_scalar(0.0).op("mul", &[&sum])?;
+        let bad = nothing.f_ne(0.0).op("ne", &[&nothing])?;
+        let _ = self.failed.f_logical_or_(&bad).op("logical_or_", &[&bad])?;
+        Ok(())
+    }
+
+    /// Whether a loss or a gradient was not finite since the start, or since [`Optimizer::reset_failure`]. Waits for
+    /// the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn failed(&self) -> Result<bool> {
+        Ok(self.failed.f_double_value(&[]).op("item", &[&self.failed])? != 0.0)
+    }
+
+    /// Forgets a failure, once the state has been put back to an earlier one.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn reset_failure(&mut self) -> Result<()> {
+        let _ = self.failed.f_zero_().op("zero_", &[])?;
+        Ok(())
+    }
+
+    /// Puts the averaged weights in place of the last ones.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn settle(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        for (weight, average) in self.weights.iter_mut().zip(&self.averages) {
+            weight.f_copy_(average).op("copy_", &[average])?;
+        }
+        Ok(())
+    }
+
+    /// Everything that a resumed training needs, by name, sharing memory.
+    pub fn state(&self) -> IndexMap<String, Tensor> {
+        let mut state = IndexMap::new();
+        for (i, name) in self.names.iter().enumerate() {
+            let lists =
+                [("weight", &self.weights), ("first", &self.first), ("second", &self.second), ("count", &self.counts)];
+            for (kind, list) in lists.into_iter().chain([("average", &self.averages)]) {
+                if let Some(tensor) = list.get(i) {
+                    state.insert(format!("{kind}.{name}"), tensor.shallow_clone());
+                }
+            }
+        }
+        state
+    }
+}
+
+fn picked<'t>(list: &'t [Tensor], used: &[usize]) -> Vec<&'t Tensor> {
+    used.iter().map(|i| &list[*i]).collect()
+}
+
+/// What clipping divides the gradient by: 1 / min(1, clip / norm), kept on the device.
+fn divisor(norm: &Tensor, clip: f64) -> Result<Tensor> {
+    let ratio = norm.f_add_scalar(NORM_EPSILON).op("add", &[norm])?.f_div_scalar(clip).op("div", &[norm])?;
+    ratio.f_clamp_min(1.0).op("clamp_min", &[norm])
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn adamw(lr: f64, warmup: u64, decay: Decay, weight_decay: f64, clip: f64) -> OptimizerConfig {
+        OptimizerConfig::Adamw { lr, warmup, decay, weight_decay, clip }
+    }
+
+    fn named(weight: &Tensor) -> Vec<(String, Tensor)> {
+        vec![("w".into(), weight.shallow_clone())]
+    }
+
+    /// A step along the gradient of `loss`; gives its norm.
+    fn step(optimizer: &mut Optimizer, loss: &Tensor, step: u64) -> f64 {
+        loss.backward();
+        let rate = optimizer.learning_rate(step);
+        optimizer.step(loss, step, rate).unwrap().double_value(&[])
+    }
+
+    /// One weight, loss 3 w^2, by the algorithm as the paper writes it, in f64.
+    fn reference(mut w: f64, steps: u64, lr: f64, weight_decay: f64) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for t in 1..=steps as i32 {
+            let g = 6.0 * w;
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+            w -= lr * (m_hat / (v_hat.sqrt() + 1e-8) + weight_decay * w);
+        }
+        w
+    }
+
+    #[test]
+    fn steps_are_those_of_the_paper() {
+        let weight = Tensor::from_slice(&[1.5f32]).set_requires_grad(true);
+        let config = adamw(0.05, 0, Decay::Constant, 0.1, 0.0);
+        let mut optimizer = Optimizer::new(config, 40, 0.0, named(&weight)).unwrap();
+        for at in 0..40 {
+            step(&mut optimizer, &(weight.square().sum(Kind::Float) * 3.0), at);
+        }
+        let off = (weight.double_value(&[0]) - reference(1.5, 40, 0.05, 0.1)).abs();
+        assert!(off < 1e-5, "{off} in f32");
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let config = adamw(1.0, 10, Decay::Cosine, 0.0, 0.0);
+        let weight = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        let optimizer = Optimizer::new(config, 110, 0.0, named(&weight)).unwrap();
+        let rate = |step| optimizer.learning_rate(step);
+        assert!((rate(0) - 0.1).abs() < 1e-12 && (rate(9) - 1.0).abs() < 1e-12);
+        assert!((rate(60) - 0.5).abs() < 1e-12 && rate(109) < 1e-3);
+    }
+
+    #[test]
+    fn gradients_are_clipped_and_averages_follow() {
+        let weight = Tensor::zeros([4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let config = adamw(0.1, 0, Decay::Constant, 0.0, 1.0);
+        let mut optimizer = Optimizer::new(config, 1, 0.5, named(&weight)).unwrap();
+        let norm = step(&mut optimizer, &(weight.sum(Kind::Float) * 10.0), 0);
+        assert!((norm - 20.0).abs() < 1e-4);
+        // Clipped to norm 1, each coordinate of the first moment is (1 - beta1) / 2.
+        let first = optimizer.state()["first.w"].double_value(&[2]);
+        assert!((first - 0.05).abs() < 1e-6, "{first}");
+        // The average's first decay is min(0.5, 1/10): it takes nine tenths of the step.
+        let (last, average) = (weight.double_value(&[0]), optimizer.state()["average.w"].double_value(&[0]));
+        assert!((average - 0.9 * last).abs() < 1e-6);
+        optimizer.settle().unwrap();
+        assert_eq!(weight.double_value(&[0]), average);
+    }
+
+    #[test]
+    fn gradients_of_parts_add_up_and_are_taken_away() {
+        let weight = Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
+        let mut optimizer = Optimizer::new(adamw(0.1, 0, Decay::Constant, 0.0, 0.0), 2, 0.0, named(&weight)).unwrap();
+        let parts = [weight.sum(Kind::Float) * 3.0, weight.sum(Kind::Float)];
+        parts.iter().for_each(Tensor::backward);
+        let norm = optimizer.step(&(&parts[0] + &parts[1]), 0, 0.1).unwrap();
+        assert!((norm.double_value(&[]) - 32f64.sqrt()).abs() < 1e-5);
+        assert!(!weight.grad().defined());
+        assert!(optimizer.step(&parts[0], 1, 0.1).is_err(), "no gradient is left");
+    }
+
+    #[test]
+    fn what_is_not_finite_never_reaches_the_weights() {
+        for bad in [f64::NAN, f64::INFINITY] {
+            let weight = Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
+            let config = adamw(0.1, 0, Decay::Constant, 0.1, 1.0);
+            let mut optimizer = Optimizer::new(config, 3, 0.9, named(&weight)).unwrap();
+            step(&mut optimizer, &weight.square().sum(Kind::Float), 0);
+            let before: Vec<Tensor> = optimizer.state().values().map(Tensor::copy).collect();
+            assert!(!optimizer.failed().unwrap());
+            step(&mut optimizer, &(weight.square().sum(Kind::Float) * bad), 1);
+            assert!(optimizer.failed().unwrap());
+            // Nor does a good step after it, until the failure is dealt with.
+            step(&mut optimizer, &weight.square().sum(Kind::Float), 2);
+            for ((name, now), before) in optimizer.state().iter().zip(&before) {
+                let counts = name.starts_with("count") || name.starts_with("average");
+                assert!(counts || now == before, "{name}");
+                assert!(now.isfinite().all().int64_value(&[]) == 1, "{name}");
+            }
+            optimizer.reset_failure().unwrap();
+            step(&mut optimizer, &weight.square().sum(Kind::Float), 2);
+            assert!(optimizer.state()["weight.w"] != before[0]);
+        }
+    }
+
+    /// A state that is written and read back goes on bit for bit.
+    #[test]
+    fn a_state_goes_on_bit_for_bit() {
+        let make = || {
+            let weight = Tensor::from_slice(&[1.0f32, -2.0, 0.3]).set_requires_grad(true);
+            let config = adamw(0.1, 4, Decay::Cosine, 0.01, 0.5);
+            let optimizer = Optimizer::new(config, 20, 0.9, named(&weight)).unwrap();
+            (weight, optimizer)
+        };
+        let run = |(weight, optimizer): &mut (Tensor, Optimizer), steps: std::ops::Range<u64>| {
+            steps.for_each(|at| drop(step(optimizer, &(weight.sin() * 3.0).square().sum(Kind::Float), at)));
+        };
+        let (mut whole, mut cut, mut resumed) = (make(), make(), make());
+        run(&mut whole, 0..20);
+        run(&mut cut, 0..7);
+        let _no_grad = tch::no_grad_guard();
+        for (name, tensor) in resumed.1.state() {
+            tensor.shallow_clone().copy_(&cut.1.state()[&name]);
+        }
+        drop(_no_grad);
+        run(&mut resumed, 7..20);
+        for (name, tensor) in whole.1.state() {
+            assert_eq!(tensor, resumed.1.state()[&name], "{name}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The linear update of a stream after a step: the numbers of a table in f32, and the sums they weigh.
+//!
+//! Products are rounded before they are added, whether all rows share their factors or not, so that a row's bits do not
+//! depend on who else is in the batch.
+
+use tch::Tensor;
+
+use crate::{EngineError, Result, StreamSpec, TableStep, TensorOp, Update};
+
+/// The tensors a row may keep per stream: x, the saved state, the last two denoised values.
+pub(crate) const PLANES: usize = 4;
+
+/// One step of one stream, with the parameterization folded in: what is denoised = k_x x + k_out output. In the order of
+/// the constants below.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coefficients(pub [f32; Coefficients::COUNT]);
+
+impl Coefficients {
+    /// How many numbers a step has.
+    pub const COUNT: usize = 15;
+    /// Of x, the output, noise, the saved state and the two denoised values before, for the next state.
+    pub const NEXT: [usize; 6] = [0, 1, 2, 3, 4, 5];
+    /// Of x and the output, for the denoised value.
+    pub const DENOISED: [usize; 2] = [6, 7];
+    /// Of x, the output, the saved state and the two denoised values before, for the saved state.
+    pub const SAVE: [usize; 5] = [8, 9, 10, 11, 12];
+    /// Of the given value and of noise, for elements that are given noised.
+    pub const HELD: [usize; 2] = [13, 14];
+
+    /// A stream that is not sampled: nothing changes.
+    pub const KEEP: Coefficients =
+        Coefficients([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+
+    /// The numbers of a step of a table, in f32.
+    pub fn new(step: &TableStep, stream: &StreamSpec) -> Self {
+        let (a, s) = (stream.schedule.signal(step.t), stream.schedule.noise(step.t));
+        let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
+        let save = step.save.unwrap_or(Update { saved: 1.0, ..Update::default() });
+        let folded = |update: &Update| [update.x + update.denoised * of_x, update.denoised * of_output];
+        let ([x, output], [save_x, save_output]) = (folded(&step.next), folded(&save));
+        let Update { saved, previous: [last, before], noise, .. } = step.next;
+        let held = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
+        let [held_value, held_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { held };
+        let [save_last, save_before] = save.previous;
+        let next = [x, output, noise, saved, last, before];
+        let save = [save_x, save_output, save.saved, save_last, save_before];
+        let all = next.into_iter().chain([of_x, of_output]).chain(save).chain([held_value, held_noise]);
+        let mut values = [0.0; Self::COUNT];
+        values.iter_mut().zip(all).for_each(|(value, number)| *value = number as f32);
+        Coefficients(values)
+    }
+
+    /// Whether the next state has fresh noise in it; or, for a stream that is `held`, the given value has.
+    pub fn has_noise(&self, held: bool) -> bool {
+        self.0[Self::NEXT[2]] != 0.0 || (held && self.0[Self::HELD[1]] != 0.0)
+    }
+}
+
+/// The factors of a stream's update.
+pub(crate) enum Factors<'a> {
+    /// All rows are at the same step of the same table.
+    Same(&'a Coefficients),
+    /// `[coefficient, row, 1, ...]`, one axis per axis of the stream.
+    Rows(Tensor),
+}
+
+impl Factors<'_> {
+    /// The sum of factor times tensor. A new tensor, or one of those given: never to be written to.
+    pub fn sum(&self, terms: &[(usize, &Tensor)]) -> Result<Tensor> {
+        match self {
+            Factors::Same(Coefficients(values)) => same(terms, values),
+            Factors::Rows(columns) => sum(terms, |index, tensor| {
+                let factor = columns.f_select(0, index as i64).op("select", &[columns])?;
+                tensor.f_mul(&factor).op("mul", &[tensor, &factor])
+            }),
+        }
+    }
+}
+
+/// One factor per term: terms without weight are left out, and a lone term of weight 1 is what it is.
+fn same(terms: &[(usize, &Tensor)], values: &[f32; Coefficients::COUNT]) -> Result<Tensor> {
+    let mut heavy = [(0, terms[0].1); PLANES + 2];
+    let mut count = 0;
+    for term in terms.iter().filter(|(index, _)| values[*index] != 0.0) {
+        heavy[count] = *term;
+        count += 1;
+    }
+    match &heavy[..count] {
+        [] => terms[0].1.f_zeros_like().op("zeros_like", &[terms[0].1]),
+        [(index, tensor)] if values[*index] == 1.0 => Ok(tensor.shallow_clone()),
+        heavy => sum(heavy, |index, tensor| tensor.f_mul_scalar(f64::from(values[index])).op("mul", &[tensor])),
+    }
+}
+
+fn sum(terms: &[(usize, &Tensor)], product: impl Fn(usize, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for (index, tensor) in terms {
+        let term = product(*index, tensor)?;
+        sum = Some(match sum.take() {
+            None => term,
+            Some(mut sum) => sum.f_add_(&term).op("add_", &[&term])?,
+        });
+    }
+    sum.ok_or_else(|| EngineError::Request("an update without terms".to_string()))
+}

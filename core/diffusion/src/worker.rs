@@ -1,0 +1,123 @@
+//! What runs on the compute thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam::channel::{Receiver, Sender, select};
+use indexmap::IndexMap;
+
+use crate::error::panic_message;
+use crate::job::Reply;
+use crate::lane::Lane;
+use crate::ticket::Alive;
+use crate::turns::Turns;
+use crate::{EngineConfig, EngineError, Request};
+
+/// A lane per denoiser.
+pub(crate) type Lanes = IndexMap<String, Lane>;
+
+/// What is run between two steps.
+pub(crate) type Call = Box<dyn FnOnce(&mut Lanes) + Send>;
+
+/// A request, and where its answer goes.
+pub(crate) struct Submission {
+    pub request: Request,
+    pub reply: Reply,
+}
+
+/// Takes what comes, and steps the lanes that have work, in turns.
+pub(crate) struct Worker {
+    lanes: Lanes,
+    /// The lanes with work, by place; a step is paid for by its rows, so that a wide batch does not starve a narrow one.
+    turns: Turns<usize>,
+    submissions: Receiver<Vec<Submission>>,
+    calls: Receiver<Call>,
+    config: EngineConfig,
+    stop: Arc<AtomicBool>,
+    /// The last field: it closes when all that could still answer is gone.
+    _alive: Sender<Alive>,
+}
+
+impl Worker {
+    pub fn new(
+        lanes: Lanes,
+        submissions: Receiver<Vec<Submission>>,
+        calls: Receiver<Call>,
+        config: EngineConfig,
+        stop: Arc<AtomicBool>,
+        alive: Sender<Alive>,
+    ) -> Self {
+        Worker { lanes, turns: Turns::default(), submissions, calls, config, stop, _alive: alive }
+    }
+
+    /// Until it is stopped or all handles are gone.
+    pub fn run(mut self) {
+        while !self.stop.load(Ordering::SeqCst) {
+            if self.lanes.values().all(Lane::is_idle) && !self.wait() {
+                return;
+            }
+            self.drain();
+            let lanes = &self.lanes;
+            let Some(turn) = self.turns.next(|place| lanes[place].price()) else { continue };
+            let lane = &mut self.lanes[turn];
+            let price = lane.price();
+            step(lane);
+            self.turns.pay(price);
+            if lane.is_idle() {
+                self.turns.leave(turn);
+            }
+        }
+    }
+
+    /// Blocks until something comes. False when all handles are gone.
+    fn wait(&mut self) -> bool {
+        select! {
+            recv(self.submissions) -> batch => batch.map(|batch| self.take(batch)).is_ok(),
+            recv(self.calls) -> call => call.map(|call| call(&mut self.lanes)).is_ok(),
+        }
+    }
+
+    /// Takes what has come meanwhile, but no more requests than may wait.
+    fn drain(&mut self) {
+        for _ in 0..self.config.queue.max(1) {
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let Ok(call) = self.calls.try_recv() else { break };
+            call(&mut self.lanes);
+        }
+        while self.lanes.values().map(Lane::waiting_rows).sum::<usize>() < self.config.max_waiting_rows {
+            let Ok(batch) = self.submissions.try_recv() else { break };
+            self.take(batch);
+        }
+    }
+
+    fn take(&mut self, submissions: Vec<Submission>) {
+        for Submission { request, reply } in submissions {
+            if let Some((place, _, lane)) = self.lanes.get_full_mut(&request.denoiser) {
+                lane.submit(request, reply);
+                if !lane.is_idle() {
+                    self.turns.join(place);
+                }
+            }
+        }
+    }
+}
+
+/// One step of a lane; whatever goes wrong is told to the requests in its batch.
+fn step(lane: &mut Lane) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let _no_grad = tch::no_grad_guard();
+        lane.step()
+    }));
+    let failure = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(payload) => EngineError::Panicked {
+            what: format!("denoiser {:?}", lane.name()),
+            message: panic_message(payload.as_ref()),
+        },
+    };
+    lane.fail_batch(&failure);
+}

@@ -1,0 +1,263 @@
+//! Guidance against known scores, and what it must not change.
+
+use std::sync::{Arc, Mutex};
+
+use anyflow_diffusion::{
+    Branch, DenoiserInput, Dropped, EngineError, Observed, Parameterization, Request, Sampler, Schedule, noise,
+};
+use indexmap::IndexMap;
+use tch::{Device, Kind, Tensor};
+
+use crate::doubles::{
+    Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, stream, two_streams, worst, zeros_like_x,
+};
+use crate::pair::{CORRELATION, Pair};
+
+/// f32 values of order one, the same row in another batch: libtorch may choose another kernel.
+const BATCH_TOLERANCE_F32: f64 = 1e-5;
+
+fn branch(dropped: &[&str], drop: Dropped, weights: &[(&str, f64)]) -> Branch {
+    let weights: IndexMap<_, _> = weights.iter().map(|(name, weight)| (name.to_string(), *weight)).collect();
+    Branch { dropped: dropped.iter().map(ToString::to_string).collect(), drop, weights }
+}
+
+fn run(engine: &anyflow_diffusion::Engine, requests: Vec<Request>) -> Vec<anyflow_diffusion::Sampled> {
+    let tickets = engine.handle().submit_all(requests).unwrap();
+    tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect()
+}
+
+fn guided(rows: std::ops::Range<u64>, scale: f64) -> Request {
+    let count = rows.clone().count() as i64;
+    let mut request = conditional(rows, ddim(9), normal(count, &[2, 2]));
+    request.guidance = vec![branch(&["right"], Dropped::Absent, &[("left", scale - 1.0)])];
+    request
+}
+
+fn given_y(rows: u64, steps: usize, y: f64, guidance: Vec<Branch>) -> Request {
+    let y = Tensor::full([rows as i64, 1], y, (Kind::Float, Device::Cpu));
+    Request {
+        denoiser: "d".to_string(),
+        rows: (0..rows).collect(),
+        states: [("x".to_string(), Observed::Noisy), ("y".to_string(), Observed::Clean(y))].into(),
+        sampler: Sampler::Ddim { steps, eta: 0.0 }.into(),
+        guidance,
+        seed: 3,
+        outputs: vec!["x".to_string()],
+    }
+}
+
+/// The guided x0 estimate is u + g (c - u): both known Gaussians, so the trajectory is known in f64.
+#[test]
+fn the_guided_trajectory_is_that_of_known_gaussians() {
+    /// f32 state over 20 steps, values up to 4.
+    const TOLERANCE_F32: f64 = 1e-5;
+    let (schedule, y, rows) = (Schedule::vp_linear(), 1.2, 4);
+    let engine = engine(vec![("d", Box::new(Pair::new(schedule.clone())))], 64);
+    for (drop, scale) in [(Dropped::Absent, 2.5), (Dropped::Absent, 0.3), (Dropped::Noise, 2.5)] {
+        let guidance = vec![branch(&["y"], drop, &[("x", scale - 1.0)])];
+        let found = run(&engine, vec![given_y(rows, 20, y, guidance)]).remove(0).streams.swap_remove("x").unwrap();
+        let table = Sampler::Ddim { steps: 20, eta: 0.0 }.table(&schedule);
+        for row in 0..rows {
+            let start = |stream| {
+                let mut start = [0.0];
+                noise::normals(3, row, stream, noise::START_STEP, &mut start);
+                f64::from(start[0])
+            };
+            let mut x = start("x");
+            let last = schedule.t_max();
+            for step in &table.steps {
+                let noise = |t: f64| (schedule.noise(t) / schedule.signal(t)).powi(2);
+                let seen = x / schedule.signal(step.t);
+                let estimate = |level: f64, other: f64, there: bool| {
+                    let [own, of_other] = Pair::gains([noise(step.t), level], there);
+                    own * seen + of_other * other
+                };
+                let conditional = estimate(0.0, y, true);
+                let other = match drop {
+                    Dropped::Absent => estimate(0.0, 0.0, false),
+                    Dropped::Noise => estimate(noise(last), start("y") / schedule.signal(last), true),
+                };
+                x = step.next.x * x + step.next.denoised * (other + scale * (conditional - other));
+            }
+            let found = found.double_value(&[row as i64, 0]);
+            assert!((found - x).abs() < TOLERANCE_F32, "{drop:?} {scale}: {found} {x}");
+        }
+    }
+}
+
+/// Given y = 1 the mean of x is the correlation; without y it is 0; with g > 1 it is beyond.
+#[test]
+fn a_larger_scale_moves_the_mean_towards_the_condition() {
+    let engine = engine(vec![("d", Box::new(Pair::new(Schedule::vp_linear())))], 4096);
+    let mean = |scale: f64| {
+        let guidance = vec![branch(&["y"], Dropped::Absent, &[("x", scale - 1.0)])];
+        let sampled = run(&engine, vec![given_y(1024, 40, 1.0, guidance)]).remove(0);
+        sampled.streams["x"].mean(Kind::Double).double_value(&[])
+    };
+    // Four standard errors of a mean over 1024 rows of unit variance at most.
+    let error = 4.0 / 32.0;
+    let (none, plain, strong) = (mean(0.0), mean(1.0), mean(3.0));
+    assert!(none.abs() < error && (plain - CORRELATION).abs() < error, "{none} {plain}");
+    assert!(strong > plain + 0.2, "{plain} {strong}");
+}
+
+#[test]
+fn a_scale_of_one_gives_the_bits_of_no_guidance_and_asks_no_more() {
+    let plain = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
+    let with = |guidance: Vec<Branch>| {
+        let mut request = conditional(0..5, ddim(9), normal(5, &[2, 2]));
+        request.guidance = guidance;
+        run(&plain, vec![request]).remove(0)
+    };
+    let expected = with(Vec::new());
+    let before = plain.handle().stats().row_steps;
+    let guidance: anyflow_diffusion::Guidance = serde_json::from_str(r#"{"kind": "cfg", "scale": 1.0}"#).unwrap();
+    let found = with(guidance.branches(&["right"], &["left"]));
+    assert_eq!(bits(&found.streams["left"]), bits(&expected.streams["left"]));
+    assert_eq!(plain.handle().stats().row_steps - before, 5 * 9);
+}
+
+#[test]
+fn a_scale_of_zero_is_the_model_without_the_condition() {
+    let guided_engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
+    let found = run(&guided_engine, vec![guided(0..5, 0.0)]).remove(0);
+    let mut without = joint(0..5, ddim(9));
+    without.states.insert("right".to_string(), Observed::Absent);
+    without.outputs.pop();
+    let expected = run(&guided_engine, vec![without]).remove(0);
+    assert!(worst(&found.streams["left"], &expected.streams["left"]) < BATCH_TOLERANCE_F32);
+    let conditional = run(&guided_engine, vec![guided(0..5, 1.0 + 1e-9)]).remove(0);
+    assert!(worst(&found.streams["left"], &conditional.streams["left"]) > 1e-3);
+}
+
+/// Each weight multiplies the difference to its own branch: the same step by hand.
+#[test]
+fn every_condition_has_a_strength_of_its_own() {
+    let streams = ["out", "one", "two"].map(|name| stream(name, &[2], Schedule::cosine(), Parameterization::X0));
+    let rule = |batch: &DenoiserInput| {
+        let present = |place: i64| batch.present.narrow(1, place, 1);
+        let out = &batch.x[0] * 0.5 + &batch.x[1] * present(1) * 2.0 + &batch.x[2] * present(2) * 3.0;
+        Ok(vec![out, batch.x[1].zeros_like(), batch.x[2].zeros_like()])
+    };
+    let (probe, seen) = Probe::new(&streams, rule);
+    let engine = engine(vec![("d", Box::new(probe))], 64);
+    let full = |value: f64| Observed::Clean(Tensor::full([3, 2], value, (Kind::Float, Device::Cpu)));
+    let request = Request {
+        denoiser: "d".to_string(),
+        rows: vec![1, 2, 3],
+        states: [("out".into(), Observed::Noisy), ("one".into(), full(1.0)), ("two".into(), full(10.0))].into(),
+        sampler: ddim(1).into(),
+        guidance: vec![
+            branch(&["one"], Dropped::Absent, &[("out", 1.0)]),
+            branch(&["two"], Dropped::Absent, &[("out", -0.5)]),
+        ],
+        seed: 1,
+        outputs: vec!["out".to_string()],
+    };
+    let found = run(&engine, vec![request]).remove(0).streams.swap_remove("out").unwrap();
+    let start = seen.lock().unwrap().x[0][0].narrow(0, 0, 3);
+    // p + 1 (p - p_one) - 0.5 (p - p_two), with p - p_one = 2 and p - p_two = 30.
+    let expected = start * 0.5 + (2.0 + 30.0) + 2.0 - 15.0;
+    assert!(worst(&found, &expected) < 1e-5);
+    assert_eq!(seen.lock().unwrap().rows, [9]);
+}
+
+#[test]
+fn rows_with_and_without_guidance_share_a_batch() {
+    for drop in [Dropped::Absent, Dropped::Noise] {
+        let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
+        let requests = || {
+            let mut strong = guided(0..4, 3.0);
+            strong.guidance[0].drop = drop;
+            let mut both = joint(4..7, Sampler::EulerMaruyama { steps: 12 });
+            both.guidance =
+                vec![branch(&["right"], drop, &[("left", 0.5)]), branch(&["left"], drop, &[("right", 2.0)])];
+            vec![strong, joint(7..9, ddim(5)), both]
+        };
+        let mixed = run(&engine, requests());
+        for (index, mixed) in mixed.iter().enumerate() {
+            let alone = run(&engine, vec![requests().swap_remove(index)]).remove(0);
+            for (name, expected) in &alone.streams {
+                assert!(worst(expected, &mixed.streams[name]) < BATCH_TOLERANCE_F32, "{drop:?} {index} {name}");
+            }
+        }
+        // Row by row, too.
+        let whole = run(&engine, vec![requests().swap_remove(2)]).remove(0);
+        for row in 4..7u64 {
+            let mut request = requests().swap_remove(2);
+            request.rows = vec![row];
+            let alone = run(&engine, vec![request]).remove(0);
+            let expected = whole.streams["right"].narrow(0, row as i64 - 4, 1);
+            assert!(worst(&expected, &alone.streams["right"]) < BATCH_TOLERANCE_F32, "{drop:?} {row}");
+        }
+    }
+}
+
+#[test]
+fn the_cap_counts_the_rows_of_branches() {
+    let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
+    let small = engine(vec![("d", Box::new(probe))], 5);
+    let mut request = guided(0..5, 2.0);
+    request.sampler = ddim(2).into();
+    run(&small, vec![request]);
+    assert_eq!(seen.lock().unwrap().rows, [4, 4, 4, 4, 2, 2]);
+    assert_eq!(small.handle().stats().row_steps, 20);
+    // A row that is larger than the cap goes alone, in parts.
+    let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
+    let tiny = engine(vec![("d", Box::new(probe))], 1);
+    let mut request = guided(0..2, 2.0);
+    request.sampler = ddim(1).into();
+    run(&tiny, vec![request]);
+    assert_eq!(seen.lock().unwrap().rows, [1, 1, 1, 1]);
+}
+
+#[test]
+fn the_network_is_told_what_a_branch_lacks() {
+    type Told = (Vec<f32>, Vec<f32>);
+    let told: Arc<Mutex<Vec<Told>>> = Arc::default();
+    for (drop, present, last) in [(Dropped::Absent, 0.0, 1.0), (Dropped::Noise, 1.0, 0.996)] {
+        let (remembered, list) =
+            (told.clone(), |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap());
+        let (probe, seen) = Probe::new(&two_streams(), move |batch| {
+            remembered.lock().unwrap().push((list(&batch.t), list(&batch.present)));
+            zeros_like_x(batch)
+        });
+        let engine = engine(vec![("d", Box::new(probe))], 8);
+        let mut request = guided(0..1, 2.0);
+        request.sampler = ddim(2).into();
+        request.guidance[0].drop = drop;
+        run(&engine, vec![request]);
+        let told = std::mem::take(&mut *told.lock().unwrap());
+        assert_eq!(told[0], (vec![1.0, 0.0, 1.0, last], vec![1.0, 1.0, 1.0, present]));
+        assert_eq!(told[1], (vec![0.5, 0.0, 0.5, last], vec![1.0, 1.0, 1.0, present]));
+        let seen = &seen.lock().unwrap().x;
+        let dropped = |call: usize| seen[call][1].narrow(0, 1, 1);
+        let expected = match drop {
+            Dropped::Absent => Tensor::zeros([1, 2, 2], (Kind::Float, Device::Cpu)),
+            Dropped::Noise => {
+                noise::normals_tensor(11, &[0], "right", noise::START_STEP, &[2, 2], Device::Cpu).unwrap()
+            }
+        };
+        assert_eq!((bits(&dropped(0)), bits(&dropped(1))), (bits(&expected), bits(&expected)));
+        assert_eq!(bits(&seen[1][0].narrow(0, 0, 1)), bits(&seen[1][0].narrow(0, 1, 1)));
+    }
+}
+
+#[test]
+fn branches_without_a_meaning_are_refused() {
+    let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
+    let refused = |guidance: Branch| {
+        let mut request = guided(0..2, 2.0);
+        request.guidance = vec![guidance];
+        engine.handle().submit(request).unwrap_err()
+    };
+    let unknown = refused(branch(&["middle"], Dropped::Absent, &[("left", 1.0)]));
+    assert!(matches!(unknown, EngineError::Unknown { .. }));
+    for wrong in [
+        branch(&["left"], Dropped::Absent, &[("left", 1.0)]),
+        branch(&["left"], Dropped::Absent, &[("right", 1.0)]),
+        branch(&["right"], Dropped::Absent, &[("left", f64::NAN)]),
+    ] {
+        assert!(matches!(refused(wrong), EngineError::Request(_)));
+    }
+}

@@ -1,0 +1,39 @@
+//! Compiles the shim against the libtorch that torch-sys found, with the same flags.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo:rerun-if-changed=shim/native.cpp");
+    for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    let include = include_dir();
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_string());
+    cc::Build::new()
+        .cpp(true)
+        .pic(true)
+        .warnings(false)
+        // Only our code is compiled here, and none of it computes: libtorch's headers are slow to optimise.
+        .opt_level(1)
+        .includes([include.clone(), include.join("torch/csrc/api/include")])
+        .flag("-std=c++17")
+        .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
+        .file("shim/native.cpp")
+        .compile("anyflow_native_shim");
+}
+
+/// `LIBTORCH_INCLUDE` means what it means to torch-sys; otherwise the headers lie beside the libraries that it links.
+fn include_dir() -> PathBuf {
+    let root = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from).or_else(|| {
+        let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB")?;
+        Path::new(&libraries).parent().map(Path::to_path_buf)
+    });
+    match root {
+        Some(root) => root.join("include"),
+        None => {
+            println!("cargo:error=torch-sys did not say where libtorch lies; set LIBTORCH_INCLUDE to its folder");
+            std::process::exit(1);
+        }
+    }
+}

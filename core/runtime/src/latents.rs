@@ -1,0 +1,256 @@
+//! Latents on disk: Arrow IPC files that are memory-mapped, so that rows are copied once, into the batch that wants
+//! them.
+//!
+//! A file has one column `latent` of fixed-size lists of f32, a list a row, the elements of `[latent]` one after
+//! another. The schema's metadata hold the shape and the key of what the file was made of.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, FixedSizeListArray, Float32Array, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{FileDecoder, read_footer_length};
+use arrow::ipc::writer::FileWriter;
+use arrow::ipc::{Block, root_as_footer};
+use memmap2::Mmap;
+use tch::{Device, Kind, Tensor};
+
+use crate::{Result, RunError};
+
+const COLUMN: &str = "latent";
+const KEY: &str = "anyflow.key";
+const SHAPE: &str = "anyflow.shape";
+/// Length of the footer, and the magic word.
+const TRAILER: usize = 10;
+
+/// Writes the rows of `chunks`, each `[row, shape]` f32, under a temporary name, syncs the file and renames it.
+///
+/// # Errors
+/// Those of the chunks; a chunk of another shape; disk.
+pub fn write(path: &Path, key: &str, shape: &[i64], chunks: impl Iterator<Item = Result<Tensor>>) -> Result<()> {
+    let schema = schema(key, shape);
+    let temporary = path.with_extension("tmp");
+    let file = File::create(&temporary).map_err(RunError::io(&temporary))?;
+    let mut writer = FileWriter::try_new(BufWriter::new(file), &schema)?;
+    for chunk in chunks {
+        writer.write(&record_batch(&schema, &chunk?, shape)?)?;
+    }
+    let file = writer.into_inner()?.into_inner().map_err(|e| RunError::io(&temporary)(e.into_error()))?;
+    let finish = || {
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    finish().map_err(RunError::io(path))
+}
+
+fn elements(shape: &[i64]) -> i32 {
+    shape.iter().product::<i64>() as i32
+}
+
+fn item() -> Arc<Field> {
+    Arc::new(Field::new("item", DataType::Float32, false))
+}
+
+fn schema(key: &str, shape: &[i64]) -> SchemaRef {
+    let list = DataType::FixedSizeList(item(), elements(shape));
+    let shape = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let metadata = HashMap::from([(KEY.to_string(), key.to_string()), (SHAPE.to_string(), shape)]);
+    Arc::new(Schema::new_with_metadata(vec![Field::new(COLUMN, list, false)], metadata))
+}
+
+fn record_batch(schema: &SchemaRef, chunk: &Tensor, shape: &[i64]) -> Result<RecordBatch> {
+    if chunk.size().get(1..) != Some(shape) {
+        return Err(RunError::Internal(format!("latents of shape {:?}, a row's being {shape:?}", chunk.size())));
+    }
+    let flat = chunk.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1])?;
+    let values = Arc::new(Float32Array::from(Vec::<f32>::try_from(&flat)?));
+    let lists = FixedSizeListArray::try_new(item(), elements(shape), values, None)?;
+    Ok(RecordBatch::try_new(schema.clone(), vec![Arc::new(lists)])?)
+}
+
+/// The rows of a file, mapped into memory.
+pub struct Latents {
+    /// Views into the mapped file, one a record batch.
+    batches: Vec<Float32Array>,
+    /// The first row of each batch.
+    starts: Vec<usize>,
+    rows: usize,
+    shape: Vec<i64>,
+    /// Where batches are gathered, f32 on the CPU; it grows to the largest batch.
+    staging: Tensor,
+}
+
+impl Latents {
+    /// Maps a file that [`write()`] wrote with this key.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] when the file is missing, truncated, no such file, or of another key.
+    pub fn open(path: &Path, key: &str) -> Result<Self> {
+        let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
+        let file = File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        // SAFETY: the file is ours: it was renamed into place whole and nobody writes to it afterwards, so that the
+        // mapped bytes do not change while they are borrowed.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| wrong(format!("cannot be mapped: {e}")))?;
+        let bytes = Buffer::from(bytes::Bytes::from_owner(map));
+        let (schema, batches) = record_batches(&bytes).map_err(|e| wrong(format!("is no whole Arrow file: {e}")))?;
+        let metadata = schema.metadata();
+        if metadata.get(KEY).map(String::as_str) != Some(key) {
+            return Err(wrong("holds latents that were made of something else".into()));
+        }
+        let no_shape = || wrong("does not say the shape of a latent".into());
+        let shape = metadata.get(SHAPE).and_then(|text| shape_of(text)).ok_or_else(no_shape)?;
+        let columns = batches.iter().map(|batch| values(batch, &shape)).collect::<Option<Vec<_>>>();
+        let batches = columns.ok_or_else(|| wrong(format!("has no column `{COLUMN}` of lists of {shape:?} f32")))?;
+        let (mut starts, mut rows) = (Vec::with_capacity(batches.len()), 0);
+        for batch in &batches {
+            starts.push(rows);
+            rows += batch.len() / elements(&shape) as usize;
+        }
+        let staging = Tensor::f_empty([0, i64::from(elements(&shape))], (Kind::Float, Device::Cpu))?;
+        Ok(Latents { batches, starts, rows, shape, staging })
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Shape of a row.
+    pub fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    /// These rows in this order: `[row, shape]`, f32, on the CPU, in memory that the next call overwrites.
+    ///
+    /// # Errors
+    /// A row that is not there; out of memory.
+    pub fn gather(&mut self, rows: &[u32]) -> Result<Tensor> {
+        if let Some(row) = rows.iter().find(|row| **row as usize >= self.rows) {
+            return Err(RunError::Internal(format!("latent {row} of {}", self.rows)));
+        }
+        let (count, width) = (rows.len(), elements(&self.shape) as usize);
+        if (self.staging.size()[0] as usize) < count {
+            self.staging = Tensor::f_empty([count as i64, width as i64], (Kind::Float, Device::Cpu))?;
+        }
+        // SAFETY: the tensor is contiguous f32 in host memory with at least `count * width` elements, which nothing
+        // else reads or writes during this call; a zero-sized one has a dangling pointer only when nothing is written.
+        let staging = match count * width {
+            0 => &mut [],
+            elements => unsafe { std::slice::from_raw_parts_mut(self.staging.data_ptr().cast::<f32>(), elements) },
+        };
+        for (row, place) in rows.iter().zip(staging.chunks_exact_mut(width.max(1))) {
+            place.copy_from_slice(self.row(*row as usize, width));
+        }
+        let size: Vec<i64> = std::iter::once(count as i64).chain(self.shape.iter().copied()).collect();
+        Ok(self.staging.f_narrow(0, 0, count as i64)?.f_view(size.as_slice())?)
+    }
+
+    fn row(&self, row: usize, width: usize) -> &[f32] {
+        let batch = self.starts.partition_point(|start| *start <= row) - 1;
+        let first = (row - self.starts[batch]) * width;
+        &self.batches[batch].values()[first..first + width]
+    }
+}
+
+/// The schema and all batches of a file, sharing its memory.
+fn record_batches(bytes: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+    let text = |e: arrow::error::ArrowError| e.to_string();
+    let end = bytes.len().checked_sub(TRAILER).ok_or("it is too short")?;
+    let mut trailer = [0; TRAILER];
+    trailer.copy_from_slice(&bytes[end..]);
+    let length = read_footer_length(trailer).map_err(text)?;
+    let start = end.checked_sub(length).ok_or("its footer is longer than the file")?;
+    let footer = root_as_footer(&bytes[start..end]).map_err(|e| e.to_string())?;
+    let schema: SchemaRef = Arc::new(fb_to_schema(footer.schema().ok_or("it has no schema")?));
+    // Arrow aligns buffers in the file; a copy would be made of one that is not.
+    let decoder = FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(true);
+    let read = |block: &Block| {
+        let place = |n: i64| usize::try_from(n).map_err(|_| "a block lies outside of it".to_string());
+        let (offset, length) = (place(block.offset())?, place(block.bodyLength() + i64::from(block.metaDataLength()))?);
+        if offset.checked_add(length).is_none_or(|block_end| block_end > start) {
+            return Err("a block lies outside of it".to_string());
+        }
+        let batch = decoder.read_record_batch(block, &bytes.slice_with_length(offset, length)).map_err(text)?;
+        batch.ok_or_else(|| "a block is empty".to_string())
+    };
+    let batches = footer.recordBatches().into_iter().flatten().map(read).collect::<Result<_, _>>()?;
+    Ok((schema, batches))
+}
+
+/// The elements of the latent column, if it is what it should be.
+fn values(batch: &RecordBatch, shape: &[i64]) -> Option<Float32Array> {
+    let lists = batch.column_by_name(COLUMN)?.as_fixed_size_list_opt()?;
+    let values = lists.values().as_primitive_opt::<Float32Type>()?;
+    let whole = lists.value_length() == elements(shape) && lists.null_count() == 0 && values.null_count() == 0;
+    whole.then(|| values.clone())
+}
+
+fn shape_of(text: &str) -> Option<Vec<i64>> {
+    let sizes = text.split(',').filter(|size| !size.is_empty());
+    sizes.map(|size| size.parse().ok().filter(|size| *size > 0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(first: i64, rows: i64) -> Tensor {
+        (Tensor::arange_start(first * 6, (first + rows) * 6, (Kind::Float, Device::Cpu)) * 0.5).reshape([rows, 2, 3])
+    }
+
+    fn written(folder: &Path) -> std::path::PathBuf {
+        let path = folder.join("a.arrow");
+        write(&path, "k", &[2, 3], [chunk(0, 5), chunk(5, 5), chunk(10, 3)].map(Ok).into_iter()).unwrap();
+        path
+    }
+
+    #[test]
+    fn rows_come_back_bit_for_bit_in_any_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut latents = Latents::open(&written(folder.path()), "k").unwrap();
+        assert_eq!((latents.rows(), latents.shape()), (13, [2i64, 3].as_slice()));
+        let all = chunk(0, 13);
+        for rows in [&[12, 0, 5, 5, 4][..], &[9], &[], &[3, 11, 2, 1, 0, 7, 8]] {
+            let index = Tensor::from_slice(&rows.iter().map(|row| i64::from(*row)).collect::<Vec<_>>());
+            assert_eq!(latents.gather(rows).unwrap(), all.index_select(0, &index), "{rows:?}");
+        }
+        assert!(latents.gather(&[13]).is_err());
+    }
+
+    #[test]
+    fn a_batch_is_gathered_into_memory_that_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut latents = Latents::open(&written(folder.path()), "k").unwrap();
+        let first = latents.gather(&[1, 2, 3]).unwrap().data_ptr();
+        assert_eq!(latents.gather(&[4, 5]).unwrap().data_ptr(), first);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_anywhere_or_of_another_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        assert!(Latents::open(&path, "other").err().unwrap().to_string().contains("something else"));
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(7) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(Latents::open(&path, "k").is_err(), "{length} of {} bytes", whole.len());
+        }
+        std::fs::write(&path, &whole).unwrap();
+        assert!(Latents::open(&path, "k").is_ok());
+    }
+
+    #[test]
+    fn a_chunk_of_another_shape_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = Tensor::zeros([2, 3, 2], (Kind::Float, Device::Cpu));
+        let path = folder.path().join("a.arrow");
+        assert!(write(&path, "k", &[2, 3], std::iter::once(Ok(wrong))).is_err());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,131 @@
+//! Guidance, masks, noised streams and batch sizes, through the shipped model.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::path::{Path, PathBuf};
+
+use anyflow_datasets::{CellColumn, Dataset, Feature, OwnedCell};
+use anyflow_tests::{anyflow, write_columns};
+use serde_json::Value;
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/mld/model.yaml");
+
+/// Runs a pipeline made of these lines on the shipped model.
+fn run(folder: &Path, name: &str, lines: &str, more: &[&str]) -> (PathBuf, Value) {
+    let (pipeline, output) = (folder.join(format!("{name}.yaml")), folder.join(name));
+    std::fs::write(&pipeline, format!("anyflow: 1\nname: {name}\nmodel: {MODEL}\n{lines}")).unwrap();
+    let arguments = ["run".as_ref(), pipeline.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
+    let more = more.iter().map(std::ffi::OsStr::new).chain(["--threads", "1"].map(AsRef::as_ref));
+    let result = anyflow(arguments.into_iter().chain(more)).ok().json();
+    (output, result)
+}
+
+fn numbers(folder: &Path, name: &str) -> Vec<i64> {
+    let dataset = Dataset::open(&[folder.to_path_buf()]).unwrap();
+    let mut numbers = Vec::new();
+    for batch in dataset.read(None, 0..dataset.rows(), 64).unwrap() {
+        let column: CellColumn = dataset.cells(&batch.unwrap(), name).unwrap();
+        numbers.extend((0..column.len()).map(|row| match column.get(row).unwrap().unwrap().into_owned() {
+            OwnedCell::I64(number) => number,
+            other => panic!("{other:?}"),
+        }));
+    }
+    numbers
+}
+
+/// Two columns of class numbers.
+fn write_classes(folder: &Path, rows: impl Iterator<Item = (i64, i64)>) {
+    let (digits, places): (Vec<_>, Vec<_>) =
+        rows.map(|(digit, place)| (Some(OwnedCell::I64(digit)), Some(OwnedCell::I64(place)))).unzip();
+    let kind = || Feature::Value("int64".into());
+    write_columns(folder, vec![("digit", kind(), digits), ("place", kind(), places)]);
+}
+
+const MASKED: &str = "
+inputs:
+  digit: {modality: label, column: digit}
+  place: {modality: label, column: place}
+nodes:
+  meant: {encode: label/one-hot, from: digit}
+  element: {encode: label/one-hot, from: place}
+  joint: {diffuse: [label], observe: {label: {from: meant, mask: element}}, sampler: {kind: ddim, steps: 50, eta: 1.0}}
+  made: {decode: label/one-hot, from: joint.label}
+outputs: {made: made, digit: digit, place: place}
+";
+
+/// The stream without a module is ten numbers, of which the mask gives one: where it is the hot one, the class is known;
+/// where it is a cold one, that class is excluded, and the nine others are generated.
+#[test]
+fn an_element_that_is_given_decides_or_excludes_a_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    write_classes(&data, (0..60).map(|row| (row % 10, if row < 30 { row % 10 } else { (row + 1) % 10 })));
+    let (output, _) = run(folder.path(), "masked", MASKED, &["--input", data.to_str().unwrap()]);
+    let [made, digit, place] = ["made", "digit", "place"].map(|name| numbers(&output, name));
+    assert_eq!(made.len(), 60);
+    let right = (0..30).filter(|row| made[*row] == digit[*row]).count();
+    assert!(right >= 27, "{right} of 30: {made:?}");
+    let excluded = (30..60).filter(|row| made[*row] != place[*row]).count();
+    assert!(excluded >= 27, "{excluded} of 30: {made:?}");
+    let others: std::collections::BTreeSet<i64> = made[30..].iter().copied().collect();
+    assert!(others.len() > 3, "{made:?}");
+}
+
+fn label_from(more: &str) -> String {
+    format!(
+        "
+inputs: {{digit: {{modality: label, column: digit}}}}
+nodes:
+  meant: {{encode: label/one-hot, from: digit}}
+  joint: {{diffuse: [image], observe: {{label: meant}}, absent: [audio, text], sampler: {{kind: ddim, steps: 10}}{more}}}
+  picture: {{decode: image/autoencoder, from: joint.image}}
+outputs: {{image: picture}}
+"
+    )
+}
+
+#[test]
+fn guidance_asks_for_more_rows_and_a_scale_of_one_for_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    write_classes(&data, (0..20).map(|row| (row % 10, 0)));
+    let more = ["--input", data.to_str().unwrap(), "--batch-rows", "64"];
+    let run = |name: &str, keys: &str| run(folder.path(), name, &label_from(keys), &more);
+    let bytes = |folder: &Path| {
+        let dataset = Dataset::open(&[folder.to_path_buf()]).unwrap();
+        let batch = dataset.read(None, 0..20, 64).unwrap().next().unwrap().unwrap();
+        let column = dataset.cells(&batch, "image").unwrap();
+        (0..20).map(|row| column.get(row).unwrap().unwrap().into_owned()).collect::<Vec<_>>()
+    };
+    let (plain, plainly) = run("plain", "");
+    let (one, asked_one) = run("one", ", guidance: {kind: cfg, scale: 1.0}");
+    let (strong, asked_strong) = run("strong", ", guidance: {kind: cfg, scale: {label: 3.0}, drop: noise}");
+    let (noised, _) = run("noised", ", given: noised");
+    assert_eq!([&plainly, &asked_one, &asked_strong].map(|result| result["row_steps"].clone()), [200, 200, 400]);
+    assert_eq!(bytes(&plain), bytes(&one));
+    assert_ne!(bytes(&plain), bytes(&strong));
+    assert_ne!(bytes(&plain), bytes(&noised));
+}
+
+#[test]
+fn a_job_keeps_the_batch_size_that_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    write_classes(&data, (0..20).map(|row| (row % 10, 0)));
+    let input = ["--input", data.to_str().unwrap()];
+    let kept = |output: &Path| -> Value {
+        serde_json::from_slice(&std::fs::read(output.join("batch.json")).unwrap()).unwrap()
+    };
+    let (output, _) = run(folder.path(), "measured", &label_from(""), &input);
+    let measured = kept(&output);
+    assert!(measured["joint"]["rows"].as_u64().unwrap() >= 1, "{measured}");
+    assert!(!measured["joint"]["rates"].as_array().unwrap().is_empty(), "{measured}");
+    // A job that lost a shard goes on with what is kept, whatever would be measured now.
+    std::fs::write(output.join("batch.json"), r#"{"joint": {"rows": 3, "rates": []}}"#).unwrap();
+    std::fs::remove_file(output.join("commits/00000.json")).unwrap();
+    let (_, again) = run(folder.path(), "measured", &label_from(""), &input);
+    assert_eq!(kept(&output)["joint"]["rows"], 3);
+    assert_eq!(again["network_calls"], 10 * 7);
+    let (asked, result) = run(folder.path(), "asked", &label_from(""), &[&input[..], &["--batch-rows", "5"]].concat());
+    assert_eq!((kept(&asked)["joint"]["rows"].clone(), result["network_calls"].clone()), (5.into(), 40.into()));
+}
