@@ -40,7 +40,8 @@ fn run(engine: &Engine, rows: u64, sampler: Sampler) -> Duration {
         denoiser: "d".to_string(),
         rows: (0..rows).collect(),
         states: ["left", "right"].map(|name| (name.to_string(), Observed::Noisy)).into(),
-        sampler,
+        sampler: sampler.into(),
+        guidance: Vec::new(),
         seed: 1,
         outputs: vec!["left".to_string()],
     };

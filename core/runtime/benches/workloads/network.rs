@@ -59,13 +59,6 @@ pub fn built(
     Ok(denoiser)
 }
 
-/// [`built`] for sampling, in f32.
-pub fn frozen(network: Value, streams: &[StreamSpec], given: &Tensors) -> Result<Box<dyn Denoiser>> {
-    let mut denoiser = built(network, streams, Precision::F32, given)?;
-    denoiser.freeze()?;
-    Ok(denoiser)
-}
-
 /// A tensor that must be there.
 pub fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a Tensor> {
     tensors.get(name).with_context(|| format!("the file of the other side holds no {name}"))

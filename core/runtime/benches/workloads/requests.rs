@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyflow_diffusion::noise::{START_STEP, normals_tensor};
-use anyflow_diffusion::{Engine, EngineConfig, Observed, Request, Sampler, Schedule};
+use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampler, Schedule};
 use anyhow::Result;
 use tch::{Device, Tensor};
 
@@ -20,7 +20,7 @@ pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let list = list(given)?;
     let schedule = Schedule::cosine();
     let streams = [network::stream(STREAM, ELEMENTS, schedule.clone())];
-    let denoiser = network::frozen(network::score(512, 6, 128), &streams, given)?;
+    let denoiser = network::built(network::score(512, 6, 128), &streams, Precision::F32, given)?;
     let (params, flop) = (network::weights(denoiser.as_ref()), network::flop(denoiser.as_ref()));
     let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;
     let mut samples: Vec<Tensor> = Vec::new();
@@ -60,7 +60,8 @@ fn request((rows, steps): &(Range<u64>, usize)) -> Request {
         denoiser: "d".to_string(),
         rows: rows.clone().collect(),
         states: [(STREAM.to_string(), Observed::Noisy)].into(),
-        sampler: Sampler::Ddim { steps: *steps, eta: 0.0 },
+        sampler: Sampler::Ddim { steps: *steps, eta: 0.0 }.into(),
+        guidance: Vec::new(),
         seed: SEED,
         outputs: vec![STREAM.to_string()],
     }

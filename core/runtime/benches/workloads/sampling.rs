@@ -1,7 +1,7 @@
 //! One row through many steps: what the engine costs beside a small network.
 
 use anyflow_diffusion::noise::{START_STEP, normals_tensor};
-use anyflow_diffusion::{Engine, EngineConfig, Observed, Request, Sampler, Schedule};
+use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampler, Schedule};
 use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
@@ -16,7 +16,7 @@ const SEED: u64 = 3;
 /// DDIM with a network of width 64: one request of one row.
 pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let streams = [network::stream(STREAM, ELEMENTS, Schedule::scaled_linear())];
-    let denoiser = network::frozen(network::score(64, 4, 16), &streams, given)?;
+    let denoiser = network::built(network::score(64, 4, 16), &streams, Precision::F32, given)?;
     let (params, flop) = (network::weights(denoiser.as_ref()), network::flop(denoiser.as_ref()));
     let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;
     let mut sample = None;
@@ -37,7 +37,8 @@ fn request() -> Request {
         denoiser: "d".to_string(),
         rows: vec![0],
         states: [(STREAM.to_string(), Observed::Noisy)].into(),
-        sampler: Sampler::Ddim { steps: STEPS, eta: 0.0 },
+        sampler: Sampler::Ddim { steps: STEPS, eta: 0.0 }.into(),
+        guidance: Vec::new(),
         seed: SEED,
         outputs: vec![STREAM.to_string()],
     }

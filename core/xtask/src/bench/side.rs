@@ -13,6 +13,10 @@ use crate::process;
 use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
 
+/// What `anyflow` tells glibc's allocator when it starts its engine; both sides get it.
+const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
+
 /// What a process says of a work, per repetition.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -62,7 +66,8 @@ impl Ours {
     /// The build fails.
     pub fn build(workspace: &Workspace, programs: bool) -> Result<Self> {
         let mut command = workspace.cargo();
-        command.args(["bench", "--no-run", "--package", "anyflow-runtime", "--bench", "workloads"]);
+        // The whole workspace both times: what features our dependencies get depends on what is built with them.
+        command.args(["bench", "--no-run", "--workspace", "--bench", "workloads"]);
         command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
         let mut running = command.spawn().context("cannot start cargo")?;
         let messages = running.stdout.take().map(BufReader::new);
@@ -72,7 +77,7 @@ impl Ours {
         let workloads = executables.into_iter().next().context("cargo named no program `workloads`")?;
         if programs {
             let mut command = workspace.cargo();
-            command.args(["build", "--release", "--workspace", "--exclude", "xtask"]).stdout(Stdio::null());
+            command.args(["build", "--release", "--workspace"]).stdout(Stdio::null());
             ensure!(command.status().context("cannot start cargo")?.success(), "the build failed");
         }
         let anyflow = workspace.target.join("release").join("anyflow");
@@ -216,7 +221,7 @@ fn last_line<T: for<'a> Deserialize<'a>>(command: &mut Command) -> Result<T> {
 }
 
 fn output(command: &mut Command) -> Result<String> {
-    command.envs(ONE_THREAD).stdin(Stdio::null());
+    command.envs(ONE_THREAD).envs(ALLOCATOR).stdin(Stdio::null());
     let output = command.output().with_context(|| format!("cannot start `{}`", process::line(command)))?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{}` failed:\n{}", process::line(command), complaint.trim());
