@@ -20,6 +20,11 @@ const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 /// Variables that the engine is started with: threads that wait must not spin, and there are as many as asked for.
 pub const OPENMP: [(&str, &str); 1] = [("OMP_WAIT_POLICY", "PASSIVE")];
 
+/// What glibc's allocator is told; others ignore it. By itself it returns what a step of a training has freed and asks
+/// for it again page by page, which costs a bf16 step of a network of 4 million weights a sixth of its time.
+const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
+
 /// The engine's program: `ANYFLOW_ENGINE`, else the one beside this program.
 ///
 /// # Errors
@@ -43,7 +48,7 @@ pub fn command(program: &Path, libtorch: &Libtorch, threads: u32, argument: impl
     let mut command = Command::new(program);
     command.arg(argument.into());
     command.env(LIBRARY_PATH, library_path(libtorch));
-    command.envs(OPENMP);
+    command.envs(OPENMP).envs(ALLOCATOR);
     command.env("OMP_NUM_THREADS", threads.to_string()).env("MKL_NUM_THREADS", threads.to_string());
     command
 }

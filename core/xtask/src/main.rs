@@ -5,6 +5,7 @@
 //! [`process`], [`python`], [`wheel`], [`workspace`].
 #![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
 
+mod bench;
 mod cache;
 mod ci;
 mod demo;
@@ -53,6 +54,8 @@ enum Verb {
         #[arg(long)]
         no_test: bool,
     },
+    /// Time our workloads, beside those of other programs where there are any.
+    Bench(bench::Options),
     /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
     Demo,
     /// Build one folder that runs wherever libtorch lies.
@@ -77,6 +80,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         // Not those that clap took apart: it drops a `--` that comes first, and cargo needs it.
         Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
+        Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,
     }

@@ -10,7 +10,7 @@ use crate::{process, python, setup};
 
 /// Tests run beside one another, so each gets one thread: more would only wait for one another, and sums would depend
 /// on how many there are.
-const ONE_THREAD: [(&str, &str); 3] =
+pub const ONE_THREAD: [(&str, &str); 3] =
     [("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE"), ("MKL_NUM_THREADS", "1")];
 
 /// Tells the tests that programs and plugins are up to date, so that they need not ask cargo.

@@ -1,0 +1,62 @@
+//! Memory-mapped latents to batches: the rows of the peers' `peer_io.py`.
+
+use std::path::Path;
+
+use anyflow_diffusion::noise::normals_tensor;
+use anyflow_runtime::latents::{self, Latents};
+use anyhow::{Result, ensure};
+use tch::{Device, Tensor};
+
+use crate::network::Tensors;
+use crate::report::{Clock, Line};
+
+const ROWS: u32 = 100_000;
+/// Of each column, as f32.
+const WIDTHS: [i64; 2] = [64, 192];
+const BATCH: u32 = 256;
+/// Rows of one record batch of a file.
+const CHUNK: u32 = 4096;
+const KEY: &str = "workload";
+
+/// All rows once, in order, batch after batch into the same memory; the files lie in the page cache.
+pub fn run(clock: Clock) -> Result<(Line, Tensors)> {
+    let folder = tempfile::tempdir()?;
+    let mut columns = Vec::new();
+    for width in WIDTHS {
+        let path = folder.path().join(format!("{width}.arrow"));
+        write(&path, width)?;
+        columns.push(Latents::open(&path, KEY)?);
+    }
+    let batches: Vec<Vec<u32>> = (0..ROWS).step_by(BATCH as usize).map(|row| rows(row, BATCH)).collect();
+    for (column, width) in columns.iter_mut().zip(WIDTHS) {
+        let middle = &batches[batches.len() / 2];
+        ensure!(column.gather(middle)? == made(middle, width)?, "latents of width {width} do not come back as written");
+    }
+    let mut line = clock.time(format!("{ROWS} rows of {WIDTHS:?} f32 in batches of {BATCH}"), || {
+        let mut arrived = 0;
+        for batch in &batches {
+            for column in &mut columns {
+                arrived += column.gather(batch)?.numel();
+            }
+        }
+        ensure!(arrived as i64 == i64::from(ROWS) * WIDTHS.iter().sum::<i64>(), "rows are missing");
+        Ok(())
+    })?;
+    line.gigabytes = Some(f64::from(ROWS) * WIDTHS.iter().sum::<i64>() as f64 * 4.0 / 1e9);
+    Ok((line, Tensors::new()))
+}
+
+fn rows(first: u32, count: u32) -> Vec<u32> {
+    (first..ROWS.min(first + count)).collect()
+}
+
+fn made(rows: &[u32], width: i64) -> Result<Tensor> {
+    let keys: Vec<u64> = rows.iter().map(|row| u64::from(*row)).collect();
+    Ok(normals_tensor(1, &keys, "latent", 0, &[width], Device::Cpu)?)
+}
+
+fn write(path: &Path, width: i64) -> Result<()> {
+    let chunks: Result<Vec<Tensor>> =
+        (0..ROWS).step_by(CHUNK as usize).map(|row| made(&rows(row, CHUNK), width)).collect();
+    Ok(latents::write(path, KEY, &[width], chunks?.into_iter().map(Ok))?)
+}

@@ -1,0 +1,81 @@
+//! Our side of the workloads that `cargo xtask bench` compares with other programs: one work a call, its warm-up
+//! outside the time, one line of JSON on standard output. `cargo bench` names no work, and nothing happens.
+#![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
+
+mod latents;
+mod limit;
+mod network;
+mod report;
+mod requests;
+mod sampling;
+mod training;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use crate::network::Tensors;
+use crate::report::Clock;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to run.
+    work: Option<Work>,
+    /// Weights and inputs of the other side, as safetensors; without them weights are our own.
+    #[arg(long, value_name = "FILE")]
+    given: Option<PathBuf>,
+    /// Where to write what the other side needs to check our results.
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+    /// Repetitions that are timed.
+    #[arg(long, default_value_t = 3)]
+    iterations: usize,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Work {
+    LimitF32,
+    LimitBf16,
+    LimitCopy,
+    #[value(name = "train-512")]
+    Train512,
+    #[value(name = "train-512-bf16")]
+    Train512Bf16,
+    #[value(name = "train-64")]
+    Train64,
+    #[value(name = "loop-64")]
+    Loop64,
+    Requests,
+    Latents,
+}
+
+fn main() -> Result<()> {
+    let Arguments { work: Some(work), given, results, iterations, .. } = Arguments::parse() else { return Ok(()) };
+    tch::set_num_threads(1);
+    let given = given.map(|path| network::read(&path)).transpose()?.unwrap_or_default();
+    let clock = Clock { warmup: 1, iterations };
+    let (line, found) = run(work, &given, clock)?;
+    if let Some(path) = results {
+        network::write(&path, &found)?;
+    }
+    println!("{}", serde_json::to_string(&line)?);
+    Ok(())
+}
+
+fn run(work: Work, given: &Tensors, clock: Clock) -> Result<(report::Line, Tensors)> {
+    match work {
+        Work::LimitF32 => limit::matmul(tch::Kind::Float, clock),
+        Work::LimitBf16 => limit::matmul(tch::Kind::BFloat16, clock),
+        Work::LimitCopy => limit::copy(clock),
+        Work::Train512 => training::run(training::WIDE, given, clock),
+        Work::Train512Bf16 => training::run(training::WIDE_BF16, given, clock),
+        Work::Train64 => training::run(training::NARROW, given, clock),
+        Work::Loop64 => sampling::run(given, clock),
+        Work::Requests => requests::run(given, clock),
+        Work::Latents => latents::run(clock),
+    }
+}

@@ -1,0 +1,84 @@
+//! Many small requests of different lengths at once: the list of the peers' `peer_requests.py`.
+
+use std::ops::Range;
+
+use anyflow_diffusion::noise::{START_STEP, normals_tensor};
+use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampler, Schedule};
+use anyhow::Result;
+use tch::{Device, Tensor};
+
+use crate::network::{self, Tensors};
+use crate::report::{Clock, Line};
+
+const STREAM: &str = "x";
+const ELEMENTS: i64 = 128;
+const SEED: u64 = 3;
+
+/// All requests at time 0, one engine. `given` holds `rows` and `steps`, one number per request; without it there are
+/// 64 of one to four rows and 10, 20, 30 or 50 steps.
+pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
+    let list = list(given)?;
+    let schedule = Schedule::cosine();
+    let streams = [network::stream(STREAM, ELEMENTS, schedule.clone())];
+    let denoiser = network::built(network::score(512, 6, 128), &streams, Precision::F32, given)?;
+    let (params, flop) = (network::weights(denoiser.as_ref()), network::flop(denoiser.as_ref()));
+    let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;
+    let mut samples: Vec<Tensor> = Vec::new();
+    let mut line = clock.time(format!("{} requests, residual MLP 6 blocks width 512", list.len()), || {
+        samples.clear();
+        for ticket in engine.handle().submit_all(list.iter().map(request).collect())? {
+            samples.extend(ticket.wait()?.streams.into_values());
+        }
+        Ok(())
+    })?;
+    let row_steps: u64 = list.iter().map(|(rows, steps)| (rows.end - rows.start) * *steps as u64).sum();
+    line.params = Some(params);
+    line.gflop = Some(flop as f64 * row_steps as f64 / 1e9);
+    Ok((line, results(&list, &schedule, &samples)?))
+}
+
+/// Row keys and steps of each request.
+fn list(given: &Tensors) -> Result<Vec<(Range<u64>, usize)>> {
+    let (rows, steps) = if given.is_empty() {
+        let cycle = |values: [i64; 4], stride: usize| (0..64).map(|k| values[k / stride % 4]).collect();
+        (cycle([1, 2, 3, 4], 1), cycle([10, 20, 30, 50], 4))
+    } else {
+        let column = |name| Ok::<_, anyhow::Error>(Vec::<i64>::try_from(network::tensor(given, name)?)?);
+        (column("rows")?, column("steps")?)
+    };
+    let mut first = 0;
+    let numbered = rows.into_iter().zip(steps).map(|(rows, steps)| {
+        let keys = first..first + rows as u64;
+        first = keys.end;
+        (keys, steps as usize)
+    });
+    Ok(numbered.collect())
+}
+
+fn request((rows, steps): &(Range<u64>, usize)) -> Request {
+    Request {
+        denoiser: "d".to_string(),
+        rows: rows.clone().collect(),
+        states: [(STREAM.to_string(), Observed::Noisy)].into(),
+        sampler: Sampler::Ddim { steps: *steps, eta: 0.0 }.into(),
+        guidance: Vec::new(),
+        seed: SEED,
+        outputs: vec![STREAM.to_string()],
+    }
+}
+
+/// What another program needs to take the same way: the start, and the schedule at the times of each number of steps.
+fn results(list: &[(Range<u64>, usize)], schedule: &Schedule, samples: &[Tensor]) -> Result<Tensors> {
+    let keys: Vec<u64> = list.iter().flat_map(|(rows, _)| rows.clone()).collect();
+    let mut results = Tensors::new();
+    results.insert("start".into(), normals_tensor(SEED, &keys, STREAM, START_STEP, &[ELEMENTS], Device::Cpu)?);
+    results.insert("sample".into(), Tensor::f_cat(samples, 0)?);
+    for (_, steps) in list {
+        let times = schedule.times(*steps);
+        let column = |law: &dyn Fn(f64) -> f64| times.iter().map(|t| law(*t)).collect::<Vec<f64>>();
+        results.insert(format!("time.{steps}"), Tensor::f_from_slice(&times)?);
+        results.insert(format!("signal.{steps}"), Tensor::f_from_slice(&column(&|t| schedule.signal(t)))?);
+        results.insert(format!("noise.{steps}"), Tensor::f_from_slice(&column(&|t| schedule.noise(t)))?);
+    }
+    Ok(results)
+}

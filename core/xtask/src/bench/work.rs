@@ -1,0 +1,142 @@
+//! The table of works.
+
+use super::limit::Limit;
+
+/// One work: what our side runs, and what other programs run beside it.
+#[derive(Debug)]
+pub struct Work {
+    /// Its name in `--only`.
+    pub name: &'static str,
+    /// Who does it on our side.
+    pub ours: Program,
+    /// The first is what the ratio is against; others give further ratios.
+    pub peers: &'static [Peer],
+    /// How far results may differ, relative to the largest value; `None` where they cannot be compared.
+    pub tolerance: Option<f64>,
+    /// What bounds it.
+    pub limit: Option<Limit>,
+}
+
+/// A program of ours.
+#[derive(Debug)]
+pub enum Program {
+    /// A work of the program `workloads`.
+    Workload(&'static str),
+    /// `anyflow run` on the shipped joint pipeline, as a process.
+    Startup,
+}
+
+/// A program of somebody else's.
+#[derive(Debug)]
+pub struct Peer {
+    /// What its ratio is called.
+    pub ratio: &'static str,
+    /// The script: one of the peers' folder, or of ours.
+    pub script: &'static str,
+    /// Its arguments.
+    pub arguments: &'static [&'static str],
+}
+
+impl Work {
+    /// Whether it needs our programs rather than the workloads.
+    pub fn is_startup(&self) -> bool {
+        matches!(self.ours, Program::Startup)
+    }
+}
+
+const TRAIN: &str = "peer_mlp_train.py";
+const REQUESTS: &str = "peer_requests.py";
+
+/// Of f32, where sums are taken in another order, after one network call or some dozens of steps.
+const F32: Option<f64> = Some(1e-4);
+/// Of bf16 with its 8 bits against f32, through a network and back.
+const BF16: Option<f64> = Some(0.1);
+
+/// All works.
+pub const WORKS: [Work; 8] = [
+    Work {
+        name: "train-512",
+        ours: Program::Workload("train-512"),
+        peers: &[Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_512 }],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "train-512-bf16",
+        ours: Program::Workload("train-512-bf16"),
+        peers: &[
+            Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_512_BF16 },
+            Peer { ratio: "ratio_f32", script: TRAIN, arguments: &TRAIN_512 },
+        ],
+        tolerance: BF16,
+        limit: Some(Limit::MatmulBf16),
+    },
+    Work {
+        name: "train-64",
+        ours: Program::Workload("train-64"),
+        peers: &[Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_64 }],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "loop-64",
+        ours: Program::Workload("loop-64"),
+        peers: &[
+            Peer { ratio: "ratio", script: "ddim_loop.py", arguments: &TIMED },
+            Peer { ratio: "ratio_leaner", script: "peer_step_overhead.py", arguments: &LEANER_LOOP },
+        ],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "requests-fifo",
+        ours: Program::Workload("requests"),
+        peers: &[Peer { ratio: "ratio", script: REQUESTS, arguments: &["--policy", "fifo"] }],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "requests-static",
+        ours: Program::Workload("requests"),
+        peers: &[Peer { ratio: "ratio", script: REQUESTS, arguments: &["--policy", "static"] }],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "latents",
+        ours: Program::Workload("latents"),
+        peers: &[Peer { ratio: "ratio", script: "peer_io.py", arguments: &HF_TORCH }],
+        tolerance: None,
+        limit: Some(Limit::Copy),
+    },
+    Work {
+        name: "startup",
+        ours: Program::Startup,
+        peers: &[Peer { ratio: "ratio", script: "startup.py", arguments: &[] }],
+        tolerance: None,
+        limit: None,
+    },
+];
+
+const TIMED: [&str; 4] = ["--iters", "3", "--warmup", "1"];
+const TRAIN_512: [&str; 12] =
+    ["--dim", "512", "--batch", "256", "--opt", "fused", "--steps", "10", "--iters", "3", "--warmup", "1"];
+const TRAIN_512_BF16: [&str; 13] = [
+    "--dim",
+    "512",
+    "--batch",
+    "256",
+    "--opt",
+    "fused",
+    "--steps",
+    "10",
+    "--iters",
+    "3",
+    "--warmup",
+    "1",
+    "--autocast",
+];
+const TRAIN_64: [&str; 12] =
+    ["--dim", "64", "--batch", "16", "--opt", "fused", "--steps", "200", "--iters", "3", "--warmup", "1"];
+const LEANER_LOOP: [&str; 8] = ["--what", "loop", "--width", "64", "--iters", "3", "--warmup", "1"];
+const HF_TORCH: [&str; 6] = ["--fmt", "hf-torch", "--iters", "3", "--warmup", "1"];
