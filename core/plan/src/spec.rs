@@ -5,7 +5,7 @@ mod model;
 mod pipeline;
 mod training;
 
-pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, evaluation};
+pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, NodeSpec, PipelineSpec, pipeline};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};

@@ -2,12 +2,12 @@
 
 use indexmap::IndexMap;
 
-use crate::check::tables;
+use crate::check::{subsets, tables};
 use crate::error::Report;
 use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_lists};
 use crate::plan::Task;
 use crate::problem::Problem;
-use crate::source::{Span, SpannedString};
+use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, TaskSpec};
 
 /// Resolves all tasks and the denoiser that they ask.
@@ -16,6 +16,10 @@ pub(crate) fn resolve(
     model: &ModelGraph,
     report: &mut Report,
 ) -> Option<(String, IndexMap<String, Task>)> {
+    if spec.tasks.is_empty() && spec.subsets.is_none() {
+        report.error(spec.span, Problem::MissingKey { key: "tasks".into(), within: "the evaluation".into() });
+        return None;
+    }
     let written: Vec<_> = spec.tasks.iter().map(lists).collect();
     let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
     spec.tasks.iter().for_each(|task| check(task, spec, model, report));
@@ -27,7 +31,11 @@ pub(crate) fn resolve(
             }
         }
     }
-    let owner = spec.tasks.first().map_or(Span::default(), |task| task.name.span);
+    if spec.subsets.is_some() {
+        let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
+        named.extend(spec.judges.iter().map(|judge| &judge.stream).filter(known));
+    }
+    let owner = spec.tasks.first().map_or(spec.span, |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
     let tasks = spec.tasks.iter().zip(&written).map(|(task, written)| {
         let lists = resolve_lists(written, &denoiser, model, report)?;
@@ -35,7 +43,10 @@ pub(crate) fn resolve(
         let task_plan = Task { generate, along: lists.along, observe, absent: lists.absent, at_least: task.at_least };
         Some((task.name.value.clone(), task_plan))
     });
-    let tasks = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    let mut tasks: IndexMap<String, Task> = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    if spec.subsets.is_some() {
+        subsets::add(&mut tasks, spec, &denoiser, model, report);
+    }
     Some((denoiser, tasks))
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::source::SpannedString;
+use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{SourceSpec, TableSpec, Use, check_name, open, sources, table};
 use crate::surface::{self, Fields};
@@ -16,12 +16,28 @@ pub(crate) struct EvaluationSpec {
     pub name: Option<SpannedString>,
     pub sources: Vec<SourceSpec>,
     pub data: Option<TableSpec>,
+    /// Stream -> `source.column`.
+    pub reference: Vec<(SpannedString, SpannedString)>,
     pub judges: Vec<JudgeSpec>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
     pub rows: Option<u64>,
     pub seeds: Vec<u64>,
     pub tasks: Vec<TaskSpec>,
+    /// Where `subsets` is written, if it is on.
+    pub subsets: Option<Span>,
+    pub variants: Vec<VariantSpec>,
+    /// Where the file begins.
+    pub span: Span,
+}
+
+/// A variant.
+#[derive(Debug)]
+pub(crate) struct VariantSpec {
+    pub name: SpannedString,
+    pub model: Option<SpannedString>,
+    pub denoiser: Option<SpannedString>,
+    pub sampler: Option<Json>,
 }
 
 /// A judge of a stream.
@@ -48,16 +64,22 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
     let fields = open(root, FileKind::Evaluation, &surface::EVALUATION, report)?;
     let judges = fields.names("judges", report).iter().map(|entry| judge(entry, report)).collect();
     let tasks = fields.names("tasks", report).iter().map(|entry| task(entry, report)).collect();
+    let variants = fields.names("variants", report).iter().map(|entry| variant(entry, report)).collect();
+    let subsets = fields.json("subsets", report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span);
     Some(EvaluationSpec {
         name: fields.text("name", report),
         sources: sources(&fields, report),
         data: fields.entry("data").map(|entry| table(entry, report)),
+        reference: fields.pairs("reference", report),
         judges,
         denoiser: fields.text("denoiser", report),
         sampler: fields.json("sampler", report).map(|json| json.value),
         rows: fields.integer("rows", report),
         seeds: seeds(&fields, report),
         tasks,
+        subsets,
+        variants,
+        span: root.span,
     })
 }
 
@@ -76,6 +98,19 @@ fn judge(entry: &Entry, report: &mut Report) -> JudgeSpec {
     if let Some(fields) = Fields::open(&entry.node, &surface::JUDGE, within, entry.key.span, report) {
         spec.score = used(&fields, "score", report);
         spec.weights = fields.text("weights", report);
+    }
+    spec
+}
+
+fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("variant `{}`", name.value);
+    let mut spec = VariantSpec { name, model: None, denoiser: None, sampler: None };
+    if let Some(fields) = Fields::open(&entry.node, &surface::VARIANT, within, entry.key.span, report) {
+        spec.model = fields.text("model", report);
+        spec.denoiser = fields.text("denoiser", report);
+        spec.sampler = fields.json("sampler", report).map(|json| json.value);
     }
     spec
 }

@@ -37,6 +37,8 @@ pub(crate) enum Form {
     Mapping(&'static Mapping),
     /// One of several mappings; the first key of each tells which.
     OneOf(&'static [&'static Mapping]),
+    /// One of several forms, which differ in what they look like.
+    Either(&'static [Form]),
 }
 
 /// A mapping with known keys.
@@ -119,6 +121,7 @@ impl Form {
             Form::List(of) => format!("a list, each item {}", of.expected()),
             Form::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
             Form::Names(_) | Form::Mapping(_) | Form::OneOf(_) => "a mapping".into(),
+            Form::Either(forms) => forms.iter().map(Form::expected).collect::<Vec<_>>().join(", or "),
         }
     }
 

@@ -75,6 +75,7 @@ fn of_form(form: &Form) -> Json {
         Form::OneOrMore(of) => json!({"oneOf": [of_form(of), {"type": "array", "items": of_form(of)}]}),
         Form::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),
         Form::Mapping(mapping) => of_mapping(mapping),
+        Form::Either(forms) => json!({"anyOf": forms.iter().map(of_form).collect::<Vec<_>>()}),
         Form::OneOf(mappings) => {
             json!({"oneOf": mappings.iter().map(|mapping| of_mapping(mapping)).collect::<Vec<_>>()})
         }
