@@ -17,7 +17,8 @@ pub(crate) fn resolve(
     report: &mut Report,
 ) -> Option<(String, IndexMap<String, Task>)> {
     if spec.tasks.is_empty() && spec.subsets.is_none() {
-        report.error(spec.span, Problem::MissingKey { key: "tasks".into(), within: "the evaluation".into() });
+        let reason = "asks nothing; give it `tasks`, or `subsets: true`".into();
+        report.error(spec.span, Problem::Impossible { what: "the evaluation".into(), reason });
         return None;
     }
     let written: Vec<_> = spec.tasks.iter().map(lists).collect();
