@@ -5,7 +5,6 @@
 mod folder;
 mod idx;
 mod names;
-mod rows;
 mod table;
 mod webdataset;
 

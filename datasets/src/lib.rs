@@ -9,6 +9,7 @@
 //! | write the output of a job, each row exactly once | [`OutputDir`], [`JobId`], [`Failure`], [`Manifest`] |
 //! | write one Parquet file | [`TableWriter`] |
 //! | bring in folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
+//! | make data out of nothing | [`Generator`], [`generate`] |
 //! | pair two datasets by class | [`pair`] |
 //! | show a dataset to a person | [`inspect`], [`head`], [`Media`] |
 //!
@@ -37,10 +38,13 @@
 //! ```
 
 mod cell;
+mod draw;
 mod durable;
+mod encode;
 mod error;
 mod failpoint;
 mod feature;
+mod generate;
 mod import;
 mod inspect;
 mod key;
@@ -48,12 +52,14 @@ mod media;
 mod output;
 mod pair;
 mod read;
+mod rows;
 mod source;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use error::{DatasetError, Fault, Result};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
+pub use generate::{GENERATED_KEY, Generation, Generator, generate, generated};
 pub use import::{ImportSource, Imported, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
 pub use key::{RowKey, row_keys};

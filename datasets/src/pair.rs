@@ -4,7 +4,6 @@
 //! is repeated until every row of the longer one has a partner. `multiplicity` matchings are drawn. The same seed and
 //! data give the same file. On a column that names single rows (`id`) this is a plain join.
 
-mod draw;
 mod matching;
 
 use std::collections::{BTreeMap, HashMap};

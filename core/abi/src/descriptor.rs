@@ -78,6 +78,8 @@ pub enum Role {
     Align = crate::torch::role::ALIGN,
     /// Array or latent -> scores.
     Score = crate::torch::role::SCORE,
+    /// Array or latent -> features that scores are read from.
+    Features = crate::torch::role::FEATURES,
 }
 
 /// Physical kind of a cell.
@@ -265,6 +267,7 @@ impl<const N: usize> Writer<N> {
                 Role::Embed => "embed",
                 Role::Align => "align",
                 Role::Score => "score",
+                Role::Features => "features",
             };
             w = w.key(true, "role").string(role).key(false, "input").port(&m.roles[i].input);
             w = w.key(false, "output").port(&m.roles[i].output).raw("}");

@@ -22,6 +22,8 @@ pub mod role {
     pub const ALIGN: u32 = 4;
     /// Array or latent -> scores.
     pub const SCORE: u32 = 5;
+    /// Array or latent -> features that scores are read from. Since ABI 1.1; a scorer need not have them.
+    pub const FEATURES: u32 = 6;
 }
 
 /// A pointer to an `at::Tensor`.

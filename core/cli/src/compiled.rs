@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Component, Job, Model, Scorer};
+use anyflow_plan::plan::{Component, Generated, Job, Model, Scorer};
 use anyflow_plan::{
     Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
 };
+
+use indexmap::IndexMap;
 
 use crate::catalog::Plugins;
 use crate::console::Console;
@@ -18,7 +20,7 @@ pub struct Compiled {
     pub job: Job,
     /// What is odd about the files.
     pub warnings: Vec<Warning>,
-    /// The texts it was made of: the file itself, then the model.
+    /// The texts it was made of: the file itself, then its models.
     pub sources: Vec<Source>,
     /// Values from the command line in place of the file's.
     pub overrides: Vec<Override>,
@@ -70,17 +72,20 @@ impl Recognised {
     pub fn compile(self, plugins: &Plugins, overrides: &[String], data: Option<&Path>) -> Result<Compiled> {
         let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
         let overrides = overrides.map_err(|errors| CliError::Plan { errors, sources: Vec::new() })?;
-        let model = model(&self.source)?;
+        let models = models(&self.source)?;
         let (source, catalog) = (&self.source, plugins.catalog());
         let data = data.map(|data| data.display().to_string());
         let data = data.as_deref();
         let compiled = match self.kind {
-            FileKind::Pipeline => named(compile_run(source, &model, &catalog, &overrides), Job::Run),
-            FileKind::Training => named(compile_train(source, &model, &catalog, &overrides, data), Job::Train),
-            FileKind::Evaluation => named(compile_eval(source, &model, &catalog, &overrides, data), Job::Eval),
+            FileKind::Pipeline => named(compile_run(source, &models[0], &catalog, &overrides), Job::Run),
+            FileKind::Training => named(compile_train(source, &models[0], &catalog, &overrides, data), Job::Train),
+            FileKind::Evaluation => {
+                let models: Vec<&Source> = models.iter().collect();
+                named(compile_eval(source, &models, &catalog, &overrides, data), Job::Eval)
+            }
             FileKind::Model => return Err(CliError::Usage(format!("{} is a model, and no job", source.path))),
         };
-        let sources = vec![self.source, model];
+        let sources: Vec<Source> = std::iter::once(self.source).chain(models).collect();
         let (job, warnings) = match compiled {
             Ok(compiled) => compiled,
             Err(errors) => return Err(CliError::Plan { errors, sources }),
@@ -161,7 +166,16 @@ pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
         Job::Train(plan) => plan.scorers.values().collect(),
         Job::Eval(plan) => plan.judges.values().collect(),
     };
-    of_streams(model_of(job)).chain(scorers.into_iter().filter_map(|scorer| scorer.module.as_ref()))
+    let models = std::iter::once(model_of(job)).chain(other_models(job));
+    models.flat_map(of_streams).chain(scorers.into_iter().filter_map(|scorer| scorer.module.as_ref()))
+}
+
+/// The models of variants, where they are others than the job's.
+fn other_models(job: &Job) -> Vec<&Model> {
+    match job {
+        Job::Eval(plan) => plan.variants.values().filter_map(|variant| variant.model.as_ref()).collect(),
+        Job::Run(_) | Job::Train(_) => Vec::new(),
+    }
 }
 
 fn of_streams(model: &Model) -> impl Iterator<Item = &Component> {
@@ -177,19 +191,30 @@ pub fn absolute(job: &mut Job) {
         }
         Job::Train(plan) => {
             fix(&mut plan.source);
-            plan.sources.values_mut().flatten().for_each(fix);
+            fix_sources(&mut plan.sources, &plan.generated);
             plan.scorers.values_mut().for_each(fix_scorer);
             &mut plan.model
         }
         Job::Eval(plan) => {
             fix(&mut plan.source);
-            plan.sources.values_mut().flatten().for_each(fix);
+            fix_sources(&mut plan.sources, &plan.generated);
             plan.judges.values_mut().for_each(fix_scorer);
+            plan.variants.values_mut().filter_map(|variant| variant.model.as_mut()).for_each(fix_model);
             &mut plan.model
         }
     };
+    fix_model(model);
+}
+
+fn fix_model(model: &mut Model) {
     fix(&mut model.source);
     model.checkpoint.iter_mut().for_each(fix);
+}
+
+/// Generated files lie in the output folder, which is not known yet.
+fn fix_sources(sources: &mut IndexMap<String, Vec<String>>, generated: &IndexMap<String, Generated>) {
+    let named = sources.iter_mut().filter(|(name, _)| !generated.contains_key(*name));
+    named.flat_map(|(_, paths)| paths).for_each(fix);
 }
 
 fn fix_scorer(scorer: &mut Scorer) {
@@ -206,13 +231,13 @@ fn fix(path: &mut String) {
     }
 }
 
-/// The model that a file names.
+/// The models that a file names: its own, then those of variants.
 ///
 /// # Errors
-/// It names none, or it cannot be read.
-pub fn model(source: &Source) -> Result<Source> {
-    match anyflow_plan::model_path(source) {
-        Ok(path) => read(Path::new(&path), Some(&source.path)),
+/// It names none, or one cannot be read.
+pub fn models(source: &Source) -> Result<Vec<Source>> {
+    match anyflow_plan::model_paths(source) {
+        Ok(paths) => paths.iter().map(|path| read(Path::new(path), Some(&source.path))).collect(),
         Err(errors) => Err(CliError::Plan { errors, sources: vec![source.clone()] }),
     }
 }

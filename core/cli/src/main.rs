@@ -7,10 +7,12 @@ mod compiled;
 mod console;
 mod engine;
 mod error;
+mod evaluation;
 mod libtorch;
 mod order;
 mod progress;
 mod report;
+mod sources;
 mod supervise;
 
 use std::process::ExitCode;

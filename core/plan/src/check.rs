@@ -5,6 +5,7 @@ pub(crate) mod cycle;
 pub(crate) mod guidance;
 pub(crate) mod inputs;
 pub(crate) mod stages;
+mod subsets;
 pub(crate) mod tables;
 pub(crate) mod tasks;
 pub(crate) mod types;

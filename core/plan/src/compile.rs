@@ -16,7 +16,7 @@ use crate::source::{Source, SourceId};
 use crate::spec::{self, PipelineSpec};
 use crate::yaml::{self, Node};
 
-pub use recognise::{FileKind, kind_of, model_path};
+pub use recognise::{FileKind, kind_of, model_paths};
 
 /// The plugins that were found.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,8 @@ pub fn compile_run(
     catalog: &Catalog,
     overrides: &[Override],
 ) -> Result<(RunPlan, Vec<Warning>), Errors> {
-    with_files(FileKind::Pipeline, pipeline, model, catalog, overrides, |root, graph, report| {
+    with_files(FileKind::Pipeline, pipeline, &[model], catalog, overrides, |root, graphs, report| {
+        let graph = graphs.first()?;
         let spec = spec::pipeline(root, report)?;
         need_checkpoint(graph, report);
         run(&spec, graph, pipeline, catalog, report)
@@ -54,7 +55,7 @@ pub fn check_inputs(
     columns: &[(String, Option<CellKind>)],
 ) -> Result<(), Errors> {
     // Both were compiled, so that nothing can be wrong with them now.
-    let spec = read_main(pipeline, FileKind::Pipeline, overrides, &mut Report::default())
+    let spec = read_main(pipeline, FileKind::Pipeline, overrides, MODEL.0 + 1, &mut Report::default())
         .and_then(|root| spec::pipeline(&root, &mut Report::default()));
     let mut report = Report::default();
     inputs::check(plan, spec.as_ref(), columns, &mut report);
@@ -98,27 +99,29 @@ pub fn compile_train(
     overrides: &[Override],
     data_root: Option<&str>,
 ) -> Result<(TrainPlan, Vec<Warning>), Errors> {
-    with_files(FileKind::Training, training, model, catalog, overrides, |root, graph, report| {
+    with_files(FileKind::Training, training, &[model], catalog, overrides, |root, graphs, report| {
+        let graph = graphs.first()?;
         let spec = spec::training(root, report)?;
         lower::training::lower(&spec, graph, training, catalog, data_root, report)
     })
 }
 
-/// Compiles an evaluation; `data_root` is the folder of its sources, by default that of the file.
+/// Compiles an evaluation; `models` are its own and then those of its variants, as [`model_paths`] names them;
+/// `data_root` is the folder of its sources, by default that of the file.
 ///
 /// # Errors
 /// Everything that is wrong with the files.
 pub fn compile_eval(
     evaluation: &Source,
-    model: &Source,
+    models: &[&Source],
     catalog: &Catalog,
     overrides: &[Override],
     data_root: Option<&str>,
 ) -> Result<(EvalPlan, Vec<Warning>), Errors> {
-    with_files(FileKind::Evaluation, evaluation, model, catalog, overrides, |root, graph, report| {
+    with_files(FileKind::Evaluation, evaluation, models, catalog, overrides, |root, graphs, report| {
         let spec = spec::evaluation(root, report)?;
-        need_checkpoint(graph, report);
-        lower::evaluation::lower(&spec, graph, evaluation, catalog, data_root, report)
+        graphs.iter().for_each(|graph| need_checkpoint(graph, report));
+        lower::evaluation::lower(&spec, graphs, evaluation, catalog, data_root, report)
     })
 }
 
@@ -138,32 +141,35 @@ fn read_model<'a>(model: &Source, id: SourceId, catalog: &'a Catalog, report: &m
     Some(resolve_model(&spec, model, catalog, report))
 }
 
-/// The id of the model among the sources of a compilation; overrides come after it.
+/// The id of the first model among the sources of a compilation; overrides come after the last one.
 const MODEL: SourceId = SourceId(1);
 
-/// Reads both files, applies the overrides to the first, resolves the model, and compiles.
+/// Reads all files, applies the overrides to the first, resolves the models, and compiles.
 fn with_files<T>(
     kind: FileKind,
     main: &Source,
-    model: &Source,
+    models: &[&Source],
     catalog: &Catalog,
     overrides: &[Override],
-    compile: impl FnOnce(&Node, &ModelGraph, &mut Report) -> Option<T>,
+    compile: impl FnOnce(&Node, &[ModelGraph], &mut Report) -> Option<T>,
 ) -> Result<(T, Vec<Warning>), Errors> {
     let texts = overrides::sources(overrides);
-    let sources: Vec<&Source> = [main, model].into_iter().chain(&texts).collect();
+    let sources: Vec<&Source> = [main].into_iter().chain(models.iter().copied()).chain(&texts).collect();
+    let files = MODEL.0 + models.len();
     let mut report = Report::default();
-    let root = read_main(main, kind, overrides, &mut report);
-    let graph = read_model(model, MODEL, catalog, &mut report);
-    let plan = root.zip(graph.as_ref()).and_then(|(root, graph)| compile(&root, graph, &mut report));
-    report.finish(plan, &sources, MODEL.0 + 1)
+    let root = read_main(main, kind, overrides, files, &mut report);
+    let read = |(index, model): (usize, &&Source)| read_model(model, SourceId(MODEL.0 + index), catalog, &mut report);
+    let graphs: Vec<Option<ModelGraph>> = models.iter().enumerate().map(read).collect();
+    let graphs: Option<Vec<ModelGraph>> = graphs.into_iter().collect();
+    let plan = root.zip(graphs.as_deref()).and_then(|(root, graphs)| compile(&root, graphs, &mut report));
+    report.finish(plan, &sources, files)
 }
 
-/// The tree of the first file, overrides applied.
-fn read_main(main: &Source, kind: FileKind, overrides: &[Override], report: &mut Report) -> Option<Node> {
+/// The tree of the first file, overrides applied; `files` is the id of the first override.
+fn read_main(main: &Source, kind: FileKind, overrides: &[Override], files: usize, report: &mut Report) -> Option<Node> {
     let mut root = yaml::parse(&main.text, SourceId(0), report)?;
     for (index, given) in overrides.iter().enumerate() {
-        overrides::apply(given, SourceId(MODEL.0 + 1 + index), &mut root, kind, report);
+        overrides::apply(given, SourceId(files + index), &mut root, kind, report);
     }
     Some(root)
 }

@@ -104,6 +104,7 @@ pub(crate) fn word(role: Role) -> &'static str {
         Role::Embed => "embed",
         Role::Align => "align",
         Role::Score => "score",
+        Role::Features => "extract features",
     }
 }
 

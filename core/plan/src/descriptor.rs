@@ -90,6 +90,8 @@ pub enum Role {
     Align,
     /// Array or latent -> scores.
     Score,
+    /// Array or latent -> features that scores are read from.
+    Features,
 }
 
 /// Physical kind of a raw cell.

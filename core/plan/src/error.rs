@@ -145,7 +145,7 @@ impl Report {
     pub fn finish<T>(self, value: Option<T>, sources: &[&Source], files: usize) -> Result<(T, Vec<Warning>), Errors> {
         let table = Sources(sources);
         match value {
-            Some(value) if self.errors.is_empty() => Ok((value, diagnostics(self.warnings, table))),
+            Some(value) if self.errors.is_empty() => Ok((value, diagnostics(self.warnings, table, files))),
             _ => Err(self.into_errors(sources, files)),
         }
     }
@@ -156,18 +156,22 @@ impl Report {
             self.errors.push((Span::default(), Problem::Internal { text: "no plan and no error".into() }, Vec::new()));
         }
         let overrides = sources.iter().skip(files).map(|source| (*source).clone()).collect();
-        Errors { list: diagnostics(self.errors, Sources(sources)), overrides }
+        Errors { list: diagnostics(self.errors, Sources(sources), files), overrides }
     }
 }
 
-fn diagnostics<P: fmt::Display>(mut found: Vec<(Span, P, Links)>, sources: Sources) -> Vec<Diagnostic<P>> {
+fn diagnostics<P: fmt::Display>(
+    mut found: Vec<(Span, P, Links)>,
+    sources: Sources,
+    files: usize,
+) -> Vec<Diagnostic<P>> {
     // Overrides come last on the command line, but what is wrong with them is read first.
-    found.sort_by_key(|(span, _, _)| (order(span.source), span.start));
+    found.sort_by_key(|(span, _, _)| (order(span.source, files), span.start));
     found.into_iter().map(|(span, problem, links)| diagnostic(span, problem, links, sources)).collect()
 }
 
-fn order(source: SourceId) -> usize {
-    if source.0 >= 2 { 0 } else { source.0 + 1 }
+fn order(source: SourceId, files: usize) -> usize {
+    if source.0 >= files { 0 } else { source.0 + 1 }
 }
 
 fn diagnostic<P: fmt::Display>(span: Span, problem: P, links: Links, sources: Sources) -> Diagnostic<P> {

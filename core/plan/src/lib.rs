@@ -3,6 +3,7 @@
 
 pub mod descriptor;
 pub mod event;
+pub mod findings;
 pub mod order;
 pub mod plan;
 
@@ -25,7 +26,7 @@ mod types;
 mod yaml;
 
 pub use compile::{
-    Catalog, FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_path,
+    Catalog, FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_paths,
 };
 pub use error::{Diagnostic, Error, Errors, Related, Warning};
 pub use explain::{Format, explain};

@@ -84,7 +84,7 @@ fn roots(kind: FileKind) -> &'static [&'static str] {
     match kind {
         FileKind::Pipeline => &["nodes", "inputs", "outputs"],
         FileKind::Training => &["stages", "data", "scorers", "sources"],
-        FileKind::Evaluation => &["tasks", "judges", "sources"],
+        FileKind::Evaluation => &["tasks", "judges", "variants", "sources"],
         FileKind::Model => &["streams", "denoisers"],
     }
 }

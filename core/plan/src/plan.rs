@@ -280,8 +280,11 @@ pub struct TrainPlan {
     pub start: Option<String>,
     /// Scorers that are trained beside the model, by name.
     pub scorers: IndexMap<String, Scorer>,
-    /// Files: source name -> paths.
+    /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.
     pub sources: IndexMap<String, Vec<String>>,
+    /// Sources that are generated before anything else is done.
+    #[serde(default)]
+    pub generated: IndexMap<String, Generated>,
     /// Named tables made of the sources.
     pub data: IndexMap<String, Table>,
     /// The stages in order.
@@ -299,8 +302,22 @@ pub struct Scorer {
     pub module: Option<Component>,
     /// Number of classes.
     pub classes: i64,
+    /// Axes of the features that it gives beside the scores, if it does.
+    #[serde(default)]
+    pub features: Option<Vec<i64>>,
     /// Safetensors file with its weights; `None` only while training.
     pub checkpoint: Option<String>,
+}
+
+/// A source that is made out of a seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// The kind, a word that the datasets know.
+    pub generate: String,
+    /// Rows.
+    pub rows: u64,
+    /// Seed of everything in them.
+    pub seed: u64,
 }
 
 /// Rows made of one or several sources.
@@ -373,20 +390,39 @@ pub struct EvalPlan {
     pub model: Model,
     /// Judges by stream.
     pub judges: IndexMap<String, Scorer>,
-    /// Files: source name -> paths.
+    /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.
     pub sources: IndexMap<String, Vec<String>>,
+    /// Sources that are generated before anything else is done.
+    #[serde(default)]
+    pub generated: IndexMap<String, Generated>,
     /// The held-out rows; `class` is the truth.
     pub data: Table,
-    /// The denoiser that is asked.
-    pub denoiser: String,
-    /// `{kind, ...}`, all defaults filled.
-    pub sampler: Json,
+    /// Stream -> column with the rows that its model was trained on, which the Frechet distance of real rows is taken
+    /// from; for other streams the held-out rows are halved.
+    #[serde(default)]
+    pub reference: IndexMap<String, ColumnRef>,
+    /// What is compared, by name; at least one. The first is held to what tasks ask for.
+    pub variants: IndexMap<String, Variant>,
     /// Rows a task.
     pub rows: u64,
     /// Seeds; figures are given with their spread.
     pub seeds: Vec<u64>,
     /// What is asked, by name.
     pub tasks: IndexMap<String, Task>,
+}
+
+/// A model and a way to sample it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// The model, if it is another than the evaluation's, with the same codecs.
+    pub model: Option<Model>,
+    /// The denoiser that is asked.
+    pub denoiser: String,
+    /// `{kind, ...}`, all defaults filled.
+    pub sampler: Json,
+    /// How the network sees streams that are given, if other than the tasks say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
 }
 
 /// One question to the model.

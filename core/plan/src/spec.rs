@@ -6,7 +6,7 @@ mod model;
 mod pipeline;
 mod training;
 
-pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, evaluation};
+pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, given, pipeline};

@@ -12,7 +12,7 @@ mod schema;
 pub(crate) use fields::{Fields, text};
 pub(crate) use form::{Form, Mapping};
 pub(crate) use keys::{
-    DECODE, DENOISER, DIFFUSE, ENCODE, EVALUATION, INPUT, JUDGE, MODEL, OBSERVED, PIPELINE, SCORER, STAGE, STREAM,
-    TABLE, TASK, TRAINING, VERSION,
+    DECODE, DENOISER, DIFFUSE, ENCODE, EVALUATION, GENERATED, INPUT, JUDGE, MODEL, OBSERVED, PIPELINE, SCORER, STAGE,
+    STREAM, TABLE, TASK, TRAINING, VARIANT, VERSION,
 };
 pub use schema::schema;

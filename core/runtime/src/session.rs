@@ -133,6 +133,8 @@ pub struct Judge {
     pub classes: i64,
     /// The network; without one the array itself is the scores.
     pub module: Option<Module>,
+    /// Axes of the features that it gives beside the scores, if it does.
+    features: Option<Vec<i64>>,
 }
 
 impl Judge {
@@ -142,7 +144,7 @@ impl Judge {
     /// What the plugin says.
     pub fn new(scorer: &Scorer, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
         let module = scorer.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
-        Ok(Judge { stream: scorer.stream.clone(), classes: scorer.classes, module })
+        Ok(Judge { stream: scorer.stream.clone(), classes: scorer.classes, module, features: scorer.features.clone() })
     }
 
     /// Loads the weights that a file holds for the scorer `name`.
@@ -173,6 +175,17 @@ impl Judge {
             Some(module) => module.forward(anyflow_plan::descriptor::Role::Score, array, &[self.classes], train),
             None => Ok(array.f_reshape([-1, self.classes])?),
         }
+    }
+
+    /// Features `[row, feature]` that the scores are read from, `None` if the scorer has none.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn features(&self, array: &Tensor) -> Result<Option<Tensor>> {
+        let (Some(module), Some(axes)) = (&self.module, &self.features) else { return Ok(None) };
+        let _no_grad = tch::no_grad_guard();
+        let features = module.forward(anyflow_plan::descriptor::Role::Features, array, axes, false)?;
+        Ok(Some(features.f_flatten(1, -1)?))
     }
 
     /// The class of each row.

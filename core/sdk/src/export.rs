@@ -210,9 +210,11 @@ macro_rules! export_plugin {
     (@number PromptEncoder) => { $crate::abi::torch::role::EMBED };
     (@number Aligner) => { $crate::abi::torch::role::ALIGN };
     (@number Scorer) => { $crate::abi::torch::role::SCORE };
+    (@number FeatureExtractor) => { $crate::abi::torch::role::FEATURES };
     (@call Encoder) => { $crate::Encoder::encode };
     (@call Decoder) => { $crate::Decoder::decode };
     (@call PromptEncoder) => { $crate::PromptEncoder::embed };
     (@call Aligner) => { $crate::Aligner::align };
     (@call Scorer) => { $crate::Scorer::score };
+    (@call FeatureExtractor) => { $crate::FeatureExtractor::features };
 }

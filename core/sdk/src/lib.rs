@@ -75,7 +75,7 @@ pub use codec::{Codec, Element};
 pub use error::Error;
 pub use log::{Level, log};
 #[cfg(feature = "torch")]
-pub use module::{Aligner, Decoder, Encoder, Module, PromptEncoder, Scorer};
+pub use module::{Aligner, Decoder, Encoder, FeatureExtractor, Module, PromptEncoder, Scorer};
 pub use parameters::Parameters;
 #[cfg(feature = "torch")]
 pub use tch;

@@ -68,6 +68,15 @@ pub trait Scorer: Module {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
+/// Array or latent -> features: what a scorer reads its scores from, by which distributions are compared.
+pub trait FeatureExtractor: Module {
+    /// `value`: `[row, axes of the input port]`, that of the scorer; gives `[row, axes of the output port]`.
+    ///
+    /// # Errors
+    /// Whatever went wrong; the whole batch fails.
+    fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
+}
+
 /// A module whose type is hidden; the export macro implements it from the list of roles.
 #[doc(hidden)]
 pub trait DynModule: Send {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::rows::{Rows, Value};
 use super::{Imported, is_table, names, refusal, table};
 use crate::cell::{OwnedCell, column_from_cells, media_column};
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::{Feature, Features};
 use crate::key::texts;
+use crate::rows::{Rows, Value};
 use crate::write::TableWriter;
 
 const FILE_NAME: &str = "file_name";

@@ -5,11 +5,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::rows::{Rows, Value};
 use super::{Imported, open, refusal};
 use crate::cell::OwnedCell;
-use crate::error::{DatasetError, Result, io_error};
+use crate::encode::gray_png;
+use crate::error::{Result, io_error};
 use crate::feature::{Feature, Features};
+use crate::rows::{Rows, Value};
 
 const U8: u8 = 8;
 
@@ -22,7 +23,7 @@ pub(super) fn import(images: &Path, labels: Option<&Path>, out: &Path) -> Result
     let mut pixels = vec![0; height as usize * width as usize];
     for index in 0..count {
         image_file.read(&mut pixels)?;
-        let bytes = png(width, height, &pixels)?;
+        let bytes = gray_png(width, height, &pixels)?;
         let mut row =
             vec![Value::Cell(OwnedCell::I64(index.into())), Value::File { bytes, name: format!("{index}.png") }];
         if let Some(file) = &mut label_file {
@@ -101,17 +102,4 @@ impl<'a> Idx<'a> {
             _ => io_error(self.path, "read")(error),
         })
     }
-}
-
-fn png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.set_depth(png::BitDepth::Eight);
-    let written = encoder.write_header().and_then(|mut writer| {
-        writer.write_image_data(pixels)?;
-        writer.finish()
-    });
-    written.map_err(|error| DatasetError::internal("encoding a picture", error))?;
-    Ok(bytes)
 }

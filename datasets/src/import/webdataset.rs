@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::rows::{Rows, Value};
 use super::{Imported, names, open, refusal};
 use crate::cell::OwnedCell;
 use crate::error::Result;
 use crate::feature::{CellKind, Feature, Features};
+use crate::rows::{Rows, Value};
 
 const ID: &str = "id";
 

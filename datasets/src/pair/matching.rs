@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::draw::Draws;
 use super::{Pair, Paired};
 use crate::cell::Cell;
+use crate::draw::Draws;
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature};
 use crate::read::Dataset;
+
+/// Changing it changes everyone's pairs.
+const CONTEXT: &str = "anyflow-datasets pair 1";
 
 /// Rows of each value of the join column, in order of row; sorted, so that nothing depends on hashing.
 pub(super) type RowsByValue = BTreeMap<String, Vec<u64>>;
@@ -42,7 +45,7 @@ pub(super) fn pairs(a: &RowsByValue, b: &RowsByValue, multiplicity: u32, seed: u
     if one_to_one {
         pairs.sort_unstable()
     } else {
-        Draws::new(seed, "order", 0).shuffle(&mut pairs)
+        Draws::new(CONTEXT, seed, "order", 0).shuffle(&mut pairs)
     }
     let unpaired = |rows: &RowsByValue, paired: u64| count(rows) - paired;
     let paired = Paired {
@@ -72,7 +75,7 @@ pub(super) fn nothing_to_pair(on: &str, a: &RowsByValue, b: &RowsByValue) -> Dat
 fn matching(rows_a: &[u64], rows_b: &[u64], seed: u64, value: &str, index: u64) -> Vec<Pair> {
     let shuffled = |side: &str, rows: &[u64]| {
         let mut rows = rows.to_vec();
-        Draws::new(seed, &format!("{side}/{value}"), index).shuffle(&mut rows);
+        Draws::new(CONTEXT, seed, &format!("{side}/{value}"), index).shuffle(&mut rows);
         rows
     };
     let (a, b) = (shuffled("a", rows_a), shuffled("b", rows_b));

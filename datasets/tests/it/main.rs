@@ -3,6 +3,7 @@
 
 mod committing;
 mod damage;
+mod generating;
 mod importing;
 mod inspecting;
 mod pairing;

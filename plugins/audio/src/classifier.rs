@@ -2,7 +2,9 @@
 
 use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
-use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
+use anyflow_sdk::{
+    Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
+};
 
 /// A small convolutional network for log-mel maps.
 pub struct Classifier {
@@ -12,6 +14,10 @@ pub struct Classifier {
     hidden: Linear,
     scores: Linear,
 }
+
+const INPUT: Port = f32_port_in(&[axis("channel"), axis_of("band", "bands"), axis_of("frame", "frames")], 0, 1);
+/// Units of the last hidden layer.
+const FEATURES: i64 = 64;
 
 #[derive(serde::Deserialize)]
 struct Config {
@@ -26,11 +32,10 @@ impl Module for Classifier {
         id: "classifier",
         modality: "audio",
         summary: "log-mel map -> score of each class, a small convolutional network",
-        roles: &[RoleDescriptor {
-            role: Role::Score,
-            input: f32_port_in(&[axis("channel"), axis_of("band", "bands"), axis_of("frame", "frames")], 0, 1),
-            output: f32_port(&[axis_of("class", "classes")]),
-        }],
+        roles: &[
+            RoleDescriptor { role: Role::Score, input: INPUT, output: f32_port(&[axis_of("class", "classes")]) },
+            RoleDescriptor { role: Role::Features, input: INPUT, output: f32_port(&[fixed("feature", FEATURES)]) },
+        ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1},
             "bands": {"type": "integer", "minimum": 8},
@@ -49,19 +54,25 @@ impl Module for Classifier {
             fine: Conv2d::new(&(path / "fine"), channel, 16, 3, 1)?,
             middle: Conv2d::new(&(path / "middle"), 16, 32, 3, 1)?,
             coarse: Conv2d::new(&(path / "coarse"), 32, 32, 3, 1)?,
-            hidden: Linear::new(&(path / "hidden"), flat, 64)?,
-            scores: Linear::new(&(path / "scores"), 64, classes)?,
+            hidden: Linear::new(&(path / "hidden"), flat, FEATURES)?,
+            scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
         })
     }
 }
 
 impl Scorer for Classifier {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
+        self.scores.forward(&self.features(value, train)?)
+    }
+}
+
+impl FeatureExtractor for Classifier {
+    fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
         let x = halve(&self.fine.forward(value)?.f_relu()?)?;
         let x = halve(&self.middle.forward(&x)?.f_relu()?)?;
         let x = halve(&self.coarse.forward(&x)?.f_relu()?)?;
         let x = x.f_flatten(1, -1)?.f_dropout(0.3, train)?;
-        self.scores.forward(&self.hidden.forward(&x)?.f_relu()?)
+        Ok(self.hidden.forward(&x)?.f_relu()?)
     }
 }
 

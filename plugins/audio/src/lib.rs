@@ -22,5 +22,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "short recordings as log-mel maps or waveforms",
     codecs: [LogMel, Waveform],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor],
 }

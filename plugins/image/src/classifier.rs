@@ -2,7 +2,9 @@
 
 use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
-use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
+use anyflow_sdk::{
+    Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
+};
 
 /// A small convolutional network for small pictures: 65,000 parameters for 28 x 28.
 pub struct Classifier {
@@ -11,6 +13,10 @@ pub struct Classifier {
     hidden: Linear,
     scores: Linear,
 }
+
+const INPUT: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
+/// Units of the last hidden layer.
+const FEATURES: i64 = 64;
 
 #[derive(serde::Deserialize)]
 struct Config {
@@ -25,11 +31,10 @@ impl Module for Classifier {
         id: "classifier",
         modality: "image",
         summary: "picture -> score of each class, a small convolutional network",
-        roles: &[RoleDescriptor {
-            role: Role::Score,
-            input: f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1),
-            output: f32_port(&[axis_of("class", "classes")]),
-        }],
+        roles: &[
+            RoleDescriptor { role: Role::Score, input: INPUT, output: f32_port(&[axis_of("class", "classes")]) },
+            RoleDescriptor { role: Role::Features, input: INPUT, output: f32_port(&[fixed("feature", FEATURES)]) },
+        ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1},
             "height": {"type": "integer", "minimum": 12},
@@ -49,18 +54,24 @@ impl Module for Classifier {
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), channel, 16, 5, 2)?,
             coarse: Conv2d::new(&(path / "coarse"), 16, 32, 5, 0)?,
-            hidden: Linear::new(&(path / "hidden"), flat, 64)?,
-            scores: Linear::new(&(path / "scores"), 64, classes)?,
+            hidden: Linear::new(&(path / "hidden"), flat, FEATURES)?,
+            scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
         })
     }
 }
 
 impl Scorer for Classifier {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
+        self.scores.forward(&self.features(value, train)?)
+    }
+}
+
+impl FeatureExtractor for Classifier {
+    fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
         let x = halve(&self.fine.forward(value)?.f_relu()?)?;
         let x = halve(&self.coarse.forward(&x)?.f_relu()?)?;
         let x = x.f_flatten(1, -1)?.f_dropout(0.3, train)?;
-        self.scores.forward(&self.hidden.forward(&x)?.f_relu()?)
+        Ok(self.hidden.forward(&x)?.f_relu()?)
     }
 }
 

@@ -14,5 +14,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "pictures in grey or in colour",
     codecs: [Gray, Rgb],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor],
 }

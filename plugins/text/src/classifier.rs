@@ -2,13 +2,17 @@
 
 use anyflow_sdk::layers::{Linear, elements};
 use anyflow_sdk::tch::{Tensor, nn};
-use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*};
+use anyflow_sdk::{
+    Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
+};
 
 /// A perceptron with one hidden layer over one-hot tokens.
 pub struct Classifier {
     hidden: Linear,
     scores: Linear,
 }
+
+const INPUT: Port = f32_port(&[axis_of("token", "length"), axis_of("word", "words")]);
 
 #[derive(serde::Deserialize)]
 struct Config {
@@ -23,11 +27,10 @@ impl Module for Classifier {
         id: "classifier",
         modality: "text",
         summary: "one-hot tokens -> score of each class, a perceptron",
-        roles: &[RoleDescriptor {
-            role: Role::Score,
-            input: f32_port(&[axis_of("token", "length"), axis_of("word", "words")]),
-            output: f32_port(&[axis_of("class", "classes")]),
-        }],
+        roles: &[
+            RoleDescriptor { role: Role::Score, input: INPUT, output: f32_port(&[axis_of("class", "classes")]) },
+            RoleDescriptor { role: Role::Features, input: INPUT, output: f32_port(&[axis_of("feature", "hidden")]) },
+        ],
         parameters: r#"{
             "length": {"type": "integer", "minimum": 1},
             "words": {"type": "integer", "minimum": 1},
@@ -49,8 +52,14 @@ impl Module for Classifier {
 }
 
 impl Scorer for Classifier {
-    fn score(&self, value: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        self.scores.forward(&self.hidden.forward(&value.f_flatten(1, -1)?)?.f_silu()?)
+    fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
+        self.scores.forward(&self.features(value, train)?)
+    }
+}
+
+impl FeatureExtractor for Classifier {
+    fn features(&self, value: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        Ok(self.hidden.forward(&value.f_flatten(1, -1)?)?.f_silu()?)
     }
 }
 

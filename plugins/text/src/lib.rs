@@ -16,5 +16,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "short texts of a closed set of words or characters",
     codecs: [Words, Characters],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor],
 }

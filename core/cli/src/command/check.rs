@@ -44,7 +44,7 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
         super::run::check(&compiled, &args.input, None, None)?;
     }
     if args.data.is_some() {
-        super::eval::check_sources(&compiled.job)?;
+        crate::sources::check(&compiled.job)?;
     }
     good(&args.file, kind, &compiled.warnings)
 }

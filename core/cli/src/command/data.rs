@@ -4,7 +4,7 @@ mod cell;
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{ImportSource, Inspection, head, import, inspect, pair};
+use anyflow_datasets::{Generation, Generator, ImportSource, Inspection, generate, head, import, inspect, pair};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,21 @@ pub enum Command {
         /// What to import; for MNIST, the images and optionally the labels
         #[arg(required = true)]
         source: Vec<PathBuf>,
+        /// Parquet file to write
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Make a Parquet file out of nothing but a seed
+    Generate {
+        /// Kind of rows
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(Generator::ALL.map(Generator::name)))]
+        kind: String,
+        /// How many rows
+        #[arg(long)]
+        rows: u64,
+        /// Seed of everything in them
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
         /// Parquet file to write
         #[arg(long)]
         output: PathBuf,
@@ -76,6 +91,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
             Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
         Command::Import { source, output } => imported(source, output),
+        Command::Generate { kind, rows, seed, output } => made(kind, *rows, *seed, output),
         Command::Pair { a, b, on, multiplicity, seed, output } => paired([a, b], on, *multiplicity, *seed, output),
     }
 }
@@ -94,6 +110,17 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
     let json = json!({"output": output, "rows": imported.rows, "columns": columns, "left_out": imported.left_out});
     Ok(Outcome::done(text, json))
+}
+
+fn made(kind: &str, rows: u64, seed: u64, output: &Path) -> Result<Outcome> {
+    writable(output, [])?;
+    let generator = Generator::named(kind).ok_or_else(|| CliError::internal(format!("no generator {kind}")))?;
+    let features = generate(Generation { generator, rows, seed }, output)?;
+    let columns = || features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
+    let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
+    let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));
+    let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
+    Ok(Outcome::done(text, json!({"output": output, "rows": rows, "seed": seed, "columns": columns})))
 }
 
 fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<Outcome> {

@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyflow_plan::FileKind;
+use anyflow_plan::findings::Findings;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, PLAN_FORMAT, Table};
-use serde_json::Value;
+use anyflow_plan::plan::{Job, PLAN_FORMAT};
+use serde::Deserialize;
 
-use super::{open, plugins, table};
+use super::plugins;
 use crate::catalog::Plugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
-use crate::error::Result;
-use crate::order;
-use crate::progress::{significant, words};
+use crate::error::{CliError, Result};
+use crate::evaluation as tables;
+use crate::{order, sources};
 
 /// Arguments of `anyflow eval`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ impl Common {
     /// See [`Recognised::compile`]; a dataset or column that is missing.
     pub fn compile(&self, file: Recognised, plugins: &Plugins) -> Result<Compiled> {
         let compiled = file.compile(plugins, &self.set, self.data.as_deref())?;
-        check_sources(&compiled.job)?;
+        sources::check(&compiled.job)?;
         Ok(compiled)
     }
 
@@ -61,10 +62,12 @@ impl Common {
     /// The current folder is gone.
     pub fn order(&self, mut job: Job, output: &Path) -> Result<Order> {
         compiled::absolute(&mut job);
+        let output = order::absolute(output)?;
+        sources::place(&mut job, Path::new(&output));
         Ok(Order {
             format: PLAN_FORMAT,
             job,
-            output: order::absolute(output)?,
+            output,
             inputs: Vec::new(),
             rows: None,
             key: None,
@@ -76,36 +79,6 @@ impl Common {
             trace: None,
         })
     }
-}
-
-/// Opens the datasets that a training or evaluation reads (their footers, not their rows) and looks for its columns.
-///
-/// # Errors
-/// A dataset or column that is missing.
-pub fn check_sources(job: &Job) -> Result<()> {
-    let (sources, tables): (_, Vec<&Table>) = match job {
-        Job::Run(_) => return Ok(()),
-        Job::Train(plan) => (&plan.sources, plan.data.values().collect()),
-        Job::Eval(plan) => (&plan.sources, vec![&plan.data]),
-    };
-    for (name, paths) in sources {
-        let columns: Vec<&str> = tables.iter().flat_map(|table| columns_of(table, name)).collect();
-        if !columns.is_empty() {
-            let dataset = open(&paths.iter().map(PathBuf::from).collect::<Vec<_>>())?;
-            columns.into_iter().try_for_each(|column| dataset.column(column).map(drop))?;
-        }
-    }
-    Ok(())
-}
-
-/// Columns that a table reads of a source.
-fn columns_of<'a>(table: &'a Table, source: &str) -> Vec<&'a str> {
-    let references = table.columns.values().chain(&table.class);
-    let mut columns: Vec<&str> = references.filter(|r| r.source == source).map(|r| r.column.as_str()).collect();
-    if !columns.is_empty() {
-        columns.extend(table.join.as_deref());
-    }
-    columns
 }
 
 /// Checks everything that can be checked, then lets the engine evaluate.
@@ -120,21 +93,9 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let output = args.output.as_deref().unwrap_or(&default);
     // Nothing is resumed, so an earlier evaluation in the folder is simply replaced.
     let order = args.common.order(compiled.job, output)?;
+    sources::generate(&order.job, console)?;
     let result = order::execute(&order, console)?;
-    let text = format!("{}see it with: anyflow report {}", tasks(&result), output.display());
+    let findings = Findings::deserialize(&result).map_err(CliError::internal)?;
+    let text = format!("{}see it with: anyflow report {}", tables::text(&findings), output.display());
     Ok(Outcome::done(text, result))
-}
-
-/// A line per task: its figures with their spread over the seeds.
-fn tasks(result: &Value) -> String {
-    let mut rows = vec![vec!["task".to_string(), "figure".into(), "mean".into(), "spread".into()]];
-    for (task, figures) in result["tasks"].as_object().into_iter().flatten() {
-        for (name, value) in figures.as_object().into_iter().flatten() {
-            if let Some(mean) = value["mean"].as_f64() {
-                let spread = value["spread"].as_f64().map(|spread| format!("± {}", significant(spread)));
-                rows.push(vec![task.clone(), words(name), significant(mean), spread.unwrap_or_default()]);
-            }
-        }
-    }
-    if rows.len() == 1 { super::summary(result) } else { table(&rows) }
 }

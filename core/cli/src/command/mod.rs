@@ -55,7 +55,7 @@ fn summary(result: &Value) -> String {
 }
 
 /// Columns of text, each as wide as its widest cell.
-fn table(rows: &[Vec<String>]) -> String {
+pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -72,7 +72,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// Opens a dataset of files and folders.
-fn open(paths: &[PathBuf]) -> Result<Dataset> {
+pub fn open(paths: &[PathBuf]) -> Result<Dataset> {
     Ok(Dataset::open(paths)?)
 }
 

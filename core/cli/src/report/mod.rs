@@ -20,6 +20,8 @@ use maud::{Markup, html};
 use crate::error::{CliError, Result};
 use cell::Budget;
 
+pub use provenance::kind_first;
+
 /// A finished page.
 pub struct Page {
     /// The whole file.

@@ -88,12 +88,13 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
             }
         }
         Job::Train(plan) => put(facts, "seed", plan.seed.to_string()),
-        Job::Eval(plan) => put(facts, "sampler", kind_first(&plan.sampler)),
+        // Each variant has its own, which the figures name.
+        Job::Eval(_) => {}
     }
 }
 
 /// `ddim (steps 50, eta 0)`.
-pub(super) fn kind_first(value: &Value) -> String {
+pub fn kind_first(value: &Value) -> String {
     let Some(object) = value.as_object() else { return inline(value) };
     let rest = object.iter().filter(|(key, value)| *key != "kind" && !value.is_null());
     let rest: Vec<String> =

@@ -144,16 +144,7 @@ fn training(folder: &Path) {
 
 fn evaluation(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
-    let figure = |mean: f64| json!({"mean": mean, "spread": 0.006, "per_seed": [mean - 0.006, mean, mean + 0.006]});
-    let task = |observe: &[&str], mean: f64, passed: bool| {
-        json!({"coherence": figure(mean), "per_stream": {"audio": figure(mean), "text": figure(0.97)}, "class_entropy": {},
-               "observe": observe, "generate": ["audio", "text"], "at_least": 0.8, "passed": passed, "network_calls": 150})
-    };
-    let result = json!({
-        "name": "digits-eval", "rows": 1000, "seeds": [1, 2, 3], "sampler": {"kind": "ddim", "steps": 50},
-        "judges": {"image": {"rows": 10000, "accuracy": 0.991, "reconstructed": 0.984}, "audio": 0.97},
-        "tasks": {"image-to-audio-text": task(&["image"], 0.912, true), "joint": task(&[], 0.774, false)},
-    });
+    let result = serde_json::to_value(crate::evaluation::tests::example()).unwrap();
     std::fs::write(folder.join("eval.json"), result.to_string()).unwrap();
 }
 

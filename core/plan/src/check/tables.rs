@@ -31,7 +31,8 @@ pub(crate) fn resolve(
     Table { join, columns, class }
 }
 
-fn column(written: &SpannedString, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
+/// The column that `source.column` means.
+pub(crate) fn column(written: &SpannedString, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
     let Some((source, column)) = written.value.split_once('.').filter(|(_, column)| !column.is_empty()) else {
         let hint = sources.first().map(|source| Hint::exactly(format!("{}.{}", source.name.value, written.value)));
         let problem = Problem::NotAColumn { text: written.value.clone(), hint: hint.unwrap_or_default() };
@@ -75,14 +76,15 @@ fn join<'c>(
     }
 }
 
-/// Warns of sources that no table reads.
+/// Warns of sources that no table reads, nor any of `more`.
 pub(crate) fn check_sources<'t>(
     sources: &[SourceSpec],
     tables: impl Iterator<Item = &'t TableSpec>,
+    more: &[(SpannedString, SpannedString)],
     report: &mut Report,
 ) {
-    let written: Vec<&SpannedString> =
-        tables.flat_map(|table| table.columns.iter().map(|(_, written)| written).chain(&table.class)).collect();
+    let of_tables = tables.flat_map(|table| table.columns.iter().map(|(_, written)| written).chain(&table.class));
+    let written: Vec<&SpannedString> = of_tables.chain(more.iter().map(|(_, written)| written)).collect();
     for source in sources {
         let prefix = format!("{}.", source.name.value);
         if !written.iter().any(|text| text.value.starts_with(&prefix)) {

@@ -3,12 +3,12 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::check::{guidance, tables};
+use crate::check::{guidance, subsets, tables};
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists};
 use crate::plan::Task;
 use crate::problem::Problem;
-use crate::source::{Span, SpannedString};
+use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, TaskSpec};
 
 /// Resolves all tasks and the denoiser that they ask.
@@ -17,6 +17,11 @@ pub(crate) fn resolve(
     model: &ModelGraph,
     report: &mut Report,
 ) -> Option<(String, IndexMap<String, Task>)> {
+    if spec.tasks.is_empty() && spec.subsets.is_none() {
+        let reason = "asks nothing; give it `tasks`, or `subsets: true`".into();
+        report.error(spec.span, Problem::Impossible { what: "the evaluation".into(), reason });
+        return None;
+    }
     let written: Vec<_> = spec.tasks.iter().map(lists).collect();
     let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
     spec.tasks.iter().for_each(|task| check(task, spec, model, report));
@@ -28,7 +33,11 @@ pub(crate) fn resolve(
             }
         }
     }
-    let owner = spec.tasks.first().map_or(Span::default(), |task| task.name.span);
+    if spec.subsets.is_some() {
+        let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
+        named.extend(spec.judges.iter().map(|judge| &judge.stream).filter(known));
+    }
+    let owner = spec.tasks.first().map_or(spec.span, |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
     if let (Some(spec), Some((over, _))) = (&spec.guidance, model.denoisers.get(&denoiser)) {
         guidance::check_names(spec, over, report);
@@ -41,7 +50,10 @@ pub(crate) fn resolve(
         let plan = Task { generate, along, observe, absent, guidance, given, at_least: task.at_least };
         Some((task.name.value.clone(), plan))
     });
-    let tasks = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    let mut tasks: IndexMap<String, Task> = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    if spec.subsets.is_some() {
+        subsets::add(&mut tasks, spec, &denoiser, model, report);
+    }
     Some((denoiser, tasks))
 }
 

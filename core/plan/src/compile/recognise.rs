@@ -3,7 +3,7 @@
 use crate::error::{Errors, Report};
 use crate::problem::Problem;
 use crate::source::{Source, SourceId};
-use crate::yaml::{self, Content, Node};
+use crate::yaml::{self, Content, Entry, Node};
 
 /// What a file is, by its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +33,12 @@ pub fn kind_of(source: &Source) -> Result<FileKind, Errors> {
     })
 }
 
-/// Path of the model that a pipeline, training or evaluation names, joined to its folder.
+/// Paths of the models that a pipeline, training or evaluation names, joined to its folder: its own first, then those
+/// of variants, each once.
 ///
 /// # Errors
 /// No YAML, or no `model`.
-pub fn model_path(source: &Source) -> Result<String, Errors> {
+pub fn model_paths(source: &Source) -> Result<Vec<String>, Errors> {
     read(source, |root, report| {
         let Content::Mapping(entries) = &root.content else { return None };
         let within = FileKind::of(root).map_or("the file".into(), |kind| format!("the {}", kind.name()));
@@ -46,8 +47,32 @@ pub fn model_path(source: &Source) -> Result<String, Errors> {
             return None;
         };
         let path = crate::surface::text(&entry.node, &format!("`model` of {within}"), report)?;
-        Some(source.beside(&path.value))
+        let mut paths = vec![source.beside(&path.value)];
+        for path in variants(entries).filter_map(|entries| value(entries, "model")) {
+            if let Content::String(path) = &path.content
+                && !paths.contains(&source.beside(path))
+            {
+                paths.push(source.beside(path));
+            }
+        }
+        Some(paths)
     })
+}
+
+/// The variants of an evaluation.
+fn variants(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let variants = value(entries, "variants").into_iter().flat_map(|node| match &node.content {
+        Content::Mapping(entries) => entries.as_slice(),
+        _ => &[],
+    });
+    variants.filter_map(|entry| match &entry.node.content {
+        Content::Mapping(entries) => Some(entries.as_slice()),
+        _ => None,
+    })
+}
+
+fn value<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Node> {
+    entries.iter().find(|entry| entry.key.value == key).map(|entry| &entry.node)
 }
 
 /// Reads a single thing from a file.

@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 
 use crate::component::word;
 use crate::explain::stages::trained;
-use crate::explain::words::{kind, list};
-use crate::plan::{EvalPlan, Job, Op, RunPlan, TrainPlan};
+use crate::explain::words::{kind, list, source};
+use crate::plan::{EvalPlan, Generated, Job, Op, RunPlan, TrainPlan};
 
 /// Boxes and arrows between them.
 #[derive(Debug, Default)]
@@ -124,7 +124,7 @@ fn makes(op: &Op) -> Vec<&str> {
 
 fn training(plan: &TrainPlan) -> Picture {
     let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
-    let sources = sources(&mut picture, &plan.sources);
+    let sources = sources(&mut picture, &plan.sources, &plan.generated);
     let mut tables: IndexMap<&str, usize> = IndexMap::new();
     for (name, table) in &plan.data {
         let index = picture.add(Look::Data, vec![name.clone(), list(table.columns.keys())]);
@@ -144,7 +144,7 @@ fn training(plan: &TrainPlan) -> Picture {
 
 fn evaluation(plan: &EvalPlan) -> Picture {
     let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
-    let sources = sources(&mut picture, &plan.sources);
+    let sources = sources(&mut picture, &plan.sources, &plan.generated);
     let data = picture.add(Look::Data, vec!["data".into(), list(plan.data.columns.keys())]);
     for source in used(plan.data.columns.values().chain(&plan.data.class).map(|column| column.source.as_str())) {
         picture.connect(sources.get(source).copied(), data, "");
@@ -156,11 +156,13 @@ fn evaluation(plan: &EvalPlan) -> Picture {
     picture
 }
 
-fn sources<'p>(picture: &mut Picture, sources: &'p IndexMap<String, Vec<String>>) -> IndexMap<&'p str, usize> {
-    sources
-        .iter()
-        .map(|(name, paths)| (name.as_str(), picture.add(Look::Data, vec![name.clone(), list(paths)])))
-        .collect()
+fn sources<'p>(
+    picture: &mut Picture,
+    sources: &'p IndexMap<String, Vec<String>>,
+    generated: &IndexMap<String, Generated>,
+) -> IndexMap<&'p str, usize> {
+    let lines = |name: &String, paths: &[String]| vec![name.clone(), source(name, paths, generated)];
+    sources.iter().map(|(name, paths)| (name.as_str(), picture.add(Look::Data, lines(name, paths)))).collect()
 }
 
 fn used<'c>(names: impl Iterator<Item = &'c str>) -> Vec<&'c str> {

@@ -1,6 +1,6 @@
 //! A training in lines.
 
-use crate::explain::words::{component, kind, list, model, section, table};
+use crate::explain::words::{component, kind, model, section, source, table};
 use crate::plan::{Stage, TrainPlan, Trained};
 
 /// The whole plan.
@@ -14,7 +14,7 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
         let module = scorer.module.as_ref().map_or("its codec".into(), component);
         vec![name.clone(), format!("stream {}", scorer.stream), format!("{} classes", scorer.classes), module]
     });
-    let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), list(paths)]);
+    let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), source(name, paths, &plan.generated)]);
     let data = plan.data.iter().map(|(name, rows)| vec![name.clone(), table(rows)]);
     for part in [
         section("scorers", scorers.collect()),

@@ -1,6 +1,6 @@
 //! An evaluation in lines.
 
-use crate::explain::words::{component, how, kind, list, model, section, table};
+use crate::explain::words::{component, how, kind, list, model, section, source, table};
 use crate::plan::{EvalPlan, Task};
 
 /// The whole plan.
@@ -12,13 +12,21 @@ pub(crate) fn lines(plan: &EvalPlan) -> String {
         let weights = judge.checkpoint.as_ref().map_or(String::new(), |path| format!("weights {path}"));
         vec![stream.clone(), format!("{} classes", judge.classes), module, weights]
     });
-    let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), list(paths)]);
+    let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), source(name, paths, &plan.generated)]);
     out.push_str(&format!("\n{}", section("judges", judges.collect())));
     out.push_str(&format!("\n{}", section("sources", sources.collect())));
     out.push_str(&format!("\ndata\n  {}\n", table(&plan.data)));
-    let seeds = list(&plan.seeds);
-    let sampler = kind(&plan.sampler);
-    out.push_str(&format!("\n{} rows a task, {sampler}, denoiser {}, seeds {seeds}\n", plan.rows, plan.denoiser));
+    let reference = plan.reference.iter().map(|(stream, from)| format!("{stream} = {}.{}", from.source, from.column));
+    if !plan.reference.is_empty() {
+        out.push_str(&format!("\nreference\n  {}\n", list(reference)));
+    }
+    let variants = plan.variants.iter().map(|(name, variant)| {
+        let other = variant.model.as_ref().map_or(String::new(), |model| format!("model {}", model.source));
+        let given = how(variant.given.unwrap_or_default(), None).join(", ");
+        vec![name.clone(), kind(&variant.sampler), format!("denoiser {}", variant.denoiser), given, other]
+    });
+    out.push_str(&format!("\n{}", section("variants", variants.collect())));
+    out.push_str(&format!("\n{} rows a task, seeds {}\n", plan.rows, list(&plan.seeds)));
     let tasks = plan.tasks.iter().map(|(name, asked)| task(name, asked));
     out + "\n" + &section("tasks", tasks.collect())
 }

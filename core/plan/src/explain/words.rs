@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 
+use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::plan::{Component, Form, Given, Model, Table};
+use crate::plan::{Component, Form, Generated, Given, Model, Table};
 
 /// Rows of words in columns, each two spaces apart, under a heading.
 pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
@@ -83,6 +84,14 @@ pub(crate) fn model(model: &Model) -> String {
         vec![name.clone(), what, kind(&denoiser.network), kind(&denoiser.schedule)]
     });
     out + "\n" + &section("denoisers", denoisers.collect())
+}
+
+/// What a source is: its files, or what is generated.
+pub(crate) fn source(name: &str, paths: &[String], generated: &IndexMap<String, Generated>) -> String {
+    match generated.get(name) {
+        Some(made) => format!("generated: {}, {} rows, seed {}", made.generate, made.rows, made.seed),
+        None => list(paths),
+    }
 }
 
 /// Where a table's columns come from.

@@ -6,27 +6,30 @@ use crate::check::{classes, tables, tasks};
 use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
-use crate::lower::{scorers, training};
-use crate::plan::{EvalPlan, PLAN_FORMAT, Scorer, Table};
+use crate::lower::{scorers, training, variants};
+use crate::plan::{ColumnRef, EvalPlan, PLAN_FORMAT, Scorer, Table};
 use crate::problem::{Caution, Problem};
 use crate::source::Source;
-use crate::spec::{EvaluationSpec, JudgeSpec};
+use crate::spec::{EvaluationSpec, JudgeSpec, unknown};
 
 /// Checks an evaluation against its model and makes its plan.
 pub(crate) fn lower(
     spec: &EvaluationSpec,
-    model: &ModelGraph,
+    models: &[ModelGraph],
     source: &Source,
     catalog: &Catalog,
     data_root: Option<&str>,
     report: &mut Report,
 ) -> Option<EvalPlan> {
+    let model = models.first()?;
     let data = data(spec, model, report);
+    let reference = reference(spec, model, report);
     let judges = judges(spec, model, source, catalog, report);
     let asked = tasks::resolve(spec, model, report);
-    tables::check_sources(&spec.sources, spec.data.iter(), report);
+    tables::check_sources(&spec.sources, spec.data.iter(), &spec.reference, report);
     unused(spec, report);
     let (denoiser, tasks) = asked?;
+    let variants = variants::resolve(spec, models, source, &denoiser, report);
     Some(EvalPlan {
         format: PLAN_FORMAT,
         name: spec.name.as_ref()?.value.clone(),
@@ -34,9 +37,10 @@ pub(crate) fn lower(
         model: model.plan()?,
         judges: judges?,
         sources: training::files(&spec.sources, source, data_root),
+        generated: training::generated(&spec.sources),
         data: data?,
-        denoiser,
-        sampler: spec.sampler.clone()?,
+        reference,
+        variants: variants?,
         rows: spec.rows?,
         seeds: spec.seeds.clone(),
         tasks,
@@ -49,6 +53,22 @@ fn data(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Optio
         report.error(table.name.span, Problem::MissingKey { key: "class".into(), within: "`data`".into() });
     }
     Some(tables::resolve(table, "`data`", &spec.sources, model, report))
+}
+
+/// The columns of `reference`, each for a stream that a judge sees.
+fn reference(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> IndexMap<String, ColumnRef> {
+    let mut columns = IndexMap::new();
+    for (stream, written) in &spec.reference {
+        if !model.streams.contains_key(&stream.value) {
+            unknown("stream", stream, model.streams.keys().map(String::as_str), report);
+        } else if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
+            let reason = format!("no judge sees stream `{}`", stream.value);
+            report.warning(stream.span, Caution::NoEffect { key: stream.value.clone(), reason });
+        } else if let Some(column) = tables::column(written, &spec.sources, report) {
+            columns.insert(stream.value.clone(), column);
+        }
+    }
+    columns
 }
 
 fn judges(
@@ -92,7 +112,8 @@ fn resolve_judge(
 /// Warns of judges that no task needs.
 fn unused(spec: &EvaluationSpec, report: &mut Report) {
     for judge in &spec.judges {
-        let needed = spec.tasks.iter().any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
+        let needed = spec.subsets.is_some()
+            || spec.tasks.iter().any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
         if !needed {
             let (what, name) = ("judge".into(), judge.stream.value.clone());
             report.warning(judge.stream.span, Caution::Unused { what, name, consequence: " by any task".into() });

@@ -56,7 +56,7 @@ fn by_codec(
     }
     match node.plan.as_ref()?.array.elements() {
         Some(([classes], _)) => {
-            Some(Scorer { stream: stream.value.clone(), module: None, classes: *classes, checkpoint })
+            Some(Scorer { stream: stream.value.clone(), module: None, classes: *classes, features: None, checkpoint })
         }
         _ => {
             let what = format!("codec `{}`", component.value);
@@ -88,13 +88,16 @@ fn by_module(
     let array = solver.array(&array_label(stream, plan), stream.span, &plan.array)?;
     let input = solver.port(SCORER, placed, input, "the input to score");
     let output = solver.port(SCORER, placed, output, "the output of score");
+    let features = component::role(module, Role::Features);
+    let features = features.map(|role| solver.port(SCORER, placed, &role.output, "the output of features"));
     solver.unify(&array, &input, report);
     solver.settle(SCORER, placed);
     let component = solver.component(SCORER, placed, report);
     match solver.sizes(&output)?.as_slice() {
         [classes] => {
             let (stream, classes) = (stream.value.clone(), *classes);
-            Some(Scorer { stream, module: Some(component), classes, checkpoint })
+            let features = features.and_then(|features| solver.sizes(&features));
+            Some(Scorer { stream, module: Some(component), classes, features, checkpoint })
         }
         sizes => {
             let reason = format!("must give one axis of scores, but gives {sizes:?}");

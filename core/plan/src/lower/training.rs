@@ -8,7 +8,7 @@ use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::lower::scorers;
-use crate::plan::{PLAN_FORMAT, Scorer, Stage, Table, TrainPlan, Trained};
+use crate::plan::{Generated, PLAN_FORMAT, Scorer, Stage, Table, TrainPlan, Trained};
 use crate::problem::{Caution, Problem};
 use crate::source::{Source, joined};
 use crate::spec::{SourceSpec, StageSpec, TrainingSpec};
@@ -25,7 +25,7 @@ pub(crate) fn lower(
     let data = data(spec, model, report);
     let scorers = scorers_of(spec, model, catalog, report);
     let stages: Vec<_> = spec.stages.iter().map(|stage| lower_stage(stage, spec, model, report)).collect();
-    tables::check_sources(&spec.sources, spec.data.iter(), report);
+    tables::check_sources(&spec.sources, spec.data.iter(), &[], report);
     unused(spec, report);
     Some(TrainPlan {
         format: PLAN_FORMAT,
@@ -35,16 +35,25 @@ pub(crate) fn lower(
         start: spec.start.as_ref().map(|path| source.beside(&path.value)),
         scorers: scorers?,
         sources: files(&spec.sources, source, data_root),
+        generated: generated(&spec.sources),
         data,
         stages: stages.into_iter().collect::<Option<_>>()?,
         seed: spec.seed?,
     })
 }
 
-/// The files of every source, from the data folder.
+/// The sources that are generated.
+pub(crate) fn generated(sources: &[SourceSpec]) -> IndexMap<String, Generated> {
+    sources.iter().filter_map(|spec| Some((spec.name.value.clone(), spec.generated.clone()?))).collect()
+}
+
+/// The files of every source, from the data folder; a generated one becomes a file of its name in the output folder.
 pub(crate) fn files(sources: &[SourceSpec], source: &Source, data_root: Option<&str>) -> IndexMap<String, Vec<String>> {
     let place = |path: &str| data_root.map_or_else(|| source.beside(path), |root| joined(root, path));
-    let files = |spec: &SourceSpec| spec.paths.iter().map(|path| place(&path.value)).collect();
+    let files = |spec: &SourceSpec| match &spec.generated {
+        Some(_) => vec![format!("data/{}.parquet", spec.name.value)],
+        None => spec.paths.iter().map(|path| place(&path.value)).collect(),
+    };
     sources.iter().map(|spec| (spec.name.value.clone(), files(spec))).collect()
 }
 

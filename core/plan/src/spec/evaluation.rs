@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::plan::Given;
-use crate::source::SpannedString;
+use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{GuidanceSpec, SourceSpec, TableSpec, Use, check_name, given, guidance, open, sources, table};
 use crate::surface::{self, Fields};
@@ -17,6 +17,8 @@ pub(crate) struct EvaluationSpec {
     pub name: Option<SpannedString>,
     pub sources: Vec<SourceSpec>,
     pub data: Option<TableSpec>,
+    /// Stream -> `source.column`.
+    pub reference: Vec<(SpannedString, SpannedString)>,
     pub judges: Vec<JudgeSpec>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
@@ -25,6 +27,21 @@ pub(crate) struct EvaluationSpec {
     pub rows: Option<u64>,
     pub seeds: Vec<u64>,
     pub tasks: Vec<TaskSpec>,
+    /// Where `subsets` is written, if it is on.
+    pub subsets: Option<Span>,
+    pub variants: Vec<VariantSpec>,
+    /// Where the file begins.
+    pub span: Span,
+}
+
+/// A variant.
+#[derive(Debug)]
+pub(crate) struct VariantSpec {
+    pub name: SpannedString,
+    pub model: Option<SpannedString>,
+    pub denoiser: Option<SpannedString>,
+    pub sampler: Option<Json>,
+    pub given: Option<Given>,
 }
 
 /// A judge of a stream.
@@ -53,10 +70,13 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
     let fields = open(root, FileKind::Evaluation, &surface::EVALUATION, report)?;
     let judges = fields.names("judges", report).iter().map(|entry| judge(entry, report)).collect();
     let tasks = fields.names("tasks", report).iter().map(|entry| task(entry, report)).collect();
+    let variants = fields.names("variants", report).iter().map(|entry| variant(entry, report)).collect();
+    let subsets = fields.json("subsets", report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span);
     Some(EvaluationSpec {
         name: fields.text("name", report),
         sources: sources(&fields, report),
         data: fields.entry("data").map(|entry| table(entry, report)),
+        reference: fields.pairs("reference", report),
         judges,
         denoiser: fields.text("denoiser", report),
         sampler: fields.json("sampler", report).map(|json| json.value),
@@ -65,6 +85,9 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         rows: fields.integer("rows", report),
         seeds: seeds(&fields, report),
         tasks,
+        subsets,
+        variants,
+        span: root.span,
     })
 }
 
@@ -83,6 +106,20 @@ fn judge(entry: &Entry, report: &mut Report) -> JudgeSpec {
     if let Some(fields) = Fields::open(&entry.node, &surface::JUDGE, within, entry.key.span, report) {
         spec.score = used(&fields, "score", report);
         spec.weights = fields.text("weights", report);
+    }
+    spec
+}
+
+fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("variant `{}`", name.value);
+    let mut spec = VariantSpec { name, model: None, denoiser: None, sampler: None, given: None };
+    if let Some(fields) = Fields::open(&entry.node, &surface::VARIANT, within, entry.key.span, report) {
+        spec.model = fields.text("model", report);
+        spec.denoiser = fields.text("denoiser", report);
+        spec.sampler = fields.json("sampler", report).map(|json| json.value);
+        spec.given = given(&fields, report);
     }
     spec
 }

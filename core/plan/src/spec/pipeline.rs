@@ -83,23 +83,13 @@ pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec>
     let fields = open(root, FileKind::Pipeline, &surface::PIPELINE, report)?;
     let inputs: Vec<_> = fields.names("inputs", report).iter().map(|entry| input(entry, report)).collect();
     let nodes: Vec<_> = fields.names("nodes", report).iter().map(|entry| node(entry, report)).collect();
-    let outputs = pairs(&fields, "outputs", report);
+    let outputs = fields.pairs("outputs", report);
     check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
         let problem = Problem::Impossible { what: "the pipeline".into(), reason: "has no outputs".into() };
         report.error(fields.entry("outputs").map_or(root.span, |entry| entry.key.span), problem);
     }
     Some(PipelineSpec { name: fields.text("name", report), inputs, nodes, outputs })
-}
-
-/// A mapping of names to strings.
-fn pairs(fields: &Fields, key: &str, report: &mut Report) -> Vec<(SpannedString, SpannedString)> {
-    let entries = fields.names(key, report);
-    let value = |entry: &Entry, report: &mut Report| {
-        let what = format!("`{}` in `{key}` of {}", entry.key.value, fields.within);
-        surface::text(&entry.node, &what, report).map(|value| (entry.key.clone(), value))
-    };
-    entries.iter().filter_map(|entry| value(entry, report)).collect()
 }
 
 fn input(entry: &Entry, report: &mut Report) -> InputSpec {

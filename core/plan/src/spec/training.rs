@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
+use crate::plan::Generated;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{Use, check_name, check_unique, open};
@@ -22,11 +23,12 @@ pub(crate) struct TrainingSpec {
     pub stages: Vec<StageSpec>,
 }
 
-/// A dataset: one or several files.
+/// A dataset: one or several files, or what makes one.
 #[derive(Debug)]
 pub(crate) struct SourceSpec {
     pub name: SpannedString,
     pub paths: Vec<SpannedString>,
+    pub generated: Option<Generated>,
 }
 
 /// Rows made of sources.
@@ -93,10 +95,21 @@ fn source(entry: &Entry, report: &mut Report) -> SourceSpec {
     let what = format!("source `{}`", name.value);
     let items: &[Node] = match &entry.node.content {
         Content::List(items) => items,
+        Content::Mapping(_) => {
+            let generated = generated(entry, what, report);
+            return SourceSpec { name, paths: Vec::new(), generated };
+        }
         _ => std::slice::from_ref(&entry.node),
     };
     let paths = items.iter().filter_map(|item| surface::text(item, &what, report)).collect();
-    SourceSpec { name, paths }
+    SourceSpec { name, paths, generated: None }
+}
+
+fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<Generated> {
+    let fields = Fields::open(&entry.node, &surface::GENERATED, within, entry.key.span, report)?;
+    let generate = fields.json("generate", report).and_then(|json| Some(json.value.as_str()?.to_string()));
+    let (rows, seed) = (fields.integer("rows", report), fields.integer("seed", report));
+    Some(Generated { generate: generate?, rows: rows?, seed: seed? })
 }
 
 /// A table.

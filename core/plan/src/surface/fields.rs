@@ -131,6 +131,15 @@ impl<'a> Fields<'a> {
             }
         }
     }
+
+    /// A mapping of names to strings, each with its place.
+    pub fn pairs(&self, name: &str, report: &mut Report) -> Vec<(SpannedString, SpannedString)> {
+        let value = |entry: &Entry, report: &mut Report| {
+            let what = format!("`{}` in `{name}` of {}", entry.key.value, self.within);
+            text(&entry.node, &what, report).map(|value| (entry.key.clone(), value))
+        };
+        self.names(name, report).iter().filter_map(|entry| value(entry, report)).collect()
+    }
 }
 
 /// A node that must be a string.

@@ -40,6 +40,8 @@ pub(crate) enum Form {
     Mapping(&'static Mapping),
     /// One of several mappings; the first key of each tells which.
     OneOf(&'static [&'static Mapping]),
+    /// One of several forms, which differ in what they look like.
+    Either(&'static [Form]),
 }
 
 /// A mapping with known keys.
@@ -124,6 +126,7 @@ impl Form {
             Form::Or(one, Form::Names(of)) => format!("{}, or a mapping, each value {}", one.expected(), of.expected()),
             Form::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
             Form::Names(_) | Form::Mapping(_) | Form::OneOf(_) => "a mapping".into(),
+            Form::Either(forms) => forms.iter().map(Form::expected).collect::<Vec<_>>().join(", or "),
         }
     }
 

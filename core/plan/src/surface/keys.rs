@@ -27,10 +27,13 @@ const FORMAT: Key =
     must("anyflow", Form::Integer { minimum: VERSION as i128, maximum: VERSION as i128 }, "Version of the file format");
 const NAME: Key = must("name", Form::String, "Name, for people");
 const MODEL_PATH: Key = must("model", Form::String, "The model's file, relative to this one");
+static SOURCE_FORMS: [Form; 2] = [Form::OneOrMore(&Form::String), Form::Mapping(&GENERATED)];
+static SOURCE: Form = Form::Either(&SOURCE_FORMS);
 const SOURCES: Key = must(
     "sources",
-    Form::Names(&Form::OneOrMore(&Form::String)),
-    "Datasets by name: files relative to the data folder, which is this file's own unless the command names one",
+    Form::Names(&SOURCE),
+    "Datasets by name: files relative to the data folder, which is this file's own unless the command names one, or \
+     what is generated into the output folder",
 );
 const ABSENT: Key = may("absent", NAMES, "Streams that take no part");
 const GUIDANCE: Key =
@@ -177,6 +180,16 @@ pub(crate) static TABLE: Mapping = Mapping {
     later: &[],
 };
 
+/// A source that is generated.
+pub(crate) static GENERATED: Mapping = Mapping {
+    keys: &[
+        must("generate", Form::Choice(&["glyphs"]), "What is generated: digits as pictures, sounds, words and labels"),
+        must("rows", COUNT, "How many rows"),
+        or("seed", SEED, Literal::Integer(0), "Seed of everything in them; take another one to test than to train"),
+    ],
+    later: &[],
+};
+
 /// A scorer of a training.
 pub(crate) static SCORER: Mapping = Mapping {
     keys: &[
@@ -213,6 +226,12 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         SOURCES,
         must("data", Form::Mapping(&TABLE), "The held-out rows; `class` is the truth"),
         must("judges", Form::Names(&Form::Mapping(&JUDGE)), "Who tells the class, by stream"),
+        may(
+            "reference",
+            Form::Names(&Form::String),
+            "Rows a model was trained on, stream -> source.column: their Frechet distance from the held-out rows is the \
+             floor; of other streams it is that of the halves of the held-out rows",
+        ),
         may("denoiser", Form::String, "The denoiser, where several are over the streams asked for"),
         or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
         GUIDANCE,
@@ -224,7 +243,29 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         ),
         or("rows", COUNT, Literal::Integer(1000), "Rows a task"),
         may("seeds", Form::List(&SEED), "Seeds; figures are given with their spread; [0] if not given"),
-        must("tasks", Form::Names(&Form::Mapping(&TASK)), "What is asked, by name"),
+        may("tasks", Form::Names(&Form::Mapping(&TASK)), "What is asked, by name"),
+        or(
+            "subsets",
+            Form::Flag,
+            Literal::Flag(false),
+            "Ask also for all judged streams together, and for the others given each proper subset of them",
+        ),
+        may(
+            "variants",
+            Form::Names(&Form::Mapping(&VARIANT)),
+            "What is compared, by name; only the first is held to what tasks ask for",
+        ),
+    ],
+    later: &[],
+};
+
+/// A variant of an evaluation.
+pub(crate) static VARIANT: Mapping = Mapping {
+    keys: &[
+        may("model", Form::String, "Another model's file, relative to this one, with the same streams and codecs"),
+        may("denoiser", Form::String, "The denoiser; that of the evaluation if not given"),
+        may("sampler", Form::Kind(Family::Sampler), "How noise is removed; as in the evaluation if not given"),
+        may("given", GIVEN, "How the network sees streams that are given; as the tasks say if not given"),
     ],
     later: &[],
 };
@@ -247,7 +288,7 @@ pub(crate) static TASK: Mapping = Mapping {
         ABSENT,
         GUIDANCE,
         may("given", GIVEN, "How the network sees streams that are given"),
-        may("at_least", Form::FRACTION, "Least coherence; below it the evaluation fails"),
+        may("at_least", Form::FRACTION, "Least coherence of the first variant; below it the evaluation fails"),
     ],
     later: &[],
 };

@@ -76,6 +76,7 @@ fn of_form(form: &Form) -> Json {
         Form::Or(one, other) => json!({"oneOf": [of_form(one), of_form(other)]}),
         Form::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),
         Form::Mapping(mapping) => of_mapping(mapping),
+        Form::Either(forms) => json!({"anyOf": forms.iter().map(of_form).collect::<Vec<_>>()}),
         Form::OneOf(mappings) => {
             json!({"oneOf": mappings.iter().map(|mapping| of_mapping(mapping)).collect::<Vec<_>>()})
         }

@@ -40,6 +40,8 @@ pub fn names() -> Vec<String> {
 pub struct Case {
     pub main: Source,
     pub model: Source,
+    /// Models that variants name beside it.
+    pub others: Vec<Source>,
     pub catalog: Catalog,
     pub overrides: Vec<Override>,
 }
@@ -47,7 +49,15 @@ pub struct Case {
 impl Case {
     /// A file as it is.
     pub fn of(name: &str) -> Self {
-        Case { main: file(name), model: file("model.yaml"), catalog: catalog(), overrides: Vec::new() }
+        let (main, model) = (file(name), file("model.yaml"));
+        Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
+    }
+
+    /// Adds a model that a variant names: the model, with a part replaced.
+    pub fn other(mut self, name: &str, from: &str, to: &str) -> Self {
+        assert!(self.model.text.contains(from), "nothing to replace: {from}");
+        self.others.push(Source::new(format!("mld/{name}"), self.model.text.replacen(from, to, 1)));
+        self
     }
 
     /// Replaces a part of the file.
@@ -72,12 +82,15 @@ impl Case {
 
     /// Compiles it as what it is.
     pub fn compile(&self) -> Result<(Job, Vec<Warning>), Errors> {
-        let Case { main, model, catalog, overrides } = self;
+        let Case { main, model, others, catalog, overrides } = self;
         match anyflow_plan::kind_of(main)? {
             FileKind::Training => anyflow_plan::compile_train(main, model, catalog, overrides, Some("data"))
                 .map(|(plan, warnings)| (Job::Train(plan), warnings)),
-            FileKind::Evaluation => anyflow_plan::compile_eval(main, model, catalog, overrides, Some("data"))
-                .map(|(plan, warnings)| (Job::Eval(plan), warnings)),
+            FileKind::Evaluation => {
+                let models: Vec<&Source> = std::iter::once(model).chain(others).collect();
+                anyflow_plan::compile_eval(main, &models, catalog, overrides, Some("data"))
+                    .map(|(plan, warnings)| (Job::Eval(plan), warnings))
+            }
             _ => anyflow_plan::compile_run(main, model, catalog, overrides)
                 .map(|(plan, warnings)| (Job::Run(plan), warnings)),
         }
@@ -85,7 +98,7 @@ impl Case {
 
     /// All that is said about it: errors, or warnings and the word `fine`.
     pub fn said(&self) -> String {
-        let sources = [&self.main, &self.model];
+        let sources: Vec<&Source> = [&self.main, &self.model].into_iter().chain(&self.others).collect();
         match self.compile() {
             Err(errors) => errors.render(&sources, false),
             Ok((_, warnings)) => {

@@ -6,6 +6,7 @@
 mod bench;
 mod data_errors;
 mod errors;
+mod evaluations;
 mod explained;
 mod model_errors;
 mod overrides;

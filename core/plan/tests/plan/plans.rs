@@ -2,7 +2,7 @@
 
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Job, Op, RunPlan};
-use anyflow_plan::{FileKind, Format, explain, kind_of, model_path};
+use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
 
 use crate::bench::{Case, file, names, snapshot};
 
@@ -14,7 +14,7 @@ fn every_file_compiles() {
             continue;
         }
         let case = Case::of(&name);
-        assert_eq!(model_path(&case.main).unwrap(), "mld/model.yaml", "{name}");
+        assert_eq!(model_paths(&case.main).unwrap()[0], "mld/model.yaml", "{name}");
         let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
         snapshot(&format!("plan-{}", name.trim_end_matches(".yaml")), &explain(&job, Format::Text));

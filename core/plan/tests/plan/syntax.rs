@@ -1,6 +1,6 @@
 //! Texts that are no YAML, no file of ours, or an attack.
 
-use anyflow_plan::{FileKind, Source, kind_of, model_path};
+use anyflow_plan::{FileKind, Source, kind_of, model_paths};
 
 use crate::bench::{Case, file, snapshot};
 
@@ -57,7 +57,7 @@ fn file_of_another_kind() {
 #[test]
 fn no_model_named() {
     let source = Source::new("x.yaml", "anyflow: 1\nnodes: {}\n");
-    snapshot("error-no-model", &model_path(&source).unwrap_err().render(&[&source], false));
+    snapshot("error-no-model", &model_paths(&source).unwrap_err().render(&[&source], false));
 }
 
 #[test]

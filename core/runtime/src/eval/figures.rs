@@ -1,7 +1,5 @@
 //! The figures of an evaluation. A verdict is a class, or nothing where a cell could not be read back: that is wrong.
 
-use serde_json::{Value, json};
-
 /// Share of rows whose class is the true one.
 pub fn accuracy(verdict: &[Option<i64>], truth: &[i64]) -> f64 {
     share(verdict.iter().zip(truth).map(|(verdict, truth)| *verdict == Some(*truth)))
@@ -36,29 +34,6 @@ fn share(hits: impl Iterator<Item = bool>) -> f64 {
         all += 1;
     }
     hit as f64 / all.max(1) as f64
-}
-
-/// A figure over seeds.
-#[derive(Default)]
-pub struct Spread(Vec<f64>);
-
-impl Spread {
-    /// The figure of one more seed.
-    pub fn add(&mut self, value: f64) {
-        self.0.push(value);
-    }
-
-    /// Mean over the seeds.
-    pub fn mean(&self) -> f64 {
-        self.0.iter().sum::<f64>() / self.0.len().max(1) as f64
-    }
-
-    /// Mean, half the distance between the largest and the smallest, and each seed's.
-    pub fn json(&self) -> Value {
-        let most = self.0.iter().copied().fold(f64::MIN, f64::max);
-        let least = self.0.iter().copied().fold(f64::MAX, f64::min);
-        json!({ "mean": self.mean(), "spread": (most - least) / 2.0, "per_seed": self.0 })
-    }
 }
 
 #[cfg(test)]

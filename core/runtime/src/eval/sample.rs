@@ -1,6 +1,5 @@
-//! Generation for a task, on the engine, and what judges say of it.
+//! Generation for a task, on the engine.
 
-use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_diffusion::{Observed, Request};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
@@ -8,13 +7,11 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use crate::networks::Networks;
-use crate::plugin::Codec;
 use crate::stream::StreamNet;
-use crate::{Judge, Result, RunError, Session, session};
+use crate::{Result, RunError, Session, session};
 
 /// A model that answers tasks.
 pub struct Sampling {
-    codecs: IndexMap<String, Codec>,
     networks: Networks,
     denoiser: String,
     sampler: anyflow_diffusion::Sampling,
@@ -26,14 +23,14 @@ impl Sampling {
     /// # Errors
     /// What the engine says.
     pub fn start(session: Session, denoiser: &str, sampler: &Value, device: Device) -> Result<Self> {
-        let Session { codecs, streams, denoisers, .. } = session;
+        let Session { streams, denoisers, .. } = session;
         let networks = Networks::start(streams, denoisers, device)?;
-        Ok(Sampling { codecs, networks, denoiser: denoiser.into(), sampler: session::typed(sampler)? })
+        Ok(Sampling { networks, denoiser: denoiser.into(), sampler: session::typed(sampler)? })
     }
 
-    /// Network calls so far.
+    /// Rows that went through the network so far, each as often as it did.
     pub fn network_calls(&self) -> u64 {
-        self.networks.stats().steps
+        self.networks.stats().row_steps
     }
 
     /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes.
@@ -78,36 +75,4 @@ impl Sampling {
         };
         sampled.streams.into_iter().map(decode).collect()
     }
-
-    /// What a judge says of each row of a stream's array, read back from cells.
-    ///
-    /// # Errors
-    /// What plugins say.
-    pub fn judged(&self, stream: &str, judge: &Judge, array: &Tensor, threads: usize) -> Result<Vec<Option<i64>>> {
-        judged(&self.codecs[stream], judge, array, self.networks.device, threads)
-    }
-}
-
-/// Array -> cells -> array -> class; nothing where a cell cannot be written or read back.
-///
-/// # Errors
-/// What plugins say.
-pub fn judged(
-    codec: &Codec,
-    judge: &Judge,
-    array: &Tensor,
-    device: Device,
-    threads: usize,
-) -> Result<Vec<Option<i64>>> {
-    let cells: Vec<Option<OwnedCell>> = codec.decode(array, threads)?.into_iter().map(Result::ok).collect();
-    let views: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
-    let (array, failed) = codec.encode(&views, threads)?;
-    let mut verdict = Vec::with_capacity(cells.len());
-    for chunk in array.f_split(1024, 0)? {
-        verdict.extend(judge.classes_of(&chunk.f_to_device(device)?)?.into_iter().map(Some));
-    }
-    for row in failed {
-        verdict[row.row] = None;
-    }
-    Ok(verdict)
 }

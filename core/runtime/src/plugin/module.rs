@@ -150,5 +150,6 @@ fn number(role: Role) -> u32 {
         Role::Embed => role::EMBED,
         Role::Align => role::ALIGN,
         Role::Score => role::SCORE,
+        Role::Features => role::FEATURES,
     }
 }

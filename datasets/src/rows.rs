@@ -15,7 +15,7 @@ const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
 
 /// One value of a row.
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Cell(OwnedCell),
     /// An encoded file and the name it had.
@@ -26,7 +26,7 @@ pub(super) enum Value {
 }
 
 impl Value {
-    pub(super) fn text(text: impl Into<String>) -> Value {
+    pub(crate) fn text(text: impl Into<String>) -> Value {
         Value::Cell(OwnedCell::Utf8(text.into()))
     }
 
@@ -40,7 +40,7 @@ impl Value {
 }
 
 /// Gathers rows and writes them in batches of bounded size.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     writer: TableWriter,
     schema: SchemaRef,
     features: Features,
@@ -49,21 +49,27 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn create(out: &Path, features: Features) -> Result<Rows> {
-        let schema =
-            features.to_schema().ok_or_else(|| DatasetError::internal("importing", "a feature without type"))?;
+    pub(crate) fn create(out: &Path, features: Features) -> Result<Rows> {
+        Self::with_metadata(out, features, None)
+    }
+
+    /// Starts a file whose schema carries one more piece of metadata: key and value.
+    pub(crate) fn with_metadata(out: &Path, features: Features, metadata: Option<(&str, String)>) -> Result<Rows> {
+        let mut schema =
+            features.to_schema().ok_or_else(|| DatasetError::internal("writing rows", "a feature without type"))?;
+        schema.metadata.extend(metadata.map(|(key, value)| (key.to_string(), value)));
         let writer = TableWriter::create(out, &schema, &features)?;
         Ok(Rows { writer, schema: Arc::new(schema), features, waiting: Vec::new(), waiting_bytes: 0 })
     }
 
     /// Appends a row: one value per feature, in their order.
-    pub(super) fn push(&mut self, row: Vec<Value>) -> Result<()> {
+    pub(crate) fn push(&mut self, row: Vec<Value>) -> Result<()> {
         self.waiting_bytes += row.iter().map(Value::size_bytes).sum::<usize>();
         self.waiting.push(row);
         if self.waiting.len() >= BATCH_ROWS || self.waiting_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    pub(super) fn finish(mut self) -> Result<(u64, Features)> {
+    pub(crate) fn finish(mut self) -> Result<(u64, Features)> {
         self.flush()?;
         Ok((self.writer.finish()?.rows, self.features))
     }
@@ -77,7 +83,7 @@ impl Rows {
         let arrays = columns.into_iter().zip(self.features.values()).map(|(values, feature)| array(values, feature));
         let arrays: Vec<ArrayRef> = arrays.collect::<Result<_>>()?;
         let batch = RecordBatch::try_new(self.schema.clone(), arrays);
-        self.writer.write(&batch.map_err(|error| DatasetError::internal("importing", error))?)
+        self.writer.write(&batch.map_err(|error| DatasetError::internal("writing rows", error))?)
     }
 }
 

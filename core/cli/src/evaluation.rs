@@ -1,0 +1,210 @@
+//! The figures of an evaluation as tables, for terminals and for the report.
+
+use anyflow_plan::findings::{Answer, Distance, Figure, Findings, TaskFindings};
+
+use crate::progress::significant;
+use crate::report::kind_first;
+
+/// A table of texts with a heading.
+pub struct Grid {
+    /// What it shows.
+    pub title: &'static str,
+    /// Names of the columns, and then the rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// All tables, one below the other.
+pub fn text(findings: &Findings) -> String {
+    let part = |grid: Grid| format!("{}\n{}\n", grid.title, crate::command::table(&grid.rows));
+    std::iter::once(coherence(findings)).chain(details(findings)).map(part).collect()
+}
+
+/// A row per task, a column per variant.
+fn coherence(findings: &Findings) -> Grid {
+    let variants = findings.variants.keys().cloned();
+    let mut rows = vec![["task", "at least"].map(String::from).into_iter().chain(variants).collect::<Vec<_>>()];
+    for (name, task) in &findings.tasks {
+        let least = task.at_least.map(percent).unwrap_or_default();
+        let mut row = vec![name.clone(), least];
+        row.extend(task.variants.values().enumerate().map(|(index, answer)| {
+            format!("{}{}", share(&answer.coherence), if index == 0 { mark(task) } else { "" })
+        }));
+        rows.push(row);
+    }
+    Grid { title: "coherence", rows }
+}
+
+/// The tables beside that of coherence.
+pub fn details(findings: &Findings) -> [Grid; 3] {
+    [streams(findings), variants(findings), references(findings)]
+}
+
+/// What was generated, stream by stream.
+fn streams(findings: &Findings) -> Grid {
+    let several = findings.variants.len() > 1;
+    let head = ["task", "stream", "variant", "accuracy", "Fréchet distance", "diversity", "class entropy"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for (task, found) in &findings.tasks {
+        let streams =
+            found.generate.iter().flat_map(|stream| found.variants.iter().map(move |variant| (stream, variant)));
+        for (stream, (variant, answer)) in streams {
+            let Some(figures) = answer.streams.get(stream) else { continue };
+            rows.push(vec![
+                task.clone(),
+                stream.clone(),
+                variant.clone(),
+                figures.accuracy.as_ref().map(share).unwrap_or_default(),
+                figures.frechet.as_ref().map(distance).unwrap_or_default(),
+                figures.diversity.as_ref().map(plain).unwrap_or_default(),
+                share(&figures.class_entropy),
+            ]);
+        }
+    }
+    if !several {
+        rows.iter_mut().for_each(|row| drop(row.remove(2)));
+    }
+    Grid { title: "generated streams", rows }
+}
+
+/// What a row costs.
+fn variants(findings: &Findings) -> Grid {
+    let mut rows = vec![["variant", "sampler", "denoiser", "network calls a row", "rows/s"].map(String::from).to_vec()];
+    for (name, variant) in &findings.variants {
+        let answers: Vec<&Answer> = findings.tasks.values().filter_map(|task| task.variants.get(name)).collect();
+        let mean = |of: fn(&Answer) -> f64| answers.iter().map(|a| of(a)).sum::<f64>() / answers.len().max(1) as f64;
+        let calls = mean(|answer| answer.network_calls_per_row);
+        let seconds = mean(|answer| answer.seconds_per_row);
+        let (sampler, denoiser) = (kind_first(&variant.sampler), variant.denoiser.clone());
+        rows.push(vec![name.clone(), sampler, denoiser, significant(calls), significant(1.0 / seconds)]);
+    }
+    Grid { title: "variants", rows }
+}
+
+/// Real rows, and rows that only went through encoder and decoder: what the figures are to be compared with.
+fn references(findings: &Findings) -> Grid {
+    let head = ["stream", "rows", "which", "accuracy", "Fréchet distance", "diversity"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for (stream, real) in &findings.judges {
+        let floor = real.floor.as_ref().map(distance).unwrap_or_default();
+        let diversity = real.diversity.map(significant).unwrap_or_default();
+        let accuracy = percent(real.accuracy);
+        rows.push(vec![stream.clone(), real.rows.to_string(), "real".into(), accuracy, floor, diversity]);
+        for (variant, found) in &findings.variants {
+            let Some(back) = found.reconstructed.get(stream) else { continue };
+            let which = format!("reconstructed by {variant}");
+            let frechet = back.frechet.as_ref().map(distance).unwrap_or_default();
+            let row =
+                vec![stream.clone(), real.rows.to_string(), which, percent(back.accuracy), frechet, String::new()];
+            rows.push(row);
+        }
+    }
+    Grid { title: "held-out rows", rows }
+}
+
+/// ` ✓` or ` ✗` where something is asked of the task.
+pub fn mark(task: &TaskFindings) -> &'static str {
+    match (task.at_least, task.passed) {
+        (None, _) => "",
+        (_, true) => " ✓",
+        (_, false) => " ✗",
+    }
+}
+
+/// `88.1 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// `88.1 % ± 1.6`.
+pub fn share(figure: &Figure) -> String {
+    format!("{} ± {:.1}", percent(figure.mean), figure.spread * 100.0)
+}
+
+fn plain(figure: &Figure) -> String {
+    format!("{} ± {}", significant(figure.mean), significant(figure.spread))
+}
+
+/// The distance from all rows, with the spread of the seeds' own.
+fn distance(distance: &Distance) -> String {
+    let spread = distance.per_seed.as_ref().map(|seeds| format!(" ± {}", significant(seeds.spread)));
+    format!("{}{}", significant(distance.value), spread.unwrap_or_default())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Two variants, one task that the first of them misses, one without target.
+    pub fn example() -> Findings {
+        let figure = |mean: f64| Figure::of(vec![mean - 0.02, mean + 0.02]);
+        let distance = |value: f64| Distance { value, rows: 40, against: 30, per_seed: Some(figure(value)) };
+        let answer = |mean: f64, given: bool| Answer {
+            coherence: figure(mean),
+            streams: [(
+                "sound".to_string(),
+                anyflow_plan::findings::StreamFindings {
+                    accuracy: given.then(|| figure(mean)),
+                    frechet: Some(distance(7.25)),
+                    class_entropy: figure(0.97),
+                    diversity: Some(figure(3.5)),
+                },
+            )]
+            .into(),
+            network_calls_per_row: 50.0,
+            seconds_per_row: 0.002,
+            rows_per_second: 500.0,
+        };
+        let task = |observe: &[&str], at_least, passed| TaskFindings {
+            observe: observe.iter().map(|s| s.to_string()).collect(),
+            generate: vec!["sound".into()],
+            at_least,
+            passed,
+            variants: [("mld", 0.774), ("euler", 0.5)]
+                .into_iter()
+                .map(|(name, mean)| (name.to_string(), answer(mean, !observe.is_empty())))
+                .collect(),
+        };
+        let variant = |kind: &str| {
+            serde_json::from_value(json!({
+                "checkpoint": "m.safetensors", "denoiser": "joint", "sampler": {"kind": kind, "steps": 50},
+                "reconstructed": {"sound": {"accuracy": 0.95, "frechet": null}},
+            }))
+            .unwrap()
+        };
+        Findings {
+            name: "digits-eval".into(),
+            rows: 20,
+            seeds: vec![1, 2],
+            judges: serde_json::from_value(json!({"sound": {
+                "rows": 30, "accuracy": 0.99, "floor": {"value": 1.5, "rows": 40, "against": 30}, "diversity": 4.0,
+            }}))
+            .unwrap(),
+            variants: [("mld".to_string(), variant("ddim")), ("euler".to_string(), variant("euler"))].into(),
+            tasks: [
+                ("picture-to-sound".to_string(), task(&["picture"], Some(0.8), false)),
+                ("joint".to_string(), task(&[], None, true)),
+            ]
+            .into(),
+        }
+    }
+
+    #[test]
+    fn a_task_is_a_row_and_a_variant_a_column() {
+        let text = text(&example());
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_string();
+        assert_eq!(line("picture-to-sound  80"), "picture-to-sound  80.0 %    77.4 % ± 2.0 ✗  50.0 % ± 2.0");
+        assert_eq!(line("joint             "), "joint                       77.4 % ± 2.0    50.0 % ± 2.0");
+        assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
+        assert!(text.contains("reconstructed by mld  95.0 %"), "{text}");
+        assert!(text.contains("picture-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
+    }
+
+    #[test]
+    fn findings_survive_being_written() {
+        let findings = example();
+        let json = serde_json::to_value(&findings).unwrap();
+        assert_eq!(serde_json::from_value::<Findings>(json).unwrap(), findings);
+    }
+}

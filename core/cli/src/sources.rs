@@ -1,0 +1,115 @@
+//! The datasets that a training or evaluation reads: whether they have its columns, and making those that are generated.
+
+use std::path::{Path, PathBuf};
+
+use anyflow_datasets::{DatasetError, Features, Generation, Generator};
+use anyflow_plan::plan::{ColumnRef, Generated, Job, Table};
+use indexmap::IndexMap;
+
+use crate::command::open;
+use crate::console::Console;
+use crate::error::{CliError, Result};
+
+type Files = IndexMap<String, Vec<String>>;
+
+/// The sources of a job: files, and what is generated; a run has none.
+fn of(job: &Job) -> Option<(&Files, &IndexMap<String, Generated>)> {
+    match job {
+        Job::Run(_) => None,
+        Job::Train(plan) => Some((&plan.sources, &plan.generated)),
+        Job::Eval(plan) => Some((&plan.sources, &plan.generated)),
+    }
+}
+
+/// Opens the datasets (their footers, not their rows) and looks for the columns that the job reads.
+///
+/// # Errors
+/// A dataset or column that is missing.
+pub fn check(job: &Job) -> Result<()> {
+    let Some((files, generated)) = of(job) else { return Ok(()) };
+    for (name, paths) in files {
+        let columns = columns_of(job, name);
+        match generated.get(name) {
+            _ if columns.is_empty() => {}
+            Some(made) => {
+                let features = generation(made)?.generator.features();
+                columns.into_iter().try_for_each(|column| has(&features, column))?;
+            }
+            None => {
+                let dataset = open(&paths.iter().map(PathBuf::from).collect::<Vec<_>>())?;
+                columns.into_iter().try_for_each(|column| dataset.column(column).map(drop))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has(features: &Features, column: &str) -> Result<()> {
+    match features.contains_key(column) {
+        true => Ok(()),
+        false => Err(DatasetError::unknown_column(column, features.keys()).into()),
+    }
+}
+
+/// Columns that a job reads of a source.
+fn columns_of<'a>(job: &'a Job, source: &str) -> Vec<&'a str> {
+    let of_table =
+        |table: &'a Table| of_source(table.columns.values().chain(&table.class), table.join.as_deref(), source);
+    match job {
+        Job::Run(_) => Vec::new(),
+        Job::Train(plan) => plan.data.values().flat_map(of_table).collect(),
+        Job::Eval(plan) => {
+            let reference = of_source(plan.reference.values(), None, source);
+            of_table(&plan.data).into_iter().chain(reference).collect()
+        }
+    }
+}
+
+fn of_source<'a>(references: impl Iterator<Item = &'a ColumnRef>, join: Option<&'a str>, source: &str) -> Vec<&'a str> {
+    let mut columns: Vec<&str> = references.filter(|r| r.source == source).map(|r| r.column.as_str()).collect();
+    if !columns.is_empty() {
+        columns.extend(join);
+    }
+    columns
+}
+
+/// Puts generated files into the output folder.
+pub fn place(job: &mut Job, output: &Path) {
+    let (files, generated) = match job {
+        Job::Run(_) => return,
+        Job::Train(plan) => (&mut plan.sources, &plan.generated),
+        Job::Eval(plan) => (&mut plan.sources, &plan.generated),
+    };
+    let named = files.iter_mut().filter(|(name, _)| generated.contains_key(*name));
+    named.flat_map(|(_, paths)| paths).for_each(|path| *path = output.join(&path).display().to_string());
+}
+
+/// Writes the generated files that are not there already, with exactly the rows that are asked for.
+///
+/// # Errors
+/// The output folder cannot be written.
+pub fn generate(job: &Job, console: &Console) -> Result<()> {
+    let Some((files, generated)) = of(job) else { return Ok(()) };
+    for (name, made) in generated {
+        let generation = generation(made)?;
+        for path in files.get(name).into_iter().flatten().map(Path::new) {
+            if anyflow_datasets::generated(generation, path) {
+                continue;
+            }
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(CliError::write(folder))?;
+            }
+            console.note(&format!("generating {} rows of {}: {}", made.rows, made.generate, path.display()));
+            anyflow_datasets::generate(generation, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the planner calls by a word.
+fn generation(made: &Generated) -> Result<Generation> {
+    let unknown =
+        || CliError::internal(format!("the planner knows a generator `{}`, the datasets do not", made.generate));
+    let generator = Generator::named(&made.generate).ok_or_else(unknown)?;
+    Ok(Generation { generator, rows: made.rows, seed: made.seed })
+}

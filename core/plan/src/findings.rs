@@ -1,0 +1,135 @@
+//! What an evaluation found: `eval.json`, written by the engine, read by whoever shows it.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// All figures of an evaluation, in the order of its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// The evaluation's name.
+    pub name: String,
+    /// Rows a task and seed.
+    pub rows: u64,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// Stream -> what its judge says of real rows.
+    pub judges: IndexMap<String, Real>,
+    /// What is compared.
+    pub variants: IndexMap<String, VariantFindings>,
+    /// What was asked.
+    pub tasks: IndexMap<String, TaskFindings>,
+}
+
+/// A figure over the seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Mean over the seeds.
+    pub mean: f64,
+    /// Half the distance between the largest and the smallest.
+    pub spread: f64,
+    /// Each seed's.
+    pub per_seed: Vec<f64>,
+}
+
+impl Figure {
+    /// The figure of these seeds.
+    pub fn of(per_seed: Vec<f64>) -> Figure {
+        let most = per_seed.iter().copied().fold(f64::MIN, f64::max);
+        let least = per_seed.iter().copied().fold(f64::MAX, f64::min);
+        let mean = per_seed.iter().sum::<f64>() / per_seed.len().max(1) as f64;
+        Figure { mean, spread: (most - least) / 2.0, per_seed }
+    }
+}
+
+/// A Frechet distance on the features of a stream's judge. It is larger the fewer rows it is taken from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distance {
+    /// The distance.
+    pub value: f64,
+    /// Rows on one side: generated ones of all seeds together, or real ones for the floor.
+    pub rows: u64,
+    /// Held-out rows on the other side.
+    pub against: u64,
+    /// The distance seed by seed, each from the rows of its own; nothing for real rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_seed: Option<Figure>,
+}
+
+/// A judge on real rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Real {
+    /// Held-out rows.
+    pub rows: u64,
+    /// Share of them whose class it tells.
+    pub accuracy: f64,
+    /// The distance that real rows have: as many as a task generates, or all there are, from the held-out ones.
+    pub floor: Option<Distance>,
+    /// Mean distance of two rows of a class, in features.
+    pub diversity: Option<f64>,
+}
+
+/// A variant, and what can be said of it before anything is generated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VariantFindings {
+    /// File name of its weights.
+    pub checkpoint: Option<String>,
+    /// The denoiser.
+    pub denoiser: String,
+    /// `{kind, ...}`.
+    pub sampler: Json,
+    /// Stream -> held-out rows that went through its encoder and decoder, and nothing else: the ceiling.
+    pub reconstructed: IndexMap<String, Reconstructed>,
+}
+
+/// Rows that went through encoder and decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reconstructed {
+    /// Share whose class the judge tells.
+    pub accuracy: f64,
+    /// Their distance from the held-out rows that they were.
+    pub frechet: Option<Distance>,
+}
+
+/// A task, and how each variant did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskFindings {
+    /// Streams given.
+    pub observe: Vec<String>,
+    /// Streams generated and judged.
+    pub generate: Vec<String>,
+    /// Least coherence that is asked of the first variant.
+    pub at_least: Option<f64>,
+    /// Whether the first variant has it.
+    pub passed: bool,
+    /// Variant -> its figures.
+    pub variants: IndexMap<String, Answer>,
+}
+
+/// The answer of a variant to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Share of rows whose generated streams all have the class of the given ones, or all the same where none is given.
+    pub coherence: Figure,
+    /// Generated stream -> its own figures.
+    pub streams: IndexMap<String, StreamFindings>,
+    /// How often a row went through the network.
+    pub network_calls_per_row: f64,
+    /// Seconds of sampling and decoding a row, judging left out.
+    pub seconds_per_row: f64,
+    /// The same the other way round.
+    pub rows_per_second: f64,
+}
+
+/// One generated stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamFindings {
+    /// Share of rows with the class of the given streams; nothing where none is given.
+    pub accuracy: Option<Figure>,
+    /// Distance from the held-out rows.
+    pub frechet: Option<Distance>,
+    /// Entropy of the classes generated, divided by that of equally frequent ones.
+    pub class_entropy: Figure,
+    /// Mean distance of two rows of a class, in features; nothing where no class has two.
+    pub diversity: Option<Figure>,
+}

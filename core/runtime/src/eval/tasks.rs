@@ -1,0 +1,114 @@
+//! One task, asked of one variant with every seed.
+
+use std::time::{Duration, Instant};
+
+use anyflow_plan::findings::{Answer, Figure, StreamFindings};
+use anyflow_plan::plan::Task;
+use indexmap::IndexMap;
+use serde_json::Map;
+use tch::Tensor;
+
+use super::figures;
+use super::held_out::HeldOut;
+use super::judging::{Verdicts, distance};
+use super::sample::Sampling;
+use crate::events::{self, Events};
+use crate::{Judge, Result, RunError};
+
+/// Asks a task; `part` is what events call it.
+///
+/// # Errors
+/// What plugins and engine say.
+pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'_>, events: &Events) -> Result<Answer> {
+    let plan = held_out.plan;
+    let all = plan.rows * plan.seeds.len() as u64;
+    events.begin(part, Some(all), "rows", 0);
+    let (calls, mut sampled) = (sampling.network_calls(), Duration::ZERO);
+    let mut coherence = Vec::new();
+    let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
+    for (done, seed) in plan.seeds.iter().enumerate() {
+        let _span = tracing::info_span!("task", part, seed).entered();
+        let tuples = held_out.tuples(*seed);
+        let truth = held_out.classes(&tuples)?;
+        let given = task.observe.iter().map(|stream| Ok((stream.clone(), held_out.given(stream, &tuples)?)));
+        let given = given.collect::<Result<_>>()?;
+        let started = Instant::now();
+        let generated = sampling.generate(part, task, given, plan.rows, *seed)?;
+        sampled += started.elapsed();
+        let mut verdicts = Vec::new();
+        for (stream, array) in &generated {
+            let (name, judge) = judge(held_out, stream)?;
+            let device = held_out.session.device;
+            let codec = &held_out.session.codecs[stream];
+            let verdict = Verdicts::of_cells(codec, judge, array, device, held_out.threads)?;
+            let truth = (!task.observe.is_empty()).then_some(truth.as_slice());
+            streams.entry(name).or_default().add(&verdict, truth, judge.classes)?;
+            verdicts.push(verdict.classes);
+        }
+        coherence.push(match task.observe.is_empty() {
+            true => figures::agreement(&verdicts),
+            false => figures::all_right(&verdicts, &truth),
+        });
+        events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
+    }
+    let coherence = Figure::of(coherence);
+    let seconds = sampled.as_secs_f64();
+    events.end(part, events::figures([("coherence", coherence.mean.into()), ("seconds", seconds.into())]));
+    let streams = streams.into_iter().map(|(name, gathered)| Ok((name.clone(), gathered.findings(name, held_out)?)));
+    Ok(Answer {
+        coherence,
+        streams: streams.collect::<Result<_>>()?,
+        network_calls_per_row: (sampling.network_calls() - calls) as f64 / all as f64,
+        seconds_per_row: seconds / all as f64,
+        rows_per_second: all as f64 / seconds,
+    })
+}
+
+fn judge<'h>(held_out: &'h HeldOut<'_>, stream: &str) -> Result<(&'h String, &'h Judge)> {
+    held_out
+        .judges
+        .get_key_value(stream)
+        .ok_or_else(|| RunError::Internal(format!("stream {stream} is generated and has no judge")))
+}
+
+/// What comes together of a stream, seed by seed.
+#[derive(Default)]
+struct Gathered {
+    accuracy: Vec<f64>,
+    class_entropy: Vec<f64>,
+    diversity: Vec<f64>,
+    features: Vec<Tensor>,
+}
+
+impl Gathered {
+    fn add(&mut self, verdicts: &Verdicts, truth: Option<&[i64]>, classes: i64) -> Result<()> {
+        self.accuracy.extend(truth.map(|truth| figures::accuracy(&verdicts.classes, truth)));
+        self.class_entropy.push(figures::class_entropy(&verdicts.classes, classes));
+        self.diversity.extend(verdicts.diversity(classes)?);
+        self.features.extend(verdicts.features.as_ref().map(Tensor::shallow_clone));
+        Ok(())
+    }
+
+    fn findings(self, stream: &str, held_out: &HeldOut<'_>) -> Result<StreamFindings> {
+        let figure = |seeds: Vec<f64>| (!seeds.is_empty()).then(|| Figure::of(seeds));
+        let against = held_out.moments.get(stream);
+        let of = |features: &Tensor| -> Result<_> {
+            let verdicts = Verdicts { classes: Vec::new(), features: Some(features.shallow_clone()) };
+            distance(verdicts.moments()?.as_ref(), against)
+        };
+        let mut frechet = None;
+        if !self.features.is_empty() {
+            let seeds = self.features.iter().map(of).collect::<Result<Vec<_>>>()?;
+            frechet = of(&Tensor::f_cat(&self.features, 0)?)?;
+            if let Some(frechet) = &mut frechet {
+                frechet.per_seed = figure(seeds.into_iter().flatten().map(|distance| distance.value).collect());
+            }
+        }
+        Ok(StreamFindings {
+            accuracy: figure(self.accuracy),
+            frechet,
+            class_entropy: Figure::of(self.class_entropy),
+            diversity: figure(self.diversity),
+        })
+    }
+}
