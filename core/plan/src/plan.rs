@@ -278,6 +278,9 @@ pub struct TrainPlan {
     pub model: Model,
     /// Safetensors file with weights to start from; what it does not hold starts fresh.
     pub start: Option<String>,
+    /// Streams, denoisers and scorers that start fresh though that file has their weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fresh: Vec<String>,
     /// Scorers that are trained beside the model, by name.
     pub scorers: IndexMap<String, Scorer>,
     /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.

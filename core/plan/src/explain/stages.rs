@@ -7,7 +7,8 @@ use crate::plan::{Stage, TrainPlan, Trained};
 pub(crate) fn lines(plan: &TrainPlan) -> String {
     let mut out = format!("train {} ({}), seed {}\n", plan.name, plan.source, plan.seed);
     if let Some(start) = &plan.start {
-        out.push_str(&format!("start from {start}\n"));
+        let except = if plan.fresh.is_empty() { String::new() } else { format!(" but for {}", plan.fresh.join(", ")) };
+        out.push_str(&format!("start from {start}{except}\n"));
     }
     out.push_str(&model(&plan.model));
     let scorers = plan.scorers.iter().map(|(name, scorer)| {

@@ -11,7 +11,7 @@ use crate::lower::scorers;
 use crate::plan::{Generated, PLAN_FORMAT, Scorer, Stage, Table, TrainPlan, Trained};
 use crate::problem::{Caution, Problem};
 use crate::source::{Source, joined};
-use crate::spec::{SourceSpec, StageSpec, TrainingSpec};
+use crate::spec::{SourceSpec, StageSpec, TrainingSpec, unknown};
 
 /// Checks a training against its model and makes its plan.
 pub(crate) fn lower(
@@ -33,6 +33,7 @@ pub(crate) fn lower(
         source: source.path.clone(),
         model: model.plan()?,
         start: spec.start.as_ref().map(|path| source.beside(&path.value)),
+        fresh: fresh(spec, model, report)?,
         scorers: scorers?,
         sources: files(&spec.sources, source, data_root),
         generated: generated(&spec.sources),
@@ -40,6 +41,15 @@ pub(crate) fn lower(
         stages: stages.into_iter().collect::<Option<_>>()?,
         seed: spec.seed?,
     })
+}
+
+fn fresh(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
+    let scorers = spec.scorers.iter().map(|scorer| scorer.name.value.as_str());
+    let parts = model.streams.keys().chain(model.denoisers.keys()).map(String::as_str);
+    let known: Vec<&str> = parts.chain(scorers).collect();
+    let strangers: Vec<_> = spec.fresh.iter().filter(|name| !known.contains(&name.value.as_str())).collect();
+    strangers.iter().for_each(|name| unknown("stream, denoiser or scorer", name, known.iter().copied(), report));
+    strangers.is_empty().then(|| spec.fresh.iter().map(|name| name.value.clone()).collect())
 }
 
 /// The sources that are generated.

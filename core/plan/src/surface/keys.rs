@@ -162,6 +162,7 @@ pub(crate) static TRAINING: Mapping = Mapping {
         MODEL_PATH,
         or("seed", SEED, Literal::Integer(0), "Seed of everything"),
         may("start", Form::String, "File with weights to start from, relative to this one; the others start fresh"),
+        may("fresh", NAMES, "Streams, denoisers and scorers that start fresh though `start` has their weights"),
         SOURCES,
         must("data", Form::Names(&Form::Mapping(&TABLE)), "Tables made of the sources, by name"),
         may("scorers", Form::Names(&Form::Mapping(&SCORER)), "Classifiers that are trained beside the model"),

@@ -43,12 +43,13 @@ fn stages_and_keys_of_trainings() {
     let stage = plan.stages.iter().find(|stage| stage.name == "diffusion").unwrap();
     assert_eq!((stage.steps, plan.seed, &stage.optimizer["lr"]), (10, 5, &2e-4.into()));
     assert_eq!((stage.batch, stage.micro_batch, plan.start), (256, 256, None), "a call takes the whole batch");
-    let case = Case::of("train.yaml").edit("seed: 1\n", "seed: 1\nstart: weights/digits.safetensors\n");
+    let case = Case::of("train.yaml").edit("seed: 1\n", "seed: 1\nstart: weights/digits.safetensors\nfresh: [joint]\n");
     let case = case.set("diffusion.micro_batch=64");
     let Job::Train(plan) = case.compile().unwrap().0 else { panic!("no training") };
     let stage = plan.stages.iter().find(|stage| stage.name == "diffusion").unwrap();
     assert_eq!((stage.batch, stage.micro_batch), (256, 64));
     assert_eq!(plan.start.as_deref(), Some("mld/weights/digits.safetensors"), "beside the file");
+    assert_eq!(plan.fresh, ["joint"]);
 }
 
 #[test]

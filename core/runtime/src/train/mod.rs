@@ -50,7 +50,10 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     let trainee = Trainee { session, scorers };
     if let Some(start) = &plan.start {
         let path = Path::new(start);
-        checkpoint::copy_known(&trainee.all()?, &checkpoint::read(path)?.0, path)?;
+        let mut found = checkpoint::read(path)?.0;
+        // `streams.NAME.mean`, `denoisers.NAME.input.weight`
+        found.retain(|name, _| !name.split('.').nth(1).is_some_and(|part| plan.fresh.iter().any(|name| name == part)));
+        checkpoint::copy_known(&trainee.all()?, &found, path)?;
     }
     let cache = LatentCache::open(folder.path(), &plan.model, device, events)?;
     let mut tables: IndexMap<String, TableData> = IndexMap::new();
