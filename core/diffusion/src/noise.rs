@@ -34,11 +34,8 @@ impl RowNoise {
     /// Fills `out` with independent standard normals, element i always the same for the same step.
     pub fn normals(&self, step: u32, out: &mut [f32]) {
         for (group, chunk) in out.chunks_mut(4 * TOGETHER).enumerate() {
-            let mut words = [[0; TOGETHER]; 4];
-            for block in 0..TOGETHER {
-                let drawn = self.block(step, group * TOGETHER + block);
-                (0..4).for_each(|word| words[word][block] = drawn[word]);
-            }
+            let blocks: [[u32; 4]; TOGETHER] = std::array::from_fn(|block| self.block(step, group * TOGETHER + block));
+            let words = [0, 1, 2, 3].map(|word| blocks.map(|block| block[word]));
             let ([a, b], [c, d]) = (normal_pairs(&words[0], &words[1]), normal_pairs(&words[2], &words[3]));
             for (block, values) in chunk.chunks_mut(4).enumerate() {
                 values.copy_from_slice(&[a[block], b[block], c[block], d[block]][..values.len()]);

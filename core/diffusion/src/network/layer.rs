@@ -76,14 +76,15 @@ impl Linear {
         x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
     }
 
-    /// As [`Linear::forward`] of a frozen layer, with another bias: `[to]` or `[row, to]`.
+    /// As [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
     pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let Some((weight, own)) = &self.fixed else {
-            let bias = bias.f_sub(&self.bias).op("sub", &[bias, &self.bias])?;
-            return add(self.forward(x)?, &bias);
+        let kind = self.precision.kind();
+        let weight = match &self.fixed {
+            Some((weight, _)) => weight.shallow_clone(),
+            None => cast(&self.weight, kind)?.f_tr().op("t", &[&self.weight])?,
         };
-        let (x, bias) = (cast(x, own.kind())?, cast(bias, own.kind())?);
-        bias.f_addmm(&x, weight).op("addmm", &[&bias, &x, weight])
+        let (x, bias) = (cast(x, kind)?, cast(bias, kind)?);
+        bias.f_addmm(&x, &weight).op("addmm", &[&bias, &x, &weight])
     }
 
     /// h + [`Linear::forward`], h `[row, to]`, f32.

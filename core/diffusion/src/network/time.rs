@@ -102,9 +102,9 @@ impl TimeEmbedding {
 /// What the blocks of a frozen network add for a time, computed once per distinct time: a sampler's schedule has few.
 #[derive(Debug)]
 pub(super) struct Projections {
-    /// `[part width, embedding]`, the parts of all blocks.
+    /// `[parts * width, embedding]`, the parts of all blocks.
     weight: Tensor,
-    /// `[part width]`.
+    /// `[parts * width]`.
     bias: Tensor,
     width: i64,
     /// By the bits of a time and a presence per stream.
