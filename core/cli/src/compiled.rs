@@ -221,13 +221,18 @@ fn fix_scorer(scorer: &mut Scorer) {
     scorer.checkpoint.iter_mut().for_each(fix);
 }
 
-/// Where the file is, without `..` and links if it is there.
+/// Where the file is, without `..` and links. What is not there yet is named as it will be once it is, so that a job
+/// is the same before and after it wrote the file.
 fn fix(path: &mut String) {
     if path.contains("://") {
         return;
     }
-    if let Ok(full) = std::fs::canonicalize(&*path).or_else(|_| std::path::absolute(&*path)) {
-        *path = full.display().to_string();
+    let Ok(full) = std::path::absolute(&*path) else { return };
+    let there = full.ancestors().find_map(|part| Some((std::fs::canonicalize(part).ok()?, part)));
+    if let Some((found, part)) = there
+        && let Ok(rest) = full.strip_prefix(part)
+    {
+        *path = if rest.as_os_str().is_empty() { found } else { found.join(rest) }.display().to_string();
     }
 }
 
@@ -279,6 +284,22 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         let places = &error.json()["error"]["errors"];
         assert!(places.as_array().unwrap().iter().any(|error| error["place"]["line"] == 4), "{places}");
+    }
+
+    #[test]
+    fn a_path_is_the_same_before_and_after_its_file_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        let fixed = || {
+            let mut path = folder.path().join("a/../out/model").display().to_string();
+            fix(&mut path);
+            path
+        };
+        let before = fixed();
+        std::fs::create_dir(folder.path().join("out")).unwrap();
+        std::fs::write(folder.path().join("out/model"), "").unwrap();
+        assert_eq!(before, fixed());
+        assert!(!before.contains(".."), "{before}");
     }
 
     #[test]

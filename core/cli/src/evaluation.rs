@@ -197,7 +197,7 @@ pub mod tests {
         assert_eq!(line("picture-to-sound  80"), "picture-to-sound  80.0 %    77.4 % ± 2.0 ✗  50.0 % ± 2.0");
         assert_eq!(line("joint             "), "joint                       77.4 % ± 2.0    50.0 % ± 2.0");
         assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
-        assert!(text.contains("reconstructed by mld  95.0 %"), "{text}");
+        assert!(text.contains("reconstructed by mld    95.0 %"), "{text}");
         assert!(text.contains("picture-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
     }
 

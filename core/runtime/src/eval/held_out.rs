@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_diffusion::noise::RowNoise;
-use anyflow_plan::findings::{Real, Reconstructed};
+use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{EvalPlan, Table};
 use indexmap::IndexMap;
@@ -91,7 +91,7 @@ impl<'a> HeldOut<'a> {
     }
 
     /// The distance of one half of the rows from the other.
-    fn halves(&self, verdicts: &Verdicts) -> Result<Option<anyflow_plan::findings::Distance>> {
+    fn halves(&self, verdicts: &Verdicts) -> Result<Option<Distance>> {
         let Some(features) = verdicts.features.as_ref().filter(|features| features.size()[0] > 3) else {
             return Ok(None);
         };

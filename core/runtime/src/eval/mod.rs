@@ -15,7 +15,7 @@ use std::path::Path;
 
 use anyflow_plan::findings::{Findings, TaskFindings, VariantFindings};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{EvalPlan, Task, Variant};
+use anyflow_plan::plan::{EvalPlan, Model, Task, Variant};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tch::Device;
@@ -63,7 +63,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     }
 }
 
-fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p anyflow_plan::plan::Model {
+fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
     variant.model.as_ref().unwrap_or(&plan.model)
 }
 

@@ -124,7 +124,7 @@ pub(super) fn speak(digit: usize, draws: &mut Draws) -> Vec<i16> {
         phase = (phase + pitch / f64::from(RATE)).fract();
         let (white, noise) = (draws.between(-1.0, 1.0), draws.between(-1.0, 1.0));
         let coloured = hiss.filter(white, now.formants[1] * voice.throat);
-        // A fifth of a millisecond of smoothing takes the edge off the sum of harmonics.
+        // A little smoothing takes the edge off the sum of harmonics.
         low += 0.8 * (now.voice * buzz(phase, pitch, now.formants, &voice) - low);
         let edge = (12.0 * share).min(8.0 * (1.0 - share)).clamp(0.0, 1.0);
         let value = edge * (low + now.hiss * coloured) + voice.noise * noise;
