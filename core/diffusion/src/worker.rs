@@ -12,7 +12,7 @@ use crate::job::Reply;
 use crate::lane::Lane;
 use crate::ticket::Alive;
 use crate::turns::Turns;
-use crate::{EngineConfig, EngineError, Request};
+use crate::{EngineConfig, EngineError, InferenceMode, Request};
 
 /// A lane per denoiser.
 pub(crate) type Lanes = IndexMap<String, Lane>;
@@ -109,7 +109,7 @@ impl Worker {
 /// One step of a lane; whatever goes wrong is told to the requests in its batch.
 fn step(lane: &mut Lane) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let _no_grad = tch::no_grad_guard();
+        let _inference = InferenceMode::enter().map_err(EngineError::from)?;
         lane.step()
     }));
     let failure = match outcome {

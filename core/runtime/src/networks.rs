@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use anyflow_diffusion::{Denoiser, Engine, EngineConfig, EngineHandle, EngineStats};
+use anyflow_diffusion::{Denoiser, Engine, EngineConfig, EngineHandle, EngineStats, InferenceMode};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
@@ -58,7 +58,7 @@ impl Networks {
     ) -> Result<Tensor> {
         let net = self.streams[stream].clone();
         let call = self.handle.call(move || {
-            let _no_grad = tch::no_grad_guard();
+            let _inference = InferenceMode::enter().map_err(|error| RunError::Internal(error.to_string()))?;
             match net.lock() {
                 Ok(net) => work(&net),
                 Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),

@@ -19,7 +19,7 @@ impl Denoiser for Centred {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        let t = Vec::<f32>::try_from(batch.t.flatten(0, -1)).unwrap();
+        let t = Vec::<f32>::try_from(batch.t()?.flatten(0, -1)).unwrap();
         let gains: Vec<f32> = t.iter().map(|t| gain(&self.0[0].schedule, f64::from(*t)) as f32).collect();
         Ok(vec![&batch.x[0] * Tensor::from_slice(&gains).view([-1, 1])])
     }

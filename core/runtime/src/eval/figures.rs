@@ -24,7 +24,8 @@ pub fn class_entropy(verdict: &[Option<i64>], classes: i64) -> f64 {
         .filter(|p| *p > 0.0)
         .map(|p| -p * p.ln())
         .sum();
-    entropy / (classes.max(2) as f64).ln()
+    // A sum of nothing but -0 is 0.
+    (entropy + 0.0) / (classes.max(2) as f64).ln()
 }
 
 fn share(hits: impl Iterator<Item = bool>) -> f64 {
