@@ -98,7 +98,7 @@ fn masked() -> Case {
 #[test]
 fn a_mask_gives_a_stream_in_part() {
     let Op::Diffuse { generate, observe, masks, .. } = diffusion(&masked()) else { panic!("no diffusion") };
-    assert_eq!((observe["label"].as_str(), masks["label"].as_str()), ("meant", "where"));
+    assert_eq!((observe["label"].as_str(), masks["label"].as_str()), ("meant", "place"));
     assert!(generate.contains_key("label"));
     let (job, _) = masked().compile().unwrap();
     snapshot("plan-masked", &explain(&job, Format::Text));
