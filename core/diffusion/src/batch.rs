@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use crate::branches::{Branches, Run, runs};
 use crate::group::Group;
-use crate::job::{Jobs, Site};
+use crate::job::{Job, Jobs, Site};
 use crate::noise::tensor_from_rows;
 use crate::update::{Coefficients, Factors, PLANES};
 use crate::{DenoiserInput, Result, TensorOp, TimeRun};
@@ -107,33 +107,37 @@ impl Batch {
 
     fn changes(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Changes> {
         let stream = &site.streams[place];
-        let each = |holds: fn(&crate::job::Job, usize) -> bool| -> Vec<bool> {
+        let each = |holds: fn(&Job, usize) -> bool| -> Vec<bool> {
             let of_group = |group: &Group| std::iter::repeat_n(holds(&jobs[&group.job], place), group.rows);
             self.groups.iter().flat_map(of_group).collect()
         };
-        let noisy = each(crate::job::Job::is_noisy);
+        let (noisy, held) = (each(Job::is_noisy), each(Job::is_held));
         let rows = || {
             let flat = Tensor::f_from_slice(&noisy).op("from_slice", &[])?;
             let shaped = flat.f_view(stream.column_shape(noisy.len()).as_slice()).op("view", &[&flat])?;
             shaped.f_to_device(site.device).op("to", &[&shaped])
         };
-        if !noisy.contains(&true) {
-            return Ok(Changes::Nothing);
-        }
         let rows = if noisy.contains(&false) { Some(rows()?) } else { None };
-        if !each(crate::job::Job::is_held).contains(&true) {
-            return Ok(rows.map_or(Changes::All, Changes::Rows));
+        match () {
+            () if !noisy.contains(&true) => Ok(Changes::Nothing),
+            () if held.contains(&true) => self.held(place, rows, jobs, site),
+            () => Ok(rows.map_or(Changes::All, Changes::Rows)),
         }
+    }
+
+    /// What is given noised of one stream, and where; `rows` are those that change at all.
+    fn held(&self, place: usize, rows: Option<Tensor>, jobs: &Jobs, site: &Site) -> Result<Changes> {
         let (mut values, mut masks, mut everywhere) = (Vec::new(), Vec::new(), true);
         for group in &self.groups {
-            let size = stream.batch_shape(group.rows);
+            let size = site.streams[place].batch_shape(group.rows);
             let filled = |value: i64, kind: Kind| Tensor::f_full(&size, value, (kind, site.device)).op("full", &[]);
-            let (value, mask) = match jobs[&group.job].held(place, group)? {
+            let held = jobs[&group.job].held(place, group)?;
+            everywhere &= matches!(held, Some((_, None)));
+            let (value, mask) = match held {
                 Some((value, None)) => (value, filled(1, Kind::Bool)?),
                 Some((value, Some(mask))) => (value, mask),
                 None => (filled(0, Kind::Float)?, filled(0, Kind::Bool)?),
             };
-            everywhere &= matches!(jobs[&group.job].held(place, group)?, Some((_, None)));
             values.push(value);
             masks.push(mask);
         }

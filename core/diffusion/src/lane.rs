@@ -12,6 +12,7 @@ use tch::Device;
 
 use crate::batch::Batch;
 use crate::caller::{Caller, Profile};
+use crate::group::Group;
 use crate::job::{Job, Jobs, Reply, Site};
 use crate::turns::Turns;
 use crate::{Denoiser, EngineError, Request, Result, SamplerTable};
@@ -216,7 +217,7 @@ impl Lane {
     /// Takes out the groups that are through, and answers the jobs that are complete.
     fn retire(&mut self) -> Result<()> {
         let Lane { jobs, batch, .. } = self;
-        let finished = |group: &crate::group::Group, jobs: &Jobs| jobs[&group.job].has_finished(group);
+        let finished = |group: &Group, jobs: &Jobs| jobs[&group.job].has_finished(group);
         if !batch.groups.iter().any(|group| finished(group, jobs)) {
             return Ok(());
         }

@@ -1,10 +1,11 @@
 //! Who waits how long, in steps; and what leaves early.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyflow_diffusion::{Denoiser, DenoiserInput, Engine, Request, Result, Sampled, StreamSpec};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use tch::Tensor;
 
 use crate::doubles::{Gaussian, Probe, bits, ddim, engine, joint, stirred_mlp, two_streams, zeros_like_x};
@@ -15,12 +16,11 @@ fn tickets(engine: &Engine, requests: Vec<Request>) -> Vec<anyflow_diffusion::Ti
 
 #[test]
 fn a_small_request_does_not_wait_for_a_large_one() {
-    let (answered, waiting) = mpsc::channel();
-    let (waiting, calls) = (Mutex::new(waiting), AtomicUsize::new(0));
+    let ((answered, waiting), calls) = (bounded(1), AtomicUsize::new(0));
     let (probe, seen) = Probe::new(&two_streams(), move |batch| {
         // The small one is admitted at once, in half of the first batch; alone, the large one takes 1500 steps.
         if calls.fetch_add(1, Ordering::Relaxed) == 3 {
-            waiting.lock().unwrap().recv_timeout(Duration::from_secs(60)).expect("answered after three steps");
+            waiting.recv_timeout(Duration::from_secs(60)).expect("answered after three steps");
         }
         zeros_like_x(batch)
     });
@@ -69,17 +69,17 @@ fn a_wide_batch_does_not_starve_a_narrow_one() {
 
 #[test]
 fn a_cancelled_request_leaves_at_the_next_step_and_the_others_keep_their_bits() {
-    let rule = |entered: mpsc::Sender<()>, go: Mutex<mpsc::Receiver<()>>| {
+    let rule = |entered: Sender<()>, go: Receiver<()>| {
         let network = Gaussian { streams: two_streams(), mean: 0.3, deviation: 0.7 };
         move |batch: &DenoiserInput| {
             entered.send(()).unwrap();
-            go.lock().unwrap().recv().unwrap();
+            go.recv().unwrap();
             network.predict(batch)
         }
     };
     let sampled = |cancel: bool| -> (Sampled, Vec<i64>) {
-        let ((entered, steps), (go, gate)) = (mpsc::channel(), mpsc::channel());
-        let (probe, seen) = Probe::new(&two_streams(), rule(entered, Mutex::new(gate)));
+        let ((entered, steps), (go, gate)) = (bounded(64), bounded(64));
+        let (probe, seen) = Probe::new(&two_streams(), rule(entered, gate));
         let engine = engine(vec![("d", Box::new(probe))], 6);
         // Both are in the batch, and some rows of the second wait outside.
         let mut both = tickets(&engine, vec![joint(0..3, ddim(5)), joint(3..9, ddim(5))]);
