@@ -23,7 +23,7 @@ fn main() {
         bencher.iter(|| compile_train(black_box(&train), &model, &catalog, &[], Some("data")).unwrap());
     });
     group.bench_function("eval", |bencher| {
-        bencher.iter(|| compile_eval(black_box(&eval), &model, &catalog, &[], Some("data")).unwrap());
+        bencher.iter(|| compile_eval(black_box(&eval), &[&model], &catalog, &[], Some("data")).unwrap());
     });
     group.finish();
     let (plan, _) = compile_run(&joint, &model, &catalog, &[]).unwrap();
