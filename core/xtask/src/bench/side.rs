@@ -13,6 +13,9 @@ use crate::process;
 use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
 
+/// The program of our workloads.
+const WORKLOADS: &str = "workloads";
+
 /// What `anyflow` tells glibc's allocator when it starts its engine; both sides get it.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
@@ -67,7 +70,7 @@ impl Ours {
     pub fn build(workspace: &Workspace, programs: bool) -> Result<Self> {
         let mut command = workspace.cargo();
         // The whole workspace both times: what features our dependencies get depends on what is built with them.
-        command.args(["bench", "--no-run", "--workspace", "--bench", "workloads"]);
+        command.args(["bench", "--no-run", "--workspace", "--bench", WORKLOADS]);
         command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
         let mut running = command.spawn().context("cannot start cargo")?;
         let messages = running.stdout.take().map(BufReader::new);
@@ -228,11 +231,44 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The program that a message of cargo's tells of.
+/// The program of the workloads, if a message of cargo's tells of it; it tells of our other programs too.
 fn executable(line: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Artifact {
+        target: Target,
         executable: Option<PathBuf>,
     }
-    serde_json::from_str::<Artifact>(line).ok()?.executable
+    #[derive(Deserialize)]
+    struct Target {
+        kind: Vec<String>,
+        name: String,
+    }
+    let Artifact { target, executable } = serde_json::from_str(line).ok()?;
+    executable.filter(|_| target.name == WORKLOADS && target.kind.iter().any(|kind| kind == "bench"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_workloads_are_taken() {
+        let message = |kind: &str, name: &str| {
+            format!(r#"{{"target":{{"kind":["{kind}"],"name":"{name}"}},"executable":"/target/{name}-1"}}"#)
+        };
+        assert_eq!(executable(&message("bench", "workloads")), Some("/target/workloads-1".into()));
+        assert_eq!(executable(&message("bin", "anyflow-engine")), None);
+        assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#), None);
+    }
+
+    #[test]
+    fn the_last_line_of_a_program_is_its_reading() {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo warming up; echo '{"work":"w","median_s":0.5,"cpu_median_s":0.25,"torch":"2"}'"#]);
+        let found = reading(&mut command).unwrap();
+        assert_eq!((found.median_s, found.cpu_median_s, found.gflop), (0.5, 0.25, None));
+        assert!(reading(Command::new("sh").args(["-c", "echo nothing"])).is_err());
+        let failed = reading(Command::new("sh").args(["-c", "echo why >&2; exit 1"])).unwrap_err().to_string();
+        assert!(failed.contains("why"), "{failed}");
+    }
 }
