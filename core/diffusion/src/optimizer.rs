@@ -1,10 +1,10 @@
 //! AdamW with a learning-rate law, gradient clipping and an exponential moving average of the weights.
 //!
-//! A step is a handful of calls over all parameters at once, and reads nothing back from the device: the gradient is
-//! clipped by a number that stays there, and a loss or gradient that is not finite makes the kernel leave the weights
-//! alone. Whoever trains asks [`Optimizer::failed`] when it suits.
+//! A step is one call over all parameters, and reads nothing back from the device: the gradient is clipped by a number
+//! that stays there, and a loss or gradient that is not finite makes the kernel leave the weights alone. Whoever trains
+//! asks [`Optimizer::failed`] when it suits.
 
-use anyflow_native::{self as native, Adamw, AdamwLists};
+use anyflow_native::{Adamw, AdamwTensors, Numbers};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
@@ -43,8 +43,6 @@ pub enum Decay {
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
-/// Keeps the clipping coefficient finite where the gradient is zero.
-const NORM_EPSILON: f64 = 1e-6;
 
 /// The optimizer of a stage, over the stage's trainable parameters.
 pub struct Optimizer {
@@ -55,12 +53,14 @@ pub struct Optimizer {
     weights: Vec<Tensor>,
     first: Vec<Tensor>,
     second: Vec<Tensor>,
-    /// Steps that each weight has taken, f32, 0-dimensional.
-    counts: Vec<Tensor>,
+    /// Steps that each weight has taken, `[weight]`, f32.
+    counts: Tensor,
     /// Empty without an average.
     averages: Vec<Tensor>,
     /// 1 once a loss or a gradient was not finite, f32, 0-dimensional.
     failed: Tensor,
+    /// Shares all of them.
+    adamw: Adamw,
 }
 
 impl Optimizer {
@@ -77,19 +77,20 @@ impl Optimizer {
         let _no_grad = tch::no_grad_guard();
         let zeros = |weight: &Tensor| weight.f_zeros_like().op("zeros_like", &[weight]);
         let copy = |weight: &Tensor| weight.f_detach_copy().op("detach_copy", &[weight]);
-        let zero = || Tensor::f_zeros([0i64; 0], (Kind::Float, device)).op("zeros", &[]);
-        Ok(Optimizer {
-            config,
-            steps,
-            ema,
-            first: weights.iter().map(zeros).collect::<Result<_>>()?,
-            second: weights.iter().map(zeros).collect::<Result<_>>()?,
-            counts: weights.iter().map(|_| zero()).collect::<Result<_>>()?,
-            averages: weights.iter().filter(|_| ema > 0.0).map(copy).collect::<Result<_>>()?,
-            failed: zero()?,
-            names,
-            weights,
-        })
+        let zero = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device)).op("zeros", &[]);
+        let (counts, failed) = (zero(&[weights.len() as i64])?, zero(&[])?);
+        let first: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
+        let second: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
+        let averages: Vec<Tensor> = weights.iter().filter(|_| ema > 0.0).map(copy).collect::<Result<_>>()?;
+        let adamw = Adamw::new(&AdamwTensors {
+            weights: &weights,
+            first: &first,
+            second: &second,
+            averages: &averages,
+            counts: &counts,
+            failed: &failed,
+        })?;
+        Ok(Optimizer { config, steps, ema, names, weights, first, second, counts, averages, failed, adamw })
     }
 
     /// Learning rate of step `step`, counted from 0.
@@ -112,41 +113,12 @@ impl Optimizer {
     /// # Errors
     /// No parameter has a gradient, or libtorch refused.
     pub fn step(&mut self, loss: &Tensor, step: u64, learning_rate: f64) -> Result<Tensor> {
-        let _no_grad = tch::no_grad_guard();
-        let gradients = native::gradients(&self.weights)?;
-        let used: Vec<usize> = (0..gradients.len()).filter(|i| gradients[*i].defined()).collect();
-        if used.is_empty() {
-            return Err(EngineError::Request("a step of the optimizer before any gradient was computed".into()));
-        }
-        let gradients = picked(&gradients, &used);
         let OptimizerConfig::Adamw { weight_decay, clip, .. } = self.config;
-        let norm = native::norm(&gradients)?;
-        self.watch(loss, &norm)?;
-        let divisor = if clip > 0.0 { Some(divisor(&norm, clip)?) } else { None };
-        let lists = AdamwLists {
-            weights: &picked(&self.weights, &used),
-            gradients: &gradients,
-            first: &picked(&self.first, &used),
-            second: &picked(&self.second, &used),
-            steps: &picked(&self.counts, &used),
-        };
-        let numbers = Adamw { lr: learning_rate, beta1: BETA1, beta2: BETA2, weight_decay, epsilon: EPSILON };
-        native::fused_adamw_(&lists, numbers, divisor.as_ref(), Some(&self.failed))?;
         let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
-        if self.ema > 0.0 {
-            native::foreach_lerp_(&self.averages, &self.weights, 1.0 - decay)?;
-        }
-        native::clear_gradients(&self.weights)?;
-        Ok(norm)
-    }
-
-    /// Sets the mark if loss or norm is not finite: what is finite gives 0 when multiplied by 0, and nothing else does.
-    fn watch(&mut self, loss: &Tensor, norm: &Tensor) -> Result<()> {
-        let sum = norm.f_add(&loss.f_detach().op("detach", &[loss])?).op("add", &[norm, loss])?;
-        let nothing = sum.f_mul_scalar(0.0).op("mul", &[&sum])?;
-        let bad = nothing.f_ne(0.0).op("ne", &[&nothing])?;
-        let _ = self.failed.f_logical_or_(&bad).op("logical_or_", &[&bad])?;
-        Ok(())
+        let (beta1, beta2, epsilon, average) = (BETA1, BETA2, EPSILON, 1.0 - decay);
+        let numbers = Numbers { lr: learning_rate, beta1, beta2, weight_decay, epsilon, clip, average };
+        let norm = self.adamw.step(&numbers, loss)?;
+        norm.ok_or_else(|| EngineError::Request("a step of the optimizer before any gradient was computed".into()))
     }
 
     /// Whether a loss or a gradient was not finite since the start, or since [`Optimizer::reset_failure`]. Waits for
@@ -180,29 +152,23 @@ impl Optimizer {
     }
 
     /// Everything that a resumed training needs, by name, sharing memory.
-    pub fn state(&self) -> IndexMap<String, Tensor> {
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn state(&self) -> Result<IndexMap<String, Tensor>> {
         let mut state = IndexMap::new();
+        let counts = self.counts.f_unbind(0).op("unbind", &[&self.counts])?;
         for (i, name) in self.names.iter().enumerate() {
             let lists =
-                [("weight", &self.weights), ("first", &self.first), ("second", &self.second), ("count", &self.counts)];
+                [("weight", &self.weights), ("first", &self.first), ("second", &self.second), ("count", &counts)];
             for (kind, list) in lists.into_iter().chain([("average", &self.averages)]) {
                 if let Some(tensor) = list.get(i) {
                     state.insert(format!("{kind}.{name}"), tensor.shallow_clone());
                 }
             }
         }
-        state
+        Ok(state)
     }
-}
-
-fn picked<'t>(list: &'t [Tensor], used: &[usize]) -> Vec<&'t Tensor> {
-    used.iter().map(|i| &list[*i]).collect()
-}
-
-/// What clipping divides the gradient by: 1 / min(1, clip / norm), kept on the device.
-fn divisor(norm: &Tensor, clip: f64) -> Result<Tensor> {
-    let ratio = norm.f_add_scalar(NORM_EPSILON).op("add", &[norm])?.f_div_scalar(clip).op("div", &[norm])?;
-    ratio.f_clamp_min(1.0).op("clamp_min", &[norm])
 }
 
 #[cfg(test)]
@@ -269,10 +235,10 @@ mod tests {
         let norm = step(&mut optimizer, &(weight.sum(Kind::Float) * 10.0), 0);
         assert!((norm - 20.0).abs() < 1e-4);
         // Clipped to norm 1, each coordinate of the first moment is (1 - beta1) / 2.
-        let first = optimizer.state()["first.w"].double_value(&[2]);
+        let first = optimizer.state().unwrap()["first.w"].double_value(&[2]);
         assert!((first - 0.05).abs() < 1e-6, "{first}");
         // The average's first decay is min(0.5, 1/10): it takes nine tenths of the step.
-        let (last, average) = (weight.double_value(&[0]), optimizer.state()["average.w"].double_value(&[0]));
+        let (last, average) = (weight.double_value(&[0]), optimizer.state().unwrap()["average.w"].double_value(&[0]));
         assert!((average - 0.9 * last).abs() < 1e-6);
         optimizer.settle().unwrap();
         assert_eq!(weight.double_value(&[0]), average);
@@ -297,20 +263,20 @@ mod tests {
             let config = adamw(0.1, 0, Decay::Constant, 0.1, 1.0);
             let mut optimizer = Optimizer::new(config, 3, 0.9, named(&weight)).unwrap();
             step(&mut optimizer, &weight.square().sum(Kind::Float), 0);
-            let before: Vec<Tensor> = optimizer.state().values().map(Tensor::copy).collect();
+            let before: Vec<Tensor> = optimizer.state().unwrap().values().map(Tensor::copy).collect();
             assert!(!optimizer.failed().unwrap());
             step(&mut optimizer, &(weight.square().sum(Kind::Float) * bad), 1);
             assert!(optimizer.failed().unwrap());
             // Nor does a good step after it, until the failure is dealt with.
             step(&mut optimizer, &weight.square().sum(Kind::Float), 2);
-            for ((name, now), before) in optimizer.state().iter().zip(&before) {
+            for ((name, now), before) in optimizer.state().unwrap().iter().zip(&before) {
                 let counts = name.starts_with("count") || name.starts_with("average");
                 assert!(counts || now == before, "{name}");
                 assert!(now.isfinite().all().int64_value(&[]) == 1, "{name}");
             }
             optimizer.reset_failure().unwrap();
             step(&mut optimizer, &weight.square().sum(Kind::Float), 2);
-            assert!(optimizer.state()["weight.w"] != before[0]);
+            assert!(optimizer.state().unwrap()["weight.w"] != before[0]);
         }
     }
 
@@ -332,13 +298,13 @@ mod tests {
         run(&mut whole, 0..20);
         run(&mut cut, 0..7);
         let _no_grad = tch::no_grad_guard();
-        for (name, tensor) in resumed.1.state() {
-            tensor.shallow_clone().copy_(&cut.1.state()[&name]);
+        for (name, tensor) in resumed.1.state().unwrap() {
+            tensor.shallow_clone().copy_(&cut.1.state().unwrap()[&name]);
         }
         drop(_no_grad);
         run(&mut resumed, 7..20);
-        for (name, tensor) in whole.1.state() {
-            assert_eq!(tensor, resumed.1.state()[&name], "{name}");
+        for (name, tensor) in whole.1.state().unwrap() {
+            assert_eq!(tensor, resumed.1.state().unwrap()[&name], "{name}");
         }
     }
 }

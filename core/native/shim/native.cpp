@@ -1,5 +1,6 @@
 // What libtorch offers to C++ and tch does not bind. Every function catches what libtorch throws: 0 means done, and
 // after 1 anyflow_native_error() tells why, on the same thread.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
@@ -8,11 +9,15 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,27 +51,67 @@ Tensors listed(Handles handles, size_t count) {
 }
 
 // The kernels walk over memory without a look at strides, shapes and types.
-void check_alike(const Tensors &tensors, const Tensors &others, const char *what) {
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const at::Tensor &tensor = tensors[i], &other = others[i];
-    TORCH_CHECK(tensor.is_non_overlapping_and_dense(), "tensor ", i, " is not dense");
-    TORCH_CHECK(other.sizes() == tensor.sizes() && other.strides() == tensor.strides(), what, " ", i, " has shape ",
-                other.sizes(), " and strides ", other.strides(), ", its tensor ", tensor.sizes(), " and ",
-                tensor.strides());
-    TORCH_CHECK(other.scalar_type() == tensor.scalar_type() && other.device() == tensor.device(), what, " ", i,
-                " is ", other.scalar_type(), " on ", other.device(), ", its tensor ", tensor.scalar_type(), " on ",
-                tensor.device());
-  }
+void check_alike(const at::Tensor &weight, const at::Tensor &other, const char *what, size_t i) {
+  TORCH_CHECK(other.sizes() == weight.sizes() && other.strides() == weight.strides(), what, " ", i, " has shape ",
+              other.sizes(), " and strides ", other.strides(), ", its weight ", weight.sizes(), " and ",
+              weight.strides());
+  TORCH_CHECK(other.scalar_type() == weight.scalar_type() && other.device() == weight.device(), what, " ", i, " is ",
+              other.scalar_type(), " on ", other.device(), ", its weight ", weight.scalar_type(), " on ",
+              weight.device());
 }
 
-// Gradients as the kernel wants them: a gradient that is laid out otherwise than its weight is copied.
-Tensors laid_out_as(const Tensors &weights, Tensors gradients) {
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const bool other_order = gradients[i].sizes() == weights[i].sizes() && gradients[i].strides() != weights[i].strides();
-    if (other_order) gradients[i] = at::empty_like(weights[i]).copy_(gradients[i]);
-  }
-  return gradients;
+// The gradient as the kernel wants it: one that is laid out otherwise than its weight is copied.
+at::Tensor laid_out_as(const at::Tensor &weight, const at::Tensor &gradient) {
+  const bool other_order = gradient.sizes() == weight.sizes() && gradient.strides() != weight.strides();
+  return other_order ? at::empty_like(weight).copy_(gradient) : gradient;
 }
+
+// The sum of squares of dense memory: in parts, so that f32 is enough inside one.
+double squares(const float *values, int64_t count) {
+  constexpr int64_t part = 2048, lanes = 16;
+  double sum = 0;
+  for (int64_t start = 0; start < count; start += part) {
+    const int64_t end = std::min(start + part, count), whole = start + (end - start) / lanes * lanes;
+    float lane[lanes] = {};
+    for (int64_t i = start; i < whole; i += lanes)
+      for (int64_t j = 0; j < lanes; ++j) lane[j] += values[i + j] * values[i + j];
+    for (int64_t i = whole; i < end; ++i) lane[0] += values[i] * values[i];
+    for (float of_lane : lane) sum += of_lane;
+  }
+  return sum;
+}
+
+// The Euclidean norm over all elements of dense tensors. Calls cost more than the sums of small networks on the CPU.
+at::Tensor norm_of(const Tensors &tensors) {
+  constexpr int64_t small = 1 << 20;
+  int64_t elements = 0;
+  bool plain = true;
+  for (const at::Tensor &tensor : tensors) {
+    elements += tensor.numel();
+    plain = plain && tensor.is_cpu() && tensor.scalar_type() == at::kFloat;
+  }
+  if (!plain || elements > small) return at::linalg_vector_norm(at::stack(at::_foreach_norm(tensors)));
+  double sum = 0;
+  for (const at::Tensor &tensor : tensors) sum += squares(tensor.const_data_ptr<float>(), tensor.numel());
+  return at::scalar_tensor(std::sqrt(sum), at::kFloat);
+}
+
+struct Adamw {
+  Tensors weights, first, second, averages, count_of;
+  at::Tensor counts, failed;
+};
+
+struct AdamwLists {
+  Handles weights, first, second, averages;
+  const at::Tensor *counts, *failed;
+};
+
+struct AdamwNumbers {
+  double lr, beta1, beta2, weight_decay, epsilon, clip, average;
+};
+
+// Keeps the clipping coefficient finite where the gradient is zero.
+constexpr double norm_epsilon = 1e-6;
 
 }  // namespace
 
@@ -74,65 +119,65 @@ extern "C" {
 
 const char *anyflow_native_error() { return last_error.c_str(); }
 
-// out[i]: a new handle on the gradient of tensors[i], undefined where it has none.
-int anyflow_native_gradients(Handles tensors, size_t count, at::Tensor **out) {
+// The lists have `count` entries each, the averages none or as many.
+int anyflow_native_adamw_new(const AdamwLists *lists, size_t count, size_t averages, Adamw **out) {
   return caught([&] {
-    std::vector<std::unique_ptr<at::Tensor>> found;
-    for (size_t i = 0; i < count; ++i) found.push_back(std::make_unique<at::Tensor>(tensors[i]->grad()));
-    for (size_t i = 0; i < count; ++i) out[i] = found[i].release();
-  });
-}
-
-int anyflow_native_clear_gradients(Handles tensors, size_t count) {
-  return caught([&] {
-    for (size_t i = 0; i < count; ++i) tensors[i]->mutable_grad().reset();
-  });
-}
-
-struct AdamwLists {
-  Handles weights, gradients, first, second, steps;
-};
-
-struct AdamwNumbers {
-  double lr, beta1, beta2, weight_decay, epsilon;
-};
-
-// divisor and skip may be null.
-int anyflow_native_fused_adamw_(const AdamwLists *lists, size_t count, const AdamwNumbers *numbers,
-                                const at::Tensor *divisor, const at::Tensor *skip) {
-  return caught([&] {
-    at::NoGradGuard no_grad;
-    const Tensors weights = listed(lists->weights, count), first = listed(lists->first, count),
-                  second = listed(lists->second, count), steps = listed(lists->steps, count);
-    const Tensors gradients = laid_out_as(weights, listed(lists->gradients, count));
-    check_alike(weights, gradients, "gradient");
-    check_alike(weights, first, "first moment");
-    check_alike(weights, second, "second moment");
-    for (const at::Tensor &step : steps) {
-      TORCH_CHECK(step.numel() == 1 && step.scalar_type() == at::kFloat, "a step count must be one float32");
+    const at::Tensor &counts = *lists->counts;
+    TORCH_CHECK(counts.dim() == 1 && counts.numel() == int64_t(count) && counts.scalar_type() == at::kFloat,
+                "the step counts must be one float32 a weight");
+    auto adamw = std::make_unique<Adamw>(Adamw{listed(lists->weights, count), listed(lists->first, count),
+                                               listed(lists->second, count), listed(lists->averages, averages),
+                                               counts.unbind(), counts, *lists->failed});
+    for (size_t i = 0; i < count; ++i) {
+      const at::Tensor &weight = adamw->weights[i];
+      TORCH_CHECK(weight.is_non_overlapping_and_dense(), "weight ", i, " is not dense");
+      check_alike(weight, adamw->first[i], "first moment", i);
+      check_alike(weight, adamw->second[i], "second moment", i);
     }
-    at::_foreach_add_(steps, 1);
-    const std::optional<at::Tensor> none;
-    at::_fused_adamw_(weights, gradients, first, second, {}, steps, numbers->lr, numbers->beta1, numbers->beta2,
-                      numbers->weight_decay, numbers->epsilon, /*amsgrad=*/false, /*maximize=*/false,
-                      divisor ? std::optional<at::Tensor>(*divisor) : none,
-                      skip ? std::optional<at::Tensor>(*skip) : none);
+    *out = adamw.release();
   });
 }
 
-int anyflow_native_foreach_lerp_(Handles tensors, Handles ends, size_t count, double weight) {
-  return caught([&] {
-    at::NoGradGuard no_grad;
-    at::_foreach_lerp_(listed(tensors, count), listed(ends, count), weight);
-  });
+int anyflow_native_adamw_free(Adamw *adamw) {
+  return caught([&] { delete adamw; });
 }
 
-// *out: a new handle on the Euclidean norm over all elements, 0-dimensional.
-int anyflow_native_norm(Handles tensors, size_t count, at::Tensor **out) {
+// *norm: a new handle on the norm of the gradient, 0-dimensional; null if no weight has a gradient.
+int anyflow_native_adamw_step(const Adamw *adamw, const AdamwNumbers *numbers, const at::Tensor *loss,
+                              at::Tensor **norm) {
   return caught([&] {
     at::NoGradGuard no_grad;
-    const Tensors norms = at::_foreach_norm(listed(tensors, count));
-    *out = new at::Tensor(at::linalg_vector_norm(at::stack(norms)));
+    Tensors weights, gradients, first, second, counts;
+    for (Tensors *list : {&weights, &gradients, &first, &second, &counts}) list->reserve(adamw->weights.size());
+    for (size_t i = 0; i < adamw->weights.size(); ++i) {
+      const at::Tensor &weight = adamw->weights[i], &gradient = weight.grad();
+      if (!gradient.defined()) continue;
+      weights.push_back(weight);
+      gradients.push_back(laid_out_as(weight, gradient));
+      check_alike(weight, gradients.back(), "gradient", i);
+      first.push_back(adamw->first[i]);
+      second.push_back(adamw->second[i]);
+      counts.push_back(adamw->count_of[i]);
+    }
+    *norm = nullptr;
+    if (weights.empty()) return;
+    const at::Tensor size = norm_of(gradients);
+    // What is finite gives 0 when multiplied by 0, and nothing else does.
+    at::Tensor failed = adamw->failed;
+    failed.logical_or_((size + *loss).mul(0).ne(0));
+    std::optional<at::Tensor> divisor;
+    if (numbers->clip > 0) divisor = (size + norm_epsilon).div(numbers->clip).clamp_min(1);
+    if (counts.size() == adamw->weights.size()) {
+      at::Tensor all = adamw->counts;
+      all.add_(1);
+    } else {
+      at::_foreach_add_(counts, 1);
+    }
+    at::_fused_adamw_(weights, gradients, first, second, {}, counts, numbers->lr, numbers->beta1, numbers->beta2,
+                      numbers->weight_decay, numbers->epsilon, /*amsgrad=*/false, /*maximize=*/false, divisor, failed);
+    if (!adamw->averages.empty()) at::_foreach_lerp_(adamw->averages, adamw->weights, numbers->average);
+    for (const at::Tensor &weight : weights) weight.mutable_grad().reset();
+    *norm = new at::Tensor(size);
   });
 }
 

@@ -6,49 +6,37 @@ use std::marker::PhantomData;
 
 use tch::Tensor;
 
-use crate::{NativeError, Result};
+use crate::{NativeError, Numbers, Result};
 
 /// A `const at::Tensor *`, which is what a [`Tensor`] holds.
 pub(crate) type Handle = *const c_void;
 
-/// The lists of [`crate::AdamwLists`].
+/// The tensors of [`crate::AdamwTensors`].
 #[repr(C)]
-pub(crate) struct RawLists {
+pub(crate) struct RawTensors {
     pub weights: *const Handle,
-    pub gradients: *const Handle,
     pub first: *const Handle,
     pub second: *const Handle,
-    pub steps: *const Handle,
-}
-
-/// The numbers of [`crate::Adamw`].
-#[repr(C)]
-pub(crate) struct RawNumbers {
-    pub lr: f64,
-    pub beta1: f64,
-    pub beta2: f64,
-    pub weight_decay: f64,
-    pub epsilon: f64,
+    pub averages: *const Handle,
+    pub counts: Handle,
+    pub failed: Handle,
 }
 
 unsafe extern "C" {
     fn anyflow_native_error() -> *const c_char;
-    pub(crate) fn anyflow_native_gradients(tensors: *const Handle, count: usize, out: *mut *mut c_void) -> c_int;
-    pub(crate) fn anyflow_native_clear_gradients(tensors: *const Handle, count: usize) -> c_int;
-    pub(crate) fn anyflow_native_fused_adamw_(
-        lists: *const RawLists,
+    pub(crate) fn anyflow_native_adamw_new(
+        tensors: *const RawTensors,
         count: usize,
-        numbers: *const RawNumbers,
-        divisor: Handle,
-        skip: Handle,
+        averages: usize,
+        out: *mut *mut c_void,
     ) -> c_int;
-    pub(crate) fn anyflow_native_foreach_lerp_(
-        tensors: *const Handle,
-        ends: *const Handle,
-        count: usize,
-        weight: f64,
+    pub(crate) fn anyflow_native_adamw_free(adamw: *mut c_void) -> c_int;
+    pub(crate) fn anyflow_native_adamw_step(
+        adamw: *const c_void,
+        numbers: *const Numbers,
+        loss: Handle,
+        norm: *mut *mut c_void,
     ) -> c_int;
-    pub(crate) fn anyflow_native_norm(tensors: *const Handle, count: usize, out: *mut *mut c_void) -> c_int;
     pub(crate) fn anyflow_native_inference_mode(out: *mut *mut c_void) -> c_int;
     pub(crate) fn anyflow_native_leave_inference_mode(guard: *mut c_void) -> c_int;
 }
@@ -67,10 +55,6 @@ impl<'a> Handles<'a> {
 
     pub fn as_ptr(&self) -> *const Handle {
         self.pointers.as_ptr()
-    }
-
-    pub fn len(&self) -> usize {
-        self.pointers.len()
     }
 }
 

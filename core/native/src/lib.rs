@@ -1,20 +1,16 @@
 //! The few libtorch functions that tch lacks, through a C++ shim of some lines each.
 //!
-//! Lists of tensors cross in one call, so that an optimizer step over a hundred parameters costs a handful of calls.
+//! An optimizer step over a hundred parameters is one call, for small networks are limited by the calls.
 //! What libtorch throws becomes a [`NativeError`].
 
 #![allow(unsafe_code)] // the border to C++
 
 mod ffi;
-mod foreach;
-mod gradient;
 mod inference;
 mod optimizer;
 
-pub use foreach::{foreach_lerp_, norm};
-pub use gradient::{clear_gradients, gradients};
 pub use inference::InferenceMode;
-pub use optimizer::{Adamw, AdamwLists, fused_adamw_};
+pub use optimizer::{Adamw, AdamwTensors, Numbers};
 
 /// libtorch refused. Whoever made the tensors must act.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

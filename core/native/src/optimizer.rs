@@ -1,28 +1,36 @@
 //! Fused AdamW.
 
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
 use tch::Tensor;
 
 use crate::Result;
-use crate::ffi::{self, Handles, RawLists, RawNumbers, checked, handle, same_length};
+use crate::ffi::{self, Handles, RawTensors, checked, handle, same_length};
 
-/// What a step of AdamW reads and writes: entry i of every list belongs to weight i.
-pub struct AdamwLists<'a> {
-    /// Weights, dense.
-    pub weights: &'a [&'a Tensor],
-    /// Their gradients, all defined.
-    pub gradients: &'a [&'a Tensor],
+/// What AdamW reads and writes: entry i of every list belongs to weight i. The tensors are shared, not copied.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamwTensors<'a> {
+    /// Weights, dense leaves.
+    pub weights: &'a [Tensor],
     /// First moments.
-    pub first: &'a [&'a Tensor],
+    pub first: &'a [Tensor],
     /// Second moments.
-    pub second: &'a [&'a Tensor],
-    /// How many steps each weight has taken: f32, one element, on the weight's device.
-    pub steps: &'a [&'a Tensor],
+    pub second: &'a [Tensor],
+    /// Averages of the weights; empty for none.
+    pub averages: &'a [Tensor],
+    /// How many steps each weight has taken: `[weight]`, f32.
+    pub counts: &'a Tensor,
+    /// f32, 0-dimensional: becomes 1 when a loss or a gradient is not finite. While it is 1, steps leave weights and
+    /// moments as they are.
+    pub failed: &'a Tensor,
 }
 
 /// The numbers of a step, by the letters of Loshchilov and Hutter 2019, "Decoupled weight decay regularization",
 /// algorithm 2.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Adamw {
+pub struct Numbers {
     /// Learning rate, alpha.
     pub lr: f64,
     /// Decay of the first moment.
@@ -33,39 +41,73 @@ pub struct Adamw {
     pub weight_decay: f64,
     /// What keeps the division finite.
     pub epsilon: f64,
+    /// Largest norm of the gradient over all weights; 0 for no limit.
+    pub clip: f64,
+    /// How far the averages move towards the weights after the step.
+    pub average: f64,
 }
 
-/// One step of AdamW over all weights in one kernel; counts the step in `steps`.
-///
-/// `divisor`, one f32 on the device, divides the gradients as they are read, and is stored with them. Where `skip`, one
-/// f32 on the device, is 1, weights and moments stay as they are (the counts do not). Neither is read by the host.
-///
-/// # Errors
-/// Lists of different lengths; entries that differ in shape, layout, dtype or device.
-pub fn fused_adamw_(
-    lists: &AdamwLists<'_>,
-    numbers: Adamw,
-    divisor: Option<&Tensor>,
-    skip: Option<&Tensor>,
-) -> Result<()> {
-    let AdamwLists { weights, gradients, first, second, steps } = lists;
-    same_length("_fused_adamw_", &[weights.len(), gradients.len(), first.len(), second.len(), steps.len()])?;
-    let Adamw { lr, beta1, beta2, weight_decay, epsilon } = numbers;
-    let numbers = RawNumbers { lr, beta1, beta2, weight_decay, epsilon };
-    let [weights, gradients, first, second, steps] =
-        [weights, gradients, first, second, steps].map(|l| Handles::new(l));
-    let raw = RawLists {
-        weights: weights.as_ptr(),
-        gradients: gradients.as_ptr(),
-        first: first.as_ptr(),
-        second: second.as_ptr(),
-        steps: steps.as_ptr(),
-    };
-    let pointer = |tensor: Option<&Tensor>| tensor.map_or(std::ptr::null(), handle);
-    // SAFETY: all lists have `len` handles of tensors that live until the call returns; null means none.
-    let code =
-        unsafe { ffi::anyflow_native_fused_adamw_(&raw, weights.len(), &numbers, pointer(divisor), pointer(skip)) };
-    checked("_fused_adamw_", code)
+/// AdamW over a list of weights.
+#[derive(Debug)]
+pub struct Adamw {
+    pointer: NonNull<c_void>,
+}
+
+// SAFETY: behind the pointer are handles of tensors, whose counts of references are atomic; as with a `Tensor`, who
+// holds it may be any thread.
+unsafe impl Send for Adamw {}
+
+impl Adamw {
+    /// Shares these tensors.
+    ///
+    /// # Errors
+    /// Lists of different lengths; entries that differ in shape, layout, dtype or device.
+    pub fn new(tensors: &AdamwTensors<'_>) -> Result<Self> {
+        let AdamwTensors { weights, first, second, averages, counts, failed } = *tensors;
+        same_length("_fused_adamw_", &[weights.len(), first.len(), second.len()])?;
+        if !averages.is_empty() {
+            same_length("_foreach_lerp_", &[weights.len(), averages.len()])?;
+        }
+        let (count, averaged) = (weights.len(), averages.len());
+        let [weights, first, second, averages] = [weights, first, second, averages].map(Handles::new);
+        let raw = RawTensors {
+            weights: weights.as_ptr(),
+            first: first.as_ptr(),
+            second: second.as_ptr(),
+            averages: averages.as_ptr(),
+            counts: handle(counts),
+            failed: handle(failed),
+        };
+        let mut out = std::ptr::null_mut();
+        // SAFETY: the lists have as many handles as is said, of tensors that live until the call returns; `out` is
+        // written on success.
+        checked("_fused_adamw_", unsafe { ffi::anyflow_native_adamw_new(&raw, count, averaged, &mut out) })?;
+        // SAFETY: on success `out` is not null, and nobody else has it.
+        Ok(Adamw { pointer: unsafe { NonNull::new_unchecked(out) } })
+    }
+
+    /// One step along the gradients that backward passes have left in the weights, which it takes away; `loss`, one
+    /// number, is what they are gradients of. A weight without gradient takes no step. Gives the norm of the gradient
+    /// over all weights before clipping, 0-dimensional, or `None` if no weight has a gradient. Nothing is read back
+    /// from the device.
+    ///
+    /// # Errors
+    /// A gradient that differs from its weight in shape, dtype or device; nothing is written then.
+    pub fn step(&mut self, numbers: &Numbers, loss: &Tensor) -> Result<Option<Tensor>> {
+        let mut norm = std::ptr::null_mut();
+        // SAFETY: the pointer is that of `new`; `norm` is written on success.
+        let code = unsafe { ffi::anyflow_native_adamw_step(self.pointer.as_ptr(), numbers, handle(loss), &mut norm) };
+        checked("_fused_adamw_", code)?;
+        // SAFETY: on success `norm` is null or a new handle, and nobody else has it.
+        Ok((!norm.is_null()).then(|| unsafe { Tensor::from_ptr(norm.cast()) }))
+    }
+}
+
+impl Drop for Adamw {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is that of `new`, and is used no more.
+        unsafe { ffi::anyflow_native_adamw_free(self.pointer.as_ptr()) };
+    }
 }
 
 #[cfg(test)]
@@ -74,45 +116,73 @@ mod tests {
 
     use super::*;
 
-    const NUMBERS: Adamw = Adamw { lr: 0.05, beta1: 0.9, beta2: 0.999, weight_decay: 0.1, epsilon: 1e-8 };
+    const NUMBERS: Numbers =
+        Numbers { lr: 0.05, beta1: 0.9, beta2: 0.999, weight_decay: 0.1, epsilon: 1e-8, clip: 0.0, average: 0.125 };
 
     struct State {
         weights: Vec<Tensor>,
         first: Vec<Tensor>,
         second: Vec<Tensor>,
-        steps: Vec<Tensor>,
+        averages: Vec<Tensor>,
+        counts: Tensor,
+        failed: Tensor,
+    }
+
+    fn ramp(n: i64) -> Tensor {
+        (Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.37).cos()
+    }
+
+    fn double(tensor: &Tensor) -> Tensor {
+        tensor.detach().to_kind(Kind::Double)
     }
 
     impl State {
+        fn of(weights: Vec<Tensor>) -> Self {
+            let zeros = |all: &[Tensor]| all.iter().map(|weight| weight.detach().zeros_like()).collect::<Vec<_>>();
+            let (first, second) = (zeros(&weights), zeros(&weights));
+            let averages = weights.iter().map(Tensor::detach_copy).collect();
+            let counts = Tensor::zeros([weights.len() as i64], (Kind::Float, Device::Cpu));
+            let failed = Tensor::zeros([0i64; 0], (Kind::Float, Device::Cpu));
+            State { first, second, averages, counts, failed, weights }
+        }
+
         /// A matrix, a vector whose length is no multiple of a register, and a transposed matrix.
         fn new() -> Self {
-            let ramp = |n: i64| (Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.37).cos();
-            let weights = vec![ramp(12).reshape([3, 4]), ramp(19), ramp(10).reshape([2, 5]).transpose(0, 1)];
-            let zeros = |all: &[Tensor]| all.iter().map(Tensor::zeros_like).collect::<Vec<_>>();
-            let steps = weights.iter().map(|_| Tensor::zeros([0i64; 0], (Kind::Float, Device::Cpu))).collect();
-            State { first: zeros(&weights), second: zeros(&weights), steps, weights }
+            let weights = [ramp(12).reshape([3, 4]), ramp(19), ramp(10).reshape([2, 5]).transpose(0, 1)];
+            State::of(weights.into_iter().map(|weight| weight.set_requires_grad(true)).collect())
         }
 
-        fn step(&self, gradients: &[Tensor], divisor: Option<&Tensor>, skip: Option<&Tensor>) -> Result<()> {
-            let all = [&self.weights, &self.first, &self.second, &self.steps];
-            let [weights, first, second, steps] = all.map(|list| list.iter().collect::<Vec<_>>());
-            let gradients: Vec<&Tensor> = gradients.iter().collect();
-            let lists =
-                AdamwLists { weights: &weights, gradients: &gradients, first: &first, second: &second, steps: &steps };
-            fused_adamw_(&lists, NUMBERS, divisor, skip)
+        fn adamw(&self) -> Result<Adamw> {
+            Adamw::new(&AdamwTensors {
+                weights: &self.weights,
+                first: &self.first,
+                second: &self.second,
+                averages: &self.averages,
+                counts: &self.counts,
+                failed: &self.failed,
+            })
+        }
+
+        /// The sum over the weights in `used` of |w|^2 / 2 + sum(sin w), its gradients left in them.
+        fn loss(&self, used: &[usize]) -> Tensor {
+            let of = |i: &usize| (self.weights[*i].square() * 0.5 + self.weights[*i].sin()).sum(Kind::Float);
+            let loss = used.iter().map(of).reduce(|sum, term| sum + term).unwrap();
+            loss.backward();
+            loss
+        }
+
+        fn kept(&self) -> Vec<Tensor> {
+            self.weights.iter().chain(&self.first).chain(&self.second).map(Tensor::detach_copy).collect()
         }
     }
 
-    /// The gradient of the loss |w|^2 / 2 + sum(sin w).
-    fn gradient(weight: &Tensor) -> Tensor {
-        weight + weight.cos()
-    }
+    const ALL: &[usize] = &[0, 1, 2];
 
-    /// The algorithm as the paper writes it, in f64.
+    /// The algorithm as the paper writes it, in f64, its gradient scaled.
     fn reference(mut w: Tensor, steps: i32, scale: f64) -> Tensor {
         let (mut m, mut v) = (w.zeros_like(), w.zeros_like());
         for t in 1..=steps {
-            let g = gradient(&w) * scale;
+            let g = (&w + w.cos()) * scale;
             m = m * NUMBERS.beta1 + &g * (1.0 - NUMBERS.beta1);
             v = v * NUMBERS.beta2 + g.square() * (1.0 - NUMBERS.beta2);
             let (m_hat, v_hat) = (&m / (1.0 - NUMBERS.beta1.powi(t)), &v / (1.0 - NUMBERS.beta2.powi(t)));
@@ -122,49 +192,95 @@ mod tests {
         w
     }
 
+    fn off(found: &Tensor, wanted: &Tensor) -> f64 {
+        (double(found) - wanted).abs().max().double_value(&[])
+    }
+
     #[test]
-    fn steps_are_those_of_the_paper_with_and_without_a_divisor() {
-        for divisor in [None, Some(4.0f32)] {
-            let state = State::new();
-            let scale = divisor.map_or(1.0, |divisor| 1.0 / f64::from(divisor));
-            let start = |weight: &Tensor| reference(weight.to_kind(Kind::Double), 30, scale);
-            let wanted: Vec<Tensor> = state.weights.iter().map(start).collect();
-            let divisor = divisor.map(|divisor| Tensor::from_slice(&[divisor]));
-            for _ in 0..30 {
-                let gradients: Vec<Tensor> = state.weights.iter().map(|w| gradient(w).contiguous()).collect();
-                state.step(&gradients, divisor.as_ref(), None).unwrap();
-            }
-            for (found, wanted) in state.weights.iter().zip(&wanted) {
-                let off = (found.to_kind(Kind::Double) - wanted).abs().max().double_value(&[]);
-                assert!(off < 2e-6, "{off} in f32");
-            }
-            assert!(state.steps.iter().all(|steps| steps.double_value(&[]) == 30.0));
+    fn steps_are_those_of_the_paper() {
+        let state = State::new();
+        let wanted: Vec<Tensor> = state.weights.iter().map(|weight| reference(double(weight), 30, 1.0)).collect();
+        let mut adamw = state.adamw().unwrap();
+        for _ in 0..30 {
+            let loss = state.loss(ALL);
+            drop(adamw.step(&NUMBERS, &loss).unwrap().unwrap());
+        }
+        for (found, wanted) in state.weights.iter().zip(&wanted) {
+            assert!(off(found, wanted) < 2e-6, "{} in f32", off(found, wanted));
+        }
+        assert_eq!(Vec::<f32>::try_from(&state.counts).unwrap(), [30.0; 3]);
+    }
+
+    #[test]
+    fn the_norm_is_that_of_all_elements_and_clips() {
+        // Above and below the size from which libtorch's own kernels are called.
+        for size in [5000, (1 << 20) + 3] {
+            let state = State::of(vec![ramp(size).set_requires_grad(true), ramp(7).set_requires_grad(true)]);
+            let loss = state.loss(&[0, 1]);
+            let sum = |weight: &Tensor| double(&weight.grad()).square().sum(Kind::Double).double_value(&[]);
+            let wanted = state.weights.iter().map(sum).sum::<f64>().sqrt();
+            let gradient = double(&state.weights[0].grad());
+            let found = state.adamw().unwrap().step(&Numbers { clip: 2.0, ..NUMBERS }, &loss).unwrap().unwrap();
+            assert!(found.size().is_empty());
+            assert!((found.double_value(&[]) / wanted - 1.0).abs() < 1e-6, "{found} for {wanted} in f32");
+            let moment = gradient * (2.0 / wanted * (1.0 - NUMBERS.beta1));
+            assert!(off(&state.first[0], &moment) < 1e-7, "{} in f32", off(&state.first[0], &moment));
         }
     }
 
     #[test]
-    fn a_skipped_step_changes_no_weight_and_no_moment() {
+    fn averages_move_by_their_weight() {
         let state = State::new();
-        let bad: Vec<Tensor> = state.weights.iter().map(|weight| weight * f64::NAN).collect();
-        let good: Vec<Tensor> = state.weights.iter().map(gradient).collect();
-        state.step(&good, None, Some(&Tensor::from_slice(&[0.0f32]))).unwrap();
-        let all = || state.weights.iter().chain(&state.first).chain(&state.second);
-        let before: Vec<Tensor> = all().map(Tensor::copy).collect();
-        state.step(&bad, None, Some(&Tensor::from_slice(&[1.0f32]))).unwrap();
-        assert!(all().zip(&before).all(|(now, before)| now == before));
+        let start: Vec<Tensor> = state.weights.iter().map(double).collect();
+        let loss = state.loss(ALL);
+        state.adamw().unwrap().step(&NUMBERS, &loss).unwrap();
+        for ((average, weight), start) in state.averages.iter().zip(&state.weights).zip(&start) {
+            let wanted = start + (double(weight) - start) * 0.125;
+            assert!(off(average, &wanted) < 1e-6, "{} in f32", off(average, &wanted));
+        }
+    }
+
+    #[test]
+    fn a_weight_without_gradient_takes_no_step() {
+        let state = State::new();
+        let mut adamw = state.adamw().unwrap();
+        let before = state.kept();
+        let loss = state.loss(&[0, 2]);
+        drop(adamw.step(&NUMBERS, &loss).unwrap().unwrap());
+        let changed: Vec<bool> = state.kept().iter().zip(&before).map(|(now, before)| now != before).collect();
+        assert_eq!(changed, [true, false, true].repeat(3));
+        assert_eq!(Vec::<f32>::try_from(&state.counts).unwrap(), [1.0, 0.0, 1.0]);
+        assert!(adamw.step(&NUMBERS, &loss).unwrap().is_none(), "the gradients were taken away");
+        assert!(state.weights.iter().all(|weight| !weight.grad().defined()));
+    }
+
+    #[test]
+    fn from_what_is_not_finite_on_no_weight_changes() {
+        let state = State::new();
+        let mut adamw = state.adamw().unwrap();
+        let loss = state.loss(ALL);
+        adamw.step(&NUMBERS, &loss).unwrap();
+        let before = state.kept();
+        for bad in [true, false] {
+            let loss = state.loss(ALL);
+            let loss = if bad { loss * f64::NAN } else { loss };
+            adamw.step(&NUMBERS, &loss).unwrap();
+            assert_eq!(state.failed.double_value(&[]), 1.0);
+            assert!(state.kept().iter().zip(&before).all(|(now, before)| now == before));
+        }
     }
 
     #[test]
     fn entries_that_do_not_fit_are_refused_before_anything_is_written() {
-        let state = State::new();
-        let mut gradients: Vec<Tensor> = state.weights.iter().map(gradient).collect();
-        gradients[1] = Tensor::zeros([18], (Kind::Float, Device::Cpu));
-        let error = state.step(&gradients, None, None).unwrap_err().to_string();
-        assert!(error.contains("gradient 1 has shape [18]"), "{error}");
-        gradients[1] = Tensor::zeros([19], (Kind::Double, Device::Cpu));
-        let error = state.step(&gradients, None, None).unwrap_err().to_string();
-        assert!(error.contains("gradient 1 is Double"), "{error}");
-        assert!(state.step(&gradients[..2], None, None).unwrap_err().to_string().contains("[3, 2, 3, 3, 3]"));
-        assert!(state.steps.iter().all(|steps| steps.double_value(&[]) == 0.0));
+        let mut state = State::new();
+        state.first[1] = Tensor::zeros([18], (Kind::Float, Device::Cpu));
+        let error = state.adamw().unwrap_err().to_string();
+        assert!(error.contains("first moment 1 has shape [18]"), "{error}");
+        assert!(!error.contains('\n') && !error.contains("frame #"), "{error}");
+        state.first[1] = Tensor::zeros([19], (Kind::Double, Device::Cpu));
+        let error = state.adamw().unwrap_err().to_string();
+        assert!(error.contains("first moment 1 is Double"), "{error}");
+        state.first.pop();
+        assert!(state.adamw().unwrap_err().to_string().contains("[3, 2, 3]"));
     }
 }

@@ -76,6 +76,16 @@ impl Linear {
         x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
     }
 
+    /// `[row, from]` -> `[row, to of all layers]`: what each layer makes of x, in one multiplication.
+    pub fn side_by_side(layers: &[&Linear], x: &Tensor) -> Result<Tensor> {
+        let Some(kind) = layers.first().map(|layer| layer.precision.kind()) else { return Ok(x.shallow_clone()) };
+        let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
+        let weight = cast(&cat(layers.iter().map(|layer| &layer.weight).collect())?, kind)?;
+        let bias = cast(&cat(layers.iter().map(|layer| &layer.bias).collect())?, kind)?;
+        let x = cast(x, kind)?;
+        x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
+    }
+
     /// As [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
     pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
         let kind = self.precision.kind();

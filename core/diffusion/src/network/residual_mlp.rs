@@ -88,9 +88,9 @@ struct Block {
 
 /// What the blocks are told of the times.
 enum Signal<'a> {
-    /// `[row, embedding]`.
-    Embedded(Tensor),
-    /// One part per block, or two with scale-shift: what [`Block::parts`] makes of the embedding.
+    /// What the time layers make of the embedding, `[row, width]`: one part per block, or two with scale-shift.
+    Fresh(Vec<Tensor>),
+    /// The same with what follows it linearly, as [`Block::parts`] says.
     Projected(Projected<'a>),
 }
 
@@ -119,6 +119,13 @@ impl ResidualMlp {
             Modulation::Shift => Ok(embedding),
             Modulation::ScaleShift => silu(embedding),
         }
+    }
+
+    /// The time layers of all blocks in one multiplication, for each by itself is too small to pay for the call.
+    fn fresh(&self, embedding: &Tensor) -> Result<Signal<'_>> {
+        let layers: Vec<&Linear> = self.blocks.iter().map(|block| &block.time).collect();
+        let parts = Linear::side_by_side(&layers, embedding)?;
+        Ok(Signal::Fresh(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
     }
 
     fn trunk(&self, batch: &DenoiserInput, signal: &Signal) -> Result<Tensor> {
@@ -153,16 +160,15 @@ impl Block {
         let x = silu(self.norm.forward(&h)?)?;
         let inside = match (&self.inner, signal) {
             (None, Signal::Projected(projected)) => self.up.forward_with(projected.part(index), &x)?,
-            (None, Signal::Embedded(embedding)) => add(self.up.forward(&x)?, &self.time.forward(embedding)?)?,
+            (None, Signal::Fresh(parts)) => add(self.up.forward(&x)?, &parts[index])?,
             (Some(inner), Signal::Projected(projected)) => {
                 inner.forward_with(&self.up.forward(&x)?, projected.part(2 * index), projected.part(2 * index + 1))?
             }
-            (Some(inner), Signal::Embedded(embedding)) => {
-                let time = self.time.forward(embedding)?;
-                let parts = time.f_chunk(2, -1).op("chunk", &[&time])?;
+            (Some(inner), Signal::Fresh(parts)) => {
+                let (scale, shift) = (&parts[2 * index], &parts[2 * index + 1]);
                 let normal = inner.forward(&self.up.forward(&x)?)?;
-                let scaled = normal.f_addcmul(&normal, &parts[0]).op("addcmul", &[&normal, &parts[0]])?;
-                add(scaled, &parts[1])?
+                let scaled = normal.f_addcmul(&normal, scale).op("addcmul", &[&normal, scale])?;
+                add(scaled, shift)?
             }
         };
         self.down.add_to(h, &silu(inside)?)
@@ -221,7 +227,7 @@ impl Denoiser for ResidualMlp {
                 let projected = projections.project(runs, |t, present| self.embed(t, present))?;
                 self.trunk(batch, &Signal::Projected(projected))?
             }
-            _ => self.trunk(batch, &Signal::Embedded(self.embed(&batch.t()?, &batch.present()?)?))?,
+            _ => self.trunk(batch, &self.fresh(&self.embed(&batch.t()?, &batch.present()?)?)?)?,
         };
         streams::split(&self.streams, &output)
     }

@@ -174,7 +174,7 @@ impl StageRun<'_> {
 
     /// The state to go on from, put in place.
     fn resume(&self, optimizer: &Optimizer, buffers: Named) -> Result<Guard> {
-        let mut state = optimizer.state();
+        let mut state = optimizer.state().map_err(RunError::diffusion(&self.stage.name))?;
         state.extend(buffers.into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor)));
         let (mut step, mut rollbacks) = (0, 0);
         if let Some(saved) = self.folder.load_state(self.index, &self.stage.name)? {
