@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
+use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
@@ -21,13 +22,15 @@ pub enum Precision {
     Bf16,
 }
 
-/// All tensors of a file on the CPU, floats widened to f32, and its metadata.
+/// All tensors of a file on the CPU, as they are stored, and its metadata. The file is mapped and not held.
 ///
 /// # Errors
 /// [`RunError::Checkpoint`] when the file is missing, truncated or no safetensors file.
 pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
-    let bytes = bytes(path)?;
+    let file = std::fs::File::open(path).map_err(unreadable(path))?;
+    // SAFETY: checkpoints are replaced by renaming and never written in place, so that the mapped bytes stay.
+    let bytes = unsafe { Mmap::map(&file) }.map_err(unreadable(path))?;
     let foreign = |e: safetensors::SafeTensorError| wrong(format!("is no whole safetensors file: {e}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(foreign)?;
     let file = SafeTensors::deserialize(&bytes).map_err(foreign)?;
@@ -35,9 +38,7 @@ pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     for (name, view) in file.iter() {
         let kind = kind_of(view.dtype()).ok_or_else(|| wrong(format!("{name} has dtype {:?}", view.dtype())))?;
         let shape: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
-        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
-        let tensor = if tensor.is_floating_point() { tensor.f_to_kind(Kind::Float)? } else { tensor };
-        tensors.insert(name.to_string(), tensor);
+        tensors.insert(name.to_string(), Tensor::f_from_data_size(view.data(), &shape, kind)?);
     }
     tensors.sort_keys();
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
@@ -48,17 +49,18 @@ pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
 /// # Errors
 /// [`RunError::Checkpoint`] when the file is missing.
 pub fn fingerprint(path: &Path) -> Result<String> {
-    Ok(blake3::hash(&bytes(path)?).to_hex().to_string())
+    let bytes = std::fs::read(path).map_err(unreadable(path))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| RunError::Checkpoint {
+fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> RunError {
+    move |e| RunError::Checkpoint {
         path: path.display().to_string(),
         text: format!(
             "cannot be read: {e}; train it first (`anyflow train`), or correct the path in the file that names it \
              (`checkpoint` of a model, `start` of a training)"
         ),
-    })
+    }
 }
 
 /// Writes a file under a temporary name, syncs it, and renames it.
