@@ -5,6 +5,9 @@ use std::ffi::c_void;
 use anyflow_abi::{CellView, Report, StrView, cell_kind, status};
 use anyflow_datasets::OwnedCell;
 
+/// What is kept of a plugin's sentence, bytes.
+const LONGEST_TEXT: usize = 1024;
+
 /// A row that a codec could not take.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowError {
@@ -49,10 +52,20 @@ impl Reported {
     }
 }
 
+/// What a plugin says, whatever its bytes: a codec may quote a cell of any length.
+fn sentence_of(text: &[u8]) -> String {
+    let (shown, more) = text.split_at_checked(LONGEST_TEXT).map_or((text, false), |(shown, _)| (shown, true));
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if more {
+        text.push_str(" ...");
+    }
+    text
+}
+
 unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
     // SAFETY: `context` is the `Reported` of the call under way; the text is readable until we return.
     let (reported, text) = unsafe { (&mut *context.cast::<Reported>(), text.bytes()) };
-    let text = String::from_utf8_lossy(text).into_owned();
+    let text = sentence_of(text);
     match usize::try_from(row) {
         Ok(row) => reported.rows.push(RowError { row, text }),
         Err(_) => reported.call = Some(text),

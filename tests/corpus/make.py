@@ -1,0 +1,122 @@
+"""Makes the corpus: per plugin, files that are good, damaged, or lie about their size. `python make.py` beside this
+file writes the same bytes each time."""
+
+import io
+import pathlib
+import struct
+import wave
+import zlib
+
+HERE = pathlib.Path(__file__).parent
+
+
+def png(width, height, rows, depth=8, colour=0, extra=b""):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def gif(width, height, data):
+    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes([0, 0, 0, 255, 255, 255])
+    return screen + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + data + b";"
+
+
+def bmp(width, height, data):
+    return b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, 54) + struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(data), 2835, 2835, 0, 0) + data
+
+
+def jpeg_header(width, height):
+    frame = struct.pack(">HBHHB", 11, 8, height, width, 1) + bytes([1, 0x11, 0])
+    return b"\xff\xd8" + b"\xff\xc0" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\xff\xd9"
+
+
+def wav(samples, channels=1, rate=8000, bits=16, data_size=None, riff_size=None, block=None):
+    data = samples
+    block = (channels * bits // 8 if block is None else block) & 0xFFFF
+    fmt = struct.pack("<HHIIHH", 1, channels, rate, (rate * block) & 0xFFFFFFFF, block, bits)
+    body = b"WAVE" + b"fmt " + struct.pack("<I", len(fmt)) + fmt
+    body += b"data" + struct.pack("<I", len(data) if data_size is None else data_size) + data
+    return b"RIFF" + struct.pack("<I", len(body) if riff_size is None else riff_size) + body
+
+
+def tone(count):
+    return b"".join(struct.pack("<h", (i * 997) % 20000 - 10000) for i in range(count))
+
+
+def written_wav():
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(2)
+        out.setsampwidth(2)
+        out.setframerate(11025)
+        out.writeframes(tone(400))
+    return file.getvalue()
+
+
+small = b"".join(b"\0" + bytes((x * y) % 256 for x in range(9)) for y in range(7))
+lzw = bytes([2, 4, 0x84, 0x51, 0x11, 0x05, 0])
+
+FILES = {
+    "image": {
+        "good.png": png(9, 7, small),
+        "good-16-bit-alpha.png": png(2, 2, (b"\0" + bytes(range(16))) * 2, 16, 6),
+        "good.gif": gif(2, 2, lzw),
+        "good.bmp": bmp(2, 2, bytes(range(16))),
+        "bomb-of-dimensions.png": png(0x7FFFFFFF, 0x7FFFFFFF, b"\0"),
+        "bomb-that-unpacks.png": png(16000, 16000, b"\0" * 16_000_000),
+        "bomb-in-a-comment.png": png(9, 7, small, extra=(lambda d: struct.pack(">I", len(d)) + b"zTXt" + d + struct.pack(">I", zlib.crc32(b"zTXt" + d)))(b"k\0\0" + zlib.compress(b"a" * 8_000_000, 9))),
+        "no-size.png": png(0, 0, b""),
+        "cut.png": png(9, 7, small)[:50],
+        "wrong-checksum.png": png(9, 7, small)[:-20] + bytes(20),
+        "long-chunk.png": png(9, 7, small)[:33] + struct.pack(">I", 0xFFFFFFF0) + b"IDAT",
+        "cut.gif": gif(2, 2, lzw)[:24],
+        "vast.gif": gif(65535, 65535, lzw),
+        "endless-codes.gif": gif(64, 64, bytes([8]) + b"\xff" + b"\xaa" * 255),
+        "vast.bmp": bmp(0x7FFFFFFF, 0x7FFFFFFF, b""),
+        "upside-down.bmp": bmp(2, -2147483648, b"\0" * 16),
+        "vast.jpeg": jpeg_header(65535, 65535),
+        "cut.jpeg": jpeg_header(16, 16)[:12],
+    },
+    "audio": {
+        "good.wav": wav(tone(600)),
+        "good-stereo.wav": written_wav(),
+        "no-samples.wav": wav(b""),
+        "cut.wav": wav(tone(600))[:300],
+        "endless.wav": wav(tone(40), data_size=0xFFFFFFFE, riff_size=0xFFFFFFFF),
+        "no-channels.wav": wav(tone(40), channels=0),
+        "all-channels.wav": wav(tone(40), channels=65535),
+        "no-rate.wav": wav(tone(40), rate=0),
+        "highest-rate.wav": wav(tone(40), rate=0xFFFFFFFF),
+        "lowest-rate.wav": wav(tone(40), rate=1),
+        "no-bits.wav": wav(tone(40), bits=0),
+        "all-bits.wav": wav(tone(40), bits=65535),
+        "no-block.wav": wav(tone(40), block=0),
+        "odd-block.wav": wav(tone(40), block=3),
+        "long-format.wav": wav(tone(40))[:16] + struct.pack("<I", 0xFFFFFFF0) + wav(tone(40))[20:],
+        "only-a-head.wav": b"RIFF\xff\xff\xff\xffWAVE",
+    },
+    "text": {
+        "good.txt": b"zero",
+        "good-words.txt": b"one two",
+        "empty.txt": b"",
+        "long-word.txt": b"a" * 70_000,
+        "many-words.txt": b"one " * 20_000,
+        "scripts.txt": "\u0130\u00df\ufb03 \u202e\u0000 \U0001f600\u0301\u0301\u0301".encode(),
+        "spaces.txt": "\u2003\u00a0\t\r\n".encode(),
+    },
+    "label": {
+        "good.i64": struct.pack("<q", 7),
+        "next.i64": struct.pack("<q", 10),
+        "negative.i64": struct.pack("<q", -1),
+        "smallest.i64": struct.pack("<q", -2**63),
+        "largest.i64": struct.pack("<q", 2**63 - 1),
+    },
+}
+
+for folder, files in FILES.items():
+    (HERE / folder).mkdir(exist_ok=True)
+    for name, data in files.items():
+        (HERE / folder / name).write_bytes(data)

@@ -1,0 +1,178 @@
+//! Data that lies, bursts or breaks off: a failed row each, bounded memory, and nothing else lost. Every codec of every
+//! plugin gets its corpus and seeded damage to it, through the real library.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
+use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor, PluginDescriptor};
+use anyflow_plan::plan::{Form, Type};
+use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_tests::{component, digit_png, library, target, write_columns};
+use serde_json::{Map, Value, json};
+
+const SHIPPED: [&str; 4] = ["image", "audio", "text", "label"];
+/// Damaged copies of every file of the corpus.
+const COPIES: u64 = 40;
+/// What a codec may be told to be wrong, in bytes: sentences, not the data back.
+const LONGEST_MESSAGE: usize = 4096;
+
+fn descriptor(plugin: &str) -> PluginDescriptor {
+    let bytes = std::fs::read(library(plugin)).unwrap();
+    serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap()
+}
+
+/// The codec with its defaults, and a small list where a list has none.
+fn codec(plugins: &mut Plugins, plugin: &str, descriptor: &CodecDescriptor) -> Codec {
+    let value = |schema: &Value| schema.get("default").cloned().unwrap_or_else(|| json!(["", "zero", "one", "two"]));
+    let parameters: Map<String, Value> =
+        descriptor.parameters.iter().map(|(name, schema)| (name.clone(), value(schema))).collect();
+    let size = |axis: &AxisSize| match axis {
+        AxisSize::Fixed(size) => *size,
+        AxisSize::Parameter(name) => {
+            parameters[name].as_i64().unwrap_or_else(|| parameters[name].as_array().unwrap().len() as i64)
+        }
+    };
+    let shape = descriptor.array.axes.iter().map(|axis| size(&axis.size)).collect();
+    let form = Form::Array { dtype: descriptor.array.dtype.clone(), axes: Vec::new(), shape, range: None };
+    let array = Type { modality: descriptor.modality.clone(), form };
+    Codec::new(plugins, &component(&format!("{plugin}/{}", descriptor.id), parameters.into()), &array).unwrap()
+}
+
+fn corpus(plugin: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(plugin);
+    let files = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// A file as the kind of cell that the codec takes, or nothing if it cannot be one.
+fn cell(kind: CellKind, bytes: &[u8]) -> Option<OwnedCell> {
+    let number = || bytes.first_chunk().copied().unwrap_or_default();
+    Some(match kind {
+        CellKind::Bytes => OwnedCell::Bytes(bytes.to_vec()),
+        CellKind::Utf8 => OwnedCell::Utf8(String::from_utf8_lossy(bytes).into_owned()),
+        CellKind::I64 => OwnedCell::I64(i64::from_le_bytes(number())),
+        CellKind::F64 => OwnedCell::F64(f64::from_le_bytes(number())),
+    })
+}
+
+/// Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators": splitmix64.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+
+    /// A few bytes changed, a number made extreme, a part cut out, doubled, or taken from another file.
+    fn damaged(&mut self, bytes: &[u8], other: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..1 + self.below(4) {
+            let (at, end) = (self.below(bytes.len()), self.below(bytes.len() + 1));
+            let (from, to) = (at.min(end), at.max(end));
+            match self.below(6) {
+                0 if !bytes.is_empty() => bytes[at] = self.next() as u8,
+                1 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
+                2 => {
+                    let number = [0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFFu32][self.below(5)].to_le_bytes();
+                    bytes.iter_mut().skip(at).zip(number).for_each(|(byte, new)| *byte = new);
+                }
+                3 => drop(bytes.drain(from..to)),
+                4 => bytes.extend_from_within(from..to),
+                _ => {
+                    let start = self.below(other.len());
+                    bytes.truncate(from);
+                    bytes.extend_from_slice(&other[start..]);
+                }
+            }
+            bytes.truncate(1 << 17);
+        }
+        bytes
+    }
+}
+
+/// Gives all cells to the codec, and what it made of them back to it.
+#[track_caller]
+fn survives(codec: &Codec, name: &str, cells: &[OwnedCell]) -> usize {
+    let given: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| Some(cell.as_cell())).collect();
+    let (array, failed) = codec.encode(&given, 1).unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert!(array.isfinite().all().int64_value(&[]) == 1, "{name} gives numbers that are not finite");
+    for error in &failed {
+        assert!(!error.text.is_empty() && error.text.len() <= LONGEST_MESSAGE, "{name}: {} bytes", error.text.len());
+    }
+    codec.decode(&array, 1).unwrap_or_else(|e| panic!("{name}: {e}"));
+    cells.len() - failed.len()
+}
+
+#[test]
+fn no_file_harms_a_codec() {
+    let mut plugins = Plugins::default();
+    for plugin in SHIPPED {
+        let files = corpus(plugin);
+        for of in &descriptor(plugin).codecs {
+            let codec = codec(&mut plugins, plugin, of);
+            let mut chance = Chance(1);
+            for (index, (file, bytes)) in files.iter().enumerate() {
+                let name = format!("{plugin}/{} on {file}", of.id);
+                let taken = survives(&codec, &name, &cell(of.cell, bytes).into_iter().collect::<Vec<_>>());
+                if file.starts_with("good.") {
+                    assert_eq!(taken, 1, "{name}: refused");
+                }
+                let other = &files[(index + 1) % files.len()].1;
+                let copies = (0..COPIES).filter_map(|_| cell(of.cell, &chance.damaged(bytes, other)));
+                survives(&codec, &name, &copies.collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
+/// Each file that lies is a failed row of its own; the rows beside it come out, and the engine stays inside its memory.
+#[test]
+fn a_run_over_hostile_pictures_loses_those_rows_alone_and_stays_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad: Vec<(String, Vec<u8>)> =
+        corpus("image").into_iter().filter(|(name, _)| !name.starts_with("good")).collect();
+    let mut pictures = Vec::new();
+    for (index, (_, bytes)) in bad.iter().enumerate() {
+        pictures.push(Some(OwnedCell::Bytes(digit_png(index % 10, 0))));
+        pictures.push(Some(OwnedCell::Bytes(bytes.clone())));
+    }
+    let data = folder.path().join("data");
+    write_columns(&data, vec![("image", Feature::Image, pictures)]);
+    let out = folder.path().join("out");
+    // The engine takes some 200 MB; one picture may take 256 MB while it is decoded.
+    let limited = "ulimit -d 900000 && exec \"$@\"";
+    let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld/image-to-audio.yaml");
+    let ended = Command::new("sh")
+        .args(["-c", limited, "sh"])
+        .arg(target().join("anyflow"))
+        .arg("run")
+        .arg(pipeline)
+        .args(["--threads", "1", "--set", "joint.sampler.steps=2", "--input"])
+        .arg(&data)
+        .arg("--output")
+        .arg(&out)
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let survivors = Dataset::open(std::slice::from_ref(&out)).unwrap().rows();
+    let failures = Dataset::open(&[out.join("failures.parquet")]).unwrap().rows();
+    assert_eq!((survivors + failures) as usize, 2 * bad.len());
+    assert!(survivors as usize >= bad.len(), "{survivors} rows of {} good ones", bad.len());
+    assert!(failures as usize >= bad.len() - 2, "only {failures} of {} bad ones failed", bad.len());
+}
