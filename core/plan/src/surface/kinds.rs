@@ -304,6 +304,21 @@ static OBJECTIVES: &[Kind] = &[
                 Literal::Word("uniform"),
                 "Weight of the error by time: none, or that which bounds the likelihood",
             ),
+            option(
+                "p_unprompted",
+                Form::FRACTION,
+                "Of a denoiser that reads prompts: probability that a row goes without, which guidance needs; 0.1 if \
+                 not given. The other rows get one prompt each",
+            ),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "contrast",
+        about: "Prompts of one row come to lie together and those of different rows apart (symmetric InfoNCE)",
+        keys: &[
+            Key { name: "with", form: Form::String, need: Need::Required, about: "The prompt that they meet" },
+            key("temperature", POSITIVE, Literal::Number(0.1), "What cosines are divided by"),
         ],
         ascending: &[],
     },

@@ -99,7 +99,7 @@ fn denoisers() {
 
 #[test]
 fn parts_of_later_versions() {
-    case("denoisers:", "prompts: {}\ndenoisers:").check("error-unsupported-model");
+    case("denoisers:", "aligners: {}\ndenoisers:").check("error-unsupported-model");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_model_alone_is_checked_as_with_a_pipeline() {
         ("module: image/autoencoder", "module: audio/autoencoder"),
         ("over: [image, audio, text, label]", "over: [image, audio, txt, image]"),
         ("{kind: vp-linear}", "{kind: vp-linear, beta_min: 30}"),
-        ("denoisers:", "prompts: {}\ndenoisers:"),
+        ("denoisers:", "aligners: {}\ndenoisers:"),
         ("streams:", "streams: [\n"),
     ] {
         cases.push(case(from, to));
