@@ -69,7 +69,7 @@ pub fn check_streams(streams: &[StreamSpec]) -> Result<()> {
 pub struct TimeRun {
     /// Per stream, in [0, 1]; 0 for clean streams, 1 for absent ones.
     pub t: Vec<f32>,
-    /// Per stream: 1 where it is there, 0 where it is absent.
+    /// Per stream: 1 where it is there, or the weight of a prompt; 0 where it is absent.
     pub present: Vec<f32>,
     /// How many rows.
     pub rows: usize,
@@ -181,6 +181,12 @@ pub trait Denoiser: Send {
     /// The raw prediction per stream, each in its parameterization: `[row, shape]`, f32, on the input's device.
     /// Differentiable; the caller decides whether gradients are recorded.
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>>;
+
+    /// How many of its streams, the last ones, are prompts: given or absent, never diffused, so that what is predicted
+    /// of them means nothing.
+    fn prompts(&self) -> usize {
+        0
+    }
 
     /// The parameters by name, sharing memory with the network's. Names are stable: checkpoints use them.
     fn parameters(&self) -> Vec<(String, Tensor)>;

@@ -49,7 +49,7 @@ pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetMlpConfig, build};
-pub use objective::{Density, Draw, LossOptions, LossOutput, Per, TimeLaw, Weight, denoising_loss};
+pub use objective::{Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use request::{Observed, Request, Sampled};
