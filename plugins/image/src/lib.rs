@@ -2,12 +2,14 @@
 
 mod autoencoder;
 mod classifier;
+mod maps;
 mod picture;
 mod pixels;
 mod prompt;
 
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
+pub use maps::Maps;
 pub use picture::{Gray, Rgb};
 pub use prompt::Prompt;
 
@@ -16,5 +18,10 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "pictures in grey or in colour",
     codecs: [Gray, Rgb],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor, Prompt: PromptEncoder],
+    modules: [
+        Autoencoder: Encoder + Decoder,
+        Maps: Encoder + Decoder,
+        Classifier: Scorer + FeatureExtractor,
+        Prompt: PromptEncoder,
+    ],
 }
