@@ -46,9 +46,7 @@ fn corpus(plugin: &str) -> Vec<(String, Vec<u8>)> {
     let files = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
-    let read = |path: PathBuf| {
-        (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
-    };
+    let read = |path: PathBuf| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap());
     paths.into_iter().map(read).collect()
 }
 
