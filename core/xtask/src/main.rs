@@ -11,6 +11,7 @@ mod ci;
 mod demo;
 mod dist;
 mod fetch;
+mod fuzz;
 mod libtorch;
 mod link;
 mod process;
@@ -58,6 +59,8 @@ enum Verb {
     Bench(bench::Options),
     /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
     Demo,
+    /// Run libFuzzer on the codecs, from the corpus of the tests on.
+    Fuzz(fuzz::Options),
     /// Build one folder that runs wherever libtorch lies.
     Dist {
         /// Where to put it [default: anyflow, in the folder dist of the target directory].
@@ -82,6 +85,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
+        Verb::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,
     }
     Ok(ExitCode::SUCCESS)
