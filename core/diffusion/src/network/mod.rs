@@ -9,7 +9,7 @@ mod unet_mlp;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::{Denoiser, EngineError, Result, StreamSpec, check_streams};
+use crate::{Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
@@ -27,6 +27,16 @@ pub enum Network {
 }
 
 impl Network {
+    /// The same, reading tokens of so many features; none if it cannot.
+    fn reading(&self, features: i64) -> Option<Network> {
+        match self {
+            Network::ResidualMlp(config) => {
+                Some(Network::ResidualMlp(ResidualMlpConfig { prompt: Some(features), ..*config }))
+            }
+            Network::UnetMlp(_) => None,
+        }
+    }
+
     /// Refuses sizes with which there is no network.
     pub fn check(&self) -> Result<()> {
         let (width, embedding) = match self {
@@ -46,6 +56,34 @@ impl Network {
             _ => Ok(()),
         }
     }
+}
+
+/// As [`build`], for a network that reads `prompts`, if there are any: they become its last streams. See [`Prompted`].
+///
+/// # Errors
+/// As [`build`]; prompts that are not `[token, feature]`, all of one shape; a network that reads none.
+pub fn build_prompted(
+    network: &Network,
+    streams: &[StreamSpec],
+    prompts: Vec<StreamSpec>,
+    precision: Precision,
+    device: Device,
+    seed: u64,
+) -> Result<Box<dyn Denoiser>> {
+    let Some(first) = prompts.first() else { return build(network, streams, precision, device, seed) };
+    let bad = |wanted, found: String| EngineError::Config { field: "prompts", wanted, found };
+    let &[_, features] = first.shape.as_slice() else {
+        return Err(bad("of shape [token, feature]", format!("{:?} {:?}", first.name, first.shape)));
+    };
+    if let Some(other) = prompts.iter().find(|prompt| prompt.shape != first.shape) {
+        return Err(bad(
+            "of one shape",
+            format!("{:?} {:?}, {:?} {:?}", first.name, first.shape, other.name, other.shape),
+        ));
+    }
+    check_streams(&prompts)?;
+    let network = network.reading(features).ok_or_else(|| bad("none for this network", first.name.clone()))?;
+    Ok(Box::new(Prompted::new(build(&network, streams, precision, device, seed)?, prompts)))
 }
 
 /// Builds a network with fresh parameters on `device`: f32, leaves, recording gradients. Equal seeds give equal bits.

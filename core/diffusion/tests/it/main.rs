@@ -13,5 +13,6 @@ mod learning;
 mod networks;
 mod objective;
 mod pair;
+mod prompts;
 mod service;
 mod training;
