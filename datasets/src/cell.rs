@@ -2,20 +2,23 @@
 
 mod build;
 mod linked;
+mod lists;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 pub use build::column_from_cells;
 pub(crate) use build::media_column;
 use linked::LinkedFiles;
+use lists::Lists;
 
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature};
+use crate::list::{List, OwnedList};
 
 /// One value, borrowed from its column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +31,8 @@ pub enum Cell<'a> {
     I64(i64),
     /// A float.
     F64(f64),
+    /// Numbers in nested lists.
+    List(List<'a>),
 }
 
 /// One value on its own.
@@ -41,6 +46,8 @@ pub enum OwnedCell {
     I64(i64),
     /// A float.
     F64(f64),
+    /// Numbers in nested lists.
+    List(OwnedList),
 }
 
 impl Cell<'_> {
@@ -51,6 +58,7 @@ impl Cell<'_> {
             Cell::Utf8(_) => CellKind::Utf8,
             Cell::I64(_) => CellKind::I64,
             Cell::F64(_) => CellKind::F64,
+            Cell::List(list) => CellKind::List(list.depth()),
         }
     }
 
@@ -61,6 +69,7 @@ impl Cell<'_> {
             Cell::Utf8(text) => OwnedCell::Utf8(text.to_string()),
             Cell::I64(value) => OwnedCell::I64(value),
             Cell::F64(value) => OwnedCell::F64(value),
+            Cell::List(list) => OwnedCell::List(list.into_owned()),
         }
     }
 }
@@ -78,6 +87,7 @@ impl OwnedCell {
             OwnedCell::Utf8(text) => Cell::Utf8(text),
             OwnedCell::I64(value) => Cell::I64(*value),
             OwnedCell::F64(value) => Cell::F64(*value),
+            OwnedCell::List(list) => Cell::List(list.as_list()),
         }
     }
 }
@@ -92,10 +102,18 @@ pub struct CellColumn {
     kind: CellKind,
     /// The column itself: null rows are null here.
     rows: ArrayRef,
-    /// Physical values: bytes, text, int64 or float64; `None` where media has paths only.
-    values: Option<ArrayRef>,
-    /// Files that media cells point to.
-    linked: Option<LinkedFiles>,
+    values: Values,
+}
+
+/// Values of one kind.
+#[derive(Clone, Debug)]
+enum Values {
+    /// Bytes in the column and files that its cells point to; one of the two may be missing.
+    Bytes(Option<ArrayRef>, Option<LinkedFiles>),
+    Utf8(ArrayRef),
+    I64(Int64Array),
+    F64(Float64Array),
+    List(Lists),
 }
 
 impl CellColumn {
@@ -104,21 +122,26 @@ impl CellColumn {
     /// # Errors
     /// [`DatasetError::ColumnType`] if the feature has no single values or the array does not hold its kind.
     pub fn new(array: &ArrayRef, feature: &Feature) -> Result<CellColumn> {
-        let kind = feature.cell().ok_or_else(|| wrong_type("bytes, text or one number", feature.describe()))?;
+        let kind = feature
+            .cell()
+            .ok_or_else(|| wrong_type("bytes, text, a number or lists of numbers", feature.describe()))?;
         let rows = plain(array)?;
-        let (values, linked) = match kind {
+        let values = match kind {
             CellKind::Bytes => bytes_and_paths(&rows, feature)?,
-            CellKind::Utf8 => (Some(expect(&rows, is_text(rows.data_type()), "text")?), None),
-            CellKind::I64 => (Some(number(&rows, &DataType::Int64)?), None),
-            CellKind::F64 => (Some(number(&rows, &DataType::Float64)?), None),
+            CellKind::Utf8 => Values::Utf8(expect(&rows, is_text(rows.data_type()), "text")?),
+            CellKind::I64 => Values::I64(number(&rows, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+            CellKind::F64 => Values::F64(number(&rows, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
+            CellKind::List(depth) => Values::List(Lists::new(&rows, depth)?),
         };
-        Ok(CellColumn { name: String::new(), kind, rows, values, linked })
+        Ok(CellColumn { name: String::new(), kind, rows, values })
     }
 
     /// Names the column for messages, and the folder that paths in cells are relative to.
     pub fn with_origin(mut self, name: &str, folder: Option<&Path>) -> CellColumn {
         self.name = name.to_string();
-        self.linked = self.linked.map(|linked| linked.in_folder(folder));
+        if let Values::Bytes(_, linked) = &mut self.values {
+            *linked = linked.take().map(|linked| linked.in_folder(folder));
+        }
         self
     }
 
@@ -140,7 +163,7 @@ impl CellColumn {
     /// The value of a row; `None` if it is null.
     ///
     /// # Errors
-    /// [`DatasetError::Cell`] if a linked file is missing or lies outside the dataset's folder.
+    /// [`DatasetError::Cell`] if a linked file is missing or lies outside the dataset's folder, or a list holds a null.
     pub fn get(&self, row: usize) -> Result<Option<Cell<'_>>> {
         if row >= self.len() {
             return Err(self.bad_cell(row, format!("the batch has {} rows", self.len())));
@@ -149,27 +172,23 @@ impl CellColumn {
             return Ok(None);
         }
         match &self.values {
-            Some(values) if values.is_valid(row) => Ok(Some(cell_at(values, self.kind, row))),
-            _ => match &self.linked {
-                Some(linked) => {
-                    linked.get(row).map(|b| b.map(Cell::Bytes)).map_err(|reason| self.bad_cell(row, reason))
-                }
-                None => Ok(None),
+            Values::Bytes(Some(bytes), _) if bytes.is_valid(row) => Ok(Some(Cell::Bytes(bytes_at(bytes, row)))),
+            Values::Bytes(_, Some(linked)) => {
+                linked.get(row).map(|b| b.map(Cell::Bytes)).map_err(|reason| self.bad_cell(row, reason))
+            }
+            Values::Bytes(_, None) => Ok(None),
+            Values::Utf8(texts) => Ok(Some(Cell::Utf8(text_at(texts, row)))),
+            Values::I64(integers) => Ok(Some(Cell::I64(integers.value(row)))),
+            Values::F64(reals) => Ok(Some(Cell::F64(reals.value(row)))),
+            Values::List(lists) => match lists.get(row) {
+                Some(list) => Ok(Some(Cell::List(list))),
+                None => Err(self.bad_cell(row, "its list holds a null".into())),
             },
         }
     }
 
     fn bad_cell(&self, row: usize, reason: String) -> DatasetError {
         DatasetError::Cell { column: self.name.clone(), row, reason }
-    }
-}
-
-fn cell_at(values: &ArrayRef, kind: CellKind, row: usize) -> Cell<'_> {
-    match kind {
-        CellKind::Bytes => Cell::Bytes(bytes_at(values, row)),
-        CellKind::Utf8 => Cell::Utf8(text_at(values, row)),
-        CellKind::I64 => Cell::I64(values.as_primitive::<Int64Type>().value(row)),
-        CellKind::F64 => Cell::F64(values.as_primitive::<Float64Type>().value(row)),
     }
 }
 
@@ -199,7 +218,7 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
 }
 
 /// Splits media into bytes and paths: a struct has both, a string column only paths, a binary column only bytes.
-fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<(Option<ArrayRef>, Option<LinkedFiles>)> {
+fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<Values> {
     match rows.data_type() {
         DataType::Struct(_) => {
             let record = rows.as_struct();
@@ -211,10 +230,10 @@ fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<(Option<ArrayRe
             if bytes.is_none() && paths.is_none() {
                 return Err(wrong_type("a record with `bytes` or `path`", rows.data_type().to_string()));
             }
-            Ok((bytes, paths))
+            Ok(Values::Bytes(bytes, paths))
         }
-        data_type if is_text(data_type) && feature.is_media() => Ok((None, Some(paths(rows)?))),
-        data_type => Ok((Some(expect(rows, is_binary(data_type), "bytes")?), None)),
+        data_type if is_text(data_type) && feature.is_media() => Ok(Values::Bytes(None, Some(paths(rows)?))),
+        data_type => Ok(Values::Bytes(Some(expect(rows, is_binary(data_type), "bytes")?), None)),
     }
 }
 

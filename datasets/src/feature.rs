@@ -16,6 +16,8 @@ use indexmap::IndexMap;
 pub use dtype::dtype_from_arrow;
 use dtype::{arrow_from_dtype, kind_from_dtype};
 
+use crate::list::MAX_DEPTH;
+
 /// Key of the Arrow schema metadata that holds the features, as JSON `{"info": {"features": {...}}}`.
 pub const METADATA_KEY: &str = "huggingface";
 
@@ -55,17 +57,22 @@ pub enum CellKind {
     I64,
     /// Floats of any width.
     F64,
+    /// Numbers in nested lists, so many levels deep.
+    List(u32),
 }
 
 impl Feature {
-    /// What a codec sees of one value, or `None` where a value is not single (lists, records, times).
+    /// What a codec sees of one value, or `None` where a value is none (lists of files, records, times).
     pub fn cell(&self) -> Option<CellKind> {
         match self {
             Feature::Value(dtype) => kind_from_dtype(dtype),
             Feature::ClassLabel { .. } => Some(CellKind::I64),
             Feature::Image | Feature::Audio { .. } | Feature::Video => Some(CellKind::Bytes),
-            Feature::List(_) => None,
-            Feature::Other(_) => self.is_record_of_bytes().then_some(CellKind::Bytes),
+            Feature::List(item) => list_of(item),
+            Feature::Other(value) => match json::list_item(value) {
+                Some(item) => list_of(&item),
+                None => self.is_record_of_bytes().then_some(CellKind::Bytes),
+            },
         }
     }
 
@@ -188,6 +195,15 @@ fn element(data_type: DataType) -> Arc<Field> {
     Arc::new(Field::new("element", data_type, true))
 }
 
+/// The kind of a list of what `item` is.
+fn list_of(item: &Feature) -> Option<CellKind> {
+    match item.cell()? {
+        CellKind::I64 | CellKind::F64 => Some(CellKind::List(1)),
+        CellKind::List(depth) if depth < MAX_DEPTH => Some(CellKind::List(depth + 1)),
+        _ => None,
+    }
+}
+
 /// Metadata can outlive a change of the column; a feature that cannot describe the type is not believed.
 fn agrees(feature: &Feature, data_type: &DataType) -> bool {
     use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Struct, Utf8, Utf8View};
@@ -200,7 +216,10 @@ fn agrees(feature: &Feature, data_type: &DataType) -> bool {
             (None, _) => !data_type.is_nested(),
             (stated, found) => stated == found && !matches!(data_type, Struct(_)),
         },
-        Feature::List(_) => matches!(data_type, DataType::List(_) | DataType::LargeList(_)),
+        Feature::List(inner) => match data_type {
+            DataType::List(item) | DataType::LargeList(item) => agrees(inner, item.data_type()),
+            _ => false,
+        },
         Feature::Other(_) => true,
     }
 }

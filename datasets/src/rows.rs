@@ -34,6 +34,7 @@ impl Value {
         match self {
             Value::File { bytes, .. } | Value::Cell(OwnedCell::Bytes(bytes)) => bytes.len(),
             Value::Cell(OwnedCell::Utf8(text)) => text.len(),
+            Value::Cell(OwnedCell::List(list)) => size_of_val(list.as_list().values()),
             _ => 8,
         }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
+use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell, OwnedList};
 use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor, PluginDescriptor};
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::plugin::{Codec, Plugins};
@@ -58,7 +58,28 @@ fn cell(kind: CellKind, bytes: &[u8]) -> Option<OwnedCell> {
         CellKind::Utf8 => OwnedCell::Utf8(String::from_utf8_lossy(bytes).into_owned()),
         CellKind::I64 => OwnedCell::I64(i64::from_le_bytes(number())),
         CellKind::F64 => OwnedCell::F64(f64::from_le_bytes(number())),
+        CellKind::List(depth) => OwnedCell::List(list(depth, bytes)),
     })
+}
+
+/// The 32-bit floats of a file in a list: at each level the next byte says into how many parts the rest falls.
+fn list(depth: u32, bytes: &[u8]) -> OwnedList {
+    let values: Vec<f64> =
+        bytes.chunks_exact(4).map(|chunk| f64::from(f32::from_le_bytes(*chunk.first_chunk().unwrap()))).collect();
+    let mut lengths = Vec::new();
+    divide(depth, values.len(), &mut bytes.iter().cycle().copied(), &mut lengths);
+    OwnedList::new(depth, values, lengths).unwrap()
+}
+
+fn divide(depth: u32, values: usize, bytes: &mut impl Iterator<Item = u8>, lengths: &mut Vec<u64>) {
+    if depth == 1 {
+        return lengths.push(values as u64);
+    }
+    let parts = usize::from(bytes.next().unwrap_or(1) % 8).max(usize::from(values > 0));
+    lengths.push(parts as u64);
+    for part in 0..parts {
+        divide(depth - 1, values * (part + 1) / parts - values * part / parts, bytes, lengths);
+    }
 }
 
 /// Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators": splitmix64.

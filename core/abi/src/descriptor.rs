@@ -30,7 +30,7 @@ pub struct CodecDescriptor {
     pub summary: &'static str,
     /// Physical kind of a cell.
     pub cell: CellKind,
-    /// Hugging Face feature of decoded cells: `Image`, `Audio`, `Video`, `Value(string)`, `Value(int64)`, ...
+    /// Hugging Face feature of decoded cells: `Image`, `Audio`, `Video`, `Value(string)`, `List(Value(float32))`, ...
     pub feature: &'static str,
     /// The array that a cell becomes, without the row axis.
     pub array: Port,
@@ -93,6 +93,8 @@ pub enum CellKind {
     I64,
     /// A real number.
     F64,
+    /// Numbers in nested lists, so many levels deep: 1 a list of numbers, 2 a list of lists of numbers.
+    List(u32),
 }
 
 /// What crosses a port, without the row axis.
@@ -243,14 +245,18 @@ impl<const N: usize> Writer<N> {
     }
 
     const fn codec(self, c: &CodecDescriptor) -> Self {
-        let cell = match c.cell {
-            CellKind::Bytes => "bytes",
-            CellKind::Utf8 => "utf8",
-            CellKind::I64 => "i64",
-            CellKind::F64 => "f64",
-        };
         let w = self.key(true, "id").string(c.id).key(false, "modality").string(c.modality);
-        let w = w.key(false, "summary").string(c.summary).key(false, "cell").string(cell);
+        let w = w.key(false, "summary").string(c.summary).key(false, "cell");
+        let w = match c.cell {
+            CellKind::Bytes => w.string("bytes"),
+            CellKind::Utf8 => w.string("utf8"),
+            CellKind::I64 => w.string("i64"),
+            CellKind::F64 => w.string("f64"),
+            CellKind::List(depth) => {
+                assert!(depth >= 1 && depth <= crate::MAX_DEPTH, "a list has 1 to MAX_DEPTH levels");
+                w.key(true, "list").integer(depth as i64).raw("}")
+            }
+        };
         let w = w.key(false, "feature").string(c.feature).key(false, "array").port(&c.array);
         w.key(false, "parameters").raw(c.parameters).raw("}")
     }

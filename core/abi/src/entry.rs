@@ -9,7 +9,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"ANYFLOW\0");
 /// Changes when old binaries cannot be called any more.
 pub const ABI_MAJOR: u16 = 1;
 /// Grows with every addition.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
 /// Name of the exported static, of type [`Entry`].
 pub const ENTRY_SYMBOL: &str = "anyflow_entry";
 /// Section of the library file that holds the descriptor: JSON, nothing before or after it.
@@ -59,7 +59,7 @@ pub struct Report {
     pub context: *mut c_void,
     /// Why the call failed (`row` < 0), or why one row did; the text is copied.
     pub error: Option<unsafe extern "C" fn(context: *mut c_void, row: i64, text: StrView)>,
-    /// A decoded cell of a row; its bytes are copied.
+    /// A decoded cell of a row; its bytes, or the numbers of its lists, are copied.
     pub cell: Option<unsafe extern "C" fn(context: *mut c_void, row: i64, cell: *const CellView)>,
 }
 
@@ -77,4 +77,8 @@ const _: () = {
     assert!(core::mem::offset_of!(Report, cell) == 24);
     assert!(core::mem::size_of::<CellView>() == 40);
     assert!(core::mem::size_of::<crate::ArrayView>() == 48);
+    // Layout of what ABI 1.2 added.
+    assert!(core::mem::offset_of!(crate::ListView, values) == 8);
+    assert!(core::mem::offset_of!(crate::ListView, lengths) == 24);
+    assert!(core::mem::size_of::<crate::ListView>() == 40);
 };

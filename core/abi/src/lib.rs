@@ -26,6 +26,7 @@
 pub mod codec;
 pub mod descriptor;
 mod entry;
+mod list;
 #[cfg(feature = "read")]
 pub mod read;
 pub mod status;
@@ -33,4 +34,5 @@ pub mod torch;
 mod view;
 
 pub use entry::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, Report, SECTION};
+pub use list::{ListView, MAX_DEPTH, values_of};
 pub use view::{ArrayView, CellView, DataType, Device, StrView, cell_kind, dtype};

@@ -2,6 +2,8 @@
 
 use core::ffi::c_void;
 
+use crate::ListView;
+
 /// UTF-8 text or raw bytes, borrowed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,8 @@ pub mod cell_kind {
     pub const I64: u32 = 3;
     /// A real number, in `real`.
     pub const F64: u32 = 4;
+    /// Numbers in nested lists; `bytes` holds one [`ListView`](crate::ListView). Since ABI 1.2.
+    pub const LIST: u32 = 5;
 }
 
 /// One raw value of a column, borrowed.
@@ -52,12 +56,26 @@ pub mod cell_kind {
 pub struct CellView {
     /// One of [`cell_kind`].
     pub kind: u32,
-    /// Payload of `BYTES` and `UTF8`.
+    /// Payload of `BYTES` and `UTF8`; for `LIST` the bytes of a [`ListView`], aligned as that struct is.
     pub bytes: StrView,
     /// Payload of `I64`.
     pub integer: i64,
     /// Payload of `F64`.
     pub real: f64,
+}
+
+impl CellView {
+    /// The list of a `LIST` cell; `None` if `bytes` cannot be a [`ListView`].
+    ///
+    /// # Safety
+    /// `bytes` is readable and unchanged for `'a`.
+    #[allow(unsafe_code)]
+    pub unsafe fn list<'a>(&self) -> Option<&'a ListView> {
+        let list = self.bytes.ptr.cast::<ListView>();
+        let fits = self.bytes.len >= size_of::<ListView>() && !list.is_null() && list.is_aligned();
+        // SAFETY: the caller promises so many readable bytes, and they are aligned.
+        fits.then(|| unsafe { &*list })
+    }
 }
 
 /// Where an array lies, as in DLPack.

@@ -106,6 +106,8 @@ pub enum CellKind {
     I64,
     /// A real number.
     F64,
+    /// Numbers in nested lists, so many levels deep.
+    List(u32),
 }
 
 /// Shape, dtype and range of what crosses a port; the row axis comes first and is not listed.

@@ -7,12 +7,13 @@ use crate::plan::{Form, Type};
 
 impl fmt::Display for CellKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CellKind::Bytes => "bytes",
-            CellKind::Utf8 => "utf8",
-            CellKind::I64 => "i64",
-            CellKind::F64 => "f64",
-        })
+        match self {
+            CellKind::Bytes => f.write_str("bytes"),
+            CellKind::Utf8 => f.write_str("utf8"),
+            CellKind::I64 => f.write_str("i64"),
+            CellKind::F64 => f.write_str("f64"),
+            CellKind::List(depth) => write!(f, "{}numbers", "lists of ".repeat(*depth as usize)),
+        }
     }
 }
 

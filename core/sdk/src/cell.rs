@@ -1,7 +1,7 @@
 //! Raw values of a column.
 
-use crate::Error;
-use crate::abi::{CellView, StrView, cell_kind};
+use crate::abi::{CellView, ListView, StrView, cell_kind};
+use crate::{Error, List, OwnedList};
 
 /// One raw value, borrowed from the host for the time of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub enum Cell<'a> {
     I64(i64),
     /// A real number.
     F64(f64),
+    /// Numbers in nested lists.
+    List(List<'a>),
 }
 
 impl<'a> Cell<'a> {
@@ -49,12 +51,21 @@ impl<'a> Cell<'a> {
         }
     }
 
+    /// The list, or an error that says what came instead.
+    pub fn list(self) -> Result<List<'a>, Error> {
+        match self {
+            Cell::List(list) => Ok(list),
+            other => Err(other.unexpected("a list")),
+        }
+    }
+
     fn unexpected(self, wanted: &str) -> Error {
         let got = match self {
             Cell::Bytes(_) => "bytes",
             Cell::Utf8(_) => "text",
             Cell::I64(_) => "an integer",
             Cell::F64(_) => "a real number",
+            Cell::List(_) => "a list",
         };
         Error::Data(format!("the cell holds {got}, not {wanted}"))
     }
@@ -71,6 +82,8 @@ impl<'a> Cell<'a> {
             }
             cell_kind::I64 => Ok(Cell::I64(view.integer)),
             cell_kind::F64 => Ok(Cell::F64(view.real)),
+            // SAFETY: the host keeps cells readable until the call returns.
+            cell_kind::LIST => unsafe { List::from_view(view.list()) }.map(Cell::List),
             cell_kind::NULL => Err(Error::data("the cell is null")),
             other => Err(Error::Failed(format!("cell kind {other} is newer than this plugin"))),
         }
@@ -88,18 +101,26 @@ pub enum OwnedCell {
     I64(i64),
     /// A real number.
     F64(f64),
+    /// Numbers in nested lists.
+    List(OwnedList),
 }
 
 impl OwnedCell {
-    /// A borrowed view for the border.
-    pub(crate) fn view(&self) -> CellView {
+    /// Calls `take` with a borrowed view for the border.
+    pub(crate) fn with_view(&self, take: impl FnOnce(&CellView)) {
         let mut view = CellView { kind: 0, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
+        let list;
         match self {
             OwnedCell::Bytes(bytes) => (view.kind, view.bytes) = (cell_kind::BYTES, StrView::new(bytes)),
             OwnedCell::Utf8(text) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
             OwnedCell::I64(value) => (view.kind, view.integer) = (cell_kind::I64, *value),
             OwnedCell::F64(value) => (view.kind, view.real) = (cell_kind::F64, *value),
+            OwnedCell::List(owned) => {
+                list = owned.view();
+                let bytes = StrView { ptr: (&raw const list).cast(), len: size_of::<ListView>() };
+                (view.kind, view.bytes) = (cell_kind::LIST, bytes);
+            }
         }
-        view
+        take(&view);
     }
 }

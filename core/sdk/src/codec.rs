@@ -97,7 +97,7 @@ impl<C: Codec> DynCodec for C {
                 // SAFETY: `report` is valid during this call; the host copies the cell before the callback returns.
                 Ok(cell) => unsafe {
                     if let Some(emit) = (*report).cell {
-                        emit((*report).context, row as i64, &cell.view());
+                        cell.with_view(|view| emit((*report).context, row as i64, view));
                     }
                 },
                 // SAFETY: `report` is valid during this call.

@@ -63,6 +63,7 @@ mod export;
 mod guard;
 #[cfg(feature = "torch")]
 pub mod layers;
+mod list;
 mod log;
 #[cfg(feature = "torch")]
 mod module;
@@ -73,6 +74,7 @@ pub mod testkit;
 pub use cell::{Cell, OwnedCell};
 pub use codec::{Codec, Element};
 pub use error::Error;
+pub use list::{List, OwnedList};
 pub use log::{Level, log};
 #[cfg(feature = "torch")]
 pub use module::{Aligner, Decoder, Encoder, FeatureExtractor, Module, PromptEncoder, Scorer};

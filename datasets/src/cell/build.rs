@@ -1,5 +1,7 @@
 //! From single values back to a column.
 
+mod lists;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,6 +14,7 @@ use arrow::datatypes::DataType;
 use super::{Cell, OwnedCell};
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature, media_fields};
+use lists::list_column;
 
 /// Makes a column of `feature` from one value per row; media become `struct<bytes: binary, path: string>` without path.
 ///
@@ -36,6 +39,7 @@ pub fn column_from_cells(cells: &[Option<OwnedCell>], feature: &Feature) -> Resu
         CellKind::Utf8 => cast(text_column(cells)?, &data_type),
         CellKind::I64 => cast(int_column(cells, feature)?, &data_type),
         CellKind::F64 => cast(float_column(cells), &data_type),
+        CellKind::List(depth) => list_column(cells, &data_type, depth),
     }
 }
 

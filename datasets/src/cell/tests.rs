@@ -83,3 +83,78 @@ fn a_path_is_followed_inside_the_folder_only() {
     assert_eq!(column.get(3).unwrap(), None);
     assert!(column.get(4).is_err());
 }
+
+fn list(depth: u32, values: &[f64], lengths: &[u64]) -> Option<OwnedCell> {
+    OwnedList::new(depth, values.to_vec(), lengths.to_vec()).map(OwnedCell::List)
+}
+
+fn list_of(item: Feature) -> Feature {
+    Feature::List(Box::new(item))
+}
+
+fn fixed(item: DataType, size: i32) -> DataType {
+    DataType::FixedSizeList(Arc::new(arrow::datatypes::Field::new("element", item, true)), size)
+}
+
+#[test]
+fn lists_of_numbers_survive_every_width_and_depth() {
+    for dtype in ["int8", "int64", "uint16", "float32", "float64"] {
+        let feature = list_of(Feature::Value(dtype.into()));
+        back(vec![list(1, &[1.0, 2.0], &[2]), None, list(1, &[], &[0])], feature.clone());
+        let nested = vec![None, list(2, &[1.0, 2.0, 3.0], &[3, 2, 0, 1]), list(2, &[], &[0]), list(2, &[], &[1, 0])];
+        back(nested, list_of(feature.clone()));
+        back(vec![list(3, &[4.0, 5.0], &[2, 1, 2, 0]), None], list_of(list_of(feature)));
+    }
+    for data_type in [fixed(DataType::Float32, 3), DataType::LargeList(Arc::new(element_of(DataType::Int16)))] {
+        let feature = Feature::from_arrow(&data_type);
+        let cells = [list(1, &[1.0, 2.0, 3.0], &[3]), None, list(1, &[4.0, 5.0, 6.0], &[3])];
+        let array = column_from_cells(&cells, &feature).expect("builds");
+        let column = CellColumn::new(&array.slice(1, 2), &feature).expect("views");
+        assert_eq!(column.get(0).expect("reads"), None);
+        assert_eq!(column.get(1).expect("reads").map(Cell::into_owned), cells[2]);
+    }
+}
+
+fn element_of(data_type: DataType) -> arrow::datatypes::Field {
+    arrow::datatypes::Field::new("element", data_type, true)
+}
+
+#[test]
+fn a_slice_of_a_column_of_points_is_read() {
+    let points = fixed(fixed(DataType::Float64, 2), 2);
+    let numbers = |n: i32| (0..4).map(|i| f64::from(4 * n + i)).collect::<Vec<_>>();
+    let feature = Feature::from_arrow(&points);
+    let cells: Vec<_> = (0..5).map(|n| list(2, &numbers(n), &[2, 2, 2])).collect();
+    let array = column_from_cells(&cells, &feature).expect("builds");
+    let column = CellColumn::new(&array.slice(3, 2), &feature).expect("views");
+    for row in 0..2 {
+        assert_eq!(column.get(row).expect("reads").map(Cell::into_owned), cells[3 + row]);
+    }
+}
+
+#[test]
+fn a_list_with_a_null_inside_costs_its_row() {
+    let rows = [Some(vec![Some(1.0), None]), Some(vec![Some(2.0)]), None];
+    let array: ArrayRef = Arc::new(arrow::array::ListArray::from_iter_primitive::<Float64Type, _, _>(rows));
+    let column = CellColumn::new(&array, &Feature::from_arrow(array.data_type())).expect("views");
+    assert!(matches!(column.get(0), Err(DatasetError::Cell { row: 0, .. })));
+    assert_eq!(column.get(1).expect("reads").map(Cell::into_owned), list(1, &[2.0], &[1]));
+    assert_eq!(column.get(2).expect("reads"), None);
+}
+
+#[test]
+fn a_list_that_does_not_fit_its_column_is_the_plugins_mistake() {
+    let pairs = Feature::from_arrow(&fixed(DataType::Float32, 2));
+    let bytes = list_of(Feature::Value("uint8".into()));
+    let cases = [
+        (pairs, list(1, &[1.0], &[1])),
+        (bytes.clone(), list(1, &[0.5], &[1])),
+        (bytes.clone(), list(1, &[7.0, 300.0], &[2])),
+        (bytes, list(2, &[], &[0])),
+    ];
+    for (feature, cell) in cases {
+        let first = if matches!(feature, Feature::List(_)) { list(1, &[1.0], &[1]) } else { None };
+        let error = column_from_cells(&[first, cell], &feature).expect_err("does not fit");
+        assert!(matches!(error, DatasetError::WrongCell { row: 1, .. }), "{error}");
+    }
+}

@@ -101,6 +101,14 @@ pub(super) fn arrow_from_other(value: &Value) -> Option<DataType> {
     }
 }
 
+/// What the items of a list of fixed length or of 64-bit offsets are.
+pub(super) fn list_item(value: &Value) -> Option<Feature> {
+    match value.get("_type").and_then(Value::as_str) {
+        Some("Sequence" | "List" | "LargeList") => Some(feature_from_json(value.get("feature")?.clone())),
+        _ => None,
+    }
+}
+
 /// What `datasets` itself would state for a nested Arrow type without metadata.
 pub(super) fn other_from_arrow(data_type: &DataType) -> Value {
     match data_type {

@@ -65,4 +65,11 @@ fn a_cell_kind_per_feature() {
     assert_eq!(Feature::Value("float16".into()).cell(), Some(CellKind::F64));
     assert_eq!(Feature::Value("date32".into()).cell(), None);
     assert_eq!(Feature::List(Box::new(Feature::Image)).cell(), None);
+    let numbers = Feature::List(Box::new(Feature::Value("int16".into())));
+    assert_eq!(numbers.cell(), Some(CellKind::List(1)));
+    assert_eq!(Feature::List(Box::new(numbers)).cell(), Some(CellKind::List(2)));
+    let points = DataType::LargeList(element(DataType::FixedSizeList(element(DataType::Float32), 2)));
+    assert_eq!(Feature::from_arrow(&points).cell(), Some(CellKind::List(2)));
+    let deep = (0..9).fold(Feature::Value("int8".into()), |item, _| Feature::List(Box::new(item)));
+    assert_eq!(deep.cell(), None);
 }

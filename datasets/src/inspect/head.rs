@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cell::{Cell, CellColumn};
 use crate::error::{DatasetError, Result};
-use crate::feature::Feature;
+use crate::feature::{CellKind, Feature};
 use crate::media::Media;
 use crate::read::Dataset;
 
@@ -43,7 +43,7 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
     if column.is_null(row) {
         return Ok(Value::Null);
     }
-    if feature.cell().is_none() {
+    if matches!(feature.cell(), None | Some(CellKind::List(_))) {
         return nested(dataset, name, column, feature, row);
     }
     let cells = CellColumn::new(&column.slice(row, 1), feature)?.with_origin(name, dataset.folder());
@@ -56,6 +56,7 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
         },
         Ok(Some(Cell::F64(value))) => number(value, feature),
         Ok(Some(Cell::Bytes(bytes))) => encoded(bytes),
+        Ok(Some(Cell::List(list))) => format!("{list:?}").into(),
         Err(error) => json!({"error": error.to_string()}),
     };
     Ok(shown)

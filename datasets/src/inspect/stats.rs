@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::ColumnSummary;
 use super::head::shortest;
-use crate::feature::Feature;
+use crate::feature::{CellKind, Feature};
 use crate::read::Dataset;
 
 /// Sums over all chunks of the column at `index`.
@@ -26,7 +26,8 @@ pub(super) fn summary(dataset: &Dataset, index: usize) -> ColumnSummary {
         min: None,
         max: None,
     };
-    let single = feature.cell().is_some() && !field.data_type().is_nested();
+    let plain = !matches!(feature.cell(), None | Some(CellKind::List(_)));
+    let single = plain && !field.data_type().is_nested();
     let mut complete = single;
     for part in dataset.parts() {
         let schema = part.metadata.parquet_schema();
@@ -42,7 +43,7 @@ pub(super) fn summary(dataset: &Dataset, index: usize) -> ColumnSummary {
             }
         }
     }
-    if feature.cell().is_none() {
+    if !plain {
         summary.nulls = None;
     }
     unsign(&mut summary, field.data_type());

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::support::{GIF, labels, open, value, wav};
-use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, ImportSource, Imported, OwnedCell, import};
+use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, ImportSource, Imported, OwnedCell, OwnedList, import};
 
 /// Detects, imports and opens.
 fn imported(paths: &[PathBuf], out: &Path) -> (Imported, Dataset) {
@@ -105,9 +105,11 @@ fn tables_keep_their_columns() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
     let path = folder.path().join("rows.jsonl");
-    put(&path, "{\"a\": 1, \"b\": \"x\", \"c\": [1.5]}\n\n{\"b\": \"ü\", \"a\": null}\n");
+    put(&path, "{\"a\": 1, \"b\": \"x\", \"c\": [[1.5, 2], []]}\n\n{\"b\": \"ü\", \"a\": null}\n");
     let (_, dataset) = imported(&[path], &out);
-    assert_eq!(dataset.features()["c"], Feature::List(Box::new(value("float64"))));
+    assert_eq!(dataset.features()["c"], Feature::List(Box::new(Feature::List(Box::new(value("float64"))))));
+    let lists = OwnedList::new(2, vec![1.5, 2.0], vec![2, 2, 0]).map(OwnedCell::List);
+    assert_eq!(column(&dataset, "c"), [lists, None]);
     assert_eq!(column(&dataset, "a"), [Some(OwnedCell::I64(1)), None]);
     assert_eq!(column(&dataset, "b"), text(&["x", "ü"]));
     for (name, content) in [("t.csv", "a,b\n1,\"x, y\"\n2,\n"), ("t.tsv", "a\tb\n1\tx, y\n2\t\n")] {

@@ -38,6 +38,8 @@ fn every_feature_has_numbers_and_nulls() {
     assert_eq!(column("score")["min"], 0.25);
     assert_eq!(column("text")["min"], "zwölf");
     assert_eq!(column("words")["nulls"], Value::Null);
+    assert_eq!(column("points")["feature"], "list of list of float32");
+    assert_eq!((&column("points")["nulls"], &column("points")["max"]), (&Value::Null, &Value::Null));
     assert_eq!(column("image")["compression"], json!(["zstd"]));
 }
 
@@ -61,6 +63,9 @@ fn rows_are_shown_short() {
         "flag": 1,
         "score": 0.25,
         "exact": 0.1,
+        "counts": [3, -4],
+        "points": [[1.0, 2.0], [], [0.25]],
+        "triple": [0.5, 1.0, 1.5],
         "words": ["a", "b"],
         "frames": [gif],
     });

@@ -26,6 +26,10 @@ assert len(rows) == 2
 assert rows[0]["image"]["bytes"][:6] == b"GIF89a" and rows[0]["audio"]["bytes"][:4] == b"RIFF"
 assert rows[0]["text"] == "zwölf" and rows[0]["label"] == 1 and rows[0]["score"] == 0.25
 assert rows[0]["words"] == ["a", "b"] and rows[0]["frames"][0]["bytes"][:6] == b"GIF89a"
+assert str(schema.field("points").type) == "list<element: list<element: float>>", schema
+assert str(schema.field("triple").type) == "fixed_size_list<element: float>[3]", schema
+assert rows[0]["counts"] == [3, -4] and rows[0]["points"] == [[1, 2], [], [0.25]] and rows[0]["triple"] == [0.5, 1, 1.5]
+assert rows[1]["counts"] is None and rows[1]["points"] is None and rows[1]["triple"] is None
 assert rows[1]["image"] is None and rows[1]["text"] is None
 meta = pq.ParquetFile(sys.argv[1] + "/data/shard-00000.parquet").metadata
 assert b"huggingface" in meta.metadata, meta.metadata
@@ -39,6 +43,9 @@ else:
     assert len(data) == 2, data
     assert type(data.features["image"]).__name__ == "Image", data.features
     assert type(data.features["audio"]).__name__ == "Audio", data.features
+    shown = data.select_columns(["counts", "points", "triple"])
+    assert shown[0] == {"counts": [3, -4], "points": [[1, 2], [], [0.25]], "triple": [0.5, 1, 1.5]}, shown[0]
+    assert data.features["points"].feature.feature.dtype == "float32" and data.features["triple"].length == 3
     assert data.features["label"].names == ["cat", "dog"]
     # Sounds need torchcodec to be decoded, pictures only Pillow.
     sounds = data.cast_column("audio", datasets.Audio(decode=False)).select_columns(["audio"])

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyflow_datasets::{Dataset, Feature, Features, OwnedCell, TableWriter, column_from_cells};
+use anyflow_datasets::{Dataset, Feature, Features, OwnedCell, OwnedList, TableWriter, column_from_cells};
 use arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
 use arrow::datatypes::Int64Type;
 
@@ -45,6 +45,9 @@ pub fn every_feature() -> (RecordBatch, Features) {
         ("flag", value("bool"), null(OwnedCell::I64(1))),
         ("score", value("float32"), null(OwnedCell::F64(0.25))),
         ("exact", value("float64"), null(OwnedCell::F64(0.1))),
+        ("counts", Feature::List(Box::new(value("int16"))), null(numbers(1, &[3.0, -4.0], &[2]))),
+        ("points", Feature::List(Box::new(Feature::List(Box::new(value("float32"))))), null(points())),
+        ("triple", Feature::Other(triple()), null(numbers(1, &[0.5, 1.0, 1.5], &[3]))),
     ]);
     let mut words = ListBuilder::new(StringBuilder::new());
     words.append_value([Some("a"), Some("b")]);
@@ -58,6 +61,20 @@ pub fn every_feature() -> (RecordBatch, Features) {
     features.0.insert("words".into(), Feature::List(Box::new(value("string"))));
     features.0.insert("frames".into(), Feature::List(Box::new(Feature::Image)));
     (RecordBatch::try_from_iter(columns).unwrap(), features)
+}
+
+fn numbers(depth: u32, values: &[f64], lengths: &[u64]) -> OwnedCell {
+    OwnedCell::List(OwnedList::new(depth, values.to_vec(), lengths.to_vec()).unwrap())
+}
+
+/// `[[1, 2], [], [0.25]]`.
+pub fn points() -> OwnedCell {
+    numbers(2, &[1.0, 2.0, 0.25], &[3, 2, 0, 1])
+}
+
+/// Three numbers in each list.
+fn triple() -> serde_json::Value {
+    serde_json::json!({"feature": {"dtype": "float32", "_type": "Value"}, "length": 3, "_type": "Sequence"})
 }
 
 /// The image column as a list of one image per row.

@@ -117,6 +117,16 @@ fn columns_of_the_dataset_are_checked_before_the_start() {
 }
 
 #[test]
+fn lists_are_told_by_their_depth() {
+    let case = Case::of("image-audio-to-label.yaml");
+    let bad = columns(&[("image", Some(CellKind::List(2))), ("audio", Some(CellKind::Bytes))]);
+    let said = said_of_columns(&case, &bad);
+    assert!(said.contains("lists of lists of numbers"), "{said}");
+    let cell: CellKind = serde_json::from_str(r#"{"list": 2}"#).unwrap();
+    assert_eq!(cell, CellKind::List(2));
+}
+
+#[test]
 fn columns_that_are_not_written_are_sought_at_the_input_and_overrides_at_themselves() {
     let case = Case::of("image-audio-to-label.yaml").edit(", column: image", "").set("sound.column=waves");
     let bad = columns(&[("image", Some(CellKind::Bytes)), ("wave", Some(CellKind::Bytes))]);

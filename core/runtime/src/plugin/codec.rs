@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use anyflow_abi::codec::CodecInterface;
-use anyflow_abi::{ArrayView, CellView, DataType, Device, StrView, cell_kind, dtype, status};
+use anyflow_abi::{ArrayView, CellView, DataType, Device, ListView, StrView, cell_kind, dtype, status};
 use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_plan::plan::{Component, Form, Type};
 use tch::{Kind, Tensor};
@@ -62,10 +62,12 @@ impl Codec {
     pub fn encode(&self, cells: &[Option<Cell<'_>>], threads: usize) -> Result<(Tensor, Vec<RowError>)> {
         let tensor = Tensor::f_zeros(self.batch_shape(cells.len()), (self.kind, tch::Device::Cpu))?;
         let rows = self.in_parallel(&tensor, threads, |start, array, reported| {
-            let chunk: Vec<CellView> = cells[start..start + array.rows].iter().map(view).collect();
+            let cells = &cells[start..start + array.rows];
+            let lists: Vec<Option<ListView>> = cells.iter().map(list_view).collect();
+            let chunk: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| view(cell, list)).collect();
             let encode = self.interface.encode.ok_or("is missing in its table")?;
             let report = reported.table();
-            // SAFETY: cells, array and report live until the call returns; the chunks of the array are disjoint.
+            // SAFETY: cells, lists, array and report live until the call returns; the chunks of the array are disjoint.
             Ok(unsafe { encode(self.instance, chunk.as_ptr(), chunk.len(), &array.view(), &report) })
         })?;
         Ok((tensor, rows.into_iter().flat_map(|(start, r)| shifted(start, r.rows)).collect()))
@@ -175,7 +177,15 @@ fn shifted(start: usize, rows: Vec<RowError>) -> impl Iterator<Item = RowError> 
     rows.into_iter().map(move |r| RowError { row: start + r.row, text: r.text })
 }
 
-fn view(cell: &Option<Cell<'_>>) -> CellView {
+fn list_view(cell: &Option<Cell<'_>>) -> Option<ListView> {
+    match cell {
+        Some(Cell::List(list)) => Some(ListView::new(list.depth(), list.values(), list.lengths())),
+        _ => None,
+    }
+}
+
+/// The view of a cell; `list` is its [`list_view`] and must outlive it.
+fn view(cell: &Option<Cell<'_>>, list: &Option<ListView>) -> CellView {
     let mut view = CellView { kind: cell_kind::NULL, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
     match cell {
         None => {}
@@ -183,6 +193,11 @@ fn view(cell: &Option<Cell<'_>>) -> CellView {
         Some(Cell::Utf8(text)) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
         Some(Cell::I64(value)) => (view.kind, view.integer) = (cell_kind::I64, *value),
         Some(Cell::F64(value)) => (view.kind, view.real) = (cell_kind::F64, *value),
+        Some(Cell::List(_)) => {
+            let list = list.as_ref().map_or(std::ptr::null(), |list| &raw const *list);
+            let bytes = StrView { ptr: list.cast(), len: size_of::<ListView>() };
+            (view.kind, view.bytes) = (cell_kind::LIST, bytes);
+        }
     }
     view
 }

@@ -2,8 +2,8 @@
 
 use std::ffi::c_void;
 
-use anyflow_abi::{CellView, Report, StrView, cell_kind, status};
-use anyflow_datasets::OwnedCell;
+use anyflow_abi::{CellView, ListView, Report, StrView, cell_kind, status};
+use anyflow_datasets::{OwnedCell, OwnedList};
 
 /// What is kept of a plugin's sentence, bytes.
 const LONGEST_TEXT: usize = 1024;
@@ -83,10 +83,20 @@ unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellVi
         cell_kind::UTF8 => String::from_utf8(bytes()).map(OwnedCell::Utf8).map_err(|_| "its text is not UTF-8"),
         cell_kind::I64 => Ok(OwnedCell::I64(cell.integer)),
         cell_kind::F64 => Ok(OwnedCell::F64(cell.real)),
+        // SAFETY: the cell and what its views point at are readable until we return.
+        cell_kind::LIST => unsafe { cell.list().and_then(|list| owned_list(list)) }.ok_or("its list does not add up"),
         _ => Err("its cell is of a kind we do not know"),
     };
     match owned {
         Ok(owned) => reported.cells.push((row, owned)),
         Err(text) => reported.rows.push(RowError { row, text: text.into() }),
     }
+}
+
+/// # Safety
+/// The numbers and lengths of `list` are readable.
+unsafe fn owned_list(list: &ListView) -> Option<OwnedCell> {
+    // SAFETY: as the caller promises.
+    let (values, lengths) = unsafe { list.parts()? };
+    OwnedList::new(list.depth, values.to_vec(), lengths.to_vec()).map(OwnedCell::List)
 }

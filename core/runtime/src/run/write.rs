@@ -169,11 +169,12 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A descriptor's feature (`Image`, `Value(string)`) as the dataset's.
+/// A descriptor's feature (`Image`, `Value(string)`, `List(Value(float32))`) as the dataset's.
 fn parse_feature(text: &str) -> Result<Feature> {
-    let value = text.strip_prefix("Value(").and_then(|rest| rest.strip_suffix(')'));
-    match (text, value) {
-        (_, Some(dtype)) => Ok(Feature::Value(dtype.into())),
+    let call = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
+    match (text, call) {
+        (_, Some(("Value", dtype))) => Ok(Feature::Value(dtype.into())),
+        (_, Some(("List", item))) => Ok(Feature::List(Box::new(parse_feature(item)?))),
         ("Image", _) => Ok(Feature::Image),
         ("Audio", _) => Ok(Feature::Audio { sampling_rate: None }),
         ("Video", _) => Ok(Feature::Video),

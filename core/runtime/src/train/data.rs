@@ -277,6 +277,7 @@ fn text_of(cell: Cell<'_>) -> String {
         Cell::Utf8(text) => text.to_string(),
         Cell::I64(value) => value.to_string(),
         Cell::F64(value) => value.to_string(),
+        Cell::List(list) => format!("{list:?}"),
     }
 }
 
