@@ -11,6 +11,7 @@ mod ci;
 mod demo;
 mod dist;
 mod fetch;
+mod header;
 mod libtorch;
 mod link;
 mod process;
@@ -58,6 +59,12 @@ enum Verb {
     Bench(bench::Options),
     /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
     Demo,
+    /// Write the C header of the plugin border, out of its Rust sources.
+    Header {
+        /// Only see whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Build one folder that runs wherever libtorch lies.
     Dist {
         /// Where to put it [default: anyflow, in the folder dist of the target directory].
@@ -82,6 +89,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
+        Verb::Header { check } => header::run(&workspace, check)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,
     }
     Ok(ExitCode::SUCCESS)
