@@ -86,8 +86,20 @@ impl Output {
 /// # Panics
 /// When the program cannot be started.
 pub fn anyflow<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    anyflow_with(&[], arguments)
+}
+
+/// As [`anyflow`], with these variables.
+///
+/// # Panics
+/// When the program cannot be started.
+pub fn anyflow_with<S: AsRef<std::ffi::OsStr>>(
+    variables: &[(&str, &std::ffi::OsStr)],
+    arguments: impl IntoIterator<Item = S>,
+) -> Output {
     let output = Command::new(target().join("anyflow"))
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .env("OMP_NUM_THREADS", "1")
         .output()

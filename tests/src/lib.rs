@@ -2,6 +2,8 @@
 
 mod built;
 mod data;
+mod native;
 
-pub use built::{Output, anyflow, component, library, target};
+pub use built::{Output, anyflow, anyflow_with, component, library, target};
 pub use data::{digit_png, files_below, tone_wav, write_columns, write_digits};
+pub use native::{compile, compile_with, native_component};

@@ -11,12 +11,14 @@ pub struct PluginDescriptor {
     pub license: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    /// libtorch version, for a plugin with modules.
+    /// libtorch version, for a plugin with modules that need it.
     pub libtorch: Option<&'static str>,
     /// Codecs.
     pub codecs: &'static [CodecDescriptor],
-    /// Modules.
+    /// Modules that speak `anyflow.torch/1`.
     pub modules: &'static [ModuleDescriptor],
+    /// Modules that speak `anyflow.array/1`.
+    pub arrays: &'static [ModuleDescriptor],
 }
 
 /// A codec: raw cells <-> arrays.
@@ -238,7 +240,13 @@ impl<const N: usize> Writer<N> {
         let mut i = 0;
         while i < p.modules.len() {
             w = if i > 0 { w.raw(",") } else { w };
-            w = w.module(&p.modules[i]);
+            w = w.module(&p.modules[i], None);
+            i += 1;
+        }
+        let mut i = 0;
+        while i < p.arrays.len() {
+            w = if i > 0 || !p.modules.is_empty() { w.raw(",") } else { w };
+            w = w.module(&p.arrays[i], Some(crate::array::ID));
             i += 1;
         }
         w.raw("]}")
@@ -261,8 +269,13 @@ impl<const N: usize> Writer<N> {
         w.key(false, "parameters").raw(c.parameters).raw("}")
     }
 
-    const fn module(self, m: &ModuleDescriptor) -> Self {
+    /// `interface` is said where it is not `anyflow.torch/1`.
+    const fn module(self, m: &ModuleDescriptor, interface: Option<&str>) -> Self {
         let mut w = self.key(true, "id").string(m.id).key(false, "modality").string(m.modality);
+        w = match interface {
+            Some(interface) => w.key(false, "interface").string(interface),
+            None => w,
+        };
         w = w.key(false, "summary").string(m.summary).key(false, "roles").raw("[");
         let mut i = 0;
         while i < m.roles.len() {

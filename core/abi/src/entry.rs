@@ -12,7 +12,7 @@ pub const ABI_MAJOR: u16 = 1;
 pub const ABI_MINOR: u16 = 2;
 /// Name of the exported static, of type [`Entry`].
 pub const ENTRY_SYMBOL: &str = "anyflow_entry";
-/// Section of the library file that holds the descriptor: JSON, nothing before or after it.
+/// Section of the library file that holds the descriptor: JSON, nothing before it, and nothing but zero bytes after it.
 pub const SECTION: &str = ".anyflow";
 
 /// What a plugin exports. Static for the life of the process.
@@ -29,7 +29,7 @@ pub struct Entry {
     /// The descriptor as the code knows it; the host compares it with the section. Static.
     pub descriptor: StrView,
     /// `[main]` Called once or more before anything else; calls are counted by nobody and must not matter. `host`
-    /// is static.
+    /// is static. Gives a status.
     pub init: Option<unsafe extern "C" fn(host: *const Host) -> u32>,
     /// `[any]` The table of an interface, or null. Static.
     pub interface: Option<unsafe extern "C" fn(id: StrView) -> *const c_void>,
@@ -57,28 +57,10 @@ pub struct Report {
     pub struct_size: u32,
     /// The host's own, handed back to the callbacks.
     pub context: *mut c_void,
-    /// Why the call failed (`row` < 0), or why one row did; the text is copied.
+    /// `[any]` Why the call failed (`row` < 0), or why one row did; the text is copied. On the thread of the call that
+    /// the report was passed to, until that call returns.
     pub error: Option<unsafe extern "C" fn(context: *mut c_void, row: i64, text: StrView)>,
-    /// A decoded cell of a row; its bytes, or the numbers of its lists, are copied.
+    /// `[any]` A decoded cell of a row; its bytes, or the numbers of its lists, are copied. On the thread of the call that the report was passed to,
+    /// until that call returns.
     pub cell: Option<unsafe extern "C" fn(context: *mut c_void, row: i64, cell: *const CellView)>,
 }
-
-#[cfg(target_pointer_width = "64")]
-const _: () = {
-    // Layout of ABI 1.0, which no later minor may change.
-    assert!(core::mem::offset_of!(Entry, abi_major) == 8);
-    assert!(core::mem::offset_of!(Entry, struct_size) == 12);
-    assert!(core::mem::offset_of!(Entry, descriptor) == 16);
-    assert!(core::mem::offset_of!(Entry, init) == 32);
-    assert!(core::mem::offset_of!(Entry, interface) == 40);
-    assert!(core::mem::offset_of!(Host, log) == 8);
-    assert!(core::mem::offset_of!(Report, context) == 8);
-    assert!(core::mem::offset_of!(Report, error) == 16);
-    assert!(core::mem::offset_of!(Report, cell) == 24);
-    assert!(core::mem::size_of::<CellView>() == 40);
-    assert!(core::mem::size_of::<crate::ArrayView>() == 48);
-    // Layout of what ABI 1.2 added.
-    assert!(core::mem::offset_of!(crate::ListView, values) == 8);
-    assert!(core::mem::offset_of!(crate::ListView, lengths) == 24);
-    assert!(core::mem::size_of::<crate::ListView>() == 40);
-};

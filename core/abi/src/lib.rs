@@ -1,5 +1,5 @@
-//! The plugin border: plain C structs and constants, nothing else. Both sides compile this crate; neither shares any
-//! Rust type across the border beyond it.
+//! The plugin border: plain C structs and constants, nothing else. Both sides compile this crate, or include
+//! `anyflow.h`, which `cargo xtask header` makes of it; neither shares any Rust type across the border beyond it.
 //!
 //! # Rules
 //!
@@ -9,8 +9,9 @@
 //! - [`ABI_MAJOR`] changes when an old binary could not be called any more, [`ABI_MINOR`] when something was added.
 //!   They are numbers of their own, not the product's version.
 //! - On another major, only [`Entry::magic`], [`Entry::abi_major`], [`Entry::abi_minor`] may be read.
-//! - Features beyond the core are interfaces, asked for by id: [`codec::ID`], [`torch::ID`].
-//! - No panic and no C++ exception crosses the border: it becomes a [`status`] and a text.
+//! - Features beyond the core are interfaces, asked for by id: [`codec::ID`], [`torch::ID`], [`array::ID`].
+//! - A function that a table of the known size leaves null is one that its owner does not have.
+//! - No panic and no C++ exception crosses the border: it becomes one of [`status`] and a text.
 //! - Libraries are never unloaded.
 //!
 //! # Thread roles
@@ -23,9 +24,11 @@
 //! Every pointer that is passed in is valid until the call returns, and no longer, unless its documentation says
 //! otherwise. What a plugin reports is copied by the host before the callback returns.
 
+pub mod array;
 pub mod codec;
 pub mod descriptor;
 mod entry;
+mod layout;
 mod list;
 #[cfg(feature = "read")]
 pub mod read;

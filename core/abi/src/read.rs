@@ -12,8 +12,8 @@ pub enum ReadError {
     NotALibrary(String),
     /// A library, but no plugin; or one whose author did not export it.
     #[error(
-        "no section `{SECTION}`: this is no Anyflow plugin, or it was built without `export_plugin!`; rebuild it with \
-         the SDK"
+        "no section `{SECTION}`: this is no Anyflow plugin, or it was built without `export_plugin!` (in C, \
+         ANYFLOW_DESCRIPTOR); rebuild it with the SDK"
     )]
     NoSection,
     /// The section is there and is not text. The plugin's author must act.
@@ -21,7 +21,8 @@ pub enum ReadError {
     NotText,
 }
 
-/// The descriptor JSON of the plugin whose library file consists of `library`.
+/// The descriptor JSON of the plugin whose library file consists of `library`, without the zero bytes that may end its
+/// section.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -29,5 +30,6 @@ pub fn descriptor(library: &[u8]) -> Result<&str, ReadError> {
     let file = object::File::parse(library).map_err(|e| ReadError::NotALibrary(e.to_string()))?;
     let section = file.section_by_name(SECTION).ok_or(ReadError::NoSection)?;
     let bytes = section.data().map_err(|e| ReadError::NotALibrary(e.to_string()))?;
-    core::str::from_utf8(bytes).map_err(|_| ReadError::NotText)
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    core::str::from_utf8(&bytes[..end]).map_err(|_| ReadError::NotText)
 }

@@ -29,7 +29,8 @@ pub mod role {
 /// A pointer to an `at::Tensor`.
 pub type TensorHandle = *mut c_void;
 
-/// Receives the parameters of an instance one by one. `tensor` is borrowed: the host makes its own shallow copy.
+/// `[compute]` Receives the parameters of an instance one by one, until the call that it was passed to returns. `tensor`
+/// is borrowed: the host makes its own shallow copy.
 pub type Visit = unsafe extern "C" fn(context: *mut c_void, name: StrView, tensor: TensorHandle, trainable: u32);
 
 /// The table of `anyflow.torch/1`.

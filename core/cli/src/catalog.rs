@@ -1,6 +1,6 @@
 //! The plugins that lie about, read from their files without running any of their code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyflow_abi::read::ReadError;
@@ -8,6 +8,7 @@ use anyflow_plan::Catalog;
 use anyflow_plan::descriptor::PluginDescriptor;
 use serde::Deserialize;
 
+use crate::allow::{self, AllowError};
 use crate::libtorch;
 
 /// What is wrong with the plugins as a whole, or with one that is needed.
@@ -26,6 +27,9 @@ pub enum CatalogError {
         /// The other file.
         second: PathBuf,
     },
+    /// See the variants.
+    #[error(transparent)]
+    Allow(#[from] AllowError),
     /// The plugin's author (or whoever builds it) must rebuild it, or the user must take another version.
     #[error("plugin `{name}` ({}) cannot be used: {refusal}", path.display())]
     Refused {
@@ -42,7 +46,7 @@ impl CatalogError {
     /// See [`crate::error::CliError::exit_code`].
     pub fn exit_code(&self) -> u8 {
         match self {
-            CatalogError::Twice { .. } => 2,
+            CatalogError::Twice { .. } | CatalogError::Allow(_) => 2,
             CatalogError::Refused { .. } => 3,
         }
     }
@@ -51,6 +55,9 @@ impl CatalogError {
 /// Why a plugin that can be described cannot be loaded.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
+    /// Another file than the user allows.
+    #[error("it is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {0}")]
+    NotAllowed(String),
     /// Another ABI.
     #[error(
         "it was built for ABI {}.{}, this Anyflow has ABI {}.{}; rebuild the plugin with this release's SDK, or use \
@@ -73,6 +80,8 @@ pub struct Found {
     pub descriptor: PluginDescriptor,
     /// Its file, absolute.
     pub path: PathBuf,
+    /// Blake3 hash of the file, hexadecimal.
+    pub hash: String,
     /// Why it cannot be loaded, if so.
     pub refusal: Option<Refusal>,
 }
@@ -89,6 +98,8 @@ pub struct Broken {
 /// All plugins, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Plugins {
+    /// Hashes of the only files that may be loaded, if there is such a list.
+    allowed: Option<BTreeSet<String>>,
     /// Those that can be described.
     pub found: BTreeMap<String, Found>,
     /// Those that cannot: warnings.
@@ -100,25 +111,29 @@ impl Plugins {
     /// distribution's folder, or else those beside this program.
     ///
     /// # Errors
-    /// [`CatalogError::Twice`].
+    /// [`CatalogError::Twice`]; a list of allowed plugins that cannot be used.
     pub fn discover() -> Result<Plugins, CatalogError> {
         let list = std::env::var_os("ANYFLOW_PLUGINS").unwrap_or_default();
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
         let distribution = beside.join("../plugins");
         let shipped = if distribution.is_dir() { distribution } else { beside.clone() };
-        let mut plugins = Plugins::in_folders(std::env::split_paths(&list).chain([shipped]))?;
+        let mut plugins = Plugins::in_folders(allow::hashes()?, std::env::split_paths(&list).chain([shipped]))?;
         // The folder beside the program may be cargo's, where libraries that are no plugins lie too.
         let beside = beside.canonicalize().unwrap_or(beside);
         plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&beside));
         Ok(plugins)
     }
 
-    /// Reads the libraries in the given folders; a file stands for itself.
+    /// Reads the libraries in the given folders; a file stands for itself. Files whose hashes are not among `allowed`
+    /// are refused.
     ///
     /// # Errors
     /// [`CatalogError::Twice`].
-    pub fn in_folders(folders: impl IntoIterator<Item = PathBuf>) -> Result<Plugins, CatalogError> {
-        let mut plugins = Plugins::default();
+    pub fn in_folders(
+        allowed: Option<BTreeSet<String>>,
+        folders: impl IntoIterator<Item = PathBuf>,
+    ) -> Result<Plugins, CatalogError> {
+        let mut plugins = Plugins { allowed, ..Plugins::default() };
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
             match libraries(&folder) {
@@ -158,8 +173,8 @@ impl Plugins {
     }
 
     fn add(&mut self, file: &Path) -> Result<(), CatalogError> {
-        let descriptor = match descriptor(file) {
-            Ok(descriptor) => descriptor,
+        let (descriptor, hash) = match descriptor(file) {
+            Ok(described) => described,
             Err(reason) => {
                 self.broken.push(Broken { path: file.to_path_buf(), reason });
                 return Ok(());
@@ -170,8 +185,10 @@ impl Plugins {
             let (first, second) = (first.path.clone(), file.to_path_buf());
             return Err(CatalogError::Twice { name, first, second });
         }
-        let refusal = refusal(descriptor.abi, descriptor.libtorch.as_deref());
-        self.found.insert(name, Found { descriptor, path: file.to_path_buf(), refusal });
+        let stranger = self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hash));
+        let not_allowed = stranger.then(|| Refusal::NotAllowed(hash.clone()));
+        let refusal = not_allowed.or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref()));
+        self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, refusal });
         Ok(())
     }
 }
@@ -191,10 +208,11 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn descriptor(file: &Path) -> Result<PluginDescriptor, String> {
+/// The descriptor of a file, and its hash.
+fn descriptor(file: &Path) -> Result<(PluginDescriptor, String), String> {
     let library = std::fs::read(file).map_err(|error| error.to_string())?;
     let text = anyflow_abi::read::descriptor(&library).map_err(|error| error.to_string())?;
-    descriptor_from_json(text)
+    Ok((descriptor_from_json(text)?, allow::hash(&library)))
 }
 
 /// The part of a descriptor that every ABI has.
@@ -251,7 +269,7 @@ mod tests {
         std::fs::write(&file, "no library").unwrap();
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
         let absent = folder.path().join("absent");
-        let plugins = Plugins::in_folders([folder.path().to_path_buf(), absent.clone()]).unwrap();
+        let plugins = Plugins::in_folders(None, [folder.path().to_path_buf(), absent.clone()]).unwrap();
         assert!(plugins.found.is_empty());
         let paths: Vec<_> = plugins.broken.iter().map(|broken| broken.path.clone()).collect();
         assert_eq!(paths, [file.canonicalize().unwrap(), absent]);

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use crate::command::{check, completions, data, doctor, eval, plan, plugin, report, run, train};
@@ -13,6 +15,9 @@ pub struct Cli {
     /// Print the result as JSON on standard output, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
+    /// Load only plugin files whose blake3 hashes this file lists; default what ANYFLOW_PLUGINS_ALLOW names, if it does
+    #[arg(long, global = true, value_name = "FILE")]
+    pub plugins_allow: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -1,5 +1,6 @@
 //! The program `anyflow`: checks, plans, inspects and reports by itself; starts the engine for what needs tensors.
 
+mod allow;
 mod catalog;
 mod cli;
 mod command;
@@ -25,6 +26,7 @@ use console::Console;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new(cli.json);
+    allow::choose(cli.plugins_allow);
     match cli.command.run(&console) {
         Ok(outcome) => {
             console.outcome(&outcome);

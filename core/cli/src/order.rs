@@ -7,6 +7,8 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 use serde_json::Value;
 
+use crate::allow;
+use crate::catalog::CatalogError;
 use crate::console::Console;
 use crate::engine;
 use crate::error::{CliError, Result};
@@ -110,6 +112,24 @@ fn readable(_file: &std::fs::File) -> std::io::Result<()> {
 pub fn threads(asked: Option<u32>) -> u32 {
     let all = || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     asked.unwrap_or_else(all).max(1)
+}
+
+/// Hashes of the only plugin files that the engine may load, if the user keeps a list.
+///
+/// # Errors
+/// The list cannot be used.
+pub fn plugins_allowed() -> Result<Option<Vec<String>>> {
+    let hashes = allow::hashes().map_err(CatalogError::from)?;
+    Ok(hashes.map(|hashes| hashes.into_iter().collect()))
+}
+
+/// A time in seconds, as an argument.
+///
+/// # Errors
+/// It is no number above zero.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
+    seconds.ok_or_else(|| "a number of seconds above 0 is wanted".into())
 }
 
 /// An absolute path, so that an order means the same wherever it is read.

@@ -4,7 +4,9 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use crate::compile::Catalog;
-use crate::descriptor::{CodecDescriptor, ModuleDescriptor, PluginDescriptor, PortDescriptor, Role, RoleDescriptor};
+use crate::descriptor::{
+    CodecDescriptor, Interface, ModuleDescriptor, PluginDescriptor, PortDescriptor, Role, RoleDescriptor,
+};
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::property;
@@ -70,6 +72,12 @@ pub(crate) fn module<'a>(
 ) -> Option<(Placed<'a>, &'a ModuleDescriptor)> {
     let (plugin, library, id) = find(&used.component, Sort::Module, catalog, report)?;
     let descriptor = plugin.modules.iter().find(|module| module.id == id)?;
+    if let Interface::Other(interface) = &descriptor.interface {
+        let what = format!("module `{}`", used.component.value);
+        let reason = format!("speaks `{interface}`, which this release does not know; use a later one");
+        report.error(used.component.span, Problem::Impossible { what, reason });
+        return None;
+    }
     Some((place(used, Sort::Module, plugin, library, id, &descriptor.parameters, report), descriptor))
 }
 
@@ -106,6 +114,26 @@ pub(crate) fn word(role: Role) -> &'static str {
         Role::Score => "score",
         Role::Features => "extract features",
     }
+}
+
+/// Whether the host can train a module; what is wrong is reported at the place that asks for it.
+pub(crate) fn need_gradients(
+    module: &ModuleDescriptor,
+    component: &SpannedString,
+    at: Span,
+    report: &mut Report,
+) -> Option<()> {
+    if module.interface == Interface::Torch {
+        return Some(());
+    }
+    let what = format!("module `{}`", component.value);
+    let reason = format!(
+        "cannot be trained: it speaks `{}`, which is for inference only; train one that speaks `{}`",
+        module.interface.id(),
+        Interface::Torch.id()
+    );
+    report.error(at, Problem::Impossible { what, reason });
+    None
 }
 
 /// Whether the catalog has a codec of this name.

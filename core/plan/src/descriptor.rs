@@ -1,6 +1,7 @@
 //! What a plugin says of itself: the JSON that lies in the descriptor section of its library file.
 //!
-//! The planner sees plugins only as these values. Who reads them out of a file is not its business.
+//! The planner sees plugins only as these values. Who reads them out of a file is not its business. Keys that are not
+//! known are passed over: a later minor of the ABI may say more of a plugin, and what is known of it still holds.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,6 @@ use serde_json::Value;
 
 /// A plugin's whole description.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PluginDescriptor {
     /// Name by which pipelines call the plugin, e.g. the part before the slash in `plugin/component`.
     pub plugin: String,
@@ -20,7 +20,8 @@ pub struct PluginDescriptor {
     pub license: String,
     /// One line for people.
     pub summary: String,
-    /// Exact libtorch version that it was built for; `None` for a plugin without modules.
+    /// Exact libtorch version that it was built for; `None` for a plugin without modules that need it.
+    #[serde(default)]
     pub libtorch: Option<String>,
     /// Codecs: raw cells to arrays and back.
     pub codecs: Vec<CodecDescriptor>,
@@ -30,7 +31,6 @@ pub struct PluginDescriptor {
 
 /// A codec: cell <-> array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CodecDescriptor {
     /// Name inside the plugin.
     pub id: String,
@@ -48,9 +48,48 @@ pub struct CodecDescriptor {
     pub parameters: IndexMap<String, Value>,
 }
 
-/// A module: one network with one set of parameters, playing one or several roles.
+/// How a module is called across the border.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Interface {
+    /// `anyflow.torch/1`: libtorch tensors; gradients flow, so it can be trained.
+    #[default]
+    Torch,
+    /// `anyflow.array/1`: arrays in host memory, for inference only.
+    Array,
+    /// One that a later Anyflow knows.
+    Other(String),
+}
+
+impl Interface {
+    /// Its id at the border.
+    pub fn id(&self) -> &str {
+        match self {
+            Interface::Torch => "anyflow.torch/1",
+            Interface::Array => "anyflow.array/1",
+            Interface::Other(id) => id,
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Interface::default()
+    }
+}
+
+impl From<String> for Interface {
+    fn from(id: String) -> Self {
+        [Interface::Torch, Interface::Array].into_iter().find(|own| own.id() == id).unwrap_or(Interface::Other(id))
+    }
+}
+
+impl From<Interface> for String {
+    fn from(interface: Interface) -> Self {
+        interface.id().into()
+    }
+}
+
+/// A module: one computation with one set of parameters, playing one or several roles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ModuleDescriptor {
     /// Name inside the plugin.
     pub id: String,
@@ -58,6 +97,9 @@ pub struct ModuleDescriptor {
     pub modality: String,
     /// One line for people.
     pub summary: String,
+    /// How it is called.
+    #[serde(default, skip_serializing_if = "Interface::is_default")]
+    pub interface: Interface,
     /// Roles with their ports.
     pub roles: Vec<RoleDescriptor>,
     /// JSON Schema of the parameters, as in [`CodecDescriptor::parameters`].
@@ -66,7 +108,6 @@ pub struct ModuleDescriptor {
 
 /// One role of a module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RoleDescriptor {
     /// Which one.
     pub role: Role,
@@ -112,7 +153,6 @@ pub enum CellKind {
 
 /// Shape, dtype and range of what crosses a port; the row axis comes first and is not listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PortDescriptor {
     /// Element type, by its libtorch name in short: `f32`, `i64`, `u8`.
     pub dtype: String,
@@ -125,7 +165,6 @@ pub struct PortDescriptor {
 
 /// One named axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct AxisDescriptor {
     /// Name for people and for messages.
     pub name: String,

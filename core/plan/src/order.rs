@@ -35,6 +35,12 @@ pub struct Order {
     pub device: String,
     /// Threads inside libtorch.
     pub threads: u32,
+    /// Seconds that one call of a plugin may take; `None` for no limit.
+    #[serde(default)]
+    pub timeout_seconds: Option<f64>,
+    /// Blake3 hashes, hexadecimal, of the only plugin files that may be loaded; `None` for any.
+    #[serde(default)]
+    pub plugins_allowed: Option<Vec<String>>,
     /// File for a timeline.
     #[serde(default)]
     pub trace: Option<String>,

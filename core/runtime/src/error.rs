@@ -30,6 +30,24 @@ pub enum RunError {
         /// What it said.
         text: String,
     },
+    /// A plugin's call does not come back. Its author must act, or the user must grant it more time.
+    #[error(
+        "{}{component} (plugin version {version}) {call}: has not returned in the {limit_seconds} s that --timeout allows; \
+         its author must mend it, or allow it more; nothing committed is lost, the same command resumes",
+        node.as_ref().map(|node| format!("node `{node}`: ")).unwrap_or_default()
+    )]
+    Stuck {
+        /// The node, stage or task, if the call belongs to one.
+        node: Option<String>,
+        /// `plugin/component`.
+        component: String,
+        /// The plugin's version.
+        version: String,
+        /// What it was asked for.
+        call: String,
+        /// How long a call may take.
+        limit_seconds: f64,
+    },
     /// A checkpoint is missing, or belongs to another model. The user must name the right one, or train.
     #[error("checkpoint {path}: {text}")]
     Checkpoint {
@@ -108,7 +126,7 @@ impl RunError {
     /// Who must act; the exit code follows from it.
     pub fn fault(&self) -> Fault {
         match self {
-            RunError::Library { .. } | RunError::Plugin { .. } => Fault::Plugin,
+            RunError::Library { .. } | RunError::Plugin { .. } | RunError::Stuck { .. } => Fault::Plugin,
             RunError::Checkpoint { .. } | RunError::Data(_) => Fault::User,
             RunError::Dataset(error) => match error.fault() {
                 anyflow_datasets::Fault::User => Fault::User,

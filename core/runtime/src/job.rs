@@ -1,27 +1,44 @@
 //! From an order to its result.
 
+use std::time::Duration;
+
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 use serde_json::{Value, json};
 
 use crate::events::Events;
-use crate::{LIBTORCH, Result, device, eval, run, train};
+use crate::plugin::{allow_only, watch};
+use crate::{LIBTORCH, Result, RunError, device, eval, run, train};
 
 /// Does the job of an order; the value is what `--json` prints.
 ///
 /// # Errors
-/// Why the job cannot go on. What is committed stays.
+/// Why the job cannot go on. What is committed stays. A plugin that takes longer than the order allows ends the program.
 pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     tch::set_num_threads(order.threads.max(1) as i32);
     tch::set_num_interop_threads(1);
     let device = device::open(&order.device)?;
     let folder = std::path::Path::new(&order.output);
     std::fs::create_dir_all(folder).map_err(crate::RunError::io(folder))?;
-    match &order.job {
-        Job::Run(plan) => run::run(plan, order, device, events),
-        Job::Train(plan) => train::train(plan, order, device, events),
-        Job::Eval(plan) => eval::evaluate(plan, order, device, events),
+    if let Some(hashes) = &order.plugins_allowed {
+        allow_only(hashes.iter().cloned());
     }
+    let limit = order.timeout_seconds.map(Duration::from_secs_f64);
+    watch::over(
+        limit,
+        |late| give_up(late, events),
+        || match &order.job {
+            Job::Run(plan) => run::run(plan, order, device, events),
+            Job::Train(plan) => train::train(plan, order, device, events),
+            Job::Eval(plan) => eval::evaluate(plan, order, device, events),
+        },
+    )
+}
+
+/// Ends the program while a call of a plugin still runs: no thread can be ended from outside.
+fn give_up(late: &RunError, events: &Events) {
+    events.failed(late.fault(), late.to_string());
+    std::process::exit(i32::from(late.fault().exit_code()));
 }
 
 /// Versions of this program and what it is linked to.

@@ -6,6 +6,7 @@ use anyflow_diffusion::{Denoiser, Engine, EngineConfig, EngineHandle, EngineStat
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
+use crate::plugin::watch;
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
@@ -64,10 +65,11 @@ impl Networks {
         work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
     ) -> Result<Tensor> {
         let net = self.streams[stream].clone();
+        let node = asker.to_string();
         let call = self.handle.call(move || {
             let _inference = InferenceMode::enter().map_err(|error| RunError::Internal(error.to_string()))?;
             match net.lock() {
-                Ok(net) => work(&net),
+                Ok(net) => watch::in_node(&node, || work(&net)),
                 Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
             }
         });

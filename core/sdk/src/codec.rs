@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 
-use crate::abi::{ArrayView, CellView, DataType, Report, StrView, dtype};
+use crate::abi::{ArrayView, CellView, Report, StrView};
+use crate::dense::{Element, dense};
 use crate::guard::{Poisonable, guarded, report_error};
 use crate::{Cell, CodecDescriptor, Error, OwnedCell, Parameters};
 
@@ -30,29 +31,6 @@ pub trait Codec: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`Error::Data`] fails this row and no other.
     fn decode(&self, array: &[Self::Element]) -> Result<OwnedCell, Error>;
-}
-
-/// Element types of arrays.
-pub trait Element: Copy + 'static {
-    /// Name in descriptors.
-    const NAME: &'static str;
-    /// Type at the border.
-    const DATA_TYPE: DataType;
-}
-
-impl Element for f32 {
-    const NAME: &'static str = "f32";
-    const DATA_TYPE: DataType = dtype::F32;
-}
-
-impl Element for i64 {
-    const NAME: &'static str = "i64";
-    const DATA_TYPE: DataType = dtype::I64;
-}
-
-impl Element for u8 {
-    const NAME: &'static str = "u8";
-    const DATA_TYPE: DataType = dtype::U8;
 }
 
 /// A codec whose type is hidden, at the level of the border's views.
@@ -111,26 +89,12 @@ impl<C: Codec> DynCodec for C {
 /// Rows, first element and elements per row of a dense host array of the codec's element type.
 ///
 /// # Safety
-/// `array` is as the ABI says: `ndim` readable sizes, and memory for their product.
+/// As [`dense`].
 unsafe fn elements<C: Codec>(array: &ArrayView) -> Result<(usize, *mut C::Element, usize), Error> {
-    let axes = C::DESCRIPTOR.array.axes.len();
-    if array.device.kind != 1 || !array.strides.is_null() || array.dtype != C::Element::DATA_TYPE {
-        return Err(Error::Failed("the array is not dense, on the host, and of the descriptor's dtype".into()));
-    }
-    if usize::try_from(array.ndim) != Ok(axes + 1) {
-        return Err(Error::Failed(format!("the array has {} axes, the descriptor {axes} after the row", array.ndim)));
-    }
-    // SAFETY: the caller promises `ndim` sizes.
-    let shape = unsafe { std::slice::from_raw_parts(array.shape, axes + 1) };
-    let mut sizes = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0));
-    let rows = sizes.next().unwrap_or(0);
-    let size = sizes.product();
-    if rows == 0 || size == 0 {
-        return Ok((rows, std::ptr::NonNull::dangling().as_ptr(), 0));
-    }
-    // SAFETY: the caller promises memory for the product of the sizes behind `byte_offset`.
-    let first = unsafe { array.data.cast::<u8>().add(array.byte_offset as usize) };
-    Ok((rows, first.cast(), size))
+    // SAFETY: the caller promises what `dense` wants.
+    let (shape, first, elements) = unsafe { dense::<C::Element>(array, C::DESCRIPTOR.array.axes.len())? };
+    let rows = shape.first().and_then(|&rows| usize::try_from(rows).ok()).unwrap_or(0);
+    Ok((rows, first, elements.checked_div(rows).unwrap_or(0)))
 }
 
 /// One codec of a plugin, for the export macro.

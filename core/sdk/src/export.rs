@@ -12,7 +12,7 @@
 /// }
 /// ```
 ///
-/// The version is the crate's. A crate exports one plugin.
+/// `arrays: [Pyramid]`, after the others, lists [`ArrayModule`](crate::ArrayModule)s. The version is the crate's. A crate exports one plugin.
 #[macro_export]
 macro_rules! export_plugin {
     (
@@ -20,7 +20,8 @@ macro_rules! export_plugin {
         license: $license:expr,
         summary: $summary:expr,
         codecs: [$($codec:ty),* $(,)?]
-        $(, modules: [$($module:ty : $first:ident $(+ $role:ident)*),+ $(,)?])? $(,)?
+        $(, modules: [$($module:ty : $first:ident $(+ $role:ident)*),+ $(,)?])?
+        $(, arrays: [$($array:ty),+ $(,)?])? $(,)?
     ) => {
         /// What this plugin says of itself.
         pub const PLUGIN: $crate::PluginDescriptor = $crate::PluginDescriptor {
@@ -31,6 +32,7 @@ macro_rules! export_plugin {
             libtorch: $crate::export_plugin!(@libtorch $($($module)+)?),
             codecs: &[$(<$codec as $crate::Codec>::DESCRIPTOR),*],
             modules: &[$($(<$module as $crate::Module>::DESCRIPTOR),+)?],
+            arrays: &[$($(<$array as $crate::ArrayModule>::DESCRIPTOR),+)?],
         };
 
         #[allow(unsafe_code)]
@@ -69,6 +71,7 @@ macro_rules! export_plugin {
                     return (&raw const CODEC).cast();
                 }
                 $($crate::export_plugin!(@offer id $($module)+);)?
+                $($crate::export_plugin!(@offer_arrays id $($array)+);)?
                 ::core::ptr::null()
             }
 
@@ -118,6 +121,7 @@ macro_rules! export_plugin {
             }
 
             $($crate::export_plugin!(@modules $($module : $first $($role)*),+);)?
+            $($crate::export_plugin!(@arrays $($array),+);)?
         };
     };
 
@@ -127,6 +131,12 @@ macro_rules! export_plugin {
     (@offer $id:ident $($module:ty)+) => {
         if $id == $crate::abi::torch::ID.as_bytes() {
             return (&raw const TORCH).cast();
+        }
+    };
+
+    (@offer_arrays $id:ident $($array:ty)+) => {
+        if $id == $crate::abi::array::ID.as_bytes() {
+            return (&raw const ARRAY).cast();
         }
     };
 
@@ -202,6 +212,45 @@ macro_rules! export_plugin {
         ) -> u32 {
             // SAFETY: the host calls as the ABI says.
             unsafe { sdk::forward(instance, role, train, inputs, n_inputs, outputs, n_outputs, report) }
+        }
+    };
+
+    (@arrays $($array:ty),+) => {
+        static ARRAYS: &[sdk::ArrayEntry] = &[$(sdk::ArrayEntry::of::<$array>()),+];
+
+        static ARRAY: $crate::abi::array::ArrayInterface = $crate::abi::array::ArrayInterface {
+            struct_size: ::core::mem::size_of::<$crate::abi::array::ArrayInterface>() as u32,
+            create: Some(array_create),
+            destroy: Some(array_destroy),
+            forward: Some(array_forward),
+        };
+
+        unsafe extern "C" fn array_create(
+            id: StrView,
+            parameters: StrView,
+            report: *const Report,
+            instance: *mut *mut c_void,
+        ) -> u32 {
+            // SAFETY: the host calls as the ABI says.
+            unsafe { sdk::array_create(ARRAYS, id, parameters, report, instance) }
+        }
+
+        unsafe extern "C" fn array_destroy(instance: *mut c_void) {
+            // SAFETY: the host calls as the ABI says.
+            unsafe { sdk::array_destroy(instance) }
+        }
+
+        unsafe extern "C" fn array_forward(
+            instance: *const c_void,
+            role: u32,
+            inputs: *const ArrayView,
+            n_inputs: usize,
+            outputs: *const ArrayView,
+            n_outputs: usize,
+            report: *const Report,
+        ) -> u32 {
+            // SAFETY: the host calls as the ABI says.
+            unsafe { sdk::array_forward(instance, role, inputs, n_inputs, outputs, n_outputs, report) }
         }
     };
 

@@ -56,8 +56,10 @@ pub use anyflow_abi as abi;
 pub use anyflow_abi::descriptor;
 pub use anyflow_abi::descriptor::{CodecDescriptor, ModuleDescriptor, PluginDescriptor, Role, RoleDescriptor};
 
+mod array;
 mod cell;
 mod codec;
+mod dense;
 mod error;
 mod export;
 mod guard;
@@ -71,8 +73,10 @@ mod parameters;
 #[cfg(feature = "torch")]
 pub mod testkit;
 
+pub use array::{Array, ArrayModule, ArrayMut, Elements};
 pub use cell::{Cell, OwnedCell};
-pub use codec::{Codec, Element};
+pub use codec::Codec;
+pub use dense::Element;
 pub use error::Error;
 pub use list::{List, OwnedList};
 pub use log::{Level, log};
@@ -85,6 +89,7 @@ pub use tch;
 /// What `export_plugin!` expands to; not for authors.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::array::{ArrayEntry, create as array_create, destroy as array_destroy, forward as array_forward};
     pub use crate::codec::{CodecEntry, create as codec_create, decode, destroy as codec_destroy, encode};
     pub use crate::log::init;
     #[cfg(feature = "torch")]

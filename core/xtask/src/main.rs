@@ -12,6 +12,7 @@ mod demo;
 mod dist;
 mod fetch;
 mod fuzz;
+mod header;
 mod libtorch;
 mod link;
 mod process;
@@ -61,6 +62,12 @@ enum Verb {
     Demo,
     /// Run libFuzzer on the codecs, from the corpus of the tests on.
     Fuzz(fuzz::Options),
+    /// Write the C header of the plugin border, out of its Rust sources.
+    Header {
+        /// Only see whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Build one folder that runs wherever libtorch lies.
     Dist {
         /// Where to put it [default: anyflow, in the folder dist of the target directory].
@@ -86,6 +93,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
         Verb::Fuzz(options) => fuzz::run(&workspace, &options)?,
+        Verb::Header { check } => header::run(&workspace, check)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,
     }
     Ok(ExitCode::SUCCESS)

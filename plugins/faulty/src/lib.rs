@@ -3,9 +3,11 @@
 
 mod network;
 mod panics;
+mod plain;
 
 pub use network::Network;
 pub use panics::Panics;
+pub use plain::Plain;
 
 anyflow_sdk::export_plugin! {
     name: "faulty",
@@ -13,4 +15,5 @@ anyflow_sdk::export_plugin! {
     summary: "components that go wrong on request",
     codecs: [Panics],
     modules: [Network: Encoder + Decoder],
+    arrays: [Plain],
 }

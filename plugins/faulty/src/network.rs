@@ -26,6 +26,12 @@ enum Fault {
     Panic,
     /// The output is not a number anywhere.
     Nan,
+    /// The last row of the output is not a number.
+    NanRow,
+    /// An operation of libtorch throws where no error can be returned.
+    Throw,
+    /// The output claims more elements than any memory holds.
+    Huge,
     /// The output has one element too many in its last axis.
     WrongShape,
     /// The output is of doubles.
@@ -67,7 +73,10 @@ impl Module for Network {
             "n": {"type": "integer", "minimum": 1, "maximum": 65536},
             "latent": {"type": "integer", "minimum": 1, "maximum": 65536, "default": 4},
             "fault": {
-                "enum": ["none", "panic", "nan", "wrong-shape", "wrong-type", "error", "memory", "sleep", "abort"],
+                "enum": [
+                    "none", "panic", "throw", "nan", "nan-row", "wrong-shape", "wrong-type", "huge", "error", "memory",
+                    "sleep", "abort"
+                ],
                 "default": "none"
             },
             "seconds": {"type": "number", "minimum": 0, "maximum": 3600, "default": 0.1},
@@ -100,6 +109,17 @@ impl Network {
             Fault::None => Ok(output),
             Fault::Panic => panic!("asked to panic by the parameter fault"),
             Fault::Nan => Ok(output.f_mul_scalar(f64::NAN)?),
+            Fault::NanRow => {
+                let rows = output.size().first().copied().unwrap_or(0);
+                let last = output.f_narrow(0, (rows - 1).max(0), rows.min(1))?;
+                let spoilt = last.f_mul_scalar(f64::NAN)?;
+                Ok(Tensor::f_cat(&[output.f_narrow(0, 0, (rows - 1).max(0))?, spoilt], 0)?)
+            }
+            Fault::Throw => Ok(output.view([-7, -7])),
+            Fault::Huge => {
+                let [rows, ..] = output.size()[..] else { return Ok(output) };
+                Ok(output.f_narrow(1, 0, 1)?.f_expand([rows, 1 << 40], false)?)
+            }
             Fault::WrongShape => Ok(output.f_constant_pad_nd([0, 1])?),
             Fault::WrongType => Ok(output.f_to_kind(Kind::Double)?),
             Fault::Error => Err(Error::Failed("asked to fail by the parameter fault".into())),
@@ -153,6 +173,10 @@ mod tests {
     #[test]
     fn every_fault_is_committed() {
         assert!(encoded("nan").unwrap().isnan().all().int64_value(&[]) == 1);
+        let last = encoded("nan-row").unwrap().isnan();
+        assert_eq!(last.sum_dim_intlist(1, false, Kind::Int64), Tensor::from_slice(&[0i64, 2]));
+        assert_eq!(encoded("huge").unwrap().size(), [2, 1 << 40]);
+        assert!(std::panic::catch_unwind(|| encoded("throw")).is_err());
         assert_eq!(encoded("wrong-shape").unwrap().size(), [2, 3]);
         assert_eq!(encoded("wrong-type").unwrap().kind(), Kind::Double);
         assert!(matches!(encoded("error"), Err(Error::Failed(_))));

@@ -43,6 +43,9 @@ pub struct Common {
     /// Threads; default all cores
     #[arg(long)]
     threads: Option<u32>,
+    /// Seconds that one call of a plugin may take before the job is given up; default no limit
+    #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
+    timeout: Option<f64>,
 }
 
 impl Common {
@@ -76,6 +79,8 @@ impl Common {
             max_failures: None,
             device: self.device.clone(),
             threads: order::threads(self.threads),
+            timeout_seconds: self.timeout,
+            plugins_allowed: order::plugins_allowed()?,
             trace: None,
         })
     }

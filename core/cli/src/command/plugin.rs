@@ -36,7 +36,7 @@ pub fn run(command: &Command, console: &Console) -> Result<Outcome> {
 }
 
 fn list(plugins: &Plugins) -> Outcome {
-    let head = ["plugin", "version", "abi", "libtorch", "codecs and modules", "state"];
+    let head = ["plugin", "version", "abi", "libtorch", "codecs and modules", "state", "blake3"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(plugins.found.iter().map(|(name, found)| {
         let descriptor = &found.descriptor;
@@ -48,6 +48,7 @@ fn list(plugins: &Plugins) -> Outcome {
             descriptor.libtorch.clone().unwrap_or_else(|| "-".into()),
             components(descriptor).join(", "),
             state,
+            found.hash.clone(),
         ]
     }));
     let ours = json!({"abi": [anyflow_abi::ABI_MAJOR, anyflow_abi::ABI_MINOR], "libtorch": libtorch::VERSION});
@@ -67,6 +68,7 @@ fn list(plugins: &Plugins) -> Outcome {
 pub fn entry(found: &Found) -> Value {
     json!({
         "path": found.path,
+        "blake3": found.hash,
         "refused": found.refusal.as_ref().map(ToString::to_string),
         "descriptor": found.descriptor,
     })
@@ -86,7 +88,7 @@ fn described(found: &Found) -> String {
     let mut text = format!("{plugin} {version}: {summary}\n");
     let libtorch = libtorch.as_deref().unwrap_or("not needed");
     text += &format!("  file      {}\n  abi       {}\n", shown(&found.path), abi(&found.descriptor));
-    text += &format!("  libtorch  {libtorch}\n  license   {license}\n");
+    text += &format!("  libtorch  {libtorch}\n  license   {license}\n  blake3    {}\n", found.hash);
     if let Some(refusal) = &found.refusal {
         text += &format!("  refused   {refusal}\n");
     }

@@ -47,6 +47,9 @@ pub struct Args {
     /// Threads; default all cores
     #[arg(long)]
     threads: Option<u32>,
+    /// Seconds that one call of a plugin may take before the job is given up; default no limit
+    #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
+    timeout: Option<f64>,
     /// Write a timeline that Perfetto reads
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -116,6 +119,8 @@ fn order(args: &Args, mut job: Job) -> Result<Order> {
         max_failures: args.max_failures,
         device: args.device.clone(),
         threads: order::threads(args.threads),
+        timeout_seconds: args.timeout,
+        plugins_allowed: order::plugins_allowed()?,
         trace: args.trace.as_deref().map(order::absolute).transpose()?,
     })
 }

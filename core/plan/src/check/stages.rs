@@ -129,6 +129,7 @@ fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report
         return None;
     }
     let (placed, module) = stream.module.as_ref()?;
+    crate::component::need_gradients(module, &placed.component, name.span, report)?;
     for role in [Role::Encode, Role::Decode] {
         crate::component::need_role(module, role, &placed.component, name.span, report)?;
     }

@@ -77,6 +77,9 @@ fn by_module(
 ) -> Option<Scorer> {
     let at = placed.component.span;
     let (input, output) = component::need_role(module, Role::Score, &placed.component, at, report)?;
+    if checkpoint.is_none() {
+        component::need_gradients(module, &placed.component, at, report)?; // a training trains its scorers
+    }
     let plan = node.plan.as_ref()?;
     if plan.modality != module.modality {
         let one = format!("stream `{}` is {}", stream.value, plan.modality);

@@ -74,6 +74,14 @@ impl Case {
         self
     }
 
+    /// Has a module of the fixtures called by another interface.
+    pub fn called_by(mut self, plugin: &str, module: &str, interface: &str) -> Self {
+        let (descriptor, _) = self.catalog.plugins.get_mut(plugin).unwrap();
+        let module = descriptor.modules.iter_mut().find(|known| known.id == module).unwrap();
+        module.interface = interface.to_string().into();
+        self
+    }
+
     /// Adds an override.
     pub fn set(mut self, text: &str) -> Self {
         self.overrides.push(Override::parse(text).unwrap());

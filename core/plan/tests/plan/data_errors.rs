@@ -63,6 +63,18 @@ fn scorers() {
 }
 
 #[test]
+fn modules_that_cannot_be_trained_or_called() {
+    let train = || Case::of("train.yaml");
+    train().called_by("image", "autoencoder", "anyflow.array/1").check("error-train-inference-only");
+    train().called_by("image", "autoencoder", "anyflow.later/1").check("error-unknown-interface");
+    let judges = || Case::of("judges.yaml");
+    judges().called_by("image", "classifier", "anyflow.array/1").check("error-train-inference-only-scorer");
+    // Who only computes may be called by either.
+    let run = Case::of("image-to-audio.yaml").called_by("image", "autoencoder", "anyflow.array/1");
+    assert_eq!(run.said(), "fine\n");
+}
+
+#[test]
 fn unused_parts() {
     train("    data: words", "    data: tuples").check("warning-unused-table");
     judges("train: text", "train: image").edit("data: words", "data: pictures").check("warning-unused-scorer");

@@ -1,25 +1,25 @@
-//! A codec instance.
+//! A codec instance: the host's side of `anyflow.codec/1`.
 
 use std::ffi::c_void;
-use std::sync::Arc;
 
 use anyflow_abi::codec::CodecInterface;
-use anyflow_abi::{ArrayView, CellView, DataType, Device, ListView, StrView, cell_kind, dtype, status};
+use anyflow_abi::{ArrayView, CellView, DataType, ListView, StrView, cell_kind, status};
 use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_plan::plan::{Component, Form, Type};
 use tch::{Kind, Tensor};
 
-use super::library::{Plugin, Plugins};
+use super::library::{Instance, Plugins};
 use super::report::{Reported, RowError};
+use super::view;
 use crate::{Result, RunError};
 
 /// A codec with its parameters: cells <-> arrays in host memory. Calls may come from several threads.
 pub struct Codec {
-    plugin: Arc<Plugin>,
+    of: Instance,
     interface: &'static CodecInterface,
     instance: *mut c_void,
-    component: String,
     kind: Kind,
+    dtype: DataType,
     shape: Vec<i64>,
 }
 
@@ -34,25 +34,27 @@ impl Codec {
     /// # Errors
     /// What the plugin said.
     pub fn new(plugins: &mut Plugins, component: &Component, array: &Type) -> Result<Self> {
-        let plugin = plugins.load(&component.library)?;
-        let name = format!("{}/{}", component.plugin, component.id);
+        let of = Instance::of(plugins.load(&component.library)?, component);
         let Form::Array { dtype, shape, .. } = &array.form else {
-            return Err(RunError::Internal(format!("the array of codec {name} is no array")));
+            return Err(RunError::Internal(format!("the array of codec {} is no array", of.component)));
         };
-        let kind = kind_of(dtype).ok_or_else(|| RunError::Internal(format!("{name}: dtype {dtype}")))?;
-        let interface = plugin.codecs.ok_or_else(|| error(&plugin, &name, "create", "the plugin has no codecs"))?;
+        let kind = view::kind_of(dtype).and_then(|kind| Some((kind, view::data_type(kind)?)));
+        let (kind, dtype) = kind.ok_or_else(|| RunError::Internal(format!("{}: dtype {dtype}", of.component)))?;
+        let interface = of.plugin.codecs.ok_or_else(|| of.error("create", "the plugin has no codecs"))?;
         let mut instance = std::ptr::null_mut();
         let parameters = component.parameters.to_string();
-        let create = interface.create.ok_or_else(|| error(&plugin, &name, "create", "is missing in its table"))?;
+        let create = interface.create.ok_or_else(|| of.missing("create"))?;
         let mut reported = Reported::default();
         let report = reported.table();
         let (id, text) = (StrView::new(component.id.as_bytes()), StrView::new(parameters.as_bytes()));
+        let watched = of.watched("create");
         // SAFETY: all arguments live until the call returns.
         let code = unsafe { create(id, text, &report, &mut instance) };
+        drop(watched);
         if code != status::OK || instance.is_null() {
-            return Err(error(&plugin, &name, "create", &reported.sentence(code)));
+            return Err(of.error("create", &reported.sentence(code)));
         }
-        Ok(Codec { plugin, interface, instance, component: name, kind, shape: shape.clone() })
+        Ok(Codec { of, interface, instance, kind, dtype, shape: shape.clone() })
     }
 
     /// Cells -> `[row, axes]`, in host memory. Rows that are null or refused stay zero and are told.
@@ -61,10 +63,10 @@ impl Codec {
     /// The call as a whole failed, e.g. the plugin panicked.
     pub fn encode(&self, cells: &[Option<Cell<'_>>], threads: usize) -> Result<(Tensor, Vec<RowError>)> {
         let tensor = Tensor::f_zeros(self.batch_shape(cells.len()), (self.kind, tch::Device::Cpu))?;
-        let rows = self.in_parallel(&tensor, threads, |start, array, reported| {
+        let rows = self.in_parallel("encode", &tensor, threads, |start, array, reported| {
             let cells = &cells[start..start + array.rows];
             let lists: Vec<Option<ListView>> = cells.iter().map(list_view).collect();
-            let chunk: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| view(cell, list)).collect();
+            let chunk: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| cell_view(cell, list)).collect();
             let encode = self.interface.encode.ok_or("is missing in its table")?;
             let report = reported.table();
             // SAFETY: cells, lists, array and report live until the call returns; the chunks of the array are disjoint.
@@ -81,10 +83,10 @@ impl Codec {
         let array = array.f_to_device(tch::Device::Cpu)?.f_to_kind(self.kind)?.f_contiguous()?;
         let rows = array.size().first().copied().unwrap_or(0) as usize;
         if array.size() != self.batch_shape(rows) {
-            return Err(RunError::Internal(format!("{} decodes {:?}", self.component, array.size())));
+            return Err(RunError::Internal(format!("{} decodes {:?}", self.of.component, array.size())));
         }
         let mut cells: Vec<_> = (0..rows).map(|_| Err("the plugin reported no cell".to_string())).collect();
-        let reports = self.in_parallel(&array, threads, |_, chunk, reported| {
+        let reports = self.in_parallel("decode", &array, threads, |_, chunk, reported| {
             let decode = self.interface.decode.ok_or("is missing in its table")?;
             let report = reported.table();
             // SAFETY: array and report live until the call returns.
@@ -106,10 +108,17 @@ impl Codec {
     }
 
     /// Runs `call` on chunks of the rows, one thread each.
-    fn in_parallel<F>(&self, tensor: &Tensor, threads: usize, call: F) -> Result<Vec<(usize, Reported)>>
+    fn in_parallel<F>(
+        &self,
+        name: &'static str,
+        tensor: &Tensor,
+        threads: usize,
+        call: F,
+    ) -> Result<Vec<(usize, Reported)>>
     where
         F: Fn(usize, &Chunk<'_>, &mut Reported) -> Result<u32, &'static str> + Sync,
     {
+        let _watched = self.of.watched(name);
         let rows = tensor.size()[0] as usize;
         let size = rows.div_ceil(threads.max(1)).max(1);
         let row_bytes = self.shape.iter().product::<i64>() as usize * self.kind.elt_size_in_bytes();
@@ -117,7 +126,7 @@ impl Codec {
         let run = |start: usize| {
             let n = size.min(rows - start);
             let shape = self.batch_shape(n);
-            let chunk = Chunk { data: base + start * row_bytes, rows: n, shape: &shape, dtype: data_type(self.kind) };
+            let chunk = Chunk { data: base + start * row_bytes, rows: n, shape: &shape, dtype: self.dtype };
             let mut reported = Reported::default();
             match call(start, &chunk, &mut reported) {
                 Ok(status::OK) => Ok((start, reported)),
@@ -134,7 +143,7 @@ impl Codec {
                 handles.into_iter().map(|h| h.join().unwrap_or_else(|_| Err("our thread panicked".into()))).collect()
             }),
         };
-        results.into_iter().map(|r| r.map_err(|text| error(&self.plugin, &self.component, "codec", &text))).collect()
+        results.into_iter().map(|result| result.map_err(|text| self.of.error(name, &text))).collect()
     }
 
     fn batch_shape(&self, rows: usize) -> Vec<i64> {
@@ -161,15 +170,7 @@ struct Chunk<'a> {
 
 impl Chunk<'_> {
     fn view(&self) -> ArrayView {
-        ArrayView {
-            data: self.data as *mut c_void,
-            device: Device { kind: 1, id: 0 },
-            ndim: self.shape.len() as i32,
-            dtype: self.dtype,
-            shape: self.shape.as_ptr(),
-            strides: std::ptr::null(),
-            byte_offset: 0,
-        }
+        view::dense(self.data as *mut c_void, self.shape, self.dtype)
     }
 }
 
@@ -185,7 +186,7 @@ fn list_view(cell: &Option<Cell<'_>>) -> Option<ListView> {
 }
 
 /// The view of a cell; `list` is its [`list_view`] and must outlive it.
-fn view(cell: &Option<Cell<'_>>, list: &Option<ListView>) -> CellView {
+fn cell_view(cell: &Option<Cell<'_>>, list: &Option<ListView>) -> CellView {
     let mut view = CellView { kind: cell_kind::NULL, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
     match cell {
         None => {}
@@ -200,32 +201,4 @@ fn view(cell: &Option<Cell<'_>>, list: &Option<ListView>) -> CellView {
         }
     }
     view
-}
-
-/// libtorch's name of a descriptor's dtype.
-pub(super) fn kind_of(dtype: &str) -> Option<Kind> {
-    match dtype {
-        "f32" => Some(Kind::Float),
-        "i64" => Some(Kind::Int64),
-        "u8" => Some(Kind::Uint8),
-        _ => None,
-    }
-}
-
-fn data_type(kind: Kind) -> DataType {
-    match kind {
-        Kind::Int64 => dtype::I64,
-        Kind::Uint8 => dtype::U8,
-        _ => dtype::F32,
-    }
-}
-
-/// A plugin error that names everything.
-pub(super) fn error(plugin: &Plugin, component: &str, call: &str, text: &str) -> RunError {
-    RunError::Plugin {
-        component: component.into(),
-        version: plugin.descriptor.version.clone(),
-        call: call.into(),
-        text: text.into(),
-    }
 }

@@ -1,16 +1,28 @@
 //! Plugin libraries: checked from their descriptor, loaded once, never unloaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use anyflow_abi::array::ArrayInterface;
 use anyflow_abi::codec::CodecInterface;
 use anyflow_abi::torch::TorchInterface;
 use anyflow_abi::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, StrView, status};
 use anyflow_plan::descriptor::PluginDescriptor;
+use anyflow_plan::plan::Component;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
+use super::watch::Watched;
 use crate::{LIBTORCH, Result, RunError};
+
+/// Hashes of the only library files that this process may load, if there is such a list.
+static ALLOWED: OnceLock<BTreeSet<String>> = OnceLock::new();
+
+/// From now on, this process loads no library file whose blake3 hash (hexadecimal) is not among these. The first call
+/// holds.
+pub fn allow_only(hashes: impl IntoIterator<Item = String>) {
+    ALLOWED.get_or_init(|| hashes.into_iter().collect());
+}
 
 /// A loaded plugin. Its tables are static: libraries stay for the life of the process.
 pub struct Plugin {
@@ -18,6 +30,41 @@ pub struct Plugin {
     pub descriptor: PluginDescriptor,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
+    pub(super) arrays: Option<&'static ArrayInterface>,
+}
+
+/// What an instance is an instance of.
+pub(super) struct Instance {
+    pub plugin: Arc<Plugin>,
+    /// `plugin/component`.
+    pub component: String,
+}
+
+impl Instance {
+    /// An instance of a component of a loaded plugin.
+    pub fn of(plugin: Arc<Plugin>, component: &Component) -> Self {
+        Instance { plugin, component: format!("{}/{}", component.plugin, component.id) }
+    }
+
+    /// An error of a call, which names everything.
+    pub fn error(&self, call: &str, text: &str) -> RunError {
+        RunError::Plugin {
+            component: self.component.clone(),
+            version: self.plugin.descriptor.version.clone(),
+            call: call.into(),
+            text: text.into(),
+        }
+    }
+
+    /// The error of a call that the plugin's table has no function for.
+    pub fn missing(&self, call: &str) -> RunError {
+        self.error(call, "is missing in its table; the plugin's author must add it")
+    }
+
+    /// Lets the watch know of a call until the value is dropped.
+    pub fn watched(&self, call: &'static str) -> Watched {
+        Watched::begin(self, call)
+    }
 }
 
 /// The plugins of a session, by library file.
@@ -45,34 +92,63 @@ impl Plugins {
 /// Refuses what cannot work before any of the plugin's code runs, then loads it and compares.
 fn load(path: &Path) -> Result<Plugin, String> {
     let file = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    check_allowed(&file)?;
     let section = anyflow_abi::read::descriptor(&file).map_err(|e| e.to_string())?;
     let descriptor: PluginDescriptor = serde_json::from_str(section)
         .map_err(|e| format!("its descriptor is not understood ({e}); rebuild it with the SDK of Anyflow"))?;
     check_versions(&descriptor)?;
+    let name = format!("{} {}", descriptor.plugin, descriptor.version);
     // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
-        let name = format!("{} {}", descriptor.plugin, descriptor.version);
-        format!("{name} cannot be loaded: {e}; rebuild it for this system and libtorch {LIBTORCH}")
+        format!("{name} cannot be loaded: {e}; this host has {}; rebuild it for this system", versions())
     })?;
     // SAFETY: the symbol is looked up as a pointer to `Entry`; its magic is checked before anything else is read.
     let entry: *const Entry = unsafe { library.get::<*const Entry>(ENTRY_SYMBOL.as_bytes()) }
         .map(|symbol| *symbol)
-        .map_err(|_| format!("it has a descriptor but no symbol `{ENTRY_SYMBOL}`; rebuild it with the SDK"))?;
+        .map_err(|_| format!("{name} has a descriptor but no symbol `{ENTRY_SYMBOL}`; {}", rebuild()))?;
     std::mem::forget(library);
     // SAFETY: the entry is a static of a library that is never unloaded.
     let entry: &'static Entry = unsafe { &*entry };
     if entry.magic != MAGIC {
-        return Err(format!("`{ENTRY_SYMBOL}` does not begin with Anyflow's magic number; it is no plugin entry"));
+        return Err(format!(
+            "`{ENTRY_SYMBOL}` of {name} does not begin with Anyflow's magic number, so it is no plugin entry; {}",
+            rebuild()
+        ));
     }
     if entry.abi_major != ABI_MAJOR {
         let (theirs, minor) = (entry.abi_major, entry.abi_minor);
-        return Err(format!("its code has ABI {theirs}.{minor}, this host {ABI_MAJOR}.{ABI_MINOR}; rebuild it"));
+        return Err(format!("the code of {name} has ABI {theirs}.{minor}; {}", rebuild()));
+    }
+    if (entry.struct_size as usize) < size_of::<Entry>() {
+        return Err(format!("the entry of {name} is cut short, {} bytes; {}", entry.struct_size, rebuild()));
     }
     // SAFETY: the descriptor of the entry is static text.
     if unsafe { entry.descriptor.bytes() } != section.as_bytes() {
-        return Err("its code tells otherwise than its descriptor section; rebuild it from clean sources".into());
+        return Err(format!(
+            "the code of {name} tells otherwise than the descriptor section of its file; {} from clean sources",
+            rebuild()
+        ));
     }
     start(entry, descriptor)
+}
+
+/// Refuses a file that is not on the list, where there is one.
+fn check_allowed(file: &[u8]) -> Result<(), String> {
+    let Some(allowed) = ALLOWED.get() else { return Ok(()) };
+    let hash = blake3::hash(file).to_hex();
+    if allowed.contains(hash.as_str()) {
+        return Ok(());
+    }
+    Err(format!("is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {hash}"))
+}
+
+/// What every refusal of a plugin that does not fit ends with.
+fn rebuild() -> String {
+    format!("this host has {}; rebuild the plugin with this release's SDK", versions())
+}
+
+fn versions() -> String {
+    format!("ABI {ABI_MAJOR}.{ABI_MINOR} and libtorch {LIBTORCH}")
 }
 
 fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
@@ -101,21 +177,42 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             return Err(format!("{name} refused to start, with status {code}"));
         }
     }
-    let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces"))?;
-    // SAFETY: the id is readable during the call; a table of an interface is static and of the type its id names.
-    let (codecs, modules) = unsafe {
-        let codecs = interface(StrView::new(anyflow_abi::codec::ID.as_bytes())).cast::<CodecInterface>();
-        let modules = interface(StrView::new(anyflow_abi::torch::ID.as_bytes())).cast::<TorchInterface>();
-        (codecs.as_ref(), modules.as_ref())
+    let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
+    // SAFETY: the id is readable during the call; a table is static and of the type its id names.
+    let (codecs, modules, arrays) = unsafe {
+        let table = |id: &str| interface(StrView::new(id.as_bytes()));
+        (
+            whole::<CodecInterface>(table(anyflow_abi::codec::ID), anyflow_abi::codec::ID, &name)?,
+            whole::<TorchInterface>(table(anyflow_abi::torch::ID), anyflow_abi::torch::ID, &name)?,
+            whole::<ArrayInterface>(table(anyflow_abi::array::ID), anyflow_abi::array::ID, &name)?,
+        )
     };
     if let Some(modules) = modules {
         // SAFETY: the version is static text.
         let theirs = String::from_utf8_lossy(unsafe { modules.libtorch.bytes() });
         if theirs != LIBTORCH {
-            return Err(format!("the code of {name} is built for libtorch {theirs}, this host uses {LIBTORCH}"));
+            return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, codecs, modules })
+    Ok(Plugin { descriptor, codecs, modules, arrays })
+}
+
+/// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than
+/// ours is broken; a larger one is that of a later minor.
+///
+/// # Safety
+/// `table` is null, or points at the static table of a plugin, which begins with its size.
+unsafe fn whole<T>(table: *const std::ffi::c_void, id: &str, name: &str) -> Result<Option<&'static T>, String> {
+    if table.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller promises that the table begins with its size, and has as many bytes.
+    let size = unsafe { table.cast::<u32>().read() };
+    if (size as usize) < size_of::<T>() {
+        return Err(format!("the table of {id} of {name} is cut short, {size} bytes; {}", rebuild()));
+    }
+    // SAFETY: as above.
+    Ok(unsafe { table.cast::<T>().as_ref() })
 }
 
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: Some(log) };

@@ -1,18 +1,14 @@
-//! A module instance.
+//! A module instance, by whichever interface it is called.
 
-use std::ffi::c_void;
-use std::sync::Arc;
-
-use anyflow_abi::torch::{TensorHandle, TorchInterface, role};
-use anyflow_abi::{StrView, status};
-use anyflow_plan::descriptor::Role;
+use anyflow_abi::torch::role;
+use anyflow_plan::descriptor::{Interface, Role};
 use anyflow_plan::plan::Component;
 use tch::{Device, Tensor};
 
-use super::codec::error;
-use super::library::{Plugin, Plugins};
-use super::report::Reported;
-use crate::{Result, RunError};
+use super::array::ArrayModule;
+use super::library::{Instance, Plugins};
+use super::torch::TorchModule;
+use crate::Result;
 
 /// A named parameter or buffer of a module, sharing memory with the plugin's.
 #[derive(Debug)]
@@ -27,14 +23,15 @@ pub struct Parameter {
 
 /// A module with its parameters. Used from one thread at a time.
 pub struct Module {
-    plugin: Arc<Plugin>,
-    interface: &'static TorchInterface,
-    instance: *mut c_void,
-    component: String,
+    of: Instance,
+    called: Called,
 }
 
-// SAFETY: the ABI wants one thread at a time, which `&mut self`-free calls keep because a `Module` is not `Sync`.
-unsafe impl Send for Module {}
+/// The interface that a module is called by.
+enum Called {
+    Torch(TorchModule),
+    Array(ArrayModule),
+}
 
 impl Module {
     /// Makes an instance with fresh parameters, which follow from `seed`.
@@ -42,108 +39,60 @@ impl Module {
     /// # Errors
     /// What the plugin said.
     pub fn new(plugins: &mut Plugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
-        let plugin = plugins.load(&component.library)?;
-        let name = format!("{}/{}", component.plugin, component.id);
-        let interface = plugin.modules.ok_or_else(|| error(&plugin, &name, "create", "the plugin has no modules"))?;
-        let create = interface.create.ok_or_else(|| error(&plugin, &name, "create", "is missing in its table"))?;
-        crate::seed_libtorch(seed);
-        let mut instance = std::ptr::null_mut();
-        let parameters = component.parameters.to_string();
-        let ordinal = match device {
-            Device::Cuda(n) => n as i64,
-            _ => -1,
+        let of = Instance::of(plugins.load(&component.library)?, component);
+        let described = of.plugin.descriptor.modules.iter().find(|module| module.id == component.id);
+        let called = match described.map(|module| &module.interface) {
+            Some(Interface::Torch) => Called::Torch(TorchModule::new(&of, component, device, seed)?),
+            Some(Interface::Array) => Called::Array(ArrayModule::new(&of, component)?),
+            Some(Interface::Other(id)) => return Err(of.error("create", &format!("speaks {id}, which is not known"))),
+            None => return Err(of.error("create", "its plugin has no such module")),
         };
-        let mut reported = Reported::default();
-        let report = reported.table();
-        let (id, text) = (StrView::new(component.id.as_bytes()), StrView::new(parameters.as_bytes()));
-        // SAFETY: all arguments live until the call returns.
-        let code = unsafe { create(id, text, ordinal, &report, &mut instance) };
-        if code != status::OK || instance.is_null() {
-            return Err(error(&plugin, &name, "create", &reported.sentence(code)));
-        }
-        Ok(Module { plugin, interface, instance, component: name })
+        Ok(Module { of, called })
     }
 
     /// `plugin/component`.
     pub fn component(&self) -> &str {
-        &self.component
+        &self.of.component
     }
 
-    /// Every parameter and buffer, in the plugin's fixed order.
+    /// Every parameter and buffer, in the plugin's fixed order. Modules that are not called with tensors have none.
     ///
     /// # Errors
     /// What the plugin said.
     pub fn parameters(&self) -> Result<Vec<Parameter>> {
-        let visit = self.interface.parameters.ok_or_else(|| self.error("parameters", "is missing in its table"))?;
-        let mut found: Vec<Parameter> = Vec::new();
-        let mut reported = Reported::default();
-        let report = reported.table();
-        // SAFETY: `found` and `report` live until the call returns.
-        let code = unsafe { visit(self.instance, on_parameter, (&raw mut found).cast(), &report) };
-        match code {
-            status::OK => Ok(found),
-            code => Err(self.error("parameters", &reported.sentence(code))),
+        match &self.called {
+            Called::Torch(module) => module.parameters(&self.of),
+            Called::Array(_) => Ok(Vec::new()),
         }
     }
 
-    /// Runs one role: `[row, axes]` -> `[row, expected]`. Gradients flow through if they are being recorded.
+    /// Runs one role: `[row, axes]` -> `[row, expected]`, f32. Gradients flow through if they are being recorded and the
+    /// module is called with tensors.
     ///
     /// # Errors
     /// What the plugin said, or that its output has another shape than its descriptor promises.
     pub fn forward(&self, role: Role, input: &Tensor, expected: &[i64], train: bool) -> Result<Tensor> {
-        let call = format!("{role:?}").to_lowercase();
-        let forward = self.interface.forward.ok_or_else(|| self.error(&call, "is missing in its table"))?;
-        let handle: TensorHandle = input.as_ptr().cast_mut().cast();
-        let mut output: TensorHandle = std::ptr::null_mut();
-        let mut reported = Reported::default();
-        let report = reported.table();
-        // SAFETY: the input handle is borrowed for the call; the output handle is ours once the call succeeded.
-        let output = unsafe {
-            let train = u32::from(train);
-            let code = forward(self.instance, number(role), train, &handle, 1, &mut output, 1, &report);
-            if code != status::OK || output.is_null() {
-                return Err(self.error(&call, &reported.sentence(code)));
-            }
-            Tensor::from_ptr(output.cast())
-        };
-        let wanted: Vec<i64> = input.size().first().copied().into_iter().chain(expected.iter().copied()).collect();
-        if output.size() != wanted || output.kind() != tch::Kind::Float {
-            let (size, kind) = (output.size(), output.kind());
-            let text = format!(
-                "gave {size:?} {kind:?} for an input of {:?}; its descriptor promises {wanted:?} Float",
-                input.size()
-            );
-            return Err(self.error(&call, &text));
-        }
-        Ok(output)
-    }
-
-    fn error(&self, call: &str, text: &str) -> RunError {
-        error(&self.plugin, &self.component, call, text)
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.interface.destroy {
-            // SAFETY: the instance came from `create`, and no call is under way.
-            unsafe { destroy(self.instance) };
+        match &self.called {
+            Called::Torch(module) => module.forward(&self.of, role, input, expected, train),
+            Called::Array(module) => module.forward(&self.of, role, input, expected, train),
         }
     }
 }
 
-unsafe extern "C" fn on_parameter(context: *mut c_void, name: StrView, tensor: TensorHandle, trainable: u32) {
-    // SAFETY: `context` is the list of the call under way; the name is readable, and the tensor is borrowed: the
-    // clone shares its memory and keeps it alive.
-    unsafe {
-        let found = &mut *context.cast::<Vec<Parameter>>();
-        let name = String::from_utf8_lossy(name.bytes()).into_owned();
-        let borrowed = std::mem::ManuallyDrop::new(Tensor::from_ptr(tensor.cast()));
-        found.push(Parameter { name, tensor: borrowed.shallow_clone(), trainable: trainable != 0 });
+/// The word for a role in errors.
+pub(super) fn word(role: Role) -> &'static str {
+    match role {
+        Role::Encode => "encode",
+        Role::Decode => "decode",
+        Role::Embed => "embed",
+        Role::Align => "align",
+        Role::Score => "score",
+        Role::Features => "features",
     }
 }
 
-fn number(role: Role) -> u32 {
+/// The border's number of a role.
+pub(super) fn number(role: Role) -> u32 {
     match role {
         Role::Encode => role::ENCODE,
         Role::Decode => role::DECODE,
@@ -152,4 +101,9 @@ fn number(role: Role) -> u32 {
         Role::Score => role::SCORE,
         Role::Features => role::FEATURES,
     }
+}
+
+/// The shape of an output: the rows of the input, then the axes of the role's port.
+pub(super) fn promised(input: &Tensor, expected: &[i64]) -> Vec<i64> {
+    input.size().first().copied().into_iter().chain(expected.iter().copied()).collect()
 }

@@ -8,6 +8,9 @@ use anyflow_datasets::{OwnedCell, OwnedList};
 /// What is kept of a plugin's sentence, bytes.
 const LONGEST_TEXT: usize = 1024;
 
+/// Bytes of a cell at most: no column can hold a longer one.
+const MOST_CELL_BYTES: usize = i32::MAX as usize;
+
 /// A row that a codec could not take.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowError {
@@ -64,8 +67,11 @@ fn sentence_of(text: &[u8]) -> String {
 
 unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
     // SAFETY: `context` is the `Reported` of the call under way; the text is readable until we return.
-    let (reported, text) = unsafe { (&mut *context.cast::<Reported>(), text.bytes()) };
-    let text = sentence_of(text);
+    let (reported, text) = unsafe { (&mut *context.cast::<Reported>(), readable(text, LONGEST_TEXT + 1)) };
+    let text = match text {
+        Ok(text) => sentence_of(text),
+        Err(_) => "a text that cannot be read".into(),
+    };
     match usize::try_from(row) {
         Ok(row) => reported.rows.push(RowError { row, text }),
         Err(_) => reported.call = Some(text),
@@ -74,22 +80,38 @@ unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
 
 unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellView) {
     // SAFETY: `context` is the `Reported` of the call under way; the cell is readable until we return.
-    let (reported, cell) = unsafe { (&mut *context.cast::<Reported>(), &*cell) };
+    let (reported, cell) = unsafe { (&mut *context.cast::<Reported>(), cell.as_ref()) };
     let Ok(row) = usize::try_from(row) else { return };
     // SAFETY: as above.
-    let bytes = || unsafe { cell.bytes.bytes() }.to_vec();
-    let owned = match cell.kind {
-        cell_kind::BYTES => Ok(OwnedCell::Bytes(bytes())),
-        cell_kind::UTF8 => String::from_utf8(bytes()).map(OwnedCell::Utf8).map_err(|_| "its text is not UTF-8"),
+    match cell.ok_or_else(|| "it reported no cell".to_string()).and_then(|cell| unsafe { owned(cell) }) {
+        Ok(owned) => reported.cells.push((row, owned)),
+        Err(text) => reported.rows.push(RowError { row, text }),
+    }
+}
+
+/// A copy of a cell, or why it is none.
+///
+/// # Safety
+/// The cell's bytes are readable, if it has any, and so are its lists.
+unsafe fn owned(cell: &CellView) -> Result<OwnedCell, String> {
+    // SAFETY: as promised by the caller.
+    let bytes = || match unsafe { readable(cell.bytes, MOST_CELL_BYTES) } {
+        Ok(bytes) if bytes.len() == cell.bytes.len => Ok(bytes.to_vec()),
+        Ok(_) => Err(format!("its cell has {} bytes, more than the {MOST_CELL_BYTES} that fit", cell.bytes.len)),
+        Err(text) => Err(text.to_string()),
+    };
+    match cell.kind {
+        cell_kind::BYTES => bytes().map(OwnedCell::Bytes),
+        cell_kind::UTF8 => bytes()
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "its text is not UTF-8".into()))
+            .map(OwnedCell::Utf8),
         cell_kind::I64 => Ok(OwnedCell::I64(cell.integer)),
         cell_kind::F64 => Ok(OwnedCell::F64(cell.real)),
-        // SAFETY: the cell and what its views point at are readable until we return.
-        cell_kind::LIST => unsafe { cell.list().and_then(|list| owned_list(list)) }.ok_or("its list does not add up"),
-        _ => Err("its cell is of a kind we do not know"),
-    };
-    match owned {
-        Ok(owned) => reported.cells.push((row, owned)),
-        Err(text) => reported.rows.push(RowError { row, text: text.into() }),
+        // SAFETY: as promised by the caller, for what the list's views point at too.
+        cell_kind::LIST => {
+            unsafe { cell.list().and_then(|list| owned_list(list)) }.ok_or("its list does not add up".into())
+        }
+        kind => Err(format!("its cell is of kind {kind}, which is not known")),
     }
 }
 
@@ -99,4 +121,16 @@ unsafe fn owned_list(list: &ListView) -> Option<OwnedCell> {
     // SAFETY: as the caller promises.
     let (values, lengths) = unsafe { list.parts()? };
     OwnedList::new(list.depth, values.to_vec(), lengths.to_vec()).map(OwnedCell::List)
+}
+
+/// The first `most` bytes of a text.
+///
+/// # Safety
+/// As [`StrView::bytes`], but that the pointer may be null.
+unsafe fn readable<'a>(text: StrView, most: usize) -> Result<&'a [u8], &'static str> {
+    if text.ptr.is_null() && text.len > 0 {
+        return Err("its bytes lie at the address null");
+    }
+    // SAFETY: as promised by the caller; the part that is read lies in the whole.
+    Ok(unsafe { StrView { ptr: text.ptr, len: text.len.min(most) }.bytes() })
 }

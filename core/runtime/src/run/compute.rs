@@ -82,8 +82,29 @@ impl<'a> Compute<'a> {
             Role::Decode => net.decode(&input, false),
             other => Err(RunError::Internal(format!("role {other:?} in a run"))),
         })?;
+        let output = self.finite_rows(batch, step, component.map_or("", |c| c.id.as_str()), output)?;
         batch.values.insert(to.into(), output);
         Ok(())
+    }
+
+    /// Fails the rows that are not finite, which leaves zeros.
+    fn finite_rows(&self, batch: &mut Batch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
+        let rows = output.size().first().copied().unwrap_or(0);
+        if rows == 0 {
+            return Ok(output);
+        }
+        let finite = output.f_isfinite()?.f_reshape([rows, -1])?.f_all_dim(1, false)?;
+        let flags = Vec::<bool>::try_from(finite.f_to_device(Device::Cpu)?)?;
+        let bad: Vec<usize> = (0..flags.len()).filter(|row| !flags[*row]).collect();
+        if bad.is_empty() {
+            return Ok(output);
+        }
+        for row in &bad {
+            let text = format!("module {module} gave numbers that are not finite");
+            batch.fail(*row, &step.node, "module", text);
+        }
+        let kept: Vec<i64> = std::iter::once(rows).chain(output.size().iter().skip(1).map(|_| 1)).collect();
+        Ok(output.f_where_self(&finite.f_reshape(kept)?, &output.f_zeros_like()?)?)
     }
 
     fn diffuse(&self, batch: &mut Batch, step: &Step) -> Result<()> {

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 
 use super::batch::Batch;
-use crate::plugin::Codec;
+use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
 /// Rows that are read at a time inside a shard.
@@ -130,7 +130,8 @@ impl<'a> Reader<'a> {
             };
             let cells = dataset.cells(rows, &input.column)?;
             let threads = self.order.threads as usize;
-            let (array, failed) = crate::session::read_cells(&self.codecs[stream], &cells, threads)?;
+            let codec = &self.codecs[stream];
+            let (array, failed) = watch::in_node(&step.node, || crate::session::read_cells(codec, &cells, threads))?;
             for failed in failed {
                 batch.fail(failed.row, &step.node, "cell", format!("column {}: {}", input.column, failed.text));
             }

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 use super::batch::Batch;
 use crate::events::{Events, figures};
-use crate::plugin::Codec;
+use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
 /// What was written, earlier runs of the same job counted in.
@@ -98,7 +98,8 @@ impl<'a> Writer<'a> {
             let Op::WriteCells { stream, from, to } = &step.op else { continue };
             let array = batch.values.get(from);
             let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is not there")))?;
-            let decoded = self.codecs[stream].decode(array, self.order.threads as usize)?;
+            let threads = self.order.threads as usize;
+            let decoded = watch::in_node(&step.node, || self.codecs[stream].decode(array, threads))?;
             let column = decoded.into_iter().enumerate().map(|(row, cell)| match cell {
                 Ok(cell) => Some(cell),
                 Err(text) => {

@@ -22,6 +22,7 @@ pub use data::{TableData, Tuples};
 
 use crate::checkpoint::{self, Precision, Tensors};
 use crate::events::{Events, figures};
+use crate::plugin::watch;
 use crate::{Judge, Result, Session};
 use cache::LatentCache;
 use folder::Folder;
@@ -73,7 +74,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         let data = &tables[&stage.data];
         let (seed, folder, cache) = (plan.seed, &folder, &cache);
         let run = StageRun { index, stage, trainee: &trainee, data, seed, folder, cache, events };
-        let result = run.run()?;
+        let result = watch::in_node(&stage.name, || run.run())?;
         let summary = json!({
             "stage": stage.name,
             "steps": stage.steps,
