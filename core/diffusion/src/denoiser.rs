@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::noise::tensor_from_rows;
-use crate::{EngineError, Parameterization, Result, Schedule, TensorOp};
+use crate::site::Reader;
+use crate::{EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorOp, Tokens};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -97,17 +98,33 @@ pub struct DenoiserInput {
     pub x: Vec<Tensor>,
     /// The times of the rows.
     pub times: Times,
+    /// What a network that reads a prompt reads; nothing is a prompt without tokens.
+    pub prompt: Option<Tokens>,
 }
 
 impl DenoiserInput {
     /// An input without conditions: `t` and `present` `[row, stream]`, f32, as [`Times::Rows`] has them.
     pub fn new(x: Vec<Tensor>, t: Tensor, present: Tensor) -> Self {
-        DenoiserInput { x, times: Times::Rows { t, present } }
+        DenoiserInput { x, times: Times::Rows { t, present }, prompt: None }
     }
 
     /// An input without conditions whose times are known on the host, as sampling knows them.
     pub fn sampling(x: Vec<Tensor>, runs: Vec<TimeRun>) -> Self {
-        DenoiserInput { x, times: Times::Runs(runs) }
+        DenoiserInput { x, times: Times::Runs(runs), prompt: None }
+    }
+
+    /// The same with a prompt.
+    pub fn with_prompt(self, prompt: Tokens) -> Self {
+        DenoiserInput { prompt: Some(prompt), ..self }
+    }
+
+    /// The prompt, for a network that reads tokens of this width or none. Refuses a prompt it cannot read.
+    pub(crate) fn prompt_for(&self, width: Option<i64>) -> Result<Option<&Tokens>> {
+        match (&self.prompt, width) {
+            (None, _) => Ok(None),
+            (Some(prompt), Some(width)) => prompt.check("the prompt", self.rows(), width).map(|()| Some(prompt)),
+            (Some(_), None) => Err(EngineError::Request("its denoiser reads no prompt".to_string())),
+        }
     }
 
     /// The number of rows.
@@ -143,7 +160,8 @@ impl DenoiserInput {
             Times::Rows { t, present } => Times::Rows { t: narrow(t)?, present: narrow(present)? },
             Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
         };
-        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times })
+        let prompt = self.prompt.as_ref().map(|tokens| tokens.narrow(first, rows)).transpose()?;
+        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt })
     }
 
     fn column(&self, given: fn(&Tensor, &Tensor) -> Tensor, known: fn(&TimeRun) -> &Vec<f32>) -> Result<Tensor> {
@@ -181,6 +199,20 @@ pub trait Denoiser: Send {
     /// The raw prediction per stream, each in its parameterization: `[row, shape]`, f32, on the input's device.
     /// Differentiable; the caller decides whether gradients are recorded.
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>>;
+
+    /// The places whose features others can read.
+    fn sites(&self) -> Vec<SiteSpec> {
+        Vec::new()
+    }
+
+    /// As [`Denoiser::predict`], and the features at these sites, in this order: `[row, shape of the site]`, f32.
+    ///
+    /// # Errors
+    /// The network has no such site.
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        Reader::new(sites, || self.sites())?;
+        Ok((self.predict(batch)?, Vec::new()))
+    }
 
     /// The parameters by name, sharing memory with the network's. Names are stable: checkpoints use them.
     fn parameters(&self) -> Vec<(String, Tensor)>;

@@ -1,9 +1,12 @@
 //! The networks that are built here, by their names in a configuration.
 
+mod attention;
+mod conv;
 mod layer;
 mod residual_mlp;
 mod streams;
 mod time;
+mod unet;
 mod unet_mlp;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,7 @@ use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
+pub use unet::{Unet, UnetConfig};
 pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 
 /// A network, its size and its options.
@@ -24,6 +28,8 @@ pub enum Network {
     ResidualMlp(ResidualMlpConfig),
     /// A U of residual blocks over the concatenation of all streams: see [`UnetMlp`].
     UnetMlp(UnetMlpConfig),
+    /// Residual blocks and attention over maps at several sizes: see [`Unet`].
+    Unet(UnetConfig),
 }
 
 impl Network {
@@ -32,6 +38,7 @@ impl Network {
         let (width, embedding) = match self {
             Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
             Network::UnetMlp(config) => (config.width, config.embedding),
+            Network::Unet(config) => return config.check(),
         };
         for (field, value) in [("width", width), ("embedding", embedding)] {
             if value < 1 {
@@ -62,5 +69,6 @@ pub fn build(
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),
+        Network::Unet(config) => Box::new(Unet::new(streams, config.clone(), init)?),
     })
 }

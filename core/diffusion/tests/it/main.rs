@@ -15,3 +15,4 @@ mod objective;
 mod pair;
 mod service;
 mod training;
+mod unet;
