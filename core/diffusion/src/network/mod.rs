@@ -1,9 +1,12 @@
 //! The networks that are built here, by their names in a configuration.
 
+mod attention;
+mod conv;
 mod layer;
 mod residual_mlp;
 mod streams;
 mod time;
+mod unet;
 mod unet_mlp;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,7 @@ use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
+pub use unet::{Unet, UnetConfig};
 pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 
 /// A network, its size and its options.
@@ -24,6 +28,8 @@ pub enum Network {
     ResidualMlp(ResidualMlpConfig),
     /// A U of residual blocks over the concatenation of all streams: see [`UnetMlp`].
     UnetMlp(UnetMlpConfig),
+    /// Residual blocks and attention over maps at several sizes: see [`Unet`].
+    Unet(UnetConfig),
 }
 
 impl Network {
@@ -33,7 +39,10 @@ impl Network {
             Network::ResidualMlp(config) => {
                 Some(Network::ResidualMlp(ResidualMlpConfig { prompt: Some(features), ..*config }))
             }
-            Network::UnetMlp(_) => None,
+            Network::Unet(config) if config.cross_attention_dim.is_none_or(|width| width == features) => {
+                Some(Network::Unet(UnetConfig { cross_attention_dim: Some(features), ..config.clone() }))
+            }
+            Network::Unet(_) | Network::UnetMlp(_) => None,
         }
     }
 
@@ -42,6 +51,7 @@ impl Network {
         let (width, embedding) = match self {
             Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
             Network::UnetMlp(config) => (config.width, config.embedding),
+            Network::Unet(config) => return config.check(),
         };
         for (field, value) in [("width", width), ("embedding", embedding)] {
             if value < 1 {
@@ -82,7 +92,9 @@ pub fn build_prompted(
         ));
     }
     check_streams(&prompts)?;
-    let network = network.reading(features).ok_or_else(|| bad("none for this network", first.name.clone()))?;
+    let network = network
+        .reading(features)
+        .ok_or_else(|| bad("tokens that this network can read", format!("{:?} {:?}", first.name, first.shape)))?;
     Ok(Box::new(Prompted::new(build(&network, streams, precision, device, seed)?, prompts)))
 }
 
@@ -100,5 +112,6 @@ pub fn build(
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),
+        Network::Unet(config) => Box::new(Unet::new(streams, config.clone(), init)?),
     })
 }

@@ -16,3 +16,4 @@ mod pair;
 mod prompts;
 mod service;
 mod training;
+mod unet;

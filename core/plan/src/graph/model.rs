@@ -252,6 +252,9 @@ fn denoiser(
         let what = format!("denoiser `{}`", spec.name.value);
         report.error(spec.name.span, Problem::Impossible { what, reason: "is over no stream".into() });
     }
+    if spec.network.as_ref().is_some_and(|network| network["kind"] == "unet") {
+        maps(spec, streams, report);
+    }
     let plan = || {
         Some(Denoiser {
             over: over.clone(),
@@ -275,5 +278,27 @@ fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report
         let (one, other) =
             (format!("prompt `{}` is {found:?}", name.value), format!("prompt `{}` {wanted:?}", first.value));
         report.error(name.span, Problem::Mismatch { what: "tokens", one, other });
+    }
+}
+
+/// Refuses streams that a U-Net cannot read side by side. Streams with errors of their own are not blamed.
+fn maps(spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
+    let latent = |name: &SpannedString| Some(&streams.get(&name.value)?.plan.as_ref()?.latent);
+    let known: Vec<_> = spec.over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
+    let size = |shape: &[i64]| match *shape {
+        [_, height, width] => Some((None, height, width)),
+        [frames, _, height, width] => Some((Some(frames), height, width)),
+        _ => None,
+    };
+    for (name, shape) in &known {
+        if size(shape).is_none() || size(shape) != size(known[0].1) {
+            let what = format!("denoiser `{}`", spec.name.value);
+            let reason = format!(
+                "has a network of kind unet, whose streams are all [channel, height, width] or all [frame, channel, \
+                 height, width], of one size; `{}` is {shape:?}, `{}` is {:?}",
+                name.value, known[0].0.value, known[0].1
+            );
+            report.error(name.span, Problem::Impossible { what, reason });
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
+use crate::spec::network::sizes_fit;
 use crate::spec::{check_name, check_unique, open};
 use crate::surface::{self, Fields, Form, Mapping};
 use crate::yaml::{Content, Entry, Node};
@@ -119,23 +120,9 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     let mut word = |key| fields.json(key, report).and_then(|json| json.value.as_str().map(str::to_string));
     (spec.predict, spec.precision) = (word("predict"), word("precision"));
     spec.network =
-        fields.json("network", report).map(|json| json.value).filter(|json| groups_fit(&fields, json, report));
+        fields.json("network", report).map(|json| json.value).filter(|json| sizes_fit(&fields, json, report));
     spec.schedule = fields.json("schedule", report).map(|json| json.value);
     spec
-}
-
-/// Whether a network's groups, if it has any, divide its width.
-fn groups_fit(fields: &Fields, network: &Json, report: &mut Report) -> bool {
-    let size = |key: &str| network.get(key).and_then(Json::as_u64);
-    let (Some(entry), Some(width), Some(groups)) = (fields.entry("network"), size("width"), size("groups")) else {
-        return true;
-    };
-    let fit = width % groups.max(1) == 0;
-    if !fit {
-        let (what, bound) = ("`groups` of the network".to_string(), format!("a divisor of `width` = {width}"));
-        report.error(entry.node.span, Problem::OutOfBounds { what, value: groups.to_string(), bound });
-    }
-    fit
 }
 
 /// The component that a key of a mapping names.

@@ -230,6 +230,9 @@ const STREAM_SCALES: Key =
 
 const WIDTH: Form = Form::Integer { minimum: 1, maximum: 65_536 };
 
+const WIDTHS: Form = Form::List(&WIDTH);
+const LAYERS: Form = Form::Integer { minimum: 1, maximum: 64 };
+
 static NETWORKS: &[Kind] = &[
     Kind {
         name: "residual-mlp",
@@ -266,6 +269,52 @@ static NETWORKS: &[Kind] = &[
             key("width", WIDTH, Literal::Integer(256), "Units of a block"),
             key("embedding", WIDTH, Literal::Integer(256), "Units of the time embedding"),
             key("groups", WIDTH, Literal::Integer(8), "Groups of units normalised apart; a divisor of `width`"),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "unet",
+        about: "A U-Net over latents that are maps, [channel, height, width] or frames of such; keys, layers and names of \
+                weights are those of diffusers' UNet2DConditionModel",
+        keys: &[
+            key(
+                "block_out_channels",
+                WIDTHS,
+                Literal::Integers(&[64, 128, 256]),
+                "Channels of each level, the finest first",
+            ),
+            key("layers_per_block", LAYERS, Literal::Integer(2), "Residual blocks of a level, one more on the way up"),
+            key(
+                "attention",
+                Form::OneOrMore(&Form::Flag),
+                Literal::Flags(&[true]),
+                "Whether a level attends, one for all levels or one for each; the middle always does",
+            ),
+            key(
+                "num_attention_heads",
+                Form::OneOrMore(&WIDTH),
+                Literal::Integers(&[8]),
+                "Heads of attention, one number for all levels or one for each",
+            ),
+            key(
+                "transformer_layers_per_block",
+                LAYERS,
+                Literal::Integer(1),
+                "Transformer blocks after a residual block",
+            ),
+            option("cross_attention_dim", WIDTH, "Features of a prompt token; without it no prompt is read"),
+            key(
+                "norm_num_groups",
+                WIDTH,
+                Literal::Integer(32),
+                "Groups of channels normalised apart; divides all channels",
+            ),
+            key(
+                "use_linear_projection",
+                Form::Flag,
+                Literal::Flag(false),
+                "Whether weights around attention have two axes, or four as convolutions of one place",
+            ),
         ],
         ascending: &[],
     },

@@ -93,6 +93,9 @@ fn denoisers() {
     case("{kind: residual-mlp, width: 256, blocks: 4}", "{width: 256}").check("error-network-without-kind");
     let unet = "{kind: unet-mlp, width: 60, groups: 8}";
     case("{kind: residual-mlp, width: 256, blocks: 4}", unet).check("error-groups");
+    let unet = "{kind: unet, block_out_channels: [32, 40], attention: [true, true, false], num_attention_heads: 12}";
+    case("{kind: residual-mlp, width: 256, blocks: 4}", unet).check("error-unet-sizes");
+    case("{kind: residual-mlp, width: 256, blocks: 4}", "{kind: unet}").check("error-unet-streams");
     case("predict: x0", "predict: x0\n    precision: fp16").check("error-precision");
     case("{kind: vp-linear}", "{kind: vp-linear, beta_min: 30}").check("error-ascending");
 }
