@@ -179,7 +179,9 @@ fn other_models(job: &Job) -> Vec<&Model> {
 }
 
 fn of_streams(model: &Model) -> impl Iterator<Item = &Component> {
-    model.streams.values().flat_map(|stream| std::iter::once(&stream.codec).chain(&stream.module))
+    let of_prompts = model.prompts.values().flat_map(|prompt| [&prompt.codec, &prompt.module]);
+    let of_streams = model.streams.values().flat_map(|stream| std::iter::once(&stream.codec).chain(&stream.module));
+    of_streams.chain(of_prompts)
 }
 
 /// Makes all paths of a job absolute, so that the same job is the same wherever it is started from.

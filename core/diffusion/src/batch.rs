@@ -98,7 +98,7 @@ impl Batch {
             let job = &jobs[&group.job];
             TimeRun {
                 t: (0..streams).map(|stream| job.time(stream, group.step, run.branch) as f32).collect(),
-                present: (0..streams).map(|stream| f32::from(u8::from(job.is_present(stream, run.branch)))).collect(),
+                present: (0..streams).map(|stream| job.presence(stream, run.branch)).collect(),
                 rows: run.rows,
             }
         };

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::noise::tensor_from_rows;
-use crate::{EngineError, Parameterization, Result, Schedule, TensorOp};
+use crate::site::Reader;
+use crate::{EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorOp, Tokens};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -69,7 +70,7 @@ pub fn check_streams(streams: &[StreamSpec]) -> Result<()> {
 pub struct TimeRun {
     /// Per stream, in [0, 1]; 0 for clean streams, 1 for absent ones.
     pub t: Vec<f32>,
-    /// Per stream: 1 where it is there, 0 where it is absent.
+    /// Per stream: 1 where it is there, or the weight of a prompt; 0 where it is absent.
     pub present: Vec<f32>,
     /// How many rows.
     pub rows: usize,
@@ -97,17 +98,33 @@ pub struct DenoiserInput {
     pub x: Vec<Tensor>,
     /// The times of the rows.
     pub times: Times,
+    /// What a network that reads a prompt reads; nothing is a prompt without tokens.
+    pub prompt: Option<Tokens>,
 }
 
 impl DenoiserInput {
     /// An input without conditions: `t` and `present` `[row, stream]`, f32, as [`Times::Rows`] has them.
     pub fn new(x: Vec<Tensor>, t: Tensor, present: Tensor) -> Self {
-        DenoiserInput { x, times: Times::Rows { t, present } }
+        DenoiserInput { x, times: Times::Rows { t, present }, prompt: None }
     }
 
     /// An input without conditions whose times are known on the host, as sampling knows them.
     pub fn sampling(x: Vec<Tensor>, runs: Vec<TimeRun>) -> Self {
-        DenoiserInput { x, times: Times::Runs(runs) }
+        DenoiserInput { x, times: Times::Runs(runs), prompt: None }
+    }
+
+    /// The same with a prompt.
+    pub fn with_prompt(self, prompt: Tokens) -> Self {
+        DenoiserInput { prompt: Some(prompt), ..self }
+    }
+
+    /// The prompt, for a network that reads tokens of this width or none. Refuses a prompt it cannot read.
+    pub(crate) fn prompt_for(&self, width: Option<i64>) -> Result<Option<&Tokens>> {
+        match (&self.prompt, width) {
+            (None, _) => Ok(None),
+            (Some(prompt), Some(width)) => prompt.check("the prompt", self.rows(), width).map(|()| Some(prompt)),
+            (Some(_), None) => Err(EngineError::Request("its denoiser reads no prompt".to_string())),
+        }
     }
 
     /// The number of rows.
@@ -143,7 +160,26 @@ impl DenoiserInput {
             Times::Rows { t, present } => Times::Rows { t: narrow(t)?, present: narrow(present)? },
             Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
         };
-        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times })
+        let prompt = self.prompt.as_ref().map(|tokens| tokens.narrow(first, rows)).transpose()?;
+        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt })
+    }
+
+    /// The same of the first `streams` streams alone, without tokens.
+    pub(crate) fn first_streams(&self, streams: usize) -> Result<Self> {
+        let columns = |tensor: &Tensor| tensor.f_narrow(1, 0, streams as i64).op("narrow", &[tensor]);
+        let times = match &self.times {
+            Times::Rows { t, present } => Times::Rows { t: columns(t)?, present: columns(present)? },
+            Times::Runs(runs) => {
+                let first = |run: &TimeRun| TimeRun {
+                    t: run.t[..streams].to_vec(),
+                    present: run.present[..streams].to_vec(),
+                    rows: run.rows,
+                };
+                Times::Runs(runs.iter().map(first).collect())
+            }
+        };
+        let x = self.x[..streams].iter().map(Tensor::shallow_clone).collect();
+        Ok(DenoiserInput { x, times, prompt: None })
     }
 
     fn column(&self, given: fn(&Tensor, &Tensor) -> Tensor, known: fn(&TimeRun) -> &Vec<f32>) -> Result<Tensor> {
@@ -181,6 +217,26 @@ pub trait Denoiser: Send {
     /// The raw prediction per stream, each in its parameterization: `[row, shape]`, f32, on the input's device.
     /// Differentiable; the caller decides whether gradients are recorded.
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>>;
+
+    /// How many of its streams, the last ones, are prompts: given or absent, never diffused, so that what is predicted
+    /// of them means nothing.
+    fn prompts(&self) -> usize {
+        0
+    }
+
+    /// The places whose features others can read.
+    fn sites(&self) -> Vec<SiteSpec> {
+        Vec::new()
+    }
+
+    /// As [`Denoiser::predict`], and the features at these sites, in this order: `[row, shape of the site]`, f32.
+    ///
+    /// # Errors
+    /// The network has no such site.
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        Reader::new(sites, || self.sites())?;
+        Ok((self.predict(batch)?, Vec::new()))
+    }
 
     /// The parameters by name, sharing memory with the network's. Names are stable: checkpoints use them.
     fn parameters(&self) -> Vec<(String, Tensor)>;

@@ -55,6 +55,8 @@ struct JobStream {
     mask: Option<Tensor>,
     /// The given value and noise at the first time, if it is given noised.
     held_start: [f32; 2],
+    /// What the network is told where it sees the stream: 1, or the weight of a prompt.
+    presence: f32,
     start_scale: f64,
     last_time: f64,
     steps: Vec<Coefficients>,
@@ -130,12 +132,15 @@ impl Job {
         branch.and_then(|branch| self.branches[branch].dropped[stream])
     }
 
-    /// Whether the network sees a stream, in the row itself or in a branch.
-    pub fn is_present(&self, stream: usize, branch: Option<usize>) -> bool {
-        match self.dropped(stream, branch) {
-            None => self.streams[stream].state.is_present(),
+    /// 0 where the network does not see a stream, in the row itself or in a branch; 1 or the weight of a prompt where it
+    /// does.
+    pub fn presence(&self, stream: usize, branch: Option<usize>) -> f32 {
+        let of_stream = &self.streams[stream];
+        let present = match self.dropped(stream, branch) {
+            None => of_stream.state.is_present(),
             Some(dropped) => dropped == Dropped::Noise,
-        }
+        };
+        if present { of_stream.presence } else { 0.0 }
     }
 
     /// What the network is told of one stream at one step, in the row itself or in a branch.
@@ -290,8 +295,9 @@ impl JobStream {
             moved.f_to_kind(Kind::Float).op("to", &[&moved])?.f_detach().op("detach", &[value])
         };
         let state = observed.state();
+        let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
         let (given, value, mask) = match observed {
-            Observed::Clean(value) | Observed::Noised(value) => {
+            Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
                 (Some(value.shallow_clone()), Some(placed(&value)?), None)
             }
             Observed::Partly { value, mask } => {
@@ -307,6 +313,7 @@ impl JobStream {
             value,
             mask,
             held_start: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
+            presence,
             start_scale: table.start_scale,
             last_time: stream.schedule.t_max(),
             steps: table.steps.iter().map(|step| Coefficients::new(step, stream)).collect(),

@@ -12,6 +12,7 @@
 //! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
 //! - [`Guidance`]: the row once more with less given, in the same network call.
 //! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
+//! - [`Tokens`]: what a network reads beside its streams; [`Site`]: where others read its features.
 //! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
 //! - [`Optimizer`]: fused AdamW with a learning-rate law, clipping and an average of the weights.
 //! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
@@ -33,11 +34,14 @@ pub mod noise;
 mod objective;
 mod optimizer;
 mod parameterization;
+mod prompted;
 mod request;
 mod sampler;
 mod schedule;
+mod site;
 mod state;
 mod ticket;
+mod tokens;
 mod turns;
 mod update;
 mod worker;
@@ -48,12 +52,17 @@ pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_st
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
-pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetMlpConfig, build};
-pub use objective::{Density, Draw, LossOptions, LossOutput, Per, TimeLaw, Weight, denoising_loss};
+pub use network::{
+    Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetConfig, UnetMlpConfig, build, build_prompted,
+};
+pub use objective::{Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
+pub use prompted::Prompted;
 pub use request::{Observed, Request, Sampled};
 pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update, Variance};
 pub use schedule::{Karras, ScaledLinear, Schedule};
+pub use site::{Site, SiteSpec};
 pub use state::{State, States};
 pub use ticket::Ticket;
+pub use tokens::Tokens;

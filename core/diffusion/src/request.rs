@@ -23,6 +23,13 @@ pub enum Observed {
         /// `[row, shape]`, 0 or 1, of any dtype.
         mask: Tensor,
     },
+    /// A prompt that is given: see [`Denoiser::prompts`](crate::Denoiser::prompts).
+    Prompt {
+        /// `[row, token, feature]`.
+        value: Tensor,
+        /// Above 0: prompts are mixed by their shares in the sum of weights.
+        weight: f64,
+    },
     /// To be generated.
     Noisy,
     /// Neither given nor generated; the denoiser should have been trained with absent streams.
@@ -33,7 +40,7 @@ impl Observed {
     /// The state in which the network sees the stream in all rows of the request.
     pub fn state(&self) -> State {
         match self {
-            Observed::Clean(_) => State::Clean,
+            Observed::Clean(_) | Observed::Prompt { .. } => State::Clean,
             Observed::Noised(_) | Observed::Partly { .. } | Observed::Noisy => State::Noisy,
             Observed::Absent => State::Absent,
         }
@@ -88,6 +95,12 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
         match request.states.get(&stream.name) {
             None => return refuse(format!("it says nothing of stream {:?}", stream.name)),
             Some(Observed::Clean(value) | Observed::Noised(value)) => given(value, stream, request.rows.len())?,
+            Some(Observed::Prompt { value, weight }) => {
+                given(value, stream, request.rows.len())?;
+                if !(weight.is_finite() && *weight > 0.0) {
+                    return refuse(format!("prompt {:?} weighs {weight}", stream.name));
+                }
+            }
             Some(Observed::Partly { value, mask }) => {
                 given(value, stream, request.rows.len())?;
                 stream.check_batch(mask, request.rows.len())?;

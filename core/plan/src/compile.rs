@@ -75,7 +75,7 @@ fn run(
     catalog: &Catalog,
     report: &mut Report,
 ) -> Option<RunPlan> {
-    let acts = spec.nodes.iter().map(|node| resolve_node(node, model, catalog, report)).collect();
+    let acts = spec.nodes.iter().map(|node| resolve_node(node, &spec.nodes, model, catalog, report)).collect();
     let graph = connect(spec, acts, report);
     let inputs = types::of_inputs(&graph, model, catalog, report);
     cycle::check(&graph, report);

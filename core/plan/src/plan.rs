@@ -76,6 +76,13 @@ pub enum Form {
         /// Axis sizes.
         shape: Vec<i64>,
     },
+    /// What a prompt's module makes.
+    Tokens {
+        /// The prompt.
+        prompt: String,
+        /// How many tokens, and how many features each has.
+        shape: Vec<i64>,
+    },
     /// Scores per class.
     Scores {
         /// Number of classes.
@@ -94,6 +101,9 @@ pub struct Model {
     pub checkpoint: Option<String>,
     /// Streams in the order of the file.
     pub streams: IndexMap<String, Stream>,
+    /// What only conditions, in the order of the file; no name is that of a stream.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub prompts: IndexMap<String, Prompt>,
     /// Denoisers in the order of the file.
     pub denoisers: IndexMap<String, Denoiser>,
 }
@@ -115,11 +125,31 @@ pub struct Stream {
     pub latent: Vec<i64>,
 }
 
+/// What only conditions: cells that become tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// The modality, an opaque word.
+    pub modality: String,
+    /// Cells -> array.
+    pub codec: Component,
+    /// The codec's cells.
+    pub cells: Type,
+    /// The array between codec and module.
+    pub array: Type,
+    /// Array -> tokens.
+    pub module: Component,
+    /// How many tokens, and how many features each has.
+    pub tokens: Vec<i64>,
+}
+
 /// A network over one or several streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Denoiser {
     /// Its streams.
     pub over: Vec<String>,
+    /// Prompts that it reads, all of one shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
     /// `{kind, ...}`, all defaults filled.
     pub network: Json,
     /// `eps`, `x0`, `v` or `flow`.
@@ -192,7 +222,7 @@ pub struct Step {
 pub enum Op {
     /// Codec, cells -> array, on a worker thread.
     ReadCells {
-        /// Stream whose codec is used.
+        /// Stream or prompt whose codec is used.
         stream: String,
         /// Cells.
         from: String,
@@ -208,15 +238,15 @@ pub enum Op {
         /// Cells.
         to: String,
     },
-    /// A stream's module, on the compute thread.
+    /// A module, on the compute thread.
     Module {
-        /// Stream whose module is used.
+        /// Stream or prompt whose module is used.
         stream: String,
-        /// `encode` or `decode`.
+        /// `encode`, `decode` or `embed`.
         role: Role,
         /// Array or latent.
         from: String,
-        /// Latent or array.
+        /// Latent, array or tokens.
         to: String,
     },
     /// Diffusion.
@@ -236,6 +266,9 @@ pub enum Op {
         /// How the network sees streams that are given whole.
         #[serde(default, skip_serializing_if = "Given::is_default")]
         given: Given,
+        /// Prompts, mixed by their shares in the sum of weights.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        condition: Vec<Condition>,
         /// `{kind, ...}`, all defaults filled; none for plain predictions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         guidance: Option<Json>,
@@ -246,6 +279,17 @@ pub enum Op {
         /// Seed of the noise.
         seed: u64,
     },
+}
+
+/// A prompt with its weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The prompt.
+    pub prompt: String,
+    /// Value id of its tokens.
+    pub from: String,
+    /// Above 0.
+    pub weight: f64,
 }
 
 /// How the network sees streams that are given.
@@ -328,7 +372,7 @@ pub struct Generated {
 pub struct Table {
     /// The column on which rows of several sources are matched, anew at each step; `None` for a single source.
     pub join: Option<String>,
-    /// Stream -> where its cells come from.
+    /// Stream or prompt -> where its cells come from.
     pub columns: IndexMap<String, ColumnRef>,
     /// Where the class of a row comes from, if asked for.
     pub class: Option<ColumnRef>,
@@ -350,7 +394,7 @@ pub struct Stage {
     pub name: String,
     /// What is trained.
     pub train: Trained,
-    /// `{kind, ...}`, all defaults filled: `reconstruct`, `statistics`, `denoise`, `classify`.
+    /// `{kind, ...}`, all defaults filled: `reconstruct`, `statistics`, `denoise`, `contrast`, `classify`.
     pub objective: Json,
     /// Table that it reads.
     pub data: String,
@@ -376,6 +420,8 @@ pub enum Trained {
     Denoiser(String),
     /// A scorer.
     Scorer(String),
+    /// The modules of prompts; a prompt that they meet and that is not named stays as it is.
+    Prompts(Vec<String>),
     /// Nothing: latent statistics of all streams.
     Statistics,
 }
@@ -437,6 +483,9 @@ pub struct Task {
     pub along: Vec<String>,
     /// Streams given from the data.
     pub observe: Vec<String>,
+    /// Prompts made from the data, with their weights.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub condition: IndexMap<String, f64>,
     /// Streams that take no part.
     pub absent: Vec<String>,
     /// `{kind, ...}`, all defaults filled; none for plain predictions.

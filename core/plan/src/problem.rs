@@ -58,9 +58,9 @@ pub enum Problem {
     /// A module that cannot do what is asked of it.
     #[error("module `{component}` cannot {role}; it can {can}")]
     NoRole { component: String, role: String, can: String },
-    /// A component that no stream of the model uses.
-    #[error("no stream of the model uses `{component}`{hint}")]
-    UnusedComponent { component: String, hint: Hint },
+    /// A component that no stream or no prompt of the model uses.
+    #[error("no {what} of the model uses `{component}`{hint}")]
+    UnusedComponent { what: &'static str, component: String, hint: Hint },
     /// A parameter that nothing gives a value.
     #[error("parameter `{parameter}` of `{component}` has no default and nothing gives its value")]
     MissingParameter { component: String, parameter: String },

@@ -3,6 +3,7 @@
 mod evaluation;
 mod guidance;
 mod model;
+mod network;
 mod pipeline;
 mod training;
 

@@ -26,6 +26,7 @@ impl fmt::Display for Type {
                 write!(f, "{} array {dtype} [{}]", self.modality, axes.join(", "))
             }
             Form::Latent { stream, shape } => write!(f, "latent of stream `{stream}` {shape:?}"),
+            Form::Tokens { prompt, shape } => write!(f, "tokens of prompt `{prompt}` {shape:?}"),
             Form::Scores { classes } => write!(f, "scores of {classes} classes"),
         }
     }
@@ -50,12 +51,17 @@ impl Type {
         Type { modality: modality.to_string(), form: Form::Latent { stream: stream.to_string(), shape } }
     }
 
+    /// The tokens of a prompt.
+    pub(crate) fn tokens(modality: &str, prompt: &str, shape: Vec<i64>) -> Type {
+        Type { modality: modality.to_string(), form: Form::Tokens { prompt: prompt.to_string(), shape } }
+    }
+
     /// Sizes and bytes of an element; `None` for cells, whose size only the dataset tells.
     pub(crate) fn elements(&self) -> Option<(&[i64], u64)> {
         match &self.form {
             Form::Cells { .. } | Form::Scores { .. } => None,
             Form::Array { dtype, shape, .. } => Some((shape, bytes_of(dtype))),
-            Form::Latent { shape, .. } => Some((shape, 4)),
+            Form::Latent { shape, .. } | Form::Tokens { shape, .. } => Some((shape, 4)),
         }
     }
 }

@@ -10,9 +10,10 @@ use crate::plugin::watch;
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
-/// Stream networks and denoisers, all of them used by the compute thread only.
+/// Stream and prompt networks and denoisers, all of them used by the compute thread only.
 pub struct Networks {
     streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
+    prompts: Vec<String>,
     /// Dropping it ends the thread.
     _engine: Engine,
     handle: EngineHandle,
@@ -32,8 +33,9 @@ impl Networks {
     ) -> Result<Self> {
         let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
         let handle = engine.handle();
+        let prompts = streams.values().filter(|net| net.is_prompt()).map(|net| net.name.clone()).collect();
         let streams = streams.into_iter().map(|(name, net)| (name, Arc::new(Mutex::new(net)))).collect();
-        Ok(Networks { streams, _engine: engine, handle, device })
+        Ok(Networks { streams, prompts, _engine: engine, handle, device })
     }
 
     /// Where rows are submitted to be diffused.
@@ -41,12 +43,17 @@ impl Networks {
         &self.handle
     }
 
+    /// Whether a network only makes what conditions.
+    pub fn is_prompt(&self, name: &str) -> bool {
+        self.prompts.iter().any(|prompt| prompt == name)
+    }
+
     /// What the engine has done.
     pub fn stats(&self) -> EngineStats {
         self.handle.stats()
     }
 
-    /// Runs `work` with a stream's network on the compute thread, recording no gradients. `asker` is the node or task
+    /// Runs `work` with a stream's or prompt's network on the compute thread, recording no gradients. `asker` is the node or task
     /// that errors name.
     ///
     /// # Errors

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use anyflow_datasets::CellColumn;
-use anyflow_diffusion::{
-    Branch, Denoiser, Guidance, Network, Observed, Parameterization, Precision, Schedule, StreamSpec,
-};
+use anyflow_diffusion::{Branch, Denoiser, Guidance, Observed, Parameterization, Schedule, StreamSpec};
 use anyflow_plan::plan::{Given, Model, Scorer};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
@@ -20,9 +18,9 @@ use crate::{Result, RunError};
 pub struct Session {
     /// Loaded plugin libraries.
     pub plugins: Plugins,
-    /// Codec of each stream.
+    /// Codec of each stream and prompt.
     pub codecs: IndexMap<String, Codec>,
-    /// Network and statistics of each stream.
+    /// Network and statistics of each stream; the network of each prompt.
     pub streams: IndexMap<String, StreamNet>,
     /// The denoisers.
     pub denoisers: IndexMap<String, Box<dyn Denoiser>>,
@@ -44,24 +42,14 @@ impl Session {
             let net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
             streams.insert(name.clone(), net);
         }
+        for (i, (name, prompt)) in model.prompts.iter().enumerate() {
+            codecs.insert(name.clone(), Codec::new(&mut plugins, &prompt.codec, &prompt.array)?);
+            let seed = seed.wrapping_add(PROMPT_SEEDS + i as u64);
+            streams.insert(name.clone(), StreamNet::prompt(name, prompt, &mut plugins, device, seed)?);
+        }
         let mut denoisers = IndexMap::new();
         for (name, denoiser) in &model.denoisers {
-            let schedule: Schedule = typed(&denoiser.schedule)?;
-            let parameterization: Parameterization = typed(&denoiser.predict.clone().into())?;
-            let specs: Vec<StreamSpec> = denoiser
-                .over
-                .iter()
-                .map(|stream| StreamSpec {
-                    name: stream.clone(),
-                    shape: model.streams[stream].latent.clone(),
-                    schedule: schedule.clone(),
-                    parameterization,
-                })
-                .collect();
-            let network: Network = typed(&denoiser.network)?;
-            let precision: Precision = typed(&denoiser.precision.clone().into())?;
-            let built = anyflow_diffusion::build(&network, &specs, precision, device, seed);
-            denoisers.insert(name.clone(), built.map_err(RunError::diffusion(name))?);
+            denoisers.insert(name.clone(), built(name, denoiser, model, device, seed)?);
         }
         Ok(Session { plugins, codecs, streams, denoisers, device })
     }
@@ -104,6 +92,32 @@ impl Session {
         }
         Ok(tensors)
     }
+}
+
+/// The seeds of prompts begin this far from that of the model, streams having those before.
+const PROMPT_SEEDS: u64 = 500;
+
+/// A denoiser with fresh parameters.
+fn built(
+    name: &str,
+    denoiser: &anyflow_plan::plan::Denoiser,
+    model: &Model,
+    device: Device,
+    seed: u64,
+) -> Result<Box<dyn Denoiser>> {
+    let schedule: Schedule = typed(&denoiser.schedule)?;
+    let parameterization: Parameterization = typed(&denoiser.predict.clone().into())?;
+    let spec = |stream: &String, shape: &[i64]| StreamSpec {
+        name: stream.clone(),
+        shape: shape.to_vec(),
+        schedule: schedule.clone(),
+        parameterization,
+    };
+    let streams: Vec<_> = denoiser.over.iter().map(|name| spec(name, &model.streams[name].latent)).collect();
+    let prompts: Vec<_> = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
+    let (network, precision) = (typed(&denoiser.network)?, typed(&denoiser.precision.clone().into())?);
+    let built = anyflow_diffusion::build_prompted(&network, &streams, prompts, precision, device, seed);
+    built.map_err(RunError::diffusion(name))
 }
 
 /// Cells -> array `[row, axes]` in host memory, and the rows that are null, unreadable or refused.
@@ -213,7 +227,7 @@ pub fn branches(guidance: Option<&serde_json::Value>, states: &IndexMap<String, 
     let named = |holds: fn(&Observed) -> bool| {
         states.iter().filter(move |(_, state)| holds(state)).map(|(name, _)| name.as_str()).collect::<Vec<_>>()
     };
-    let given = named(|state| matches!(state, Observed::Clean(_) | Observed::Noised(_)));
+    let given = named(|state| matches!(state, Observed::Clean(_) | Observed::Noised(_) | Observed::Prompt { .. }));
     Ok(typed::<Guidance>(guidance)?.branches(&given, &named(Observed::is_generated)))
 }
 

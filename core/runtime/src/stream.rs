@@ -1,20 +1,20 @@
-//! A stream of the model at work: its module, and the statistics that standardise its latent.
+//! A stream or a prompt of the model at work: its module, and the statistics that standardise a latent.
 
 use anyflow_plan::descriptor::Role;
-use anyflow_plan::plan::{Form, Stream};
+use anyflow_plan::plan::{Form, Prompt, Stream, Type};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Tensors;
 use crate::plugin::{Module, Plugins};
 use crate::{Result, RunError};
 
-/// Array <-> latent <-> standardised latent of one stream.
+/// Array <-> latent <-> standardised latent of one stream; or array -> tokens of one prompt.
 pub struct StreamNet {
     /// Its name.
     pub name: String,
     /// Shape of the array, without the row axis.
     pub array: Vec<i64>,
-    /// Shape of the latent, without the row axis.
+    /// Shape of the latent or the tokens, without the row axis.
     pub latent: Vec<i64>,
     /// The network, if the stream has one.
     pub module: Option<Module>,
@@ -22,6 +22,8 @@ pub struct StreamNet {
     pub mean: Tensor,
     /// Standard deviation of the latent over the training set, `[latent]`.
     pub deviation: Tensor,
+    /// What makes the latent, or the tokens: `encode` or `embed`.
+    role: Role,
 }
 
 impl StreamNet {
@@ -30,27 +32,53 @@ impl StreamNet {
     /// # Errors
     /// What the plugin said.
     pub fn new(name: &str, stream: &Stream, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
-        let Form::Array { shape, .. } = &stream.array.form else {
-            return Err(RunError::Internal(format!("stream {name} has no array")));
-        };
         let module = stream.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
+        StreamNet::of(name, Role::Encode, &stream.array, &stream.latent, module, device)
+    }
+
+    /// A prompt with fresh parameters.
+    ///
+    /// # Errors
+    /// What the plugin said.
+    pub fn prompt(name: &str, prompt: &Prompt, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
+        let module = Module::new(plugins, &prompt.module, device, seed)?;
+        StreamNet::of(name, Role::Embed, &prompt.array, &prompt.tokens, Some(module), device)
+    }
+
+    fn of(
+        name: &str,
+        role: Role,
+        array: &Type,
+        latent: &[i64],
+        module: Option<Module>,
+        device: Device,
+    ) -> Result<Self> {
+        let Form::Array { shape, .. } = &array.form else {
+            return Err(RunError::Internal(format!("{name} has no array")));
+        };
         Ok(StreamNet {
             name: name.into(),
             array: shape.clone(),
-            latent: stream.latent.clone(),
+            latent: latent.to_vec(),
             module,
-            mean: Tensor::f_zeros(&stream.latent, (Kind::Float, device))?,
-            deviation: Tensor::f_ones(&stream.latent, (Kind::Float, device))?,
+            mean: Tensor::f_zeros(latent, (Kind::Float, device))?,
+            deviation: Tensor::f_ones(latent, (Kind::Float, device))?,
+            role,
         })
     }
 
-    /// `[row, array]` -> latent `[row, latent]`.
+    /// Whether it only conditions.
+    pub fn is_prompt(&self) -> bool {
+        self.role == Role::Embed
+    }
+
+    /// `[row, array]` -> latent `[row, latent]`, or tokens.
     ///
     /// # Errors
     /// What the plugin said.
     pub fn encode(&self, array: &Tensor, train: bool) -> Result<Tensor> {
         match &self.module {
-            Some(module) => module.forward(Role::Encode, array, &self.latent, train),
+            Some(module) => module.forward(self.role, array, &self.latent, train),
             None => Ok(array.shallow_clone()),
         }
     }
@@ -82,16 +110,29 @@ impl StreamNet {
         Ok(latent.f_mul(&self.deviation)?.f_add(&self.mean)?)
     }
 
-    /// Everything of the stream that a checkpoint holds, sharing memory.
+    /// What a denoiser sees of rows of the array: standardised latents, or tokens as they are.
+    ///
+    /// # Errors
+    /// What the plugin said.
+    pub fn seen(&self, array: &Tensor) -> Result<Tensor> {
+        let latent = self.encode(array, false)?;
+        if self.is_prompt() { Ok(latent) } else { self.standardise(&latent) }
+    }
+
+    /// Everything of it that a checkpoint holds, sharing memory.
     ///
     /// # Errors
     /// What the plugin said.
     pub fn tensors(&self) -> Result<Tensors> {
         let mut tensors = Tensors::new();
+        let sort = if self.is_prompt() { "prompts" } else { "streams" };
         if let Some(module) = &self.module {
             for parameter in module.parameters()? {
-                tensors.insert(format!("streams.{}.module.{}", self.name, parameter.name), parameter.tensor);
+                tensors.insert(format!("{sort}.{}.module.{}", self.name, parameter.name), parameter.tensor);
             }
+        }
+        if self.is_prompt() {
+            return Ok(tensors);
         }
         tensors.insert(format!("streams.{}.mean", self.name), self.mean.shallow_clone());
         tensors.insert(format!("streams.{}.deviation", self.name), self.deviation.shallow_clone());

@@ -135,6 +135,56 @@ impl FlatAutoencoder {
     }
 }
 
+/// Array -> `hidden` SiLU -> `hidden` SiLU -> tokens of length 1, with the array seen as flat. Dropout between, while
+/// it is trained.
+pub struct FlatPrompt {
+    layers: [Linear; 3],
+    shape: [i64; 2],
+    dropout: f64,
+}
+
+impl FlatPrompt {
+    /// A network for arrays of `sizes`, without the row axis, that makes `tokens` tokens of `features` features.
+    ///
+    /// # Errors
+    /// [`Error::Parameters`] for sizes that are not positive or far too large, or a dropout outside [0, 1).
+    pub fn new(
+        path: &nn::Path<'_>,
+        sizes: &[i64],
+        hidden: i64,
+        [tokens, features]: [i64; 2],
+        dropout: f64,
+    ) -> Result<Self, Error> {
+        let (flat, out) = (elements(sizes)?, elements(&[tokens, features])?);
+        elements(&[flat.max(out).max(hidden), hidden])?;
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(Error::Parameters(format!("dropout is {dropout}; it is at least 0 and less than 1")));
+        }
+        let layers = [
+            Linear::new(&(path / "first"), flat, hidden)?,
+            Linear::new(&(path / "second"), hidden, hidden)?,
+            Linear::new(&(path / "tokens"), hidden, out)?,
+        ];
+        Ok(FlatPrompt { layers, shape: [tokens, features], dropout })
+    }
+
+    /// `array: [row, sizes..]` to `[row, token, feature]`, each token of Euclidean length 1.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for another shape.
+    pub fn embed(&self, array: &Tensor, train: bool) -> Result<Tensor, Error> {
+        let [first, second, last] = &self.layers;
+        let x = first.forward(&array.f_flatten(1, -1)?)?.f_silu()?.f_dropout(self.dropout, train)?;
+        let x = second.forward(&x)?.f_silu()?.f_dropout(self.dropout, train)?;
+        let tokens = last.forward(&x)?.f_view([array.size()[0], self.shape[0], self.shape[1]])?;
+        let length = tokens.f_norm_scalaropt_dim(2.0, [-1], true)?.f_clamp_min(SHORTEST)?;
+        Ok(tokens.f_div(&length)?)
+    }
+}
+
+/// Below it a token is not made longer, so that a zero stays finite.
+const SHORTEST: f64 = 1e-6;
+
 fn through([hidden, last]: &[Linear; 2], x: &Tensor) -> Result<Tensor, Error> {
     last.forward(&hidden.forward(x)?.f_silu()?)
 }

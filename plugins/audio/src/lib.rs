@@ -5,6 +5,7 @@ mod classifier;
 mod log_mel;
 mod mel;
 mod phase;
+mod prompt;
 mod recording;
 mod resample;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod waveform;
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
 pub use log_mel::LogMel;
+pub use prompt::Prompt;
 pub use waveform::Waveform;
 
 anyflow_sdk::export_plugin! {
@@ -22,5 +24,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "short recordings as log-mel maps or waveforms",
     codecs: [LogMel, Waveform],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor, Prompt: PromptEncoder],
 }

@@ -2,17 +2,26 @@
 
 mod autoencoder;
 mod classifier;
+mod maps;
 mod picture;
 mod pixels;
+mod prompt;
 
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
+pub use maps::Maps;
 pub use picture::{Gray, Rgb};
+pub use prompt::Prompt;
 
 anyflow_sdk::export_plugin! {
     name: "image",
     license: "MIT OR Apache-2.0",
     summary: "pictures in grey or in colour",
     codecs: [Gray, Rgb],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor],
+    modules: [
+        Autoencoder: Encoder + Decoder,
+        Maps: Encoder + Decoder,
+        Classifier: Scorer + FeatureExtractor,
+        Prompt: PromptEncoder,
+    ],
 }

@@ -4,11 +4,13 @@ mod autoencoder;
 mod characters;
 mod classifier;
 mod one_hot;
+mod prompt;
 mod words;
 
 pub use autoencoder::Autoencoder;
 pub use characters::Characters;
 pub use classifier::Classifier;
+pub use prompt::Prompt;
 pub use words::Words;
 
 anyflow_sdk::export_plugin! {
@@ -16,5 +18,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "short texts of a closed set of words or characters",
     codecs: [Words, Characters],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor],
+    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor, Prompt: PromptEncoder],
 }

@@ -22,7 +22,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    fn kind(self) -> Kind {
+    pub(super) fn kind(self) -> Kind {
         match self {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
@@ -53,22 +53,18 @@ impl Linear {
     /// Weights normal with variance scale^2 / (3 from), that of the usual uniform start; biases zero. The name keys the
     /// noise, so that a layer starts the same whatever other layers there are.
     pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
-        let mut values = vec![0.0; (from * to) as usize];
-        if scale != 0.0 {
-            normals(init.seed, 0, &format!("{name}.weight"), START_STEP, &mut values);
-            let deviation = (scale / (3.0 * from as f64).sqrt()) as f32;
-            values.iter_mut().for_each(|value| *value *= deviation);
-        }
-        let bias = Tensor::f_zeros([to], (Kind::Float, init.device)).op("zeros", &[])?;
-        let weight = tensor_from_rows(&values, to as usize, &[from], init.device)?;
-        let (name, precision) = (name.to_string(), init.precision);
-        Ok(Linear { name, weight: leaf(&weight)?, bias: leaf(&bias)?, precision, fixed: None })
+        let (weight, bias) = (fresh(name, &[to, from], scale, init)?, zeros(to, init)?);
+        Ok(Linear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 
-    /// `[row, from]` -> `[row, to]`, in the layer's precision.
+    /// `[row, ..., from]` -> `[row, ..., to]`, in the layer's precision.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = cast(x, self.precision.kind())?;
         if let Some((weight, bias)) = &self.fixed {
+            if x.dim() > 2 {
+                let weight = weight.f_tr().op("t", &[weight])?;
+                return x.f_linear(&weight, Some(bias)).op("linear", &[&x, &weight, bias]);
+            }
             return bias.f_addmm(&x, weight).op("addmm", &[bias, &x, weight]);
         }
         // Casts are recorded, so that gradients reach the f32 parameters.
@@ -120,17 +116,27 @@ impl Linear {
         Ok(())
     }
 
+    /// The bias `[to]`, in the layer's precision.
+    pub fn bias(&self) -> Result<Tensor> {
+        match &self.fixed {
+            Some((_, bias)) => Ok(bias.shallow_clone()),
+            None => cast(&self.bias, self.precision.kind()),
+        }
+    }
+
     /// Weight `[to, from]` and bias `[to]`, f32, without gradient.
     pub fn plain(&self) -> Result<(Tensor, Tensor)> {
         Ok((plain(&self.weight)?, plain(&self.bias)?))
     }
 }
 
-/// Normalises groups of consecutive features, then scales and shifts each feature; one group is a layer norm.
+/// Normalises groups of consecutive features, then scales and shifts each feature; one group is a layer norm. Of maps,
+/// `[row, channel, height, width]`, features are channels, and a group is normalised over all its places.
 #[derive(Debug)]
 pub(super) struct Norm {
     name: String,
     groups: i64,
+    eps: f64,
     weight: Tensor,
     bias: Tensor,
     /// Once frozen: weight and bias without gradient.
@@ -141,16 +147,24 @@ impl Norm {
     pub fn new(name: &str, width: i64, groups: i64, device: Device) -> Result<Self> {
         let weight = Tensor::f_ones([width], (Kind::Float, device)).op("ones", &[])?;
         let bias = Tensor::f_zeros([width], (Kind::Float, device)).op("zeros", &[])?;
-        Ok(Norm { name: name.to_string(), groups, weight: leaf(&weight)?, bias: leaf(&bias)?, fixed: None })
+        let (weight, bias) = (leaf(&weight)?, leaf(&bias)?);
+        Ok(Norm { name: name.to_string(), groups, eps: NORM_EPS, weight, bias, fixed: None })
     }
 
-    /// `[row, width]` -> the same, f32.
+    /// Adds another number to the variance.
+    pub fn with_eps(self, eps: f64) -> Self {
+        Norm { eps, ..self }
+    }
+
+    /// `[row, ..., width]` or, of maps, `[row, width, height, width]` -> the same, f32.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.fixed.as_ref().map_or((&self.weight, &self.bias), |(weight, bias)| (weight, bias));
         let x = cast(x, Kind::Float)?;
-        match self.groups {
-            1 => x.f_layer_norm(self.weight.size(), Some(weight), Some(bias), NORM_EPS, true).op("layer_norm", &[&x]),
-            groups => x.f_group_norm(groups, Some(weight), Some(bias), NORM_EPS, true).op("group_norm", &[&x]),
+        match (self.groups, x.dim()) {
+            (1, 2 | 3) => {
+                x.f_layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps, true).op("layer_norm", &[&x])
+            }
+            (groups, _) => x.f_group_norm(groups, Some(weight), Some(bias), self.eps, true).op("group_norm", &[&x]),
         }
     }
 
@@ -158,9 +172,9 @@ impl Norm {
     pub fn forward_with(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
         let (x, width) = (cast(x, Kind::Float)?, self.weight.size());
         if scale.dim() == 1 {
-            return x.f_layer_norm(width, Some(scale), Some(shift), NORM_EPS, true).op("layer_norm", &[&x, scale]);
+            return x.f_layer_norm(width, Some(scale), Some(shift), self.eps, true).op("layer_norm", &[&x, scale]);
         }
-        let normal = x.f_layer_norm::<Tensor>(width, None, None, NORM_EPS, true).op("layer_norm", &[&x])?;
+        let normal = x.f_layer_norm::<Tensor>(width, None, None, self.eps, true).op("layer_norm", &[&x])?;
         shift.f_addcmul(&normal, scale).op("addcmul", &[shift, &normal, scale])
     }
 
@@ -201,10 +215,28 @@ pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
     if x.kind() == kind { Ok(x.shallow_clone()) } else { x.f_to_kind(kind).op("to", &[x]) }
 }
 
+/// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 inputs), inputs what one output sums over.
+pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<Tensor> {
+    let inputs: i64 = size[1..].iter().product();
+    let mut values = vec![0.0; (size[0] * inputs) as usize];
+    if scale != 0.0 {
+        normals(init.seed, 0, &format!("{name}.weight"), START_STEP, &mut values);
+        let deviation = (scale / (3.0 * inputs as f64).sqrt()) as f32;
+        values.iter_mut().for_each(|value| *value *= deviation);
+    }
+    leaf(&tensor_from_rows(&values, size[0] as usize, &size[1..], init.device)?)
+}
+
+/// A fresh bias.
+pub(super) fn zeros(width: i64, init: Init) -> Result<Tensor> {
+    leaf(&Tensor::f_zeros([width], (Kind::Float, init.device)).op("zeros", &[])?)
+}
+
 fn leaf(values: &Tensor) -> Result<Tensor> {
     values.f_set_requires_grad(true).op("set_requires_grad", &[values])
 }
 
-fn plain(parameter: &Tensor) -> Result<Tensor> {
+/// A parameter without gradient.
+pub(super) fn plain(parameter: &Tensor) -> Result<Tensor> {
     parameter.f_detach().op("detach", &[parameter])
 }

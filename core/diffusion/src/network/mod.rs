@@ -1,19 +1,23 @@
 //! The networks that are built here, by their names in a configuration.
 
+mod attention;
+mod conv;
 mod layer;
 mod residual_mlp;
 mod streams;
 mod time;
+mod unet;
 mod unet_mlp;
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::{Denoiser, EngineError, Result, StreamSpec, check_streams};
+use crate::{Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
+pub use unet::{Unet, UnetConfig};
 pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 
 /// A network, its size and its options.
@@ -24,14 +28,30 @@ pub enum Network {
     ResidualMlp(ResidualMlpConfig),
     /// A U of residual blocks over the concatenation of all streams: see [`UnetMlp`].
     UnetMlp(UnetMlpConfig),
+    /// Residual blocks and attention over maps at several sizes: see [`Unet`].
+    Unet(UnetConfig),
 }
 
 impl Network {
+    /// The same, reading tokens of so many features; none if it cannot.
+    fn reading(&self, features: i64) -> Option<Network> {
+        match self {
+            Network::ResidualMlp(config) => {
+                Some(Network::ResidualMlp(ResidualMlpConfig { prompt: Some(features), ..*config }))
+            }
+            Network::Unet(config) if config.cross_attention_dim.is_none_or(|width| width == features) => {
+                Some(Network::Unet(UnetConfig { cross_attention_dim: Some(features), ..config.clone() }))
+            }
+            Network::Unet(_) | Network::UnetMlp(_) => None,
+        }
+    }
+
     /// Refuses sizes with which there is no network.
     pub fn check(&self) -> Result<()> {
         let (width, embedding) = match self {
             Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
             Network::UnetMlp(config) => (config.width, config.embedding),
+            Network::Unet(config) => return config.check(),
         };
         for (field, value) in [("width", width), ("embedding", embedding)] {
             if value < 1 {
@@ -48,6 +68,36 @@ impl Network {
     }
 }
 
+/// As [`build`], for a network that reads `prompts`, if there are any: they become its last streams. See [`Prompted`].
+///
+/// # Errors
+/// As [`build`]; prompts that are not `[token, feature]`, all of one shape; a network that reads none.
+pub fn build_prompted(
+    network: &Network,
+    streams: &[StreamSpec],
+    prompts: Vec<StreamSpec>,
+    precision: Precision,
+    device: Device,
+    seed: u64,
+) -> Result<Box<dyn Denoiser>> {
+    let Some(first) = prompts.first() else { return build(network, streams, precision, device, seed) };
+    let bad = |wanted, found: String| EngineError::Config { field: "prompts", wanted, found };
+    let &[_, features] = first.shape.as_slice() else {
+        return Err(bad("of shape [token, feature]", format!("{:?} {:?}", first.name, first.shape)));
+    };
+    if let Some(other) = prompts.iter().find(|prompt| prompt.shape != first.shape) {
+        return Err(bad(
+            "of one shape",
+            format!("{:?} {:?}, {:?} {:?}", first.name, first.shape, other.name, other.shape),
+        ));
+    }
+    check_streams(&prompts)?;
+    let network = network
+        .reading(features)
+        .ok_or_else(|| bad("tokens that this network can read", format!("{:?} {:?}", first.name, first.shape)))?;
+    Ok(Box::new(Prompted::new(build(&network, streams, precision, device, seed)?, prompts)))
+}
+
 /// Builds a network with fresh parameters on `device`: f32, leaves, recording gradients. Equal seeds give equal bits.
 pub fn build(
     network: &Network,
@@ -62,5 +112,6 @@ pub fn build(
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),
+        Network::Unet(config) => Box::new(Unet::new(streams, config.clone(), init)?),
     })
 }

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::layer::{Init, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times, Tokens};
 
 /// The scale of a block's last layer at the start: every block begins near the identity.
 const BLOCK_SCALE: f64 = 0.01;
@@ -29,6 +29,19 @@ pub struct ResidualMlpConfig {
     pub embedding: Option<i64>,
     /// Whether the network is told which streams are there; without it, an absent stream looks like one of zeros.
     pub presence: bool,
+    /// The features of the prompt's tokens, if it reads a prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<i64>,
+}
+
+impl ResidualMlpConfig {
+    /// Of the times, a block.
+    fn parts(&self) -> i64 {
+        match self.modulation {
+            Modulation::Shift => 1,
+            Modulation::ScaleShift => 2,
+        }
+    }
 }
 
 impl Default for ResidualMlpConfig {
@@ -40,6 +53,7 @@ impl Default for ResidualMlpConfig {
             time: TimeFeatures::Fourier,
             embedding: None,
             presence: true,
+            prompt: None,
         }
     }
 }
@@ -60,7 +74,8 @@ pub enum Modulation {
 /// - shift: h <- h + down(silu(up(silu(norm(h))) + time(e))),
 /// - scale-shift: h <- h + down(silu((1 + scale) inner(up(silu(norm(h)))) + shift)), [scale, shift] = time(silu(e));
 ///
-/// then output(silu(norm(h))). The output layer starts at zero.
+/// then output(silu(norm(h))). The output layer starts at zero. Where it reads a prompt, prompt(c) is added to time(e),
+/// c being the mean of the row's tokens; a row without tokens adds nothing.
 ///
 /// Made for latents that are vectors; other shapes are flattened.
 #[derive(Debug)]
@@ -69,6 +84,8 @@ pub struct ResidualMlp {
     config: ResidualMlpConfig,
     input: Linear,
     time: TimeEmbedding,
+    /// For all blocks at once.
+    prompt: Option<Linear>,
     blocks: Vec<Block>,
     output_norm: Norm,
     output: Linear,
@@ -100,11 +117,14 @@ impl ResidualMlp {
         let (width, elements) = (config.width, streams::elements(streams));
         let embedding = config.embedding.unwrap_or(width);
         let (features, presence) = (config.time, config.presence);
+        let parts = config.parts() * config.blocks as i64 * width;
+        let prompt = config.prompt.map(|features| Linear::new("prompt", features, parts, 1.0, init)).transpose()?;
         Ok(ResidualMlp {
             streams: streams.to_vec(),
             config,
             input: Linear::new("input", elements, width, 1.0, init)?,
             time: TimeEmbedding::new(streams.len(), embedding, features, presence, Activation::Silu, init)?,
+            prompt,
             blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
             output_norm: Norm::new("output.norm", width, 1, init.device)?,
             output: Linear::new("output", width, elements, 0.0, init)?,
@@ -121,11 +141,34 @@ impl ResidualMlp {
         }
     }
 
+    /// What the prompt adds to the parts of all blocks, `[row, width]` each; nothing without a prompt.
+    fn prompted(&self, batch: &DenoiserInput) -> Result<Option<Vec<Tensor>>> {
+        let tokens = batch.prompt_for(self.config.prompt)?;
+        let (Some(layer), Some(Tokens { values, mask })) = (&self.prompt, tokens) else { return Ok(None) };
+        let mean = |sum: Tensor, count: &Tensor| sum.f_div(count).op("div", &[&sum, count]);
+        let parts = match mask {
+            None => layer.forward(&values.f_mean_dim([1i64].as_slice(), false, Kind::Float).op("mean", &[values])?)?,
+            Some(mask) => {
+                let there = mask.f_to_kind(Kind::Float).op("to", &[mask])?.f_unsqueeze(-1).op("unsqueeze", &[mask])?;
+                let kept = values.f_mul(&there).op("mul", &[values, &there])?;
+                let over = |tensor: &Tensor| tensor.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+                let count = over(&there).op("sum", &[&there])?.f_clamp_min(1.0).op("clamp_min", &[&there])?;
+                let any = there.f_amax([1i64].as_slice(), false).op("amax", &[&there])?;
+                let parts = layer.forward(&mean(over(&kept).op("sum", &[&kept])?, &count)?)?;
+                parts.f_mul(&any).op("mul", &[&parts, &any])?
+            }
+        };
+        Ok(Some(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
+    }
+
     /// The time layers of all blocks in one multiplication, for each by itself is too small to pay for the call.
-    fn fresh(&self, embedding: &Tensor) -> Result<Signal<'_>> {
+    fn fresh(&self, embedding: &Tensor, prompt: Option<&[Tensor]>) -> Result<Signal<'_>> {
         let layers: Vec<&Linear> = self.blocks.iter().map(|block| &block.time).collect();
         let parts = Linear::side_by_side(&layers, embedding)?;
-        Ok(Signal::Fresh(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
+        let parts = parts.f_split(self.config.width, -1).op("split", &[&parts])?;
+        let Some(prompt) = prompt else { return Ok(Signal::Fresh(parts)) };
+        let added = parts.iter().zip(prompt).map(|(part, more)| part.f_add(more).op("add", &[part, more]));
+        Ok(Signal::Fresh(added.collect::<Result<_>>()?))
     }
 
     fn trunk(&self, batch: &DenoiserInput, signal: &Signal) -> Result<Tensor> {
@@ -221,13 +264,18 @@ impl Denoiser for ResidualMlp {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        let prompt = self.prompted(batch)?;
         let output = match (&self.projections, &batch.times) {
-            (Some(projections), Times::Runs(runs)) => {
+            // With a prompt, what is kept of the times would have to be taken apart again.
+            (Some(projections), Times::Runs(runs)) if prompt.is_none() => {
                 let mut projections = projections.borrow_mut();
                 let projected = projections.project(runs, |t, present| self.embed(t, present))?;
                 self.trunk(batch, &Signal::Projected(projected))?
             }
-            _ => self.trunk(batch, &self.fresh(&self.embed(&batch.t()?, &batch.present()?)?)?)?,
+            _ => {
+                let embedding = self.embed(&batch.t()?, &batch.present()?)?;
+                self.trunk(batch, &self.fresh(&embedding, prompt.as_deref())?)?
+            }
         };
         streams::split(&self.streams, &output)
     }
@@ -236,6 +284,7 @@ impl Denoiser for ResidualMlp {
         let mut named = Vec::new();
         self.input.list(&mut named);
         self.time.list(&mut named);
+        self.prompt.iter().for_each(|layer| layer.list(&mut named));
         self.blocks.iter().for_each(|block| block.list(&mut named));
         self.output_norm.list(&mut named);
         self.output.list(&mut named);
@@ -245,6 +294,7 @@ impl Denoiser for ResidualMlp {
     fn freeze(&mut self) -> Result<()> {
         self.input.freeze()?;
         self.time.freeze()?;
+        self.prompt.iter_mut().try_for_each(Linear::freeze)?;
         self.blocks.iter_mut().try_for_each(Block::freeze)?;
         self.output_norm.freeze()?;
         self.output.freeze()?;

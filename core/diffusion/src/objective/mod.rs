@@ -2,6 +2,7 @@
 
 mod density;
 mod law;
+mod prompting;
 mod weight;
 
 use tch::{Kind, Tensor};
@@ -10,6 +11,7 @@ use crate::noise::{RowNoise, START_STEP, tensor_from_rows};
 use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorOp};
 pub use density::Density;
 pub use law::{Draw, Per, TimeLaw};
+pub use prompting::Prompting;
 pub use weight::{LossOptions, Weight};
 
 /// The names under which training draws noise; no stream can have them.
@@ -32,7 +34,8 @@ pub struct LossOutput {
 /// correction. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
 /// # Shapes
-/// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device.
+/// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device; of prompts their
+/// tokens, whatever their variance.
 ///
 /// # Errors
 /// Shapes do not match the streams, or a tensor operation fails.
@@ -53,10 +56,12 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
-    let draw = law.draw_from(options.first_row, streams, rows, seed, step);
-    let batch = Batch::new(streams, &draw, options, (seed, step), latents)?;
+    let (diffused, prompts) = streams.split_at(streams.len() - denoiser.prompts());
+    let draw = law.draw_from(options.first_row, diffused, rows, seed, step);
+    let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
+    let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
     let (mut x, mut targets) = (Vec::new(), Vec::new());
-    for (place, (stream, latent)) in streams.iter().zip(latents).enumerate() {
+    for (place, (stream, latent)) in diffused.iter().zip(latents).enumerate() {
         x.push(batch.mixture(stream, place, latent, [Column::Signal, Column::Noise])?);
         targets.push(match stream.parameterization {
             Parameterization::X0 => latent.shallow_clone(),
@@ -64,8 +69,9 @@ pub fn denoising_loss(
             _ => batch.mixture(stream, place, latent, [Column::TargetX0, Column::TargetEps])?,
         });
     }
+    x.extend(latents[diffused.len()..].iter().map(Tensor::shallow_clone));
     let predictions = denoiser.predict(&DenoiserInput::new(x, batch.times()?, batch.present()?))?;
-    batch.loss(streams, &predictions, &targets)
+    batch.loss(diffused, &predictions, &targets)
 }
 
 /// The columns of [`Batch`].
@@ -100,6 +106,7 @@ struct Batch {
 impl Batch {
     fn new(
         streams: &[StreamSpec],
+        diffused: usize,
         draw: &Draw,
         options: &LossOptions,
         key: (u64, u32),
@@ -107,17 +114,17 @@ impl Batch {
     ) -> Result<Self> {
         let rows = draw.states.rows();
         let mut starts = vec![0];
-        for stream in streams {
+        for stream in &streams[..diffused] {
             starts.push(starts[starts.len() - 1] + rows * stream.elements() as usize);
         }
-        let noises = starts[streams.len()];
+        let noises = starts[diffused];
         let mut numbers = vec![0.0f32; noises];
-        for (place, stream) in streams.iter().enumerate() {
+        for (place, stream) in streams[..diffused].iter().enumerate() {
             fill_noise(stream, key, options.first_row, &mut numbers[starts[place]..starts[place + 1]]);
         }
         numbers.extend(draw.times.iter().map(|t| *t as f32));
         numbers.extend(draw.states.presence());
-        numbers.extend(columns(streams, draw, options));
+        numbers.extend(columns(&streams[..diffused], draw, options));
         let numbers = tensor_from_rows(&numbers, numbers.len(), &[], latents[0].device())?;
         Ok(Batch { numbers, rows, streams: streams.len(), starts })
     }
@@ -129,7 +136,7 @@ impl Batch {
     }
 
     fn noises(&self) -> usize {
-        self.starts[self.streams]
+        self.starts[self.starts.len() - 1]
     }
 
     fn times(&self) -> Result<Tensor> {
@@ -192,10 +199,11 @@ fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), first_row: usize, o
     }
 }
 
-/// `[stream, column, row]`.
+/// `[stream, column, row]`, of streams that are diffused.
 fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f32> {
     let rows = draw.states.rows();
-    let of_row: Vec<f64> = (0..rows).map(|row| options.of_row(streams, draw.states.row(row)) / rows as f64).collect();
+    let states = |row: usize| &draw.states.row(row)[..streams.len()];
+    let of_row: Vec<f64> = (0..rows).map(|row| options.of_row(streams, states(row)) / rows as f64).collect();
     let mut columns = vec![0.0; streams.len() * Column::COUNT * rows];
     for (place, (stream, columns)) in streams.iter().zip(columns.chunks_mut(Column::COUNT * rows)).enumerate() {
         let noisy = draw.states.stream(place).filter(|state| state.has_loss()).count() as i64 * stream.elements();
@@ -205,7 +213,7 @@ fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f3
                 State::Clean => set(Column::Signal, 1.0),
                 State::Absent => {}
                 State::Noisy => {
-                    let index = row * streams.len() + place;
+                    let index = row * draw.states.streams() + place;
                     let t = draw.times[index];
                     let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
                     let (of_x0, of_eps) = stream.parameterization.target_coefficients(a, s);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Prompting;
 use crate::{State, StreamSpec};
 
 /// The weight of the squared error at a time.
@@ -45,11 +46,14 @@ pub struct LossOptions {
     /// whole batch.
     #[serde(skip)]
     pub first_row: usize,
+    /// Which prompts rows have, for a denoiser that reads prompts.
+    #[serde(skip)]
+    pub prompting: Prompting,
 }
 
 impl Default for LossOptions {
     fn default() -> Self {
-        LossOptions { subset_scale: true, weight: Weight::Uniform, first_row: 0 }
+        LossOptions { subset_scale: true, weight: Weight::Uniform, first_row: 0, prompting: Prompting::default() }
     }
 }
 

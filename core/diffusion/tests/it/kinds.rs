@@ -102,7 +102,7 @@ fn every_guidance_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_network_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("network");
-    assert_eq!(names, ["residual-mlp", "unet-mlp"].map(str::to_string).into());
+    assert_eq!(names, ["residual-mlp", "unet", "unet-mlp"].map(str::to_string).into());
     for setting in &settings {
         // What the planner checks apart: that groups divide the width.
         let checked = parsed::<Network>(setting).check();

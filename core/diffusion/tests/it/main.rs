@@ -13,5 +13,7 @@ mod learning;
 mod networks;
 mod objective;
 mod pair;
+mod prompts;
 mod service;
 mod training;
+mod unet;

@@ -11,8 +11,8 @@ use crate::spec::{GuidanceSpec, unknown};
 /// The guidance of one diffusion; nothing when it is wrong, which is reported.
 pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Report) -> Option<Json> {
     let generated = generated(lists);
-    let observed: Vec<&str> = lists.observe.iter().map(String::as_str).collect();
-    let known = all_known("observed stream", &spec.conditions, &observed, report)
+    let observed: Vec<&str> = given(lists).collect();
+    let known = all_known("observed stream or prompt", &spec.conditions, &observed, report)
         & all_known("generated stream", &spec.streams, &generated, report);
     if !known {
         return None;
@@ -20,7 +20,7 @@ pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Rep
     if !applies(spec, lists) {
         let reason = match is_joint(spec) {
             true => "guides generated streams by one another, and fewer than two are generated",
-            false => "guides towards what is observed, and nothing is",
+            false => "guides towards what is observed and what conditions, and there is nothing",
         };
         report.error(spec.span, Problem::Impossible { what: "`guidance`".into(), reason: reason.into() });
         return None;
@@ -36,16 +36,20 @@ pub(crate) fn check_names(spec: &GuidanceSpec, streams: &[String], report: &mut 
 
 /// Whether there is something to guide towards.
 pub(crate) fn applies(spec: &GuidanceSpec, lists: &StreamLists) -> bool {
-    let names =
-        |stream: &String| spec.conditions.is_empty() || spec.conditions.iter().any(|name| name.value == *stream);
+    let names = |given: &str| spec.conditions.is_empty() || spec.conditions.iter().any(|name| name.value == given);
     match is_joint(spec) {
         true => generated(lists).len() > 1,
-        false => lists.observe.iter().any(names),
+        false => given(lists).any(names),
     }
 }
 
 fn is_joint(spec: &GuidanceSpec) -> bool {
     spec.json["kind"] == "joint"
+}
+
+/// What guidance can go towards.
+fn given(lists: &StreamLists) -> impl Iterator<Item = &str> {
+    lists.observe.iter().chain(&lists.prompts).map(String::as_str)
 }
 
 /// What is sampled, whether somebody reads it or not.

@@ -21,12 +21,21 @@ pub(crate) fn trained(
         without_effect(stage, report);
         return Some(Trained::Statistics);
     }
-    let Some(name) = &stage.train else {
+    if objective == "contrast" {
+        return prompts(stage, model, report).map(Trained::Prompts);
+    }
+    let Some(name) = stage.train.first() else {
         if !stage.written.iter().any(|key| key.value == "train") {
             report.error(stage.span, Problem::MissingKey { key: "train".into(), within: label(stage) });
         }
         return None;
     };
+    if let Some(second) = stage.train.get(1) {
+        let what = format!("`train` of {}", label(stage));
+        let reason = format!("names several, and objective `{objective}` trains one");
+        report.error(second.span, Problem::Impossible { what, reason });
+        return None;
+    }
     let scorers: Vec<&str> = spec.scorers.iter().map(|scorer| scorer.name.value.as_str()).collect();
     let streams: Vec<&str> = model.streams.keys().map(String::as_str).collect();
     let denoisers: Vec<&str> = model.denoisers.keys().map(String::as_str).collect();
@@ -47,6 +56,40 @@ pub(crate) fn trained(
         "denoiser" => Some(Trained::Denoiser(name_owned)),
         _ => has_module(name, spec, model, report).map(|()| Trained::Scorer(name_owned)),
     }
+}
+
+/// The prompts that are trained, and the one that they meet must exist and differ from at least one of them.
+fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
+    if stage.train.is_empty() {
+        if !stage.written.iter().any(|key| key.value == "train") {
+            report.error(stage.span, Problem::MissingKey { key: "train".into(), within: label(stage) });
+        }
+        return None;
+    }
+    let known = || model.prompts.keys().map(String::as_str);
+    let mut good = true;
+    for name in stage.train.iter().filter(|name| !model.prompts.contains_key(&name.value)) {
+        let (objective, what) = ("contrast".into(), "prompt".into());
+        let hint = Hint::among(&name.value, known());
+        report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
+        good = false;
+    }
+    let met = partner(stage)?;
+    if !model.prompts.contains_key(met) {
+        unknown("prompt", &SpannedString::new(met.to_string(), stage.span), known(), report);
+        good = false;
+    } else if stage.train.iter().filter(|name| name.value != met).count() != 1 {
+        let what = format!("`train` of {}", label(stage));
+        let reason = format!("must name one prompt beside `{met}`, which it meets");
+        report.error(stage.span, Problem::Impossible { what, reason });
+        good = false;
+    }
+    good.then(|| stage.train.iter().map(|name| name.value.clone()).collect())
+}
+
+/// The prompt that the trained ones meet.
+fn partner(stage: &StageSpec) -> Option<&str> {
+    stage.objective.as_ref()?.get("with")?.as_str()
 }
 
 fn label(stage: &StageSpec) -> String {
@@ -129,15 +172,39 @@ pub(crate) fn check_data(
         Trained::Stream(stream) => vec![stream.clone()],
         Trained::Denoiser(name) => model.denoisers.get(name).map(|(over, _)| over.clone()).unwrap_or_default(),
         Trained::Statistics => model.streams.keys().cloned().collect(),
+        Trained::Prompts(names) => {
+            let met = partner(stage).filter(|met| !names.iter().any(|name| name == met));
+            names.iter().cloned().chain(met.map(str::to_string)).collect()
+        }
         Trained::Scorer(name) => {
             let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == *name);
             scorer.and_then(|scorer| scorer.stream.as_ref()).map(|stream| stream.value.clone()).into_iter().collect()
         }
     };
-    for stream in streams.iter().filter(|stream| !tables::names(table, stream, model)) {
-        tables::missing(&table.name.value, &format!("stream `{stream}`"), &label(stage), at, report);
+    for name in streams.iter().filter(|name| !tables::names(table, name, model)) {
+        let what = if model.prompts.contains_key(name) { "prompt" } else { "stream" };
+        tables::missing(&table.name.value, &format!("{what} `{name}`"), &label(stage), at, report);
+    }
+    if let Trained::Denoiser(name) = trained {
+        some_prompt(stage, name, table, at, model, report);
     }
     if matches!(trained, Trained::Scorer(_)) && table.class.is_none() {
         tables::missing(&table.name.value, "the class (`class`)", &label(stage), at, report);
+    }
+}
+
+/// A denoiser that reads prompts is trained with at least one of them.
+fn some_prompt(
+    stage: &StageSpec,
+    denoiser: &str,
+    table: &TableSpec,
+    at: &SpannedString,
+    model: &ModelGraph,
+    report: &mut Report,
+) {
+    let Some((_, Some(denoiser))) = model.denoisers.get(denoiser) else { return };
+    if !denoiser.prompts.is_empty() && !denoiser.prompts.iter().any(|prompt| tables::names(table, prompt, model)) {
+        let wanted = format!("any of the prompts {}", denoiser.prompts.join(", "));
+        tables::missing(&table.name.value, &wanted, &label(stage), at, report);
     }
 }

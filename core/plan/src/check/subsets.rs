@@ -59,15 +59,19 @@ pub(crate) fn add(
             report.error(written.name.span, Problem::BadName { name, reason });
             continue;
         }
-        let lists = StreamLists { generate, observe, along: along.clone(), absent: Vec::new() };
+        let lists = StreamLists { generate, observe, along: along.clone(), ..StreamLists::default() };
         let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &lists));
         let (guidance, given) = (shared.map(|shared| shared.json.clone()), spec.given.unwrap_or_default());
-        let StreamLists { generate, observe, along, absent } = lists;
-        tasks.insert(name, Task { generate, along, observe, absent, guidance, given, at_least: None });
+        let StreamLists { generate, observe, along, absent, .. } = lists;
+        let condition = IndexMap::new();
+        tasks.insert(name, Task { generate, along, observe, condition, absent, guidance, given, at_least: None });
     }
 }
 
 fn asks(task: &Task, observe: &[String], generate: &[String]) -> bool {
     let same = |a: &[String], b: &[String]| a.len() == b.len() && a.iter().all(|stream| b.contains(stream));
-    same(&task.observe, observe) && same(&task.generate, generate) && task.absent.is_empty()
+    same(&task.observe, observe)
+        && same(&task.generate, generate)
+        && task.absent.is_empty()
+        && task.condition.is_empty()
 }

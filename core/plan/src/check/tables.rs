@@ -19,8 +19,9 @@ pub(crate) fn resolve(
 ) -> Table {
     let mut columns = IndexMap::new();
     for (stream, written) in &spec.columns {
-        if !model.streams.contains_key(&stream.value) {
-            unknown("stream", stream, model.streams.keys().map(String::as_str), report);
+        if !model.has(&stream.value) {
+            let known = model.streams.keys().chain(model.prompts.keys());
+            unknown("stream or prompt", stream, known.map(String::as_str), report);
         }
         if let Some(column) = column(written, sources, report) {
             columns.insert(stream.value.clone(), column);
@@ -100,8 +101,8 @@ pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &SpannedStrin
     report.error(at.span, problem);
 }
 
-/// Whether a table has a column for a stream, or one for an unknown stream, which may be a misspelling of it and was
+/// Whether a table has a column for a stream or prompt, or one for an unknown name, which may be a misspelling of it and was
 /// reported.
 pub(crate) fn names(table: &TableSpec, stream: &str, model: &ModelGraph) -> bool {
-    table.columns.iter().any(|(name, _)| name.value == stream || !model.streams.contains_key(&name.value))
+    table.columns.iter().any(|(name, _)| name.value == stream || !model.has(&name.value))
 }

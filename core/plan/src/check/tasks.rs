@@ -9,7 +9,7 @@ use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, reso
 use crate::plan::Task;
 use crate::problem::Problem;
 use crate::source::SpannedString;
-use crate::spec::{EvaluationSpec, TaskSpec};
+use crate::spec::{EvaluationSpec, TaskSpec, unknown};
 
 /// Resolves all tasks and the denoiser that they ask.
 pub(crate) fn resolve(
@@ -40,14 +40,18 @@ pub(crate) fn resolve(
     let owner = spec.tasks.first().map_or(spec.span, |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
     if let (Some(spec), Some((over, _))) = (&spec.guidance, model.denoisers.get(&denoiser)) {
-        guidance::check_names(spec, over, report);
+        let prompts = model.denoisers[&denoiser].1.iter().flat_map(|denoiser| &denoiser.prompts);
+        let known: Vec<String> = over.iter().chain(prompts).cloned().collect();
+        guidance::check_names(spec, &known, report);
     }
     let tasks = spec.tasks.iter().zip(&written).map(|(task, written)| {
-        let lists = resolve_lists(written, &denoiser, model, report)?;
+        let mut lists = resolve_lists(written, &denoiser, model, report)?;
+        let condition = condition(task, &denoiser, spec, model, report)?;
+        lists.prompts = condition.keys().cloned().collect();
         let guidance = guided(task, spec, &lists, report)?;
         let given = task.given.or(spec.given)?;
-        let StreamLists { generate, observe, along, absent } = lists;
-        let plan = Task { generate, along, observe, absent, guidance, given, at_least: task.at_least };
+        let StreamLists { generate, observe, along, absent, .. } = lists;
+        let plan = Task { generate, along, observe, condition, absent, guidance, given, at_least: task.at_least };
         Some((task.name.value.clone(), plan))
     });
     let mut tasks: IndexMap<String, Task> = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
@@ -55,6 +59,31 @@ pub(crate) fn resolve(
         subsets::add(&mut tasks, spec, &denoiser, model, report);
     }
     Some((denoiser, tasks))
+}
+
+/// The prompts of a task: those that its denoiser reads and the data have a column for.
+fn condition(
+    task: &TaskSpec,
+    denoiser: &str,
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<IndexMap<String, f64>> {
+    let (_, plan) = model.denoisers.get(denoiser)?;
+    let read: Vec<&str> = plan.iter().flat_map(|plan| &plan.prompts).map(String::as_str).collect();
+    let mut good = true;
+    for (prompt, _) in &task.condition {
+        if plan.is_some() && !read.contains(&prompt.value.as_str()) {
+            unknown("prompt", prompt, read.iter().copied(), report);
+            good = false;
+        } else if let Some(table) = spec.data.as_ref().filter(|table| !tables::names(table, &prompt.value, model)) {
+            let reader = format!("task `{}`", task.name.value);
+            tables::missing(&table.name.value, &format!("prompt `{}`", prompt.value), &reader, prompt, report);
+            good = false;
+        }
+    }
+    let weights = task.condition.iter().map(|(prompt, weight)| (prompt.value.clone(), *weight));
+    good.then(|| weights.collect())
 }
 
 /// The guidance of a task: its own, or that of the file where it applies. `None` if it is wrong, which is reported.

@@ -3,9 +3,9 @@
 use petgraph::visit::EdgeRef;
 
 use crate::compile::Catalog;
-use crate::descriptor::Role;
+use crate::descriptor::{CodecDescriptor, Role};
 use crate::error::Report;
-use crate::graph::{Act, Graph, Link, ModelGraph, Slot, Vertex};
+use crate::graph::{Act, Diffusion, Graph, Link, ModelGraph, Slot, Vertex};
 use crate::plan::{Form, Stream, Type};
 use crate::problem::Problem;
 use crate::source::SpannedString;
@@ -29,26 +29,33 @@ fn of_input(graph: &Graph, index: usize, model: &ModelGraph, catalog: &Catalog, 
         readers.sort();
         readers
     });
-    let streams = readers.filter_map(|reader| match graph.edges[reader] {
+    let read_by = readers.filter_map(|reader| match graph.edges[reader] {
         Vertex::Node(node) => match &graph.acts[node] {
-            Some(Act::Code { role: Role::Encode, stream }) => model.streams.get(stream),
+            Some(Act::Code { role: Role::Encode, stream }) => model.streams.get(stream)?.codec_descriptor,
+            Some(Act::Embed { prompt }) => model.prompts.get(prompt)?.codec_descriptor,
             _ => None,
         },
         _ => None,
     });
-    let in_model = streams.chain(model.streams.values()).filter_map(|stream| stream.codec_descriptor);
+    let in_model = read_by.chain(codecs_of(model));
     let anywhere = catalog.plugins.values().flat_map(|(plugin, _)| &plugin.codecs);
     let found = in_model.chain(anywhere).find(|codec| codec.modality == modality.value).map(Type::cells);
-    if found.is_none() && model.streams.values().all(|stream| stream.codec_descriptor.is_some()) {
+    let all_known = model.streams.values().all(|stream| stream.codec_descriptor.is_some())
+        && model.prompts.values().all(|prompt| prompt.codec_descriptor.is_some());
+    if found.is_none() && all_known {
         unknown_modality(modality, model, catalog, report);
     }
     found
 }
 
+fn codecs_of<'a>(model: &ModelGraph<'a>) -> impl Iterator<Item = &'a CodecDescriptor> {
+    let of_prompts = model.prompts.values().filter_map(|prompt| prompt.codec_descriptor);
+    model.streams.values().filter_map(|stream| stream.codec_descriptor).chain(of_prompts)
+}
+
 fn unknown_modality(modality: &SpannedString, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
     let mut known: Vec<&str> = Vec::new();
-    let in_model = model.streams.values().filter_map(|stream| stream.codec_descriptor);
-    for codec in in_model.chain(catalog.plugins.values().flat_map(|(plugin, _)| &plugin.codecs)) {
+    for codec in codecs_of(model).chain(catalog.plugins.values().flat_map(|(plugin, _)| &plugin.codecs)) {
         if !known.contains(&codec.modality.as_str()) {
             known.push(&codec.modality);
         }
@@ -69,6 +76,10 @@ pub(crate) fn leaving(
         Vertex::Output(_) => None,
         Vertex::Node(index) => match graph.acts[index].as_ref()? {
             Act::Code { role: Role::Encode, stream } => latent(stream, plan_of(model, stream)?),
+            Act::Embed { prompt } => {
+                let plan = model.prompts.get(prompt)?.plan.as_ref()?;
+                Some(Type::tokens(&plan.modality, prompt, plan.tokens.clone()))
+            }
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
         },
@@ -109,6 +120,10 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Code { role: Role::Encode, stream }), _) => {
             plan_of(model, stream).map(|plan| (format!("encoding in node `{name}`"), plan.cells.clone()))
         }
+        (Some(Act::Embed { prompt }), _) => {
+            let plan = model.prompts.get(prompt).and_then(|prompt| prompt.plan.as_ref());
+            plan.map(|plan| (format!("embedding in node `{name}`"), plan.cells.clone()))
+        }
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("decoding in node `{name}`"), wanted)),
@@ -117,11 +132,36 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
             .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
         _ => None,
     };
+    if let (Some(Act::Diffuse(diffusion)), Slot::Condition(_)) = (graph.acts[index].as_ref(), &link.slot) {
+        check_condition(name, diffusion, link, found, model, report);
+    }
     if let (Some(Act::Diffuse(_)), Slot::Mask(stream)) = (graph.acts[index].as_ref(), &link.slot) {
         check_mask(name, stream, link, found, model, report);
     }
     if let Some((to, wanted)) = end.filter(|(_, wanted)| wanted != found) {
         say(to, wanted.to_string(), link, found, report);
+    }
+}
+
+/// What conditions is a prompt that the denoiser reads.
+fn check_condition(
+    node: &str,
+    diffusion: &Diffusion,
+    link: &Link,
+    found: &Type,
+    model: &ModelGraph,
+    report: &mut Report,
+) {
+    let Some((_, Some(denoiser))) = model.denoisers.get(&diffusion.denoiser) else { return };
+    match &found.form {
+        Form::Tokens { prompt, .. } if denoiser.prompts.contains(prompt) => {}
+        _ => {
+            let wanted = match denoiser.prompts.as_slice() {
+                [] => format!("nothing: denoiser `{}` reads no prompt", diffusion.denoiser),
+                prompts => format!("tokens of a prompt of denoiser `{}` ({})", diffusion.denoiser, prompts.join(", ")),
+            };
+            say(format!("`condition` of node `{node}`"), wanted, link, found, report);
+        }
     }
 }
 

@@ -107,10 +107,11 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
         Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
-        Op::Diffuse { observe, masks, .. } => {
+        Op::Diffuse { observe, masks, condition, .. } => {
             let observed = observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str()));
             let masks = masks.iter().map(|(stream, from)| (format!("mask {stream}"), from.as_str()));
-            observed.chain(masks).collect()
+            let conditions = condition.iter().map(|condition| ("condition".to_string(), condition.from.as_str()));
+            observed.chain(masks).chain(conditions).collect()
         }
     }
 }

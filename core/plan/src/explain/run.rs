@@ -1,6 +1,7 @@
 //! A run in lines.
 
 use crate::component::word;
+use crate::descriptor::Role;
 use crate::explain::words::{bytes, how, kind, list, model, section};
 use crate::plan::{Op, RunPlan, Value};
 
@@ -38,14 +39,33 @@ fn operation(op: &Op) -> (&'static str, String) {
     match op {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
+        Op::Module { stream, role: Role::Embed, from, to } => ("embed", format!("{from} -> {to} (prompt {stream})")),
         Op::Module { stream, role, from, to } => (word(*role), format!("{from} -> {to} (stream {stream})")),
-        Op::Diffuse { denoiser, generate, along, observe, masks, given: seen, guidance, absent, sampler, seed } => {
+        Op::Diffuse {
+            denoiser,
+            generate,
+            along,
+            observe,
+            masks,
+            given: seen,
+            condition,
+            guidance,
+            absent,
+            sampler,
+            seed,
+        } => {
             let given = observe.iter().map(|(stream, value)| match masks.get(stream) {
                 Some(mask) => format!("{stream} = {value} where {mask}"),
                 None => format!("{stream} = {value}"),
             });
             let mut parts = vec![format!("denoiser {denoiser}"), format!("generates {}", list(generate.keys()))];
-            let lists = [("observes", list(given)), ("along", list(along)), ("absent", list(absent))];
+            let conditions = condition.iter().map(|condition| format!("{} x {}", condition.from, condition.weight));
+            let lists = [
+                ("observes", list(given)),
+                ("conditioned on", list(conditions)),
+                ("along", list(along)),
+                ("absent", list(absent)),
+            ];
             parts.extend(
                 lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| format!("{word} {names}")),
             );

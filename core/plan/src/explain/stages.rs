@@ -1,6 +1,6 @@
 //! A training in lines.
 
-use crate::explain::words::{component, kind, model, section, source, table};
+use crate::explain::words::{component, kind, list, model, section, source, table};
 use crate::plan::{Stage, TrainPlan, Trained};
 
 /// The whole plan.
@@ -51,6 +51,7 @@ pub(crate) fn trained(trained: &Trained) -> String {
         Trained::Stream(name) => format!("stream {name}"),
         Trained::Denoiser(name) => format!("denoiser {name}"),
         Trained::Scorer(name) => format!("scorer {name}"),
+        Trained::Prompts(names) => format!("prompts {}", list(names)),
         Trained::Statistics => "nothing".into(),
     }
 }

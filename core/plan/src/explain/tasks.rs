@@ -33,7 +33,9 @@ pub(crate) fn lines(plan: &EvalPlan) -> String {
 
 fn task(name: &str, task: &Task) -> Vec<String> {
     let at_least = task.at_least.map_or(String::new(), |least| format!("at least {least}"));
-    let given = if task.observe.is_empty() { "nothing".into() } else { list(&task.observe) };
+    let prompts = task.condition.iter().map(|(prompt, weight)| format!("prompt {prompt} x {weight}"));
+    let given: Vec<String> = task.observe.iter().cloned().chain(prompts).collect();
+    let given = if given.is_empty() { "nothing".into() } else { list(given) };
     let mut rest = vec![at_least];
     for (word, names) in [("along", &task.along), ("absent", &task.absent)] {
         if !names.is_empty() {

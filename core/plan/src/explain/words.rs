@@ -78,9 +78,24 @@ pub(crate) fn model(model: &Model) -> String {
         streams.push(vec![String::new(), "shapes".into(), format!("{shape} -> {:?}", stream.latent)]);
     }
     out.push_str(&section("streams", streams));
+    let prompts = model.prompts.iter().flat_map(|(name, prompt)| {
+        let shapes = prompt.array.elements().map_or(String::new(), |(shape, _)| format!("{shape:?} -> "));
+        let row = |name: &str, word: &str, what: String| vec![name.to_string(), word.into(), what];
+        [
+            row(name, "codec", component(&prompt.codec)),
+            row("", "module", component(&prompt.module)),
+            row("", "shapes", format!("{shapes}{:?}", prompt.tokens)),
+        ]
+    });
+    if !model.prompts.is_empty() {
+        out.push_str(&format!("\n{}", section("prompts", prompts.collect())));
+    }
     let denoisers = model.denoisers.iter().map(|(name, denoiser)| {
         let precision = if denoiser.precision == "f32" { String::new() } else { format!(" in {}", denoiser.precision) };
-        let what = format!("predicts {} over {}{precision}", denoiser.predict, list(&denoiser.over));
+        let mut what = format!("predicts {} over {}{precision}", denoiser.predict, list(&denoiser.over));
+        if !denoiser.prompts.is_empty() {
+            what.push_str(&format!(", reads {}", list(&denoiser.prompts)));
+        }
         vec![name.clone(), what, kind(&denoiser.network), kind(&denoiser.schedule)]
     });
     out + "\n" + &section("denoisers", denoisers.collect())

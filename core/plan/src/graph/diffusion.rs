@@ -16,19 +16,22 @@ pub(crate) struct Diffusion {
     pub lists: StreamLists,
     /// Generated streams that are given in part.
     pub partly: Vec<String>,
+    /// What conditions it, by the reference as written, with weights.
+    pub condition: Vec<(String, f64)>,
     pub sampler: Json,
     pub guidance: Option<Json>,
     pub given: Given,
     pub seed: u64,
 }
 
-/// Every stream of a denoiser, in one of four states.
+/// Every stream of a denoiser, in one of four states, and the prompts that are given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StreamLists {
     pub generate: Vec<String>,
     pub observe: Vec<String>,
     pub along: Vec<String>,
     pub absent: Vec<String>,
+    pub prompts: Vec<String>,
 }
 
 /// The lists as written: the word for each, and its streams.
@@ -107,7 +110,8 @@ pub(crate) fn resolve_lists(
         report.error(stream.span, Problem::NotThere { owner, what, name: stream.value.clone(), hint });
     }
     let list = |index: usize| written[index].1.iter().map(|stream| stream.value.clone()).collect::<Vec<_>>();
-    let mut lists = StreamLists { generate: list(0), observe: list(1), along: list(2), absent: list(3) };
+    let (generate, observe, along, absent) = (list(0), list(1), list(2), list(3));
+    let mut lists = StreamLists { generate, observe, along, absent, prompts: Vec::new() };
     for stream in over {
         if !written.iter().any(|(_, streams)| streams.iter().any(|named| named.value == *stream)) {
             lists.along.push(stream.clone());

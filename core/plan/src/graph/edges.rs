@@ -36,6 +36,8 @@ pub(crate) enum Slot {
     Observe(String),
     /// Where it observes a stream, if not everywhere.
     Mask(String),
+    /// What conditions it, by the reference as written.
+    Condition(String),
     /// An output.
     Output,
 }
@@ -97,7 +99,8 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
                 let mask = mask.as_ref().map(|mask| (Slot::Mask(stream.value.clone()), mask));
                 std::iter::once((Slot::Observe(stream.value.clone()), from)).chain(mask)
             });
-            slots.collect()
+            let conditions = spec.condition.iter().map(|(node, _)| (Slot::Condition(node.value.clone()), node));
+            slots.chain(conditions).collect()
         }
         None => Vec::new(),
     }

@@ -7,7 +7,7 @@ use crate::component::{self, Placed};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::infer::{End, Solver};
-use crate::plan::{Denoiser, Model, Stream, Type};
+use crate::plan::{Denoiser, Model, Prompt, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
@@ -20,6 +20,7 @@ pub(crate) struct ModelGraph<'a> {
     /// Where the file begins.
     pub span: Span,
     pub streams: IndexMap<String, StreamNode<'a>>,
+    pub prompts: IndexMap<String, PromptNode<'a>>,
     /// Denoiser -> its streams and what the plan says of it.
     pub denoisers: IndexMap<String, (Vec<String>, Option<Denoiser>)>,
 }
@@ -36,6 +37,14 @@ pub(crate) struct StreamNode<'a> {
     pub plan: Option<Stream>,
 }
 
+/// A prompt.
+pub(crate) struct PromptNode<'a> {
+    /// Its module, as written.
+    pub component: Option<String>,
+    pub codec_descriptor: Option<&'a CodecDescriptor>,
+    pub plan: Option<Prompt>,
+}
+
 impl StreamNode<'_> {
     /// Whether its components exist.
     pub fn is_found(&self) -> bool {
@@ -49,15 +58,22 @@ impl ModelGraph<'_> {
         self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))
     }
 
+    /// Whether there is a stream or a prompt of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.streams.contains_key(name) || self.prompts.contains_key(name)
+    }
+
     /// The plan's model, when nothing in it is wrong.
     pub fn plan(&self) -> Option<Model> {
         let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
+        let prompts = self.prompts.iter().map(|(name, prompt)| Some((name.clone(), prompt.plan.clone()?)));
         let denoisers = self.denoisers.iter().map(|(name, (_, denoiser))| Some((name.clone(), denoiser.clone()?)));
         Some(Model {
             name: self.name.clone(),
             source: self.path.clone(),
             checkpoint: self.checkpoint.clone(),
             streams: streams.collect::<Option<_>>()?,
+            prompts: prompts.collect::<Option<_>>()?,
             denoisers: denoisers.collect::<Option<_>>()?,
         })
     }
@@ -72,7 +88,10 @@ pub(crate) fn resolve_model<'a>(
 ) -> ModelGraph<'a> {
     let streams: IndexMap<_, _> =
         spec.streams.iter().map(|spec| (spec.name.value.clone(), stream(spec, catalog, report))).collect();
-    let denoisers = spec.denoisers.iter().map(|spec| (spec.name.value.clone(), denoiser(spec, &streams, report)));
+    let prompts: IndexMap<_, _> =
+        spec.prompts.iter().map(|spec| (spec.name.value.clone(), prompt(spec, catalog, report))).collect();
+    let denoisers =
+        spec.denoisers.iter().map(|spec| (spec.name.value.clone(), denoiser(spec, &streams, &prompts, report)));
     ModelGraph {
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         path: source.path.clone(),
@@ -80,6 +99,7 @@ pub(crate) fn resolve_model<'a>(
         checkpoint: spec.checkpoint.as_ref().map(|path| source.beside(&path.value)),
         denoisers: denoisers.collect(),
         streams,
+        prompts,
     }
 }
 
@@ -136,6 +156,50 @@ fn infer(
     Some(Stream { modality, codec, cells: Type::cells(descriptor), array, module, latent: sizes.clone() })
 }
 
+fn prompt<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> PromptNode<'a> {
+    let codec = spec.codec.as_ref().and_then(|used| component::codec(used, catalog, report));
+    let module = spec.module.as_ref().and_then(|used| component::module(used, catalog, report));
+    let plan =
+        codec.as_ref().zip(module.as_ref()).and_then(|(codec, module)| infer_prompt(spec, codec, module, report));
+    PromptNode {
+        component: spec.module.as_ref().map(|used| used.component.value.clone()),
+        codec_descriptor: codec.as_ref().map(|(_, descriptor)| *descriptor),
+        plan,
+    }
+}
+
+fn infer_prompt(
+    spec: &StreamSpec,
+    (codec, descriptor): &(Placed, &CodecDescriptor),
+    (placed, module): &(Placed, &ModuleDescriptor),
+    report: &mut Report,
+) -> Option<Prompt> {
+    let (sizes, span) = spec.latent.as_ref()?;
+    let mut solver = Solver::default();
+    let array = solver.port(CODEC, codec, &descriptor.array, "the array");
+    let tokens = solver.shape(&format!("the tokens of prompt `{}`", spec.name.value), *span, sizes);
+    let (input, output) = component::need_role(module, Role::Embed, &placed.component, placed.component.span, report)?;
+    same_modality(codec, descriptor, placed, module, report);
+    let (input, output) = (
+        solver.port(MODULE, placed, input, "the input to embed"),
+        solver.port(MODULE, placed, output, "the output of embed"),
+    );
+    solver.unify(&array, &input, report);
+    solver.unify(&tokens, &output, report);
+    solver.settle(CODEC, codec);
+    solver.settle(MODULE, placed);
+    let (of_module, of_codec) = (solver.component(MODULE, placed, report), solver.component(CODEC, codec, report));
+    let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
+    Some(Prompt {
+        modality: descriptor.modality.clone(),
+        codec: of_codec,
+        cells: Type::cells(descriptor),
+        array,
+        module: of_module,
+        tokens: sizes.clone(),
+    })
+}
+
 /// Lets a module meet the codec on one side and the latent on the other, in both directions.
 fn attach(
     solver: &mut Solver,
@@ -173,19 +237,28 @@ fn same_modality(
 fn denoiser(
     spec: &DenoiserSpec,
     streams: &IndexMap<String, StreamNode>,
+    prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
 ) -> (Vec<String>, Option<Denoiser>) {
     for name in spec.over.iter().filter(|name| !streams.contains_key(&name.value)) {
         unknown("stream", name, streams.keys().map(String::as_str), report);
     }
+    for name in spec.prompts.iter().filter(|name| !prompts.contains_key(&name.value)) {
+        unknown("prompt", name, prompts.keys().map(String::as_str), report);
+    }
+    one_shape(spec, prompts, report);
     let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
         let what = format!("denoiser `{}`", spec.name.value);
         report.error(spec.name.span, Problem::Impossible { what, reason: "is over no stream".into() });
     }
+    if spec.network.as_ref().is_some_and(|network| network["kind"] == "unet") {
+        maps(spec, streams, report);
+    }
     let plan = || {
         Some(Denoiser {
             over: over.clone(),
+            prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),
             network: spec.network.clone()?,
             predict: spec.predict.clone()?,
             schedule: spec.schedule.clone()?,
@@ -194,4 +267,38 @@ fn denoiser(
     };
     let plan = plan();
     (over, plan)
+}
+
+/// Prompts of one denoiser are mixed, so that they must be of one shape.
+fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report: &mut Report) {
+    let shape = |name: &SpannedString| prompts.get(&name.value)?.plan.as_ref().map(|plan| plan.tokens.clone());
+    let mut shapes = spec.prompts.iter().filter_map(|name| Some((name, shape(name)?)));
+    let Some((first, wanted)) = shapes.next() else { return };
+    for (name, found) in shapes.filter(|(_, found)| *found != wanted) {
+        let (one, other) =
+            (format!("prompt `{}` is {found:?}", name.value), format!("prompt `{}` {wanted:?}", first.value));
+        report.error(name.span, Problem::Mismatch { what: "tokens", one, other });
+    }
+}
+
+/// Refuses streams that a U-Net cannot read side by side. Streams with errors of their own are not blamed.
+fn maps(spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
+    let latent = |name: &SpannedString| Some(&streams.get(&name.value)?.plan.as_ref()?.latent);
+    let known: Vec<_> = spec.over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
+    let size = |shape: &[i64]| match *shape {
+        [_, height, width] => Some((None, height, width)),
+        [frames, _, height, width] => Some((Some(frames), height, width)),
+        _ => None,
+    };
+    for (name, shape) in &known {
+        if size(shape).is_none() || size(shape) != size(known[0].1) {
+            let what = format!("denoiser `{}`", spec.name.value);
+            let reason = format!(
+                "has a network of kind unet, whose streams are all [channel, height, width] or all [frame, channel, \
+                 height, width], of one size; `{}` is {shape:?}, `{}` is {:?}",
+                name.value, known[0].0.value, known[0].1
+            );
+            report.error(name.span, Problem::Impossible { what, reason });
+        }
+    }
 }

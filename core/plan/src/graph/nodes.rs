@@ -18,52 +18,84 @@ use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown
 pub(crate) enum Act {
     /// Encodes or decodes a stream.
     Code { role: Role, stream: String },
+    /// Makes a prompt.
+    Embed { prompt: String },
     /// Generates streams.
     Diffuse(Diffusion),
 }
 
 /// Resolves a node; `None` when something was wrong, which is reported.
-pub(crate) fn resolve_node(node: &NodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<Act> {
+pub(crate) fn resolve_node(
+    node: &NodeSpec,
+    all: &[NodeSpec],
+    model: &ModelGraph,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<Act> {
     match node.action.as_ref()? {
+        Action::Code(code) if code.role == Role::Embed => {
+            let users = model.prompts.iter().map(|(name, prompt)| (name, prompt.component.as_deref()));
+            let known = model.prompts.values().all(|prompt| prompt.plan.is_some());
+            user(code, "prompt", users, known, report).map(|prompt| Act::Embed { prompt })
+        }
         Action::Code(code) => {
             let stream = stream_of(code, model, catalog, report)?;
             can(code, model.streams.get(&stream)?, report)?;
             Some(Act::Code { role: code.role, stream })
         }
-        Action::Diffuse(spec) => diffusion(spec, model, report).map(Act::Diffuse),
+        Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
     }
 }
 
 /// The stream that a component stands for.
 fn stream_of(code: &CodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<String> {
-    let users: Vec<&String> = users_of(&code.component.value, model);
-    let Some(first) = users.first() else {
+    let named = |stream: &StreamNode| stream.component.as_deref() == Some(code.component.value.as_str());
+    if !model.streams.values().any(named) {
         no_user(&code.component, model, catalog, report);
         return None;
+    }
+    let users = model.streams.iter().map(|(name, stream)| (name, stream.component.as_deref()));
+    user(code, "stream", users, true, report)
+}
+
+/// The one stream or prompt, as `what` says, that uses a component; the node names it where there are several.
+/// Where not `all_known`, one may use it that could not be read.
+fn user<'m>(
+    code: &CodeSpec,
+    what: &'static str,
+    users: impl Iterator<Item = (&'m String, Option<&'m str>)>,
+    all_known: bool,
+    report: &mut Report,
+) -> Option<String> {
+    let (component, users) = (&code.component, users.collect::<Vec<_>>());
+    let names = |wanted: &str| -> Vec<&String> {
+        users.iter().filter(|(_, named)| *named == Some(wanted)).map(|(name, _)| *name).collect()
     };
-    match &code.stream {
-        Some(stream) if users.contains(&&stream.value) => Some(stream.value.clone()),
-        Some(stream) => {
-            let hint = Hint::among(&stream.value, users.iter().map(|name| name.as_str()));
-            let owner = format!("`{}`", code.component.value);
-            let (what, name) = ("stream".into(), stream.value.clone());
-            report.error(stream.span, Problem::NotThere { owner, what, name, hint });
+    let found = names(&component.value);
+    match (&code.stream, found.as_slice()) {
+        (_, []) => {
+            if all_known {
+                let hint = Hint::among(&component.value, users.iter().filter_map(|(_, named)| *named));
+                report
+                    .error(component.span, Problem::UnusedComponent { what, component: component.value.clone(), hint });
+            }
             None
         }
-        None if users.len() == 1 => Some((*first).clone()),
-        None => {
-            let what = format!("the stream of `{}`", code.component.value);
-            let candidates = users.into_iter().cloned().collect();
-            let remedy = "name one with `stream`".into();
-            report.error(code.component.span, Problem::Ambiguous { what, candidates, remedy });
+        (Some(name), _) if found.contains(&&name.value) => Some(name.value.clone()),
+        (Some(name), _) => {
+            let hint = Hint::among(&name.value, found.iter().map(|name| name.as_str()));
+            let (owner, what) = (format!("`{}`", component.value), what.into());
+            report.error(name.span, Problem::NotThere { owner, what, name: name.value.clone(), hint });
+            None
+        }
+        (None, [only]) => Some((*only).clone()),
+        (None, _) => {
+            let candidates = found.into_iter().cloned().collect();
+            let (what, remedy) = (format!("the {what} of `{}`", component.value), format!("name one with `{what}`"));
+            report.error(component.span, Problem::Ambiguous { what, candidates, remedy });
             None
         }
     }
-}
-
-fn users_of<'m>(component: &str, model: &'m ModelGraph) -> Vec<&'m String> {
-    let uses = |stream: &StreamNode| stream.component.as_deref() == Some(component);
-    model.streams.iter().filter(|(_, stream)| uses(stream)).map(|(name, _)| name).collect()
 }
 
 /// Says what should have been written in place of a component that no stream is named by.
@@ -86,7 +118,8 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
     }
     let known: Vec<String> = model.streams.values().filter_map(named).collect();
     let hint = Hint::among(&component.value, known.iter().map(String::as_str));
-    report.error(component.span, Problem::UnusedComponent { component: component.value.clone(), hint });
+    let (what, component_name) = ("stream", component.value.clone());
+    report.error(component.span, Problem::UnusedComponent { what, component: component_name, hint });
 }
 
 /// Refuses a role that the stream's module does not play.
@@ -100,7 +133,7 @@ fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> 
     }
 }
 
-fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
+fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
     let (partly, whole): (Vec<_>, Vec<_>) = spec.observe.iter().partition(|observed| observed.mask.is_some());
     let whole = whole.into_iter();
     let written = [
@@ -118,7 +151,8 @@ fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Opt
         return None;
     }
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
-    let lists = resolve_lists(&written, &denoiser, model, report)?;
+    let mut lists = resolve_lists(&written, &denoiser, model, report)?;
+    lists.prompts = spec.condition.iter().filter_map(|(node, _)| prompt_of(node, all, model)).collect();
     let partly = given_in_part(&partly, &lists, report)?;
     let guidance = match &spec.guidance {
         Some(guidance) => Some(guidance::resolve(guidance, &lists, report)?),
@@ -129,7 +163,18 @@ fn diffusion(spec: &DiffuseSpec, model: &ModelGraph, report: &mut Report) -> Opt
         let reason = "no stream is given whole".into();
         report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
     }
-    Some(Diffusion { denoiser, lists, partly, sampler: spec.sampler.clone()?, guidance, given, seed: spec.seed? })
+    let condition = spec.condition.iter().map(|(node, weight)| (node.value.clone(), *weight)).collect();
+    let (sampler, seed) = (spec.sampler.clone()?, spec.seed?);
+    Some(Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed })
+}
+
+/// The prompt that a node makes; what is wrong with the reference is said where edges are checked.
+fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Option<String> {
+    let node = all.iter().find(|known| known.name.value == node.value)?;
+    match resolve_node(node, &[], model, &Catalog::default(), &mut Report::default()) {
+        Some(Act::Embed { prompt }) => Some(prompt),
+        _ => None,
+    }
 }
 
 /// The streams with a mask, which must be generated as well.

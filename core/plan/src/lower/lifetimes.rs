@@ -11,7 +11,10 @@ const SAMPLER_COPIES: u64 = 4;
 pub(crate) fn reads(op: &Op) -> Vec<&str> {
     match op {
         Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => vec![from],
-        Op::Diffuse { observe, masks, .. } => observe.values().chain(masks.values()).map(String::as_str).collect(),
+        Op::Diffuse { observe, masks, condition, .. } => {
+            let conditions = condition.iter().map(|condition| &condition.from);
+            observe.values().chain(masks.values()).chain(conditions).map(String::as_str).collect()
+        }
     }
 }
 

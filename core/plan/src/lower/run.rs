@@ -9,7 +9,7 @@ use crate::check::unused::read_ports;
 use crate::descriptor::Role;
 use crate::graph::{Act, Diffusion, Graph, Slot, Vertex};
 use crate::lower::{lifetimes, order};
-use crate::plan::{Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
+use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
 use crate::source::Source;
 
 /// Makes the plan of a graph without errors; `None` if there were some after all.
@@ -84,6 +84,10 @@ impl Steps<'_> {
                 let from = self.read(index, &Slot::From)?;
                 self.code(name, role, stream, from)
             }
+            Act::Embed { prompt } => {
+                let from = self.read(index, &Slot::From)?;
+                self.embed(name, prompt, from)
+            }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
         }
     }
@@ -122,13 +126,24 @@ impl Steps<'_> {
         Some(())
     }
 
+    fn embed(&mut self, node: String, prompt: String, from: String) -> Option<()> {
+        let plan = self.model.prompts.get(&prompt)?;
+        let tokens = Type::tokens(&plan.modality, &prompt, plan.tokens.clone());
+        let (between, array) = (format!("{node}.array"), plan.array.clone());
+        let op = Op::ReadCells { stream: prompt.clone(), from, to: between.clone() };
+        self.push(&node, op, vec![(between.clone(), array)]);
+        let op = Op::Module { stream: prompt, role: Role::Embed, from: between, to: node.clone() };
+        self.push(&node, op, vec![(node.clone(), tokens)]);
+        Some(())
+    }
+
     fn write(&mut self, node: &str, stream: String, from: String, plan: &Stream) {
         let op = Op::WriteCells { stream, from, to: node.to_string() };
         self.push(node, op, vec![(node.to_string(), plan.cells.clone())]);
     }
 
     fn diffuse(&mut self, node: String, index: NodeIndex, diffusion: Diffusion) -> Option<()> {
-        let Diffusion { denoiser, lists, partly, sampler, guidance, given, seed } = diffusion;
+        let Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed } = diffusion;
         let read = read_ports(self.graph, index, self.live);
         let (wanted, dropped): (Vec<String>, Vec<String>) =
             lists.generate.into_iter().partition(|stream| read.contains(stream));
@@ -149,9 +164,26 @@ impl Steps<'_> {
             observe.insert(stream.clone(), self.read(index, &Slot::Observe(stream.clone()))?);
             masks.insert(stream.clone(), self.read(index, &Slot::Mask(stream))?);
         }
-        let along = [dropped, lists.along].concat();
-        let absent = lists.absent;
-        let op = Op::Diffuse { denoiser, generate, along, observe, masks, given, guidance, absent, sampler, seed };
+        let mut conditions = Vec::new();
+        for (node, weight) in condition {
+            let from = self.read(index, &Slot::Condition(node))?;
+            let Form::Tokens { prompt, .. } = &self.values.get(&from)?.kind.form else { return None };
+            conditions.push(Condition { prompt: prompt.clone(), from, weight });
+        }
+        let (along, absent, condition) = ([dropped, lists.along].concat(), lists.absent, conditions);
+        let op = Op::Diffuse {
+            denoiser,
+            generate,
+            along,
+            observe,
+            masks,
+            given,
+            condition,
+            guidance,
+            absent,
+            sampler,
+            seed,
+        };
         self.push(&node, op, made);
         Some(())
     }

@@ -45,10 +45,12 @@ pub(crate) fn lower(
 
 fn fresh(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
     let scorers = spec.scorers.iter().map(|scorer| scorer.name.value.as_str());
-    let parts = model.streams.keys().chain(model.denoisers.keys()).map(String::as_str);
+    let parts = model.streams.keys().chain(model.prompts.keys()).chain(model.denoisers.keys()).map(String::as_str);
     let known: Vec<&str> = parts.chain(scorers).collect();
     let strangers: Vec<_> = spec.fresh.iter().filter(|name| !known.contains(&name.value.as_str())).collect();
-    strangers.iter().for_each(|name| unknown("stream, denoiser or scorer", name, known.iter().copied(), report));
+    strangers
+        .iter()
+        .for_each(|name| unknown("stream, prompt, denoiser or scorer", name, known.iter().copied(), report));
     strangers.is_empty().then(|| spec.fresh.iter().map(|name| name.value.clone()).collect())
 }
 
@@ -134,8 +136,7 @@ fn missing_steps(stage: &StageSpec, report: &mut Report) -> Option<u64> {
 /// Warns of tables and scorers that no stage uses.
 fn unused(spec: &TrainingSpec, report: &mut Report) {
     let reads = |name: &str| spec.stages.iter().any(|stage| stage.data.as_ref().is_some_and(|data| data.value == name));
-    let trains =
-        |name: &str| spec.stages.iter().any(|stage| stage.train.as_ref().is_some_and(|train| train.value == name));
+    let trains = |name: &str| spec.stages.iter().flat_map(|stage| &stage.train).any(|train| train.value == name);
     let mut say = |what: &str, name: &crate::source::SpannedString| {
         let (what, consequence) = (what.to_string(), " by any stage".to_string());
         report.warning(name.span, Caution::Unused { what, name: name.value.clone(), consequence });

@@ -58,6 +58,8 @@ pub(crate) struct TaskSpec {
     pub name: SpannedString,
     pub generate: Vec<SpannedString>,
     pub observe: Vec<SpannedString>,
+    /// Prompt -> weight.
+    pub condition: Vec<(SpannedString, f64)>,
     pub along: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
     pub guidance: Option<GuidanceSpec>,
@@ -132,6 +134,7 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
         name,
         generate: Vec::new(),
         observe: Vec::new(),
+        condition: Vec::new(),
         along: Vec::new(),
         absent: Vec::new(),
         guidance: None,
@@ -141,6 +144,7 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
     if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
         spec.generate = fields.texts("generate", report);
         spec.observe = fields.texts("observe", report);
+        spec.condition = fields.numbers("condition", report);
         spec.along = fields.texts("along", report);
         spec.absent = fields.texts("absent", report);
         spec.guidance = guidance(&fields, report);

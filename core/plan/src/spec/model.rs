@@ -6,8 +6,9 @@ use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
+use crate::spec::network::sizes_fit;
 use crate::spec::{check_name, check_unique, open};
-use crate::surface::{self, Fields, Form};
+use crate::surface::{self, Fields, Form, Mapping};
 use crate::yaml::{Content, Entry, Node};
 
 /// A model file.
@@ -17,10 +18,11 @@ pub(crate) struct ModelSpec {
     pub checkpoint: Option<SpannedString>,
     pub span: Span,
     pub streams: Vec<StreamSpec>,
+    pub prompts: Vec<StreamSpec>,
     pub denoisers: Vec<DenoiserSpec>,
 }
 
-/// A stream. What could not be read is `None`; that was reported.
+/// A stream, or a prompt, whose tokens are its latent. What could not be read is `None`; that was reported.
 #[derive(Debug)]
 pub(crate) struct StreamSpec {
     pub name: SpannedString,
@@ -36,6 +38,7 @@ pub(crate) struct StreamSpec {
 pub(crate) struct DenoiserSpec {
     pub name: SpannedString,
     pub over: Vec<SpannedString>,
+    pub prompts: Vec<SpannedString>,
     pub network: Option<Json>,
     pub predict: Option<String>,
     pub schedule: Option<Json>,
@@ -52,35 +55,51 @@ pub(crate) struct Use {
 /// Reads a model.
 pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     let fields = open(root, FileKind::Model, &surface::MODEL, report)?;
-    let streams: Vec<_> = fields.names("streams", report).iter().map(|entry| stream(entry, report)).collect();
+    let mut parts = |key: &str, what: &'static Part| -> Vec<StreamSpec> {
+        fields.names(key, report).iter().map(|entry| part(entry, what, report)).collect()
+    };
+    let (streams, prompts) = (parts("streams", &STREAM), parts("prompts", &PROMPT));
+    check_unique("stream or prompt", streams.iter().chain(&prompts).map(|spec| &spec.name), report);
     let denoisers: Vec<_> = fields.names("denoisers", report).iter().map(|entry| denoiser(entry, report)).collect();
     Some(ModelSpec {
         name: fields.text("name", report),
         checkpoint: fields.text("checkpoint", report),
         span: root.span,
         streams,
+        prompts,
         denoisers,
     })
 }
 
-fn stream(entry: &Entry, report: &mut Report) -> StreamSpec {
+/// How a stream or a prompt is written.
+struct Part {
+    word: &'static str,
+    mapping: &'static Mapping,
+    /// The key of the shape.
+    shape: &'static str,
+}
+
+static STREAM: Part = Part { word: "stream", mapping: &surface::STREAM, shape: "latent" };
+static PROMPT: Part = Part { word: "prompt", mapping: &surface::PROMPT, shape: "tokens" };
+
+fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     let name = entry.key.clone();
     check_name(&name, report);
-    let within = format!("stream `{}`", name.value);
+    let within = format!("{} `{}`", part.word, name.value);
     let mut spec = StreamSpec { name, codec: None, module: None, has_module: false, latent: None };
-    let Some(fields) = Fields::open(&entry.node, &surface::STREAM, within, spec.name.span, report) else {
+    let Some(fields) = Fields::open(&entry.node, part.mapping, within, spec.name.span, report) else {
         return spec;
     };
     spec.codec = used(&fields, "codec", report);
     spec.module = used(&fields, "module", report);
     spec.has_module = fields.entry("module").is_some();
-    spec.latent = latent(&fields, report);
+    spec.latent = shape(&fields, part.shape, report);
     spec
 }
 
-fn latent(fields: &Fields, report: &mut Report) -> Option<(Vec<i64>, Span)> {
-    let entry = fields.entry("latent")?;
-    let sizes = fields.json("latent", report)?;
+fn shape(fields: &Fields, key: &str, report: &mut Report) -> Option<(Vec<i64>, Span)> {
+    let entry = fields.entry(key)?;
+    let sizes = fields.json(key, report)?;
     let sizes: Vec<i64> = sizes.value.as_array()?.iter().filter_map(Json::as_i64).collect();
     Some((sizes, entry.key.span))
 }
@@ -89,33 +108,21 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("denoiser `{}`", name.value);
-    let mut spec =
-        DenoiserSpec { name, over: Vec::new(), network: None, predict: None, schedule: None, precision: None };
+    let (over, prompts) = (Vec::new(), Vec::new());
+    let mut spec = DenoiserSpec { name, over, prompts, network: None, predict: None, schedule: None, precision: None };
     let Some(fields) = Fields::open(&entry.node, &surface::DENOISER, within, spec.name.span, report) else {
         return spec;
     };
     spec.over = fields.texts("over", report);
     check_unique("stream", &spec.over, report);
+    spec.prompts = fields.texts("prompts", report);
+    check_unique("prompt", &spec.prompts, report);
     let mut word = |key| fields.json(key, report).and_then(|json| json.value.as_str().map(str::to_string));
     (spec.predict, spec.precision) = (word("predict"), word("precision"));
     spec.network =
-        fields.json("network", report).map(|json| json.value).filter(|json| groups_fit(&fields, json, report));
+        fields.json("network", report).map(|json| json.value).filter(|json| sizes_fit(&fields, json, report));
     spec.schedule = fields.json("schedule", report).map(|json| json.value);
     spec
-}
-
-/// Whether a network's groups, if it has any, divide its width.
-fn groups_fit(fields: &Fields, network: &Json, report: &mut Report) -> bool {
-    let size = |key: &str| network.get(key).and_then(Json::as_u64);
-    let (Some(entry), Some(width), Some(groups)) = (fields.entry("network"), size("width"), size("groups")) else {
-        return true;
-    };
-    let fit = width % groups.max(1) == 0;
-    if !fit {
-        let (what, bound) = ("`groups` of the network".to_string(), format!("a divisor of `width` = {width}"));
-        report.error(entry.node.span, Problem::OutOfBounds { what, value: groups.to_string(), bound });
-    }
-    fit
 }
 
 /// The component that a key of a mapping names.

@@ -46,12 +46,13 @@ pub(crate) enum Action {
     Diffuse(DiffuseSpec),
 }
 
-/// Encoding or decoding.
+/// Encoding, decoding or embedding.
 #[derive(Debug)]
 pub(crate) struct CodeSpec {
     pub role: Role,
     pub component: SpannedString,
     pub from: Option<SpannedString>,
+    /// Which stream or prompt, where several use the component.
     pub stream: Option<SpannedString>,
 }
 
@@ -60,6 +61,8 @@ pub(crate) struct CodeSpec {
 pub(crate) struct DiffuseSpec {
     pub generate: Vec<SpannedString>,
     pub observe: Vec<ObservedSpec>,
+    /// Node -> weight of the prompt that it makes.
+    pub condition: Vec<(SpannedString, f64)>,
     pub along: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
     pub denoiser: Option<SpannedString>,
@@ -108,8 +111,8 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec
 }
 
-const ACTIONS: [&str; 3] = ["encode", "decode", "diffuse"];
-const LATER: [&str; 4] = ["embed", "align", "score", "map"];
+const ACTIONS: [&str; 4] = ["encode", "decode", "embed", "diffuse"];
+const LATER: [&str; 3] = ["align", "score", "map"];
 
 fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();
@@ -128,6 +131,7 @@ fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
     match ACTIONS.iter().find(|word| words.contains(word)) {
         Some(&"encode") => code(entry, Role::Encode, within, report),
         Some(&"decode") => code(entry, Role::Decode, within, report),
+        Some(&"embed") => code(entry, Role::Embed, within, report),
         Some(_) => diffuse(entry, within, report),
         None => {
             no_action(entry, entries, within, report);
@@ -154,12 +158,13 @@ fn no_action(entry: &Entry, entries: &[Entry], within: String, report: &mut Repo
 }
 
 fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Option<Action> {
-    let (mapping, key) = match role {
-        Role::Encode => (&surface::ENCODE, "encode"),
-        _ => (&surface::DECODE, "decode"),
+    let (mapping, key, part) = match role {
+        Role::Encode => (&surface::ENCODE, "encode", "stream"),
+        Role::Embed => (&surface::EMBED, "embed", "prompt"),
+        _ => (&surface::DECODE, "decode", "stream"),
     };
     let fields = Fields::open(&entry.node, mapping, within, entry.key.span, report)?;
-    let (from, stream) = (fields.text("from", report), fields.text("stream", report));
+    let (from, stream) = (fields.text("from", report), fields.text(part, report));
     let component = fields.text(key, report)?;
     Some(Action::Code(CodeSpec { role, component, from, stream }))
 }
@@ -171,6 +176,7 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
     let spec = DiffuseSpec {
         generate: fields.texts("diffuse", report),
         observe: observed(&fields, report),
+        condition: fields.numbers("condition", report),
         along: fields.texts("along", report),
         absent: fields.texts("absent", report),
         denoiser: fields.text("denoiser", report),

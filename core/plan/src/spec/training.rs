@@ -37,7 +37,7 @@ pub(crate) struct SourceSpec {
 pub(crate) struct TableSpec {
     pub name: SpannedString,
     pub join: Option<SpannedString>,
-    /// Stream -> `source.column`.
+    /// Stream or prompt -> `source.column`.
     pub columns: Vec<(SpannedString, SpannedString)>,
     pub class: Option<SpannedString>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct ScorerSpec {
 #[derive(Debug)]
 pub(crate) struct StageSpec {
     pub name: Option<SpannedString>,
-    pub train: Option<SpannedString>,
+    pub train: Vec<SpannedString>,
     pub objective: Option<Json>,
     pub data: Option<SpannedString>,
     pub steps: Option<u64>,
@@ -167,7 +167,7 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
     let fields = Fields::open(item, &surface::STAGE, within, span, report)?;
     let name = fields.text("name", report).inspect(|name| check_name(name, report));
     Some(StageSpec {
-        train: fields.text("train", report),
+        train: fields.texts("train", report),
         objective: fields.json("objective", report).map(|json| json.value),
         data: fields.text("data", report),
         steps: fields.integer("steps", report),

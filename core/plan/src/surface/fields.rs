@@ -111,6 +111,9 @@ impl<'a> Fields<'a> {
         let what = self.what(name);
         match &entry.node.content {
             Content::List(items) => items.iter().filter_map(|item| text(item, &what, report)).collect(),
+            _ if self.key(name).is_some_and(|key| matches!(key.form, Form::OneOrMore(_))) => {
+                text(&entry.node, &what, report).into_iter().collect()
+            }
             _ => {
                 Form::List(&Form::String).wrong(&entry.node, &what, report);
                 Vec::new()
@@ -139,6 +142,14 @@ impl<'a> Fields<'a> {
             text(&entry.node, &what, report).map(|value| (entry.key.clone(), value))
         };
         self.names(name, report).iter().filter_map(|entry| value(entry, report)).collect()
+    }
+
+    /// A mapping of names to numbers, each with its place. One that is wrong is reported and kept as 1, so that its name
+    /// is looked at as well.
+    pub fn numbers(&self, name: &str, report: &mut Report) -> Vec<(SpannedString, f64)> {
+        let values = self.json(name, report).map(|json| json.value).unwrap_or_default();
+        let number = |entry: &Entry| values.get(&entry.key.value).and_then(Json::as_f64).unwrap_or(1.0);
+        self.names(name, report).iter().map(|entry| (entry.key.clone(), number(entry))).collect()
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) enum Literal {
     Integer(i64),
     Number(f64),
     Word(&'static str),
+    Flags(&'static [bool]),
+    Integers(&'static [i64]),
     /// The default kind of the family with its own defaults.
     Kind(Family),
 }
@@ -87,6 +89,8 @@ impl Literal {
             Literal::Integer(integer) => Json::from(integer),
             Literal::Number(number) => Json::from(number),
             Literal::Word(word) => Json::from(word),
+            Literal::Flags(flags) => Json::from(flags),
+            Literal::Integers(integers) => Json::from(integers),
             Literal::Kind(family) => fill::defaults(family),
         }
     }

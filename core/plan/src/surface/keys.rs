@@ -38,6 +38,8 @@ const SOURCES: Key = must(
 const ABSENT: Key = may("absent", NAMES, "Streams that take no part");
 const GUIDANCE: Key =
     may("guidance", Form::Kind(Family::Guidance), "Strengthens what is given, or what is generated together");
+const WEIGHT: Form = Form::Number { minimum: 0.0, maximum: 1_000_000.0, above: true };
+const CONDITION: Form = Form::Names(&WEIGHT);
 const GIVEN: Form = Form::Choice(&["clean", "noised"]);
 const ALONG: Key = may("along", NAMES, "Streams generated along and dropped; the default for streams not named");
 
@@ -48,7 +50,7 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         NAME,
         MODEL_PATH,
         may("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns that are read, by the names nodes know them by"),
-        must("nodes", Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &DIFFUSE])), "What is done, by name"),
+        must("nodes", Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE])), "What is done, by name"),
         must("outputs", Form::Names(&Form::String), "Columns that are written: column -> node or input"),
     ],
     later: &[],
@@ -64,7 +66,7 @@ pub(crate) static INPUT: Mapping = Mapping {
 };
 
 const STREAM_KEY: Key = may("stream", Form::String, "The stream, where several use the component");
-const LATER_NODES: &[&str] = &["embed", "align", "score", "map"];
+const LATER_NODES: &[&str] = &["align", "score", "map"];
 
 /// A node that encodes.
 pub(crate) static ENCODE: Mapping = Mapping {
@@ -86,6 +88,16 @@ pub(crate) static DECODE: Mapping = Mapping {
     later: LATER_NODES,
 };
 
+/// A node that makes a prompt.
+pub(crate) static EMBED: Mapping = Mapping {
+    keys: &[
+        must("embed", Form::String, "Module that makes the prompt"),
+        must("from", Form::String, "Input, or node whose cells are embedded"),
+        may("prompt", Form::String, "The prompt, where several use the module"),
+    ],
+    later: LATER_NODES,
+};
+
 /// A node that generates.
 pub(crate) static DIFFUSE: Mapping = Mapping {
     keys: &[
@@ -101,6 +113,7 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
             Literal::Word("clean"),
             "How the network sees streams that are given: clean, at time 0, or noised, at the time of the others",
         ),
+        may("condition", CONDITION, "Prompts: node -> weight; they are mixed by their shares in the sum of weights"),
         GUIDANCE,
         ALONG,
         ABSENT,
@@ -108,7 +121,7 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
         or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
         or("seed", SEED, Literal::Integer(0), "Seed of the noise"),
     ],
-    later: &["condition", "schedule"],
+    later: &["schedule"],
 };
 
 /// A stream that is given in part; it is generated as well.
@@ -127,9 +140,10 @@ pub(crate) static MODEL: Mapping = Mapping {
         NAME,
         may("checkpoint", Form::String, "File with the weights, relative to this one"),
         must("streams", Form::Names(&Form::Mapping(&STREAM)), "What is diffused, by name"),
+        may("prompts", Form::Names(&Form::Mapping(&PROMPT)), "What only conditions, by name"),
         may("denoisers", Form::Names(&Form::Mapping(&DENOISER)), "Networks over streams, by name"),
     ],
-    later: &["prompts", "aligners", "couplings", "aggregates", "heads"],
+    later: &["aligners", "couplings", "aggregates", "heads"],
 };
 
 /// A stream of a model.
@@ -142,16 +156,27 @@ pub(crate) static STREAM: Mapping = Mapping {
     later: &["from", "schedule", "aggregate"],
 };
 
+/// A prompt of a model.
+pub(crate) static PROMPT: Mapping = Mapping {
+    keys: &[
+        must("codec", Form::Use, "Cells to arrays"),
+        must("module", Form::Use, "Arrays to tokens"),
+        must("tokens", Form::List(&SIZE), "Shape of what the module makes: how many tokens, how many features each"),
+    ],
+    later: &[],
+};
+
 /// A denoiser of a model.
 pub(crate) static DENOISER: Mapping = Mapping {
     keys: &[
         must("over", NAMES, "Its streams"),
+        may("prompts", NAMES, "Prompts that it reads; they are of one shape"),
         must("network", Form::Kind(Family::Network), "The network"),
         or("predict", Form::Choice(&["eps", "x0", "v", "flow"]), Literal::Word("x0"), "What the network gives"),
         or("schedule", Form::Kind(Family::Schedule), Literal::Kind(Family::Schedule), "How noise grows with time"),
         or("precision", Form::Choice(&["f32", "bf16"]), Literal::Word("f32"), "In what the network multiplies"),
     ],
-    later: &["prompt", "couple", "sites", "reads"],
+    later: &["couple", "sites", "reads"],
 };
 
 /// A training.
@@ -174,7 +199,11 @@ pub(crate) static TRAINING: Mapping = Mapping {
 /// A table of a training or evaluation.
 pub(crate) static TABLE: Mapping = Mapping {
     keys: &[
-        must("columns", Form::Names(&Form::String), "Where each stream's cells come from: stream -> source.column"),
+        must(
+            "columns",
+            Form::Names(&Form::String),
+            "Where the cells of each stream and prompt come from: its name -> source.column",
+        ),
         may("join", Form::String, "Column on which rows of several sources are matched"),
         may("class", Form::String, "Where the class of a row comes from: source.column"),
     ],
@@ -204,7 +233,7 @@ pub(crate) static SCORER: Mapping = Mapping {
 pub(crate) static STAGE: Mapping = Mapping {
     keys: &[
         NAME,
-        may("train", Form::String, "Stream, denoiser or scorer that is trained"),
+        may("train", Form::OneOrMore(&Form::String), "Stream, denoiser, scorer or prompts that are trained"),
         must("objective", Form::Kind(Family::Objective), "What it learns"),
         must("data", Form::String, "Table that it reads"),
         may("steps", COUNT, "Optimizer steps; needed wherever something is trained"),
@@ -285,6 +314,7 @@ pub(crate) static TASK: Mapping = Mapping {
     keys: &[
         must("generate", NAMES, "Streams that are generated and judged"),
         may("observe", NAMES, "Streams that are given from the data"),
+        may("condition", CONDITION, "Prompts that are made from the data: prompt -> weight"),
         ALONG,
         ABSENT,
         GUIDANCE,

@@ -230,6 +230,9 @@ const STREAM_SCALES: Key =
 
 const WIDTH: Form = Form::Integer { minimum: 1, maximum: 65_536 };
 
+const WIDTHS: Form = Form::List(&WIDTH);
+const LAYERS: Form = Form::Integer { minimum: 1, maximum: 64 };
+
 static NETWORKS: &[Kind] = &[
     Kind {
         name: "residual-mlp",
@@ -269,6 +272,52 @@ static NETWORKS: &[Kind] = &[
         ],
         ascending: &[],
     },
+    Kind {
+        name: "unet",
+        about: "A U-Net over latents that are maps, [channel, height, width] or frames of such; keys, layers and names of \
+                weights are those of diffusers' UNet2DConditionModel",
+        keys: &[
+            key(
+                "block_out_channels",
+                WIDTHS,
+                Literal::Integers(&[64, 128, 256]),
+                "Channels of each level, the finest first",
+            ),
+            key("layers_per_block", LAYERS, Literal::Integer(2), "Residual blocks of a level, one more on the way up"),
+            key(
+                "attention",
+                Form::OneOrMore(&Form::Flag),
+                Literal::Flags(&[true]),
+                "Whether a level attends, one for all levels or one for each; the middle always does",
+            ),
+            key(
+                "num_attention_heads",
+                Form::OneOrMore(&WIDTH),
+                Literal::Integers(&[8]),
+                "Heads of attention, one number for all levels or one for each",
+            ),
+            key(
+                "transformer_layers_per_block",
+                LAYERS,
+                Literal::Integer(1),
+                "Transformer blocks after a residual block",
+            ),
+            option("cross_attention_dim", WIDTH, "Features of a prompt token; without it no prompt is read"),
+            key(
+                "norm_num_groups",
+                WIDTH,
+                Literal::Integer(32),
+                "Groups of channels normalised apart; divides all channels",
+            ),
+            key(
+                "use_linear_projection",
+                Form::Flag,
+                Literal::Flag(false),
+                "Whether weights around attention have two axes, or four as convolutions of one place",
+            ),
+        ],
+        ascending: &[],
+    },
 ];
 
 static OBJECTIVES: &[Kind] = &[
@@ -304,6 +353,21 @@ static OBJECTIVES: &[Kind] = &[
                 Literal::Word("uniform"),
                 "Weight of the error by time: none, or that which bounds the likelihood",
             ),
+            option(
+                "p_unprompted",
+                Form::FRACTION,
+                "Of a denoiser that reads prompts: probability that a row goes without, which guidance needs; 0.1 if \
+                 not given. The other rows get one prompt each",
+            ),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "contrast",
+        about: "Prompts of one row come to lie together and those of different rows apart (symmetric InfoNCE)",
+        keys: &[
+            Key { name: "with", form: Form::String, need: Need::Required, about: "The prompt that they meet" },
+            key("temperature", POSITIVE, Literal::Number(0.1), "What cosines are divided by"),
         ],
         ascending: &[],
     },

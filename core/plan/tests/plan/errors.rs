@@ -176,8 +176,8 @@ fn node_that_does_nothing() {
 #[test]
 fn words_of_later_versions() {
     Case::of(AUDIO)
-        .edit("decode: audio/autoencoder", "embed: text/prompt")
-        .edit("diffuse: [audio]", "diffuse: [audio], condition: {image: 1.0}")
+        .edit("decode: audio/autoencoder", "score: audio/judge")
+        .edit("diffuse: [audio]", "diffuse: [audio], schedule: {kind: cosine}")
         .check("error-unsupported");
 }
 

@@ -11,6 +11,7 @@ mod explained;
 mod model_errors;
 mod overrides;
 mod plans;
+mod prompts;
 mod properties;
 mod schema;
 mod steering;

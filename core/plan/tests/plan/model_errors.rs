@@ -93,13 +93,16 @@ fn denoisers() {
     case("{kind: residual-mlp, width: 256, blocks: 4}", "{width: 256}").check("error-network-without-kind");
     let unet = "{kind: unet-mlp, width: 60, groups: 8}";
     case("{kind: residual-mlp, width: 256, blocks: 4}", unet).check("error-groups");
+    let unet = "{kind: unet, block_out_channels: [32, 40], attention: [true, true, false], num_attention_heads: 12}";
+    case("{kind: residual-mlp, width: 256, blocks: 4}", unet).check("error-unet-sizes");
+    case("{kind: residual-mlp, width: 256, blocks: 4}", "{kind: unet}").check("error-unet-streams");
     case("predict: x0", "predict: x0\n    precision: fp16").check("error-precision");
     case("{kind: vp-linear}", "{kind: vp-linear, beta_min: 30}").check("error-ascending");
 }
 
 #[test]
 fn parts_of_later_versions() {
-    case("denoisers:", "prompts: {}\ndenoisers:").check("error-unsupported-model");
+    case("denoisers:", "aligners: {}\ndenoisers:").check("error-unsupported-model");
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn a_model_alone_is_checked_as_with_a_pipeline() {
         ("module: image/autoencoder", "module: audio/autoencoder"),
         ("over: [image, audio, text, label]", "over: [image, audio, txt, image]"),
         ("{kind: vp-linear}", "{kind: vp-linear, beta_min: 30}"),
-        ("denoisers:", "prompts: {}\ndenoisers:"),
+        ("denoisers:", "aligners: {}\ndenoisers:"),
         ("streams:", "streams: [\n"),
     ] {
         cases.push(case(from, to));

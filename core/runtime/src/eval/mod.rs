@@ -68,7 +68,8 @@ fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
 }
 
 fn asked(task: &Task) -> TaskFindings {
-    let (observe, generate) = (task.observe.clone(), task.generate.clone());
+    let observe = task.observe.iter().chain(task.condition.keys()).cloned().collect();
+    let generate = task.generate.clone();
     TaskFindings { observe, generate, at_least: task.at_least, passed: true, variants: IndexMap::new() }
 }
 

@@ -7,7 +7,6 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use crate::networks::Networks;
-use crate::stream::StreamNet;
 use crate::{Result, RunError, Session, session};
 
 /// A model that answers tasks.
@@ -33,7 +32,7 @@ impl Sampling {
         self.networks.stats().row_steps
     }
 
-    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes.
+    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on.
     ///
     /// # Errors
     /// What plugins and engine say.
@@ -51,10 +50,14 @@ impl Sampling {
             let state = match given.get(&stream.name) {
                 Some(array) => {
                     let array = array.f_to_device(self.networks.device)?;
-                    let encode = move |net: &StreamNet| net.standardise(&net.encode(&array, false)?);
-                    session::given(task.given, self.networks.on_stream(name, &stream.name, encode)?)
+                    let seen = self.networks.on_stream(name, &stream.name, move |net| net.seen(&array))?;
+                    match task.condition.get(&stream.name) {
+                        Some(weight) => Observed::Prompt { value: seen, weight: *weight },
+                        None => session::given(task.given, seen),
+                    }
                 }
                 None if task.absent.contains(&stream.name) => Observed::Absent,
+                None if self.networks.is_prompt(&stream.name) => Observed::Absent,
                 None => Observed::Noisy,
             };
             states.insert(stream.name.clone(), state);

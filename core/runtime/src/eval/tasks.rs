@@ -24,13 +24,15 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
     let (calls, mut sampled) = (sampling.network_calls(), Duration::ZERO);
+    let free = task.observe.is_empty() && task.condition.is_empty();
     let mut coherence = Vec::new();
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
         let _span = tracing::info_span!("task", part, seed).entered();
         let tuples = held_out.tuples(*seed);
         let truth = held_out.classes(&tuples)?;
-        let given = task.observe.iter().map(|stream| Ok((stream.clone(), held_out.given(stream, &tuples)?)));
+        let given = task.observe.iter().chain(task.condition.keys());
+        let given = given.map(|name| Ok((name.clone(), held_out.given(name, &tuples)?)));
         let given = given.collect::<Result<_>>()?;
         let started = Instant::now();
         let generated = sampling.generate(part, task, given, plan.rows, *seed)?;
@@ -41,11 +43,11 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
             let device = held_out.session.device;
             let codec = &held_out.session.codecs[stream];
             let verdict = Verdicts::of_cells(codec, judge, array, device, held_out.threads)?;
-            let truth = (!task.observe.is_empty()).then_some(truth.as_slice());
+            let truth = (!free).then_some(truth.as_slice());
             streams.entry(name).or_default().add(&verdict, truth, judge.classes)?;
             verdicts.push(verdict.classes);
         }
-        coherence.push(match task.observe.is_empty() {
+        coherence.push(match free {
             true => figures::agreement(&verdicts),
             false => figures::all_right(&verdicts, &truth),
         });

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
 use anyflow_plan::descriptor::Role;
-use anyflow_plan::plan::{Op, RunPlan, Step};
+use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
@@ -70,11 +70,15 @@ impl<'a> Compute<'a> {
     }
 
     fn module(&self, batch: &mut Batch, step: &Step, stream: &str, role: Role, from: &str, to: &str) -> Result<()> {
-        let component = self.plan.model.streams[stream].module.as_ref();
+        let model = &self.plan.model;
+        let component = match role {
+            Role::Embed => Some(&model.prompts[stream].module),
+            _ => model.streams[stream].module.as_ref(),
+        };
         self.events.enter(&step.node, component.map(|c| c.plugin.as_str()));
         let input = value(batch, from)?.f_to_device(self.networks.device)?;
         let output = self.networks.on_stream(&step.node, stream, move |net| match role {
-            Role::Encode => net.encode(&input, false),
+            Role::Encode | Role::Embed => net.encode(&input, false),
             Role::Decode => net.decode(&input, false),
             other => Err(RunError::Internal(format!("role {other:?} in a run"))),
         })?;
@@ -104,16 +108,32 @@ impl<'a> Compute<'a> {
     }
 
     fn diffuse(&self, batch: &mut Batch, step: &Step) -> Result<()> {
-        let Op::Diffuse { denoiser, generate, along, observe, masks, given, guidance, absent, sampler, seed } =
-            &step.op
+        let Op::Diffuse {
+            denoiser,
+            generate,
+            along,
+            observe,
+            masks,
+            given,
+            condition,
+            guidance,
+            absent,
+            sampler,
+            seed,
+        } = &step.op
         else {
             return Err(RunError::Internal(format!("step {} is no diffusion", step.node)));
         };
         self.events.enter(&step.node, None);
         let mut states = IndexMap::new();
+        let mut prompts = self.prompts(batch, condition)?;
         for stream in self.networks.engine().streams(denoiser).map_err(RunError::diffusion(&step.node))? {
             let name = &stream.name;
-            let state = if let Some(id) = observe.get(name) {
+            let state = if let Some(prompt) = prompts.swap_remove(name) {
+                prompt
+            } else if self.plan.model.prompts.contains_key(name) {
+                Observed::Absent
+            } else if let Some(id) = observe.get(name) {
                 let latent = value(batch, id)?.f_to_device(self.networks.device)?;
                 let latent = self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?;
                 match masks.get(name) {
@@ -148,6 +168,25 @@ impl<'a> Compute<'a> {
             batch.values.insert(generate[&name].clone(), latent);
         }
         Ok(())
+    }
+}
+
+impl Compute<'_> {
+    /// The prompts that are given. What several nodes make of one prompt is mixed by its weights.
+    fn prompts(&self, batch: &Batch, condition: &[Condition]) -> Result<IndexMap<String, Observed>> {
+        let mut mixed: IndexMap<&String, (Tensor, f64)> = IndexMap::new();
+        for Condition { prompt, from, weight } in condition {
+            let weighted = value(batch, from)?.f_to_device(self.networks.device)?.f_mul_scalar(*weight)?;
+            let (sum, total) = match mixed.swap_remove(prompt) {
+                Some((sum, total)) => (sum.f_add(&weighted)?, total + weight),
+                None => (weighted, *weight),
+            };
+            mixed.insert(prompt, (sum, total));
+        }
+        let observed = |(prompt, (sum, weight)): (&String, (Tensor, f64))| {
+            Ok((prompt.clone(), Observed::Prompt { value: sum.f_div_scalar(weight)?, weight }))
+        };
+        mixed.into_iter().map(observed).collect()
     }
 }
 

@@ -53,9 +53,10 @@ impl<'a> LatentCache<'a> {
         Latents::open(&path, &key)
     }
 
-    /// The component of a stream's module.
+    /// The component of a stream's or prompt's module.
     pub fn module(&self, stream: &str) -> Option<&'a Component> {
-        self.model.streams.get(stream).and_then(|stream| stream.module.as_ref())
+        let of_prompt = || self.model.prompts.get(stream).map(|prompt| &prompt.module);
+        self.model.streams.get(stream).and_then(|stream| stream.module.as_ref()).or_else(of_prompt)
     }
 
     /// Everything that latents depend on: the plugin's code, the module's parameters, its weights, the arrays.

@@ -165,6 +165,13 @@ pub struct Tuples {
     rows: Vec<Vec<i64>>,
 }
 
+impl Tuples {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.first().map_or(0, Vec::len)
+    }
+}
+
 fn groups(source: &Source) -> BTreeMap<String, Vec<i64>> {
     let mut groups: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (row, value) in source.join.iter().enumerate() {

@@ -52,7 +52,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     if let Some(start) = &plan.start {
         let path = Path::new(start);
         let mut found = checkpoint::read(path)?.0;
-        // `streams.NAME.mean`, `denoisers.NAME.input.weight`
+        // `streams.NAME.mean`, `prompts.NAME.module.first.weight`, `denoisers.NAME.input.weight`
         found.retain(|name, _| !name.split('.').nth(1).is_some_and(|part| plan.fresh.iter().any(|name| name == part)));
         checkpoint::copy_known(&trainee.all()?, &found, path)?;
     }
@@ -120,6 +120,10 @@ impl Trainee {
         match trained {
             Trained::Stream(name) => Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?)),
             Trained::Denoiser(name) => Ok(keep(format!("denoisers.{name}."), self.session.tensors()?)),
+            Trained::Prompts(names) => {
+                let of = names.iter().map(|name| self.session.streams[name].tensors());
+                Ok(of.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+            }
             Trained::Scorer(name) => self.scorers[name].tensors(name),
             Trained::Statistics => {
                 let statistics = |name: &String| name.ends_with(".mean") || name.ends_with(".deviation");

@@ -1,6 +1,6 @@
 //! What a stage minimises.
 
-use anyflow_diffusion::{LossOptions, TimeLaw, Weight, denoising_loss};
+use anyflow_diffusion::{LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss};
 use anyflow_plan::plan::Trained;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -34,6 +34,15 @@ pub enum Objective {
         scale: bool,
         /// The weight of the error by time.
         weight: Weight,
+        /// Of a denoiser that reads prompts: how often a row has none.
+        p_unprompted: Option<f64>,
+    },
+    /// Prompts of one row come to lie together, those of different rows apart.
+    Contrast {
+        /// The prompt that the other one meets.
+        with: String,
+        /// What cosines are divided by.
+        temperature: f64,
     },
     /// A scorer tells the class.
     Classify {
@@ -63,6 +72,8 @@ pub struct Prepared<'a> {
     trainee: &'a Trainee,
     data: &'a TableData,
     latents: IndexMap<String, Frozen>,
+    /// Prompts of the denoiser that the table has no column for, a bit each.
+    missing: u64,
 }
 
 /// What a frozen encoder has made.
@@ -102,13 +113,27 @@ impl<'a> Prepared<'a> {
         data: &'a TableData,
         cache: &LatentCache<'_>,
     ) -> Result<Self> {
-        let mut latents = IndexMap::new();
-        if let (Objective::Denoise { .. }, Trained::Denoiser(name)) = (&objective, trained) {
-            for stream in trainee.session.denoisers[name].streams() {
-                latents.insert(stream.name.clone(), frozen(trainee, data, &stream.name, cache)?);
+        let (mut latents, mut missing) = (IndexMap::new(), 0);
+        match (&objective, trained) {
+            (Objective::Denoise { .. }, Trained::Denoiser(name)) => {
+                let denoiser = &trainee.session.denoisers[name];
+                let (streams, prompts) = denoiser.streams().split_at(denoiser.streams().len() - denoiser.prompts());
+                for (place, prompt) in prompts.iter().enumerate() {
+                    missing |= u64::from(data.array(&prompt.name).is_none()) << place;
+                }
+                for stream in streams.iter().chain(prompts).filter(|stream| {
+                    let is_prompt = trainee.session.streams[&stream.name].is_prompt();
+                    !is_prompt || data.array(&stream.name).is_some()
+                }) {
+                    latents.insert(stream.name.clone(), frozen(trainee, data, &stream.name, cache)?);
+                }
             }
+            (Objective::Contrast { with, .. }, Trained::Prompts(names)) if !names.contains(with) => {
+                latents.insert(with.clone(), frozen(trainee, data, with, cache)?);
+            }
+            _ => {}
         }
-        Ok(Prepared { objective, trained, trainee, data, latents })
+        Ok(Prepared { objective, trained, trainee, data, latents, missing })
     }
 
     /// The rows of a step. Disturbances are drawn for all of them at once, from libtorch's generator, which the stage
@@ -128,16 +153,29 @@ impl<'a> Prepared<'a> {
                 let shake = (*noise > 0.0).then(|| Tensor::f_randn(size, (Kind::Float, device))).transpose()?;
                 std::iter::once(array).chain(shake).collect()
             }
-            (Objective::Denoise { .. }, Trained::Denoiser(_)) => {
+            (Objective::Denoise { .. }, Trained::Denoiser(name)) => {
                 let streams = &self.trainee.session.streams;
-                let latents = self.latents.iter_mut().map(|(name, frozen)| {
-                    let latent = match frozen {
-                        Frozen::Encoded(latents) => latents.gather(&data.rows_of(name, tuples))?,
-                        Frozen::Arrays => rows(name)?,
+                let of = |stream: &StreamSpec| {
+                    let (name, net) = (&stream.name, &streams[&stream.name]);
+                    let latent = match self.latents.get_mut(name) {
+                        Some(Frozen::Encoded(latents)) => latents.gather(&data.rows_of(name, tuples))?,
+                        Some(Frozen::Arrays) => rows(name)?,
+                        None => Tensor::f_zeros(stream.batch_shape(tuples.len()), (Kind::Float, device))?,
                     };
-                    streams[name].standardise(&latent.f_to_device(device)?)
+                    let latent = latent.f_to_device(device)?;
+                    if net.is_prompt() { Ok(latent) } else { net.standardise(&latent) }
+                };
+                self.trainee.session.denoisers[name].streams().iter().map(of).collect::<Result<_>>()?
+            }
+            (Objective::Contrast { with, .. }, Trained::Prompts(names)) => {
+                let arrays = names.iter().filter(|name| *name != with).chain([with]).map(|name| {
+                    let rows = match self.latents.get_mut(name) {
+                        Some(Frozen::Encoded(tokens)) => tokens.gather(&data.rows_of(name, tuples))?,
+                        _ => rows(name)?,
+                    };
+                    Ok(rows.f_to_device(device)?)
                 });
-                latents.collect::<Result<_>>()?
+                arrays.collect::<Result<_>>()?
             }
             (Objective::Classify { noise, shift }, Trained::Scorer(name)) => {
                 let array = rows(&self.trainee.scorers[name].stream)?.f_to_device(device)?;
@@ -167,12 +205,20 @@ impl<'a> Prepared<'a> {
                 let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &part[0])?, Vec::new()))
             }
-            (Objective::Denoise { times, scale, weight }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { times, scale, weight, p_unprompted }, Trained::Denoiser(name)) => {
                 let denoiser = self.trainee.session.denoisers[name].as_ref();
-                let options = LossOptions { subset_scale: *scale, weight: *weight, first_row: first };
+                let p_unprompted = p_unprompted.unwrap_or(Prompting::default().p_unprompted);
+                let prompting = Prompting { p_unprompted, missing: self.missing };
+                let options = LossOptions { subset_scale: *scale, weight: *weight, first_row: first, prompting };
                 let output = denoising_loss(denoiser, &part, times, &options, (key.0, key.1 as u32))
                     .map_err(RunError::diffusion(name))?;
                 Ok((output.loss, output.per_stream))
+            }
+            (Objective::Contrast { with, temperature }, Trained::Prompts(names)) => {
+                let embed = |name: &String, array: &Tensor| self.trainee.session.streams[name].encode(array, true);
+                let other = names.iter().find(|name| *name != with).unwrap_or(with);
+                let met = if names.contains(with) { embed(with, &part[1])? } else { part[1].shallow_clone() };
+                contrast(&embed(other, &part[0])?, &met, *temperature)
             }
             (Objective::Classify { .. }, Trained::Scorer(name)) => {
                 let (scores, classes) = (self.trainee.scorers[name].score(&part[0], true)?, &part[1]);
@@ -185,6 +231,26 @@ impl<'a> Prepared<'a> {
         }
     }
 }
+
+/// Symmetric InfoNCE of vectors u and v, `[row, ...]` each, seen as flat and of length 1: with S = u v^T / temperature,
+/// the mean of the cross-entropies of the rows of S and of S^T against the diagonal (Radford et al. 2021, figure 3).
+/// Beside it, how often the nearest v is that of the row.
+fn contrast(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Vec<(String, Tensor)>)> {
+    let flat = |tokens: &Tensor| {
+        let flat = tokens.f_flatten(1, -1)?;
+        let length = flat.f_norm_scalaropt_dim(2.0, [-1i64], true)?.f_clamp_min(SHORTEST)?;
+        flat.f_div(&length)
+    };
+    let similar = flat(u)?.f_matmul(&flat(v)?.f_tr()?)?.f_div_scalar(temperature)?;
+    let rows = Tensor::f_arange(u.size()[0], (Kind::Int64, u.device()))?;
+    let entropy = |scores: &Tensor| scores.f_cross_entropy_loss(&rows, None::<&Tensor>, Reduction::Mean, -100, 0.0);
+    let loss = entropy(&similar)?.f_add(&entropy(&similar.f_tr()?)?)?.f_mul_scalar(0.5)?;
+    let right = similar.f_argmax(-1, false)?.f_eq_tensor(&rows)?.f_mean(Kind::Float)?;
+    Ok((loss, vec![("accuracy".into(), right)]))
+}
+
+/// Below it a vector is not made longer, so that a zero stays finite.
+const SHORTEST: f64 = 1e-6;
 
 fn mismatch(objective: &Objective, trained: &Trained) -> RunError {
     RunError::Internal(format!("{objective:?} for {trained:?}"))

@@ -17,7 +17,7 @@ use super::metrics::{Recent, StepFigures};
 use super::objective::{LOSS, Objective, Prepared, encode_all};
 use crate::checkpoint;
 use crate::events::{self, Events};
-use crate::plugin::Parameter;
+use crate::plugin::{Module, Parameter};
 use crate::session::typed;
 use crate::{Result, RunError};
 
@@ -191,10 +191,24 @@ impl StageRun<'_> {
             Trained::Denoiser(name) => {
                 return Ok((self.trainee.session.denoisers[name].parameters(), Vec::new()));
             }
+            Trained::Prompts(names) => {
+                let (mut trainable, mut others) = (Vec::new(), Vec::new());
+                for name in names {
+                    let (more, still) = self.of_module(&self.trainee.session.streams[name].module)?;
+                    let under = |(parameter, tensor)| (format!("{name}.{parameter}"), tensor);
+                    trainable.extend(more.into_iter().map(under));
+                    others.extend(still.into_iter().map(under));
+                }
+                return Ok((trainable, others));
+            }
             Trained::Stream(name) => &self.trainee.session.streams[name].module,
             Trained::Scorer(name) => &self.trainee.scorers[name].module,
             Trained::Statistics => &None,
         };
+        self.of_module(module)
+    }
+
+    fn of_module(&self, module: &Option<Module>) -> Result<(Named, Named)> {
         let module = module.as_ref().ok_or_else(|| {
             RunError::Internal(format!("stage {} trains something that has no module", self.stage.name))
         })?;
@@ -209,6 +223,9 @@ impl StageRun<'_> {
         let mut result = Map::new();
         for stream in self.data.streams() {
             let net = &self.trainee.session.streams[stream];
+            if net.is_prompt() {
+                continue;
+            }
             let latents = encode_all(self.trainee, self.data, stream, self.cache)?;
             let mean = latents.f_mean_dim([0i64].as_slice(), false, tch::Kind::Float)?;
             let deviation = latents.f_std_dim([0i64].as_slice(), false, false)?.f_clamp_min(LEAST_DEVIATION)?;

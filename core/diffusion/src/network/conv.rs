@@ -1,0 +1,94 @@
+//! Convolutions over maps, `[row, channel, height, width]`.
+
+use tch::{Kind, Tensor};
+
+use super::layer::{Init, Precision, cast, fresh, plain, zeros};
+use crate::{Result, TensorOp};
+
+/// A square convolution that keeps the size of the map, or halves it.
+#[derive(Debug)]
+pub(super) struct Conv {
+    name: String,
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    precision: Precision,
+    /// Once frozen: weight and bias as they are multiplied.
+    fixed: Option<(Tensor, Tensor)>,
+}
+
+impl Conv {
+    /// Kernel `side` x `side`, weights as those of a linear layer.
+    pub fn new(name: &str, from: i64, to: i64, side: i64, scale: f64, init: Init) -> Result<Self> {
+        let (weight, bias) = (fresh(name, &[to, from, side, side], scale, init)?, zeros(to, init)?);
+        Ok(Conv { name: name.to_string(), weight, bias, stride: 1, precision: init.precision, fixed: None })
+    }
+
+    /// At every second place.
+    pub fn halving(self) -> Self {
+        Conv { stride: 2, ..self }
+    }
+
+    /// `[row, from, height, width]` -> `[row, to, height, width]`, in the layer's precision.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let bias = match &self.fixed {
+            Some((_, bias)) => bias.shallow_clone(),
+            None => cast(&self.bias, self.precision.kind())?,
+        };
+        self.convolve(x, Some(&bias))
+    }
+
+    /// As [`Conv::forward`], with another bias: `[to]`, or `[row, to]`.
+    pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let bias = cast(bias, self.precision.kind())?;
+        if bias.dim() == 1 {
+            return self.convolve(x, Some(&bias));
+        }
+        let mut y = self.convolve(x, None)?;
+        let bias = over_places(&bias)?;
+        y.f_add_(&bias).op("add_", &[&bias])
+    }
+
+    fn convolve(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let weight = match &self.fixed {
+            Some((weight, _)) => weight.shallow_clone(),
+            None => cast(&self.weight, self.precision.kind())?,
+        };
+        let x = cast(x, self.precision.kind())?;
+        let padding = self.weight.size()[2] / 2;
+        x.f_conv2d(&weight, bias, [self.stride; 2], [padding; 2], [1, 1], 1).op("conv2d", &[&x, &weight])
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        named.push((format!("{}.weight", self.name), self.weight.shallow_clone()));
+        named.push((format!("{}.bias", self.name), self.bias.shallow_clone()));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        let fix = |parameter: &Tensor| cast(&plain(parameter)?, self.precision.kind());
+        self.fixed = Some((fix(&self.weight)?, fix(&self.bias)?));
+        Ok(())
+    }
+
+    /// The bias `[to]`, f32, without gradient.
+    pub fn plain_bias(&self) -> Result<Tensor> {
+        plain(&self.bias)
+    }
+}
+
+/// A number per row and channel, `[row, channel]`, for every place of a map: `[row, channel, 1, 1]`.
+pub(super) fn over_places(numbers: &Tensor) -> Result<Tensor> {
+    let columns = numbers.f_unsqueeze(-1).op("unsqueeze", &[numbers])?;
+    columns.f_unsqueeze(-1).op("unsqueeze", &[&columns])
+}
+
+/// Maps side by side, channel after channel.
+pub(super) fn beside(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
+}
+
+/// Each place repeated to fill a map of this height and width; f32.
+pub(super) fn enlarged(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
+    let x = cast(x, Kind::Float)?;
+    x.f_upsample_nearest2d(size, None, None).op("upsample_nearest2d", &[&x])
+}

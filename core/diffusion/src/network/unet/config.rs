@@ -1,0 +1,110 @@
+//! The size and the options of a U-Net.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EngineError, Result};
+
+/// The size and the options of a [`Unet`](super::Unet). Keys are those of diffusers' `UNet2DConditionModel`; the defaults
+/// of everything that has no key here are the same.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnetConfig {
+    /// The channels of each level, from the finest to the coarsest.
+    pub block_out_channels: Vec<i64>,
+    /// The residual blocks of a level on the way down; on the way up there is one more.
+    pub layers_per_block: usize,
+    /// Whether a level attends, one for all levels or one for each: `CrossAttnDownBlock2D` or `DownBlock2D`. The middle
+    /// always does.
+    pub attention: Vec<bool>,
+    /// Heads of attention, one number for all levels or one for each; published configurations call it
+    /// `attention_head_dim`.
+    pub num_attention_heads: Vec<i64>,
+    /// Transformer blocks after a residual block.
+    pub transformer_layers_per_block: usize,
+    /// The features of a prompt token; without it the network reads no prompt.
+    pub cross_attention_dim: Option<i64>,
+    /// The groups of channels that a norm normalises apart; they divide the channels of every level.
+    pub norm_num_groups: i64,
+    /// Whether the layers around attention have weights of two axes, or of four as convolutions of one place.
+    pub use_linear_projection: bool,
+}
+
+impl Default for UnetConfig {
+    fn default() -> Self {
+        UnetConfig {
+            block_out_channels: vec![64, 128, 256],
+            layers_per_block: 2,
+            attention: vec![true],
+            num_attention_heads: vec![8],
+            transformer_layers_per_block: 1,
+            cross_attention_dim: None,
+            norm_num_groups: 32,
+            use_linear_projection: false,
+        }
+    }
+}
+
+impl UnetConfig {
+    /// Refuses sizes with which there is no network.
+    pub fn check(&self) -> Result<()> {
+        let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
+        let levels = self.levels();
+        if levels == 0 || self.block_out_channels.iter().any(|channels| *channels < 1) {
+            return bad(
+                "block_out_channels",
+                "one number of at least 1 per level",
+                format!("{:?}", self.block_out_channels),
+            );
+        }
+        if self.block_out_channels[0] % 2 != 0 {
+            return bad("block_out_channels", "even at the first level", format!("{:?}", self.block_out_channels));
+        }
+        if self.layers_per_block < 1 || self.transformer_layers_per_block < 1 {
+            let found = format!("{} and {}", self.layers_per_block, self.transformer_layers_per_block);
+            return bad("layers_per_block and transformer_layers_per_block", "at least 1", found);
+        }
+        if ![1, levels].contains(&self.attention.len()) {
+            return bad("attention", "one for all levels or one for each", format!("{:?}", self.attention));
+        }
+        if ![1, levels].contains(&self.num_attention_heads.len()) {
+            let found = format!("{:?}", self.num_attention_heads);
+            return bad("num_attention_heads", "one for all levels or one for each", found);
+        }
+        if self.cross_attention_dim.is_some_and(|width| width < 1) {
+            return bad("cross_attention_dim", "at least 1", format!("{:?}", self.cross_attention_dim));
+        }
+        for (level, channels) in self.block_out_channels.iter().enumerate() {
+            let groups = self.norm_num_groups;
+            if groups < 1 || channels % groups != 0 {
+                let found = format!("{groups} for {channels} channels");
+                return bad("norm_num_groups", "a divisor of the channels of every level", found);
+            }
+            let (heads, attends) = (self.heads(level), self.attends(level) || level + 1 == levels);
+            if attends && (heads < 1 || channels % heads != 0) {
+                let found = format!("{heads} for {channels} channels");
+                return bad("num_attention_heads", "a divisor of the channels of every level that attends", found);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of levels.
+    pub(super) fn levels(&self) -> usize {
+        self.block_out_channels.len()
+    }
+
+    /// Whether a level attends.
+    pub(super) fn attends(&self, level: usize) -> bool {
+        *at(&self.attention, level)
+    }
+
+    /// The heads of a level.
+    pub(super) fn heads(&self, level: usize) -> i64 {
+        *at(&self.num_attention_heads, level)
+    }
+}
+
+/// The one for all levels, or that of the level.
+fn at<T>(list: &[T], level: usize) -> &T {
+    &list[if list.len() == 1 { 0 } else { level }]
+}

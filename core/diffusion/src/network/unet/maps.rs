@@ -1,0 +1,81 @@
+//! All streams as one map, channel beside channel, and back. Frames of a stream are rows of the map.
+
+use tch::Tensor;
+
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp};
+
+/// What the maps of all streams have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Common {
+    /// 1 for streams without frames.
+    pub frames: i64,
+    pub height: i64,
+    pub width: i64,
+}
+
+/// Refuses streams that are not `[channel, height, width]`, or all `[frame, channel, height, width]`, of one size.
+pub(super) fn common(streams: &[StreamSpec]) -> Result<(Common, i64)> {
+    let of = |stream: &StreamSpec| match *stream.shape.as_slice() {
+        [channels, height, width] => Some((Common { frames: 1, height, width }, 3, channels)),
+        [frames, channels, height, width] => Some((Common { frames, height, width }, 4, channels)),
+        _ => None,
+    };
+    let maps: Option<Vec<_>> = streams.iter().map(of).collect();
+    let same =
+        |maps: &Vec<(Common, i32, i64)>| maps.windows(2).all(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
+    match maps.filter(same).as_deref() {
+        Some(maps @ [(first, ..), ..]) => Ok((*first, maps.iter().map(|(_, _, channels)| channels).sum())),
+        _ => Err(EngineError::Config {
+            field: "streams of a unet",
+            wanted: "all [channel, height, width] or all [frame, channel, height, width], of one size",
+            found: streams
+                .iter()
+                .map(|stream| format!("{:?} {:?}", stream.name, stream.shape))
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+    }
+}
+
+/// The channels of one frame of a stream.
+fn channels(stream: &StreamSpec) -> i64 {
+    stream.shape[stream.shape.len() - 3]
+}
+
+/// `[row * frame, channel, height, width]`, absent streams zero. Refuses shapes that are not the streams'.
+pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput) -> Result<Tensor> {
+    let rows = batch.rows();
+    let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
+    let mut parts = Vec::with_capacity(streams.len());
+    for (place, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
+        stream.check_batch(x, rows as usize)?;
+        let x = match &present {
+            None => x.shallow_clone(),
+            Some(present) => {
+                let column = present.f_narrow(1, place as i64, 1).op("narrow", &[present])?;
+                let column = column.f_reshape(stream.column_shape(rows as usize)).op("reshape", &[&column])?;
+                // What is absent may be anything, also not a number.
+                let zero = x.f_zeros_like().op("zeros_like", &[x])?;
+                x.f_where_self(&column.f_gt(0.0).op("gt", &[&column])?, &zero).op("where", &[x])?
+            }
+        };
+        let size = [rows * common.frames, channels(stream), common.height, common.width];
+        parts.push(x.f_reshape(size).op("reshape", &[&x])?);
+    }
+    match parts.as_slice() {
+        [part] => Ok(part.shallow_clone()),
+        parts => Tensor::f_cat(parts, 1).op("cat", &parts.iter().collect::<Vec<_>>()),
+    }
+}
+
+/// The streams of `[row * frame, channel, height, width]`, each `[row, shape]`.
+pub(super) fn split(streams: &[StreamSpec], common: Common, map: &Tensor) -> Result<Vec<Tensor>> {
+    let (rows, mut first) = ((map.size()[0] / common.frames) as usize, 0);
+    let mut parts = Vec::with_capacity(streams.len());
+    for stream in streams {
+        let part = map.f_narrow(1, first, channels(stream)).op("narrow", &[map])?;
+        parts.push(part.f_reshape(stream.batch_shape(rows)).op("reshape", &[&part])?);
+        first += channels(stream);
+    }
+    Ok(parts)
+}

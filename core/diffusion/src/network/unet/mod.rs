@@ -1,0 +1,245 @@
+//! A U-Net over streams that are maps, with the layers of diffusers' `UNet2DConditionModel`.
+
+mod config;
+mod level;
+mod maps;
+mod resnet;
+mod spatial;
+mod time;
+
+use std::cell::RefCell;
+
+use tch::{Kind, Tensor};
+
+pub use config::UnetConfig;
+
+use super::attention::{Keys, mask, repeated};
+use super::conv::Conv;
+use super::layer::{Init, Norm, cast, silu};
+use super::time::{Projected, Projections};
+use crate::site::Reader;
+use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
+use level::{Builder, Level, Middle, Pass, keys};
+use maps::Common;
+use resnet::Resnet;
+use spatial::{Prompt, TransformerBlock};
+use time::TimeEmbedding;
+
+/// Rombach et al. 2022 (latent diffusion models, arXiv 2112.10752): residual blocks and attention at
+/// several sizes of the map, on the way down and, reading what was kept, on the way up. Names and shapes of the parameters
+/// are those of diffusers' `UNet2DConditionModel`, so that published weights load; with the same weights, time
+/// t = (k + 1) / 1000 and its step k, the outputs are equal.
+///
+/// Streams are `[channel, height, width]`, of one size, and enter channel beside channel; absent ones are zero. With
+/// several streams the first layer of the time embedding reads the times of all and which are there. The prompt, if any,
+/// is read by cross-attention; without it those layers give their bias. The output layer starts at zero.
+#[derive(Debug)]
+pub struct Unet {
+    streams: Vec<StreamSpec>,
+    common: Common,
+    config: UnetConfig,
+    input: Conv,
+    time: TimeEmbedding,
+    down: Vec<Level>,
+    middle: Middle,
+    up: Vec<Level>,
+    output_norm: Norm,
+    output: Conv,
+    /// Once frozen.
+    kept: Option<RefCell<Kept>>,
+}
+
+/// What a frozen network computed before.
+#[derive(Debug)]
+struct Kept {
+    projections: Projections,
+    prompt: Option<(Tokens, Vec<Keys>)>,
+}
+
+/// What the blocks are told of the times.
+enum Signal {
+    /// `[row, embedding]`, after its activation.
+    Embedded(Tensor),
+    /// What all blocks make of it, `[projected]` or `[row, projected]`, each with the bias of its first layer.
+    Projected(Tensor),
+}
+
+impl Unet {
+    /// A fresh network; see [`crate::build`].
+    pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: Init) -> Result<Self> {
+        let (common, channels) = maps::common(streams)?;
+        let widths = config.block_out_channels.clone();
+        let (finest, coarsest) = (widths[0], widths[widths.len() - 1]);
+        let embedding = 4 * finest;
+        let groups = config.norm_num_groups;
+        let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0 };
+        let (mut down, mut up, mut skips, mut width) = (Vec::new(), Vec::new(), vec![finest], finest);
+        for (level, channels) in widths.iter().enumerate() {
+            down.push(Level::down(level, width, &mut builder)?);
+            let halved = usize::from(level + 1 < widths.len());
+            skips.extend(std::iter::repeat_n(*channels, config.layers_per_block + halved));
+            width = *channels;
+        }
+        let middle = Middle::new(coarsest, &mut builder)?;
+        for (level, channels) in widths.iter().enumerate().rev() {
+            up.push(Level::up(level, width, &mut skips, &mut builder)?);
+            width = *channels;
+        }
+        Ok(Unet {
+            streams: streams.to_vec(),
+            common,
+            input: Conv::new("conv_in", channels, finest, 3, 1.0, init)?,
+            time: TimeEmbedding::new(streams.len(), finest, embedding, init)?,
+            down,
+            middle,
+            up,
+            output_norm: Norm::new("conv_norm_out", finest, groups, init.device)?,
+            output: Conv::new("conv_out", finest, channels, 3, 0.0, init)?,
+            kept: None,
+            config,
+        })
+    }
+
+    fn trunk(&self, batch: &DenoiserInput, pass: &Pass, reader: &mut Reader) -> Result<Tensor> {
+        let mut h = cast(&self.input.forward(&maps::join(&self.streams, self.common, batch)?)?, Kind::Float)?;
+        let mut skips = vec![h.shallow_clone()];
+        for (index, level) in self.down.iter().enumerate() {
+            let (features, next) = level.descend(h, &mut skips, pass)?;
+            reader.offer(Site::Down(index), &features)?;
+            h = next;
+        }
+        h = self.middle.forward(&h, pass)?;
+        reader.offer(Site::Middle, &h)?;
+        for (index, level) in self.up.iter().enumerate() {
+            let (features, next) = level.ascend(h, &mut skips, pass)?;
+            reader.offer(self.up_site(index), &features)?;
+            h = next;
+        }
+        cast(&self.output.forward(&silu(self.output_norm.forward(&h)?)?)?, Kind::Float)
+    }
+
+    /// `[row * frame, ...]` -> `[row, frame, ...]`, where streams have frames.
+    fn framed(&self, rows: Tensor) -> Result<Tensor> {
+        match self.streams[0].shape.len() {
+            4 => rows.f_unflatten(0, [-1, self.common.frames]).op("unflatten", &[&rows]),
+            _ => Ok(rows),
+        }
+    }
+
+    fn up_site(&self, index: usize) -> Site {
+        if index + 1 == self.up.len() { Site::Last } else { Site::Up(index) }
+    }
+
+    fn signal(&self, batch: &DenoiserInput) -> Result<Signal> {
+        let frames = self.common.frames;
+        match (&self.kept, &batch.times) {
+            (Some(kept), Times::Runs(runs)) => {
+                let mut kept = kept.borrow_mut();
+                let projected = kept.projections.project(runs, |t, present| self.time.forward(t, present))?;
+                let all = projected.part(0);
+                Ok(Signal::Projected(match &projected {
+                    Projected::Shared(_) => all.shallow_clone(),
+                    Projected::Rows(_) => repeated(all, frames)?,
+                }))
+            }
+            _ => {
+                let embedding = self.time.forward(&batch.t()?, &batch.present()?)?;
+                Ok(Signal::Embedded(repeated(&embedding, frames)?))
+            }
+        }
+    }
+
+    /// What the transformer blocks read of the prompt. A frozen network keeps it for as long as it is given the same one.
+    fn prompt_keys(&self, tokens: &Tokens) -> Result<Vec<Keys>> {
+        let fresh = || -> Result<Vec<Keys>> {
+            let keys = keys(self.transformer_blocks(), &tokens.values)?;
+            keys.iter().map(|keys| keys.repeated(self.common.frames)).collect()
+        };
+        let Some(kept) = self.kept.as_ref().filter(|_| !tokens.values.requires_grad()) else { return fresh() };
+        let mut kept = kept.borrow_mut();
+        if !kept.prompt.as_ref().is_some_and(|(of, _)| of.is(tokens)) {
+            kept.prompt = Some((tokens.shared(), fresh()?));
+        }
+        let shared = |(_, keys): &(Tokens, Vec<Keys>)| keys.iter().map(Keys::shared).collect();
+        Ok(kept.prompt.as_ref().map_or_else(Vec::new, shared))
+    }
+
+    fn resnets(&self) -> impl Iterator<Item = &Resnet> {
+        let (down, up) = (self.down.iter(), self.up.iter());
+        down.flat_map(Level::resnets).chain(self.middle.resnets()).chain(up.flat_map(Level::resnets))
+    }
+
+    fn transformer_blocks(&self) -> impl Iterator<Item = &TransformerBlock> {
+        let (down, up) = (self.down.iter(), self.up.iter());
+        down.flat_map(Level::attention).chain(self.middle.attention()).chain(up.flat_map(Level::attention))
+    }
+}
+
+impl Denoiser for Unet {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        Ok(self.predict_with(batch, &[])?.0)
+    }
+
+    fn sites(&self) -> Vec<SiteSpec> {
+        let (mut sizes, mut size) = (Vec::new(), [self.common.height, self.common.width]);
+        for _ in &self.down {
+            sizes.push(size);
+            size = size.map(|side| (side + 1) / 2);
+        }
+        let spec = |site, level: usize| {
+            let [height, width] = sizes[level];
+            let map = [self.config.block_out_channels[level], height, width];
+            let frames = (self.streams[0].shape.len() == 4).then_some(self.common.frames);
+            SiteSpec { site, shape: frames.into_iter().chain(map).collect() }
+        };
+        let levels = self.down.len();
+        let down = (0..levels).map(|level| spec(Site::Down(level), level));
+        let up = (0..levels).map(|index| spec(self.up_site(index), levels - 1 - index));
+        down.chain([spec(Site::Middle, levels - 1)]).chain(up).collect()
+    }
+
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let tokens = batch.prompt_for(self.config.cross_attention_dim)?;
+        let (keys, mask) = match tokens {
+            None => (Vec::new(), None),
+            Some(tokens) => (self.prompt_keys(tokens)?, mask(tokens)?),
+        };
+        let mask = mask.map(|mask| repeated(&mask, self.common.frames)).transpose()?;
+        let pass = Pass { signal: self.signal(batch)?, prompt: Prompt { keys: &keys, mask: mask.as_ref() } };
+        let mut reader = Reader::new(sites, || self.sites())?;
+        let map = self.trunk(batch, &pass, &mut reader)?;
+        let features = reader.features();
+        let features = features.into_iter().map(|features| self.framed(features)).collect::<Result<_>>()?;
+        Ok((maps::split(&self.streams, self.common, &map)?, features))
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut named = Vec::new();
+        self.input.list(&mut named);
+        self.time.list(&mut named);
+        self.down.iter().for_each(|level| level.list(&mut named));
+        self.middle.list(&mut named);
+        self.up.iter().for_each(|level| level.list(&mut named));
+        self.output_norm.list(&mut named);
+        self.output.list(&mut named);
+        named
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.input.freeze()?;
+        self.time.freeze()?;
+        self.down.iter_mut().try_for_each(Level::freeze)?;
+        self.middle.freeze()?;
+        self.up.iter_mut().try_for_each(Level::freeze)?;
+        self.output_norm.freeze()?;
+        self.output.freeze()?;
+        let parts = self.resnets().map(Resnet::part).collect::<Result<Vec<_>>>()?;
+        let width = parts.iter().map(|(_, bias)| bias.numel() as i64).sum();
+        self.kept = Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: None }));
+        Ok(())
+    }
+}

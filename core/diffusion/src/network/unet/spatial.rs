@@ -1,0 +1,207 @@
+//! Attention between the places of a map, and from them to the prompt.
+
+use tch::{Kind, Tensor};
+
+use super::super::attention::{Attention, FeedForward, Keys};
+use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
+use super::level::Builder;
+use crate::{Result, TensorOp};
+
+/// What diffusers adds to the variance in this norm alone.
+const SPATIAL_EPS: f64 = 1e-6;
+
+/// What the places of a map read beside the map.
+pub(super) struct Prompt<'a> {
+    /// Per block of [`TransformerBlock`], in the order of use; none without a prompt.
+    pub keys: &'a [Keys],
+    /// `[row, 1, 1, token]`.
+    pub mask: Option<&'a Tensor>,
+}
+
+/// proj_out(blocks(proj_in(norm(x)))) + x, each place a token.
+#[derive(Debug)]
+pub(super) struct Spatial {
+    norm: Norm,
+    input: PlaceLinear,
+    pub blocks: Vec<TransformerBlock>,
+    output: PlaceLinear,
+}
+
+impl Spatial {
+    pub fn new(name: &str, width: i64, level: usize, builder: &mut Builder) -> Result<Self> {
+        let linear = |layer: &str| {
+            PlaceLinear::new(&format!("{name}.{layer}"), width, builder.config.use_linear_projection, builder.init)
+        };
+        let (input, output) = (linear("proj_in")?, linear("proj_out")?);
+        let norm =
+            Norm::new(&format!("{name}.norm"), width, builder.groups, builder.init.device)?.with_eps(SPATIAL_EPS);
+        let count = builder.config.transformer_layers_per_block;
+        let block = |index| TransformerBlock::new(&format!("{name}.transformer_blocks.{index}"), width, level, builder);
+        let blocks = (0..count).map(block).collect::<Result<_>>()?;
+        Ok(Spatial { norm, input, blocks, output })
+    }
+
+    /// `[row, width, height, width]` -> the same, f32.
+    pub fn forward(&self, x: &Tensor, prompt: &Prompt) -> Result<Tensor> {
+        let mut h = cast(&self.input.tokens(&self.norm.forward(x)?)?, Kind::Float)?;
+        for block in &self.blocks {
+            h = block.forward(h, prompt)?;
+        }
+        let change = cast(&self.output.places(&h)?, Kind::Float)?;
+        let size = x.size();
+        add(change.f_view(size.as_slice()).op("view", &[&change])?, x)
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.norm.list(named);
+        self.input.list(named);
+        self.blocks.iter().for_each(|block| block.list(named));
+        self.output.list(named);
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        self.norm.freeze()?;
+        self.input.freeze()?;
+        self.blocks.iter_mut().try_for_each(TransformerBlock::freeze)?;
+        self.output.freeze()
+    }
+}
+
+/// Attention to the tokens themselves, then to the prompt, then a layer per token, each added to what came in.
+#[derive(Debug)]
+pub(super) struct TransformerBlock {
+    norm1: Norm,
+    own: Attention,
+    /// Where the network reads a prompt.
+    prompt: Option<(Norm, Attention)>,
+    norm3: Norm,
+    feed_forward: FeedForward,
+    /// Its place among the blocks that read a prompt.
+    place: usize,
+}
+
+impl TransformerBlock {
+    fn new(name: &str, width: i64, level: usize, builder: &mut Builder) -> Result<Self> {
+        let (heads, init) = (builder.config.heads(level), builder.init);
+        let norm = |layer: &str| Norm::new(&format!("{name}.{layer}"), width, 1, init.device);
+        let attention = |layer: &str, from| Attention::new(&format!("{name}.{layer}"), width, from, heads, 1.0, init);
+        let prompt = match builder.config.cross_attention_dim {
+            Some(from) => Some((norm("norm2")?, attention("attn2", from)?)),
+            None => None,
+        };
+        let block = TransformerBlock {
+            norm1: norm("norm1")?,
+            own: attention("attn1", width)?,
+            prompt,
+            norm3: norm("norm3")?,
+            feed_forward: FeedForward::new(&format!("{name}.ff"), width, init)?,
+            place: builder.blocks,
+        };
+        builder.blocks += 1;
+        Ok(block)
+    }
+
+    /// `[row, token, width]` -> the same, f32.
+    fn forward(&self, h: Tensor, prompt: &Prompt) -> Result<Tensor> {
+        let normal = self.norm1.forward(&h)?;
+        let h = add(h, &self.own.forward(&normal, &self.own.keys(&normal)?, None)?)?;
+        let h = match (&self.prompt, prompt.keys.get(self.place)) {
+            (None, _) => h,
+            (Some((_, attention)), None) => add(h, &attention.nothing()?)?,
+            (Some((norm, attention)), Some(keys)) => {
+                let read = attention.forward(&norm.forward(&h)?, keys, prompt.mask)?;
+                add(h, &read)?
+            }
+        };
+        let change = self.feed_forward.forward(&self.norm3.forward(&h)?)?;
+        add(h, &change)
+    }
+
+    /// What it reads of a prompt, `[row, token, cross_attention_dim]`.
+    pub fn keys(&self, tokens: &Tensor) -> Option<Result<Keys>> {
+        self.prompt.as_ref().map(|(_, attention)| attention.keys(tokens))
+    }
+
+    fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.norm1.list(named);
+        self.own.list(named);
+        if let Some((norm, attention)) = &self.prompt {
+            norm.list(named);
+            attention.list(named);
+        }
+        self.norm3.list(named);
+        self.feed_forward.list(named);
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.norm1.freeze()?;
+        self.own.freeze()?;
+        if let Some((norm, attention)) = &mut self.prompt {
+            norm.freeze()?;
+            attention.freeze()?;
+        }
+        self.norm3.freeze()?;
+        self.feed_forward.freeze()
+    }
+}
+
+/// W x + b at every place, from a map to tokens or back: no copy turns the one into the other.
+#[derive(Debug)]
+struct PlaceLinear {
+    name: String,
+    /// `[to, from]`, or as a convolution of one place, `[to, from, 1, 1]`.
+    weight: Tensor,
+    bias: Tensor,
+    precision: super::super::Precision,
+    /// Once frozen: weight and bias as they are multiplied.
+    fixed: Option<(Tensor, Tensor)>,
+}
+
+impl PlaceLinear {
+    fn new(name: &str, width: i64, linear: bool, init: Init) -> Result<Self> {
+        let size = if linear { vec![width, width] } else { vec![width, width, 1, 1] };
+        let (weight, bias) = (fresh(name, &size, 1.0, init)?, zeros(width, init)?);
+        Ok(PlaceLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
+    }
+
+    /// Weight `[to, from]` and bias `[to]`, in the layer's precision.
+    fn parts(&self) -> Result<(Tensor, Tensor)> {
+        if let Some((weight, bias)) = &self.fixed {
+            return Ok((weight.shallow_clone(), bias.shallow_clone()));
+        }
+        let kind = self.precision.kind();
+        let weight = self.weight.f_flatten(1, -1).op("flatten", &[&self.weight])?;
+        Ok((cast(&weight, kind)?, cast(&self.bias, kind)?))
+    }
+
+    /// `[row, from, height, width]` -> `[row, place, to]`.
+    fn tokens(&self, map: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = self.parts()?;
+        let flat = cast(map, self.precision.kind())?.f_flatten(2, 3).op("flatten", &[map])?;
+        let tokens = flat.f_transpose(1, 2).op("transpose", &[&flat])?;
+        let weight = weight.f_tr().op("t", &[&weight])?;
+        let weight = weight.f_expand([flat.size()[0], -1, -1], false).op("expand", &[&weight])?;
+        bias.f_baddbmm(&tokens, &weight, 1.0, 1.0).op("baddbmm", &[&bias, &tokens, &weight])
+    }
+
+    /// `[row, place, from]` -> `[row, to, place]`.
+    fn places(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = self.parts()?;
+        let tokens = cast(tokens, self.precision.kind())?;
+        let flat = tokens.f_transpose(1, 2).op("transpose", &[&tokens])?;
+        let weight = weight.f_expand([flat.size()[0], -1, -1], false).op("expand", &[&weight])?;
+        let bias = bias.f_unsqueeze(-1).op("unsqueeze", &[&bias])?;
+        bias.f_baddbmm(&weight, &flat, 1.0, 1.0).op("baddbmm", &[&bias, &weight, &flat])
+    }
+
+    fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        named.push((format!("{}.weight", self.name), self.weight.shallow_clone()));
+        named.push((format!("{}.bias", self.name), self.bias.shallow_clone()));
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        let (weight, bias) = self.parts()?;
+        self.fixed = Some((plain(&weight)?, plain(&bias)?));
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! How the blocks of a U-Net are told the times.
+
+use tch::{Kind, Tensor};
+
+use super::super::layer::{Init, Linear, Precision, silu};
+use crate::noise::tensor_from_rows;
+use crate::{Result, TensorOp};
+
+/// The steps of the discrete chain that published weights were trained with: time t is its step 1000 t - 1.
+const STEPS: f64 = 1000.0;
+/// The longest wave is this much longer than the shortest.
+const SPAN: f64 = 10_000.0;
+
+/// linear_2(silu(linear_1(waves))): the sinusoids of Vaswani et al. 2017, section 3.5, of the times of all streams, and
+/// where there are several streams, which of them are there.
+#[derive(Debug)]
+pub(super) struct TimeEmbedding {
+    /// `[channels / 2]`.
+    frequencies: Tensor,
+    presence: bool,
+    layers: [Linear; 2],
+}
+
+impl TimeEmbedding {
+    /// `channels` waves a stream, an embedding of `width` numbers. It multiplies in f32 in any case.
+    pub fn new(streams: usize, channels: i64, width: i64, init: Init) -> Result<Self> {
+        let half = channels / 2;
+        let frequency = |k: i64| (-SPAN.ln() * k as f64 / half as f64).exp() as f32;
+        let frequencies: Vec<f32> = (0..half).map(frequency).collect();
+        let presence = streams > 1;
+        let inputs = streams as i64 * (channels + i64::from(presence));
+        let init = Init { precision: Precision::F32, ..init };
+        let layer =
+            |number: usize, from| Linear::new(&format!("time_embedding.linear_{number}"), from, width, 1.0, init);
+        Ok(TimeEmbedding {
+            frequencies: tensor_from_rows(&frequencies, frequencies.len(), &[], init.device)?,
+            presence,
+            layers: [layer(1, inputs)?, layer(2, width)?],
+        })
+    }
+
+    /// `t` and `present` `[row, stream]` -> `[row, width]`, after the activation that every block begins with.
+    pub fn forward(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
+        // In f64, since a step is a small difference of large numbers.
+        let steps = t.f_to_kind(Kind::Double).op("to", &[t])?.f_mul_scalar(STEPS).op("mul", &[t])?;
+        let steps = steps.f_sub_scalar(1.0).op("sub", &[t])?.f_to_kind(Kind::Float).op("to", &[t])?;
+        let steps = steps.f_unsqueeze(-1).op("unsqueeze", &[t])?;
+        let angles = steps.f_mul(&self.frequencies).op("mul", &[&steps, &self.frequencies])?;
+        let waves = [angles.f_cos().op("cos", &[&angles])?, angles.f_sin().op("sin", &[&angles])?];
+        let waves = Tensor::f_cat(&waves, -1).op("cat", &[&waves[0], &waves[1]])?;
+        let mut features = waves.f_flatten(1, 2).op("flatten", &[&waves])?;
+        if self.presence {
+            features = Tensor::f_cat(&[&features, present], 1).op("cat", &[&features, present])?;
+        }
+        silu(self.layers[1].forward(&silu(self.layers[0].forward(&features)?)?)?)
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.layers.iter().for_each(|layer| layer.list(named));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        self.layers.iter_mut().try_for_each(Linear::freeze)
+    }
+}

@@ -1,0 +1,115 @@
+//! A denoiser that reads prompts, as one over streams of which the last ones are never diffused.
+//!
+//! So everything that holds of streams holds of prompts: they are given or absent by row, dropped in a branch of
+//! guidance, gathered and cut with the rest of a batch.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+
+/// A denoiser whose prompt is a mixture: with w_m the presence of prompt m in a row, which is its weight or 0, the row's
+/// tokens are sum_m w_m C_m / sum_m w_m. Tang et al. 2023, "Any-to-any generation via composable diffusion", section
+/// 3.1, with weights that need not sum to 1. A row without prompts has no tokens.
+pub struct Prompted {
+    inner: Box<dyn Denoiser>,
+    /// Those of `inner`, then the prompts.
+    streams: Vec<StreamSpec>,
+    prompts: usize,
+}
+
+impl Prompted {
+    /// `inner` with prompts, all of shape `[token, feature]`.
+    pub fn new(inner: Box<dyn Denoiser>, prompts: Vec<StreamSpec>) -> Self {
+        let count = prompts.len();
+        let streams = inner.streams().iter().cloned().chain(prompts).collect();
+        Prompted { inner, streams, prompts: count }
+    }
+
+    /// What `inner` is asked.
+    fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
+        let diffused = self.streams.len() - self.prompts;
+        let asked = batch.first_streams(diffused)?;
+        Ok(match self.tokens(&batch.x[diffused..], &batch.present()?, diffused)? {
+            Some(tokens) => asked.with_prompt(tokens),
+            None => asked,
+        })
+    }
+
+    /// The mixture, `[row, token, feature]`, and which rows have one; none if no row has.
+    fn tokens(&self, values: &[Tensor], present: &Tensor, diffused: usize) -> Result<Option<Tokens>> {
+        let weights = present.f_narrow(1, diffused as i64, self.prompts as i64).op("narrow", &[present])?;
+        let total = weights.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float).op("sum", &[&weights])?;
+        let there = total.f_gt(0.0).op("gt", &[&total])?;
+        let given = Vec::<bool>::try_from(&there.f_flatten(0, -1).op("flatten", &[&there])?.to_device(Device::Cpu))
+            .op("to_vec", &[&there])?;
+        if !given.contains(&true) {
+            return Ok(None);
+        }
+        let all = !given.contains(&false);
+        let values = match values {
+            // Where it is given its share is 1: to pass the same memory at every step lets networks keep what they made
+            // of it.
+            [only] => only.shallow_clone(),
+            several => self.mixed(several, &weights, &total)?,
+        };
+        let count = values.size()[1];
+        let mask = there.f_expand([values.size()[0], count], false).op("expand", &[&there])?;
+        Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
+    }
+
+    fn mixed(&self, values: &[Tensor], weights: &Tensor, total: &Tensor) -> Result<Tensor> {
+        let safe = total.f_clamp_min(f64::from(f32::MIN_POSITIVE)).op("clamp_min", &[total])?;
+        let shares = weights.f_div(&safe).op("div", &[weights, total])?;
+        let mut sum: Option<Tensor> = None;
+        for (place, value) in values.iter().enumerate() {
+            let share = shares.f_narrow(1, place as i64, 1).op("narrow", &[&shares])?;
+            let share = share.f_unsqueeze(-1).op("unsqueeze", &[&share])?;
+            // What an absent prompt holds means nothing, and may not be finite.
+            let term = value.f_mul(&share).op("mul", &[value, &share])?;
+            let gone = share.f_eq(0.0).op("eq", &[&share])?;
+            let term = term.f_masked_fill(&gone, 0.0).op("masked_fill", &[&term])?;
+            sum = Some(match sum {
+                None => term,
+                Some(sum) => sum.f_add(&term).op("add", &[&sum, &term])?,
+            });
+        }
+        sum.ok_or_else(|| crate::EngineError::Request("a prompted denoiser without prompts".to_string()))
+    }
+
+    /// What is said of prompts: what was given.
+    fn with_prompts(&self, mut outputs: Vec<Tensor>, batch: &DenoiserInput) -> Vec<Tensor> {
+        outputs.extend(batch.x[self.streams.len() - self.prompts..].iter().map(Tensor::shallow_clone));
+        outputs
+    }
+}
+
+impl Denoiser for Prompted {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        Ok(self.with_prompts(self.inner.predict(&self.asked(batch)?)?, batch))
+    }
+
+    fn sites(&self) -> Vec<SiteSpec> {
+        self.inner.sites()
+    }
+
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let (outputs, features) = self.inner.predict_with(&self.asked(batch)?, sites)?;
+        Ok((self.with_prompts(outputs, batch), features))
+    }
+
+    fn prompts(&self) -> usize {
+        self.prompts
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        self.inner.parameters()
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.inner.freeze()
+    }
+}

@@ -1,0 +1,105 @@
+//! Places inside a network whose features others read.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tch::Tensor;
+
+use crate::{EngineError, Result, TensorOp};
+
+/// A place inside a network. Which of them a network has, [`Denoiser::sites`](crate::Denoiser::sites) says.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Site {
+    /// `down.0` ...: after the layers of a level on the way down, before the map is halved.
+    Down(usize),
+    /// `middle`: after the middle block of a U, or after half of the blocks.
+    Middle,
+    /// `up.0` ...: after the layers of a level on the way up, before the map is enlarged; the last of them is `last`.
+    Up(usize),
+    /// `block.0` ...: after a block.
+    Block(usize),
+    /// `last`: what the output norm reads.
+    Last,
+}
+
+/// A site of a network, and what is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteSpec {
+    /// The place.
+    pub site: Site,
+    /// The shape of one row of features: `[feature]`, or `[channel, height, width]`, after `frame` where streams have it.
+    pub shape: Vec<i64>,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Site::Down(index) => write!(f, "down.{index}"),
+            Site::Middle => f.write_str("middle"),
+            Site::Up(index) => write!(f, "up.{index}"),
+            Site::Block(index) => write!(f, "block.{index}"),
+            Site::Last => f.write_str("last"),
+        }
+    }
+}
+
+impl FromStr for Site {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || ["down.0", "middle", "up.0", "block.0", "last"].map(str::to_string).to_vec();
+        let unknown = || EngineError::Unknown { what: "site", name: name.to_string(), known: known() };
+        let Some((kind, index)) = name.split_once('.') else {
+            return match name {
+                "middle" => Ok(Site::Middle),
+                "last" => Ok(Site::Last),
+                _ => Err(unknown()),
+            };
+        };
+        let index = index.parse().map_err(|_| unknown())?;
+        match kind {
+            "down" => Ok(Site::Down(index)),
+            "up" => Ok(Site::Up(index)),
+            "block" => Ok(Site::Block(index)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// Collects the features of the sites that are wanted.
+pub(crate) struct Reader<'a> {
+    wanted: &'a [Site],
+    found: Vec<Option<Tensor>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Refuses sites that the network does not have.
+    pub fn new(wanted: &'a [Site], sites: impl FnOnce() -> Vec<SiteSpec>) -> Result<Self> {
+        if !wanted.is_empty() {
+            let known: Vec<Site> = sites().into_iter().map(|spec| spec.site).collect();
+            if let Some(site) = wanted.iter().find(|site| !known.contains(site)) {
+                let known = known.iter().map(Site::to_string).collect();
+                return Err(EngineError::Unknown { what: "site", name: site.to_string(), known });
+            }
+        }
+        Ok(Reader { wanted, found: wanted.iter().map(|_| None).collect() })
+    }
+
+    /// What is at a site. It is copied where the network may go on to write to it.
+    pub fn offer(&mut self, site: Site, features: &Tensor) -> Result<()> {
+        for (wanted, found) in self.wanted.iter().zip(&mut self.found) {
+            if *wanted == site {
+                *found = Some(match features.requires_grad() {
+                    true => features.shallow_clone(),
+                    false => features.f_detach_copy().op("detach_copy", &[features])?,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The features in the order they were asked for.
+    pub fn features(self) -> Vec<Tensor> {
+        self.found.into_iter().flatten().collect()
+    }
+}

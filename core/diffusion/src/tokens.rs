@@ -1,0 +1,51 @@
+//! Tokens beside the streams, which a network reads by cross-attention.
+
+use tch::{Kind, Tensor};
+
+use crate::{EngineError, Result, TensorOp};
+
+/// Tokens of every row. They must not be written to once a network has seen them: a frozen network computes what it
+/// needs of them once, and recognises them by their memory, so that to pass the same tensor at every step saves work.
+#[derive(Debug)]
+pub struct Tokens {
+    /// `[row, token, feature]`, f32. Where there is no token the values mean nothing, but are finite.
+    pub values: Tensor,
+    /// `[row, token]`, bool: whether there is one. A row may have none at all. Without a mask all are there.
+    pub mask: Option<Tensor>,
+}
+
+impl Tokens {
+    /// Refuses tokens that are not `[rows, token, width]`, with a mask `[rows, token]` of booleans.
+    pub(crate) fn check(&self, what: &str, rows: i64, width: i64) -> Result<()> {
+        let found = self.values.size();
+        if found.len() != 3 || found[0] != rows || found[2] != width {
+            let count = found.get(1).copied().unwrap_or(1);
+            return Err(EngineError::Shape { what: what.to_string(), expected: vec![rows, count, width], found });
+        }
+        match &self.mask {
+            Some(mask) if mask.size() != found[..2] || mask.kind() != Kind::Bool => {
+                let what = format!("the mask of {what}, {:?}, which must be bool,", mask.kind());
+                Err(EngineError::Shape { what, expected: found[..2].to_vec(), found: mask.size() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `rows` rows from `first` on.
+    pub(crate) fn narrow(&self, first: i64, rows: i64) -> Result<Self> {
+        let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        Ok(Tokens { values: narrow(&self.values)?, mask: self.mask.as_ref().map(narrow).transpose()? })
+    }
+
+    /// The same tokens, sharing memory.
+    pub(crate) fn shared(&self) -> Self {
+        let mask = self.mask.as_ref().map(Tensor::shallow_clone);
+        Tokens { values: self.values.shallow_clone(), mask }
+    }
+
+    /// Whether the values are the same memory. Of two tensors that live at once, that makes them equal.
+    pub(crate) fn is(&self, other: &Tokens) -> bool {
+        let (left, right) = (&self.values, &other.values);
+        left.data_ptr() == right.data_ptr() && left.size() == right.size() && left.stride() == right.stride()
+    }
+}

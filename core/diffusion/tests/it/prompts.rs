@@ -1,0 +1,163 @@
+//! Prompts: mixed by weights, absent without a trace, guided towards, learned from.
+
+use anyflow_diffusion::{
+    Branch, Denoiser, DenoiserInput, Dropped, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
+    Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, build_prompted, denoising_loss,
+};
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+use crate::doubles::{self, bits, engine, normal};
+
+const TOKENS: [i64; 2] = [3, 5];
+
+fn stream(name: &str, shape: &[i64]) -> StreamSpec {
+    doubles::stream(name, shape, Schedule::cosine(), Parameterization::X0)
+}
+
+fn prompts(names: &[&str]) -> Vec<StreamSpec> {
+    names.iter().map(|name| stream(name, &TOKENS)).collect()
+}
+
+/// A network with nothing at zero, so that everything it is told shows.
+fn network(modulation: &str, of: &[&str]) -> Box<dyn Denoiser> {
+    let network: Network =
+        serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2, "modulation": modulation}))
+            .unwrap();
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts(of), Precision::F32, Device::Cpu, 3).unwrap();
+    for (index, (_, parameter)) in built.parameters().iter().enumerate() {
+        let ramp =
+            Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
+        let _ = tch::no_grad(|| parameter.shallow_clone().g_add_(&((ramp + index as f64).sin() * 0.2)));
+    }
+    built
+}
+
+/// What it predicts of x for three rows, the prompts there with these weights, 0 for absent.
+fn predicted(denoiser: &dyn Denoiser, values: &[&Tensor], weights: &[f64]) -> Tensor {
+    let rows = 3;
+    let columns = |first: f64, rest: &[f64]| {
+        let numbers: Vec<f32> = std::iter::once(first).chain(rest.iter().copied()).map(|n| n as f32).collect();
+        Tensor::from_slice(&numbers).expand([rows, numbers.len() as i64], false).contiguous()
+    };
+    let x = std::iter::once(normal(rows, &[4])).chain(values.iter().map(|value| value.shallow_clone())).collect();
+    let t = columns(0.4, &weights.iter().map(|weight| if *weight > 0.0 { 0.0 } else { 1.0 }).collect::<Vec<_>>());
+    denoiser.predict(&DenoiserInput::new(x, t, columns(1.0, weights))).unwrap().remove(0)
+}
+
+fn off(one: &Tensor, other: &Tensor) -> f64 {
+    (one - other).abs().max().double_value(&[])
+}
+
+#[test]
+fn prompts_are_mixed_by_their_shares() {
+    for modulation in ["shift", "scale-shift"] {
+        let denoiser = network(modulation, &["a", "b"]);
+        let (a, b) = (normal(3, &TOKENS), normal(3, &TOKENS) * -0.7 + 0.3);
+        let of = |a_weight: f64, b_weight: f64| predicted(denoiser.as_ref(), &[&a, &b], &[a_weight, b_weight]);
+        let alone = network(modulation, &["a"]);
+        let only = |value: &Tensor| predicted(alone.as_ref(), &[value], &[1.0]);
+        assert_eq!(bits(&of(1.0, 0.0)), bits(&only(&a)), "a weight of one alone is that prompt");
+        assert!(off(&of(1.0, 3.0), &only(&(&a * 0.25 + &b * 0.75))) < 1e-6, "f32");
+        assert!(off(&of(0.5, 1.5), &of(2.0, 6.0)) < 1e-6, "only shares count, f32");
+        assert!(off(&of(1.0, 0.0), &of(0.0, 1.0)) > 1e-3, "the prompts show");
+        assert!(off(&of(0.0, 0.0), &of(1.0, 0.0)) > 1e-3, "that there is one shows");
+    }
+}
+
+#[test]
+fn an_absent_prompt_leaves_no_trace() {
+    let denoiser = network("shift", &["a", "b"]);
+    let (a, b) = (normal(3, &TOKENS), Tensor::full([3, 3, 5], f64::NAN, (Kind::Float, Device::Cpu)));
+    let clean = predicted(denoiser.as_ref(), &[&a, &a.zeros_like()], &[1.0, 0.0]);
+    assert_eq!(bits(&predicted(denoiser.as_ref(), &[&a, &b], &[1.0, 0.0])), bits(&clean));
+}
+
+fn request(condition: Observed, guidance: Vec<Branch>) -> Request {
+    Request {
+        denoiser: "d".to_string(),
+        rows: (0..4).collect(),
+        states: [("x".to_string(), Observed::Noisy), ("a".to_string(), condition)].into(),
+        sampler: Sampler::Ddim { steps: 6, eta: 0.0 }.into(),
+        guidance,
+        seed: 5,
+        outputs: vec!["x".to_string()],
+    }
+}
+
+/// Guidance 1 is the prompted model, 0 the one without prompt, and rows with prompts share a batch with rows without.
+#[test]
+fn sampling_is_guided_between_the_prompt_and_none() {
+    let mut denoiser = network("shift", &["a"]);
+    denoiser.freeze().unwrap();
+    let engine = engine(vec![("d", denoiser)], 64);
+    let value = normal(4, &TOKENS);
+    let given = |weight: f64| Observed::Prompt { value: value.shallow_clone(), weight };
+    let branch = |scale: f64| {
+        vec![Branch {
+            dropped: vec!["a".into()],
+            drop: Dropped::Absent,
+            weights: [("x".to_string(), scale - 1.0)].into(),
+        }]
+    };
+    let requests = vec![
+        request(given(1.0), Vec::new()),
+        request(Observed::Absent, Vec::new()),
+        request(given(4.0), Vec::new()),
+        request(given(1.0), branch(0.0)),
+        request(given(1.0), branch(3.0)),
+    ];
+    let tickets = engine.handle().submit_all(requests).unwrap();
+    let found: Vec<Tensor> =
+        tickets.into_iter().map(|ticket| ticket.wait().unwrap().streams.swap_remove("x").unwrap()).collect();
+    let [prompted, plain, heavier, unguided, guided] = &found[..] else { panic!("{} answers", found.len()) };
+    assert!(off(prompted, plain) > 1e-3);
+    assert!(off(prompted, heavier) < 1e-5, "a weight alone means nothing, f32");
+    assert!(off(unguided, plain) < 1e-5, "f32");
+    assert!(off(guided, prompted) > 1e-3);
+    let alone = engine.handle().submit(request(given(1.0), Vec::new())).unwrap().wait().unwrap();
+    assert!(off(&alone.streams["x"], prompted) < 1e-5, "in another batch, f32");
+}
+
+#[test]
+fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
+    let engine = engine(vec![("d", network("shift", &["a"]))], 8);
+    for weight in [0.0, -1.0, f64::NAN] {
+        let refused =
+            engine.handle().submit(request(Observed::Prompt { value: normal(4, &TOKENS), weight }, Vec::new()));
+        assert!(matches!(refused, Err(EngineError::Request(_))), "{weight}");
+    }
+    let network =
+        serde_json::from_value(json!({"kind": "unet-mlp", "width": 16, "embedding": 8, "groups": 4})).unwrap();
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts(&["a"]), Precision::F32, Device::Cpu, 0);
+    assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
+}
+
+/// The loss falls by what the prompt tells of x, and no gradient comes of prompts that are not there.
+#[test]
+fn a_prompt_is_learned_from() {
+    let denoiser = network("shift", &["a", "b"]);
+    let rows = 64;
+    let told = normal(rows, &[4]);
+    let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
+    let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
+    let law = TimeLaw::SharedAll { density: Default::default() };
+    let prompting = Prompting { p_unprompted: 0.0, missing: 0b10 };
+    let options = LossOptions { prompting, ..LossOptions::default() };
+    let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
+    let mut losses = Vec::new();
+    for step in 0..300u32 {
+        let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, step)).unwrap().loss;
+        loss.backward();
+        losses.push(loss.double_value(&[]));
+        tch::no_grad(|| {
+            for parameter in &parameters {
+                let _ = parameter.shallow_clone().g_sub_(&(parameter.grad().clamp(-1.0, 1.0) * 0.03));
+                parameter.shallow_clone().zero_grad();
+            }
+        });
+    }
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&losses[..20]), mean(&losses[280..]));
+    assert!(last < 0.6 * first && last.is_finite(), "{first} to {last}");
+}

@@ -1,0 +1,289 @@
+//! The U-Net: its numbers beside diffusers', and what must not influence what.
+
+use anyflow_diffusion::{
+    Denoiser, DenoiserInput, EngineError, Network, Parameterization, Precision, Schedule, Site, StreamSpec, TimeRun,
+    Tokens, UnetConfig, build,
+};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use crate::doubles::{bits, normal, stream, worst};
+
+/// Root mean square of outputs of order one, in f32, through up to a hundred layers summed in another order.
+const F32: f64 = 1e-4;
+/// The largest difference between the same f32 rows in batches of different sizes.
+const ROWS: f64 = 1e-5;
+/// Root mean square, through up to a hundred layers whose products are rounded to 8 bits.
+const BF16: f64 = 5e-2;
+
+/// As `fill` of goldens/unet.py.
+pub fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
+    let hash = name.bytes().enumerate().fold(0u32, |sum, (place, letter)| sum + u32::from(letter) * (place as u32 + 1));
+    let value = |i: u32| {
+        let mut s = i.wrapping_mul(0x9E37_79B1).wrapping_add(hash.wrapping_mul(0x85EB_CA6B));
+        s = (s ^ (s >> 15)).wrapping_mul(0x2C1B_3C6D);
+        s ^= s >> 12;
+        (offset + scale * (f64::from(s) / f64::from(1u32 << 31) - 1.0)) as f32
+    };
+    let count = shape.iter().product::<i64>() as u32;
+    Tensor::from_slice(&(0..count).map(value).collect::<Vec<f32>>()).view(shape)
+}
+
+/// As `parameter` of goldens/unet.py.
+pub fn set_parameters(network: &dyn Denoiser) {
+    let _no_grad = tch::no_grad_guard();
+    for (name, mut parameter) in network.parameters() {
+        let shape = parameter.size();
+        let (scale, offset) = match shape.as_slice() {
+            [_, inputs @ ..] if !inputs.is_empty() => ((3.0 / inputs.iter().product::<i64>() as f64).sqrt(), 0.0),
+            _ if name.ends_with("weight") => (0.2, 1.0),
+            _ => (0.1, 0.0),
+        };
+        parameter.copy_(&fill(&name, &shape, scale, offset));
+    }
+}
+
+pub fn rms(tensor: &Tensor) -> f64 {
+    tensor.square().mean(Kind::Double).double_value(&[]).sqrt()
+}
+
+fn map(name: &str, shape: &[i64]) -> StreamSpec {
+    stream(name, shape, Schedule::vp_linear(), Parameterization::Eps)
+}
+
+fn made(config: &UnetConfig, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
+    let network = build(&Network::Unet(config.clone()), streams, precision, Device::Cpu, 5).unwrap();
+    set_parameters(network.as_ref());
+    network
+}
+
+fn small() -> UnetConfig {
+    UnetConfig {
+        block_out_channels: vec![8, 16],
+        layers_per_block: 1,
+        attention: vec![false, true],
+        num_attention_heads: vec![2],
+        cross_attention_dim: Some(6),
+        norm_num_groups: 4,
+        ..UnetConfig::default()
+    }
+}
+
+fn pair() -> Vec<StreamSpec> {
+    vec![map("left", &[2, 6, 5]), map("right", &[1, 6, 5])]
+}
+
+fn tokens(rows: i64, count: i64) -> Tensor {
+    normal(rows, &[count, 6])
+}
+
+fn mask(rows: &[&[bool]]) -> Option<Tensor> {
+    Some(Tensor::from_slice(&rows.concat()).view([rows.len() as i64, -1]))
+}
+
+/// Rows of both streams, of which the second is absent in the last row.
+fn input(rows: usize) -> DenoiserInput {
+    let run = |row: usize| TimeRun {
+        t: vec![0.1 + 0.2 * row as f32, 0.9 - 0.1 * row as f32],
+        present: vec![1.0, if row + 1 == rows { 0.0 } else { 1.0 }],
+        rows: 1,
+    };
+    let x = vec![normal(rows as i64, &[2, 6, 5]), normal(rows as i64, &[1, 6, 5])];
+    DenoiserInput::sampling(x, (0..rows).map(run).collect())
+}
+
+fn prompted(rows: usize, values: Tensor, mask: Option<Tensor>) -> DenoiserInput {
+    input(rows).with_prompt(Tokens { values, mask })
+}
+
+fn flat(outputs: &[Tensor]) -> Tensor {
+    Tensor::cat(&outputs.iter().map(|output| output.flatten(1, -1)).collect::<Vec<_>>(), 1).detach()
+}
+
+#[test]
+fn it_equals_diffusers_with_the_same_weights() {
+    let golden: Value = serde_json::from_str(include_str!("../goldens/unet.json")).unwrap();
+    assert_eq!(golden.as_array().unwrap().len(), 3);
+    for case in golden.as_array().unwrap() {
+        let shape: Vec<i64> = serde_json::from_value(case["shape"].clone()).unwrap();
+        let config: Network = serde_json::from_value(case["network"].clone()).unwrap();
+        let Network::Unet(config) = config else { panic!("{config:?}") };
+        let output: Vec<f64> = serde_json::from_value(case["output"].clone()).unwrap();
+        let expected = Tensor::from_slice(&output).view([&[2], shape.as_slice()].concat().as_slice());
+        assert!(rms(&expected) > 0.1);
+        let mask: Option<Vec<Vec<bool>>> = serde_json::from_value(case["mask"].clone()).unwrap();
+        let run = |step: &Value| TimeRun {
+            t: vec![((step.as_f64().unwrap() + 1.0) / 1000.0) as f32],
+            present: vec![1.0],
+            rows: 1,
+        };
+        let times: Vec<TimeRun> = case["steps"].as_array().unwrap().iter().map(run).collect();
+        let count = case["tokens"].as_i64().unwrap();
+        let sampling = || {
+            let x = fill("x", &[&[2], shape.as_slice()].concat(), 1.3, 0.0);
+            let values = fill("prompt", &[2, count, config.cross_attention_dim.unwrap()], 1.3, 0.0);
+            let mask = mask.as_ref().map(|mask| Tensor::from_slice(&mask.concat()).view([2, -1]));
+            DenoiserInput::sampling(vec![x], times.clone()).with_prompt(Tokens { values, mask })
+        };
+        let training = || {
+            let DenoiserInput { x, prompt, .. } = sampling();
+            let (t, present) = (sampling().t().unwrap(), sampling().present().unwrap());
+            DenoiserInput::new(x, t, present).with_prompt(prompt.unwrap())
+        };
+        for (precision, tolerance) in [(Precision::F32, F32), (Precision::Bf16, BF16)] {
+            let mut network = made(&config, &[map("x", &shape)], precision);
+            let sizes: serde_json::Map<String, Value> =
+                network.parameters().iter().map(|(name, p)| (name.clone(), p.size().into())).collect();
+            let theirs = case["parameters"].as_object().unwrap();
+            assert_eq!(sizes.len(), theirs.len());
+            theirs.iter().for_each(|(name, size)| assert_eq!(sizes.get(name), Some(size), "{name}"));
+            let check = |network: &dyn Denoiser, what: &str| {
+                for input in [sampling(), training()] {
+                    let found = network.predict(&input).unwrap().remove(0).detach();
+                    assert_eq!(found.kind(), Kind::Float);
+                    let off = rms(&(found.to_kind(Kind::Double) - &expected)) / rms(&expected);
+                    assert!(off < tolerance, "{precision:?} {what}: {off}");
+                    assert!(precision == Precision::F32 || off > F32, "bf16 was not used");
+                }
+            };
+            check(network.as_ref(), "trained");
+            network.freeze().unwrap();
+            check(network.as_ref(), "frozen");
+            let _inference = tch::no_grad_guard();
+            check(network.as_ref(), "frozen, without gradients");
+        }
+    }
+}
+
+#[test]
+fn what_is_absent_or_masked_has_no_influence() {
+    let network = made(&small(), &pair(), Precision::F32);
+    let rows: &[&[bool]] = &[&[true, false, true], &[true, true, true], &[false, false, false]];
+    let values = tokens(3, 3);
+    let expected = flat(&network.predict(&prompted(3, values.copy(), mask(rows))).unwrap());
+    let other = values.copy();
+    let _ = other.narrow(0, 0, 1).narrow(1, 1, 1).fill_(7.0);
+    let _ = other.narrow(0, 2, 1).fill_(-7.0);
+    let changed = prompted(3, other, mask(rows));
+    let _ = changed.x[1].narrow(0, 2, 1).fill_(f64::NAN);
+    let found = flat(&network.predict(&changed).unwrap());
+    assert_eq!(bits(&found), bits(&expected));
+    // A row without tokens is a row without a prompt.
+    let without = flat(&network.predict(&input(3)).unwrap());
+    assert!(worst(&expected.narrow(0, 2, 1), &without.narrow(0, 2, 1)) < ROWS);
+    assert!(worst(&expected.narrow(0, 1, 1), &without.narrow(0, 1, 1)) > 1e-3);
+    // What is there matters.
+    let _ = changed.x[1].narrow(0, 1, 1).fill_(1.0);
+    let found = flat(&network.predict(&changed).unwrap());
+    assert!(worst(&found.narrow(0, 1, 1), &expected.narrow(0, 1, 1)) > 1e-3);
+}
+
+#[test]
+fn a_row_is_the_same_in_any_batch() {
+    for freeze in [false, true] {
+        let mut network = made(&small(), &pair(), Precision::F32);
+        if freeze {
+            network.freeze().unwrap();
+        }
+        let _no_grad = tch::no_grad_guard();
+        let all = prompted(4, tokens(4, 3), None);
+        let expected = flat(&network.predict(&all).unwrap());
+        for row in 0..4 {
+            let found = flat(&network.predict(&all.narrow(row, 1).unwrap()).unwrap());
+            assert!(worst(&found, &expected.narrow(0, row, 1)) < ROWS);
+        }
+    }
+}
+
+#[test]
+fn a_frozen_network_tells_prompts_apart() {
+    let plain = made(&small(), &pair(), Precision::F32);
+    let mut frozen = made(&small(), &pair(), Precision::F32);
+    frozen.freeze().unwrap();
+    let _no_grad = tch::no_grad_guard();
+    for turn in 0..6 {
+        // Of the same size, so that freed memory would be used again.
+        let batch = prompted(2, tokens(2, 3) + f64::from(turn / 2), None);
+        let expected = flat(&plain.predict(&batch).unwrap());
+        for _ in 0..2 {
+            assert!(worst(&flat(&frozen.predict(&batch).unwrap()), &expected) < ROWS);
+        }
+    }
+}
+
+#[test]
+fn gradients_reach_every_parameter_and_what_is_read() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let network = made(&small(), &pair(), precision);
+        let values = tokens(3, 3).set_requires_grad(true);
+        let rows: &[&[bool]] = &[&[true, true, true], &[true, true, false], &[false, false, false]];
+        let batch = prompted(3, values.shallow_clone(), mask(rows));
+        let outputs = network.predict(&batch).unwrap();
+        let loss = outputs.iter().map(|output| output.square().sum(Kind::Float)).reduce(|a, b| a + b).unwrap();
+        loss.backward();
+        let read = ("the prompt".to_string(), values);
+        for (name, parameter) in network.parameters().into_iter().chain([read]) {
+            assert!(parameter.kind() == Kind::Float && parameter.is_leaf(), "{name}");
+            let gradient = parameter.grad();
+            assert!(gradient.defined() && gradient.kind() == Kind::Float, "{name}");
+            let largest = gradient.abs().max().double_value(&[]);
+            assert!(largest > 0.0 && largest.is_finite(), "{name}: {largest}");
+        }
+    }
+}
+
+#[test]
+fn features_are_those_the_prediction_was_made_of() {
+    let network = made(&small(), &pair(), Precision::F32);
+    let sites = network.sites();
+    let names: Vec<String> = sites.iter().map(|spec| spec.site.to_string()).collect();
+    assert_eq!(names, ["down.0", "down.1", "middle", "up.0", "last"]);
+    assert!(names.iter().zip(&sites).all(|(name, spec)| name.parse::<Site>().unwrap() == spec.site));
+    let batch = prompted(3, tokens(3, 2), None);
+    let wanted: Vec<Site> = sites.iter().rev().map(|spec| spec.site).collect();
+    let (outputs, features) = network.predict_with(&batch, &wanted).unwrap();
+    assert_eq!(bits(&flat(&outputs)), bits(&flat(&network.predict(&batch).unwrap())));
+    for (spec, features) in sites.iter().rev().zip(&features) {
+        assert_eq!(features.size(), [&[3], spec.shape.as_slice()].concat(), "{}", spec.site);
+    }
+    // The output layers over `last` give the output.
+    let of = |name: &str| network.parameters().into_iter().find(|(other, _)| other == name).unwrap().1;
+    let normal =
+        features[0].group_norm(4, Some(of("conv_norm_out.weight")), Some(of("conv_norm_out.bias")), 1e-5, true);
+    let last = normal.silu().conv2d(&of("conv_out.weight"), Some(of("conv_out.bias")), [1, 1], [1, 1], [1, 1], 1);
+    assert!(worst(&last.flatten(1, -1), &flat(&outputs)) < ROWS);
+    let gradient = Tensor::run_backward(&[features[4].sum(Kind::Float)], &[of("conv_in.weight")], false, false);
+    assert!(gradient[0].abs().max().double_value(&[]) > 0.0, "a loss on features trains what is before them");
+    let unknown = network.predict_with(&batch, &[Site::Block(0)]).unwrap_err().to_string();
+    assert!(unknown.contains("block.0") && unknown.contains("middle"), "{unknown}");
+    assert!("up".parse::<Site>().is_err() && "side.1".parse::<Site>().is_err());
+}
+
+#[test]
+fn what_it_cannot_read_is_refused() {
+    let network = |config: UnetConfig, streams: &[StreamSpec]| {
+        build(&Network::Unet(config), streams, Precision::F32, Device::Cpu, 0).map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert!(network(small(), &pair()).is_ok());
+    assert!(network(small(), &[map("flat", &[12])]).unwrap_err().contains("\"flat\" [12]"));
+    assert!(network(small(), &[map("a", &[1, 4, 4]), map("b", &[1, 4, 5])]).is_err());
+    let refused = |change: fn(&mut UnetConfig), field: &str| {
+        let mut config = small();
+        change(&mut config);
+        let error = network(config, &pair()).unwrap_err();
+        assert!(error.contains(field), "{error}");
+    };
+    refused(|config| config.norm_num_groups = 3, "norm_num_groups");
+    refused(|config| config.num_attention_heads = vec![3], "num_attention_heads");
+    refused(|config| config.attention = vec![true; 3], "attention");
+    refused(|config| config.block_out_channels = Vec::new(), "block_out_channels");
+    refused(|config| config.layers_per_block = 0, "layers_per_block");
+    refused(|config| config.cross_attention_dim = Some(0), "cross_attention_dim");
+    let built = made(&small(), &pair(), Precision::F32);
+    let wide = prompted(2, normal(2, &[3, 7]), None);
+    assert!(matches!(built.predict(&wide), Err(EngineError::Shape { .. })));
+    let long = prompted(2, tokens(2, 3), mask(&[&[true], &[true]]));
+    assert!(matches!(built.predict(&long), Err(EngineError::Shape { .. })));
+    let deaf = made(&UnetConfig { cross_attention_dim: None, ..small() }, &pair(), Precision::F32);
+    assert!(deaf.predict(&prompted(2, tokens(2, 3), None)).is_err() && deaf.predict(&input(2)).is_ok());
+}

@@ -1,0 +1,72 @@
+//! What the sizes of a network must be to one another.
+
+use serde_json::Value as Json;
+
+use crate::error::Report;
+use crate::problem::Problem;
+use crate::surface::Fields;
+
+/// Whether the sizes of a denoiser's network fit, as the engine wants them.
+pub(super) fn sizes_fit(fields: &Fields, network: &Json, report: &mut Report) -> bool {
+    let Some(entry) = fields.entry("network") else { return true };
+    let mut misfits = Vec::new();
+    match network.get("kind").and_then(Json::as_str) {
+        Some("unet") => unet(network, &mut misfits),
+        _ => divides(network, "groups", "width", &mut misfits),
+    }
+    for Misfit { key, value, bound } in &misfits {
+        let (what, value, bound) = (format!("`{key}` of the network"), value.clone(), bound.clone());
+        report.error(entry.node.span, Problem::OutOfBounds { what, value, bound });
+    }
+    misfits.is_empty()
+}
+
+struct Misfit {
+    key: &'static str,
+    value: String,
+    bound: String,
+}
+
+fn size(network: &Json, key: &str) -> Option<i64> {
+    network.get(key).and_then(Json::as_i64)
+}
+
+fn divides(network: &Json, part: &'static str, whole: &str, misfits: &mut Vec<Misfit>) {
+    let (Some(parts), Some(sum)) = (size(network, part), size(network, whole)) else { return };
+    if sum % parts.max(1) != 0 {
+        misfits.push(Misfit { key: part, value: parts.to_string(), bound: format!("a divisor of `{whole}` = {sum}") });
+    }
+}
+
+fn unet(network: &Json, misfits: &mut Vec<Misfit>) {
+    let list = |key: &str| network.get(key).and_then(Json::as_array).cloned().unwrap_or_default();
+    let numbers = |key: &str| list(key).iter().filter_map(Json::as_i64).collect::<Vec<_>>();
+    let (channels, heads, attention) =
+        (numbers("block_out_channels"), numbers("num_attention_heads"), list("attention"));
+    if channels.first().is_none_or(|first| first % 2 != 0) {
+        let bound = "a number per level, the first even".to_string();
+        misfits.push(Misfit { key: "block_out_channels", value: format!("{channels:?}"), bound });
+        return;
+    }
+    for (key, count) in [("attention", attention.len()), ("num_attention_heads", heads.len())] {
+        if ![1, channels.len()].contains(&count) {
+            let bound = format!("one for all {} levels, or one for each", channels.len());
+            misfits.push(Misfit { key, value: format!("{count} of them"), bound });
+        }
+    }
+    let groups = size(network, "norm_num_groups").unwrap_or(1);
+    if let Some(level) = channels.iter().find(|channels| *channels % groups.max(1) != 0) {
+        let bound = format!("a divisor of the channels of every level, also of {level}");
+        misfits.push(Misfit { key: "norm_num_groups", value: groups.to_string(), bound });
+    }
+    let last = channels.len() - 1;
+    for (level, channels) in channels.iter().enumerate() {
+        let at = |count: usize| if count == 1 { 0 } else { level };
+        let attends = level == last || attention.get(at(attention.len())).and_then(Json::as_bool) == Some(true);
+        if let Some(heads) = heads.get(at(heads.len())).filter(|heads| attends && channels % **heads != 0) {
+            let bound = format!("a divisor of the channels of every level that attends, also of {channels}");
+            misfits.push(Misfit { key: "num_attention_heads", value: heads.to_string(), bound });
+            break;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Prompts: models, pipelines, trainings and evaluations in which something only conditions.
+
+use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::{Format, explain};
+
+use crate::bench::{Case, catalog, file, snapshot};
+
+fn prompted(name: &str) -> Case {
+    let (main, model) = (file(&format!("prompted/{name}.yaml")), file("prompted/model.yaml"));
+    Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
+}
+
+const PIPELINE: &str = "words-and-picture-to-image";
+
+#[test]
+fn every_file_compiles() {
+    for name in [PIPELINE, "train", "eval"] {
+        let (job, warnings) = prompted(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
+        assert_eq!(warnings, [], "{name}");
+        snapshot(&format!("plan-prompted-{name}"), &explain(&job, Format::Text));
+        assert_eq!(serde_json::from_str::<Job>(&explain(&job, Format::Json)).unwrap(), job, "{name}");
+    }
+}
+
+#[test]
+fn one_prompt_may_be_mixed_of_two_nodes() {
+    let case = prompted(PIPELINE)
+        .edit("{embed: image/prompt, from: image}", "{embed: text/prompt, from: other}")
+        .edit("image: {modality: image}", "other: {modality: text}");
+    let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    let Some(Op::Diffuse { condition, .. }) = plan.steps.iter().map(|step| &step.op).find(|op| is_diffuse(op)) else {
+        panic!("no diffusion")
+    };
+    let named: Vec<_> = condition.iter().map(|one| (one.prompt.as_str(), one.from.as_str(), one.weight)).collect();
+    assert_eq!(named, [("words", "meaning", 1.0), ("words", "seen", 0.5)]);
+}
+
+fn is_diffuse(op: &Op) -> bool {
+    matches!(op, Op::Diffuse { .. })
+}
+
+#[test]
+fn what_conditions_must_be_a_prompt_that_the_denoiser_reads() {
+    prompted(PIPELINE)
+        .edit("diffuse: [image]", "diffuse: [audio]")
+        .edit("decode: image/autoencoder, from: made.image", "decode: audio/autoencoder, from: made.audio")
+        .check("error-prompt-not-read");
+    prompted(PIPELINE).edit("embed: image/prompt", "encode: image/autoencoder").check("error-prompt-latent");
+    prompted(PIPELINE).edit("{meaning: 1.0, seen: 0.5}", "{meanin: 1.0, seen: 0}").check("error-prompt-names");
+    prompted(PIPELINE).edit("embed: text/prompt", "embed: audio/prompt").check("error-prompt-component");
+}
+
+#[test]
+fn guidance_needs_something_that_conditions() {
+    prompted(PIPELINE).edit("condition: {meaning: 1.0, seen: 0.5}, ", "").check("error-prompt-no-guidance");
+    prompted(PIPELINE).edit("scale: 2.0", "scale: {words: 2.0, picture: 1.5}").check("fine-prompt-scales");
+    prompted(PIPELINE).edit("scale: 2.0", "scale: {sound: 2.0}").check("error-prompt-scale");
+}
+
+#[test]
+fn prompts_of_a_model_must_fit() {
+    prompted(PIPELINE)
+        .edit_model("module: image/prompt, tokens: [1, 64]", "module: image/prompt, tokens: [1, 32]")
+        .check("error-prompt-shapes");
+    prompted(PIPELINE)
+        .edit_model("tokens: [1, 64]}\n  picture", "tokens: [2, 64]}\n  picture")
+        .check("error-prompt-tokens");
+    prompted(PIPELINE).edit_model("module: image/prompt", "module: image/autoencoder").check("error-prompt-role");
+    prompted(PIPELINE)
+        .edit_model("prompts: [words, picture]", "prompts: [words, pictur]")
+        .check("error-prompt-denoiser");
+    prompted(PIPELINE).edit_model("  picture: {codec", "  image: {codec").check("error-prompt-name");
+}
+
+#[test]
+fn stages_train_prompts_that_meet() {
+    prompted("train").edit("train: picture,", "train: words,").check("error-prompt-alone");
+    prompted("train").edit("train: picture,", "train: image,").check("error-prompt-not-trainable");
+    prompted("train").edit("with: words, temperature", "with: sounds, temperature").check("error-prompt-partner");
+    prompted("train").edit(", words: pairs.text, picture: pairs.image", "").check("error-prompt-columns");
+    prompted("train").edit("train: image,", "train: [image, audio],").check("error-train-several");
+}
+
+#[test]
+fn tasks_condition_on_prompts_of_the_data() {
+    prompted("eval").edit("{words: 1.0, picture: 0.5}", "{words: 1.0, pictur: 0.5}").check("error-prompt-task");
+    prompted("eval").edit(", picture: pairs.image}", "}").check("error-prompt-task-column");
+}

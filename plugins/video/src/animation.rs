@@ -1,0 +1,147 @@
+//! GIF and APNG files <-> frames of a given size.
+
+use std::io::Cursor;
+
+use anyflow_sdk::{Error, Parameters};
+use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
+use image::codecs::png::PngDecoder;
+use image::imageops::FilterType;
+use image::{AnimationDecoder, Delay, DynamicImage, Frame, ImageDecoder, Limits, RgbaImage};
+
+/// The longest side of an animation that is decoded.
+const MAX_SIDE: u32 = 1 << 12;
+/// The most a frame may take while it is decoded.
+const MAX_BYTES: u64 = 64 << 20;
+/// The most frames that are decoded.
+const MAX_FRAMES: usize = 1024;
+/// The most pixels of all frames together, so that a small file cannot ask for all memory.
+const MAX_PIXELS: u64 = 64 << 20;
+
+/// What an animation is brought to.
+#[derive(Clone, Copy, serde::Deserialize)]
+pub(crate) struct Shape {
+    frames: usize,
+    height: u32,
+    width: u32,
+    /// Frames a second of files that are written.
+    fps: f64,
+}
+
+impl Shape {
+    pub(crate) fn new(parameters: &Parameters) -> Result<Self, Error> {
+        let shape: Shape = parameters.read()?;
+        let sides = 1..=1024;
+        if !sides.contains(&shape.height) || !sides.contains(&shape.width) || !(1..=256).contains(&shape.frames) {
+            let Shape { frames, height, width, .. } = shape;
+            return Err(Error::Parameters(format!("{frames} frames of {width} x {height} are no animation")));
+        }
+        if !(shape.fps > 0.0 && shape.fps <= 100.0) {
+            return Err(Error::Parameters(format!("fps is {}; it is over 0 and at most 100", shape.fps)));
+        }
+        Ok(shape)
+    }
+}
+
+/// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each stretched to its size,
+/// transparent pixels laid on white. A picture without animation is a film of one frame.
+pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Error> {
+    let frames = decode(bytes).map_err(|error| Error::data(format!("not an animation: {error}")))?;
+    if frames.is_empty() {
+        return Err(Error::data("the animation has no frame"));
+    }
+    let of = |place: usize| {
+        let picture = laid_on_white(&frames[spread(place, shape.frames, frames.len())]);
+        if (picture.width(), picture.height()) == (shape.width, shape.height) {
+            return picture;
+        }
+        picture.resize_exact(shape.width, shape.height, FilterType::Lanczos3)
+    };
+    Ok((0..shape.frames).map(of).collect())
+}
+
+/// The frame of `all` that stands at `place` of `count`: the first is the first and the last the last.
+fn spread(place: usize, count: usize, all: usize) -> usize {
+    if count == 1 { 0 } else { (place * (all - 1) + (count - 1) / 2) / (count - 1) }
+}
+
+fn decode(bytes: &[u8]) -> image::ImageResult<Vec<RgbaImage>> {
+    let mut limits = Limits::no_limits();
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    limits.max_alloc = Some(MAX_BYTES);
+    if bytes.starts_with(b"\x89PNG") {
+        let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
+        if !decoder.is_apng()? {
+            return Ok(vec![DynamicImage::from_decoder(decoder)?.into_rgba8()]);
+        }
+        return collected(decoder.apng()?.into_frames());
+    }
+    let mut decoder = GifDecoder::new(Cursor::new(bytes))?;
+    decoder.set_limits(limits)?;
+    collected(decoder.into_frames())
+}
+
+fn collected(frames: impl Iterator<Item = image::ImageResult<Frame>>) -> image::ImageResult<Vec<RgbaImage>> {
+    let (mut all, mut pixels) = (Vec::new(), 0);
+    for frame in frames {
+        let picture = frame?.into_buffer();
+        pixels += u64::from(picture.width()) * u64::from(picture.height());
+        if all.len() == MAX_FRAMES || pixels > MAX_PIXELS {
+            let kind = image::error::LimitErrorKind::InsufficientMemory;
+            return Err(image::ImageError::Limits(image::error::LimitError::from_kind(kind)));
+        }
+        all.push(picture);
+    }
+    Ok(all)
+}
+
+fn laid_on_white(picture: &RgbaImage) -> DynamicImage {
+    let mut picture = picture.clone();
+    for pixel in picture.pixels_mut().filter(|pixel| pixel[3] < 255) {
+        let alpha = u32::from(pixel[3]);
+        for channel in &mut pixel.0[..3] {
+            *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        }
+        pixel[3] = 255;
+    }
+    DynamicImage::ImageRgba8(picture)
+}
+
+/// Writes `[frame, channel, height, width]`, one or three channels, brought between 0 and 1, as a GIF that repeats.
+pub(crate) fn write(array: &[f32], shape: Shape, channels: usize) -> Result<Vec<u8>, Error> {
+    if let Some(at) = array.iter().position(|value| !value.is_finite()) {
+        return Err(Error::data(format!("the animation holds {} at element {at}", array[at])));
+    }
+    let failed = |error| Error::Failed(format!("writing GIF: {error}"));
+    let pixels = shape.height as usize * shape.width as usize;
+    let mut file = Vec::new();
+    {
+        let mut encoder = GifEncoder::new(&mut file);
+        encoder.set_repeat(Repeat::Infinite).map_err(failed)?;
+        for frame in array.chunks_exact(channels * pixels) {
+            let value = |pixel: usize, channel: usize| {
+                (frame[(channel % channels) * pixels + pixel].clamp(0.0, 1.0) * 255.0).round() as u8
+            };
+            let rgba = (0..pixels).flat_map(|pixel| [value(pixel, 0), value(pixel, 1), value(pixel, 2), 255]).collect();
+            let picture = RgbaImage::from_raw(shape.width, shape.height, rgba)
+                .ok_or_else(|| Error::Failed("a frame of another size".into()))?;
+            let delay = Delay::from_numer_denom_ms((1000.0 / shape.fps).round() as u32, 1);
+            encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay)).map_err(failed)?;
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_spread_evenly_from_the_first_to_the_last() {
+        let places = |count: usize, all: usize| (0..count).map(|place| spread(place, count, all)).collect::<Vec<_>>();
+        assert_eq!(places(4, 4), [0, 1, 2, 3]);
+        assert_eq!(places(3, 9), [0, 4, 8]);
+        assert_eq!(places(4, 2), [0, 0, 1, 1]);
+        assert_eq!(places(1, 5), [0]);
+        assert_eq!(places(3, 1), [0, 0, 0]);
+    }
+}
