@@ -73,6 +73,8 @@ pub struct Found {
     pub descriptor: PluginDescriptor,
     /// Its file, absolute.
     pub path: PathBuf,
+    /// BLAKE3 of the file, in hexadecimal.
+    pub hash: String,
     /// Why it cannot be loaded, if so.
     pub refusal: Option<Refusal>,
 }
@@ -158,8 +160,8 @@ impl Plugins {
     }
 
     fn add(&mut self, file: &Path) -> Result<(), CatalogError> {
-        let descriptor = match descriptor(file) {
-            Ok(descriptor) => descriptor,
+        let (descriptor, hash) = match described(file) {
+            Ok(described) => described,
             Err(reason) => {
                 self.broken.push(Broken { path: file.to_path_buf(), reason });
                 return Ok(());
@@ -171,7 +173,7 @@ impl Plugins {
             return Err(CatalogError::Twice { name, first, second });
         }
         let refusal = refusal(descriptor.abi, descriptor.libtorch.as_deref());
-        self.found.insert(name, Found { descriptor, path: file.to_path_buf(), refusal });
+        self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, refusal });
         Ok(())
     }
 }
@@ -191,10 +193,16 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn descriptor(file: &Path) -> Result<PluginDescriptor, String> {
+/// The descriptor of a library file, and its hash.
+fn described(file: &Path) -> Result<(PluginDescriptor, String), String> {
     let library = std::fs::read(file).map_err(|error| error.to_string())?;
     let text = anyflow_abi::read::descriptor(&library).map_err(|error| error.to_string())?;
-    descriptor_from_json(text)
+    Ok((descriptor_from_json(text)?, hash(&library)))
+}
+
+/// What tells a library from every other.
+fn hash(library: &[u8]) -> String {
+    blake3::hash(library).to_hex().to_string()
 }
 
 /// The part of a descriptor that every ABI has.

@@ -49,6 +49,17 @@ impl<'a> Cell<'a> {
         }
     }
 
+    /// A copy that outlives the call.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn to_owned(self) -> OwnedCell {
+        match self {
+            Cell::Bytes(bytes) => OwnedCell::Bytes(bytes.to_vec()),
+            Cell::Utf8(text) => OwnedCell::Utf8(text.into()),
+            Cell::I64(value) => OwnedCell::I64(value),
+            Cell::F64(value) => OwnedCell::F64(value),
+        }
+    }
+
     fn unexpected(self, wanted: &str) -> Error {
         let got = match self {
             Cell::Bytes(_) => "bytes",
@@ -91,6 +102,17 @@ pub enum OwnedCell {
 }
 
 impl OwnedCell {
+    /// Its kind, by the word of descriptors.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            OwnedCell::Bytes(_) => "bytes",
+            OwnedCell::Utf8(_) => "utf8",
+            OwnedCell::I64(_) => "i64",
+            OwnedCell::F64(_) => "f64",
+        }
+    }
+
     /// A borrowed view for the border.
     pub(crate) fn view(&self) -> CellView {
         let mut view = CellView { kind: 0, bytes: StrView::new(&[]), integer: 0, real: 0.0 };

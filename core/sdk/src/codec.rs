@@ -38,21 +38,26 @@ pub trait Element: Copy + 'static {
     const NAME: &'static str;
     /// Type at the border.
     const DATA_TYPE: DataType;
+    /// What the host fills arrays with.
+    const ZERO: Self;
 }
 
 impl Element for f32 {
     const NAME: &'static str = "f32";
     const DATA_TYPE: DataType = dtype::F32;
+    const ZERO: Self = 0.0;
 }
 
 impl Element for i64 {
     const NAME: &'static str = "i64";
     const DATA_TYPE: DataType = dtype::I64;
+    const ZERO: Self = 0;
 }
 
 impl Element for u8 {
     const NAME: &'static str = "u8";
     const DATA_TYPE: DataType = dtype::U8;
+    const ZERO: Self = 0;
 }
 
 /// A codec whose type is hidden, at the level of the border's views.
@@ -80,6 +85,8 @@ impl<C: Codec> DynCodec for C {
             // SAFETY: the host keeps cells readable until the call returns.
             let done = unsafe { Cell::from_view(cell) }.and_then(|cell| Codec::encode(self, cell, out));
             if let Err(error) = done {
+                // A row that was refused half-way leaves zeros, as the border says.
+                out.fill(C::Element::ZERO);
                 // SAFETY: `report` is valid during this call.
                 unsafe { report_error(report, row as i64, &error.to_string()) };
             }

@@ -33,8 +33,9 @@ macro_rules! export_plugin {
             modules: &[$($(<$module as $crate::Module>::DESCRIPTOR),+)?],
         };
 
+        /// What this plugin exports, for `testkit`.
         #[allow(unsafe_code)]
-        const _: () = {
+        pub static ENTRY: &$crate::abi::Entry = {
             use ::core::ffi::c_void;
             use $crate::abi::{ArrayView, CellView, Entry, Host, Report, StrView};
             use $crate::__private as sdk;
@@ -118,6 +119,8 @@ macro_rules! export_plugin {
             }
 
             $($crate::export_plugin!(@modules $($module : $first $($role)*),+);)?
+
+            &anyflow_entry
         };
     };
 

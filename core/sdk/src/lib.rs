@@ -67,7 +67,7 @@ mod log;
 #[cfg(feature = "torch")]
 mod module;
 mod parameters;
-#[cfg(feature = "torch")]
+#[cfg(feature = "testkit")]
 pub mod testkit;
 
 pub use cell::{Cell, OwnedCell};

@@ -16,6 +16,8 @@ use crate::{LIBTORCH, Result, RunError};
 pub struct Plugin {
     /// What it says of itself.
     pub descriptor: PluginDescriptor,
+    /// What its library exports.
+    pub entry: &'static Entry,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
 }
@@ -115,7 +117,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             return Err(format!("the code of {name} is built for libtorch {theirs}, this host uses {LIBTORCH}"));
         }
     }
-    Ok(Plugin { descriptor, codecs, modules })
+    Ok(Plugin { descriptor, entry, codecs, modules })
 }
 
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: Some(log) };
