@@ -97,19 +97,16 @@ fn link(folder: &Path) -> String {
 }
 
 fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
-    let both = kind == Kind::Both;
     let features = if kind == Kind::Codec { "" } else { r#", features = ["torch"]"# };
-    let module = if both { format!(", module: {name}/autoencoder") } else { String::new() };
+    let own = format!("codec: {name}/clock");
+    let other = "codec: {use: label/one-hot, classes: 10}";
+    let (clock, network) = (format!("{name}/clock"), format!("{name}/autoencoder"));
     // Stream and column, codec, module, size of the latent, and what turns latents back into cells.
-    let [stream, codec, latent, decoder] = match kind {
-        Kind::Codec => ["time", &format!("codec: {name}/clock"), "2", &format!("{name}/clock")],
-        Kind::Both => ["time", &format!("codec: {name}/clock"), "4", &format!("{name}/autoencoder")],
-        Kind::Module => {
-            let codec = format!("codec: {{use: label/one-hot, classes: 10}}, module: {name}/autoencoder");
-            ["label", &codec.clone(), "4", &format!("{name}/autoencoder")]
-        }
-    }
-    .map(String::from);
+    let (stream, codec, module, latent, decoder) = match kind {
+        Kind::Codec => ("time", own.as_str(), String::new(), "2", &clock),
+        Kind::Both => ("time", own.as_str(), format!(", module: {network}"), "4", &network),
+        Kind::Module => ("label", other, format!(", module: {network}"), "4", &network),
+    };
     let (modality, axis) = if kind == Kind::Module { ("label", "class") } else { (name, "coordinate") };
     let autoencoder = if kind == Kind::Codec { "" } else { include_str!("template/pipeline/autoencoder.yaml") };
     let (sdk, commands) = (shown(sdk), commands(name));
@@ -119,12 +116,12 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
             ("{name}", name),
             ("{sdk}", &sdk),
             ("{features}", features),
-            ("{stream}", &stream),
-            ("{column}", &stream),
-            ("{codec}", &codec),
+            ("{stream}", stream),
+            ("{column}", stream),
+            ("{codec}", codec),
             ("{module}", &module),
-            ("{latent}", &latent),
-            ("{decoder}", &decoder),
+            ("{latent}", latent),
+            ("{decoder}", decoder),
             ("{modality}", modality),
             ("{axis}", axis),
             ("{commands}", &commands),
