@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents
 
 pub mod checkpoint;
+pub mod conformance;
 mod device;
 mod error;
 mod eval;

@@ -28,6 +28,8 @@ pub fn allow_only(hashes: impl IntoIterator<Item = String>) {
 pub struct Plugin {
     /// What it says of itself.
     pub descriptor: PluginDescriptor,
+    /// What its library exports.
+    pub entry: &'static Entry,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
     pub(super) arrays: Option<&'static ArrayInterface>,
@@ -194,7 +196,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, codecs, modules, arrays })
+    Ok(Plugin { descriptor, entry, codecs, modules, arrays })
 }
 
 /// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than
