@@ -51,7 +51,10 @@ pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_st
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
-pub use network::{Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetConfig, UnetMlpConfig, build};
+pub use network::{
+    Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig,
+    build,
+};
 pub use objective::{Density, Draw, LossOptions, LossOutput, Per, TimeLaw, Weight, denoising_loss};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod beside;
 mod closed_form;
 mod doubles;
 mod fairness;
@@ -14,5 +15,6 @@ mod networks;
 mod objective;
 mod pair;
 mod service;
+mod temporal;
 mod training;
 mod unet;

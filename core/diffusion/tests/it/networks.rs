@@ -99,7 +99,15 @@ fn networks_match_the_reference_trained_frozen_and_in_bf16() {
 
 fn kinds() -> Vec<Network> {
     let mlp = |modulation, time, embedding, presence| {
-        Network::ResidualMlp(ResidualMlpConfig { width: 32, blocks: 3, modulation, time, embedding, presence })
+        Network::ResidualMlp(ResidualMlpConfig {
+            width: 32,
+            blocks: 3,
+            modulation,
+            time,
+            embedding,
+            presence,
+            ..ResidualMlpConfig::default()
+        })
     };
     vec![
         mlp(Modulation::Shift, TimeFeatures::Fourier, None, true),
@@ -220,6 +228,7 @@ fn the_scale_shift_network_has_the_layers_of_its_peer() {
         time: TimeFeatures::Raw,
         embedding: Some(e),
         presence: false,
+        ..ResidualMlpConfig::default()
     };
     let built = build(&Network::ResidualMlp(config), &streams, Precision::F32, Device::Cpu, 0).unwrap();
     let linear = |from: i64, to: i64| from * to + to;
