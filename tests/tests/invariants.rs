@@ -153,7 +153,7 @@ fn unsafe_code_stands_at_the_border_only() {
         "core/sdk/src",
         "core/native/src",
         "core/runtime/src/lib.rs",
-        "core/runtime/src/latents.rs",
+        "core/runtime/src/mapped.rs",
         "core/runtime/src/plugin",
         "core/runtime/src/device.rs",
     ];

@@ -10,6 +10,7 @@ mod eval;
 pub mod events;
 mod job;
 pub mod latents;
+mod mapped;
 mod networks;
 pub mod plugin;
 mod run;
