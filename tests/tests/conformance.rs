@@ -70,11 +70,11 @@ fn every_fault_fails_its_check() {
         ("error", "network shapes", "asked to fail"),
         ("memory", "network shapes", "libtorch"),
         ("abort", "network shapes", "signal 6"),
-        ("sleep", "network shapes", "still not done after 1 s"),
+        ("sleep", "network shapes", "still not done after 5 s"),
     ];
     for (fault, check_name, words) in cases {
         let fault = format!("network.fault={fault}");
-        let more = ["--set", &fault, "--set", "network.seconds=30", "--timeout", "1"];
+        let more = ["--set", &fault, "--set", "network.seconds=30", "--timeout", "5"];
         let (code, result) = check("faulty", if fault.ends_with("sleep") { &more } else { &more[..4] });
         let failed = of(&result, "failed");
         let named = failed.iter().any(|line| line.starts_with(check_name) && line.contains(words));
