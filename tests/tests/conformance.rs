@@ -24,7 +24,8 @@ fn of(result: &Value, outcome: &str) -> Vec<String> {
 
 #[test]
 fn every_shipped_plugin_passes() {
-    for (plugin, components) in [("label", 1), ("text", 4), ("image", 4), ("audio", 4)] {
+    for (plugin, components) in [("label", 1), ("text", 5), ("image", 6), ("audio", 5), ("video", 5), ("trajectory", 3)]
+    {
         let (code, result) = check(plugin, &[]);
         assert_eq!((code, of(&result, "failed")), (0, vec![]), "{plugin}");
         assert_eq!(result["plugin"]["descriptor"]["plugin"], plugin);
@@ -70,11 +71,11 @@ fn every_fault_fails_its_check() {
         ("error", "network shapes", "asked to fail"),
         ("memory", "network shapes", "libtorch"),
         ("abort", "network shapes", "signal 6"),
-        ("sleep", "network shapes", "still not done after 1 s"),
+        ("sleep", "network shapes", "still not done after 5 s"),
     ];
     for (fault, check_name, words) in cases {
         let fault = format!("network.fault={fault}");
-        let more = ["--set", &fault, "--set", "network.seconds=30", "--timeout", "1"];
+        let more = ["--set", &fault, "--set", "network.seconds=30", "--timeout", "5"];
         let (code, result) = check("faulty", if fault.ends_with("sleep") { &more } else { &more[..4] });
         let failed = of(&result, "failed");
         let named = failed.iter().any(|line| line.starts_with(check_name) && line.contains(words));

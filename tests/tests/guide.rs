@@ -82,7 +82,7 @@ fn a_codec_alone_and_a_module_alone_are_plugins_too() {
              anyflow plugin check target/debug/libonly_{kind}.so
              export ANYFLOW_PLUGINS=$PWD/target/debug
              for file in pipeline/*.yaml; do anyflow check $file; done
-             anyflow data import rows.csv --output data/rows.parquet
+             anyflow data import data/rows.csv --output data/rows.parquet
              anyflow train pipeline/train.yaml --data data --output trained --set diffusion.steps=20
              anyflow run pipeline/generate.yaml --rows 3 --output made"
         );

@@ -36,6 +36,7 @@ macro_rules! export_plugin {
         };
 
         /// What this plugin exports, for `testkit`.
+        // Within the static, so that the names of the tables are in nobody's way.
         #[allow(unsafe_code, non_local_definitions)]
         pub static ENTRY: &$crate::abi::Entry = {
             use ::core::ffi::c_void;

@@ -135,7 +135,7 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
         (".gitignore", "/target\n/trained\n/made\n.libtorch\n".into()),
         ("README.md", fill("# {name}\n\nA plugin of Anyflow.\n\n```sh\n{commands}```\n")),
         ("src/lib.rs", library(name, kind)),
-        ("rows.csv", rows(kind)),
+        ("data/rows.csv", rows(kind)),
         ("pipeline/model.yaml", fill(include_str!("template/pipeline/model.yaml"))),
         ("pipeline/train.yaml", fill(include_str!("template/pipeline/train.yaml"))),
         ("pipeline/generate.yaml", fill(include_str!("template/pipeline/generate.yaml"))),
@@ -157,7 +157,7 @@ fn commands(name: &str) -> String {
          cargo build\n\
          anyflow plugin check {library}\n\
          export ANYFLOW_PLUGINS=$PWD/target/debug\n\
-         anyflow data import rows.csv --output data/rows.parquet\n\
+         anyflow data import data/rows.csv --output data/rows.parquet\n\
          anyflow train pipeline/train.yaml --data data --output trained\n\
          anyflow run pipeline/generate.yaml --rows 16 --output made\n\
          anyflow data head made\n"
