@@ -12,7 +12,7 @@ use anyflow_tests::{component, digit_png, library, tone_wav};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-const SHIPPED: [&str; 4] = ["image", "audio", "text", "label"];
+const SHIPPED: [&str; 5] = ["image", "audio", "text", "label", "trajectory"];
 
 fn array(shape: &[i64]) -> Type {
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: shape.to_vec(), range: None };

@@ -39,8 +39,8 @@ fn a_codec_in_c_reads_and_writes_and_refuses_single_rows() {
     let wide = b"P5\n2 2\n255\n....".to_vec();
     let cut = binary[..40].to_vec();
     let deep: Vec<u8> = b"P5\n8 8\n65535\n".iter().copied().chain((0..64).flat_map(|_| [0xff, 0xff])).collect();
-    let foreign = b"GIF89a".to_vec();
-    let cells = [&binary, &plain, &wide, &cut, &deep, &foreign].map(|bytes| Some(Cell::Bytes(bytes)));
+    let other = b"GIF89a".to_vec();
+    let cells = [&binary, &plain, &wide, &cut, &deep, &other].map(|bytes| Some(Cell::Bytes(bytes)));
     let cells: Vec<_> = cells.into_iter().chain([None]).collect();
     let (encoded, mut failed) = codec.encode(&cells, 2).unwrap();
     failed.sort_by_key(|row| row.row);

@@ -53,7 +53,8 @@ pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{
-    Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetConfig, UnetMlpConfig, build, build_prompted,
+    Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig,
+    build, build_prompted,
 };
 pub use objective::{Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};

@@ -102,11 +102,12 @@ fn every_guidance_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_network_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("network");
-    assert_eq!(names, ["residual-mlp", "unet", "unet-mlp"].map(str::to_string).into());
+    assert_eq!(names, ["residual-mlp", "transformer", "unet", "unet-mlp"].map(str::to_string).into());
     for setting in &settings {
-        // What the planner checks apart: that groups divide the width.
+        // What the planner checks apart: that groups and heads divide the width.
+        let apart = |error: String| ["groups", "heads", "width must be even"].iter().any(|word| error.contains(word));
         let checked = parsed::<Network>(setting).check();
-        assert!(checked.is_ok() || checked.unwrap_err().to_string().contains("groups"), "{setting}");
+        assert!(checked.is_ok() || apart(checked.unwrap_err().to_string()), "{setting}");
     }
 }
 

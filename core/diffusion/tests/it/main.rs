@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod beside;
 mod closed_form;
 mod doubles;
 mod fairness;
@@ -15,5 +16,6 @@ mod objective;
 mod pair;
 mod prompts;
 mod service;
+mod temporal;
 mod training;
 mod unet;

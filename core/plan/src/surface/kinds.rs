@@ -230,6 +230,10 @@ const STREAM_SCALES: Key =
 
 const WIDTH: Form = Form::Integer { minimum: 1, maximum: 65_536 };
 
+const PROMPT_TOKEN: Key =
+    option("cross_attention_dim", WIDTH, "Features of a prompt token; without it no prompt is read");
+const CONTEXT_TOKEN: Key =
+    option("context_dim", WIDTH, "Features of a token of the other streams; without it the network is not coupled");
 const WIDTHS: Form = Form::List(&WIDTH);
 const LAYERS: Form = Form::Integer { minimum: 1, maximum: 64 };
 
@@ -259,6 +263,9 @@ static NETWORKS: &[Kind] = &[
                 about: "Units of the time embedding; as many as `width` if not given",
             },
             key("presence", Form::Flag, Literal::Flag(true), "Whether the network is told which streams are there"),
+            PROMPT_TOKEN,
+            CONTEXT_TOKEN,
+            option("num_attention_heads", WIDTH, "Heads by which prompt and context are read; 8 if not given"),
         ],
         ascending: &[],
     },
@@ -302,7 +309,14 @@ static NETWORKS: &[Kind] = &[
                 Literal::Integer(1),
                 "Transformer blocks after a residual block",
             ),
-            option("cross_attention_dim", WIDTH, "Features of a prompt token; without it no prompt is read"),
+            PROMPT_TOKEN,
+            CONTEXT_TOKEN,
+            key(
+                "temporal",
+                Form::Flag,
+                Literal::Flag(false),
+                "Whether layers join the frames of latents [frame, channel, height, width]",
+            ),
             key(
                 "norm_num_groups",
                 WIDTH,
@@ -315,6 +329,19 @@ static NETWORKS: &[Kind] = &[
                 Literal::Flag(false),
                 "Whether weights around attention have two axes, or four as convolutions of one place",
             ),
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "transformer",
+        about: "Attention over the tokens of all streams, each steered by its own time",
+        keys: &[
+            key("width", WIDTH, Literal::Integer(256), "Features of a token, even"),
+            key("blocks", Form::Integer { minimum: 1, maximum: 1_024 }, Literal::Integer(6), "Blocks"),
+            key("num_attention_heads", WIDTH, Literal::Integer(8), "Heads of attention; a divisor of `width`"),
+            key("patch", WIDTH, Literal::Integer(2), "Side of the square that is one token, in latents that are maps"),
+            PROMPT_TOKEN,
+            CONTEXT_TOKEN,
         ],
         ascending: &[],
     },
