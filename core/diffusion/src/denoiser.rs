@@ -1,5 +1,7 @@
 //! A network over named streams.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -183,23 +185,23 @@ impl DenoiserInput {
         Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt, context })
     }
 
-    /// The same of the first `streams` streams alone, without prompt.
-    pub(crate) fn first_streams(&self, streams: usize) -> Result<Self> {
-        let columns = |tensor: &Tensor| tensor.f_narrow(1, 0, streams as i64).op("narrow", &[tensor]);
+    /// The same of some of the streams alone, without tokens.
+    pub(crate) fn some_streams(&self, some: Range<usize>) -> Result<Self> {
+        let columns =
+            |tensor: &Tensor| tensor.f_narrow(1, some.start as i64, some.len() as i64).op("narrow", &[tensor]);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: columns(t)?, present: columns(present)? },
             Times::Runs(runs) => {
-                let first = |run: &TimeRun| TimeRun {
-                    t: run.t[..streams].to_vec(),
-                    present: run.present[..streams].to_vec(),
+                let of = |run: &TimeRun| TimeRun {
+                    t: run.t[some.clone()].to_vec(),
+                    present: run.present[some.clone()].to_vec(),
                     rows: run.rows,
                 };
-                Times::Runs(runs.iter().map(first).collect())
+                Times::Runs(runs.iter().map(of).collect())
             }
         };
-        let x = self.x[..streams].iter().map(Tensor::shallow_clone).collect();
-        let context = self.context.as_ref().map(Tokens::shared);
-        Ok(DenoiserInput { x, times, prompt: None, context })
+        let x = self.x[some].iter().map(Tensor::shallow_clone).collect();
+        Ok(DenoiserInput { x, times, prompt: None, context: None })
     }
 
     fn column(&self, given: fn(&Tensor, &Tensor) -> Tensor, known: fn(&TimeRun) -> &Vec<f32>) -> Result<Tensor> {
@@ -237,6 +239,15 @@ pub trait Denoiser: Send {
     /// The raw prediction per stream, each in its parameterization: `[row, shape]`, f32, on the input's device.
     /// Differentiable; the caller decides whether gradients are recorded.
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>>;
+
+    /// What coupled streams show one another, `[row, token, feature]` each, of length 1; none of a stream that no row
+    /// has. Empty where streams are not coupled.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    fn environments(&self, _batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
+        Ok(Vec::new())
+    }
 
     /// How many of its streams, the last ones, are prompts: given or absent, never diffused, so that what is predicted
     /// of them means nothing.

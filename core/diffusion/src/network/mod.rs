@@ -3,6 +3,7 @@
 mod attention;
 mod beside;
 mod conv;
+mod coupled;
 mod layer;
 mod residual_mlp;
 mod streams;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::{Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
+pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig, Source};
 use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
@@ -36,6 +38,8 @@ pub enum Network {
     Unet(UnetConfig),
     /// Attention over the tokens of all streams: see [`Transformer`].
     Transformer(TransformerConfig),
+    /// A network per stream, each reading what the others show: see [`Coupled`].
+    Coupled(CoupledConfig),
 }
 
 impl Network {
@@ -46,7 +50,25 @@ impl Network {
             Network::ResidualMlp(config) => &mut config.cross_attention_dim,
             Network::Unet(config) => &mut config.cross_attention_dim,
             Network::Transformer(config) => &mut config.cross_attention_dim,
+            Network::Coupled(config) => {
+                for part in config.parts.values_mut() {
+                    *part = part.reading(features)?;
+                }
+                return Some(network);
+            }
             Network::UnetMlp(_) => return None,
+        };
+        (*width.get_or_insert(features) == features).then_some(network)
+    }
+
+    /// The same, reading a context of tokens of so many features; none if it cannot.
+    fn in_context(&self, features: i64) -> Option<Network> {
+        let mut network = self.clone();
+        let width = match &mut network {
+            Network::ResidualMlp(config) => &mut config.context_dim,
+            Network::Unet(config) => &mut config.context_dim,
+            Network::Transformer(config) => &mut config.context_dim,
+            Network::UnetMlp(_) | Network::Coupled(_) => return None,
         };
         (*width.get_or_insert(features) == features).then_some(network)
     }
@@ -58,6 +80,7 @@ impl Network {
             Network::UnetMlp(config) => (config.width, config.embedding),
             Network::Unet(config) => return config.check(),
             Network::Transformer(config) => return config.check(),
+            Network::Coupled(config) => return config.check(),
         };
         for (field, value) in [("width", width), ("embedding", embedding)] {
             if value < 1 {
@@ -117,11 +140,16 @@ pub fn build(
 ) -> Result<Box<dyn Denoiser>> {
     check_streams(streams)?;
     network.check()?;
-    let init = Init { precision, device, seed };
+    build_from(network, streams, Init { precision, device, seed })
+}
+
+/// As [`build`], of what was checked.
+fn build_from(network: &Network, streams: &[StreamSpec], init: Init) -> Result<Box<dyn Denoiser>> {
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),
         Network::Unet(config) => Box::new(Unet::new(streams, config.clone(), init)?),
         Network::Transformer(config) => Box::new(Transformer::new(streams, *config, init)?),
+        Network::Coupled(config) => Box::new(Coupled::new(streams, config, init)?),
     })
 }

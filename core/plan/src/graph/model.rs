@@ -284,8 +284,38 @@ fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report
 
 /// Refuses streams that the network cannot read. Streams with errors of their own are not blamed.
 fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
+    match network["parts"].as_object() {
+        None => fit_together(network, &spec.over, spec, streams, report),
+        Some(parts) => {
+            for stream in &spec.over {
+                match parts.get(&stream.value) {
+                    Some(part) => fit_together(part, std::slice::from_ref(stream), spec, streams, report),
+                    None => {
+                        let reason = format!("has no network for stream `{}` in `parts`", stream.value);
+                        let what = format!("denoiser `{}`", spec.name.value);
+                        report.error(stream.span, Problem::Impossible { what, reason });
+                    }
+                }
+            }
+            for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
+                let reason = format!("has a network in `parts` for `{stranger}`, which it is not over");
+                let what = format!("denoiser `{}`", spec.name.value);
+                report.error(spec.name.span, Problem::Impossible { what, reason });
+            }
+        }
+    }
+}
+
+/// Refuses streams that one network cannot read side by side.
+fn fit_together(
+    network: &Json,
+    over: &[SpannedString],
+    spec: &DenoiserSpec,
+    streams: &IndexMap<String, StreamNode>,
+    report: &mut Report,
+) {
     let latent = |name: &SpannedString| Some(streams.get(&name.value)?.plan.as_ref()?.latent.as_slice());
-    let known: Vec<_> = spec.over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
+    let known: Vec<_> = over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
     let size = |shape: &[i64]| match *shape {
         [_, height, width] => Some((None, height, width)),
         [frames, _, height, width] => Some((Some(frames), height, width)),

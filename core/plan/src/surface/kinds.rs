@@ -11,6 +11,8 @@ pub(crate) enum Family {
     Sampler,
     Guidance,
     Network,
+    /// A network that is a part of another.
+    Part,
     Objective,
     Times,
     Optimizer,
@@ -345,7 +347,49 @@ static NETWORKS: &[Kind] = &[
         ],
         ascending: &[],
     },
+    Kind {
+        name: "coupled",
+        about: "A network per stream, each reading what the other streams show; streams that are absent cost nothing",
+        keys: &[
+            Key {
+                name: "parts",
+                form: Form::Names(&Form::Kind(Family::Part)),
+                need: Need::Required,
+                about: "Stream -> its network",
+            },
+            key(
+                "environment",
+                Form::Mapping(&ENVIRONMENT),
+                Literal::Mapping(&ENVIRONMENT),
+                "What streams show one another: tokens of their noisy latents",
+            ),
+        ],
+        ascending: &[],
+    },
 ];
+
+static ENVIRONMENT: Mapping = Mapping {
+    keys: &[
+        key("width", WIDTH, Literal::Integer(128), "Units of the hidden layers"),
+        key("tokens", Form::Integer { minimum: 1, maximum: 1_024 }, Literal::Integer(1), "Tokens of a stream"),
+        key("features", WIDTH, Literal::Integer(64), "Features of a token"),
+        key(
+            "source",
+            Form::Choice(&["others", "self"]),
+            Literal::Word("others"),
+            "Whose tokens a stream reads: those of all others, or its own",
+        ),
+    ],
+    later: &[],
+};
+
+static CONTRAST: Mapping = Mapping {
+    keys: &[
+        key("weight", NOT_NEGATIVE, Literal::Number(1.0), "Of the contrast in the loss"),
+        key("temperature", POSITIVE, Literal::Number(0.07), "What cosines are divided by"),
+    ],
+    later: &[],
+};
 
 static OBJECTIVES: &[Kind] = &[
     Kind {
@@ -379,6 +423,16 @@ static OBJECTIVES: &[Kind] = &[
                 Form::Choice(&["uniform", "likelihood"]),
                 Literal::Word("uniform"),
                 "Weight of the error by time: none, or that which bounds the likelihood",
+            ),
+            option(
+                "streams",
+                Form::List(&Form::String),
+                "Streams of the denoiser that take part, the others being absent; all if not given",
+            ),
+            option(
+                "contrast",
+                Form::Mapping(&CONTRAST),
+                "What coupled streams show one another is to tell which belong to one row",
             ),
             option(
                 "p_unprompted",
@@ -452,6 +506,7 @@ impl Family {
             Family::Sampler => "sampler",
             Family::Guidance => "guidance",
             Family::Network => "network",
+            Family::Part => "network of a part",
             Family::Objective => "objective",
             Family::Times => "time law",
             Family::Optimizer => "optimizer",
@@ -464,6 +519,8 @@ impl Family {
             Family::Sampler => SAMPLERS,
             Family::Guidance => GUIDANCES,
             Family::Network => NETWORKS,
+            // All but the last, which is made of them.
+            Family::Part => NETWORKS.split_last().map_or(&[], |(_, parts)| parts),
             Family::Objective => OBJECTIVES,
             Family::Times => TIMES,
             Family::Optimizer => OPTIMIZERS,
@@ -473,7 +530,7 @@ impl Family {
     /// The kind that holds when none is written; an objective, a network and a guidance must be written.
     pub fn default_kind(self) -> Option<&'static Kind> {
         match self {
-            Family::Objective | Family::Network | Family::Guidance => None,
+            Family::Objective | Family::Network | Family::Part | Family::Guidance => None,
             _ => self.kinds().first(),
         }
     }
