@@ -133,8 +133,9 @@ mod tests {
     /// Defaults pass their own checks and are a fixed point, for every kind.
     #[test]
     fn defaults_round_trip() {
+        let has_defaults = |kind: &&Kind| !kind.keys.iter().any(|key| matches!(key.need, Need::Required));
         for family in FAMILIES {
-            for kind in family.kinds() {
+            for kind in family.kinds().iter().filter(has_defaults) {
                 let defaults = Json::Object(defaults_of(kind));
                 assert_eq!(filled(family, &format!("{{kind: {}}}", kind.name)), defaults);
                 assert_eq!(filled(family, &defaults.to_string()), defaults);
