@@ -154,6 +154,7 @@ fn unsafe_code_stands_at_the_border_only() {
         "core/native/src",
         "core/runtime/src/lib.rs",
         "core/runtime/src/mapped.rs",
+        "core/runtime/src/latents.rs",
         "core/runtime/src/plugin",
         "core/runtime/src/device.rs",
     ];

@@ -9,8 +9,7 @@ use crate::workspace::Workspace;
 
 /// Tests under Miri: the border's structs, and the conformance kit on a plugin, which crosses every table. Without
 /// `torch`, which is C++ that Miri cannot run.
-const TESTS: &str =
-    "miri test --package anyflow-abi --package anyflow-sdk --features anyflow-sdk/testkit --lib --test kit";
+const TESTS: &str = "miri test --package anyflow-abi --package anyflow-sdk --features anyflow-sdk/testkit --lib --test kit --test kit_array";
 
 /// Runs them where Miri is installed, and says in a line where it is not.
 ///

@@ -47,8 +47,8 @@ impl Module for Maps {
             "height": {"type": "integer", "minimum": 4},
             "width": {"type": "integer", "minimum": 4},
             "maps": {"type": "integer", "minimum": 1, "default": 4},
-            "rows": {"type": "integer", "minimum": 1, "description": "a quarter of height"},
-            "columns": {"type": "integer", "minimum": 1, "description": "a quarter of width"},
+            "rows": {"type": "integer", "minimum": 1, "examples": [2], "description": "a quarter of height"},
+            "columns": {"type": "integer", "minimum": 1, "examples": [2], "description": "a quarter of width"},
             "hidden": {"type": "integer", "minimum": 1, "default": 32}
         }"#,
     };

@@ -6,7 +6,7 @@ use super::array::Array;
 use super::host::{Heard, Refusal};
 use crate::OwnedCell;
 use crate::abi::codec::CodecInterface;
-use crate::abi::{CellView, ListView, StrView, cell_kind, status};
+use crate::abi::{CellView, ListView, StrView, cell_kind};
 
 /// A codec that is called as a host calls it.
 pub(super) struct Codec {
@@ -49,13 +49,9 @@ impl Input {
     }
 }
 
-fn absent(function: &str) -> Refusal {
-    Refusal { code: status::OK, text: format!("`{function}` is missing in the table of its interface") }
-}
-
 impl Codec {
     pub fn create(table: &'static CodecInterface, id: &str, parameters: &str) -> Result<Self, Refusal> {
-        let create = table.create.ok_or_else(|| absent("create"))?;
+        let create = table.create.ok_or_else(|| Refusal::absent("create"))?;
         let mut heard = Heard::of(0);
         let report = heard.report();
         let mut instance = std::ptr::null_mut();
@@ -64,14 +60,14 @@ impl Codec {
         let code = unsafe { create(id, parameters, &report, &mut instance) };
         heard.of_call(code)?;
         if instance.is_null() {
-            return Err(Refusal { code: status::OK, text: "`create` succeeded and gave no instance".into() });
+            return Err(Refusal::broken("`create` succeeded and gave no instance"));
         }
         Ok(Codec { table, instance })
     }
 
     /// Fills `array`, of as many rows as there are cells; gives the rows that were refused.
     pub fn encode(&self, cells: &[Input], array: &mut Array) -> Result<Heard, Refusal> {
-        let encode = self.table.encode.ok_or_else(|| absent("encode"))?;
+        let encode = self.table.encode.ok_or_else(|| Refusal::absent("encode"))?;
         let lists: Vec<Option<ListView>> = cells.iter().map(Input::list_view).collect();
         let views: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| cell.view(list.as_ref())).collect();
         let mut heard = Heard::of(cells.len());
@@ -81,14 +77,14 @@ impl Codec {
         let heard = heard.of_call(code)?;
         match (array.is_guarded(), heard.cells.is_empty()) {
             (true, true) => Ok(heard),
-            (false, _) => Err(broken("`encode` wrote before or behind the array")),
-            (true, false) => Err(broken("`encode` reported a cell")),
+            (false, _) => Err(Refusal::broken("`encode` wrote before or behind the array")),
+            (true, false) => Err(Refusal::broken("`encode` reported a cell")),
         }
     }
 
     /// A cell, or the reason why there is none, for each row of `array`.
     pub fn decode(&self, array: &mut Array) -> Result<Vec<Result<OwnedCell, String>>, Refusal> {
-        let decode = self.table.decode.ok_or_else(|| absent("decode"))?;
+        let decode = self.table.decode.ok_or_else(|| Refusal::absent("decode"))?;
         let (rows, before) = (array.rows(), array.clone());
         let mut heard = Heard::of(rows);
         let report = heard.report();
@@ -96,20 +92,18 @@ impl Codec {
         let code = unsafe { decode(self.instance, &array.view(), &report) };
         let mut heard = heard.of_call(code)?;
         if !before.same_bits(array) {
-            return Err(broken("`decode` changed the array, which it may only read"));
+            return Err(Refusal::broken("`decode` changed the array, which it may only read"));
         }
         let answer = |row: usize| match (heard.cells.remove(&row), heard.rows.remove(&row)) {
             (Some(cell), None) => Ok(Ok(cell)),
             (None, Some(text)) => Ok(Err(text)),
-            (None, None) => Err(broken(&format!("`decode` reported neither a cell nor an error for row {row}"))),
-            (Some(_), Some(_)) => Err(broken(&format!("`decode` reported a cell and an error for row {row}"))),
+            (None, None) => {
+                Err(Refusal::broken(format!("`decode` reported neither a cell nor an error for row {row}")))
+            }
+            (Some(_), Some(_)) => Err(Refusal::broken(format!("`decode` reported a cell and an error for row {row}"))),
         };
         (0..rows).map(answer).collect()
     }
-}
-
-fn broken(text: &str) -> Refusal {
-    Refusal { code: status::OK, text: text.into() }
 }
 
 impl Drop for Codec {

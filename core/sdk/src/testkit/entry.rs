@@ -2,6 +2,7 @@
 
 use super::descriptor::{self, Plugin};
 use super::outcome::{Protocol, Verdict};
+use crate::abi::array::{self, ArrayInterface};
 use crate::abi::codec::{self, CodecInterface};
 use crate::abi::{ABI_MAJOR, ABI_MINOR, Entry, Host, MAGIC, StrView, status};
 
@@ -38,8 +39,8 @@ fn fields(entry: &'static Entry) -> Verdict {
         )
         .into());
     }
-    if entry.init.is_none() || entry.interface.is_none() {
-        return Err("`init` or `interface` is missing".into());
+    if entry.interface.is_none() {
+        return Err("`interface` is missing".into());
     }
     for call in 1..=2 {
         // SAFETY: the host table is static.
@@ -60,6 +61,12 @@ fn fields(entry: &'static Entry) -> Verdict {
 pub(super) fn codecs(entry: &'static Entry) -> Option<&'static CodecInterface> {
     // SAFETY: the table of an interface is static and of the type that its id names, or null.
     unsafe { table(entry, codec::ID).cast::<CodecInterface>().as_ref() }
+}
+
+/// The table of modules without libtorch.
+pub(super) fn arrays(entry: &'static Entry) -> Option<&'static ArrayInterface> {
+    // SAFETY: as above.
+    unsafe { table(entry, array::ID).cast::<ArrayInterface>().as_ref() }
 }
 
 /// The table of modules.

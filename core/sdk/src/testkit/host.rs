@@ -15,6 +15,16 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// A breach of the border by a call that said it succeeded.
+    pub fn broken(text: impl Into<String>) -> Self {
+        Refusal { code: status::OK, text: text.into() }
+    }
+
+    /// A table without one of its functions.
+    pub fn absent(function: &str) -> Self {
+        Refusal::broken(format!("`{function}` is missing in the table of its interface"))
+    }
+
     /// The plugin went wrong, where an error with a reason would have been right.
     pub fn is_breach(&self) -> bool {
         !matches!(self.code, status::INVALID | status::FAILED | status::UNSUPPORTED) || self.text.is_empty()

@@ -31,6 +31,8 @@
 //! ```
 
 mod array;
+mod array_module;
+mod array_module_checks;
 mod chance;
 mod codec;
 mod codec_checks;
@@ -46,6 +48,7 @@ mod module_checks;
 #[cfg(feature = "torch")]
 mod network;
 mod outcome;
+mod role;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -59,6 +62,9 @@ pub use outcome::{Check, Outcome, Step};
 use crate::OwnedCell;
 use crate::abi::Entry;
 use outcome::Protocol;
+
+/// By how much a row of a module's output may differ alone and in a batch, relative to the largest value of the output; f32.
+const BATCH_TOLERANCE: f64 = 1e-4;
 
 /// A plugin, and what to try it with.
 pub struct Kit {
@@ -118,23 +124,24 @@ impl Kit {
         assert!(failed.is_empty(), "{} of {} checks failed:\n{}", failed.len(), checks.len(), failed.join("\n"));
     }
 
-    #[cfg(feature = "torch")]
     fn module(&self, module: &descriptor::Module, protocol: &mut Protocol<'_>) {
-        match entry::modules(self.entry) {
-            Some(_) if module.interface != crate::abi::torch::ID => self.unknown(module, protocol),
-            Some(table) => module_checks::run(table, module, &self.given(&module.id), protocol),
-            None => drop(protocol.check("create", || Err("the plugin has no interface for modules".into()))),
+        let given = self.given(&module.id);
+        let absent = || Err(format!("the plugin has no interface {}", module.interface).into());
+        match module.interface.as_str() {
+            crate::abi::array::ID => match entry::arrays(self.entry) {
+                Some(table) => array_module_checks::run(table, module, &given, protocol),
+                None => drop(protocol.check("create", absent)),
+            },
+            #[cfg(feature = "torch")]
+            crate::abi::torch::ID => match entry::modules(self.entry) {
+                Some(table) => module_checks::run(table, module, &given, protocol),
+                None => drop(protocol.check("create", absent)),
+            },
+            other => {
+                let text = format!("this kit was built without modules of {other}");
+                protocol.check("create", || Err(outcome::Unmet::Skipped(text)));
+            }
         }
-    }
-
-    #[cfg(not(feature = "torch"))]
-    fn module(&self, module: &descriptor::Module, protocol: &mut Protocol<'_>) {
-        self.unknown(module, protocol);
-    }
-
-    fn unknown(&self, module: &descriptor::Module, protocol: &mut Protocol<'_>) {
-        let text = format!("this kit was built without modules of {}", module.interface);
-        protocol.check("create", || Err(outcome::Unmet::Skipped(text)));
     }
 
     fn given(&self, component: &str) -> Map<String, Value> {

@@ -6,8 +6,8 @@ use std::mem::ManuallyDrop;
 use tch::Tensor;
 
 use super::host::{Heard, Refusal};
+use crate::abi::StrView;
 use crate::abi::torch::{TensorHandle, TorchInterface};
-use crate::abi::{StrView, status};
 
 /// A module that is called as a host calls it, on the CPU.
 pub(super) struct Module {
@@ -22,13 +22,9 @@ pub(super) struct Variable {
     pub trainable: bool,
 }
 
-fn broken(text: &str) -> Refusal {
-    Refusal { code: status::OK, text: text.into() }
-}
-
 impl Module {
     pub fn create(table: &'static TorchInterface, id: &str, parameters: &str) -> Result<Self, Refusal> {
-        let create = table.create.ok_or_else(|| broken("`create` is missing in the table of its interface"))?;
+        let create = table.create.ok_or_else(|| Refusal::absent("create"))?;
         let mut heard = Heard::of(0);
         let report = heard.report();
         let mut instance = std::ptr::null_mut();
@@ -37,15 +33,14 @@ impl Module {
         let code = unsafe { create(id, parameters, -1, &report, &mut instance) };
         heard.of_call(code)?;
         if instance.is_null() {
-            return Err(broken("`create` succeeded and gave no instance"));
+            return Err(Refusal::broken("`create` succeeded and gave no instance"));
         }
         Ok(Module { table, instance })
     }
 
     /// Its parameters and buffers, in the order in which it tells them.
     pub fn variables(&self) -> Result<Vec<Variable>, Refusal> {
-        let visit =
-            self.table.parameters.ok_or_else(|| broken("`parameters` is missing in the table of its interface"))?;
+        let visit = self.table.parameters.ok_or_else(|| Refusal::absent("parameters"))?;
         let mut heard = Heard::of(0);
         let report = heard.report();
         let mut found: Vec<Result<Variable, Refusal>> = Vec::new();
@@ -57,7 +52,7 @@ impl Module {
 
     /// Runs one role, by its number.
     pub fn forward(&self, role: u32, input: &Tensor, train: bool) -> Result<Tensor, Refusal> {
-        let forward = self.table.forward.ok_or_else(|| broken("`forward` is missing in the table of its interface"))?;
+        let forward = self.table.forward.ok_or_else(|| Refusal::absent("forward"))?;
         let mut heard = Heard::of(0);
         let report = heard.report();
         let handle: TensorHandle = input.as_ptr().cast_mut().cast();
@@ -66,7 +61,7 @@ impl Module {
         let code = unsafe { forward(self.instance, role, u32::from(train), &handle, 1, &mut output, 1, &report) };
         heard.of_call(code)?;
         if output.is_null() {
-            return Err(broken("`forward` succeeded and gave no tensor"));
+            return Err(Refusal::broken("`forward` succeeded and gave no tensor"));
         }
         // SAFETY: the call succeeded, so that the output handle is ours.
         Ok(unsafe { Tensor::from_ptr(output.cast()) })
@@ -77,8 +72,8 @@ unsafe extern "C" fn on_variable(context: *mut c_void, name: StrView, tensor: Te
     // SAFETY: `context` is the list of the call under way; the name is readable until we return.
     let (found, name) = unsafe { (&mut *context.cast::<Vec<Result<Variable, Refusal>>>(), name.bytes()) };
     let variable = match std::str::from_utf8(name) {
-        _ if tensor.is_null() => Err(broken("a parameter has no tensor")),
-        Err(_) => Err(broken("the name of a parameter is not UTF-8")),
+        _ if tensor.is_null() => Err(Refusal::broken("a parameter has no tensor")),
+        Err(_) => Err(Refusal::broken("the name of a parameter is not UTF-8")),
         Ok(name) => {
             // SAFETY: the tensor is borrowed; the clone shares its memory and keeps it alive.
             let borrowed = ManuallyDrop::new(unsafe { Tensor::from_ptr(tensor.cast()) });

@@ -10,25 +10,12 @@ use super::descriptor::{self, Port};
 use super::host::Refusal;
 use super::module::{Module, Variable};
 use super::outcome::{Protocol, Unmet, Verdict};
-use super::{hostile, memory, schema};
-use crate::abi::torch::{TorchInterface, role};
+use super::role::{self, Role};
+use super::{BATCH_TOLERANCE, hostile, memory, schema};
+use crate::abi::torch::TorchInterface;
 
-/// By how much a row may differ alone and in a batch, relative to the largest value of the output; f32.
-const BATCH_TOLERANCE: f64 = 1e-4;
 /// Rows of a batch.
 const ROWS: usize = 3;
-/// Bytes of the smaller of input and output by which leaks are measured.
-const LEAK_BATCH: usize = 64 << 10;
-/// Rows of such a batch at most.
-const LEAK_ROWS: usize = 1024;
-
-/// One role, its sizes known.
-struct Role<'a> {
-    name: &'a str,
-    number: u32,
-    input: (&'a Port, Vec<i64>),
-    output: (&'a Port, Vec<i64>),
-}
 
 /// A module under its parameters.
 struct Subject<'a> {
@@ -51,8 +38,7 @@ pub(super) fn run(
         let subject = Subject::new(table, descriptor, schema::values(&descriptor.parameters, given)?)?;
         subject.make()?;
         subject.make()?;
-        let text = subject.roles.iter().map(|r| format!("{} {:?} -> {:?}", r.name, r.input.1, r.output.1));
-        let text = text.collect::<Vec<_>>().join(", ");
+        let text = role::told(&subject.roles);
         made = Some(subject);
         Ok(text)
     });
@@ -77,13 +63,7 @@ impl<'a> Subject<'a> {
         descriptor: &'a descriptor::Module,
         parameters: Map<String, Value>,
     ) -> Result<Self, Unmet> {
-        let role = |role: &'a descriptor::Role| {
-            let number = number(&role.role).ok_or_else(|| format!("there is no role `{}`", role.role))?;
-            let input = (&role.input, role.input.sizes(&parameters)?);
-            let output = (&role.output, role.output.sizes(&parameters)?);
-            Ok::<_, String>(Role { name: &role.role, number, input, output })
-        };
-        let roles = descriptor.roles.iter().map(role).collect::<Result<_, _>>()?;
+        let roles = Role::all(descriptor, &parameters)?;
         Ok(Subject { table, descriptor, parameters, roles })
     }
 
@@ -209,24 +189,17 @@ impl<'a> Subject<'a> {
 
     /// Other sizes work, or are refused when the module is made.
     fn odd_sizes(&self) -> Verdict {
-        let ports = self.descriptor.roles.iter().flat_map(|r| [&r.input, &r.output]);
-        let names: BTreeSet<&str> = ports.flat_map(Port::parameters).collect();
         let mut tried = Vec::new();
-        for name in names {
-            for wanted in [1, 7, 33] {
-                let Some(size) = schema::small(&self.descriptor.parameters[name], wanted) else { continue };
-                let mut parameters = self.parameters.clone();
-                parameters.insert(name.into(), size.into());
-                let odd = Subject::new(self.table, self.descriptor, parameters)?;
-                match odd.make() {
-                    Err(refusal) if refusal.is_breach() => return Err(format!("`{name}` {size}: {refusal}").into()),
-                    Err(_) => tried.push(format!("{name} {size} refused")),
-                    Ok(module) => {
-                        for role in &odd.roles {
-                            drop(tch::no_grad(|| odd.forward(&module, role, &role.random(2), false))?);
-                        }
-                        tried.push(format!("{name} {size}"));
+        for (words, parameters) in role::odd_sizes(self.descriptor, &self.parameters) {
+            let odd = Subject::new(self.table, self.descriptor, parameters)?;
+            match odd.make() {
+                Err(refusal) if refusal.is_breach() => return Err(format!("{words}: {refusal}").into()),
+                Err(_) => tried.push(format!("{words} refused")),
+                Ok(module) => {
+                    for role in &odd.roles {
+                        drop(tch::no_grad(|| odd.forward(&module, role, &role.random(2), false))?);
                     }
+                    tried.push(words);
                 }
             }
         }
@@ -327,8 +300,7 @@ impl<'a> Subject<'a> {
                 }
             }
         }
-        let module = self.make()?;
-        let absent = (1..=32).find(|number| self.roles.iter().all(|role| role.number != *number)).unwrap_or(99);
+        let (module, absent) = (self.make()?, role::absent(&self.roles));
         match self.roles.first().map(|role| module.forward(absent, &role.random(1), false)) {
             Some(Ok(_)) => Err(format!("it plays role number {absent}, which its descriptor does not list").into()),
             Some(Err(refusal)) if refusal.is_breach() => Err(format!("role number {absent}: {refusal}").into()),
@@ -338,12 +310,9 @@ impl<'a> Subject<'a> {
 
     /// Instances, outputs and graphs are given back.
     fn leaks(&self) -> Verdict {
-        let bytes = |sizes: &[i64]| 4 * sizes.iter().product::<i64>().max(1) as usize;
-        let row = |role: &Role<'_>| bytes(&role.input.1).min(bytes(&role.output.1));
-        let smallest = self.roles.iter().map(row).min().unwrap_or(4);
-        let rows = (LEAK_BATCH / smallest).clamp(1, LEAK_ROWS);
+        let (rows, smallest) = role::leak_batch(&self.roles);
         let inputs: Vec<Tensor> = self.roles.iter().map(|role| role.random(rows)).collect();
-        memory::check(smallest * rows, || {
+        memory::check(smallest, || {
             let module = self.make()?;
             for (role, x) in self.roles.iter().zip(&inputs) {
                 drop(self.forward(&module, role, x, true)?);
@@ -359,8 +328,7 @@ impl Role<'_> {
     fn random(&self, rows: usize) -> Tensor {
         let (port, sizes) = &self.input;
         let shape: Vec<i64> = std::iter::once(rows as i64).chain(sizes.iter().copied()).collect();
-        let values = Chance::new(3).values(port, shape.iter().product::<i64>() as usize);
-        Tensor::from_slice(&values).reshape(shape).to_kind(kind(port))
+        Tensor::from_slice(&self.values(rows)).reshape(shape).to_kind(kind(port))
     }
 }
 
@@ -392,16 +360,4 @@ fn kind(port: &Port) -> Kind {
         "u8" => Kind::Uint8,
         _ => Kind::Float,
     }
-}
-
-fn number(name: &str) -> Option<u32> {
-    Some(match name {
-        "encode" => role::ENCODE,
-        "decode" => role::DECODE,
-        "embed" => role::EMBED,
-        "align" => role::ALIGN,
-        "score" => role::SCORE,
-        "features" => role::FEATURES,
-        _ => return None,
-    })
 }
