@@ -32,8 +32,8 @@ enum Fault {
     CellKind,
     /// Counts its calls into the array.
     Counts,
-    /// Forgets the last letter.
-    Forgets,
+    /// Writes the letters from the last to the first.
+    Reverses,
     /// Keeps all that it reads.
     Leaks,
     /// Panics when its size is odd.
@@ -61,7 +61,7 @@ impl Codec for Letters {
         parameters: r#"{
             "length": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 6},
             "fault": {
-                "enum": ["none", "any-kind", "panics", "range", "cell-kind", "counts", "forgets", "leaks", "sizes", "nan"],
+                "enum": ["none", "any-kind", "panics", "range", "cell-kind", "counts", "reverses", "leaks", "sizes", "nan"],
                 "default": "none"
             }
         }"#,
@@ -99,7 +99,7 @@ impl Codec for Letters {
         match self.fault {
             Fault::Range => array[0] = 27.0,
             Fault::Counts => array[0] = (self.calls.fetch_add(1, Ordering::Relaxed) % 26) as f32,
-            Fault::Forgets => array[text.len().saturating_sub(1)] = 0.0,
+            Fault::Reverses => array[..text.len()].reverse(),
             _ => {}
         }
         Ok(())
@@ -153,7 +153,7 @@ fn every_fault_is_found_by_its_check() {
         ("range", "encode"),
         ("cell-kind", "decode"),
         ("counts", "determinism"),
-        ("forgets", "round-trip"),
+        ("reverses", "round-trip"),
         ("sizes", "odd-sizes"),
         ("nan", "garbage"),
     ];

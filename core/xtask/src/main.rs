@@ -52,7 +52,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
         _arguments: Vec<OsString>,
     },
-    /// Everything a change must pass: format, lints, documentation, Miri, tests.
+    /// Everything a change must pass: format, lints, documentation, the C header, unit tests of the border under Miri, tests.
     Ci {
         /// Leave out the tests.
         #[arg(long)]
@@ -102,7 +102,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         // Not those that clap took apart: it drops a `--` that comes first, and cargo needs it.
         Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
-        Verb::Miri => miri::run(&workspace)?,
+        Verb::Miri => miri::run(&workspace, miri::Scope::Whole)?,
         Verb::Sanitize { tool, plugins } => sanitize::run(&workspace, tool, &plugins)?,
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,

@@ -12,7 +12,7 @@ use crate::libtorch;
 
 /// All of them, one a line.
 pub fn list(plugins: &Plugins) -> Outcome {
-    let head = ["plugin", "version", "license", "abi", "libtorch", "codecs and modules", "state"];
+    let head = ["plugin", "version", "license", "abi", "libtorch", "codecs and modules", "blake3", "state"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(plugins.found.iter().map(|(name, found)| {
         let descriptor = &found.descriptor;
@@ -24,6 +24,7 @@ pub fn list(plugins: &Plugins) -> Outcome {
             abi(descriptor),
             descriptor.libtorch.clone().unwrap_or_else(|| "-".into()),
             components(descriptor).join(", "),
+            found.hash.clone(),
             state,
         ]
     }));
