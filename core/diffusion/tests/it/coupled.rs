@@ -11,6 +11,9 @@ use crate::doubles::{bits, normal};
 
 const ROWS: i64 = 5;
 
+/// Whether a row has a stream.
+type There<'a> = &'a dyn Fn(&str, usize) -> bool;
+
 fn streams(names: &[&str]) -> Vec<StreamSpec> {
     let shape = |name: &str| if name == "map" { vec![2, 4, 4] } else { vec![4] };
     let of = |name: &&str| StreamSpec {
@@ -49,11 +52,11 @@ fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
 }
 
 /// Every row has the streams of `there`, at time 0.4.
-fn predicted(denoiser: &dyn Denoiser, there: &dyn Fn(&str, usize) -> bool) -> Vec<Tensor> {
+fn predicted(denoiser: &dyn Denoiser, there: There<'_>) -> Vec<Tensor> {
     denoiser.predict(&input(denoiser, there)).unwrap()
 }
 
-fn input(denoiser: &dyn Denoiser, there: &dyn Fn(&str, usize) -> bool) -> DenoiserInput {
+fn input(denoiser: &dyn Denoiser, there: There<'_>) -> DenoiserInput {
     let streams = denoiser.streams();
     let presence: Vec<f32> = (0..ROWS as usize)
         .flat_map(|row| streams.iter().map(move |stream| f32::from(u8::from(there(&stream.name, row)))))
@@ -100,7 +103,7 @@ fn a_row_reads_the_streams_that_it_has() {
         _ => true,
     };
     let mixed = predicted(denoiser.as_ref(), &there);
-    let cases: [(i64, &dyn Fn(&str, usize) -> bool); 3] =
+    let cases: [(i64, There<'_>); 3] =
         [(0, &|stream, _| stream == "a"), (2, &|stream, _| stream != "map"), (4, &|_, _| true)];
     for (row, of_all) in cases {
         let wanted = predicted(denoiser.as_ref(), of_all);
