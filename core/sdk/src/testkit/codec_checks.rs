@@ -295,13 +295,13 @@ impl Subject<'_> {
         let inputs = hostile::values(&self.descriptor.cell, samples);
         let mut array = self.zeros(inputs.len())?;
         let heard = codec.encode(&inputs, &mut array)?;
-        for row in 0..inputs.len() {
+        for (row, input) in inputs.iter().enumerate() {
             let values = array.row(row);
             if heard.rows.contains_key(&row) && values.iter().any(|x| *x != 0.0) {
-                return Err(format!("a refused value left other than zeros in its row: {}", brief(&inputs[row])).into());
+                return Err(format!("a refused value left other than zeros in its row: {}", brief(input)).into());
             }
             if values.iter().any(|x| !x.is_finite()) {
-                return Err(format!("its array holds no number: {}", brief(&inputs[row])).into());
+                return Err(format!("its array holds no number: {}", brief(input)).into());
             }
         }
         if let Some(sample) = samples.first() {

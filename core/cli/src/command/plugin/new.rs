@@ -189,7 +189,7 @@ fn library(name: &str, kind: Kind) -> String {
 /// Something to train on: the minutes at which people leave, and come home; or classes.
 fn rows(kind: Kind) -> String {
     let time = |n: usize| {
-        let (hour, spread) = if n % 2 == 0 { (8, 37 * n % 61) } else { (17, 23 * n % 89) };
+        let (hour, spread) = if n.is_multiple_of(2) { (8, 37 * n % 61) } else { (17, 23 * n % 89) };
         let minutes = hour * 60 + spread;
         format!("{n},{:02}:{:02}\n", minutes / 60, minutes % 60)
     };
