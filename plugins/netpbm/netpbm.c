@@ -19,6 +19,7 @@
 #include "anyflow.h"
 
 #define SIZE "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 4096}"
+#define SHRUNK "{\"type\": \"integer\", \"minimum\": 1, \"maximum\": 4096, \"examples\": [4]}"
 #define CHANNEL "{\"name\": \"channel\", \"size\": 1}"
 #define LARGE "[" CHANNEL ", {\"name\": \"height\", \"size\": \"height\"}, {\"name\": \"width\", \"size\": \"width\"}]"
 #define SMALL "[" CHANNEL ", {\"name\": \"rows\", \"size\": \"rows\"}, {\"name\": \"columns\", \"size\": \"columns\"}]"
@@ -35,7 +36,7 @@ ANYFLOW_DESCRIPTOR(
     "  \"summary\": \"averages of squares, and interpolation between them\","
     "  \"roles\": [{\"role\": \"encode\", \"input\": " PORT(LARGE) ", \"output\": " PORT(SMALL) "},"
     "             {\"role\": \"decode\", \"input\": " PORT(SMALL) ", \"output\": " PORT(LARGE) "}],"
-    "  \"parameters\": {\"height\": " SIZE ", \"width\": " SIZE ", \"rows\": " SIZE ", \"columns\": " SIZE ","
+    "  \"parameters\": {\"height\": " SIZE ", \"width\": " SIZE ", \"rows\": " SHRUNK ", \"columns\": " SHRUNK ","
     "   \"factor\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 64, \"default\": 2},"
     "   \"decode\": {\"enum\": [\"bilinear\", \"nearest\"], \"default\": \"bilinear\"}}}]}");
 

@@ -120,6 +120,15 @@ FILES = {
         "scripts.txt": "\u0130\u00df\ufb03 \u202e\u0000 \U0001f600\u0301\u0301\u0301".encode(),
         "spaces.txt": "\u2003\u00a0\t\r\n".encode(),
     },
+    "trajectory": {
+        "strokes.f32": struct.pack("<24f", *range(24)),
+        "empty.f32": b"",
+        "one-number.f32": struct.pack("<f", 1.0),
+        "not-finite.f32": struct.pack("<8f", *[float("nan"), float("inf"), -float("inf"), 0.0] * 2),
+        "huge.f32": struct.pack("<12f", *[3.4e38, -3.4e38] * 6),
+        "one-point-again-and-again.f32": struct.pack("<64f", *[0.5] * 64),
+        "long.f32": bytes(65536),
+    },
     "label": {
         "good.i64": struct.pack("<q", 7),
         "next.i64": struct.pack("<q", 10),

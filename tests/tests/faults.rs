@@ -345,7 +345,7 @@ fn only_files_on_the_list_are_loaded_where_there_is_one() {
     let hash = |name: &str| {
         let plugins = listed["plugins"].as_array().unwrap();
         let found = plugins.iter().find(|plugin| plugin["descriptor"]["plugin"] == name).unwrap();
-        found["blake3"].as_str().unwrap().to_string()
+        found["hash"].as_str().unwrap().to_string()
     };
     assert!(!trace.exists(), "listing runs no code");
     std::fs::write(&list, format!("# what I trust\n{}  libanyflow_label.so\n", hash("label"))).unwrap();

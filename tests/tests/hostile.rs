@@ -13,7 +13,7 @@ use anyflow_runtime::plugin::{Codec, Plugins};
 use anyflow_tests::{component, digit_png, library, target, write_columns};
 use serde_json::{Map, Value, json};
 
-const SHIPPED: [&str; 5] = ["image", "audio", "text", "label", "video"];
+const SHIPPED: [&str; 6] = ["image", "audio", "text", "label", "video", "trajectory"];
 /// Damaged copies of every file of the corpus.
 const COPIES: u64 = 40;
 /// What a codec may be told to be wrong, in bytes: sentences, not the data back.

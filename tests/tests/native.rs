@@ -8,7 +8,7 @@ use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
 use anyflow_plan::descriptor::{Interface, PluginDescriptor, Role};
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::plugin::{Codec, Module, Plugins};
-use anyflow_tests::{Output, anyflow_with, compile, native_component, write_columns};
+use anyflow_tests::{Output, anyflow, anyflow_with, compile, native_component, write_columns};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
@@ -39,8 +39,8 @@ fn a_codec_in_c_reads_and_writes_and_refuses_single_rows() {
     let wide = b"P5\n2 2\n255\n....".to_vec();
     let cut = binary[..40].to_vec();
     let deep: Vec<u8> = b"P5\n8 8\n65535\n".iter().copied().chain((0..64).flat_map(|_| [0xff, 0xff])).collect();
-    let foreign = b"GIF89a".to_vec();
-    let cells = [&binary, &plain, &wide, &cut, &deep, &foreign].map(|bytes| Some(Cell::Bytes(bytes)));
+    let other = b"GIF89a".to_vec();
+    let cells = [&binary, &plain, &wide, &cut, &deep, &other].map(|bytes| Some(Cell::Bytes(bytes)));
     let cells: Vec<_> = cells.into_iter().chain([None]).collect();
     let (encoded, mut failed) = codec.encode(&cells, 2).unwrap();
     failed.sort_by_key(|row| row.row);
@@ -97,6 +97,21 @@ fn an_array_module_in_c_averages_and_interpolates() {
     let component = native_component(&library, "netpbm/pyramid", parameters);
     let text = Module::new(&mut Plugins::default(), &component, Device::Cpu, 0).err().unwrap().to_string();
     assert!(text.contains("8 x 8 is not 2 times 3 x 4"), "{text}");
+}
+
+#[test]
+fn the_conformance_kit_passes_the_plugin_in_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = compile("plugins/netpbm/netpbm.c", &[], folder.path()).display().to_string();
+    let picture = folder.path().join("picture.pgm");
+    std::fs::write(&picture, pgm(10, 200, true)).unwrap();
+    let sample = format!("gray={}", picture.display());
+    let output = anyflow(["plugin", "check", &library, "--json", "--sample", &sample]);
+    let result = output.json();
+    assert_eq!((output.code, &result["failed"], &result["skipped"]), (0, &json!(0), &json!(0)), "{result}");
+    let checks = result["checks"].as_array().unwrap();
+    let of = |component: &str| checks.iter().filter(|check| check["component"] == component).count();
+    assert!(of("gray") >= 15 && of("pyramid") >= 10, "{result}");
 }
 
 fn run(plugins: &Path, arguments: &[&std::ffi::OsStr]) -> Output {

@@ -166,7 +166,7 @@ typedef struct AnyflowEntry {
     /* The descriptor as the code knows it; the host compares it with the section. Static. */
     AnyflowStrView descriptor;
     /* `[main]` Called once or more before anything else; calls are counted by nobody and must not matter. `host`
-     * is static. Gives a status.
+     * is static. Gives a status. May be null.
      */
     uint32_t (*init)(const AnyflowHost *host);
     /* `[any]` The table of an interface, or null. Static. */

@@ -29,7 +29,7 @@ pub struct Entry {
     /// The descriptor as the code knows it; the host compares it with the section. Static.
     pub descriptor: StrView,
     /// `[main]` Called once or more before anything else; calls are counted by nobody and must not matter. `host`
-    /// is static. Gives a status.
+    /// is static. Gives a status. May be null.
     pub init: Option<unsafe extern "C" fn(host: *const Host) -> u32>,
     /// `[any]` The table of an interface, or null. Static.
     pub interface: Option<unsafe extern "C" fn(id: StrView) -> *const c_void>,

@@ -80,7 +80,7 @@ pub struct Found {
     pub descriptor: PluginDescriptor,
     /// Its file, absolute.
     pub path: PathBuf,
-    /// Blake3 hash of the file, hexadecimal.
+    /// BLAKE3 of the file, in hexadecimal.
     pub hash: String,
     /// Why it cannot be loaded, if so.
     pub refusal: Option<Refusal>,
@@ -173,7 +173,7 @@ impl Plugins {
     }
 
     fn add(&mut self, file: &Path) -> Result<(), CatalogError> {
-        let (descriptor, hash) = match descriptor(file) {
+        let (descriptor, hash) = match described(file) {
             Ok(described) => described,
             Err(reason) => {
                 self.broken.push(Broken { path: file.to_path_buf(), reason });
@@ -208,8 +208,8 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The descriptor of a file, and its hash.
-fn descriptor(file: &Path) -> Result<(PluginDescriptor, String), String> {
+/// The descriptor of a library file, and its hash.
+fn described(file: &Path) -> Result<(PluginDescriptor, String), String> {
     let library = std::fs::read(file).map_err(|error| error.to_string())?;
     let text = anyflow_abi::read::descriptor(&library).map_err(|error| error.to_string())?;
     Ok((descriptor_from_json(text)?, allow::hash(&library)))

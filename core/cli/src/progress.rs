@@ -5,7 +5,7 @@ mod lines;
 
 use std::time::Instant;
 
-use anyflow_plan::event::Event;
+use anyflow_plan::event::{Checked, Event};
 use serde_json::{Map, Value};
 
 use crate::console::Console;
@@ -49,6 +49,8 @@ pub enum Progress {
     Bars(Bars),
     /// A file or pipe.
     Lines(Lines),
+    /// Keeps the checks of a plugin, which are a result.
+    Checks(Vec<Checked>),
     /// Nobody looks.
     Silent,
 }
@@ -73,6 +75,11 @@ impl Progress {
         match self {
             Progress::Bars(bars) => bars.event(event),
             Progress::Lines(lines) => lines.event(event),
+            Progress::Checks(checks) => {
+                if let Event::Checked(check) = event {
+                    checks.push(check.clone());
+                }
+            }
             Progress::Silent => {}
         }
     }
@@ -82,7 +89,7 @@ impl Progress {
         match self {
             Progress::Bars(bars) => bars.print(line),
             Progress::Lines(lines) => lines.print(line),
-            Progress::Silent => return false,
+            Progress::Checks(_) | Progress::Silent => return false,
         }
         true
     }

@@ -167,7 +167,11 @@ impl Heard {
             Event::Enter { node, plugin } => self.entered = Some((node, plugin)),
             Event::Failed { fault, text } => self.end = Some(Err(EngineError::Failed { fault, text })),
             Event::Done { result } => self.end = Some(Ok(result)),
-            Event::Begin { .. } | Event::Progress { .. } | Event::End { .. } | Event::Note { .. } => {}
+            Event::Begin { .. }
+            | Event::Progress { .. }
+            | Event::End { .. }
+            | Event::Note { .. }
+            | Event::Checked(_) => {}
         }
     }
 

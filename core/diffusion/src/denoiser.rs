@@ -1,5 +1,7 @@
 //! A network over named streams.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -100,17 +102,19 @@ pub struct DenoiserInput {
     pub times: Times,
     /// What a network that reads a prompt reads; nothing is a prompt without tokens.
     pub prompt: Option<Tokens>,
+    /// What a coupled network reads of the other streams: tokens that their aligners made. Nothing leaves it uncoupled.
+    pub context: Option<Tokens>,
 }
 
 impl DenoiserInput {
     /// An input without conditions: `t` and `present` `[row, stream]`, f32, as [`Times::Rows`] has them.
     pub fn new(x: Vec<Tensor>, t: Tensor, present: Tensor) -> Self {
-        DenoiserInput { x, times: Times::Rows { t, present }, prompt: None }
+        DenoiserInput { x, times: Times::Rows { t, present }, prompt: None, context: None }
     }
 
     /// An input without conditions whose times are known on the host, as sampling knows them.
     pub fn sampling(x: Vec<Tensor>, runs: Vec<TimeRun>) -> Self {
-        DenoiserInput { x, times: Times::Runs(runs), prompt: None }
+        DenoiserInput { x, times: Times::Runs(runs), prompt: None, context: None }
     }
 
     /// The same with a prompt.
@@ -118,12 +122,28 @@ impl DenoiserInput {
         DenoiserInput { prompt: Some(prompt), ..self }
     }
 
+    /// The same with a context.
+    pub fn with_context(self, context: Tokens) -> Self {
+        DenoiserInput { context: Some(context), ..self }
+    }
+
     /// The prompt, for a network that reads tokens of this width or none. Refuses a prompt it cannot read.
     pub(crate) fn prompt_for(&self, width: Option<i64>) -> Result<Option<&Tokens>> {
-        match (&self.prompt, width) {
+        self.readable("prompt", &self.prompt, width)
+    }
+
+    /// The context, likewise.
+    pub(crate) fn context_for(&self, width: Option<i64>) -> Result<Option<&Tokens>> {
+        self.readable("context", &self.context, width)
+    }
+
+    fn readable<'a>(&self, what: &str, given: &'a Option<Tokens>, width: Option<i64>) -> Result<Option<&'a Tokens>> {
+        match (given, width) {
             (None, _) => Ok(None),
-            (Some(prompt), Some(width)) => prompt.check("the prompt", self.rows(), width).map(|()| Some(prompt)),
-            (Some(_), None) => Err(EngineError::Request("its denoiser reads no prompt".to_string())),
+            (Some(tokens), Some(width)) => {
+                tokens.check(&format!("the {what}"), self.rows(), width).map(|()| Some(tokens))
+            }
+            (Some(_), None) => Err(EngineError::Request(format!("its denoiser reads no {what}"))),
         }
     }
 
@@ -160,26 +180,28 @@ impl DenoiserInput {
             Times::Rows { t, present } => Times::Rows { t: narrow(t)?, present: narrow(present)? },
             Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
         };
-        let prompt = self.prompt.as_ref().map(|tokens| tokens.narrow(first, rows)).transpose()?;
-        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt })
+        let tokens = |of: &Option<Tokens>| of.as_ref().map(|tokens| tokens.narrow(first, rows)).transpose();
+        let (prompt, context) = (tokens(&self.prompt)?, tokens(&self.context)?);
+        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt, context })
     }
 
-    /// The same of the first `streams` streams alone, without tokens.
-    pub(crate) fn first_streams(&self, streams: usize) -> Result<Self> {
-        let columns = |tensor: &Tensor| tensor.f_narrow(1, 0, streams as i64).op("narrow", &[tensor]);
+    /// The same of some of the streams alone, without tokens.
+    pub(crate) fn some_streams(&self, some: Range<usize>) -> Result<Self> {
+        let columns =
+            |tensor: &Tensor| tensor.f_narrow(1, some.start as i64, some.len() as i64).op("narrow", &[tensor]);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: columns(t)?, present: columns(present)? },
             Times::Runs(runs) => {
-                let first = |run: &TimeRun| TimeRun {
-                    t: run.t[..streams].to_vec(),
-                    present: run.present[..streams].to_vec(),
+                let of = |run: &TimeRun| TimeRun {
+                    t: run.t[some.clone()].to_vec(),
+                    present: run.present[some.clone()].to_vec(),
                     rows: run.rows,
                 };
-                Times::Runs(runs.iter().map(first).collect())
+                Times::Runs(runs.iter().map(of).collect())
             }
         };
-        let x = self.x[..streams].iter().map(Tensor::shallow_clone).collect();
-        Ok(DenoiserInput { x, times, prompt: None })
+        let x = self.x[some].iter().map(Tensor::shallow_clone).collect();
+        Ok(DenoiserInput { x, times, prompt: None, context: None })
     }
 
     fn column(&self, given: fn(&Tensor, &Tensor) -> Tensor, known: fn(&TimeRun) -> &Vec<f32>) -> Result<Tensor> {
@@ -217,6 +239,15 @@ pub trait Denoiser: Send {
     /// The raw prediction per stream, each in its parameterization: `[row, shape]`, f32, on the input's device.
     /// Differentiable; the caller decides whether gradients are recorded.
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>>;
+
+    /// What coupled streams show one another, `[row, token, feature]` each, of length 1; none of a stream that no row
+    /// has. Empty where streams are not coupled.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    fn environments(&self, _batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
+        Ok(Vec::new())
+    }
 
     /// How many of its streams, the last ones, are prompts: given or absent, never diffused, so that what is predicted
     /// of them means nothing.

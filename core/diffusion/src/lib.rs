@@ -53,9 +53,12 @@ pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{
-    Modulation, Network, Precision, ResidualMlpConfig, TimeFeatures, UnetConfig, UnetMlpConfig, build, build_prompted,
+    CoupledConfig, EnvironmentConfig, Modulation, Network, Precision, ResidualMlpConfig, Source, TimeFeatures,
+    TransformerConfig, UnetConfig, UnetMlpConfig, build, build_prompted,
 };
-pub use objective::{Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss};
+pub use objective::{
+    Contrast, Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss, info_nce,
+};
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use prompted::Prompted;

@@ -28,7 +28,7 @@ impl Prompted {
     /// What `inner` is asked.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
         let diffused = self.streams.len() - self.prompts;
-        let asked = batch.first_streams(diffused)?;
+        let asked = batch.some_streams(0..diffused)?;
         Ok(match self.tokens(&batch.x[diffused..], &batch.present()?, diffused)? {
             Some(tokens) => asked.with_prompt(tokens),
             None => asked,
@@ -99,6 +99,10 @@ impl Denoiser for Prompted {
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let (outputs, features) = self.inner.predict_with(&self.asked(batch)?, sites)?;
         Ok((self.with_prompts(outputs, batch), features))
+    }
+
+    fn environments(&self, batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
+        self.inner.environments(&self.asked(batch)?)
     }
 
     fn prompts(&self) -> usize {

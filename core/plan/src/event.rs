@@ -46,6 +46,8 @@ pub enum Event {
         /// Plugin, if it runs one.
         plugin: Option<String>,
     },
+    /// A check of a plugin came to its end.
+    Checked(Checked),
     /// The job failed; no further line comes.
     Failed {
         /// Who must act.
@@ -58,6 +60,19 @@ pub enum Event {
         /// Result for `--json`.
         result: Value,
     },
+}
+
+/// What a check of a plugin came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Codec or module; empty for the plugin as a whole.
+    pub component: String,
+    /// Which check.
+    pub check: String,
+    /// `passed`, `failed` or `skipped`.
+    pub outcome: String,
+    /// What was found.
+    pub text: String,
 }
 
 /// Who must act; the exit code follows from it.

@@ -1,6 +1,8 @@
 //! The order: a job, and the choices of one call of the command that are not the pipeline's business. The front writes
-//! it as `order.json` into the output folder, and starts the engine with that path.
+//! it as `order.json` into the output folder, and starts the engine with that path. Checking a plugin has an order of
+//! its own.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Job;
@@ -44,4 +46,30 @@ pub struct Order {
     /// File for a timeline.
     #[serde(default)]
     pub trace: Option<String>,
+}
+
+/// What the engine is told when it shall check a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckOrder {
+    /// The plugin's library file.
+    pub library: String,
+    /// Values of parameters: component -> parameter -> value.
+    #[serde(default)]
+    pub parameters: IndexMap<String, serde_json::Map<String, serde_json::Value>>,
+    /// Where cells to try a codec with lie.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
+    /// Seconds after which a check counts as failed.
+    pub timeout_secs: u64,
+}
+
+/// Cells of a codec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The codec.
+    pub component: String,
+    /// A file that is a cell, or a dataset that has a column of them.
+    pub file: String,
+    /// The column.
+    pub column: Option<String>,
 }

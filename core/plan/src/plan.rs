@@ -408,6 +408,9 @@ pub struct Stage {
     pub optimizer: Json,
     /// Decay of the exponential moving average of the weights; 0 for none.
     pub ema: f64,
+    /// Names of the weights of a denoiser that are trained, with `*` for any characters; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<String>,
 }
 
 /// What a stage trains.

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
-use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Result, RunError};
+use crate::{Result, RunError, mapped};
 
 /// Tensors by name, in the order they were added.
 pub type Tensors = IndexMap<String, Tensor>;
@@ -28,9 +27,7 @@ pub enum Precision {
 /// [`RunError::Checkpoint`] when the file is missing, truncated or no safetensors file.
 pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
-    let file = std::fs::File::open(path).map_err(unreadable(path))?;
-    // SAFETY: checkpoints are replaced by renaming and never written in place, so that the mapped bytes stay.
-    let bytes = unsafe { Mmap::map(&file) }.map_err(unreadable(path))?;
+    let bytes = mapped::open(path).map_err(unreadable(path))?;
     let foreign = |e: safetensors::SafeTensorError| wrong(format!("is no whole safetensors file: {e}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(foreign)?;
     let file = SafeTensors::deserialize(&bytes).map_err(foreign)?;

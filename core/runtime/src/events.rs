@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyflow_plan::event::{Event, Fault};
+use anyflow_plan::event::{Checked, Event, Fault};
 use serde_json::{Map, Value};
 
 /// Writes events. Progress is thinned out; everything else is written at once.
@@ -60,6 +60,11 @@ impl Events {
     /// The compute thread enters a node.
     pub fn enter(&self, node: &str, plugin: Option<&str>) {
         self.write(&Event::Enter { node: node.into(), plugin: plugin.map(String::from) });
+    }
+
+    /// A check of a plugin came to its end.
+    pub fn checked(&self, check: Checked) {
+        self.write(&Event::Checked(check));
     }
 
     /// The job failed.

@@ -17,10 +17,9 @@ use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::writer::FileWriter;
 use arrow::ipc::{Block, root_as_footer};
-use memmap2::Mmap;
 use tch::{Device, Kind, Tensor};
 
-use crate::{Result, RunError};
+use crate::{Result, RunError, mapped};
 
 const COLUMN: &str = "latent";
 const KEY: &str = "anyflow.key";
@@ -93,10 +92,7 @@ impl Latents {
     /// [`RunError::Checkpoint`] when the file is missing, truncated, no such file, or of another key.
     pub fn open(path: &Path, key: &str) -> Result<Self> {
         let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
-        let file = File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        // SAFETY: the file is ours: it was renamed into place whole and nobody writes to it afterwards, so that the
-        // mapped bytes do not change while they are borrowed.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| wrong(format!("cannot be mapped: {e}")))?;
+        let map = mapped::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         let bytes = Buffer::from(bytes::Bytes::from_owner(map));
         let (schema, batches) = record_batches(&bytes).map_err(|e| wrong(format!("is no whole Arrow file: {e}")))?;
         let metadata = schema.metadata();

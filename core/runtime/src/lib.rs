@@ -3,12 +3,14 @@
 #![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents
 
 pub mod checkpoint;
+pub mod conformance;
 mod device;
 mod error;
 mod eval;
 pub mod events;
 mod job;
 pub mod latents;
+mod mapped;
 mod networks;
 pub mod plugin;
 mod run;

@@ -1,11 +1,13 @@
-//! `anyflow-engine ORDER.json`: does one job and tells what it does as JSON lines. People call `anyflow` instead.
+//! `anyflow-engine ORDER.json`: does one job and tells what it does as JSON lines; `anyflow-engine --check ORDER.json`
+//! checks a plugin. People call `anyflow` instead.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyflow_plan::event::Fault;
-use anyflow_plan::order::Order;
+use anyflow_plan::order::{CheckOrder, Order};
 use anyflow_plan::plan::PLAN_FORMAT;
+use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
 use anyflow_runtime::trace::Timeline;
 use tracing_subscriber::layer::SubscriberExt;
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
             events.done(anyflow_runtime::versions());
             ExitCode::SUCCESS
         }
+        Some("--check") => check(&events),
         Some(path) => match read(Path::new(path)) {
             Ok(order) => run(&order, &events),
             Err(text) => {
@@ -32,6 +35,20 @@ fn main() -> ExitCode {
             ExitCode::from(Fault::User.exit_code())
         }
     }
+}
+
+fn check(events: &Events) -> ExitCode {
+    let read = || -> Result<CheckOrder, String> {
+        let path = std::env::args().nth(2).ok_or("usage: anyflow-engine --check ORDER.json")?;
+        let text = std::fs::read_to_string(&path).map_err(|e| format!("order {path}: {e}"))?;
+        serde_json::from_str(&text).map_err(|e| format!("order {path}: {e}"))
+    };
+    let done = read().map_err(RunError::Internal).and_then(|order| {
+        tch::set_num_threads(1);
+        listen(None);
+        anyflow_runtime::conformance::check(&order, events)
+    });
+    finish(done, events)
 }
 
 fn read(path: &Path) -> Result<Order, String> {
@@ -56,6 +73,10 @@ fn run(order: &Order, events: &Events) -> ExitCode {
         listen(timeline);
         anyflow_runtime::execute(order, events)
     });
+    finish(done, events)
+}
+
+fn finish(done: Result<serde_json::Value, RunError>, events: &Events) -> ExitCode {
     match done {
         Ok(result) => {
             events.done(result);

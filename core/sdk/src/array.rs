@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use crate::abi::{ArrayView, Report, StrView, dtype, status};
 use crate::dense::dense;
-use crate::guard::{Poisonable, guarded};
+use crate::guard::{Poisonable, guarded, report_error};
 use crate::{Error, ModuleDescriptor, Parameters, Role};
 
 /// A network, or any other computation, over arrays in host memory. The host cannot train it: no gradients flow
@@ -117,6 +117,10 @@ impl<M: ArrayModule> DynArrayModule for M {
             let input = Array::from_view(input, role.input.axes.len())?;
             (input, ArrayMut::from_view(output, role.output.axes.len())?)
         };
+        let (rows, wanted) = (output.shape[0], input.shape[0]);
+        if rows != wanted {
+            return Err(Error::Failed(format!("the output has {rows} rows, the input {wanted}")));
+        }
         ArrayModule::forward(self, role.role, &input, &mut output)
     }
 }
@@ -193,6 +197,8 @@ pub unsafe fn forward(
     report: *const Report,
 ) -> u32 {
     if n_inputs != 1 || n_outputs != 1 {
+        // SAFETY: the report is as the ABI says.
+        unsafe { report_error(report, -1, "a role takes one input and gives one output") };
         return status::UNSUPPORTED;
     }
     // SAFETY: the arguments are as the ABI says.

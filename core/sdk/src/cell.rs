@@ -59,6 +59,18 @@ impl<'a> Cell<'a> {
         }
     }
 
+    /// A copy that outlives the call.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn to_owned(self) -> OwnedCell {
+        match self {
+            Cell::Bytes(bytes) => OwnedCell::Bytes(bytes.to_vec()),
+            Cell::Utf8(text) => OwnedCell::Utf8(text.into()),
+            Cell::I64(value) => OwnedCell::I64(value),
+            Cell::F64(value) => OwnedCell::F64(value),
+            Cell::List(list) => OwnedCell::List(list.into_owned()),
+        }
+    }
+
     fn unexpected(self, wanted: &str) -> Error {
         let got = match self {
             Cell::Bytes(_) => "bytes",
@@ -106,21 +118,40 @@ pub enum OwnedCell {
 }
 
 impl OwnedCell {
-    /// Calls `take` with a borrowed view for the border.
-    pub(crate) fn with_view(&self, take: impl FnOnce(&CellView)) {
+    /// Its kind, by the words of messages.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            OwnedCell::Bytes(_) => "bytes".into(),
+            OwnedCell::Utf8(_) => "utf8".into(),
+            OwnedCell::I64(_) => "i64".into(),
+            OwnedCell::F64(_) => "f64".into(),
+            OwnedCell::List(list) => format!("list {}", list.as_list().depth()),
+        }
+    }
+
+    /// What [`OwnedCell::view`] points at, for a list.
+    pub(crate) fn list_view(&self) -> Option<ListView> {
+        match self {
+            OwnedCell::List(list) => Some(list.view()),
+            _ => None,
+        }
+    }
+
+    /// A borrowed view for the border; `list` is that of [`OwnedCell::list_view`], and must outlive it.
+    pub(crate) fn view(&self, list: Option<&ListView>) -> CellView {
         let mut view = CellView { kind: 0, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
-        let list;
         match self {
             OwnedCell::Bytes(bytes) => (view.kind, view.bytes) = (cell_kind::BYTES, StrView::new(bytes)),
             OwnedCell::Utf8(text) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
             OwnedCell::I64(value) => (view.kind, view.integer) = (cell_kind::I64, *value),
             OwnedCell::F64(value) => (view.kind, view.real) = (cell_kind::F64, *value),
-            OwnedCell::List(owned) => {
-                list = owned.view();
-                let bytes = StrView { ptr: (&raw const list).cast(), len: size_of::<ListView>() };
-                (view.kind, view.bytes) = (cell_kind::LIST, bytes);
+            OwnedCell::List(_) => {
+                let ptr: *const u8 = list.map_or(std::ptr::null(), |list| std::ptr::from_ref(list).cast());
+                let len = if ptr.is_null() { 0 } else { size_of::<ListView>() };
+                (view.kind, view.bytes) = (cell_kind::LIST, StrView { ptr, len });
             }
         }
-        take(&view);
+        view
     }
 }

@@ -58,6 +58,8 @@ impl<C: Codec> DynCodec for C {
             // SAFETY: the host keeps cells readable until the call returns.
             let done = unsafe { Cell::from_view(cell) }.and_then(|cell| Codec::encode(self, cell, out));
             if let Err(error) = done {
+                // A row that was refused half-way leaves zeros, as the border says.
+                out.fill(C::Element::ZERO);
                 // SAFETY: `report` is valid during this call.
                 unsafe { report_error(report, row as i64, &error.to_string()) };
             }
@@ -75,7 +77,8 @@ impl<C: Codec> DynCodec for C {
                 // SAFETY: `report` is valid during this call; the host copies the cell before the callback returns.
                 Ok(cell) => unsafe {
                     if let Some(emit) = (*report).cell {
-                        cell.with_view(|view| emit((*report).context, row as i64, view));
+                        let list = cell.list_view();
+                        emit((*report).context, row as i64, &cell.view(list.as_ref()));
                     }
                 },
                 // SAFETY: `report` is valid during this call.

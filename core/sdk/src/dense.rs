@@ -9,21 +9,26 @@ pub trait Element: Copy + 'static {
     const NAME: &'static str;
     /// Type at the border.
     const DATA_TYPE: DataType;
+    /// What the host fills arrays with.
+    const ZERO: Self;
 }
 
 impl Element for f32 {
     const NAME: &'static str = "f32";
     const DATA_TYPE: DataType = dtype::F32;
+    const ZERO: Self = 0.0;
 }
 
 impl Element for i64 {
     const NAME: &'static str = "i64";
     const DATA_TYPE: DataType = dtype::I64;
+    const ZERO: Self = 0;
 }
 
 impl Element for u8 {
     const NAME: &'static str = "u8";
     const DATA_TYPE: DataType = dtype::U8;
+    const ZERO: Self = 0;
 }
 
 /// Sizes of a dense host array of `axes` axes after the row, its first element, and how many elements it has.

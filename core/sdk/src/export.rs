@@ -35,8 +35,10 @@ macro_rules! export_plugin {
             arrays: &[$($(<$array as $crate::ArrayModule>::DESCRIPTOR),+)?],
         };
 
-        #[allow(unsafe_code)]
-        const _: () = {
+        /// What this plugin exports, for `testkit`.
+        // Within the static, so that the names of the tables are in nobody's way.
+        #[allow(unsafe_code, non_local_definitions)]
+        pub static ENTRY: &$crate::abi::Entry = {
             use ::core::ffi::c_void;
             use $crate::abi::{ArrayView, CellView, Entry, Host, Report, StrView};
             use $crate::__private as sdk;
@@ -122,6 +124,8 @@ macro_rules! export_plugin {
 
             $($crate::export_plugin!(@modules $($module : $first $($role)*),+);)?
             $($crate::export_plugin!(@arrays $($array),+);)?
+
+            &anyflow_entry
         };
     };
 

@@ -60,6 +60,33 @@ impl Conv2d {
     }
 }
 
+/// Brings each row to mean 0 and variance 1 over all its values, then scales and shifts each channel. Several
+/// convolutions on one another hardly learn without.
+pub struct Norm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Norm {
+    /// A layer with variables `weight: [channels]` and `bias: [channels]` under `path`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] when there is no memory.
+    pub fn new(path: &nn::Path<'_>, channels: i64) -> Result<Self, Error> {
+        let weight = path.f_var("weight", &[channels], nn::Init::Const(1.0))?;
+        let bias = path.f_var("bias", &[channels], nn::Init::Const(0.0))?;
+        Ok(Norm { weight, bias })
+    }
+
+    /// `x: [row, channels, ..]` to the same shape.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for another shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        Ok(x.f_group_norm(1, Some(&self.weight), Some(&self.bias), 1e-5, true)?)
+    }
+}
+
 /// Uniform within 1 / sqrt(inputs), `inputs` being the number of values that an output sums over.
 fn start(inputs: i64) -> nn::Init {
     let bound = 1.0 / (inputs as f64).sqrt();

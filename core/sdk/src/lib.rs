@@ -70,7 +70,7 @@ mod log;
 #[cfg(feature = "torch")]
 mod module;
 mod parameters;
-#[cfg(feature = "torch")]
+#[cfg(feature = "testkit")]
 pub mod testkit;
 
 pub use array::{Array, ArrayModule, ArrayMut, Elements};

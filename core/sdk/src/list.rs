@@ -15,6 +15,12 @@ pub struct List<'a> {
 }
 
 impl<'a> List<'a> {
+    /// A copy that outlives the call.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn into_owned(self) -> OwnedList {
+        OwnedList { depth: self.depth, values: self.values.to_vec(), lengths: self.lengths.to_vec() }
+    }
+
     /// Levels of nesting, at least 1.
     pub fn depth(self) -> u32 {
         self.depth
@@ -129,6 +135,17 @@ impl OwnedList {
             list.lengths.extend(&item.lengths);
         }
         Ok(list)
+    }
+
+    /// A list of `depth` levels, from its numbers and lengths as the border has them.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if the lengths are not those of so many numbers.
+    pub fn from_parts(depth: u32, values: Vec<f64>, lengths: Vec<u64>) -> Result<OwnedList, Error> {
+        match values_of(depth, &lengths) == Some(values.len()) {
+            true => Ok(OwnedList { depth, values, lengths }),
+            false => Err(Error::Failed(format!("the lengths are not those of {} numbers", values.len()))),
+        }
     }
 
     /// The same list, borrowed.

@@ -6,7 +6,7 @@ use tch::{Device, Tensor, nn};
 
 use crate::abi::torch::{TensorHandle, Visit};
 use crate::abi::{Report, StrView, status};
-use crate::guard::{Poisonable, guarded};
+use crate::guard::{Poisonable, guarded, report_error};
 use crate::{Error, ModuleDescriptor, Parameters};
 
 /// A differentiable network. The host trains it, saves it and loads it, by the names of its variables under `path`.
@@ -179,6 +179,8 @@ pub unsafe fn forward(
     report: *const Report,
 ) -> u32 {
     if n_inputs != 1 || n_outputs != 1 {
+        // SAFETY: the report is as the ABI says.
+        unsafe { report_error(report, -1, "a role takes one input and gives one output") };
         return status::UNSUPPORTED;
     }
     // SAFETY: the arguments are as the ABI says; the input handle is borrowed, so it must not be dropped here; the

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{process, setup, test};
+use crate::{header, miri, process, setup, test};
 
 /// One call of cargo.
 struct Part {
@@ -41,6 +41,8 @@ pub fn run(workspace: &Workspace, no_test: bool) -> Result<ExitCode> {
     for Part { name, arguments, variable } in PARTS {
         timed(name, || process::run(workspace.cargo().args(arguments).envs(variable)))?;
     }
+    timed("header", || header::run(workspace, true))?;
+    timed("miri", || miri::run(workspace, miri::Scope::Units))?;
     let code = if no_test { ExitCode::SUCCESS } else { timed("tests", || test::run(workspace, &[]))? };
     println!("all parts: {:.1} s", begin.elapsed().as_secs_f64());
     Ok(code)

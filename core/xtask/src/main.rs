@@ -15,8 +15,10 @@ mod fuzz;
 mod header;
 mod libtorch;
 mod link;
+mod miri;
 mod process;
 mod python;
+mod sanitize;
 mod setup;
 mod test;
 mod wheel;
@@ -50,11 +52,21 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
         _arguments: Vec<OsString>,
     },
-    /// Everything a change must pass: format, lints, documentation, tests.
+    /// Everything a change must pass: format, lints, documentation, the C header, unit tests of the border under Miri, tests.
     Ci {
         /// Leave out the tests.
         #[arg(long)]
         no_test: bool,
+    },
+    /// Run the plugin border's Rust under Miri, where it is installed.
+    Miri,
+    /// Load, check and drop every plugin under Valgrind or AddressSanitizer.
+    Sanitize {
+        /// What watches [default: the first that is installed].
+        #[arg(long, value_enum)]
+        tool: Option<sanitize::Tool>,
+        /// Plugins, by name [default: all].
+        plugins: Vec<String>,
     },
     /// Time our workloads, beside those of other programs where there are any.
     Bench(bench::Options),
@@ -90,6 +102,8 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         // Not those that clap took apart: it drops a `--` that comes first, and cargo needs it.
         Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
+        Verb::Miri => miri::run(&workspace, miri::Scope::Whole)?,
+        Verb::Sanitize { tool, plugins } => sanitize::run(&workspace, tool, &plugins)?,
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
         Verb::Fuzz(options) => fuzz::run(&workspace, &options)?,

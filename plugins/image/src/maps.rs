@@ -1,6 +1,6 @@
 //! The module `maps`.
 
-use anyflow_sdk::layers::{Conv2d, elements};
+use anyflow_sdk::layers::{Conv2d, Norm, elements};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
@@ -9,6 +9,8 @@ use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters,
 pub struct Maps {
     encoder: [Conv2d; 3],
     decoder: [Conv2d; 3],
+    /// Before each activation.
+    norms: [Norm; 4],
     size: [i64; 2],
 }
 
@@ -45,8 +47,8 @@ impl Module for Maps {
             "height": {"type": "integer", "minimum": 4},
             "width": {"type": "integer", "minimum": 4},
             "maps": {"type": "integer", "minimum": 1, "default": 4},
-            "rows": {"type": "integer", "minimum": 1, "description": "a quarter of height"},
-            "columns": {"type": "integer", "minimum": 1, "description": "a quarter of width"},
+            "rows": {"type": "integer", "minimum": 1, "examples": [2], "description": "a quarter of height"},
+            "columns": {"type": "integer", "minimum": 1, "examples": [2], "description": "a quarter of width"},
             "hidden": {"type": "integer", "minimum": 1, "default": 32}
         }"#,
     };
@@ -62,7 +64,9 @@ impl Module for Maps {
             )));
         }
         let conv = |side: &str, layer: i64, from: i64, to: i64| Conv2d::new(&(path / side / layer), from, to, 3, 1);
+        let norm = |layer: i64, channels: i64| Norm::new(&(path / "norm" / layer), channels);
         Ok(Maps {
+            norms: [norm(0, hidden)?, norm(1, 2 * hidden)?, norm(2, 2 * hidden)?, norm(3, hidden)?],
             encoder: [
                 conv("encoder", 0, channel, hidden)?,
                 conv("encoder", 1, hidden, 2 * hidden)?,
@@ -82,8 +86,9 @@ impl Encoder for Maps {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let [first, second, last] = &self.encoder;
         let half = |x: Tensor| x.f_avg_pool2d(2, 2, 0, false, true, None);
-        let x = half(first.forward(array)?.f_silu()?)?;
-        let x = half(second.forward(&x)?.f_silu()?)?;
+        let [fine, coarse, ..] = &self.norms;
+        let x = half(fine.forward(&first.forward(array)?)?.f_silu()?)?;
+        let x = half(coarse.forward(&second.forward(&x)?)?.f_silu()?)?;
         last.forward(&x)
     }
 }
@@ -92,8 +97,10 @@ impl Decoder for Maps {
     fn decode(&self, latent: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let [first, second, last] = &self.decoder;
         let [height, width] = self.size;
-        let x = first.forward(latent)?.f_silu()?;
-        let x = second.forward(&x.f_upsample_nearest2d([height / 2, width / 2], None, None)?)?.f_silu()?;
+        let [.., coarse, fine] = &self.norms;
+        let x = coarse.forward(&first.forward(latent)?)?.f_silu()?;
+        let x = second.forward(&x.f_upsample_nearest2d([height / 2, width / 2], None, None)?)?;
+        let x = fine.forward(&x)?.f_silu()?;
         let x = last.forward(&x.f_upsample_nearest2d([height, width], None, None)?)?;
         Ok(x.f_sigmoid()?)
     }

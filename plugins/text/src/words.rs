@@ -29,6 +29,7 @@ impl Codec for Words {
         parameters: r#"{
             "vocabulary": {
                 "type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": true,
+                "examples": [["", "zero", "one", "two"]],
                 "description": "small letters, no white space; the first is empty and pads short texts"
             },
             "length": {"type": "integer", "minimum": 1, "maximum": 4096, "default": 8}

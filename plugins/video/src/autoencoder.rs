@@ -54,9 +54,8 @@ impl Module for Autoencoder {
 
 impl Encoder for Autoencoder {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        let rows = array.size()[0];
         let latent = self.frame.encode(&array.f_flatten(0, 1)?)?;
-        Ok(latent.f_view([rows, self.frames, latent.size()[1]])?)
+        Ok(latent.f_view([array.size()[0], self.frames, latent.size()[1]])?)
     }
 }
 

@@ -131,7 +131,7 @@ fn plugins() -> Finding {
     let odd: Vec<String> = broken.chain(refused).collect();
     let names: Vec<String> =
         plugins.found.iter().map(|(name, found)| format!("{name} {}", found.descriptor.version)).collect();
-    let json = plugins.found.values().map(plugin::entry).collect();
+    let json = plugins.found.values().map(plugin::show::entry).collect();
     match (names.is_empty(), odd.is_empty()) {
         (true, true) => Finding::new("plugins", State::Odd, "none found; set ANYFLOW_PLUGINS to their folder", json),
         (_, true) => Finding::new("plugins", State::Good, names.join(", "), json),

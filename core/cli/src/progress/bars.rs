@@ -39,7 +39,7 @@ impl Bars {
             }
             Event::End { part, figures: shown } => self.end(part, &figures(shown)),
             Event::Note { text } => self.print(text),
-            Event::Enter { .. } | Event::Failed { .. } | Event::Done { .. } => {}
+            Event::Enter { .. } | Event::Checked(_) | Event::Failed { .. } | Event::Done { .. } => {}
         }
     }
 

@@ -49,7 +49,7 @@ impl Lines {
                 self.print(&format!("{part}: done{}{shown}", elapsed.unwrap_or_default()));
             }
             Event::Note { text } => self.print(text),
-            Event::Enter { .. } | Event::Failed { .. } | Event::Done { .. } => {}
+            Event::Enter { .. } | Event::Checked(_) | Event::Failed { .. } | Event::Done { .. } => {}
         }
     }
 

@@ -38,6 +38,12 @@ impl Death {
         if self.plugin.is_some() && !self.was_struck() { 3 } else { 1 }
     }
 
+    /// The node that was entered last, and how it ended there, with the last words of its log.
+    pub fn last(&self) -> (Option<&str>, String) {
+        let said = self.tail.last().map(|line| format!("; its last words: {line}")).unwrap_or_default();
+        (self.node.as_deref(), format!("the engine {}{said}", self.how()))
+    }
+
     /// For `--json`.
     pub fn json(&self) -> Value {
         json!({

@@ -3,11 +3,11 @@
 use tch::Tensor;
 
 use super::layer::{Init, Linear, Precision, cast, fresh, plain};
-use crate::{Result, TensorOp, Tokens};
+use crate::{Result, TensorOp};
 
 /// y = W x.
 #[derive(Debug)]
-struct Projection {
+pub(super) struct Projection {
     name: String,
     weight: Tensor,
     precision: Precision,
@@ -16,13 +16,13 @@ struct Projection {
 }
 
 impl Projection {
-    fn new(name: &str, from: i64, to: i64, init: Init) -> Result<Self> {
-        let weight = fresh(name, &[to, from], 1.0, init)?;
+    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
+        let weight = fresh(name, &[to, from], scale, init)?;
         Ok(Projection { name: name.to_string(), weight, precision: init.precision, fixed: None })
     }
 
     /// `[row, token, from]` -> `[row, token, to]`, in the layer's precision.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = cast(x, self.precision.kind())?;
         let weight = match &self.fixed {
             Some(weight) => weight.shallow_clone(),
@@ -31,7 +31,11 @@ impl Projection {
         x.f_linear::<Tensor>(&weight, None).op("linear", &[&x, &weight])
     }
 
-    fn freeze(&mut self) -> Result<()> {
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        named.push((format!("{}.weight", self.name), self.weight.shallow_clone()));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
         self.fixed = Some(cast(&plain(&self.weight)?, self.precision.kind())?);
         Ok(())
     }
@@ -64,33 +68,21 @@ pub(super) fn repeated(rows: &Tensor, times: i64) -> Result<Tensor> {
     }
 }
 
-/// Which tokens there are, as attention wants it: `[row, token]` -> `[row, 1, 1, token]`, bool.
-pub(super) fn mask(tokens: &Tokens) -> Result<Option<Tensor>> {
-    let shaped = |mask: &Tensor| mask.f_unsqueeze(1).and_then(|mask| mask.f_unsqueeze(1)).op("unsqueeze", &[mask]);
-    tokens.mask.as_ref().map(shaped).transpose()
-}
-
-/// Tokens that attend to themselves or to others.
+/// The heads of an attention: softmax(q k / sqrt(width / heads)) v, before the output layer.
 #[derive(Debug)]
-pub(super) struct Attention {
-    heads: i64,
+pub(super) struct Heads {
+    count: i64,
     query: Projection,
     key: Projection,
     value: Projection,
-    output: Linear,
 }
 
-impl Attention {
-    /// Tokens of `width` features attend to tokens of `from`. `scale` is that of the output layer.
-    pub fn new(name: &str, width: i64, from: i64, heads: i64, scale: f64, init: Init) -> Result<Self> {
-        let projection = |layer: &str, from| Projection::new(&format!("{name}.{layer}"), from, width, init);
-        Ok(Attention {
-            heads,
-            query: projection("to_q", width)?,
-            key: projection("to_k", from)?,
-            value: projection("to_v", from)?,
-            output: Linear::new(&format!("{name}.to_out.0"), width, width, scale, init)?,
-        })
+impl Heads {
+    /// Tokens of `width` features attend to tokens of `from`.
+    pub fn new(name: &str, width: i64, from: i64, count: i64, init: Init) -> Result<Self> {
+        let projection = |layer: &str, from| Projection::new(&format!("{name}.{layer}"), from, width, 1.0, init);
+        let (query, key, value) = (projection("to_q", width)?, projection("to_k", from)?, projection("to_v", from)?);
+        Ok(Heads { count, query, key, value })
     }
 
     /// `[row, token, from]`, as it is attended to.
@@ -98,14 +90,54 @@ impl Attention {
         Ok(Keys { key: self.split(&self.key.forward(tokens)?)?, value: self.split(&self.value.forward(tokens)?)? })
     }
 
-    /// `[row, token, width]` -> the same, in the layer's precision; `mask` `[row, 1, 1, token]`, true where there is a
-    /// token. A row with nothing to attend to gets the output layer's bias.
+    /// `[row, token, width]` -> the same, in the layers' precision; `mask` `[row, 1, 1, token]`, true where there is a
+    /// token. A row with nothing to attend to gets zeros.
     pub fn forward(&self, x: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
         let (query, Keys { key, value }) = (self.split(&self.query.forward(x)?)?, keys);
         let read = Tensor::f_scaled_dot_product_attention(&query, key, value, mask, 0.0, false, None, false)
             .op("scaled_dot_product_attention", &[&query, key, value])?;
         let read = read.f_transpose(1, 2).op("transpose", &[&read])?;
-        self.output.forward(&read.f_flatten(2, 3).op("flatten", &[&read])?)
+        read.f_flatten(2, 3).op("flatten", &[&read])
+    }
+
+    /// `[row, token, width]` -> `[row, head, token, width / heads]`.
+    fn split(&self, x: &Tensor) -> Result<Tensor> {
+        let size = x.size();
+        let heads = x.f_view([size[0], size[1], self.count, -1]).op("view", &[x])?;
+        heads.f_transpose(1, 2).op("transpose", &[&heads])
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        [&self.query, &self.key, &self.value].into_iter().for_each(|projection| projection.list(named));
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        [&mut self.query, &mut self.key, &mut self.value].into_iter().try_for_each(Projection::freeze)
+    }
+}
+
+/// Tokens that attend to themselves or to others.
+#[derive(Debug)]
+pub(super) struct Attention {
+    heads: Heads,
+    output: Linear,
+}
+
+impl Attention {
+    /// Tokens of `width` features attend to tokens of `from`. `scale` is that of the output layer.
+    pub fn new(name: &str, width: i64, from: i64, heads: i64, scale: f64, init: Init) -> Result<Self> {
+        let output = Linear::new(&format!("{name}.to_out.0"), width, width, scale, init)?;
+        Ok(Attention { heads: Heads::new(name, width, from, heads, init)?, output })
+    }
+
+    /// As [`Heads::keys`].
+    pub fn keys(&self, tokens: &Tensor) -> Result<Keys> {
+        self.heads.keys(tokens)
+    }
+
+    /// As [`Heads::forward`], but that a row with nothing to attend to gets the output layer's bias.
+    pub fn forward(&self, x: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
+        self.output.forward(&self.heads.forward(x, keys, mask)?)
     }
 
     /// What a row with nothing to attend to gets: `[width]`.
@@ -113,22 +145,13 @@ impl Attention {
         self.output.bias()
     }
 
-    /// `[row, token, width]` -> `[row, head, token, width / heads]`.
-    fn split(&self, x: &Tensor) -> Result<Tensor> {
-        let size = x.size();
-        let heads = x.f_view([size[0], size[1], self.heads, -1]).op("view", &[x])?;
-        heads.f_transpose(1, 2).op("transpose", &[&heads])
-    }
-
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
-        for projection in [&self.query, &self.key, &self.value] {
-            named.push((format!("{}.weight", projection.name), projection.weight.shallow_clone()));
-        }
+        self.heads.list(named);
         self.output.list(named);
     }
 
     pub fn freeze(&mut self) -> Result<()> {
-        [&mut self.query, &mut self.key, &mut self.value].into_iter().try_for_each(Projection::freeze)?;
+        self.heads.freeze()?;
         self.output.freeze()
     }
 }

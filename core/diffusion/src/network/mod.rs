@@ -1,22 +1,28 @@
 //! The networks that are built here, by their names in a configuration.
 
 mod attention;
+mod beside;
 mod conv;
+mod coupled;
 mod layer;
 mod residual_mlp;
 mod streams;
 mod time;
+mod transformer;
 mod unet;
 mod unet_mlp;
+mod waves;
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::{Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
+pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig, Source};
 use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
+pub use transformer::{Transformer, TransformerConfig};
 pub use unet::{Unet, UnetConfig};
 pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 
@@ -30,20 +36,41 @@ pub enum Network {
     UnetMlp(UnetMlpConfig),
     /// Residual blocks and attention over maps at several sizes: see [`Unet`].
     Unet(UnetConfig),
+    /// Attention over the tokens of all streams: see [`Transformer`].
+    Transformer(TransformerConfig),
+    /// A network per stream, each reading what the others show: see [`Coupled`].
+    Coupled(CoupledConfig),
 }
 
 impl Network {
     /// The same, reading tokens of so many features; none if it cannot.
     fn reading(&self, features: i64) -> Option<Network> {
-        match self {
-            Network::ResidualMlp(config) => {
-                Some(Network::ResidualMlp(ResidualMlpConfig { prompt: Some(features), ..*config }))
+        let mut network = self.clone();
+        let width = match &mut network {
+            Network::ResidualMlp(config) => &mut config.cross_attention_dim,
+            Network::Unet(config) => &mut config.cross_attention_dim,
+            Network::Transformer(config) => &mut config.cross_attention_dim,
+            Network::Coupled(config) => {
+                for part in config.parts.values_mut() {
+                    *part = part.reading(features)?;
+                }
+                return Some(network);
             }
-            Network::Unet(config) if config.cross_attention_dim.is_none_or(|width| width == features) => {
-                Some(Network::Unet(UnetConfig { cross_attention_dim: Some(features), ..config.clone() }))
-            }
-            Network::Unet(_) | Network::UnetMlp(_) => None,
-        }
+            Network::UnetMlp(_) => return None,
+        };
+        (*width.get_or_insert(features) == features).then_some(network)
+    }
+
+    /// The same, reading a context of tokens of so many features; none if it cannot.
+    fn in_context(&self, features: i64) -> Option<Network> {
+        let mut network = self.clone();
+        let width = match &mut network {
+            Network::ResidualMlp(config) => &mut config.context_dim,
+            Network::Unet(config) => &mut config.context_dim,
+            Network::Transformer(config) => &mut config.context_dim,
+            Network::UnetMlp(_) | Network::Coupled(_) => return None,
+        };
+        (*width.get_or_insert(features) == features).then_some(network)
     }
 
     /// Refuses sizes with which there is no network.
@@ -52,11 +79,16 @@ impl Network {
             Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
             Network::UnetMlp(config) => (config.width, config.embedding),
             Network::Unet(config) => return config.check(),
+            Network::Transformer(config) => return config.check(),
+            Network::Coupled(config) => return config.check(),
         };
         for (field, value) in [("width", width), ("embedding", embedding)] {
             if value < 1 {
                 return Err(EngineError::Config { field, wanted: "at least 1", found: value.to_string() });
             }
+        }
+        if let Network::ResidualMlp(config) = self {
+            config.check_readers()?;
         }
         match self {
             Network::UnetMlp(UnetMlpConfig { groups, .. }) if *groups < 1 || width % groups != 0 => {
@@ -108,10 +140,16 @@ pub fn build(
 ) -> Result<Box<dyn Denoiser>> {
     check_streams(streams)?;
     network.check()?;
-    let init = Init { precision, device, seed };
+    build_from(network, streams, Init { precision, device, seed })
+}
+
+/// As [`build`], of what was checked.
+fn build_from(network: &Network, streams: &[StreamSpec], init: Init) -> Result<Box<dyn Denoiser>> {
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),
         Network::Unet(config) => Box::new(Unet::new(streams, config.clone(), init)?),
+        Network::Transformer(config) => Box::new(Transformer::new(streams, *config, init)?),
+        Network::Coupled(config) => Box::new(Coupled::new(streams, config, init)?),
     })
 }

@@ -5,10 +5,13 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::attention::Keys;
+use super::beside::{Beside, CrossAttention, KeptKeys};
 use super::layer::{Init, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times, Tokens};
+use crate::site::Reader;
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
 
 /// The scale of a block's last layer at the start: every block begins near the identity.
 const BLOCK_SCALE: f64 = 0.01;
@@ -29,19 +32,12 @@ pub struct ResidualMlpConfig {
     pub embedding: Option<i64>,
     /// Whether the network is told which streams are there; without it, an absent stream looks like one of zeros.
     pub presence: bool,
-    /// The features of the prompt's tokens, if it reads a prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<i64>,
-}
-
-impl ResidualMlpConfig {
-    /// Of the times, a block.
-    fn parts(&self) -> i64 {
-        match self.modulation {
-            Modulation::Shift => 1,
-            Modulation::ScaleShift => 2,
-        }
-    }
+    /// The features of a prompt token; without it the network reads no prompt.
+    pub cross_attention_dim: Option<i64>,
+    /// The features of a context token; without it the network reads no context.
+    pub context_dim: Option<i64>,
+    /// The heads by which prompt and context are read; 8 if not given.
+    pub num_attention_heads: Option<i64>,
 }
 
 impl Default for ResidualMlpConfig {
@@ -53,8 +49,33 @@ impl Default for ResidualMlpConfig {
             time: TimeFeatures::Fourier,
             embedding: None,
             presence: true,
-            prompt: None,
+            cross_attention_dim: None,
+            context_dim: None,
+            num_attention_heads: None,
         }
+    }
+}
+
+impl ResidualMlpConfig {
+    fn heads(&self) -> i64 {
+        self.num_attention_heads.unwrap_or(8)
+    }
+
+    /// Refuses sizes with which prompt or context cannot be read.
+    pub(super) fn check_readers(&self) -> Result<()> {
+        for (field, width) in [("cross_attention_dim", self.cross_attention_dim), ("context_dim", self.context_dim)] {
+            let Some(width) = width else { continue };
+            if width < 1 {
+                return Err(EngineError::Config { field, wanted: "at least 1", found: width.to_string() });
+            }
+            let heads = self.heads();
+            if heads < 1 || self.width % heads != 0 {
+                let found = format!("{heads} for a width of {}", self.width);
+                let field = "num_attention_heads";
+                return Err(EngineError::Config { field, wanted: "a divisor of the width", found });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -74,8 +95,8 @@ pub enum Modulation {
 /// - shift: h <- h + down(silu(up(silu(norm(h))) + time(e))),
 /// - scale-shift: h <- h + down(silu((1 + scale) inner(up(silu(norm(h)))) + shift)), [scale, shift] = time(silu(e));
 ///
-/// then output(silu(norm(h))). The output layer starts at zero. Where it reads a prompt, prompt(c) is added to time(e),
-/// c being the mean of the row's tokens; a row without tokens adds nothing.
+/// then output(silu(norm(h))). The output layer starts at zero. After each block h reads the prompt, then the context,
+/// where the network has them, by layers that start at zero.
 ///
 /// Made for latents that are vectors; other shapes are flattened.
 #[derive(Debug)]
@@ -84,13 +105,13 @@ pub struct ResidualMlp {
     config: ResidualMlpConfig,
     input: Linear,
     time: TimeEmbedding,
-    /// For all blocks at once.
-    prompt: Option<Linear>,
     blocks: Vec<Block>,
     output_norm: Norm,
     output: Linear,
     /// Once frozen.
     projections: Option<RefCell<Projections>>,
+    /// Once frozen.
+    kept: Option<RefCell<KeptKeys>>,
 }
 
 #[derive(Debug)]
@@ -101,6 +122,8 @@ struct Block {
     inner: Option<Norm>,
     time: Linear,
     down: Linear,
+    prompt: Option<CrossAttention>,
+    context: Option<CrossAttention>,
 }
 
 /// What the blocks are told of the times.
@@ -117,18 +140,16 @@ impl ResidualMlp {
         let (width, elements) = (config.width, streams::elements(streams));
         let embedding = config.embedding.unwrap_or(width);
         let (features, presence) = (config.time, config.presence);
-        let parts = config.parts() * config.blocks as i64 * width;
-        let prompt = config.prompt.map(|features| Linear::new("prompt", features, parts, 1.0, init)).transpose()?;
         Ok(ResidualMlp {
             streams: streams.to_vec(),
             config,
             input: Linear::new("input", elements, width, 1.0, init)?,
             time: TimeEmbedding::new(streams.len(), embedding, features, presence, Activation::Silu, init)?,
-            prompt,
             blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
             output_norm: Norm::new("output.norm", width, 1, init.device)?,
             output: Linear::new("output", width, elements, 0.0, init)?,
             projections: None,
+            kept: None,
         })
     }
 
@@ -141,44 +162,57 @@ impl ResidualMlp {
         }
     }
 
-    /// What the prompt adds to the parts of all blocks, `[row, width]` each; nothing without a prompt.
-    fn prompted(&self, batch: &DenoiserInput) -> Result<Option<Vec<Tensor>>> {
-        let tokens = batch.prompt_for(self.config.prompt)?;
-        let (Some(layer), Some(Tokens { values, mask })) = (&self.prompt, tokens) else { return Ok(None) };
-        let mean = |sum: Tensor, count: &Tensor| sum.f_div(count).op("div", &[&sum, count]);
-        let parts = match mask {
-            None => layer.forward(&values.f_mean_dim([1i64].as_slice(), false, Kind::Float).op("mean", &[values])?)?,
-            Some(mask) => {
-                let there = mask.f_to_kind(Kind::Float).op("to", &[mask])?.f_unsqueeze(-1).op("unsqueeze", &[mask])?;
-                let kept = values.f_mul(&there).op("mul", &[values, &there])?;
-                let over = |tensor: &Tensor| tensor.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-                let count = over(&there).op("sum", &[&there])?.f_clamp_min(1.0).op("clamp_min", &[&there])?;
-                let any = there.f_amax([1i64].as_slice(), false).op("amax", &[&there])?;
-                let parts = layer.forward(&mean(over(&kept).op("sum", &[&kept])?, &count)?)?;
-                parts.f_mul(&any).op("mul", &[&parts, &any])?
-            }
-        };
-        Ok(Some(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
-    }
-
     /// The time layers of all blocks in one multiplication, for each by itself is too small to pay for the call.
-    fn fresh(&self, embedding: &Tensor, prompt: Option<&[Tensor]>) -> Result<Signal<'_>> {
+    fn fresh(&self, embedding: &Tensor) -> Result<Signal<'_>> {
         let layers: Vec<&Linear> = self.blocks.iter().map(|block| &block.time).collect();
         let parts = Linear::side_by_side(&layers, embedding)?;
-        let parts = parts.f_split(self.config.width, -1).op("split", &[&parts])?;
-        let Some(prompt) = prompt else { return Ok(Signal::Fresh(parts)) };
-        let added = parts.iter().zip(prompt).map(|(part, more)| part.f_add(more).op("add", &[part, more]));
-        Ok(Signal::Fresh(added.collect::<Result<_>>()?))
+        Ok(Signal::Fresh(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
     }
 
-    fn trunk(&self, batch: &DenoiserInput, signal: &Signal) -> Result<Tensor> {
+    fn trunk(&self, batch: &DenoiserInput, signal: &Signal, reader: &mut Reader) -> Result<Tensor> {
+        let prompt = self.prompt(batch.prompt_for(self.config.cross_attention_dim)?)?;
+        let context = self.context(batch.context_for(self.config.context_dim)?)?;
         let x = streams::join(&self.streams, batch)?;
         let mut h = cast(&self.input.forward(&x)?, Kind::Float)?;
         for (index, block) in self.blocks.iter().enumerate() {
             h = block.forward(h, index, signal)?;
+            h = read(block.prompt.as_ref(), h, &prompt)?;
+            h = read(block.context.as_ref(), h, &context)?;
+            reader.offer(Site::Block(index), &h)?;
+            if index + 1 == self.config.blocks.div_ceil(2) {
+                reader.offer(Site::Middle, &h)?;
+            }
         }
+        reader.offer(Site::Last, &h)?;
         let output = self.output.forward(&silu(self.output_norm.forward(&h)?)?)?;
         cast(&output, Kind::Float)
+    }
+
+    /// What the blocks read of the prompt, kept by a frozen network.
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+        let layers = || self.blocks.iter().filter_map(|block| block.prompt.as_ref());
+        let keys = |tokens: &Tensor| -> Result<Vec<Keys>> { layers().map(|layer| layer.keys(tokens)).collect() };
+        match (&self.kept, tokens) {
+            (_, None) => Ok(Beside::nothing()),
+            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().beside(tokens, 1, keys),
+        }
+    }
+
+    /// What the blocks read of the context.
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+        let layers = self.blocks.iter().filter_map(|block| block.context.as_ref());
+        Beside::new(layers.map(|layer| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
+    }
+}
+
+/// h `[row, width]`, and what it reads by this layer.
+fn read(layer: Option<&CrossAttention>, h: Tensor, beside: &Beside) -> Result<Tensor> {
+    let Some(layer) = layer else { return Ok(h) };
+    match layer.read(&h.f_unsqueeze(1).op("unsqueeze", &[&h])?, beside)? {
+        None => Ok(h),
+        Some(change) => add(h, &change.f_squeeze_dim(1).op("squeeze", &[&change])?),
     }
 }
 
@@ -190,7 +224,13 @@ impl Block {
             Modulation::Shift => (None, 1),
             Modulation::ScaleShift => (Some(Norm::new(&name("inner"), width, 1, init.device)?), 2),
         };
+        let cross = |layer: &str, from: Option<i64>| {
+            let new = |from| CrossAttention::new(&name(layer), width, from, config.heads(), index, init);
+            from.map(new).transpose()
+        };
         Ok(Block {
+            prompt: cross("prompt", config.cross_attention_dim)?,
+            context: cross("context", config.context_dim)?,
             norm: Norm::new(&name("norm"), width, 1, init.device)?,
             up: Linear::new(&name("up"), width, width, 1.0, init)?,
             inner,
@@ -238,6 +278,8 @@ impl Block {
     fn freeze(&mut self) -> Result<()> {
         self.norm.freeze()?;
         self.inner.iter_mut().try_for_each(Norm::freeze)?;
+        let cross = self.prompt.iter_mut().chain(&mut self.context);
+        cross.into_iter().try_for_each(CrossAttention::freeze)?;
         [&mut self.up, &mut self.time, &mut self.down].into_iter().try_for_each(Linear::freeze)
     }
 
@@ -247,6 +289,7 @@ impl Block {
         self.inner.iter().for_each(|norm| norm.list(named));
         self.time.list(named);
         self.down.list(named);
+        self.prompt.iter().chain(&self.context).for_each(|cross| cross.list(named));
     }
 }
 
@@ -264,27 +307,36 @@ impl Denoiser for ResidualMlp {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        let prompt = self.prompted(batch)?;
+        Ok(self.predict_with(batch, &[])?.0)
+    }
+
+    fn sites(&self) -> Vec<SiteSpec> {
+        let blocks = (0..self.config.blocks).map(Site::Block);
+        let middle = (self.config.blocks > 0).then_some(Site::Middle);
+        let spec = |site| SiteSpec { site, shape: vec![self.config.width] };
+        blocks.chain(middle).chain([Site::Last]).map(spec).collect()
+    }
+
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let mut reader = Reader::new(sites, || self.sites())?;
         let output = match (&self.projections, &batch.times) {
-            // With a prompt, what is kept of the times would have to be taken apart again.
-            (Some(projections), Times::Runs(runs)) if prompt.is_none() => {
+            (Some(projections), Times::Runs(runs)) => {
                 let mut projections = projections.borrow_mut();
                 let projected = projections.project(runs, |t, present| self.embed(t, present))?;
-                self.trunk(batch, &Signal::Projected(projected))?
+                self.trunk(batch, &Signal::Projected(projected), &mut reader)?
             }
             _ => {
-                let embedding = self.embed(&batch.t()?, &batch.present()?)?;
-                self.trunk(batch, &self.fresh(&embedding, prompt.as_deref())?)?
+                let signal = self.fresh(&self.embed(&batch.t()?, &batch.present()?)?)?;
+                self.trunk(batch, &signal, &mut reader)?
             }
         };
-        streams::split(&self.streams, &output)
+        Ok((streams::split(&self.streams, &output)?, reader.features()))
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut named = Vec::new();
         self.input.list(&mut named);
         self.time.list(&mut named);
-        self.prompt.iter().for_each(|layer| layer.list(&mut named));
         self.blocks.iter().for_each(|block| block.list(&mut named));
         self.output_norm.list(&mut named);
         self.output.list(&mut named);
@@ -294,7 +346,6 @@ impl Denoiser for ResidualMlp {
     fn freeze(&mut self) -> Result<()> {
         self.input.freeze()?;
         self.time.freeze()?;
-        self.prompt.iter_mut().try_for_each(Linear::freeze)?;
         self.blocks.iter_mut().try_for_each(Block::freeze)?;
         self.output_norm.freeze()?;
         self.output.freeze()?;
@@ -303,6 +354,7 @@ impl Denoiser for ResidualMlp {
             parts.extend(block.parts()?);
         }
         self.projections = Some(RefCell::new(Projections::new(&parts, self.config.width)?));
+        self.kept = Some(RefCell::default());
         Ok(())
     }
 }

@@ -51,3 +51,17 @@ pub(super) fn split(streams: &[StreamSpec], flat: &Tensor) -> Result<Vec<Tensor>
     }
     Ok(parts)
 }
+
+/// A stream's values, zero in the rows where it is absent, whatever they hold there. `present` is none where all are.
+pub(super) fn present_values(
+    stream: &StreamSpec,
+    place: usize,
+    x: &Tensor,
+    present: Option<&Tensor>,
+) -> Result<Tensor> {
+    let Some(present) = present else { return Ok(x.shallow_clone()) };
+    let column = present.f_narrow(1, place as i64, 1).op("narrow", &[present])?;
+    let column = column.f_reshape(stream.column_shape(x.size()[0] as usize)).op("reshape", &[&column])?;
+    let (there, zero) = (column.f_gt(0.0).op("gt", &[&column])?, x.f_zeros_like().op("zeros_like", &[x])?);
+    x.f_where_self(&there, &zero).op("where", &[&there, x, &zero])
+}

@@ -185,6 +185,7 @@ impl Denoiser for UnetMlp {
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         batch.prompt_for(None)?;
+        batch.context_for(None)?;
         let output = match (&self.projections, &batch.times) {
             (Some(projections), Times::Runs(runs)) => {
                 let mut projections = projections.borrow_mut();

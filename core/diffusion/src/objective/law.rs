@@ -74,6 +74,29 @@ pub struct Draw {
     pub corrections: Vec<f64>,
 }
 
+impl Draw {
+    /// The same for `all` streams, of which these places were drawn for; the others are absent.
+    pub(super) fn among(self, places: &[usize], all: usize) -> Draw {
+        if places.len() == all {
+            return self;
+        }
+        let rows = self.states.rows();
+        let mut draw = Draw {
+            states: States::filled(rows, all, State::Absent),
+            times: vec![State::Absent.time(0.0); rows * all],
+            corrections: vec![1.0; rows * all],
+        };
+        for row in 0..rows {
+            for (from, to) in places.iter().enumerate() {
+                draw.states.row_mut(row)[*to] = self.states.row(row)[from];
+                draw.times[row * all + to] = self.times[row * places.len() + from];
+                draw.corrections[row * all + to] = self.corrections[row * places.len() + from];
+            }
+        }
+        draw
+    }
+}
+
 impl TimeLaw {
     /// Refuses probabilities that are none.
     pub fn check(&self) -> Result<()> {

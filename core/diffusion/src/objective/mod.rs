@@ -1,5 +1,6 @@
 //! The masked multi-time denoising objective: some streams given, some noised, each row at its own times.
 
+mod contrast;
 mod density;
 mod law;
 mod prompting;
@@ -9,6 +10,7 @@ use tch::{Kind, Tensor};
 
 use crate::noise::{RowNoise, START_STEP, tensor_from_rows};
 use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorOp};
+pub use contrast::{Contrast, info_nce};
 pub use density::Density;
 pub use law::{Draw, Per, TimeLaw};
 pub use prompting::Prompting;
@@ -22,7 +24,8 @@ const TRAINING_PREFIX: &str = "\0training/";
 pub struct LossOutput {
     /// A scalar to go backward from: about 1 for a network that predicts 0 of data of unit variance.
     pub loss: Tensor,
-    /// Per stream, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0 without any.
+    /// Per stream that takes part, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0
+    /// without any. With a contrast, how often what two streams show fits together best.
     pub per_stream: Vec<(String, Tensor)>,
 }
 
@@ -57,7 +60,12 @@ pub fn denoising_loss(
         stream.check_batch(latent, rows)?;
     }
     let (diffused, prompts) = streams.split_at(streams.len() - denoiser.prompts());
-    let draw = law.draw_from(options.first_row, diffused, rows, seed, step);
+    let taking: Vec<usize> = (0..diffused.len()).filter(|place| options.takes(*place)).collect();
+    let specs: Vec<StreamSpec> = taking.iter().map(|place| diffused[*place].clone()).collect();
+    if specs.is_empty() {
+        return Err(EngineError::Request("a loss over no stream".to_string()));
+    }
+    let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
     let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
     let (mut x, mut targets) = (Vec::new(), Vec::new());
@@ -70,8 +78,28 @@ pub fn denoising_loss(
         });
     }
     x.extend(latents[diffused.len()..].iter().map(Tensor::shallow_clone));
-    let predictions = denoiser.predict(&DenoiserInput::new(x, batch.times()?, batch.present()?))?;
-    batch.loss(diffused, &predictions, &targets)
+    let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
+    let predictions = denoiser.predict(&input)?;
+    let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
+    if let Some(contrast) = options.contrast {
+        output.contrast(contrast, denoiser.environments(&input)?)?;
+    }
+    Ok(output)
+}
+
+impl LossOutput {
+    /// Adds the contrast of what streams show one another, two by two.
+    fn contrast(&mut self, contrast: Contrast, shown: Vec<Option<Tensor>>) -> Result<()> {
+        let shown: Vec<Tensor> = shown.into_iter().flatten().collect();
+        let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
+        for (one, other) in &pairs {
+            let (loss, right) = info_nce(&shown[*one], &shown[*other], contrast.temperature)?;
+            let term = loss.f_mul_scalar(contrast.weight / pairs.len() as f64).op("mul", &[&loss])?;
+            self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
+            self.per_stream.push((format!("contrast {one}-{other}"), right.f_detach().op("detach", &[&right])?));
+        }
+        Ok(())
+    }
 }
 
 /// The columns of [`Batch`].
@@ -167,11 +195,18 @@ impl Batch {
         scaled.f_addcmul(&eps, &of_eps).op("addcmul", &[&scaled, &eps, &of_eps])
     }
 
-    fn loss(&self, streams: &[StreamSpec], predictions: &[Tensor], targets: &[Tensor]) -> Result<LossOutput> {
+    fn loss(
+        &self,
+        streams: &[StreamSpec],
+        taking: &[usize],
+        predictions: &[Tensor],
+        targets: &[Tensor],
+    ) -> Result<LossOutput> {
         let rows = [self.rows as i64];
         let mut loss: Option<Tensor> = None;
         let mut per_stream = Vec::with_capacity(streams.len());
-        for (place, (stream, (prediction, target))) in streams.iter().zip(predictions.iter().zip(targets)).enumerate() {
+        for &place in taking {
+            let (stream, prediction, target) = (&streams[place], &predictions[place], &targets[place]);
             stream.check_batch(prediction, self.rows)?;
             let error = prediction.f_sub(target).op("sub", &[prediction, target])?;
             let square = error.f_square().op("square", &[&error])?.f_flatten(1, -1).op("flatten", &[&error])?;

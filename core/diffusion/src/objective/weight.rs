@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Prompting;
+use super::{Contrast, Prompting};
 use crate::{State, StreamSpec};
 
 /// The weight of the squared error at a time.
@@ -49,15 +49,33 @@ pub struct LossOptions {
     /// Which prompts rows have, for a denoiser that reads prompts.
     #[serde(skip)]
     pub prompting: Prompting,
+    /// Diffused streams that take no part, by place: bit i is set for the i-th stream. They are absent.
+    #[serde(skip)]
+    pub left_out: u64,
+    /// Of what coupled streams show one another.
+    #[serde(skip)]
+    pub contrast: Option<Contrast>,
 }
 
 impl Default for LossOptions {
     fn default() -> Self {
-        LossOptions { subset_scale: true, weight: Weight::Uniform, first_row: 0, prompting: Prompting::default() }
+        LossOptions {
+            subset_scale: true,
+            weight: Weight::Uniform,
+            first_row: 0,
+            prompting: Prompting::default(),
+            left_out: 0,
+            contrast: None,
+        }
     }
 }
 
 impl LossOptions {
+    /// Whether a diffused stream takes part.
+    pub(super) fn takes(&self, place: usize) -> bool {
+        self.left_out >> place & 1 == 0
+    }
+
     /// The weight of each coordinate of a row, whatever its time: 1/D, times D / (D - k) if the options say so.
     pub(super) fn of_row(&self, streams: &[StreamSpec], states: &[State]) -> f64 {
         let all: i64 = streams.iter().map(StreamSpec::elements).sum();

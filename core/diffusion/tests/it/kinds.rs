@@ -40,14 +40,22 @@ fn optional(schema: &Value) -> impl Iterator<Item = Value> {
     [json!({})].into_iter().chain(inner.map(Value::Object)).chain(named)
 }
 
+/// Keys of a kind that must be written, with a value each.
+fn required(kind: &Value) -> Map<String, Value> {
+    let names = kind["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let value = |name: &str| (name.to_string(), json!({"x": {"kind": "residual-mlp"}}));
+    names.filter(|name| *name != "kind").map(value).collect()
+}
+
 /// Every kind of a family, with its defaults and with each number at either bound that is allowed; the names.
 fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
     let (mut settings, mut names) = (Vec::new(), BTreeSet::new());
     let kinds = all(family).into_iter().filter_map(|schema| schema["oneOf"].as_array().cloned()).flatten();
     for kind in kinds {
-        let mut defaults = Map::new();
+        let mut defaults = required(&kind);
         let mut others = Vec::new();
-        for (key, schema) in kind["properties"].as_object().unwrap() {
+        let properties = kind["properties"].as_object().unwrap().iter();
+        for (key, schema) in properties.filter(|(key, _)| !required(&kind).contains_key(*key)) {
             if let Some(fixed) = schema.get("const").or(schema.get("default")) {
                 defaults.insert(key.clone(), fixed.clone());
             } else if schema["type"] != "integer" {
@@ -102,11 +110,12 @@ fn every_guidance_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_network_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("network");
-    assert_eq!(names, ["residual-mlp", "unet", "unet-mlp"].map(str::to_string).into());
+    assert_eq!(names, ["coupled", "residual-mlp", "transformer", "unet", "unet-mlp"].map(str::to_string).into());
     for setting in &settings {
-        // What the planner checks apart: that groups divide the width.
+        // What the planner checks apart: that groups and heads divide the width.
+        let apart = |error: String| ["groups", "heads", "width must be even"].iter().any(|word| error.contains(word));
         let checked = parsed::<Network>(setting).check();
-        assert!(checked.is_ok() || checked.unwrap_err().to_string().contains("groups"), "{setting}");
+        assert!(checked.is_ok() || apart(checked.unwrap_err().to_string()), "{setting}");
     }
 }
 
@@ -125,8 +134,10 @@ fn defaults_are_the_same_on_both_sides() {
             let value = |(key, schema): (&String, &Value)| {
                 Some((key.clone(), schema.get("const").or(schema.get("default"))?.clone()))
             };
-            let full = Value::Object(properties.iter().filter_map(value).collect());
-            let short = json!({"kind": full["kind"]});
+            let written = required(setting);
+            let full: Map<_, _> = properties.iter().filter_map(value).chain(written.clone()).collect();
+            let short = Value::Object(written.into_iter().chain([("kind".into(), full["kind"].clone())]).collect());
+            let full = Value::Object(full);
             match family {
                 "schedule" => assert_eq!(parsed::<Schedule>(&short), parsed::<Schedule>(&full)),
                 "sampler" => assert_eq!(parsed::<Sampling>(&short), parsed::<Sampling>(&full)),

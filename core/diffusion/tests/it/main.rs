@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod beside;
 mod closed_form;
+mod coupled;
 mod doubles;
 mod fairness;
 mod given;
@@ -15,5 +17,6 @@ mod objective;
 mod pair;
 mod prompts;
 mod service;
+mod temporal;
 mod training;
 mod unet;

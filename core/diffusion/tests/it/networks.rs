@@ -106,7 +106,7 @@ fn kinds() -> Vec<Network> {
             time,
             embedding,
             presence,
-            prompt: None,
+            ..ResidualMlpConfig::default()
         })
     };
     vec![
@@ -228,7 +228,7 @@ fn the_scale_shift_network_has_the_layers_of_its_peer() {
         time: TimeFeatures::Raw,
         embedding: Some(e),
         presence: false,
-        prompt: None,
+        ..ResidualMlpConfig::default()
     };
     let built = build(&Network::ResidualMlp(config), &streams, Precision::F32, Device::Cpu, 0).unwrap();
     let linear = |from: i64, to: i64| from * to + to;

@@ -77,7 +77,7 @@ fn tokens(rows: i64, count: i64) -> Tensor {
     normal(rows, &[count, 6])
 }
 
-fn mask(rows: &[&[bool]]) -> Option<Tensor> {
+pub fn mask(rows: &[&[bool]]) -> Option<Tensor> {
     Some(Tensor::from_slice(&rows.concat()).view([rows.len() as i64, -1]))
 }
 
@@ -96,7 +96,7 @@ fn prompted(rows: usize, values: Tensor, mask: Option<Tensor>) -> DenoiserInput 
     input(rows).with_prompt(Tokens { values, mask })
 }
 
-fn flat(outputs: &[Tensor]) -> Tensor {
+pub fn flat(outputs: &[Tensor]) -> Tensor {
     Tensor::cat(&outputs.iter().map(|output| output.flatten(1, -1)).collect::<Vec<_>>(), 1).detach()
 }
 

@@ -170,7 +170,7 @@ pub(crate) fn check_data(
     let Some(at) = &stage.data else { return };
     let streams: Vec<String> = match trained {
         Trained::Stream(stream) => vec![stream.clone()],
-        Trained::Denoiser(name) => model.denoisers.get(name).map(|(over, _)| over.clone()).unwrap_or_default(),
+        Trained::Denoiser(name) => taking_part(stage, name, model, report),
         Trained::Statistics => model.streams.keys().cloned().collect(),
         Trained::Prompts(names) => {
             let met = partner(stage).filter(|met| !names.iter().any(|name| name == met));
@@ -207,4 +207,18 @@ fn some_prompt(
         let wanted = format!("any of the prompts {}", denoiser.prompts.join(", "));
         tables::missing(&table.name.value, &wanted, &label(stage), at, report);
     }
+}
+
+/// The streams of a denoiser that a stage trains it on: those that the objective names, or all.
+fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &mut Report) -> Vec<String> {
+    let Some((over, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
+    let named = stage.objective.as_ref().and_then(|objective| objective.get("streams")?.as_array().cloned());
+    let Some(named) = named else { return over.clone() };
+    let named: Vec<String> = named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect();
+    for name in named.iter().filter(|name| !over.contains(name)) {
+        let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
+        let hint = Hint::among(name, over.iter().map(String::as_str));
+        report.error(stage.span, Problem::NotThere { owner, what, name: name.clone(), hint });
+    }
+    named.into_iter().filter(|name| over.contains(name)).collect()
 }

@@ -37,6 +37,9 @@ fn stage(stage: &Stage) -> Vec<Vec<String>> {
     let steps = format!("{} x {} rows of {}{calls}", stage.steps, stage.batch, stage.data);
     let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
     rows.push(if stage.steps > 0 { row("steps", steps) } else { row("reads", format!("all rows of {}", stage.data)) });
+    if !stage.weights.is_empty() {
+        rows.push(row("weights", list(&stage.weights)));
+    }
     rows.push(row("objective", kind(&stage.objective)));
     if stage.train != Trained::Statistics {
         let ema = if stage.ema > 0.0 { format!("; ema {}", stage.ema) } else { String::new() };

@@ -1,6 +1,7 @@
 //! The model with its components attached and its shapes inferred.
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
 use crate::compile::Catalog;
 use crate::component::{self, Placed};
@@ -252,8 +253,8 @@ fn denoiser(
         let what = format!("denoiser `{}`", spec.name.value);
         report.error(spec.name.span, Problem::Impossible { what, reason: "is over no stream".into() });
     }
-    if spec.network.as_ref().is_some_and(|network| network["kind"] == "unet") {
-        maps(spec, streams, report);
+    if let Some(network) = &spec.network {
+        fit(network, spec, streams, report);
     }
     let plan = || {
         Some(Denoiser {
@@ -281,24 +282,65 @@ fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report
     }
 }
 
-/// Refuses streams that a U-Net cannot read side by side. Streams with errors of their own are not blamed.
-fn maps(spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
-    let latent = |name: &SpannedString| Some(&streams.get(&name.value)?.plan.as_ref()?.latent);
-    let known: Vec<_> = spec.over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
+/// Refuses streams that the network cannot read. Streams with errors of their own are not blamed.
+fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
+    match network["parts"].as_object() {
+        None => fit_together(network, &spec.over, spec, streams, report),
+        Some(parts) => {
+            for stream in &spec.over {
+                match parts.get(&stream.value) {
+                    Some(part) => fit_together(part, std::slice::from_ref(stream), spec, streams, report),
+                    None => {
+                        let reason = format!("has no network for stream `{}` in `parts`", stream.value);
+                        let what = format!("denoiser `{}`", spec.name.value);
+                        report.error(stream.span, Problem::Impossible { what, reason });
+                    }
+                }
+            }
+            for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
+                let reason = format!("has a network in `parts` for `{stranger}`, which it is not over");
+                let what = format!("denoiser `{}`", spec.name.value);
+                report.error(spec.name.span, Problem::Impossible { what, reason });
+            }
+        }
+    }
+}
+
+/// Refuses streams that one network cannot read side by side.
+fn fit_together(
+    network: &Json,
+    over: &[SpannedString],
+    spec: &DenoiserSpec,
+    streams: &IndexMap<String, StreamNode>,
+    report: &mut Report,
+) {
+    let latent = |name: &SpannedString| Some(streams.get(&name.value)?.plan.as_ref()?.latent.as_slice());
+    let known: Vec<_> = over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
     let size = |shape: &[i64]| match *shape {
         [_, height, width] => Some((None, height, width)),
         [frames, _, height, width] => Some((Some(frames), height, width)),
         _ => None,
     };
+    let patch = network["patch"].as_i64().unwrap_or(1).max(1);
     for (name, shape) in &known {
-        if size(shape).is_none() || size(shape) != size(known[0].1) {
-            let what = format!("denoiser `{}`", spec.name.value);
-            let reason = format!(
-                "has a network of kind unet, whose streams are all [channel, height, width] or all [frame, channel, \
-                 height, width], of one size; `{}` is {shape:?}, `{}` is {:?}",
-                name.value, known[0].0.value, known[0].1
-            );
-            report.error(name.span, Problem::Impossible { what, reason });
-        }
+        let wanted = match network["kind"].as_str() {
+            Some("unet") if network["temporal"] == true && shape.len() != 4 => {
+                "with `temporal` are [frame, channel, height, width]".to_string()
+            }
+            Some("unet") if size(shape).is_none() || size(shape) != size(known[0].1) => {
+                let first = format!("`{}` is {:?}", known[0].0.value, known[0].1);
+                format!("are all [channel, height, width] or all [frame, channel, height, width], of one size; {first}")
+            }
+            Some("transformer")
+                if size(shape).is_some_and(|(_, height, width)| height % patch != 0 || width % patch != 0) =>
+            {
+                format!("have a height and a width that `patch` = {patch} divides")
+            }
+            Some("transformer") if shape.is_empty() || shape.len() > 4 => "have one to four axes".to_string(),
+            _ => continue,
+        };
+        let what = format!("denoiser `{}`", spec.name.value);
+        let reason = format!("has a network whose streams {wanted}; `{}` is {shape:?}", name.value);
+        report.error(name.span, Problem::Impossible { what, reason });
     }
 }

@@ -122,6 +122,7 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
         micro_batch: micro_batch?,
         optimizer: stage.optimizer.clone()?,
         ema: stage.ema?,
+        weights: stage.weights.iter().map(|name| name.value.clone()).collect(),
     })
 }
 

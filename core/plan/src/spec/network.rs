@@ -12,6 +12,15 @@ pub(super) fn sizes_fit(fields: &Fields, network: &Json, report: &mut Report) ->
     let mut misfits = Vec::new();
     match network.get("kind").and_then(Json::as_str) {
         Some("unet") => unet(network, &mut misfits),
+        Some("transformer") => {
+            divides(network, "num_attention_heads", "width", &mut misfits);
+            if let Some(width) = size(network, "width").filter(|width| width % 2 != 0) {
+                misfits.push(Misfit { key: "width", value: width.to_string(), bound: "even".to_string() });
+            }
+        }
+        Some("residual-mlp") if ["cross_attention_dim", "context_dim"].iter().any(|key| network.get(key).is_some()) => {
+            divides_or(network, "num_attention_heads", 8, "width", &mut misfits);
+        }
         _ => divides(network, "groups", "width", &mut misfits),
     }
     for Misfit { key, value, bound } in &misfits {
@@ -32,7 +41,14 @@ fn size(network: &Json, key: &str) -> Option<i64> {
 }
 
 fn divides(network: &Json, part: &'static str, whole: &str, misfits: &mut Vec<Misfit>) {
-    let (Some(parts), Some(sum)) = (size(network, part), size(network, whole)) else { return };
+    if let Some(parts) = size(network, part) {
+        divides_or(network, part, parts, whole, misfits);
+    }
+}
+
+/// As [`divides`], where the part has a default.
+fn divides_or(network: &Json, part: &'static str, default: i64, whole: &str, misfits: &mut Vec<Misfit>) {
+    let (parts, Some(sum)) = (size(network, part).unwrap_or(default), size(network, whole)) else { return };
     if sum % parts.max(1) != 0 {
         misfits.push(Misfit { key: part, value: parts.to_string(), bound: format!("a divisor of `{whole}` = {sum}") });
     }
@@ -62,7 +78,9 @@ fn unet(network: &Json, misfits: &mut Vec<Misfit>) {
     let last = channels.len() - 1;
     for (level, channels) in channels.iter().enumerate() {
         let at = |count: usize| if count == 1 { 0 } else { level };
-        let attends = level == last || attention.get(at(attention.len())).and_then(Json::as_bool) == Some(true);
+        let attends = level == last
+            || network.get("temporal").and_then(Json::as_bool) == Some(true)
+            || attention.get(at(attention.len())).and_then(Json::as_bool) == Some(true);
         if let Some(heads) = heads.get(at(heads.len())).filter(|heads| attends && channels % **heads != 0) {
             let bound = format!("a divisor of the channels of every level that attends, also of {channels}");
             misfits.push(Misfit { key: "num_attention_heads", value: heads.to_string(), bound });

@@ -62,6 +62,7 @@ pub(crate) struct StageSpec {
     pub micro_batch: Option<u64>,
     pub optimizer: Option<Json>,
     pub ema: Option<f64>,
+    pub weights: Vec<SpannedString>,
     /// Keys that are written, with their places.
     pub written: Vec<SpannedString>,
     pub span: Span,
@@ -175,6 +176,7 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
         micro_batch: fields.integer("micro_batch", report),
         optimizer: fields.json("optimizer", report).map(|json| json.value),
         ema: fields.number("ema", report),
+        weights: fields.texts("weights", report),
         written: entries.iter().map(|entry| entry.key.clone()).collect(),
         span: name.as_ref().map_or(span, |name| name.span),
         name,

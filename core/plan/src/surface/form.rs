@@ -80,6 +80,8 @@ pub(crate) enum Literal {
     Integers(&'static [i64]),
     /// The default kind of the family with its own defaults.
     Kind(Family),
+    /// A mapping with its own defaults.
+    Mapping(&'static Mapping),
 }
 
 impl Literal {
@@ -92,6 +94,7 @@ impl Literal {
             Literal::Flags(flags) => Json::from(flags),
             Literal::Integers(integers) => Json::from(integers),
             Literal::Kind(family) => fill::defaults(family),
+            Literal::Mapping(mapping) => Json::Object(fill::defaults_of_keys(mapping.keys)),
         }
     }
 }

@@ -240,6 +240,11 @@ pub(crate) static STAGE: Mapping = Mapping {
         or("batch", COUNT, Literal::Integer(256), "Rows a step"),
         may("micro_batch", COUNT, "Rows a network call; gradients add up to those of the batch, which is the default"),
         or("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "How weights change"),
+        may(
+            "weights",
+            NAMES,
+            "Of a denoiser, the weights that are trained, by name, with * for any characters; all if not given",
+        ),
         or("ema", EMA, Literal::Number(0.0), "Decay of the moving average of the weights; 0 for none"),
     ],
     later: &["frozen"],

@@ -11,6 +11,8 @@ pub(crate) enum Family {
     Sampler,
     Guidance,
     Network,
+    /// A network that is a part of another.
+    Part,
     Objective,
     Times,
     Optimizer,
@@ -230,6 +232,10 @@ const STREAM_SCALES: Key =
 
 const WIDTH: Form = Form::Integer { minimum: 1, maximum: 65_536 };
 
+const PROMPT_TOKEN: Key =
+    option("cross_attention_dim", WIDTH, "Features of a prompt token; without it no prompt is read");
+const CONTEXT_TOKEN: Key =
+    option("context_dim", WIDTH, "Features of a token of the other streams; without it the network is not coupled");
 const WIDTHS: Form = Form::List(&WIDTH);
 const LAYERS: Form = Form::Integer { minimum: 1, maximum: 64 };
 
@@ -259,6 +265,9 @@ static NETWORKS: &[Kind] = &[
                 about: "Units of the time embedding; as many as `width` if not given",
             },
             key("presence", Form::Flag, Literal::Flag(true), "Whether the network is told which streams are there"),
+            PROMPT_TOKEN,
+            CONTEXT_TOKEN,
+            option("num_attention_heads", WIDTH, "Heads by which prompt and context are read; 8 if not given"),
         ],
         ascending: &[],
     },
@@ -302,7 +311,14 @@ static NETWORKS: &[Kind] = &[
                 Literal::Integer(1),
                 "Transformer blocks after a residual block",
             ),
-            option("cross_attention_dim", WIDTH, "Features of a prompt token; without it no prompt is read"),
+            PROMPT_TOKEN,
+            CONTEXT_TOKEN,
+            key(
+                "temporal",
+                Form::Flag,
+                Literal::Flag(false),
+                "Whether layers join the frames of latents [frame, channel, height, width]",
+            ),
             key(
                 "norm_num_groups",
                 WIDTH,
@@ -318,7 +334,62 @@ static NETWORKS: &[Kind] = &[
         ],
         ascending: &[],
     },
+    Kind {
+        name: "transformer",
+        about: "Attention over the tokens of all streams, each steered by its own time",
+        keys: &[
+            key("width", WIDTH, Literal::Integer(256), "Features of a token, even"),
+            key("blocks", Form::Integer { minimum: 1, maximum: 1_024 }, Literal::Integer(6), "Blocks"),
+            key("num_attention_heads", WIDTH, Literal::Integer(8), "Heads of attention; a divisor of `width`"),
+            key("patch", WIDTH, Literal::Integer(2), "Side of the square that is one token, in latents that are maps"),
+            PROMPT_TOKEN,
+            CONTEXT_TOKEN,
+        ],
+        ascending: &[],
+    },
+    Kind {
+        name: "coupled",
+        about: "A network per stream, each reading what the other streams show; streams that are absent cost nothing",
+        keys: &[
+            Key {
+                name: "parts",
+                form: Form::Names(&Form::Kind(Family::Part)),
+                need: Need::Required,
+                about: "Stream -> its network",
+            },
+            key(
+                "environment",
+                Form::Mapping(&ENVIRONMENT),
+                Literal::Mapping(&ENVIRONMENT),
+                "What streams show one another: tokens of their noisy latents",
+            ),
+        ],
+        ascending: &[],
+    },
 ];
+
+static ENVIRONMENT: Mapping = Mapping {
+    keys: &[
+        key("width", WIDTH, Literal::Integer(128), "Units of the hidden layers"),
+        key("tokens", Form::Integer { minimum: 1, maximum: 1_024 }, Literal::Integer(1), "Tokens of a stream"),
+        key("features", WIDTH, Literal::Integer(64), "Features of a token"),
+        key(
+            "source",
+            Form::Choice(&["others", "self"]),
+            Literal::Word("others"),
+            "Whose tokens a stream reads: those of all others, or its own",
+        ),
+    ],
+    later: &[],
+};
+
+static CONTRAST: Mapping = Mapping {
+    keys: &[
+        key("weight", NOT_NEGATIVE, Literal::Number(1.0), "Of the contrast in the loss"),
+        key("temperature", POSITIVE, Literal::Number(0.07), "What cosines are divided by"),
+    ],
+    later: &[],
+};
 
 static OBJECTIVES: &[Kind] = &[
     Kind {
@@ -352,6 +423,16 @@ static OBJECTIVES: &[Kind] = &[
                 Form::Choice(&["uniform", "likelihood"]),
                 Literal::Word("uniform"),
                 "Weight of the error by time: none, or that which bounds the likelihood",
+            ),
+            option(
+                "streams",
+                Form::List(&Form::String),
+                "Streams of the denoiser that take part, the others being absent; all if not given",
+            ),
+            option(
+                "contrast",
+                Form::Mapping(&CONTRAST),
+                "What coupled streams show one another is to tell which belong to one row",
             ),
             option(
                 "p_unprompted",
@@ -425,6 +506,7 @@ impl Family {
             Family::Sampler => "sampler",
             Family::Guidance => "guidance",
             Family::Network => "network",
+            Family::Part => "network of a part",
             Family::Objective => "objective",
             Family::Times => "time law",
             Family::Optimizer => "optimizer",
@@ -437,6 +519,8 @@ impl Family {
             Family::Sampler => SAMPLERS,
             Family::Guidance => GUIDANCES,
             Family::Network => NETWORKS,
+            // All but the last, which is made of them.
+            Family::Part => NETWORKS.split_last().map_or(&[], |(_, parts)| parts),
             Family::Objective => OBJECTIVES,
             Family::Times => TIMES,
             Family::Optimizer => OPTIMIZERS,
@@ -446,7 +530,7 @@ impl Family {
     /// The kind that holds when none is written; an objective, a network and a guidance must be written.
     pub fn default_kind(self) -> Option<&'static Kind> {
         match self {
-            Family::Objective | Family::Network | Family::Guidance => None,
+            Family::Objective | Family::Network | Family::Part | Family::Guidance => None,
             _ => self.kinds().first(),
         }
     }

@@ -86,3 +86,30 @@ fn tasks_condition_on_prompts_of_the_data() {
     prompted("eval").edit("{words: 1.0, picture: 0.5}", "{words: 1.0, pictur: 0.5}").check("error-prompt-task");
     prompted("eval").edit(", picture: pairs.image}", "}").check("error-prompt-task-column");
 }
+
+#[test]
+fn a_coupled_network_has_a_part_for_each_stream() {
+    let network = "network: {kind: coupled, parts: {image: {kind: residual-mlp, width: 32}, audio: {kind: residual-mlp}}, \
+                   environment: {features: 16}}";
+    let coupled = |from: &str, to: &str| {
+        prompted("train")
+            .edit_model("  image: {over: [image], prompts: [words, picture], network: {kind: residual-mlp}}\n", "")
+            .edit_model(
+                "audio: {over: [audio], prompts: [words], network: {kind: residual-mlp}}",
+                &format!(
+                    "image: {{over: [image, audio], prompts: [words, picture], {}}}",
+                    network.replacen(from, to, 1)
+                ),
+            )
+            .edit("{kind: denoise, p_unprompted: 0.2}", "{kind: denoise, streams: [image], contrast: {}}")
+    };
+    let case = coupled("", "");
+    let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
+    assert_eq!(warnings, []);
+    snapshot("plan-prompted-coupled", &explain(&job, Format::Text));
+    coupled("audio: {kind: residual-mlp}", "sound: {kind: residual-mlp}").check("error-coupled-parts");
+    coupled("kind: residual-mlp, width: 32", "kind: coupled").check("error-coupled-in-coupled");
+    coupled("parts: {image: {kind: residual-mlp, width: 32}, audio: {kind: residual-mlp}}, ", "")
+        .check("error-coupled-none");
+    coupled("", "").edit("streams: [image]", "streams: [image, sound]").check("error-objective-streams");
+}

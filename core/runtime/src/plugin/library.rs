@@ -28,6 +28,8 @@ pub fn allow_only(hashes: impl IntoIterator<Item = String>) {
 pub struct Plugin {
     /// What it says of itself.
     pub descriptor: PluginDescriptor,
+    /// What its library exports.
+    pub entry: &'static Entry,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
     pub(super) arrays: Option<&'static ArrayInterface>,
@@ -100,7 +102,9 @@ fn load(path: &Path) -> Result<Plugin, String> {
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
-        format!("{name} cannot be loaded: {e}; this host has {}; rebuild it for this system", versions())
+        // The error itself does not say which symbol or library is missing; what it stems from does.
+        let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+        format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions())
     })?;
     // SAFETY: the symbol is looked up as a pointer to `Entry`; its magic is checked before anything else is read.
     let entry: *const Entry = unsafe { library.get::<*const Entry>(ENTRY_SYMBOL.as_bytes()) }
@@ -174,7 +178,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
         // SAFETY: the host table is static.
         let code = unsafe { init(&HOST) };
         if code != status::OK {
-            return Err(format!("{name} refused to start, with status {code}"));
+            return Err(format!("{name} refused to start, with status {code}; its log may say why"));
         }
     }
     let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
@@ -194,7 +198,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, codecs, modules, arrays })
+    Ok(Plugin { descriptor, entry, codecs, modules, arrays })
 }
 
 /// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than

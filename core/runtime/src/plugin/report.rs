@@ -107,8 +107,8 @@ unsafe fn owned(cell: &CellView) -> Result<OwnedCell, String> {
             .map(OwnedCell::Utf8),
         cell_kind::I64 => Ok(OwnedCell::I64(cell.integer)),
         cell_kind::F64 => Ok(OwnedCell::F64(cell.real)),
-        // SAFETY: as promised by the caller, for what the list's views point at too.
         cell_kind::LIST => {
+            // SAFETY: as promised by the caller, for what the list's views point at too.
             unsafe { cell.list().and_then(|list| owned_list(list)) }.ok_or("its list does not add up".into())
         }
         kind => Err(format!("its cell is of kind {kind}, which is not known")),

@@ -1,6 +1,6 @@
 //! What a stage minimises.
 
-use anyflow_diffusion::{LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss};
+use anyflow_diffusion::{Contrast, LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss, info_nce};
 use anyflow_plan::plan::Trained;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -36,6 +36,10 @@ pub enum Objective {
         weight: Weight,
         /// Of a denoiser that reads prompts: how often a row has none.
         p_unprompted: Option<f64>,
+        /// The streams that take part; all if not given.
+        streams: Option<Vec<String>>,
+        /// Of what coupled streams show one another.
+        contrast: Option<Contrast>,
     },
     /// Prompts of one row come to lie together, those of different rows apart.
     Contrast {
@@ -74,6 +78,8 @@ pub struct Prepared<'a> {
     latents: IndexMap<String, Frozen>,
     /// Prompts of the denoiser that the table has no column for, a bit each.
     missing: u64,
+    /// Streams of the denoiser that take no part, a bit each.
+    left_out: u64,
 }
 
 /// What a frozen encoder has made.
@@ -113,17 +119,21 @@ impl<'a> Prepared<'a> {
         data: &'a TableData,
         cache: &LatentCache<'_>,
     ) -> Result<Self> {
-        let (mut latents, mut missing) = (IndexMap::new(), 0);
+        let (mut latents, mut missing, mut left_out) = (IndexMap::new(), 0, 0);
         match (&objective, trained) {
-            (Objective::Denoise { .. }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { streams: named, .. }, Trained::Denoiser(name)) => {
                 let denoiser = &trainee.session.denoisers[name];
                 let (streams, prompts) = denoiser.streams().split_at(denoiser.streams().len() - denoiser.prompts());
+                let takes = |stream: &StreamSpec| named.as_ref().is_none_or(|named| named.contains(&stream.name));
+                for (place, stream) in streams.iter().enumerate() {
+                    left_out |= u64::from(!takes(stream)) << place;
+                }
                 for (place, prompt) in prompts.iter().enumerate() {
                     missing |= u64::from(data.array(&prompt.name).is_none()) << place;
                 }
                 for stream in streams.iter().chain(prompts).filter(|stream| {
                     let is_prompt = trainee.session.streams[&stream.name].is_prompt();
-                    !is_prompt || data.array(&stream.name).is_some()
+                    if is_prompt { data.array(&stream.name).is_some() } else { takes(stream) }
                 }) {
                     latents.insert(stream.name.clone(), frozen(trainee, data, &stream.name, cache)?);
                 }
@@ -133,7 +143,7 @@ impl<'a> Prepared<'a> {
             }
             _ => {}
         }
-        Ok(Prepared { objective, trained, trainee, data, latents, missing })
+        Ok(Prepared { objective, trained, trainee, data, latents, missing, left_out })
     }
 
     /// The rows of a step. Disturbances are drawn for all of them at once, from libtorch's generator, which the stage
@@ -205,11 +215,18 @@ impl<'a> Prepared<'a> {
                 let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &part[0])?, Vec::new()))
             }
-            (Objective::Denoise { times, scale, weight, p_unprompted }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { times, scale, weight, p_unprompted, contrast, .. }, Trained::Denoiser(name)) => {
                 let denoiser = self.trainee.session.denoisers[name].as_ref();
                 let p_unprompted = p_unprompted.unwrap_or(Prompting::default().p_unprompted);
                 let prompting = Prompting { p_unprompted, missing: self.missing };
-                let options = LossOptions { subset_scale: *scale, weight: *weight, first_row: first, prompting };
+                let options = LossOptions {
+                    subset_scale: *scale,
+                    weight: *weight,
+                    first_row: first,
+                    prompting,
+                    left_out: self.left_out,
+                    contrast: *contrast,
+                };
                 let output = denoising_loss(denoiser, &part, times, &options, (key.0, key.1 as u32))
                     .map_err(RunError::diffusion(name))?;
                 Ok((output.loss, output.per_stream))
@@ -218,7 +235,9 @@ impl<'a> Prepared<'a> {
                 let embed = |name: &String, array: &Tensor| self.trainee.session.streams[name].encode(array, true);
                 let other = names.iter().find(|name| *name != with).unwrap_or(with);
                 let met = if names.contains(with) { embed(with, &part[1])? } else { part[1].shallow_clone() };
-                contrast(&embed(other, &part[0])?, &met, *temperature)
+                let (loss, right) =
+                    info_nce(&embed(other, &part[0])?, &met, *temperature).map_err(RunError::diffusion(other))?;
+                Ok((loss, vec![("accuracy".into(), right)]))
             }
             (Objective::Classify { .. }, Trained::Scorer(name)) => {
                 let (scores, classes) = (self.trainee.scorers[name].score(&part[0], true)?, &part[1]);
@@ -231,26 +250,6 @@ impl<'a> Prepared<'a> {
         }
     }
 }
-
-/// Symmetric InfoNCE of vectors u and v, `[row, ...]` each, seen as flat and of length 1: with S = u v^T / temperature,
-/// the mean of the cross-entropies of the rows of S and of S^T against the diagonal (Radford et al. 2021, figure 3).
-/// Beside it, how often the nearest v is that of the row.
-fn contrast(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Vec<(String, Tensor)>)> {
-    let flat = |tokens: &Tensor| {
-        let flat = tokens.f_flatten(1, -1)?;
-        let length = flat.f_norm_scalaropt_dim(2.0, [-1i64], true)?.f_clamp_min(SHORTEST)?;
-        flat.f_div(&length)
-    };
-    let similar = flat(u)?.f_matmul(&flat(v)?.f_tr()?)?.f_div_scalar(temperature)?;
-    let rows = Tensor::f_arange(u.size()[0], (Kind::Int64, u.device()))?;
-    let entropy = |scores: &Tensor| scores.f_cross_entropy_loss(&rows, None::<&Tensor>, Reduction::Mean, -100, 0.0);
-    let loss = entropy(&similar)?.f_add(&entropy(&similar.f_tr()?)?)?.f_mul_scalar(0.5)?;
-    let right = similar.f_argmax(-1, false)?.f_eq_tensor(&rows)?.f_mean(Kind::Float)?;
-    Ok((loss, vec![("accuracy".into(), right)]))
-}
-
-/// Below it a vector is not made longer, so that a zero stays finite.
-const SHORTEST: f64 = 1e-6;
 
 fn mismatch(objective: &Objective, trained: &Trained) -> RunError {
     RunError::Internal(format!("{objective:?} for {trained:?}"))

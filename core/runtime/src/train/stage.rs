@@ -189,7 +189,8 @@ impl StageRun<'_> {
     fn parameters(&self) -> Result<(Named, Named)> {
         let module = match &self.stage.train {
             Trained::Denoiser(name) => {
-                return Ok((self.trainee.session.denoisers[name].parameters(), Vec::new()));
+                let all = self.trainee.session.denoisers[name].parameters();
+                return Ok((self.chosen(all)?, Vec::new()));
             }
             Trained::Prompts(names) => {
                 let (mut trainable, mut others) = (Vec::new(), Vec::new());
@@ -206,6 +207,28 @@ impl StageRun<'_> {
             Trained::Statistics => &None,
         };
         self.of_module(module)
+    }
+
+    /// The parameters of a denoiser that the stage trains; the others record no gradient while it does.
+    fn chosen(&self, all: Named) -> Result<Named> {
+        let patterns = &self.stage.weights;
+        if let Some(idle) = patterns.iter().find(|pattern| !all.iter().any(|(name, _)| matches(pattern, name))) {
+            let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(RunError::Data(format!(
+                "stage {}: no weight is called `{idle}`; there are {}",
+                self.stage.name,
+                names.join(", ")
+            )));
+        }
+        let (mut trained, every) = (Vec::new(), patterns.is_empty());
+        for (name, tensor) in all {
+            let chosen = every || patterns.iter().any(|pattern| matches(pattern, &name));
+            let tensor = tensor.f_set_requires_grad(chosen)?;
+            if chosen {
+                trained.push((name, tensor));
+            }
+        }
+        Ok(trained)
     }
 
     fn of_module(&self, module: &Option<Module>) -> Result<(Named, Named)> {
@@ -235,5 +258,43 @@ impl StageRun<'_> {
             result.insert(stream.clone(), json!({ "rows": latents.size()[0], "mean_deviation": typical }));
         }
         Ok(Value::Object(result))
+    }
+}
+
+/// Whether a name is what a pattern says, `*` standing for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars_stand_for_any_characters() {
+        for (pattern, name, wanted) in [
+            ("parts.image.*", "parts.image.input.weight", true),
+            ("parts.image.*", "parts.images.input.weight", false),
+            ("*context*", "parts.image.blocks.0.context.to_q.weight", true),
+            ("parts.*.context.*", "parts.image.blocks.0.context.to_q.weight", true),
+            ("parts.*.context.*", "environment.image.input.weight", false),
+            ("input.weight", "input.weight", true),
+            ("input", "input.weight", false),
+            ("*.weight", "input.weight", true),
+            ("a*a", "a", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, name), wanted, "{pattern} on {name}");
+        }
     }
 }

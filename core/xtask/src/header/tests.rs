@@ -66,7 +66,7 @@ fn every_field_of_every_struct_has_a_promised_place() {
     let interface = read::interface(&root().join(SOURCES)).unwrap();
     for declared in &interface.items {
         let Form::Struct(item) = &declared.form else { continue };
-        let promised = interface.layouts.iter().filter(|layout| item.ident == layout.name).next_back();
+        let promised = interface.layouts.iter().rfind(|layout| item.ident == layout.name);
         let promised = promised.unwrap_or_else(|| panic!("{} has no line in the table of layouts", item.ident));
         let fields: Vec<String> = item.fields.iter().map(|field| field.ident.as_ref().unwrap().to_string()).collect();
         let named: Vec<String> = promised.fields.iter().map(|(name, _)| name.clone()).collect();

@@ -23,6 +23,10 @@ pub struct UnetConfig {
     pub transformer_layers_per_block: usize,
     /// The features of a prompt token; without it the network reads no prompt.
     pub cross_attention_dim: Option<i64>,
+    /// The features of a context token; without it the network reads no context.
+    pub context_dim: Option<i64>,
+    /// Whether layers join the frames of streams `[frame, channel, height, width]`; without them each frame is by itself.
+    pub temporal: bool,
     /// The groups of channels that a norm normalises apart; they divide the channels of every level.
     pub norm_num_groups: i64,
     /// Whether the layers around attention have weights of two axes, or of four as convolutions of one place.
@@ -38,6 +42,8 @@ impl Default for UnetConfig {
             num_attention_heads: vec![8],
             transformer_layers_per_block: 1,
             cross_attention_dim: None,
+            context_dim: None,
+            temporal: false,
             norm_num_groups: 32,
             use_linear_projection: false,
         }
@@ -70,8 +76,10 @@ impl UnetConfig {
             let found = format!("{:?}", self.num_attention_heads);
             return bad("num_attention_heads", "one for all levels or one for each", found);
         }
-        if self.cross_attention_dim.is_some_and(|width| width < 1) {
-            return bad("cross_attention_dim", "at least 1", format!("{:?}", self.cross_attention_dim));
+        for (field, width) in [("cross_attention_dim", self.cross_attention_dim), ("context_dim", self.context_dim)] {
+            if width.is_some_and(|width| width < 1) {
+                return bad(field, "at least 1", format!("{width:?}"));
+            }
         }
         for (level, channels) in self.block_out_channels.iter().enumerate() {
             let groups = self.norm_num_groups;
@@ -79,10 +87,15 @@ impl UnetConfig {
                 let found = format!("{groups} for {channels} channels");
                 return bad("norm_num_groups", "a divisor of the channels of every level", found);
             }
-            let (heads, attends) = (self.heads(level), self.attends(level) || level + 1 == levels);
+            let heads = self.heads(level);
+            let attends = self.attends(level) || self.temporal || level + 1 == levels;
             if attends && (heads < 1 || channels % heads != 0) {
                 let found = format!("{heads} for {channels} channels");
-                return bad("num_attention_heads", "a divisor of the channels of every level that attends", found);
+                return bad(
+                    "num_attention_heads",
+                    "a divisor of the channels of every level that attends, or joins frames",
+                    found,
+                );
             }
         }
         Ok(())

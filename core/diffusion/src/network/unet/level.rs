@@ -3,12 +3,14 @@
 use tch::Tensor;
 
 use super::super::attention::Keys;
+use super::super::beside::{Beside, CrossAttention};
 use super::super::conv::{Conv, beside, enlarged};
-use super::super::layer::Init;
+use super::super::layer::{Init, add};
 use super::resnet::Resnet;
-use super::spatial::{Prompt, Spatial, TransformerBlock};
+use super::spatial::{Spatial, TransformerBlock};
+use super::temporal::Temporal;
 use super::{Signal, UnetConfig};
-use crate::Result;
+use crate::{Result, TensorOp};
 
 /// What is counted while the layers are made.
 pub(super) struct Builder<'a> {
@@ -21,35 +23,66 @@ pub(super) struct Builder<'a> {
     pub projected: i64,
     /// The transformer blocks so far.
     pub blocks: usize,
+    /// The layers that read a context so far.
+    pub readers: usize,
 }
 
 /// What every layer is told.
 pub(super) struct Pass<'a> {
     pub signal: Signal,
-    pub prompt: Prompt<'a>,
+    pub prompt: &'a Beside,
+    pub context: &'a Beside,
+    /// The rows of the map that are frames of one row.
+    pub frames: i64,
 }
 
-/// A residual block, and attention where the level has it.
+/// A residual block; attention, and what reads the context, where the level attends; then what joins frames.
 #[derive(Debug)]
 pub(super) struct Layer {
     resnet: Resnet,
     attention: Option<Spatial>,
+    context: Option<CrossAttention>,
+    temporal: Option<Temporal>,
 }
 
 impl Layer {
     fn new(name: &str, index: usize, from: i64, to: i64, level: usize, builder: &mut Builder) -> Result<Self> {
         let resnet = Resnet::new(&format!("{name}.resnets.{index}"), from, to, builder)?;
-        let attention = match builder.config.attends(level) {
-            true => Some(Spatial::new(&format!("{name}.attentions.{index}"), to, level, builder)?),
-            false => None,
-        };
-        Ok(Layer { resnet, attention })
+        let (mut attention, mut context) = (None, None);
+        if builder.config.attends(level) {
+            attention = Some(Spatial::new(&format!("{name}.attentions.{index}"), to, level, builder)?);
+            if let Some(from) = builder.config.context_dim {
+                let (name, heads) = (format!("{name}.contexts.{index}"), builder.config.heads(level));
+                context = Some(CrossAttention::new(&name, to, from, heads, builder.readers, builder.init)?);
+                builder.readers += 1;
+            }
+        }
+        let temporal = Temporal::maybe(&format!("{name}.temporals.{index}"), to, level, builder)?;
+        Ok(Layer { resnet, attention, context, temporal })
     }
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let h = self.resnet.forward(x, &pass.signal)?;
-        self.attention.as_ref().map_or_else(|| Ok(h.shallow_clone()), |spatial| spatial.forward(&h, &pass.prompt))
+        let mut h = self.resnet.forward(x, &pass.signal)?;
+        if let Some(attention) = &self.attention {
+            h = attention.forward(&h, pass.prompt)?;
+        }
+        if let Some(context) = &self.context {
+            h = read(context, h, pass.context)?;
+        }
+        match &self.temporal {
+            Some(temporal) => temporal.forward(h, pass.frames),
+            None => Ok(h),
+        }
     }
+}
+
+/// Each place of a map, `[row, channel, height, width]`, reads what is beside.
+fn read(layer: &CrossAttention, h: Tensor, beside: &Beside) -> Result<Tensor> {
+    let flat = h.f_flatten(2, 3).op("flatten", &[&h])?;
+    let Some(change) = layer.read(&flat.f_transpose(1, 2).op("transpose", &[&flat])?, beside)? else { return Ok(h) };
+    let change = change.f_transpose(1, 2).op("transpose", &[&change])?;
+    let change = change.f_reshape(h.size()).op("reshape", &[&change])?;
+    add(h, &change)
 }
 
 /// A level on the way down or up.
@@ -121,6 +154,11 @@ impl Level {
         self.layers.iter().map(|layer| &layer.resnet)
     }
 
+    /// What its layers read of a context.
+    pub fn context_keys(&self, tokens: &Tensor) -> impl Iterator<Item = Result<Keys>> {
+        self.layers.iter().filter_map(|layer| layer.context.as_ref()).map(|context| context.keys(tokens))
+    }
+
     pub fn attention(&self) -> impl Iterator<Item = &TransformerBlock> {
         self.layers.iter().filter_map(|layer| layer.attention.as_ref()).flat_map(|spatial| &spatial.blocks)
     }
@@ -129,6 +167,8 @@ impl Level {
         for layer in &self.layers {
             layer.resnet.list(named);
             layer.attention.iter().for_each(|spatial| spatial.list(named));
+            layer.context.iter().for_each(|context| context.list(named));
+            layer.temporal.iter().for_each(|temporal| temporal.list(named));
         }
         self.resize.iter().for_each(|conv| conv.list(named));
     }
@@ -137,16 +177,19 @@ impl Level {
         for layer in &mut self.layers {
             layer.resnet.freeze()?;
             layer.attention.iter_mut().try_for_each(Spatial::freeze)?;
+            layer.context.iter_mut().try_for_each(CrossAttention::freeze)?;
+            layer.temporal.iter_mut().try_for_each(Temporal::freeze)?;
         }
         self.resize.iter_mut().try_for_each(Conv::freeze)
     }
 }
 
-/// A residual block, attention, a residual block.
+/// A residual block, attention, what joins frames, a residual block.
 #[derive(Debug)]
 pub(super) struct Middle {
     resnets: [Resnet; 2],
     attention: Spatial,
+    temporal: Option<Temporal>,
 }
 
 impl Middle {
@@ -154,12 +197,18 @@ impl Middle {
         let level = builder.config.levels() - 1;
         let first = Resnet::new("mid_block.resnets.0", width, width, builder)?;
         let attention = Spatial::new("mid_block.attentions.0", width, level, builder)?;
-        Ok(Middle { resnets: [first, Resnet::new("mid_block.resnets.1", width, width, builder)?], attention })
+        let temporal = Temporal::maybe("mid_block.temporals.0", width, level, builder)?;
+        let resnets = [first, Resnet::new("mid_block.resnets.1", width, width, builder)?];
+        Ok(Middle { resnets, attention, temporal })
     }
 
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         let h = self.resnets[0].forward(x, &pass.signal)?;
-        self.resnets[1].forward(&self.attention.forward(&h, &pass.prompt)?, &pass.signal)
+        let mut h = self.attention.forward(&h, pass.prompt)?;
+        if let Some(temporal) = &self.temporal {
+            h = temporal.forward(h, pass.frames)?;
+        }
+        self.resnets[1].forward(&h, &pass.signal)
     }
 
     pub fn resnets(&self) -> impl Iterator<Item = &Resnet> {
@@ -173,16 +222,13 @@ impl Middle {
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
         self.resnets[0].list(named);
         self.attention.list(named);
+        self.temporal.iter().for_each(|temporal| temporal.list(named));
         self.resnets[1].list(named);
     }
 
     pub fn freeze(&mut self) -> Result<()> {
         self.attention.freeze()?;
+        self.temporal.iter_mut().try_for_each(Temporal::freeze)?;
         self.resnets.iter_mut().try_for_each(Resnet::freeze)
     }
-}
-
-/// What the transformer blocks, in order, read of a prompt.
-pub(super) fn keys<'a>(blocks: impl Iterator<Item = &'a TransformerBlock>, tokens: &Tensor) -> Result<Vec<Keys>> {
-    blocks.filter_map(|block| block.keys(tokens)).collect()
 }

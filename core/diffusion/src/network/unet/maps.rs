@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 
+use super::super::streams::present_values;
 use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp};
 
 /// What the maps of all streams have in common.
@@ -49,16 +50,7 @@ pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput
     let mut parts = Vec::with_capacity(streams.len());
     for (place, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
         stream.check_batch(x, rows as usize)?;
-        let x = match &present {
-            None => x.shallow_clone(),
-            Some(present) => {
-                let column = present.f_narrow(1, place as i64, 1).op("narrow", &[present])?;
-                let column = column.f_reshape(stream.column_shape(rows as usize)).op("reshape", &[&column])?;
-                // What is absent may be anything, also not a number.
-                let zero = x.f_zeros_like().op("zeros_like", &[x])?;
-                x.f_where_self(&column.f_gt(0.0).op("gt", &[&column])?, &zero).op("where", &[x])?
-            }
-        };
+        let x = present_values(stream, place, x, present.as_ref())?;
         let size = [rows * common.frames, channels(stream), common.height, common.width];
         parts.push(x.f_reshape(size).op("reshape", &[&x])?);
     }

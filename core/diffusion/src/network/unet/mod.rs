@@ -5,7 +5,7 @@ mod level;
 mod maps;
 mod resnet;
 mod spatial;
-mod time;
+mod temporal;
 
 use std::cell::RefCell;
 
@@ -13,17 +13,18 @@ use tch::{Kind, Tensor};
 
 pub use config::UnetConfig;
 
-use super::attention::{Keys, mask, repeated};
+use super::attention::{Keys, repeated};
+use super::beside::{Beside, KeptKeys};
 use super::conv::Conv;
 use super::layer::{Init, Norm, cast, silu};
 use super::time::{Projected, Projections};
+use super::waves::WaveEmbedding;
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
-use level::{Builder, Level, Middle, Pass, keys};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
+use level::{Builder, Level, Middle, Pass};
 use maps::Common;
 use resnet::Resnet;
-use spatial::{Prompt, TransformerBlock};
-use time::TimeEmbedding;
+use spatial::TransformerBlock;
 
 /// Rombach et al. 2022 (latent diffusion models, arXiv 2112.10752): residual blocks and attention at
 /// several sizes of the map, on the way down and, reading what was kept, on the way up. Names and shapes of the parameters
@@ -32,14 +33,17 @@ use time::TimeEmbedding;
 ///
 /// Streams are `[channel, height, width]`, of one size, and enter channel beside channel; absent ones are zero. With
 /// several streams the first layer of the time embedding reads the times of all and which are there. The prompt, if any,
-/// is read by cross-attention; without it those layers give their bias. The output layer starts at zero.
+/// is read by cross-attention; without it those layers give their bias. The context, if any, is read after attention, by
+/// layers that start at zero. The output layer starts at zero.
+///
+/// Frames of streams `[frame, channel, height, width]` are rows of the map, joined by layers that start at zero.
 #[derive(Debug)]
 pub struct Unet {
     streams: Vec<StreamSpec>,
     common: Common,
     config: UnetConfig,
     input: Conv,
-    time: TimeEmbedding,
+    time: WaveEmbedding,
     down: Vec<Level>,
     middle: Middle,
     up: Vec<Level>,
@@ -53,7 +57,7 @@ pub struct Unet {
 #[derive(Debug)]
 struct Kept {
     projections: Projections,
-    prompt: Option<(Tokens, Vec<Keys>)>,
+    prompt: KeptKeys,
 }
 
 /// What the blocks are told of the times.
@@ -68,11 +72,16 @@ impl Unet {
     /// A fresh network; see [`crate::build`].
     pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: Init) -> Result<Self> {
         let (common, channels) = maps::common(streams)?;
+        if config.temporal && streams[0].shape.len() != 4 {
+            let (wanted, found) =
+                ("streams with frames, [frame, channel, height, width]", format!("{:?}", streams[0].shape));
+            return Err(EngineError::Config { field: "temporal", wanted, found });
+        }
         let widths = config.block_out_channels.clone();
         let (finest, coarsest) = (widths[0], widths[widths.len() - 1]);
         let embedding = 4 * finest;
         let groups = config.norm_num_groups;
-        let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0 };
+        let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0, readers: 0 };
         let (mut down, mut up, mut skips, mut width) = (Vec::new(), Vec::new(), vec![finest], finest);
         for (level, channels) in widths.iter().enumerate() {
             down.push(Level::down(level, width, &mut builder)?);
@@ -89,7 +98,7 @@ impl Unet {
             streams: streams.to_vec(),
             common,
             input: Conv::new("conv_in", channels, finest, 3, 1.0, init)?,
-            time: TimeEmbedding::new(streams.len(), finest, embedding, init)?,
+            time: WaveEmbedding::new(streams.len(), finest, embedding, init)?,
             down,
             middle,
             up,
@@ -149,19 +158,27 @@ impl Unet {
         }
     }
 
-    /// What the transformer blocks read of the prompt. A frozen network keeps it for as long as it is given the same one.
-    fn prompt_keys(&self, tokens: &Tokens) -> Result<Vec<Keys>> {
-        let fresh = || -> Result<Vec<Keys>> {
-            let keys = keys(self.transformer_blocks(), &tokens.values)?;
-            keys.iter().map(|keys| keys.repeated(self.common.frames)).collect()
+    /// What the layers read of the prompt, kept by a frozen network.
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+        let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
+            self.transformer_blocks().filter_map(|block| block.prompt_keys(tokens)).collect()
         };
-        let Some(kept) = self.kept.as_ref().filter(|_| !tokens.values.requires_grad()) else { return fresh() };
-        let mut kept = kept.borrow_mut();
-        if !kept.prompt.as_ref().is_some_and(|(of, _)| of.is(tokens)) {
-            kept.prompt = Some((tokens.shared(), fresh()?));
+        match (&self.kept, tokens) {
+            (_, None) => Ok(Beside::nothing()),
+            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, self.common.frames),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().prompt.beside(tokens, self.common.frames, keys),
         }
-        let shared = |(_, keys): &(Tokens, Vec<Keys>)| keys.iter().map(Keys::shared).collect();
-        Ok(kept.prompt.as_ref().map_or_else(Vec::new, shared))
+    }
+
+    /// What the layers read of the context.
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+        let keys = self.levels().flat_map(|level| level.context_keys(&tokens.values));
+        Beside::new(keys.collect::<Result<_>>()?, tokens, self.common.frames)
+    }
+
+    fn levels(&self) -> impl Iterator<Item = &Level> {
+        self.down.iter().chain(&self.up)
     }
 
     fn resnets(&self) -> impl Iterator<Item = &Resnet> {
@@ -203,13 +220,10 @@ impl Denoiser for Unet {
     }
 
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
-        let tokens = batch.prompt_for(self.config.cross_attention_dim)?;
-        let (keys, mask) = match tokens {
-            None => (Vec::new(), None),
-            Some(tokens) => (self.prompt_keys(tokens)?, mask(tokens)?),
-        };
-        let mask = mask.map(|mask| repeated(&mask, self.common.frames)).transpose()?;
-        let pass = Pass { signal: self.signal(batch)?, prompt: Prompt { keys: &keys, mask: mask.as_ref() } };
+        let prompt = self.prompt(batch.prompt_for(self.config.cross_attention_dim)?)?;
+        let context = self.context(batch.context_for(self.config.context_dim)?)?;
+        let frames = self.common.frames;
+        let pass = Pass { signal: self.signal(batch)?, prompt: &prompt, context: &context, frames };
         let mut reader = Reader::new(sites, || self.sites())?;
         let map = self.trunk(batch, &pass, &mut reader)?;
         let features = reader.features();
@@ -239,7 +253,8 @@ impl Denoiser for Unet {
         self.output.freeze()?;
         let parts = self.resnets().map(Resnet::part).collect::<Result<Vec<_>>>()?;
         let width = parts.iter().map(|(_, bias)| bias.numel() as i64).sum();
-        self.kept = Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: None }));
+        self.kept =
+            Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: KeptKeys::default() }));
         Ok(())
     }
 }

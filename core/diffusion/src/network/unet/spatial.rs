@@ -3,20 +3,13 @@
 use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward, Keys};
+use super::super::beside::Beside;
 use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
 use super::level::Builder;
 use crate::{Result, TensorOp};
 
 /// What diffusers adds to the variance in this norm alone.
 const SPATIAL_EPS: f64 = 1e-6;
-
-/// What the places of a map read beside the map.
-pub(super) struct Prompt<'a> {
-    /// Per block of [`TransformerBlock`], in the order of use; none without a prompt.
-    pub keys: &'a [Keys],
-    /// `[row, 1, 1, token]`.
-    pub mask: Option<&'a Tensor>,
-}
 
 /// proj_out(blocks(proj_in(norm(x)))) + x, each place a token.
 #[derive(Debug)]
@@ -42,7 +35,7 @@ impl Spatial {
     }
 
     /// `[row, width, height, width]` -> the same, f32.
-    pub fn forward(&self, x: &Tensor, prompt: &Prompt) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, prompt: &Beside) -> Result<Tensor> {
         let mut h = cast(&self.input.tokens(&self.norm.forward(x)?)?, Kind::Float)?;
         for block in &self.blocks {
             h = block.forward(h, prompt)?;
@@ -102,14 +95,14 @@ impl TransformerBlock {
     }
 
     /// `[row, token, width]` -> the same, f32.
-    fn forward(&self, h: Tensor, prompt: &Prompt) -> Result<Tensor> {
+    fn forward(&self, h: Tensor, prompt: &Beside) -> Result<Tensor> {
         let normal = self.norm1.forward(&h)?;
         let h = add(h, &self.own.forward(&normal, &self.own.keys(&normal)?, None)?)?;
-        let h = match (&self.prompt, prompt.keys.get(self.place)) {
+        let h = match (&self.prompt, prompt.keys(self.place)) {
             (None, _) => h,
             (Some((_, attention)), None) => add(h, &attention.nothing()?)?,
             (Some((norm, attention)), Some(keys)) => {
-                let read = attention.forward(&norm.forward(&h)?, keys, prompt.mask)?;
+                let read = attention.forward(&norm.forward(&h)?, keys, prompt.mask.as_ref())?;
                 add(h, &read)?
             }
         };
@@ -118,7 +111,7 @@ impl TransformerBlock {
     }
 
     /// What it reads of a prompt, `[row, token, cross_attention_dim]`.
-    pub fn keys(&self, tokens: &Tensor) -> Option<Result<Keys>> {
+    pub fn prompt_keys(&self, tokens: &Tensor) -> Option<Result<Keys>> {
         self.prompt.as_ref().map(|(_, attention)| attention.keys(tokens))
     }
 

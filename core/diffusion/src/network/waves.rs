@@ -1,8 +1,8 @@
-//! How the blocks of a U-Net are told the times.
+//! Times as waves: sinusoids of many lengths.
 
 use tch::{Kind, Tensor};
 
-use super::super::layer::{Init, Linear, Precision, silu};
+use super::layer::{Init, Linear, Precision, silu};
 use crate::noise::tensor_from_rows;
 use crate::{Result, TensorOp};
 
@@ -14,14 +14,14 @@ const SPAN: f64 = 10_000.0;
 /// linear_2(silu(linear_1(waves))): the sinusoids of Vaswani et al. 2017, section 3.5, of the times of all streams, and
 /// where there are several streams, which of them are there.
 #[derive(Debug)]
-pub(super) struct TimeEmbedding {
+pub(super) struct WaveEmbedding {
     /// `[channels / 2]`.
     frequencies: Tensor,
     presence: bool,
     layers: [Linear; 2],
 }
 
-impl TimeEmbedding {
+impl WaveEmbedding {
     /// `channels` waves a stream, an embedding of `width` numbers. It multiplies in f32 in any case.
     pub fn new(streams: usize, channels: i64, width: i64, init: Init) -> Result<Self> {
         let half = channels / 2;
@@ -32,7 +32,7 @@ impl TimeEmbedding {
         let init = Init { precision: Precision::F32, ..init };
         let layer =
             |number: usize, from| Linear::new(&format!("time_embedding.linear_{number}"), from, width, 1.0, init);
-        Ok(TimeEmbedding {
+        Ok(WaveEmbedding {
             frequencies: tensor_from_rows(&frequencies, frequencies.len(), &[], init.device)?,
             presence,
             layers: [layer(1, inputs)?, layer(2, width)?],

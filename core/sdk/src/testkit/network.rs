@@ -1,4 +1,4 @@
-//! Checks for the unit tests of plugins. They panic with what is wrong.
+//! A network on its own, without the border: for the unit tests of plugins.
 
 use std::collections::BTreeMap;
 

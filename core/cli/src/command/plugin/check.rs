@@ -1,0 +1,139 @@
+//! `anyflow plugin check`: the conformance kit on a plugin's library, in an engine that may die of it.
+
+use std::path::{Path, PathBuf};
+
+use anyflow_plan::event::Checked;
+use anyflow_plan::order::{CheckOrder, Sample};
+use serde_json::{Value, json};
+
+use super::show::entry;
+use crate::allow;
+use crate::catalog::{CatalogError, Found, Plugins};
+use crate::command::table;
+use crate::console::Outcome;
+use crate::error::{CliError, Result};
+use crate::libtorch::Libtorch;
+use crate::order::absolute;
+use crate::progress::Progress;
+use crate::supervise::{EngineError, supervise};
+use crate::{engine, order};
+
+/// Arguments of `anyflow plugin check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The plugin's library file
+    library: PathBuf,
+    /// A cell to try a codec with, beside those that it decodes from random arrays: a file that is one, or a column of a
+    /// Parquet file. May be repeated
+    #[arg(long, value_name = "CODEC=FILE[:COLUMN]")]
+    sample: Vec<String>,
+    /// Value to try a component with, e.g. `words.vocabulary=["", "one"]`; may be repeated. Others take their default
+    #[arg(long, value_name = "COMPONENT.PARAMETER=VALUE")]
+    set: Vec<String>,
+    /// Seconds after which a check counts as failed
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+}
+
+/// Runs the kit.
+///
+/// # Errors
+/// The file or a sample cannot be read, or there is no engine or libtorch. What is wrong with the plugin is no error: it
+/// is the result, with exit code 3.
+pub fn run(args: &Args) -> Result<Outcome> {
+    let order = order(args)?;
+    std::fs::metadata(&args.library).map_err(CliError::read(&args.library))?;
+    let plugins = Plugins::in_folders(allow::hashes().map_err(CatalogError::from)?, [args.library.clone()])?;
+    let found = plugins.found.into_values().next();
+    let before = match (&found, plugins.broken.into_iter().next()) {
+        (_, Some(broken)) => Some(failed("file", broken.reason)),
+        (Some(Found { refusal: Some(refusal), .. }), _) => Some(failed("versions", refusal.to_string())),
+        _ => None,
+    };
+    let checks = match before {
+        Some(check) => vec![check],
+        None => checks(&order)?,
+    };
+    Ok(outcome(&args.library, found.as_ref(), &checks))
+}
+
+fn order(args: &Args) -> Result<CheckOrder> {
+    let mut order = CheckOrder { library: absolute(&args.library)?, timeout_secs: args.timeout, ..Default::default() };
+    for text in &args.set {
+        let split = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
+        let ((component, parameter), value) =
+            split.ok_or_else(|| CliError::Usage(format!("--set {text}: should be COMPONENT.PARAMETER=VALUE")))?;
+        // What is no JSON is a word.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        order.parameters.entry(component.into()).or_default().insert(parameter.into(), value);
+    }
+    for text in &args.sample {
+        let (component, file) = text
+            .split_once('=')
+            .ok_or_else(|| CliError::Usage(format!("--sample {text}: should be CODEC=FILE or CODEC=FILE:COLUMN")))?;
+        let (file, column) = match file.rsplit_once(':') {
+            Some((file, column)) if !Path::new(&text[component.len() + 1..]).exists() => {
+                (file, Some(column.to_string()))
+            }
+            _ => (file, None),
+        };
+        std::fs::metadata(file).map_err(CliError::read(file))?;
+        order.samples.push(Sample { component: component.into(), file: absolute(Path::new(file))?, column });
+    }
+    Ok(order)
+}
+
+/// What the engine found, and as the last one what it died of.
+fn checks(order: &CheckOrder) -> Result<Vec<Checked>> {
+    let (program, libtorch) = (engine::find()?, Libtorch::find()?);
+    let folder = tempfile::tempdir().map_err(CliError::write(std::env::temp_dir()))?;
+    let path = folder.path().join(order::ORDER_FILE);
+    let text = serde_json::to_vec(order).map_err(CliError::internal)?;
+    order::write_whole(&path, &text)?;
+    let mut command = engine::command(&program, &libtorch, 1, "--check");
+    command.arg(path);
+    let mut progress = Progress::Checks(Vec::new());
+    let ended = supervise(command, &mut progress);
+    let Progress::Checks(mut checks) = progress else { return Err(CliError::internal("the checks are lost")) };
+    match ended {
+        Ok(_) => Ok(checks),
+        Err(EngineError::Died(death)) if death.last().0.is_some() => {
+            let (node, how) = death.last();
+            let (component, check) = node.and_then(|node| node.rsplit_once(' ')).unwrap_or(("", node.unwrap_or("")));
+            checks.push(Checked { component: component.into(), ..failed(check, how + "; later checks did not run") });
+            Ok(checks)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn failed(check: &str, text: String) -> Checked {
+    Checked { component: String::new(), check: check.into(), outcome: "failed".into(), text }
+}
+
+fn outcome(library: &Path, found: Option<&Found>, checks: &[Checked]) -> Outcome {
+    let count = |outcome: &str| checks.iter().filter(|check| check.outcome == outcome).count();
+    let [passed, failed, skipped] = ["passed", "failed", "skipped"].map(count);
+    let rows: Vec<Vec<String>> = checks
+        .iter()
+        .map(|Checked { component, check, outcome, text }| {
+            let component = if component.is_empty() { "plugin" } else { component };
+            // One line a check: an error may have several.
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            vec![outcome.clone(), component.into(), check.clone(), text]
+        })
+        .collect();
+    let name = found.map_or_else(
+        || library.display().to_string(),
+        |found| format!("{} {}", found.descriptor.plugin, found.descriptor.version),
+    );
+    let text = format!("{}{name}: {passed} passed, {failed} failed, {skipped} skipped", table(&rows));
+    let json = json!({
+        "plugin": found.map(entry),
+        "checks": checks,
+        "passed": passed,
+        "failed": failed,
+        "skipped": skipped,
+    });
+    Outcome { text, json, code: if failed > 0 { 3 } else { 0 } }
+}

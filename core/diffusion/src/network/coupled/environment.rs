@@ -1,0 +1,106 @@
+//! What a stream shows the others: tokens of its noisy latent.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::super::layer::{Init, Linear, add, silu};
+use super::super::time::{Activation, TimeEmbedding, TimeFeatures};
+use crate::{EngineError, Result, StreamSpec, TensorOp};
+
+/// Below it a token is not made longer, so that a zero stays finite.
+const SHORTEST: f64 = 1e-6;
+
+/// The size of what streams show one another, and who sees it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvironmentConfig {
+    /// The width of the hidden layers.
+    pub width: i64,
+    /// The tokens of a stream.
+    pub tokens: i64,
+    /// The features of a token.
+    pub features: i64,
+    /// Whose tokens a stream sees.
+    pub source: Source,
+}
+
+/// Whose tokens a stream sees.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Those of all other streams: Tang et al. 2023, equation (3).
+    #[default]
+    Others,
+    /// Its own, as in the code that was published with that paper.
+    #[serde(rename = "self")]
+    Own,
+}
+
+impl Default for EnvironmentConfig {
+    fn default() -> Self {
+        EnvironmentConfig { width: 128, tokens: 1, features: 64, source: Source::Others }
+    }
+}
+
+impl EnvironmentConfig {
+    /// Refuses sizes with which there is no network.
+    pub fn check(&self) -> Result<()> {
+        match self.width < 1 || self.tokens < 1 || self.features < 1 {
+            true => {
+                let found = format!("width {}, {} tokens of {} features", self.width, self.tokens, self.features);
+                Err(EngineError::Config { field: "environment", wanted: "at least 1 of each", found })
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+/// V of Tang et al. 2023, section 3.3: output(silu(hidden(silu(input(z_t) + time(t))))), each token of length 1.
+#[derive(Debug)]
+pub(super) struct Environment {
+    config: EnvironmentConfig,
+    time: TimeEmbedding,
+    input: Linear,
+    hidden: Linear,
+    output: Linear,
+}
+
+impl Environment {
+    pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: Init) -> Result<Self> {
+        let EnvironmentConfig { width, tokens, features, .. } = config;
+        Ok(Environment {
+            config,
+            time: TimeEmbedding::new(1, width, TimeFeatures::Fourier, false, Activation::Silu, init)?,
+            input: Linear::new("input", stream.elements(), width, 1.0, init)?,
+            hidden: Linear::new("hidden", width, width, 1.0, init)?,
+            output: Linear::new("output", width, tokens * features, 1.0, init)?,
+        })
+    }
+
+    /// z `[row, shape]` at times t `[row, 1]` -> `[row, token, feature]`, f32.
+    pub fn forward(&self, z: &Tensor, t: &Tensor) -> Result<Tensor> {
+        let rows = z.size()[0];
+        let flat = z.f_reshape([rows, -1]).op("reshape", &[z])?;
+        let h = silu(add(self.input.forward(&flat)?, &self.time.forward(t, t)?)?)?;
+        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.f_to_kind(tch::Kind::Float);
+        let tokens = tokens.op("to", &[&h])?;
+        let shaped = tokens.f_view([rows, self.config.tokens, self.config.features]).op("view", &[&tokens])?;
+        let length = shaped.f_norm_scalaropt_dim(2.0, [-1i64], true).op("norm", &[&shaped])?;
+        let length = length.f_clamp_min(SHORTEST).op("clamp_min", &[&length])?;
+        shaped.f_div(&length).op("div", &[&shaped, &length])
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.time.list(named);
+        self.input.list(named);
+        self.hidden.list(named);
+        self.output.list(named);
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        self.time.freeze()?;
+        self.input.freeze()?;
+        self.hidden.freeze()?;
+        self.output.freeze()
+    }
+}

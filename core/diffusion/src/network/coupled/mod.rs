@@ -1,0 +1,230 @@
+//! A network per stream, coupled: each reads tokens of the other streams' noisy latents.
+
+mod environment;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::layer::Init;
+use super::{Network, build_from};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorOp, Times, Tokens};
+use environment::Environment;
+pub use environment::{EnvironmentConfig, Source};
+
+/// Seeds of the parts of a network are this far apart.
+const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The networks of a [`Coupled`], and what they see of one another.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoupledConfig {
+    /// Stream -> its network.
+    pub parts: IndexMap<String, Network>,
+    /// What streams show one another.
+    #[serde(default)]
+    pub environment: EnvironmentConfig,
+}
+
+impl CoupledConfig {
+    /// Refuses networks within networks, and sizes with which there is none.
+    pub fn check(&self) -> Result<()> {
+        self.environment.check()?;
+        for (stream, part) in &self.parts {
+            if matches!(part, Network::Coupled(_) | Network::UnetMlp(_)) {
+                let found = format!("that of {stream:?}");
+                return Err(EngineError::Config { field: "parts", wanted: "networks that read a context", found });
+            }
+            part.check()?;
+        }
+        Ok(())
+    }
+}
+
+/// Tang et al. 2023, "Any-to-any generation via composable diffusion", section 3.3: a network per stream, which reads by
+/// cross-attention what an environment encoder per stream makes of the other streams at their times. Layers that read
+/// start at zero.
+///
+/// Only streams that are there take part. A network whose stream no row has is not called; where no row has two streams,
+/// nothing is encoded and each network is called as if it were alone, to the bit.
+pub struct Coupled {
+    streams: Vec<StreamSpec>,
+    parts: Vec<Box<dyn Denoiser>>,
+    environments: Vec<Environment>,
+    source: Source,
+}
+
+/// The rows of a batch that have a stream.
+#[derive(Clone, Debug, PartialEq)]
+enum There {
+    Nowhere,
+    Everywhere,
+    /// By row.
+    Somewhere(Vec<bool>),
+}
+
+impl There {
+    fn of(rows: Vec<bool>) -> Self {
+        match (rows.contains(&true), rows.contains(&false)) {
+            (false, _) => There::Nowhere,
+            (true, false) => There::Everywhere,
+            (true, true) => There::Somewhere(rows),
+        }
+    }
+}
+
+impl Coupled {
+    /// A fresh network; see [`crate::build`].
+    pub(super) fn new(streams: &[StreamSpec], config: &CoupledConfig, init: Init) -> Result<Self> {
+        let (mut parts, mut environments) = (Vec::new(), Vec::new());
+        for (place, stream) in streams.iter().enumerate() {
+            let unknown = || EngineError::Config {
+                field: "parts",
+                wanted: "a network for each stream",
+                found: format!("none for {:?}", stream.name),
+            };
+            let network = config.parts.get(&stream.name).ok_or_else(unknown)?;
+            let network = network.in_context(config.environment.features).ok_or_else(unknown)?;
+            let own = Init { seed: init.seed.wrapping_add((place as u64).wrapping_mul(SEEDS)), ..init };
+            parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
+            environments.push(Environment::new(stream, config.environment, own)?);
+        }
+        if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
+            let found = format!("one for {stranger:?}");
+            return Err(EngineError::Config { field: "parts", wanted: "a network for each stream alone", found });
+        }
+        Ok(Coupled { streams: streams.to_vec(), parts, environments, source: config.environment.source })
+    }
+
+    /// Which rows have each stream.
+    fn there(&self, batch: &DenoiserInput) -> Result<Vec<There>> {
+        let streams = self.streams.len();
+        let by_row: Vec<f32> = match &batch.times {
+            Times::Runs(runs) => runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
+            Times::Rows { present, .. } => {
+                let flat = present.f_flatten(0, -1).op("flatten", &[present])?;
+                let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
+                Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])?
+            }
+        };
+        let column = |place: usize| by_row.iter().skip(place).step_by(streams).map(|present| *present > 0.0).collect();
+        Ok((0..streams).map(|place| There::of(column(place))).collect())
+    }
+
+    /// Per stream, what it shows: `[row, token, feature]`; none of streams that no row has.
+    fn shown(&self, batch: &DenoiserInput, there: &[There]) -> Result<Vec<Option<Tensor>>> {
+        let t = batch.t()?;
+        let of = |place: usize| {
+            if there[place] == There::Nowhere {
+                return Ok(None);
+            }
+            let time = t.f_narrow(1, place as i64, 1).op("narrow", &[&t])?;
+            // What a row without the stream holds may not be finite, and its token is masked.
+            let z = match &there[place] {
+                There::Somewhere(rows) => {
+                    let gone = self.column(place, rows, batch)?.f_logical_not().op("logical_not", &[])?;
+                    batch.x[place].f_masked_fill(&gone, 0.0).op("masked_fill", &[&batch.x[place]])?
+                }
+                _ => batch.x[place].shallow_clone(),
+            };
+            self.environments[place].forward(&z, &time).map(Some)
+        };
+        (0..self.streams.len()).map(of).collect()
+    }
+
+    /// `[row, 1, ...]`, bool, one axis per axis of the stream.
+    fn column(&self, place: usize, rows: &[bool], batch: &DenoiserInput) -> Result<Tensor> {
+        let flat = Tensor::f_from_slice(rows).op("from_slice", &[])?;
+        let flat = flat.f_to_device(batch.x[place].device()).op("to", &[&flat])?;
+        flat.f_view(self.streams[place].column_shape(rows.len()).as_slice()).op("view", &[&flat])
+    }
+
+    /// What the network of a stream reads of the others; nothing if no row has others.
+    fn context(&self, place: usize, shown: &[Option<Tensor>], there: &[There]) -> Result<Option<Tokens>> {
+        let sees = |other: usize| (other == place) == (self.source == Source::Own);
+        let (mut values, mut masks, mut all) = (Vec::new(), Vec::new(), true);
+        for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| sees(*other)) {
+            let Some(tokens) = tokens else { continue };
+            let (rows, count) = (tokens.size()[0], tokens.size()[1]);
+            masks.push(match &there[other] {
+                There::Somewhere(there) => {
+                    all = false;
+                    let column = Tensor::f_from_slice(there).op("from_slice", &[])?;
+                    let column = column.f_to_device(tokens.device()).op("to", &[&column])?;
+                    column.f_unsqueeze(1).and_then(|column| column.f_expand([rows, count], false)).op("expand", &[])?
+                }
+                _ => Tensor::f_ones([rows, count], (Kind::Bool, tokens.device())).op("ones", &[])?,
+            });
+            values.push(tokens);
+        }
+        if values.is_empty() {
+            return Ok(None);
+        }
+        let values = Tensor::f_cat(&values, 1).op("cat", &values)?;
+        let mask = Tensor::f_cat(&masks, 1).op("cat", &masks.iter().collect::<Vec<_>>())?;
+        Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
+    }
+
+    /// Whether any row has two streams.
+    fn is_joint(there: &[There], rows: usize) -> bool {
+        let has = |of: &There, row: usize| match of {
+            There::Nowhere => false,
+            There::Everywhere => true,
+            There::Somewhere(rows) => rows[row],
+        };
+        there.iter().filter(|of| **of == There::Everywhere).count() > 1
+            || (0..rows).any(|row| there.iter().filter(|of| has(of, row)).count() > 1)
+    }
+}
+
+impl Denoiser for Coupled {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        let there = self.there(batch)?;
+        let joint = Coupled::is_joint(&there, batch.rows() as usize);
+        let shown = if joint { Some(self.shown(batch, &there)?) } else { None };
+        let mut outputs = Vec::with_capacity(self.parts.len());
+        for (place, part) in self.parts.iter().enumerate() {
+            if there[place] == There::Nowhere {
+                outputs.push(batch.x[place].f_zeros_like().op("zeros_like", &[&batch.x[place]])?);
+                continue;
+            }
+            let mut asked = batch.some_streams(place..place + 1)?;
+            if let Some(prompt) = &batch.prompt {
+                asked = asked.with_prompt(prompt.shared());
+            }
+            if let Some(context) = shown.as_ref().map(|shown| self.context(place, shown, &there)).transpose()?.flatten()
+            {
+                asked = asked.with_context(context);
+            }
+            outputs.append(&mut part.predict(&asked)?);
+        }
+        Ok(outputs)
+    }
+
+    fn environments(&self, batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
+        self.shown(batch, &self.there(batch)?)
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut named = Vec::new();
+        for (stream, part) in self.streams.iter().zip(&self.parts) {
+            let under = |(name, tensor)| (format!("parts.{}.{name}", stream.name), tensor);
+            named.extend(part.parameters().into_iter().map(under));
+        }
+        for (stream, environment) in self.streams.iter().zip(&self.environments) {
+            let mut own = Vec::new();
+            environment.list(&mut own);
+            named.extend(own.into_iter().map(|(name, tensor)| (format!("environment.{}.{name}", stream.name), tensor)));
+        }
+        named
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.parts.iter_mut().try_for_each(|part| part.freeze())?;
+        self.environments.iter_mut().try_for_each(Environment::freeze)
+    }
+}

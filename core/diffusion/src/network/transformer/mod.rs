@@ -1,0 +1,226 @@
+//! A transformer over the tokens of all streams.
+
+mod block;
+mod pieces;
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::attention::Keys;
+use super::beside::{Beside, CrossAttention, KeptKeys};
+use super::layer::{Init, cast};
+use super::streams::present_values;
+use super::waves::WaveEmbedding;
+use crate::site::Reader;
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+use block::{Block, Steer, SteeredNorm};
+use pieces::{Cut, Pieces};
+
+/// The size and the options of a [`Transformer`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerConfig {
+    /// The features of a token.
+    pub width: i64,
+    /// The number of blocks.
+    pub blocks: usize,
+    /// Heads of attention; they divide the width.
+    pub num_attention_heads: i64,
+    /// The side of the square of places that is one token, in streams that are maps.
+    pub patch: i64,
+    /// The features of a prompt token; without it the network reads no prompt.
+    pub cross_attention_dim: Option<i64>,
+    /// The features of a context token; without it the network reads no context.
+    pub context_dim: Option<i64>,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> Self {
+        TransformerConfig {
+            width: 256,
+            blocks: 6,
+            num_attention_heads: 8,
+            patch: 2,
+            cross_attention_dim: None,
+            context_dim: None,
+        }
+    }
+}
+
+impl TransformerConfig {
+    /// Refuses sizes with which there is no network.
+    pub fn check(&self) -> Result<()> {
+        let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
+        if self.width < 2 || self.width % 2 != 0 {
+            return bad("width", "even, and at least 2", self.width.to_string());
+        }
+        if self.num_attention_heads < 1 || self.width % self.num_attention_heads != 0 {
+            let found = format!("{} for a width of {}", self.num_attention_heads, self.width);
+            return bad("num_attention_heads", "a divisor of the width", found);
+        }
+        for (field, value) in [
+            ("patch", Some(self.patch)),
+            ("cross_attention_dim", self.cross_attention_dim),
+            ("context_dim", self.context_dim),
+        ] {
+            if value.is_some_and(|value| value < 1) {
+                return bad(field, "at least 1", format!("{value:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each stream is cut into tokens, and all tokens attend to one another; those of absent streams are not seen. A time per
+/// stream steers its tokens. A prompt and a context are read in every block, by layers that start at zero, as the output
+/// layers do.
+#[derive(Debug)]
+pub struct Transformer {
+    streams: Vec<StreamSpec>,
+    config: TransformerConfig,
+    pieces: Vec<Pieces>,
+    time: WaveEmbedding,
+    blocks: Vec<Block>,
+    output_norm: SteeredNorm,
+    /// The stream of each token, `[token]`, i64; none for a single stream.
+    owner: Option<Tensor>,
+    /// Once frozen.
+    kept: Option<RefCell<KeptKeys>>,
+}
+
+impl Transformer {
+    /// A fresh network; see [`crate::build`].
+    pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: Init) -> Result<Self> {
+        let mut pieces = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let Some(cut) = Cut::new(&stream.shape, config.patch) else {
+                let wanted = "of one to four axes, the last two of maps multiples of `patch`";
+                let found = format!("{:?} {:?}, patch {}", stream.name, stream.shape, config.patch);
+                return Err(EngineError::Config { field: "streams of a transformer", wanted, found });
+            };
+            pieces.push(Pieces::new(stream, cut, config.width, init)?);
+        }
+        let of = |(place, pieces): (usize, &Pieces)| std::iter::repeat_n(place as i64, pieces.cut.tokens as usize);
+        let owner: Vec<i64> = pieces.iter().enumerate().flat_map(of).collect();
+        let owner = Tensor::f_from_slice(&owner).op("from_slice", &[])?;
+        let owner = owner.f_to_device(init.device).op("to", &[&owner])?;
+        Ok(Transformer {
+            streams: streams.to_vec(),
+            config,
+            time: WaveEmbedding::new(1, config.width, config.width, init)?,
+            blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
+            output_norm: SteeredNorm::new("output", config.width, init)?,
+            owner: (streams.len() > 1).then_some(owner),
+            pieces,
+            kept: None,
+        })
+    }
+
+    /// All tokens, `[row, token, width]`, f32; absent streams are zero. Refuses shapes that are not the streams'.
+    fn tokens(&self, batch: &DenoiserInput, present: Option<&Tensor>) -> Result<Tensor> {
+        let rows = batch.rows() as usize;
+        let mut parts = Vec::with_capacity(self.streams.len());
+        for (place, ((stream, pieces), x)) in self.streams.iter().zip(&self.pieces).zip(&batch.x).enumerate() {
+            stream.check_batch(x, rows)?;
+            parts.push(pieces.read(&present_values(stream, place, x, present)?)?);
+        }
+        Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())
+    }
+
+    /// Which tokens are seen, `[row, 1, 1, token]`, bool.
+    fn mask(&self, present: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let (Some(present), Some(owner)) = (present, &self.owner) else { return Ok(None) };
+        let seen = present.f_index_select(1, owner).op("index_select", &[present, owner])?;
+        let seen = seen.f_gt(0.0).op("gt", &[&seen])?;
+        seen.f_unsqueeze(1).and_then(|seen| seen.f_unsqueeze(1)).op("unsqueeze", &[&seen]).map(Some)
+    }
+
+    /// The embedding of every stream's time: `[row, stream, width]`.
+    fn times(&self, batch: &DenoiserInput) -> Result<Tensor> {
+        let t = batch.t()?;
+        let column = t.f_reshape([-1, 1]).op("reshape", &[&t])?;
+        let embedding = self.time.forward(&column, &column)?;
+        embedding.f_view([batch.rows(), self.streams.len() as i64, -1]).op("view", &[&embedding])
+    }
+
+    /// What the blocks read of the prompt, kept by a frozen network.
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+        let layers = || self.blocks.iter().filter_map(|block| block.prompt.as_ref());
+        let keys = |tokens: &Tensor| -> Result<Vec<Keys>> { layers().map(|layer| layer.keys(tokens)).collect() };
+        match (&self.kept, tokens) {
+            (_, None) => Ok(Beside::nothing()),
+            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().beside(tokens, 1, keys),
+        }
+    }
+
+    /// What the blocks read of the context.
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+        let layers = self.blocks.iter().filter_map(|block| block.context.as_ref());
+        Beside::new(layers.map(|layer: &CrossAttention| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
+    }
+}
+
+impl Denoiser for Transformer {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        Ok(self.predict_with(batch, &[])?.0)
+    }
+
+    fn sites(&self) -> Vec<SiteSpec> {
+        let tokens = self.pieces.iter().map(|pieces| pieces.cut.tokens).sum();
+        let middle = (self.config.blocks > 0).then_some(Site::Middle);
+        let spec = |site| SiteSpec { site, shape: vec![tokens, self.config.width] };
+        (0..self.config.blocks).map(Site::Block).chain(middle).chain([Site::Last]).map(spec).collect()
+    }
+
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let prompt = self.prompt(batch.prompt_for(self.config.cross_attention_dim)?)?;
+        let context = self.context(batch.context_for(self.config.context_dim)?)?;
+        let mut reader = Reader::new(sites, || self.sites())?;
+        let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
+        let (mask, times) = (self.mask(present.as_ref())?, self.times(batch)?);
+        let steer = Steer { times: &times, owner: self.owner.as_ref() };
+        let mut h = self.tokens(batch, present.as_ref())?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            h = block.forward(h, &steer, mask.as_ref(), [&prompt, &context])?;
+            reader.offer(Site::Block(index), &h)?;
+            if index + 1 == self.config.blocks.div_ceil(2) {
+                reader.offer(Site::Middle, &h)?;
+            }
+        }
+        reader.offer(Site::Last, &h)?;
+        let normal = self.output_norm.forward(&h, &steer)?;
+        let (mut first, mut outputs) = (0, Vec::with_capacity(self.streams.len()));
+        for (stream, pieces) in self.streams.iter().zip(&self.pieces) {
+            let own = normal.f_narrow(1, first, pieces.cut.tokens).op("narrow", &[&normal])?;
+            outputs.push(cast(&pieces.write(&own, stream)?, Kind::Float)?);
+            first += pieces.cut.tokens;
+        }
+        Ok((outputs, reader.features()))
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut named = Vec::new();
+        self.pieces.iter().for_each(|pieces| pieces.list(&mut named));
+        self.time.list(&mut named);
+        self.blocks.iter().for_each(|block| block.list(&mut named));
+        self.output_norm.list(&mut named);
+        named
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.pieces.iter_mut().try_for_each(Pieces::freeze)?;
+        self.time.freeze()?;
+        self.blocks.iter_mut().try_for_each(Block::freeze)?;
+        self.output_norm.freeze()?;
+        self.kept = Some(RefCell::default());
+        Ok(())
+    }
+}

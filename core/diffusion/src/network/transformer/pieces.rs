@@ -1,0 +1,112 @@
+//! A stream as tokens, and back.
+
+use tch::Tensor;
+
+use super::super::layer::{Init, Linear, fresh, plain};
+use crate::{Result, StreamSpec, TensorOp};
+
+/// How a stream is cut: a vector is one token, of `[token, feature]` each row is one, and of maps, with or without frames
+/// before them, each square of `patch` by `patch` places.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// The tokens of a row.
+    pub tokens: i64,
+    /// The numbers of a token.
+    pub features: i64,
+    /// Frames, channels, squares down and across, and their side.
+    map: Option<[i64; 5]>,
+}
+
+impl Cut {
+    /// None where squares do not fill the map, or a stream has other axes.
+    pub fn new(shape: &[i64], patch: i64) -> Option<Self> {
+        let map = |frames, channels, height: i64, width: i64| {
+            let fits = height % patch == 0 && width % patch == 0;
+            let (down, across) = (height / patch, width / patch);
+            let (tokens, features) = (frames * down * across, channels * patch * patch);
+            fits.then_some(Cut { tokens, features, map: Some([frames, channels, down, across, patch]) })
+        };
+        match *shape {
+            [features] => Some(Cut { tokens: 1, features, map: None }),
+            [tokens, features] => Some(Cut { tokens, features, map: None }),
+            [channels, height, width] => map(1, channels, height, width),
+            [frames, channels, height, width] => map(frames, channels, height, width),
+            _ => None,
+        }
+    }
+
+    /// `[row, shape]` -> `[row, token, feature]`.
+    fn apart(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = x.size()[0];
+        let size = [rows, self.tokens, self.features];
+        let Some([frames, channels, down, across, side]) = self.map else {
+            return x.f_reshape(size).op("reshape", &[x]);
+        };
+        let squares = x.f_reshape([rows * frames, channels, down, side, across, side]).op("reshape", &[x])?;
+        let squares = squares.f_permute([0, 2, 4, 1, 3, 5]).op("permute", &[&squares])?;
+        squares.f_reshape(size).op("reshape", &[&squares])
+    }
+
+    /// `[row, token, feature]` -> `[row, shape]`.
+    fn together(&self, tokens: &Tensor, stream: &StreamSpec) -> Result<Tensor> {
+        let rows = tokens.size()[0];
+        let size = stream.batch_shape(rows as usize);
+        let Some([frames, channels, down, across, side]) = self.map else {
+            return tokens.f_reshape(size).op("reshape", &[tokens]);
+        };
+        let squares = tokens.f_reshape([rows * frames, down, across, channels, side, side]).op("reshape", &[tokens])?;
+        let squares = squares.f_permute([0, 3, 1, 4, 2, 5]).op("permute", &[&squares])?;
+        squares.f_reshape(size).op("reshape", &[&squares])
+    }
+}
+
+/// The layers between a stream and its tokens.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pub cut: Cut,
+    name: String,
+    input: Linear,
+    /// What is added to each token: `[token, width]`.
+    position: Tensor,
+    output: Linear,
+    /// Once frozen: the position without gradient.
+    fixed: Option<Tensor>,
+}
+
+impl Pieces {
+    pub fn new(stream: &StreamSpec, cut: Cut, width: i64, init: Init) -> Result<Self> {
+        let name = format!("streams.{}", stream.name);
+        Ok(Pieces {
+            cut,
+            input: Linear::new(&format!("{name}.input"), cut.features, width, 1.0, init)?,
+            position: fresh(&format!("{name}.position"), &[cut.tokens, width], 1.0, init)?,
+            output: Linear::new(&format!("{name}.output"), width, cut.features, 0.0, init)?,
+            name,
+            fixed: None,
+        })
+    }
+
+    /// `[row, shape]` -> `[row, token, width]`.
+    pub fn read(&self, x: &Tensor) -> Result<Tensor> {
+        let tokens = self.input.forward(&self.cut.apart(x)?)?;
+        let position = self.fixed.as_ref().unwrap_or(&self.position);
+        position.f_add(&tokens).op("add", &[position, &tokens])
+    }
+
+    /// `[row, token, width]` -> `[row, shape]`.
+    pub fn write(&self, tokens: &Tensor, stream: &StreamSpec) -> Result<Tensor> {
+        self.cut.together(&self.output.forward(tokens)?, stream)
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        self.input.list(named);
+        named.push((format!("{}.position", self.name), self.position.shallow_clone()));
+        self.output.list(named);
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        self.fixed = Some(plain(&self.position)?);
+        self.input.freeze()?;
+        self.output.freeze()
+    }
+}

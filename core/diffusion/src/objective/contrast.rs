@@ -1,0 +1,83 @@
+//! Vectors of one row come to lie together, those of different rows apart.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction, Tensor};
+
+use crate::{Result, TensorOp};
+
+/// Below it a vector is not made longer, so that a zero stays finite.
+const SHORTEST: f64 = 1e-6;
+
+/// What streams show one another is to tell of one row: a term of the loss, beside the denoising, for each pair of the
+/// streams that take part.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contrast {
+    /// Of the mean over pairs.
+    pub weight: f64,
+    /// What cosines are divided by.
+    pub temperature: f64,
+}
+
+/// Symmetric InfoNCE of vectors u and v, `[row, ...]` each, seen as flat and of length 1: with S = u v^T / temperature,
+/// the mean of the cross-entropies of the rows of S and of S^T against the diagonal (Radford et al. 2021, figure 3).
+/// Beside it, how often the nearest v is that of the row.
+///
+/// # Errors
+/// The shapes do not agree.
+pub fn info_nce(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
+    let (u, v) = (directions(u)?, directions(v)?);
+    let similar = v.f_tr().and_then(|v| u.f_matmul(&v)?.f_div_scalar(temperature)).op("matmul", &[&u, &v])?;
+    let rows = Tensor::f_arange(u.size()[0], (Kind::Int64, u.device())).op("arange", &[])?;
+    let entropy = |scores: &Tensor| {
+        let entropy = scores.f_cross_entropy_loss(&rows, None::<&Tensor>, Reduction::Mean, -100, 0.0);
+        entropy.op("cross_entropy_loss", &[scores, &rows])
+    };
+    let turned = similar.f_tr().op("t", &[&similar])?;
+    let (one, other) = (entropy(&similar)?, entropy(&turned)?);
+    let loss = one.f_add(&other).and_then(|sum| sum.f_mul_scalar(0.5)).op("add", &[&one, &other])?;
+    let nearest = similar.f_argmax(-1, false).op("argmax", &[&similar])?;
+    let right = nearest.f_eq_tensor(&rows).and_then(|right| right.f_mean(Kind::Float)).op("eq", &[&nearest, &rows])?;
+    Ok((loss, right))
+}
+
+fn directions(vectors: &Tensor) -> Result<Tensor> {
+    let flat = vectors.f_flatten(1, -1).op("flatten", &[vectors])?;
+    let length = flat.f_norm_scalaropt_dim(2.0, [-1i64], true).op("norm", &[&flat])?;
+    let length = length.f_clamp_min(SHORTEST).op("clamp_min", &[&length])?;
+    flat.f_div(&length).op("div", &[&flat, &length])
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    /// In f64, from the definition.
+    fn reference(u: &[[f64; 3]], v: &[[f64; 3]], temperature: f64) -> f64 {
+        let unit = |x: &[f64; 3]| x.map(|value| value / x.iter().map(|y| y * y).sum::<f64>().sqrt());
+        let (u, v): (Vec<_>, Vec<_>) = (u.iter().map(unit).collect(), v.iter().map(unit).collect());
+        let score = |i: usize, j: usize| u[i].iter().zip(&v[j]).map(|(a, b)| a * b).sum::<f64>() / temperature;
+        let rows = u.len();
+        let entropy = |score: &dyn Fn(usize, usize) -> f64| {
+            let of = |i: usize| (0..rows).map(|j| score(i, j).exp()).sum::<f64>().ln() - score(i, i);
+            (0..rows).map(of).sum::<f64>() / rows as f64
+        };
+        (entropy(&|i, j| score(i, j)) + entropy(&|i, j| score(j, i))) / 2.0
+    }
+
+    #[test]
+    fn the_loss_is_that_of_the_definition() {
+        let u = [[1.0, 0.5, -0.2], [0.3, -1.0, 2.0], [-0.7, 0.1, 0.4], [0.2, 0.9, 0.9]];
+        let v = [[0.8, 0.7, 0.1], [0.1, -0.4, 1.0], [0.5, 0.5, 0.5], [-0.3, 1.0, 0.6]];
+        let tensor = |rows: &[[f64; 3]]| Tensor::from_slice(&rows.concat()).view([4, 3, 1]).to_kind(Kind::Float);
+        let (loss, right) = info_nce(&tensor(&u), &tensor(&v), 0.3).unwrap();
+        assert!((loss.double_value(&[]) - reference(&u, &v, 0.3)).abs() < 1e-6, "f32");
+        assert!((0.0..=1.0).contains(&right.double_value(&[])));
+        let (same, all) = info_nce(&tensor(&u), &(tensor(&u) * 7.0), 0.01).unwrap();
+        assert!(same.double_value(&[]) < 1e-3 && all.double_value(&[]) == 1.0, "lengths do not count");
+        let zero = Tensor::zeros([4, 3], (Kind::Float, Device::Cpu));
+        assert!(info_nce(&zero, &zero, 0.3).unwrap().0.double_value(&[]).is_finite());
+    }
+}

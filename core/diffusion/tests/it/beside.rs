@@ -1,0 +1,269 @@
+//! What is read beside the streams, by every network that can: what must not change anything, and what must.
+
+use anyflow_diffusion::{
+    Denoiser, DenoiserInput, Network, Parameterization, Precision, ResidualMlpConfig, Schedule, Site, StreamSpec,
+    TimeRun, Tokens, TransformerConfig, UnetConfig, build,
+};
+use tch::{Device, Kind, Tensor};
+
+use crate::doubles::{bits, normal, stream, worst};
+use crate::unet::{fill, flat, mask, set_parameters};
+
+/// The largest difference between f32 rows of order one, summed in another order.
+const F32: f64 = 1e-5;
+const PROMPT: i64 = 6;
+const CONTEXT: i64 = 5;
+const ROWS: usize = 3;
+
+/// Every kind that reads, with streams for it.
+fn kinds(prompt: bool, context: bool) -> Vec<(Network, Vec<StreamSpec>)> {
+    let (prompt, context) = (prompt.then_some(PROMPT), context.then_some(CONTEXT));
+    let named = |name: &str, shape: &[i64]| stream(name, shape, Schedule::vp_linear(), Parameterization::Eps);
+    let unet = UnetConfig {
+        block_out_channels: vec![8, 16],
+        layers_per_block: 1,
+        attention: vec![true, false],
+        num_attention_heads: vec![2],
+        cross_attention_dim: prompt,
+        context_dim: context,
+        norm_num_groups: 4,
+        ..UnetConfig::default()
+    };
+    let transformer = TransformerConfig {
+        width: 16,
+        blocks: 3,
+        num_attention_heads: 4,
+        patch: 2,
+        cross_attention_dim: prompt,
+        context_dim: context,
+    };
+    let mlp = ResidualMlpConfig {
+        width: 16,
+        blocks: 3,
+        cross_attention_dim: prompt,
+        context_dim: context,
+        num_attention_heads: Some(4),
+        ..ResidualMlpConfig::default()
+    };
+    vec![
+        (Network::Unet(unet), vec![named("a", &[2, 6, 4]), named("b", &[1, 6, 4])]),
+        (Network::Transformer(transformer), vec![named("a", &[2, 6, 4]), named("b", &[5])]),
+        (Network::ResidualMlp(mlp), vec![named("a", &[7]), named("b", &[5])]),
+    ]
+}
+
+fn made(network: &Network, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
+    let network = build(network, streams, precision, Device::Cpu, 5).unwrap();
+    set_parameters(network.as_ref());
+    network
+}
+
+/// Sets the layers that read to what they were when made.
+fn unread(network: &dyn Denoiser, fresh: &dyn Denoiser, layers: &[&str]) {
+    let _no_grad = tch::no_grad_guard();
+    let mut count = 0;
+    for ((name, mut parameter), (_, value)) in network.parameters().into_iter().zip(fresh.parameters()) {
+        if layers.iter().any(|layer| name.contains(layer)) {
+            parameter.copy_(&value);
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+/// Rows at times of their own; stream "b" is absent in the last.
+fn input(streams: &[StreamSpec]) -> DenoiserInput {
+    let x = streams.iter().map(|stream| normal(ROWS as i64, &stream.shape)).collect();
+    let run = |row: usize| TimeRun {
+        t: vec![0.1 + 0.2 * row as f32, 0.9 - 0.1 * row as f32],
+        present: vec![1.0, if row + 1 == ROWS { 0.0 } else { 1.0 }],
+        rows: 1,
+    };
+    DenoiserInput::sampling(x, (0..ROWS).map(run).collect())
+}
+
+fn tokens(width: i64, mask: Option<Tensor>) -> Tokens {
+    Tokens { values: fill("tokens", &[ROWS as i64, 2, width], 1.5, 0.0), mask }
+}
+
+fn ask(network: &dyn Denoiser, input: &DenoiserInput) -> Tensor {
+    flat(&network.predict(input).unwrap())
+}
+
+#[test]
+fn a_coupled_network_begins_as_the_uncoupled_one() {
+    for ((coupled, streams), (plain, _)) in kinds(true, true).into_iter().zip(kinds(true, false)) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let plain = made(&plain, &streams, precision);
+            let mut network = made(&coupled, &streams, precision);
+            let fresh = build(&coupled, &streams, precision, Device::Cpu, 5).unwrap();
+            let prompted = || input(&streams).with_prompt(tokens(PROMPT, None));
+            let expected = ask(plain.as_ref(), &prompted());
+            assert!(expected.abs().max().double_value(&[]) > 0.1);
+            // Trained, but with nothing to read.
+            let off = ask(network.as_ref(), &prompted());
+            assert!(off == expected, "{coupled:?}: without context");
+            let none = mask(&[&[true, true], &[false, false], &[false, true]]);
+            let masked = ask(network.as_ref(), &prompted().with_context(tokens(CONTEXT, none)));
+            assert!(masked.select(0, 1) == expected.select(0, 1), "{coupled:?}: a row without context");
+            assert!(worst(&masked.select(0, 0), &expected.select(0, 0)) > 1e-3, "{coupled:?}: context matters");
+            // At the start, with something to read.
+            unread(network.as_ref(), fresh.as_ref(), &["context"]);
+            let with = || prompted().with_context(tokens(CONTEXT, None));
+            assert!(ask(network.as_ref(), &with()) == expected, "{coupled:?}: at the start");
+            if precision == Precision::F32 {
+                network.freeze().unwrap();
+                let _no_grad = tch::no_grad_guard();
+                assert!(worst(&ask(network.as_ref(), &with()), &expected) < F32, "{coupled:?}: frozen");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_absent_or_masked_has_no_influence() {
+    for (network, streams) in kinds(true, true) {
+        let built = made(&network, &streams, Precision::F32);
+        let rows = || mask(&[&[true, false], &[true, true], &[true, true]]);
+        let asked = |prompt: Tokens, context: Tokens| input(&streams).with_prompt(prompt).with_context(context);
+        let expected = ask(built.as_ref(), &asked(tokens(PROMPT, rows()), tokens(CONTEXT, rows())));
+        let other = |width| {
+            let tokens = tokens(width, rows());
+            let _ = tokens.values.select(0, 0).select(0, 1).fill_(9.0);
+            tokens
+        };
+        let changed = asked(other(PROMPT), other(CONTEXT));
+        // Elsewhere what is absent is zero in any case.
+        let anything = if matches!(network, Network::ResidualMlp(_)) { 7.0 } else { f64::NAN };
+        let _ = changed.x[1].select(0, 2).fill_(anything);
+        assert_eq!(
+            bits(&own(&streams, &ask(built.as_ref(), &changed))),
+            bits(&own(&streams, &expected)),
+            "{network:?}"
+        );
+        let _ = changed.x[1].select(0, 1).fill_(1.0);
+        let found = ask(built.as_ref(), &changed);
+        assert!(worst(&found.select(0, 1), &expected.select(0, 1)) > 1e-3, "{network:?}");
+        let longer = asked(tokens(PROMPT, None), tokens(CONTEXT, rows()));
+        assert!(worst(&ask(built.as_ref(), &longer).select(0, 0), &expected.select(0, 0)) > 1e-4, "{network:?}");
+    }
+}
+
+/// What is predicted of the streams that are there: in the last row the second is not.
+fn own(streams: &[StreamSpec], outputs: &Tensor) -> Tensor {
+    let first = streams[0].elements();
+    let others = outputs.narrow(0, 0, ROWS as i64 - 1).flatten(0, -1);
+    Tensor::cat(&[others, outputs.select(0, -1).narrow(0, 0, first)], 0)
+}
+
+#[test]
+fn a_row_is_the_same_in_any_batch_frozen_or_not() {
+    for (network, streams) in kinds(true, true) {
+        let plain = made(&network, &streams, Precision::F32);
+        let mut frozen = made(&network, &streams, Precision::F32);
+        frozen.freeze().unwrap();
+        let _no_grad = tch::no_grad_guard();
+        let all = || input(&streams).with_prompt(tokens(PROMPT, None)).with_context(tokens(CONTEXT, None));
+        let expected = ask(plain.as_ref(), &all());
+        for _ in 0..2 {
+            assert!(worst(&ask(frozen.as_ref(), &all()), &expected) < F32, "{network:?}");
+        }
+        for row in 0..ROWS as i64 {
+            let one = all().narrow(row, 1).unwrap();
+            for network in [&plain, &frozen] {
+                assert!(worst(&ask(network.as_ref(), &one), &expected.narrow(0, row, 1)) < F32);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_reach_every_parameter_and_what_is_read() {
+    for (network, streams) in kinds(true, true) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let built = made(&network, &streams, precision);
+            let leaf = |tokens: Tokens| Tokens { values: tokens.values.set_requires_grad(true), mask: tokens.mask };
+            let batch =
+                input(&streams).with_prompt(leaf(tokens(PROMPT, None))).with_context(leaf(tokens(CONTEXT, None)));
+            let outputs = built.predict(&batch).unwrap();
+            let loss = outputs.iter().map(|output| output.square().sum(Kind::Float)).reduce(|a, b| a + b).unwrap();
+            loss.backward();
+            let read = [&batch.prompt, &batch.context].map(|tokens| tokens.as_ref().unwrap().values.shallow_clone());
+            let read = read.map(|values| ("what is read".to_string(), values));
+            for (name, parameter) in built.parameters().into_iter().chain(read) {
+                let gradient = parameter.grad();
+                assert!(gradient.defined() && gradient.kind() == Kind::Float, "{network:?} {name}");
+                let largest = gradient.abs().max().double_value(&[]);
+                assert!(largest > 0.0 && largest.is_finite(), "{network:?} {name}: {largest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sites_are_where_they_say() {
+    for (network, streams) in kinds(false, false) {
+        let mut built = made(&network, &streams, Precision::F32);
+        let sites = built.sites();
+        assert_eq!(sites.last().unwrap().site, Site::Last);
+        let wanted: Vec<Site> = sites.iter().map(|spec| spec.site).collect();
+        let expected = ask(built.as_ref(), &input(&streams));
+        for freeze in [false, true] {
+            if freeze {
+                built.freeze().unwrap();
+            }
+            let _no_grad = tch::no_grad_guard();
+            let (outputs, features) = built.predict_with(&input(&streams), &wanted).unwrap();
+            assert!(worst(&flat(&outputs), &expected) < F32, "{network:?}");
+            for (spec, features) in sites.iter().zip(&features) {
+                assert_eq!(features.size(), [&[ROWS as i64], spec.shape.as_slice()].concat(), "{}", spec.site);
+            }
+            // No block writes to what was handed out.
+            let last = features.len() - 1;
+            for (place, (one, other)) in features.iter().zip(&features[1..]).enumerate() {
+                let same = wanted[place..place + 2].contains(&Site::Middle) || place + 1 == last;
+                assert!(same || one.size() != other.size() || worst(one, other) > 1e-4, "{network:?} {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_transformer_equals_its_reference() {
+    /// In f32 against f64: the fastest wave has an angle of up to 1000 radians, known to 6e-5.
+    const F32_AGAINST_F64: f64 = 1e-4;
+    /// Root mean square, through some twenty layers whose products are rounded to 8 bits.
+    const BF16: f64 = 5e-2;
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../goldens/transformer.json")).unwrap();
+    let rows = |key: &str| -> Vec<Vec<f64>> { serde_json::from_value(golden[key].clone()).unwrap() };
+    let config = TransformerConfig {
+        width: 8,
+        blocks: 2,
+        num_attention_heads: 2,
+        patch: 2,
+        cross_attention_dim: Some(PROMPT),
+        context_dim: None,
+    };
+    let shapes: [(&str, &[i64]); 3] = [("a", &[2, 4, 6]), ("b", &[3, 5]), ("c", &[4])];
+    let streams = shapes.map(|(name, shape)| stream(name, shape, Schedule::vp_linear(), Parameterization::Eps));
+    let x = || streams.iter().map(|s| fill(&format!("x{}", s.name), &s.batch_shape(ROWS), 1.3, 0.0)).collect();
+    let column = |key: &str| Tensor::from_slice(&rows(key).concat()).view([3, 3]).to_kind(Kind::Float);
+    let prompt = || Tokens { values: fill("prompt", &[3, 3, PROMPT], 1.3, 0.0), mask: Some(column("there").gt(0.5)) };
+    for (precision, tolerance) in [(Precision::F32, F32_AGAINST_F64), (Precision::Bf16, BF16)] {
+        let mut network = made(&Network::Transformer(config), &streams, precision);
+        for freeze in [false, true] {
+            if freeze {
+                network.freeze().unwrap();
+            }
+            let input = DenoiserInput::new(x(), column("t"), column("present")).with_prompt(prompt());
+            for (place, found) in network.predict(&input).unwrap().into_iter().enumerate() {
+                let expected: Vec<f64> =
+                    serde_json::from_value(golden["outputs"][&streams[place].name].clone()).unwrap();
+                let expected = Tensor::from_slice(&expected).view(streams[place].batch_shape(ROWS).as_slice());
+                let off = crate::unet::rms(&(found.detach().to_kind(Kind::Double) - &expected));
+                let off = off / crate::unet::rms(&expected);
+                assert!(off < tolerance, "{precision:?} {place}: {off}");
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Coupled networks: alone as if uncoupled, together through what streams show one another.
+
+use anyflow_diffusion::{
+    Contrast, Denoiser, DenoiserInput, LossOptions, Network, Parameterization, Precision, Schedule, StreamSpec,
+    TimeLaw, build, denoising_loss,
+};
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+use crate::doubles::{bits, normal};
+
+const ROWS: i64 = 5;
+
+/// Whether a row has a stream.
+type There<'a> = &'a dyn Fn(&str, usize) -> bool;
+
+fn streams(names: &[&str]) -> Vec<StreamSpec> {
+    let shape = |name: &str| if name == "map" { vec![2, 4, 4] } else { vec![4] };
+    let of = |name: &&str| StreamSpec {
+        name: name.to_string(),
+        shape: shape(name),
+        schedule: Schedule::cosine(),
+        parameterization: Parameterization::X0,
+    };
+    names.iter().map(of).collect()
+}
+
+/// Seeded by name, so that the order of streams does not count; `stirred` moves the layers that start at zero.
+fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
+    let part = |name: &str| match name {
+        "map" => {
+            json!({"kind": "unet", "block_out_channels": [8], "layers_per_block": 1, "norm_num_groups": 4, "num_attention_heads": [2]})
+        }
+        _ => json!({"kind": "residual-mlp", "width": 16, "blocks": 2}),
+    };
+    let parts: serde_json::Map<String, serde_json::Value> =
+        names.iter().map(|name| (name.to_string(), part(name))).collect();
+    let config =
+        json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6, "source": source}});
+    let network: Network = serde_json::from_value(config).unwrap();
+    let built = build(&network, &streams(names), Precision::F32, Device::Cpu, 3).unwrap();
+    for (name, parameter) in built.parameters() {
+        let key = name.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let ramp =
+            Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
+        let reads = name.contains("context") && name.contains("to_out");
+        let value = (ramp + f64::from(key % 1000)).sin() * 0.3;
+        let value = if reads && !stirred { value * 0.0 } else { value };
+        tch::no_grad(|| parameter.shallow_clone().copy_(&value));
+    }
+    built
+}
+
+/// Every row has the streams of `there`, at time 0.4.
+fn predicted(denoiser: &dyn Denoiser, there: There<'_>) -> Vec<Tensor> {
+    denoiser.predict(&input(denoiser, there)).unwrap()
+}
+
+fn input(denoiser: &dyn Denoiser, there: There<'_>) -> DenoiserInput {
+    let streams = denoiser.streams();
+    let presence: Vec<f32> = (0..ROWS as usize)
+        .flat_map(|row| streams.iter().map(move |stream| f32::from(u8::from(there(&stream.name, row)))))
+        .collect();
+    let present = Tensor::from_slice(&presence).view([ROWS, streams.len() as i64]);
+    let t = present.f_mul_scalar(-0.6).unwrap() + 1.0;
+    let x = streams.iter().map(|stream| normal(ROWS, &stream.shape) * if stream.name == "b" { -0.8 } else { 1.0 });
+    DenoiserInput::new(x.collect(), t, present)
+}
+
+fn off(one: &Tensor, other: &Tensor) -> f64 {
+    (one - other).abs().max().double_value(&[])
+}
+
+#[test]
+fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
+    let joint = network(&["a", "b", "map"], "others", true);
+    for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
+        let found = predicted(joint.as_ref(), &|stream, _| stream == name);
+        let single = network(&[name], "others", false);
+        let alone = predicted(single.as_ref(), &|_, _| true);
+        assert_eq!(bits(&found[place]), bits(&alone[0]), "{name}");
+    }
+}
+
+#[test]
+fn layers_that_read_start_without_effect_and_then_have_one() {
+    let (fresh, stirred) = (network(&["a", "b", "map"], "others", false), network(&["a", "b", "map"], "others", true));
+    for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
+        let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(place);
+        let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(place);
+        assert!(off(&together(fresh.as_ref()), &alone(fresh.as_ref())) == 0.0, "{name}");
+        assert!(off(&together(stirred.as_ref()), &alone(stirred.as_ref())) > 1e-3, "{name}");
+    }
+}
+
+#[test]
+fn a_row_reads_the_streams_that_it_has() {
+    let denoiser = network(&["a", "b", "map"], "others", true);
+    // Rows 0 and 1 have a alone, row 2 has a and b, the others all three.
+    let there = |stream: &str, row: usize| match row {
+        0 | 1 => stream == "a",
+        2 => stream != "map",
+        _ => true,
+    };
+    let mixed = predicted(denoiser.as_ref(), &there);
+    let cases: [(i64, There<'_>); 3] =
+        [(0, &|stream, _| stream == "a"), (2, &|stream, _| stream != "map"), (4, &|_, _| true)];
+    for (row, of_all) in cases {
+        let wanted = predicted(denoiser.as_ref(), of_all);
+        assert!(off(&mixed[0].get(row), &wanted[0].get(row)) < 1e-5, "row {row}, f32");
+    }
+}
+
+#[test]
+fn the_order_of_streams_does_not_count() {
+    let (one, other) = (network(&["a", "b", "map"], "others", true), network(&["map", "a", "b"], "others", true));
+    let (found, turned) = (predicted(one.as_ref(), &|_, _| true), predicted(other.as_ref(), &|_, _| true));
+    for (place, in_other) in [(0, 1), (1, 2), (2, 0)] {
+        assert!(off(&found[place], &turned[in_other]) < 1e-5, "f32");
+    }
+}
+
+#[test]
+fn what_streams_show_has_length_one_and_can_be_their_own() {
+    let denoiser = network(&["a", "b"], "self", true);
+    let shown = denoiser.environments(&input(denoiser.as_ref(), &|_, _| true)).unwrap();
+    for tokens in shown.iter().flatten() {
+        assert_eq!(tokens.size(), [ROWS, 1, 6]);
+        let lengths = tokens.square().sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        assert!(off(&lengths, &lengths.ones_like()) < 1e-6, "f32");
+    }
+    // What b is does not matter to a, which reads itself.
+    let with = predicted(denoiser.as_ref(), &|_, _| true);
+    let mut other = input(denoiser.as_ref(), &|_, _| true);
+    other.x[1] = &other.x[1] * -2.0;
+    assert_eq!(bits(&denoiser.predict(&other).unwrap()[0]), bits(&with[0]));
+    let others = network(&["a", "b"], "others", true);
+    let (moved, still) = (others.predict(&other).unwrap(), predicted(others.as_ref(), &|_, _| true));
+    assert_ne!(bits(&moved[0]), bits(&still[0]));
+}
+
+#[test]
+fn what_takes_no_part_gets_no_gradient() {
+    let denoiser = network(&["a", "b", "map"], "others", true);
+    let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
+    let law = TimeLaw::SharedAll { density: Default::default() };
+    let loss = |options: LossOptions| denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    let touched = || -> Vec<String> {
+        let touched = denoiser.parameters().into_iter().filter(|(_, tensor)| tensor.grad().defined());
+        touched
+            .map(|(name, mut tensor)| {
+                tensor.zero_grad();
+                let _ = tensor.grad();
+                name
+            })
+            .collect()
+    };
+    let alone = loss(LossOptions { left_out: 0b110, ..LossOptions::default() });
+    assert_eq!(alone.per_stream.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a"]);
+    alone.loss.backward();
+    assert!(touched().iter().all(|name| name.starts_with("parts.a.") && !name.contains("context")));
+
+    let denoiser = network(&["a", "b", "map"], "others", true);
+    let contrast = Some(Contrast { weight: 1.0, temperature: 0.1 });
+    let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
+    let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    assert_eq!(pair.per_stream.len(), 3, "two streams and what they show");
+    pair.loss.backward();
+    for (name, tensor) in denoiser.parameters() {
+        let of_pair =
+            ["parts.a.", "parts.b.", "environment.a.", "environment.b."].iter().any(|part| name.starts_with(part));
+        assert_eq!(tensor.grad().defined(), of_pair, "{name}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Checks a plugin: loads its library as a session does, and runs the SDK's kit on what it exports.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyflow_datasets::{Cell, Dataset};
+use anyflow_plan::descriptor::{CellKind, PluginDescriptor};
+use anyflow_plan::event::{Checked, Fault};
+use anyflow_plan::order::{CheckOrder, Sample};
+use anyflow_sdk::testkit::{Check, Kit, Step};
+use anyflow_sdk::{OwnedCell, OwnedList};
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use serde_json::{Value, json};
+
+use crate::events::Events;
+use crate::plugin::Plugins;
+use crate::{Result, RunError};
+
+/// Rows that are taken of a dataset with samples.
+const SAMPLE_ROWS: u64 = 8;
+
+/// Runs the kit and tells of every check as it ends. The value counts them.
+///
+/// # Errors
+/// A sample cannot be read. What is wrong with the plugin is told by its checks.
+pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
+    let timeout = Duration::from_secs(order.timeout_secs);
+    let (steps, watched) = bounded(16);
+    let (events, watched) = (&events, &watched);
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("watchdog".into());
+        builder.spawn_scoped(scope, move || watch(watched, timeout, events)).map_err(|e| internal(&e))?;
+        let tell = |component: &str, check: &str| drop(steps.send((component.to_string(), check.to_string())));
+        events.enter("load", Some(&order.library));
+        tell("", "load");
+        let plugin = match Plugins::default().load(&order.library) {
+            Ok(plugin) => plugin,
+            Err(RunError::Library { text, .. }) => {
+                events.checked(checked("load", "failed", text));
+                return Ok(json!({"checks": 1, "failed": 1}));
+            }
+            Err(other) => return Err(other),
+        };
+        events.checked(checked("load", "passed", "library, versions and descriptor fit".into()));
+        let name = &plugin.descriptor.plugin;
+        let kit = kit(order, Kit::new(plugin.entry), &plugin.descriptor)?;
+        let checks = kit.run(|step| match step {
+            Step::Begin { component, check } => {
+                events.enter(format!("{component} {check}").trim(), Some(name));
+                tell(component, check);
+            }
+            Step::End(check) => events.checked(told(check)),
+        });
+        let failed = checks.iter().filter(|c| c.outcome == anyflow_sdk::testkit::Outcome::Failed).count();
+        drop(steps);
+        Ok(json!({"checks": checks.len() + 1, "failed": failed}))
+    })
+}
+
+/// Ends the process when a check takes too long: a thread that is stuck inside a plugin cannot be stopped.
+fn watch(steps: &Receiver<(String, String)>, timeout: Duration, events: &Events) {
+    let mut current: Option<(String, String)> = None;
+    loop {
+        match steps.recv_timeout(timeout) {
+            Ok(step) => current = Some(step),
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some((component, check)) = current {
+                    let text = format!("still not done after {} s", timeout.as_secs());
+                    events.checked(Checked { component, check, outcome: "failed".into(), text });
+                    events.done(json!({"timed_out": true}));
+                    std::process::exit(Fault::Plugin.exit_code().into());
+                }
+            }
+        }
+    }
+}
+
+fn kit(order: &CheckOrder, mut kit: Kit, descriptor: &PluginDescriptor) -> Result<Kit> {
+    for (component, parameters) in &order.parameters {
+        for (name, value) in parameters {
+            kit = kit.parameter(component, name, value.clone());
+        }
+    }
+    for sample in &order.samples {
+        for cell in cells(sample, descriptor)? {
+            kit = kit.sample(&sample.component, cell);
+        }
+    }
+    Ok(kit)
+}
+
+/// The cells of a sample: those of a column, or one that the whole file is.
+fn cells(sample: &Sample, descriptor: &PluginDescriptor) -> Result<Vec<OwnedCell>> {
+    let Sample { component, file, column } = sample;
+    let codec = descriptor.codecs.iter().find(|codec| codec.id == *component);
+    let codec =
+        codec.ok_or_else(|| RunError::Data(format!("plugin {} has no codec `{component}`", descriptor.plugin)))?;
+    let path = Path::new(file);
+    if let Some(column) = column {
+        let dataset = Dataset::open(&[path.to_path_buf()])?;
+        let mut cells = Vec::new();
+        for batch in dataset.read(Some(&[column.as_str()]), 0..SAMPLE_ROWS.min(dataset.rows()), SAMPLE_ROWS as usize)? {
+            let column = dataset.cells(&batch?, column)?;
+            for row in 0..column.len() {
+                cells.extend(column.get(row)?.map(owned).transpose()?);
+            }
+        }
+        return Ok(cells);
+    }
+    let bytes = std::fs::read(path).map_err(RunError::io(path))?;
+    if codec.cell == CellKind::Bytes {
+        return Ok(vec![OwnedCell::Bytes(bytes)]);
+    }
+    let wrong = || RunError::Data(format!("{file}: holds no {} for codec `{component}`", codec.cell));
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    Ok(vec![match codec.cell {
+        CellKind::I64 => OwnedCell::I64(text.trim().parse().map_err(|_| wrong())?),
+        CellKind::F64 => OwnedCell::F64(text.trim().parse().map_err(|_| wrong())?),
+        _ => OwnedCell::Utf8(text.into()),
+    }])
+}
+
+fn owned(cell: Cell<'_>) -> Result<OwnedCell> {
+    Ok(match cell {
+        Cell::Bytes(bytes) => OwnedCell::Bytes(bytes.into()),
+        Cell::Utf8(text) => OwnedCell::Utf8(text.into()),
+        Cell::I64(value) => OwnedCell::I64(value),
+        Cell::F64(value) => OwnedCell::F64(value),
+        Cell::List(list) => {
+            let made = OwnedList::from_parts(list.depth(), list.values().to_vec(), list.lengths().to_vec());
+            OwnedCell::List(made.map_err(|error| RunError::Data(error.to_string()))?)
+        }
+    })
+}
+
+fn told(check: &Check) -> Checked {
+    let Check { component, check, outcome, text } = check;
+    Checked { component: component.clone(), check: (*check).into(), outcome: outcome.to_string(), text: text.clone() }
+}
+
+fn checked(check: &str, outcome: &str, text: String) -> Checked {
+    Checked { component: String::new(), check: check.into(), outcome: outcome.into(), text }
+}
+
+fn internal(error: &std::io::Error) -> RunError {
+    RunError::Internal(format!("no thread: {error}"))
+}

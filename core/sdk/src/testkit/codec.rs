@@ -1,0 +1,116 @@
+//! A codec instance, behind its C table.
+
+use std::ffi::c_void;
+
+use super::array::Array;
+use super::host::{Heard, Refusal};
+use crate::OwnedCell;
+use crate::abi::codec::CodecInterface;
+use crate::abi::{CellView, ListView, StrView, cell_kind};
+
+/// A codec that is called as a host calls it.
+pub(super) struct Codec {
+    table: &'static CodecInterface,
+    instance: *mut c_void,
+}
+
+// SAFETY: the ABI allows calls from several threads at a time.
+unsafe impl Sync for Codec {}
+
+/// What a host may put into a cell, right or wrong.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Cell(OwnedCell),
+    Null,
+    /// A kind that no ABI has.
+    Unknown,
+    /// Text that is not UTF-8.
+    NotUtf8,
+}
+
+impl Input {
+    /// What the view of a list points at.
+    fn list_view(&self) -> Option<ListView> {
+        match self {
+            Input::Cell(cell) => cell.list_view(),
+            _ => None,
+        }
+    }
+
+    fn view(&self, list: Option<&ListView>) -> CellView {
+        let mut view = CellView { kind: cell_kind::NULL, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
+        match self {
+            Input::Cell(cell) => return cell.view(list),
+            Input::Null => {}
+            Input::Unknown => view.kind = 9_999,
+            Input::NotUtf8 => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(b"\xff\xfe\x80")),
+        }
+        view
+    }
+}
+
+impl Codec {
+    pub fn create(table: &'static CodecInterface, id: &str, parameters: &str) -> Result<Self, Refusal> {
+        let create = table.create.ok_or_else(|| Refusal::absent("create"))?;
+        let mut heard = Heard::of(0);
+        let report = heard.report();
+        let mut instance = std::ptr::null_mut();
+        let (id, parameters) = (StrView::new(id.as_bytes()), StrView::new(parameters.as_bytes()));
+        // SAFETY: all arguments live until the call returns.
+        let code = unsafe { create(id, parameters, &report, &mut instance) };
+        heard.of_call(code)?;
+        if instance.is_null() {
+            return Err(Refusal::broken("`create` succeeded and gave no instance"));
+        }
+        Ok(Codec { table, instance })
+    }
+
+    /// Fills `array`, of as many rows as there are cells; gives the rows that were refused.
+    pub fn encode(&self, cells: &[Input], array: &mut Array) -> Result<Heard, Refusal> {
+        let encode = self.table.encode.ok_or_else(|| Refusal::absent("encode"))?;
+        let lists: Vec<Option<ListView>> = cells.iter().map(Input::list_view).collect();
+        let views: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| cell.view(list.as_ref())).collect();
+        let mut heard = Heard::of(cells.len());
+        let report = heard.report();
+        // SAFETY: cells, lists, array and report live until the call returns.
+        let code = unsafe { encode(self.instance, views.as_ptr(), views.len(), &array.view(), &report) };
+        let heard = heard.of_call(code)?;
+        match (array.is_guarded(), heard.cells.is_empty()) {
+            (true, true) => Ok(heard),
+            (false, _) => Err(Refusal::broken("`encode` wrote before or behind the array")),
+            (true, false) => Err(Refusal::broken("`encode` reported a cell")),
+        }
+    }
+
+    /// A cell, or the reason why there is none, for each row of `array`.
+    pub fn decode(&self, array: &mut Array) -> Result<Vec<Result<OwnedCell, String>>, Refusal> {
+        let decode = self.table.decode.ok_or_else(|| Refusal::absent("decode"))?;
+        let (rows, before) = (array.rows(), array.clone());
+        let mut heard = Heard::of(rows);
+        let report = heard.report();
+        // SAFETY: array and report live until the call returns.
+        let code = unsafe { decode(self.instance, &array.view(), &report) };
+        let mut heard = heard.of_call(code)?;
+        if !before.same_bits(array) {
+            return Err(Refusal::broken("`decode` changed the array, which it may only read"));
+        }
+        let answer = |row: usize| match (heard.cells.remove(&row), heard.rows.remove(&row)) {
+            (Some(cell), None) => Ok(Ok(cell)),
+            (None, Some(text)) => Ok(Err(text)),
+            (None, None) => {
+                Err(Refusal::broken(format!("`decode` reported neither a cell nor an error for row {row}")))
+            }
+            (Some(_), Some(_)) => Err(Refusal::broken(format!("`decode` reported a cell and an error for row {row}"))),
+        };
+        (0..rows).map(answer).collect()
+    }
+}
+
+impl Drop for Codec {
+    fn drop(&mut self) {
+        if let Some(destroy) = self.table.destroy {
+            // SAFETY: the instance came from `create`, and no call is under way.
+            unsafe { destroy(self.instance) };
+        }
+    }
+}

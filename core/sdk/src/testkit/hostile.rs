@@ -1,0 +1,109 @@
+//! Wrong input.
+
+use serde_json::{Map, Value, json};
+
+use super::chance::Chance;
+use super::codec::Input;
+use super::host::Refusal;
+use super::outcome::Verdict;
+use crate::{OwnedCell, OwnedList};
+
+/// Characters of a text that is far too long; Miri would read it for minutes.
+const LONG: usize = if cfg!(miri) { 1 << 10 } else { 1 << 20 };
+
+/// Cells of every kind but this one.
+pub(super) fn other_kinds(kind: &str) -> Vec<Input> {
+    let list = |depth: u32| OwnedCell::List(nested(depth, vec![0.5, 1.0]));
+    let numbers = [OwnedCell::I64(1), OwnedCell::F64(0.5), list(1), list(2), list(3)];
+    let all = [OwnedCell::Bytes(b"bytes".to_vec()), OwnedCell::Utf8("text".into())].into_iter().chain(numbers);
+    all.filter(|cell| cell.kind() != kind).map(Input::Cell).collect()
+}
+
+/// Values of a kind that are no sensible ones: what a column of a stranger's file holds.
+pub(super) fn values(kind: &str, samples: &[Input]) -> Vec<Input> {
+    let cells: Vec<OwnedCell> = match kind {
+        "bytes" => bytes(samples).into_iter().map(OwnedCell::Bytes).collect(),
+        "utf8" => texts().into_iter().map(OwnedCell::Utf8).collect(),
+        "i64" => [i64::MIN, i64::MAX, -1, 1 << 40].map(OwnedCell::I64).into(),
+        "f64" => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE, -0.0]
+            .map(OwnedCell::F64)
+            .into(),
+        _ => kind.strip_prefix("list ").and_then(|depth| depth.parse().ok()).map_or_else(Vec::new, lists),
+    };
+    let not_utf8 = (kind == "utf8").then_some(Input::NotUtf8);
+    cells.into_iter().map(Input::Cell).chain(not_utf8).collect()
+}
+
+/// Lists of so many levels: empty ones, long ones, and numbers that are none.
+fn lists(depth: u32) -> Vec<OwnedCell> {
+    let numbers =
+        [vec![], vec![0.0], vec![f64::NAN; 3], vec![f64::INFINITY; 2], vec![f64::MAX, f64::MIN], vec![1.0; LONG]];
+    let empty = (depth > 1).then(|| OwnedList::lists(depth, &[]).ok()).flatten();
+    numbers.into_iter().map(|values| nested(depth, values)).chain(empty).map(OwnedCell::List).collect()
+}
+
+/// Numbers inside as many lists of one item as make up the levels.
+fn nested(depth: u32, values: Vec<f64>) -> OwnedList {
+    (2..=depth).fold(OwnedList::numbers(values), |list, level| {
+        OwnedList::lists(level, std::slice::from_ref(&list)).unwrap_or(list)
+    })
+}
+
+/// Nothing, noise, and samples that are cut off or damaged.
+fn bytes(samples: &[Input]) -> Vec<Vec<u8>> {
+    let mut chance = Chance::new(2);
+    let mut all =
+        vec![Vec::new(), vec![0], vec![0xff; 4096], chance.bytes(1), chance.bytes(100), chance.bytes(LONG / 16)];
+    for sample in samples.iter().take(2) {
+        let Input::Cell(OwnedCell::Bytes(whole)) = sample else { continue };
+        for part in [1, 4, 8, whole.len() / 4, whole.len() / 2, whole.len().saturating_sub(1)] {
+            all.push(whole[..part.min(whole.len())].to_vec());
+        }
+        for _ in 0..16 {
+            let mut damaged = whole.clone();
+            let at = chance.bits() as usize % damaged.len().max(1);
+            if let Some(byte) = damaged.get_mut(at) {
+                *byte ^= 1 << (chance.bits() % 8);
+            }
+            all.push(damaged);
+        }
+        // Sizes are written at the front: the largest that fit there must not be believed.
+        let mut boastful = whole.clone();
+        boastful.iter_mut().skip(8).take(32).for_each(|byte| *byte = 0xff);
+        all.push(boastful);
+    }
+    all
+}
+
+fn texts() -> Vec<String> {
+    let odd =
+        ["", " ", "\0", "\n\t\r", "\u{feff}", "\u{202e}abc", "İ", "e\u{301}", "-1", "NaN", "../../etc", "{}", "😀"];
+    odd.map(String::from).into_iter().chain(["x".repeat(LONG), "\u{1f600}".repeat(LONG / 16)]).collect()
+}
+
+/// Parameters that are no JSON, or not of their types, are refused with a reason; none may panic.
+pub(super) fn parameters(good: &Map<String, Value>, make: impl Fn(&str) -> Result<(), Refusal>) -> Verdict {
+    for text in ["", "{", "\0", "[]"] {
+        match make(text) {
+            Ok(()) if text == "[]" && good.is_empty() => {}
+            Ok(()) => return Err(format!("it takes `{text}` for parameters").into()),
+            Err(refusal) if refusal.is_breach() => return Err(format!("parameters `{text}`: {refusal}").into()),
+            Err(_) => {}
+        }
+    }
+    let mut refused = 0;
+    for name in good.keys() {
+        for value in
+            [Value::Null, json!("wrong"), json!(-1), json!(0), json!(-1.5), json!([]), json!([1, "", [], null])]
+        {
+            let mut parameters = good.clone();
+            parameters.insert(name.clone(), value.clone());
+            match make(&Value::Object(parameters).to_string()) {
+                Err(refusal) if refusal.is_breach() => return Err(format!("`{name}` {value}: {refusal}").into()),
+                Err(_) => refused += 1,
+                Ok(()) => {}
+            }
+        }
+    }
+    Ok(format!("{refused} wrong values refused"))
+}

@@ -1,0 +1,129 @@
+//! `cargo xtask sanitize`: every plugin is loaded, tried by the conformance kit and dropped while something watches each
+//! access to memory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use crate::workspace::Workspace;
+use crate::{miri, process, setup};
+
+/// Valgrind's exit code when it found something; no program of ours ends with it.
+const FOUND: i32 = 97;
+/// What libtorch and its libraries do by themselves, each with the reason.
+const SUPPRESSIONS: &str = "core/xtask/libtorch.supp";
+/// Watched code is slow: the kit's time-out must not end it.
+const TIMEOUT_SECS: u64 = 3600;
+/// The target of the build for AddressSanitizer.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tool {
+    /// Valgrind's memcheck, on the programs as they are built.
+    Valgrind,
+    /// AddressSanitizer of the nightly toolchain, on a build of its own.
+    Asan,
+}
+
+/// Runs all plugins under a tool: the one asked for, else the first that is there.
+///
+/// # Errors
+///
+/// Neither tool is there, the build fails, or something was found.
+pub fn run(workspace: &Workspace, asked: Option<Tool>, plugins: &[String]) -> Result<()> {
+    let tool = asked.or_else(available);
+    let tool = tool.context("neither valgrind nor a nightly toolchain is installed: nothing ran")?;
+    setup::run(workspace)?;
+    let (folder, in_c) = (build(workspace, tool)?, build_c(workspace)?);
+    let mut found = Vec::new();
+    for library in libraries(&[&folder, &in_c], plugins)? {
+        let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        println!("== {name} under {tool:?}");
+        if !is_clean(workspace, tool, &folder, &library)? {
+            found.push(name);
+        }
+    }
+    if !found.is_empty() {
+        bail!("{tool:?} found wrong uses of memory with: {}; see above", found.join(", "));
+    }
+    println!("{tool:?} found no wrong use of memory");
+    Ok(())
+}
+
+fn available() -> Option<Tool> {
+    let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    if runs(Command::new("valgrind").arg("--version")) {
+        return Some(Tool::Valgrind);
+    }
+    runs(miri::nightly("rustc").arg("--version")).then_some(Tool::Asan)
+}
+
+/// Builds programs and plugins for the tool; the folder where they lie.
+fn build(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
+    match tool {
+        Tool::Valgrind => {
+            process::run(workspace.cargo().args(["build", "--workspace"]))?;
+            Ok(workspace.target.join("debug"))
+        }
+        Tool::Asan => {
+            let target = workspace.target.join("asan");
+            let rpath = format!("-Clink-arg=-Wl,-rpath,{}", workspace.link().join("lib").display());
+            let mut command = miri::nightly("cargo");
+            command.args(["build", "--workspace", "--target", TARGET, "--target-dir"]).arg(&target);
+            command.env("RUSTFLAGS", format!("-Zsanitizer=address {rpath}")).current_dir(&workspace.root);
+            process::run(&mut command)?;
+            Ok(target.join(TARGET).join("debug"))
+        }
+    }
+}
+
+/// Builds the plugin in C into a folder of its own, so that nobody else finds it; that folder.
+fn build_c(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("sanitize");
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut command = Command::new("cc");
+    command.args(["-std=c11", "-g", "-O1", "-shared", "-fPIC", "-I", "core/abi/include", "plugins/netpbm/netpbm.c"]);
+    process::run(command.arg("-o").arg(folder.join("libanyflow_netpbm.so")).current_dir(&workspace.root))?;
+    Ok(folder)
+}
+
+/// The plugin libraries in the folders, or those of the given names.
+fn libraries(folders: &[&Path], plugins: &[String]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = |folder: &&Path| folder.read_dir().with_context(|| folder.display().to_string());
+    for entry in folders.iter().map(entries).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let plugin = name.strip_prefix("libanyflow_").and_then(|rest| rest.strip_suffix(".so"));
+        if plugin.is_some_and(|plugin| plugins.is_empty() || plugins.iter().any(|wanted| wanted == plugin)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    if found.is_empty() { bail!("there is no plugin {}", plugins.join(", ")) } else { Ok(found) }
+}
+
+/// Loads, checks and drops a plugin. What the kit finds does not count here, only what the tool finds.
+fn is_clean(workspace: &Workspace, tool: Tool, folder: &Path, library: &Path) -> Result<bool> {
+    let order = tempfile::NamedTempFile::new()?;
+    serde_json::to_writer(&order, &json!({"library": library, "timeout_secs": TIMEOUT_SECS}))?;
+    let engine = folder.join("anyflow-engine");
+    let mut command = match tool {
+        Tool::Valgrind => {
+            let mut command = Command::new("valgrind");
+            command.args(["--quiet", "--error-limit=no", "--num-callers=24", "--leak-check=full"]);
+            command.args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]);
+            command.arg(format!("--error-exitcode={FOUND}"));
+            command.arg(format!("--suppressions={}", workspace.root.join(SUPPRESSIONS).display()));
+            command.arg(engine);
+            command
+        }
+        Tool::Asan => Command::new(engine),
+    };
+    command.args(["--check".as_ref(), order.path().as_os_str()]).current_dir(&workspace.root);
+    command.env("OMP_NUM_THREADS", "1").env("ASAN_OPTIONS", format!("exitcode={FOUND}:detect_leaks=0"));
+    Ok(process::status(&mut command)?.code().is_some_and(|code| code != FOUND))
+}

@@ -1,0 +1,93 @@
+//! `plugins/README.md`, done word for word: its shell blocks are run one after another in an empty folder, its Rust and
+//! YAML blocks must stand in the crate that they work on.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::path::Path;
+use std::process::Command;
+
+use anyflow_tests::{Output, anyflow, files_below, target};
+
+const GUIDE: &str = include_str!("../../plugins/README.md");
+
+/// The fenced blocks of a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("\n```{language}\n");
+    GUIDE.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// Runs a script as a user would who has `anyflow` in the path. What cargo has built already for this workspace is used.
+fn shell(folder: &Path, script: &str) -> Output {
+    let path =
+        std::env::join_paths([target()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
+    let output = Command::new("bash")
+        .args(["-euxo", "pipefail", "-c", script])
+        .current_dir(folder)
+        .env("PATH", path.unwrap())
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_BUILD_BUILD_DIR", target().parent().unwrap())
+        .env_remove("CARGO_TARGET_DIR")
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn the_guide_leads_from_nothing_to_a_modality_in_a_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let scripts = blocks("sh");
+    assert!(scripts.len() >= 3, "{scripts:?}");
+    let output = shell(folder.path(), &scripts.join("\n")).ok();
+    assert!(output.out.contains("it_keeps_its_promises ... ok"), "{}", output.out);
+    assert!(output.out.contains(" 0 failed, "), "{}", output.out);
+
+    let crate_folder = folder.path().join("daytime");
+    let sources: String = ["rs", "yaml"]
+        .iter()
+        .flat_map(|extension| {
+            files_below(&crate_folder.join("src"), extension)
+                .into_iter()
+                .chain(files_below(&crate_folder.join("pipeline"), extension))
+        })
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    let (rust, yaml) = (blocks("rust"), blocks("yaml"));
+    assert!(rust.len() >= 3 && yaml.len() >= 2);
+    for block in rust.into_iter().chain(yaml) {
+        assert!(sources.contains(block), "not in the crate that `plugin new` writes:\n{block}");
+    }
+    let formatted = shell(&crate_folder, "cargo fmt --check").code;
+    assert_eq!(formatted, 0, "the crate is not formatted as rustfmt would");
+
+    // Most of what it learned from leaves between 8:00 and 9:00 or comes home between 17:00 and 18:28.
+    let made =
+        anyflow(["data", "head", "-n", "16", "--json", &crate_folder.join("made").display().to_string()]).ok().json();
+    let times: Vec<&str> = made.as_array().unwrap().iter().map(|row| row["time"].as_str().unwrap()).collect();
+    let seen = |time: &&&str| ("07:30"..="09:30").contains(*time) || ("16:30"..="19:00").contains(*time);
+    assert_eq!(times.len(), 16);
+    assert!(times.iter().filter(seen).count() >= 12, "{times:?}");
+}
+
+#[test]
+fn a_codec_alone_and_a_module_alone_are_plugins_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ["codec", "module"] {
+        let script = format!(
+            "anyflow plugin new only-{kind} --kind {kind} --path {kind}; cd {kind}; cargo test --quiet; cargo build --quiet
+             anyflow plugin check target/debug/libonly_{kind}.so
+             export ANYFLOW_PLUGINS=$PWD/target/debug
+             for file in pipeline/*.yaml; do anyflow check $file; done
+             anyflow data import data/rows.csv --output data/rows.parquet
+             anyflow train pipeline/train.yaml --data data --output trained --set diffusion.steps=20
+             anyflow run pipeline/generate.yaml --rows 3 --output made"
+        );
+        shell(folder.path(), &script).ok();
+    }
+    let again = anyflow(["plugin", "new", "x", "--path", &folder.path().display().to_string()]);
+    assert!(again.code == 2 && again.err.contains("is there already"), "{}", again.err);
+}
