@@ -101,8 +101,8 @@ fn of_family(family: Family) -> Json {
         .iter()
         .map(|kind| {
             let mut schema = object(kind.keys, Some(kind));
-            if default != Some(kind.name) {
-                schema["required"] = json!(["kind"]);
+            if let Some(required) = schema["required"].as_array_mut().filter(|_| default != Some(kind.name)) {
+                required.insert(0, json!("kind"));
             }
             schema
         })
