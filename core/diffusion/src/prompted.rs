@@ -40,8 +40,9 @@ impl Prompted {
         let weights = present.f_narrow(1, diffused as i64, self.prompts as i64).op("narrow", &[present])?;
         let total = weights.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float).op("sum", &[&weights])?;
         let there = total.f_gt(0.0).op("gt", &[&total])?;
-        let given = Vec::<bool>::try_from(&there.f_flatten(0, -1).op("flatten", &[&there])?.to_device(Device::Cpu))
-            .op("to_vec", &[&there])?;
+        let flat = there.f_flatten(0, -1).op("flatten", &[&there])?;
+        let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
+        let given = Vec::<bool>::try_from(&flat).op("to_vec", &[&flat])?;
         if !given.contains(&true) {
             return Ok(None);
         }
