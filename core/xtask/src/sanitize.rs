@@ -24,18 +24,17 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub enum Tool {
     /// Valgrind's memcheck, on the programs as they are built.
     Valgrind,
-    /// AddressSanitizer of the nightly toolchain, on a build of its own.
+    /// AddressSanitizer, on a build of its own by the nightly toolchain where there is one.
     Asan,
 }
 
-/// Runs all plugins under a tool: the one asked for, else the first that is there.
+/// Runs all plugins under a tool: the one asked for, else valgrind where it is installed.
 ///
 /// # Errors
 ///
-/// Neither tool is there, the build fails, or something was found.
+/// The tool is not there, the build fails, or something was found.
 pub fn run(workspace: &Workspace, asked: Option<Tool>, plugins: &[String]) -> Result<()> {
-    let tool = asked.or_else(available);
-    let tool = tool.context("neither valgrind nor a nightly toolchain is installed: nothing ran")?;
+    let tool = asked.unwrap_or_else(preferred);
     setup::run(workspace)?;
     let (folder, in_c) = (build(workspace, tool)?, build_c(workspace)?);
     let mut found = Vec::new();
@@ -53,12 +52,23 @@ pub fn run(workspace: &Workspace, asked: Option<Tool>, plugins: &[String]) -> Re
     Ok(())
 }
 
-fn available() -> Option<Tool> {
-    let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    if runs(Command::new("valgrind").arg("--version")) {
-        return Some(Tool::Valgrind);
+fn preferred() -> Tool {
+    if runs(Command::new("valgrind").arg("--version")) { Tool::Valgrind } else { Tool::Asan }
+}
+
+fn runs(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// A cargo that takes unstable flags. Stable toolchains ship the sanitizer's runtime too, and use it when told that they
+/// may; that is for checks like this one, not for what is shipped.
+fn unstable_cargo(workspace: &Workspace) -> Command {
+    if runs(miri::nightly("rustc").arg("--version")) {
+        return miri::nightly("cargo");
     }
-    runs(miri::nightly("rustc").arg("--version")).then_some(Tool::Asan)
+    let mut command = workspace.cargo();
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command
 }
 
 /// Builds programs and plugins for the tool; the folder where they lie.
@@ -71,9 +81,11 @@ fn build(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
         Tool::Asan => {
             let target = workspace.target.join("asan");
             let rpath = format!("-Clink-arg=-Wl,-rpath,{}", workspace.link().join("lib").display());
-            let mut command = miri::nightly("cargo");
-            command.args(["build", "--workspace", "--target", TARGET, "--target-dir"]).arg(&target);
-            command.env("RUSTFLAGS", format!("-Zsanitizer=address {rpath}")).current_dir(&workspace.root);
+            let mut command = unstable_cargo(workspace);
+            command.args(["build", "--workspace", "--exclude", "xtask", "--target", TARGET, "--target-dir"]);
+            // Plugins find the sanitizer's functions in the program that loads them.
+            command.arg(&target).env("RUSTFLAGS", format!("-Zsanitizer=address -Clink-arg=-rdynamic {rpath}"));
+            command.current_dir(&workspace.root);
             process::run(&mut command)?;
             Ok(target.join(TARGET).join("debug"))
         }

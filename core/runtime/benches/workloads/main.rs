@@ -9,6 +9,7 @@ mod report;
 mod requests;
 mod sampling;
 mod training;
+mod unet;
 
 use std::path::PathBuf;
 
@@ -50,6 +51,8 @@ enum Work {
     #[value(name = "loop-64")]
     Loop64,
     Requests,
+    Unet,
+    UnetTiny,
     Latents,
 }
 
@@ -76,6 +79,8 @@ fn run(work: Work, given: &Tensors, clock: Clock) -> Result<(report::Line, Tenso
         Work::Train64 => training::run(training::NARROW, given, clock),
         Work::Loop64 => sampling::run(given, clock),
         Work::Requests => requests::run(given, clock),
+        Work::Unet => unet::run(unet::SD15, given, clock),
+        Work::UnetTiny => unet::run(unet::TINY, given, clock),
         Work::Latents => latents::run(clock),
     }
 }

@@ -46,6 +46,7 @@ impl Work {
 
 const TRAIN: &str = "peer_mlp_train.py";
 const REQUESTS: &str = "peer_requests.py";
+const UNET: &str = "peer_unet_sd15.py";
 
 /// Of f32, where sums are taken in another order, after one network call or some dozens of steps.
 const F32: Option<f64> = Some(1e-4);
@@ -53,7 +54,7 @@ const F32: Option<f64> = Some(1e-4);
 const BF16: Option<f64> = Some(0.1);
 
 /// All works.
-pub const WORKS: [Work; 8] = [
+pub const WORKS: [Work; 10] = [
     Work {
         name: "train-512",
         ours: Program::Workload("train-512"),
@@ -99,6 +100,20 @@ pub const WORKS: [Work; 8] = [
         name: "requests-static",
         ours: Program::Workload("requests"),
         peers: &[Peer { ratio: "ratio", script: REQUESTS, arguments: &["--policy", "static"] }],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "unet",
+        ours: Program::Workload("unet"),
+        peers: &[Peer { ratio: "ratio", script: UNET, arguments: &["--iters", "3", "--warmup", "1", "--no-flops"] }],
+        tolerance: F32,
+        limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "unet-tiny",
+        ours: Program::Workload("unet-tiny"),
+        peers: &[Peer { ratio: "ratio", script: UNET, arguments: &["--iters", "20", "--warmup", "5", "--tiny"] }],
         tolerance: F32,
         limit: Some(Limit::MatmulF32),
     },

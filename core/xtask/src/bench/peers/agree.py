@@ -14,8 +14,13 @@ OF_BLOCK = {'n1': 'norm', 'l1': 'up', 't': 'time', 'n2': 'inner', 'l2': 'down'}
 TRAIN = {'train-512': ('512', '256'), 'train-512-bf16': ('512', '256'), 'train-64': ('64', '16')}
 
 
-def named(parameter):
+UNET = {'unet': (), 'unet-tiny': ('--tiny',)}
+
+
+def named(parameter, work):
     """Our name of a parameter of the peer."""
+    if work in UNET:
+        return parameter
     part, kind = parameter.rsplit('.', 1)
     block = re.fullmatch(r'b\.(\d+)\.(\w+)', part)
     return f'blocks.{block[1]}.{OF_BLOCK[block[2]]}.{kind}' if block else f'{PARTS[part]}.{kind}'
@@ -31,15 +36,21 @@ def peer(work):
     if work.startswith('requests'):
         left = ddim_loop.globals_of('peer_requests.py', '--policy', 'static')
         return left['m'], left
+    if work in UNET:
+        once = [*UNET[work], '--iters', '1', '--warmup', '0', '--no-flops']
+        left = ddim_loop.globals_of('peer_unet_sd15.py', *once)
+        return left['m'], left
     return ddim_loop.network(torch), {}
 
 
 def exported(work):
     network, left = peer(work)
-    tensors = {'weight.' + named(name): value.detach().clone() for name, value in network.named_parameters()}
+    tensors = {'weight.' + named(name, work): value.detach().clone() for name, value in network.named_parameters()}
     if work in TRAIN:
         batch = int(TRAIN[work][1])
         tensors |= {'x': torch.randn(batch, 128), 't': torch.rand(batch, 2)}
+    if work in UNET:
+        tensors |= {'x': left['x'], 'prompt': left['ctx']}
     if work.startswith('requests'):
         tensors |= {name: torch.as_tensor(left[name], dtype=torch.int64) for name in ('rows', 'steps')}
     return tensors
@@ -50,14 +61,16 @@ def expected(work, given, found):
     network, _ = peer(work)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            parameter.copy_(given['weight.' + named(name)])
+            parameter.copy_(given['weight.' + named(name, work)])
     if work in TRAIN:
         network.zero_grad(set_to_none=True)
         output = network(given['x'], given['t'])
         output.square().mean().backward()
-        gradients = {'gradient.' + named(name): value.grad for name, value in network.named_parameters()}
+        gradients = {'gradient.' + named(name, work): value.grad for name, value in network.named_parameters()}
         return {'output': output.detach(), **gradients}
     with torch.inference_mode():
+        if work in UNET:
+            return {'output': network(given['x'], torch.tensor([500]), given['prompt'], return_dict=False)[0]}
         if work.startswith('requests'):
             return {'sample': requests(network, given, found)}
         return {'sample': ddim_loop.sample(torch, network, ddim_loop.scheduler(), found['start'])}

@@ -1,0 +1,73 @@
+//! One call of a U-Net, as the engine makes it at each step of a sampler.
+
+use anyflow_diffusion::{DenoiserInput, Precision, Schedule, StreamSpec, TimeRun, Tokens};
+use anyflow_native::InferenceMode;
+use anyhow::{Context, Result};
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
+
+use crate::network::{self, Tensors};
+use crate::report::{Clock, Line};
+
+/// The time of the call: step 500 of the peer's thousand.
+const TIME: f32 = 0.501;
+const TOKENS: i64 = 77;
+
+/// The sizes of a U-Net with attention at all levels but the coarsest.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    widths: [i64; 4],
+    features: i64,
+    heads: i64,
+    groups: i64,
+    /// What PyTorch's counter says of the call.
+    gflop: f64,
+}
+
+/// Stable Diffusion 1.5 at 256 pixels: 860 million weights.
+pub const SD15: Sizes = Sizes { widths: [320, 640, 1280, 1280], features: 768, heads: 8, groups: 32, gflop: 171.5611 };
+/// The same layers with so few channels that calling them is most of the work.
+pub const TINY: Sizes = Sizes { widths: [8, 16, 32, 32], features: 8, heads: 2, groups: 4, gflop: 0.1073 };
+
+/// One map of 4 x 32 x 32 and one prompt of 77 tokens. The time of the prompt's keys, which sampling computes once, is
+/// left out by the warm-up, as is that of the embedding of the step.
+pub fn run(sizes: Sizes, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
+    let mut denoiser = network::built(config(sizes), &[stream()], Precision::F32, given)?;
+    let params = network::weights(denoiser.as_ref());
+    denoiser.freeze()?;
+    let tokens = input(given, "prompt", &[1, TOKENS, sizes.features])?;
+    let x = input(given, "x", &[1, 4, 32, 32])?;
+    let _inference = InferenceMode::enter()?;
+    let mut output = None;
+    let mut line = clock.time(format!("one call of a U-Net, widths {:?}, map 4 x 32 x 32", sizes.widths), || {
+        let times = vec![TimeRun { t: vec![TIME], present: vec![1.0], rows: 1 }];
+        let batch = DenoiserInput::sampling(vec![x.shallow_clone()], times);
+        let prompt = Tokens { values: tokens.shallow_clone(), mask: None };
+        output = denoiser.predict(&batch.with_prompt(prompt))?.pop();
+        Ok(())
+    })?;
+    line.params = Some(params);
+    line.gflop = Some(sizes.gflop);
+    let output = output.context("the network has no output")?;
+    Ok((line, [("output".to_string(), output)].into()))
+}
+
+fn config(sizes: Sizes) -> serde_json::Value {
+    json!({
+        "kind": "unet", "block_out_channels": sizes.widths, "layers_per_block": 2,
+        "attention": [true, true, true, false], "num_attention_heads": [sizes.heads],
+        "cross_attention_dim": sizes.features, "norm_num_groups": sizes.groups,
+    })
+}
+
+fn stream() -> StreamSpec {
+    StreamSpec { shape: vec![4, 32, 32], ..network::stream("x", 1, Schedule::scaled_linear()) }
+}
+
+/// The other side's input, or any.
+fn input(given: &Tensors, name: &str, shape: &[i64]) -> Result<Tensor> {
+    match given.get(name) {
+        Some(tensor) => Ok(tensor.shallow_clone()),
+        None => Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?),
+    }
+}
