@@ -1,6 +1,7 @@
 //! Parts of the engine, each alone: `cargo bench -p anyflow-diffusion`.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot run stops
 
+mod coupled;
 mod engine;
 mod network;
 mod noise;
@@ -20,6 +21,7 @@ fn main() {
     sampler::bench(&mut criterion);
     noise::bench(&mut criterion);
     engine::bench(&mut criterion);
+    coupled::bench(&mut criterion);
     training::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -1,18 +1,37 @@
-//! The network that the parts are measured with.
+//! The networks that the parts are measured with.
 
 use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build};
-use serde_json::json;
+use serde_json::{Value, json};
 use tch::Device;
 
 /// A residual MLP over two streams of 64 numbers each.
 pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
     let network = json!({"kind": "residual-mlp", "width": width, "blocks": blocks});
+    built(network, &[stream("left", &[64]), stream("right", &[64])])
+}
+
+/// A U-Net over a map and a residual MLP over a vector, as `pipelines/codi/model.yaml` couples them.
+pub fn coupled() -> Box<dyn Denoiser> {
+    let map = json!({
+        "kind": "unet", "block_out_channels": [32, 64], "layers_per_block": 1, "attention": [false, true],
+        "num_attention_heads": [4], "norm_num_groups": 8,
+    });
+    let parts = json!({"map": map, "vector": {"kind": "residual-mlp", "width": 192, "blocks": 4}});
+    let environment = json!({"width": 128, "features": 64, "tokens": 4});
+    let network = json!({"kind": "coupled", "parts": parts, "environment": environment});
+    built(network, &[stream("map", &[4, 7, 7]), stream("vector", &[24])])
+}
+
+fn built(network: Value, streams: &[StreamSpec]) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(network).unwrap();
-    let stream = |name: &str| StreamSpec {
+    build(&network, streams, Precision::F32, Device::Cpu, 1).unwrap()
+}
+
+fn stream(name: &str, shape: &[i64]) -> StreamSpec {
+    StreamSpec {
         name: name.to_string(),
-        shape: vec![64],
+        shape: shape.to_vec(),
         schedule: Schedule::vp_linear(),
         parameterization: Parameterization::Eps,
-    };
-    build(&network, &[stream("left"), stream("right")], Precision::F32, Device::Cpu, 1).unwrap()
+    }
 }
