@@ -1,6 +1,7 @@
 //! Single values: what a codec reads from a column and writes into one.
 
 mod build;
+mod files;
 mod linked;
 mod lists;
 
@@ -13,6 +14,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 pub use build::column_from_cells;
 pub(crate) use build::media_column;
+use files::FileLists;
 use linked::LinkedFiles;
 use lists::Lists;
 
@@ -33,6 +35,8 @@ pub enum Cell<'a> {
     F64(f64),
     /// Numbers in nested lists.
     List(List<'a>),
+    /// Encoded files, in order.
+    Files(&'a [Vec<u8>]),
 }
 
 /// One value on its own.
@@ -48,6 +52,8 @@ pub enum OwnedCell {
     F64(f64),
     /// Numbers in nested lists.
     List(OwnedList),
+    /// Encoded files, in order.
+    Files(Vec<Vec<u8>>),
 }
 
 impl Cell<'_> {
@@ -59,6 +65,7 @@ impl Cell<'_> {
             Cell::I64(_) => CellKind::I64,
             Cell::F64(_) => CellKind::F64,
             Cell::List(list) => CellKind::List(list.depth()),
+            Cell::Files(_) => CellKind::Files,
         }
     }
 
@@ -70,6 +77,7 @@ impl Cell<'_> {
             Cell::I64(value) => OwnedCell::I64(value),
             Cell::F64(value) => OwnedCell::F64(value),
             Cell::List(list) => OwnedCell::List(list.into_owned()),
+            Cell::Files(files) => OwnedCell::Files(files.to_vec()),
         }
     }
 }
@@ -88,6 +96,7 @@ impl OwnedCell {
             OwnedCell::I64(value) => Cell::I64(*value),
             OwnedCell::F64(value) => Cell::F64(*value),
             OwnedCell::List(list) => Cell::List(list.as_list()),
+            OwnedCell::Files(files) => Cell::Files(files),
         }
     }
 }
@@ -114,6 +123,7 @@ enum Values {
     I64(Int64Array),
     F64(Float64Array),
     List(Lists),
+    Files(FileLists),
 }
 
 impl CellColumn {
@@ -124,14 +134,18 @@ impl CellColumn {
     pub fn new(array: &ArrayRef, feature: &Feature) -> Result<CellColumn> {
         let kind = feature
             .cell()
-            .ok_or_else(|| wrong_type("bytes, text, a number or lists of numbers", feature.describe()))?;
+            .ok_or_else(|| wrong_type("bytes, text, a number, lists of numbers or of files", feature.describe()))?;
         let rows = plain(array)?;
         let values = match kind {
-            CellKind::Bytes => bytes_and_paths(&rows, feature)?,
+            CellKind::Bytes => {
+                let (bytes, linked) = bytes_and_paths(&rows, feature)?;
+                Values::Bytes(bytes, linked)
+            }
             CellKind::Utf8 => Values::Utf8(expect(&rows, is_text(rows.data_type()), "text")?),
             CellKind::I64 => Values::I64(number(&rows, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
             CellKind::F64 => Values::F64(number(&rows, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
             CellKind::List(depth) => Values::List(Lists::new(&rows, depth)?),
+            CellKind::Files => Values::Files(FileLists::new(&rows, feature)?),
         };
         Ok(CellColumn { name: String::new(), kind, rows, values })
     }
@@ -139,8 +153,10 @@ impl CellColumn {
     /// Names the column for messages, and the folder that paths in cells are relative to.
     pub fn with_origin(mut self, name: &str, folder: Option<&Path>) -> CellColumn {
         self.name = name.to_string();
-        if let Values::Bytes(_, linked) = &mut self.values {
-            *linked = linked.take().map(|linked| linked.in_folder(folder));
+        match &mut self.values {
+            Values::Bytes(_, linked) => *linked = linked.take().map(|linked| linked.in_folder(folder)),
+            Values::Files(files) => files.set_folder(folder),
+            _ => {}
         }
         self
     }
@@ -184,6 +200,9 @@ impl CellColumn {
                 Some(list) => Ok(Some(Cell::List(list))),
                 None => Err(self.bad_cell(row, "its list holds a null".into())),
             },
+            Values::Files(files) => {
+                files.get(row).map(|files| Some(Cell::Files(files))).map_err(|reason| self.bad_cell(row, reason))
+            }
         }
     }
 
@@ -218,7 +237,7 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
 }
 
 /// Splits media into bytes and paths: a struct has both, a string column only paths, a binary column only bytes.
-fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<Values> {
+fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<(Option<ArrayRef>, Option<LinkedFiles>)> {
     match rows.data_type() {
         DataType::Struct(_) => {
             let record = rows.as_struct();
@@ -230,10 +249,10 @@ fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<Values> {
             if bytes.is_none() && paths.is_none() {
                 return Err(wrong_type("a record with `bytes` or `path`", rows.data_type().to_string()));
             }
-            Ok(Values::Bytes(bytes, paths))
+            Ok((bytes, paths))
         }
-        data_type if is_text(data_type) && feature.is_media() => Ok(Values::Bytes(None, Some(paths(rows)?))),
-        data_type => Ok(Values::Bytes(Some(expect(rows, is_binary(data_type), "bytes")?), None)),
+        data_type if is_text(data_type) && feature.is_media() => Ok((None, Some(paths(rows)?))),
+        data_type => Ok((Some(expect(rows, is_binary(data_type), "bytes")?), None)),
     }
 }
 

@@ -59,20 +59,31 @@ pub enum CellKind {
     F64,
     /// Numbers in nested lists, so many levels deep.
     List(u32),
+    /// Lists of encoded media or of binary values.
+    Files,
 }
 
 impl Feature {
-    /// What a codec sees of one value, or `None` where a value is none (lists of files, records, times).
+    /// What a codec sees of one value, or `None` where a value is none (records, times, lists of lists of files).
     pub fn cell(&self) -> Option<CellKind> {
         match self {
             Feature::Value(dtype) => kind_from_dtype(dtype),
             Feature::ClassLabel { .. } => Some(CellKind::I64),
             Feature::Image | Feature::Audio { .. } | Feature::Video => Some(CellKind::Bytes),
             Feature::List(item) => list_of(item),
-            Feature::Other(value) => match json::list_item(value) {
+            Feature::Other(_) => match self.item() {
                 Some(item) => list_of(&item),
                 None => self.is_record_of_bytes().then_some(CellKind::Bytes),
             },
+        }
+    }
+
+    /// What a list holds, or `None` where this is none.
+    pub(crate) fn item(&self) -> Option<Feature> {
+        match self {
+            Feature::List(item) => Some(item.as_ref().clone()),
+            Feature::Other(value) => json::list_item(value),
+            _ => None,
         }
     }
 
@@ -200,6 +211,7 @@ fn list_of(item: &Feature) -> Option<CellKind> {
     match item.cell()? {
         CellKind::I64 | CellKind::F64 => Some(CellKind::List(1)),
         CellKind::List(depth) if depth < MAX_DEPTH => Some(CellKind::List(depth + 1)),
+        CellKind::Bytes => Some(CellKind::Files),
         _ => None,
     }
 }

@@ -35,6 +35,7 @@ impl Value {
             Value::File { bytes, .. } | Value::Cell(OwnedCell::Bytes(bytes)) => bytes.len(),
             Value::Cell(OwnedCell::Utf8(text)) => text.len(),
             Value::Cell(OwnedCell::List(list)) => size_of_val(list.as_list().values()),
+            Value::Cell(OwnedCell::Files(files)) => files.iter().map(Vec::len).sum(),
             _ => 8,
         }
     }

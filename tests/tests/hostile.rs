@@ -59,6 +59,7 @@ fn cell(kind: CellKind, bytes: &[u8]) -> Option<OwnedCell> {
         CellKind::I64 => OwnedCell::I64(i64::from_le_bytes(number())),
         CellKind::F64 => OwnedCell::F64(f64::from_le_bytes(number())),
         CellKind::List(depth) => OwnedCell::List(list(depth, bytes)),
+        CellKind::Files => OwnedCell::Files(vec![bytes.to_vec(), bytes.to_vec()]),
     })
 }
 

@@ -51,7 +51,9 @@ typedef struct AnyflowStrView {
 typedef struct AnyflowCellView {
     /* One of ANYFLOW_CELL_KIND_*. */
     uint32_t kind;
-    /* Payload of `BYTES` and `UTF8`; for `LIST` the bytes of a AnyflowListView, aligned as that struct is. */
+    /* Payload of `BYTES` and `UTF8`; for `LIST` the bytes of a AnyflowListView, for `FILES` those of an array of
+     * AnyflowStrView, aligned as those structs are.
+     */
     AnyflowStrView bytes;
     /* Payload of `I64`. */
     int64_t integer;
@@ -115,6 +117,9 @@ typedef struct AnyflowArrayView {
 /* Numbers in nested lists; `bytes` holds one AnyflowListView(crate::ListView). Since ABI 1.2. */
 #define ANYFLOW_CELL_KIND_LIST 5u
 
+/* Encoded bytes of files, in order; `bytes` holds one AnyflowStrView(crate::StrView) for each. Since ABI 1.3. */
+#define ANYFLOW_CELL_KIND_FILES 6u
+
 /* The element types that arrays use. */
 
 /* 32-bit float. */
@@ -135,7 +140,7 @@ static const AnyflowDataType ANYFLOW_DTYPE_U8 = {1, 8, 1};
 #define ANYFLOW_ABI_MAJOR 1
 
 /* Grows with every addition. */
-#define ANYFLOW_ABI_MINOR 2
+#define ANYFLOW_ABI_MINOR 3
 
 /* Name of the exported static, of type AnyflowEntry. */
 #define ANYFLOW_ENTRY_SYMBOL "anyflow_entry"

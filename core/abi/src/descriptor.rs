@@ -97,6 +97,8 @@ pub enum CellKind {
     F64,
     /// Numbers in nested lists, so many levels deep: 1 a list of numbers, 2 a list of lists of numbers.
     List(u32),
+    /// Encoded bytes of any number of files, in order.
+    Files,
 }
 
 /// What crosses a port, without the row axis.
@@ -260,6 +262,7 @@ impl<const N: usize> Writer<N> {
             CellKind::Utf8 => w.string("utf8"),
             CellKind::I64 => w.string("i64"),
             CellKind::F64 => w.string("f64"),
+            CellKind::Files => w.string("files"),
             CellKind::List(depth) => {
                 assert!(depth >= 1 && depth <= crate::MAX_DEPTH, "a list has 1 to MAX_DEPTH levels");
                 w.key(true, "list").integer(depth as i64).raw("}")

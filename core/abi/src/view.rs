@@ -48,6 +48,8 @@ pub mod cell_kind {
     pub const F64: u32 = 4;
     /// Numbers in nested lists; `bytes` holds one [`ListView`](crate::ListView). Since ABI 1.2.
     pub const LIST: u32 = 5;
+    /// Encoded bytes of files, in order; `bytes` holds one [`StrView`](crate::StrView) for each. Since ABI 1.3.
+    pub const FILES: u32 = 6;
 }
 
 /// One raw value of a column, borrowed.
@@ -56,7 +58,8 @@ pub mod cell_kind {
 pub struct CellView {
     /// One of [`cell_kind`].
     pub kind: u32,
-    /// Payload of `BYTES` and `UTF8`; for `LIST` the bytes of a [`ListView`], aligned as that struct is.
+    /// Payload of `BYTES` and `UTF8`; for `LIST` the bytes of a [`ListView`], for `FILES` those of an array of
+    /// [`StrView`], aligned as those structs are.
     pub bytes: StrView,
     /// Payload of `I64`.
     pub integer: i64,
@@ -75,6 +78,21 @@ impl CellView {
         let fits = self.bytes.len >= size_of::<ListView>() && !list.is_null() && list.is_aligned();
         // SAFETY: the caller promises so many readable bytes, and they are aligned.
         fits.then(|| unsafe { &*list })
+    }
+
+    /// The files of a `FILES` cell; `None` if `bytes` cannot be an array of [`StrView`].
+    ///
+    /// # Safety
+    /// `bytes` is readable and unchanged for `'a`.
+    #[allow(unsafe_code)]
+    pub unsafe fn files<'a>(&self) -> Option<&'a [StrView]> {
+        let (first, size) = (self.bytes.ptr.cast::<StrView>(), size_of::<StrView>());
+        if self.bytes.len == 0 {
+            return Some(&[]);
+        }
+        let fits = self.bytes.len % size == 0 && !first.is_null() && first.is_aligned();
+        // SAFETY: the caller promises so many readable bytes, and they are aligned.
+        fits.then(|| unsafe { core::slice::from_raw_parts(first, self.bytes.len / size) })
     }
 }
 

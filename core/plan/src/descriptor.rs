@@ -149,6 +149,8 @@ pub enum CellKind {
     F64,
     /// Numbers in nested lists, so many levels deep.
     List(u32),
+    /// Encoded bytes of any number of files, in order.
+    Files,
 }
 
 /// Shape, dtype and range of what crosses a port; the row axis comes first and is not listed.

@@ -12,6 +12,7 @@ impl fmt::Display for CellKind {
             CellKind::Utf8 => f.write_str("utf8"),
             CellKind::I64 => f.write_str("i64"),
             CellKind::F64 => f.write_str("f64"),
+            CellKind::Files => f.write_str("files"),
             CellKind::List(depth) => write!(f, "{}numbers", "lists of ".repeat(*depth as usize)),
         }
     }

@@ -110,8 +110,10 @@ fn cells(sample: &Sample, descriptor: &PluginDescriptor) -> Result<Vec<OwnedCell
         return Ok(cells);
     }
     let bytes = std::fs::read(path).map_err(RunError::io(path))?;
-    if codec.cell == CellKind::Bytes {
-        return Ok(vec![OwnedCell::Bytes(bytes)]);
+    match codec.cell {
+        CellKind::Bytes => return Ok(vec![OwnedCell::Bytes(bytes)]),
+        CellKind::Files => return Ok(vec![OwnedCell::Files(vec![bytes])]),
+        _ => {}
     }
     let wrong = || RunError::Data(format!("{file}: holds no {} for codec `{component}`", codec.cell));
     let text = String::from_utf8(bytes).map_err(|_| wrong())?;
@@ -133,6 +135,7 @@ fn owned(cell: Cell<'_>) -> Result<OwnedCell> {
             let made = OwnedList::from_parts(list.depth(), list.values().to_vec(), list.lengths().to_vec());
             OwnedCell::List(made.map_err(|error| RunError::Data(error.to_string()))?)
         }
+        Cell::Files(files) => OwnedCell::Files(files.iter().map(|file| file.to_vec()).collect()),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Raw values of a column.
 
 use crate::abi::{CellView, ListView, StrView, cell_kind};
-use crate::{Error, List, OwnedList};
+use crate::{Error, Files, List, OwnedList};
 
 /// One raw value, borrowed from the host for the time of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub enum Cell<'a> {
     F64(f64),
     /// Numbers in nested lists.
     List(List<'a>),
+    /// Encoded bytes of files, in order.
+    Files(Files<'a>),
 }
 
 impl<'a> Cell<'a> {
@@ -59,6 +61,14 @@ impl<'a> Cell<'a> {
         }
     }
 
+    /// The files, or an error that says what came instead.
+    pub fn files(self) -> Result<Files<'a>, Error> {
+        match self {
+            Cell::Files(files) => Ok(files),
+            other => Err(other.unexpected("files")),
+        }
+    }
+
     /// A copy that outlives the call.
     #[cfg(feature = "testkit")]
     pub(crate) fn to_owned(self) -> OwnedCell {
@@ -68,6 +78,7 @@ impl<'a> Cell<'a> {
             Cell::I64(value) => OwnedCell::I64(value),
             Cell::F64(value) => OwnedCell::F64(value),
             Cell::List(list) => OwnedCell::List(list.into_owned()),
+            Cell::Files(files) => OwnedCell::Files(files.iter().map(<[u8]>::to_vec).collect()),
         }
     }
 
@@ -78,6 +89,7 @@ impl<'a> Cell<'a> {
             Cell::I64(_) => "an integer",
             Cell::F64(_) => "a real number",
             Cell::List(_) => "a list",
+            Cell::Files(_) => "files",
         };
         Error::Data(format!("the cell holds {got}, not {wanted}"))
     }
@@ -96,6 +108,8 @@ impl<'a> Cell<'a> {
             cell_kind::F64 => Ok(Cell::F64(view.real)),
             // SAFETY: the host keeps cells readable until the call returns.
             cell_kind::LIST => unsafe { List::from_view(view.list()) }.map(Cell::List),
+            // SAFETY: likewise.
+            cell_kind::FILES => unsafe { Files::from_view(view.files()) }.map(Cell::Files),
             cell_kind::NULL => Err(Error::data("the cell is null")),
             other => Err(Error::Failed(format!("cell kind {other} is newer than this plugin"))),
         }
@@ -115,6 +129,8 @@ pub enum OwnedCell {
     F64(f64),
     /// Numbers in nested lists.
     List(OwnedList),
+    /// Encoded bytes of files, in order.
+    Files(Vec<Vec<u8>>),
 }
 
 impl OwnedCell {
@@ -127,31 +143,51 @@ impl OwnedCell {
             OwnedCell::I64(_) => "i64".into(),
             OwnedCell::F64(_) => "f64".into(),
             OwnedCell::List(list) => format!("list {}", list.as_list().depth()),
+            OwnedCell::Files(_) => "files".into(),
         }
     }
 
-    /// What [`OwnedCell::view`] points at, for a list.
-    pub(crate) fn list_view(&self) -> Option<ListView> {
+    /// What [`OwnedCell::view`] points at, where a cell is more than its bytes.
+    pub(crate) fn payload(&self) -> Payload {
         match self {
-            OwnedCell::List(list) => Some(list.view()),
-            _ => None,
+            OwnedCell::List(list) => Payload::List(list.view()),
+            OwnedCell::Files(files) => Payload::Files(files.iter().map(|file| StrView::new(file)).collect()),
+            _ => Payload::Inside,
         }
     }
 
-    /// A borrowed view for the border; `list` is that of [`OwnedCell::list_view`], and must outlive it.
-    pub(crate) fn view(&self, list: Option<&ListView>) -> CellView {
-        let mut view = CellView { kind: 0, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
+    /// A borrowed view for the border; `payload` is that of [`OwnedCell::payload`], and must outlive it.
+    pub(crate) fn view(&self, payload: &Payload) -> CellView {
+        let mut view = CellView { kind: 0, bytes: payload.bytes(), integer: 0, real: 0.0 };
         match self {
             OwnedCell::Bytes(bytes) => (view.kind, view.bytes) = (cell_kind::BYTES, StrView::new(bytes)),
             OwnedCell::Utf8(text) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
             OwnedCell::I64(value) => (view.kind, view.integer) = (cell_kind::I64, *value),
             OwnedCell::F64(value) => (view.kind, view.real) = (cell_kind::F64, *value),
-            OwnedCell::List(_) => {
-                let ptr: *const u8 = list.map_or(std::ptr::null(), |list| std::ptr::from_ref(list).cast());
-                let len = if ptr.is_null() { 0 } else { size_of::<ListView>() };
-                (view.kind, view.bytes) = (cell_kind::LIST, StrView { ptr, len });
-            }
+            OwnedCell::List(_) => view.kind = cell_kind::LIST,
+            OwnedCell::Files(_) => view.kind = cell_kind::FILES,
         }
         view
+    }
+}
+
+/// What the view of a cell points at beside the cell.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// Nothing: all is in the cell.
+    Inside,
+    /// The view of its list.
+    List(ListView),
+    /// The views of its files.
+    Files(Vec<StrView>),
+}
+
+impl Payload {
+    fn bytes(&self) -> StrView {
+        match self {
+            Payload::Inside => StrView::new(&[]),
+            Payload::List(list) => StrView { ptr: std::ptr::from_ref(list).cast(), len: size_of::<ListView>() },
+            Payload::Files(files) => StrView { ptr: files.as_ptr().cast(), len: size_of_val(files.as_slice()) },
+        }
     }
 }

@@ -77,8 +77,8 @@ impl<C: Codec> DynCodec for C {
                 // SAFETY: `report` is valid during this call; the host copies the cell before the callback returns.
                 Ok(cell) => unsafe {
                     if let Some(emit) = (*report).cell {
-                        let list = cell.list_view();
-                        emit((*report).context, row as i64, &cell.view(list.as_ref()));
+                        let payload = cell.payload();
+                        emit((*report).context, row as i64, &cell.view(&payload));
                     }
                 },
                 // SAFETY: `report` is valid during this call.

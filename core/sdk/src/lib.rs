@@ -62,6 +62,7 @@ mod codec;
 mod dense;
 mod error;
 mod export;
+mod files;
 mod guard;
 #[cfg(feature = "torch")]
 pub mod layers;
@@ -78,6 +79,7 @@ pub use cell::{Cell, OwnedCell};
 pub use codec::Codec;
 pub use dense::Element;
 pub use error::Error;
+pub use files::Files;
 pub use list::{List, OwnedList};
 pub use log::{Level, log};
 #[cfg(feature = "torch")]

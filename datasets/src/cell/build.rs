@@ -1,5 +1,6 @@
 //! From single values back to a column.
 
+mod files;
 mod lists;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use arrow::datatypes::DataType;
 use super::{Cell, OwnedCell};
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature, media_fields};
+use files::files_column;
 use lists::list_column;
 
 /// Makes a column of `feature` from one value per row; media become `struct<bytes: binary, path: string>` without path.
@@ -40,6 +42,7 @@ pub fn column_from_cells(cells: &[Option<OwnedCell>], feature: &Feature) -> Resu
         CellKind::I64 => cast(int_column(cells, feature)?, &data_type),
         CellKind::F64 => cast(float_column(cells), &data_type),
         CellKind::List(depth) => list_column(cells, &data_type, depth),
+        CellKind::Files => files_column(cells, &data_type),
     }
 }
 
@@ -85,6 +88,7 @@ fn total_bytes(cells: &[Option<OwnedCell>]) -> Result<usize> {
     let length = |cell: Option<Cell<'_>>| match cell {
         Some(Cell::Bytes(bytes)) => bytes.len(),
         Some(Cell::Utf8(text)) => text.len(),
+        Some(Cell::Files(files)) => files.iter().map(Vec::len).sum(),
         _ => 0,
     };
     let total: usize = borrowed(cells).map(length).sum();

@@ -28,7 +28,8 @@ struct Row {
 }
 
 /// The offsets of one level of nesting: list `i` has the items `offsets[i]..offsets[i + 1]`.
-struct Level {
+#[derive(Debug)]
+pub(super) struct Level {
     offsets: Vec<usize>,
     nulls: Option<NullBuffer>,
 }
@@ -70,7 +71,7 @@ impl Lists {
 
 impl Level {
     /// The outermost level of `array` and the items in it.
-    fn new(array: &ArrayRef) -> Result<(Level, ArrayRef)> {
+    pub(super) fn new(array: &ArrayRef) -> Result<(Level, ArrayRef)> {
         let (offsets, items) = match array.data_type() {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
@@ -89,12 +90,17 @@ impl Level {
         };
         Ok((Level { offsets, nulls: array.nulls().cloned() }, items))
     }
+
+    /// The places of the items of a list.
+    pub(super) fn items(&self, list: usize) -> Range<usize> {
+        self.offsets[list]..self.offsets[list + 1]
+    }
 }
 
 /// Appends the lengths of list `at` of the first level; true if a list in it is null.
 fn walk(levels: &[Level], at: usize, lengths: &mut Vec<u64>) -> bool {
     let Some((level, inner)) = levels.split_first() else { return false };
-    let items = level.offsets[at]..level.offsets[at + 1];
+    let items = level.items(at);
     lengths.push(items.len() as u64);
     let mut holds_null = level.nulls.as_ref().is_some_and(|nulls| nulls.is_null(at));
     if !inner.is_empty() {

@@ -2,7 +2,7 @@ use arrow::array::{DictionaryArray, Int16Array, StructArray, UInt64Array};
 use arrow::datatypes::Int32Type;
 
 use super::*;
-use crate::feature::media_fields;
+use crate::feature::{media_fields, media_type};
 
 fn back(cells: Vec<Option<OwnedCell>>, feature: Feature) {
     let array = column_from_cells(&cells, &feature).expect("builds");
@@ -157,4 +157,34 @@ fn a_list_that_does_not_fit_its_column_is_the_plugins_mistake() {
         let error = column_from_cells(&[first, cell], &feature).expect_err("does not fit");
         assert!(matches!(error, DatasetError::WrongCell { row: 1, .. }), "{error}");
     }
+}
+
+fn files(files: &[&[u8]]) -> Option<OwnedCell> {
+    Some(OwnedCell::Files(files.iter().map(|file| file.to_vec()).collect()))
+}
+
+#[test]
+fn lists_of_files_survive() {
+    for item in [Feature::Image, Feature::Video, Feature::Value("binary".into())] {
+        back(vec![files(&[b"one", b"", b"three"]), None, files(&[])], list_of(item));
+    }
+    let large = DataType::LargeList(Arc::new(element_of(media_type())));
+    back(vec![files(&[b"one"]), files(&[b"two", b"three"])], Feature::from_arrow(&large));
+}
+
+#[test]
+fn a_slice_of_a_column_of_files_is_read_and_paths_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("b.png"), b"second").unwrap();
+    let bytes: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![Some(&b"first"[..]), None, None]));
+    let paths: ArrayRef = Arc::new(StringArray::from(vec![Some("a.png"), Some("b.png"), None]));
+    let items = Arc::new(StructArray::new(media_fields(), vec![bytes, paths], None));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([0, 2, 1]);
+    let lists: ArrayRef =
+        Arc::new(arrow::array::ListArray::new(Arc::new(element_of(media_type())), offsets, items, None));
+    let column = CellColumn::new(&lists.slice(1, 2), &list_of(Feature::Image)).expect("views");
+    let column = column.with_origin("frames", Some(folder.path()));
+    assert_eq!(column.get(0).expect("reads").map(Cell::into_owned), files(&[b"first", b"second"]));
+    let error = column.get(1).expect_err("has neither bytes nor path").to_string();
+    assert!(error.contains("file 0 of its list is null"), "{error}");
 }

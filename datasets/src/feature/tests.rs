@@ -64,7 +64,10 @@ fn a_cell_kind_per_feature() {
     assert_eq!(Feature::Value("bool".into()).cell(), Some(CellKind::I64));
     assert_eq!(Feature::Value("float16".into()).cell(), Some(CellKind::F64));
     assert_eq!(Feature::Value("date32".into()).cell(), None);
-    assert_eq!(Feature::List(Box::new(Feature::Image)).cell(), None);
+    let files = Feature::List(Box::new(Feature::Image));
+    assert_eq!(files.cell(), Some(CellKind::Files));
+    assert_eq!(Feature::List(Box::new(files)).cell(), None);
+    assert_eq!(Feature::from_arrow(&DataType::List(element(media_type()))).cell(), Some(CellKind::Files));
     let numbers = Feature::List(Box::new(Feature::Value("int16".into())));
     assert_eq!(numbers.cell(), Some(CellKind::List(1)));
     assert_eq!(Feature::List(Box::new(numbers)).cell(), Some(CellKind::List(2)));

@@ -43,7 +43,7 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
     if column.is_null(row) {
         return Ok(Value::Null);
     }
-    if matches!(feature.cell(), None | Some(CellKind::List(_))) {
+    if matches!(feature.cell(), None | Some(CellKind::List(_) | CellKind::Files)) {
         return nested(dataset, name, column, feature, row);
     }
     let cells = CellColumn::new(&column.slice(row, 1), feature)?.with_origin(name, dataset.folder());
@@ -57,6 +57,7 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
         Ok(Some(Cell::F64(value))) => number(value, feature),
         Ok(Some(Cell::Bytes(bytes))) => encoded(bytes),
         Ok(Some(Cell::List(list))) => format!("{list:?}").into(),
+        Ok(Some(Cell::Files(files))) => files.iter().map(|file| encoded(file)).collect(),
         Err(error) => json!({"error": error.to_string()}),
     };
     Ok(shown)

@@ -26,7 +26,7 @@ pub(super) fn summary(dataset: &Dataset, index: usize) -> ColumnSummary {
         min: None,
         max: None,
     };
-    let plain = !matches!(feature.cell(), None | Some(CellKind::List(_)));
+    let plain = !matches!(feature.cell(), None | Some(CellKind::List(_) | CellKind::Files));
     let single = plain && !field.data_type().is_nested();
     let mut complete = single;
     for part in dataset.parts() {

@@ -1,12 +1,15 @@
-//! GIF and APNG files <-> frames of a given size.
+//! GIF and APNG files, and lists of pictures, <-> frames of a given size.
 
 use std::io::Cursor;
 
-use anyflow_sdk::{Error, Parameters};
+use anyflow_sdk::{Error, Files, Parameters};
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
-use image::codecs::png::PngDecoder;
+use image::codecs::png::{PngDecoder, PngEncoder};
 use image::imageops::FilterType;
-use image::{AnimationDecoder, Delay, DynamicImage, Frame, ImageDecoder, Limits, RgbaImage};
+use image::{
+    AnimationDecoder, Delay, DynamicImage, ExtendedColorType, Frame, ImageDecoder, ImageEncoder, ImageReader, Limits,
+    RgbaImage,
+};
 
 /// The longest side of an animation that is decoded.
 const MAX_SIDE: u32 = 1 << 12;
@@ -23,8 +26,6 @@ pub(crate) struct Shape {
     frames: usize,
     height: u32,
     width: u32,
-    /// Frames a second of files that are written.
-    fps: f64,
 }
 
 impl Shape {
@@ -35,10 +36,11 @@ impl Shape {
             let Shape { frames, height, width, .. } = shape;
             return Err(Error::Parameters(format!("{frames} frames of {width} x {height} are no animation")));
         }
-        if !(shape.fps > 0.0 && shape.fps <= 100.0) {
-            return Err(Error::Parameters(format!("fps is {}; it is over 0 and at most 100", shape.fps)));
-        }
         Ok(shape)
+    }
+
+    fn pixels(self) -> usize {
+        self.height as usize * self.width as usize
     }
 }
 
@@ -49,14 +51,39 @@ pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Erro
     if frames.is_empty() {
         return Err(Error::data("the animation has no frame"));
     }
-    let of = |place: usize| {
-        let picture = laid_on_white(&frames[spread(place, shape.frames, frames.len())]);
-        if (picture.width(), picture.height()) == (shape.width, shape.height) {
-            return picture;
-        }
-        picture.resize_exact(shape.width, shape.height, FilterType::Lanczos3)
-    };
-    Ok((0..shape.frames).map(of).collect())
+    Ok((0..shape.frames).map(|place| fitted(&frames[spread(place, shape.frames, frames.len())], shape)).collect())
+}
+
+/// As [`read`], of pictures that are a file each. Those that are left out are not decoded.
+pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicImage>, Error> {
+    let mut frames: Vec<DynamicImage> = Vec::with_capacity(shape.frames);
+    let mut last = None;
+    for place in 0..shape.frames {
+        let at = spread(place, shape.frames, files.len().max(1));
+        let file = files.get(at).ok_or_else(|| Error::data("the list has no frame"))?;
+        let frame = match frames.last() {
+            Some(same) if last == Some(at) => same.clone(),
+            _ => fitted(&picture(file).map_err(|error| Error::data(format!("frame {at}: {error}")))?, shape),
+        };
+        frames.push(frame);
+        last = Some(at);
+    }
+    Ok(frames)
+}
+
+/// A frame in the size of `shape`.
+fn fitted(frame: &RgbaImage, shape: Shape) -> DynamicImage {
+    let picture = laid_on_white(frame);
+    if (picture.width(), picture.height()) == (shape.width, shape.height) {
+        return picture;
+    }
+    picture.resize_exact(shape.width, shape.height, FilterType::Lanczos3)
+}
+
+fn picture(bytes: &[u8]) -> image::ImageResult<RgbaImage> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    reader.limits(limits());
+    Ok(reader.decode()?.into_rgba8())
 }
 
 /// The frame of `all` that stands at `place` of `count`: the first is the first and the last the last.
@@ -65,9 +92,7 @@ fn spread(place: usize, count: usize, all: usize) -> usize {
 }
 
 fn decode(bytes: &[u8]) -> image::ImageResult<Vec<RgbaImage>> {
-    let mut limits = Limits::no_limits();
-    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(MAX_BYTES);
+    let limits = limits();
     if bytes.starts_with(b"\x89PNG") {
         let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
         if !decoder.is_apng()? {
@@ -78,6 +103,13 @@ fn decode(bytes: &[u8]) -> image::ImageResult<Vec<RgbaImage>> {
     let mut decoder = GifDecoder::new(Cursor::new(bytes))?;
     decoder.set_limits(limits)?;
     collected(decoder.into_frames())
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::no_limits();
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    limits.max_alloc = Some(MAX_BYTES);
+    limits
 }
 
 fn collected(frames: impl Iterator<Item = image::ImageResult<Frame>>) -> image::ImageResult<Vec<RgbaImage>> {
@@ -106,29 +138,49 @@ fn laid_on_white(picture: &RgbaImage) -> DynamicImage {
     DynamicImage::ImageRgba8(picture)
 }
 
-/// Writes `[frame, channel, height, width]`, one or three channels, brought between 0 and 1, as a GIF that repeats.
-pub(crate) fn write(array: &[f32], shape: Shape, channels: usize) -> Result<Vec<u8>, Error> {
-    if let Some(at) = array.iter().position(|value| !value.is_finite()) {
-        return Err(Error::data(format!("the animation holds {} at element {at}", array[at])));
-    }
+/// Writes `[frame, channel, height, width]`, one or three channels, brought between 0 and 1, as a GIF that repeats, so
+/// many frames a second.
+pub(crate) fn write(array: &[f32], shape: Shape, channels: usize, fps: f64) -> Result<Vec<u8>, Error> {
     let failed = |error| Error::Failed(format!("writing GIF: {error}"));
-    let pixels = shape.height as usize * shape.width as usize;
     let mut file = Vec::new();
     {
         let mut encoder = GifEncoder::new(&mut file);
         encoder.set_repeat(Repeat::Infinite).map_err(failed)?;
-        for frame in array.chunks_exact(channels * pixels) {
-            let value = |pixel: usize, channel: usize| {
-                (frame[(channel % channels) * pixels + pixel].clamp(0.0, 1.0) * 255.0).round() as u8
-            };
-            let rgba = (0..pixels).flat_map(|pixel| [value(pixel, 0), value(pixel, 1), value(pixel, 2), 255]).collect();
-            let picture = RgbaImage::from_raw(shape.width, shape.height, rgba)
+        for frame in frames(array, shape, channels)? {
+            let rgba = frame.chunks_exact(channels).flat_map(|pixel| {
+                let value = |channel: usize| pixel[channel % channels];
+                [value(0), value(1), value(2), 255]
+            });
+            let picture = RgbaImage::from_raw(shape.width, shape.height, rgba.collect())
                 .ok_or_else(|| Error::Failed("a frame of another size".into()))?;
-            let delay = Delay::from_numer_denom_ms((1000.0 / shape.fps).round() as u32, 1);
+            let delay = Delay::from_numer_denom_ms((1000.0 / fps).round() as u32, 1);
             encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay)).map_err(failed)?;
         }
     }
     Ok(file)
+}
+
+/// The same, as a PNG for each frame.
+pub(crate) fn write_list(array: &[f32], shape: Shape, channels: usize) -> Result<Vec<Vec<u8>>, Error> {
+    let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let file = |frame: Vec<u8>| {
+        let mut file = Vec::new();
+        let written = PngEncoder::new(&mut file).write_image(&frame, shape.width, shape.height, colour);
+        written.map(|()| file).map_err(|error| Error::Failed(format!("writing PNG: {error}")))
+    };
+    frames(array, shape, channels)?.map(file).collect()
+}
+
+/// `[frame, channel, pixel]` -> the bytes `[pixel, channel]` of each frame.
+fn frames(array: &[f32], shape: Shape, channels: usize) -> Result<impl Iterator<Item = Vec<u8>>, Error> {
+    if let Some(at) = array.iter().position(|value| !value.is_finite()) {
+        return Err(Error::data(format!("the animation holds {} at element {at}", array[at])));
+    }
+    let pixels = shape.pixels();
+    let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+    Ok(array.chunks_exact(channels * pixels).map(move |frame| {
+        (0..pixels).flat_map(|pixel| (0..channels).map(move |channel| byte(frame[channel * pixels + pixel]))).collect()
+    }))
 }
 
 #[cfg(test)]

@@ -1,86 +1,124 @@
-//! The codecs `gray` and `rgb`: an animation <-> its frames.
+//! The codecs `gray` and `rgb`, an animation <-> its frames, and `gray-list` and `rgb-list`, a list of pictures <-> them.
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::DynamicImage;
 
 use crate::animation::{self, Shape};
 
-/// Parameters of both codecs.
-const PARAMETERS: &str = r#"{
+/// Parameters of the codecs of files.
+const OF_FILES: &str = r#"{
     "frames": {"type": "integer", "minimum": 1, "maximum": 256, "default": 8},
     "height": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "fps": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "default": 8,
             "description": "frames a second of files that are written"}
 }"#;
+/// Parameters of the codecs of lists.
+const OF_LISTS: &str = r#"{
+    "frames": {"type": "integer", "minimum": 1, "maximum": 256, "default": 8},
+    "height": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
+    "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28}
+}"#;
+
+/// Channels of a codec in grey.
+const GRAY: usize = 1;
+/// Channels of a codec in colour.
+const RGB: usize = 3;
+const GRAY_AXES: [Axis; 4] = [axis_of("frame", "frames"), fixed("channel", GRAY as i64), axis("height"), axis("width")];
+const RGB_AXES: [Axis; 4] = [axis_of("frame", "frames"), fixed("channel", RGB as i64), axis("height"), axis("width")];
 
 /// A GIF or APNG file <-> the luma of its frames between 0 and 1; files are written as GIF.
-pub struct Gray(Shape);
-
-impl Codec for Gray {
-    type Element = f32;
-
-    const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
-        id: "gray",
-        modality: "video",
-        summary: "animation <-> luma of its frames",
-        cell: CellKind::Bytes,
-        feature: "Video",
-        array: f32_port_in(&[axis_of("frame", "frames"), fixed("channel", 1), axis("height"), axis("width")], 0, 1),
-        parameters: PARAMETERS,
-    };
-
-    fn new(parameters: &Parameters) -> Result<Self, Error> {
-        Shape::new(parameters).map(Gray)
-    }
-
-    fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let frames = animation::read(cell.bytes()?, self.0)?;
-        fill(array, frames.into_iter().map(|frame| frame.into_luma8().into_raw()), 1);
-        Ok(())
-    }
-
-    fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
-        animation::write(array, self.0, 1).map(OwnedCell::Bytes)
-    }
-}
-
+pub type Gray = File<GRAY>;
 /// A GIF or APNG file <-> red, green and blue of its frames between 0 and 1; files are written as GIF, each frame with
 /// 256 colours.
-pub struct Rgb(Shape);
+pub type Rgb = File<RGB>;
+/// A list of pictures <-> their luma between 0 and 1; pictures are written as PNG.
+pub type GrayList = List<GRAY>;
+/// A list of pictures <-> their red, green and blue between 0 and 1; pictures are written as PNG.
+pub type RgbList = List<RGB>;
 
-impl Codec for Rgb {
+/// A file of frames with so many channels.
+pub struct File<const CHANNELS: usize> {
+    shape: Shape,
+    fps: f64,
+}
+
+impl<const CHANNELS: usize> Codec for File<CHANNELS> {
     type Element = f32;
 
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
-        id: "rgb",
+        id: if CHANNELS == GRAY { "gray" } else { "rgb" },
         modality: "video",
-        summary: "animation <-> red, green and blue of its frames",
+        summary: match CHANNELS {
+            GRAY => "animation <-> luma of its frames",
+            _ => "animation <-> red, green and blue of its frames",
+        },
         cell: CellKind::Bytes,
         feature: "Video",
-        array: f32_port_in(&[axis_of("frame", "frames"), fixed("channel", 3), axis("height"), axis("width")], 0, 1),
-        parameters: PARAMETERS,
+        array: f32_port_in(if CHANNELS == GRAY { &GRAY_AXES } else { &RGB_AXES }, 0, 1),
+        parameters: OF_FILES,
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        Shape::new(parameters).map(Rgb)
+        #[derive(serde::Deserialize)]
+        struct Config {
+            fps: f64,
+        }
+        let (shape, Config { fps }) = (Shape::new(parameters)?, parameters.read()?);
+        if !(fps > 0.0 && fps <= 100.0) {
+            return Err(Error::Parameters(format!("fps is {fps}; it is over 0 and at most 100")));
+        }
+        Ok(File { shape, fps })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let frames = animation::read(cell.bytes()?, self.0)?;
-        fill(array, frames.into_iter().map(|frame: DynamicImage| frame.into_rgb8().into_raw()), 3);
+        fill(array, animation::read(cell.bytes()?, self.shape)?, CHANNELS);
         Ok(())
     }
 
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
-        animation::write(array, self.0, 3).map(OwnedCell::Bytes)
+        animation::write(array, self.shape, CHANNELS, self.fps).map(OwnedCell::Bytes)
     }
 }
 
-/// Frames `[pixel, channel]` into `array: [frame, channel, pixel]`.
-fn fill(array: &mut [f32], frames: impl ExactSizeIterator<Item = Vec<u8>>, channels: usize) {
+/// A list of files, each a frame with so many channels.
+pub struct List<const CHANNELS: usize>(Shape);
+
+impl<const CHANNELS: usize> Codec for List<CHANNELS> {
+    type Element = f32;
+
+    const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
+        id: if CHANNELS == GRAY { "gray-list" } else { "rgb-list" },
+        modality: "video",
+        summary: match CHANNELS {
+            GRAY => "list of pictures <-> luma of each",
+            _ => "list of pictures <-> red, green and blue of each",
+        },
+        cell: CellKind::Files,
+        feature: "List(Image)",
+        array: f32_port_in(if CHANNELS == GRAY { &GRAY_AXES } else { &RGB_AXES }, 0, 1),
+        parameters: OF_LISTS,
+    };
+
+    fn new(parameters: &Parameters) -> Result<Self, Error> {
+        Shape::new(parameters).map(List)
+    }
+
+    fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
+        fill(array, animation::read_list(cell.files()?, self.0)?, CHANNELS);
+        Ok(())
+    }
+
+    fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
+        animation::write_list(array, self.0, CHANNELS).map(OwnedCell::Files)
+    }
+}
+
+/// Frames into `array: [frame, channel, pixel]`.
+fn fill(array: &mut [f32], frames: Vec<DynamicImage>, channels: usize) {
     let of_frame = array.len() / frames.len().max(1);
-    for (frame, out) in frames.zip(array.chunks_exact_mut(of_frame.max(1))) {
+    for (frame, out) in frames.into_iter().zip(array.chunks_exact_mut(of_frame.max(1))) {
+        let frame = if channels == GRAY { frame.into_luma8().into_raw() } else { frame.into_rgb8().into_raw() };
         let pixels = of_frame / channels;
         for (channel, plane) in out.chunks_exact_mut(pixels.max(1)).enumerate() {
             for (value, byte) in plane.iter_mut().zip(frame.iter().skip(channel).step_by(channels)) {
@@ -147,6 +185,45 @@ mod tests {
         let mut larger = vec![0.0; 9 * 16 * 16];
         Gray::new(&parameters(9, 16, 16)).unwrap().encode(Cell::Bytes(&file), &mut larger).unwrap();
         assert!(larger.iter().all(|value| (0.0..=1.0).contains(value)) && larger.iter().any(|value| *value > 0.9));
+    }
+
+    fn listed(codec: &impl Codec<Element = f32>, film: &[f32]) -> Vec<Vec<u8>> {
+        let OwnedCell::Files(files) = codec.decode(film).unwrap() else { panic!("not a list") };
+        files
+    }
+
+    fn from_list(codec: &impl Codec<Element = f32>, files: &[Vec<u8>], elements: usize) -> Result<Vec<f32>, Error> {
+        let mut array = vec![0.0; elements];
+        codec.encode(Cell::Files(files.into()), &mut array).map(|()| array)
+    }
+
+    #[test]
+    fn lists_of_pictures_are_films() {
+        let gray = GrayList::new(&parameters(5, 8, 8)).unwrap();
+        let rgb = RgbList::new(&parameters(5, 8, 8)).unwrap();
+        let (in_gray, in_rgb) = (listed(&gray, &film(5, 1, 8)), listed(&rgb, &film(5, 3, 8)));
+        assert!(in_gray.iter().chain(&in_rgb).all(|file| file.starts_with(b"\x89PNG")));
+        let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.003);
+        assert!(near(&from_list(&gray, &in_gray, 5 * 64).unwrap(), &film(5, 1, 8)));
+        assert!(near(&from_list(&rgb, &in_rgb, 5 * 3 * 64).unwrap(), &film(5, 3, 8)));
+        // Fewer and more than asked for, and another size.
+        let shorter = from_list(&GrayList::new(&parameters(3, 8, 8)).unwrap(), &in_gray, 3 * 64).unwrap();
+        assert!(near(&shorter[64..128], &film(5, 1, 8)[128..192]));
+        let longer = from_list(&GrayList::new(&parameters(10, 8, 8)).unwrap(), &in_gray, 10 * 64).unwrap();
+        assert!(near(&longer[..64], &longer[64..128]) && near(&longer[9 * 64..], &film(5, 1, 8)[4 * 64..]));
+        assert!(from_list(&GrayList::new(&parameters(5, 16, 12)).unwrap(), &in_gray, 5 * 16 * 12).is_ok());
+    }
+
+    #[test]
+    fn a_list_with_no_picture_in_it_is_refused() {
+        let codec = GrayList::new(&parameters(4, 8, 8)).unwrap();
+        let mut files = listed(&codec, &film(4, 1, 8));
+        assert!(matches!(from_list(&codec, &[], 256), Err(Error::Data(_))));
+        files[2] = b"not a picture".to_vec();
+        let error = from_list(&codec, &files, 256).unwrap_err().to_string();
+        assert!(error.contains("frame 2"), "{error}");
+        assert!(matches!(codec.encode(Cell::Bytes(&files[0]), &mut [0.0; 256]), Err(Error::Data(_))));
+        assert!(matches!(codec.decode(&[f32::NAN; 256]), Err(Error::Data(_))));
     }
 
     #[test]

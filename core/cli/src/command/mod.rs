@@ -42,6 +42,7 @@ fn columns(dataset: &Dataset) -> Vec<(String, Option<CellKind>)> {
         anyflow_datasets::CellKind::I64 => CellKind::I64,
         anyflow_datasets::CellKind::F64 => CellKind::F64,
         anyflow_datasets::CellKind::List(depth) => CellKind::List(depth),
+        anyflow_datasets::CellKind::Files => CellKind::Files,
     };
     dataset.features().iter().map(|(name, feature)| (name.clone(), feature.cell().map(kind))).collect()
 }

@@ -65,11 +65,12 @@ impl Codec {
         let tensor = Tensor::f_zeros(self.batch_shape(cells.len()), (self.kind, tch::Device::Cpu))?;
         let rows = self.in_parallel("encode", &tensor, threads, |start, array, reported| {
             let cells = &cells[start..start + array.rows];
-            let lists: Vec<Option<ListView>> = cells.iter().map(list_view).collect();
-            let chunk: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| cell_view(cell, list)).collect();
+            let payloads: Vec<Payload> = cells.iter().map(Payload::of).collect();
+            let views = cells.iter().zip(&payloads);
+            let chunk: Vec<CellView> = views.map(|(cell, payload)| cell_view(cell, payload)).collect();
             let encode = self.interface.encode.ok_or("is missing in its table")?;
             let report = reported.table();
-            // SAFETY: cells, lists, array and report live until the call returns; the chunks of the array are disjoint.
+            // SAFETY: cells, payloads, array and report live until the call returns; the chunks of the array are disjoint.
             Ok(unsafe { encode(self.instance, chunk.as_ptr(), chunk.len(), &array.view(), &report) })
         })?;
         Ok((tensor, rows.into_iter().flat_map(|(start, r)| shifted(start, r.rows)).collect()))
@@ -178,27 +179,42 @@ fn shifted(start: usize, rows: Vec<RowError>) -> impl Iterator<Item = RowError> 
     rows.into_iter().map(move |r| RowError { row: start + r.row, text: r.text })
 }
 
-fn list_view(cell: &Option<Cell<'_>>) -> Option<ListView> {
-    match cell {
-        Some(Cell::List(list)) => Some(ListView::new(list.depth(), list.values(), list.lengths())),
-        _ => None,
+/// What the view of a cell points at beside its column.
+enum Payload {
+    Inside,
+    List(ListView),
+    Files(Vec<StrView>),
+}
+
+impl Payload {
+    fn of(cell: &Option<Cell<'_>>) -> Self {
+        match cell {
+            Some(Cell::List(list)) => Payload::List(ListView::new(list.depth(), list.values(), list.lengths())),
+            Some(Cell::Files(files)) => Payload::Files(files.iter().map(|file| StrView::new(file)).collect()),
+            _ => Payload::Inside,
+        }
+    }
+
+    fn bytes(&self) -> StrView {
+        match self {
+            Payload::Inside => StrView::new(&[]),
+            Payload::List(list) => StrView { ptr: (&raw const *list).cast(), len: size_of::<ListView>() },
+            Payload::Files(files) => StrView { ptr: files.as_ptr().cast(), len: size_of_val(files.as_slice()) },
+        }
     }
 }
 
-/// The view of a cell; `list` is its [`list_view`] and must outlive it.
-fn cell_view(cell: &Option<Cell<'_>>, list: &Option<ListView>) -> CellView {
-    let mut view = CellView { kind: cell_kind::NULL, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
+/// The view of a cell; `payload` is that of the cell and must outlive it.
+fn cell_view(cell: &Option<Cell<'_>>, payload: &Payload) -> CellView {
+    let mut view = CellView { kind: cell_kind::NULL, bytes: payload.bytes(), integer: 0, real: 0.0 };
     match cell {
         None => {}
         Some(Cell::Bytes(bytes)) => (view.kind, view.bytes) = (cell_kind::BYTES, StrView::new(bytes)),
         Some(Cell::Utf8(text)) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
         Some(Cell::I64(value)) => (view.kind, view.integer) = (cell_kind::I64, *value),
         Some(Cell::F64(value)) => (view.kind, view.real) = (cell_kind::F64, *value),
-        Some(Cell::List(_)) => {
-            let list = list.as_ref().map_or(std::ptr::null(), |list| &raw const *list);
-            let bytes = StrView { ptr: list.cast(), len: size_of::<ListView>() };
-            (view.kind, view.bytes) = (cell_kind::LIST, bytes);
-        }
+        Some(Cell::List(_)) => view.kind = cell_kind::LIST,
+        Some(Cell::Files(_)) => view.kind = cell_kind::FILES,
     }
     view
 }

@@ -111,8 +111,29 @@ unsafe fn owned(cell: &CellView) -> Result<OwnedCell, String> {
             // SAFETY: as promised by the caller, for what the list's views point at too.
             unsafe { cell.list().and_then(|list| owned_list(list)) }.ok_or("its list does not add up".into())
         }
+        // SAFETY: as promised by the caller, for the bytes of each file too.
+        cell_kind::FILES => {
+            unsafe { cell.files().map(|files| owned_files(files)) }.unwrap_or(Err("its files do not add up".into()))
+        }
         kind => Err(format!("its cell is of kind {kind}, which is not known")),
     }
+}
+
+/// # Safety
+/// The bytes of `files` are readable, but that a pointer may be null.
+unsafe fn owned_files(files: &[StrView]) -> Result<OwnedCell, String> {
+    let mut room = MOST_CELL_BYTES;
+    let mut owned = Vec::new();
+    for file in files {
+        // SAFETY: as the caller promises.
+        let bytes = unsafe { readable(*file, room)? };
+        if bytes.len() < file.len {
+            return Err(format!("the files of its cell have more than the {MOST_CELL_BYTES} bytes that fit"));
+        }
+        room -= bytes.len();
+        owned.push(bytes.into());
+    }
+    Ok(OwnedCell::Files(owned))
 }
 
 /// # Safety

@@ -278,6 +278,7 @@ fn text_of(cell: Cell<'_>) -> String {
         Cell::I64(value) => value.to_string(),
         Cell::F64(value) => value.to_string(),
         Cell::List(list) => format!("{list:?}"),
+        Cell::Files(files) => format!("{files:?}"),
     }
 }
 

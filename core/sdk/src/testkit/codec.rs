@@ -6,7 +6,8 @@ use super::array::Array;
 use super::host::{Heard, Refusal};
 use crate::OwnedCell;
 use crate::abi::codec::CodecInterface;
-use crate::abi::{CellView, ListView, StrView, cell_kind};
+use crate::abi::{CellView, StrView, cell_kind};
+use crate::cell::Payload;
 
 /// A codec that is called as a host calls it.
 pub(super) struct Codec {
@@ -29,18 +30,18 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// What the view of a list points at.
-    fn list_view(&self) -> Option<ListView> {
+    /// What its view points at.
+    fn payload(&self) -> Payload {
         match self {
-            Input::Cell(cell) => cell.list_view(),
-            _ => None,
+            Input::Cell(cell) => cell.payload(),
+            _ => Payload::Inside,
         }
     }
 
-    fn view(&self, list: Option<&ListView>) -> CellView {
+    fn view(&self, payload: &Payload) -> CellView {
         let mut view = CellView { kind: cell_kind::NULL, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
         match self {
-            Input::Cell(cell) => return cell.view(list),
+            Input::Cell(cell) => return cell.view(payload),
             Input::Null => {}
             Input::Unknown => view.kind = 9_999,
             Input::NotUtf8 => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(b"\xff\xfe\x80")),
@@ -68,11 +69,11 @@ impl Codec {
     /// Fills `array`, of as many rows as there are cells; gives the rows that were refused.
     pub fn encode(&self, cells: &[Input], array: &mut Array) -> Result<Heard, Refusal> {
         let encode = self.table.encode.ok_or_else(|| Refusal::absent("encode"))?;
-        let lists: Vec<Option<ListView>> = cells.iter().map(Input::list_view).collect();
-        let views: Vec<CellView> = cells.iter().zip(&lists).map(|(cell, list)| cell.view(list.as_ref())).collect();
+        let payloads: Vec<Payload> = cells.iter().map(Input::payload).collect();
+        let views: Vec<CellView> = cells.iter().zip(&payloads).map(|(cell, payload)| cell.view(payload)).collect();
         let mut heard = Heard::of(cells.len());
         let report = heard.report();
-        // SAFETY: cells, lists, array and report live until the call returns.
+        // SAFETY: cells, payloads, array and report live until the call returns.
         let code = unsafe { encode(self.instance, views.as_ptr(), views.len(), &array.view(), &report) };
         let heard = heard.of_call(code)?;
         match (array.is_guarded(), heard.cells.is_empty()) {

@@ -16,7 +16,8 @@ pub(super) fn other_kinds(kind: &str) -> Vec<Input> {
     let list = |depth: u32| OwnedCell::List(nested(depth, vec![0.5, 1.0]));
     let numbers = [OwnedCell::I64(1), OwnedCell::F64(0.5), list(1), list(2), list(3)];
     let all = [OwnedCell::Bytes(b"bytes".to_vec()), OwnedCell::Utf8("text".into())].into_iter().chain(numbers);
-    all.filter(|cell| cell.kind() != kind).map(Input::Cell).collect()
+    let files = OwnedCell::Files(vec![b"file".to_vec()]);
+    all.chain([files]).filter(|cell| cell.kind() != kind).map(Input::Cell).collect()
 }
 
 /// Values of a kind that are no sensible ones: what a column of a stranger's file holds.
@@ -28,6 +29,7 @@ pub(super) fn values(kind: &str, samples: &[Input]) -> Vec<Input> {
         "f64" => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE, -0.0]
             .map(OwnedCell::F64)
             .into(),
+        "files" => files(samples).into_iter().map(OwnedCell::Files).collect(),
         _ => kind.strip_prefix("list ").and_then(|depth| depth.parse().ok()).map_or_else(Vec::new, lists),
     };
     let not_utf8 = (kind == "utf8").then_some(Input::NotUtf8);
@@ -54,8 +56,7 @@ fn bytes(samples: &[Input]) -> Vec<Vec<u8>> {
     let mut chance = Chance::new(2);
     let mut all =
         vec![Vec::new(), vec![0], vec![0xff; 4096], chance.bytes(1), chance.bytes(100), chance.bytes(LONG / 16)];
-    for sample in samples.iter().take(2) {
-        let Input::Cell(OwnedCell::Bytes(whole)) = sample else { continue };
+    for whole in samples.iter().take(2).filter_map(first_file) {
         for part in [1, 4, 8, whole.len() / 4, whole.len() / 2, whole.len().saturating_sub(1)] {
             all.push(whole[..part.min(whole.len())].to_vec());
         }
@@ -73,6 +74,21 @@ fn bytes(samples: &[Input]) -> Vec<Vec<u8>> {
         all.push(boastful);
     }
     all
+}
+
+fn first_file(sample: &Input) -> Option<&Vec<u8>> {
+    match sample {
+        Input::Cell(OwnedCell::Bytes(file)) => Some(file),
+        Input::Cell(OwnedCell::Files(files)) => files.first(),
+        _ => None,
+    }
+}
+
+/// None, many, and files of which one is nothing, noise or damaged.
+fn files(samples: &[Input]) -> Vec<Vec<Vec<u8>>> {
+    let whole = samples.iter().find_map(first_file).cloned().unwrap_or_default();
+    let beside_a_whole_one = bytes(samples).into_iter().map(|file| vec![whole.clone(), file]);
+    beside_a_whole_one.chain([vec![], vec![Vec::new(); 1 << 10]]).collect()
 }
 
 fn texts() -> Vec<String> {
