@@ -1,6 +1,6 @@
 //! The figures of an evaluation as tables, for terminals and for the report.
 
-use anyflow_plan::findings::{Answer, Distance, Figure, Findings, TaskFindings};
+use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, TaskFindings};
 
 use crate::progress::significant;
 use crate::report::kind_first;
@@ -34,15 +34,65 @@ fn coherence(findings: &Findings) -> Grid {
     Grid { title: "coherence", rows }
 }
 
-/// The tables beside that of coherence.
-pub fn details(findings: &Findings) -> [Grid; 3] {
-    [streams(findings), variants(findings), references(findings)]
+/// The tables beside that of coherence; those without a row are left out.
+pub fn details(findings: &Findings) -> Vec<Grid> {
+    let all = [joint(findings), conflicts(findings), streams(findings), variants(findings), references(findings)];
+    all.into_iter().filter(|grid| grid.rows.len() > 1).collect()
+}
+
+/// How well streams fit one another that are generated together, beside the same generated each by itself.
+fn joint(findings: &Findings) -> Grid {
+    let head = ["task", "variant", "agreement", "independent", "similarity", "independent"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for (task, found) in &findings.tasks {
+        for (variant, answer) in &found.variants {
+            let Some(together) = &answer.joint else { continue };
+            let apart = answer.independent.as_ref();
+            let similarity = |fit: &Fit| fit.similarity.as_ref().map(plain);
+            rows.push(vec![
+                task.clone(),
+                variant.clone(),
+                share(&together.agreement),
+                apart.map(|fit| share(&fit.agreement)).unwrap_or_default(),
+                similarity(together).unwrap_or_default(),
+                apart.and_then(similarity).unwrap_or_default(),
+            ]);
+        }
+    }
+    if findings.variants.len() < 2 {
+        rows.iter_mut().for_each(|row| drop(row.remove(1)));
+    }
+    Grid { title: "generated together", rows }
+}
+
+/// What prompts of different classes come to, by the weight of the second.
+fn conflicts(findings: &Findings) -> Grid {
+    let first = findings.conflicts.values().flat_map(|conflict| conflict.variants.values()).flatten().next();
+    let weights = first.iter().flat_map(|(_, mixtures)| mixtures.iter().map(|mixture| significant(mixture.weight)));
+    let head = ["conflict", "stream", "variant", "class of"].map(String::from);
+    let mut rows = vec![head.into_iter().chain(weights).collect::<Vec<_>>()];
+    for (name, conflict) in &findings.conflicts {
+        for (variant, streams) in &conflict.variants {
+            for (stream, mixtures) in streams {
+                let of: [fn(&Mixture) -> &Figure; 2] = [|mixture| &mixture.first, |mixture| &mixture.second];
+                for (prompt, of) in conflict.between.iter().zip(of) {
+                    let mut row = vec![name.clone(), stream.clone(), variant.clone(), prompt.clone()];
+                    row.extend(mixtures.iter().map(|mixture| percent(of(mixture).mean)));
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    if findings.variants.len() < 2 {
+        rows.iter_mut().for_each(|row| drop(row.remove(2)));
+    }
+    Grid { title: "conflicting prompts, by the weight of the second", rows }
 }
 
 /// What was generated, stream by stream.
 fn streams(findings: &Findings) -> Grid {
     let several = findings.variants.len() > 1;
-    let head = ["task", "stream", "variant", "accuracy", "Fréchet distance", "diversity", "class entropy"];
+    let head = ["task", "stream", "variant", "accuracy", "exact", "Fréchet distance", "diversity", "class entropy"];
     let mut rows = vec![head.map(String::from).to_vec()];
     for (task, found) in &findings.tasks {
         let streams =
@@ -54,11 +104,15 @@ fn streams(findings: &Findings) -> Grid {
                 stream.clone(),
                 variant.clone(),
                 figures.accuracy.as_ref().map(share).unwrap_or_default(),
+                figures.exact.as_ref().map(share).unwrap_or_default(),
                 figures.frechet.as_ref().map(distance).unwrap_or_default(),
                 figures.diversity.as_ref().map(plain).unwrap_or_default(),
                 share(&figures.class_entropy),
             ]);
         }
+    }
+    if rows.iter().skip(1).all(|row| row[4].is_empty()) {
+        rows.iter_mut().for_each(|row| drop(row.remove(4)));
     }
     if !several {
         rows.iter_mut().for_each(|row| drop(row.remove(2)));
@@ -142,10 +196,13 @@ pub mod tests {
         let distance = |value: f64| Distance { value, rows: 40, against: 30, per_seed: Some(figure(value)) };
         let answer = |mean: f64, given: bool| Answer {
             coherence: figure(mean),
+            joint: given.then(|| Fit { agreement: figure(0.9), similarity: Some(figure(0.75)) }),
+            independent: given.then(|| Fit { agreement: figure(0.6), similarity: None }),
             streams: [(
                 "sound".to_string(),
                 anyflow_plan::findings::StreamFindings {
                     accuracy: given.then(|| figure(mean)),
+                    exact: None,
                     frechet: Some(distance(7.25)),
                     class_entropy: figure(0.97),
                     diversity: Some(figure(3.5)),
@@ -187,6 +244,14 @@ pub mod tests {
                 ("joint".to_string(), task(&[], None, true)),
             ]
             .into(),
+            conflicts: serde_json::from_value(json!({"mixed": {
+                "between": ["words", "picture"],
+                "variants": {"mld": {"sound": [
+                    {"weight": 0.25, "first": figure(0.8), "second": figure(0.1)},
+                    {"weight": 1.0, "first": figure(0.2), "second": figure(0.7)},
+                ]}},
+            }}))
+            .unwrap(),
         }
     }
 
@@ -199,6 +264,21 @@ pub mod tests {
         assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
         assert!(text.contains("reconstructed by mld    95.0 %"), "{text}");
         assert!(text.contains("picture-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
+    }
+
+    #[test]
+    fn what_is_generated_together_stands_beside_the_same_apart() {
+        let text = text(&example());
+        assert!(text.contains("picture-to-sound  mld      90.0 % ± 2.0  60.0 % ± 2.0  0.75 ± 0.02"), "{text}");
+        let mixtures: Vec<&str> = text.lines().filter(|line| line.starts_with("mixed")).collect();
+        assert_eq!(
+            mixtures,
+            [
+                "mixed     sound   mld      words     80.0 %  20.0 %",
+                "mixed     sound   mld      picture   10.0 %  70.0 %"
+            ]
+        );
+        assert!(!text.contains("exact"), "no stream has texts: {text}");
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct Findings {
     pub variants: IndexMap<String, VariantFindings>,
     /// What was asked.
     pub tasks: IndexMap<String, TaskFindings>,
+    /// Prompts of different classes, mixed.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub conflicts: IndexMap<String, ConflictFindings>,
 }
 
 /// A figure over the seeds.
@@ -111,6 +114,12 @@ pub struct TaskFindings {
 pub struct Answer {
     /// Share of rows whose generated streams all have the class of the given ones, or all the same where none is given.
     pub coherence: Figure,
+    /// How well the generated streams fit one another; nothing where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<Fit>,
+    /// The same for streams generated each by itself from the same noise, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub independent: Option<Fit>,
     /// Generated stream -> its own figures.
     pub streams: IndexMap<String, StreamFindings>,
     /// How often a row went through the network.
@@ -121,11 +130,44 @@ pub struct Answer {
     pub rows_per_second: f64,
 }
 
+/// How well several generated streams fit one another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Share of rows on which all judges name one class, whether it is the right one or not.
+    pub agreement: Figure,
+    /// Mean cosine of what prompts make of them, over rows and pairs of streams: SIM of Tang et al. 2023. Nothing where
+    /// fewer than two have a prompt.
+    pub similarity: Option<Figure>,
+}
+
+/// Two prompts of different classes, mixed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictFindings {
+    /// The two prompts.
+    pub between: Vec<String>,
+    /// Variant -> generated stream -> what came of each mixture.
+    pub variants: IndexMap<String, IndexMap<String, Vec<Mixture>>>,
+}
+
+/// What came of one mixture of two prompts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mixture {
+    /// The weight of the second prompt; that of the first is what is left of 1.
+    pub weight: f64,
+    /// Mean probability that the judge gives the class of the first prompt.
+    pub first: Figure,
+    /// Mean probability that it gives that of the second.
+    pub second: Figure,
+}
+
 /// One generated stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamFindings {
     /// Share of rows with the class of the given streams; nothing where none is given.
     pub accuracy: Option<Figure>,
+    /// Share of rows whose text is that of the row that was given; nothing for other cells, and where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Figure>,
     /// Distance from the held-out rows.
     pub frechet: Option<Distance>,
     /// Entropy of the classes generated, divided by that of equally frequent ones.

@@ -461,6 +461,15 @@ pub struct EvalPlan {
     pub seeds: Vec<u64>,
     /// What is asked, by name.
     pub tasks: IndexMap<String, Task>,
+    /// Stream -> the prompt by which what is generated of it is compared with other streams.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub similarity: IndexMap<String, String>,
+    /// Whether tasks that generate several streams are asked for each of them by itself as well, from the same noise.
+    #[serde(default)]
+    pub independent: bool,
+    /// Tasks conditioned on two prompts, whose rows are of different classes and whose weights go from (1, 0) to (0, 1).
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub conflicts: IndexMap<String, Task>,
 }
 
 /// A model and a way to sample it.

@@ -202,6 +202,15 @@ impl Judge {
         Ok(Some(features.f_flatten(1, -1)?))
     }
 
+    /// The softmax of the scores, `[row, class]`.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn probabilities(&self, array: &Tensor) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        Ok(self.score(array, false)?.f_softmax(-1, tch::Kind::Float)?)
+    }
+
     /// The class of each row.
     ///
     /// # Errors

@@ -11,20 +11,25 @@ use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, TaskSpec, unknown};
 
-/// Resolves all tasks and the denoiser that they ask.
-pub(crate) fn resolve(
-    spec: &EvaluationSpec,
-    model: &ModelGraph,
-    report: &mut Report,
-) -> Option<(String, IndexMap<String, Task>)> {
-    if spec.tasks.is_empty() && spec.subsets.is_none() {
+/// What an evaluation asks, and whom.
+pub(crate) struct Asked {
+    pub denoiser: String,
+    pub tasks: IndexMap<String, Task>,
+    pub conflicts: IndexMap<String, Task>,
+}
+
+/// Resolves all tasks and conflicts, and the denoiser that they ask.
+pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Asked> {
+    let all: Vec<&TaskSpec> = spec.tasks.iter().chain(&spec.conflicts).collect();
+    if all.is_empty() && spec.subsets.is_none() {
         let reason = "asks nothing; give it `tasks`, or `subsets: true`".into();
         report.error(spec.span, Problem::Impossible { what: "the evaluation".into(), reason });
         return None;
     }
-    let written: Vec<_> = spec.tasks.iter().map(lists).collect();
+    let written: Vec<_> = all.iter().map(|task| lists(task)).collect();
     let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
-    spec.tasks.iter().for_each(|task| check(task, spec, model, report));
+    all.iter().for_each(|task| check(task, spec, model, report));
+    let differ = spec.conflicts.iter().filter(|conflict| two_prompts(conflict, report)).count();
     let mut named: Vec<&SpannedString> = Vec::new();
     for (lists, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
         for stream in lists.iter().flat_map(|(_, streams)| streams) {
@@ -37,14 +42,14 @@ pub(crate) fn resolve(
         let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
         named.extend(spec.judges.iter().map(|judge| &judge.stream).filter(known));
     }
-    let owner = spec.tasks.first().map_or(spec.span, |task| task.name.span);
+    let owner = all.first().map_or(spec.span, |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
     if let (Some(spec), Some((over, _))) = (&spec.guidance, model.denoisers.get(&denoiser)) {
         let prompts = model.denoisers[&denoiser].1.iter().flat_map(|denoiser| &denoiser.prompts);
         let known: Vec<String> = over.iter().chain(prompts).cloned().collect();
         guidance::check_names(spec, &known, report);
     }
-    let tasks = spec.tasks.iter().zip(&written).map(|(task, written)| {
+    let resolved = all.iter().zip(&written).map(|(task, written)| {
         let mut lists = resolve_lists(written, &denoiser, model, report)?;
         let condition = condition(task, &denoiser, spec, model, report)?;
         lists.prompts = condition.keys().cloned().collect();
@@ -54,11 +59,34 @@ pub(crate) fn resolve(
         let plan = Task { generate, along, observe, condition, absent, guidance, given, at_least: task.at_least };
         Some((task.name.value.clone(), plan))
     });
-    let mut tasks: IndexMap<String, Task> = tasks.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    let resolved = resolved.collect::<Vec<_>>().into_iter().collect::<Option<Vec<(String, Task)>>>()?;
+    if differ < spec.conflicts.len() {
+        return None;
+    }
+    let (tasks, conflicts) = resolved.split_at(spec.tasks.len());
+    let mut tasks: IndexMap<String, Task> = tasks.iter().cloned().collect();
     if spec.subsets.is_some() {
         subsets::add(&mut tasks, spec, &denoiser, model, report);
     }
-    Some((denoiser, tasks))
+    Some(Asked { denoiser, tasks, conflicts: conflicts.iter().cloned().collect() })
+}
+
+/// Whether a conflict is between two prompts.
+fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
+    match conflict.condition.as_slice() {
+        [(one, _), (other, _)] if one.value == other.value => {
+            let problem = Problem::Duplicate { what: "prompt".into(), name: one.value.clone() };
+            report.error_with(other.span, problem, one.span, "first given here, in `between`");
+            false
+        }
+        [_, _] => true,
+        prompts => {
+            let what = format!("conflict `{}`", conflict.name.value);
+            let reason = format!("is between two prompts, and `between` names {}", prompts.len());
+            report.error(conflict.name.span, Problem::Impossible { what, reason });
+            false
+        }
+    }
 }
 
 /// The prompts of a task: those that its denoiser reads and the data have a column for.

@@ -27,8 +27,20 @@ pub(crate) fn lines(plan: &EvalPlan) -> String {
     });
     out.push_str(&format!("\n{}", section("variants", variants.collect())));
     out.push_str(&format!("\n{} rows a task, seeds {}\n", plan.rows, list(&plan.seeds)));
+    if !plan.similarity.is_empty() {
+        let pairs = plan.similarity.iter().map(|(stream, prompt)| format!("{stream} by {prompt}"));
+        out.push_str(&format!("similarity of {}\n", list(pairs)));
+    }
+    if plan.independent {
+        out.push_str("several streams also each by itself\n");
+    }
     let tasks = plan.tasks.iter().map(|(name, asked)| task(name, asked));
-    out + "\n" + &section("tasks", tasks.collect())
+    out.push_str(&format!("\n{}", section("tasks", tasks.collect())));
+    if !plan.conflicts.is_empty() {
+        let conflicts = plan.conflicts.iter().map(|(name, asked)| task(name, asked));
+        out.push_str(&format!("\n{}", section("conflicts", conflicts.collect())));
+    }
+    out
 }
 
 fn task(name: &str, task: &Task) -> Vec<String> {

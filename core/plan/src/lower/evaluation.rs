@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::check::{classes, tables, tasks};
+use crate::check::{classes, similarity, tables, tasks};
 use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
@@ -26,9 +26,10 @@ pub(crate) fn lower(
     let reference = reference(spec, model, report);
     let judges = judges(spec, model, source, catalog, report);
     let asked = tasks::resolve(spec, model, report);
+    let similarity = similarity::resolve(spec, model, report);
     tables::check_sources(&spec.sources, spec.data.iter(), &spec.reference, report);
     unused(spec, report);
-    let (denoiser, tasks) = asked?;
+    let tasks::Asked { denoiser, tasks, conflicts } = asked?;
     let variants = variants::resolve(spec, models, source, &denoiser, report);
     Some(EvalPlan {
         format: PLAN_FORMAT,
@@ -44,6 +45,9 @@ pub(crate) fn lower(
         rows: spec.rows?,
         seeds: spec.seeds.clone(),
         tasks,
+        similarity,
+        independent: spec.independent,
+        conflicts,
     })
 }
 
@@ -113,7 +117,11 @@ fn resolve_judge(
 fn unused(spec: &EvaluationSpec, report: &mut Report) {
     for judge in &spec.judges {
         let needed = spec.subsets.is_some()
-            || spec.tasks.iter().any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
+            || spec
+                .tasks
+                .iter()
+                .chain(&spec.conflicts)
+                .any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
         if !needed {
             let (what, name) = ("judge".into(), judge.stream.value.clone());
             report.warning(judge.stream.span, Caution::Unused { what, name, consequence: " by any task".into() });

@@ -65,7 +65,7 @@ fn of_variant(
     Some(chosen)
 }
 
-/// Judges read what codecs write, so that the other model must have the same streams with the same codecs.
+/// Judges read what codecs write, so that the other model must have the same streams and prompts with the same codecs.
 fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report: &mut Report) -> Option<()> {
     let mut good = true;
     for (name, stream) in &own.streams {
@@ -80,6 +80,19 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
             None => format!("{} has no stream of that name", other.path),
         };
         report.error(at.span, Problem::Mismatch { what, one, other });
+        good = false;
+    }
+    // A prompt is made of arrays that the evaluation's codec read.
+    for (name, prompt) in &own.prompts {
+        let Some(plan) = prompt.plan.as_ref() else { continue };
+        let other = match other.prompts.get(name).map(|other| other.plan.as_ref()) {
+            Some(None) => continue,
+            Some(Some(found)) if found.codec == plan.codec && found.array == plan.array => continue,
+            Some(Some(_)) => format!("the codec of that of {} gives other arrays", other.path),
+            None => format!("{} has no prompt of that name", other.path),
+        };
+        let one = format!("prompt `{name}` of {}", own.path);
+        report.error(at.span, Problem::Mismatch { what: "models", one, other });
         good = false;
     }
     good.then_some(())

@@ -29,6 +29,11 @@ pub(crate) struct EvaluationSpec {
     pub tasks: Vec<TaskSpec>,
     /// Where `subsets` is written, if it is on.
     pub subsets: Option<Span>,
+    /// Stream -> prompt.
+    pub similarity: Vec<(SpannedString, SpannedString)>,
+    pub independent: bool,
+    /// Tasks with the two prompts as their conditions.
+    pub conflicts: Vec<TaskSpec>,
     pub variants: Vec<VariantSpec>,
     /// Where the file begins.
     pub span: Span,
@@ -73,7 +78,9 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
     let judges = fields.names("judges", report).iter().map(|entry| judge(entry, report)).collect();
     let tasks = fields.names("tasks", report).iter().map(|entry| task(entry, report)).collect();
     let variants = fields.names("variants", report).iter().map(|entry| variant(entry, report)).collect();
-    let subsets = fields.json("subsets", report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span);
+    let conflicts = fields.names("conflicts", report).iter().map(|entry| conflict(entry, report)).collect();
+    let subsets = flag(&fields, "subsets", report);
+    let independent = flag(&fields, "independent", report).is_some();
     Some(EvaluationSpec {
         name: fields.text("name", report),
         sources: sources(&fields, report),
@@ -88,9 +95,17 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         seeds: seeds(&fields, report),
         tasks,
         subsets,
+        similarity: fields.pairs("similarity", report),
+        independent,
+        conflicts,
         variants,
         span: root.span,
     })
+}
+
+/// Where a flag is written, if it is on.
+fn flag(fields: &Fields, name: &str, report: &mut Report) -> Option<Span> {
+    fields.json(name, report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span)
 }
 
 fn seeds(fields: &Fields, report: &mut Report) -> Vec<u64> {
@@ -126,21 +141,41 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
     spec
 }
 
+impl TaskSpec {
+    /// One that asks nothing.
+    fn named(name: SpannedString) -> TaskSpec {
+        TaskSpec {
+            name,
+            generate: Vec::new(),
+            observe: Vec::new(),
+            condition: Vec::new(),
+            along: Vec::new(),
+            absent: Vec::new(),
+            guidance: None,
+            given: None,
+            at_least: None,
+        }
+    }
+}
+
+fn conflict(entry: &Entry, report: &mut Report) -> TaskSpec {
+    check_name(&entry.key, report);
+    let within = format!("conflict `{}`", entry.key.value);
+    let mut spec = TaskSpec::named(entry.key.clone());
+    if let Some(fields) = Fields::open(&entry.node, &surface::CONFLICT, within, entry.key.span, report) {
+        spec.generate = fields.texts("generate", report);
+        spec.condition = fields.texts("between", report).into_iter().map(|prompt| (prompt, 1.0)).collect();
+        spec.along = fields.texts("along", report);
+        spec.absent = fields.texts("absent", report);
+        spec.guidance = guidance(&fields, report);
+    }
+    spec
+}
+
 fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
-    let name = entry.key.clone();
-    check_name(&name, report);
-    let within = format!("task `{}`", name.value);
-    let mut spec = TaskSpec {
-        name,
-        generate: Vec::new(),
-        observe: Vec::new(),
-        condition: Vec::new(),
-        along: Vec::new(),
-        absent: Vec::new(),
-        guidance: None,
-        given: None,
-        at_least: None,
-    };
+    check_name(&entry.key, report);
+    let within = format!("task `{}`", entry.key.value);
+    let mut spec = TaskSpec::named(entry.key.clone());
     if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
         spec.generate = fields.texts("generate", report);
         spec.observe = fields.texts("observe", report);

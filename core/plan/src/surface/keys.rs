@@ -286,6 +286,23 @@ pub(crate) static EVALUATION: Mapping = Mapping {
             "Ask also for all judged streams together, and for the others given each proper subset of them",
         ),
         may(
+            "similarity",
+            Form::Names(&Form::String),
+            "Prompts that read what is generated, stream -> prompt: their mean cosine tells how well streams that are \
+             generated together fit",
+        ),
+        or(
+            "independent",
+            Form::Flag,
+            Literal::Flag(false),
+            "Ask tasks that generate several streams for each of them by itself as well, from the same noise",
+        ),
+        may(
+            "conflicts",
+            Form::Names(&Form::Mapping(&CONFLICT)),
+            "Mixtures of two prompts of different classes, by name: weights (1 - a, a) for a from 0 to 1",
+        ),
+        may(
             "variants",
             Form::Names(&Form::Mapping(&VARIANT)),
             "What is compared, by name; only the first is held to what tasks ask for",
@@ -310,6 +327,18 @@ pub(crate) static JUDGE: Mapping = Mapping {
     keys: &[
         must("score", Form::Use, "Module that scores, or the stream's codec where its array is the scores"),
         may("weights", Form::String, "File with its weights, relative to this one"),
+    ],
+    later: &[],
+};
+
+/// A conflict of an evaluation.
+pub(crate) static CONFLICT: Mapping = Mapping {
+    keys: &[
+        must("generate", NAMES, "Streams that are generated and judged"),
+        must("between", NAMES, "Two prompts; the second is made of a row of another class"),
+        ALONG,
+        ABSENT,
+        GUIDANCE,
     ],
     later: &[],
 };

@@ -88,6 +88,30 @@ fn tasks_condition_on_prompts_of_the_data() {
 }
 
 #[test]
+fn streams_are_compared_by_prompts_that_read_them() {
+    let similarity = |pairs: &str| prompted("eval").edit("tasks:", &format!("similarity: {{{pairs}}}\ntasks:"));
+    similarity("image: picture").check("fine-similarity-of-one");
+    similarity("image: words, audio: picture, imag: pictur").check("error-similarity");
+}
+
+#[test]
+fn a_conflict_is_between_two_prompts() {
+    let conflict = |between: &str| {
+        let text = format!("conflicts:\n  mixed: {{generate: [image], between: [{between}]}}\ntasks:");
+        prompted("eval").edit("tasks:", &text)
+    };
+    let case = conflict("words, picture").edit("tasks:", "independent: true\ntasks:");
+    let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    assert!(plan.independent);
+    assert_eq!(plan.conflicts["mixed"].condition.keys().collect::<Vec<_>>(), ["words", "picture"]);
+    assert_eq!(plan.conflicts["mixed"].guidance.as_ref().unwrap()["kind"], "cfg", "that of the file");
+    snapshot("plan-prompted-conflict", &explain(&Job::Eval(plan), Format::Text));
+    conflict("words").check("error-conflict-of-one");
+    conflict("words, words").check("error-conflict-twice");
+    conflict("words, pictur").check("error-conflict-prompt");
+}
+
+#[test]
 fn a_coupled_network_has_a_part_for_each_stream() {
     let network = "network: {kind: coupled, parts: {image: {kind: residual-mlp, width: 32}, audio: {kind: residual-mlp}}, \
                    environment: {features: 16}}";

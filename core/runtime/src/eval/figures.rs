@@ -1,5 +1,7 @@
 //! The figures of an evaluation. A verdict is a class, or nothing where a cell could not be read back: that is wrong.
 
+use anyflow_datasets::OwnedCell;
+
 /// Share of rows whose class is the true one.
 pub fn accuracy(verdict: &[Option<i64>], truth: &[i64]) -> f64 {
     share(verdict.iter().zip(truth).map(|(verdict, truth)| *verdict == Some(*truth)))
@@ -14,6 +16,13 @@ pub fn agreement(verdicts: &[Vec<Option<i64>>]) -> f64 {
 /// Share of rows on which every verdict is the true class.
 pub fn all_right(verdicts: &[Vec<Option<i64>>], truth: &[i64]) -> f64 {
     share(truth.iter().enumerate().map(|(row, truth)| verdicts.iter().all(|verdict| verdict[row] == Some(*truth))))
+}
+
+/// Share of rows whose text is the wanted one; nothing where the cells are no texts.
+pub fn exact(cells: &[Option<OwnedCell>], wanted: &[Option<OwnedCell>]) -> Option<f64> {
+    let text = |cell: &Option<OwnedCell>| matches!(cell, Some(OwnedCell::Utf8(_)));
+    let texts = wanted.iter().any(text);
+    texts.then(|| share(cells.iter().zip(wanted).map(|(cell, wanted)| text(cell) && cell == wanted)))
 }
 
 /// Entropy of the classes named, divided by that of equally frequent ones.
@@ -47,6 +56,16 @@ mod tests {
         assert_eq!(accuracy(&a, &[1, 2, 3, 4]), 0.75);
         assert_eq!(agreement(&[a.clone(), b.clone()]), 0.5);
         assert_eq!(all_right(&[a, b], &[1, 2, 3, 4]), 0.5);
+    }
+
+    #[test]
+    fn only_texts_are_compared_to_the_letter() {
+        let texts =
+            |texts: &[&str]| texts.iter().map(|text| Some(OwnedCell::Utf8(text.to_string()))).collect::<Vec<_>>();
+        let (wanted, mut found) = (texts(&["one", "two", "six", "ten"]), texts(&["one", "tow", "six", ""]));
+        found[2] = None;
+        assert_eq!(exact(&found, &wanted), Some(0.25));
+        assert_eq!(exact(&[Some(OwnedCell::I64(1))], &[Some(OwnedCell::I64(1))]), None);
     }
 
     #[test]

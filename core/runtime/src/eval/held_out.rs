@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyflow_datasets::OwnedCell;
 use anyflow_diffusion::noise::RowNoise;
 use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
@@ -11,7 +12,7 @@ use tch::Tensor;
 
 use super::figures;
 use super::frechet::Moments;
-use super::judging::{CHUNK, Verdicts, distance};
+use super::judging::{CHUNK, Verdicts, Written, distance};
 use crate::events::{Events, figures as event};
 use crate::train::{TableData, Tuples};
 use crate::{Judge, Result, RunError, Session};
@@ -117,7 +118,8 @@ impl<'a> HeldOut<'a> {
                 Ok(net.decode(&latent, false)?.f_to_device(tch::Device::Cpu)?)
             });
             let back = Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
-            let verdicts = Verdicts::of_cells(&model.codecs[stream], judge, &back, model.device, self.threads)?;
+            let back = Written::of(&model.codecs[stream], &back, self.threads)?;
+            let verdicts = Verdicts::of_written(judge, &back, model.device)?;
             let accuracy = figures::accuracy(&verdicts.classes, &self.data.class_of_rows(stream)?);
             let frechet = distance(verdicts.moments()?.as_ref(), self.moments.get(stream))?;
             found.insert(stream.clone(), Reconstructed { accuracy, frechet });
@@ -141,6 +143,17 @@ impl<'a> HeldOut<'a> {
     /// The table names no class, which planning excludes.
     pub fn classes(&self, tuples: &Tuples) -> Result<Vec<i64>> {
         self.data.classes(tuples)
+    }
+
+    /// The cells of a stream that tuples name, as its codec writes them; nothing if the table has no such stream.
+    ///
+    /// # Errors
+    /// What plugins say.
+    pub fn cells(&self, stream: &str, tuples: &Tuples) -> Result<Option<Vec<Option<OwnedCell>>>> {
+        let Some(array) = self.data.array(stream) else { return Ok(None) };
+        let array = self.data.select(stream, array, tuples)?;
+        let cells = self.session.codecs[stream].decode(&array, self.threads)?;
+        Ok(Some(cells.into_iter().map(std::result::Result::ok).collect()))
     }
 
     /// The arrays of a stream that tuples name.

@@ -11,6 +11,38 @@ use crate::{Judge, Result};
 /// Rows that a judge sees at once, so that a large table needs no large activations.
 pub const CHUNK: i64 = 1024;
 
+/// What a user gets of arrays: cells (a file, a word) that a codec wrote, and what it reads in them.
+pub struct Written {
+    /// By row; nothing where none could be written.
+    pub cells: Vec<Option<OwnedCell>>,
+    /// `[row, axes]`, zeros where nothing could be written or read back.
+    pub array: Tensor,
+    /// Those rows.
+    pub failed: Vec<usize>,
+}
+
+impl Written {
+    /// By the codec that the arrays are of.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn of(codec: &Codec, array: &Tensor, threads: usize) -> Result<Written> {
+        let cells: Vec<Option<OwnedCell>> = codec.decode(array, threads)?.into_iter().map(Result::ok).collect();
+        let (array, failed) = read(codec, &cells, threads)?;
+        Ok(Written { cells, array, failed })
+    }
+}
+
+/// Cells as a codec reads them, `[row, axes]`, and the rows that it cannot read.
+///
+/// # Errors
+/// What the plugin says.
+pub fn read(codec: &Codec, cells: &[Option<OwnedCell>], threads: usize) -> Result<(Tensor, Vec<usize>)> {
+    let views: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
+    let (array, failed) = codec.encode(&views, threads)?;
+    Ok((array, failed.into_iter().map(|row| row.row).collect()))
+}
+
 /// What a judge says of some rows.
 pub struct Verdicts {
     /// The class of each row, nothing where its cell could not be written or read back: that is wrong.
@@ -35,17 +67,14 @@ impl Verdicts {
         Ok(Verdicts { classes, features })
     }
 
-    /// Of what a user gets: arrays go through the codec to cells (a file, a word) and back.
+    /// Of what a user gets.
     ///
     /// # Errors
     /// What plugins say.
-    pub fn of_cells(codec: &Codec, judge: &Judge, array: &Tensor, device: Device, threads: usize) -> Result<Verdicts> {
-        let cells: Vec<Option<OwnedCell>> = codec.decode(array, threads)?.into_iter().map(Result::ok).collect();
-        let views: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
-        let (array, failed) = codec.encode(&views, threads)?;
-        let mut verdicts = Self::of_arrays(judge, &array, device)?;
-        for row in failed {
-            verdicts.classes[row.row] = None;
+    pub fn of_written(judge: &Judge, written: &Written, device: Device) -> Result<Verdicts> {
+        let mut verdicts = Self::of_arrays(judge, &written.array, device)?;
+        for row in &written.failed {
+            verdicts.classes[*row] = None;
         }
         let read: Vec<i64> =
             (0..).zip(&verdicts.classes).filter(|(_, class)| class.is_some()).map(|(i, _)| i).collect();

@@ -4,7 +4,9 @@
 //! figure stand what it is for real rows, and for rows that only went through encoder and decoder. Several variants
 //! (models, samplers) are asked the same: the same tasks, rows, seeds and given streams.
 
+mod conflicts;
 mod figures;
+mod fit;
 mod frechet;
 mod held_out;
 mod judging;
@@ -13,7 +15,7 @@ mod tasks;
 
 use std::path::Path;
 
-use anyflow_plan::findings::{Findings, TaskFindings, VariantFindings};
+use anyflow_plan::findings::{ConflictFindings, Findings, TaskFindings, VariantFindings};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{EvalPlan, Model, Task, Variant};
 use indexmap::IndexMap;
@@ -42,15 +44,19 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         judges: held_out.real(events)?,
         variants: IndexMap::new(),
         tasks: plan.tasks.iter().map(|(name, task)| (name.clone(), asked(task))).collect(),
+        conflicts: plan.conflicts.iter().map(|(name, task)| (name.clone(), between(task))).collect(),
     };
     for (name, variant, session) in sessions {
         findings.variants.insert(name.clone(), found(plan, variant, &held_out, &session)?);
         let sampling = Sampling::start(session, &variant.denoiser, &variant.sampler, device)?;
         for (task, asked) in &plan.tasks {
-            let part = if plan.variants.len() > 1 { format!("{name}: {task}") } else { task.clone() };
             let asked = Task { given: variant.given.unwrap_or(asked.given), ..asked.clone() };
-            let answer = tasks::answer(&part, &asked, &sampling, &held_out, events)?;
+            let answer = tasks::answer(&part(plan, name, task), &asked, &sampling, &held_out, events)?;
             findings.tasks[task].variants.insert(name.clone(), answer);
+        }
+        for (conflict, asked) in &plan.conflicts {
+            let mixtures = conflicts::answer(&part(plan, name, conflict), asked, &sampling, &held_out, events)?;
+            findings.conflicts[conflict].variants.insert(name.clone(), mixtures);
         }
     }
     let below = held_to_targets(&mut findings);
@@ -61,6 +67,15 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         true => serde_json::to_value(&findings).map_err(internal),
         false => Err(RunError::BelowTarget(format!("below what {} asks for: {}", plan.source, below.join("; ")))),
     }
+}
+
+/// What events call a task of a variant.
+fn part(plan: &EvalPlan, variant: &str, task: &str) -> String {
+    if plan.variants.len() > 1 { format!("{variant}: {task}") } else { task.to_string() }
+}
+
+fn between(conflict: &Task) -> ConflictFindings {
+    ConflictFindings { between: conflict.condition.keys().cloned().collect(), variants: IndexMap::new() }
 }
 
 fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {

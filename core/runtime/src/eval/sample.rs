@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
+use super::judging::CHUNK;
 use crate::networks::Networks;
 use crate::{Result, RunError, Session, session};
 
@@ -40,7 +41,7 @@ impl Sampling {
         &self,
         name: &str,
         task: &Task,
-        given: IndexMap<String, Tensor>,
+        given: &IndexMap<String, Tensor>,
         rows: u64,
         seed: u64,
     ) -> Result<IndexMap<String, Tensor>> {
@@ -77,5 +78,38 @@ impl Sampling {
             Ok((stream, array))
         };
         sampled.streams.into_iter().map(decode).collect()
+    }
+
+    /// The same, each stream by itself: the others are absent, and the noise is that which it has among them.
+    ///
+    /// # Errors
+    /// What plugins and engine say.
+    pub fn independent(
+        &self,
+        name: &str,
+        task: &Task,
+        given: &IndexMap<String, Tensor>,
+        rows: u64,
+        seed: u64,
+    ) -> Result<IndexMap<String, Tensor>> {
+        let alone = |stream: &String| {
+            let others = task.generate.iter().chain(&task.along).filter(|other| *other != stream);
+            let absent = task.absent.iter().chain(others).cloned().collect();
+            let alone = Task { generate: vec![stream.clone()], along: Vec::new(), absent, ..task.clone() };
+            self.generate(name, &alone, given, rows, seed)
+        };
+        Ok(task.generate.iter().map(alone).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// What a prompt makes of arrays: `[row, token, feature]`.
+    ///
+    /// # Errors
+    /// What plugins and engine say.
+    pub fn embed(&self, name: &str, prompt: &str, array: &Tensor) -> Result<Tensor> {
+        let parts = array.f_split(CHUNK, 0)?.into_iter().map(|part| {
+            let part = part.f_to_device(self.networks.device)?;
+            self.networks.on_stream(name, prompt, move |net| net.seen(&part))
+        });
+        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
     }
 }

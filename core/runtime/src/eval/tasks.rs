@@ -9,8 +9,9 @@ use serde_json::Map;
 use tch::Tensor;
 
 use super::figures;
+use super::fit::Fits;
 use super::held_out::HeldOut;
-use super::judging::{Verdicts, distance};
+use super::judging::{Verdicts, Written, distance};
 use super::sample::Sampling;
 use crate::events::{self, Events};
 use crate::{Judge, Result, RunError};
@@ -23,9 +24,9 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     let plan = held_out.plan;
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
-    let (calls, mut sampled) = (sampling.network_calls(), Duration::ZERO);
+    let (mut calls, mut sampled) = (0, Duration::ZERO);
     let free = task.observe.is_empty() && task.condition.is_empty();
-    let mut coherence = Vec::new();
+    let (mut coherence, mut joint, mut independent) = (Vec::new(), Fits::default(), Fits::default());
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
         let _span = tracing::info_span!("task", part, seed).entered();
@@ -34,19 +35,27 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
         let given = task.observe.iter().chain(task.condition.keys());
         let given = given.map(|name| Ok((name.clone(), held_out.given(name, &tuples)?)));
         let given = given.collect::<Result<_>>()?;
-        let started = Instant::now();
-        let generated = sampling.generate(part, task, given, plan.rows, *seed)?;
+        let (before, started) = (sampling.network_calls(), Instant::now());
+        let generated = sampling.generate(part, task, &given, plan.rows, *seed)?;
         sampled += started.elapsed();
-        let mut verdicts = Vec::new();
-        for (stream, array) in &generated {
+        calls += sampling.network_calls() - before;
+        let generated = judged(generated, held_out)?;
+        for (stream, (written, verdicts)) in &generated {
             let (name, judge) = judge(held_out, stream)?;
-            let device = held_out.session.device;
-            let codec = &held_out.session.codecs[stream];
-            let verdict = Verdicts::of_cells(codec, judge, array, device, held_out.threads)?;
-            let truth = (!free).then_some(truth.as_slice());
-            streams.entry(name).or_default().add(&verdict, truth, judge.classes)?;
-            verdicts.push(verdict.classes);
+            let gathered = streams.entry(name).or_default();
+            gathered.add(verdicts, (!free).then_some(truth.as_slice()), judge.classes)?;
+            if let Some(wanted) = (!free).then(|| held_out.cells(stream, &tuples)).transpose()?.flatten() {
+                gathered.exact.extend(figures::exact(&written.cells, &wanted));
+            }
         }
+        if generated.len() > 1 {
+            joint.add(part, &generated, sampling, held_out)?;
+            if plan.independent {
+                let apart = sampling.independent(part, task, &given, plan.rows, *seed)?;
+                independent.add(part, &judged(apart, held_out)?, sampling, held_out)?;
+            }
+        }
+        let verdicts: Vec<_> = generated.into_values().map(|(_, verdicts)| verdicts.classes).collect();
         coherence.push(match free {
             true => figures::agreement(&verdicts),
             false => figures::all_right(&verdicts, &truth),
@@ -59,14 +68,31 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     let streams = streams.into_iter().map(|(name, gathered)| Ok((name.clone(), gathered.findings(name, held_out)?)));
     Ok(Answer {
         coherence,
+        joint: joint.fit(),
+        independent: independent.fit(),
         streams: streams.collect::<Result<_>>()?,
-        network_calls_per_row: (sampling.network_calls() - calls) as f64 / all as f64,
+        network_calls_per_row: calls as f64 / all as f64,
         seconds_per_row: seconds / all as f64,
         rows_per_second: all as f64 / seconds,
     })
 }
 
-fn judge<'h>(held_out: &'h HeldOut<'_>, stream: &str) -> Result<(&'h String, &'h Judge)> {
+/// What a user gets of each stream, and what its judge says of that.
+fn judged(
+    generated: IndexMap<String, Tensor>,
+    held_out: &HeldOut<'_>,
+) -> Result<IndexMap<String, (Written, Verdicts)>> {
+    let judged = generated.into_iter().map(|(stream, array)| {
+        let (_, judge) = judge(held_out, &stream)?;
+        let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
+        let verdicts = Verdicts::of_written(judge, &written, held_out.session.device)?;
+        Ok((stream, (written, verdicts)))
+    });
+    judged.collect()
+}
+
+/// The judge of a stream that is generated, with the stream's name.
+pub fn judge<'h>(held_out: &'h HeldOut<'_>, stream: &str) -> Result<(&'h String, &'h Judge)> {
     held_out
         .judges
         .get_key_value(stream)
@@ -77,6 +103,7 @@ fn judge<'h>(held_out: &'h HeldOut<'_>, stream: &str) -> Result<(&'h String, &'h
 #[derive(Default)]
 struct Gathered {
     accuracy: Vec<f64>,
+    exact: Vec<f64>,
     class_entropy: Vec<f64>,
     diversity: Vec<f64>,
     features: Vec<Tensor>,
@@ -108,6 +135,7 @@ impl Gathered {
         }
         Ok(StreamFindings {
             accuracy: figure(self.accuracy),
+            exact: figure(self.exact),
             frechet,
             class_entropy: Figure::of(self.class_entropy),
             diversity: figure(self.diversity),
