@@ -53,7 +53,7 @@ pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{
-    CoupledConfig, EnvironmentConfig, Modulation, Network, Precision, ResidualMlpConfig, Source, TimeFeatures,
+    CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig, Source, TimeFeatures,
     TransformerConfig, UnetConfig, UnetMlpConfig, build, build_prompted,
 };
 pub use objective::{
