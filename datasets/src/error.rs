@@ -270,6 +270,7 @@ impl DatasetError {
             Self::Record { .. } => "data.record",
             Self::Import { .. } => "data.import",
             Self::NothingToPair { .. } => "data.nothing-to-pair",
+            Self::Shapes { .. } => "data.shapes",
             Self::Io { .. } => "data.io",
             Self::Internal { .. } => "data.internal",
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::feature::Features;
 use crate::read::Dataset;
-use crate::rows::{Rows, Value};
+use crate::rows::Rows;
 pub use captions::Combinations;
 use captions::Shapes;
 

@@ -35,8 +35,23 @@ fn coherence(findings: &Findings) -> Grid {
 }
 
 /// The tables beside that of coherence.
-pub fn details(findings: &Findings) -> [Grid; 3] {
-    [streams(findings), variants(findings), references(findings)]
+pub fn details(findings: &Findings) -> Vec<Grid> {
+    let all = [recalls(findings), streams(findings), variants(findings), references(findings)];
+    all.into_iter().filter(|grid| grid.rows.len() > 1).collect()
+}
+
+/// Which row's own value was recovered.
+fn recalls(findings: &Findings) -> Grid {
+    let mut rows = vec![["task", "figure"].map(String::from).into_iter().chain(findings.variants.keys().cloned()).collect()];
+    for (name, task) in &findings.tasks {
+        let figures = task.variants.values().next().into_iter().flat_map(|answer| answer.recall.keys());
+        for figure in figures {
+            let of = |answer: &Answer| answer.recall.get(figure).map(share).unwrap_or_default();
+            let row = [name.clone(), figure.clone()].into_iter().chain(task.variants.values().map(of));
+            rows.push(row.collect());
+        }
+    }
+    Grid { title: "rows told by what was recovered", rows }
 }
 
 /// What was generated, stream by stream.
@@ -152,6 +167,7 @@ pub mod tests {
                 },
             )]
             .into(),
+            recall: Default::default(),
             network_calls_per_row: 50.0,
             seconds_per_row: 0.002,
             rows_per_second: 500.0,

@@ -279,7 +279,8 @@ fn what_is_recovered_teaches_the_trunk_unless_it_is_detached() {
 
 /// Four maps, one for each of four queries of norm 2, and a little noise on the maps.
 fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
-    let class = Tensor::arange(rows, (Kind::Int64, Device::Cpu)).remainder(4);
+    // Two rows in turn have each class, since patterns take turns by row.
+    let class = Tensor::arange(rows, (Kind::Int64, Device::Cpu)).divide_scalar_mode(2, "floor").remainder(4);
     let query = Tensor::eye(4, (Kind::Float, Device::Cpu)) * 2.0;
     let map = Tensor::from_slice(&[1.0f32, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0]).view([4, 1, 2, 1]);
     let map = map.expand([4, 1, 2, 8], false).reshape([4, 1, 4, 4]) * 2.0;
@@ -289,7 +290,7 @@ fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
 
 #[test]
 fn it_learns_to_tell_classes_and_knows_nothing_without_the_features() {
-    const STEPS: u32 = 250;
+    const STEPS: u32 = 150;
     tch::set_num_threads(1);
     let dual = network_over(&streams_with(Parameterization::X0), &SITES, false);
     let config = OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, clip: 1.0 };
@@ -321,8 +322,8 @@ fn it_learns_to_tell_classes_and_knows_nothing_without_the_features() {
     let (latents, class) = classes(64, 3);
     let right = accuracy(latents[0].shallow_clone(), &class);
     assert!(right > 0.9, "{right}");
-    // Rows of other classes: each meets the map of a row 16 on, of the class after its own in three of four cases.
-    let order = Tensor::arange(64, (Kind::Int64, Device::Cpu)) * 5 + 1;
+    // Rows meet the maps of others, of their own class in one case of four.
+    let order = Tensor::arange(64, (Kind::Int64, Device::Cpu)) * 3 + 0;
     let shuffled = accuracy(latents[0].index_select(0, &order.remainder(64)), &class);
-    assert!(shuffled < 0.5, "{shuffled}");
+    assert!((0.2..0.3).contains(&shuffled), "{shuffled}");
 }

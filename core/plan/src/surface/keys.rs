@@ -249,7 +249,7 @@ pub(crate) static GENERATED: Mapping = Mapping {
         ),
         must("rows", COUNT, "How many rows"),
         or("seed", SEED, Literal::Integer(0), "Seed of everything in them; take another one to test than to train"),
-        may("shapes", Form::String, "Of captions: a source of files with digits (`image`, `label`); drawn ones if not given"),
+        may("shapes", Form::String, "Of captions: a source of files with the shapes of digits; drawn ones if not given"),
         may(
             "combinations",
             Form::Choice(&["all", "seen", "held-out"]),

@@ -60,6 +60,7 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     Ok(Answer {
         coherence,
         streams: streams.collect::<Result<_>>()?,
+        recall: IndexMap::new(),
         network_calls_per_row: (sampling.network_calls() - calls) as f64 / all as f64,
         seconds_per_row: seconds / all as f64,
         rows_per_second: all as f64 / seconds,

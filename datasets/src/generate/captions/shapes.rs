@@ -48,7 +48,7 @@ impl Shapes {
 
     /// One of a digit, which is below 10.
     pub fn one(&self, digit: usize, draws: &mut Draws) -> &[u8] {
-        draws.choose(&self.of_digit[digit])
+        draws.choose::<Vec<u8>>(&self.of_digit[digit])
     }
 }
 

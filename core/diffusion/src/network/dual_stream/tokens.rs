@@ -63,11 +63,12 @@ impl FeatureTokens {
     }
 }
 
-/// The places and the channels of a site: of `[feature]`, one place; of `[channel, height, width]`, after frames if there
-/// are any, as many as the map has.
+/// The places and the channels of a site: of `[feature]`, one place; of `[token, feature]`, a place for each; of
+/// `[channel, height, width]`, after frames if there are any, as many as the map has.
 fn layout(shape: &[i64]) -> (i64, i64) {
     match *shape {
         [ref frames @ .., channels, height, width] => (frames.iter().product::<i64>() * height * width, channels),
+        [tokens, features] => (tokens, features),
         _ => (1, shape.iter().product()),
     }
 }
@@ -75,9 +76,10 @@ fn layout(shape: &[i64]) -> (i64, i64) {
 /// `[row, shape of the site]` -> `[row, place, channel]`.
 fn places(features: &Tensor) -> Result<Tensor> {
     let last = features.dim() as i64 - 1;
-    if last < 3 {
-        let flat = features.f_flatten(1, -1).op("flatten", &[features])?;
-        return flat.f_unsqueeze(1).op("unsqueeze", &[&flat]);
+    match last {
+        1 => return features.f_unsqueeze(1).op("unsqueeze", &[features]),
+        2 => return Ok(features.shallow_clone()),
+        _ => {}
     }
     let moved = features.f_movedim_int(last - 2, last).op("movedim", &[features])?;
     moved.f_flatten(1, -2).op("flatten", &[&moved])
