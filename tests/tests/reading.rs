@@ -79,8 +79,7 @@ fn write(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
 }
 
 fn program(command: &str, file: &Path, output: &Path, more: &[&str]) -> Value {
-    let arguments =
-        [command.as_ref(), file.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
+    let arguments = [command.as_ref(), file.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
     let more = more.iter().chain(&["--threads", "1"]).map(std::ffi::OsStr::new);
     anyflow(arguments.into_iter().chain(more)).ok().json()
 }

@@ -42,7 +42,8 @@ pub fn details(findings: &Findings) -> Vec<Grid> {
 
 /// Which row's own value was recovered.
 fn recalls(findings: &Findings) -> Grid {
-    let mut rows = vec![["task", "figure"].map(String::from).into_iter().chain(findings.variants.keys().cloned()).collect()];
+    let mut rows =
+        vec![["task", "figure"].map(String::from).into_iter().chain(findings.variants.keys().cloned()).collect()];
     for (name, task) in &findings.tasks {
         let figures = task.variants.values().next().into_iter().flat_map(|answer| answer.recall.keys());
         for figure in figures {
@@ -215,6 +216,17 @@ pub mod tests {
         assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
         assert!(text.contains("reconstructed by mld    95.0 %"), "{text}");
         assert!(text.contains("picture-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
+    }
+
+    #[test]
+    fn rows_that_are_told_are_a_table_of_their_own() {
+        let mut findings = example();
+        assert!(!text(&findings).contains("recall"));
+        for answer in findings.tasks["joint"].variants.values_mut() {
+            answer.recall.insert("recall@10".into(), Figure::of(vec![0.25, 0.75]));
+        }
+        let text = text(&findings);
+        assert!(text.contains("joint  recall@10  50.0 % ± 25.0  50.0 % ± 25.0"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Classes told by what a diffusion recovers of a stream, whatever their number: the network is asked once for all.
 
+use anyflow_datasets::Cell;
 use anyflow_diffusion::{Observed, Request, Sampled, Sampling};
 use anyflow_plan::plan::Scoring;
-use anyflow_datasets::Cell;
 use indexmap::IndexMap;
 use tch::Tensor;
 
@@ -127,13 +127,7 @@ impl Recovery<'_> {
         Ok((Tensor::f_cat(&means, 0)?, failed))
     }
 
-    fn draw(
-        &self,
-        networks: &Networks,
-        given: &IndexMap<&String, Tensor>,
-        keys: &[u64],
-        draw: u64,
-    ) -> Result<Sampled> {
+    fn draw(&self, networks: &Networks, given: &IndexMap<&String, Tensor>, keys: &[u64], draw: u64) -> Result<Sampled> {
         let engine = networks.engine();
         let mut states = IndexMap::new();
         for stream in engine.streams(self.denoiser).map_err(RunError::diffusion(self.node))? {

@@ -65,11 +65,8 @@ fn captions_take_shapes_from_a_dataset_and_leave_pairs_out() {
     };
     let mut pairs = Vec::new();
     for combinations in [Combinations::Seen, Combinations::HeldOut] {
-        let asked = Generation {
-            combinations,
-            shapes: vec![shapes.clone()],
-            ..Generation::new(Generator::Captions, 300, 1)
-        };
+        let asked =
+            Generation { combinations, shapes: vec![shapes.clone()], ..Generation::new(Generator::Captions, 300, 1) };
         generate(&asked, &out).unwrap();
         assert!(generated(&asked, &out));
         assert!(!generated(&Generation { shapes: Vec::new(), ..asked.clone() }, &out));

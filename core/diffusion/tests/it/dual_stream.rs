@@ -74,8 +74,7 @@ fn input(of_map: &[State], of_query: &[State]) -> DenoiserInput {
         let numbers: Vec<f32> = of_map.iter().zip(of_query).flat_map(|(map, query)| [of(map), of(query)]).collect();
         Tensor::from_slice(&numbers).view([-1, 2])
     };
-    let (t, present) =
-        (told(|state| state.time(0.4) as f32), told(|state| if state.is_present() { 1.0 } else { 0.0 }));
+    let (t, present) = (told(|state| state.time(0.4) as f32), told(|state| if state.is_present() { 1.0 } else { 0.0 }));
     let rows = of_map.len() as i64;
     DenoiserInput::new(vec![normal(rows, &[1, 4, 4]), normal(rows, &[4]) * 0.7], t, present)
 }

@@ -1,5 +1,7 @@
 //! Rule: every stage trains something that its objective can train, on a table that has what it reads.
 
+use serde_json::Value as Json;
+
 use crate::check::tables;
 use crate::descriptor::Role;
 use crate::error::Report;
@@ -8,7 +10,6 @@ use crate::plan::Trained;
 use crate::problem::{Caution, Hint, Problem};
 use crate::source::SpannedString;
 use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
-use serde_json::Value as Json;
 
 /// What a stage trains: the objective tells of which sort the name is.
 pub(crate) fn trained(
@@ -86,7 +87,26 @@ fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option
         report.error(stage.span, Problem::Impossible { what, reason });
         good = false;
     }
+    good &= of_one_size(stage, met, model, report);
     good.then(|| stage.train.iter().map(|name| name.value.clone()).collect())
+}
+
+/// What meets is compared number by number.
+fn of_one_size(stage: &StageSpec, met: &str, model: &ModelGraph, report: &mut Report) -> bool {
+    let shape = |name: &str| match model.prompts.get(name) {
+        Some(prompt) => prompt.plan.as_ref().map(|plan| plan.tokens.clone()),
+        None => model.streams.get(name)?.plan.as_ref().map(|plan| plan.latent.clone()),
+    };
+    let Some(wanted) = shape(met) else { return true };
+    let size = |shape: &[i64]| shape.iter().product::<i64>();
+    let mut good = true;
+    for name in &stage.train {
+        let Some(found) = shape(&name.value).filter(|found| size(found) != size(&wanted)) else { continue };
+        let (one, other) = (format!("`{}` is {found:?}", name.value), format!("`{met}` {wanted:?}"));
+        report.error(name.span, Problem::Mismatch { what: "sizes", one, other });
+        good = false;
+    }
+    good
 }
 
 /// The prompt that the trained ones meet.
@@ -241,7 +261,8 @@ fn in_objective(stage: &StageSpec, taking: &[String], report: &mut Report) {
         let hint = Hint::among(name, taking.iter().map(String::as_str));
         report.error(stage.span, Problem::NotThere { owner, what, name: name.to_string(), hint });
     }
-    let idle = |pattern: &Json| !pattern.as_object().is_some_and(|states| states.values().any(|state| state == "noisy"));
+    let idle =
+        |pattern: &Json| !pattern.as_object().is_some_and(|states| states.values().any(|state| state == "noisy"));
     let listed = objective["times"]["patterns"].is_array();
     if listed && (patterns.clone().next().is_none() || patterns.into_iter().any(idle)) {
         let what = format!("`patterns` of {}", label(stage));

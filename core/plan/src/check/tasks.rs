@@ -145,13 +145,7 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
 }
 
 /// A scoring needs the truth: the class of a row, or its own value of the stream.
-fn scored(
-    task: &TaskSpec,
-    score: &ScoringSpec,
-    spec: &EvaluationSpec,
-    model: &ModelGraph,
-    report: &mut Report,
-) {
+fn scored(task: &TaskSpec, score: &ScoringSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
     let Some(table) = &spec.data else { return };
     let (reader, stream) = (format!("task `{}`", task.name.value), &score.stream);
     if !score.classes.is_empty() && table.class.is_none() {

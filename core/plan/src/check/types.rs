@@ -82,9 +82,7 @@ pub(crate) fn leaving(
             }
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
-            Act::Score(score) => {
-                Some(graph::leaving(port?, &plan_of(model, &score.scoring.stream)?.modality))
-            }
+            Act::Score(score) => Some(graph::leaving(port?, &plan_of(model, &score.scoring.stream)?.modality)),
         },
     }
 }

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::reads;
 use crate::compile::Catalog;
 use crate::component::{self, Placed};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
@@ -11,7 +12,6 @@ use crate::infer::{End, Solver};
 use crate::plan::{Denoiser, Model, Prompt, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, Span, SpannedString};
-use super::reads;
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
 
 /// A model whose names are resolved. Parts with errors are `None`, so that what refers to them is not blamed.

@@ -50,7 +50,11 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         NAME,
         MODEL_PATH,
         may("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns that are read, by the names nodes know them by"),
-        must("nodes", Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])), "What is done, by name"),
+        must(
+            "nodes",
+            Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
+            "What is done, by name",
+        ),
         must("outputs", Form::Names(&Form::String), "Columns that are written: column -> node or input"),
     ],
     later: &[],
@@ -249,7 +253,11 @@ pub(crate) static GENERATED: Mapping = Mapping {
         ),
         must("rows", COUNT, "How many rows"),
         or("seed", SEED, Literal::Integer(0), "Seed of everything in them; take another one to test than to train"),
-        may("shapes", Form::String, "Of captions: a source of files with the shapes of digits; drawn ones if not given"),
+        may(
+            "shapes",
+            Form::String,
+            "Of captions: a source of files with the shapes of digits; drawn ones if not given",
+        ),
         may(
             "combinations",
             Form::Choice(&["all", "seen", "held-out"]),

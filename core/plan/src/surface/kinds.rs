@@ -492,7 +492,12 @@ static OBJECTIVES: &[Kind] = &[
         name: "contrast",
         about: "Prompts, or latents, of one row come to lie together and those of different rows apart (symmetric InfoNCE)",
         keys: &[
-            Key { name: "with", form: Form::String, need: Need::Required, about: "The prompt or stream that they meet" },
+            Key {
+                name: "with",
+                form: Form::String,
+                need: Need::Required,
+                about: "The prompt or stream that they meet",
+            },
             key("temperature", POSITIVE, Literal::Number(0.1), "What cosines are divided by"),
         ],
         ascending: &[],

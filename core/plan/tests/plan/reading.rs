@@ -30,7 +30,8 @@ fn classes_are_filled_into_templates_and_only_ports_that_are_read_are_made() {
     let Op::Score { scoring, label, scores, .. } = op(reading("classify")) else { panic!() };
     assert_eq!(scoring.classes["one"], ["a one", "a red one"]);
     assert_eq!((label.as_deref(), scores.as_deref()), (Some("class.label"), Some("class.scores")));
-    let plain = reading("classify").edit(", templates: [\"a {}\", \"a red {}\"]", "").edit(", scores: class.scores", "");
+    let plain =
+        reading("classify").edit(", templates: [\"a {}\", \"a red {}\"]", "").edit(", scores: class.scores", "");
     let Op::Score { scoring, scores, .. } = op(plain) else { panic!() };
     assert_eq!((&scoring.classes["one"], scores), (&vec!["one".to_string()], None));
 }

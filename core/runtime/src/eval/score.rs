@@ -76,7 +76,21 @@ pub fn answer(
 /// `[row, row]` -> the share of rows of which fewer than k others are nearer than their own, for each k of [`NEAREST`].
 fn shares(cosines: &Tensor) -> Result<Vec<f64>> {
     let own = cosines.f_diagonal(0, 0, 1)?.f_unsqueeze(1)?;
-    let nearer = cosines.f_gt_tensor(&own.f_add_scalar(SAME)?)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
+    let nearer =
+        cosines.f_gt_tensor(&own.f_add_scalar(SAME)?)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
     let share = |count: &i64| Ok(nearer.f_lt(*count)?.f_mean(Kind::Float)?.f_double_value(&[])?);
     NEAREST.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_found_where_few_others_are_nearer_and_equal_values_do_not_count() {
+        // Row 0 is nearest to its own value; to row 1 another is nearer; row 2 has the value of row 1.
+        let cosines = Tensor::from_slice(&[0.9f32, 0.1, 0.1, 0.8, 0.5, 0.5, 0.2, 0.7, 0.7]).view([3, 3]);
+        let found = shares(&cosines).unwrap();
+        assert!((found[0] - 2.0 / 3.0).abs() < 1e-6 && found[1] == 1.0, "{found:?}");
+    }
 }

@@ -42,7 +42,10 @@ impl<'a> Compute<'a> {
         let mut banks = IndexMap::new();
         for step in &plan.steps {
             if let Op::Score { scoring, .. } = &step.op {
-                banks.insert(step.node.clone(), Bank::of_classes(&step.node, scoring, &codecs[&scoring.stream], &networks)?);
+                banks.insert(
+                    step.node.clone(),
+                    Bank::of_classes(&step.node, scoring, &codecs[&scoring.stream], &networks)?,
+                );
             }
         }
         Ok(Compute { plan, events, networks, banks })

@@ -98,7 +98,9 @@ impl<'a> Writer<'a> {
         for step in &self.plan.steps {
             if let Op::Score { scoring, label, scores, .. } = &step.op {
                 for (id, cell) in [(label, label_cells as Scored), (scores, score_cells)] {
-                    let Some((id, value)) = id.as_ref().and_then(|id| Some((id, batch.values.get(id)?))) else { continue };
+                    let Some((id, value)) = id.as_ref().and_then(|id| Some((id, batch.values.get(id)?))) else {
+                        continue;
+                    };
                     cells.insert(id.clone(), cell(scoring, value)?);
                 }
                 continue;
