@@ -6,9 +6,18 @@ use crate::error::{DatasetError, Result};
 
 /// An 8-bit gray PNG of `width * height` pixels, row by row.
 pub(crate) fn gray_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
+    png(width, height, png::ColorType::Grayscale, pixels)
+}
+
+/// An 8-bit PNG of `width * height` pixels, row by row, red, green and blue of each.
+pub(crate) fn rgb_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
+    png(width, height, png::ColorType::Rgb, pixels)
+}
+
+fn png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
     let written = encoder.write_header().and_then(|mut writer| {
         writer.write_image_data(pixels)?;

@@ -209,6 +209,14 @@ pub enum DatasetError {
         /// Some values of the second.
         second: String,
     },
+    /// The user must give other shapes to generate pictures of.
+    #[error("{}: not a dataset of shapes: {wanted}", path.display())]
+    Shapes {
+        /// The first of the files.
+        path: PathBuf,
+        /// What it must have.
+        wanted: String,
+    },
     /// The run cannot go on: disk full, no permission, device gone. The user looks at the machine.
     #[error("{}: cannot {action}: {source}; check permissions and free space, then run the same command again", path.display())]
     Io {
@@ -262,6 +270,7 @@ impl DatasetError {
             Self::Record { .. } => "data.record",
             Self::Import { .. } => "data.import",
             Self::NothingToPair { .. } => "data.nothing-to-pair",
+            Self::Shapes { .. } => "data.shapes",
             Self::Io { .. } => "data.io",
             Self::Internal { .. } => "data.internal",
         }

@@ -60,7 +60,7 @@ mod write;
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use error::{DatasetError, Fault, Result};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
-pub use generate::{GENERATED_KEY, Generation, Generator, generate, generated};
+pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generated};
 pub use import::{ImportSource, Imported, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
 pub use key::{RowKey, row_keys};

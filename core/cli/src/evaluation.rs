@@ -36,7 +36,14 @@ fn coherence(findings: &Findings) -> Grid {
 
 /// The tables beside that of coherence; those without a row are left out.
 pub fn details(findings: &Findings) -> Vec<Grid> {
-    let all = [joint(findings), conflicts(findings), streams(findings), variants(findings), references(findings)];
+    let all = [
+        joint(findings),
+        conflicts(findings),
+        recalls(findings),
+        streams(findings),
+        variants(findings),
+        references(findings),
+    ];
     all.into_iter().filter(|grid| grid.rows.len() > 1).collect()
 }
 
@@ -87,6 +94,21 @@ fn conflicts(findings: &Findings) -> Grid {
         rows.iter_mut().for_each(|row| drop(row.remove(2)));
     }
     Grid { title: "conflicting prompts, by the weight of the second", rows }
+}
+
+/// Which row's own value was recovered.
+fn recalls(findings: &Findings) -> Grid {
+    let mut rows =
+        vec![["task", "figure"].map(String::from).into_iter().chain(findings.variants.keys().cloned()).collect()];
+    for (name, task) in &findings.tasks {
+        let figures = task.variants.values().next().into_iter().flat_map(|answer| answer.recall.keys());
+        for figure in figures {
+            let of = |answer: &Answer| answer.recall.get(figure).map(share).unwrap_or_default();
+            let row = [name.clone(), figure.clone()].into_iter().chain(task.variants.values().map(of));
+            rows.push(row.collect());
+        }
+    }
+    Grid { title: "rows told by what was recovered", rows }
 }
 
 /// What was generated, stream by stream.
@@ -209,6 +231,7 @@ pub mod tests {
                 },
             )]
             .into(),
+            recall: Default::default(),
             network_calls_per_row: 50.0,
             seconds_per_row: 0.002,
             rows_per_second: 500.0,
@@ -279,6 +302,17 @@ pub mod tests {
             ]
         );
         assert!(!text.contains("exact"), "no stream has texts: {text}");
+    }
+
+    #[test]
+    fn rows_that_are_told_are_a_table_of_their_own() {
+        let mut findings = example();
+        assert!(!text(&findings).contains("recall"));
+        for answer in findings.tasks["joint"].variants.values_mut() {
+            answer.recall.insert("recall@10".into(), Figure::of(vec![0.25, 0.75]));
+        }
+        let text = text(&findings);
+        assert!(text.contains("joint  recall@10  50.0 % ± 25.0  50.0 % ± 25.0"), "{text}");
     }
 
     #[test]

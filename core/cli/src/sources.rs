@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{DatasetError, Features, Generation, Generator};
+use anyflow_datasets::{Combinations, DatasetError, Features, Generation, Generator};
 use anyflow_plan::plan::{ColumnRef, Generated, Job, Table};
 use indexmap::IndexMap;
 
@@ -32,7 +32,7 @@ pub fn check(job: &Job) -> Result<()> {
         match generated.get(name) {
             _ if columns.is_empty() => {}
             Some(made) => {
-                let features = generation(made)?.generator.features();
+                let features = generation(made, files)?.generator.features();
                 columns.into_iter().try_for_each(|column| has(&features, column))?;
             }
             None => {
@@ -91,25 +91,29 @@ pub fn place(job: &mut Job, output: &Path) {
 pub fn generate(job: &Job, console: &Console) -> Result<()> {
     let Some((files, generated)) = of(job) else { return Ok(()) };
     for (name, made) in generated {
-        let generation = generation(made)?;
+        let generation = generation(made, files)?;
         for path in files.get(name).into_iter().flatten().map(Path::new) {
-            if anyflow_datasets::generated(generation, path) {
+            if anyflow_datasets::generated(&generation, path) {
                 continue;
             }
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).map_err(CliError::write(folder))?;
             }
             console.note(&format!("generating {} rows of {}: {}", made.rows, made.generate, path.display()));
-            anyflow_datasets::generate(generation, path)?;
+            anyflow_datasets::generate(&generation, path)?;
         }
     }
     Ok(())
 }
 
 /// What the planner calls by a word.
-fn generation(made: &Generated) -> Result<Generation> {
-    let unknown =
-        || CliError::internal(format!("the planner knows a generator `{}`, the datasets do not", made.generate));
-    let generator = Generator::named(&made.generate).ok_or_else(unknown)?;
-    Ok(Generation { generator, rows: made.rows, seed: made.seed })
+fn generation(made: &Generated, files: &Files) -> Result<Generation> {
+    let unknown = |word: &str| CliError::internal(format!("the planner knows `{word}`, the datasets do not"));
+    let generator = Generator::named(&made.generate).ok_or_else(|| unknown(&made.generate))?;
+    let combinations = match &made.combinations {
+        Some(word) => Combinations::named(word).ok_or_else(|| unknown(word))?,
+        None => Combinations::default(),
+    };
+    let shapes = made.shapes.as_ref().and_then(|source| files.get(source)).into_iter().flatten().map(PathBuf::from);
+    Ok(Generation { combinations, shapes: shapes.collect(), ..Generation::new(generator, made.rows, made.seed) })
 }

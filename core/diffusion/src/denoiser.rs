@@ -185,6 +185,26 @@ impl DenoiserInput {
         Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt, context })
     }
 
+    /// The rows that are marked; rows of one [`TimeRun`] are all marked or none.
+    pub(crate) fn pick(&self, rows: &[bool]) -> Result<Self> {
+        let numbers: Vec<i64> = (0..rows.len() as i64).filter(|row| rows[*row as usize]).collect();
+        let index = Tensor::f_from_slice(&numbers).op("from_slice", &[])?;
+        let device = self.x.first().map_or(Device::Cpu, Tensor::device);
+        let index = index.f_to_device(device).op("to", &[&index])?;
+        let picked = |tensor: &Tensor| tensor.f_index_select(0, &index).op("index_select", &[tensor, &index]);
+        let times = match &self.times {
+            Times::Rows { t, present } => Times::Rows { t: picked(t)?, present: picked(present)? },
+            Times::Runs(runs) => {
+                let mut begins = runs.iter().scan(0, |begin, run| Some(std::mem::replace(begin, *begin + run.rows)));
+                let marked = |run: &&TimeRun| begins.next().is_some_and(|begin| run.rows > 0 && rows[begin]);
+                Times::Runs(runs.iter().filter(marked).cloned().collect())
+            }
+        };
+        let tokens = |of: &Option<Tokens>| of.as_ref().map(|tokens| tokens.pick(&index)).transpose();
+        let (prompt, context) = (tokens(&self.prompt)?, tokens(&self.context)?);
+        Ok(DenoiserInput { x: self.x.iter().map(picked).collect::<Result<_>>()?, times, prompt, context })
+    }
+
     /// The same of some of the streams alone, without tokens.
     pub(crate) fn some_streams(&self, some: Range<usize>) -> Result<Self> {
         let columns =

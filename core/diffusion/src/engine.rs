@@ -170,6 +170,15 @@ impl EngineHandle {
         self.call_lanes(move |lanes| lanes.get_mut(&name).into_iter().for_each(|lane| lane.set_cap(rows)))
     }
 
+    /// The most rows of the denoiser's network calls.
+    ///
+    /// # Errors
+    /// There is no such denoiser, or the engine has stopped.
+    pub fn max_batch_rows(&self, denoiser: &str) -> Result<usize> {
+        let name = self.known(denoiser)?;
+        self.call_lanes(move |lanes| lanes.get(&name).map_or(1, Lane::cap))
+    }
+
     fn known(&self, denoiser: &str) -> Result<String> {
         self.streams(denoiser).map(|_| denoiser.to_string())
     }

@@ -117,6 +117,11 @@ impl Lane {
         self.caller.cap = rows.max(1);
     }
 
+    /// The most rows of a network call.
+    pub fn cap(&self) -> usize {
+        self.caller.cap
+    }
+
     /// One step of all rows in the batch, which is filled first.
     ///
     /// # Errors

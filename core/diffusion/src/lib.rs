@@ -53,8 +53,8 @@ pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{
-    CoupledConfig, EnvironmentConfig, Modulation, Network, Precision, ResidualMlpConfig, Source, TimeFeatures,
-    TransformerConfig, UnetConfig, UnetMlpConfig, build, build_prompted,
+    CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig,
+    Source, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_prompted,
 };
 pub use objective::{
     Contrast, Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss, info_nce,

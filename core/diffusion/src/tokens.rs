@@ -37,6 +37,12 @@ impl Tokens {
         Ok(Tokens { values: narrow(&self.values)?, mask: self.mask.as_ref().map(narrow).transpose()? })
     }
 
+    /// The rows whose numbers `index`, `[row]`, i64, holds.
+    pub(crate) fn pick(&self, index: &Tensor) -> Result<Self> {
+        let pick = |tensor: &Tensor| tensor.f_index_select(0, index).op("index_select", &[tensor, index]);
+        Ok(Tokens { values: pick(&self.values)?, mask: self.mask.as_ref().map(pick).transpose()? })
+    }
+
     /// The same tokens, sharing memory.
     pub(crate) fn shared(&self) -> Self {
         let mask = self.mask.as_ref().map(Tensor::shallow_clone);

@@ -112,7 +112,8 @@ pub struct TaskFindings {
 /// The answer of a variant to a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Share of rows whose generated streams all have the class of the given ones, or all the same where none is given.
+    /// Share of rows whose generated streams all have the class of the given ones, or all the same where none is given; of
+    /// a scoring, share of rows of which the class, or the own value, is told.
     pub coherence: Figure,
     /// How well the generated streams fit one another; nothing where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +123,10 @@ pub struct Answer {
     pub independent: Option<Fit>,
     /// Generated stream -> its own figures.
     pub streams: IndexMap<String, StreamFindings>,
+    /// Of a scoring among all rows: how often a row's own value is among the nearest k, as `recall@k`, and how often the
+    /// row is among the nearest k of its value, as `reverse recall@k`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub recall: IndexMap<String, Figure>,
     /// How often a row went through the network.
     pub network_calls_per_row: f64,
     /// Seconds of sampling and decoding a row, judging left out.

@@ -123,6 +123,9 @@ pub struct Stream {
     pub module: Option<Component>,
     /// Shape of the latent.
     pub latent: Vec<i64>,
+    /// `{kind, ...}`, all defaults filled; that of its denoiser if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Json>,
 }
 
 /// What only conditions: cells that become tokens.
@@ -279,6 +282,36 @@ pub enum Op {
         /// Seed of the noise.
         seed: u64,
     },
+    /// Classes, told by what a diffusion recovers of a stream.
+    Score {
+        /// The denoiser.
+        denoiser: String,
+        /// What is recovered, and what it is compared with.
+        scoring: Scoring,
+        /// Given streams: stream -> value id of a latent.
+        observe: IndexMap<String, String>,
+        /// Streams of the denoiser that take no part.
+        absent: Vec<String>,
+        /// `{kind, ...}`, all defaults filled.
+        sampler: Json,
+        /// Seed of the noise.
+        seed: u64,
+        /// Value id of the names of the classes that fit best, if somebody reads it.
+        label: Option<String>,
+        /// Value id of the cosines with all classes, if somebody reads it.
+        scores: Option<String>,
+    },
+}
+
+/// Classes that are told by what is recovered of a stream: the nearest one, by the cosine, of the mean over the draws.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scoring {
+    /// The stream that is recovered.
+    pub stream: String,
+    /// Class -> the cells of the stream that stand for it; the mean of their directions counts.
+    pub classes: IndexMap<String, Vec<String>>,
+    /// How often the stream is recovered.
+    pub draws: u64,
 }
 
 /// A prompt with its weight.
@@ -365,6 +398,12 @@ pub struct Generated {
     pub rows: u64,
     /// Seed of everything in them.
     pub seed: u64,
+    /// The source whose files hold the shapes that captions are about, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<String>,
+    /// Which combinations there are, a word that the datasets know, if it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combinations: Option<String>,
 }
 
 /// Rows made of one or several sources.
@@ -423,7 +462,7 @@ pub enum Trained {
     Denoiser(String),
     /// A scorer.
     Scorer(String),
-    /// The modules of prompts; a prompt that they meet and that is not named stays as it is.
+    /// The modules of prompts and streams; what they meet and that is not named stays as it is.
     Prompts(Vec<String>),
     /// Nothing: latent statistics of all streams.
     Statistics,
@@ -508,4 +547,7 @@ pub struct Task {
     pub given: Given,
     /// Least coherence that is asked for, if any: below it, the evaluation fails.
     pub at_least: Option<f64>,
+    /// What is told instead of generated; without classes, which row's own value the recovered one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Scoring>,
 }

@@ -5,12 +5,16 @@ mod guidance;
 mod model;
 mod network;
 mod pipeline;
+mod scoring;
 mod training;
 
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
-pub(crate) use pipeline::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, given, pipeline};
+pub(crate) use pipeline::{
+    Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, given, pipeline,
+};
+pub(crate) use scoring::{ScoringSpec, scoring};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
 use crate::compile::FileKind;

@@ -13,6 +13,6 @@ pub(crate) use fields::{Fields, text};
 pub(crate) use form::{Form, Mapping};
 pub(crate) use keys::{
     CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, INPUT, JUDGE, MODEL, OBSERVED, PIPELINE,
-    PROMPT, SCORER, STAGE, STREAM, TABLE, TASK, TRAINING, VARIANT, VERSION,
+    PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TASK, TRAINING, VARIANT, VERSION,
 };
 pub use schema::schema;

@@ -14,6 +14,7 @@ mod mapped;
 mod networks;
 pub mod plugin;
 mod run;
+mod scoring;
 mod session;
 mod stream;
 pub mod trace;

@@ -113,7 +113,12 @@ fn built(
         schedule: schedule.clone(),
         parameterization,
     };
-    let streams: Vec<_> = denoiser.over.iter().map(|name| spec(name, &model.streams[name].latent)).collect();
+    let stream = |name: &String| {
+        let (own, plan) = (spec(name, &model.streams[name].latent), &model.streams[name]);
+        let schedule = plan.schedule.as_ref().map(typed).transpose()?;
+        Ok(StreamSpec { schedule: schedule.unwrap_or(own.schedule), ..own })
+    };
+    let streams = denoiser.over.iter().map(stream).collect::<Result<Vec<_>>>()?;
     let prompts: Vec<_> = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
     let (network, precision) = (typed(&denoiser.network)?, typed(&denoiser.precision.clone().into())?);
     let built = anyflow_diffusion::build_prompted(&network, &streams, prompts, precision, device, seed);

@@ -3,7 +3,7 @@
 //! Row n is of digit n mod 10; everything else about it follows from the seed and n.
 
 mod forms;
-mod picture;
+pub(super) mod picture;
 mod speech;
 
 use crate::cell::OwnedCell;
@@ -16,7 +16,7 @@ use crate::rows::Value;
 /// Grows when the rows of a seed change.
 pub(super) const VERSION: u32 = 1;
 const CONTEXT: &str = "anyflow-datasets glyphs 1";
-const WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+pub(super) const WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 pub(super) fn features() -> Features {
     let names = (0..10).map(|digit| digit.to_string()).collect();

@@ -1,9 +1,9 @@
 //! Data made out of a seed.
 
-use anyflow_datasets::{Dataset, Generation, Generator, generate, generated};
+use anyflow_datasets::{Combinations, Dataset, Generation, Generator, generate, generated};
 
 fn generation(rows: u64, seed: u64) -> Generation {
-    Generation { generator: Generator::Glyphs, rows, seed }
+    Generation::new(Generator::Glyphs, rows, seed)
 }
 
 #[test]
@@ -11,7 +11,7 @@ fn a_seed_gives_one_file_and_another_seed_another() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = |name: &str, seed: u64| {
         let path = folder.path().join(name);
-        generate(generation(30, seed), &path).unwrap();
+        generate(&generation(30, seed), &path).unwrap();
         std::fs::read(path).unwrap()
     };
     assert!(bytes("a", 1) == bytes("b", 1));
@@ -23,7 +23,7 @@ fn more_rows_begin_with_the_same_ones() {
     let folder = tempfile::tempdir().unwrap();
     let rows = |count: u64| {
         let path = folder.path().join(format!("{count}.parquet"));
-        generate(generation(count, 5), &path).unwrap();
+        generate(&generation(count, 5), &path).unwrap();
         Dataset::open(&[path]).unwrap().read(None, 0..12, 12).unwrap().next().unwrap().unwrap()
     };
     assert_eq!(rows(12).columns(), rows(40).columns());
@@ -33,10 +33,10 @@ fn more_rows_begin_with_the_same_ones() {
 fn a_file_is_known_by_what_it_holds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("glyphs.parquet");
-    assert!(!generated(generation(20, 3), &path));
-    let features = generate(generation(20, 3), &path).unwrap();
-    assert!(generated(generation(20, 3), &path));
-    assert!(!generated(generation(21, 3), &path) && !generated(generation(20, 4), &path));
+    assert!(!generated(&generation(20, 3), &path));
+    let features = generate(&generation(20, 3), &path).unwrap();
+    assert!(generated(&generation(20, 3), &path));
+    assert!(!generated(&generation(21, 3), &path) && !generated(&generation(20, 4), &path));
     let dataset = Dataset::open(&[path]).unwrap();
     assert_eq!(*dataset.features(), features);
     assert_eq!(features, Generator::Glyphs.features());
@@ -47,4 +47,43 @@ fn a_file_is_known_by_what_it_holds() {
 fn generators_are_found_by_name() {
     assert!(Generator::ALL.into_iter().all(|generator| Generator::named(generator.name()) == Some(generator)));
     assert_eq!(Generator::named("glyph"), None);
+}
+
+#[test]
+fn captions_take_shapes_from_a_dataset_and_leave_pairs_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shapes, out) = (folder.path().join("shapes.parquet"), folder.path().join("captions.parquet"));
+    generate(&generation(20, 3), &shapes).unwrap();
+    let numbers = |dataset: &Dataset, column: &str| -> Vec<i64> {
+        let batch = dataset.read(Some(&[column]), 0..dataset.rows(), 1000).unwrap().next().unwrap().unwrap();
+        let cells = dataset.cells(&batch, column).unwrap();
+        let number = |row| match cells.get(row).unwrap().unwrap() {
+            anyflow_datasets::Cell::I64(number) => number,
+            other => panic!("{other:?}"),
+        };
+        (0..cells.len()).map(number).collect()
+    };
+    let mut pairs = Vec::new();
+    for combinations in [Combinations::Seen, Combinations::HeldOut] {
+        let asked =
+            Generation { combinations, shapes: vec![shapes.clone()], ..Generation::new(Generator::Captions, 300, 1) };
+        generate(&asked, &out).unwrap();
+        assert!(generated(&asked, &out));
+        assert!(!generated(&Generation { shapes: Vec::new(), ..asked.clone() }, &out));
+        let dataset = Dataset::open(&[out.clone()]).unwrap();
+        let (label, colour, pair) =
+            (numbers(&dataset, "label"), numbers(&dataset, "colour"), numbers(&dataset, "combination"));
+        assert!((0..300).all(|row| pair[row] == colour[row] * 10 + label[row]));
+        pairs.push(pair);
+    }
+    assert!(pairs[0].iter().all(|pair| !pairs[1].contains(pair)), "no pair is seen and held out");
+    let wrong = Generation { shapes: vec![out.clone()], ..Generation::new(Generator::Captions, 3, 1) };
+    let error = generate(&wrong, &folder.path().join("wrong.parquet")).unwrap_err().to_string();
+    assert!(error.contains("gray pictures of 28 x 28"), "{error}");
+}
+
+#[test]
+fn choices_of_pairs_are_found_by_name() {
+    assert!(Combinations::ALL.into_iter().all(|choice| Combinations::named(choice.name()) == Some(choice)));
+    assert_eq!(Combinations::named("unseen"), None);
 }

@@ -5,12 +5,14 @@ mod characters;
 mod classifier;
 mod one_hot;
 mod prompt;
+mod query;
 mod words;
 
 pub use autoencoder::Autoencoder;
 pub use characters::Characters;
 pub use classifier::Classifier;
 pub use prompt::Prompt;
+pub use query::Query;
 pub use words::Words;
 
 anyflow_sdk::export_plugin! {
@@ -18,5 +20,10 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "short texts of a closed set of words or characters",
     codecs: [Words, Characters],
-    modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer + FeatureExtractor, Prompt: PromptEncoder],
+    modules: [
+        Autoencoder: Encoder + Decoder,
+        Classifier: Scorer + FeatureExtractor,
+        Prompt: PromptEncoder,
+        Query: Encoder,
+    ],
 }

@@ -4,7 +4,9 @@ mod cell;
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{Generation, Generator, ImportSource, Inspection, generate, head, import, inspect, pair};
+use anyflow_datasets::{
+    Combinations, Generation, Generator, ImportSource, Inspection, generate, head, import, inspect, pair,
+};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
@@ -50,6 +52,14 @@ pub enum Command {
         /// Seed of everything in them
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Of captions: which pairs of digit and colour there are
+        #[arg(long, default_value = Combinations::All.name(),
+            value_parser = clap::builder::PossibleValuesParser::new(Combinations::ALL.map(Combinations::name)))]
+        combinations: String,
+        /// Of captions: Parquet files with gray pictures of digits, 28 x 28 (`image`), and their `label`s, to take shapes
+        /// from; drawn ones if not given
+        #[arg(long)]
+        shapes: Vec<PathBuf>,
         /// Parquet file to write
         #[arg(long)]
         output: PathBuf,
@@ -91,7 +101,13 @@ pub fn run(command: &Command) -> Result<Outcome> {
             Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
         Command::Import { source, output } => imported(source, output),
-        Command::Generate { kind, rows, seed, output } => made(kind, *rows, *seed, output),
+        Command::Generate { kind, rows, seed, combinations, shapes, output } => {
+            let unknown = |word: &str| CliError::internal(format!("no generator {word}"));
+            let generator = Generator::named(kind).ok_or_else(|| unknown(kind))?;
+            let combinations = Combinations::named(combinations).ok_or_else(|| unknown(combinations))?;
+            let shapes = shapes.clone();
+            made(&Generation { combinations, shapes, ..Generation::new(generator, *rows, *seed) }, output)
+        }
         Command::Pair { a, b, on, multiplicity, seed, output } => paired([a, b], on, *multiplicity, *seed, output),
     }
 }
@@ -112,10 +128,10 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     Ok(Outcome::done(text, json))
 }
 
-fn made(kind: &str, rows: u64, seed: u64, output: &Path) -> Result<Outcome> {
-    writable(output, [])?;
-    let generator = Generator::named(kind).ok_or_else(|| CliError::internal(format!("no generator {kind}")))?;
-    let features = generate(Generation { generator, rows, seed }, output)?;
+fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
+    writable(output, &generation.shapes)?;
+    let features = generate(generation, output)?;
+    let (rows, seed) = (generation.rows, generation.seed);
     let columns = || features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
     let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));

@@ -4,6 +4,7 @@ mod attention;
 mod beside;
 mod conv;
 mod coupled;
+mod dual_stream;
 mod layer;
 mod residual_mlp;
 mod streams;
@@ -18,6 +19,7 @@ use tch::Device;
 
 use crate::{Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig, Source};
+pub use dual_stream::{DualStream, DualStreamConfig, Reading};
 use layer::Init;
 pub use layer::Precision;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
@@ -40,6 +42,8 @@ pub enum Network {
     Transformer(TransformerConfig),
     /// A network per stream, each reading what the others show: see [`Coupled`].
     Coupled(CoupledConfig),
+    /// A network per stream, of which some read the features of another's: see [`DualStream`].
+    DualStream(DualStreamConfig),
 }
 
 impl Network {
@@ -56,6 +60,12 @@ impl Network {
                 }
                 return Some(network);
             }
+            Network::DualStream(config) => {
+                for (_, part) in config.parts.iter_mut().filter(|(stream, _)| !config.reads.contains_key(*stream)) {
+                    *part = part.reading(features)?;
+                }
+                return Some(network);
+            }
             Network::UnetMlp(_) => return None,
         };
         (*width.get_or_insert(features) == features).then_some(network)
@@ -68,7 +78,7 @@ impl Network {
             Network::ResidualMlp(config) => &mut config.context_dim,
             Network::Unet(config) => &mut config.context_dim,
             Network::Transformer(config) => &mut config.context_dim,
-            Network::UnetMlp(_) | Network::Coupled(_) => return None,
+            Network::UnetMlp(_) | Network::Coupled(_) | Network::DualStream(_) => return None,
         };
         (*width.get_or_insert(features) == features).then_some(network)
     }
@@ -81,6 +91,7 @@ impl Network {
             Network::Unet(config) => return config.check(),
             Network::Transformer(config) => return config.check(),
             Network::Coupled(config) => return config.check(),
+            Network::DualStream(config) => return config.check(),
         };
         for (field, value) in [("width", width), ("embedding", embedding)] {
             if value < 1 {
@@ -151,5 +162,6 @@ fn build_from(network: &Network, streams: &[StreamSpec], init: Init) -> Result<B
         Network::Unet(config) => Box::new(Unet::new(streams, config.clone(), init)?),
         Network::Transformer(config) => Box::new(Transformer::new(streams, *config, init)?),
         Network::Coupled(config) => Box::new(Coupled::new(streams, config, init)?),
+        Network::DualStream(config) => Box::new(DualStream::new(streams, config, init)?),
     })
 }

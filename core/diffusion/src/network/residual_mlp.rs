@@ -110,8 +110,8 @@ pub struct ResidualMlp {
     output: Linear,
     /// Once frozen.
     projections: Option<RefCell<Projections>>,
-    /// Once frozen.
-    kept: Option<RefCell<KeptKeys>>,
+    /// Once frozen: of the prompt and of the context.
+    kept: Option<[RefCell<KeptKeys>; 2]>,
 }
 
 #[derive(Debug)]
@@ -188,22 +188,31 @@ impl ResidualMlp {
         cast(&output, Kind::Float)
     }
 
-    /// What the blocks read of the prompt, kept by a frozen network.
+    /// What the blocks read of the prompt.
     fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        let layers = || self.blocks.iter().filter_map(|block| block.prompt.as_ref());
-        let keys = |tokens: &Tensor| -> Result<Vec<Keys>> { layers().map(|layer| layer.keys(tokens)).collect() };
-        match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
-            (Some(kept), Some(tokens)) => kept.borrow_mut().beside(tokens, 1, keys),
-        }
+        self.beside(tokens, 0, |block| block.prompt.as_ref())
     }
 
     /// What the blocks read of the context.
     fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
-        let layers = self.blocks.iter().filter_map(|block| block.context.as_ref());
-        Beside::new(layers.map(|layer| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
+        self.beside(tokens, 1, |block| block.context.as_ref())
+    }
+
+    /// What these layers of the blocks read, kept by a frozen network at a place.
+    fn beside(
+        &self,
+        tokens: Option<&Tokens>,
+        place: usize,
+        layer: fn(&Block) -> Option<&CrossAttention>,
+    ) -> Result<Beside> {
+        let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
+            self.blocks.iter().filter_map(layer).map(|layer| layer.keys(tokens)).collect()
+        };
+        match (&self.kept, tokens) {
+            (_, None) => Ok(Beside::nothing()),
+            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept[place].borrow_mut().beside(tokens, 1, keys),
+        }
     }
 }
 
@@ -354,7 +363,7 @@ impl Denoiser for ResidualMlp {
             parts.extend(block.parts()?);
         }
         self.projections = Some(RefCell::new(Projections::new(&parts, self.config.width)?));
-        self.kept = Some(RefCell::default());
+        self.kept = Some(Default::default());
         Ok(())
     }
 }

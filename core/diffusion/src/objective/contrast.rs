@@ -7,16 +7,22 @@ use crate::{Result, TensorOp};
 
 /// Below it a vector is not made longer, so that a zero stays finite.
 const SHORTEST: f64 = 1e-6;
+/// Directions whose cosine is less than this below 1 are the same, f32.
+const SAME: f64 = 1e-5;
 
-/// What streams show one another is to tell of one row: a term of the loss, beside the denoising, for each pair of the
-/// streams that take part.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+/// A term of the loss, beside the denoising. Without a stream, what streams show one another is to tell of one row, for
+/// each pair of the streams that take part. With one, what is recovered of it where it is noisy, the estimate of x0, is to
+/// be nearer to its own row's value than to those of other rows: Huang et al. 2023, "DiffDis", alignment of the query.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contrast {
-    /// Of the mean over pairs.
+    /// Of the mean over pairs, or of the term of the stream.
     pub weight: f64,
     /// What cosines are divided by.
     pub temperature: f64,
+    /// The stream that is recovered.
+    #[serde(default)]
+    pub stream: Option<String>,
 }
 
 /// Symmetric InfoNCE of vectors u and v, `[row, ...]` each, seen as flat and of length 1: with S = u v^T / temperature,
@@ -27,8 +33,29 @@ pub struct Contrast {
 /// The shapes do not agree.
 pub fn info_nce(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
     let (u, v) = (directions(u)?, directions(v)?);
-    let similar = v.f_tr().and_then(|v| u.f_matmul(&v)?.f_div_scalar(temperature)).op("matmul", &[&u, &v])?;
-    let rows = Tensor::f_arange(u.size()[0], (Kind::Int64, u.device())).op("arange", &[])?;
+    of_cosines(&cosines(&u, &v)?, temperature)
+}
+
+/// The same, but that rows whose v are equal are not held against one another: no u could tell them apart.
+///
+/// # Errors
+/// The shapes do not agree.
+pub(super) fn info_nce_of_distinct(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
+    let (u, v) = (directions(u)?, directions(v)?);
+    let (similar, among) = (cosines(&u, &v)?, cosines(&v, &v)?);
+    let equal = among.f_gt(1.0 - SAME).op("gt", &[&among])?;
+    let own = Tensor::f_eye(v.size()[0], (Kind::Bool, v.device())).op("eye", &[])?;
+    let others = equal.f_logical_xor(&own).op("logical_xor", &[&equal, &own])?;
+    of_cosines(&similar.f_masked_fill(&others, f64::NEG_INFINITY).op("masked_fill", &[&similar])?, temperature)
+}
+
+fn cosines(u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    v.f_tr().and_then(|v| u.f_matmul(&v)).op("matmul", &[u, v])
+}
+
+fn of_cosines(cosines: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
+    let similar = cosines.f_div_scalar(temperature).op("div", &[cosines])?;
+    let rows = Tensor::f_arange(similar.size()[0], (Kind::Int64, similar.device())).op("arange", &[])?;
     let entropy = |scores: &Tensor| {
         let entropy = scores.f_cross_entropy_loss(&rows, None::<&Tensor>, Reduction::Mean, -100, 0.0);
         entropy.op("cross_entropy_loss", &[scores, &rows])
@@ -77,6 +104,15 @@ mod tests {
         assert!((0.0..=1.0).contains(&right.double_value(&[])));
         let (same, all) = info_nce(&tensor(&u), &(tensor(&u) * 7.0), 0.01).unwrap();
         assert!(same.double_value(&[]) < 1e-3 && all.double_value(&[]) == 1.0, "lengths do not count");
+        let twins = [0i64, 1, 1, 3];
+        let (u, v) = (tensor(&u), tensor(&v).index_select(0, &Tensor::from_slice(&twins)));
+        let (apart, _) = info_nce_of_distinct(&u, &v, 0.3).unwrap();
+        let of = |rows: [i64; 3]| {
+            let pick = |x: &Tensor| x.index_select(0, &Tensor::from_slice(&rows));
+            info_nce(&pick(&u), &pick(&v), 0.3).unwrap().0.double_value(&[])
+        };
+        assert!(apart.double_value(&[]) < info_nce(&u, &v, 0.3).unwrap().0.double_value(&[]));
+        assert!(apart.double_value(&[]) < of([0, 1, 3]).max(of([0, 2, 3])) + 1e-6, "twins do not count, f32");
         let zero = Tensor::zeros([4, 3], (Kind::Float, Device::Cpu));
         assert!(info_nce(&zero, &zero, 0.3).unwrap().0.double_value(&[]).is_finite());
     }

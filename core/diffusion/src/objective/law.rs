@@ -1,5 +1,6 @@
 //! How training draws states and times.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::density::{Density, logit_normals};
@@ -46,9 +47,22 @@ pub enum TimeLaw {
         #[serde(default)]
         density: Density,
     },
+    /// Patterns of states in turn, streams that are noisy each at its own time: Huang et al. 2023, "DiffDis", trains by
+    /// two, a stream noisy with the query absent, and the query noisy with that stream clean.
+    Alternating {
+        /// Stream -> state; a stream that a pattern does not name is absent.
+        patterns: Vec<IndexMap<String, State>>,
+        /// Whether one row follows another in turn, so that the losses of all patterns are summed at each step, or one
+        /// step another.
+        #[serde(default)]
+        per: Per,
+        /// Of the times.
+        #[serde(default)]
+        density: Density,
+    },
 }
 
-/// What draws a subset.
+/// What draws a subset, or takes its turn.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Per {
@@ -98,8 +112,15 @@ impl Draw {
 }
 
 impl TimeLaw {
-    /// Refuses probabilities that are none.
+    /// Refuses probabilities that are none, and patterns in which nothing is noisy.
     pub fn check(&self) -> Result<()> {
+        if let TimeLaw::Alternating { patterns, .. } = self {
+            let idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
+            if patterns.is_empty() || patterns.iter().any(idle) {
+                let (wanted, found) = ("at least one, each with a noisy stream", format!("{patterns:?}"));
+                return Err(EngineError::Config { field: "patterns", wanted, found });
+            }
+        }
         let TimeLaw::SubsetShared { p_cond, p_absent, .. } = *self else { return Ok(()) };
         for (field, value) in [("p_cond", p_cond), ("p_absent", p_absent)] {
             if !(0.0..=1.0).contains(&value) {
@@ -114,7 +135,23 @@ impl TimeLaw {
         match *self {
             TimeLaw::SubsetShared { density, .. }
             | TimeLaw::Independent { density }
-            | TimeLaw::SharedAll { density } => density,
+            | TimeLaw::SharedAll { density }
+            | TimeLaw::Alternating { density, .. } => density,
+        }
+    }
+
+    /// Refuses patterns that name other streams than these.
+    pub(super) fn check_streams(&self, streams: &[StreamSpec]) -> Result<()> {
+        let TimeLaw::Alternating { patterns, .. } = self else { return Ok(()) };
+        self.check()?;
+        let known = |name: &String| streams.iter().any(|stream| stream.name == *name);
+        match patterns.iter().flat_map(IndexMap::keys).find(|name| !known(name)) {
+            None => Ok(()),
+            Some(stranger) => Err(EngineError::Unknown {
+                what: "stream",
+                name: stranger.clone(),
+                known: streams.iter().map(|stream| stream.name.clone()).collect(),
+            }),
         }
     }
 
@@ -136,11 +173,18 @@ impl TimeLaw {
                 let of_subset = if per == Per::Batch { &of_batch } else { &drawn };
                 draw_subset(states.row_mut(row), of_subset, p_cond, p_absent);
             }
+            if let TimeLaw::Alternating { patterns, per, .. } = self {
+                let turn = if *per == Per::Batch { step as usize } else { first + row };
+                let pattern = &patterns[turn % patterns.len().max(1)];
+                for (state, stream) in states.row_mut(row).iter_mut().zip(streams) {
+                    *state = pattern.get(&stream.name).copied().unwrap_or(State::Absent);
+                }
+            }
             let mut uniforms = drawn[TIMES..TIMES + streams.len()].to_vec();
             if self.density() == Density::LogitNormal {
                 uniforms = logit_normals(streams.len(), seed, first + row, step);
             }
-            let shared = !matches!(self, TimeLaw::Independent { .. });
+            let shared = !matches!(self, TimeLaw::Independent { .. } | TimeLaw::Alternating { .. });
             for (place, stream) in streams.iter().enumerate() {
                 let leader = if shared { 0 } else { place };
                 let (fraction, correction) = self.density().fraction(uniforms[leader], &streams[leader].schedule);

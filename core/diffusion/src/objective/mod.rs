@@ -4,6 +4,7 @@ mod contrast;
 mod density;
 mod law;
 mod prompting;
+mod recovered;
 mod weight;
 
 use tch::{Kind, Tensor};
@@ -14,6 +15,7 @@ pub use contrast::{Contrast, info_nce};
 pub use density::Density;
 pub use law::{Draw, Per, TimeLaw};
 pub use prompting::Prompting;
+use recovered::{picked, recovered};
 pub use weight::{LossOptions, Weight};
 
 /// The names under which training draws noise; no stream can have them.
@@ -25,7 +27,8 @@ pub struct LossOutput {
     /// A scalar to go backward from: about 1 for a network that predicts 0 of data of unit variance.
     pub loss: Tensor,
     /// Per stream that takes part, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0
-    /// without any. With a contrast, how often what two streams show fits together best.
+    /// without any. With a contrast, how often what two streams show, or what is recovered and what is true, fits
+    /// together best.
     pub per_stream: Vec<(String, Tensor)>,
 }
 
@@ -65,6 +68,7 @@ pub fn denoising_loss(
     if specs.is_empty() {
         return Err(EngineError::Request("a loss over no stream".to_string()));
     }
+    law.check_streams(&specs)?;
     let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
     let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
@@ -81,15 +85,23 @@ pub fn denoising_loss(
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
     let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
-    if let Some(contrast) = options.contrast {
-        output.contrast(contrast, denoiser.environments(&input)?)?;
+    match &options.contrast {
+        None => {}
+        Some(contrast) if contrast.stream.is_some() => {
+            if let Some(recovered) = recovered(contrast, diffused, &draw, &input.x, &predictions)? {
+                let place = recovered.place;
+                let truth = picked(&latents[place], &recovered.rows)?;
+                output.align(contrast, &recovered.x0, &truth, (&diffused[place], rows))?;
+            }
+        }
+        Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?)?,
     }
     Ok(output)
 }
 
 impl LossOutput {
     /// Adds the contrast of what streams show one another, two by two.
-    fn contrast(&mut self, contrast: Contrast, shown: Vec<Option<Tensor>>) -> Result<()> {
+    fn contrast(&mut self, contrast: &Contrast, shown: Vec<Option<Tensor>>) -> Result<()> {
         let shown: Vec<Tensor> = shown.into_iter().flatten().collect();
         let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
         for (one, other) in &pairs {

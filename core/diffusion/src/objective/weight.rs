@@ -34,7 +34,7 @@ impl Weight {
 }
 
 /// How the loss is weighted.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossOptions {
     /// Multiplies a row's loss by D / (D - k), with D coordinates of which k are not noisy, so that rows with much given
@@ -52,7 +52,7 @@ pub struct LossOptions {
     /// Diffused streams that take no part, by place: bit i is set for the i-th stream. They are absent.
     #[serde(skip)]
     pub left_out: u64,
-    /// Of what coupled streams show one another.
+    /// Of what coupled streams show one another, or of what is recovered of a stream.
     #[serde(skip)]
     pub contrast: Option<Contrast>,
 }

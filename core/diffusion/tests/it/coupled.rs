@@ -161,7 +161,7 @@ fn what_takes_no_part_gets_no_gradient() {
     assert!(touched().iter().all(|name| name.starts_with("parts.a.") && !name.contains("context")));
 
     let denoiser = network(&["a", "b", "map"], "others", true);
-    let contrast = Some(Contrast { weight: 1.0, temperature: 0.1 });
+    let contrast = Some(Contrast { weight: 1.0, temperature: 0.1, stream: None });
     let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
     let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
     assert_eq!(pair.per_stream.len(), 3, "two streams and what they show");

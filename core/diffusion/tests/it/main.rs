@@ -6,6 +6,7 @@ mod beside;
 mod closed_form;
 mod coupled;
 mod doubles;
+mod dual_stream;
 mod fairness;
 mod given;
 mod goldens;

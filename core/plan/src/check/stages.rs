@@ -1,5 +1,7 @@
 //! Rule: every stage trains something that its objective can train, on a table that has what it reads.
 
+use serde_json::Value as Json;
+
 use crate::check::tables;
 use crate::descriptor::Role;
 use crate::error::Report;
@@ -58,7 +60,7 @@ pub(crate) fn trained(
     }
 }
 
-/// The prompts that are trained, and the one that they meet must exist and differ from at least one of them.
+/// What is trained, prompts or streams, and what it meets must exist and differ from at least one of them.
 fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
     if stage.train.is_empty() {
         if !stage.written.iter().any(|key| key.value == "train") {
@@ -66,25 +68,45 @@ fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option
         }
         return None;
     }
-    let known = || model.prompts.keys().map(String::as_str);
+    let has = |name: &str| model.prompts.contains_key(name) || model.streams.get(name).is_some_and(|s| s.has_module);
+    let known = || model.prompts.keys().chain(model.streams.keys()).map(String::as_str).filter(|name| has(name));
     let mut good = true;
-    for name in stage.train.iter().filter(|name| !model.prompts.contains_key(&name.value)) {
-        let (objective, what) = ("contrast".into(), "prompt".into());
+    for name in stage.train.iter().filter(|name| !has(&name.value)) {
+        let (objective, what) = ("contrast".into(), "prompt or stream with a module".into());
         let hint = Hint::among(&name.value, known());
         report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
         good = false;
     }
     let met = partner(stage)?;
-    if !model.prompts.contains_key(met) {
-        unknown("prompt", &SpannedString::new(met.to_string(), stage.span), known(), report);
+    if !has(met) {
+        unknown("prompt or stream with a module", &SpannedString::new(met.to_string(), stage.span), known(), report);
         good = false;
     } else if stage.train.iter().filter(|name| name.value != met).count() != 1 {
         let what = format!("`train` of {}", label(stage));
-        let reason = format!("must name one prompt beside `{met}`, which it meets");
+        let reason = format!("must name one prompt or stream beside `{met}`, which it meets");
         report.error(stage.span, Problem::Impossible { what, reason });
         good = false;
     }
+    good &= of_one_size(stage, met, model, report);
     good.then(|| stage.train.iter().map(|name| name.value.clone()).collect())
+}
+
+/// What meets is compared number by number.
+fn of_one_size(stage: &StageSpec, met: &str, model: &ModelGraph, report: &mut Report) -> bool {
+    let shape = |name: &str| match model.prompts.get(name) {
+        Some(prompt) => prompt.plan.as_ref().map(|plan| plan.tokens.clone()),
+        None => model.streams.get(name)?.plan.as_ref().map(|plan| plan.latent.clone()),
+    };
+    let Some(wanted) = shape(met) else { return true };
+    let size = |shape: &[i64]| shape.iter().product::<i64>();
+    let mut good = true;
+    for name in &stage.train {
+        let Some(found) = shape(&name.value).filter(|found| size(found) != size(&wanted)) else { continue };
+        let (one, other) = (format!("`{}` is {found:?}", name.value), format!("`{met}` {wanted:?}"));
+        report.error(name.span, Problem::Mismatch { what: "sizes", one, other });
+        good = false;
+    }
+    good
 }
 
 /// The prompt that the trained ones meet.
@@ -213,12 +235,38 @@ fn some_prompt(
 fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &mut Report) -> Vec<String> {
     let Some((over, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
     let named = stage.objective.as_ref().and_then(|objective| objective.get("streams")?.as_array().cloned());
-    let Some(named) = named else { return over.clone() };
+    let Some(named) = named else {
+        in_objective(stage, over, report);
+        return over.clone();
+    };
     let named: Vec<String> = named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect();
     for name in named.iter().filter(|name| !over.contains(name)) {
         let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
         let hint = Hint::among(name, over.iter().map(String::as_str));
         report.error(stage.span, Problem::NotThere { owner, what, name: name.clone(), hint });
     }
-    named.into_iter().filter(|name| over.contains(name)).collect()
+    let taking: Vec<String> = named.into_iter().filter(|name| over.contains(name)).collect();
+    in_objective(stage, &taking, report);
+    taking
+}
+
+/// The streams that the time law and the contrast name take part.
+fn in_objective(stage: &StageSpec, taking: &[String], report: &mut Report) {
+    let Some(objective) = &stage.objective else { return };
+    let patterns = objective["times"]["patterns"].as_array().into_iter().flatten();
+    let of_patterns = patterns.clone().filter_map(|pattern| pattern.as_object()).flat_map(|pattern| pattern.keys());
+    let of_contrast = objective["contrast"]["stream"].as_str();
+    for name in of_patterns.map(String::as_str).chain(of_contrast).filter(|name| !taking.iter().any(|t| t == name)) {
+        let (owner, what) = (label(stage), "stream".into());
+        let hint = Hint::among(name, taking.iter().map(String::as_str));
+        report.error(stage.span, Problem::NotThere { owner, what, name: name.to_string(), hint });
+    }
+    let idle =
+        |pattern: &Json| !pattern.as_object().is_some_and(|states| states.values().any(|state| state == "noisy"));
+    let listed = objective["times"]["patterns"].is_array();
+    if listed && (patterns.clone().next().is_none() || patterns.into_iter().any(idle)) {
+        let what = format!("`patterns` of {}", label(stage));
+        let reason = "must each have a stream that is noisy".to_string();
+        report.error(stage.span, Problem::Impossible { what, reason });
+    }
 }

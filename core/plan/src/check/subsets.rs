@@ -64,7 +64,10 @@ pub(crate) fn add(
         let (guidance, given) = (shared.map(|shared| shared.json.clone()), spec.given.unwrap_or_default());
         let StreamLists { generate, observe, along, absent, .. } = lists;
         let condition = IndexMap::new();
-        tasks.insert(name, Task { generate, along, observe, condition, absent, guidance, given, at_least: None });
+        tasks.insert(
+            name,
+            Task { generate, along, observe, condition, absent, guidance, given, at_least: None, score: None },
+        );
     }
 }
 

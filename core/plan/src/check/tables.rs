@@ -86,7 +86,14 @@ pub(crate) fn check_sources<'t>(
 ) {
     let of_tables = tables.flat_map(|table| table.columns.iter().map(|(_, written)| written).chain(&table.class));
     let written: Vec<&SpannedString> = of_tables.chain(more.iter().map(|(_, written)| written)).collect();
-    for source in sources {
+    let of_shapes = |name: &str| sources.iter().any(|s| s.shapes.as_ref().is_some_and(|shapes| shapes.value == name));
+    for shapes in sources.iter().filter_map(|source| source.shapes.as_ref()) {
+        let files = || sources.iter().filter(|source| source.generated.is_none());
+        if !files().any(|source| source.name.value == shapes.value && !source.paths.is_empty()) {
+            unknown("source of files", shapes, files().map(|source| source.name.value.as_str()), report);
+        }
+    }
+    for source in sources.iter().filter(|source| !of_shapes(&source.name.value)) {
         let prefix = format!("{}.", source.name.value);
         if !written.iter().any(|text| text.value.starts_with(&prefix)) {
             let (what, name) = ("source".into(), source.name.value.clone());

@@ -5,11 +5,11 @@ use serde_json::Value as Json;
 
 use crate::check::{guidance, subsets, tables};
 use crate::error::Report;
-use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists};
-use crate::plan::Task;
+use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists, resolve_scoring};
+use crate::plan::{Given, Task};
 use crate::problem::Problem;
 use crate::source::SpannedString;
-use crate::spec::{EvaluationSpec, TaskSpec, unknown};
+use crate::spec::{EvaluationSpec, ScoringSpec, TaskSpec, unknown};
 
 /// What an evaluation asks, and whom.
 pub(crate) struct Asked {
@@ -56,7 +56,26 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
         let guidance = guided(task, spec, &lists, report)?;
         let given = task.given.or(spec.given)?;
         let StreamLists { generate, observe, along, absent, .. } = lists;
-        let plan = Task { generate, along, observe, condition, absent, guidance, given, at_least: task.at_least };
+        let score = match &task.score {
+            Some(score) => Some(resolve_scoring(score, model, report)?),
+            None => None,
+        };
+        let at_least = task.at_least;
+        let plan = match &score {
+            None => Task { generate, along, observe, condition, absent, guidance, given, at_least, score },
+            // Nothing but that stream is recovered.
+            Some(_) => Task {
+                generate: Vec::new(),
+                along: Vec::new(),
+                absent: along,
+                guidance: None,
+                given: Given::Clean,
+                observe,
+                condition,
+                at_least,
+                score,
+            },
+        };
         Some((task.name.value.clone(), plan))
     });
     let resolved = resolved.collect::<Vec<_>>().into_iter().collect::<Option<Vec<(String, Task)>>>()?;
@@ -125,7 +144,7 @@ fn guided(task: &TaskSpec, spec: &EvaluationSpec, lists: &StreamLists, report: &
 
 fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {
     [
-        ("generate", task.generate.iter().collect()),
+        ("generate", task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).collect()),
         ("observe", task.observe.iter().collect()),
         ("along", task.along.iter().collect()),
         ("absent", task.absent.iter().collect()),
@@ -133,7 +152,9 @@ fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {
 }
 
 fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
-    if task.generate.is_empty() {
+    if let Some(score) = &task.score {
+        scored(task, score, spec, model, report);
+    } else if task.generate.is_empty() {
         let what = format!("task `{}`", task.name.value);
         report.error(task.name.span, Problem::Impossible { what, reason: "generates nothing".into() });
     }
@@ -147,6 +168,19 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
     let Some(table) = &spec.data else { return };
     for stream in task.observe.iter().filter(known).filter(|stream| !tables::names(table, &stream.value, model)) {
         let reader = format!("task `{}`", task.name.value);
+        tables::missing("data", &format!("stream `{}`", stream.value), &reader, stream, report);
+    }
+}
+
+/// A scoring needs the truth: the class of a row, or its own value of the stream.
+fn scored(task: &TaskSpec, score: &ScoringSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
+    let Some(table) = &spec.data else { return };
+    let (reader, stream) = (format!("task `{}`", task.name.value), &score.stream);
+    if !score.classes.is_empty() && table.class.is_none() {
+        tables::missing("data", "the class (`class`)", &reader, stream, report);
+    }
+    let known = model.streams.contains_key(&stream.value);
+    if score.classes.is_empty() && known && !tables::names(table, &stream.value, model) {
         tables::missing("data", &format!("stream `{}`", stream.value), &reader, stream, report);
     }
 }

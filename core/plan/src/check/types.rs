@@ -5,7 +5,7 @@ use petgraph::visit::EdgeRef;
 use crate::compile::Catalog;
 use crate::descriptor::{CodecDescriptor, Role};
 use crate::error::Report;
-use crate::graph::{Act, Diffusion, Graph, Link, ModelGraph, Slot, Vertex};
+use crate::graph::{self, Act, Diffusion, Graph, Link, ModelGraph, Slot, Vertex};
 use crate::plan::{Form, Stream, Type};
 use crate::problem::Problem;
 use crate::source::SpannedString;
@@ -82,6 +82,7 @@ pub(crate) fn leaving(
             }
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
+            Act::Score(score) => Some(graph::leaving(port?, &plan_of(model, &score.scoring.stream)?.modality)),
         },
     }
 }
@@ -127,7 +128,7 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("decoding in node `{name}`"), wanted)),
-        (Some(Act::Diffuse(_)), Slot::Observe(stream)) => plan_of(model, stream)
+        (Some(Act::Diffuse(_) | Act::Score(_)), Slot::Observe(stream)) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
         _ => None,

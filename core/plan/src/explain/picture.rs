@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::component::word;
 use crate::explain::stages::trained;
-use crate::explain::words::{kind, list, source};
+use crate::explain::words::{kind, list, source, told};
 use crate::plan::{EvalPlan, Generated, Job, Op, RunPlan, TrainPlan};
 
 /// Boxes and arrows between them.
@@ -98,6 +98,7 @@ fn step_line(op: &Op) -> (Look, String) {
         Op::Diffuse { generate, sampler, .. } => {
             (Look::Engine, format!("diffuse {}: {}", list(generate.keys()), kind(sampler)))
         }
+        Op::Score { scoring, .. } => (Look::Engine, told(scoring)),
     }
 }
 
@@ -113,6 +114,9 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
             let conditions = condition.iter().map(|condition| ("condition".to_string(), condition.from.as_str()));
             observed.chain(masks).chain(conditions).collect()
         }
+        Op::Score { observe, .. } => {
+            observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str())).collect()
+        }
     }
 }
 
@@ -120,6 +124,7 @@ fn makes(op: &Op) -> Vec<&str> {
     match op {
         Op::ReadCells { to, .. } | Op::WriteCells { to, .. } | Op::Module { to, .. } => vec![to],
         Op::Diffuse { generate, .. } => generate.values().map(String::as_str).collect(),
+        Op::Score { label, scores, .. } => label.iter().chain(scores).map(String::as_str).collect(),
     }
 }
 
@@ -151,7 +156,8 @@ fn evaluation(plan: &EvalPlan) -> Picture {
         picture.connect(sources.get(source).copied(), data, "");
     }
     for (name, task) in &plan.tasks {
-        let index = picture.add(Look::Engine, vec![name.clone(), format!("generate {}", list(&task.generate))]);
+        let what = task.score.as_ref().map_or_else(|| format!("generate {}", list(&task.generate)), told);
+        let index = picture.add(Look::Engine, vec![name.clone(), what]);
         picture.connect(Some(data), index, &list(&task.observe));
     }
     picture

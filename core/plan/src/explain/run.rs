@@ -2,7 +2,7 @@
 
 use crate::component::word;
 use crate::descriptor::Role;
-use crate::explain::words::{bytes, how, kind, list, model, section};
+use crate::explain::words::{bytes, how, kind, list, model, section, told};
 use crate::plan::{Op, RunPlan, Value};
 
 /// The whole plan.
@@ -73,6 +73,14 @@ fn operation(op: &Op) -> (&'static str, String) {
             parts.push(kind(sampler));
             parts.push(format!("seed {seed}"));
             ("diffuse", parts.join("; "))
+        }
+        Op::Score { denoiser, scoring, observe, absent, sampler, seed, .. } => {
+            let given = observe.iter().map(|(stream, value)| format!("{stream} = {value}"));
+            let mut parts = vec![format!("denoiser {denoiser}"), told(scoring), format!("observes {}", list(given))];
+            parts.extend((!absent.is_empty()).then(|| format!("absent {}", list(absent))));
+            parts.push(kind(sampler));
+            parts.push(format!("seed {seed}"));
+            ("score", parts.join("; "))
         }
     }
 }

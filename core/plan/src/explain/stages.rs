@@ -54,7 +54,7 @@ pub(crate) fn trained(trained: &Trained) -> String {
         Trained::Stream(name) => format!("stream {name}"),
         Trained::Denoiser(name) => format!("denoiser {name}"),
         Trained::Scorer(name) => format!("scorer {name}"),
-        Trained::Prompts(names) => format!("prompts {}", list(names)),
+        Trained::Prompts(names) => format!("modules {}", list(names)),
         Trained::Statistics => "nothing".into(),
     }
 }

@@ -1,6 +1,6 @@
 //! An evaluation in lines.
 
-use crate::explain::words::{component, how, kind, list, model, section, source, table};
+use crate::explain::words::{component, how, kind, list, model, section, source, table, told};
 use crate::plan::{EvalPlan, Task};
 
 /// The whole plan.
@@ -56,5 +56,6 @@ fn task(name: &str, task: &Task) -> Vec<String> {
     }
     rest.extend(how(task.given, task.guidance.as_ref()));
     rest.retain(|part| !part.is_empty());
-    vec![name.to_string(), format!("{given} -> {}", list(&task.generate)), rest.join("; ")]
+    let what = task.score.as_ref().map_or_else(|| list(&task.generate), told);
+    vec![name.to_string(), format!("{given} -> {what}"), rest.join("; ")]
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::plan::{Component, Form, Generated, Given, Model, Table};
+use crate::plan::{Component, Form, Generated, Given, Model, Scoring, Table};
 
 /// Rows of words in columns, each two spaces apart, under a heading.
 pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
@@ -20,6 +20,16 @@ pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
         format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end().to_string()
     };
     format!("{heading}\n{}\n", rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// What a scoring tells.
+pub(crate) fn told(scoring: &Scoring) -> String {
+    let among = match scoring.classes.values().map(Vec::len).max() {
+        None => "those of all rows".to_string(),
+        Some(1) => format!("{} classes", scoring.classes.len()),
+        Some(cells) => format!("{} classes of {cells} cells each", scoring.classes.len()),
+    };
+    format!("recovers {} x {} among {among}", scoring.stream, scoring.draws)
 }
 
 /// `kind (key value, ...)`.
@@ -76,6 +86,9 @@ pub(crate) fn model(model: &Model) -> String {
         let module = stream.module.as_ref().map_or("none".into(), component);
         streams.push(vec![String::new(), "module".into(), module]);
         streams.push(vec![String::new(), "shapes".into(), format!("{shape} -> {:?}", stream.latent)]);
+        if let Some(schedule) = &stream.schedule {
+            streams.push(vec![String::new(), "schedule".into(), kind(schedule)]);
+        }
     }
     out.push_str(&section("streams", streams));
     let prompts = model.prompts.iter().flat_map(|(name, prompt)| {
@@ -104,7 +117,12 @@ pub(crate) fn model(model: &Model) -> String {
 /// What a source is: its files, or what is generated.
 pub(crate) fn source(name: &str, paths: &[String], generated: &IndexMap<String, Generated>) -> String {
     match generated.get(name) {
-        Some(made) => format!("generated: {}, {} rows, seed {}", made.generate, made.rows, made.seed),
+        Some(made) => {
+            let combinations = made.combinations.as_ref().map(|which| format!(", combinations {which}"));
+            let shapes = made.shapes.as_ref().map(|from| format!(", shapes of {from}"));
+            let more = [combinations, shapes].into_iter().flatten().collect::<String>();
+            format!("generated: {}, {} rows, seed {}{more}", made.generate, made.rows, made.seed)
+        }
         None => list(paths),
     }
 }

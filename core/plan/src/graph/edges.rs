@@ -3,7 +3,7 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::error::Report;
-use crate::graph::{Act, Diffusion};
+use crate::graph::{Act, Diffusion, PORTS};
 use crate::problem::{Hint, Problem};
 use crate::source::SpannedString;
 use crate::spec::{Action, NodeSpec, ObservedSpec, PipelineSpec, unknown};
@@ -102,6 +102,9 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
             let conditions = spec.condition.iter().map(|(node, _)| (Slot::Condition(node.value.clone()), node));
             slots.chain(conditions).collect()
         }
+        Some(Action::Score(spec)) => {
+            spec.observe.iter().map(|(stream, from)| (Slot::Observe(stream.value.clone()), from)).collect()
+        }
         None => Vec::new(),
     }
 }
@@ -142,6 +145,10 @@ impl Graph<'_> {
                 let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
+            Some(Action::Score(_)) => {
+                let port = stream_port(head, port, &PORTS, self.acts[index].as_ref(), written, report)?;
+                Some((Vertex::Node(index), Some(port)))
+            }
             None => None,
         }
     }
@@ -161,7 +168,7 @@ fn single(
     None
 }
 
-/// A port of a diffusion: one of the streams that it generates.
+/// A port of a diffusion, one of the streams that it generates, or of a scoring.
 fn stream_port(
     head: &str,
     port: Option<&str>,
@@ -179,7 +186,13 @@ fn stream_port(
         return Some(port.to_string());
     }
     // A diffusion that is itself wrong was reported; what it would have generated is not known.
-    let Some(Act::Diffuse(Diffusion { lists, .. })) = act else { return None };
+    let Some(Act::Diffuse(Diffusion { lists, .. })) = act else {
+        if let Some(Act::Score(_)) = act {
+            let hint = Hint::among(port, generated.iter().copied());
+            report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
+        }
+        return None;
+    };
     let has = |list: &[String]| list.iter().any(|stream| stream == port);
     let reason = match () {
         () if has(&lists.along) => "is generated along and dropped; list the stream in `diffuse` to use it",

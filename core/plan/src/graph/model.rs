@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::reads;
 use crate::compile::Catalog;
 use crate::component::{self, Placed};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
@@ -154,7 +155,8 @@ fn infer(
     let codec = solver.component(CODEC, codec, report);
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
     let modality = descriptor.modality.clone();
-    Some(Stream { modality, codec, cells: Type::cells(descriptor), array, module, latent: sizes.clone() })
+    let (cells, latent, schedule) = (Type::cells(descriptor), sizes.clone(), spec.schedule.clone());
+    Some(Stream { modality, codec, cells, array, module, latent, schedule })
 }
 
 fn prompt<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> PromptNode<'a> {
@@ -284,6 +286,7 @@ fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report
 
 /// Refuses streams that the network cannot read. Streams with errors of their own are not blamed.
 fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
+    reads::check(network, spec, report);
     match network["parts"].as_object() {
         None => fit_together(network, &spec.over, spec, streams, report),
         Some(parts) => {

@@ -6,7 +6,9 @@ use crate::component;
 use crate::descriptor::Role;
 use crate::error::Report;
 
-use crate::graph::{Diffusion, ModelGraph, StreamLists, StreamNode, choose_denoiser, known_streams, resolve_lists};
+use crate::graph::{
+    Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, known_streams, resolve_lists, resolve_score,
+};
 use crate::plan::Given;
 use crate::problem::{Caution, Hint, Problem};
 use crate::source::SpannedString;
@@ -22,6 +24,8 @@ pub(crate) enum Act {
     Embed { prompt: String },
     /// Generates streams.
     Diffuse(Diffusion),
+    /// Tells classes.
+    Score(Score),
 }
 
 /// Resolves a node; `None` when something was wrong, which is reported.
@@ -44,6 +48,7 @@ pub(crate) fn resolve_node(
             Some(Act::Code { role: code.role, stream })
         }
         Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
+        Action::Score(spec) => resolve_score(spec, model, report).map(Act::Score),
     }
 }
 

@@ -53,7 +53,8 @@ pub(crate) fn lower(
 
 fn data(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Table> {
     let table = spec.data.as_ref()?;
-    if table.class.is_none() {
+    let generates = spec.subsets.is_some() || spec.tasks.iter().any(|task| task.score.is_none());
+    if table.class.is_none() && generates {
         report.error(table.name.span, Problem::MissingKey { key: "class".into(), within: "`data`".into() });
     }
     Some(tables::resolve(table, "`data`", &spec.sources, model, report))

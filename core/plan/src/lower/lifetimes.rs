@@ -15,6 +15,7 @@ pub(crate) fn reads(op: &Op) -> Vec<&str> {
             let conditions = condition.iter().map(|condition| &condition.from);
             observe.values().chain(masks.values()).chain(conditions).map(String::as_str).collect()
         }
+        Op::Score { observe, .. } => observe.values().map(String::as_str).collect(),
     }
 }
 
@@ -56,7 +57,7 @@ fn bytes(kind: &Type, model: &Model) -> u64 {
 
 /// What a step needs beside its values.
 fn workspace(op: &Op, model: &Model) -> u64 {
-    let Op::Diffuse { denoiser, .. } = op else { return 0 };
+    let (Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. }) = op else { return 0 };
     let latents = |denoiser: &Denoiser| -> u64 {
         let streams = denoiser.over.iter().filter_map(|stream| model.streams.get(stream));
         streams.map(|stream| elements(&stream.latent) * 4).sum()

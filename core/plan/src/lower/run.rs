@@ -7,7 +7,7 @@ use petgraph::visit::EdgeRef;
 
 use crate::check::unused::read_ports;
 use crate::descriptor::Role;
-use crate::graph::{Act, Diffusion, Graph, Slot, Vertex};
+use crate::graph::{self, Act, Diffusion, Graph, Score, Slot, Vertex};
 use crate::lower::{lifetimes, order};
 use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
 use crate::source::Source;
@@ -89,6 +89,7 @@ impl Steps<'_> {
                 self.embed(name, prompt, from)
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
+            Act::Score(score) => self.score(name, index, score),
         }
     }
 
@@ -184,6 +185,25 @@ impl Steps<'_> {
             sampler,
             seed,
         };
+        self.push(&node, op, made);
+        Some(())
+    }
+
+    fn score(&mut self, node: String, index: NodeIndex, score: Score) -> Option<()> {
+        let Score { denoiser, scoring, observe: given, absent, sampler, seed } = score;
+        let modality = &self.model.streams.get(&scoring.stream)?.modality;
+        let read = read_ports(self.graph, index, self.live);
+        let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
+        let (label, scores) = (port(graph::LABEL), port(graph::SCORES));
+        let made = [(&label, graph::LABEL), (&scores, graph::SCORES)];
+        let made = made.into_iter().filter_map(|(id, port)| Some((id.clone()?, graph::leaving(port, modality))));
+        let made: Vec<_> = made.collect();
+        let mut observe = IndexMap::new();
+        for stream in given {
+            let value = self.read(index, &Slot::Observe(stream.clone()))?;
+            observe.insert(stream, value);
+        }
+        let op = Op::Score { denoiser, scoring, observe, absent, sampler, seed, label, scores };
         self.push(&node, op, made);
         Some(())
     }

@@ -7,9 +7,11 @@ use crate::error::Report;
 use crate::plan::Given;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
-use crate::spec::{GuidanceSpec, SourceSpec, TableSpec, Use, check_name, given, guidance, open, sources, table};
+use crate::spec::{
+    GuidanceSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_name, given, guidance, open, scoring, sources, table,
+};
 use crate::surface::{self, Fields};
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Content, Entry, Node};
 
 /// An evaluation file.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub(crate) struct TaskSpec {
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
     pub at_least: Option<f64>,
+    /// What is told instead of generated.
+    pub score: Option<ScoringSpec>,
 }
 
 /// Reads an evaluation.
@@ -154,6 +158,7 @@ impl TaskSpec {
             guidance: None,
             given: None,
             at_least: None,
+            score: None,
         }
     }
 }
@@ -176,7 +181,14 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
     check_name(&entry.key, report);
     let within = format!("task `{}`", entry.key.value);
     let mut spec = TaskSpec::named(entry.key.clone());
-    if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
+    let scores = matches!(&entry.node.content, Content::Mapping(keys) if keys.iter().any(|e| e.key.value == "score"));
+    if scores {
+        if let Some(fields) = Fields::open(&entry.node, &surface::SCORING, within, entry.key.span, report) {
+            spec.score = scoring(&fields, report);
+            spec.observe = fields.texts("observe", report);
+            spec.at_least = fields.number("at_least", report);
+        }
+    } else if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
         spec.generate = fields.texts("generate", report);
         spec.observe = fields.texts("observe", report);
         spec.condition = fields.numbers("condition", report);

@@ -31,6 +31,8 @@ pub(crate) struct StreamSpec {
     /// A module is named, though perhaps not readably.
     pub has_module: bool,
     pub latent: Option<(Vec<i64>, Span)>,
+    /// Its own; that of its denoiser if there is none.
+    pub schedule: Option<Json>,
 }
 
 /// A denoiser.
@@ -86,7 +88,7 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("{} `{}`", part.word, name.value);
-    let mut spec = StreamSpec { name, codec: None, module: None, has_module: false, latent: None };
+    let mut spec = StreamSpec { name, codec: None, module: None, has_module: false, latent: None, schedule: None };
     let Some(fields) = Fields::open(&entry.node, part.mapping, within, spec.name.span, report) else {
         return spec;
     };
@@ -94,6 +96,7 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     spec.module = used(&fields, "module", report);
     spec.has_module = fields.entry("module").is_some();
     spec.latent = shape(&fields, part.shape, report);
+    spec.schedule = fields.json("schedule", report).map(|json| json.value);
     spec
 }
 

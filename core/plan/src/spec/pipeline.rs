@@ -8,7 +8,7 @@ use crate::error::Report;
 use crate::plan::Given;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
-use crate::spec::{GuidanceSpec, check_name, check_unique, guidance, open};
+use crate::spec::{GuidanceSpec, ScoringSpec, check_name, check_unique, guidance, open, scoring};
 use crate::surface::{self, Fields, Form};
 use crate::yaml::{Content, Entry, Node};
 
@@ -44,6 +44,7 @@ pub(crate) struct NodeSpec {
 pub(crate) enum Action {
     Code(CodeSpec),
     Diffuse(DiffuseSpec),
+    Score(ScoreSpec),
 }
 
 /// Encoding, decoding or embedding.
@@ -72,6 +73,17 @@ pub(crate) struct DiffuseSpec {
     pub seed: Option<u64>,
     /// Where `diffuse` is written.
     pub span: Span,
+}
+
+/// Telling classes.
+#[derive(Debug)]
+pub(crate) struct ScoreSpec {
+    pub scoring: ScoringSpec,
+    /// Stream -> node with its latent.
+    pub observe: Vec<(SpannedString, SpannedString)>,
+    pub denoiser: Option<SpannedString>,
+    pub sampler: Option<Json>,
+    pub seed: Option<u64>,
 }
 
 /// A stream that is given, in part if there is a mask.
@@ -111,8 +123,8 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec
 }
 
-const ACTIONS: [&str; 4] = ["encode", "decode", "embed", "diffuse"];
-const LATER: [&str; 3] = ["align", "score", "map"];
+const ACTIONS: [&str; 5] = ["encode", "decode", "embed", "diffuse", "score"];
+const LATER: [&str; 2] = ["align", "map"];
 
 fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();
@@ -132,6 +144,7 @@ fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
         Some(&"encode") => code(entry, Role::Encode, within, report),
         Some(&"decode") => code(entry, Role::Decode, within, report),
         Some(&"embed") => code(entry, Role::Embed, within, report),
+        Some(&"score") => score(entry, within, report),
         Some(_) => diffuse(entry, within, report),
         None => {
             no_action(entry, entries, within, report);
@@ -187,6 +200,17 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
         span: generate.key.span,
     };
     readable.then_some(Action::Diffuse(spec))
+}
+
+fn score(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
+    let fields = Fields::open(&entry.node, &surface::SCORE, within, entry.key.span, report)?;
+    Some(Action::Score(ScoreSpec {
+        scoring: scoring(&fields, report)?,
+        observe: fields.pairs("observe", report),
+        denoiser: fields.text("denoiser", report),
+        sampler: fields.json("sampler", report).map(|json| json.value),
+        seed: fields.integer("seed", report),
+    }))
 }
 
 /// The streams that are given: a node each, or a mapping that says where.

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::plan::Generated;
+use crate::problem::Caution;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{Use, check_name, check_unique, open};
@@ -30,6 +31,8 @@ pub(crate) struct SourceSpec {
     pub name: SpannedString,
     pub paths: Vec<SpannedString>,
     pub generated: Option<Generated>,
+    /// Of one that is made: the source of its shapes.
+    pub shapes: Option<SpannedString>,
 }
 
 /// Rows made of sources.
@@ -99,20 +102,37 @@ fn source(entry: &Entry, report: &mut Report) -> SourceSpec {
     let items: &[Node] = match &entry.node.content {
         Content::List(items) => items,
         Content::Mapping(_) => {
-            let generated = generated(entry, what, report);
-            return SourceSpec { name, paths: Vec::new(), generated };
+            let (generated, shapes) = generated(entry, what, report).unzip();
+            return SourceSpec { name, paths: Vec::new(), generated, shapes: shapes.flatten() };
         }
         _ => std::slice::from_ref(&entry.node),
     };
     let paths = items.iter().filter_map(|item| surface::text(item, &what, report)).collect();
-    SourceSpec { name, paths, generated: None }
+    SourceSpec { name, paths, generated: None, shapes: None }
 }
 
-fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<Generated> {
+fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<(Generated, Option<SpannedString>)> {
     let fields = Fields::open(&entry.node, &surface::GENERATED, within, entry.key.span, report)?;
-    let generate = fields.json("generate", report).and_then(|json| Some(json.value.as_str()?.to_string()));
+    let word = |key: &str, report: &mut Report| {
+        fields.json(key, report).and_then(|json| Some(json.value.as_str()?.to_string()))
+    };
+    let (generate, combinations) = (word("generate", report), word("combinations", report));
+    let shapes = fields.text("shapes", report);
+    if generate.as_deref().is_some_and(|kind| kind != "captions") {
+        for key in ["shapes", "combinations"].into_iter().filter_map(|key| fields.entry(key)) {
+            let (key, at) = (key.key.value.clone(), key.key.span);
+            report.warning(at, Caution::NoEffect { key, reason: "only captions have it".into() });
+        }
+    }
     let (rows, seed) = (fields.integer("rows", report), fields.integer("seed", report));
-    Some(Generated { generate: generate?, rows: rows?, seed: seed? })
+    let made = Generated {
+        generate: generate?,
+        rows: rows?,
+        seed: seed?,
+        shapes: shapes.as_ref().map(|shapes| shapes.value.clone()),
+        combinations,
+    };
+    Some((made, shapes))
 }
 
 /// A table.

@@ -50,7 +50,11 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         NAME,
         MODEL_PATH,
         may("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns that are read, by the names nodes know them by"),
-        must("nodes", Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE])), "What is done, by name"),
+        must(
+            "nodes",
+            Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
+            "What is done, by name",
+        ),
         must("outputs", Form::Names(&Form::String), "Columns that are written: column -> node or input"),
     ],
     later: &[],
@@ -66,7 +70,7 @@ pub(crate) static INPUT: Mapping = Mapping {
 };
 
 const STREAM_KEY: Key = may("stream", Form::String, "The stream, where several use the component");
-const LATER_NODES: &[&str] = &["align", "score", "map"];
+const LATER_NODES: &[&str] = &["align", "map"];
 
 /// A node that encodes.
 pub(crate) static ENCODE: Mapping = Mapping {
@@ -124,6 +128,34 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
     later: &["schedule"],
 };
 
+const CLASSES: &str = "Classes by name; what stands for one is made of it by `templates`";
+const TEMPLATES: Key = may(
+    "templates",
+    NAMES,
+    "Cells that stand for a class, {} being its name; their mean counts; the name itself if not given",
+);
+const DRAWS: Key = or(
+    "draws",
+    Form::Integer { minimum: 1, maximum: 1024 },
+    Literal::Integer(2),
+    "How often the stream is recovered, from other noise; their mean counts",
+);
+
+/// A node that tells classes by what it recovers of a stream.
+pub(crate) static SCORE: Mapping = Mapping {
+    keys: &[
+        must("score", Form::String, "Stream that is recovered and compared with what stands for each class"),
+        must("observe", Form::Names(&Form::String), "Streams that are given: stream -> node with its latent"),
+        must("classes", NAMES, CLASSES),
+        TEMPLATES,
+        DRAWS,
+        may("denoiser", Form::String, "The denoiser, where several are over these streams"),
+        or("sampler", Form::Kind(Family::Sampler), Literal::Kind(Family::Sampler), "How noise is removed"),
+        or("seed", SEED, Literal::Integer(0), "Seed of the noise"),
+    ],
+    later: LATER_NODES,
+};
+
 /// A stream that is given in part; it is generated as well.
 pub(crate) static OBSERVED: Mapping = Mapping {
     keys: &[
@@ -152,8 +184,9 @@ pub(crate) static STREAM: Mapping = Mapping {
         must("codec", Form::Use, "Cells to arrays and back"),
         may("module", Form::Use, "Arrays to latents and back; without one the array is the latent"),
         must("latent", Form::List(&SIZE), "Shape of the latent"),
+        may("schedule", Form::Kind(Family::Schedule), "How noise grows with time; as its denoiser says if not given"),
     ],
-    later: &["from", "schedule", "aggregate"],
+    later: &["from", "aggregate"],
 };
 
 /// A prompt of a model.
@@ -213,9 +246,23 @@ pub(crate) static TABLE: Mapping = Mapping {
 /// A source that is generated.
 pub(crate) static GENERATED: Mapping = Mapping {
     keys: &[
-        must("generate", Form::Choice(&["glyphs"]), "What is generated: digits as pictures, sounds, words and labels"),
+        must(
+            "generate",
+            Form::Choice(&["glyphs", "captions"]),
+            "What is generated: digits as pictures, sounds, words and labels; or digits in colour with captions",
+        ),
         must("rows", COUNT, "How many rows"),
         or("seed", SEED, Literal::Integer(0), "Seed of everything in them; take another one to test than to train"),
+        may(
+            "shapes",
+            Form::String,
+            "Of captions: a source of files with the shapes of digits; drawn ones if not given",
+        ),
+        may(
+            "combinations",
+            Form::Choice(&["all", "seen", "held-out"]),
+            "Of captions: which pairs of digit and colour there are; all if not given",
+        ),
     ],
     later: &[],
 };
@@ -278,7 +325,7 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         ),
         or("rows", COUNT, Literal::Integer(1000), "Rows a task"),
         may("seeds", Form::List(&SEED), "Seeds; figures are given with their spread; [0] if not given"),
-        may("tasks", Form::Names(&Form::Mapping(&TASK)), "What is asked, by name"),
+        may("tasks", Form::Names(&Form::OneOf(&[&TASK, &SCORING])), "What is asked, by name"),
         or(
             "subsets",
             Form::Flag,
@@ -354,6 +401,24 @@ pub(crate) static TASK: Mapping = Mapping {
         GUIDANCE,
         may("given", GIVEN, "How the network sees streams that are given"),
         may("at_least", Form::FRACTION, "Least coherence of the first variant; below it the evaluation fails"),
+    ],
+    later: &[],
+};
+
+/// A task of an evaluation that tells classes, or rows, by what is recovered of a stream.
+pub(crate) static SCORING: Mapping = Mapping {
+    keys: &[
+        must("score", Form::String, "Stream that is recovered and compared with what stands for each class"),
+        must("observe", NAMES, "Streams that are given from the data"),
+        may(
+            "classes",
+            NAMES,
+            "Classes by name, in the order of `class`; without them each row is to find its own value among those of all \
+             rows, and the value its row",
+        ),
+        TEMPLATES,
+        DRAWS,
+        may("at_least", Form::FRACTION, "Least share that the first variant tells; below it the evaluation fails"),
     ],
     later: &[],
 };

@@ -366,7 +366,47 @@ static NETWORKS: &[Kind] = &[
         ],
         ascending: &[],
     },
+    Kind {
+        name: "dual-stream",
+        about: "A network per stream, of which some read the features of another's, one way; a stream costs nothing in rows \
+                where it is absent or given and nobody reads it",
+        keys: &[
+            Key {
+                name: "parts",
+                form: Form::Names(&Form::Kind(Family::Part)),
+                need: Need::Required,
+                about: "Stream -> its network",
+            },
+            Key {
+                name: "reads",
+                form: Form::Names(&Form::Mapping(&READING)),
+                need: Need::Required,
+                about: "Stream -> what its network reads of another stream's, whose own reads nothing",
+            },
+        ],
+        ascending: &[],
+    },
 ];
+
+static READING: Mapping = Mapping {
+    keys: &[
+        Key { name: "stream", form: Form::String, need: Need::Required, about: "The stream whose network is read" },
+        Key {
+            name: "sites",
+            form: Form::List(&Form::String),
+            need: Need::Required,
+            about: "Places in that network: down.0 ..., middle, up.0 ..., last of a unet; block.0 ..., middle, last of others",
+        },
+        key("features", WIDTH, Literal::Integer(64), "Features of a token that a place becomes"),
+        key(
+            "detach",
+            Form::Flag,
+            Literal::Flag(false),
+            "Whether the network that is read learns nothing from who reads it",
+        ),
+    ],
+    later: &[],
+};
 
 static ENVIRONMENT: Mapping = Mapping {
     keys: &[
@@ -387,6 +427,11 @@ static CONTRAST: Mapping = Mapping {
     keys: &[
         key("weight", NOT_NEGATIVE, Literal::Number(1.0), "Of the contrast in the loss"),
         key("temperature", POSITIVE, Literal::Number(0.07), "What cosines are divided by"),
+        option(
+            "stream",
+            Form::String,
+            "The stream of which what is recovered is held against what is true; what coupled streams show if not given",
+        ),
     ],
     later: &[],
 };
@@ -432,7 +477,7 @@ static OBJECTIVES: &[Kind] = &[
             option(
                 "contrast",
                 Form::Mapping(&CONTRAST),
-                "What coupled streams show one another is to tell which belong to one row",
+                "What coupled streams show one another, or what is recovered of a stream, is to tell which belong to one row",
             ),
             option(
                 "p_unprompted",
@@ -445,9 +490,14 @@ static OBJECTIVES: &[Kind] = &[
     },
     Kind {
         name: "contrast",
-        about: "Prompts of one row come to lie together and those of different rows apart (symmetric InfoNCE)",
+        about: "Prompts, or latents, of one row come to lie together and those of different rows apart (symmetric InfoNCE)",
         keys: &[
-            Key { name: "with", form: Form::String, need: Need::Required, about: "The prompt that they meet" },
+            Key {
+                name: "with",
+                form: Form::String,
+                need: Need::Required,
+                about: "The prompt or stream that they meet",
+            },
             key("temperature", POSITIVE, Literal::Number(0.1), "What cosines are divided by"),
         ],
         ascending: &[],
@@ -484,6 +534,26 @@ static TIMES: &[Kind] = &[
     },
     Kind { name: "independent", about: "A noise level per stream", keys: &[DENSITY], ascending: &[] },
     Kind { name: "shared-all", about: "One noise level for all streams", keys: &[DENSITY], ascending: &[] },
+    Kind {
+        name: "alternating",
+        about: "Patterns in turn of what is noisy, clean and absent, a noise level per stream",
+        keys: &[
+            Key {
+                name: "patterns",
+                form: Form::List(&Form::Names(&Form::Choice(&["noisy", "clean", "absent"]))),
+                need: Need::Required,
+                about: "Each stream -> its state; streams that a pattern does not name are absent",
+            },
+            key(
+                "per",
+                Form::Choice(&["sample", "batch"]),
+                Literal::Word("sample"),
+                "What takes turns: rows, so that losses are summed at each step, or steps",
+            ),
+            DENSITY,
+        ],
+        ascending: &[],
+    },
 ];
 
 static OPTIMIZERS: &[Kind] = &[Kind {
@@ -519,8 +589,8 @@ impl Family {
             Family::Sampler => SAMPLERS,
             Family::Guidance => GUIDANCES,
             Family::Network => NETWORKS,
-            // All but the last, which is made of them.
-            Family::Part => NETWORKS.split_last().map_or(&[], |(_, parts)| parts),
+            // All but the last two, which are made of them.
+            Family::Part => &NETWORKS[..NETWORKS.len() - 2],
             Family::Objective => OBJECTIVES,
             Family::Times => TIMES,
             Family::Optimizer => OPTIMIZERS,

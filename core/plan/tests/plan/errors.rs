@@ -176,7 +176,7 @@ fn node_that_does_nothing() {
 #[test]
 fn words_of_later_versions() {
     Case::of(AUDIO)
-        .edit("decode: audio/autoencoder", "score: audio/judge")
+        .edit("decode: audio/autoencoder", "align: audio/judge")
         .edit("diffuse: [audio]", "diffuse: [audio], schedule: {kind: cosine}")
         .check("error-unsupported");
 }

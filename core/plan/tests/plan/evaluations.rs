@@ -104,7 +104,10 @@ fn references_and_generated_sources() {
         .edit("judges:", "reference: {image: seen.image}\njudges:")
         .set("seen.rows=20");
     let plan = plan(&case);
-    assert_eq!(plan.generated["seen"], Generated { generate: "glyphs".into(), rows: 20, seed: 3 });
+    assert_eq!(
+        plan.generated["seen"],
+        Generated { generate: "glyphs".into(), rows: 20, seed: 3, shapes: None, combinations: None }
+    );
     assert_eq!(plan.sources["seen"], ["data/seen.parquet"]);
     assert_eq!((plan.reference["image"].source.as_str(), plan.reference["image"].column.as_str()), ("seen", "image"));
     case.edit("generate: glyphs", "generate: glyph").check("error-generator");

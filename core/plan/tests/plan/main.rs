@@ -13,6 +13,7 @@ mod overrides;
 mod plans;
 mod prompts;
 mod properties;
+mod reading;
 mod schema;
 mod steering;
 mod syntax;

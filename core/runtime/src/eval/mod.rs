@@ -11,6 +11,7 @@ mod frechet;
 mod held_out;
 mod judging;
 mod sample;
+mod score;
 mod tasks;
 
 use std::path::Path;
@@ -51,7 +52,11 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         let sampling = Sampling::start(session, &variant.denoiser, &variant.sampler, device)?;
         for (task, asked) in &plan.tasks {
             let asked = Task { given: variant.given.unwrap_or(asked.given), ..asked.clone() };
-            let answer = tasks::answer(&part(plan, name, task), &asked, &sampling, &held_out, events)?;
+            let part = part(plan, name, task);
+            let answer = match &asked.score {
+                None => tasks::answer(&part, &asked, &sampling, &held_out, events)?,
+                Some(scoring) => score::answer(&part, &asked, scoring, &sampling, &held_out, events)?,
+            };
             findings.tasks[task].variants.insert(name.clone(), answer);
         }
         for (conflict, asked) in &plan.conflicts {
@@ -84,7 +89,7 @@ fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
 
 fn asked(task: &Task) -> TaskFindings {
     let observe = task.observe.iter().chain(task.condition.keys()).cloned().collect();
-    let generate = task.generate.clone();
+    let generate = task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).cloned().collect();
     TaskFindings { observe, generate, at_least: task.at_least, passed: true, variants: IndexMap::new() }
 }
 

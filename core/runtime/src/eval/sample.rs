@@ -1,13 +1,15 @@
 //! Generation for a task, on the engine.
 
 use anyflow_diffusion::{Observed, Request};
-use anyflow_plan::plan::Task;
+use anyflow_plan::plan::{Scoring, Task};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::judging::CHUNK;
 use crate::networks::Networks;
+use crate::plugin::Codec;
+use crate::scoring::{Bank, Recovery};
 use crate::{Result, RunError, Session, session};
 
 /// A model that answers tasks.
@@ -33,6 +35,49 @@ impl Sampling {
         self.networks.stats().row_steps
     }
 
+    /// What a scoring recovers for a task: `[row, ...]`, from the arrays that it observes.
+    ///
+    /// # Errors
+    /// What plugins and engine say; a row that is not finite.
+    pub fn recover(
+        &self,
+        name: &str,
+        (task, scoring): (&Task, &Scoring),
+        given: IndexMap<String, Tensor>,
+        rows: u64,
+        seed: u64,
+    ) -> Result<Tensor> {
+        let seen = given.into_iter().map(|(stream, array)| {
+            let seen = self.seen(name, &stream, &array)?;
+            Ok((stream, seen))
+        });
+        let (absent, sampler) = (task.absent.as_slice(), self.sampler.clone());
+        let recovery = Recovery { node: name, denoiser: &self.denoiser, scoring, absent, sampler, seed };
+        let keys: Vec<u64> = (0..rows).collect();
+        let (recovered, failed) = recovery.run(&self.networks, &seen.collect::<Result<_>>()?, &keys)?;
+        match failed.first() {
+            Some((row, text)) => Err(RunError::Data(format!("task {name}, row {row}: {text}"))),
+            None => Ok(recovered),
+        }
+    }
+
+    /// What the denoiser sees of arrays of a stream.
+    ///
+    /// # Errors
+    /// What plugins say.
+    pub fn seen(&self, name: &str, stream: &str, array: &Tensor) -> Result<Tensor> {
+        let array = array.f_to_device(self.networks.device)?;
+        self.networks.on_stream(name, stream, move |net| net.seen(&array))
+    }
+
+    /// What stands for the classes of a scoring.
+    ///
+    /// # Errors
+    /// What plugins say.
+    pub fn bank(&self, name: &str, scoring: &Scoring, codec: &Codec) -> Result<Bank> {
+        Bank::of_classes(name, scoring, codec, &self.networks)
+    }
+
     /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on.
     ///
     /// # Errors
@@ -50,8 +95,7 @@ impl Sampling {
         for stream in engine.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
             let state = match given.get(&stream.name) {
                 Some(array) => {
-                    let array = array.f_to_device(self.networks.device)?;
-                    let seen = self.networks.on_stream(name, &stream.name, move |net| net.seen(&array))?;
+                    let seen = self.seen(name, &stream.name, array)?;
                     match task.condition.get(&stream.name) {
                         Some(weight) => Observed::Prompt { value: seen, weight: *weight },
                         None => session::given(task.given, seen),

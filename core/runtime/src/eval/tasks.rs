@@ -71,6 +71,7 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
         joint: joint.fit(),
         independent: independent.fit(),
         streams: streams.collect::<Result<_>>()?,
+        recall: IndexMap::new(),
         network_calls_per_row: calls as f64 / all as f64,
         seconds_per_row: seconds / all as f64,
         rows_per_second: all as f64 / seconds,

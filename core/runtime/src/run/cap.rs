@@ -39,7 +39,7 @@ pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, events: &Eve
         Err(e) => return Err(RunError::io(&path)(e)),
     };
     let asked = plan.steps.iter().filter_map(|step| match &step.op {
-        Op::Diffuse { denoiser, .. } => Some(denoiser),
+        Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. } => Some(denoiser),
         _ => None,
     });
     for denoiser in asked {

@@ -11,6 +11,8 @@ use tch::{Device, Tensor};
 use super::batch::Batch;
 use crate::events::Events;
 use crate::networks::Networks;
+use crate::plugin::Codec;
+use crate::scoring::{Bank, Recovery};
 use crate::stream::StreamNet;
 use crate::{Result, RunError, session};
 
@@ -19,6 +21,8 @@ pub struct Compute<'a> {
     plan: &'a RunPlan,
     events: &'a Events,
     networks: Networks,
+    /// What stands for the classes of each node that scores.
+    banks: IndexMap<String, Bank>,
 }
 
 impl<'a> Compute<'a> {
@@ -30,10 +34,21 @@ impl<'a> Compute<'a> {
         plan: &'a RunPlan,
         streams: IndexMap<String, StreamNet>,
         denoisers: IndexMap<String, Box<dyn Denoiser>>,
+        codecs: &IndexMap<String, Codec>,
         device: Device,
         events: &'a Events,
     ) -> Result<Self> {
-        Ok(Compute { plan, events, networks: Networks::start(streams, denoisers, device)? })
+        let networks = Networks::start(streams, denoisers, device)?;
+        let mut banks = IndexMap::new();
+        for step in &plan.steps {
+            if let Op::Score { scoring, .. } = &step.op {
+                banks.insert(
+                    step.node.clone(),
+                    Bank::of_classes(&step.node, scoring, &codecs[&scoring.stream], &networks)?,
+                );
+            }
+        }
+        Ok(Compute { plan, events, networks, banks })
     }
 
     /// The engine.
@@ -57,6 +72,7 @@ impl<'a> Compute<'a> {
                 Op::ReadCells { .. } | Op::WriteCells { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
+                Op::Score { .. } => self.score(batch, step)?,
             }
             batch.values.retain(|id, _| !self.dead(id, index));
         }
@@ -172,6 +188,35 @@ impl<'a> Compute<'a> {
 }
 
 impl Compute<'_> {
+    /// The numbers of the classes that fit best, and the cosines with all of them.
+    fn score(&self, batch: &mut Batch, step: &Step) -> Result<()> {
+        let Op::Score { denoiser, scoring, observe, absent, sampler, seed, label, scores } = &step.op else {
+            return Err(RunError::Internal(format!("step {} scores nothing", step.node)));
+        };
+        self.events.enter(&step.node, None);
+        let mut given = IndexMap::new();
+        for (name, id) in observe {
+            let latent = value(batch, id)?.f_to_device(self.networks.device)?;
+            let latent = self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?;
+            given.insert(name.clone(), latent);
+        }
+        let keys: Vec<u64> = batch.keys.iter().map(|key| key.hash).collect();
+        let recovery =
+            Recovery { node: &step.node, denoiser, scoring, absent, sampler: session::typed(sampler)?, seed: *seed };
+        let (query, failed) = recovery.run(&self.networks, &given, &keys)?;
+        for (row, text) in failed {
+            batch.fail(row, &step.node, "diffusion", text);
+        }
+        let cosines = self.banks[&step.node].cosines(&query)?;
+        if let Some(label) = label {
+            batch.values.insert(label.clone(), cosines.f_argmax(-1, false)?.f_to_device(Device::Cpu)?);
+        }
+        if let Some(scores) = scores {
+            batch.values.insert(scores.clone(), cosines.f_to_device(Device::Cpu)?);
+        }
+        Ok(())
+    }
+
     /// The prompts that are given. What several nodes make of one prompt is mixed by its weights.
     fn prompts(&self, batch: &Batch, condition: &[Condition]) -> Result<IndexMap<String, Observed>> {
         let mut mixed: IndexMap<&String, (Tensor, f64)> = IndexMap::new();

@@ -42,7 +42,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let output = OutputDir::open(Path::new(&order.output), &job)?;
     let pending: Vec<u64> = (0..reader.shards()).filter(|shard| !output.committed(*shard)).collect();
     let done = reader.rows_before(&pending);
-    let compute = Compute::start(plan, streams, denoisers, device, events)?;
+    let compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
     if !pending.is_empty() {
         cap::settle(compute.engine(), plan, order, events)?;
     }

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use anyflow_datasets::{Failure, Feature, Features, OutputDir, OwnedCell, column_from_cells};
+use anyflow_datasets::{Failure, Feature, Features, OutputDir, OwnedCell, OwnedList, column_from_cells};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Form, Op, RunPlan};
+use anyflow_plan::plan::{Form, Op, RunPlan, Scoring};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 use indexmap::IndexMap;
+use tch::Tensor;
 
 use super::batch::Batch;
 use crate::events::{Events, figures};
@@ -95,6 +96,15 @@ impl<'a> Writer<'a> {
     fn cells(&self, batch: &mut Batch) -> Result<IndexMap<String, Vec<Option<OwnedCell>>>> {
         let mut cells = IndexMap::new();
         for step in &self.plan.steps {
+            if let Op::Score { scoring, label, scores, .. } = &step.op {
+                for (id, cell) in [(label, label_cells as Scored), (scores, score_cells)] {
+                    let Some((id, value)) = id.as_ref().and_then(|id| Some((id, batch.values.get(id)?))) else {
+                        continue;
+                    };
+                    cells.insert(id.clone(), cell(scoring, value)?);
+                }
+                continue;
+            }
             let Op::WriteCells { stream, from, to } = &step.op else { continue };
             let array = batch.values.get(from);
             let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is not there")))?;
@@ -168,6 +178,25 @@ impl<'a> Writer<'a> {
             _ => Err(RunError::Internal(format!("output value {id} is no cells"))),
         }
     }
+}
+
+/// What a scoring found, as cells.
+type Scored = fn(&Scoring, &Tensor) -> Result<Vec<Option<OwnedCell>>>;
+
+/// `[row]`, numbers of classes -> their names.
+fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Vec<Option<OwnedCell>>> {
+    let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
+    Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
+}
+
+/// `[row, class]` -> a list of numbers each.
+fn score_cells(scoring: &Scoring, scores: &Tensor) -> Result<Vec<Option<OwnedCell>>> {
+    let flat = Vec::<f32>::try_from(scores.f_flatten(0, -1)?)?;
+    let list = |row: &[f32]| {
+        let values = row.iter().map(|value| f64::from(*value)).collect();
+        OwnedList::new(1, values, vec![row.len() as u64]).map(OwnedCell::List)
+    };
+    Ok(flat.chunks(scoring.classes.len().max(1)).map(list).collect())
 }
 
 /// A descriptor's feature (`Image`, `Value(string)`, `List(Value(float32))`) as the dataset's.

@@ -122,7 +122,8 @@ impl Trainee {
             Trained::Denoiser(name) => Ok(keep(format!("denoisers.{name}."), self.session.tensors()?)),
             Trained::Prompts(names) => {
                 let of = names.iter().map(|name| self.session.streams[name].tensors());
-                Ok(of.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+                let all = of.collect::<Result<Vec<_>>>()?.into_iter().flatten();
+                Ok(all.filter(|(tensor, _)| tensor.contains(".module.")).collect())
             }
             Trained::Scorer(name) => self.scorers[name].tensors(name),
             Trained::Statistics => {

@@ -38,7 +38,7 @@ pub enum Objective {
         p_unprompted: Option<f64>,
         /// The streams that take part; all if not given.
         streams: Option<Vec<String>>,
-        /// Of what coupled streams show one another.
+        /// Of what coupled streams show one another, or of what is recovered of one.
         contrast: Option<Contrast>,
     },
     /// Prompts of one row come to lie together, those of different rows apart.
@@ -225,7 +225,7 @@ impl<'a> Prepared<'a> {
                     first_row: first,
                     prompting,
                     left_out: self.left_out,
-                    contrast: *contrast,
+                    contrast: contrast.clone(),
                 };
                 let output = denoising_loss(denoiser, &part, times, &options, (key.0, key.1 as u32))
                     .map_err(RunError::diffusion(name))?;

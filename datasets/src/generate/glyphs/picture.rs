@@ -11,7 +11,7 @@ const PIECES: usize = 6;
 type Point = (f64, f64);
 
 /// The pixels, row by row.
-pub(super) fn draw(digit: usize, draws: &mut Draws) -> Vec<u8> {
+pub(in crate::generate) fn draw(digit: usize, draws: &mut Draws) -> Vec<u8> {
     let segments = segments(digit, draws);
     let (half_width, softness) = (draws.between(0.7, 1.5), draws.between(0.5, 1.0));
     let ink = draws.between(215.0, 255.0);

@@ -31,7 +31,7 @@ impl CoupledConfig {
     pub fn check(&self) -> Result<()> {
         self.environment.check()?;
         for (stream, part) in &self.parts {
-            if matches!(part, Network::Coupled(_) | Network::UnetMlp(_)) {
+            if matches!(part, Network::Coupled(_) | Network::DualStream(_) | Network::UnetMlp(_)) {
                 let found = format!("that of {stream:?}");
                 return Err(EngineError::Config { field: "parts", wanted: "networks that read a context", found });
             }

@@ -1,0 +1,86 @@
+//! Features of another stream's network, as tokens.
+
+use tch::{Kind, Tensor};
+
+use super::super::layer::{Init, Linear, Norm, cast, fresh};
+use crate::{Result, SiteSpec, TensorOp};
+
+/// Per site: linear(norm(feature)) + position, a token for each place of the map, or one for a vector. The sites' tokens
+/// stand one after the other.
+#[derive(Debug)]
+pub(super) struct FeatureTokens {
+    sites: Vec<SiteTokens>,
+}
+
+#[derive(Debug)]
+struct SiteTokens {
+    name: String,
+    norm: Norm,
+    linear: Linear,
+    /// `[token, feature]`: attention does not see places otherwise.
+    position: Tensor,
+}
+
+impl FeatureTokens {
+    /// Tokens of `features` features, of these sites.
+    pub fn new(name: &str, sites: &[SiteSpec], features: i64, init: Init) -> Result<Self> {
+        let of = |spec: &SiteSpec| {
+            let (name, (places, channels)) = (format!("{name}.{}", spec.site), layout(&spec.shape));
+            Ok(SiteTokens {
+                norm: Norm::new(&format!("{name}.norm"), channels, 1, init.device)?,
+                linear: Linear::new(&format!("{name}.linear"), channels, features, 1.0, init)?,
+                position: fresh(&format!("{name}.position"), &[places, features], 1.0, init)?,
+                name,
+            })
+        };
+        Ok(FeatureTokens { sites: sites.iter().map(of).collect::<Result<_>>()? })
+    }
+
+    /// `[row, shape of the site]` each -> `[row, token, feature]`, f32.
+    pub fn forward(&self, features: &[Tensor]) -> Result<Tensor> {
+        let of = |(site, features): (&SiteTokens, &Tensor)| {
+            let tokens = cast(&site.linear.forward(&site.norm.forward(&places(features)?)?)?, Kind::Float)?;
+            tokens.f_add(&site.position).op("add", &[&tokens, &site.position])
+        };
+        let tokens = self.sites.iter().zip(features).map(of).collect::<Result<Vec<_>>>()?;
+        Tensor::f_cat(&tokens, 1).op("cat", &tokens.iter().collect::<Vec<_>>())
+    }
+
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        for site in &self.sites {
+            site.norm.list(named);
+            site.linear.list(named);
+            named.push((format!("{}.position", site.name), site.position.shallow_clone()));
+        }
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        for site in &mut self.sites {
+            site.norm.freeze()?;
+            site.linear.freeze()?;
+        }
+        Ok(())
+    }
+}
+
+/// The places and the channels of a site: of `[feature]`, one place; of `[token, feature]`, a place for each; of
+/// `[channel, height, width]`, after frames if there are any, as many as the map has.
+fn layout(shape: &[i64]) -> (i64, i64) {
+    match *shape {
+        [ref frames @ .., channels, height, width] => (frames.iter().product::<i64>() * height * width, channels),
+        [tokens, features] => (tokens, features),
+        _ => (1, shape.iter().product()),
+    }
+}
+
+/// `[row, shape of the site]` -> `[row, place, channel]`.
+fn places(features: &Tensor) -> Result<Tensor> {
+    let last = features.dim() as i64 - 1;
+    match last {
+        1 => return features.f_unsqueeze(1).op("unsqueeze", &[features]),
+        2 => return Ok(features.shallow_clone()),
+        _ => {}
+    }
+    let moved = features.f_movedim_int(last - 2, last).op("movedim", &[features])?;
+    moved.f_flatten(1, -2).op("flatten", &[&moved])
+}

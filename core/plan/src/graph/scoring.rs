@@ -1,0 +1,77 @@
+//! Classes that are told by what is recovered of a stream, resolved against the model.
+
+use serde_json::Value as Json;
+
+use crate::component;
+use crate::descriptor::{CellKind, Role};
+use crate::error::Report;
+use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_lists};
+use crate::plan::{Form, Scoring, Type};
+use crate::problem::Problem;
+use crate::source::SpannedString;
+use crate::spec::{ScoreSpec, ScoringSpec};
+
+/// The ports of a node that scores.
+pub(crate) const PORTS: [&str; 2] = [LABEL, SCORES];
+/// The name of the class that fits best.
+pub(crate) const LABEL: &str = "label";
+/// How well each class fits, in the order of the classes.
+pub(crate) const SCORES: &str = "scores";
+
+/// A node that scores, its streams and denoiser known.
+#[derive(Clone, Debug)]
+pub(crate) struct Score {
+    pub denoiser: String,
+    pub scoring: Scoring,
+    pub observe: Vec<String>,
+    pub absent: Vec<String>,
+    pub sampler: Json,
+    pub seed: u64,
+}
+
+/// Resolves a node that scores; `None` when something was wrong, which is reported.
+pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut Report) -> Option<Score> {
+    let written = [
+        ("score", vec![&spec.scoring.stream]),
+        ("observe", spec.observe.iter().map(|(stream, _)| stream).collect::<Vec<_>>()),
+        ("along", Vec::new()),
+        ("absent", Vec::new()),
+    ];
+    if !known_streams(&written, model, report) {
+        return None;
+    }
+    let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
+    let owner = spec.scoring.stream.span;
+    let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
+    let lists = resolve_lists(&written, &denoiser, model, report)?;
+    let scoring = resolve_scoring(&spec.scoring, model, report)?;
+    let (sampler, seed) = (spec.sampler.clone()?, spec.seed?);
+    Some(Score { denoiser, scoring, observe: lists.observe, absent: lists.along, sampler, seed })
+}
+
+/// Refuses a stream whose cells are not strings, for a class is one, or that cannot be encoded.
+pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &mut Report) -> Option<Scoring> {
+    let node = model.streams.get(&spec.stream.value)?;
+    let plan = node.plan.as_ref()?;
+    if let Some((placed, module)) = &node.module {
+        component::need_role(module, Role::Encode, &placed.component, spec.stream.span, report)?;
+    }
+    let is_string = matches!(plan.cells.form, Form::Cells { cell: CellKind::Utf8, .. });
+    if !is_string && !spec.classes.is_empty() {
+        let what = format!("stream `{}`", spec.stream.value);
+        let reason = format!("holds {}, and a class is a string", plan.cells);
+        report.error(spec.stream.span, Problem::Impossible { what, reason });
+        return None;
+    }
+    let classes = spec.classes.iter().map(|class| (class.value.clone(), spec.cells(&class.value))).collect();
+    Some(Scoring { stream: spec.stream.value.clone(), classes, draws: spec.draws })
+}
+
+/// The type that leaves a port.
+pub(crate) fn leaving(port: &str, modality: &str) -> Type {
+    let (cell, feature) = match port {
+        LABEL => (CellKind::Utf8, "Value(string)"),
+        _ => (CellKind::List(1), "List(Value(float32))"),
+    };
+    Type { modality: modality.to_string(), form: Form::Cells { cell, feature: feature.to_string() } }
+}
