@@ -1,5 +1,6 @@
 //! `Spec`: the files as written, each name and value with its place. Keys and forms are checked here, references later.
 
+mod companions;
 mod evaluation;
 mod guidance;
 mod model;
@@ -7,6 +8,7 @@ mod network;
 mod pipeline;
 mod training;
 
+pub(crate) use companions::{AggregateSpec, HeadSpec};
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};

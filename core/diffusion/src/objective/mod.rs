@@ -1,5 +1,6 @@
 //! The masked multi-time denoising objective: some streams given, some noised, each row at its own times.
 
+mod companions;
 mod contrast;
 mod density;
 mod law;
@@ -25,7 +26,7 @@ pub struct LossOutput {
     /// A scalar to go backward from: about 1 for a network that predicts 0 of data of unit variance.
     pub loss: Tensor,
     /// Per stream that takes part, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0
-    /// without any. With a contrast, how often what two streams show fits together best.
+    /// without any. Per companion with a head, its loss over all rows, weighted by time alone. With a contrast, how often what two streams show fits together best.
     pub per_stream: Vec<(String, Tensor)>,
 }
 
@@ -36,9 +37,12 @@ pub struct LossOutput {
 /// constant D so that its size does not depend on the model; w is [`Weight::at`] the stream's time, times the law's
 /// correction. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
+/// To that come the losses of heads, by their weights: see [`Companion`](crate::Companion). A head's time is drawn from
+/// a law that is proportional to a(t), as very noisy rows say nothing of a companion: its loss is multiplied by a(t).
+///
 /// # Shapes
 /// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device; of prompts their
-/// tokens, whatever their variance.
+/// tokens, whatever their variance; of companions that are classified, probabilities.
 ///
 /// # Errors
 /// Shapes do not match the streams, or a tensor operation fails.
@@ -59,13 +63,15 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
-    let (diffused, prompts) = streams.split_at(streams.len() - denoiser.prompts());
+    let (diffused, others) = streams.split_at(denoiser.diffused());
+    let (_, prompts) = others.split_at(denoiser.companions().len());
     let taking: Vec<usize> = (0..diffused.len()).filter(|place| options.takes(*place)).collect();
     let specs: Vec<StreamSpec> = taking.iter().map(|place| diffused[*place].clone()).collect();
     if specs.is_empty() {
         return Err(EngineError::Request("a loss over no stream".to_string()));
     }
     let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
+    let draw = companions::with_companions(draw, denoiser, options.first_row, (seed, step));
     let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
     let (mut x, mut targets) = (Vec::new(), Vec::new());
@@ -81,6 +87,7 @@ pub fn denoising_loss(
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
     let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
+    output.heads(denoiser, &draw, latents, &predictions, options.denoising)?;
     if let Some(contrast) = options.contrast {
         output.contrast(contrast, denoiser.environments(&input)?)?;
     }

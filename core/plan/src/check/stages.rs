@@ -211,14 +211,16 @@ fn some_prompt(
 
 /// The streams of a denoiser that a stage trains it on: those that the objective names, or all.
 fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &mut Report) -> Vec<String> {
-    let Some((over, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
+    let Some((all, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
+    let (companions, over): (Vec<_>, Vec<_>) =
+        all.iter().cloned().partition(|stream| model.is_companion(denoiser, stream));
     let named = stage.objective.as_ref().and_then(|objective| objective.get("streams")?.as_array().cloned());
-    let Some(named) = named else { return over.clone() };
+    let Some(named) = named else { return all.clone() };
     let named: Vec<String> = named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect();
     for name in named.iter().filter(|name| !over.contains(name)) {
         let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
         let hint = Hint::among(name, over.iter().map(String::as_str));
         report.error(stage.span, Problem::NotThere { owner, what, name: name.clone(), hint });
     }
-    named.into_iter().filter(|name| over.contains(name)).collect()
+    named.into_iter().filter(|name| over.contains(name)).chain(companions).collect()
 }

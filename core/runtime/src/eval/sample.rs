@@ -32,7 +32,8 @@ impl Sampling {
         self.networks.stats().row_steps
     }
 
-    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on.
+    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on,
+    /// and those that it begins from; for so many rows, with this seed.
     ///
     /// # Errors
     /// What plugins and engine say.
@@ -41,16 +42,19 @@ impl Sampling {
         name: &str,
         task: &Task,
         given: IndexMap<String, Tensor>,
-        rows: u64,
-        seed: u64,
+        begun: IndexMap<String, Tensor>,
+        (rows, seed): (u64, u64),
     ) -> Result<IndexMap<String, Tensor>> {
         let engine = self.networks.engine();
         let mut states = IndexMap::new();
         for stream in engine.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
+            let seen = |array: &Tensor| {
+                let array = array.f_to_device(self.networks.device)?;
+                self.networks.on_stream(name, &stream.name, move |net| net.seen(&array))
+            };
             let state = match given.get(&stream.name) {
                 Some(array) => {
-                    let array = array.f_to_device(self.networks.device)?;
-                    let seen = self.networks.on_stream(name, &stream.name, move |net| net.seen(&array))?;
+                    let seen = seen(array)?;
                     match task.condition.get(&stream.name) {
                         Some(weight) => Observed::Prompt { value: seen, weight: *weight },
                         None => session::given(task.given, seen),
@@ -58,7 +62,10 @@ impl Sampling {
                 }
                 None if task.absent.contains(&stream.name) => Observed::Absent,
                 None if self.networks.is_prompt(&stream.name) => Observed::Absent,
-                None => Observed::Noisy,
+                None => match begun.get(&stream.name) {
+                    Some(array) => Observed::Begun(seen(array)?),
+                    None => Observed::Noisy,
+                },
             };
             states.insert(stream.name.clone(), state);
         }

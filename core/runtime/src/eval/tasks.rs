@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyflow_plan::findings::{Answer, Figure, StreamFindings};
+use anyflow_plan::findings::{Answer, Figure, StreamFindings, Truth};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
 use serde_json::Map;
@@ -24,7 +24,7 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
     let (calls, mut sampled) = (sampling.network_calls(), Duration::ZERO);
-    let free = task.observe.is_empty() && task.condition.is_empty();
+    let free = task.observe.is_empty() && task.condition.is_empty() && task.start.is_empty();
     let mut coherence = Vec::new();
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
@@ -34,8 +34,10 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
         let given = task.observe.iter().chain(task.condition.keys());
         let given = given.map(|name| Ok((name.clone(), held_out.given(name, &tuples)?)));
         let given = given.collect::<Result<_>>()?;
+        let begun = task.start.iter().map(|(name, from)| Ok((name.clone(), held_out.given(from, &tuples)?)));
+        let begun = begun.collect::<Result<_>>()?;
         let started = Instant::now();
-        let generated = sampling.generate(part, task, given, plan.rows, *seed)?;
+        let generated = sampling.generate(part, task, given, begun, (plan.rows, *seed))?;
         sampled += started.elapsed();
         let mut verdicts = Vec::new();
         for (stream, array) in &generated {
@@ -44,7 +46,12 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
             let codec = &held_out.session.codecs[stream];
             let verdict = Verdicts::of_cells(codec, judge, array, device, held_out.threads)?;
             let truth = (!free).then_some(truth.as_slice());
-            streams.entry(name).or_default().add(&verdict, truth, judge.classes)?;
+            let gathered = streams.entry(name).or_default();
+            gathered.add(&verdict, truth, judge.classes)?;
+            if !free && let Some((distance, nearest)) = held_out.truth(name, &tuples, &verdict)? {
+                gathered.truth.0.push(distance);
+                gathered.truth.1.push(nearest);
+            }
             verdicts.push(verdict.classes);
         }
         coherence.push(match free {
@@ -80,6 +87,8 @@ struct Gathered {
     class_entropy: Vec<f64>,
     diversity: Vec<f64>,
     features: Vec<Tensor>,
+    /// Distances from the true rows, and shares of rows whose own is the nearest.
+    truth: (Vec<f64>, Vec<f64>),
 }
 
 impl Gathered {
@@ -111,6 +120,7 @@ impl Gathered {
             frechet,
             class_entropy: Figure::of(self.class_entropy),
             diversity: figure(self.diversity),
+            truth: figure(self.truth.0).zip(figure(self.truth.1)).map(|(distance, nearest)| Truth { distance, nearest }),
         })
     }
 }
