@@ -88,7 +88,7 @@ fn a_label_is_read_off_and_given_and_a_masked_picture_given() {
     command("train", &written(folder, "train.yaml", TRAINING), &out, &[]).ok();
     let (weights, _) = checkpoint::read(&out.join("model.safetensors")).unwrap();
     assert!(weights.keys().any(|name| name == "denoisers.digits.heads.label.first.weight"));
-    // Probabilities are no latents: they are not standardised.
+    // A class is standardised by its codec.
     assert_eq!(Vec::<f32>::try_from(&weights["streams.label.deviation"]).unwrap(), [1.0; 10]);
 
     let pictures: Vec<_> = (0..20).map(|row| Some(OwnedCell::Bytes(digit_png(row % 10, row as u32)))).collect();
@@ -102,9 +102,8 @@ fn a_label_is_read_off_and_given_and_a_masked_picture_given() {
     let found = Dataset::open(&[folder.join("read")]).unwrap();
     let batch = found.read(Some(&["label"]), 0..20, 64).unwrap().next().unwrap().unwrap();
     let cells = found.cells(&batch, "label").unwrap();
-    let right = (0..20).filter(|row| {
-        cells.get(*row).unwrap().map(|cell| cell.into_owned()) == Some(OwnedCell::I64(*row as i64 % 10))
-    });
+    let right = (0..20)
+        .filter(|row| cells.get(*row).unwrap().map(|cell| cell.into_owned()) == Some(OwnedCell::I64(*row as i64 % 10)));
     assert!(right.count() >= 15, "the head tells most digits");
 
     let evaluate = |name: &str, text: &str| -> Findings {
@@ -125,6 +124,11 @@ fn a_label_is_read_off_and_given_and_a_masked_picture_given() {
     let (whole, late) = (edited(&findings), edited(&evaluate("late", &format!("{only}{task}"))));
     assert!((0.0..=2.0).contains(&whole.distance.mean) && (0.0..=1.0).contains(&whole.nearest.mean));
     assert!(late.distance.mean < whole.distance.mean, "{late:?} {whole:?}");
-    let refused = command("eval", &written(folder, "no.yaml", &EVALUATION.replace("steps: 4", "steps: 4, begin: 0.3")), &out, &[]);
+    let refused = command(
+        "eval",
+        &written(folder, "no.yaml", &EVALUATION.replace("steps: 4", "steps: 4, begin: 0.3")),
+        &out,
+        &[],
+    );
     assert_eq!(refused.code, 2, "{}", refused.err);
 }

@@ -71,7 +71,8 @@ fn streams(findings: &Findings) -> Grid {
 /// to their own.
 fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
     let answers = findings.tasks.values().flat_map(|task| {
-        let streams = task.generate.iter().flat_map(|stream| task.variants.values().map(move |answer| (stream, answer)));
+        let streams =
+            task.generate.iter().flat_map(|stream| task.variants.values().map(move |answer| (stream, answer)));
         streams.filter_map(|(stream, answer)| answer.streams.get(stream)).collect::<Vec<_>>()
     });
     let truths: Vec<_> = answers.map(|figures| figures.truth.as_ref()).collect();
@@ -80,7 +81,8 @@ fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
     }
     let heads = std::iter::once(["from its own".to_string(), "nearest to its own".to_string()]);
     let cells = truths.into_iter().map(|truth| {
-        [truth.map(|truth| plain(&truth.distance)), truth.map(|truth| share(&truth.nearest))].map(Option::unwrap_or_default)
+        [truth.map(|truth| plain(&truth.distance)), truth.map(|truth| share(&truth.nearest))]
+            .map(Option::unwrap_or_default)
     });
     rows.iter_mut().zip(heads.chain(cells)).for_each(|(row, cells)| row.extend(cells));
 }

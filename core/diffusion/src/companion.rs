@@ -85,7 +85,9 @@ pub enum HeadNetwork {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadLoss {
-    /// The companion is a probability per class, `[class]`: the head's output goes through a softmax.
+    /// The companion is a class, `[class]`: a one-hot vector, centred and scaled to the unit variance that it has where
+    /// classes are equally frequent. What the head says goes through a softmax and is brought to the same form, so that
+    /// not to know the class is 0.
     CrossEntropy,
     /// The mean of squares over a row's elements.
     Mse,
@@ -94,11 +96,6 @@ pub enum HeadLoss {
 }
 
 impl Companion {
-    /// Whether its values are probabilities.
-    pub fn is_probability(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| head.loss == HeadLoss::CrossEntropy)
-    }
-
     /// Refuses numbers without a meaning.
     pub(crate) fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
@@ -114,10 +111,18 @@ impl Companion {
             Some(HeadConfig { weight, .. }) if !(weight.is_finite() && *weight >= 0.0) => {
                 bad("weight", "at least 0", weight.to_string())
             }
-            Some(HeadConfig { network: HeadNetwork::Mlp { width } | HeadNetwork::Conv { width }, .. }) if *width < 1 => {
+            Some(HeadConfig { network: HeadNetwork::Mlp { width } | HeadNetwork::Conv { width }, .. })
+                if *width < 1 =>
+            {
                 bad("width", "at least 1", width.to_string())
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Mean and deviation of a coordinate of a one-hot vector of so many equally frequent classes.
+pub(crate) fn class_moments(classes: i64) -> (f64, f64) {
+    let share = 1.0 / classes as f64;
+    (share, (share * (1.0 - share)).sqrt())
 }

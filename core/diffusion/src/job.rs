@@ -85,7 +85,8 @@ impl Job {
             let observed = match site.companions.get(&place) {
                 Some(has_head) => of_companion(observed, &stream.name, *has_head)?,
                 None if sampler.begin < 1.0 && matches!(observed, Observed::Noisy) => {
-                    let reason = format!("sampling begins late, and there is nothing that {:?} begins from", stream.name);
+                    let reason =
+                        format!("sampling begins late, and there is nothing that {:?} begins from", stream.name);
                     return Err(EngineError::Request(reason));
                 }
                 None => observed,

@@ -175,8 +175,8 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// Whether its values are probabilities of classes.
-    pub fn is_probability(&self) -> bool {
+    /// Whether it is a class.
+    pub fn is_class(&self) -> bool {
         self.head.as_ref().is_some_and(|head| head["loss"] == "cross-entropy")
     }
 }

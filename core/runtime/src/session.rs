@@ -40,9 +40,8 @@ impl Session {
         for (i, (name, stream)) in model.streams.iter().enumerate() {
             codecs.insert(name.clone(), Codec::new(&mut plugins, &stream.codec, &stream.array)?);
             let mut net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
-            net.is_probability = model.denoisers.values().any(|denoiser| {
-                denoiser.companions.get(name).is_some_and(Companion::is_probability)
-            });
+            net.is_class =
+                model.denoisers.values().any(|denoiser| denoiser.companions.get(name).is_some_and(Companion::is_class));
             streams.insert(name.clone(), net);
         }
         for (i, (name, prompt)) in model.prompts.iter().enumerate() {

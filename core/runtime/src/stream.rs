@@ -22,8 +22,8 @@ pub struct StreamNet {
     pub mean: Tensor,
     /// Standard deviation of the latent over the training set, `[latent]`.
     pub deviation: Tensor,
-    /// Its latent is a probability per class, which is not standardised.
-    pub is_probability: bool,
+    /// It is read off as a class, whose latent is standardised by definition.
+    pub is_class: bool,
     /// What makes the latent, or the tokens: `encode` or `embed`.
     role: Role,
 }
@@ -65,7 +65,7 @@ impl StreamNet {
             module,
             mean: Tensor::f_zeros(latent, (Kind::Float, device))?,
             deviation: Tensor::f_ones(latent, (Kind::Float, device))?,
-            is_probability: false,
+            is_class: false,
             role,
         })
     }

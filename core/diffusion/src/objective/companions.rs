@@ -3,20 +3,19 @@
 use tch::{Kind, Tensor};
 
 use super::{Draw, LossOutput};
+use crate::companion::class_moments;
 use crate::noise::{RowNoise, tensor_from_rows};
 use crate::{Companion, Denoiser, EngineError, HeadLoss, Result, State, States, TensorOp};
 
 /// The name under which it is drawn whose code is left out; no stream can have it.
 const DROPOUT_NOISE: &str = "\0companion";
 
+/// Below this a probability counts as this: what is centred and scaled back in f32 is no more exact.
+const LEAST_PROBABILITY: f64 = 1e-6;
+
 /// A draw over the diffused streams with the states of the companions appended to each row: clean, or absent where the
 /// code is left out. A companion that is not aggregated has no code.
-pub(super) fn with_companions(
-    draw: Draw,
-    denoiser: &dyn Denoiser,
-    first_row: usize,
-    (seed, step): (u64, u32),
-) -> Draw {
+pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, (seed, step): (u64, u32)) -> Draw {
     let companions = denoiser.companions();
     if companions.is_empty() {
         return draw;
@@ -83,8 +82,7 @@ fn followed(denoiser: &dyn Denoiser, companion: &Companion) -> Result<usize> {
 
 /// a(t) of the stream over the number of rows, 0 where it is absent: `[row]`.
 fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize) -> Vec<f32> {
-    let (rows, streams, schedule) =
-        (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
+    let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
     let of_row = |row: usize| match draw.states.row(row)[read] {
         State::Absent => 0.0,
         State::Clean => 1.0,
@@ -99,10 +97,13 @@ fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
     let (estimate, truth) = (flat(estimate)?, flat(truth)?);
     match loss {
         HeadLoss::CrossEntropy => {
-            let safe = estimate.f_clamp_min(f64::from(f32::MIN_POSITIVE)).op("clamp_min", &[&estimate])?;
-            let terms = safe.f_log().and_then(|log| log.f_mul(&truth)).op("mul", &[&safe, &truth])?;
-            let sum = terms.f_sum_dim_intlist(1, false, Kind::Float).op("sum", &[&terms])?;
-            sum.f_neg().op("neg", &[&sum])
+            let (mean, deviation) = class_moments(truth.size()[1]);
+            let class = truth.f_argmax(1, true).op("argmax", &[&truth])?;
+            let found = estimate.f_gather(1, &class, false).op("gather", &[&estimate, &class])?;
+            let found =
+                found.f_mul_scalar(deviation).and_then(|found| found.f_add_scalar(mean)).op("mul", &[&found])?;
+            let log = found.f_clamp_min(LEAST_PROBABILITY).and_then(|found| found.f_log()).op("log", &[&found])?;
+            log.f_neg().and_then(|loss| loss.f_flatten(0, -1)).op("neg", &[&log])
         }
         HeadLoss::Mse => {
             let error = estimate.f_sub(&truth).op("sub", &[&estimate, &truth])?;

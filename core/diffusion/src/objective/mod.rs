@@ -42,7 +42,7 @@ pub struct LossOutput {
 ///
 /// # Shapes
 /// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device; of prompts their
-/// tokens, whatever their variance; of companions that are classified, probabilities.
+/// tokens, whatever their variance.
 ///
 /// # Errors
 /// Shapes do not match the streams, or a tensor operation fails.

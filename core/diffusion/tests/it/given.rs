@@ -215,9 +215,8 @@ fn sampling_that_begins_late_starts_from_what_is_given_noised() {
     let value = normal(4, &[4]) * 0.3 + 1.0;
     let near = sampled(1e-3, Observed::Begun(value.shallow_clone())).unwrap().streams.swap_remove("x").unwrap();
     assert!((near - &value).abs().max().double_value(&[]) < 0.1, "hardly any noise, hardly any change");
-    let [one, other] = [0.0, 1.0].map(|moved| {
-        sampled(0.5, Observed::Begun(&value + moved)).unwrap().streams.swap_remove("x").unwrap()
-    });
+    let [one, other] = [0.0, 1.0]
+        .map(|moved| sampled(0.5, Observed::Begun(&value + moved)).unwrap().streams.swap_remove("x").unwrap());
     assert!((one - other).abs().min().double_value(&[]) > 1e-3, "what it begins from shows");
     let error = sampled(0.5, Observed::Noisy).err().unwrap().to_string();
     assert!(error.contains("begins late"), "{error}");

@@ -60,7 +60,8 @@ pub(crate) fn add(
             report.error(written.name.span, Problem::BadName { name, reason });
             continue;
         }
-        let lists = StreamLists { generate, observe, along: along.clone(), absent: absent.clone(), ..StreamLists::default() };
+        let lists =
+            StreamLists { generate, observe, along: along.clone(), absent: absent.clone(), ..StreamLists::default() };
         let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &lists));
         let (guidance, given) = (shared.map(|shared| shared.json.clone()), spec.given.unwrap_or_default());
         let StreamLists { generate, observe, along, absent, .. } = lists;

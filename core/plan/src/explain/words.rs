@@ -108,9 +108,15 @@ pub(crate) fn model(model: &Model) -> String {
 fn companion(stream: &str, companion: &Companion) -> String {
     let word = |of: &Json, key: &str| of[key].as_str().map_or_else(|| of[key].to_string(), str::to_string);
     let added = companion.aggregate.as_ref().map(|aggregate| {
-        format!("{} x {stream} into {} ({})", word(aggregate, "weight"), word(aggregate, "into"), word(aggregate, "law"))
+        format!(
+            "{} x {stream} into {} ({})",
+            word(aggregate, "weight"),
+            word(aggregate, "into"),
+            word(aggregate, "law")
+        )
     });
-    let read = companion.head.as_ref().map(|head| format!("{stream} at {} by {}", word(head, "reads"), word(head, "loss")));
+    let read =
+        companion.head.as_ref().map(|head| format!("{stream} at {} by {}", word(head, "reads"), word(head, "loss")));
     let added = added.map(|added| format!(", adds {added}")).unwrap_or_default();
     added + &read.map(|read| format!(", reads off {read}")).unwrap_or_default()
 }

@@ -23,7 +23,8 @@ fn blocks(count: i64, shape: Vec<i64>) -> Vec<(String, Vec<i64>)> {
 /// The levels of a U, of which each is half as large as the one above it.
 fn levels(network: &Json, stream: &[i64]) -> Vec<(String, Vec<i64>)> {
     let [frames @ .., _, height, width] = stream else { return Vec::new() };
-    let channels: Vec<i64> = network["block_out_channels"].as_array().into_iter().flatten().filter_map(Json::as_i64).collect();
+    let channels: Vec<i64> =
+        network["block_out_channels"].as_array().into_iter().flatten().filter_map(Json::as_i64).collect();
     let halved = |mut side: i64, times: usize| {
         (0..times).for_each(|_| side = (side + 1) / 2);
         side

@@ -91,7 +91,8 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("{} `{}`", part.word, name.value);
-    let mut spec = StreamSpec { name, codec: None, module: None, has_module: false, latent: None, aggregates: Vec::new() };
+    let mut spec =
+        StreamSpec { name, codec: None, module: None, has_module: false, latent: None, aggregates: Vec::new() };
     let Some(fields) = Fields::open(&entry.node, part.mapping, within, spec.name.span, report) else {
         return spec;
     };

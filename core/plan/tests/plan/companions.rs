@@ -13,7 +13,8 @@ fn companions(name: &str) -> Case {
 #[test]
 fn every_file_compiles() {
     for name in ["joint", "train", "eval"] {
-        let (job, warnings) = companions(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
+        let (job, warnings) =
+            companions(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
         snapshot(&format!("plan-companions-{name}"), &explain(&job, Format::Text));
         assert_eq!(serde_json::from_str::<Job>(&explain(&job, Format::Json)).unwrap(), job, "{name}");
@@ -48,7 +49,9 @@ fn absent(case: &Case) -> Vec<String> {
 fn a_companion_without_a_head_is_given_or_absent() {
     let unnamed = companions("joint").edit(", observe: {sketch: drawn}", "");
     assert_eq!(absent(&unnamed), ["sketch"]);
-    companions("joint").edit("[image, label], observe: {sketch: drawn}", "[image, sketch]").check("error-companion-given");
+    companions("joint")
+        .edit("[image, label], observe: {sketch: drawn}", "[image, sketch]")
+        .check("error-companion-given");
 }
 
 #[test]
@@ -97,4 +100,36 @@ fn a_table_has_the_columns_of_companions() {
     companions("train")
         .edit("{kind: denoise, times", "{kind: denoise, streams: [label], times")
         .check("error-companion-streams");
+}
+
+#[test]
+fn what_begins_late_begins_from_something() {
+    companions("joint")
+        .edit("observe: {sketch: drawn}}", "observe: {sketch: drawn}, sampler: {kind: ddim, begin: 0.5}}")
+        .check("error-late-pipeline");
+    companions("eval").edit("tasks:", "sampler: {kind: ddim, begin: 0.5}\ntasks:").check("error-late-tasks");
+    let begun = |from: &str| {
+        companions("eval")
+            .edit("  joint: {generate: [image, label]}\n", "")
+            .edit("  read: {observe: [image], generate: [label]}\n", "")
+            .edit("{observe: [sketch, label], generate: [image]}", from)
+            .edit("tasks:", "sampler: {kind: ddim, begin: 0.5}\ntasks:")
+    };
+    let (job, _) = begun("{start: {image: sketch}, generate: [image, label]}").compile().unwrap();
+    let Job::Eval(plan) = job else { panic!("no evaluation") };
+    assert_eq!(plan.tasks["colour"].start["image"], "sketch");
+    begun("{start: {image: label}, generate: [image, label]}").check("error-late-shape");
+    begun("{start: {image: sketches}, generate: [image, label]}").check("error-late-unknown");
+    begun("{start: {sketch: image}, generate: [image, label]}").check("error-late-not-generated");
+}
+
+#[test]
+fn classes_may_be_words() {
+    let case = companions("eval").edit("class: pairs.label}", "class: pairs.word, classes: [no, yes]}");
+    let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    assert_eq!(plan.data.classes, ["no", "yes"]);
+    companions("eval")
+        .edit("class: pairs.label}", "class: pairs.word, classes: [no, no]}")
+        .check("error-classes-twice");
+    companions("train").edit("label: pairs.label}}", "label: pairs.label}, classes: [no]}").check("warning-classes");
 }

@@ -120,7 +120,9 @@ impl Gathered {
             frechet,
             class_entropy: Figure::of(self.class_entropy),
             diversity: figure(self.diversity),
-            truth: figure(self.truth.0).zip(figure(self.truth.1)).map(|(distance, nearest)| Truth { distance, nearest }),
+            truth: figure(self.truth.0)
+                .zip(figure(self.truth.1))
+                .map(|(distance, nearest)| Truth { distance, nearest }),
         })
     }
 }

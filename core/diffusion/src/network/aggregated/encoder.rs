@@ -17,15 +17,14 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// The encoder of `from` into the `into`-th stream; `probability`: each row of `from` sums to 1.
+    /// The encoder of `from` into the `into`-th stream.
     pub fn new(
         (into, stream): (usize, &StreamSpec),
         from: &StreamSpec,
         (weight, law): (f64, Law),
-        probability: bool,
         device: Device,
     ) -> Result<Self> {
-        let map = if stream.shape == from.shape { None } else { Some(map(from, stream, probability, device)?) };
+        let map = if stream.shape == from.shape { None } else { Some(map(from, stream, device)?) };
         Ok(Encoder { into, weight, law, map })
     }
 
@@ -61,18 +60,13 @@ impl Encoder {
     }
 }
 
-/// Normal weights that follow from the names. Standardised values get variance 1 / elements, so that their sums have
-/// unit variance; probabilities get a code of unit variance per class, and the codes of all classes sum to 0, so that
-/// not to know the class is the null code.
-fn map(from: &StreamSpec, to: &StreamSpec, probability: bool, device: Device) -> Result<Tensor> {
+/// Normal weights of variance 1 / elements, so that what is made of values of unit variance has unit variance. They follow
+/// from the names.
+fn map(from: &StreamSpec, to: &StreamSpec, device: Device) -> Result<Tensor> {
     let (rows, columns) = (from.elements() as usize, to.elements() as usize);
     let mut values = vec![0.0f32; rows * columns];
     normals(0, 0, &format!("{} into {}", from.name, to.name), START_STEP, &mut values);
-    let scale = if probability { 1.0 } else { (rows as f32).sqrt().recip() };
-    for column in 0..columns {
-        let places = (0..rows).map(|row| row * columns + column);
-        let mean = if probability { places.clone().map(|place| values[place]).sum::<f32>() / rows as f32 } else { 0.0 };
-        places.for_each(|place| values[place] = (values[place] - mean) * scale);
-    }
+    let deviation = (rows as f32).sqrt().recip();
+    values.iter_mut().for_each(|value| *value *= deviation);
     tensor_from_rows(&values, rows, &[columns as i64], device)
 }

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::super::conv::Conv;
 use super::super::layer::{Init, Linear, cast, silu};
+use crate::companion::class_moments;
 use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorOp};
 
 /// Features to an estimate of the companion.
@@ -56,7 +57,7 @@ impl Head {
         Ok(Head { site, layers, loss: config.loss })
     }
 
-    /// Features of a row -> `[row, shape]` of the companion, f32: probabilities where it is one.
+    /// Features of a row -> `[row, shape]` of the companion, f32.
     pub fn estimate(&self, features: &Tensor, target: &StreamSpec) -> Result<Tensor> {
         let rows = features.size()[0] as usize;
         let output = match &self.layers {
@@ -76,7 +77,12 @@ impl Head {
         };
         let output = cast(&output, Kind::Float)?;
         match self.loss {
-            HeadLoss::CrossEntropy => output.f_softmax(-1, Kind::Float).op("softmax", &[&output]),
+            HeadLoss::CrossEntropy => {
+                let probabilities = output.f_softmax(-1, Kind::Float).op("softmax", &[&output])?;
+                let (mean, deviation) = class_moments(target.elements());
+                let centred = probabilities.f_sub_scalar(mean).op("sub", &[&probabilities])?;
+                centred.f_div_scalar(deviation).op("div", &[&centred])
+            }
             _ => output.f_reshape(target.batch_shape(rows)).op("reshape", &[&output]),
         }
     }

@@ -29,11 +29,7 @@ pub struct Aggregated {
 
 impl Aggregated {
     /// `inner` with companions, whose heads are fresh; see [`crate::build_joined`].
-    pub(super) fn new(
-        inner: Box<dyn Denoiser>,
-        companions: Vec<(StreamSpec, Companion)>,
-        init: Init,
-    ) -> Result<Self> {
+    pub(super) fn new(inner: Box<dyn Denoiser>, companions: Vec<(StreamSpec, Companion)>, init: Init) -> Result<Self> {
         let diffused = inner.streams().to_vec();
         let (mut encoders, mut heads) = (Vec::new(), Vec::new());
         for (stream, companion) in &companions {
@@ -101,13 +97,14 @@ fn encoder(
     device: Device,
 ) -> Result<Option<Encoder>> {
     let Some(aggregation) = &companion.aggregate else { return Ok(None) };
-    let into = diffused.iter().position(|other| other.name == aggregation.into).ok_or_else(|| EngineError::Unknown {
-        what: "stream",
-        name: aggregation.into.clone(),
-        known: diffused.iter().map(|stream| stream.name.clone()).collect(),
-    })?;
+    let into =
+        diffused.iter().position(|other| other.name == aggregation.into).ok_or_else(|| EngineError::Unknown {
+            what: "stream",
+            name: aggregation.into.clone(),
+            known: diffused.iter().map(|stream| stream.name.clone()).collect(),
+        })?;
     let weighed = (aggregation.weight, aggregation.law);
-    Encoder::new((into, &diffused[into]), stream, weighed, companion.is_probability(), device).map(Some)
+    Encoder::new((into, &diffused[into]), stream, weighed, device).map(Some)
 }
 
 /// Times and presences of a batch, on the host.
