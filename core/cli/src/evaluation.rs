@@ -139,7 +139,28 @@ fn streams(findings: &Findings) -> Grid {
     if !several {
         rows.iter_mut().for_each(|row| drop(row.remove(2)));
     }
+    truths(findings, &mut rows);
     Grid { title: "generated streams", rows }
+}
+
+/// Two more columns, if any stream has them: how far rows are from those that they were to be, and how many are nearest
+/// to their own.
+fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
+    let answers = findings.tasks.values().flat_map(|task| {
+        let streams =
+            task.generate.iter().flat_map(|stream| task.variants.values().map(move |answer| (stream, answer)));
+        streams.filter_map(|(stream, answer)| answer.streams.get(stream)).collect::<Vec<_>>()
+    });
+    let truths: Vec<_> = answers.map(|figures| figures.truth.as_ref()).collect();
+    if truths.iter().all(Option::is_none) {
+        return;
+    }
+    let heads = std::iter::once(["from its own".to_string(), "nearest to its own".to_string()]);
+    let cells = truths.into_iter().map(|truth| {
+        [truth.map(|truth| plain(&truth.distance)), truth.map(|truth| share(&truth.nearest))]
+            .map(Option::unwrap_or_default)
+    });
+    rows.iter_mut().zip(heads.chain(cells)).for_each(|(row, cells)| row.extend(cells));
 }
 
 /// What a row costs.
@@ -228,6 +249,7 @@ pub mod tests {
                     frechet: Some(distance(7.25)),
                     class_entropy: figure(0.97),
                     diversity: Some(figure(3.5)),
+                    truth: None,
                 },
             )]
             .into(),

@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use crate::noise::tensor_from_rows;
 use crate::site::Reader;
-use crate::{EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorOp, Tokens};
+use crate::{Companion, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorOp, Tokens};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -273,6 +273,16 @@ pub trait Denoiser: Send {
     /// of them means nothing.
     fn prompts(&self) -> usize {
         0
+    }
+
+    /// Of its streams, those between the diffused ones and the prompts: given, estimated or absent, never diffused.
+    fn companions(&self) -> &[Companion] {
+        &[]
+    }
+
+    /// How many of its streams, the first ones, are diffused.
+    fn diffused(&self) -> usize {
+        self.streams().len() - self.companions().len() - self.prompts()
     }
 
     /// The places whose features others can read.

@@ -19,6 +19,8 @@ pub(crate) type Jobs = IndexMap<u64, Job>;
 /// Where a lane's tensors live, and of which streams.
 pub(crate) struct Site {
     pub streams: Vec<StreamSpec>,
+    /// Those that are never diffused, by place: whether they have a head that estimates them.
+    pub companions: IndexMap<usize, bool>,
     pub device: Device,
 }
 
@@ -53,7 +55,9 @@ struct JobStream {
     value: Option<Tensor>,
     /// Where elements are given, bool, if only some are.
     mask: Option<Tensor>,
-    /// The given value and noise at the first time, if it is given noised.
+    /// What it begins from, as `value`.
+    begun: Option<Tensor>,
+    /// The given value and noise at the first time, if it is given noised or begins from something.
     held_start: [f32; 2],
     /// What the network is told where it sees the stream: 1, or the weight of a prompt.
     presence: f32,
@@ -73,11 +77,20 @@ pub(crate) struct JobBranch {
 impl Job {
     /// `request` has been checked against the site's streams; `tables` holds one table per stream, all of one length.
     pub fn new(request: Request, site: &Site, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
-        let Request { rows, mut states, guidance, seed, outputs, .. } = request;
+        let Request { rows, mut states, guidance, seed, outputs, sampler, .. } = request;
         let place = |name: &String| site.streams.iter().position(|stream| &stream.name == name);
         let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((place(&name)?, name))).collect();
-        let streams = site.streams.iter().zip(tables).map(|(stream, table)| {
+        let streams = site.streams.iter().zip(tables).enumerate().map(|(place, (stream, table))| {
             let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
+            let observed = match site.companions.get(&place) {
+                Some(has_head) => of_companion(observed, &stream.name, *has_head)?,
+                None if sampler.begin < 1.0 && matches!(observed, Observed::Noisy) => {
+                    let reason =
+                        format!("sampling begins late, and there is nothing that {:?} begins from", stream.name);
+                    return Err(EngineError::Request(reason));
+                }
+                None => observed,
+            };
             JobStream::new(observed, stream, table, site.device)
         });
         Ok(Job {
@@ -214,7 +227,9 @@ impl Job {
                 group.fill_start(place, &mut values);
                 let scaled = |scale: f32| -> Vec<f32> { values.iter().map(|value| value * scale).collect() };
                 let tensor = |values: &[f32]| tensor_from_rows(values, group.rows, &stream.shape, site.device);
-                let Some((value, mask)) = self.held(place, group)? else {
+                let begun = of_stream.begun.as_ref().map(|value| narrow(value, group)).transpose()?;
+                let begun = begun.map(|value| (value, None));
+                let Some((value, mask)) = begun.or(self.held(place, group)?) else {
                     return tensor(&scaled(of_stream.start_scale as f32));
                 };
                 let [of_value, of_noise] = of_stream.held_start;
@@ -288,6 +303,18 @@ impl Job {
     }
 }
 
+/// What is known of a stream that is not diffused: it has no noise, and is estimated as a whole, by a head.
+fn of_companion(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
+    let refuse = |reason: &str| Err(EngineError::Request(format!("stream {name:?} is not diffused, and {reason}")));
+    match observed {
+        Observed::Noised(value) => Ok(Observed::Clean(value)),
+        Observed::Partly { .. } => refuse("cannot be given in part"),
+        Observed::Begun(_) => refuse("begins from nothing"),
+        Observed::Noisy if !has_head => refuse("has no head to generate it; give it, or leave it absent"),
+        observed => Ok(observed),
+    }
+}
+
 impl JobStream {
     fn new(observed: Observed, stream: &StreamSpec, table: &SamplerTable, device: Device) -> Result<Self> {
         let placed = |value: &Tensor| {
@@ -296,6 +323,7 @@ impl JobStream {
         };
         let state = observed.state();
         let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
+        let begun = if let Observed::Begun(value) = &observed { Some(placed(value)?) } else { None };
         let (given, value, mask) = match observed {
             Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
                 (Some(value.shallow_clone()), Some(placed(&value)?), None)
@@ -304,7 +332,7 @@ impl JobStream {
                 let mask = placed(&mask)?;
                 (None, Some(placed(&value)?), Some(mask.f_gt(0.5).op("gt", &[&mask])?))
             }
-            Observed::Noisy | Observed::Absent => (None, None, None),
+            Observed::Begun(_) | Observed::Noisy | Observed::Absent => (None, None, None),
         };
         let first = table.steps.first().map_or(0.0, |step| step.t);
         Ok(JobStream {
@@ -312,6 +340,7 @@ impl JobStream {
             given,
             value,
             mask,
+            begun,
             held_start: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
             presence,
             start_scale: table.start_scale,

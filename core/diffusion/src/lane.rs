@@ -15,7 +15,7 @@ use crate::caller::{Caller, Profile};
 use crate::group::Group;
 use crate::job::{Job, Jobs, Reply, Site};
 use crate::turns::Turns;
-use crate::{Denoiser, EngineError, Request, Result, SamplerTable};
+use crate::{Denoiser, EngineError, Request, Result, SamplerTable, StreamSpec};
 
 /// What all lanes have done, readable from any thread.
 #[derive(Default)]
@@ -52,7 +52,9 @@ pub(crate) struct Lane {
 impl Lane {
     /// A lane without work.
     pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize, counters: Arc<Counters>) -> Self {
-        let site = Site { streams: denoiser.streams().to_vec(), device };
+        let heads = denoiser.companions().iter().map(|companion| companion.head.is_some());
+        let companions = (denoiser.diffused()..).zip(heads).collect();
+        let site = Site { streams: denoiser.streams().to_vec(), companions, device };
         let (caller, cancelled) = (Caller::new(name, denoiser, cap), 0);
         let (jobs, next_job, waiting, waiting_rows, waiting_price, batch) = Default::default();
         Lane { caller, site, counters, jobs, next_job, waiting, waiting_rows, waiting_price, batch, cancelled }
@@ -60,7 +62,12 @@ impl Lane {
 
     /// Takes a checked request.
     pub fn submit(&mut self, request: Request, reply: Reply) {
-        let tables: Vec<_> = self.site.streams.iter().map(|stream| request.sampler.table(&stream.schedule)).collect();
+        let Site { streams, companions, .. } = &self.site;
+        let table = |(place, stream): (usize, &StreamSpec)| {
+            let table = request.sampler.table(&stream.schedule);
+            if companions.contains_key(&place) { table.of_estimates() } else { table }
+        };
+        let tables: Vec<_> = streams.iter().enumerate().map(table).collect();
         self.submit_with_tables(request, &tables, reply);
     }
 

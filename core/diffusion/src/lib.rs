@@ -12,6 +12,7 @@
 //! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
 //! - [`Guidance`]: the row once more with less given, in the same network call.
 //! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
+//! - [`Companion`]: a stream that is added, encoded, into a diffused one, or read from features by a head.
 //! - [`Tokens`]: what a network reads beside its streams; [`Site`]: where others read its features.
 //! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
 //! - [`Optimizer`]: fused AdamW with a learning-rate law, clipping and an average of the weights.
@@ -19,9 +20,11 @@
 //!
 //! Tables are computed in f64, the state of a row is f32, every tensor lives on the device it was given.
 
+mod aggregation;
 mod batch;
 mod branches;
 mod caller;
+mod companion;
 mod denoiser;
 mod engine;
 mod error;
@@ -46,15 +49,17 @@ mod turns;
 mod update;
 mod worker;
 
+pub use aggregation::Law;
 pub use anyflow_native::InferenceMode;
 pub use caller::Profile;
+pub use companion::{Aggregation, Companion, HeadConfig, HeadLoss, HeadNetwork};
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result, TensorOp};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{
     CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig,
-    Source, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_prompted,
+    Source, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
 };
 pub use objective::{
     Contrast, Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss, info_nce,

@@ -5,7 +5,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+use crate::{Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
 
 /// A denoiser whose prompt is a mixture: with w_m the presence of prompt m in a row, which is its weight or 0, the row's
 /// tokens are sum_m w_m C_m / sum_m w_m. Tang et al. 2023, "Any-to-any generation via composable diffusion", section
@@ -104,6 +104,10 @@ impl Denoiser for Prompted {
 
     fn environments(&self, batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
         self.inner.environments(&self.asked(batch)?)
+    }
+
+    fn companions(&self) -> &[Companion] {
+        self.inner.companions()
     }
 
     fn prompts(&self) -> usize {

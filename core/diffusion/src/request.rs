@@ -30,6 +30,9 @@ pub enum Observed {
         /// Above 0: prompts are mixed by their shares in the sum of weights.
         weight: f64,
     },
+    /// To be generated, from this value noised in place of noise alone: `[row, shape]`. What a sampler needs that begins
+    /// late; see [`Sampling::begin`].
+    Begun(Tensor),
     /// To be generated.
     Noisy,
     /// Neither given nor generated; the denoiser should have been trained with absent streams.
@@ -41,14 +44,14 @@ impl Observed {
     pub fn state(&self) -> State {
         match self {
             Observed::Clean(_) | Observed::Prompt { .. } => State::Clean,
-            Observed::Noised(_) | Observed::Partly { .. } | Observed::Noisy => State::Noisy,
+            Observed::Noised(_) | Observed::Partly { .. } | Observed::Begun(_) | Observed::Noisy => State::Noisy,
             Observed::Absent => State::Absent,
         }
     }
 
     /// Whether sampling generates it, or some of it.
     pub fn is_generated(&self) -> bool {
-        matches!(self, Observed::Noisy | Observed::Partly { .. })
+        matches!(self, Observed::Noisy | Observed::Begun(_) | Observed::Partly { .. })
     }
 }
 
@@ -94,7 +97,9 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     for stream in streams {
         match request.states.get(&stream.name) {
             None => return refuse(format!("it says nothing of stream {:?}", stream.name)),
-            Some(Observed::Clean(value) | Observed::Noised(value)) => given(value, stream, request.rows.len())?,
+            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Begun(value)) => {
+                given(value, stream, request.rows.len())?;
+            }
             Some(Observed::Prompt { value, weight }) => {
                 given(value, stream, request.rows.len())?;
                 if !(weight.is_finite() && *weight > 0.0) {

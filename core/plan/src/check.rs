@@ -4,6 +4,7 @@ pub(crate) mod classes;
 pub(crate) mod cycle;
 pub(crate) mod guidance;
 pub(crate) mod inputs;
+pub(crate) mod late;
 pub(crate) mod similarity;
 pub(crate) mod stages;
 mod subsets;

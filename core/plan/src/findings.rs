@@ -179,4 +179,16 @@ pub struct StreamFindings {
     pub class_entropy: Figure,
     /// Mean distance of two rows of a class, in features; nothing where no class has two.
     pub diversity: Option<Figure>,
+    /// How near rows are to what they were to be; nothing where nothing is given, or rows are matched by class alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Truth>,
+}
+
+/// Generated rows beside the held-out rows that they were to be, in features of length 1 of the judge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    /// Mean distance of a row from its own, from 0 to 2.
+    pub distance: Figure,
+    /// Share of rows whose own is the nearest of all held-out rows.
+    pub nearest: Figure,
 }

@@ -1,11 +1,13 @@
 //! `Graph`: names resolved, components attached, defaults filled, types of all ports known.
 
+mod companions;
 mod diffusion;
 mod edges;
 mod model;
 mod nodes;
 mod reads;
 mod scoring;
+mod sites;
 
 pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, known_streams, resolve_lists};
 pub(crate) use edges::{Graph, Link, Slot, Vertex, connect};

@@ -150,6 +150,9 @@ pub struct Prompt {
 pub struct Denoiser {
     /// Its streams.
     pub over: Vec<String>,
+    /// Streams that it has beside those and never diffuses, by what ties them to it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub companions: IndexMap<String, Companion>,
     /// Prompts that it reads, all of one shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
@@ -161,6 +164,24 @@ pub struct Denoiser {
     pub schedule: Json,
     /// `f32` or `bf16`: in what the network multiplies.
     pub precision: String,
+}
+
+/// A stream that is added into another one, or read from features, or both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Companion {
+    /// `{into, weight, law, dropout}`, all defaults filled: how its encoding is added into a stream that is diffused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<Json>,
+    /// `{reads, network, loss, weight}`, all defaults filled: how it is read from features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Json>,
+}
+
+impl Companion {
+    /// Whether it is a class.
+    pub fn is_class(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head["loss"] == "cross-entropy")
+    }
 }
 
 /// A checked pipeline.
@@ -415,6 +436,9 @@ pub struct Table {
     pub columns: IndexMap<String, ColumnRef>,
     /// Where the class of a row comes from, if asked for.
     pub class: Option<ColumnRef>,
+    /// The words of that column in the order of their classes; empty where it holds numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// A column of a source.
@@ -534,6 +558,9 @@ pub struct Task {
     pub along: Vec<String>,
     /// Streams given from the data.
     pub observe: Vec<String>,
+    /// Streams that begin from rows of others, whose arrays are of the same form, where the sampler begins late.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub start: IndexMap<String, String>,
     /// Prompts made from the data, with their weights.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub condition: IndexMap<String, f64>,

@@ -1,5 +1,6 @@
 //! `Spec`: the files as written, each name and value with its place. Keys and forms are checked here, references later.
 
+mod companions;
 mod evaluation;
 mod guidance;
 mod model;
@@ -8,6 +9,7 @@ mod pipeline;
 mod scoring;
 mod training;
 
+pub(crate) use companions::{AggregateSpec, HeadSpec};
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyflow_datasets::CellColumn;
 use anyflow_diffusion::{Branch, Denoiser, Guidance, Observed, Parameterization, Schedule, StreamSpec};
-use anyflow_plan::plan::{Given, Model, Scorer};
+use anyflow_plan::plan::{Companion, Given, Model, Scorer};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use tch::{Device, Tensor};
@@ -39,7 +39,9 @@ impl Session {
         let mut streams = IndexMap::new();
         for (i, (name, stream)) in model.streams.iter().enumerate() {
             codecs.insert(name.clone(), Codec::new(&mut plugins, &stream.codec, &stream.array)?);
-            let net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
+            let mut net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
+            net.is_class =
+                model.denoisers.values().any(|denoiser| denoiser.companions.get(name).is_some_and(Companion::is_class));
             streams.insert(name.clone(), net);
         }
         for (i, (name, prompt)) in model.prompts.iter().enumerate() {
@@ -119,10 +121,16 @@ fn built(
         Ok(StreamSpec { schedule: schedule.unwrap_or(own.schedule), ..own })
     };
     let streams = denoiser.over.iter().map(stream).collect::<Result<Vec<_>>>()?;
+    let companion = |(name, companion)| Ok((spec(name, &model.streams[name].latent), typed(&json_of(companion)?)?));
+    let companions = denoiser.companions.iter().map(companion).collect::<Result<_>>()?;
     let prompts: Vec<_> = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
     let (network, precision) = (typed(&denoiser.network)?, typed(&denoiser.precision.clone().into())?);
-    let built = anyflow_diffusion::build_prompted(&network, &streams, prompts, precision, device, seed);
+    let built = anyflow_diffusion::build_joined(&network, &streams, companions, prompts, precision, device, seed);
     built.map_err(RunError::diffusion(name))
+}
+
+fn json_of(companion: &Companion) -> Result<serde_json::Value> {
+    serde_json::to_value(companion).map_err(|e| RunError::Internal(e.to_string()))
 }
 
 /// Cells -> array `[row, axes]` in host memory, and the rows that are null, unreadable or refused.

@@ -22,6 +22,8 @@ pub struct StreamNet {
     pub mean: Tensor,
     /// Standard deviation of the latent over the training set, `[latent]`.
     pub deviation: Tensor,
+    /// It is read off as a class, whose latent is standardised by definition.
+    pub is_class: bool,
     /// What makes the latent, or the tokens: `encode` or `embed`.
     role: Role,
 }
@@ -63,6 +65,7 @@ impl StreamNet {
             module,
             mean: Tensor::f_zeros(latent, (Kind::Float, device))?,
             deviation: Tensor::f_ones(latent, (Kind::Float, device))?,
+            is_class: false,
             role,
         })
     }

@@ -1,5 +1,6 @@
 //! The networks that are built here, by their names in a configuration.
 
+mod aggregated;
 mod attention;
 mod beside;
 mod conv;
@@ -17,7 +18,8 @@ mod waves;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::{Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
+use crate::{Companion, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
+use aggregated::Aggregated;
 pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig, Source};
 pub use dual_stream::{DualStream, DualStreamConfig, Reading};
 use layer::Init;
@@ -123,7 +125,33 @@ pub fn build_prompted(
     device: Device,
     seed: u64,
 ) -> Result<Box<dyn Denoiser>> {
-    let Some(first) = prompts.first() else { return build(network, streams, precision, device, seed) };
+    build_joined(network, streams, Vec::new(), prompts, precision, device, seed)
+}
+
+/// As [`build_prompted`], with companions, if there are any: they become the streams between. Without them the network is
+/// the same to the bit. See [`Companion`].
+///
+/// # Errors
+/// As [`build_prompted`]; companions into streams that are not there, or with heads that read what is not there.
+pub fn build_joined(
+    network: &Network,
+    streams: &[StreamSpec],
+    companions: Vec<(StreamSpec, Companion)>,
+    prompts: Vec<StreamSpec>,
+    precision: Precision,
+    device: Device,
+    seed: u64,
+) -> Result<Box<dyn Denoiser>> {
+    let joined = |network: &Network| -> Result<Box<dyn Denoiser>> {
+        let inner = build(network, streams, precision, device, seed)?;
+        if companions.is_empty() {
+            return Ok(inner);
+        }
+        let all: Vec<_> = streams.iter().chain(companions.iter().map(|(stream, _)| stream)).cloned().collect();
+        check_streams(&all)?;
+        Ok(Box::new(Aggregated::new(inner, companions.clone(), Init { precision, device, seed })?))
+    };
+    let Some(first) = prompts.first() else { return joined(network) };
     let bad = |wanted, found: String| EngineError::Config { field: "prompts", wanted, found };
     let &[_, features] = first.shape.as_slice() else {
         return Err(bad("of shape [token, feature]", format!("{:?} {:?}", first.name, first.shape)));
@@ -138,7 +166,7 @@ pub fn build_prompted(
     let network = network
         .reading(features)
         .ok_or_else(|| bad("tokens that this network can read", format!("{:?} {:?}", first.name, first.shape)))?;
-    Ok(Box::new(Prompted::new(build(&network, streams, precision, device, seed)?, prompts)))
+    Ok(Box::new(Prompted::new(joined(&network)?, prompts)))
 }
 
 /// Builds a network with fresh parameters on `device`: f32, leaves, recording gradients. Equal seeds give equal bits.

@@ -1,5 +1,6 @@
 //! The masked multi-time denoising objective: some streams given, some noised, each row at its own times.
 
+mod companions;
 mod contrast;
 mod density;
 mod law;
@@ -27,8 +28,8 @@ pub struct LossOutput {
     /// A scalar to go backward from: about 1 for a network that predicts 0 of data of unit variance.
     pub loss: Tensor,
     /// Per stream that takes part, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0
-    /// without any. With a contrast, how often what two streams show, or what is recovered and what is true, fits
-    /// together best.
+    /// without any. Per companion with a head, its loss over all rows, weighted by time alone. With a contrast, how often
+    /// what two streams show, or what is recovered and what is true, fits together best.
     pub per_stream: Vec<(String, Tensor)>,
 }
 
@@ -38,6 +39,9 @@ pub struct LossOutput {
 /// D / (D - k) * 1/D * sum w m (target - prediction)^2: Bounoua et al. 2024, multi-time masked objective, divided by the
 /// constant D so that its size does not depend on the model; w is [`Weight::at`] the stream's time, times the law's
 /// correction. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
+///
+/// To that come the losses of heads, by their weights: see [`Companion`](crate::Companion). A head's time is drawn from
+/// a law that is proportional to a(t), as very noisy rows say nothing of a companion: its loss is multiplied by a(t).
 ///
 /// # Shapes
 /// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device; of prompts their
@@ -62,7 +66,8 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
-    let (diffused, prompts) = streams.split_at(streams.len() - denoiser.prompts());
+    let (diffused, others) = streams.split_at(denoiser.diffused());
+    let (_, prompts) = others.split_at(denoiser.companions().len());
     let taking: Vec<usize> = (0..diffused.len()).filter(|place| options.takes(*place)).collect();
     let specs: Vec<StreamSpec> = taking.iter().map(|place| diffused[*place].clone()).collect();
     if specs.is_empty() {
@@ -70,6 +75,7 @@ pub fn denoising_loss(
     }
     law.check_streams(&specs)?;
     let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
+    let draw = companions::with_companions(draw, denoiser, options.first_row, (seed, step));
     let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
     let (mut x, mut targets) = (Vec::new(), Vec::new());
@@ -85,6 +91,7 @@ pub fn denoising_loss(
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
     let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
+    output.heads(denoiser, &draw, latents, &predictions, options.denoising)?;
     match &options.contrast {
         None => {}
         Some(contrast) if contrast.stream.is_some() => {

@@ -42,6 +42,8 @@ pub struct LossOptions {
     pub subset_scale: bool,
     /// By time.
     pub weight: Weight,
+    /// Of the denoising loss beside those of heads; with 0, heads alone are trained.
+    pub denoising: f64,
     /// The place of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
     /// whole batch.
     #[serde(skip)]
@@ -62,6 +64,7 @@ impl Default for LossOptions {
         LossOptions {
             subset_scale: true,
             weight: Weight::Uniform,
+            denoising: 1.0,
             first_row: 0,
             prompting: Prompting::default(),
             left_out: 0,

@@ -160,7 +160,7 @@ impl Sampler {
 
     /// The table for a stream with this schedule. All streams of a row have tables of equal length.
     pub fn table(&self, schedule: &Schedule) -> SamplerTable {
-        let steps = self.walk(schedule, &points(schedule, self.steps()));
+        let steps = self.walk(schedule, &points(schedule, self.steps(), 1.0));
         SamplerTable { start_scale: schedule.start_scale(), steps }
     }
 

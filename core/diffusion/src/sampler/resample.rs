@@ -1,4 +1,5 @@
-//! RePaint's resampling: now and then the state is noised back, and sampled down again.
+//! Options of any sampler: where on the way it begins, and RePaint's resampling, by which the state is now and then noised
+//! back and sampled down again.
 
 use std::collections::BTreeMap;
 
@@ -41,14 +42,26 @@ pub struct Sampling {
     /// How a stream goes from noise to a clean value.
     #[serde(flatten)]
     pub sampler: Sampler,
+    /// The share of the times that it goes through, above 0: below 1 it begins later, with less noise, from values that
+    /// are given. Meng et al. 2022, "SDEdit", section 3.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub begin: f64,
     /// Whether it is noised back on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resample: Option<Resample>,
 }
 
+fn whole() -> f64 {
+    1.0
+}
+
+fn is_whole(begin: &f64) -> bool {
+    *begin == whole()
+}
+
 impl From<Sampler> for Sampling {
     fn from(sampler: Sampler) -> Self {
-        Sampling { sampler, resample: None }
+        Sampling { sampler, begin: whole(), resample: None }
     }
 }
 
@@ -56,6 +69,10 @@ impl Sampling {
     /// Refuses settings without a meaning.
     pub fn check(&self) -> Result<()> {
         self.sampler.check()?;
+        if !(self.begin > 0.0 && self.begin <= 1.0) {
+            let (wanted, found) = ("above 0 and at most 1", self.begin.to_string());
+            return Err(EngineError::Config { field: "begin", wanted, found });
+        }
         let Some(Resample { jump, times }) = self.resample else { return Ok(()) };
         let bad = |field, wanted, found: usize| Err(EngineError::Config { field, wanted, found: found.to_string() });
         match () {
@@ -74,19 +91,17 @@ impl Sampling {
 
     /// The table for a stream with this schedule. All streams of a row have tables of equal length.
     pub fn table(&self, schedule: &Schedule) -> SamplerTable {
-        match self.resample {
-            None => self.sampler.table(schedule),
-            Some(resample) => {
-                let steps = resampled(&self.sampler, schedule, resample);
-                SamplerTable { start_scale: schedule.start_scale(), steps }
-            }
-        }
+        let points = points(schedule, self.sampler.steps(), self.begin);
+        let steps = match self.resample {
+            None => self.sampler.walk(schedule, &points),
+            Some(resample) => resampled(&self.sampler, schedule, &points, resample),
+        };
+        SamplerTable { start_scale: schedule.start_scale(), steps }
     }
 }
 
 /// Down, and after each jump down again from there with nothing remembered.
-fn resampled(sampler: &Sampler, schedule: &Schedule, resample: Resample) -> Vec<TableStep> {
-    let points = points(schedule, sampler.steps());
+fn resampled(sampler: &Sampler, schedule: &Schedule, points: &[Point], resample: Resample) -> Vec<TableStep> {
     let last = points.len() - 1;
     let mut jumps = resample.jumps(last);
     // The steps from each point where a way down starts; there are far fewer than ways.
@@ -125,7 +140,7 @@ mod tests {
     use super::*;
 
     fn resampling(sampler: Sampler, jump: usize, times: usize) -> Sampling {
-        Sampling { sampler, resample: Some(Resample { jump, times }) }
+        Sampling { resample: Some(Resample { jump, times }), ..Sampling::from(sampler) }
     }
 
     /// The counts of the authors' schedule of jumps for 250 points, jump length 10 and 10 samples each.
@@ -180,7 +195,7 @@ mod tests {
     #[test]
     fn the_option_stands_beside_the_keys_of_the_sampler() {
         let parse = serde_json::from_str::<Sampling>;
-        let ddim = |resample| Sampling { sampler: Sampler::Ddim { steps: 50, eta: 0.0 }, resample };
+        let ddim = |resample| Sampling { resample, ..Sampler::Ddim { steps: 50, eta: 0.0 }.into() };
         assert_eq!(parse(r#"{"kind": "ddim"}"#).unwrap(), ddim(None));
         let ten = Some(Resample { jump: 10, times: 10 });
         assert_eq!(parse(r#"{"kind": "ddim", "resample": {}}"#).unwrap(), ddim(ten));
@@ -190,6 +205,20 @@ mod tests {
         assert!(parse(r#"{"kind": "euler-maruyama", "eta": 0.5}"#).is_err());
         let again = serde_json::to_string(&ddim(ten)).unwrap();
         assert_eq!(parse(&again).unwrap(), ddim(ten));
+    }
+
+    #[test]
+    fn what_begins_later_takes_the_same_steps_over_less_time() {
+        let schedule = Schedule::vp_linear();
+        let late = |begin| Sampling { begin, ..Sampler::Dpmpp2m { steps: 8 }.into() };
+        assert_eq!(late(1.0).table(&schedule), Sampler::Dpmpp2m { steps: 8 }.table(&schedule));
+        let steps = late(0.25).table(&schedule).steps;
+        assert_eq!((steps.len(), steps[0].t, steps[7].t_next), (8, 0.25, 0.0));
+        for begin in [0.0, -0.5, 1.5, f64::NAN] {
+            assert!(late(begin).check().is_err());
+        }
+        let parsed: Sampling = serde_json::from_str(r#"{"kind": "dpmpp-2m", "steps": 8, "begin": 0.25}"#).unwrap();
+        assert_eq!(parsed, late(0.25));
     }
 
     #[test]

@@ -40,6 +40,14 @@ pub struct SamplerTable {
 }
 
 impl SamplerTable {
+    /// The table of a stream that is not diffused but estimated: it starts from 0, where nothing is known, and each
+    /// step's estimate is its next state, which the network is shown in the step after.
+    pub fn of_estimates(self) -> Self {
+        let update = Update { denoised: 1.0, ..Update::default() };
+        let step = |step: TableStep| TableStep { next: update, save: None, ..step };
+        SamplerTable { start_scale: 0.0, steps: self.steps.into_iter().map(step).collect() }
+    }
+
     /// Whether a step reads the saved state or earlier denoised values, so that rows must keep them.
     pub fn uses_history(&self) -> bool {
         self.steps.iter().any(|step| step.next.saved != 0.0 || step.next.previous != [0.0; 2])
@@ -73,10 +81,10 @@ impl Point {
     }
 }
 
-/// The times a sampler of `steps` steps visits, `steps` + 1 of them.
-pub(super) fn points(schedule: &Schedule, steps: usize) -> Vec<Point> {
+/// The times a sampler of `steps` steps visits, `steps` + 1 of them, from this share of the last time on.
+pub(super) fn points(schedule: &Schedule, steps: usize, begin: f64) -> Vec<Point> {
     let point = |t| Point { t, a: schedule.signal(t), s: schedule.noise(t) };
-    schedule.times(steps).into_iter().map(point).collect()
+    schedule.times(steps).into_iter().map(|t| point(begin * t)).collect()
 }
 
 /// The steps of a sampler that remembers nothing: one evaluation per step, one update from each point to the next.

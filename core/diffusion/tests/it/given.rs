@@ -123,7 +123,7 @@ fn wrong_masks_are_refused() {
 fn resampling_asks_the_network_as_often_as_its_table_says() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let engine = engine(vec![("d", Box::new(probe))], 8);
-    let sampling = Sampling { sampler: ddim(20), resample: Some(Resample { jump: 5, times: 3 }) };
+    let sampling = Sampling { resample: Some(Resample { jump: 5, times: 3 }), ..ddim(20).into() };
     let evaluations = sampling.evaluations();
     let mut request = noised(0..2, ddim(1), normal(2, &[2, 2]));
     request.sampler = sampling;
@@ -148,7 +148,7 @@ fn law(sampling: &Sampling, schedule: &Schedule) -> (f64, f64) {
 }
 
 fn resampled(steps: usize, resample: Option<Resample>) -> Sampling {
-    Sampling { sampler: Sampler::Ddim { steps, eta: 1.0 }, resample }
+    Sampling { resample, ..Sampler::Ddim { steps, eta: 1.0 }.into() }
 }
 
 /// Given y, x has mean 0.8 y and variance 0.36. By replacement alone the samples follow y far too little; the more often
@@ -195,4 +195,29 @@ fn the_engine_resamples_as_the_table_says() {
         assert!((found - slope).abs() < 4.0 * of_slope, "{resample:?}: {found} {slope}");
         assert!((spread - variance).abs() < 4.0 * of_variance, "{resample:?}: {spread} {variance}");
     }
+}
+
+#[test]
+fn sampling_that_begins_late_starts_from_what_is_given_noised() {
+    let sampled = |begin: f64, state: Observed| {
+        let request = Request {
+            denoiser: "d".to_string(),
+            rows: (0..4).collect(),
+            states: [("x".to_string(), state)].into(),
+            sampler: Sampling { begin, ..Sampler::Ddim { steps: 6, eta: 0.0 }.into() },
+            guidance: Vec::new(),
+            seed: 9,
+            outputs: vec!["x".to_string()],
+        };
+        let denoiser = stirred_mlp(&[stream("x", &[4], Schedule::vp_linear(), Parameterization::Eps)]);
+        engine(vec![("d", denoiser)], 8).handle().submit(request).unwrap().wait()
+    };
+    let value = normal(4, &[4]) * 0.3 + 1.0;
+    let near = sampled(1e-3, Observed::Begun(value.shallow_clone())).unwrap().streams.swap_remove("x").unwrap();
+    assert!((near - &value).abs().max().double_value(&[]) < 0.1, "hardly any noise, hardly any change");
+    let [one, other] = [0.0, 1.0]
+        .map(|moved| sampled(0.5, Observed::Begun(&value + moved)).unwrap().streams.swap_remove("x").unwrap());
+    assert!((one - other).abs().min().double_value(&[]) > 1e-3, "what it begins from shows");
+    let error = sampled(0.5, Observed::Noisy).err().unwrap().to_string();
+    assert!(error.contains("begins late"), "{error}");
 }

@@ -4,6 +4,7 @@
 
 mod beside;
 mod closed_form;
+mod companions;
 mod coupled;
 mod doubles;
 mod dual_stream;

@@ -233,11 +233,13 @@ fn some_prompt(
 
 /// The streams of a denoiser that a stage trains it on: those that the objective names, or all.
 fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &mut Report) -> Vec<String> {
-    let Some((over, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
+    let Some((all, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
+    let (companions, over): (Vec<_>, Vec<_>) =
+        all.iter().cloned().partition(|stream| model.is_companion(denoiser, stream));
     let named = stage.objective.as_ref().and_then(|objective| objective.get("streams")?.as_array().cloned());
     let Some(named) = named else {
-        in_objective(stage, over, report);
-        return over.clone();
+        in_objective(stage, &over, report);
+        return all.clone();
     };
     let named: Vec<String> = named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect();
     for name in named.iter().filter(|name| !over.contains(name)) {
@@ -247,7 +249,7 @@ fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &m
     }
     let taking: Vec<String> = named.into_iter().filter(|name| over.contains(name)).collect();
     in_objective(stage, &taking, report);
-    taking
+    taking.into_iter().chain(companions).collect()
 }
 
 /// The streams that the time law and the contrast name take part.

@@ -37,7 +37,8 @@ pub(crate) fn add(
         let at = spec.subsets.unwrap_or(spec.span);
         return report.error(at, Problem::Impossible { what: "`subsets`".into(), reason });
     }
-    let along: Vec<String> = over.iter().filter(|stream| !streams.contains(stream)).cloned().collect();
+    let others = over.iter().filter(|stream| !streams.contains(stream)).cloned();
+    let (absent, along): (Vec<_>, Vec<_>) = others.partition(|stream| model.is_only_given(denoiser, stream));
     let mut given: Vec<u32> = (0..(1 << streams.len()) - 1).collect();
     // The first stream is the lowest bit, and is to be given first.
     given.sort_by_key(|set| (set.count_ones(), std::cmp::Reverse(set.reverse_bits())));
@@ -59,15 +60,15 @@ pub(crate) fn add(
             report.error(written.name.span, Problem::BadName { name, reason });
             continue;
         }
-        let lists = StreamLists { generate, observe, along: along.clone(), ..StreamLists::default() };
+        let lists =
+            StreamLists { generate, observe, along: along.clone(), absent: absent.clone(), ..StreamLists::default() };
         let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &lists));
         let (guidance, given) = (shared.map(|shared| shared.json.clone()), spec.given.unwrap_or_default());
         let StreamLists { generate, observe, along, absent, .. } = lists;
         let condition = IndexMap::new();
-        tasks.insert(
-            name,
-            Task { generate, along, observe, condition, absent, guidance, given, at_least: None, score: None },
-        );
+        let (start, at_least, score) = (IndexMap::new(), None, None);
+        let task = Task { generate, along, observe, start, condition, absent, guidance, given, at_least, score };
+        tasks.insert(name, task);
     }
 }
 

@@ -29,7 +29,12 @@ pub(crate) fn resolve(
     }
     let class = spec.class.as_ref().and_then(|written| column(written, sources, report));
     let join = join(spec, label, columns.values().chain(&class), report);
-    Table { join, columns, class }
+    if let (None, Some(first)) = (&spec.class, spec.classes.first()) {
+        let reason = format!("{label} names no `class`");
+        report.warning(first.span, Caution::NoEffect { key: "classes".into(), reason });
+    }
+    let classes = spec.classes.iter().map(|class| class.value.clone()).collect();
+    Table { join, columns, class, classes }
 }
 
 /// The column that `source.column` means.

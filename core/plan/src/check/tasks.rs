@@ -60,9 +60,9 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
             Some(score) => Some(resolve_scoring(score, model, report)?),
             None => None,
         };
-        let at_least = task.at_least;
+        let (start, at_least) = (start(task, &generate, spec, model, report)?, task.at_least);
         let plan = match &score {
-            None => Task { generate, along, observe, condition, absent, guidance, given, at_least, score },
+            None => Task { generate, along, observe, start, condition, absent, guidance, given, at_least, score },
             // Nothing but that stream is recovered.
             Some(_) => Task {
                 generate: Vec::new(),
@@ -71,6 +71,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
                 guidance: None,
                 given: Given::Clean,
                 observe,
+                start,
                 condition,
                 at_least,
                 score,
@@ -106,6 +107,45 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
             false
         }
     }
+}
+
+/// What streams of a task begin from: streams of the data with arrays of the same form.
+fn start(
+    task: &TaskSpec,
+    generate: &[String],
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<IndexMap<String, String>> {
+    let mut good = true;
+    for (stream, from) in &task.start {
+        if !generate.contains(&stream.value) {
+            unknown("generated stream", stream, generate.iter().map(String::as_str), report);
+            good = false;
+            continue;
+        }
+        if !model.streams.contains_key(&from.value) {
+            unknown("stream", from, model.streams.keys().map(String::as_str), report);
+            good = false;
+            continue;
+        }
+        if let Some(table) = spec.data.as_ref().filter(|table| !tables::names(table, &from.value, model)) {
+            let reader = format!("task `{}`", task.name.value);
+            tables::missing(&table.name.value, &format!("stream `{}`", from.value), &reader, from, report);
+            good = false;
+        }
+        let array = |name: &str| model.streams.get(name)?.plan.as_ref().map(|plan| plan.array.clone());
+        if let (Some(one), Some(other)) = (array(&stream.value), array(&from.value))
+            && one.elements() != other.elements()
+        {
+            let what = format!("stream `{}`", stream.value);
+            let reason = format!("cannot begin from `{}`, whose array has another shape", from.value);
+            report.error(from.span, Problem::Impossible { what, reason });
+            good = false;
+        }
+    }
+    let pairs = task.start.iter().map(|(stream, from)| (stream.value.clone(), from.value.clone()));
+    good.then(|| pairs.collect())
 }
 
 /// The prompts of a task: those that its denoiser reads and the data have a column for.

@@ -54,6 +54,10 @@ fn task(name: &str, task: &Task) -> Vec<String> {
             rest.push(format!("{word} {}", list(names)));
         }
     }
+    let starts: Vec<String> = task.start.iter().map(|(stream, from)| format!("{stream} from {from}")).collect();
+    if !starts.is_empty() {
+        rest.push(format!("begins {}", list(starts)));
+    }
     rest.extend(how(task.given, task.guidance.as_ref()));
     rest.retain(|part| !part.is_empty());
     let what = task.score.as_ref().map_or_else(|| list(&task.generate), told);

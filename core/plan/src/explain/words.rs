@@ -5,7 +5,7 @@ use std::fmt::Display;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::plan::{Component, Form, Generated, Given, Model, Scoring, Table};
+use crate::plan::{Companion, Component, Form, Generated, Given, Model, Scoring, Table};
 
 /// Rows of words in columns, each two spaces apart, under a heading.
 pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
@@ -106,12 +106,32 @@ pub(crate) fn model(model: &Model) -> String {
     let denoisers = model.denoisers.iter().map(|(name, denoiser)| {
         let precision = if denoiser.precision == "f32" { String::new() } else { format!(" in {}", denoiser.precision) };
         let mut what = format!("predicts {} over {}{precision}", denoiser.predict, list(&denoiser.over));
+        for (stream, companion) in &denoiser.companions {
+            what.push_str(&self::companion(stream, companion));
+        }
         if !denoiser.prompts.is_empty() {
             what.push_str(&format!(", reads {}", list(&denoiser.prompts)));
         }
         vec![name.clone(), what, kind(&denoiser.network), kind(&denoiser.schedule)]
     });
     out + "\n" + &section("denoisers", denoisers.collect())
+}
+
+/// How a stream is tied to a denoiser that does not diffuse it.
+fn companion(stream: &str, companion: &Companion) -> String {
+    let word = |of: &Json, key: &str| of[key].as_str().map_or_else(|| of[key].to_string(), str::to_string);
+    let added = companion.aggregate.as_ref().map(|aggregate| {
+        format!(
+            "{} x {stream} into {} ({})",
+            word(aggregate, "weight"),
+            word(aggregate, "into"),
+            word(aggregate, "law")
+        )
+    });
+    let read =
+        companion.head.as_ref().map(|head| format!("{stream} at {} by {}", word(head, "reads"), word(head, "loss")));
+    let added = added.map(|added| format!(", adds {added}")).unwrap_or_default();
+    added + &read.map(|read| format!(", reads off {read}")).unwrap_or_default()
 }
 
 /// What a source is: its files, or what is generated.

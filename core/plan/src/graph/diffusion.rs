@@ -114,8 +114,15 @@ pub(crate) fn resolve_lists(
     let mut lists = StreamLists { generate, observe, along, absent, prompts: Vec::new() };
     for stream in over {
         if !written.iter().any(|(_, streams)| streams.iter().any(|named| named.value == *stream)) {
-            lists.along.push(stream.clone());
+            let list = if model.is_only_given(denoiser, stream) { &mut lists.absent } else { &mut lists.along };
+            list.push(stream.clone());
         }
+    }
+    let generated = written[0].1.iter().chain(&written[2].1);
+    for stream in generated.filter(|stream| model.is_only_given(denoiser, &stream.value)) {
+        let reason = "is added to what is diffused and has no head to generate it; observe it, or leave it out";
+        let what = format!("stream `{}`", stream.value);
+        report.error(stream.span, Problem::Impossible { what, reason: reason.into() });
     }
     Some(lists)
 }

@@ -8,8 +8,9 @@ use crate::compile::Catalog;
 use crate::component::{self, Placed};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
+use crate::graph::companions;
 use crate::infer::{End, Solver};
-use crate::plan::{Denoiser, Model, Prompt, Stream, Type};
+use crate::plan::{Companion, Denoiser, Model, Prompt, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
@@ -23,7 +24,7 @@ pub(crate) struct ModelGraph<'a> {
     pub span: Span,
     pub streams: IndexMap<String, StreamNode<'a>>,
     pub prompts: IndexMap<String, PromptNode<'a>>,
-    /// Denoiser -> its streams and what the plan says of it.
+    /// Denoiser -> its streams, companions among them, and what the plan says of it.
     pub denoisers: IndexMap<String, (Vec<String>, Option<Denoiser>)>,
 }
 
@@ -60,6 +61,18 @@ impl ModelGraph<'_> {
         self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))
     }
 
+    /// Whether a stream of a denoiser is only ever given to it: a companion without a head.
+    pub fn is_only_given(&self, denoiser: &str, stream: &str) -> bool {
+        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
+        plan.and_then(|plan| plan.companions.get(stream)).is_some_and(|companion| companion.head.is_none())
+    }
+
+    /// Whether a stream of a denoiser is never diffused.
+    pub fn is_companion(&self, denoiser: &str, stream: &str) -> bool {
+        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
+        plan.is_some_and(|plan| plan.companions.contains_key(stream))
+    }
+
     /// Whether there is a stream or a prompt of this name.
     pub fn has(&self, name: &str) -> bool {
         self.streams.contains_key(name) || self.prompts.contains_key(name)
@@ -92,14 +105,21 @@ pub(crate) fn resolve_model<'a>(
         spec.streams.iter().map(|spec| (spec.name.value.clone(), stream(spec, catalog, report))).collect();
     let prompts: IndexMap<_, _> =
         spec.prompts.iter().map(|spec| (spec.name.value.clone(), prompt(spec, catalog, report))).collect();
-    let denoisers =
-        spec.denoisers.iter().map(|spec| (spec.name.value.clone(), denoiser(spec, &streams, &prompts, report)));
+    let denoisers: IndexMap<_, _> = spec
+        .denoisers
+        .iter()
+        .map(|denoiser_spec| {
+            let companions = companions::of_denoiser(denoiser_spec, spec, &streams, report);
+            (denoiser_spec.name.value.clone(), denoiser(denoiser_spec, companions, &streams, &prompts, report))
+        })
+        .collect();
+    companions::check(spec, &streams, report);
     ModelGraph {
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         path: source.path.clone(),
         span: spec.span,
         checkpoint: spec.checkpoint.as_ref().map(|path| source.beside(&path.value)),
-        denoisers: denoisers.collect(),
+        denoisers,
         streams,
         prompts,
     }
@@ -239,6 +259,7 @@ fn same_modality(
 
 fn denoiser(
     spec: &DenoiserSpec,
+    (beside, companions): (Vec<String>, Option<IndexMap<String, Companion>>),
     streams: &IndexMap<String, StreamNode>,
     prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
@@ -261,6 +282,7 @@ fn denoiser(
     let plan = || {
         Some(Denoiser {
             over: over.clone(),
+            companions: companions?,
             prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),
             network: spec.network.clone()?,
             predict: spec.predict.clone()?,
@@ -269,7 +291,7 @@ fn denoiser(
         })
     };
     let plan = plan();
-    (over, plan)
+    (over.into_iter().chain(beside).collect(), plan)
 }
 
 /// Prompts of one denoiser are mixed, so that they must be of one shape.

@@ -1,6 +1,6 @@
 //! The nodes of a pipeline with what they do resolved against the model.
 
-use crate::check::guidance;
+use crate::check::{guidance, late};
 use crate::compile::Catalog;
 use crate::component;
 use crate::descriptor::Role;
@@ -158,7 +158,7 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
     let mut lists = resolve_lists(&written, &denoiser, model, report)?;
     lists.prompts = spec.condition.iter().filter_map(|(node, _)| prompt_of(node, all, model)).collect();
-    let partly = given_in_part(&partly, &lists, report)?;
+    let partly = given_in_part(&partly, &denoiser, &lists, model, report)?;
     let guidance = match &spec.guidance {
         Some(guidance) => Some(guidance::resolve(guidance, &lists, report)?),
         None => None,
@@ -167,6 +167,10 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     if given == Given::Noised && lists.observe.is_empty() {
         let reason = "no stream is given whole".into();
         report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
+    }
+    let generated = lists.generate.iter().chain(&lists.along);
+    if let Some(sampler) = &spec.sampler {
+        late::check(sampler, generated, |_| false, (model, &denoiser), ("`diffuse`", spec.span), report);
     }
     let condition = spec.condition.iter().map(|(node, weight)| (node.value.clone(), *weight)).collect();
     let (sampler, seed) = (spec.sampler.clone()?, spec.seed?);
@@ -183,8 +187,19 @@ fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Opti
 }
 
 /// The streams with a mask, which must be generated as well.
-fn given_in_part(partly: &[&ObservedSpec], lists: &StreamLists, report: &mut Report) -> Option<Vec<String>> {
+fn given_in_part(
+    partly: &[&ObservedSpec],
+    denoiser: &str,
+    lists: &StreamLists,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<Vec<String>> {
     let generated = || lists.generate.iter().chain(&lists.along);
+    for ObservedSpec { stream, .. } in partly.iter().filter(|spec| model.is_companion(denoiser, &spec.stream.value)) {
+        let what = format!("stream `{}`", stream.value);
+        let reason = "is not diffused, so that it cannot be given in part".into();
+        report.error(stream.span, Problem::Impossible { what, reason });
+    }
     let mut names = Vec::new();
     for ObservedSpec { stream, .. } in partly {
         if generated().any(|name| *name == stream.value) {

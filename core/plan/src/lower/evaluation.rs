@@ -2,12 +2,12 @@
 
 use indexmap::IndexMap;
 
-use crate::check::{classes, similarity, tables, tasks};
+use crate::check::{classes, late, similarity, tables, tasks};
 use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::lower::{scorers, training, variants};
-use crate::plan::{ColumnRef, EvalPlan, PLAN_FORMAT, Scorer, Table};
+use crate::plan::{ColumnRef, EvalPlan, PLAN_FORMAT, Scorer, Table, Task, Variant};
 use crate::problem::{Caution, Problem};
 use crate::source::Source;
 use crate::spec::{EvaluationSpec, JudgeSpec, unknown};
@@ -31,6 +31,7 @@ pub(crate) fn lower(
     unused(spec, report);
     let tasks::Asked { denoiser, tasks, conflicts } = asked?;
     let variants = variants::resolve(spec, models, source, &denoiser, report);
+    begin(spec, variants.as_ref()?, &tasks, model, report);
     Some(EvalPlan {
         format: PLAN_FORMAT,
         name: spec.name.as_ref()?.value.clone(),
@@ -49,6 +50,26 @@ pub(crate) fn lower(
         independent: spec.independent,
         conflicts,
     })
+}
+
+/// Whether every task of every variant whose sampler begins late has something to begin from.
+fn begin(
+    spec: &EvaluationSpec,
+    variants: &IndexMap<String, Variant>,
+    tasks: &IndexMap<String, Task>,
+    model: &ModelGraph,
+    report: &mut Report,
+) {
+    for (name, variant) in variants {
+        let written = spec.variants.iter().find(|written| written.name.value == *name);
+        let at = written.map_or(spec.span, |written| written.name.span);
+        for (task_name, task) in tasks {
+            let generated = task.generate.iter().chain(&task.along);
+            let begun = |stream: &str| task.start.contains_key(stream);
+            let what = format!("task `{task_name}`");
+            late::check(&variant.sampler, generated, begun, (model, &variant.denoiser), (&what, at), report);
+        }
+    }
 }
 
 fn data(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Table> {

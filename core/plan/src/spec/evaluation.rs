@@ -65,6 +65,8 @@ pub(crate) struct TaskSpec {
     pub name: SpannedString,
     pub generate: Vec<SpannedString>,
     pub observe: Vec<SpannedString>,
+    /// Stream -> the stream whose rows it begins from.
+    pub start: Vec<(SpannedString, SpannedString)>,
     /// Prompt -> weight.
     pub condition: Vec<(SpannedString, f64)>,
     pub along: Vec<SpannedString>,
@@ -152,6 +154,7 @@ impl TaskSpec {
             name,
             generate: Vec::new(),
             observe: Vec::new(),
+            start: Vec::new(),
             condition: Vec::new(),
             along: Vec::new(),
             absent: Vec::new(),
@@ -191,6 +194,7 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
     } else if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
         spec.generate = fields.texts("generate", report);
         spec.observe = fields.texts("observe", report);
+        spec.start = fields.pairs("start", report);
         spec.condition = fields.numbers("condition", report);
         spec.along = fields.texts("along", report);
         spec.absent = fields.texts("absent", report);

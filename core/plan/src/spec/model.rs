@@ -6,8 +6,9 @@ use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
+use crate::spec::companions::{aggregates, heads};
 use crate::spec::network::sizes_fit;
-use crate::spec::{check_name, check_unique, open};
+use crate::spec::{AggregateSpec, HeadSpec, check_name, check_unique, open};
 use crate::surface::{self, Fields, Form, Mapping};
 use crate::yaml::{Content, Entry, Node};
 
@@ -20,6 +21,7 @@ pub(crate) struct ModelSpec {
     pub streams: Vec<StreamSpec>,
     pub prompts: Vec<StreamSpec>,
     pub denoisers: Vec<DenoiserSpec>,
+    pub heads: Vec<HeadSpec>,
 }
 
 /// A stream, or a prompt, whose tokens are its latent. What could not be read is `None`; that was reported.
@@ -33,6 +35,8 @@ pub(crate) struct StreamSpec {
     pub latent: Option<(Vec<i64>, Span)>,
     /// Its own; that of its denoiser if there is none.
     pub schedule: Option<Json>,
+    /// What is added into it; nothing into a prompt.
+    pub aggregates: Vec<AggregateSpec>,
 }
 
 /// A denoiser.
@@ -70,6 +74,7 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
         streams,
         prompts,
         denoisers,
+        heads: heads(&fields, report),
     })
 }
 
@@ -88,7 +93,15 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("{} `{}`", part.word, name.value);
-    let mut spec = StreamSpec { name, codec: None, module: None, has_module: false, latent: None, schedule: None };
+    let mut spec = StreamSpec {
+        name,
+        codec: None,
+        module: None,
+        has_module: false,
+        latent: None,
+        schedule: None,
+        aggregates: Vec::new(),
+    };
     let Some(fields) = Fields::open(&entry.node, part.mapping, within, spec.name.span, report) else {
         return spec;
     };
@@ -97,6 +110,7 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     spec.has_module = fields.entry("module").is_some();
     spec.latent = shape(&fields, part.shape, report);
     spec.schedule = fields.json("schedule", report).map(|json| json.value);
+    spec.aggregates = aggregates(&fields, report);
     spec
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct TableSpec {
     /// Stream or prompt -> `source.column`.
     pub columns: Vec<(SpannedString, SpannedString)>,
     pub class: Option<SpannedString>,
+    pub classes: Vec<SpannedString>,
 }
 
 /// A scorer.
@@ -139,12 +140,14 @@ fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<(Gene
 pub(crate) fn table(entry: &Entry, report: &mut Report) -> TableSpec {
     let name = entry.key.clone();
     let within = format!("table `{}`", name.value);
-    let mut spec = TableSpec { name, join: None, columns: Vec::new(), class: None };
+    let mut spec = TableSpec { name, join: None, columns: Vec::new(), class: None, classes: Vec::new() };
     let Some(fields) = Fields::open(&entry.node, &surface::TABLE, within, spec.name.span, report) else {
         return spec;
     };
     spec.join = fields.text("join", report);
     spec.class = fields.text("class", report);
+    spec.classes = fields.texts("classes", report);
+    check_unique("class", &spec.classes, report);
     for column in fields.names("columns", report) {
         let what = format!("column `{}` of {}", column.key.value, fields.within);
         if let Some(from) = surface::text(&column.node, &what, report) {

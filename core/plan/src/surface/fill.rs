@@ -112,11 +112,12 @@ mod tests {
     use crate::source::SourceId;
     use crate::yaml;
 
-    const FAMILIES: [Family; 7] = [
+    const FAMILIES: [Family; 8] = [
         Family::Schedule,
         Family::Sampler,
         Family::Guidance,
         Family::Network,
+        Family::Head,
         Family::Objective,
         Family::Times,
         Family::Optimizer,

@@ -174,9 +174,47 @@ pub(crate) static MODEL: Mapping = Mapping {
         must("streams", Form::Names(&Form::Mapping(&STREAM)), "What is diffused, by name"),
         may("prompts", Form::Names(&Form::Mapping(&PROMPT)), "What only conditions, by name"),
         may("denoisers", Form::Names(&Form::Mapping(&DENOISER)), "Networks over streams, by name"),
+        may(
+            "heads",
+            Form::Names(&Form::Mapping(&HEAD)),
+            "Streams that are read from a denoiser's features in place of being diffused, by name",
+        ),
     ],
-    later: &["aligners", "couplings", "aggregates", "heads"],
+    later: &["aligners", "couplings", "aggregates"],
 };
+
+/// An encoding that is added into a stream.
+pub(crate) static AGGREGATE: Mapping = Mapping {
+    keys: &[
+        must("weight", AMOUNT, "How much of it: w of the law"),
+        or(
+            "law",
+            Form::Choice(&["start", "drip", "bump"]),
+            Literal::Word("start"),
+            "When: at once before the first noise, the same amount in every step, or in the middle of the process alone",
+        ),
+        or(
+            "dropout",
+            Form::FRACTION,
+            Literal::Number(0.3),
+            "Probability that training leaves it out of a row, so that a head cannot just read it back",
+        ),
+    ],
+    later: &["module"],
+};
+
+/// A head of a model.
+pub(crate) static HEAD: Mapping = Mapping {
+    keys: &[
+        must("reads", Form::String, "Whose features, and where: denoiser.site"),
+        or("network", Form::Kind(Family::Head), Literal::Kind(Family::Head), "The layers"),
+        must("loss", Form::Choice(&["cross-entropy", "mse", "cosine"]), "How far off counts; a class by cross-entropy"),
+        or("weight", AMOUNT, Literal::Number(0.1), "Of its loss beside that of denoising"),
+    ],
+    later: &[],
+};
+
+const AMOUNT: Form = Form::Number { minimum: 0.0, maximum: 1_000.0, above: false };
 
 /// A stream of a model.
 pub(crate) static STREAM: Mapping = Mapping {
@@ -185,8 +223,13 @@ pub(crate) static STREAM: Mapping = Mapping {
         may("module", Form::Use, "Arrays to latents and back; without one the array is the latent"),
         must("latent", Form::List(&SIZE), "Shape of the latent"),
         may("schedule", Form::Kind(Family::Schedule), "How noise grows with time; as its denoiser says if not given"),
+        may(
+            "aggregate",
+            Form::Names(&Form::Mapping(&AGGREGATE)),
+            "Streams whose encodings are added into this one as it is diffused, by name",
+        ),
     ],
-    later: &["from", "aggregate"],
+    later: &["from"],
 };
 
 /// A prompt of a model.
@@ -239,6 +282,7 @@ pub(crate) static TABLE: Mapping = Mapping {
         ),
         may("join", Form::String, "Column on which rows of several sources are matched"),
         may("class", Form::String, "Where the class of a row comes from: source.column"),
+        may("classes", NAMES, "The words of that column in the order of their classes; not given, it holds numbers"),
     ],
     later: &[],
 };
@@ -395,6 +439,11 @@ pub(crate) static TASK: Mapping = Mapping {
     keys: &[
         must("generate", NAMES, "Streams that are generated and judged"),
         may("observe", NAMES, "Streams that are given from the data"),
+        may(
+            "start",
+            Form::Names(&Form::String),
+            "Streams that begin from rows of others, where the sampler begins late: stream -> stream of the data",
+        ),
         may("condition", CONDITION, "Prompts that are made from the data: prompt -> weight"),
         ALONG,
         ABSENT,

@@ -13,6 +13,8 @@ pub(crate) enum Family {
     Network,
     /// A network that is a part of another.
     Part,
+    /// What reads a stream from features.
+    Head,
     Objective,
     Times,
     Optimizer,
@@ -103,6 +105,13 @@ static SCHEDULES: &[Kind] = &[
     Kind { name: "flow", about: "A straight line from data to noise (rectified flow)", keys: &[], ascending: &[] },
 ];
 
+/// Where on the way it begins, an option of any sampler.
+const BEGIN: Key = option(
+    "begin",
+    Form::Number { minimum: 0.0, maximum: 1.0, above: true },
+    "Share of the times that it goes through; below 1 it begins later, from values that are given (SDEdit)",
+);
+
 /// RePaint's jumps, an option of any sampler.
 const RESAMPLE: Key =
     option("resample", Form::Mapping(&JUMPS), "Noise the state back and sample it down again on the way (RePaint)");
@@ -127,6 +136,7 @@ static SAMPLERS: &[Kind] = &[
         keys: &[
             key("steps", COUNT, Literal::Integer(50), "Network calls a row"),
             key("eta", Form::FRACTION, Literal::Number(0.0), "Share of fresh noise a step"),
+            BEGIN,
             RESAMPLE,
         ],
         ascending: &[("resample.jump", "steps")],
@@ -134,7 +144,7 @@ static SAMPLERS: &[Kind] = &[
     Kind {
         name: "euler-maruyama",
         about: "The reverse stochastic equation in equal steps of time",
-        keys: &[key("steps", COUNT, Literal::Integer(250), "Network calls a row"), RESAMPLE],
+        keys: &[key("steps", COUNT, Literal::Integer(250), "Network calls a row"), BEGIN, RESAMPLE],
         ascending: &[("resample.jump", "steps")],
     },
     Kind {
@@ -148,6 +158,7 @@ static SAMPLERS: &[Kind] = &[
                 Literal::Word("small"),
                 "Variance of a step: the posterior's, or the forward step's",
             ),
+            BEGIN,
             RESAMPLE,
         ],
         ascending: &[("resample.jump", "steps")],
@@ -155,7 +166,7 @@ static SAMPLERS: &[Kind] = &[
     Kind {
         name: "euler",
         about: "Euler's method in the noise-to-signal ratio, first order",
-        keys: &[key("steps", COUNT, Literal::Integer(50), "Network calls a row"), RESAMPLE],
+        keys: &[key("steps", COUNT, Literal::Integer(50), "Network calls a row"), BEGIN, RESAMPLE],
         ascending: &[("resample.jump", "steps")],
     },
     Kind {
@@ -164,6 +175,7 @@ static SAMPLERS: &[Kind] = &[
         keys: &[
             key("steps", COUNT, Literal::Integer(50), "Network calls a row"),
             key("eta", Form::FRACTION, Literal::Number(1.0), "Share of fresh noise a step"),
+            BEGIN,
             RESAMPLE,
         ],
         ascending: &[("resample.jump", "steps")],
@@ -173,6 +185,7 @@ static SAMPLERS: &[Kind] = &[
         about: "Heun's method in the noise-to-signal ratio, second order",
         keys: &[
             key("steps", COUNT, Literal::Integer(25), "Steps a row, of two network calls each but the last"),
+            BEGIN,
             RESAMPLE,
         ],
         ascending: &[("resample.jump", "steps")],
@@ -180,19 +193,19 @@ static SAMPLERS: &[Kind] = &[
     Kind {
         name: "dpmpp-2m",
         about: "DPM-Solver++, multistep, second order",
-        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), RESAMPLE],
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), BEGIN, RESAMPLE],
         ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "dpmpp-3m",
         about: "DPM-Solver++, multistep, third order",
-        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), RESAMPLE],
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), BEGIN, RESAMPLE],
         ascending: &[("resample.jump", "steps")],
     },
     Kind {
         name: "unipc",
         about: "UniPC, predictor and corrector of order 2",
-        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), RESAMPLE],
+        keys: &[key("steps", COUNT, Literal::Integer(20), "Network calls a row"), BEGIN, RESAMPLE],
         ascending: &[("resample.jump", "steps")],
     },
 ];
@@ -469,6 +482,12 @@ static OBJECTIVES: &[Kind] = &[
                 Literal::Word("uniform"),
                 "Weight of the error by time: none, or that which bounds the likelihood",
             ),
+            key(
+                "denoising",
+                NOT_NEGATIVE,
+                Literal::Number(1.0),
+                "Weight of this loss beside those of heads; with 0, heads alone are trained",
+            ),
             option(
                 "streams",
                 Form::List(&Form::String),
@@ -519,6 +538,21 @@ const DENSITY: Key = key(
     Literal::Word("uniform"),
     "Where times are drawn: evenly; where the likelihood weighs much, the loss being corrected for it; in the middle",
 );
+
+static HEADS: &[Kind] = &[
+    Kind {
+        name: "mlp",
+        about: "A hidden layer over all features; of maps, over the mean of each channel; of tokens, over their mean",
+        keys: &[key("width", COUNT, Literal::Integer(128), "Width of the hidden layer")],
+        ascending: &[],
+    },
+    Kind {
+        name: "conv",
+        about: "Two convolutions, from a map of features to a map of the same size",
+        keys: &[key("width", COUNT, Literal::Integer(64), "Channels between them")],
+        ascending: &[],
+    },
+];
 
 static TIMES: &[Kind] = &[
     Kind {
@@ -577,6 +611,7 @@ impl Family {
             Family::Guidance => "guidance",
             Family::Network => "network",
             Family::Part => "network of a part",
+            Family::Head => "network of a head",
             Family::Objective => "objective",
             Family::Times => "time law",
             Family::Optimizer => "optimizer",
@@ -591,6 +626,7 @@ impl Family {
             Family::Network => NETWORKS,
             // All but the last two, which are made of them.
             Family::Part => &NETWORKS[..NETWORKS.len() - 2],
+            Family::Head => HEADS,
             Family::Objective => OBJECTIVES,
             Family::Times => TIMES,
             Family::Optimizer => OPTIMIZERS,

@@ -48,7 +48,7 @@ pub fn answer(
         for (step, weight) in WEIGHTS.into_iter().enumerate() {
             let (condition, given) = mixed(&given, weight);
             let asked = Task { condition, ..task.clone() };
-            for (stream, array) in sampling.generate(part, &asked, &given, plan.rows, *seed)? {
+            for (stream, array) in sampling.generate(part, &asked, (&given, &IndexMap::new()), (plan.rows, *seed))? {
                 let (name, judge) = judge(held_out, &stream)?;
                 let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
                 let [first, second] = &mut found.entry(name).or_default()[step];

@@ -8,7 +8,7 @@ use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{EvalPlan, Table};
 use indexmap::IndexMap;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::figures;
 use super::frechet::Moments;
@@ -32,6 +32,8 @@ pub struct HeldOut<'a> {
     pub moments: IndexMap<String, Moments>,
     /// Threads for codecs.
     pub threads: usize,
+    /// The features of all rows of a stream, each of length 1.
+    features: IndexMap<String, Tensor>,
     data: TableData,
 }
 
@@ -51,7 +53,7 @@ impl<'a> HeldOut<'a> {
         }
         let threads = order.threads as usize;
         let data = TableData::read("held-out rows", &plan.data, &plan.sources, &session, threads, events)?;
-        Ok(HeldOut { plan, session, judges, moments: IndexMap::new(), threads, data })
+        Ok(HeldOut { plan, session, judges, moments: IndexMap::new(), threads, features: IndexMap::new(), data })
     }
 
     /// Every judge on the rows as they are, and the distance that real rows have from them.
@@ -74,6 +76,8 @@ impl<'a> HeldOut<'a> {
             events.end(&format!("judge {stream}"), event([("accuracy", accuracy.into())]));
             real.insert(stream.clone(), Real { rows: truth.len() as u64, accuracy, floor, diversity });
             self.moments.extend(moments.map(|moments| (stream.clone(), moments)));
+            let features = verdicts.features.as_ref().map(of_length_one).transpose()?;
+            self.features.extend(features.map(|features| (stream.clone(), features)));
         }
         Ok(real)
     }
@@ -82,7 +86,7 @@ impl<'a> HeldOut<'a> {
     fn reference(&self, stream: &str, judge: &Judge, events: &Events) -> Result<Option<Moments>> {
         let Some(column) = self.plan.reference.get(stream) else { return Ok(None) };
         let columns = IndexMap::from([(stream.to_string(), column.clone())]);
-        let table = Table { join: None, columns, class: None };
+        let table = Table { join: None, columns, class: None, classes: Vec::new() };
         let part = format!("reference of {stream}");
         let data = TableData::read(&part, &table, &self.plan.sources, &self.session, self.threads, events)?;
         let Some(array) = data.array(stream) else { return Ok(None) };
@@ -156,6 +160,26 @@ impl<'a> HeldOut<'a> {
         Ok(Some(cells.into_iter().map(std::result::Result::ok).collect()))
     }
 
+    /// The mean distance of generated rows from the rows that they were to be, and the share of them whose own row is the
+    /// nearest of all. Nothing without features, or where rows of several sources are matched, so that a row is one of
+    /// many that it could be.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn truth(&self, stream: &str, tuples: &Tuples, verdicts: &Verdicts) -> Result<Option<(f64, f64)>> {
+        let (Some(all), Some(features)) = (self.features.get(stream), &verdicts.features) else { return Ok(None) };
+        if self.plan.data.join.is_some() || features.size()[0] == 0 {
+            return Ok(None);
+        }
+        let read = self.data.rows_of(stream, tuples).into_iter().zip(&verdicts.classes);
+        let own: Vec<i64> = read.filter(|(_, class)| class.is_some()).map(|(row, _)| i64::from(row)).collect();
+        let own = Tensor::from_slice(&own);
+        let distances = Tensor::f_cdist(&of_length_one(features)?, all, 2.0, None::<i64>)?;
+        let distance = distances.f_gather(1, &own.f_unsqueeze(1)?, false)?.f_mean(Kind::Double)?;
+        let nearest = distances.f_argmin(1, false)?.f_eq_tensor(&own)?.f_mean(Kind::Double)?;
+        Ok(Some((f64::try_from(distance)?, f64::try_from(nearest)?)))
+    }
+
     /// The arrays of a stream that tuples name.
     ///
     /// # Errors
@@ -183,4 +207,10 @@ fn shuffled(uniforms: &[f64]) -> Vec<i64> {
 
 fn picked(all: &Tensor, rows: &[i64]) -> Result<Tensor> {
     Ok(all.f_index_select(0, &Tensor::from_slice(rows).f_to_device(all.device())?)?)
+}
+
+/// `[row, feature]`, each row divided by its length.
+fn of_length_one(features: &Tensor) -> Result<Tensor> {
+    let length = features.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?;
+    Ok(features.f_div(&length.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?)
 }

@@ -12,6 +12,9 @@ use crate::plugin::Codec;
 use crate::scoring::{Bank, Recovery};
 use crate::{Result, RunError, Session, session};
 
+/// `[row, axes]` by stream.
+pub type Arrays = IndexMap<String, Tensor>;
+
 /// A model that answers tasks.
 pub struct Sampling {
     networks: Networks,
@@ -43,7 +46,7 @@ impl Sampling {
         &self,
         name: &str,
         (task, scoring): (&Task, &Scoring),
-        given: IndexMap<String, Tensor>,
+        given: Arrays,
         rows: u64,
         seed: u64,
     ) -> Result<Tensor> {
@@ -78,7 +81,8 @@ impl Sampling {
         Bank::of_classes(name, scoring, codec, &self.networks)
     }
 
-    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on.
+    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on,
+    /// and those that it begins from; for so many rows, with this seed.
     ///
     /// # Errors
     /// What plugins and engine say.
@@ -86,10 +90,9 @@ impl Sampling {
         &self,
         name: &str,
         task: &Task,
-        given: &IndexMap<String, Tensor>,
-        rows: u64,
-        seed: u64,
-    ) -> Result<IndexMap<String, Tensor>> {
+        (given, begun): (&Arrays, &Arrays),
+        (rows, seed): (u64, u64),
+    ) -> Result<Arrays> {
         let engine = self.networks.engine();
         let mut states = IndexMap::new();
         for stream in engine.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
@@ -103,7 +106,10 @@ impl Sampling {
                 }
                 None if task.absent.contains(&stream.name) => Observed::Absent,
                 None if self.networks.is_prompt(&stream.name) => Observed::Absent,
-                None => Observed::Noisy,
+                None => match begun.get(&stream.name) {
+                    Some(array) => Observed::Begun(self.seen(name, &stream.name, array)?),
+                    None => Observed::Noisy,
+                },
             };
             states.insert(stream.name.clone(), state);
         }
@@ -132,15 +138,14 @@ impl Sampling {
         &self,
         name: &str,
         task: &Task,
-        given: &IndexMap<String, Tensor>,
-        rows: u64,
-        seed: u64,
-    ) -> Result<IndexMap<String, Tensor>> {
+        inputs: (&Arrays, &Arrays),
+        of_rows: (u64, u64),
+    ) -> Result<Arrays> {
         let alone = |stream: &String| {
             let others = task.generate.iter().chain(&task.along).filter(|other| *other != stream);
             let absent = task.absent.iter().chain(others).cloned().collect();
             let alone = Task { generate: vec![stream.clone()], along: Vec::new(), absent, ..task.clone() };
-            self.generate(name, &alone, given, rows, seed)
+            self.generate(name, &alone, inputs, of_rows)
         };
         Ok(task.generate.iter().map(alone).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }

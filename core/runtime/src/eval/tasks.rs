@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyflow_plan::findings::{Answer, Figure, StreamFindings};
+use anyflow_plan::findings::{Answer, Figure, StreamFindings, Truth};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
 use serde_json::Map;
@@ -25,7 +25,7 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
     let (mut calls, mut sampled) = (0, Duration::ZERO);
-    let free = task.observe.is_empty() && task.condition.is_empty();
+    let free = task.observe.is_empty() && task.condition.is_empty() && task.start.is_empty();
     let (mut coherence, mut joint, mut independent) = (Vec::new(), Fits::default(), Fits::default());
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
@@ -35,8 +35,10 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
         let given = task.observe.iter().chain(task.condition.keys());
         let given = given.map(|name| Ok((name.clone(), held_out.given(name, &tuples)?)));
         let given = given.collect::<Result<_>>()?;
+        let begun = task.start.iter().map(|(name, from)| Ok((name.clone(), held_out.given(from, &tuples)?)));
+        let begun = begun.collect::<Result<_>>()?;
         let (before, started) = (sampling.network_calls(), Instant::now());
-        let generated = sampling.generate(part, task, &given, plan.rows, *seed)?;
+        let generated = sampling.generate(part, task, (&given, &begun), (plan.rows, *seed))?;
         sampled += started.elapsed();
         calls += sampling.network_calls() - before;
         let generated = judged(generated, held_out)?;
@@ -47,11 +49,15 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
             if let Some(wanted) = (!free).then(|| held_out.cells(stream, &tuples)).transpose()?.flatten() {
                 gathered.exact.extend(figures::exact(&written.cells, &wanted));
             }
+            if !free && let Some((distance, nearest)) = held_out.truth(name, &tuples, verdicts)? {
+                gathered.truth.0.push(distance);
+                gathered.truth.1.push(nearest);
+            }
         }
         if generated.len() > 1 {
             joint.add(part, &generated, sampling, held_out)?;
             if plan.independent {
-                let apart = sampling.independent(part, task, &given, plan.rows, *seed)?;
+                let apart = sampling.independent(part, task, (&given, &begun), (plan.rows, *seed))?;
                 independent.add(part, &judged(apart, held_out)?, sampling, held_out)?;
             }
         }
@@ -108,6 +114,8 @@ struct Gathered {
     class_entropy: Vec<f64>,
     diversity: Vec<f64>,
     features: Vec<Tensor>,
+    /// Distances from the true rows, and shares of rows whose own is the nearest.
+    truth: (Vec<f64>, Vec<f64>),
 }
 
 impl Gathered {
@@ -140,6 +148,9 @@ impl Gathered {
             frechet,
             class_entropy: Figure::of(self.class_entropy),
             diversity: figure(self.diversity),
+            truth: figure(self.truth.0)
+                .zip(figure(self.truth.1))
+                .map(|(distance, nearest)| Truth { distance, nearest }),
         })
     }
 }

@@ -245,8 +245,13 @@ impl Reading<'_> {
         }
         if let Some(class) = self.table.class.as_ref().filter(|class| class.source == self.name) {
             let cells = dataset.cells(batch, &class.column)?;
-            let integer = |cell: Cell<'_>| if let Cell::I64(class) = cell { Some(class) } else { None };
-            piece.class = values(&cells, &mut piece, integer, &class.column);
+            let names = &self.table.classes;
+            let number = |cell: Cell<'_>| match cell {
+                Cell::I64(class) if names.is_empty() => Some(class),
+                Cell::Utf8(name) => names.iter().position(|known| known == name).map(|place| place as i64),
+                _ => None,
+            };
+            piece.class = values(&cells, &mut piece, number, &class.column);
         }
         Ok(piece)
     }

@@ -34,6 +34,8 @@ pub enum Objective {
         scale: bool,
         /// The weight of the error by time.
         weight: Weight,
+        /// Of this loss beside those of heads.
+        denoising: f64,
         /// Of a denoiser that reads prompts: how often a row has none.
         p_unprompted: Option<f64>,
         /// The streams that take part; all if not given.
@@ -124,8 +126,12 @@ impl<'a> Prepared<'a> {
             (Objective::Denoise { streams: named, .. }, Trained::Denoiser(name)) => {
                 let denoiser = &trainee.session.denoisers[name];
                 let (streams, prompts) = denoiser.streams().split_at(denoiser.streams().len() - denoiser.prompts());
-                let takes = |stream: &StreamSpec| named.as_ref().is_none_or(|named| named.contains(&stream.name));
-                for (place, stream) in streams.iter().enumerate() {
+                let (diffused, companions) = streams.split_at(denoiser.diffused());
+                let takes = |stream: &StreamSpec| {
+                    let is_named = named.as_ref().is_none_or(|named| named.contains(&stream.name));
+                    is_named || companions.contains(stream)
+                };
+                for (place, stream) in diffused.iter().enumerate() {
                     left_out |= u64::from(!takes(stream)) << place;
                 }
                 for (place, prompt) in prompts.iter().enumerate() {
@@ -215,13 +221,17 @@ impl<'a> Prepared<'a> {
                 let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &part[0])?, Vec::new()))
             }
-            (Objective::Denoise { times, scale, weight, p_unprompted, contrast, .. }, Trained::Denoiser(name)) => {
+            (
+                Objective::Denoise { times, scale, weight, denoising, p_unprompted, contrast, .. },
+                Trained::Denoiser(name),
+            ) => {
                 let denoiser = self.trainee.session.denoisers[name].as_ref();
                 let p_unprompted = p_unprompted.unwrap_or(Prompting::default().p_unprompted);
                 let prompting = Prompting { p_unprompted, missing: self.missing };
                 let options = LossOptions {
                     subset_scale: *scale,
                     weight: *weight,
+                    denoising: *denoising,
                     first_row: first,
                     prompting,
                     left_out: self.left_out,

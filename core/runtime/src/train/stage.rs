@@ -246,7 +246,7 @@ impl StageRun<'_> {
         let mut result = Map::new();
         for stream in self.data.streams() {
             let net = &self.trainee.session.streams[stream];
-            if net.is_prompt() {
+            if net.is_prompt() || net.is_class {
                 continue;
             }
             let latents = encode_all(self.trainee, self.data, stream, self.cache)?;

@@ -1,0 +1,72 @@
+//! What a companion adds to a diffused stream.
+
+use tch::{Device, Tensor};
+
+use crate::noise::{START_STEP, normals, tensor_from_rows};
+use crate::{Law, Result, StreamSpec, TensorOp};
+
+/// gamma(t) E(x) of one companion: see [`Aggregation`](crate::Aggregation).
+#[derive(Debug)]
+pub(super) struct Encoder {
+    /// The place of the stream that it is added into.
+    pub into: usize,
+    weight: f64,
+    law: Law,
+    /// `[from, to]`; none where it is the identity.
+    map: Option<Tensor>,
+}
+
+impl Encoder {
+    /// The encoder of `from` into the `into`-th stream.
+    pub fn new(
+        (into, stream): (usize, &StreamSpec),
+        from: &StreamSpec,
+        (weight, law): (f64, Law),
+        device: Device,
+    ) -> Result<Self> {
+        let map = if stream.shape == from.shape { None } else { Some(map(from, stream, device)?) };
+        Ok(Encoder { into, weight, law, map })
+    }
+
+    /// gamma at a time, or 0 where the companion is absent.
+    pub fn factor(&self, stream: &StreamSpec, t: f32, present: f32) -> f32 {
+        if present > 0.0 { self.law.gamma(self.weight, &stream.schedule, f64::from(t)) as f32 } else { 0.0 }
+    }
+
+    /// Whether nothing is ever added.
+    pub fn is_idle(&self) -> bool {
+        self.weight == 0.0
+    }
+
+    /// What is added: `[row, shape of the companion]`, a factor per row -> `[row, shape of the stream]`.
+    pub fn code(&self, value: &Tensor, factors: &[f32], stream: &StreamSpec) -> Result<Tensor> {
+        let rows = factors.len();
+        let encoded = match &self.map {
+            None => value.shallow_clone(),
+            Some(map) => {
+                let flat = value.f_reshape([rows as i64, -1]).op("reshape", &[value])?;
+                let encoded = flat.f_matmul(map).op("matmul", &[&flat, map])?;
+                encoded.f_reshape(stream.batch_shape(rows)).op("reshape", &[&encoded])?
+            }
+        };
+        let column = tensor_from_rows(factors, rows, &vec![1; stream.shape.len()], encoded.device())?;
+        let code = encoded.f_mul(&column).op("mul", &[&encoded, &column])?;
+        if !factors.contains(&0.0) {
+            return Ok(code);
+        }
+        // What an absent companion holds means nothing, and may not be finite.
+        let gone = column.f_eq(0.0).op("eq", &[&column])?;
+        code.f_masked_fill(&gone, 0.0).op("masked_fill", &[&code])
+    }
+}
+
+/// Normal weights of variance 1 / elements, so that what is made of values of unit variance has unit variance. They follow
+/// from the names.
+fn map(from: &StreamSpec, to: &StreamSpec, device: Device) -> Result<Tensor> {
+    let (rows, columns) = (from.elements() as usize, to.elements() as usize);
+    let mut values = vec![0.0f32; rows * columns];
+    normals(0, 0, &format!("{} into {}", from.name, to.name), START_STEP, &mut values);
+    let deviation = (rows as f32).sqrt().recip();
+    values.iter_mut().for_each(|value| *value *= deviation);
+    tensor_from_rows(&values, rows, &[columns as i64], device)
+}

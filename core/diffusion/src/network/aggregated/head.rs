@@ -1,0 +1,104 @@
+//! What reads a companion from features.
+
+use tch::{Kind, Tensor};
+
+use super::super::conv::Conv;
+use super::super::layer::{Init, Linear, cast, silu};
+use crate::companion::class_moments;
+use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorOp};
+
+/// Features to an estimate of the companion.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Where it reads.
+    pub site: Site,
+    layers: Layers,
+    loss: HeadLoss,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Mlp([Linear; 2]),
+    Conv([Conv; 2]),
+}
+
+impl Head {
+    /// A fresh head. Its last layer starts at zero: it says nothing at first.
+    pub fn new(config: &HeadConfig, target: &StreamSpec, sites: &[SiteSpec], init: Init) -> Result<Self> {
+        let site: Site = config.reads.parse()?;
+        let Some(features) = sites.iter().find(|spec| spec.site == site) else {
+            let known = sites.iter().map(|spec| spec.site.to_string()).collect();
+            return Err(EngineError::Unknown { what: "site", name: config.reads.clone(), known });
+        };
+        let name = format!("heads.{}", target.name);
+        let (first, second) = (format!("{name}.first"), format!("{name}.second"));
+        let layers = match (config.network, features.shape.as_slice(), target.shape.as_slice()) {
+            (HeadNetwork::Mlp { width }, &[channels] | &[_, channels] | &[channels, _, _], _) => Layers::Mlp([
+                Linear::new(&first, channels, width, 1.0, init)?,
+                Linear::new(&second, width, target.elements(), 0.0, init)?,
+            ]),
+            (HeadNetwork::Conv { width }, &[from, height, across], &[to, rows, columns])
+                if (height, across) == (rows, columns) =>
+            {
+                Layers::Conv([
+                    Conv::new(&first, from, width, 3, 1.0, init)?,
+                    Conv::new(&second, width, to, 3, 0.0, init)?,
+                ])
+            }
+            (_, found, wanted) => {
+                let found = format!("{found:?} at {site} for {:?} {wanted:?}", target.name);
+                return Err(EngineError::Config { field: "reads", wanted: "features that its head can read", found });
+            }
+        };
+        if config.loss == HeadLoss::CrossEntropy && target.shape.len() != 1 {
+            let found = format!("{:?} {:?}", target.name, target.shape);
+            return Err(EngineError::Config { field: "loss", wanted: "[class] to be classified", found });
+        }
+        Ok(Head { site, layers, loss: config.loss })
+    }
+
+    /// Features of a row -> `[row, shape]` of the companion, f32.
+    pub fn estimate(&self, features: &Tensor, target: &StreamSpec) -> Result<Tensor> {
+        let rows = features.size()[0] as usize;
+        let output = match &self.layers {
+            Layers::Mlp([first, second]) => {
+                let places: &[i64] = match features.dim() {
+                    2 => &[],
+                    3 => &[1],
+                    _ => &[2, 3],
+                };
+                let flat = match places {
+                    [] => features.shallow_clone(),
+                    places => features.f_mean_dim(places, false, Kind::Float).op("mean", &[features])?,
+                };
+                second.forward(&silu(first.forward(&flat)?)?)?
+            }
+            Layers::Conv([first, second]) => second.forward(&silu(first.forward(features)?)?)?,
+        };
+        let output = cast(&output, Kind::Float)?;
+        match self.loss {
+            HeadLoss::CrossEntropy => {
+                let probabilities = output.f_softmax(-1, Kind::Float).op("softmax", &[&output])?;
+                let (mean, deviation) = class_moments(target.elements());
+                let centred = probabilities.f_sub_scalar(mean).op("sub", &[&probabilities])?;
+                centred.f_div_scalar(deviation).op("div", &[&centred])
+            }
+            _ => output.f_reshape(target.batch_shape(rows)).op("reshape", &[&output]),
+        }
+    }
+
+    /// The parameters, as `heads.COMPANION.first.weight`.
+    pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
+        match &self.layers {
+            Layers::Mlp(layers) => layers.iter().for_each(|layer| layer.list(named)),
+            Layers::Conv(layers) => layers.iter().for_each(|layer| layer.list(named)),
+        }
+    }
+
+    pub fn freeze(&mut self) -> Result<()> {
+        match &mut self.layers {
+            Layers::Mlp(layers) => layers.iter_mut().try_for_each(Linear::freeze),
+            Layers::Conv(layers) => layers.iter_mut().try_for_each(Conv::freeze),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A network with companions: see [`Companion`].
+
+mod encoder;
+mod head;
+
+use tch::{Device, Tensor};
+
+use super::layer::Init;
+use crate::{
+    Companion, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorOp,
+    Times,
+};
+use encoder::Encoder;
+use head::Head;
+
+/// A network whose diffused streams it sees with the codes of their companions added, and whose features heads read.
+///
+/// Its streams are those of the network, then the companions. What is predicted of a diffused stream is of y_t, the plain
+/// diffusion; what is predicted of a companion is the estimate of its head, or what was given where it has none.
+pub struct Aggregated {
+    inner: Box<dyn Denoiser>,
+    streams: Vec<StreamSpec>,
+    companions: Vec<Companion>,
+    encoders: Vec<Option<Encoder>>,
+    heads: Vec<Option<Head>>,
+    /// Of the heads, in their order.
+    sites: Vec<Site>,
+}
+
+impl Aggregated {
+    /// `inner` with companions, whose heads are fresh; see [`crate::build_joined`].
+    pub(super) fn new(inner: Box<dyn Denoiser>, companions: Vec<(StreamSpec, Companion)>, init: Init) -> Result<Self> {
+        let diffused = inner.streams().to_vec();
+        let (mut encoders, mut heads) = (Vec::new(), Vec::new());
+        for (stream, companion) in &companions {
+            companion.check()?;
+            encoders.push(encoder(stream, companion, &diffused, init.device)?);
+            let head = companion.head.as_ref();
+            heads.push(head.map(|head| Head::new(head, stream, &inner.sites(), init)).transpose()?);
+        }
+        let sites = heads.iter().flatten().map(|head| head.site).collect();
+        // An estimate is a value of the companion itself.
+        let of_estimate = |(stream, _): &(StreamSpec, _)| StreamSpec {
+            parameterization: Parameterization::X0,
+            ..StreamSpec::clone(stream)
+        };
+        let streams = diffused.into_iter().chain(companions.iter().map(of_estimate)).collect();
+        let companions = companions.into_iter().map(|(_, companion)| companion).collect();
+        Ok(Aggregated { inner, streams, companions, encoders, heads, sites })
+    }
+
+    fn diffused(&self) -> usize {
+        self.streams.len() - self.companions.len()
+    }
+
+    /// What the network is asked: z_t = y_t + b_t.
+    fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
+        let diffused = self.diffused();
+        let mut asked = batch.some_streams(0..diffused)?;
+        if self.encoders.iter().flatten().any(|encoder| !encoder.is_idle()) {
+            let told = Told::of(batch, self.streams.len())?;
+            for (place, encoder) in self.encoders.iter().enumerate() {
+                let Some(encoder) = encoder.as_ref().filter(|encoder| !encoder.is_idle()) else { continue };
+                let (stream, value) = (&self.streams[encoder.into], &batch.x[diffused + place]);
+                let factors = told.rows().map(|(t, present)| {
+                    encoder.factor(stream, t[encoder.into], present[diffused + place] * present[encoder.into])
+                });
+                let code = encoder.code(value, &factors.collect::<Vec<_>>(), stream)?;
+                let y = &asked.x[encoder.into];
+                asked.x[encoder.into] = y.f_add(&code).op("add", &[y, &code])?;
+            }
+        }
+        asked.prompt = batch.prompt.as_ref().map(crate::Tokens::shared);
+        asked.context = batch.context.as_ref().map(crate::Tokens::shared);
+        Ok(asked)
+    }
+
+    /// The estimates of the companions, from the features at the sites of the heads.
+    fn estimates(&self, batch: &DenoiserInput, features: &[Tensor]) -> Result<Vec<Tensor>> {
+        let (diffused, mut features) = (self.diffused(), features.iter());
+        let mut estimates = Vec::with_capacity(self.heads.len());
+        for (place, head) in self.heads.iter().enumerate() {
+            let read = head.as_ref().and_then(|head| Some((head, features.next()?)));
+            estimates.push(match read {
+                Some((head, features)) => head.estimate(features, &self.streams[diffused + place])?,
+                None => batch.x[diffused + place].shallow_clone(),
+            });
+        }
+        Ok(estimates)
+    }
+}
+
+fn encoder(
+    stream: &StreamSpec,
+    companion: &Companion,
+    diffused: &[StreamSpec],
+    device: Device,
+) -> Result<Option<Encoder>> {
+    let Some(aggregation) = &companion.aggregate else { return Ok(None) };
+    let into =
+        diffused.iter().position(|other| other.name == aggregation.into).ok_or_else(|| EngineError::Unknown {
+            what: "stream",
+            name: aggregation.into.clone(),
+            known: diffused.iter().map(|stream| stream.name.clone()).collect(),
+        })?;
+    let weighed = (aggregation.weight, aggregation.law);
+    Encoder::new((into, &diffused[into]), stream, weighed, device).map(Some)
+}
+
+/// Times and presences of a batch, on the host.
+struct Told {
+    t: Vec<f32>,
+    present: Vec<f32>,
+    streams: usize,
+}
+
+impl Told {
+    fn of(batch: &DenoiserInput, streams: usize) -> Result<Self> {
+        let (t, present) = match &batch.times {
+            Times::Runs(runs) => (
+                runs.iter().flat_map(|run| run.t.repeat(run.rows)).collect(),
+                runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
+            ),
+            Times::Rows { t, present } => (host(t)?, host(present)?),
+        };
+        Ok(Told { t, present, streams })
+    }
+
+    /// Time and presence of every stream, row by row.
+    fn rows(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
+        self.t.chunks(self.streams).zip(self.present.chunks(self.streams))
+    }
+}
+
+fn host(tensor: &Tensor) -> Result<Vec<f32>> {
+    let flat = tensor.f_flatten(0, -1).op("flatten", &[tensor])?;
+    let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
+    Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])
+}
+
+impl Denoiser for Aggregated {
+    fn streams(&self) -> &[StreamSpec] {
+        &self.streams
+    }
+
+    fn companions(&self) -> &[Companion] {
+        &self.companions
+    }
+
+    fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
+        Ok(self.predict_with(batch, &[])?.0)
+    }
+
+    fn sites(&self) -> Vec<SiteSpec> {
+        self.inner.sites()
+    }
+
+    fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let wanted: Vec<Site> = self.sites.iter().chain(sites).copied().collect();
+        let (mut outputs, mut features) = self.inner.predict_with(&self.asked(batch)?, &wanted)?;
+        let others = features.split_off(self.sites.len());
+        outputs.append(&mut self.estimates(batch, &features)?);
+        Ok((outputs, others))
+    }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut named = self.inner.parameters();
+        self.heads.iter().flatten().for_each(|head| head.list(&mut named));
+        named
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.inner.freeze()?;
+        self.heads.iter_mut().flatten().try_for_each(Head::freeze)
+    }
+}

@@ -1,0 +1,166 @@
+//! Companions in training: whose code is left out of a row, and the losses of heads.
+
+use tch::{Kind, Tensor};
+
+use super::{Draw, LossOutput};
+use crate::companion::class_moments;
+use crate::noise::{RowNoise, tensor_from_rows};
+use crate::{Companion, Denoiser, EngineError, HeadLoss, Result, State, States, TensorOp};
+
+/// The name under which it is drawn whose code is left out; no stream can have it.
+const DROPOUT_NOISE: &str = "\0companion";
+
+/// Below this a probability counts as this: what is centred and scaled back in f32 is no more exact.
+const LEAST_PROBABILITY: f64 = 1e-6;
+
+/// A draw over the diffused streams with the states of the companions appended to each row: clean, or absent where the
+/// code is left out. A companion that is not aggregated has no code.
+pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, (seed, step): (u64, u32)) -> Draw {
+    let companions = denoiser.companions();
+    if companions.is_empty() {
+        return draw;
+    }
+    let (rows, diffused) = (draw.states.rows(), draw.states.streams());
+    let mut states = States::filled(rows, diffused + companions.len(), State::Absent);
+    let (mut times, mut corrections) = (Vec::new(), Vec::new());
+    let mut drawn = vec![0.0; companions.len()];
+    for row in 0..rows {
+        RowNoise::new(seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(step, &mut drawn);
+        let (of_streams, of_companions) = states.row_mut(row).split_at_mut(diffused);
+        of_streams.copy_from_slice(draw.states.row(row));
+        for ((state, companion), drawn) in of_companions.iter_mut().zip(companions).zip(&drawn) {
+            if companion.aggregate.as_ref().is_some_and(|aggregate| *drawn >= aggregate.dropout) {
+                *state = State::Clean;
+            }
+        }
+        times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
+        times.extend(of_companions.iter().map(|state| state.time(0.0)));
+        corrections.extend_from_slice(&draw.corrections[row * diffused..(row + 1) * diffused]);
+        corrections.extend(companions.iter().map(|_| 1.0));
+    }
+    Draw { states, times, corrections }
+}
+
+impl LossOutput {
+    /// Adds the losses of heads to `denoising` times the loss so far.
+    pub(super) fn heads(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        draw: &Draw,
+        latents: &[Tensor],
+        predictions: &[Tensor],
+        denoising: f64,
+    ) -> Result<()> {
+        if denoising != 1.0 {
+            self.loss = self.loss.f_mul_scalar(denoising).op("mul", &[&self.loss])?;
+        }
+        for (index, companion) in denoiser.companions().iter().enumerate() {
+            let Some(head) = &companion.head else { continue };
+            let place = denoiser.diffused() + index;
+            let read = followed(denoiser, companion)?;
+            let weights = weights(denoiser, draw, read);
+            let weights = tensor_from_rows(&weights, weights.len(), &[], latents[place].device())?;
+            let of_row = off(head.loss, &predictions[place], &latents[place])?;
+            let loss = of_row.f_dot(&weights).op("dot", &[&of_row, &weights])?;
+            let figure = loss.f_detach().op("detach", &[&loss])?;
+            self.per_stream.push((denoiser.streams()[place].name.clone(), figure));
+            if head.weight != 0.0 {
+                let term = loss.f_mul_scalar(head.weight).op("mul", &[&loss])?;
+                self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The diffused stream whose noise hides a companion: the one that it is added into, or else the first.
+fn followed(denoiser: &dyn Denoiser, companion: &Companion) -> Result<usize> {
+    let Some(aggregate) = &companion.aggregate else { return Ok(0) };
+    let place = denoiser.streams().iter().position(|stream| stream.name == aggregate.into);
+    place.ok_or_else(|| EngineError::Request(format!("there is no stream {:?} to add to", aggregate.into)))
+}
+
+/// a(t) of the stream over the number of rows, 0 where it is absent: `[row]`.
+fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize) -> Vec<f32> {
+    let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
+    let of_row = |row: usize| match draw.states.row(row)[read] {
+        State::Absent => 0.0,
+        State::Clean => 1.0,
+        State::Noisy => schedule.signal(draw.times[row * streams + read]),
+    };
+    (0..rows).map(|row| (of_row(row) / rows as f64) as f32).collect()
+}
+
+/// How far off the estimates are: `[row]`.
+fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
+    let flat = |tensor: &Tensor| tensor.f_flatten(1, -1).op("flatten", &[tensor]);
+    let (estimate, truth) = (flat(estimate)?, flat(truth)?);
+    match loss {
+        HeadLoss::CrossEntropy => {
+            let (mean, deviation) = class_moments(truth.size()[1]);
+            let class = truth.f_argmax(1, true).op("argmax", &[&truth])?;
+            let found = estimate.f_gather(1, &class, false).op("gather", &[&estimate, &class])?;
+            let found =
+                found.f_mul_scalar(deviation).and_then(|found| found.f_add_scalar(mean)).op("mul", &[&found])?;
+            let log = found.f_clamp_min(LEAST_PROBABILITY).and_then(|found| found.f_log()).op("log", &[&found])?;
+            log.f_neg().and_then(|loss| loss.f_flatten(0, -1)).op("neg", &[&log])
+        }
+        HeadLoss::Mse => {
+            let error = estimate.f_sub(&truth).op("sub", &[&estimate, &truth])?;
+            let square = error.f_square().op("square", &[&error])?;
+            square.f_mean_dim(1, false, Kind::Float).op("mean", &[&square])
+        }
+        HeadLoss::Cosine => {
+            let cosine = Tensor::f_cosine_similarity(&estimate, &truth, 1, 1e-8).op("cosine", &[&estimate, &truth])?;
+            cosine.f_neg().and_then(|negative| negative.f_add_scalar(1.0)).op("sub", &[&cosine])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::{
+        Aggregation, HeadConfig, HeadNetwork, Law, Network, Parameterization, Precision, Schedule, StreamSpec, TimeLaw,
+        build_joined,
+    };
+
+    fn companion(name: &str, aggregate: Option<f64>) -> (StreamSpec, Companion) {
+        let (into, reads, law) = ("x".to_string(), "last".to_string(), Law::Start);
+        let aggregate = aggregate.map(|dropout| Aggregation { into, weight: 1.0, law, dropout });
+        let network = HeadNetwork::Mlp { width: 4 };
+        let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0 });
+        (stream(name), Companion { aggregate, head })
+    }
+
+    fn stream(name: &str) -> StreamSpec {
+        let (schedule, parameterization) = (Schedule::cosine(), Parameterization::Eps);
+        StreamSpec { name: name.to_string(), shape: vec![2], schedule, parameterization }
+    }
+
+    #[test]
+    fn codes_are_left_out_as_often_as_asked_each_by_itself() {
+        let companions = vec![companion("a", Some(0.3)), companion("b", Some(0.0)), companion("c", None)];
+        let network: Network = serde_json::from_str(r#"{"kind": "residual-mlp", "width": 8, "blocks": 1}"#).unwrap();
+        let streams = [stream("x")];
+        let denoiser =
+            build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 1).unwrap();
+        let (rows, law) = (8000, TimeLaw::SharedAll { density: Default::default() });
+        let draw = law.draw(&streams, rows, 7, 3);
+        let whole = with_companions(draw.clone(), denoiser.as_ref(), 0, (7, 3));
+        let clean = |place: usize| {
+            (0..rows).filter(|row| whole.states.row(*row)[place] == State::Clean).count() as f64 / rows as f64
+        };
+        assert!((clean(1) - 0.7).abs() < 0.02, "{}", clean(1));
+        assert_eq!((clean(2), clean(3)), (1.0, 0.0));
+        for row in 0..rows {
+            assert_eq!(whole.states.row(row)[0], State::Noisy);
+            assert_eq!(whole.times[row * 4], draw.times[row]);
+        }
+        // A part of the batch draws what its rows draw in the whole.
+        let part = with_companions(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, (7, 3));
+        assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
+    }
+}

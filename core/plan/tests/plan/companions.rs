@@ -1,0 +1,135 @@
+//! Companions: streams that are added into others, or read from features, and never diffused.
+
+use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::{Format, explain};
+
+use crate::bench::{Case, catalog, file, snapshot};
+
+fn companions(name: &str) -> Case {
+    let (main, model) = (file(&format!("companions/{name}.yaml")), file("companions/model.yaml"));
+    Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
+}
+
+#[test]
+fn every_file_compiles() {
+    for name in ["joint", "train", "eval"] {
+        let (job, warnings) =
+            companions(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
+        assert_eq!(warnings, [], "{name}");
+        snapshot(&format!("plan-companions-{name}"), &explain(&job, Format::Text));
+        assert_eq!(serde_json::from_str::<Job>(&explain(&job, Format::Json)).unwrap(), job, "{name}");
+    }
+}
+
+#[test]
+fn keys_get_their_defaults_and_a_companion_its_place() {
+    let Ok((Job::Train(plan), _)) = companions("train").compile() else { panic!("no plan") };
+    let denoiser = &plan.model.denoisers["digits"];
+    assert_eq!(denoiser.over, ["image"]);
+    assert_eq!(denoiser.companions.keys().collect::<Vec<_>>(), ["label", "sketch"]);
+    let found = serde_json::to_value(&denoiser.companions["label"]).unwrap();
+    let wanted = serde_json::json!({
+        "aggregate": {"into": "image", "weight": 0.3, "law": "start", "dropout": 0.3},
+        "head": {"reads": "middle", "network": {"kind": "mlp", "width": 32}, "loss": "cross-entropy", "weight": 0.1},
+    });
+    assert_eq!(found, wanted);
+}
+
+/// What a diffusion leaves out.
+fn absent(case: &Case) -> Vec<String> {
+    let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    let lists = plan.steps.iter().filter_map(|step| match &step.op {
+        Op::Diffuse { absent, .. } => Some(absent.clone()),
+        _ => None,
+    });
+    lists.flatten().collect()
+}
+
+#[test]
+fn a_companion_without_a_head_is_given_or_absent() {
+    let unnamed = companions("joint").edit(", observe: {sketch: drawn}", "");
+    assert_eq!(absent(&unnamed), ["sketch"]);
+    companions("joint")
+        .edit("[image, label], observe: {sketch: drawn}", "[image, sketch]")
+        .check("error-companion-given");
+}
+
+#[test]
+fn what_is_never_diffused_cannot_be_given_in_part() {
+    companions("joint")
+        .edit("observe: {sketch: drawn}", "observe: {label: {from: drawn, mask: drawn}}")
+        .check("error-companion-partly");
+}
+
+#[test]
+fn companions_of_a_model_must_fit() {
+    let model = |from: &str, to: &str| companions("joint").edit_model(from, to);
+    model("{label: {weight: 0.3}, sketch", "{labels: {weight: 0.3}, sketch").check("error-companion-unknown");
+    model("over: [image]", "over: [image, label]").check("error-companion-diffused");
+    model("{weight: 0.3}", "{wait: 0.3}").check("error-companion-keys");
+    model("reads: digits.middle", "reads: digit.middle").check("error-head-denoiser");
+    model("reads: digits.middle", "reads: middle").check("error-head-form");
+    model("reads: digits.middle", "reads: digits.block.2").check("error-head-site");
+    model("{kind: mlp, width: 32}", "{kind: conv}").check("error-head-conv");
+    model("  label: {reads", "  sketches: {reads").check("error-head-unknown");
+    model("kind: residual-mlp, width: 64, blocks: 2", "kind: unet-mlp").check("error-head-no-sites");
+}
+
+#[test]
+fn a_u_has_sites_at_every_level() {
+    let unet = "{kind: unet, block_out_channels: [16, 32], attention: [false, true], num_attention_heads: [4], \
+                norm_num_groups: 8}";
+    let case = |head: &str| {
+        companions("joint")
+            .edit("encode: image/autoencoder", "encode: image/gray")
+            .edit("decode: image/autoencoder", "decode: image/gray")
+            .edit_model("    module: image/autoencoder\n    latent: [24]", "    latent: [1, 28, 28]")
+            .edit_model("module: {use: image/autoencoder, hidden: 64}, latent: [24]", "latent: [1, 28, 28]")
+            .edit_model("{kind: residual-mlp, width: 64, blocks: 2}", unet)
+            .edit_model("  label: {reads", &format!("  {head}\n  label: {{reads"))
+    };
+    let compiles = case("sketch: {reads: digits.last, network: {kind: conv}, loss: mse}");
+    assert!(compiles.compile().is_ok(), "{}", compiles.said());
+    case("sketch: {reads: digits.up.0, network: {kind: conv}, loss: mse}").check("error-head-level");
+    case("sketch: {reads: digits.last, loss: cross-entropy}").check("error-head-class");
+}
+
+#[test]
+fn a_table_has_the_columns_of_companions() {
+    companions("train").edit(", label: pairs.label}", "}").check("error-companion-column");
+    companions("train")
+        .edit("{kind: denoise, times", "{kind: denoise, streams: [label], times")
+        .check("error-companion-streams");
+}
+
+#[test]
+fn what_begins_late_begins_from_something() {
+    companions("joint")
+        .edit("observe: {sketch: drawn}}", "observe: {sketch: drawn}, sampler: {kind: ddim, begin: 0.5}}")
+        .check("error-late-pipeline");
+    companions("eval").edit("tasks:", "sampler: {kind: ddim, begin: 0.5}\ntasks:").check("error-late-tasks");
+    let begun = |from: &str| {
+        companions("eval")
+            .edit("  joint: {generate: [image, label]}\n", "")
+            .edit("  read: {observe: [image], generate: [label]}\n", "")
+            .edit("{observe: [sketch, label], generate: [image]}", from)
+            .edit("tasks:", "sampler: {kind: ddim, begin: 0.5}\ntasks:")
+    };
+    let (job, _) = begun("{start: {image: sketch}, generate: [image, label]}").compile().unwrap();
+    let Job::Eval(plan) = job else { panic!("no evaluation") };
+    assert_eq!(plan.tasks["colour"].start["image"], "sketch");
+    begun("{start: {image: label}, generate: [image, label]}").check("error-late-shape");
+    begun("{start: {image: sketches}, generate: [image, label]}").check("error-late-unknown");
+    begun("{start: {sketch: image}, generate: [image, label]}").check("error-late-not-generated");
+}
+
+#[test]
+fn classes_may_be_words() {
+    let case = companions("eval").edit("class: pairs.label}", "class: pairs.word, classes: [no, yes]}");
+    let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    assert_eq!(plan.data.classes, ["no", "yes"]);
+    companions("eval")
+        .edit("class: pairs.label}", "class: pairs.word, classes: [no, no]}")
+        .check("error-classes-twice");
+    companions("train").edit("label: pairs.label}}", "label: pairs.label}, classes: [no]}").check("warning-classes");
+}

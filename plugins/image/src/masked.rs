@@ -1,0 +1,141 @@
+//! The codec `masked`: a picture of which square patches are hidden.
+
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
+use image::ExtendedColorType;
+
+use crate::pixels::{self, Size};
+
+/// A PNG, JPEG, GIF or BMP file -> its luma between 0 and 1, with some patches grey. Which ones follows from the pixels,
+/// so that the same picture is always hidden alike; back, pictures are written as they are.
+pub struct Masked {
+    size: Size,
+    hiding: Hiding,
+}
+
+#[derive(serde::Deserialize)]
+struct Hiding {
+    height: usize,
+    width: usize,
+    patch: usize,
+    least: f64,
+    most: f64,
+}
+
+/// What is seen of a hidden patch.
+const GREY: f32 = 0.5;
+
+impl Codec for Masked {
+    type Element = f32;
+
+    const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
+        id: "masked",
+        modality: "image",
+        summary: "picture file -> luma with hidden patches",
+        cell: CellKind::Bytes,
+        feature: "Image",
+        array: f32_port_in(&[fixed("channel", 1), axis("height"), axis("width")], 0, 1),
+        parameters: r#"{
+            "height": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
+            "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
+            "patch": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 4, "description": "side of a patch"},
+            "least": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1, "description": "least share hidden"},
+            "most": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.9, "description": "largest share hidden"}
+        }"#,
+    };
+
+    fn new(parameters: &Parameters) -> Result<Self, Error> {
+        let (size, hiding) = (Size::new(parameters)?, parameters.read::<Hiding>()?);
+        if hiding.patch == 0 || !(0.0..=1.0).contains(&hiding.least) || !(hiding.least..=1.0).contains(&hiding.most) {
+            let Hiding { patch, least, most, .. } = hiding;
+            return Err(Error::Parameters(format!("no patches of {patch} hide from {least} to {most} of a picture")));
+        }
+        Ok(Masked { size, hiding })
+    }
+
+    fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
+        let picture = pixels::read(cell.bytes()?, self.size)?.into_luma16();
+        pixels::planes_from_interleaved(picture.as_raw(), 1, array);
+        self.hiding.hide(seed(picture.as_raw()), array);
+        Ok(())
+    }
+
+    fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
+        pixels::write(array, self.size, ExtendedColorType::L8).map(OwnedCell::Bytes)
+    }
+}
+
+impl Hiding {
+    /// Hides as many patches as the share asks for, in an order that the seed chooses (Fisher-Yates).
+    fn hide(&self, seed: u64, array: &mut [f32]) {
+        let mut state = seed;
+        let share = self.least + uniform(&mut state) * (self.most - self.least);
+        let (rows, columns) = (self.height.div_ceil(self.patch), self.width.div_ceil(self.patch));
+        let mut order: Vec<usize> = (0..rows * columns).collect();
+        let hidden = (share * order.len() as f64).round() as usize;
+        for place in 0..hidden {
+            let rest = order.len() - place;
+            order.swap(place, place + ((uniform(&mut state) * rest as f64) as usize).min(rest - 1));
+            let (top, left) = (order[place] / columns * self.patch, order[place] % columns * self.patch);
+            for row in array.chunks_mut(self.width).skip(top).take(self.patch) {
+                row.iter_mut().skip(left).take(self.patch).for_each(|value| *value = GREY);
+            }
+        }
+    }
+}
+
+/// FNV-1a.
+fn seed(pixels: &[u16]) -> u64 {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).fold(0xCBF2_9CE4_8422_2325, mix)
+}
+
+/// The next of SplitMix64, in [0, 1).
+fn uniform(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn masked(least: f64, most: f64) -> Result<Masked, Error> {
+        Masked::new(&Parameters::new(json!({
+            "height": 10, "width": 12, "patch": 4, "least": least, "most": most
+        })))
+    }
+
+    fn encoded(codec: &Masked, shade: f32) -> Vec<f32> {
+        let file = pixels::write(&[shade; 120], codec.size, ExtendedColorType::L8).unwrap();
+        let mut array = vec![0.0; 120];
+        codec.encode(Cell::Bytes(&file), &mut array).unwrap();
+        array
+    }
+
+    #[test]
+    fn as_many_patches_are_hidden_as_asked_the_same_ones_each_time() {
+        // Nine patches, those below being two pixels high.
+        for (share, hidden) in [(0.0, 0), (0.5, 5), (1.0, 9)] {
+            let array = encoded(&masked(share, share).unwrap(), 1.0);
+            let corners = (0..3).flat_map(|row| (0..3).map(move |column| row * 4 * 12 + column * 4));
+            assert_eq!(corners.filter(|corner| array[*corner] == GREY).count(), hidden);
+            assert!(array.iter().all(|value| [GREY, 1.0].contains(value)));
+        }
+        let codec = masked(0.1, 0.9).unwrap();
+        assert_eq!(encoded(&codec, 1.0), encoded(&codec, 1.0));
+        let places = |shade: f32| encoded(&codec, shade).iter().map(|value| *value == GREY).collect::<Vec<_>>();
+        let others = [0.1, 0.2, 0.3, 0.4].map(places);
+        assert!(others.iter().any(|other| *other != places(1.0)));
+    }
+
+    #[test]
+    fn shares_that_are_none_are_refused() {
+        for (least, most) in [(-0.1, 0.5), (0.5, 0.4), (0.5, 1.5)] {
+            assert!(matches!(masked(least, most), Err(Error::Parameters(_))), "{least} to {most}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Companions through the programs: a label that is added and read off, a masked picture that is added; trained, run,
+//! evaluated.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::path::{Path, PathBuf};
+
+use anyflow_datasets::{Dataset, Feature, OwnedCell};
+use anyflow_plan::findings::Findings;
+use anyflow_runtime::checkpoint;
+use anyflow_tests::{anyflow, digit_png, write_columns, write_digits};
+
+const MODEL: &str = r#"
+anyflow: 1
+name: tiny
+checkpoint: CHECKPOINT
+streams:
+  image:
+    codec: image/gray
+    module: {use: image/autoencoder, hidden: 32}
+    latent: [8]
+    aggregate: {label: {weight: 0.3}, seen: {weight: 1.0, law: bump, dropout: 0.5}}
+  label: {codec: {use: label/one-hot, classes: 10}, latent: [10]}
+  seen: {codec: {use: image/masked, least: 0.2, most: 0.6}, module: {use: image/autoencoder, hidden: 32}, latent: [8]}
+denoisers:
+  digits: {over: [image], network: {kind: residual-mlp, width: 48, blocks: 2}, predict: v}
+heads:
+  label: {reads: digits.middle, network: {kind: mlp, width: 32}, loss: cross-entropy, weight: 0.5}
+"#;
+
+const TRAINING: &str = r#"
+anyflow: 1
+name: tiny
+model: model.yaml
+seed: 3
+sources: {digits: train}
+data:
+  rows: {columns: {image: digits.image, seen: digits.image, label: digits.label}}
+  named:
+    columns: {image: digits.image}
+    class: digits.text
+    classes: [zero, one, two, three, four, five, six, seven, eight, nine]
+scorers: {image: {stream: image, score: image/classifier}}
+stages:
+  - {name: judge, train: image, objective: {kind: classify}, data: named, steps: 40, batch: 32, optimizer: {kind: adamw, lr: 3.0e-3}}
+  - {name: pictures, train: image, objective: {kind: reconstruct}, data: rows, steps: 150, batch: 32, optimizer: {kind: adamw, lr: 3.0e-3}}
+  - {name: masked, train: seen, objective: {kind: reconstruct}, data: rows, steps: 20, batch: 16}
+  - {name: statistics, objective: {kind: statistics}, data: rows}
+  - {name: digits, train: digits, objective: {kind: denoise, times: {kind: shared-all}}, data: rows, steps: 400, batch: 64, ema: 0.9, optimizer: {kind: adamw, lr: 3.0e-3}}
+  - {name: head, train: digits, weights: ["heads.*"], objective: {kind: denoise, denoising: 0, times: {kind: shared-all}}, data: rows, steps: 30, batch: 32}
+"#;
+
+const EVALUATION: &str = r#"
+anyflow: 1
+name: tiny
+model: model.yaml
+sources: {digits: train}
+data: {columns: {image: digits.image, seen: digits.image, label: digits.label}, class: digits.label}
+judges: {image: {score: image/classifier, weights: out/scorers.safetensors}, label: {score: label/one-hot}}
+sampler: {kind: ddim, steps: 4}
+rows: 30
+tasks:
+  joint: {generate: [image, label]}
+  restore: {observe: [seen], generate: [image]}
+  label-to-image: {observe: [label], generate: [image]}
+  edit: {start: {image: seen}, generate: [image], absent: [label]}
+"#;
+
+fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn command(name: &str, file: &Path, output: &Path, more: &[&str]) -> anyflow_tests::Output {
+    let paths = [file.display().to_string(), "--output".into(), output.display().to_string()];
+    let more = more.iter().map(ToString::to_string).chain(["--threads".into(), "1".into()]);
+    anyflow(std::iter::once(name.to_string()).chain(paths).chain(more))
+}
+
+#[test]
+fn a_label_is_read_off_and_given_and_a_masked_picture_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_digits(&folder.join("train"), 200);
+    let out = folder.join("out");
+    written(folder, "model.yaml", &MODEL.replace("CHECKPOINT", &out.join("model.safetensors").display().to_string()));
+    command("train", &written(folder, "train.yaml", TRAINING), &out, &[]).ok();
+    let (weights, _) = checkpoint::read(&out.join("model.safetensors")).unwrap();
+    assert!(weights.keys().any(|name| name == "denoisers.digits.heads.label.first.weight"));
+    // A class is standardised by its codec.
+    assert_eq!(Vec::<f32>::try_from(&weights["streams.label.deviation"]).unwrap(), [1.0; 10]);
+
+    let pictures: Vec<_> = (0..20).map(|row| Some(OwnedCell::Bytes(digit_png(row % 10, row as u32)))).collect();
+    write_columns(&folder.join("data"), vec![("image", Feature::Image, pictures)]);
+    let pipeline = "anyflow: 1\nname: read\nmodel: model.yaml\ninputs: {picture: {modality: image, column: image}}\n\
+        nodes:\n  shown: {encode: image/autoencoder, from: picture, stream: image}\n  \
+        read: {diffuse: [label], observe: {image: shown}, given: noised, sampler: {kind: ddim, steps: 1, begin: 0.02}}\n  \
+        digit: {decode: label/one-hot, from: read.label}\noutputs: {label: digit}\n";
+    let data = folder.join("data").display().to_string();
+    command("run", &written(folder, "read.yaml", pipeline), &folder.join("read"), &["--input", &data]).ok();
+    let found = Dataset::open(&[folder.join("read")]).unwrap();
+    let batch = found.read(Some(&["label"]), 0..20, 64).unwrap().next().unwrap().unwrap();
+    let cells = found.cells(&batch, "label").unwrap();
+    let right = (0..20)
+        .filter(|row| cells.get(*row).unwrap().map(|cell| cell.into_owned()) == Some(OwnedCell::I64(*row as i64 % 10)));
+    assert!(right.count() >= 15, "the head tells most digits");
+
+    let evaluate = |name: &str, text: &str| -> Findings {
+        let output = folder.join(name);
+        let evaluated = command("eval", &written(folder, &format!("{name}.yaml"), text), &output, &["--json"]);
+        serde_json::from_value(evaluated.ok().json()).unwrap()
+    };
+    let findings = evaluate("whole", EVALUATION);
+    assert!(findings.judges["image"].accuracy > 0.8, "words were told apart as classes");
+    for (task, is_given) in [("joint", false), ("restore", true), ("label-to-image", true), ("edit", true)] {
+        let figures = &findings.tasks[task].variants["tiny"].streams["image"];
+        assert_eq!(figures.truth.is_some(), is_given, "{task}");
+    }
+    // What begins late keeps more of what it begins from.
+    let edited = |findings: &Findings| findings.tasks["edit"].variants["tiny"].streams["image"].truth.clone().unwrap();
+    let only = EVALUATION.split("  joint:").next().unwrap().replace("steps: 4", "steps: 4, begin: 0.3");
+    let task = "  edit: {start: {image: seen}, generate: [image], absent: [label]}\n";
+    let (whole, late) = (edited(&findings), edited(&evaluate("late", &format!("{only}{task}"))));
+    assert!((0.0..=2.0).contains(&whole.distance.mean) && (0.0..=1.0).contains(&whole.nearest.mean));
+    assert!(late.distance.mean < whole.distance.mean, "{late:?} {whole:?}");
+    let refused = command(
+        "eval",
+        &written(folder, "no.yaml", &EVALUATION.replace("steps: 4", "steps: 4, begin: 0.3")),
+        &out,
+        &[],
+    );
+    assert_eq!(refused.code, 2, "{}", refused.err);
+}
