@@ -193,7 +193,7 @@ pub(crate) fn check_data(
     let streams: Vec<String> = match trained {
         Trained::Stream(stream) => vec![stream.clone()],
         Trained::Denoiser(name) => taking_part(stage, name, model, report),
-        Trained::Statistics => model.streams.keys().cloned().collect(),
+        Trained::Statistics => measured(stage, model, report),
         Trained::Prompts(names) => {
             let met = partner(stage).filter(|met| !names.iter().any(|name| name == met));
             names.iter().cloned().chain(met.map(str::to_string)).collect()
@@ -213,6 +213,25 @@ pub(crate) fn check_data(
     if matches!(trained, Trained::Scorer(_)) && table.class.is_none() {
         tables::missing(&table.name.value, "the class (`class`)", &label(stage), at, report);
     }
+}
+
+/// The streams whose statistics are taken: those that the objective names, or all.
+fn measured(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Vec<String> {
+    let all = || model.streams.keys();
+    let Some(named) = named_streams(stage) else { return all().cloned().collect() };
+    let (known, strangers): (Vec<_>, Vec<_>) = named.into_iter().partition(|name| model.streams.contains_key(name));
+    for name in strangers {
+        let hint = Hint::among(&name, all().map(String::as_str));
+        let (owner, what) = ("the model".into(), "stream".into());
+        report.error(stage.span, Problem::NotThere { owner, what, name, hint });
+    }
+    known
+}
+
+/// The streams that the objective names.
+fn named_streams(stage: &StageSpec) -> Option<Vec<String>> {
+    let named = stage.objective.as_ref()?.get("streams")?.as_array()?;
+    Some(named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect())
 }
 
 /// A denoiser that reads prompts is trained with at least one of them.
@@ -236,12 +255,10 @@ fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &m
     let Some((all, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
     let (companions, over): (Vec<_>, Vec<_>) =
         all.iter().cloned().partition(|stream| model.is_companion(denoiser, stream));
-    let named = stage.objective.as_ref().and_then(|objective| objective.get("streams")?.as_array().cloned());
-    let Some(named) = named else {
+    let Some(named) = named_streams(stage) else {
         in_objective(stage, &over, report);
         return all.clone();
     };
-    let named: Vec<String> = named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect();
     for name in named.iter().filter(|name| !over.contains(name)) {
         let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
         let hint = Hint::among(name, over.iter().map(String::as_str));

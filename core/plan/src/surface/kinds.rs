@@ -467,7 +467,7 @@ static OBJECTIVES: &[Kind] = &[
     Kind {
         name: "statistics",
         about: "Mean and deviation of every stream's latents; trains nothing",
-        keys: &[],
+        keys: &[option("streams", Form::List(&Form::String), "Streams that are measured; all if not given")],
         ascending: &[],
     },
     Kind {

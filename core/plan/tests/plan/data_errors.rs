@@ -40,6 +40,7 @@ fn stages() {
     train("    train: image\n", "").check("error-no-train");
     train("    steps: 5000\n", "").check("error-no-steps");
     train("kind: statistics}", "kind: statistics}\n    train: joint").check("warning-statistics-train");
+    train("kind: statistics}", "kind: statistics, streams: [imgae]}").check("error-statistics-stream");
     train("    batch: 256\n", "    batch: 256\n    micro_batch: 512\n").check("error-micro-batch");
     train("name: audio-autoencoder", "name: image-autoencoder").check("error-stage-twice");
     train("objective: {kind: reconstruct, loss: l1-l2}", "objective: {kind: reconstruct, loss: l1}")

@@ -25,7 +25,10 @@ pub enum Objective {
         noise: f64,
     },
     /// No loss: mean and deviation of every latent over the whole table.
-    Statistics {},
+    Statistics {
+        /// Whose latents; all if not given.
+        streams: Option<Vec<String>>,
+    },
     /// A denoiser predicts noised latents.
     Denoise {
         /// How states and times are drawn.

@@ -71,8 +71,8 @@ impl StageRun<'_> {
     /// Plugins, disk, or a loss that is no longer a number, again and again.
     pub fn run(&self) -> Result<Value> {
         let objective: Objective = typed(&self.stage.objective)?;
-        if let (Objective::Statistics {}, Trained::Statistics) = (&objective, &self.stage.train) {
-            return self.statistics();
+        if let (Objective::Statistics { streams }, Trained::Statistics) = (&objective, &self.stage.train) {
+            return self.statistics(streams.as_deref());
         }
         let prepared = Prepared::new(objective, &self.stage.train, self.trainee, self.data, self.cache)?;
         let (parameters, buffers) = self.parameters()?;
@@ -240,11 +240,12 @@ impl StageRun<'_> {
         Ok((named(trainable), named(others)))
     }
 
-    /// Mean and deviation of each coordinate of each stream's latent, over all rows.
-    fn statistics(&self) -> Result<Value> {
+    /// Mean and deviation of each coordinate of each stream's latent, over all rows; of some streams, or of all.
+    fn statistics(&self, some: Option<&[String]>) -> Result<Value> {
         let _no_grad = tch::no_grad_guard();
         let mut result = Map::new();
-        for stream in self.data.streams() {
+        let asked = |stream: &&String| some.is_none_or(|some| some.contains(stream));
+        for stream in self.data.streams().filter(asked) {
             let net = &self.trainee.session.streams[stream];
             if net.is_prompt() || net.is_class {
                 continue;
