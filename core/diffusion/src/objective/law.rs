@@ -42,13 +42,17 @@ pub enum TimeLaw {
     },
     /// All streams noisy at one shared time.
     SharedAll {
+        /// Whether each row draws its own time, or one is drawn for the batch, so that a
+        /// [`Contrast`](crate::Contrast) cannot tell rows apart by their times.
+        #[serde(default)]
+        per: Per,
         /// Of the times.
         #[serde(default)]
         density: Density,
     },
 }
 
-/// What draws a subset.
+/// What draws a subset, or a time.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Per {
@@ -114,7 +118,7 @@ impl TimeLaw {
         match *self {
             TimeLaw::SubsetShared { density, .. }
             | TimeLaw::Independent { density }
-            | TimeLaw::SharedAll { density } => density,
+            | TimeLaw::SharedAll { density, .. } => density,
         }
     }
 
@@ -136,9 +140,11 @@ impl TimeLaw {
                 let of_subset = if per == Per::Batch { &of_batch } else { &drawn };
                 draw_subset(states.row_mut(row), of_subset, p_cond, p_absent);
             }
+            let of_all = matches!(self, TimeLaw::SharedAll { per: Per::Batch, .. });
+            let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
             let mut uniforms = drawn[TIMES..TIMES + streams.len()].to_vec();
             if self.density() == Density::LogitNormal {
-                uniforms = logit_normals(streams.len(), seed, first + row, step);
+                uniforms = logit_normals(streams.len(), seed, key, step);
             }
             let shared = !matches!(self, TimeLaw::Independent { .. });
             for (place, stream) in streams.iter().enumerate() {
