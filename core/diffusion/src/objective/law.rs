@@ -43,6 +43,10 @@ pub enum TimeLaw {
     },
     /// All streams noisy at one shared time.
     SharedAll {
+        /// Whether each row draws its own time, or one is drawn for the batch, so that a
+        /// [`Contrast`](crate::Contrast) cannot tell rows apart by their times.
+        #[serde(default)]
+        per: Per,
         /// Of the times.
         #[serde(default)]
         density: Density,
@@ -62,7 +66,7 @@ pub enum TimeLaw {
     },
 }
 
-/// What draws a subset, or takes its turn.
+/// What draws a subset or a time, or takes its turn.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Per {
@@ -135,7 +139,7 @@ impl TimeLaw {
         match *self {
             TimeLaw::SubsetShared { density, .. }
             | TimeLaw::Independent { density }
-            | TimeLaw::SharedAll { density }
+            | TimeLaw::SharedAll { density, .. }
             | TimeLaw::Alternating { density, .. } => density,
         }
     }
@@ -180,9 +184,11 @@ impl TimeLaw {
                     *state = pattern.get(&stream.name).copied().unwrap_or(State::Absent);
                 }
             }
+            let of_all = matches!(self, TimeLaw::SharedAll { per: Per::Batch, .. });
+            let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
             let mut uniforms = drawn[TIMES..TIMES + streams.len()].to_vec();
             if self.density() == Density::LogitNormal {
-                uniforms = logit_normals(streams.len(), seed, first + row, step);
+                uniforms = logit_normals(streams.len(), seed, key, step);
             }
             let shared = !matches!(self, TimeLaw::Independent { .. } | TimeLaw::Alternating { .. });
             for (place, stream) in streams.iter().enumerate() {

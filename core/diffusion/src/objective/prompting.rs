@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_row_has_one_prompt_that_is_there_or_none() {
         let (diffused, prompts) = (streams(&["x"]), streams(&["a", "b", "c"]));
-        let law = TimeLaw::SharedAll { density: Default::default() };
+        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
         let prompting = Prompting { p_unprompted: 0.25, missing: 0b010 };
         let rows = 8000;
         let draw = law.draw(&diffused, rows, 7, 3);

@@ -143,7 +143,7 @@ fn what_streams_show_has_length_one_and_can_be_their_own() {
 fn what_takes_no_part_gets_no_gradient() {
     let denoiser = network(&["a", "b", "map"], "others", true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
-    let law = TimeLaw::SharedAll { density: Default::default() };
+    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     let loss = |options: LossOptions| denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
     let touched = || -> Vec<String> {
         let touched = denoiser.parameters().into_iter().filter(|(_, tensor)| tensor.grad().defined());

@@ -14,7 +14,7 @@ const ROWS: usize = 64;
 const KEY: (u64, u32) = (17, 3);
 
 const INDEPENDENT: TimeLaw = TimeLaw::Independent { density: Density::Uniform };
-const SHARED: TimeLaw = TimeLaw::SharedAll { density: Density::Uniform };
+const SHARED: TimeLaw = TimeLaw::SharedAll { per: Per::Sample, density: Density::Uniform };
 
 fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeLaw {
     TimeLaw::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
@@ -218,6 +218,20 @@ fn the_other_laws_keep_everything_noisy() {
 }
 
 #[test]
+fn one_time_may_be_drawn_for_the_batch() {
+    let streams = two_streams();
+    for density in [Density::Uniform, Density::LogitNormal] {
+        let law = TimeLaw::SharedAll { per: Per::Batch, density };
+        let draw = law.draw(&streams, 50, 1, 4);
+        assert!(draw.times.chunks(2).all(|pair| pair == &draw.times[..2]), "{density:?}");
+        assert_ne!(law.draw(&streams, 50, 1, 5).times[0], draw.times[0], "{density:?}: each step draws its own");
+        // The first row draws what it would draw for itself.
+        let alone = TimeLaw::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
+        assert!(alone.times[..2] == draw.times[..2] && alone.times[2..4] != draw.times[2..4], "{density:?}");
+    }
+}
+
+#[test]
 fn the_names_in_a_configuration_are_fixed() {
     let parse = serde_json::from_str::<TimeLaw>;
     assert_eq!(parse(r#"{"kind": "subset-shared"}"#).unwrap(), subsets(0.5, 0.0, Per::Sample));
@@ -260,7 +274,7 @@ fn densities_and_weights_have_the_means_they_claim() {
         };
         for (density, weight) in [(Density::Importance, Weight::Likelihood), (Density::Uniform, Weight::Uniform)] {
             let rows = 200_000;
-            let draw = TimeLaw::SharedAll { density }.draw(&one, rows, 3, 1);
+            let draw = TimeLaw::SharedAll { per: Per::Sample, density }.draw(&one, rows, 3, 1);
             let value = |(t, correction): (&f64, &f64)| f(*t) * weight.at(&one[0], *t) * correction;
             let mean = draw.times.iter().zip(&draw.corrections).map(value).sum::<f64>() / rows as f64;
             let expected = quadrature(weight);
@@ -271,7 +285,7 @@ fn densities_and_weights_have_the_means_they_claim() {
             assert!(draw.times.iter().all(|t| (least..=most).contains(t)));
         }
         // Under the importance density the likelihood's weight of eps is a constant.
-        let draw = TimeLaw::SharedAll { density: Density::Importance }.draw(&one, 1000, 3, 1);
+        let draw = TimeLaw::SharedAll { per: Per::Sample, density: Density::Importance }.draw(&one, 1000, 3, 1);
         let weights = draw.times.iter().zip(&draw.corrections).map(|(t, c)| Weight::Likelihood.at(&one[0], *t) * c);
         let weights: Vec<f64> = weights.collect();
         assert!(weights.iter().all(|weight| (weight / weights[0] - 1.0).abs() < 1e-9));

@@ -141,7 +141,7 @@ fn a_prompt_is_learned_from() {
     let told = normal(rows, &[4]);
     let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
     let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
-    let law = TimeLaw::SharedAll { density: Default::default() };
+    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     let prompting = Prompting { p_unprompted: 0.0, missing: 0b10 };
     let options = LossOptions { prompting, ..LossOptions::default() };
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();

@@ -567,7 +567,21 @@ static TIMES: &[Kind] = &[
         ascending: &[],
     },
     Kind { name: "independent", about: "A noise level per stream", keys: &[DENSITY], ascending: &[] },
-    Kind { name: "shared-all", about: "One noise level for all streams", keys: &[DENSITY], ascending: &[] },
+    Kind {
+        name: "shared-all",
+        about: "One noise level for all streams",
+        keys: &[
+            key(
+                "per",
+                Form::Choice(&["sample", "batch"]),
+                Literal::Word("sample"),
+                "For whom the level is drawn; with a contrast of what streams show, for the batch, or rows are told apart \
+                  by their levels",
+            ),
+            DENSITY,
+        ],
+        ascending: &[],
+    },
     Kind {
         name: "alternating",
         about: "Patterns in turn of what is noisy, clean and absent, a noise level per stream",
