@@ -72,13 +72,23 @@ pub enum HeadNetwork {
     /// A hidden layer over all features; of maps, over the mean of each channel; of tokens, over their mean.
     Mlp {
         /// The width of the hidden layer.
+        #[serde(default = "default_hidden")]
         width: i64,
     },
     /// Two convolutions, from a map of features to a map of the same size.
     Conv {
         /// The channels between them.
+        #[serde(default = "default_channels")]
         width: i64,
     },
+}
+
+fn default_hidden() -> i64 {
+    128
+}
+
+fn default_channels() -> i64 {
+    64
 }
 
 /// How far off a head is.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyflow_diffusion::{Guidance, Network, Parameterization, Sampling, Schedule, TimeLaw};
+use anyflow_diffusion::{Guidance, HeadNetwork, Network, Parameterization, Sampling, Schedule, TimeLaw};
 use serde_json::{Map, Value, json};
 
 const SCHEMAS: [&str; 3] = [
@@ -12,8 +12,16 @@ const SCHEMAS: [&str; 3] = [
     include_str!("../../../../pipelines/schema/training.json"),
 ];
 
+/// Every family of kinds in the schemas. That of heads stands under `network` as well.
+fn all(family: &str) -> Vec<Value> {
+    let is_head = |schema: &Value| schema["oneOf"][0]["properties"]["kind"]["const"] == "mlp";
+    let key = if family == "head" { "network" } else { family };
+    let of_family = |schema: &Value| is_head(schema) == (family == "head");
+    found(key).into_iter().filter(of_family).collect()
+}
+
 /// Everything in the schemas that stands under this key.
-fn all(key: &str) -> Vec<Value> {
+fn found(key: &str) -> Vec<Value> {
     fn search(value: &Value, key: &str, found: &mut Vec<Value>) {
         match value {
             Value::Object(object) => object.iter().for_each(|(name, value)| {
@@ -58,6 +66,9 @@ fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
         for (key, schema) in properties.filter(|(key, _)| !required(&kind).contains_key(*key)) {
             if let Some(fixed) = schema.get("const").or(schema.get("default")) {
                 defaults.insert(key.clone(), fixed.clone());
+            } else if schema["type"] == "number" {
+                others.push((key.clone(), schema["maximum"].clone()));
+                continue;
             } else if schema["type"] != "integer" {
                 others.extend(optional(schema).map(|value| (key.clone(), value)));
                 continue;
@@ -120,6 +131,13 @@ fn every_network_of_the_planner_is_one_of_the_engine() {
 }
 
 #[test]
+fn every_head_of_the_planner_is_one_of_the_engine() {
+    let (settings, names) = settings("head");
+    assert_eq!(names, ["conv", "mlp"].map(str::to_string).into());
+    settings.iter().for_each(|setting| drop(parsed::<HeadNetwork>(setting)));
+}
+
+#[test]
 fn every_time_law_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("times");
     assert_eq!(names, ["independent", "shared-all", "subset-shared"].map(str::to_string).into());
@@ -128,7 +146,7 @@ fn every_time_law_of_the_planner_is_one_of_the_engine() {
 
 #[test]
 fn defaults_are_the_same_on_both_sides() {
-    for family in ["schedule", "sampler", "guidance", "network", "times"] {
+    for family in ["schedule", "sampler", "guidance", "network", "head", "times"] {
         for setting in all(family).iter().filter_map(|schema| schema["oneOf"].as_array()).flatten() {
             let properties = setting["properties"].as_object().unwrap();
             let value = |(key, schema): (&String, &Value)| {
@@ -142,6 +160,7 @@ fn defaults_are_the_same_on_both_sides() {
                 "schedule" => assert_eq!(parsed::<Schedule>(&short), parsed::<Schedule>(&full)),
                 "sampler" => assert_eq!(parsed::<Sampling>(&short), parsed::<Sampling>(&full)),
                 "network" => assert_eq!(parsed::<Network>(&short), parsed::<Network>(&full)),
+                "head" => assert_eq!(parsed::<HeadNetwork>(&short), parsed::<HeadNetwork>(&full)),
                 "times" => assert_eq!(parsed::<TimeLaw>(&short), parsed::<TimeLaw>(&full)),
                 _ => assert_eq!(parsed::<Guidance>(&short), parsed::<Guidance>(&full)),
             }
