@@ -147,7 +147,7 @@ mod tests {
         let streams = [stream("x")];
         let denoiser =
             build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 1).unwrap();
-        let (rows, law) = (8000, TimeLaw::SharedAll { density: Default::default() });
+        let (rows, law) = (8000, TimeLaw::SharedAll { per: Default::default(), density: Default::default() });
         let draw = law.draw(&streams, rows, 7, 3);
         let whole = with_companions(draw.clone(), denoiser.as_ref(), 0, (7, 3));
         let clean = |place: usize| {

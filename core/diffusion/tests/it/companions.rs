@@ -183,7 +183,7 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
 fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor, Vec<(String, Tensor)>) {
     let x = normal(rows, &SHAPE);
     let latents = if denoiser.companions().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
-    let law = TimeLaw::SharedAll { density: Default::default() };
+    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     let output = denoising_loss(denoiser, &latents, &law, options, (5, 2)).unwrap();
     (output.loss, output.per_stream)
 }
@@ -287,7 +287,7 @@ fn the_loss_is_that_of_denoising_and_of_heads_by_their_weights() {
     let half = |first_row| {
         let latents = vec![normal(32, &SHAPE).narrow(0, first_row, 16), one_hot(32).narrow(0, first_row, 16)];
         let options = LossOptions { first_row: first_row as usize, ..LossOptions::default() };
-        let law = TimeLaw::SharedAll { density: Default::default() };
+        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
         number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, (5, 2)).unwrap().loss)
     };
     assert!(((half(0) + half(16)) / 2.0 - number(&loss)).abs() < 1e-5, "f32");
@@ -387,7 +387,7 @@ fn a_head_learns_to_read_what_its_code_does_not_tell() {
     let truth = one_hot(64);
     let x = (&truth * MOMENTS.1 + MOMENTS.0).matmul(&means) + normal(64, &SHAPE) * 0.05;
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-    let law = TimeLaw::SharedAll { density: Default::default() };
+    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     for step in 0..150 {
         let latents = [x.shallow_clone(), truth.shallow_clone()];
         let output = denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), (1, step)).unwrap();
