@@ -38,7 +38,7 @@ fn says(text: &str, parts: &[&str]) {
 }
 
 /// Every refusal names the plugin with its version, what this host has, and the way out.
-const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.2", "rebuild"];
+const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.3", "rebuild"];
 
 #[test]
 fn without_a_fault_it_loads() {
