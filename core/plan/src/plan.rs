@@ -242,7 +242,6 @@ pub struct Step {
 /// The operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "a plan has a few steps")]
 pub enum Op {
     /// Codec, cells -> array, on a worker thread.
     ReadCells {

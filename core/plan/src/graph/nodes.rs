@@ -16,7 +16,6 @@ use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown
 
 /// What a node does, resolved.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a pipeline has a few nodes")]
 pub(crate) enum Act {
     /// Encodes or decodes a stream.
     Code { role: Role, stream: String },

@@ -40,7 +40,6 @@ pub(crate) struct NodeSpec {
 
 /// What a node does.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a pipeline has a few nodes")]
 pub(crate) enum Action {
     Code(CodeSpec),
     Diffuse(DiffuseSpec),
