@@ -75,7 +75,7 @@ fn an_entry_without_the_magic_number_is_refused() {
 fn another_major_is_refused_whether_the_section_or_the_code_says_so() {
     let text = refusal(&["CODE_MAJOR=9"]);
     says(&text, &ALWAYS);
-    says(&text, &["ABI 9.2"]);
+    says(&text, &["ABI 9.3"]);
     let text = refusal(&["SECTION_ABI=\"[9, 0]\""]);
     says(&text, &ALWAYS);
     says(&text, &["ABI 9.0"]);

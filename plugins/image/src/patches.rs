@@ -61,7 +61,9 @@ impl Module for Patches {
 
 impl Encoder for Patches {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        Ok(array.f_pixel_unshuffle(self.side)?)
+        // Not `pixel_unshuffle`, which gives no rows another shape.
+        let places = array.f_unflatten(2, [-1, self.side])?.f_unflatten(4, [-1, self.side])?;
+        Ok(places.f_permute([0, 1, 3, 5, 2, 4])?.f_flatten(1, 3)?)
     }
 }
 

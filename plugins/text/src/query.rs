@@ -53,7 +53,8 @@ impl Encoder for Query {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let counts = array.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
         // The first word is the empty one, which only fills up.
-        let sum = self.words.forward(&counts.f_narrow(1, 1, counts.size()[1] - 1)?)?;
+        let others = counts.size().last().map_or(0, |words| words - 1);
+        let sum = self.words.forward(&counts.f_narrow(-1, 1, others)?)?;
         let length = sum.f_norm_scalaropt_dim(2.0, [-1], true)?.f_clamp_min(SHORTEST)?;
         Ok(sum.f_div(&length)?.f_mul_scalar((self.features as f64).sqrt())?)
     }

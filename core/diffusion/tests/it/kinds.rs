@@ -51,7 +51,14 @@ fn optional(schema: &Value) -> impl Iterator<Item = Value> {
 /// Keys of a kind that must be written, with a value each.
 fn required(kind: &Value) -> Map<String, Value> {
     let names = kind["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let value = |name: &str| (name.to_string(), json!({"x": {"kind": "residual-mlp"}}));
+    let value = |name: &str| {
+        let value = match name {
+            "reads" => json!({"x": {"stream": "y", "sites": ["middle"]}}),
+            "patterns" => json!([{"x": "noisy"}]),
+            _ => json!({"x": {"kind": "residual-mlp"}, "y": {"kind": "residual-mlp"}}),
+        };
+        (name.to_string(), value)
+    };
     names.filter(|name| *name != "kind").map(value).collect()
 }
 
@@ -121,7 +128,8 @@ fn every_guidance_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_network_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("network");
-    assert_eq!(names, ["coupled", "residual-mlp", "transformer", "unet", "unet-mlp"].map(str::to_string).into());
+    let known = ["coupled", "dual-stream", "residual-mlp", "transformer", "unet", "unet-mlp"];
+    assert_eq!(names, known.map(str::to_string).into());
     for setting in &settings {
         // What the planner checks apart: that groups and heads divide the width.
         let apart = |error: String| ["groups", "heads", "width must be even"].iter().any(|word| error.contains(word));
@@ -140,7 +148,7 @@ fn every_head_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_time_law_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("times");
-    assert_eq!(names, ["independent", "shared-all", "subset-shared"].map(str::to_string).into());
+    assert_eq!(names, ["alternating", "independent", "shared-all", "subset-shared"].map(str::to_string).into());
     settings.iter().for_each(|setting| parsed::<TimeLaw>(setting).check().unwrap());
 }
 
