@@ -70,7 +70,7 @@ fn captions_take_shapes_from_a_dataset_and_leave_pairs_out() {
         generate(&asked, &out).unwrap();
         assert!(generated(&asked, &out));
         assert!(!generated(&Generation { shapes: Vec::new(), ..asked.clone() }, &out));
-        let dataset = Dataset::open(&[out.clone()]).unwrap();
+        let dataset = Dataset::open(std::slice::from_ref(&out)).unwrap();
         let (label, colour, pair) =
             (numbers(&dataset, "label"), numbers(&dataset, "colour"), numbers(&dataset, "combination"));
         assert!((0..300).all(|row| pair[row] == colour[row] * 10 + label[row]));
