@@ -142,7 +142,7 @@ fn every_network_of_the_planner_is_one_of_the_engine() {
 fn every_head_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("head");
     assert_eq!(names, ["conv", "mlp"].map(str::to_string).into());
-    settings.iter().for_each(|setting| drop(parsed::<HeadNetwork>(setting)));
+    settings.iter().for_each(|setting| _ = parsed::<HeadNetwork>(setting));
 }
 
 #[test]
