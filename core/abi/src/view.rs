@@ -90,7 +90,7 @@ impl CellView {
         if self.bytes.len == 0 {
             return Some(&[]);
         }
-        let fits = self.bytes.len % size == 0 && !first.is_null() && first.is_aligned();
+        let fits = self.bytes.len.is_multiple_of(size) && !first.is_null() && first.is_aligned();
         // SAFETY: the caller promises so many readable bytes, and they are aligned.
         fits.then(|| unsafe { core::slice::from_raw_parts(first, self.bytes.len / size) })
     }

@@ -111,9 +111,10 @@ unsafe fn owned(cell: &CellView) -> Result<OwnedCell, String> {
             // SAFETY: as promised by the caller, for what the list's views point at too.
             unsafe { cell.list().and_then(|list| owned_list(list)) }.ok_or("its list does not add up".into())
         }
-        // SAFETY: as promised by the caller, for the bytes of each file too.
         cell_kind::FILES => {
-            unsafe { cell.files().map(|files| owned_files(files)) }.unwrap_or(Err("its files do not add up".into()))
+            // SAFETY: as promised by the caller, for the bytes of each file too.
+            let files = unsafe { cell.files().map(|files| owned_files(files)) };
+            files.unwrap_or(Err("its files do not add up".into()))
         }
         kind => Err(format!("its cell is of kind {kind}, which is not known")),
     }
