@@ -7,7 +7,10 @@ use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters,
 /// Picture -> its square patches, the pixels of each as the channels of one place -> picture. Nothing is lost and nothing
 /// is learned: for denoisers that see few places of many channels.
 pub struct Patches {
+    channel: i64,
     side: i64,
+    rows: i64,
+    columns: i64,
 }
 
 #[derive(serde::Deserialize)]
@@ -55,21 +58,25 @@ impl Module for Patches {
                 "{maps} maps of {columns} x {rows} are not the square patches of {channel} channels of {width} x {height}"
             )));
         }
-        Ok(Patches { side })
+        Ok(Patches { channel, side, rows, columns })
     }
 }
 
 impl Encoder for Patches {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        // Not `pixel_unshuffle`, which gives no rows another shape.
-        let places = array.f_unflatten(2, [-1, self.side])?.f_unflatten(4, [-1, self.side])?;
-        Ok(places.f_permute([0, 1, 3, 5, 2, 4])?.f_flatten(1, 3)?)
+        let Patches { channel, side, rows, columns } = *self;
+        let count = array.size()[0];
+        let cut = array.f_reshape([count, channel, rows, side, columns, side])?.f_permute([0, 1, 3, 5, 2, 4])?;
+        Ok(cut.f_reshape([count, channel * side * side, rows, columns])?)
     }
 }
 
 impl Decoder for Patches {
     fn decode(&self, latent: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        Ok(latent.f_pixel_shuffle(self.side)?.f_clamp(0.0, 1.0)?)
+        let Patches { channel, side, rows, columns } = *self;
+        let count = latent.size()[0];
+        let cut = latent.f_reshape([count, channel, side, side, rows, columns])?.f_permute([0, 1, 4, 2, 5, 3])?;
+        Ok(cut.f_reshape([count, channel, side * rows, side * columns])?.f_clamp(0.0, 1.0)?)
     }
 }
 
