@@ -43,8 +43,12 @@ fn optional(schema: &Value) -> impl Iterator<Item = Value> {
 /// Keys of a kind that must be written, with a value each.
 fn required(kind: &Value) -> Map<String, Value> {
     let names = kind["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let value = |name: &str| (name.to_string(), json!({"x": {"kind": "residual-mlp"}}));
-    names.filter(|name| *name != "kind").map(value).collect()
+    let value = |name: &str| match name {
+        "patterns" => json!([{"x": "noisy"}]),
+        "reads" => json!({"y": {"stream": "x", "sites": ["middle"]}}),
+        _ => json!({"x": {"kind": "residual-mlp"}, "y": {"kind": "residual-mlp"}}),
+    };
+    names.filter(|name| *name != "kind").map(|name| (name.to_string(), value(name))).collect()
 }
 
 /// Every kind of a family, with its defaults and with each number at either bound that is allowed; the names.
@@ -110,7 +114,10 @@ fn every_guidance_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_network_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("network");
-    assert_eq!(names, ["coupled", "residual-mlp", "transformer", "unet", "unet-mlp"].map(str::to_string).into());
+    assert_eq!(
+        names,
+        ["coupled", "dual-stream", "residual-mlp", "transformer", "unet", "unet-mlp"].map(str::to_string).into()
+    );
     for setting in &settings {
         // What the planner checks apart: that groups and heads divide the width.
         let apart = |error: String| ["groups", "heads", "width must be even"].iter().any(|word| error.contains(word));
@@ -122,7 +129,7 @@ fn every_network_of_the_planner_is_one_of_the_engine() {
 #[test]
 fn every_time_law_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("times");
-    assert_eq!(names, ["independent", "shared-all", "subset-shared"].map(str::to_string).into());
+    assert_eq!(names, ["alternating", "independent", "shared-all", "subset-shared"].map(str::to_string).into());
     settings.iter().for_each(|setting| parsed::<TimeLaw>(setting).check().unwrap());
 }
 
