@@ -51,15 +51,12 @@ fn optional(schema: &Value) -> impl Iterator<Item = Value> {
 /// Keys of a kind that must be written, with a value each.
 fn required(kind: &Value) -> Map<String, Value> {
     let names = kind["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let value = |name: &str| {
-        let value = match name {
-            "reads" => json!({"x": {"stream": "y", "sites": ["middle"]}}),
-            "patterns" => json!([{"x": "noisy"}]),
-            _ => json!({"x": {"kind": "residual-mlp"}, "y": {"kind": "residual-mlp"}}),
-        };
-        (name.to_string(), value)
+    let value = |name: &str| match name {
+        "patterns" => json!([{"x": "noisy"}]),
+        "reads" => json!({"y": {"stream": "x", "sites": ["middle"]}}),
+        _ => json!({"x": {"kind": "residual-mlp"}, "y": {"kind": "residual-mlp"}}),
     };
-    names.filter(|name| *name != "kind").map(value).collect()
+    names.filter(|name| *name != "kind").map(|name| (name.to_string(), value(name))).collect()
 }
 
 /// Every kind of a family, with its defaults and with each number at either bound that is allowed; the names.
