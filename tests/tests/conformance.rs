@@ -24,7 +24,7 @@ fn of(result: &Value, outcome: &str) -> Vec<String> {
 
 #[test]
 fn every_shipped_plugin_passes() {
-    for (plugin, components) in [("label", 1), ("text", 5), ("image", 6), ("audio", 5), ("video", 5), ("trajectory", 3)]
+    for (plugin, components) in [("label", 1), ("text", 6), ("image", 8), ("audio", 5), ("video", 7), ("trajectory", 3)]
     {
         let (code, result) = check(plugin, &[]);
         assert_eq!((code, of(&result, "failed")), (0, vec![]), "{plugin}");

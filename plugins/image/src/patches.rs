@@ -65,7 +65,7 @@ impl Module for Patches {
 impl Encoder for Patches {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let Patches { channel, side, rows, columns } = *self;
-        let count = array.size()[0];
+        let count = array.size().first().copied().unwrap_or(0);
         let cut = array.f_reshape([count, channel, rows, side, columns, side])?.f_permute([0, 1, 3, 5, 2, 4])?;
         Ok(cut.f_reshape([count, channel * side * side, rows, columns])?)
     }
@@ -74,7 +74,7 @@ impl Encoder for Patches {
 impl Decoder for Patches {
     fn decode(&self, latent: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let Patches { channel, side, rows, columns } = *self;
-        let count = latent.size()[0];
+        let count = latent.size().first().copied().unwrap_or(0);
         let cut = latent.f_reshape([count, channel, side, side, rows, columns])?.f_permute([0, 1, 4, 2, 5, 3])?;
         Ok(cut.f_reshape([count, channel, side * rows, side * columns])?.f_clamp(0.0, 1.0)?)
     }
