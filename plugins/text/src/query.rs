@@ -11,6 +11,8 @@ const SHORTEST: f64 = 1e-6;
 /// of about one. The order of the words does not count. What is composed of known words lies where its words put it.
 pub struct Query {
     words: Linear,
+    /// Words but the empty one.
+    count: i64,
     features: i64,
 }
 
@@ -45,7 +47,7 @@ impl Module for Query {
         if words < 2 {
             return Err(Error::Parameters("there is no word but the empty one".to_string()));
         }
-        Ok(Query { words: Linear::new(&(path / "words"), words - 1, features)?, features })
+        Ok(Query { words: Linear::new(&(path / "words"), words - 1, features)?, count: words - 1, features })
     }
 }
 
@@ -53,8 +55,7 @@ impl Encoder for Query {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let counts = array.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
         // The first word is the empty one, which only fills up.
-        let others = counts.size().last().map_or(0, |words| words - 1);
-        let sum = self.words.forward(&counts.f_narrow(-1, 1, others)?)?;
+        let sum = self.words.forward(&counts.f_narrow(1, 1, self.count)?)?;
         let length = sum.f_norm_scalaropt_dim(2.0, [-1], true)?.f_clamp_min(SHORTEST)?;
         Ok(sum.f_div(&length)?.f_mul_scalar((self.features as f64).sqrt())?)
     }
