@@ -134,7 +134,10 @@ fn every_network_of_the_planner_is_one_of_the_engine() {
 fn every_head_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("head");
     assert_eq!(names, ["conv", "mlp"].map(str::to_string).into());
-    settings.iter().for_each(|setting| drop(parsed::<HeadNetwork>(setting)));
+    let width = |head: HeadNetwork| match head {
+        HeadNetwork::Mlp { width } | HeadNetwork::Conv { width } => width,
+    };
+    assert!(settings.iter().all(|setting| width(parsed(setting)) >= 1));
 }
 
 #[test]
