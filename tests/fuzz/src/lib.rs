@@ -46,13 +46,14 @@ impl<C: Codec<Element = f32>> Case<C> {
     }
 }
 
-/// A fuzz target: a codec, and how bytes become a cell of its kind, or none.
+/// A fuzz target: a codec, and how bytes become a cell of its kind, or none; what the cell borrows beside them is kept.
 #[macro_export]
 macro_rules! target {
-    ($codec:ty, |$data:ident| $cell:expr) => {
+    ($codec:ty, |$data:ident| $(let $kept:ident = $value:expr;)? $cell:expr) => {
         static CASE: std::sync::LazyLock<$crate::Case<$codec>> = std::sync::LazyLock::new($crate::Case::new);
 
         libfuzzer_sys::fuzz_target!(|$data: &[u8]| {
+            $(let $kept = $value;)?
             let cell: Option<anyflow_sdk::Cell<'_>> = $cell;
             if let Some(cell) = cell {
                 CASE.survives(cell);

@@ -1,0 +1,6 @@
+#![no_main]
+
+use anyflow_sdk::Cell;
+
+anyflow_fuzz::target!(anyflow_video::GrayList, |data| let files = [data.to_vec(), data.to_vec()];
+    Some(Cell::Files(files.as_slice().into())));
