@@ -9,7 +9,8 @@ fn drawing(data: &[u8]) -> OwnedList {
         if chunk[0] == 0 {
             strokes.push(Vec::new());
         }
-        let number = |at: usize| f64::from(f32::from_le_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]));
+        let number =
+            |at: usize| f64::from(f32::from_le_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]));
         strokes.last_mut().expect("one at least").push(OwnedList::numbers(vec![number(1), number(5)]));
     }
     let strokes: Vec<_> = strokes.iter().map(|points| OwnedList::lists(2, points).expect("points")).collect();
