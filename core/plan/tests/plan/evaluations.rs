@@ -87,8 +87,7 @@ fn variants_change_models_and_samplers() {
 
 #[test]
 fn variants_change_weights_of_the_same_model_and_of_another() {
-    let variants =
-        "variants: {own: {}, second: {checkpoint: second.st}, small: {model: small.yaml, checkpoint: third.st}}\ntasks:";
+    let variants = "variants: {own: {}, second: {checkpoint: second.st}, small: {model: small.yaml, checkpoint: third.st}}\ntasks:";
     let case = Case::of("eval.yaml").edit("tasks:", variants).other("small.yaml", "width: 256", "width: 32");
     let plan = plan(&case);
     let [second, small] = ["second", "small"].map(|name| plan.variants[name].model.clone().unwrap());
