@@ -537,7 +537,7 @@ pub struct EvalPlan {
 /// A model and a way to sample it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
-    /// The model, if it or its weights are other than the evaluation's, with the same codecs.
+    /// The model, if it is another than the evaluation's, with the same codecs.
     pub model: Option<Model>,
     /// The denoiser that is asked.
     pub denoiser: String,

@@ -21,13 +21,9 @@ pub(crate) fn lines(plan: &EvalPlan) -> String {
         out.push_str(&format!("\nreference\n  {}\n", list(reference)));
     }
     let variants = plan.variants.iter().map(|(name, variant)| {
-        let own = &plan.model;
-        let other = variant.model.as_ref().filter(|other| other.source != own.source);
-        let other = other.map_or(String::new(), |other| format!("model {}", other.source));
-        let weights = variant.model.as_ref().and_then(|other| other.checkpoint.as_ref());
-        let weights = weights.map_or(String::new(), |path| format!("weights {path}"));
+        let other = variant.model.as_ref().map_or(String::new(), |model| format!("model {}", model.source));
         let given = how(variant.given.unwrap_or_default(), None).join(", ");
-        vec![name.clone(), kind(&variant.sampler), format!("denoiser {}", variant.denoiser), given, other, weights]
+        vec![name.clone(), kind(&variant.sampler), format!("denoiser {}", variant.denoiser), given, other]
     });
     out.push_str(&format!("\n{}", section("variants", variants.collect())));
     out.push_str(&format!("\n{} rows a task, seeds {}\n", plan.rows, list(&plan.seeds)));

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::error::Report;
 use crate::graph::{ModelGraph, choose_denoiser};
-use crate::plan::{Model, Variant};
+use crate::plan::Variant;
 use crate::problem::{Hint, Problem};
 use crate::source::{Source, SpannedString};
 use crate::spec::{EvaluationSpec, VariantSpec};
@@ -31,13 +31,6 @@ pub(crate) fn resolve(
                 (Some(other.plan()?), other)
             }
             None => (None, own),
-        };
-        let other = match &variant.checkpoint {
-            Some(path) => {
-                let weights = Some(source.beside(&path.value));
-                Some(Model { checkpoint: weights, ..other.map_or_else(|| own.plan(), Some)? })
-            }
-            None => other,
         };
         let denoiser = of_variant(variant, spec, own, model, denoiser, report)?;
         let sampler = variant.sampler.clone().or_else(|| spec.sampler.clone())?;

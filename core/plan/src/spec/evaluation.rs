@@ -46,7 +46,6 @@ pub(crate) struct EvaluationSpec {
 pub(crate) struct VariantSpec {
     pub name: SpannedString,
     pub model: Option<SpannedString>,
-    pub checkpoint: Option<SpannedString>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
     pub given: Option<Given>,
@@ -138,10 +137,9 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("variant `{}`", name.value);
-    let mut spec = VariantSpec { name, model: None, checkpoint: None, denoiser: None, sampler: None, given: None };
+    let mut spec = VariantSpec { name, model: None, denoiser: None, sampler: None, given: None };
     if let Some(fields) = Fields::open(&entry.node, &surface::VARIANT, within, entry.key.span, report) {
         spec.model = fields.text("model", report);
-        spec.checkpoint = fields.text("checkpoint", report);
         spec.denoiser = fields.text("denoiser", report);
         spec.sampler = fields.json("sampler", report).map(|json| json.value);
         spec.given = given(&fields, report);

@@ -406,7 +406,6 @@ pub(crate) static EVALUATION: Mapping = Mapping {
 pub(crate) static VARIANT: Mapping = Mapping {
     keys: &[
         may("model", Form::String, "Another model's file, relative to this one, with the same streams and codecs"),
-        may("checkpoint", Form::String, "File with other weights for the model, relative to this one"),
         may("denoiser", Form::String, "The denoiser; that of the evaluation if not given"),
         may("sampler", Form::Kind(Family::Sampler), "How noise is removed; as in the evaluation if not given"),
         may("given", GIVEN, "How the network sees streams that are given; as the tasks say if not given"),

@@ -1,7 +1,7 @@
 //! What evaluations stand for: subsets, variants, references, and sources that are generated.
 
 use anyflow_plan::model_paths;
-use anyflow_plan::plan::{EvalPlan, Generated, Job, Model};
+use anyflow_plan::plan::{EvalPlan, Generated, Job};
 
 use crate::bench::Case;
 
@@ -83,18 +83,6 @@ fn variants_change_models_and_samplers() {
     let small = plan.variants["small"].model.as_ref().unwrap();
     assert_eq!(small.denoisers["joint"].network["width"], 32);
     assert!(plan.variants["own"].model.is_none());
-}
-
-#[test]
-fn variants_change_weights_of_the_same_model_and_of_another() {
-    let variants = "variants: {own: {}, second: {checkpoint: second.st}, small: {model: small.yaml, checkpoint: third.st}}\ntasks:";
-    let case = Case::of("eval.yaml").edit("tasks:", variants).other("small.yaml", "width: 256", "width: 32");
-    let plan = plan(&case);
-    let [second, small] = ["second", "small"].map(|name| plan.variants[name].model.clone().unwrap());
-    assert_eq!(second.checkpoint.as_deref(), Some("mld/second.st"));
-    assert_eq!(Model { checkpoint: plan.model.checkpoint.clone(), ..second }, plan.model, "nothing else is other");
-    assert_eq!(small.checkpoint.as_deref(), Some("mld/third.st"));
-    assert_eq!(small.denoisers["joint"].network["width"], 32);
 }
 
 #[test]
