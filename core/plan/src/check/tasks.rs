@@ -60,9 +60,22 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
             Some(score) => Some(resolve_scoring(score, model, report)?),
             None => None,
         };
-        let (start, at_least) = (start(task, &generate, spec, model, report)?, task.at_least);
+        let start = start(task, &generate, spec, model, report)?;
+        let (at_least, nearest_at_least) = (task.at_least, task.nearest_at_least);
         let plan = match &score {
-            None => Task { generate, along, observe, start, condition, absent, guidance, given, at_least, score },
+            None => Task {
+                generate,
+                along,
+                observe,
+                start,
+                condition,
+                absent,
+                guidance,
+                given,
+                at_least,
+                nearest_at_least,
+                score,
+            },
             // Nothing but that stream is recovered.
             Some(_) => Task {
                 generate: Vec::new(),
@@ -74,6 +87,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
                 start,
                 condition,
                 at_least,
+                nearest_at_least,
                 score,
             },
         };
