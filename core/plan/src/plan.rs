@@ -121,11 +121,22 @@ pub struct Stream {
     pub array: Type,
     /// Array <-> latent; without one the array itself is diffused.
     pub module: Option<Component>,
+    /// What makes the latent of the array: `encode`, or, of a module that does nothing else, `embed` or `features`.
+    #[serde(default = "encode", skip_serializing_if = "is_encode")]
+    pub by: Role,
     /// Shape of the latent.
     pub latent: Vec<i64>,
     /// `{kind, ...}`, all defaults filled; that of its denoiser if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Json>,
+}
+
+fn encode() -> Role {
+    Role::Encode
+}
+
+fn is_encode(role: &Role) -> bool {
+    *role == Role::Encode
 }
 
 /// What only conditions: cells that become tokens.
@@ -378,6 +389,9 @@ pub struct TrainPlan {
     /// Streams, denoisers and scorers that start fresh though that file has their weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<String>,
+    /// Parts of the model that start as parts of other files, by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub take: IndexMap<String, Taken>,
     /// Scorers that are trained beside the model, by name.
     pub scorers: IndexMap<String, Scorer>,
     /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.
@@ -391,6 +405,15 @@ pub struct TrainPlan {
     pub stages: Vec<Stage>,
     /// Seed of everything.
     pub seed: u64,
+}
+
+/// A part of a file of weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Safetensors file.
+    pub from: String,
+    /// What the part is called there: what its weights' names begin with.
+    pub part: String,
 }
 
 /// A classifier with a codec of its own, trained apart from the generator.
@@ -539,6 +562,12 @@ pub struct EvalPlan {
 pub struct Variant {
     /// The model, if it is another than the evaluation's, with the same codecs.
     pub model: Option<Model>,
+    /// Safetensors files with weights in place of those of the model's checkpoint, the later ones last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<String>,
+    /// What reads the cells of streams that are given, where it is not the model's codec: by stream.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub codecs: IndexMap<String, Component>,
     /// The denoiser that is asked.
     pub denoiser: String,
     /// `{kind, ...}`, all defaults filled.
@@ -573,6 +602,9 @@ pub struct Task {
     pub given: Given,
     /// Least coherence that is asked for, if any: below it, the evaluation fails.
     pub at_least: Option<f64>,
+    /// Least share of rows that are nearest to their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_at_least: Option<f64>,
     /// What is told instead of generated; without classes, which row's own value the recovered one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scoring>,
