@@ -133,4 +133,66 @@ fn a_label_is_read_off_and_given_and_a_masked_picture_given() {
         &[],
     );
     assert_eq!(refused.code, 2, "{}", refused.err);
+    taken_from_what_was_trained(folder, &out);
+}
+
+const MEANING: &str = "  meaning: {codec: image/gray, module: image/classifier, latent: [64]}\n";
+
+/// The masked picture through the encoder of whole ones, and what a classifier sees as a companion; weights and codecs of
+/// variants.
+fn taken_from_what_was_trained(folder: &Path, trained: &Path) {
+    let (out, from) = (folder.join("taken"), trained.display());
+    let model = MODEL
+        .replace("CHECKPOINT", &out.join("model.safetensors").display().to_string())
+        .replace("seen: {weight: 1.0, law: bump, dropout: 0.5}", "seen: {weight: 1.0}, meaning: {weight: 1.0}")
+        .replace("denoisers:", &format!("{MEANING}denoisers:"))
+        .replace("  label: {reads", "  meaning: {reads: digits.last, loss: cosine, weight: 1.0}\n  label: {reads");
+    written(folder, "taken-model.yaml", &model);
+    let training = format!(
+        "anyflow: 1\nname: taken\nmodel: taken-model.yaml\nseed: 4\nsources: {{digits: train}}\ntake:\n  \
+         streams.image: {{from: {from}/model.safetensors}}\n  \
+         streams.seen: {{from: {from}/model.safetensors, part: streams.image}}\n  \
+         streams.meaning.module: {{from: {from}/scorers.safetensors, part: scorers.image}}\n\
+         data: {{rows: {{columns: {{image: digits.image, seen: digits.image, label: digits.label, meaning: digits.image}}}}}}\n\
+         stages:\n  - {{name: statistics, objective: {{kind: statistics, streams: [seen, meaning]}}, data: rows}}\n  \
+         - {{name: short, train: digits, objective: {{kind: denoise, times: {{kind: shared-all}}}}, data: rows, steps: 20, batch: 64}}\n  \
+         - {{name: long, train: digits, objective: {{kind: denoise, times: {{kind: shared-all}}}}, data: rows, steps: 300, batch: 64, optimizer: {{kind: adamw, lr: 3.0e-3}}}}\n"
+    );
+    command("train", &written(folder, "taken.yaml", &training), &out, &[]).ok();
+    let read = |path: PathBuf| checkpoint::read(&path).unwrap().0;
+    let (first, then) = (read(trained.join("model.safetensors")), read(out.join("model.safetensors")));
+    let scorers = read(trained.join("scorers.safetensors"));
+    for (name, value) in &then {
+        let same = match name.strip_prefix("streams.meaning.module.") {
+            Some(rest) => &scorers[&format!("scorers.image.{rest}")],
+            None if name.contains(".module.") => &first[&name.replace("streams.seen", "streams.image")],
+            None => continue,
+        };
+        assert_eq!(value, same, "{name}");
+    }
+    let evaluation = EVALUATION
+        .split("tasks:")
+        .next()
+        .unwrap()
+        .replace("model: model.yaml", "model: taken-model.yaml")
+        .replace("label: digits.label}", "label: digits.label, meaning: digits.image}")
+        + &format!(
+            "tasks:\n  restore: {{observe: [seen], generate: [image], absent: [label, meaning]}}\n  \
+             represent: {{score: meaning, observe: [image], draws: 1}}\nvariants:\n  \
+             long: {{}}\n  short: {{weights: {}}}\n  hidden: {{codecs: {{seen: {{use: image/masked, least: 1, most: 1}}}}}}\n",
+            out.join("stages/01-short.safetensors").display()
+        );
+    let output = folder.join("taken-eval");
+    let evaluated = command("eval", &written(folder, "taken-eval.yaml", &evaluation), &output, &["--json"]);
+    let findings: Findings = serde_json::from_value(evaluated.ok().json()).unwrap();
+    let restored = |variant: &str| {
+        findings.tasks["restore"].variants[variant].streams["image"].truth.as_ref().unwrap().distance.mean
+    };
+    assert!(restored("hidden") > restored("long"), "{} {}", restored("hidden"), restored("long"));
+    assert_ne!(restored("short"), restored("long"));
+    let recall = |variant: &str| findings.tasks["represent"].variants[variant].recall["recall@1"].mean;
+    // Thirty rows: by chance one of them.
+    assert!(recall("long") > 0.2 && recall("long") > recall("short"), "{} {}", recall("long"), recall("short"));
+    let own = findings.variants["long"].reconstructed["image"].truth.as_ref().unwrap();
+    assert!(own.distance.mean < restored("long"), "decoded rows are nearest: {own:?}");
 }

@@ -92,6 +92,9 @@ pub struct Reconstructed {
     pub accuracy: f64,
     /// Their distance from the held-out rows that they were.
     pub frechet: Option<Distance>,
+    /// How near each is to the row that it was, as of generated rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Truth>,
 }
 
 /// A task, and how each variant did.
@@ -103,6 +106,9 @@ pub struct TaskFindings {
     pub generate: Vec<String>,
     /// Least coherence that is asked of the first variant.
     pub at_least: Option<f64>,
+    /// Least share of rows nearest to their own that is asked of the first variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_at_least: Option<f64>,
     /// Whether the first variant has it.
     pub passed: bool,
     /// Variant -> its figures.

@@ -11,6 +11,6 @@ mod sites;
 
 pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, known_streams, resolve_lists};
 pub(crate) use edges::{Graph, Link, Slot, Vertex, connect};
-pub(crate) use model::{ModelGraph, StreamNode, resolve_model};
+pub(crate) use model::{ModelGraph, StreamNode, encoding, read_by, resolve_model};
 pub(crate) use nodes::{Act, resolve_node};
 pub(crate) use scoring::{LABEL, PORTS, SCORES, Score, leaving, resolve_score, resolve_scoring};

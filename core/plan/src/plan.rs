@@ -11,7 +11,7 @@ pub use evaluation::{EvalPlan, Task, Variant};
 pub use model::{Companion, Component, Denoiser, Form, Model, Prompt, Stream, Type};
 pub use run::{Condition, Given, Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
-pub use training::{ColumnRef, Generated, Scorer, Stage, Table, TrainPlan, Trained};
+pub use training::{ColumnRef, Generated, Scorer, Stage, Table, Taken, TrainPlan, Trained};
 
 /// Version of the serialized form; the engine refuses another.
 pub const PLAN_FORMAT: u32 = 1;

@@ -24,7 +24,9 @@ pub struct StreamNet {
     pub deviation: Tensor,
     /// It is read off as a class, whose latent is standardised by definition.
     pub is_class: bool,
-    /// What makes the latent, or the tokens: `encode` or `embed`.
+    /// It only conditions.
+    is_prompt: bool,
+    /// What makes the latent, or the tokens.
     role: Role,
 }
 
@@ -35,7 +37,7 @@ impl StreamNet {
     /// What the plugin said.
     pub fn new(name: &str, stream: &Stream, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
         let module = stream.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
-        StreamNet::of(name, Role::Encode, &stream.array, &stream.latent, module, device)
+        StreamNet::of(name, (false, stream.by), &stream.array, &stream.latent, module, device)
     }
 
     /// A prompt with fresh parameters.
@@ -44,12 +46,12 @@ impl StreamNet {
     /// What the plugin said.
     pub fn prompt(name: &str, prompt: &Prompt, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
         let module = Module::new(plugins, &prompt.module, device, seed)?;
-        StreamNet::of(name, Role::Embed, &prompt.array, &prompt.tokens, Some(module), device)
+        StreamNet::of(name, (true, Role::Embed), &prompt.array, &prompt.tokens, Some(module), device)
     }
 
     fn of(
         name: &str,
-        role: Role,
+        (is_prompt, role): (bool, Role),
         array: &Type,
         latent: &[i64],
         module: Option<Module>,
@@ -66,13 +68,14 @@ impl StreamNet {
             mean: Tensor::f_zeros(latent, (Kind::Float, device))?,
             deviation: Tensor::f_ones(latent, (Kind::Float, device))?,
             is_class: false,
+            is_prompt,
             role,
         })
     }
 
     /// Whether it only conditions.
     pub fn is_prompt(&self) -> bool {
-        self.role == Role::Embed
+        self.is_prompt
     }
 
     /// `[row, array]` -> latent `[row, latent]`, or tokens.

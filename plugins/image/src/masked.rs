@@ -5,7 +5,7 @@ use image::ExtendedColorType;
 
 use crate::pixels::{self, Size};
 
-/// A PNG, JPEG, GIF or BMP file -> its luma between 0 and 1, with some patches grey. Which ones follows from the pixels,
+/// A PNG, JPEG, GIF or BMP file -> its luma between 0 and 1, with some patches of one shade. Which ones follows from the pixels,
 /// so that the same picture is always hidden alike; back, pictures are written as they are.
 pub struct Masked {
     size: Size,
@@ -19,10 +19,8 @@ struct Hiding {
     patch: usize,
     least: f64,
     most: f64,
+    shade: f32,
 }
-
-/// What is seen of a hidden patch.
-const GREY: f32 = 0.5;
 
 impl Codec for Masked {
     type Element = f32;
@@ -39,7 +37,8 @@ impl Codec for Masked {
             "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
             "patch": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 4, "description": "side of a patch"},
             "least": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1, "description": "least share hidden"},
-            "most": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.9, "description": "largest share hidden"}
+            "most": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.9, "description": "largest share hidden"},
+            "shade": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5, "description": "what is seen of a hidden patch: black is 0"}
         }"#,
     };
 
@@ -77,7 +76,7 @@ impl Hiding {
             order.swap(place, place + ((uniform(&mut state) * rest as f64) as usize).min(rest - 1));
             let (top, left) = (order[place] / columns * self.patch, order[place] % columns * self.patch);
             for row in array.chunks_mut(self.width).skip(top).take(self.patch) {
-                row.iter_mut().skip(left).take(self.patch).for_each(|value| *value = GREY);
+                row.iter_mut().skip(left).take(self.patch).for_each(|value| *value = self.shade);
             }
         }
     }
@@ -101,11 +100,14 @@ fn uniform(state: &mut u64) -> f64 {
 mod tests {
     use serde_json::json;
 
+    /// What is seen of a hidden patch.
+    const SHADE: f32 = 0.25;
+
     use super::*;
 
     fn masked(least: f64, most: f64) -> Result<Masked, Error> {
         Masked::new(&Parameters::new(json!({
-            "height": 10, "width": 12, "patch": 4, "least": least, "most": most
+            "height": 10, "width": 12, "patch": 4, "least": least, "most": most, "shade": SHADE
         })))
     }
 
@@ -122,12 +124,12 @@ mod tests {
         for (share, hidden) in [(0.0, 0), (0.5, 5), (1.0, 9)] {
             let array = encoded(&masked(share, share).unwrap(), 1.0);
             let corners = (0..3).flat_map(|row| (0..3).map(move |column| row * 4 * 12 + column * 4));
-            assert_eq!(corners.filter(|corner| array[*corner] == GREY).count(), hidden);
-            assert!(array.iter().all(|value| [GREY, 1.0].contains(value)));
+            assert_eq!(corners.filter(|corner| array[*corner] == SHADE).count(), hidden);
+            assert!(array.iter().all(|value| [SHADE, 1.0].contains(value)));
         }
         let codec = masked(0.1, 0.9).unwrap();
         assert_eq!(encoded(&codec, 1.0), encoded(&codec, 1.0));
-        let places = |shade: f32| encoded(&codec, shade).iter().map(|value| *value == GREY).collect::<Vec<_>>();
+        let places = |shade: f32| encoded(&codec, shade).iter().map(|value| *value == SHADE).collect::<Vec<_>>();
         let others = [0.1, 0.2, 0.3, 0.4].map(places);
         assert!(others.iter().any(|other| *other != places(1.0)));
     }

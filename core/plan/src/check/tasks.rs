@@ -4,6 +4,8 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use crate::check::{guidance, subsets, tables};
+use crate::component;
+use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists, resolve_scoring};
 use crate::plan::{Given, Task};
@@ -60,9 +62,22 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
             Some(score) => Some(resolve_scoring(score, model, report)?),
             None => None,
         };
-        let (start, at_least) = (start(task, &generate, spec, model, report)?, task.at_least);
+        let start = start(task, &generate, spec, model, report)?;
+        let (at_least, nearest_at_least) = (task.at_least, task.nearest_at_least);
         let plan = match &score {
-            None => Task { generate, along, observe, start, condition, absent, guidance, given, at_least, score },
+            None => Task {
+                generate,
+                along,
+                observe,
+                start,
+                condition,
+                absent,
+                guidance,
+                given,
+                at_least,
+                nearest_at_least,
+                score,
+            },
             // Nothing but that stream is recovered.
             Some(_) => Task {
                 generate: Vec::new(),
@@ -74,6 +89,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
                 start,
                 condition,
                 at_least,
+                nearest_at_least,
                 score,
             },
         };
@@ -203,6 +219,10 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
             let (task, stream_name) = (task.name.value.clone(), stream.value.clone());
             report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
+        }
+        // What is judged is decoded first.
+        if let Some((placed, module)) = &model.streams[&stream.value].module {
+            component::need_role(module, Role::Decode, &placed.component, stream.span, report);
         }
     }
     let Some(table) = &spec.data else { return };

@@ -10,6 +10,9 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
         let except = if plan.fresh.is_empty() { String::new() } else { format!(" but for {}", plan.fresh.join(", ")) };
         out.push_str(&format!("start from {start}{except}\n"));
     }
+    for (name, taken) in &plan.take {
+        out.push_str(&format!("{name} from {} of {}\n", taken.part, taken.from));
+    }
     out.push_str(&model(&plan.model));
     let scorers = plan.scorers.iter().map(|(name, scorer)| {
         let module = scorer.module.as_ref().map_or("its codec".into(), component);

@@ -23,7 +23,11 @@ pub(crate) fn lines(plan: &EvalPlan) -> String {
     let variants = plan.variants.iter().map(|(name, variant)| {
         let other = variant.model.as_ref().map_or(String::new(), |model| format!("model {}", model.source));
         let given = how(variant.given.unwrap_or_default(), None).join(", ");
-        vec![name.clone(), kind(&variant.sampler), format!("denoiser {}", variant.denoiser), given, other]
+        let weights = variant.weights.iter().map(|path| format!("weights {path}"));
+        let codecs = variant.codecs.iter().map(|(stream, codec)| format!("{stream} by {}", component(codec)));
+        let changed: Vec<String> = weights.chain(codecs).collect();
+        let denoiser = format!("denoiser {}", variant.denoiser);
+        vec![name.clone(), kind(&variant.sampler), denoiser, given, other, changed.join(", ")]
     });
     out.push_str(&format!("\n{}", section("variants", variants.collect())));
     out.push_str(&format!("\n{} rows a task, seeds {}\n", plan.rows, list(&plan.seeds)));
@@ -49,6 +53,7 @@ fn task(name: &str, task: &Task) -> Vec<String> {
     let given: Vec<String> = task.observe.iter().cloned().chain(prompts).collect();
     let given = if given.is_empty() { "nothing".into() } else { list(given) };
     let mut rest = vec![at_least];
+    rest.extend(task.nearest_at_least.map(|least| format!("nearest at least {least}")));
     for (word, names) in [("along", &task.along), ("absent", &task.absent)] {
         if !names.is_empty() {
             rest.push(format!("{word} {}", list(names)));

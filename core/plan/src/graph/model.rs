@@ -10,10 +10,10 @@ use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions;
 use crate::infer::{End, Solver};
-use crate::plan::{Companion, Denoiser, Model, Prompt, Stream, Type};
+use crate::plan::{Companion, Component, Denoiser, Model, Prompt, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, Span, SpannedString};
-use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, unknown};
+use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
 
 /// A model whose names are resolved. Parts with errors are `None`, so that what refers to them is not blamed.
 pub(crate) struct ModelGraph<'a> {
@@ -158,8 +158,7 @@ fn infer(
     let latent = solver.shape(&format!("the latent of stream `{}`", spec.name.value), *span, sizes);
     match module {
         Some((placed, module)) => {
-            let codes = component::role(module, Role::Encode).or(component::role(module, Role::Decode));
-            if codes.is_none() {
+            if encoding(module).is_none() && component::role(module, Role::Decode).is_none() {
                 component::need_role(module, Role::Encode, &placed.component, placed.component.span, report)?;
             }
             same_modality(codec, descriptor, placed, module, report);
@@ -168,6 +167,7 @@ fn infer(
         None => solver.unify(&array, &latent, report),
     }
     solver.settle(CODEC, codec);
+    let by = module.and_then(|(_, module)| encoding(module)).unwrap_or(Role::Encode);
     let module = module.map(|(placed, _)| {
         solver.settle(MODULE, placed);
         solver.component(MODULE, placed, report)
@@ -176,7 +176,38 @@ fn infer(
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
     let modality = descriptor.modality.clone();
     let (cells, latent, schedule) = (Type::cells(descriptor), sizes.clone(), spec.schedule.clone());
-    Some(Stream { modality, codec, cells, array, module, latent, schedule })
+    Some(Stream { modality, codec, cells, array, module, by, latent, schedule })
+}
+
+/// What a module does to make a latent of an array: it encodes, or else embeds, or else extracts features, as modules do
+/// that have no way back.
+pub(crate) fn encoding(module: &ModuleDescriptor) -> Option<Role> {
+    let plays = |role: &Role| component::role(module, *role).is_some();
+    let ways = if plays(&Role::Decode) { &[Role::Encode][..] } else { &[Role::Encode, Role::Embed, Role::Features] };
+    ways.iter().copied().find(plays)
+}
+
+/// The codec that reads the cells of a stream in place of its own, giving arrays of the same form; what is wrong is
+/// reported.
+pub(crate) fn read_by(
+    used: &Use,
+    name: &SpannedString,
+    own: &Stream,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<Component> {
+    let codec = component::codec(used, catalog, report)?;
+    let (shape, _) = own.array.elements()?;
+    let spec = StreamSpec {
+        name: name.clone(),
+        codec: Some(used.clone()),
+        module: None,
+        has_module: false,
+        latent: Some((shape.to_vec(), used.component.span)),
+        schedule: None,
+        aggregates: Vec::new(),
+    };
+    infer(&spec, &codec, None, report).map(|stream| stream.codec)
 }
 
 fn prompt<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> PromptNode<'a> {
@@ -232,11 +263,12 @@ fn attach(
     latent: &End,
     report: &mut Report,
 ) {
-    for role in module.roles.iter().filter(|role| matches!(role.role, Role::Encode | Role::Decode)) {
+    let by = encoding(module);
+    for role in module.roles.iter().filter(|role| Some(role.role) == by || role.role == Role::Decode) {
         let word = component::word(role.role);
         let input = solver.port(MODULE, placed, &role.input, &format!("the input to {word}"));
         let output = solver.port(MODULE, placed, &role.output, &format!("the output of {word}"));
-        let (at_array, at_latent) = if role.role == Role::Encode { (input, output) } else { (output, input) };
+        let (at_array, at_latent) = if Some(role.role) == by { (input, output) } else { (output, input) };
         solver.unify(array, &at_array, report);
         solver.unify(latent, &at_latent, report);
     }

@@ -7,7 +7,8 @@ use crate::descriptor::Role;
 use crate::error::Report;
 
 use crate::graph::{
-    Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, known_streams, resolve_lists, resolve_score,
+    Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, encoding, known_streams, resolve_lists,
+    resolve_score,
 };
 use crate::plan::Given;
 use crate::problem::{Caution, Hint, Problem};
@@ -130,6 +131,7 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
 fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> {
     match &stream.module {
         // A stream that is itself wrong was reported.
+        Some((_, module)) if code.role == Role::Encode && encoding(module).is_some() => Some(()),
         Some((_, module)) if stream.plan.is_some() => {
             component::need_role(module, code.role, &code.component, code.component.span, report).map(|_| ())
         }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::component;
 use crate::descriptor::{CellKind, Role};
 use crate::error::Report;
-use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_lists};
+use crate::graph::{ModelGraph, choose_denoiser, encoding, known_streams, resolve_lists};
 use crate::plan::{Form, Scoring, Type};
 use crate::problem::Problem;
 use crate::source::SpannedString;
@@ -53,7 +53,7 @@ pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut R
 pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &mut Report) -> Option<Scoring> {
     let node = model.streams.get(&spec.stream.value)?;
     let plan = node.plan.as_ref()?;
-    if let Some((placed, module)) = &node.module {
+    if let Some((placed, module)) = node.module.as_ref().filter(|(_, module)| encoding(module).is_none()) {
         component::need_role(module, Role::Encode, &placed.component, spec.stream.span, report)?;
     }
     let is_string = matches!(plan.cells.form, Form::Cells { cell: CellKind::Utf8, .. });

@@ -30,7 +30,7 @@ pub(crate) fn lower(
     tables::check_sources(&spec.sources, spec.data.iter(), &spec.reference, report);
     unused(spec, report);
     let tasks::Asked { denoiser, tasks, conflicts } = asked?;
-    let variants = variants::resolve(spec, models, source, &denoiser, report);
+    let variants = variants::resolve(spec, models, source, &denoiser, catalog, report);
     begin(spec, variants.as_ref()?, &tasks, model, report);
     Some(EvalPlan {
         format: PLAN_FORMAT,

@@ -114,7 +114,7 @@ impl Steps<'_> {
             (Role::Encode, Some(_)) => {
                 let op = Op::ReadCells { stream: stream.clone(), from, to: between.clone() };
                 self.push(&node, op, vec![(between.clone(), plan.array.clone())]);
-                let op = Op::Module { stream, role, from: between, to: node.clone() };
+                let op = Op::Module { stream, role: plan.by, from: between, to: node.clone() };
                 self.push(&node, op, vec![(node.clone(), latent)]);
             }
             (_, None) => self.write(&node, stream, from, plan),

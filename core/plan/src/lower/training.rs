@@ -8,7 +8,7 @@ use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::lower::scorers;
-use crate::plan::{Generated, PLAN_FORMAT, Scorer, Stage, Table, TrainPlan, Trained};
+use crate::plan::{Generated, PLAN_FORMAT, Scorer, Stage, Table, Taken, TrainPlan, Trained};
 use crate::problem::{Caution, Problem};
 use crate::source::{Source, joined};
 use crate::spec::{SourceSpec, StageSpec, TrainingSpec, unknown};
@@ -34,6 +34,7 @@ pub(crate) fn lower(
         model: model.plan()?,
         start: spec.start.as_ref().map(|path| source.beside(&path.value)),
         fresh: fresh(spec, model, report)?,
+        take: taken(spec, model, source, report)?,
         scorers: scorers?,
         sources: files(&spec.sources, source, data_root),
         generated: generated(&spec.sources),
@@ -52,6 +53,36 @@ fn fresh(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option
         .iter()
         .for_each(|name| unknown("stream, prompt, denoiser or scorer", name, known.iter().copied(), report));
     strangers.is_empty().then(|| spec.fresh.iter().map(|name| name.value.clone()).collect())
+}
+
+/// What is taken from other files: parts of the model by the names that a checkpoint uses.
+fn taken(
+    spec: &TrainingSpec,
+    model: &ModelGraph,
+    source: &Source,
+    report: &mut Report,
+) -> Option<IndexMap<String, Taken>> {
+    let of = |sort: &str, names: Vec<&String>| names.iter().map(|name| format!("{sort}.{name}")).collect::<Vec<_>>();
+    let parts = [
+        of("streams", model.streams.keys().collect()),
+        of("prompts", model.prompts.keys().collect()),
+        of("denoisers", model.denoisers.keys().collect()),
+        of("scorers", spec.scorers.iter().map(|scorer| &scorer.name.value).collect()),
+    ];
+    let known = parts.concat();
+    let made = spec.take.iter().map(|taken| {
+        let name = &taken.part;
+        if !known
+            .iter()
+            .any(|part| name.value.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        {
+            unknown("part of the model", name, known.iter().map(String::as_str), report);
+            return None;
+        }
+        let part = taken.named.as_ref().unwrap_or(name).value.clone();
+        Some((name.value.clone(), Taken { from: source.beside(&taken.from.as_ref()?.value), part }))
+    });
+    made.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// The sources that are generated.

@@ -2,12 +2,13 @@
 
 use indexmap::IndexMap;
 
+use crate::compile::Catalog;
 use crate::error::Report;
-use crate::graph::{ModelGraph, choose_denoiser};
-use crate::plan::Variant;
+use crate::graph::{ModelGraph, choose_denoiser, read_by};
+use crate::plan::{Component, Variant};
 use crate::problem::{Hint, Problem};
 use crate::source::{Source, SpannedString};
-use crate::spec::{EvaluationSpec, VariantSpec};
+use crate::spec::{EvaluationSpec, VariantSpec, unknown};
 
 /// Resolves all variants; without any, the evaluation's model is the only one, under its own name.
 pub(crate) fn resolve(
@@ -15,11 +16,13 @@ pub(crate) fn resolve(
     models: &[ModelGraph],
     source: &Source,
     denoiser: &str,
+    catalog: &Catalog,
     report: &mut Report,
 ) -> Option<IndexMap<String, Variant>> {
     let own = models.first()?;
     if spec.variants.is_empty() {
-        let variant = Variant { model: None, denoiser: denoiser.into(), sampler: spec.sampler.clone()?, given: None };
+        let (sampler, weights, codecs) = (spec.sampler.clone()?, Vec::new(), IndexMap::new());
+        let variant = Variant { model: None, weights, codecs, denoiser: denoiser.into(), sampler, given: None };
         return Some(IndexMap::from([(own.name.clone(), variant)]));
     }
     let made = spec.variants.iter().map(|variant| {
@@ -34,7 +37,33 @@ pub(crate) fn resolve(
         };
         let denoiser = of_variant(variant, spec, own, model, denoiser, report)?;
         let sampler = variant.sampler.clone().or_else(|| spec.sampler.clone())?;
-        Some((variant.name.value.clone(), Variant { model: other, denoiser, sampler, given: variant.given }))
+        let weights = variant.weights.iter().map(|path| source.beside(&path.value)).collect();
+        let codecs = codecs(variant, spec, own, catalog, report)?;
+        let made = Variant { model: other, weights, codecs, denoiser, sampler, given: variant.given };
+        Some((variant.name.value.clone(), made))
+    });
+    made.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The codecs of a variant. Judges read what the model's codecs write, so that no judged stream has another.
+fn codecs(
+    variant: &VariantSpec,
+    spec: &EvaluationSpec,
+    own: &ModelGraph,
+    catalog: &Catalog,
+    report: &mut Report,
+) -> Option<IndexMap<String, Component>> {
+    let made = variant.codecs.iter().map(|(name, used)| {
+        let Some(stream) = own.streams.get(&name.value) else {
+            unknown("stream", name, own.streams.keys().map(String::as_str), report);
+            return None;
+        };
+        if spec.judges.iter().any(|judge| judge.stream.value == name.value) {
+            let reason = "is judged, so that all variants read it by the model's codec".into();
+            report.error(name.span, Problem::Impossible { what: format!("stream `{}`", name.value), reason });
+            return None;
+        }
+        Some((name.value.clone(), read_by(used, name, stream.plan.as_ref()?, catalog, report)?))
     });
     made.collect::<Vec<_>>().into_iter().collect()
 }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{ColumnRef, Generated, Given, Model, Scorer, Scoring, Table};
+use super::{ColumnRef, Component, Generated, Given, Model, Scorer, Scoring, Table};
 
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,12 @@ pub struct EvalPlan {
 pub struct Variant {
     /// The model, if it is another than the evaluation's, with the same codecs.
     pub model: Option<Model>,
+    /// Safetensors files with weights in place of those of the model's checkpoint, the later ones last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<String>,
+    /// What reads the cells of streams that are given, where it is not the model's codec: by stream.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub codecs: IndexMap<String, Component>,
     /// The denoiser that is asked.
     pub denoiser: String,
     /// `{kind, ...}`, all defaults filled.
@@ -88,6 +94,9 @@ pub struct Task {
     pub given: Given,
     /// Least coherence that is asked for, if any: below it, the evaluation fails.
     pub at_least: Option<f64>,
+    /// Least share of rows that are nearest to their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_at_least: Option<f64>,
     /// What is told instead of generated; without classes, which row's own value the recovered one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scoring>,

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::descriptor::CellKind;
+use crate::descriptor::{CellKind, Role};
 
 /// A codec or module with everything that is needed to make it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,11 +103,22 @@ pub struct Stream {
     pub array: Type,
     /// Array <-> latent; without one the array itself is diffused.
     pub module: Option<Component>,
+    /// What makes the latent of the array: `encode`, or, of a module that does nothing else, `embed` or `features`.
+    #[serde(default = "encode", skip_serializing_if = "is_encode")]
+    pub by: Role,
     /// Shape of the latent.
     pub latent: Vec<i64>,
     /// `{kind, ...}`, all defaults filled; that of its denoiser if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Json>,
+}
+
+fn encode() -> Role {
+    Role::Encode
+}
+
+fn is_encode(role: &Role) -> bool {
+    *role == Role::Encode
 }
 
 /// What only conditions: cells that become tokens.

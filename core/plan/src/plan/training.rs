@@ -22,6 +22,9 @@ pub struct TrainPlan {
     /// Streams, denoisers and scorers that start fresh though that file has their weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<String>,
+    /// Parts of the model that start as parts of other files, by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub take: IndexMap<String, Taken>,
     /// Scorers that are trained beside the model, by name.
     pub scorers: IndexMap<String, Scorer>,
     /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.
@@ -35,6 +38,15 @@ pub struct TrainPlan {
     pub stages: Vec<Stage>,
     /// Seed of everything.
     pub seed: u64,
+}
+
+/// A part of a file of weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Safetensors file.
+    pub from: String,
+    /// What the part is called there: what its weights' names begin with.
+    pub part: String,
 }
 
 /// A classifier with a codec of its own, trained apart from the generator.

@@ -6,7 +6,7 @@ use crate::compile::FileKind;
 use crate::error::Report;
 use crate::plan::Given;
 use crate::source::{Span, SpannedString};
-use crate::spec::model::used;
+use crate::spec::model::{component_use, used};
 use crate::spec::{
     GuidanceSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_name, given, guidance, open, scoring, sources, table,
 };
@@ -46,6 +46,9 @@ pub(crate) struct EvaluationSpec {
 pub(crate) struct VariantSpec {
     pub name: SpannedString,
     pub model: Option<SpannedString>,
+    pub weights: Vec<SpannedString>,
+    /// Stream -> what reads its cells.
+    pub codecs: Vec<(SpannedString, Use)>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
     pub given: Option<Given>,
@@ -74,6 +77,7 @@ pub(crate) struct TaskSpec {
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
     pub at_least: Option<f64>,
+    pub nearest_at_least: Option<f64>,
     /// What is told instead of generated.
     pub score: Option<ScoringSpec>,
 }
@@ -137,9 +141,15 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("variant `{}`", name.value);
-    let mut spec = VariantSpec { name, model: None, denoiser: None, sampler: None, given: None };
+    let (weights, codecs) = (Vec::new(), Vec::new());
+    let mut spec = VariantSpec { name, model: None, weights, codecs, denoiser: None, sampler: None, given: None };
     if let Some(fields) = Fields::open(&entry.node, &surface::VARIANT, within, entry.key.span, report) {
         spec.model = fields.text("model", report);
+        spec.weights = fields.texts("weights", report);
+        for entry in fields.names("codecs", report) {
+            let what = format!("the codec of stream `{}`", entry.key.value);
+            spec.codecs.extend(component_use(entry, &what, report).map(|used| (entry.key.clone(), used)));
+        }
         spec.denoiser = fields.text("denoiser", report);
         spec.sampler = fields.json("sampler", report).map(|json| json.value);
         spec.given = given(&fields, report);
@@ -161,6 +171,7 @@ impl TaskSpec {
             guidance: None,
             given: None,
             at_least: None,
+            nearest_at_least: None,
             score: None,
         }
     }
@@ -201,6 +212,7 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
         spec.guidance = guidance(&fields, report);
         spec.given = given(&fields, report);
         spec.at_least = fields.number("at_least", report);
+        spec.nearest_at_least = fields.number("nearest_at_least", report);
     }
     spec
 }

@@ -19,10 +19,20 @@ pub(crate) struct TrainingSpec {
     pub seed: Option<u64>,
     pub start: Option<SpannedString>,
     pub fresh: Vec<SpannedString>,
+    pub take: Vec<TakenSpec>,
     pub sources: Vec<SourceSpec>,
     pub data: Vec<TableSpec>,
     pub scorers: Vec<ScorerSpec>,
     pub stages: Vec<StageSpec>,
+}
+
+/// A part of the model that starts as a part of another file.
+#[derive(Debug)]
+pub(crate) struct TakenSpec {
+    pub part: SpannedString,
+    pub from: Option<SpannedString>,
+    /// What it is called there.
+    pub named: Option<SpannedString>,
 }
 
 /// A dataset: one or several files, or what makes one.
@@ -84,6 +94,7 @@ pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec>
         seed: fields.integer("seed", report),
         start: fields.text("start", report),
         fresh: fields.texts("fresh", report),
+        take: fields.names("take", report).iter().map(|entry| taken(entry, report)).collect(),
         sources: sources(&fields, report),
         data,
         scorers,
@@ -94,6 +105,15 @@ pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec>
 /// The sources of a training or evaluation.
 pub(crate) fn sources(fields: &Fields, report: &mut Report) -> Vec<SourceSpec> {
     fields.names("sources", report).iter().map(|entry| source(entry, report)).collect()
+}
+
+fn taken(entry: &Entry, report: &mut Report) -> TakenSpec {
+    let mut spec = TakenSpec { part: entry.key.clone(), from: None, named: None };
+    let within = format!("`{}` of `take`", entry.key.value);
+    if let Some(fields) = Fields::open(&entry.node, &surface::TAKEN, within, entry.key.span, report) {
+        (spec.from, spec.named) = (fields.text("from", report), fields.text("part", report));
+    }
+    spec
 }
 
 fn source(entry: &Entry, report: &mut Report) -> SourceSpec {

@@ -264,10 +264,24 @@ pub(crate) static TRAINING: Mapping = Mapping {
         or("seed", SEED, Literal::Integer(0), "Seed of everything"),
         may("start", Form::String, "File with weights to start from, relative to this one; the others start fresh"),
         may("fresh", NAMES, "Streams, denoisers and scorers that start fresh though `start` has their weights"),
+        may(
+            "take",
+            Form::Names(&Form::Mapping(&TAKEN)),
+            "Parts that start as parts of other files, by name: streams.NAME, denoisers.NAME ...",
+        ),
         SOURCES,
         must("data", Form::Names(&Form::Mapping(&TABLE)), "Tables made of the sources, by name"),
         may("scorers", Form::Names(&Form::Mapping(&SCORER)), "Classifiers that are trained beside the model"),
         must("stages", Form::List(&Form::Mapping(&STAGE)), "What is trained, in order"),
+    ],
+    later: &[],
+};
+
+/// A part of a model that a training takes from a file.
+pub(crate) static TAKEN: Mapping = Mapping {
+    keys: &[
+        must("from", Form::String, "File with weights, relative to this one"),
+        may("part", Form::String, "What it is called there: prompts.picture, scorers.image ...; the same if not given"),
     ],
     later: &[],
 };
@@ -406,6 +420,16 @@ pub(crate) static EVALUATION: Mapping = Mapping {
 pub(crate) static VARIANT: Mapping = Mapping {
     keys: &[
         may("model", Form::String, "Another model's file, relative to this one, with the same streams and codecs"),
+        may(
+            "weights",
+            Form::OneOrMore(&Form::String),
+            "Files, relative to this one, with weights in place of those of the checkpoint: whole models or finished stages",
+        ),
+        may(
+            "codecs",
+            Form::Names(&Form::Use),
+            "How the cells of streams that are given are read, in place of the model's codec, by stream",
+        ),
         may("denoiser", Form::String, "The denoiser; that of the evaluation if not given"),
         may("sampler", Form::Kind(Family::Sampler), "How noise is removed; as in the evaluation if not given"),
         may("given", GIVEN, "How the network sees streams that are given; as the tasks say if not given"),
@@ -450,6 +474,11 @@ pub(crate) static TASK: Mapping = Mapping {
         GUIDANCE,
         may("given", GIVEN, "How the network sees streams that are given"),
         may("at_least", Form::FRACTION, "Least coherence of the first variant; below it the evaluation fails"),
+        may(
+            "nearest_at_least",
+            Form::FRACTION,
+            "Least share of rows of the first variant that are nearest to their own; below it the evaluation fails",
+        ),
     ],
     later: &[],
 };

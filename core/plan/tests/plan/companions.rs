@@ -1,6 +1,7 @@
 //! Companions: streams that are added into others, or read from features, and never diffused.
 
-use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::descriptor::Role;
+use anyflow_plan::plan::{Job, Op, Step};
 use anyflow_plan::{Format, explain};
 
 use crate::bench::{Case, catalog, file, snapshot};
@@ -121,6 +122,66 @@ fn what_begins_late_begins_from_something() {
     begun("{start: {image: label}, generate: [image, label]}").check("error-late-shape");
     begun("{start: {image: sketches}, generate: [image, label]}").check("error-late-unknown");
     begun("{start: {sketch: image}, generate: [image, label]}").check("error-late-not-generated");
+}
+
+const SKETCH: &str = "module: {use: image/autoencoder, hidden: 64}, latent: [24]";
+
+#[test]
+fn a_companion_may_have_no_way_back() {
+    let case = |name: &str| companions(name).edit_model(SKETCH, "module: image/classifier, latent: [64]");
+    let drawn = ("encode: image/autoencoder, from: drawing, stream: sketch", "encode: image/classifier, from: drawing");
+    let compiled = case("joint").edit(drawn.0, drawn.1).edit(", stream: image}", "}").compile();
+    let Ok((Job::Run(plan), _)) = compiled else { panic!("no plan") };
+    assert_eq!(plan.model.streams["sketch"].by, Role::Features);
+    let by_features = |step: &Step| matches!(&step.op, Op::Module { role: Role::Features, .. });
+    assert_eq!(plan.steps.iter().filter(|step| by_features(step)).count(), 1);
+    let back = "picture: {decode: image/classifier, from: drawn}";
+    case("joint")
+        .edit(drawn.0, drawn.1)
+        .edit("picture: {decode: image/autoencoder, from: made.image, stream: image}", back)
+        .check("error-no-way-back");
+    case("eval")
+        .edit_model("heads:\n", "heads:\n  sketch: {reads: digits.last, loss: mse}\n")
+        .edit("judges: {", "judges: {sketch: {score: image/classifier, weights: judges.safetensors}, ")
+        .edit("generate: [image, label]", "generate: [image, label, sketch]")
+        .check("error-judged-without-way-back");
+}
+
+#[test]
+fn parts_are_taken_from_other_files() {
+    let take = "seed: 4\ntake:\n  streams.image: {from: a.safetensors}\n  \
+                streams.sketch.module: {from: ../b.safetensors, part: prompts.picture}\nstages:";
+    let Ok((Job::Train(plan), _)) = companions("train").edit("stages:", take).compile() else { panic!("no plan") };
+    let (image, sketch) = (&plan.take["streams.image"], &plan.take["streams.sketch.module"]);
+    assert!(image.from.ends_with("/a.safetensors") && sketch.from.ends_with("b.safetensors"), "{image:?} {sketch:?}");
+    assert_eq!((image.part.as_str(), sketch.part.as_str()), ("streams.image", "prompts.picture"));
+    companions("train")
+        .edit("stages:", "take: {streams.sketches: {from: a.safetensors}, image: {part: streams.image}}\nstages:")
+        .check("error-take");
+}
+
+#[test]
+fn variants_have_weights_and_codecs_of_their_own() {
+    let variants = "variants:\n  more: {weights: [a.safetensors, b.safetensors], \
+                    codecs: {sketch: {use: image/gray, height: 28}}}\ntasks:";
+    let Ok((Job::Eval(plan), _)) = companions("eval").edit("tasks:", variants).compile() else { panic!("no plan") };
+    let more = &plan.variants["more"];
+    assert_eq!(more.weights.len(), 2);
+    assert_eq!(more.codecs["sketch"], plan.model.streams["sketch"].codec);
+    for (codecs, name) in [
+        ("{image: image/gray}", "error-variant-judged"),
+        ("{sketches: image/gray}", "error-variant-unknown"),
+        ("{sketch: image/rgb}", "error-variant-array"),
+    ] {
+        companions("eval").edit("tasks:", &format!("variants: {{more: {{codecs: {codecs}}}}}\ntasks:")).check(name);
+    }
+}
+
+#[test]
+fn a_task_asks_for_rows_nearest_to_their_own() {
+    let case = companions("eval").edit("generate: [image]}", "generate: [image], nearest_at_least: 0.5}");
+    let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    assert_eq!((plan.tasks["colour"].nearest_at_least, plan.tasks["colour"].at_least), (Some(0.5), None));
 }
 
 #[test]

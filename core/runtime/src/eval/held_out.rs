@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyflow_datasets::OwnedCell;
 use anyflow_diffusion::noise::RowNoise;
-use anyflow_plan::findings::{Distance, Real, Reconstructed};
+use anyflow_plan::findings::{Distance, Figure, Real, Reconstructed, Truth};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{EvalPlan, Table};
+use anyflow_plan::plan::{EvalPlan, Table, Variant};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
@@ -14,6 +14,7 @@ use super::figures;
 use super::frechet::Moments;
 use super::judging::{CHUNK, Verdicts, Written, distance};
 use crate::events::{Events, figures as event};
+use crate::plugin::Codec;
 use crate::train::{TableData, Tuples};
 use crate::{Judge, Result, RunError, Session};
 
@@ -35,6 +36,8 @@ pub struct HeldOut<'a> {
     /// The features of all rows of a stream, each of length 1.
     features: IndexMap<String, Tensor>,
     data: TableData,
+    /// Arrays of streams that a variant reads by codecs of its own.
+    given: IndexMap<String, Tensor>,
 }
 
 impl<'a> HeldOut<'a> {
@@ -53,7 +56,34 @@ impl<'a> HeldOut<'a> {
         }
         let threads = order.threads as usize;
         let data = TableData::read("held-out rows", &plan.data, &plan.sources, &session, threads, events)?;
-        Ok(HeldOut { plan, session, judges, moments: IndexMap::new(), threads, features: IndexMap::new(), data })
+        let (moments, features, given) = (IndexMap::new(), IndexMap::new(), IndexMap::new());
+        Ok(HeldOut { plan, session, judges, moments, threads, features, data, given })
+    }
+
+    /// Reads what a variant's own codecs read.
+    ///
+    /// # Errors
+    /// What datasets and plugins say.
+    pub fn read_given(&mut self, variant: &Variant, order: &Order, events: &Events) -> Result<()> {
+        self.given.clear();
+        if variant.codecs.is_empty() {
+            return Ok(());
+        }
+        let mut session = Session::new(&self.plan.model, self.session.device, 0)?;
+        for (stream, codec) in &variant.codecs {
+            let array = &self.plan.model.streams[stream].array;
+            let codec = Codec::new(&mut session.plugins, codec, array)?;
+            session.codecs.insert(stream.clone(), codec);
+        }
+        let columns = self.plan.data.columns.iter().filter(|(stream, _)| variant.codecs.contains_key(*stream));
+        let columns = columns.map(|(stream, column)| (stream.clone(), column.clone())).collect();
+        let table = Table { join: None, columns, class: None, classes: Vec::new() };
+        let threads = order.threads as usize;
+        let data = TableData::read("given rows", &table, &self.plan.sources, &session, threads, events)?;
+        let arrays =
+            variant.codecs.keys().filter_map(|stream| Some((stream.clone(), data.array(stream)?.shallow_clone())));
+        self.given = arrays.collect();
+        Ok(())
     }
 
     /// Every judge on the rows as they are, and the distance that real rows have from them.
@@ -126,7 +156,12 @@ impl<'a> HeldOut<'a> {
             let verdicts = Verdicts::of_written(judge, &back, model.device)?;
             let accuracy = figures::accuracy(&verdicts.classes, &self.data.class_of_rows(stream)?);
             let frechet = distance(verdicts.moments()?.as_ref(), self.moments.get(stream))?;
-            found.insert(stream.clone(), Reconstructed { accuracy, frechet });
+            let truth = self.nearness(stream, (0..array.size()[0]).collect(), &verdicts)?;
+            let truth = truth.map(|(distance, nearest)| Truth {
+                distance: Figure::of(vec![distance]),
+                nearest: Figure::of(vec![nearest]),
+            });
+            found.insert(stream.clone(), Reconstructed { accuracy, frechet, truth });
         }
         Ok(found)
     }
@@ -161,23 +196,32 @@ impl<'a> HeldOut<'a> {
     }
 
     /// The mean distance of generated rows from the rows that they were to be, and the share of them whose own row is the
-    /// nearest of all. Nothing without features, or where rows of several sources are matched, so that a row is one of
-    /// many that it could be.
+    /// nearest of all. Nothing without features, or where rows of several sources are matched such that a row is one of
+    /// several that it could be.
     ///
     /// # Errors
     /// What libtorch says.
     pub fn truth(&self, stream: &str, tuples: &Tuples, verdicts: &Verdicts) -> Result<Option<(f64, f64)>> {
+        self.nearness(stream, self.data.rows_of(stream, tuples).into_iter().map(i64::from).collect(), verdicts)
+    }
+
+    /// The same of rows that were to be those of the stream's source.
+    fn nearness(&self, stream: &str, rows: Vec<i64>, verdicts: &Verdicts) -> Result<Option<(f64, f64)>> {
         let (Some(all), Some(features)) = (self.features.get(stream), &verdicts.features) else { return Ok(None) };
-        if self.plan.data.join.is_some() || features.size()[0] == 0 {
+        if !self.data.is_matched_one_to_one() || features.size()[0] == 0 {
             return Ok(None);
         }
-        let read = self.data.rows_of(stream, tuples).into_iter().zip(&verdicts.classes);
-        let own: Vec<i64> = read.filter(|(_, class)| class.is_some()).map(|(row, _)| i64::from(row)).collect();
+        let read = rows.into_iter().zip(&verdicts.classes);
+        let own: Vec<i64> = read.filter(|(_, class)| class.is_some()).map(|(row, _)| row).collect();
         let own = Tensor::from_slice(&own);
-        let distances = Tensor::f_cdist(&of_length_one(features)?, all, 2.0, None::<i64>)?;
-        let distance = distances.f_gather(1, &own.f_unsqueeze(1)?, false)?.f_mean(Kind::Double)?;
-        let nearest = distances.f_argmin(1, false)?.f_eq_tensor(&own)?.f_mean(Kind::Double)?;
-        Ok(Some((f64::try_from(distance)?, f64::try_from(nearest)?)))
+        let (mut distance, mut nearest) = (0.0, 0.0);
+        for (features, own) in of_length_one(features)?.f_split(CHUNK, 0)?.iter().zip(own.f_split(CHUNK, 0)?) {
+            let distances = Tensor::f_cdist(features, all, 2.0, None::<i64>)?;
+            distance += f64::try_from(distances.f_gather(1, &own.f_unsqueeze(1)?, false)?.f_sum(Kind::Double)?)?;
+            nearest += f64::try_from(distances.f_argmin(1, false)?.f_eq_tensor(&own)?.f_sum(Kind::Double)?)?;
+        }
+        let count = own.size()[0] as f64;
+        Ok(Some((distance / count, nearest / count)))
     }
 
     /// The arrays of a stream that tuples name.
@@ -186,7 +230,8 @@ impl<'a> HeldOut<'a> {
     /// The table has no such stream, which planning excludes.
     pub fn given(&self, stream: &str, tuples: &Tuples) -> Result<Tensor> {
         let missing = || RunError::Internal(format!("the held-out rows have no stream {stream}"));
-        self.data.select(stream, self.data.array(stream).ok_or_else(missing)?, tuples)
+        let array = self.given.get(stream).or_else(|| self.data.array(stream)).ok_or_else(missing)?;
+        self.data.select(stream, array, tuples)
     }
 }
 

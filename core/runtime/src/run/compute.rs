@@ -88,13 +88,13 @@ impl<'a> Compute<'a> {
     fn module(&self, batch: &mut Batch, step: &Step, stream: &str, role: Role, from: &str, to: &str) -> Result<()> {
         let model = &self.plan.model;
         let component = match role {
-            Role::Embed => Some(&model.prompts[stream].module),
+            Role::Embed if model.prompts.contains_key(stream) => Some(&model.prompts[stream].module),
             _ => model.streams[stream].module.as_ref(),
         };
         self.events.enter(&step.node, component.map(|c| c.plugin.as_str()));
         let input = value(batch, from)?.f_to_device(self.networks.device)?;
         let output = self.networks.on_stream(&step.node, stream, move |net| match role {
-            Role::Encode | Role::Embed => net.encode(&input, false),
+            Role::Encode | Role::Embed | Role::Features => net.encode(&input, false),
             Role::Decode => net.decode(&input, false),
             other => Err(RunError::Internal(format!("role {other:?} in a run"))),
         })?;

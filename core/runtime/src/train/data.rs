@@ -92,6 +92,11 @@ impl TableData {
         self.leaders.len()
     }
 
+    /// Whether no row of one source can stand beside several of another.
+    pub fn is_matched_one_to_one(&self) -> bool {
+        self.partners.iter().all(|partners| partners.values().all(|rows| rows.len() == 1))
+    }
+
     /// The streams it has.
     pub fn streams(&self) -> impl Iterator<Item = &String> {
         self.stream_source.keys()

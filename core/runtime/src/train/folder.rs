@@ -47,7 +47,12 @@ impl Folder {
         fs::create_dir_all(path.join("stages")).map_err(RunError::io(path))?;
         // Weights that a training starts from are a part of it: a resumed command must find the same.
         let start = plan.start.as_deref().map(|start| checkpoint::fingerprint(Path::new(start))).transpose()?;
-        let identity = json!({ "plan": plan, "device": order.device, "start": start });
+        let mut identity = json!({ "plan": plan, "device": order.device, "start": start });
+        let taken = plan.take.values().map(|taken| checkpoint::fingerprint(Path::new(&taken.from)));
+        let taken = taken.collect::<Result<Vec<_>>>()?;
+        if !taken.is_empty() {
+            identity["take"] = taken.into();
+        }
         let text = serde_json::to_string_pretty(&identity).map_err(|e| RunError::Internal(e.to_string()))?;
         let file = path.join("training.json");
         match fs::read_to_string(&file) {

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{TrainPlan, Trained};
+use anyflow_plan::plan::{Taken, TrainPlan, Trained};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tch::Device;
@@ -23,7 +23,7 @@ pub use data::{TableData, Tuples};
 use crate::checkpoint::{self, Precision, Tensors};
 use crate::events::{Events, figures};
 use crate::plugin::watch;
-use crate::{Judge, Result, Session};
+use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
 use folder::Folder;
 use stage::StageRun;
@@ -55,6 +55,9 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         // `streams.NAME.mean`, `prompts.NAME.module.first.weight`, `denoisers.NAME.input.weight`
         found.retain(|name, _| !name.split('.').nth(1).is_some_and(|part| plan.fresh.iter().any(|name| name == part)));
         checkpoint::copy_known(&trainee.all()?, &found, path)?;
+    }
+    for (name, taken) in &plan.take {
+        take(&trainee, name, taken)?;
     }
     let cache = LatentCache::open(folder.path(), &plan.model, device, events)?;
     let mut tables: IndexMap<String, TableData> = IndexMap::new();
@@ -96,6 +99,21 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     result["output"] = order.output.clone().into();
     events.end("training", figures([("stages", plan.stages.len().into())]));
     Ok(result)
+}
+
+/// Copies a part of a file into the part of the model that is called `name`.
+fn take(trainee: &Trainee, name: &str, taken: &Taken) -> Result<()> {
+    let path = Path::new(&taken.from);
+    // `streams.seen` also begins `streams.seen2.mean`.
+    let rest = |tensor: &str| Some(tensor.strip_prefix(&taken.part)?.strip_prefix('.')?.to_string());
+    let found = checkpoint::read(path)?.0.into_iter();
+    let renamed = found.filter_map(|(tensor, value)| Some((format!("{name}.{}", rest(&tensor)?), value)));
+    let renamed: Tensors = renamed.collect();
+    if renamed.is_empty() {
+        let text = format!("has no part `{}`, of which the training takes `{name}`", taken.part);
+        return Err(RunError::Checkpoint { path: taken.from.clone(), text });
+    }
+    checkpoint::copy_known(&trainee.all()?, &renamed, path)
 }
 
 impl Trainee {
