@@ -158,7 +158,8 @@ fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
     }
     let network =
         serde_json::from_value(json!({"kind": "unet-mlp", "width": 16, "embedding": 8, "groups": 4})).unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), Precision::F32, Device::Cpu, 0);
+    let built =
+        build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), Precision::F32, Device::Cpu, 0);
     assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
 }
 
