@@ -24,6 +24,8 @@ pub(crate) struct Batch {
     branches: Option<Branches>,
     /// Per stream.
     changes: Vec<Changes>,
+    /// Per stream that does not change: as the network sees it, the same memory at each step.
+    still: Vec<Option<Tensor>>,
     /// Whether groups have left since the tensors were made.
     pub stale: bool,
 }
@@ -88,6 +90,11 @@ impl Batch {
         batch.branches = Branches::new(&runs, &batch.groups, jobs, site)?;
         batch.changes = (0..site.streams.len()).map(|place| batch.changes(place, jobs, site)).collect::<Result<_>>()?;
         batch.runs = runs;
+        if batch.groups.is_empty() {
+            return Ok(batch);
+        }
+        let still = |(place, changes)| matches!(changes, &Changes::Nothing).then(|| batch.spread(place)).transpose();
+        batch.still = batch.changes.iter().enumerate().map(still).collect::<Result<_>>()?;
         Ok(batch)
     }
 
@@ -181,11 +188,19 @@ impl Batch {
 
     /// x of every stream as the network sees it: `[call row, shape]`.
     fn seen(&self) -> Result<Vec<Tensor>> {
-        let spread = |(stream, planes): (usize, &Vec<Tensor>)| match &self.branches {
-            Some(branches) => branches.spread(stream, &planes[0]),
-            None => Ok(planes[0].shallow_clone()),
+        let seen = |(place, still): (usize, &Option<Tensor>)| match still {
+            Some(still) => Ok(still.shallow_clone()),
+            None => self.spread(place),
         };
-        self.planes.iter().enumerate().map(spread).collect()
+        self.still.iter().enumerate().map(seen).collect()
+    }
+
+    fn spread(&self, stream: usize) -> Result<Tensor> {
+        let x = &self.planes[stream][0];
+        match &self.branches {
+            Some(branches) => branches.spread(stream, x),
+            None => Ok(x.shallow_clone()),
+        }
     }
 
     /// The planes of a stream after the step. Rows that are not sampled keep their bits.

@@ -3,9 +3,12 @@
 //! So everything that holds of streams holds of prompts: they are given or absent by row, dropped in a branch of
 //! guidance, gathered and cut with the rest of a batch.
 
+use std::cell::RefCell;
+
 use tch::{Device, Kind, Tensor};
 
-use crate::{Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+use crate::tokens::same_memory;
+use crate::{Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, TimeRun, Times, Tokens};
 
 /// A denoiser whose prompt is a mixture: with w_m the presence of prompt m in a row, which is its weight or 0, the row's
 /// tokens are sum_m w_m C_m / sum_m w_m. Tang et al. 2023, "Any-to-any generation via composable diffusion", section
@@ -15,6 +18,22 @@ pub struct Prompted {
     /// Those of `inner`, then the prompts.
     streams: Vec<StreamSpec>,
     prompts: usize,
+    /// The mixture of the last call whose times were known on the host.
+    kept: RefCell<Option<Mixture>>,
+}
+
+/// A mixture and what it was made of.
+struct Mixture {
+    values: Vec<Tensor>,
+    /// Per run, the weights of the prompts and the number of rows.
+    weights: Vec<(Vec<f32>, usize)>,
+    tokens: Option<Tokens>,
+}
+
+impl Mixture {
+    fn is_of(&self, values: &[Tensor], weights: &[(Vec<f32>, usize)]) -> bool {
+        self.weights == weights && self.values.iter().zip(values).all(|(old, new)| same_memory(old, new))
+    }
 }
 
 impl Prompted {
@@ -22,17 +41,45 @@ impl Prompted {
     pub fn new(inner: Box<dyn Denoiser>, prompts: Vec<StreamSpec>) -> Self {
         let count = prompts.len();
         let streams = inner.streams().iter().cloned().chain(prompts).collect();
-        Prompted { inner, streams, prompts: count }
+        Prompted { inner, streams, prompts: count, kept: RefCell::default() }
     }
 
     /// What `inner` is asked.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
         let diffused = self.streams.len() - self.prompts;
         let asked = batch.some_streams(0..diffused)?;
-        Ok(match self.tokens(&batch.x[diffused..], &batch.present()?, diffused)? {
+        let values = &batch.x[diffused..];
+        let tokens = match &batch.times {
+            Times::Runs(runs) if !values.iter().any(Tensor::requires_grad) => {
+                self.kept(values, runs, batch, diffused)?
+            }
+            _ => self.tokens(values, &batch.present()?, diffused)?,
+        };
+        Ok(match tokens {
             Some(tokens) => asked.with_prompt(tokens),
             None => asked,
         })
+    }
+
+    /// As [`Prompted::tokens`], made anew only where prompts or weights are others than last: so networks too keep what
+    /// they make of the mixture from step to step.
+    fn kept(
+        &self,
+        values: &[Tensor],
+        runs: &[TimeRun],
+        batch: &DenoiserInput,
+        diffused: usize,
+    ) -> Result<Option<Tokens>> {
+        let weights: Vec<_> = runs.iter().map(|run| (run.present[diffused..].to_vec(), run.rows)).collect();
+        let mut kept = self.kept.borrow_mut();
+        if let Some(mixture) = kept.as_ref().filter(|mixture| mixture.is_of(values, &weights)) {
+            return Ok(mixture.tokens.as_ref().map(Tokens::shared));
+        }
+        let tokens = self.tokens(values, &batch.present()?, diffused)?;
+        let (shared, values) =
+            (tokens.as_ref().map(Tokens::shared), values.iter().map(Tensor::shallow_clone).collect());
+        *kept = Some(Mixture { values, weights, tokens });
+        Ok(shared)
     }
 
     /// The mixture, `[row, token, feature]`, and which rows have one; none if no row has.

@@ -49,9 +49,13 @@ impl Tokens {
         Tokens { values: self.values.shallow_clone(), mask }
     }
 
-    /// Whether the values are the same memory. Of two tensors that live at once, that makes them equal.
+    /// Whether the values are the same memory.
     pub(crate) fn is(&self, other: &Tokens) -> bool {
-        let (left, right) = (&self.values, &other.values);
-        left.data_ptr() == right.data_ptr() && left.size() == right.size() && left.stride() == right.stride()
+        same_memory(&self.values, &other.values)
     }
+}
+
+/// Whether two tensors are the same memory. Of two that live at once, that makes them equal.
+pub(crate) fn same_memory(left: &Tensor, right: &Tensor) -> bool {
+    left.data_ptr() == right.data_ptr() && left.size() == right.size() && left.stride() == right.stride()
 }

@@ -1,6 +1,6 @@
 //! The networks that the parts are measured with.
 
-use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build};
+use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build, build_prompted};
 use serde_json::{Value, json};
 use tch::Device;
 
@@ -10,16 +10,21 @@ pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
     built(network, &[stream("left", &[64]), stream("right", &[64])])
 }
 
-/// A U-Net over a map and a residual MLP over a vector, as `pipelines/codi/model.yaml` couples them.
+/// Streams of which two and two are sampled together, under networks as small ones have them, all with one prompt.
 pub fn coupled() -> Box<dyn Denoiser> {
+    let perceptron = |width: i64| json!({"kind": "residual-mlp", "width": width, "blocks": 3});
     let map = json!({
         "kind": "unet", "block_out_channels": [32, 64], "layers_per_block": 1, "attention": [false, true],
         "num_attention_heads": [4], "norm_num_groups": 8,
     });
-    let parts = json!({"map": map, "vector": {"kind": "residual-mlp", "width": 192, "blocks": 4}});
-    let environment = json!({"width": 128, "features": 64, "tokens": 4});
+    let parts = json!({"short": perceptron(128), "map": map, "vector": perceptron(192), "long": perceptron(224)});
+    let environment = json!({"width": 192, "features": 64, "tokens": 4});
     let network = json!({"kind": "coupled", "parts": parts, "environment": environment});
-    built(network, &[stream("map", &[4, 7, 7]), stream("vector", &[24])])
+    let network: Network = serde_json::from_value(network).unwrap();
+    let streams =
+        [stream("short", &[16]), stream("map", &[4, 7, 7]), stream("vector", &[24]), stream("long", &[8, 12])];
+    let prompts = vec![stream("prompt", &[1, 64])];
+    build_prompted(&network, &streams, prompts, Precision::F32, Device::Cpu, 1).unwrap()
 }
 
 fn built(network: Value, streams: &[StreamSpec]) -> Box<dyn Denoiser> {

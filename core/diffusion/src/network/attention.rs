@@ -5,6 +5,9 @@ use tch::Tensor;
 use super::layer::{Init, Linear, Precision, cast, fresh, plain};
 use crate::{Result, TensorOp};
 
+/// The score of a token that is not there: as good as none, and finite in any precision.
+const LEAST: f64 = -1e4;
+
 /// y = W x.
 #[derive(Debug)]
 pub(super) struct Projection {
@@ -54,10 +57,19 @@ impl Keys {
         Keys { key: self.key.shallow_clone(), value: self.value.shallow_clone() }
     }
 
+    fn require_grad(&self) -> bool {
+        self.key.requires_grad() || self.value.requires_grad()
+    }
+
     /// Every row `times` times in a row.
     pub fn repeated(&self, times: i64) -> Result<Self> {
         Ok(Keys { key: repeated(&self.key, times)?, value: repeated(&self.value, times)? })
     }
+}
+
+/// `[row, 1, width]` for every token of x, `[row, token, ...]`.
+pub(super) fn to_all(read: &Tensor, x: &Tensor) -> Result<Tensor> {
+    read.f_expand([-1, x.size()[1], -1], false).op("expand", &[read])
 }
 
 /// Every row `times` times in a row.
@@ -94,10 +106,27 @@ impl Heads {
     /// token. A row with nothing to attend to gets zeros.
     pub fn forward(&self, x: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
         let (query, Keys { key, value }) = (self.split(&self.query.forward(x)?)?, keys);
-        let read = Tensor::f_scaled_dot_product_attention(&query, key, value, mask, 0.0, false, None, false)
-            .op("scaled_dot_product_attention", &[&query, key, value])?;
+        let read = if query.size()[2] == 1 && !query.requires_grad() && !keys.require_grad() {
+            of_one(&query, keys, mask)?
+        } else {
+            Tensor::f_scaled_dot_product_attention(&query, key, value, mask, 0.0, false, None, false)
+                .op("scaled_dot_product_attention", &[&query, key, value])?
+        };
         let read = read.f_transpose(1, 2).op("transpose", &[&read])?;
         read.f_flatten(2, 3).op("flatten", &[&read])
+    }
+
+    /// What any token reads where there is one to attend to, for softmax over one is 1: `[row, 1, width]`. None if there
+    /// are several, or gradients are recorded.
+    pub fn only(keys: &Keys, mask: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let value = &keys.value;
+        if value.size()[2] != 1 || keys.require_grad() {
+            return Ok(None);
+        }
+        let value = value.f_transpose(1, 2).and_then(|value| value.f_flatten(2, 3)).op("flatten", &[value])?;
+        let Some(mask) = mask else { return Ok(Some(value)) };
+        let gone = mask.f_logical_not().and_then(|gone| gone.f_squeeze_dim(1)).op("not", &[mask])?;
+        value.f_masked_fill(&gone, 0.0).op("masked_fill", &[&value, &gone]).map(Some)
     }
 
     /// `[row, token, width]` -> `[row, head, token, width / heads]`.
@@ -137,7 +166,10 @@ impl Attention {
 
     /// As [`Heads::forward`], but that a row with nothing to attend to gets the output layer's bias.
     pub fn forward(&self, x: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
-        self.output.forward(&self.heads.forward(x, keys, mask)?)
+        match Heads::only(keys, mask)? {
+            Some(read) => to_all(&self.output.forward(&read)?, x),
+            None => self.output.forward(&self.heads.forward(x, keys, mask)?),
+        }
     }
 
     /// What a row with nothing to attend to gets: `[width]`.
@@ -188,4 +220,24 @@ impl FeedForward {
         self.input.freeze()?;
         self.output.freeze()
     }
+}
+
+/// As the kernel for many tokens, for one that asks: one pass over keys and values costs less than a call per head.
+fn of_one(query: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
+    let Keys { key, value } = keys;
+    let (width, last) = (query.size()[3] as f64, [-1i64]);
+    let scores = key.f_mul(query).op("mul", &[key, query])?;
+    let scores = scores.f_sum_dim_intlist(last.as_slice(), true, None).op("sum", &[&scores])?;
+    let scores = scores.f_mul_scalar(width.sqrt().recip()).op("mul", &[&scores])?;
+    let gone = mask.map(|mask| mask.f_logical_not().and_then(|gone| gone.f_transpose(2, 3)).op("not", &[mask]));
+    let gone = gone.transpose()?;
+    let filled = |tensor: Tensor, with: f64| match &gone {
+        Some(gone) => tensor.f_masked_fill(gone, with).op("masked_fill", &[&tensor, gone]),
+        None => Ok(tensor),
+    };
+    // A row without any token has equal shares of nothing.
+    let scores = filled(scores, LEAST)?;
+    let shares = filled(scores.f_softmax(2, None).op("softmax", &[&scores])?, 0.0)?;
+    let read = value.f_mul(&shares).op("mul", &[value, &shares])?;
+    read.f_sum_dim_intlist([2i64].as_slice(), true, None).op("sum", &[&read])
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::attention::{Heads, Keys, Projection, repeated};
+use super::attention::{Heads, Keys, Projection, repeated, to_all};
 use super::layer::{Init, Norm};
 use crate::{Result, TensorOp, Tokens};
 
@@ -95,8 +95,11 @@ impl CrossAttention {
     /// What is added to h, `[row, token, width]`; none if there is nothing to read.
     pub fn read(&self, h: &Tensor, beside: &Beside) -> Result<Option<Tensor>> {
         let Some(keys) = beside.keys(self.place) else { return Ok(None) };
-        let read = self.heads.forward(&self.norm.forward(h)?, keys, beside.mask.as_ref())?;
-        self.output.forward(&read).map(Some)
+        let mask = beside.mask.as_ref();
+        match Heads::only(keys, mask)? {
+            Some(read) => to_all(&self.output.forward(&read)?, h).map(Some),
+            None => self.output.forward(&self.heads.forward(&self.norm.forward(h)?, keys, mask)?).map(Some),
+        }
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {

@@ -69,6 +69,11 @@ impl TimeEmbedding {
 
     /// `t` and `present` `[row, stream]` -> `[row, width]`.
     pub fn forward(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
+        self.layers[1].forward(&self.hidden(t, present)?)
+    }
+
+    /// The same before the last layer.
+    pub fn hidden(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         let mut parts = match &self.frequencies {
             None => vec![t.shallow_clone()],
             Some(frequencies) => {
@@ -83,11 +88,15 @@ impl TimeEmbedding {
         }
         let features = Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())?;
         let hidden = self.layers[0].forward(&features)?;
-        let hidden = match self.activation {
-            Activation::Silu => silu(hidden)?,
-            Activation::Gelu => hidden.f_gelu("none").op("gelu", &[&hidden])?,
-        };
-        self.layers[1].forward(&hidden)
+        match self.activation {
+            Activation::Silu => silu(hidden),
+            Activation::Gelu => hidden.f_gelu("none").op("gelu", &[&hidden]),
+        }
+    }
+
+    /// Weight and bias of the last layer, without gradient.
+    pub fn last(&self) -> Result<(Tensor, Tensor)> {
+        self.layers[1].plain()
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {

@@ -2,7 +2,7 @@
 
 use anyflow_diffusion::{
     Contrast, Denoiser, DenoiserInput, LossOptions, Network, Parameterization, Precision, Schedule, StreamSpec,
-    TimeLaw, build, denoising_loss,
+    TimeLaw, TimeRun, build, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -137,6 +137,30 @@ fn what_streams_show_has_length_one_and_can_be_their_own() {
     let others = network(&["a", "b"], "others", true);
     let (moved, still) = (others.predict(&other).unwrap(), predicted(others.as_ref(), &|_, _| true));
     assert_ne!(bits(&moved[0]), bits(&still[0]));
+}
+
+/// What is kept of times, and how few tokens are read, changes nothing: rows at two times, some with all streams.
+#[test]
+fn a_frozen_network_says_the_same() {
+    let there = |stream: &str, row: usize| stream == "a" || row > 1;
+    for names in [&["a", "b", "map"][..], &["a", "b"]] {
+        let (plain, mut frozen) = (network(names, "others", true), network(names, "others", true));
+        frozen.freeze().unwrap();
+        let of = |row: usize| {
+            let present: Vec<f32> = names.iter().map(|name| f32::from(u8::from(there(name, row)))).collect();
+            let t = if row < 3 { 0.4 } else { 0.7 };
+            TimeRun { t: present.iter().map(|present| 1.0 + present * (t - 1.0)).collect(), present, rows: 1 }
+        };
+        let x = || input(plain.as_ref(), &|_, _| true).x;
+        // Twice, for the second time something is kept.
+        for turn in 0..2 {
+            let asked = || DenoiserInput::sampling(x(), (0..ROWS as usize).map(of).collect());
+            let (wanted, found) = (plain.predict(&asked()).unwrap(), frozen.predict(&asked()).unwrap());
+            for (place, name) in names.iter().enumerate() {
+                assert!(off(&found[place], &wanted[place]) < 1e-5, "{name}, turn {turn}, f32");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use anyflow_diffusion::{
     Branch, Denoiser, DenoiserInput, Dropped, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
-    Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, build_prompted, denoising_loss,
+    Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, TimeRun, build_prompted, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -15,16 +15,20 @@ fn stream(name: &str, shape: &[i64]) -> StreamSpec {
     doubles::stream(name, shape, Schedule::cosine(), Parameterization::X0)
 }
 
-fn prompts(names: &[&str]) -> Vec<StreamSpec> {
-    names.iter().map(|name| stream(name, &TOKENS)).collect()
+fn prompts(names: &[&str], tokens: &[i64]) -> Vec<StreamSpec> {
+    names.iter().map(|name| stream(name, tokens)).collect()
+}
+
+fn network(modulation: &str, of: &[&str]) -> Box<dyn Denoiser> {
+    reading(modulation, prompts(of, &TOKENS))
 }
 
 /// A network with nothing at zero, so that everything it is told shows.
-fn network(modulation: &str, of: &[&str]) -> Box<dyn Denoiser> {
+fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
     let network: Network =
         serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2, "modulation": modulation}))
             .unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts(of), Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts, Precision::F32, Device::Cpu, 3).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -62,6 +66,31 @@ fn prompts_are_mixed_by_their_shares() {
         assert!(off(&of(0.5, 1.5), &of(2.0, 6.0)) < 1e-6, "only shares count, f32");
         assert!(off(&of(1.0, 0.0), &of(0.0, 1.0)) > 1e-3, "the prompts show");
         assert!(off(&of(0.0, 0.0), &of(1.0, 0.0)) > 1e-3, "that there is one shows");
+    }
+}
+
+/// What a frozen network keeps of prompts is that of these very prompts and weights, of one token or several.
+#[test]
+fn what_is_kept_of_prompts_is_of_these_prompts() {
+    for tokens in [[1, 5], [3, 5]] {
+        let made = || reading("shift", prompts(&["a", "b"], &tokens));
+        let (plain, mut frozen) = (made(), made());
+        frozen.freeze().unwrap();
+        let (a, b) = (normal(3, &tokens), normal(3, &tokens) * -0.7 + 0.3);
+        let asked = |first: &Tensor, weights: &[[f32; 2]; 3]| {
+            let run = |[one, two]: &[f32; 2]| {
+                let absent = |weight: &f32| if *weight > 0.0 { 0.0 } else { 1.0 };
+                TimeRun { t: vec![0.4, absent(one), absent(two)], present: vec![1.0, *one, *two], rows: 1 }
+            };
+            let x = vec![normal(3, &[4]), first.shallow_clone(), b.shallow_clone()];
+            DenoiserInput::sampling(x, weights.iter().map(run).collect())
+        };
+        let (shared, some) = ([[1.0, 1.0]; 3], [[1.0, 3.0], [0.0, 0.0], [0.0, 2.0]]);
+        for (first, weights) in [(&a, &shared), (&a, &shared), (&a, &some), (&b, &some), (&b, &shared), (&a, &some)] {
+            let wanted = plain.predict(&asked(first, weights)).unwrap().remove(0);
+            let found = frozen.predict(&asked(first, weights)).unwrap().remove(0);
+            assert!(off(&found, &wanted) < 1e-5, "{tokens:?}, {weights:?}, f32");
+        }
     }
 }
 
@@ -129,7 +158,8 @@ fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
     }
     let network =
         serde_json::from_value(json!({"kind": "unet-mlp", "width": 16, "embedding": 8, "groups": 4})).unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts(&["a"]), Precision::F32, Device::Cpu, 0);
+    let built =
+        build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), Precision::F32, Device::Cpu, 0);
     assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
 }
 

@@ -1,11 +1,13 @@
 //! What a stream shows the others: tokens of its noisy latent.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::super::layer::{Init, Linear, add, silu};
-use super::super::time::{Activation, TimeEmbedding, TimeFeatures};
-use crate::{EngineError, Result, StreamSpec, TensorOp};
+use super::super::time::{Activation, Projections, TimeEmbedding, TimeFeatures};
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp, TimeRun, Times};
 
 /// Below it a token is not made longer, so that a zero stays finite.
 const SHORTEST: f64 = 1e-6;
@@ -63,6 +65,8 @@ pub(super) struct Environment {
     input: Linear,
     hidden: Linear,
     output: Linear,
+    /// Once frozen: what the times add to the first layer, its bias among it.
+    projections: Option<RefCell<Projections>>,
 }
 
 impl Environment {
@@ -74,14 +78,26 @@ impl Environment {
             input: Linear::new("input", stream.elements(), width, 1.0, init)?,
             hidden: Linear::new("hidden", width, width, 1.0, init)?,
             output: Linear::new("output", width, tokens * features, 1.0, init)?,
+            projections: None,
         })
     }
 
-    /// z `[row, shape]` at times t `[row, 1]` -> `[row, token, feature]`, f32.
-    pub fn forward(&self, z: &Tensor, t: &Tensor) -> Result<Tensor> {
+    /// z `[row, shape]`, the stream at a place of the batch, -> `[row, token, feature]`, f32.
+    pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, place: usize) -> Result<Tensor> {
         let rows = z.size()[0];
         let flat = z.f_reshape([rows, -1]).op("reshape", &[z])?;
-        let h = silu(add(self.input.forward(&flat)?, &self.time.forward(t, t)?)?)?;
+        let h = silu(match (&self.projections, &batch.times) {
+            (Some(projections), Times::Runs(runs)) => {
+                let mut projections = projections.borrow_mut();
+                let projected = projections.project(&own(runs, place), |t, _| self.time.hidden(t, t))?;
+                self.input.forward_with(projected.part(0), &flat)?
+            }
+            _ => {
+                let t = batch.t()?;
+                let t = t.f_narrow(1, place as i64, 1).op("narrow", &[&t])?;
+                add(self.input.forward(&flat)?, &self.time.forward(&t, &t)?)?
+            }
+        })?;
         let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.f_to_kind(tch::Kind::Float);
         let tokens = tokens.op("to", &[&h])?;
         let shaped = tokens.f_view([rows, self.config.tokens, self.config.features]).op("view", &[&tokens])?;
@@ -101,6 +117,22 @@ impl Environment {
         self.time.freeze()?;
         self.input.freeze()?;
         self.hidden.freeze()?;
-        self.output.freeze()
+        self.output.freeze()?;
+        let ((weight, bias), (_, input)) = (self.time.last()?, self.input.plain()?);
+        let bias = bias.f_add(&input).op("add", &[&bias, &input])?;
+        self.projections = Some(RefCell::new(Projections::new(&[(weight, bias)], self.config.width)?));
+        Ok(())
     }
+}
+
+/// What is told of one stream: runs at one time are one, whatever else they differ in.
+fn own(runs: &[TimeRun], place: usize) -> Vec<TimeRun> {
+    let mut own: Vec<TimeRun> = Vec::with_capacity(runs.len());
+    for run in runs {
+        match own.last_mut().filter(|last| last.t[0] == run.t[place]) {
+            Some(last) => last.rows += run.rows,
+            None => own.push(TimeRun { t: vec![run.t[place]], present: vec![1.0], rows: run.rows }),
+        }
+    }
+    own
 }

@@ -113,12 +113,10 @@ impl Coupled {
 
     /// Per stream, what it shows: `[row, token, feature]`; none of streams that no row has.
     fn shown(&self, batch: &DenoiserInput, there: &[There]) -> Result<Vec<Option<Tensor>>> {
-        let t = batch.t()?;
         let of = |place: usize| {
             if there[place] == There::Nowhere {
                 return Ok(None);
             }
-            let time = t.f_narrow(1, place as i64, 1).op("narrow", &[&t])?;
             // What a row without the stream holds may not be finite, and its token is masked.
             let z = match &there[place] {
                 There::Somewhere(rows) => {
@@ -127,7 +125,7 @@ impl Coupled {
                 }
                 _ => batch.x[place].shallow_clone(),
             };
-            self.environments[place].forward(&z, &time).map(Some)
+            self.environments[place].forward(&z, batch, place).map(Some)
         };
         (0..self.streams.len()).map(of).collect()
     }

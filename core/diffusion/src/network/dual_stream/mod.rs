@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::layer::Init;
 use super::{Precision, build_from};
+use crate::tokens::same_memory;
 use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
 use config::bad;
 pub use config::{DualStreamConfig, Reading};
@@ -175,11 +176,6 @@ fn spec(site: Site, known: &[SiteSpec]) -> Result<SiteSpec> {
         name: site.to_string(),
         known: known.iter().map(|spec| spec.site.to_string()).collect(),
     })
-}
-
-/// Of two tensors that live at once, that makes them equal.
-fn same_memory(one: &Tensor, other: &Tensor) -> bool {
-    one.data_ptr() == other.data_ptr() && one.size() == other.size() && one.stride() == other.stride()
 }
 
 impl Denoiser for DualStream {
