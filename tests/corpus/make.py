@@ -1,9 +1,12 @@
 """Makes the corpus: per plugin, files that are good, damaged, or lie about their size. `python make.py` beside this
-file writes the same bytes each time."""
+file writes the same bytes each time. The films are made once, by `python make.py films` and ffmpeg 5.1, whose bytes
+are those of its version."""
 
 import io
 import pathlib
 import struct
+import subprocess
+import sys
 import wave
 import zlib
 
@@ -56,6 +59,71 @@ def written_wav():
     return file.getvalue()
 
 
+def film(name, *options):
+    """Twelve frames in which a square goes to the right, two pixels a frame."""
+    lit = lambda frame, x, y: 2 * frame <= x < 2 * frame + 8 and 12 <= y < 20
+    raw = bytes(255 if lit(frame, x, y) else 0 for frame in range(12) for y in range(32) for x in range(32))
+    source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "32x32", "-r", "8", "-i", "-"]
+    coded = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", "20", "-threads", "1", "-bsf:v", "filter_units=remove_types=6"]
+    exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1"]
+    command = ["ffmpeg", "-v", "error", "-y", *source, *coded, *exact, *options, str(HERE / "video" / name)]
+    subprocess.run(command, input=raw, check=True)
+
+
+if sys.argv[1:] == ["films"]:
+    film("good-baseline.mp4", "-profile:v", "baseline", "-g", "6")
+    film("good-b-frames.mp4", "-bf", "3", "-x264-params", "b-adapt=0:b-pyramid=normal", "-movflags", "+faststart")
+    film("good-fragments.mp4", "-bf", "2", "-g", "5", "-movflags", "frag_keyframe+empty_moov")
+
+
+def patched(name, *changes):
+    """A film in which, behind the name of a box, bytes are others: (box, how far behind, bytes)."""
+    film = bytearray((HERE / "video" / name).read_bytes())
+    for box, behind, new in changes:
+        at = film.index(box) + len(box) + behind
+        film[at:at + len(new)] = new
+    return bytes(film)
+
+
+def bits(text):
+    """The bytes of an RBSP: its bits, the stop bit, and zeros."""
+    text += "1"
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def golomb(*values):
+    digits = lambda value: bin(value + 1)[2:]
+    return "".join(digits(value).zfill(2 * len(digits(value)) - 1) for value in values)
+
+
+def sps(width, height, number=0):
+    """Parameters of a sequence in blocks of 16 pixels: Rec. ITU-T H.264, 7.3.2.1."""
+    return b"\x67\x42\xc0\x33" + bits(golomb(number, 0, 2, 1) + "0" + golomb(width - 1, height - 1) + "1100")
+
+
+def pps(number):
+    """Parameters of pictures of the sequence of the same number: 7.3.2.2."""
+    return b"\x68" + bits(golomb(number, number) + "00" + golomb(0, 0, 0) + "000" + golomb(0, 0, 0) + "000")
+
+
+def with_sets(name, sequences, pictures):
+    """A film with other parameters, made of its own ones."""
+    film = bytearray((HERE / "video" / name).read_bytes())
+    at = film.index(b"avcC") + 9
+    sized = lambda begin: (begin + 2, begin + 2 + struct.unpack(">H", film[begin:begin + 2])[0])
+    (own, end), list_of = sized(at + 1), lambda sets: b"".join(struct.pack(">H", len(one)) + one for one in sets)
+    (own_pps, behind) = sized(end + 1)
+    sequences, pictures = sequences(bytes(film[own:end])), pictures(bytes(film[own_pps:behind]))
+    new = bytes([0xE0 | len(sequences)]) + list_of(sequences) + bytes([len(pictures)]) + list_of(pictures)
+    film[at:behind] = new
+    for box in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1", b"avcC"]:
+        # From the index on: the head of the file names `avc1` as well.
+        size = film.index(box, film.index(b"moov")) - 4
+        film[size:size + 4] = struct.pack(">I", struct.unpack(">I", film[size:size + 4])[0] + len(new) - (behind - at))
+    return bytes(film)
+
+
 small = b"".join(b"\0" + bytes((x * y) % 256 for x in range(9)) for y in range(7))
 lzw = bytes([2, 4, 0x84, 0x51, 0x11, 0x05, 0])
 
@@ -92,6 +160,16 @@ FILES = {
         "frame-outside.gif": gif(2, 2, lzw).replace(struct.pack("<HHHH", 0, 0, 2, 2), struct.pack("<HHHH", 60000, 60000, 2, 2)),
         "bomb-of-dimensions.png": png(0x7FFFFFFF, 0x7FFFFFFF, b"\0"),
         "no-film.txt": b"not a film",
+        "good-two-sets.mp4": with_sets("good-baseline.mp4", lambda own: [sps(1, 1, 1), own], lambda own: [pps(1), own]),
+        "no-index.mp4": patched("good-baseline.mp4").split(b"moov")[0][:-4],
+        "cut.mp4": patched("good-b-frames.mp4")[:-40],
+        "countless.mp4": patched("good-baseline.mp4", (b"stsz", 4, b"\0\0\0\1" + b"\xff" * 4)),
+        "countless-fragment.mp4": patched("good-fragments.mp4", (b"trun", 0, b"\0\0\0\0\0\xff\xff\xff")),
+        "frames-outside.mp4": patched("good-baseline.mp4", (b"stco", 8, b"\xff" * 4)),
+        "no-pictures.mp4": patched("good-baseline.mp4", (b"hdlr", 8, b"soun")),
+        "other-codec.mp4": patched("good-baseline.mp4", (b"stsd", 12, b"mp4v")),
+        "vast.mp4": with_sets("good-baseline.mp4", lambda own: [sps(4095, 4095)], lambda own: [own]),
+        "large.mp4": with_sets("good-baseline.mp4", lambda own: [sps(256, 144)], lambda own: [own]),
     },
     "audio": {
         "good.wav": wav(tone(600)),

@@ -17,7 +17,7 @@ use crate::rows::Value;
 pub(super) use shapes::Shapes;
 
 /// Grows when the rows of a seed change.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 const CONTEXT: &str = "anyflow-datasets captions 1";
 const COLOURS: [&str; 6] = ["red", "green", "blue", "yellow", "purple", "cyan"];
 const POSITIONS: [&str; 3] = ["left", "centre", "right"];

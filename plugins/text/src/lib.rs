@@ -3,9 +3,11 @@
 mod autoencoder;
 mod characters;
 mod classifier;
+mod grams;
 mod one_hot;
 mod prompt;
 mod query;
+mod tokens;
 mod words;
 
 pub use autoencoder::Autoencoder;
@@ -13,6 +15,7 @@ pub use characters::Characters;
 pub use classifier::Classifier;
 pub use prompt::Prompt;
 pub use query::Query;
+pub use tokens::TokenVectors;
 pub use words::Words;
 
 anyflow_sdk::export_plugin! {
@@ -25,5 +28,6 @@ anyflow_sdk::export_plugin! {
         Classifier: Scorer + FeatureExtractor,
         Prompt: PromptEncoder,
         Query: Encoder,
+        TokenVectors: PromptEncoder,
     ],
 }

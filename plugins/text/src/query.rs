@@ -1,25 +1,14 @@
 //! The module `query`.
 
-use anyflow_sdk::layers::{Linear, elements};
 use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::{Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-/// Below it a vector is not made longer, so that a text without words stays finite.
-const SHORTEST: f64 = 1e-6;
+use crate::grams::{self, Grams};
 
-/// One-hot words -> sum of a vector for each, brought to the length sqrt(features), so that its coordinates have a variance
-/// of about one. The order of the words does not count. What is composed of known words lies where its words put it.
+/// One-hot tokens -> sum of a vector for each, or for each run of neighbours, brought to the length sqrt(features), so that
+/// its coordinates have a variance of about one. What is composed of known words lies where its words put it.
 pub struct Query {
-    words: Linear,
-    /// Words but the empty one.
-    count: i64,
-    features: i64,
-}
-
-#[derive(serde::Deserialize)]
-struct Config {
-    length: i64,
-    words: i64,
+    grams: Grams,
     features: i64,
 }
 
@@ -27,37 +16,25 @@ impl Module for Query {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "query",
         modality: "text",
-        summary: "one-hot words -> one vector, the sum of the words' own, of length sqrt(features)",
+        summary: "one-hot tokens -> one vector, the sum of those of its runs of neighbours, of length sqrt(features)",
         roles: &[RoleDescriptor {
             role: Role::Encode,
-            input: f32_port(&[axis_of("token", "length"), axis_of("word", "words")]),
+            input: grams::WORDS,
             output: f32_port(&[axis_of("feature", "features")]),
         }],
-        parameters: r#"{
-            "length": {"type": "integer", "minimum": 1},
-            "words": {"type": "integer", "minimum": 2},
-            "features": {"type": "integer", "minimum": 1, "maximum": 65536, "default": 64}
-        }"#,
+        parameters: grams::PARAMETERS,
     };
 
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
-        let Config { length, words, features } = parameters.read()?;
-        elements(&[length, words])?;
-        elements(&[words, features])?;
-        if words < 2 {
-            return Err(Error::Parameters("there is no word but the empty one".to_string()));
-        }
-        Ok(Query { words: Linear::new(&(path / "words"), words - 1, features)?, count: words - 1, features })
+        let config: grams::Config = parameters.read()?;
+        Ok(Query { grams: Grams::new(&(path / "grams"), &config)?, features: config.features })
     }
 }
 
 impl Encoder for Query {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        let counts = array.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
-        // The first word is the empty one, which only fills up.
-        let sum = self.words.forward(&counts.f_narrow(1, 1, self.count)?)?;
-        let length = sum.f_norm_scalaropt_dim(2.0, [-1], true)?.f_clamp_min(SHORTEST)?;
-        Ok(sum.f_div(&length)?.f_mul_scalar((self.features as f64).sqrt())?)
+        let sum = self.grams.forward(array)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
+        Ok(grams::directions(&sum)?.f_mul_scalar((self.features as f64).sqrt())?)
     }
 }
 
@@ -69,31 +46,45 @@ mod tests {
 
     use super::*;
 
-    fn module(variables: &nn::VarStore, words: i64) -> Result<Query, Error> {
-        Query::new(&variables.root(), &Parameters::new(json!({"length": 3, "words": words, "features": 6})))
+    fn module(variables: &nn::VarStore, words: i64, span: i64) -> Result<Query, Error> {
+        let parameters = json!({"length": 3, "words": words, "span": span, "features": 6});
+        Query::new(&variables.root(), &Parameters::new(parameters))
+    }
+
+    fn text(query: &Query, words: [i64; 3]) -> Tensor {
+        let rows = Tensor::eye(5, (Kind::Float, Device::Cpu)).index_select(0, &Tensor::from_slice(&words));
+        query.encode(&rows.unsqueeze(0), false).unwrap()
+    }
+
+    fn apart(one: &Tensor, other: &Tensor) -> f64 {
+        (one - other).abs().max().double_value(&[])
     }
 
     #[test]
     fn words_are_summed_whatever_their_order_and_the_length_is_that_of_unit_variance() {
         let variables = nn::VarStore::new(Device::Cpu);
-        let query = module(&variables, 5).unwrap();
+        let query = module(&variables, 5, 1).unwrap();
         let weights = Tensor::arange(6, (Kind::Float, Device::Cpu));
         check_network(&variables, &[3, 5], &[6], |x| Ok(query.encode(x, true)? * &weights));
-        let text = |words: [i64; 3]| {
-            let rows = Tensor::eye(5, (Kind::Float, Device::Cpu)).index_select(0, &Tensor::from_slice(&words));
-            query.encode(&rows.unsqueeze(0), false).unwrap()
-        };
-        let (one, turned) = (text([1, 3, 0]), text([3, 0, 1]));
-        assert!((&one - turned).abs().max().double_value(&[]) < 1e-6, "f32");
-        assert!((&one - text([1, 2, 0])).abs().max().double_value(&[]) > 1e-3);
+        let one = text(&query, [1, 3, 0]);
+        assert!(apart(&one, &text(&query, [3, 0, 1])) < 1e-6, "f32");
+        assert!(apart(&one, &text(&query, [1, 2, 0])) > 1e-3);
         assert!((one.square().sum(Kind::Float) - 6.0).abs().double_value(&[]) < 1e-5, "f32");
+        assert_eq!(text(&query, [0, 0, 0]).abs().max().double_value(&[]), 0.0, "nothing said");
+    }
+
+    #[test]
+    fn runs_of_neighbours_tell_the_order() {
+        let variables = nn::VarStore::new(Device::Cpu);
+        let query = module(&variables, 5, 2).unwrap();
+        assert!(apart(&text(&query, [1, 3, 0]), &text(&query, [3, 1, 0])) > 1e-3);
     }
 
     #[test]
     fn parameters_that_make_no_network_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
-        for words in [1, 0, -1, i64::MAX] {
-            assert!(matches!(module(&variables, words), Err(Error::Parameters(_))), "{words} words");
+        for (words, span) in [(1, 1), (0, 1), (-1, 1), (i64::MAX, 1), (5, 0), (5, i64::MAX)] {
+            assert!(matches!(module(&variables, words, span), Err(Error::Parameters(_))), "{words} words, {span}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! GIF and APNG files, and lists of pictures, <-> frames of a given size.
+//! GIF, APNG and MP4 files, and lists of pictures, <-> frames of a given size.
 
 use std::io::Cursor;
 
@@ -11,10 +11,12 @@ use image::{
     RgbaImage,
 };
 
+use crate::mp4;
+
 /// The longest side of an animation that is decoded.
-const MAX_SIDE: u32 = 1 << 12;
+pub(crate) const MAX_SIDE: u32 = 1 << 12;
 /// The most a frame may take while it is decoded.
-const MAX_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 /// The most frames that are decoded.
 const MAX_FRAMES: usize = 1024;
 /// The most pixels of all frames together, so that a small file cannot ask for all memory.
@@ -23,7 +25,7 @@ const MAX_PIXELS: u64 = 64 << 20;
 /// What an animation is brought to.
 #[derive(Clone, Copy, serde::Deserialize)]
 pub(crate) struct Shape {
-    frames: usize,
+    pub(crate) frames: usize,
     height: u32,
     width: u32,
 }
@@ -47,6 +49,9 @@ impl Shape {
 /// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each stretched to its size,
 /// transparent pixels laid on white. A picture without animation is a film of one frame.
 pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Error> {
+    if mp4::is(bytes) {
+        return mp4::read(bytes, shape);
+    }
     let frames = decode(bytes).map_err(|error| Error::data(format!("not an animation: {error}")))?;
     if frames.is_empty() {
         return Err(Error::data("the animation has no frame"));
@@ -72,7 +77,7 @@ pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicIma
 }
 
 /// A frame in the size of `shape`.
-fn fitted(frame: &RgbaImage, shape: Shape) -> DynamicImage {
+pub(crate) fn fitted(frame: &RgbaImage, shape: Shape) -> DynamicImage {
     let picture = laid_on_white(frame);
     if (picture.width(), picture.height()) == (shape.width, shape.height) {
         return picture;
@@ -87,7 +92,7 @@ fn picture(bytes: &[u8]) -> image::ImageResult<RgbaImage> {
 }
 
 /// The frame of `all` that stands at `place` of `count`: the first is the first and the last the last.
-fn spread(place: usize, count: usize, all: usize) -> usize {
+pub(crate) fn spread(place: usize, count: usize, all: usize) -> usize {
     if count == 1 { 0 } else { (place * (all - 1) + (count - 1) / 2) / (count - 1) }
 }
 

@@ -27,9 +27,9 @@ const RGB: usize = 3;
 const GRAY_AXES: [Axis; 4] = [axis_of("frame", "frames"), fixed("channel", GRAY as i64), axis("height"), axis("width")];
 const RGB_AXES: [Axis; 4] = [axis_of("frame", "frames"), fixed("channel", RGB as i64), axis("height"), axis("width")];
 
-/// A GIF or APNG file <-> the luma of its frames between 0 and 1; files are written as GIF.
+/// A GIF, APNG or MP4 file <-> the luma of its frames between 0 and 1; files are written as GIF.
 pub type Gray = File<GRAY>;
-/// A GIF or APNG file <-> red, green and blue of its frames between 0 and 1; files are written as GIF, each frame with
+/// A GIF, APNG or MP4 file <-> red, green and blue of its frames between 0 and 1; files are written as GIF, each frame with
 /// 256 colours.
 pub type Rgb = File<RGB>;
 /// A list of pictures <-> their luma between 0 and 1; pictures are written as PNG.

@@ -4,6 +4,7 @@ mod animation;
 mod autoencoder;
 mod classifier;
 mod frames;
+mod mp4;
 mod prompt;
 
 pub use autoencoder::Autoencoder;

@@ -10,12 +10,12 @@ pub(super) const SHAPE: usize = 28;
 const COLOURS: [[f64; 3]; 6] =
     [[0.9, 0.1, 0.1], [0.1, 0.8, 0.15], [0.2, 0.3, 1.0], [0.95, 0.9, 0.1], [0.65, 0.15, 0.85], [0.1, 0.85, 0.9]];
 /// Where the middle of the shape is, in pixels from the left.
-const MIDDLES: [f64; 3] = [8.5, 16.0, 23.5];
+const MIDDLES: [f64; 3] = [9.5, 16.0, 22.5];
 
 /// The pixels, row by row, red, green and blue.
 pub(super) fn paint(shape: &[u8], colour: usize, position: usize, draws: &mut Draws) -> Vec<u8> {
-    let scale = draws.between(0.62, 0.76);
-    let middle = (MIDDLES[position] + draws.between(-1.0, 1.0), 16.0 + draws.between(-4.0, 4.0));
+    let scale = draws.between(0.8, 0.95);
+    let middle = (MIDDLES[position] + draws.between(-1.0, 1.0), 16.0 + draws.between(-3.0, 3.0));
     let paint = COLOURS[colour].map(|share| share + draws.between(-0.1, 0.1));
     let ground: Vec<[f64; 3]> = (0..4).map(|_| [0.0; 3].map(|_| draws.between(0.0, 0.25))).collect();
     let mut pixels = Vec::with_capacity(SIDE * SIDE * 3);

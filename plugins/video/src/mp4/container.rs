@@ -1,0 +1,225 @@
+//! Where the coded pictures of an MP4 file lie: ISO/IEC 14496-12.
+//!
+//! A file is small and may state anything: numbers of samples are compared with limits before anything is made of them,
+//! and places with the file.
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+use anyflow_sdk::Error;
+use shiguredo_mp4::aux::SampleTableAccessor;
+use shiguredo_mp4::boxes::{
+    Avc1Box, HdlrBox, MoofBox, MoovBox, SampleEntry, StblBox, StszBox, TrafBox, TrexBox, TrunBox,
+};
+use shiguredo_mp4::{BaseBox, BoxHeader, BoxType, Decode};
+
+/// The most pictures that are decoded.
+const MAX_SAMPLES: usize = 4096;
+/// The most samples of all tracks that the fragments of a file may hold.
+const MAX_IN_FRAGMENTS: usize = 1 << 20;
+
+/// The first track of pictures of a file.
+pub(super) struct Track<'a> {
+    /// What decoding begins with; at least one.
+    pub entries: Vec<Avc1Box>,
+    /// In the order of decoding; at least one.
+    pub samples: Vec<Sample<'a>>,
+}
+
+/// A coded picture.
+pub(super) struct Sample<'a> {
+    /// Its place in [`Track::entries`].
+    pub entry: usize,
+    /// NAL units, each behind its length.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Track<'a> {
+    /// # Errors
+    ///
+    /// The file is damaged or breaks off, has no pictures or too many, or they are not coded in H.264.
+    pub fn of(file: &'a [u8]) -> Result<Self, Error> {
+        let (mut movie, mut fragments) = (None, Vec::new());
+        for part in boxes(file) {
+            let Part { kind, whole, .. } = part?;
+            match kind {
+                MoovBox::TYPE if movie.is_none() => movie = Some(MoovBox::decode(&file[whole]).map_err(damaged)?.0),
+                MoofBox::TYPE => fragments.push(whole),
+                _ => {}
+            }
+        }
+        let movie = movie.ok_or_else(|| Error::data("the MP4 file has no index (`moov`); does it break off?"))?;
+        let is_video = |handler: &HdlrBox| handler.handler_type == HdlrBox::HANDLER_TYPE_VIDE;
+        let track = movie.trak_boxes.into_iter().find(|track| is_video(&track.mdia_box.hdlr_box));
+        let track = track.ok_or_else(|| Error::data("the MP4 file has no track of pictures"))?;
+        let table = track.mdia_box.minf_box.stbl_box;
+        let mut samples = Samples { file, all: Vec::new() };
+        let defaults = movie.mvex_box.map(|extends| extends.trex_boxes).unwrap_or_default();
+        let entries = entries(&table)?;
+        samples.of_table(table)?;
+        let mut in_fragments = 0;
+        for at in fragments {
+            in_fragments += stated(&file[at.clone()])?;
+            if in_fragments > MAX_IN_FRAGMENTS {
+                return Err(too_many(in_fragments, MAX_IN_FRAGMENTS));
+            }
+            samples.of_fragment(at, track.tkhd_box.track_id, &defaults)?;
+        }
+        let all = samples.all;
+        if all.is_empty() {
+            return Err(Error::data("the MP4 file has no frame"));
+        }
+        if let Some(wrong) = all.iter().find(|sample| sample.entry >= entries.len()) {
+            return Err(Error::data(format!("the MP4 file has no description {} of its frames", wrong.entry + 1)));
+        }
+        Ok(Track { entries, samples: all })
+    }
+}
+
+/// What describes the pictures, all of them in H.264.
+fn entries(table: &StblBox) -> Result<Vec<Avc1Box>, Error> {
+    let of = |entry: &SampleEntry| match entry {
+        SampleEntry::Avc1(entry) => Ok(entry.clone()),
+        other => {
+            let codec = other.box_type();
+            Err(Error::data(format!("the MP4 file's pictures are coded as `{codec}`; only H.264 (`avc1`) is read")))
+        }
+    };
+    table.stsd_box.entries.iter().map(of).collect()
+}
+
+struct Samples<'a> {
+    file: &'a [u8],
+    all: Vec<Sample<'a>>,
+}
+
+impl<'a> Samples<'a> {
+    /// Those of the index.
+    fn of_table(&mut self, table: StblBox) -> Result<(), Error> {
+        let stated = match &table.stsz_box {
+            StszBox::Fixed { sample_count, .. } => *sample_count as usize,
+            StszBox::Variable { entry_sizes } => entry_sizes.len(),
+        };
+        if stated > MAX_SAMPLES {
+            return Err(too_many(stated, MAX_SAMPLES));
+        }
+        let table = SampleTableAccessor::new(&table).map_err(damaged)?;
+        for index in (1..=table.sample_count()).filter_map(NonZeroU32::new) {
+            let Some(sample) = table.get_sample(index) else { continue };
+            self.add(sample.chunk().sample_entry_index(), sample.data_offset(), sample.data_size())?;
+        }
+        Ok(())
+    }
+
+    /// Those of the fragment that lies there, of this track.
+    fn of_fragment(&mut self, at: Range<usize>, track: u32, defaults: &[TrexBox]) -> Result<(), Error> {
+        let fragment = MoofBox::decode(&self.file[at.clone()]).map_err(damaged)?.0;
+        let begin = at.start as u64;
+        let mut end = begin;
+        for part in &fragment.traf_boxes {
+            let of = part.tfhd_box.track_id;
+            let default = defaults.iter().find(|default| default.track_id == of);
+            let base = match part.tfhd_box.base_data_offset {
+                Some(base) => base,
+                None if part.tfhd_box.default_base_is_moof => begin,
+                None => end,
+            };
+            end = self.of_part(part, base, default, of == track)?;
+        }
+        Ok(())
+    }
+
+    /// Those of a track's part of a fragment, whose places count from `base` on, if they are `wanted`; where its data
+    /// ends.
+    fn of_part(&mut self, part: &TrafBox, base: u64, default: Option<&TrexBox>, wanted: bool) -> Result<u64, Error> {
+        let head = &part.tfhd_box;
+        let entry = head.sample_description_index.or(default.map(|default| default.default_sample_description_index));
+        let entry = (entry.unwrap_or(1) as usize).saturating_sub(1);
+        let size = head.default_sample_size.or(default.map(|default| default.default_sample_size)).unwrap_or(0);
+        let mut at = base;
+        for run in &part.trun_boxes {
+            if let Some(offset) = run.data_offset {
+                at = base.saturating_add_signed(offset.into());
+            }
+            for sample in &run.samples {
+                let size = sample.size.unwrap_or(size);
+                if wanted {
+                    self.add(entry, at, size)?;
+                }
+                at = at.saturating_add(size.into());
+            }
+        }
+        Ok(at)
+    }
+
+    fn add(&mut self, entry: usize, at: u64, size: u32) -> Result<(), Error> {
+        if self.all.len() == MAX_SAMPLES {
+            return Err(too_many(MAX_SAMPLES + 1, MAX_SAMPLES));
+        }
+        let range = usize::try_from(at).ok().and_then(|at| Some(at..at.checked_add(size as usize)?));
+        let bytes = range.and_then(|range| self.file.get(range)).ok_or_else(|| {
+            let (frame, len) = (self.all.len(), self.file.len());
+            Error::data(format!("the MP4 file breaks off: frame {frame} lies at byte {at} of {len} and takes {size}"))
+        })?;
+        self.all.push(Sample { entry, bytes });
+        Ok(())
+    }
+}
+
+/// How many samples a fragment states, for as many are made of it even where nothing is said of each.
+fn stated(fragment: &[u8]) -> Result<usize, Error> {
+    let mut count = 0usize;
+    for track in inside(fragment, MoofBox::TYPE).flat_map(|fragment| inside(fragment, TrafBox::TYPE)) {
+        for run in inside(track, TrunBox::TYPE) {
+            // After version and flags.
+            let stated = run.get(4..8).and_then(|bytes| bytes.first_chunk());
+            count = count.saturating_add(stated.map_or(0, |bytes| u32::from_be_bytes(*bytes) as usize));
+        }
+    }
+    Ok(count)
+}
+
+/// A box of a file.
+struct Part {
+    kind: BoxType,
+    /// Where it lies.
+    whole: Range<usize>,
+    /// Where it lies without its header.
+    body: Range<usize>,
+}
+
+/// The boxes that lie one after another.
+fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<Part, Error>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        let begin = at;
+        at = bytes.len();
+        let (header, length) = match BoxHeader::decode(rest) {
+            Ok(found) => found,
+            // Files end in zeros now and then.
+            Err(_) if rest.len() < BoxHeader::MIN_SIZE => return None,
+            Err(error) => return Some(Err(damaged(error))),
+        };
+        // One without a size takes all that is there, and one that breaks off has no more than that.
+        let size = match header.box_size.get() {
+            0 => rest.len(),
+            size => usize::try_from(size).map_or(rest.len(), |size| size.min(rest.len())),
+        };
+        at = begin + size;
+        Some(Ok(Part { kind: header.box_type, whole: begin..at, body: begin + length.min(size)..at }))
+    })
+}
+
+/// The bodies of the boxes of a kind.
+fn inside(bytes: &[u8], kind: BoxType) -> impl Iterator<Item = &[u8]> {
+    boxes(bytes).filter_map(Result::ok).filter(move |part| part.kind == kind).map(|part| &bytes[part.body])
+}
+
+fn damaged(error: impl std::fmt::Display) -> Error {
+    Error::data(format!("the MP4 file is damaged: {error}"))
+}
+
+fn too_many(found: usize, most: usize) -> Error {
+    Error::data(format!("the MP4 file has {found} frames; at most {most} are read"))
+}
