@@ -1,6 +1,6 @@
 //! The figures of an evaluation as tables, for terminals and for the report.
 
-use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, TaskFindings};
+use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, TaskFindings, Truth};
 
 use crate::progress::significant;
 use crate::report::kind_first;
@@ -24,8 +24,7 @@ fn coherence(findings: &Findings) -> Grid {
     let variants = findings.variants.keys().cloned();
     let mut rows = vec![["task", "at least"].map(String::from).into_iter().chain(variants).collect::<Vec<_>>()];
     for (name, task) in &findings.tasks {
-        let least = task.at_least.map(percent).unwrap_or_default();
-        let mut row = vec![name.clone(), least];
+        let mut row = vec![name.clone(), target(task)];
         row.extend(task.variants.values().enumerate().map(|(index, answer)| {
             format!("{}{}", share(&answer.coherence), if index == 0 { mark(task) } else { "" })
         }));
@@ -151,7 +150,11 @@ fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
             task.generate.iter().flat_map(|stream| task.variants.values().map(move |answer| (stream, answer)));
         streams.filter_map(|(stream, answer)| answer.streams.get(stream)).collect::<Vec<_>>()
     });
-    let truths: Vec<_> = answers.map(|figures| figures.truth.as_ref()).collect();
+    beside(answers.map(|figures| figures.truth.as_ref()).collect(), rows);
+}
+
+/// These columns at the end of the rows below the head, if there is anything in them.
+fn beside(truths: Vec<Option<&Truth>>, rows: &mut [Vec<String>]) {
     if truths.iter().all(Option::is_none) {
         return;
     }
@@ -180,12 +183,13 @@ fn variants(findings: &Findings) -> Grid {
 /// Real rows, and rows that only went through encoder and decoder: what the figures are to be compared with.
 fn references(findings: &Findings) -> Grid {
     let head = ["stream", "rows", "which", "accuracy", "Fréchet distance", "diversity"];
-    let mut rows = vec![head.map(String::from).to_vec()];
+    let (mut rows, mut truths) = (vec![head.map(String::from).to_vec()], Vec::new());
     for (stream, real) in &findings.judges {
         let floor = real.floor.as_ref().map(distance).unwrap_or_default();
         let diversity = real.diversity.map(significant).unwrap_or_default();
         let accuracy = percent(real.accuracy);
         rows.push(vec![stream.clone(), real.rows.to_string(), "real".into(), accuracy, floor, diversity]);
+        truths.push(None);
         for (variant, found) in &findings.variants {
             let Some(back) = found.reconstructed.get(stream) else { continue };
             let which = format!("reconstructed by {variant}");
@@ -193,14 +197,22 @@ fn references(findings: &Findings) -> Grid {
             let row =
                 vec![stream.clone(), real.rows.to_string(), which, percent(back.accuracy), frechet, String::new()];
             rows.push(row);
+            truths.push(back.truth.as_ref());
         }
     }
+    beside(truths, &mut rows);
     Grid { title: "held-out rows", rows }
+}
+
+/// What is asked of a task; nothing, or the least coherence, and the least share of rows nearest to their own.
+pub fn target(task: &TaskFindings) -> String {
+    let nearest = task.nearest_at_least.map(|least| format!("nearest {}", percent(least)));
+    task.at_least.map(percent).into_iter().chain(nearest).collect::<Vec<_>>().join(", ")
 }
 
 /// ` ✓` or ` ✗` where something is asked of the task.
 pub fn mark(task: &TaskFindings) -> &'static str {
-    match (task.at_least, task.passed) {
+    match (task.at_least.or(task.nearest_at_least), task.passed) {
         (None, _) => "",
         (_, true) => " ✓",
         (_, false) => " ✗",
@@ -262,6 +274,7 @@ pub mod tests {
             observe: observe.iter().map(|s| s.to_string()).collect(),
             generate: vec!["sound".into()],
             at_least,
+            nearest_at_least: None,
             passed,
             variants: [("mld", 0.774), ("euler", 0.5)]
                 .into_iter()
@@ -309,6 +322,19 @@ pub mod tests {
         assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
         assert!(text.contains("reconstructed by mld    95.0 %"), "{text}");
         assert!(text.contains("picture-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
+    }
+
+    #[test]
+    fn rows_nearest_to_their_own_may_be_asked_for_and_stand_beside_rows_that_were_only_decoded() {
+        let mut findings = example();
+        assert!(!text(&findings).contains("nearest"));
+        findings.tasks["joint"].nearest_at_least = Some(0.7);
+        let own = Truth { distance: Figure::of(vec![0.125]), nearest: Figure::of(vec![0.75]) };
+        findings.variants["euler"].reconstructed["sound"].truth = Some(own);
+        let text = text(&findings);
+        assert!(text.contains("joint             nearest 70.0 %  77.4 % ± 2.0 ✓"), "{text}");
+        let line = text.lines().find(|line| line.contains("reconstructed by euler")).unwrap();
+        assert!(line.ends_with("0.125 ± 0           75.0 % ± 0.0"), "{line}");
     }
 
     #[test]

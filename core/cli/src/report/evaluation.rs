@@ -6,7 +6,7 @@ use anyflow_plan::findings::{Findings, TaskFindings};
 use maud::{Markup, html};
 
 use super::{Kind, Section, dataset, provenance, trouble};
-use crate::evaluation::{Grid, details, mark, percent, share};
+use crate::evaluation::{Grid, details, mark, percent, share, target as target_of};
 use crate::order;
 
 /// The section of an evaluation folder.
@@ -43,7 +43,7 @@ fn of_findings(folder: &Path, place: &str, findings: &Findings) -> Section {
 
 fn facts(findings: &Findings) -> Vec<String> {
     let tasks = findings.tasks.values();
-    let targets = tasks.clone().filter(|task| task.at_least.is_some()).count();
+    let targets = tasks.clone().filter(|task| !target_of(task).is_empty()).count();
     let failed = tasks.filter(|task| !task.passed).count();
     let verdict = match (targets, failed) {
         (0, _) => None,
@@ -102,9 +102,12 @@ fn bar(mean: f64, task: &TaskFindings, first: bool) -> Markup {
 }
 
 fn target(task: &TaskFindings) -> Markup {
-    let Some(least) = task.at_least else { return html! { span.dim { "–" } } };
+    let asked = target_of(task);
+    if asked.is_empty() {
+        return html! { span.dim { "–" } };
+    }
     let class = if task.passed { "passed" } else { "failed" };
-    html! { span.(class) { (percent(least)) (mark(task)) } }
+    html! { span.(class) { (asked) (mark(task)) } }
 }
 
 fn table(grid: &Grid) -> Markup {

@@ -82,7 +82,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
             Some(_) => Task {
                 generate: Vec::new(),
                 along: Vec::new(),
-                absent: along,
+                absent: along.into_iter().chain(absent).collect(),
                 guidance: None,
                 given: Given::Clean,
                 observe,

@@ -46,7 +46,8 @@ pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut R
     let lists = resolve_lists(&written, &denoiser, model, report)?;
     let scoring = resolve_scoring(&spec.scoring, model, report)?;
     let (sampler, seed) = (spec.sampler.clone()?, spec.seed?);
-    Some(Score { denoiser, scoring, observe: lists.observe, absent: lists.along, sampler, seed })
+    let absent = lists.along.into_iter().chain(lists.absent).collect();
+    Some(Score { denoiser, scoring, observe: lists.observe, absent, sampler, seed })
 }
 
 /// Refuses a stream whose cells are not strings, for a class is one, or that cannot be encoded.
