@@ -334,7 +334,7 @@ pub mod tests {
         let text = text(&findings);
         assert!(text.contains("joint             nearest 70.0 %  77.4 % ± 2.0 ✓"), "{text}");
         let line = text.lines().find(|line| line.contains("reconstructed by euler")).unwrap();
-        assert!(line.ends_with("0.125 ± 0           75.0 % ± 0.0"), "{line}");
+        assert!(line.ends_with("0.125 ± 0     75.0 % ± 0.0"), "{line}");
     }
 
     #[test]

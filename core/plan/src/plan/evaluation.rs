@@ -9,7 +9,7 @@ use super::{ColumnRef, Component, Generated, Given, Model, Scorer, Scoring, Tabl
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalPlan {
-    /// See [`PLAN_FORMAT`].
+    /// See [`PLAN_FORMAT`](super::PLAN_FORMAT).
     pub format: u32,
     /// The evaluation's name.
     pub name: String,

@@ -10,7 +10,7 @@ use crate::descriptor::Role;
 /// A checked pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunPlan {
-    /// See [`PLAN_FORMAT`].
+    /// See [`PLAN_FORMAT`](super::PLAN_FORMAT).
     pub format: u32,
     /// The pipeline's name.
     pub name: String,

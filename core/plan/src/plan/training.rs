@@ -9,7 +9,7 @@ use super::{Component, Model};
 /// A checked training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainPlan {
-    /// See [`PLAN_FORMAT`].
+    /// See [`PLAN_FORMAT`](super::PLAN_FORMAT).
     pub format: u32,
     /// The training's name.
     pub name: String,

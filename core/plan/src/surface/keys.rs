@@ -281,7 +281,7 @@ pub(crate) static TRAINING: Mapping = Mapping {
 pub(crate) static TAKEN: Mapping = Mapping {
     keys: &[
         must("from", Form::String, "File with weights, relative to this one"),
-        may("part", Form::String, "What it is called there: prompts.picture, scorers.image ...; the same if not given"),
+        may("part", Form::String, "What it is called there: prompts.NAME, scorers.NAME ...; the same if not given"),
     ],
     later: &[],
 };
