@@ -203,11 +203,11 @@ fn refusal(path: &str) -> String {
 
 #[test]
 fn plugins_that_do_not_fit_are_refused_with_both_versions() {
-    let (_folder, path) = patched("label", r#""abi":[1,3]"#, r#""abi":[9,0]"#);
+    let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[9,0]"#);
     let text = refusal(&path);
-    assert!(text.contains("ABI 9.0") && text.contains("this host has 1.3") && text.contains("rebuild"), "{text}");
+    assert!(text.contains("ABI 9.0") && text.contains("this host has 1.4") && text.contains("rebuild"), "{text}");
     // An earlier minor has less to offer, and is used for what it has.
-    let (_folder, path) = patched("label", r#""abi":[1,3]"#, r#""abi":[1,0]"#);
+    let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[1,0]"#);
     assert!(Plugins::default().load(&path).is_ok());
     let (_folder, path) = patched("image", r#""libtorch":"2.11.0""#, r#""libtorch":"2.10.0""#);
     let text = refusal(&path);

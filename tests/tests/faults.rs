@@ -38,7 +38,7 @@ fn says(text: &str, parts: &[&str]) {
 }
 
 /// Every refusal names the plugin with its version, what this host has, and the way out.
-const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.3", "rebuild"];
+const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.4", "rebuild"];
 
 #[test]
 fn without_a_fault_it_loads() {
@@ -75,7 +75,7 @@ fn an_entry_without_the_magic_number_is_refused() {
 fn another_major_is_refused_whether_the_section_or_the_code_says_so() {
     let text = refusal(&["CODE_MAJOR=9"]);
     says(&text, &ALWAYS);
-    says(&text, &["ABI 9.3"]);
+    says(&text, &["ABI 9.4"]);
     let text = refusal(&["SECTION_ABI=\"[9, 0]\""]);
     says(&text, &ALWAYS);
     says(&text, &["ABI 9.0"]);

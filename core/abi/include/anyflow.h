@@ -140,7 +140,7 @@ static const AnyflowDataType ANYFLOW_DTYPE_U8 = {1, 8, 1};
 #define ANYFLOW_ABI_MAJOR 1
 
 /* Grows with every addition. */
-#define ANYFLOW_ABI_MINOR 3
+#define ANYFLOW_ABI_MINOR 4
 
 /* Name of the exported static, of type AnyflowEntry. */
 #define ANYFLOW_ENTRY_SYMBOL "anyflow_entry"
@@ -348,6 +348,11 @@ typedef struct AnyflowTorchInterface {
 
 /* Array or latent -> features that scores are read from. Since ABI 1.1; a scorer need not have them. */
 #define ANYFLOW_ROLE_FEATURES 6u
+
+/* Array or latent -> what it looks or sounds like: numbers whose squared differences, summed, are a perceptual
+ * distance. Since ABI 1.4; a scorer need not have them.
+ */
+#define ANYFLOW_ROLE_PERCEPTUAL 7u
 
 /* The version of this header as the value of a descriptor's key `abi`: a text literal. */
 #define ANYFLOW_ABI_JSON "[" ANYFLOW_TEXT_OF(ANYFLOW_ABI_MAJOR) ", " ANYFLOW_TEXT_OF(ANYFLOW_ABI_MINOR) "]"

@@ -82,6 +82,8 @@ pub enum Role {
     Score = crate::torch::role::SCORE,
     /// Array or latent -> features that scores are read from.
     Features = crate::torch::role::FEATURES,
+    /// Array or latent -> numbers whose squared differences, summed, are a perceptual distance.
+    Perceptual = crate::torch::role::PERCEPTUAL,
 }
 
 /// Physical kind of a cell.
@@ -290,6 +292,7 @@ impl<const N: usize> Writer<N> {
                 Role::Align => "align",
                 Role::Score => "score",
                 Role::Features => "features",
+                Role::Perceptual => "perceptual",
             };
             w = w.key(true, "role").string(role).key(false, "input").port(&m.roles[i].input);
             w = w.key(false, "output").port(&m.roles[i].output).raw("}");

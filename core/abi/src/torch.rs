@@ -24,6 +24,9 @@ pub mod role {
     pub const SCORE: u32 = 5;
     /// Array or latent -> features that scores are read from. Since ABI 1.1; a scorer need not have them.
     pub const FEATURES: u32 = 6;
+    /// Array or latent -> what it looks or sounds like: numbers whose squared differences, summed, are a perceptual
+    /// distance. Since ABI 1.4; a scorer need not have them.
+    pub const PERCEPTUAL: u32 = 7;
 }
 
 /// A pointer to an `at::Tensor`.

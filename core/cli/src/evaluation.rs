@@ -1,6 +1,6 @@
 //! The figures of an evaluation as tables, for terminals and for the report.
 
-use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, TaskFindings, Truth};
+use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, Nearness, TaskFindings, Truth};
 
 use crate::progress::significant;
 use crate::report::kind_first;
@@ -142,8 +142,8 @@ fn streams(findings: &Findings) -> Grid {
     Grid { title: "generated streams", rows }
 }
 
-/// Two more columns, if any stream has them: how far rows are from those that they were to be, and how many are nearest
-/// to their own.
+/// Two or four more columns, if any stream has them: how far rows are from those that they were to be, and how many are
+/// nearest to their own, in features and as they appear.
 fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
     let answers = findings.tasks.values().flat_map(|task| {
         let streams =
@@ -155,15 +155,20 @@ fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
 
 /// These columns at the end of the rows below the head, if there is anything in them.
 fn beside(truths: Vec<Option<&Truth>>, rows: &mut [Vec<String>]) {
-    if truths.iter().all(Option::is_none) {
-        return;
-    }
-    let heads = std::iter::once(["from its own".to_string(), "nearest to its own".to_string()]);
-    let cells = truths.into_iter().map(|truth| {
-        [truth.map(|truth| plain(&truth.distance)), truth.map(|truth| share(&truth.nearest))]
-            .map(Option::unwrap_or_default)
-    });
-    rows.iter_mut().zip(heads.chain(cells)).for_each(|(row, cells)| row.extend(cells));
+    let mut add = |heads: [&str; 2], of: fn(&Truth) -> Option<&Nearness>| {
+        let found: Vec<Option<&Nearness>> = truths.iter().map(|truth| truth.and_then(of)).collect();
+        if found.iter().all(Option::is_none) {
+            return;
+        }
+        let cells = found.into_iter().map(|near| {
+            [near.map(|near| plain(&near.distance)), near.map(|near| share(&near.nearest))]
+                .map(Option::unwrap_or_default)
+        });
+        let heads = std::iter::once(heads.map(String::from));
+        rows.iter_mut().zip(heads.chain(cells)).for_each(|(row, cells)| row.extend(cells));
+    };
+    add(["from its own", "nearest to its own"], |truth| Some(&truth.features));
+    add(["LPIPS from its own", "nearest by LPIPS"], |truth| truth.perceptual.as_ref());
 }
 
 /// What a row costs.
@@ -329,9 +334,20 @@ pub mod tests {
         let mut findings = example();
         assert!(!text(&findings).contains("nearest"));
         findings.tasks["joint"].nearest_at_least = Some(0.7);
-        let own = Truth { distance: Figure::of(vec![0.125]), nearest: Figure::of(vec![0.75]) };
+        let near =
+            |distance, share| Nearness { distance: Figure::of(vec![distance]), nearest: Figure::of(vec![share]) };
+        let mut own = Truth { features: near(0.125, 0.75), perceptual: None };
+        assert_eq!(own.decisive(), &near(0.125, 0.75));
+        findings.variants["euler"].reconstructed["sound"].truth = Some(own.clone());
+        let plain = text(&findings);
+        own.perceptual = Some(near(0.5, 1.0));
+        assert_eq!(own.decisive(), &near(0.5, 1.0));
         findings.variants["euler"].reconstructed["sound"].truth = Some(own);
-        let text = text(&findings);
+        let both = text(&findings);
+        let line = both.lines().find(|line| line.contains("reconstructed by euler")).unwrap();
+        assert!(line.contains("0.125 ± 0") && line.ends_with("0.5 ± 0             100.0 % ± 0.0"), "{line}");
+        assert!(both.contains("nearest by LPIPS") && !plain.contains("LPIPS"));
+        let text = plain;
         assert!(text.contains("joint             nearest 70.0 %  77.4 % ± 2.0 ✓"), "{text}");
         let line = text.lines().find(|line| line.contains("reconstructed by euler")).unwrap();
         assert!(line.ends_with("0.125 ± 0     75.0 % ± 0.0"), "{line}");

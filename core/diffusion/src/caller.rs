@@ -88,6 +88,8 @@ impl Caller {
     /// # Errors
     /// The network fails on one row; where memory ends with more, growth ends.
     pub fn profile(&self, most: usize, site: &Site) -> Result<Profile> {
+        // The first call of all sets up the device's libraries, which may take longer than everything after it.
+        self.seconds(1, site)?;
         let began = Instant::now();
         let mut profile = Profile { cap: 1, rates: Vec::new() };
         let (mut rows, mut best, mut idle) = (1, 0.0, 0);

@@ -59,10 +59,18 @@ pub struct HeadConfig {
     /// Of its loss, beside the denoising loss of the diffused streams.
     #[serde(default = "default_weight")]
     pub weight: f64,
+    /// Weight in its loss of a row that the companion's own code is added into, beside 1 of one without. There it has little to
+    /// learn: with less than 1 it learns to tell noise from codes no worse than a network that never sees any.
+    #[serde(default = "default_own")]
+    pub own: f64,
 }
 
 fn default_weight() -> f64 {
     0.1
+}
+
+fn default_own() -> f64 {
+    1.0
 }
 
 /// The layers of a head.
@@ -121,6 +129,7 @@ impl Companion {
             Some(HeadConfig { weight, .. }) if !(weight.is_finite() && *weight >= 0.0) => {
                 bad("weight", "at least 0", weight.to_string())
             }
+            Some(HeadConfig { own, .. }) if !(0.0..=1.0).contains(own) => bad("own", "from 0 to 1", own.to_string()),
             Some(HeadConfig { network: HeadNetwork::Mlp { width } | HeadNetwork::Conv { width }, .. })
                 if *width < 1 =>
             {

@@ -113,6 +113,7 @@ pub(crate) fn word(role: Role) -> &'static str {
         Role::Align => "align",
         Role::Score => "score",
         Role::Features => "extract features",
+        Role::Perceptual => "perceive",
     }
 }
 

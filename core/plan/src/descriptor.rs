@@ -133,6 +133,8 @@ pub enum Role {
     Score,
     /// Array or latent -> features that scores are read from.
     Features,
+    /// Array or latent -> numbers whose squared differences, summed, are a perceptual distance.
+    Perceptual,
 }
 
 /// Physical kind of a raw cell.

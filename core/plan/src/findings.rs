@@ -190,11 +190,30 @@ pub struct StreamFindings {
     pub truth: Option<Truth>,
 }
 
-/// Generated rows beside the held-out rows that they were to be, in features of length 1 of the judge.
+/// Generated rows beside the held-out rows that they were to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
-    /// Mean distance of a row from its own, from 0 to 2.
+    /// In features of length 1 of the judge; a distance is from 0 to 2.
+    #[serde(flatten)]
+    pub features: Nearness,
+    /// As they appear: a perceptual distance (LPIPS, Zhang et al. 2018) on what the judge's layers see; nothing where the
+    /// judge gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perceptual: Option<Nearness>,
+}
+
+/// How far rows are from their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Nearness {
+    /// Mean distance of a row from its own.
     pub distance: Figure,
     /// Share of rows whose own is the nearest of all held-out rows.
     pub nearest: Figure,
+}
+
+impl Truth {
+    /// By which a task is held to what is asked of it: as rows appear, where the judge tells that.
+    pub fn decisive(&self) -> &Nearness {
+        self.perceptual.as_ref().unwrap_or(&self.features)
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyflow_datasets::CellColumn;
 use anyflow_diffusion::{Branch, Denoiser, Guidance, Observed, Parameterization, Schedule, StreamSpec};
+use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Companion, Given, Model, Scorer};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
@@ -162,6 +163,8 @@ pub struct Judge {
     pub module: Option<Module>,
     /// Axes of the features that it gives beside the scores, if it does.
     features: Option<Vec<i64>>,
+    /// Axes of the numbers by which rows are compared, if it gives such.
+    perceptual: Option<Vec<i64>>,
 }
 
 impl Judge {
@@ -171,7 +174,8 @@ impl Judge {
     /// What the plugin says.
     pub fn new(scorer: &Scorer, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
         let module = scorer.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
-        Ok(Judge { stream: scorer.stream.clone(), classes: scorer.classes, module, features: scorer.features.clone() })
+        let (features, perceptual) = (scorer.features.clone(), scorer.perceptual.clone());
+        Ok(Judge { stream: scorer.stream.clone(), classes: scorer.classes, module, features, perceptual })
     }
 
     /// Loads the weights that a file holds for the scorer `name`.
@@ -199,7 +203,7 @@ impl Judge {
     /// What the plugin says.
     pub fn score(&self, array: &Tensor, train: bool) -> Result<Tensor> {
         match &self.module {
-            Some(module) => module.forward(anyflow_plan::descriptor::Role::Score, array, &[self.classes], train),
+            Some(module) => module.forward(Role::Score, array, &[self.classes], train),
             None => Ok(array.f_reshape([-1, self.classes])?),
         }
     }
@@ -209,10 +213,22 @@ impl Judge {
     /// # Errors
     /// What the plugin says.
     pub fn features(&self, array: &Tensor) -> Result<Option<Tensor>> {
-        let (Some(module), Some(axes)) = (&self.module, &self.features) else { return Ok(None) };
+        self.beside(Role::Features, self.features.as_deref(), array)
+    }
+
+    /// Numbers `[row, number]` whose squared differences, summed, are how different rows appear, `None` if the scorer has
+    /// none.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn perceptual(&self, array: &Tensor) -> Result<Option<Tensor>> {
+        self.beside(Role::Perceptual, self.perceptual.as_deref(), array)
+    }
+
+    fn beside(&self, role: Role, axes: Option<&[i64]>, array: &Tensor) -> Result<Option<Tensor>> {
+        let (Some(module), Some(axes)) = (&self.module, axes) else { return Ok(None) };
         let _no_grad = tch::no_grad_guard();
-        let features = module.forward(anyflow_plan::descriptor::Role::Features, array, axes, false)?;
-        Ok(Some(features.f_flatten(1, -1)?))
+        Ok(Some(module.forward(role, array, axes, false)?.f_flatten(1, -1)?))
     }
 
     /// The softmax of the scores, `[row, class]`.

@@ -137,11 +137,14 @@ impl StreamNet {
                 tensors.insert(format!("{sort}.{}.module.{}", self.name, parameter.name), parameter.tensor);
             }
         }
-        if self.is_prompt() {
-            return Ok(tensors);
-        }
-        tensors.insert(format!("streams.{}.mean", self.name), self.mean.shallow_clone());
-        tensors.insert(format!("streams.{}.deviation", self.name), self.deviation.shallow_clone());
+        tensors.extend(self.statistics());
         Ok(tensors)
+    }
+
+    /// Mean and deviation, by the names a checkpoint uses, sharing memory; a prompt has none.
+    pub fn statistics(&self) -> Tensors {
+        let both = [("mean", &self.mean), ("deviation", &self.deviation)];
+        let both = both.into_iter().filter(|_| !self.is_prompt());
+        both.map(|(which, tensor)| (format!("streams.{}.{which}", self.name), tensor.shallow_clone())).collect()
     }
 }

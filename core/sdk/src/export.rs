@@ -264,10 +264,12 @@ macro_rules! export_plugin {
     (@number Aligner) => { $crate::abi::torch::role::ALIGN };
     (@number Scorer) => { $crate::abi::torch::role::SCORE };
     (@number FeatureExtractor) => { $crate::abi::torch::role::FEATURES };
+    (@number PerceptualEncoder) => { $crate::abi::torch::role::PERCEPTUAL };
     (@call Encoder) => { $crate::Encoder::encode };
     (@call Decoder) => { $crate::Decoder::decode };
     (@call PromptEncoder) => { $crate::PromptEncoder::embed };
     (@call Aligner) => { $crate::Aligner::align };
     (@call Scorer) => { $crate::Scorer::score };
     (@call FeatureExtractor) => { $crate::FeatureExtractor::features };
+    (@call PerceptualEncoder) => { $crate::PerceptualEncoder::perceive };
 }

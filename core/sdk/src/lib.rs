@@ -83,7 +83,7 @@ pub use files::Files;
 pub use list::{List, OwnedList};
 pub use log::{Level, log};
 #[cfg(feature = "torch")]
-pub use module::{Aligner, Decoder, Encoder, FeatureExtractor, Module, PromptEncoder, Scorer};
+pub use module::{Aligner, Decoder, Encoder, FeatureExtractor, Module, PerceptualEncoder, PromptEncoder, Scorer};
 pub use parameters::Parameters;
 #[cfg(feature = "torch")]
 pub use tch;

@@ -77,6 +77,17 @@ pub trait FeatureExtractor: Module {
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
+/// Array or latent -> what it looks or sounds like, by which rows are compared with those that they were to be.
+pub trait PerceptualEncoder: Module {
+    /// `value`: `[row, axes of the input port]`, that of the scorer; gives `[row, axes of the output port]`, numbers whose
+    /// squared differences, summed over all axes, are how different two rows appear: as LPIPS (Zhang et al. 2018, "The
+    /// Unreasonable Effectiveness of Deep Features as a Perceptual Metric", eq. (1)) without learned weights.
+    ///
+    /// # Errors
+    /// Whatever went wrong; the whole batch fails.
+    fn perceive(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
+}
+
 /// A module whose type is hidden; the export macro implements it from the list of roles.
 #[doc(hidden)]
 pub trait DynModule: Send {

@@ -3,7 +3,8 @@
 use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{
-    Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
+    Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, PerceptualEncoder, Role, RoleDescriptor, Scorer,
+    descriptor::*,
 };
 
 /// A small convolutional network for small pictures: 65,000 parameters for 28 x 28.
@@ -17,6 +18,12 @@ pub struct Classifier {
 const INPUT: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
 /// Units of the last hidden layer.
 const FEATURES: i64 = 64;
+/// Channels of the two convolutions.
+const MAPS: [i64; 2] = [16, 32];
+/// What both see, at every place of the picture.
+const SEEN: Port = f32_port(&[fixed("map", MAPS[0] + MAPS[1]), axis("height"), axis("width")]);
+/// Shortest vector of activations that has a direction; a place where nothing is seen has none.
+const SHORTEST: f64 = 1e-10;
 
 #[derive(serde::Deserialize)]
 struct Config {
@@ -34,6 +41,7 @@ impl Module for Classifier {
         roles: &[
             RoleDescriptor { role: Role::Score, input: INPUT, output: f32_port(&[axis_of("class", "classes")]) },
             RoleDescriptor { role: Role::Features, input: INPUT, output: f32_port(&[fixed("feature", FEATURES)]) },
+            RoleDescriptor { role: Role::Perceptual, input: INPUT, output: SEEN },
         ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1},
@@ -49,11 +57,12 @@ impl Module for Classifier {
         elements(&[classes])?;
         // The sides of what is left: halved, less the edge of the second kernel, halved.
         let side = |full: i64| (full / 2 - 4) / 2;
-        let flat = elements(&[32, side(height), side(width)])
+        let [fine, coarse] = MAPS;
+        let flat = elements(&[coarse, side(height), side(width)])
             .map_err(|_| Error::Parameters(format!("pictures of {width} x {height} are not at least 12 x 12")))?;
         Ok(Classifier {
-            fine: Conv2d::new(&(path / "fine"), channel, 16, 5, 2)?,
-            coarse: Conv2d::new(&(path / "coarse"), 16, 32, 5, 0)?,
+            fine: Conv2d::new(&(path / "fine"), channel, fine, 5, 2)?,
+            coarse: Conv2d::new(&(path / "coarse"), fine, coarse, 5, 0)?,
             hidden: Linear::new(&(path / "hidden"), flat, FEATURES)?,
             scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
         })
@@ -66,18 +75,41 @@ impl Scorer for Classifier {
     }
 }
 
+impl Classifier {
+    /// What the convolutions see, `[row, map, height, width]` each.
+    fn maps(&self, value: &Tensor) -> Result<[Tensor; 2], Error> {
+        let fine = self.fine.forward(value)?.f_relu()?;
+        let coarse = self.coarse.forward(&halve(&fine)?)?.f_relu()?;
+        Ok([fine, coarse])
+    }
+}
+
 impl FeatureExtractor for Classifier {
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
-        let x = halve(&self.fine.forward(value)?.f_relu()?)?;
-        let x = halve(&self.coarse.forward(&x)?.f_relu()?)?;
-        let x = x.f_flatten(1, -1)?.f_dropout(0.3, train)?;
+        let [_, coarse] = self.maps(value)?;
+        let x = halve(&coarse)?.f_flatten(1, -1)?.f_dropout(0.3, train)?;
         Ok(self.hidden.forward(&x)?.f_relu()?)
+    }
+}
+
+impl PerceptualEncoder for Classifier {
+    /// The direction of the activations at each place, of each convolution, such that squared differences are a mean over
+    /// places: between 0 and 2 for each of the two.
+    fn perceive(&self, value: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        let (_, _, height, width) = value.size4()?;
+        let directions = self.maps(value)?.into_iter().map(|maps| {
+            let length = maps.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?.f_clamp_min(SHORTEST)?;
+            // The second one is smaller: each of its places stands for those of the picture that it covers.
+            maps.f_div(&length)?.f_upsample_nearest2d([height, width], None, None)
+        });
+        let all = Tensor::f_cat(&directions.collect::<Result<Vec<_>, _>>()?, 1)?;
+        Ok(all.f_div_scalar(((height * width) as f64).sqrt())?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use anyflow_sdk::tch::Device;
+    use anyflow_sdk::tch::{Device, Kind};
     use anyflow_sdk::testkit::check_network;
     use serde_json::json;
 
@@ -94,6 +126,30 @@ mod tests {
             let module = Classifier::new(&variables.root(), &parameters(height)).unwrap();
             check_network(&variables, &[1, height, 28], &[10], |x| module.score(x, true));
         }
+    }
+
+    /// As LPIPS of two pictures: of each layer the squared difference of the directions, averaged over places.
+    #[test]
+    fn squared_differences_of_what_is_perceived_are_averages_over_places() {
+        let variables = nn::VarStore::new(Device::Cpu);
+        let module = Classifier::new(&variables.root(), &parameters(28)).unwrap();
+        let pictures = Tensor::rand([2, 1, 28, 28], (Kind::Float, Device::Cpu));
+        let seen = module.perceive(&pictures, false).unwrap();
+        assert_eq!(seen.size(), [2, 48, 28, 28]);
+        let sum = (seen.get(0) - seen.get(1)).square().sum(Kind::Double).double_value(&[]);
+        let mut wanted = 0.0;
+        for maps in module.maps(&pictures).unwrap() {
+            let side = maps.size()[2];
+            let maps =
+                &maps / maps.square().sum_dim_intlist([1i64].as_slice(), true, Kind::Float).sqrt().clamp_min(1e-10);
+            let by_place = (maps.get(0) - maps.get(1)).square().sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
+            // Of 28 places in a line the 10 of the second layer cover 2 or 3 each.
+            let covers: Vec<f64> =
+                (0..side).map(|i| (0..28).filter(|place| place * side / 28 == i).count() as f64).collect();
+            let covers = Tensor::from_slice(&covers);
+            wanted += (by_place * covers.outer(&covers)).sum(Kind::Double).double_value(&[]) / (28.0 * 28.0);
+        }
+        assert!((sum - wanted).abs() < 1e-5 && sum > 0.01, "f32: {sum}, {wanted}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ anyflow_sdk::export_plugin! {
         Autoencoder: Encoder + Decoder,
         Maps: Encoder + Decoder,
         Patches: Encoder + Decoder,
-        Classifier: Scorer + FeatureExtractor,
+        Classifier: Scorer + FeatureExtractor + PerceptualEncoder,
         Prompt: PromptEncoder,
     ],
 }

@@ -58,7 +58,7 @@ impl LossOutput {
             let Some(head) = &companion.head else { continue };
             let place = denoiser.diffused() + index;
             let read = followed(denoiser, companion)?;
-            let weights = weights(denoiser, draw, read);
+            let weights = weights(denoiser, draw, read, (place, head.own));
             let weights = tensor_from_rows(&weights, weights.len(), &[], latents[place].device())?;
             let of_row = off(head.loss, &predictions[place], &latents[place])?;
             let loss = of_row.f_dot(&weights).op("dot", &[&of_row, &weights])?;
@@ -80,15 +80,17 @@ fn followed(denoiser: &dyn Denoiser, companion: &Companion) -> Result<usize> {
     place.ok_or_else(|| EngineError::Request(format!("there is no stream {:?} to add to", aggregate.into)))
 }
 
-/// a(t) of the stream over the number of rows, 0 where it is absent: `[row]`.
-fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize) -> Vec<f32> {
+/// a(t) of the stream that is read over the number of rows, 0 where it is absent, and `own.1` of that where the companion's own
+/// code, that of stream `own.0`, is added: `[row]`.
+fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: (usize, f64)) -> Vec<f32> {
     let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
     let of_row = |row: usize| match draw.states.row(row)[read] {
         State::Absent => 0.0,
         State::Clean => 1.0,
         State::Noisy => schedule.signal(draw.times[row * streams + read]),
     };
-    (0..rows).map(|row| (of_row(row) / rows as f64) as f32).collect()
+    let share = |row: usize| if draw.states.row(row)[own.0] == State::Clean { own.1 } else { 1.0 };
+    (0..rows).map(|row| (of_row(row) * share(row) / rows as f64) as f32).collect()
 }
 
 /// How far off the estimates are: `[row]`.
@@ -131,7 +133,7 @@ mod tests {
         let (into, reads, law) = ("x".to_string(), "last".to_string(), Law::Start);
         let aggregate = aggregate.map(|dropout| Aggregation { into, weight: 1.0, law, dropout });
         let network = HeadNetwork::Mlp { width: 4 };
-        let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0 });
+        let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0, own: 1.0 });
         (stream(name), Companion { aggregate, head })
     }
 

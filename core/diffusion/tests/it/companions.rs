@@ -28,6 +28,7 @@ fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Companion) {
         network: HeadNetwork::Mlp { width: 8 },
         loss: HeadLoss::CrossEntropy,
         weight: if weight == 0.0 { 0.0 } else { 0.5 },
+        own: 1.0,
     };
     let spec = stream("label", &[CLASSES], Parameterization::X0);
     (spec, Companion { aggregate: aggregate(weight, law, dropout), head: Some(head) })
@@ -293,6 +294,22 @@ fn the_loss_is_that_of_denoising_and_of_heads_by_their_weights() {
     assert!(((half(0) + half(16)) / 2.0 - number(&loss)).abs() < 1e-5, "f32");
 }
 
+#[test]
+fn rows_with_the_companions_own_code_weigh_in_its_heads_loss_as_much_as_it_says() {
+    let read = |own: f64, dropout: f64| {
+        let (spec, mut companion) = label(0.6, Law::Start, dropout);
+        companion.head.as_mut().unwrap().own = own;
+        let denoiser = network(Parameterization::Eps, vec![(spec, companion)]);
+        let (_, parts) = loss_of(denoiser.as_ref(), 64, &LossOptions::default());
+        [parts[0].1.double_value(&[]), parts[1].1.double_value(&[])]
+    };
+    let ([x, whole], [same, half], [_, none]) = (read(1.0, 0.5), read(0.5, 0.5), read(0.0, 0.5));
+    assert_eq!(x, same, "denoising is as it was");
+    assert!((half - (whole + none) / 2.0).abs() < 1e-6 && whole - none > 0.1, "f32: {whole} {half} {none}");
+    assert_eq!(read(0.0, 1.0), read(1.0, 1.0), "no row has the code");
+    assert_eq!(read(0.0, 0.0)[1], 0.0, "every row has it");
+}
+
 fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: Sampler) -> [Tensor; 2] {
     let request = Request {
         denoiser: "d".to_string(),
@@ -350,6 +367,7 @@ fn what_cannot_be_is_refused_with_reasons() {
         network: HeadNetwork::Mlp { width: 8 },
         loss: HeadLoss::Mse,
         weight: 1.0,
+        own: 1.0,
     };
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
     let build = |companion: Companion| {

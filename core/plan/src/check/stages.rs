@@ -257,6 +257,7 @@ fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &m
         all.iter().cloned().partition(|stream| model.is_companion(denoiser, stream));
     let Some(named) = named_streams(stage) else {
         in_objective(stage, &over, report);
+        can_move(stage, all, model, report);
         return all.clone();
     };
     for name in named.iter().filter(|name| !over.contains(name)) {
@@ -266,7 +267,29 @@ fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &m
     }
     let taking: Vec<String> = named.into_iter().filter(|name| over.contains(name)).collect();
     in_objective(stage, &taking, report);
-    taking.into_iter().chain(companions).collect()
+    let taking: Vec<String> = taking.into_iter().chain(companions).collect();
+    can_move(stage, &taking, model, report);
+    taking
+}
+
+/// The streams that `augment` names take part, and their arrays have two axes to be moved along.
+fn can_move(stage: &StageSpec, taking: &[String], model: &ModelGraph, report: &mut Report) {
+    let Some(objective) = &stage.objective else { return };
+    let moved = objective["augment"]["streams"].as_array().into_iter().flatten();
+    for name in moved.filter_map(Json::as_str) {
+        if !taking.iter().any(|known| known == name) {
+            let hint = Hint::among(name, taking.iter().map(String::as_str));
+            let (owner, what) = (label(stage), "stream".into());
+            report.error(stage.span, Problem::NotThere { owner, what, name: name.to_string(), hint });
+            continue;
+        }
+        let array = model.streams.get(name).and_then(|stream| stream.plan.as_ref()?.array.elements());
+        if let Some((shape, _)) = array.filter(|(shape, _)| shape.len() < 2) {
+            let what = format!("`augment` of {}", label(stage));
+            let reason = format!("moves along two axes, and arrays of stream `{name}` are {shape:?}");
+            report.error(stage.span, Problem::Impossible { what, reason });
+        }
+    }
 }
 
 /// The streams that the time law and the contrast name take part.

@@ -65,22 +65,7 @@ pub(crate) fn add(
         let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &lists));
         let (guidance, given) = (shared.map(|shared| shared.json.clone()), spec.given.unwrap_or_default());
         let StreamLists { generate, observe, along, absent, .. } = lists;
-        let condition = IndexMap::new();
-        let (start, at_least, nearest_at_least, score) = (IndexMap::new(), None, None, None);
-        let task = Task {
-            generate,
-            along,
-            observe,
-            start,
-            condition,
-            absent,
-            guidance,
-            given,
-            at_least,
-            nearest_at_least,
-            score,
-        };
-        tasks.insert(name, task);
+        tasks.insert(name, Task { generate, along, observe, absent, guidance, given, ..Task::default() });
     }
 }
 

@@ -64,33 +64,29 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
         };
         let start = start(task, &generate, spec, model, report)?;
         let (at_least, nearest_at_least) = (task.at_least, task.nearest_at_least);
-        let plan = match &score {
-            None => Task {
-                generate,
-                along,
-                observe,
-                start,
-                condition,
-                absent,
-                guidance,
-                given,
-                at_least,
-                nearest_at_least,
-                score,
-            },
+        let plan = Task {
+            generate,
+            along,
+            observe,
+            start,
+            condition,
+            absent,
+            guidance,
+            given,
+            at_least,
+            nearest_at_least,
+            score,
+        };
+        let plan = match &plan.score {
+            None => plan,
             // Nothing but that stream is recovered.
             Some(_) => Task {
                 generate: Vec::new(),
                 along: Vec::new(),
-                absent: along.into_iter().chain(absent).collect(),
+                absent: plan.along.iter().chain(&plan.absent).cloned().collect(),
                 guidance: None,
                 given: Given::Clean,
-                observe,
-                start,
-                condition,
-                at_least,
-                nearest_at_least,
-                score,
+                ..plan
             },
         };
         Some((task.name.value.clone(), plan))

@@ -56,7 +56,8 @@ fn by_codec(
     }
     match node.plan.as_ref()?.array.elements() {
         Some(([classes], _)) => {
-            Some(Scorer { stream: stream.value.clone(), module: None, classes: *classes, features: None, checkpoint })
+            let (stream, classes) = (stream.value.clone(), *classes);
+            Some(Scorer { stream, module: None, classes, features: None, perceptual: None, checkpoint })
         }
         _ => {
             let what = format!("codec `{}`", component.value);
@@ -91,8 +92,10 @@ fn by_module(
     let array = solver.array(&array_label(stream, plan), stream.span, &plan.array)?;
     let input = solver.port(SCORER, placed, input, "the input to score");
     let output = solver.port(SCORER, placed, output, "the output of score");
-    let features = component::role(module, Role::Features);
-    let features = features.map(|role| solver.port(SCORER, placed, &role.output, "the output of features"));
+    let mut beside =
+        |role, what| component::role(module, role).map(|role| solver.port(SCORER, placed, &role.output, what));
+    let features = beside(Role::Features, "the output of features");
+    let perceptual = beside(Role::Perceptual, "the output of perceptual");
     solver.unify(&array, &input, report);
     solver.settle(SCORER, placed);
     let component = solver.component(SCORER, placed, report);
@@ -100,7 +103,8 @@ fn by_module(
         [classes] => {
             let (stream, classes) = (stream.value.clone(), *classes);
             let features = features.and_then(|features| solver.sizes(&features));
-            Some(Scorer { stream, module: Some(component), classes, features, checkpoint })
+            let perceptual = perceptual.and_then(|perceptual| solver.sizes(&perceptual));
+            Some(Scorer { stream, module: Some(component), classes, features, perceptual, checkpoint })
         }
         sizes => {
             let reason = format!("must give one axis of scores, but gives {sizes:?}");

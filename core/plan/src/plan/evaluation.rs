@@ -70,7 +70,7 @@ pub struct Variant {
 }
 
 /// One question to the model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Streams generated and judged.
     pub generate: Vec<String>,
@@ -94,7 +94,7 @@ pub struct Task {
     pub given: Given,
     /// Least coherence that is asked for, if any: below it, the evaluation fails.
     pub at_least: Option<f64>,
-    /// Least share of rows that are nearest to their own.
+    /// Least share of rows that are nearest to their own, by perceptual distance where the judge gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest_at_least: Option<f64>,
     /// What is told instead of generated; without classes, which row's own value the recovered one is.

@@ -61,6 +61,9 @@ pub struct Scorer {
     /// Axes of the features that it gives beside the scores, if it does.
     #[serde(default)]
     pub features: Option<Vec<i64>>,
+    /// Axes of the numbers whose squared differences are a perceptual distance, if it gives such.
+    #[serde(default)]
+    pub perceptual: Option<Vec<i64>>,
     /// Safetensors file with its weights; `None` only while training.
     pub checkpoint: Option<String>,
 }

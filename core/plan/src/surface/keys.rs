@@ -210,6 +210,12 @@ pub(crate) static HEAD: Mapping = Mapping {
         or("network", Form::Kind(Family::Head), Literal::Kind(Family::Head), "The layers"),
         must("loss", Form::Choice(&["cross-entropy", "mse", "cosine"]), "How far off counts; a class by cross-entropy"),
         or("weight", AMOUNT, Literal::Number(0.1), "Of its loss beside that of denoising"),
+        or(
+            "own",
+            Form::FRACTION,
+            Literal::Number(1.0),
+            "Weight in its loss of rows that its own code is added into, beside 1",
+        ),
     ],
     later: &[],
 };
@@ -477,7 +483,8 @@ pub(crate) static TASK: Mapping = Mapping {
         may(
             "nearest_at_least",
             Form::FRACTION,
-            "Least share of rows of the first variant that are nearest to their own; below it the evaluation fails",
+            "Least share of rows of the first variant that are nearest to their own, by perceptual distance where the judge \
+             gives one, else in its features; below it the evaluation fails",
         ),
     ],
     later: &[],

@@ -449,6 +449,20 @@ static CONTRAST: Mapping = Mapping {
     later: &[],
 };
 
+static AUGMENT: Mapping = Mapping {
+    keys: &[
+        Key {
+            name: "streams",
+            form: Form::List(&Form::String),
+            need: Need::Required,
+            about: "Streams whose arrays are moved alike; their frozen modules encode them anew at every step",
+        },
+        key("shift", Form::integer_from(0), Literal::Integer(0), "Largest random shift along the last two axes"),
+        key("mirror", Form::Flag, Literal::Flag(false), "Whether every second row is mirrored along the last axis"),
+    ],
+    later: &[],
+};
+
 static OBJECTIVES: &[Kind] = &[
     Kind {
         name: "reconstruct",
@@ -467,7 +481,15 @@ static OBJECTIVES: &[Kind] = &[
     Kind {
         name: "statistics",
         about: "Mean and deviation of every stream's latents; trains nothing",
-        keys: &[option("streams", Form::List(&Form::String), "Streams that are measured; all if not given")],
+        keys: &[
+            option("streams", Form::List(&Form::String), "Streams that are measured; all if not given"),
+            key(
+                "per",
+                Form::Choice(&["coordinate", "stream"]),
+                Literal::Word("coordinate"),
+                "Whether each coordinate of a latent has a mean and a deviation of its own, or all of a stream share them",
+            ),
+        ],
         ascending: &[],
     },
     Kind {
@@ -498,6 +520,7 @@ static OBJECTIVES: &[Kind] = &[
                 Form::Mapping(&CONTRAST),
                 "What coupled streams show one another, or what is recovered of a stream, is to tell which belong to one row",
             ),
+            option("augment", Form::Mapping(&AUGMENT), "Rows are moved at random, so that few pictures teach more"),
             option(
                 "p_unprompted",
                 Form::FRACTION,

@@ -31,7 +31,9 @@ fn keys_get_their_defaults_and_a_companion_its_place() {
     let found = serde_json::to_value(&denoiser.companions["label"]).unwrap();
     let wanted = serde_json::json!({
         "aggregate": {"into": "image", "weight": 0.3, "law": "start", "dropout": 0.3},
-        "head": {"reads": "middle", "network": {"kind": "mlp", "width": 32}, "loss": "cross-entropy", "weight": 0.1},
+        "head": {
+            "reads": "middle", "network": {"kind": "mlp", "width": 32}, "loss": "cross-entropy", "weight": 0.1, "own": 1.0
+        },
     });
     assert_eq!(found, wanted);
 }

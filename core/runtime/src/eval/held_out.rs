@@ -4,15 +4,16 @@ use std::path::Path;
 
 use anyflow_datasets::OwnedCell;
 use anyflow_diffusion::noise::RowNoise;
-use anyflow_plan::findings::{Distance, Figure, Real, Reconstructed, Truth};
+use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{EvalPlan, Table, Variant};
 use indexmap::IndexMap;
-use tch::{Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::figures;
 use super::frechet::Moments;
 use super::judging::{CHUNK, Verdicts, Written, distance};
+use super::near::{Comparison, Near, Truths, squared_distances};
 use crate::events::{Events, figures as event};
 use crate::plugin::Codec;
 use crate::train::{TableData, Tuples};
@@ -156,11 +157,9 @@ impl<'a> HeldOut<'a> {
             let verdicts = Verdicts::of_written(judge, &back, model.device)?;
             let accuracy = figures::accuracy(&verdicts.classes, &self.data.class_of_rows(stream)?);
             let frechet = distance(verdicts.moments()?.as_ref(), self.moments.get(stream))?;
-            let truth = self.nearness(stream, (0..array.size()[0]).collect(), &verdicts)?;
-            let truth = truth.map(|(distance, nearest)| Truth {
-                distance: Figure::of(vec![distance]),
-                nearest: Figure::of(vec![nearest]),
-            });
+            let mut truths = Truths::default();
+            truths.add(self.nearness(stream, (0..array.size()[0]).collect(), &back, &verdicts)?);
+            let truth = truths.findings();
             found.insert(stream.clone(), Reconstructed { accuracy, frechet, truth });
         }
         Ok(found)
@@ -195,33 +194,62 @@ impl<'a> HeldOut<'a> {
         Ok(Some(cells.into_iter().map(std::result::Result::ok).collect()))
     }
 
-    /// The mean distance of generated rows from the rows that they were to be, and the share of them whose own row is the
-    /// nearest of all. Nothing without features, or where rows of several sources are matched such that a row is one of
+    /// How far generated rows are from the rows that they were to be, and how often these are the nearest of all; perceptually
+    /// of as many as a task generates at most. Nothing without features, or where rows of several sources are matched such that a row is one of
     /// several that it could be.
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn truth(&self, stream: &str, tuples: &Tuples, verdicts: &Verdicts) -> Result<Option<(f64, f64)>> {
-        self.nearness(stream, self.data.rows_of(stream, tuples).into_iter().map(i64::from).collect(), verdicts)
+    pub fn truth(
+        &self,
+        stream: &str,
+        tuples: &Tuples,
+        written: &Written,
+        verdicts: &Verdicts,
+    ) -> Result<Option<Comparison>> {
+        let rows = self.data.rows_of(stream, tuples).into_iter().map(i64::from).collect();
+        self.nearness(stream, rows, written, verdicts)
     }
 
     /// The same of rows that were to be those of the stream's source.
-    fn nearness(&self, stream: &str, rows: Vec<i64>, verdicts: &Verdicts) -> Result<Option<(f64, f64)>> {
+    fn nearness(
+        &self,
+        stream: &str,
+        rows: Vec<i64>,
+        written: &Written,
+        verdicts: &Verdicts,
+    ) -> Result<Option<Comparison>> {
         let (Some(all), Some(features)) = (self.features.get(stream), &verdicts.features) else { return Ok(None) };
         if !self.data.is_matched_one_to_one() || features.size()[0] == 0 {
             return Ok(None);
         }
-        let read = rows.into_iter().zip(&verdicts.classes);
-        let own: Vec<i64> = read.filter(|(_, class)| class.is_some()).map(|(row, _)| row).collect();
-        let own = Tensor::from_slice(&own);
-        let (mut distance, mut nearest) = (0.0, 0.0);
-        for (features, own) in of_length_one(features)?.f_split(CHUNK, 0)?.iter().zip(own.f_split(CHUNK, 0)?) {
-            let distances = Tensor::f_cdist(features, all, 2.0, None::<i64>)?;
-            distance += f64::try_from(distances.f_gather(1, &own.f_unsqueeze(1)?, false)?.f_sum(Kind::Double)?)?;
-            nearest += f64::try_from(distances.f_argmin(1, false)?.f_eq_tensor(&own)?.f_sum(Kind::Double)?)?;
+        let read: Vec<(i64, i64)> =
+            (0..).zip(rows).filter(|(at, _)| verdicts.classes[*at as usize].is_some()).collect();
+        let (at, own): (Vec<i64>, Vec<i64>) = read.into_iter().unzip();
+        let mut by_features = Near::default();
+        for (features, own) in of_length_one(features)?.f_split(CHUNK, 0)?.iter().zip(own.chunks(CHUNK as usize)) {
+            by_features.add(&Tensor::f_cdist(features, all, 2.0, None::<i64>)?, own)?;
         }
-        let count = own.size()[0] as f64;
-        Ok(Some((distance / count, nearest / count)))
+        let few = (self.plan.rows as usize).min(at.len());
+        let perceptual = self.appearance(stream, &picked(&written.array, &at[..few])?, &own[..few])?;
+        Ok(Some(Comparison { features: by_features, perceptual }))
+    }
+
+    /// How near arrays appear to be to their own; nothing if the judge does not tell. What it sees of the held-out rows is
+    /// made anew each time: kept, it would be far larger than they are.
+    fn appearance(&self, stream: &str, array: &Tensor, own: &[i64]) -> Result<Option<Near>> {
+        let (Some(judge), Some(all)) = (self.judges.get(stream), self.data.array(stream)) else { return Ok(None) };
+        let see = |array: &Tensor| judge.perceptual(&array.f_to_device(self.session.device)?);
+        let mut near = Near::default();
+        for (array, own) in array.f_split(CHUNK, 0)?.iter().zip(own.chunks(CHUNK as usize)) {
+            let Some(seen) = see(array)? else { return Ok(None) };
+            let mut distances = Vec::new();
+            for others in all.f_split(CHUNK, 0)? {
+                distances.extend(see(&others)?.map(|others| squared_distances(&seen, &others)).transpose()?);
+            }
+            near.add(&Tensor::f_cat(&distances, 1)?.f_to_device(Device::Cpu)?, own)?;
+        }
+        Ok(Some(near))
     }
 
     /// The arrays of a stream that tuples name.

@@ -10,6 +10,7 @@ mod fit;
 mod frechet;
 mod held_out;
 mod judging;
+mod near;
 mod sample;
 mod score;
 mod tasks;
@@ -152,7 +153,7 @@ fn held_to_targets(findings: &mut Findings) -> Vec<String> {
     let mut below = Vec::new();
     for (name, task) in &mut findings.tasks {
         let Some((_, answer)) = task.variants.first() else { continue };
-        let nearest = answer.streams.values().filter_map(|stream| Some(stream.truth.as_ref()?.nearest.mean));
+        let nearest = answer.streams.values().filter_map(|stream| Some(stream.truth.as_ref()?.decisive().nearest.mean));
         // Nothing is near where nothing is compared.
         let nearest = nearest.reduce(f64::min).unwrap_or(0.0);
         for (what, least, mean) in

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyflow_plan::findings::{Answer, Figure, StreamFindings, Truth};
+use anyflow_plan::findings::{Answer, Figure, StreamFindings};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
 use serde_json::Map;
@@ -12,6 +12,7 @@ use super::figures;
 use super::fit::Fits;
 use super::held_out::HeldOut;
 use super::judging::{Verdicts, Written, distance};
+use super::near::Truths;
 use super::sample::Sampling;
 use crate::events::{self, Events};
 use crate::{Judge, Result, RunError};
@@ -49,9 +50,8 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
             if let Some(wanted) = (!free).then(|| held_out.cells(stream, &tuples)).transpose()?.flatten() {
                 gathered.exact.extend(figures::exact(&written.cells, &wanted));
             }
-            if !free && let Some((distance, nearest)) = held_out.truth(name, &tuples, verdicts)? {
-                gathered.truth.0.push(distance);
-                gathered.truth.1.push(nearest);
+            if !free {
+                gathered.truths.add(held_out.truth(name, &tuples, written, verdicts)?);
             }
         }
         if generated.len() > 1 {
@@ -114,8 +114,7 @@ struct Gathered {
     class_entropy: Vec<f64>,
     diversity: Vec<f64>,
     features: Vec<Tensor>,
-    /// Distances from the true rows, and shares of rows whose own is the nearest.
-    truth: (Vec<f64>, Vec<f64>),
+    truths: Truths,
 }
 
 impl Gathered {
@@ -148,9 +147,7 @@ impl Gathered {
             frechet,
             class_entropy: Figure::of(self.class_entropy),
             diversity: figure(self.diversity),
-            truth: figure(self.truth.0)
-                .zip(figure(self.truth.1))
-                .map(|(distance, nearest)| Truth { distance, nearest }),
+            truth: self.truths.findings(),
         })
     }
 }

@@ -88,6 +88,7 @@ pub(super) fn word(role: Role) -> &'static str {
         Role::Align => "align",
         Role::Score => "score",
         Role::Features => "features",
+        Role::Perceptual => "perceptual",
     }
 }
 
@@ -100,6 +101,7 @@ pub(super) fn number(role: Role) -> u32 {
         Role::Align => role::ALIGN,
         Role::Score => role::SCORE,
         Role::Features => role::FEATURES,
+        Role::Perceptual => role::PERCEPTUAL,
     }
 }
 

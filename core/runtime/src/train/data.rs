@@ -155,6 +155,21 @@ impl TableData {
         })
     }
 
+    /// Refuses a class that is none of `count`, 0 to `count` - 1.
+    ///
+    /// # Errors
+    /// [`RunError::Data`] naming the first.
+    pub fn has_classes_below(&self, scorer: &str, count: i64) -> Result<()> {
+        let classes = self.class_source.map_or(&[][..], |source| &self.sources[source].class);
+        match classes.iter().enumerate().find(|(_, class)| !(0..count).contains(*class)) {
+            None => Ok(()),
+            Some((row, class)) => Err(RunError::Data(format!(
+                "scorer {scorer} tells {count} classes, numbered from 0, and the table's class column has {class} (the \
+                 {row}-th row that could be read, from 0); give the scorer as many `classes` as there are"
+            ))),
+        }
+    }
+
     /// Class of each tuple.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Training: the stages of a plan, one after another, each resumable.
 
+mod augment;
 mod cache;
 mod data;
 mod draw;
@@ -23,6 +24,7 @@ pub use data::{TableData, Tuples};
 use crate::checkpoint::{self, Precision, Tensors};
 use crate::events::{Events, figures};
 use crate::plugin::watch;
+use crate::stream::StreamNet;
 use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
 use folder::Folder;
@@ -137,18 +139,21 @@ impl Trainee {
         let keep = |prefix: String, all: Tensors| all.into_iter().filter(|(k, _)| k.starts_with(&prefix)).collect();
         match trained {
             Trained::Stream(name) => Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?)),
-            Trained::Denoiser(name) => Ok(keep(format!("denoisers.{name}."), self.session.tensors()?)),
+            Trained::Denoiser(name) => {
+                // With the statistics that it was trained under: wherever the file is laid over others, they hold.
+                let mut tensors = keep(format!("denoisers.{name}."), self.session.tensors()?);
+                for stream in self.session.denoisers[name].streams() {
+                    tensors.extend(self.session.streams[&stream.name].statistics());
+                }
+                Ok(tensors)
+            }
             Trained::Prompts(names) => {
                 let of = names.iter().map(|name| self.session.streams[name].tensors());
                 let all = of.collect::<Result<Vec<_>>>()?.into_iter().flatten();
                 Ok(all.filter(|(tensor, _)| tensor.contains(".module.")).collect())
             }
             Trained::Scorer(name) => self.scorers[name].tensors(name),
-            Trained::Statistics => {
-                let statistics = |name: &String| name.ends_with(".mean") || name.ends_with(".deviation");
-                let all = self.session.tensors()?.into_iter();
-                Ok(all.filter(|(name, _)| name.starts_with("streams.") && statistics(name)).collect())
-            }
+            Trained::Statistics => Ok(self.session.streams.values().flat_map(StreamNet::statistics).collect()),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tch::{Kind, Reduction, Tensor};
 
 use super::Trainee;
+use super::augment::Augment;
 use super::cache::LatentCache;
 use super::data::{TableData, Tuples};
 use crate::latents::Latents;
@@ -28,6 +29,8 @@ pub enum Objective {
     Statistics {
         /// Whose latents; all if not given.
         streams: Option<Vec<String>>,
+        /// What shares a mean and a deviation.
+        per: Per,
     },
     /// A denoiser predicts noised latents.
     Denoise {
@@ -45,6 +48,8 @@ pub enum Objective {
         streams: Option<Vec<String>>,
         /// Of what coupled streams show one another, or of what is recovered of one.
         contrast: Option<Contrast>,
+        /// How rows are moved.
+        augment: Option<Augment>,
     },
     /// Prompts of one row come to lie together, those of different rows apart.
     Contrast {
@@ -60,6 +65,16 @@ pub enum Objective {
         /// Largest shift along the last two axes, in elements.
         shift: i64,
     },
+}
+
+/// What shares a mean and a deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// Nothing: each coordinate has its own.
+    Coordinate,
+    /// All coordinates of a stream, so that those that hardly vary do not weigh as much as the others.
+    Stream,
 }
 
 /// How far a reconstruction is off, summed over a row's elements.
@@ -93,6 +108,8 @@ pub enum Frozen {
     Encoded(Latents),
     /// A stream without one: its arrays are its latents.
     Arrays,
+    /// A module that encodes rows as they were moved for a step.
+    Moved,
 }
 
 /// The rows of a step, gathered and disturbed; network calls take parts of it.
@@ -126,7 +143,7 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self> {
         let (mut latents, mut missing, mut left_out) = (IndexMap::new(), 0, 0);
         match (&objective, trained) {
-            (Objective::Denoise { streams: named, .. }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { streams: named, augment, .. }, Trained::Denoiser(name)) => {
                 let denoiser = &trainee.session.denoisers[name];
                 let (streams, prompts) = denoiser.streams().split_at(denoiser.streams().len() - denoiser.prompts());
                 let (diffused, companions) = streams.split_at(denoiser.diffused());
@@ -144,11 +161,16 @@ impl<'a> Prepared<'a> {
                     let is_prompt = trainee.session.streams[&stream.name].is_prompt();
                     if is_prompt { data.array(&stream.name).is_some() } else { takes(stream) }
                 }) {
-                    latents.insert(stream.name.clone(), frozen(trainee, data, &stream.name, cache)?);
+                    let is_moved = augment.as_ref().is_some_and(|augment| augment.streams.contains(&stream.name));
+                    let frozen = if is_moved { Frozen::Moved } else { frozen(trainee, data, &stream.name, cache)? };
+                    latents.insert(stream.name.clone(), frozen);
                 }
             }
             (Objective::Contrast { with, .. }, Trained::Prompts(names)) if !names.contains(with) => {
                 latents.insert(with.clone(), frozen(trainee, data, with, cache)?);
+            }
+            (Objective::Classify { .. }, Trained::Scorer(name)) => {
+                data.has_classes_below(name, trainee.scorers[name].classes)?;
             }
             _ => {}
         }
@@ -172,13 +194,21 @@ impl<'a> Prepared<'a> {
                 let shake = (*noise > 0.0).then(|| Tensor::f_randn(size, (Kind::Float, device))).transpose()?;
                 std::iter::once(array).chain(shake).collect()
             }
-            (Objective::Denoise { .. }, Trained::Denoiser(name)) => {
+            (Objective::Denoise { augment, .. }, Trained::Denoiser(name)) => {
                 let streams = &self.trainee.session.streams;
+                let moves = augment.as_ref().map(|augment| augment.draw(tuples.len())).transpose()?;
                 let of = |stream: &StreamSpec| {
                     let (name, net) = (&stream.name, &streams[&stream.name]);
                     let latent = match self.latents.get_mut(name) {
                         Some(Frozen::Encoded(latents)) => latents.gather(&data.rows_of(name, tuples))?,
                         Some(Frozen::Arrays) => rows(name)?,
+                        Some(Frozen::Moved) => {
+                            let _no_grad = tch::no_grad_guard();
+                            let array = rows(name)?;
+                            let array =
+                                moves.as_ref().map_or(Ok(array.shallow_clone()), |moves| moves.apply(&array))?;
+                            net.encode(&array.f_to_device(device)?, false)?
+                        }
                         None => Tensor::f_zeros(stream.batch_shape(tuples.len()), (Kind::Float, device))?,
                     };
                     let latent = latent.f_to_device(device)?;
@@ -289,7 +319,7 @@ pub fn frozen(trainee: &Trainee, data: &TableData, stream: &str, cache: &LatentC
 pub fn encode_all(trainee: &Trainee, data: &TableData, stream: &str, cache: &LatentCache<'_>) -> Result<Tensor> {
     let all = match frozen(trainee, data, stream, cache)? {
         Frozen::Encoded(mut latents) => latents.gather(&(0..latents.rows() as u32).collect::<Vec<_>>())?,
-        Frozen::Arrays => array(data, stream)?.shallow_clone(),
+        Frozen::Arrays | Frozen::Moved => array(data, stream)?.shallow_clone(),
     };
     Ok(all.f_to_device(trainee.session.device)?)
 }

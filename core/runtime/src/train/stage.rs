@@ -14,7 +14,7 @@ use super::draw::Draws;
 use super::folder::Folder;
 use super::guard::{Guard, MOST_ROLLBACKS};
 use super::metrics::{Recent, StepFigures};
-use super::objective::{LOSS, Objective, Prepared, encode_all};
+use super::objective::{LOSS, Objective, Per, Prepared, encode_all};
 use crate::checkpoint;
 use crate::events::{self, Events};
 use crate::plugin::{Module, Parameter};
@@ -71,8 +71,8 @@ impl StageRun<'_> {
     /// Plugins, disk, or a loss that is no longer a number, again and again.
     pub fn run(&self) -> Result<Value> {
         let objective: Objective = typed(&self.stage.objective)?;
-        if let (Objective::Statistics { streams }, Trained::Statistics) = (&objective, &self.stage.train) {
-            return self.statistics(streams.as_deref());
+        if let (Objective::Statistics { streams, per }, Trained::Statistics) = (&objective, &self.stage.train) {
+            return self.statistics(streams.as_deref(), *per);
         }
         let prepared = Prepared::new(objective, &self.stage.train, self.trainee, self.data, self.cache)?;
         let (parameters, buffers) = self.parameters()?;
@@ -240,8 +240,8 @@ impl StageRun<'_> {
         Ok((named(trainable), named(others)))
     }
 
-    /// Mean and deviation of each coordinate of each stream's latent, over all rows; of some streams, or of all.
-    fn statistics(&self, some: Option<&[String]>) -> Result<Value> {
+    /// Mean and deviation of each stream's latent over all rows, per coordinate or one of all; of some streams, or of all.
+    fn statistics(&self, some: Option<&[String]>, per: Per) -> Result<Value> {
         let _no_grad = tch::no_grad_guard();
         let mut result = Map::new();
         let asked = |stream: &&String| some.is_none_or(|some| some.contains(stream));
@@ -251,8 +251,12 @@ impl StageRun<'_> {
                 continue;
             }
             let latents = encode_all(self.trainee, self.data, stream, self.cache)?;
-            let mean = latents.f_mean_dim([0i64].as_slice(), false, tch::Kind::Float)?;
-            let deviation = latents.f_std_dim([0i64].as_slice(), false, false)?.f_clamp_min(LEAST_DEVIATION)?;
+            let axes: Vec<i64> = match per {
+                Per::Coordinate => vec![0],
+                Per::Stream => (0..latents.dim() as i64).collect(),
+            };
+            let mean = latents.f_mean_dim(axes.as_slice(), false, tch::Kind::Float)?;
+            let deviation = latents.f_std_dim(axes.as_slice(), false, false)?.f_clamp_min(LEAST_DEVIATION)?;
             net.mean.shallow_clone().f_copy_(&mean)?;
             net.deviation.shallow_clone().f_copy_(&deviation)?;
             let typical = deviation.f_mean(tch::Kind::Float)?.f_double_value(&[])?;

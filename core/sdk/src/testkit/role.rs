@@ -89,6 +89,7 @@ fn number(name: &str) -> Option<u32> {
         "align" => role::ALIGN,
         "score" => role::SCORE,
         "features" => role::FEATURES,
+        "perceptual" => role::PERCEPTUAL,
         _ => return None,
     })
 }
