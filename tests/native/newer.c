@@ -15,7 +15,8 @@ ANYFLOW_DESCRIPTOR(
     " \"summary\": \"three times a number\", \"cell\": \"f64\", \"feature\": \"Value(float64)\", \"array\": " PORT ","
     " \"parameters\": {}, \"lossless\": true}], \"modules\": [{\"id\": \"remote\", \"modality\": \"number\","
     " \"interface\": \"anyflow.remote/1\", \"summary\": \"computes elsewhere\", \"roles\": [{\"role\": \"encode\","
-    " \"input\": " PORT ", \"output\": " PORT "}, {\"role\": \"decode\", \"input\": " PORT ", \"output\": " PORT "}],"
+    " \"input\": " PORT ", \"output\": " PORT "}, {\"role\": \"decode\", \"input\": " PORT ", \"output\": " PORT "},"
+    " {\"role\": \"dream\", \"of\": 1}],"
     " \"parameters\": {}}]}");
 
 static uint32_t create(AnyflowStrView id, AnyflowStrView parameters, const AnyflowReport *report, void **instance) {

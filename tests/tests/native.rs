@@ -242,6 +242,8 @@ fn a_plugin_of_a_later_minor_works_as_far_as_it_is_known() {
     let bytes = std::fs::read(&library).unwrap();
     let descriptor: PluginDescriptor = serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap();
     assert_eq!(descriptor.modules[0].interface, Interface::Other("anyflow.remote/1".into()));
+    let roles: Vec<Role> = descriptor.modules[0].roles.iter().map(|role| role.role).collect();
+    assert_eq!(roles, [Role::Encode, Role::Decode], "a role that is not known is passed over");
     // What it has that is not known is refused where it is asked for, and only there.
     let model = MODEL
         .replace("netpbm/gray, height: 8, width: 8", "newer/tripled")

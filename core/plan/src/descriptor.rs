@@ -1,10 +1,10 @@
 //! What a plugin says of itself: the JSON that lies in the descriptor section of its library file.
 //!
-//! The planner sees plugins only as these values. Who reads them out of a file is not its business. Keys that are not
-//! known are passed over: a later minor of the ABI may say more of a plugin, and what is known of it still holds.
+//! The planner sees plugins only as these values. Who reads them out of a file is not its business. Keys and roles that are
+//! not known are passed over: a later minor of the ABI may say more of a plugin, and what is known of it still holds.
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// A plugin's whole description.
@@ -101,9 +101,18 @@ pub struct ModuleDescriptor {
     #[serde(default, skip_serializing_if = "Interface::is_default")]
     pub interface: Interface,
     /// Roles with their ports.
+    #[serde(deserialize_with = "known_roles")]
     pub roles: Vec<RoleDescriptor>,
     /// JSON Schema of the parameters, as in [`CodecDescriptor::parameters`].
     pub parameters: IndexMap<String, Value>,
+}
+
+/// The roles whose words are known.
+fn known_roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RoleDescriptor>, D::Error> {
+    let all = Vec::<Value>::deserialize(deserializer)?;
+    let is_known = |role: &Value| !role["role"].is_string() || Role::deserialize(&role["role"]).is_ok();
+    let known = all.into_iter().filter(is_known).map(RoleDescriptor::deserialize);
+    known.collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 
 /// One role of a module.

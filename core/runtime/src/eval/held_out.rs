@@ -194,9 +194,9 @@ impl<'a> HeldOut<'a> {
         Ok(Some(cells.into_iter().map(std::result::Result::ok).collect()))
     }
 
-    /// How far generated rows are from the rows that they were to be, and how often these are the nearest of all; perceptually
-    /// of as many as a task generates at most. Nothing without features, or where rows of several sources are matched such that a row is one of
-    /// several that it could be.
+    /// How far generated rows are from the rows that they were to be, and how often these are the nearest of all;
+    /// perceptually of as many as a task generates at most. Nothing without features, or where rows of several sources are
+    /// matched such that a row is one of several that it could be.
     ///
     /// # Errors
     /// What libtorch says.

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn moves_stay_within_what_is_asked_and_reach_all_of_it() {
-        tch::manual_seed(1);
+        crate::seed_libtorch(1);
         let augment = Augment { streams: Vec::new(), shift: 2, mirror: true };
         let Moves { by, mirrored } = augment.draw(200).unwrap();
         for by in by {
