@@ -90,7 +90,7 @@ struct Target {
 
 fn build(workspace: &Workspace) -> Result<Built> {
     let mut command = workspace.cargo();
-    command.args(["build", "--profile", "dist", "--workspace"]);
+    command.args(["build", "--profile", "compact", "--workspace"]);
     command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));
     command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     process::announce(&command);
