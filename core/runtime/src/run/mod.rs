@@ -10,7 +10,7 @@ mod write;
 use std::path::Path;
 use std::time::Instant;
 
-use anyflow_datasets::{JobId, OutputDir};
+use anyflow_datasets::{Expected, Folder, JobId, OutputDir};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
@@ -38,8 +38,9 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
 
     let Session { codecs, streams, denoisers, .. } = session;
     let reader = Reader::open(plan, order, &codecs)?;
-    let job = JobId { fingerprint: fingerprint(plan, order, &reader)? };
-    let output = OutputDir::open(Path::new(&order.output), &job)?;
+    let job = JobId::default().with("job", fingerprint(plan, order, &reader)?);
+    let expected = Expected { shards: reader.shards(), rows: reader.rows() };
+    let output = OutputDir::open(Folder::open(Path::new(&order.output))?, &job, expected)?;
     let pending: Vec<u64> = (0..reader.shards()).filter(|shard| !output.committed(*shard)).collect();
     let done = reader.rows_before(&pending);
     let compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;

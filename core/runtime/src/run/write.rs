@@ -68,12 +68,15 @@ impl<'a> Writer<'a> {
         let cells = self.cells(&mut batch)?;
         let (rows, features) = self.rows(&batch, cells)?;
         let failures: Vec<Failure> = batch.failures.into_values().collect();
-        self.output.write_shard(batch.shard, &[rows], &features, &failures)?;
+        let mut shard = self.output.shard(batch.shard, &features)?;
+        shard.write(&rows)?;
+        shard.commit(&failures)?;
         self.failed += failures.len() as u64;
         self.done += batch.keys.len() as u64;
         self.events.progress("rows", self.done, figures([("failed", self.failed.into())]));
         match self.order.max_failures {
             Some(allowed) if self.failed > allowed => {
+                self.output.write_failures()?;
                 Err(RunError::TooManyFailures { failed: self.failed, allowed, path: self.order.output.clone() })
             }
             _ => Ok(()),
