@@ -67,8 +67,9 @@ impl Folder {
     /// Starts a file, which appears under its name when it is published.
     ///
     /// # Errors
-    /// [`DatasetError::Io`]; [`DatasetError::Linked`] for a link in place of the sub-folder.
+    /// [`DatasetError::Lost`], [`DatasetError::Io`]; [`DatasetError::Linked`] for a link in place of the sub-folder.
     pub fn create(&self, name: &str) -> Result<NewFile> {
+        self.check()?;
         let (place, name) = self.locate(name)?;
         let place = place.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })?;
         NewFile::create(place, self.lock.clone(), OsStr::new(name), Ending::InFolder)

@@ -85,6 +85,8 @@ impl Drop for Lock {
         if self.check().is_ok() {
             let _ = self.place.remove(&self.name);
         }
+        // A child that was forked meanwhile has a copy of the open file, and would keep the lock.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

@@ -13,3 +13,4 @@ mod ranges;
 mod reading;
 mod real_data;
 mod support;
+mod trusting;

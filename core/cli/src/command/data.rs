@@ -1,6 +1,7 @@
 //! `anyflow data`.
 
 mod cell;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,11 @@ pub enum Command {
         /// How many rows
         #[arg(long, short = 'n', default_value_t = 5)]
         rows: u64,
+    },
+    /// Read every file of an output in full and compare it with what was written
+    Verify {
+        /// Output folder of a finished run
+        folder: PathBuf,
     },
     /// Make a Parquet file of a folder of media, .jsonl, .csv, .tsv, MNIST idx files, or WebDataset .tar files
     Import {
@@ -100,6 +106,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
             let rows = head(&open(files)?, *rows)?;
             Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
+        Command::Verify { folder } => verify::run(folder),
         Command::Import { source, output } => imported(source, output),
         Command::Generate { kind, rows, seed, combinations, shapes, output } => {
             let unknown = |word: &str| CliError::internal(format!("no generator {word}"));
