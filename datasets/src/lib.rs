@@ -66,7 +66,7 @@ pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
 pub use key::{RowKey, row_keys};
 pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
-pub use output::{Commit, FAILURES_FILE, Failure, JobId, Manifest, OutputDir, failures_schema};
+pub use output::{Commit, Expected, FAILURES_FILE, Failure, JobId, Manifest, OutputDir, ShardWriter, failures_schema};
 pub use pair::{Paired, pair};
 pub use read::{Batches, Dataset};
 pub use write::{ROW_GROUP_BYTES, TableWriter, Written};

@@ -53,6 +53,48 @@ pub struct JobId {
     pub fingerprint: String,
 }
 
+/// What a finished output must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Shards.
+    pub shards: u64,
+    /// Rows, failed ones among them.
+    pub rows: u64,
+}
+
+/// A shard that is being written.
+pub struct ShardWriter<'a> {
+    output: &'a OutputDir,
+    shard: u64,
+    features: Features,
+    writer: Option<TableWriter>,
+}
+
+impl ShardWriter<'_> {
+    /// Appends rows.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.writer.is_none() {
+            let name = manifest::shard_file(self.shard);
+            self.writer = Some(TableWriter::create(&self.output.folder.join(&name), &batch.schema(), &self.features)?);
+        }
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(batch))
+    }
+
+    /// Commits.
+    pub fn commit(self, failures: &[Failure]) -> Result<()> {
+        let mut commit = Commit::empty(self.shard, failures);
+        if let Some(writer) = self.writer {
+            commit.describe_file(manifest::shard_file(self.shard), writer.finish()?);
+        }
+        failpoint::reach("shard-renamed");
+        let file = self.output.folder.join(manifest::commit_file(self.shard));
+        durable::write_whole(&file, &manifest::json(&commit)?)?;
+        failpoint::reach("committed");
+        self.output.commits().insert(self.shard, commit);
+        Ok(())
+    }
+}
+
 /// An output folder opened for one job. Writers on several threads may share it.
 #[derive(Debug)]
 pub struct OutputDir {
@@ -125,12 +167,30 @@ impl OutputDir {
         Ok(())
     }
 
+    /// A writer of one shard, batch by batch.
+    pub fn shard(&self, shard: u64, features: &Features) -> Result<ShardWriter<'_>> {
+        if self.committed(shard) {
+            return Err(DatasetError::internal(format!("writing shard {shard}"), "it is committed already"));
+        }
+        Ok(ShardWriter { output: self, shard, features: features.clone(), writer: None })
+    }
+
+    /// Puts the failures of committed shards on disk.
+    pub fn write_failures(&self) -> Result<()> {
+        let commits: Vec<Commit> = self.commits().values().cloned().collect();
+        failures::write(&self.folder.join(FAILURES_FILE), &commits)
+    }
+
     /// Merges the failures and writes the manifest; from then on the folder opens as a dataset. May be called again.
     ///
     /// # Errors
     /// [`DatasetError::Internal`] if a shard before the last one is missing, [`DatasetError::Io`].
-    pub fn finish(&self) -> Result<Manifest> {
+    pub fn finish(&self, expected: &Expected) -> Result<Manifest> {
         let commits: Vec<Commit> = self.commits().values().cloned().collect();
+        let rows: u64 = commits.iter().map(|commit| commit.rows + commit.failures.len() as u64).sum();
+        if (commits.len() as u64, rows) != (expected.shards, expected.rows) {
+            return Err(DatasetError::internal("finishing the output", "rows are missing"));
+        }
         if let Some((expected, commit)) = (0..).zip(&commits).find(|(expected, commit)| commit.shard != *expected) {
             let reason = format!("shard {expected} is missing, shard {} is there", commit.shard);
             return Err(DatasetError::internal("finishing the output", reason));

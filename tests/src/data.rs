@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyflow_datasets::{Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_datasets::{Expected, Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 
@@ -96,8 +96,8 @@ pub fn write_columns(folder: &Path, columns: Vec<(&str, Feature, Vec<Option<Owne
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("columns of one length");
     let output = OutputDir::open(folder, &JobId { fingerprint: "test data".into() }).expect("a new folder");
-    output.write_shard(0, &[batch], &features, &[]).expect("room on disk");
-    output.finish().expect("room on disk");
+    output.write_shard(0, std::slice::from_ref(&batch), &features, &[]).expect("room on disk");
+    output.finish(&Expected { shards: 1, rows: batch.num_rows() as u64 }).expect("room on disk");
 }
 
 /// The files below a folder with this extension, sorted.
