@@ -7,7 +7,7 @@ use anyflow_plan::plan::RunPlan;
 
 /// Bytes that the values of a micro-batch hold at their peak, by the plan's estimate; and bytes of its input cells. Small
 /// enough that a handful of them fit beside libtorch in a gigabyte, large enough that a network call is worth its start.
-pub const MICRO_BATCH_BYTES: u64 = 64 << 20;
+pub const MICRO_BATCH_BYTES: u64 = 32 << 20;
 
 /// Micro-batches alive at most: one in each of the five stages, and one that waits.
 const MOST_ALIVE: u64 = 6;
