@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use crate::job::Difference;
+
 /// Result of this crate.
 pub type Result<T, E = DatasetError> = std::result::Result<T, E>;
 
@@ -149,15 +151,23 @@ pub enum DatasetError {
         /// What was given.
         found: String,
     },
-    /// The user must choose another output folder.
-    #[error("{}: holds the output of another job ({found}, this job is {expected}); choose another --output or delete the folder", path.display())]
+    /// The user must choose another output folder, or give the command as it was given there.
+    #[error("{}: holds the output of another job: {}; choose another --output, or use again what the job was begun with", path.display(), listed(differences))]
     OtherJob {
         /// The folder.
         path: PathBuf,
-        /// Fingerprint of this job.
-        expected: String,
-        /// Fingerprint found there.
-        found: String,
+        /// The parts in which that job is not this one.
+        differences: Vec<Difference>,
+    },
+    /// The user must use the other version, or choose another output folder.
+    #[error("{}: has format {found}, this version of Anyflow writes format {known}; finish it with the version that began it, or choose another --output", path.display())]
+    OtherFormat {
+        /// A job file or manifest.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
     },
     /// The user must choose another output folder.
     #[error("{}: holds {found}, which no job of Anyflow left there; choose another --output or empty the folder", path.display())]
@@ -168,10 +178,40 @@ pub enum DatasetError {
         found: String,
     },
     /// The user must wait for the other process, or stop it.
-    #[error("{}: another process is writing to this folder; wait until it ends or choose another --output", path.display())]
+    #[error("{}: {holder} is writing here; wait until it ends, stop it, or choose another --output", path.display())]
     Busy {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
+        /// Process, host and time of the lock, as a phrase.
+        holder: String,
+    },
+    /// The user must not remove or replace a folder while a process writes to it.
+    #[error("{}: was removed or replaced while this process wrote to it; what this process did since then is lost; leave an output alone while it is written, then run the same command again", path.display())]
+    Lost {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// The user must choose a place whose file system has locks.
+    #[error("{}: this file system has no locks ({source}), so that two processes could write here at once; choose an --output on a local disk", path.display())]
+    NoLocks {
+        /// The folder or file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The user must put a folder or file in place of the link.
+    #[error("{}: is a link, and Anyflow follows no links inside of a folder that it writes to; put what it points to in its place, or choose another --output (the whole --output may be a link)", path.display())]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The run ended too early: what is missing has a cause of its own, which was told before.
+    #[error("{}: the output is not complete: {reason}; run the same command again, and if this stays, delete the folder first", path.display())]
+    Incomplete {
+        /// The output folder.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
     },
     /// The user must let the job finish.
     #[error("{}: the job that writes here has not finished; run the same command again to complete it", path.display())]
@@ -241,7 +281,11 @@ impl DatasetError {
     /// Who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } | Self::Changed { .. } | Self::Busy { .. } => Fault::Run,
+            Self::Io { .. }
+            | Self::Changed { .. }
+            | Self::Busy { .. }
+            | Self::Lost { .. }
+            | Self::Incomplete { .. } => Fault::Run,
             Self::WrongCell { .. } => Fault::Plugin,
             Self::Internal { .. } => Fault::Internal,
             _ => Fault::User,
@@ -265,7 +309,12 @@ impl DatasetError {
             Self::WrongCell { .. } => "data.wrong-cell",
             Self::OtherJob { .. } => "data.other-job",
             Self::NotOurs { .. } => "data.not-ours",
+            Self::OtherFormat { .. } => "data.other-format",
             Self::Busy { .. } => "data.busy",
+            Self::Lost { .. } => "data.lost",
+            Self::NoLocks { .. } => "data.no-locks",
+            Self::Linked { .. } => "data.linked",
+            Self::Incomplete { .. } => "data.incomplete",
             Self::Unfinished { .. } => "data.unfinished",
             Self::Record { .. } => "data.record",
             Self::Import { .. } => "data.import",
@@ -310,6 +359,16 @@ fn before(dataset: &Option<PathBuf>) -> String {
 
 fn did_you_mean(suggestion: &Option<String>) -> String {
     suggestion.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// More differences than one can take in are counted.
+fn listed(differences: &[Difference]) -> String {
+    const MOST: usize = 8;
+    let mut texts: Vec<String> = differences.iter().take(MOST).map(ToString::to_string).collect();
+    if differences.len() > MOST {
+        texts.push(format!("and {} more", differences.len() - MOST));
+    }
+    texts.join("; ")
 }
 
 fn at_line(line: Option<u64>) -> String {

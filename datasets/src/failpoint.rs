@@ -1,22 +1,44 @@
 //! Places where a test can kill the process, to prove that nothing is lost or doubled.
 //!
-//! `ANYFLOW_FAILPOINT=NAME` aborts at the first passing of that point, `NAME:2` after two passings.
+//! `ANYFLOW_FAILPOINT=NAME` aborts at the first passing of that point, `NAME:2` after two passings. Only builds with debug
+//! assertions look at the variable: what is shipped has no such points.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The variable that names the point.
-pub(crate) const VARIABLE: &str = "ANYFLOW_FAILPOINT";
+pub const FAILPOINT_VARIABLE: &str = "ANYFLOW_FAILPOINT";
+
+/// Every point, in the order in which a job that writes one shard passes them first.
+pub const FAILPOINTS: [&str; 12] = [
+    "locked",
+    "file-created",
+    "file-written",
+    "file-synced",
+    "file-renamed",
+    "file-published",
+    "job-named",
+    "shard-renamed",
+    "committed",
+    "failures-written",
+    "card-written",
+    "finished",
+];
 
 struct Armed {
     name: String,
     passings_left: AtomicU64,
 }
 
-/// Aborts the process if this point is armed and due. Costs one load otherwise.
+/// Aborts the process if this point, one of [`FAILPOINTS`], is armed and due. Costs one load otherwise.
 pub(crate) fn reach(name: &str) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    debug_assert!(FAILPOINTS.contains(&name), "{name} is not on the list of failpoints");
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
-    let Some(armed) = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| parse(&text))) else { return };
+    let armed = || std::env::var(FAILPOINT_VARIABLE).ok().map(|text| parse(&text));
+    let Some(armed) = ARMED.get_or_init(armed) else { return };
     if armed.name == name && armed.passings_left.fetch_sub(1, Ordering::Relaxed) == 0 {
         // No unwinding, no destructors: as close to kill -9 as a process can do to itself.
         std::process::abort();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::feature::Features;
+use crate::folder::NewFile;
 use crate::read::Dataset;
 use crate::rows::Rows;
 pub use captions::Combinations;
@@ -102,6 +103,14 @@ impl Generation {
 /// # Errors
 /// Those of writing, and of reading shapes.
 pub fn generate(generation: &Generation, out: &Path) -> Result<Features> {
+    generate_into(generation, NewFile::beside(out)?)
+}
+
+/// As [`generate`], into a file that is under way already, such as one of a [`crate::Folder`].
+///
+/// # Errors
+/// Those of writing, and of reading shapes.
+pub fn generate_into(generation: &Generation, out: NewFile) -> Result<Features> {
     let metadata = Some((GENERATED_KEY, generation.key()?));
     let Generation { generator, seed, combinations, shapes, .. } = generation;
     let shapes = if shapes.is_empty() { None } else { Some(Shapes::read(shapes)?) };

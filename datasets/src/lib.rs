@@ -6,7 +6,8 @@
 //! | know what a column means | [`Feature`], [`Features`], [`CellKind`] |
 //! | hand single values to a codec and take them back | [`CellColumn`], [`Cell`], [`OwnedCell`], [`column_from_cells`] |
 //! | name rows | [`RowKey`], [`row_keys`] |
-//! | write the output of a job, each row exactly once | [`OutputDir`], [`JobId`], [`Failure`], [`Manifest`] |
+//! | write to a folder that no other process writes to | [`Folder`], [`NewFile`] |
+//! | write the output of a job, each row exactly once | [`OutputDir`], [`ShardWriter`], [`JobId`], [`Failure`], [`Manifest`] |
 //! | write one Parquet file | [`TableWriter`] |
 //! | bring in folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
 //! | make data out of nothing | [`Generator`], [`generate`] |
@@ -17,21 +18,21 @@
 //! Nothing here knows a tensor, a plugin or a network.
 //!
 //! ```no_run
-//! use anyflow_datasets::{Dataset, JobId, OutputDir, Result, row_keys};
+//! use anyflow_datasets::{Dataset, Expected, Folder, JobId, OutputDir, Result};
 //!
 //! fn copy(input: std::path::PathBuf, output: &std::path::Path) -> Result<()> {
 //!     let dataset = Dataset::open(&[input])?;
-//!     let job = JobId { fingerprint: dataset.fingerprint().to_string() };
-//!     let output = OutputDir::open(output, &job)?;
+//!     let job = JobId::default().with("input", dataset.fingerprint());
 //!     let shard_rows = 1000;
-//!     for shard in 0..dataset.rows().div_ceil(shard_rows) {
-//!         if output.committed(shard) {
-//!             continue;
+//!     let expected = Expected { shards: dataset.rows().div_ceil(shard_rows), rows: dataset.rows() };
+//!     let output = OutputDir::open(Folder::open(output)?, &job, expected)?;
+//!     for index in (0..expected.shards).filter(|index| !output.committed(*index)) {
+//!         let first_row = index * shard_rows;
+//!         let mut shard = output.shard(index, dataset.features())?;
+//!         for batch in dataset.read(None, first_row..first_row + shard_rows, 256)? {
+//!             shard.write(&batch?)?;
 //!         }
-//!         let first_row = shard * shard_rows;
-//!         let batches: Vec<_> = dataset.read(None, first_row..first_row + shard_rows, 256)?.collect::<Result<_>>()?;
-//!         let _keys = row_keys(&batches[0], None, first_row)?;
-//!         output.write_shard(shard, &batches, dataset.features(), &[])?;
+//!         shard.commit(&[])?;
 //!     }
 //!     output.finish().map(drop)
 //! }
@@ -39,34 +40,41 @@
 
 mod cell;
 mod draw;
-mod durable;
 mod encode;
 mod error;
 mod failpoint;
 mod feature;
+mod folder;
 mod generate;
 mod import;
 mod inspect;
+mod job;
 mod key;
 mod list;
 mod media;
 mod output;
 mod pair;
 mod read;
+mod record;
 mod rows;
 mod source;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use error::{DatasetError, Fault, Result};
+pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
-pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generated};
+pub use folder::{Folder, NewFile};
+pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generate_into, generated};
 pub use import::{ImportSource, Imported, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
+pub use job::{Difference, JobId};
 pub use key::{RowKey, row_keys};
 pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
-pub use output::{Commit, Expected, FAILURES_FILE, Failure, JobId, Manifest, OutputDir, ShardWriter, failures_schema};
+pub use output::{
+    Commit, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, failures_schema,
+};
 pub use pair::{Paired, pair};
 pub use read::{Batches, Dataset};
 pub use write::{ROW_GROUP_BYTES, TableWriter, Written};

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use crate::cell::{OwnedCell, column_from_cells, media_column};
 use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
+use crate::folder::NewFile;
 use crate::write::TableWriter;
 
 const BATCH_ROWS: usize = 4096;
@@ -52,15 +53,15 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn create(out: &Path, features: Features) -> Result<Rows> {
-        Self::with_metadata(out, features, None)
+        Self::with_metadata(NewFile::beside(out)?, features, None)
     }
 
     /// Starts a file whose schema carries one more piece of metadata: key and value.
-    pub(crate) fn with_metadata(out: &Path, features: Features, metadata: Option<(&str, String)>) -> Result<Rows> {
+    pub(crate) fn with_metadata(out: NewFile, features: Features, metadata: Option<(&str, String)>) -> Result<Rows> {
         let mut schema =
             features.to_schema().ok_or_else(|| DatasetError::internal("writing rows", "a feature without type"))?;
         schema.metadata.extend(metadata.map(|(key, value)| (key.to_string(), value)));
-        let writer = TableWriter::create(out, &schema, &features)?;
+        let writer = TableWriter::into_file(out, &schema, &features)?;
         Ok(Rows { writer, schema: Arc::new(schema), features, waiting: Vec::new(), waiting_bytes: 0 })
     }
 

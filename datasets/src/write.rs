@@ -1,6 +1,5 @@
 //! One Parquet file, written as a stream.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,9 +12,10 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::durable;
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
+use crate::folder::{Folder, NewFile};
+use crate::output::MARK_KEY;
 
 /// Encoded bytes of a row group: large enough to compress and scan well, small enough that a reader of one row group and
 /// the writer's buffer stay cheap.
@@ -49,13 +49,28 @@ impl TableWriter {
     /// Starts a file whose columns are those of `schema` (its metadata is kept) and mean `features`.
     ///
     /// # Errors
-    /// [`DatasetError::Io`], or [`DatasetError::Internal`] for a type that Parquet cannot hold.
+    /// [`DatasetError::Busy`] while another process writes the same file, [`DatasetError::Io`], or
+    /// [`DatasetError::Internal`] for a type that Parquet cannot hold.
     pub fn create(path: &Path, schema: &Schema, features: &Features) -> Result<TableWriter> {
-        let schema = Arc::new(relaxed(&features.stamp(schema)));
-        let file = HashingFile::new(durable::create_temporary(path)?);
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(&schema)))
-            .map_err(|error| write_error(path, error))?;
-        Ok(TableWriter { writer: Some(writer), schema, path: path.to_path_buf(), rows: 0 })
+        Self::into_file(NewFile::beside(path)?, schema, features)
+    }
+
+    /// As [`TableWriter::create`], for a file of a folder that this process holds.
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`], or [`DatasetError::Internal`] for a type that Parquet cannot hold.
+    pub fn create_in(folder: &Folder, name: &str, schema: &Schema, features: &Features) -> Result<TableWriter> {
+        Self::into_file(folder.create(name)?, schema, features)
+    }
+
+    pub(crate) fn into_file(file: NewFile, schema: &Schema, features: &Features) -> Result<TableWriter> {
+        let mut schema = relaxed(&features.stamp(schema));
+        // Rows that were read from a shard are no longer that shard.
+        schema.metadata.remove(MARK_KEY);
+        let (schema, path) = (Arc::new(schema), file.path());
+        let writer = ArrowWriter::try_new(HashingFile::new(file), schema.clone(), Some(properties(&schema)))
+            .map_err(|error| write_error(&path, error))?;
+        Ok(TableWriter { writer: Some(writer), schema, path, rows: 0 })
     }
 
     /// Appends a batch; column names and types must be those of the schema, metadata may differ.
@@ -82,6 +97,13 @@ impl TableWriter {
         self.rows
     }
 
+    /// Adds a piece of metadata to the footer.
+    pub(crate) fn note(&mut self, key: &str, value: String) {
+        if let Some(writer) = &mut self.writer {
+            writer.append_key_value_metadata(KeyValue::new(key.to_string(), value));
+        }
+    }
+
     /// Writes the footer, makes the file durable and gives it its name.
     ///
     /// # Errors
@@ -91,31 +113,21 @@ impl TableWriter {
             return Err(DatasetError::internal("writing", "the file is finished"));
         };
         let file = writer.into_inner().map_err(|error| write_error(&self.path, error))?;
-        crate::failpoint::reach("file-written");
-        durable::publish(&file.file, &self.path)?;
+        file.file.publish()?;
         let blake3 = file.hasher.finalize().to_hex().to_string();
         Ok(Written { rows: self.rows, size_bytes: file.size_bytes, blake3 })
     }
 }
 
-impl Drop for TableWriter {
-    fn drop(&mut self) {
-        if self.writer.is_some() {
-            // Best effort: a leftover has a hidden name and is emptied by the next writer.
-            let _ = std::fs::remove_file(durable::temporary_name(&self.path));
-        }
-    }
-}
-
 /// A file that knows the hash of what was written to it.
 struct HashingFile {
-    file: File,
+    file: NewFile,
     hasher: blake3::Hasher,
     size_bytes: u64,
 }
 
 impl HashingFile {
-    fn new(file: File) -> HashingFile {
+    fn new(file: NewFile) -> HashingFile {
         HashingFile { file, hasher: blake3::Hasher::new(), size_bytes: 0 }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyflow_datasets::{Expected, Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_datasets::{Expected, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 
@@ -95,9 +95,13 @@ pub fn write_columns(folder: &Path, columns: Vec<(&str, Feature, Vec<Option<Owne
         features.0.insert(name.to_string(), feature);
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("columns of one length");
-    let output = OutputDir::open(folder, &JobId { fingerprint: "test data".into() }).expect("a new folder");
-    output.write_shard(0, std::slice::from_ref(&batch), &features, &[]).expect("room on disk");
-    output.finish(&Expected { shards: 1, rows: batch.num_rows() as u64 }).expect("room on disk");
+    let expected = Expected { shards: 1, rows: batch.num_rows() as u64 };
+    let folder = Folder::open(folder).expect("a folder that no other test writes to");
+    let output = OutputDir::open(folder, &JobId::default().with("test", "data"), expected).expect("a new folder");
+    let mut shard = output.shard(0, &features).expect("a new shard");
+    shard.write(&batch).expect("room on disk");
+    shard.commit(&[]).expect("room on disk");
+    output.finish().expect("room on disk");
 }
 
 /// The files below a folder with this extension, sorted.

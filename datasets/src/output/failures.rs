@@ -1,15 +1,16 @@
 //! Rows that failed: a table instead of an abort.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 
-use super::manifest::Commit;
+use super::FAILURES_FILE;
+use super::manifest::{Commit, FileHash};
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
+use crate::folder::Folder;
 use crate::write::TableWriter;
 
 /// A row that could not be read, or failed in a node.
@@ -40,13 +41,13 @@ pub fn failures_schema() -> Schema {
 }
 
 /// Writes the failures of all shards, in order of shard; a file without rows if there are none.
-pub(super) fn write(path: &Path, commits: &[Commit]) -> Result<()> {
+pub(super) fn write<'c>(folder: &Folder, commits: impl Iterator<Item = &'c Commit>) -> Result<FileHash> {
     let schema = failures_schema();
-    let mut writer = TableWriter::create(path, &schema, &Features::from_schema(&schema))?;
-    for commit in commits.iter().filter(|commit| !commit.failures.is_empty()) {
+    let mut writer = TableWriter::create_in(folder, FAILURES_FILE, &schema, &Features::from_schema(&schema))?;
+    for commit in commits.filter(|commit| !commit.failures.is_empty()) {
         writer.write(&batch_from_failures(&commit.failures)?)?;
     }
-    writer.finish().map(drop)
+    writer.finish().map(FileHash::from)
 }
 
 fn batch_from_failures(failures: &[Failure]) -> Result<RecordBatch> {

@@ -1,12 +1,13 @@
-//! The small JSON files of an output folder.
+//! The commits and the manifest of an output folder.
 
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failure;
+use super::shard::Shard;
 use crate::error::{DatasetError, Result, io_error};
+use crate::record;
 use crate::write::Written;
 
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
@@ -14,60 +15,43 @@ pub(crate) const JOB_FILE: &str = "job.json";
 pub(super) const DATA_FOLDER: &str = "data";
 pub(super) const COMMIT_FOLDER: &str = "commits";
 /// Grows when an older reader would misunderstand the files.
-pub(super) const FORMAT: u32 = 1;
-
-/// Path of a shard inside the folder.
-pub(super) fn shard_file(shard: u64) -> String {
-    format!("{DATA_FOLDER}/shard-{shard:05}.parquet")
-}
+const FORMAT: u32 = 2;
+/// The oldest manifest that is still read.
+const OLDEST_FORMAT: u32 = 1;
 
 /// Path of a commit inside the folder.
 pub(super) fn commit_file(shard: u64) -> String {
     format!("{COMMIT_FOLDER}/{shard:05}.json")
 }
 
-/// Content of `job.json`.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Job {
-    pub(super) format: u32,
-    pub(super) fingerprint: String,
+/// The number in the name of a commit; `None` for any name that [`commit_file`] does not make.
+pub(super) fn shard_of_commit(name: &str) -> Option<u64> {
+    let shard = name.strip_suffix(".json")?.parse().ok()?;
+    (commit_file(shard).strip_prefix(COMMIT_FOLDER)?.strip_prefix('/')? == name).then_some(shard)
 }
 
 /// Proof that a shard is complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
-    /// Index of the shard.
-    pub shard: u64,
-    /// Path inside the output folder; `None` if every row failed.
-    pub file: Option<String>,
-    /// Rows in the file.
-    pub rows: u64,
-    /// Length of the file.
-    pub size_bytes: u64,
-    /// Hex blake3 of the file, empty without one.
-    pub blake3: String,
-    /// Rows of the shard that failed; empty in a manifest, which counts them.
+    /// The shard.
+    #[serde(flatten)]
+    pub shard: Shard,
+    /// Fingerprint of the job that it belongs to.
+    pub job: String,
+    /// Which attempt at the job wrote it, from 1.
+    pub attempt: u64,
+    /// Rows of the shard that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
 }
 
-impl Commit {
-    pub(super) fn empty(shard: u64, failures: &[Failure]) -> Commit {
-        Commit { shard, file: None, rows: 0, size_bytes: 0, blake3: String::new(), failures: failures.to_vec() }
-    }
-
-    pub(super) fn describe_file(&mut self, file: String, written: Written) {
-        self.file = Some(file);
-        self.rows = written.rows;
-        self.size_bytes = written.size_bytes;
-        self.blake3 = written.blake3;
-    }
-
-    /// True if the file it names is there with the length it names.
-    pub(super) fn holds(&self, folder: &Path) -> bool {
-        let length = |file: &String| std::fs::metadata(folder.join(file)).map(|metadata| metadata.len());
-        self.file.as_ref().is_none_or(|file| length(file).is_ok_and(|length| length == self.size_bytes))
-    }
+/// A file beside the shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHash {
+    /// Length of the file.
+    pub size_bytes: u64,
+    /// Hex blake3 of the file.
+    pub blake3: String,
 }
 
 /// A finished job: the only list of files that readers trust.
@@ -81,20 +65,32 @@ pub struct Manifest {
     pub rows: u64,
     /// Rows in `failures.parquet`.
     pub failures: u64,
+    /// `failures.parquet`; format 1 does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures_file: Option<FileHash>,
     /// Shards in order.
-    pub shards: Vec<Commit>,
+    pub shards: Vec<Shard>,
+}
+
+impl From<Written> for FileHash {
+    fn from(written: Written) -> FileHash {
+        FileHash { size_bytes: written.size_bytes, blake3: written.blake3 }
+    }
 }
 
 impl Manifest {
-    pub(super) fn new(fingerprint: &str, commits: &[Commit]) -> Manifest {
-        let shards: Vec<Commit> =
-            commits.iter().map(|commit| Commit { failures: Vec::new(), ..commit.clone() }).collect();
+    pub(super) fn new<'c>(
+        fingerprint: &str,
+        commits: impl Iterator<Item = &'c Commit> + Clone,
+        failures_file: FileHash,
+    ) -> Manifest {
         Manifest {
             format: FORMAT,
             fingerprint: fingerprint.to_string(),
-            rows: commits.iter().map(|commit| commit.rows).sum(),
-            failures: commits.iter().map(|commit| commit.failures.len() as u64).sum(),
-            shards,
+            rows: commits.clone().map(|commit| commit.shard.rows).sum(),
+            failures: commits.clone().map(|commit| commit.failures.len() as u64).sum(),
+            failures_file: Some(failures_file),
+            shards: commits.map(|commit| commit.shard.clone()).collect(),
         }
     }
 
@@ -104,30 +100,30 @@ impl Manifest {
     /// [`DatasetError::Missing`] if the job has not finished, [`DatasetError::Record`] for a damaged or newer file.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST_FILE);
-        let manifest: Manifest = read_json(&path)?;
-        check_format(&path, manifest.format)?;
-        Ok(manifest)
+        let content = std::fs::read(&path).map_err(io_error(&path, "open"))?;
+        Self::parse(&path, &content)
     }
-}
 
-pub(super) fn check_format(path: &Path, format: u32) -> Result<()> {
-    if format == FORMAT {
-        return Ok(());
+    pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Manifest> {
+        let manifest: Manifest = record::from_json(path, content)?;
+        if !(OLDEST_FORMAT..=FORMAT).contains(&manifest.format) {
+            return Err(DatasetError::OtherFormat { path: path.to_path_buf(), found: manifest.format, known: FORMAT });
+        }
+        match manifest.contradiction() {
+            Some(reason) => Err(DatasetError::Record { path: path.to_path_buf(), reason }),
+            None => Ok(manifest),
+        }
     }
-    let reason = format!("has format {format}, this version of Anyflow knows format {FORMAT}");
-    Err(DatasetError::Record { path: path.to_path_buf(), reason })
-}
 
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = std::fs::read(path).map_err(io_error(path, "open"))?;
-    serde_json::from_slice(&bytes).map_err(|error| DatasetError::Record {
-        path: path.to_path_buf(),
-        reason: format!("is not what Anyflow wrote ({error})"),
-    })
-}
-
-pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| DatasetError::internal("writing JSON", error))?;
-    text.push(b'\n');
-    Ok(text)
+    /// In what it contradicts itself.
+    fn contradiction(&self) -> Option<String> {
+        if let Some((number, shard)) = (0..).zip(&self.shards).find(|(number, shard)| shard.shard != *number) {
+            return Some(format!("lists shard {} where shard {number} belongs", shard.shard));
+        }
+        if let Some(shard) = self.shards.iter().find(|shard| !shard.names_its_own_file()) {
+            return Some(format!("names another file for shard {}", shard.shard));
+        }
+        let rows = self.shards.iter().try_fold(0u64, |sum, shard| sum.checked_add(shard.rows));
+        (rows != Some(self.rows)).then(|| format!("says {} rows, which its shards do not add up to", self.rows))
+    }
 }

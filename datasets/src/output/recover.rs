@@ -1,111 +1,114 @@
 //! What a folder holds when a job comes (back) to it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use super::manifest::{COMMIT_FOLDER, Commit, DATA_FOLDER, FORMAT, JOB_FILE, Job, MANIFEST_FILE, Manifest};
-use super::manifest::{check_format, json, read_json};
-use super::{FAILURES_FILE, JobId};
-use crate::durable;
-use crate::error::{DatasetError, Result, io_error};
+use super::manifest::{COMMIT_FOLDER, Commit, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, Manifest, commit_file};
+use super::shard::{shard_file, shard_of_file};
+use super::{Expected, FAILURES_FILE, manifest};
+use crate::error::{DatasetError, Fault, Result};
 use crate::failpoint;
+use crate::folder::Folder;
+use crate::job::JobId;
+use crate::read::Part;
+use crate::record;
 
-/// Refuses a folder that is not this job's, before anything in it is touched; creates it if need be.
-pub(super) fn claim(folder: &Path, job: &JobId) -> Result<()> {
-    durable::create_folder(folder)?;
-    let path = folder.join(JOB_FILE);
-    if !path.exists() {
-        return refuse_foreign(folder);
-    }
-    let found: Job = read_json(&path)?;
-    check_format(&path, found.format)?;
-    if found.fingerprint == job.fingerprint {
-        return Ok(());
-    }
-    let (expected, found) = (job.fingerprint.clone(), found.fingerprint);
-    Err(DatasetError::OtherJob { path: folder.to_path_buf(), expected, found })
-}
-
-/// Writes `job.json` (again is harmless) and makes the sub-folders.
-pub(super) fn name_job(folder: &Path, job: &JobId) -> Result<()> {
-    // Under the lock the folder may have been claimed by a faster process.
-    claim(folder, job)?;
-    let path = folder.join(JOB_FILE);
-    if !path.exists() {
-        let content = Job { format: FORMAT, fingerprint: job.fingerprint.clone() };
-        durable::write_whole(&path, &json(&content)?)?;
+/// Refuses a folder that is not this job's, before anything in it is touched; names the job in an empty one.
+pub(super) fn claim(folder: &Folder, job: &JobId) -> Result<()> {
+    if !job.is_of(folder, JOB_FILE)? {
+        refuse_foreign(folder)?;
+        job.write(folder, JOB_FILE)?;
         failpoint::reach("job-named");
     }
-    for name in [DATA_FOLDER, COMMIT_FOLDER] {
-        durable::create_folder(&folder.join(name))?;
-    }
-    Ok(())
+    [DATA_FOLDER, COMMIT_FOLDER].into_iter().try_for_each(|name| folder.make_folder(name))
 }
 
-/// Removes what killed processes left and returns the commits that hold.
-pub(super) fn recover(folder: &Path) -> Result<BTreeMap<u64, Commit>> {
-    for path in [folder.to_path_buf(), folder.join(DATA_FOLDER), folder.join(COMMIT_FOLDER)] {
-        files(&path)?.iter().filter(|path| durable::is_temporary(path)).try_for_each(|path| durable::remove(path))?;
-    }
-    let commits = commits_that_hold(folder)?;
-    if !manifest_agrees(folder, &commits) {
-        durable::remove(&folder.join(MANIFEST_FILE))?;
-    }
-    let listed: BTreeSet<PathBuf> = commits.values().filter_map(|c| c.file.as_ref()).map(|f| folder.join(f)).collect();
-    for path in files(&folder.join(DATA_FOLDER))?.iter().filter(|path| !listed.contains(*path)) {
-        durable::remove(path)?;
-    }
-    Ok(commits)
-}
-
-/// Commits whose shard someone deleted or cut are taken back: those shards are done again.
-fn commits_that_hold(folder: &Path) -> Result<BTreeMap<u64, Commit>> {
-    let mut commits = BTreeMap::new();
-    for path in files(&folder.join(COMMIT_FOLDER))? {
-        match read_json::<Commit>(&path) {
-            Ok(commit) if commit.holds(folder) => drop(commits.insert(commit.shard, commit)),
-            Ok(_) | Err(DatasetError::Record { .. }) => uncommit(folder, &path)?,
-            Err(other) => return Err(other),
+fn refuse_foreign(folder: &Folder) -> Result<()> {
+    for name in [DATA_FOLDER, COMMIT_FOLDER, MANIFEST_FILE, FAILURES_FILE] {
+        if folder.has(name)? {
+            return Err(DatasetError::NotOurs { path: folder.path().to_path_buf(), found: name.into() });
         }
     }
-    Ok(commits)
-}
-
-/// A manifest may only stand while all its shards do.
-fn manifest_agrees(folder: &Path, commits: &BTreeMap<u64, Commit>) -> bool {
-    let same = |(listed, commit): (&Commit, &Commit)| (listed.shard, &listed.blake3) == (commit.shard, &commit.blake3);
-    Manifest::read(folder).is_ok_and(|manifest| {
-        manifest.shards.len() == commits.len() && manifest.shards.iter().zip(commits.values()).all(same)
-    })
-}
-
-/// Takes back a commit; the job is then unfinished, whatever the manifest says.
-fn uncommit(folder: &Path, commit: &Path) -> Result<()> {
-    durable::remove(&folder.join(MANIFEST_FILE))?;
-    durable::remove(commit)
-}
-
-fn refuse_foreign(folder: &Path) -> Result<()> {
-    let reserved = [DATA_FOLDER, COMMIT_FOLDER, MANIFEST_FILE, FAILURES_FILE];
-    let ours = reserved.iter().map(|name| folder.join(name)).find(|path| path.exists());
-    let tables = files(folder)?.into_iter().find(|path| path.extension().is_some_and(|e| e == "parquet"));
-    match ours.or(tables.filter(|path| !durable::is_temporary(path))) {
-        Some(path) => {
-            let found = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Err(DatasetError::NotOurs { path: folder.to_path_buf(), found })
-        }
+    let visible_table = |name: &String| name.ends_with(".parquet") && !name.starts_with('.');
+    match folder.files("")?.into_iter().find(visible_table) {
+        Some(found) => Err(DatasetError::NotOurs { path: folder.path().to_path_buf(), found }),
         None => Ok(()),
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io_error(folder, "list"))? {
-        let path = entry.map_err(io_error(folder, "list"))?.path();
-        if path.is_file() {
-            files.push(path);
+/// Removes what killed processes left and returns the commits that hold. Only files of our own forms are touched.
+pub(super) fn recover(folder: &Folder, job: &str, expected: Expected) -> Result<BTreeMap<u64, Commit>> {
+    ["", DATA_FOLDER, COMMIT_FOLDER].into_iter().try_for_each(|place| folder.sweep(place))?;
+    let mut commits = BTreeMap::new();
+    for name in folder.files(COMMIT_FOLDER)? {
+        let Some(shard) = manifest::shard_of_commit(&name) else { continue };
+        match commit_that_holds(folder, shard, job)? {
+            Some(commit) if shard < expected.shards => drop(commits.insert(shard, commit)),
+            _ => uncommit(folder, shard)?,
         }
     }
-    files.sort();
-    Ok(files)
+    if !manifest_agrees(folder, job, expected, &commits)? {
+        folder.remove(MANIFEST_FILE)?;
+    }
+    let unlisted = |shard: &u64| commits.get(shard).is_none_or(|commit| commit.shard.file.is_none());
+    let shards: Vec<u64> = folder.files(DATA_FOLDER)?.iter().filter_map(|name| shard_of_file(name)).collect();
+    shards.into_iter().filter(unlisted).try_for_each(|shard| folder.remove(&shard_file(shard)))?;
+    Ok(commits)
+}
+
+/// Finds out whether the commits are still those that this process knows, and their files there.
+pub(super) fn unchanged(folder: &Folder, commits: &BTreeMap<u64, Commit>) -> Result<()> {
+    folder.check()?;
+    for (shard, known) in commits {
+        if read_commit(folder, *shard)?.as_ref() != Some(known) {
+            return Err(DatasetError::Lost { path: folder.path().to_path_buf() });
+        }
+        let Some(file) = &known.shard.file else { continue };
+        let path = || folder.path().join(file);
+        let length = match folder.open_file(file)? {
+            Some(file) => Some(file.metadata().map_err(crate::error::io_error(&path(), "read"))?.len()),
+            None => None,
+        };
+        if length != Some(known.shard.size_bytes) {
+            return Err(DatasetError::Lost { path: folder.path().to_path_buf() });
+        }
+    }
+    Ok(())
+}
+
+/// The commit of a shard, if it is this job's and its file is the one that it names: else the shard is done again.
+fn commit_that_holds(folder: &Folder, shard: u64, job: &str) -> Result<Option<Commit>> {
+    let commit = match read_commit(folder, shard) {
+        Ok(commit) => commit,
+        Err(DatasetError::Record { .. }) => None,
+        Err(other) => return Err(other),
+    };
+    let ours = |commit: &Commit| commit.job == job && commit.shard.shard == shard && commit.shard.names_its_own_file();
+    let Some(commit) = commit.filter(ours) else { return Ok(None) };
+    let Some(file) = &commit.shard.file else { return Ok(Some(commit)) };
+    match Part::open(&folder.path().join(file), 0) {
+        Ok(part) => Ok(commit.shard.disagreement(job, &part).is_none().then_some(commit)),
+        // A file that is not there or damaged is the user's matter; a disk that does not answer is no reason to delete.
+        Err(error) if error.fault() == Fault::User => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_commit(folder: &Folder, shard: u64) -> Result<Option<Commit>> {
+    let name = commit_file(shard);
+    let content = folder.read(&name)?;
+    content.map(|content| record::from_json(&folder.path().join(&name), &content)).transpose()
+}
+
+/// A manifest may only stand while it is this job's and all its shards stand.
+fn manifest_agrees(folder: &Folder, job: &str, expected: Expected, commits: &BTreeMap<u64, Commit>) -> Result<bool> {
+    let Some(content) = folder.read(MANIFEST_FILE)? else { return Ok(true) };
+    let Ok(manifest) = Manifest::parse(&folder.path().join(MANIFEST_FILE), &content) else { return Ok(false) };
+    let shards = manifest.shards.iter().eq(commits.values().map(|commit| &commit.shard));
+    Ok(shards && manifest.fingerprint == job && manifest.rows + manifest.failures == expected.rows)
+}
+
+/// Takes back a commit; the job is then unfinished, whatever the manifest says.
+fn uncommit(folder: &Folder, shard: u64) -> Result<()> {
+    folder.remove(MANIFEST_FILE)?;
+    folder.remove(&commit_file(shard))
 }

@@ -28,7 +28,7 @@ pub(crate) struct Part {
 
 impl Part {
     /// Reads the footer.
-    pub(super) fn open(path: &Path, first_row: u64) -> Result<Part> {
+    pub(crate) fn open(path: &Path, first_row: u64) -> Result<Part> {
         let source = Source::new(path)?;
         let footer = source.footer()?;
         let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };

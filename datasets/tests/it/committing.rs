@@ -4,14 +4,22 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{all_ids, numbered_batch, open};
-use anyflow_datasets::{Dataset, DatasetError, FAILURES_FILE, Failure, JobId, Manifest, OutputDir};
+use anyflow_datasets::{
+    Dataset, DatasetError, Expected, FAILPOINT_VARIABLE, FAILPOINTS, FAILURES_FILE, Failure, Folder, JobId, Manifest,
+    OutputDir,
+};
 
 const SHARDS: u64 = 4;
 const SHARD_ROWS: i64 = 10;
 const OUTPUT_VARIABLE: &str = "ANYFLOW_TEST_OUTPUT";
+const EXPECTED: Expected = Expected { shards: SHARDS, rows: SHARDS * SHARD_ROWS as u64 };
 
-fn job(name: &str) -> JobId {
-    JobId { fingerprint: name.into() }
+fn job(seed: u32) -> JobId {
+    JobId::default().with("plan", "copy").with("seed", seed)
+}
+
+fn open_output(folder: &Path) -> Result<OutputDir, DatasetError> {
+    OutputDir::open(Folder::open(folder)?, &job(1), EXPECTED)
 }
 
 /// Row 3 of every shard fails.
@@ -26,12 +34,15 @@ fn write_shard(output: &OutputDir, shard: u64) -> Result<(), DatasetError> {
         code: "test".into(),
         text: "meant to fail".into(),
     };
-    output.write_shard(shard, &[before, after], &features, &[failure])
+    let mut writer = output.shard(shard, &features)?;
+    writer.write(&before)?;
+    writer.write(&after)?;
+    writer.commit(&[failure])
 }
 
 /// What a runner does; returns the shards that it had to do.
 fn run(folder: &Path) -> Result<Vec<u64>, DatasetError> {
-    let output = OutputDir::open(folder, &job("one"))?;
+    let output = open_output(folder)?;
     let todo: Vec<u64> = (0..SHARDS).filter(|shard| !output.committed(*shard)).collect();
     todo.iter().try_for_each(|shard| write_shard(&output, *shard))?;
     output.finish()?;
@@ -52,7 +63,8 @@ fn assert_exactly_once(folder: &Path) {
             std::fs::read_dir(folder.join(place)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()),
         );
     }
-    assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
+    let leftover = |name: &String| name.ends_with(".tmp") || name.ends_with(".part") || name == ".lock";
+    assert!(!names.iter().any(leftover), "{names:?}");
     assert_eq!(names.iter().filter(|name| name.starts_with("shard-")).count() as u64, SHARDS);
 }
 
@@ -77,37 +89,45 @@ fn run_child(folder: &Path, failpoint: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["committing::child_that_is_killed", "--exact", "--quiet"])
         .env(OUTPUT_VARIABLE, folder)
-        .env("ANYFLOW_FAILPOINT", failpoint)
+        .env(FAILPOINT_VARIABLE, failpoint)
         .output()
         .unwrap()
         .status;
     status.success()
 }
 
+/// Every passing of every point: a job of four shards passes some sixty.
 #[test]
 fn a_process_killed_at_any_step_resumes() {
-    let killed_after = [
-        ("job-named", 4),
-        ("file-written", 4),
-        ("file-written:2", 2),
-        ("shard-renamed", 4),
-        ("shard-renamed:3", 1),
-        ("committed", 3),
-        ("committed:3", 0),
-        // The fifth file is the table of failures.
-        ("file-written:4", 0),
-        ("failures-written", 0),
-        ("finished", 0),
-    ];
-    for (failpoint, shards_left) in killed_after {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(!run_child(folder.path(), failpoint), "{failpoint} was not reached");
-        if failpoint != "finished" {
-            let error = Dataset::open(&[folder.path().to_path_buf()]).unwrap_err();
-            assert!(matches!(error, DatasetError::Unfinished { .. }), "{failpoint}: {error}");
+    let whole = tempfile::tempdir().unwrap();
+    run(whole.path()).unwrap();
+    for name in FAILPOINTS {
+        let mut kills = 0;
+        loop {
+            let folder = tempfile::tempdir().unwrap();
+            let failpoint = format!("{name}:{kills}");
+            if run_child(folder.path(), &failpoint) {
+                break;
+            }
+            if folder.path().join("job.json").exists() && !folder.path().join("manifest.json").exists() {
+                let error = Dataset::open(&[folder.path().to_path_buf()]).unwrap_err();
+                assert!(matches!(error, DatasetError::Unfinished { .. }), "{failpoint}: {error}");
+            }
+            run(folder.path()).unwrap();
+            assert_exactly_once(folder.path());
+            assert_same_bytes(whole.path(), folder.path(), &failpoint);
+            kills += 1;
         }
-        assert_eq!(run(folder.path()).unwrap().len(), shards_left, "{failpoint}");
-        assert_exactly_once(folder.path());
+        let least = if name.starts_with("file-") { 12 } else { 1 };
+        assert!(kills >= least, "{name} was passed {kills} times");
+    }
+}
+
+fn assert_same_bytes(whole: &Path, cut: &Path, what: &str) {
+    let shards = (0..SHARDS).map(|shard| format!("data/shard-{shard:05}.parquet"));
+    for name in shards.chain([FAILURES_FILE.to_string(), "manifest.json".into(), "job.json".into()]) {
+        let bytes = [whole, cut].map(|folder| std::fs::read(folder.join(&name)).unwrap());
+        assert!(bytes[0] == bytes[1], "{what}: {name}");
     }
 }
 
@@ -131,9 +151,10 @@ fn leftovers_of_every_kind_are_removed() {
     let at = |name: &str| folder.path().join(name);
     // A shard without commit, temporary files in all places, a commit file that never got its name.
     std::fs::remove_file(at("manifest.json")).unwrap();
-    std::fs::rename(at("commits/00002.json"), at("commits/.00002.json.tmp")).unwrap();
-    std::fs::write(at("data/.shard-00009.parquet.tmp"), b"half").unwrap();
-    std::fs::write(at(".manifest.json.tmp"), b"{").unwrap();
+    std::fs::rename(at("commits/00002.json"), at("commits/.00002.json.a1-0.tmp")).unwrap();
+    std::fs::write(at("data/.shard-00009.parquet.a1-1.tmp"), b"half").unwrap();
+    std::fs::write(at(".manifest.json.a1-2.tmp"), b"{").unwrap();
+    std::fs::write(at(".lock"), b"").unwrap();
     std::fs::copy(at("data/shard-00000.parquet"), at("data/shard-00007.parquet")).unwrap();
     assert_eq!(run(folder.path()).unwrap(), [2]);
     assert_exactly_once(folder.path());
@@ -146,7 +167,7 @@ fn a_deleted_shard_or_commit_is_done_again_even_after_the_end() {
     std::fs::remove_file(folder.path().join("data/shard-00001.parquet")).unwrap();
     assert_eq!(run(folder.path()).unwrap(), [1]);
     std::fs::remove_file(folder.path().join("commits/00003.json")).unwrap();
-    let output = OutputDir::open(folder.path(), &job("one")).unwrap();
+    let output = open_output(folder.path()).unwrap();
     assert!(Manifest::read(folder.path()).is_err(), "the manifest must not name a removed shard");
     drop(output);
     assert_eq!(run(folder.path()).unwrap(), [3]);
@@ -157,9 +178,10 @@ fn a_deleted_shard_or_commit_is_done_again_even_after_the_end() {
 fn another_jobs_folder_is_refused_and_untouched() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path()).unwrap();
-    let error = OutputDir::open(folder.path(), &job("two")).unwrap_err();
+    let error = OutputDir::open(Folder::open(folder.path()).unwrap(), &job(2), EXPECTED).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("another job (one, this job is two); choose another --output"), "{text}");
+    assert!(text.contains("another job: seed is 1 there and 2 here; choose another --output"), "{text}");
+    assert_eq!(error.fault().exit_code(), 2);
     assert_exactly_once(folder.path());
 }
 
@@ -167,26 +189,16 @@ fn another_jobs_folder_is_refused_and_untouched() {
 fn a_folder_with_other_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine.parquet"), b"x").unwrap();
-    let error = OutputDir::open(folder.path(), &job("one")).unwrap_err();
+    let error = open_output(folder.path()).unwrap_err();
     assert!(matches!(&error, DatasetError::NotOurs { found, .. } if found == "mine.parquet"), "{error}");
     assert!(folder.path().join("mine.parquet").exists());
     assert!(!folder.path().join("job.json").exists());
 }
 
-#[cfg(unix)]
-#[test]
-fn one_process_writes_at_a_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = OutputDir::open(folder.path(), &job("one")).unwrap();
-    assert!(matches!(OutputDir::open(folder.path(), &job("one")), Err(DatasetError::Busy { .. })));
-    drop(first);
-    OutputDir::open(folder.path(), &job("one")).unwrap();
-}
-
 #[test]
 fn threads_share_the_folder_and_shards_come_in_any_order() {
     let folder = tempfile::tempdir().unwrap();
-    let output = OutputDir::open(folder.path(), &job("one")).unwrap();
+    let output = open_output(folder.path()).unwrap();
     std::thread::scope(|scope| {
         for shard in (0..SHARDS).rev() {
             let output = &output;
@@ -199,23 +211,78 @@ fn threads_share_the_folder_and_shards_come_in_any_order() {
 }
 
 #[test]
-fn a_missing_or_doubled_shard_is_our_bug() {
+fn what_is_missing_keeps_the_manifest_away() {
+    // The tail, the beginning, the middle, everything.
+    for written in [vec![0, 1, 2], vec![1, 2, 3], vec![0, 3], vec![]] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = open_output(folder.path()).unwrap();
+        written.iter().for_each(|shard| write_shard(&output, *shard).unwrap());
+        let error = output.finish().unwrap_err();
+        assert!(matches!(&error, DatasetError::Incomplete { .. }), "{error}");
+        let first_missing = (0..SHARDS).find(|shard| !written.contains(shard)).unwrap();
+        let told = format!("of 4 shards these are missing: {first_missing}");
+        assert!(error.to_string().contains(&told), "{error}");
+        assert!(!folder.path().join("manifest.json").exists());
+    }
+}
+
+#[test]
+fn rows_that_do_not_add_up_keep_the_manifest_away() {
+    for rows in [39, 41, 0, u64::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let expected = Expected { shards: SHARDS, rows };
+        let output = OutputDir::open(Folder::open(folder.path()).unwrap(), &job(1), expected).unwrap();
+        (0..SHARDS).for_each(|shard| write_shard(&output, shard).unwrap());
+        let error = output.finish().unwrap_err().to_string();
+        assert!(error.contains(&format!("36 rows are written and 4 failed, but the input has {rows} rows")), "{error}");
+        assert!(!folder.path().join("manifest.json").exists());
+    }
+}
+
+#[test]
+fn a_doubled_shard_or_one_beyond_the_end_is_our_bug() {
     let folder = tempfile::tempdir().unwrap();
-    let output = OutputDir::open(folder.path(), &job("one")).unwrap();
+    let output = open_output(folder.path()).unwrap();
     write_shard(&output, 1).unwrap();
-    assert!(matches!(output.finish(), Err(DatasetError::Internal { .. })));
     assert!(matches!(write_shard(&output, 1), Err(DatasetError::Internal { .. })));
+    assert!(matches!(write_shard(&output, SHARDS), Err(DatasetError::Internal { .. })));
+}
+
+#[test]
+fn failures_are_on_disk_before_a_refusal_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = open_output(folder.path()).unwrap();
+    write_shard(&output, 2).unwrap();
+    output.write_failures().unwrap();
+    assert_eq!(open(&folder.path().join(FAILURES_FILE)).rows(), 1);
+    assert!(!folder.path().join("manifest.json").exists());
+    drop(output);
+    assert_eq!(run(folder.path()).unwrap(), [0, 1, 3]);
+    assert_exactly_once(folder.path());
 }
 
 #[test]
 fn a_shard_whose_rows_all_failed_has_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let output = OutputDir::open(folder.path(), &job("one")).unwrap();
+    let expected = Expected { shards: 1, rows: 0 };
+    let output = OutputDir::open(Folder::open(folder.path()).unwrap(), &job(1), expected).unwrap();
     let (_, features) = numbered_batch(0, 1);
-    output.write_shard(0, &[], &features, &[]).unwrap();
+    output.shard(0, &features).unwrap().commit(&[]).unwrap();
     output.finish().unwrap();
     let error = Dataset::open(&[folder.path().to_path_buf()]).unwrap_err();
     assert!(error.to_string().contains("failures.parquet"), "{error}");
+}
+
+#[test]
+fn a_shard_that_is_dropped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = open_output(folder.path()).unwrap();
+    let (batch, features) = numbered_batch(0, 3);
+    let mut shard = output.shard(0, &features).unwrap();
+    shard.write(&batch).unwrap();
+    drop(shard);
+    assert!(!output.committed(0));
+    assert_eq!(std::fs::read_dir(folder.path().join("data")).unwrap().count(), 0);
 }
 
 #[test]
@@ -224,11 +291,5 @@ fn an_interrupted_run_writes_the_same_bytes() {
     run(whole.path()).unwrap();
     run_child(cut.path(), "shard-renamed:1");
     run(cut.path()).unwrap();
-    for name in ["data/shard-00001.parquet", "failures.parquet", "manifest.json"] {
-        assert_eq!(
-            std::fs::read(whole.path().join(name)).unwrap(),
-            std::fs::read(cut.path().join(name)).unwrap(),
-            "{name}"
-        );
-    }
+    assert_same_bytes(whole.path(), cut.path(), "killed after the second shard");
 }

@@ -3,6 +3,7 @@
 
 mod committing;
 mod damage;
+mod fencing;
 mod generating;
 mod importing;
 mod inspecting;

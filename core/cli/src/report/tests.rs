@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyflow_datasets::{Failure, Feature, Features, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_datasets::{Expected, Failure, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde_json::json;
@@ -71,8 +71,11 @@ fn output(folder: &Path) {
         code: "cell".into(),
         text: "column picture: the PNG ends after 12 bytes".into(),
     };
-    let dir = OutputDir::open(folder, &JobId { fingerprint: "f".into() }).unwrap();
-    dir.write_shard(0, &[batch], &features, &[failure]).unwrap();
+    let expected = Expected { shards: 1, rows: batch.num_rows() as u64 + 1 };
+    let dir = OutputDir::open(Folder::open(folder).unwrap(), &JobId::default().with("test", "f"), expected).unwrap();
+    let mut shard = dir.shard(0, &features).unwrap();
+    shard.write(&batch).unwrap();
+    shard.commit(&[failure]).unwrap();
     dir.finish().unwrap();
 }
 

@@ -16,7 +16,7 @@ mod write;
 use std::path::Path;
 use std::time::Instant;
 
-use anyflow_datasets::{Expected, JobId, OutputDir};
+use anyflow_datasets::{Expected, Folder, JobId, OutputDir};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
@@ -55,14 +55,15 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
 
     let Session { codecs, streams, denoisers, .. } = session;
     let reader = Reader::open(plan, order)?;
-    let job = JobId { fingerprint: fingerprint(plan, order, &reader)? };
-    let output = OutputDir::open(Path::new(&order.output), &job)?;
+    let job = JobId::default().with("job", fingerprint(plan, order, &reader)?);
+    let expected = Expected { shards: reader.shards(), rows: reader.rows() };
+    let output = OutputDir::open(Folder::open(Path::new(&order.output))?, &job, expected)?;
     let mut writer = Writer::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
     let mut compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
     if done < reader.rows() {
-        cap::settle(compute.engine(), plan, order, events)?;
+        cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }
 
     events.begin("rows", Some(reader.rows()), "rows", done);
@@ -84,7 +85,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "stage_seconds": STAGES.map(|name| (name.into(), line.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
     events.end("rows", result.as_object().cloned().unwrap_or_default());
-    write_provenance(plan, order, &result)?;
+    write_provenance(plan, order, output.folder(), &result)?;
     match summary.rows {
         0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
         _ => Ok(result),
@@ -108,7 +109,6 @@ impl Job<'_> {
         let (encoder, decoder) =
             (Encoder::new(plan, order, reader.dataset(), codecs), Decoder::new(plan, order, codecs));
         let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));
-        let end = Expected { shards: reader.shards(), rows: reader.rows() };
         let queue = || bounded::<Message>(places.number());
         let ((to_encode, from_read), (to_compute, from_encode)) = (queue(), queue());
         let ((to_decode, from_compute), (to_write, from_decode)) = (queue(), queue());
@@ -117,7 +117,7 @@ impl Job<'_> {
             let writing = stage::start(scope, WRITE, move || {
                 line.take(WRITE, &from_decode, |message| match message {
                     Message::Rows(batch, _place) => writer.write(*batch).map(|()| None),
-                    Message::End(expected) => writer.finish(&expected).map(Some),
+                    Message::End(end) => writer.finish(end).map(Some),
                 })
             })?;
             stage::start(scope, DECODE, move || {
@@ -129,7 +129,7 @@ impl Job<'_> {
             stage::start(scope, ENCODE, move || {
                 line.pass(ENCODE, &from_read, &to_compute, |batch| encoder.encode(batch));
             })?;
-            stage::start(scope, READ, move || line.feed(READ, places, batches, end, &to_encode))?;
+            stage::start(scope, READ, move || line.feed(READ, places, batches, &to_encode))?;
             line.outcome(writing.join().unwrap_or_default())
         })
     }
@@ -151,7 +151,7 @@ fn checkpoint_hash(plan: &RunPlan) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-fn write_provenance(plan: &RunPlan, order: &Order, result: &Value) -> Result<()> {
+fn write_provenance(plan: &RunPlan, order: &Order, folder: &Folder, result: &Value) -> Result<()> {
     let when = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let provenance = json!({
         "pipeline": plan.source,
@@ -165,5 +165,5 @@ fn write_provenance(plan: &RunPlan, order: &Order, result: &Value) -> Result<()>
         "result": result,
     });
     let text = serde_json::to_vec_pretty(&provenance).map_err(|e| RunError::Internal(e.to_string()))?;
-    crate::checkpoint::write_atomically(&Path::new(&order.output).join("run.json"), &text)
+    Ok(folder.write("run.json", &text)?)
 }

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyflow_datasets::Expected;
 use crossbeam::channel::{Receiver, Sender};
 
 use super::batch::Batch;
@@ -21,8 +20,25 @@ use crate::{Result, RunError};
 pub enum Message {
     /// Rows, and the place that they take.
     Rows(Box<Batch>, Place),
-    /// All rows have passed, and these are all that there are.
-    End(Expected),
+    /// All rows have passed.
+    End(End),
+}
+
+/// What must have passed when the end comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Shards.
+    pub shards: u64,
+    /// Rows.
+    pub rows: u64,
+}
+
+impl End {
+    /// Counts a batch in.
+    pub fn count(&mut self, batch: &Batch) {
+        self.shards += u64::from(batch.ends_shard);
+        self.rows += batch.keys.len() as u64;
+    }
 }
 
 /// What the stages of a run share.
@@ -41,14 +57,17 @@ impl Line {
         name: &'static str,
         places: &Places,
         mut batches: impl Iterator<Item = Result<Batch>>,
-        end: Expected,
         to: &Sender<Message>,
     ) {
+        let mut end = End::default();
         // Later stages drop what comes after a failure: without this look, all rows would be read for nothing.
         while !self.has_failed() {
             let place = places.take();
             let message = match self.guarded(name, || batches.next().transpose()) {
-                Some(Some(batch)) => Message::Rows(Box::new(batch), place),
+                Some(Some(batch)) => {
+                    end.count(&batch);
+                    Message::Rows(Box::new(batch), place)
+                }
                 Some(None) => Message::End(end),
                 None => return,
             };

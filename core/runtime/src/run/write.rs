@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use anyflow_datasets::{
-    Expected, FAILURES_FILE, Failure, Feature, Features, OutputDir, ShardWriter, column_from_cells,
-};
+use anyflow_datasets::{FAILURES_FILE, Failure, Feature, Features, OutputDir, ShardWriter, column_from_cells};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Form, RunPlan};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 
 use super::batch::Batch;
+use super::stage::End;
 use crate::events::{Events, figures};
 use crate::{Result, RunError};
 
@@ -32,14 +31,16 @@ pub struct Writer<'a> {
     events: &'a Events,
     /// Features of the columns that are written.
     features: Features,
-    shard: Option<OpenShard<'a>>,
+    shard: Option<OpenShard>,
     counts: Counts,
+    /// What passed in this run.
+    passed: End,
 }
 
 /// A shard that is not complete.
-struct OpenShard<'a> {
+struct OpenShard {
     number: u64,
-    writer: ShardWriter<'a>,
+    writer: ShardWriter,
     failures: Vec<Failure>,
     rows: u64,
 }
@@ -70,7 +71,7 @@ impl<'a> Writer<'a> {
         let (good, failed) = output.progress();
         let counts = Counts { done: good + failed, committed: good + failed, failed };
         let features = features(plan, inputs)?;
-        Ok(Writer { plan, order, output, events, features, shard: None, counts })
+        Ok(Writer { plan, order, output, events, features, shard: None, counts, passed: End::default() })
     }
 
     /// Rows of committed shards, good or failed.
@@ -98,6 +99,7 @@ impl<'a> Writer<'a> {
     /// The disk, or more failed rows than allowed.
     pub fn write(&mut self, batch: Batch) -> Result<()> {
         let _span = tracing::info_span!("write", shard = batch.shard, row = batch.first_row).entered();
+        self.passed.count(&batch);
         let (number, ends_shard, rows) = (batch.shard, batch.ends_shard, batch.keys.len() as u64);
         let mut shard = match self.shard.take() {
             Some(shard) if shard.number == number => shard,
@@ -127,16 +129,16 @@ impl<'a> Writer<'a> {
         if ends_shard { self.check_failures() } else { Ok(()) }
     }
 
-    /// Closes the output with its manifest, if it holds the rows that it must.
+    /// Closes the output with its manifest, if all rows have passed.
     ///
     /// # Errors
     /// Rows are missing, more failed than allowed, or the disk.
-    pub fn finish(&mut self, expected: &Expected) -> Result<Summary> {
-        if let Some(shard) = &self.shard {
-            return Err(RunError::Internal(format!("shard {} has no end", shard.number)));
+    pub fn finish(&mut self, end: End) -> Result<Summary> {
+        if self.passed != end {
+            return Err(RunError::Internal(format!("{end:?} was read, and {:?} came to be written", self.passed)));
         }
         self.check_failures()?;
-        let manifest = self.output.finish(expected)?;
+        let manifest = self.output.finish()?;
         Ok(Summary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 

@@ -1,0 +1,193 @@
+//! A folder that this process alone writes to, and files that are there whole or not at all, whenever the power fails.
+//!
+//! The folder is held by its handle and every file in it is named relative to that handle. A lock says who writes. The
+//! order of writing is always: a temporary name of its own, fsync the file, compare the lock, rename, fsync the folder.
+//! Only then may anything else name the file.
+
+mod holder;
+mod lock;
+mod new_file;
+mod place;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+
+pub use new_file::NewFile;
+
+use crate::error::{DatasetError, Result, io_error};
+use crate::failpoint;
+use lock::Lock;
+use new_file::Ending;
+use place::Place;
+
+const LOCK_FILE: &str = ".lock";
+
+/// A folder that this process alone writes to until it is dropped.
+///
+/// Names are relative to the folder: `manifest.json`, or with one sub-folder `stages/00-text.state`. Links are not
+/// followed inside of the folder; the folder itself may be a link.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    place: Arc<Place>,
+    lock: Arc<Lock>,
+}
+
+impl Folder {
+    /// Creates the folder if need be and locks it.
+    ///
+    /// # Errors
+    /// [`DatasetError::Busy`] while another process (or another `Folder` of this one) has it, [`DatasetError::NoLocks`]
+    /// where the file system has no locks, [`DatasetError::Io`].
+    pub fn open(path: &Path) -> Result<Folder> {
+        place::create_all(path)?;
+        let place = Arc::new(Place::open(path)?);
+        let lock = Arc::new(Lock::acquire(&place, OsStr::new(LOCK_FILE), path)?);
+        failpoint::reach("locked");
+        Ok(Folder { place, lock })
+    }
+
+    /// The folder, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.place.path
+    }
+
+    /// Says whether this process still is the one that may write here. Publishing a file asks this by itself.
+    ///
+    /// # Errors
+    /// [`DatasetError::Lost`] if the folder or its lock was removed or replaced.
+    pub fn check(&self) -> Result<()> {
+        self.lock.check()
+    }
+
+    /// Starts a file, which appears under its name when it is published.
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`]; [`DatasetError::Linked`] for a link in place of the sub-folder.
+    pub fn create(&self, name: &str) -> Result<NewFile> {
+        let (place, name) = self.locate(name)?;
+        let place = place.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })?;
+        NewFile::create(place, self.lock.clone(), OsStr::new(name), Ending::InFolder)
+    }
+
+    /// Writes a small file whole.
+    ///
+    /// # Errors
+    /// As [`Folder::create`] and [`NewFile::publish`].
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+        let mut file = self.create(name)?;
+        file.write_all(content).map_err(io_error(&file.path(), "write"))?;
+        file.publish()
+    }
+
+    /// The content of a regular file; `None` if there is nothing of this name.
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`] for everything that is not plain absence, [`DatasetError::Linked`].
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(mut file) = self.open_file(name)? else { return Ok(None) };
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(io_error(&self.path().join(name), "read"))?;
+        Ok(Some(content))
+    }
+
+    /// Opens a regular file for reading; `None` if there is nothing of this name.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn open_file(&self, name: &str) -> Result<Option<File>> {
+        match self.locate(name)? {
+            (Some(place), name) => place.open_file(OsStr::new(name), OFlags::RDONLY),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Opens a file to append to it, and creates it if need be.
+    ///
+    /// # Errors
+    /// As [`Folder::read`], and [`Folder::check`].
+    pub fn append(&self, name: &str) -> Result<File> {
+        self.check()?;
+        let (place, name) = self.locate(name)?;
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        let file = place.map(|place| place.open_file(OsStr::new(name), flags)).transpose()?.flatten();
+        file.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })
+    }
+
+    /// True if there is anything of this name.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn has(&self, name: &str) -> Result<bool> {
+        let (place, name) = self.locate(name)?;
+        let stat = place.map(|place| place.stat(OsStr::new(name))).transpose()?;
+        Ok(stat.flatten().is_some())
+    }
+
+    /// Makes a sub-folder that survives a power failure, unless it is there.
+    ///
+    /// # Errors
+    /// [`DatasetError::Linked`] for a link in its place, [`DatasetError::Io`].
+    pub fn make_folder(&self, name: &str) -> Result<()> {
+        self.check()?;
+        let (place, name) = self.locate(name)?;
+        let place = place.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })?;
+        place.make(OsStr::new(name))
+    }
+
+    /// Removes a file for good, if it is there.
+    ///
+    /// # Errors
+    /// [`DatasetError::Lost`], [`DatasetError::Io`], [`DatasetError::Linked`] for a link in place of the sub-folder.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.check()?;
+        match self.locate(name)? {
+            (Some(place), name) => place.remove(OsStr::new(name)),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Names of the regular files of a sub-folder (of the folder itself for an empty name), sorted.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn files(&self, sub_folder: &str) -> Result<Vec<String>> {
+        let place = match sub_folder {
+            "" => Some(self.place.clone()),
+            name => self.place.below(OsStr::new(name))?.map(Arc::new),
+        };
+        place.map_or(Ok(Vec::new()), |place| place.files())
+    }
+
+    /// Removes the temporary files that killed processes left in a sub-folder (the folder itself for an empty name).
+    ///
+    /// # Errors
+    /// As [`Folder::remove`].
+    pub fn sweep(&self, sub_folder: &str) -> Result<()> {
+        let leftovers = self.files(sub_folder)?.into_iter().filter(|name| new_file::is_temporary(name));
+        let path = |name: String| if sub_folder.is_empty() { name } else { format!("{sub_folder}/{name}") };
+        leftovers.map(path).try_for_each(|name| self.remove(&name))
+    }
+
+    /// The folder that a name lies in (`None` if it is missing) and its last part.
+    fn locate<'n>(&self, name: &'n str) -> Result<(Option<Arc<Place>>, &'n str)> {
+        let parts: Vec<&str> = name.split('/').collect();
+        if parts.iter().any(|part| matches!(*part, "" | "." | ".." | LOCK_FILE)) {
+            return Err(DatasetError::internal("naming a file of a folder", format!("{name:?} is not a name")));
+        }
+        match parts.as_slice() {
+            [name] => Ok((Some(self.place.clone()), name)),
+            [sub_folder, name] => Ok((self.place.below(OsStr::new(sub_folder))?.map(Arc::new), name)),
+            _ => Err(DatasetError::internal("naming a file of a folder", format!("{name:?} is too deep"))),
+        }
+    }
+}
+
+/// The absolute form of a path, so that it means the same when the working folder changes.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(io_error(path, "open"))
+}

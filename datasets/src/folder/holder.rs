@@ -1,0 +1,94 @@
+//! Who holds a lock, written into the lock file for the next one who comes.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// More than any holder writes.
+const MOST_BYTES: u64 = 4096;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Holder {
+    pid: u32,
+    host: String,
+    /// When the lock was taken, in seconds since 1970.
+    since: u64,
+    /// When the process began, in ticks since the machine did: tells it from a later process of the same number.
+    process_start: Option<u64>,
+}
+
+impl Holder {
+    /// This process, now.
+    pub(super) fn this() -> Holder {
+        Holder {
+            pid: std::process::id(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            process_start: process_start(),
+        }
+    }
+
+    pub(super) fn write(&self, mut file: &File) -> std::io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(&serde_json::to_vec(self)?)
+    }
+
+    /// The holder that a lock file names, as a phrase.
+    pub(super) fn describe(file: &File) -> String {
+        let mut text = String::new();
+        // The holder may be about to write it.
+        let read = file.take(MOST_BYTES).read_to_string(&mut text).ok();
+        match read.and_then(|_| serde_json::from_str::<Holder>(&text).ok()) {
+            Some(holder) => holder.phrase(),
+            None => "another process".into(),
+        }
+    }
+
+    fn phrase(&self) -> String {
+        let in_a_name = |c: &char| c.is_ascii_alphanumeric() || "-._".contains(*c);
+        let host: String = self.host.chars().filter(in_a_name).take(64).collect();
+        format!("process {} on host {host}, since {}", self.pid, utc(self.since))
+    }
+}
+
+/// Field 22 of `/proc/self/stat`, where there is one. The name in field 2 may hold spaces and brackets.
+fn process_start() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Seconds since 1970 as date and time; the days by Howard Hinnant's `civil_from_days`.
+fn utc(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March on.
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_798_761_599), "2026-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn a_host_name_cannot_write_to_the_terminal() {
+        let holder = Holder { pid: 7, host: "a\u{1b}[2Jb".into(), since: 0, process_start: None };
+        assert_eq!(holder.phrase(), "process 7 on host a2Jb, since 1970-01-01 00:00:00 UTC");
+    }
+}

@@ -1,0 +1,161 @@
+//! What makes two runs the same job: a list of named parts.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{DatasetError, Result};
+use crate::folder::Folder;
+use crate::record;
+
+/// Grows when an older version would misunderstand the file.
+pub(crate) const JOB_FORMAT: u32 = 2;
+
+/// The parts that a job is made of, such as its plan, weights, plugins, input and seed. Equal parts write equal rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId {
+    parts: IndexMap<String, String>,
+}
+
+/// A part in which two jobs differ; a job may lack it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Name of the part.
+    pub name: String,
+    /// Value of this job.
+    pub expected: Option<String>,
+    /// Value of the other job.
+    pub found: Option<String>,
+}
+
+/// Content of `job.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct JobRecord {
+    pub(crate) format: u32,
+    pub(crate) fingerprint: String,
+    /// Format 1 had none.
+    #[serde(default)]
+    parts: JobId,
+}
+
+impl JobId {
+    /// Adds a part, or replaces the one of this name.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> JobId {
+        self.parts.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// Names and values, in the order in which they were added.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Hex blake3 over all parts, whatever their order.
+    pub fn fingerprint(&self) -> String {
+        let mut parts: Vec<(&str, &str)> = self.parts().collect();
+        parts.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        for text in parts.into_iter().flat_map(|(name, value)| [name, value]) {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The parts in which `found` is another job than this one.
+    pub fn differences(&self, found: &JobId) -> Vec<Difference> {
+        let only_there = found.parts.keys().filter(|name| !self.parts.contains_key(*name));
+        let of = |name: &String| Difference {
+            name: name.clone(),
+            expected: self.parts.get(name).cloned(),
+            found: found.parts.get(name).cloned(),
+        };
+        self.parts.keys().chain(only_there).map(of).filter(|part| part.expected != part.found).collect()
+    }
+
+    /// Compares the job with the one that the file `name` (`job.json`, `training.json`) of a folder holds; false if there
+    /// is no such file.
+    ///
+    /// # Errors
+    /// [`DatasetError::OtherJob`] with the parts that differ; [`DatasetError::OtherFormat`], [`DatasetError::Record`] for
+    /// a file of another version or a damaged one; [`DatasetError::Io`].
+    pub fn is_of(&self, folder: &Folder, name: &str) -> Result<bool> {
+        let Some(content) = folder.read(name)? else { return Ok(false) };
+        let found = JobRecord::parse(&folder.path().join(name), &content)?;
+        match self.differences(&found.parts) {
+            differences if differences.is_empty() => Ok(true),
+            differences => Err(DatasetError::OtherJob { path: folder.path().to_path_buf(), differences }),
+        }
+    }
+
+    /// Writes the job into the file `name` of a folder.
+    ///
+    /// # Errors
+    /// As [`Folder::write`].
+    pub fn write(&self, folder: &Folder, name: &str) -> Result<()> {
+        let record = JobRecord { format: JOB_FORMAT, fingerprint: self.fingerprint(), parts: self.clone() };
+        folder.write(name, &record::to_json(&record)?)
+    }
+}
+
+impl JobRecord {
+    fn parse(path: &Path, content: &[u8]) -> Result<JobRecord> {
+        let record: JobRecord = record::from_json(path, content)?;
+        if record.format != JOB_FORMAT {
+            let path = path.to_path_buf();
+            return Err(DatasetError::OtherFormat { path, found: record.format, known: JOB_FORMAT });
+        }
+        if record.parts.fingerprint() != record.fingerprint {
+            let reason = "has a fingerprint that is not that of its parts".into();
+            return Err(DatasetError::Record { path: path.to_path_buf(), reason });
+        }
+        Ok(record)
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = |value: &Option<String>| value.as_deref().map_or("missing".into(), shortened);
+        write!(f, "{} is {} there and {} here", self.name, value(&self.found), value(&self.expected))
+    }
+}
+
+/// A hash is known by its beginning.
+fn shortened(value: &str) -> String {
+    const MOST: usize = 60;
+    let hash = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match value.char_indices().nth(if hash { 12 } else { MOST }) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_does_not_matter_and_borders_between_texts_do() {
+        let job = JobId::default().with("seed", 5).with("plan", "ab");
+        assert_eq!(job.fingerprint(), JobId::default().with("plan", "ab").with("seed", "5").fingerprint());
+        assert_ne!(JobId::default().with("a", "bc").fingerprint(), JobId::default().with("ab", "c").fingerprint());
+        assert!(job.differences(&JobId::default().with("plan", "ab").with("seed", 5)).is_empty());
+    }
+
+    #[test]
+    fn differences_are_named_on_both_sides() {
+        let here = JobId::default().with("seed", 5).with("weights", "a".repeat(64)).with("key", "id");
+        let there = JobId::default().with("seed", 6).with("weights", "b".repeat(64)).with("threads", 2);
+        let texts: Vec<String> = here.differences(&there).iter().map(ToString::to_string).collect();
+        let expected = [
+            "seed is 6 there and 5 here",
+            "weights is bbbbbbbbbbbb… there and aaaaaaaaaaaa… here",
+            "key is missing there and id here",
+            "threads is 2 there and missing here",
+        ];
+        assert_eq!(texts, expected);
+    }
+}
