@@ -66,7 +66,7 @@ impl Project {
         project
     }
 
-    /// Rows of which a micro-batch holds 32 at most.
+    /// Rows of which a micro-batch holds 64 at most.
     fn wide(rows: usize) -> Project {
         Project::new(Parts {
             codec: "stages/wide",
@@ -173,7 +173,7 @@ fn encoding_computing_and_decoding_go_on_at_the_same_time() {
 
 #[test]
 fn each_stage_is_a_thread_and_says_how_long_it_worked() {
-    let project = Project::wide(70);
+    let project = Project::wide(200);
     let trace = project.text("trace.json");
     let result = project.run("out", &["--trace", &trace, "--json"]).ok().json();
     let events = std::fs::read_to_string(&trace).unwrap();
@@ -181,14 +181,14 @@ fn each_stage_is_a_thread_and_says_how_long_it_worked() {
         assert!(result["stage_seconds"][stage].as_f64().unwrap() > 0.0, "{stage}: {result}");
         assert!(events.contains(&format!("\"args\":{{\"name\":\"{stage}\"}}")), "no thread {stage}");
         let spans = events.matches(&format!("{{\"name\":\"{stage}\",\"ph\":\"X\"")).count();
-        assert!(spans >= 3, "{spans} spans of {stage}: the shard is three micro-batches");
+        assert!(spans >= 3, "{spans} spans of {stage}: the shard is four micro-batches");
     }
 }
 
 #[test]
 fn a_stage_that_fails_ends_the_run_and_the_same_command_goes_on() {
-    let mut project = Project::wide(100);
-    let shards = ["--shard-rows", "40"];
+    let mut project = Project::wide(200);
+    let shards = ["--shard-rows", "100"];
     project.run("whole", &shards).ok();
     for stage in ["encode", "module", "decode"] {
         let failed = project.run_with(("STAGES_FAIL", stage), stage, &shards);
