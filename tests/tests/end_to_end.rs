@@ -244,5 +244,5 @@ fn a_timeline_is_json_with_the_work_of_every_thread() {
         let spans = events.iter().filter(|event| event["name"] == name && event["ph"] == "X");
         assert!(spans.clone().count() >= 1 && spans.clone().all(|event| event["tid"].is_u64()), "{name}");
     }
-    assert!(events.iter().any(|event| event["args"]["name"] == "writer"));
+    assert!(events.iter().any(|event| event["args"]["name"] == "write"));
 }

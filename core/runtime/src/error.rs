@@ -66,7 +66,15 @@ pub enum RunError {
         failed: u64,
         /// What `--max-failures` allows.
         allowed: u64,
-        /// The failures' file or folder.
+        /// The failures' file.
+        path: String,
+    },
+    /// No row came through. The user must look at the failures.
+    #[error("none of the {failed} rows succeeded; {path} says why each failed")]
+    AllFailed {
+        /// Rows that failed.
+        failed: u64,
+        /// The failures' file.
         path: String,
     },
     /// A dataset cannot be read or written.
@@ -138,6 +146,17 @@ impl RunError {
             RunError::Diffusion { source: EngineError::Config { .. }, .. } => Fault::User,
             _ => Fault::Run,
         }
+    }
+
+    /// Whether the device had no memory for a call. For fewer rows it may have.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        let said = match self {
+            RunError::Diffusion { source, .. } => return source.is_out_of_memory(),
+            RunError::Plugin { text, .. } => text.clone(),
+            RunError::Torch(error) => error.to_string(),
+            _ => return false,
+        };
+        ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|reason| said.contains(reason))
     }
 
     /// An I/O error with its file.

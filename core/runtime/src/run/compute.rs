@@ -1,9 +1,10 @@
-//! The compute side: modules and diffusion, on the engine's one thread.
+//! The third stage: modules and diffusion, on the engine's one thread.
+
+mod module;
 
 use std::collections::HashMap;
 
 use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
-use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
@@ -67,7 +68,8 @@ impl<'a> Compute<'a> {
     /// A module or the engine failed; rows that are not finite are noted in the batch instead.
     pub fn run(&self, batch: &mut Batch) -> Result<()> {
         for (index, step) in self.plan.steps.iter().enumerate() {
-            let _span = tracing::info_span!("compute", node = step.node, shard = batch.shard).entered();
+            let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row);
+            let _span = span.entered();
             match &step.op {
                 Op::ReadCells { .. } | Op::WriteCells { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
@@ -79,48 +81,10 @@ impl<'a> Compute<'a> {
         Ok(())
     }
 
-    /// Whether nobody reads a value after step `index`; what is written as cells lives until the writer has it.
+    /// Whether nobody reads a value after step `index`; what is written as cells lives until it is decoded.
     fn dead(&self, id: &str, index: usize) -> bool {
         let last = self.plan.values.get(id).and_then(|value| value.last_use);
         last.is_some_and(|last| last <= index && !matches!(self.plan.steps[last].op, Op::WriteCells { .. }))
-    }
-
-    fn module(&self, batch: &mut Batch, step: &Step, stream: &str, role: Role, from: &str, to: &str) -> Result<()> {
-        let model = &self.plan.model;
-        let component = match role {
-            Role::Embed if model.prompts.contains_key(stream) => Some(&model.prompts[stream].module),
-            _ => model.streams[stream].module.as_ref(),
-        };
-        self.events.enter(&step.node, component.map(|c| c.plugin.as_str()));
-        let input = value(batch, from)?.f_to_device(self.networks.device)?;
-        let output = self.networks.on_stream(&step.node, stream, move |net| match role {
-            Role::Encode | Role::Embed | Role::Features => net.encode(&input, false),
-            Role::Decode => net.decode(&input, false),
-            other => Err(RunError::Internal(format!("role {other:?} in a run"))),
-        })?;
-        let output = self.finite_rows(batch, step, component.map_or("", |c| c.id.as_str()), output)?;
-        batch.values.insert(to.into(), output);
-        Ok(())
-    }
-
-    /// Fails the rows that are not finite, which leaves zeros.
-    fn finite_rows(&self, batch: &mut Batch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
-        let rows = output.size().first().copied().unwrap_or(0);
-        if rows == 0 {
-            return Ok(output);
-        }
-        let finite = output.f_isfinite()?.f_reshape([rows, -1])?.f_all_dim(1, false)?;
-        let flags = Vec::<bool>::try_from(finite.f_to_device(Device::Cpu)?)?;
-        let bad: Vec<usize> = (0..flags.len()).filter(|row| !flags[*row]).collect();
-        if bad.is_empty() {
-            return Ok(output);
-        }
-        for row in &bad {
-            let text = format!("module {module} gave numbers that are not finite");
-            batch.fail(*row, &step.node, "module", text);
-        }
-        let kept: Vec<i64> = std::iter::once(rows).chain(output.size().iter().skip(1).map(|_| 1)).collect();
-        Ok(output.f_where_self(&finite.f_reshape(kept)?, &output.f_zeros_like()?)?)
     }
 
     fn diffuse(&self, batch: &mut Batch, step: &Step) -> Result<()> {

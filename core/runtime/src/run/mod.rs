@@ -1,10 +1,16 @@
-//! Rows through a pipeline: a reader thread decodes cells, the compute thread does the networks, a writer thread
-//! encodes cells and commits shards. Every queue is bounded.
+//! Rows through a pipeline, in five stages that work at the same time: rows are read, their cells encoded to arrays, the
+//! networks run, arrays decoded to cells, and shards written. What passes between them is a micro-batch: a shard never
+//! has to fit into memory. Every queue is bounded, and so is the number of micro-batches alive.
 
 mod batch;
 mod cap;
 mod compute;
+mod cut;
+mod decode;
+mod encode;
+mod places;
 mod read;
+mod stage;
 mod write;
 
 use std::path::Path;
@@ -14,22 +20,33 @@ use anyflow_datasets::{Expected, Folder, JobId, OutputDir};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
-use serde_json::{Value, json};
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
 use tch::Device;
 
 use crate::events::{Events, figures};
+use crate::plugin::Codec;
 use crate::{Result, RunError, Session};
 use compute::Compute;
+use decode::Decoder;
+use encode::Encoder;
+use places::Places;
 use read::Reader;
-use write::Writer;
+use stage::{Line, Message};
+use write::{Summary, Writer};
 
-/// Batches that wait between two threads.
-const QUEUE: usize = 2;
+/// The stages, which are also the names of their threads.
+const STAGES: [&str; 5] = [READ, ENCODE, COMPUTE, DECODE, WRITE];
+const READ: &str = "read";
+const ENCODE: &str = "encode";
+const COMPUTE: &str = "compute";
+const DECODE: &str = "decode";
+const WRITE: &str = "write";
 
 /// Runs a plan to the end; committed shards of an earlier run of the same job are kept.
 ///
 /// # Errors
-/// Why the job cannot go on; failures of single rows are written, not returned.
+/// Why the job cannot go on; failures of single rows are written, not returned, unless no row succeeds.
 pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
@@ -37,60 +54,24 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     events.end("load", figures([("seconds", started.elapsed().as_secs_f64().into())]));
 
     let Session { codecs, streams, denoisers, .. } = session;
-    let reader = Reader::open(plan, order, &codecs)?;
+    let reader = Reader::open(plan, order)?;
     let job = JobId::default().with("job", fingerprint(plan, order, &reader)?);
     let expected = Expected { shards: reader.shards(), rows: reader.rows() };
     let output = OutputDir::open(Folder::open(Path::new(&order.output))?, &job, expected)?;
-    let pending: Vec<u64> = (0..reader.shards()).filter(|shard| !output.committed(*shard)).collect();
-    let done = reader.rows_before(&pending);
-    let compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
-    if !pending.is_empty() {
-        cap::settle(compute.engine(), plan, order, events)?;
+    let mut writer = Writer::new(plan, order, &output, &reader.features(), events)?;
+    writer.check_failures()?;
+    let done = writer.committed();
+    let mut compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
+    if done < reader.rows() {
+        cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }
-    let mut writer = Writer::new(plan, order, &codecs, output, reader.features(), done, events);
 
     events.begin("rows", Some(reader.rows()), "rows", done);
-    let sampling = Instant::now();
-    let (to_compute, from_reader) = bounded(QUEUE);
-    let (to_writer, from_compute) = bounded(QUEUE);
-    let reader = &reader;
-    let summary = std::thread::scope(|scope| {
-        let reading = named("reader").spawn_scoped(scope, move || -> Result<()> {
-            for shard in pending {
-                if to_compute.send(reader.read(shard)?).is_err() {
-                    return Ok(()); // the compute side failed and says why
-                }
-            }
-            Ok(())
-        });
-        let writing = named("writer").spawn_scoped(scope, move || -> Result<write::Summary> {
-            for batch in from_compute {
-                writer.write(batch)?;
-            }
-            writer.finish()
-        });
-        let no_thread = |error: std::io::Error| RunError::Io { path: "a thread".into(), source: error };
-        let (reading, writing) = (reading.map_err(no_thread)?, writing.map_err(no_thread)?);
-        let mut computed = Ok(());
-        for mut batch in from_reader {
-            computed = compute.run(&mut batch);
-            if computed.is_err() || to_writer.send(batch).is_err() {
-                break;
-            }
-        }
-        // A side that failed hangs up, and the others end on their own; the first cause is the one to tell. The
-        // writer must not finish a run that is cut short, so it hears of failures before its queue closes.
-        let read = reading.join().unwrap_or_else(|_| Err(RunError::Internal("the reader panicked".into())));
-        let cut_short = read.and(computed);
-        if cut_short.is_err() {
-            drop(to_writer.send(batch::Batch::cut_short()));
-        }
-        drop(to_writer);
-        let written = writing.join().unwrap_or_else(|_| Err(RunError::Internal("the writer panicked".into())));
-        cut_short.and(written)
-    })?;
-
-    let seconds = sampling.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let line = Line::default();
+    let job = Job { plan, order, codecs: &codecs, reader: &reader, output: &output };
+    let summary = job.stages(&line, &mut compute, &mut writer)?;
+    let seconds = began.elapsed().as_secs_f64();
     let stats = compute.stats();
     let result = json!({
         "rows": summary.rows,
@@ -101,14 +82,57 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "rows_per_second": (reader.rows() - done) as f64 / seconds.max(1e-9),
         "network_calls": stats.steps,
         "row_steps": stats.row_steps,
+        "stage_seconds": STAGES.map(|name| (name.into(), line.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
     events.end("rows", result.as_object().cloned().unwrap_or_default());
-    write_provenance(plan, order, &result)?;
-    Ok(result)
+    write_provenance(plan, order, output.folder(), &result)?;
+    match summary.rows {
+        0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
+        _ => Ok(result),
+    }
 }
 
-fn named(name: &str) -> std::thread::Builder {
-    std::thread::Builder::new().name(name.into())
+/// What the stages work on.
+struct Job<'a> {
+    plan: &'a RunPlan,
+    order: &'a Order,
+    codecs: &'a IndexMap<String, Codec>,
+    reader: &'a Reader<'a>,
+    output: &'a OutputDir,
+}
+
+impl Job<'_> {
+    /// Sends the shards that are not committed through all stages.
+    fn stages(&self, line: &Line, compute: &mut Compute<'_>, writer: &mut Writer<'_>) -> Result<Summary> {
+        let Job { plan, order, codecs, reader, output } = *self;
+        let places = &Places::new(cut::alive(plan, reader.batch_rows(), None));
+        let (encoder, decoder) =
+            (Encoder::new(plan, order, reader.dataset(), codecs), Decoder::new(plan, order, codecs));
+        let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));
+        let queue = || bounded::<Message>(places.number());
+        let ((to_encode, from_read), (to_compute, from_encode)) = (queue(), queue());
+        let ((to_decode, from_compute), (to_write, from_decode)) = (queue(), queue());
+        std::thread::scope(|scope| {
+            // The first stage starts last: no row is read before every stage has its thread.
+            let writing = stage::start(scope, WRITE, move || {
+                line.take(WRITE, &from_decode, |message| match message {
+                    Message::Rows(batch, _place) => writer.write(*batch).map(|()| None),
+                    Message::End(end) => writer.finish(end).map(Some),
+                })
+            })?;
+            stage::start(scope, DECODE, move || {
+                line.pass(DECODE, &from_compute, &to_write, |batch| decoder.decode(batch));
+            })?;
+            stage::start(scope, COMPUTE, move || {
+                line.pass(COMPUTE, &from_encode, &to_decode, |batch| compute.run(batch));
+            })?;
+            stage::start(scope, ENCODE, move || {
+                line.pass(ENCODE, &from_read, &to_compute, |batch| encoder.encode(batch));
+            })?;
+            stage::start(scope, READ, move || line.feed(READ, places, batches, &to_encode))?;
+            line.outcome(writing.join().unwrap_or_default())
+        })
+    }
 }
 
 /// What makes two runs the same job: the plan with its weights, the rows, and how they are cut.
@@ -127,7 +151,7 @@ fn checkpoint_hash(plan: &RunPlan) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-fn write_provenance(plan: &RunPlan, order: &Order, result: &Value) -> Result<()> {
+fn write_provenance(plan: &RunPlan, order: &Order, folder: &Folder, result: &Value) -> Result<()> {
     let when = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let provenance = json!({
         "pipeline": plan.source,
@@ -141,5 +165,5 @@ fn write_provenance(plan: &RunPlan, order: &Order, result: &Value) -> Result<()>
         "result": result,
     });
     let text = serde_json::to_vec_pretty(&provenance).map_err(|e| RunError::Internal(e.to_string()))?;
-    crate::checkpoint::write_atomically(&Path::new(&order.output).join("run.json"), &text)
+    Ok(folder.write("run.json", &text)?)
 }

@@ -1,28 +1,26 @@
-//! The reader's side: rows from Parquet, cells to arrays.
+//! The first stage: rows from Parquet, cut into micro-batches.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::PathBuf;
 
-use anyflow_datasets::{Dataset, Features, RowKey, row_keys};
+use anyflow_datasets::{Batches, Dataset, Features, RowKey, row_keys};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Op, RunPlan};
+use anyflow_plan::plan::RunPlan;
 use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 
 use super::batch::Batch;
-use crate::plugin::{Codec, watch};
+use super::cut;
 use crate::{Result, RunError};
-
-/// Rows that are read at a time inside a shard.
-const READ_ROWS: usize = 1024;
 
 /// Reads shards: from a dataset, or from nothing but row numbers.
 pub struct Reader<'a> {
-    plan: &'a RunPlan,
     order: &'a Order,
-    codecs: &'a IndexMap<String, Codec>,
     dataset: Option<Dataset>,
     rows: u64,
+    /// Rows of a micro-batch at most.
+    batch_rows: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -30,7 +28,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// No or too many inputs, an empty dataset, what the dataset says.
-    pub fn open(plan: &'a RunPlan, order: &'a Order, codecs: &'a IndexMap<String, Codec>) -> Result<Self> {
+    pub fn open(plan: &'a RunPlan, order: &'a Order) -> Result<Self> {
         let (dataset, rows) = match (plan.inputs.is_empty(), order.inputs.is_empty()) {
             (true, true) => {
                 let missing = || RunError::Data(format!("pipeline {} has no inputs: say --rows N", plan.name));
@@ -54,7 +52,8 @@ impl<'a> Reader<'a> {
         if rows == 0 {
             return Err(RunError::Data(format!("the input has no rows: {}", order.inputs.join(", "))));
         }
-        Ok(Reader { plan, order, codecs, dataset, rows })
+        let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(rows));
+        Ok(Reader { order, dataset, rows, batch_rows })
     }
 
     /// Rows in all.
@@ -62,14 +61,19 @@ impl<'a> Reader<'a> {
         self.rows
     }
 
+    /// Rows of a micro-batch at most.
+    pub fn batch_rows(&self) -> u64 {
+        self.batch_rows
+    }
+
     /// Shards in all.
     pub fn shards(&self) -> u64 {
         self.rows.div_ceil(self.order.shard_rows.max(1))
     }
 
-    /// Rows of the shards that are not pending.
-    pub fn rows_before(&self, pending: &[u64]) -> u64 {
-        self.rows - pending.iter().map(|shard| self.range(*shard)).map(|r| r.end - r.start).sum::<u64>()
+    /// The dataset, if the pipeline reads one.
+    pub fn dataset(&self) -> Option<&Dataset> {
+        self.dataset.as_ref()
     }
 
     /// Features of the input columns.
@@ -82,61 +86,80 @@ impl<'a> Reader<'a> {
         self.dataset.as_ref().map(|dataset| dataset.fingerprint().to_string()).unwrap_or_default()
     }
 
-    fn range(&self, shard: u64) -> std::ops::Range<u64> {
-        let size = self.order.shard_rows.max(1);
-        shard * size..((shard + 1) * size).min(self.rows)
+    /// The rows of these shards, micro-batch by micro-batch; each shard begins a new one.
+    pub fn batches<'r>(&'r self, shards: impl Iterator<Item = u64> + 'r) -> impl Iterator<Item = Result<Batch>> + 'r {
+        shards.flat_map(move |number| Shard { reader: self, number, left: self.range(number), reads: None })
     }
 
-    /// The rows of a shard, their cells already arrays.
-    ///
-    /// # Errors
-    /// The file cannot be read, or a codec failed as a whole.
-    pub fn read(&self, shard: u64) -> Result<Batch> {
-        let _span = tracing::info_span!("read", shard).entered();
-        let range = self.range(shard);
-        let (input, keys) = match &self.dataset {
+    fn range(&self, shard: u64) -> Range<u64> {
+        let size = self.order.shard_rows.max(1);
+        let start = shard.saturating_mul(size);
+        start..start.saturating_add(size).min(self.rows)
+    }
+}
+
+/// A shard that is being read: its micro-batches in order, up to the first error.
+struct Shard<'r> {
+    reader: &'r Reader<'r>,
+    number: u64,
+    /// Rows that are still to come.
+    left: Range<u64>,
+    reads: Option<Batches>,
+}
+
+impl Shard<'_> {
+    fn batch(&mut self) -> Result<Batch> {
+        let _span = tracing::info_span!("read", shard = self.number, row = self.left.start).entered();
+        let first_row = self.left.start;
+        let (input, keys) = match &self.reader.dataset {
             Some(dataset) => {
-                let batches = dataset.read(None, range.clone(), READ_ROWS)?.collect::<Result<Vec<_>, _>>()?;
-                let schema = batches.first().map_or_else(|| dataset.schema().clone(), RecordBatch::schema);
-                let input = arrow::compute::concat_batches(&schema, &batches)?;
                 // A cell that names a file would name one that the output folder does not have.
-                let input = dataset.embed(&input)?;
-                let keys = row_keys(&input, self.order.key.as_deref(), range.start)?;
+                let input = dataset.embed(&self.read(dataset)?)?;
+                let keys = row_keys(&input, self.reader.order.key.as_deref(), first_row)?;
                 (Some(input), keys)
             }
-            None => (None, range.clone().map(|row| RowKey::new(format!("#{row}"))).collect()),
+            None => (None, self.numbers().map(|row| RowKey::new(format!("#{row}"))).collect()),
         };
-        let mut batch = Batch {
-            shard,
-            first_row: range.start,
+        self.left.start += keys.len() as u64;
+        Ok(Batch {
+            shard: self.number,
+            first_row,
+            ends_shard: self.left.is_empty(),
             input,
             keys,
             values: HashMap::new(),
+            cells: IndexMap::new(),
             failures: BTreeMap::new(),
-            cut_short: false,
-        };
-        self.read_cells(&mut batch)?;
-        Ok(batch)
+        })
     }
 
-    fn read_cells(&self, batch: &mut Batch) -> Result<()> {
-        for step in &self.plan.steps {
-            let Op::ReadCells { stream, from, to } = &step.op else { continue };
-            let input = self.plan.inputs.get(from).ok_or_else(|| {
-                RunError::Internal(format!("step {} reads cells of {from}, which is no input", step.node))
-            })?;
-            let (Some(dataset), Some(rows)) = (&self.dataset, &batch.input) else {
-                return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
-            };
-            let cells = dataset.cells(rows, &input.column)?;
-            let threads = self.order.threads as usize;
-            let codec = &self.codecs[stream];
-            let (array, failed) = watch::in_node(&step.node, || crate::session::read_cells(codec, &cells, threads))?;
-            for failed in failed {
-                batch.fail(failed.row, &step.node, "cell", format!("column {}: {}", input.column, failed.text));
-            }
-            batch.values.insert(to.clone(), array);
+    fn numbers(&self) -> Range<u64> {
+        self.left.start..self.left.start.saturating_add(self.reader.batch_rows).min(self.left.end)
+    }
+
+    fn read(&mut self, dataset: &Dataset) -> Result<RecordBatch> {
+        let reads = match &mut self.reads {
+            Some(reads) => reads,
+            None => self.reads.insert(dataset.read(None, self.left.clone(), self.reader.batch_rows as usize)?),
+        };
+        let rows = reads.next().transpose()?.filter(|rows| rows.num_rows() > 0);
+        rows.ok_or_else(|| {
+            RunError::Internal(format!("the input ends before row {}, which its files promise", self.left.start))
+        })
+    }
+}
+
+impl Iterator for Shard<'_> {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left.is_empty() {
+            return None;
         }
-        Ok(())
+        let batch = self.batch();
+        if batch.is_err() {
+            self.left.start = self.left.end;
+        }
+        Some(batch)
     }
 }

@@ -1,19 +1,16 @@
-//! The writer's side: arrays to cells, rows to committed shards.
+//! The last stage: rows to committed shards.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use anyflow_datasets::{Failure, Feature, Features, OutputDir, OwnedCell, OwnedList, column_from_cells};
+use anyflow_datasets::{FAILURES_FILE, Failure, Feature, Features, OutputDir, ShardWriter, column_from_cells};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Form, Op, RunPlan, Scoring};
+use anyflow_plan::plan::{Form, RunPlan};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
-use indexmap::IndexMap;
-use tch::Tensor;
 
 use super::batch::Batch;
+use super::stage::End;
 use crate::events::{Events, figures};
-use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
 /// What was written, earlier runs of the same job counted in.
@@ -26,180 +23,190 @@ pub struct Summary {
     pub shards: u64,
 }
 
-/// Writes shards.
+/// Writes shards, batch by batch, and commits each when it is complete.
 pub struct Writer<'a> {
     plan: &'a RunPlan,
     order: &'a Order,
-    codecs: &'a IndexMap<String, Codec>,
-    output: OutputDir,
-    inputs: Features,
+    output: &'a OutputDir,
     events: &'a Events,
-    failed: u64,
+    /// Features of the columns that are written.
+    features: Features,
+    shard: Option<OpenShard>,
+    counts: Counts,
+    /// What passed in this run.
+    passed: End,
+}
+
+/// A shard that is not complete.
+struct OpenShard {
+    number: u64,
+    writer: ShardWriter,
+    failures: Vec<Failure>,
+    rows: u64,
+}
+
+/// Rows, those of earlier runs of the same job among them.
+struct Counts {
+    /// Rows that are through, good or failed.
     done: u64,
-    cut_short: bool,
+    /// Those of them that are committed.
+    committed: u64,
+    /// Rows that failed.
+    failed: u64,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer into an output folder that may hold `done` rows of earlier runs; `inputs` are the features of columns
-    /// that pass through.
+    /// A writer into an output folder that may hold rows of earlier runs; `inputs` are the features of columns that pass
+    /// through.
+    ///
+    /// # Errors
+    /// An output that is no column.
     pub fn new(
         plan: &'a RunPlan,
         order: &'a Order,
-        codecs: &'a IndexMap<String, Codec>,
-        output: OutputDir,
-        inputs: Features,
-        done: u64,
+        output: &'a OutputDir,
+        inputs: &Features,
         events: &'a Events,
-    ) -> Self {
-        let (_, failed) = output.progress();
-        Writer { plan, order, codecs, output, inputs, events, failed, done, cut_short: false }
+    ) -> Result<Self> {
+        let (good, failed) = output.progress();
+        let counts = Counts { done: good + failed, committed: good + failed, failed };
+        let features = features(plan, inputs)?;
+        Ok(Writer { plan, order, output, events, features, shard: None, counts, passed: End::default() })
     }
 
-    /// Encodes the cells of a batch and commits it as a shard.
+    /// Rows of committed shards, good or failed.
+    pub fn committed(&self) -> u64 {
+        self.counts.committed
+    }
+
+    /// Refuses to go on once more rows failed than the user allows. The reasons are on disk before the refusal is told.
     ///
     /// # Errors
-    /// Disk, a codec that failed as a whole, or more failed rows than allowed.
-    pub fn write(&mut self, mut batch: Batch) -> Result<()> {
-        if batch.cut_short {
-            self.cut_short = true;
-            return Ok(());
-        }
-        let _span = tracing::info_span!("write", shard = batch.shard).entered();
-        let cells = self.cells(&mut batch)?;
-        let (rows, features) = self.rows(&batch, cells)?;
-        let failures: Vec<Failure> = batch.failures.into_values().collect();
-        let mut shard = self.output.shard(batch.shard, &features)?;
-        shard.write(&rows)?;
-        shard.commit(&failures)?;
-        self.failed += failures.len() as u64;
-        self.done += batch.keys.len() as u64;
-        self.events.progress("rows", self.done, figures([("failed", self.failed.into())]));
+    /// [`RunError::TooManyFailures`], or the disk.
+    pub fn check_failures(&self) -> Result<()> {
         match self.order.max_failures {
-            Some(allowed) if self.failed > allowed => {
+            Some(allowed) if self.counts.failed > allowed => {
                 self.output.write_failures()?;
-                Err(RunError::TooManyFailures { failed: self.failed, allowed, path: self.order.output.clone() })
+                Err(RunError::TooManyFailures { failed: self.counts.failed, allowed, path: failures_file(self.order) })
             }
             _ => Ok(()),
         }
     }
 
-    /// Closes the output with its manifest, unless the run was cut short.
+    /// Writes the good rows of a batch, and commits the shard that it completes.
     ///
     /// # Errors
-    /// Disk.
-    pub fn finish(self) -> Result<Summary> {
-        if self.cut_short {
-            return Ok(Summary { rows: 0, failed: 0, shards: 0 });
+    /// The disk, or more failed rows than allowed.
+    pub fn write(&mut self, batch: Batch) -> Result<()> {
+        let _span = tracing::info_span!("write", shard = batch.shard, row = batch.first_row).entered();
+        self.passed.count(&batch);
+        let (number, ends_shard, rows) = (batch.shard, batch.ends_shard, batch.keys.len() as u64);
+        let mut shard = match self.shard.take() {
+            Some(shard) if shard.number == number => shard,
+            Some(shard) => {
+                let text = format!("rows of shard {number} came before the end of shard {}", shard.number);
+                return Err(RunError::Internal(text));
+            }
+            None => {
+                let writer = self.output.shard(number, &self.features)?;
+                OpenShard { number, writer, failures: Vec::new(), rows: 0 }
+            }
+        };
+        let (good, failures) = self.rows(batch)?;
+        shard.writer.write(&good)?;
+        shard.rows += rows;
+        self.counts.done += rows;
+        self.counts.failed += failures.len() as u64;
+        shard.failures.extend(failures);
+        if ends_shard {
+            shard.writer.commit(&shard.failures)?;
+            self.counts.committed += shard.rows;
+        } else {
+            self.shard = Some(shard);
         }
+        let Counts { done, committed, failed } = self.counts;
+        self.events.progress("rows", done, figures([("committed", committed.into()), ("failed", failed.into())]));
+        if ends_shard { self.check_failures() } else { Ok(()) }
+    }
+
+    /// Closes the output with its manifest, if all rows have passed.
+    ///
+    /// # Errors
+    /// Rows are missing, more failed than allowed, or the disk.
+    pub fn finish(&mut self, end: End) -> Result<Summary> {
+        if self.passed != end {
+            return Err(RunError::Internal(format!("{end:?} was read, and {:?} came to be written", self.passed)));
+        }
+        self.check_failures()?;
         let manifest = self.output.finish()?;
         Ok(Summary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 
-    /// Decoded cells by value id.
-    fn cells(&self, batch: &mut Batch) -> Result<IndexMap<String, Vec<Option<OwnedCell>>>> {
-        let mut cells = IndexMap::new();
-        for step in &self.plan.steps {
-            if let Op::Score { scoring, label, scores, .. } = &step.op {
-                for (id, cell) in [(label, label_cells as Scored), (scores, score_cells)] {
-                    let Some((id, value)) = id.as_ref().and_then(|id| Some((id, batch.values.get(id)?))) else {
-                        continue;
-                    };
-                    cells.insert(id.clone(), cell(scoring, value)?);
-                }
-                continue;
-            }
-            let Op::WriteCells { stream, from, to } = &step.op else { continue };
-            let array = batch.values.get(from);
-            let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is not there")))?;
-            let threads = self.order.threads as usize;
-            let decoded = watch::in_node(&step.node, || self.codecs[stream].decode(array, threads))?;
-            let column = decoded.into_iter().enumerate().map(|(row, cell)| match cell {
-                Ok(cell) => Some(cell),
-                Err(text) => {
-                    batch.fail(row, &step.node, "write", text);
-                    None
-                }
-            });
-            cells.insert(to.clone(), column.collect());
-        }
-        Ok(cells)
-    }
-
-    /// The good rows: inputs pass through unless an output takes their name.
-    fn rows(
-        &self,
-        batch: &Batch,
-        mut cells: IndexMap<String, Vec<Option<OwnedCell>>>,
-    ) -> Result<(RecordBatch, Features)> {
-        let bad: HashSet<usize> = batch.failures.keys().copied().collect();
-        let good: Vec<bool> = (0..batch.keys.len()).map(|row| !bad.contains(&row)).collect();
+    /// The good rows of a batch, and the failures of the others: inputs pass through unless an output takes their name.
+    fn rows(&self, mut batch: Batch) -> Result<(RecordBatch, Vec<Failure>)> {
+        let good: Vec<bool> = (0..batch.keys.len()).map(|row| !batch.failures.contains_key(&row)).collect();
         let mask = BooleanArray::from(good.clone());
         let input = batch.input.as_ref().map(|rows| arrow::compute::filter_record_batch(rows, &mask)).transpose()?;
-        let (mut fields, mut columns, mut features) = (Vec::new(), Vec::<ArrayRef>::new(), Features::default());
+        let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
         if let Some(input) = &input {
             for (field, column) in input.schema().fields().iter().zip(input.columns()) {
                 if !self.plan.outputs.contains_key(field.name()) {
                     fields.push(field.clone());
                     columns.push(column.clone());
-                    if let Some(feature) = self.inputs.get(field.name()) {
-                        features.0.insert(field.name().clone(), feature.clone());
-                    }
                 }
             }
         }
         for (name, id) in &self.plan.outputs {
-            let (column, feature) = match cells.shift_remove(id) {
+            let column = match batch.cells.shift_remove(id) {
                 Some(cells) => {
-                    let kept: Vec<_> =
-                        cells.into_iter().zip(&good).filter(|(_, good)| **good).map(|(cell, _)| cell).collect();
-                    let feature = self.feature(id)?;
-                    (column_from_cells(&kept, &feature)?, feature)
+                    let kept = cells.into_iter().zip(&good).filter(|(_, good)| **good).map(|(cell, _)| cell);
+                    column_from_cells(&kept.collect::<Vec<_>>(), &self.features[name])?
                 }
                 None => self.passed(id, input.as_ref())?,
             };
             fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
             columns.push(column);
-            features.0.insert(name.clone(), feature);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(good.iter().filter(|g| **g).count()));
+        let options = RecordBatchOptions::new().with_row_count(Some(mask.true_count()));
         let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-        Ok((rows, features))
+        Ok((rows, batch.failures.into_values().collect()))
     }
 
     /// An input that is also an output, under whatever name.
-    fn passed(&self, id: &str, input: Option<&RecordBatch>) -> Result<(ArrayRef, Feature)> {
-        let found = self.plan.inputs.get(id).and_then(|i| {
-            let column = input?.column_by_name(&i.column)?.clone();
-            Some((column, self.inputs.get(&i.column)?.clone()))
-        });
+    fn passed(&self, id: &str, input: Option<&RecordBatch>) -> Result<ArrayRef> {
+        let found = self.plan.inputs.get(id).and_then(|of| input?.column_by_name(&of.column).cloned());
         found.ok_or_else(|| RunError::Internal(format!("output value {id} was never made")))
     }
+}
 
-    fn feature(&self, id: &str) -> Result<Feature> {
-        match self.plan.values.get(id).map(|value| &value.kind.form) {
-            Some(Form::Cells { feature, .. }) => parse_feature(feature),
-            _ => Err(RunError::Internal(format!("output value {id} is no cells"))),
-        }
+/// The file that tells why rows failed.
+pub fn failures_file(order: &Order) -> String {
+    std::path::Path::new(&order.output).join(FAILURES_FILE).display().to_string()
+}
+
+/// What the columns of the output mean.
+fn features(plan: &RunPlan, inputs: &Features) -> Result<Features> {
+    let mut features = Features::default();
+    for (name, feature) in inputs.iter().filter(|(name, _)| !plan.outputs.contains_key(*name)) {
+        features.0.insert(name.clone(), feature.clone());
     }
+    for (name, id) in &plan.outputs {
+        let passed = plan.inputs.get(id).and_then(|of| inputs.get(&of.column));
+        let feature = match passed {
+            Some(feature) => feature.clone(),
+            None => made(plan, id)?,
+        };
+        features.0.insert(name.clone(), feature);
+    }
+    Ok(features)
 }
 
-/// What a scoring found, as cells.
-type Scored = fn(&Scoring, &Tensor) -> Result<Vec<Option<OwnedCell>>>;
-
-/// `[row]`, numbers of classes -> their names.
-fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Vec<Option<OwnedCell>>> {
-    let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
-    Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
-}
-
-/// `[row, class]` -> a list of numbers each.
-fn score_cells(scoring: &Scoring, scores: &Tensor) -> Result<Vec<Option<OwnedCell>>> {
-    let flat = Vec::<f32>::try_from(scores.f_flatten(0, -1)?)?;
-    let list = |row: &[f32]| {
-        let values = row.iter().map(|value| f64::from(*value)).collect();
-        OwnedList::new(1, values, vec![row.len() as u64]).map(OwnedCell::List)
-    };
-    Ok(flat.chunks(scoring.classes.len().max(1)).map(list).collect())
+/// The feature of cells that the run makes.
+fn made(plan: &RunPlan, id: &str) -> Result<Feature> {
+    match plan.values.get(id).map(|value| &value.kind.form) {
+        Some(Form::Cells { feature, .. }) => parse_feature(feature),
+        _ => Err(RunError::Internal(format!("output value {id} is no cells"))),
+    }
 }
 
 /// A descriptor's feature (`Image`, `Value(string)`, `List(Value(float32))`) as the dataset's.

@@ -1,0 +1,153 @@
+//! How busy a device is kept by a run whose cells are expensive: pictures go through the real codec, and a module that
+//! sleeps stands for the device. Reading and writing cells together take 40 % of what the device takes, which leaves room
+//! for all of it beside the device if the stages overlap. `cargo bench -p anyflow-runtime --bench stages`.
+#![allow(clippy::unwrap_used)] // a benchmark that cannot run stops
+#![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyflow_datasets::{Expected, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::{Component, Model};
+use anyflow_runtime::events::Events;
+use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_runtime::{Session, execute};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use serde_json::{Value, json};
+use tch::{Device, Kind, Tensor};
+
+/// Height of the pictures.
+const HEIGHT: i64 = 1024;
+/// Their width, which is small because the module multiplies along it.
+const WIDTH: i64 = 64;
+/// Rows of a micro-batch of such pictures.
+const BATCH: u64 = 16;
+/// Micro-batches: the first is read, and the last written, while the device has nothing to do.
+const BATCHES: u64 = 32;
+/// What reading and writing cells take, as a share of what the device takes.
+const SHARE: f64 = 0.4;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench { folder: folder.path(), data: folder.path().join("data") };
+    let cells = bench.write_pictures();
+    // A micro-batch is two calls of the module.
+    let run = bench.run(cells / SHARE / 2.0);
+    let (all, busy) = (run["seconds"].as_f64().unwrap(), seconds(&run, "compute"));
+    println!("rows {} of {HEIGHT} x {WIDTH}, seconds {all:.2}", BATCH * BATCHES);
+    println!("cells / device {:.2}", (seconds(&run, "encode") + seconds(&run, "decode")) / busy);
+    println!("device busy {:.3}", busy / all);
+    println!("stages {}", run["stage_seconds"]);
+}
+
+fn seconds(run: &Value, stage: &str) -> f64 {
+    run["stage_seconds"][stage].as_f64().unwrap()
+}
+
+struct Bench<'a> {
+    folder: &'a Path,
+    data: PathBuf,
+}
+
+impl Bench<'_> {
+    /// Writes the pictures and untrained weights; gives the seconds that the codec takes for a micro-batch, both ways.
+    fn write_pictures(&self) -> f64 {
+        let model = model(self.folder, 0.0);
+        let stream = &model.streams["picture"];
+        let codec = Codec::new(&mut Plugins::default(), &stream.codec, &stream.array).unwrap();
+        let features = Features([("picture".to_string(), Feature::Image)].into_iter().collect());
+        let expected = Expected { shards: 1, rows: BATCH * BATCHES };
+        let job = JobId::default().with("bench", "pictures");
+        let output = OutputDir::open(Folder::open(&self.data).unwrap(), &job, expected).unwrap();
+        let mut shard = output.shard(0, &features).unwrap();
+        let wave = |length: i64, batch: u64| {
+            let ramp = Tensor::linspace(0.0, 6.0 + batch as f64, length, (Kind::Float, Device::Cpu));
+            ramp.sin() * 0.25 + 0.25
+        };
+        let mut spent = Duration::ZERO;
+        for batch in 0..BATCHES {
+            let picture = wave(HEIGHT, batch).view([1, 1, HEIGHT, 1]) + wave(WIDTH, batch).view([1, 1, 1, WIDTH]);
+            let pictures = picture.expand([BATCH as i64, 3, HEIGHT, WIDTH], false);
+            let began = Instant::now();
+            let cells: Vec<_> = codec.decode(&pictures, 1).unwrap().into_iter().map(Result::ok).collect();
+            let views: Vec<_> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
+            drop(codec.encode(&views, 1).unwrap());
+            spent += began.elapsed();
+            let column = column_from_cells(&cells, &Feature::Image).unwrap();
+            let schema = Schema::new(vec![Field::new("picture", column.data_type().clone(), true)]);
+            shard.write(&RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()).unwrap();
+        }
+        shard.commit(&[]).unwrap();
+        output.finish().unwrap();
+        let session = Session::new(&model, Device::Cpu, 0).unwrap();
+        let tensors = session.tensors().unwrap();
+        let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        Tensor::write_safetensors(&tensors, self.folder.join("weights")).unwrap();
+        spent.as_secs_f64() / BATCHES as f64
+    }
+
+    /// All pictures through a device that takes so many seconds a call.
+    fn run(&self, seconds: f64) -> Value {
+        let array = json!(model(self.folder, seconds).streams["picture"].array);
+        let cells = json!(model(self.folder, seconds).streams["picture"].cells);
+        let latent = json!({"modality": "picture", "form": "latent", "stream": "picture", "shape": [3, HEIGHT, WIDTH]});
+        let value = |kind: &Value, made: Option<u64>, last: Option<u64>| json!({"type": kind, "made_by": made, "last_use": last});
+        let plan = json!({
+            "job": "run", "format": 1, "name": "bench", "source": "bench.yaml", "model": model(self.folder, seconds),
+            "inputs": {"seen": {"column": "picture", "type": cells}},
+            "values": {
+                "seen": value(&cells, None, Some(0)),
+                "array": value(&array, Some(0), Some(1)),
+                "latent": value(&latent, Some(1), Some(2)),
+                "made": value(&array, Some(2), Some(3)),
+                "cells": value(&cells, Some(3), None),
+            },
+            "steps": [
+                {"node": "within", "op": "read-cells", "stream": "picture", "from": "seen", "to": "array"},
+                {"node": "within", "op": "module", "stream": "picture", "role": "encode", "from": "array", "to": "latent"},
+                {"node": "back", "op": "module", "stream": "picture", "role": "decode", "from": "latent", "to": "made"},
+                {"node": "back", "op": "write-cells", "stream": "picture", "from": "made", "to": "cells"},
+            ],
+            "outputs": {"picture": "cells"},
+            // As a pipeline says it that holds a picture before and after the module.
+            "bytes_per_row": 2 * 3 * HEIGHT * WIDTH * 4,
+        });
+        let order = json!({
+            "format": 1, "job": plan, "output": self.folder.join("out"), "inputs": [self.data], "shard_rows": 1024,
+            "device": "cpu", "threads": 1,
+        });
+        let order: Order = serde_json::from_value(order).unwrap();
+        execute(&order, &Events::to(Box::new(std::io::sink()))).unwrap()
+    }
+}
+
+/// Pictures through the codec, and a module that takes so many seconds a call.
+fn model(folder: &Path, seconds: f64) -> Model {
+    let component = |plugin: &str, id: &str, parameters: Value| {
+        // Cargo puts the libraries of plugins that a benchmark depends on beside it.
+        let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().into();
+        let library = beside.join(format!("libanyflow_{plugin}.so")).display().to_string();
+        Component { plugin: plugin.into(), id: id.into(), library, parameters }
+    };
+    let fault = if seconds > 0.0 { "sleep" } else { "none" };
+    let parameters = json!({"n": WIDTH, "latent": WIDTH, "fault": fault, "seconds": seconds, "after": 0});
+    let stream = json!({
+        "modality": "picture",
+        "codec": component("image", "rgb", json!({"height": HEIGHT, "width": WIDTH})),
+        "cells": {"modality": "picture", "form": "cells", "cell": "bytes", "feature": "Image"},
+        "array": {
+            "modality": "picture", "form": "array", "dtype": "f32", "axes": ["channel", "height", "width"],
+            "shape": [3, HEIGHT, WIDTH], "range": [0.0, 1.0],
+        },
+        "module": component("faulty", "network", parameters),
+        "latent": [3, HEIGHT, WIDTH],
+    });
+    let model = json!({
+        "name": "bench", "source": "bench.yaml", "checkpoint": folder.join("weights"), "streams": {"picture": stream},
+        "denoisers": {},
+    });
+    serde_json::from_value(model).unwrap()
+}

@@ -1,0 +1,87 @@
+//! The fourth stage: arrays to cells.
+
+use anyflow_datasets::{OwnedCell, OwnedList};
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::{Op, RunPlan, Scoring};
+use indexmap::IndexMap;
+use tch::Tensor;
+
+use super::batch::Batch;
+use crate::plugin::{Codec, watch};
+use crate::{Result, RunError};
+
+/// Decodes the output values of batches.
+pub struct Decoder<'a> {
+    plan: &'a RunPlan,
+    codecs: &'a IndexMap<String, Codec>,
+    threads: usize,
+}
+
+/// A cell for each row that has one.
+type Cells = Vec<Option<OwnedCell>>;
+
+impl<'a> Decoder<'a> {
+    /// A decoder of what a plan writes.
+    pub fn new(plan: &'a RunPlan, order: &Order, codecs: &'a IndexMap<String, Codec>) -> Self {
+        Decoder { plan, codecs, threads: order.threads as usize }
+    }
+
+    /// Makes cells of the values that are written, and drops all values.
+    ///
+    /// # Errors
+    /// A codec failed as a whole; a row that it refuses is a failure of its own.
+    pub fn decode(&self, batch: &mut Batch) -> Result<()> {
+        let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row).entered();
+        for step in &self.plan.steps {
+            match &step.op {
+                Op::WriteCells { stream, from, to } => {
+                    let cells = self.written(batch, &step.node, stream, from)?;
+                    batch.cells.insert(to.clone(), cells);
+                }
+                Op::Score { scoring, label, scores, .. } => {
+                    for (id, cells) in [(label, label_cells as Scored), (scores, score_cells)] {
+                        if let Some((id, value)) = id.as_ref().and_then(|id| Some((id, batch.values.get(id)?))) {
+                            batch.cells.insert(id.clone(), cells(scoring, value)?);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        batch.values.clear();
+        Ok(())
+    }
+
+    fn written(&self, batch: &mut Batch, node: &str, stream: &str, from: &str) -> Result<Cells> {
+        let array = batch.values.get(from);
+        let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is not there")))?;
+        let decoded = watch::in_node(node, || self.codecs[stream].decode(array, self.threads))?;
+        let cell = |(row, cell): (usize, std::result::Result<OwnedCell, String>)| match cell {
+            Ok(cell) => Some(cell),
+            Err(text) => {
+                batch.fail(row, node, "write", text);
+                None
+            }
+        };
+        Ok(decoded.into_iter().enumerate().map(cell).collect())
+    }
+}
+
+/// What a scoring found, as cells.
+type Scored = fn(&Scoring, &Tensor) -> Result<Cells>;
+
+/// `[row]`, numbers of classes -> their names.
+fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
+    let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
+    Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
+}
+
+/// `[row, class]` -> a list of numbers each.
+fn score_cells(scoring: &Scoring, scores: &Tensor) -> Result<Cells> {
+    let flat = Vec::<f32>::try_from(scores.f_flatten(0, -1)?)?;
+    let list = |row: &[f32]| {
+        let values = row.iter().map(|value| f64::from(*value)).collect();
+        OwnedList::new(1, values, vec![row.len() as u64]).map(OwnedCell::List)
+    };
+    Ok(flat.chunks(scoring.classes.len().max(1)).map(list).collect())
+}

@@ -1,0 +1,323 @@
+//! The stages of a run: they overlap, their memory is flat, and a run that cannot go on says so and publishes nothing.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyflow_datasets::{Dataset, Expected, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_tests::{Output, anyflow_with, compile, digit_png, files_below, target, write_columns};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+
+/// A project of one stream, trained as far as a run needs it: cells through a codec and a module, and out again.
+struct Project {
+    folder: tempfile::TempDir,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+/// What a project is made of.
+struct Parts<'a> {
+    codec: &'a str,
+    module: &'a str,
+    latent: u32,
+    modality: &'a str,
+    feature: Feature,
+    /// Rows of the input, and what they hold.
+    cells: Vec<OwnedCell>,
+    /// A cell to train on.
+    example: OwnedCell,
+}
+
+impl Project {
+    fn new(parts: Parts<'_>) -> Project {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        compile("tests/native/stages.c", &[], &plugins);
+        let project = Project { folder, variables: vec![("ANYFLOW_PLUGINS", plugins.into())] };
+        let Parts { codec, module, latent, modality, feature, cells, example } = parts;
+        let model = format!(
+            "anyflow: 1\nname: m\ncheckpoint: trained/model.safetensors\nstreams:\n  \
+             only: {{codec: {codec}, module: {module}, latent: [{latent}]}}\ndenoisers:\n  \
+             none: {{over: [only], network: {{kind: residual-mlp, width: 8, blocks: 1}}, predict: x0}}\n"
+        );
+        let name = module.trim_start_matches("{use: ").split([',', '}']).next().unwrap();
+        let pipeline = format!(
+            "anyflow: 1\nname: p\nmodel: model.yaml\ninputs: {{seen: {{modality: {modality}, column: value}}}}\n\
+             nodes:\n  within: {{encode: {name}, from: seen}}\n  back: {{decode: {name}, from: within}}\n\
+             outputs: {{made: back}}\n"
+        );
+        let training = "anyflow: 1\nname: t\nmodel: model.yaml\nsources: {rows: examples}\n\
+                        data: {all: {columns: {only: rows.value}}}\nstages:\n  \
+                        - {name: statistics, objective: {kind: statistics}, data: all}\n";
+        for (name, text) in [("model.yaml", model.as_str()), ("pipeline.yaml", &pipeline), ("train.yaml", training)] {
+            std::fs::write(project.path(name), text).unwrap();
+        }
+        write_columns(&project.path("examples"), vec![("value", feature.clone(), vec![Some(example)])]);
+        let ids = (0..cells.len() as i64).map(|row| Some(OwnedCell::I64(row))).collect();
+        let cells = cells.into_iter().map(Some).collect();
+        let columns = vec![("id", Feature::Value("int64".into()), ids), ("value", feature, cells)];
+        write_columns(&project.path("data"), columns);
+        let (yaml, output) = (project.text("train.yaml"), project.text("trained"));
+        project.call(&["train", &yaml, "--output", &output, "--threads", "1"]).ok();
+        project
+    }
+
+    /// Rows of which a micro-batch holds 64 at most.
+    fn wide(rows: usize) -> Project {
+        Project::new(Parts {
+            codec: "stages/wide",
+            module: "stages/copy",
+            latent: 65_536,
+            modality: "text",
+            feature: Feature::Value("float64".into()),
+            cells: (0..rows).map(|row| OwnedCell::F64(row as f64)).collect(),
+            example: OwnedCell::F64(1.0),
+        })
+    }
+
+    /// Texts, of which `bad` is refused.
+    fn texts(texts: &[&str]) -> Project {
+        Project::new(Parts {
+            codec: "faulty/panics",
+            module: "faulty/plain",
+            latent: 1,
+            modality: "text",
+            feature: Feature::Value("string".into()),
+            cells: texts.iter().map(|text| OwnedCell::Utf8((*text).into())).collect(),
+            example: OwnedCell::Utf8("x".into()),
+        })
+    }
+
+    /// Pictures of 256 x 256, of which a micro-batch holds 16 at most.
+    fn pictures(rows: usize) -> Project {
+        let cells: Vec<_> = (0..rows).map(|row| OwnedCell::Bytes(digit_png(row % 10, row as u32))).collect();
+        Project::new(Parts {
+            codec: "{use: image/rgb, height: 256, width: 256}",
+            module: "{use: image/autoencoder, hidden: 8}",
+            latent: 8,
+            modality: "image",
+            feature: Feature::Image,
+            example: cells[0].clone(),
+            cells,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn call(&self, arguments: &[&str]) -> Output {
+        let variables: Vec<_> = self.variables.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+        anyflow_with(&variables, arguments)
+    }
+
+    fn run(&self, output: &str, more: &[&str]) -> Output {
+        let [yaml, data, output] = ["pipeline.yaml", "data", output].map(|name| self.text(name));
+        let arguments = ["run", &yaml, "--input", &data, "--output", &output, "--threads", "1"];
+        self.call(&[&arguments, more].concat())
+    }
+
+    /// As [`Project::run`], with a variable.
+    fn run_with(&mut self, variable: (&'static str, &str), output: &str, more: &[&str]) -> Output {
+        self.variables.push((variable.0, variable.1.into()));
+        let output = self.run(output, more);
+        self.variables.pop();
+        output
+    }
+
+    /// The shards of an output, in bytes.
+    fn shards(&self, output: &str) -> Vec<Vec<u8>> {
+        let files = files_below(&self.path(output).join("data"), "parquet");
+        files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+    }
+
+    fn finished(&self, output: &str) -> bool {
+        self.path(output).join("manifest.json").exists()
+    }
+
+    fn cells(&self, output: &str, column: &str) -> Vec<OwnedCell> {
+        let dataset = Dataset::open(&[self.path(output)]).unwrap();
+        let mut cells = Vec::new();
+        for batch in dataset.read(None, 0..dataset.rows(), 64).unwrap() {
+            let column = dataset.cells(&batch.unwrap(), column).unwrap();
+            cells.extend((0..column.len()).map(|row| column.get(row).unwrap().unwrap().into_owned()));
+        }
+        cells
+    }
+}
+
+#[track_caller]
+fn says(output: &Output, code: i32, parts: &[&str]) {
+    assert_eq!(output.code, code, "{}\n{}", output.out, output.err);
+    for part in parts {
+        assert!(output.err.contains(part), "{part:?} is not said in:\n{}", output.err);
+    }
+}
+
+/// Encoding waits for the module and both for decoding, each on another part of one shard.
+#[test]
+fn encoding_computing_and_decoding_go_on_at_the_same_time() {
+    let mut project = Project::wide(200);
+    project.run_with(("STAGES_MEET", "yes"), "out", &[]).ok();
+    assert_eq!(project.cells("out", "made"), project.cells("data", "value"));
+    assert_eq!(files_below(&project.path("out/data"), "parquet").len(), 1);
+}
+
+#[test]
+fn each_stage_is_a_thread_and_says_how_long_it_worked() {
+    let project = Project::wide(200);
+    let trace = project.text("trace.json");
+    let result = project.run("out", &["--trace", &trace, "--json"]).ok().json();
+    let events = std::fs::read_to_string(&trace).unwrap();
+    for stage in ["read", "encode", "compute", "decode", "write"] {
+        assert!(result["stage_seconds"][stage].as_f64().unwrap() > 0.0, "{stage}: {result}");
+        assert!(events.contains(&format!("\"args\":{{\"name\":\"{stage}\"}}")), "no thread {stage}");
+        let spans = events.matches(&format!("{{\"name\":\"{stage}\",\"ph\":\"X\"")).count();
+        assert!(spans >= 3, "{spans} spans of {stage}: the shard is four micro-batches");
+    }
+}
+
+#[test]
+fn a_stage_that_fails_ends_the_run_and_the_same_command_goes_on() {
+    let mut project = Project::wide(200);
+    let shards = ["--shard-rows", "100"];
+    project.run("whole", &shards).ok();
+    for stage in ["encode", "module", "decode"] {
+        let failed = project.run_with(("STAGES_FAIL", stage), stage, &shards);
+        says(&failed, 3, &["stages/", "asked to fail"]);
+        assert!(!project.finished(stage), "{stage}");
+        project.run(stage, &shards).ok();
+        assert!(project.shards(stage) == project.shards("whole"), "{stage}");
+    }
+}
+
+#[test]
+fn a_codec_that_panics_ends_the_run_and_nothing_is_published() {
+    let project = Project::texts(&["a", "b", "c", "d", "panic", "f"]);
+    for _ in 0..2 {
+        says(&project.run("out", &["--shard-rows", "2"]), 3, &["faulty/panics", "panicked"]);
+        assert!(!project.finished("out"));
+    }
+}
+
+#[test]
+fn shards_of_several_micro_batches_are_the_same_to_the_bit_after_a_kill() {
+    let mut project = Project::pictures(80);
+    let shards = ["--shard-rows", "40"];
+    project.run("whole", &shards).ok();
+    let killed = project.run_with(("ANYFLOW_FAILPOINT", "committed"), "killed", &shards);
+    assert_ne!(killed.code, 0);
+    assert!(!project.finished("killed"));
+    project.run("killed", &shards).ok();
+    assert!(project.shards("killed") == project.shards("whole"));
+    assert_eq!(project.shards("whole").len(), 2);
+    // Other cuts are other network calls, whose sums round elsewhere.
+    project.run("small", &["--shard-rows", "7"]).ok();
+    let pixels = |cell: &OwnedCell| match cell {
+        OwnedCell::Bytes(bytes) => image::load_from_memory(bytes).unwrap().to_rgb8().into_raw(),
+        other => panic!("{other:?}"),
+    };
+    for (whole, small) in project.cells("whole", "made").iter().zip(project.cells("small", "made")) {
+        let most = pixels(whole).iter().zip(pixels(&small)).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(most <= Some(1), "a pixel differs by {most:?} of 255");
+    }
+}
+
+/// A system without threads left: whichever of them is the first that cannot start, what is missing is not published.
+#[test]
+fn a_thread_that_cannot_start_publishes_nothing() {
+    let mut project = Project::texts(&["a", "bb", "ccc", "dddd", "eeeee", "ffffff"]);
+    let shim = compile("tests/native/threads.c", &[], project.folder.path());
+    project.run("whole", &["--shard-rows", "2"]).ok();
+    let mut finished = false;
+    for thread in 1..40 {
+        let output = format!("out-{thread}");
+        let killed = project.run_with(("ANYFLOW_FAILPOINT", "committed"), &output, &["--shard-rows", "2"]);
+        assert_ne!(killed.code, 0);
+        let engine = Command::new(target().join("anyflow-engine"))
+            .arg(project.path(&output).join("order.json"))
+            .env("LD_PRELOAD", &shim)
+            .env("FAIL_THREAD", thread.to_string())
+            .env("OMP_NUM_THREADS", "1")
+            .output()
+            .unwrap();
+        finished = engine.status.success();
+        assert_eq!(project.finished(&output), finished, "thread {thread}: {engine:?}");
+        if finished {
+            assert!(project.shards(&output) == project.shards("whole"));
+            break;
+        }
+    }
+    assert!(finished, "a run needs fewer than 40 threads");
+}
+
+#[test]
+fn too_many_failures_are_refused_each_time_with_the_reasons_on_disk() {
+    let project = Project::texts(&["a", "bad", "ccc", "dddd", "eeeee", "ffffff"]);
+    for call in 0..6 {
+        let refused = project.run("out", &["--shard-rows", "2", "--max-failures", "0"]);
+        let reasons = project.text("out/failures.parquet");
+        says(&refused, 1, &["1 rows failed", "0 allowed", &reasons]);
+        assert_eq!(Dataset::open(&[reasons.into()]).unwrap().rows(), 1, "call {call}");
+        assert!(!project.finished("out"), "call {call}");
+    }
+    project.run("out", &["--shard-rows", "2", "--max-failures", "1"]).ok();
+    assert_eq!(Dataset::open(&[project.path("out")]).unwrap().rows(), 5);
+}
+
+#[test]
+fn a_run_of_which_every_row_fails_is_a_failure_each_time() {
+    let project = Project::texts(&["bad", "bad", "bad"]);
+    for _ in 0..2 {
+        says(&project.run("out", &[]), 1, &["none of the 3 rows succeeded", &project.text("out/failures.parquet")]);
+        assert_eq!(Dataset::open(&[project.path("out/failures.parquet")]).unwrap().rows(), 3);
+        assert!(project.finished("out"), "every row is accounted for");
+    }
+}
+
+/// Writes pictures with much behind their end, which no decoder reads and Parquet compresses well.
+fn write_large_pictures(folder: &Path, rows: usize, bytes: usize) {
+    let features = Features([("image".to_string(), Feature::Image)].into_iter().collect());
+    let expected = Expected { shards: 1, rows: rows as u64 };
+    let output = OutputDir::open(Folder::open(folder).unwrap(), &JobId::default().with("test", "large"), expected);
+    let output = output.unwrap();
+    let mut shard = output.shard(0, &features).unwrap();
+    for row in 0..rows {
+        let mut picture = digit_png(row % 10, row as u32);
+        picture.resize(bytes, 0);
+        let column = column_from_cells(&[Some(OwnedCell::Bytes(picture))], &Feature::Image).unwrap();
+        let schema = Schema::new(vec![Field::new("image", column.data_type().clone(), true)]);
+        shard.write(&RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()).unwrap();
+    }
+    shard.commit(&[]).unwrap();
+    output.finish().unwrap();
+}
+
+/// Together they are more than a column of a batch can hold, and than the engine may take.
+#[test]
+fn a_shard_of_large_cells_takes_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    write_large_pictures(&data, 600, 4 << 20);
+    let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld/image-to-audio.yaml");
+    let ended = Command::new("sh")
+        .args(["-c", "ulimit -d 900000 && exec \"$@\"", "sh"])
+        .arg(target().join("anyflow"))
+        .arg("run")
+        .arg(pipeline)
+        .args(["--threads", "1", "--set", "joint.sampler.steps=2", "--input"])
+        .args([data.as_os_str(), "--output".as_ref(), out.as_os_str()])
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(Dataset::open(&[out]).unwrap().rows(), 600);
+}
