@@ -1,8 +1,7 @@
 //! How many rows a network call has: measured once for a job and kept in its folder, so that a job that is interrupted
 //! goes on with the same batches, and so with the same bits.
 
-use std::path::Path;
-
+use anyflow_datasets::Folder;
 use anyflow_diffusion::EngineHandle;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Op, RunPlan};
@@ -30,13 +29,10 @@ struct Cap {
 ///
 /// # Errors
 /// A denoiser fails on a single row, or the folder cannot be read or written.
-pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, events: &Events) -> Result<()> {
-    let path = Path::new(&order.output).join(FILE);
-    let mut caps: IndexMap<String, Cap> = match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|e| RunError::Io { path: path.display().to_string(), source: e.into() })?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => IndexMap::new(),
-        Err(e) => return Err(RunError::io(&path)(e)),
+pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Folder, events: &Events) -> Result<()> {
+    let mut caps: IndexMap<String, Cap> = match folder.read(FILE)? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&folder.path().join(FILE))(e.into()))?,
+        None => IndexMap::new(),
     };
     let asked = plan.steps.iter().filter_map(|step| match &step.op {
         Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. } => Some(denoiser),
@@ -53,7 +49,7 @@ pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, events: &Eve
             };
             caps.insert(denoiser.clone(), cap);
             let text = serde_json::to_vec_pretty(&caps).map_err(|e| RunError::Internal(e.to_string()))?;
-            crate::checkpoint::write_atomically(&path, &text)?;
+            folder.write(FILE, &text)?;
         }
         let rows = caps[denoiser].rows;
         engine.set_max_batch_rows(denoiser, rows).map_err(RunError::diffusion(denoiser))?;

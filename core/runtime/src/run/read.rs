@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 
 use super::batch::Batch;
+use crate::identity::Input;
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
@@ -78,8 +79,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What identifies the input.
-    pub fn fingerprint(&self) -> String {
-        self.dataset.as_ref().map(|dataset| dataset.fingerprint().to_string()).unwrap_or_default()
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn input(&self) -> Result<Input> {
+        let content = self.dataset.as_ref().map(Dataset::content).transpose()?;
+        Ok(Input { content, rows: self.rows })
     }
 
     fn range(&self, shard: u64) -> std::ops::Range<u64> {
