@@ -45,14 +45,6 @@ pub enum CliError {
     /// The user must use another command or other arguments.
     #[error("{0}")]
     Usage(String),
-    /// The user must choose another folder.
-    #[error("{}: {found}; choose another --output or delete the folder", path.display())]
-    Occupied {
-        /// The output folder.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-    },
     /// See the variants.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -91,7 +83,7 @@ impl CliError {
     /// 1 the run failed, 2 the user's files are wrong, 3 a plugin is wrong.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) | Self::Occupied { .. } => 2,
+            Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) => 2,
             Self::Write { .. } | Self::Libtorch(_) | Self::Internal(_) => 1,
             Self::Dataset(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
             Self::Catalog(error) => error.exit_code(),
@@ -129,7 +121,6 @@ impl CliError {
             Self::Read { .. } => "read",
             Self::Write { .. } => "write",
             Self::Usage(_) => "usage",
-            Self::Occupied { .. } => "output.occupied",
             Self::Dataset(error) => error.code(),
             Self::Catalog(_) => "plugin",
             Self::Libtorch(_) => "libtorch",

@@ -1,5 +1,5 @@
-//! The order: a job, and the choices of one call of the command that are not the pipeline's business. The front writes
-//! it as `order.json` into the output folder, and starts the engine with that path. Checking a plugin has an order of
+//! The order: a job, and the choices of one call of the command that are not the pipeline's business. The front hands
+//! it to the engine, which keeps it as `order.json` in the output folder. Checking a plugin has an order of
 //! its own.
 
 use indexmap::IndexMap;

@@ -18,8 +18,6 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     tch::set_num_threads(order.threads.max(1) as i32);
     tch::set_num_interop_threads(1);
     let device = device::open(&order.device)?;
-    let folder = std::path::Path::new(&order.output);
-    std::fs::create_dir_all(folder).map_err(crate::RunError::io(folder))?;
     if let Some(hashes) = &order.plugins_allowed {
         allow_only(hashes.iter().cloned());
     }

@@ -10,6 +10,7 @@ use anyflow_abi::torch::TorchInterface;
 use anyflow_abi::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, StrView, status};
 use anyflow_plan::descriptor::PluginDescriptor;
 use anyflow_plan::plan::Component;
+use indexmap::IndexMap;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::watch::Watched;
@@ -28,6 +29,8 @@ pub fn allow_only(hashes: impl IntoIterator<Item = String>) {
 pub struct Plugin {
     /// What it says of itself.
     pub descriptor: PluginDescriptor,
+    /// Hash of its library file, hexadecimal.
+    pub blake3: String,
     /// What its library exports.
     pub entry: &'static Entry,
     pub(super) codecs: Option<&'static CodecInterface>,
@@ -89,6 +92,14 @@ impl Plugins {
         self.loaded.insert(path.into(), plugin.clone());
         Ok(plugin)
     }
+
+    /// Hashes of the library files, by the plugins' names.
+    pub fn hashes(&self) -> IndexMap<String, String> {
+        let mut hashes: IndexMap<_, _> =
+            self.loaded.values().map(|plugin| (plugin.descriptor.plugin.clone(), plugin.blake3.clone())).collect();
+        hashes.sort_keys();
+        hashes
+    }
 }
 
 /// Refuses what cannot work before any of the plugin's code runs, then loads it and compares.
@@ -133,7 +144,7 @@ fn load(path: &Path) -> Result<Plugin, String> {
             rebuild()
         ));
     }
-    start(entry, descriptor)
+    start(entry, descriptor, blake3::hash(&file).to_hex().to_string())
 }
 
 /// Refuses a file that is not on the list, where there is one.
@@ -172,7 +183,7 @@ fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
     }
 }
 
-fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, String> {
+fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) -> Result<Plugin, String> {
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     if let Some(init) = entry.init {
         // SAFETY: the host table is static.
@@ -198,7 +209,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, entry, codecs, modules, arrays })
+    Ok(Plugin { descriptor, blake3, entry, codecs, modules, arrays })
 }
 
 /// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than
