@@ -1,7 +1,7 @@
-//! The order in the output folder: written for the engine, read again by `report` and by the next call.
+//! The order in the output folder: written by the engine, read again by `report` and by the next call.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
@@ -12,12 +12,14 @@ use crate::catalog::CatalogError;
 use crate::console::Console;
 use crate::engine;
 use crate::error::{CliError, Result};
-use crate::libtorch::Libtorch;
+use crate::paths;
 use crate::progress::Progress;
-use crate::supervise::supervise;
+use crate::supervise::EngineError;
 
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
+/// The file that ends the output of a run.
+const MANIFEST_FILE: &str = "manifest.json";
 
 /// Files by which one sees that a folder holds the output of some job.
 const TRACES: [&str; 5] = ["job.json", "manifest.json", "data", "commits", "training.json"];
@@ -60,25 +62,18 @@ fn same_job(a: &Order, b: &Order) -> bool {
     a.format == b.format && a.job == b.job && key(a) == key(b)
 }
 
-/// Writes the order into its folder and lets the engine do it; the value is the engine's result.
+/// Lets the engine do an order, which it writes into the output folder; the value is the engine's result.
 ///
 /// # Errors
-/// The folder cannot be written, there is no engine or libtorch, or the engine fails.
+/// There is no engine or libtorch, the engine fails, or the end of the output is not there.
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
-    let program = engine::find()?;
-    let libtorch = Libtorch::find()?;
-    let path = write(order)?;
-    let command = engine::command(&program, &libtorch, order.threads, path);
-    Ok(supervise(command, &mut Progress::new(console))?)
-}
-
-fn write(order: &Order) -> Result<PathBuf> {
-    let folder = Path::new(&order.output);
-    std::fs::create_dir_all(folder).map_err(CliError::write(folder))?;
-    let path = folder.join(ORDER_FILE);
-    let text = serde_json::to_vec_pretty(order).map_err(CliError::internal)?;
-    write_whole(&path, &text)?;
-    Ok(path)
+    let task = engine::Task { order, arguments: &["-"], threads: order.threads };
+    let result = engine::execute(&task, &mut Progress::new(console))?;
+    let manifest = Path::new(&order.output).join(MANIFEST_FILE);
+    if matches!(order.job, Job::Run(_)) && !manifest.is_file() {
+        return Err(EngineError::Unproven { path: manifest }.into());
+    }
+    Ok(result)
 }
 
 /// Writes a file so that it is there as a whole or not at all.
@@ -135,9 +130,9 @@ pub fn seconds(text: &str) -> Result<f64, String> {
 /// An absolute path, so that an order means the same wherever it is read.
 ///
 /// # Errors
-/// The current folder is gone, or the path is empty.
+/// The current folder is gone, or the path is empty or no text.
 pub fn absolute(path: &Path) -> Result<String> {
-    Ok(std::path::absolute(path).map_err(CliError::read(path))?.display().to_string())
+    paths::text(&std::path::absolute(path).map_err(CliError::read(path))?)
 }
 
 #[cfg(test)]
@@ -161,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         claim(&order(path, 1)).unwrap();
-        write(&order(path, 1)).unwrap();
+        std::fs::write(path.join(ORDER_FILE), serde_json::to_vec(&order(path, 1)).unwrap()).unwrap();
         claim(&order(path, 2)).unwrap();
         std::fs::write(path.join("training.json"), "{}").unwrap();
         claim(&order(path, 1)).unwrap();

@@ -1,14 +1,16 @@
 //! From an order to its result.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 use serde_json::{Value, json};
 
+use crate::checkpoint::write_atomically;
 use crate::events::Events;
 use crate::plugin::{allow_only, watch};
-use crate::{LIBTORCH, Result, RunError, device, eval, run, train};
+use crate::{LIBTORCH, Result, RunError, device, eval, process, run, train};
 
 /// Does the job of an order; the value is what `--json` prints.
 ///
@@ -18,8 +20,9 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     tch::set_num_threads(order.threads.max(1) as i32);
     tch::set_num_interop_threads(1);
     let device = device::open(&order.device)?;
-    let folder = std::path::Path::new(&order.output);
-    std::fs::create_dir_all(folder).map_err(crate::RunError::io(folder))?;
+    let folder = Path::new(&order.output);
+    std::fs::create_dir_all(folder).map_err(RunError::io(folder))?;
+    write_order(folder, order)?;
     if let Some(hashes) = &order.plugins_allowed {
         allow_only(hashes.iter().cloned());
     }
@@ -35,10 +38,16 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     )
 }
 
+/// Keeps the order in the output folder, for reports and for the next call.
+fn write_order(folder: &Path, order: &Order) -> Result<()> {
+    let text = serde_json::to_vec_pretty(order).map_err(|error| RunError::Internal(error.to_string()))?;
+    write_atomically(&folder.join("order.json"), &text)
+}
+
 /// Ends the program while a call of a plugin still runs: no thread can be ended from outside.
 fn give_up(late: &RunError, events: &Events) {
     events.failed(late.fault(), late.to_string());
-    std::process::exit(i32::from(late.fault().exit_code()));
+    process::end(late.fault().exit_code());
 }
 
 /// Versions of this program and what it is linked to.

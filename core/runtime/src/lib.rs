@@ -1,6 +1,6 @@
 //! Loads plugins, builds sessions, runs plans, trains, evaluates. The program `anyflow-engine` is a thin shell round it.
 
-#![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents
+#![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents, the process itself
 
 pub mod checkpoint;
 pub mod conformance;
@@ -8,11 +8,13 @@ mod device;
 mod error;
 mod eval;
 pub mod events;
+pub mod front;
 mod job;
 pub mod latents;
 mod mapped;
 mod networks;
 pub mod plugin;
+pub mod process;
 mod run;
 mod scoring;
 mod session;
