@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyflow_datasets::DatasetError;
+use anyflow_plan::style::{Style, painted};
 use anyflow_plan::{Errors, Source};
 use serde_json::{Value, json};
 
@@ -99,7 +100,7 @@ impl CliError {
                 let count = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
                 format!("{}\n{count}", errors.render(&sources, color).trim_end())
             }
-            other if color => format!("\x1b[1;31merror\x1b[0m: {other}"),
+            other if color => format!("{}: {other}", painted("error", Style::Red)),
             other => format!("error: {other}"),
         }
     }

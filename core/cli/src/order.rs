@@ -11,12 +11,14 @@ use crate::catalog::CatalogError;
 use crate::console::Console;
 use crate::engine;
 use crate::error::{CliError, Result};
-use crate::libtorch::Libtorch;
+use crate::paths;
 use crate::progress::Progress;
-use crate::supervise::supervise;
+use crate::supervise::EngineError;
 
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
+/// The file that ends the output of a run.
+const MANIFEST_FILE: &str = "manifest.json";
 
 /// The order in a folder, if there is one that this program can read.
 pub fn read(folder: &Path) -> Option<Order> {
@@ -27,15 +29,15 @@ pub fn read(folder: &Path) -> Option<Order> {
 /// it holds the lock, and it knows what the folder holds.
 ///
 /// # Errors
-/// There is no engine or libtorch, or the engine fails.
+/// There is no engine or libtorch, the engine fails, or the end of the output is not there.
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
-    let program = engine::find()?;
-    let libtorch = Libtorch::find()?;
-    let folder = tempfile::tempdir().map_err(CliError::write(std::env::temp_dir()))?;
-    let path = folder.path().join(ORDER_FILE);
-    write_whole(&path, &serde_json::to_vec(order).map_err(CliError::internal)?)?;
-    let command = engine::command(&program, &libtorch, order.threads, path);
-    Ok(supervise(command, &mut Progress::new(console))?)
+    let task = engine::Task { order, arguments: &["-"], threads: order.threads };
+    let result = engine::execute(&task, &mut Progress::new(console))?;
+    let manifest = Path::new(&order.output).join(MANIFEST_FILE);
+    if matches!(order.job, Job::Run(_)) && !manifest.is_file() {
+        return Err(EngineError::Unproven { path: manifest }.into());
+    }
+    Ok(result)
 }
 
 /// Writes a file so that it is there as a whole or not at all.
@@ -92,7 +94,7 @@ pub fn seconds(text: &str) -> Result<f64, String> {
 /// An absolute path, so that an order means the same wherever it is read.
 ///
 /// # Errors
-/// The current folder is gone, or the path is empty.
+/// The current folder is gone, or the path is empty or no text.
 pub fn absolute(path: &Path) -> Result<String> {
-    Ok(std::path::absolute(path).map_err(CliError::read(path))?.display().to_string())
+    paths::text(&std::path::absolute(path).map_err(CliError::read(path))?)
 }

@@ -131,7 +131,8 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     };
     let text = format!("{}: {}\n{}{left_out}", shown(output), counted(imported.rows, "row"), table(&rows));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
-    let json = json!({"output": output, "rows": imported.rows, "columns": columns, "left_out": imported.left_out});
+    let json =
+        json!({"output": shown(output), "rows": imported.rows, "columns": columns, "left_out": imported.left_out});
     Ok(Outcome::done(text, json))
 }
 
@@ -143,14 +144,14 @@ fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
     let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
-    Ok(Outcome::done(text, json!({"output": output, "rows": rows, "seed": seed, "columns": columns})))
+    Ok(Outcome::done(text, json!({"output": shown(output), "rows": rows, "seed": seed, "columns": columns})))
 }
 
 fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<Outcome> {
     writable(output, [a, b])?;
     let (a, b) = (open(std::slice::from_ref(a))?, open(std::slice::from_ref(b))?);
     let paired = pair(&a, &b, on, multiplicity, seed, output)?;
-    let mut json = json!({"output": output});
+    let mut json = json!({"output": shown(output)});
     if let (Value::Object(json), Value::Object(figures)) =
         (&mut json, serde_json::to_value(&paired).map_err(CliError::internal)?)
     {

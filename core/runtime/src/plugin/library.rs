@@ -67,8 +67,13 @@ impl Instance {
     }
 
     /// Lets the watch know of a call until the value is dropped.
-    pub fn watched(&self, call: &'static str) -> Watched {
-        Watched::begin(self, call)
+    pub fn watched(&self, call: &str) -> Watched {
+        Watched::begin(&self.component, &self.plugin.descriptor.version, call)
+    }
+
+    /// The same, in a thread that was not told which node it works for.
+    pub fn watched_in(&self, node: Option<&str>, call: &str) -> Watched {
+        Watched::begin_in(node, &self.component, &self.plugin.descriptor.version, call)
     }
 }
 
@@ -111,6 +116,7 @@ fn load(path: &Path) -> Result<Plugin, String> {
         .map_err(|e| format!("its descriptor is not understood ({e}); rebuild it with the SDK of Anyflow"))?;
     check_versions(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
+    let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "load");
     // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
         // The error itself does not say which symbol or library is missing; what it stems from does.
@@ -122,6 +128,8 @@ fn load(path: &Path) -> Result<Plugin, String> {
         .map(|symbol| *symbol)
         .map_err(|_| format!("{name} has a descriptor but no symbol `{ENTRY_SYMBOL}`; {}", rebuild()))?;
     std::mem::forget(library);
+    drop(watched);
+    crate::process::note_code(&descriptor.plugin, entry.cast());
     // SAFETY: the entry is a static of a library that is never unloaded.
     let entry: &'static Entry = unsafe { &*entry };
     if entry.magic != MAGIC {
@@ -186,13 +194,16 @@ fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
 fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) -> Result<Plugin, String> {
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     if let Some(init) = entry.init {
+        let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "init");
         // SAFETY: the host table is static.
         let code = unsafe { init(&HOST) };
+        drop(watched);
         if code != status::OK {
             return Err(format!("{name} refused to start, with status {code}; its log may say why"));
         }
     }
     let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
+    let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "interface");
     // SAFETY: the id is readable during the call; a table is static and of the type its id names.
     let (codecs, modules, arrays) = unsafe {
         let table = |id: &str| interface(StrView::new(id.as_bytes()));
@@ -202,6 +213,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
             whole::<ArrayInterface>(table(anyflow_abi::array::ID), anyflow_abi::array::ID, &name)?,
         )
     };
+    drop(watched);
     if let Some(modules) = modules {
         // SAFETY: the version is static text.
         let theirs = String::from_utf8_lossy(unsafe { modules.libtorch.bytes() });
