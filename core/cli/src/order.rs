@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyflow_plan::order::Order;
+use anyflow_plan::plan::Job;
 use serde_json::Value;
 
 use crate::allow;

@@ -15,6 +15,7 @@ mod write;
 
 use std::time::Instant;
 
+use anyflow_datasets::OutputDir;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
