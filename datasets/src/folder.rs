@@ -12,7 +12,7 @@ mod place;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
@@ -107,6 +107,15 @@ impl Folder {
         }
     }
 
+    /// Length of a regular file; `None` if there is nothing of this name.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn length(&self, name: &str) -> Result<Option<u64>> {
+        let Some(file) = self.open_file(name)? else { return Ok(None) };
+        file.metadata().map(|metadata| Some(metadata.len())).map_err(io_error(&self.path().join(name), "read"))
+    }
+
     /// Opens a file to append to it, and creates it if need be.
     ///
     /// # Errors
@@ -186,9 +195,4 @@ impl Folder {
             _ => Err(DatasetError::internal("naming a file of a folder", format!("{name:?} is too deep"))),
         }
     }
-}
-
-/// The absolute form of a path, so that it means the same when the working folder changes.
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(io_error(path, "open"))
 }

@@ -164,7 +164,7 @@ impl OutputDir {
         drop(commits);
         let (rows, failed) = self.progress();
         let reason = match missing.as_slice() {
-            [] if rows + failed == expected.rows => return Ok(()),
+            [] if rows.checked_add(failed) == Some(expected.rows) => return Ok(()),
             [] => format!("{rows} rows are written and {failed} failed, but the input has {} rows", expected.rows),
             missing => {
                 let names: Vec<String> = missing.iter().take(8).map(ToString::to_string).collect();

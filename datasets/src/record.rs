@@ -1,7 +1,11 @@
 //! The small JSON files that we write and read again.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -15,11 +19,19 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 
 /// The record in a file; `None` if there is no such file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match std::fs::read(path) {
-        Ok(content) => from_json(path, &content).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error(path, "open")(error)),
+    let mut content = Vec::new();
+    // Without NONBLOCK a pipe of this name would make us wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file: File = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+        Ok(file) => file.into(),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(io_error(path, "open")(error.into())),
+    };
+    if !file.metadata().map_err(io_error(path, "read"))?.is_file() {
+        return Err(DatasetError::Record { path: path.to_path_buf(), reason: "is not a regular file".into() });
     }
+    file.read_to_end(&mut content).map_err(io_error(path, "read"))?;
+    from_json(path, &content).map(Some)
 }
 
 pub(crate) fn from_json<T: DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T> {

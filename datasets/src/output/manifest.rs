@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failures::Failure;
 use super::shard::{Shard, short};
-use crate::error::{DatasetError, Result, io_error};
+use crate::error::{DatasetError, Result};
 use crate::job::JobRecord;
 use crate::record;
 use crate::write::Written;
@@ -101,8 +101,8 @@ impl Manifest {
     /// [`DatasetError::Missing`] if the job has not finished, [`DatasetError::Record`] for a damaged or newer file.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST_FILE);
-        let content = std::fs::read(&path).map_err(io_error(&path, "open"))?;
-        Self::parse(&path, &content)
+        let Some(manifest) = record::read::<Manifest>(&path)? else { return Err(DatasetError::Missing { path }) };
+        manifest.checked(&path)
     }
 
     /// Refuses a folder whose `job.json` is of another job: two jobs wrote to it.
@@ -117,14 +117,14 @@ impl Manifest {
         }
     }
 
-    pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Manifest> {
-        let manifest: Manifest = record::from_json(path, content)?;
-        if !(OLDEST_FORMAT..=FORMAT).contains(&manifest.format) {
-            return Err(DatasetError::OtherFormat { path: path.to_path_buf(), found: manifest.format, known: FORMAT });
+    /// The manifest that lies at `path`, if it is one that this version knows and makes sense.
+    pub(super) fn checked(self, path: &Path) -> Result<Manifest> {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&self.format) {
+            return Err(DatasetError::OtherFormat { path: path.to_path_buf(), found: self.format, known: FORMAT });
         }
-        match manifest.contradiction() {
+        match self.contradiction() {
             Some(reason) => Err(DatasetError::Record { path: path.to_path_buf(), reason }),
-            None => Ok(manifest),
+            None => Ok(self),
         }
     }
 
