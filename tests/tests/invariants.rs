@@ -162,6 +162,7 @@ fn unsafe_code_stands_at_the_border_only() {
         "core/runtime/src/latents.rs",
         "core/runtime/src/plugin",
         "core/runtime/src/process.rs",
+        "core/runtime/src/process",
         "core/runtime/src/device.rs",
     ];
     for folder in ["core", "plugins", "datasets"] {

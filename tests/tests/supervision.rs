@@ -155,7 +155,7 @@ fn whoever_crashes_is_blamed_from_whichever_thread() {
         let output = project.call(ends, &RUN);
         assert_eq!(output.code, 3, "{ends}: {}", output.err);
         let call = format!("ends/number {}", ends.split(' ').next().unwrap());
-        let node = if ends.starts_with("decode") { "node `back`" } else { "node `seen`" };
+        let node = if ends.starts_with("decode") { "node `back`" } else { "node `within`" };
         says(&output.err, &[wanted, "plugin `ends` (version 0.2.0)", &call, node, "same command resumes"]);
     }
     let overflow = project.call("encode overflow", &RUN);
@@ -178,12 +178,14 @@ fn whoever_crashes_is_blamed_from_whichever_thread() {
 #[test]
 fn a_crash_of_ours_or_a_blow_from_outside_blames_no_plugin() {
     let project = Project::new();
-    let output = output(project.command("", &RUN).env("ANYFLOW_FAILPOINT", "committed:1"));
+    let output = output(
+        project.command("", &[&RUN[..], &["--shard-rows", "4"]].concat()).env("ANYFLOW_FAILPOINT", "committed:1"),
+    );
     assert_eq!(output.code, 1, "{}", output.err);
     says(&output.err, &["signal 6", "outside any plugin, in thread `writer`"]);
 
     for signal in ["-SEGV", "-KILL"] {
-        let mut front = hanging(&project, "decode hang", &RUN);
+        let mut front = hanging(&project, "decode hang", &[&RUN[..], &["--shard-rows", "4"]].concat());
         let engine = wait("an engine", || children(front.child.id()).first().copied());
         assert!(Command::new("kill").args([signal, &engine.to_string()]).status().unwrap().success());
         let (code, err) = front.end();
@@ -363,7 +365,7 @@ fn a_path_that_is_no_text_is_refused_and_never_written_elsewhere() {
 fn the_name_of_an_evaluation_does_not_lead_out_of_its_folder() {
     let project = Project::new();
     for name in ["../../escaped", "/tmp/escaped", "..", ".hidden", "a\\\\b", ""] {
-        project.write("eval.yaml", &format!("anyflow: 1\nname: \"{name}\"\nmodel: model.yaml\n"));
+        project.write("eval.yaml", &format!("anyflow: 1\nname: \"{name}\"\nmodel: model.yaml\ntasks: {{}}\n"));
         let output = project.call("", &["eval", "eval.yaml"]);
         assert_eq!(output.code, 2, "{name}: {}", output.err);
         says(&output.err, &["eval.yaml:2:7", "cannot be a name"]);

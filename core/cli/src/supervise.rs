@@ -4,6 +4,7 @@ mod calls;
 mod death;
 mod end;
 mod error;
+mod hear;
 mod interrupt;
 mod listen;
 mod log;
@@ -36,7 +37,7 @@ pub fn supervise(mut command: Command, order: Option<Vec<u8>>, progress: &mut Pr
     drop(shared);
     let guard = interrupt::watch(child.id());
     let heard = match Voices::of(&mut child, order) {
-        Ok(voices) => Ok(listen::hear(&voices, child.id(), progress)),
+        Ok(voices) => Ok(hear::hear(&voices, child.id(), progress)),
         Err(error) => {
             interrupt::kill_group(child.id());
             Err(error)

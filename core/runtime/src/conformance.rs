@@ -33,7 +33,7 @@ pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
         let builder = thread::Builder::new().name("watchdog".into());
         let (tell_ready, ready) = bounded(1);
         let watchdog = move || {
-            warm_up(watched);
+            warm_up();
             let _ = tell_ready.send(());
             watch(watched, timeout, events);
         };

@@ -7,7 +7,7 @@ use anyflow_plan::calls::{Call, Cause};
 use serde_json::{Value, json};
 
 use super::calls::Noted;
-use super::listen::{End, Heard};
+use super::hear::{End, Heard};
 
 /// How it ended, and what was going on.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use anyflow_plan::frame::FrameError;
 use serde_json::Value;
 
 use super::calls::Calls;
-use super::listen::{End, Heard};
+use super::hear::{End, Heard};
 use super::{Death, EngineError};
 
 /// A result counts only if it is the last word, and the engine ended by itself with status 0.

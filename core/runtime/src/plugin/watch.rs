@@ -84,7 +84,7 @@ pub fn over<T>(
         let (_stop, stopped) = bounded(0);
         let (tell, ready) = bounded(1);
         let watch = move || {
-            warm_up(&stopped);
+            warm_up();
             let _ = tell.send(());
             watch(limit, &stopped, stuck);
         };
@@ -97,11 +97,13 @@ pub fn over<T>(
     })
 }
 
-/// Uses a channel for the first time. While a library's constructor runs, the system's loader is locked, and neither can a
-/// thread begin nor can it come by what it must give back at its end, which waiting at a channel is an example of. So a
-/// thread that watches must have waited once before a library is loaded.
-pub fn warm_up<T>(channel: &Receiver<T>) {
-    let _ = channel.recv_timeout(Duration::ZERO);
+/// Waits at a channel for the first time. While the constructor of a library runs, the system's loader is locked. Until it
+/// returns, no other thread can begin, and none can make a thread-local value that has a destructor, as waiting at a channel
+/// does once in each thread. So a thread that watches must have waited before a library is loaded.
+pub fn warm_up() {
+    // At a channel without room, every wait makes that value, however short it is.
+    let (_open, empty) = bounded::<()>(0);
+    let _ = empty.recv_timeout(Duration::ZERO);
 }
 
 /// Looks at the calls under way until the other end of `stopped` is gone.
