@@ -162,7 +162,8 @@ impl Numbers {
         let mut variables: Vec<(&str, &std::ffi::OsStr)> =
             variables.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
         variables.push(("ANYFLOW_PLUGINS", plugins.as_os_str()));
-        let one = if arguments.contains(&"--threads") { &[][..] } else { &["--threads", "1"][..] };
+        let one =
+            if arguments.contains(&"--threads") || arguments[0] == "data" { &[][..] } else { &["--threads", "1"][..] };
         command_in(self.folder.path(), &variables, arguments.iter().chain(one))
     }
 

@@ -145,8 +145,13 @@ fn weights_that_are_damaged_or_not_finite_are_refused_wherever_they_are_read() {
     let numbers = Numbers::new();
     numbers.train("training", &[]).ok();
     let whole = model(&numbers, "training");
+    let verified = || numbers.call(&[], &["data", "verify", "training"]);
+    assert!(verified().ok().out.contains("training: good (3 files of weights"));
     flip(&numbers.path("training/stages/01-diffusion.safetensors"));
     refuses(&numbers, "training", &TRAIN, &["01-diffusion.safetensors", "something else than when it was written"]);
+
+    let damaged = verified();
+    assert!(damaged.code == 1 && damaged.out.contains("stages/01-diffusion.safetensors"), "{damaged:?}");
 
     let run = Numbers::run_of("rows.parquet", "out");
     flip(&numbers.path("weights/model.safetensors"));

@@ -1,6 +1,7 @@
 //! `anyflow data`.
 
 mod cell;
+mod training;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub enum Command {
     },
     /// Read every file of an output in full and compare it with what was written
     Verify {
-        /// Output folder of a finished run
+        /// Output folder of a finished run, or of a training
         folder: PathBuf,
     },
     /// Make a Parquet file of a folder of media, .jsonl, .csv, .tsv, MNIST idx files, or WebDataset .tar files
