@@ -8,6 +8,9 @@ use crate::support::open;
 use anyflow_datasets::{DatasetError, Folder, JobId};
 use serde_json::Value;
 
+/// What is done to an output, and the shards that the next run does again.
+type Change<'c> = (&'c dyn Fn(&Path), &'c [u64]);
+
 #[test]
 fn an_orphan_commits_nothing_into_its_successors_folder() {
     let place = Place::new();
@@ -27,12 +30,12 @@ fn an_orphan_commits_nothing_into_its_successors_folder() {
 
 #[test]
 fn a_folder_that_someone_else_changed_is_not_finished() {
-    let changes: [(fn(&Path), &[u64]); 4] = [
-        (|out| std::fs::remove_file(out.join("commits/00001.json")).unwrap(), &[1]),
+    let changes: [Change; 4] = [
+        (&|out| std::fs::remove_file(out.join("commits/00001.json")).unwrap(), &[1]),
         // It is a good commit of this job, but this process did not write it.
-        (|out| edit(&out.join("commits/00001.json"), |commit| commit["attempt"] = 9.into()), &[]),
-        (|out| std::fs::remove_file(out.join("data/shard-00001.parquet")).unwrap(), &[1]),
-        (|out| std::fs::write(out.join("data/shard-00001.parquet"), b"PAR1").unwrap(), &[1]),
+        (&|out| edit(&out.join("commits/00001.json"), |commit| commit["attempt"] = 9.into()), &[]),
+        (&|out| std::fs::remove_file(out.join("data/shard-00001.parquet")).unwrap(), &[1]),
+        (&|out| std::fs::write(out.join("data/shard-00001.parquet"), b"PAR1").unwrap(), &[1]),
     ];
     for (change, again) in changes {
         let place = Place::new();
@@ -67,7 +70,7 @@ fn commits_of_another_job_are_taken_back() {
 #[test]
 fn commits_that_do_not_fit_their_name_or_file_are_taken_back() {
     let commit = |out: &Path, shard: u64| out.join(format!("commits/{shard:05}.json"));
-    let spoil: [(&dyn Fn(&Path), &[u64]); 8] = [
+    let spoil: [Change; 8] = [
         // A commit under another number, with its own or a changed number in it, also beyond the end.
         (&|out| put(commit(out, 1), commit(out, 9)), &[]),
         (&|out| put(commit(out, 1), commit(out, 2)), &[2]),

@@ -8,10 +8,17 @@ use crate::support::{numbered_batch, open};
 use anyflow_datasets::{Dataset, DatasetError, Manifest};
 use serde_json::Value;
 
+/// What is done to an output folder and the files of two of its shards, and what a reader then says.
+type Exchange = (fn(&Path, PathBuf, PathBuf), &'static str);
+/// What is done to a manifest, and what a reader then says.
+type Edit = (fn(&mut Value), &'static str);
+/// What is done to an output, and the file that is then damaged.
+type Spoiled<'s> = (&'s dyn Fn(&Place), &'s str);
+
 #[test]
 fn readers_refuse_a_shard_that_is_not_the_listed_one() {
     let file = |out: &Path, shard: u64| out.join(format!("data/shard-{shard:05}.parquet"));
-    let spoil: [(fn(&Path, PathBuf, PathBuf), &str); 4] = [
+    let spoil: [Exchange; 4] = [
         (|_, one, two| put(one, two), "shard"),
         (
             |out, one, two| {
@@ -118,7 +125,7 @@ fn rows_read_from_a_shard_and_written_elsewhere_are_no_shard() {
 
 #[test]
 fn a_manifest_names_its_own_shards_and_adds_up() {
-    let edits: [(fn(&mut Value), &str); 5] = [
+    let edits: [Edit; 5] = [
         (|manifest| manifest["shards"][1]["file"] = "../../secret.parquet".into(), "another file for shard 1"),
         (|manifest| manifest["shards"][1]["file"] = "data/shard-00002.parquet".into(), "another file for shard 1"),
         (|manifest| drop(manifest["shards"].as_array_mut().unwrap().remove(1)), "shard 2 where shard 1 belongs"),
@@ -144,7 +151,7 @@ fn verification_finds_one_bit_and_all_that_is_missing() {
         bytes[place] ^= 4;
         std::fs::write(path, bytes).unwrap();
     };
-    let spoil: [(&dyn Fn(&Place), &str); 7] = [
+    let spoil: [Spoiled; 7] = [
         (&|place| flip(place.at("out/data/shard-00002.parquet")), "data/shard-00002.parquet"),
         (&|place| flip(place.at("out/failures.parquet")), "failures.parquet"),
         (&|place| std::fs::remove_file(place.at("out/failures.parquet")).unwrap(), "failures.parquet"),
