@@ -13,11 +13,11 @@
 //! | pair two datasets by class | [`pair`] |
 //! | show a dataset to a person | [`inspect`], [`head`], [`Media`] |
 //!
-//! Memory is bounded everywhere: a stream holds one batch and one row group's pages, whatever the size of the data.
+//! Memory is bounded everywhere: a stream holds one batch and a page of each column, whatever the size of the data.
 //! Nothing here knows a tensor, a plugin or a network.
 //!
 //! ```no_run
-//! use anyflow_datasets::{Dataset, JobId, OutputDir, Result, row_keys};
+//! use anyflow_datasets::{Bound, Dataset, JobId, OutputDir, Result, RowBatch, row_keys};
 //!
 //! fn copy(input: std::path::PathBuf, output: &std::path::Path) -> Result<()> {
 //!     let dataset = Dataset::open(&[input])?;
@@ -29,14 +29,17 @@
 //!             continue;
 //!         }
 //!         let first_row = shard * shard_rows;
-//!         let batches: Vec<_> = dataset.read(None, first_row..first_row + shard_rows, 256)?.collect::<Result<_>>()?;
-//!         let _keys = row_keys(&batches[0], None, first_row)?;
-//!         output.write_shard(shard, &batches, dataset.features(), &[])?;
+//!         let batches = dataset.read(None, first_row..first_row + shard_rows, Bound::rows(256))?;
+//!         let batches: Vec<RowBatch> = batches.collect::<Result<_>>()?;
+//!         let _keys = row_keys(&batches[0].rows, None, first_row)?;
+//!         let rows: Vec<_> = batches.into_iter().map(|batch| batch.rows).collect();
+//!         output.write_shard(shard, &rows, dataset.features(), &[])?;
 //!     }
 //!     output.finish().map(drop)
 //! }
 //! ```
 
+mod beneath;
 mod cell;
 mod draw;
 mod durable;
@@ -50,6 +53,7 @@ mod inspect;
 mod key;
 mod list;
 mod media;
+mod memory;
 mod output;
 mod pair;
 mod read;
@@ -61,12 +65,13 @@ pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use error::{DatasetError, Fault, Result};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
 pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generated};
-pub use import::{ImportSource, Imported, import};
+pub use import::{ImportSource, Imported, LeftOut, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
-pub use key::{RowKey, row_keys};
+pub use key::{RowKey, repeated_keys, row_keys};
 pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
+pub use memory::{default_memory, memory, use_memory};
 pub use output::{Commit, FAILURES_FILE, Failure, JobId, Manifest, OutputDir, failures_schema};
 pub use pair::{Paired, pair};
-pub use read::{Batches, Dataset};
+pub use read::{Batches, Bound, Dataset, Embedded, RowBatch, Taken, Unreadable};
 pub use write::{ROW_GROUP_BYTES, TableWriter, Written};

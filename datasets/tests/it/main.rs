@@ -4,11 +4,13 @@
 mod committing;
 mod damage;
 mod generating;
+mod hostile;
 mod importing;
 mod inspecting;
 mod pairing;
 mod pyarrow;
 mod ranges;
+mod raw_parquet;
 mod reading;
 mod real_data;
 mod support;

@@ -10,7 +10,7 @@ mod write;
 use std::path::Path;
 use std::time::Instant;
 
-use anyflow_datasets::{JobId, OutputDir};
+use anyflow_datasets::{JobId, OutputDir, repeated_keys};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
@@ -55,10 +55,19 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let reader = &reader;
     let summary = std::thread::scope(|scope| {
         let reading = named("reader").spawn_scoped(scope, move || -> Result<()> {
+            let mut repeated = 0;
             for shard in pending {
-                if to_compute.send(reader.read(shard)?).is_err() {
+                let batch = reader.read(shard)?;
+                repeated += repeated_keys(&batch.keys);
+                if to_compute.send(batch).is_err() {
                     return Ok(()); // the compute side failed and says why
                 }
+            }
+            if repeated > 0 {
+                events.note(format!(
+                    "{repeated} rows have the key of another row of their shard, and so the same noise; name a column \
+                     with a value for each row by --key"
+                ));
             }
             Ok(())
         });

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyflow_datasets::{Dataset, Features, RowKey, row_keys};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Op, RunPlan};
-use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 
 use super::batch::Batch;
@@ -94,17 +93,17 @@ impl<'a> Reader<'a> {
     pub fn read(&self, shard: u64) -> Result<Batch> {
         let _span = tracing::info_span!("read", shard).entered();
         let range = self.range(shard);
-        let (input, keys) = match &self.dataset {
+        let (input, keys, batches) = match &self.dataset {
             Some(dataset) => {
-                let batches = dataset.read(None, range.clone(), READ_ROWS)?.collect::<Result<Vec<_>, _>>()?;
-                let schema = batches.first().map_or_else(|| dataset.schema().clone(), RecordBatch::schema);
-                let input = arrow::compute::concat_batches(&schema, &batches)?;
                 // A cell that names a file would name one that the output folder does not have.
-                let input = dataset.embed(&input)?;
+                let batches = dataset.read(None, range.clone(), READ_ROWS)?.embedded(dataset);
+                let batches = batches.collect::<Result<Vec<_>, _>>()?;
+                let schema = batches.first().map_or_else(|| dataset.schema().clone(), |batch| batch.schema());
+                let input = arrow::compute::concat_batches(&schema, batches.iter().map(|batch| &batch.rows))?;
                 let keys = row_keys(&input, self.order.key.as_deref(), range.start)?;
-                (Some(input), keys)
+                (Some(input), keys, batches)
             }
-            None => (None, range.clone().map(|row| RowKey::new(format!("#{row}"))).collect()),
+            None => (None, range.clone().map(|row| RowKey::new(format!("#{row}"))).collect(), Vec::new()),
         };
         let mut batch = Batch {
             shard,
@@ -115,6 +114,13 @@ impl<'a> Reader<'a> {
             failures: BTreeMap::new(),
             cut_short: false,
         };
+        for read in &batches {
+            for bad in &read.unreadable {
+                let row = (read.first_row - range.start) as usize + bad.row;
+                batch.fail(row, "input", bad.code, bad.reason.clone());
+            }
+        }
+        drop(batches);
         self.read_cells(&mut batch)?;
         Ok(batch)
     }
