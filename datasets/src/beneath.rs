@@ -55,10 +55,14 @@ impl Beneath {
     }
 }
 
-/// The path below `folder` that `name` leads to, all links followed.
+/// The path below `folder` that `name` leads to, all links followed. Nothing is told of files that lie elsewhere.
 fn resolved(folder: &Path, name: &Path) -> Result<PathBuf, Refusal> {
     let root = folder.canonicalize()?;
-    let found = root.join(name).canonicalize().map_err(missing)?;
+    let is_inside = name.is_absolute() && (name.starts_with(&root) || name.starts_with(folder));
+    let found = root.join(name).canonicalize().map_err(|error| match missing(error) {
+        Refusal::Missing if !is_inside => Refusal::Outside,
+        other => other,
+    })?;
     found.strip_prefix(&root).map(Path::to_path_buf).map_err(|_| Refusal::Outside)
 }
 
@@ -178,7 +182,9 @@ mod tests {
             assert_eq!(read(&folder, name), Ok(b"a".to_vec()), "{name}");
         }
         let secret = outer.path().join("secret").display().to_string();
-        for name in ["../secret", "out", "sub/out/secret", "/etc/hostname", "zero", "/dev/zero", secret.as_str()] {
+        for name in
+            ["../secret", "../gone", "out", "sub/out/secret", "/etc/hostname", "zero", "/dev/zero", secret.as_str()]
+        {
             assert!(read(&folder, name).unwrap_err().contains("outside"), "{name}");
         }
         for name in ["pipe", "socket", "sub", ""] {

@@ -13,7 +13,7 @@ use super::embed::Embedded;
 use super::group::{GroupReader, Piece, Wanted};
 use super::part::conform;
 use super::row_batch::{Bound, RowBatch, Unreadable};
-use super::size::batch_bytes;
+use super::size::{batch_bytes, fixed_bytes};
 use crate::error::{DatasetError, Result};
 
 /// Batches of a range of rows, from [`Dataset::read`]. Owns what it needs, so it can move to a reader thread.
@@ -27,6 +27,8 @@ pub struct Batches {
     /// What was read and has no place in the batch before; the first is next.
     ahead: VecDeque<Run>,
     row: u64,
+    /// Bytes of a row of which nothing is known.
+    null_bytes: u64,
 }
 
 /// Rows that lie together.
@@ -60,7 +62,9 @@ impl Batches {
             limit: dataset.reading_limit(),
             schema: schema.clone(),
         };
-        Batches { source, bound, schema, ahead: VecDeque::new(), row }
+        let null_bytes = schema.fields().iter().map(|field| fixed_bytes(field.data_type()));
+        let null_bytes = null_bytes.fold(1, u64::saturating_add);
+        Batches { source, bound, schema, ahead: VecDeque::new(), row, null_bytes }
     }
 
     /// Schema of the batches.
@@ -101,7 +105,15 @@ impl Batches {
                     parts.push(part);
                 }
                 Run::Lost { rows: lost, code, reason } => {
-                    let count = usize::try_from(lost).unwrap_or(usize::MAX).min(self.bound.rows - rows);
+                    // Values of fixed size take their place also where they are null.
+                    let fitting = usize::try_from((self.bound.bytes - bytes) / self.null_bytes).unwrap_or(usize::MAX);
+                    let keep = if rows == 0 { fitting.max(1) } else { fitting };
+                    let count = usize::try_from(lost).unwrap_or(usize::MAX).min(self.bound.rows - rows).min(keep);
+                    if count == 0 {
+                        self.ahead.push_front(Run::Lost { rows: lost, code, reason });
+                        break;
+                    }
+                    bytes = bytes.saturating_add(self.null_bytes * count as u64).min(self.bound.bytes);
                     let places = rows..rows + count;
                     unreadable.extend(places.map(|row| Unreadable { row, code, reason: reason.clone() }));
                     parts.push(nulls(&self.schema, count)?);

@@ -40,11 +40,6 @@ impl Meter {
         Meter { limit, base, columns: Mutex::new(vec![Column::default(); columns]), fault: Mutex::default() }
     }
 
-    /// Refuses a page that alone is more than may be held.
-    pub(super) fn fits(&self, page: u64) -> Result<(), String> {
-        if page <= self.limit { Ok(()) } else { Err(self.refuse(page, self.limit)) }
-    }
-
     /// A batch begins; the last one is somebody else's now.
     pub(super) fn begin(&self) -> Result<(), String> {
         let mut columns = lock(&self.columns);

@@ -12,7 +12,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::guard::guarded;
+use super::size::fixed_bytes;
 use super::{footer, stated};
+use crate::beneath::MAX_CELL_BYTES;
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::source::Source;
@@ -42,7 +44,7 @@ impl Part {
         stated::check(&parquet).map_err(corrupt)?;
         let options = ArrowReaderOptions::new();
         let metadata = guarded(|| ArrowReaderMetadata::try_new(Arc::new(parquet), options)).map_err(corrupt)?;
-        check_names(path, metadata.schema())?;
+        check_columns(path, metadata.schema())?;
         Ok(Part { source, metadata, first_row, rows, footer_hash: blake3::hash(&footer) })
     }
 
@@ -61,15 +63,21 @@ fn row_groups(metadata: &ArrowReaderMetadata) -> impl Iterator<Item = Range<u64>
     })
 }
 
-/// Columns are known by name, so that each needs one of its own.
-fn check_names(path: &Path, schema: &Schema) -> Result<()> {
+/// Columns are known by name, so that each needs one of its own; and a null of a fixed size takes as much as a value.
+fn check_columns(path: &Path, schema: &Schema) -> Result<()> {
     let mut known = BTreeSet::new();
-    match schema.fields().iter().find(|field| !known.insert(field.name())) {
-        None => Ok(()),
-        Some(field) => {
-            Err(DatasetError::RepeatedColumn { path: path.to_path_buf(), line: None, column: field.name().clone() })
+    for field in schema.fields() {
+        let column = field.name().clone();
+        if !known.insert(field.name()) {
+            return Err(DatasetError::RepeatedColumn { path: path.to_path_buf(), line: None, column });
+        }
+        let bytes = fixed_bytes(field.data_type());
+        if bytes > MAX_CELL_BYTES {
+            let what = format!("column `{column}` of {bytes} bytes a row (the most is {MAX_CELL_BYTES})");
+            return Err(DatasetError::Unsupported { path: path.to_path_buf(), what });
         }
     }
+    Ok(())
 }
 
 /// The first file's schema, nullable wherever any file is.

@@ -266,7 +266,13 @@ fn survives(folder: &Path) {
     let program = std::env::current_exe().unwrap();
     let script =
         format!("ulimit -v {LIMIT_KB}; exec \"$0\" --exact hostile::reader_of_a_folder --nocapture --test-threads=1");
-    let output = Command::new("sh").args(["-c", &script]).arg(program).env(FOLDER, folder).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .arg(program)
+        .env(FOLDER, folder)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     let last = text.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
     assert!(output.status.success(), "{}: {last}", output.status);
@@ -288,7 +294,7 @@ fn hostile_footers_and_pages_are_read_in_little_memory() {
 #[test]
 fn hostile_footers_are_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let honest = ["a group without rows and columns", "values of 2^31 - 1 bytes", "an ordinal below zero"];
+    let honest = ["a group without rows and columns", "an ordinal below zero"];
     for (name, raw) in footers() {
         let path = folder.path().join("data.parquet");
         std::fs::write(&path, raw.bytes()).unwrap();
