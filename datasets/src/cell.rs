@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::util::display::array_value_to_string;
 
 pub use build::column_from_cells;
 pub(crate) use build::media_column;
@@ -114,13 +115,36 @@ pub struct CellColumn {
     values: Values,
 }
 
+/// Whole numbers, and the column they come from: unsigned ones may be too large.
+#[derive(Clone, Debug)]
+struct Integers {
+    values: Int64Array,
+    column: ArrayRef,
+}
+
+impl Integers {
+    fn new(column: &ArrayRef) -> Result<Integers> {
+        let values = number(column, &DataType::Int64, true)?.as_primitive::<Int64Type>().clone();
+        Ok(Integers { values, column: column.clone() })
+    }
+
+    /// The number of a row that is not null; the error is a reason in words.
+    fn get(&self, row: usize) -> Result<i64, String> {
+        if self.values.is_valid(row) {
+            return Ok(self.values.value(row));
+        }
+        let found = array_value_to_string(&self.column, row).unwrap_or_default();
+        Err(format!("the number {found} is larger than the largest of 64 bits with a sign, {}", i64::MAX))
+    }
+}
+
 /// Values of one kind.
 #[derive(Clone, Debug)]
 enum Values {
     /// Bytes in the column and files that its cells point to; one of the two may be missing.
     Bytes(Option<ArrayRef>, Option<LinkedFiles>),
     Utf8(ArrayRef),
-    I64(Int64Array),
+    I64(Integers),
     F64(Float64Array),
     List(Lists),
     Files(FileLists),
@@ -142,8 +166,10 @@ impl CellColumn {
                 Values::Bytes(bytes, linked)
             }
             CellKind::Utf8 => Values::Utf8(expect(&rows, is_text(rows.data_type()), "text")?),
-            CellKind::I64 => Values::I64(number(&rows, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
-            CellKind::F64 => Values::F64(number(&rows, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
+            CellKind::I64 => Values::I64(Integers::new(&rows)?),
+            CellKind::F64 => {
+                Values::F64(number(&rows, &DataType::Float64, false)?.as_primitive::<Float64Type>().clone())
+            }
             CellKind::List(depth) => Values::List(Lists::new(&rows, depth)?),
             CellKind::Files => Values::Files(FileLists::new(&rows, feature)?),
         };
@@ -194,7 +220,9 @@ impl CellColumn {
             }
             Values::Bytes(_, None) => Ok(None),
             Values::Utf8(texts) => Ok(Some(Cell::Utf8(text_at(texts, row)))),
-            Values::I64(integers) => Ok(Some(Cell::I64(integers.value(row)))),
+            Values::I64(integers) => {
+                integers.get(row).map(|value| Some(Cell::I64(value))).map_err(|reason| self.bad_cell(row, reason))
+            }
             Values::F64(reals) => Ok(Some(Cell::F64(reals.value(row)))),
             Values::List(lists) => match lists.get(row) {
                 Some(list) => Ok(Some(Cell::List(list))),
@@ -203,6 +231,16 @@ impl CellColumn {
             Values::Files(files) => {
                 files.get(row).map(|files| Some(Cell::Files(files))).map_err(|reason| self.bad_cell(row, reason))
             }
+        }
+    }
+
+    /// Bytes of the files that a row names and does not hold.
+    pub(crate) fn linked_bytes(&self, row: usize) -> u64 {
+        match &self.values {
+            Values::Bytes(bytes, Some(linked)) if bytes.as_ref().is_none_or(|bytes| bytes.is_null(row)) => {
+                linked.size_bytes(row)
+            }
+            _ => 0,
         }
     }
 
@@ -262,16 +300,22 @@ fn paths(array: &ArrayRef) -> Result<LinkedFiles> {
     Ok(LinkedFiles::new(text))
 }
 
-fn number(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+/// Numbers of another width; where that is `lenient`, those that do not fit become null.
+fn number(array: &ArrayRef, wanted: &DataType, lenient: bool) -> Result<ArrayRef> {
     let from = array.data_type();
     let fits = match wanted {
         DataType::Int64 => from.is_integer() || *from == DataType::Boolean,
         _ => from.is_floating(),
     };
-    convert(&expect(array, fits, &wanted.to_string())?, wanted)
+    let array = expect(array, fits, &wanted.to_string())?;
+    if !lenient || array.data_type() == wanted {
+        return convert(&array, wanted);
+    }
+    cast_with_options(&array, wanted, &CastOptions::default())
+        .map_err(|error| wrong_type(&wanted.to_string(), format!("{} ({error})", array.data_type())))
 }
 
-/// Converts without loss, or fails (a uint64 above the range of int64).
+/// Converts without loss, or fails.
 fn convert(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     if array.data_type() == wanted {
         return Ok(array.clone());

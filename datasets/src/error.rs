@@ -79,6 +79,16 @@ pub enum DatasetError {
         /// The Parquet reader's words.
         reason: String,
     },
+    /// The user must give the job more memory, or make the row smaller.
+    #[error("{}: row {row} of the file cannot be read: {reason}; give it more with --memory", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Row within the file.
+        row: u64,
+        /// What it takes, and what there is.
+        reason: String,
+    },
     /// The user must rewrite the file with another setting.
     #[error("{}: {what} is not supported; rewrite it with zstd, snappy, gzip or lz4 and no encryption", path.display())]
     Unsupported {
@@ -106,6 +116,16 @@ pub enum DatasetError {
         path: PathBuf,
         /// The first difference.
         difference: String,
+    },
+    /// The user must give each column a name of its own.
+    #[error("{}{}: two columns are called `{column}`; give each a name of its own", path.display(), at_line(*line))]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// Line from 1, where lines make sense.
+        line: Option<u64>,
+        /// The name that several columns have.
+        column: String,
     },
     /// The user must correct the column's name.
     #[error("{}no column `{column}`; the columns are {}{}", before(dataset), columns.join(", "), did_you_mean(suggestion))]
@@ -137,6 +157,12 @@ pub enum DatasetError {
         /// Row within the array, from 0.
         row: usize,
         /// What is wrong with the value.
+        reason: String,
+    },
+    /// The user must write the file again, or leave the row out.
+    #[error("a row cannot be read, and no other can stand for it: {reason}")]
+    UnreadableRow {
+        /// What is wrong with it.
         reason: String,
     },
     /// The plugin's author must act: a codec returned a value that the column cannot hold.
@@ -316,12 +342,15 @@ impl DatasetError {
             Self::NotParquet { .. } => "data.not-parquet",
             Self::Truncated { .. } => "data.truncated",
             Self::Corrupt { .. } => "data.corrupt",
+            Self::TooLarge { .. } => "data.too-large",
             Self::Unsupported { .. } => "data.unsupported",
             Self::Changed { .. } => "data.changed",
             Self::SchemaMismatch { .. } => "data.schema-mismatch",
+            Self::RepeatedColumn { .. } => "data.repeated-column",
             Self::UnknownColumn { .. } => "data.unknown-column",
             Self::ColumnType { .. } => "data.column-type",
             Self::Cell { .. } => "data.cell",
+            Self::UnreadableRow { .. } => "data.unreadable-row",
             Self::WrongCell { .. } => "data.wrong-cell",
             Self::OtherJob { .. } => "data.other-job",
             Self::NotOurs { .. } => "data.not-ours",

@@ -2,10 +2,15 @@
 //!
 //! Sources are read as streams, twice where the columns must be known first; the output appears only when all is read.
 
+mod exact;
 mod folder;
 mod idx;
+mod json;
+mod left_out;
+mod lines;
 mod names;
 mod table;
+mod tar;
 mod webdataset;
 
 use std::fs::File;
@@ -13,6 +18,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+pub use left_out::LeftOut;
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
@@ -45,8 +51,8 @@ pub struct Imported {
     pub rows: u64,
     /// Its columns.
     pub features: Features,
-    /// Media files of a folder that its metadata does not name.
-    pub left_out: u64,
+    /// Files of the source that are in no row, by reason.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Writes `source` to the Parquet file `out`. Any of the files may be gzipped.

@@ -1,7 +1,12 @@
 //! The name of a row: what noise, failures and resumption are keyed by.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{DatasetError, Result};
@@ -28,7 +33,7 @@ impl RowKey {
 /// Keys of a batch whose first row is row `first_row` of the dataset.
 ///
 /// Without `key_column`, a column `id` of text or integers is used if there is one. Uniqueness is the dataset's business:
-/// two rows of one key get the same noise.
+/// two rows of one key get the same noise, and [`repeated_keys`] counts them.
 ///
 /// # Errors
 /// [`DatasetError::UnknownColumn`], or [`DatasetError::ColumnType`] for a key column of nested values.
@@ -64,20 +69,71 @@ fn is_key(data_type: &DataType) -> bool {
     }
 }
 
+/// How many of these rows have a key that a row before them has: they get the same noise.
+pub fn repeated_keys(keys: &[RowKey]) -> usize {
+    let mut known = HashSet::with_capacity(keys.len());
+    keys.iter().filter(|key| !known.insert(key.text.as_str())).count()
+}
+
 /// Every value as text, `None` for nulls.
 pub(crate) fn texts(column: &ArrayRef) -> Result<Vec<Option<String>>> {
-    let options = FormatOptions::default();
-    let internal = |error| DatasetError::internal("reading row keys", error);
-    let format = ArrayFormatter::try_new(column, &options).map_err(internal)?;
-    let text = |row| column.is_valid(row).then(|| format.value(row).try_to_string()).transpose();
-    (0..column.len()).map(text).collect::<Result<_, _>>().map_err(internal)
+    let texts = Texts::new(column)?;
+    (0..column.len()).map(|row| column.is_valid(row).then(|| texts.get(row)).transpose()).collect()
+}
+
+/// The values of a column as text. Times with a named zone are told in UTC.
+pub(crate) struct Texts {
+    column: ArrayRef,
+    /// For times that no calendar has.
+    raw: Option<ArrayRef>,
+}
+
+impl Texts {
+    pub(crate) fn new(column: &ArrayRef) -> Result<Texts> {
+        let shown = in_utc(column.data_type());
+        let column = if shown == *column.data_type() { column.clone() } else { converted(column, &shown)? };
+        let raw = column.data_type().is_temporal().then(|| cast(&column, &DataType::Int64).ok()).flatten();
+        Ok(Texts { column, raw })
+    }
+
+    pub(crate) fn get(&self, row: usize) -> Result<String> {
+        let options = FormatOptions::default();
+        let text = |column: &ArrayRef| ArrayFormatter::try_new(column, &options)?.value(row).try_to_string();
+        let found = text(&self.column).or_else(|error| match &self.raw {
+            Some(raw) => text(raw),
+            None => Err(error),
+        });
+        found.map_err(|error| unsuited(&self.column, error))
+    }
+}
+
+/// The same type with no time zone but UTC: names of zones would need their history, and the instant is the same.
+fn in_utc(data_type: &DataType) -> DataType {
+    let field = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(in_utc(field.data_type())));
+    match data_type {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
+        DataType::Dictionary(_, values) => in_utc(values),
+        DataType::List(item) => DataType::List(field(item)),
+        DataType::LargeList(item) => DataType::LargeList(field(item)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(field(item), *size),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(field(entries), *sorted),
+        other => other.clone(),
+    }
+}
+
+fn converted(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    cast(column, data_type).map_err(|error| unsuited(column, error))
+}
+
+fn unsuited(column: &ArrayRef, error: ArrowError) -> DatasetError {
+    let found = format!("{} ({error})", column.data_type());
+    DatasetError::ColumnType { column: String::new(), expected: "values that can be written as text".into(), found }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{Int64Array, ListArray, StringArray};
+    use arrow::array::{Int64Array, ListArray, StringArray, TimestampMicrosecondArray};
     use arrow::datatypes::Int32Type;
 
     use super::*;
@@ -108,6 +164,22 @@ mod tests {
         let nested = batch(vec![("id", Arc::new(list))]);
         assert_eq!(text(row_keys(&nested, None, 3).unwrap()), ["#3"]);
         assert!(matches!(row_keys(&nested, Some("id"), 0), Err(DatasetError::ColumnType { .. })));
+    }
+
+    #[test]
+    fn times_of_any_zone_are_keys() {
+        for (zone, expected) in [("UTC", "1970-01-01T00:00:01Z"), ("Europe/Berlin", "1970-01-01T00:00:01Z")] {
+            let times: ArrayRef =
+                Arc::new(TimestampMicrosecondArray::from(vec![1_000_000, i64::MAX]).with_timezone(zone));
+            let keys = text(row_keys(&batch(vec![("when", times)]), Some("when"), 0).unwrap());
+            assert_eq!(keys, [expected, "9223372036854775807"]);
+        }
+    }
+
+    #[test]
+    fn repeated_keys_are_counted() {
+        let keys = ["a", "b", "a", "a", "c"].map(RowKey::new);
+        assert_eq!((repeated_keys(&keys), repeated_keys(&keys[..2]), repeated_keys(&[])), (2, 0, 0));
     }
 
     #[test]

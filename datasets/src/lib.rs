@@ -14,11 +14,11 @@
 //! | pair two datasets by class | [`pair`] |
 //! | show a dataset to a person | [`inspect`], [`head`], [`Media`] |
 //!
-//! Memory is bounded everywhere: a stream holds one batch and one row group's pages, whatever the size of the data.
+//! Memory is bounded everywhere: a stream holds one batch and a page of each column, whatever the size of the data.
 //! Nothing here knows a tensor, a plugin or a network.
 //!
 //! ```no_run
-//! use anyflow_datasets::{Dataset, Expected, Folder, JobId, OutputDir, Result};
+//! use anyflow_datasets::{Bound, Dataset, Expected, Folder, JobId, OutputDir, Result};
 //!
 //! fn copy(input: std::path::PathBuf, output: &std::path::Path) -> Result<()> {
 //!     let dataset = Dataset::open(&[input])?;
@@ -29,8 +29,8 @@
 //!     for index in (0..expected.shards).filter(|index| !output.committed(*index)) {
 //!         let first_row = index * shard_rows;
 //!         let mut shard = output.shard(index, dataset.features())?;
-//!         for batch in dataset.read(None, first_row..first_row + shard_rows, 256)? {
-//!             shard.write(&batch?)?;
+//!         for batch in dataset.read(None, first_row..first_row + shard_rows, Bound::rows(256))? {
+//!             shard.write(&batch?.rows)?;
 //!         }
 //!         shard.commit(&[])?;
 //!     }
@@ -38,6 +38,7 @@
 //! }
 //! ```
 
+mod beneath;
 mod cell;
 mod draw;
 mod encode;
@@ -52,6 +53,7 @@ mod job;
 mod key;
 mod list;
 mod media;
+mod memory;
 mod output;
 mod pair;
 mod read;
@@ -66,16 +68,17 @@ pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
 pub use folder::{Folder, NewFile};
 pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generate_into, generated};
-pub use import::{ImportSource, Imported, import};
+pub use import::{ImportSource, Imported, LeftOut, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
 pub use job::{Difference, JobId};
-pub use key::{RowKey, row_keys};
+pub use key::{RowKey, repeated_keys, row_keys};
 pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
+pub use memory::{default_memory, memory, use_memory};
 pub use output::{
     Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, Verification,
     failures_schema,
 };
 pub use pair::{Paired, pair};
-pub use read::{Batches, Dataset};
+pub use read::{Batches, Bound, Dataset, Embedded, RowBatch, Taken, Unreadable};
 pub use write::{ROW_GROUP_BYTES, TableWriter, Written};

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature, Features, METADATA_KEY, media_type};
-use crate::read::Dataset;
+use crate::read::{Bound, Dataset, RowBatch, Taken};
 use crate::write::TableWriter;
 
 /// Row indices of both sides.
@@ -25,6 +25,8 @@ type Pair = (u64, u64);
 /// Decoded bytes of one chunk of the output, the most that is held at once.
 const CHUNK_BYTES: u64 = 192 << 20;
 const MAX_CHUNK_ROWS: u64 = 1 << 16;
+/// Rows of one side that are put together at once.
+const BOUND: Bound = Bound::rows(1 << 13);
 const ID: &str = "id";
 
 /// What was written by [`pair`].
@@ -60,10 +62,8 @@ pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, ou
     paired.unpaired_b += b.rows() - matching::count(&by_value_b);
     let layout = Layout::new(a, b, on);
     let mut writer = TableWriter::create(out, &layout.schema, &layout.features)?;
-    let mut first_row = 0;
     for chunk in pairs.chunks(chunk_rows(a, b)) {
-        writer.write(&layout.batch(a, b, chunk, first_row)?)?;
-        first_row += chunk.len() as i64;
+        layout.write(&mut writer, [a, b], chunk)?;
     }
     writer.finish()?;
     Ok(paired)
@@ -105,19 +105,70 @@ impl Layout {
         Layout { schema, features, fresh_id, columns_a, columns_b }
     }
 
-    fn batch(&self, a: &Dataset, b: &Dataset, pairs: &[Pair], first_row: i64) -> Result<RecordBatch> {
+    /// Writes the rows of some pairs; both sides are cut so that neither passes its bound.
+    fn write(&self, writer: &mut TableWriter, sides: [&Dataset; 2], pairs: &[Pair]) -> Result<()> {
         let (rows_a, rows_b): (Vec<u64>, Vec<u64>) = pairs.iter().copied().unzip();
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        if self.fresh_id {
-            columns.push(Arc::new(Int64Array::from_iter_values(first_row..first_row + pairs.len() as i64)));
+        let taken_a = Side::new(sides[0], &self.columns_a, &rows_a)?;
+        let mut taken_b = Side::new(sides[1], &self.columns_b, &rows_b)?;
+        for rows in taken_a {
+            let mut rows = rows?;
+            while rows.num_rows() > 0 {
+                let partners = taken_b.next_rows(rows.num_rows())?;
+                let count = partners.num_rows();
+                let first = writer.rows() as i64;
+                let id: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + count as i64));
+                let own = rows.slice(0, count);
+                let columns = self.fresh_id.then_some(&id).into_iter().chain(own.columns()).chain(partners.columns());
+                let batch = RecordBatch::try_new(self.schema.clone(), columns.cloned().collect());
+                writer.write(&batch.map_err(|error| DatasetError::internal("pairing rows", error))?)?;
+                rows = rows.slice(count, rows.num_rows() - count);
+            }
         }
-        for (dataset, names, rows) in [(a, &self.columns_a, rows_a), (b, &self.columns_b, rows_b)] {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let batch = dataset.embed(&dataset.take(Some(&names), &rows)?)?;
-            columns.extend(batch.columns().iter().cloned());
-        }
-        RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(|error| DatasetError::internal("pairing rows", error))
+        Ok(())
+    }
+}
+
+/// The chosen rows of one side, their files embedded.
+struct Side<'a> {
+    dataset: &'a Dataset,
+    taken: Taken,
+    rest: Option<RecordBatch>,
+}
+
+impl<'a> Side<'a> {
+    fn new(dataset: &'a Dataset, columns: &[String], rows: &[u64]) -> Result<Side<'a>> {
+        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+        Ok(Side { dataset, taken: dataset.take(Some(&names), rows, BOUND)?, rest: None })
+    }
+
+    /// The next rows, at most so many.
+    fn next_rows(&mut self, most: usize) -> Result<RecordBatch> {
+        let rows = match self.rest.take() {
+            Some(rows) => rows,
+            None => {
+                self.next().transpose()?.ok_or_else(|| DatasetError::internal("pairing rows", "a side ends early"))?
+            }
+        };
+        let count = most.min(rows.num_rows());
+        self.rest = Some(rows.slice(count, rows.num_rows() - count)).filter(|rest| rest.num_rows() > 0);
+        Ok(rows.slice(0, count))
+    }
+}
+
+impl Iterator for Side<'_> {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let embed = |rows| self.dataset.embed(RowBatch { first_row: 0, rows, unreadable: Vec::new() });
+        Some(self.taken.next()?.and_then(embed).and_then(readable))
+    }
+}
+
+/// The rows of a batch, if all can be read.
+fn readable(batch: RowBatch) -> Result<RecordBatch> {
+    match batch.unreadable.into_iter().next() {
+        None => Ok(batch.rows),
+        Some(bad) => Err(DatasetError::UnreadableRow { reason: bad.reason }),
     }
 }
 
@@ -152,9 +203,10 @@ fn metadata(a: &Dataset, b: &Dataset) -> HashMap<String, String> {
 fn chunk_rows(a: &Dataset, b: &Dataset) -> usize {
     let row_bytes = |dataset: &Dataset| {
         let groups = dataset.parts().iter().flat_map(|part| part.metadata.metadata().row_groups());
-        let bytes: i64 = groups.map(|group| group.total_byte_size()).sum();
-        u64::try_from(bytes).unwrap_or(0) / dataset.rows().max(1)
+        let columns = groups.flat_map(|group| group.columns());
+        let bytes = columns.map(|column| u64::try_from(column.uncompressed_size()).unwrap_or(0));
+        bytes.fold(0, u64::saturating_add) / dataset.rows().max(1)
     };
-    let rows = CHUNK_BYTES / (row_bytes(a) + row_bytes(b)).max(1);
+    let rows = CHUNK_BYTES / row_bytes(a).saturating_add(row_bytes(b)).max(1);
     rows.clamp(1, MAX_CHUNK_ROWS) as usize
 }

@@ -1,16 +1,27 @@
 //! Datasets: one or more Parquet files of one schema, read as a stream of batches.
 //!
 //! Opening reads footers only. Reading goes row group by row group, decodes only the asked columns and skips row groups
-//! outside the asked range, so memory is a row group's pages and one batch, whatever the size of the dataset.
+//! outside the asked range, so memory is a page of each column and one batch, whatever the size of the dataset and
+//! whatever its files claim.
 
 mod batches;
+mod chunk;
+mod delta;
 mod embed;
+mod footer;
+mod group;
 mod guard;
 mod identity;
 mod marks;
+mod meter;
+mod pages;
 mod part;
 mod paths;
+mod row_batch;
+mod size;
+mod stated;
 mod take;
+mod thrift;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,12 +31,16 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 pub use batches::Batches;
+pub use embed::Embedded;
 pub(crate) use identity::hash_of;
 pub(crate) use part::Part;
+pub use row_batch::{Bound, RowBatch, Unreadable};
+pub use take::Taken;
 
 use crate::cell::CellColumn;
 use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
+use crate::memory::memory;
 
 /// Rows on disk. Cloning shares the footers.
 #[derive(Clone, Debug)]
@@ -36,7 +51,13 @@ pub struct Dataset {
     rows: u64,
     fingerprint: String,
     folder: Option<PathBuf>,
+    memory: u64,
 }
+
+/// Part of a job's memory that decoding may hold at one time.
+const READING_SHARE: u64 = 8;
+/// Bounds of that part.
+const READING_BYTES: Range<u64> = 64 << 20..1 << 30;
 
 impl Dataset {
     /// Opens files and folders, in the order given.
@@ -48,13 +69,14 @@ impl Dataset {
     /// [`DatasetError::NotAsListed`] for a shard that is not the one of the manifest, [`DatasetError::Mixed`] for a folder
     /// that holds a part of a job's output, or files of several jobs;
     /// [`DatasetError::Missing`], [`DatasetError::Empty`], [`DatasetError::NotParquet`], [`DatasetError::Truncated`],
-    /// [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files do not share columns and features.
+    /// [`DatasetError::Corrupt`], [`DatasetError::RepeatedColumn`], [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files do not share columns and features.
     pub fn open(paths: &[PathBuf]) -> Result<Dataset> {
         let files = paths::files_from_paths(paths)?;
         let mut parts: Vec<Part> = Vec::with_capacity(files.len());
         let mut rows = 0;
         for file in &files {
             let part = Part::open(&file.path, rows)?;
+            // The sum was checked when the file was opened.
             rows += part.rows;
             parts.push(part);
         }
@@ -69,7 +91,19 @@ impl Dataset {
             rows,
             fingerprint,
             folder: paths::common_folder(&files),
+            memory: memory(),
         })
+    }
+
+    /// The same rows, read by a job that may use so many bytes of memory instead of [`memory`]. Rows that need
+    /// more than an eighth of it to be decoded are unreadable; where batches end does not depend on it.
+    #[must_use]
+    pub fn with_memory(self, bytes: u64) -> Dataset {
+        Dataset { memory: bytes, ..self }
+    }
+
+    fn reading_limit(&self) -> u64 {
+        (self.memory / READING_SHARE).clamp(READING_BYTES.start, READING_BYTES.end)
     }
 
     /// Arrow schema, with the metadata of the first file.
@@ -124,25 +158,27 @@ impl Dataset {
 
     /// Streams `rows` (clipped to the dataset) of the named columns, in the order named; all columns for `None`.
     ///
-    /// Every batch has `batch_rows` rows except the last, also where files meet, so equal ranges give equal batches.
-    /// After an error the stream ends.
+    /// A batch has as many rows as `bound` allows, also where files meet, unless its bytes say otherwise. Where batches
+    /// end depends on the files and the range alone, so equal ranges give equal batches. Rows that cannot be read are
+    /// listed in their batch. After an error the stream ends.
     ///
     /// # Errors
-    /// [`DatasetError::UnknownColumn`] here; [`DatasetError::Corrupt`], [`DatasetError::Changed`] and
-    /// [`DatasetError::Io`] from the stream.
-    pub fn read(&self, columns: Option<&[&str]>, rows: Range<u64>, batch_rows: usize) -> Result<Batches> {
+    /// [`DatasetError::UnknownColumn`] here; [`DatasetError::Changed`] and [`DatasetError::Io`] from the stream.
+    pub fn read(&self, columns: Option<&[&str]>, rows: Range<u64>, bound: impl Into<Bound>) -> Result<Batches> {
         let indices = self.indices(columns)?;
-        Ok(Batches::new(self, indices, rows, batch_rows.max(1)))
+        Ok(Batches::new(self, indices, rows, bound.into()))
     }
 
-    /// The given rows, in the order given and as often as given, as one batch.
+    /// The given rows, in the order given and as often as given, as batches within `bound`.
     ///
-    /// Row groups without a wanted row are skipped; memory is the batch itself plus one row group's pages.
+    /// Row groups without a wanted row are skipped; memory is the rows themselves, one batch and one page of each
+    /// column.
     ///
     /// # Errors
-    /// As [`Dataset::read`]; [`DatasetError::Internal`] for a row past the end.
-    pub fn take(&self, columns: Option<&[&str]>, rows: &[u64]) -> Result<RecordBatch> {
-        take::take(self, &self.indices(columns)?, rows)
+    /// As [`Dataset::read`]; [`DatasetError::Corrupt`] if a row cannot be read; [`DatasetError::Internal`] for a row past
+    /// the end.
+    pub fn take(&self, columns: Option<&[&str]>, rows: &[u64], bound: impl Into<Bound>) -> Result<Taken> {
+        take::take(self, &self.indices(columns)?, rows, bound.into())
     }
 
     /// A column of a batch read from this dataset, as cells; linked files are looked up in [`Dataset::folder`].
@@ -164,11 +200,12 @@ impl Dataset {
     }
 
     /// The batch with bytes wherever a media cell of this dataset holds only a path, so that it can be written elsewhere.
-    /// Costs nothing where all bytes are there.
+    /// Rows whose file is missing, or lies outside of the dataset's folder, become unreadable. Costs nothing where all
+    /// bytes are there. [`Batches::embedded`] keeps to a bound.
     ///
     /// # Errors
-    /// [`DatasetError::Cell`] for a linked file that is missing or outside the dataset's folder.
-    pub fn embed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    /// [`DatasetError::ColumnType`] for a media column that can hold none; [`DatasetError::Internal`] past 2 GiB.
+    pub fn embed(&self, batch: RowBatch) -> Result<RowBatch> {
         embed::embed(self, batch)
     }
 
@@ -194,7 +231,9 @@ impl Dataset {
     }
 
     fn projected_schema(&self, indices: &[usize]) -> SchemaRef {
-        let fields: Vec<_> = indices.iter().map(|index| self.schema.fields()[*index].clone()).collect();
+        // A row that cannot be read is null.
+        let field = |index: &usize| Arc::new(self.schema.field(*index).clone().with_nullable(true));
+        let fields: Vec<_> = indices.iter().map(field).collect();
         Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
     }
 }

@@ -3,7 +3,6 @@
 //! Everything else asks a [`Source`] for its length, its footer and a reader; only this file opens data files.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::error::{DatasetError, Result, io_error};
@@ -20,11 +19,19 @@ const ENCRYPTED: &[u8; 4] = b"PARE";
 /// Footer length and magic at the end of every Parquet file.
 const TAIL_BYTES: u64 = 8;
 const SMALLEST_BYTES: u64 = 12;
+/// Longest footer that is read; it is held in memory several times as large.
+const MAX_FOOTER_BYTES: u64 = 64 << 20;
 
 impl Source {
     /// Notes path and length.
     pub(crate) fn new(path: &Path) -> Result<Source> {
         let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
+        if !metadata.is_file() {
+            return Err(DatasetError::Empty {
+                path: path.to_path_buf(),
+                reason: "it is neither file nor folder".into(),
+            });
+        }
         Ok(Source { path: path.to_path_buf(), size_bytes: metadata.len() })
     }
 
@@ -35,11 +42,12 @@ impl Source {
     pub(crate) fn open(&self) -> Result<File> {
         let file = File::open(&self.path).map_err(io_error(&self.path, "open"))?;
         let found_bytes = file.metadata().map_err(io_error(&self.path, "read"))?.len();
-        if found_bytes != self.size_bytes {
-            let (path, expected_bytes) = (self.path.clone(), self.size_bytes);
-            return Err(DatasetError::Changed { path, expected_bytes, found_bytes });
-        }
-        Ok(file)
+        if found_bytes == self.size_bytes { Ok(file) } else { Err(self.changed(found_bytes)) }
+    }
+
+    /// The error for a file whose length is not what it was.
+    pub(crate) fn changed(&self, found_bytes: u64) -> DatasetError {
+        DatasetError::Changed { path: self.path.clone(), expected_bytes: self.size_bytes, found_bytes }
     }
 
     /// The encoded footer (without length and magic), after telling truncated files from foreign ones.
@@ -47,8 +55,8 @@ impl Source {
         if self.size_bytes == 0 {
             return Err(DatasetError::Empty { path: self.path.clone(), reason: "the file has no bytes".into() });
         }
-        let mut file = self.open()?;
-        let head = self.read_at(&mut file, 0, self.size_bytes.min(4))?;
+        let file = self.open()?;
+        let head = self.read_at(&file, 0, self.size_bytes.min(4))?;
         if head == ENCRYPTED {
             return Err(DatasetError::Unsupported { path: self.path.clone(), what: "an encrypted footer".into() });
         }
@@ -58,7 +66,7 @@ impl Source {
         if self.size_bytes < SMALLEST_BYTES {
             return Err(self.truncated("it ends within the header"));
         }
-        let tail = self.read_at(&mut file, self.size_bytes - TAIL_BYTES, TAIL_BYTES)?;
+        let tail = self.read_at(&file, self.size_bytes - TAIL_BYTES, TAIL_BYTES)?;
         if &tail[4..] != MAGIC {
             return Err(self.truncated("it does not end in a Parquet footer"));
         }
@@ -67,7 +75,11 @@ impl Source {
         if length > start - 4 {
             return Err(self.truncated("its footer is longer than the file"));
         }
-        self.read_at(&mut file, start - length, length)
+        if length > MAX_FOOTER_BYTES {
+            let what = format!("a footer of {length} bytes (the most is {MAX_FOOTER_BYTES})");
+            return Err(DatasetError::Unsupported { path: self.path.clone(), what });
+        }
+        self.read_at(&file, start - length, length)
     }
 
     /// The error for a file that stops too early.
@@ -75,16 +87,28 @@ impl Source {
         DatasetError::Truncated { path: self.path.clone(), size_bytes: self.size_bytes, reason: reason.to_string() }
     }
 
-    fn read_at(&self, file: &mut File, offset: u64, length: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(offset)).map_err(io_error(&self.path, "read"))?;
-        file.take(length).read_to_end(&mut bytes).map_err(io_error(&self.path, "read"))?;
-        if bytes.len() as u64 == length {
-            Ok(bytes)
-        } else {
-            Err(self.truncated("it became shorter while it was read"))
-        }
+    fn read_at(&self, file: &File, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        read_at(file, offset, &mut bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.truncated("it became shorter while it was read"),
+            _ => io_error(&self.path, "read")(error),
+        })?;
+        Ok(bytes)
     }
+}
+
+/// Fills `buffer` from a place in a file, whose own place stays or not.
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Fills `buffer` from a place in a file, whose own place stays or not.
+#[cfg(not(unix))]
+pub(crate) fn read_at(mut file: &File, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(buffer)
 }
 
 fn describe_head(head: &[u8]) -> String {

@@ -92,10 +92,36 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "a number of seconds above 0 is wanted".into())
 }
 
+/// A size in bytes, as an argument: `800M`, `4G`, or a plain number of bytes.
+///
+/// # Errors
+/// It is none.
+pub fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
+    let unit = UNITS.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let (number, bytes) = unit.unwrap_or((text, 1));
+    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(bytes)).filter(|size| *size > 0);
+    size.ok_or_else(|| "a size is wanted: a whole number with K, M, G or T behind it, as in 800M or 4G".into())
+}
+
 /// An absolute path, so that an order means the same wherever it is read.
 ///
 /// # Errors
 /// The current folder is gone, or the path is empty or no text.
 pub fn absolute(path: &Path) -> Result<String> {
     paths::text(&std::path::absolute(path).map_err(CliError::read(path))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_numbers_with_a_unit() {
+        let sizes = ["4G", "800M", "1K", "17"].map(|text| size(text).unwrap());
+        assert_eq!(sizes, [4 << 30, 800 << 20, 1 << 10, 17]);
+        for text in ["", "G", "-1G", "0", "1.5G", "4GB", "99999999999T"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
 }

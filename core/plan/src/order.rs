@@ -38,6 +38,9 @@ pub struct Order {
     pub device: String,
     /// Threads inside libtorch.
     pub threads: u32,
+    /// Bytes of memory that the job may use; a share of the machine's if not said.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Seconds that one call of a plugin may take; `None` for no limit.
     #[serde(default)]
     pub timeout_seconds: Option<f64>,

@@ -110,7 +110,8 @@ fn cells(sample: &Sample, descriptor: &PluginDescriptor) -> Result<Vec<OwnedCell
         let dataset = Dataset::open(&[path.to_path_buf()])?;
         let mut cells = Vec::new();
         for batch in dataset.read(Some(&[column.as_str()]), 0..SAMPLE_ROWS.min(dataset.rows()), SAMPLE_ROWS as usize)? {
-            let column = dataset.cells(&batch?, column)?;
+            let batch = batch?;
+            let column = dataset.cells(&batch, column)?;
             for row in 0..column.len() {
                 cells.extend(column.get(row)?.map(owned).transpose()?);
             }

@@ -15,6 +15,9 @@ use crate::{LIBTORCH, Result, RunError, device, eval, process, run, train};
 /// # Errors
 /// Why the job cannot go on. What is committed stays. A plugin that takes longer than the order allows ends the program.
 pub fn execute(order: &Order, events: &Events) -> Result<Value> {
+    if let Some(bytes) = order.memory_bytes {
+        anyflow_datasets::use_memory(bytes);
+    }
     tch::set_num_threads(order.threads.max(1) as i32);
     tch::set_num_interop_threads(1);
     let device = device::open(&order.device)?;

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, StringArray};
 
+use crate::beneath::Beneath;
+
 /// The files that a column points to, read on demand.
 #[derive(Clone, Debug)]
 pub(super) struct LinkedFiles {
@@ -32,26 +34,30 @@ impl LinkedFiles {
         }
         let slot = &self.loaded[row];
         if slot.get().is_none() {
-            let bytes = read_inside(self.folder.as_deref(), self.paths.value(row))?;
+            let path = self.paths.value(row);
+            let bytes = self.open(path)?.read().map_err(|refusal| unread(path, &refusal))?;
             // Another thread may have been faster; both read the same file.
             let _ = slot.set(bytes);
         }
         Ok(slot.get().map(Vec::as_slice))
     }
+
+    /// Length of the file that a row names, 0 where it cannot be read.
+    pub(super) fn size_bytes(&self, row: usize) -> u64 {
+        let path = self.paths.is_valid(row).then(|| self.paths.value(row));
+        path.and_then(|path| self.open(path).ok()).map_or(0, |file| file.size_bytes)
+    }
+
+    fn open(&self, path: &str) -> Result<Beneath, String> {
+        let folder = self.folder.as_deref().ok_or_else(|| {
+            format!(
+                "holds no bytes, only the path `{path}`, and its files lie in several folders; give one folder at a time"
+            )
+        })?;
+        Beneath::open(folder, Path::new(path)).map_err(|refusal| unread(path, &refusal))
+    }
 }
 
-/// Reads a file below `folder`. A dataset from elsewhere must not make a run read (and publish) other files of the machine.
-fn read_inside(folder: Option<&Path>, path: &str) -> Result<Vec<u8>, String> {
-    let folder = folder.ok_or_else(|| {
-        format!(
-            "holds no bytes, only the path `{path}`, and its files lie in several folders; give one folder at a time"
-        )
-    })?;
-    let missing = |error: std::io::Error| format!("holds no bytes, and its file `{path}` cannot be read: {error}");
-    let root = folder.canonicalize().map_err(missing)?;
-    let file = root.join(path).canonicalize().map_err(missing)?;
-    if !file.starts_with(&root) {
-        return Err(format!("its file `{path}` lies outside the dataset's folder; import the data to embed the bytes"));
-    }
-    std::fs::read(&file).map_err(missing)
+fn unread(path: &str, refusal: &crate::beneath::Refusal) -> String {
+    format!("holds no bytes, and its file `{path}` cannot be read: {refusal}")
 }

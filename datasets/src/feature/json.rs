@@ -9,9 +9,13 @@ use serde_json::{Map, Value, json};
 use super::dtype::dtype_from_arrow;
 use super::{Feature, METADATA_KEY, element};
 
+/// Longest metadata that are read; in memory they take many times as much.
+const MAX_TEXT_BYTES: usize = 8 << 20;
+
 /// Reads `{"info": {"features": {...}}}`; absent or unreadable metadata states nothing.
 pub(super) fn features_from_metadata(metadata: &HashMap<String, String>) -> IndexMap<String, Feature> {
     let text = metadata.get(METADATA_KEY).map(String::as_str).unwrap_or("null");
+    let text = if text.len() > MAX_TEXT_BYTES { "null" } else { text };
     let root: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     let stated = root.pointer("/info/features").and_then(Value::as_object).cloned().unwrap_or_default();
     stated.into_iter().map(|(name, value)| (name, feature_from_json(value))).collect()

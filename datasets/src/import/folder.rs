@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
+use super::left_out::Tally;
 use super::{Imported, is_table, names, refusal, table};
+use crate::beneath::{Beneath, Refusal};
 use crate::cell::{OwnedCell, column_from_cells, media_column};
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::{Feature, Features};
@@ -16,8 +18,11 @@ use crate::rows::{Rows, Value};
 use crate::write::TableWriter;
 
 const FILE_NAME: &str = "file_name";
-/// Rows whose files are held at once.
-const BATCH_ROWS: usize = 32;
+const BATCH_ROWS: usize = 1024;
+/// Bytes of files that are held at once.
+const BATCH_BYTES: u64 = 32 << 20;
+const METADATA: [(&str, table::Format); 2] =
+    [("metadata.jsonl", table::Format::JsonLines), ("metadata.csv", table::Format::Csv)];
 
 /// Media files below a folder: paths relative to it, sorted, all of one kind.
 struct Found {
@@ -25,19 +30,20 @@ struct Found {
     files: Vec<String>,
     column: &'static str,
     feature: Feature,
+    left_out: Tally,
 }
 
 pub(super) fn import(folder: &Path, out: &Path) -> Result<Imported> {
-    let found = Found::below(folder)?;
-    let formats = [("metadata.jsonl", table::Format::JsonLines), ("metadata.csv", table::Format::Csv)];
-    match formats.into_iter().find(|(name, _)| folder.join(name).exists()) {
-        Some((name, format)) => with_metadata(&found, &folder.join(name), format, out),
-        None => with_labels(&found, out),
+    let metadata = METADATA.into_iter().find(|(name, _)| folder.join(name).exists());
+    let found = Found::below(folder, metadata.map(|(name, _)| name))?;
+    match metadata {
+        Some((name, format)) => with_metadata(found, &folder.join(name), format, out),
+        None => with_labels(found, out),
     }
 }
 
 /// No metadata: the folder that a file lies in is its class.
-fn with_labels(found: &Found, out: &Path) -> Result<Imported> {
+fn with_labels(found: Found, out: &Path) -> Result<Imported> {
     let class =
         |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
     let classes: BTreeSet<String> = found.files.iter().filter_map(|file| class(file)).collect();
@@ -62,11 +68,11 @@ fn with_labels(found: &Found, out: &Path) -> Result<Imported> {
         rows.push(row)?;
     }
     let (rows, features) = rows.finish()?;
-    Ok(Imported { rows, features, left_out: 0 })
+    Ok(Imported { rows, features, left_out: found.left_out.finish() })
 }
 
 /// The metadata names the files; its rows and their order are the dataset's.
-fn with_metadata(found: &Found, metadata: &Path, format: table::Format, out: &Path) -> Result<Imported> {
+fn with_metadata(mut found: Found, metadata: &Path, format: table::Format, out: &Path) -> Result<Imported> {
     let (schema, batches) = table::read(metadata, format, BATCH_ROWS)?;
     if schema.column_with_name(FILE_NAME).is_none() {
         return Err(refusal(metadata, format!("has no column `{FILE_NAME}` that names the file of each row; add it")));
@@ -78,26 +84,34 @@ fn with_metadata(found: &Found, metadata: &Path, format: table::Format, out: &Pa
         ));
     }
     let own_id = schema.column_with_name("id").is_some();
-    let (target, features) = target_schema(found, &schema, own_id);
+    let (target, features) = target_schema(&found, &schema, own_id);
     let target = Arc::new(target);
     let mut writer = TableWriter::create(out, &target, &features)?;
     let mut named = BTreeSet::new();
     for batch in batches {
         let batch = batch?;
-        let files = file_names(metadata, &batch, writer.rows())?;
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        if !own_id {
-            columns.push(Arc::new(StringArray::from(files.clone())));
+        let names = file_names(metadata, &batch, writer.rows())?;
+        let mut start = 0;
+        while start < names.len() {
+            let (files, contents) = found.next_files(&names[start..])?;
+            let mut columns: Vec<ArrayRef> = Vec::new();
+            if !own_id {
+                columns.push(Arc::new(StringArray::from(files.to_vec())));
+            }
+            columns.push(media(files, &contents)?);
+            let part = batch.slice(start, files.len());
+            let others = schema.fields().iter().zip(part.columns()).filter(|(field, _)| field.name() != FILE_NAME);
+            columns.extend(others.map(|(_, column)| column.clone()));
+            let rows = RecordBatch::try_new(target.clone(), columns);
+            writer.write(&rows.map_err(|error| DatasetError::internal("importing a folder", error))?)?;
+            start += files.len();
         }
-        columns.push(found.media(&files)?);
-        let others = schema.fields().iter().zip(batch.columns()).filter(|(field, _)| field.name() != FILE_NAME);
-        columns.extend(others.map(|(_, column)| column.clone()));
-        let batch = RecordBatch::try_new(target.clone(), columns);
-        writer.write(&batch.map_err(|error| DatasetError::internal("importing a folder", error))?)?;
-        named.extend(files);
+        named.extend(names);
     }
-    let left_out = found.files.iter().filter(|file| !named.contains(*file)).count() as u64;
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out })
+    for file in found.files.iter().filter(|file| !named.contains(*file)) {
+        found.left_out.note("not named by the metadata", file);
+    }
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: found.left_out.finish() })
 }
 
 /// `id` (unless the metadata has one), the media, then the metadata's other columns.
@@ -121,9 +135,10 @@ fn file_names(metadata: &Path, batch: &RecordBatch, first_row: u64) -> Result<Ve
 }
 
 impl Found {
-    fn below(folder: &Path) -> Result<Found> {
-        let mut files = Vec::new();
-        walk(folder, "", &mut files)?;
+    fn below(folder: &Path, metadata: Option<&str>) -> Result<Found> {
+        let (mut files, mut left_out) = (Vec::new(), Tally::default());
+        walk(folder, "", &mut files, &mut left_out)?;
+        files.sort();
         let kind = |file: &String| names::media(&names::extension(Path::new(file)));
         let mut kinds = files.iter().filter_map(|file| kind(file).map(|kind| (file.clone(), kind)));
         let Some((first, (column, feature))) = kinds.next() else {
@@ -138,38 +153,65 @@ impl Found {
             let reason = format!("mixes {column} ({first}) and {other_column} ({other}); import a folder of each");
             return Err(refusal(folder, reason));
         }
+        for file in files.iter().filter(|file| kind(file).is_none() && metadata != Some(file.as_str())) {
+            left_out.note("no image, sound or film by its name", file);
+        }
         files.retain(|file| kind(file).is_some());
-        files.sort();
-        Ok(Found { folder: folder.to_path_buf(), files, column, feature })
+        Ok(Found { folder: folder.to_path_buf(), files, column, feature, left_out })
+    }
+
+    fn open(&self, file: &str) -> Result<Beneath> {
+        Beneath::open(&self.folder, Path::new(file)).map_err(|refusal| self.refused(file, &refusal))
     }
 
     fn bytes(&self, file: &str) -> Result<Vec<u8>> {
-        let path = self.folder.join(file);
-        std::fs::read(&path).map_err(io_error(&path, "open"))
+        self.open(file)?.read().map_err(|refusal| self.refused(file, &refusal))
     }
 
-    fn media(&self, files: &[String]) -> Result<ArrayRef> {
-        let cell = |file: &String| Ok(Some(OwnedCell::Bytes(self.bytes(file)?)));
-        let cells: Vec<Option<OwnedCell>> = files.iter().map(cell).collect::<Result<_>>()?;
-        let bytes = column_from_cells(&cells, &Feature::Value("binary".into()))?;
-        Ok(media_column(bytes, Arc::new(StringArray::from(files.to_vec()))))
+    fn refused(&self, file: &str, reason: &Refusal) -> DatasetError {
+        match reason {
+            Refusal::Missing => DatasetError::Missing { path: self.folder.join(file) },
+            other => refusal(&self.folder.join(file), format!("cannot be imported: {other}")),
+        }
+    }
+
+    /// The first of the files and their bytes, not many at once.
+    fn next_files<'a>(&self, names: &'a [String]) -> Result<(&'a [String], Vec<Vec<u8>>)> {
+        let (mut contents, mut bytes) = (Vec::new(), 0);
+        for name in names {
+            let file = self.open(name)?;
+            bytes += file.size_bytes;
+            if bytes > BATCH_BYTES && !contents.is_empty() {
+                break;
+            }
+            contents.push(file.read().map_err(|refusal| self.refused(name, &refusal))?);
+        }
+        Ok((&names[..contents.len()], contents))
     }
 }
 
-/// Collects the names of all files, relative with `/`; hidden ones are skipped.
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<()> {
+/// A column of files with their names.
+fn media(files: &[String], contents: &[Vec<u8>]) -> Result<ArrayRef> {
+    let cells: Vec<_> = contents.iter().map(|bytes| Some(OwnedCell::Bytes(bytes.clone()))).collect();
+    let bytes = column_from_cells(&cells, &Feature::Value("binary".into()))?;
+    Ok(media_column(bytes, Arc::new(StringArray::from(files.to_vec()))))
+}
+
+/// Collects the names of all files, relative with `/`; what is passed over is noted.
+fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>, left_out: &mut Tally) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(io_error(folder, "open"))? {
         let path = entry.map_err(io_error(folder, "list"))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with('.') {
-            continue;
-        }
         let relative = format!("{prefix}{name}");
-        // Links to folders could lead in circles.
-        if path.is_dir() && !path.is_symlink() {
-            walk(&path, &format!("{relative}/"), files)?;
-        } else if path.is_file() {
+        if name.starts_with('.') {
+            left_out.note("hidden", &relative);
+        } else if !path.is_dir() {
             files.push(relative);
+        } else if path.is_symlink() {
+            // Links to folders could lead in circles.
+            left_out.note("a link to a folder", &relative);
+        } else {
+            walk(&path, &format!("{relative}/"), files, left_out)?;
         }
     }
     Ok(())

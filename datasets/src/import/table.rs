@@ -1,13 +1,17 @@
 //! JSON lines and CSV.
 
-use std::io::{BufRead, BufReader, Read};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+use super::exact::come_back;
+use super::json::{BadLine, Flaw, text_columns};
+use super::lines::Lines;
 use super::{Imported, bare_name, open, refusal};
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
@@ -33,20 +37,35 @@ pub(super) fn import(file: &Path, format: Format, out: &Path) -> Result<Imported
     for batch in batches {
         writer.write(&batch?)?;
     }
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out: 0 })
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new() })
 }
 
-/// Reads the file once for its types and opens it again for its rows.
+/// Reads the file for its types, again for values that would not come back from them, and opens it for its rows.
 pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(SchemaRef, Batches)> {
-    let schema = Arc::new(infer(file, format)?);
+    let schema = infer(file, format)?;
     if schema.fields().is_empty() {
         return Err(refusal(file, "has no columns; the file needs at least one row"));
     }
+    let mut known = BTreeSet::new();
+    if let Some(field) = schema.fields().iter().find(|field| !known.insert(field.name())) {
+        let column = field.name().clone();
+        return Err(DatasetError::RepeatedColumn { path: file.to_path_buf(), line: Some(1), column });
+    }
+    let texts = match format {
+        Format::JsonLines => json_texts(file, &schema)?,
+        Format::Csv => csv_texts(file, &schema)?,
+    };
+    let schema = Arc::new(with_texts(&schema, &texts));
+    let batches = open_table(file, format, &schema, batch_rows)?;
+    Ok((schema, batches))
+}
+
+fn open_table(file: &Path, format: Format, schema: &SchemaRef, batch_rows: usize) -> Result<Batches> {
     let path = file.to_path_buf();
-    let reader = BufReader::new(open(file)?);
+    let reader = BufReader::new(Lines::new(open(file)?));
     let named = move |batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| explain(&path, format, error));
     let failed = |error| explain(file, format, error);
-    let batches: Batches = match format {
+    Ok(match format {
         Format::JsonLines => {
             // A column of numbers and texts is one of texts.
             let builder = arrow::json::ReaderBuilder::new(schema.clone()).with_coerce_primitive(true);
@@ -56,17 +75,54 @@ pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(Sc
             let builder = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(dialect(file));
             Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
         }
-    };
-    Ok((schema, batches))
+    })
 }
 
 fn infer(file: &Path, format: Format) -> Result<Schema> {
-    let mut reader = BufReader::new(open(file)?);
+    let mut reader = BufReader::new(Lines::new(open(file)?));
     let inferred = match format {
         Format::JsonLines => arrow::json::reader::infer_json_schema(&mut reader, None),
         Format::Csv => dialect(file).infer_schema(&mut reader, None),
     };
     inferred.map(|(schema, _)| schema).map_err(|error| explain(file, format, error))
+}
+
+/// Columns of a CSV file whose values would not come back from the types that were guessed.
+fn csv_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
+    let names = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let texts = Arc::new(with_texts(schema, &names));
+    let mut changed = BTreeSet::new();
+    for batch in open_table(file, Format::Csv, &texts, BATCH_ROWS)? {
+        for (field, column) in schema.fields().iter().zip(batch?.columns()) {
+            if !changed.contains(field.name()) && !come_back(column, field.data_type()) {
+                changed.insert(field.name().clone());
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// Columns of JSON lines whose numbers would be rounded.
+fn json_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
+    text_columns(Lines::new(open(file)?), schema).map_err(|BadLine { line, flaw }| {
+        let (path, line) = (file.to_path_buf(), Some(line));
+        match flaw {
+            Flaw::Repeated(column) => DatasetError::RepeatedColumn { path, line, column },
+            Flaw::Rounded(number) => {
+                let reason =
+                    format!("the number {number} would be rounded; write it in quotation marks to keep its digits");
+                DatasetError::Import { path, line, reason }
+            }
+        }
+    })
+}
+
+fn with_texts(schema: &Schema, columns: &BTreeSet<String>) -> Schema {
+    let field = |field: &Arc<Field>| {
+        let text = || Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8).with_nullable(true));
+        if columns.contains(field.name()) { text() } else { field.clone() }
+    };
+    Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
 }
 
 fn dialect(file: &Path) -> arrow::csv::reader::Format {
@@ -89,7 +145,7 @@ fn explain(file: &Path, format: Format, error: ArrowError) -> DatasetError {
 }
 
 fn first_bad_line(file: &Path) -> Option<(u64, String)> {
-    let reader: Box<dyn Read> = open(file).ok()?;
+    let reader = Lines::new(open(file).ok()?);
     for (line, text) in (1..).zip(BufReader::new(reader).lines()) {
         let text = match text {
             Ok(text) => text,

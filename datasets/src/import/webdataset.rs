@@ -1,34 +1,47 @@
 //! WebDataset: tar files whose members are grouped into rows by name.
 
-use std::collections::BTreeSet;
-use std::io::Read;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Imported, names, open, refusal};
+use super::left_out::Tally;
+use super::tar::{Member, members};
+use super::{Imported, names, refusal};
 use crate::cell::OwnedCell;
 use crate::error::Result;
 use crate::feature::{CellKind, Feature, Features};
 use crate::rows::{Rows, Value};
 
 const ID: &str = "id";
+const NO_PART: &str = "a name that is no KEY.EXTENSION";
 
 pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
     let features = features(files)?;
     let mut rows = Rows::create(out, features.clone())?;
+    let mut left_out = Tally::default();
     for file in files {
         let mut sample = Sample::default();
-        members(file, |key, extension, name, reader| {
-            if sample.key != key {
-                std::mem::replace(&mut sample, Sample::new(key)).push_to(&mut rows, &features)?;
+        let mut complete = HashSet::new();
+        each_part(file, &mut left_out, |part, member| {
+            if sample.key != part.key {
+                complete.insert(sample.key.clone());
+                std::mem::replace(&mut sample, Sample::new(&part.key)).push_to(&mut rows, &features)?;
             }
-            sample.add(file, extension, name, reader)
+            if complete.contains(&part.key) {
+                let reason = format!(
+                    "{} belongs to row {}, whose other files do not lie together with it; sort the files by name when \
+                     the tar file is made",
+                    member.name, part.key
+                );
+                return Err(refusal(file, reason));
+            }
+            sample.add(file, &part.extension, member)
         })?;
         sample.push_to(&mut rows, &features)?;
     }
     let (rows, features) = rows.finish()?;
-    Ok(Imported { rows, features, left_out: 0 })
+    Ok(Imported { rows, features, left_out: left_out.finish() })
 }
 
 /// Members seen so far of one row.
@@ -43,10 +56,10 @@ impl Sample {
         Sample { key: key.to_string(), values: IndexMap::new() }
     }
 
-    fn add(&mut self, file: &Path, extension: &str, name: &str, reader: &mut dyn Read) -> Result<()> {
+    fn add(&mut self, file: &Path, extension: &str, mut member: Member<'_>) -> Result<()> {
         let (column, feature) = names::member(extension);
-        let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).map_err(|error| refusal(file, format!("member {name}: {error}")))?;
+        let name = member.name;
+        let bytes = member.read().map_err(|error| refusal(file, format!("member {name}: {error}")))?;
         let value = value(bytes, &feature, name).map_err(|reason| refusal(file, format!("member {name}: {reason}")))?;
         if self.values.insert(column.clone(), value).is_some() {
             let reason = format!("{name} is the second {column} of its row; give it another name before the extension");
@@ -71,16 +84,17 @@ fn features(files: &[PathBuf]) -> Result<Features> {
     features.0.insert(ID.into(), Feature::Value("string".into()));
     let mut seen = BTreeSet::new();
     for file in files {
-        members(file, |_, extension, name, _| {
-            if !seen.insert(extension.to_string()) {
+        each_part(file, &mut Tally::default(), |part, member| {
+            if !seen.insert(part.extension.clone()) {
                 return Ok(());
             }
-            let (column, feature) = names::member(extension);
+            let (column, feature) = names::member(&part.extension);
             let known = features.0.entry(column.clone()).or_insert_with(|| feature.clone());
             if *known == feature && column != ID {
                 return Ok(());
             }
-            Err(refusal(file, format!("{name} is {}, but column {column} is {}", feature.describe(), known.describe())))
+            let (found, known) = (feature.describe(), known.describe());
+            Err(refusal(file, format!("{} is {found}, but column {column} is {known}", member.name)))
         })?;
     }
     if seen.is_empty() {
@@ -90,21 +104,27 @@ fn features(files: &[PathBuf]) -> Result<Features> {
     Ok(features)
 }
 
-/// Calls `visit(key, extension, name, content)` for every file in the tar.
-fn members(file: &Path, mut visit: impl FnMut(&str, &str, &str, &mut dyn Read) -> Result<()>) -> Result<()> {
-    let damaged = |error: std::io::Error| refusal(file, format!("is no complete tar file ({error}); fetch it again"));
-    let mut archive = tar::Archive::new(open(file)?);
-    for entry in archive.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let name = entry.path().map_err(damaged)?.to_string_lossy().into_owned();
-        let (folder, base) = name.rsplit_once('/').map_or(("", name.as_str()), |(folder, base)| (folder, base));
-        let Some((stem, extension)) = base.split_once('.').filter(|(stem, _)| !stem.is_empty()) else { continue };
+/// What the name of a member says.
+struct Part {
+    /// The row it belongs to: its folder and all before the first dot.
+    key: String,
+    /// All behind the first dot.
+    extension: String,
+}
+
+/// Calls `visit` for every member that is a part of a row.
+fn each_part(file: &Path, left_out: &mut Tally, mut visit: impl FnMut(Part, Member<'_>) -> Result<()>) -> Result<()> {
+    let mut nameless = Tally::default();
+    members(file, left_out, |member| {
+        let (folder, base) = member.name.rsplit_once('/').unwrap_or(("", member.name));
+        let Some((stem, extension)) = base.split_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+            nameless.note(NO_PART, member.name);
+            return Ok(());
+        };
         let key = if folder.is_empty() { stem.to_string() } else { format!("{folder}/{stem}") };
-        visit(&key, &extension.to_lowercase(), &name, &mut entry)?;
-    }
+        visit(Part { key, extension: extension.to_lowercase() }, member)
+    })?;
+    left_out.add(nameless);
     Ok(())
 }
 

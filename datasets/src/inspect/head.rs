@@ -1,20 +1,20 @@
 //! The first rows as JSON that a person can read.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::datatypes::{DataType, UInt64Type};
 use serde_json::{Map, Value, json};
 
 use crate::cell::{Cell, CellColumn};
-use crate::error::{DatasetError, Result};
+use crate::error::Result;
 use crate::feature::{CellKind, Feature};
+use crate::key::Texts;
 use crate::media::Media;
-use crate::read::Dataset;
+use crate::read::{Bound, Dataset};
 
 /// Elements of a list that are shown.
 const SHOWN_ELEMENTS: usize = 8;
-/// Rows read at once: cells can be large films.
-const BATCH_ROWS: usize = 16;
+/// Few rows at once: cells can be large films.
+const BOUND: Bound = Bound::rows(16);
 
 /// The first `rows` rows, one object each, columns in order.
 ///
@@ -22,32 +22,33 @@ const BATCH_ROWS: usize = 16;
 /// `{"size_bytes": 5, "hex": "00ff..."}`, class labels `{"class": 7, "name": "7"}`; long lists are cut with a count.
 ///
 /// # Errors
-/// Those of [`Dataset::read`]. A single unreadable cell shows its error instead of failing.
+/// Those of [`Dataset::read`]. What cannot be read shows its error in its place.
 pub fn head(dataset: &Dataset, rows: u64) -> Result<Vec<Map<String, Value>>> {
     let mut shown = Vec::new();
-    for batch in dataset.read(None, 0..rows, BATCH_ROWS)? {
+    for batch in dataset.read(None, 0..rows, BOUND)? {
         let batch = batch?;
-        for row in 0..batch.num_rows() {
-            let mut object = Map::new();
-            for (name, feature) in dataset.features().iter() {
-                let column = batch.column_by_name(name).ok_or_else(|| DatasetError::internal("showing rows", name))?;
-                object.insert(name.clone(), value(dataset, name, column, feature, row)?);
-            }
-            shown.push(object);
+        for row in 0..batch.rows.num_rows() {
+            let unreadable = batch.unreadable.iter().find(|bad| bad.row == row).map(|bad| failed(&bad.reason));
+            let cell = |((name, feature), column): ((&String, &Feature), &ArrayRef)| {
+                (name.clone(), unreadable.clone().unwrap_or_else(|| value(dataset, name, column, feature, row)))
+            };
+            shown.push(dataset.features().iter().zip(batch.rows.columns()).map(cell).collect());
         }
     }
     Ok(shown)
 }
 
-fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Result<Value> {
+/// A value as JSON; one that cannot be shown says why.
+fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Value {
     if column.is_null(row) {
-        return Ok(Value::Null);
+        return Value::Null;
     }
     if matches!(feature.cell(), None | Some(CellKind::List(_) | CellKind::Files)) {
         return nested(dataset, name, column, feature, row);
     }
-    let cells = CellColumn::new(&column.slice(row, 1), feature)?.with_origin(name, dataset.folder());
-    let shown = match cells.get(0) {
+    let cells = CellColumn::new(&column.slice(row, 1), feature).map(|cells| cells.with_origin(name, dataset.folder()));
+    match cells.as_ref().map_err(ToString::to_string).and_then(|cells| cells.get(0).map_err(|error| error.to_string()))
+    {
         Ok(None) => Value::Null,
         Ok(Some(Cell::Utf8(text))) => text.into(),
         Ok(Some(Cell::I64(value))) => match feature {
@@ -58,12 +59,16 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
         Ok(Some(Cell::Bytes(bytes))) => encoded(bytes),
         Ok(Some(Cell::List(list))) => format!("{list:?}").into(),
         Ok(Some(Cell::Files(files))) => files.iter().map(|file| encoded(file)).collect(),
-        Err(error) => json!({"error": error.to_string()}),
-    };
-    Ok(shown)
+        Err(_) if *column.data_type() == DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row).into(),
+        Err(reason) => failed(&reason),
+    }
 }
 
-fn nested(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Result<Value> {
+fn failed(reason: &str) -> Value {
+    json!({"error": reason})
+}
+
+fn nested(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Value {
     let items = match column.data_type() {
         DataType::List(_) => column.as_list::<i32>().value(row),
         DataType::LargeList(_) => column.as_list::<i64>().value(row),
@@ -73,18 +78,16 @@ fn nested(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, r
     let inferred = Feature::from_arrow(items.data_type());
     let inner = if let Feature::List(inner) = feature { inner } else { &inferred };
     let shown = (0..items.len().min(SHOWN_ELEMENTS)).map(|item| value(dataset, name, &items, inner, item));
-    let mut shown: Vec<Value> = shown.collect::<Result<_>>()?;
+    let mut shown: Vec<Value> = shown.collect();
     if items.len() > SHOWN_ELEMENTS {
         shown.push(format!("... {} in all", items.len()).into());
     }
-    Ok(shown.into())
+    shown.into()
 }
 
-fn text(column: &ArrayRef, row: usize) -> Result<Value> {
-    let options = FormatOptions::default();
-    let internal = |error| DatasetError::internal("showing a value", error);
-    let format = ArrayFormatter::try_new(column, &options).map_err(internal)?;
-    format.value(row).try_to_string().map(Value::from).map_err(internal)
+fn text(column: &ArrayRef, row: usize) -> Value {
+    let text = Texts::new(&column.slice(row, 1)).and_then(|texts| texts.get(0));
+    text.map_or_else(|error| failed(&error.to_string()), Value::from)
 }
 
 fn class(value: i64, names: &[String]) -> Value {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Pair, Paired};
+use super::{Pair, Paired, readable};
 use crate::cell::Cell;
 use crate::draw::Draws;
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature};
-use crate::read::Dataset;
+use crate::read::{Bound, Dataset};
 
 /// Changing it changes everyone's pairs.
 const CONTEXT: &str = "anyflow-datasets pair 1";
@@ -15,7 +15,7 @@ const CONTEXT: &str = "anyflow-datasets pair 1";
 /// Rows of each value of the join column, in order of row; sorted, so that nothing depends on hashing.
 pub(super) type RowsByValue = BTreeMap<String, Vec<u64>>;
 
-const BATCH_ROWS: usize = 8192;
+const BOUND: Bound = Bound::rows(8192);
 /// Values quoted when two columns have none in common.
 const QUOTED_VALUES: usize = 5;
 
@@ -98,8 +98,8 @@ fn is_named(feature: &Feature) -> bool {
 fn read(dataset: &Dataset, on: &str, names: Option<&[String]>) -> Result<RowsByValue> {
     let mut rows = RowsByValue::new();
     let mut row = 0;
-    for batch in dataset.read(Some(&[on]), 0..dataset.rows(), BATCH_ROWS)? {
-        let cells = dataset.cells(&batch?, on)?;
+    for batch in dataset.read(Some(&[on]), 0..dataset.rows(), BOUND)? {
+        let cells = dataset.cells(&readable(batch?)?, on)?;
         for index in 0..cells.len() {
             if let Some(value) = text(on, cells.get(index)?, names)? {
                 rows.entry(value).or_default().push(row);

@@ -2,48 +2,69 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::Dataset;
-use super::guard::guarded;
-use super::part::{Part, conform};
+use super::embed::Embedded;
+use super::group::{GroupReader, Piece, Wanted};
+use super::part::conform;
+use super::row_batch::{Bound, RowBatch, Unreadable};
+use super::size::{batch_bytes, fixed_bytes};
 use crate::error::{DatasetError, Result};
 
 /// Batches of a range of rows, from [`Dataset::read`]. Owns what it needs, so it can move to a reader thread.
+///
+/// Where batches end depends on the files and the range alone. A row that cannot be read is a row of its batch like any
+/// other, null and listed: the stream ends only where no row is to blame, as when a file is gone.
 pub struct Batches {
-    waiting: VecDeque<(Part, Range<u64>)>,
-    current: Option<PartReader>,
-    /// Rows read but too few for a batch: only where files meet.
-    pending: Vec<RecordBatch>,
-    pending_rows: usize,
-    indices: Vec<usize>,
+    source: Pieces,
+    bound: Bound,
     schema: SchemaRef,
-    batch_rows: usize,
+    /// What was read and has no place in the batch before; the first is next.
+    ahead: VecDeque<Run>,
+    row: u64,
+    /// Bytes of a row of which nothing is known.
+    null_bytes: u64,
 }
 
-/// A file being read.
-pub(super) struct PartReader {
-    part: Part,
-    reader: ParquetRecordBatchReader,
-    /// Next row, counted within the file.
-    row: u64,
+/// Rows that lie together.
+enum Run {
+    Rows(RecordBatch),
+    Lost { rows: u64, code: &'static str, reason: String },
+}
+
+/// The row groups of a range, one after another.
+struct Pieces {
+    waiting: VecDeque<Wanted>,
+    current: Option<GroupReader>,
+    indices: Vec<usize>,
+    columns: Arc<[usize]>,
+    bound: Bound,
+    limit: u64,
+    schema: SchemaRef,
 }
 
 impl Batches {
-    pub(super) fn new(dataset: &Dataset, indices: Vec<usize>, rows: Range<u64>, batch_rows: usize) -> Batches {
-        let local = |part: &Part| {
-            let inside = part.row_range();
-            let (start, end) = (rows.start.max(inside.start), rows.end.min(inside.end));
-            (start < end).then(|| (part.clone(), start - inside.start..end - inside.start))
-        };
-        let waiting = dataset.parts().iter().filter_map(local).collect();
+    pub(super) fn new(dataset: &Dataset, indices: Vec<usize>, rows: Range<u64>, bound: Bound) -> Batches {
+        let bound = Bound { rows: bound.rows.max(1), bytes: bound.bytes.max(1) };
         let schema = dataset.projected_schema(&indices);
-        Batches { waiting, current: None, pending: Vec::new(), pending_rows: 0, indices, schema, batch_rows }
+        let row = rows.start;
+        let source = Pieces {
+            waiting: wanted(dataset, rows),
+            current: None,
+            columns: in_file_order(&indices),
+            indices,
+            bound,
+            limit: dataset.reading_limit(),
+            schema: schema.clone(),
+        };
+        let null_bytes = schema.fields().iter().map(|field| fixed_bytes(field.data_type()));
+        let null_bytes = null_bytes.fold(1, u64::saturating_add);
+        Batches { source, bound, schema, ahead: VecDeque::new(), row, null_bytes }
     }
 
     /// Schema of the batches.
@@ -51,118 +72,161 @@ impl Batches {
         &self.schema
     }
 
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        while self.pending_rows < self.batch_rows {
-            match self.next_piece()? {
-                Some(piece) => {
-                    self.pending_rows += piece.num_rows();
-                    self.pending.push(piece);
-                }
-                None => break,
-            }
-        }
-        if self.pending.is_empty() { Ok(None) } else { self.cut().map(Some) }
+    /// The same rows with bytes wherever a media cell of `dataset`, which they were read from, holds only a path; the
+    /// files count towards the bound.
+    pub fn embedded(self, dataset: &Dataset) -> Embedded {
+        Embedded::new(dataset.clone(), self)
     }
 
-    /// The first `batch_rows` of what is pending.
-    fn cut(&mut self) -> Result<RecordBatch> {
-        let all = match self.pending.as_slice() {
+    /// The most that a batch may hold.
+    pub fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RowBatch>> {
+        let (mut parts, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < self.bound.rows {
+            let Some(run) = self.next_run()? else { break };
+            match run {
+                Run::Rows(batch) => {
+                    // A row that is larger than the bound is a batch of its own.
+                    let fitting = fitting(&batch, self.bound.rows - rows, self.bound.bytes - bytes);
+                    let keep = if rows == 0 { fitting.max(1) } else { fitting };
+                    if keep < batch.num_rows() {
+                        self.ahead.push_front(Run::Rows(batch.slice(keep, batch.num_rows() - keep)));
+                    }
+                    if keep == 0 {
+                        break;
+                    }
+                    let part = batch.slice(0, keep);
+                    bytes = bytes.saturating_add(batch_bytes(&part)).min(self.bound.bytes);
+                    rows += keep;
+                    parts.push(part);
+                }
+                Run::Lost { rows: lost, code, reason } => {
+                    // Values of fixed size take their place also where they are null.
+                    let fitting = usize::try_from((self.bound.bytes - bytes) / self.null_bytes).unwrap_or(usize::MAX);
+                    let keep = if rows == 0 { fitting.max(1) } else { fitting };
+                    let count = usize::try_from(lost).unwrap_or(usize::MAX).min(self.bound.rows - rows).min(keep);
+                    if count == 0 {
+                        self.ahead.push_front(Run::Lost { rows: lost, code, reason });
+                        break;
+                    }
+                    bytes = bytes.saturating_add(self.null_bytes * count as u64).min(self.bound.bytes);
+                    let places = rows..rows + count;
+                    unreadable.extend(places.map(|row| Unreadable { row, code, reason: reason.clone() }));
+                    parts.push(nulls(&self.schema, count)?);
+                    rows += count;
+                    if lost > count as u64 {
+                        self.ahead.push_front(Run::Lost { rows: lost - count as u64, code, reason });
+                    }
+                }
+            }
+        }
+        let whole = match parts.as_slice() {
+            [] => return Ok(None),
             [one] => one.clone(),
             several => concat_batches(&self.schema, several)
-                .map_err(|error| DatasetError::internal("joining batches of several files", error))?,
+                .map_err(|error| DatasetError::internal("joining batches of several row groups", error))?,
         };
-        let rows = self.batch_rows.min(all.num_rows());
-        let rest = all.num_rows() - rows;
-        self.pending.clear();
-        self.pending_rows = rest;
-        if rest > 0 {
-            self.pending.push(all.slice(rows, rest));
-        }
-        Ok(all.slice(0, rows))
+        let first_row = self.row;
+        self.row += rows as u64;
+        Ok(Some(RowBatch { first_row, rows: whole, unreadable }))
     }
 
-    fn next_piece(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if self.current.is_none() {
-                let Some((part, rows)) = self.waiting.pop_front() else { return Ok(None) };
-                self.current = Some(PartReader::of_range(part, &self.indices, rows, self.batch_rows)?);
-            }
-            let piece = self.current.as_mut().map(PartReader::next).transpose()?.flatten();
-            match piece {
-                Some(piece) => return self.in_order(&piece).map(Some),
-                None => self.current = None,
-            }
+    fn next_run(&mut self) -> Result<Option<Run>> {
+        match self.ahead.pop_front() {
+            Some(run) => Ok(Some(run)),
+            None => self.source.next(),
         }
-    }
-
-    fn in_order(&self, piece: &RecordBatch) -> Result<RecordBatch> {
-        conform(piece, &positions(&self.indices), &self.schema)
     }
 }
 
 impl Iterator for Batches {
-    type Item = Result<RecordBatch>;
+    type Item = Result<RowBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.next_batch();
         if next.is_err() {
-            self.waiting.clear();
-            self.current = None;
-            self.pending.clear();
-            self.pending_rows = 0;
+            self.source.waiting.clear();
+            self.source.current = None;
+            self.ahead.clear();
         }
         next.transpose()
     }
 }
 
-impl PartReader {
-    fn of_range(part: Part, indices: &[usize], rows: Range<u64>, batch_rows: usize) -> Result<PartReader> {
-        let touched: Vec<(usize, Range<u64>)> = part
-            .row_groups()
-            .enumerate()
-            .filter(|(_, group)| group.start < rows.end && rows.start < group.end)
-            .collect();
-        let skipped = touched.first().map_or(0, |(_, group)| group.start);
-        let groups = touched.into_iter().map(|(index, _)| index).collect();
-        let (offset, limit) = ((rows.start - skipped) as usize, (rows.end - rows.start) as usize);
-        PartReader::build(part, indices, rows.start, |builder| {
-            builder.with_row_groups(groups).with_offset(offset).with_limit(limit).with_batch_size(batch_rows)
-        })
-    }
-
-    /// A reader of the given columns, further narrowed by `narrow`; `row` is its first row within the file.
-    pub(super) fn build(
-        part: Part,
-        indices: &[usize],
-        row: u64,
-        narrow: impl FnOnce(
-            ParquetRecordBatchReaderBuilder<std::fs::File>,
-        ) -> ParquetRecordBatchReaderBuilder<std::fs::File>,
-    ) -> Result<PartReader> {
-        let file = part.source.open()?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, part.metadata.clone());
-        let columns = ProjectionMask::roots(builder.parquet_schema(), indices.iter().copied());
-        let reader =
-            guarded(|| narrow(builder.with_projection(columns)).build()).map_err(|error| corrupt(&part, row, error))?;
-        Ok(PartReader { part, reader, row })
-    }
-
-    /// The next batch, columns in file order.
-    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let next = guarded(|| self.reader.next().transpose()).map_err(|error| corrupt(&self.part, self.row, error))?;
-        self.row += next.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-        Ok(next)
+impl Pieces {
+    fn next(&mut self) -> Result<Option<Run>> {
+        loop {
+            let current = match &mut self.current {
+                Some(current) => current,
+                None => {
+                    let Some(wanted) = self.waiting.pop_front() else { return Ok(None) };
+                    self.current.insert(GroupReader::new(wanted, self.columns.clone(), self.bound, self.limit))
+                }
+            };
+            match current.next()? {
+                Some(Piece::Rows(rows)) => {
+                    return Ok(Some(Run::Rows(conform(&rows, &positions(&self.indices), &self.schema)?)));
+                }
+                Some(Piece::Lost { rows, error }) => {
+                    return Ok(Some(Run::Lost { rows, code: error.code(), reason: error.to_string() }));
+                }
+                None => self.current = None,
+            }
+        }
     }
 }
 
-/// Where each wanted column lies in a projected batch, whose columns keep the file's order without repeats.
-pub(super) fn positions(indices: &[usize]) -> Vec<usize> {
+/// How many rows from the front of a batch stay within both bounds.
+fn fitting(batch: &RecordBatch, rows: usize, bytes: u64) -> usize {
+    let most = batch.num_rows().min(rows);
+    if batch_bytes(&batch.slice(0, most)) <= bytes {
+        return most;
+    }
+    let (mut fits, mut passes) = (0, most);
+    while fits + 1 < passes {
+        let middle = fits.midpoint(passes);
+        if batch_bytes(&batch.slice(0, middle)) <= bytes { fits = middle } else { passes = middle }
+    }
+    fits
+}
+
+/// The row groups that a range touches.
+fn wanted(dataset: &Dataset, rows: Range<u64>) -> VecDeque<Wanted> {
+    let groups = dataset
+        .parts()
+        .iter()
+        .flat_map(|part| part.row_groups().enumerate().map(move |(group, inside)| (part, group, inside)));
+    let touched = groups.filter_map(|(part, group, inside)| {
+        let (first, last) = (part.first_row + inside.start, part.first_row + inside.end);
+        let (start, end) = (rows.start.max(first), rows.end.min(last));
+        let rows = VecDeque::from([start.saturating_sub(first)..end.saturating_sub(first)]);
+        (start < end).then(|| Wanted { part: part.clone(), group, rows })
+    });
+    touched.collect()
+}
+
+/// Columns in file order without repeats, as Parquet's reader gives them.
+pub(super) fn in_file_order(indices: &[usize]) -> Arc<[usize]> {
     let mut sorted = indices.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
+    sorted.into()
+}
+
+/// Where each wanted column lies among those in file order.
+pub(super) fn positions(indices: &[usize]) -> Vec<usize> {
+    let sorted = in_file_order(indices);
     indices.iter().map(|index| sorted.partition_point(|other| other < index)).collect()
 }
 
-fn corrupt(part: &Part, row: u64, reason: String) -> DatasetError {
-    DatasetError::Corrupt { path: part.source.path.clone(), row, reason }
+/// Rows of which nothing is known.
+fn nulls(schema: &SchemaRef, rows: usize) -> Result<RecordBatch> {
+    let columns: Vec<ArrayRef> = schema.fields().iter().map(|field| new_null_array(field.data_type(), rows)).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        .map_err(|error| DatasetError::internal("marking rows as unreadable", error))
 }

@@ -1,33 +1,101 @@
 //! Files that media cells point to, put into the cells.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::{DataType, Schema};
 
 use super::Dataset;
-use crate::cell::{Cell, column_from_cells};
+use super::batches::Batches;
+use super::row_batch::{RowBatch, Unreadable};
+use super::size::batch_bytes;
+use crate::cell::{Cell, CellColumn, column_from_cells};
 use crate::error::{DatasetError, Result};
 use crate::feature::media_fields;
 
-/// The batch with bytes wherever a media cell had only a path.
-pub(super) fn embed(dataset: &Dataset, batch: &RecordBatch) -> Result<RecordBatch> {
-    let mut columns = batch.columns().to_vec();
-    let mut fields = batch.schema().fields().to_vec();
+/// Batches of a range of rows whose media cells hold their bytes, from [`Batches::embedded`].
+pub struct Embedded {
+    dataset: Dataset,
+    batches: Batches,
+    /// Parts of a batch whose files would have passed the bound together.
+    waiting: VecDeque<RowBatch>,
+}
+
+impl Embedded {
+    pub(super) fn new(dataset: Dataset, batches: Batches) -> Embedded {
+        Embedded { dataset, batches, waiting: VecDeque::new() }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RowBatch>> {
+        if self.waiting.is_empty() {
+            let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
+            self.waiting = self.split(batch)?;
+        }
+        self.waiting.pop_front().map(|batch| embed(&self.dataset, batch)).transpose()
+    }
+
+    /// Parts that stay within the bound when their files are read.
+    fn split(&self, batch: RowBatch) -> Result<VecDeque<RowBatch>> {
+        let columns = linked_columns(&self.dataset, &batch.rows)?;
+        if columns.is_empty() {
+            return Ok(VecDeque::from([batch]));
+        }
+        let most = self.batches.bound().bytes;
+        let count = batch.rows.num_rows();
+        let own = batch_bytes(&batch.rows) / count.max(1) as u64;
+        let (mut parts, mut start, mut bytes) = (VecDeque::new(), 0, 0);
+        for row in 0..count {
+            let more = own + columns.iter().map(|column| column.linked_bytes(row)).sum::<u64>();
+            if row > start && bytes + more > most {
+                parts.push_back(batch.slice(start, row - start));
+                (start, bytes) = (row, 0);
+            }
+            bytes += more;
+        }
+        parts.push_back(batch.slice(start, count - start));
+        Ok(parts)
+    }
+}
+
+impl Iterator for Embedded {
+    type Item = Result<RowBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
+    }
+}
+
+/// The batch with bytes wherever a media cell had only a path; rows whose files cannot be read are listed.
+pub(super) fn embed(dataset: &Dataset, mut batch: RowBatch) -> Result<RowBatch> {
+    let mut columns = batch.rows.columns().to_vec();
+    let mut fields = batch.rows.schema().fields().to_vec();
     let mut changed = false;
     for (column, field) in columns.iter_mut().zip(&mut fields) {
-        let media = dataset.features().get(field.name()).is_some_and(|feature| feature.is_media());
-        if media && !has_all_bytes(column) {
-            *column = with_bytes(dataset, batch, field.name(), column)?;
+        if is_linked(dataset, field.name(), column) {
+            let cells = dataset.cells(&batch.rows, field.name())?;
+            *column = with_bytes(dataset, &cells, field.name(), column, &mut batch.unreadable)?;
             *field = Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone()));
             changed = true;
         }
     }
-    if !changed {
-        return Ok(batch.clone());
+    if changed {
+        let schema = Schema::new_with_metadata(fields, batch.rows.schema().metadata().clone());
+        let rows = RecordBatch::try_new(Arc::new(schema), columns);
+        batch.rows = rows.map_err(|error| DatasetError::internal("embedding files", error))?;
     }
-    let schema = Schema::new_with_metadata(fields, batch.schema().metadata().clone());
-    RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| DatasetError::internal("embedding files", error))
+    Ok(batch)
+}
+
+fn linked_columns(dataset: &Dataset, rows: &RecordBatch) -> Result<Vec<CellColumn>> {
+    let schema = rows.schema();
+    let linked = schema.fields().iter().zip(rows.columns());
+    let linked = linked.filter(|(field, column)| is_linked(dataset, field.name(), column));
+    linked.map(|(field, _)| dataset.cells(rows, field.name())).collect()
+}
+
+fn is_linked(dataset: &Dataset, name: &str, column: &ArrayRef) -> bool {
+    dataset.features().get(name).is_some_and(|feature| feature.is_media()) && !has_all_bytes(column)
 }
 
 fn has_all_bytes(column: &ArrayRef) -> bool {
@@ -41,9 +109,23 @@ fn has_all_bytes(column: &ArrayRef) -> bool {
     }
 }
 
-fn with_bytes(dataset: &Dataset, batch: &RecordBatch, name: &str, column: &ArrayRef) -> Result<ArrayRef> {
-    let cells = dataset.cells(batch, name)?;
-    let owned = (0..cells.len()).map(|row| Ok(cells.get(row)?.map(Cell::into_owned))).collect::<Result<Vec<_>>>()?;
+fn with_bytes(
+    dataset: &Dataset,
+    cells: &CellColumn,
+    name: &str,
+    column: &ArrayRef,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<ArrayRef> {
+    let mut owned = Vec::with_capacity(cells.len());
+    for row in 0..cells.len() {
+        owned.push(match cells.get(row) {
+            Ok(cell) => cell.map(Cell::into_owned),
+            Err(error) => {
+                note(unreadable, row, &error);
+                None
+            }
+        });
+    }
     let built = column_from_cells(&owned, dataset.column(name)?)?;
     let paths = match column.data_type() {
         DataType::Struct(_) => column.as_struct().column_by_name("path").cloned(),
@@ -58,4 +140,12 @@ fn with_bytes(dataset: &Dataset, batch: &RecordBatch, name: &str, column: &Array
     let keeps_bytes = matches!(column.data_type(), DataType::Struct(fields) if fields.len() == 2);
     let kept = keeps_bytes.then(|| arrow::compute::cast(&embedded, column.data_type()).ok()).flatten();
     Ok(kept.unwrap_or(embedded))
+}
+
+/// Lists a row once, in order.
+fn note(unreadable: &mut Vec<Unreadable>, row: usize, error: &DatasetError) {
+    let place = unreadable.partition_point(|bad| bad.row < row);
+    if unreadable.get(place).is_none_or(|bad| bad.row != row) {
+        unreadable.insert(place, Unreadable { row, code: error.code(), reason: error.to_string() });
+    }
 }

@@ -1,5 +1,6 @@
 //! One file of a dataset, and what files of one dataset must share.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::basic::Compression;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::guard::guarded;
+use super::size::fixed_bytes;
+use super::{footer, stated};
+use crate::beneath::MAX_CELL_BYTES;
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::source::Source;
@@ -32,17 +35,17 @@ impl Part {
         let source = Source::new(path)?;
         let footer = source.footer()?;
         let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };
+        footer::check_encoded(&footer).map_err(corrupt)?;
         let parquet = guarded(|| ParquetMetaDataReader::decode_metadata(&footer)).map_err(corrupt)?;
-        check_layout(&source, &parquet)?;
+        let rows = footer::check_layout(&source, &parquet)?;
+        if first_row.checked_add(rows).is_none() {
+            return Err(corrupt(format!("claims {rows} rows, and all files together would have too many to count")));
+        }
+        stated::check(&parquet).map_err(corrupt)?;
         let options = ArrowReaderOptions::new();
         let metadata = guarded(|| ArrowReaderMetadata::try_new(Arc::new(parquet), options)).map_err(corrupt)?;
-        let rows = row_groups(&metadata).map(|group| group.end - group.start).sum();
+        check_columns(path, metadata.schema())?;
         Ok(Part { source, metadata, first_row, rows, footer_hash: blake3::hash(&footer) })
-    }
-
-    /// Rows of the dataset that lie in this file.
-    pub(super) fn row_range(&self) -> Range<u64> {
-        self.first_row..self.first_row + self.rows
     }
 
     /// Rows of each row group, counted within the file.
@@ -60,18 +63,18 @@ fn row_groups(metadata: &ArrowReaderMetadata) -> impl Iterator<Item = Range<u64>
     })
 }
 
-/// Refuses what reading would trip over only much later: pages past the end, foreign compression.
-fn check_layout(source: &Source, parquet: &ParquetMetaData) -> Result<()> {
-    for column in parquet.row_groups().iter().flat_map(|group| group.columns()) {
-        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
-        if end.is_none_or(|end| end > source.size_bytes) {
-            return Err(source.truncated("its footer names pages past its end"));
+/// Columns are known by name, so that each needs one of its own; and a null of a fixed size takes as much as a value.
+fn check_columns(path: &Path, schema: &Schema) -> Result<()> {
+    let mut known = BTreeSet::new();
+    for field in schema.fields() {
+        let column = field.name().clone();
+        if !known.insert(field.name()) {
+            return Err(DatasetError::RepeatedColumn { path: path.to_path_buf(), line: None, column });
         }
-        let codec = column.compression();
-        if matches!(codec, Compression::BROTLI(_) | Compression::LZO) {
-            let what = format!("compression {codec}");
-            return Err(DatasetError::Unsupported { path: source.path.clone(), what });
+        let bytes = fixed_bytes(field.data_type());
+        if bytes > MAX_CELL_BYTES {
+            let what = format!("column `{column}` of {bytes} bytes a row (the most is {MAX_CELL_BYTES})");
+            return Err(DatasetError::Unsupported { path: path.to_path_buf(), what });
         }
     }
     Ok(())

@@ -1,84 +1,135 @@
-//! Random access: chosen rows as one batch.
+//! Random access: chosen rows as batches.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::Dataset;
-use super::batches::{PartReader, positions};
+use super::batches::{in_file_order, positions};
+use super::group::{GroupReader, Piece, Wanted};
 use super::part::{Part, conform};
+use super::row_batch::Bound;
+use super::size::batch_bytes;
 use crate::error::{DatasetError, Result};
 
-const BATCH_ROWS: usize = 1024;
+/// Rows decoded at once, so that those between wanted ones stay few.
+const DECODED_ROWS: usize = 128;
 
-pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64]) -> Result<RecordBatch> {
+/// Chosen rows in the order asked, from [`Dataset::take`].
+pub struct Taken {
+    schema: SchemaRef,
+    /// The wanted rows as they lie in the files.
+    pieces: Vec<RecordBatch>,
+    /// Piece, row and bytes of each row in the order asked.
+    places: VecDeque<Place>,
+    bound: Bound,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    piece: usize,
+    row: usize,
+    bytes: u64,
+}
+
+pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64], bound: Bound) -> Result<Taken> {
     let mut wanted = rows.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
     if let Some(row) = wanted.last().filter(|row| **row >= dataset.rows()) {
         return Err(DatasetError::internal("taking rows", format!("row {row} of {}", dataset.rows())));
     }
-    let internal = |error| DatasetError::internal("taking rows", error);
     let schema = dataset.projected_schema(indices);
-    if indices.is_empty() {
-        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        return RecordBatch::try_new_with_options(schema, Vec::new(), &count).map_err(internal);
-    }
     let mut pieces = Vec::new();
-    for part in dataset.parts() {
-        let inside = part.row_range();
-        let from = wanted.partition_point(|row| *row < inside.start);
-        let to = wanted.partition_point(|row| *row < inside.end);
-        read_rows(part, indices, &wanted[from..to], &schema, &mut pieces)?;
+    for part in dataset.parts().iter().filter(|_| !indices.is_empty()) {
+        read_rows(dataset, part, indices, &wanted, &schema, &mut pieces)?;
     }
-    let sorted = concat_batches(&schema, &pieces).map_err(internal)?;
-    let places = rows.iter().map(|row| wanted.partition_point(|other| other < row) as u64);
-    take_record_batch(&sorted, &UInt64Array::from_iter_values(places)).map_err(internal)
+    let mut found: Vec<Place> = Vec::with_capacity(wanted.len());
+    for (piece, batch) in pieces.iter().enumerate() {
+        found.extend((0..batch.num_rows()).map(|row| Place { piece, row, bytes: batch_bytes(&batch.slice(row, 1)) }));
+    }
+    found.resize(wanted.len(), Place { piece: 0, row: 0, bytes: 0 });
+    let places = rows.iter().map(|row| found[wanted.partition_point(|other| other < row)]).collect();
+    Ok(Taken { schema, pieces, places, bound })
 }
 
-/// Reads sorted rows (counted in the dataset) of one file.
+impl Taken {
+    /// Schema of the batches.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn next_batch(&mut self) -> Result<RecordBatch> {
+        let internal = |error| DatasetError::internal("taking rows", error);
+        let (mut chosen, mut bytes) = (Vec::new(), 0u64);
+        while let Some(place) = self.places.front().copied() {
+            let full = chosen.len() >= self.bound.rows.max(1) || bytes + place.bytes > self.bound.bytes;
+            if full && !chosen.is_empty() {
+                break;
+            }
+            bytes += place.bytes;
+            chosen.push((place.piece, place.row));
+            self.places.pop_front();
+        }
+        if self.pieces.is_empty() {
+            let count = RecordBatchOptions::new().with_row_count(Some(chosen.len()));
+            return RecordBatch::try_new_with_options(self.schema.clone(), Vec::new(), &count).map_err(internal);
+        }
+        let pieces: Vec<&RecordBatch> = self.pieces.iter().collect();
+        interleave_record_batch(&pieces, &chosen).map_err(internal)
+    }
+}
+
+impl Iterator for Taken {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.places.is_empty()).then(|| self.next_batch())
+    }
+}
+
+/// Reads those of the sorted rows (counted in the dataset) that lie in one file.
 fn read_rows(
+    dataset: &Dataset,
     part: &Part,
     indices: &[usize],
     wanted: &[u64],
     schema: &SchemaRef,
     pieces: &mut Vec<RecordBatch>,
 ) -> Result<()> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let (groups, selection) = selection(part, wanted);
-    let mut reader = PartReader::build(part.clone(), indices, wanted[0] - part.first_row, |builder| {
-        builder.with_row_groups(groups).with_row_selection(selection).with_batch_size(BATCH_ROWS.min(wanted.len()))
-    })?;
     let positions = positions(indices);
-    while let Some(batch) = reader.next()? {
-        pieces.push(conform(&batch, &positions, schema)?);
+    for (group, inside) in part.row_groups().enumerate() {
+        let (first, last) = (part.first_row + inside.start, part.first_row + inside.end);
+        let from = wanted.partition_point(|row| *row < first);
+        let to = wanted.partition_point(|row| *row < last);
+        if from == to {
+            continue;
+        }
+        let rows = ranges(wanted[from..to].iter().map(|row| row - first));
+        let wanted = Wanted { part: part.clone(), group, rows };
+        let bound = Bound::rows(DECODED_ROWS);
+        let mut reader = GroupReader::new(wanted, in_file_order(indices), bound, dataset.reading_limit());
+        while let Some(piece) = reader.next()? {
+            match piece {
+                Piece::Rows(rows) => pieces.push(conform(&rows, &positions, schema)?),
+                Piece::Lost { error, .. } => return Err(error),
+            }
+        }
     }
     Ok(())
 }
 
-/// Row groups that hold a wanted row, and which of their rows.
-fn selection(part: &Part, wanted: &[u64]) -> (Vec<usize>, RowSelection) {
-    let mut groups = Vec::new();
-    let mut selectors = Vec::new();
-    for (index, Range { start, end }) in part.row_groups().enumerate() {
-        let from = wanted.partition_point(|row| row - part.first_row < start);
-        let to = wanted.partition_point(|row| row - part.first_row < end);
-        if from == to {
-            continue;
+/// Sorted rows as ranges of neighbours.
+fn ranges(rows: impl Iterator<Item = u64>) -> VecDeque<Range<u64>> {
+    let mut ranges: VecDeque<Range<u64>> = VecDeque::new();
+    for row in rows {
+        match ranges.back_mut().filter(|last| last.end == row) {
+            Some(last) => last.end += 1,
+            None => ranges.push_back(row..row + 1),
         }
-        groups.push(index);
-        let mut next = start;
-        for row in wanted[from..to].iter().map(|row| row - part.first_row) {
-            selectors.extend((row > next).then(|| RowSelector::skip((row - next) as usize)));
-            selectors.push(RowSelector::select(1));
-            next = row + 1;
-        }
-        selectors.extend((end > next).then(|| RowSelector::skip((end - next) as usize)));
     }
-    (groups, RowSelection::from(selectors))
+    ranges
 }

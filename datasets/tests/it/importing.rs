@@ -51,7 +51,11 @@ fn sub_folders_are_classes() {
     put(&root.join("cat/a.gif"), GIF);
     put(&root.join("cat/README.txt"), "not a picture");
     put(&root.join(".hidden/x.gif"), GIF);
-    let (_, dataset) = imported(&[root], &folder.path().join("out.parquet"));
+    std::os::unix::fs::symlink(root.join("dog"), root.join("more")).unwrap();
+    let (report, dataset) = imported(&[root], &folder.path().join("out.parquet"));
+    let mut left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
+    left.sort_unstable();
+    assert_eq!(left, [("a link to a folder", 1), ("hidden", 1), ("no image, sound or film by its name", 1)]);
     assert_eq!(column(&dataset, "id"), text(&["cat/a.gif", "dog/b.gif"]));
     assert_eq!(dataset.features()["image"], Feature::Image);
     assert_eq!(dataset.features()["label"], labels(&["cat", "dog"]));
@@ -71,7 +75,8 @@ fn metadata_adds_columns_and_sets_the_order() {
     put(&root.join("metadata.jsonl"), lines);
     let out = folder.path().join("out.parquet");
     let (report, dataset) = imported(std::slice::from_ref(&root), &out);
-    assert_eq!(report.left_out, 1);
+    let [left] = report.left_out.as_slice() else { panic!("{:?}", report.left_out) };
+    assert_eq!((left.files, left.reason.as_str(), left.example.as_str()), (1, "not named by the metadata", "c.wav"));
     assert_eq!(column(&dataset, "id"), text(&["b.wav", "a.wav"]));
     assert_eq!(column(&dataset, "text"), text(&["bee", "ay"]));
     assert_eq!(column(&dataset, "n"), [Some(OwnedCell::I64(2)), None]);
@@ -101,6 +106,40 @@ fn folders_that_cannot_be_understood_are_refused() {
 }
 
 #[test]
+fn a_folder_gives_only_its_own_regular_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    put(&folder.path().join("secret.txt"), "secret");
+    let root = folder.path().join("data");
+    put(&root.join("a.gif"), GIF);
+    put(&root.join("sub/b.gif"), GIF);
+    std::os::unix::fs::symlink("sub/b.gif", root.join("c.gif")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), rustix::fs::Mode::RUSR).unwrap();
+    let outside = folder.path().join("secret.txt").display().to_string();
+    for name in ["../secret.txt", "/etc/hostname", outside.as_str(), "sub/../../secret.txt", "pipe", "/dev/zero", "sub"]
+    {
+        put(&root.join("metadata.jsonl"), format!("{}\n", serde_json::json!({"file_name": name})));
+        let error = import(&ImportSource::Folder(root.clone()), &out).unwrap_err();
+        assert!(matches!(error, DatasetError::Import { .. }), "{name}: {error}");
+        assert!(!out.exists());
+    }
+    put(&root.join("metadata.jsonl"), "{\"file_name\": \"c.gif\"}\n{\"file_name\": \"./sub/b.gif\"}\n");
+    let (_, dataset) = imported(std::slice::from_ref(&root), &out);
+    assert_eq!(column(&dataset, "image"), crate::support::blobs([GIF.to_vec(), GIF.to_vec()]));
+    std::fs::remove_file(root.join("metadata.jsonl")).unwrap();
+    std::fs::remove_file(root.join("pipe")).unwrap();
+    assert_eq!(imported(std::slice::from_ref(&root), &out).0.rows, 3);
+    for target in ["../secret.txt", "/etc/hostname", "/dev/zero"] {
+        std::os::unix::fs::symlink(target, root.join("dog.gif")).unwrap();
+        assert!(
+            refused(std::slice::from_ref(&root), &folder.path().join("other.parquet")).contains("outside"),
+            "{target}"
+        );
+        std::fs::remove_file(root.join("dog.gif")).unwrap();
+    }
+}
+
+#[test]
 fn tables_keep_their_columns() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
@@ -118,6 +157,65 @@ fn tables_keep_their_columns() {
         let (_, dataset) = imported(&[path], &out);
         assert_eq!(column(&dataset, "a"), crate::support::ints([1, 2]));
         assert_eq!(column(&dataset, "b")[0], Some(OwnedCell::Utf8("x, y".into())));
+    }
+}
+
+#[test]
+fn no_digit_of_a_table_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let csv = folder.path().join("t.csv");
+    put(
+        &csv,
+        "zip,phone,hash,big,when,date,n,x\n01234,+49,12e5,12345678901234567890123,2020-01-01T00:00:00+02:00,2020-13-02,7,0.5\n\
+               7,1,2,3,2020-01-01T00:00:00Z,2020-01-02,-8,1e-5\n",
+    );
+    let (_, dataset) = imported(std::slice::from_ref(&csv), &out);
+    for (name, words) in [
+        ("zip", ["01234", "7"]),
+        ("phone", ["+49", "1"]),
+        ("hash", ["12e5", "2"]),
+        ("big", ["12345678901234567890123", "3"]),
+        ("when", ["2020-01-01T00:00:00+02:00", "2020-01-01T00:00:00Z"]),
+        ("date", ["2020-13-02", "2020-01-02"]),
+    ] {
+        assert_eq!(column(&dataset, name), text(&words), "{name}");
+    }
+    assert_eq!(column(&dataset, "n"), crate::support::ints([7, -8]));
+    assert_eq!(column(&dataset, "x"), [Some(OwnedCell::F64(0.5)), Some(OwnedCell::F64(1e-5))]);
+
+    let json = folder.path().join("t.jsonl");
+    put(
+        &json,
+        "{\"a\": 12345678901234567890123, \"b\": 18446744073709551615, \"c\": 9007199254740993, \"d\": 0.5}\n\
+                {\"a\": 1, \"b\": 2, \"c\": 0.5, \"d\": 9007199254740993, \"e\": \"007, \\\" 99999999999999999999\"}\n\
+                {\"n\": 9223372036854775807}\n",
+    );
+    let (_, dataset) = imported(std::slice::from_ref(&json), &out);
+    assert_eq!(column(&dataset, "a")[..2], text(&["12345678901234567890123", "1"]));
+    assert_eq!(column(&dataset, "b")[..2], text(&["18446744073709551615", "2"]));
+    assert_eq!(column(&dataset, "c")[..2], text(&["9007199254740993", "0.5"]));
+    assert_eq!(column(&dataset, "d")[1], text(&["9007199254740993"])[0]);
+    assert_eq!(column(&dataset, "n")[2], Some(OwnedCell::I64(i64::MAX)));
+    put(&json, "{\"a\": [1]}\n{\"a\": [2, {\"b\": 99999999999999999999}]}\n");
+    assert!(import(&ImportSource::JsonLines(json.clone()), &out).is_err());
+    put(&json, "{\"a\": [1]}\n{\"a\": [2, 99999999999999999999]}\n");
+    assert!(refused(&[json], &folder.path().join("x.parquet")).contains("t.jsonl:2: the number 99999999999999999999"));
+}
+
+#[test]
+fn a_name_that_stands_twice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    for (file, content, words) in [
+        ("t.csv", "a,a,b\n1,2,3\n", "t.csv:1: two columns are called `a`"),
+        ("t.jsonl", "{\"b\": 1}\n{\"a\": 1, \"\\u0061\": 2}\n", "t.jsonl:2: two columns are called `a`"),
+    ] {
+        let path = folder.path().join(file);
+        put(&path, content);
+        let error = import(&ImportSource::detect(&[path]).unwrap(), &out).unwrap_err();
+        assert!(matches!(error, DatasetError::RepeatedColumn { .. }) && error.to_string().contains(words), "{error}");
+        assert!(!out.exists());
     }
 }
 
@@ -247,6 +345,91 @@ fn damaged_tars_are_refused() {
     assert!(refused(std::slice::from_ref(&path), &out).contains("`cat` is no whole number"));
     put(&path, tar(&[("0.gif", GIF), ("0.png", GIF)]));
     assert!(refused(&[path], &out).contains("second image"));
+}
+
+#[test]
+fn a_tar_that_was_cut_is_refused_wherever_it_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let path = folder.path().join("a.tar");
+    let whole = tar(&[("0.txt", b"a"), ("1.txt", b"b"), ("2.txt", b"c")]);
+    for end in [1024, 1500, 2048, 2560, 3072] {
+        put(&path, &whole[..end]);
+        let words = refused(std::slice::from_ref(&path), &out);
+        assert!(words.contains("complete tar") || words.contains("it was cut"), "{end}: {words}");
+        assert!(end % 1024 != 0 || words.contains(&format!("after {} files", end / 1024)), "{words}");
+        put(&path, gzip(&whole[..end]));
+        refused(std::slice::from_ref(&path), &out);
+    }
+    // One block of zeros is enough of a mark.
+    put(&path, &whole[..3072 + 512]);
+    assert_eq!(imported(&[path], &out).0.rows, 3);
+}
+
+#[test]
+fn links_in_a_tar_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    let mut builder = tar::Builder::new(Vec::new());
+    let long = format!("{}/a.txt", "x".repeat(150));
+    for (kind, name, target) in [
+        (tar::EntryType::Regular, "a.txt", ""),
+        (tar::EntryType::Link, "b.txt", "a.txt"),
+        (tar::EntryType::Symlink, "c.txt", "a.txt"),
+        (tar::EntryType::Fifo, "d.txt", ""),
+        (tar::EntryType::Directory, "e", ""),
+        (tar::EntryType::Regular, ".hidden", ""),
+        (tar::EntryType::Regular, "README", ""),
+        (tar::EntryType::Regular, long.as_str(), ""),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        if target.is_empty() {
+            builder.append_data(&mut header, name, &[][..]).unwrap();
+        } else {
+            builder.append_link(&mut header, name, target).unwrap();
+        }
+    }
+    put(&path, builder.into_inner().unwrap());
+    let (report, dataset) = imported(&[path], &folder.path().join("out.parquet"));
+    assert_eq!(column(&dataset, "id"), text(&["a", long.strip_suffix(".txt").unwrap()]));
+    let left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
+    let expected = [
+        ("a hard link to another member", 1),
+        ("a symbolic link", 1),
+        ("no regular file", 1),
+        ("a name that is no KEY.EXTENSION", 2),
+    ];
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn members_of_a_row_must_lie_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    put(&path, tar(&[("a.gif", GIF), ("b.gif", GIF), ("a.txt", b"x"), ("b.txt", b"y")]));
+    assert!(refused(&[path], &folder.path().join("out.parquet")).contains("row a, whose other files"));
+}
+
+#[test]
+fn what_a_packed_file_unpacks_to_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let path = folder.path().join("a.tar.gz");
+    let mut header = tar::Header::new_gnu();
+    header.set_path("a.bin").unwrap();
+    header.set_size(3 << 30);
+    header.set_cksum();
+    put(&path, gzip(&[header.as_bytes().as_slice(), &[0; 4096]].concat()));
+    assert!(refused(std::slice::from_ref(&path), &out).contains("3221225472 bytes, more than"));
+    // A long name of a length that the file chooses.
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(1 << 20);
+    header.set_cksum();
+    put(&path, gzip(&[header.as_bytes().as_slice(), &vec![b'x'; 1 << 20]].concat()));
+    assert!(refused(&[path], &out).contains("more than 65536 bytes"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ proptest! {
         prop_assert_eq!(dataset.rows(), rows as u64);
         let batches: Vec<_> =
             dataset.read(None, start..start + length, batch_rows).unwrap().map(|batch| batch.unwrap()).collect();
-        let found: Vec<i64> = batches.iter().flat_map(ids).collect();
+        let found: Vec<i64> = batches.iter().flat_map(|batch| ids(batch)).collect();
         let expected: Vec<i64> = (start as i64..(start + length) as i64).filter(|row| *row < rows).collect();
         prop_assert_eq!(&found, &expected);
         let full = batches.iter().rev().skip(1).all(|batch| batch.num_rows() == batch_rows);
@@ -46,7 +46,8 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = numbered(&folder.path().join("a.parquet"), 0, count, group_rows);
         let wanted: Vec<u64> = wanted.into_iter().filter(|row| *row < count as u64).collect();
-        let taken = open(&path).take(Some(&["id"]), &wanted).unwrap();
-        prop_assert_eq!(ids(&taken), wanted.iter().map(|row| *row as i64).collect::<Vec<_>>());
+        let taken = open(&path).take(Some(&["id"]), &wanted, 7).unwrap();
+        let found: Vec<i64> = taken.flat_map(|batch| ids(&batch.unwrap())).collect();
+        prop_assert_eq!(found, wanted.iter().map(|row| *row as i64).collect::<Vec<_>>());
     }
 }

@@ -1,9 +1,14 @@
 //! Files in, rows out, and every way a file can be wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::support::{all_ids, every_feature, ids, numbered, numbered_batch, open, value, write};
-use anyflow_datasets::{Cell, Dataset, DatasetError, Fault, Feature};
+use crate::support::{all_ids, blobs, every_feature, ids, ints, numbered, numbered_batch, open, table, value, write};
+use anyflow_datasets::{Bound, Cell, Dataset, DatasetError, Fault, Feature, Features, RowBatch, Unreadable};
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema};
 
 #[test]
 fn every_feature_survives_a_file() {
@@ -50,18 +55,154 @@ fn a_file_cut_anywhere_is_called_truncated() {
     }
 }
 
+/// A file of three row groups of 100 rows, the second of which has a damaged page of ids.
+fn damaged_group(path: &Path) {
+    numbered(path, 0, 300, 100);
+    let groups = parquet::file::metadata::ParquetMetaDataReader::new();
+    let metadata = groups.parse_and_finish(&std::fs::File::open(path).unwrap()).unwrap();
+    let (start, length) = metadata.row_group(1).column(0).byte_range();
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[start as usize..(start + length) as usize].fill(0xa5);
+    std::fs::write(path, bytes).unwrap();
+}
+
 #[test]
-fn a_damaged_page_is_an_error_of_the_stream_and_ends_it() {
+fn the_rows_of_a_damaged_row_group_are_unreadable_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.parquet");
-    let (batch, features) = numbered_batch(0, 2000);
+    damaged_group(&path);
+    for bound in [7, 100, 1000] {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for batch in open(&path).read(None, 0..300, bound).unwrap() {
+            let batch = batch.unwrap();
+            assert!(batch.num_rows() <= bound);
+            for row in 0..batch.num_rows() {
+                match batch.unreadable.iter().find(|bad| bad.row == row) {
+                    None => good.push(batch.first_row + row as u64),
+                    Some(reason) => {
+                        assert_eq!(reason.code, "data.corrupt");
+                        assert!(reason.reason.contains("damaged at about row 100 of the file"), "{}", reason.reason);
+                        bad.push(batch.first_row + row as u64);
+                    }
+                }
+            }
+        }
+        assert_eq!((good, bad), ((0..100).chain(200..300).collect(), (100..200).collect()));
+    }
+    // Another column is whole, and so are chosen rows elsewhere.
+    let dataset = open(&path);
+    assert!(dataset.read(Some(&["image"]), 0..300, 50).unwrap().all(|batch| batch.unwrap().unreadable.is_empty()));
+    assert_eq!(ids(&taken(&dataset, None, &[250, 3])), [250, 3]);
+    assert!(matches!(dataset.take(None, &[150], 9), Err(DatasetError::Corrupt { .. })));
+    let shown = anyflow_datasets::head(&dataset, 300).unwrap();
+    assert!(shown[150]["id"]["error"].as_str().unwrap().contains("damaged"), "{:?}", shown[150]);
+    assert_eq!(shown[299]["id"], 299);
+}
+
+#[test]
+fn batches_are_cut_by_bytes_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.parquet");
+    let sizes: Vec<usize> = (0..60).map(|row| if row % 20 == 7 { 50_000 } else { 1000 }).collect();
+    let (batch, features) = table(vec![
+        ("id", value("int64"), ints(0..60)),
+        ("image", Feature::Image, blobs(sizes.iter().map(|size| vec![b'x'; *size]))),
+    ]);
     write(&path, &batch, &features);
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[4..600].fill(0xa5);
-    std::fs::write(&path, bytes).unwrap();
-    let mut batches = open(&path).read(None, 0..2000, 100).unwrap();
-    assert!(matches!(batches.next(), Some(Err(DatasetError::Corrupt { .. }))));
-    assert!(batches.next().is_none());
+    let dataset = open(&path);
+    let bound = Bound { rows: 16, bytes: 12_000 };
+    let batches: Vec<RowBatch> = dataset.read(None, 0..60, bound).unwrap().map(Result::unwrap).collect();
+    let found: Vec<i64> = batches.iter().flat_map(|batch| ids(batch)).collect();
+    assert_eq!(found, (0..60).collect::<Vec<_>>());
+    for batch in &batches {
+        let bytes: usize = ids(batch).into_iter().map(|id| sizes[id as usize]).sum();
+        assert!(bytes <= 12_000 || batch.num_rows() == 1, "{bytes} bytes in {} rows", batch.num_rows());
+    }
+    // Cuts depend on neither the memory nor the columns' order.
+    let cuts = |batches: &[RowBatch]| batches.iter().map(|batch| batch.num_rows()).collect::<Vec<_>>();
+    let again = dataset.clone().with_memory(1).read(None, 0..60, bound).unwrap();
+    assert_eq!(cuts(&batches), cuts(&again.map(Result::unwrap).collect::<Vec<_>>()));
+    assert!(cuts(&batches).len() < 30, "{:?}", cuts(&batches));
+    let all: Vec<u64> = (0..60).rev().collect();
+    let taken: Vec<RecordBatch> = dataset.take(None, &all, bound).unwrap().map(Result::unwrap).collect();
+    assert!(taken.len() > 3);
+    assert_eq!(taken.iter().flat_map(ids).collect::<Vec<_>>(), (0..60).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_a_row_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), vec![1; 600]).unwrap();
+    std::fs::write(folder.path().join("b.png"), vec![2; 600]).unwrap();
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a.png", "gone.png", "../secret", "/etc/hostname", "b.png"]));
+    let id: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5));
+    let batch = RecordBatch::try_from_iter([("id", id), ("image", names)]).unwrap();
+    let features = Features::from_iter([("id".into(), value("int64")), ("image".into(), Feature::Image)]);
+    let path = folder.path().join("data.parquet");
+    write(&path, &batch, &features);
+    let dataset = open(&path);
+    let rows = dataset.read(None, 0..5, Bound { rows: 9, bytes: 1000 }).unwrap().embedded(&dataset);
+    let rows: Vec<RowBatch> = rows.map(Result::unwrap).collect();
+    // The two files are too large for one batch.
+    assert_eq!(rows.iter().map(|batch| (batch.first_row, batch.num_rows())).collect::<Vec<_>>(), [(0, 4), (4, 1)]);
+    let bad: Vec<&Unreadable> = rows[0].unreadable.iter().collect();
+    assert_eq!(bad.iter().map(|bad| (bad.row, bad.code)).collect::<Vec<_>>(), [1, 2, 3].map(|row| (row, "data.cell")));
+    for (bad, words) in bad.iter().zip(["no such file", "outside", "outside"]) {
+        assert!(bad.reason.contains(words), "{}", bad.reason);
+    }
+    assert!(rows[1].unreadable.is_empty());
+    let images = dataset.cells(&rows[1], "image").unwrap();
+    assert_eq!(images.get(0).unwrap(), Some(Cell::Bytes(&[2; 600])));
+}
+
+#[test]
+fn a_number_that_is_too_large_is_a_cell_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.parquet");
+    let label: ArrayRef = Arc::new(UInt64Array::from(vec![Some(1), Some(u64::MAX), None]));
+    let batch = RecordBatch::try_from_iter([("label", label)]).unwrap();
+    write(&path, &batch, &Features::from_iter([("label".into(), value("uint64"))]));
+    let dataset = open(&path);
+    let read = dataset.read(None, 0..3, 3).unwrap().next().unwrap().unwrap();
+    let cells = dataset.cells(&read, "label").unwrap();
+    assert_eq!((cells.get(0).unwrap(), cells.get(2).unwrap()), (Some(Cell::I64(1)), None));
+    let error = cells.get(1).unwrap_err().to_string();
+    assert!(error.contains("18446744073709551615") && error.contains("column `label`"), "{error}");
+    assert_eq!(anyflow_datasets::head(&dataset, 3).unwrap()[1]["label"], u64::MAX);
+}
+
+#[test]
+fn times_of_any_zone_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.parquet");
+    let zone =
+        |zone: &str| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![1_000_000]).with_timezone(zone)) };
+    let pair = StructArray::try_from(vec![("at", zone("Asia/Tokyo"))]).unwrap();
+    let columns: [(&str, ArrayRef); 3] = [("a", zone("UTC")), ("b", zone("Europe/Berlin")), ("c", Arc::new(pair))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    write(&path, &batch, &Features::from_schema(&batch.schema()));
+    let shown = anyflow_datasets::head(&open(&path), 1).unwrap();
+    for (column, text) in
+        [("a", "1970-01-01T00:00:01Z"), ("b", "1970-01-01T00:00:01Z"), ("c", "{at: 1970-01-01T00:00:01Z}")]
+    {
+        assert_eq!(shown[0][column], text);
+    }
+}
+
+#[test]
+fn two_columns_of_one_name_are_refused_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.parquet");
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("a", DataType::Int64, true)]));
+    let file = std::fs::File::create(&path).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, schema.clone(), None).unwrap();
+    writer.write(&RecordBatch::try_new(schema, vec![column.clone(), column]).unwrap()).unwrap();
+    writer.close().unwrap();
+    let error = Dataset::open(&[path]).unwrap_err();
+    assert!(matches!(&error, DatasetError::RepeatedColumn { column, .. } if column == "a"), "{error}");
+    assert_eq!(error.fault().exit_code(), 2);
 }
 
 #[test]
@@ -104,7 +245,7 @@ fn files_of_a_folder_are_one_dataset_in_order_of_name() {
     assert_eq!(sizes, [5, 5, 2]);
     let counted: Vec<usize> = dataset.read(Some(&[]), 0..12, 5).unwrap().map(|b| b.unwrap().num_rows()).collect();
     assert_eq!(counted, sizes);
-    assert_eq!(dataset.take(Some(&[]), &[3, 3]).unwrap().num_rows(), 2);
+    assert_eq!(taken(&dataset, Some(&[]), &[3, 3]).num_rows(), 2);
 }
 
 #[test]
@@ -158,12 +299,20 @@ fn rows_are_taken_in_any_order_and_repeated() {
     numbered(&folder.path().join("b.parquet"), 7, 5, 2);
     let dataset = open(folder.path());
     let wanted = [11, 0, 6, 7, 7, 2];
-    let taken = dataset.take(Some(&["image", "id"]), &wanted).unwrap();
-    assert_eq!(ids(&taken), wanted.map(|row| row as i64));
-    let images = dataset.cells(&taken, "image").unwrap();
+    let found = taken(&dataset, Some(&["image", "id"]), &wanted);
+    assert_eq!(ids(&found), wanted.map(|row| row as i64));
+    let images = dataset.cells(&found, "image").unwrap();
     assert_eq!(images.get(0).unwrap(), Some(Cell::Bytes(b"picture 11")));
-    assert_eq!(dataset.take(None, &[]).unwrap().num_rows(), 0);
-    assert!(dataset.take(None, &[12]).is_err());
+    assert!(dataset.take(None, &[], 9).unwrap().next().is_none());
+    assert!(dataset.take(None, &[12], 9).is_err());
+}
+
+/// The one batch of a few rows.
+fn taken(dataset: &Dataset, columns: Option<&[&str]>, rows: &[u64]) -> RecordBatch {
+    let mut batches = dataset.take(columns, rows, 100).unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    assert!(batches.next().is_none());
+    batch
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Picture files <-> pixels of a given size.
 
 use std::io::Cursor;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyflow_sdk::{Error, Parameters};
 use image::codecs::png::PngEncoder;
@@ -13,6 +14,9 @@ const MAX_PIXELS: u64 = 64 << 20;
 const MAX_SIDE: u32 = 1 << 14;
 /// The most a picture may take while it is decoded, four bytes a pixel.
 const MAX_BYTES: u64 = 4 * MAX_PIXELS;
+/// Images that take more are decoded one at a time: the limit holds for all threads together.
+const LARGE_BYTES: u64 = MAX_BYTES / 8;
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// The size of the array.
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -35,7 +39,7 @@ impl Size {
 /// Reads a file: the first picture of an animation, turned upright as its EXIF data say, transparent pixels laid on
 /// white, stretched to `size`.
 pub(crate) fn read(bytes: &[u8], size: Size) -> Result<DynamicImage, Error> {
-    let mut picture = decode(bytes).map_err(|error| Error::data(format!("not a picture: {error}")))?;
+    let (mut picture, _turn) = decode(bytes).map_err(|error| Error::data(format!("not a picture: {error}")))?;
     if picture.color().has_alpha() {
         picture = laid_on_white(picture);
     }
@@ -45,7 +49,8 @@ pub(crate) fn read(bytes: &[u8], size: Size) -> Result<DynamicImage, Error> {
     Ok(picture)
 }
 
-fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+/// The image, and the turn of a large one, to be held until it is small.
+fn decode(bytes: &[u8]) -> image::ImageResult<(DynamicImage, Option<MutexGuard<'static, ()>>)> {
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -54,10 +59,12 @@ fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     limits.reserve(decoder.total_bytes())?;
+    let is_large = decoder.total_bytes() > LARGE_BYTES;
+    let turn = is_large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok((picture, turn))
 }
 
 fn laid_on_white(picture: DynamicImage) -> DynamicImage {

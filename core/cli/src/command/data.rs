@@ -7,7 +7,8 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{
-    Combinations, Generation, Generator, ImportSource, Inspection, generate, head, import, inspect, pair,
+    Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, generate, head, import, inspect, pair,
+    use_memory,
 };
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{bytes, open, shown, table};
 use crate::console::Outcome;
 use crate::error::{CliError, Result};
+use crate::order;
 
 /// The commands of `anyflow data`.
 #[derive(Debug, Subcommand)]
@@ -33,6 +35,9 @@ pub enum Command {
         /// How many rows
         #[arg(long, short = 'n', default_value_t = 5)]
         rows: u64,
+        /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+        #[arg(long, value_name = "SIZE", value_parser = order::size)]
+        memory: Option<u64>,
     },
     /// Read every file of an output in full and compare it with what was written
     Verify {
@@ -86,6 +91,9 @@ pub enum Command {
         /// Seed of the shuffling
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+        #[arg(long, value_name = "SIZE", value_parser = order::size)]
+        memory: Option<u64>,
         /// Parquet file to write
         #[arg(long)]
         output: PathBuf,
@@ -103,7 +111,10 @@ pub fn run(command: &Command) -> Result<Outcome> {
             let json = serde_json::to_value(&inspection).map_err(CliError::internal)?;
             Ok(Outcome::done(inspected(&inspection), json))
         }
-        Command::Head { files, rows } => {
+        Command::Head { files, rows, memory } => {
+            if let Some(bytes) = memory {
+                use_memory(*bytes);
+            }
             let rows = head(&open(files)?, *rows)?;
             Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
@@ -116,7 +127,12 @@ pub fn run(command: &Command) -> Result<Outcome> {
             let shapes = shapes.clone();
             made(&Generation { combinations, shapes, ..Generation::new(generator, *rows, *seed) }, output)
         }
-        Command::Pair { a, b, on, multiplicity, seed, output } => paired([a, b], on, *multiplicity, *seed, output),
+        Command::Pair { a, b, on, multiplicity, seed, memory, output } => {
+            if let Some(bytes) = memory {
+                use_memory(*bytes);
+            }
+            paired([a, b], on, *multiplicity, *seed, output)
+        }
     }
 }
 
@@ -125,15 +141,15 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     let imported = import(&ImportSource::detect(source)?, output)?;
     let columns = || imported.features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
     let rows: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
-    let left_out = match imported.left_out {
-        0 => String::new(),
-        1 => "\n1 file is not named by the metadata and was left out".into(),
-        count => format!("\n{count} files are not named by the metadata and were left out"),
-    };
+    let reason =
+        |left: &LeftOut| format!("\nleft out: {} ({}), as {}", counted(left.files, "file"), left.reason, left.example);
+    let left_out: String = imported.left_out.iter().map(reason).collect();
     let text = format!("{}: {}\n{}{left_out}", shown(output), counted(imported.rows, "row"), table(&rows));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
-    let json =
-        json!({"output": shown(output), "rows": imported.rows, "columns": columns, "left_out": imported.left_out});
+    let files: u64 = imported.left_out.iter().map(|left| left.files).sum();
+    let json = json!({
+        "output": shown(output), "rows": imported.rows, "columns": columns, "left_out": files, "left_out_by_reason": imported.left_out,
+    });
     Ok(Outcome::done(text, json))
 }
 

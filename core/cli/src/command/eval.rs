@@ -43,6 +43,9 @@ pub struct Common {
     /// Threads; default all cores
     #[arg(long)]
     threads: Option<u32>,
+    /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+    #[arg(long, value_name = "SIZE", value_parser = order::size)]
+    memory: Option<u64>,
     /// Seconds that one call of a plugin may take before the job is given up; default no limit
     #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
     timeout: Option<f64>,
@@ -79,6 +82,7 @@ impl Common {
             max_failures: None,
             device: self.device.clone(),
             threads: order::threads(self.threads),
+            memory_bytes: self.memory,
             timeout_seconds: self.timeout,
             plugins_allowed: order::plugins_allowed()?,
             trace: None,

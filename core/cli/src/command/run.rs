@@ -47,6 +47,9 @@ pub struct Args {
     /// Threads; default all cores
     #[arg(long)]
     threads: Option<u32>,
+    /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+    #[arg(long, value_name = "SIZE", value_parser = order::size)]
+    memory: Option<u64>,
     /// Seconds that one call of a plugin may take before the job is given up; default no limit
     #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
     timeout: Option<f64>,
@@ -118,6 +121,7 @@ fn order(args: &Args, mut job: Job) -> Result<Order> {
         max_failures: args.max_failures,
         device: args.device.clone(),
         threads: order::threads(args.threads),
+        memory_bytes: args.memory,
         timeout_seconds: args.timeout,
         plugins_allowed: order::plugins_allowed()?,
         trace: args.trace.as_deref().map(order::absolute).transpose()?,

@@ -162,7 +162,8 @@ mod arrow_column {
     pub(super) fn cells_of(dataset: &Dataset, column: &str, rows: u64) -> Result<Vec<Option<Vec<u8>>>> {
         let mut cells = Vec::new();
         for batch in dataset.read(Some(&[column]), 0..rows, BATCH_ROWS)? {
-            let read = dataset.cells(&batch?, column)?;
+            let batch = batch?;
+            let read = dataset.cells(&batch, column)?;
             cells.extend((0..read.len()).map(|row| match read.get(row) {
                 Ok(Some(Cell::Bytes(bytes))) => Some(bytes.to_vec()),
                 _ => None,

@@ -12,9 +12,6 @@ pub const MICRO_BATCH_BYTES: u64 = 32 << 20;
 /// Micro-batches alive at most: one in each of the five stages, and one that waits.
 const MOST_ALIVE: u64 = 6;
 
-/// Bytes for all micro-batches together where the order names no memory.
-const DEFAULT_MEMORY: u64 = 2 << 30;
-
 /// Rows of a micro-batch at most: the whole shard where it fits, else a power of two, because caps of network calls are
 /// powers of two as well, and the one then divides the other.
 pub fn micro_batch_rows(plan: &RunPlan, shard_rows: u64) -> u64 {
@@ -22,11 +19,11 @@ pub fn micro_batch_rows(plan: &RunPlan, shard_rows: u64) -> u64 {
     if fitting >= shard_rows { shard_rows.max(1) } else { 1 << fitting.ilog2() }
 }
 
-/// How many micro-batches are alive at a time.
-pub fn alive(plan: &RunPlan, micro_batch_rows: u64, memory: Option<u64>) -> usize {
+/// How many micro-batches are alive at a time in so many bytes.
+pub fn alive(plan: &RunPlan, micro_batch_rows: u64, memory: u64) -> usize {
     let values = plan.bytes_per_row.saturating_mul(micro_batch_rows);
     let each = values.saturating_add(MICRO_BATCH_BYTES);
-    (memory.unwrap_or(DEFAULT_MEMORY) / each).clamp(1, MOST_ALIVE) as usize
+    (memory / each).clamp(1, MOST_ALIVE) as usize
 }
 
 #[cfg(test)]
@@ -46,7 +43,7 @@ mod tests {
 
     #[test]
     fn small_rows_leave_a_shard_whole_and_large_ones_cut_it_in_powers_of_two() {
-        let cases = [(0, 1024, 1024), (60 << 10, 1024, 1024), (60 << 10, 5000, 1024), (3 << 20, 1024, 16)];
+        let cases = [(0, 1024, 1024), (30 << 10, 1024, 1024), (30 << 10, 5000, 1024), (2 << 20, 1024, 16)];
         for (bytes, shard, rows) in cases {
             assert_eq!(micro_batch_rows(&plan(bytes), shard), rows, "{bytes} a row");
         }
@@ -57,9 +54,9 @@ mod tests {
     #[test]
     fn memory_decides_how_many_are_alive_and_one_always_is() {
         let plan = plan(2 << 20);
-        assert_eq!(alive(&plan, 32, None), 6);
-        assert_eq!(alive(&plan, 32, Some(300 << 20)), 2);
-        assert_eq!(alive(&plan, 32, Some(1)), 1);
-        assert_eq!(alive(&plan, u64::MAX, Some(u64::MAX)), 1);
+        assert_eq!(alive(&plan, 16, 4 << 30), 6);
+        assert_eq!(alive(&plan, 16, 130 << 20), 2);
+        assert_eq!(alive(&plan, 16, 1), 1);
+        assert_eq!(alive(&plan, u64::MAX, u64::MAX), 1);
     }
 }

@@ -70,7 +70,15 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let began = Instant::now();
     let line = Line::default();
     let job = Job { plan, order, codecs: &codecs, reader: &reader, output: &output };
-    let summary = job.stages(&line, &mut compute, &mut writer)?;
+    let summary = job.stages(&line, &mut compute, &mut writer);
+    if reader.repeated() > 0 {
+        events.note(format!(
+            "{} rows have the key of another row of their shard, and so the same noise; name a column with a value for \
+             each row by --key",
+            reader.repeated()
+        ));
+    }
+    let summary = summary?;
     let seconds = began.elapsed().as_secs_f64();
     let stats = compute.stats();
     let result = json!({
@@ -105,7 +113,7 @@ impl Job<'_> {
     /// Sends the shards that are not committed through all stages.
     fn stages(&self, line: &Line, compute: &mut Compute<'_>, writer: &mut Writer<'_>) -> Result<Summary> {
         let Job { plan, order, codecs, reader, output } = *self;
-        let places = &Places::new(cut::alive(plan, reader.batch_rows(), None));
+        let places = &Places::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
         let (encoder, decoder) =
             (Encoder::new(plan, order, reader.dataset(), codecs), Decoder::new(plan, order, codecs));
         let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));

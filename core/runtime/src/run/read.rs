@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyflow_datasets::{Batches, Dataset, Features, RowKey, row_keys};
+use anyflow_datasets::{Bound, Dataset, Embedded, Features, RowBatch, RowKey, repeated_keys, row_keys};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
-use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 
 use super::batch::Batch;
@@ -22,6 +22,8 @@ pub struct Reader<'a> {
     rows: u64,
     /// Rows of a micro-batch at most.
     batch_rows: u64,
+    /// Rows with the key of another row of their shard.
+    repeated: AtomicUsize,
 }
 
 impl<'a> Reader<'a> {
@@ -54,7 +56,7 @@ impl<'a> Reader<'a> {
             return Err(RunError::Data(format!("the input has no rows: {}", order.inputs.join(", "))));
         }
         let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(rows));
-        Ok(Reader { order, dataset, rows, batch_rows })
+        Ok(Reader { order, dataset, rows, batch_rows, repeated: AtomicUsize::new(0) })
     }
 
     /// Rows in all.
@@ -65,6 +67,11 @@ impl<'a> Reader<'a> {
     /// Rows of a micro-batch at most.
     pub fn batch_rows(&self) -> u64 {
         self.batch_rows
+    }
+
+    /// Rows so far that have the key of another row of their shard, and so the same noise.
+    pub fn repeated(&self) -> usize {
+        self.repeated.load(Ordering::Relaxed)
     }
 
     /// Shards in all.
@@ -93,7 +100,7 @@ impl<'a> Reader<'a> {
 
     /// The rows of these shards, micro-batch by micro-batch; each shard begins a new one.
     pub fn batches<'r>(&'r self, shards: impl Iterator<Item = u64> + 'r) -> impl Iterator<Item = Result<Batch>> + 'r {
-        shards.flat_map(move |number| Shard { reader: self, number, left: self.range(number), reads: None })
+        shards.flat_map(move |number| Shard::new(self, number))
     }
 
     fn range(&self, shard: u64) -> Range<u64> {
@@ -109,48 +116,67 @@ struct Shard<'r> {
     number: u64,
     /// Rows that are still to come.
     left: Range<u64>,
-    reads: Option<Batches>,
+    reads: Option<Embedded>,
+    /// Keys of the rows that came.
+    keys: Vec<RowKey>,
 }
 
-impl Shard<'_> {
+impl<'r> Shard<'r> {
+    fn new(reader: &'r Reader<'r>, number: u64) -> Self {
+        Shard { reader, number, left: reader.range(number), reads: None, keys: Vec::new() }
+    }
+
     fn batch(&mut self) -> Result<Batch> {
         let _span = tracing::info_span!("read", shard = self.number, row = self.left.start).entered();
-        let first_row = self.left.start;
-        let (input, keys) = match &self.reader.dataset {
-            Some(dataset) => {
-                // A cell that names a file would name one that the output folder does not have.
-                let input = dataset.embed(&self.read(dataset)?)?;
-                let keys = row_keys(&input, self.reader.order.key.as_deref(), first_row)?;
-                (Some(input), keys)
-            }
-            None => (None, self.numbers().map(|row| RowKey::new(format!("#{row}"))).collect()),
+        let read = self.reader.dataset.as_ref().map(|dataset| self.read(dataset)).transpose()?;
+        let keys = match &read {
+            Some(read) => row_keys(&read.rows, self.reader.order.key.as_deref(), self.left.start)?,
+            None => self.numbers().map(|row| RowKey::new(format!("#{row}"))).collect(),
         };
+        let first_row = self.left.start;
         self.left.start += keys.len() as u64;
-        Ok(Batch {
+        self.look_for_repeated(&keys);
+        let mut batch = Batch {
             shard: self.number,
             first_row,
             ends_shard: self.left.is_empty(),
-            input,
+            input: None,
             keys,
             values: HashMap::new(),
             cells: IndexMap::new(),
             failures: BTreeMap::new(),
-        })
+        };
+        if let Some(RowBatch { rows, unreadable, .. }) = read {
+            batch.input = Some(rows);
+            unreadable.into_iter().for_each(|bad| batch.fail(bad.row, "input", bad.code, bad.reason));
+        }
+        Ok(batch)
     }
 
     fn numbers(&self) -> Range<u64> {
         self.left.start..self.left.start.saturating_add(self.reader.batch_rows).min(self.left.end)
     }
 
-    fn read(&mut self, dataset: &Dataset) -> Result<RecordBatch> {
+    fn read(&mut self, dataset: &Dataset) -> Result<RowBatch> {
         let reads = match &mut self.reads {
             Some(reads) => reads,
-            None => self.reads.insert(dataset.read(None, self.left.clone(), self.reader.batch_rows as usize)?),
+            None => {
+                let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
+                // A cell that names a file would name one that the output folder does not have.
+                self.reads.insert(dataset.read(None, self.left.clone(), bound)?.embedded(dataset))
+            }
         };
-        let rows = reads.next().transpose()?.filter(|rows| rows.num_rows() > 0);
-        rows.ok_or_else(|| {
+        let read = reads.next().transpose()?.filter(|read| read.num_rows() > 0);
+        read.ok_or_else(|| {
             RunError::Internal(format!("the input ends before row {}, which its files promise", self.left.start))
         })
+    }
+
+    fn look_for_repeated(&mut self, keys: &[RowKey]) {
+        self.keys.extend_from_slice(keys);
+        if self.left.is_empty() {
+            self.reader.repeated.fetch_add(repeated_keys(&self.keys), Ordering::Relaxed);
+        }
     }
 }
 

@@ -235,6 +235,10 @@ impl Reading<'_> {
         for batch in dataset.read(Some(&columns), 0..dataset.rows(), READ_ROWS)? {
             let batch = batch?;
             let mut piece = self.piece(&dataset, &batch)?;
+            if let Some(bad) = batch.unreadable.first() {
+                piece.reason.get_or_insert_with(|| bad.reason.clone());
+            }
+            piece.bad.extend(batch.unreadable.iter().map(|bad| bad.row));
             failed += piece.bad.len();
             reason = reason.or(piece.reason.take());
             pieces.push(without_bad(piece, batch.num_rows())?);

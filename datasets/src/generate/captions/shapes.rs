@@ -30,6 +30,9 @@ impl Shapes {
         let mut of_digit = vec![Vec::new(); 10];
         for batch in dataset.read(Some(&[IMAGE, LABEL]), 0..dataset.rows(), BATCH_ROWS)? {
             let batch = batch?;
+            if let Some(bad) = batch.unreadable.first() {
+                return Err(DatasetError::UnreadableRow { reason: bad.reason.clone() });
+            }
             let (images, labels) = (dataset.cells(&batch, IMAGE)?, dataset.cells(&batch, LABEL)?);
             for row in 0..images.len() {
                 match (images.get(row)?, labels.get(row)?) {

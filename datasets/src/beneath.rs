@@ -1,0 +1,199 @@
+//! Files that a dataset names: only regular ones below its own folder.
+//!
+//! A dataset from elsewhere must not make a run read (and publish) other files of the machine, nor hang on a pipe, nor
+//! fill memory from a device. Links are followed as long as they stay inside.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Largest file that becomes a cell.
+pub(crate) const MAX_CELL_BYTES: u64 = 256 << 20;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("there is no such file")]
+    Missing,
+    #[error("it lies outside of the dataset's folder; copy it into the folder")]
+    Outside,
+    #[error("it is {0}; only regular files are read")]
+    NotRegular(&'static str),
+    #[error("it has {0} bytes, more than the {MAX_CELL_BYTES} that a cell can hold; make it smaller")]
+    TooLarge(u64),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// An open file below a folder.
+pub(crate) struct Beneath {
+    file: File,
+    /// Its length when it was opened.
+    pub(crate) size_bytes: u64,
+}
+
+impl Beneath {
+    /// Opens the file that `name` means below `folder`.
+    pub(crate) fn open(folder: &Path, name: &Path) -> Result<Beneath, Refusal> {
+        let file = open(folder, name)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Refusal::NotRegular(kind(&metadata)));
+        }
+        match metadata.len() {
+            size_bytes if size_bytes <= MAX_CELL_BYTES => Ok(Beneath { file, size_bytes }),
+            size_bytes => Err(Refusal::TooLarge(size_bytes)),
+        }
+    }
+
+    /// Its bytes.
+    pub(crate) fn read(self) -> Result<Vec<u8>, Refusal> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
+        self.file.take(MAX_CELL_BYTES + 1).read_to_end(&mut bytes)?;
+        // It may have grown.
+        if bytes.len() as u64 > MAX_CELL_BYTES { Err(Refusal::TooLarge(bytes.len() as u64)) } else { Ok(bytes) }
+    }
+}
+
+/// The path below `folder` that `name` leads to, all links followed. Nothing is told of files that lie elsewhere.
+fn resolved(folder: &Path, name: &Path) -> Result<PathBuf, Refusal> {
+    let root = folder.canonicalize()?;
+    let is_inside = name.is_absolute() && (name.starts_with(&root) || name.starts_with(folder));
+    let found = root.join(name).canonicalize().map_err(|error| match missing(error) {
+        Refusal::Missing if !is_inside => Refusal::Outside,
+        other => other,
+    })?;
+    found.strip_prefix(&root).map(Path::to_path_buf).map_err(|_| Refusal::Outside)
+}
+
+fn missing(error: std::io::Error) -> Refusal {
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Refusal::Missing,
+        _ => Refusal::Io(error),
+    }
+}
+
+#[cfg(unix)]
+fn open(folder: &Path, name: &Path) -> Result<File, Refusal> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
+    let root = rustix::fs::open(folder, flags, Mode::empty()).map_err(std::io::Error::from)?;
+    match inside(&root, name) {
+        Ok(file) => Ok(file.into()),
+        // It leads out on its way, or the kernel is too old to say: where it ends counts.
+        Err(Errno::XDEV | Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
+            step_by_step(&root, &resolved(folder, name)?).map_err(|errno| missing(errno.into()))
+        }
+        Err(errno) => Err(special(errno)),
+    }
+}
+
+#[cfg(unix)]
+use rustix::io::Errno;
+
+/// What cannot be opened at all, as a socket.
+#[cfg(unix)]
+fn special(errno: Errno) -> Refusal {
+    if errno == Errno::NXIO { Refusal::NotRegular("a socket or a device") } else { missing(errno.into()) }
+}
+
+/// Pipes would wait for a writer.
+#[cfg(unix)]
+fn flags() -> rustix::fs::OFlags {
+    use rustix::fs::OFlags;
+    OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
+}
+
+#[cfg(target_os = "linux")]
+fn inside(root: &rustix::fd::OwnedFd, name: &Path) -> Result<rustix::fd::OwnedFd, Errno> {
+    use rustix::fs::{Mode, ResolveFlags};
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, name, flags(), Mode::empty(), resolve)
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn inside(_root: &rustix::fd::OwnedFd, _name: &Path) -> Result<rustix::fd::OwnedFd, Errno> {
+    Err(Errno::NOSYS)
+}
+
+/// Opens a path without links, so that none can be put in its way meanwhile.
+#[cfg(unix)]
+fn step_by_step(root: &rustix::fd::OwnedFd, path: &Path) -> Result<File, Errno> {
+    use rustix::fs::{Mode, OFlags, openat};
+    let mut parts: Vec<_> = path.components().collect();
+    let last = parts.pop().ok_or(Errno::ISDIR)?;
+    let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0)?;
+    for part in parts {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        folder = openat(&folder, part.as_os_str(), flags, Mode::empty())?;
+    }
+    Ok(openat(&folder, last.as_os_str(), flags() | OFlags::NOFOLLOW, Mode::empty())?.into())
+}
+
+#[cfg(not(unix))]
+fn open(folder: &Path, name: &Path) -> Result<File, Refusal> {
+    File::open(folder.canonicalize()?.join(resolved(folder, name)?)).map_err(missing)
+}
+
+#[cfg(unix)]
+fn kind(metadata: &std::fs::Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(metadata: &std::fs::Metadata) -> &'static str {
+    if metadata.is_dir() { "a folder" } else { "a device" }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
+        Beneath::open(folder, Path::new(name)).and_then(Beneath::read).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn only_regular_files_below_the_folder_are_read() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("data");
+        std::fs::create_dir_all(folder.join("sub")).unwrap();
+        std::fs::write(outer.path().join("secret"), "secret").unwrap();
+        std::fs::write(folder.join("sub/a"), "a").unwrap();
+        symlink("sub/a", folder.join("link")).unwrap();
+        symlink(folder.join("sub"), folder.join("absolute")).unwrap();
+        symlink("../secret", folder.join("out")).unwrap();
+        symlink("..", folder.join("sub/up")).unwrap();
+        symlink("../..", folder.join("sub/out")).unwrap();
+        symlink("/dev/zero", folder.join("zero")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("pipe"), rustix::fs::Mode::RUSR).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+        let whole = folder.join("sub/a").display().to_string();
+        for name in ["sub/a", "./sub/../sub/a", "link", "absolute/a", "sub/up/sub/a", whole.as_str()] {
+            assert_eq!(read(&folder, name), Ok(b"a".to_vec()), "{name}");
+        }
+        let secret = outer.path().join("secret").display().to_string();
+        for name in
+            ["../secret", "../gone", "out", "sub/out/secret", "/etc/hostname", "zero", "/dev/zero", secret.as_str()]
+        {
+            assert!(read(&folder, name).unwrap_err().contains("outside"), "{name}");
+        }
+        for name in ["pipe", "socket", "sub", ""] {
+            assert!(read(&folder, name).is_err(), "{name}");
+        }
+        assert!(read(&folder, "gone").unwrap_err().contains("no such file"));
+        assert!(read(&folder, "sub/a/b").unwrap_err().contains("no such file"));
+        let large = File::create(folder.join("large")).unwrap();
+        large.set_len(MAX_CELL_BYTES + 1).unwrap();
+        assert!(read(&folder, "large").unwrap_err().contains("more than"));
+    }
+}

@@ -1,0 +1,175 @@
+//! JSON lines, looked through for what Arrow's reader would change: numbers that it rounds, names that it drops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
+
+use arrow::datatypes::{DataType, Schema};
+
+use super::exact::{is_decimal, is_integer};
+
+/// What is wrong with a line.
+pub(super) struct BadLine {
+    /// Its number, from 1.
+    pub(super) line: u64,
+    /// What is wrong.
+    pub(super) flaw: Flaw,
+}
+
+/// What Arrow's reader would change without a word.
+pub(super) enum Flaw {
+    /// A name stands twice in an object, and one value would be lost.
+    Repeated(String),
+    /// A number inside of a value would be rounded.
+    Rounded(String),
+}
+
+/// The columns that must be read as text, so that each of their numbers keeps its digits.
+pub(super) fn text_columns(lines: impl Read, schema: &Schema) -> Result<BTreeSet<String>, BadLine> {
+    let mut columns = BTreeSet::new();
+    for (line, text) in (1..).zip(BufReader::new(lines).split(b'\n')) {
+        // What cannot be read is told by the reader that comes after.
+        let Ok(text) = text else { break };
+        let mut tokens = Tokens { text: &text, at: 0 };
+        tokens.value(&mut Place::default(), schema, &mut columns).map_err(|flaw| BadLine { line, flaw })?;
+    }
+    Ok(columns)
+}
+
+/// Where in a line a value stands.
+#[derive(Default)]
+struct Place {
+    column: Option<String>,
+    depth: u32,
+}
+
+/// Deeper values are left to the reader, which refuses them.
+const MAX_DEPTH: u32 = 128;
+
+/// The text of a line, which need not be JSON: then nothing is found.
+struct Tokens<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Tokens<'_> {
+    fn value(&mut self, place: &mut Place, schema: &Schema, columns: &mut BTreeSet<String>) -> Result<(), Flaw> {
+        self.blank();
+        match self.text.get(self.at) {
+            Some(b'{') if place.depth < MAX_DEPTH => self.object(place, schema, columns),
+            Some(b'[') if place.depth < MAX_DEPTH => {
+                place.depth += 1;
+                self.at += 1;
+                while self.more(b']') {
+                    self.value(place, schema, columns)?;
+                }
+                place.depth -= 1;
+                Ok(())
+            }
+            Some(b'"') => {
+                self.string();
+                Ok(())
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(place, schema, columns),
+            Some(_) => {
+                self.at += 1;
+                while self.text.get(self.at).is_some_and(u8::is_ascii_alphabetic) {
+                    self.at += 1;
+                }
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn object(&mut self, place: &mut Place, schema: &Schema, columns: &mut BTreeSet<String>) -> Result<(), Flaw> {
+        let mut names = BTreeMap::new();
+        place.depth += 1;
+        self.at += 1;
+        while self.more(b'}') {
+            let start = self.at;
+            self.string();
+            let quoted = &self.text[start..self.at];
+            let Ok(name) = serde_json::from_slice::<String>(quoted) else {
+                self.at = self.text.len();
+                break;
+            };
+            if names.insert(name.clone(), ()).is_some() {
+                return Err(Flaw::Repeated(name));
+            }
+            self.blank();
+            self.at += 1; // the colon
+            if place.depth == 1 {
+                place.column = Some(name);
+            }
+            self.value(place, schema, columns)?;
+        }
+        place.depth -= 1;
+        Ok(())
+    }
+
+    fn number(&mut self, place: &Place, schema: &Schema, columns: &mut BTreeSet<String>) -> Result<(), Flaw> {
+        let start = self.at;
+        while self.text.get(self.at).is_some_and(|byte| b"+-.eE0123456789".contains(byte)) {
+            self.at += 1;
+        }
+        let number = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
+        let whole = !number.contains(['.', 'e', 'E']);
+        let column =
+            place.column.as_deref().and_then(|name| Some((name, schema.field_with_name(name).ok()?.data_type())));
+        let Some((name, data_type)) = column.filter(|_| whole) else { return Ok(()) };
+        let kept = match leaf(data_type) {
+            DataType::Utf8 => true,
+            DataType::Int64 => is_integer(&number) || number == "-0",
+            _ => number == "-0" || is_decimal(&number),
+        };
+        if kept {
+            return Ok(());
+        }
+        if data_type.is_nested() {
+            return Err(Flaw::Rounded(number));
+        }
+        columns.insert(name.to_string());
+        Ok(())
+    }
+
+    /// Steps over a string from its quotation mark on.
+    fn string(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.text.get(self.at) {
+            self.at += if *byte == b'\\' { 2 } else { 1 };
+            if *byte == b'"' {
+                break;
+            }
+        }
+        self.at = self.at.min(self.text.len());
+    }
+
+    /// Steps to the next value of a list or object; false behind its end.
+    fn more(&mut self, end: u8) -> bool {
+        self.blank();
+        if self.text.get(self.at) == Some(&b',') {
+            self.at += 1;
+            self.blank();
+        }
+        let found = self.text.get(self.at).copied();
+        if found == Some(end) {
+            self.at += 1;
+        }
+        found.is_some_and(|found| found != end)
+    }
+
+    fn blank(&mut self) {
+        while self.text.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+    }
+}
+
+/// The type of numbers in lists of lists; of records, which have several, floats stand for all.
+fn leaf(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) => leaf(item.data_type()),
+        DataType::Struct(_) => &DataType::Float64,
+        other => other,
+    }
+}

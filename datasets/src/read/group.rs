@@ -1,0 +1,205 @@
+//! One row group as a stream of batches; what cannot be decoded is told row by row.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
+
+use super::guard::guarded;
+use super::meter::{Fault, Meter};
+use super::pages::Group;
+use super::part::Part;
+use super::row_batch::Bound;
+use super::size::fixed_bytes;
+use crate::error::{DatasetError, Result, io_error};
+
+/// Single rows of a row group that may be too large to read before the rest of it counts as lost too.
+const MOST_TOO_LARGE: u32 = 16;
+
+/// What is read of one row group.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) part: Part,
+    pub(super) group: usize,
+    /// Ranges of rows, counted within the group, ascending and apart.
+    pub(super) rows: VecDeque<Range<u64>>,
+}
+
+/// Rows, or why there are none.
+pub(super) enum Piece {
+    /// Decoded rows, columns in file order.
+    Rows(RecordBatch),
+    /// So many rows cannot be read.
+    Lost { rows: u64, error: DatasetError },
+}
+
+/// A row group being read.
+pub(super) struct GroupReader {
+    wanted: Wanted,
+    columns: Arc<[usize]>,
+    limit: u64,
+    batch_rows: usize,
+    open: Option<Open>,
+    too_large: u32,
+}
+
+struct Open {
+    reader: ParquetRecordBatchReader,
+    meter: Arc<Meter>,
+}
+
+/// Why a batch is not there.
+enum Broken {
+    /// The rows are to blame.
+    Rows { reason: String, too_large: bool },
+    /// They are not.
+    Job(DatasetError),
+}
+
+impl GroupReader {
+    /// A reader of the columns at `columns`, in batches of about `bound`; never holds more than `limit` bytes.
+    pub(super) fn new(wanted: Wanted, columns: Arc<[usize]>, bound: Bound, limit: u64) -> GroupReader {
+        let batch_rows = batch_rows(&wanted, &columns, bound);
+        GroupReader { wanted, columns, limit, batch_rows, open: None, too_large: 0 }
+    }
+
+    /// The next rows; `None` behind the last.
+    ///
+    /// # Errors
+    /// What is no fault of the rows: the file changed, or the system fails.
+    pub(super) fn next(&mut self) -> Result<Option<Piece>> {
+        while self.remaining() > 0 {
+            let (reason, too_large) = match self.step() {
+                Ok(Some(rows)) => {
+                    self.pass(rows.num_rows() as u64);
+                    return Ok(Some(Piece::Rows(rows)));
+                }
+                Ok(None) => ("its pages end before its rows do".to_string(), false),
+                Err(Broken::Rows { reason, too_large }) => (reason, too_large),
+                Err(Broken::Job(error)) => return Err(error),
+            };
+            self.open = None;
+            let lost = match too_large {
+                // A smaller batch may do.
+                true if self.batch_rows > 1 => {
+                    self.batch_rows = self.batch_rows.div_ceil(4);
+                    continue;
+                }
+                true if self.too_large < MOST_TOO_LARGE => {
+                    self.too_large += 1;
+                    1
+                }
+                _ => self.remaining(),
+            };
+            let (path, row) = (self.wanted.part.source.path.clone(), self.row());
+            let error = match too_large {
+                true => DatasetError::TooLarge { path, row, reason },
+                false => DatasetError::Corrupt { path, row, reason },
+            };
+            self.pass(lost);
+            return Ok(Some(Piece::Lost { rows: lost, error }));
+        }
+        Ok(None)
+    }
+
+    /// First row that is still wanted, counted in the file.
+    fn row(&self) -> u64 {
+        let start = self.wanted.part.row_groups().nth(self.wanted.group).map_or(0, |group| group.start);
+        start + self.wanted.rows.front().map_or(0, |rows| rows.start)
+    }
+
+    fn remaining(&self) -> u64 {
+        self.wanted.rows.iter().map(|rows| rows.end - rows.start).sum()
+    }
+
+    fn pass(&mut self, mut count: u64) {
+        while let Some(rows) = self.wanted.rows.front_mut().filter(|_| count > 0) {
+            let step = count.min(rows.end - rows.start);
+            rows.start += step;
+            count -= step;
+            if rows.is_empty() {
+                self.wanted.rows.pop_front();
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<RecordBatch>, Broken> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.build()?,
+        };
+        let meter = open.meter.clone();
+        let next = meter.begin().and_then(|()| guarded(|| open.reader.next().transpose()));
+        self.open = Some(open);
+        next.map_err(|reason| self.broken(&meter, reason))
+    }
+
+    fn build(&self) -> Result<Open, Broken> {
+        let part = &self.wanted.part;
+        let file = Arc::new(part.source.open().map_err(Broken::Job)?);
+        let (metadata, schema) = (part.metadata.metadata().clone(), part.metadata.schema());
+        let descriptor = metadata.file_metadata().schema_descr();
+        let row_bytes = self.columns.iter().map(|column| fixed_bytes(schema.field(*column).data_type()));
+        let base = row_bytes.fold(0, u64::saturating_add).saturating_mul(self.batch_rows as u64);
+        let meter = Arc::new(Meter::new(descriptor.num_columns(), base, self.limit));
+        let mask = ProjectionMask::roots(descriptor, self.columns.iter().copied());
+        let selection = Some(selection(&self.wanted.rows));
+        let pages = Group {
+            file,
+            metadata: metadata.clone(),
+            index: self.wanted.group,
+            meter: meter.clone(),
+            batch_rows: self.batch_rows,
+        };
+        let reader = guarded(|| {
+            let levels = parquet_to_arrow_field_levels(descriptor, mask, Some(schema.fields()))?;
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, self.batch_rows, selection)
+        });
+        match reader {
+            Ok(reader) => Ok(Open { reader, meter }),
+            Err(reason) => Err(self.broken(&meter, reason)),
+        }
+    }
+
+    fn broken(&self, meter: &Meter, reason: String) -> Broken {
+        let source = &self.wanted.part.source;
+        match meter.fault() {
+            Some(Fault::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                let length = std::fs::metadata(&source.path).map_or(0, |metadata| metadata.len());
+                Broken::Job(source.changed(length))
+            }
+            Some(Fault::Io(error)) => Broken::Job(io_error(&source.path, "read")(error)),
+            fault => Broken::Rows { reason, too_large: fault.is_some() },
+        }
+    }
+}
+
+/// Rows of a batch by what the footer says of their size.
+fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> usize {
+    let metadata = wanted.part.metadata.metadata();
+    let schema = metadata.file_metadata().schema_descr();
+    let group = metadata.row_group(wanted.group);
+    let leaves = (0..schema.num_columns()).filter(|leaf| columns.contains(&schema.get_column_root_idx(*leaf)));
+    let bytes = leaves.map(|leaf| u64::try_from(group.column(leaf).uncompressed_size()).unwrap_or(0));
+    let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+    let row_bytes = bytes.fold(0, u64::saturating_add) / rows.max(1);
+    let fitting = usize::try_from(bound.bytes / row_bytes.max(1)).unwrap_or(usize::MAX);
+    fitting.clamp(1, bound.rows.max(1))
+}
+
+/// Ranges of rows as Parquet's reader wants them.
+fn selection(rows: &VecDeque<Range<u64>>) -> RowSelection {
+    let mut selectors = Vec::new();
+    let mut next = 0;
+    for range in rows {
+        if range.start > next {
+            selectors.push(RowSelector::skip((range.start - next) as usize));
+        }
+        selectors.push(RowSelector::select((range.end - range.start) as usize));
+        next = range.end;
+    }
+    RowSelection::from(selectors)
+}

@@ -1,0 +1,123 @@
+//! What reading holds at one time, counted before it is taken.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The most that one column may give to a batch: Arrow's offsets end at 2 GiB.
+const MOST_OF_A_COLUMN: u64 = 1 << 30;
+
+/// Counts the bytes of a row group that is read: pages that are open, and what is decoded from them for a batch.
+#[derive(Debug)]
+pub(super) struct Meter {
+    limit: u64,
+    /// Taken by every batch whatever it holds: places of values of fixed size.
+    base: u64,
+    columns: Mutex<Vec<Column>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+/// Why a row group could not be read, where Parquet's own words would hide it.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The batch would have passed the limit.
+    TooLarge,
+    /// The system failed.
+    Io(std::io::Error),
+}
+
+/// What one column holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Column {
+    dictionary: u64,
+    page: u64,
+    /// What the open page may still give.
+    rest: u64,
+    /// What pages give to the present batch.
+    batch: u64,
+}
+
+impl Meter {
+    pub(super) fn new(columns: usize, base: u64, limit: u64) -> Meter {
+        Meter { limit, base, columns: Mutex::new(vec![Column::default(); columns]), fault: Mutex::default() }
+    }
+
+    /// A batch begins; the last one is somebody else's now.
+    pub(super) fn begin(&self) -> Result<(), String> {
+        let mut columns = lock(&self.columns);
+        columns.iter_mut().for_each(|column| column.batch = column.rest);
+        self.check(&columns)
+    }
+
+    /// A page of a column is about to be unpacked to so many bytes.
+    pub(super) fn open_page(&self, column: usize, bytes: u64, is_dictionary: bool) -> Result<(), String> {
+        let mut columns = lock(&self.columns);
+        if let Some(column) = columns.get_mut(column) {
+            // A dictionary is held twice: as a page and decoded.
+            let place = if is_dictionary { &mut column.dictionary } else { &mut column.page };
+            *place = if is_dictionary { bytes.saturating_mul(2) } else { bytes };
+            column.rest = 0;
+        }
+        self.check(&columns)
+    }
+
+    /// The open page of a column gives at most so many bytes to the batch.
+    pub(super) fn decode(&self, column: usize, bytes: u64) -> Result<(), String> {
+        let mut columns = lock(&self.columns);
+        if let Some(column) = columns.get_mut(column) {
+            column.rest = bytes;
+            column.batch = column.batch.saturating_add(bytes);
+        }
+        self.check(&columns)
+    }
+
+    /// Notes a failure of the system, which is no fault of the file.
+    pub(super) fn note(&self, error: &std::io::Error) {
+        let copy = error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error);
+        *lock(&self.fault) = Some(Fault::Io(copy));
+    }
+
+    /// What was noted since the last call.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        lock(&self.fault).take()
+    }
+
+    fn check(&self, columns: &[Column]) -> Result<(), String> {
+        let held =
+            |column: &Column| [column.dictionary, column.page, column.batch].into_iter().fold(0, u64::saturating_add);
+        let total = columns.iter().map(held).fold(self.base, u64::saturating_add);
+        let largest = columns.iter().map(|column| column.batch).max().unwrap_or(0);
+        if total <= self.limit && largest <= MOST_OF_A_COLUMN {
+            return Ok(());
+        }
+        Err(if total > self.limit { self.refuse(total, self.limit) } else { self.refuse(largest, MOST_OF_A_COLUMN) })
+    }
+
+    fn refuse(&self, needed: u64, limit: u64) -> String {
+        *lock(&self.fault) = Some(Fault::TooLarge);
+        format!("it needs {needed} bytes at one time, more than the {limit} that reading may hold")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_what_its_pages_give_and_what_is_left_of_the_last() {
+        let meter = Meter::new(2, 0, 100);
+        meter.open_page(0, 20, false).unwrap();
+        meter.decode(0, 20).unwrap();
+        meter.open_page(1, 10, true).unwrap();
+        assert!(meter.open_page(1, 41, false).is_err());
+        assert!(matches!(meter.fault(), Some(Fault::TooLarge)));
+        assert!(meter.fault().is_none());
+        meter.open_page(1, 10, false).unwrap();
+        meter.decode(1, 30).unwrap();
+        assert!(meter.decode(0, 1).is_err());
+        meter.begin().unwrap();
+        assert!(Meter::new(1, 101, 100).begin().is_err());
+    }
+}
