@@ -111,6 +111,16 @@ fn name_with_a_dot() {
 }
 
 #[test]
+fn names_that_no_file_could_have() {
+    for name in ["a/b", "/tmp/escaped", "a\\b", &"x".repeat(101)] {
+        let errors = Case::of(AUDIO).edit("  sound:", &format!("  {name}:")).compile().unwrap_err();
+        let refused =
+            |error: &anyflow_plan::Error| matches!(&error.problem, Problem::BadName { name: n, .. } if n == name);
+        assert!(errors.iter().any(refused), "{errors}");
+    }
+}
+
+#[test]
 fn wrong_modality_on_an_edge() {
     Case::of(AUDIO).edit("decode: audio/autoencoder", "decode: text/autoencoder").check("error-edge-latent");
 }
