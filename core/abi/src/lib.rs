@@ -28,8 +28,10 @@ pub mod array;
 pub mod codec;
 pub mod descriptor;
 mod entry;
+pub mod float;
 mod layout;
 mod list;
+mod memory;
 #[cfg(feature = "read")]
 pub mod read;
 pub mod status;
@@ -38,4 +40,5 @@ mod view;
 
 pub use entry::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, Report, SECTION};
 pub use list::{ListView, MAX_DEPTH, values_of};
+pub use memory::{Unreadable, items};
 pub use view::{ArrayView, CellView, DataType, Device, StrView, cell_kind, dtype};

@@ -1,28 +1,28 @@
 //! Plugin libraries: checked from their descriptor, loaded once, never unloaded.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyflow_abi::array::ArrayInterface;
 use anyflow_abi::codec::CodecInterface;
 use anyflow_abi::torch::TorchInterface;
-use anyflow_abi::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, StrView, status};
+use anyflow_abi::{ABI_MAJOR, ABI_MINOR, Entry, Host, StrView, float, status};
 use anyflow_plan::descriptor::PluginDescriptor;
-use anyflow_plan::plan::Component;
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use indexmap::IndexMap;
+use libloading::os::unix::Library;
 
-use super::watch::Watched;
+use super::entry::{entry, table};
+use super::report::sentence_of;
+use super::sealed::Sealed;
+use super::{allowed, needs};
 use crate::{LIBTORCH, Result, RunError};
 
-/// Hashes of the only library files that this process may load, if there is such a list.
-static ALLOWED: OnceLock<BTreeSet<String>> = OnceLock::new();
+/// The plugins that this process has loaded, by their files. A file is read once: what it was then, it stays.
+static LOADED: Mutex<BTreeMap<PathBuf, Arc<Plugin>>> = Mutex::new(BTreeMap::new());
 
-/// From now on, this process loads no library file whose blake3 hash (hexadecimal) is not among these. The first call
-/// holds.
-pub fn allow_only(hashes: impl IntoIterator<Item = String>) {
-    ALLOWED.get_or_init(|| hashes.into_iter().collect());
-}
+/// A chain of libraries that need each other is not longer.
+const MOST_NEEDED: usize = 16;
 
 /// A loaded plugin. Its tables are static: libraries stay for the life of the process.
 pub struct Plugin {
@@ -30,43 +30,13 @@ pub struct Plugin {
     pub descriptor: PluginDescriptor,
     /// What its library exports.
     pub entry: &'static Entry,
+    /// The blake3 hash, hexadecimal, of the bytes that are mapped.
+    pub blake3: String,
+    /// Whether loading and starting it left the thread's floating-point environment as it was.
+    pub keeps_floats: bool,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
     pub(super) arrays: Option<&'static ArrayInterface>,
-}
-
-/// What an instance is an instance of.
-pub(super) struct Instance {
-    pub plugin: Arc<Plugin>,
-    /// `plugin/component`.
-    pub component: String,
-}
-
-impl Instance {
-    /// An instance of a component of a loaded plugin.
-    pub fn of(plugin: Arc<Plugin>, component: &Component) -> Self {
-        Instance { plugin, component: format!("{}/{}", component.plugin, component.id) }
-    }
-
-    /// An error of a call, which names everything.
-    pub fn error(&self, call: &str, text: &str) -> RunError {
-        RunError::Plugin {
-            component: self.component.clone(),
-            version: self.plugin.descriptor.version.clone(),
-            call: call.into(),
-            text: text.into(),
-        }
-    }
-
-    /// The error of a call that the plugin's table has no function for.
-    pub fn missing(&self, call: &str) -> RunError {
-        self.error(call, "is missing in its table; the plugin's author must add it")
-    }
-
-    /// Lets the watch know of a call until the value is dropped.
-    pub fn watched(&self, call: &'static str) -> Watched {
-        Watched::begin(self, call)
-    }
 }
 
 /// The plugins of a session, by library file.
@@ -84,70 +54,83 @@ impl Plugins {
         if let Some(plugin) = self.loaded.get(path) {
             return Ok(plugin.clone());
         }
-        let plugin = load(Path::new(path)).map_err(|text| RunError::Library { path: path.into(), text })?;
-        let plugin = Arc::new(plugin);
+        let mut all = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let plugin = match all.get(Path::new(path)) {
+            Some(plugin) => plugin.clone(),
+            None => load(Path::new(path), &all).map_err(|text| RunError::Library { path: path.into(), text })?,
+        };
+        all.insert(path.into(), plugin.clone());
         self.loaded.insert(path.into(), plugin.clone());
         Ok(plugin)
     }
+
+    /// Name of each plugin, and the hash of its library as it is mapped.
+    pub fn hashes(&self) -> IndexMap<String, String> {
+        let hash = |plugin: &Arc<Plugin>| (plugin.descriptor.plugin.clone(), plugin.blake3.clone());
+        let mut hashes: IndexMap<String, String> = self.loaded.values().map(hash).collect();
+        hashes.sort_keys();
+        hashes
+    }
 }
 
-/// Refuses what cannot work before any of the plugin's code runs, then loads it and compares.
-fn load(path: &Path) -> Result<Plugin, String> {
-    let file = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
-    check_allowed(&file)?;
-    let section = anyflow_abi::read::descriptor(&file).map_err(|e| e.to_string())?;
-    let descriptor: PluginDescriptor = serde_json::from_str(section)
+/// Refuses what cannot work before any of the plugin's code runs, then loads it and compares. The same bytes at another
+/// path are the same plugin.
+fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plugin>, String> {
+    let file = Sealed::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let blake3 = file.blake3();
+    allowed::check(&blake3)?;
+    if let Some(same) = others.values().find(|plugin| plugin.blake3 == blake3) {
+        return Ok(same.clone());
+    }
+    let section = anyflow_abi::read::descriptor(file.bytes()).map_err(|e| e.to_string())?.to_string();
+    let descriptor: PluginDescriptor = serde_json::from_str(&section)
         .map_err(|e| format!("its descriptor is not understood ({e}); rebuild it with the SDK of Anyflow"))?;
     check_versions(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
-    // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
-        // The error itself does not say which symbol or library is missing; what it stems from does.
-        let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+    let library = open(path, file, 0).map_err(|cause| {
         format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions())
     })?;
-    // SAFETY: the symbol is looked up as a pointer to `Entry`; its magic is checked before anything else is read.
-    let entry: *const Entry = unsafe { library.get::<*const Entry>(ENTRY_SYMBOL.as_bytes()) }
-        .map(|symbol| *symbol)
-        .map_err(|_| format!("{name} has a descriptor but no symbol `{ENTRY_SYMBOL}`; {}", rebuild()))?;
+    // SAFETY: the library is forgotten, and so never unloaded.
+    let entry = unsafe { entry(&library, &name)? };
     std::mem::forget(library);
-    // SAFETY: the entry is a static of a library that is never unloaded.
-    let entry: &'static Entry = unsafe { &*entry };
-    if entry.magic != MAGIC {
-        return Err(format!(
-            "`{ENTRY_SYMBOL}` of {name} does not begin with Anyflow's magic number, so it is no plugin entry; {}",
-            rebuild()
-        ));
-    }
-    if entry.abi_major != ABI_MAJOR {
-        let (theirs, minor) = (entry.abi_major, entry.abi_minor);
-        return Err(format!("the code of {name} has ABI {theirs}.{minor}; {}", rebuild()));
-    }
-    if (entry.struct_size as usize) < size_of::<Entry>() {
-        return Err(format!("the entry of {name} is cut short, {} bytes; {}", entry.struct_size, rebuild()));
-    }
     // SAFETY: the descriptor of the entry is static text.
-    if unsafe { entry.descriptor.bytes() } != section.as_bytes() {
+    let told = unsafe { entry.descriptor.bytes() };
+    if told.map_err(|why| format!("the descriptor in the code of {name} {why}; {}", rebuild()))? != section.as_bytes() {
         return Err(format!(
             "the code of {name} tells otherwise than the descriptor section of its file; {} from clean sources",
             rebuild()
         ));
     }
-    start(entry, descriptor)
+    start(entry, descriptor, blake3).map(Arc::new)
 }
 
-/// Refuses a file that is not on the list, where there is one.
-fn check_allowed(file: &[u8]) -> Result<(), String> {
-    let Some(allowed) = ALLOWED.get() else { return Ok(()) };
-    let hash = blake3::hash(file).to_hex();
-    if allowed.contains(hash.as_str()) {
-        return Ok(());
+/// Maps a library, after those in folders of its own that it needs; with a list, all of them must be on it.
+fn open(path: &Path, file: Sealed, depth: usize) -> Result<Library, String> {
+    if depth > MOST_NEEDED {
+        return Err("the libraries that it needs need each other".into());
     }
-    Err(format!("is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {hash}"))
+    let needs = anyflow_abi::read::needs(file.bytes()).map_err(|e| e.to_string())?;
+    for (name, path) in needs::files(path, &needs)? {
+        let library = needed(&name, &path, depth).map_err(|why| format!("it needs {}, which {why}", path.display()))?;
+        std::mem::forget(library);
+    }
+    // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
+    unsafe { file.load() }
+}
+
+/// A library that another needs by `name`.
+fn needed(name: &str, path: &Path, depth: usize) -> Result<Library, String> {
+    let file = Sealed::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    allowed::check(&file.blake3())?;
+    let own = anyflow_abi::read::needs(file.bytes()).map_err(|e| e.to_string())?.name;
+    if own.as_deref() != Some(name) {
+        return Err(format!("is not called so inside; link it with -Wl,-soname,{name}"));
+    }
+    open(path, file, depth + 1)
 }
 
 /// What every refusal of a plugin that does not fit ends with.
-fn rebuild() -> String {
+pub(super) fn rebuild() -> String {
     format!("this host has {}; rebuild the plugin with this release's SDK", versions())
 }
 
@@ -172,58 +155,43 @@ fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
     }
 }
 
-fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, String> {
+fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) -> Result<Plugin, String> {
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     if let Some(init) = entry.init {
         // SAFETY: the host table is static.
         let code = unsafe { init(&HOST) };
         if code != status::OK {
+            float::reset();
             return Err(format!("{name} refused to start, with status {code}; its log may say why"));
         }
     }
+    let keeps_floats = float::is_kept();
+    float::reset();
     let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
     // SAFETY: the id is readable during the call; a table is static and of the type its id names.
     let (codecs, modules, arrays) = unsafe {
-        let table = |id: &str| interface(StrView::new(id.as_bytes()));
+        let offered = |id: &str| interface(StrView::new(id.as_bytes()));
         (
-            whole::<CodecInterface>(table(anyflow_abi::codec::ID), anyflow_abi::codec::ID, &name)?,
-            whole::<TorchInterface>(table(anyflow_abi::torch::ID), anyflow_abi::torch::ID, &name)?,
-            whole::<ArrayInterface>(table(anyflow_abi::array::ID), anyflow_abi::array::ID, &name)?,
+            table::<CodecInterface>(offered(anyflow_abi::codec::ID), anyflow_abi::codec::ID, &name)?,
+            table::<TorchInterface>(offered(anyflow_abi::torch::ID), anyflow_abi::torch::ID, &name)?,
+            table::<ArrayInterface>(offered(anyflow_abi::array::ID), anyflow_abi::array::ID, &name)?,
         )
     };
     if let Some(modules) = modules {
         // SAFETY: the version is static text.
-        let theirs = String::from_utf8_lossy(unsafe { modules.libtorch.bytes() });
+        let theirs = unsafe { sentence_of(modules.libtorch) };
         if theirs != LIBTORCH {
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, entry, codecs, modules, arrays })
-}
-
-/// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than
-/// ours is broken; a larger one is that of a later minor.
-///
-/// # Safety
-/// `table` is null, or points at the static table of a plugin, which begins with its size.
-unsafe fn whole<T>(table: *const std::ffi::c_void, id: &str, name: &str) -> Result<Option<&'static T>, String> {
-    if table.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: the caller promises that the table begins with its size, and has as many bytes.
-    let size = unsafe { table.cast::<u32>().read() };
-    if (size as usize) < size_of::<T>() {
-        return Err(format!("the table of {id} of {name} is cut short, {size} bytes; {}", rebuild()));
-    }
-    // SAFETY: as above.
-    Ok(unsafe { table.cast::<T>().as_ref() })
+    Ok(Plugin { descriptor, entry, blake3, keeps_floats, codecs, modules, arrays })
 }
 
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: Some(log) };
 
 unsafe extern "C" fn log(level: u32, text: StrView) {
     // SAFETY: the text is readable until we return.
-    let text = String::from_utf8_lossy(unsafe { text.bytes() });
+    let text = unsafe { sentence_of(text) };
     match level {
         1 => tracing::error!(target: "plugin", "{text}"),
         2 => tracing::warn!(target: "plugin", "{text}"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
-use super::library::Instance;
+use super::instance::Instance;
 use crate::{Result, RunError};
 
 /// Calls are written down only while somebody watches.

@@ -98,9 +98,16 @@ impl Heard {
 unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
     // SAFETY: `context` is the `Heard` of the call under way; the text is readable until we return.
     let (heard, text) = unsafe { (&mut *context.cast::<Heard>(), text.bytes()) };
-    let Ok(text) = std::str::from_utf8(text) else {
-        heard.odd = Some(format!("the error `{}` is not UTF-8", String::from_utf8_lossy(text)));
-        return;
+    let text = match text.map(|text| (text, std::str::from_utf8(text))) {
+        Ok((_, Ok(text))) => text,
+        Ok((text, Err(_))) => {
+            heard.odd = Some(format!("the error `{}` is not UTF-8", String::from_utf8_lossy(text)));
+            return;
+        }
+        Err(why) => {
+            heard.odd = Some(format!("the text of an error {why}"));
+            return;
+        }
     };
     if text.is_empty() {
         heard.odd = Some("it reported an error without a text".into());

@@ -71,10 +71,11 @@ impl Module {
 unsafe extern "C" fn on_variable(context: *mut c_void, name: StrView, tensor: TensorHandle, trainable: u32) {
     // SAFETY: `context` is the list of the call under way; the name is readable until we return.
     let (found, name) = unsafe { (&mut *context.cast::<Vec<Result<Variable, Refusal>>>(), name.bytes()) };
-    let variable = match std::str::from_utf8(name) {
+    let variable = match name.map(std::str::from_utf8) {
         _ if tensor.is_null() => Err(Refusal::broken("a parameter has no tensor")),
-        Err(_) => Err(Refusal::broken("the name of a parameter is not UTF-8")),
-        Ok(name) => {
+        Err(why) => Err(Refusal::broken(format!("the name of a parameter {why}"))),
+        Ok(Err(_)) => Err(Refusal::broken("the name of a parameter is not UTF-8")),
+        Ok(Ok(name)) => {
             // SAFETY: the tensor is borrowed; the clone shares its memory and keeps it alive.
             let borrowed = ManuallyDrop::new(unsafe { Tensor::from_ptr(tensor.cast()) });
             Ok(Variable { name: name.into(), tensor: borrowed.shallow_clone(), trainable: trainable != 0 })
