@@ -17,12 +17,20 @@
 //! # Thread roles
 //!
 //! `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at a time ·
-//! `[compute]` the one thread that computes · `[any]` wherever.
+//! `[compute]` the one thread of an instance: its `create`, all its calls and its `destroy` · `[any]` wherever.
 //!
 //! # Lifetimes
 //!
 //! Every pointer that is passed in is valid until the call returns, and no longer, unless its documentation says
-//! otherwise. What a plugin reports is copied by the host before the callback returns.
+//! otherwise. What a plugin reports is copied by the host before the callback returns. Memory that is passed in is the
+//! host's: a plugin writes to it only where the documentation says so.
+//!
+//! # Manners
+//!
+//! A plugin is a guest of the process. When a call returns, it has left the thread and the process as they were: the
+//! floating-point environment (what links with `-ffast-math` changes it), libtorch's modes and settings, current folder,
+//! umask, signal handlers, locale; no open file, thread or child process of the call is left, and nothing was written to
+//! standard output. `log` of the host is for what a plugin has to say.
 
 pub mod array;
 pub mod codec;

@@ -12,6 +12,7 @@ mod compile;
 mod component;
 mod error;
 mod explain;
+mod found;
 mod graph;
 mod infer;
 mod lower;

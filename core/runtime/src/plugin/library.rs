@@ -21,9 +21,6 @@ use crate::{LIBTORCH, Result, RunError};
 /// The plugins that this process has loaded, by their files. A file is read once: what it was then, it stays.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Plugin>>> = Mutex::new(BTreeMap::new());
 
-/// A chain of libraries that need each other is not longer.
-const MOST_NEEDED: usize = 16;
-
 /// A loaded plugin. Its tables are static: libraries stay for the life of the process.
 pub struct Plugin {
     /// What it says of itself.
@@ -32,6 +29,8 @@ pub struct Plugin {
     pub entry: &'static Entry,
     /// The blake3 hash, hexadecimal, of the bytes that are mapped.
     pub blake3: String,
+    /// The libraries in folders of its own that were loaded with it, by name, with their hashes.
+    pub needed: IndexMap<String, String>,
     /// Whether loading and starting it left the thread's floating-point environment as it was.
     pub keeps_floats: bool,
     pub(super) codecs: Option<&'static CodecInterface>,
@@ -57,17 +56,26 @@ impl Plugins {
         let mut all = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let plugin = match all.get(Path::new(path)) {
             Some(plugin) => plugin.clone(),
-            None => load(Path::new(path), &all).map_err(|text| RunError::Library { path: path.into(), text })?,
+            None => {
+                let plugin = load(Path::new(path), &all);
+                float::reset();
+                plugin.map_err(|text| RunError::Library { path: path.into(), text })?
+            }
         };
         all.insert(path.into(), plugin.clone());
         self.loaded.insert(path.into(), plugin.clone());
         Ok(plugin)
     }
 
-    /// Name of each plugin, and the hash of its library as it is mapped.
+    /// Name of each plugin, and the hash of its library as it is mapped; `plugin/library.so` for a library that was loaded
+    /// with it.
     pub fn hashes(&self) -> IndexMap<String, String> {
-        let hash = |plugin: &Arc<Plugin>| (plugin.descriptor.plugin.clone(), plugin.blake3.clone());
-        let mut hashes: IndexMap<String, String> = self.loaded.values().map(hash).collect();
+        let mut hashes = IndexMap::new();
+        for Plugin { descriptor, blake3, needed, .. } in self.loaded.values().map(AsRef::as_ref) {
+            let name = &descriptor.plugin;
+            hashes.insert(name.clone(), blake3.clone());
+            hashes.extend(needed.iter().map(|(library, hash)| (format!("{name}/{library}"), hash.clone())));
+        }
         hashes.sort_keys();
         hashes
     }
@@ -87,7 +95,8 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
         .map_err(|e| format!("its descriptor is not understood ({e}); rebuild it with the SDK of Anyflow"))?;
     check_versions(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
-    let library = open(path, file, 0).map_err(|cause| {
+    let mut needed = IndexMap::new();
+    let library = open(path, file, &mut needed).map_err(|cause| {
         format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions())
     })?;
     // SAFETY: the library is forgotten, and so never unloaded.
@@ -101,32 +110,36 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
             rebuild()
         ));
     }
-    start(entry, descriptor, blake3).map(Arc::new)
+    let plugin = start(entry, descriptor, blake3)?;
+    Ok(Arc::new(Plugin { needed, ..plugin }))
 }
 
-/// Maps a library, after those in folders of its own that it needs; with a list, all of them must be on it.
-fn open(path: &Path, file: Sealed, depth: usize) -> Result<Library, String> {
-    if depth > MOST_NEEDED {
-        return Err("the libraries that it needs need each other".into());
-    }
+/// Maps a library, after those in folders of its own that it needs, which are added to `needed`; with a list, all of them
+/// must be on it.
+fn open(path: &Path, file: Sealed, needed: &mut IndexMap<String, String>) -> Result<Library, String> {
     let needs = anyflow_abi::read::needs(file.bytes()).map_err(|e| e.to_string())?;
     for (name, path) in needs::files(path, &needs)? {
-        let library = needed(&name, &path, depth).map_err(|why| format!("it needs {}, which {why}", path.display()))?;
-        std::mem::forget(library);
+        // Two that need each other cannot be loaded one by one: the loader says so.
+        if !needed.contains_key(&name) {
+            let library = open_needed(&name, &path, needed);
+            std::mem::forget(library.map_err(|why| format!("it needs {}, which {why}", path.display()))?);
+        }
     }
     // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
     unsafe { file.load() }
 }
 
-/// A library that another needs by `name`.
-fn needed(name: &str, path: &Path, depth: usize) -> Result<Library, String> {
+/// Maps a library that another needs by `name`.
+fn open_needed(name: &str, path: &Path, needed: &mut IndexMap<String, String>) -> Result<Library, String> {
     let file = Sealed::read(path).map_err(|e| format!("cannot be read: {e}"))?;
-    allowed::check(&file.blake3())?;
+    let hash = file.blake3();
+    allowed::check(&hash)?;
     let own = anyflow_abi::read::needs(file.bytes()).map_err(|e| e.to_string())?.name;
     if own.as_deref() != Some(name) {
         return Err(format!("is not called so inside; link it with -Wl,-soname,{name}"));
     }
-    open(path, file, depth + 1)
+    needed.insert(name.into(), hash);
+    open(path, file, needed)
 }
 
 /// What every refusal of a plugin that does not fit ends with.
@@ -161,12 +174,10 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
         // SAFETY: the host table is static.
         let code = unsafe { init(&HOST) };
         if code != status::OK {
-            float::reset();
             return Err(format!("{name} refused to start, with status {code}; its log may say why"));
         }
     }
     let keeps_floats = float::is_kept();
-    float::reset();
     let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
     // SAFETY: the id is readable during the call; a table is static and of the type its id names.
     let (codecs, modules, arrays) = unsafe {
@@ -184,7 +195,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, entry, blake3, keeps_floats, codecs, modules, arrays })
+    Ok(Plugin { descriptor, entry, blake3, needed: IndexMap::new(), keeps_floats, codecs, modules, arrays })
 }
 
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: Some(log) };
