@@ -7,6 +7,9 @@
 
 #include "anyflow.h"
 
+#ifndef SCALE
+#define SCALE 1.0
+#endif
 #ifndef SECTION_VERSION
 #define SECTION_VERSION "0.1.0"
 #endif
@@ -70,7 +73,7 @@ static uint32_t encode(const void *instance, const AnyflowCellView *cells, size_
                        const AnyflowReport *report) {
     (void)instance, (void)report;
     for (size_t row = 0; row < rows; row++) {
-        floats(array)[row] = (float)cells[row].real;
+        floats(array)[row] = (float)(cells[row].real * SCALE);
     }
 #ifdef KEEPS_CELLS
     if (kept != NULL && rows > 0) {
@@ -81,8 +84,33 @@ static uint32_t encode(const void *instance, const AnyflowCellView *cells, size_
     return ANYFLOW_STATUS_OK;
 }
 
+/* Makes a cell a list, or files, and spoils it by the statement that the macro is. */
+__attribute__((unused)) static void spoil(AnyflowCellView *cell) {
+    static double values[3] = {1, 2, 3};
+    static uint64_t lengths[1] = {3};
+    static AnyflowListView list = {sizeof list, 1, values, 3, lengths, 1};
+    static AnyflowStrView files[2] = {ANYFLOW_TEXT("one"), ANYFLOW_TEXT("two")};
+    (void)list, (void)files, (void)cell;
+#ifdef LIST
+    *cell = (AnyflowCellView){.kind = ANYFLOW_CELL_KIND_LIST, .bytes = {(const uint8_t *)&list, sizeof list}};
+    LIST;
+#endif
+#ifdef FILES
+    *cell = (AnyflowCellView){.kind = ANYFLOW_CELL_KIND_FILES, .bytes = {(const uint8_t *)files, sizeof files}};
+    FILES;
+#endif
+}
+
 static uint32_t decode(const void *instance, const AnyflowArrayView *array, const AnyflowReport *report) {
     (void)instance;
+#ifdef ERROR_NOWHERE
+    report->error(report->context, -1, (AnyflowStrView){NULL, 5});
+    return ANYFLOW_STATUS_FAILED;
+#endif
+#ifdef CONTEXT_WRONG
+    report->error((char *)report->context + 4096, -1, (AnyflowStrView)ANYFLOW_TEXT("to nobody"));
+    report->error(NULL, -1, (AnyflowStrView)ANYFLOW_TEXT("to nobody"));
+#endif
 #ifdef ERROR_NOT_UTF8
     report->error(report->context, -1, (AnyflowStrView)ANYFLOW_TEXT("broken \xff\xfe text"));
     return ANYFLOW_STATUS_FAILED;
@@ -109,6 +137,15 @@ static uint32_t decode(const void *instance, const AnyflowArrayView *array, cons
 #ifdef CELL_UNKNOWN
         if (row == 1) {
             cell.kind = 77;
+        }
+#endif
+        if (row == 1) {
+            spoil(&cell);
+        }
+#ifdef CELL_MISALIGNED
+        if (row == 1) {
+            report->cell(report->context, row, (const AnyflowCellView *)((const char *)&cell + 1));
+            continue;
         }
 #endif
 #ifdef CELL_FORGOTTEN
@@ -157,7 +194,11 @@ static uint32_t forward(const void *instance, uint32_t role, const AnyflowArrayV
 static const AnyflowCodecInterface codec = {TABLE_SIZE(AnyflowCodecInterface), create, destroy, ENCODE, decode};
 static const AnyflowArrayInterface array = {TABLE_SIZE(AnyflowArrayInterface), create, destroy, forward};
 #ifdef CODE_LIBTORCH
+#ifdef LIBTORCH_NOWHERE
+static const AnyflowTorchInterface torch = {sizeof torch, {NULL, 5}, NULL, NULL, NULL, NULL};
+#else
 static const AnyflowTorchInterface torch = {sizeof torch, ANYFLOW_TEXT(CODE_LIBTORCH), NULL, NULL, NULL, NULL};
+#endif
 #endif
 
 static const void *interface_of(AnyflowStrView id) {
@@ -168,6 +209,9 @@ static const void *interface_of(AnyflowStrView id) {
 #endif
     for (size_t i = 0; i < 3; i++) {
         if (id.len == strlen(own[i]) && memcmp(id.ptr, own[i], id.len) == 0) {
+#ifdef TABLE_MISALIGNED
+            return (const char *)tables[i] + 4;
+#endif
             return tables[i];
         }
     }
@@ -198,11 +242,16 @@ static const char told[] = SAID("0.2.0");
 #else
 #define ENTRY_SIZE sizeof(AnyflowEntry)
 #endif
+#ifdef TOLD_NOWHERE
+#define TOLD {NULL, 5}
+#else
+#define TOLD {(const uint8_t *)told, sizeof told - 1}
+#endif
 #ifdef SYMBOL_MISSING
 #define anyflow_entry anyflow_entry_of_another_name
 #endif
 
 extern const AnyflowEntry anyflow_entry;
 const AnyflowEntry anyflow_entry = {CODE_MAGIC,   CODE_MAJOR,   ANYFLOW_ABI_MINOR,
-                                    ENTRY_SIZE,   {(const uint8_t *)told, sizeof told - 1},
+                                    ENTRY_SIZE,   TOLD,
                                     init,         interface_of};

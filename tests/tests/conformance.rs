@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
-use anyflow_tests::{anyflow, digit_png, library, tone_wav, write_digits};
+use anyflow_tests::{anyflow, compile, compile_with, digit_png, library, tone_wav, write_digits};
 use serde_json::Value;
 
 /// Exit code, and the checks.
@@ -87,6 +87,54 @@ fn every_fault_fails_its_check() {
     let (code, result) = check("faulty", &[]);
     let failed = of(&result, "failed");
     assert!(code == 3 && failed.iter().all(|line| line.starts_with("panics ")), "{failed:?}");
+}
+
+#[test]
+fn every_bad_manner_fails_its_check() {
+    let cases = [
+        ("FLUSHES", "floats", "flushed to zero"),
+        ("MOVES", "folder", "`/`"),
+        ("MASKS", "umask", "0077"),
+        ("HANDLES", "signals", "SigIgn"),
+        ("SPEAKS", "locale", "C.UTF-8"),
+        ("OPENS", "files", "/dev/null"),
+        ("LINGERS", "threads-left", "not there before"),
+        ("FORKS", "children", "not there before"),
+        ("PRINTS", "prints", "bytes on standard output"),
+        ("WRITES", "decode", "changed the array"),
+        ("ELSEWHERE", "decode", "another thread"),
+        ("LATE", "decode", "after a call returned"),
+    ];
+    for (fault, check_name, words) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let library = compile("tests/native/guests.c", &[fault], folder.path()).display().to_string();
+        let output = anyflow(["plugin", "check", &library, "--json"]);
+        let (code, failed) = (output.code, of(&output.json(), "failed"));
+        let named = |line: &String| line.split(':').next().unwrap().ends_with(check_name) && line.contains(words);
+        // What is reported late is noticed by whichever call comes next.
+        let named = failed.iter().any(|line| named(line) || (fault == "LATE" && line.contains(words)));
+        assert!(code == 3 && named, "{fault}: {failed:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let library = compile("tests/native/guests.c", &[], folder.path()).display().to_string();
+    let result = anyflow(["plugin", "check", &library, "--json"]).json();
+    assert_eq!(of(&result, "failed"), Vec::<String>::new());
+    // A module that is bound to the first thread that it sees works on no other.
+    let bound = compile("tests/native/guests.c", &["BOUND"], folder.path()).display().to_string();
+    let failed = of(&anyflow(["plugin", "check", &bound, "--json"]).json(), "failed");
+    assert!(
+        failed.len() == 1 && failed[0].starts_with("copy home: ") && failed[0].contains("first thread"),
+        "{failed:?}"
+    );
+    let fast = compile_with("tests/native/guests.c", &[], &["-ffast-math", "-fno-finite-math-only"], folder.path());
+    let result = anyflow(["plugin", "check", &fast.display().to_string(), "--json"]).json();
+    // Newer compilers leave how the thread computes alone.
+    let failed = of(&result, "failed");
+    assert!(failed.iter().all(|line| line.contains("load-floats") && line.contains("-ffast-math")), "{failed:?}");
+    for (fault, words) in [("no-grad", "grad false"), ("threads", "2 threads")] {
+        let failed = of(&check("faulty", &["--set", &format!("network.fault={fault}")]).1, "failed");
+        assert!(failed.iter().any(|line| line.starts_with("network modes") && line.contains(words)), "{failed:?}");
+    }
 }
 
 #[test]

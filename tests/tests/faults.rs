@@ -277,6 +277,16 @@ fn an_array_module_that_goes_wrong_is_named_too() {
     says(&nothing.err, &["none of the 6 rows succeeded"]);
 }
 
+/// The module refuses calls on another thread than made it, and ends the process when another one ends it.
+#[test]
+fn a_module_is_made_called_and_ended_on_one_thread() {
+    let project = Project::trained("faults/copy");
+    compile("tests/native/guests.c", &[], &project.path("plugins"));
+    project.write("guests/copy");
+    project.run("out", &[]).ok();
+    assert_eq!(Dataset::open(&[project.path("out")]).unwrap().rows(), 6);
+}
+
 #[test]
 fn rows_that_are_not_finite_fail_and_the_others_are_written() {
     let project = Project::trained("faulty/network");

@@ -17,12 +17,20 @@
  * # Thread roles
  *
  * `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at a time ·
- * `[compute]` the one thread that computes · `[any]` wherever.
+ * `[compute]` the one thread of an instance: its `create`, all its calls and its `destroy` · `[any]` wherever.
  *
  * # Lifetimes
  *
  * Every pointer that is passed in is valid until the call returns, and no longer, unless its documentation says
- * otherwise. What a plugin reports is copied by the host before the callback returns.
+ * otherwise. What a plugin reports is copied by the host before the callback returns. Memory that is passed in is the
+ * host's: a plugin writes to it only where the documentation says so.
+ *
+ * # Manners
+ *
+ * A plugin is a guest of the process. When a call returns, it has left the thread and the process as they were: the
+ * floating-point environment (what links with `-ffast-math` changes it), libtorch's modes and settings, current folder,
+ * umask, signal handlers, locale; no open file, thread or child process of the call is left, and nothing was written to
+ * standard output. `log` of the host is for what a plugin has to say.
  */
 /* This file is made of core/abi by `cargo xtask header`. It is C11 and C++17. */
 
@@ -178,7 +186,9 @@ typedef struct AnyflowEntry {
     const void *(*interface)(AnyflowStrView id);
 } AnyflowEntry;
 
-/* Where a call reports to; valid during the call only. The callbacks may be called on the calling thread only. */
+/* Where a call reports to; valid during the call only. The callbacks may be called on the calling thread only: what is
+ * reported from another one is dropped, and the call fails.
+ */
 typedef struct AnyflowReport {
     /* Size of this struct as the host knows it. */
     uint32_t struct_size;
@@ -188,8 +198,8 @@ typedef struct AnyflowReport {
      * the report was passed to, until that call returns.
      */
     void (*error)(void *context, int64_t row, AnyflowStrView text);
-    /* `[any]` A decoded cell of a row; its bytes, or the numbers of its lists, are copied. On the thread of the call that the report was passed to,
-     * until that call returns.
+    /* `[any]` A decoded cell of a row; its bytes, or the numbers of its lists, are copied. On the thread of the call that
+     * the report was passed to, until that call returns.
      */
     void (*cell)(void *context, int64_t row, const AnyflowCellView *cell);
 } AnyflowReport;
@@ -212,7 +222,7 @@ typedef struct AnyflowArrayInterface {
     /* `[compute]` Ends an instance; no call follows. */
     void (*destroy)(void *instance);
     /* `[compute]` Runs one role. Inputs and outputs are `[row, axes of the port]`, row-major in host memory; the host
-     * allocated and zeroed the outputs. The plugin keeps no pointer to either after it returned.
+     * allocated and zeroed the outputs. Inputs share the host's memory and are only read. The plugin keeps no pointer to either after it returned.
      */
     uint32_t (*forward)(const void *instance, uint32_t role, const AnyflowArrayView *inputs, size_t n_inputs,
         const AnyflowArrayView *outputs, size_t n_outputs, const AnyflowReport *report);
@@ -234,15 +244,26 @@ typedef struct AnyflowCodecInterface {
     /* `[main]` Ends an instance; no call is under way and none follows. */
     void (*destroy)(void *instance);
     /* `[worker]` Encodes `rows` cells into `array`, `[row, axes of the descriptor]`, which the host allocated and
-     * zeroed. A row that cannot be encoded is reported with its number and leaves zeros.
+     * zeroed. A row that cannot be encoded is reported with its number and leaves zeros. The cells are only read.
      */
     uint32_t (*encode)(const void *instance, const AnyflowCellView *cells, size_t rows, const AnyflowArrayView *array,
         const AnyflowReport *report);
     /* `[worker]` Decodes every row of `array`, `[row, axes of the descriptor]`, reporting a cell, or an error, for
-     * each.
+     * each. The array shares the host's memory and is only read.
      */
     uint32_t (*decode)(const void *instance, const AnyflowArrayView *array, const AnyflowReport *report);
 } AnyflowCodecInterface;
+
+/* The floating-point environment that both sides keep to: rounding to the nearest number, subnormal numbers kept,
+ * exceptions masked. It belongs to the thread, and a new thread has that of the thread which started it.
+ */
+
+
+/* All exceptions masked, and nothing else. */
+#define ANYFLOW_FLOAT_DEFAULT 8064u
+
+/* What has happened so far, which is nobody's setting. */
+#define ANYFLOW_FLOAT_FLAGS 63u
 
 /* Numbers in nested lists. */
 
@@ -322,8 +343,8 @@ typedef struct AnyflowTorchInterface {
     void (*destroy)(void *instance);
     /* `[compute]` Visits every parameter and buffer, in a fixed order, by its stable name. */
     uint32_t (*parameters)(const void *instance, AnyflowVisit visit, void *context, const AnyflowReport *report);
-    /* `[compute]` Runs one role. Inputs are borrowed, `[row, axes of the port]`; outputs are new handles that the
-     * host owns afterwards, set only on success. `train` is 1 while the module is being trained.
+    /* `[compute]` Runs one role. Inputs are borrowed, `[row, axes of the port]`, and only read; outputs are new handles,
+     * of which none is an input's, that the host owns afterwards, set only on success. `train` is 1 while the module is being trained.
      */
     uint32_t (*forward)(const void *instance, uint32_t role, uint32_t train, const AnyflowTensorHandle *inputs,
         size_t n_inputs, AnyflowTensorHandle *outputs, size_t n_outputs, const AnyflowReport *report);

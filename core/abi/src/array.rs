@@ -26,7 +26,7 @@ pub struct ArrayInterface {
     /// `[compute]` Ends an instance; no call follows.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
     /// `[compute]` Runs one role. Inputs and outputs are `[row, axes of the port]`, row-major in host memory; the host
-    /// allocated and zeroed the outputs. The plugin keeps no pointer to either after it returned.
+    /// allocated and zeroed the outputs. Inputs share the host's memory and are only read. The plugin keeps no pointer to either after it returned.
     pub forward: Option<
         unsafe extern "C" fn(
             instance: *const c_void,

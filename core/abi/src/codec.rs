@@ -25,7 +25,7 @@ pub struct CodecInterface {
     /// `[main]` Ends an instance; no call is under way and none follows.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
     /// `[worker]` Encodes `rows` cells into `array`, `[row, axes of the descriptor]`, which the host allocated and
-    /// zeroed. A row that cannot be encoded is reported with its number and leaves zeros.
+    /// zeroed. A row that cannot be encoded is reported with its number and leaves zeros. The cells are only read.
     pub encode: Option<
         unsafe extern "C" fn(
             instance: *const c_void,
@@ -36,7 +36,7 @@ pub struct CodecInterface {
         ) -> u32,
     >,
     /// `[worker]` Decodes every row of `array`, `[row, axes of the descriptor]`, reporting a cell, or an error, for
-    /// each.
+    /// each. The array shares the host's memory and is only read.
     pub decode:
         Option<unsafe extern "C" fn(instance: *const c_void, array: *const ArrayView, report: *const Report) -> u32>,
 }

@@ -50,7 +50,8 @@ pub struct Host {
     pub log: Option<unsafe extern "C" fn(level: u32, text: StrView)>,
 }
 
-/// Where a call reports to; valid during the call only. The callbacks may be called on the calling thread only.
+/// Where a call reports to; valid during the call only. The callbacks may be called on the calling thread only: what is
+/// reported from another one is dropped, and the call fails.
 #[repr(C)]
 pub struct Report {
     /// Size of this struct as the host knows it.
@@ -60,7 +61,7 @@ pub struct Report {
     /// `[any]` Why the call failed (`row` < 0), or why one row did; the text is copied. On the thread of the call that
     /// the report was passed to, until that call returns.
     pub error: Option<unsafe extern "C" fn(context: *mut c_void, row: i64, text: StrView)>,
-    /// `[any]` A decoded cell of a row; its bytes, or the numbers of its lists, are copied. On the thread of the call that the report was passed to,
-    /// until that call returns.
+    /// `[any]` A decoded cell of a row; its bytes, or the numbers of its lists, are copied. On the thread of the call that
+    /// the report was passed to, until that call returns.
     pub cell: Option<unsafe extern "C" fn(context: *mut c_void, row: i64, cell: *const CellView)>,
 }

@@ -17,19 +17,29 @@
 //! # Thread roles
 //!
 //! `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at a time ·
-//! `[compute]` the one thread that computes · `[any]` wherever.
+//! `[compute]` the one thread of an instance: its `create`, all its calls and its `destroy` · `[any]` wherever.
 //!
 //! # Lifetimes
 //!
 //! Every pointer that is passed in is valid until the call returns, and no longer, unless its documentation says
-//! otherwise. What a plugin reports is copied by the host before the callback returns.
+//! otherwise. What a plugin reports is copied by the host before the callback returns. Memory that is passed in is the
+//! host's: a plugin writes to it only where the documentation says so.
+//!
+//! # Manners
+//!
+//! A plugin is a guest of the process. When a call returns, it has left the thread and the process as they were: the
+//! floating-point environment (what links with `-ffast-math` changes it), libtorch's modes and settings, current folder,
+//! umask, signal handlers, locale; no open file, thread or child process of the call is left, and nothing was written to
+//! standard output. `log` of the host is for what a plugin has to say.
 
 pub mod array;
 pub mod codec;
 pub mod descriptor;
 mod entry;
+pub mod float;
 mod layout;
 mod list;
+mod memory;
 #[cfg(feature = "read")]
 pub mod read;
 pub mod status;
@@ -38,4 +48,5 @@ mod view;
 
 pub use entry::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, Report, SECTION};
 pub use list::{ListView, MAX_DEPTH, values_of};
+pub use memory::{Unreadable, items};
 pub use view::{ArrayView, CellView, DataType, Device, StrView, cell_kind, dtype};

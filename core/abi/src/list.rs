@@ -1,5 +1,7 @@
 //! Numbers in nested lists.
 
+use crate::items;
+
 /// Most levels that a list cell may have.
 pub const MAX_DEPTH: u32 = 8;
 
@@ -38,27 +40,17 @@ impl ListView {
         }
     }
 
-    /// Numbers and lengths; `None` if they do not fit one another.
+    /// Numbers and lengths; `None` if they do not fit each other, or no memory can be meant.
     ///
     /// # Safety
-    /// `values` and `lengths` point at so many readable items (or are null with none), unchanged for `'a`.
+    /// `values` and `lengths` point at so many readable items, unchanged for `'a`, unless they are null.
     #[allow(unsafe_code)]
     pub unsafe fn parts<'a>(&self) -> Option<(&'a [f64], &'a [u64])> {
         // SAFETY: the caller promises both ranges for 'a.
         let (values, lengths) = unsafe { (items(self.values, self.values_len), items(self.lengths, self.lengths_len)) };
+        let (values, lengths) = (values.ok()?, lengths.ok()?);
         (values_of(self.depth, lengths) == Some(values.len())).then_some((values, lengths))
     }
-}
-
-/// # Safety
-/// `first` points at `len` readable items for `'a`, or `len` is 0.
-#[allow(unsafe_code)]
-unsafe fn items<'a, T>(first: *const T, len: usize) -> &'a [T] {
-    if len == 0 {
-        return &[];
-    }
-    // SAFETY: the caller promises `len` readable items at `first`.
-    unsafe { core::slice::from_raw_parts(first, len) }
 }
 
 /// How many numbers a list of `depth` levels with these `lengths` holds; `None` if they are no lengths of such a list.

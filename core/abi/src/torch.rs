@@ -60,8 +60,8 @@ pub struct TorchInterface {
     pub parameters: Option<
         unsafe extern "C" fn(instance: *const c_void, visit: Visit, context: *mut c_void, report: *const Report) -> u32,
     >,
-    /// `[compute]` Runs one role. Inputs are borrowed, `[row, axes of the port]`; outputs are new handles that the
-    /// host owns afterwards, set only on success. `train` is 1 while the module is being trained.
+    /// `[compute]` Runs one role. Inputs are borrowed, `[row, axes of the port]`, and only read; outputs are new handles,
+    /// of which none is an input's, that the host owns afterwards, set only on success. `train` is 1 while the module is being trained.
     pub forward: Option<
         unsafe extern "C" fn(
             instance: *const c_void,

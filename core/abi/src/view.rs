@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use crate::ListView;
+use crate::{ListView, Unreadable, items};
 
 /// UTF-8 text or raw bytes, borrowed.
 #[repr(C)]
@@ -22,15 +22,15 @@ impl StrView {
 
     /// The bytes.
     ///
+    /// # Errors
+    /// [`Unreadable`]: no memory can be meant.
+    ///
     /// # Safety
-    /// `ptr` is null with `len` 0, or points at `len` readable bytes that stay unchanged for `'a`.
+    /// `ptr` points at `len` readable bytes that stay unchanged for `'a`, unless it is null.
     #[allow(unsafe_code)]
-    pub unsafe fn bytes<'a>(self) -> &'a [u8] {
-        if self.len == 0 {
-            return &[];
-        }
-        // SAFETY: the caller promises `len` readable bytes at `ptr` for 'a.
-        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+    pub unsafe fn bytes<'a>(self) -> Result<&'a [u8], Unreadable> {
+        // SAFETY: the caller's promise.
+        unsafe { items(self.ptr, self.len) }
     }
 }
 
@@ -71,28 +71,26 @@ impl CellView {
     /// The list of a `LIST` cell; `None` if `bytes` cannot be a [`ListView`].
     ///
     /// # Safety
-    /// `bytes` is readable and unchanged for `'a`.
+    /// `bytes` is readable and unchanged for `'a`, unless it is null.
     #[allow(unsafe_code)]
     pub unsafe fn list<'a>(&self) -> Option<&'a ListView> {
-        let list = self.bytes.ptr.cast::<ListView>();
-        let fits = self.bytes.len >= size_of::<ListView>() && !list.is_null() && list.is_aligned();
-        // SAFETY: the caller promises so many readable bytes, and they are aligned.
-        fits.then(|| unsafe { &*list })
+        if self.bytes.len < size_of::<ListView>() {
+            return None;
+        }
+        // SAFETY: the caller promises so many readable bytes.
+        let list = unsafe { items(self.bytes.ptr.cast::<ListView>(), 1) }.ok()?.first()?;
+        (list.struct_size as usize >= size_of::<ListView>()).then_some(list)
     }
 
     /// The files of a `FILES` cell; `None` if `bytes` cannot be an array of [`StrView`].
     ///
     /// # Safety
-    /// `bytes` is readable and unchanged for `'a`.
+    /// `bytes` is readable and unchanged for `'a`, unless it is null.
     #[allow(unsafe_code)]
     pub unsafe fn files<'a>(&self) -> Option<&'a [StrView]> {
-        let (first, size) = (self.bytes.ptr.cast::<StrView>(), size_of::<StrView>());
-        if self.bytes.len == 0 {
-            return Some(&[]);
-        }
-        let fits = self.bytes.len.is_multiple_of(size) && !first.is_null() && first.is_aligned();
-        // SAFETY: the caller promises so many readable bytes, and they are aligned.
-        fits.then(|| unsafe { core::slice::from_raw_parts(first, self.bytes.len / size) })
+        let (bytes, size) = (self.bytes, size_of::<StrView>());
+        // SAFETY: the caller promises so many readable bytes.
+        bytes.len.is_multiple_of(size).then(|| unsafe { items(bytes.ptr.cast(), bytes.len / size) }.ok()).flatten()
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::regular;
+
 /// Names the list when the option does not.
 const VARIABLE: &str = "ANYFLOW_PLUGINS_ALLOW";
 
@@ -59,7 +61,7 @@ pub fn hash(bytes: &[u8]) -> String {
 /// Each line begins with a hash, as the lines of `b3sum` do; the rest of it is for people, like empty lines and those
 /// that begin with `#`.
 fn read(path: &Path) -> Result<BTreeSet<String>, AllowError> {
-    let text = std::fs::read_to_string(path).map_err(|source| AllowError::Read { path: path.into(), source })?;
+    let text = regular::text(path).map_err(|source| AllowError::Read { path: path.into(), source })?;
     let mut hashes = BTreeSet::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')) {
         let Some(word) = line.split_whitespace().next() else { continue };

@@ -9,8 +9,7 @@ use anyflow_plan::descriptor::PluginDescriptor;
 use serde::Deserialize;
 
 use crate::allow::{self, AllowError};
-use crate::libtorch;
-use crate::paths;
+use crate::{exposure, libtorch, paths, regular};
 
 /// What is wrong with the plugins as a whole, or with one that is needed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +58,14 @@ pub enum Refusal {
     /// Another file than the user allows.
     #[error("it is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {0}")]
     NotAllowed(String),
+    /// A file that others can exchange while the list is being looked at.
+    #[error("there is a list of allowed plugins, and of its folder {}, {why}; move it to a folder of yours", folder.display())]
+    Exposed {
+        /// Where it lies.
+        folder: PathBuf,
+        /// Why others can.
+        why: &'static str,
+    },
     /// Another ABI.
     #[error(
         "it was built for ABI {}.{}, this Anyflow has ABI {}.{}; rebuild the plugin with this release's SDK, or use \
@@ -83,6 +90,8 @@ pub struct Found {
     pub path: PathBuf,
     /// BLAKE3 of the file, in hexadecimal.
     pub hash: String,
+    /// Libraries that it needs, by their names. Those of the system are on no list.
+    pub needs: Vec<String>,
     /// Why it cannot be loaded, if so.
     pub refusal: Option<Refusal>,
 }
@@ -105,6 +114,8 @@ pub struct Plugins {
     pub found: BTreeMap<String, Found>,
     /// Those that cannot: warnings.
     pub broken: Vec<Broken>,
+    /// What is odd about the folders.
+    pub notes: Vec<String>,
 }
 
 impl Plugins {
@@ -137,19 +148,35 @@ impl Plugins {
         let mut plugins = Plugins { allowed, ..Plugins::default() };
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
-            match libraries(&folder) {
-                Ok(files) => {
-                    for file in files.into_iter().filter_map(|file| file.canonicalize().ok()) {
-                        if !seen.contains(&file) {
-                            plugins.add(&file)?;
-                            seen.push(file);
-                        }
-                    }
+            let files = match libraries(&folder) {
+                Ok(files) => files,
+                Err(error) => {
+                    plugins.broken.push(Broken { path: folder, reason: error.to_string() });
+                    continue;
                 }
-                Err(error) => plugins.broken.push(Broken { path: folder, reason: error.to_string() }),
+            };
+            for path in files {
+                match path.canonicalize() {
+                    Ok(file) if seen.contains(&file) => {}
+                    Ok(file) => {
+                        plugins.add(&file)?;
+                        seen.push(file);
+                    }
+                    Err(error) => plugins.broken.push(Broken { path, reason: error.to_string() }),
+                }
             }
+            plugins.look_at(&folder);
         }
         Ok(plugins)
+    }
+
+    /// Notes a folder that others can put plugins into.
+    fn look_at(&mut self, folder: &Path) {
+        let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
+        if let Some(why) = exposure::of(folder) {
+            let folder = folder.display();
+            self.notes.push(format!("of the plugin folder {folder}, {why}: their code can run in your jobs"));
+        }
     }
 
     /// What the planner sees.
@@ -175,7 +202,7 @@ impl Plugins {
 
     fn add(&mut self, file: &Path) -> Result<(), CatalogError> {
         let described = paths::text(file).map_err(|error| error.to_string()).and_then(|_| described(file));
-        let (descriptor, hash) = match described {
+        let Described { descriptor, hash, needs } = match described {
             Ok(described) => described,
             Err(reason) => {
                 self.broken.push(Broken { path: file.to_path_buf(), reason });
@@ -189,12 +216,21 @@ impl Plugins {
         }
         let stranger = self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hash));
         let not_allowed = stranger.then(|| Refusal::NotAllowed(hash.clone()));
-        let refusal = not_allowed.or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref()));
-        self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, refusal });
+        let exposed = || self.allowed.as_ref().and_then(|_| exposed(file));
+        let refusal = not_allowed.or_else(exposed).or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref()));
+        self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, needs, refusal });
         Ok(())
     }
 }
 
+/// Why a file is not safe where it lies: others could exchange it.
+fn exposed(file: &Path) -> Option<Refusal> {
+    let folder = file.parent()?;
+    let why = exposure::of(folder).filter(|_| !exposure::is_held(folder, file))?;
+    Some(Refusal::Exposed { folder: folder.into(), why })
+}
+
+/// What should be libraries in a folder, links to nowhere among them: what is wrong with them is said when they are read.
 fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     if folder.is_file() {
         return Ok(vec![folder.to_path_buf()]);
@@ -202,7 +238,7 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION) && path.is_file() {
+        if path.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION) && !path.is_dir() {
             files.push(path);
         }
     }
@@ -210,11 +246,18 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The descriptor of a library file, and its hash.
-fn described(file: &Path) -> Result<(PluginDescriptor, String), String> {
-    let library = std::fs::read(file).map_err(|error| error.to_string())?;
+/// What a library file says of itself.
+struct Described {
+    descriptor: PluginDescriptor,
+    hash: String,
+    needs: Vec<String>,
+}
+
+fn described(file: &Path) -> Result<Described, String> {
+    let library = regular::read(file).map_err(|error| error.to_string())?;
     let text = anyflow_abi::read::descriptor(&library).map_err(|error| error.to_string())?;
-    Ok((descriptor_from_json(text)?, allow::hash(&library)))
+    let needs = anyflow_abi::read::needs(&library).map_err(|error| error.to_string())?.libraries;
+    Ok(Described { descriptor: descriptor_from_json(text)?, hash: allow::hash(&library), needs })
 }
 
 /// The part of a descriptor that every ABI has.
@@ -270,10 +313,26 @@ mod tests {
         let file = folder.path().join(format!("libx.{}", std::env::consts::DLL_EXTENSION));
         std::fs::write(&file, "no library").unwrap();
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let link = folder.path().join(format!("liby.{}", std::env::consts::DLL_EXTENSION));
+        std::os::unix::fs::symlink("/nowhere/lib.so", &link).unwrap();
         let absent = folder.path().join("absent");
         let plugins = Plugins::in_folders(None, [folder.path().to_path_buf(), absent.clone()]).unwrap();
         assert!(plugins.found.is_empty());
         let paths: Vec<_> = plugins.broken.iter().map(|broken| broken.path.clone()).collect();
-        assert_eq!(paths, [file.canonicalize().unwrap(), absent]);
+        assert_eq!(paths, [file.canonicalize().unwrap(), link, absent]);
+    }
+
+    #[test]
+    fn a_folder_that_others_write_to_is_noted_and_with_a_list_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("libx.so");
+        std::fs::write(&file, "").unwrap();
+        let notes = |mode| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let plugins = Plugins::in_folders(None, [folder.path().to_path_buf()]).unwrap();
+            (plugins.notes.len(), exposed(&file).is_some())
+        };
+        assert_eq!([0o755, 0o777, 0o1777].map(notes), [(0, false), (1, true), (1, false)]);
     }
 }

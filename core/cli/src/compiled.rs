@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use crate::catalog::Plugins;
 use crate::console::Console;
 use crate::error::{CliError, Result};
-use crate::paths;
+use crate::{paths, regular};
 
 /// A job with what is needed to speak of it.
 pub struct Compiled {
@@ -92,6 +92,11 @@ impl Recognised {
             Err(errors) => return Err(CliError::Plan { errors, sources }),
         };
         components(&job).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
+        for path in weights(&job).into_iter().map(Path::new) {
+            let named_by = Some(sources[0].path.clone());
+            let unusable = |source| CliError::Read { path: path.into(), named_by, source };
+            regular::ensure(path).map_err(unusable)?;
+        }
         Ok(Compiled { job, warnings, sources, overrides })
     }
 
@@ -209,6 +214,26 @@ pub fn absolute(job: &mut Job) {
     fix_model(model);
 }
 
+/// Every file of weights that a job names.
+fn weights(job: &Job) -> Vec<&String> {
+    fn of(scorers: &IndexMap<String, Scorer>) -> impl Iterator<Item = &String> {
+        scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
+    }
+    match job {
+        Job::Run(plan) => plan.model.checkpoint.iter().collect(),
+        Job::Train(plan) => {
+            let taken = plan.take.values().map(|taken| &taken.from);
+            plan.start.iter().chain(taken).chain(of(&plan.scorers)).collect()
+        }
+        Job::Eval(plan) => {
+            let variants = plan.variants.values();
+            let own =
+                variants.flat_map(|v| v.weights.iter().chain(v.model.iter().filter_map(|m| m.checkpoint.as_ref())));
+            plan.model.checkpoint.iter().chain(own).chain(of(&plan.judges)).collect()
+        }
+    }
+}
+
 fn fix_model(model: &mut Model) {
     fix(&mut model.source);
     model.checkpoint.iter_mut().for_each(fix);
@@ -254,7 +279,7 @@ pub fn models(source: &Source) -> Result<Vec<Source>> {
 
 fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
     let unreadable = |source| CliError::Read { path: path.into(), named_by: named_by.map(str::to_string), source };
-    Ok(Source::new(paths::text(path)?, std::fs::read_to_string(path).map_err(unreadable)?))
+    Ok(Source::new(paths::text(path)?, regular::text(path).map_err(unreadable)?))
 }
 
 fn named<P>(

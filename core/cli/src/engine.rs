@@ -89,7 +89,30 @@ pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineErro
 
 /// The libraries of libtorch before whatever the user has.
 fn library_path(libtorch: &Libtorch) -> OsString {
-    let mut paths = vec![libtorch.lib()];
-    paths.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
-    std::env::join_paths(paths).unwrap_or_else(|_| libtorch.lib().into_os_string())
+    joined(libtorch.lib(), std::env::var_os(LIBRARY_PATH))
+}
+
+/// Absolute folders alone: the loader takes an empty entry, and any relative one, as seen from the current folder, where
+/// anybody's files may lie. It ends entries at semicolons too.
+fn joined(first: PathBuf, others: Option<OsString>) -> OsString {
+    let others = others.iter().flat_map(std::env::split_paths);
+    let kept = others.filter(|path| path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&b';'));
+    // A libtorch whose path cannot be an entry is not found.
+    std::env::join_paths(std::iter::once(first).chain(kept)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loader_never_looks_in_the_current_folder() {
+        let of = |others: &str| joined("/torch/lib".into(), Some(others.into())).into_string().unwrap();
+        assert_eq!(of("/a/lib:/b"), "/torch/lib:/a/lib:/b");
+        for others in ["", ":", "::", "lib", ".", "./lib:..", "/a;lib"] {
+            assert_eq!(of(others), "/torch/lib", "{others:?}");
+        }
+        assert_eq!(of(":/a:"), "/torch/lib:/a");
+        assert_eq!(joined("/torch/lib".into(), None), "/torch/lib");
+    }
 }

@@ -1,9 +1,12 @@
 //! Where libtorch lies. The front needs none of it; the engine is started with its library folder.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+
+use crate::exposure;
 
 /// The only version that fits.
 pub const VERSION: &str = "2.11.0";
@@ -20,12 +23,34 @@ pub enum LibtorchError {
         .0.display()
     )]
     Variable(PathBuf),
+    /// The user must move it.
+    #[error(
+        "libtorch lies in {}, and the system's loader ends a folder's name at `:` and `;`; move it to a folder without \
+         these",
+        .0.display()
+    )]
+    Separator(PathBuf),
     /// The user must get it.
     #[error(
         "libtorch {VERSION} was not found (looked in {}); run `cargo xtask setup`, or set LIBTORCH to its folder",
-        .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        .0.iter().map(Looked::to_string).collect::<Vec<_>>().join(", ")
     )]
-    Nowhere(Vec<PathBuf>),
+    Nowhere(Vec<Looked>),
+}
+
+/// A place without a libtorch that can be used.
+#[derive(Debug)]
+pub struct Looked {
+    root: PathBuf,
+    /// Why what lies there is not taken.
+    refused: Option<String>,
+}
+
+impl fmt::Display for Looked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root.display())?;
+        self.refused.iter().try_for_each(|why| write!(f, ", which is not used: {why}"))
+    }
 }
 
 /// A libtorch.
@@ -38,7 +63,8 @@ pub struct Libtorch {
 }
 
 impl Libtorch {
-    /// Looks in `LIBTORCH`, then in the links that `cargo xtask setup` makes, then in the user's cache.
+    /// Looks in `LIBTORCH`, then, for a program in a target folder of cargo, in the links that `cargo xtask setup` makes,
+    /// then in the user's cache.
     ///
     /// # Errors
     /// [`LibtorchError`], with the way out.
@@ -65,6 +91,11 @@ impl Libtorch {
         self.lib().join("libtorch_cuda.so").exists()
     }
 
+    /// Why others could put their code where it lies, if they can.
+    pub fn exposure(&self) -> Option<String> {
+        exposed(&self.root)
+    }
+
     /// For `--json`.
     pub fn json(&self) -> Value {
         json!({"path": self.root.display().to_string(), "found_by": self.found_by, "version": self.version(), "cuda": self.has_cuda()})
@@ -79,23 +110,44 @@ fn cache() -> Option<PathBuf> {
 
 fn find(variable: Option<OsString>, beside: Option<&Path>, cache: Option<&Path>) -> Result<Libtorch, LibtorchError> {
     if let Some(root) = variable.filter(|value| !value.is_empty()).map(PathBuf::from) {
-        let found = Libtorch { root, found_by: "LIBTORCH" };
-        return if whole(&found.root) { Ok(found) } else { Err(LibtorchError::Variable(found.root)) };
+        return if whole(&root) { found(&root, "LIBTORCH") } else { Err(LibtorchError::Variable(root)) };
     }
-    // Programs lie one folder deep in the target directory or the distribution, in a cross build two.
-    let links = beside.map(|folder| [folder.join("../../.libtorch"), folder.join("../../../.libtorch")]);
     let links =
-        links.into_iter().flatten().map(|root| Libtorch { root, found_by: "the link made by `cargo xtask setup`" });
-    let cached = cache.map(|root| Libtorch { root: root.to_path_buf(), found_by: "the cache" });
+        beside.map(links).unwrap_or_default().into_iter().map(|link| (link, "the link made by `cargo xtask setup`"));
+    let cached = cache.map(|root| (root.to_path_buf(), "the cache"));
     let mut looked = Vec::new();
-    for candidate in links.chain(cached) {
-        if whole(&candidate.root) {
-            let root = candidate.root.canonicalize().unwrap_or(candidate.root);
-            return Ok(Libtorch { root, ..candidate });
+    for (root, found_by) in links.chain(cached) {
+        let is_whole = whole(&root);
+        let refused = if is_whole { exposed(&root) } else { None };
+        if is_whole && refused.is_none() {
+            return found(&root, found_by);
         }
-        looked.push(candidate.root);
+        looked.push(Looked { root, refused });
     }
     Err(LibtorchError::Nowhere(looked))
+}
+
+/// Programs lie one folder deep in cargo's target folder, in a cross build two, and the link lies beside that folder.
+/// Above any other folder, such as that of a distribution, a link is anybody's.
+fn links(beside: &Path) -> Vec<PathBuf> {
+    let targets = [beside.join(".."), beside.join("../..")];
+    let targets = targets.into_iter().filter(|target| target.join("CACHEDIR.TAG").is_file());
+    targets.map(|target| target.join("../.libtorch")).collect()
+}
+
+/// Why others could put their code where this libtorch lies.
+fn exposed(root: &Path) -> Option<String> {
+    let real = root.canonicalize().ok()?;
+    let folders = [root.parent()?.to_path_buf(), real.join("lib"), real];
+    folders.iter().find_map(|folder| Some(format!("of {}, {}", folder.display(), exposure::of(folder)?)))
+}
+
+fn found(root: &Path, found_by: &'static str) -> Result<Libtorch, LibtorchError> {
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
+    match root.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b':' | b';')) {
+        true => Err(LibtorchError::Separator(root)),
+        false => Ok(Libtorch { root, found_by }),
+    }
 }
 
 fn whole(root: &Path) -> bool {
@@ -127,6 +179,7 @@ mod tests {
         let (variable, cache) = (root.join("variable"), root.join("cache"));
         let (link, beside) = (root.join(".libtorch"), root.join("target/debug"));
         std::fs::create_dir_all(&beside).unwrap();
+        std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
         [&variable, &cache, &link].into_iter().for_each(|path| libtorch(path));
 
         let found = find(Some(variable.clone().into()), Some(&beside), Some(&cache)).unwrap();
@@ -134,6 +187,36 @@ mod tests {
         assert_eq!(find(None, Some(&beside), Some(&cache)).unwrap().root, link);
         std::fs::remove_dir_all(&link).unwrap();
         assert_eq!(find(Some("".into()), Some(&beside), Some(&cache)).unwrap().root, cache);
+    }
+
+    #[test]
+    fn a_link_that_others_could_have_made_is_not_followed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (unpacked, target) = (root.join("unpacked/bin"), root.join("target/debug"));
+        [&unpacked, &target].into_iter().for_each(|path| std::fs::create_dir_all(path).unwrap());
+        libtorch(&root.join(".libtorch"));
+        let nowhere = |beside: &Path| find(None, Some(beside), None).unwrap_err().to_string();
+        assert!(!nowhere(&unpacked).contains(".libtorch"), "a distribution follows no link above it");
+        std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
+        assert!(find(None, Some(&target), None).is_ok());
+        for exposed in [root.clone(), root.join(".libtorch"), root.join(".libtorch/lib")] {
+            let mode = |bits| std::fs::set_permissions(&exposed, std::fs::Permissions::from_mode(bits)).unwrap();
+            mode(0o777);
+            let text = nowhere(&target);
+            mode(0o755);
+            assert!(text.contains("everybody can write"), "{}: {text}", exposed.display());
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_loader_would_cut_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a:lib");
+        libtorch(&root);
+        let error = find(Some(root.into()), None, None).unwrap_err();
+        assert!(matches!(error, LibtorchError::Separator(_)), "{error}");
     }
 
     #[test]

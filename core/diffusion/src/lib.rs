@@ -50,7 +50,7 @@ mod update;
 mod worker;
 
 pub use aggregation::Law;
-pub use anyflow_native::InferenceMode;
+pub use anyflow_native::{Globals, InferenceMode};
 pub use caller::Profile;
 pub use companion::{Aggregation, Companion, HeadConfig, HeadLoss, HeadNetwork};
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};

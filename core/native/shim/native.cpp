@@ -1,5 +1,7 @@
 // What libtorch offers to C++ and tch does not bind. Every function catches what libtorch throws: 0 means done, and
 // after 1 anyflow_native_error() tells why, on the same thread.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -11,7 +13,9 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
+#include <c10/core/DefaultDtype.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/ScalarTypeToTypeMeta.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -187,6 +191,34 @@ int anyflow_native_inference_mode(c10::InferenceMode **out) {
 
 int anyflow_native_leave_inference_mode(c10::InferenceMode *guard) {
   return caught([&] { delete guard; });
+}
+
+// What libtorch keeps for the process, and of the grad mode for the thread.
+struct Globals {
+  int32_t threads, grad, inference, deterministic, dtype;
+};
+
+int anyflow_native_globals(Globals *out) {
+  return caught([&] {
+    const at::Context &context = at::globalContext();
+    *out = {at::get_num_threads(),
+            at::GradMode::is_enabled(),
+            c10::InferenceMode::is_enabled(),
+            context.deterministicAlgorithms(),
+            static_cast<int32_t>(c10::typeMetaToScalarType(c10::get_default_dtype()))};
+  });
+}
+
+// Inference mode is left out: it ends with its guard.
+int anyflow_native_set_globals(const Globals *globals) {
+  return caught([&] {
+    at::Context &context = at::globalContext();
+    if (at::get_num_threads() != globals->threads) at::set_num_threads(globals->threads);
+    at::GradMode::set_enabled(globals->grad != 0);
+    if (context.deterministicAlgorithms() != (globals->deterministic != 0))
+      context.setDeterministicAlgorithms(globals->deterministic != 0, /*warn_only=*/false);
+    c10::set_default_dtype(c10::scalarTypeToTypeMeta(static_cast<c10::ScalarType>(globals->dtype)));
+  });
 }
 
 }  // extern "C"

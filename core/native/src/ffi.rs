@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use tch::Tensor;
 
-use crate::{NativeError, Numbers, Result};
+use crate::{Globals, NativeError, Numbers, Result};
 
 /// A `const at::Tensor *`, which is what a [`Tensor`] holds.
 pub(crate) type Handle = *const c_void;
@@ -39,6 +39,8 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn anyflow_native_inference_mode(out: *mut *mut c_void) -> c_int;
     pub(crate) fn anyflow_native_leave_inference_mode(guard: *mut c_void) -> c_int;
+    pub(crate) fn anyflow_native_globals(out: *mut Globals) -> c_int;
+    pub(crate) fn anyflow_native_set_globals(globals: *const Globals) -> c_int;
 }
 
 /// Borrowed tensors as the shim takes them.

@@ -6,9 +6,11 @@
 #![allow(unsafe_code)] // the border to C++
 
 mod ffi;
+mod globals;
 mod inference;
 mod optimizer;
 
+pub use globals::Globals;
 pub use inference::InferenceMode;
 pub use optimizer::{Adamw, AdamwTensors, Numbers};
 

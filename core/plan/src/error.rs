@@ -7,9 +7,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::found::{Found, Links};
 use crate::problem::{Caution, Problem};
 use crate::render;
-use crate::source::{Place, Source, SourceId, Sources, Span};
+use crate::source::{Place, Source, Sources, Span};
 
 /// Something with its place, and other places that belong to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -106,14 +107,11 @@ impl<'a> IntoIterator for &'a Errors {
     }
 }
 
-/// Other places of a message, not yet looked up.
-pub(crate) type Links = Vec<(Span, String)>;
-
 /// Collects errors and warnings while the rules run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    errors: Vec<(Span, Problem, Links)>,
-    warnings: Vec<(Span, Caution, Links)>,
+    errors: Found<Problem>,
+    warnings: Found<Caution>,
 }
 
 impl Report {
@@ -128,13 +126,11 @@ impl Report {
 
     /// An error with any number of other places.
     pub fn linked(&mut self, span: Span, problem: Problem, links: Links) {
-        if !self.errors.iter().any(|(at, known, _)| *at == span && *known == problem) {
-            self.errors.push((span, problem, links));
-        }
+        self.errors.add(span, problem, links);
     }
 
     pub fn warning(&mut self, span: Span, caution: Caution) {
-        self.warnings.push((span, caution, Vec::new()));
+        self.warnings.add(span, caution, Vec::new());
     }
 
     pub fn failed(&self) -> bool {
@@ -145,7 +141,7 @@ impl Report {
     pub fn finish<T>(self, value: Option<T>, sources: &[&Source], files: usize) -> Result<(T, Vec<Warning>), Errors> {
         let table = Sources(sources);
         match value {
-            Some(value) if self.errors.is_empty() => Ok((value, diagnostics(self.warnings, table, files))),
+            Some(value) if self.errors.is_empty() => Ok((value, self.warnings.diagnostics(table, files))),
             _ => Err(self.into_errors(sources, files)),
         }
     }
@@ -153,28 +149,9 @@ impl Report {
     /// Whatever was found, as errors; `files` says how many of the sources are files, the rest being overrides.
     pub fn into_errors(mut self, sources: &[&Source], files: usize) -> Errors {
         if self.errors.is_empty() {
-            self.errors.push((Span::default(), Problem::Internal { text: "no plan and no error".into() }, Vec::new()));
+            self.error(Span::default(), Problem::Internal { text: "no plan and no error".into() });
         }
         let overrides = sources.iter().skip(files).map(|source| (*source).clone()).collect();
-        Errors { list: diagnostics(self.errors, Sources(sources), files), overrides }
+        Errors { list: self.errors.diagnostics(Sources(sources), files), overrides }
     }
-}
-
-fn diagnostics<P: fmt::Display>(
-    mut found: Vec<(Span, P, Links)>,
-    sources: Sources,
-    files: usize,
-) -> Vec<Diagnostic<P>> {
-    // Overrides come last on the command line, but what is wrong with them is read first.
-    found.sort_by_key(|(span, _, _)| (order(span.source, files), span.start));
-    found.into_iter().map(|(span, problem, links)| diagnostic(span, problem, links, sources)).collect()
-}
-
-fn order(source: SourceId, files: usize) -> usize {
-    if source.0 >= files { 0 } else { source.0 + 1 }
-}
-
-fn diagnostic<P: fmt::Display>(span: Span, problem: P, links: Links, sources: Sources) -> Diagnostic<P> {
-    let related = links.into_iter().map(|(at, text)| Related { text, place: sources.place(at) }).collect();
-    Diagnostic { message: problem.to_string(), problem, place: sources.place(span), related }
 }

@@ -15,6 +15,7 @@ mod compile;
 mod component;
 mod error;
 mod explain;
+mod found;
 mod graph;
 mod infer;
 mod lower;

@@ -65,6 +65,9 @@ pub struct CheckOrder {
     pub samples: Vec<Sample>,
     /// Seconds after which a check counts as failed.
     pub timeout_secs: u64,
+    /// Blake3 hashes, hexadecimal, of the only library files that may be loaded; `None` for any.
+    #[serde(default)]
+    pub plugins_allowed: Option<Vec<String>>,
 }
 
 /// Cells of a codec.

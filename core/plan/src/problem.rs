@@ -115,6 +115,9 @@ pub enum Problem {
     /// A column whose cells are of another kind.
     #[error("input `{input}` needs cells of kind {wanted}, but column `{column}` holds {found}")]
     WrongCells { input: String, column: String, wanted: String, found: String },
+    /// Errors beyond those that are told one by one.
+    #[error("and {count} more")]
+    More { count: usize },
     /// Our fault: please report.
     #[error("internal error, please report: {text}")]
     Internal { text: String },
@@ -131,6 +134,26 @@ pub enum Caution {
     /// A key that has no effect here.
     #[error("`{key}` has no effect: {reason}")]
     NoEffect { key: String, reason: String },
+    /// Warnings beyond those that are told one by one.
+    #[error("and {count} more")]
+    More { count: usize },
+}
+
+/// What stands for all that is too much to tell.
+pub(crate) trait Surplus {
+    fn surplus(count: usize) -> Self;
+}
+
+impl Surplus for Problem {
+    fn surplus(count: usize) -> Self {
+        Problem::More { count }
+    }
+}
+
+impl Surplus for Caution {
+    fn surplus(count: usize) -> Self {
+        Caution::More { count }
+    }
 }
 
 /// What could have been meant: the nearest known name, or else all of them.
@@ -139,17 +162,19 @@ pub struct Hint {
     /// The nearest known name, if one is near.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
-    /// All known names.
+    /// The known names, the first thousand.
     pub known: Vec<String>,
 }
 
 /// Names listed in a message at most.
 const LISTED: usize = 16;
+/// Names among which the one that was meant is looked for.
+const SEARCHED: usize = 1000;
 
 impl Hint {
     /// The hint for a name among those that exist.
     pub fn among<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let known: Vec<String> = known.into_iter().map(str::to_string).collect();
+        let known: Vec<String> = known.into_iter().take(SEARCHED).map(str::to_string).collect();
         Hint { suggestion: nearest(name, &known), known }
     }
 

@@ -5,6 +5,8 @@
 
 mod raw;
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Number, Value as Json};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, Options, Spanned as Located};
@@ -134,15 +136,19 @@ fn node(located: Located<Raw>, source: SourceId, report: &mut Report) -> Node {
 
 fn mapping(raw: Vec<(Located<String>, Located<Raw>)>, source: SourceId, report: &mut Report) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
+    let mut first: HashMap<String, Span> = HashMap::with_capacity(raw.len());
     for (key, value) in raw {
         let key = Spanned::new(key.value, span(key.referenced, source));
         let node = node(value, source, report);
-        match entries.iter().find(|entry| entry.key.value == key.value) {
+        match first.get(&key.value) {
             Some(first) => {
                 let problem = Problem::Duplicate { what: "key".into(), name: key.value };
-                report.error_with(key.span, problem, first.key.span, "first given here");
+                report.error_with(key.span, problem, *first, "first given here");
             }
-            None => entries.push(Entry { key, node }),
+            None => {
+                first.insert(key.value.clone(), key.span);
+                entries.push(Entry { key, node });
+            }
         }
     }
     entries

@@ -8,14 +8,14 @@ use anyflow_datasets::{Cell, Dataset};
 use anyflow_plan::descriptor::{CellKind, PluginDescriptor};
 use anyflow_plan::event::Checked;
 use anyflow_plan::order::{CheckOrder, Sample};
-use anyflow_sdk::testkit::{Check, Kit, Step};
+use anyflow_sdk::testkit::{Check, Kit, Step, let_through};
 use anyflow_sdk::{OwnedCell, OwnedList};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use serde_json::{Value, json};
 
 use crate::events::Events;
-use crate::plugin::Plugins;
 use crate::plugin::watch::warm_up;
+use crate::plugin::{Plugins, allow_only};
 use crate::{Result, RunError, process};
 
 /// Rows that are taken of a dataset with samples.
@@ -27,6 +27,9 @@ const SAMPLE_ROWS: u64 = 8;
 /// A sample cannot be read. What is wrong with the plugin is told by its checks.
 pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
     let timeout = Duration::from_secs(order.timeout_secs);
+    if let Some(hashes) = &order.plugins_allowed {
+        allow_only(hashes.iter().cloned());
+    }
     let (steps, watched) = bounded(16);
     let (events, watched) = (&events, &watched);
     thread::scope(|scope| {
@@ -52,7 +55,16 @@ pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
         };
         events.checked(checked("load", "passed", "library, versions and descriptor fit".into()));
         let name = &plugin.descriptor.plugin;
-        let kit = kit(order, Kit::new(plugin.entry), &plugin.descriptor)?;
+        let floats = match plugin.keeps_floats {
+            true => checked("load-floats", "passed", "loading keeps how the thread computes".into()),
+            false => {
+                let text = "loading changed how the thread computes; link without -ffast-math, which does it";
+                checked("load-floats", "failed", text.into())
+            }
+        };
+        let kept = plugin.keeps_floats;
+        events.checked(floats);
+        let kit = kit(order, Kit::new(plugin.entry).alone(), &plugin.descriptor)?;
         let checks = kit.run(|step| match step {
             Step::Begin { component, check } => {
                 events.enter(format!("{component} {check}").trim(), Some(name));
@@ -62,7 +74,7 @@ pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
         });
         let failed = checks.iter().filter(|c| c.outcome == anyflow_sdk::testkit::Outcome::Failed).count();
         drop(steps);
-        Ok(json!({"checks": checks.len() + 1, "failed": failed}))
+        Ok(json!({"checks": checks.len() + 2, "failed": failed + usize::from(!kept)}))
     })
 }
 
@@ -75,6 +87,7 @@ fn watch(steps: &Receiver<(String, String)>, timeout: Duration, events: &Events)
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 if let Some((component, check)) = current {
+                    let_through();
                     let text = format!("still not done after {} s", timeout.as_secs());
                     events.checked(Checked { component, check, outcome: "failed".into(), text });
                     events.done(json!({"timed_out": true}));

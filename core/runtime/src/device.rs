@@ -1,4 +1,8 @@
-//! Devices by name. The program is linked to the CPU libraries; CUDA's are opened when they are asked for.
+//! Devices by name. The program is linked to the CPU libraries; CUDA's are opened when they are asked for, from the
+//! same folder.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::Device;
@@ -32,13 +36,20 @@ pub fn open(name: &str) -> Result<Device> {
 /// Whether libtorch's CUDA libraries could be opened. Must come before libtorch's first CUDA query, which remembers
 /// its answer.
 pub fn cuda_libraries() -> bool {
-    // SAFETY: the library is libtorch's own; its constructors register kernels and nothing else. It is never closed.
-    match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
+    let Some(path) = libtorch().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.is_file()) else {
+        return false;
+    };
+    // SAFETY: the library lies beside the libtorch that is loaded, and is its own; its constructors register kernels
+    // and nothing else. It is never closed.
+    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
         Ok(library) => {
             std::mem::forget(library);
             true
         }
-        Err(_) => false,
+        Err(error) => {
+            tracing::warn!("libtorch_cuda.so cannot be loaded: {error}");
+            false
+        }
     }
 }
 
@@ -52,6 +63,35 @@ pub fn kind(device: Device) -> &'static str {
     }
 }
 
+/// The folder of the libtorch that this process has loaded, absolute.
+pub fn libtorch() -> Option<&'static PathBuf> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOLDER.get_or_init(|| folder_of("libtorch_cpu.so", &std::fs::read_to_string("/proc/self/maps").ok()?)).as_ref()
+}
+
+/// The folder of a library among the mappings of a process.
+fn folder_of(library: &str, maps: &str) -> Option<PathBuf> {
+    let paths = maps.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
+    let path = paths.into_iter().find(|path| path.file_name().is_some_and(|name| name == library))?;
+    path.parent().map(PathBuf::from)
+}
+
 fn unknown(name: &str) -> RunError {
     RunError::Data(format!("device {name:?} is not known; use cpu, cuda or cuda:N"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtorch_is_where_it_is_mapped_from() {
+        let maps = "55d0-55d1 r-xp 00000000 fe:00 12 /opt/bin/anyflow-engine\n\
+                    7f00-7f01 rw-p 00000000 00:00 0 \n\
+                    7f01-7f02 r-xp 00000000 fe:00 13 /opt/my torch/lib/libtorch_cpu.so\n";
+        assert_eq!(folder_of("libtorch_cpu.so", maps), Some("/opt/my torch/lib".into()));
+        assert_eq!(folder_of("libtorch_cuda.so", maps), None);
+        let folder = libtorch().unwrap();
+        assert!(folder.is_absolute() && folder.join("libtorch_cpu.so").is_file());
+    }
 }

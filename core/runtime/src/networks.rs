@@ -6,7 +6,7 @@ use anyflow_diffusion::{Denoiser, Engine, EngineConfig, EngineHandle, EngineStat
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
-use crate::plugin::watch;
+use crate::plugin::{Module, watch};
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
@@ -22,10 +22,10 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Starts the compute thread.
+    /// Starts the compute thread; the modules of the streams move there.
     ///
     /// # Errors
-    /// What the engine says.
+    /// What engine and plugins say.
     pub fn start(
         streams: IndexMap<String, StreamNet>,
         denoisers: IndexMap<String, Box<dyn Denoiser>>,
@@ -34,8 +34,19 @@ impl Networks {
         let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
         let handle = engine.handle();
         let prompts = streams.values().filter(|net| net.is_prompt()).map(|net| net.name.clone()).collect();
-        let streams = streams.into_iter().map(|(name, net)| (name, Arc::new(Mutex::new(net)))).collect();
-        Ok(Networks { streams, prompts, _engine: engine, handle, device })
+        let mut networks = Networks { streams: IndexMap::new(), prompts, _engine: engine, handle, device };
+        for (name, mut net) in streams {
+            let module = net.module.take().map(Module::leave).transpose()?;
+            let net = Arc::new(Mutex::new(net));
+            if let Some(module) = module {
+                networks.on_net(&name, &net, move |net| {
+                    net.module = Some(module.arrive()?);
+                    Ok(())
+                })?;
+            }
+            networks.streams.insert(name, net);
+        }
+        Ok(networks)
     }
 
     /// Where rows are submitted to be diffused.
@@ -64,15 +75,31 @@ impl Networks {
         stream: &str,
         work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
     ) -> Result<Tensor> {
-        let net = self.streams[stream].clone();
-        let node = asker.to_string();
-        let call = self.handle.call(move || {
+        self.on_net(asker, &self.streams[stream], move |net| {
             let _inference = InferenceMode::enter().map_err(|error| RunError::Internal(error.to_string()))?;
-            match net.lock() {
-                Ok(net) => watch::in_node(&node, || work(&net)),
-                Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
-            }
+            work(net)
+        })
+    }
+
+    fn on_net<T: Send + 'static>(
+        &self,
+        asker: &str,
+        net: &Arc<Mutex<StreamNet>>,
+        work: impl FnOnce(&mut StreamNet) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (net, node) = (net.clone(), asker.to_string());
+        let call = self.handle.call(move || match net.lock() {
+            Ok(mut net) => watch::in_node(&node, || work(&mut net)),
+            Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
         });
         call.map_err(RunError::diffusion(asker))?
+    }
+}
+
+impl Drop for Networks {
+    fn drop(&mut self) {
+        let streams = std::mem::take(&mut self.streams);
+        // Modules end on the thread that they were made on; where that has ended, there is nothing to say any more.
+        drop(self.handle.call(move || drop(streams)));
     }
 }

@@ -100,9 +100,9 @@ impl<'a> Cell<'a> {
         // SAFETY: the host keeps cells readable until the call returns.
         let bytes = || unsafe { view.bytes.bytes() };
         match view.kind {
-            cell_kind::BYTES => Ok(Cell::Bytes(bytes())),
+            cell_kind::BYTES => Ok(Cell::Bytes(bytes()?)),
             cell_kind::UTF8 => {
-                std::str::from_utf8(bytes()).map(Cell::Utf8).map_err(|_| Error::data("the text is not UTF-8"))
+                std::str::from_utf8(bytes()?).map(Cell::Utf8).map_err(|_| Error::data("the text is not UTF-8"))
             }
             cell_kind::I64 => Ok(Cell::I64(view.integer)),
             cell_kind::F64 => Ok(Cell::F64(view.real)),

@@ -150,11 +150,12 @@ pub unsafe fn create(
     // SAFETY: the arguments are as the ABI says; `instance` is writable.
     unsafe {
         guarded(report, || {
+            let id = id.bytes()?;
             let entry = codecs
                 .iter()
-                .find(|e| e.id.as_bytes() == id.bytes())
-                .ok_or_else(|| Error::Failed(format!("no codec `{}`", String::from_utf8_lossy(id.bytes()))))?;
-            let codec = (entry.make)(&Parameters::parse(parameters.bytes())?)?;
+                .find(|e| e.id.as_bytes() == id)
+                .ok_or_else(|| Error::Failed(format!("no codec `{}`", String::from_utf8_lossy(id))))?;
+            let codec = (entry.make)(&Parameters::parse(parameters.bytes()?)?)?;
             *instance = Box::into_raw(Box::new(Instance::new(codec))).cast();
             Ok(())
         })

@@ -19,6 +19,12 @@ pub enum Error {
     Torch(#[from] tch::TchError),
 }
 
+impl From<crate::abi::Unreadable> for Error {
+    fn from(why: crate::abi::Unreadable) -> Self {
+        Error::Failed(format!("what the host passed {why}"))
+    }
+}
+
 impl Error {
     /// A [`Error::Data`].
     pub fn data(text: impl std::fmt::Display) -> Self {

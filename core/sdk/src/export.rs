@@ -68,7 +68,7 @@ macro_rules! export_plugin {
 
             unsafe extern "C" fn interface(id: StrView) -> *const c_void {
                 // SAFETY: the host passes a readable id.
-                let id = unsafe { id.bytes() };
+                let Ok(id) = (unsafe { id.bytes() }) else { return ::core::ptr::null() };
                 if id == $crate::abi::codec::ID.as_bytes() {
                     return (&raw const CODEC).cast();
                 }

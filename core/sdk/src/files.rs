@@ -34,7 +34,7 @@ impl<'a> Files<'a> {
     pub fn get(self, at: usize) -> Option<&'a [u8]> {
         match self.0 {
             // SAFETY: `from_view` was promised that every view is readable for 'a.
-            Source::Host(views) => views.get(at).map(|view| unsafe { view.bytes() }),
+            Source::Host(views) => views.get(at).and_then(|view| unsafe { view.bytes() }.ok()),
             Source::Own(files) => files.get(at).map(Vec::as_slice),
         }
     }

@@ -127,13 +127,14 @@ pub unsafe fn create(
     // SAFETY: the arguments are as the ABI says; `instance` is writable.
     unsafe {
         guarded(report, || {
+            let id = id.bytes()?;
             let entry = modules
                 .iter()
-                .find(|e| e.id.as_bytes() == id.bytes())
-                .ok_or_else(|| Error::Failed(format!("no module `{}`", String::from_utf8_lossy(id.bytes()))))?;
+                .find(|e| e.id.as_bytes() == id)
+                .ok_or_else(|| Error::Failed(format!("no module `{}`", String::from_utf8_lossy(id))))?;
             let device = usize::try_from(device).map_or(Device::Cpu, Device::Cuda);
             let variables = nn::VarStore::new(device);
-            let module = (entry.make)(&variables.root(), &Parameters::parse(parameters.bytes())?)?;
+            let module = (entry.make)(&variables.root(), &Parameters::parse(parameters.bytes()?)?)?;
             *instance = Box::into_raw(Box::new(Instance::new(Network { variables, module }))).cast();
             Ok(())
         })

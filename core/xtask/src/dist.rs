@@ -3,9 +3,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use object::Endianness;
+use object::elf::{DT_RPATH, DT_RUNPATH};
+use object::read::elf::ElfFile64;
 use serde::Deserialize;
 
 use crate::workspace::Workspace;
@@ -89,10 +92,7 @@ struct Target {
 }
 
 fn build(workspace: &Workspace) -> Result<Built> {
-    let mut command = workspace.cargo();
-    command.args(["build", "--profile", "compact", "--workspace"]);
-    command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));
-    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    let mut command = build_command(workspace.cargo());
     process::announce(&command);
     let mut running = command.spawn().context("cannot start cargo")?;
     let mut built = Built::default();
@@ -104,7 +104,28 @@ fn build(workspace: &Workspace) -> Result<Built> {
     Ok(built)
 }
 
+/// A program of a checkout finds libtorch beside the target folder, by a run path. What is shipped has none: from wherever
+/// it is unpacked, that path leads to a folder that may be anybody's. The front tells the engine where libtorch lies.
+fn build_command(mut command: Command) -> Command {
+    command.env("CARGO_ENCODED_RUSTFLAGS", "");
+    command.args(["build", "--profile", "compact", "--workspace"]);
+    command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));
+    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    command
+}
+
+/// Refuses a file with a run path.
+fn ensure_no_run_path(file: &Path) -> Result<()> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let Ok(elf) = ElfFile64::<Endianness>::parse(bytes.as_slice()) else { return Ok(()) };
+    let table = elf.elf_section_table().dynamic_table(elf.endian(), bytes.as_slice())?;
+    let has_one = table.iter().any(|entry| matches!(entry.tag, DT_RUNPATH | DT_RPATH));
+    ensure!(!has_one, "{} has a run path, which leads out of its folder", file.display());
+    Ok(())
+}
+
 fn fill(folder: &Path, built: &Built, root: &Path) -> Result<()> {
+    built.programs.iter().chain(&built.plugins).try_for_each(|file| ensure_no_run_path(file))?;
     copy_all(&built.programs, &folder.join("bin"))?;
     copy_all(&built.plugins, &folder.join("plugins"))?;
     copy_all(&DOCUMENTS.map(|name| root.join(name)), folder)?;
@@ -235,6 +256,23 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), CONTENTS.len());
         weigh(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_shipped_has_no_run_path() {
+        let command = build_command(Command::new("cargo"));
+        let flags = command.get_envs().find(|(name, _)| *name == "CARGO_ENCODED_RUSTFLAGS");
+        assert_eq!(flags.and_then(|(_, value)| value), Some("".as_ref()));
+        let folder = tempfile::tempdir().unwrap();
+        let library = |name: &str, option: &str| {
+            let path = folder.path().join(name);
+            let made = Command::new("cc").args(["-shared", "-x", "c", "/dev/null", option, "-o"]).arg(&path).status();
+            assert!(made.unwrap().success());
+            path
+        };
+        ensure_no_run_path(&library("plain.so", "-O1")).unwrap();
+        let error = ensure_no_run_path(&library("leads.so", "-Wl,-rpath,$ORIGIN/../..")).unwrap_err().to_string();
+        assert!(error.contains("run path"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyflow_sdk::layers::Linear;
-use anyflow_sdk::tch::{Kind, Tensor, nn};
+use anyflow_sdk::tch::{self, Kind, Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
 /// A linear autoencoder that works for `after` calls, of either role, and in each later one commits its fault.
@@ -42,6 +42,10 @@ enum Fault {
     Memory,
     /// The call takes `seconds`.
     Sleep,
+    /// Gradients are no longer recorded on the thread.
+    NoGrad,
+    /// libtorch works with another number of threads.
+    Threads,
     /// The process ends without a word.
     Abort,
 }
@@ -75,7 +79,7 @@ impl Module for Network {
             "fault": {
                 "enum": [
                     "none", "panic", "throw", "nan", "nan-row", "wrong-shape", "wrong-type", "huge", "error", "memory",
-                    "sleep", "abort"
+                    "sleep", "no-grad", "threads", "abort"
                 ],
                 "default": "none"
             },
@@ -126,6 +130,14 @@ impl Network {
             Fault::Memory => Ok(output.f_new_empty([1 << 50], (Kind::Float, output.device()))?),
             Fault::Sleep => {
                 std::thread::sleep(Duration::from_secs_f64(self.seconds));
+                Ok(output)
+            }
+            Fault::NoGrad => {
+                std::mem::forget(tch::no_grad_guard());
+                Ok(output)
+            }
+            Fault::Threads => {
+                tch::set_num_threads(tch::get_num_threads() + 1);
                 Ok(output)
             }
             Fault::Abort => std::process::abort(),

@@ -74,7 +74,10 @@ fn libtorch() -> Finding {
             let shown = version.as_deref().unwrap_or("of unknown version");
             let text = format!("{shown} in {} (from {})", found.root.display(), found.found_by);
             match fits {
-                true => Finding::new("libtorch", State::Good, text, found.json()),
+                true => match found.exposure() {
+                    None => Finding::new("libtorch", State::Good, text, found.json()),
+                    Some(why) => Finding::new("libtorch", State::Odd, format!("{text}; {why}"), found.json()),
+                },
                 false => {
                     let text = format!("{text}; this Anyflow needs {}: run `cargo xtask setup`", libtorch::VERSION);
                     Finding::new("libtorch", State::Bad, text, found.json())
@@ -129,7 +132,7 @@ fn plugins() -> Finding {
     };
     let broken = plugins.broken.iter().map(|broken| format!("{}: {}", broken.path.display(), broken.reason));
     let refused = plugins.found.iter().filter_map(|(name, found)| Some(format!("{name}: {}", found.refusal.as_ref()?)));
-    let odd: Vec<String> = broken.chain(refused).collect();
+    let odd: Vec<String> = broken.chain(refused).chain(plugins.notes.iter().cloned()).collect();
     let names: Vec<String> =
         plugins.found.iter().map(|(name, found)| format!("{name} {}", found.descriptor.version)).collect();
     let json = plugins.found.values().map(plugin::show::entry).collect();

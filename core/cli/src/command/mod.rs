@@ -31,6 +31,7 @@ fn plugins(console: &Console) -> Result<Plugins> {
     for broken in &plugins.broken {
         console.warn(&format!("{}: {}", broken.path.display(), broken.reason));
     }
+    plugins.notes.iter().for_each(|note| console.warn(note));
     Ok(plugins)
 }
 

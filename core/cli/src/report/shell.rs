@@ -9,6 +9,10 @@ use super::provenance::date;
 
 const STYLE: &str = include_str!("style.css");
 
+/// A second wall: whatever got into the page, a browser runs no script of it and asks nobody for anything.
+const POLICY: &str = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'";
+
 /// The whole file.
 pub(super) fn page(name: &str, sections: &[Section]) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -17,6 +21,7 @@ pub(super) fn page(name: &str, sections: &[Section]) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (name) " · Anyflow report" }

@@ -166,6 +166,7 @@ fn a_folder_of_everything_becomes_one_page() {
     assert!(html.contains("number &lt;7&gt;"), "values are escaped");
     assert!(html.contains("the PNG ends after 12 bytes") && html.contains(&"5f".repeat(32)));
     assert_eq!(html.matches("class=\"cell given\"").count(), ROWS, "roles are marked");
+    assert!(html.contains("Content-Security-Policy\" content=\"default-src 'none'; img-src data:; media-src data:; "));
     for outside in ["http://", "https://", "<script", "src=\"/"] {
         let found = html.replace("http://www.w3.org/2000/svg", "").contains(outside);
         assert!(!found, "the page needs {outside}");

@@ -3,21 +3,22 @@
 use std::ffi::c_void;
 
 use anyflow_abi::codec::CodecInterface;
-use anyflow_abi::{ArrayView, CellView, DataType, ListView, StrView, cell_kind, status};
+use anyflow_abi::{ArrayView, CellView, DataType, ListView, Report, StrView, cell_kind};
 use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_plan::plan::{Component, Form, Type};
 use tch::{Kind, Tensor};
 
-use super::library::{Instance, Plugins};
+use super::call::Call;
+use super::instance::{Instance, Made};
+use super::library::Plugins;
 use super::report::{Reported, RowError};
 use super::{view, watch};
 use crate::{Result, RunError};
 
 /// A codec with its parameters: cells <-> arrays in host memory. Calls may come from several threads.
 pub struct Codec {
-    of: Instance,
     interface: &'static CodecInterface,
-    instance: *mut c_void,
+    made: Made,
     kind: Kind,
     dtype: DataType,
     shape: Vec<i64>,
@@ -41,20 +42,11 @@ impl Codec {
         let kind = view::kind_of(dtype).and_then(|kind| Some((kind, view::data_type(kind)?)));
         let (kind, dtype) = kind.ok_or_else(|| RunError::Internal(format!("{}: dtype {dtype}", of.component)))?;
         let interface = of.plugin.codecs.ok_or_else(|| of.error("create", "the plugin has no codecs"))?;
-        let mut instance = std::ptr::null_mut();
-        let parameters = component.parameters.to_string();
         let create = interface.create.ok_or_else(|| of.missing("create"))?;
-        let mut reported = Reported::default();
-        let report = reported.table();
-        let (id, text) = (StrView::new(component.id.as_bytes()), StrView::new(parameters.as_bytes()));
-        let watched = of.watched("create");
         // SAFETY: all arguments live until the call returns.
-        let code = unsafe { create(id, text, &report, &mut instance) };
-        drop(watched);
-        if code != status::OK || instance.is_null() {
-            return Err(of.error("create", &reported.sentence(code)));
-        }
-        Ok(Codec { of, interface, instance, kind, dtype, shape: shape.clone() })
+        let create = |id, text, report, instance| unsafe { create(id, text, report, instance) };
+        let made = Made::new(of, component, &create, interface.destroy)?;
+        Ok(Codec { interface, made, kind, dtype, shape: shape.clone() })
     }
 
     /// Cells -> `[row, axes]`, in host memory. Rows that are null or refused stay zero and are told.
@@ -63,15 +55,14 @@ impl Codec {
     /// The call as a whole failed, e.g. the plugin panicked.
     pub fn encode(&self, cells: &[Option<Cell<'_>>], threads: usize) -> Result<(Tensor, Vec<RowError>)> {
         let tensor = Tensor::f_zeros(self.batch_shape(cells.len()), (self.kind, tch::Device::Cpu))?;
-        let rows = self.in_parallel("encode", &tensor, threads, |start, array, reported| {
+        let encode = self.interface.encode.ok_or_else(|| self.made.of.missing("encode"))?;
+        let rows = self.in_parallel("encode", &tensor, threads, |start, array, report| {
             let cells = &cells[start..start + array.rows];
             let payloads: Vec<Payload> = cells.iter().map(Payload::of).collect();
             let views = cells.iter().zip(&payloads);
             let chunk: Vec<CellView> = views.map(|(cell, payload)| cell_view(cell, payload)).collect();
-            let encode = self.interface.encode.ok_or("is missing in its table")?;
-            let report = reported.table();
             // SAFETY: cells, payloads, array and report live until the call returns; the chunks of the array are disjoint.
-            Ok(unsafe { encode(self.instance, chunk.as_ptr(), chunk.len(), &array.view(), &report) })
+            unsafe { encode(self.made.pointer, chunk.as_ptr(), chunk.len(), &array.view(), report) }
         })?;
         Ok((tensor, rows.into_iter().flat_map(|(start, r)| shifted(start, r.rows)).collect()))
     }
@@ -84,14 +75,13 @@ impl Codec {
         let array = array.f_to_device(tch::Device::Cpu)?.f_to_kind(self.kind)?.f_contiguous()?;
         let rows = array.size().first().copied().unwrap_or(0) as usize;
         if array.size() != self.batch_shape(rows) {
-            return Err(RunError::Internal(format!("{} decodes {:?}", self.of.component, array.size())));
+            return Err(RunError::Internal(format!("{} decodes {:?}", self.made.of.component, array.size())));
         }
         let mut cells: Vec<_> = (0..rows).map(|_| Err("the plugin reported no cell".to_string())).collect();
-        let reports = self.in_parallel("decode", &array, threads, |_, chunk, reported| {
-            let decode = self.interface.decode.ok_or("is missing in its table")?;
-            let report = reported.table();
+        let decode = self.interface.decode.ok_or_else(|| self.made.of.missing("decode"))?;
+        let reports = self.in_parallel("decode", &array, threads, |_, chunk, report| {
             // SAFETY: array and report live until the call returns.
-            Ok(unsafe { decode(self.instance, &chunk.view(), &report) })
+            unsafe { decode(self.made.pointer, &chunk.view(), report) }
         })?;
         for (start, reported) in reports {
             for (row, cell) in reported.cells {
@@ -117,7 +107,7 @@ impl Codec {
         call: F,
     ) -> Result<Vec<(usize, Reported)>>
     where
-        F: Fn(usize, &Chunk<'_>, &mut Reported) -> Result<u32, &'static str> + Sync,
+        F: Fn(usize, &Chunk<'_>, *const Report) -> u32 + Sync,
     {
         let node = watch::node();
         let rows = tensor.size()[0] as usize;
@@ -128,38 +118,24 @@ impl Codec {
             let n = size.min(rows - start);
             let shape = self.batch_shape(n);
             let chunk = Chunk { data: base + start * row_bytes, rows: n, shape: &shape, dtype: self.dtype };
-            let mut reported = Reported::default();
-            let _watched = self.of.watched_in(node.as_deref(), name);
-            match call(start, &chunk, &mut reported) {
-                Ok(status::OK) => Ok((start, reported)),
-                Ok(code) => Err(reported.sentence(code)),
-                Err(text) => Err(text.to_string()),
-            }
+            let under_way = Call::begin_in(&self.made.of, node.as_deref(), name);
+            let code = call(start, &chunk, under_way.report());
+            Ok((start, under_way.end(code)?))
         };
         let run = &run;
         let starts: Vec<usize> = (0..rows).step_by(size).collect();
-        let results: Vec<_> = match starts.as_slice() {
+        match starts.as_slice() {
             [] | [_] => starts.iter().map(|s| run(*s)).collect(),
             _ => std::thread::scope(|scope| {
                 let handles: Vec<_> = starts.iter().map(|s| scope.spawn(move || run(*s))).collect();
-                handles.into_iter().map(|h| h.join().unwrap_or_else(|_| Err("our thread panicked".into()))).collect()
+                let panicked = |_| Err(RunError::Internal("a thread of a codec panicked".into()));
+                handles.into_iter().map(|handle| handle.join().unwrap_or_else(panicked)).collect()
             }),
-        };
-        results.into_iter().map(|result| result.map_err(|text| self.of.error(name, &text))).collect()
+        }
     }
 
     fn batch_shape(&self, rows: usize) -> Vec<i64> {
         std::iter::once(rows as i64).chain(self.shape.iter().copied()).collect()
-    }
-}
-
-impl Drop for Codec {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.interface.destroy {
-            let _watched = self.of.watched("destroy");
-            // SAFETY: the instance came from `create`, and no call is under way.
-            unsafe { destroy(self.instance) };
-        }
     }
 }
 

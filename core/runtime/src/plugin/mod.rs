@@ -1,15 +1,24 @@
 //! The host's side of the border: libraries, codecs, modules. Each interface is one file.
 
+mod allowed;
 mod array;
+mod call;
+mod cell;
 mod codec;
+mod entry;
+mod instance;
 mod library;
 mod module;
+mod needs;
 mod report;
+mod sealed;
+mod slot;
 mod torch;
 mod view;
 pub mod watch;
 
+pub use allowed::allow_only;
 pub use codec::Codec;
-pub use library::{Plugin, Plugins, allow_only};
+pub use library::{Plugin, Plugins};
 pub use module::{Module, Parameter};
 pub use report::RowError;

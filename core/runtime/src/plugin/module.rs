@@ -1,12 +1,15 @@
 //! A module instance, by whichever interface it is called.
 
+use std::sync::Arc;
+
 use anyflow_abi::torch::role;
 use anyflow_plan::descriptor::{Interface, Role};
 use anyflow_plan::plan::Component;
 use tch::{Device, Tensor};
 
 use super::array::ArrayModule;
-use super::library::{Instance, Plugins};
+use super::instance::Instance;
+use super::library::{Plugin, Plugins};
 use super::torch::TorchModule;
 use crate::Result;
 
@@ -21,10 +24,18 @@ pub struct Parameter {
     pub trainable: bool,
 }
 
-/// A module with its parameters. Used from one thread at a time.
+/// A module with its parameters. It is made, called and ended on one thread.
 pub struct Module {
-    of: Instance,
+    origin: Origin,
     called: Called,
+}
+
+/// All that a module is made of.
+struct Origin {
+    plugin: Arc<Plugin>,
+    component: Component,
+    device: Device,
+    seed: u64,
 }
 
 /// The interface that a module is called by.
@@ -33,26 +44,54 @@ enum Called {
     Array(ArrayModule),
 }
 
+/// A module on its way to another thread, where it is made again with the parameters that it had.
+pub struct Leaving {
+    origin: Origin,
+    parameters: Vec<Parameter>,
+}
+
 impl Module {
     /// Makes an instance with fresh parameters, which follow from `seed`.
     ///
     /// # Errors
     /// What the plugin said.
     pub fn new(plugins: &mut Plugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
-        let of = Instance::of(plugins.load(&component.library)?, component);
-        let described = of.plugin.descriptor.modules.iter().find(|module| module.id == component.id);
+        let plugin = plugins.load(&component.library)?;
+        Module::of(Origin { plugin, component: component.clone(), device, seed })
+    }
+
+    fn of(origin: Origin) -> Result<Self> {
+        let Origin { plugin, component, device, seed } = &origin;
+        let of = Instance::of(plugin.clone(), component);
+        let described = plugin.descriptor.modules.iter().find(|module| module.id == component.id);
         let called = match described.map(|module| &module.interface) {
-            Some(Interface::Torch) => Called::Torch(TorchModule::new(&of, component, device, seed)?),
-            Some(Interface::Array) => Called::Array(ArrayModule::new(&of, component)?),
+            Some(Interface::Torch) => Called::Torch(TorchModule::new(of, component, *device, *seed)?),
+            Some(Interface::Array) => Called::Array(ArrayModule::new(of, component)?),
             Some(Interface::Other(id)) => return Err(of.error("create", &format!("speaks {id}, which is not known"))),
             None => return Err(of.error("create", "its plugin has no such module")),
         };
-        Ok(Module { of, called })
+        Ok(Module { origin, called })
+    }
+
+    /// Ends the instance on this thread, so that [`Leaving::arrive`] can make it again on another.
+    ///
+    /// # Errors
+    /// What the plugin said.
+    pub fn leave(self) -> Result<Leaving> {
+        let parameters = self.parameters()?;
+        Ok(Leaving { origin: self.origin, parameters })
     }
 
     /// `plugin/component`.
     pub fn component(&self) -> &str {
-        &self.of.component
+        &self.of_instance().component
+    }
+
+    fn of_instance(&self) -> &Instance {
+        match &self.called {
+            Called::Torch(module) => module.of(),
+            Called::Array(module) => module.of(),
+        }
     }
 
     /// Every parameter and buffer, in the plugin's fixed order. Modules that are not called with tensors have none.
@@ -61,7 +100,7 @@ impl Module {
     /// What the plugin said.
     pub fn parameters(&self) -> Result<Vec<Parameter>> {
         match &self.called {
-            Called::Torch(module) => module.parameters(&self.of),
+            Called::Torch(module) => module.parameters(),
             Called::Array(_) => Ok(Vec::new()),
         }
     }
@@ -73,18 +112,29 @@ impl Module {
     /// What the plugin said, or that its output has another shape than its descriptor promises.
     pub fn forward(&self, role: Role, input: &Tensor, expected: &[i64], train: bool) -> Result<Tensor> {
         match &self.called {
-            Called::Torch(module) => module.forward(&self.of, role, input, expected, train),
-            Called::Array(module) => module.forward(&self.of, role, input, expected, train),
+            Called::Torch(module) => module.forward(role, input, expected, train),
+            Called::Array(module) => module.forward(role, input, expected, train),
         }
     }
 }
 
-impl Drop for Module {
-    fn drop(&mut self) {
-        match &self.called {
-            Called::Torch(module) => module.destroy(&self.of),
-            Called::Array(module) => module.destroy(&self.of),
+impl Leaving {
+    /// Makes the instance on this thread.
+    ///
+    /// # Errors
+    /// What the plugin said.
+    pub fn arrive(self) -> Result<Module> {
+        let module = Module::of(self.origin)?;
+        let _no_grad = tch::no_grad_guard();
+        let fresh = module.parameters()?;
+        if fresh.len() != self.parameters.len() {
+            let (made, had) = (fresh.len(), self.parameters.len());
+            return Err(module.of_instance().error("parameters", &format!("has {made} of them, and had {had} before")));
         }
+        for (mut fresh, known) in fresh.into_iter().zip(self.parameters) {
+            fresh.tensor.f_copy_(&known.tensor)?;
+        }
+        Ok(module)
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn run(
     protocol.check("shapes", || subject.shapes());
     protocol.check("determinism", || subject.determinism());
     protocol.check("batch", || subject.batch());
+    protocol.check("home", || subject.home());
     protocol.check("odd-sizes", || subject.odd_sizes());
     protocol.check("state", || subject.state());
     protocol.check("wrong-arrays", || subject.wrong_arrays());
@@ -114,6 +115,20 @@ impl<'a> Subject<'a> {
             }
         }
         Ok("the same to the bit, from two instances".into())
+    }
+
+    /// An instance lives on one thread, from its making to its end, and any thread will do.
+    fn home(&self) -> Verdict {
+        let outputs = || -> Result<Vec<Array>, Unmet> {
+            let module = self.make()?;
+            self.roles.iter().map(|role| self.forward(&module, role, &mut role.array(ROWS)?)).collect()
+        };
+        let here = outputs()?;
+        let there = std::thread::scope(|scope| scope.spawn(outputs).join()).map_err(|_| "a thread panicked")??;
+        match here.iter().zip(&there).all(|(one, other)| one.same_bits(other)) {
+            true => Ok("the same on another thread".into()),
+            false => Err("an instance of another thread gives another output".into()),
+        }
     }
 
     fn batch(&self) -> Verdict {

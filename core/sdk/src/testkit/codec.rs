@@ -1,9 +1,10 @@
 //! A codec instance, behind its C table.
 
 use std::ffi::c_void;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::array::Array;
-use super::host::{Heard, Refusal};
+use super::host::{Heard, Listening, Refusal};
 use crate::OwnedCell;
 use crate::abi::codec::CodecInterface;
 use crate::abi::{CellView, StrView, cell_kind};
@@ -38,6 +39,21 @@ impl Input {
         }
     }
 
+    /// A number that changes with the bytes that a codec could write to.
+    fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match self {
+            Input::Cell(OwnedCell::Bytes(bytes)) => bytes.hash(&mut hasher),
+            Input::Cell(OwnedCell::Utf8(text)) => text.as_bytes().hash(&mut hasher),
+            Input::Cell(OwnedCell::Files(files)) => files.hash(&mut hasher),
+            Input::Cell(OwnedCell::List(list)) => {
+                list.as_list().values().iter().for_each(|value| value.to_bits().hash(&mut hasher));
+            }
+            _ => {}
+        }
+        hasher.finish()
+    }
+
     fn view(&self, payload: &Payload) -> CellView {
         let mut view = CellView { kind: cell_kind::NULL, bytes: StrView::new(&[]), integer: 0, real: 0.0 };
         match self {
@@ -53,13 +69,12 @@ impl Input {
 impl Codec {
     pub fn create(table: &'static CodecInterface, id: &str, parameters: &str) -> Result<Self, Refusal> {
         let create = table.create.ok_or_else(|| Refusal::absent("create"))?;
-        let mut heard = Heard::of(0);
-        let report = heard.report();
+        let call = Listening::begin(0);
         let mut instance = std::ptr::null_mut();
         let (id, parameters) = (StrView::new(id.as_bytes()), StrView::new(parameters.as_bytes()));
         // SAFETY: all arguments live until the call returns.
-        let code = unsafe { create(id, parameters, &report, &mut instance) };
-        heard.of_call(code)?;
+        let code = unsafe { create(id, parameters, call.report(), &mut instance) };
+        call.end(code)?;
         if instance.is_null() {
             return Err(Refusal::broken("`create` succeeded and gave no instance"));
         }
@@ -69,13 +84,16 @@ impl Codec {
     /// Fills `array`, of as many rows as there are cells; gives the rows that were refused.
     pub fn encode(&self, cells: &[Input], array: &mut Array) -> Result<Heard, Refusal> {
         let encode = self.table.encode.ok_or_else(|| Refusal::absent("encode"))?;
+        let given: Vec<u64> = cells.iter().map(Input::print).collect();
         let payloads: Vec<Payload> = cells.iter().map(Input::payload).collect();
         let views: Vec<CellView> = cells.iter().zip(&payloads).map(|(cell, payload)| cell.view(payload)).collect();
-        let mut heard = Heard::of(cells.len());
-        let report = heard.report();
+        let call = Listening::begin(cells.len());
         // SAFETY: cells, payloads, array and report live until the call returns.
-        let code = unsafe { encode(self.instance, views.as_ptr(), views.len(), &array.view(), &report) };
-        let heard = heard.of_call(code)?;
+        let code = unsafe { encode(self.instance, views.as_ptr(), views.len(), &array.view(), call.report()) };
+        let heard = call.end(code)?;
+        if given != cells.iter().map(Input::print).collect::<Vec<_>>() {
+            return Err(Refusal::broken("`encode` changed a cell, which it may only read"));
+        }
         match (array.is_guarded(), heard.cells.is_empty()) {
             (true, true) => Ok(heard),
             (false, _) => Err(Refusal::broken("`encode` wrote before or behind the array")),
@@ -87,11 +105,10 @@ impl Codec {
     pub fn decode(&self, array: &mut Array) -> Result<Vec<Result<OwnedCell, String>>, Refusal> {
         let decode = self.table.decode.ok_or_else(|| Refusal::absent("decode"))?;
         let (rows, before) = (array.rows(), array.clone());
-        let mut heard = Heard::of(rows);
-        let report = heard.report();
+        let call = Listening::begin(rows);
         // SAFETY: array and report live until the call returns.
-        let code = unsafe { decode(self.instance, &array.view(), &report) };
-        let mut heard = heard.of_call(code)?;
+        let code = unsafe { decode(self.instance, &array.view(), call.report()) };
+        let mut heard = call.end(code)?;
         if !before.same_bits(array) {
             return Err(Refusal::broken("`decode` changed the array, which it may only read"));
         }

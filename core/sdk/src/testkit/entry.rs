@@ -14,7 +14,8 @@ pub(super) fn check(entry: &'static Entry, protocol: &mut Protocol<'_>) -> Optio
     let mut plugin = None;
     protocol.check("descriptor", || {
         // SAFETY: the descriptor of an entry is static text.
-        let text = std::str::from_utf8(unsafe { entry.descriptor.bytes() }).map_err(|e| format!("not UTF-8: {e}"))?;
+        let text = unsafe { entry.descriptor.bytes() }.map_err(|why| format!("it {why}"))?;
+        let text = std::str::from_utf8(text).map_err(|e| format!("not UTF-8: {e}"))?;
         let read: Plugin = serde_json::from_str(text).map_err(|e| format!("not understood: {e}"))?;
         let verdict = descriptor::check(&read);
         plugin = Some(read);

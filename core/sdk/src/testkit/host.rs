@@ -1,10 +1,12 @@
 //! What a host hears during a call.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
-use crate::abi::{CellView, Report, StrView, status};
+use crate::abi::{CellView, Report, StrView, items, status};
 use crate::{Cell, OwnedCell};
 
 /// A call that did not succeed.
@@ -56,36 +58,15 @@ pub(super) struct Heard {
     pub rows: BTreeMap<usize, String>,
     /// Cells of rows.
     pub cells: BTreeMap<usize, OwnedCell>,
+    /// Visited parameters.
+    #[cfg(feature = "torch")]
+    pub variables: Vec<super::module::Variable>,
     /// What no plugin may report.
-    odd: Option<String>,
+    pub odd: Option<String>,
     batch: usize,
 }
 
 impl Heard {
-    /// For a call with so many rows.
-    pub fn of(batch: usize) -> Self {
-        Heard { batch, ..Heard::default() }
-    }
-
-    /// The table to pass; valid while `self` is borrowed.
-    pub fn report(&mut self) -> Report {
-        Report {
-            struct_size: size_of::<Report>() as u32,
-            context: (&raw mut *self).cast(),
-            error: Some(on_error),
-            cell: Some(on_cell),
-        }
-    }
-
-    /// What was heard by a call that returned `code`.
-    pub fn of_call(self, code: u32) -> Result<Heard, Refusal> {
-        match (code, &self.odd) {
-            (_, Some(odd)) => Err(Refusal { code: status::OK, text: odd.clone() }),
-            (status::OK, None) => Ok(self),
-            (code, None) => Err(Refusal { code, text: self.call.unwrap_or_default() }),
-        }
-    }
-
     fn row(&mut self, row: i64) -> Option<usize> {
         let number = usize::try_from(row).ok().filter(|row| *row < self.batch);
         if number.is_none() {
@@ -95,29 +76,130 @@ impl Heard {
     }
 }
 
-unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
-    // SAFETY: `context` is the `Heard` of the call under way; the text is readable until we return.
-    let (heard, text) = unsafe { (&mut *context.cast::<Heard>(), text.bytes()) };
-    let Ok(text) = std::str::from_utf8(text) else {
-        heard.odd = Some(format!("the error `{}` is not UTF-8", String::from_utf8_lossy(text)));
-        return;
-    };
-    if text.is_empty() {
-        heard.odd = Some("it reported an error without a text".into());
+/// The tables that threads pass, by number less one. They stay, so that a report that comes late changes nothing but a
+/// mark.
+static TABLES: Mutex<Vec<Table>> = Mutex::new(Vec::new());
+
+/// A table of a thread.
+struct Table {
+    report: Box<Report>,
+    /// Somebody reported who must not.
+    wronged: bool,
+}
+
+// SAFETY: the report holds a number and two functions, and nobody writes to it.
+unsafe impl Send for Table {}
+
+thread_local! {
+    /// What the call under way on this thread reported so far.
+    static HERE: RefCell<Option<Heard>> = const { RefCell::new(None) };
+    /// The number of this thread's table.
+    static NUMBER: usize = tables_with(|tables| {
+        let number = tables.len() + 1;
+        let report = Report {
+            struct_size: size_of::<Report>() as u32,
+            context: std::ptr::without_provenance_mut(number),
+            error: Some(on_error),
+            cell: Some(on_cell),
+        };
+        tables.push(Table { report: Box::new(report), wronged: false });
+        number
+    });
+}
+
+fn tables_with<T>(work: impl FnOnce(&mut Vec<Table>) -> T) -> T {
+    work(&mut TABLES.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A call under way on this thread.
+pub(super) struct Listening(usize);
+
+impl Listening {
+    /// To a call with so many rows.
+    pub fn begin(batch: usize) -> Self {
+        HERE.set(Some(Heard { batch, ..Heard::default() }));
+        Listening(NUMBER.with(|number| *number))
     }
-    if row < 0 {
-        heard.call = Some(text.into());
-    } else if let Some(row) = heard.row(row) {
-        heard.rows.insert(row, text.into());
+
+    /// The table to pass.
+    pub fn report(&self) -> *const Report {
+        tables_with(|tables| tables.get(self.0 - 1).map_or(std::ptr::null(), |table| &raw const *table.report))
+    }
+
+    /// What callbacks get.
+    #[cfg(feature = "torch")]
+    pub fn context(&self) -> *mut c_void {
+        std::ptr::without_provenance_mut(self.0)
+    }
+
+    /// What was heard by the call, which returned `code`.
+    pub fn end(self, code: u32) -> Result<Heard, Refusal> {
+        let heard = HERE.take().unwrap_or_default();
+        let wronged = tables_with(|tables| tables.get_mut(self.0 - 1).is_some_and(|t| std::mem::take(&mut t.wronged)));
+        match (code, &heard.odd) {
+            _ if wronged => {
+                Err(Refusal::broken("it reported from another thread than that of the call, or after a call returned"))
+            }
+            (_, Some(odd)) => Err(Refusal { code: status::OK, text: odd.clone() }),
+            (status::OK, None) => Ok(heard),
+            (code, None) => Err(Refusal { code, text: heard.call.unwrap_or_default() }),
+        }
     }
 }
 
-unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellView) {
-    // SAFETY: `context` is the `Heard` of the call under way; the cell is readable until we return.
-    let (heard, cell) = unsafe { (&mut *context.cast::<Heard>(), Cell::from_view(&*cell)) };
-    let Some(row) = heard.row(row) else { return };
-    match cell {
-        Ok(cell) => drop(heard.cells.insert(row, cell.to_owned())),
-        Err(error) => heard.odd = Some(format!("the cell of row {row}: {error}")),
+/// Lets `hear` have what the call of `context` heard so far, if it is under way on this thread.
+pub(super) fn heard(context: *mut c_void, hear: impl FnOnce(&mut Heard)) {
+    let number = context.addr();
+    let here = NUMBER.try_with(|own| *own == number) == Ok(true);
+    let taken = here && HERE.with_borrow_mut(|heard| heard.as_mut().map(hear)).is_some();
+    if !taken {
+        tables_with(|tables| {
+            tables.get_mut(number.wrapping_sub(1)).into_iter().for_each(|table| table.wronged = true);
+        });
     }
+}
+
+unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
+    heard(context, |heard| {
+        // SAFETY: the text is readable until we return.
+        let text = match unsafe { text.bytes() }.map(|text| (text, std::str::from_utf8(text))) {
+            Ok((_, Ok(text))) => text,
+            Ok((text, Err(_))) => {
+                heard.odd = Some(format!("the error `{}` is not UTF-8", String::from_utf8_lossy(text)));
+                return;
+            }
+            Err(why) => {
+                heard.odd = Some(format!("the text of an error {why}"));
+                return;
+            }
+        };
+        if text.is_empty() {
+            heard.odd = Some("it reported an error without a text".into());
+        }
+        if row < 0 {
+            heard.call = Some(text.into());
+        } else if let Some(row) = heard.row(row) {
+            heard.rows.insert(row, text.into());
+        }
+    });
+}
+
+unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellView) {
+    heard(context, |heard| {
+        // SAFETY: the cell is readable until we return.
+        let cell = match unsafe { items(cell, 1) } {
+            // SAFETY: as above.
+            Ok([cell]) => unsafe { Cell::from_view(cell) },
+            Ok(_) => return,
+            Err(why) => {
+                heard.odd = Some(format!("the cell of row {row} {why}"));
+                return;
+            }
+        };
+        let Some(row) = heard.row(row) else { return };
+        match cell {
+            Ok(cell) => drop(heard.cells.insert(row, cell.to_owned())),
+            Err(error) => heard.odd = Some(format!("the cell of row {row}: {error}")),
+        }
+    });
 }

@@ -40,6 +40,7 @@ mod descriptor;
 mod entry;
 mod host;
 mod hostile;
+mod manners;
 mod memory;
 #[cfg(feature = "torch")]
 mod module;
@@ -48,6 +49,8 @@ mod module_checks;
 #[cfg(feature = "torch")]
 mod network;
 mod outcome;
+mod prints;
+mod process;
 mod role;
 mod schema;
 
@@ -58,9 +61,11 @@ use serde_json::{Map, Value};
 #[cfg(feature = "torch")]
 pub use network::check_network;
 pub use outcome::{Check, Outcome, Step};
+pub use prints::let_through;
 
 use crate::OwnedCell;
 use crate::abi::Entry;
+use manners::Scope;
 use outcome::Protocol;
 
 /// By how much a row of a module's output may differ alone and in a batch, relative to the largest value of the output; f32.
@@ -71,12 +76,13 @@ pub struct Kit {
     entry: &'static Entry,
     parameters: BTreeMap<String, Map<String, Value>>,
     samples: BTreeMap<String, Vec<OwnedCell>>,
+    scope: Scope,
 }
 
 impl Kit {
     /// For the plugin of this entry: the `ENTRY` of `export_plugin!`, or that of a loaded library.
     pub fn new(entry: &'static Entry) -> Self {
-        Kit { entry, parameters: BTreeMap::new(), samples: BTreeMap::new() }
+        Kit { entry, parameters: BTreeMap::new(), samples: BTreeMap::new(), scope: Scope::Thread }
     }
 
     /// Tries `component` with this value of a parameter. Others take their default, else the first of the `examples` in
@@ -94,11 +100,20 @@ impl Kit {
         self
     }
 
+    /// The process has nothing else to do meanwhile, so that what becomes of it is the plugin's doing: its folder, umask,
+    /// signals, locale, open files, threads and children are looked at too, and what is printed.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.scope = Scope::Process;
+        self
+    }
+
     /// Runs all checks, and tells of each before it begins and when it ended.
     pub fn run(&self, mut watch: impl FnMut(Step<'_>)) -> Vec<Check> {
-        let mut protocol = Protocol::new(&mut watch);
+        let mut protocol = Protocol::new(self.scope, &mut watch);
         let Some(plugin) = entry::check(self.entry, &mut protocol) else { return protocol.finish() };
         protocol.check("names", || self.known(&plugin));
+        protocol.manners();
         for codec in &plugin.codecs {
             protocol.enter(&codec.id);
             let samples = self.samples.get(&codec.id).cloned().unwrap_or_default();
@@ -106,10 +121,12 @@ impl Kit {
                 Some(table) => codec_checks::run(table, codec, &self.given(&codec.id), samples, &mut protocol),
                 None => drop(protocol.check("create", || Err("the plugin has no interface for codecs".into()))),
             }
+            protocol.manners();
         }
         for module in &plugin.modules {
             protocol.enter(&module.id);
             self.module(module, &mut protocol);
+            protocol.manners();
         }
         protocol.finish()
     }

@@ -49,6 +49,7 @@ pub(super) fn run(
     protocol.check("shapes", || subject.shapes());
     protocol.check("determinism", || subject.determinism());
     protocol.check("batch", || subject.batch());
+    protocol.check("home", || subject.home());
     protocol.check("odd-sizes", || subject.odd_sizes());
     protocol.check("inputs", || subject.inputs());
     protocol.check("state", || subject.state());
@@ -165,6 +166,20 @@ impl<'a> Subject<'a> {
             }
         }
         Ok("the same to the bit".into())
+    }
+
+    /// An instance lives on one thread, from its making to its end, and any thread will do.
+    fn home(&self) -> Verdict {
+        let used = || -> Result<(), Unmet> {
+            let module = self.make()?;
+            module.variables()?;
+            self.roles
+                .iter()
+                .try_for_each(|role| tch::no_grad(|| self.forward(&module, role, &role.random(ROWS), false)).map(drop))
+        };
+        used()?;
+        std::thread::scope(|scope| scope.spawn(used).join()).map_err(|_| "a thread panicked")??;
+        Ok("another thread will do as well".into())
     }
 
     fn batch(&self) -> Verdict {

@@ -1,6 +1,10 @@
 //! What a check comes to.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use super::manners::{CHECKS, Scope, State};
+use super::prints;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -84,13 +88,16 @@ pub(super) type Verdict = Result<String, Unmet>;
 /// Runs checks one by one and remembers what they came to.
 pub(super) struct Protocol<'a> {
     watch: &'a mut dyn FnMut(Step<'_>),
+    scope: Scope,
     component: String,
     checks: Vec<Check>,
+    /// What a check left otherwise than it found it: first offences, by the check of manners that they fail.
+    offences: BTreeMap<&'static str, String>,
 }
 
 impl<'a> Protocol<'a> {
-    pub fn new(watch: &'a mut dyn FnMut(Step<'_>)) -> Self {
-        Protocol { watch, component: String::new(), checks: Vec::new() }
+    pub fn new(scope: Scope, watch: &'a mut dyn FnMut(Step<'_>)) -> Self {
+        Protocol { watch, scope, component: String::new(), checks: Vec::new(), offences: BTreeMap::new() }
     }
 
     /// The checks that follow are of this component.
@@ -101,7 +108,34 @@ impl<'a> Protocol<'a> {
     /// Runs a check; true if it passed.
     pub fn check(&mut self, check: &'static str, body: impl FnOnce() -> Verdict) -> bool {
         (self.watch)(Step::Begin { component: &self.component, check });
-        let (outcome, text) = match body() {
+        let before = State::now(self.scope);
+        let (verdict, printed) = match self.scope {
+            Scope::Process => prints::printed_by(body),
+            Scope::Thread => (body(), 0),
+        };
+        let printed = (printed > 0).then(|| ("prints", format!("{printed} bytes on standard output")));
+        for (manner, text) in before.changes(self.scope).into_iter().chain(printed) {
+            self.offences.entry(manner).or_insert_with(|| format!("after `{check}`: {text}"));
+        }
+        self.told(check, verdict)
+    }
+
+    /// Tells how the component left the thread, and the process, in all checks so far.
+    pub fn manners(&mut self) {
+        let offences = std::mem::take(&mut self.offences);
+        let scope = self.scope;
+        for manner in CHECKS.into_iter().filter(|manner| scope.has(manner)) {
+            (self.watch)(Step::Begin { component: &self.component, check: manner });
+            let verdict = match offences.get(manner) {
+                Some(text) => Err(text.as_str().into()),
+                None => Ok("as it was".into()),
+            };
+            self.told(manner, verdict);
+        }
+    }
+
+    fn told(&mut self, check: &'static str, verdict: Verdict) -> bool {
+        let (outcome, text) = match verdict {
             Ok(text) => (Outcome::Passed, text),
             Err(Unmet::Failed(text)) => (Outcome::Failed, text),
             Err(Unmet::Skipped(text)) => (Outcome::Skipped, text),

@@ -40,8 +40,8 @@ pub struct Args {
 /// The file or a sample cannot be read, or there is no engine or libtorch. What is wrong with the plugin is no error: it
 /// is the result, with exit code 3.
 pub fn run(args: &Args) -> Result<Outcome> {
-    let order = order(args)?;
     std::fs::metadata(&args.library).map_err(CliError::read(&args.library))?;
+    let order = order(args)?;
     let plugins = Plugins::in_folders(allow::hashes().map_err(CatalogError::from)?, [args.library.clone()])?;
     let found = plugins.found.into_values().next();
     let before = match (&found, plugins.broken.into_iter().next()) {
@@ -57,7 +57,12 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 fn order(args: &Args) -> Result<CheckOrder> {
-    let mut order = CheckOrder { library: absolute(&args.library)?, timeout_secs: args.timeout, ..Default::default() };
+    let mut order = CheckOrder {
+        library: absolute(&args.library)?,
+        timeout_secs: args.timeout,
+        plugins_allowed: order::plugins_allowed()?,
+        ..Default::default()
+    };
     for text in &args.set {
         let split = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
         let ((component, parameter), value) =

@@ -47,6 +47,7 @@ pub fn entry(found: &Found) -> Value {
     json!({
         "path": found.path,
         "hash": found.hash,
+        "needs": found.needs,
         "refused": found.refusal.as_ref().map(ToString::to_string),
         "descriptor": found.descriptor,
     })
@@ -70,7 +71,7 @@ fn described(found: &Found) -> String {
     let mut text = format!("{plugin} {version}: {summary}\n");
     let libtorch = libtorch.as_deref().unwrap_or("not needed");
     text += &format!("  file      {}\n  blake3    {}\n", shown(&found.path), found.hash);
-    text += &format!("  abi       {}\n", abi(&found.descriptor));
+    text += &format!("  needs     {}\n  abi       {}\n", found.needs.join(", "), abi(&found.descriptor));
     text += &format!("  libtorch  {libtorch}\n  license   {license}\n");
     if let Some(refusal) = &found.refusal {
         text += &format!("  refused   {refusal}\n");

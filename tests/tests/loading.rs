@@ -1,0 +1,216 @@
+//! What is loaded is what was checked, from folders that nobody else writes to, and nothing that is named is waited for.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyflow_datasets::Cell;
+use anyflow_plan::plan::{Form, Type};
+use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_tests::{Output, anyflow, compile, compile_with, native_component, target};
+use serde_json::json;
+
+const FAULTS: &str = "tests/native/faults.c";
+const GUESTS: &str = "tests/native/guests.c";
+
+/// A library that leaves a file behind when it is loaded.
+fn marker(folder: &Path, name: &str, options: &[&str]) -> (PathBuf, PathBuf) {
+    let (library, mark) = (folder.join(name), folder.join("ran"));
+    let source = folder.join("marker.c");
+    let code = "#include <stdio.h>\n\
+                int marker(void) { return 1; }\n\
+                __attribute__((constructor)) static void ran(void) { FILE *f = fopen(MARK, \"w\"); if (f) fclose(f); }\n";
+    std::fs::write(&source, code).unwrap();
+    let mark_option = format!("-DMARK=\"{}\"", mark.display());
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", &mark_option]).args(options).arg(&source).arg("-o").arg(&library);
+    assert!(compiler.status().unwrap().success());
+    (library, mark)
+}
+
+#[test]
+fn no_library_of_the_current_folder_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mark) = marker(folder.path(), "libtorch_cuda.so", &[]);
+    for path in ["", ":", ".", ":/nowhere", "./:..", "/nowhere;."] {
+        let output = Command::new(target().join("anyflow"))
+            .args(["doctor", "--json"])
+            .current_dir(&folder)
+            .env("LD_LIBRARY_PATH", path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("\"engine\"") && !mark.exists(), "{path:?}: {said}");
+    }
+}
+
+/// What the codec makes of the number 1.
+fn scale(library: &Path) -> f64 {
+    let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![1], range: None };
+    let component = native_component(library, "faults/number", json!({}));
+    let array = Type { modality: "number".into(), form };
+    let codec = Codec::new(&mut Plugins::default(), &component, &array).unwrap();
+    codec.encode(&[Some(Cell::F64(1.0))], 1).unwrap().0.double_value(&[0, 0])
+}
+
+#[test]
+fn the_bytes_that_were_hashed_are_those_that_run() {
+    let folders = ["one", "ten"].map(|_| tempfile::tempdir().unwrap());
+    let one = std::fs::read(compile(FAULTS, &["SCALE=1.0"], folders[0].path())).unwrap();
+    let ten = std::fs::read(compile(FAULTS, &["SCALE=10.0"], folders[1].path())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ones, mut tens) = (0, 0);
+    for round in 0..20u32 {
+        // Bytes behind the library are not loaded, and make its hash one of its own; many make reading it take a while.
+        let of = |library: &[u8]| [library, &vec![0; 2 << 20], &round.to_le_bytes()].concat();
+        let (one, ten) = (of(&one), of(&ten));
+        let path = folder.path().join(format!("lib{round}.so"));
+        std::fs::write(&path, &one).unwrap();
+        let stop = AtomicBool::new(false);
+        let hash = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let other = path.with_extension("new");
+                for bytes in [&ten, &one].into_iter().cycle() {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    std::fs::write(&other, bytes).unwrap();
+                    std::fs::rename(&other, &path).unwrap();
+                }
+            });
+            let loaded = Plugins::default().load(path.to_str().unwrap()).map(|plugin| plugin.blake3.clone());
+            stop.store(true, Ordering::Relaxed);
+            loaded.unwrap()
+        });
+        let found = scale(&path);
+        let wanted = if hash == blake3(&one) { 1.0 } else { 10.0 };
+        assert!(wanted == 1.0 || hash == blake3(&ten), "round {round}: {hash} is the hash of neither");
+        assert_eq!(found, wanted, "round {round}");
+        if wanted == 1.0 { ones += 1 } else { tens += 1 }
+    }
+    eprintln!("{ones} and {tens}");
+}
+
+fn blake3(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+#[test]
+fn plugins_are_known_by_name_and_hash_and_equal_bytes_are_one_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = compile(FAULTS, &[], folder.path());
+    let copy = folder.path().join("copy.so");
+    std::fs::copy(&library, &copy).unwrap();
+    let mut plugins = Plugins::default();
+    let (one, other) =
+        (plugins.load(library.to_str().unwrap()).unwrap(), plugins.load(copy.to_str().unwrap()).unwrap());
+    assert!(std::sync::Arc::ptr_eq(&one, &other));
+    let hashes = plugins.hashes();
+    assert_eq!(hashes.into_iter().collect::<Vec<_>>(), [("faults".to_string(), one.blake3.clone())]);
+}
+
+/// A plugin that needs `libneeded.so`, which lies beside it.
+fn dependent(folder: &Path, run_path: &str, options: &[&str]) -> (PathBuf, PathBuf, PathBuf) {
+    let (needed, mark) = marker(folder, "libneeded.so", options);
+    let (search, run_path) = (format!("-L{}", folder.display()), format!("-Wl,-rpath,{run_path}"));
+    let options = ["-Wl,--no-as-needed", &search, "-l:libneeded.so", &run_path];
+    (compile_with(GUESTS, &[], &options, folder), needed, mark)
+}
+
+#[test]
+fn a_library_beside_a_plugin_is_loaded_with_it_and_the_list_covers_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plugin, needed, mark) = dependent(folder.path(), "$ORIGIN", &["-Wl,-soname,libneeded.so"]);
+    let list = folder.path().join("allowed");
+    let hash = |library: &Path| blake3(&std::fs::read(library).unwrap());
+    let check = |lines: &[String]| -> Output {
+        std::fs::write(&list, lines.join("\n")).unwrap();
+        anyflow(["plugin", "check", plugin.to_str().unwrap(), "--json", "--plugins-allow", list.to_str().unwrap()])
+    };
+    let output = check(&[hash(&plugin)]);
+    assert_eq!(output.code, 3, "{}{}", output.out, output.err);
+    assert!(output.out.contains("libneeded.so") && output.out.contains("not on the list"), "{}", output.out);
+    assert!(!mark.exists(), "no code ran");
+    let output = check(&[hash(&plugin), hash(&needed)]);
+    assert_eq!(output.code, 0, "{}{}", output.out, output.err);
+    assert!(mark.exists(), "the test would see it");
+    let mut plugins = Plugins::default();
+    plugins.load(plugin.to_str().unwrap()).unwrap();
+    let hashes = plugins.hashes();
+    assert_eq!((&hashes["guests"], &hashes["guests/libneeded.so"]), (&hash(&plugin), &hash(&needed)));
+}
+
+#[test]
+fn what_a_plugin_needs_is_not_looked_for_in_the_current_folder() {
+    let cases = [
+        (".", &["-Wl,-soname,libneeded.so"], "current folder"),
+        ("$ORIGIN:", &["-Wl,-soname,libneeded.so"], "current folder"),
+        ("$ORIGIN", &["-Wl,-soname,./libneeded.so"], "by a path"),
+        ("$ORIGIN", &["-Wl,-soname,libcalled-otherwise.so"], "cannot open shared object"),
+    ];
+    for (run_path, options, words) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let (plugin, _, mark) = dependent(folder.path(), run_path, options);
+        let text = Plugins::default().load(plugin.to_str().unwrap()).err().unwrap().to_string();
+        assert!(text.contains(words) && text.contains("guests 0.1.0"), "{run_path}: {text}");
+        assert!(!mark.exists(), "{run_path}");
+    }
+}
+
+/// Runs the front with an open standard input that nobody writes to, for 30 s at most.
+fn unattended(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = Command::new(target().join("anyflow"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    let code = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status.code(),
+            None if begin.elapsed() > Duration::from_secs(30) => {
+                child.kill().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    (code, said)
+}
+
+#[test]
+fn pipes_and_devices_named_as_files_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (yaml, pipe) = (folder.path().join("p.yaml"), folder.path().join("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for model in ["/dev/stdin", "/dev/zero", pipe.to_str().unwrap()] {
+        std::fs::write(&yaml, format!("anyflow: 1\nname: p\nmodel: {model}\nnodes: {{}}\noutputs: {{}}\n")).unwrap();
+        for file in [yaml.to_str().unwrap(), model] {
+            let (code, said) = unattended(&["check", file]);
+            assert_eq!(code, Some(2), "{model} as {file}: {said}");
+            assert!(said.contains("not a regular file"), "{said}");
+        }
+    }
+    let output = anyflow(["plugin", "check", "/dev/zero"]);
+    assert_eq!(output.code, 3, "{}{}", output.out, output.err);
+}
+
+#[test]
+fn a_file_with_thousands_of_errors_is_told_a_hundred() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = folder.path().join("many.yaml");
+    let keys: String = (0..30_000).map(|key| format!("  key{key}: 1\n")).collect();
+    std::fs::write(&yaml, format!("anyflow: 1\nname: m\nstreams: {{}}\ndenoisers: {{}}\n{}", keys.replace("  ", "")))
+        .unwrap();
+    let (code, said) = unattended(&["check", yaml.to_str().unwrap()]);
+    assert_eq!(code, Some(2), "{}", &said[..said.len().min(2000)]);
+    assert!(said.contains("and 29900 more"), "{}", &said[said.len().saturating_sub(2000)..]);
+    assert!(said.len() < 200_000, "{} bytes", said.len());
+}
