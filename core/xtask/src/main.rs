@@ -10,6 +10,8 @@ mod cache;
 mod ci;
 mod demo;
 mod dist;
+#[cfg(target_os = "linux")]
+mod faults;
 mod fetch;
 mod fuzz;
 mod header;
@@ -72,6 +74,9 @@ enum Verb {
     Bench(bench::Options),
     /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
     Demo,
+    /// Kill our programs, make their system calls fail, cut the power, and see that nothing is lost or mixed.
+    #[cfg(target_os = "linux")]
+    Faults(faults::Options),
     /// Run libFuzzer on the codecs, from the corpus of the tests on.
     Fuzz(fuzz::Options),
     /// Write the C header of the plugin border, out of its Rust sources.
@@ -106,6 +111,8 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Sanitize { tool, plugins } => sanitize::run(&workspace, tool, &plugins)?,
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
+        #[cfg(target_os = "linux")]
+        Verb::Faults(options) => return faults::run(&workspace, &options),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Verb::Header { check } => header::run(&workspace, check)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,
