@@ -41,8 +41,12 @@ impl Crowd<'_> {
     ///
     /// # Errors
     /// The first error of a try, which is no wrong outcome but means that it could not be made.
-    pub fn all(&self, goal: Goal, attempt: impl Fn(&Seat<'_>, &mut Random) -> Result<Trial> + Sync) -> Result<Tally> {
-        self.numbered(goal, |seat, number| attempt(seat, &mut Random::of(self.seed, self.part, number)))
+    pub fn all(
+        &self,
+        goal: Goal,
+        attempt: impl Fn(&Seat<'_>, u64, &mut Random) -> Result<Trial> + Sync,
+    ) -> Result<Tally> {
+        self.numbered(goal, |seat, number| attempt(seat, number, &mut Random::of(self.seed, self.part, number)))
     }
 
     /// As [`Crowd::all`], for tries that are a list.

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 pub enum Job {
     /// `anyflow run` in 25 shards.
     Run,
-    /// The same on rows with other values.
+    /// The same in three shards.
+    RunFew,
+    /// `anyflow run` on rows with other values.
     RunOther,
     /// `anyflow train` on a file.
     Train,
@@ -23,13 +25,14 @@ pub enum Job {
 
 impl Job {
     /// All of them.
-    pub const ALL: [Job; 7] =
-        [Job::Run, Job::RunOther, Job::Train, Job::Import, Job::ImportOther, Job::Generate, Job::Eval];
+    pub const ALL: [Job; 8] =
+        [Job::Run, Job::RunFew, Job::RunOther, Job::Train, Job::Import, Job::ImportOther, Job::Generate, Job::Eval];
 
     /// Its name in figures.
     pub fn name(self) -> &'static str {
         match self {
             Job::Run => "run",
+            Job::RunFew => "run-few",
             Job::RunOther => "run-other",
             Job::Train => "train",
             Job::Import => "import",
@@ -43,6 +46,7 @@ impl Job {
     pub fn arguments(self, output: &Path) -> Vec<String> {
         let words = match self {
             Job::Run => "run pipeline.yaml --input data.parquet --threads 1 --shard-rows 16 --batch-rows 8",
+            Job::RunFew => "run pipeline.yaml --input data.parquet --threads 1 --shard-rows 134 --batch-rows 8",
             Job::RunOther => "run pipeline.yaml --input other.parquet --threads 1 --shard-rows 16 --batch-rows 8",
             Job::Train => "train train.yaml --threads 1",
             Job::Import => "data import rows.csv",
@@ -61,7 +65,7 @@ impl Job {
     /// The file that says that the output is complete.
     pub fn proof(self) -> &'static str {
         match self {
-            Job::Run | Job::RunOther => "manifest.json",
+            Job::Run | Job::RunFew | Job::RunOther => "manifest.json",
             Job::Train | Job::Generate => "train.json",
             Job::Import | Job::ImportOther => "rows.parquet",
             Job::Eval => "eval.json",
@@ -72,7 +76,7 @@ impl Job {
     pub fn published(self, file: &Path) -> bool {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match self {
-            Job::Run | Job::RunOther => name == "failures.parquet",
+            Job::Run | Job::RunFew | Job::RunOther => name == "failures.parquet",
             Job::Train | Job::Generate => name.ends_with(".safetensors"),
             Job::Import | Job::ImportOther => name == "rows.parquet",
             Job::Eval => name == "eval.json",

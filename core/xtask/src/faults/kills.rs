@@ -10,13 +10,13 @@ use super::job::Job;
 use super::oracle;
 use super::project::Seat;
 use super::random::Random;
-use super::running::{Running, Victim, all_gone};
+use super::running::{Ended, Running, Victim, all_gone};
 use super::tally::Trial;
 
 /// The commands that are killed.
 const JOBS: [Job; 5] = [Job::Run, Job::Train, Job::Import, Job::Generate, Job::Eval];
 /// How often the same command may be given again: an engine that lives on may hold the folder for a moment.
-const AGAIN: usize = 100;
+const AGAIN: usize = 40;
 
 /// Kills one to three times, then gives the same command until it succeeds.
 ///
@@ -49,6 +49,18 @@ pub fn attempt(seat: &Seat<'_>, random: &mut Random) -> Result<Trial> {
             trial.wrong(oracle::disturbed(seat, job, None)?);
         }
     }
+    let ended = again(seat, job, &mut trial)?;
+    trial.wrong(all_gone(&orphans));
+    trial.wrong(oracle::resumed(seat, job, &ended)?);
+    trial.count("temporary files left", seat.snapshot()?.left as u64);
+    Ok(trial)
+}
+
+/// Gives the same command until it succeeds, or again and again does not.
+///
+/// # Errors
+/// It cannot be started.
+pub fn again(seat: &Seat<'_>, job: Job, trial: &mut Trial) -> Result<Ended> {
     let mut ended = seat.run(job)?;
     for _ in 0..AGAIN {
         if ended.code == Some(0) {
@@ -58,10 +70,7 @@ pub fn attempt(seat: &Seat<'_>, random: &mut Random) -> Result<Trial> {
         std::thread::sleep(Duration::from_millis(50));
         ended = seat.run(job)?;
     }
-    trial.wrong(all_gone(&orphans));
-    trial.wrong(oracle::resumed(seat, job, &ended)?);
-    trial.count("temporary files left", seat.snapshot()?.left as u64);
-    Ok(trial)
+    Ok(ended)
 }
 
 /// Waits for a random moment: of the time that the command takes, or of the files that it writes.

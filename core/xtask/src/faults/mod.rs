@@ -7,14 +7,17 @@ mod crowd;
 mod job;
 mod kills;
 mod oracle;
+mod power;
 mod project;
 mod random;
 mod running;
 mod snapshot;
+mod system;
 mod tally;
+mod writers;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -68,14 +71,23 @@ enum Size {
 enum Part {
     /// `kill -9` of front, engine or both.
     Kills,
+    /// Every system call fails once.
+    System,
+    /// Two commands write into one folder.
+    Writers,
+    /// The power is cut, in simulation.
+    Power,
 }
 
 impl Part {
-    const ALL: [Part; 1] = [Part::Kills];
+    const ALL: [Part; 4] = [Part::Kills, Part::System, Part::Writers, Part::Power];
 
     fn name(self) -> &'static str {
         match self {
             Part::Kills => "kills",
+            Part::System => "system",
+            Part::Writers => "writers",
+            Part::Power => "power",
         }
     }
 
@@ -83,6 +95,9 @@ impl Part {
     fn count(self, size: Size) -> u64 {
         let [change, night, release] = match self {
             Part::Kills => [200, 5_000, 20_000],
+            Part::System => [120, 2_000, u64::MAX],
+            Part::Writers => [80, 1_600, 16_000],
+            Part::Power => [60, u64::MAX, u64::MAX],
         };
         match size {
             Size::Change => change,
@@ -127,6 +142,9 @@ fn perform(project: &Project, options: &Options, part: Part) -> Result<Tally> {
     let crowd = Crowd { project, part: part.name(), seed: options.seed, only: options.only };
     let count = options.tries.unwrap_or_else(|| part.count(options.size));
     match part {
-        Part::Kills => crowd.all(Goal::Sum("kills", count), kills::attempt),
+        Part::Kills => crowd.all(Goal::Sum("kills", count), |seat, _, random| kills::attempt(seat, random)),
+        Part::System => system::all(&crowd, count),
+        Part::Writers => crowd.all(Goal::Tries(count), writers::attempt),
+        Part::Power => power::all(&crowd, count),
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::job::{FILES, Job, PREPARATION, tables};
 use super::running::{Ended, Running};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, tree};
 use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
 
@@ -176,6 +176,34 @@ impl Seat<'_> {
     /// It cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::of(&self.output())
+    }
+
+    /// The files of the output, as they are.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn tree(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+        tree(&self.output())
+    }
+
+    /// Puts files and folders in place of the output; their names begin with it.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn put(&self, tree: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> Result<()> {
+        let output = self.output();
+        if output.exists() {
+            fs::remove_dir_all(&output).with_context(|| output.display().to_string())?;
+        }
+        for (name, bytes) in tree {
+            let path = self.folder.join(name);
+            match bytes {
+                Some(bytes) => fs::write(&path, bytes),
+                None => fs::create_dir(&path),
+            }
+            .with_context(|| path.display().to_string())?;
+        }
+        Ok(())
     }
 
     fn undisturbed(&self, job: Job) -> Result<Reference> {

@@ -59,6 +59,12 @@ impl Snapshot {
         names.filter_map(|name| self.difference_in(name, wanted)).next()
     }
 
+    /// The first file of an undisturbed command, some names apart, that is missing or different; others may be there too.
+    pub fn lack(&self, wanted: &Snapshot, apart: &[&str]) -> Option<String> {
+        let names = wanted.files.keys().filter(|name| !apart.iter().any(|apart| **name == Path::new(apart)));
+        names.filter_map(|name| self.difference_in(name, wanted)).next()
+    }
+
     /// The first file that is there and may be used, and is not what an undisturbed command wrote.
     pub fn published_wrong(&self, job: Job, wanted: &Snapshot) -> Option<String> {
         let published = self.files.keys().filter(|name| job.published(name));

@@ -1,0 +1,186 @@
+//! Part `power`: the power is cut after each step that a command takes on the disk, in simulation, and the same command is
+//! given on what is left. Then the same with each sync left out in turn, which must go wrong: a sync whose absence nobody
+//! notices is not needed, or not tested.
+
+mod cuts;
+mod disk;
+mod journal;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use self::cuts::{Promise, State, States, exchanged, new_states, states, without};
+use self::disk::Tree;
+use self::journal::{Event, Step};
+use super::crowd::{Crowd, Goal};
+use super::job::Job;
+use super::oracle;
+use super::project::{Project, Seat};
+use super::random::Random;
+use super::system;
+use super::tally::{Tally, Trial};
+
+/// The commands whose power is cut.
+const JOBS: [Job; 3] = [Job::RunFew, Job::Train, Job::Import];
+
+/// A command with what it did and where that may stop.
+struct Recorded {
+    job: Job,
+    steps: Vec<Step>,
+    states: States,
+}
+
+/// One try.
+enum Case {
+    /// The power is cut.
+    Cut(State),
+    /// A sync does not happen.
+    Without(usize),
+    /// A sync comes one step too late.
+    Late(usize),
+}
+
+/// Makes so many of all cases, in an order that the seed gives.
+///
+/// # Errors
+/// A command cannot be started, or its journal not be read.
+pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
+    let recorded = JOBS.map(|job| record(crowd.project, job)).into_iter().collect::<Result<Vec<_>>>()?;
+    let mut cases: Vec<(&Recorded, Case)> = Vec::new();
+    for recorded in &recorded {
+        let Recorded { steps, states, .. } = recorded;
+        cases.extend(states.values().map(|state| (recorded, Case::Cut(state.clone()))));
+        let syncs = (0..steps.len()).filter(|number| steps[*number].is_sync());
+        for number in syncs {
+            cases.push((recorded, Case::Without(number)));
+            let moves = steps.get(number + 1).is_some_and(|next| !matches!(next, Step::Say(Event::Other)));
+            cases.extend(moves.then_some((recorded, Case::Late(number))));
+        }
+    }
+    Random::of(crowd.seed, crowd.part, 0).shuffle(&mut cases);
+    let tries = tries.min(cases.len() as u64);
+    eprintln!("{}: {tries} of {} cuts and missing syncs", crowd.part, cases.len());
+    crowd.numbered(Goal::Tries(tries), |seat, number| {
+        let (recorded, case) = cases.get(number as usize).context("there is no such try")?;
+        recorded.attempt(seat, case)
+    })
+}
+
+/// Lets a command run with a journal.
+fn record(project: &Project, job: Job) -> Result<Recorded> {
+    let seat = project.seat("recorded")?;
+    seat.clear(job)?;
+    let journal = seat.folder.join("journal");
+    fs::write(&journal, "")?;
+    let shim = system::State::make(&seat)?.below(&seat.folder);
+    let mut command = seat.command(job);
+    shim.preload(&mut command).env("FAULTS_JOURNAL", &journal);
+    let ended = seat.start(&mut command, "log")?.end()?;
+    ensure!(ended.code == Some(0), "{} with a journal: {}", job.name(), ended.told());
+    let mut steps = journal::read(&fs::read(&journal)?, &seat.folder)?;
+    ensure!(steps.iter().any(Step::is_sync), "the journal of {} has no sync", job.name());
+    steps.push(Step::Say(Event::Finished));
+    let states = states(&steps, !job.makes_folder());
+    // What the journal says must be what happened.
+    let whole =
+        Tree::from_iter(seat.tree()?.into_iter().map(|(name, bytes)| (Path::new("out").join(name), Some(bytes))));
+    let mut disk = disk::Disk::with(!job.makes_folder());
+    steps.iter().for_each(|step| disk.apply(step));
+    let told = disk.live();
+    for (name, bytes) in &whole {
+        ensure!(told.get(name) == Some(bytes), "the journal of {} does not explain {}", job.name(), name.display());
+    }
+    Ok(Recorded { job, steps, states })
+}
+
+impl Recorded {
+    fn attempt(&self, seat: &Seat<'_>, case: &Case) -> Result<Trial> {
+        let name = self.job.name();
+        let folder = !self.job.makes_folder();
+        let (kind, steps, number) = match case {
+            Case::Cut(state) => {
+                let mut trial = Trial::of(format!("{name}, cuts"));
+                let found = self.static_fault(seat, state)?.or(self.dynamic_fault(seat, state)?);
+                trial.wrong(found.map(|text| format!("{}: {text}", state.told)));
+                return Ok(trial);
+            }
+            Case::Without(number) => ("without a sync", without(&self.steps, *number), *number),
+            Case::Late(number) => ("with a late sync", exchanged(&self.steps, *number), *number),
+        };
+        let mut trial = Trial::of(format!("{name}, {kind}"));
+        let states = new_states(&steps, &self.states, folder);
+        trial.count("states", states.len() as u64);
+        let caught = self.is_caught(seat, &states)?;
+        trial.count(if caught { "caught" } else { "not caught" }, 1);
+        if !caught {
+            trial.count(format!("not caught: {}", self.steps[number]), 1);
+        }
+        Ok(trial)
+    }
+
+    /// Whether any of the states is wrong. What can be seen without a command is looked at first.
+    fn is_caught(&self, seat: &Seat<'_>, states: &[State]) -> Result<bool> {
+        for state in states {
+            if self.static_fault(seat, state)?.is_some() {
+                return Ok(true);
+            }
+        }
+        for state in states {
+            if self.dynamic_fault(seat, state)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is wrong with the disk as it is.
+    fn static_fault(&self, seat: &Seat<'_>, state: &State) -> Result<Option<String>> {
+        seat.put(&state.tree)?;
+        let wrong = oracle::disturbed(seat, self.job, None)?;
+        Ok(wrong.or_else(|| broken_promise(&state.promise, state, self.job)))
+    }
+
+    /// What is wrong with what the same command makes of it.
+    fn dynamic_fault(&self, seat: &Seat<'_>, state: &State) -> Result<Option<String>> {
+        seat.put(&state.tree)?;
+        if !self.job.makes_folder() {
+            fs::create_dir_all(seat.output())?;
+        }
+        let ended = seat.run(self.job)?;
+        oracle::resumed(seat, self.job, &ended)
+    }
+}
+
+/// What was acknowledged and is not there.
+fn broken_promise(promise: &Promise, state: &State, job: Job) -> Option<String> {
+    let has = |name: &str| state.tree.contains_key(&Path::new("out").join(name));
+    if promise.finished && !has(job.proof()) {
+        return Some(format!("exit 0 was said and there is no {}", job.proof()));
+    }
+    let rows = rows_committed(&state.tree);
+    if rows < promise.rows {
+        return Some(format!("{} rows were told to be done, {rows} are there", promise.rows));
+    }
+    let stage = |part: &str| {
+        let stages = state.tree.keys().filter_map(|name| name.strip_prefix("out/stages").ok()?.to_str());
+        stages.filter_map(|name| name.strip_suffix(".safetensors")).any(|name| name.ends_with(&format!("-{part}")))
+    };
+    let lost = promise.parts.iter().find(|part| ["statistics", "diffusion"].contains(&part.as_str()) && !stage(part));
+    lost.filter(|_| job == Job::Train).map(|part| format!("stage {part} was told to be done and is not there"))
+}
+
+/// Rows of shards that have a commit and the length that it says.
+fn rows_committed(tree: &Tree) -> u64 {
+    let commits = tree.iter().filter(|(name, _)| name.starts_with("out/commits"));
+    let commits = commits.filter_map(|(_, bytes)| serde_json::from_slice::<Value>(bytes.as_ref()?).ok());
+    let rows = |commit: Value| {
+        let failed = commit["failures"].as_array().map_or(0, Vec::len) as u64;
+        let Some(file) = commit["file"].as_str() else { return failed };
+        let length = tree.get(&Path::new("out").join(file)).and_then(|bytes| Some(bytes.as_ref()?.len() as u64));
+        if length == commit["size_bytes"].as_u64() { failed + commit["rows"].as_u64().unwrap_or_default() } else { 0 }
+    };
+    commits.map(rows).sum()
+}
