@@ -4,6 +4,7 @@
 //! This drives the built programs as a user does and knows nothing of what is inside.
 
 mod crowd;
+mod inputs;
 mod job;
 mod kills;
 mod oracle;
@@ -77,10 +78,12 @@ enum Part {
     Writers,
     /// The power is cut, in simulation.
     Power,
+    /// Hostile files, records, events and plugins.
+    Inputs,
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::Kills, Part::System, Part::Writers, Part::Power];
+    const ALL: [Part; 5] = [Part::Kills, Part::System, Part::Writers, Part::Power, Part::Inputs];
 
     fn name(self) -> &'static str {
         match self {
@@ -88,6 +91,7 @@ impl Part {
             Part::System => "system",
             Part::Writers => "writers",
             Part::Power => "power",
+            Part::Inputs => "inputs",
         }
     }
 
@@ -98,6 +102,7 @@ impl Part {
             Part::System => [120, 2_000, u64::MAX],
             Part::Writers => [80, 1_600, 16_000],
             Part::Power => [60, u64::MAX, u64::MAX],
+            Part::Inputs => [250, 500, 20_000],
         };
         match size {
             Size::Change => change,
@@ -125,7 +130,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut tallies = Vec::new();
     for part in parts {
         let begin = Instant::now();
-        let mut tally = perform(&project, options, part)?;
+        let mut tally = perform(workspace, &project, options, part)?;
         tally.seconds = begin.elapsed().as_secs_f64();
         print!("{tally}");
         tallies.push(tally);
@@ -138,7 +143,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn perform(project: &Project, options: &Options, part: Part) -> Result<Tally> {
+fn perform(workspace: &Workspace, project: &Project, options: &Options, part: Part) -> Result<Tally> {
     let crowd = Crowd { project, part: part.name(), seed: options.seed, only: options.only };
     let count = options.tries.unwrap_or_else(|| part.count(options.size));
     match part {
@@ -146,5 +151,6 @@ fn perform(project: &Project, options: &Options, part: Part) -> Result<Tally> {
         Part::System => system::all(&crowd, count),
         Part::Writers => crowd.all(Goal::Tries(count), writers::attempt),
         Part::Power => power::all(&crowd, count),
+        Part::Inputs => inputs::all(&crowd, workspace, count),
     }
 }

@@ -35,3 +35,12 @@ pub fn resumed(seat: &Seat<'_>, job: Job, ended: &Ended) -> Result<Option<String
     let difference = seat.snapshot()?.difference(&seat.project.reference(job).snapshot);
     Ok(difference.map(|difference| format!("the same command says exit 0, but {difference}")))
 }
+
+/// What is wrong with rows or weights of an output that is said to be complete; records beside them may be damaged.
+///
+/// # Errors
+/// The output cannot be read.
+pub fn published(seat: &Seat<'_>, job: Job) -> Result<Option<String>> {
+    let (found, wanted) = (seat.snapshot()?, &seat.project.reference(job).snapshot);
+    Ok(found.lack_of(wanted, |name| job.published(name) || name.starts_with("data")))
+}

@@ -14,7 +14,7 @@ use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
 
 /// The plugin of the tests that is right when no macro makes it wrong.
-const PLUGIN: &str = "tests/native/faults.c";
+pub const PLUGIN: &str = "tests/native/faults.c";
 /// The library that makes system calls fail.
 const SHIM: &str = "tests/native/inject.c";
 

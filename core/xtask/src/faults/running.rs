@@ -52,7 +52,8 @@ pub struct Ended {
     /// Its exit code; none if it died of a signal or was ended because it hung.
     pub code: Option<i32>,
     how: String,
-    log: String,
+    /// The end of what it said.
+    pub log: String,
     /// How long it took.
     pub seconds: f64,
 }

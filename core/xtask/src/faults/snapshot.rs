@@ -36,7 +36,7 @@ impl Snapshot {
             let file = name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if file.ends_with(".tmp") {
                 snapshot.left += 1;
-            } else if !file.starts_with('.') && !DIFFERING.contains(&file) {
+            } else if is_compared(&name) {
                 snapshot.files.insert(name, comparable(bytes, &place));
             }
         }
@@ -61,7 +61,12 @@ impl Snapshot {
 
     /// The first file of an undisturbed command, some names apart, that is missing or different; others may be there too.
     pub fn lack(&self, wanted: &Snapshot, apart: &[&str]) -> Option<String> {
-        let names = wanted.files.keys().filter(|name| !apart.iter().any(|apart| **name == Path::new(apart)));
+        self.lack_of(wanted, |name| !apart.iter().any(|apart| name == Path::new(apart)))
+    }
+
+    /// The same of chosen files.
+    pub fn lack_of(&self, wanted: &Snapshot, chosen: impl Fn(&Path) -> bool) -> Option<String> {
+        let names = wanted.files.keys().filter(|name| chosen(name));
         names.filter_map(|name| self.difference_in(name, wanted)).next()
     }
 
@@ -81,6 +86,12 @@ impl Snapshot {
             (_, None) => Some(format!("{} is left over", name.display())),
         }
     }
+}
+
+/// Whether a file must be the same after each undisturbed command.
+pub fn is_compared(name: &Path) -> bool {
+    let file = name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    !file.starts_with('.') && !DIFFERING.contains(&file)
 }
 
 /// All files below a folder, by their names in it. What disappears meanwhile is not there.
