@@ -26,9 +26,9 @@ use anyhow::{Context, Result};
 
 use self::crowd::{Crowd, Goal};
 use self::project::Project;
-use self::tally::Tally;
+use self::tally::{Tally, Trial};
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{process, setup, test};
 
 /// What to try and how often.
 #[derive(Debug, clap::Args)]
@@ -80,10 +80,12 @@ enum Part {
     Power,
     /// Hostile files, records, events and plugins.
     Inputs,
+    /// What changes between a kill and the next command: a test of its own.
+    Identity,
 }
 
 impl Part {
-    const ALL: [Part; 5] = [Part::Kills, Part::System, Part::Writers, Part::Power, Part::Inputs];
+    const ALL: [Part; 6] = [Part::Kills, Part::System, Part::Writers, Part::Power, Part::Inputs, Part::Identity];
 
     fn name(self) -> &'static str {
         match self {
@@ -92,6 +94,7 @@ impl Part {
             Part::Writers => "writers",
             Part::Power => "power",
             Part::Inputs => "inputs",
+            Part::Identity => "identity",
         }
     }
 
@@ -103,6 +106,8 @@ impl Part {
             Part::Writers => [80, 1_600, 16_000],
             Part::Power => [60, u64::MAX, u64::MAX],
             Part::Inputs => [250, 500, 20_000],
+            // For a change, it runs with the other tests.
+            Part::Identity => [0, 1, 1],
         };
         match size {
             Size::Change => change,
@@ -128,7 +133,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let project = Project::make(workspace, &programs)?;
     let parts = if options.part.is_empty() { Part::ALL.to_vec() } else { options.part.clone() };
     let mut tallies = Vec::new();
-    for part in parts {
+    let chosen = |part: &Part| !options.part.is_empty() || part.count(options.size) > 0;
+    for part in parts.into_iter().filter(chosen) {
         let begin = Instant::now();
         let mut tally = perform(workspace, &project, options, part)?;
         tally.seconds = begin.elapsed().as_secs_f64();
@@ -152,5 +158,17 @@ fn perform(workspace: &Workspace, project: &Project, options: &Options, part: Pa
         Part::Writers => crowd.all(Goal::Tries(count), writers::attempt),
         Part::Power => power::all(&crowd, count),
         Part::Inputs => inputs::all(&crowd, workspace, count),
+        Part::Identity => identity(workspace, part.name()),
     }
+}
+
+/// Runs the test of the identity matrix as one try.
+fn identity(workspace: &Workspace, part: &'static str) -> Result<Tally> {
+    let arguments = ["--workspace", "--test", "identity"].map(Into::into);
+    let passed = test::run(workspace, &arguments)? == ExitCode::SUCCESS;
+    let mut trial = Trial::of("matrix");
+    trial.wrong((!passed).then(|| "the test says what differs".into()));
+    let mut tally = Tally::new(part);
+    tally.add(0, trial);
+    Ok(tally)
 }
