@@ -89,7 +89,7 @@ fn bomb(random: &mut Random) -> (Vec<u8>, String) {
         packed.write_all(&head)?;
         // A third of what is claimed is enough to tell whether anyone keeps it all.
         let zeros = vec![0; 1 << 20];
-        for _ in 0..size / 3 >> 20 {
+        for _ in 0..(size / 3) >> 20 {
             packed.write_all(&zeros)?;
         }
         packed.finish()

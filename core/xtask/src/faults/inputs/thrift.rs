@@ -50,7 +50,7 @@ impl Reader<'_> {
 
     fn signed(&mut self) -> Option<i64> {
         let number = self.unsigned()?;
-        Some((number >> 1) as i64 ^ -((number & 1) as i64))
+        Some(((number >> 1) as i64) ^ -((number & 1) as i64))
     }
 
     fn value(&mut self, kind: u8) -> Option<Value> {
@@ -94,14 +94,14 @@ impl Reader<'_> {
 
 fn unsigned(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
-        out.push(number as u8 | 0x80);
+        out.push((number as u8) | 0x80);
         number >>= 7;
     }
     out.push(number as u8);
 }
 
 fn signed(number: i64, out: &mut Vec<u8>) {
-    unsigned((number << 1 ^ number >> 63) as u64, out);
+    unsigned(((number << 1) ^ (number >> 63)) as u64, out);
 }
 
 impl Value {
@@ -136,7 +136,7 @@ impl Value {
             }
             Value::List(kind, items) => {
                 if items.len() < 15 {
-                    out.push((items.len() as u8) << 4 | kind);
+                    out.push(((items.len() as u8) << 4) | kind);
                 } else {
                     out.push(0xf0 | kind);
                     unsigned(items.len() as u64, out);
@@ -149,7 +149,7 @@ impl Value {
                     let step = i32::from(*field) - last;
                     last = i32::from(*field);
                     if (1..16).contains(&step) {
-                        out.push((step as u8) << 4 | value.kind());
+                        out.push(((step as u8) << 4) | value.kind());
                     } else {
                         out.push(value.kind());
                         signed(i64::from(*field), out);
