@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::project::{Project, Seat};
+use super::project::Project;
 use super::random::Random;
+use super::seat::Seat;
 use super::tally::{Tally, Trial};
 
 /// Tries at a time.

@@ -8,9 +8,9 @@ use anyhow::Result;
 
 use super::job::Job;
 use super::oracle;
-use super::project::Seat;
 use super::random::Random;
 use super::running::{Ended, Running, Victim, all_gone};
+use super::seat::Seat;
 use super::tally::Trial;
 
 /// The commands that are killed.

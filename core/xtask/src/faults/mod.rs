@@ -12,6 +12,7 @@ mod power;
 mod project;
 mod random;
 mod running;
+mod seat;
 mod snapshot;
 mod system;
 mod tally;

@@ -4,8 +4,8 @@
 use anyhow::Result;
 
 use super::job::Job;
-use super::project::Seat;
 use super::running::Ended;
+use super::seat::Seat;
 
 /// What is wrong with what a disturbed command left, `ended` being how it ended where nobody killed it.
 ///

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use super::crowd::{Crowd, Goal};
 use super::job::Job;
 use super::oracle;
-use super::project::{Project, Seat};
+use super::project::Project;
 use super::random::Random;
+use super::seat::Seat;
 use super::tally::{Tally, Trial};
 
 /// The commands that are disturbed.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::job::Job;
-use super::project::Seat;
 use super::random::Random;
 use super::running::{Ended, Victim, all_gone};
+use super::seat::Seat;
 use super::tally::Trial;
 use super::{kills, oracle};
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::file::{Change, File};
 use super::journal::Step;
 
 /// What lies on the disk: files with their bytes, folders without.
@@ -28,38 +29,6 @@ impl Model {
 enum Entry {
     Folder,
     File(usize),
-}
-
-#[derive(Debug, Default)]
-struct File {
-    safe: Vec<u8>,
-    /// Steps since the last sync.
-    loose: Vec<Change>,
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Cut(usize),
-    Write { offset: usize, data: Vec<u8> },
-}
-
-impl Change {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Change::Cut(length) => bytes.resize(*length, 0),
-            Change::Write { offset, data } => {
-                bytes.resize(bytes.len().max(offset + data.len()), 0);
-                bytes[*offset..offset + data.len()].copy_from_slice(data);
-            }
-        }
-    }
-
-    fn torn(&self) -> Change {
-        match self {
-            Change::Write { offset, data } => Change::Write { offset: *offset, data: data[..data.len() / 2].to_vec() },
-            Change::Cut(length) => Change::Cut(*length),
-        }
-    }
 }
 
 /// The disk while a command works.
@@ -97,8 +66,7 @@ impl Disk {
             }
             Step::SyncFile { file, .. } => {
                 if let Some(index) = self.inodes.get(file) {
-                    let File { safe, loose } = &mut self.files[*index];
-                    loose.drain(..).for_each(|change| change.apply(safe));
+                    self.files[*index].sync();
                 }
             }
             Step::SyncFolder { path } => {
@@ -130,7 +98,7 @@ impl Disk {
 
     fn change(&mut self, file: u64, change: Change) {
         if let Some(index) = self.inodes.get(&file) {
-            self.files[*index].loose.push(change);
+            self.files[*index].change(change);
         }
     }
 
@@ -149,21 +117,15 @@ impl Disk {
     pub fn live(&self) -> Tree {
         let whole = |entry: &Entry| {
             let Entry::File(index) = entry else { return None };
-            let mut bytes = self.files[*index].safe.clone();
-            self.files[*index].loose.iter().for_each(|change| change.apply(&mut bytes));
-            Some(bytes)
+            Some(self.files[*index].live())
         };
         self.names.iter().map(|(name, entry)| (name.clone(), whole(entry))).collect()
     }
 
     fn bytes(&self, entry: Entry, model: Model) -> Option<Vec<u8>> {
         let Entry::File(index) = entry else { return None };
-        let File { safe, loose } = &self.files[index];
-        let mut bytes = safe.clone();
-        if model == Model::Torn {
-            loose.iter().skip(1).step_by(2).for_each(|change| change.torn().apply(&mut bytes));
-        }
-        Some(bytes)
+        let file = &self.files[index];
+        Some(if model == Model::Torn { file.torn() } else { file.safe() })
     }
 }
 

@@ -139,9 +139,18 @@ mod tests {
 
     #[test]
     fn a_journal_is_read_step_by_step() {
-        let text = "m 0 0 4 0 0\n/w/oc 7 0 8 0 0\n/w/out/aw 7 3 8 0 3\n/w/out/ax\nyr 0 0 8 8 0\n/w/out/a/w/out/bd 9 0 2 0 0\n/w\
-                    w 8 0 6 0 1\n/w/logz";
-        let text = text.replacen("m 0 0 4 0 0\n/w/o", "m 0 0 6 0 0\n/w/out", 1);
+        let line = |head: &str, path: &str, other: &str, data: &str| {
+            format!("{head} {} {} {}\n{path}{other}{data}", path.len(), other.len(), data.len())
+        };
+        let text = [
+            line("m 0 0", "/w/out", "", ""),
+            line("c 7 0", "/w/out/a", "", ""),
+            line("w 7 3", "/w/out/a", "", "x\ny"),
+            line("r 0 0", "/w/out/a", "/w/out/b", ""),
+            line("d 9 0", "/w", "", ""),
+            line("w 8 0", "/w/log", "", "z"),
+        ]
+        .concat();
         let steps = read(text.as_bytes(), Path::new("/w")).unwrap();
         let path = PathBuf::from;
         assert_eq!(

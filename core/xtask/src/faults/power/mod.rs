@@ -4,6 +4,7 @@
 
 mod cuts;
 mod disk;
+mod file;
 mod journal;
 
 use std::fs;
@@ -18,8 +19,9 @@ use self::journal::{Event, Step};
 use super::crowd::{Crowd, Goal};
 use super::job::Job;
 use super::oracle;
-use super::project::{Project, Seat};
+use super::project::Project;
 use super::random::Random;
+use super::seat::Seat;
 use super::tally::{Tally, Trial};
 use super::{snapshot, system};
 
