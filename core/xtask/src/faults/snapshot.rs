@@ -13,8 +13,9 @@ use super::job::Job;
 /// Files that differ between two undisturbed runs: when and where something ran.
 const DIFFERING: [&str; 2] = ["order.json", "run.json"];
 
-/// Fields of JSON files that differ between two undisturbed runs, or count how often a job began anew.
-const FIELDS: [&str; 5] = ["seconds", "seconds_per_row", "rows_per_second", "attempt", "output"];
+/// Fields of JSON files that differ between two undisturbed runs, or count how often a job began anew. The hash of weights
+/// covers the seconds of their stage; what it covers besides is compared.
+const FIELDS: [&str; 6] = ["seconds", "seconds_per_row", "rows_per_second", "attempt", "output", "anyflow.blake3"];
 
 /// The files of a folder by their names in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -43,6 +43,8 @@ enum Case {
     Without(usize),
     /// A sync comes one step too late.
     Late(usize),
+    /// None of the syncs of a kind happens, as if its line were not in the program.
+    WithoutAll(String, Vec<usize>),
 }
 
 /// Makes so many of all cases, in an order that the seed gives.
@@ -61,8 +63,12 @@ pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
             let moves = steps.get(number + 1).is_some_and(|next| !matches!(next, Step::Say(Event::Other)));
             cases.extend(moves.then_some((recorded, Case::Late(number))));
         }
+        let kinds = cuts::kinds(steps).into_iter();
+        cases.extend(kinds.map(|(name, numbers)| (recorded, Case::WithoutAll(name, numbers))));
     }
     Random::of(crowd.seed, crowd.part, 0).shuffle(&mut cases);
+    // These few say the most.
+    cases.sort_by_key(|(_, case)| !matches!(case, Case::WithoutAll(..)));
     let tries = tries.min(cases.len() as u64);
     eprintln!("{}: {tries} of {} cuts and missing syncs", crowd.part, cases.len());
     crowd.numbered(Goal::Tries(tries), |seat, number| {
@@ -102,23 +108,28 @@ impl Recorded {
     fn attempt(&self, seat: &Seat<'_>, case: &Case) -> Result<Trial> {
         let name = self.job.name();
         let folder = !self.job.makes_folder();
-        let (kind, steps, number) = match case {
+        let (kind, steps, told) = match case {
             Case::Cut(state) => {
                 let mut trial = Trial::of(format!("{name}, cuts"));
                 let found = self.static_fault(seat, state)?.or(self.dynamic_fault(seat, state)?);
                 trial.wrong(found.map(|text| format!("{}: {text}", state.told)));
                 return Ok(trial);
             }
-            Case::Without(number) => ("without a sync", without(&self.steps, *number), *number),
-            Case::Late(number) => ("with a late sync", exchanged(&self.steps, *number), *number),
+            Case::Without(number) => ("without one sync", without(&self.steps, &[*number]), None),
+            Case::Late(number) => ("with a late sync", exchanged(&self.steps, *number), None),
+            Case::WithoutAll(kind, numbers) => ("without a kind of sync", without(&self.steps, numbers), Some(kind)),
         };
         let mut trial = Trial::of(format!("{name}, {kind}"));
         let states = new_states(&steps, &self.states, folder);
-        trial.count("states", states.len() as u64);
         let caught = self.is_caught(seat, &states)?;
-        trial.count(if caught { "caught" } else { "not caught" }, 1);
-        if !caught {
-            trial.count(format!("not caught: {}", self.steps[number]), 1);
+        let outcome = match (caught, states.is_empty()) {
+            (true, _) => "caught",
+            (false, true) => "no new state",
+            (false, false) => "no wrong state",
+        };
+        trial.count(outcome, 1);
+        if let Some(told) = told.filter(|_| !caught) {
+            trial.count(format!("not caught: {told}"), 1);
         }
         Ok(trial)
     }
