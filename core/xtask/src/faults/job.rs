@@ -83,6 +83,14 @@ impl Job {
         }
     }
 
+    /// Whether it leaves this record of what ran.
+    pub fn keeps(self, record: &str) -> bool {
+        match record {
+            "run.json" => matches!(self, Job::Run | Job::RunFew | Job::RunOther),
+            _ => self.makes_folder(),
+        }
+    }
+
     /// Whether the command makes its output folder; an import writes into one that is there.
     pub fn makes_folder(self) -> bool {
         !matches!(self, Job::Import | Job::ImportOther)

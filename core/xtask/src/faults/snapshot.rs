@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::job::Job;
 
 /// Files that differ between two undisturbed runs: when and where something ran.
-const DIFFERING: [&str; 2] = ["order.json", "run.json"];
+pub const DIFFERING: [&str; 2] = ["order.json", "run.json"];
 
 /// Fields of JSON files that differ between two undisturbed runs, or count how often a job began anew. The hash of weights
 /// covers the seconds of their stage; what it covers besides is compared.

@@ -6,29 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use super::disk::{Disk, Model, Tree};
-use super::journal::{Event, Step};
-
-/// What the command had acknowledged when the power was cut.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Promise {
-    /// So many rows are done.
-    pub rows: u64,
-    /// Parts of a training that are done.
-    pub parts: Vec<String>,
-    /// The command said exit 0.
-    pub finished: bool,
-}
-
-impl Promise {
-    fn add(&mut self, event: &Event) {
-        match event {
-            Event::Rows(rows) => self.rows = self.rows.max(*rows),
-            Event::Part(part) => self.parts.push(part.clone()),
-            Event::Finished => self.finished = true,
-            Event::Other => {}
-        }
-    }
-}
+use super::journal::Step;
+use super::promise::Promise;
 
 /// The disk after a power cut.
 #[derive(Clone, Debug)]
@@ -69,15 +48,11 @@ pub fn states(steps: &[Step], folder_is_there: bool) -> States {
 pub fn new_states(steps: &[Step], known: &States, folder_is_there: bool) -> Vec<State> {
     let states = states(steps, folder_is_there);
     // A state that is known is new if more was promised in it.
-    let is_new = |hash: &u64, state: &State| known.get(hash).is_none_or(|known| weaker(&known.promise, &state.promise));
+    let is_new = |hash: &u64, state: &State| known.get(hash).is_none_or(|known| state.promise.exceeds(&known.promise));
     let mut new: Vec<State> =
         states.into_iter().filter(|(hash, state)| is_new(hash, state)).map(|(_, state)| state).collect();
     new.sort_by_key(|state| std::cmp::Reverse((state.promise.finished, state.promise.rows, state.tree.len())));
     new
-}
-
-fn weaker(known: &Promise, new: &Promise) -> bool {
-    new.finished && !known.finished || new.rows > known.rows || new.parts.len() > known.parts.len()
 }
 
 fn hash(tree: &Tree) -> u64 {
@@ -125,6 +100,7 @@ pub fn exchanged(steps: &[Step], number: usize) -> Vec<Step> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::Event;
     use super::*;
 
     fn steps() -> Vec<Step> {

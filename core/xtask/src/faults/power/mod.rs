@@ -6,14 +6,14 @@ mod cuts;
 mod disk;
 mod file;
 mod journal;
+mod promise;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
-use self::cuts::{Promise, State, States, exchanged, new_states, states, without};
+use self::cuts::{State, States, exchanged, new_states, states, without};
 use self::disk::Tree;
 use self::journal::{Event, Step};
 use super::crowd::{Crowd, Goal};
@@ -153,7 +153,7 @@ impl Recorded {
     fn static_fault(&self, seat: &Seat<'_>, state: &State) -> Result<Option<String>> {
         seat.put(&state.tree)?;
         let wrong = oracle::disturbed(seat, self.job, None)?;
-        Ok(wrong.or_else(|| broken_promise(&state.promise, state, self.job)))
+        Ok(wrong.or_else(|| state.promise.broken(&state.tree, self.job)))
     }
 
     /// What is wrong with what the same command makes of it.
@@ -165,35 +165,4 @@ impl Recorded {
         let ended = seat.run(self.job)?;
         oracle::resumed(seat, self.job, &ended)
     }
-}
-
-/// What was acknowledged and is not there.
-fn broken_promise(promise: &Promise, state: &State, job: Job) -> Option<String> {
-    let has = |name: &str| state.tree.contains_key(&Path::new("out").join(name));
-    if promise.finished && !has(job.proof()) {
-        return Some(format!("exit 0 was said and there is no {}", job.proof()));
-    }
-    let rows = rows_committed(&state.tree);
-    if rows < promise.rows {
-        return Some(format!("{} rows were told to be done, {rows} are there", promise.rows));
-    }
-    let stage = |part: &str| {
-        let stages = state.tree.keys().filter_map(|name| name.strip_prefix("out/stages").ok()?.to_str());
-        stages.filter_map(|name| name.strip_suffix(".safetensors")).any(|name| name.ends_with(&format!("-{part}")))
-    };
-    let lost = promise.parts.iter().find(|part| ["statistics", "diffusion"].contains(&part.as_str()) && !stage(part));
-    lost.filter(|_| job == Job::Train).map(|part| format!("stage {part} was told to be done and is not there"))
-}
-
-/// Rows of shards that have a commit and the length that it says.
-fn rows_committed(tree: &Tree) -> u64 {
-    let commits = tree.iter().filter(|(name, _)| name.starts_with("out/commits"));
-    let commits = commits.filter_map(|(_, bytes)| serde_json::from_slice::<Value>(bytes.as_ref()?).ok());
-    let rows = |commit: Value| {
-        let failed = commit["failures"].as_array().map_or(0, Vec::len) as u64;
-        let Some(file) = commit["file"].as_str() else { return failed };
-        let length = tree.get(&Path::new("out").join(file)).and_then(|bytes| Some(bytes.as_ref()?.len() as u64));
-        if length == commit["size_bytes"].as_u64() { failed + commit["rows"].as_u64().unwrap_or_default() } else { 0 }
-    };
-    commits.map(rows).sum()
 }
