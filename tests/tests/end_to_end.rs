@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyflow_datasets::{CellColumn, Dataset, Feature, OwnedCell};
-use anyflow_tests::{anyflow, write_columns, write_digits};
+use anyflow_tests::{anyflow, python, write_columns, write_digits};
 use serde_json::Value;
 
 fn pipeline(name: &str) -> PathBuf {
@@ -80,10 +80,7 @@ fn every_shipped_pipeline_runs_on_what_the_joint_one_made() {
 
 #[test]
 fn pyarrow_reads_the_output_as_the_features_say() {
-    let Some(python) = std::env::var_os("ANYFLOW_PYTHON") else {
-        eprintln!("skipped: ANYFLOW_PYTHON names no Python with pyarrow (`cargo xtask test` provides one)");
-        return;
-    };
+    let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     run("joint.yaml", &folder.path().join("joint"), &["--rows", "6", "--set", "joint.sampler.steps=4"]);
     let script = r#"

@@ -8,7 +8,7 @@ use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
 use anyflow_plan::descriptor::{Interface, PluginDescriptor, Role};
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::plugin::{Codec, Module, Plugins};
-use anyflow_tests::{Output, anyflow, anyflow_with, compile, native_component, write_columns};
+use anyflow_tests::{Output, anyflow, anyflow_with, compile, native_component, python, write_columns};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
@@ -192,10 +192,7 @@ fn a_plugin_in_c_works_in_a_pipeline_and_cannot_be_trained() {
 
 /// The outputs as a Python program sees them.
 fn pyarrow_reads(file: &Path) {
-    let Some(python) = std::env::var_os("ANYFLOW_PYTHON") else {
-        eprintln!("skipped: ANYFLOW_PYTHON names no Python with pyarrow (`cargo xtask test` provides one)");
-        return;
-    };
+    let Some(python) = python() else { return };
     let program = "
 import sys
 import pyarrow.parquet as pq

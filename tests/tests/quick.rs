@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyflow_datasets::Dataset;
 use anyflow_plan::findings::Findings;
-use anyflow_tests::anyflow;
+use anyflow_tests::{anyflow, python};
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -124,10 +124,7 @@ fn pyarrow_reads_generated_rows() {
     let file = folder.path().join("glyphs.parquet").display().to_string();
     let made = anyflow(["data", "generate", "glyphs", "--rows", "25", "--seed", "4", "--output", &file, "--json"]);
     assert_eq!(made.ok().json()["rows"], 25);
-    let Some(python) = std::env::var_os("ANYFLOW_PYTHON") else {
-        eprintln!("skipped: ANYFLOW_PYTHON names no interpreter with pyarrow");
-        return;
-    };
+    let Some(python) = python() else { return };
     let script = r#"
 import json, struct, sys
 import pyarrow.parquet as pq

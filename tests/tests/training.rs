@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyflow_runtime::checkpoint::{self, Metadata, Tensors};
-use anyflow_tests::{Output, anyflow, files_below, target, write_digits};
+use anyflow_tests::{Output, anyflow, files_below, python, target, write_digits};
 use serde_json::Value;
 
 const MODEL: &str = r#"
@@ -335,10 +335,7 @@ fn latents_are_encoded_once_and_again_when_something_changed() {
 
 #[test]
 fn pyarrow_reads_cached_latents() {
-    let Some(python) = std::env::var_os("ANYFLOW_PYTHON") else {
-        eprintln!("skipped: ANYFLOW_PYTHON names no Python with pyarrow (`cargo xtask test` provides one)");
-        return;
-    };
+    let Some(python) = python() else { return };
     let folder = quick();
     train(folder.path(), "out");
     let script = r#"

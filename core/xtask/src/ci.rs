@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{header, miri, process, setup, test};
+use crate::{absent, deny, header, miri, process, sanitize, setup, test};
 
 /// One call of cargo.
 struct Part {
@@ -42,10 +42,20 @@ pub fn run(workspace: &Workspace, no_test: bool) -> Result<ExitCode> {
         timed(name, || process::run(workspace.cargo().args(arguments).envs(variable)))?;
     }
     timed("header", || header::run(workspace, true))?;
+    timed("dependencies", || deny::run(workspace))?;
     timed("miri", || miri::run(workspace, miri::Scope::Units))?;
+    timed("sanitizer", || sanitized(workspace))?;
     let code = if no_test { ExitCode::SUCCESS } else { timed("tests", || test::run(workspace, &[]))? };
     println!("all parts: {:.1} s", begin.elapsed().as_secs_f64());
     Ok(code)
+}
+
+/// AddressSanitizer needs a build of its own, so that only CI waits for it.
+fn sanitized(workspace: &Workspace) -> Result<()> {
+    if absent::in_ci() && !absent::is_agreed("asan") {
+        return sanitize::run(workspace, Some(sanitize::Tool::Asan), &[]);
+    }
+    absent::leave_out("asan", "`cargo xtask sanitize --tool asan` runs every plugin under it")
 }
 
 fn timed<T>(name: &str, part: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: libFuzzer on the codecs, guided by coverage.
+//! `cargo xtask fuzz`: libFuzzer on codecs, files, texts and records, guided by coverage.
 
 use std::fs;
 use std::path::Path;
@@ -27,11 +27,11 @@ pub struct Options {
     seconds: u32,
 }
 
-/// Builds the targets and runs them one after another, from the corpus of the plugin on.
+/// Builds the targets and runs them one after another, from their seeds on.
 ///
 /// # Errors
 ///
-/// A target does not build, or found an input that breaks its codec; libFuzzer says where it wrote it.
+/// A target does not build, or found an input that breaks what it tries; libFuzzer says where it wrote it.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run(workspace)?;
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -45,14 +45,21 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         ensure!(known.contains(name), "no fuzz target {name}; there are {}", known.join(", "));
         let found = target.join("corpus").join(name);
         fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
-        let plugin = name.split('_').next().unwrap_or(name);
         let mut command = std::process::Command::new(target.join(&host).join("release").join(name));
-        command.arg(&found).arg(workspace.root.join("tests/corpus").join(plugin));
+        command.arg(&found).arg(workspace.root.join(seeds(name)));
         command.arg(format!("-max_total_time={}", options.seconds)).arg("-max_len=131072");
         command.args(["-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=1"]);
         process::run(command.current_dir(&found).env("LD_LIBRARY_PATH", workspace.link().join("lib")))?;
     }
     Ok(())
+}
+
+/// Where a target begins: the planner's own files, or the corpus of its first word.
+fn seeds(name: &str) -> String {
+    match name.split('_').next().unwrap_or(name) {
+        "yaml" => "core/plan/tests/files".into(),
+        word => format!("tests/corpus/{word}"),
+    }
 }
 
 /// The names of all targets.

@@ -5,11 +5,15 @@
 //! [`process`], [`python`], [`wheel`], [`workspace`].
 #![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
 
+mod absent;
 mod bench;
 mod cache;
 mod ci;
 mod demo;
+mod deny;
 mod dist;
+#[cfg(target_os = "linux")]
+mod faults;
 mod fetch;
 mod fuzz;
 mod header;
@@ -52,7 +56,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
         _arguments: Vec<OsString>,
     },
-    /// Everything a change must pass: format, lints, documentation, the C header, unit tests of the border under Miri, tests.
+    /// Everything a change must pass: format, lints, documentation, the C header, dependencies, unit tests of the border under
+    /// Miri, tests.
     Ci {
         /// Leave out the tests.
         #[arg(long)]
@@ -60,6 +65,8 @@ enum Verb {
     },
     /// Run the plugin border's Rust under Miri, where it is installed.
     Miri,
+    /// Check licences, sources and known faults of what we depend on.
+    Deny,
     /// Load, check and drop every plugin under Valgrind or AddressSanitizer.
     Sanitize {
         /// What watches [default: the first that is installed].
@@ -72,7 +79,10 @@ enum Verb {
     Bench(bench::Options),
     /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
     Demo,
-    /// Run libFuzzer on the codecs, from the corpus of the tests on.
+    /// Kill our programs, make their system calls fail, cut the power, and see that nothing is lost or mixed.
+    #[cfg(target_os = "linux")]
+    Faults(faults::Options),
+    /// Run libFuzzer on codecs, files, texts and records, from the corpus of the tests on.
     Fuzz(fuzz::Options),
     /// Write the C header of the plugin border, out of its Rust sources.
     Header {
@@ -103,9 +113,12 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
         Verb::Miri => miri::run(&workspace, miri::Scope::Whole)?,
+        Verb::Deny => deny::run(&workspace)?,
         Verb::Sanitize { tool, plugins } => sanitize::run(&workspace, tool, &plugins)?,
         Verb::Bench(options) => bench::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
+        #[cfg(target_os = "linux")]
+        Verb::Faults(options) => return faults::run(&workspace, &options),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Verb::Header { check } => header::run(&workspace, check)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,

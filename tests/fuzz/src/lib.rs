@@ -1,5 +1,9 @@
 //! What every fuzz target does with what libFuzzer makes up.
 
+pub mod files;
+pub mod lists;
+pub mod texts;
+
 use anyflow_sdk::{Cell, Codec, Error, Parameters};
 use serde_json::{Map, Value, json};
 

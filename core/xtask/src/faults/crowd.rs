@@ -1,0 +1,95 @@
+//! Many tries, two at a time, each with its own random numbers.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::project::Project;
+use super::random::Random;
+use super::seat::Seat;
+use super::tally::{Tally, Trial};
+
+/// Tries at a time.
+const WORKERS: usize = 2;
+/// How often a line says how far it is.
+const REPORT: Duration = Duration::from_secs(30);
+
+/// When it is enough.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal {
+    /// After so many tries.
+    Tries(u64),
+    /// When a figure is that large.
+    Sum(&'static str, u64),
+}
+
+/// The tries of a part.
+pub struct Crowd<'p> {
+    /// Where.
+    pub project: &'p Project,
+    /// Name of the part.
+    pub part: &'static str,
+    /// Seed of all tries.
+    pub seed: u64,
+    /// The only try to make.
+    pub only: Option<u64>,
+}
+
+impl Crowd<'_> {
+    /// Makes tries until the goal is reached.
+    ///
+    /// # Errors
+    /// The first error of a try, which is no wrong outcome but means that it could not be made.
+    pub fn all(
+        &self,
+        goal: Goal,
+        attempt: impl Fn(&Seat<'_>, u64, &mut Random) -> Result<Trial> + Sync,
+    ) -> Result<Tally> {
+        self.numbered(goal, |seat, number| attempt(seat, number, &mut Random::of(self.seed, self.part, number)))
+    }
+
+    /// As [`Crowd::all`], for tries that are a list.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn numbered(&self, goal: Goal, attempt: impl Fn(&Seat<'_>, u64) -> Result<Trial> + Sync) -> Result<Tally> {
+        let tally = Mutex::new((Tally::new(self.part), Instant::now()));
+        let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let work = |worker: usize| -> Result<()> {
+            let seat = self.project.seat(&format!("seat-{worker}"))?;
+            while let Some(number) = self.take(&next, goal, &tally).filter(|_| !failed.load(Ordering::Relaxed)) {
+                let trial = attempt(&seat, number).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+                let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                trial.wrong.iter().for_each(|text| eprintln!("{} {number}: {text}", self.part));
+                tally.0.add(number, trial);
+                if tally.1.elapsed() > REPORT {
+                    tally.1 = Instant::now();
+                    eprintln!("{}: {} tries, {} wrong", self.part, tally.0.sum(None), tally.0.wrong());
+                }
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS).map(|worker| scope.spawn(move || work(worker))).collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker of {} panicked", self.part)))
+            })
+        })?;
+        Ok(tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0)
+    }
+
+    /// The number of the next try, if there is to be one.
+    fn take(&self, next: &AtomicU64, goal: Goal, tally: &Mutex<(Tally, Instant)>) -> Option<u64> {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        match (self.only, goal) {
+            (Some(only), _) => (number == 0).then_some(only),
+            (None, Goal::Tries(tries)) => (number < tries).then_some(number),
+            (None, Goal::Sum(name, enough)) => {
+                let tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                (tally.0.sum(Some(name)) < enough).then_some(number)
+            }
+        }
+    }
+}

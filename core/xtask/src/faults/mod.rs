@@ -1,0 +1,175 @@
+//! `cargo xtask faults`: our programs are killed, their system calls fail, two of them write at once, the power is cut, and
+//! their inputs are hostile. After each try the oracle decides; see `tests/README.md`.
+//!
+//! This drives the built programs as a user does and knows nothing of what is inside.
+
+mod crowd;
+mod inputs;
+mod job;
+mod kills;
+mod oracle;
+mod power;
+mod project;
+mod random;
+mod running;
+mod seat;
+mod snapshot;
+mod system;
+mod tally;
+mod writers;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use self::crowd::{Crowd, Goal};
+use self::project::Project;
+use self::tally::{Tally, Trial};
+use crate::workspace::Workspace;
+use crate::{process, setup, test};
+
+/// What to try and how often.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// How much is tried
+    #[arg(long, value_enum, default_value = "change")]
+    size: Size,
+    /// Parts [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    part: Vec<Part>,
+    /// Seed of all that is random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Try this number alone, of one part
+    #[arg(long, value_name = "NUMBER")]
+    only: Option<u64>,
+    /// How many tries of each part, in place of the size's
+    #[arg(long, value_name = "N")]
+    tries: Option<u64>,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The folder of the programs [default: those of this checkout, which are built first]
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+}
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Size {
+    /// Some minutes, for every change.
+    Change,
+    /// Some hours, every night.
+    Night,
+    /// What a release must have passed.
+    Release,
+}
+
+/// A part of the programme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// `kill -9` of front, engine or both.
+    Kills,
+    /// Every system call fails once.
+    System,
+    /// Two commands write into one folder.
+    Writers,
+    /// The power is cut, in simulation.
+    Power,
+    /// Hostile files, records, events and plugins.
+    Inputs,
+    /// What changes between a kill and the next command: a test of its own.
+    Identity,
+}
+
+impl Part {
+    const ALL: [Part; 6] = [Part::Kills, Part::System, Part::Writers, Part::Power, Part::Inputs, Part::Identity];
+
+    fn name(self) -> &'static str {
+        match self {
+            Part::Kills => "kills",
+            Part::System => "system",
+            Part::Writers => "writers",
+            Part::Power => "power",
+            Part::Inputs => "inputs",
+            Part::Identity => "identity",
+        }
+    }
+
+    /// How many tries, or for `kills` how many kills.
+    fn count(self, size: Size) -> u64 {
+        let [change, night, release] = match self {
+            Part::Kills => [200, 5_000, 20_000],
+            Part::System => [120, 2_000, u64::MAX],
+            Part::Writers => [80, 1_600, 16_000],
+            Part::Power => [60, u64::MAX, u64::MAX],
+            Part::Inputs => [250, 500, 20_000],
+            // For a change, it runs with the other tests.
+            Part::Identity => [0, 1, 1],
+        };
+        match size {
+            Size::Change => change,
+            Size::Night => night,
+            Size::Release => release,
+        }
+    }
+}
+
+/// Runs the parts and prints what came out.
+///
+/// # Errors
+/// The programs do not build, or an undisturbed command fails; a wrong outcome is no error but an exit code of 1.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let programs = match &options.programs {
+        Some(folder) => folder.clone(),
+        None => {
+            setup::run(workspace)?;
+            process::run(workspace.cargo().args(["build", "--workspace"]))?;
+            workspace.target.join("debug")
+        }
+    };
+    let project = Project::make(workspace, &programs)?;
+    let parts = if options.part.is_empty() { Part::ALL.to_vec() } else { options.part.clone() };
+    let mut tallies = Vec::new();
+    let chosen = |part: &Part| !options.part.is_empty() || part.count(options.size) > 0;
+    for part in parts.into_iter().filter(chosen) {
+        let begin = Instant::now();
+        let mut tally = perform(workspace, &project, options, part)?;
+        tally.seconds = begin.elapsed().as_secs_f64();
+        print!("{tally}");
+        tallies.push(tally);
+    }
+    if let Some(path) = &options.json {
+        fs::write(path, serde_json::to_vec_pretty(&tallies)?).with_context(|| path.display().to_string())?;
+    }
+    let wrong: usize = tallies.iter().map(Tally::wrong).sum();
+    println!("{wrong} wrong outcomes");
+    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn perform(workspace: &Workspace, project: &Project, options: &Options, part: Part) -> Result<Tally> {
+    let crowd = Crowd { project, part: part.name(), seed: options.seed, only: options.only };
+    let count = options.tries.unwrap_or_else(|| part.count(options.size));
+    match part {
+        Part::Kills => crowd.all(Goal::Sum("kills", count), |seat, _, random| kills::attempt(seat, random)),
+        Part::System => system::all(&crowd, count),
+        Part::Writers => crowd.all(Goal::Tries(count), writers::attempt),
+        Part::Power => power::all(&crowd, count),
+        Part::Inputs => inputs::all(&crowd, workspace, count),
+        Part::Identity => identity(workspace, part.name()),
+    }
+}
+
+/// Runs the test of the identity matrix as one try.
+fn identity(workspace: &Workspace, part: &'static str) -> Result<Tally> {
+    let arguments = ["--workspace", "--test", "identity"].map(Into::into);
+    let passed = test::run(workspace, &arguments)? == ExitCode::SUCCESS;
+    let mut trial = Trial::of("matrix");
+    trial.wrong((!passed).then(|| "the test says what differs".into()));
+    let mut tally = Tally::new(part);
+    tally.add(0, trial);
+    Ok(tally)
+}

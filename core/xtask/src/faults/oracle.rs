@@ -1,0 +1,46 @@
+//! What decides whether an outcome is right: the output equals that of an undisturbed command in bytes, or the command says
+//! exit 1, 2 or 3 and nothing says that the output is complete.
+
+use anyhow::Result;
+
+use super::job::Job;
+use super::running::Ended;
+use super::seat::Seat;
+
+/// What is wrong with what a disturbed command left, `ended` being how it ended where nobody killed it.
+///
+/// # Errors
+/// The output cannot be read.
+pub fn disturbed(seat: &Seat<'_>, job: Job, ended: Option<&Ended>) -> Result<Option<String>> {
+    if let Some(disorder) = ended.and_then(Ended::disorder) {
+        return Ok(Some(disorder));
+    }
+    let (found, wanted) = (seat.snapshot()?, &seat.project.reference(job).snapshot);
+    let done = ended.is_some_and(|ended| ended.code == Some(0));
+    let said = if done { "exit 0".into() } else { format!("a {} stands", job.proof()) };
+    if done || found.has(job.proof()) {
+        return Ok(found.difference(wanted).map(|difference| format!("{said}, but {difference}")));
+    }
+    Ok(found.published_wrong(job, wanted).map(|difference| format!("without a {}, {difference}", job.proof())))
+}
+
+/// What is wrong after the same command was given again: it must end with exit 0 and the bytes of an undisturbed one.
+///
+/// # Errors
+/// The output cannot be read.
+pub fn resumed(seat: &Seat<'_>, job: Job, ended: &Ended) -> Result<Option<String>> {
+    if ended.code != Some(0) {
+        return Ok(Some(format!("the same command does not go on: {}", ended.told())));
+    }
+    let difference = seat.snapshot()?.difference(&seat.project.reference(job).snapshot);
+    Ok(difference.map(|difference| format!("the same command says exit 0, but {difference}")))
+}
+
+/// What is wrong with rows or weights of an output that is said to be complete; records beside them may be damaged.
+///
+/// # Errors
+/// The output cannot be read.
+pub fn published(seat: &Seat<'_>, job: Job) -> Result<Option<String>> {
+    let (found, wanted) = (seat.snapshot()?, &seat.project.reference(job).snapshot);
+    Ok(found.lack_of(wanted, |name| job.published(name) || name.starts_with("data")))
+}

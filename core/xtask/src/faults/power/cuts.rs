@@ -1,0 +1,139 @@
+//! Every state in which a power cut may leave the disk, and every state that there would be if one sync were missing.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+
+use super::disk::{Disk, Model, Tree};
+use super::journal::Step;
+use super::promise::Promise;
+
+/// The disk after a power cut.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// What lies there.
+    pub tree: Tree,
+    /// What must lie there.
+    pub promise: Promise,
+    /// Where the cut was, for people.
+    pub told: String,
+}
+
+/// All states by a hash of what lies there; of equal ones the last, which has the largest promise.
+pub type States = BTreeMap<u64, State>;
+
+/// The states after a cut at each step.
+pub fn states(steps: &[Step], folder_is_there: bool) -> States {
+    let (mut disk, mut promise, mut states) = (Disk::with(folder_is_there), Promise::default(), States::new());
+    for (number, step) in steps.iter().enumerate() {
+        disk.apply(step);
+        if let Step::Say(event) = step {
+            promise.add(event);
+        }
+        // In a row of writes, the last one stands for all.
+        if step.is_write() && steps.get(number + 1).is_some_and(Step::is_write) {
+            continue;
+        }
+        for model in Model::ALL {
+            let tree = disk.after_cut(model);
+            let told = format!("cut after step {number}, {step}, {model:?}");
+            states.insert(hash(&tree), State { tree, promise: promise.clone(), told });
+        }
+    }
+    states
+}
+
+/// The states that there are with other steps and not with these: later ones first, which are more often wrong.
+pub fn new_states(steps: &[Step], known: &States, folder_is_there: bool) -> Vec<State> {
+    let states = states(steps, folder_is_there);
+    // A state that is known is new if more was promised in it.
+    let is_new = |hash: &u64, state: &State| known.get(hash).is_none_or(|known| state.promise.exceeds(&known.promise));
+    let mut new: Vec<State> =
+        states.into_iter().filter(|(hash, state)| is_new(hash, state)).map(|(_, state)| state).collect();
+    new.sort_by_key(|state| std::cmp::Reverse((state.promise.finished, state.promise.rows, state.tree.len())));
+    new
+}
+
+fn hash(tree: &Tree) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tree.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The steps without some of them.
+pub fn without(steps: &[Step], numbers: &[usize]) -> Vec<Step> {
+    let kept = steps.iter().enumerate().filter(|(number, _)| !numbers.contains(number));
+    kept.map(|(_, step)| step.clone()).collect()
+}
+
+/// The syncs by what they make safe: the names of a folder, or files of a name in which all digits are alike.
+pub fn kinds(steps: &[Step]) -> BTreeMap<String, Vec<usize>> {
+    let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (number, step) in steps.iter().enumerate() {
+        let name = match step {
+            Step::SyncFolder { path } => format!("folder {}", path.display()),
+            Step::SyncFile { path, .. } => format!("file {}", final_name(path, &steps[number..]).display()),
+            _ => continue,
+        };
+        let name = name.replace(|letter: char| letter.is_ascii_digit(), "#");
+        kinds.entry(name).or_default().push(number);
+    }
+    kinds
+}
+
+/// The name under which a file is published, if it is.
+fn final_name<'s>(path: &'s Path, steps: &'s [Step]) -> &'s Path {
+    let renamed = steps.iter().find_map(|step| match step {
+        Step::Rename { from, to } if from == path => Some(to.as_path()),
+        _ => None,
+    });
+    renamed.unwrap_or(path)
+}
+
+/// The steps with one of them after the next one.
+pub fn exchanged(steps: &[Step], number: usize) -> Vec<Step> {
+    let mut steps = steps.to_vec();
+    steps.swap(number, number + 1);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Event;
+    use super::*;
+
+    fn steps() -> Vec<Step> {
+        let file = 1;
+        vec![
+            Step::Create { path: "out/.a".into(), file },
+            Step::Write { file, offset: 0, data: b"a".to_vec() },
+            Step::SyncFile { path: "out/.a".into(), file },
+            Step::Rename { from: "out/.a".into(), to: "out/a".into() },
+            Step::SyncFolder { path: "out".into() },
+            Step::Say(Event::Finished),
+        ]
+    }
+
+    #[test]
+    fn the_steps_of_a_safe_file_have_few_states() {
+        let states = states(&steps(), true);
+        // Nothing; the temporary name without and with its bytes; the name.
+        assert_eq!(states.len(), 4);
+        let finished: Vec<_> = states.values().filter(|state| state.promise.finished).collect();
+        assert_eq!(finished.len(), 1);
+        assert!(finished[0].tree.contains_key(Path::new("out/a")));
+    }
+
+    #[test]
+    fn each_sync_and_its_place_keep_a_state_away() {
+        let steps = steps();
+        let known = states(&steps, true);
+        for (number, broken) in [(2, without(&steps, &[2])), (4, without(&steps, &[4])), (2, exchanged(&steps, 2))] {
+            assert!(!new_states(&broken, &known, true).is_empty(), "{number}");
+        }
+        assert_eq!(kinds(&steps), BTreeMap::from([("file out/a".into(), vec![2]), ("folder out".into(), vec![4])]));
+        let unsynced = &new_states(&without(&steps, &[2]), &known, true)[0];
+        assert!(unsynced.promise.finished && unsynced.tree[Path::new("out/a")] == Some(Vec::new()));
+    }
+}

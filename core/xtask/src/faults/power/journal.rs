@@ -1,0 +1,173 @@
+//! The journal of a command: what it did to files, in order, as `tests/native/inject.c` writes it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// A step of a command. Paths begin at the folder that was watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A new file.
+    Create { path: PathBuf, file: u64 },
+    /// A file's length was set.
+    Cut { file: u64, length: usize },
+    /// Bytes into a file.
+    Write { file: u64, offset: usize, data: Vec<u8> },
+    /// A file's bytes are safe.
+    SyncFile { path: PathBuf, file: u64 },
+    /// A folder's names are safe.
+    SyncFolder { path: PathBuf },
+    /// Another name for a file or folder.
+    Rename { from: PathBuf, to: PathBuf },
+    /// A second name for a file.
+    Link { from: PathBuf, to: PathBuf },
+    /// A new folder.
+    MakeFolder { path: PathBuf },
+    /// A name is gone.
+    Remove { path: PathBuf },
+    /// The engine told the front something.
+    Say(Event),
+}
+
+/// What a power cut must not take back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// So many rows are done.
+    Rows(u64),
+    /// A part of a training is done.
+    Part(String),
+    /// The command ended with exit 0.
+    Finished,
+    /// Anything else.
+    Other,
+}
+
+impl Step {
+    /// Whether it makes something safe.
+    pub fn is_sync(&self) -> bool {
+        matches!(self, Step::SyncFile { .. } | Step::SyncFolder { .. })
+    }
+
+    /// Whether it only puts bytes into a file.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Step::Write { .. })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Create { path, .. } => write!(f, "create {}", path.display()),
+            Step::Cut { file, length } => write!(f, "cut file {file} to {length} bytes"),
+            Step::Write { file, data, .. } => write!(f, "write {} bytes to file {file}", data.len()),
+            Step::SyncFile { path, .. } => write!(f, "sync {}", path.display()),
+            Step::SyncFolder { path } => write!(f, "sync folder {}", path.display()),
+            Step::Rename { from, to } => write!(f, "rename {} to {}", from.display(), to.display()),
+            Step::Link { from, to } => write!(f, "link {} to {}", from.display(), to.display()),
+            Step::MakeFolder { path } => write!(f, "make folder {}", path.display()),
+            Step::Remove { path } => write!(f, "remove {}", path.display()),
+            Step::Say(event) => write!(f, "say {event:?}"),
+        }
+    }
+}
+
+/// The steps of a journal that concern `out` in the folder `root`.
+///
+/// # Errors
+/// It is not what `inject.c` writes.
+pub fn read(mut bytes: &[u8], root: &Path) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.iter().position(|byte| *byte == b'\n').context("a journal's line has no end")?;
+        let head = std::str::from_utf8(&bytes[..end])?;
+        bytes = &bytes[end + 1..];
+        let [op, file, offset, path, other, data] = head.split(' ').collect::<Vec<_>>()[..] else {
+            bail!("no line of a journal: {head:?}");
+        };
+        let mut part = |length: &str| -> Result<&[u8]> {
+            let (part, rest) = bytes.split_at_checked(length.parse()?).context("a journal is cut")?;
+            bytes = rest;
+            Ok(part)
+        };
+        let (path, other, data) = (place(part(path)?, root)?, place(part(other)?, root)?, part(data)?);
+        let (file, offset) = (file.parse()?, offset.parse()?);
+        steps.extend(match (op, path, other) {
+            ("e", ..) => events(data).into_iter().map(Step::Say).collect(),
+            ("c", Some(path), _) => vec![Step::Create { path, file }],
+            ("t", Some(_), _) => vec![Step::Cut { file, length: offset }],
+            ("w", Some(_), _) => vec![Step::Write { file, offset, data: data.to_vec() }],
+            ("s", Some(path), _) => vec![Step::SyncFile { path, file }],
+            ("d", Some(path), _) => vec![Step::SyncFolder { path }],
+            ("r", Some(from), Some(to)) => vec![Step::Rename { from, to }],
+            ("l", Some(from), Some(to)) => vec![Step::Link { from, to }],
+            ("m", Some(path), _) => vec![Step::MakeFolder { path }],
+            ("u", Some(path), _) => vec![Step::Remove { path }],
+            (_, None, _) => Vec::new(),
+            _ => bail!("a step leads out of the folder: {head:?}"),
+        });
+    }
+    Ok(steps)
+}
+
+/// The path as it reads from the root, where it is `out` or below it, or the root itself.
+fn place(path: &[u8], root: &Path) -> Result<Option<PathBuf>> {
+    let Ok(path) = Path::new(std::str::from_utf8(path)?).strip_prefix(root) else { return Ok(None) };
+    // Without the dots that a caller may have left in it.
+    let path: PathBuf = path.components().collect();
+    Ok((path.as_os_str().is_empty() || path.starts_with("out")).then_some(path))
+}
+
+/// The events in what the engine wrote to the front, however they are framed.
+fn events(data: &[u8]) -> Vec<Event> {
+    let text = String::from_utf8_lossy(data);
+    let starts = text.match_indices("{\"event\"").map(|(at, _)| &text[at..]);
+    let values = starts.filter_map(|text| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok());
+    values
+        .map(|value| match (value["event"].as_str(), value["part"].as_str()) {
+            (Some("progress"), Some("rows")) => value["done"].as_u64().map_or(Event::Other, Event::Rows),
+            (Some("end"), Some(part)) => Event::Part(part.into()),
+            _ => Event::Other,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_read_step_by_step() {
+        let line = |head: &str, path: &str, other: &str, data: &str| {
+            format!("{head} {} {} {}\n{path}{other}{data}", path.len(), other.len(), data.len())
+        };
+        let text = [
+            line("m 0 0", "/w/out", "", ""),
+            line("c 7 0", "/w/out/a", "", ""),
+            line("w 7 3", "/w/out/a", "", "x\ny"),
+            line("r 0 0", "/w/out/a", "/w/out/b", ""),
+            line("d 9 0", "/w", "", ""),
+            line("w 8 0", "/w/log", "", "z"),
+        ]
+        .concat();
+        let steps = read(text.as_bytes(), Path::new("/w")).unwrap();
+        let path = PathBuf::from;
+        assert_eq!(
+            steps,
+            [
+                Step::MakeFolder { path: path("out") },
+                Step::Create { path: path("out/a"), file: 7 },
+                Step::Write { file: 7, offset: 3, data: b"x\ny".to_vec() },
+                Step::Rename { from: path("out/a"), to: path("out/b") },
+                Step::SyncFolder { path: path("") },
+            ]
+        );
+    }
+
+    #[test]
+    fn events_are_found_in_any_frame() {
+        let data = b"\x21\0\0\0{\"event\":\"progress\",\"part\":\"rows\",\"done\":32}\n\x09{\"event\":\"end\",\"part\":\"diffusion\"}";
+        assert_eq!(events(data), [Event::Rows(32), Event::Part("diffusion".into())]);
+    }
+}

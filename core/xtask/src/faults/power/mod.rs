@@ -1,0 +1,168 @@
+//! Part `power`: the power is cut after each step that a command takes on the disk, in simulation, and the same command is
+//! given on what is left. Then the same with each sync left out in turn, which must go wrong: a sync whose absence nobody
+//! notices is not needed, or not tested.
+
+mod cuts;
+mod disk;
+mod file;
+mod journal;
+mod promise;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use self::cuts::{State, States, exchanged, new_states, states, without};
+use self::disk::Tree;
+use self::journal::{Event, Step};
+use super::crowd::{Crowd, Goal};
+use super::job::Job;
+use super::oracle;
+use super::project::Project;
+use super::random::Random;
+use super::seat::Seat;
+use super::tally::{Tally, Trial};
+use super::{snapshot, system};
+
+/// The commands whose power is cut.
+const JOBS: [Job; 3] = [Job::RunFew, Job::Train, Job::Import];
+
+/// A command with what it did and where that may stop.
+struct Recorded {
+    job: Job,
+    steps: Vec<Step>,
+    states: States,
+}
+
+/// One try.
+enum Case {
+    /// The power is cut.
+    Cut(State),
+    /// A sync does not happen.
+    Without(usize),
+    /// A sync comes one step too late.
+    Late(usize),
+    /// None of the syncs of a kind happens, as if its line were not in the program.
+    WithoutAll(String, Vec<usize>),
+}
+
+/// Makes so many of all cases, in an order that the seed gives.
+///
+/// # Errors
+/// A command cannot be started, or its journal not be read.
+pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
+    let recorded = JOBS.map(|job| record(crowd.project, job)).into_iter().collect::<Result<Vec<_>>>()?;
+    let mut cases: Vec<(&Recorded, Case)> = Vec::new();
+    for recorded in &recorded {
+        let Recorded { steps, states, .. } = recorded;
+        cases.extend(states.values().map(|state| (recorded, Case::Cut(state.clone()))));
+        let syncs = (0..steps.len()).filter(|number| steps[*number].is_sync());
+        for number in syncs {
+            cases.push((recorded, Case::Without(number)));
+            let moves = steps.get(number + 1).is_some_and(|next| !matches!(next, Step::Say(Event::Other)));
+            cases.extend(moves.then_some((recorded, Case::Late(number))));
+        }
+        let kinds = cuts::kinds(steps).into_iter();
+        cases.extend(kinds.map(|(name, numbers)| (recorded, Case::WithoutAll(name, numbers))));
+    }
+    Random::of(crowd.seed, crowd.part, 0).shuffle(&mut cases);
+    // These few say the most.
+    cases.sort_by_key(|(_, case)| !matches!(case, Case::WithoutAll(..)));
+    let tries = tries.min(cases.len() as u64);
+    eprintln!("{}: {tries} of {} cuts and missing syncs", crowd.part, cases.len());
+    crowd.numbered(Goal::Tries(tries), |seat, number| {
+        let (recorded, case) = cases.get(number as usize).context("there is no such try")?;
+        recorded.attempt(seat, case)
+    })
+}
+
+/// Lets a command run with a journal.
+fn record(project: &Project, job: Job) -> Result<Recorded> {
+    let seat = project.seat("recorded")?;
+    seat.clear(job)?;
+    let journal = seat.folder.join("journal");
+    fs::write(&journal, "")?;
+    let shim = system::State::make(&seat)?.below(&seat.folder);
+    let mut command = seat.command(job);
+    shim.preload(&mut command).env("FAULTS_JOURNAL", &journal);
+    let ended = seat.start(&mut command, "log")?.end()?;
+    ensure!(ended.code == Some(0), "{} with a journal: {}", job.name(), ended.told());
+    let mut steps = journal::read(&fs::read(&journal)?, &seat.folder)?;
+    ensure!(steps.iter().any(Step::is_sync), "the journal of {} has no sync", job.name());
+    steps.push(Step::Say(Event::Finished));
+    let states = states(&steps, !job.makes_folder());
+    // What the journal says must be what happened.
+    let whole =
+        Tree::from_iter(seat.tree()?.into_iter().map(|(name, bytes)| (Path::new("out").join(name), Some(bytes))));
+    let mut disk = disk::Disk::with(!job.makes_folder());
+    steps.iter().for_each(|step| disk.apply(step));
+    let told = disk.live();
+    for (name, bytes) in whole.iter().filter(|(name, _)| snapshot::is_compared(name)) {
+        ensure!(told.get(name) == Some(bytes), "the journal of {} does not explain {}", job.name(), name.display());
+    }
+    Ok(Recorded { job, steps, states })
+}
+
+impl Recorded {
+    fn attempt(&self, seat: &Seat<'_>, case: &Case) -> Result<Trial> {
+        let name = self.job.name();
+        let folder = !self.job.makes_folder();
+        let (kind, steps, told) = match case {
+            Case::Cut(state) => {
+                let mut trial = Trial::of(format!("{name}, cuts"));
+                let found = self.static_fault(seat, state)?.or(self.dynamic_fault(seat, state)?);
+                trial.wrong(found.map(|text| format!("{}: {text}", state.told)));
+                return Ok(trial);
+            }
+            Case::Without(number) => ("without one sync", without(&self.steps, &[*number]), None),
+            Case::Late(number) => ("with a late sync", exchanged(&self.steps, *number), None),
+            Case::WithoutAll(kind, numbers) => ("without a kind of sync", without(&self.steps, numbers), Some(kind)),
+        };
+        let mut trial = Trial::of(format!("{name}, {kind}"));
+        let states = new_states(&steps, &self.states, folder);
+        let caught = self.is_caught(seat, &states)?;
+        let outcome = match (caught, states.is_empty()) {
+            (true, _) => "caught",
+            (false, true) => "no new state",
+            (false, false) => "no wrong state",
+        };
+        trial.count(outcome, 1);
+        if let Some(told) = told.filter(|_| !caught) {
+            trial.count(format!("not caught: {told}"), 1);
+        }
+        Ok(trial)
+    }
+
+    /// Whether any of the states is wrong. What can be seen without a command is looked at first.
+    fn is_caught(&self, seat: &Seat<'_>, states: &[State]) -> Result<bool> {
+        for state in states {
+            if self.static_fault(seat, state)?.is_some() {
+                return Ok(true);
+            }
+        }
+        for state in states {
+            if self.dynamic_fault(seat, state)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is wrong with the disk as it is.
+    fn static_fault(&self, seat: &Seat<'_>, state: &State) -> Result<Option<String>> {
+        seat.put(&state.tree)?;
+        let wrong = oracle::disturbed(seat, self.job, None)?;
+        Ok(wrong.or_else(|| state.promise.broken(&state.tree, self.job)))
+    }
+
+    /// What is wrong with what the same command makes of it.
+    fn dynamic_fault(&self, seat: &Seat<'_>, state: &State) -> Result<Option<String>> {
+        seat.put(&state.tree)?;
+        if !self.job.makes_folder() {
+            fs::create_dir_all(seat.output())?;
+        }
+        let ended = seat.run(self.job)?;
+        oracle::resumed(seat, self.job, &ended)
+    }
+}

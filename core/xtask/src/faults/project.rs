@@ -1,0 +1,120 @@
+//! A tiny project, made on the spot: one command on it takes a fraction of a second.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::job::{FILES, Job, PREPARATION, tables};
+use super::running::Running;
+use super::seat::Seat;
+use super::snapshot::Snapshot;
+use crate::test::ONE_THREAD;
+use crate::workspace::Workspace;
+
+/// The plugin of the tests that is right when no macro makes it wrong.
+pub const PLUGIN: &str = "tests/native/faults.c";
+/// The library that makes system calls fail.
+const SHIM: &str = "tests/native/inject.c";
+
+/// What an undisturbed command does.
+pub struct Reference {
+    /// What it leaves.
+    pub snapshot: Snapshot,
+    /// How long it takes.
+    pub seconds: f64,
+}
+
+/// The project, with what undisturbed commands leave.
+pub struct Project {
+    folder: tempfile::TempDir,
+    programs: PathBuf,
+    library_path: PathBuf,
+    /// The library that makes system calls fail.
+    pub shim: PathBuf,
+    references: BTreeMap<Job, Reference>,
+}
+
+impl Project {
+    /// Makes the project with the programs of a folder, and runs every command undisturbed.
+    ///
+    /// # Errors
+    /// Something does not build, or an undisturbed command fails or is not deterministic.
+    pub fn make(workspace: &Workspace, programs: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("anyflow-faults-").tempdir()?;
+        let root = folder.path();
+        fs::create_dir_all(root.join("plugins"))?;
+        for (name, text) in FILES {
+            fs::write(root.join(name), text)?;
+        }
+        for (name, text) in tables() {
+            fs::write(root.join(name), text)?;
+        }
+        let compiled = |source: &str, standard: &str, library: PathBuf| {
+            let mut command = Command::new("cc");
+            command.args([standard, "-O1", "-shared", "-fPIC", "-I", "core/abi/include", source, "-o"]).arg(&library);
+            let status = command.current_dir(&workspace.root).status().context("cannot start cc")?;
+            ensure!(status.success(), "{source} does not compile");
+            Ok(library)
+        };
+        compiled(PLUGIN, "-std=c11", root.join("plugins/libanyflow_faults.so"))?;
+        let shim = compiled(SHIM, "-std=gnu11", root.join("inject.so"))?;
+        let programs = std::path::absolute(programs)?;
+        let library_path = workspace.link().join("lib");
+        let mut project = Project { folder, programs, library_path, shim, references: BTreeMap::new() };
+        project.prepare()?;
+        Ok(project)
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        for line in PREPARATION {
+            let ended = Running::start(self.command().args(line.split(' ')), &self.root().join("log"))?.end()?;
+            ensure!(ended.code == Some(0), "`anyflow {line}`: {}", ended.told());
+        }
+        for job in Job::ALL {
+            let seat = self.seat("reference")?;
+            let (first, second) = (seat.undisturbed(job)?, seat.undisturbed(job)?);
+            if let Some(difference) = second.snapshot.difference(&first.snapshot) {
+                bail!("{} undisturbed gives other bytes a second time: {difference}", job.name());
+            }
+            self.references.insert(job, second);
+        }
+        Ok(())
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `anyflow` in the project's folder.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(self.programs.join("anyflow"));
+        command.current_dir(self.root()).envs(ONE_THREAD);
+        command.env("ANYFLOW_PLUGINS", self.root().join("plugins"));
+        command.env("XDG_CACHE_HOME", self.root().join("cache"));
+        command.env("LIBTORCH", self.library_path.parent().unwrap_or(&self.library_path));
+        for variable in ["ANYFLOW_FAILPOINT", "ANYFLOW_PLUGINS_ALLOW", "ANYFLOW_ENGINE", "RUST_LOG", "LD_LIBRARY_PATH"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// A folder for one worker.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn seat(&self, name: &str) -> Result<Seat<'_>> {
+        let folder = self.root().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(Seat { project: self, folder })
+    }
+
+    /// What an undisturbed command does.
+    pub fn reference(&self, job: Job) -> &Reference {
+        &self.references[&job]
+    }
+}

@@ -1,0 +1,115 @@
+//! A folder of the project, in which one command at a time is disturbed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::job::Job;
+use super::project::{Project, Reference};
+use super::running::{Ended, Running};
+use super::snapshot::{Snapshot, tree};
+
+/// A folder in which one command at a time is disturbed.
+pub struct Seat<'p> {
+    /// The project around it.
+    pub project: &'p Project,
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+impl Seat<'_> {
+    /// Where commands write.
+    pub fn output(&self) -> PathBuf {
+        self.folder.join("out")
+    }
+
+    /// Removes what earlier commands left.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn clear(&self, job: Job) -> Result<()> {
+        let output = self.output();
+        if output.exists() {
+            fs::remove_dir_all(&output).with_context(|| output.display().to_string())?;
+        }
+        if !job.makes_folder() {
+            fs::create_dir(&output)?;
+        }
+        Ok(())
+    }
+
+    /// The command of a job into this seat's output.
+    pub fn command(&self, job: Job) -> Command {
+        let mut command = self.project.command();
+        command.args(job.arguments(&self.output()));
+        command
+    }
+
+    /// Starts a command; `name` keeps what it says apart from others'.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&self, command: &mut Command, name: &str) -> Result<Running> {
+        Running::start(command, &self.folder.join(format!("{name}.log")))
+    }
+
+    /// The command of a job from start to end.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(&self, job: Job) -> Result<Ended> {
+        self.start(&mut self.command(job), "log")?.end()
+    }
+
+    /// What lies in the output.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::of(&self.output())
+    }
+
+    /// The files of the output, as they are.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn tree(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+        tree(&self.output())
+    }
+
+    /// Puts files and folders in place of the output; their names begin with it.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn put(&self, tree: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> Result<()> {
+        let output = self.output();
+        if output.exists() {
+            fs::remove_dir_all(&output).with_context(|| output.display().to_string())?;
+        }
+        for (name, bytes) in tree {
+            let path = self.folder.join(name);
+            match bytes {
+                Some(bytes) => fs::write(&path, bytes),
+                None => fs::create_dir(&path),
+            }
+            .with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Runs a job from nothing, as nobody disturbs it.
+    ///
+    /// # Errors
+    /// It fails, or leaves nothing.
+    pub fn undisturbed(&self, job: Job) -> Result<Reference> {
+        self.clear(job)?;
+        let ended = self.run(job)?;
+        ensure!(ended.code == Some(0), "{} undisturbed: {}", job.name(), ended.told());
+        let snapshot = self.snapshot()?;
+        ensure!(snapshot.has(job.proof()), "{} undisturbed leaves no {}", job.name(), job.proof());
+        Ok(Reference { snapshot, seconds: ended.seconds })
+    }
+}

@@ -1,0 +1,55 @@
+//! What targets need that read files: a folder in memory where libFuzzer's bytes become one.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use anyflow_datasets::{Dataset, DatasetError, ImportSource, head, import, inspect};
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    tempfile::tempdir_in(place).expect("a folder")
+});
+
+/// The bytes as a file of this name.
+///
+/// # Panics
+/// It cannot be written.
+pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = FOLDER.path().join(name);
+    std::fs::write(&path, bytes).expect("a file");
+    path
+}
+
+/// A Parquet file opens and is read as a whole, or it is refused.
+///
+/// # Panics
+/// It is refused without a word, or for a reason that is ours.
+pub fn parquet(bytes: &[u8]) {
+    let path = file("data.parquet", bytes);
+    let read = || -> Result<(), DatasetError> {
+        let dataset = Dataset::open(&[path])?;
+        inspect(&dataset)?;
+        head(&dataset, 3)?;
+        dataset.read(None, 0..dataset.rows().min(1000), 64)?.try_for_each(|batch| batch.map(drop))
+    };
+    refused(read());
+}
+
+/// A stranger's file of this name imports, or it is refused.
+///
+/// # Panics
+/// As [`parquet`].
+pub fn imported(name: &str, bytes: &[u8]) {
+    let path = file(name, bytes);
+    let out = FOLDER.path().join("out.parquet");
+    refused(ImportSource::detect(&[path]).and_then(|source| import(&source, &out)).map(drop));
+}
+
+fn refused(result: Result<(), DatasetError>) {
+    if let Err(error) = result {
+        let text = error.to_string();
+        assert!(!text.is_empty(), "refused without a word");
+        assert!(!matches!(error, DatasetError::Internal { .. }), "{text}");
+    }
+}
