@@ -13,7 +13,7 @@ use crate::command::table;
 use crate::console::Outcome;
 use crate::engine;
 use crate::error::{CliError, Result};
-use crate::order::absolute;
+use crate::order::{absolute, plugins_allowed};
 use crate::progress::Progress;
 use crate::supervise::EngineError;
 
@@ -60,7 +60,7 @@ fn order(args: &Args) -> Result<CheckOrder> {
     let mut order = CheckOrder {
         library: absolute(&args.library)?,
         timeout_secs: args.timeout,
-        plugins_allowed: order::plugins_allowed()?,
+        plugins_allowed: plugins_allowed()?,
         ..Default::default()
     };
     for text in &args.set {
