@@ -245,6 +245,22 @@ pub enum DatasetError {
         /// The output folder.
         path: PathBuf,
     },
+    /// The user must restore the file, or run the job again.
+    #[error("{}: {reason}; restore it from a copy, or run the same command again to write it anew (`anyflow data verify` looks at all files)", path.display())]
+    NotAsListed {
+        /// A shard.
+        path: PathBuf,
+        /// In what it is not the shard that the manifest lists.
+        reason: String,
+    },
+    /// The user must name a whole output, or single files.
+    #[error("{}: {reason}; name the whole output folder, or single files to read them as they are", path.display())]
+    Mixed {
+        /// The folder.
+        path: PathBuf,
+        /// What lies there.
+        reason: String,
+    },
     /// The user must restore the file, or delete the folder and run again.
     #[error("{}: {reason}; restore it from a copy, or delete the folder and run again", path.display())]
     Record {
@@ -345,6 +361,8 @@ impl DatasetError {
             Self::Linked { .. } => "data.linked",
             Self::Incomplete { .. } => "data.incomplete",
             Self::Unfinished { .. } => "data.unfinished",
+            Self::NotAsListed { .. } => "data.not-as-listed",
+            Self::Mixed { .. } => "data.mixed",
             Self::Record { .. } => "data.record",
             Self::Import { .. } => "data.import",
             Self::NothingToPair { .. } => "data.nothing-to-pair",

@@ -12,7 +12,7 @@ mod place;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
@@ -67,8 +67,9 @@ impl Folder {
     /// Starts a file, which appears under its name when it is published.
     ///
     /// # Errors
-    /// [`DatasetError::Io`]; [`DatasetError::Linked`] for a link in place of the sub-folder.
+    /// [`DatasetError::Lost`], [`DatasetError::Io`]; [`DatasetError::Linked`] for a link in place of the sub-folder.
     pub fn create(&self, name: &str) -> Result<NewFile> {
+        self.check()?;
         let (place, name) = self.locate(name)?;
         let place = place.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })?;
         NewFile::create(place, self.lock.clone(), OsStr::new(name), Ending::InFolder)
@@ -104,6 +105,15 @@ impl Folder {
             (Some(place), name) => place.open_file(OsStr::new(name), OFlags::RDONLY),
             (None, _) => Ok(None),
         }
+    }
+
+    /// Length of a regular file; `None` if there is nothing of this name.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn length(&self, name: &str) -> Result<Option<u64>> {
+        let Some(file) = self.open_file(name)? else { return Ok(None) };
+        file.metadata().map(|metadata| Some(metadata.len())).map_err(io_error(&self.path().join(name), "read"))
     }
 
     /// Opens a file to append to it, and creates it if need be.
@@ -185,9 +195,4 @@ impl Folder {
             _ => Err(DatasetError::internal("naming a file of a folder", format!("{name:?} is too deep"))),
         }
     }
-}
-
-/// The absolute form of a path, so that it means the same when the working folder changes.
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(io_error(path, "open"))
 }

@@ -89,7 +89,7 @@ impl Generation {
             Generator::Captions => {
                 let shapes = match self.shapes.as_slice() {
                     [] => "drawn".to_string(),
-                    files => Dataset::open(files)?.fingerprint().to_string(),
+                    files => Dataset::open(files)?.content()?,
                 };
                 let combinations = self.combinations.name();
                 Ok(format!("{name} {} {asked} combinations={combinations} shapes={shapes}", captions::VERSION))

@@ -76,7 +76,8 @@ pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
 pub use memory::{default_memory, memory, use_memory};
 pub use output::{
-    Commit, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, failures_schema,
+    Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, Verification,
+    failures_schema,
 };
 pub use pair::{Paired, pair};
 pub use read::{Batches, Bound, Dataset, Embedded, RowBatch, Taken, Unreadable};

@@ -16,6 +16,7 @@ mod failures;
 mod manifest;
 mod recover;
 mod shard;
+mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -23,10 +24,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use failures::{Failure, failures_schema};
+pub(crate) use manifest::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE};
 pub use manifest::{Commit, FileHash, Manifest};
-pub(crate) use manifest::{JOB_FILE, MANIFEST_FILE};
-pub(crate) use shard::MARK_KEY;
 pub use shard::Shard;
+pub(crate) use shard::{MARK_KEY, Mark, short};
+pub use verify::{Damage, Verification};
 pub use writer::ShardWriter;
 
 use crate::error::{DatasetError, Result};
@@ -162,7 +164,7 @@ impl OutputDir {
         drop(commits);
         let (rows, failed) = self.progress();
         let reason = match missing.as_slice() {
-            [] if rows + failed == expected.rows => return Ok(()),
+            [] if rows.checked_add(failed) == Some(expected.rows) => return Ok(()),
             [] => format!("{rows} rows are written and {failed} failed, but the input has {} rows", expected.rows),
             missing => {
                 let names: Vec<String> = missing.iter().take(8).map(ToString::to_string).collect();

@@ -11,6 +11,8 @@ mod embed;
 mod footer;
 mod group;
 mod guard;
+mod identity;
+mod marks;
 mod meter;
 mod pages;
 mod part;
@@ -30,6 +32,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 pub use batches::Batches;
 pub use embed::Embedded;
+pub(crate) use identity::hash_of;
 pub(crate) use part::Part;
 pub use row_batch::{Bound, RowBatch, Unreadable};
 pub use take::Taken;
@@ -60,9 +63,11 @@ impl Dataset {
     /// Opens files and folders, in the order given.
     ///
     /// A folder stands for its `*.parquet` files in order of name, or, if it is the output of a finished job, for the
-    /// shards of its manifest. A dataset may have no rows; it has at least one file.
+    /// shards of its manifest, which must be as it lists them. A dataset may have no rows; it has at least one file.
     ///
     /// # Errors
+    /// [`DatasetError::NotAsListed`] for a shard that is not the one of the manifest, [`DatasetError::Mixed`] for a folder
+    /// that holds a part of a job's output, or files of several jobs;
     /// [`DatasetError::Missing`], [`DatasetError::Empty`], [`DatasetError::NotParquet`], [`DatasetError::Truncated`],
     /// [`DatasetError::Corrupt`], [`DatasetError::RepeatedColumn`], [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files do not share columns and features.
     pub fn open(paths: &[PathBuf]) -> Result<Dataset> {
@@ -70,11 +75,12 @@ impl Dataset {
         let mut parts: Vec<Part> = Vec::with_capacity(files.len());
         let mut rows = 0;
         for file in &files {
-            let part = Part::open(file, rows)?;
+            let part = Part::open(&file.path, rows)?;
             // The sum was checked when the file was opened.
             rows += part.rows;
             parts.push(part);
         }
+        paths::check(&files, &parts)?;
         let schema = part::common_schema(&parts)?;
         let features = Features::from_schema(&schema);
         let fingerprint = part::fingerprint(&parts);
@@ -119,6 +125,17 @@ impl Dataset {
     /// reading the data. Moving the folder does not change it.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Hex blake3 over the content of all files, in the order of their rows; names and places are not in it.
+    ///
+    /// The files are read as a whole, unless a cache of the user's knows the hash of exactly this file (device, inode,
+    /// length and times). Files that media cells only link to are not read.
+    ///
+    /// # Errors
+    /// [`DatasetError::Changed`] if a file is not what was opened, [`DatasetError::Io`].
+    pub fn content(&self) -> Result<String> {
+        identity::content(&self.parts)
     }
 
     /// The folder that paths in media cells are relative to; `None` if the files lie in several.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::absolute;
 use super::holder::Holder;
 use super::place::Place;
 use crate::error::{DatasetError, Result, io_error};
@@ -48,7 +47,9 @@ impl Identity {
 impl Lock {
     /// Takes the lock `name` in `place`, which guards `locked`.
     pub(super) fn acquire(place: &Arc<Place>, name: &OsStr, locked: &Path) -> Result<Lock> {
-        let path = absolute(&place.path.join(name))?;
+        let path = place.path.join(name);
+        // It must mean the same when the working folder changes.
+        let path = std::path::absolute(&path).map_err(io_error(&path, "open"))?;
         for _ in 0..TRIES {
             let file = place.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
             let file = file.ok_or_else(|| DatasetError::Missing { path: place.path.clone() })?;
@@ -85,6 +86,8 @@ impl Drop for Lock {
         if self.check().is_ok() {
             let _ = self.place.remove(&self.name);
         }
+        // A child that was forked meanwhile has a copy of the open file, and would keep the lock.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

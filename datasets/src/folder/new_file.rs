@@ -51,6 +51,10 @@ impl NewFile {
             action: "create",
             source: std::io::ErrorKind::InvalidFilename.into(),
         })?;
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            let source = std::io::Error::other("what is there is not a regular file");
+            return Err(io_error(path, "create")(source));
+        }
         let place = Arc::new(Place::open(&folder_of(path))?);
         let lock = Arc::new(Lock::acquire(&place, &joined([".".as_ref(), name, ".lock".as_ref()]), path)?);
         for leftover in place.files()?.iter().filter(|leftover| is_leftover_of(leftover, name)) {

@@ -45,7 +45,8 @@ impl Place {
     pub(super) fn make(&self, name: &OsStr) -> Result<()> {
         match rustix::fs::mkdirat(&self.handle, name, FOLDER_MODE) {
             Ok(()) => self.sync(),
-            Err(Errno::EXIST) => self.below(name).map(drop),
+            // Whoever made it may have been killed before this.
+            Err(Errno::EXIST) => self.below(name).and_then(|_| self.sync()),
             Err(error) => Err(failed(&self.path.join(name), "create")(error)),
         }
     }
@@ -130,10 +131,11 @@ impl Place {
 
 /// Makes a folder and those above it, each of which survives a power failure.
 pub(super) fn create_all(path: &Path) -> Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
-        return Ok(());
-    }
     let above = folder_of(path);
+    if path.is_dir() {
+        // Whoever made it may have been killed before this. The folder above may be closed to us.
+        return Place::open(&above).map_or(Ok(()), |above| above.sync());
+    }
     create_all(&above)?;
     match std::fs::create_dir(path) {
         Err(_) if path.is_dir() => Ok(()),

@@ -5,15 +5,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failure;
-use super::shard::Shard;
-use crate::error::{DatasetError, Result, io_error};
+use super::shard::{Shard, short};
+use crate::error::{DatasetError, Result};
+use crate::job::JobRecord;
 use crate::record;
 use crate::write::Written;
 
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 pub(crate) const JOB_FILE: &str = "job.json";
-pub(super) const DATA_FOLDER: &str = "data";
-pub(super) const COMMIT_FOLDER: &str = "commits";
+pub(crate) const DATA_FOLDER: &str = "data";
+pub(crate) const COMMIT_FOLDER: &str = "commits";
 /// Grows when an older reader would misunderstand the files.
 const FORMAT: u32 = 2;
 /// The oldest manifest that is still read.
@@ -100,18 +101,30 @@ impl Manifest {
     /// [`DatasetError::Missing`] if the job has not finished, [`DatasetError::Record`] for a damaged or newer file.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(MANIFEST_FILE);
-        let content = std::fs::read(&path).map_err(io_error(&path, "open"))?;
-        Self::parse(&path, &content)
+        let Some(manifest) = record::read::<Manifest>(&path)? else { return Err(DatasetError::Missing { path }) };
+        manifest.checked(&path)
     }
 
-    pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Manifest> {
-        let manifest: Manifest = record::from_json(path, content)?;
-        if !(OLDEST_FORMAT..=FORMAT).contains(&manifest.format) {
-            return Err(DatasetError::OtherFormat { path: path.to_path_buf(), found: manifest.format, known: FORMAT });
+    /// Refuses a folder whose `job.json` is of another job: two jobs wrote to it.
+    pub(crate) fn agrees_with_job(&self, folder: &Path) -> Result<()> {
+        match record::read::<JobRecord>(&folder.join(JOB_FILE))? {
+            Some(job) if job.fingerprint != self.fingerprint => {
+                let (ours, theirs) = (short(&self.fingerprint), short(&job.fingerprint));
+                let reason = format!("is of the job {ours}, but {JOB_FILE} is of the job {theirs}");
+                Err(DatasetError::Record { path: folder.join(MANIFEST_FILE), reason })
+            }
+            _ => Ok(()),
         }
-        match manifest.contradiction() {
+    }
+
+    /// The manifest that lies at `path`, if it is one that this version knows and makes sense.
+    pub(super) fn checked(self, path: &Path) -> Result<Manifest> {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&self.format) {
+            return Err(DatasetError::OtherFormat { path: path.to_path_buf(), found: self.format, known: FORMAT });
+        }
+        match self.contradiction() {
             Some(reason) => Err(DatasetError::Record { path: path.to_path_buf(), reason }),
-            None => Ok(manifest),
+            None => Ok(self),
         }
     }
 

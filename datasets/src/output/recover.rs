@@ -63,12 +63,7 @@ pub(super) fn unchanged(folder: &Folder, commits: &BTreeMap<u64, Commit>) -> Res
             return Err(DatasetError::Lost { path: folder.path().to_path_buf() });
         }
         let Some(file) = &known.shard.file else { continue };
-        let path = || folder.path().join(file);
-        let length = match folder.open_file(file)? {
-            Some(file) => Some(file.metadata().map_err(crate::error::io_error(&path(), "read"))?.len()),
-            None => None,
-        };
-        if length != Some(known.shard.size_bytes) {
+        if folder.length(file)? != Some(known.shard.size_bytes) {
             return Err(DatasetError::Lost { path: folder.path().to_path_buf() });
         }
     }
@@ -102,9 +97,12 @@ fn read_commit(folder: &Folder, shard: u64) -> Result<Option<Commit>> {
 /// A manifest may only stand while it is this job's and all its shards stand.
 fn manifest_agrees(folder: &Folder, job: &str, expected: Expected, commits: &BTreeMap<u64, Commit>) -> Result<bool> {
     let Some(content) = folder.read(MANIFEST_FILE)? else { return Ok(true) };
-    let Ok(manifest) = Manifest::parse(&folder.path().join(MANIFEST_FILE), &content) else { return Ok(false) };
+    let path = folder.path().join(MANIFEST_FILE);
+    let manifest = record::from_json::<Manifest>(&path, &content).and_then(|manifest| manifest.checked(&path));
+    let Ok(manifest) = manifest else { return Ok(false) };
     let shards = manifest.shards.iter().eq(commits.values().map(|commit| &commit.shard));
-    Ok(shards && manifest.fingerprint == job && manifest.rows + manifest.failures == expected.rows)
+    let rows = manifest.rows.checked_add(manifest.failures);
+    Ok(shards && manifest.fingerprint == job && rows == Some(expected.rows))
 }
 
 /// Takes back a commit; the job is then unfinished, whatever the manifest says.

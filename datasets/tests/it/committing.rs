@@ -207,6 +207,7 @@ fn threads_share_the_folder_and_shards_come_in_any_order() {
     });
     assert_eq!(output.progress(), (36, 4));
     output.finish().unwrap();
+    drop(output);
     assert_exactly_once(folder.path());
 }
 

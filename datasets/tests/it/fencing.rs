@@ -18,7 +18,7 @@ fn child_that_holds() {
     } else {
         Folder::open(&path).map(|folder| (Some(folder), None))
     };
-    println!("\nheld {}", held.is_ok());
+    eprintln!("\nheld {}", held.is_ok());
     std::thread::sleep(std::time::Duration::from_secs(60));
     drop(held);
 }
@@ -27,10 +27,10 @@ fn hold(path: &Path) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["fencing::child_that_holds", "--exact", "--nocapture"])
         .env(HELD_VARIABLE, path)
-        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.map(|line| line.unwrap()).any(|line| line == "held true"));
     child
 }

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use crate::support::every_feature;
-use anyflow_datasets::{JobId, OutputDir};
+use anyflow_datasets::{Expected, Folder, JobId, OutputDir};
 
 const SCRIPT: &str = r#"
 import json, sys
@@ -61,9 +61,13 @@ fn pyarrow_reads_our_output_with_its_features() {
         return;
     };
     let [folder, cache] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let output = OutputDir::open(folder.path(), &JobId { fingerprint: "py".into() }).unwrap();
     let (batch, features) = every_feature();
-    output.write_shard(0, &[batch], &features, &[]).unwrap();
+    let expected = Expected { shards: 1, rows: batch.num_rows() as u64 };
+    let job = JobId::default().with("test", "py");
+    let output = OutputDir::open(Folder::open(folder.path()).unwrap(), &job, expected).unwrap();
+    let mut shard = output.shard(0, &features).unwrap();
+    shard.write(&batch).unwrap();
+    shard.commit(&[]).unwrap();
     output.finish().unwrap();
     let run = Command::new(python).args(["-c", SCRIPT]).arg(folder.path()).arg(cache.path()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

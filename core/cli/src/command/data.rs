@@ -1,6 +1,7 @@
 //! `anyflow data`.
 
 mod cell;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,11 @@ pub enum Command {
         /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
         #[arg(long, value_name = "SIZE", value_parser = order::size)]
         memory: Option<u64>,
+    },
+    /// Read every file of an output in full and compare it with what was written
+    Verify {
+        /// Output folder of a finished run
+        folder: PathBuf,
     },
     /// Make a Parquet file of a folder of media, .jsonl, .csv, .tsv, MNIST idx files, or WebDataset .tar files
     Import {
@@ -111,6 +117,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
             let rows = head(&open(files)?, *rows)?;
             Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
+        Command::Verify { folder } => verify::run(folder),
         Command::Import { source, output } => imported(source, output),
         Command::Generate { kind, rows, seed, combinations, shapes, output } => {
             let unknown = |word: &str| CliError::internal(format!("no generator {word}"));

@@ -1,0 +1,49 @@
+//! `anyflow data verify`.
+
+use std::path::Path;
+
+use anyflow_datasets::{DatasetError, Manifest, Verification};
+use serde_json::json;
+
+use super::{bytes, counted, shown};
+use crate::console::Outcome;
+use crate::error::{CliError, Result};
+
+/// A file that records a job which has no manifest (yet).
+const BEGUN: &str = "job.json";
+/// Exit code for an output that is damaged.
+const DAMAGED: u8 = 1;
+
+/// Compares all files of an output with its manifest.
+pub(super) fn run(folder: &Path) -> Result<Outcome> {
+    let manifest = match Manifest::read(folder) {
+        Err(DatasetError::Missing { .. }) => return Err(without_manifest(folder)),
+        other => other?,
+    };
+    let found = manifest.verify(folder)?;
+    let code = if found.damaged.is_empty() { 0 } else { DAMAGED };
+    let json = json!({
+        "folder": folder, "good": code == 0, "rows": manifest.rows, "failed": manifest.failures, "files": found.files,
+        "bytes": found.bytes, "damaged": found.damaged,
+    });
+    Ok(Outcome { text: told(folder, &manifest, &found), json, code })
+}
+
+fn told(folder: &Path, manifest: &Manifest, found: &Verification) -> String {
+    let read = format!("{}, {} read", counted(found.files, "file"), bytes(found.bytes));
+    if found.damaged.is_empty() {
+        let rows = counted(manifest.rows, "row");
+        return format!("{}: good ({rows}, {} failed; {read})", shown(folder), manifest.failures);
+    }
+    let lines = found.damaged.iter().map(|damage| format!("  {}: {}\n", damage.file, damage.reason));
+    let (damaged, lines) = (counted(found.damaged.len() as u64, "finding"), lines.collect::<String>());
+    let way_out = "Restore these files from a copy, or delete them and run the same command again.";
+    format!("{}: damaged ({damaged}; {read})\n{lines}{way_out}", shown(folder))
+}
+
+fn without_manifest(folder: &Path) -> CliError {
+    if folder.join(BEGUN).exists() {
+        return DatasetError::Unfinished { path: folder.to_path_buf() }.into();
+    }
+    CliError::Usage(format!("{}: has no manifest.json; name the output folder of a finished run", shown(folder)))
+}

@@ -1,0 +1,173 @@
+//! What a dataset is, whatever its files are called and wherever they lie.
+
+use std::fs::{File, Metadata};
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::Part;
+use crate::error::{DatasetError, Result, io_error};
+use crate::folder::NewFile;
+
+const CHUNK_BYTES: usize = 1 << 20;
+/// A file that changed less than this ago may change again without another time stamp.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Hash over the content of all files, in order.
+pub(super) fn content(parts: &[Part]) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        let hash = file_hash(&part.source.path, part.source.size_bytes, cache_folder().as_deref())?;
+        hasher.update(&part.source.size_bytes.to_le_bytes());
+        hasher.update(hash.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// A version of a file. No program can change the content and keep all of it, once the file has settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// An entry of the cache.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    version: Version,
+    blake3: String,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Version {
+        Version {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size_bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether another change would have another time stamp.
+    fn is_settled(&self) -> bool {
+        let (seconds, _) = self.changed;
+        let changed = u64::try_from(seconds).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED))
+    }
+
+    fn entry(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("{:x}-{:x}.json", self.device, self.inode))
+    }
+}
+
+/// Hash of a file that had `size_bytes` when it was opened, from the cache if that knows this very version.
+fn file_hash(path: &Path, size_bytes: u64, cache: Option<&Path>) -> Result<blake3::Hash> {
+    let mut file = File::open(path).map_err(io_error(path, "open"))?;
+    let version = || file.metadata().map(|metadata| Version::of(&metadata)).map_err(io_error(path, "read"));
+    let before = version()?;
+    let changed =
+        |found_bytes| DatasetError::Changed { path: path.to_path_buf(), expected_bytes: size_bytes, found_bytes };
+    if before.size_bytes != size_bytes {
+        return Err(changed(before.size_bytes));
+    }
+    if let Some(hash) = cache.and_then(|cache| known(&before, cache)) {
+        return Ok(hash);
+    }
+    let settled = before.is_settled();
+    let hash = hash_of(&mut file).map_err(io_error(path, "read"))?;
+    let after = Version::of(&file.metadata().map_err(io_error(path, "read"))?);
+    if after != before {
+        return Err(changed(after.size_bytes));
+    }
+    if let Some(cache) = cache.filter(|_| settled) {
+        // Best effort: without an entry the file is read again the next time.
+        let _ = remember(before, hash, cache);
+    }
+    Ok(hash)
+}
+
+/// Hash of what is left of a file, in pieces.
+pub(crate) fn hash_of(file: &mut impl Read) -> std::io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(count) => drop(hasher.update(&chunk[..count])),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn known(version: &Version, cache: &Path) -> Option<blake3::Hash> {
+    let known: Known = serde_json::from_slice(&std::fs::read(version.entry(cache)).ok()?).ok()?;
+    (known.version == *version).then(|| blake3::Hash::from_hex(known.blake3).ok())?
+}
+
+fn remember(version: Version, hash: blake3::Hash, cache: &Path) -> Result<()> {
+    std::fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
+    let path = version.entry(cache);
+    let mut file = NewFile::beside(&path)?;
+    let known = Known { version, blake3: hash.to_hex().to_string() };
+    file.write_all(&crate::record::to_json(&known)?).map_err(io_error(&path, "write"))?;
+    file.publish()
+}
+
+/// `anyflow/hashes` in the user's folder for caches, if the user has one.
+fn cache_folder() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join("anyflow/hashes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_not_exactly_the_known_one_is_read_again() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = (place.path().join("a"), place.path().join("cache"));
+        std::fs::write(&path, b"one").unwrap();
+        let version = Version::of(&std::fs::metadata(&path).unwrap());
+        let other = blake3::hash(b"a mark of the cache");
+        remember(version.clone(), other, &cache).unwrap();
+        assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), other);
+        let departures: [fn(&mut Version); 5] = [
+            |version| version.device += 1,
+            |version| version.inode += 1,
+            |version| version.size_bytes += 1,
+            |version| version.modified.1 += 1,
+            |version| version.changed.0 -= 1,
+        ];
+        for depart in departures {
+            let mut departed = version.clone();
+            depart(&mut departed);
+            let entry = Known { version: departed, blake3: other.to_hex().to_string() };
+            std::fs::write(version.entry(&cache), crate::record::to_json(&entry).unwrap()).unwrap();
+            assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
+        }
+        for damaged in [&b"{"[..], b"", b"[]"] {
+            std::fs::write(version.entry(&cache), damaged).unwrap();
+            assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
+        }
+    }
+
+    #[test]
+    fn what_changed_just_now_is_not_remembered() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = (place.path().join("a"), place.path().join("cache"));
+        std::fs::write(&path, b"one").unwrap();
+        assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
+        assert!(!cache.exists());
+        assert!(matches!(file_hash(&path, 4, None), Err(DatasetError::Changed { .. })));
+    }
+}
