@@ -197,11 +197,11 @@ fn each_kind_of_job_refuses_the_folders_of_the_others() {
              only: {{over: [label], network: {{kind: residual-mlp, width: 8, blocks: 1}}, predict: x0}}\n"
         ),
     );
-    let data = "sources: {rows: rows.parquet}\n";
+    let data = "sources: {digits: rows.parquet}\n";
     let stage = "{name: diffusion, train: only, objective: {kind: denoise}, data: all, steps: 5, batch: 8}";
-    let training = format!("{data}data: {{all: {{columns: {{label: rows.label}}}}}}\nstages: [{stage}]\n");
+    let training = format!("{data}data: {{all: {{columns: {{label: digits.label}}}}}}\nstages: [{stage}]\n");
     numbers.write("words-train.yaml", &format!("anyflow: 1\nname: words\nmodel: words.yaml\nseed: 1\n{training}"));
-    let asked = "data: {class: rows.label, columns: {label: rows.label}}\njudges: {label: {score: label/one-hot}}\n\
+    let asked = "data: {class: digits.label, columns: {label: digits.label}}\njudges: {label: {score: label/one-hot}}\n\
                  sampler: {kind: ddim, steps: 2}\nrows: 8\nseeds: [1]\ntasks: {all: {generate: [label]}}\n";
     numbers.write("words-eval.yaml", &format!("anyflow: 1\nname: words\nmodel: words.yaml\n{data}{asked}"));
     let call = |command: &str, output: &str, more: &[&str]| {
@@ -252,7 +252,7 @@ fn a_run_names_the_weights_that_made_its_rows() {
     numbers.build(&["PAUSE_US=200000"]);
     let hash = |numbers: &Numbers| blake3_of(&numbers.path("weights/model.safetensors"));
     let before = hash(&numbers);
-    let mut front = numbers.command(&[], &Numbers::run_of("rows.parquet", "out")).spawn().unwrap();
+    let mut front = start(numbers.command(&[], &Numbers::run_of("rows.parquet", "out")));
     wait_for(&numbers.path("out/commits/00000.json"), &mut front);
     numbers.edit("train.yaml", "seed: 5", "seed: 6");
     numbers.train("later", &[]).ok();
@@ -285,9 +285,13 @@ fn a_generated_source_takes_no_other_files_place() {
     assert!(before == std::fs::read(numbers.path("mine/data/rows.parquet")).unwrap());
 }
 
-fn start(numbers: &Numbers, output: &str) -> Child {
-    let mut command = numbers.command(&[], &["train", "train.yaml", "--output", output]);
+fn start(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// `anyflow train` into `cut`, under way.
+fn training(numbers: &Numbers) -> Child {
+    start(numbers.command(&[], &["train", "train.yaml", "--output", "cut"]))
 }
 
 #[track_caller]
@@ -327,7 +331,7 @@ fn train_until_done(numbers: &Numbers, output: &str) {
 #[test]
 fn a_second_training_in_a_folder_is_told_who_writes_there() {
     let numbers = with_steps(1_000_000);
-    let mut front = start(&numbers, "cut");
+    let mut front = training(&numbers);
     wait_for(&numbers.path("cut/metrics.jsonl"), &mut front);
     let engine = children(&front).remove(0);
     let second = numbers.train("cut", &[]);
@@ -343,7 +347,7 @@ fn a_training_whose_front_is_killed_comes_to_the_same_weights() {
     numbers.train("whole", &[]).ok();
     for both in [true, false] {
         let numbers = numbers.copied();
-        let mut front = start(&numbers, "cut");
+        let mut front = training(&numbers);
         wait_for(&numbers.path(STATE), &mut front);
         let engine = children(&front);
         kill(&front.id().to_string());
