@@ -61,6 +61,19 @@ pub struct Output {
 }
 
 impl Output {
+    /// What a program says until it ends.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().expect("the program starts");
+        Output {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// The output, if the program succeeded.
     ///
     /// # Panics
@@ -97,16 +110,17 @@ pub fn anyflow_with<S: AsRef<std::ffi::OsStr>>(
     variables: &[(&str, &std::ffi::OsStr)],
     arguments: impl IntoIterator<Item = S>,
 ) -> Output {
-    let output = Command::new(target().join("anyflow"))
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .env("OMP_NUM_THREADS", "1")
-        .output()
-        .expect("anyflow starts");
-    Output {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    Output::of(command_in(root, variables, arguments))
+}
+
+/// `anyflow` in a folder, ready to start.
+pub fn command_in<S: AsRef<std::ffi::OsStr>>(
+    folder: &Path,
+    variables: &[(&str, &std::ffi::OsStr)],
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = Command::new(target().join("anyflow"));
+    command.args(arguments).envs(variables.iter().copied()).current_dir(folder).env("OMP_NUM_THREADS", "1");
+    command
 }

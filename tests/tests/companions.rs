@@ -86,7 +86,7 @@ fn a_label_is_read_off_and_given_and_a_masked_picture_given() {
     let out = folder.join("out");
     written(folder, "model.yaml", &MODEL.replace("CHECKPOINT", &out.join("model.safetensors").display().to_string()));
     command("train", &written(folder, "train.yaml", TRAINING), &out, &[]).ok();
-    let (weights, _) = checkpoint::read(&out.join("model.safetensors")).unwrap();
+    let weights = checkpoint::read(&out.join("model.safetensors")).unwrap().tensors;
     assert!(weights.keys().any(|name| name == "denoisers.digits.heads.label.first.weight"));
     // A class is standardised by its codec.
     assert_eq!(Vec::<f32>::try_from(&weights["streams.label.deviation"]).unwrap(), [1.0; 10]);
@@ -163,7 +163,7 @@ fn taken_from_what_was_trained(folder: &Path, trained: &Path) {
          - {{name: long, train: digits, objective: {{kind: denoise, times: {{kind: shared-all}}}}, data: rows, steps: 300, batch: 64, optimizer: {{kind: adamw, lr: 3.0e-3}}}}\n"
     );
     command("train", &written(folder, "taken.yaml", &training), &out, &[]).ok();
-    let read = |path: PathBuf| checkpoint::read(&path).unwrap().0;
+    let read = |path: PathBuf| checkpoint::read(&path).unwrap().tensors;
     let (first, then) = (read(trained.join("model.safetensors")), read(out.join("model.safetensors")));
     let scorers = read(trained.join("scorers.safetensors"));
     for (name, value) in &then {

@@ -57,7 +57,7 @@ fn trained(folder: &Path, stages: &str, output: &str) -> Tensors {
     std::fs::write(&yaml, format!("{TRAINING}{stages}")).unwrap();
     let arguments = ["train".as_ref(), yaml.as_os_str(), "--output".as_ref(), output.as_os_str()];
     anyflow(arguments.into_iter().chain(["--threads", "1"].map(AsRef::as_ref))).ok();
-    checkpoint::read(&output.join("model.safetensors")).unwrap().0
+    checkpoint::read(&output.join("model.safetensors")).unwrap().tensors
 }
 
 fn labels(folder: &Path) -> Vec<Option<OwnedCell>> {

@@ -104,7 +104,9 @@ fn classes_are_told_in_any_order_and_pictures_are_made_by_the_same_model() {
     let model = MODEL.replace("WORDS", WORDS).replace("CHECKPOINT", &weights.display().to_string());
     write(folder, "model.yaml", &model);
     program("train", &write(folder, "train.yaml", TRAINING), &folder.join("out"), &[]);
-    assert!(checkpoint::read(&weights).unwrap().0.keys().any(|name| name.contains("reads.query.down.0.position")));
+    assert!(
+        checkpoint::read(&weights).unwrap().tensors.keys().any(|name| name.contains("reads.query.down.0.position"))
+    );
 
     let found = program("eval", &write(folder, "eval.yaml", EVALUATION), &folder.join("eval"), &[]);
     let colour = &found["tasks"]["colour"]["variants"]["tiny"];

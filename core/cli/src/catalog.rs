@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::allow::{self, AllowError};
 use crate::libtorch;
+use crate::paths;
 
 /// What is wrong with the plugins as a whole, or with one that is needed.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +174,8 @@ impl Plugins {
     }
 
     fn add(&mut self, file: &Path) -> Result<(), CatalogError> {
-        let (descriptor, hash) = match described(file) {
+        let described = paths::text(file).map_err(|error| error.to_string()).and_then(|_| described(file));
+        let (descriptor, hash) = match described {
             Ok(described) => described,
             Err(reason) => {
                 self.broken.push(Broken { path: file.to_path_buf(), reason });

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use crate::catalog::Plugins;
 use crate::console::Console;
 use crate::error::{CliError, Result};
+use crate::paths;
 
 /// A job with what is needed to speak of it.
 pub struct Compiled {
@@ -74,7 +75,7 @@ impl Recognised {
         let overrides = overrides.map_err(|errors| CliError::Plan { errors, sources: Vec::new() })?;
         let models = models(&self.source)?;
         let (source, catalog) = (&self.source, plugins.catalog());
-        let data = data.map(|data| data.display().to_string());
+        let data = data.map(paths::text).transpose()?;
         let data = data.as_deref();
         let compiled = match self.kind {
             FileKind::Pipeline => named(compile_run(source, &models[0], &catalog, &overrides), Job::Run),
@@ -234,7 +235,9 @@ fn fix(path: &mut String) {
     if let Some((found, part)) = there
         && let Ok(rest) = full.strip_prefix(part)
     {
-        *path = if rest.as_os_str().is_empty() { found } else { found.join(rest) }.display().to_string();
+        let there = if rest.as_os_str().is_empty() { found } else { found.join(rest) };
+        // A link can lead to a name that is no text; then the link's own name holds.
+        *path = [there, full.clone()].iter().find_map(|path| path.to_str()).unwrap_or(path).to_string();
     }
 }
 
@@ -251,7 +254,7 @@ pub fn models(source: &Source) -> Result<Vec<Source>> {
 
 fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
     let unreadable = |source| CliError::Read { path: path.into(), named_by: named_by.map(str::to_string), source };
-    Ok(Source::new(path.display().to_string(), std::fs::read_to_string(path).map_err(unreadable)?))
+    Ok(Source::new(paths::text(path)?, std::fs::read_to_string(path).map_err(unreadable)?))
 }
 
 fn named<P>(

@@ -1,8 +1,12 @@
-//! What the program says: results on standard output, everything else on standard error.
+//! What the program says: results on standard output, everything else on standard error. Nothing that it says steers a
+//! terminal, whatever it quotes.
 
 use std::io::{IsTerminal, Write};
 
+use anyflow_plan::style::{Style, painted};
 use serde_json::Value;
+
+use crate::escape;
 
 /// How a call of the program talks.
 #[derive(Clone, Copy, Debug)]
@@ -43,30 +47,30 @@ impl Console {
 
     /// The result of the command.
     pub fn outcome(&self, outcome: &Outcome) {
-        if self.json { out(&pretty(&outcome.json)) } else { out(&outcome.text) }
+        if self.json { self.json(&outcome.json) } else { out(&escape::message(&outcome.text, self.color)) }
     }
 
     /// JSON instead of a result.
     pub fn json(&self, value: &Value) {
-        out(&pretty(value));
+        out(&escape::json(&serde_json::to_string_pretty(value).unwrap_or_default()));
     }
 
     /// A line for people, not part of the result.
     pub fn note(&self, text: &str) {
         if !self.json {
-            err(text);
+            err(&escape::message(text, self.color));
         }
     }
 
     /// Something odd, already rendered or in one line.
     pub fn warn(&self, text: &str) {
-        let label = if self.color { "\x1b[1;33mwarning\x1b[0m" } else { "warning" };
-        self.note(&format!("{label}: {text}"));
+        self.note(&format!("{}: {text}", self.painted("warning", Style::Yellow)));
     }
-}
 
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
+    /// A text in a style, where there are colours.
+    pub fn painted(&self, text: &str, style: Style) -> String {
+        if self.color { painted(text, style) } else { text.into() }
+    }
 }
 
 /// A reader that went away (`anyflow plan | head`) is no error.

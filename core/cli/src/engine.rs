@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyflow_plan::frame::{LONGEST_ORDER, Writer};
+use serde::Serialize;
 use serde_json::Value;
 
+use crate::error::CliError;
 use crate::libtorch::Libtorch;
 use crate::progress::Progress;
 use crate::supervise::{EngineError, supervise};
@@ -43,14 +46,37 @@ pub fn find() -> Result<PathBuf, EngineError> {
     if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "it must lie beside this program" }) }
 }
 
-/// The engine with one argument, ready to start.
-pub fn command(program: &Path, libtorch: &Libtorch, threads: u32, argument: impl Into<OsString>) -> Command {
+/// The engine with these arguments, ready to start.
+fn command(program: &Path, libtorch: &Libtorch, threads: u32, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.arg(argument.into());
+    command.args(arguments);
     command.env(LIBRARY_PATH, library_path(libtorch));
     command.envs(OPENMP).envs(ALLOCATOR);
     command.env("OMP_NUM_THREADS", threads.to_string()).env("MKL_NUM_THREADS", threads.to_string());
     command
+}
+
+/// What the engine is asked for, and how it is started for it.
+pub struct Task<'a, T> {
+    /// The order.
+    pub order: &'a T,
+    /// Arguments; `-` stands for the order.
+    pub arguments: &'a [&'a str],
+    /// Threads inside libtorch.
+    pub threads: u32,
+}
+
+/// Starts the engine and lets it do an order.
+///
+/// # Errors
+/// There is no engine or libtorch, the order is too long, or the engine fails.
+pub fn execute<T: Serialize>(task: &Task<'_, T>, progress: &mut Progress) -> Result<Value, CliError> {
+    let program = find()?;
+    let libtorch = Libtorch::find()?;
+    let mut order = Vec::new();
+    let framed = Writer::new(&mut order, LONGEST_ORDER).write(task.order);
+    framed.map_err(|error| CliError::Usage(format!("what the engine is asked for is too long: {error}")))?;
+    Ok(supervise(command(&program, &libtorch, task.threads, task.arguments), Some(order), progress)?)
 }
 
 /// Asks the engine what it is.
@@ -58,7 +84,7 @@ pub fn command(program: &Path, libtorch: &Libtorch, threads: u32, argument: impl
 /// # Errors
 /// It cannot be started, or dies.
 pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineError> {
-    supervise(command(program, libtorch, 1, "--version"), &mut Progress::silent())
+    supervise(command(program, libtorch, 1, &["--version"]), None, &mut Progress::silent())
 }
 
 /// The libraries of libtorch before whatever the user has.

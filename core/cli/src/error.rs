@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyflow_datasets::DatasetError;
+use anyflow_plan::style::{Style, painted};
 use anyflow_plan::{Errors, Source};
 use serde_json::{Value, json};
 
@@ -45,14 +46,6 @@ pub enum CliError {
     /// The user must use another command or other arguments.
     #[error("{0}")]
     Usage(String),
-    /// The user must choose another folder.
-    #[error("{}: {found}; choose another --output or delete the folder", path.display())]
-    Occupied {
-        /// The output folder.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-    },
     /// See the variants.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -91,7 +84,7 @@ impl CliError {
     /// 1 the run failed, 2 the user's files are wrong, 3 a plugin is wrong.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) | Self::Occupied { .. } => 2,
+            Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) => 2,
             Self::Write { .. } | Self::Libtorch(_) | Self::Internal(_) => 1,
             Self::Dataset(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
             Self::Catalog(error) => error.exit_code(),
@@ -107,7 +100,7 @@ impl CliError {
                 let count = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
                 format!("{}\n{count}", errors.render(&sources, color).trim_end())
             }
-            other if color => format!("\x1b[1;31merror\x1b[0m: {other}"),
+            other if color => format!("{}: {other}", painted("error", Style::Red)),
             other => format!("error: {other}"),
         }
     }
@@ -129,7 +122,6 @@ impl CliError {
             Self::Read { .. } => "read",
             Self::Write { .. } => "write",
             Self::Usage(_) => "usage",
-            Self::Occupied { .. } => "output.occupied",
             Self::Dataset(error) => error.code(),
             Self::Catalog(_) => "plugin",
             Self::Libtorch(_) => "libtorch",

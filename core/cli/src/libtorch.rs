@@ -67,7 +67,7 @@ impl Libtorch {
 
     /// For `--json`.
     pub fn json(&self) -> Value {
-        json!({"path": self.root, "found_by": self.found_by, "version": self.version(), "cuda": self.has_cuda()})
+        json!({"path": self.root.display().to_string(), "found_by": self.found_by, "version": self.version(), "cuda": self.has_cuda()})
     }
 }
 

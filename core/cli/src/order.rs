@@ -1,7 +1,7 @@
-//! The order in the output folder: written for the engine, read again by `report` and by the next call.
+//! The order: handed to the engine, which keeps it in the output folder, where `report` reads it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
@@ -12,73 +12,33 @@ use crate::catalog::CatalogError;
 use crate::console::Console;
 use crate::engine;
 use crate::error::{CliError, Result};
-use crate::libtorch::Libtorch;
+use crate::paths;
 use crate::progress::Progress;
-use crate::supervise::supervise;
+use crate::supervise::EngineError;
 
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
-
-/// Files by which one sees that a folder holds the output of some job.
-const TRACES: [&str; 5] = ["job.json", "manifest.json", "data", "commits", "training.json"];
+/// The file that ends the output of a run.
+const MANIFEST_FILE: &str = "manifest.json";
 
 /// The order in a folder, if there is one that this program can read.
 pub fn read(folder: &Path) -> Option<Order> {
     serde_json::from_slice(&std::fs::read(folder.join(ORDER_FILE)).ok()?).ok()
 }
 
-/// Refuses a folder that holds something else than an earlier run of the same job, before anything is written.
+/// Lets the engine do what an order says; the value is the engine's result. Only the engine writes to the output folder:
+/// it holds the lock, and it knows what the folder holds.
 ///
 /// # Errors
-/// [`CliError::Occupied`].
-pub fn claim(order: &Order) -> Result<()> {
-    let folder = Path::new(&order.output);
-    let occupied = |found: &str| Err(CliError::Occupied { path: folder.into(), found: found.into() });
-    if folder.exists() && !folder.is_dir() {
-        return occupied("is no folder");
-    }
-    // An order without any trace of work is left from a start that failed; it binds nobody.
-    if !TRACES.iter().any(|trace| folder.join(trace).exists()) {
-        return Ok(());
-    }
-    match read(folder) {
-        Some(found) if same_job(&found, order) => Ok(()),
-        Some(found) => occupied(&format!(
-            "holds the output of another job ({}, or the same with other settings)",
-            crate::compiled::name_of(&found.job).0
-        )),
-        None => occupied("holds data of unknown origin"),
-    }
-}
-
-/// True if both would write the same rows or weights; how fast and where from does not count.
-fn same_job(a: &Order, b: &Order) -> bool {
-    let key = |order: &Order| match &order.job {
-        Job::Run(_) => (order.rows, order.key.clone(), order.shard_rows, order.batch_rows),
-        Job::Train(_) | Job::Eval(_) => (None, None, 0, None),
-    };
-    a.format == b.format && a.job == b.job && key(a) == key(b)
-}
-
-/// Writes the order into its folder and lets the engine do it; the value is the engine's result.
-///
-/// # Errors
-/// The folder cannot be written, there is no engine or libtorch, or the engine fails.
+/// There is no engine or libtorch, the engine fails, or the end of the output is not there.
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
-    let program = engine::find()?;
-    let libtorch = Libtorch::find()?;
-    let path = write(order)?;
-    let command = engine::command(&program, &libtorch, order.threads, path);
-    Ok(supervise(command, &mut Progress::new(console))?)
-}
-
-fn write(order: &Order) -> Result<PathBuf> {
-    let folder = Path::new(&order.output);
-    std::fs::create_dir_all(folder).map_err(CliError::write(folder))?;
-    let path = folder.join(ORDER_FILE);
-    let text = serde_json::to_vec_pretty(order).map_err(CliError::internal)?;
-    write_whole(&path, &text)?;
-    Ok(path)
+    let task = engine::Task { order, arguments: &["-"], threads: order.threads };
+    let result = engine::execute(&task, &mut Progress::new(console))?;
+    let manifest = Path::new(&order.output).join(MANIFEST_FILE);
+    if matches!(order.job, Job::Run(_)) && !manifest.is_file() {
+        return Err(EngineError::Unproven { path: manifest }.into());
+    }
+    Ok(result)
 }
 
 /// Writes a file so that it is there as a whole or not at all.
@@ -147,26 +107,14 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// An absolute path, so that an order means the same wherever it is read.
 ///
 /// # Errors
-/// The current folder is gone, or the path is empty.
+/// The current folder is gone, or the path is empty or no text.
 pub fn absolute(path: &Path) -> Result<String> {
-    Ok(std::path::absolute(path).map_err(CliError::read(path))?.display().to_string())
+    paths::text(&std::path::absolute(path).map_err(CliError::read(path))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn order(folder: &Path, seed: u64) -> Order {
-        let job = serde_json::json!({
-            "job": "train", "format": 1, "name": "t", "source": "t.yaml", "scorers": {}, "sources": {}, "data": {},
-            "stages": [], "seed": seed,
-            "model": {"name": "m", "source": "m.yaml", "checkpoint": null, "streams": {}, "denoisers": {}},
-        });
-        let order = serde_json::json!({
-            "format": 1, "job": job, "output": folder, "shard_rows": 1024, "device": "cpu", "threads": 1,
-        });
-        serde_json::from_value(order).unwrap()
-    }
 
     #[test]
     fn sizes_are_numbers_with_a_unit() {
@@ -175,22 +123,5 @@ mod tests {
         for text in ["", "G", "-1G", "0", "1.5G", "4GB", "99999999999T"] {
             assert!(size(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_folder_belongs_to_the_job_that_worked_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        claim(&order(path, 1)).unwrap();
-        write(&order(path, 1)).unwrap();
-        claim(&order(path, 2)).unwrap();
-        std::fs::write(path.join("training.json"), "{}").unwrap();
-        claim(&order(path, 1)).unwrap();
-        claim(&Order { threads: 9, device: "cuda:0".into(), ..order(path, 1) }).unwrap();
-        let error = claim(&order(path, 2)).unwrap_err();
-        assert!(matches!(error, CliError::Occupied { .. }));
-        assert_eq!(error.exit_code(), 2);
-        std::fs::write(path.join(ORDER_FILE), "{}").unwrap();
-        assert!(claim(&order(path, 1)).unwrap_err().to_string().contains("unknown origin"));
     }
 }

@@ -1,13 +1,12 @@
-//! The datasets that a training or evaluation reads: whether they have its columns, and making those that are generated.
+//! The datasets that a training or evaluation reads: whether they have its columns.
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{Combinations, DatasetError, Features, Generation, Generator};
+use anyflow_datasets::{DatasetError, Features, Generator};
 use anyflow_plan::plan::{ColumnRef, Generated, Job, Table};
 use indexmap::IndexMap;
 
 use crate::command::open;
-use crate::console::Console;
 use crate::error::{CliError, Result};
 
 type Files = IndexMap<String, Vec<String>>;
@@ -32,7 +31,9 @@ pub fn check(job: &Job) -> Result<()> {
         match generated.get(name) {
             _ if columns.is_empty() => {}
             Some(made) => {
-                let features = generation(made, files)?.generator.features();
+                let unknown =
+                    || CliError::internal(format!("the planner knows `{0}`, the datasets do not", made.generate));
+                let features = Generator::named(&made.generate).ok_or_else(unknown)?.features();
                 columns.into_iter().try_for_each(|column| has(&features, column))?;
             }
             None => {
@@ -73,7 +74,7 @@ fn of_source<'a>(references: impl Iterator<Item = &'a ColumnRef>, join: Option<&
     columns
 }
 
-/// Puts generated files into the output folder.
+/// Puts generated files into the output folder, where the engine makes them.
 pub fn place(job: &mut Job, output: &Path) {
     let (files, generated) = match job {
         Job::Run(_) => return,
@@ -82,38 +83,4 @@ pub fn place(job: &mut Job, output: &Path) {
     };
     let named = files.iter_mut().filter(|(name, _)| generated.contains_key(*name));
     named.flat_map(|(_, paths)| paths).for_each(|path| *path = output.join(&path).display().to_string());
-}
-
-/// Writes the generated files that are not there already, with exactly the rows that are asked for.
-///
-/// # Errors
-/// The output folder cannot be written.
-pub fn generate(job: &Job, console: &Console) -> Result<()> {
-    let Some((files, generated)) = of(job) else { return Ok(()) };
-    for (name, made) in generated {
-        let generation = generation(made, files)?;
-        for path in files.get(name).into_iter().flatten().map(Path::new) {
-            if anyflow_datasets::generated(&generation, path) {
-                continue;
-            }
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(CliError::write(folder))?;
-            }
-            console.note(&format!("generating {} rows of {}: {}", made.rows, made.generate, path.display()));
-            anyflow_datasets::generate(&generation, path)?;
-        }
-    }
-    Ok(())
-}
-
-/// What the planner calls by a word.
-fn generation(made: &Generated, files: &Files) -> Result<Generation> {
-    let unknown = |word: &str| CliError::internal(format!("the planner knows `{word}`, the datasets do not"));
-    let generator = Generator::named(&made.generate).ok_or_else(|| unknown(&made.generate))?;
-    let combinations = match &made.combinations {
-        Some(word) => Combinations::named(word).ok_or_else(|| unknown(word))?,
-        None => Combinations::default(),
-    };
-    let shapes = made.shapes.as_ref().and_then(|source| files.get(source)).into_iter().flatten().map(PathBuf::from);
-    Ok(Generation { combinations, shapes: shapes.collect(), ..Generation::new(generator, made.rows, made.seed) })
 }

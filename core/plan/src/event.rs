@@ -1,9 +1,10 @@
-//! What the engine tells the front while it works: one JSON object a line on its standard output.
+//! What the engine tells the front while it works: one [frame](crate::frame) each on a descriptor of their own, which is the
+//! engine's standard output as the front made it. What a plugin prints goes to standard error, as log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A line from the engine.
+/// What the engine tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -39,7 +40,8 @@ pub enum Event {
         /// The text.
         text: String,
     },
-    /// Which node and plugin the compute thread entered; the last one is named when the engine dies.
+    /// Which node the run entered last, or which check of a plugin, with the plugin if one runs there. Where the engine
+    /// died is in the [table of calls](crate::calls).
     Enter {
         /// Node.
         node: String,
@@ -48,14 +50,14 @@ pub enum Event {
     },
     /// A check of a plugin came to its end.
     Checked(Checked),
-    /// The job failed; no further line comes.
+    /// The job failed; nothing more comes.
     Failed {
         /// Who must act.
         fault: Fault,
         /// The whole sentence.
         text: String,
     },
-    /// The job is done; no further line comes.
+    /// The job is done; nothing more comes.
     Done {
         /// Result for `--json`.
         result: Value,

@@ -1,11 +1,14 @@
 //! From YAML to a plan: `Spec` (as written, with positions), `Graph` (names resolved), `Plan` (checked, ordered,
 //! serializable). Pure: this crate opens no file, loads no plugin, knows no tensor and no modality by name.
 
+pub mod calls;
 pub mod descriptor;
 pub mod event;
 pub mod findings;
+pub mod frame;
 pub mod order;
 pub mod plan;
+pub mod style;
 
 mod check;
 mod compile;

@@ -1,6 +1,7 @@
-//! The order: a job, and the choices of one call of the command that are not the pipeline's business. The front writes
-//! it as `order.json` into the output folder, and starts the engine with that path. Checking a plugin has an order of
-//! its own.
+//! The order: a job, and the choices of one call of the command that are not the pipeline's business. The front starts the
+//! engine and writes the order as a [frame](crate::frame) to its standard input. Then it holds that pipe open: its end tells
+//! the engine that the front is gone. The engine keeps the order as `order.json` in the output folder. Checking a plugin has
+//! an order of its own.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};

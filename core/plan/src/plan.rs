@@ -4,6 +4,7 @@
 
 mod evaluation;
 mod model;
+mod places;
 mod run;
 mod training;
 

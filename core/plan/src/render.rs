@@ -2,31 +2,26 @@
 
 use crate::error::Diagnostic;
 use crate::source::{Place, Source};
+use crate::style::{Style, painted as styled};
 
 /// Characters of a source line that are shown at most.
 const WIDTH: usize = 110;
 
-const BOLD: &str = "\x1b[1m";
-const RED: &str = "\x1b[1;31m";
-const YELLOW: &str = "\x1b[1;33m";
-const BLUE: &str = "\x1b[1;34m";
-const PLAIN: &str = "\x1b[0m";
-
 /// One message, its place and its related places.
 pub(crate) fn diagnostic<P>(severity: &str, message: &Diagnostic<P>, sources: &[&Source], color: bool) -> String {
-    let tint = if severity == "error" { RED } else { YELLOW };
-    let mut out = format!("{}: {}\n", painted(severity, tint, color), painted(&message.message, BOLD, color));
+    let tint = if severity == "error" { Style::Red } else { Style::Yellow };
+    let mut out = format!("{}: {}\n", painted(severity, tint, color), painted(&message.message, Style::Bold, color));
     out.push_str(&excerpt(&message.place, '^', "", sources, color, tint));
     for related in &message.related {
-        out.push_str(&excerpt(&related.place, '-', &related.text, sources, color, BLUE));
+        out.push_str(&excerpt(&related.place, '-', &related.text, sources, color, Style::Blue));
     }
     out
 }
 
-fn excerpt(place: &Place, mark: char, text: &str, sources: &[&Source], color: bool, tint: &str) -> String {
+fn excerpt(place: &Place, mark: char, text: &str, sources: &[&Source], color: bool, tint: Style) -> String {
     let margin = " ".repeat(place.line.to_string().len());
-    let bar = painted("|", BLUE, color);
-    let arrow = painted("-->", BLUE, color);
+    let bar = painted("|", Style::Blue, color);
+    let arrow = painted("-->", Style::Blue, color);
     let mut out = format!("{margin}{arrow} {}:{}:{}\n", place.file, place.line, place.column);
     let Some(line) = line_of(place, sources) else {
         return if text.is_empty() { out } else { out + &format!("{margin} = {text}\n") };
@@ -35,7 +30,7 @@ fn excerpt(place: &Place, mark: char, text: &str, sources: &[&Source], color: bo
     let length = place.length.min(shown.chars().count().saturating_sub(column)).max(1);
     let marks = mark.to_string().repeat(length) + if text.is_empty() { "" } else { " " } + text;
     out.push_str(&format!("{margin} {bar}\n"));
-    out.push_str(&format!("{} {bar} {shown}\n", painted(&place.line.to_string(), BLUE, color)));
+    out.push_str(&format!("{} {bar} {shown}\n", painted(&place.line.to_string(), Style::Blue, color)));
     out.push_str(&format!("{margin} {bar} {}{}\n", " ".repeat(column), painted(&marks, tint, color)));
     out
 }
@@ -59,6 +54,6 @@ fn cropped(line: &str, column: usize) -> (String, usize) {
     (format!("{head}{shown}{tail}"), column - first + head.len())
 }
 
-fn painted(text: &str, tint: &str, color: bool) -> String {
-    if color { format!("{tint}{text}{PLAIN}") } else { text.to_string() }
+fn painted(text: &str, tint: Style, color: bool) -> String {
+    if color { styled(text, tint) } else { text.to_string() }
 }

@@ -83,10 +83,33 @@ fn check_name(name: &SpannedString, report: &mut Report) {
         "a dot separates a node from its port"
     } else if name.value.contains(char::is_whitespace) {
         "it contains a space"
+    } else if name.value.contains(['/', '\\']) {
+        "it contains a slash, and files are called by it"
+    } else {
+        return check_file_name(name, report);
+    };
+    report.error(name.span, Problem::BadName { name: name.value.clone(), reason: reason.into() });
+}
+
+/// Bytes of a name at most. A file's name has a number, a hash and an ending beside it, and 255 bytes in all.
+const LONGEST_NAME: usize = 100;
+
+/// Refuses a name that no file or folder could be called after, or that would lead out of the folder it is in.
+fn check_file_name(name: &SpannedString, report: &mut Report) {
+    let reason = if name.value.trim().is_empty() {
+        "it is empty".to_string()
+    } else if name.value.contains(['/', '\\']) {
+        "a file or folder is called after it, so it must not contain `/` or `\\`".into()
+    } else if name.value.starts_with('.') {
+        "a file or folder is called after it, so it must not begin with a dot".into()
+    } else if name.value.contains(char::is_control) {
+        "it contains a control character".into()
+    } else if name.value.len() > LONGEST_NAME {
+        format!("it has {} bytes, more than {LONGEST_NAME}", name.value.len())
     } else {
         return;
     };
-    report.error(name.span, Problem::BadName { name: name.value.clone(), reason: reason.into() });
+    report.error(name.span, Problem::BadName { name: name.value.clone(), reason });
 }
 
 /// Refuses a name that another thing of the same kind has.

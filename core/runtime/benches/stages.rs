@@ -120,7 +120,7 @@ impl Bench<'_> {
             "device": "cpu", "threads": 1,
         });
         let order: Order = serde_json::from_value(order).unwrap();
-        execute(&order, &Events::to(Box::new(std::io::sink()))).unwrap()
+        execute(&order, &Events::new(std::io::sink(), anyflow_runtime::process::end_group)).unwrap()
     }
 }
 

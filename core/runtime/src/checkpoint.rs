@@ -1,13 +1,15 @@
-//! Checkpoints: safetensors files, read with a report of what fits, written atomically.
+//! Checkpoints: tensors by name from and to safetensors files, with a report of what fits.
 
-use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
+pub use anyflow_weights::Metadata;
+use anyflow_weights::{Dtype, Entry, WeightsError};
 use indexmap::IndexMap;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Result, RunError, mapped};
+use crate::{Result, RunError};
 
 /// Tensors by name, in the order they were added.
 pub type Tensors = IndexMap<String, Tensor>;
@@ -21,75 +23,109 @@ pub enum Precision {
     Bf16,
 }
 
-/// All tensors of a file on the CPU, as they are stored, and its metadata. The file is mapped and not held.
+/// A file of weights, read.
+pub struct Weights {
+    /// All tensors on the CPU, as they are stored, in the order of their names.
+    pub tensors: Tensors,
+    /// What else it says.
+    pub metadata: Metadata,
+    /// Hash of the file: of the bytes that were read.
+    pub blake3: String,
+}
+
+/// Reads a file once; memory is what its tensors have, and the largest of them once more.
 ///
 /// # Errors
-/// [`RunError::Checkpoint`] when the file is missing, truncated or no safetensors file.
-pub fn read(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
-    let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
-    let bytes = mapped::open(path).map_err(unreadable(path))?;
-    let foreign = |e: safetensors::SafeTensorError| wrong(format!("is no whole safetensors file: {e}"));
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(foreign)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(foreign)?;
+/// [`RunError::Checkpoint`] when the file is missing, truncated or no safetensors file, holds something else than the hash
+/// that it carries says, or has a number that is not finite.
+pub fn read(path: &Path) -> Result<Weights> {
+    let file = anyflow_weights::open(path).map_err(|error| Unfit::from(error).of(path))?;
+    read_from(file, path)
+}
+
+/// As [`read`], from a file that is open; `path` names it in errors.
+///
+/// # Errors
+/// See [`read`].
+pub fn read_from(file: File, path: &Path) -> Result<Weights> {
     let mut tensors = Tensors::new();
-    for (name, view) in file.iter() {
-        let kind = kind_of(view.dtype()).ok_or_else(|| wrong(format!("{name} has dtype {:?}", view.dtype())))?;
-        let shape: Vec<i64> = view.shape().iter().map(|n| *n as i64).collect();
-        tensors.insert(name.to_string(), Tensor::f_from_data_size(view.data(), &shape, kind)?);
-    }
-    tensors.sort_keys();
-    Ok((tensors, header.metadata().clone().unwrap_or_default()))
-}
-
-/// A hash of a file's content.
-///
-/// # Errors
-/// [`RunError::Checkpoint`] when the file is missing.
-pub fn fingerprint(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(unreadable(path))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
-}
-
-fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> RunError {
-    move |e| RunError::Checkpoint {
-        path: path.display().to_string(),
-        text: format!(
-            "cannot be read: {e}; train it first (`anyflow train`), or correct the path in the file that names it \
-             (`checkpoint` of a model, `start` of a training)"
-        ),
-    }
-}
-
-/// Writes a file under a temporary name, syncs it, and renames it.
-///
-/// # Errors
-/// [`RunError::Io`].
-pub fn write(path: &Path, tensors: &Tensors, metadata: HashMap<String, String>, precision: Precision) -> Result<()> {
-    let data = tensors.iter().map(|(name, t)| Ok((name, stored(t, precision)?))).collect::<Result<Vec<_>>>()?;
-    let views = data.iter().map(|(name, (dtype, shape, bytes))| {
-        let view = TensorView::new(*dtype, shape.clone(), bytes);
-        view.map(|view| (*name, view)).map_err(|e| RunError::Internal(format!("{name}: {e}")))
-    });
-    let views = views.collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| RunError::Internal(e.to_string()))?;
-    write_atomically(path, &bytes)
-}
-
-/// Writes bytes under a temporary name, syncs them, and renames the file: a reader sees the old file or the new one.
-///
-/// # Errors
-/// [`RunError::Io`].
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    let write = || -> std::io::Result<()> {
-        use std::io::Write;
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+    let each = |entry: &Entry, bytes: &[u8]| -> Result<(), Unfit> {
+        let tensor = tensor(entry, bytes)?;
+        tensors.insert(entry.name.clone(), tensor);
+        Ok(())
     };
-    write().map_err(RunError::io(path))
+    let summary = anyflow_weights::read(file, each).map_err(|unfit| unfit.of(path))?;
+    tensors.sort_keys();
+    Ok(Weights { tensors, metadata: summary.metadata, blake3: summary.blake3 })
+}
+
+fn tensor(entry: &Entry, bytes: &[u8]) -> Result<Tensor, Unfit> {
+    let Entry { name, dtype, shape, .. } = entry;
+    let kind = kind_of(*dtype).ok_or_else(|| Unfit::Text(format!("{name} has dtype {dtype:?}")))?;
+    let shape: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
+    let tensor = Tensor::f_from_data_size(bytes, &shape, kind)?;
+    if kind != Kind::Int64 && tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        let text = format!(
+            "{name} has a number that is not finite (NaN or infinite): no result of it would be one; use an earlier \
+             checkpoint, or train again"
+        );
+        return Err(Unfit::Text(text));
+    }
+    Ok(tensor)
+}
+
+/// Why a tensor or a file cannot be used.
+enum Unfit {
+    Weights(WeightsError),
+    Torch(tch::TchError),
+    Text(String),
+}
+
+impl From<WeightsError> for Unfit {
+    fn from(error: WeightsError) -> Self {
+        Unfit::Weights(error)
+    }
+}
+
+impl From<tch::TchError> for Unfit {
+    fn from(error: tch::TchError) -> Self {
+        Unfit::Torch(error)
+    }
+}
+
+impl Unfit {
+    fn of(self, path: &Path) -> RunError {
+        let text = match self {
+            Unfit::Torch(error) => return error.into(),
+            Unfit::Text(text) => text,
+            Unfit::Weights(error @ WeightsError::Read(_)) => format!(
+                "{error}; train it first (`anyflow train`), or correct the path in the file that names it (`checkpoint` \
+                 of a model, `start` of a training)"
+            ),
+            Unfit::Weights(error) => error.to_string(),
+        };
+        RunError::Checkpoint { path: path.display().to_string(), text }
+    }
+}
+
+/// Writes a file, with a hash of what it holds; memory is that of the largest tensor.
+///
+/// # Errors
+/// [`RunError::Io`], which names `path`.
+pub fn write(
+    to: &mut impl Write,
+    path: &Path,
+    tensors: &Tensors,
+    metadata: Metadata,
+    precision: Precision,
+) -> Result<()> {
+    let entries = tensors.iter().map(|(name, tensor)| entry(name, tensor, precision)).collect::<Result<_>>()?;
+    let bytes = |entry: &Entry| bytes(&tensors[&entry.name], precision);
+    anyflow_weights::write(to, entries, metadata, bytes).map_err(|unfit| match unfit {
+        Unfit::Torch(error) => error.into(),
+        Unfit::Weights(WeightsError::Write(source)) => RunError::io(path)(source),
+        unfit => unfit.of(path),
+    })
 }
 
 /// Copies `from` into the memory of `to`, by name, after checking that both hold the same names and shapes.
@@ -136,16 +172,16 @@ fn copy_checked(to: &Tensors, from: &Tensors, mut problems: Vec<String>, path: &
     Ok(())
 }
 
-fn stored(tensor: &Tensor, precision: Precision) -> Result<(Dtype, Vec<usize>, Vec<u8>)> {
-    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?;
-    let kind = match (tensor.kind(), precision) {
+/// The type that a tensor is stored in.
+fn stored(tensor: &Tensor, precision: Precision) -> Kind {
+    match (tensor.kind(), precision) {
         (Kind::Float, Precision::Bf16) if tensor.dim() > 1 => Kind::BFloat16,
         (kind, _) => kind,
-    };
-    let tensor = tensor.f_to_kind(kind)?.f_contiguous()?;
-    let shape = tensor.size().iter().map(|n| *n as usize).collect();
-    let mut bytes = vec![0u8; tensor.numel() * kind.elt_size_in_bytes()];
-    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    }
+}
+
+fn entry(name: &str, tensor: &Tensor, precision: Precision) -> Result<Entry> {
+    let kind = stored(tensor, precision);
     let dtype = match kind {
         Kind::Float => Dtype::F32,
         Kind::BFloat16 => Dtype::BF16,
@@ -153,7 +189,16 @@ fn stored(tensor: &Tensor, precision: Precision) -> Result<(Dtype, Vec<usize>, V
         Kind::Int64 => Dtype::I64,
         other => return Err(RunError::Internal(format!("a checkpoint holds no {other:?}"))),
     };
-    Ok((dtype, shape, bytes))
+    let shape = tensor.size().iter().map(|n| *n as usize).collect();
+    Ok(Entry { name: name.into(), dtype, shape, size_bytes: tensor.numel() * kind.elt_size_in_bytes() })
+}
+
+fn bytes(tensor: &Tensor, precision: Precision) -> Result<Vec<u8>, Unfit> {
+    let kind = stored(tensor, precision);
+    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?;
+    let mut bytes = vec![0u8; tensor.numel() * kind.elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    Ok(bytes)
 }
 
 fn kind_of(dtype: Dtype) -> Option<Kind> {
@@ -176,17 +221,22 @@ mod tests {
         Tensors::from([("w".to_string(), weights), ("n".to_string(), Tensor::from_slice(&[7i64]))])
     }
 
+    fn file(folder: &Path, tensors: &Tensors, precision: Precision) -> std::path::PathBuf {
+        let path = folder.join("a.safetensors");
+        let metadata = Metadata::from([("k".into(), "v".into())]);
+        write(&mut std::fs::File::create(&path).unwrap(), &path, tensors, metadata, precision).unwrap();
+        path
+    }
+
     #[test]
     fn f32_comes_back_bit_for_bit_and_bf16_within_its_precision() {
         let folder = tempfile::tempdir().unwrap();
         for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::Bf16, 0.004)] {
-            let path = folder.path().join("a.safetensors");
-            write(&path, &some(), HashMap::from([("k".into(), "v".into())]), precision).unwrap();
-            let (tensors, metadata) = read(&path).unwrap();
+            let Weights { tensors, metadata, blake3 } = read(&file(folder.path(), &some(), precision)).unwrap();
             let worst = ((&tensors["w"] - &some()["w"]) / &some()["w"]).abs().max().double_value(&[]);
             assert!(worst <= tolerance, "{worst}");
             assert_eq!(tensors["n"].int64_value(&[0]), 7);
-            assert_eq!(metadata["k"], "v");
+            assert_eq!((metadata["k"].as_str(), blake3.len()), ("v", 64));
         }
     }
 
@@ -209,13 +259,25 @@ mod tests {
     #[test]
     fn a_truncated_file_and_a_foreign_one_are_told_apart() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.safetensors");
-        write(&path, &some(), HashMap::new(), Precision::F32).unwrap();
+        let path = file(folder.path(), &some(), Precision::F32);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("no whole safetensors file"));
+        assert!(read(&path).err().unwrap().to_string().contains("no whole safetensors file"));
         let to = Tensors::from([("w".to_string(), Tensor::zeros([3], (Kind::Float, Device::Cpu)))]);
         let text = copy_into(&to, &some(), &path).unwrap_err().to_string();
         assert!(text.contains("w is [2, 2], the model wants [3]") && text.contains("n is left over"), "{text}");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_refused_by_the_name_of_its_tensor() {
+        let folder = tempfile::tempdir().unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let mut tensors = some();
+                tensors.insert("x.weight".into(), Tensor::from_slice(&[1.0, bad, 0.5, 2.0]).reshape([2, 2]));
+                let text = read(&file(folder.path(), &tensors, precision)).err().unwrap().to_string();
+                assert!(text.contains("x.weight") && text.contains("not finite"), "{text}");
+            }
+        }
     }
 }

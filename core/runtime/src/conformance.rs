@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyflow_datasets::{Cell, Dataset};
 use anyflow_plan::descriptor::{CellKind, PluginDescriptor};
-use anyflow_plan::event::{Checked, Fault};
+use anyflow_plan::event::Checked;
 use anyflow_plan::order::{CheckOrder, Sample};
 use anyflow_sdk::testkit::{Check, Kit, Step};
 use anyflow_sdk::{OwnedCell, OwnedList};
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::events::Events;
 use crate::plugin::Plugins;
-use crate::{Result, RunError};
+use crate::plugin::watch::warm_up;
+use crate::{Result, RunError, process};
 
 /// Rows that are taken of a dataset with samples.
 const SAMPLE_ROWS: u64 = 8;
@@ -30,7 +31,14 @@ pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
     let (events, watched) = (&events, &watched);
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("watchdog".into());
-        builder.spawn_scoped(scope, move || watch(watched, timeout, events)).map_err(|e| internal(&e))?;
+        let (tell_ready, ready) = bounded(1);
+        let watchdog = move || {
+            warm_up();
+            let _ = tell_ready.send(());
+            watch(watched, timeout, events);
+        };
+        builder.spawn_scoped(scope, watchdog).map_err(|e| internal(&e))?;
+        let _ = ready.recv();
         let tell = |component: &str, check: &str| drop(steps.send((component.to_string(), check.to_string())));
         events.enter("load", Some(&order.library));
         tell("", "load");
@@ -70,7 +78,7 @@ fn watch(steps: &Receiver<(String, String)>, timeout: Duration, events: &Events)
                     let text = format!("still not done after {} s", timeout.as_secs());
                     events.checked(Checked { component, check, outcome: "failed".into(), text });
                     events.done(json!({"timed_out": true}));
-                    std::process::exit(Fault::Plugin.exit_code().into());
+                    process::end(0);
                 }
             }
         }

@@ -42,6 +42,16 @@ pub fn cuda_libraries() -> bool {
     }
 }
 
+/// What results depend on of a device: which one of several it is does not count.
+pub fn kind(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
+        Device::Mps => "mps",
+        Device::Vulkan => "vulkan",
+    }
+}
+
 fn unknown(name: &str) -> RunError {
     RunError::Data(format!("device {name:?} is not known; use cpu, cuda or cuda:N"))
 }

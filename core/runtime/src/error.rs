@@ -4,6 +4,8 @@ use anyflow_datasets::DatasetError;
 use anyflow_diffusion::EngineError;
 use anyflow_plan::event::Fault;
 
+use crate::identity::Differences;
+
 /// The result of everything fallible in this crate.
 pub type Result<T, E = RunError> = std::result::Result<T, E>;
 
@@ -55,6 +57,14 @@ pub enum RunError {
         path: String,
         /// What is wrong and what to do.
         text: String,
+    },
+    /// The output folder holds another job. The user must take back what differs, or choose another folder.
+    #[error("{path}: holds another job: {differences}; or choose another --output")]
+    OtherJob {
+        /// The folder.
+        path: String,
+        /// What differs, each part with what to do.
+        differences: Differences,
     },
     /// The data is not what the job needs. The user must act.
     #[error("{0}")]
@@ -135,7 +145,7 @@ impl RunError {
     pub fn fault(&self) -> Fault {
         match self {
             RunError::Library { .. } | RunError::Plugin { .. } | RunError::Stuck { .. } => Fault::Plugin,
-            RunError::Checkpoint { .. } | RunError::Data(_) => Fault::User,
+            RunError::Checkpoint { .. } | RunError::OtherJob { .. } | RunError::Data(_) => Fault::User,
             RunError::Dataset(error) => match error.fault() {
                 anyflow_datasets::Fault::User => Fault::User,
                 anyflow_datasets::Fault::Plugin => Fault::Plugin,

@@ -1,33 +1,36 @@
-//! The engine's voice: events as JSON lines on standard output.
+//! The engine's voice: events as frames.
 
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyflow_plan::event::{Checked, Event, Fault};
+use anyflow_plan::frame::{FrameError, LONGEST_EVENT, Writer};
 use serde_json::{Map, Value};
 
 /// Writes events. Progress is thinned out; everything else is written at once.
 pub struct Events {
     out: Mutex<Out>,
+    /// What ends the process when nobody listens any more.
+    end: fn() -> !,
 }
 
 struct Out {
-    to: Box<dyn Write + Send>,
+    frames: Writer<Box<dyn Write + Send>>,
     last_progress: Option<Instant>,
 }
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-impl Events {
-    /// Events to standard output.
-    pub fn to_stdout() -> Self {
-        Self::to(Box::new(std::io::stdout()))
-    }
+/// Bytes of a sentence at most.
+const LONGEST_TEXT: usize = 1 << 16;
 
-    /// Events to any writer.
-    pub fn to(to: Box<dyn Write + Send>) -> Self {
-        Events { out: Mutex::new(Out { to, last_progress: None }) }
+impl Events {
+    /// Events to a stream; `end` ends the process when they cannot be written. Work whose end nobody hears of is not done:
+    /// the same command does it again, or finds it committed.
+    pub fn new(to: impl Write + Send + 'static, end: fn() -> !) -> Self {
+        let frames = Writer::new(Box::new(to) as Box<dyn Write + Send>, LONGEST_EVENT);
+        Events { out: Mutex::new(Out { frames, last_progress: None }), end }
     }
 
     /// A part begins.
@@ -38,7 +41,7 @@ impl Events {
     /// Work inside a part.
     pub fn progress(&self, part: &str, done: u64, figures: Map<String, Value>) {
         {
-            let Ok(mut out) = self.out.lock() else { return };
+            let mut out = self.out();
             if out.last_progress.is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
                 return;
             }
@@ -54,7 +57,7 @@ impl Events {
 
     /// Something a person should read.
     pub fn note(&self, text: impl Into<String>) {
-        self.write(&Event::Note { text: text.into() });
+        self.write(&Event::Note { text: cut(text.into()) });
     }
 
     /// The compute thread enters a node.
@@ -64,12 +67,12 @@ impl Events {
 
     /// A check of a plugin came to its end.
     pub fn checked(&self, check: Checked) {
-        self.write(&Event::Checked(check));
+        self.write(&Event::Checked(Checked { text: cut(check.text), ..check }));
     }
 
     /// The job failed.
     pub fn failed(&self, fault: Fault, text: impl Into<String>) {
-        self.write(&Event::Failed { fault, text: text.into() });
+        self.write(&Event::Failed { fault, text: cut(text.into()) });
     }
 
     /// The job is done.
@@ -77,12 +80,37 @@ impl Events {
         self.write(&Event::Done { result });
     }
 
-    /// A front that went away must not stop the work: a line that cannot be written is dropped.
     fn write(&self, event: &Event) {
-        if let (Ok(mut out), Ok(line)) = (self.out.lock(), serde_json::to_string(event)) {
-            let _ = writeln!(out.to, "{line}").and_then(|()| out.to.flush());
+        let mut out = self.out();
+        let written = match out.frames.write(event) {
+            // What is too long to be told is said to be so: a result that is not told is a failure.
+            Err(error @ FrameError::Long { .. }) => {
+                let text = format!("what the engine wants to tell is too long: {error}");
+                out.frames.write(&match event {
+                    Event::Done { .. } => Event::Failed { fault: Fault::Internal, text },
+                    _ => Event::Note { text },
+                })
+            }
+            written => written,
+        };
+        if let Err(error) = written {
+            tracing::error!("the engine ends, since nobody listens to it any more: {error}");
+            (self.end)();
         }
     }
+
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sentence that is not too long.
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push_str(" ...");
+    }
+    text
 }
 
 /// Figures of an event: `figures([("loss", 0.1.into())])`.

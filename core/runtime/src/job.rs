@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::events::Events;
 use crate::plugin::{allow_only, watch};
-use crate::{LIBTORCH, Result, RunError, device, eval, run, train};
+use crate::{LIBTORCH, Result, RunError, device, eval, process, run, train};
 
 /// Does the job of an order; the value is what `--json` prints.
 ///
@@ -21,8 +21,6 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     tch::set_num_threads(order.threads.max(1) as i32);
     tch::set_num_interop_threads(1);
     let device = device::open(&order.device)?;
-    let folder = std::path::Path::new(&order.output);
-    std::fs::create_dir_all(folder).map_err(crate::RunError::io(folder))?;
     if let Some(hashes) = &order.plugins_allowed {
         allow_only(hashes.iter().cloned());
     }
@@ -41,7 +39,7 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
 /// Ends the program while a call of a plugin still runs: no thread can be ended from outside.
 fn give_up(late: &RunError, events: &Events) {
     events.failed(late.fault(), late.to_string());
-    std::process::exit(i32::from(late.fault().exit_code()));
+    process::end(late.fault().exit_code());
 }
 
 /// Versions of this program and what it is linked to.

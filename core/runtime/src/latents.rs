@@ -2,16 +2,17 @@
 //! them.
 //!
 //! A file has one column `latent` of fixed-size lists of f32, a list a row, the elements of `[latent]` one after
-//! another. The schema's metadata hold the shape and the key of what the file was made of.
+//! another. The schema's metadata hold the shape and the key of what the file was made of, those of the footer a hash of
+//! the elements.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, FixedSizeListArray, Float32Array, RecordBatch};
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
@@ -24,28 +25,28 @@ use crate::{Result, RunError, mapped};
 const COLUMN: &str = "latent";
 const KEY: &str = "anyflow.key";
 const SHAPE: &str = "anyflow.shape";
+const CONTENT: &str = "anyflow.blake3";
 /// Length of the footer, and the magic word.
 const TRAILER: usize = 10;
 
-/// Writes the rows of `chunks`, each `[row, shape]` f32, under a temporary name, syncs the file and renames it.
+/// Writes the rows of `chunks`, each `[row, shape]` f32, and a hash of them; the file is then ready to be published.
 ///
 /// # Errors
 /// Those of the chunks; a chunk of another shape; disk.
-pub fn write(path: &Path, key: &str, shape: &[i64], chunks: impl Iterator<Item = Result<Tensor>>) -> Result<()> {
+pub fn write(to: impl Write, key: &str, shape: &[i64], chunks: impl Iterator<Item = Result<Tensor>>) -> Result<()> {
     let schema = schema(key, shape);
-    let temporary = path.with_extension("tmp");
-    let file = File::create(&temporary).map_err(RunError::io(&temporary))?;
-    let mut writer = FileWriter::try_new(BufWriter::new(file), &schema)?;
+    let mut writer = FileWriter::try_new(BufWriter::new(to), &schema)?;
+    let mut hasher = blake3::Hasher::new();
     for chunk in chunks {
-        writer.write(&record_batch(&schema, &chunk?, shape)?)?;
+        let values = flat(&chunk?, shape)?;
+        hasher.update(values.inner());
+        let lists =
+            FixedSizeListArray::try_new(item(), elements(shape), Arc::new(Float32Array::new(values, None)), None)?;
+        writer.write(&RecordBatch::try_new(schema.clone(), vec![Arc::new(lists)])?)?;
     }
-    let file = writer.into_inner()?.into_inner().map_err(|e| RunError::io(&temporary)(e.into_error()))?;
-    let finish = || {
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    finish().map_err(RunError::io(path))
+    writer.write_metadata(CONTENT, hasher.finalize().to_hex().as_str());
+    writer.finish()?;
+    Ok(())
 }
 
 fn elements(shape: &[i64]) -> i32 {
@@ -63,14 +64,13 @@ fn schema(key: &str, shape: &[i64]) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(vec![Field::new(COLUMN, list, false)], metadata))
 }
 
-fn record_batch(schema: &SchemaRef, chunk: &Tensor, shape: &[i64]) -> Result<RecordBatch> {
+/// The elements of a chunk, one row after another.
+fn flat(chunk: &Tensor, shape: &[i64]) -> Result<ScalarBuffer<f32>> {
     if chunk.size().get(1..) != Some(shape) {
         return Err(RunError::Internal(format!("latents of shape {:?}, a row's being {shape:?}", chunk.size())));
     }
     let flat = chunk.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1])?;
-    let values = Arc::new(Float32Array::from(Vec::<f32>::try_from(&flat)?));
-    let lists = FixedSizeListArray::try_new(item(), elements(shape), values, None)?;
-    Ok(RecordBatch::try_new(schema.clone(), vec![Arc::new(lists)])?)
+    Ok(Vec::<f32>::try_from(&flat)?.into())
 }
 
 /// The rows of a file, mapped into memory.
@@ -86,15 +86,16 @@ pub struct Latents {
 }
 
 impl Latents {
-    /// Maps a file that [`write()`] wrote with this key.
+    /// Maps a file that [`write()`] wrote with this key, and compares its rows with their hash; `path` names it in errors.
     ///
     /// # Errors
-    /// [`RunError::Checkpoint`] when the file is missing, truncated, no such file, or of another key.
-    pub fn open(path: &Path, key: &str) -> Result<Self> {
+    /// [`RunError::Checkpoint`] when the file is truncated, damaged, no such file, or of another key.
+    pub fn open(file: &File, path: &Path, key: &str) -> Result<Self> {
         let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
-        let map = mapped::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let map = mapped::map(file).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         let bytes = Buffer::from(bytes::Bytes::from_owner(map));
-        let (schema, batches) = record_batches(&bytes).map_err(|e| wrong(format!("is no whole Arrow file: {e}")))?;
+        let Content { schema, batches, blake3 } =
+            record_batches(&bytes).map_err(|e| wrong(format!("is no whole Arrow file: {e}")))?;
         let metadata = schema.metadata();
         if metadata.get(KEY).map(String::as_str) != Some(key) {
             return Err(wrong("holds latents that were made of something else".into()));
@@ -103,6 +104,13 @@ impl Latents {
         let shape = metadata.get(SHAPE).and_then(|text| shape_of(text)).ok_or_else(no_shape)?;
         let columns = batches.iter().map(|batch| values(batch, &shape)).collect::<Option<Vec<_>>>();
         let batches = columns.ok_or_else(|| wrong(format!("has no column `{COLUMN}` of lists of {shape:?} f32")))?;
+        let mut hasher = blake3::Hasher::new();
+        for batch in &batches {
+            hasher.update(batch.values().inner());
+        }
+        if blake3.as_deref() != Some(hasher.finalize().to_hex().as_str()) {
+            return Err(wrong("holds other latents than were written: it is damaged".into()));
+        }
         let (mut starts, mut rows) = (Vec::with_capacity(batches.len()), 0);
         for batch in &batches {
             starts.push(rows);
@@ -155,8 +163,15 @@ impl Latents {
     }
 }
 
-/// The schema and all batches of a file, sharing its memory.
-fn record_batches(bytes: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+/// What a file holds, sharing its memory.
+struct Content {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    /// What it says the hash of its rows is.
+    blake3: Option<String>,
+}
+
+fn record_batches(bytes: &Buffer) -> Result<Content, String> {
     let text = |e: arrow::error::ArrowError| e.to_string();
     let end = bytes.len().checked_sub(TRAILER).ok_or("it is too short")?;
     let mut trailer = [0; TRAILER];
@@ -177,7 +192,9 @@ fn record_batches(bytes: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), Strin
         batch.ok_or_else(|| "a block is empty".to_string())
     };
     let batches = footer.recordBatches().into_iter().flatten().map(read).collect::<Result<_, _>>()?;
-    Ok((schema, batches))
+    let said = footer.custom_metadata().into_iter().flatten().find(|pair| pair.key() == Some(CONTENT));
+    let blake3 = said.and_then(|pair| pair.value()).map(str::to_string);
+    Ok(Content { schema, batches, blake3 })
 }
 
 /// The elements of the latent column, if it is what it should be.
@@ -203,14 +220,19 @@ mod tests {
 
     fn written(folder: &Path) -> std::path::PathBuf {
         let path = folder.join("a.arrow");
-        write(&path, "k", &[2, 3], [chunk(0, 5), chunk(5, 5), chunk(10, 3)].map(Ok).into_iter()).unwrap();
+        let chunks = [chunk(0, 5), chunk(5, 5), chunk(10, 3)].map(Ok).into_iter();
+        write(File::create(&path).unwrap(), "k", &[2, 3], chunks).unwrap();
         path
+    }
+
+    fn open(path: &Path, key: &str) -> Result<Latents> {
+        Latents::open(&File::open(path).unwrap(), path, key)
     }
 
     #[test]
     fn rows_come_back_bit_for_bit_in_any_order() {
         let folder = tempfile::tempdir().unwrap();
-        let mut latents = Latents::open(&written(folder.path()), "k").unwrap();
+        let mut latents = open(&written(folder.path()), "k").unwrap();
         assert_eq!((latents.rows(), latents.shape()), (13, [2i64, 3].as_slice()));
         let all = chunk(0, 13);
         for rows in [&[12, 0, 5, 5, 4][..], &[9], &[], &[3, 11, 2, 1, 0, 7, 8]] {
@@ -223,7 +245,7 @@ mod tests {
     #[test]
     fn a_batch_is_gathered_into_memory_that_is_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut latents = Latents::open(&written(folder.path()), "k").unwrap();
+        let mut latents = open(&written(folder.path()), "k").unwrap();
         let first = latents.gather(&[1, 2, 3]).unwrap().data_ptr();
         assert_eq!(latents.gather(&[4, 5]).unwrap().data_ptr(), first);
     }
@@ -232,22 +254,31 @@ mod tests {
     fn a_file_that_is_cut_anywhere_or_of_another_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path());
-        assert!(Latents::open(&path, "other").err().unwrap().to_string().contains("something else"));
+        assert!(open(&path, "other").err().unwrap().to_string().contains("something else"));
         let whole = std::fs::read(&path).unwrap();
         for length in (0..whole.len()).step_by(7) {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(Latents::open(&path, "k").is_err(), "{length} of {} bytes", whole.len());
+            assert!(open(&path, "k").is_err(), "{length} of {} bytes", whole.len());
         }
         std::fs::write(&path, &whole).unwrap();
-        assert!(Latents::open(&path, "k").is_ok());
+        assert!(open(&path, "k").is_ok());
+    }
+
+    #[test]
+    fn a_changed_element_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let mut bytes = std::fs::read(&path).unwrap();
+        let element = 16.5f32.to_le_bytes();
+        let at = bytes.windows(4).position(|part| part == element).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(open(&path, "k").err().unwrap().to_string().contains("damaged"));
     }
 
     #[test]
     fn a_chunk_of_another_shape_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
         let wrong = Tensor::zeros([2, 3, 2], (Kind::Float, Device::Cpu));
-        let path = folder.path().join("a.arrow");
-        assert!(write(&path, "k", &[2, 3], std::iter::once(Ok(wrong))).is_err());
-        assert!(!path.exists());
+        assert!(write(Vec::new(), "k", &[2, 3], std::iter::once(Ok(wrong))).is_err());
     }
 }

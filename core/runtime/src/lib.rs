@@ -1,6 +1,6 @@
 //! Loads plugins, builds sessions, runs plans, trains, evaluates. The program `anyflow-engine` is a thin shell round it.
 
-#![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents
+#![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents, the process itself
 
 pub mod checkpoint;
 pub mod conformance;
@@ -8,14 +8,20 @@ mod device;
 mod error;
 mod eval;
 pub mod events;
+pub mod front;
+mod identity;
 mod job;
 pub mod latents;
 mod mapped;
 mod networks;
+mod output;
 pub mod plugin;
+pub mod process;
+mod provenance;
 mod run;
 mod scoring;
 mod session;
+mod sources;
 mod stream;
 pub mod trace;
 mod train;

@@ -1,63 +1,109 @@
-//! `anyflow-engine ORDER.json`: does one job and tells what it does as JSON lines; `anyflow-engine --check ORDER.json`
-//! checks a plugin. People call `anyflow` instead.
+//! `anyflow-engine ORDER.json` does one job and tells what it does in frames of JSON; `anyflow-engine --check ORDER.json`
+//! checks a plugin; `-` stands for an order on standard input. People call `anyflow` instead.
 
-use std::path::Path;
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use anyflow_plan::event::Fault;
 use anyflow_plan::order::{CheckOrder, Order};
 use anyflow_plan::plan::PLAN_FORMAT;
 use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
 use anyflow_runtime::trace::Timeline;
+use anyflow_runtime::{front, process};
+use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-fn main() -> ExitCode {
-    let events = Events::to_stdout();
-    match std::env::args().nth(1).as_deref() {
-        Some("--version") => {
-            events.done(anyflow_runtime::versions());
-            ExitCode::SUCCESS
-        }
-        Some("--check") => check(&events),
-        Some(path) => match read(Path::new(path)) {
-            Ok(order) => run(&order, &events),
-            Err(text) => {
-                events.failed(Fault::Internal, format!("order {path}: {text}"));
-                ExitCode::from(Fault::Internal.exit_code())
+const USAGE: &str = "usage: anyflow-engine ORDER.json, or anyflow-engine --check ORDER.json; `anyflow run` and `anyflow \
+                     plugin check` make the order and start it";
+
+/// What this program is asked for.
+#[derive(Default)]
+struct Arguments {
+    version: bool,
+    check: bool,
+    order: Option<PathBuf>,
+    /// Descriptor of the front's table of calls.
+    calls: Option<i32>,
+}
+
+impl Arguments {
+    fn read(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut found = Arguments::default();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("--version") => found.version = true,
+                Some("--check") => found.check = true,
+                Some("--calls") => {
+                    let number = arguments.next().and_then(|number| number.to_str()?.parse().ok());
+                    found.calls = Some(number.filter(|number| *number > 2).ok_or(USAGE)?);
+                }
+                _ if found.order.is_none() => found.order = Some(argument.into()),
+                _ => return Err(USAGE.into()),
             }
-        },
-        None => {
-            events
-                .failed(Fault::User, "usage: anyflow-engine ORDER.json; `anyflow run` writes the order and starts it");
-            ExitCode::from(Fault::User.exit_code())
         }
+        Ok(found)
+    }
+
+    /// Whether a front holds a pipe whose end ends this process and its group.
+    fn has_front(&self) -> bool {
+        self.order.as_deref() == Some(Path::new("-"))
     }
 }
 
-fn check(events: &Events) -> ExitCode {
-    let read = || -> Result<CheckOrder, String> {
-        let path = std::env::args().nth(2).ok_or("usage: anyflow-engine --check ORDER.json")?;
-        let text = std::fs::read_to_string(&path).map_err(|e| format!("order {path}: {e}"))?;
-        serde_json::from_str(&text).map_err(|e| format!("order {path}: {e}"))
+fn main() {
+    let arguments = Arguments::read(std::env::args_os().skip(1));
+    let end = if arguments.as_ref().is_ok_and(Arguments::has_front) { process::end_group } else { || process::end(1) };
+    let events = match front::take_output() {
+        Ok(out) => Events::new(out, end),
+        Err(error) => {
+            eprintln!("no descriptor for events: {error}");
+            process::end(1)
+        }
     };
-    let done = read().map_err(RunError::Internal).and_then(|order| {
-        tch::set_num_threads(1);
-        listen(None);
-        anyflow_runtime::conformance::check(&order, events)
+    let done = arguments.map_err(RunError::Data).and_then(|arguments| {
+        let refused = |error| RunError::Internal(format!("--calls: {error}"));
+        process::prepare(arguments.calls).map_err(refused)?;
+        act(&arguments, &events)
     });
-    finish(done, events)
+    let code = match done {
+        Ok(result) => {
+            events.done(result);
+            0
+        }
+        Err(error) => {
+            events.failed(error.fault(), error.to_string());
+            error.fault().exit_code()
+        }
+    };
+    process::end(code)
 }
 
-fn read(path: &Path) -> Result<Order, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    let order: Order = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    match order.format {
-        PLAN_FORMAT => Ok(order),
-        other => Err(format!("format {other}, this engine reads {PLAN_FORMAT}; use both programs of one release")),
+fn act(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
+    if arguments.version {
+        return Ok(anyflow_runtime::versions());
     }
+    let path = arguments.order.as_deref().ok_or_else(|| RunError::Data(USAGE.into()))?;
+    if arguments.check { check(path, events) } else { run(path, events) }
+}
+
+fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
+    let order: CheckOrder = front::order(path).map_err(RunError::Internal)?;
+    tch::set_num_threads(1);
+    listen(None);
+    anyflow_runtime::conformance::check(&order, events)
+}
+
+fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
+    let order: Order = front::order(path).map_err(RunError::Internal)?;
+    if order.format != PLAN_FORMAT {
+        let text =
+            format!("format {}, this engine reads {PLAN_FORMAT}; use both programs of one release", order.format);
+        return Err(RunError::Internal(format!("order {}: {text}", path.display())));
+    }
+    listen(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
+    anyflow_runtime::execute(&order, events)
 }
 
 /// Log text on standard error, as `ANYFLOW_LOG` says (default `warn`); spans into the timeline, if one is asked for.
@@ -65,26 +111,4 @@ fn listen(timeline: Option<Timeline>) {
     let filter = EnvFilter::try_from_env("ANYFLOW_LOG").unwrap_or_else(|_| "warn".into());
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     tracing_subscriber::registry().with(log).with(timeline).init();
-}
-
-fn run(order: &Order, events: &Events) -> ExitCode {
-    let timeline = order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose();
-    let done = timeline.and_then(|timeline| {
-        listen(timeline);
-        anyflow_runtime::execute(order, events)
-    });
-    finish(done, events)
-}
-
-fn finish(done: Result<serde_json::Value, RunError>, events: &Events) -> ExitCode {
-    match done {
-        Ok(result) => {
-            events.done(result);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            events.failed(error.fault(), error.to_string());
-            ExitCode::from(error.fault().exit_code())
-        }
-    }
 }

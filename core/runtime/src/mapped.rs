@@ -2,17 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 
 use memmap2::Mmap;
 
-/// The bytes of a file that was renamed into place whole, as checkpoints and caches are.
+/// The bytes of a file in a folder that this process holds the lock of.
 ///
 /// # Errors
-/// It cannot be opened or mapped.
-pub fn open(path: &Path) -> io::Result<Mmap> {
-    let file = File::open(path)?;
-    // SAFETY: the file was renamed into place whole and nobody writes to it afterwards, so that the mapped bytes do not
-    // change while they are borrowed.
-    unsafe { Mmap::map(&file) }
+/// It cannot be mapped.
+pub fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the file was renamed into place whole, and only the holder of its folder's lock may replace it, which makes
+    // another file. So the mapped bytes do not change while they are borrowed.
+    unsafe { Mmap::map(file) }
 }

@@ -10,7 +10,8 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use tch::{Device, Tensor};
 
-use crate::checkpoint::{self, Tensors};
+use crate::checkpoint::{self, Tensors, Weights};
+use crate::identity::Loaded;
 use crate::plugin::{Codec, Module, Plugins, RowError};
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
@@ -27,6 +28,8 @@ pub struct Session {
     pub denoisers: IndexMap<String, Box<dyn Denoiser>>,
     /// Where tensors live.
     pub device: Device,
+    /// Hashes of the files that weights were loaded from, by what they are for.
+    pub weights: IndexMap<String, String>,
 }
 
 impl Session {
@@ -54,7 +57,7 @@ impl Session {
         for (name, denoiser) in &model.denoisers {
             denoisers.insert(name.clone(), built(name, denoiser, model, device, seed)?);
         }
-        Ok(Session { plugins, codecs, streams, denoisers, device })
+        Ok(Session { plugins, codecs, streams, denoisers, device, weights: IndexMap::new() })
     }
 
     /// Everything of `model`, with the weights of its checkpoint.
@@ -62,7 +65,7 @@ impl Session {
     /// # Errors
     /// As [`Session::new`]; [`RunError::Checkpoint`] when the file does not fit.
     pub fn load(model: &Model, device: Device) -> Result<Self> {
-        let session = Session::new(model, device, 0)?;
+        let mut session = Session::new(model, device, 0)?;
         let path = model.checkpoint.as_deref().ok_or_else(|| RunError::Checkpoint {
             path: model.source.clone(),
             text: "the model file names no `checkpoint`; train it, and name the file that training wrote".into(),
@@ -75,9 +78,16 @@ impl Session {
     ///
     /// # Errors
     /// [`RunError::Checkpoint`] when the file does not fit.
-    pub fn load_weights(&self, path: &Path) -> Result<()> {
-        let (tensors, _) = checkpoint::read(path)?;
-        checkpoint::copy_into(&self.tensors()?, &tensors, path)
+    pub fn load_weights(&mut self, path: &Path) -> Result<()> {
+        let Weights { tensors, blake3, .. } = checkpoint::read(path)?;
+        checkpoint::copy_into(&self.tensors()?, &tensors, path)?;
+        self.weights.insert("checkpoint".into(), blake3);
+        Ok(())
+    }
+
+    /// Hashes of everything that was loaded.
+    pub fn loaded(&self) -> Loaded {
+        Loaded { plugins: self.plugins.hashes(), weights: self.weights.clone() }
     }
 
     /// Everything that a checkpoint of the model holds, sharing memory.
@@ -183,7 +193,7 @@ impl Judge {
     /// # Errors
     /// [`RunError::Checkpoint`] when the file does not fit.
     pub fn load_weights(&self, name: &str, path: &Path) -> Result<()> {
-        let (mut tensors, _) = checkpoint::read(path)?;
+        let mut tensors = checkpoint::read(path)?.tensors;
         tensors.retain(|tensor, _| tensor.starts_with(&format!("scorers.{name}.")));
         checkpoint::copy_into(&self.tensors(name)?, &tensors, path)
     }

@@ -68,6 +68,6 @@ fn fitting(args: &Args, kind: FileKind) -> Result<()> {
 fn good(path: &Path, kind: FileKind, warnings: &[Warning]) -> Result<Outcome> {
     let kind = word(kind);
     let warnings = serde_json::to_value(warnings).map_err(CliError::internal)?;
-    let json = json!({"file": path, "kind": kind.rsplit(' ').next(), "warnings": warnings});
+    let json = json!({"file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings});
     Ok(Outcome::done(format!("{}: {kind} without errors", shown(path)), json))
 }

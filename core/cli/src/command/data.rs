@@ -1,6 +1,7 @@
 //! `anyflow data`.
 
 mod cell;
+mod training;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub enum Command {
     },
     /// Read every file of an output in full and compare it with what was written
     Verify {
-        /// Output folder of a finished run
+        /// Output folder of a finished run, or of a training
         folder: PathBuf,
     },
     /// Make a Parquet file of a folder of media, .jsonl, .csv, .tsv, MNIST idx files, or WebDataset .tar files
@@ -147,7 +148,7 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
     let files: u64 = imported.left_out.iter().map(|left| left.files).sum();
     let json = json!({
-        "output": output, "rows": imported.rows, "columns": columns, "left_out": files, "left_out_by_reason": imported.left_out,
+        "output": shown(output), "rows": imported.rows, "columns": columns, "left_out": files, "left_out_by_reason": imported.left_out,
     });
     Ok(Outcome::done(text, json))
 }
@@ -160,14 +161,14 @@ fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
     let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
-    Ok(Outcome::done(text, json!({"output": output, "rows": rows, "seed": seed, "columns": columns})))
+    Ok(Outcome::done(text, json!({"output": shown(output), "rows": rows, "seed": seed, "columns": columns})))
 }
 
 fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<Outcome> {
     writable(output, [a, b])?;
     let (a, b) = (open(std::slice::from_ref(a))?, open(std::slice::from_ref(b))?);
     let paired = pair(&a, &b, on, multiplicity, seed, output)?;
-    let mut json = json!({"output": output});
+    let mut json = json!({"output": shown(output)});
     if let (Value::Object(json), Value::Object(figures)) =
         (&mut json, serde_json::to_value(&paired).map_err(CliError::internal)?)
     {

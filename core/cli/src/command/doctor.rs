@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyflow_plan::style::Style;
 use serde_json::{Value, json};
 
 use super::{bytes, plugin, table};
@@ -56,12 +57,12 @@ pub fn run(_args: &Args, console: &Console) -> Result<Outcome> {
 }
 
 fn mark(state: State, console: &Console) -> String {
-    let (mark, tint) = match state {
-        State::Good => ("✓", "\x1b[32m"),
-        State::Odd => ("!", "\x1b[33m"),
-        State::Bad => ("✗", "\x1b[31m"),
+    let (mark, style) = match state {
+        State::Good => ("✓", Style::Green),
+        State::Odd => ("!", Style::Yellow),
+        State::Bad => ("✗", Style::Red),
     };
-    if console.color { format!("{tint}{mark}\x1b[0m") } else { mark.into() }
+    console.painted(mark, style)
 }
 
 fn libtorch() -> Finding {

@@ -9,6 +9,7 @@ use super::plugins;
 use crate::compiled::Recognised;
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
+use crate::escape;
 
 /// Arguments of `anyflow plan`.
 #[derive(Debug, clap::Args)]
@@ -57,5 +58,7 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
         Shape::Svg => Format::Svg,
     };
     let json = serde_json::to_value(&compiled.job).map_err(CliError::internal)?;
-    Ok(Outcome::done(explain(&compiled.job, format), json))
+    let text = explain(&compiled.job, format);
+    let text = if args.format == Shape::Json { escape::json(&text).into_owned() } else { text };
+    Ok(Outcome::done(text, json))
 }

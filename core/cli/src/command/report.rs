@@ -31,6 +31,6 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let path = args.output.clone().unwrap_or_else(|| args.folder.join("report.html"));
     order::write_whole(&path, page.html.as_bytes())?;
     let size = page.html.len() as u64;
-    let json = json!({"report": path, "sections": page.sections, "size_bytes": size});
+    let json = json!({"report": shown(&path), "sections": page.sections, "size_bytes": size});
     Ok(Outcome::done(format!("{} ({})", shown(&path), bytes(size)), json))
 }

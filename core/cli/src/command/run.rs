@@ -68,7 +68,6 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     compiled.warn(console);
     check(&compiled, &args.input, args.rows, args.key.as_deref())?;
     let order = order(args, compiled.job)?;
-    order::claim(&order)?;
     let result = order::execute(&order, console)?;
     let folder = shown(&args.output);
     Ok(Outcome::done(format!("{}see it with: anyflow report {folder}", summary(&result)), result))

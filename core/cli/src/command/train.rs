@@ -8,7 +8,7 @@ use super::{plugins, shown, summary};
 use crate::compiled::Recognised;
 use crate::console::{Console, Outcome};
 use crate::error::Result;
-use crate::{order, sources};
+use crate::order;
 
 /// Arguments of `anyflow train`.
 #[derive(Debug, clap::Args)]
@@ -31,8 +31,6 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let compiled = args.common.compile(training, &plugins(console)?)?;
     compiled.warn(console);
     let order = args.common.order(compiled.job, &args.output)?;
-    order::claim(&order)?;
-    sources::generate(&order.job, console)?;
     let result = order::execute(&order, console)?;
     let text = format!("{}see it with: anyflow report {}", summary(&result), shown(&args.output));
     Ok(Outcome::done(text, result))

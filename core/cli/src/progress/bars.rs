@@ -1,9 +1,12 @@
 //! Bars with rate and time left, one per part.
 
+use std::io::Write;
+
 use anyflow_plan::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Pace, figures};
+use crate::escape;
 
 /// How often a bar shows that it is alive.
 const TICK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -34,7 +37,8 @@ impl Bars {
             Event::Progress { part, done, figures: shown } => {
                 if let Some(Open { unit, bar, pace, .. }) = self.open.iter().find(|open| open.part == *part) {
                     bar.set_position(*done);
-                    bar.set_message(pace.words(*done, bar.length(), unit, &figures(shown)));
+                    let words = pace.words(*done, bar.length(), unit, &figures(shown));
+                    bar.set_message(escape::line(&words).into_owned());
                 }
             }
             Event::End { part, figures: shown } => self.end(part, &figures(shown)),
@@ -43,8 +47,9 @@ impl Bars {
         }
     }
 
-    pub(super) fn print(&self, line: &str) {
-        self.all.suspend(|| eprintln!("{line}"));
+    /// A reader that went away does not stop the work.
+    pub(super) fn print(&self, text: &str) {
+        self.all.suspend(|| drop(writeln!(std::io::stderr(), "{}", escape::message(text, false))));
     }
 
     pub(super) fn clear(&mut self) {
@@ -54,13 +59,14 @@ impl Bars {
     fn begin(&mut self, part: &str, total: Option<u64>, unit: &str, done: u64) {
         let bar = match total {
             Some(total) => ProgressBar::new(total).with_style(style(&format!(
-                "{{prefix:>14.bold}} [{{bar:32.cyan}}] {{human_pos}}/{{human_len}} {unit}  {{msg:.dim}}"
+                "{{prefix:>14.bold}} [{{bar:32.cyan}}] {{human_pos}}/{{human_len}} {}  {{msg:.dim}}",
+                escape::line(unit)
             ))),
             None => {
                 ProgressBar::no_length().with_style(style("{prefix:>14.bold} {spinner:.cyan} {elapsed}  {msg:.dim}"))
             }
         };
-        let bar = self.all.add(bar.with_prefix(part.to_string()).with_position(done));
+        let bar = self.all.add(bar.with_prefix(escape::line(part).into_owned()).with_position(done));
         bar.enable_steady_tick(TICK);
         self.open.push(Open { part: part.into(), unit: unit.into(), bar, pace: Pace::new(done) });
     }

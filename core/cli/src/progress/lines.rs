@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyflow_plan::event::Event;
 
 use super::{Pace, figures};
+use crate::escape;
 
 /// The first line comes soon, so that one sees that it works; then the interval grows to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
@@ -54,8 +55,8 @@ impl Lines {
     }
 
     /// A reader that went away does not stop the work.
-    pub(super) fn print(&mut self, line: &str) {
-        let _ = writeln!(self.to, "{line}");
+    pub(super) fn print(&mut self, text: &str) {
+        let _ = writeln!(self.to, "{}", escape::message(text, false));
     }
 
     fn part(&mut self, name: &str) -> Option<&mut Part> {

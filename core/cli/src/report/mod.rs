@@ -89,16 +89,15 @@ pub fn page(folder: &Path, rows: u64) -> Result<Page> {
 
 /// The folder itself and its direct sub-folders, each with its place in the page.
 fn folders(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let mut names = Vec::new();
+    let mut inner = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(CliError::read(folder))? {
         let entry = entry.map_err(CliError::read(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.path().is_dir() && !name.starts_with('.') && !INNER.contains(&name.as_str()) {
-            names.push(name);
+            inner.push((entry.path(), name));
         }
     }
-    names.sort();
-    let inner = names.into_iter().map(|name| (folder.join(&name), name));
+    inner.sort();
     Ok(std::iter::once((folder.to_path_buf(), String::new())).chain(inner).collect())
 }
 

@@ -12,16 +12,27 @@ use super::cell::inline;
 use super::values;
 use crate::compiled::{model_of, name_of};
 
-/// What the engine wrote about a run when it ended.
+/// Parts of a job that are told: hashes of what it loaded, by the first word of their names.
+const TOLD: [&str; 4] = ["input", "source", "weights", "plugin"];
+
+/// The part that the checkpoint of a model is.
+const CHECKPOINT: &str = "weights checkpoint";
+
+/// What the engine wrote about a run or a training.
 pub(super) struct Provenance {
+    /// Of a run that ended.
     written: Value,
+    /// What the job is, part by part.
+    job: Value,
 }
 
 impl Provenance {
-    /// Reads `run.json`; without it, only the order tells.
+    /// Reads `run.json` and the record of the job; without them, only the order tells.
     pub(super) fn read(folder: &Path) -> Self {
-        let written = std::fs::read(folder.join("run.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Provenance { written: written.unwrap_or_default() }
+        let json =
+            |name: &str| -> Option<Value> { serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok() };
+        let job = json("job.json").or_else(|| json("training.json"));
+        Provenance { written: json("run.json").unwrap_or_default(), job: job.unwrap_or_default() }
     }
 
     /// The figures of the run.
@@ -39,21 +50,28 @@ impl Provenance {
         }
     }
 
+    /// Hash of the checkpoint that was loaded.
+    fn checkpoint(&self) -> Option<&str> {
+        self.written["checkpoint_blake3"].as_str().or_else(|| self.job["parts"][CHECKPOINT].as_str())
+    }
+
     fn facts(&self, order: Option<&Order>) -> Map<String, Value> {
         let mut facts = Map::new();
         if let Some(order) = order {
             of_order(order, &mut facts);
         }
-        let hash = self.written["checkpoint_blake3"].as_str();
-        match (hash, order.and_then(|order| model_of(&order.job).checkpoint.as_deref())) {
+        match (self.checkpoint(), order.and_then(|order| model_of(&order.job).checkpoint.as_deref())) {
             (Some(hash), _) => put(&mut facts, "checkpoint blake3", hash),
-            (None, Some(path)) => {
+            // An evaluation keeps no record; a training writes the file.
+            (None, Some(path)) if self.job.is_null() => {
                 if let Some(hash) = blake3_of(Path::new(path)) {
                     put(&mut facts, "checkpoint blake3 (as it is now)", hash);
                 }
             }
-            (None, None) => {}
+            (None, _) => {}
         }
+        let parts = self.job["parts"].as_object().into_iter().flatten();
+        facts.extend(parts.filter(|(name, _)| told(name)).map(|(name, hash)| (name.clone(), hash.clone())));
         for key in ["device", "versions", "result"] {
             if let Some(value) = self.written.get(key) {
                 facts.insert(key.into(), value.clone());
@@ -64,6 +82,10 @@ impl Provenance {
         }
         facts
     }
+}
+
+fn told(part: &str) -> bool {
+    part != CHECKPOINT && part.split(' ').next().is_some_and(|word| TOLD.contains(&word))
 }
 
 fn of_order(order: &Order, facts: &mut Map<String, Value>) {

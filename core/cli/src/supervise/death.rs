@@ -1,58 +1,107 @@
-//! The engine ended without a word.
+//! The engine ended without a result that counts.
 
 use std::fmt;
 use std::process::ExitStatus;
 
+use anyflow_plan::calls::{Call, Cause};
 use serde_json::{Value, json};
+
+use super::calls::Noted;
+use super::hear::{End, Heard};
 
 /// How it ended, and what was going on.
 #[derive(Debug)]
 pub struct Death {
     code: Option<i32>,
     signal: Option<i32>,
+    /// It had said that it was done.
+    was_done: bool,
+    /// It was ended, since it did not end by itself.
+    lingered: bool,
+    /// It called `exit`, or something in it did.
+    by_exit: bool,
+    place: Place,
+    /// The calls of plugins that were under way, in all threads.
+    under_way: Vec<Call>,
     /// The node that was entered last.
-    node: Option<String>,
-    /// The plugin that ran there.
-    plugin: Option<String>,
+    entered: Option<String>,
     /// The end of its log.
     tail: Vec<String>,
     /// Whether the person has seen it.
     tail_shown: bool,
 }
 
+/// Where it died.
+#[derive(Debug)]
+enum Place {
+    /// In a call of a plugin.
+    Call(Call),
+    /// In a plugin's code, in a thread that the plugin started.
+    Code { plugin: String },
+    /// In a thread that was in no call of a plugin.
+    Outside { thread: String },
+    /// It could not say.
+    Unknown,
+}
+
 impl std::error::Error for Death {}
 
 impl Death {
-    pub(super) fn new(
-        status: ExitStatus,
-        node: Option<String>,
-        plugin: Option<String>,
-        tail: Vec<String>,
-        tail_shown: bool,
-    ) -> Self {
-        Death { code: status.code(), signal: signal(status), node, plugin, tail, tail_shown }
+    pub(super) fn new(heard: Heard, status: ExitStatus, noted: Noted) -> Self {
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        let by_exit = noted.died.as_ref().is_some_and(|died| died.cause == Cause::Exit);
+        Death {
+            code: status.code(),
+            signal,
+            was_done: matches!(heard.end, Some(End::Done(_))),
+            lingered: heard.lingered,
+            by_exit: by_exit && signal.is_none(),
+            place: Place::of(&noted, signal.is_none() || heard.lingered),
+            under_way: noted.under_way,
+            entered: heard.entered,
+            tail: heard.tail.into(),
+            tail_shown: heard.tail_shown,
+        }
     }
 
-    /// The plugin is to blame if it was running, unless the blow came from outside.
+    /// The plugin is to blame if the engine died in it, unless the blow came from outside.
     pub fn exit_code(&self) -> u8 {
-        if self.plugin.is_some() && !self.was_struck() { 3 } else { 1 }
+        if self.plugin().is_some() && (self.lingered || !self.was_struck()) { 3 } else { 1 }
     }
 
-    /// The node that was entered last, and how it ended there, with the last words of its log.
+    /// The node that was entered last, or the check, and how it ended there, with the last words of its log.
     pub fn last(&self) -> (Option<&str>, String) {
         let said = self.tail.last().map(|line| format!("; its last words: {line}")).unwrap_or_default();
-        (self.node.as_deref(), format!("the engine {}{said}", self.how()))
+        (self.entered.as_deref(), format!("the engine {}{said}", self.how()))
     }
 
     /// For `--json`.
     pub fn json(&self) -> Value {
+        let call = |call: &Call| json!({"node": call.node, "component": call.component, "call": call.call});
+        let (at, thread) = match &self.place {
+            Place::Call(at) => (Some(at), None),
+            Place::Outside { thread } => (None, Some(thread)),
+            Place::Code { .. } | Place::Unknown => (None, None),
+        };
         json!({
             "exit_status": self.code,
             "signal": self.signal,
-            "node": self.node,
-            "plugin": self.plugin,
+            "node": at.map_or(self.entered.as_ref(), |at| at.node.as_ref()),
+            "plugin": self.plugin(),
+            "component": at.map(|at| &at.component),
+            "call": at.map(|at| &at.call),
+            "thread": thread,
+            "under_way": self.under_way.iter().map(call).collect::<Vec<_>>(),
             "log": self.tail,
         })
+    }
+
+    fn plugin(&self) -> Option<&str> {
+        match &self.place {
+            Place::Call(call) => Some(call.plugin()),
+            Place::Code { plugin } => Some(plugin),
+            Place::Outside { .. } | Place::Unknown => None,
+        }
     }
 
     /// SIGHUP, SIGINT, SIGKILL, SIGTERM: sent by a person, a batch system, or the kernel when memory runs out.
@@ -61,23 +110,74 @@ impl Death {
     }
 
     fn how(&self) -> String {
+        if self.lingered {
+            let said = if self.was_done { "it said that it was done" } else { "its events ended" };
+            return format!("did not end by itself after {said}, and was ended");
+        }
+        let after = if self.was_done { "after it said that it was done" } else { "and without a result" };
         match (self.signal, self.code) {
+            (Some(signal), _) if self.was_done => format!("was killed by signal {signal}{} {after}", name(signal)),
             (Some(signal), _) => format!("was killed by signal {signal}{}", name(signal)),
-            (None, Some(code)) => format!("ended with code {code} and without a result"),
+            (None, Some(code)) if self.by_exit => format!("ended with code {code} {after}, by a call of exit()"),
+            (None, Some(code)) => format!("ended with code {code} {after}"),
             (None, None) => "ended without a result".into(),
+        }
+    }
+}
+
+impl Place {
+    /// Where the dying thread was. Where an engine ends with a code and no thread noted it, something ended it that is not
+    /// ours, and the plugin whose calls alone were under way is what did.
+    fn of(noted: &Noted, by_itself: bool) -> Place {
+        match &noted.died {
+            Some(died) if died.sender.is_some() => Place::Unknown,
+            Some(died) => match (&died.call, &died.code) {
+                (Some(call), _) => Place::Call(call.clone()),
+                (None, Some(plugin)) => Place::Code { plugin: plugin.clone() },
+                (None, None) => Place::Outside { thread: died.thread.clone() },
+            },
+            None => match noted.under_way.split_first() {
+                Some((call, others)) if by_itself && others.iter().all(|other| other.plugin() == call.plugin()) => {
+                    Place::Call(call.clone())
+                }
+                _ => Place::Unknown,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Call(call) => {
+                if let Some(node) = &call.node {
+                    write!(f, " in node `{node}`,")?;
+                }
+                let Call { component, version, call: asked, .. } = call;
+                write!(f, " inside plugin `{}` (version {version}), {component} {asked}", call.plugin())
+            }
+            Place::Code { plugin } => write!(f, " inside plugin `{plugin}`, in a thread of its own"),
+            Place::Outside { thread } => write!(f, " outside any plugin, in thread `{thread}`"),
+            Place::Unknown => Ok(()),
         }
     }
 }
 
 impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the engine {}", self.how())?;
-        match (&self.node, &self.plugin) {
-            (Some(node), Some(plugin)) => write!(f, " in node `{node}`, inside plugin `{plugin}`")?,
-            (Some(node), None) => write!(f, " in node `{node}`, outside any plugin")?,
-            _ => write!(f, " before it entered any node")?,
+        write!(f, "the engine {}{}", self.how(), self.place)?;
+        if !matches!(self.place, Place::Call(_)) {
+            match &self.entered {
+                Some(node) => write!(f, "; it had entered node `{node}` last")?,
+                None => write!(f, " before it entered any node")?,
+            }
+            if !self.under_way.is_empty() {
+                let mut calls: Vec<_> = self.under_way.iter().map(|c| format!("{} {}", c.component, c.call)).collect();
+                calls.dedup();
+                write!(f, "; calls of plugins under way: {}", calls.join(", "))?;
+            }
         }
-        if self.signal == Some(9) {
+        if self.signal == Some(9) && !self.lingered {
             write!(f, "; when nobody killed it, the machine ran out of memory")?;
         }
         write!(f, ". Nothing committed is lost; the same command resumes.")?;
@@ -86,16 +186,6 @@ impl fmt::Display for Death {
         }
         Ok(())
     }
-}
-
-#[cfg(unix)]
-fn signal(status: ExitStatus) -> Option<i32> {
-    std::os::unix::process::ExitStatusExt::signal(&status)
-}
-
-#[cfg(not(unix))]
-fn signal(_status: ExitStatus) -> Option<i32> {
-    None
 }
 
 /// Names of the signals that have the same number everywhere, and of a bus error.

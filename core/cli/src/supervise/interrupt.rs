@@ -4,6 +4,8 @@ use std::process::Command;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 /// Process group of the running engine; 0 for none.
 static ENGINE: AtomicU32 = AtomicU32::new(0);
 /// Interrupts while it runs.
@@ -47,24 +49,19 @@ fn interrupt() {
 }
 
 /// The terminal sends Ctrl-C to its foreground group; the engine is in one of its own and hears only from us.
-#[cfg(unix)]
 pub(super) fn own_group(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
-#[cfg(unix)]
+/// Ends what is left of a process group. Its first process must not have been waited for, so that the number is its own.
+pub(super) fn kill_group(group: u32) {
+    signal(group, true);
+}
+
 fn signal(group: u32, hard: bool) {
-    use rustix::process::{Pid, Signal, kill_process_group};
     let signal = if hard { Signal::KILL } else { Signal::TERM };
     if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
         // It may be gone already.
         let _ = kill_process_group(group, signal);
     }
 }
-
-#[cfg(not(unix))]
-pub(super) fn own_group(_command: &mut Command) {}
-
-/// Elsewhere the engine shares our console and hears Ctrl-C itself.
-#[cfg(not(unix))]
-fn signal(_group: u32, _hard: bool) {}

@@ -1,6 +1,8 @@
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyflow_plan::event::Fault;
+use anyflow_plan::frame::{LONGEST_EVENT, Writer};
 use serde_json::json;
 
 use super::*;
@@ -9,7 +11,7 @@ use super::*;
 fn engine(script: &str) -> Result<Value, EngineError> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
-    supervise(command, &mut Progress::silent())
+    supervise(command, None, &mut Progress::silent())
 }
 
 fn death(script: &str) -> Box<Death> {
@@ -19,18 +21,103 @@ fn death(script: &str) -> Box<Death> {
     }
 }
 
-const ENTER: &str = r#"echo '{"event":"enter","node":"picture","plugin":"image"}'; "#;
+fn protocol(script: &str) -> String {
+    match engine(script) {
+        Err(EngineError::Protocol { found }) => found,
+        other => panic!("{other:?}"),
+    }
+}
 
-#[test]
-fn the_result_is_what_done_says() {
-    let result =
-        engine(r#"echo '{"event":"note","text":"x"}'; echo log >&2; echo '{"event":"done","result":{"rows":3}}'"#);
-    assert_eq!(result.unwrap(), json!({"rows": 3}));
+/// A command that writes bytes.
+fn printed(bytes: &[u8]) -> String {
+    let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    format!("printf '{octal}'; ")
+}
+
+fn frames(events: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes, LONGEST_EVENT);
+    events.iter().for_each(|event| writer.write(event).unwrap());
+    bytes
+}
+
+/// A command that tells these events.
+fn tells(events: &[Value]) -> String {
+    printed(&frames(events))
+}
+
+fn done(result: Value) -> Value {
+    json!({"event": "done", "result": result})
+}
+
+fn failed(fault: &str) -> Value {
+    json!({"event": "failed", "fault": fault, "text": "because"})
+}
+
+fn enter() -> Value {
+    json!({"event": "enter", "node": "picture", "plugin": "image"})
 }
 
 #[test]
-fn a_death_after_the_result_changes_nothing() {
-    assert_eq!(engine(r#"echo '{"event":"done","result":1}'; kill -SEGV $$"#).unwrap(), json!(1));
+fn the_result_is_what_done_says() {
+    let events = tells(&[json!({"event": "note", "text": "x"}), done(json!({"rows": 3}))]);
+    assert_eq!(engine(&format!("echo log >&2; {events}")).unwrap(), json!({"rows": 3}));
+}
+
+#[test]
+fn a_result_counts_only_with_status_0() {
+    let said = tells(&[done(json!(1))]);
+    for (script, wanted) in [
+        (format!("{said} exit 9"), "ended with code 9 after it said that it was done"),
+        (format!("{said} kill -SEGV $$"), "signal 11"),
+        (format!("{said} kill -KILL $$"), "after it said that it was done"),
+    ] {
+        let death = death(&script);
+        assert!(death.to_string().contains(wanted), "{death}");
+        assert_eq!(death.exit_code(), 1);
+    }
+}
+
+#[test]
+fn bad_news_holds_whatever_is_said_beside_it() {
+    let orders = [[failed("run"), done(json!(1))], [done(json!(1)), failed("run")]];
+    for events in orders {
+        assert!(matches!(engine(&tells(&events)), Err(EngineError::Failed { fault: Fault::Run, .. })));
+    }
+}
+
+#[test]
+fn done_is_the_last_word_and_said_once() {
+    for after in [done(json!(2)), enter()] {
+        let found = protocol(&tells(&[done(json!(1)), after]));
+        assert!(found.contains("after it said that it was done"), "{found}");
+    }
+}
+
+#[test]
+fn what_is_no_frame_ends_the_engine_and_is_told() {
+    let whole = frames(&[done(json!(1))]);
+    let second = [frames(&[enter()]), whole.clone()].concat();
+    for (bytes, wanted) in [
+        (b"{\"event\":\"done\",\"result\":1}\n".to_vec(), "more than the"),
+        ([vec![1, 0, 0, 0], whole[4..].to_vec()].concat(), "frame 0 is not understood"),
+        (second, "frame 1 is wanted, but frame 0 came"),
+        ([whole.clone(), whole].concat(), "frame 1 is wanted, but frame 0 came"),
+        ((LONGEST_EVENT as u32 + 1).to_le_bytes().repeat(4), "more than the"),
+        (frames(&[json!({"event": "unheard-of"})]), "not understood"),
+    ] {
+        let begin = Instant::now();
+        let found = protocol(&format!("{} sleep 60", printed(&bytes)));
+        assert!(found.contains(wanted), "{found}");
+        assert!(begin.elapsed() < Duration::from_secs(30), "the engine is not waited for");
+    }
+}
+
+#[test]
+fn an_engine_that_dies_in_the_middle_of_a_frame_is_a_death() {
+    let half = &frames(&[done(json!(1))])[..20];
+    let death = death(&format!("{} kill -SEGV $$", printed(half)));
+    assert!(death.to_string().contains("signal 11"), "{death}");
 }
 
 #[test]
@@ -41,51 +128,79 @@ fn the_fault_gives_the_exit_code() {
         ("plugin", Fault::Plugin, 3),
         ("internal", Fault::Internal, 1),
     ] {
-        let script = format!(r#"echo '{{"event":"failed","fault":"{word}","text":"because"}}'; exit 9"#);
-        let error = engine(&script).unwrap_err();
+        let error = engine(&format!("{} exit 9", tells(&[failed(word)]))).unwrap_err();
         assert_eq!(error.exit_code(), code);
         assert!(matches!(error, EngineError::Failed { fault: found, ref text } if found == fault && text == "because"));
     }
 }
 
 #[test]
-fn a_plugin_that_kills_the_engine_is_named() {
-    let death = death(&format!("{ENTER} echo the last word >&2; kill -SEGV $$"));
-    assert_eq!(death.exit_code(), 3);
+fn a_death_is_told_with_its_signal_and_the_end_of_the_log() {
+    let death = death(&format!("{} echo the last word >&2; kill -SEGV $$", tells(&[enter()])));
     let text = death.to_string();
-    for part in ["signal 11 (SIGSEGV", "node `picture`", "plugin `image`", "same command resumes", "  the last word"] {
+    for part in ["signal 11 (SIGSEGV", "node `picture`", "same command resumes", "  the last word"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     assert_eq!(death.json()["signal"], 11);
+    assert_eq!(death.exit_code(), 1, "nothing says that the plugin was at work in the thread that died");
 }
 
 #[test]
 fn a_blow_from_outside_is_not_the_plugins_fault() {
-    let death = death(&format!("{ENTER} kill -KILL $$"));
+    let death = death(&format!("{} kill -KILL $$", tells(&[enter()])));
     assert_eq!(death.exit_code(), 1);
     assert!(death.to_string().contains("ran out of memory"));
 }
 
 #[test]
-fn without_a_plugin_a_death_is_a_failed_run() {
-    let outside = death(&format!(r#"{ENTER} echo '{{"event":"enter","node":"joint","plugin":null}}'; exit 7"#));
-    assert_eq!(outside.exit_code(), 1);
-    assert!(outside.to_string().contains("code 7"), "{outside}");
+fn a_death_before_any_node_shows_the_end_of_the_log() {
     let early = death("for i in $(seq 50); do echo line $i >&2; done; exit 127").to_string();
     assert!(early.contains("before it entered any node") && early.contains("line 50"), "{early}");
-    assert!(!early.contains("line 30\n"), "only the tail is shown: {early}");
+    assert!(early.contains("code 127") && !early.contains("line 30\n"), "only the tail is shown: {early}");
 }
 
 #[test]
-fn what_a_plugin_prints_is_log_and_does_not_hide_events() {
-    let result = engine(r#"echo hello; printf 'no newline {"x":1}'; echo '{"event":"done","result":2}'"#);
-    assert_eq!(result.unwrap(), json!(2));
-    assert!(death("echo hello; exit 1").to_string().contains("hello"));
+fn a_child_of_the_engine_does_not_hold_the_front_and_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = folder.path().join("late");
+    let child = format!("(sleep 8; echo x > {}) & ", late.display());
+    let begin = Instant::now();
+    death(&format!("{child} kill -SEGV $$"));
+    assert_eq!(engine(&format!("{child} {}", tells(&[done(json!(1))]))).unwrap(), json!(1));
+    assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
+    std::thread::sleep(Duration::from_secs(9).saturating_sub(begin.elapsed()));
+    assert!(!late.exists(), "the child lives on");
+}
+
+#[test]
+fn an_engine_that_does_not_end_after_its_last_word_is_ended() {
+    let begin = Instant::now();
+    let error = engine(&format!("{} sleep 100", tells(&[failed("user")]))).unwrap_err();
+    assert!(matches!(error, EngineError::Failed { .. }));
+    let death = death(&format!("{} sleep 100", tells(&[done(json!(1))])));
+    assert!(death.to_string().contains("did not end by itself after it said that it was done"), "{death}");
+    assert!(begin.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn the_order_comes_whole_and_the_pipe_stays_open() {
+    let order = vec![b'x'; 1_000_000];
+    let script = format!(
+        "test $(head -c 1000000 | wc -c) = 1000000 || exit 7; timeout 1 head -c 1; test $? = 124 || exit 8; {}",
+        tells(&[done(json!(1))])
+    );
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &script]);
+    assert_eq!(supervise(command, Some(order.clone()), &mut Progress::silent()).unwrap(), json!(1));
+    // One that does not read it says by its end why.
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exit 7"]);
+    assert!(matches!(supervise(command, Some(order), &mut Progress::silent()), Err(EngineError::Died(_))));
 }
 
 #[test]
 fn a_program_that_cannot_start_is_said() {
-    let error = supervise(Command::new("/no/such/engine"), &mut Progress::silent()).unwrap_err();
+    let error = supervise(Command::new("/no/such/engine"), None, &mut Progress::silent()).unwrap_err();
     assert!(matches!(error, EngineError::Start { .. }));
     assert_eq!(error.exit_code(), 1);
 }

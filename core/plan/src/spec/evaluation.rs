@@ -8,7 +8,8 @@ use crate::plan::Given;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::{component_use, used};
 use crate::spec::{
-    GuidanceSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_name, given, guidance, open, scoring, sources, table,
+    GuidanceSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given, guidance, open, scoring,
+    sources, table,
 };
 use crate::surface::{self, Fields};
 use crate::yaml::{Content, Entry, Node};
@@ -92,7 +93,7 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
     let subsets = flag(&fields, "subsets", report);
     let independent = flag(&fields, "independent", report).is_some();
     Some(EvaluationSpec {
-        name: fields.text("name", report),
+        name: fields.text("name", report).inspect(|name| check_file_name(name, report)),
         sources: sources(&fields, report),
         data: fields.entry("data").map(|entry| table(entry, report)),
         reference: fields.pairs("reference", report),

@@ -1,5 +1,6 @@
 //! Texts that are no YAML, no file of ours, or an attack.
 
+use anyflow_plan::style::Style;
 use anyflow_plan::{FileKind, Source, kind_of, model_paths};
 
 use crate::bench::{Case, file, snapshot};
@@ -77,6 +78,6 @@ fn long_lines_are_cut() {
 fn colours_on_request() {
     let case = Case::of("joint.yaml").edit("anyflow: 1", "anyflow: 2");
     let errors = case.compile().unwrap_err();
-    assert!(errors.render(&[&case.main], true).contains("\u{1b}[1;31m"));
-    assert!(!errors.render(&[&case.main], false).contains('\u{1b}'));
+    assert!(errors.render(&[&case.main], true).contains(Style::Red.mark()));
+    assert!(!errors.render(&[&case.main], false).contains(Style::Red.mark()));
 }

@@ -1,5 +1,6 @@
 //! Memory-mapped latents to batches: the rows of the peers' `peer_io.py`.
 
+use std::fs::File;
 use std::path::Path;
 
 use anyflow_diffusion::noise::normals_tensor;
@@ -25,7 +26,7 @@ pub fn run(clock: Clock) -> Result<(Line, Tensors)> {
     for width in WIDTHS {
         let path = folder.path().join(format!("{width}.arrow"));
         write(&path, width)?;
-        columns.push(Latents::open(&path, KEY)?);
+        columns.push(Latents::open(&File::open(&path)?, &path, KEY)?);
     }
     let batches: Vec<Vec<u32>> = (0..ROWS).step_by(BATCH as usize).map(|row| rows(row, BATCH)).collect();
     for (column, width) in columns.iter_mut().zip(WIDTHS) {
@@ -58,5 +59,5 @@ fn made(rows: &[u32], width: i64) -> Result<Tensor> {
 fn write(path: &Path, width: i64) -> Result<()> {
     let chunks: Result<Vec<Tensor>> =
         (0..ROWS).step_by(CHUNK as usize).map(|row| made(&rows(row, CHUNK), width)).collect();
-    Ok(latents::write(path, KEY, &[width], chunks?.into_iter().map(Ok))?)
+    Ok(latents::write(File::create(path)?, KEY, &[width], chunks?.into_iter().map(Ok))?)
 }

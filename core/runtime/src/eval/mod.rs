@@ -26,11 +26,16 @@ use tch::Device;
 
 use crate::checkpoint::Tensors;
 use crate::events::Events;
-use crate::{Result, RunError, Session, checkpoint};
+use crate::sources::Sources;
+use crate::{Result, RunError, Session, checkpoint, output};
 use held_out::HeldOut;
 use sample::Sampling;
 
-/// Asks every task of every variant with every seed, and writes `eval.json`: [`Findings`].
+/// What an evaluation found.
+const RECORD: &str = "eval.json";
+
+/// Asks every task of every variant with every seed, and writes `eval.json`: [`Findings`], in place of those of an
+/// earlier evaluation.
 ///
 /// # Errors
 /// Why the evaluation cannot go on; [`RunError::BelowTarget`] after everything is written, if the first variant is below
@@ -39,6 +44,8 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     // Weights first: whatever does not fit is said before any row is read.
     let load = |(name, variant)| Ok((name, variant, loaded(plan, variant, device)?));
     let sessions = plan.variants.iter().map(load).collect::<Result<Vec<(&String, &Variant, Session)>>>()?;
+    let folder = output::open(order)?;
+    Sources { files: &plan.sources, generated: &plan.generated }.generate(&folder, events)?;
     let mut held_out = HeldOut::read(plan, order, Session::new(&plan.model, device, 0)?, events)?;
     let mut findings = Findings {
         name: plan.name.clone(),
@@ -71,7 +78,10 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     let below = held_to_targets(&mut findings);
     let internal = |error: serde_json::Error| RunError::Internal(error.to_string());
     let text = serde_json::to_vec_pretty(&findings).map_err(internal)?;
-    checkpoint::write_atomically(&Path::new(&order.output).join("eval.json"), &text)?;
+    // Findings never lie beside another evaluation's order.
+    folder.remove(RECORD)?;
+    output::accept(&folder, order)?;
+    folder.write(RECORD, &text)?;
     match below.is_empty() {
         true => serde_json::to_value(&findings).map_err(internal),
         false => Err(RunError::BelowTarget(format!("below what {} asks for: {}", plan.source, below.join("; ")))),
@@ -82,7 +92,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
 fn loaded(plan: &EvalPlan, variant: &Variant, device: Device) -> Result<Session> {
     let session = Session::load(model(plan, variant), device)?;
     for file in variant.weights.iter().map(Path::new) {
-        checkpoint::copy_known(&session.tensors()?, &checkpoint::read(file)?.0, file)?;
+        checkpoint::copy_known(&session.tensors()?, &checkpoint::read(file)?.tensors, file)?;
     }
     Ok(session)
 }

@@ -45,6 +45,15 @@ impl ArrayModule {
         Ok(ArrayModule { interface, instance })
     }
 
+    /// Gives the instance back to the plugin; nothing can be called after it.
+    pub fn destroy(&self, of: &Instance) {
+        if let Some(destroy) = self.interface.destroy {
+            let _watched = of.watched("destroy");
+            // SAFETY: the instance came from `create`, no call is under way, and its owner calls this once, on its own end.
+            unsafe { destroy(self.instance) };
+        }
+    }
+
     /// Runs one role: `[row, axes]` -> `[row, expected]`, f32, on the input's device; no gradients are recorded.
     ///
     /// # Errors
@@ -75,14 +84,5 @@ impl ArrayModule {
             return Err(of.error(call, &reported.sentence(code)));
         }
         Ok(output.f_to_device(device)?)
-    }
-}
-
-impl Drop for ArrayModule {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.interface.destroy {
-            // SAFETY: the instance came from `create`, and no call is under way.
-            unsafe { destroy(self.instance) };
-        }
     }
 }

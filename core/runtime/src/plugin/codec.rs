@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 
 use super::library::{Instance, Plugins};
 use super::report::{Reported, RowError};
-use super::view;
+use super::{view, watch};
 use crate::{Result, RunError};
 
 /// A codec with its parameters: cells <-> arrays in host memory. Calls may come from several threads.
@@ -119,7 +119,7 @@ impl Codec {
     where
         F: Fn(usize, &Chunk<'_>, &mut Reported) -> Result<u32, &'static str> + Sync,
     {
-        let _watched = self.of.watched(name);
+        let node = watch::node();
         let rows = tensor.size()[0] as usize;
         let size = rows.div_ceil(threads.max(1)).max(1);
         let row_bytes = self.shape.iter().product::<i64>() as usize * self.kind.elt_size_in_bytes();
@@ -129,6 +129,7 @@ impl Codec {
             let shape = self.batch_shape(n);
             let chunk = Chunk { data: base + start * row_bytes, rows: n, shape: &shape, dtype: self.dtype };
             let mut reported = Reported::default();
+            let _watched = self.of.watched_in(node.as_deref(), name);
             match call(start, &chunk, &mut reported) {
                 Ok(status::OK) => Ok((start, reported)),
                 Ok(code) => Err(reported.sentence(code)),
@@ -155,6 +156,7 @@ impl Codec {
 impl Drop for Codec {
     fn drop(&mut self) {
         if let Some(destroy) = self.interface.destroy {
+            let _watched = self.of.watched("destroy");
             // SAFETY: the instance came from `create`, and no call is under way.
             unsafe { destroy(self.instance) };
         }

@@ -10,6 +10,7 @@ use anyflow_abi::torch::TorchInterface;
 use anyflow_abi::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, Entry, Host, MAGIC, StrView, status};
 use anyflow_plan::descriptor::PluginDescriptor;
 use anyflow_plan::plan::Component;
+use indexmap::IndexMap;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::watch::Watched;
@@ -28,6 +29,8 @@ pub fn allow_only(hashes: impl IntoIterator<Item = String>) {
 pub struct Plugin {
     /// What it says of itself.
     pub descriptor: PluginDescriptor,
+    /// Hash of its library file, hexadecimal.
+    pub blake3: String,
     /// What its library exports.
     pub entry: &'static Entry,
     pub(super) codecs: Option<&'static CodecInterface>,
@@ -64,8 +67,13 @@ impl Instance {
     }
 
     /// Lets the watch know of a call until the value is dropped.
-    pub fn watched(&self, call: &'static str) -> Watched {
-        Watched::begin(self, call)
+    pub fn watched(&self, call: &str) -> Watched {
+        Watched::begin(&self.component, &self.plugin.descriptor.version, call)
+    }
+
+    /// The same, in a thread that was not told which node it works for.
+    pub fn watched_in(&self, node: Option<&str>, call: &str) -> Watched {
+        Watched::begin_in(node, &self.component, &self.plugin.descriptor.version, call)
     }
 }
 
@@ -89,6 +97,14 @@ impl Plugins {
         self.loaded.insert(path.into(), plugin.clone());
         Ok(plugin)
     }
+
+    /// Hashes of the library files, by the plugins' names.
+    pub fn hashes(&self) -> IndexMap<String, String> {
+        let mut hashes: IndexMap<_, _> =
+            self.loaded.values().map(|plugin| (plugin.descriptor.plugin.clone(), plugin.blake3.clone())).collect();
+        hashes.sort_keys();
+        hashes
+    }
 }
 
 /// Refuses what cannot work before any of the plugin's code runs, then loads it and compares.
@@ -100,6 +116,7 @@ fn load(path: &Path) -> Result<Plugin, String> {
         .map_err(|e| format!("its descriptor is not understood ({e}); rebuild it with the SDK of Anyflow"))?;
     check_versions(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
+    let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "load");
     // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
         // The error itself does not say which symbol or library is missing; what it stems from does.
@@ -111,6 +128,8 @@ fn load(path: &Path) -> Result<Plugin, String> {
         .map(|symbol| *symbol)
         .map_err(|_| format!("{name} has a descriptor but no symbol `{ENTRY_SYMBOL}`; {}", rebuild()))?;
     std::mem::forget(library);
+    drop(watched);
+    crate::process::note_code(&descriptor.plugin, entry.cast());
     // SAFETY: the entry is a static of a library that is never unloaded.
     let entry: &'static Entry = unsafe { &*entry };
     if entry.magic != MAGIC {
@@ -133,7 +152,7 @@ fn load(path: &Path) -> Result<Plugin, String> {
             rebuild()
         ));
     }
-    start(entry, descriptor)
+    start(entry, descriptor, blake3::hash(&file).to_hex().to_string())
 }
 
 /// Refuses a file that is not on the list, where there is one.
@@ -172,16 +191,19 @@ fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
     }
 }
 
-fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, String> {
+fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) -> Result<Plugin, String> {
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     if let Some(init) = entry.init {
+        let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "init");
         // SAFETY: the host table is static.
         let code = unsafe { init(&HOST) };
+        drop(watched);
         if code != status::OK {
             return Err(format!("{name} refused to start, with status {code}; its log may say why"));
         }
     }
     let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
+    let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "interface");
     // SAFETY: the id is readable during the call; a table is static and of the type its id names.
     let (codecs, modules, arrays) = unsafe {
         let table = |id: &str| interface(StrView::new(id.as_bytes()));
@@ -191,6 +213,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             whole::<ArrayInterface>(table(anyflow_abi::array::ID), anyflow_abi::array::ID, &name)?,
         )
     };
+    drop(watched);
     if let Some(modules) = modules {
         // SAFETY: the version is static text.
         let theirs = String::from_utf8_lossy(unsafe { modules.libtorch.bytes() });
@@ -198,7 +221,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor) -> Result<Plugin, 
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, entry, codecs, modules, arrays })
+    Ok(Plugin { descriptor, blake3, entry, codecs, modules, arrays })
 }
 
 /// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than

@@ -79,6 +79,15 @@ impl Module {
     }
 }
 
+impl Drop for Module {
+    fn drop(&mut self) {
+        match &self.called {
+            Called::Torch(module) => module.destroy(&self.of),
+            Called::Array(module) => module.destroy(&self.of),
+        }
+    }
+}
+
 /// The word for a role in errors.
 pub(super) fn word(role: Role) -> &'static str {
     match role {

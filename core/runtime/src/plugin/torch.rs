@@ -67,6 +67,15 @@ impl TorchModule {
         }
     }
 
+    /// Gives the instance back to the plugin; nothing can be called after it.
+    pub fn destroy(&self, of: &Instance) {
+        if let Some(destroy) = self.interface.destroy {
+            let _watched = of.watched("destroy");
+            // SAFETY: the instance came from `create`, no call is under way, and its owner calls this once, on its own end.
+            unsafe { destroy(self.instance) };
+        }
+    }
+
     /// Runs one role: `[row, axes]` -> `[row, expected]`. Gradients flow through if they are being recorded.
     ///
     /// # Errors
@@ -99,15 +108,6 @@ impl TorchModule {
             return Err(of.error(call, &text));
         }
         Ok(output)
-    }
-}
-
-impl Drop for TorchModule {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.interface.destroy {
-            // SAFETY: the instance came from `create`, and no call is under way.
-            unsafe { destroy(self.instance) };
-        }
     }
 }
 

@@ -31,8 +31,7 @@ struct Cap {
 /// A denoiser fails on a single row, or the folder cannot be read or written.
 pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Folder, events: &Events) -> Result<()> {
     let mut caps: IndexMap<String, Cap> = match folder.read(FILE)? {
-        Some(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|e| RunError::Io { path: folder.path().join(FILE).display().to_string(), source: e.into() })?,
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&folder.path().join(FILE))(e.into()))?,
         None => IndexMap::new(),
     };
     let asked = plan.steps.iter().filter_map(|step| match &step.op {

@@ -13,10 +13,9 @@ mod read;
 mod stage;
 mod write;
 
-use std::path::Path;
 use std::time::Instant;
 
-use anyflow_datasets::{Expected, Folder, JobId, OutputDir};
+use anyflow_datasets::OutputDir;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
@@ -26,7 +25,8 @@ use tch::Device;
 
 use crate::events::{Events, figures};
 use crate::plugin::Codec;
-use crate::{Result, RunError, Session};
+use crate::provenance::Provenance;
+use crate::{Result, RunError, Session, output};
 use compute::Compute;
 use decode::Decoder;
 use encode::Encoder;
@@ -53,11 +53,11 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let session = Session::load(&plan.model, device)?;
     events.end("load", figures([("seconds", started.elapsed().as_secs_f64().into())]));
 
+    let loaded = session.loaded();
     let Session { codecs, streams, denoisers, .. } = session;
     let reader = Reader::open(plan, order)?;
-    let job = JobId::default().with("job", fingerprint(plan, order, &reader)?);
-    let expected = Expected { shards: reader.shards(), rows: reader.rows() };
-    let output = OutputDir::open(Folder::open(Path::new(&order.output))?, &job, expected)?;
+    let input = reader.input()?;
+    let output = output::of_run(order, &loaded, &input)?;
     let mut writer = Writer::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
@@ -93,7 +93,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "stage_seconds": STAGES.map(|name| (name.into(), line.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
     events.end("rows", result.as_object().cloned().unwrap_or_default());
-    write_provenance(plan, order, output.folder(), &result)?;
+    Provenance { plan, order, loaded: &loaded, input: &input, result: &result }.write(output.folder())?;
     match summary.rows {
         0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
         _ => Ok(result),
@@ -141,37 +141,4 @@ impl Job<'_> {
             line.outcome(writing.join().unwrap_or_default())
         })
     }
-}
-
-/// What makes two runs the same job: the plan with its weights, the rows, and how they are cut.
-fn fingerprint(plan: &RunPlan, order: &Order, reader: &Reader<'_>) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(serde_json::to_string(plan).map_err(|e| RunError::Internal(e.to_string()))?.as_bytes());
-    hasher.update(checkpoint_hash(plan)?.as_bytes());
-    hasher.update(reader.fingerprint().as_bytes());
-    hasher.update(format!("{} {} {:?} {:?}", reader.rows(), order.shard_rows, order.key, order.batch_rows).as_bytes());
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
-fn checkpoint_hash(plan: &RunPlan) -> Result<String> {
-    let path = Path::new(plan.model.checkpoint.as_deref().unwrap_or_default());
-    let bytes = std::fs::read(path).map_err(RunError::io(path))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
-}
-
-fn write_provenance(plan: &RunPlan, order: &Order, folder: &Folder, result: &Value) -> Result<()> {
-    let when = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let provenance = json!({
-        "pipeline": plan.source,
-        "model": plan.model.source,
-        "checkpoint": plan.model.checkpoint,
-        "checkpoint_blake3": checkpoint_hash(plan)?,
-        "inputs": order.inputs,
-        "versions": crate::versions(),
-        "device": order.device,
-        "finished_unix": when,
-        "result": result,
-    });
-    let text = serde_json::to_vec_pretty(&provenance).map_err(|e| RunError::Internal(e.to_string()))?;
-    Ok(folder.write("run.json", &text)?)
 }

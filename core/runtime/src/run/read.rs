@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 
 use super::batch::Batch;
 use super::cut;
+use crate::identity::Input;
 use crate::{Result, RunError};
 
 /// Reads shards: from a dataset, or from nothing but row numbers.
@@ -89,8 +90,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What identifies the input.
-    pub fn fingerprint(&self) -> String {
-        self.dataset.as_ref().map(|dataset| dataset.fingerprint().to_string()).unwrap_or_default()
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn input(&self) -> Result<Input> {
+        let content = self.dataset.as_ref().map(Dataset::content).transpose()?;
+        Ok(Input { content, rows: self.rows })
     }
 
     /// The rows of these shards, micro-batch by micro-batch; each shard begins a new one.

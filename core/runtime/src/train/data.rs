@@ -290,9 +290,12 @@ fn values<T: Default>(
 ) -> Vec<T> {
     let mut found = Vec::with_capacity(cells.len());
     for row in 0..cells.len() {
-        let value = cells.get(row).ok().flatten().and_then(&read);
+        let cell = cells.get(row);
+        let why = cell.as_ref().err().map(ToString::to_string);
+        let value = cell.ok().flatten().and_then(&read);
         if value.is_none() {
-            piece.reason.get_or_insert_with(|| format!("column {column}: row {row} has no usable value"));
+            let why = why.unwrap_or_else(|| format!("row {row} has no usable value"));
+            piece.reason.get_or_insert_with(|| format!("column {column}: {why}"));
             piece.bad.insert(row);
         }
         found.push(value.unwrap_or_default());

@@ -1,164 +1,156 @@
-//! The folder of a training: finished stages, the state of the one under way, metrics, the result.
+//! The folder of a training: finished stages, the states of the one under way, metrics, the result.
 //!
 //! ```text
-//! training.json               what is trained here (a resumed command must say the same)
+//! training.json               what is trained here, part by part (a resumed command must say the same)
+//! order.json                  the order of the last command
 //! metrics.jsonl               one line per logged step
 //! stages/00-NAME.safetensors  a finished stage: what it changed, f32, with its summary
-//! stages/00-NAME.state        the stage under way: weights, averages, moments, step, ways back
+//! stages/00-NAME.state        the stage under way: weights, averages, moments, step, ways back; and the one
+//! stages/00-NAME.other.state  saved before or after it
 //! cache/STREAM.KEY.arrow      latents of frozen encoders
 //! model.safetensors           the whole model, bf16
 //! scorers.safetensors         the scorers, bf16
 //! train.json                  the summary
 //! ```
+//!
+//! Stages and states say which training they are of, and carry a hash of what they hold.
 
-use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
+use anyflow_datasets::{Folder, JobId};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::TrainPlan;
-use serde_json::{Value, json};
+use anyflow_weights::CONTENT_KEY;
+use serde_json::Value;
 
-use crate::checkpoint::{self, Precision, Tensors, write_atomically};
-use crate::{Result, RunError};
+use super::cache;
+use super::state::{StageFile, States};
+use crate::checkpoint::{self, Metadata, Precision, Tensors, Weights};
+use crate::identity::explained;
+use crate::{Result, RunError, output};
 
-/// The saved state of a stage under way.
-pub struct State {
-    /// What the stage changes.
-    pub tensors: Tensors,
-    /// Steps done.
-    pub step: u64,
-    /// How often the stage went back to an earlier state.
-    pub rollbacks: u64,
+const RECORD: &str = "training.json";
+const METRICS: &str = "metrics.jsonl";
+const SUMMARY: &str = "train.json";
+/// Where stages and states lie.
+pub(super) const STAGES: &str = "stages";
+/// Keys of the metadata of a stage.
+const TRAINING: &str = "anyflow.training";
+const STAGE_SUMMARY: &str = "summary";
+
+/// An opened training folder, which this process alone writes to.
+pub struct TrainingFolder {
+    files: Folder,
+    /// Fingerprint of the training.
+    fingerprint: String,
 }
 
-/// An opened training folder.
-pub struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    /// Opens or creates the folder for one training.
+impl TrainingFolder {
+    /// Opens or creates the folder for one training. A folder that is refused stays as it is.
     ///
     /// # Errors
-    /// [`RunError::Data`] when it holds another training; [`RunError::Checkpoint`] when what it starts from is missing.
-    pub fn open(path: &Path, plan: &TrainPlan, order: &Order) -> Result<Self> {
-        fs::create_dir_all(path.join("stages")).map_err(RunError::io(path))?;
-        // Weights that a training starts from are a part of it: a resumed command must find the same.
-        let start = plan.start.as_deref().map(|start| checkpoint::fingerprint(Path::new(start))).transpose()?;
-        let mut identity = json!({ "plan": plan, "device": order.device, "start": start });
-        let taken = plan.take.values().map(|taken| checkpoint::fingerprint(Path::new(&taken.from)));
-        let taken = taken.collect::<Result<Vec<_>>>()?;
-        if !taken.is_empty() {
-            identity["take"] = taken.into();
+    /// [`RunError::OtherJob`] when it holds another training; [`RunError::Data`] when one cannot say what it holds; what
+    /// [`output::open`] says.
+    pub fn open(order: &Order, job: &JobId) -> Result<Self> {
+        let files = output::open(order)?;
+        if !job.is_of(&files, RECORD).map_err(explained)? {
+            refuse_nameless(&files)?;
+            job.write(&files, RECORD)?;
         }
-        let text = serde_json::to_string_pretty(&identity).map_err(|e| RunError::Internal(e.to_string()))?;
-        let file = path.join("training.json");
-        match fs::read_to_string(&file) {
-            Ok(found) if found != text => Err(RunError::Data(format!(
-                "{} holds another training (or this one with other settings); choose another --output, or remove it",
-                path.display()
-            ))),
-            Ok(_) => Ok(Folder { path: path.into() }),
-            Err(_) => {
-                write_atomically(&file, text.as_bytes())?;
-                Ok(Folder { path: path.into() })
-            }
+        for folder in [STAGES, cache::FOLDER] {
+            files.make_folder(folder)?;
         }
+        ["", STAGES, cache::FOLDER].into_iter().try_for_each(|folder| files.sweep(folder))?;
+        output::accept(&files, order)?;
+        Ok(TrainingFolder { files, fingerprint: job.fingerprint() })
     }
 
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The folder itself.
+    pub fn files(&self) -> &Folder {
+        &self.files
     }
 
-    fn stage(&self, index: usize, name: &str, ending: &str) -> PathBuf {
-        self.path.join("stages").join(format!("{index:02}-{name}.{ending}"))
+    /// A file of weights, if it is there.
+    pub(super) fn weights(&self, name: &str) -> Result<Option<Weights>> {
+        let file = self.files.open_file(name)?;
+        file.map(|file| checkpoint::read_from(file, &self.files.path().join(name))).transpose()
+    }
+
+    /// Whether this training wrote a file, which then is as it wrote it.
+    pub(super) fn wrote(&self, file: &Weights) -> bool {
+        file.metadata.contains_key(CONTENT_KEY) && file.metadata.get(TRAINING) == Some(&self.fingerprint)
     }
 
     /// Loads a finished stage into `tensors` and gives its summary, if there is one.
     ///
     /// # Errors
-    /// The file is damaged.
-    pub fn load_stage(&self, index: usize, name: &str, tensors: &Tensors) -> Result<Option<Value>> {
-        let path = self.stage(index, name, "safetensors");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let (found, metadata) = checkpoint::read(&path)?;
-        checkpoint::copy_into(tensors, &found, &path)?;
-        let summary = metadata.get("summary").and_then(|text| serde_json::from_str(text).ok());
-        Ok(Some(summary.unwrap_or_default()))
+    /// [`RunError::Checkpoint`]: the file is damaged, or of another training.
+    pub fn load_stage(&self, stage: &StageFile<'_>, tensors: &Tensors) -> Result<Option<Value>> {
+        let name = stage.finished();
+        let path = self.files.path().join(&name);
+        let unfit = |text: &str| RunError::Checkpoint {
+            path: path.display().to_string(),
+            text: format!("{text}; or move it away, and the stage is trained anew"),
+        };
+        let weights = match self.weights(&name) {
+            Err(RunError::Checkpoint { text, .. }) => Err(unfit(&text)),
+            other => other,
+        };
+        let Some(weights) = weights? else { return Ok(None) };
+        let summary = weights.metadata.get(STAGE_SUMMARY).and_then(|text| serde_json::from_str(text).ok());
+        let Some(summary) = summary.filter(|_| self.wrote(&weights)) else {
+            return Err(unfit("is a stage of another training; put back the one of this training"));
+        };
+        checkpoint::copy_into(tensors, &weights.tensors, &path)?;
+        // A kill may have left them behind.
+        States::forget(self, stage)?;
+        Ok(Some(summary))
     }
 
-    /// Saves a finished stage and forgets its state.
+    /// Saves a finished stage and forgets its states.
     ///
     /// # Errors
     /// Disk.
-    pub fn save_stage(&self, index: usize, name: &str, tensors: &Tensors, summary: &Value) -> Result<()> {
-        let metadata = HashMap::from([("summary".to_string(), summary.to_string())]);
-        checkpoint::write(&self.stage(index, name, "safetensors"), tensors, metadata, Precision::F32)?;
-        match fs::remove_file(self.stage(index, name, "state")) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RunError::io(&self.path)(e)),
-            _ => Ok(()),
-        }
+    pub fn save_stage(&self, stage: &StageFile<'_>, tensors: &Tensors, summary: &Value) -> Result<()> {
+        let metadata = Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]);
+        self.save(&stage.finished(), tensors, metadata)?;
+        States::forget(self, stage)
     }
 
-    /// The saved state of a stage under way.
-    ///
-    /// # Errors
-    /// The file is damaged.
-    pub fn load_state(&self, index: usize, name: &str) -> Result<Option<State>> {
-        let path = self.stage(index, name, "state");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let (tensors, metadata) = checkpoint::read(&path)?;
-        let number = |key: &str| metadata.get(key).and_then(|number| number.parse().ok());
-        match (number("step"), number("rollbacks")) {
-            (Some(step), Some(rollbacks)) => Ok(Some(State { tensors, step, rollbacks })),
-            _ => Err(RunError::Checkpoint {
-                path: path.display().to_string(),
-                text: "does not say its step; remove it, and the stage begins anew".into(),
-            }),
-        }
+    /// Writes a file of this training, f32.
+    pub(super) fn save(&self, name: &str, tensors: &Tensors, mut metadata: Metadata) -> Result<()> {
+        metadata.insert(TRAINING.into(), self.fingerprint.clone());
+        self.write(name, tensors, metadata, Precision::F32)
     }
 
-    /// Saves the state of a stage under way.
-    ///
-    /// # Errors
-    /// Disk.
-    pub fn save_state(&self, index: usize, name: &str, tensors: &Tensors, step: u64, rollbacks: u64) -> Result<()> {
-        let numbers = [("step", step), ("rollbacks", rollbacks)];
-        let metadata = numbers.map(|(key, number)| (key.to_string(), number.to_string()));
-        checkpoint::write(&self.stage(index, name, "state"), tensors, HashMap::from(metadata), Precision::F32)
+    fn write(&self, name: &str, tensors: &Tensors, metadata: Metadata, precision: Precision) -> Result<()> {
+        let mut file = self.files.create(name)?;
+        let path = file.path();
+        checkpoint::write(&mut file, &path, tensors, metadata, precision)?;
+        Ok(file.publish()?)
     }
 
-    /// Appends a line of metrics.
+    /// Appends a line of metrics, in one piece.
     ///
     /// # Errors
     /// Disk.
     pub fn log(&self, line: &Value) -> Result<()> {
-        let path = self.path.join("metrics.jsonl");
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        file.and_then(|mut file| writeln!(file, "{line}")).map_err(RunError::io(&path))
+        let mut file = self.files.append(METRICS)?;
+        file.write_all(format!("{line}\n").as_bytes()).map_err(RunError::io(&self.files.path().join(METRICS)))
     }
 
-    /// Drops the lines of a stage after `step`: they will be written again.
+    /// Drops the lines of a stage after `step`, which will be written again, and what a kill left of a line.
     ///
     /// # Errors
     /// Disk.
     pub fn rewind_log(&self, stage: &str, step: u64) -> Result<()> {
-        let path = self.path.join("metrics.jsonl");
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        let Some(bytes) = self.files.read(METRICS)? else { return Ok(()) };
+        let text = String::from_utf8_lossy(&bytes);
         let keep = |line: &&str| match serde_json::from_str::<Value>(line) {
             Ok(line) => line["stage"] != stage || line["step"].as_u64().is_some_and(|at| at <= step),
             Err(_) => false,
         };
-        let kept: Vec<&str> = text.lines().filter(keep).collect();
-        let ending = if kept.is_empty() { "" } else { "\n" };
-        write_atomically(&path, (kept.join("\n") + ending).as_bytes())
+        let kept: String = text.lines().filter(keep).flat_map(|line| [line, "\n"]).collect();
+        if kept.as_bytes() == bytes { Ok(()) } else { Ok(self.files.write(METRICS, kept.as_bytes())?) }
     }
 
     /// Writes a file of trained weights; gives its name in the folder.
@@ -167,8 +159,7 @@ impl Folder {
     /// Disk.
     pub fn publish(&self, name: &str, tensors: &Tensors, precision: Precision) -> Result<String> {
         let file = format!("{name}.safetensors");
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        checkpoint::write(&self.path.join(&file), tensors, metadata, precision)?;
+        self.write(&file, tensors, Metadata::from([("format".into(), "pt".into())]), precision)?;
         Ok(file)
     }
 
@@ -178,7 +169,24 @@ impl Folder {
     /// Disk.
     pub fn write_summary(&self, summary: &Value) -> Result<()> {
         let text = serde_json::to_vec_pretty(summary).map_err(|e| RunError::Internal(e.to_string()))?;
-        write_atomically(&self.path.join("train.json"), &text)?;
-        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(RunError::io(&self.path))
+        Ok(self.files.write(SUMMARY, &text)?)
     }
+}
+
+/// Refuses a folder that has no record of a training, but files as one leaves them.
+fn refuse_nameless(files: &Folder) -> Result<()> {
+    let mut found = None;
+    for name in [METRICS, SUMMARY, "model.safetensors", "scorers.safetensors"] {
+        if files.has(name)? {
+            found = Some(name.to_string());
+        }
+    }
+    found = files.files(STAGES)?.first().map(|name| format!("{STAGES}/{name}")).or(found);
+    found.map_or(Ok(()), |found| {
+        Err(RunError::Data(format!(
+            "{}: holds {found}, and no {RECORD} that says which training left it there; put {RECORD} back, or choose another \
+             --output",
+            files.path().display()
+        )))
+    })
 }

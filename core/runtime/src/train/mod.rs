@@ -9,6 +9,7 @@ mod guard;
 mod metrics;
 mod objective;
 mod stage;
+mod state;
 
 use std::path::Path;
 use std::time::Instant;
@@ -21,14 +22,17 @@ use tch::Device;
 
 pub use data::{TableData, Tuples};
 
-use crate::checkpoint::{self, Precision, Tensors};
+use crate::checkpoint::{self, Precision, Tensors, Weights};
 use crate::events::{Events, figures};
+use crate::identity::{self, Loaded};
 use crate::plugin::watch;
+use crate::sources::Sources;
 use crate::stream::StreamNet;
 use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
-use folder::Folder;
+use folder::TrainingFolder;
 use stage::StageRun;
+use state::StageFile;
 
 /// What is being trained: the model and the scorers beside it.
 pub struct Trainee {
@@ -43,7 +47,6 @@ pub struct Trainee {
 /// # Errors
 /// Why the training cannot go on. Finished stages and the last saved state stay.
 pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
-    let folder = Folder::open(Path::new(&order.output), plan, order)?;
     let mut session = Session::new(&plan.model, device, plan.seed)?;
     let mut scorers = IndexMap::new();
     for (i, (name, scorer)) in plan.scorers.iter().enumerate() {
@@ -51,22 +54,18 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         scorers.insert(name.clone(), Judge::new(scorer, &mut session.plugins, device, seed)?);
     }
     let trainee = Trainee { session, scorers };
-    if let Some(start) = &plan.start {
-        let path = Path::new(start);
-        let mut found = checkpoint::read(path)?.0;
-        // `streams.NAME.mean`, `prompts.NAME.module.first.weight`, `denoisers.NAME.input.weight`
-        found.retain(|name, _| !name.split('.').nth(1).is_some_and(|part| plan.fresh.iter().any(|name| name == part)));
-        checkpoint::copy_known(&trainee.all()?, &found, path)?;
-    }
-    for (name, taken) in &plan.take {
-        take(&trainee, name, taken)?;
-    }
-    let cache = LatentCache::open(folder.path(), &plan.model, device, events)?;
+    let loaded = Loaded { plugins: trainee.session.plugins.hashes(), weights: begin(plan, &trainee)? };
+    let sources = Sources { files: &plan.sources, generated: &plan.generated };
+    let job = identity::of_training(order, &loaded, &sources.identities(plan.data.values())?)?;
+    let folder = TrainingFolder::open(order, &job)?;
+    sources.generate(folder.files(), events)?;
+    let cache = LatentCache { files: folder.files(), model: &plan.model, device, plugins: loaded.plugins, events };
     let mut tables: IndexMap<String, TableData> = IndexMap::new();
     let mut summaries = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let trained = trainee.tensors(&stage.train)?;
-        if let Some(summary) = folder.load_stage(index, &stage.name, &trained)? {
+        let file = StageFile { index, name: &stage.name };
+        if let Some(summary) = folder.load_stage(&file, &trained)? {
             events.note(format!("stage {} was finished before", stage.name));
             summaries.push(summary);
             continue;
@@ -87,7 +86,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             "seconds": started.elapsed().as_secs_f64(),
             "result": result,
         });
-        folder.save_stage(index, &stage.name, &trained, &summary)?;
+        folder.save_stage(&file, &trained, &summary)?;
         summaries.push(summary);
     }
     let mut result = json!({ "name": plan.name, "stages": summaries });
@@ -103,19 +102,38 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     Ok(result)
 }
 
-/// Copies a part of a file into the part of the model that is called `name`.
-fn take(trainee: &Trainee, name: &str, taken: &Taken) -> Result<()> {
+/// Puts the weights that a training begins with into place; gives the hashes of their files.
+fn begin(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, String>> {
+    let mut hashes = IndexMap::new();
+    if let Some(start) = &plan.start {
+        let path = Path::new(start);
+        let Weights { mut tensors, blake3, .. } = checkpoint::read(path)?;
+        // `streams.NAME.mean`, `prompts.NAME.module.first.weight`, `denoisers.NAME.input.weight`
+        tensors
+            .retain(|name, _| !name.split('.').nth(1).is_some_and(|part| plan.fresh.iter().any(|name| name == part)));
+        checkpoint::copy_known(&trainee.all()?, &tensors, path)?;
+        hashes.insert("start".into(), blake3);
+    }
+    for (name, taken) in &plan.take {
+        hashes.insert(format!("take {name}"), take(trainee, name, taken)?);
+    }
+    Ok(hashes)
+}
+
+/// Copies a part of a file into the part of the model that is called `name`; gives the hash of the file.
+fn take(trainee: &Trainee, name: &str, taken: &Taken) -> Result<String> {
     let path = Path::new(&taken.from);
     // `streams.seen` also begins `streams.seen2.mean`.
     let rest = |tensor: &str| Some(tensor.strip_prefix(&taken.part)?.strip_prefix('.')?.to_string());
-    let found = checkpoint::read(path)?.0.into_iter();
-    let renamed = found.filter_map(|(tensor, value)| Some((format!("{name}.{}", rest(&tensor)?), value)));
+    let Weights { tensors, blake3, .. } = checkpoint::read(path)?;
+    let renamed = tensors.into_iter().filter_map(|(tensor, value)| Some((format!("{name}.{}", rest(&tensor)?), value)));
     let renamed: Tensors = renamed.collect();
     if renamed.is_empty() {
         let text = format!("has no part `{}`, of which the training takes `{name}`", taken.part);
         return Err(RunError::Checkpoint { path: taken.from.clone(), text });
     }
-    checkpoint::copy_known(&trainee.all()?, &renamed, path)
+    checkpoint::copy_known(&trainee.all()?, &renamed, path)?;
+    Ok(blake3)
 }
 
 impl Trainee {

@@ -11,10 +11,11 @@ use super::Trainee;
 use super::cache::LatentCache;
 use super::data::TableData;
 use super::draw::Draws;
-use super::folder::Folder;
+use super::folder::TrainingFolder;
 use super::guard::{Guard, MOST_ROLLBACKS};
 use super::metrics::{Recent, StepFigures};
 use super::objective::{LOSS, Objective, Per, Prepared, encode_all};
+use super::state::{StageFile, States};
 use crate::checkpoint;
 use crate::events::{self, Events};
 use crate::plugin::{Module, Parameter};
@@ -47,7 +48,7 @@ pub struct StageRun<'a> {
     /// The training's seed.
     pub seed: u64,
     /// Where state and metrics go.
-    pub folder: &'a Folder,
+    pub folder: &'a TrainingFolder,
     /// Latents of frozen encoders.
     pub cache: &'a LatentCache<'a>,
     /// Where progress goes.
@@ -59,6 +60,7 @@ struct Work<'a> {
     prepared: Prepared<'a>,
     optimizer: Optimizer,
     guard: Guard,
+    states: States<'a>,
     draws: Draws,
     /// The stage's own seed.
     seed: u64,
@@ -80,12 +82,13 @@ impl StageRun<'_> {
         let config = typed(&self.stage.optimizer)?;
         let optimizer = Optimizer::new(config, self.stage.steps, self.stage.ema, parameters)
             .map_err(RunError::diffusion(&self.stage.name))?;
-        let guard = self.resume(&optimizer, buffers)?;
+        let states = States::of(self.folder, StageFile { index: self.index, name: &self.stage.name });
+        let guard = self.resume(&states, &optimizer, buffers)?;
         self.events.begin(&self.stage.name, Some(self.stage.steps), "steps", guard.step);
         // Each stage draws from a seed of its own, and each step of it from (seed, step).
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
         let draws = Draws::new(self.data.rows(), self.stage.batch, guard.seed(seed));
-        let mut work = Work { prepared, optimizer, guard, draws, seed };
+        let mut work = Work { prepared, optimizer, guard, states, draws, seed };
         let loss = self.steps(&mut work)?;
         work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
         let result = json!({ "loss": loss, "weights": weights, "rollbacks": work.guard.rollbacks });
@@ -122,7 +125,7 @@ impl StageRun<'_> {
             work.guard.keep(step)?;
             let due = step % SAVE_STEPS == 0 || saved.elapsed() > SAVE_EVERY;
             if due && step < self.stage.steps {
-                self.folder.save_state(self.index, name, work.guard.state(), step, work.guard.rollbacks)?;
+                work.states.save(work.guard.state(), step, work.guard.rollbacks)?;
                 saved = Instant::now();
             }
         }
@@ -173,11 +176,11 @@ impl StageRun<'_> {
     }
 
     /// The state to go on from, put in place.
-    fn resume(&self, optimizer: &Optimizer, buffers: Named) -> Result<Guard> {
+    fn resume(&self, states: &States<'_>, optimizer: &Optimizer, buffers: Named) -> Result<Guard> {
         let mut state = optimizer.state().map_err(RunError::diffusion(&self.stage.name))?;
         state.extend(buffers.into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor)));
         let (mut step, mut rollbacks) = (0, 0);
-        if let Some(saved) = self.folder.load_state(self.index, &self.stage.name)? {
+        if let Some(saved) = states.load(self.events)? {
             checkpoint::copy_into(&state, &saved.tensors, std::path::Path::new(&self.stage.name))?;
             (step, rollbacks) = (saved.step, saved.rollbacks);
         }

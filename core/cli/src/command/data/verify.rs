@@ -5,7 +5,7 @@ use std::path::Path;
 use anyflow_datasets::{DatasetError, Manifest, Verification};
 use serde_json::json;
 
-use super::{bytes, counted, shown};
+use super::{bytes, counted, shown, training};
 use crate::console::Outcome;
 use crate::error::{CliError, Result};
 
@@ -16,6 +16,9 @@ const DAMAGED: u8 = 1;
 
 /// Compares all files of an output with its manifest.
 pub(super) fn run(folder: &Path) -> Result<Outcome> {
+    if folder.join(training::RECORD).exists() {
+        return training::run(folder);
+    }
     let manifest = match Manifest::read(folder) {
         Err(DatasetError::Missing { .. }) => return Err(without_manifest(folder)),
         other => other?,
@@ -45,5 +48,8 @@ fn without_manifest(folder: &Path) -> CliError {
     if folder.join(BEGUN).exists() {
         return DatasetError::Unfinished { path: folder.to_path_buf() }.into();
     }
-    CliError::Usage(format!("{}: has no manifest.json; name the output folder of a finished run", shown(folder)))
+    CliError::Usage(format!(
+        "{}: has no manifest.json; name the output folder of a finished run or a training",
+        shown(folder)
+    ))
 }

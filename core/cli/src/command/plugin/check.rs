@@ -11,12 +11,11 @@ use crate::allow;
 use crate::catalog::{CatalogError, Found, Plugins};
 use crate::command::table;
 use crate::console::Outcome;
+use crate::engine;
 use crate::error::{CliError, Result};
-use crate::libtorch::Libtorch;
 use crate::order::absolute;
 use crate::progress::Progress;
-use crate::supervise::{EngineError, supervise};
-use crate::{engine, order};
+use crate::supervise::EngineError;
 
 /// Arguments of `anyflow plugin check`.
 #[derive(Debug, clap::Args)]
@@ -85,25 +84,19 @@ fn order(args: &Args) -> Result<CheckOrder> {
 
 /// What the engine found, and as the last one what it died of.
 fn checks(order: &CheckOrder) -> Result<Vec<Checked>> {
-    let (program, libtorch) = (engine::find()?, Libtorch::find()?);
-    let folder = tempfile::tempdir().map_err(CliError::write(std::env::temp_dir()))?;
-    let path = folder.path().join(order::ORDER_FILE);
-    let text = serde_json::to_vec(order).map_err(CliError::internal)?;
-    order::write_whole(&path, &text)?;
-    let mut command = engine::command(&program, &libtorch, 1, "--check");
-    command.arg(path);
+    let task = engine::Task { order, arguments: &["--check", "-"], threads: 1 };
     let mut progress = Progress::Checks(Vec::new());
-    let ended = supervise(command, &mut progress);
+    let ended = engine::execute(&task, &mut progress);
     let Progress::Checks(mut checks) = progress else { return Err(CliError::internal("the checks are lost")) };
     match ended {
         Ok(_) => Ok(checks),
-        Err(EngineError::Died(death)) if death.last().0.is_some() => {
+        Err(CliError::Engine(EngineError::Died(death))) if death.last().0.is_some() => {
             let (node, how) = death.last();
             let (component, check) = node.and_then(|node| node.rsplit_once(' ')).unwrap_or(("", node.unwrap_or("")));
             checks.push(Checked { component: component.into(), ..failed(check, how + "; later checks did not run") });
             Ok(checks)
         }
-        Err(other) => Err(other.into()),
+        Err(other) => Err(other),
     }
 }
 

@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let libtorch = if *kind == Kind::Codec { String::new() } else { link(&folder) };
     let commands = commands(name);
     let text = format!("wrote {}\n{libtorch}Next, in that folder:\n\n{commands}", shown(&folder));
-    Ok(Outcome::done(text, json!({"path": folder, "name": name, "sdk": sdk})))
+    Ok(Outcome::done(text, json!({"path": shown(&folder), "name": name, "sdk": shown(&sdk)})))
 }
 
 fn sdk(asked: Option<&Path>) -> Result<PathBuf> {

@@ -29,7 +29,8 @@ pub fn list(plugins: &Plugins) -> Outcome {
         ]
     }));
     let ours = json!({"abi": [anyflow_abi::ABI_MAJOR, anyflow_abi::ABI_MINOR], "libtorch": libtorch::VERSION});
-    let broken = plugins.broken.iter().map(|broken| json!({"path": broken.path, "reason": broken.reason}));
+    let broken =
+        plugins.broken.iter().map(|broken| json!({"path": broken.path.display().to_string(), "reason": broken.reason}));
     let json = json!({
         "plugins": plugins.found.values().map(entry).collect::<Vec<_>>(),
         "broken": broken.collect::<Vec<_>>(),

@@ -1,0 +1,127 @@
+//! Text for terminals: what comes from data, files and plugins must not steer them.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use anyflow_plan::style::Style;
+
+/// Whether a terminal, or the order in which it shows letters, obeys a character.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A message as it is printed: control characters other than line feeds and tabs appear as `\u{1b}`, and styles are the
+/// terminal's, if it has colours. Everything that this program prints for people passes through here.
+pub fn message(text: &str, color: bool) -> Cow<'_, str> {
+    let style = |character| Style::of_mark(character).filter(|_| color);
+    let odd = |character| (steers(character) && !matches!(character, '\n' | '\t')) || is_mark(character);
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut last) = (String::with_capacity(text.len() + 32), Style::Plain);
+    for character in text.chars() {
+        match style(character) {
+            Some(style) => {
+                out.push_str(style.ansi());
+                last = style;
+            }
+            None if odd(character) => escape(character, &mut out),
+            None => out.push(character),
+        }
+    }
+    if last != Style::Plain {
+        out.push_str(Style::Plain.ansi());
+    }
+    Cow::Owned(out)
+}
+
+/// Text that must stay in its line: a cell, a name, what stands beside a bar. Line feeds and tabs are escaped too, and no
+/// style is taken from it.
+pub fn line(text: &str) -> Cow<'_, str> {
+    let odd = |character| steers(character) || is_mark(character);
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 32);
+    for character in text.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            character if odd(character) => escape(character, &mut out),
+            character => out.push(character),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// JSON text with escapes in place of what steers a terminal. Such characters stand only within its strings, where an
+/// escape means the same.
+pub fn json(text: &str) -> Cow<'_, str> {
+    // What `serde_json` puts between values.
+    let odd = |character| steers(character) && character != '\n';
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 32);
+    for character in text.chars() {
+        if odd(character) {
+            // All of them lie in the plane that four digits name.
+            let _ = write!(out, "\\u{:04x}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn is_mark(character: char) -> bool {
+    Style::of_mark(character).is_some()
+}
+
+fn escape(character: char, out: &mut String) {
+    out.extend(character.escape_unicode());
+}
+
+#[cfg(test)]
+mod tests {
+    use anyflow_plan::style::painted;
+
+    use super::*;
+
+    const HOSTILE: &str = "a\u{1b}]0;owned\u{7}\u{1b}[2J\rb\u{9b}31m\u{7f}\u{202e}c\u{2066}\u{200f}";
+    const SHOWN: &str = r"a\u{1b}]0;owned\u{7}\u{1b}[2J\u{d}b\u{9b}31m\u{7f}\u{202e}c\u{2066}\u{200f}";
+
+    #[test]
+    fn control_characters_are_shown_and_letters_stay() {
+        assert_eq!(message(HOSTILE, true), SHOWN);
+        assert_eq!(message(HOSTILE, false), SHOWN);
+        assert_eq!(message("ä 数 é 🙂\n\tx", true), "ä 数 é 🙂\n\tx");
+        assert_eq!(line("a\nb\tc\r"), r"a\nb\tc\r");
+        for character in (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32) {
+            let text = format!("a{character}b");
+            let plain = matches!(character, '\n' | '\t');
+            assert_eq!(message(&text, true) == text, plain, "{character:?}");
+            assert_ne!(line(&text), text.as_str());
+        }
+    }
+
+    #[test]
+    fn our_styles_survive_and_those_of_data_do_not_last() {
+        let text = format!("{}: \u{1b}[31mx", painted("error", Style::Red));
+        assert_eq!(message(&text, true), "\u{1b}[1;31merror\u{1b}[0m: \\u{1b}[31mx");
+        assert_eq!(message(&Style::Red.mark().to_string(), false), r"\u{fdd2}");
+        assert!(message(&format!("{}x", Style::Red.mark()), true).ends_with(Style::Plain.ansi()));
+        assert_eq!(line(&Style::Red.mark().to_string()), r"\u{fdd2}");
+    }
+
+    #[test]
+    fn json_stays_json_of_the_same_value() {
+        let value = serde_json::json!({ HOSTILE: [HOSTILE, "ä\n"] });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let escaped = json(&text);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+        assert!(escaped.chars().all(|character| !steers(character) || character == '\n'));
+    }
+}

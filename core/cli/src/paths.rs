@@ -1,0 +1,31 @@
+//! Paths as the text that orders, plans and results hold.
+
+use std::path::Path;
+
+use crate::error::{CliError, Result};
+
+/// A path as text. One that is no text is refused: written down with other letters, it would name another file.
+///
+/// # Errors
+/// [`CliError::Usage`].
+pub fn text(path: &Path) -> Result<String> {
+    let unfit =
+        || CliError::Usage(format!("{}: is not UTF-8; rename the file or folder, or use another", path.display()));
+    path.to_str().map(String::from).ok_or_else(unfit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_no_text_is_refused() {
+        assert_eq!(text(Path::new("/ä/b c")).unwrap(), "/ä/b c");
+        let error = text(Path::new(OsStr::from_bytes(b"/a/out\xff"))).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("/a/out\u{fffd}: is not UTF-8"), "{error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! What the engine came to: its last word, its exit status, and what the table of calls says.
+
+use std::process::ExitStatus;
+
+use anyflow_plan::frame::FrameError;
+use serde_json::Value;
+
+use super::calls::Calls;
+use super::hear::{End, Heard};
+use super::{Death, EngineError};
+
+/// A result counts only if it is the last word, and the engine ended by itself with status 0.
+pub(super) fn conclude(
+    heard: Heard,
+    status: ExitStatus,
+    interrupted: bool,
+    calls: &Calls,
+) -> Result<Value, EngineError> {
+    if let Some(End::Failed { fault, text }) = heard.end {
+        return Err(EngineError::Failed { fault, text });
+    }
+    // A frame that ends in its middle is what a death leaves behind.
+    let is_death = |error: &&FrameError| matches!(error, FrameError::Cut { .. }) && heard.end.is_none();
+    if let Some(error) = heard.broken.as_ref().filter(|error| !is_death(error)) {
+        return Err(EngineError::Protocol { found: error.to_string() });
+    }
+    if let Some(after) = heard.after {
+        return Err(EngineError::Protocol { found: format!("after it said that it was done, it said {after}") });
+    }
+    match &heard.end {
+        Some(End::Done(result)) if status.success() && !heard.lingered => Ok(result.clone()),
+        None if interrupted => Err(EngineError::Interrupted),
+        _ => Err(EngineError::Died(Box::new(Death::new(heard, status, calls.noted())))),
+    }
+}

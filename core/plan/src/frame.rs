@@ -1,0 +1,219 @@
+//! How orders and events cross between the two programs: frames of a length (u32, little endian), a number counted from
+//! 0 (u64, little endian), and JSON. A reader knows from them that it lost nothing, and that nobody else spoke.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Bytes of an event at most.
+pub const LONGEST_EVENT: usize = 1 << 20;
+
+/// Bytes of an order at most; it holds a whole plan and the names of all input files.
+pub const LONGEST_ORDER: usize = 1 << 26;
+
+/// Bytes before the JSON: length and number.
+const HEAD: usize = 12;
+
+/// Why no further frame can be written or read. Most often the two programs are of different releases, or a plugin wrote
+/// to a descriptor that is not its own.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The other side is gone, or the system fails.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The other side went away in the middle of a frame.
+    #[error("frame {number} ends after {found} of its {length} bytes")]
+    Cut {
+        /// Which frame.
+        number: u64,
+        /// Bytes that came.
+        found: usize,
+        /// Bytes that it has.
+        length: usize,
+    },
+    /// A frame that is too long, or no frame.
+    #[error("frame {number} has {found} bytes, more than the {most} allowed")]
+    Long {
+        /// Which frame.
+        number: u64,
+        /// Bytes that it claims or has.
+        found: usize,
+        /// Bytes that it may have.
+        most: usize,
+    },
+    /// A frame is missing, twice there, or not ours.
+    #[error("frame {expected} is wanted, but frame {found} came")]
+    Number {
+        /// Which one is the next.
+        expected: u64,
+        /// Which one came.
+        found: u64,
+    },
+    /// The content is not of this release.
+    #[error("frame {number} is not understood ({source})")]
+    Json {
+        /// Which frame.
+        number: u64,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// Writes frames.
+#[derive(Debug)]
+pub struct Writer<W> {
+    to: W,
+    next: u64,
+    longest: usize,
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer of frames with this many bytes of JSON at most.
+    pub fn new(to: W, longest: usize) -> Self {
+        Writer { to, next: 0, longest }
+    }
+
+    /// Writes one value. What is too long is refused before anything is written.
+    ///
+    /// # Errors
+    /// [`FrameError::Long`], [`FrameError::Io`].
+    pub fn write<T: Serialize>(&mut self, value: &T) -> Result<(), FrameError> {
+        let number = self.next;
+        let mut frame = vec![0; HEAD];
+        serde_json::to_writer(&mut frame, value).map_err(|source| FrameError::Json { number, source })?;
+        // For people who look at a stream.
+        frame.push(b'\n');
+        let found = frame.len() - HEAD;
+        let length = u32::try_from(found).ok().filter(|_| found <= self.longest);
+        let length = length.ok_or(FrameError::Long { number, found, most: self.longest })?;
+        frame[..4].copy_from_slice(&length.to_le_bytes());
+        frame[4..HEAD].copy_from_slice(&number.to_le_bytes());
+        self.to.write_all(&frame)?;
+        self.to.flush()?;
+        self.next += 1;
+        Ok(())
+    }
+}
+
+/// Reads frames.
+#[derive(Debug)]
+pub struct Reader<R> {
+    from: R,
+    next: u64,
+    longest: usize,
+}
+
+impl<R: Read> Reader<R> {
+    /// A reader of frames with this many bytes of JSON at most.
+    pub fn new(from: R, longest: usize) -> Self {
+        Reader { from, next: 0, longest }
+    }
+
+    /// The stream, from behind what was read.
+    pub fn into_inner(self) -> R {
+        self.from
+    }
+
+    /// The next value; `None` if the stream ends here.
+    ///
+    /// # Errors
+    /// [`FrameError`]: what follows cannot be read either.
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let number = self.next;
+        let mut head = [0; HEAD];
+        match self.fill(&mut head)? {
+            HEAD => {}
+            0 => return Ok(None),
+            found => return Err(FrameError::Cut { number, found, length: HEAD }),
+        }
+        let [a, b, c, d, counted @ ..] = head;
+        let (length, found) = (u32::from_le_bytes([a, b, c, d]) as usize, u64::from_le_bytes(counted));
+        if length > self.longest {
+            return Err(FrameError::Long { number, found: length, most: self.longest });
+        }
+        if found != number {
+            return Err(FrameError::Number { expected: number, found });
+        }
+        let mut json = Vec::new();
+        (&mut self.from).take(length as u64).read_to_end(&mut json)?;
+        if json.len() < length {
+            return Err(FrameError::Cut { number, found: json.len(), length });
+        }
+        self.next += 1;
+        serde_json::from_slice(&json).map(Some).map_err(|source| FrameError::Json { number, source })
+    }
+
+    /// Fills `bytes` as far as the stream goes.
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.from.read(&mut bytes[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn written(values: &[Value]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, 100);
+        values.iter().for_each(|value| writer.write(value).unwrap());
+        bytes
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        let mut reader = Reader::new(bytes, 100);
+        loop {
+            match reader.read::<Value>() {
+                Ok(Some(_)) => {}
+                Ok(None) => return "end".into(),
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let values = [json!({"a": 1}), json!("text with\nlines"), Value::Null];
+        let bytes = written(&values);
+        let mut reader = Reader::new(bytes.as_slice(), 100);
+        for value in values {
+            assert_eq!(reader.read::<Value>().unwrap(), Some(value));
+        }
+        assert_eq!(reader.read::<Value>().unwrap(), None);
+    }
+
+    #[test]
+    fn whatever_is_no_frame_in_its_turn_is_named() {
+        let whole = written(&[json!(1), json!(22)]);
+        for cut in 1..whole.len() {
+            let found = error(&whole[..cut]);
+            let first = written(&[json!(1)]).len();
+            assert!(if cut == first { found == "end" } else { found.contains("ends after") }, "{cut}: {found}");
+        }
+        assert_eq!(error(&whole[14..]), "frame 0 is wanted, but frame 1 came");
+        assert_eq!(error(&[whole.clone(), whole.clone()].concat()), "frame 2 is wanted, but frame 0 came");
+        assert!(error(b"hello from a plugin").contains("more than the 100 allowed"));
+        assert!(error(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'{']).contains("frame 0 is not understood"));
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_refused_and_the_next_one_fits() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, 100);
+        assert!(matches!(writer.write(&"x".repeat(100)), Err(FrameError::Long { number: 0, found: 103, most: 100 })));
+        writer.write(&1).unwrap();
+        assert_eq!(Reader::new(bytes.as_slice(), 100).read::<u8>().unwrap(), Some(1));
+    }
+}

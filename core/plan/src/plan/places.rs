@@ -1,0 +1,72 @@
+//! A plan apart from where its parts lie: what is moved or renamed computes the same.
+
+use indexmap::IndexMap;
+
+use super::{Component, EvalPlan, Job, Model, RunPlan, Scorer, TrainPlan};
+
+impl Job {
+    /// The same job without any path. What lies there has to be compared by its content.
+    #[must_use]
+    pub fn without_paths(&self) -> Job {
+        let mut job = self.clone();
+        match &mut job {
+            Job::Run(plan) => of_run(plan),
+            Job::Train(plan) => of_training(plan),
+            Job::Eval(plan) => of_evaluation(plan),
+        }
+        job
+    }
+}
+
+fn of_run(plan: &mut RunPlan) {
+    plan.source.clear();
+    of_model(&mut plan.model);
+}
+
+fn of_training(plan: &mut TrainPlan) {
+    plan.source.clear();
+    of_model(&mut plan.model);
+    plan.start.iter_mut().for_each(String::clear);
+    plan.take.values_mut().for_each(|taken| taken.from.clear());
+    plan.scorers.values_mut().for_each(of_scorer);
+    of_sources(&mut plan.sources);
+}
+
+fn of_evaluation(plan: &mut EvalPlan) {
+    plan.source.clear();
+    of_model(&mut plan.model);
+    plan.judges.values_mut().for_each(of_scorer);
+    for variant in plan.variants.values_mut() {
+        variant.model.iter_mut().for_each(of_model);
+        variant.codecs.values_mut().for_each(of_component);
+        variant.weights.iter_mut().for_each(String::clear);
+    }
+    of_sources(&mut plan.sources);
+}
+
+fn of_model(model: &mut Model) {
+    model.source.clear();
+    model.checkpoint = None;
+    for stream in model.streams.values_mut() {
+        of_component(&mut stream.codec);
+        stream.module.iter_mut().for_each(of_component);
+    }
+    for prompt in model.prompts.values_mut() {
+        of_component(&mut prompt.codec);
+        of_component(&mut prompt.module);
+    }
+}
+
+fn of_scorer(scorer: &mut Scorer) {
+    scorer.checkpoint = None;
+    scorer.module.iter_mut().for_each(of_component);
+}
+
+fn of_component(component: &mut Component) {
+    component.library.clear();
+}
+
+/// The same rows may lie in any number of files.
+fn of_sources(sources: &mut IndexMap<String, Vec<String>>) {
+    sources.values_mut().for_each(Vec::clear);
+}

@@ -1,0 +1,238 @@
+//! What a run or a training is, part by part. Two that agree in every part write the same bytes, wherever their files lie
+//! and whatever these are called; so a job is refused for what differs, by its name, and for nothing else.
+
+use std::fmt;
+
+use anyflow_datasets::{DatasetError, Difference, JobId};
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::Job;
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::{LIBTORCH, Result, RunError};
+
+/// Differences that a refusal names.
+const MOST_NAMED: usize = 5;
+/// Digits of a hash, and characters of another value, that it shows.
+const HASH_DIGITS: usize = 12;
+const MOST_SHOWN: usize = 60;
+
+/// Hashes of what a job loaded: of the very bytes that it works with.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Library files, by the plugin's name.
+    pub plugins: IndexMap<String, String>,
+    /// Files of weights, by what the job has them for.
+    pub weights: IndexMap<String, String>,
+}
+
+/// The rows of a run.
+pub struct Input {
+    /// Hash of all rows that can be read; none if the run makes its rows.
+    pub content: Option<String>,
+    /// How many there are.
+    pub rows: u64,
+}
+
+/// A run: its pipeline with all that was loaded for it, its rows, and how they are cut.
+///
+/// # Errors
+/// [`RunError::Internal`].
+pub fn of_run(order: &Order, loaded: &Loaded, input: &Input) -> Result<JobId> {
+    let job = described(&order.job)?
+        .with("input", input.content.as_deref().unwrap_or("none"))
+        .with("rows", input.rows)
+        .with("shard rows", order.shard_rows)
+        .with("key", order.key.as_deref().unwrap_or("default"))
+        .with("batch rows", order.batch_rows.map_or("measured".into(), |rows| rows.to_string()));
+    Ok(with_loaded(with_machine(job, order), loaded))
+}
+
+/// A training, with what it starts from and the rows of each source.
+///
+/// # Errors
+/// [`RunError::Internal`].
+pub fn of_training(order: &Order, loaded: &Loaded, sources: &IndexMap<String, String>) -> Result<JobId> {
+    let job = described(&order.job)?;
+    let job = sources.iter().fold(job, |job, (name, content)| job.with(format!("source {name}"), content));
+    Ok(with_loaded(with_machine(job, order), loaded))
+}
+
+fn with_loaded(mut job: JobId, loaded: &Loaded) -> JobId {
+    for (name, hash) in &loaded.weights {
+        job = job.with(format!("weights {name}"), hash);
+    }
+    for (name, hash) in &loaded.plugins {
+        job = job.with(format!("plugin {name}"), hash);
+    }
+    job.with("anyflow", env!("CARGO_PKG_VERSION")).with("libtorch", LIBTORCH)
+}
+
+/// Sums are added up in another order by other numbers of threads, and on other kinds of devices.
+fn with_machine(job: JobId, order: &Order) -> JobId {
+    let kind = order.device.split(':').next().unwrap_or_default();
+    job.with("device", kind).with("threads", order.threads)
+}
+
+/// Every value of a plan as a part of its own, and the order in which they stand: streams are seeded in theirs.
+fn described(job: &Job) -> Result<JobId> {
+    let plan = serde_json::to_value(job.without_paths()).map_err(|e| RunError::Internal(e.to_string()))?;
+    let mut parts = Vec::new();
+    leaves("plan".into(), &plan, &mut parts);
+    let named = parts.into_iter().fold(JobId::default(), |job, (name, value)| job.with(name, value));
+    let mut keys = blake3::Hasher::new();
+    order_of(&plan, &mut keys);
+    Ok(named.with("order of the plan", keys.finalize().to_hex()))
+}
+
+fn leaves(at: String, value: &Value, parts: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(key, value)| leaves(format!("{at}.{key}"), value, parts));
+        }
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            for (index, item) in items.iter().enumerate() {
+                // Steps and stages have names, which say more than a number.
+                let name = ["name", "node"].iter().find_map(|key| item.get(key)?.as_str());
+                leaves(
+                    format!("{at}.{}", name.map_or(index.to_string(), |name| format!("{index}-{name}"))),
+                    item,
+                    parts,
+                );
+            }
+        }
+        other => parts.push((at, other.to_string())),
+    }
+}
+
+/// Hashes the keys of all objects as they follow one another, and where lists and objects begin and end.
+fn order_of(value: &Value, keys: &mut blake3::Hasher) {
+    match value {
+        Value::Object(fields) => {
+            keys.update(b"{");
+            for (key, value) in fields {
+                keys.update(&(key.len() as u64).to_le_bytes()).update(key.as_bytes());
+                order_of(value, keys);
+            }
+            keys.update(b"}");
+        }
+        Value::Array(items) => {
+            keys.update(b"[");
+            items.iter().for_each(|item| order_of(item, keys));
+            keys.update(b"]");
+        }
+        _ => {
+            keys.update(b".");
+        }
+    }
+}
+
+/// Says what to do about the parts in which a folder holds another job.
+pub fn explained(error: DatasetError) -> RunError {
+    match error {
+        DatasetError::OtherJob { path, differences } => {
+            RunError::OtherJob { path: path.display().to_string(), differences: Differences(differences) }
+        }
+        other => other.into(),
+    }
+}
+
+/// The parts in which two jobs differ, each with what to do.
+#[derive(Debug)]
+pub struct Differences(Vec<Difference>);
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Difference { name, expected, found }) in self.0.iter().take(MOST_NAMED).enumerate() {
+            let (now, then) = (shown(expected), shown(found));
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{name}: {now} now, {then} then ({})", remedy(name, &then))?;
+        }
+        match self.0.len().saturating_sub(MOST_NAMED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+fn remedy(part: &str, then: &str) -> String {
+    match part.split_once(' ').map_or(part, |(first, _)| first) {
+        "threads" => format!("give --threads {then}"),
+        "device" => format!("give --device {then}"),
+        "rows" => format!("give --rows {then}"),
+        "shard" => format!("give --shard-rows {then}"),
+        "batch" if then == "measured" => "leave --batch-rows out".into(),
+        "batch" => format!("give --batch-rows {then}"),
+        "key" if then == "default" => "leave --key out".into(),
+        "key" => format!("give --key {then}"),
+        "input" | "source" => "give it the rows that it began with".into(),
+        "weights" => "put back the weights that it began with".into(),
+        "plugin" => "put back the library that it began with".into(),
+        "anyflow" | "libtorch" => format!("go on with version {then}"),
+        _ => "undo the change in the YAML file or in --set".into(),
+    }
+}
+
+fn shown(value: &Option<String>) -> String {
+    let Some(value) = value else { return "nothing".into() };
+    let hash = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match value.char_indices().nth(if hash { HASH_DIGITS } else { MOST_SHOWN }) {
+        Some((end, _)) => format!("{}...", &value[..end]),
+        None => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn order(job: Value) -> Order {
+        let order =
+            json!({"format": 1, "job": job, "output": "out", "shard_rows": 8, "device": "cuda:1", "threads": 2});
+        serde_json::from_value(order).unwrap()
+    }
+
+    fn training(seed: u64, library: &str, streams: [&str; 2]) -> Order {
+        let codec = json!({"plugin": "p", "id": "c", "library": library, "parameters": {}});
+        let array = json!({"modality": "m", "form": "array", "dtype": "f32", "axes": [], "shape": [1], "range": null});
+        let cells = json!({"modality": "m", "form": "cells", "cell": "f64", "feature": "Value(float64)"});
+        let stream =
+            json!({"modality": "m", "codec": codec, "cells": cells, "array": array, "module": null, "latent": [1]});
+        let streams: serde_json::Map<_, _> = streams.into_iter().map(|name| (name.into(), stream.clone())).collect();
+        order(json!({
+            "job": "train", "format": 1, "name": "t", "source": library, "scorers": {}, "data": {}, "stages": [],
+            "sources": {"digits": [library]}, "seed": seed,
+            "model": {"name": "m", "source": library, "checkpoint": library, "streams": streams, "denoisers": {}},
+        }))
+    }
+
+    fn id(order: &Order) -> JobId {
+        of_training(order, &Loaded::default(), &IndexMap::new()).unwrap()
+    }
+
+    #[test]
+    fn paths_do_not_count_and_the_order_of_streams_does() {
+        let job = id(&training(5, "here/a.so", ["a", "b"]));
+        assert_eq!(job, id(&training(5, "there/b.so", ["a", "b"])));
+        let differences = job.differences(&id(&training(5, "here/a.so", ["b", "a"])));
+        assert_eq!(differences.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["order of the plan"]);
+        assert!(job.parts().any(|part| part == ("device", "cuda")), "no index");
+    }
+
+    #[test]
+    fn a_refusal_names_what_differs_and_the_way_out() {
+        let (now, then) = (id(&training(6, "a", ["a", "b"])), id(&training(5, "a", ["a", "b"])));
+        let now = now.with("threads", 1).with("plugin p", "a".repeat(64));
+        let then = then.with("plugin p", "b".repeat(64));
+        let text = Differences(now.differences(&then)).to_string();
+        for part in
+            ["plan.seed: 6 now, 5 then", "--set", "threads: 1 now, 2 then (give --threads 2)", "bbbbbbbbbbbb... then"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let many: Vec<Difference> = now.differences(&JobId::default());
+        assert!(Differences(many).to_string().contains(" more"));
+    }
+}

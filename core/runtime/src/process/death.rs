@@ -1,0 +1,133 @@
+//! What a dying thread notes, and the signals by which one hears of it.
+
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use anyflow_plan::calls::{Cause, Dying};
+use libc::{c_int, c_void};
+
+use super::{PROCESS, TABLE};
+use crate::plugin::watch;
+
+/// The signals of a crash.
+const FATAL: [c_int; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
+
+/// What the fatal signals did before.
+static BEFORE: OnceLock<[libc::sigaction; FATAL.len()]> = OnceLock::new();
+
+/// # Safety
+/// `handler` is a function that POSIX allows as a handler of signals, of the kind that `SA_SIGINFO` means.
+pub(super) unsafe fn handle(signal: c_int, handler: usize) -> io::Result<libc::sigaction> {
+    // SAFETY: zeros are a valid `sigaction`; both live until the call returns.
+    unsafe {
+        let (mut ours, mut before): (libc::sigaction, libc::sigaction) = (std::mem::zeroed(), std::mem::zeroed());
+        ours.sa_sigaction = handler;
+        // On the stack that Rust gives each of its threads for this: the thread's own may have overflowed.
+        ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigemptyset(&raw mut ours.sa_mask);
+        match libc::sigaction(signal, &raw const ours, &raw mut before) {
+            0 => Ok(before),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// # Safety
+/// As [`handle`]; called once.
+pub(super) unsafe fn note_signals() -> io::Result<()> {
+    // SAFETY: zeros are a valid `sigaction`.
+    let mut before: [libc::sigaction; FATAL.len()] = unsafe { std::mem::zeroed() };
+    for (signal, before) in FATAL.into_iter().zip(&mut before) {
+        // SAFETY: the handler keeps to what POSIX allows.
+        *before = unsafe { handle(signal, on_fatal as *const () as usize)? };
+    }
+    let _ = BEFORE.set(before);
+    Ok(())
+}
+
+/// Notes where this thread was, then lets the signal do what it did before: Rust's own handler tells of an overflow of the
+/// stack, and the default ends the process.
+unsafe extern "C" fn on_fatal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the system gives valid information and context.
+    let (code, sender, address) = unsafe { ((*info).si_code, (*info).si_pid(), address(context)) };
+    // What a process sends has a code of at most 0, and is not sent again by what caused it.
+    let is_sent = code <= 0;
+    // SAFETY: a system call.
+    let process = unsafe { libc::getpid() };
+    if PROCESS.load(Ordering::Relaxed) == process {
+        let sender = u32::try_from(sender).ok().filter(|_| is_sent && sender != process);
+        note(Cause::Signal(signal.unsigned_abs()), sender, address);
+    }
+    let before = FATAL.iter().position(|known| *known == signal).and_then(|index| BEFORE.get()?.get(index));
+    // SAFETY: both are actions as the system gave them, or the default; the signal is blocked until this returns.
+    unsafe {
+        match before {
+            Some(before) if !is_sent => drop(libc::sigaction(signal, before, std::ptr::null_mut())),
+            _ => drop(libc::signal(signal, libc::SIG_DFL)),
+        }
+        if is_sent {
+            libc::raise(signal);
+        }
+    }
+}
+
+fn note(cause: Cause, sender: Option<u32>, address: u64) {
+    if let Some(table) = TABLE.get() {
+        table.died(&Dying { cause, sender, slot: watch::current(), address, thread: thread_name() });
+    }
+}
+
+/// Where the code was that a signal interrupted; 0 where that is not known.
+///
+/// # Safety
+/// `context` is that of a handler.
+unsafe fn address(context: *mut c_void) -> u64 {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    // SAFETY: as promised, it is what the system made for this handler.
+    return unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] as u64 };
+    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+    // SAFETY: as above.
+    return unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.pc };
+    #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    {
+        let _ = context;
+        0
+    }
+}
+
+fn thread_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    #[cfg(target_os = "linux")]
+    // SAFETY: the system writes at most 16 bytes.
+    unsafe {
+        libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr());
+    }
+    name
+}
+
+/// Notes a call of `exit`, which is never ours, and ends the process there: the destructors of libtorch must not run beside
+/// threads that use it.
+///
+/// # Safety
+/// Called once.
+pub(super) unsafe fn note_exit() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the function is glibc's, and the handler stays.
+    unsafe {
+        unsafe extern "C" {
+            fn on_exit(handler: extern "C" fn(c_int, *mut c_void), context: *mut c_void) -> c_int;
+        }
+        extern "C" fn exits(code: c_int, _context: *mut c_void) {
+            // SAFETY: system calls.
+            unsafe {
+                if PROCESS.load(Ordering::Relaxed) == libc::getpid() {
+                    note(Cause::Exit, None, 0);
+                    libc::_exit(code);
+                }
+            }
+        }
+        on_exit(exits, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,150 @@
+//! The header of a safetensors file, read strictly: each name once, each byte of the file in exactly one tensor.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::marker::PhantomData;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::error::{Result, WeightsError};
+
+/// Texts by name, in the order of the names.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Bytes before the header, which say its length.
+pub(crate) const LENGTH_BYTES: usize = size_of::<u64>();
+/// The longest header that the format allows.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+const METADATA: &str = "__metadata__";
+
+/// A tensor as the header describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Type of its elements.
+    pub dtype: Dtype,
+    /// Axis sizes.
+    pub shape: Vec<usize>,
+    /// Length of its bytes.
+    pub size_bytes: usize,
+}
+
+/// What a header says.
+pub(crate) struct Header {
+    pub(crate) metadata: Metadata,
+    /// In the order of their bytes.
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Header {
+    /// Reads the header of a file of `file_bytes`.
+    pub(crate) fn read(from: &mut impl Read, file_bytes: u64) -> Result<Header> {
+        let mut length = [0; LENGTH_BYTES];
+        from.read_exact(&mut length).map_err(too_short)?;
+        let length = u64::from_le_bytes(length);
+        if length > MAX_HEADER_BYTES {
+            return Err(WeightsError::foreign(format!("header of {length} bytes, more than the format allows")));
+        }
+        let Some(data_bytes) = file_bytes.checked_sub(LENGTH_BYTES as u64 + length) else {
+            return Err(WeightsError::foreign(format!("header of {length} bytes in a file of {file_bytes}")));
+        };
+        let mut text = vec![0; length as usize];
+        from.read_exact(&mut text).map_err(too_short)?;
+        let Fields { metadata, mut tensors } = serde_json::from_slice(&text).map_err(WeightsError::foreign)?;
+        tensors.sort_by_key(|(_, info)| info.data_offsets);
+        // It compares offsets with dtypes and shapes, and refuses gaps and overlaps.
+        let checked = safetensors::tensor::Metadata::new(None, tensors.clone()).map_err(WeightsError::foreign)?;
+        if checked.data_len() as u64 != data_bytes {
+            let reason = format!("its tensors have {} bytes, the file holds {data_bytes}", checked.data_len());
+            return Err(WeightsError::foreign(reason));
+        }
+        Ok(Header { metadata, entries: tensors.into_iter().map(entry).collect() })
+    }
+}
+
+fn entry((name, info): (String, TensorInfo)) -> Entry {
+    let (start, end) = info.data_offsets;
+    Entry { name, dtype: info.dtype, shape: info.shape, size_bytes: end - start }
+}
+
+/// The error of a file that ends before its header says so.
+pub(crate) fn too_short(error: std::io::Error) -> WeightsError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => WeightsError::foreign("it ends too early"),
+        _ => WeightsError::Read(error),
+    }
+}
+
+struct Fields {
+    metadata: Metadata,
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a safetensors header")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let (mut metadata, mut tensors) = (None, BTreeMap::new());
+        while let Some(name) = map.next_key::<String>()? {
+            if name == METADATA {
+                let Unique(found) = map.next_value::<Unique<String>>()?;
+                once(METADATA, metadata.replace(found).is_none())?;
+            } else {
+                let info = map.next_value()?;
+                let first = !tensors.contains_key(&name);
+                once(&name, first)?;
+                tensors.insert(name, info);
+            }
+        }
+        Ok(Fields { metadata: metadata.unwrap_or_default(), tensors: tensors.into_iter().collect() })
+    }
+}
+
+/// A map that has each key once.
+struct Unique<V>(BTreeMap<String, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueVisitor(PhantomData))
+    }
+}
+
+struct UniqueVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
+    type Value = Unique<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<V>, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, V>()? {
+            let first = !values.contains_key(&key);
+            once(&key, first)?;
+            values.insert(key, value);
+        }
+        Ok(Unique(values))
+    }
+}
+
+fn once<E: Error>(name: &str, first: bool) -> Result<(), E> {
+    if first { Ok(()) } else { Err(E::custom(format!("`{name}` is there twice"))) }
+}

@@ -1,0 +1,86 @@
+//! Reading a file once, in memory of the largest tensor.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use crate::content::{CONTENT_KEY, Content};
+use crate::error::{Result, WeightsError};
+use crate::header::{Entry, Header, Metadata, too_short};
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// What a file is, besides its tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its metadata.
+    pub metadata: Metadata,
+    /// Hash of the whole file, hexadecimal: of the bytes that were read.
+    pub blake3: String,
+    /// Whether it carries a hash of its content, which was compared.
+    pub proven: bool,
+}
+
+/// Opens a regular file: another kind could keep the reader waiting for ever.
+///
+/// # Errors
+/// [`WeightsError::Read`]; [`WeightsError::Foreign`] for a folder, a pipe, a device.
+pub fn open(path: &Path) -> Result<File> {
+    if !std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
+        return Err(WeightsError::foreign("it is no regular file"));
+    }
+    File::open(path).map_err(WeightsError::Read)
+}
+
+/// Reads a file from its beginning to its end and hands over each tensor with its bytes, in the order in which they lie
+/// there. What was handed over holds only once the whole call succeeds.
+///
+/// # Errors
+/// [`WeightsError`]: it cannot be read, is no safetensors file, or holds something else than the hash that it carries
+/// says; and what `each` returns.
+pub fn read<E: From<WeightsError>>(
+    file: File,
+    mut each: impl FnMut(&Entry, &[u8]) -> Result<(), E>,
+) -> Result<Summary, E> {
+    let size_bytes = file.metadata().map_err(WeightsError::Read)?.len();
+    let mut file = Hashed { file: BufReader::with_capacity(BUFFER_BYTES, file), hasher: blake3::Hasher::new() };
+    let header = Header::read(&mut file, size_bytes)?;
+    let (mut content, mut bytes) = (Content::default(), Vec::new());
+    for entry in &header.entries {
+        bytes.resize(entry.size_bytes, 0);
+        file.read_exact(&mut bytes).map_err(too_short)?;
+        content.add(entry, &bytes);
+        each(entry, &bytes)?;
+    }
+    let found = content.finish(&header.metadata);
+    let proven = match header.metadata.get(CONTENT_KEY) {
+        Some(expected) if *expected != found => {
+            return Err(WeightsError::Damaged { expected: expected.clone(), found }.into());
+        }
+        expected => expected.is_some(),
+    };
+    let blake3 = file.hasher.finalize().to_hex().to_string();
+    Ok(Summary { metadata: header.metadata, blake3, proven })
+}
+
+/// Reads a file and compares it with the hash that it carries.
+///
+/// # Errors
+/// See [`open`] and [`read()`].
+pub fn verify(path: &Path) -> Result<Summary> {
+    read(open(path)?, |_, _| Ok(()))
+}
+
+/// A reader that hashes what passes.
+struct Hashed<R> {
+    file: R,
+    hasher: blake3::Hasher,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,53 @@
+//! Writing a file in memory of the largest tensor.
+
+use std::io::Write;
+
+use safetensors::tensor::TensorInfo;
+use serde_json::{Map, Value};
+
+use crate::content::{CONTENT_KEY, Content};
+use crate::error::{Result, WeightsError};
+use crate::header::{Entry, LENGTH_BYTES, Metadata};
+
+/// Writes a file whose metadata say what it holds. `bytes` gives those of a tensor, little-endian, and is asked twice for
+/// each: once for the hash, which the header has, and once for the file. Equal tensors and metadata give equal files.
+///
+/// # Errors
+/// [`WeightsError::Write`]; and what `bytes` returns.
+pub fn write<E: From<WeightsError>>(
+    to: &mut impl Write,
+    mut entries: Vec<Entry>,
+    mut metadata: Metadata,
+    mut bytes: impl FnMut(&Entry) -> Result<Vec<u8>, E>,
+) -> Result<(), E> {
+    // The order of the reference implementation: each tensor is aligned to its elements.
+    entries.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+    let mut content = Content::default();
+    for entry in &entries {
+        content.add(entry, &bytes(entry)?);
+    }
+    metadata.insert(CONTENT_KEY.into(), content.finish(&metadata));
+    let header = header(&entries, &metadata)?;
+    to.write_all(&(header.len() as u64).to_le_bytes()).map_err(WeightsError::Write)?;
+    to.write_all(&header).map_err(WeightsError::Write)?;
+    for entry in &entries {
+        to.write_all(&bytes(entry)?).map_err(WeightsError::Write)?;
+    }
+    Ok(())
+}
+
+fn header(entries: &[Entry], metadata: &Metadata) -> Result<Vec<u8>> {
+    let impossible = |error: serde_json::Error| WeightsError::Write(error.into());
+    let mut fields = Map::new();
+    fields.insert("__metadata__".into(), serde_json::to_value(metadata).map_err(impossible)?);
+    let mut start = 0;
+    for Entry { name, dtype, shape, size_bytes } in entries {
+        let data_offsets = (start, start + size_bytes);
+        start = data_offsets.1;
+        let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets };
+        fields.insert(name.clone(), serde_json::to_value(info).map_err(impossible)?);
+    }
+    let mut text = serde_json::to_vec(&Value::Object(fields)).map_err(impossible)?;
+    text.resize(text.len().next_multiple_of(LENGTH_BYTES), b' ');
+    Ok(text)
+}

@@ -1,0 +1,132 @@
+//! Files as they are written, damaged, and made by others.
+
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyflow_weights::{CONTENT_KEY, Dtype, Entry, WeightsError, open, read, verify, write};
+
+fn entry(name: &str, dtype: Dtype, shape: &[usize]) -> Entry {
+    let size_bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    Entry { name: name.into(), dtype, shape: shape.to_vec(), size_bytes }
+}
+
+/// Two tensors; the bytes of each follow from its name.
+fn written(folder: &Path) -> PathBuf {
+    let path = folder.join("a.safetensors");
+    let entries = vec![entry("b", Dtype::BF16, &[3, 2]), entry("a", Dtype::F32, &[2])];
+    let metadata = BTreeMap::from([("step".to_string(), "100".to_string())]);
+    let bytes = |entry: &Entry| Ok::<_, WeightsError>(vec![entry.name.as_bytes()[0]; entry.size_bytes]);
+    write(&mut std::fs::File::create(&path).unwrap(), entries, metadata, bytes).unwrap();
+    path
+}
+
+/// A file with this header and these bytes after it.
+fn made(folder: &Path, header: &str, data: &[u8]) -> PathBuf {
+    let path = folder.join("made.safetensors");
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn what_is_written_comes_back_and_the_reference_implementation_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path());
+    let mut found = Vec::new();
+    let each = |entry: &Entry, bytes: &[u8]| {
+        found.push((entry.clone(), bytes.to_vec()));
+        Ok::<_, WeightsError>(())
+    };
+    let summary = read(open(&path).unwrap(), each).unwrap();
+    assert!(summary.proven && summary.metadata["step"] == "100");
+    let expected = [(entry("a", Dtype::F32, &[2]), vec![b'a'; 8]), (entry("b", Dtype::BF16, &[3, 2]), vec![b'b'; 12])];
+    assert_eq!(found, expected);
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(summary.blake3, blake3::hash(&bytes).to_hex().to_string());
+    let other = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(other.tensor("b").unwrap().data(), [b'b'; 12]);
+    assert!(bytes == std::fs::read(written(folder.path())).unwrap(), "equal tensors, equal files");
+}
+
+#[test]
+fn any_changed_byte_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path());
+    let whole = std::fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        for bit in [0, 4] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            // The key of the hash itself may become another: then the file is one from elsewhere.
+            assert!(verify(&path).is_err() || !verify(&path).unwrap().proven, "byte {at}, bit {bit}");
+        }
+    }
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert!(matches!(verify(&path), Err(WeightsError::Foreign(_))), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_relabelled_dtype_and_a_changed_number_of_the_metadata_are_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path());
+    let whole = std::fs::read(&path).unwrap();
+    let replaced = |from: &str, to: &str| {
+        let at = whole.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+        let mut bytes = whole.clone();
+        bytes.splice(at..at + from.len(), to.bytes());
+        std::fs::write(&path, bytes).unwrap();
+        verify(&path).unwrap_err()
+    };
+    for (from, to) in [("\"BF16\"", "\"F16\" "), ("\"100\"", "\"900\""), ("[3,2]", "[2,3]")] {
+        let error = replaced(from, to);
+        assert!(matches!(error, WeightsError::Damaged { .. }), "{from} -> {to}: {error}");
+        assert!(error.to_string().contains(CONTENT_KEY), "{error}");
+    }
+}
+
+#[test]
+fn a_name_twice_gaps_and_overlaps_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensor = |name: &str, from: usize, to: usize| {
+        format!(r#""{name}":{{"dtype":"F32","shape":[{}],"data_offsets":[{from},{to}]}}"#, (to - from) / 4)
+    };
+    let (first, second) = (tensor("w", 0, 4), tensor("v", 4, 8));
+    let cases = [
+        (format!("{{{first},{}}}", tensor("w", 4, 8)), "`w` is there twice"),
+        (format!("{{{first},{first}}}"), "`w` is there twice"),
+        (format!(r#"{{"__metadata__":{{}},{first},"__metadata__":{{}},{second}}}"#), "`__metadata__` is there twice"),
+        (format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},{first},{second}}}"#), "`k` is there twice"),
+        (format!("{{{first},{}}}", tensor("v", 0, 8)), "v"),
+        (format!("{{{first}}}"), "8"),
+        ("{}".to_string(), "8"),
+        ("[]".to_string(), "header"),
+    ];
+    for (header, wanted) in cases {
+        let error = verify(&made(folder.path(), &header, &[0; 8])).unwrap_err();
+        assert!(matches!(&error, WeightsError::Foreign(text) if text.contains(wanted)), "{header}: {error}");
+    }
+    let from_elsewhere = made(folder.path(), &format!("{{{first},{second}}}"), &[0; 8]);
+    assert!(!verify(&from_elsewhere).unwrap().proven);
+}
+
+#[test]
+fn lengths_from_the_file_are_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.safetensors");
+    for length in [u64::MAX, 1 << 62, 99_999_999, 9] {
+        std::fs::write(&path, [&length.to_le_bytes()[..], b"{}"].concat()).unwrap();
+        assert!(matches!(verify(&path), Err(WeightsError::Foreign(_))), "{length}");
+    }
+    let huge = r#"{"w":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}}"#;
+    assert!(verify(&made(folder.path(), huge, &[0; 8])).is_err());
+    let nested = "[".repeat(200_000);
+    assert!(verify(&made(folder.path(), &nested, &[])).is_err());
+    assert!(verify(folder.path()).is_err(), "a folder is no file");
+}

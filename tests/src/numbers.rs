@@ -1,0 +1,198 @@
+//! A project of numbers: a plugin in C, a model of one stream, a training and a pipeline, all of it small enough that a
+//! command takes a fraction of a second.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyflow_datasets::{Feature, OwnedCell};
+
+use crate::{Output, command_in, compile, write_columns};
+
+const MODEL: &str = "anyflow: 1
+name: numbers
+checkpoint: weights/model.safetensors
+streams:
+  numbers: {codec: scaled/number, module: scaled/copy, latent: [1]}
+denoisers:
+  only: {over: [numbers], network: {kind: residual-mlp, width: 8, blocks: 1}, predict: x0}
+";
+
+const STATISTICS: &str = "anyflow: 1
+name: numbers
+model: model.yaml
+seed: 5
+sources: {rows: rows.parquet}
+data: {all: {columns: {numbers: rows.value}}}
+stages:
+  - {name: statistics, objective: {kind: statistics}, data: all}
+";
+
+const DIFFUSION: &str =
+    "  - {name: diffusion, train: only, objective: {kind: denoise}, data: all, steps: 100, batch: 8}
+";
+
+const PIPELINE: &str = "anyflow: 1
+name: numbers
+model: model.yaml
+inputs: {seen: {modality: number, column: value}}
+nodes:
+  within: {encode: scaled/copy, from: seen}
+  back: {decode: scaled/copy, from: within}
+  joint: {diffuse: [numbers], sampler: {kind: ddim, steps: 2}, seed: 7}
+  fresh: {decode: scaled/copy, from: joint.numbers}
+outputs: {value: back, made: fresh}
+";
+
+/// Source of the plugin.
+pub const SCALED: &str = "tests/native/scaled.c";
+
+/// A project in a folder of its own: `plugins`, `rows.parquet`, `weights`, `model.yaml`, `pipeline.yaml`, `train.yaml`.
+pub struct Numbers {
+    folder: tempfile::TempDir,
+}
+
+impl Numbers {
+    /// With 24 rows and a trained model.
+    ///
+    /// # Panics
+    /// When the plugin does not compile, or the model does not train.
+    pub fn new() -> Numbers {
+        let numbers = Numbers { folder: tempfile::tempdir().expect("a temporary folder") };
+        std::fs::create_dir(numbers.path("plugins")).expect("a folder");
+        numbers.build(&[]);
+        numbers.write_rows(&(0..24).map(f64::from).collect::<Vec<_>>(), |row| row as i64 % 2);
+        numbers.write("model.yaml", MODEL);
+        numbers.write("pipeline.yaml", PIPELINE);
+        numbers.write("train.yaml", STATISTICS);
+        numbers.train("weights", &[]).ok();
+        numbers.write("train.yaml", &format!("{STATISTICS}{DIFFUSION}start: weights/model.safetensors\n"));
+        numbers
+    }
+
+    /// The same project, outputs and all, in another place.
+    ///
+    /// # Panics
+    /// When there is no room.
+    #[must_use]
+    pub fn copied(&self) -> Numbers {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let from = self.folder.path().join(".");
+        let status = Command::new("cp").arg("-r").args([from.as_path(), folder.path()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "cp -r");
+        Numbers { folder }
+    }
+
+    /// A place in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a text.
+    ///
+    /// # Panics
+    /// When there is no room.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("room on disk");
+    }
+
+    /// Replaces a part of a text.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path(name)).expect("a text");
+        assert!(text.contains(from), "{name} does not say {from}");
+        self.write(name, &text.replacen(from, to, 1));
+    }
+
+    /// Builds the plugin anew, with these macros.
+    ///
+    /// # Panics
+    /// When it does not compile.
+    pub fn build(&self, macros: &[&str]) {
+        compile(SCALED, macros, &self.path("plugins"));
+    }
+
+    /// Writes `rows.parquet`: a number and a label a row.
+    ///
+    /// # Panics
+    /// When there is no room.
+    pub fn write_rows(&self, values: &[f64], label: impl Fn(usize) -> i64) {
+        let made = tempfile::tempdir().expect("a temporary folder");
+        let numbers = values.iter().map(|value| Some(OwnedCell::F64(*value))).collect();
+        let labels = (0..values.len()).map(|row| Some(OwnedCell::I64(label(row)))).collect();
+        let columns = vec![
+            ("value", Feature::Value("float64".into()), numbers),
+            ("label", Feature::Value("int64".into()), labels),
+        ];
+        let data = made.path().join("made");
+        write_columns(&data, columns);
+        let file = crate::files_below(&data.join("data"), "parquet").remove(0);
+        std::fs::copy(file, self.path("rows.parquet")).expect("room on disk");
+    }
+
+    /// `anyflow train`, one thread.
+    pub fn train(&self, output: &str, variables: &[(&str, OsString)]) -> Output {
+        self.call(variables, &["train", "train.yaml", "--output", output, "--threads", "1"])
+    }
+
+    /// `anyflow run` over `rows.parquet` in shards of 8, one thread.
+    pub fn run(&self, output: &str, variables: &[(&str, OsString)]) -> Output {
+        self.call(variables, &Self::run_of("rows.parquet", output))
+    }
+
+    /// The arguments of [`Numbers::run`] over another input.
+    pub fn run_of<'a>(input: &'a str, output: &'a str) -> [&'a str; 10] {
+        ["run", "pipeline.yaml", "--input", input, "--output", output, "--shard-rows", "8", "--batch-rows", "4"]
+    }
+
+    /// `anyflow` in the project's folder; one thread where nothing else is said.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn call(&self, variables: &[(&str, OsString)], arguments: &[&str]) -> Output {
+        Output::of(self.command(variables, arguments))
+    }
+
+    /// The same, ready to start.
+    pub fn command(&self, variables: &[(&str, OsString)], arguments: &[&str]) -> Command {
+        let plugins = self.path("plugins");
+        let mut variables: Vec<(&str, &std::ffi::OsStr)> =
+            variables.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+        variables.push(("ANYFLOW_PLUGINS", plugins.as_os_str()));
+        let one =
+            if arguments.contains(&"--threads") || arguments[0] == "data" { &[][..] } else { &["--threads", "1"][..] };
+        command_in(self.folder.path(), &variables, arguments.iter().chain(one))
+    }
+
+    /// Every file of a folder by its name, with its content; but for the lock.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn files(&self, output: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        gather(&self.path(output), Path::new(""), &mut files);
+        files.remove(Path::new(".lock"));
+        files
+    }
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn gather(folder: &Path, below: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder.join(below)).expect("a folder to read") {
+        let entry = entry.expect("a folder to read");
+        let name = below.join(entry.file_name());
+        if entry.path().is_dir() {
+            gather(folder, &name, files);
+        } else {
+            files.insert(name, std::fs::read(entry.path()).expect("a file to read"));
+        }
+    }
+}
