@@ -8,6 +8,7 @@ mod compute;
 mod cut;
 mod decode;
 mod encode;
+mod features;
 mod places;
 mod read;
 mod stage;
