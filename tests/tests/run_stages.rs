@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyflow_datasets::{Dataset, Expected, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
 use anyflow_tests::{Output, anyflow_with, compile, digit_png, files_below, target, write_columns};
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 /// A project of one stream, trained as far as a run needs it: cells through a codec and a module, and out again.
 struct Project {
@@ -219,6 +219,9 @@ fn shards_of_several_micro_batches_are_the_same_to_the_bit_after_a_kill() {
     project.run("killed", &shards).ok();
     assert!(project.shards("killed") == project.shards("whole"));
     assert_eq!(project.shards("whole").len(), 2);
+    // Memory decides how many micro-batches are alive, not where they are cut.
+    project.run("frugal", &[&shards[..], &["--memory", "1M"]].concat()).ok();
+    assert!(project.shards("frugal") == project.shards("whole"));
     // Other cuts are other network calls, whose sums round elsewhere.
     project.run("small", &["--shard-rows", "7"]).ok();
     let pixels = |cell: &OwnedCell| match cell {
@@ -283,17 +286,22 @@ fn a_run_of_which_every_row_fails_is_a_failure_each_time() {
     }
 }
 
-/// Writes pictures with much behind their end, which no decoder reads and Parquet compresses well.
-fn write_large_pictures(folder: &Path, rows: usize, bytes: usize) {
+/// A picture with much behind its end, which no decoder reads and Parquet compresses well.
+fn large_picture(row: usize) -> Vec<u8> {
+    let mut picture = digit_png(row % 10, row as u32);
+    picture.resize(4 << 20, 0);
+    picture
+}
+
+/// Writes a column `image`, row by row.
+fn write_images(folder: &Path, rows: usize, cell: impl Fn(usize) -> ArrayRef) {
     let features = Features([("image".to_string(), Feature::Image)].into_iter().collect());
     let expected = Expected { shards: 1, rows: rows as u64 };
     let output = OutputDir::open(Folder::open(folder).unwrap(), &JobId::default().with("test", "large"), expected);
     let output = output.unwrap();
     let mut shard = output.shard(0, &features).unwrap();
     for row in 0..rows {
-        let mut picture = digit_png(row % 10, row as u32);
-        picture.resize(bytes, 0);
-        let column = column_from_cells(&[Some(OwnedCell::Bytes(picture))], &Feature::Image).unwrap();
+        let column = cell(row);
         let schema = Schema::new(vec![Field::new("image", column.data_type().clone(), true)]);
         shard.write(&RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()).unwrap();
     }
@@ -301,12 +309,8 @@ fn write_large_pictures(folder: &Path, rows: usize, bytes: usize) {
     output.finish().unwrap();
 }
 
-/// Together they are more than a column of a batch can hold, and than the engine may take.
-#[test]
-fn a_shard_of_large_cells_takes_little_memory() {
-    let folder = tempfile::tempdir().unwrap();
-    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
-    write_large_pictures(&data, 600, 4 << 20);
+/// A shard of these pictures through a shipped pipeline, by an engine that may not take what they take together.
+fn run_in_little_memory(data: &Path, out: &Path) {
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld/image-to-audio.yaml");
     let ended = Command::new("sh")
         .args(["-c", "ulimit -d 900000 && exec \"$@\"", "sh"])
@@ -319,5 +323,38 @@ fn a_shard_of_large_cells_takes_little_memory() {
         .output()
         .unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// Together they are more than a column of a batch can hold.
+#[test]
+fn a_shard_of_large_cells_takes_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let cell = |row| column_from_cells(&[Some(OwnedCell::Bytes(large_picture(row)))], &Feature::Image).unwrap();
+    write_images(&data, 600, cell);
+    run_in_little_memory(&data, &out);
     assert_eq!(Dataset::open(&[out]).unwrap().rows(), 600);
+}
+
+#[test]
+fn a_shard_of_large_linked_files_takes_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let linked = |row: usize| -> ArrayRef {
+        let nothing = column_from_cells(&[None], &Feature::Image).unwrap();
+        let fields =
+            Fields::from(vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)]);
+        assert_eq!(nothing.data_type(), &DataType::Struct(fields.clone()));
+        let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![None]));
+        let path: ArrayRef = Arc::new(StringArray::from(vec![format!("{row}.png")]));
+        Arc::new(StructArray::new(fields, vec![bytes, path], None))
+    };
+    write_images(&data, 300, linked);
+    let table = files_below(&data, "parquet").remove(0);
+    let beside = table.parent().unwrap();
+    for row in 0..300 {
+        std::fs::write(beside.join(format!("{row}.png")), large_picture(row)).unwrap();
+    }
+    run_in_little_memory(&table, &out);
+    assert_eq!(Dataset::open(&[out]).unwrap().rows(), 300);
 }

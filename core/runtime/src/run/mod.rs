@@ -8,6 +8,7 @@ mod compute;
 mod cut;
 mod decode;
 mod encode;
+mod features;
 mod places;
 mod read;
 mod stage;
@@ -71,13 +72,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let line = Line::default();
     let job = Job { plan, order, codecs: &codecs, reader: &reader, output: &output };
     let summary = job.stages(&line, &mut compute, &mut writer);
-    if reader.repeated() > 0 {
-        events.note(format!(
-            "{} rows have the key of another row of their shard, and so the same noise; name a column with a value for \
-             each row by --key",
-            reader.repeated()
-        ));
-    }
+    note_repeated(&reader, events);
     let summary = summary?;
     let seconds = began.elapsed().as_secs_f64();
     let stats = compute.stats();
@@ -97,6 +92,16 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     match summary.rows {
         0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
         _ => Ok(result),
+    }
+}
+
+fn note_repeated(reader: &Reader<'_>, events: &Events) {
+    let repeated = reader.repeated();
+    if repeated > 0 {
+        events.note(format!(
+            "{repeated} rows have the key of another row of their shard, and so the same noise; name a column with a \
+             value for each row by --key"
+        ));
     }
 }
 

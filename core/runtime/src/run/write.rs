@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use anyflow_datasets::{FAILURES_FILE, Failure, Feature, Features, OutputDir, ShardWriter, column_from_cells};
+use anyflow_datasets::{FAILURES_FILE, Failure, Features, OutputDir, ShardWriter, column_from_cells};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Form, RunPlan};
+use anyflow_plan::plan::RunPlan;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 
 use super::batch::Batch;
+use super::features::features;
 use super::stage::End;
 use crate::events::{Events, figures};
 use crate::{Result, RunError};
@@ -182,42 +183,4 @@ impl<'a> Writer<'a> {
 /// The file that tells why rows failed.
 pub fn failures_file(order: &Order) -> String {
     std::path::Path::new(&order.output).join(FAILURES_FILE).display().to_string()
-}
-
-/// What the columns of the output mean.
-fn features(plan: &RunPlan, inputs: &Features) -> Result<Features> {
-    let mut features = Features::default();
-    for (name, feature) in inputs.iter().filter(|(name, _)| !plan.outputs.contains_key(*name)) {
-        features.0.insert(name.clone(), feature.clone());
-    }
-    for (name, id) in &plan.outputs {
-        let passed = plan.inputs.get(id).and_then(|of| inputs.get(&of.column));
-        let feature = match passed {
-            Some(feature) => feature.clone(),
-            None => made(plan, id)?,
-        };
-        features.0.insert(name.clone(), feature);
-    }
-    Ok(features)
-}
-
-/// The feature of cells that the run makes.
-fn made(plan: &RunPlan, id: &str) -> Result<Feature> {
-    match plan.values.get(id).map(|value| &value.kind.form) {
-        Some(Form::Cells { feature, .. }) => parse_feature(feature),
-        _ => Err(RunError::Internal(format!("output value {id} is no cells"))),
-    }
-}
-
-/// A descriptor's feature (`Image`, `Value(string)`, `List(Value(float32))`) as the dataset's.
-fn parse_feature(text: &str) -> Result<Feature> {
-    let call = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
-    match (text, call) {
-        (_, Some(("Value", dtype))) => Ok(Feature::Value(dtype.into())),
-        (_, Some(("List", item))) => Ok(Feature::List(Box::new(parse_feature(item)?))),
-        ("Image", _) => Ok(Feature::Image),
-        ("Audio", _) => Ok(Feature::Audio { sampling_rate: None }),
-        ("Video", _) => Ok(Feature::Video),
-        _ => Err(RunError::Internal(format!("a codec declares the feature {text:?}, which is not known"))),
-    }
 }
