@@ -279,7 +279,8 @@ fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<(Option<ArrayRe
     match rows.data_type() {
         DataType::Struct(_) => {
             let record = rows.as_struct();
-            let bytes = record.column_by_name("bytes").cloned();
+            // Writers that have paths only leave the bytes without a type.
+            let bytes = record.column_by_name("bytes").filter(|bytes| *bytes.data_type() != DataType::Null).cloned();
             if let Some(bytes) = &bytes {
                 expect(bytes, is_binary(bytes.data_type()), "a record with binary `bytes`")?;
             }

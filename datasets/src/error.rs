@@ -379,6 +379,14 @@ impl DatasetError {
         Self::UnknownColumn { dataset: None, column: column.to_string(), columns, suggestion }
     }
 
+    /// The same error about a column that has a name.
+    pub(crate) fn in_column(self, name: &str) -> Self {
+        match self {
+            Self::ColumnType { expected, found, .. } => Self::ColumnType { column: name.to_string(), expected, found },
+            other => other,
+        }
+    }
+
     pub(crate) fn internal(action: impl Into<String>, reason: impl ToString) -> Self {
         Self::Internal { action: action.into(), reason: reason.to_string() }
     }

@@ -175,8 +175,11 @@ fn readable(batch: RowBatch) -> Result<RecordBatch> {
 /// Media columns of bare paths become records with bytes.
 fn type_after_embedding(dataset: &Dataset, column: &str) -> DataType {
     let data_type = dataset.schema().field_with_name(column).map_or(DataType::Null, |field| field.data_type().clone());
-    let is_text = Feature::from_arrow(&data_type).cell() == Some(CellKind::Utf8);
-    if dataset.features()[column].is_media() && is_text { media_type() } else { data_type }
+    let is_bare = match &data_type {
+        DataType::Struct(fields) => fields.find("bytes").is_none_or(|(_, bytes)| *bytes.data_type() == DataType::Null),
+        other => Feature::from_arrow(other).cell() == Some(CellKind::Utf8),
+    };
+    if dataset.features()[column].is_media() && is_bare { media_type() } else { data_type }
 }
 
 /// A suffixed name can itself be taken (`image` beside `image_a`).

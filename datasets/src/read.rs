@@ -190,13 +190,7 @@ impl Dataset {
         let array = batch.column_by_name(column).ok_or_else(|| {
             DatasetError::unknown_column(column, batch.schema().fields().iter().map(|field| field.name().clone()))
         })?;
-        let named = |error| match error {
-            DatasetError::ColumnType { expected, found, .. } => {
-                DatasetError::ColumnType { column: column.to_string(), expected, found }
-            }
-            other => other,
-        };
-        Ok(CellColumn::new(array, feature).map_err(named)?.with_origin(column, self.folder()))
+        Ok(CellColumn::new(array, feature).map_err(|error| error.in_column(column))?.with_origin(column, self.folder()))
     }
 
     /// The batch with bytes wherever a media cell of this dataset holds only a path, so that it can be written elsewhere.

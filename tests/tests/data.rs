@@ -80,7 +80,8 @@ fn a_folder_of_pictures_takes_its_classes_from_the_sub_folders() {
     let (text, json) = both(line!["import", &root, "--output", &out]);
     assert!(text.contains("digits.parquet: 3 rows") && text.contains("class label (3)"), "{text}");
     let columns = json!({"id": "string", "image": "image", "label": "class label (3)"});
-    assert_eq!((&json["rows"], &json["columns"], &json["left_out"]), (&json!(3), &columns, &json!(0)));
+    assert_eq!((&json["rows"], &json["columns"], &json["left_out"]), (&json!(3), &columns, &json!(1)));
+    assert!(text.contains("1 file is not an image, sound or film by name and was left out, as 2/notes.txt"), "{text}");
     assert_eq!(cells(&out, "id"), texts(&["10/b.png", "2/c.png", "9/a.png"]));
     assert_eq!(cells(&out, "image"), pngs(&[0, 2, 9]));
     assert_eq!(numbers(&out, "label"), [2, 0, 1]);
@@ -88,7 +89,7 @@ fn a_folder_of_pictures_takes_its_classes_from_the_sub_folders() {
     put(&root.join("metadata.jsonl"), "{\"file_name\": \"9/a.png\", \"text\": \"nine\"}\n");
     let (text, json) = both(line!["import", &root, "--output", &out]);
     assert!(text.contains("1 row\n") && text.contains("2 files are not named"), "{text}");
-    assert_eq!((&json["rows"], &json["left_out"]), (&json!(1), &json!(2)));
+    assert_eq!((&json["rows"], &json["left_out"]), (&json!(1), &json!(3)));
     assert_eq!((cells(&out, "image"), cells(&out, "text")), (pngs(&[9]), texts(&["nine"])));
 }
 

@@ -117,8 +117,11 @@ fn rows_that_do_not_fit_are_failures_and_the_others_are_run() {
     let png = |variant: u32| Page::data(1, PLAIN, plain(&[digit_png(3, variant)])).gzipped();
     let bomb = Page::data(1, PLAIN, zeros(300 << 20)).gzipped();
     std::fs::write(&path, Raw::new(3, &[images(3, vec![png(0), bomb, png(1)])]).bytes()).unwrap();
-    let head = limited(FRONT_KB, ["data".as_ref(), "head".as_ref(), path.as_os_str()]).ok();
-    assert!(head.out.contains("more than the") && !head.out.contains("internal"), "{}", head.out);
+    let arguments = ["--json".as_ref(), "data".as_ref(), "head".as_ref(), path.as_os_str()];
+    let head = limited(FRONT_KB, arguments).ok().json();
+    let error = head[1]["image"]["error"].as_str().unwrap();
+    assert!(error.contains("row 1 of the file cannot be read: it needs"), "{error}");
+    assert!(error.contains("more than the") && error.ends_with("give it more with --memory"), "{error}");
     let (pipeline, out) = (pipeline(), folder.path().join("out"));
     let mut arguments = run_of(&path, &out, &pipeline);
     arguments.extend(["--memory", "500M"].map(std::ffi::OsStr::new));

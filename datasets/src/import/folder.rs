@@ -154,7 +154,7 @@ impl Found {
             return Err(refusal(folder, reason));
         }
         for file in files.iter().filter(|file| kind(file).is_none() && metadata != Some(file.as_str())) {
-            left_out.note("no image, sound or film by its name", file);
+            left_out.note("not an image, sound or film by name", file);
         }
         files.retain(|file| kind(file).is_some());
         Ok(Found { folder: folder.to_path_buf(), files, column, feature, left_out })
@@ -209,7 +209,7 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>, left_out: &mut Tal
             files.push(relative);
         } else if path.is_symlink() {
             // Links to folders could lead in circles.
-            left_out.note("a link to a folder", &relative);
+            left_out.note("linked to a folder", &relative);
         } else {
             walk(&path, &format!("{relative}/"), files, left_out)?;
         }

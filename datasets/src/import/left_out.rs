@@ -6,7 +6,7 @@ use serde::Serialize;
 /// Files that were left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Why: "not named by the metadata".
+    /// What they are: "not named by the metadata".
     pub reason: String,
     /// How many.
     pub files: u64,

@@ -66,15 +66,15 @@ pub(super) fn members(
         match kind {
             _ if kind.is_file() || kind.is_contiguous() => {}
             _ if kind.is_hard_link() => {
-                left_out.note("a hard link to another member", &name);
+                left_out.note("hard-linked to another member", &name);
                 continue;
             }
             _ if kind.is_symlink() => {
-                left_out.note("a symbolic link", &name);
+                left_out.note("symbolically linked", &name);
                 continue;
             }
             _ => {
-                left_out.note("no regular file", &name);
+                left_out.note("not regular", &name);
                 continue;
             }
         }

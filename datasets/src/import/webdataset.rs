@@ -14,7 +14,7 @@ use crate::feature::{CellKind, Feature, Features};
 use crate::rows::{Rows, Value};
 
 const ID: &str = "id";
-const NO_PART: &str = "a name that is no KEY.EXTENSION";
+const NO_PART: &str = "not named KEY.EXTENSION";
 
 pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
     let features = features(files)?;

@@ -47,6 +47,7 @@ fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, ro
         return nested(dataset, name, column, feature, row);
     }
     let cells = CellColumn::new(&column.slice(row, 1), feature).map(|cells| cells.with_origin(name, dataset.folder()));
+    let cells = cells.map_err(|error| error.in_column(name));
     match cells.as_ref().map_err(ToString::to_string).and_then(|cells| cells.get(0).map_err(|error| error.to_string()))
     {
         Ok(None) => Value::Null,

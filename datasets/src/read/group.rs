@@ -172,7 +172,9 @@ impl GroupReader {
                 Broken::Job(source.changed(length))
             }
             Some(Fault::Io(error)) => Broken::Job(io_error(&source.path, "read")(error)),
-            fault => Broken::Rows { reason, too_large: fault.is_some() },
+            // Parquet's reader puts words of its own around it.
+            Some(Fault::TooLarge(reason)) => Broken::Rows { reason, too_large: true },
+            None => Broken::Rows { reason, too_large: false },
         }
     }
 }

@@ -18,8 +18,8 @@ pub(super) struct Meter {
 /// Why a row group could not be read, where Parquet's own words would hide it.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The batch would have passed the limit.
-    TooLarge,
+    /// The batch would have passed the limit; what it needs, in words.
+    TooLarge(String),
     /// The system failed.
     Io(std::io::Error),
 }
@@ -92,8 +92,9 @@ impl Meter {
     }
 
     fn refuse(&self, needed: u64, limit: u64) -> String {
-        *lock(&self.fault) = Some(Fault::TooLarge);
-        format!("it needs {needed} bytes at one time, more than the {limit} that reading may hold")
+        let reason = format!("it needs {needed} bytes at one time, more than the {limit} that reading may hold");
+        *lock(&self.fault) = Some(Fault::TooLarge(reason.clone()));
+        reason
     }
 }
 
@@ -112,7 +113,7 @@ mod tests {
         meter.decode(0, 20).unwrap();
         meter.open_page(1, 10, true).unwrap();
         assert!(meter.open_page(1, 41, false).is_err());
-        assert!(matches!(meter.fault(), Some(Fault::TooLarge)));
+        assert!(matches!(meter.fault(), Some(Fault::TooLarge(_))));
         assert!(meter.fault().is_none());
         meter.open_page(1, 10, false).unwrap();
         meter.decode(1, 30).unwrap();

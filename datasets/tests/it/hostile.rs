@@ -370,7 +370,7 @@ fn a_row_that_is_too_large_is_unreadable_and_the_others_are_read() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 6, ..ProptestConfig::default() })]
 
     /// Any bytes of a footer or of pages changed: a folder of such files at a time, in little memory.
     #[test]

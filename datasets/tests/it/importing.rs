@@ -55,7 +55,7 @@ fn sub_folders_are_classes() {
     let (report, dataset) = imported(&[root], &folder.path().join("out.parquet"));
     let mut left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
     left.sort_unstable();
-    assert_eq!(left, [("a link to a folder", 1), ("hidden", 1), ("no image, sound or film by its name", 1)]);
+    assert_eq!(left, [("hidden", 1), ("linked to a folder", 1), ("not an image, sound or film by name", 1)]);
     assert_eq!(column(&dataset, "id"), text(&["cat/a.gif", "dog/b.gif"]));
     assert_eq!(dataset.features()["image"], Feature::Image);
     assert_eq!(dataset.features()["label"], labels(&["cat", "dog"]));
@@ -396,10 +396,10 @@ fn links_in_a_tar_are_counted() {
     assert_eq!(column(&dataset, "id"), text(&["a", long.strip_suffix(".txt").unwrap()]));
     let left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
     let expected = [
-        ("a hard link to another member", 1),
-        ("a symbolic link", 1),
-        ("no regular file", 1),
-        ("a name that is no KEY.EXTENSION", 2),
+        ("hard-linked to another member", 1),
+        ("symbolically linked", 1),
+        ("not regular", 1),
+        ("not named KEY.EXTENSION", 2),
     ];
     assert_eq!(left, expected);
 }

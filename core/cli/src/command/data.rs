@@ -141,8 +141,11 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     let imported = import(&ImportSource::detect(source)?, output)?;
     let columns = || imported.features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
     let rows: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
-    let reason =
-        |left: &LeftOut| format!("\nleft out: {} ({}), as {}", counted(left.files, "file"), left.reason, left.example);
+    let reason = |left: &LeftOut| {
+        let (be, were) = if left.files == 1 { ("is", "was") } else { ("are", "were") };
+        let files = counted(left.files, "file");
+        format!("\n{files} {be} {} and {were} left out, as {}", left.reason, left.example)
+    };
     let left_out: String = imported.left_out.iter().map(reason).collect();
     let text = format!("{}: {}\n{}{left_out}", shown(output), counted(imported.rows, "row"), table(&rows));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
