@@ -28,7 +28,15 @@ use cli::Cli;
 use console::Console;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What is asked for is ours alone. An error quotes arguments, which may be names of files.
+        Err(asked) if !asked.use_stderr() => asked.exit(),
+        Err(error) => {
+            Console::new(false).note(&error.render().to_string());
+            return ExitCode::from(2);
+        }
+    };
     let console = Console::new(cli.json);
     allow::choose(cli.plugins_allow);
     match cli.command.run(&console) {

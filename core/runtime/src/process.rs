@@ -3,6 +3,7 @@
 //! A plugin can crash or call `exit` in any thread. Then the dying thread notes in the [table of calls](anyflow_plan::calls)
 //! which call it was in. It only stores into memory that the front shares: the heap and every lock may be in any state.
 
+#[cfg(target_os = "linux")]
 mod code;
 mod death;
 
@@ -16,6 +17,7 @@ use anyflow_plan::calls::{Table, WORDS};
 use libc::c_int;
 use memmap2::MmapRaw;
 
+#[cfg(target_os = "linux")]
 pub(crate) use code::note_code;
 
 static TABLE: OnceLock<Table<'static>> = OnceLock::new();
@@ -82,6 +84,10 @@ pub(crate) fn end_with_parent() {
 unsafe extern "C" fn on_hangup(_signal: c_int, _info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     end_group();
 }
+
+/// Elsewhere a crash in a thread that a plugin started is laid to nobody.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn note_code(_plugin: &str, _address: *const libc::c_void) {}
 
 /// The table in a file of another program's making.
 fn map(descriptor: i32) -> io::Result<Table<'static>> {

@@ -30,8 +30,8 @@ unsafe extern "C" fn on_library(info: *mut libc::dl_phdr_info, _size: usize, fou
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
     let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
     let parts = loaded.map(|header| {
-        let begin = (info.dlpi_addr as u64).wrapping_add(header.p_vaddr as u64);
-        begin..begin.saturating_add(header.p_memsz as u64)
+        let begin = info.dlpi_addr.wrapping_add(header.p_vaddr);
+        begin..begin.saturating_add(header.p_memsz)
     });
     let whole = parts.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
     if !whole.contains(&found.address) {
