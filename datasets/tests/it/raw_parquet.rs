@@ -216,9 +216,7 @@ pub struct Raw {
 
 /// Where things lie in the footer.
 pub mod place {
-    pub const ROWS: &[i16] = &[3];
     pub const GROUP_ROWS: &[i16] = &[4, 0, 3];
-    pub const CHUNK: &[i16] = &[4, 0, 1, 0];
     pub const COLUMN: &[i16] = &[4, 0, 1, 0, 3];
     pub const CODEC: &[i16] = &[4, 0, 1, 0, 3, 4];
     pub const VALUES: &[i16] = &[4, 0, 1, 0, 3, 5];
