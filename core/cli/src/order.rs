@@ -18,8 +18,15 @@ use crate::supervise::EngineError;
 
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
-/// The file that ends the output of a run.
-const MANIFEST_FILE: &str = "manifest.json";
+
+/// The file that ends the output of a job.
+fn end_of(job: &Job) -> &'static str {
+    match job {
+        Job::Run(_) => "manifest.json",
+        Job::Train(_) => "train.json",
+        Job::Eval(_) => "eval.json",
+    }
+}
 
 /// The order in a folder, if there is one that this program can read.
 pub fn read(folder: &Path) -> Option<Order> {
@@ -34,11 +41,8 @@ pub fn read(folder: &Path) -> Option<Order> {
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
     let task = engine::Task { order, arguments: &["-"], threads: order.threads };
     let result = engine::execute(&task, &mut Progress::new(console))?;
-    let manifest = Path::new(&order.output).join(MANIFEST_FILE);
-    if matches!(order.job, Job::Run(_)) && !manifest.is_file() {
-        return Err(EngineError::Unproven { path: manifest }.into());
-    }
-    Ok(result)
+    let end = Path::new(&order.output).join(end_of(&order.job));
+    if end.is_file() { Ok(result) } else { Err(EngineError::Unproven { path: end }.into()) }
 }
 
 /// Writes a file so that it is there as a whole or not at all.
