@@ -24,6 +24,12 @@ fn both(line: Vec<OsString>) -> (String, Value) {
     (text, data([line, line!["--json"]].concat()).ok().json())
 }
 
+/// A message as a terminal shows it: no byte of a file steers it.
+fn shown(message: &Value) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
+    message.as_str().unwrap().chars().map(escaped).collect()
+}
+
 /// Nothing but the reason, and an exit code that blames the files; programs get the same.
 #[track_caller]
 fn refused(line: Vec<OsString>, parts: &[&str]) {
@@ -33,8 +39,7 @@ fn refused(line: Vec<OsString>, parts: &[&str]) {
         assert!(output.err.contains(part), "{part:?} is not said in:\n{}", output.err);
     }
     let json = data([line, line!["--json"]].concat()).json();
-    let message = json["error"]["message"].as_str().unwrap();
-    assert!(output.err.contains(message) && json["error"]["exit_code"] == 2, "{json}");
+    assert!(output.err.contains(&shown(&json["error"]["message"])) && json["error"]["exit_code"] == 2, "{json}");
 }
 
 fn put(path: &Path, content: impl AsRef<[u8]>) {

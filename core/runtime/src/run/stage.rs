@@ -91,7 +91,15 @@ impl Line {
                 Message::Rows(batch, _) => self.guarded(name, || work(batch)),
                 Message::End(_) => Some(()),
             };
-            if done.is_none() || to.send(message).is_err() {
+            let passed = match done {
+                Some(()) => to.send(message).is_ok(),
+                // The first stage may be waiting for the place that this message has.
+                None => {
+                    drop(message);
+                    false
+                }
+            };
+            if !passed {
                 return drain(from);
             }
         }
