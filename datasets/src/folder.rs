@@ -128,6 +128,17 @@ impl Folder {
         file.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })
     }
 
+    /// Makes what was appended to a file survive a power failure, if the file is there.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn sync(&self, name: &str) -> Result<()> {
+        let (Some(place), file) = self.locate(name)? else { return Ok(()) };
+        let Some(file) = place.open_file(OsStr::new(file), OFlags::RDONLY)? else { return Ok(()) };
+        file.sync_all().map_err(io_error(&self.path().join(name), "sync"))?;
+        place.sync()
+    }
+
     /// True if there is anything of this name.
     ///
     /// # Errors

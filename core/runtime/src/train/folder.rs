@@ -116,8 +116,9 @@ impl TrainingFolder {
         States::forget(self, stage)
     }
 
-    /// Writes a file of this training, f32.
+    /// Writes a file of this training, f32. The metrics up to it survive a power failure if it does.
     pub(super) fn save(&self, name: &str, tensors: &Tensors, mut metadata: Metadata) -> Result<()> {
+        self.files.sync(METRICS)?;
         metadata.insert(TRAINING.into(), self.fingerprint.clone());
         self.write(name, tensors, metadata, Precision::F32)
     }

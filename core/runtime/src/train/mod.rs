@@ -87,6 +87,8 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             "result": result,
         });
         folder.save_stage(&file, &trained, &summary)?;
+        // What is told to be done must survive a power failure.
+        events.end(&stage.name, summary["result"].as_object().cloned().unwrap_or_default());
         summaries.push(summary);
     }
     let mut result = json!({ "name": plan.name, "stages": summaries });

@@ -91,9 +91,7 @@ impl StageRun<'_> {
         let mut work = Work { prepared, optimizer, guard, states, draws, seed };
         let loss = self.steps(&mut work)?;
         work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
-        let result = json!({ "loss": loss, "weights": weights, "rollbacks": work.guard.rollbacks });
-        self.events.end(&self.stage.name, result.as_object().cloned().unwrap_or_default());
-        Ok(result)
+        Ok(json!({ "loss": loss, "weights": weights, "rollbacks": work.guard.rollbacks }))
     }
 
     /// The loop; gives the mean loss of the last line of metrics.
