@@ -325,7 +325,7 @@ fn text_of_data_and_plugins_does_not_steer_the_terminal() {
         is_harmless(&json.out);
         assert!(json.json().to_string().contains("col\\u001b[2Jumn"), "{}", json.out);
     }
-    let output = anyflow(["check", "-\u{1b}[2J", "a"]);
+    let output = anyflow(["check", "--\u{1b}[2J", "a"]);
     assert_eq!(output.code, 2);
     is_harmless(&output.err);
     project.write(
