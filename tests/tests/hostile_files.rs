@@ -126,7 +126,7 @@ fn rows_that_do_not_fit_are_failures_and_the_others_are_run() {
     let mut arguments = run_of(&path, &out, &pipeline);
     arguments.extend(["--memory", "500M"].map(std::ffi::OsStr::new));
     anyflow(arguments).ok();
-    assert_eq!(Dataset::open(&[out.clone()]).unwrap().rows(), 2);
+    assert_eq!(Dataset::open(std::slice::from_ref(&out)).unwrap().rows(), 2);
     let failures = Dataset::open(&[out.join("failures.parquet")]).unwrap();
     let rows = failures.read(None, 0..9, 9).unwrap().next().unwrap().unwrap();
     let code = failures.cells(&rows, "code").unwrap();
@@ -174,7 +174,7 @@ fn rows_that_cannot_be_read_are_failures_of_a_run() {
     arguments.extend(["--key", "when"].map(std::ffi::OsStr::new));
     let output = anyflow(arguments).ok();
     assert!(output.err.contains("2 rows have the key of another row"), "{}", output.err);
-    assert_eq!(Dataset::open(&[out.clone()]).unwrap().rows(), 2);
+    assert_eq!(Dataset::open(std::slice::from_ref(&out)).unwrap().rows(), 2);
     let failures = Dataset::open(&[out.join("failures.parquet")]).unwrap();
     let rows = anyflow_datasets::head(&failures, 9).unwrap();
     assert_eq!(rows.len(), 2);

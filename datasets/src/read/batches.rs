@@ -203,7 +203,7 @@ fn wanted(dataset: &Dataset, rows: Range<u64>) -> VecDeque<Wanted> {
     let touched = groups.filter_map(|(part, group, inside)| {
         let (first, last) = (part.first_row + inside.start, part.first_row + inside.end);
         let (start, end) = (rows.start.max(first), rows.end.min(last));
-        let rows = VecDeque::from([start.saturating_sub(first)..end.saturating_sub(first)]);
+        let rows = std::iter::once(start.saturating_sub(first)..end.saturating_sub(first)).collect();
         (start < end).then(|| Wanted { part: part.clone(), group, rows })
     });
     touched.collect()
