@@ -182,7 +182,7 @@ fn a_crash_of_ours_or_a_blow_from_outside_blames_no_plugin() {
         project.command("", &[&RUN[..], &["--shard-rows", "4"]].concat()).env("ANYFLOW_FAILPOINT", "committed:1"),
     );
     assert_eq!(output.code, 1, "{}", output.err);
-    says(&output.err, &["signal 6", "outside any plugin, in thread `writer`"]);
+    says(&output.err, &["signal 6", "outside any plugin, in thread `write`"]);
 
     for signal in ["-SEGV", "-KILL"] {
         let mut front = hanging(&project, "decode hang", &[&RUN[..], &["--shard-rows", "4"]].concat());
