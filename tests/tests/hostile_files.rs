@@ -68,7 +68,7 @@ fn refused() -> Vec<(&'static str, Raw, &'static str)> {
     };
     let shared = {
         let raw = Raw::new(1, &[images(1, vec![Page::data(1, PLAIN, zeros(9 << 20)).gzipped()]), ids(1)]);
-        let chunk = raw.footer.clone().path(place::CHUNK).clone();
+        let chunk = raw.footer.clone().path(&[4, 0, 1, 0]).clone();
         raw.with(&[4, 0, 1, 1], chunk)
     };
     vec![
