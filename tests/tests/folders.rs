@@ -55,7 +55,8 @@ fn of_the_last_two_states_a_damaged_one_costs_its_steps_alone() {
     // Record, order, cache, statistics, and the states at 500, 1000 and 1500.
     train_and_die(&numbers, 7);
     assert!(numbers.path(STATE).exists() && numbers.path(OTHER_STATE).exists());
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("a flipped bit", flip),
         ("cut off", |path| std::fs::write(path, &std::fs::read(path).unwrap()[..900]).unwrap()),
         ("empty", |path| std::fs::write(path, "").unwrap()),

@@ -1,9 +1,11 @@
-//! Our own forms: YAML files, descriptors, and the records of an output folder.
+//! Our own forms: YAML files, descriptors, the records of an output folder, and the engine's events.
 
 use std::sync::LazyLock;
 
 use anyflow_datasets::{Commit, Manifest};
 use anyflow_plan::descriptor::PluginDescriptor;
+use anyflow_plan::event::Event;
+use anyflow_plan::frame::{LONGEST_EVENT, Reader};
 use anyflow_plan::order::Order;
 use anyflow_plan::{
     Catalog, FileKind, Override, Source, compile_eval, compile_model, compile_run, compile_train, kind_of,
@@ -73,4 +75,20 @@ fn again<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fm
         let text = serde_json::to_vec(&record).expect("a record that was read");
         assert_eq!(serde_json::from_slice::<T>(&text).expect("what we wrote"), record);
     }
+}
+
+/// A stream of events is read to its end, or to its first error.
+///
+/// # Panics
+/// The error does not say what is wrong.
+pub fn frames(bytes: &[u8]) {
+    let mut events = Reader::new(bytes, LONGEST_EVENT);
+    let error = loop {
+        match events.read::<Event>() {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(error) => break error,
+        }
+    };
+    assert!(!error.to_string().is_empty());
 }

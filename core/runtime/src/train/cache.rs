@@ -80,7 +80,7 @@ impl<'a> LatentCache<'a> {
 
     /// Removes what the cache holds of a stream: it belongs to other weights or other rows.
     fn forget(&self, stream: &str) -> Result<()> {
-        let of_stream = |name: &String| name.strip_prefix(stream).is_some_and(|rest| is_of_cache(rest));
+        let of_stream = |name: &String| name.strip_prefix(stream).is_some_and(is_of_cache);
         for name in self.files.files(FOLDER)?.iter().filter(|name| of_stream(name)) {
             self.files.remove(&format!("{FOLDER}/{name}"))?;
         }
