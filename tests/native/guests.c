@@ -21,9 +21,9 @@
 ANYFLOW_DESCRIPTOR(descriptor,
     "{\"plugin\": \"guests\", \"version\": \"0.1.0\", \"abi\": " ANYFLOW_ABI_JSON ", \"license\": \"MIT\","
     " \"summary\": \"behaves badly on request\", \"libtorch\": null,"
-    " \"codecs\": [{\"id\": \"number\", \"modality\": \"number\", \"summary\": \"a number\", \"cell\": \"f64\","
+    " \"codecs\": [{\"id\": \"number\", \"modality\": \"text\", \"summary\": \"a number\", \"cell\": \"f64\","
     "   \"feature\": \"Value(float64)\", \"array\": " PORT ", \"parameters\": {}}],"
-    " \"modules\": [{\"id\": \"copy\", \"modality\": \"number\", \"summary\": \"gives back what it got\","
+    " \"modules\": [{\"id\": \"copy\", \"modality\": \"text\", \"summary\": \"gives back what it got\","
     "   \"interface\": \"anyflow.array/1\","
     "   \"roles\": [{\"role\": \"encode\", \"input\": " PORT ", \"output\": " PORT "},"
     "               {\"role\": \"decode\", \"input\": " PORT ", \"output\": " PORT "}],"

@@ -131,7 +131,15 @@ fn every_bad_manner_fails_its_check() {
     // Newer compilers leave how the thread computes alone.
     let failed = of(&result, "failed");
     assert!(failed.iter().all(|line| line.contains("load-floats") && line.contains("-ffast-math")), "{failed:?}");
-    for (fault, words) in [("no-grad", "grad false"), ("threads", "2 threads")] {
+    // What would be too large to copy is not copied.
+    for fault in ["LIST=lengths[0]=list.values_len=(size_t)1<<40", "FILES=files[0].len=(size_t)1<<40", "CELL_HUGE"] {
+        let huge = compile("tests/native/faults.c", &[fault], folder.path());
+        let failed = of(&anyflow(["plugin", "check", &huge.display().to_string(), "--json"]).json(), "failed");
+        let named = |line: &String| line.starts_with("number decode: ") && line.contains("any column can hold");
+        assert!(failed.iter().any(named), "{fault}: {failed:?}");
+    }
+    for (fault, words) in [("no-grad", "`grad false"), ("threads", "which was `grad true, inference false, 1 threads`")]
+    {
         let failed = of(&check("faulty", &["--set", &format!("network.fault={fault}")]).1, "failed");
         assert!(failed.iter().any(|line| line.starts_with("network modes") && line.contains(words)), "{failed:?}");
     }

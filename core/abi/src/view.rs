@@ -68,6 +68,29 @@ pub struct CellView {
 }
 
 impl CellView {
+    /// Bytes of a cell at most, whatever its kind: no column can hold a longer one.
+    pub const MOST_BYTES: usize = i32::MAX as usize;
+
+    /// How many bytes its payload claims to have, lengths and numbers of lists among them; `None` if it does not add up.
+    ///
+    /// # Safety
+    /// As [`CellView::list`] and [`CellView::files`].
+    #[allow(unsafe_code)]
+    pub unsafe fn claimed_bytes(&self) -> Option<usize> {
+        match self.kind {
+            cell_kind::BYTES | cell_kind::UTF8 => Some(self.bytes.len),
+            cell_kind::LIST => {
+                // SAFETY: the caller's promise.
+                let list = unsafe { self.list()? };
+                list.values_len.checked_add(list.lengths_len)?.checked_mul(size_of::<f64>())
+            }
+            cell_kind::FILES if self.bytes.len > CellView::MOST_BYTES => Some(self.bytes.len),
+            // SAFETY: the caller's promise.
+            cell_kind::FILES => unsafe { self.files()? }.iter().try_fold(0usize, |sum, file| sum.checked_add(file.len)),
+            _ => Some(0),
+        }
+    }
+
     /// The list of a `LIST` cell; `None` if `bytes` cannot be a [`ListView`].
     ///
     /// # Safety

@@ -71,10 +71,13 @@ impl Errors {
         self.list.iter()
     }
 
-    /// How many there are; never 0.
+    /// How many there are, those that are only counted among them; never 0.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.list.len()
+        match self.list.last().map(|last| &last.problem) {
+            Some(Problem::More { count }) => self.list.len() - 1 + count,
+            _ => self.list.len(),
+        }
     }
 
     /// All errors with the offending text underlined; `sources` are the texts that were compiled.

@@ -3,8 +3,7 @@
 use anyflow_abi::{CellView, ListView, StrView, cell_kind, items};
 use anyflow_datasets::{OwnedCell, OwnedList};
 
-/// Bytes of a cell at most, whatever its kind: no column can hold a longer one.
-const MOST_BYTES: usize = i32::MAX as usize;
+const MOST_BYTES: usize = CellView::MOST_BYTES;
 /// Files of a cell at most.
 const MOST_FILES: usize = 1 << 20;
 

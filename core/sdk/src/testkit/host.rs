@@ -189,7 +189,14 @@ unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellVi
         // SAFETY: the cell is readable until we return.
         let cell = match unsafe { items(cell, 1) } {
             // SAFETY: as above.
-            Ok([cell]) => unsafe { Cell::from_view(cell) },
+            Ok([cell]) => match unsafe { cell.claimed_bytes() } {
+                // SAFETY: as above.
+                Some(..=CellView::MOST_BYTES) => unsafe { Cell::from_view(cell) },
+                _ => {
+                    heard.odd = Some(format!("the cell of row {row} claims more bytes than any column can hold"));
+                    return;
+                }
+            },
             Ok(_) => return,
             Err(why) => {
                 heard.odd = Some(format!("the cell of row {row} {why}"));
