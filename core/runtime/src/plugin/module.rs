@@ -73,7 +73,7 @@ impl Module {
         Ok(Module { origin, called })
     }
 
-    /// Ends the instance on this thread, so that [`Leaving::arrive`] can make it again on another.
+    /// Ends the instance on this thread, so that it can be made again on another.
     ///
     /// # Errors
     /// What the plugin said.
