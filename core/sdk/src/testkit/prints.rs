@@ -23,7 +23,7 @@ mod linux {
         fn fflush(stream: *mut c_void) -> c_int;
     }
 
-    /// Leads standard output where it led before [`printed_by`] began, for a host that has to speak meanwhile.
+    /// Leads standard output where it led before `printed_by` began, for a host that has to speak meanwhile.
     pub fn let_through() {
         let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(kept) = kept {
