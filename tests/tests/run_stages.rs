@@ -191,9 +191,14 @@ fn a_stage_that_fails_ends_the_run_and_the_same_command_goes_on() {
     let shards = ["--shard-rows", "100"];
     project.run("whole", &shards).ok();
     for stage in ["encode", "module", "decode"] {
-        let failed = project.run_with(("STAGES_FAIL", stage), stage, &shards);
-        says(&failed, 3, &["stages/", "asked to fail"]);
-        assert!(!project.finished(stage), "{stage}");
+        // So little memory is one micro-batch at a time.
+        for memory in ["4G", "1M"] {
+            let arguments = [&shards[..], &["--memory", memory]].concat();
+            let failed = project.run_with(("STAGES_FAIL", stage), &format!("{stage}-{memory}"), &arguments);
+            says(&failed, 3, &["stages/", "asked to fail"]);
+            assert!(!project.finished(&format!("{stage}-{memory}")), "{stage}, {memory}");
+        }
+        let stage = &format!("{stage}-4G");
         project.run(stage, &shards).ok();
         assert!(project.shards(stage) == project.shards("whole"), "{stage}");
     }

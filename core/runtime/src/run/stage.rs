@@ -60,9 +60,12 @@ impl Line {
         to: &Sender<Message>,
     ) {
         let mut end = End::default();
-        // Later stages drop what comes after a failure: without this look, all rows would be read for nothing.
-        while !self.has_failed() {
+        loop {
             let place = places.take();
+            // Later stages drop what comes after a failure: without this look, all rows would be read for nothing.
+            if self.has_failed() {
+                return;
+            }
             let message = match self.guarded(name, || batches.next().transpose()) {
                 Some(Some(batch)) => {
                     end.count(&batch);
