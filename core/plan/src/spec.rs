@@ -83,8 +83,6 @@ fn check_name(name: &SpannedString, report: &mut Report) {
         "a dot separates a node from its port"
     } else if name.value.contains(char::is_whitespace) {
         "it contains a space"
-    } else if name.value.contains(['/', '\\']) {
-        "it contains a slash, and files are called by it"
     } else {
         return check_file_name(name, report);
     };
