@@ -92,6 +92,14 @@ fn judging() {
     eval("image/classifier, weights: weights/judges.safetensors", "image/classifier").check("error-no-weights");
 }
 
+/// Folders and files are called after evaluations, stages and sources.
+#[test]
+fn names_of_files() {
+    eval("name: digits-mld", "name: ../../escaped").check("error-name-leaves-its-folder");
+    eval("name: digits-mld", "name: .hidden").check("error-name-is-hidden");
+    train("name: image-autoencoder", "name: image/autoencoder").check("error-stage-name-has-a-slash");
+}
+
 #[test]
 fn asking() {
     eval("observe: [image], generate: [audio]", "observe: [imge], generate: [audio]").check("error-task-stream");
