@@ -367,7 +367,7 @@ fn a_path_that_is_no_text_is_refused_and_never_written_elsewhere() {
 #[test]
 fn the_name_of_an_evaluation_does_not_lead_out_of_its_folder() {
     let project = Project::new();
-    for name in ["../../escaped", "/tmp/escaped", "..", ".hidden", "a\\\\b", ""] {
+    for name in ["../../escaped", "/escaped", "..", ".hidden", "a\\\\b", ""] {
         project.write("eval.yaml", &format!("anyflow: 1\nname: \"{name}\"\nmodel: model.yaml\ntasks: {{}}\n"));
         let output = project.call("", &["eval", "eval.yaml"]);
         assert_eq!(output.code, 2, "{name}: {}", output.err);

@@ -112,7 +112,7 @@ fn name_with_a_dot() {
 
 #[test]
 fn names_that_no_file_could_have() {
-    for name in ["a/b", "/tmp/escaped", "a\\b", &"x".repeat(101)] {
+    for name in ["a/b", "/escaped", "a\\b", &"x".repeat(101)] {
         let errors = Case::of(AUDIO).edit("  sound:", &format!("  {name}:")).compile().unwrap_err();
         let refused =
             |error: &anyflow_plan::Error| matches!(&error.problem, Problem::BadName { name: n, .. } if n == name);
