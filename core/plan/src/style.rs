@@ -2,6 +2,10 @@
 //! character in it, and puts the terminal's own sequences in place of these characters alone. So text from files, data and
 //! plugins can never steer a terminal, wherever it gets into a message.
 
+/// Columns of a table are made as wide as their widest cell, up to so many characters: a longer cell stands over, and
+/// `format!` refuses a width above 65,535.
+pub const WIDEST_COLUMN: usize = 500;
+
 /// How a part of a message appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyflow_datasets::Dataset;
 use anyflow_plan::descriptor::CellKind;
+use anyflow_plan::style::WIDEST_COLUMN;
 use serde_json::Value;
 
 use crate::catalog::Plugins;
@@ -53,15 +54,15 @@ fn summary(result: &Value) -> String {
     let Some(object) = result.as_object() else { return String::new() };
     let shown = object.iter().filter_map(|(name, value)| Some((words(name), figure(value)?)));
     let shown: Vec<(String, String)> = shown.collect();
-    let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(WIDEST_COLUMN);
     shown.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-/// Columns of text, each as wide as its widest cell.
+/// Columns of text, each as wide as its widest cell, up to [`WIDEST_COLUMN`].
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0).min(WIDEST_COLUMN)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
@@ -106,5 +107,15 @@ mod tests {
     fn a_summary_leaves_lists_out() {
         let result = serde_json::json!({"rows": 3, "rows_per_second": 1.23456, "tasks": {}, "output": "x"});
         assert_eq!(summary(&result), "rows             3\nrows per second  1.235\noutput           x\n");
+    }
+
+    #[test]
+    fn a_cell_of_any_length_fits_a_table() {
+        let long = "x".repeat(100_000);
+        let text = table(&[vec![long.clone(), "end".into()], vec!["short".into(), "end".into()]]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("{long}  end"));
+        assert_eq!(lines[1].len(), WIDEST_COLUMN + "  end".len());
+        assert!(summary(&serde_json::json!({ long.clone(): 1 })).starts_with(&long));
     }
 }

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use crate::plan::{Companion, Component, Form, Generated, Given, Model, Scoring, Table};
+use crate::style::WIDEST_COLUMN;
 
 /// Rows of words in columns, each two spaces apart, under a heading.
 pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
@@ -16,7 +17,8 @@ pub(crate) fn section(heading: &str, rows: Vec<Vec<String>>) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|word| word.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
-        let padded = row.iter().zip(&widths).map(|(word, width)| format!("{word:<width$}", width = *width));
+        let padded =
+            row.iter().zip(&widths).map(|(word, width)| format!("{word:<width$}", width = (*width).min(WIDEST_COLUMN)));
         format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end().to_string()
     };
     format!("{heading}\n{}\n", rows.iter().map(line).collect::<Vec<_>>().join("\n"))
