@@ -165,8 +165,25 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError::UnknownColumn`] here; [`DatasetError::Changed`] and [`DatasetError::Io`] from the stream.
     pub fn read(&self, columns: Option<&[&str]>, rows: Range<u64>, bound: impl Into<Bound>) -> Result<Batches> {
+        self.read_sections(columns, rows, u64::MAX, bound)
+    }
+
+    /// Streams `rows` like [`Dataset::read`], in sections of `section_rows` rows (the last one may be shorter).
+    ///
+    /// No batch holds rows of two sections. A section gives the batches that [`Dataset::read`] gives for its rows alone,
+    /// whatever precedes it, but the file's pages are decoded once and not once per section.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn read_sections(
+        &self,
+        columns: Option<&[&str]>,
+        rows: Range<u64>,
+        section_rows: u64,
+        bound: impl Into<Bound>,
+    ) -> Result<Batches> {
         let indices = self.indices(columns)?;
-        Ok(Batches::new(self, indices, rows, bound.into()))
+        Ok(Batches::new(self, indices, rows, section_rows.max(1), bound.into()))
     }
 
     /// The given rows, in the order given and as often as given, as batches within `bound`.

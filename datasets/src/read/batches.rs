@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::Dataset;
 use super::embed::Embedded;
-use super::group::{GroupReader, Piece, Wanted};
+use super::group::{GroupReader, Piece, Wanted, batch_rows};
 use super::part::conform;
 use super::row_batch::{Bound, RowBatch, Unreadable};
 use super::size::{batch_bytes, fixed_bytes};
@@ -27,6 +27,9 @@ pub struct Batches {
     /// What was read and has no place in the batch before; the first is next.
     ahead: VecDeque<Run>,
     row: u64,
+    /// Rows until the end of the section.
+    section_left: u64,
+    section_rows: u64,
     /// Bytes of a row of which nothing is known.
     null_bytes: u64,
 }
@@ -49,12 +52,19 @@ struct Pieces {
 }
 
 impl Batches {
-    pub(super) fn new(dataset: &Dataset, indices: Vec<usize>, rows: Range<u64>, bound: Bound) -> Batches {
+    /// No batch holds rows of two sections of `section_rows`, counted from the first row of `rows`.
+    pub(super) fn new(
+        dataset: &Dataset,
+        indices: Vec<usize>,
+        rows: Range<u64>,
+        section_rows: u64,
+        bound: Bound,
+    ) -> Batches {
         let bound = Bound { rows: bound.rows.max(1), bytes: bound.bytes.max(1) };
         let schema = dataset.projected_schema(&indices);
         let row = rows.start;
         let source = Pieces {
-            waiting: wanted(dataset, rows),
+            waiting: wanted(dataset, rows, section_rows),
             current: None,
             columns: in_file_order(&indices),
             indices,
@@ -64,7 +74,8 @@ impl Batches {
         };
         let null_bytes = schema.fields().iter().map(|field| fixed_bytes(field.data_type()));
         let null_bytes = null_bytes.fold(1, u64::saturating_add);
-        Batches { source, bound, schema, ahead: VecDeque::new(), row, null_bytes }
+        let ahead = VecDeque::new();
+        Batches { source, bound, schema, ahead, row, section_left: section_rows, section_rows, null_bytes }
     }
 
     /// Schema of the batches.
@@ -86,12 +97,13 @@ impl Batches {
     fn next_batch(&mut self) -> Result<Option<RowBatch>> {
         let (mut parts, mut unreadable) = (Vec::new(), Vec::new());
         let (mut rows, mut bytes) = (0, 0);
-        while rows < self.bound.rows {
+        let most = self.bound.rows.min(usize::try_from(self.section_left).unwrap_or(usize::MAX));
+        while rows < most {
             let Some(run) = self.next_run()? else { break };
             match run {
                 Run::Rows(batch) => {
                     // A row that is larger than the bound is a batch of its own.
-                    let fitting = fitting(&batch, self.bound.rows - rows, self.bound.bytes - bytes);
+                    let fitting = fitting(&batch, most - rows, self.bound.bytes - bytes);
                     let keep = if rows == 0 { fitting.max(1) } else { fitting };
                     if keep < batch.num_rows() {
                         self.ahead.push_front(Run::Rows(batch.slice(keep, batch.num_rows() - keep)));
@@ -108,7 +120,7 @@ impl Batches {
                     // Values of fixed size take their place also where they are null.
                     let fitting = usize::try_from((self.bound.bytes - bytes) / self.null_bytes).unwrap_or(usize::MAX);
                     let keep = if rows == 0 { fitting.max(1) } else { fitting };
-                    let count = usize::try_from(lost).unwrap_or(usize::MAX).min(self.bound.rows - rows).min(keep);
+                    let count = usize::try_from(lost).unwrap_or(usize::MAX).min(most - rows).min(keep);
                     if count == 0 {
                         self.ahead.push_front(Run::Lost { rows: lost, code, reason });
                         break;
@@ -132,6 +144,10 @@ impl Batches {
         };
         let first_row = self.row;
         self.row += rows as u64;
+        self.section_left -= rows as u64;
+        if self.section_left == 0 {
+            self.section_left = self.section_rows;
+        }
         Ok(Some(RowBatch { first_row, rows: whole, unreadable }))
     }
 
@@ -163,7 +179,7 @@ impl Pieces {
             let current = match &mut self.current {
                 Some(current) => current,
                 None => {
-                    let Some(wanted) = self.waiting.pop_front() else { return Ok(None) };
+                    let Some(wanted) = self.next_wanted() else { return Ok(None) };
                     self.current.insert(GroupReader::new(wanted, self.columns.clone(), self.bound, self.limit))
                 }
             };
@@ -177,6 +193,20 @@ impl Pieces {
                 None => self.current = None,
             }
         }
+    }
+
+    /// The next row group, up to the first section that ends within a batch of the decoder: one decoder goes on from
+    /// section to section only where it gives the batches that one of its own would.
+    fn next_wanted(&mut self) -> Option<Wanted> {
+        let mut wanted = self.waiting.pop_front()?;
+        let most = batch_rows(&wanted, &self.columns, self.bound) as u64;
+        let ends_within = |rows: &Range<u64>| !(rows.end - rows.start).is_multiple_of(most);
+        let count = wanted.rows.iter().position(ends_within).map_or(wanted.rows.len(), |index| index + 1);
+        let rest = wanted.rows.split_off(count);
+        if !rest.is_empty() {
+            self.waiting.push_front(Wanted { rows: rest, ..wanted.clone() });
+        }
+        Some(wanted)
     }
 }
 
@@ -194,8 +224,8 @@ fn fitting(batch: &RecordBatch, rows: usize, bytes: u64) -> usize {
     fits
 }
 
-/// The row groups that a range touches.
-fn wanted(dataset: &Dataset, rows: Range<u64>) -> VecDeque<Wanted> {
+/// The row groups that a range touches, cut into its sections.
+fn wanted(dataset: &Dataset, rows: Range<u64>, section_rows: u64) -> VecDeque<Wanted> {
     let groups = dataset
         .parts()
         .iter()
@@ -203,10 +233,22 @@ fn wanted(dataset: &Dataset, rows: Range<u64>) -> VecDeque<Wanted> {
     let touched = groups.filter_map(|(part, group, inside)| {
         let (first, last) = (part.first_row + inside.start, part.first_row + inside.end);
         let (start, end) = (rows.start.max(first), rows.end.min(last));
-        let rows = std::iter::once(start.saturating_sub(first)..end.saturating_sub(first)).collect();
-        (start < end).then(|| Wanted { part: part.clone(), group, rows })
+        let sections = || sections(start..end, rows.start, section_rows);
+        let within = |section: Range<u64>| section.start - first..section.end - first;
+        (start < end).then(|| Wanted { part: part.clone(), group, rows: sections().map(within).collect(), apart: true })
     });
     touched.collect()
+}
+
+/// `rows` cut into sections of so many rows, counted from `origin`.
+fn sections(rows: Range<u64>, origin: u64, section_rows: u64) -> impl Iterator<Item = Range<u64>> {
+    let mut start = rows.start;
+    std::iter::from_fn(move || {
+        let left = section_rows - (start - origin) % section_rows;
+        let section = start..rows.end.min(start.saturating_add(left));
+        start = section.end;
+        (!section.is_empty()).then_some(section)
+    })
 }
 
 /// Columns in file order without repeats, as Parquet's reader gives them.

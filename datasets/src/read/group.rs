@@ -24,8 +24,10 @@ const MOST_TOO_LARGE: u32 = 16;
 pub(super) struct Wanted {
     pub(super) part: Part,
     pub(super) group: usize,
-    /// Ranges of rows, counted within the group, ascending and apart.
+    /// Ranges of rows, counted within the group, ascending.
     pub(super) rows: VecDeque<Range<u64>>,
+    /// Each range is read as if it were asked for alone: what is lost in one changes nothing in the next.
+    pub(super) apart: bool,
 }
 
 /// Rows, or why there are none.
@@ -41,6 +43,8 @@ pub(super) struct GroupReader {
     wanted: Wanted,
     columns: Arc<[usize]>,
     limit: u64,
+    /// Rows decoded at once where nothing is too large.
+    most_rows: usize,
     batch_rows: usize,
     open: Option<Open>,
     too_large: u32,
@@ -62,8 +66,8 @@ enum Broken {
 impl GroupReader {
     /// A reader of the columns at `columns`, in batches of about `bound`; never holds more than `limit` bytes.
     pub(super) fn new(wanted: Wanted, columns: Arc<[usize]>, bound: Bound, limit: u64) -> GroupReader {
-        let batch_rows = batch_rows(&wanted, &columns, bound);
-        GroupReader { wanted, columns, limit, batch_rows, open: None, too_large: 0 }
+        let most_rows = batch_rows(&wanted, &columns, bound);
+        GroupReader { wanted, columns, limit, most_rows, batch_rows: most_rows, open: None, too_large: 0 }
     }
 
     /// The next rows; `None` behind the last.
@@ -92,6 +96,7 @@ impl GroupReader {
                     self.too_large += 1;
                     1
                 }
+                _ if self.wanted.apart => self.wanted.rows.front().map_or(0, |rows| rows.end - rows.start),
                 _ => self.remaining(),
             };
             let (path, row) = (self.wanted.part.source.path.clone(), self.row());
@@ -122,8 +127,25 @@ impl GroupReader {
             count -= step;
             if rows.is_empty() {
                 self.wanted.rows.pop_front();
+                self.forget();
             }
         }
+    }
+
+    /// A range that is read apart knows nothing of what was too large before it.
+    fn forget(&mut self) {
+        if self.wanted.apart && (self.batch_rows < self.most_rows || self.too_large > 0) {
+            self.batch_rows = self.most_rows;
+            self.too_large = 0;
+            self.open = None;
+        }
+    }
+
+    /// The ranges that one decoder reads: batches of fewer rows than usual may not end where a range does.
+    fn selection(&self) -> RowSelection {
+        let rows = &self.wanted.rows;
+        let count = if self.wanted.apart && self.batch_rows < self.most_rows { 1 } else { rows.len() };
+        selection(rows.iter().take(count))
     }
 
     fn step(&mut self) -> Result<Option<RecordBatch>, Broken> {
@@ -146,7 +168,7 @@ impl GroupReader {
         let base = row_bytes.fold(0, u64::saturating_add).saturating_mul(self.batch_rows as u64);
         let meter = Arc::new(Meter::new(descriptor.num_columns(), base, self.limit));
         let mask = ProjectionMask::roots(descriptor, self.columns.iter().copied());
-        let selection = Some(selection(&self.wanted.rows));
+        let selection = Some(self.selection());
         let pages = Group {
             file,
             metadata: metadata.clone(),
@@ -180,7 +202,7 @@ impl GroupReader {
 }
 
 /// Rows of a batch by what the footer says of their size.
-fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> usize {
+pub(super) fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> usize {
     let metadata = wanted.part.metadata.metadata();
     let schema = metadata.file_metadata().schema_descr();
     let group = metadata.row_group(wanted.group);
@@ -193,7 +215,7 @@ fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> usize {
 }
 
 /// Ranges of rows as Parquet's reader wants them.
-fn selection(rows: &VecDeque<Range<u64>>) -> RowSelection {
+fn selection<'r>(rows: impl Iterator<Item = &'r Range<u64>>) -> RowSelection {
     let mut selectors = Vec::new();
     let mut next = 0;
     for range in rows {

@@ -109,7 +109,7 @@ fn read_rows(
             continue;
         }
         let rows = ranges(wanted[from..to].iter().map(|row| row - first));
-        let wanted = Wanted { part: part.clone(), group, rows };
+        let wanted = Wanted { part: part.clone(), group, rows, apart: false };
         let bound = Bound::rows(DECODED_ROWS);
         let mut reader = GroupReader::new(wanted, in_file_order(indices), bound, dataset.reading_limit());
         while let Some(piece) = reader.next()? {

@@ -16,5 +16,6 @@ mod raw_parquet;
 mod reading;
 mod real_data;
 mod recovering;
+mod sections;
 mod support;
 mod trusting;

@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
 
     /// The rows of these shards, micro-batch by micro-batch; each shard begins a new one.
     pub fn batches<'r>(&'r self, shards: impl Iterator<Item = u64> + 'r) -> impl Iterator<Item = Result<Batch>> + 'r {
-        shards.flat_map(move |number| Shard::new(self, number))
+        Batches { reader: self, shards, shard: Shard { number: 0, left: 0..0, keys: Vec::new() }, pass: None }
     }
 
     fn range(&self, shard: u64) -> Range<u64> {
@@ -110,36 +110,49 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A shard that is being read: its micro-batches in order, up to the first error.
-struct Shard<'r> {
+/// Shards that one pass over the files reads at most: enough that its start costs nothing.
+const SHARDS_PER_PASS: u64 = 256;
+
+/// Micro-batches of several shards.
+struct Batches<'r, I> {
     reader: &'r Reader<'r>,
+    shards: I,
+    shard: Shard,
+    /// A pass over the files continues from shard to shard.
+    pass: Option<Pass>,
+}
+
+/// A shard that is being read.
+struct Shard {
     number: u64,
     /// Rows that are still to come.
     left: Range<u64>,
-    reads: Option<Embedded>,
     /// Keys of the rows that came.
     keys: Vec<RowKey>,
 }
 
-impl<'r> Shard<'r> {
-    fn new(reader: &'r Reader<'r>, number: u64) -> Self {
-        Shard { reader, number, left: reader.range(number), reads: None, keys: Vec::new() }
-    }
+/// Consecutive rows of the files.
+struct Pass {
+    batches: Embedded,
+    next_row: u64,
+    end: u64,
+}
 
+impl<I> Batches<'_, I> {
     fn batch(&mut self) -> Result<Batch> {
-        let _span = tracing::info_span!("read", shard = self.number, row = self.left.start).entered();
+        let _span = tracing::info_span!("read", shard = self.shard.number, row = self.shard.left.start).entered();
         let read = self.reader.dataset.as_ref().map(|dataset| self.read(dataset)).transpose()?;
+        let first_row = self.shard.left.start;
         let keys = match &read {
-            Some(read) => row_keys(&read.rows, self.reader.order.key.as_deref(), self.left.start)?,
+            Some(read) => row_keys(&read.rows, self.reader.order.key.as_deref(), first_row)?,
             None => self.numbers().map(|row| RowKey::new(format!("#{row}"))).collect(),
         };
-        let first_row = self.left.start;
-        self.left.start += keys.len() as u64;
+        self.shard.left.start += keys.len() as u64;
         self.look_for_repeated(&keys);
         let mut batch = Batch {
-            shard: self.number,
+            shard: self.shard.number,
             first_row,
-            ends_shard: self.left.is_empty(),
+            ends_shard: self.shard.left.is_empty(),
             input: None,
             keys,
             values: HashMap::new(),
@@ -154,42 +167,54 @@ impl<'r> Shard<'r> {
     }
 
     fn numbers(&self) -> Range<u64> {
-        self.left.start..self.left.start.saturating_add(self.reader.batch_rows).min(self.left.end)
+        let Range { start, end } = self.shard.left;
+        start..start.saturating_add(self.reader.batch_rows).min(end)
     }
 
     fn read(&mut self, dataset: &Dataset) -> Result<RowBatch> {
-        let reads = match &mut self.reads {
-            Some(reads) => reads,
-            None => {
-                let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
-                // A cell that names a file would name one that the output folder does not have.
-                self.reads.insert(dataset.read(None, self.left.clone(), bound)?.embedded(dataset))
-            }
+        let row = self.shard.left.start;
+        let mut pass = match self.pass.take().filter(|pass| pass.next_row == row) {
+            Some(pass) => pass,
+            None => self.begin_pass(dataset)?,
         };
-        let read = reads.next().transpose()?.filter(|read| read.num_rows() > 0);
-        read.ok_or_else(|| {
-            RunError::Internal(format!("the input ends before row {}, which its files promise", self.left.start))
-        })
+        let read = pass.batches.next().transpose()?.filter(|read| read.num_rows() > 0);
+        let read = read
+            .ok_or_else(|| RunError::Internal(format!("the input ends before row {row}, which its files promise")))?;
+        pass.next_row += read.num_rows() as u64;
+        self.pass = Some(pass).filter(|pass| pass.next_row < pass.end);
+        Ok(read)
+    }
+
+    /// A pass over this shard and those after it.
+    fn begin_pass(&self, dataset: &Dataset) -> Result<Pass> {
+        let shard_rows = self.reader.order.shard_rows.max(1);
+        let start = self.shard.left.start;
+        let end = start.saturating_add(shard_rows.saturating_mul(SHARDS_PER_PASS)).min(self.reader.rows);
+        let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
+        // A cell that names a file would name one that the output folder does not have.
+        let batches = dataset.read_sections(None, start..end, shard_rows, bound)?.embedded(dataset);
+        Ok(Pass { batches, next_row: start, end })
     }
 
     fn look_for_repeated(&mut self, keys: &[RowKey]) {
-        self.keys.extend_from_slice(keys);
-        if self.left.is_empty() {
-            self.reader.repeated.fetch_add(repeated_keys(&self.keys), Ordering::Relaxed);
+        self.shard.keys.extend_from_slice(keys);
+        if self.shard.left.is_empty() {
+            self.reader.repeated.fetch_add(repeated_keys(&self.shard.keys), Ordering::Relaxed);
         }
     }
 }
 
-impl Iterator for Shard<'_> {
+impl<I: Iterator<Item = u64>> Iterator for Batches<'_, I> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left.is_empty() {
-            return None;
+        while self.shard.left.is_empty() {
+            let number = self.shards.next()?;
+            self.shard = Shard { number, left: self.reader.range(number), keys: Vec::new() };
         }
         let batch = self.batch();
         if batch.is_err() {
-            self.left.start = self.left.end;
+            self.shard.left.start = self.shard.left.end;
         }
         Some(batch)
     }
