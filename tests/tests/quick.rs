@@ -11,7 +11,7 @@ use anyflow_tests::{anyflow, python};
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const FILES: [&str; 3] = ["model.yaml", "train.yaml", "eval.yaml"];
+const FILES: [&str; 4] = ["quick/model.yaml", "quick/train.yaml", "quick/eval.yaml", "words.txt"];
 const STAGES: [&str; 7] = [
     "image-judge",
     "audio-judge",
@@ -27,7 +27,7 @@ fn workspace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("pipelines/mld/quick")).unwrap();
     for name in FILES {
-        let place = format!("pipelines/mld/quick/{name}");
+        let place = format!("pipelines/mld/{name}");
         std::fs::copy(Path::new(ROOT).join(&place), folder.path().join(&place)).unwrap();
     }
     folder
