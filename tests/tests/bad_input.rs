@@ -15,7 +15,7 @@ fn pipelines() -> PathBuf {
 fn changed(file: &str, from: &str, to: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("weights")).unwrap();
-    for name in ["model.yaml", "weights/digits.safetensors", file] {
+    for name in ["model.yaml", "words.txt", "weights/digits.safetensors", file] {
         std::fs::copy(pipelines().join(name), folder.path().join(name)).unwrap();
     }
     let path = folder.path().join(file);

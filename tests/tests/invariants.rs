@@ -100,7 +100,7 @@ fn checking_and_planning_need_neither_libtorch_nor_weights() {
         let library = anyflow_tests::library(name);
         std::fs::copy(&library, plugins.join(library.file_name().unwrap())).unwrap();
     }
-    for file in ["model.yaml", "joint.yaml"] {
+    for file in ["model.yaml", "words.txt", "joint.yaml"] {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld").join(file);
         std::fs::copy(shipped, folder.path().join(file)).unwrap();
     }

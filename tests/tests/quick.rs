@@ -11,7 +11,7 @@ use anyflow_tests::{anyflow, python};
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const FILES: [&str; 3] = ["model-quick.yaml", "train-quick.yaml", "eval-quick.yaml"];
+const FILES: [&str; 4] = ["quick/model.yaml", "quick/train.yaml", "quick/eval.yaml", "words.txt"];
 const STAGES: [&str; 7] = [
     "image-judge",
     "audio-judge",
@@ -25,7 +25,7 @@ const STAGES: [&str; 7] = [
 /// A folder with copies of the files, so that what they write beside themselves lies in it.
 fn workspace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("pipelines/mld")).unwrap();
+    std::fs::create_dir_all(folder.path().join("pipelines/mld/quick")).unwrap();
     for name in FILES {
         let place = format!("pipelines/mld/{name}");
         std::fs::copy(Path::new(ROOT).join(&place), folder.path().join(&place)).unwrap();
@@ -35,7 +35,7 @@ fn workspace() -> tempfile::TempDir {
 
 fn command(folder: &Path, command: &str, file: &str, output: &str, set: &[String]) -> Value {
     let path = |name: &str| folder.join(name).display().to_string();
-    let (file, output) = (path(&format!("pipelines/mld/{file}")), path(output));
+    let (file, output) = (path(&format!("pipelines/mld/quick/{file}")), path(output));
     let mut arguments = vec![command.to_string(), file, "--output".into(), output, "--json".into()];
     arguments.extend(["--threads".into(), "1".into()]);
     arguments.extend(set.iter().flat_map(|set| ["--set".to_string(), set.clone()]));
@@ -45,14 +45,14 @@ fn command(folder: &Path, command: &str, file: &str, output: &str, set: &[String
 fn train(folder: &Path) -> Value {
     let mut set: Vec<String> = STAGES.map(|stage| format!("{stage}.steps=15")).to_vec();
     set.push("digits.rows=120".into());
-    command(folder, "train", "train-quick.yaml", "out/quick", &set)
+    command(folder, "train", "train.yaml", "pipelines/mld/quick/trained", &set)
 }
 
 fn eval(folder: &Path) -> Value {
     let set = ["digits.rows=60", "seen.rows=60", "rows=20", "seeds=[1, 2]", "joint.at_least=0"];
     let samplers = ["ddim.sampler.steps=3", "heun.sampler.steps=2"];
     let set: Vec<String> = set.into_iter().chain(samplers).map(String::from).collect();
-    command(folder, "eval", "eval-quick.yaml", "out/quick-eval", &set)
+    command(folder, "eval", "eval.yaml", "out/quick-eval", &set)
 }
 
 #[test]
@@ -61,10 +61,9 @@ fn a_training_needs_nothing_from_outside_and_its_evaluation_has_every_figure() {
     let folder = folder.path();
     let trained = train(folder);
     assert_eq!(trained["stages"].as_array().unwrap().len(), 8);
-    assert!(
-        folder.join("out/quick/model.safetensors").exists() && folder.join("out/quick/scorers.safetensors").exists()
-    );
-    let data = folder.join("out/quick/data/digits.parquet");
+    let training = folder.join("pipelines/mld/quick/trained");
+    assert!(training.join("model.safetensors").exists() && training.join("scorers.safetensors").exists());
+    let data = training.join("data/digits.parquet");
     assert_eq!(Dataset::open(std::slice::from_ref(&data)).unwrap().rows(), 120);
     let made = std::fs::metadata(&data).unwrap().modified().unwrap();
     train(folder);

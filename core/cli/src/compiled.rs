@@ -5,7 +5,7 @@ use std::path::Path;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Generated, Job, Model, Scorer};
 use anyflow_plan::{
-    Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
+    Errors, FileKind, Includes, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
 };
 
 use indexmap::IndexMap;
@@ -277,7 +277,25 @@ pub fn models(source: &Source) -> Result<Vec<Source>> {
     }
 }
 
+/// Reads a file with the files that are parts of it.
 fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
+    let mut source = text(path, named_by)?;
+    let Includes { base, words } = anyflow_plan::includes(&source);
+    if let Some(base) = base {
+        let mut base = text(Path::new(&base), Some(&source.path))?;
+        // The planner refuses a base that has one itself.
+        base.includes = texts(&anyflow_plan::includes(&base).words, &base.path)?;
+        source.includes.push(base);
+    }
+    source.includes.extend(texts(&words, &source.path)?);
+    Ok(source)
+}
+
+fn texts(paths: &[String], named_by: &str) -> Result<Vec<Source>> {
+    paths.iter().map(|path| text(Path::new(path), Some(named_by))).collect()
+}
+
+fn text(path: &Path, named_by: Option<&str>) -> Result<Source> {
     let unreadable = |source| CliError::Read { path: path.into(), named_by: named_by.map(str::to_string), source };
     Ok(Source::new(paths::text(path)?, regular::text(path).map_err(unreadable)?))
 }

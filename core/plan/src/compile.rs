@@ -8,13 +8,13 @@ use crate::check::{cycle, inputs, types, unused};
 use crate::descriptor::{CellKind, PluginDescriptor};
 use crate::error::{Errors, Report, Warning};
 use crate::graph::{ModelGraph, connect, resolve_model, resolve_node};
-use crate::lower;
 use crate::overrides::{self, Override};
 use crate::plan::{EvalPlan, Model, RunPlan, TrainPlan};
 use crate::problem::Problem;
-use crate::source::{Source, SourceId};
+use crate::source::{Source, SourceId, with_includes};
 use crate::spec::{self, PipelineSpec};
 use crate::yaml::{self, Node};
+use crate::{include, lower};
 
 pub use recognise::{FileKind, kind_of, model_paths};
 
@@ -54,18 +54,20 @@ pub fn check_inputs(
     overrides: &[Override],
     columns: &[(String, Option<CellKind>)],
 ) -> Result<(), Errors> {
+    // The model keeps its id, though nothing here points into it.
+    let model = Source::new(plan.model.source.clone(), "");
+    let files = with_includes(&[pipeline, &model]);
     // Both were compiled, so that nothing can be wrong with them now.
-    let spec = read_main(pipeline, FileKind::Pipeline, overrides, MODEL.0 + 1, &mut Report::default())
+    let spec = read_main(pipeline, FileKind::Pipeline, overrides, &files, &mut Report::default())
         .and_then(|root| spec::pipeline(&root, &mut Report::default()));
     let mut report = Report::default();
     inputs::check(plan, spec.as_ref(), columns, &mut report);
     if !report.failed() {
         return Ok(());
     }
-    // The model keeps its id, though nothing here points into it.
-    let (model, texts) = (Source::new(plan.model.source.clone(), ""), overrides::sources(overrides));
-    let sources: Vec<&Source> = [pipeline, &model].into_iter().chain(&texts).collect();
-    Err(report.into_errors(&sources, MODEL.0 + 1))
+    let texts = overrides::sources(overrides);
+    let sources: Vec<&Source> = files.iter().copied().chain(&texts).collect();
+    Err(report.into_errors(&sources, files.len()))
 }
 
 fn run(
@@ -131,12 +133,22 @@ pub fn compile_eval(
 /// Everything that is wrong with the file.
 pub fn compile_model(model: &Source, catalog: &Catalog) -> Result<(Model, Vec<Warning>), Errors> {
     let mut report = Report::default();
-    let graph = read_model(model, SourceId(0), catalog, &mut report);
-    report.finish(graph.and_then(|graph| graph.plan()), &[model], 1)
+    let files = with_includes(&[model]);
+    let graph = read_model(SourceId(0), &files, catalog, &mut report);
+    report.finish(graph.and_then(|graph| graph.plan()), &files, files.len())
 }
 
-fn read_model<'a>(model: &Source, id: SourceId, catalog: &'a Catalog, report: &mut Report) -> Option<ModelGraph<'a>> {
+/// Resolves the model of this id among the files.
+fn read_model<'a>(
+    id: SourceId,
+    files: &[&Source],
+    catalog: &'a Catalog,
+    report: &mut Report,
+) -> Option<ModelGraph<'a>> {
+    let model = files.get(id.0)?;
     let root = yaml::parse(&model.text, id, report)?;
+    let mut root = include::inherited(root, id, files, report)?;
+    include::with_words(&mut root, files, report);
     let spec = spec::model(&root, report)?;
     Some(resolve_model(&spec, model, catalog, report))
 }
@@ -154,23 +166,31 @@ fn with_files<T>(
     compile: impl FnOnce(&Node, &[ModelGraph], &mut Report) -> Option<T>,
 ) -> Result<(T, Vec<Warning>), Errors> {
     let texts = overrides::sources(overrides);
-    let sources: Vec<&Source> = [main].into_iter().chain(models.iter().copied()).chain(&texts).collect();
-    let files = MODEL.0 + models.len();
+    let named: Vec<&Source> = [main].into_iter().chain(models.iter().copied()).collect();
+    let files = with_includes(&named);
+    let sources: Vec<&Source> = files.iter().copied().chain(&texts).collect();
     let mut report = Report::default();
-    let root = read_main(main, kind, overrides, files, &mut report);
-    let read = |(index, model): (usize, &&Source)| read_model(model, SourceId(MODEL.0 + index), catalog, &mut report);
-    let graphs: Vec<Option<ModelGraph>> = models.iter().enumerate().map(read).collect();
+    let root = read_main(main, kind, overrides, &files, &mut report);
+    let read = |index| read_model(SourceId(index), &files, catalog, &mut report);
+    let graphs: Vec<Option<ModelGraph>> = (MODEL.0..named.len()).map(read).collect();
     let graphs: Option<Vec<ModelGraph>> = graphs.into_iter().collect();
     let plan = root.zip(graphs.as_deref()).and_then(|(root, graphs)| compile(&root, graphs, &mut report));
-    report.finish(plan, &sources, files)
+    report.finish(plan, &sources, files.len())
 }
 
-/// The tree of the first file, overrides applied; `files` is the id of the first override.
-fn read_main(main: &Source, kind: FileKind, overrides: &[Override], files: usize, report: &mut Report) -> Option<Node> {
+/// The tree of the first file, overrides applied; their ids come after those of the files.
+fn read_main(
+    main: &Source,
+    kind: FileKind,
+    overrides: &[Override],
+    files: &[&Source],
+    report: &mut Report,
+) -> Option<Node> {
     let mut root = yaml::parse(&main.text, SourceId(0), report)?;
     for (index, given) in overrides.iter().enumerate() {
-        overrides::apply(given, SourceId(files + index), &mut root, kind, report);
+        overrides::apply(given, SourceId(files.len() + index), &mut root, kind, report);
     }
+    include::with_words(&mut root, files, report);
     Some(root)
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::found::{Found, Links};
 use crate::problem::{Caution, Problem};
 use crate::render;
-use crate::source::{Place, Source, Sources, Span};
+use crate::source::{Place, Source, Sources, Span, with_includes};
 
 /// Something with its place, and other places that belong to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,7 +45,7 @@ pub type Warning = Diagnostic<Caution>;
 impl Warning {
     /// The warning with the text it speaks of underlined.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
-        render::diagnostic("warning", self, sources, color)
+        render::diagnostic("warning", self, &with_includes(sources), color)
     }
 }
 
@@ -82,7 +82,7 @@ impl Errors {
 
     /// All errors with the offending text underlined; `sources` are the texts that were compiled.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
-        let sources: Vec<&Source> = sources.iter().copied().chain(&self.overrides).collect();
+        let sources: Vec<&Source> = with_includes(sources).into_iter().chain(&self.overrides).collect();
         let parts: Vec<String> =
             self.list.iter().map(|error| render::diagnostic("error", error, &sources, color)).collect();
         parts.join("\n")

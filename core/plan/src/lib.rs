@@ -17,6 +17,7 @@ mod error;
 mod explain;
 mod found;
 mod graph;
+mod include;
 mod infer;
 mod lower;
 mod overrides;
@@ -34,6 +35,7 @@ pub use compile::{
 };
 pub use error::{Diagnostic, Error, Errors, Related, Warning};
 pub use explain::{Format, explain};
+pub use include::{Includes, includes};
 pub use overrides::Override;
 pub use problem::{Caution, Hint, Problem};
 pub use source::{Place, Source};

@@ -9,12 +9,14 @@ pub struct Source {
     pub path: String,
     /// The whole text.
     pub text: String,
+    /// Files that are parts of it, as [`includes`](crate::includes) names them.
+    pub includes: Vec<Source>,
 }
 
 impl Source {
     /// A source from its path and text.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Source { path: path.into(), text: text.into() }
+        Source { path: path.into(), text: text.into(), includes: Vec::new() }
     }
 
     /// The folder part of the path, without the last slash; `None` when there is none.
@@ -29,6 +31,17 @@ impl Source {
             None => path.to_string(),
         }
     }
+}
+
+/// The files of a compilation with all files that are parts of them, which come last.
+pub(crate) fn with_includes<'a>(files: &[&'a Source]) -> Vec<&'a Source> {
+    let mut all = files.to_vec();
+    let mut next = 0;
+    while let Some(source) = all.get(next).copied() {
+        all.extend(&source.includes);
+        next += 1;
+    }
+    all
 }
 
 /// `path` inside `folder`, textually; absolute paths and URLs stay as they are.

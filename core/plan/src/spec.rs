@@ -43,7 +43,7 @@ impl FileKind {
         let has = |key: &str| entries.iter().any(|entry| entry.key.value == key);
         match () {
             () if has("nodes") => Some(FileKind::Pipeline),
-            () if has("streams") => Some(FileKind::Model),
+            () if has("streams") || has("from") => Some(FileKind::Model),
             () if has("stages") => Some(FileKind::Training),
             () if has("tasks") || has("judges") => Some(FileKind::Evaluation),
             () => None,

@@ -23,6 +23,9 @@ const LEFT_OUT: [&str; 3] = ["xtask", "anyflow-tests", "anyflow-plugin-faulty"];
 /// Files that go along from the root.
 const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
+/// Folders of `pipelines` that stay in the repository: comparisons, and what the quick training writes.
+const NOT_SHIPPED: [&str; 2] = ["experiments", "trained"];
+
 /// Everything that lies in the finished folder.
 const CONTENTS: [&str; 6] = ["bin", "plugins", "pipelines", DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[2]];
 
@@ -141,10 +144,14 @@ fn copy_all(files: &[PathBuf], folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Copies a folder without the folders of [`NOT_SHIPPED`].
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
+        if NOT_SHIPPED.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         let (source, copy) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             copy_tree(&source, &copy)?;
@@ -242,6 +249,7 @@ mod tests {
             file(document);
         }
         file("pipelines/mld/joint.yaml");
+        file("pipelines/mld/experiments/compare.yaml");
         let built = Built { programs: vec![file("t/anyflow")], plugins: vec![file("t/libanyflow_text.so")] };
         (root, built)
     }
@@ -254,6 +262,7 @@ mod tests {
         for file in ["bin/anyflow", "plugins/libanyflow_text.so", "pipelines/mld/joint.yaml", "LICENSE-MIT"] {
             assert!(folder.join(file).is_file(), "{file}");
         }
+        assert!(!folder.join("pipelines/mld/experiments").exists());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), CONTENTS.len());
         weigh(&folder).unwrap();
     }

@@ -119,7 +119,7 @@ fn label(stage: &StageSpec) -> String {
 }
 
 /// Keys of a stage that mean nothing where nothing is trained.
-const WITHOUT_STATISTICS: [&str; 6] = ["train", "steps", "batch", "micro_batch", "optimizer", "ema"];
+const WITHOUT_STATISTICS: [&str; 7] = ["train", "steps", "keep", "batch", "micro_batch", "optimizer", "ema"];
 
 fn without_effect(stage: &StageSpec, report: &mut Report) {
     for key in stage.written.iter().filter(|key| WITHOUT_STATISTICS.contains(&key.value.as_str())) {
@@ -141,6 +141,25 @@ pub(crate) fn micro_batch(stage: &StageSpec, report: &mut Report) -> Option<u64>
         );
     }
     Some(micro)
+}
+
+/// The steps after which weights are kept: each after the one before it, and all before the last.
+pub(crate) fn kept(stage: &StageSpec, steps: u64, report: &mut Report) -> Option<Vec<u64>> {
+    if steps == 0 {
+        return Some(Vec::new());
+    }
+    let mut least = 1;
+    let mut good = true;
+    for step in &stage.keep {
+        if step.value < least || step.value >= steps {
+            let what = format!("a step in `keep` of {}", label(stage));
+            let bound = format!("at least {least} and below `steps` = {steps}");
+            report.error(step.span, Problem::OutOfBounds { what, value: step.value.to_string(), bound });
+            good = false;
+        }
+        least = least.max(step.value + 1);
+    }
+    good.then(|| stage.keep.iter().map(|step| step.value).collect())
 }
 
 fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report) -> Option<()> {

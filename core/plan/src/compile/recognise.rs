@@ -10,7 +10,7 @@ use crate::yaml::{self, Content, Entry, Node};
 pub enum FileKind {
     /// Has `nodes`.
     Pipeline,
-    /// Has `streams`.
+    /// Has `streams` or `from`.
     Model,
     /// Has `stages`.
     Training,

@@ -40,6 +40,10 @@ fn stage(stage: &Stage) -> Vec<Vec<String>> {
     let steps = format!("{} x {} rows of {}{calls}", stage.steps, stage.batch, stage.data);
     let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
     rows.push(if stage.steps > 0 { row("steps", steps) } else { row("reads", format!("all rows of {}", stage.data)) });
+    if !stage.keep.is_empty() {
+        let steps: Vec<String> = stage.keep.iter().map(u64::to_string).collect();
+        rows.push(row("keeps", format!("the weights after {} steps", steps.join(", "))));
+    }
     if !stage.weights.is_empty() {
         rows.push(row("weights", list(&stage.weights)));
     }

@@ -142,6 +142,7 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
         (_, Some(steps)) => Some(steps),
         (_, None) => missing_steps(stage, report),
     };
+    let keep = steps.and_then(|steps| stages::kept(stage, steps, report));
     let micro_batch = stages::micro_batch(stage, report);
     Some(Stage {
         name: stage.name.as_ref()?.value.clone(),
@@ -149,6 +150,7 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
         objective: objective?,
         data: table?.name.value.clone(),
         steps: steps?,
+        keep: keep?,
         batch: stage.batch?,
         micro_batch: micro_batch?,
         optimizer: stage.optimizer.clone()?,

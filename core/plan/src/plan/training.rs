@@ -121,6 +121,9 @@ pub struct Stage {
     pub data: String,
     /// Optimizer steps.
     pub steps: u64,
+    /// Steps, ascending and below `steps`, after which the weights are kept in a file of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<u64>,
     /// Rows a step.
     pub batch: u64,
     /// Rows a network call, at most `batch`; gradients add up to those of the batch.

@@ -61,6 +61,10 @@ pub(crate) struct Use {
 /// Reads a model.
 pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     let fields = open(root, FileKind::Model, &surface::MODEL, report)?;
+    if fields.entry("streams").is_none() {
+        let problem = Problem::MissingKey { key: "streams".into(), within: fields.within.clone() };
+        report.error(root.span, problem);
+    }
     let mut parts = |key: &str, what: &'static Part| -> Vec<StreamSpec> {
         fields.names(key, report).iter().map(|entry| part(entry, what, report)).collect()
     };

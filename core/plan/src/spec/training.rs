@@ -6,7 +6,7 @@ use crate::compile::FileKind;
 use crate::error::Report;
 use crate::plan::Generated;
 use crate::problem::Caution;
-use crate::source::{Span, SpannedString};
+use crate::source::{Span, Spanned, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{Use, check_name, check_unique, open};
 use crate::surface::{self, Fields};
@@ -72,6 +72,7 @@ pub(crate) struct StageSpec {
     pub objective: Option<Json>,
     pub data: Option<SpannedString>,
     pub steps: Option<u64>,
+    pub keep: Vec<Spanned<u64>>,
     pub batch: Option<u64>,
     pub micro_batch: Option<u64>,
     pub optimizer: Option<Json>,
@@ -215,6 +216,7 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
         objective: fields.json("objective", report).map(|json| json.value),
         data: fields.text("data", report),
         steps: fields.integer("steps", report),
+        keep: fields.integers("keep", report),
         batch: fields.integer("batch", report),
         micro_batch: fields.integer("micro_batch", report),
         optimizer: fields.json("optimizer", report).map(|json| json.value),

@@ -95,6 +95,14 @@ impl<'a> Fields<'a> {
         self.json(name, report)?.value.as_u64()
     }
 
+    /// Several whole numbers, each with its place.
+    pub fn integers(&self, name: &str, report: &mut Report) -> Vec<Spanned<u64>> {
+        let values = self.json(name, report).map(|json| json.value).unwrap_or_default();
+        let Some(Content::List(items)) = self.entry(name).map(|entry| &entry.node.content) else { return Vec::new() };
+        let numbers = values.as_array().into_iter().flatten().filter_map(Json::as_u64);
+        numbers.zip(items).map(|(number, item)| Spanned::new(number, item.span)).collect()
+    }
+
     /// A number.
     pub fn number(&self, name: &str, report: &mut Report) -> Option<f64> {
         self.json(name, report)?.value.as_f64()

@@ -7,6 +7,7 @@ use crate::surface::kinds::Family;
 pub(crate) const VERSION: u32 = 1;
 
 const NAMES: Form = Form::List(&Form::String);
+const WORDS: Form = Form::Either(&[Form::String, NAMES]);
 const SEED: Form = Form::Integer { minimum: 0, maximum: u64::MAX as i128 };
 const SIZE: Form = Form::Integer { minimum: 1, maximum: 1 << 32 };
 const COUNT: Form = Form::integer_from(1);
@@ -146,7 +147,7 @@ pub(crate) static SCORE: Mapping = Mapping {
     keys: &[
         must("score", Form::String, "Stream that is recovered and compared with what stands for each class"),
         must("observe", Form::Names(&Form::String), "Streams that are given: stream -> node with its latent"),
-        must("classes", NAMES, CLASSES),
+        must("classes", WORDS, CLASSES),
         TEMPLATES,
         DRAWS,
         may("denoiser", Form::String, "The denoiser, where several are over these streams"),
@@ -171,7 +172,12 @@ pub(crate) static MODEL: Mapping = Mapping {
         FORMAT,
         NAME,
         may("checkpoint", Form::String, "File with the weights, relative to this one"),
-        must("streams", Form::Names(&Form::Mapping(&STREAM)), "What is diffused, by name"),
+        may(
+            "from",
+            Form::String,
+            "Model file to start from, relative to this one; the keys beside it change that model",
+        ),
+        may("streams", Form::Names(&Form::Mapping(&STREAM)), "What is diffused, by name; required without `from`"),
         may("prompts", Form::Names(&Form::Mapping(&PROMPT)), "What only conditions, by name"),
         may("denoisers", Form::Names(&Form::Mapping(&DENOISER)), "Networks over streams, by name"),
         may(
@@ -302,7 +308,7 @@ pub(crate) static TABLE: Mapping = Mapping {
         ),
         may("join", Form::String, "Column on which rows of several sources are matched"),
         may("class", Form::String, "Where the class of a row comes from: source.column"),
-        may("classes", NAMES, "The words of that column in the order of their classes; not given, it holds numbers"),
+        may("classes", WORDS, "The words of that column in the order of their classes; not given, it holds numbers"),
     ],
     later: &[],
 };
@@ -349,6 +355,11 @@ pub(crate) static STAGE: Mapping = Mapping {
         must("data", Form::String, "Table that it reads"),
         may("steps", COUNT, "Optimizer steps; needed wherever something is trained"),
         or("batch", COUNT, Literal::Integer(256), "Rows a step"),
+        may(
+            "keep",
+            Form::List(&COUNT),
+            "Steps after which the weights are kept in a file of their own, stages/INDEX-NAME-STEP.safetensors",
+        ),
         may("micro_batch", COUNT, "Rows a network call; gradients add up to those of the batch, which is the default"),
         or("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "How weights change"),
         may(
@@ -497,7 +508,7 @@ pub(crate) static SCORING: Mapping = Mapping {
         must("observe", NAMES, "Streams that are given from the data"),
         may(
             "classes",
-            NAMES,
+            WORDS,
             "Classes by name, in the order of `class`; without them each row is to find its own value among those of all \
              rows, and the value its row",
         ),

@@ -9,6 +9,7 @@ mod data_errors;
 mod errors;
 mod evaluations;
 mod explained;
+mod includes;
 mod model_errors;
 mod overrides;
 mod plans;

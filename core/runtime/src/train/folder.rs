@@ -5,6 +5,7 @@
 //! order.json                  the order of the last command
 //! metrics.jsonl               one line per logged step
 //! stages/00-NAME.safetensors  a finished stage: what it changed, f32, with its summary
+//! stages/00-NAME-750.safetensors  the same after 750 of its steps, where the stage's `keep` names them
 //! stages/00-NAME.state        the stage under way: weights, averages, moments, step, ways back; and the one
 //! stages/00-NAME.other.state  saved before or after it
 //! cache/STREAM.KEY.arrow      latents of frozen encoders
@@ -114,6 +115,15 @@ impl TrainingFolder {
         let metadata = Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]);
         self.save(&stage.finished(), tensors, metadata)?;
         States::forget(self, stage)
+    }
+
+    /// Keeps the weights of a stage after `step` of its steps.
+    ///
+    /// # Errors
+    /// Disk.
+    pub fn keep_step(&self, stage: &StageFile<'_>, step: u64, tensors: &Tensors) -> Result<()> {
+        let summary = serde_json::json!({ "stage": stage.name, "steps": step });
+        self.save(&stage.kept(step), tensors, Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]))
     }
 
     /// Writes a file of this training, f32. The metrics up to it survive a power failure if it does.

@@ -105,11 +105,15 @@ impl StageRun<'_> {
             step += 1;
             let logged = step % LOG_EVERY == 0 || step == self.stage.steps;
             // To ask a CPU costs nothing; another device would have to be waited for.
-            let asked = logged || self.trainee.session.device == Device::Cpu;
+            let kept = self.stage.keep.contains(&step);
+            let asked = logged || kept || self.trainee.session.device == Device::Cpu;
             if asked && work.optimizer.failed().map_err(RunError::diffusion(name))? {
                 step = self.go_back(work, step, &figures)?;
                 recent = Recent::default();
                 continue;
+            }
+            if kept {
+                self.keep_step(work, step)?;
             }
             recent.add(figures)?;
             if !logged {
@@ -151,6 +155,27 @@ impl StageRun<'_> {
         let norm = work.optimizer.step(loss, step, rate).map_err(RunError::diffusion(&self.stage.name))?;
         figures.add(vec![(NORM.into(), norm)], 1.0)?;
         Ok(figures)
+    }
+
+    /// Keeps the weights as a finished stage would have them: with the averages in their place, if there are any.
+    fn keep_step(&self, work: &Work<'_>, step: u64) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let state = work.guard.state();
+        let averaged = state.iter().filter_map(|(name, average)| {
+            let weight = state.get(&format!("weight.{}", name.strip_prefix("average.")?))?;
+            Some((weight.shallow_clone(), average))
+        });
+        let mut last = Vec::new();
+        for (mut weight, average) in averaged {
+            last.push((weight.shallow_clone(), weight.f_detach_copy()?));
+            weight.f_copy_(average)?;
+        }
+        let file = StageFile { index: self.index, name: &self.stage.name };
+        let result = self.folder.keep_step(&file, step, &self.trainee.tensors(&self.stage.train)?);
+        for (mut weight, value) in last {
+            weight.f_copy_(&value)?;
+        }
+        result
     }
 
     /// Goes back to the last good state, with half the learning rate and other draws, unless it did so too often;

@@ -25,6 +25,11 @@ impl StageFile<'_> {
         self.with("safetensors")
     }
 
+    /// The file of the weights after `step` of its steps.
+    pub fn kept(&self, step: u64) -> String {
+        format!("{STAGES}/{:02}-{}-{step}.safetensors", self.index, self.name)
+    }
+
     fn with(&self, ending: &str) -> String {
         format!("{STAGES}/{:02}-{}.{ending}", self.index, self.name)
     }

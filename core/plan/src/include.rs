@@ -1,0 +1,167 @@
+//! Files that are parts of another file: the model that a model starts from, and lists of words.
+//!
+//! A model with `from: ../model.yaml` is that model with changes. Wherever a list of words is wanted (`classes`, or a
+//! parameter of a codec or module), the name of a `.txt` file stands for its lines, one entry a line.
+
+use crate::compile::FileKind;
+use crate::error::Report;
+use crate::problem::Problem;
+use crate::source::{Source, SourceId, Span, joined};
+use crate::surface;
+use crate::yaml::{self, Content, Entry, Node};
+
+/// The key that names the model to start from.
+const FROM: &str = "from";
+/// Ending of a file of words.
+const WORDS: &str = ".txt";
+
+/// The files that a file names as parts of itself, joined to its folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Includes {
+    /// The model that it starts from.
+    pub base: Option<String>,
+    /// Files of words, each once.
+    pub words: Vec<String>,
+}
+
+/// The files to read into [`Source::includes`]. None if the text is not YAML, which compiling it reports.
+pub fn includes(source: &Source) -> Includes {
+    let mut found = Includes::default();
+    let Some(mut root) = yaml::parse(&source.text, SourceId(0), &mut Report::default()) else { return found };
+    if FileKind::of(&root) == Some(FileKind::Model)
+        && let Some(entry) = entry(&root, FROM)
+        && let Content::String(path) = &entry.node.content
+    {
+        found.base = Some(source.beside(path));
+    }
+    each_word_list(&mut root, &mut |node| {
+        if let Content::String(name) = &node.content
+            && !found.words.contains(&source.beside(name))
+        {
+            found.words.push(source.beside(name));
+        }
+    });
+    found
+}
+
+/// The model with what it starts from; `id` is its place among the files.
+pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report: &mut Report) -> Option<Node> {
+    let Some(from) = entry(&root, FROM) else { return Some(root) };
+    let path = surface::text(&from.node, "`from` of the model", report)?;
+    let source = files.get(id.0)?;
+    let base = source.beside(&path.value);
+    let refused = |reason: String| Problem::Impossible { what: format!("`from` of {}", source.path), reason };
+    let Some(index) = files.iter().position(|file| file.path == base) else {
+        report.error(path.span, refused(format!("names {base}, which was not read")));
+        return None;
+    };
+    if index == id.0 {
+        report.error(path.span, refused("names the file itself; name another model".into()));
+        return None;
+    }
+    let mut tree = yaml::parse(&files[index].text, SourceId(index), report)?;
+    if let Some(again) = entry(&tree, FROM) {
+        let reason = format!("names {base}, which has a `from` itself; name a model without one");
+        report.error_with(path.span, refused(reason), again.key.span, "its own `from`");
+        return None;
+    }
+    if FileKind::of(&tree) != Some(FileKind::Model) {
+        report.error(path.span, refused(format!("names {base}, which is not a model")));
+        return None;
+    }
+    // A path in the other file is relative to that file.
+    if let Some(folder) = path.value.rfind('/').map(|slash| &path.value[..slash])
+        && let Content::Mapping(entries) = &mut tree.content
+        && let Some(checkpoint) = entries.iter_mut().find(|entry| entry.key.value == "checkpoint")
+        && let Content::String(file) = &mut checkpoint.node.content
+    {
+        *file = joined(folder, file);
+    }
+    if let Content::Mapping(entries) = &mut root.content {
+        entries.retain(|entry| entry.key.value != FROM);
+    }
+    Some(merged(tree, root))
+}
+
+/// Changes a tree: mappings key by key, where nothing (`null`) removes a key; everything else is replaced, a mapping of
+/// another `kind` or `use` as well.
+fn merged(base: Node, change: Node) -> Node {
+    let span = change.span;
+    let (Content::Mapping(mut entries), Content::Mapping(changes)) = (base.content, change.content.clone()) else {
+        return change;
+    };
+    for changed in changes {
+        let index = entries.iter().position(|entry| entry.key.value == changed.key.value);
+        let Some(index) = index else {
+            entries.push(changed);
+            continue;
+        };
+        if changed.node.content == Content::Null {
+            entries.remove(index);
+            continue;
+        }
+        let known = entries[index].node.clone();
+        let node = if replaces(&known, &changed.node) { changed.node } else { merged(known, changed.node) };
+        entries[index] = Entry { key: changed.key, node };
+    }
+    Node { span, content: Content::Mapping(entries) }
+}
+
+/// True if the keys of `known` belong to another kind or component than those of `change`.
+fn replaces(known: &Node, change: &Node) -> bool {
+    ["kind", "use"].iter().any(|key| {
+        let (old, new) = (entry(known, key), entry(change, key));
+        new.is_some_and(|new| old.is_none_or(|old| old.node.json() != new.node.json()))
+    })
+}
+
+/// Puts the lines of files in the place of their names.
+pub(crate) fn with_words(root: &mut Node, files: &[&Source], report: &mut Report) {
+    each_word_list(root, &mut |node| {
+        let Content::String(name) = &node.content else { return };
+        // A value of the command line is relative to the file that it changes.
+        let Some(owner) = files.get(node.span.source.0).or(files.first()) else { return };
+        let path = owner.beside(name);
+        match files.iter().position(|file| file.path == path) {
+            Some(index) => node.content = Content::List(lines(&files[index].text, SourceId(index))),
+            None => {
+                let reason = "is a file of words that was not read; write its name into the file".into();
+                report.error(node.span, Problem::Impossible { what: format!("`{path}`"), reason });
+            }
+        }
+    });
+}
+
+fn lines(text: &str, source: SourceId) -> Vec<Node> {
+    let mut start = 0;
+    let line = |whole: &str| {
+        let text = whole.trim_end_matches('\n').trim_end_matches('\r');
+        let span = Span { source, start, end: start + text.len() };
+        start += whole.len();
+        Node { span, content: Content::String(text.to_string()) }
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Calls `act` with each value that names a file of words.
+fn each_word_list(node: &mut Node, act: &mut impl FnMut(&mut Node)) {
+    match &mut node.content {
+        Content::List(items) => items.iter_mut().for_each(|item| each_word_list(item, act)),
+        Content::Mapping(entries) => {
+            let is_component = entries.iter().any(|entry| entry.key.value == "use");
+            for Entry { key, node } in entries {
+                let wants_words = key.value == "classes" || (is_component && key.value != "use");
+                match &node.content {
+                    Content::String(name) if wants_words && name.ends_with(WORDS) => act(node),
+                    _ => each_word_list(node, act),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Entry> {
+    let Content::Mapping(entries) = &node.content else { return None };
+    entries.iter().find(|entry| entry.key.value == key)
+}
