@@ -9,7 +9,6 @@ mod console;
 mod engine;
 mod error;
 mod escape;
-mod evaluation;
 mod exposure;
 mod libtorch;
 mod order;

@@ -10,6 +10,7 @@ mod provenance;
 mod sheet;
 mod shell;
 mod spectrogram;
+pub mod tables;
 mod training;
 mod values;
 
@@ -19,8 +20,6 @@ use maud::{Markup, html};
 
 use crate::error::{CliError, Result};
 use cell::Budget;
-
-pub use provenance::kind_first;
 
 /// A finished page.
 pub struct Page {

@@ -13,7 +13,7 @@ use crate::catalog::Plugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
-use crate::evaluation as tables;
+use crate::report::tables;
 use crate::{order, sources};
 
 /// Arguments of `anyflow eval`.

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyflow_plan::findings::{Findings, TaskFindings};
 use maud::{Markup, html};
 
+use super::tables::{Grid, details, mark, percent, share, target as target_of};
 use super::{Kind, Section, dataset, provenance, trouble};
-use crate::evaluation::{Grid, details, mark, percent, share, target as target_of};
 use crate::order;
 
 /// The section of an evaluation folder.

@@ -116,7 +116,7 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
 }
 
 /// `ddim (steps 50, eta 0)`.
-pub fn kind_first(value: &Value) -> String {
+pub(super) fn kind_first(value: &Value) -> String {
     let Some(object) = value.as_object() else { return inline(value) };
     let rest = object.iter().filter(|(key, value)| *key != "kind" && !value.is_null());
     let rest: Vec<String> =

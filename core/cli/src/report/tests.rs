@@ -147,7 +147,7 @@ fn training(folder: &Path) {
 
 fn evaluation(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
-    let result = serde_json::to_value(crate::evaluation::tests::example()).unwrap();
+    let result = serde_json::to_value(super::tables::tests::example()).unwrap();
     std::fs::write(folder.join("eval.json"), result.to_string()).unwrap();
 }
 

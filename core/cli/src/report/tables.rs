@@ -2,8 +2,8 @@
 
 use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, Nearness, TaskFindings, Truth};
 
+use super::provenance::kind_first;
 use crate::progress::significant;
-use crate::report::kind_first;
 
 /// A table of texts with a heading.
 pub struct Grid {
