@@ -1,4 +1,4 @@
-//! Every way in which the program fails, with its exit code and its one rendering.
+//! All errors of the program, with exit code and rendering.
 
 use std::path::PathBuf;
 
@@ -11,21 +11,21 @@ use crate::catalog::CatalogError;
 use crate::libtorch::LibtorchError;
 use crate::supervise::EngineError;
 
-/// Result of this program.
+/// The result type of this program.
 pub type Result<T, E = CliError> = std::result::Result<T, E>;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The user must correct files or overrides.
+    /// Errors in the user's files or overrides.
     #[error("{errors}")]
     Plan {
         /// All of them.
         errors: Errors,
-        /// The texts they speak of.
+        /// The texts that the errors quote.
         sources: Vec<Source>,
     },
-    /// The user must correct a path.
+    /// A file that cannot be read. The user must correct the path.
     #[error("{}: cannot be read ({source}){}", path.display(), named_by.as_ref().map(|by| format!("; {by} names it")).unwrap_or_default())]
     Read {
         /// The file.
