@@ -81,7 +81,8 @@ mod tests {
     fn a_line_without_a_hash_is_an_error_with_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
-        let (one, two) = (hash(b"one"), hash(b"two"));
+        let one = hash(b"one");
+        let two = hash(b"two");
         std::fs::write(&path, format!("# mine\n\n{one}  libone.so\n{}\n", two.to_uppercase())).unwrap();
         assert_eq!(read(&path).unwrap(), BTreeSet::from([one.clone(), two]));
         std::fs::write(&path, format!("{one}\nlibtwo.so\n")).unwrap();

@@ -126,13 +126,14 @@ impl Plugins {
     /// [`CatalogError::Twice`]; an allow list that cannot be used.
     pub fn discover() -> Result<Plugins, CatalogError> {
         let list = std::env::var_os("ANYFLOW_PLUGINS").unwrap_or_default();
-        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
-        let distribution = beside.join("../plugins");
-        let shipped = if distribution.is_dir() { distribution } else { beside.clone() };
+        let own_folder =
+            std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
+        let distribution = own_folder.join("../plugins");
+        let shipped = if distribution.is_dir() { distribution } else { own_folder.clone() };
         let mut plugins = Plugins::in_folders(allow::hashes()?, std::env::split_paths(&list).chain([shipped]))?;
         // The folder of this program may be cargo's, which also holds libraries that are not plugins.
-        let beside = beside.canonicalize().unwrap_or(beside);
-        plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&beside));
+        let own_folder = own_folder.canonicalize().unwrap_or(own_folder);
+        plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&own_folder));
         Ok(plugins)
     }
 

@@ -56,7 +56,8 @@ impl Recognised {
         if self.kind == kind {
             return Ok(self);
         }
-        let (found, wanted) = (word(self.kind), word(kind));
+        let found = word(self.kind);
+        let wanted = word(kind);
         let command = match self.kind {
             FileKind::Pipeline => "run it with `anyflow run`",
             FileKind::Training => "run it with `anyflow train`",
@@ -74,7 +75,8 @@ impl Recognised {
         let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
         let overrides = overrides.map_err(|errors| CliError::Plan { errors, sources: Vec::new() })?;
         let models = models(&self.source)?;
-        let (source, catalog) = (&self.source, plugins.catalog());
+        let source = &self.source;
+        let catalog = plugins.catalog();
         let data = data.map(paths::text).transpose()?;
         let data = data.as_deref();
         let compiled = match self.kind {

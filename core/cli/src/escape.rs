@@ -19,7 +19,8 @@ pub fn message(text: &str, color: bool) -> Cow<'_, str> {
     if !text.contains(odd) {
         return Cow::Borrowed(text);
     }
-    let (mut out, mut last) = (String::with_capacity(text.len() + 32), Style::Plain);
+    let mut out = String::with_capacity(text.len() + 32);
+    let mut last = Style::Plain;
     for character in text.chars() {
         match style(character) {
             Some(style) => {

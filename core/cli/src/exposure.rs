@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn a_folder_writable_by_everyone_is_exposed() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, file) = (folder.path(), folder.path().join("file"));
+        let path = folder.path();
+        let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let mode = |mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         for (bits, exposed, held) in

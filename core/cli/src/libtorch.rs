@@ -108,12 +108,19 @@ fn cache() -> Option<PathBuf> {
     Some(base.join("anyflow").join(format!("libtorch-{VERSION}")))
 }
 
-fn find(variable: Option<OsString>, beside: Option<&Path>, cache: Option<&Path>) -> Result<Libtorch, LibtorchError> {
+fn find(
+    variable: Option<OsString>,
+    program_folder: Option<&Path>,
+    cache: Option<&Path>,
+) -> Result<Libtorch, LibtorchError> {
     if let Some(root) = variable.filter(|value| !value.is_empty()).map(PathBuf::from) {
         return if whole(&root) { found(&root, "LIBTORCH") } else { Err(LibtorchError::Variable(root)) };
     }
-    let links =
-        beside.map(links).unwrap_or_default().into_iter().map(|link| (link, "the link made by `cargo xtask setup`"));
+    let links = program_folder
+        .map(links)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|link| (link, "the link made by `cargo xtask setup`"));
     let cached = cache.map(|root| (root.to_path_buf(), "the cache"));
     let mut looked = Vec::new();
     for (root, found_by) in links.chain(cached) {
@@ -129,8 +136,8 @@ fn find(variable: Option<OsString>, beside: Option<&Path>, cache: Option<&Path>)
 
 /// The link is next to cargo's target folder, one level above the program's folder, or two in a cross build. Only
 /// folders with cargo's tag count: next to any other folder, anybody could have made the link.
-fn links(beside: &Path) -> Vec<PathBuf> {
-    let targets = [beside.join(".."), beside.join("../..")];
+fn links(program_folder: &Path) -> Vec<PathBuf> {
+    let targets = [program_folder.join(".."), program_folder.join("../..")];
     let targets = targets.into_iter().filter(|target| target.join("CACHEDIR.TAG").is_file());
     targets.map(|target| target.join("../.libtorch")).collect()
 }
@@ -177,16 +184,16 @@ mod tests {
         let variable = root.join("variable");
         let cache = root.join("cache");
         let link = root.join(".libtorch");
-        let beside = root.join("target/debug");
-        std::fs::create_dir_all(&beside).unwrap();
+        let program_folder = root.join("target/debug");
+        std::fs::create_dir_all(&program_folder).unwrap();
         std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
         [&variable, &cache, &link].into_iter().for_each(|path| libtorch(path));
 
-        let found = find(Some(variable.clone().into()), Some(&beside), Some(&cache)).unwrap();
+        let found = find(Some(variable.clone().into()), Some(&program_folder), Some(&cache)).unwrap();
         assert_eq!((found.root.clone(), found.version().as_deref()), (variable, Some("2.11.0+cpu")));
-        assert_eq!(find(None, Some(&beside), Some(&cache)).unwrap().root, link);
+        assert_eq!(find(None, Some(&program_folder), Some(&cache)).unwrap().root, link);
         std::fs::remove_dir_all(&link).unwrap();
-        assert_eq!(find(Some("".into()), Some(&beside), Some(&cache)).unwrap().root, cache);
+        assert_eq!(find(Some("".into()), Some(&program_folder), Some(&cache)).unwrap().root, cache);
     }
 
     #[test]
@@ -198,7 +205,7 @@ mod tests {
         let target = root.join("target/debug");
         [&unpacked, &target].into_iter().for_each(|path| std::fs::create_dir_all(path).unwrap());
         libtorch(&root.join(".libtorch"));
-        let nowhere = |beside: &Path| find(None, Some(beside), None).unwrap_err().to_string();
+        let nowhere = |program_folder: &Path| find(None, Some(program_folder), None).unwrap_err().to_string();
         assert!(!nowhere(&unpacked).contains(".libtorch"), "a distribution follows no link above it");
         std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
         assert!(find(None, Some(&target), None).is_ok());

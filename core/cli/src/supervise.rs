@@ -47,7 +47,8 @@ pub fn supervise(mut command: Command, order: Option<Vec<u8>>, progress: &mut Pr
     drop(guard);
     let status = child.wait();
     progress.clear();
-    let (heard, status) = (heard.map_err(start)?, status.map_err(start)?);
+    let heard = heard.map_err(start)?;
+    let status = status.map_err(start)?;
     end::conclude(heard, status, interrupted, &calls)
 }
 

@@ -15,21 +15,21 @@ use crate::error::{CliError, Result};
 pub struct Args {
     /// Pipeline, model, training or evaluation (YAML)
     file: PathBuf,
-    /// Parquet files, or folders that hold some: checks that their columns fit the pipeline
+    /// Parquet files or folders of them: also check that their columns fit the pipeline (repeatable)
     #[arg(long, num_args = 1.., value_name = "FILE_OR_DIR")]
     input: Vec<PathBuf>,
-    /// Value in place of the file's, e.g. joint.sampler.steps=50; may be repeated
+    /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// Folder of the datasets that a training or evaluation names: checks that they have its columns
+    /// Folder of the datasets that a training or evaluation names: also check that they have its columns
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
-/// Finds everything that is wrong with a file.
+/// Reports everything that is wrong with a file.
 ///
 /// # Errors
-/// What is wrong with files, plugins or input columns.
+/// Errors in files, plugins or input columns.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let plugins = plugins(console)?;
     let file = Recognised::read(&args.file)?;
@@ -49,9 +49,10 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     good(&args.file, kind, &compiled.warnings)
 }
 
-/// Refuses arguments that say nothing of a file of this kind.
+/// Refuses arguments that do not apply to a file of this kind.
 fn fitting(args: &Args, kind: FileKind) -> Result<()> {
-    let (is_job, is_pipeline) = (kind != FileKind::Model, kind == FileKind::Pipeline);
+    let is_job = kind != FileKind::Model;
+    let is_pipeline = kind == FileKind::Pipeline;
     let refused = [
         ("--input", !args.input.is_empty() && !is_pipeline, "a pipeline"),
         ("--data", args.data.is_some() && (is_pipeline || !is_job), "a training or evaluation"),
@@ -59,7 +60,7 @@ fn fitting(args: &Args, kind: FileKind) -> Result<()> {
     ];
     match refused.into_iter().find(|(_, refused, _)| *refused) {
         Some((argument, _, wanted)) => {
-            Err(CliError::Usage(format!("{argument} goes with {wanted}, but {} is {}", shown(&args.file), word(kind))))
+            Err(CliError::Usage(format!("{argument} applies to {wanted}, but {} is {}", shown(&args.file), word(kind))))
         }
         None => Ok(()),
     }
@@ -69,5 +70,5 @@ fn good(path: &Path, kind: FileKind, warnings: &[Warning]) -> Result<Outcome> {
     let kind = word(kind);
     let warnings = serde_json::to_value(warnings).map_err(CliError::internal)?;
     let json = json!({"file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings});
-    Ok(Outcome::done(format!("{}: {kind} without errors", shown(path)), json))
+    Ok(Outcome::done(format!("{}: {kind}, no errors", shown(path)), json))
 }

@@ -1,4 +1,4 @@
-//! The contact sheet: a card per row, what was given beside what was made of it.
+//! The contact sheet: a card per row, observed columns next to generated ones.
 
 use std::collections::HashSet;
 
@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 use super::cell::{self, Budget};
 use crate::error::Result;
 
-/// What a column is to the pipeline.
+/// The role of a column in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Read by it.
+    /// Read by the pipeline.
     Given,
-    /// Made by it.
+    /// Written by the pipeline.
     Made,
-    /// Neither; or nothing is known about the pipeline.
+    /// Neither, or the pipeline is unknown.
     Carried,
 }
 
@@ -36,7 +36,7 @@ impl Role {
         match self {
             Role::Given => "given",
             Role::Made => "generated",
-            Role::Carried => "carried along",
+            Role::Carried => "copied",
         }
     }
 }
@@ -48,7 +48,7 @@ struct Column<'a> {
     role: Role,
 }
 
-/// Cards of the first `rows` rows.
+/// Builds the cards of the first `rows` rows.
 pub(super) fn sheet(dataset: &Dataset, order: Option<&Order>, rows: u64, budget: &mut Budget) -> Result<Markup> {
     let (figures, chips) = columns(dataset, order);
     let values = head(dataset, rows)?;
@@ -103,7 +103,7 @@ fn figure(
     }
 }
 
-/// Columns that get a figure, given ones first, and those that are only named in the head of a card.
+/// Splits the columns into figures, observed ones first, and those that appear only in the head of a card.
 fn columns<'a>(dataset: &'a Dataset, order: Option<&Order>) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
     let plan = order.and_then(|order| match &order.job {
         Job::Run(plan) => Some(plan),
@@ -121,7 +121,7 @@ fn columns<'a>(dataset: &'a Dataset, order: Option<&Order>) -> (Vec<Column<'a>>,
     (figures, chips)
 }
 
-/// What a column of a run's output is to its pipeline.
+/// The role of a column in the output of a run.
 pub(super) fn role(plan: &RunPlan, column: &str) -> Role {
     let read = |column: &str| plan.inputs.values().any(|input| input.column == column);
     match plan.outputs.get(column) {
@@ -151,14 +151,14 @@ fn short(value: Option<&Value>) -> String {
     if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain("…".chars()).collect() }
 }
 
-/// Reading cells without naming Arrow's types.
+/// Reads cells without naming Arrow types.
 mod arrow_column {
     use super::{Cell, Dataset, Result};
 
-    /// Rows read at once: cells can be large films.
+    /// Rows per read: cells can be large videos.
     const BATCH_ROWS: usize = 16;
 
-    /// Bytes of the first `rows` rows of a media column; `None` where there are none or they cannot be read.
+    /// Bytes of the first `rows` rows of a column; `None` for null cells and unreadable ones.
     pub(super) fn cells_of(dataset: &Dataset, column: &str, rows: u64) -> Result<Vec<Option<Vec<u8>>>> {
         let mut cells = Vec::new();
         for batch in dataset.read(Some(&[column]), 0..rows, BATCH_ROWS)? {

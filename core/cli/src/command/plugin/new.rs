@@ -1,4 +1,4 @@
-//! `anyflow plugin new`: a crate outside the repository that is a plugin from its first line.
+//! `anyflow plugin new`: creates a crate outside the repository that is a working plugin from the start.
 
 use std::path::{Path, PathBuf};
 
@@ -15,25 +15,25 @@ const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk");
 /// Arguments of `anyflow plugin new`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of the plugin: small letters, digits and dashes
+    /// Name of the plugin: lowercase letters, digits and dashes
     name: String,
-    /// What it shall bring
+    /// Components of the plugin
     #[arg(long, value_enum, default_value_t = Kind::Both)]
     kind: Kind,
-    /// Folder to make; default one with the plugin's name
+    /// Folder to create [default: the plugin's name]
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// Folder of the crate anyflow-sdk; default that of the checkout which this program was built from
+    /// Folder of the crate anyflow-sdk [default: that of the checkout which this program was built from]
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
 
-/// What a new plugin brings.
+/// The components of a new plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
-    /// A codec: times of day as points on a circle
+    /// A codec of times of day as points on a circle
     Codec,
-    /// A module: an autoencoder of vectors, for the codec of another plugin
+    /// An autoencoder of vectors, for the codec of another plugin
     Module,
     /// A codec and an autoencoder for it
     Both,
@@ -42,22 +42,24 @@ enum Kind {
 /// Writes the crate.
 ///
 /// # Errors
-/// A name that cannot be one, a folder that is there, no SDK, or a disk that cannot be written.
+/// An invalid name, a folder that exists, no SDK, or a file that cannot be written.
 pub fn run(args: &Args) -> Result<Outcome> {
     let Args { name, kind, .. } = args;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.ends_with('-') {
-        return Err(CliError::Usage(format!("`{name}` is no name: small letters, digits and dashes, a letter first")));
+        return Err(CliError::Usage(format!(
+            "`{name}` is not a valid name; use lowercase letters, digits and dashes, and begin with a letter"
+        )));
     }
     let folder = args.path.clone().unwrap_or_else(|| name.into());
     if folder.exists() {
-        return Err(CliError::Usage(format!("{} is there already; name another folder with --path", shown(&folder))));
+        return Err(CliError::Usage(format!("{} exists already; choose another folder with --path", shown(&folder))));
     }
     let sdk = sdk(args.sdk.as_deref())?;
     for (file, text) in files(name, *kind, &sdk) {
         write(&folder.join(file), text.as_bytes())?;
     }
-    // The versions that Anyflow itself is built with.
+    // The versions that Anyflow itself was built with.
     if let Ok(lock) = std::fs::read(sdk.join("../../Cargo.lock")) {
         write(&folder.join("Cargo.lock"), &lock)?;
     }
@@ -72,7 +74,7 @@ fn sdk(asked: Option<&Path>) -> Result<PathBuf> {
     let found = place.canonicalize().ok().filter(|place| place.join("Cargo.toml").is_file());
     found.ok_or_else(|| {
         CliError::Usage(format!(
-            "there is no SDK in {}; name the folder of the crate anyflow-sdk with --sdk",
+            "there is no SDK in {}; set --sdk to the folder of the crate anyflow-sdk",
             shown(place)
         ))
     })
@@ -84,9 +86,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(CliError::write(path))
 }
 
-/// Links libtorch into the folder; what a person must know if that is not possible.
+/// Links libtorch into the folder; returns a note if that fails.
 fn link(folder: &Path) -> String {
-    let absent = "libtorch was not found: make the link .libtorch to its folder before you build\n";
+    let absent = "libtorch was not found: link .libtorch to its folder before you build\n";
     match Libtorch::find() {
         Ok(libtorch) => match std::os::unix::fs::symlink(libtorch.root, folder.join(".libtorch")) {
             Ok(()) => String::new(),
@@ -100,8 +102,9 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
     let features = if kind == Kind::Codec { "" } else { r#", features = ["torch"]"# };
     let own = format!("codec: {name}/clock");
     let other = "codec: {use: label/one-hot, classes: 10}";
-    let (clock, network) = (format!("{name}/clock"), format!("{name}/autoencoder"));
-    // Stream and column, codec, module, size of the latent, and what turns latents back into cells.
+    let clock = format!("{name}/clock");
+    let network = format!("{name}/autoencoder");
+    // Stream and column, codec, module, size of the latent, and the component that decodes latents to cells.
     let (stream, codec, module, latent, decoder) = match kind {
         Kind::Codec => ("time", own.as_str(), String::new(), "2", &clock),
         Kind::Both => ("time", own.as_str(), format!(", module: {network}"), "4", &network),
@@ -109,7 +112,8 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
     };
     let (modality, axis) = if kind == Kind::Module { ("label", "class") } else { (name, "coordinate") };
     let autoencoder = if kind == Kind::Codec { "" } else { include_str!("template/pipeline/autoencoder.yaml") };
-    let (sdk, commands) = (shown(sdk), commands(name));
+    let sdk = shown(sdk);
+    let commands = commands(name);
     let fill = |text: &str| {
         let words = [
             ("{autoencoder}", autoencoder),
@@ -149,7 +153,7 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
     files
 }
 
-/// From a fresh crate to rows that it made.
+/// The commands from a new crate to generated rows.
 fn commands(name: &str) -> String {
     let library = format!("target/debug/lib{}.so", name.replace('-', "_"));
     format!(
@@ -164,9 +168,10 @@ fn commands(name: &str) -> String {
     )
 }
 
-/// The crate's root: the modules, the export, and the kit as a test.
+/// The root of the crate: the modules, the export, and the test kit as a test.
 fn library(name: &str, kind: Kind) -> String {
-    let (codec, module) = (kind != Kind::Module, kind != Kind::Codec);
+    let codec = kind != Kind::Module;
+    let module = kind != Kind::Codec;
     let mut text = format!("//! The plugin `{name}`.\n\n");
     let files = [(module, "autoencoder", "Autoencoder"), (codec, "clock", "Clock")].into_iter().filter(|(is, ..)| *is);
     let (mods, uses): (Vec<_>, Vec<_>) =
@@ -182,11 +187,11 @@ fn library(name: &str, kind: Kind) -> String {
     } else {
         ""
     };
-    text += "    #[test]\n    fn it_keeps_its_promises() {\n";
+    text += "    #[test]\n    fn the_test_kit_passes() {\n";
     text + &format!("        anyflow_sdk::testkit::Kit::new(crate::ENTRY){sample}.check();\n    }}\n}}\n")
 }
 
-/// Something to train on: the minutes at which people leave, and come home; or classes.
+/// Training data: times at which people leave and come home, or classes.
 fn rows(kind: Kind) -> String {
     let time = |n: usize| {
         let (hour, spread) = if n.is_multiple_of(2) { (8, 37 * n % 61) } else { (17, 23 * n % 89) };

@@ -70,7 +70,7 @@ fn minutes(text: &str) -> Result<u32, Error> {
     let numbers = parts.and_then(|(hours, minutes)| Some((hours.parse().ok()?, minutes.parse().ok()?)));
     match numbers {
         Some((hours @ 0..24u32, minutes @ 0..60u32)) => Ok(hours * 60 + minutes),
-        _ => Err(Error::data(format!("`{text}` is no time of day such as 07:30"))),
+        _ => Err(Error::data(format!("`{text}` is not a time of day such as 07:30"))),
     }
 }
 
