@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn our_styles_survive_and_those_of_data_do_not_last() {
+    fn own_styles_stay_and_styles_in_data_are_escaped() {
         let text = format!("{}: \u{1b}[31mx", painted("error", Style::Red));
         assert_eq!(message(&text, true), "\u{1b}[1;31merror\u{1b}[0m: \\u{1b}[31mx");
         assert_eq!(message(&Style::Red.mark().to_string(), false), r"\u{fdd2}");

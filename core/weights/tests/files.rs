@@ -33,7 +33,7 @@ fn made(folder: &Path, header: &str, data: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn what_is_written_comes_back_and_the_reference_implementation_reads_it() {
+fn a_written_file_reads_back_here_and_in_the_reference_implementation() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path());
     let mut found = Vec::new();
@@ -73,7 +73,7 @@ fn any_changed_byte_is_noticed() {
 }
 
 #[test]
-fn a_relabelled_dtype_and_a_changed_number_of_the_metadata_are_damage() {
+fn changed_dtype_metadata_or_shape_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path());
     let whole = std::fs::read(&path).unwrap();
@@ -92,7 +92,7 @@ fn a_relabelled_dtype_and_a_changed_number_of_the_metadata_are_damage() {
 }
 
 #[test]
-fn a_name_twice_gaps_and_overlaps_are_refused() {
+fn duplicate_names_gaps_and_overlaps_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let tensor = |name: &str, from: usize, to: usize| {
         format!(r#""{name}":{{"dtype":"F32","shape":[{}],"data_offsets":[{from},{to}]}}"#, (to - from) / 4)
@@ -117,7 +117,7 @@ fn a_name_twice_gaps_and_overlaps_are_refused() {
 }
 
 #[test]
-fn lengths_from_the_file_are_not_trusted() {
+fn invalid_lengths_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.safetensors");
     for length in [u64::MAX, 1 << 62, 99_999_999, 9] {

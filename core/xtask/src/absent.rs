@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_without_is_named() {
+    fn skipped_parts_are_named() {
         assert!(is_named("miri", "asan, miri"));
         assert!(!is_named("miri", "asan,miriad") && !is_named("miri", ""));
     }

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_lies_where_xdg_says() {
+    fn the_cache_follows_xdg_cache_home() {
         check(Some("/cache"), Some("/home/me"), Some("/cache/anyflow"));
         check(None, Some("/home/me"), Some("/home/me/.cache/anyflow"));
         check(Some("relative"), Some("/home/me"), Some("/home/me/.cache/anyflow"));

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_are_the_lesson() {
+    fn the_demo_prints_commands_that_work_as_typed() {
         let lines: Vec<String> = commands(Path::new("target/demo")).iter().map(|words| words.join(" ")).collect();
         assert_eq!(
             lines,

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_holds_what_it_promises() {
+    fn the_distribution_is_complete() {
         let (root, built) = checkout();
         let folder = root.path().join("dist");
         fill(&folder, &built, root.path()).unwrap();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shipped_has_no_run_path() {
+    fn shipped_programs_have_no_run_path() {
         let command = build_command(Command::new("cargo"));
         let flags = command.get_envs().find(|(name, _)| *name == "CARGO_ENCODED_RUSTFLAGS");
         assert_eq!(flags.and_then(|(_, value)| value), Some("".as_ref()));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn too_large_a_folder_is_refused() {
+    fn a_distribution_above_the_size_limit_is_refused() {
         let (root, built) = checkout();
         let folder = root.path().join("dist");
         fill(&folder, &built, root.path()).unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_earlier_result_is_replaced() {
+    fn only_an_earlier_distribution_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         ensure_replaceable(&folder.path().join("absent")).unwrap();
         ensure_replaceable(folder.path()).unwrap();

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_complaints_of_pip_are_understood() {
+    fn pip_errors_are_recognized() {
         check("/usr/bin/python3: No module named pip\n", |error| matches!(error, FetchError::NoPip));
         check("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", |error| {
             matches!(error, FetchError::Hash)

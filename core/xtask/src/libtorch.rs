@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_refused_with_both_named() {
+    fn another_libtorch_version_is_refused_with_both_versions() {
         let older = HEADER.replace("MINOR 11", "MINOR 9");
         for (file, text, found) in
             [("build-version", "2.10.0+cpu\n", "2.10.0"), (VERSION_HEADERS[1], older.as_str(), "2.9.0")]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_whole_is_refused() {
+    fn an_incomplete_libtorch_is_refused() {
         let folder = folder(&[("build-version", VERSION)]);
         fs::remove_file(folder.path().join("lib/libc10.so")).unwrap();
         assert!(matches!(open(folder.path()), Err(Unfit::Incomplete { file: "lib/libc10.so", .. })));

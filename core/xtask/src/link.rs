@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_lies_in_the_root_and_beside_the_target_directory() {
+    fn the_link_is_in_the_root_and_next_to_the_target_directory() {
         check("/home/user/anyflow/target", &["/home/user/anyflow/.libtorch"]);
         check("/cache/ci-target", &["/home/user/anyflow/.libtorch", "/cache/.libtorch"]);
         check("/home/user/anyflow/out/target", &["/home/user/anyflow/.libtorch", "/home/user/anyflow/out/.libtorch"]);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_made_kept_and_turned() {
+    fn a_link_is_created_kept_or_redirected() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let (place, old, new) = (folder.join("out").join(NAME), folder.join("old"), folder.join("new"));

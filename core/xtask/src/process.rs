@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_what_a_person_would_type() {
+    fn a_printed_command_can_be_typed() {
         let mut command = Command::new("/home/me/anyflow/target/debug/anyflow");
         command.current_dir("/home/me/anyflow").env("OMP_NUM_THREADS", "1").env_remove("LIBTORCH");
         command.args(["run", "a file.yaml", "--output", "/home/me/anyflow/target/demo", "/elsewhere"]);

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn named_packages_are_seen() {
+    fn package_arguments_are_found() {
         check("", false);
         check("sampler --release", false);
         check("--profile dev", false);

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_dark_and_nonsense_is_nothing() {
+    fn silence_is_dark_and_invalid_wav_gives_none() {
         let levels = levels(&power_frames(&[0.0; 2000], 8000).unwrap(), 8000);
         assert!(levels.iter().flatten().all(|level| *level == 0));
         assert!(png_from_wav(b"RIFF....WAVE").is_none());

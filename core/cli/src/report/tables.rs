@@ -382,7 +382,7 @@ pub mod tests {
     }
 
     #[test]
-    fn findings_survive_being_written() {
+    fn findings_survive_serialization() {
         let findings = example();
         let json = serde_json::to_value(&findings).unwrap();
         assert_eq!(serde_json::from_value::<Findings>(json).unwrap(), findings);

@@ -175,7 +175,7 @@ fn a_folder_of_everything_becomes_one_page() {
 }
 
 #[test]
-fn a_run_under_way_shows_what_it_has() {
+fn a_run_in_progress_shows_committed_rows() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path());
     std::fs::remove_file(folder.path().join("manifest.json")).unwrap();
@@ -185,7 +185,7 @@ fn a_run_under_way_shows_what_it_has() {
 }
 
 #[test]
-fn an_empty_folder_and_broken_files_are_said() {
+fn an_empty_folder_is_an_error_and_broken_files_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let error = page(folder.path(), 1).err().unwrap();
     assert_eq!(error.exit_code(), 2);

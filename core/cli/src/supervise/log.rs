@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_no_end() {
+    fn a_read_error_is_returned() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

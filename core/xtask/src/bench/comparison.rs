@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn medians_are_of_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median_of(&readings(&[3.0, 1.0, 2.0]), wall), Some(2.0));
         assert_eq!(median_of(&readings(&[4.0, 1.0, 2.0, 3.0]), cpu), Some(1.25));
         assert_eq!(median_of(&[], wall), None);

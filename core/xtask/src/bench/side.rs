@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_of_a_program_is_its_reading() {
+    fn the_last_line_of_output_is_the_reading() {
         let mut command = Command::new("sh");
         command.args(["-c", r#"echo warming up; echo '{"work":"w","median_s":0.5,"cpu_median_s":0.25,"torch":"2"}'"#]);
         let found = reading(&mut command).unwrap();

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told() {
+    fn a_failed_process_is_an_error() {
         let mut command = Command::new("sh");
         command.args(["-c", "exit 3"]);
         assert!(watch(command).unwrap_err().to_string().contains("sh -c 'exit 3'"));

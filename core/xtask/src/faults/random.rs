@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_try_has_its_own_numbers_and_always_the_same() {
+    fn each_try_has_a_reproducible_random_stream() {
         let first = |seed, part, number| Random::of(seed, part, number).next();
         assert_eq!(first(1, "kills", 7), first(1, "kills", 7));
         assert_ne!(first(1, "kills", 7), first(1, "kills", 8));

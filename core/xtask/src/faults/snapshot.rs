@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_compared_but_for_times_and_places() {
+    fn snapshots_ignore_times_and_paths() {
         let [one, two] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         for (folder, seconds) in [(&one, 1), (&two, 2)] {
             let text = format!("{{\"seconds\": {seconds}, \"at\": \"{}/x\"}}\n", folder.path().display());

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_outcome_says_how_to_repeat_it() {
+    fn a_wrong_outcome_names_the_command_that_repeats_it() {
         let mut tally = Tally::new("kills");
         let mut trial = Trial::of("run");
         trial.count("front", 2);

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_said_as_people_say_them() {
+    fn values_are_readable() {
         let png = json!({"media_type": "image/png", "width_px": 28, "height_px": 28, "size_bytes": 301});
         assert_eq!(line(&json!([png, png])), "[image/png 28x28 (301 B), image/png 28x28 (301 B)]");
         let wav = json!({"media_type": "audio/wav", "sampling_rate": 8000, "duration_secs": 0.298, "size_bytes": 4812});

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn templates_have_no_unfilled_placeholders() {
         for kind in [Kind::Codec, Kind::Module, Kind::Both] {
             for (file, text) in files("a-name", kind, Path::new("/sdk")) {
                 let words = ["name", "sdk", "features", "stream", "column", "codec", "module", "decoder", "axis"];
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_crate_may_have_are_refused() {
+    fn invalid_crate_names_are_refused() {
         for name in ["", "Clock", "1st", "a b", "a_b", "a-", "../a"] {
             let args = Args { name: name.into(), kind: Kind::Codec, path: None, sdk: None };
             assert_eq!(run(&args).err().map(|error| error.exit_code()), Some(2), "{name}");

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ways_are_read_off_the_source() {
+    fn injection_macros_are_read_from_the_source() {
         let text = "#ifndef DEFAULTED\n#ifdef ONE\n#if defined(TWO)\n#elif defined(THREE)\n#ifdef ONE\n";
         assert_eq!(macros(text), ["ONE", "THREE", "TWO"]);
     }

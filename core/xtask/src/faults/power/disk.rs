@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_synced_stays_and_the_rest_is_lost_or_torn() {
+    fn synced_bytes_survive_a_power_cut_and_others_may_not() {
         let disk = replayed(&steps());
         assert_eq!(bytes(&disk, Model::Lost).unwrap(), b"abcd");
         assert_eq!(bytes(&disk, Model::NamesFirst).unwrap(), b"abcd");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_lost_takes_its_files_with_it() {
+    fn a_lost_folder_loses_its_files() {
         let path = |name: &str| PathBuf::from(name);
         let mut steps =
             vec![Step::MakeFolder { path: path("out/data") }, Step::Create { path: path("out/data/a"), file: 2 }];
