@@ -1,4 +1,4 @@
-//! The committed header: that it is up to date, that both languages take it, and that it holds what it promises.
+//! The committed header is up to date, compiles in C and C++, and asserts the promised layouts.
 
 use std::process::{Command, Output};
 
@@ -13,7 +13,7 @@ fn committed() -> String {
     fs::read_to_string(root().join(HEADER)).unwrap()
 }
 
-/// A plugin of nothing but its two macros, which uses a constant of each form.
+/// A minimal plugin: the two macros, and a constant of each form.
 const PLUGIN: &str = r#"
 #include "anyflow.h"
 ANYFLOW_DESCRIPTOR(descriptor, "{\"plugin\": \"empty\"}");
