@@ -100,7 +100,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let (mut metadata, mut tensors) = (None, BTreeMap::new());
+        let mut metadata = None;
+        let mut tensors = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == METADATA {
                 let Unique(found) = map.next_value::<Unique<String>>()?;

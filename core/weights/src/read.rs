@@ -45,7 +45,8 @@ pub fn read<E: From<WeightsError>>(
     let size_bytes = file.metadata().map_err(WeightsError::Read)?.len();
     let mut file = Hashed { file: BufReader::with_capacity(BUFFER_BYTES, file), hasher: blake3::Hasher::new() };
     let header = Header::read(&mut file, size_bytes)?;
-    let (mut content, mut bytes) = (Content::default(), Vec::new());
+    let mut content = Content::default();
+    let mut bytes = Vec::new();
     for entry in &header.entries {
         bytes.resize(entry.size_bytes, 0);
         file.read_exact(&mut bytes).map_err(too_short)?;

@@ -97,7 +97,8 @@ fn duplicate_names_gaps_and_overlaps_are_refused() {
     let tensor = |name: &str, from: usize, to: usize| {
         format!(r#""{name}":{{"dtype":"F32","shape":[{}],"data_offsets":[{from},{to}]}}"#, (to - from) / 4)
     };
-    let (first, second) = (tensor("w", 0, 4), tensor("v", 4, 8));
+    let first = tensor("w", 0, 4);
+    let second = tensor("v", 4, 8);
     let cases = [
         (format!("{{{first},{}}}", tensor("w", 4, 8)), "`w` occurs twice"),
         (format!("{{{first},{first}}}"), "`w` occurs twice"),

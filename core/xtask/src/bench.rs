@@ -132,7 +132,8 @@ impl Bench<'_> {
     /// Compares the results of both sides from the same weights, if the workload can.
     fn agree(&self, work: &Work, peers: &Peers) -> Result<Option<Agreement>> {
         let Some(tolerance) = work.tolerance else { return Ok(None) };
-        let (given, results) = (self.given(work), self.folder.join(format!("{}.results", work.name)));
+        let given = self.given(work);
+        let results = self.folder.join(format!("{}.results", work.name));
         peers.export(work, &given)?;
         self.ours.results(work, &given, &results)?;
         let agreement = peers.compare(work, &given, &results)?;

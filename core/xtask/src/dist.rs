@@ -146,7 +146,8 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
-        let (source, copy) = (entry.path(), to.join(entry.file_name()));
+        let source = entry.path();
+        let copy = to.join(entry.file_name());
         if source.is_dir() {
             copy_tree(&source, &copy)?;
         } else {

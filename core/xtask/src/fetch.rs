@@ -203,7 +203,8 @@ mod tests {
     #[test]
     fn the_faster_run_wins() {
         let folder = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+        let ours = folder.path().join("ours");
+        let theirs = folder.path().join("theirs");
         fs::create_dir(&ours).unwrap();
         fs::create_dir(&theirs).unwrap();
         fs::write(theirs.join("build-version"), "theirs").unwrap();

@@ -68,7 +68,9 @@ mod tests {
     fn a_link_is_created_kept_or_redirected() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        let (place, old, new) = (folder.join("out").join(NAME), folder.join("old"), folder.join("new"));
+        let place = folder.join("out").join(NAME);
+        let old = folder.join("old");
+        let new = folder.join("new");
         fs::create_dir(&old).unwrap();
         fs::create_dir(&new).unwrap();
         for libtorch in [&old, &old, &new] {

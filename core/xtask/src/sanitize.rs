@@ -35,7 +35,8 @@ pub enum Tool {
 pub fn run(workspace: &Workspace, asked: Option<Tool>, plugins: &[String]) -> Result<()> {
     let tool = asked.unwrap_or_else(preferred);
     setup::run(workspace)?;
-    let (folder, in_c) = (build(workspace, tool)?, build_c(workspace)?);
+    let folder = build(workspace, tool)?;
+    let in_c = build_c(workspace)?;
     let mut found = Vec::new();
     for library in libraries(&[&folder, &in_c], plugins)? {
         let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -87,7 +87,8 @@ fn load_average() -> Option<f64> {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |value: Option<f64>, digits: usize| value.map_or("-".into(), |value| format!("{value:.digits$}"));
-        let (first, none) = (self.peers.first(), || None);
+        let first = self.peers.first();
+        let none = || None;
         let peer_s = first.and_then(|readings| median_of(readings, wall));
         let ratio = |of| first.map_or_else(none, |_| self.ratio(0, of));
         write!(

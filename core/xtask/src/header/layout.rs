@@ -42,7 +42,8 @@ impl Parse for Lines {
 }
 
 fn line(input: ParseStream<'_>) -> syn::Result<Layout> {
-    let (abi, name) = (input.parse::<LitFloat>()?.to_string(), input.parse::<Ident>()?.to_string());
+    let abi = input.parse::<LitFloat>()?.to_string();
+    let name = input.parse::<Ident>()?.to_string();
     let relation = if input.peek(Token![>=]) {
         input.parse::<Token![>=]>()?;
         ">="

@@ -65,7 +65,8 @@ fn file(path: &Path, docs: &mut Vec<String>) -> Result<Vec<Item>> {
 }
 
 fn collect(sources: &Path, module: Option<&str>, items: Vec<Item>, interface: &mut Interface) -> Result<()> {
-    let (file, module_owned) = (interface.files, module.map(String::from));
+    let file = interface.files;
+    let module_owned = module.map(String::from);
     let mut declare = |docs, form| {
         interface.items.push(Declared { file, module: module_owned.clone(), docs, form });
     };

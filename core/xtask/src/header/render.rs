@@ -71,7 +71,8 @@ fn ordered(interface: &Interface) -> Vec<&Declared> {
 }
 
 fn in_order(all: impl Iterator<Item = usize>, needs: &dyn Fn(usize) -> Vec<usize>) -> Vec<usize> {
-    let (mut done, mut order) = (BTreeSet::new(), Vec::new());
+    let mut done = BTreeSet::new();
+    let mut order = Vec::new();
     all.for_each(|one| place(one, needs, &mut done, &mut order));
     order
 }
@@ -172,7 +173,8 @@ fn member(field: &Field, names: &BTreeMap<String, String>) -> Result<String> {
 /// Breaks a long declaration after commas.
 fn wrapped(line: &str) -> String {
     const MOST_COLUMNS: usize = 120;
-    let (mut text, mut column) = (String::new(), 0);
+    let mut text = String::new();
+    let mut column = 0;
     for part in line.split_inclusive(", ") {
         if column + part.trim_end().len() > MOST_COLUMNS {
             text.truncate(text.trim_end().len());
@@ -220,7 +222,8 @@ fn comment(docs: &[String], indent: &str, names: &BTreeMap<String, String>) -> S
 }
 
 fn without_links(line: &str, names: &BTreeMap<String, String>) -> String {
-    let (mut text, mut rest) = (String::new(), line);
+    let mut text = String::new();
+    let mut rest = line;
     while let Some((before, (link, after))) =
         rest.split_once("[`").and_then(|(before, after)| Some((before, after.split_once("`]")?)))
     {

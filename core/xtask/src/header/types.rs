@@ -33,7 +33,8 @@ fn declare_as(kind: &Type, what: String, is_const: bool) -> Result<String> {
         Type::Path(path) => {
             let last = path.path.segments.last().context("a type without a name")?;
             ensure!(last.arguments.is_none(), "the type {} has no form in C", last.ident);
-            let (qualifier, base) = (if is_const { "const " } else { "" }, base(&last.ident.to_string()));
+            let qualifier = if is_const { "const " } else { "" };
+            let base = base(&last.ident.to_string());
             Ok(format!("{qualifier}{base} {what}"))
         }
         _ => bail!("{what} is of a type that has no form in C"),
