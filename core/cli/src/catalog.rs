@@ -116,6 +116,8 @@ pub struct Plugins {
     pub broken: Vec<Broken>,
     /// Warnings about folders.
     pub notes: Vec<String>,
+    /// The folders and files that were searched.
+    folders: Vec<PathBuf>,
 }
 
 impl Plugins {
@@ -151,7 +153,8 @@ impl Plugins {
             let files = match libraries(&folder) {
                 Ok(files) => files,
                 Err(error) => {
-                    plugins.broken.push(Broken { path: folder, reason: error.to_string() });
+                    plugins.broken.push(Broken { path: folder.clone(), reason: error.to_string() });
+                    plugins.folders.push(folder);
                     continue;
                 }
             };
@@ -166,6 +169,7 @@ impl Plugins {
                 }
             }
             plugins.note_exposure(&folder);
+            plugins.folders.push(folder);
         }
         Ok(plugins)
     }
@@ -177,6 +181,13 @@ impl Plugins {
             let folder = folder.display();
             self.notes.push(format!("plugin folder {folder} {why}: others' code can run in your jobs"));
         }
+    }
+
+    /// The folders that were searched, and how to add others: for messages.
+    pub fn searched(&self) -> String {
+        let folders: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let folders = if folders.is_empty() { "no folder".into() } else { folders.join(", ") };
+        format!("plugins were searched in {folders}; set ANYFLOW_PLUGINS to the folders of others")
     }
 
     /// The descriptors, as the planner takes them.
@@ -318,7 +329,10 @@ mod tests {
         let plugins = Plugins::in_folders(None, [folder.path().to_path_buf(), absent.clone()]).unwrap();
         assert!(plugins.found.is_empty());
         let paths: Vec<_> = plugins.broken.iter().map(|broken| broken.path.clone()).collect();
-        assert_eq!(paths, [file.canonicalize().unwrap(), link, absent]);
+        assert_eq!(paths, [file.canonicalize().unwrap(), link, absent.clone()]);
+        let searched = plugins.searched();
+        let folders = [folder.path(), &absent].map(|folder| folder.display().to_string());
+        assert!(searched.contains(&folders.join(", ")) && searched.contains("ANYFLOW_PLUGINS"), "{searched}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Generated, Job, Model, Scorer};
 use anyflow_plan::{
-    Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
+    Errors, FileKind, Override, Problem, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
 };
 
 use indexmap::IndexMap;
@@ -44,7 +44,7 @@ impl Recognised {
         let source = read(path, None)?;
         match anyflow_plan::kind_of(&source) {
             Ok(kind) => Ok(Recognised { source, kind }),
-            Err(errors) => Err(CliError::Plan { errors, sources: vec![source] }),
+            Err(errors) => Err(CliError::plan(errors, vec![source])),
         }
     }
 
@@ -72,8 +72,7 @@ impl Recognised {
     /// # Errors
     /// Everything that is wrong with the files, or a plugin that cannot be loaded.
     pub fn compile(self, plugins: &Plugins, overrides: &[String], data: Option<&Path>) -> Result<Compiled> {
-        let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
-        let overrides = overrides.map_err(|errors| CliError::Plan { errors, sources: Vec::new() })?;
+        let overrides = parsed(overrides)?;
         let models = models(&self.source)?;
         let source = &self.source;
         let catalog = plugins.catalog();
@@ -91,7 +90,7 @@ impl Recognised {
         let sources: Vec<Source> = std::iter::once(self.source).chain(models).collect();
         let (job, warnings) = match compiled {
             Ok(compiled) => compiled,
-            Err(errors) => return Err(CliError::Plan { errors, sources }),
+            Err(errors) => return Err(unplanned(errors, sources, plugins)),
         };
         components(&job).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
         for path in weights(&job).into_iter().map(Path::new) {
@@ -106,16 +105,28 @@ impl Recognised {
     ///
     /// # Errors
     /// Everything that is wrong with the file, or a plugin that cannot be loaded.
-    pub fn check_model(self, plugins: &Plugins, console: &Console) -> Result<Vec<Warning>> {
-        match compile_model(&self.source, &plugins.catalog()) {
+    pub fn check_model(self, plugins: &Plugins, overrides: &[String], console: &Console) -> Result<Vec<Warning>> {
+        match compile_model(&self.source, &plugins.catalog(), &parsed(overrides)?) {
             Ok((model, warnings)) => {
                 of_streams(&model).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
                 warn(&warnings, &[&self.source], console);
                 Ok(warnings)
             }
-            Err(errors) => Err(CliError::Plan { errors, sources: vec![self.source] }),
+            Err(errors) => Err(unplanned(errors, vec![self.source], plugins)),
         }
     }
+}
+
+fn parsed(overrides: &[String]) -> Result<Vec<Override>> {
+    let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
+    overrides.map_err(|errors| CliError::plan(errors, Vec::new()))
+}
+
+/// The errors of files; for an unknown plugin with the folders that were searched.
+fn unplanned(errors: Errors, sources: Vec<Source>, plugins: &Plugins) -> CliError {
+    let is_plugin = |problem: &Problem| matches!(problem, Problem::UnknownName { what, .. } if what == "plugin");
+    let note = errors.iter().any(|error| is_plugin(&error.problem)).then(|| plugins.searched());
+    CliError::Plan { errors, sources, note }
 }
 
 impl Compiled {
@@ -130,7 +141,7 @@ impl Compiled {
     /// [`CliError::Plan`], pointing at the inputs that do not fit.
     pub fn check_inputs(&self, columns: &[(String, Option<CellKind>)]) -> Result<()> {
         let (Job::Run(plan), Some(pipeline)) = (&self.job, self.sources.first()) else { return Ok(()) };
-        let unfit = |errors| CliError::Plan { errors, sources: self.sources.clone() };
+        let unfit = |errors| CliError::plan(errors, self.sources.clone());
         anyflow_plan::check_inputs(plan, pipeline, &self.overrides, columns).map_err(unfit)
     }
 }
@@ -275,7 +286,7 @@ fn fix(path: &mut String) {
 pub fn models(source: &Source) -> Result<Vec<Source>> {
     match anyflow_plan::model_paths(source) {
         Ok(paths) => paths.iter().map(|path| read(Path::new(path), Some(&source.path))).collect(),
-        Err(errors) => Err(CliError::Plan { errors, sources: vec![source.clone()] }),
+        Err(errors) => Err(CliError::plan(errors, vec![source.clone()])),
     }
 }
 
@@ -350,9 +361,19 @@ mod tests {
         )
         .unwrap();
         let console = Console { json: true, color: false, terminal: false };
-        let error = Recognised::read(&path).and_then(|file| file.check_model(&Plugins::default(), &console));
+        let error = Recognised::read(&path).and_then(|file| file.check_model(&Plugins::default(), &[], &console));
         let text = error.unwrap_err().render(false);
         assert!(text.contains("model.yaml:4:14") && text.contains("^^^^^^^"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_plugin_names_the_folders_that_were_searched() {
+        let model = "anyflow: 1\nname: m\nstreams: {a: {codec: nothing/there, latent: [1]}}\ndenoisers: {}\n";
+        let error = compile(PIPELINE, Some(model));
+        let text = error.render(false);
+        assert!(text.contains("unknown plugin `nothing`") && text.contains("ANYFLOW_PLUGINS"), "{text}");
+        assert!(error.json()["error"]["note"].as_str().unwrap().contains("were searched in"), "{text}");
+        assert!(!compile(PIPELINE, Some("anyflow: 1\nname: m\n")).render(false).contains("ANYFLOW_PLUGINS"));
     }
 
     #[test]

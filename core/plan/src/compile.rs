@@ -129,15 +129,21 @@ pub fn compile_eval(
 ///
 /// # Errors
 /// Everything that is wrong with the file.
-pub fn compile_model(model: &Source, catalog: &Catalog) -> Result<(Model, Vec<Warning>), Errors> {
+pub fn compile_model(
+    model: &Source,
+    catalog: &Catalog,
+    overrides: &[Override],
+) -> Result<(Model, Vec<Warning>), Errors> {
+    let texts = overrides::sources(overrides);
+    let sources: Vec<&Source> = [model].into_iter().chain(&texts).collect();
     let mut report = Report::default();
-    let graph = read_model(model, SourceId(0), catalog, &mut report);
-    report.finish(graph.and_then(|graph| graph.plan()), &[model], 1)
+    let root = read_main(model, FileKind::Model, overrides, 1, &mut report);
+    let graph = root.and_then(|root| resolve(&root, model, catalog, &mut report));
+    report.finish(graph.and_then(|graph| graph.plan()), &sources, 1)
 }
 
-fn read_model<'a>(model: &Source, id: SourceId, catalog: &'a Catalog, report: &mut Report) -> Option<ModelGraph<'a>> {
-    let root = yaml::parse(&model.text, id, report)?;
-    let spec = spec::model(&root, report)?;
+fn resolve<'a>(root: &Node, model: &Source, catalog: &'a Catalog, report: &mut Report) -> Option<ModelGraph<'a>> {
+    let spec = spec::model(root, report)?;
     Some(resolve_model(&spec, model, catalog, report))
 }
 
@@ -158,8 +164,18 @@ fn with_files<T>(
     let files = MODEL.0 + models.len();
     let mut report = Report::default();
     let root = read_main(main, kind, overrides, files, &mut report);
-    let read = |(index, model): (usize, &&Source)| read_model(model, SourceId(MODEL.0 + index), catalog, &mut report);
-    let graphs: Vec<Option<ModelGraph>> = models.iter().enumerate().map(read).collect();
+    let mut trees: Vec<Option<Node>> = Vec::new();
+    for (index, model) in models.iter().enumerate() {
+        trees.push(yaml::parse(&model.text, SourceId(MODEL.0 + index), &mut report));
+    }
+    // The first model is the one that the file itself names; the others belong to variants.
+    if let (Some(root), Some(Some(tree))) = (&root, trees.first_mut()) {
+        for (index, given) in overrides.iter().enumerate() {
+            overrides::apply_to_model(given, SourceId(files + index), root, kind, tree, &mut report);
+        }
+    }
+    let read = |(tree, model): (&Option<Node>, &&Source)| resolve(tree.as_ref()?, model, catalog, &mut report);
+    let graphs: Vec<Option<ModelGraph>> = trees.iter().zip(models).map(read).collect();
     let graphs: Option<Vec<ModelGraph>> = graphs.into_iter().collect();
     let plan = root.zip(graphs.as_deref()).and_then(|(root, graphs)| compile(&root, graphs, &mut report));
     report.finish(plan, &sources, files)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyflow_plan::{FileKind, Warning};
 use serde_json::json;
 
-use super::{plugins, shown};
+use super::{columns, open, plugins, shown};
 use crate::compiled::{Recognised, word};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
@@ -36,17 +36,19 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let kind = file.kind;
     fitting(args, kind)?;
     if kind == FileKind::Model {
-        return good(&args.file, kind, &file.check_model(&plugins, console)?);
+        return good(&args.file, kind, &file.check_model(&plugins, &args.set, console)?, &[]);
     }
     let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
     compiled.warn(console);
+    let mut replaced = Vec::new();
     if !args.input.is_empty() {
         super::run::check(&compiled, &args.input, None, None)?;
+        replaced = super::run::replaced(&compiled.job, &columns(&open(&args.input)?));
     }
     if args.data.is_some() {
         crate::sources::check(&compiled.job)?;
     }
-    good(&args.file, kind, &compiled.warnings)
+    good(&args.file, kind, &compiled.warnings, &replaced)
 }
 
 /// Refuses arguments that do not apply to a file of this kind.
@@ -56,7 +58,6 @@ fn fitting(args: &Args, kind: FileKind) -> Result<()> {
     let refused = [
         ("--input", !args.input.is_empty() && !is_pipeline, "a pipeline"),
         ("--data", args.data.is_some() && (is_pipeline || !is_job), "a training or evaluation"),
-        ("--set", !args.set.is_empty() && !is_job, "a pipeline, training or evaluation"),
     ];
     match refused.into_iter().find(|(_, refused, _)| *refused) {
         Some((argument, _, wanted)) => {
@@ -66,9 +67,13 @@ fn fitting(args: &Args, kind: FileKind) -> Result<()> {
     }
 }
 
-fn good(path: &Path, kind: FileKind, warnings: &[Warning]) -> Result<Outcome> {
+fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) -> Result<Outcome> {
     let kind = word(kind);
     let warnings = serde_json::to_value(warnings).map_err(CliError::internal)?;
-    let json = json!({"file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings});
-    Ok(Outcome::done(format!("{}: {kind}, no errors", shown(path)), json))
+    let json = json!({
+        "file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings, "replaced_columns": replaced,
+    });
+    let note = |column: &String| format!("\nnote: output `{column}` replaces the input column `{column}`");
+    let notes: String = replaced.iter().map(note).collect();
+    Ok(Outcome::done(format!("{}: {kind}, no errors{notes}", shown(path)), json))
 }

@@ -52,12 +52,14 @@ pub struct Common {
 }
 
 impl Common {
-    /// Compiles the file and checks that its datasets have the columns that it reads.
+    /// Compiles the file, with the overrides `first` before those of the user, and checks that its datasets have the
+    /// columns that it reads.
     ///
     /// # Errors
     /// See [`Recognised::compile`]; a dataset or column that is missing.
-    pub fn compile(&self, file: Recognised, plugins: &Plugins) -> Result<Compiled> {
-        let compiled = file.compile(plugins, &self.set, self.data.as_deref())?;
+    pub fn compile(&self, file: Recognised, plugins: &Plugins, first: &[String]) -> Result<Compiled> {
+        let set = [first, &self.set].concat();
+        let compiled = file.compile(plugins, &set, self.data.as_deref())?;
         sources::check(&compiled.job)?;
         Ok(compiled)
     }
@@ -96,7 +98,7 @@ impl Common {
 /// Errors in files, plugins or the evaluation; a task below its target.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let evaluation = Recognised::read(&args.evaluation)?.expect(FileKind::Evaluation)?;
-    let compiled = args.common.compile(evaluation, &plugins(console)?)?;
+    let compiled = args.common.compile(evaluation, &plugins(console)?, &[])?;
     compiled.warn(console);
     let output = match &args.output {
         Some(output) => output.clone(),

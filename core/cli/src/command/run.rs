@@ -2,15 +2,21 @@
 
 use std::path::PathBuf;
 
+use anyflow_datasets::Manifest;
 use anyflow_plan::FileKind;
+use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, PLAN_FORMAT};
+use anyflow_plan::plan::{Job, Op, PLAN_FORMAT};
 
 use super::{columns, open, plugins, shown, summary};
+use crate::catalog::Plugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
 use crate::order;
+
+/// The folder of the shards in an output.
+const DATA_FOLDER: &str = "data";
 
 /// Arguments of `anyflow run`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +35,10 @@ pub struct Args {
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
+    /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
+    /// [default: the file's seeds, or 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Column of row keys [default: `id` if there is one, else the row number]
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
@@ -64,13 +74,33 @@ pub struct Args {
 /// Errors in files, plugins or the run.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let plugins = plugins(console)?;
-    let compiled = Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(&plugins, &args.set, None)?;
+    let compiled = compile(args, &plugins)?;
     compiled.warn(console);
     check(&compiled, &args.input, args.rows, args.key.as_deref())?;
     let order = order(args, compiled.job)?;
     let result = order::execute(&order, console)?;
-    let folder = shown(&args.output);
-    Ok(Outcome::done(format!("{}view it with: anyflow report {folder}", summary(&result)), result))
+    let rows = shown(&args.output.join(DATA_FOLDER));
+    let files = Manifest::read(&args.output)?.shards.len();
+    let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
+    let view = format!("rows: {rows} ({files})\nview them with: anyflow report {}", shown(&args.output));
+    Ok(Outcome::done(format!("{}{view}", summary(&result)), result))
+}
+
+fn compile(args: &Args, plugins: &Plugins) -> Result<Compiled> {
+    let compile =
+        |set: &[String]| Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(plugins, set, None);
+    let compiled = compile(&args.set)?;
+    let Some(seed) = args.seed else { return Ok(compiled) };
+    // The nodes are known only from the plan. What the user sets comes last, and so wins.
+    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{node}.seed={seed}"));
+    compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
+}
+
+/// The nodes of a pipeline that draw noise.
+fn noisy_nodes(job: &Job) -> Vec<&str> {
+    let Job::Run(plan) = job else { return Vec::new() };
+    let draws = |op: &Op| matches!(op, Op::Diffuse { .. } | Op::Score { .. });
+    plan.steps.iter().filter(|step| draws(&step.op)).map(|step| step.node.as_str()).collect()
 }
 
 /// Checks the inputs of a pipeline against its plan.
@@ -102,6 +132,15 @@ pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Op
         dataset.column(key)?;
     }
     Ok(())
+}
+
+/// The columns of the input that outputs of a pipeline replace by other values.
+pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String> {
+    let Job::Run(plan) = job else { return Vec::new() };
+    let is_same = |column: &str, value: &str| plan.inputs.get(value).is_some_and(|input| input.column == column);
+    let outputs = plan.outputs.iter().filter(|(column, value)| !is_same(column, value));
+    let is_there = |column: &String| columns.iter().any(|(name, _)| name == column);
+    outputs.map(|(column, _)| column.clone()).filter(is_there).collect()
 }
 
 fn order(args: &Args, mut job: Job) -> Result<Order> {

@@ -18,6 +18,9 @@ pub struct Args {
     /// Folder for checkpoints and metrics; run the same command again to resume
     #[arg(long)]
     output: PathBuf,
+    /// Random seed, as --set seed=N [default: the file's seed, or 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     #[command(flatten)]
     common: super::eval::Common,
 }
@@ -28,7 +31,8 @@ pub struct Args {
 /// Errors in files, plugins or the training.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let training = Recognised::read(&args.training)?.expect(FileKind::Training)?;
-    let compiled = args.common.compile(training, &plugins(console)?)?;
+    let seed = args.seed.map(|seed| format!("seed={seed}"));
+    let compiled = args.common.compile(training, &plugins(console)?, seed.as_slice())?;
     compiled.warn(console);
     let order = args.common.order(compiled.job, &args.output)?;
     let result = order::execute(&order, console)?;

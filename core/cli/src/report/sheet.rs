@@ -46,15 +46,17 @@ struct Column<'a> {
     name: &'a str,
     feature: &'a Feature,
     role: Role,
+    /// Its cells are shown as images, sounds or videos.
+    is_file: bool,
 }
 
 /// Builds the cards of the first `rows` rows.
 pub(super) fn sheet(dataset: &Dataset, order: Option<&Order>, rows: u64, budget: &mut Budget) -> Result<Markup> {
-    let (figures, chips) = columns(dataset, order);
     let values = head(dataset, rows)?;
+    let (figures, chips) = columns(dataset, order, &values);
     let media: Vec<(&str, Vec<Option<Vec<u8>>>)> = figures
         .iter()
-        .filter(|column| column.feature.is_media())
+        .filter(|column| column.is_file)
         .map(|column| Ok((column.name, cells_of(dataset, column.name, rows)?)))
         .collect::<Result<_>>()?;
     let width: usize = figures.iter().map(|column| if is_sound(column.feature) { 13 } else { 9 }).sum::<usize>() + 2;
@@ -104,21 +106,31 @@ fn figure(
 }
 
 /// Splits the columns into figures, observed ones first, and those that appear only in the head of a card.
-fn columns<'a>(dataset: &'a Dataset, order: Option<&Order>) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
+fn columns<'a>(
+    dataset: &'a Dataset,
+    order: Option<&Order>,
+    values: &[Map<String, Value>],
+) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
     let plan = order.and_then(|order| match &order.job {
         Job::Run(plan) => Some(plan),
         Job::Train(_) | Job::Eval(_) => None,
     });
     let column = |(name, feature): (&'a String, &'a Feature)| {
         let role = plan.map_or(Role::Carried, |plan| role(plan, name));
-        Column { name, feature, role }
+        Column { name, feature, role, is_file: feature.is_media() || has_images(name, values) }
     };
     let in_head = |column: &Column<'_>| {
-        column.role == Role::Carried && !column.feature.is_media() && (plan.is_some() || column.name == "id")
+        column.role == Role::Carried && !column.is_file && (plan.is_some() || column.name == "id")
     };
     let (chips, mut figures): (Vec<_>, Vec<_>) = dataset.features().iter().map(column).partition(in_head);
     figures.sort_by_key(|column| [Role::Given, Role::Made, Role::Carried].iter().position(|role| *role == column.role));
     (figures, chips)
+}
+
+/// True if some of the values are images, also in a column of plain bytes.
+fn has_images(column: &str, values: &[Map<String, Value>]) -> bool {
+    let media_type = |row: &Map<String, Value>| row.get(column)?.get("media_type")?.as_str().map(str::to_string);
+    values.iter().filter_map(media_type).any(|media_type| media_type.starts_with("image/"))
 }
 
 /// The role of a column in the output of a run.

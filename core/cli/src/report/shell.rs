@@ -48,6 +48,7 @@ fn contents(sections: &[Section]) -> Markup {
                 a href={ "#part-" (index) } {
                     span.kind { (section.kind.word()) }
                     b { (section.title) }
+                    @if !section.place.is_empty() { span.place { (section.place) } }
                     @if let Some(fact) = section.facts.first() { span.dim { (fact) } }
                 }
             }

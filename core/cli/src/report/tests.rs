@@ -58,6 +58,10 @@ fn output(folder: &Path) {
         ("sound", Feature::Audio { sampling_rate: Some(8000) }, |row| OwnedCell::Bytes(sound(row))),
         ("text", Feature::Value("string".into()), |row| OwnedCell::Utf8(format!("number <{row}>"))),
     ];
+    write_columns(folder, &columns);
+}
+
+fn write_columns(folder: &Path, columns: &[Column]) {
     let features: Features = columns.iter().map(|(name, feature, ..)| (name.to_string(), feature.clone())).collect();
     let schema = Arc::new(Schema::clone(&features.to_schema().unwrap()));
     let arrays = columns.iter().map(|(_, feature, cell)| {
@@ -167,11 +171,25 @@ fn a_folder_of_everything_becomes_one_page() {
     assert!(html.contains("number &lt;7&gt;"), "values are escaped");
     assert!(html.contains("the PNG ends after 12 bytes") && html.contains(&"5f".repeat(32)));
     assert_eq!(html.matches("class=\"cell given\"").count(), ROWS, "roles are marked");
+    assert_eq!(html.matches("class=\"place\"").count(), 2 * 3, "tiles and headings name the folder of their section");
     assert!(html.contains("Content-Security-Policy\" content=\"default-src 'none'; img-src data:; media-src data:; "));
     for outside in ["http://", "https://", "<script", "src=\"/"] {
         let found = html.replace("http://www.w3.org/2000/svg", "").contains(outside);
         assert!(!found, "the page needs {outside}");
     }
+}
+
+#[test]
+fn images_in_a_column_of_plain_bytes_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = || Feature::Value("binary".into());
+    let columns: [Column; 2] = [
+        ("scan", bytes(), |row| OwnedCell::Bytes(image(row))),
+        ("digest", bytes(), |row| OwnedCell::Bytes(vec![row as u8; 8])),
+    ];
+    write_columns(folder.path(), &columns);
+    let html = page(folder.path(), 48).unwrap().html;
+    assert_eq!(html.matches("data:image/png").count(), ROWS - 1, "one row is null");
 }
 
 #[test]

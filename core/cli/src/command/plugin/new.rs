@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyflow_plan::FileKind;
 use serde_json::json;
 
 use crate::command::shown;
@@ -143,6 +144,10 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
         ("pipeline/model.yaml", fill(include_str!("template/pipeline/model.yaml"))),
         ("pipeline/train.yaml", fill(include_str!("template/pipeline/train.yaml"))),
         ("pipeline/generate.yaml", fill(include_str!("template/pipeline/generate.yaml"))),
+        // The schemas of this release, which the first line of each YAML file names for editors.
+        ("pipeline/schema/model.json", schema(FileKind::Model)),
+        ("pipeline/schema/training.json", schema(FileKind::Training)),
+        ("pipeline/schema/pipeline.json", schema(FileKind::Pipeline)),
     ];
     if kind != Kind::Module {
         files.push(("src/clock.rs", fill(include_str!("template/clock.rs"))));
@@ -151,6 +156,10 @@ fn files(name: &str, kind: Kind, sdk: &Path) -> Vec<(&'static str, String)> {
         files.push(("src/autoencoder.rs", fill(include_str!("template/autoencoder.rs"))));
     }
     files
+}
+
+fn schema(kind: FileKind) -> String {
+    format!("{:#}\n", anyflow_plan::schema(kind))
 }
 
 /// The commands from a new crate to generated rows.
@@ -216,6 +225,19 @@ mod tests {
                 let left = words.into_iter().find(|word| text.contains(&format!("{{{word}}}")));
                 assert!(left.is_none(), "{kind:?} {file}: {left:?} in\n{text}");
             }
+        }
+    }
+
+    #[test]
+    fn yaml_files_name_a_schema_that_is_written() {
+        let files = files("a-name", Kind::Both, Path::new("/sdk"));
+        let yaml: Vec<_> = files.iter().filter(|(file, _)| file.ends_with(".yaml")).collect();
+        assert_eq!(yaml.len(), 3);
+        for (file, text) in yaml {
+            let schema = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+            let schema = format!("pipeline/{}", schema.unwrap_or_else(|| panic!("{file} names no schema")));
+            let written = files.iter().find(|(file, _)| *file == schema).unwrap_or_else(|| panic!("no {schema}"));
+            assert!(serde_json::from_str::<serde_json::Value>(&written.1).unwrap()["properties"].is_object());
         }
     }
 

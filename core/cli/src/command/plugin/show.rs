@@ -60,7 +60,7 @@ pub fn entry(found: &Found) -> Value {
 pub fn info(plugins: &Plugins, name: &str) -> Result<Outcome> {
     let unknown = || {
         let names: Vec<&str> = plugins.found.keys().map(String::as_str).collect();
-        CliError::Usage(format!("there is no plugin `{name}`; found: {}", names.join(", ")))
+        CliError::Usage(format!("there is no plugin `{name}`; found: {}; {}", names.join(", "), plugins.searched()))
     };
     let found = plugins.found.get(name).ok_or_else(unknown)?;
     Ok(Outcome::done(described(found), entry(found)))
