@@ -1,4 +1,4 @@
-//! Columns of lists of files, built.
+//! Builds columns of lists of files.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use super::{Cell, OwnedCell, borrowed, cast, media_column, total_bytes};
 use crate::error::{DatasetError, Result};
 
-/// A column of `data_type` from the files of each row; the kinds of the cells are checked already.
+/// Builds a column of `data_type` from the files of each row. The caller has checked the cell kinds.
 pub(super) fn files_column(cells: &[Option<OwnedCell>], data_type: &DataType) -> Result<ArrayRef> {
     let mut builder = BinaryBuilder::with_capacity(cells.len(), total_bytes(cells)?);
     let mut lengths = Vec::with_capacity(cells.len());
