@@ -104,7 +104,9 @@ fn every_kind_of_plugin_builds_and_runs() {
     let readme = std::fs::read_to_string(folder.path().join("whole/README.md")).unwrap();
     let commands = readme.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     shell(folder.path(), &format!("export CARGO_TARGET_DIR=$PWD/elsewhere; cd whole\n{commands}")).ok();
-    assert!(folder.path().join("elsewhere/debug/libwhole.so").is_file() && !folder.path().join("whole/target").exists());
+    assert!(
+        folder.path().join("elsewhere/debug/libwhole.so").is_file() && !folder.path().join("whole/target").exists()
+    );
     let again = anyflow(["plugin", "new", "x", "--path", &folder.path().display().to_string()]);
     assert!(again.code == 2 && again.err.contains("exists already"), "{}", again.err);
 }
