@@ -55,7 +55,8 @@ impl Lock {
             let file = file.ok_or_else(|| DatasetError::Missing { path: place.path.clone() })?;
             flock(&file, locked)?;
             let identity = Identity::of(&file.metadata().map_err(io_error(&path, "read"))?);
-            let (place, name) = (place.clone(), name.to_os_string());
+            let place = place.clone();
+            let name = name.to_os_string();
             let lock = Lock { place, name, path: path.clone(), identity, locked: locked.to_path_buf(), file };
             // Its last holder may have removed the file between our opening and our locking it.
             match lock.check() {

@@ -48,7 +48,9 @@ fn pairs_share_a_class_and_every_row_of_a_shared_class_has_a_partner() {
     assert_eq!(all_ids(&dataset), (0..27).collect::<Vec<_>>());
     let batch = dataset.read(None, 0..27, 27).unwrap().next().unwrap().unwrap();
     let cells = |name: &str| dataset.cells(&batch, name).unwrap();
-    let (label, image, audio) = (cells("label"), cells("image"), cells("audio"));
+    let label = cells("label");
+    let image = cells("image");
+    let audio = cells("audio");
     let mut used: [BTreeMap<String, u32>; 2] = Default::default();
     for row in 0..27 {
         let Some(Cell::I64(class)) = label.get(row).unwrap() else { panic!() };
@@ -83,7 +85,8 @@ fn matchings_differ() {
     let (_, out) = pair_into(folder.path(), "pairs.parquet", 20, 3);
     let dataset = open(&out);
     let batch = dataset.read(None, 0..dataset.rows(), 4096).unwrap().next().unwrap().unwrap();
-    let (image, audio) = (dataset.cells(&batch, "image").unwrap(), dataset.cells(&batch, "audio").unwrap());
+    let image = dataset.cells(&batch, "image").unwrap();
+    let audio = dataset.cells(&batch, "audio").unwrap();
     let text = |cell: Option<Cell<'_>>| format!("{cell:?}");
     let distinct: BTreeSet<(String, String)> =
         (0..batch.num_rows()).map(|row| (text(image.get(row).unwrap()), text(audio.get(row).unwrap()))).collect();

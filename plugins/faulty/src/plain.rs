@@ -88,7 +88,8 @@ mod tests {
 
     fn called(fault: &str, role: Role) -> Result<Vec<f32>, Error> {
         let module = Plain::new(&Parameters::new(json!({"n": 2, "fault": fault, "seconds": 0.01})))?;
-        let (mut elements, shape) = ([0.0; 2], [1, 2]);
+        let mut elements = [0.0; 2];
+        let shape = [1, 2];
         let input = Array { shape: &shape, elements: Elements::F32(&[3.0, -1.0]) };
         module.forward(role, &input, &mut ArrayMut { shape: &shape, elements: &mut elements })?;
         Ok(elements.to_vec())

@@ -29,7 +29,8 @@ fn fields(entry: &'static Entry) -> Verdict {
         return Err("it does not start with the magic number".into());
     }
     if entry.abi_major != ABI_MAJOR {
-        let (major, minor) = (entry.abi_major, entry.abi_minor);
+        let major = entry.abi_major;
+        let minor = entry.abi_minor;
         return Err(format!("it has ABI {major}.{minor}, but this test kit checks {ABI_MAJOR}.{ABI_MINOR}").into());
     }
     if (entry.struct_size as usize) < size_of::<Entry>() {

@@ -31,11 +31,13 @@ pub(super) fn files_column(cells: &[Option<OwnedCell>], data_type: &DataType) ->
     let failed = |error| DatasetError::internal("writing lists of files", error);
     Ok(match data_type {
         DataType::List(item) => {
-            let (offsets, files) = (OffsetBuffer::from_lengths(lengths), files(item.data_type())?);
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            let files = files(item.data_type())?;
             Arc::new(ListArray::try_new(item.clone(), offsets, files, valid).map_err(failed)?)
         }
         DataType::LargeList(item) => {
-            let (offsets, files) = (OffsetBuffer::from_lengths(lengths), files(item.data_type())?);
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            let files = files(item.data_type())?;
             Arc::new(LargeListArray::try_new(item.clone(), offsets, files, valid).map_err(failed)?)
         }
         other => return Err(DatasetError::internal("writing lists of files", other)),

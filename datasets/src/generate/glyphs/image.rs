@@ -38,7 +38,8 @@ fn segments(digit: usize, draws: &mut Draws) -> Vec<(Point, Point)> {
     let (sine, cosine) = turn.sin_cos();
     let place = |(x, y): Point| {
         let (dx, dy) = bend((x, y), &wobble);
-        let (x, y) = ((x + dx - 0.5) * width, (y + dy - 0.5) * height);
+        let x = (x + dx - 0.5) * width;
+        let y = (y + dy - 0.5) * height;
         let x = x - slant * y;
         (centre.0 + cosine * x - sine * y, centre.1 + sine * x + cosine * y)
     };
@@ -58,11 +59,12 @@ fn smooth(points: &[Point]) -> Vec<Point> {
     let at = |i: isize| points[i.clamp(0, points.len() as isize - 1) as usize];
     let mut curve = vec![points[0]];
     for i in 0..points.len() as isize - 1 {
-        let (a, b, c, d) = (at(i - 1), at(i), at(i + 1), at(i + 2));
+        let [a, b, c, d] = [i - 1, i, i + 1, i + 2].map(at);
         for piece in 1..=PIECES {
             let t = piece as f64 / PIECES as f64;
             let mix = |a: f64, b: f64, c: f64, d: f64| {
-                let (linear, square) = (c - a, 2.0 * a - 5.0 * b + 4.0 * c - d);
+                let linear = c - a;
+                let square = 2.0 * a - 5.0 * b + 4.0 * c - d;
                 0.5 * (2.0 * b + t * (linear + t * (square + t * (3.0 * b - a - 3.0 * c + d))))
             };
             curve.push((mix(a.0, b.0, c.0, d.0), mix(a.1, b.1, c.1, d.1)));

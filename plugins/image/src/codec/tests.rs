@@ -60,7 +60,8 @@ fn every_format_is_read() {
     for (format, tolerance) in
         [(ImageFormat::Png, 0.0), (ImageFormat::Bmp, 0.0), (ImageFormat::Gif, 0.05), (ImageFormat::Jpeg, 0.3)]
     {
-        let (mut array, mut exact) = ([0.0; 60], [0.0; 60]);
+        let mut array = [0.0; 60];
+        let mut exact = [0.0; 60];
         encode(&codec, &file(colors(), ImageFormat::Png), &mut exact).unwrap();
         encode(&codec, &file(colors(), format), &mut array).unwrap();
         let worst = array.iter().zip(exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
