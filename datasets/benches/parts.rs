@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use criterion::{Criterion, Throughput};
 
 const ROWS: u64 = 10_000;
-/// Of one file in a cell: a small picture.
+/// Bytes of the file in a cell: a small image.
 const BYTES: usize = 1024;
 
 fn main() {
@@ -25,7 +25,8 @@ fn main() {
     group.bench_function("open", |bencher| bencher.iter(|| open(&path)));
     group.bench_function("read", |bencher| bencher.iter(|| read(&open(&path), None)));
     group.bench_function("read the small column", |bencher| bencher.iter(|| read(&open(&path), Some(&["id"]))));
-    let (dataset, scattered) = (open(&path), (0..256).map(|k| k * 7919 % ROWS).collect::<Vec<_>>());
+    let dataset = open(&path);
+    let scattered: Vec<_> = (0..256).map(|k| k * 7919 % ROWS).collect();
     group.throughput(Throughput::Elements(256));
     group.bench_function("take 256 scattered rows", |bencher| {
         bencher.iter(|| dataset.take(None, &scattered, 4096).unwrap().for_each(drop));
@@ -34,7 +35,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// An `id` and a file a row, of bytes that do not compress.
+/// An `id` and an incompressible file per row.
 fn table() -> (RecordBatch, Features) {
     let mut state = 1u32;
     let mut byte = || {
@@ -59,7 +60,7 @@ fn open(path: &Path) -> Dataset {
     Dataset::open(&[PathBuf::from(path)]).unwrap()
 }
 
-/// Every cell of the columns is looked at; the sum keeps the work from being left out.
+/// Reads every cell of the columns. The sum keeps the compiler from removing the work.
 fn read(dataset: &Dataset, columns: Option<&[&str]>) -> usize {
     let mut sum = 0;
     for batch in dataset.read(columns, 0..ROWS, 1024).unwrap() {

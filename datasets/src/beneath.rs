@@ -1,13 +1,13 @@
-//! Files that a dataset names: only regular ones below its own folder.
+//! Opens files that a dataset names: only regular files below its own folder.
 //!
-//! A dataset from elsewhere must not make a run read (and publish) other files of the machine, nor hang on a pipe, nor
-//! fill memory from a device. Links are followed as long as they stay inside.
+//! An untrusted dataset must not make a run read (and publish) other files of the machine, hang on a pipe, or fill
+//! memory from a device. Links are followed as long as they stay inside the folder.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Largest file that becomes a cell.
+/// Largest file that a cell can hold.
 pub(crate) const MAX_CELL_BYTES: u64 = 256 << 20;
 
 /// Why a file cannot be read.
@@ -15,7 +15,7 @@ pub(crate) const MAX_CELL_BYTES: u64 = 256 << 20;
 pub(crate) enum Refusal {
     #[error("there is no such file")]
     Missing,
-    #[error("it lies outside of the dataset's folder; copy it into the folder")]
+    #[error("it is outside of the dataset's folder; copy it into the folder")]
     Outside,
     #[error("it is {0}; only regular files are read")]
     NotRegular(&'static str),
@@ -33,7 +33,7 @@ pub(crate) struct Beneath {
 }
 
 impl Beneath {
-    /// Opens the file that `name` means below `folder`.
+    /// Opens the file `name` below `folder`.
     pub(crate) fn open(folder: &Path, name: &Path) -> Result<Beneath, Refusal> {
         let file = open(folder, name)?;
         let metadata = file.metadata()?;
@@ -50,12 +50,12 @@ impl Beneath {
     pub(crate) fn read(self) -> Result<Vec<u8>, Refusal> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
         self.file.take(MAX_CELL_BYTES + 1).read_to_end(&mut bytes)?;
-        // It may have grown.
+        // The file may have grown.
         if bytes.len() as u64 > MAX_CELL_BYTES { Err(Refusal::TooLarge(bytes.len() as u64)) } else { Ok(bytes) }
     }
 }
 
-/// The path below `folder` that `name` leads to, all links followed. Nothing is told of files that lie elsewhere.
+/// The path below `folder` that `name` leads to, with all links resolved. Reveals nothing about files elsewhere.
 fn resolved(folder: &Path, name: &Path) -> Result<PathBuf, Refusal> {
     let root = folder.canonicalize()?;
     let is_inside = name.is_absolute() && (name.starts_with(&root) || name.starts_with(folder));
@@ -80,7 +80,7 @@ fn open(folder: &Path, name: &Path) -> Result<File, Refusal> {
     let root = rustix::fs::open(folder, flags, Mode::empty()).map_err(std::io::Error::from)?;
     match inside(&root, name) {
         Ok(file) => Ok(file.into()),
-        // It leads out on its way, or the kernel is too old to say: where it ends counts.
+        // A link on the way leads out, or the kernel is too old for this call: the end of the path decides.
         Err(Errno::XDEV | Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
             step_by_step(&root, &resolved(folder, name)?).map_err(|errno| missing(errno.into()))
         }
@@ -91,13 +91,13 @@ fn open(folder: &Path, name: &Path) -> Result<File, Refusal> {
 #[cfg(unix)]
 use rustix::io::Errno;
 
-/// What cannot be opened at all, as a socket.
+/// The refusal of a file that cannot be opened at all, such as a socket.
 #[cfg(unix)]
 fn special(errno: Errno) -> Refusal {
     if errno == Errno::NXIO { Refusal::NotRegular("a socket or a device") } else { missing(errno.into()) }
 }
 
-/// Pipes would wait for a writer.
+/// Flags that open a pipe without waiting for a writer.
 #[cfg(unix)]
 fn flags() -> rustix::fs::OFlags {
     use rustix::fs::OFlags;
@@ -116,7 +116,7 @@ fn inside(_root: &rustix::fd::OwnedFd, _name: &Path) -> Result<rustix::fd::Owned
     Err(Errno::NOSYS)
 }
 
-/// Opens a path without links, so that none can be put in its way meanwhile.
+/// Opens a path folder by folder without following links, so that a link created meanwhile has no effect.
 #[cfg(unix)]
 fn step_by_step(root: &rustix::fd::OwnedFd, path: &Path) -> Result<File, Errno> {
     use rustix::fs::{Mode, OFlags, openat};
@@ -139,11 +139,14 @@ fn open(folder: &Path, name: &Path) -> Result<File, Refusal> {
 fn kind(metadata: &std::fs::Metadata) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     let kind = metadata.file_type();
-    match () {
-        () if kind.is_dir() => "a folder",
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
     }
 }
 

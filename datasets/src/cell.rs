@@ -1,4 +1,4 @@
-//! Single values: what a codec reads from a column and writes into one.
+//! Single values, as codecs read them from a column and write them to one.
 
 mod build;
 mod files;
@@ -40,7 +40,7 @@ pub enum Cell<'a> {
     Files(&'a [Vec<u8>]),
 }
 
-/// One value on its own.
+/// One owned value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OwnedCell {
     /// An encoded file or plain binary.
@@ -104,18 +104,18 @@ impl OwnedCell {
 
 /// A column whose rows can be read as [`Cell`]s of one kind.
 ///
-/// Cloning shares the Arrow buffers. Media cells that hold only a path are read from disk when first asked for and kept
-/// as long as the column.
+/// Cloning shares the Arrow buffers. Media cells that hold only a path are read from disk on first use and kept as long
+/// as the column.
 #[derive(Clone, Debug)]
 pub struct CellColumn {
     name: String,
     kind: CellKind,
-    /// The column itself: null rows are null here.
+    /// The column itself; the source of null rows.
     rows: ArrayRef,
     values: Values,
 }
 
-/// Whole numbers, and the column they come from: unsigned ones may be too large.
+/// Integers, and their original column, because unsigned ones may be too large for i64.
 #[derive(Clone, Debug)]
 struct Integers {
     values: Int64Array,
@@ -134,14 +134,14 @@ impl Integers {
             return Ok(self.values.value(row));
         }
         let found = array_value_to_string(&self.column, row).unwrap_or_default();
-        Err(format!("the number {found} is larger than the largest of 64 bits with a sign, {}", i64::MAX))
+        Err(format!("the number {found} exceeds the largest signed 64-bit integer, {}", i64::MAX))
     }
 }
 
 /// Values of one kind.
 #[derive(Clone, Debug)]
 enum Values {
-    /// Bytes in the column and files that its cells point to; one of the two may be missing.
+    /// Bytes in the column, and files that its cells point to. One of the two may be missing.
     Bytes(Option<ArrayRef>, Option<LinkedFiles>),
     Utf8(ArrayRef),
     I64(Integers),
@@ -151,7 +151,7 @@ enum Values {
 }
 
 impl CellColumn {
-    /// Views `array` as cells of the kind that `feature` names; numbers of other widths are converted once.
+    /// Views `array` as cells of the kind of `feature`. Numbers of other widths are converted once.
     ///
     /// # Errors
     /// [`DatasetError::ColumnType`] if the feature has no single values or the array does not hold its kind.
@@ -176,7 +176,7 @@ impl CellColumn {
         Ok(CellColumn { name: String::new(), kind, rows, values })
     }
 
-    /// Names the column for messages, and the folder that paths in cells are relative to.
+    /// Sets the column's name for messages, and the folder that paths in cells are relative to.
     pub fn with_origin(mut self, name: &str, folder: Option<&Path>) -> CellColumn {
         self.name = name.to_string();
         match &mut self.values {
@@ -192,7 +192,7 @@ impl CellColumn {
         self.rows.len()
     }
 
-    /// True when there are no rows.
+    /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -205,7 +205,7 @@ impl CellColumn {
     /// The value of a row; `None` if it is null.
     ///
     /// # Errors
-    /// [`DatasetError::Cell`] if a linked file is missing or lies outside the dataset's folder, or a list holds a null.
+    /// [`DatasetError::Cell`] if a linked file is missing or outside the dataset's folder, or a list holds a null.
     pub fn get(&self, row: usize) -> Result<Option<Cell<'_>>> {
         if row >= self.len() {
             return Err(self.bad_cell(row, format!("the batch has {} rows", self.len())));
@@ -234,7 +234,7 @@ impl CellColumn {
         }
     }
 
-    /// Bytes of the files that a row names and does not hold.
+    /// Bytes of the files that a row names, but does not hold.
     pub(crate) fn linked_bytes(&self, row: usize) -> u64 {
         match &self.values {
             Values::Bytes(bytes, Some(linked)) if bytes.as_ref().is_none_or(|bytes| bytes.is_null(row)) => {
@@ -266,7 +266,7 @@ fn text_at(values: &ArrayRef, row: usize) -> &str {
     }
 }
 
-/// Undoes dictionary encoding, which other writers like for strings.
+/// Decodes dictionary encoding, which other writers use for strings.
 fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     match array.data_type() {
         DataType::Dictionary(_, values) => convert(array, values),
@@ -274,12 +274,12 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// Splits media into bytes and paths: a struct has both, a string column only paths, a binary column only bytes.
+/// Splits media into bytes and paths. A struct has both, a string column only paths, a binary column only bytes.
 fn bytes_and_paths(rows: &ArrayRef, feature: &Feature) -> Result<(Option<ArrayRef>, Option<LinkedFiles>)> {
     match rows.data_type() {
         DataType::Struct(_) => {
             let record = rows.as_struct();
-            // Writers that have paths only leave the bytes without a type.
+            // Writers with paths only give the bytes the null type.
             let bytes = record.column_by_name("bytes").filter(|bytes| *bytes.data_type() != DataType::Null).cloned();
             if let Some(bytes) = &bytes {
                 expect(bytes, is_binary(bytes.data_type()), "a record with binary `bytes`")?;
@@ -301,7 +301,7 @@ fn paths(array: &ArrayRef) -> Result<LinkedFiles> {
     Ok(LinkedFiles::new(text))
 }
 
-/// Numbers of another width; where that is `lenient`, those that do not fit become null.
+/// Converts numbers to another width. If `lenient`, those that do not fit become null.
 fn number(array: &ArrayRef, wanted: &DataType, lenient: bool) -> Result<ArrayRef> {
     let from = array.data_type();
     let fits = match wanted {

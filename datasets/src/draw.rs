@@ -1,27 +1,27 @@
-//! Random numbers and permutations that are the same on every machine and in every release.
+//! Random numbers and permutations, equal on every machine and in every release.
 
-/// A stream of random numbers, named by what it is for: blake3 of the name, read on as long as needed.
+/// A stream of random numbers: the extended blake3 output of a name that states its purpose.
 pub(crate) struct Draws {
     reader: blake3::OutputReader,
 }
 
 impl Draws {
-    /// The stream for a seed and a purpose; distinct contexts, purposes and indices give independent streams. The
-    /// context is a constant of the code, with a version that changes when the draws do.
+    /// The stream for a seed and a purpose. Different contexts, purposes and indices give independent streams. The
+    /// context is a constant of the code, with a version that changes with the draws.
     pub(crate) fn new(context: &'static str, seed: u64, purpose: &str, index: u64) -> Draws {
         let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&seed.to_le_bytes()).update(&index.to_le_bytes()).update(purpose.as_bytes());
         Draws { reader: hasher.finalize_xof() }
     }
 
-    /// Fisher-Yates.
+    /// Shuffles (Fisher-Yates).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last as u64 + 1) as usize);
         }
     }
 
-    /// Uniform in `0..bound`: the top part of the range that would favour small numbers is drawn again.
+    /// Uniform in `0..bound`. Rejects the top part of the range, which would favour small numbers.
     fn below(&mut self, bound: u64) -> u64 {
         let usable = u64::MAX - u64::MAX % bound;
         loop {
@@ -38,7 +38,7 @@ impl Draws {
         low + (high - low) * (self.number() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// One of several.
+    /// Chooses an item uniformly.
     pub(crate) fn choose<'t, T>(&mut self, items: &'t [T]) -> &'t T {
         &items[self.below(items.len() as u64) as usize]
     }
@@ -76,7 +76,7 @@ mod tests {
         let mut again: Vec<u8> = (0..8).collect();
         Draws::new(PAIR, 7, "a/cat", 0).shuffle(&mut again);
         assert_eq!(items, again);
-        assert_eq!(items, PINNED, "changing the stream changes everyone's pairs");
+        assert_eq!(items, PINNED, "changing the stream changes all users' pairs");
     }
 
     const PINNED: [u8; 8] = [1, 7, 4, 5, 3, 0, 2, 6];

@@ -1,4 +1,4 @@
-//! Files in memory: pictures as PNG, sounds as WAV.
+//! Encodes files in memory: images as PNG, sounds as WAV.
 
 use std::io::Cursor;
 
@@ -23,7 +23,7 @@ fn png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> Result<
         writer.write_image_data(pixels)?;
         writer.finish()
     });
-    written.map_err(|error| DatasetError::internal("encoding a picture", error))?;
+    written.map_err(|error| DatasetError::internal("encoding an image", error))?;
     Ok(bytes)
 }
 

@@ -1,6 +1,6 @@
-//! What can go wrong with rows and files, and who can put it right.
+//! Errors with rows and files, and who must act on them.
 //!
-//! Errors are values with fields; the text is made in `Display` and ends with the way out.
+//! Errors are values with fields. `Display` makes the text, which ends with what to do.
 
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ pub type Result<T, E = DatasetError> = std::result::Result<T, E>;
 pub enum Fault {
     /// The user's files or arguments are wrong (exit code 2).
     User,
-    /// A plugin handed over a wrong value (exit code 3).
+    /// A plugin returned a wrong value (exit code 3).
     Plugin,
-    /// The run met something outside everyone's files: a full disk, a vanished file (exit code 1).
+    /// The environment failed: a full disk, a vanished file (exit code 1).
     Run,
     /// A bug of Anyflow (exit code 1, "please report").
     Internal,
@@ -48,7 +48,7 @@ pub enum DatasetError {
     Empty {
         /// The file or folder without rows to read.
         path: PathBuf,
-        /// What was looked for and not found.
+        /// What is missing.
         reason: String,
     },
     /// The user must name another file or import this one.
@@ -66,7 +66,7 @@ pub enum DatasetError {
         path: PathBuf,
         /// Its length now.
         size_bytes: u64,
-        /// How it was noticed.
+        /// The evidence.
         reason: String,
     },
     /// The user must fetch or write the file again.
@@ -76,7 +76,7 @@ pub enum DatasetError {
         path: PathBuf,
         /// Row within the file from which reading failed.
         row: u64,
-        /// The Parquet reader's words.
+        /// The Parquet reader's message.
         reason: String,
     },
     /// The user must give the job more memory, or make the row smaller.
@@ -86,7 +86,7 @@ pub enum DatasetError {
         path: PathBuf,
         /// Row within the file.
         row: u64,
-        /// What it takes, and what there is.
+        /// The memory that it needs, and the limit.
         reason: String,
     },
     /// The user must rewrite the file with another setting.
@@ -117,24 +117,24 @@ pub enum DatasetError {
         /// The first difference.
         difference: String,
     },
-    /// The user must give each column a name of its own.
-    #[error("{}{}: two columns are called `{column}`; give each a name of its own", path.display(), at_line(*line))]
+    /// The user must give each column a unique name.
+    #[error("{}{}: two columns are called `{column}`; give each a unique name", path.display(), at_line(*line))]
     RepeatedColumn {
         /// The file.
         path: PathBuf,
-        /// Line from 1, where lines make sense.
+        /// Line from 1, for text files.
         line: Option<u64>,
-        /// The name that several columns have.
+        /// The repeated name.
         column: String,
     },
     /// The user must correct the column's name.
     #[error("{}no column `{column}`; the columns are {}{}", before(dataset), columns.join(", "), did_you_mean(suggestion))]
     UnknownColumn {
-        /// The dataset, where it is known: its file, or the folder of its files.
+        /// The dataset, if known: its file, or the folder of its files.
         dataset: Option<PathBuf>,
         /// The name asked for.
         column: String,
-        /// The names there are.
+        /// The existing names.
         columns: Vec<String>,
         /// The nearest of them.
         suggestion: Option<String>,
@@ -142,14 +142,14 @@ pub enum DatasetError {
     /// The user must name another column or convert it.
     #[error("column `{column}` is {found}, expected {expected}; name another column or convert this one")]
     ColumnType {
-        /// The column (may be empty where only an array was given).
+        /// The column (may be empty if only an array was given).
         column: String,
-        /// Kinds that would do.
+        /// The accepted kinds.
         expected: String,
-        /// What it is.
+        /// Its kind.
         found: String,
     },
-    /// The user's row is bad: the run notes it in `failures.parquet` and goes on.
+    /// The user's row is bad. The run records it in `failures.parquet` and continues.
     #[error("column `{column}`, row {row} of the batch: {reason}")]
     Cell {
         /// The column.
@@ -159,7 +159,7 @@ pub enum DatasetError {
         /// What is wrong with the value.
         reason: String,
     },
-    /// The user must write the file again, or leave the row out.
+    /// The user must rewrite the file, or leave the row out.
     #[error("a row cannot be read, and no other can stand for it: {reason}")]
     UnreadableRow {
         /// What is wrong with it.
@@ -172,17 +172,17 @@ pub enum DatasetError {
     WrongCell {
         /// Position in the slice of cells.
         row: usize,
-        /// What the column holds.
+        /// The kind of the column's values.
         expected: String,
-        /// What was given.
+        /// The kind of the given value.
         found: String,
     },
-    /// The user must choose another output folder, or give the command as it was given there.
+    /// The user must choose another output folder, or repeat the original command.
     #[error("{}: holds the output of another job: {}; choose another --output, or use again what the job was begun with", path.display(), listed(differences))]
     OtherJob {
         /// The folder.
         path: PathBuf,
-        /// The parts in which that job is not this one.
+        /// The parts in which that job differs from this one.
         differences: Vec<Difference>,
     },
     /// The user must use the other version, or choose another output folder.
@@ -192,7 +192,7 @@ pub enum DatasetError {
         path: PathBuf,
         /// Its format.
         found: u32,
-        /// Ours.
+        /// The format of this version.
         known: u32,
     },
     /// The user must choose another output folder.
@@ -208,7 +208,7 @@ pub enum DatasetError {
     Busy {
         /// The folder or file.
         path: PathBuf,
-        /// Process, host and time of the lock, as a phrase.
+        /// The holder's process, host and start time, as a phrase.
         holder: String,
     },
     /// The user must not remove or replace a folder while a process writes to it.
@@ -217,7 +217,7 @@ pub enum DatasetError {
         /// The folder or file.
         path: PathBuf,
     },
-    /// The user must choose a place whose file system has locks.
+    /// The user must choose a file system with locks.
     #[error("{}: this file system has no locks ({source}), so that two processes could write here at once; choose an --output on a local disk", path.display())]
     NoLocks {
         /// The folder or file.
@@ -225,13 +225,13 @@ pub enum DatasetError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The user must put a folder or file in place of the link.
+    /// The user must replace the link by a folder or file.
     #[error("{}: is a link, and Anyflow follows no links inside of a folder that it writes to; put what it points to in its place, or choose another --output (the whole --output may be a link)", path.display())]
     Linked {
         /// The link.
         path: PathBuf,
     },
-    /// The run ended too early: what is missing has a cause of its own, which was told before.
+    /// The run ended too early. An earlier error states the cause.
     #[error("{}: the output is not complete: {reason}; run the same command again, and if this stays, delete the folder first", path.display())]
     Incomplete {
         /// The output folder.
@@ -250,7 +250,7 @@ pub enum DatasetError {
     NotAsListed {
         /// A shard.
         path: PathBuf,
-        /// In what it is not the shard that the manifest lists.
+        /// The difference from the manifest's entry.
         reason: String,
     },
     /// The user must name a whole output, or single files.
@@ -258,7 +258,7 @@ pub enum DatasetError {
     Mixed {
         /// The folder.
         path: PathBuf,
-        /// What lies there.
+        /// What the folder holds.
         reason: String,
     },
     /// The user must restore the file, or delete the folder and run again.
@@ -269,14 +269,14 @@ pub enum DatasetError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The user must correct the file that is imported.
+    /// The user must correct the imported file.
     #[error("{}{}: {reason}", path.display(), at_line(*line))]
     Import {
         /// The file.
         path: PathBuf,
-        /// Line from 1, where lines make sense.
+        /// Line from 1, for text files.
         line: Option<u64>,
-        /// What is wrong and what would do.
+        /// What is wrong, and what is accepted.
         reason: String,
     },
     /// The user must pair on another column.
@@ -291,15 +291,15 @@ pub enum DatasetError {
         /// Some values of the second.
         second: String,
     },
-    /// The user must give other shapes to generate pictures of.
+    /// The user must give other shapes to generate images from.
     #[error("{}: not a dataset of shapes: {wanted}", path.display())]
     Shapes {
         /// The first of the files.
         path: PathBuf,
-        /// What it must have.
+        /// The requirement that it misses.
         wanted: String,
     },
-    /// The run cannot go on: disk full, no permission, device gone. The user looks at the machine.
+    /// The run cannot continue: disk full, no permission, device gone. The user must check the machine.
     #[error("{}: cannot {action}: {source}; check permissions and free space, then run the same command again", path.display())]
     Io {
         /// The file or folder.
@@ -309,18 +309,18 @@ pub enum DatasetError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// We must act.
+    /// The developers of Anyflow must act.
     #[error("internal error while {action}: {reason}; please report it")]
     Internal {
-        /// What was being done.
+        /// The action.
         action: String,
-        /// What broke.
+        /// The failure.
         reason: String,
     },
 }
 
 impl DatasetError {
-    /// Who must act.
+    /// The party that must act.
     pub fn fault(&self) -> Fault {
         match self {
             Self::Io { .. }
@@ -372,14 +372,14 @@ impl DatasetError {
         }
     }
 
-    /// The error for a column that is not there, with the nearest name that is.
+    /// The error for an unknown column, with the most similar name.
     pub fn unknown_column(column: &str, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
         let suggestion = nearest(column, &columns);
         Self::UnknownColumn { dataset: None, column: column.to_string(), columns, suggestion }
     }
 
-    /// The same error about a column that has a name.
+    /// The same error with the column's name.
     pub(crate) fn in_column(self, name: &str) -> Self {
         match self {
             Self::ColumnType { expected, found, .. } => Self::ColumnType { column: name.to_string(), expected, found },
@@ -392,7 +392,7 @@ impl DatasetError {
     }
 }
 
-/// Turns an [`std::io::Error`] into ours, naming the path; a missing file gets its own variant.
+/// Converts an [`std::io::Error`], and names the path. A missing file gets its own variant.
 pub(crate) fn io_error(path: &std::path::Path, action: &'static str) -> impl FnOnce(std::io::Error) -> DatasetError {
     let path = path.to_path_buf();
     move |source| match source.kind() {
@@ -416,7 +416,7 @@ fn did_you_mean(suggestion: &Option<String>) -> String {
     suggestion.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
-/// More differences than one can take in are counted.
+/// Lists the first differences, and counts the others.
 fn listed(differences: &[Difference]) -> String {
     const MOST: usize = 8;
     let mut texts: Vec<String> = differences.iter().take(MOST).map(ToString::to_string).collect();
@@ -435,7 +435,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_near_name_is_proposed_and_a_far_one_is_not() {
+    fn a_similar_name_is_suggested_and_a_different_one_is_not() {
         let near = DatasetError::unknown_column("imgae", ["id", "image", "label"]);
         assert_eq!(near.to_string(), "no column `imgae`; the columns are id, image, label; did you mean `image`?");
         let far = DatasetError::unknown_column("zzz", ["id", "image"]);

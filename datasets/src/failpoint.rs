@@ -1,7 +1,7 @@
-//! Places where a test can kill the process, to prove that nothing is lost or doubled.
+//! Points where a test can kill the process, to prove that no row is lost or doubled.
 //!
-//! `ANYFLOW_FAILPOINT=NAME` aborts at the first passing of that point, `NAME:2` after two passings. Only builds with debug
-//! assertions look at the variable: what is shipped has no such points.
+//! `ANYFLOW_FAILPOINT=NAME` aborts at the first pass of that point, `NAME:2` after two passes. Only builds with debug
+//! assertions read the variable; release builds have no such points.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The variable that names the point.
 pub const FAILPOINT_VARIABLE: &str = "ANYFLOW_FAILPOINT";
 
-/// Every point, in the order in which a job that writes one shard passes them first.
+/// All points, in the order in which a job of one shard first passes them.
 pub const FAILPOINTS: [&str; 12] = [
     "locked",
     "file-created",
@@ -40,7 +40,7 @@ pub(crate) fn reach(name: &str) {
     let armed = || std::env::var(FAILPOINT_VARIABLE).ok().map(|text| parse(&text));
     let Some(armed) = ARMED.get_or_init(armed) else { return };
     if armed.name == name && armed.passings_left.fetch_sub(1, Ordering::Relaxed) == 0 {
-        // No unwinding, no destructors: as close to kill -9 as a process can do to itself.
+        // Without unwinding and destructors, this is as close to kill -9 as a process can get.
         std::process::abort();
     }
 }

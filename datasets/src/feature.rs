@@ -1,4 +1,4 @@
-//! What a column *means*: the Hugging Face feature beside the Arrow type.
+//! The *meaning* of a column: the Hugging Face feature next to the Arrow type.
 //!
 //! A Parquet file says that a column is `struct<bytes, path>`; the schema metadata key `huggingface` says that it is an
 //! image. Both are read and written here, so that files travel between Anyflow, `datasets` and pyarrow unchanged.
@@ -21,32 +21,32 @@ use crate::list::MAX_DEPTH;
 /// Key of the Arrow schema metadata that holds the features, as JSON `{"info": {"features": {...}}}`.
 pub const METADATA_KEY: &str = "huggingface";
 
-/// Meaning of one column.
+/// The meaning of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Feature {
-    /// A plain value; the word is `datasets`' name of the type: `string`, `int64`, `float32`, `binary` ...
+    /// A plain value. The string is the type's name in `datasets`: `string`, `int64`, `float32`, `binary` ...
     Value(String),
-    /// A class, stored as int64: the index of its name; -1 says "unknown".
+    /// A class, stored as int64: the index of its name, or -1 for "unknown".
     ClassLabel {
-        /// Names by index; may be empty when the file does not tell.
+        /// Names by index; may be empty if the file has none.
         names: Vec<String>,
     },
-    /// An encoded picture: `struct<bytes: binary, path: string>`.
+    /// An encoded image: `struct<bytes: binary, path: string>`.
     Image,
     /// An encoded sound: `struct<bytes: binary, path: string>`.
     Audio {
         /// Samples per second, if one rate holds for the whole column.
         sampling_rate: Option<u32>,
     },
-    /// An encoded film: `struct<bytes: binary, path: string>`.
+    /// An encoded video: `struct<bytes: binary, path: string>`.
     Video,
     /// Any number of one feature.
     List(Box<Feature>),
-    /// Anything else, kept word for word: fixed-length lists, arrays, translations, nested records.
+    /// Any other feature, kept verbatim: fixed-length lists, arrays, translations, nested records.
     Other(serde_json::Value),
 }
 
-/// Physical kind of a single value, as a codec sees it.
+/// Physical kind of a single value, as codecs get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CellKind {
     /// Encoded media and binary columns.
@@ -57,14 +57,14 @@ pub enum CellKind {
     I64,
     /// Floats of any width.
     F64,
-    /// Numbers in nested lists, so many levels deep.
+    /// Numbers in nested lists of this many levels.
     List(u32),
     /// Lists of encoded media or of binary values.
     Files,
 }
 
 impl Feature {
-    /// What a codec sees of one value, or `None` where a value is none (records, times, lists of lists of files).
+    /// The cell kind of a value; `None` for features without single values (records, times, lists of lists of files).
     pub fn cell(&self) -> Option<CellKind> {
         match self {
             Feature::Value(dtype) => kind_from_dtype(dtype),
@@ -78,7 +78,7 @@ impl Feature {
         }
     }
 
-    /// What a list holds, or `None` where this is none.
+    /// The feature of a list's items; `None` for other features.
     pub(crate) fn item(&self) -> Option<Feature> {
         match self {
             Feature::List(item) => Some(item.as_ref().clone()),
@@ -98,12 +98,12 @@ impl Feature {
         }
     }
 
-    /// True for the three features that are files in a cell.
+    /// True for images, audio and video: files in a cell.
     pub fn is_media(&self) -> bool {
         matches!(self, Feature::Image | Feature::Audio { .. } | Feature::Video)
     }
 
-    /// The feature that says the most about a column of which only the Arrow type is known.
+    /// The most specific feature for a column with a known Arrow type and no metadata.
     pub fn from_arrow(data_type: &DataType) -> Feature {
         match data_type {
             DataType::List(item) | DataType::LargeList(item) => {
@@ -142,7 +142,7 @@ impl Feature {
 pub struct Features(pub IndexMap<String, Feature>);
 
 impl Features {
-    /// Reads the metadata of a schema; columns it leaves out, or contradicts, are judged by their Arrow type.
+    /// Reads the metadata of a schema. Columns that it omits or contradicts get the feature of their Arrow type.
     pub fn from_schema(schema: &Schema) -> Features {
         let mut stated = json::features_from_metadata(schema.metadata());
         let feature = |field: &Arc<Field>| {
@@ -157,7 +157,7 @@ impl Features {
         json::metadata_from_features(&self.0)
     }
 
-    /// An Arrow schema that holds these features and says so in its metadata; `None` names no Arrow type for a column.
+    /// An Arrow schema for these features, with metadata; `None` if a feature has no Arrow type.
     pub fn to_schema(&self) -> Option<Schema> {
         let field = |(name, feature): (&String, &Feature)| Some(Field::new(name, feature.arrow_type()?, true));
         let fields: Option<Vec<Field>> = self.0.iter().map(field).collect();
@@ -165,8 +165,8 @@ impl Features {
         Some(Schema::new_with_metadata(fields?, metadata))
     }
 
-    /// The same schema with metadata that states these features for exactly its columns (other metadata is kept);
-    /// columns without a feature here get the one their Arrow type tells.
+    /// The same schema with metadata that states these features for exactly its columns. Other metadata is kept.
+    /// Columns without a feature get the one of their Arrow type.
     pub fn stamp(&self, schema: &Schema) -> Schema {
         let feature = |field: &Arc<Field>| {
             let known = self.get(field.name()).cloned();
@@ -206,7 +206,7 @@ fn element(data_type: DataType) -> Arc<Field> {
     Arc::new(Field::new("element", data_type, true))
 }
 
-/// The kind of a list of what `item` is.
+/// The cell kind of a list of `item`.
 fn list_of(item: &Feature) -> Option<CellKind> {
     match item.cell()? {
         CellKind::I64 | CellKind::F64 => Some(CellKind::List(1)),
@@ -216,7 +216,7 @@ fn list_of(item: &Feature) -> Option<CellKind> {
     }
 }
 
-/// Metadata can outlive a change of the column; a feature that cannot describe the type is not believed.
+/// True if the feature can describe the type. Metadata may be older than a change of the column.
 fn agrees(feature: &Feature, data_type: &DataType) -> bool {
     use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Struct, Utf8, Utf8View};
     match feature {

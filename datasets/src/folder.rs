@@ -1,8 +1,8 @@
-//! A folder that this process alone writes to, and files that are there whole or not at all, whenever the power fails.
+//! A folder with a single writing process, and files that are complete or absent, whenever the power fails.
 //!
-//! The folder is held by its handle and every file in it is named relative to that handle. A lock says who writes. The
-//! order of writing is always: a temporary name of its own, fsync the file, compare the lock, rename, fsync the folder.
-//! Only then may anything else name the file.
+//! The process holds the folder by its handle, and names every file relative to it. A lock identifies the writer.
+//! Writing always takes these steps: write under a unique temporary name, fsync the file, compare the lock, rename,
+//! fsync the folder. Only then may another file name the new one.
 
 mod holder;
 mod lock;
@@ -27,7 +27,7 @@ use place::Place;
 
 const LOCK_FILE: &str = ".lock";
 
-/// A folder that this process alone writes to until it is dropped.
+/// A folder that only this process writes to, until it is dropped.
 ///
 /// Names are relative to the folder: `manifest.json`, or with one sub-folder `stages/00-text.state`. Links are not
 /// followed inside of the folder; the folder itself may be a link.
@@ -38,11 +38,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Creates the folder if need be and locks it.
+    /// Creates the folder if necessary, and locks it.
     ///
     /// # Errors
-    /// [`DatasetError::Busy`] while another process (or another `Folder` of this one) has it, [`DatasetError::NoLocks`]
-    /// where the file system has no locks, [`DatasetError::Io`].
+    /// [`DatasetError::Busy`] while another process (or another `Folder` of this process) has it,
+    /// [`DatasetError::NoLocks`] if the file system has no locks, [`DatasetError::Io`].
     pub fn open(path: &Path) -> Result<Folder> {
         place::create_all(path)?;
         let place = Arc::new(Place::open(path)?);
@@ -51,12 +51,12 @@ impl Folder {
         Ok(Folder { place, lock })
     }
 
-    /// The folder, as it was named.
+    /// The path, as given.
     pub fn path(&self) -> &Path {
         &self.place.path
     }
 
-    /// Says whether this process still is the one that may write here. Publishing a file asks this by itself.
+    /// Checks that this process may still write here. Publishing a file includes this check.
     ///
     /// # Errors
     /// [`DatasetError::Lost`] if the folder or its lock was removed or replaced.
@@ -64,7 +64,7 @@ impl Folder {
         self.lock.check()
     }
 
-    /// Starts a file, which appears under its name when it is published.
+    /// Starts a file, which gets its name when it is published.
     ///
     /// # Errors
     /// [`DatasetError::Lost`], [`DatasetError::Io`]; [`DatasetError::Linked`] for a link in place of the sub-folder.
@@ -75,7 +75,7 @@ impl Folder {
         NewFile::create(place, self.lock.clone(), OsStr::new(name), Ending::InFolder)
     }
 
-    /// Writes a small file whole.
+    /// Writes a complete small file.
     ///
     /// # Errors
     /// As [`Folder::create`] and [`NewFile::publish`].
@@ -88,7 +88,7 @@ impl Folder {
     /// The content of a regular file; `None` if there is nothing of this name.
     ///
     /// # Errors
-    /// [`DatasetError::Io`] for everything that is not plain absence, [`DatasetError::Linked`].
+    /// [`DatasetError::Io`] for any failure but a missing file, [`DatasetError::Linked`].
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(mut file) = self.open_file(name)? else { return Ok(None) };
         let mut content = Vec::new();
@@ -116,7 +116,7 @@ impl Folder {
         file.metadata().map(|metadata| Some(metadata.len())).map_err(io_error(&self.path().join(name), "read"))
     }
 
-    /// Opens a file to append to it, and creates it if need be.
+    /// Opens a file to append to it, and creates it if necessary.
     ///
     /// # Errors
     /// As [`Folder::read`], and [`Folder::check`].
@@ -128,7 +128,7 @@ impl Folder {
         file.ok_or_else(|| DatasetError::Missing { path: self.path().join(name) })
     }
 
-    /// Makes what was appended to a file survive a power failure, if the file is there.
+    /// Makes data appended to a file survive a power failure, if the file exists.
     ///
     /// # Errors
     /// As [`Folder::read`].
@@ -149,7 +149,7 @@ impl Folder {
         Ok(stat.flatten().is_some())
     }
 
-    /// Makes a sub-folder that survives a power failure, unless it is there.
+    /// Creates a sub-folder that survives a power failure, unless it exists.
     ///
     /// # Errors
     /// [`DatasetError::Linked`] for a link in its place, [`DatasetError::Io`].
@@ -160,7 +160,7 @@ impl Folder {
         place.make(OsStr::new(name))
     }
 
-    /// Removes a file for good, if it is there.
+    /// Durably removes a file, if it exists.
     ///
     /// # Errors
     /// [`DatasetError::Lost`], [`DatasetError::Io`], [`DatasetError::Linked`] for a link in place of the sub-folder.
@@ -184,7 +184,7 @@ impl Folder {
         place.map_or(Ok(Vec::new()), |place| place.files())
     }
 
-    /// Removes the temporary files that killed processes left in a sub-folder (the folder itself for an empty name).
+    /// Removes temporary files of killed processes from a sub-folder (the folder itself for an empty name).
     ///
     /// # Errors
     /// As [`Folder::remove`].
@@ -194,7 +194,7 @@ impl Folder {
         leftovers.map(path).try_for_each(|name| self.remove(&name))
     }
 
-    /// The folder that a name lies in (`None` if it is missing) and its last part.
+    /// The folder of a name (`None` if it is missing) and the last part of the name.
     fn locate<'n>(&self, name: &'n str) -> Result<(Option<Arc<Place>>, &'n str)> {
         let parts: Vec<&str> = name.split('/').collect();
         if parts.iter().any(|part| matches!(*part, "" | "." | ".." | LOCK_FILE)) {

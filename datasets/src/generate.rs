@@ -1,8 +1,7 @@
-//! Datasets made out of a seed, and of nothing else where no shapes are given, so that a training can be tried without any
-//! data at hand.
+//! Datasets generated from a seed (and optional shapes), to try a training without own data.
 //!
-//! One file per kind. The same kind, rows and seed give the same rows on every machine; other seeds give other rows, so
-//! that one seed serves to train and another to test.
+//! One file per kind. The same kind, rows and seed give the same rows on every machine. Train and test with different
+//! seeds.
 
 mod captions;
 mod glyphs;
@@ -17,15 +16,15 @@ use crate::rows::Rows;
 pub use captions::Combinations;
 use captions::Shapes;
 
-/// Key of the schema metadata that says what a generated file holds; see [`Generation`].
+/// Key of the schema metadata that describes a generated file; see [`Generation`].
 pub const GENERATED_KEY: &str = "anyflow.generated";
 
-/// Kinds of data that can be generated.
+/// Kinds of generated data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generator {
-    /// Digits as pictures drawn by strokes, as sounds of a simple synthesiser, as words and as labels.
+    /// Digits as images drawn by strokes, as sounds of a simple synthesizer, as words and as labels.
     Glyphs,
-    /// Digits in colour somewhere in a picture, with sentences that say so.
+    /// Coloured digits somewhere in an image, with captions.
     Captions,
 }
 
@@ -55,7 +54,7 @@ impl Generator {
     }
 }
 
-/// What a generated file holds.
+/// The content of a generated file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
     /// The kind.
@@ -64,26 +63,28 @@ pub struct Generation {
     pub rows: u64,
     /// Seed of everything in them.
     pub seed: u64,
-    /// Of captions: which pairs of digit and colour there are.
+    /// Captions only: the pairs of digit and colour.
     pub combinations: Combinations,
-    /// Of captions: Parquet files with gray pictures of digits, 28 x 28 (`image`), and what they show (`label`); drawn
-    /// ones if there are none.
+    /// Captions only: Parquet files with grey 28 x 28 images of digits (`image`) and their classes (`label`). If empty,
+    /// the digits are drawn.
     pub shapes: Vec<PathBuf>,
 }
 
 impl Generation {
-    /// Out of nothing but a seed.
+    /// Generation from a seed only.
     pub fn new(generator: Generator, rows: u64, seed: u64) -> Self {
         Generation { generator, rows, seed, combinations: Combinations::All, shapes: Vec::new() }
     }
 
-    /// The value of [`GENERATED_KEY`]: equal values, equal rows. The number after the name counts changes of the kind.
+    /// The value of [`GENERATED_KEY`]. Equal values mean equal rows. The number after the name is the version of the
+    /// kind.
     ///
     /// # Errors
     /// The shapes cannot be read.
     pub fn key(&self) -> Result<String> {
         let Generation { generator, rows, seed, .. } = self;
-        let (name, asked) = (generator.name(), format!("rows={rows} seed={seed}"));
+        let name = generator.name();
+        let asked = format!("rows={rows} seed={seed}");
         match generator {
             Generator::Glyphs => Ok(format!("{name} {} {asked}", glyphs::VERSION)),
             Generator::Captions => {
@@ -98,18 +99,18 @@ impl Generation {
     }
 }
 
-/// Writes the rows to the Parquet file `out`; gives its columns.
+/// Writes the rows to the Parquet file `out`. Returns its columns.
 ///
 /// # Errors
-/// Those of writing, and of reading shapes.
+/// Errors of writing, and of reading shapes.
 pub fn generate(generation: &Generation, out: &Path) -> Result<Features> {
     generate_into(generation, NewFile::beside(out)?)
 }
 
-/// As [`generate`], into a file that is under way already, such as one of a [`crate::Folder`].
+/// As [`generate`], into a started file, such as one of a [`crate::Folder`].
 ///
 /// # Errors
-/// Those of writing, and of reading shapes.
+/// Errors of writing, and of reading shapes.
 pub fn generate_into(generation: &Generation, out: NewFile) -> Result<Features> {
     let metadata = Some((GENERATED_KEY, generation.key()?));
     let Generation { generator, seed, combinations, shapes, .. } = generation;
@@ -124,7 +125,7 @@ pub fn generate_into(generation: &Generation, out: NewFile) -> Result<Features> 
     Ok(rows.finish()?.1)
 }
 
-/// Whether `file` is there and holds exactly these rows.
+/// True if `file` exists and holds exactly these rows.
 pub fn generated(generation: &Generation, file: &Path) -> bool {
     let (Ok(dataset), Ok(wanted)) = (Dataset::open(&[file.to_path_buf()]), generation.key()) else { return false };
     dataset.schema().metadata().get(GENERATED_KEY).is_some_and(|key| *key == wanted)

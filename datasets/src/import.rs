@@ -1,6 +1,7 @@
-//! Other people's files into Parquet with the Hugging Face layout.
+//! Imports files of other formats to Parquet with the Hugging Face layout.
 //!
-//! Sources are read as streams, twice where the columns must be known first; the output appears only when all is read.
+//! Sources are read as streams, twice if the columns must be known first. The output appears only after all of it is
+//! read.
 
 mod exact;
 mod folder;
@@ -26,36 +27,36 @@ use crate::feature::Features;
 /// What to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportSource {
-    /// Pictures, sounds or films in a folder, all of one kind. `metadata.jsonl` or `metadata.csv` with a column
-    /// `file_name` adds columns; without it, sub-folders name the class of their files (`label`).
+    /// Images, sounds or videos in a folder, all of one kind. `metadata.jsonl` or `metadata.csv` with a column
+    /// `file_name` adds columns; without it, sub-folders are the classes of their files (`label`).
     Folder(PathBuf),
     /// One JSON object per line.
     JsonLines(PathBuf),
     /// Comma-separated (`.tsv`: tab-separated) with a header line.
     Csv(PathBuf),
-    /// MNIST's idx format: pictures as bytes, optionally their classes.
+    /// MNIST's idx format: images as bytes, optionally with classes.
     Idx {
-        /// File of dimensions `[pictures, height, width]`, u8.
+        /// File with dimensions `[images, height, width]`, u8.
         images: PathBuf,
-        /// File of dimension `[pictures]`, u8.
+        /// File with dimension `[images]`, u8.
         labels: Option<PathBuf>,
     },
     /// Tar files whose members share a name up to the first dot: `000.png`, `000.txt`, `000.cls` are one row.
     WebDataset(Vec<PathBuf>),
 }
 
-/// What was written by [`import`].
+/// The result of [`import`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     /// Rows of the output.
     pub rows: u64,
     /// Its columns.
     pub features: Features,
-    /// Files of the source that are in no row, by reason.
+    /// Files of the source that are not in any row, by reason.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Writes `source` to the Parquet file `out`. Any of the files may be gzipped.
+/// Writes `source` to the Parquet file `out`. All source files may be gzipped.
 ///
 /// Rows get a column `id` (file name, key in the tar, index) unless the source has one or is a plain table.
 ///
@@ -73,10 +74,10 @@ pub fn import(source: &ImportSource, out: &Path) -> Result<Imported> {
 
 impl ImportSource {
     /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`.
-    /// Several `.tar` files are one source, as are idx pictures and their labels in either order.
+    /// Several `.tar` files are one source; so are idx images and their labels, in either order.
     ///
     /// # Errors
-    /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names tell nothing.
+    /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names identify no source.
     pub fn detect(paths: &[PathBuf]) -> Result<ImportSource> {
         for path in paths {
             std::fs::metadata(path).map_err(io_error(path, "open"))?;
@@ -97,10 +98,12 @@ impl ImportSource {
             [a, b] if is_images(a) => Ok(ImportSource::Idx { images: a.clone(), labels: Some(b.clone()) }),
             [a, b] if is_images(b) => Ok(ImportSource::Idx { images: b.clone(), labels: Some(a.clone()) }),
             _ if all(&[".parquet"]) => Err(refusal(&first, "is a Parquet file already; use it as it is")),
-            [_] => Err(refusal(&first, "is no folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these")),
+            [_] => {
+                Err(refusal(&first, "is not a folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these"))
+            }
             _ => {
                 let reason = format!(
-                    "and {} more cannot be imported together: only .tar files can, and idx3-ubyte pictures with \
+                    "and {} more cannot be imported together: only .tar files can, and idx3-ubyte images with \
                      their idx1-ubyte labels; import one at a time",
                     paths.len().saturating_sub(1)
                 );
@@ -118,7 +121,7 @@ fn ends_in(path: &Path, ends: &[&str]) -> bool {
     ends.iter().any(|end| bare_name(path).ends_with(end))
 }
 
-/// A file that is imported by itself.
+/// True for a file that is imported on its own.
 fn is_table(path: &Path) -> bool {
     [ARCHIVES, JSON_LINES, CSV].iter().any(|ends| ends_in(path, ends)) || bare_name(path).contains("idx3")
 }
@@ -129,14 +132,14 @@ fn bare_name(path: &Path) -> String {
     name.strip_suffix(".gz").map(str::to_string).unwrap_or(name)
 }
 
-/// MNIST's own naming: `train-images-idx3-ubyte` beside `train-labels-idx1-ubyte`.
+/// The label file in MNIST's naming: `train-labels-idx1-ubyte` next to `train-images-idx3-ubyte`.
 fn labels_beside(images: &Path) -> Option<PathBuf> {
     let name = images.file_name()?.to_string_lossy().replace("images", "labels").replace("idx3", "idx1");
     let labels = images.with_file_name(name);
     (labels != images && labels.exists()).then_some(labels)
 }
 
-/// Opens a file, unpacking it if its first bytes say gzip.
+/// Opens a file, and unpacks it if its first bytes are those of gzip.
 fn open(path: &Path) -> Result<Box<dyn Read>> {
     let plain = || File::open(path).map_err(io_error(path, "open"));
     let mut head = Vec::new();

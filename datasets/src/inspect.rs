@@ -1,4 +1,4 @@
-//! What a person wants to see of a dataset before using it; every type serialises for `--json`.
+//! Summaries of a dataset for people. Every type serializes for `--json`.
 
 mod head;
 mod stats;
@@ -9,7 +9,7 @@ pub use head::head;
 
 use crate::read::Dataset;
 
-/// A dataset in numbers, from footers alone.
+/// A summary of a dataset, from footers only.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
     /// Rows of all files.
@@ -33,7 +33,7 @@ pub struct FileSummary {
     pub rows: u64,
     /// Rows of each row group.
     pub row_group_rows: Vec<u64>,
-    /// Program that wrote it, in its own words.
+    /// The program that wrote the file, as it names itself.
     pub created_by: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub struct FileSummary {
 pub struct ColumnSummary {
     /// Name.
     pub name: String,
-    /// Feature in words: `image`, `class label (10)`, `list of int16`.
+    /// The feature in words: `image`, `class label (10)`, `list of int16`.
     pub feature: String,
     /// Names of the classes, for class labels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,17 +55,17 @@ pub struct ColumnSummary {
     pub uncompressed_bytes: u64,
     /// Compressions used, usually one.
     pub compression: Vec<String>,
-    /// Null rows (for media: rows without bytes); `None` where the files do not tell.
+    /// Null rows (for media: rows without bytes); `None` if the files do not say.
     pub nulls: Option<u64>,
-    /// Smallest value, where statistics tell.
+    /// Smallest value, if the files have statistics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<serde_json::Value>,
-    /// Largest value, where statistics tell.
+    /// Largest value, if the files have statistics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<serde_json::Value>,
 }
 
-/// Summarises a dataset without reading its rows.
+/// Summarizes a dataset without reading its rows.
 pub fn inspect(dataset: &Dataset) -> Inspection {
     let file = |part: &crate::read::Part| FileSummary {
         path: part.source.path.display().to_string(),

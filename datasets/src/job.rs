@@ -1,4 +1,4 @@
-//! What makes two runs the same job: a list of named parts.
+//! The identity of a job: a list of named parts.
 
 use std::path::Path;
 
@@ -9,24 +9,24 @@ use crate::error::{DatasetError, Result};
 use crate::folder::Folder;
 use crate::record;
 
-/// Grows when an older version would misunderstand the file.
+/// Increases when older versions would misread the file.
 pub(crate) const JOB_FORMAT: u32 = 2;
 
-/// The parts that a job is made of, such as its plan, weights, plugins, input and seed. Equal parts write equal rows.
+/// The parts of a job, such as plan, weights, plugins, input and seed. Jobs with equal parts write equal rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId {
     parts: IndexMap<String, String>,
 }
 
-/// A part in which two jobs differ; a job may lack it.
+/// A part that differs between two jobs, or is missing in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Name of the part.
     pub name: String,
-    /// Value of this job.
+    /// The value in this job.
     pub expected: Option<String>,
-    /// Value of the other job.
+    /// The value in the other job.
     pub found: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct Difference {
 pub(crate) struct JobRecord {
     pub(crate) format: u32,
     pub(crate) fingerprint: String,
-    /// Format 1 had none.
+    /// Missing in format 1.
     #[serde(default)]
     parts: JobId,
 }
@@ -53,7 +53,7 @@ impl JobId {
         self.parts.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Hex blake3 over all parts, whatever their order.
+    /// Hex blake3 of all parts, independent of their order.
     pub fn fingerprint(&self) -> String {
         let mut parts: Vec<(&str, &str)> = self.parts().collect();
         parts.sort_unstable();
@@ -65,7 +65,7 @@ impl JobId {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// The parts in which `found` is another job than this one.
+    /// The parts that differ between `found` and this job.
     pub fn differences(&self, found: &JobId) -> Vec<Difference> {
         let only_there = found.parts.keys().filter(|name| !self.parts.contains_key(*name));
         let of = |name: &String| Difference {
@@ -76,12 +76,12 @@ impl JobId {
         self.parts.keys().chain(only_there).map(of).filter(|part| part.expected != part.found).collect()
     }
 
-    /// Compares the job with the one that the file `name` (`job.json`, `training.json`) of a folder holds; false if there
-    /// is no such file.
+    /// Compares the job with the one that the file `name` (`job.json`, `training.json`) of a folder holds; false if
+    /// there is no such file.
     ///
     /// # Errors
-    /// [`DatasetError::OtherJob`] with the parts that differ; [`DatasetError::OtherFormat`], [`DatasetError::Record`] for
-    /// a file of another version or a damaged one; [`DatasetError::Io`].
+    /// [`DatasetError::OtherJob`] with the parts that differ; [`DatasetError::OtherFormat`], [`DatasetError::Record`]
+    /// for a file of another version or a damaged one; [`DatasetError::Io`].
     pub fn is_of(&self, folder: &Folder, name: &str) -> Result<bool> {
         let Some(content) = folder.read(name)? else { return Ok(false) };
         let found = JobRecord::parse(&folder.path().join(name), &content)?;
@@ -123,7 +123,7 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// A hash is known by its beginning.
+/// Shortens a hash to its start.
 fn shortened(value: &str) -> String {
     const MOST: usize = 60;
     let hash = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_does_not_matter_and_borders_between_texts_do() {
+    fn the_order_of_parts_does_not_matter_but_their_boundaries_do() {
         let job = JobId::default().with("seed", 5).with("plan", "ab");
         assert_eq!(job.fingerprint(), JobId::default().with("plan", "ab").with("seed", "5").fingerprint());
         assert_ne!(JobId::default().with("a", "bc").fingerprint(), JobId::default().with("ab", "c").fingerprint());

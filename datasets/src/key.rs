@@ -1,4 +1,4 @@
-//! The name of a row: what noise, failures and resumption are keyed by.
+//! The key of a row, for noise, failures and resumption.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{DatasetError, Result};
 
-/// Identity of a row, the same in any batch, order, shard, machine or resumption.
+/// The identity of a row, independent of batch, order, shard, machine and resumption.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// Value of the key column as text, or `#<row index>` without one (and where it is null).
+    /// Value of the key column as text, or `#<row index>` if there is no key column or the value is null.
     pub text: String,
     /// First 8 bytes of blake3(text), little-endian: the key of the row's noise.
     pub hash: u64,
@@ -32,8 +32,8 @@ impl RowKey {
 
 /// Keys of a batch whose first row is row `first_row` of the dataset.
 ///
-/// Without `key_column`, a column `id` of text or integers is used if there is one. Uniqueness is the dataset's business:
-/// two rows of one key get the same noise, and [`repeated_keys`] counts them.
+/// Without `key_column`, a column `id` of text or integers is used if there is one. Keys need not be unique: rows with
+/// the same key get the same noise, and [`repeated_keys`] counts them.
 ///
 /// # Errors
 /// [`DatasetError::UnknownColumn`], or [`DatasetError::ColumnType`] for a key column of nested values.
@@ -69,7 +69,7 @@ fn is_key(data_type: &DataType) -> bool {
     }
 }
 
-/// How many of these rows have a key that a row before them has: they get the same noise.
+/// The number of rows with the key of an earlier row. They get the same noise.
 pub fn repeated_keys(keys: &[RowKey]) -> usize {
     let mut known = HashSet::with_capacity(keys.len());
     keys.iter().filter(|key| !known.insert(key.text.as_str())).count()
@@ -81,10 +81,10 @@ pub(crate) fn texts(column: &ArrayRef) -> Result<Vec<Option<String>>> {
     (0..column.len()).map(|row| column.is_valid(row).then(|| texts.get(row)).transpose()).collect()
 }
 
-/// The values of a column as text. Times with a named zone are told in UTC.
+/// The values of a column as text. Times with a named zone are in UTC.
 pub(crate) struct Texts {
     column: ArrayRef,
-    /// For times that no calendar has.
+    /// The numbers of times that are outside of the calendar.
     raw: Option<ArrayRef>,
 }
 
@@ -107,7 +107,7 @@ impl Texts {
     }
 }
 
-/// The same type with no time zone but UTC: names of zones would need their history, and the instant is the same.
+/// The same type with UTC for any time zone: the instant is the same, and zone names would need a database.
 fn in_utc(data_type: &DataType) -> DataType {
     let field = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(in_utc(field.data_type())));
     match data_type {

@@ -4,18 +4,18 @@
 //! | --- | --- |
 //! | read files or folders as a stream of batches | [`Dataset`], [`Batches`] |
 //! | know what a column means | [`Feature`], [`Features`], [`CellKind`] |
-//! | hand single values to a codec and take them back | [`CellColumn`], [`Cell`], [`OwnedCell`], [`column_from_cells`] |
+//! | pass single values to a codec and back | [`CellColumn`], [`Cell`], [`OwnedCell`], [`column_from_cells`] |
 //! | name rows | [`RowKey`], [`row_keys`] |
 //! | write to a folder that no other process writes to | [`Folder`], [`NewFile`] |
 //! | write the output of a job, each row exactly once | [`OutputDir`], [`ShardWriter`], [`JobId`], [`Failure`], [`Manifest`] |
 //! | write one Parquet file | [`TableWriter`] |
-//! | bring in folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
-//! | make data out of nothing | [`Generator`], [`generate`] |
+//! | import folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
+//! | generate data | [`Generator`], [`generate`] |
 //! | pair two datasets by class | [`pair`] |
 //! | show a dataset to a person | [`inspect`], [`head`], [`Media`] |
 //!
-//! Memory is bounded everywhere: a stream holds one batch and a page of each column, whatever the size of the data.
-//! Nothing here knows a tensor, a plugin or a network.
+//! Memory is bounded everywhere: a stream holds one batch and one page per column, for data of any size. This crate
+//! knows no tensors, plugins or networks.
 //!
 //! ```no_run
 //! use anyflow_datasets::{Bound, Dataset, Expected, Folder, JobId, OutputDir, Result};

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Most levels that a value may have.
+/// The most levels of a value.
 pub const MAX_DEPTH: u32 = 8;
 
 /// Numbers in nested lists, borrowed from their column.
 ///
-/// All numbers lie end to end in `values`. `lengths` holds the number of items of the list, then for each item that is
+/// `values` holds all numbers in order. `lengths` holds the number of items of the list, then for each item that is
 /// a list its own lengths in the same way: `[n]` for a list of numbers, `[n, l1 .. ln]` for a list of lists.
 #[derive(Clone, Copy, PartialEq)]
 pub struct List<'a> {
@@ -16,7 +16,7 @@ pub struct List<'a> {
     pub(crate) lengths: &'a [u64],
 }
 
-/// Numbers in nested lists on their own.
+/// Numbers in nested lists, owned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedList {
     depth: u32,
@@ -35,7 +35,7 @@ impl<'a> List<'a> {
         self.values
     }
 
-    /// The lengths, as the type says.
+    /// The lengths, in the layout of [`List`].
     pub fn lengths(&self) -> &'a [u64] {
         self.lengths
     }
@@ -47,7 +47,7 @@ impl<'a> List<'a> {
 }
 
 impl OwnedList {
-    /// A list of `depth` levels; `None` if the lengths are not those of so many numbers.
+    /// A list of `depth` levels; `None` if the lengths do not fit the number of values.
     pub fn new(depth: u32, values: Vec<f64>, lengths: Vec<u64>) -> Option<OwnedList> {
         let mut rest = lengths.as_slice();
         let count = if (1..=MAX_DEPTH).contains(&depth) { take(depth, &mut rest, &mut |_, _| {}) } else { None };
@@ -60,7 +60,7 @@ impl OwnedList {
     }
 }
 
-/// Takes one list's lengths from the front of `rest`, tells each with the depth of its list, counts the numbers.
+/// Takes one list's lengths from the front of `rest`, passes each with its depth to `tell`, and counts the numbers.
 pub(crate) fn take(depth: u32, rest: &mut &[u64], tell: &mut impl FnMut(u32, u64)) -> Option<usize> {
     let (items, behind) = rest.split_first()?;
     *rest = behind;
@@ -75,10 +75,11 @@ pub(crate) fn take(depth: u32, rest: &mut &[u64], tell: &mut impl FnMut(u32, u64
     Some(values)
 }
 
-/// As JSON would write it.
+/// Formats the list as JSON.
 impl fmt::Debug for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut values, mut lengths) = (self.values.iter(), self.lengths.iter());
+        let mut values = self.values.iter();
+        let mut lengths = self.lengths.iter();
         write_list(self.depth, &mut values, &mut lengths, f)
     }
 }

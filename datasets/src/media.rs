@@ -1,10 +1,10 @@
-//! Tells encoded media apart by their first bytes, and reads size or duration where the header has it.
+//! Recognizes encoded media by their first bytes, and reads size or duration from the header.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What a header tells; nothing is decoded.
+/// The properties in a header. Nothing is decoded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Media {
     /// `image/png`, `audio/wav` ...
@@ -24,23 +24,23 @@ pub struct Media {
 }
 
 impl Media {
-    /// Recognises a file by its first bytes; `None` for anything unknown.
+    /// Recognizes a file by its first bytes; `None` if it is unknown.
     pub fn from_bytes(bytes: &[u8]) -> Option<Media> {
         let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
         if at(0, b"\x89PNG\r\n\x1a\n") {
-            return Some(picture("image/png", be32(bytes, 16), be32(bytes, 20)));
+            return Some(image("image/png", be32(bytes, 16), be32(bytes, 20)));
         }
         if at(0, b"\xff\xd8\xff") {
             let (width, height) = jpeg_size(bytes).unzip();
-            return Some(picture("image/jpeg", width, height));
+            return Some(image("image/jpeg", width, height));
         }
         if at(0, b"GIF8") {
-            return Some(picture("image/gif", le16(bytes, 6), le16(bytes, 8)));
+            return Some(image("image/gif", le16(bytes, 6), le16(bytes, 8)));
         }
         if at(0, b"BM") && bytes.len() >= 26 {
-            // A negative height says that the rows run from the top.
+            // A negative height means that rows start at the top.
             let height = le32(bytes, 22).map(|height| height.cast_signed().unsigned_abs());
-            return Some(picture("image/bmp", le32(bytes, 18), height));
+            return Some(image("image/bmp", le32(bytes, 18), height));
         }
         if at(0, b"RIFF") && at(8, b"WAVE") {
             return Some(wav(bytes));
@@ -76,7 +76,7 @@ impl fmt::Display for Media {
     }
 }
 
-fn picture(media_type: &'static str, width_px: Option<u32>, height_px: Option<u32>) -> Media {
+fn image(media_type: &'static str, width_px: Option<u32>, height_px: Option<u32>) -> Media {
     Media { media_type, width_px, height_px, ..Media::default() }
 }
 
@@ -104,7 +104,7 @@ fn wav(bytes: &[u8]) -> Media {
             byte_rate = le32(bytes, offset + 16).filter(|rate| *rate > 0);
         }
         if name == b"data" {
-            // Streamed files leave the length open; what is there counts.
+            // Streamed files have no length; use that of the data.
             let present = (length as usize).min(bytes.len() - offset - 8);
             media.duration_secs = byte_rate.map(|rate| present as f64 / f64::from(rate));
             break;
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wav_header_tells_rate_and_duration() {
+    fn a_wav_header_has_rate_and_duration() {
         let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
         wav.extend(8000u32.to_le_bytes());
         wav.extend(16000u32.to_le_bytes());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn picture_headers_tell_the_size() {
+    fn image_headers_have_the_size() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x1c\0\0\0\x20";
         assert_eq!(Media::from_bytes(png).unwrap().to_string(), "image/png 28x32");
         let gif = b"GIF89a\x1c\0\x20\0";

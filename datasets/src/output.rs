@@ -1,12 +1,12 @@
 //! The output folder of a job: shards, commits, failures, manifest; each row exactly once.
 //!
 //! ```text
-//! job.json              whose output this is: the parts of the job
+//! job.json              the parts of the job that owns this output
 //! data/shard-00000.parquet
 //! commits/00000.json    exists if and only if shard 0 is complete; names its job, file, rows, hash and failed rows
 //! failures.parquet      all failed rows, merged at the end
-//! README.md             tells `datasets.load_dataset(FOLDER)` which files are data
-//! manifest.json         written last: the job is finished, and these are its files
+//! README.md             names the data files for `datasets.load_dataset(FOLDER)`
+//! manifest.json         written last: proof that the job is finished, and the list of its files
 //! ```
 //! Every file is written under a hidden temporary name, fsynced, renamed, and its folder fsynced, in the order above. A
 //! process killed anywhere leaves temporary files and at most a shard without commit per writer; the next
@@ -42,7 +42,7 @@ use crate::record;
 pub const FAILURES_FILE: &str = "failures.parquet";
 
 const CARD_FILE: &str = "README.md";
-/// A dataset card: without it `datasets` would take the failures for data.
+/// A dataset card. Without it, `datasets` would take the failures for data.
 const CARD: &str = "---
 configs:
 - config_name: default
@@ -51,7 +51,7 @@ configs:
 Written by Anyflow. `failures.parquet` lists the rows that failed, `manifest.json` the files and their hashes.
 ";
 
-/// What a finished job must have written.
+/// The size of a finished output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Number of shards.
@@ -74,12 +74,12 @@ struct Inner {
 }
 
 impl OutputDir {
-    /// Takes up where the same job stopped, or begins it: committed shards stay, leftovers go.
+    /// Resumes or begins the job: keeps committed shards, removes leftovers.
     ///
     /// # Errors
     /// [`DatasetError::OtherJob`] for another job's output, [`DatasetError::OtherFormat`] for one of another version,
-    /// [`DatasetError::NotOurs`] for a folder with other data, [`DatasetError::Linked`] for a link in place of `data` or
-    /// `commits`, [`DatasetError::Io`].
+    /// [`DatasetError::NotOurs`] for a folder with other data, [`DatasetError::Linked`] for a link in place of `data`
+    /// or `commits`, [`DatasetError::Io`].
     pub fn open(folder: Folder, job: &JobId, expected: Expected) -> Result<OutputDir> {
         recover::claim(&folder, job)?;
         let fingerprint = job.fingerprint();
@@ -89,7 +89,7 @@ impl OutputDir {
         Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits })))
     }
 
-    /// Where it lies.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.0.folder.path()
     }
@@ -99,7 +99,7 @@ impl OutputDir {
         &self.0.folder
     }
 
-    /// True if the shard is complete and must not be done again.
+    /// True if the shard is complete and must not be written again.
     pub fn committed(&self, shard: u64) -> bool {
         self.commits().contains_key(&shard)
     }
@@ -111,10 +111,10 @@ impl OutputDir {
         (rows, commits.values().map(|commit| commit.failures.len() as u64).sum())
     }
 
-    /// Starts a shard, which takes its batches one by one. Shards may come in any order.
+    /// Starts a shard, which receives its batches one by one. Shards may be written in any order.
     ///
     /// # Errors
-    /// [`DatasetError::Internal`] if the shard is committed already or lies beyond the end.
+    /// [`DatasetError::Internal`] if the shard is committed already or beyond the end.
     pub fn shard(&self, shard: u64, features: &Features) -> Result<ShardWriter> {
         if self.committed(shard) {
             return Err(DatasetError::internal(format!("writing shard {shard}"), "it is committed already"));
@@ -126,7 +126,7 @@ impl OutputDir {
         Ok(ShardWriter::new(self.clone(), shard, features.clone()))
     }
 
-    /// Writes the failures of all committed shards to `failures.parquet`, so that a message may name that file.
+    /// Writes the failures of all committed shards to `failures.parquet`, so that a message can refer to it.
     ///
     /// # Errors
     /// [`DatasetError::Io`].
@@ -136,11 +136,11 @@ impl OutputDir {
         Ok(written)
     }
 
-    /// Merges the failures and writes the manifest; from then on the folder opens as a dataset. May be called again.
+    /// Merges the failures and writes the manifest. The folder then opens as a dataset. May be called again.
     ///
     /// # Errors
-    /// [`DatasetError::Incomplete`] if the commits do not add up to what was expected, [`DatasetError::Lost`] if another
-    /// process changed them meanwhile, [`DatasetError::Io`].
+    /// [`DatasetError::Incomplete`] if the commits do not add up to the expected size, [`DatasetError::Lost`] if
+    /// another process changed them meanwhile, [`DatasetError::Io`].
     pub fn finish(&self) -> Result<Manifest> {
         let inner = &*self.0;
         recover::unchanged(&inner.folder, &self.commits())?;
@@ -156,7 +156,7 @@ impl OutputDir {
         Ok(manifest)
     }
 
-    /// Compares what is committed with what was expected.
+    /// Compares the commits with the expected size.
     fn add_up(&self) -> Result<()> {
         let expected = self.0.expected;
         let commits = self.commits();

@@ -1,8 +1,8 @@
-//! Pairs two datasets by class, as MNIST-SVHN is made in the literature on multimodal autoencoders.
+//! Pairs two datasets by class, as MNIST-SVHN in the literature on multimodal autoencoders.
 //!
-//! For each value of the join column, each *matching* shuffles the rows of both sides and zips them; the shorter side
-//! is repeated until every row of the longer one has a partner. `multiplicity` matchings are drawn. The same seed and
-//! data give the same file. On a column that names single rows (`id`) this is a plain join.
+//! For each value of the join column, each *matching* shuffles the rows of both sides and zips them. The shorter side
+//! is repeated until every row of the longer one has a partner. There are `multiplicity` matchings. The same seed and
+//! data give the same file. On a column with unique values (`id`) this is a plain join.
 
 mod matching;
 
@@ -22,14 +22,14 @@ use crate::write::TableWriter;
 /// Row indices of both sides.
 type Pair = (u64, u64);
 
-/// Decoded bytes of one chunk of the output, the most that is held at once.
+/// Decoded bytes of one chunk of the output, the most in memory at once.
 const CHUNK_BYTES: u64 = 192 << 20;
 const MAX_CHUNK_ROWS: u64 = 1 << 16;
-/// Rows of one side that are put together at once.
+/// Rows of one side that are joined at once.
 const BOUND: Bound = Bound::rows(1 << 13);
 const ID: &str = "id";
 
-/// What was written by [`pair`].
+/// The result of [`pair`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Paired {
     /// Rows of the output.
@@ -44,14 +44,14 @@ pub struct Paired {
 
 /// Joins `a` and `b` on column `on` and writes the pairs to the Parquet file `out`.
 ///
-/// Class labels are compared by name where both sides have names. The output has a fresh `id` (unless `on` is `id`),
+/// Class labels are compared by name if both sides have names. The output has a fresh `id` (unless `on` is `id`),
 /// then `on`, then the other columns of `a` and `b`; names on both sides, and `id`, get the suffix `_a` or `_b`. Rows
-/// come in random order, or in the order of `a` if the join is one to one. Memory: 16 bytes a pair, the join values, and
-/// a chunk of the output.
+/// come in random order, or in the order of `a` if the join is one to one. Memory: 16 bytes per pair, the join values,
+/// and a chunk of the output.
 ///
 /// # Errors
 /// [`DatasetError::UnknownColumn`], [`DatasetError::ColumnType`] if `on` is neither text nor integers,
-/// [`DatasetError::NothingToPair`], and those of reading and writing.
+/// [`DatasetError::NothingToPair`], and errors of reading and writing.
 pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, out: &Path) -> Result<Paired> {
     let (by_value_a, by_value_b) = matching::rows_by_value(a, b, on)?;
     let (pairs, mut paired) = matching::pairs(&by_value_a, &by_value_b, multiplicity, seed);
@@ -69,7 +69,7 @@ pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, ou
     Ok(paired)
 }
 
-/// Columns of the output and where they come from.
+/// Columns of the output and their sources.
 struct Layout {
     schema: Arc<Schema>,
     features: Features,
@@ -105,7 +105,7 @@ impl Layout {
         Layout { schema, features, fresh_id, columns_a, columns_b }
     }
 
-    /// Writes the rows of some pairs; both sides are cut so that neither passes its bound.
+    /// Writes the rows of some pairs, in pieces within the bounds of both sides.
     fn write(&self, writer: &mut TableWriter, sides: [&Dataset; 2], pairs: &[Pair]) -> Result<()> {
         let (rows_a, rows_b): (Vec<u64>, Vec<u64>) = pairs.iter().copied().unzip();
         let taken_a = Side::new(sides[0], &self.columns_a, &rows_a)?;
@@ -141,7 +141,7 @@ impl<'a> Side<'a> {
         Ok(Side { dataset, taken: dataset.take(Some(&names), rows, BOUND)?, rest: None })
     }
 
-    /// The next rows, at most so many.
+    /// The next rows, at most `most`.
     fn next_rows(&mut self, most: usize) -> Result<RecordBatch> {
         let rows = match self.rest.take() {
             Some(rows) => rows,
@@ -164,7 +164,7 @@ impl Iterator for Side<'_> {
     }
 }
 
-/// The rows of a batch, if all can be read.
+/// The rows of a batch, if all are readable.
 fn readable(batch: RowBatch) -> Result<RecordBatch> {
     match batch.unreadable.into_iter().next() {
         None => Ok(batch.rows),
@@ -172,7 +172,7 @@ fn readable(batch: RowBatch) -> Result<RecordBatch> {
     }
 }
 
-/// Media columns of bare paths become records with bytes.
+/// The type of a column after embedding: media columns of paths become records with bytes.
 fn type_after_embedding(dataset: &Dataset, column: &str) -> DataType {
     let data_type = dataset.schema().field_with_name(column).map_or(DataType::Null, |field| field.data_type().clone());
     let is_bare = match &data_type {
@@ -182,7 +182,7 @@ fn type_after_embedding(dataset: &Dataset, column: &str) -> DataType {
     if dataset.features()[column].is_media() && is_bare { media_type() } else { data_type }
 }
 
-/// A suffixed name can itself be taken (`image` beside `image_a`).
+/// Extends a suffixed name that exists already (`image` next to `image_a`).
 fn free_name(mut name: String, a: &Dataset, b: &Dataset) -> String {
     while a.features().contains_key(&name) || b.features().contains_key(&name) {
         name.push('_');
@@ -190,7 +190,7 @@ fn free_name(mut name: String, a: &Dataset, b: &Dataset) -> String {
     name
 }
 
-/// Keeps what both files say of themselves: the licence of a pair is that of both halves.
+/// Merges the metadata of both files: a pair is under the licences of both sides.
 fn metadata(a: &Dataset, b: &Dataset) -> HashMap<String, String> {
     let mut merged = a.schema().metadata().clone();
     let theirs: BTreeMap<&String, &String> = b.schema().metadata().iter().collect();

@@ -1,8 +1,8 @@
 //! Datasets: one or more Parquet files of one schema, read as a stream of batches.
 //!
-//! Opening reads footers only. Reading goes row group by row group, decodes only the asked columns and skips row groups
-//! outside the asked range, so memory is a page of each column and one batch, whatever the size of the dataset and
-//! whatever its files claim.
+//! Opening reads footers only. Reading goes row group by row group, decodes only the requested columns, and skips row
+//! groups outside of the requested range. Memory is one page per column and one batch, for datasets of any size and
+//! files with any claims.
 
 mod batches;
 mod chunk;
@@ -54,29 +54,30 @@ pub struct Dataset {
     memory: u64,
 }
 
-/// Part of a job's memory that decoding may hold at one time.
+/// Decoding may hold one in this many parts of a job's memory.
 const READING_SHARE: u64 = 8;
-/// Bounds of that part.
+/// Limits of that part.
 const READING_BYTES: Range<u64> = 64 << 20..1 << 30;
 
 impl Dataset {
     /// Opens files and folders, in the order given.
     ///
-    /// A folder stands for its `*.parquet` files in order of name, or, if it is the output of a finished job, for the
-    /// shards of its manifest, which must be as it lists them. A dataset may have no rows; it has at least one file.
+    /// A folder stands for its `*.parquet` files in order of name. The output of a finished job stands for the shards
+    /// of its manifest, which must match their entries. A dataset may have no rows; it has at least one file.
     ///
     /// # Errors
-    /// [`DatasetError::NotAsListed`] for a shard that is not the one of the manifest, [`DatasetError::Mixed`] for a folder
-    /// that holds a part of a job's output, or files of several jobs;
-    /// [`DatasetError::Missing`], [`DatasetError::Empty`], [`DatasetError::NotParquet`], [`DatasetError::Truncated`],
-    /// [`DatasetError::Corrupt`], [`DatasetError::RepeatedColumn`], [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files do not share columns and features.
+    /// [`DatasetError::NotAsListed`] for a shard that differs from the manifest, [`DatasetError::Mixed`] for a folder
+    /// with a part of a job's output, or files of several jobs; [`DatasetError::Missing`], [`DatasetError::Empty`],
+    /// [`DatasetError::NotParquet`], [`DatasetError::Truncated`], [`DatasetError::Corrupt`],
+    /// [`DatasetError::RepeatedColumn`], [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files
+    /// do not share columns and features.
     pub fn open(paths: &[PathBuf]) -> Result<Dataset> {
         let files = paths::files_from_paths(paths)?;
         let mut parts: Vec<Part> = Vec::with_capacity(files.len());
         let mut rows = 0;
         for file in &files {
             let part = Part::open(&file.path, rows)?;
-            // The sum was checked when the file was opened.
+            // Opening the file checked this sum.
             rows += part.rows;
             parts.push(part);
         }
@@ -95,8 +96,8 @@ impl Dataset {
         })
     }
 
-    /// The same rows, read by a job that may use so many bytes of memory instead of [`memory`]. Rows that need
-    /// more than an eighth of it to be decoded are unreadable; where batches end does not depend on it.
+    /// The same rows, for a job that may use `bytes` of memory instead of [`memory`]. Rows that need more than an
+    /// eighth of it for decoding are unreadable. The boundaries of batches do not depend on it.
     #[must_use]
     pub fn with_memory(self, bytes: u64) -> Dataset {
         Dataset { memory: bytes, ..self }
@@ -111,7 +112,7 @@ impl Dataset {
         &self.schema
     }
 
-    /// Meaning of each column, in column order.
+    /// The feature of each column, in column order.
     pub fn features(&self) -> &Features {
         &self.features
     }
@@ -121,24 +122,24 @@ impl Dataset {
         self.rows
     }
 
-    /// Hex blake3 over the files' names, sizes, row counts, schema and footers: other data, other fingerprint, without
-    /// reading the data. Moving the folder does not change it.
+    /// Hex blake3 of the files' names, sizes, row counts, schema and footers. It identifies the data without reading
+    /// it. Moving the folder does not change it.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Hex blake3 over the content of all files, in the order of their rows; names and places are not in it.
+    /// Hex blake3 of the content of all files in row order, without names and paths.
     ///
-    /// The files are read as a whole, unless a cache of the user's knows the hash of exactly this file (device, inode,
-    /// length and times). Files that media cells only link to are not read.
+    /// Reads the files as a whole, unless the user's cache has the hash of exactly this file (device, inode, length and
+    /// times). Does not read files that media cells link to.
     ///
     /// # Errors
-    /// [`DatasetError::Changed`] if a file is not what was opened, [`DatasetError::Io`].
+    /// [`DatasetError::Changed`] if a file has changed since it was opened, [`DatasetError::Io`].
     pub fn content(&self) -> Result<String> {
         identity::content(&self.parts)
     }
 
-    /// The folder that paths in media cells are relative to; `None` if the files lie in several.
+    /// The folder that paths in media cells are relative to; `None` if the files are in several folders.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
@@ -151,19 +152,18 @@ impl Dataset {
     /// The feature of a column.
     ///
     /// # Errors
-    /// [`DatasetError::UnknownColumn`], with all names and the nearest one.
+    /// [`DatasetError::UnknownColumn`], with all names and the most similar one.
     pub fn column(&self, name: &str) -> Result<&Feature> {
         self.features.get(name).ok_or_else(|| self.unknown_column(name))
     }
 
-    /// Streams `rows` (clipped to the dataset) of the named columns, in the order named; all columns for `None`.
+    /// Streams `rows` (clipped to the dataset) of the named columns in the given order; all columns for `None`.
     ///
-    /// A batch has as many rows as `bound` allows, also where files meet, unless its bytes say otherwise. Where batches
-    /// end depends on the files and the range alone, so equal ranges give equal batches. Rows that cannot be read are
-    /// listed in their batch. After an error the stream ends.
+    /// A batch has as many rows as `bound` allows, also across files, unless it reaches its bound of bytes. Equal
+    /// ranges of equal files give equal batches. Each batch lists its unreadable rows. The stream ends after an error.
     ///
     /// # Errors
-    /// [`DatasetError::UnknownColumn`] here; [`DatasetError::Changed`] and [`DatasetError::Io`] from the stream.
+    /// [`DatasetError::UnknownColumn`]. From the stream: [`DatasetError::Changed`] and [`DatasetError::Io`].
     pub fn read(&self, columns: Option<&[&str]>, rows: Range<u64>, bound: impl Into<Bound>) -> Result<Batches> {
         self.read_sections(columns, rows, u64::MAX, bound)
     }
@@ -186,14 +186,13 @@ impl Dataset {
         Ok(Batches::new(self, indices, rows, section_rows.max(1), bound.into()))
     }
 
-    /// The given rows, in the order given and as often as given, as batches within `bound`.
+    /// The given rows, in the given order and with repetitions, as batches within `bound`.
     ///
-    /// Row groups without a wanted row are skipped; memory is the rows themselves, one batch and one page of each
-    /// column.
+    /// Skips row groups without a requested row. Memory is the rows themselves, one batch and one page per column.
     ///
     /// # Errors
-    /// As [`Dataset::read`]; [`DatasetError::Corrupt`] if a row cannot be read; [`DatasetError::Internal`] for a row past
-    /// the end.
+    /// As [`Dataset::read`]; [`DatasetError::Corrupt`] if a row cannot be read; [`DatasetError::Internal`] for a row
+    /// past the end.
     pub fn take(&self, columns: Option<&[&str]>, rows: &[u64], bound: impl Into<Bound>) -> Result<Taken> {
         take::take(self, &self.indices(columns)?, rows, bound.into())
     }
@@ -210,9 +209,9 @@ impl Dataset {
         Ok(CellColumn::new(array, feature).map_err(|error| error.in_column(column))?.with_origin(column, self.folder()))
     }
 
-    /// The batch with bytes wherever a media cell of this dataset holds only a path, so that it can be written elsewhere.
-    /// Rows whose file is missing, or lies outside of the dataset's folder, become unreadable. Costs nothing where all
-    /// bytes are there. [`Batches::embedded`] keeps to a bound.
+    /// The batch with the bytes of all media cells that hold only a path, so that it can be written elsewhere. Rows
+    /// whose file is missing, or outside of the dataset's folder, become unreadable. Costs nothing if all cells hold
+    /// bytes. [`Batches::embedded`] does the same within a bound.
     ///
     /// # Errors
     /// [`DatasetError::ColumnType`] for a media column that can hold none; [`DatasetError::Internal`] past 2 GiB.
@@ -242,7 +241,7 @@ impl Dataset {
     }
 
     fn projected_schema(&self, indices: &[usize]) -> SchemaRef {
-        // A row that cannot be read is null.
+        // An unreadable row is null.
         let field = |index: &usize| Arc::new(self.schema.field(*index).clone().with_nullable(true));
         let fields: Vec<_> = indices.iter().map(field).collect();
         Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))

@@ -1,4 +1,4 @@
-//! The small JSON files that we write and read again.
+//! Our small JSON records.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +17,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The record in a file; `None` if there is no such file.
+/// Reads the record in a file; `None` if the file does not exist.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let mut content = Vec::new();
     // Without NONBLOCK a pipe of this name would make us wait for a writer.

@@ -1,4 +1,4 @@
-//! Rows one by one into a Parquet file.
+//! Writes rows one by one to a Parquet file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub(crate) enum Value {
     Null,
     Cell(OwnedCell),
-    /// An encoded file and the name it had.
+    /// An encoded file and its original name.
     File {
         bytes: Vec<u8>,
         name: String,
@@ -42,7 +42,7 @@ impl Value {
     }
 }
 
-/// Gathers rows and writes them in batches of bounded size.
+/// Collects rows, and writes them in batches of bounded size.
 pub(crate) struct Rows {
     writer: TableWriter,
     schema: SchemaRef,
@@ -56,7 +56,7 @@ impl Rows {
         Self::with_metadata(NewFile::beside(out)?, features, None)
     }
 
-    /// Starts a file whose schema carries one more piece of metadata: key and value.
+    /// Starts a file with an additional key and value in the schema's metadata.
     pub(crate) fn with_metadata(out: NewFile, features: Features, metadata: Option<(&str, String)>) -> Result<Rows> {
         let mut schema =
             features.to_schema().ok_or_else(|| DatasetError::internal("writing rows", "a feature without type"))?;

@@ -1,13 +1,13 @@
-//! Where bytes come from: the seam behind which object stores could go.
+//! The source of bytes. Only this file opens data files, so object stores could be added here.
 //!
-//! Everything else asks a [`Source`] for its length, its footer and a reader; only this file opens data files.
+//! All other code asks a [`Source`] for its length, its footer and a reader.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DatasetError, Result, io_error};
 
-/// A data file whose length was noted when its footer was read.
+/// A data file with its length at opening.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
@@ -19,17 +19,17 @@ const ENCRYPTED: &[u8; 4] = b"PARE";
 /// Footer length and magic at the end of every Parquet file.
 const TAIL_BYTES: u64 = 8;
 const SMALLEST_BYTES: u64 = 12;
-/// Longest footer that is read; it is held in memory several times as large.
+/// The longest footer; it takes several times its size in memory.
 const MAX_FOOTER_BYTES: u64 = 64 << 20;
 
 impl Source {
-    /// Notes path and length.
+    /// Records path and length.
     pub(crate) fn new(path: &Path) -> Result<Source> {
         let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
         if !metadata.is_file() {
             return Err(DatasetError::Empty {
                 path: path.to_path_buf(),
-                reason: "it is neither file nor folder".into(),
+                reason: "it is neither a file nor a folder".into(),
             });
         }
         Ok(Source { path: path.to_path_buf(), size_bytes: metadata.len() })
@@ -38,19 +38,19 @@ impl Source {
     /// A reader of the whole file.
     ///
     /// # Errors
-    /// [`DatasetError::Changed`] if the length is not what it was.
+    /// [`DatasetError::Changed`] if the length has changed.
     pub(crate) fn open(&self) -> Result<File> {
         let file = File::open(&self.path).map_err(io_error(&self.path, "open"))?;
         let found_bytes = file.metadata().map_err(io_error(&self.path, "read"))?.len();
         if found_bytes == self.size_bytes { Ok(file) } else { Err(self.changed(found_bytes)) }
     }
 
-    /// The error for a file whose length is not what it was.
+    /// The error for a file with a changed length.
     pub(crate) fn changed(&self, found_bytes: u64) -> DatasetError {
         DatasetError::Changed { path: self.path.clone(), expected_bytes: self.size_bytes, found_bytes }
     }
 
-    /// The encoded footer (without length and magic), after telling truncated files from foreign ones.
+    /// The encoded footer (without length and magic). Distinguishes truncated files from other formats.
     pub(crate) fn footer(&self) -> Result<Vec<u8>> {
         if self.size_bytes == 0 {
             return Err(DatasetError::Empty { path: self.path.clone(), reason: "the file has no bytes".into() });
@@ -82,7 +82,7 @@ impl Source {
         self.read_at(&file, start - length, length)
     }
 
-    /// The error for a file that stops too early.
+    /// The error for a file that ends too early.
     pub(crate) fn truncated(&self, reason: impl ToString) -> DatasetError {
         DatasetError::Truncated { path: self.path.clone(), size_bytes: self.size_bytes, reason: reason.to_string() }
     }
@@ -97,13 +97,13 @@ impl Source {
     }
 }
 
-/// Fills `buffer` from a place in a file, whose own place stays or not.
+/// Fills `buffer` from `offset` of a file. May move the file's own position.
 #[cfg(unix)]
 pub(crate) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
-/// Fills `buffer` from a place in a file, whose own place stays or not.
+/// Fills `buffer` from `offset` of a file. May move the file's own position.
 #[cfg(not(unix))]
 pub(crate) fn read_at(mut file: &File, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
     use std::io::{Read, Seek, SeekFrom};

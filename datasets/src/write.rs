@@ -1,4 +1,4 @@
-//! One Parquet file, written as a stream.
+//! Writes one Parquet file as a stream.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::feature::Features;
 use crate::folder::{Folder, NewFile};
 use crate::output::MARK_KEY;
 
-/// Encoded bytes of a row group: large enough to compress and scan well, small enough that a reader of one row group and
-/// the writer's buffer stay cheap.
+/// Encoded bytes of a row group: large enough for good compression and scans, small enough for cheap readers and a
+/// small write buffer.
 pub const ROW_GROUP_BYTES: usize = 32 << 20;
-/// Piece of a batch handed to the encoder at once; the row group limit is checked between pieces.
+/// Bytes of a batch that the encoder gets at once. The row group limit is checked between these pieces.
 const PIECE_BYTES: usize = 4 << 20;
 
 /// Writes batches of one schema to one Parquet file: zstd, row groups of about [`ROW_GROUP_BYTES`], features in the
@@ -34,7 +34,7 @@ pub struct TableWriter {
     rows: u64,
 }
 
-/// What [`TableWriter::finish`] wrote.
+/// The result of [`TableWriter::finish`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Number of rows.
@@ -46,7 +46,7 @@ pub struct Written {
 }
 
 impl TableWriter {
-    /// Starts a file whose columns are those of `schema` (its metadata is kept) and mean `features`.
+    /// Starts a file with the columns of `schema` (whose metadata is kept) and their `features`.
     ///
     /// # Errors
     /// [`DatasetError::Busy`] while another process writes the same file, [`DatasetError::Io`], or
@@ -65,15 +65,16 @@ impl TableWriter {
 
     pub(crate) fn into_file(file: NewFile, schema: &Schema, features: &Features) -> Result<TableWriter> {
         let mut schema = relaxed(&features.stamp(schema));
-        // Rows that were read from a shard are no longer that shard.
+        // Rows read from a shard and written here are not that shard.
         schema.metadata.remove(MARK_KEY);
-        let (schema, path) = (Arc::new(schema), file.path());
+        let schema = Arc::new(schema);
+        let path = file.path();
         let writer = ArrowWriter::try_new(HashingFile::new(file), schema.clone(), Some(properties(&schema)))
             .map_err(|error| write_error(&path, error))?;
         Ok(TableWriter { writer: Some(writer), schema, path, rows: 0 })
     }
 
-    /// Appends a batch; column names and types must be those of the schema, metadata may differ.
+    /// Appends a batch. Column names and types must match the schema; metadata may differ.
     ///
     /// # Errors
     /// [`DatasetError::Io`], or [`DatasetError::Internal`] for other columns.
@@ -104,7 +105,7 @@ impl TableWriter {
         }
     }
 
-    /// Writes the footer, makes the file durable and gives it its name.
+    /// Writes the footer, makes the file durable, and gives it its name.
     ///
     /// # Errors
     /// [`DatasetError::Io`].
@@ -119,7 +120,7 @@ impl TableWriter {
     }
 }
 
-/// A file that knows the hash of what was written to it.
+/// A file that hashes the bytes written to it.
 struct HashingFile {
     file: NewFile,
     hasher: blake3::Hasher,
@@ -145,14 +146,14 @@ impl Write for HashingFile {
     }
 }
 
-/// Batches of one table may differ in which columns happen to be free of nulls.
+/// The schema with all columns nullable, because batches of one table may differ in this.
 fn relaxed(schema: &Schema) -> Schema {
     let fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
 fn properties(schema: &Schema) -> WriterProperties {
-    // Arrow keeps metadata in a map of random order; sorted, the file is the same each time.
+    // Arrow keeps metadata in a map of random order. Sorting makes the file deterministic.
     let mut metadata: Vec<KeyValue> =
         schema.metadata().iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     metadata.sort_by(|a, b| a.key.cmp(&b.key));
@@ -165,7 +166,7 @@ fn properties(schema: &Schema) -> WriterProperties {
     schema.fields().iter().fold(builder, without).build()
 }
 
-/// Encoded media never repeat: a dictionary would only hold every value twice in memory.
+/// Disables dictionaries for encoded media. They never repeat, so a dictionary would only double the memory.
 fn without_dictionary(
     builder: WriterPropertiesBuilder,
     field: &Field,
@@ -191,7 +192,7 @@ fn without_dictionary(
     builder
 }
 
-/// Rows of about [`PIECE_BYTES`].
+/// The number of rows of about [`PIECE_BYTES`].
 fn piece_rows(batch: &RecordBatch) -> usize {
     let rows = batch.num_rows().max(1);
     let size = |column: &arrow::array::ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);

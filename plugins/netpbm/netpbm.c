@@ -1,10 +1,10 @@
-/* The plugin `netpbm`, in plain C11: grey pictures as Netpbm files, and a module that makes them smaller and larger.
+/* The plugin `netpbm` in plain C11: grey images as Netpbm files, and a module that shrinks and enlarges them.
  *
  * It needs anyflow.h and libc, and no libtorch:
  *
  *     cc -std=c11 -O2 -shared -fPIC -I core/abi/include plugins/netpbm/netpbm.c -o libanyflow_netpbm.so
  *
- * Then put the library into a folder that ANYFLOW_PLUGINS names.
+ * Put the library into a folder that ANYFLOW_PLUGINS lists.
  *
  * codec `gray`      bytes of a PGM file (P5 or P2) <-> f32 [channel 1, height, width] in [-1, 1]; decodes to P5
  * module `pyramid`  encode: average of squares of `factor` by `factor` elements; decode: bilinear, or nearest
@@ -28,12 +28,12 @@
 ANYFLOW_DESCRIPTOR(
     descriptor,
     "{\"plugin\": \"netpbm\", \"version\": \"0.1.0\", \"abi\": " ANYFLOW_ABI_JSON ", \"license\": \"MIT OR Apache-2.0\","
-    " \"summary\": \"grey pictures as Netpbm files, in C\", \"libtorch\": null,"
-    " \"codecs\": [{\"id\": \"gray\", \"modality\": \"image\", \"summary\": \"PGM files <-> grey pictures\","
+    " \"summary\": \"grey images as Netpbm files, in C\", \"libtorch\": null,"
+    " \"codecs\": [{\"id\": \"gray\", \"modality\": \"image\", \"summary\": \"PGM files <-> grey images\","
     "  \"cell\": \"bytes\", \"feature\": \"Image\", \"array\": " PORT(LARGE) ","
     "  \"parameters\": {\"height\": " SIZE ", \"width\": " SIZE "}}],"
     " \"modules\": [{\"id\": \"pyramid\", \"modality\": \"image\", \"interface\": \"" ANYFLOW_ARRAY_ID "\","
-    "  \"summary\": \"averages of squares, and interpolation between them\","
+    "  \"summary\": \"averages of squares <-> interpolation between them\","
     "  \"roles\": [{\"role\": \"encode\", \"input\": " PORT(LARGE) ", \"output\": " PORT(SMALL) "},"
     "             {\"role\": \"decode\", \"input\": " PORT(SMALL) ", \"output\": " PORT(LARGE) "}],"
     "  \"parameters\": {\"height\": " SIZE ", \"width\": " SIZE ", \"rows\": " SHRUNK ", \"columns\": " SHRUNK ","
@@ -42,7 +42,7 @@ ANYFLOW_DESCRIPTOR(
 
 /* ---- Reports ---- */
 
-/* Reports a sentence for a row, or for the whole call if `row` is -1. */
+/* Reports an error for a row, or for the whole call if `row` is -1. */
 __attribute__((format(printf, 3, 4))) static void fail(const AnyflowReport *report, int64_t row, const char *format, ...) {
     char text[256];
     va_list arguments;
@@ -61,8 +61,8 @@ static bool is_text(AnyflowStrView view, const char *text) {
 
 /* ---- Parameters ---- */
 
-/* The value of a key of a flat JSON object without escapes, which is what the host passes: the descriptor asks for
- * integers and for words of a list. NULL if it is not there. */
+/* The value of a key of a flat JSON object without escapes, or NULL. The host passes such an object, because the
+ * descriptor declares integers and enums only. */
 static const char *value_of(const char *json, const char *key) {
     char quoted[32];
     snprintf(quoted, sizeof quoted, "\"%s\"", key);
@@ -76,14 +76,14 @@ static const char *value_of(const char *json, const char *key) {
     return NULL;
 }
 
-/* An integer from 1 to 4096, or 0. */
+/* The value of a key if it is an integer from 1 to 4096, else 0. */
 static int64_t size_of(const char *json, const char *key) {
     const char *value = value_of(json, key);
     const long size = value == NULL ? 0 : strtol(value, NULL, 10);
     return size >= 1 && size <= 4096 ? size : 0;
 }
 
-/* The host's text with an end that libc sees; to be freed. */
+/* A zero-terminated copy of the host's text; the caller frees it. */
 static char *copied(AnyflowStrView view) {
     char *text = malloc(view.len + 1);
     if (text != NULL) {
@@ -127,7 +127,7 @@ static void any_destroy(void *instance) {
     free(instance);
 }
 
-/* Bytes that are being read. */
+/* The bytes that are not read yet. */
 typedef struct Reader {
     const uint8_t *at, *end;
 } Reader;
@@ -136,7 +136,7 @@ static bool is_space(uint8_t byte) {
     return byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
-/* A number after white space and comments; -1 if none comes, or one above 65535. */
+/* The next number after white space and comments; -1 if there is none or it exceeds 65535. */
 static int32_t number(Reader *reader) {
     while (reader->at < reader->end && (is_space(*reader->at) || *reader->at == '#')) {
         const bool comment = *reader->at == '#';
@@ -157,7 +157,7 @@ static int32_t number(Reader *reader) {
     return value;
 }
 
-/* One sample: a decimal number in P2, a byte or two in P5; -1 if none comes. */
+/* The next sample: a decimal number in P2, one or two bytes in P5; -1 if there is none. */
 static int32_t sample(Reader *reader, bool plain, int32_t largest) {
     const ptrdiff_t bytes = largest > 255 ? 2 : 1;
     if (plain) {
@@ -173,38 +173,38 @@ static int32_t sample(Reader *reader, bool plain, int32_t largest) {
     return value;
 }
 
-/* Reads a picture into `elements`; what is wrong is reported for its row. */
-static void read_picture(const Gray *gray, AnyflowStrView bytes, float *elements, int64_t row, const AnyflowReport *report) {
+/* Reads an image into `elements`; reports errors for its row. */
+static void read_image(const Gray *gray, AnyflowStrView bytes, float *elements, int64_t row, const AnyflowReport *report) {
     if (bytes.len < 2 || bytes.ptr[0] != 'P' || (bytes.ptr[1] != '5' && bytes.ptr[1] != '2')) {
-        fail(report, row, "no PGM file: it does not begin with P5 or P2");
+        fail(report, row, "not a PGM file: it does not start with P5 or P2");
         return;
     }
     const bool plain = bytes.ptr[1] == '2';
     Reader reader = {bytes.ptr + 2, bytes.ptr + bytes.len};
     const int32_t width = number(&reader), height = number(&reader), largest = number(&reader);
     if (width < 1 || height < 1 || largest < 1) {
-        fail(report, row, "the head of the PGM file is broken");
+        fail(report, row, "the header of the PGM file is damaged");
         return;
     }
     if (height != gray->height || width != gray->width) {
-        fail(report, row, "the picture is %d x %d (height x width), but %d x %d is wanted", (int)height, (int)width,
+        fail(report, row, "the image is %d x %d (height x width), but the codec takes %d x %d", (int)height, (int)width,
              (int)gray->height, (int)gray->width);
         return;
     }
-    reader.at += !plain && reader.at < reader.end; /* the one space between head and samples */
+    reader.at += !plain && reader.at < reader.end; /* the single space between header and samples */
     for (int64_t i = 0; i < gray->height * gray->width; i++) {
         const int32_t value = sample(&reader, plain, largest);
         if (value < 0 || value > largest) {
             memset(elements, 0, (size_t)i * sizeof *elements);
-            fail(report, row, value < 0 ? "the PGM file is cut short" : "a sample of the PGM file is above its maximum");
+            fail(report, row, value < 0 ? "the PGM file is truncated" : "a sample of the PGM file is above its maximum");
             return;
         }
         elements[i] = 2.0f * (float)value / (float)largest - 1.0f;
     }
 }
 
-/* Whether an array is what the descriptor says: dense floats of the host, `[row, channel 1, height, width]`. */
-static bool is_pictures(const AnyflowArrayView *array, int64_t height, int64_t width) {
+/* True if an array matches the descriptor: dense host floats `[row, channel 1, height, width]`. */
+static bool is_images(const AnyflowArrayView *array, int64_t height, int64_t width) {
     return array->device.kind == 1 && array->strides == NULL && array->ndim == 4 &&
            array->dtype.code == ANYFLOW_DTYPE_F32.code && array->dtype.bits == ANYFLOW_DTYPE_F32.bits &&
            array->shape[0] >= 0 && array->shape[1] == 1 && array->shape[2] == height && array->shape[3] == width;
@@ -217,24 +217,24 @@ static float *elements_of(const AnyflowArrayView *array) {
 static uint32_t gray_encode(const void *instance, const AnyflowCellView *cells, size_t rows, const AnyflowArrayView *array,
                             const AnyflowReport *report) {
     const Gray *gray = instance;
-    if (!is_pictures(array, gray->height, gray->width) || (size_t)array->shape[0] != rows) {
-        fail(report, -1, "the array is not of the shape that the descriptor says");
+    if (!is_images(array, gray->height, gray->width) || (size_t)array->shape[0] != rows) {
+        fail(report, -1, "the array does not have the shape of the descriptor");
         return ANYFLOW_STATUS_INVALID;
     }
     for (size_t row = 0; row < rows; row++) {
         if (cells[row].kind == ANYFLOW_CELL_KIND_BYTES) {
             float *elements = elements_of(array) + (int64_t)row * gray->height * gray->width;
-            read_picture(gray, cells[row].bytes, elements, (int64_t)row, report);
+            read_image(gray, cells[row].bytes, elements, (int64_t)row, report);
         } else {
             const bool null = cells[row].kind == ANYFLOW_CELL_KIND_NULL;
-            fail(report, (int64_t)row, null ? "the cell is null" : "the cell holds no bytes");
+            fail(report, (int64_t)row, null ? "the cell is null" : "the cell does not hold bytes");
         }
     }
     return ANYFLOW_STATUS_OK;
 }
 
-/* Writes a picture as P5 into `file`, which has room for it; -1 if an element is not a number. */
-static int64_t write_picture(const Gray *gray, const float *elements, uint8_t *file, size_t room) {
+/* Writes an image as P5 into `file`, which is large enough; -1 if an element is NaN. */
+static int64_t write_image(const Gray *gray, const float *elements, uint8_t *file, size_t room) {
     const int head = snprintf((char *)file, room, "P5\n%d %d\n255\n", (int)gray->width, (int)gray->height);
     for (int64_t i = 0; i < gray->height * gray->width; i++) {
         const float level = (elements[i] + 1.0f) * 127.5f;
@@ -248,8 +248,8 @@ static int64_t write_picture(const Gray *gray, const float *elements, uint8_t *f
 
 static uint32_t gray_decode(const void *instance, const AnyflowArrayView *array, const AnyflowReport *report) {
     const Gray *gray = instance;
-    if (!is_pictures(array, gray->height, gray->width)) {
-        fail(report, -1, "the array is not of the shape that the descriptor says");
+    if (!is_images(array, gray->height, gray->width)) {
+        fail(report, -1, "the array does not have the shape of the descriptor");
         return ANYFLOW_STATUS_INVALID;
     }
     const size_t room = (size_t)(gray->height * gray->width) + 32;
@@ -259,9 +259,9 @@ static uint32_t gray_decode(const void *instance, const AnyflowArrayView *array,
         return ANYFLOW_STATUS_FAILED;
     }
     for (int64_t row = 0; row < array->shape[0]; row++) {
-        const int64_t length = write_picture(gray, elements_of(array) + row * gray->height * gray->width, file, room);
+        const int64_t length = write_image(gray, elements_of(array) + row * gray->height * gray->width, file, room);
         if (length < 0) {
-            fail(report, row, "the picture holds a value that is not a number");
+            fail(report, row, "the image holds NaN");
         } else if (report->cell != NULL) {
             const AnyflowCellView cell = {.kind = ANYFLOW_CELL_KIND_BYTES, .bytes = {file, (size_t)length}};
             report->cell(report->context, row, &cell);
@@ -306,7 +306,7 @@ static uint32_t pyramid_create(AnyflowStrView id, AnyflowStrView parameters, con
     return ANYFLOW_STATUS_OK;
 }
 
-/* One picture: the average of each square of `factor` by `factor` elements. */
+/* Shrinks an image: averages each square of `factor` by `factor` elements. */
 static void shrink(const Pyramid *p, const float *large, float *small) {
     const float area = (float)(p->factor * p->factor);
     for (int64_t y = 0; y < p->rows; y++) {
@@ -320,25 +320,25 @@ static void shrink(const Pyramid *p, const float *large, float *small) {
     }
 }
 
-/* Where an element of the large axis lies between elements of the small one, whose centres are `factor` apart. */
+/* The two elements of the small axis around an element of the large one. Their centres are `factor` apart. */
 typedef struct Between {
     int64_t low, high;
-    float share; /* of `high` */
+    float share; /* the weight of `high` */
 } Between;
 
 static Between between(int64_t at, int64_t factor, int64_t size, bool nearest) {
     if (nearest) {
         return (Between){at / factor, at / factor, 0.0f};
     }
-    const float place = ((float)at + 0.5f) / (float)factor - 0.5f;
-    if (place <= 0.0f) {
+    const float position = ((float)at + 0.5f) / (float)factor - 0.5f;
+    if (position <= 0.0f) {
         return (Between){0, 0, 0.0f};
     }
-    const int64_t low = (int64_t)place;
-    return low + 1 >= size ? (Between){size - 1, size - 1, 0.0f} : (Between){low, low + 1, place - (float)low};
+    const int64_t low = (int64_t)position;
+    return low + 1 >= size ? (Between){size - 1, size - 1, 0.0f} : (Between){low, low + 1, position - (float)low};
 }
 
-/* One picture, enlarged. */
+/* Enlarges an image. */
 static void enlarge(const Pyramid *p, const float *small, float *large) {
     for (int64_t y = 0; y < p->height; y++) {
         const Between v = between(y, p->factor, p->rows, p->nearest);
@@ -361,9 +361,9 @@ static uint32_t pyramid_forward(const void *instance, uint32_t role, const Anyfl
     }
     const bool encode = role == ANYFLOW_ROLE_ENCODE;
     const AnyflowArrayView *large = encode ? inputs : outputs, *small = encode ? outputs : inputs;
-    if (!is_pictures(large, p->height, p->width) || !is_pictures(small, p->rows, p->columns) ||
+    if (!is_images(large, p->height, p->width) || !is_images(small, p->rows, p->columns) ||
         large->shape[0] != small->shape[0]) {
-        fail(report, -1, "the arrays are not of the shapes that the descriptor says");
+        fail(report, -1, "the arrays do not have the shapes of the descriptor");
         return ANYFLOW_STATUS_INVALID;
     }
     for (int64_t row = 0; row < large->shape[0]; row++) {

@@ -65,7 +65,7 @@ fn samples_come_from_files_and_columns() {
 fn every_fault_fails_its_check() {
     let cases = [
         ("panic", "network shapes", "panicked"),
-        ("nan", "network shapes", "no numbers"),
+        ("nan", "network shapes", "NaN"),
         ("wrong-shape", "network shapes", "the descriptor says"),
         ("wrong-type", "network shapes", "Double"),
         ("error", "network shapes", "asked to fail"),

@@ -48,9 +48,9 @@ fn a_codec_in_c_reads_and_writes_and_refuses_single_rows() {
     assert_eq!(
         texts,
         [
-            (2, "the picture is 2 x 2 (height x width), but 8 x 8 is wanted"),
-            (3, "the PGM file is cut short"),
-            (5, "no PGM file: it does not begin with P5 or P2"),
+            (2, "the image is 2 x 2 (height x width), but the codec takes 8 x 8"),
+            (3, "the PGM file is truncated"),
+            (5, "not a PGM file: it does not start with P5 or P2"),
             (6, "the cell is null"),
         ]
     );

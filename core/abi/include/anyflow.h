@@ -1,36 +1,36 @@
-/* The plugin border: plain C structs and constants, nothing else. Both sides compile this crate, or include
- * `anyflow.h`, which `cargo xtask header` makes of it; neither shares any Rust type across the border beyond it.
+/* The plugin ABI: plain C structs and constants, nothing else. Host and plugin compile this crate, or include
+ * `anyflow.h`, which `cargo xtask header` generates from it. They share no other type.
  *
  * # Rules
  *
  * - A plugin exports one static, ANYFLOW_ENTRY_SYMBOL, and carries its descriptor as JSON in the section
  *   ANYFLOW_SECTION of its library file, so that a host can read it without running code.
- * - Structs only grow at the end and start with their size; a reader uses no field beyond the size it was given.
- * - ANYFLOW_ABI_MAJOR changes when an old binary could not be called any more, ANYFLOW_ABI_MINOR when something was added.
- *   They are numbers of their own, not the product's version.
- * - On another major, only AnyflowEntry.magic, AnyflowEntry.abi_major, AnyflowEntry.abi_minor may be read.
- * - Features beyond the core are interfaces, asked for by id: ANYFLOW_CODEC_ID, ANYFLOW_TORCH_ID, ANYFLOW_ARRAY_ID.
- * - A function that a table of the known size leaves null is one that its owner does not have.
- * - No panic and no C++ exception crosses the border: it becomes one of ANYFLOW_STATUS_* and a text.
+ * - Structs start with their size and only grow at the end. A reader uses no field beyond that size.
+ * - ANYFLOW_ABI_MAJOR changes when old binaries become incompatible, ANYFLOW_ABI_MINOR with every addition. Both are
+ *   independent of the product's version.
+ * - On another major, only AnyflowEntry.magic, AnyflowEntry.abi_major and AnyflowEntry.abi_minor may be read.
+ * - Features are interfaces, requested by id: ANYFLOW_CODEC_ID, ANYFLOW_TORCH_ID, ANYFLOW_ARRAY_ID.
+ * - A null function in a table is one that its owner does not have.
+ * - No panic and no C++ exception crosses the ABI: it becomes a ANYFLOW_STATUS_* and a text.
  * - Libraries are never unloaded.
  *
  * # Thread roles
  *
- * `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at a time ·
- * `[compute]` the one thread of an instance: its `create`, all its calls and its `destroy` · `[any]` wherever.
+ * `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at the same time ·
+ * `[compute]` the single thread of an instance: its `create`, all its calls and its `destroy` · `[any]` any thread.
  *
  * # Lifetimes
  *
- * Every pointer that is passed in is valid until the call returns, and no longer, unless its documentation says
- * otherwise. What a plugin reports is copied by the host before the callback returns. Memory that is passed in is the
- * host's: a plugin writes to it only where the documentation says so.
+ * A pointer argument is valid until the call returns, unless its documentation says otherwise. The host copies a
+ * plugin's reports before the callback returns. Memory in arguments belongs to the host: a plugin writes to it only if
+ * the documentation says so.
  *
  * # Manners
  *
- * A plugin is a guest of the process. When a call returns, it has left the thread and the process as they were: the
- * floating-point environment (what links with `-ffast-math` changes it), libtorch's modes and settings, current folder,
- * umask, signal handlers, locale; no open file, thread or child process of the call is left, and nothing was written to
- * standard output. `log` of the host is for what a plugin has to say.
+ * A plugin is a guest of the process. Every call leaves the thread and the process as they were: floating-point
+ * environment (linking with `-ffast-math` changes it), libtorch's modes and settings, current folder, umask, signal
+ * handlers and locale. It leaves no open file, thread or child process, and writes nothing to standard output. Plugins
+ * report messages through the host's `log`.
  */
 /* This file is made of core/abi by `cargo xtask header`. It is C11 and C++17. */
 
@@ -69,11 +69,11 @@ typedef struct AnyflowCellView {
     double real;
 } AnyflowCellView;
 
-/* Where an array lies, as in DLPack. */
+/* The device of an array, as in DLPack. */
 typedef struct AnyflowDevice {
     /* 1 for host memory, 2 for CUDA. */
     int32_t kind;
-    /* Which one. */
+    /* The device's index. */
     int32_t id;
 } AnyflowDevice;
 
@@ -87,11 +87,13 @@ typedef struct AnyflowDataType {
     uint16_t lanes;
 } AnyflowDataType;
 
-/* A dense array in the layout of DLPack's `DLTensor`. Row-major when `strides` is null, which is all the host passes. */
+/* A dense array in the layout of DLPack's `DLTensor`. Row-major if `strides` is null; the host always
+ * passes null.
+ */
 typedef struct AnyflowArrayView {
-    /* First element, before `byte_offset`. */
+    /* Base address; the first element is `byte_offset` bytes behind it. */
     void *data;
-    /* Where it lies. */
+    /* The device of `data`. */
     AnyflowDevice device;
     /* Number of axes. */
     int32_t ndim;
@@ -128,7 +130,7 @@ typedef struct AnyflowArrayView {
 /* Encoded bytes of files, in order; `bytes` holds one AnyflowStrView(crate::StrView) for each. Since ABI 1.3. */
 #define ANYFLOW_CELL_KIND_FILES 6u
 
-/* The element types that arrays use. */
+/* The element types of arrays. */
 
 /* 32-bit float. */
 static const AnyflowDataType ANYFLOW_DTYPE_F32 = {2, 32, 1};
@@ -139,12 +141,12 @@ static const AnyflowDataType ANYFLOW_DTYPE_I64 = {0, 64, 1};
 /* Byte. */
 static const AnyflowDataType ANYFLOW_DTYPE_U8 = {1, 8, 1};
 
-/* The exported static and the two tables that a host hands to a plugin. */
+/* The exported static, and the two tables that a host passes to a plugin. */
 
 /* First field of every entry. */
 #define ANYFLOW_MAGIC UINT64_C(0x00574f4c46594e41)
 
-/* Changes when old binaries cannot be called any more. */
+/* Changes when old binaries become incompatible. */
 #define ANYFLOW_ABI_MAJOR 1
 
 /* Grows with every addition. */
@@ -153,20 +155,20 @@ static const AnyflowDataType ANYFLOW_DTYPE_U8 = {1, 8, 1};
 /* Name of the exported static, of type AnyflowEntry. */
 #define ANYFLOW_ENTRY_SYMBOL "anyflow_entry"
 
-/* Section of the library file that holds the descriptor: JSON, nothing before it, and nothing but zero bytes after it. */
+/* Section of the library file that holds the descriptor: JSON with nothing before it and only zero bytes after it. */
 #define ANYFLOW_SECTION ".anyflow"
 
-/* What the host offers to a plugin for the life of the process. */
+/* The host's functions for plugins, valid for the life of the process. */
 typedef struct AnyflowHost {
     /* Size of this struct as the host knows it. */
     uint32_t struct_size;
     /* ANYFLOW_ABI_MINOR of the host. */
     uint32_t abi_minor;
-    /* `[any]` A line for the log; level 1 error, 2 warning, 3 info, 4 debug. The text is copied. */
+    /* `[any]` Logs a line; level 1 error, 2 warning, 3 info, 4 debug. The host copies the text. */
     void (*log)(uint32_t level, AnyflowStrView text);
 } AnyflowHost;
 
-/* What a plugin exports. Static for the life of the process. */
+/* The exported entry of a plugin. Static for the life of the process. */
 typedef struct AnyflowEntry {
     /* ANYFLOW_MAGIC. */
     uint64_t magic;
@@ -176,37 +178,35 @@ typedef struct AnyflowEntry {
     uint16_t abi_minor;
     /* Size of this struct as the plugin knows it. */
     uint32_t struct_size;
-    /* The descriptor as the code knows it; the host compares it with the section. Static. */
+    /* The descriptor in the code; the host compares it with the section. Static. */
     AnyflowStrView descriptor;
-    /* `[main]` Called once or more before anything else; calls are counted by nobody and must not matter. `host`
-     * is static. Gives a status. May be null.
+    /* `[main]` Called at least once before anything else; repeated calls must have no further effect. `host` is
+     * static. Returns a status. May be null.
      */
     uint32_t (*init)(const AnyflowHost *host);
-    /* `[any]` The table of an interface, or null. Static. */
+    /* `[any]` Returns the static table of an interface, or null. */
     const void *(*interface)(AnyflowStrView id);
 } AnyflowEntry;
 
-/* Where a call reports to; valid during the call only. The callbacks may be called on the calling thread only: what is
- * reported from another one is dropped, and the call fails.
+/* The callbacks for a call's reports, valid during the call only. A plugin may use them on the calling thread only:
+ * the host drops reports from another thread, and the call fails.
  */
 typedef struct AnyflowReport {
     /* Size of this struct as the host knows it. */
     uint32_t struct_size;
-    /* The host's own, handed back to the callbacks. */
+    /* The host's own data, passed back to the callbacks. */
     void *context;
-    /* `[any]` Why the call failed (`row` < 0), or why one row did; the text is copied. On the thread of the call that
-     * the report was passed to, until that call returns.
+    /* `[any]` Reports why the call failed (`row` < 0) or why one row failed. The host copies the text. Only on the
+     * thread of the call, until that call returns.
      */
     void (*error)(void *context, int64_t row, AnyflowStrView text);
-    /* `[any]` A decoded cell of a row; its bytes, or the numbers of its lists, are copied. On the thread of the call that
-     * the report was passed to, until that call returns.
+    /* `[any]` Reports the decoded cell of a row. The host copies its bytes, files or lists. Only on the thread of the
+     * call, until that call returns.
      */
     void (*cell)(void *context, int64_t row, const AnyflowCellView *cell);
 } AnyflowReport;
 
-/* `anyflow.array/1`: modules for inference only, over arrays in host memory, for authors without libtorch. Since ABI
- * 1.2.
- */
+/* `anyflow.array/1`: inference-only modules over arrays in host memory, without libtorch. Since ABI 1.2. */
 
 /* Id of the interface. */
 #define ANYFLOW_ARRAY_ID "anyflow.array/1"
@@ -219,10 +219,11 @@ typedef struct AnyflowArrayInterface {
      * descriptor. `*instance` is set only on success and lives until `destroy`.
      */
     uint32_t (*create)(AnyflowStrView id, AnyflowStrView parameters, const AnyflowReport *report, void **instance);
-    /* `[compute]` Ends an instance; no call follows. */
+    /* `[compute]` Destroys an instance; no call follows. */
     void (*destroy)(void *instance);
-    /* `[compute]` Runs one role. Inputs and outputs are `[row, axes of the port]`, row-major in host memory; the host
-     * allocated and zeroed the outputs. Inputs share the host's memory and are only read. The plugin keeps no pointer to either after it returned.
+    /* `[compute]` Runs one role. Inputs and outputs are `[row, axes of the port]`, row-major in host memory. The host
+     * allocates and zeroes the outputs. Inputs are read-only views of the host's memory. The plugin keeps no pointer
+     * to either after the call.
      */
     uint32_t (*forward)(const void *instance, uint32_t role, const AnyflowArrayView *inputs, size_t n_inputs,
         const AnyflowArrayView *outputs, size_t n_outputs, const AnyflowReport *report);
@@ -241,80 +242,81 @@ typedef struct AnyflowCodecInterface {
      * descriptor. `*instance` is set only on success and lives until `destroy`.
      */
     uint32_t (*create)(AnyflowStrView id, AnyflowStrView parameters, const AnyflowReport *report, void **instance);
-    /* `[main]` Ends an instance; no call is under way and none follows. */
+    /* `[main]` Destroys an instance; no call is under way and none follows. */
     void (*destroy)(void *instance);
-    /* `[worker]` Encodes `rows` cells into `array`, `[row, axes of the descriptor]`, which the host allocated and
-     * zeroed. A row that cannot be encoded is reported with its number and leaves zeros. The cells are only read.
+    /* `[worker]` Encodes `rows` cells into `array`, `[row, axes of the descriptor]`, which the host allocates and
+     * zeroes. Reports an error with the number of each row that it cannot encode, and leaves zeros in that row. The
+     * cells are read-only.
      */
     uint32_t (*encode)(const void *instance, const AnyflowCellView *cells, size_t rows, const AnyflowArrayView *array,
         const AnyflowReport *report);
-    /* `[worker]` Decodes every row of `array`, `[row, axes of the descriptor]`, reporting a cell, or an error, for
-     * each. The array shares the host's memory and is only read.
+    /* `[worker]` Decodes every row of `array`, `[row, axes of the descriptor]`. Reports a cell or an error for each
+     * row. The array is a read-only view of the host's memory.
      */
     uint32_t (*decode)(const void *instance, const AnyflowArrayView *array, const AnyflowReport *report);
 } AnyflowCodecInterface;
 
-/* The floating-point environment that both sides keep to: rounding to the nearest number, subnormal numbers kept,
- * exceptions masked. It belongs to the thread, and a new thread has that of the thread which started it.
+/* The floating-point environment that both sides must keep: round to nearest, subnormal numbers kept, exceptions
+ * masked. Each thread has its own, and a new thread inherits that of its creator.
  */
 
 
 /* All exceptions masked, and nothing else. */
 #define ANYFLOW_FLOAT_DEFAULT 8064u
 
-/* What has happened so far, which is nobody's setting. */
+/* Status flags of past operations; they are not settings. */
 #define ANYFLOW_FLOAT_FLAGS 63u
 
 /* Numbers in nested lists. */
 
-/* Most levels that a list cell may have. */
+/* The most levels of a list cell. */
 #define ANYFLOW_MAX_DEPTH 8u
 
 /* Numbers in nested lists, borrowed: the payload of a cell of kind LIST(crate::cell_kind::LIST). Since ABI 1.2.
  *
- * All numbers lie end to end in `values`. `lengths` holds the number of items of the list, then for each item that is
+ * `values` holds all numbers in order. `lengths` holds the number of items of the list, then for each item that is
  * a list its own lengths in the same way: `[n]` for a list of numbers, `[n, l1 .. ln]` for a list of lists, and
  * `[2, 1, 3, 2, 4, 5]` for a list of two lists, the first of one list of 3 numbers, the second of lists of 4 and 5.
  */
 typedef struct AnyflowListView {
-    /* Size of this struct as its maker knows it. */
+    /* Size of this struct as its creator knows it. */
     uint32_t struct_size;
     /* Levels of nesting, from 1 to ANYFLOW_MAX_DEPTH; the same for every cell of a column. */
     uint32_t depth;
     /* First number; may be null if `values_len` is 0. */
     const double *values;
-    /* Count of numbers. */
+    /* Number of numbers. */
     size_t values_len;
     /* First length. */
     const uint64_t *lengths;
-    /* Count of lengths, at least 1. */
+    /* Number of lengths, at least 1. */
     size_t lengths_len;
 } AnyflowListView;
 
-/* What a call returns. Zero is success; for every other value a text was reported during the call. */
+/* Return values of calls. Zero is success. With any other value, the call has reported a text. */
 
-/* Done. Single rows may have been reported as failed. */
+/* Success. Single rows may have been reported as failed. */
 #define ANYFLOW_STATUS_OK 0u
 
-/* The caller passed something that the descriptor does not allow (shape, dtype, unknown id, bad parameter). */
+/* An argument does not fit the descriptor (shape, dtype, unknown id, bad parameter). */
 #define ANYFLOW_STATUS_INVALID 1u
 
-/* The plugin could not do what was asked, for a reason it reported. */
+/* The plugin failed, for the reported reason. */
 #define ANYFLOW_STATUS_FAILED 2u
 
-/* The plugin panicked; the instance is poisoned from now on. The plugin's author must act. */
+/* The plugin panicked, and the instance is poisoned. The plugin's author must act. */
 #define ANYFLOW_STATUS_PANICKED 3u
 
-/* The instance panicked earlier and takes no more calls. */
+/* The instance panicked in an earlier call and takes no more calls. */
 #define ANYFLOW_STATUS_POISONED 4u
 
 /* The plugin has no such interface, component or role. */
 #define ANYFLOW_STATUS_UNSUPPORTED 5u
 
-/* `anyflow.torch/1`: modules whose tensors cross as libtorch handles, so that gradients flow through the border.
+/* `anyflow.torch/1`: modules that exchange tensors as libtorch handles, so that gradients flow through the ABI.
  *
- * A handle is a pointer to an `at::Tensor`, as `tch` and the C++ API hold it. Host and plugin must be built for the
- * same libtorch version and share the one copy that is loaded.
+ * A handle is a pointer to an `at::Tensor`, as in `tch` and the C++ API. Host and plugin must be built for the same
+ * libtorch version, and share one loaded copy of it.
  */
 
 /* Id of the interface. */
@@ -323,8 +325,8 @@ typedef struct AnyflowListView {
 /* A pointer to an `at::Tensor`. */
 typedef void *AnyflowTensorHandle;
 
-/* `[compute]` Receives the parameters of an instance one by one, until the call that it was passed to returns. `tensor`
- * is borrowed: the host makes its own shallow copy.
+/* `[compute]` Receives the parameters of an instance one by one, during the call that it was passed to. `tensor` is
+ * borrowed: the host makes its own shallow copy.
  */
 typedef void (*AnyflowVisit)(void *context, AnyflowStrView name, AnyflowTensorHandle tensor, uint32_t trainable);
 
@@ -334,17 +336,18 @@ typedef struct AnyflowTorchInterface {
     uint32_t struct_size;
     /* libtorch version that the plugin was built for, e.g. `2.11.0`. Static. */
     AnyflowStrView libtorch;
-    /* `[compute]` Makes an instance of module `id` with freshly initialised parameters. `device` is -1 for the CPU,
+    /* `[compute]` Makes an instance of module `id` with freshly initialized parameters. `device` is -1 for the CPU,
      * else the CUDA ordinal. `*instance` is set only on success and lives until `destroy`.
      */
     uint32_t (*create)(AnyflowStrView id, AnyflowStrView parameters, int64_t device, const AnyflowReport *report,
         void **instance);
-    /* `[compute]` Ends an instance; no call follows. */
+    /* `[compute]` Destroys an instance; no call follows. */
     void (*destroy)(void *instance);
-    /* `[compute]` Visits every parameter and buffer, in a fixed order, by its stable name. */
+    /* `[compute]` Visits every parameter and buffer in a fixed order, with its stable name. */
     uint32_t (*parameters)(const void *instance, AnyflowVisit visit, void *context, const AnyflowReport *report);
-    /* `[compute]` Runs one role. Inputs are borrowed, `[row, axes of the port]`, and only read; outputs are new handles,
-     * of which none is an input's, that the host owns afterwards, set only on success. `train` is 1 while the module is being trained.
+    /* `[compute]` Runs one role. Inputs are `[row, axes of the port]`, borrowed and read-only. Outputs are new
+     * handles, never those of inputs; they are set only on success, and the host owns them afterwards. `train` is 1
+     * during training.
      */
     uint32_t (*forward)(const void *instance, uint32_t role, uint32_t train, const AnyflowTensorHandle *inputs,
         size_t n_inputs, AnyflowTensorHandle *outputs, size_t n_outputs, const AnyflowReport *report);
@@ -367,11 +370,13 @@ typedef struct AnyflowTorchInterface {
 /* Array or latent -> scores. */
 #define ANYFLOW_ROLE_SCORE 5u
 
-/* Array or latent -> features that scores are read from. Since ABI 1.1; a scorer need not have them. */
+/* Array or latent -> features: the activations before the last layer of a scorer. Optional for scorers. Since ABI
+ * 1.1.
+ */
 #define ANYFLOW_ROLE_FEATURES 6u
 
-/* Array or latent -> what it looks or sounds like: numbers whose squared differences, summed, are a perceptual
- * distance. Since ABI 1.4; a scorer need not have them.
+/* Array or latent -> perceptual features: the sum of their squared differences is a perceptual distance. Optional
+ * for scorers. Since ABI 1.4.
  */
 #define ANYFLOW_ROLE_PERCEPTUAL 7u
 

@@ -1,5 +1,4 @@
-//! `anyflow.array/1`: modules for inference only, over arrays in host memory, for authors without libtorch. Since ABI
-//! 1.2.
+//! `anyflow.array/1`: inference-only modules over arrays in host memory, without libtorch. Since ABI 1.2.
 
 use core::ffi::c_void;
 
@@ -23,10 +22,11 @@ pub struct ArrayInterface {
             instance: *mut *mut c_void,
         ) -> u32,
     >,
-    /// `[compute]` Ends an instance; no call follows.
+    /// `[compute]` Destroys an instance; no call follows.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
-    /// `[compute]` Runs one role. Inputs and outputs are `[row, axes of the port]`, row-major in host memory; the host
-    /// allocated and zeroed the outputs. Inputs share the host's memory and are only read. The plugin keeps no pointer to either after it returned.
+    /// `[compute]` Runs one role. Inputs and outputs are `[row, axes of the port]`, row-major in host memory. The host
+    /// allocates and zeroes the outputs. Inputs are read-only views of the host's memory. The plugin keeps no pointer
+    /// to either after the call.
     pub forward: Option<
         unsafe extern "C" fn(
             instance: *const c_void,

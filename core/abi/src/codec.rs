@@ -22,10 +22,11 @@ pub struct CodecInterface {
             instance: *mut *mut c_void,
         ) -> u32,
     >,
-    /// `[main]` Ends an instance; no call is under way and none follows.
+    /// `[main]` Destroys an instance; no call is under way and none follows.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
-    /// `[worker]` Encodes `rows` cells into `array`, `[row, axes of the descriptor]`, which the host allocated and
-    /// zeroed. A row that cannot be encoded is reported with its number and leaves zeros. The cells are only read.
+    /// `[worker]` Encodes `rows` cells into `array`, `[row, axes of the descriptor]`, which the host allocates and
+    /// zeroes. Reports an error with the number of each row that it cannot encode, and leaves zeros in that row. The
+    /// cells are read-only.
     pub encode: Option<
         unsafe extern "C" fn(
             instance: *const c_void,
@@ -35,8 +36,8 @@ pub struct CodecInterface {
             report: *const Report,
         ) -> u32,
     >,
-    /// `[worker]` Decodes every row of `array`, `[row, axes of the descriptor]`, reporting a cell, or an error, for
-    /// each. The array shares the host's memory and is only read.
+    /// `[worker]` Decodes every row of `array`, `[row, axes of the descriptor]`. Reports a cell or an error for each
+    /// row. The array is a read-only view of the host's memory.
     pub decode:
         Option<unsafe extern "C" fn(instance: *const c_void, array: *const ArrayView, report: *const Report) -> u32>,
 }

@@ -1,9 +1,9 @@
-//! Descriptors as Rust constants, and the `const fn` that renders them as the JSON of the descriptor section.
+//! Descriptors as Rust constants, and a `const fn` that renders them to the JSON of the descriptor section.
 
-/// A plugin's whole description.
+/// The description of a plugin.
 #[derive(Clone, Copy)]
 pub struct PluginDescriptor {
-    /// Name by which pipelines call the plugin.
+    /// Name of the plugin in pipelines.
     pub plugin: &'static str,
     /// The plugin's own version.
     pub version: &'static str,
@@ -11,13 +11,13 @@ pub struct PluginDescriptor {
     pub license: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    /// libtorch version, for a plugin with modules that need it.
+    /// The libtorch version, if the plugin has modules that need it.
     pub libtorch: Option<&'static str>,
-    /// Codecs.
+    /// The codecs.
     pub codecs: &'static [CodecDescriptor],
-    /// Modules that speak `anyflow.torch/1`.
+    /// Modules of `anyflow.torch/1`.
     pub modules: &'static [ModuleDescriptor],
-    /// Modules that speak `anyflow.array/1`.
+    /// Modules of `anyflow.array/1`.
     pub arrays: &'static [ModuleDescriptor],
 }
 
@@ -34,13 +34,13 @@ pub struct CodecDescriptor {
     pub cell: CellKind,
     /// Hugging Face feature of decoded cells: `Image`, `Audio`, `Video`, `Value(string)`, `List(Value(float32))`, ...
     pub feature: &'static str,
-    /// The array that a cell becomes, without the row axis.
+    /// The array of an encoded cell, without the row axis.
     pub array: Port,
-    /// Parameters: a JSON object, name -> JSON Schema property with a `default` where there is one.
+    /// Parameters: a JSON object, name -> JSON Schema property with an optional `default`.
     pub parameters: &'static str,
 }
 
-/// A module: one network, one set of parameters, one or several roles.
+/// A module: one network with one set of parameters and one or several roles.
 #[derive(Clone, Copy)]
 pub struct ModuleDescriptor {
     /// Name inside the plugin.
@@ -49,24 +49,25 @@ pub struct ModuleDescriptor {
     pub modality: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    /// What it can be asked for.
+    /// Its roles.
     pub roles: &'static [RoleDescriptor],
-    /// Parameters, as in [`CodecDescriptor::parameters`]. One that names an axis is inferred from what is connected.
+    /// Parameters, as in [`CodecDescriptor::parameters`]. The planner infers parameters that name axes from the
+    /// connected ports.
     pub parameters: &'static str,
 }
 
 /// One role of a module.
 #[derive(Clone, Copy)]
 pub struct RoleDescriptor {
-    /// Which one.
+    /// The role.
     pub role: Role,
-    /// What goes in, without the row axis.
+    /// The input, without the row axis.
     pub input: Port,
-    /// What comes out, without the row axis.
+    /// The output, without the row axis.
     pub output: Port,
 }
 
-/// Roles.
+/// Roles of modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Role {
@@ -80,9 +81,9 @@ pub enum Role {
     Align = crate::torch::role::ALIGN,
     /// Array or latent -> scores.
     Score = crate::torch::role::SCORE,
-    /// Array or latent -> features that scores are read from.
+    /// Array or latent -> features: the activations before a scorer's last layer.
     Features = crate::torch::role::FEATURES,
-    /// Array or latent -> numbers whose squared differences, summed, are a perceptual distance.
+    /// Array or latent -> perceptual features: the sum of their squared differences is a perceptual distance.
     Perceptual = crate::torch::role::PERCEPTUAL,
 }
 
@@ -97,20 +98,20 @@ pub enum CellKind {
     I64,
     /// A real number.
     F64,
-    /// Numbers in nested lists, so many levels deep: 1 a list of numbers, 2 a list of lists of numbers.
+    /// Numbers in nested lists with this many levels: 1 is a list of numbers, 2 a list of lists of numbers.
     List(u32),
     /// Encoded bytes of any number of files, in order.
     Files,
 }
 
-/// What crosses a port, without the row axis.
+/// The arrays that cross a port, without the row axis.
 #[derive(Clone, Copy)]
 pub struct Port {
     /// Element type: `f32`, `i64`, `u8`.
     pub dtype: &'static str,
     /// Named axes, slowest first.
     pub axes: &'static [Axis],
-    /// Smallest and largest value, when bounded by whole numbers.
+    /// Smallest and largest value, if both are integers; `None` if unbounded.
     pub range: Option<[i64; 2]>,
 }
 
@@ -137,12 +138,13 @@ pub const fn fixed(name: &'static str, size: i64) -> Axis {
     Axis { name, size: Size::Fixed(size) }
 }
 
-/// An axis whose size is the parameter of the same name.
+/// An axis with the size of the parameter of the same name.
 pub const fn axis(name: &'static str) -> Axis {
     Axis { name, size: Size::Parameter(name) }
 }
 
-/// An axis whose size is the parameter `parameter`: its value, or its length if it is a list.
+/// An axis with the size of the parameter `parameter`: its value, or its length if it is a list. Several axes may share
+/// one parameter.
 pub const fn axis_of(name: &'static str, parameter: &'static str) -> Axis {
     Axis { name, size: Size::Parameter(parameter) }
 }
@@ -157,16 +159,17 @@ pub const fn f32_port_in(axes: &'static [Axis], low: i64, high: i64) -> Port {
     Port { dtype: "f32", axes, range: Some([low, high]) }
 }
 
-/// The JSON of `plugin` in the first bytes of an array of `N`, and its length. With `N` 0 it only measures.
+/// Renders `plugin` as JSON into the first bytes of an array of `N`, and returns the length. With `N` 0 it only
+/// measures.
 ///
 /// # Panics
-/// At compile time, when a text holds a quote, a backslash or a control character.
+/// At compile time, if a text holds a quote, a backslash or a control character.
 pub const fn render<const N: usize>(plugin: &PluginDescriptor) -> ([u8; N], usize) {
     let w = Writer { bytes: [0; N], len: 0 }.plugin(plugin);
     (w.bytes, w.len)
 }
 
-/// A JSON writer that runs at compile time; it counts past the end of its bytes without writing.
+/// A JSON writer that runs at compile time. Past the end of its bytes it only counts.
 struct Writer<const N: usize> {
     bytes: [u8; N],
     len: usize,
@@ -190,7 +193,10 @@ impl<const N: usize> Writer<N> {
         let bytes = text.as_bytes();
         let mut i = 0;
         while i < bytes.len() {
-            assert!(bytes[i] != b'"' && bytes[i] != b'\\' && bytes[i] >= 0x20, "a descriptor text needs no escapes");
+            assert!(
+                bytes[i] != b'"' && bytes[i] != b'\\' && bytes[i] >= 0x20,
+                "a descriptor text must not need escapes"
+            );
             i += 1;
         }
         self.raw("\"").raw(text).raw("\"")
@@ -274,7 +280,7 @@ impl<const N: usize> Writer<N> {
         w.key(false, "parameters").raw(c.parameters).raw("}")
     }
 
-    /// `interface` is said where it is not `anyflow.torch/1`.
+    /// `interface` is `None` for `anyflow.torch/1`, the default.
     const fn module(self, m: &ModuleDescriptor, interface: Option<&str>) -> Self {
         let mut w = self.key(true, "id").string(m.id).key(false, "modality").string(m.modality);
         w = match interface {

@@ -1,23 +1,23 @@
-//! The floating-point environment that both sides keep to: rounding to the nearest number, subnormal numbers kept,
-//! exceptions masked. It belongs to the thread, and a new thread has that of the thread which started it.
+//! The floating-point environment that both sides must keep: round to nearest, subnormal numbers kept, exceptions
+//! masked. Each thread has its own, and a new thread inherits that of its creator.
 
-/// Puts this thread's environment back to what it must be.
+/// Restores this thread's environment.
 #[allow(unsafe_code)]
 pub fn reset() {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         let control = x86::DEFAULT;
-        // SAFETY: the register gets the value that every program starts with, and Rust expects.
+        // SAFETY: the register gets its value at program start, which Rust expects.
         unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const control, options(nostack, readonly)) };
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
-    // SAFETY: the register gets the value that every program starts with, and Rust expects.
+    // SAFETY: the register gets its value at program start, which Rust expects.
     unsafe {
         core::arch::asm!("msr fpcr, xzr", options(nomem, nostack));
     }
 }
 
-/// Whether this thread's environment is what it must be.
+/// True if this thread has the right environment.
 #[allow(unsafe_code)]
 pub fn is_kept() -> bool {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -42,7 +42,7 @@ pub fn is_kept() -> bool {
 mod x86 {
     /// All exceptions masked, and nothing else.
     pub const DEFAULT: u32 = 0x1f80;
-    /// What has happened so far, which is nobody's setting.
+    /// Status flags of past operations; they are not settings.
     pub const FLAGS: u32 = 0x3f;
 }
 
@@ -54,13 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flushing_to_zero_is_seen_and_undone() {
+    fn flush_to_zero_is_detected_and_undone() {
         let half = || black_box(f32::MIN_POSITIVE) * black_box(0.5);
         assert!(is_kept() && half() > 0.0);
         let flushing = 0x9fc0u32;
-        // SAFETY: undone below, before anything else is computed.
+        // SAFETY: `reset` below undoes it, before anything else is computed.
         unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const flushing, options(nostack, readonly)) };
-        let (kept, flushed) = (is_kept(), half());
+        let kept = is_kept();
+        let flushed = half();
         reset();
         assert!(!kept && flushed == 0.0);
         assert!(is_kept() && half() > 0.0);

@@ -1,8 +1,8 @@
-//! What every released minor promised of its structs, on machines with 64-bit addresses. The compiler holds this crate
-//! to it here, and C and C++ plugins through the assertions at the end of `anyflow.h`, which are made of this table.
+//! The struct layouts of every released minor, for 64-bit addresses. The compiler checks this crate against them here,
+//! and C and C++ plugins by the assertions at the end of `anyflow.h`, which are generated from this table.
 //!
-//! A line is never changed once its minor is released. A struct that grows gets a further line with all its fields, and
-//! its earlier lines say `>=`; those that lie in arrays (`StrView` to `ArrayView`) never grow.
+//! A line never changes after the release of its minor. A struct that grows gets another line with all its fields, and
+//! its earlier lines say `>=`. Structs that are array elements (`StrView` to `ArrayView`) never grow.
 
 macro_rules! layouts {
     ($($abi:literal $name:ident $relation:tt $size:literal { $($field:ident: $offset:literal),+ $(,)? })+) => {

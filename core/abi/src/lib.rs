@@ -1,36 +1,36 @@
-//! The plugin border: plain C structs and constants, nothing else. Both sides compile this crate, or include
-//! `anyflow.h`, which `cargo xtask header` makes of it; neither shares any Rust type across the border beyond it.
+//! The plugin ABI: plain C structs and constants, nothing else. Host and plugin compile this crate, or include
+//! `anyflow.h`, which `cargo xtask header` generates from it. They share no other type.
 //!
 //! # Rules
 //!
 //! - A plugin exports one static, [`ENTRY_SYMBOL`], and carries its descriptor as JSON in the section
 //!   [`SECTION`] of its library file, so that a host can read it without running code.
-//! - Structs only grow at the end and start with their size; a reader uses no field beyond the size it was given.
-//! - [`ABI_MAJOR`] changes when an old binary could not be called any more, [`ABI_MINOR`] when something was added.
-//!   They are numbers of their own, not the product's version.
-//! - On another major, only [`Entry::magic`], [`Entry::abi_major`], [`Entry::abi_minor`] may be read.
-//! - Features beyond the core are interfaces, asked for by id: [`codec::ID`], [`torch::ID`], [`array::ID`].
-//! - A function that a table of the known size leaves null is one that its owner does not have.
-//! - No panic and no C++ exception crosses the border: it becomes one of [`status`] and a text.
+//! - Structs start with their size and only grow at the end. A reader uses no field beyond that size.
+//! - [`ABI_MAJOR`] changes when old binaries become incompatible, [`ABI_MINOR`] with every addition. Both are
+//!   independent of the product's version.
+//! - On another major, only [`Entry::magic`], [`Entry::abi_major`] and [`Entry::abi_minor`] may be read.
+//! - Features are interfaces, requested by id: [`codec::ID`], [`torch::ID`], [`array::ID`].
+//! - A null function in a table is one that its owner does not have.
+//! - No panic and no C++ exception crosses the ABI: it becomes a [`status`] and a text.
 //! - Libraries are never unloaded.
 //!
 //! # Thread roles
 //!
-//! `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at a time ·
-//! `[compute]` the one thread of an instance: its `create`, all its calls and its `destroy` · `[any]` wherever.
+//! `[main]` one thread, set-up and tear-down · `[worker]` any of several threads, several calls at the same time ·
+//! `[compute]` the single thread of an instance: its `create`, all its calls and its `destroy` · `[any]` any thread.
 //!
 //! # Lifetimes
 //!
-//! Every pointer that is passed in is valid until the call returns, and no longer, unless its documentation says
-//! otherwise. What a plugin reports is copied by the host before the callback returns. Memory that is passed in is the
-//! host's: a plugin writes to it only where the documentation says so.
+//! A pointer argument is valid until the call returns, unless its documentation says otherwise. The host copies a
+//! plugin's reports before the callback returns. Memory in arguments belongs to the host: a plugin writes to it only if
+//! the documentation says so.
 //!
 //! # Manners
 //!
-//! A plugin is a guest of the process. When a call returns, it has left the thread and the process as they were: the
-//! floating-point environment (what links with `-ffast-math` changes it), libtorch's modes and settings, current folder,
-//! umask, signal handlers, locale; no open file, thread or child process of the call is left, and nothing was written to
-//! standard output. `log` of the host is for what a plugin has to say.
+//! A plugin is a guest of the process. Every call leaves the thread and the process as they were: floating-point
+//! environment (linking with `-ffast-math` changes it), libtorch's modes and settings, current folder, umask, signal
+//! handlers and locale. It leaves no open file, thread or child process, and writes nothing to standard output. Plugins
+//! report messages through the host's `log`.
 
 pub mod array;
 pub mod codec;

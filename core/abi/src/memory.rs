@@ -1,23 +1,23 @@
-//! Memory that the other side of the border names: looked at before it is used.
+//! Checks of memory ranges that the other side of the ABI passes.
 
 use core::fmt;
 
-/// Why memory that the other side names cannot be read. Its author must act.
+/// Why a memory range of the other side cannot be read. The author of that side must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It has a length and no address.
+    /// It has a length, but a null address.
     Null,
-    /// Its address is none that such values can have.
+    /// Its address is not aligned.
     Misaligned,
-    /// It is longer than any memory.
+    /// It is longer than the address space.
     TooLong,
 }
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Unreadable::Null => "lies at the address null",
-            Unreadable::Misaligned => "lies at an address that is not aligned",
+            Unreadable::Null => "is at the address null",
+            Unreadable::Misaligned => "is at an address that is not aligned",
             Unreadable::TooLong => "is longer than any memory",
         })
     }
@@ -25,13 +25,13 @@ impl fmt::Display for Unreadable {
 
 impl core::error::Error for Unreadable {}
 
-/// The `len` items from `first` on; none where `len` is 0, whatever the address.
+/// The `len` items that start at `first`. With `len` 0 the address does not matter.
 ///
 /// # Errors
-/// [`Unreadable`]: no memory can be meant.
+/// [`Unreadable`] if the range cannot be valid memory.
 ///
 /// # Safety
-/// What passes for memory is readable and stays unchanged for `'a`.
+/// A range that passes the checks is readable and stays unchanged for `'a`.
 #[allow(unsafe_code)]
 pub unsafe fn items<'a, T>(first: *const T, len: usize) -> Result<&'a [T], Unreadable> {
     if len == 0 {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_memory_is_not_touched() {
+    fn impossible_ranges_are_not_read() {
         let numbers = [1u64, 2, 3];
         let first = numbers.as_ptr();
         // SAFETY: the array is readable; nothing else is read.

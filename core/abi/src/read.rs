@@ -1,4 +1,4 @@
-//! For hosts: the descriptor, and what the loader is asked for, out of a library file, without loading it.
+//! For hosts: reads the descriptor and the loader's dependencies from a library file, without loading it.
 
 use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME};
 use object::read::elf::ElfFile64;
@@ -9,22 +9,21 @@ use crate::SECTION;
 /// Why a file has no readable descriptor.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Not a library that this host could load. The user must pass another file.
+    /// The file is not a library that this host can load. The user must pass another file.
     #[error("not a shared library for this platform: {0}")]
     NotALibrary(String),
-    /// A library, but no plugin; or one whose author did not export it.
+    /// The library is not a plugin, or its author did not export it.
     #[error(
-        "no section `{SECTION}`: this is no Anyflow plugin, or it was built without `export_plugin!` (in C, \
+        "no section `{SECTION}`: this is not an Anyflow plugin, or it was built without `export_plugin!` (in C, \
          ANYFLOW_DESCRIPTOR); rebuild it with the SDK"
     )]
     NoSection,
-    /// The section is there and is not text. The plugin's author must act.
+    /// The section does not hold text. The plugin's author must act.
     #[error("the section `{SECTION}` is not UTF-8")]
     NotText,
 }
 
-/// The descriptor JSON of the plugin whose library file consists of `library`, without the zero bytes that may end its
-/// section.
+/// The descriptor JSON in the bytes of a plugin's library file, without trailing zero bytes of its section.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -36,18 +35,18 @@ pub fn descriptor(library: &[u8]) -> Result<&str, ReadError> {
     core::str::from_utf8(&bytes[..end]).map_err(|_| ReadError::NotText)
 }
 
-/// What a library asks the system's loader for.
+/// The dependencies that a library names for the system's loader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// The name that others ask for it by (`DT_SONAME`).
+    /// The name by which other libraries request it (`DT_SONAME`).
     pub name: Option<String>,
-    /// Names of the libraries that it cannot do without (`DT_NEEDED`).
+    /// Names of the libraries that it requires (`DT_NEEDED`).
     pub libraries: Vec<String>,
-    /// Folders where they are looked for before others (`DT_RUNPATH`, or without one `DT_RPATH`), as they are written.
+    /// Folders that are searched for them first (`DT_RUNPATH`, or without one `DT_RPATH`), as written in the file.
     pub folders: Vec<String>,
 }
 
-/// What the library whose file consists of `library` needs.
+/// The dependencies in the bytes of a library file.
 ///
 /// # Errors
 /// [`ReadError::NotALibrary`].
@@ -55,7 +54,8 @@ pub fn needs(library: &[u8]) -> Result<Needs, ReadError> {
     let wrong = |error: object::Error| ReadError::NotALibrary(error.to_string());
     let file = ElfFile64::<Endianness>::parse(library).map_err(wrong)?;
     let table = file.elf_section_table().dynamic_table(file.endian(), library).map_err(wrong)?;
-    let (mut needs, mut older) = (Needs::default(), Vec::new());
+    let mut needs = Needs::default();
+    let mut older = Vec::new();
     let folders = |text: String| text.split(':').map(String::from).collect::<Vec<_>>();
     for entry in table.iter() {
         let text = || table.string(entry).map(|text| String::from_utf8_lossy(text).into_owned()).map_err(wrong);

@@ -1,7 +1,7 @@
-//! `anyflow.torch/1`: modules whose tensors cross as libtorch handles, so that gradients flow through the border.
+//! `anyflow.torch/1`: modules that exchange tensors as libtorch handles, so that gradients flow through the ABI.
 //!
-//! A handle is a pointer to an `at::Tensor`, as `tch` and the C++ API hold it. Host and plugin must be built for the
-//! same libtorch version and share the one copy that is loaded.
+//! A handle is a pointer to an `at::Tensor`, as in `tch` and the C++ API. Host and plugin must be built for the same
+//! libtorch version, and share one loaded copy of it.
 
 use core::ffi::c_void;
 
@@ -22,18 +22,19 @@ pub mod role {
     pub const ALIGN: u32 = 4;
     /// Array or latent -> scores.
     pub const SCORE: u32 = 5;
-    /// Array or latent -> features that scores are read from. Since ABI 1.1; a scorer need not have them.
+    /// Array or latent -> features: the activations before the last layer of a scorer. Optional for scorers. Since ABI
+    /// 1.1.
     pub const FEATURES: u32 = 6;
-    /// Array or latent -> what it looks or sounds like: numbers whose squared differences, summed, are a perceptual
-    /// distance. Since ABI 1.4; a scorer need not have them.
+    /// Array or latent -> perceptual features: the sum of their squared differences is a perceptual distance. Optional
+    /// for scorers. Since ABI 1.4.
     pub const PERCEPTUAL: u32 = 7;
 }
 
 /// A pointer to an `at::Tensor`.
 pub type TensorHandle = *mut c_void;
 
-/// `[compute]` Receives the parameters of an instance one by one, until the call that it was passed to returns. `tensor`
-/// is borrowed: the host makes its own shallow copy.
+/// `[compute]` Receives the parameters of an instance one by one, during the call that it was passed to. `tensor` is
+/// borrowed: the host makes its own shallow copy.
 pub type Visit = unsafe extern "C" fn(context: *mut c_void, name: StrView, tensor: TensorHandle, trainable: u32);
 
 /// The table of `anyflow.torch/1`.
@@ -43,7 +44,7 @@ pub struct TorchInterface {
     pub struct_size: u32,
     /// libtorch version that the plugin was built for, e.g. `2.11.0`. Static.
     pub libtorch: StrView,
-    /// `[compute]` Makes an instance of module `id` with freshly initialised parameters. `device` is -1 for the CPU,
+    /// `[compute]` Makes an instance of module `id` with freshly initialized parameters. `device` is -1 for the CPU,
     /// else the CUDA ordinal. `*instance` is set only on success and lives until `destroy`.
     pub create: Option<
         unsafe extern "C" fn(
@@ -54,14 +55,15 @@ pub struct TorchInterface {
             instance: *mut *mut c_void,
         ) -> u32,
     >,
-    /// `[compute]` Ends an instance; no call follows.
+    /// `[compute]` Destroys an instance; no call follows.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
-    /// `[compute]` Visits every parameter and buffer, in a fixed order, by its stable name.
+    /// `[compute]` Visits every parameter and buffer in a fixed order, with its stable name.
     pub parameters: Option<
         unsafe extern "C" fn(instance: *const c_void, visit: Visit, context: *mut c_void, report: *const Report) -> u32,
     >,
-    /// `[compute]` Runs one role. Inputs are borrowed, `[row, axes of the port]`, and only read; outputs are new handles,
-    /// of which none is an input's, that the host owns afterwards, set only on success. `train` is 1 while the module is being trained.
+    /// `[compute]` Runs one role. Inputs are `[row, axes of the port]`, borrowed and read-only. Outputs are new
+    /// handles, never those of inputs; they are set only on success, and the host owns them afterwards. `train` is 1
+    /// during training.
     pub forward: Option<
         unsafe extern "C" fn(
             instance: *const c_void,

@@ -23,7 +23,7 @@ impl StrView {
     /// The bytes.
     ///
     /// # Errors
-    /// [`Unreadable`]: no memory can be meant.
+    /// [`Unreadable`] if the range cannot be valid memory.
     ///
     /// # Safety
     /// `ptr` points at `len` readable bytes that stay unchanged for `'a`, unless it is null.
@@ -68,10 +68,11 @@ pub struct CellView {
 }
 
 impl CellView {
-    /// Bytes of a cell at most, whatever its kind: no column can hold a longer one.
+    /// The most bytes of a cell of any kind: no column can hold a longer one.
     pub const MOST_BYTES: usize = i32::MAX as usize;
 
-    /// How many bytes its payload claims to have, lengths and numbers of lists among them; `None` if it does not add up.
+    /// The number of bytes that its payload claims, including lengths and numbers of lists; `None` if it is
+    /// inconsistent.
     ///
     /// # Safety
     /// As [`CellView::list`] and [`CellView::files`].
@@ -111,19 +112,20 @@ impl CellView {
     /// `bytes` is readable and unchanged for `'a`, unless it is null.
     #[allow(unsafe_code)]
     pub unsafe fn files<'a>(&self) -> Option<&'a [StrView]> {
-        let (bytes, size) = (self.bytes, size_of::<StrView>());
+        let bytes = self.bytes;
+        let size = size_of::<StrView>();
         // SAFETY: the caller promises so many readable bytes.
         bytes.len.is_multiple_of(size).then(|| unsafe { items(bytes.ptr.cast(), bytes.len / size) }.ok()).flatten()
     }
 }
 
-/// Where an array lies, as in DLPack.
+/// The device of an array, as in DLPack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Device {
     /// 1 for host memory, 2 for CUDA.
     pub kind: i32,
-    /// Which one.
+    /// The device's index.
     pub id: i32,
 }
 
@@ -139,7 +141,7 @@ pub struct DataType {
     pub lanes: u16,
 }
 
-/// The element types that arrays use.
+/// The element types of arrays.
 pub mod dtype {
     use super::DataType;
     /// 32-bit float.
@@ -150,13 +152,14 @@ pub mod dtype {
     pub const U8: DataType = DataType { code: 1, bits: 8, lanes: 1 };
 }
 
-/// A dense array in the layout of DLPack's `DLTensor`. Row-major when `strides` is null, which is all the host passes.
+/// A dense array in the layout of DLPack's `DLTensor`. Row-major if `strides` is null; the host always
+/// passes null.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ArrayView {
-    /// First element, before `byte_offset`.
+    /// Base address; the first element is `byte_offset` bytes behind it.
     pub data: *mut c_void,
-    /// Where it lies.
+    /// The device of `data`.
     pub device: Device,
     /// Number of axes.
     pub ndim: i32,

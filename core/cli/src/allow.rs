@@ -1,4 +1,4 @@
-//! The list of plugin files that may be loaded, where the user keeps one: with it, no code of any other file runs.
+//! The user's list of plugin files that may be loaded. If there is a list, code of other files never runs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 
 use crate::regular;
 
-/// Names the list when the option does not.
+/// Environment variable that names the list if the option does not.
 const VARIABLE: &str = "ANYFLOW_PLUGINS_ALLOW";
 
 static CHOSEN: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// The list is unusable: the user must correct it.
+/// An allow list that cannot be used. The user must correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum AllowError {
-    /// It cannot be read.
+    /// The list cannot be read.
     #[error("list of allowed plugins {}: cannot be read ({source})", path.display())]
     Read {
         /// The list.
@@ -22,28 +22,28 @@ pub enum AllowError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// A line says something else.
+    /// A line does not begin with a hash.
     #[error(
-        "list of allowed plugins {}:{line}: `{word}` is no blake3 hash (64 hexadecimal digits); `anyflow plugin list` \
-         prints those of your plugins",
+        "list of allowed plugins {}:{line}: `{word}` is not a blake3 hash (64 hexadecimal digits); `anyflow plugin list` \
+         prints the hashes of your plugins",
         path.display()
     )]
     Line {
         /// The list.
         path: PathBuf,
-        /// Number of the line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What stands there.
+        /// The first word of the line.
         word: String,
     },
 }
 
-/// Says for this process which list the option names, if it does.
+/// Sets the list for this process, from the command-line option.
 pub fn choose(option: Option<PathBuf>) {
     CHOSEN.get_or_init(|| option);
 }
 
-/// The hashes of the only files that may be loaded; `None` where there is no list.
+/// Returns the hashes of the files that may be loaded; `None` if there is no list.
 ///
 /// # Errors
 /// [`AllowError`].
@@ -53,13 +53,13 @@ pub fn hashes() -> Result<Option<BTreeSet<String>>, AllowError> {
     path.map(|path| read(&path)).transpose()
 }
 
-/// The hash of a file that consists of `bytes`.
+/// The hash of a file with these bytes.
 pub fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Each line begins with a hash, as the lines of `b3sum` do; the rest of it is for people, like empty lines and those
-/// that begin with `#`.
+/// Reads a list: each line begins with a hash, as in the output of `b3sum`. The rest of a line, empty lines and lines
+/// that begin with `#` are ignored.
 fn read(path: &Path) -> Result<BTreeSet<String>, AllowError> {
     let text = regular::text(path).map_err(|source| AllowError::Read { path: path.into(), source })?;
     let mut hashes = BTreeSet::new();
@@ -78,10 +78,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_begin_with_hashes_and_others_are_told_with_their_place() {
+    fn a_line_without_a_hash_is_an_error_with_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
-        let (one, two) = (hash(b"one"), hash(b"two"));
+        let one = hash(b"one");
+        let two = hash(b"two");
         std::fs::write(&path, format!("# mine\n\n{one}  libone.so\n{}\n", two.to_uppercase())).unwrap();
         assert_eq!(read(&path).unwrap(), BTreeSet::from([one.clone(), two]));
         std::fs::write(&path, format!("{one}\nlibtwo.so\n")).unwrap();

@@ -1,4 +1,4 @@
-//! The plugins that lie about, read from their files without running any of their code.
+//! Finds installed plugins by their descriptor sections, without loading them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use serde::Deserialize;
 use crate::allow::{self, AllowError};
 use crate::{exposure, libtorch, paths, regular};
 
-/// What is wrong with the plugins as a whole, or with one that is needed.
+/// A problem with the set of plugins, or with a plugin that a job needs.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// The user must remove one of them from the search path.
+    /// Two files of one plugin. The user must remove one of them from the search path.
     #[error(
-        "plugin `{name}` lies in two places: {} and {}; remove one, or take its folder out of ANYFLOW_PLUGINS",
+        "plugin `{name}` was found twice: {} and {}; remove one, or take its folder out of ANYFLOW_PLUGINS",
         first.display(), second.display()
     )]
     Twice {
@@ -27,10 +27,10 @@ pub enum CatalogError {
         /// The other file.
         second: PathBuf,
     },
-    /// See the variants.
+    /// The list of allowed plugins cannot be used.
     #[error(transparent)]
     Allow(#[from] AllowError),
-    /// The plugin's author (or whoever builds it) must rebuild it, or the user must take another version.
+    /// A plugin that cannot be loaded. Its author must rebuild it, or the user must take another version.
     #[error("plugin `{name}` ({}) cannot be used: {refusal}", path.display())]
     Refused {
         /// Name of the plugin.
@@ -52,28 +52,28 @@ impl CatalogError {
     }
 }
 
-/// Why a plugin that can be described cannot be loaded.
+/// Why a plugin with a readable descriptor cannot be loaded.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// Another file than the user allows.
+    /// Its hash is not on the list of allowed plugins.
     #[error("it is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {0}")]
     NotAllowed(String),
-    /// A file that others can exchange while the list is being looked at.
-    #[error("there is a list of allowed plugins, and of its folder {}, {why}; move it to a folder of yours", folder.display())]
+    /// Others could exchange the file between the check of its hash and its loading.
+    #[error("its folder {} {why}, so the list of allowed plugins cannot protect it; move it to a folder that only you can write to", folder.display())]
     Exposed {
-        /// Where it lies.
+        /// Its folder.
         folder: PathBuf,
-        /// Why others can.
+        /// What makes the folder unsafe.
         why: &'static str,
     },
-    /// Another ABI.
+    /// Built for another ABI.
     #[error(
         "it was built for ABI {}.{}, this Anyflow has ABI {}.{}; rebuild the plugin with this release's SDK, or use \
          the Anyflow that it was built for",
         .0[0], .0[1], anyflow_abi::ABI_MAJOR, anyflow_abi::ABI_MINOR
     )]
     Abi([u16; 2]),
-    /// Another libtorch.
+    /// Built for another libtorch.
     #[error(
         "it was built for libtorch {0}, this Anyflow runs libtorch {ours}; rebuild the plugin against libtorch {ours}",
         ours = libtorch::VERSION
@@ -81,63 +81,65 @@ pub enum Refusal {
     Libtorch(String),
 }
 
-/// A plugin file.
+/// A plugin file with a readable descriptor.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its description.
+    /// Its descriptor.
     pub descriptor: PluginDescriptor,
     /// Its file, absolute.
     pub path: PathBuf,
     /// BLAKE3 of the file, in hexadecimal.
     pub hash: String,
-    /// Libraries that it needs, by their names. Those of the system are on no list.
+    /// Names of the libraries that it links to, without the system's.
     pub needs: Vec<String>,
-    /// Why it cannot be loaded, if so.
+    /// Why it cannot be loaded, if it cannot.
     pub refusal: Option<Refusal>,
 }
 
-/// A file that should be a plugin and is none.
+/// A file that should be a plugin but is not.
 #[derive(Clone, Debug)]
 pub struct Broken {
     /// The file or folder.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong.
     pub reason: String,
 }
 
 /// All plugins, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Plugins {
-    /// Hashes of the only files that may be loaded, if there is such a list.
+    /// Hashes of the files that may be loaded, if there is an allow list.
     allowed: Option<BTreeSet<String>>,
-    /// Those that can be described.
+    /// Plugins with a readable descriptor.
     pub found: BTreeMap<String, Found>,
-    /// Those that cannot: warnings.
+    /// Files without one: shown as warnings.
     pub broken: Vec<Broken>,
-    /// What is odd about the folders.
+    /// Warnings about folders.
     pub notes: Vec<String>,
+    /// The folders and files that were searched.
+    folders: Vec<PathBuf>,
 }
 
 impl Plugins {
-    /// Looks where plugins lie: the user's folders in `ANYFLOW_PLUGINS`, and the shipped ones, which are the
-    /// distribution's folder, or else those beside this program.
+    /// Searches the folders of `ANYFLOW_PLUGINS`, then the shipped plugins: the distribution's folder if it exists,
+    /// else the folder of this program.
     ///
     /// # Errors
-    /// [`CatalogError::Twice`]; a list of allowed plugins that cannot be used.
+    /// [`CatalogError::Twice`]; an allow list that cannot be used.
     pub fn discover() -> Result<Plugins, CatalogError> {
         let list = std::env::var_os("ANYFLOW_PLUGINS").unwrap_or_default();
-        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
-        let distribution = beside.join("../plugins");
-        let shipped = if distribution.is_dir() { distribution } else { beside.clone() };
+        let own_folder =
+            std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
+        let distribution = own_folder.join("../plugins");
+        let shipped = if distribution.is_dir() { distribution } else { own_folder.clone() };
         let mut plugins = Plugins::in_folders(allow::hashes()?, std::env::split_paths(&list).chain([shipped]))?;
-        // The folder beside the program may be cargo's, where libraries that are no plugins lie too.
-        let beside = beside.canonicalize().unwrap_or(beside);
-        plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&beside));
+        // The folder of this program may be cargo's, which also holds libraries that are not plugins.
+        let own_folder = own_folder.canonicalize().unwrap_or(own_folder);
+        plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&own_folder));
         Ok(plugins)
     }
 
-    /// Reads the libraries in the given folders; a file stands for itself. Files whose hashes are not among `allowed`
-    /// are refused.
+    /// Reads the libraries in the given folders or files. Refuses files with hashes outside `allowed`.
     ///
     /// # Errors
     /// [`CatalogError::Twice`].
@@ -151,7 +153,8 @@ impl Plugins {
             let files = match libraries(&folder) {
                 Ok(files) => files,
                 Err(error) => {
-                    plugins.broken.push(Broken { path: folder, reason: error.to_string() });
+                    plugins.broken.push(Broken { path: folder.clone(), reason: error.to_string() });
+                    plugins.folders.push(folder);
                     continue;
                 }
             };
@@ -165,21 +168,29 @@ impl Plugins {
                     Err(error) => plugins.broken.push(Broken { path, reason: error.to_string() }),
                 }
             }
-            plugins.look_at(&folder);
+            plugins.note_exposure(&folder);
+            plugins.folders.push(folder);
         }
         Ok(plugins)
     }
 
-    /// Notes a folder that others can put plugins into.
-    fn look_at(&mut self, folder: &Path) {
+    /// Notes a folder if others can write plugins into it.
+    fn note_exposure(&mut self, folder: &Path) {
         let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
         if let Some(why) = exposure::of(folder) {
             let folder = folder.display();
-            self.notes.push(format!("of the plugin folder {folder}, {why}: their code can run in your jobs"));
+            self.notes.push(format!("plugin folder {folder} {why}: others' code can run in your jobs"));
         }
     }
 
-    /// What the planner sees.
+    /// The folders that were searched, and how to add others: for messages.
+    pub fn searched(&self) -> String {
+        let folders: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let folders = if folders.is_empty() { "no folder".into() } else { folders.join(", ") };
+        format!("plugins were searched in {folders}; set ANYFLOW_PLUGINS to the folders of others")
+    }
+
+    /// The descriptors, as the planner takes them.
     pub fn catalog(&self) -> Catalog {
         let entry = |(name, found): (&String, &Found)| {
             (name.clone(), (found.descriptor.clone(), found.path.display().to_string()))
@@ -187,7 +198,7 @@ impl Plugins {
         Catalog { plugins: self.found.iter().map(entry).collect() }
     }
 
-    /// Refuses a plugin that a plan needs and that cannot be loaded.
+    /// Refuses a plugin that a plan needs if it cannot be loaded.
     ///
     /// # Errors
     /// [`CatalogError::Refused`].
@@ -211,8 +222,7 @@ impl Plugins {
         };
         let name = descriptor.plugin.clone();
         if let Some(first) = self.found.get(&name) {
-            let (first, second) = (first.path.clone(), file.to_path_buf());
-            return Err(CatalogError::Twice { name, first, second });
+            return Err(CatalogError::Twice { name, first: first.path.clone(), second: file.to_path_buf() });
         }
         let stranger = self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hash));
         let not_allowed = stranger.then(|| Refusal::NotAllowed(hash.clone()));
@@ -223,14 +233,14 @@ impl Plugins {
     }
 }
 
-/// Why a file is not safe where it lies: others could exchange it.
+/// Why others could exchange a file, if they can.
 fn exposed(file: &Path) -> Option<Refusal> {
     let folder = file.parent()?;
     let why = exposure::of(folder).filter(|_| !exposure::is_held(folder, file))?;
     Some(Refusal::Exposed { folder: folder.into(), why })
 }
 
-/// What should be libraries in a folder, links to nowhere among them: what is wrong with them is said when they are read.
+/// The files in a folder with the ending of a library, including broken links: reading them reports what is wrong.
 fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     if folder.is_file() {
         return Ok(vec![folder.to_path_buf()]);
@@ -246,7 +256,7 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What a library file says of itself.
+/// What a library file says about itself.
 struct Described {
     descriptor: PluginDescriptor,
     hash: String,
@@ -260,7 +270,7 @@ fn described(file: &Path) -> Result<Described, String> {
     Ok(Described { descriptor: descriptor_from_json(text)?, hash: allow::hash(&library), needs })
 }
 
-/// The part of a descriptor that every ABI has.
+/// The fields that descriptors of every ABI have.
 #[derive(Deserialize)]
 struct Foreign {
     plugin: String,
@@ -269,11 +279,11 @@ struct Foreign {
 
 fn descriptor_from_json(text: &str) -> Result<PluginDescriptor, String> {
     serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Foreign>(text) {
-        // A later ABI may describe plugins in words that are not known here.
+        // A later ABI may have fields that this one does not know.
         Ok(Foreign { plugin, abi }) if refusal(abi, None).is_some() => {
             format!("plugin `{plugin}`: {}", Refusal::Abi(abi))
         }
-        _ => format!("its descriptor is not understood ({error}); rebuild it with this release's SDK"),
+        _ => format!("its descriptor cannot be read ({error}); rebuild it with this release's SDK"),
     })
 }
 
@@ -289,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_version_is_refused_with_both_named() {
+    fn another_abi_or_libtorch_is_refused_with_both_versions() {
         let ours = [anyflow_abi::ABI_MAJOR, anyflow_abi::ABI_MINOR];
         assert_eq!(refusal(ours, Some(libtorch::VERSION)), None);
         assert_eq!(refusal(ours, None), None);
@@ -300,11 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_of_a_later_abi_names_the_abi_and_not_its_words() {
+    fn an_unreadable_descriptor_of_a_later_abi_names_the_abi() {
         let text = descriptor_from_json(r#"{"plugin":"p","abi":[99,0],"news":1}"#).unwrap_err();
         assert!(text.contains("`p`") && text.contains("ABI 99.0"), "{text}");
         let text = descriptor_from_json(r#"{"plugin":"p"}"#).unwrap_err();
-        assert!(text.contains("not understood"), "{text}");
+        assert!(text.contains("cannot be read"), "{text}");
     }
 
     #[test]
@@ -319,11 +329,14 @@ mod tests {
         let plugins = Plugins::in_folders(None, [folder.path().to_path_buf(), absent.clone()]).unwrap();
         assert!(plugins.found.is_empty());
         let paths: Vec<_> = plugins.broken.iter().map(|broken| broken.path.clone()).collect();
-        assert_eq!(paths, [file.canonicalize().unwrap(), link, absent]);
+        assert_eq!(paths, [file.canonicalize().unwrap(), link, absent.clone()]);
+        let searched = plugins.searched();
+        let folders = [folder.path(), &absent].map(|folder| folder.display().to_string());
+        assert!(searched.contains(&folders.join(", ")) && searched.contains("ANYFLOW_PLUGINS"), "{searched}");
     }
 
     #[test]
-    fn a_folder_that_others_write_to_is_noted_and_with_a_list_refused() {
+    fn a_plugin_folder_writable_by_others_is_noted_and_refused_with_an_allow_list() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("libx.so");

@@ -15,10 +15,10 @@ pub struct Cli {
     /// Print the result as JSON on standard output, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
-    /// Load only plugin files whose blake3 hashes this file lists; default what ANYFLOW_PLUGINS_ALLOW names, if it does
+    /// Load only plugin files whose blake3 hashes are in this list [default: the file that ANYFLOW_PLUGINS_ALLOW names]
     #[arg(long, global = true, value_name = "FILE")]
     pub plugins_allow: Option<PathBuf>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -29,35 +29,35 @@ const EXIT_CODES: &str =
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Send rows through a pipeline
+    /// Run a pipeline over rows
     Run(run::Args),
-    /// Train a model; the same command resumes
+    /// Train a model; run the same command again to resume
     Train(train::Args),
-    /// Judge a model on held-out rows
+    /// Evaluate a model on held-out rows
     Eval(eval::Args),
     /// Check a pipeline, model, training or evaluation; needs no GPU, no libtorch and no weights
     Check(check::Args),
-    /// Show what would be done
+    /// Print the plan: what a command would do
     Plan(plan::Args),
-    /// Show plugins
+    /// List, inspect, create and check plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Look at datasets and make them
+    /// Inspect, import, generate and pair datasets
     #[command(subcommand)]
     Data(data::Command),
-    /// Write a page with samples, curves, graph and provenance of a folder
+    /// Write an HTML page with the samples, curves, graph and provenance of a folder
     Report(report::Args),
-    /// Show whether everything is in place
+    /// Check that everything a run needs is installed
     Doctor(doctor::Args),
-    /// Print a script that completes commands in a shell
+    /// Print the completion script of a shell
     Completions(completions::Args),
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Why it could not be done.
+    /// The reason why it failed.
     pub fn run(self, console: &Console) -> Result<Outcome> {
         match self {
             Command::Run(args) => run::run(&args, console),

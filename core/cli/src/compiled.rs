@@ -1,11 +1,12 @@
-//! From a YAML file to a checked job: everything that needs the files but no tensor.
+//! Compiles a YAML file to a checked job. Reads files, but no tensors.
 
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Generated, Job, Model, Scorer};
 use anyflow_plan::{
-    Errors, FileKind, Includes, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
+    Errors, FileKind, Includes, Override, Problem, Source, Warning, compile_eval, compile_model, compile_run,
+    compile_train,
 };
 
 use indexmap::IndexMap;
@@ -15,40 +16,40 @@ use crate::console::Console;
 use crate::error::{CliError, Result};
 use crate::{paths, regular};
 
-/// A job with what is needed to speak of it.
+/// A job with the texts that its messages quote.
 pub struct Compiled {
     /// The plan.
     pub job: Job,
-    /// What is odd about the files.
+    /// Warnings about the files.
     pub warnings: Vec<Warning>,
-    /// The texts it was made of: the file itself, then its models.
+    /// The texts: the file itself, then its models.
     pub sources: Vec<Source>,
-    /// Values from the command line in place of the file's.
+    /// The values of `--set`.
     pub overrides: Vec<Override>,
 }
 
-/// A file of ours, read and recognised.
+/// A YAML file and its kind.
 pub struct Recognised {
     /// Its text.
     pub source: Source,
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
 }
 
 impl Recognised {
-    /// Reads a file and looks what it is.
+    /// Reads a file and finds its kind.
     ///
     /// # Errors
-    /// It cannot be read, or is no file of ours.
+    /// It cannot be read, or its kind is unknown.
     pub fn read(path: &Path) -> Result<Recognised> {
         let source = read(path, None)?;
         match anyflow_plan::kind_of(&source) {
             Ok(kind) => Ok(Recognised { source, kind }),
-            Err(errors) => Err(CliError::Plan { errors, sources: vec![source] }),
+            Err(errors) => Err(CliError::plan(errors, vec![source])),
         }
     }
 
-    /// Refuses another kind of file, naming the command that takes it.
+    /// Refuses a file of another kind and names the command that takes it.
     ///
     /// # Errors
     /// [`CliError::Usage`].
@@ -56,14 +57,15 @@ impl Recognised {
         if self.kind == kind {
             return Ok(self);
         }
-        let (found, wanted) = (word(self.kind), word(kind));
+        let found = word(self.kind);
+        let wanted = word(kind);
         let command = match self.kind {
-            FileKind::Pipeline => "`anyflow run` takes it",
-            FileKind::Training => "`anyflow train` takes it",
-            FileKind::Evaluation => "`anyflow eval` takes it",
+            FileKind::Pipeline => "run it with `anyflow run`",
+            FileKind::Training => "run it with `anyflow train`",
+            FileKind::Evaluation => "run it with `anyflow eval`",
             FileKind::Model => "name a pipeline that uses it",
         };
-        Err(CliError::Usage(format!("{} is {found}, but {wanted} is wanted here; {command}", self.source.path)))
+        Err(CliError::Usage(format!("{} is {found}, but this command takes {wanted}; {command}", self.source.path)))
     }
 
     /// Compiles a pipeline, training or evaluation.
@@ -71,10 +73,10 @@ impl Recognised {
     /// # Errors
     /// Everything that is wrong with the files, or a plugin that cannot be loaded.
     pub fn compile(self, plugins: &Plugins, overrides: &[String], data: Option<&Path>) -> Result<Compiled> {
-        let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
-        let overrides = overrides.map_err(|errors| CliError::Plan { errors, sources: Vec::new() })?;
+        let overrides = parsed(overrides)?;
         let models = models(&self.source)?;
-        let (source, catalog) = (&self.source, plugins.catalog());
+        let source = &self.source;
+        let catalog = plugins.catalog();
         let data = data.map(paths::text).transpose()?;
         let data = data.as_deref();
         let compiled = match self.kind {
@@ -84,12 +86,12 @@ impl Recognised {
                 let models: Vec<&Source> = models.iter().collect();
                 named(compile_eval(source, &models, &catalog, &overrides, data), Job::Eval)
             }
-            FileKind::Model => return Err(CliError::Usage(format!("{} is a model, and no job", source.path))),
+            FileKind::Model => return Err(CliError::Usage(format!("{} is a model, not a job", source.path))),
         };
         let sources: Vec<Source> = std::iter::once(self.source).chain(models).collect();
         let (job, warnings) = match compiled {
             Ok(compiled) => compiled,
-            Err(errors) => return Err(CliError::Plan { errors, sources }),
+            Err(errors) => return Err(unplanned(errors, sources, plugins)),
         };
         components(&job).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
         for path in weights(&job).into_iter().map(Path::new) {
@@ -100,24 +102,36 @@ impl Recognised {
         Ok(Compiled { job, warnings, sources, overrides })
     }
 
-    /// Checks a model by itself, and shows what is odd about it.
+    /// Checks a model by itself and shows its warnings.
     ///
     /// # Errors
     /// Everything that is wrong with the file, or a plugin that cannot be loaded.
-    pub fn check_model(self, plugins: &Plugins, console: &Console) -> Result<Vec<Warning>> {
-        match compile_model(&self.source, &plugins.catalog()) {
+    pub fn check_model(self, plugins: &Plugins, overrides: &[String], console: &Console) -> Result<Vec<Warning>> {
+        match compile_model(&self.source, &plugins.catalog(), &parsed(overrides)?) {
             Ok((model, warnings)) => {
                 of_streams(&model).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
                 warn(&warnings, &[&self.source], console);
                 Ok(warnings)
             }
-            Err(errors) => Err(CliError::Plan { errors, sources: vec![self.source] }),
+            Err(errors) => Err(unplanned(errors, vec![self.source], plugins)),
         }
     }
 }
 
+fn parsed(overrides: &[String]) -> Result<Vec<Override>> {
+    let overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
+    overrides.map_err(|errors| CliError::plan(errors, Vec::new()))
+}
+
+/// The errors of files; for an unknown plugin with the folders that were searched.
+fn unplanned(errors: Errors, sources: Vec<Source>, plugins: &Plugins) -> CliError {
+    let is_plugin = |problem: &Problem| matches!(problem, Problem::UnknownName { what, .. } if what == "plugin");
+    let note = errors.iter().any(|error| is_plugin(&error.problem)).then(|| plugins.searched());
+    CliError::Plan { errors, sources, note }
+}
+
 impl Compiled {
-    /// Shows the warnings to people.
+    /// Shows the warnings.
     pub fn warn(&self, console: &Console) {
         warn(&self.warnings, &self.sources.iter().collect::<Vec<_>>(), console);
     }
@@ -128,7 +142,7 @@ impl Compiled {
     /// [`CliError::Plan`], pointing at the inputs that do not fit.
     pub fn check_inputs(&self, columns: &[(String, Option<CellKind>)]) -> Result<()> {
         let (Job::Run(plan), Some(pipeline)) = (&self.job, self.sources.first()) else { return Ok(()) };
-        let unfit = |errors| CliError::Plan { errors, sources: self.sources.clone() };
+        let unfit = |errors| CliError::plan(errors, self.sources.clone());
         anyflow_plan::check_inputs(plan, pipeline, &self.overrides, columns).map_err(unfit)
     }
 }
@@ -137,7 +151,7 @@ fn warn(warnings: &[Warning], sources: &[&Source], console: &Console) {
     warnings.iter().for_each(|warning| console.note(&warning.render(sources, console.color)));
 }
 
-/// The kind of a file, for messages.
+/// The kind of a file with its article, for messages.
 pub fn word(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Pipeline => "a pipeline",
@@ -165,7 +179,7 @@ pub fn name_of(job: &Job) -> (&str, &str) {
     }
 }
 
-/// Every component that a job makes.
+/// Every codec and module that a job creates.
 pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
     let scorers: Vec<&Scorer> = match job {
         Job::Run(_) => Vec::new(),
@@ -176,7 +190,7 @@ pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
     models.flat_map(of_streams).chain(scorers.into_iter().filter_map(|scorer| scorer.module.as_ref()))
 }
 
-/// The models of variants, where they are others than the job's.
+/// The models of variants that bring their own.
 fn other_models(job: &Job) -> Vec<&Model> {
     match job {
         Job::Eval(plan) => plan.variants.values().filter_map(|variant| variant.model.as_ref()).collect(),
@@ -190,7 +204,7 @@ fn of_streams(model: &Model) -> impl Iterator<Item = &Component> {
     of_streams.chain(of_prompts)
 }
 
-/// Makes all paths of a job absolute, so that the same job is the same wherever it is started from.
+/// Makes all paths of a job absolute, so that the job is the same from every working directory.
 pub fn absolute(job: &mut Job) {
     let model = match job {
         Job::Run(plan) => {
@@ -214,7 +228,7 @@ pub fn absolute(job: &mut Job) {
     fix_model(model);
 }
 
-/// Every file of weights that a job names.
+/// Every weights file that a job names.
 fn weights(job: &Job) -> Vec<&String> {
     fn of(scorers: &IndexMap<String, Scorer>) -> impl Iterator<Item = &String> {
         scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
@@ -239,7 +253,7 @@ fn fix_model(model: &mut Model) {
     model.checkpoint.iter_mut().for_each(fix);
 }
 
-/// Generated files lie in the output folder, which is not known yet.
+/// Skips generated files: they are in the output folder, which is not known here.
 fn fix_sources(sources: &mut IndexMap<String, Vec<String>>, generated: &IndexMap<String, Generated>) {
     let named = sources.iter_mut().filter(|(name, _)| !generated.contains_key(*name));
     named.flat_map(|(_, paths)| paths).for_each(fix);
@@ -249,31 +263,31 @@ fn fix_scorer(scorer: &mut Scorer) {
     scorer.checkpoint.iter_mut().for_each(fix);
 }
 
-/// Where the file is, without `..` and links. What is not there yet is named as it will be once it is, so that a job
-/// is the same before and after it wrote the file.
+/// Resolves `..` and links. The part of a path that does not exist yet is kept, so that a job is the same before and
+/// after it wrote the file.
 fn fix(path: &mut String) {
     if path.contains("://") {
         return;
     }
     let Ok(full) = std::path::absolute(&*path) else { return };
-    let there = full.ancestors().find_map(|part| Some((std::fs::canonicalize(part).ok()?, part)));
-    if let Some((found, part)) = there
+    let existing = full.ancestors().find_map(|part| Some((std::fs::canonicalize(part).ok()?, part)));
+    if let Some((found, part)) = existing
         && let Ok(rest) = full.strip_prefix(part)
     {
         let there = if rest.as_os_str().is_empty() { found } else { found.join(rest) };
-        // A link can lead to a name that is no text; then the link's own name holds.
+        // A link can lead to a name that is not UTF-8; then the link's own name is kept.
         *path = [there, full.clone()].iter().find_map(|path| path.to_str()).unwrap_or(path).to_string();
     }
 }
 
-/// The models that a file names: its own, then those of variants.
+/// Reads the models that a file names: its own, then those of variants.
 ///
 /// # Errors
-/// It names none, or one cannot be read.
+/// It names none, or one of them cannot be read.
 pub fn models(source: &Source) -> Result<Vec<Source>> {
     match anyflow_plan::model_paths(source) {
         Ok(paths) => paths.iter().map(|path| read(Path::new(path), Some(&source.path))).collect(),
-        Err(errors) => Err(CliError::Plan { errors, sources: vec![source.clone()] }),
+        Err(errors) => Err(CliError::plan(errors, vec![source.clone()])),
     }
 }
 
@@ -325,7 +339,7 @@ mod tests {
     const PIPELINE: &str = "anyflow: 1\nname: p\nmodel: model.yaml\nnodes: {a: {encod: b/c}}\noutputs: {}\n";
 
     #[test]
-    fn errors_have_their_place_and_the_code_of_the_user() {
+    fn plan_errors_have_their_position_and_exit_code_2() {
         let error = compile(PIPELINE, Some("anyflow: 1\nname: m\nstreams: {}\ndenoisers: {}\n"));
         let text = error.render(false);
         assert!(text.contains("bad.yaml:4:13") && text.contains("nodes: {a: {encod: b/c}}"), "{text}");
@@ -335,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_the_same_before_and_after_its_file_is_there() {
+    fn a_job_path_is_the_same_before_and_after_its_file_exists() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("a")).unwrap();
         let fixed = || {
@@ -351,13 +365,13 @@ mod tests {
     }
 
     #[test]
-    fn no_yaml_is_said_with_its_line() {
+    fn a_yaml_syntax_error_names_its_line() {
         let text = compile("anyflow: 1\nnodes: {\n", None).render(false);
         assert!(text.contains("bad.yaml:"), "{text}");
     }
 
     #[test]
-    fn what_is_wrong_with_a_model_alone_is_underlined() {
+    fn an_error_in_a_model_file_is_underlined() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.yaml");
         std::fs::write(
@@ -366,9 +380,19 @@ mod tests {
         )
         .unwrap();
         let console = Console { json: true, color: false, terminal: false };
-        let error = Recognised::read(&path).and_then(|file| file.check_model(&Plugins::default(), &console));
+        let error = Recognised::read(&path).and_then(|file| file.check_model(&Plugins::default(), &[], &console));
         let text = error.unwrap_err().render(false);
         assert!(text.contains("model.yaml:4:14") && text.contains("^^^^^^^"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_plugin_names_the_folders_that_were_searched() {
+        let model = "anyflow: 1\nname: m\nstreams: {a: {codec: nothing/there, latent: [1]}}\ndenoisers: {}\n";
+        let error = compile(PIPELINE, Some(model));
+        let text = error.render(false);
+        assert!(text.contains("unknown plugin `nothing`") && text.contains("ANYFLOW_PLUGINS"), "{text}");
+        assert!(error.json()["error"]["note"].as_str().unwrap().contains("were searched in"), "{text}");
+        assert!(!compile(PIPELINE, Some("anyflow: 1\nname: m\n")).render(false).contains("ANYFLOW_PLUGINS"));
     }
 
     #[test]

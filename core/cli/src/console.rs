@@ -1,5 +1,5 @@
-//! What the program says: results on standard output, everything else on standard error. Nothing that it says steers a
-//! terminal, whatever it quotes.
+//! Output: results on standard output, everything else on standard error. Control characters in quoted text are
+//! escaped.
 
 use std::io::{IsTerminal, Write};
 
@@ -8,72 +8,72 @@ use serde_json::Value;
 
 use crate::escape;
 
-/// How a call of the program talks.
+/// How this process prints.
 #[derive(Clone, Copy, Debug)]
 pub struct Console {
-    /// Only the final JSON.
+    /// Print only the final JSON.
     pub json: bool,
-    /// Colours on standard error.
+    /// Use colours on standard error.
     pub color: bool,
     /// Standard error is a terminal.
     pub terminal: bool,
 }
 
-/// What a command that came to its end has to say.
+/// The result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// For people.
+    /// Text for people.
     pub text: String,
-    /// For programs.
+    /// JSON for programs.
     pub json: Value,
     /// Exit code.
     pub code: u8,
 }
 
 impl Outcome {
-    /// A command that did what it was asked.
+    /// The result of a command that succeeded.
     pub fn done(text: impl Into<String>, json: Value) -> Self {
         Outcome { text: text.into(), json, code: 0 }
     }
 }
 
 impl Console {
-    /// For this process.
+    /// Settings of this process.
     pub fn new(json: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Console { json, color: terminal && wanted, terminal }
     }
 
-    /// The result of the command.
+    /// Prints the result of the command.
     pub fn outcome(&self, outcome: &Outcome) {
         if self.json { self.json(&outcome.json) } else { out(&escape::message(&outcome.text, self.color)) }
     }
 
-    /// JSON instead of a result.
+    /// Prints JSON in place of a result.
     pub fn json(&self, value: &Value) {
         out(&escape::json(&serde_json::to_string_pretty(value).unwrap_or_default()));
     }
 
-    /// A line for people, not part of the result.
+    /// Prints a message that is not part of the result.
     pub fn note(&self, text: &str) {
         if !self.json {
             err(&escape::message(text, self.color));
         }
     }
 
-    /// Something odd, already rendered or in one line.
+    /// Prints a warning.
     pub fn warn(&self, text: &str) {
         self.note(&format!("{}: {text}", self.painted("warning", Style::Yellow)));
     }
 
-    /// A text in a style, where there are colours.
+    /// A text in a style, if colours are on.
     pub fn painted(&self, text: &str, style: Style) -> String {
         if self.color { painted(text, style) } else { text.into() }
     }
 }
 
-/// A reader that went away (`anyflow plan | head`) is no error.
+/// Ignores write errors: a reader that went away (`anyflow plan | head`) is not an error.
 fn out(text: &str) {
     let text = text.trim_end_matches('\n');
     if !text.is_empty() {

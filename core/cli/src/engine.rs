@@ -1,4 +1,4 @@
-//! The other program: where it lies and what it is started with.
+//! Finds and starts the engine.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,15 @@ const LIBRARY_PATH: &str = "DYLD_LIBRARY_PATH";
 #[cfg(not(target_os = "macos"))]
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
-/// Variables that the engine is started with: threads that wait must not spin, and there are as many as asked for.
+/// Environment of the engine: waiting threads must not spin.
 pub const OPENMP: [(&str, &str); 1] = [("OMP_WAIT_POLICY", "PASSIVE")];
 
-/// What glibc's allocator is told; others ignore it. By itself it returns what a step of a training has freed and asks
-/// for it again page by page, which costs a bf16 step of a network of 4 million weights a sixth of its time.
+/// Settings of glibc's allocator; other allocators ignore them. Its defaults return the memory of each training step to
+/// the system and fetch it again page by page, which costs a sixth of a bf16 step of a network of 4 million weights.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
 
-/// The engine's program: `ANYFLOW_ENGINE`, else the one beside this program.
+/// The engine's program: `ANYFLOW_ENGINE`, else the one next to this program.
 ///
 /// # Errors
 /// [`EngineError::Missing`].
@@ -38,15 +38,15 @@ pub fn find() -> Result<PathBuf, EngineError> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(EngineError::Missing { path, by: "ANYFLOW_ENGINE names it" })
+            Err(EngineError::Missing { path, by: "ANYFLOW_ENGINE names this path" })
         };
     }
     let exe = std::env::current_exe().unwrap_or_default();
     let path = exe.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
-    if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "it must lie beside this program" }) }
+    if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "it must be next to this program" }) }
 }
 
-/// The engine with these arguments, ready to start.
+/// A command that starts the engine with these arguments.
 fn command(program: &Path, libtorch: &Libtorch, threads: u32, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
@@ -56,17 +56,17 @@ fn command(program: &Path, libtorch: &Libtorch, threads: u32, arguments: &[&str]
     command
 }
 
-/// What the engine is asked for, and how it is started for it.
+/// An order and how to start the engine for it.
 pub struct Task<'a, T> {
     /// The order.
     pub order: &'a T,
-    /// Arguments; `-` stands for the order.
+    /// Arguments; `-` makes the engine read the order from its standard input.
     pub arguments: &'a [&'a str],
     /// Threads inside libtorch.
     pub threads: u32,
 }
 
-/// Starts the engine and lets it do an order.
+/// Starts the engine and runs an order.
 ///
 /// # Errors
 /// There is no engine or libtorch, the order is too long, or the engine fails.
@@ -75,11 +75,11 @@ pub fn execute<T: Serialize>(task: &Task<'_, T>, progress: &mut Progress) -> Res
     let libtorch = Libtorch::find()?;
     let mut order = Vec::new();
     let framed = Writer::new(&mut order, LONGEST_ORDER).write(task.order);
-    framed.map_err(|error| CliError::Usage(format!("what the engine is asked for is too long: {error}")))?;
+    framed.map_err(|error| CliError::Usage(format!("the order for the engine is too long: {error}")))?;
     Ok(supervise(command(&program, &libtorch, task.threads, task.arguments), Some(order), progress)?)
 }
 
-/// Asks the engine what it is.
+/// Asks the engine for its versions.
 ///
 /// # Errors
 /// It cannot be started, or dies.
@@ -87,17 +87,17 @@ pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineErro
     supervise(command(program, libtorch, 1, &["--version"]), None, &mut Progress::silent())
 }
 
-/// The libraries of libtorch before whatever the user has.
+/// The library path: libtorch first, then the user's folders.
 fn library_path(libtorch: &Libtorch) -> OsString {
     joined(libtorch.lib(), std::env::var_os(LIBRARY_PATH))
 }
 
-/// Absolute folders alone: the loader takes an empty entry, and any relative one, as seen from the current folder, where
-/// anybody's files may lie. It ends entries at semicolons too.
+/// Keeps absolute folders only: the loader resolves empty and relative entries against the working directory, where
+/// others may place files. It also splits entries at semicolons.
 fn joined(first: PathBuf, others: Option<OsString>) -> OsString {
     let others = others.iter().flat_map(std::env::split_paths);
     let kept = others.filter(|path| path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&b';'));
-    // A libtorch whose path cannot be an entry is not found.
+    // Cannot fail: a libtorch in such a folder is refused when it is searched.
     std::env::join_paths(std::iter::once(first).chain(kept)).unwrap_or_default()
 }
 

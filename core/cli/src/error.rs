@@ -1,4 +1,4 @@
-//! Every way in which the program fails, with its exit code and its one rendering.
+//! All errors of the program, with exit code and rendering.
 
 use std::path::PathBuf;
 
@@ -11,21 +11,23 @@ use crate::catalog::CatalogError;
 use crate::libtorch::LibtorchError;
 use crate::supervise::EngineError;
 
-/// Result of this program.
+/// The result type of this program.
 pub type Result<T, E = CliError> = std::result::Result<T, E>;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The user must correct files or overrides.
+    /// Errors in the user's files or overrides.
     #[error("{errors}")]
     Plan {
         /// All of them.
         errors: Errors,
-        /// The texts they speak of.
+        /// The texts that the errors quote.
         sources: Vec<Source>,
+        /// What else helps to correct them.
+        note: Option<String>,
     },
-    /// The user must correct a path.
+    /// A file that cannot be read. The user must correct the path.
     #[error("{}: cannot be read ({source}){}", path.display(), named_by.as_ref().map(|by| format!("; {by} names it")).unwrap_or_default())]
     Read {
         /// The file.
@@ -64,6 +66,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Errors in files with the texts that they quote.
+    pub fn plan(errors: Errors, sources: Vec<Source>) -> Self {
+        CliError::Plan { errors, sources, note: None }
+    }
+
     /// A missing or unreadable file that the user named.
     pub fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
@@ -95,10 +102,11 @@ impl CliError {
     /// For people, on standard error.
     pub fn render(&self, color: bool) -> String {
         match self {
-            Self::Plan { errors, sources } => {
+            Self::Plan { errors, sources, note } => {
                 let sources: Vec<&Source> = sources.iter().collect();
                 let count = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
-                format!("{}\n{count}", errors.render(&sources, color).trim_end())
+                let note = note.as_ref().map(|note| format!("\nnote: {note}")).unwrap_or_default();
+                format!("{}\n{count}{note}", errors.render(&sources, color).trim_end())
             }
             other if color => format!("{}: {other}", painted("error", Style::Red)),
             other => format!("error: {other}"),
@@ -109,7 +117,10 @@ impl CliError {
     pub fn json(&self) -> Value {
         let mut error = json!({"code": self.code(), "message": self.to_string(), "exit_code": self.exit_code()});
         match self {
-            Self::Plan { errors, .. } => error["errors"] = serde_json::to_value(errors).unwrap_or_default(),
+            Self::Plan { errors, note, .. } => {
+                error["errors"] = serde_json::to_value(errors).unwrap_or_default();
+                error["note"] = json!(note);
+            }
             Self::Engine(EngineError::Died(death)) => error["engine"] = death.json(),
             _ => {}
         }

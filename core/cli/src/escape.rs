@@ -1,25 +1,26 @@
-//! Text for terminals: what comes from data, files and plugins must not steer them.
+//! Escapes text for terminals: data, file names and plugins must not control them.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use anyflow_plan::style::Style;
 
-/// Whether a terminal, or the order in which it shows letters, obeys a character.
+/// True if the character controls a terminal, or the order in which it shows letters.
 fn steers(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A message as it is printed: control characters other than line feeds and tabs appear as `\u{1b}`, and styles are the
-/// terminal's, if it has colours. Everything that this program prints for people passes through here.
+/// Escapes a message: control characters except line feeds and tabs become `\u{1b}`; style marks become colours, or
+/// nothing if `color` is off. All printed text passes through here.
 pub fn message(text: &str, color: bool) -> Cow<'_, str> {
     let style = |character| Style::of_mark(character).filter(|_| color);
     let odd = |character| (steers(character) && !matches!(character, '\n' | '\t')) || is_mark(character);
     if !text.contains(odd) {
         return Cow::Borrowed(text);
     }
-    let (mut out, mut last) = (String::with_capacity(text.len() + 32), Style::Plain);
+    let mut out = String::with_capacity(text.len() + 32);
+    let mut last = Style::Plain;
     for character in text.chars() {
         match style(character) {
             Some(style) => {
@@ -36,8 +37,8 @@ pub fn message(text: &str, color: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text that must stay in its line: a cell, a name, what stands beside a bar. Line feeds and tabs are escaped too, and no
-/// style is taken from it.
+/// Escapes text that must stay on one line, such as a cell, a name or the message of a progress bar. Also escapes line
+/// feeds and tabs, and ignores style marks.
 pub fn line(text: &str) -> Cow<'_, str> {
     let odd = |character| steers(character) || is_mark(character);
     if !text.contains(odd) {
@@ -56,10 +57,10 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// JSON text with escapes in place of what steers a terminal. Such characters stand only within its strings, where an
-/// escape means the same.
+/// Replaces control characters in JSON text by escapes. They occur only inside strings, where the escape has the same
+/// meaning.
 pub fn json(text: &str) -> Cow<'_, str> {
-    // What `serde_json` puts between values.
+    // `serde_json` puts line feeds between values.
     let odd = |character| steers(character) && character != '\n';
     if !text.contains(odd) {
         return Cow::Borrowed(text);
@@ -67,7 +68,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 32);
     for character in text.chars() {
         if odd(character) {
-            // All of them lie in the plane that four digits name.
+            // All of them are in the basic plane, so four digits are enough.
             let _ = write!(out, "\\u{:04x}", u32::from(character));
         } else {
             out.push(character);
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn our_styles_survive_and_those_of_data_do_not_last() {
+    fn own_styles_stay_and_styles_in_data_are_escaped() {
         let text = format!("{}: \u{1b}[31mx", painted("error", Style::Red));
         assert_eq!(message(&text, true), "\u{1b}[1;31merror\u{1b}[0m: \\u{1b}[31mx");
         assert_eq!(message(&Style::Red.mark().to_string(), false), r"\u{fdd2}");

@@ -1,25 +1,25 @@
-//! Whether others than this user and root can put code where the programs load it from.
+//! Detects folders in which other users can change the code that the programs load.
 
 use std::path::Path;
 
-/// Why others can change what lies in a folder, or a link there; `None` if they cannot, or the folder is not there.
+/// Why other users can change files in a folder; `None` if they cannot, or the folder does not exist. Reads as the end
+/// of a sentence: "folder X is writable by everyone".
 #[cfg(unix)]
 pub fn of(folder: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let found = std::fs::metadata(folder).ok()?;
     match found.mode() {
-        _ if !is_trusted(found.uid()) => Some("it belongs to another user"),
-        mode if mode & 0o002 != 0 => Some("everybody can write to it"),
-        // The group of its own that a user has on many systems is the user.
+        _ if !is_trusted(found.uid()) => Some("belongs to another user"),
+        mode if mode & 0o002 != 0 => Some("is writable by everyone"),
+        // On many systems each user has a group of their own.
         mode if mode & 0o020 != 0 && found.gid() != rustix::process::getegid().as_raw() => {
-            Some("another group can write to it")
+            Some("is writable by another group")
         }
         _ => None,
     }
 }
 
-/// Whether a file of an exposed folder may nevertheless be taken: everybody may add files there, but only its owner, who
-/// is this user or root, replaces this one.
+/// True if only its owner, this user or root, can replace a file of an exposed folder (sticky bit).
 #[cfg(unix)]
 pub fn is_held(folder: &Path, file: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -49,9 +49,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_everybody_writes_to_is_exposed() {
+    fn a_folder_writable_by_everyone_is_exposed() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, file) = (folder.path(), folder.path().join("file"));
+        let path = folder.path();
+        let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let mode = |mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         for (bits, exposed, held) in

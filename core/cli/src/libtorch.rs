@@ -1,4 +1,4 @@
-//! Where libtorch lies. The front needs none of it; the engine is started with its library folder.
+//! Finds libtorch. This program does not load it; the engine is started with its library folder.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,29 +8,29 @@ use serde_json::{Value, json};
 
 use crate::exposure;
 
-/// The only version that fits.
+/// The version that this release needs.
 pub const VERSION: &str = "2.11.0";
 
 const LIBRARY: &str = if cfg!(target_os = "macos") { "libtorch_cpu.dylib" } else { "libtorch_cpu.so" };
 
-/// No libtorch.
+/// Libtorch was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum LibtorchError {
-    /// The user must correct the variable.
+    /// `LIBTORCH` is wrong. The user must correct it.
     #[error(
         "LIBTORCH is set to {}, but there is no lib/{LIBRARY} in it; set it to the folder of libtorch {VERSION}, or \
          unset it and run `cargo xtask setup`",
         .0.display()
     )]
     Variable(PathBuf),
-    /// The user must move it.
+    /// The path cannot be a library path entry. The user must move libtorch.
     #[error(
-        "libtorch lies in {}, and the system's loader ends a folder's name at `:` and `;`; move it to a folder without \
+        "libtorch is in {}, but the system's loader splits folder names at `:` and `;`; move it to a folder without \
          these",
         .0.display()
     )]
     Separator(PathBuf),
-    /// The user must get it.
+    /// There is none. The user must install it.
     #[error(
         "libtorch {VERSION} was not found (looked in {}); run `cargo xtask setup`, or set LIBTORCH to its folder",
         .0.iter().map(Looked::to_string).collect::<Vec<_>>().join(", ")
@@ -38,22 +38,22 @@ pub enum LibtorchError {
     Nowhere(Vec<Looked>),
 }
 
-/// A place without a libtorch that can be used.
+/// A place that was searched.
 #[derive(Debug)]
 pub struct Looked {
     root: PathBuf,
-    /// Why what lies there is not taken.
+    /// Why the libtorch there is not used.
     refused: Option<String>,
 }
 
 impl fmt::Display for Looked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.root.display())?;
-        self.refused.iter().try_for_each(|why| write!(f, ", which is not used: {why}"))
+        self.refused.iter().try_for_each(|why| write!(f, " (not used: {why})"))
     }
 }
 
-/// A libtorch.
+/// A libtorch installation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Libtorch {
     /// Its folder.
@@ -63,22 +63,22 @@ pub struct Libtorch {
 }
 
 impl Libtorch {
-    /// Looks in `LIBTORCH`, then, for a program in a target folder of cargo, in the links that `cargo xtask setup` makes,
-    /// then in the user's cache.
+    /// Searches `LIBTORCH`; then, for a program in cargo's target folder, the link of `cargo xtask setup`; then the
+    /// user's cache.
     ///
     /// # Errors
-    /// [`LibtorchError`], with the way out.
+    /// [`LibtorchError`], which says what to do.
     pub fn find() -> Result<Libtorch, LibtorchError> {
         let exe = std::env::current_exe().ok();
         find(std::env::var_os("LIBTORCH"), exe.as_deref().and_then(Path::parent), cache().as_deref())
     }
 
-    /// The folder of the libraries.
+    /// The folder of its libraries.
     pub fn lib(&self) -> PathBuf {
         self.root.join("lib")
     }
 
-    /// The version that it states, as in its file `build-version` or its headers.
+    /// Its version, from the file `build-version` or the headers.
     pub fn version(&self) -> Option<String> {
         let read = |file: &str| std::fs::read_to_string(self.root.join(file)).ok();
         let stated = read("build-version").map(|text| text.trim().to_string()).filter(|text| !text.is_empty());
@@ -86,12 +86,12 @@ impl Libtorch {
         stated.or_else(|| headers.iter().find_map(|header| version_from_header(&read(header)?)))
     }
 
-    /// Whether the CUDA libraries lie with it.
+    /// True if the CUDA libraries are installed.
     pub fn has_cuda(&self) -> bool {
         self.lib().join("libtorch_cuda.so").exists()
     }
 
-    /// Why others could put their code where it lies, if they can.
+    /// Why other users could change its code, if they can.
     pub fn exposure(&self) -> Option<String> {
         exposed(&self.root)
     }
@@ -108,12 +108,19 @@ fn cache() -> Option<PathBuf> {
     Some(base.join("anyflow").join(format!("libtorch-{VERSION}")))
 }
 
-fn find(variable: Option<OsString>, beside: Option<&Path>, cache: Option<&Path>) -> Result<Libtorch, LibtorchError> {
+fn find(
+    variable: Option<OsString>,
+    program_folder: Option<&Path>,
+    cache: Option<&Path>,
+) -> Result<Libtorch, LibtorchError> {
     if let Some(root) = variable.filter(|value| !value.is_empty()).map(PathBuf::from) {
         return if whole(&root) { found(&root, "LIBTORCH") } else { Err(LibtorchError::Variable(root)) };
     }
-    let links =
-        beside.map(links).unwrap_or_default().into_iter().map(|link| (link, "the link made by `cargo xtask setup`"));
+    let links = program_folder
+        .map(links)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|link| (link, "the link made by `cargo xtask setup`"));
     let cached = cache.map(|root| (root.to_path_buf(), "the cache"));
     let mut looked = Vec::new();
     for (root, found_by) in links.chain(cached) {
@@ -127,27 +134,25 @@ fn find(variable: Option<OsString>, beside: Option<&Path>, cache: Option<&Path>)
     Err(LibtorchError::Nowhere(looked))
 }
 
-/// Programs lie one folder deep in cargo's target folder, in a cross build two, and the link lies beside that folder.
-/// Above any other folder, such as that of a distribution, a link is anybody's.
-fn links(beside: &Path) -> Vec<PathBuf> {
-    let targets = [beside.join(".."), beside.join("../..")];
+/// The link is next to cargo's target folder, one level above the program's folder, or two in a cross build. Only
+/// folders with cargo's tag count: next to any other folder, anybody could have made the link.
+fn links(program_folder: &Path) -> Vec<PathBuf> {
+    let targets = [program_folder.join(".."), program_folder.join("../..")];
     let targets = targets.into_iter().filter(|target| target.join("CACHEDIR.TAG").is_file());
     targets.map(|target| target.join("../.libtorch")).collect()
 }
 
-/// Why others could put their code where this libtorch lies.
+/// Why other users could change the code of this libtorch, if they can.
 fn exposed(root: &Path) -> Option<String> {
     let real = root.canonicalize().ok()?;
     let folders = [root.parent()?.to_path_buf(), real.join("lib"), real];
-    folders.iter().find_map(|folder| Some(format!("of {}, {}", folder.display(), exposure::of(folder)?)))
+    folders.iter().find_map(|folder| Some(format!("{} {}", folder.display(), exposure::of(folder)?)))
 }
 
 fn found(root: &Path, found_by: &'static str) -> Result<Libtorch, LibtorchError> {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
-    match root.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b':' | b';')) {
-        true => Err(LibtorchError::Separator(root)),
-        false => Ok(Libtorch { root, found_by }),
-    }
+    let is_cut = root.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b':' | b';'));
+    if is_cut { Err(LibtorchError::Separator(root)) } else { Ok(Libtorch { root, found_by }) }
 }
 
 fn whole(root: &Path) -> bool {
@@ -173,31 +178,34 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_then_the_link_then_the_cache() {
+    fn libtorch_is_searched_in_variable_link_and_cache() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let (variable, cache) = (root.join("variable"), root.join("cache"));
-        let (link, beside) = (root.join(".libtorch"), root.join("target/debug"));
-        std::fs::create_dir_all(&beside).unwrap();
+        let variable = root.join("variable");
+        let cache = root.join("cache");
+        let link = root.join(".libtorch");
+        let program_folder = root.join("target/debug");
+        std::fs::create_dir_all(&program_folder).unwrap();
         std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
         [&variable, &cache, &link].into_iter().for_each(|path| libtorch(path));
 
-        let found = find(Some(variable.clone().into()), Some(&beside), Some(&cache)).unwrap();
+        let found = find(Some(variable.clone().into()), Some(&program_folder), Some(&cache)).unwrap();
         assert_eq!((found.root.clone(), found.version().as_deref()), (variable, Some("2.11.0+cpu")));
-        assert_eq!(find(None, Some(&beside), Some(&cache)).unwrap().root, link);
+        assert_eq!(find(None, Some(&program_folder), Some(&cache)).unwrap().root, link);
         std::fs::remove_dir_all(&link).unwrap();
-        assert_eq!(find(Some("".into()), Some(&beside), Some(&cache)).unwrap().root, cache);
+        assert_eq!(find(Some("".into()), Some(&program_folder), Some(&cache)).unwrap().root, cache);
     }
 
     #[test]
-    fn a_link_that_others_could_have_made_is_not_followed() {
+    fn a_link_in_a_folder_of_others_is_not_followed() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let (unpacked, target) = (root.join("unpacked/bin"), root.join("target/debug"));
+        let unpacked = root.join("unpacked/bin");
+        let target = root.join("target/debug");
         [&unpacked, &target].into_iter().for_each(|path| std::fs::create_dir_all(path).unwrap());
         libtorch(&root.join(".libtorch"));
-        let nowhere = |beside: &Path| find(None, Some(beside), None).unwrap_err().to_string();
+        let nowhere = |program_folder: &Path| find(None, Some(program_folder), None).unwrap_err().to_string();
         assert!(!nowhere(&unpacked).contains(".libtorch"), "a distribution follows no link above it");
         std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
         assert!(find(None, Some(&target), None).is_ok());
@@ -206,12 +214,12 @@ mod tests {
             mode(0o777);
             let text = nowhere(&target);
             mode(0o755);
-            assert!(text.contains("everybody can write"), "{}: {text}", exposed.display());
+            assert!(text.contains("writable by everyone"), "{}: {text}", exposed.display());
         }
     }
 
     #[test]
-    fn a_name_that_the_loader_would_cut_is_refused() {
+    fn a_path_that_the_loader_would_split_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("a:lib");
         libtorch(&root);
@@ -220,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_with_the_way_out() {
+    fn a_missing_libtorch_names_the_places_and_the_remedy() {
         let nowhere = find(None, Some(Path::new("/no/bin")), Some(Path::new("/no/cache"))).unwrap_err().to_string();
         assert!(nowhere.contains("/no/cache") && nowhere.contains("cargo xtask setup"), "{nowhere}");
         let variable = find(Some("/no/such".into()), None, None).unwrap_err();

@@ -1,4 +1,4 @@
-//! The program `anyflow`: checks, plans, inspects and reports by itself; starts the engine for what needs tensors.
+//! The program `anyflow`: checks, plans, inspects and reports; starts the engine for work with tensors.
 
 mod allow;
 mod catalog;
@@ -9,7 +9,6 @@ mod console;
 mod engine;
 mod error;
 mod escape;
-mod evaluation;
 mod exposure;
 mod libtorch;
 mod order;
@@ -30,7 +29,7 @@ use console::Console;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // What is asked for is ours alone. An error quotes arguments, which may be names of files.
+        // Help and version contain only our own text. An error quotes arguments, which must be escaped.
         Err(asked) if !asked.use_stderr() => asked.exit(),
         Err(error) => {
             Console::new(false).note(&error.render().to_string());

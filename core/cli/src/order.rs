@@ -1,4 +1,4 @@
-//! The order: handed to the engine, which keeps it in the output folder, where `report` reads it.
+//! The order: what the engine is asked to do. The engine keeps it in the output folder, where `report` reads it.
 
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::supervise::EngineError;
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
 
-/// The file that ends the output of a job.
+/// The file that completes the output of a job.
 fn end_of(job: &Job) -> &'static str {
     match job {
         Job::Run(_) => "manifest.json",
@@ -28,16 +28,15 @@ fn end_of(job: &Job) -> &'static str {
     }
 }
 
-/// The order in a folder, if there is one that this program can read.
+/// Reads the order in a folder; `None` if there is none, or it cannot be read.
 pub fn read(folder: &Path) -> Option<Order> {
     serde_json::from_slice(&std::fs::read(folder.join(ORDER_FILE)).ok()?).ok()
 }
 
-/// Lets the engine do what an order says; the value is the engine's result. Only the engine writes to the output folder:
-/// it holds the lock, and it knows what the folder holds.
+/// Runs an order and returns the engine's result. Only the engine writes to the output folder, since it holds the lock.
 ///
 /// # Errors
-/// There is no engine or libtorch, the engine fails, or the end of the output is not there.
+/// There is no engine or libtorch, the engine fails, or the file that completes the output is missing.
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
     let task = engine::Task { order, arguments: &["-"], threads: order.threads };
     let result = engine::execute(&task, &mut Progress::new(console))?;
@@ -45,7 +44,7 @@ pub fn execute(order: &Order, console: &Console) -> Result<Value> {
     if end.is_file() { Ok(result) } else { Err(EngineError::Unproven { path: end }.into()) }
 }
 
-/// Writes a file so that it is there as a whole or not at all.
+/// Writes a file atomically.
 ///
 /// # Errors
 /// [`CliError::Write`].
@@ -61,7 +60,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(CliError::write(path))
 }
 
-/// Temporary files are the user's alone; what they become is as readable as any other file.
+/// Temporary files are readable only by the user; a finished file is readable like any other.
 #[cfg(unix)]
 fn readable(file: &std::fs::File) -> std::io::Result<()> {
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
@@ -72,13 +71,13 @@ fn readable(_file: &std::fs::File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// As many threads as the machine has, unless the user says otherwise.
+/// The number of threads: as asked, else one per core.
 pub fn threads(asked: Option<u32>) -> u32 {
     let all = || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     asked.unwrap_or_else(all).max(1)
 }
 
-/// Hashes of the only plugin files that the engine may load, if the user keeps a list.
+/// Hashes of the plugin files that the engine may load; `None` if there is no list.
 ///
 /// # Errors
 /// The list cannot be used.
@@ -87,31 +86,31 @@ pub fn plugins_allowed() -> Result<Option<Vec<String>>> {
     Ok(hashes.map(|hashes| hashes.into_iter().collect()))
 }
 
-/// A time in seconds, as an argument.
+/// Parses a time in seconds.
 ///
 /// # Errors
-/// It is no number above zero.
+/// It is not a number above zero.
 pub fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
-    seconds.ok_or_else(|| "a number of seconds above 0 is wanted".into())
+    seconds.ok_or_else(|| "expected a number of seconds above 0".into())
 }
 
-/// A size in bytes, as an argument: `800M`, `4G`, or a plain number of bytes.
+/// Parses a size in bytes: `800M`, `4G`, or a plain number of bytes.
 ///
 /// # Errors
-/// It is none.
+/// It is not a size.
 pub fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
     let unit = UNITS.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let (number, bytes) = unit.unwrap_or((text, 1));
     let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(bytes)).filter(|size| *size > 0);
-    size.ok_or_else(|| "a size is wanted: a whole number with K, M, G or T behind it, as in 800M or 4G".into())
+    size.ok_or_else(|| "expected a whole number with K, M, G or T, such as 800M or 4G".into())
 }
 
-/// An absolute path, so that an order means the same wherever it is read.
+/// Makes a path absolute, so that an order means the same in every working directory.
 ///
 /// # Errors
-/// The current folder is gone, or the path is empty or no text.
+/// The working directory is gone, or the path is empty or not UTF-8.
 pub fn absolute(path: &Path) -> Result<String> {
     paths::text(&std::path::absolute(path).map_err(CliError::read(path))?)
 }

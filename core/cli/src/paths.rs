@@ -1,10 +1,10 @@
-//! Paths as the text that orders, plans and results hold.
+//! Paths as text, for orders, plans and results.
 
 use std::path::Path;
 
 use crate::error::{CliError, Result};
 
-/// A path as text. One that is no text is refused: written down with other letters, it would name another file.
+/// A path as text. Refuses other encodings: a lossy conversion would name another file.
 ///
 /// # Errors
 /// [`CliError::Usage`].
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_is_no_text_is_refused() {
+    fn a_path_that_is_not_utf8_is_refused() {
         assert_eq!(text(Path::new("/ä/b c")).unwrap(), "/ä/b c");
         let error = text(Path::new(OsStr::from_bytes(b"/a/out\xff"))).unwrap_err();
         assert_eq!(error.exit_code(), 2);

@@ -1,4 +1,4 @@
-//! The engine's events for people: bars on a terminal, a line now and then elsewhere, nothing with `--json`.
+//! Shows the engine's events: bars on a terminal, some lines elsewhere, nothing with `--json`.
 
 mod bars;
 mod lines;
@@ -12,20 +12,20 @@ use crate::console::Console;
 use bars::Bars;
 use lines::Lines;
 
-/// How fast a part goes, not counting what an earlier run did.
+/// The speed of a part, without the units that an earlier run did.
 struct Pace {
     before: u64,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Pace {
     fn new(before: u64) -> Self {
-        Pace { before, begun: Instant::now() }
+        Pace { before, started: Instant::now() }
     }
 
-    /// Units a second, and the seconds left if the total is known.
+    /// Returns units per second, and the seconds left if the total is known.
     fn at(&self, done: u64, total: Option<u64>) -> (f64, Option<f64>) {
-        let rate = done.saturating_sub(self.before) as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
+        let rate = done.saturating_sub(self.before) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
         let left = total.filter(|_| rate > 0.0).map(|total| total.saturating_sub(done) as f64 / rate);
         (rate, left)
     }
@@ -39,24 +39,24 @@ impl Pace {
     }
 
     fn elapsed(&self) -> String {
-        duration(self.begun.elapsed().as_secs_f64())
+        duration(self.started.elapsed().as_secs_f64())
     }
 }
 
-/// Shows what the engine does.
+/// The way in which events are shown.
 pub enum Progress {
-    /// A terminal.
+    /// On a terminal.
     Bars(Bars),
-    /// A file or pipe.
+    /// In a file or pipe.
     Lines(Lines),
-    /// Keeps the checks of a plugin, which are a result.
+    /// Keeps the checks of a plugin as a result.
     Checks(Vec<Checked>),
-    /// Nobody looks.
+    /// Not at all.
     Silent,
 }
 
 impl Progress {
-    /// As fits where the program talks to.
+    /// Chooses by the kind of the console.
     pub fn new(console: &Console) -> Self {
         match console {
             Console { json: true, .. } => Progress::Silent,
@@ -70,7 +70,7 @@ impl Progress {
         Progress::Silent
     }
 
-    /// An event of the engine.
+    /// Shows an event of the engine.
     pub fn event(&mut self, event: &Event) {
         match self {
             Progress::Bars(bars) => bars.event(event),
@@ -84,7 +84,7 @@ impl Progress {
         }
     }
 
-    /// A line of the engine's log; false if it was not shown.
+    /// Shows a line of the engine's log. Returns false if it was not shown.
     pub fn log(&mut self, line: &str) -> bool {
         match self {
             Progress::Bars(bars) => bars.print(line),
@@ -94,7 +94,7 @@ impl Progress {
         true
     }
 
-    /// Takes unfinished bars away.
+    /// Removes unfinished bars.
     pub fn clear(&mut self) {
         if let Progress::Bars(bars) = self {
             bars.clear();
@@ -102,7 +102,7 @@ impl Progress {
     }
 }
 
-/// `loss 0.0123, rows 12`: figures worth showing beside a count and a time.
+/// `loss 0.0123, rows 12`: the figures shown next to a count and a time.
 fn figures(figures: &Map<String, Value>) -> String {
     let shown = figures
         .iter()
@@ -111,12 +111,12 @@ fn figures(figures: &Map<String, Value>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Names from JSON for people: `rows_per_second` is `rows per second`.
+/// Turns names from JSON into words: `rows_per_second` becomes `rows per second`.
 pub fn words(name: &str) -> String {
     name.replace(['_', '-'], " ")
 }
 
-/// A number with four significant digits, or a short text; `None` for lists and records.
+/// A number with four significant digits, or a short text; `None` for lists and objects.
 pub fn figure(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => Some(match number.as_f64() {
@@ -129,7 +129,7 @@ pub fn figure(value: &Value) -> Option<String> {
     }
 }
 
-/// Four significant digits, without a tail of zeros.
+/// A number with four significant digits, without trailing zeros.
 pub fn significant(real: f64) -> String {
     if real == 0.0 || !real.is_finite() {
         return format!("{real}");
@@ -157,9 +157,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pace_does_not_count_what_was_done_earlier() {
-        let begun = Instant::now().checked_sub(std::time::Duration::from_secs(10)).unwrap();
-        let pace = Pace { before: 100, begun };
+    fn a_rate_does_not_count_units_of_an_earlier_run() {
+        let started = Instant::now().checked_sub(std::time::Duration::from_secs(10)).unwrap();
+        let pace = Pace { before: 100, started };
         assert_eq!(pace.words(200, Some(400), "rows", "failed 1"), "10.0 rows/s, 20 s left, failed 1");
         assert_eq!(pace.words(100, None, "rows", ""), "0.0 rows/s");
     }

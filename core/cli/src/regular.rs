@@ -1,13 +1,13 @@
-//! Files that must be files: a pipe or a device may never end, or make the program wait for somebody to write.
+//! Opens regular files only: reading a pipe or a device could block for ever.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Opens a regular file for reading, without waiting for anybody.
+/// Opens a regular file without blocking.
 ///
 /// # Errors
-/// It cannot be opened, or is something else.
+/// It cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
@@ -17,7 +17,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NO_FILE)) }
 }
 
-/// The bytes of a regular file.
+/// Reads the bytes of a regular file.
 ///
 /// # Errors
 /// As [`open`].
@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a regular file.
+/// Reads the text of a regular file.
 ///
 /// # Errors
 /// As [`open`]; it is not UTF-8.
@@ -37,10 +37,10 @@ pub fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Refuses what is there and is not a regular file.
+/// Refuses an existing path that is not a regular file.
 ///
 /// # Errors
-/// It is something else.
+/// It is not a regular file.
 pub fn ensure(path: &Path) -> io::Result<()> {
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(io::Error::other(NO_FILE)),
@@ -65,7 +65,7 @@ mod tests {
             assert!(ensure(path).is_err());
         }
         let file = folder.path().join("file");
-        assert!(ensure(&file).is_ok(), "what is not there yet may become a file");
+        assert!(ensure(&file).is_ok(), "a missing file may be written later");
         std::fs::write(&file, "words").unwrap();
         assert_eq!((text(&file).unwrap(), read(&file).unwrap()), ("words".into(), b"words".to_vec()));
     }

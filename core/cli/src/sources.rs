@@ -1,4 +1,4 @@
-//! The datasets that a training or evaluation reads: whether they have its columns.
+//! Checks that the datasets of a training or evaluation have the columns that it reads.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::error::{CliError, Result};
 
 type Files = IndexMap<String, Vec<String>>;
 
-/// The sources of a job: files, and what is generated; a run has none.
+/// The sources of a job, files and generated ones. A run has none.
 fn of(job: &Job) -> Option<(&Files, &IndexMap<String, Generated>)> {
     match job {
         Job::Run(_) => None,
@@ -20,7 +20,7 @@ fn of(job: &Job) -> Option<(&Files, &IndexMap<String, Generated>)> {
     }
 }
 
-/// Opens the datasets (their footers, not their rows) and looks for the columns that the job reads.
+/// Opens the datasets (footers only) and checks that they have the columns that the job reads.
 ///
 /// # Errors
 /// A dataset or column that is missing.
@@ -31,8 +31,12 @@ pub fn check(job: &Job) -> Result<()> {
         match generated.get(name) {
             _ if columns.is_empty() => {}
             Some(made) => {
-                let unknown =
-                    || CliError::internal(format!("the planner knows `{0}`, the datasets do not", made.generate));
+                let unknown = || {
+                    CliError::internal(format!(
+                        "generator `{0}` is known to the planner, but not to the datasets",
+                        made.generate
+                    ))
+                };
                 let features = Generator::named(&made.generate).ok_or_else(unknown)?.features();
                 columns.into_iter().try_for_each(|column| has(&features, column))?;
             }
@@ -46,13 +50,13 @@ pub fn check(job: &Job) -> Result<()> {
 }
 
 fn has(features: &Features, column: &str) -> Result<()> {
-    match features.contains_key(column) {
-        true => Ok(()),
-        false => Err(DatasetError::unknown_column(column, features.keys()).into()),
+    if features.contains_key(column) {
+        return Ok(());
     }
+    Err(DatasetError::unknown_column(column, features.keys()).into())
 }
 
-/// Columns that a job reads of a source.
+/// The columns that a job reads from a source.
 fn columns_of<'a>(job: &'a Job, source: &str) -> Vec<&'a str> {
     let of_table =
         |table: &'a Table| of_source(table.columns.values().chain(&table.class), table.join.as_deref(), source);
@@ -74,7 +78,7 @@ fn of_source<'a>(references: impl Iterator<Item = &'a ColumnRef>, join: Option<&
     columns
 }
 
-/// Puts generated files into the output folder, where the engine makes them.
+/// Moves generated files into the output folder, where the engine writes them.
 pub fn place(job: &mut Job, output: &Path) {
     let (files, generated) = match job {
         Job::Run(_) => return,

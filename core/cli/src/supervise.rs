@@ -1,4 +1,4 @@
-//! Starts the engine, listens to it, and says what happened when it dies.
+//! Runs the engine, shows its events, and explains its death.
 
 mod calls;
 mod death;
@@ -21,11 +21,11 @@ use crate::progress::Progress;
 use calls::Calls;
 use listen::Voices;
 
-/// Runs the engine to its end and shows its progress. An engine that wants an order gets it on its standard input, which
-/// stays open until it has ended: the end of that pipe tells it that this program is gone.
+/// Runs the engine to its end and shows its progress. An engine that wants an order reads it from its standard input.
+/// The pipe stays open until the engine has ended: its end tells the engine that this program is gone.
 ///
 /// # Errors
-/// [`EngineError`]: it could not start, said that it failed, died, spoke what is no event, or was stopped.
+/// [`EngineError`]: the engine could not start, failed, died, sent an invalid event, or was stopped.
 pub fn supervise(mut command: Command, order: Option<Vec<u8>>, progress: &mut Progress) -> Result<Value, EngineError> {
     let program = PathBuf::from(command.get_program());
     let start = |source| EngineError::Start { path: program.clone(), source };
@@ -47,7 +47,8 @@ pub fn supervise(mut command: Command, order: Option<Vec<u8>>, progress: &mut Pr
     drop(guard);
     let status = child.wait();
     progress.clear();
-    let (heard, status) = (heard.map_err(start)?, status.map_err(start)?);
+    let heard = heard.map_err(start)?;
+    let status = status.map_err(start)?;
     end::conclude(heard, status, interrupted, &calls)
 }
 

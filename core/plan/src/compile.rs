@@ -131,23 +131,38 @@ pub fn compile_eval(
 ///
 /// # Errors
 /// Everything that is wrong with the file.
-pub fn compile_model(model: &Source, catalog: &Catalog) -> Result<(Model, Vec<Warning>), Errors> {
-    let mut report = Report::default();
+pub fn compile_model(
+    model: &Source,
+    catalog: &Catalog,
+    overrides: &[Override],
+) -> Result<(Model, Vec<Warning>), Errors> {
+    let texts = overrides::sources(overrides);
     let files = with_includes(&[model]);
-    let graph = read_model(SourceId(0), &files, catalog, &mut report);
-    report.finish(graph.and_then(|graph| graph.plan()), &files, files.len())
+    let sources: Vec<&Source> = files.iter().copied().chain(&texts).collect();
+    let mut report = Report::default();
+    let mut tree = read_model(SourceId(0), &files, &mut report);
+    for (index, given) in overrides.iter().enumerate() {
+        if let Some(tree) = &mut tree {
+            overrides::apply(given, SourceId(files.len() + index), tree, FileKind::Model, &mut report);
+        }
+    }
+    let graph = tree.and_then(|tree| resolve(tree, model, &files, catalog, &mut report));
+    report.finish(graph.and_then(|graph| graph.plan()), &sources, files.len())
 }
 
-/// Resolves the model of this id among the files.
-fn read_model<'a>(
-    id: SourceId,
+/// The tree of the model of this id among the files, with what it inherits.
+fn read_model(id: SourceId, files: &[&Source], report: &mut Report) -> Option<Node> {
+    let root = yaml::parse(&files.get(id.0)?.text, id, report)?;
+    include::inherited(root, id, files, report)
+}
+
+fn resolve<'a>(
+    mut root: Node,
+    model: &Source,
     files: &[&Source],
     catalog: &'a Catalog,
     report: &mut Report,
 ) -> Option<ModelGraph<'a>> {
-    let model = files.get(id.0)?;
-    let root = yaml::parse(&model.text, id, report)?;
-    let mut root = include::inherited(root, id, files, report)?;
     include::with_words(&mut root, files, report);
     let spec = spec::model(&root, report)?;
     Some(resolve_model(&spec, model, catalog, report))
@@ -171,8 +186,16 @@ fn with_files<T>(
     let sources: Vec<&Source> = files.iter().copied().chain(&texts).collect();
     let mut report = Report::default();
     let root = read_main(main, kind, overrides, &files, &mut report);
-    let read = |index| read_model(SourceId(index), &files, catalog, &mut report);
-    let graphs: Vec<Option<ModelGraph>> = (MODEL.0..named.len()).map(read).collect();
+    let trees = (MODEL.0..named.len()).map(|index| read_model(SourceId(index), &files, &mut report));
+    let mut trees: Vec<Option<Node>> = trees.collect();
+    // The first model is the one that the file itself names; the others belong to variants.
+    if let (Some(root), Some(Some(tree))) = (&root, trees.first_mut()) {
+        for (index, given) in overrides.iter().enumerate() {
+            overrides::apply_to_model(given, SourceId(files.len() + index), root, kind, tree, &mut report);
+        }
+    }
+    let read = |(tree, model): (Option<Node>, &&Source)| resolve(tree?, model, &files, catalog, &mut report);
+    let graphs: Vec<Option<ModelGraph>> = trees.into_iter().zip(models).map(read).collect();
     let graphs: Option<Vec<ModelGraph>> = graphs.into_iter().collect();
     let plan = root.zip(graphs.as_deref()).and_then(|(root, graphs)| compile(&root, graphs, &mut report));
     report.finish(plan, &sources, files.len())

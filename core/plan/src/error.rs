@@ -136,6 +136,11 @@ impl Report {
         self.warnings.add(span, caution, Vec::new());
     }
 
+    /// The errors so far.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.errors.iter()
+    }
+
     pub fn failed(&self) -> bool {
         !self.errors.is_empty()
     }

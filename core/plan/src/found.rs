@@ -35,6 +35,10 @@ impl<P: fmt::Display + Surplus> Found<P> {
         }
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &P> {
+        self.kept.iter().map(|(_, problem, _)| problem)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }

@@ -5,8 +5,9 @@
 
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
-use crate::problem::{Hint, Problem};
+use crate::problem::{Caution, Hint, Problem};
 use crate::source::{Source, SourceId, Span, SpannedString};
+use crate::surface::{Family, Form};
 use crate::yaml::{self, Content, Entry, Node};
 
 /// A value given on the command line in place of the file's.
@@ -17,7 +18,7 @@ pub struct Override {
 
 impl Override {
     /// Reads `a.b=c`; the value is YAML. The path starts at a node, input or output of a pipeline, at a stage, table,
-    /// source, scorer, task or judge, or at a key of the whole file.
+    /// source, scorer, task or judge, at a key of the whole file, or with `model.` in the model file that it names.
     ///
     /// # Errors
     /// No `=`, an empty name in the path, or a value that is no YAML.
@@ -92,14 +93,45 @@ fn roots(kind: FileKind) -> &'static [&'static str] {
 /// Applies an override to a file; `source` is its own id.
 pub(crate) fn apply(given: &Override, source: SourceId, root: &mut Node, kind: FileKind, report: &mut Report) {
     let Some((path, value)) = parse(&given.text, source, report) else { return };
+    if reaches_model(&path, root, kind) {
+        return;
+    }
+    put(&path, value, root, kind, report);
+}
+
+/// Applies an override `model.PATH=VALUE` of the file `root` to the model that this file names, and ignores others.
+pub(crate) fn apply_to_model(
+    given: &Override,
+    source: SourceId,
+    root: &Node,
+    kind: FileKind,
+    model: &mut Node,
+    report: &mut Report,
+) {
+    // Syntax errors were reported when the override was applied to the file.
+    let Some((path, value)) = parse(&given.text, source, &mut Report::default()) else { return };
+    if reaches_model(&path, root, kind) {
+        put(&path[1..], value, model, FileKind::Model, report);
+    }
+}
+
+/// True for `model.PATH` in a file that names a model by its path. A node, stage or task called `model` comes first.
+fn reaches_model(path: &[SpannedString], root: &Node, kind: FileKind) -> bool {
+    let is_model = path.len() > 1 && path[0].value == "model" && kind != FileKind::Model;
+    let Content::Mapping(entries) = &root.content else { return false };
+    let mut names = entries.iter().filter(|entry| roots(kind).contains(&entry.key.value.as_str()));
+    is_model && !names.any(|entry| children(&entry.node).iter().any(|name| name == "model"))
+}
+
+fn put(path: &[SpannedString], value: Node, root: &mut Node, kind: FileKind, report: &mut Report) {
     let Some((first, rest)) = path.split_first() else { return };
     let known = names(root, kind);
     let Some(start) = start(root, kind, &first.value) else {
         let hint = Hint::among(&first.value, known.iter().map(String::as_str));
         let reason = format!("the {} has no `{}`", kind.name(), first.value);
-        return report.error(first.span, Problem::BadOverride { path: joined(&path), reason, hint });
+        return report.error(first.span, Problem::BadOverride { path: joined(path), reason, hint });
     };
-    set(start, first, rest, &path, value, report);
+    set(start, first, rest, path, value, report);
 }
 
 fn joined(path: &[SpannedString]) -> String {
@@ -180,6 +212,13 @@ fn set(
     if is_list && let Some(item) = child(node, &next.value) {
         return set(item, next, rest, path, value, report);
     }
+    if next.value == "kind"
+        && rest.is_empty()
+        && let Some(family) = family(&at.value)
+    {
+        set_kind(node, family, next, path, value, report);
+        return;
+    }
     let Content::Mapping(entries) = &mut node.content else {
         let reason = format!("`{}` is {}, not a mapping", at.value, node.found());
         let hint = Hint::none();
@@ -191,4 +230,63 @@ fn set(
         entries.len() - 1
     });
     set(&mut entries[index].node, next, rest, path, value, report);
+}
+
+/// The family of the kinds that a key takes.
+fn family(key: &str) -> Option<Family> {
+    Some(match key {
+        "schedule" => Family::Schedule,
+        "sampler" => Family::Sampler,
+        "guidance" => Family::Guidance,
+        "network" => Family::Network,
+        "objective" => Family::Objective,
+        "times" => Family::Times,
+        "optimizer" => Family::Optimizer,
+        _ => return None,
+    })
+}
+
+/// Sets the `kind` of a mapping, and removes the keys that the former kind has and the new one lacks.
+fn set_kind(
+    node: &mut Node,
+    family: Family,
+    key: &SpannedString,
+    path: &[SpannedString],
+    value: Node,
+    report: &mut Report,
+) {
+    let unknown_before = unknown_keys(node, family);
+    let kind = match &value.content {
+        Content::String(name) => format!("`{name}`"),
+        _ => value.found(),
+    };
+    let Content::Mapping(entries) = &mut node.content else {
+        let reason = format!("it is {}, not a mapping", node.found());
+        return report.error(key.span, Problem::BadOverride { path: joined(path), reason, hint: Hint::none() });
+    };
+    entries.retain(|entry| entry.key.value != "kind");
+    entries.insert(0, Entry { key: key.clone(), node: value });
+    let lacking = unknown_keys(node, family);
+    let Content::Mapping(entries) = &mut node.content else { return };
+    entries.retain(|entry| {
+        let name = &entry.key.value;
+        let is_kept = !lacking.contains(name) || unknown_before.contains(name);
+        if !is_kept {
+            let reason = format!("`{}` is set to {kind}, which has no such key", joined(path));
+            report.warning(entry.key.span, Caution::NoEffect { key: name.clone(), reason });
+        }
+        is_kept
+    });
+}
+
+/// The keys of a mapping `{kind: ..., ...}` that its kind does not have.
+fn unknown_keys(node: &Node, family: Family) -> Vec<String> {
+    let mut report = Report::default();
+    Form::Kind(family).read(node, "", &mut report);
+    let own = format!("{} `", family.name());
+    let unknown = report.problems().filter_map(|problem| match problem {
+        Problem::UnknownKey { key, within, .. } if within.starts_with(&own) => Some(key.clone()),
+        _ => None,
+    });
+    unknown.collect()
 }

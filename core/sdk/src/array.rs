@@ -1,42 +1,43 @@
-//! Modules without libtorch, for inference only: the trait, and its side of `anyflow.array/1`.
+//! Array modules: inference without libtorch. The trait and the plugin's side of `anyflow.array/1`.
 
 use std::ffi::c_void;
 
 use crate::abi::{ArrayView, Report, StrView, dtype, status};
 use crate::dense::dense;
-use crate::guard::{Poisonable, guarded, report_error};
+use crate::guard::{ONE_EACH, Poisonable, report_error};
+use crate::instance::{self, Components, Entry};
 use crate::{Error, ModuleDescriptor, Parameters, Role};
 
-/// A network, or any other computation, over arrays in host memory. The host cannot train it: no gradients flow
-/// through. All calls come from one thread.
+/// A network, or any other computation, over arrays in host memory. It passes no gradients on, so the host cannot train
+/// it. All calls come from one thread.
 pub trait ArrayModule: Send + Sized + 'static {
-    /// What the module says of itself.
+    /// The module's descriptor.
     const DESCRIPTOR: ModuleDescriptor;
 
     /// Makes an instance.
     ///
     /// # Errors
-    /// [`Error::Parameters`] for a value the module cannot take.
+    /// [`Error::Parameters`] for a value that the module does not accept.
     fn new(parameters: &Parameters) -> Result<Self, Error>;
 
-    /// Runs one of the descriptor's roles. `input`: `[row, axes of the input port]`; fills `output`:
-    /// `[row, axes of the output port]`, f32, zeroed before.
+    /// Runs one of the descriptor's roles. Takes `input` `[row, axes of the input port]` and fills `output`
+    /// `[row, axes of the output port]`, f32, zeroed by the host.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn forward(&self, role: Role, input: &Array<'_>, output: &mut ArrayMut<'_>) -> Result<(), Error>;
 }
 
-/// An array to read, row-major, borrowed from the host for the time of a call.
+/// A read-only array, row-major, borrowed from the host for one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Array<'a> {
-    /// Sizes of the axes, the row first.
+    /// Sizes of the axes, starting with the rows.
     pub shape: &'a [i64],
     /// The elements.
     pub elements: Elements<'a>,
 }
 
-/// Elements of an array, of one of the types that ports have.
+/// Elements of an array, in one of the port dtypes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Elements<'a> {
     /// 32-bit floats.
@@ -55,7 +56,7 @@ impl<'a> Array<'a> {
     pub fn floats(&self) -> Result<&'a [f32], Error> {
         match self.elements {
             Elements::F32(elements) => Ok(elements),
-            _ => Err(Error::Failed("the array is not of 32-bit floats".into())),
+            _ => Err(Error::Failed("expected an array of 32-bit floats".into())),
         }
     }
 
@@ -79,10 +80,10 @@ impl<'a> Array<'a> {
     }
 }
 
-/// An array to write, row-major, borrowed from the host for the time of a call.
+/// A writable array, row-major, borrowed from the host for one call.
 #[derive(Debug)]
 pub struct ArrayMut<'a> {
-    /// Sizes of the axes, the row first.
+    /// Sizes of the axes, starting with the rows.
     pub shape: &'a [i64],
     /// The elements.
     pub elements: &'a mut [f32],
@@ -90,7 +91,7 @@ pub struct ArrayMut<'a> {
 
 impl ArrayMut<'_> {
     /// # Safety
-    /// As [`dense`], and nobody else uses the array's memory meanwhile.
+    /// As [`dense`], and nothing else uses the array's memory during the call.
     unsafe fn from_view(view: &ArrayView, axes: usize) -> Result<Self, Error> {
         // SAFETY: the caller promises memory of this size that is ours for the call.
         unsafe {
@@ -100,7 +101,7 @@ impl ArrayMut<'_> {
     }
 }
 
-/// A module whose type is hidden.
+/// An array module behind a trait object.
 #[doc(hidden)]
 pub trait DynArrayModule: Send {
     /// # Safety
@@ -117,22 +118,17 @@ impl<M: ArrayModule> DynArrayModule for M {
             let input = Array::from_view(input, role.input.axes.len())?;
             (input, ArrayMut::from_view(output, role.output.axes.len())?)
         };
-        let (rows, wanted) = (output.shape[0], input.shape[0]);
-        if rows != wanted {
-            return Err(Error::Failed(format!("the output has {rows} rows, the input {wanted}")));
+        let rows = input.shape[0];
+        if output.shape[0] != rows {
+            return Err(Error::Failed(format!("the input has {rows} rows, but the output has {}", output.shape[0])));
         }
         ArrayModule::forward(self, role.role, &input, &mut output)
     }
 }
 
-/// One module of a plugin, for the export macro.
+/// One array module of a plugin, for the export macro.
 #[doc(hidden)]
-pub struct ArrayEntry {
-    /// Name inside the plugin.
-    pub id: &'static str,
-    /// Makes an instance.
-    pub make: fn(&Parameters) -> Result<Box<dyn DynArrayModule>, Error>,
-}
+pub type ArrayEntry = Entry<fn(&Parameters) -> Result<Box<dyn DynArrayModule>, Error>>;
 
 impl ArrayEntry {
     /// The entry of a module type.
@@ -141,54 +137,27 @@ impl ArrayEntry {
     }
 }
 
-type Instance = Poisonable<Box<dyn DynArrayModule>>;
+/// What an instance holds.
+#[doc(hidden)]
+pub type ArrayInstance = Box<dyn DynArrayModule>;
 
 /// # Safety
 /// As `ArrayInterface::create`.
 #[doc(hidden)]
-pub unsafe fn create(
-    modules: &[ArrayEntry],
+pub unsafe extern "C" fn create<P: Components<ArrayEntry>>(
     id: StrView,
     parameters: StrView,
     report: *const Report,
     instance: *mut *mut c_void,
 ) -> u32 {
-    // SAFETY: the arguments are as the ABI says; `instance` is writable.
-    unsafe {
-        guarded(report, || {
-            let id = id.bytes()?;
-            let entry = modules
-                .iter()
-                .find(|e| e.id.as_bytes() == id)
-                .ok_or_else(|| Error::Failed(format!("no module `{}`", String::from_utf8_lossy(id))))?;
-            let module = (entry.make)(&Parameters::parse(parameters.bytes()?)?)?;
-            *instance = Box::into_raw(Box::new(Instance::new(module))).cast();
-            Ok(())
-        })
-    }
-}
-
-/// # Safety
-/// As `ArrayInterface::destroy`.
-#[doc(hidden)]
-pub unsafe fn destroy(instance: *mut c_void) {
-    if !instance.is_null() {
-        // SAFETY: `instance` came from `create` and is given up now.
-        let instance = unsafe { Box::from_raw(instance.cast::<Instance>()) };
-        // SAFETY: there is nobody to report to; a panic in a drop ends here.
-        unsafe {
-            guarded(std::ptr::null(), move || {
-                drop(instance);
-                Ok(())
-            })
-        };
-    }
+    // SAFETY: the arguments are as the ABI says.
+    unsafe { instance::create(P::ALL, id, parameters, report, instance, |make, parameters| make(parameters)) }
 }
 
 /// # Safety
 /// As `ArrayInterface::forward`.
 #[doc(hidden)]
-pub unsafe fn forward(
+pub unsafe extern "C" fn forward(
     instance: *const c_void,
     role: u32,
     inputs: *const ArrayView,
@@ -199,9 +168,12 @@ pub unsafe fn forward(
 ) -> u32 {
     if n_inputs != 1 || n_outputs != 1 {
         // SAFETY: the report is as the ABI says.
-        unsafe { report_error(report, -1, "a role takes one input and gives one output") };
+        unsafe { report_error(report, -1, ONE_EACH) };
         return status::UNSUPPORTED;
     }
     // SAFETY: the arguments are as the ABI says.
-    unsafe { (*instance.cast::<Instance>()).call(report, |module| module.forward(role, &*inputs, &*outputs)) }
+    unsafe {
+        let instance = &*instance.cast::<Poisonable<ArrayInstance>>();
+        instance.call(report, |module| module.forward(role, &*inputs, &*outputs))
+    }
 }

@@ -3,7 +3,7 @@
 use crate::abi::{CellView, ListView, StrView, cell_kind};
 use crate::{Error, Files, List, OwnedList};
 
-/// One raw value, borrowed from the host for the time of a call.
+/// One raw value, borrowed from the host for one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
     /// Encoded bytes of a file.
@@ -21,7 +21,10 @@ pub enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// The bytes, or an error that says what came instead.
+    /// The bytes.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a cell of another kind.
     pub fn bytes(self) -> Result<&'a [u8], Error> {
         match self {
             Cell::Bytes(bytes) => Ok(bytes),
@@ -29,7 +32,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The string, or an error that says what came instead.
+    /// The string.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a cell of another kind.
     pub fn text(self) -> Result<&'a str, Error> {
         match self {
             Cell::Utf8(text) => Ok(text),
@@ -37,7 +43,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The integer, or an error that says what came instead.
+    /// The integer.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a cell of another kind.
     pub fn integer(self) -> Result<i64, Error> {
         match self {
             Cell::I64(value) => Ok(value),
@@ -45,7 +54,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The real number, or an error that says what came instead.
+    /// The real number.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a cell of another kind.
     pub fn real(self) -> Result<f64, Error> {
         match self {
             Cell::F64(value) => Ok(value),
@@ -53,7 +65,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The list, or an error that says what came instead.
+    /// The list.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a cell of another kind.
     pub fn list(self) -> Result<List<'a>, Error> {
         match self {
             Cell::List(list) => Ok(list),
@@ -61,7 +76,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The files, or an error that says what came instead.
+    /// The files.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a cell of another kind.
     pub fn files(self) -> Result<Files<'a>, Error> {
         match self {
             Cell::Files(files) => Ok(files),
@@ -116,7 +134,7 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// One raw value that a codec made.
+/// One raw value, made by a codec.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OwnedCell {
     /// Encoded bytes of a file.
@@ -134,7 +152,7 @@ pub enum OwnedCell {
 }
 
 impl OwnedCell {
-    /// Its kind, by the words of messages.
+    /// Its kind, as messages name it.
     #[cfg(feature = "testkit")]
     pub(crate) fn kind(&self) -> String {
         match self {
@@ -147,7 +165,7 @@ impl OwnedCell {
         }
     }
 
-    /// What [`OwnedCell::view`] points at, where a cell is more than its bytes.
+    /// The data that [`OwnedCell::view`] points at, for cells that are more than bytes.
     pub(crate) fn payload(&self) -> Payload {
         match self {
             OwnedCell::List(list) => Payload::List(list.view()),
@@ -156,7 +174,7 @@ impl OwnedCell {
         }
     }
 
-    /// A borrowed view for the border; `payload` is that of [`OwnedCell::payload`], and must outlive it.
+    /// A borrowed view for the ABI. `payload` comes from [`OwnedCell::payload`] and must outlive the view.
     pub(crate) fn view(&self, payload: &Payload) -> CellView {
         let mut view = CellView { kind: 0, bytes: payload.bytes(), integer: 0, real: 0.0 };
         match self {
@@ -171,10 +189,10 @@ impl OwnedCell {
     }
 }
 
-/// What the view of a cell points at beside the cell.
+/// The data outside of a cell that its view points at.
 #[derive(Debug)]
 pub(crate) enum Payload {
-    /// Nothing: all is in the cell.
+    /// None: the cell holds everything.
     Inside,
     /// The view of its list.
     List(ListView),

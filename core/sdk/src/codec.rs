@@ -4,36 +4,37 @@ use std::ffi::c_void;
 
 use crate::abi::{ArrayView, CellView, Report, StrView};
 use crate::dense::{Element, dense};
-use crate::guard::{Poisonable, guarded, report_error};
+use crate::guard::{Poisonable, report_error};
+use crate::instance::{self, Components, Entry};
 use crate::{Cell, CodecDescriptor, Error, OwnedCell, Parameters};
 
 /// Raw column value <-> array. Runs on worker threads, several calls at a time.
 pub trait Codec: Send + Sync + Sized + 'static {
-    /// Element type of the array; its name is the `dtype` of the descriptor's port.
+    /// Element type of the array; it must match the `dtype` of the descriptor's port.
     type Element: Element;
-    /// What the codec says of itself.
+    /// The codec's descriptor.
     const DESCRIPTOR: CodecDescriptor;
 
     /// Makes an instance.
     ///
     /// # Errors
-    /// [`Error::Parameters`] for a value the codec cannot take.
+    /// [`Error::Parameters`] for a value that the codec does not accept.
     fn new(parameters: &Parameters) -> Result<Self, Error>;
 
-    /// Encodes one cell into `array`, row-major with the axes of the descriptor, zeroed before.
+    /// Encodes one cell into `array`: row-major, with the axes of the descriptor, zeroed by the host.
     ///
     /// # Errors
-    /// [`Error::Data`] fails this row and no other.
+    /// [`Error::Data`] fails this row only.
     fn encode(&self, cell: Cell<'_>, array: &mut [Self::Element]) -> Result<(), Error>;
 
-    /// Makes a cell of one row's `array`.
+    /// Decodes one row's `array` into a cell.
     ///
     /// # Errors
-    /// [`Error::Data`] fails this row and no other.
+    /// [`Error::Data`] fails this row only.
     fn decode(&self, array: &[Self::Element]) -> Result<OwnedCell, Error>;
 }
 
-/// A codec whose type is hidden, at the level of the border's views.
+/// A codec behind a trait object, over the ABI's views.
 #[doc(hidden)]
 pub trait DynCodec: Send + Sync {
     /// # Safety
@@ -58,7 +59,7 @@ impl<C: Codec> DynCodec for C {
             // SAFETY: the host keeps cells readable until the call returns.
             let done = unsafe { Cell::from_view(cell) }.and_then(|cell| Codec::encode(self, cell, out));
             if let Err(error) = done {
-                // A row that was refused half-way leaves zeros, as the border says.
+                // The ABI requires zeros in a refused row, even if the codec wrote part of it.
                 out.fill(C::Element::ZERO);
                 // SAFETY: `report` is valid during this call.
                 unsafe { report_error(report, row as i64, &error.to_string()) };
@@ -102,26 +103,22 @@ unsafe fn elements<C: Codec>(array: &ArrayView) -> Result<(usize, *mut C::Elemen
 
 /// One codec of a plugin, for the export macro.
 #[doc(hidden)]
-pub struct CodecEntry {
-    /// Name inside the plugin.
-    pub id: &'static str,
-    /// Makes an instance.
-    pub make: fn(&Parameters) -> Result<Box<dyn DynCodec>, Error>,
-}
+pub type CodecEntry = Entry<fn(&Parameters) -> Result<Box<dyn DynCodec>, Error>>;
 
 impl CodecEntry {
     /// The entry of a codec type.
     pub const fn of<C: Codec>() -> Self {
         assert!(
             str_eq(C::DESCRIPTOR.array.dtype, C::Element::NAME),
-            "the descriptor's dtype is not the codec's Element"
+            "the dtype in the descriptor must match the codec's Element"
         );
         CodecEntry { id: C::DESCRIPTOR.id, make: |parameters| Ok(Box::new(C::new(parameters)?)) }
     }
 }
 
 const fn str_eq(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let a = a.as_bytes();
+    let b = b.as_bytes();
     if a.len() != b.len() {
         return false;
     }
@@ -135,54 +132,27 @@ const fn str_eq(a: &str, b: &str) -> bool {
     true
 }
 
-type Instance = Poisonable<Box<dyn DynCodec>>;
+/// What an instance holds.
+#[doc(hidden)]
+pub type CodecInstance = Box<dyn DynCodec>;
 
 /// # Safety
 /// As `CodecInterface::create`.
 #[doc(hidden)]
-pub unsafe fn create(
-    codecs: &[CodecEntry],
+pub unsafe extern "C" fn create<P: Components<CodecEntry>>(
     id: StrView,
     parameters: StrView,
     report: *const Report,
     instance: *mut *mut c_void,
 ) -> u32 {
-    // SAFETY: the arguments are as the ABI says; `instance` is writable.
-    unsafe {
-        guarded(report, || {
-            let id = id.bytes()?;
-            let entry = codecs
-                .iter()
-                .find(|e| e.id.as_bytes() == id)
-                .ok_or_else(|| Error::Failed(format!("no codec `{}`", String::from_utf8_lossy(id))))?;
-            let codec = (entry.make)(&Parameters::parse(parameters.bytes()?)?)?;
-            *instance = Box::into_raw(Box::new(Instance::new(codec))).cast();
-            Ok(())
-        })
-    }
-}
-
-/// # Safety
-/// As `CodecInterface::destroy`.
-#[doc(hidden)]
-pub unsafe fn destroy(instance: *mut c_void) {
-    if !instance.is_null() {
-        // SAFETY: `instance` came from `create` and is given up now.
-        let instance = unsafe { Box::from_raw(instance.cast::<Instance>()) };
-        // SAFETY: there is nobody to report to; a panic in a drop ends here.
-        unsafe {
-            guarded(std::ptr::null(), move || {
-                drop(instance);
-                Ok(())
-            })
-        };
-    }
+    // SAFETY: the arguments are as the ABI says.
+    unsafe { instance::create(P::ALL, id, parameters, report, instance, |make, parameters| make(parameters)) }
 }
 
 /// # Safety
 /// As `CodecInterface::encode`.
 #[doc(hidden)]
-pub unsafe fn encode(
+pub unsafe extern "C" fn encode(
     instance: *const c_void,
     cells: *const CellView,
     rows: usize,
@@ -191,7 +161,7 @@ pub unsafe fn encode(
 ) -> u32 {
     // SAFETY: the arguments are as the ABI says.
     unsafe {
-        let instance = &*instance.cast::<Instance>();
+        let instance = &*instance.cast::<Poisonable<CodecInstance>>();
         let cells = if rows == 0 { &[] } else { std::slice::from_raw_parts(cells, rows) };
         instance.call(report, |codec| codec.encode(cells, &*array, report))
     }
@@ -200,7 +170,10 @@ pub unsafe fn encode(
 /// # Safety
 /// As `CodecInterface::decode`.
 #[doc(hidden)]
-pub unsafe fn decode(instance: *const c_void, array: *const ArrayView, report: *const Report) -> u32 {
+pub unsafe extern "C" fn decode(instance: *const c_void, array: *const ArrayView, report: *const Report) -> u32 {
     // SAFETY: the arguments are as the ABI says.
-    unsafe { (*instance.cast::<Instance>()).call(report, |codec| codec.decode(&*array, report)) }
+    unsafe {
+        let instance = &*instance.cast::<Poisonable<CodecInstance>>();
+        instance.call(report, |codec| codec.decode(&*array, report))
+    }
 }

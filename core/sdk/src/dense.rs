@@ -1,4 +1,4 @@
-//! Dense arrays of the host as slices.
+//! Dense host arrays as slices.
 
 use crate::Error;
 use crate::abi::{ArrayView, DataType, dtype};
@@ -7,9 +7,9 @@ use crate::abi::{ArrayView, DataType, dtype};
 pub trait Element: Copy + 'static {
     /// Name in descriptors.
     const NAME: &'static str;
-    /// Type at the border.
+    /// Type in the ABI.
     const DATA_TYPE: DataType;
-    /// What the host fills arrays with.
+    /// The value that the host fills arrays with.
     const ZERO: Self;
 }
 
@@ -31,7 +31,7 @@ impl Element for u8 {
     const ZERO: Self = 0;
 }
 
-/// Sizes of a dense host array of `axes` axes after the row, its first element, and how many elements it has.
+/// Sizes, first element and number of elements of a dense host array with `axes` axes after the rows.
 ///
 /// # Safety
 /// `array` is as the ABI says: `ndim` readable sizes, and memory for their product, for `'a`.
@@ -40,10 +40,13 @@ pub(crate) unsafe fn dense<'a, E: Element>(
     axes: usize,
 ) -> Result<(&'a [i64], *mut E, usize), Error> {
     if array.device.kind != 1 || !array.strides.is_null() || array.dtype != E::DATA_TYPE {
-        return Err(Error::Failed("the array is not dense, on the host, and of the descriptor's dtype".into()));
+        return Err(Error::Failed("the array must be dense, in host memory, and of the descriptor's dtype".into()));
     }
     if usize::try_from(array.ndim) != Ok(axes + 1) {
-        return Err(Error::Failed(format!("the array has {} axes, the descriptor {axes} after the row", array.ndim)));
+        return Err(Error::Failed(format!(
+            "the array has {} axes, but the descriptor has {axes} after the rows",
+            array.ndim
+        )));
     }
     // SAFETY: the caller promises `ndim` sizes.
     let shape = unsafe { std::slice::from_raw_parts(array.shape, axes + 1) };

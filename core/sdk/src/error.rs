@@ -1,19 +1,19 @@
-//! Why a plugin could not do what it was asked.
+//! Errors of plugins.
 
-/// An error of a plugin, told to the host as a status and a text.
+/// An error of a plugin; the host receives it as a status and a text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The data is not what the component can take: an undecodable file, an unknown word. The row fails; the user
-    /// must mend the data.
+    /// The component does not accept the data: an undecodable file, an unknown word. The row fails; the user must fix
+    /// the data.
     #[error("{0}")]
     Data(String),
-    /// A parameter has a value that the component cannot take. The user must change the YAML.
+    /// The component does not accept the value of a parameter. The user must change the YAML.
     #[error("parameters: {0}")]
     Parameters(String),
-    /// The plugin itself went wrong; its author must act.
+    /// The plugin has a bug; its author must act.
     #[error("{0}")]
     Failed(String),
-    /// libtorch refused an operation.
+    /// A libtorch call failed.
     #[cfg(feature = "torch")]
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -21,12 +21,12 @@ pub enum Error {
 
 impl From<crate::abi::Unreadable> for Error {
     fn from(why: crate::abi::Unreadable) -> Self {
-        Error::Failed(format!("what the host passed {why}"))
+        Error::Failed(format!("memory that the host passed {why}"))
     }
 }
 
 impl Error {
-    /// A [`Error::Data`].
+    /// An [`Error::Data`].
     pub fn data(text: impl std::fmt::Display) -> Self {
         Error::Data(text.to_string())
     }

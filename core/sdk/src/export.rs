@@ -6,13 +6,14 @@
 /// export_plugin! {
 ///     name: "image",
 ///     license: "MIT OR Apache-2.0",
-///     summary: "grey pictures",
+///     summary: "grey images",
 ///     codecs: [Gray],
 ///     modules: [Autoencoder: Encoder + Decoder, Classifier: Scorer],
 /// }
 /// ```
 ///
-/// `arrays: [Pyramid]`, after the others, lists [`ArrayModule`](crate::ArrayModule)s. The version is the crate's. A crate exports one plugin.
+/// `arrays: [Pyramid]` after these lists [`ArrayModule`](crate::ArrayModule)s. The plugin has the version of its crate.
+/// A crate exports one plugin.
 #[macro_export]
 macro_rules! export_plugin {
     (
@@ -23,7 +24,7 @@ macro_rules! export_plugin {
         $(, modules: [$($module:ty : $first:ident $(+ $role:ident)*),+ $(,)?])?
         $(, arrays: [$($array:ty),+ $(,)?])? $(,)?
     ) => {
-        /// What this plugin says of itself.
+        /// The plugin's descriptor.
         pub const PLUGIN: $crate::PluginDescriptor = $crate::PluginDescriptor {
             plugin: $name,
             version: env!("CARGO_PKG_VERSION"),
@@ -35,12 +36,12 @@ macro_rules! export_plugin {
             arrays: &[$($(<$array as $crate::ArrayModule>::DESCRIPTOR),+)?],
         };
 
-        /// What this plugin exports, for `testkit`.
-        // Within the static, so that the names of the tables are in nobody's way.
+        /// The exported entry, for `testkit`.
+        // All other items are inside the static, so that their names cannot clash with the plugin's.
         #[allow(unsafe_code, non_local_definitions)]
         pub static ENTRY: &$crate::abi::Entry = {
             use ::core::ffi::c_void;
-            use $crate::abi::{ArrayView, CellView, Entry, Host, Report, StrView};
+            use $crate::abi::{Entry, Host, StrView};
             use $crate::__private as sdk;
 
             const LEN: usize = $crate::descriptor::render::<0>(&PLUGIN).1;
@@ -77,50 +78,20 @@ macro_rules! export_plugin {
                 ::core::ptr::null()
             }
 
-            static CODECS: &[sdk::CodecEntry] = &[$(sdk::CodecEntry::of::<$codec>()),*];
+            /// The plugin as a type, which carries the lists of its components to the functions of the tables.
+            struct Exported;
+
+            impl sdk::Components<sdk::CodecEntry> for Exported {
+                const ALL: &'static [sdk::CodecEntry] = &[$(sdk::CodecEntry::of::<$codec>()),*];
+            }
 
             static CODEC: $crate::abi::codec::CodecInterface = $crate::abi::codec::CodecInterface {
                 struct_size: ::core::mem::size_of::<$crate::abi::codec::CodecInterface>() as u32,
-                create: Some(codec_create),
-                destroy: Some(codec_destroy),
-                encode: Some(encode),
-                decode: Some(decode),
+                create: Some(sdk::create_codec::<Exported>),
+                destroy: Some(sdk::destroy::<sdk::CodecInstance>),
+                encode: Some(sdk::encode),
+                decode: Some(sdk::decode),
             };
-
-            unsafe extern "C" fn codec_create(
-                id: StrView,
-                parameters: StrView,
-                report: *const Report,
-                instance: *mut *mut c_void,
-            ) -> u32 {
-                // SAFETY: the host calls as the ABI says.
-                unsafe { sdk::codec_create(CODECS, id, parameters, report, instance) }
-            }
-
-            unsafe extern "C" fn codec_destroy(instance: *mut c_void) {
-                // SAFETY: the host calls as the ABI says.
-                unsafe { sdk::codec_destroy(instance) }
-            }
-
-            unsafe extern "C" fn encode(
-                instance: *const c_void,
-                cells: *const CellView,
-                rows: usize,
-                array: *const ArrayView,
-                report: *const Report,
-            ) -> u32 {
-                // SAFETY: the host calls as the ABI says.
-                unsafe { sdk::encode(instance, cells, rows, array, report) }
-            }
-
-            unsafe extern "C" fn decode(
-                instance: *const c_void,
-                array: *const ArrayView,
-                report: *const Report,
-            ) -> u32 {
-                // SAFETY: the host calls as the ABI says.
-                unsafe { sdk::decode(instance, array, report) }
-            }
 
             $($crate::export_plugin!(@modules $($module : $first $($role)*),+);)?
             $($crate::export_plugin!(@arrays $($array),+);)?
@@ -145,117 +116,45 @@ macro_rules! export_plugin {
     };
 
     (@modules $($module:ty : $($role:ident)+),+) => {
-        $(
-            impl sdk::DynModule for $module {
-                fn forward(
-                    &self,
-                    role: u32,
-                    input: &$crate::tch::Tensor,
-                    train: bool,
-                ) -> Result<$crate::tch::Tensor, $crate::Error> {
-                    $(if role == $crate::export_plugin!(@number $role) {
-                        return $crate::export_plugin!(@call $role)(self, input, train);
-                    })+
-                    let id = <$module as $crate::Module>::DESCRIPTOR.id;
-                    Err($crate::Error::Failed(format!("module `{id}` has no role number {role}")))
-                }
-            }
-        )+
-
-        static MODULES: &[sdk::ModuleEntry] = &[$(sdk::ModuleEntry {
-            id: <$module as $crate::Module>::DESCRIPTOR.id,
-            make: |path, parameters| {
-                Ok(Box::new(<$module as $crate::Module>::new(path, parameters)?))
-            },
-        }),+];
+        impl sdk::Components<sdk::ModuleEntry> for Exported {
+            const ALL: &'static [sdk::ModuleEntry] = &[$(sdk::ModuleEntry {
+                id: <$module as $crate::Module>::DESCRIPTOR.id,
+                make: |path, parameters| {
+                    Ok(Box::new(sdk::WithRoles {
+                        module: <$module as $crate::Module>::new(path, parameters)?,
+                        forward: |module, role, input, train| {
+                            $(if role == $crate::export_plugin!(@number $role) {
+                                return $crate::export_plugin!(@call $role)(module, input, train);
+                            })+
+                            let id = <$module as $crate::Module>::DESCRIPTOR.id;
+                            Err($crate::Error::Failed(format!("module `{id}` has no role number {role}")))
+                        },
+                    }))
+                },
+            }),+];
+        }
 
         static TORCH: $crate::abi::torch::TorchInterface = $crate::abi::torch::TorchInterface {
             struct_size: ::core::mem::size_of::<$crate::abi::torch::TorchInterface>() as u32,
             libtorch: StrView::new($crate::LIBTORCH.as_bytes()),
-            create: Some(module_create),
-            destroy: Some(module_destroy),
-            parameters: Some(parameters),
-            forward: Some(forward),
+            create: Some(sdk::create_module::<Exported>),
+            destroy: Some(sdk::destroy::<sdk::ModuleInstance>),
+            parameters: Some(sdk::parameters),
+            forward: Some(sdk::forward),
         };
-
-        unsafe extern "C" fn module_create(
-            id: StrView,
-            parameters: StrView,
-            device: i64,
-            report: *const Report,
-            instance: *mut *mut c_void,
-        ) -> u32 {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::module_create(MODULES, id, parameters, device, report, instance) }
-        }
-
-        unsafe extern "C" fn module_destroy(instance: *mut c_void) {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::module_destroy(instance) }
-        }
-
-        unsafe extern "C" fn parameters(
-            instance: *const c_void,
-            visit: $crate::abi::torch::Visit,
-            context: *mut c_void,
-            report: *const Report,
-        ) -> u32 {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::module_parameters(instance, visit, context, report) }
-        }
-
-        unsafe extern "C" fn forward(
-            instance: *const c_void,
-            role: u32,
-            train: u32,
-            inputs: *const $crate::abi::torch::TensorHandle,
-            n_inputs: usize,
-            outputs: *mut $crate::abi::torch::TensorHandle,
-            n_outputs: usize,
-            report: *const Report,
-        ) -> u32 {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::forward(instance, role, train, inputs, n_inputs, outputs, n_outputs, report) }
-        }
     };
 
     (@arrays $($array:ty),+) => {
-        static ARRAYS: &[sdk::ArrayEntry] = &[$(sdk::ArrayEntry::of::<$array>()),+];
+        impl sdk::Components<sdk::ArrayEntry> for Exported {
+            const ALL: &'static [sdk::ArrayEntry] = &[$(sdk::ArrayEntry::of::<$array>()),+];
+        }
 
         static ARRAY: $crate::abi::array::ArrayInterface = $crate::abi::array::ArrayInterface {
             struct_size: ::core::mem::size_of::<$crate::abi::array::ArrayInterface>() as u32,
-            create: Some(array_create),
-            destroy: Some(array_destroy),
-            forward: Some(array_forward),
+            create: Some(sdk::create_array::<Exported>),
+            destroy: Some(sdk::destroy::<sdk::ArrayInstance>),
+            forward: Some(sdk::forward_array),
         };
-
-        unsafe extern "C" fn array_create(
-            id: StrView,
-            parameters: StrView,
-            report: *const Report,
-            instance: *mut *mut c_void,
-        ) -> u32 {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::array_create(ARRAYS, id, parameters, report, instance) }
-        }
-
-        unsafe extern "C" fn array_destroy(instance: *mut c_void) {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::array_destroy(instance) }
-        }
-
-        unsafe extern "C" fn array_forward(
-            instance: *const c_void,
-            role: u32,
-            inputs: *const ArrayView,
-            n_inputs: usize,
-            outputs: *const ArrayView,
-            n_outputs: usize,
-            report: *const Report,
-        ) -> u32 {
-            // SAFETY: the host calls as the ABI says.
-            unsafe { sdk::array_forward(instance, role, inputs, n_inputs, outputs, n_outputs, report) }
-        }
     };
 
     (@number Encoder) => { $crate::abi::torch::role::ENCODE };

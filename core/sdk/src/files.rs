@@ -5,7 +5,7 @@ use std::fmt;
 use crate::Error;
 use crate::abi::StrView;
 
-/// Encoded bytes of files, in order, borrowed: from the host for the time of a call, or from a list of files.
+/// Encoded bytes of files, in order, borrowed from the host for one call or from a list of files.
 #[derive(Clone, Copy)]
 pub struct Files<'a>(Source<'a>);
 
@@ -17,7 +17,7 @@ enum Source<'a> {
 }
 
 impl<'a> Files<'a> {
-    /// How many.
+    /// The number of files.
     pub fn len(self) -> usize {
         match self.0 {
             Source::Host(views) => views.len(),
@@ -25,21 +25,21 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// True when there are none.
+    /// True if there are none.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes of one.
+    /// The bytes of file `at`.
     pub fn get(self, at: usize) -> Option<&'a [u8]> {
         match self.0 {
-            // SAFETY: `from_view` was promised that every view is readable for 'a.
+            // SAFETY: the caller of `from_view` promised that every view is readable for 'a.
             Source::Host(views) => views.get(at).and_then(|view| unsafe { view.bytes() }.ok()),
             Source::Own(files) => files.get(at).map(Vec::as_slice),
         }
     }
 
-    /// The bytes of each.
+    /// The bytes of all files, in order.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.len()).filter_map(move |at| self.get(at))
     }
@@ -48,7 +48,7 @@ impl<'a> Files<'a> {
     /// Every view is as the ABI says: its bytes are readable for `'a`.
     pub(crate) unsafe fn from_view(views: Option<&'a [StrView]>) -> Result<Files<'a>, Error> {
         let files = views.map(|views| Files(Source::Host(views)));
-        files.ok_or_else(|| Error::Failed("the host's files do not add up".into()))
+        files.ok_or_else(|| Error::Failed("the host passed an inconsistent list of files".into()))
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_file_is_refused() {
+    fn an_incomplete_view_is_refused() {
         let cell = OwnedCell::Files(vec![b"one".to_vec()]);
         let payload = cell.payload();
         let mut view = cell.view(&payload);

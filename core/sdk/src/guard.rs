@@ -1,4 +1,4 @@
-//! Nothing unwinds across the border: a panic becomes a status and a text, and poisons the instance.
+//! Panics do not cross the ABI: a panic becomes a status and a text, and poisons the instance.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::Error;
 use crate::abi::{Report, StrView, status};
 
+/// Why `forward` refuses other numbers of arrays.
+pub(crate) const ONE_EACH: &str = "a role takes exactly one input and gives exactly one output";
+
 /// Reports an error for the whole call (`row` < 0) or for one row.
 ///
 /// # Safety
-/// `report` is null or a table of the host that is valid now.
+/// `report` is null or a valid table of the host.
 pub(crate) unsafe fn report_error(report: *const Report, row: i64, text: &str) {
     if report.is_null() {
         return;
@@ -61,7 +64,7 @@ impl<T> Poisonable<T> {
     pub(crate) unsafe fn call(&self, report: *const Report, body: impl FnOnce(&T) -> Result<(), Error>) -> u32 {
         if self.poisoned.load(Ordering::Acquire) {
             // SAFETY: as promised by the caller.
-            unsafe { report_error(report, -1, "the instance panicked in an earlier call and takes no more") };
+            unsafe { report_error(report, -1, "the instance panicked in an earlier call and takes no more calls") };
             return status::POISONED;
         }
         // SAFETY: as promised by the caller.

@@ -1,32 +1,32 @@
-//! Layers that return errors where those of `tch::nn` panic, with the same names of variables, and the plain
-//! autoencoder that several modalities share. They start as PyTorch's do, uniform within 1 / sqrt(inputs), which is
-//! 2.4 times narrower than in `tch::nn`: autoencoders end up with a tenth less error for it.
+//! Layers whose variables have the same names as those of `tch::nn`, but which return errors instead of panicking; and
+//! the flat perceptrons that several modalities share. Weights start as in PyTorch, uniform within 1 / sqrt(fan_in).
+//! This is 2.4 times narrower than in `tch::nn`, and leaves autoencoders with a tenth less error.
 
 use tch::{Tensor, nn};
 
 use crate::Error;
 
-/// A fully connected layer, over the last axis.
+/// A fully connected layer over the last axis.
 pub struct Linear {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Linear {
-    /// A layer with variables `weight: [outputs, inputs]` and `bias: [outputs]` under `path`.
+    /// Makes a layer with variables `weight: [outputs, inputs]` and `bias: [outputs]` under `path`.
     ///
     /// # Errors
-    /// [`Error::Torch`] when there is no memory.
+    /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64) -> Result<Self, Error> {
         let bias = path.f_var("bias", &[outputs], start(inputs))?;
         let weight = path.f_var("weight", &[outputs, inputs], start(inputs))?;
         Ok(Linear { weight, bias })
     }
 
-    /// `x: [.., inputs]` to `[.., outputs]`.
+    /// Maps `x: [.., inputs]` to `[.., outputs]`.
     ///
     /// # Errors
-    /// [`Error::Torch`] for another shape.
+    /// [`Error::Torch`] if the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         Ok(x.f_linear(&self.weight, Some(&self.bias))?)
     }
@@ -40,10 +40,10 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// A layer with variables `weight: [outputs, inputs, kernel, kernel]` and `bias: [outputs]` under `path`.
+    /// Makes a layer with variables `weight: [outputs, inputs, kernel, kernel]` and `bias: [outputs]` under `path`.
     ///
     /// # Errors
-    /// [`Error::Torch`] when there is no memory.
+    /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64, kernel: i64, padding: i64) -> Result<Self, Error> {
         let bound = start(inputs * kernel * kernel);
         let bias = path.f_var("bias", &[outputs], bound)?;
@@ -51,68 +51,69 @@ impl Conv2d {
         Ok(Conv2d { weight, bias, padding })
     }
 
-    /// `x: [row, inputs, height, width]` to `[row, outputs, ..]`.
+    /// Maps `x: [row, inputs, height, width]` to `[row, outputs, ..]`.
     ///
     /// # Errors
-    /// [`Error::Torch`] for another shape.
+    /// [`Error::Torch`] if the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         Ok(x.f_conv2d(&self.weight, Some(&self.bias), 1, self.padding, 1, 1)?)
     }
 }
 
-/// Brings each row to mean 0 and variance 1 over all its values, then scales and shifts each channel. Several
-/// convolutions on one another hardly learn without.
+/// Normalizes each row to mean 0 and variance 1 over all its values, then scales and shifts each channel (group norm
+/// with one group). A stack of several convolutions hardly learns without it.
 pub struct Norm {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Norm {
-    /// A layer with variables `weight: [channels]` and `bias: [channels]` under `path`.
+    /// Makes a layer with variables `weight: [channels]` and `bias: [channels]` under `path`.
     ///
     /// # Errors
-    /// [`Error::Torch`] when there is no memory.
+    /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, channels: i64) -> Result<Self, Error> {
         let weight = path.f_var("weight", &[channels], nn::Init::Const(1.0))?;
         let bias = path.f_var("bias", &[channels], nn::Init::Const(0.0))?;
         Ok(Norm { weight, bias })
     }
 
-    /// `x: [row, channels, ..]` to the same shape.
+    /// Maps `x: [row, channels, ..]` to the same shape.
     ///
     /// # Errors
-    /// [`Error::Torch`] for another shape.
+    /// [`Error::Torch`] if the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         Ok(x.f_group_norm(1, Some(&self.weight), Some(&self.bias), 1e-5, true)?)
     }
 }
 
-/// Uniform within 1 / sqrt(inputs), `inputs` being the number of values that an output sums over.
+/// Uniform within 1 / sqrt(inputs), with `inputs` the number of values that each output sums over.
 fn start(inputs: i64) -> nn::Init {
     let bound = 1.0 / (inputs as f64).sqrt();
     nn::Init::Uniform { lo: -bound, up: bound }
 }
 
-/// Half the height and the width of `x: [row, channel, height, width]`, rounded down, by the largest of each square.
+/// Halves height and width of `x: [row, channel, height, width]`, rounded down, by 2 x 2 max pooling.
 ///
 /// # Errors
-/// [`Error::Torch`] for another shape.
+/// [`Error::Torch`] if the shape does not fit.
 pub fn halve(x: &Tensor) -> Result<Tensor, Error> {
     Ok(x.f_max_pool2d(2, 2, 0, 1, false)?)
 }
 
-/// The product of the sizes of axes, as the width of a layer.
+/// The product of axis sizes, as the width of a layer. Call it on sizes from parameters before you make layers.
 ///
 /// # Errors
-/// [`Error::Parameters`] when a size is not positive or the product is over 2^28.
+/// [`Error::Parameters`] if a size is not positive or the product exceeds 2^28.
 pub fn elements(sizes: &[i64]) -> Result<i64, Error> {
     let product = sizes.iter().try_fold(1i64, |product, size| product.checked_mul(*size).filter(|_| *size > 0));
     product
         .filter(|product| *product <= 1 << 28)
-        .ok_or_else(|| Error::Parameters(format!("no network is made for an array of sizes {sizes:?}")))
+        .ok_or_else(|| Error::Parameters(format!("sizes {sizes:?} must be positive, with a product of at most 2^28")))
 }
 
-/// Array -> `hidden` SiLU -> latent -> `hidden` SiLU -> array, with the array seen as flat.
+/// Flattened array -> `hidden` SiLU units -> latent -> `hidden` SiLU units -> array. As a whole module:
+/// [`perceptron::Autoencoder`](crate::perceptron::Autoencoder).
 pub struct FlatAutoencoder {
     encoder: [Linear; 2],
     decoder: [Linear; 2],
@@ -120,15 +121,16 @@ pub struct FlatAutoencoder {
 }
 
 impl FlatAutoencoder {
-    /// A network for arrays of `sizes`, without the row axis.
+    /// Makes a network for arrays of `sizes`, without the row axis.
     ///
     /// # Errors
-    /// [`Error::Parameters`] for sizes that are not positive or far too large.
+    /// [`Error::Parameters`] if a size is not positive or far too large.
     pub fn new(path: &nn::Path<'_>, sizes: &[i64], hidden: i64, latent: i64) -> Result<Self, Error> {
         let flat = elements(sizes)?;
         elements(&[flat.max(latent), hidden])?;
         elements(&[latent])?;
-        let (encoder, decoder) = (path / "encoder", path / "decoder");
+        let encoder = path / "encoder";
+        let decoder = path / "decoder";
         Ok(FlatAutoencoder {
             encoder: [
                 Linear::new(&(&encoder / "hidden"), flat, hidden)?,
@@ -142,18 +144,18 @@ impl FlatAutoencoder {
         })
     }
 
-    /// `array: [row, sizes..]` to `[row, latent]`.
+    /// Maps `array: [row, sizes..]` to `[row, latent]`.
     ///
     /// # Errors
-    /// [`Error::Torch`] for another shape.
+    /// [`Error::Torch`] if the shape does not fit.
     pub fn encode(&self, array: &Tensor) -> Result<Tensor, Error> {
         through(&self.encoder, &array.f_flatten(1, -1)?)
     }
 
-    /// `latent: [row, latent]` to `[row, sizes..]`, unbounded.
+    /// Maps `latent: [row, latent]` to `[row, sizes..]`, unbounded.
     ///
     /// # Errors
-    /// [`Error::Torch`] for another shape.
+    /// [`Error::Torch`] if the shape does not fit.
     pub fn decode(&self, latent: &Tensor) -> Result<Tensor, Error> {
         let flat = through(&self.decoder, latent)?;
         let mut shape = vec![flat.size()[0]];
@@ -162,8 +164,8 @@ impl FlatAutoencoder {
     }
 }
 
-/// Array -> `hidden` SiLU -> `hidden` SiLU -> tokens of length 1, with the array seen as flat. Dropout between, while
-/// it is trained.
+/// Flattened array -> `hidden` SiLU units -> `hidden` SiLU units -> tokens of unit length, with dropout after both
+/// hidden layers during training. As a whole module: [`perceptron::Prompt`](crate::perceptron::Prompt).
 pub struct FlatPrompt {
     layers: [Linear; 3],
     shape: [i64; 2],
@@ -171,10 +173,10 @@ pub struct FlatPrompt {
 }
 
 impl FlatPrompt {
-    /// A network for arrays of `sizes`, without the row axis, that makes `tokens` tokens of `features` features.
+    /// Makes a network for arrays of `sizes`, without the row axis, with output `[tokens, features]`.
     ///
     /// # Errors
-    /// [`Error::Parameters`] for sizes that are not positive or far too large, or a dropout outside [0, 1).
+    /// [`Error::Parameters`] if a size is not positive or far too large, or if dropout is outside [0, 1).
     pub fn new(
         path: &nn::Path<'_>,
         sizes: &[i64],
@@ -182,10 +184,11 @@ impl FlatPrompt {
         [tokens, features]: [i64; 2],
         dropout: f64,
     ) -> Result<Self, Error> {
-        let (flat, out) = (elements(sizes)?, elements(&[tokens, features])?);
+        let flat = elements(sizes)?;
+        let out = elements(&[tokens, features])?;
         elements(&[flat.max(out).max(hidden), hidden])?;
         if !(0.0..1.0).contains(&dropout) {
-            return Err(Error::Parameters(format!("dropout is {dropout}; it is at least 0 and less than 1")));
+            return Err(Error::Parameters(format!("dropout is {dropout}; it must be at least 0 and less than 1")));
         }
         let layers = [
             Linear::new(&(path / "first"), flat, hidden)?,
@@ -195,10 +198,10 @@ impl FlatPrompt {
         Ok(FlatPrompt { layers, shape: [tokens, features], dropout })
     }
 
-    /// `array: [row, sizes..]` to `[row, token, feature]`, each token of Euclidean length 1.
+    /// Maps `array: [row, sizes..]` to `[row, token, feature]`, each token of Euclidean length 1.
     ///
     /// # Errors
-    /// [`Error::Torch`] for another shape.
+    /// [`Error::Torch`] if the shape does not fit.
     pub fn embed(&self, array: &Tensor, train: bool) -> Result<Tensor, Error> {
         let [first, second, last] = &self.layers;
         let x = first.forward(&array.f_flatten(1, -1)?)?.f_silu()?.f_dropout(self.dropout, train)?;
@@ -209,7 +212,7 @@ impl FlatPrompt {
     }
 }
 
-/// Below it a token is not made longer, so that a zero stays finite.
+/// Lengths are clamped to this before the division, so that a zero token stays finite.
 const SHORTEST: f64 = 1e-6;
 
 fn through([hidden, last]: &[Linear; 2], x: &Tensor) -> Result<Tensor, Error> {

@@ -1,6 +1,6 @@
-//! What plugin authors write against.
+//! The crate that plugin authors write against. `plugins/README.md` is the guide.
 //!
-//! A codec-only plugin needs nothing else; a plugin with networks turns on the feature `torch`, which brings `tch`.
+//! Codecs and array modules need no other dependency. Networks need the feature `torch`, which re-exports `tch`.
 //!
 //! ```
 //! use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*, export_plugin};
@@ -50,7 +50,7 @@
 //! # fn main() {}
 //! ```
 
-#![allow(unsafe_code)] // this crate is the plugin's side of the C border
+#![allow(unsafe_code)] // this crate is the plugin's side of the C ABI
 
 pub use anyflow_abi as abi;
 pub use anyflow_abi::descriptor;
@@ -64,6 +64,7 @@ mod error;
 mod export;
 mod files;
 mod guard;
+mod instance;
 #[cfg(feature = "torch")]
 pub mod layers;
 mod list;
@@ -71,6 +72,8 @@ mod log;
 #[cfg(feature = "torch")]
 mod module;
 mod parameters;
+#[cfg(feature = "torch")]
+pub mod perceptron;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
@@ -88,24 +91,24 @@ pub use parameters::Parameters;
 #[cfg(feature = "torch")]
 pub use tch;
 
-/// What `export_plugin!` expands to; not for authors.
+/// Items that `export_plugin!` expands to; not for authors.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::array::{ArrayEntry, create as array_create, destroy as array_destroy, forward as array_forward};
-    pub use crate::codec::{CodecEntry, create as codec_create, decode, destroy as codec_destroy, encode};
+    pub use crate::instance::{Components, destroy};
     pub use crate::log::init;
     #[cfg(feature = "torch")]
-    pub use crate::module::{
-        DynModule, ModuleEntry, create as module_create, destroy as module_destroy, forward,
-        parameters as module_parameters,
+    pub use crate::module::{ModuleEntry, ModuleInstance, WithRoles, create as create_module, forward, parameters};
+    pub use crate::{
+        array::{ArrayEntry, ArrayInstance, create as create_array, forward as forward_array},
+        codec::{CodecEntry, CodecInstance, create as create_codec, decode, encode},
     };
 }
 
-/// The libtorch version that this SDK's `tch` is made for.
+/// The libtorch version that this SDK's `tch` needs.
 #[cfg(feature = "torch")]
 pub const LIBTORCH: &str = "2.11.0";
 
-/// The plugin in the README is compiled as it stands there.
+/// Compiles the Rust blocks of the plugin guide.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../plugins/README.md")]
+struct PluginGuide;

@@ -1,12 +1,12 @@
-//! Numbers in nested lists: what a cell of points, samples or measurements holds.
+//! Numbers in nested lists, such as points, samples or measurements.
 
 use crate::Error;
 use crate::abi::{ListView, MAX_DEPTH, values_of};
 
-/// Numbers in nested lists, borrowed from the host for the time of a call.
+/// Numbers in nested lists, borrowed from the host for one call.
 ///
-/// Depth 1 is a list of numbers, depth 2 a list of such lists, and so on; all cells of a column have the depth that the
-/// codec's descriptor names.
+/// Depth 1 is a list of numbers, depth 2 a list of such lists, and so on. All cells of a column have the depth in the
+/// codec's descriptor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct List<'a> {
     depth: u32,
@@ -31,12 +31,12 @@ impl<'a> List<'a> {
         self.lengths.first().map_or(0, |len| *len as usize)
     }
 
-    /// True when there are no items.
+    /// True if there are no items.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// All numbers, whatever lists they are in, in order.
+    /// All numbers of all nested lists, in order.
     pub fn values(self) -> &'a [f64] {
         self.values
     }
@@ -48,7 +48,7 @@ impl<'a> List<'a> {
     pub fn numbers(self) -> Result<&'a [f64], Error> {
         match self.depth {
             1 => Ok(self.values),
-            depth => Err(Error::Data(format!("the cell is a list of {depth} levels, not a list of numbers"))),
+            depth => Err(Error::Data(format!("the cell is a list of {depth} levels instead of a list of numbers"))),
         }
     }
 
@@ -58,7 +58,7 @@ impl<'a> List<'a> {
     /// [`Error::Data`] if the items are numbers.
     pub fn lists(self) -> Result<impl Iterator<Item = List<'a>>, Error> {
         if self.depth < 2 {
-            return Err(Error::data("the cell is a list of numbers, not a list of lists"));
+            return Err(Error::data("the cell is a list of numbers instead of a list of lists"));
         }
         let List { depth, mut values, lengths } = self;
         let mut lengths = lengths.get(1..).unwrap_or_default();
@@ -78,11 +78,11 @@ impl<'a> List<'a> {
             let (values, lengths) = unsafe { view.parts()? };
             Some(List { depth: view.depth, values, lengths })
         });
-        list.ok_or_else(|| Error::Failed("the host's list does not add up".into()))
+        list.ok_or_else(|| Error::Failed("the host passed an inconsistent list".into()))
     }
 }
 
-/// How many lengths the first list of `depth` levels takes.
+/// The number of lengths of the first list of `depth` levels.
 fn extent(depth: u32, lengths: &[u64]) -> Option<usize> {
     let items = *lengths.first()?;
     let mut taken = 1;
@@ -94,7 +94,7 @@ fn extent(depth: u32, lengths: &[u64]) -> Option<usize> {
     Some(taken)
 }
 
-/// Numbers in nested lists that a codec made.
+/// Numbers in nested lists, made by a codec.
 ///
 /// ```
 /// use anyflow_sdk::OwnedList;
@@ -118,18 +118,21 @@ impl OwnedList {
         OwnedList { depth: 1, lengths: vec![values.len() as u64], values }
     }
 
-    /// A list of `depth` levels, from its items, each of one level less.
+    /// A list of `depth` levels from its items, which have one level less.
     ///
     /// # Errors
     /// [`Error::Failed`] if an item has another depth, or `depth` is not between 2 and [`MAX_DEPTH`].
     pub fn lists(depth: u32, items: &[OwnedList]) -> Result<OwnedList, Error> {
         if !(2..=MAX_DEPTH).contains(&depth) {
-            return Err(Error::Failed(format!("a list of lists has 2 to {MAX_DEPTH} levels, not {depth}")));
+            return Err(Error::Failed(format!("a list of lists must have 2 to {MAX_DEPTH} levels, not {depth}")));
         }
         let mut list = OwnedList { depth, values: Vec::new(), lengths: vec![items.len() as u64] };
         for item in items {
             if item.depth + 1 != depth {
-                return Err(Error::Failed(format!("a list of {} levels in one of {depth}", item.depth)));
+                return Err(Error::Failed(format!(
+                    "a list of {depth} levels cannot hold a list of {} levels",
+                    item.depth
+                )));
             }
             list.values.extend(&item.values);
             list.lengths.extend(&item.lengths);
@@ -137,15 +140,15 @@ impl OwnedList {
         Ok(list)
     }
 
-    /// A list of `depth` levels, from its numbers and lengths as the border has them.
+    /// A list of `depth` levels from its numbers and lengths in the format of the ABI.
     ///
     /// # Errors
-    /// [`Error::Failed`] if the lengths are not those of so many numbers.
+    /// [`Error::Failed`] if the lengths do not fit the number of values.
     pub fn from_parts(depth: u32, values: Vec<f64>, lengths: Vec<u64>) -> Result<OwnedList, Error> {
-        match values_of(depth, &lengths) == Some(values.len()) {
-            true => Ok(OwnedList { depth, values, lengths }),
-            false => Err(Error::Failed(format!("the lengths are not those of {} numbers", values.len()))),
+        if values_of(depth, &lengths) != Some(values.len()) {
+            return Err(Error::Failed(format!("the lengths do not fit {} numbers", values.len())));
         }
+        Ok(OwnedList { depth, values, lengths })
     }
 
     /// The same list, borrowed.
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_nested_is_walked() {
+    fn nested_lists_are_iterated() {
         let drawing = drawing();
         let lines: Vec<_> = drawing.as_list().lists().unwrap().collect();
         assert_eq!(lines.iter().map(|line| line.len()).collect::<Vec<_>>(), [2, 0, 1]);

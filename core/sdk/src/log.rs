@@ -1,4 +1,4 @@
-//! Lines for the host's log.
+//! Messages for the host's log.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -6,7 +6,7 @@ use crate::abi::{Host, StrView, status};
 
 static HOST: AtomicPtr<Host> = AtomicPtr::new(std::ptr::null_mut());
 
-/// How important a line is.
+/// The severity of a message.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub enum Level {
@@ -20,13 +20,13 @@ pub enum Level {
     Debug = 4,
 }
 
-/// Writes a line to the host's log; nothing happens without a host.
+/// Writes a line to the host's log. Does nothing without a host.
 pub fn log(level: Level, text: &str) {
     let host = HOST.load(Ordering::Acquire);
     if host.is_null() {
         return;
     }
-    // SAFETY: a host table that was given to `init` is static.
+    // SAFETY: the host table that `init` received is static.
     if let Some(write) = unsafe { (*host).log } {
         // SAFETY: the text is readable until the call returns.
         unsafe { write(level as u32, StrView::new(text.as_bytes())) };

@@ -1,4 +1,4 @@
-//! Modules: the traits, and their side of `anyflow.torch/1`.
+//! Modules: the traits, and the plugin's side of `anyflow.torch/1`.
 
 use std::ffi::c_void;
 
@@ -6,165 +6,157 @@ use tch::{Device, Tensor, nn};
 
 use crate::abi::torch::{TensorHandle, Visit};
 use crate::abi::{Report, StrView, status};
-use crate::guard::{Poisonable, guarded, report_error};
+use crate::guard::{ONE_EACH, Poisonable, report_error};
+use crate::instance::{self, Components, Entry};
 use crate::{Error, ModuleDescriptor, Parameters};
 
-/// A differentiable network. The host trains it, saves it and loads it, by the names of its variables under `path`.
-/// Use `f_*` calls of `tch`, which return errors. All calls come from one thread.
+/// A differentiable network. The host trains, saves and loads its variables by their names under `path`.
+/// Use the `f_*` calls of `tch`: they return errors instead of panicking. All calls come from one thread.
 pub trait Module: Send + Sized + 'static {
-    /// What the module says of itself.
+    /// The module's descriptor.
     const DESCRIPTOR: ModuleDescriptor;
 
     /// Makes an instance with freshly initialised variables under `path`.
     ///
     /// # Errors
-    /// [`Error::Parameters`] for a value the module cannot take.
+    /// [`Error::Parameters`] for a value that the module does not accept.
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error>;
 }
 
 /// Array -> latent.
 pub trait Encoder: Module {
-    /// `array`: `[row, axes of the input port]`; gives `[row, axes of the output port]`. `train` is on while the
-    /// module is being trained (dropout and the like).
+    /// Maps `array` `[row, axes of the input port]` to `[row, axes of the output port]`. `train` is true during
+    /// training; it switches on dropout and the like.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn encode(&self, array: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
 /// Latent -> array.
 pub trait Decoder: Module {
-    /// `latent`: `[row, axes of the input port]`; gives `[row, axes of the output port]`.
+    /// Maps `latent` `[row, axes of the input port]` to `[row, axes of the output port]`.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn decode(&self, latent: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
 /// Array -> conditioning tokens.
 pub trait PromptEncoder: Module {
-    /// `array`: `[row, axes of the input port]`; gives `[row, axes of the output port]`.
+    /// Maps `array` `[row, axes of the input port]` to `[row, axes of the output port]`.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn embed(&self, array: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
 /// Latent -> shared space.
 pub trait Aligner: Module {
-    /// `latent`: `[row, axes of the input port]`; gives `[row, axes of the output port]`.
+    /// Maps `latent` `[row, axes of the input port]` to `[row, axes of the output port]`.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn align(&self, latent: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
-/// Array or latent -> scores.
+/// Array or latent -> class scores. Evaluations use scorers as judges: independent classifiers of generated rows.
 pub trait Scorer: Module {
-    /// `value`: `[row, axes of the input port]`; gives unnormalised log-probabilities `[row, class]`.
+    /// Maps `value` `[row, axes of the input port]` to logits (unnormalized log-probabilities) `[row, class]`.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
-/// Array or latent -> features: what a scorer reads its scores from, by which distributions are compared.
+/// Array or latent -> features: the activations before a scorer's last layer. Evaluations compare distributions by
+/// them (Fréchet distance).
 pub trait FeatureExtractor: Module {
-    /// `value`: `[row, axes of the input port]`, that of the scorer; gives `[row, axes of the output port]`.
+    /// Maps `value` `[row, axes of the input port]` to `[row, axes of the output port]`. The input port is the
+    /// scorer's.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
-/// Array or latent -> what it looks or sounds like, by which rows are compared with those that they were to be.
+/// Array or latent -> perceptual features. Evaluations compare generated rows with their targets by them.
 pub trait PerceptualEncoder: Module {
-    /// `value`: `[row, axes of the input port]`, that of the scorer; gives `[row, axes of the output port]`, numbers whose
-    /// squared differences, summed over all axes, are how different two rows appear: as LPIPS (Zhang et al. 2018, "The
-    /// Unreasonable Effectiveness of Deep Features as a Perceptual Metric", eq. (1)) without learned weights.
+    /// Maps `value` `[row, axes of the input port]` to `[row, axes of the output port]`. The input port is the
+    /// scorer's. The perceptual distance of two rows is the sum of squared differences over all axes, as in LPIPS
+    /// (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", eq. (1)) without
+    /// learned weights.
     ///
     /// # Errors
-    /// Whatever went wrong; the whole batch fails.
+    /// Any error fails the whole batch.
     fn perceive(&self, value: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
-/// A module whose type is hidden; the export macro implements it from the list of roles.
+/// A module behind a trait object.
 #[doc(hidden)]
 pub trait DynModule: Send {
-    /// Runs one role, given as its number at the border.
+    /// Runs one role, given by its ABI number.
     fn forward(&self, role: u32, input: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
-type Make = fn(&nn::Path<'_>, &Parameters) -> Result<Box<dyn DynModule>, Error>;
+/// A module with the function that runs its roles; the export macro writes that function from the list of roles.
+#[doc(hidden)]
+pub struct WithRoles<M> {
+    /// The module.
+    pub module: M,
+    /// Runs one role, given by its ABI number.
+    pub forward: fn(&M, u32, &Tensor, bool) -> Result<Tensor, Error>,
+}
+
+impl<M: Module> DynModule for WithRoles<M> {
+    fn forward(&self, role: u32, input: &Tensor, train: bool) -> Result<Tensor, Error> {
+        (self.forward)(&self.module, role, input, train)
+    }
+}
 
 /// One module of a plugin, for the export macro.
 #[doc(hidden)]
-pub struct ModuleEntry {
-    /// Name inside the plugin.
-    pub id: &'static str,
-    /// Makes an instance.
-    pub make: Make,
-}
+pub type ModuleEntry = Entry<fn(&nn::Path<'_>, &Parameters) -> Result<Box<dyn DynModule>, Error>>;
 
-struct Network {
+/// What an instance holds: the variables and the module that uses them.
+#[doc(hidden)]
+pub struct ModuleInstance {
     variables: nn::VarStore,
     module: Box<dyn DynModule>,
 }
 
-type Instance = Poisonable<Network>;
-
 /// # Safety
 /// As `TorchInterface::create`.
 #[doc(hidden)]
-pub unsafe fn create(
-    modules: &[ModuleEntry],
+pub unsafe extern "C" fn create<P: Components<ModuleEntry>>(
     id: StrView,
     parameters: StrView,
     device: i64,
     report: *const Report,
     instance: *mut *mut c_void,
 ) -> u32 {
-    // SAFETY: the arguments are as the ABI says; `instance` is writable.
+    // SAFETY: the arguments are as the ABI says.
     unsafe {
-        guarded(report, || {
-            let id = id.bytes()?;
-            let entry = modules
-                .iter()
-                .find(|e| e.id.as_bytes() == id)
-                .ok_or_else(|| Error::Failed(format!("no module `{}`", String::from_utf8_lossy(id))))?;
-            let device = usize::try_from(device).map_or(Device::Cpu, Device::Cuda);
-            let variables = nn::VarStore::new(device);
-            let module = (entry.make)(&variables.root(), &Parameters::parse(parameters.bytes()?)?)?;
-            *instance = Box::into_raw(Box::new(Instance::new(Network { variables, module }))).cast();
-            Ok(())
+        instance::create(P::ALL, id, parameters, report, instance, |make, parameters| {
+            let variables = nn::VarStore::new(usize::try_from(device).map_or(Device::Cpu, Device::Cuda));
+            let module = make(&variables.root(), parameters)?;
+            Ok(ModuleInstance { variables, module })
         })
-    }
-}
-
-/// # Safety
-/// As `TorchInterface::destroy`.
-#[doc(hidden)]
-pub unsafe fn destroy(instance: *mut c_void) {
-    if !instance.is_null() {
-        // SAFETY: `instance` came from `create` and is given up now.
-        let instance = unsafe { Box::from_raw(instance.cast::<Instance>()) };
-        // SAFETY: there is nobody to report to; a panic in a drop ends here.
-        unsafe {
-            guarded(std::ptr::null(), move || {
-                drop(instance);
-                Ok(())
-            })
-        };
     }
 }
 
 /// # Safety
 /// As `TorchInterface::parameters`.
 #[doc(hidden)]
-pub unsafe fn parameters(instance: *const c_void, visit: Visit, context: *mut c_void, report: *const Report) -> u32 {
+pub unsafe extern "C" fn parameters(
+    instance: *const c_void,
+    visit: Visit,
+    context: *mut c_void,
+    report: *const Report,
+) -> u32 {
     // SAFETY: the arguments are as the ABI says.
     unsafe {
-        (*instance.cast::<Instance>()).call(report, |network| {
+        (*instance.cast::<Poisonable<ModuleInstance>>()).call(report, |network| {
             let mut named: Vec<_> = network.variables.variables().into_iter().collect();
             named.sort_by(|a, b| a.0.cmp(&b.0));
             for (name, mut tensor) in named {
@@ -179,8 +171,8 @@ pub unsafe fn parameters(instance: *const c_void, visit: Visit, context: *mut c_
 /// # Safety
 /// As `TorchInterface::forward`.
 #[doc(hidden)]
-#[allow(clippy::too_many_arguments)]
-pub unsafe fn forward(
+#[allow(clippy::too_many_arguments)] // the ABI fixes them
+pub unsafe extern "C" fn forward(
     instance: *const c_void,
     role: u32,
     train: u32,
@@ -192,13 +184,13 @@ pub unsafe fn forward(
 ) -> u32 {
     if n_inputs != 1 || n_outputs != 1 {
         // SAFETY: the report is as the ABI says.
-        unsafe { report_error(report, -1, "a role takes one input and gives one output") };
+        unsafe { report_error(report, -1, ONE_EACH) };
         return status::UNSUPPORTED;
     }
-    // SAFETY: the arguments are as the ABI says; the input handle is borrowed, so it must not be dropped here; the
-    // output handle goes to the host.
+    // SAFETY: the arguments are as the ABI says. The host keeps the input handle, so it must not be dropped here; the
+    // host takes the output handle over.
     unsafe {
-        (*instance.cast::<Instance>()).call(report, |network| {
+        (*instance.cast::<Poisonable<ModuleInstance>>()).call(report, |network| {
             let input = std::mem::ManuallyDrop::new(Tensor::from_ptr((*inputs).cast()));
             let output = network.module.forward(role, &input, train != 0)?;
             let mut output = std::mem::ManuallyDrop::new(output);

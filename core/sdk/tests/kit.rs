@@ -1,5 +1,5 @@
-//! The conformance kit finds what a plugin breaks, and names it by the right check. Runs under Miri as well: every call
-//! crosses the C tables.
+//! The test kit finds each broken promise with the right check. Runs under Miri as well: every call crosses the C
+//! tables.
 
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyflow_sdk::testkit::{Check, Kit, Outcome, Step};
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 
-/// Words of at most `length` small letters <-> one number a letter, with one fault.
+/// Words of at most `length` lowercase letters <-> one number per letter, with one fault.
 struct Letters {
     length: usize,
     fault: Fault,
@@ -22,23 +22,23 @@ struct Letters {
 #[serde(rename_all = "kebab-case")]
 enum Fault {
     None,
-    /// Does not look at the kind of a cell.
+    /// Ignores the kind of a cell.
     AnyKind,
-    /// Panics for a letter that it does not know.
+    /// Panics for an unknown letter.
     Panics,
     /// Gives numbers out of its range.
     Range,
-    /// Gives a cell of another kind than it says.
+    /// Gives a cell of another kind than its descriptor says.
     CellKind,
-    /// Counts its calls into the array.
+    /// Writes the number of its calls into the array.
     Counts,
-    /// Writes the letters from the last to the first.
+    /// Writes the letters in reverse order.
     Reverses,
-    /// Keeps all that it reads.
+    /// Keeps everything that it reads.
     Leaks,
     /// Panics when its size is odd.
     Sizes,
-    /// Gives values that are no numbers for some texts.
+    /// Gives NaN for some texts.
     Nan,
 }
 
@@ -54,7 +54,7 @@ impl Codec for Letters {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "letters",
         modality: "word",
-        summary: "small letters <-> numbers",
+        summary: "lowercase letters <-> numbers",
         cell: CellKind::Utf8,
         feature: "Value(string)",
         array: f32_port_in(&[axis_of("letter", "length")], 0, 26),
@@ -93,7 +93,7 @@ impl Codec for Letters {
                 'a'..='z' => (letter as u32 - 'a' as u32 + 1) as f32,
                 _ if self.fault == Fault::Panics => panic!("unknown letter"),
                 _ if self.fault == Fault::Nan => f32::NAN,
-                _ => return Err(Error::data("the word has other than small letters")),
+                _ => return Err(Error::data("the word has other characters than lowercase letters")),
             };
         }
         match self.fault {
@@ -170,7 +170,7 @@ fn a_leak_is_found() {
 }
 
 #[test]
-fn a_check_is_told_before_it_begins() {
+fn a_check_is_reported_before_it_begins() {
     let mut open = None;
     let checks = Kit::new(ENTRY).run(|step| match step {
         Step::Begin { check, .. } => assert!(open.replace(check).is_none()),
@@ -180,7 +180,7 @@ fn a_check_is_told_before_it_begins() {
 }
 
 #[test]
-fn a_sample_that_is_refused_and_names_that_are_none_are_told() {
+fn a_refused_sample_and_an_unknown_component_fail() {
     let kit = Kit::new(ENTRY).sample("letters", OwnedCell::Utf8("NO".into()));
     let encode = kit.run(|_| {}).into_iter().find(|c| c.check == "encode").unwrap();
     assert!(encode.outcome == Outcome::Failed && encode.text.contains("given sample 0 is refused"), "{encode}");
@@ -190,6 +190,6 @@ fn a_sample_that_is_refused_and_names_that_are_none_are_told() {
 
 #[test]
 #[should_panic(expected = "failed letters garbage")]
-fn in_a_test_a_failure_is_a_panic_that_names_the_check() {
+fn a_failed_check_panics_with_its_name_in_a_test() {
     Kit::new(ENTRY).parameter("letters", "fault", "panics").check();
 }

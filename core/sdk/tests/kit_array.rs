@@ -1,4 +1,4 @@
-//! What the conformance kit finds in modules without libtorch. Runs under Miri as well.
+//! The test kit finds each broken promise of an array module. Runs under Miri as well.
 
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
@@ -10,7 +10,7 @@ use anyflow_sdk::{
     Array, ArrayModule, ArrayMut, Error, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*,
 };
 
-/// Signals at half their height, and back, with one fault.
+/// Halves signals and doubles them again, with one fault.
 struct Volume {
     length: usize,
     fault: Fault,
@@ -21,17 +21,17 @@ struct Volume {
 #[serde(rename_all = "kebab-case")]
 enum Fault {
     None,
-    /// Believes that an input has the size that it was made for.
+    /// Does not check the size of its input.
     Believes,
     /// Gives numbers out of its range.
     Range,
-    /// Gives values that are no numbers.
+    /// Gives NaN.
     Nan,
-    /// Counts its calls into the output.
+    /// Writes the number of its calls into the output.
     Counts,
-    /// Gives what depends on the other rows.
+    /// Gives outputs that depend on the other rows.
     Mixes,
-    /// Gives nothing back.
+    /// Leaks memory.
     Leaks,
     /// Panics when its size is odd.
     Sizes,
@@ -49,7 +49,7 @@ impl ArrayModule for Volume {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "volume",
         modality: "signal",
-        summary: "signals at half their height, and back",
+        summary: "halves signals and doubles them again",
         roles: &[
             RoleDescriptor { role: Role::Encode, input: SIGNAL, output: SIGNAL },
             RoleDescriptor { role: Role::Decode, input: SIGNAL, output: SIGNAL },
@@ -77,7 +77,7 @@ impl ArrayModule for Volume {
             return Err(Error::Failed(format!("the input has {} samples, not {}", input.shape[1], self.length)));
         }
         let from = input.floats()?;
-        assert!(from.len() == output.elements.len(), "sizes that were believed");
+        assert!(from.len() == output.elements.len(), "sizes that were not checked");
         let factor = if role == Role::Encode { 0.5 } else { 2.0 };
         for (to, x) in output.elements.iter_mut().zip(from) {
             *to = (x * factor).clamp(-1.0, 1.0);

@@ -1,13 +1,13 @@
-//! The hash of what a file holds.
+//! The hash of a file's content.
 
 use std::collections::BTreeMap;
 
 use crate::header::{Entry, Metadata};
 
-/// Key of the metadata whose value is the hash of everything else in the file.
+/// Metadata key of the hash of everything else in the file.
 pub const CONTENT_KEY: &str = "anyflow.blake3";
 
-/// Gathers the tensors of a file, in whatever order they come.
+/// Collects the tensors of a file, in any order.
 #[derive(Default)]
 pub(crate) struct Content {
     tensors: BTreeMap<String, blake3::Hash>,
@@ -22,7 +22,7 @@ impl Content {
         self.tensors.insert(entry.name.clone(), hasher.finalize());
     }
 
-    /// The hash, hexadecimal, of all tensors and of the metadata besides the hash itself.
+    /// The hash of all tensors and of the metadata except the hash itself, in hexadecimal.
     pub(crate) fn finish(self, metadata: &Metadata) -> String {
         let mut hasher = blake3::Hasher::new();
         for (name, hash) in &self.tensors {
@@ -37,7 +37,7 @@ impl Content {
     }
 }
 
-/// A text with its length before it, so that no two lists of texts are hashed alike.
+/// A text with its length in front, so that different lists of texts have different hashes.
 fn field(hasher: &mut blake3::Hasher, text: &str) {
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text.as_bytes());

@@ -1,30 +1,30 @@
-//! What can be wrong with a file of weights. The texts follow the file's name, which the caller knows.
+//! Errors of weights files. Callers put the file's name in front of these texts.
 
-/// Result of this crate.
+/// The result type of this crate.
 pub type Result<T, E = WeightsError> = std::result::Result<T, E>;
 
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The user must correct the path, or the machine must be looked at.
+    /// The file cannot be read. The user must correct the path or check the machine.
     #[error("cannot be read: {0}")]
     Read(std::io::Error),
-    /// The user must copy or write the file again.
-    #[error("is no whole safetensors file: {0}")]
+    /// The file is not a safetensors file, or is cut. The user must copy or write it again.
+    #[error("is not a complete safetensors file: {0}")]
     Foreign(String),
-    /// The user must restore the file; or it was changed on purpose.
+    /// The content differs from the recorded hash. The user must restore the file, unless it was changed on purpose.
     #[error(
-        "holds something else than when it was written (hash {found}, its own record says {expected}): it is damaged or was \
+        "has changed since it was written (hash {found}, recorded {expected}): it is damaged or was \
          changed; restore it from a copy, or, if the change is wanted, remove `{}` from its metadata",
         crate::CONTENT_KEY
     )]
     Damaged {
-        /// What its metadata say.
+        /// The hash in its metadata.
         expected: String,
-        /// What it holds.
+        /// The hash of its content.
         found: String,
     },
-    /// The user must look at disk and permissions.
+    /// The file cannot be written. The user must check disk and permissions.
     #[error("cannot be written: {0}")]
     Write(std::io::Error),
 }

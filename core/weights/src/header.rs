@@ -1,4 +1,4 @@
-//! The header of a safetensors file, read strictly: each name once, each byte of the file in exactly one tensor.
+//! The header of a safetensors file, read strictly: each name once, each byte in exactly one tensor.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::error::{Result, WeightsError};
 
-/// Texts by name, in the order of the names.
+/// Metadata texts by name, sorted.
 pub type Metadata = BTreeMap<String, String>;
 
-/// Bytes before the header, which say its length.
+/// Size of the field in front of the header that holds its length.
 pub(crate) const LENGTH_BYTES: usize = size_of::<u64>();
-/// The longest header that the format allows.
+/// The maximum header length of the format.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 const METADATA: &str = "__metadata__";
 
@@ -29,37 +29,37 @@ pub struct Entry {
     pub dtype: Dtype,
     /// Axis sizes.
     pub shape: Vec<usize>,
-    /// Length of its bytes.
+    /// Its size in bytes.
     pub size_bytes: usize,
 }
 
-/// What a header says.
+/// A parsed header.
 pub(crate) struct Header {
     pub(crate) metadata: Metadata,
-    /// In the order of their bytes.
+    /// The tensors, in the order of their bytes.
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Header {
-    /// Reads the header of a file of `file_bytes`.
+    /// Reads the header of a file of `file_bytes` bytes.
     pub(crate) fn read(from: &mut impl Read, file_bytes: u64) -> Result<Header> {
         let mut length = [0; LENGTH_BYTES];
         from.read_exact(&mut length).map_err(too_short)?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER_BYTES {
-            return Err(WeightsError::foreign(format!("header of {length} bytes, more than the format allows")));
+            return Err(WeightsError::foreign(format!("its header has {length} bytes, more than the format allows")));
         }
         let Some(data_bytes) = file_bytes.checked_sub(LENGTH_BYTES as u64 + length) else {
-            return Err(WeightsError::foreign(format!("header of {length} bytes in a file of {file_bytes}")));
+            return Err(WeightsError::foreign(format!("its header has {length} bytes, but the file has {file_bytes}")));
         };
         let mut text = vec![0; length as usize];
         from.read_exact(&mut text).map_err(too_short)?;
         let Fields { metadata, mut tensors } = serde_json::from_slice(&text).map_err(WeightsError::foreign)?;
         tensors.sort_by_key(|(_, info)| info.data_offsets);
-        // It compares offsets with dtypes and shapes, and refuses gaps and overlaps.
+        // This call checks offsets against dtypes and shapes, and refuses gaps and overlaps.
         let checked = safetensors::tensor::Metadata::new(None, tensors.clone()).map_err(WeightsError::foreign)?;
         if checked.data_len() as u64 != data_bytes {
-            let reason = format!("its tensors have {} bytes, the file holds {data_bytes}", checked.data_len());
+            let reason = format!("its tensors have {} bytes, but the file has {data_bytes}", checked.data_len());
             return Err(WeightsError::foreign(reason));
         }
         Ok(Header { metadata, entries: tensors.into_iter().map(entry).collect() })
@@ -71,10 +71,10 @@ fn entry((name, info): (String, TensorInfo)) -> Entry {
     Entry { name, dtype: info.dtype, shape: info.shape, size_bytes: end - start }
 }
 
-/// The error of a file that ends before its header says so.
+/// The error of a file that is shorter than its header says.
 pub(crate) fn too_short(error: std::io::Error) -> WeightsError {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => WeightsError::foreign("it ends too early"),
+        std::io::ErrorKind::UnexpectedEof => WeightsError::foreign("it is truncated"),
         _ => WeightsError::Read(error),
     }
 }
@@ -100,7 +100,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let (mut metadata, mut tensors) = (None, BTreeMap::new());
+        let mut metadata = None;
+        let mut tensors = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == METADATA {
                 let Unique(found) = map.next_value::<Unique<String>>()?;
@@ -116,7 +117,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// A map that has each key once.
+/// A map that refuses duplicate keys.
 struct Unique<V>(BTreeMap<String, V>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
@@ -146,5 +147,5 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
 }
 
 fn once<E: Error>(name: &str, first: bool) -> Result<(), E> {
-    if first { Ok(()) } else { Err(E::custom(format!("`{name}` is there twice"))) }
+    if first { Ok(()) } else { Err(E::custom(format!("`{name}` occurs twice"))) }
 }

@@ -1,4 +1,4 @@
-//! Weights on disk: safetensors files, read and written tensor by tensor, with a hash of what they hold.
+//! Safetensors files, read and written tensor by tensor, with a hash of their content.
 //!
 //! | to | use |
 //! | --- | --- |
@@ -6,8 +6,8 @@
 //! | compare a file with the hash that it carries | [`verify`] |
 //! | write a file | [`write()`] |
 //!
-//! A file that [`write()`] made says in its metadata, under [`CONTENT_KEY`], what the hash of its names, dtypes, shapes,
-//! bytes and other metadata is. [`read()`] compares. A file from elsewhere has no such hash and is taken as it is.
+//! [`write()`] stores the hash of names, dtypes, shapes, bytes and other metadata under [`CONTENT_KEY`] in the
+//! metadata. [`read()`] compares it. Files from other programs have no such hash and are accepted as they are.
 
 mod content;
 mod error;

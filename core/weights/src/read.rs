@@ -1,4 +1,4 @@
-//! Reading a file once, in memory of the largest tensor.
+//! Reads a file in one pass, with memory for the largest tensor.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,34 +10,34 @@ use crate::header::{Entry, Header, Metadata, too_short};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// What a file is, besides its tensors.
+/// What a file holds besides its tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Its metadata.
     pub metadata: Metadata,
-    /// Hash of the whole file, hexadecimal: of the bytes that were read.
+    /// Hash of the whole file as it was read, in hexadecimal.
     pub blake3: String,
-    /// Whether it carries a hash of its content, which was compared.
+    /// True if the file carries a hash of its content. The hash was compared.
     pub proven: bool,
 }
 
-/// Opens a regular file: another kind could keep the reader waiting for ever.
+/// Opens a regular file. Reading a pipe or a device could block for ever.
 ///
 /// # Errors
-/// [`WeightsError::Read`]; [`WeightsError::Foreign`] for a folder, a pipe, a device.
+/// [`WeightsError::Read`]; [`WeightsError::Foreign`] if the path is a folder, a pipe or a device.
 pub fn open(path: &Path) -> Result<File> {
     if !std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
-        return Err(WeightsError::foreign("it is no regular file"));
+        return Err(WeightsError::foreign("it is not a regular file"));
     }
     File::open(path).map_err(WeightsError::Read)
 }
 
-/// Reads a file from its beginning to its end and hands over each tensor with its bytes, in the order in which they lie
-/// there. What was handed over holds only once the whole call succeeds.
+/// Reads a file once and passes each tensor with its bytes to `each`, in file order. The data is only valid if the
+/// whole call succeeds: the hash comes last.
 ///
 /// # Errors
-/// [`WeightsError`]: it cannot be read, is no safetensors file, or holds something else than the hash that it carries
-/// says; and what `each` returns.
+/// [`WeightsError`] if the file cannot be read, is not a safetensors file, or differs from its recorded hash; errors of
+/// `each`.
 pub fn read<E: From<WeightsError>>(
     file: File,
     mut each: impl FnMut(&Entry, &[u8]) -> Result<(), E>,
@@ -45,7 +45,8 @@ pub fn read<E: From<WeightsError>>(
     let size_bytes = file.metadata().map_err(WeightsError::Read)?.len();
     let mut file = Hashed { file: BufReader::with_capacity(BUFFER_BYTES, file), hasher: blake3::Hasher::new() };
     let header = Header::read(&mut file, size_bytes)?;
-    let (mut content, mut bytes) = (Content::default(), Vec::new());
+    let mut content = Content::default();
+    let mut bytes = Vec::new();
     for entry in &header.entries {
         bytes.resize(entry.size_bytes, 0);
         file.read_exact(&mut bytes).map_err(too_short)?;
@@ -63,7 +64,7 @@ pub fn read<E: From<WeightsError>>(
     Ok(Summary { metadata: header.metadata, blake3, proven })
 }
 
-/// Reads a file and compares it with the hash that it carries.
+/// Reads a file and compares it with its recorded hash.
 ///
 /// # Errors
 /// See [`open`] and [`read()`].
@@ -71,7 +72,7 @@ pub fn verify(path: &Path) -> Result<Summary> {
     read(open(path)?, |_, _| Ok(()))
 }
 
-/// A reader that hashes what passes.
+/// A reader that hashes the bytes it reads.
 struct Hashed<R> {
     file: R,
     hasher: blake3::Hasher,

@@ -1,4 +1,4 @@
-//! Writing a file in memory of the largest tensor.
+//! Writes a file with memory for the largest tensor.
 
 use std::io::Write;
 
@@ -9,18 +9,19 @@ use crate::content::{CONTENT_KEY, Content};
 use crate::error::{Result, WeightsError};
 use crate::header::{Entry, LENGTH_BYTES, Metadata};
 
-/// Writes a file whose metadata say what it holds. `bytes` gives those of a tensor, little-endian, and is asked twice for
-/// each: once for the hash, which the header has, and once for the file. Equal tensors and metadata give equal files.
+/// Writes a file with the hash of its content in the metadata. `bytes` returns the little-endian bytes of a tensor. It
+/// is called twice per tensor: for the hash, which comes first in the file, and for the data. Equal tensors and
+/// metadata give equal files.
 ///
 /// # Errors
-/// [`WeightsError::Write`]; and what `bytes` returns.
+/// [`WeightsError::Write`]; errors of `bytes`.
 pub fn write<E: From<WeightsError>>(
     to: &mut impl Write,
     mut entries: Vec<Entry>,
     mut metadata: Metadata,
     mut bytes: impl FnMut(&Entry) -> Result<Vec<u8>, E>,
 ) -> Result<(), E> {
-    // The order of the reference implementation: each tensor is aligned to its elements.
+    // The order of the reference implementation, which aligns each tensor to its elements.
     entries.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
     let mut content = Content::default();
     for entry in &entries {

@@ -1,6 +1,6 @@
-//! Files as they are written, damaged, and made by others.
+//! Files written by this crate, damaged files, and files from elsewhere.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn entry(name: &str, dtype: Dtype, shape: &[usize]) -> Entry {
     Entry { name: name.into(), dtype, shape: shape.to_vec(), size_bytes }
 }
 
-/// Two tensors; the bytes of each follow from its name.
+/// A file of two tensors, with bytes derived from their names.
 fn written(folder: &Path) -> PathBuf {
     let path = folder.join("a.safetensors");
     let entries = vec![entry("b", Dtype::BF16, &[3, 2]), entry("a", Dtype::F32, &[2])];
@@ -22,7 +22,7 @@ fn written(folder: &Path) -> PathBuf {
     path
 }
 
-/// A file with this header and these bytes after it.
+/// A file with this header and these data bytes.
 fn made(folder: &Path, header: &str, data: &[u8]) -> PathBuf {
     let path = folder.join("made.safetensors");
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -33,7 +33,7 @@ fn made(folder: &Path, header: &str, data: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn what_is_written_comes_back_and_the_reference_implementation_reads_it() {
+fn a_written_file_reads_back_here_and_in_the_reference_implementation() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path());
     let mut found = Vec::new();
@@ -62,7 +62,7 @@ fn any_changed_byte_is_noticed() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << bit;
             std::fs::write(&path, &bytes).unwrap();
-            // The key of the hash itself may become another: then the file is one from elsewhere.
+            // If the key of the hash itself changes, the file counts as one from elsewhere.
             assert!(verify(&path).is_err() || !verify(&path).unwrap().proven, "byte {at}, bit {bit}");
         }
     }
@@ -73,7 +73,7 @@ fn any_changed_byte_is_noticed() {
 }
 
 #[test]
-fn a_relabelled_dtype_and_a_changed_number_of_the_metadata_are_damage() {
+fn changed_dtype_metadata_or_shape_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path());
     let whole = std::fs::read(&path).unwrap();
@@ -92,17 +92,18 @@ fn a_relabelled_dtype_and_a_changed_number_of_the_metadata_are_damage() {
 }
 
 #[test]
-fn a_name_twice_gaps_and_overlaps_are_refused() {
+fn duplicate_names_gaps_and_overlaps_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let tensor = |name: &str, from: usize, to: usize| {
         format!(r#""{name}":{{"dtype":"F32","shape":[{}],"data_offsets":[{from},{to}]}}"#, (to - from) / 4)
     };
-    let (first, second) = (tensor("w", 0, 4), tensor("v", 4, 8));
+    let first = tensor("w", 0, 4);
+    let second = tensor("v", 4, 8);
     let cases = [
-        (format!("{{{first},{}}}", tensor("w", 4, 8)), "`w` is there twice"),
-        (format!("{{{first},{first}}}"), "`w` is there twice"),
-        (format!(r#"{{"__metadata__":{{}},{first},"__metadata__":{{}},{second}}}"#), "`__metadata__` is there twice"),
-        (format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},{first},{second}}}"#), "`k` is there twice"),
+        (format!("{{{first},{}}}", tensor("w", 4, 8)), "`w` occurs twice"),
+        (format!("{{{first},{first}}}"), "`w` occurs twice"),
+        (format!(r#"{{"__metadata__":{{}},{first},"__metadata__":{{}},{second}}}"#), "`__metadata__` occurs twice"),
+        (format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},{first},{second}}}"#), "`k` occurs twice"),
         (format!("{{{first},{}}}", tensor("v", 0, 8)), "v"),
         (format!("{{{first}}}"), "8"),
         ("{}".to_string(), "8"),
@@ -117,7 +118,7 @@ fn a_name_twice_gaps_and_overlaps_are_refused() {
 }
 
 #[test]
-fn lengths_from_the_file_are_not_trusted() {
+fn invalid_lengths_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.safetensors");
     for length in [u64::MAX, 1 << 62, 99_999_999, 9] {
@@ -128,5 +129,5 @@ fn lengths_from_the_file_are_not_trusted() {
     assert!(verify(&made(folder.path(), huge, &[0; 8])).is_err());
     let nested = "[".repeat(200_000);
     assert!(verify(&made(folder.path(), &nested, &[])).is_err());
-    assert!(verify(folder.path()).is_err(), "a folder is no file");
+    assert!(verify(folder.path()).is_err(), "a folder is not a file");
 }

@@ -1,30 +1,30 @@
-//! What a check needs and a machine may lack. On a developer's machine such a check is left out with a line; CI fails,
-//! unless `ANYFLOW_WITHOUT` names what it does without.
+//! Checks whose tool a machine may lack. A developer's machine skips such a check with a message. CI fails, unless
+//! `ANYFLOW_WITHOUT` lists the tool.
 
 use std::env;
 
 use anyhow::{Result, ensure};
 
-/// Names, separated by commas. Tests read it too.
+/// Names, separated by commas. Some tests read this variable too.
 const VARIABLE: &str = "ANYFLOW_WITHOUT";
 
-/// Says that a check is left out, by the name of what it needs.
+/// Reports that a check is skipped because a tool is missing.
 ///
 /// # Errors
 ///
-/// This is CI, and nobody said that it does without.
+/// In CI, if `ANYFLOW_WITHOUT` does not list the tool.
 pub fn leave_out(name: &str, why: &str) -> Result<()> {
-    println!("left out ({name}): {why}");
-    ensure!(is_agreed(name) || !in_ci(), "CI leaves out nothing in silence: provide {name}, or name it in {VARIABLE}");
+    println!("skipped ({name}): {why}");
+    ensure!(is_agreed(name) || !in_ci(), "CI must not skip checks: install {name}, or list it in {VARIABLE}");
     Ok(())
 }
 
-/// Whether the caller said that this is done without.
+/// True if the caller agreed to skip this.
 pub fn is_agreed(name: &str) -> bool {
     is_named(name, &env::var(VARIABLE).unwrap_or_default())
 }
 
-/// Whether this is CI.
+/// True in CI.
 pub fn in_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_without_is_named() {
+    fn skipped_parts_are_named() {
         assert!(is_named("miri", "asan, miri"));
         assert!(!is_named("miri", "asan,miriad") && !is_named("miri", ""));
     }

@@ -1,4 +1,4 @@
-//! The folder for what is fetched once and kept between checkouts.
+//! The cache folder for downloads that all checkouts share.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,28 +9,27 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// Temporary folders begin with this.
+/// Prefix of temporary folders.
 const TEMPORARY: &str = "temporary-";
 
-/// After this time a temporary folder belongs to a run that was killed.
+/// Age after which a temporary folder must be left from a killed run.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
-/// The folder, made if needed: `anyflow` in `XDG_CACHE_HOME` or else in `~/.cache`.
+/// Returns the cache folder, creating it if needed: `anyflow` in `XDG_CACHE_HOME`, else in `~/.cache`.
 ///
 /// # Errors
 ///
-/// Neither variable is set, or the folder cannot be made.
+/// Neither variable is set, or the folder cannot be created.
 pub fn folder() -> Result<PathBuf> {
-    let folder = located(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")).context(
-        "neither XDG_CACHE_HOME nor HOME is set, so there is no folder to keep libtorch in: set one of them",
-    )?;
+    let folder = located(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
+        .context("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder for libtorch: set one of them")?;
     fs::create_dir_all(&folder).with_context(|| {
-        format!("cannot make the cache folder {}: point XDG_CACHE_HOME at one that can be written", folder.display())
+        format!("cannot create the cache folder {}: set XDG_CACHE_HOME to a writable folder", folder.display())
     })?;
     Ok(folder)
 }
 
-/// A folder beside the final place, so that a finished piece of work can be published by renaming it.
+/// A temporary folder next to the final place, so that a rename can publish the result.
 ///
 /// # Errors
 ///
@@ -38,18 +37,18 @@ pub fn folder() -> Result<PathBuf> {
 pub fn temporary(folder: &Path) -> Result<TempDir> {
     remove_abandoned(folder);
     tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(folder).with_context(|| {
-        format!("cannot write in the cache folder {}: point XDG_CACHE_HOME at another one", folder.display())
+        format!("cannot write to the cache folder {}: set XDG_CACHE_HOME to another one", folder.display())
     })
 }
 
 fn located(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    // The XDG rules say that a relative path is to be ignored.
+    // The XDG specification says to ignore relative paths.
     let cache_home = cache_home.map(PathBuf::from).filter(|path| path.is_absolute());
     let home = home.map(PathBuf::from).filter(|path| path.is_absolute());
     cache_home.or_else(|| Some(home?.join(".cache"))).map(|path| path.join("anyflow"))
 }
 
-/// Removes what killed runs left behind, which may be a gigabyte. Failing to is no reason to stop.
+/// Removes temporary folders of killed runs, which may hold a gigabyte. Ignores errors.
 fn remove_abandoned(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_lies_where_xdg_says() {
+    fn the_cache_follows_xdg_cache_home() {
         check(Some("/cache"), Some("/home/me"), Some("/cache/anyflow"));
         check(None, Some("/home/me"), Some("/home/me/.cache/anyflow"));
         check(Some("relative"), Some("/home/me"), Some("/home/me/.cache/anyflow"));

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything a change must pass.
+//! `cargo xtask ci`: all checks that a change must pass.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -8,14 +8,14 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 use crate::{absent, deny, header, miri, process, sanitize, setup, test};
 
-/// One call of cargo.
+/// A call of cargo.
 struct Part {
     name: &'static str,
     arguments: &'static [&'static str],
     variable: Option<(&'static str, &'static str)>,
 }
 
-/// The parts before the tests, cheapest first.
+/// The checks before the tests, cheapest first.
 const PARTS: [Part; 3] = [
     Part { name: "format", arguments: &["fmt", "--all", "--check"], variable: None },
     Part {
@@ -30,11 +30,11 @@ const PARTS: [Part; 3] = [
     },
 ];
 
-/// Runs the parts in order and stops at the first that fails.
+/// Runs the checks in order and stops at the first failure.
 ///
 /// # Errors
 ///
-/// A part other than the tests fails, or a command cannot be started.
+/// A check other than the tests fails, or a command cannot be started.
 pub fn run(workspace: &Workspace, no_test: bool) -> Result<ExitCode> {
     let begin = Instant::now();
     timed("set-up", || setup::run(workspace))?;
@@ -50,7 +50,7 @@ pub fn run(workspace: &Workspace, no_test: bool) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// AddressSanitizer needs a build of its own, so that only CI waits for it.
+/// Only CI runs AddressSanitizer, since it needs a separate build.
 fn sanitized(workspace: &Workspace) -> Result<()> {
     if absent::in_ci() && !absent::is_agreed("asan") {
         return sanitize::run(workspace, Some(sanitize::Tool::Asan), &[]);

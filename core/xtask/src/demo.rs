@@ -1,6 +1,6 @@
-//! `cargo xtask demo`: generate samples with the shipped checkpoints, and write a report of them.
+//! `cargo xtask demo`: generates samples with the shipped checkpoints and writes a report.
 //!
-//! The commands are printed as a person would type them: the demo is also the first lesson.
+//! Prints its commands, so that users can learn from them.
 
 use std::fs;
 use std::io;
@@ -12,13 +12,13 @@ use anyhow::{Context, Result};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// Generates every modality from nothing; its rows are what the others start from.
+/// The pipeline that generates every modality unconditionally. The others use its rows.
 const JOINT: &str = "joint";
 
-/// Each generates some modalities from another.
+/// Pipelines that generate some modalities from others.
 const CONDITIONAL: [&str; 3] = ["text-to-image-audio", "image-to-audio-text", "audio-to-image-text"];
 
-/// What the report is called.
+/// File name of the report.
 const REPORT: &str = "report.html";
 
 /// Runs the demo.
@@ -40,7 +40,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The arguments of `anyflow`, command after command, for the output folder as it reads from the root.
+/// The arguments of each `anyflow` command; `output` is relative to the root.
 fn commands(folder: &Path) -> Vec<Vec<String>> {
     let shown = |path: PathBuf| path.display().to_string();
     let run = |name: &str, rows: [String; 2]| {
@@ -48,7 +48,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
         let output = shown(folder.join(name));
         ["run".into(), pipeline].into_iter().chain(rows).chain(["--output".into(), output]).collect()
     };
-    // The empty name leaves a slash at the end: the input is a folder.
+    // The empty name adds a slash, which marks the input as a folder.
     let joint = shown(folder.join(JOINT).join(""));
     let mut commands = vec![run(JOINT, ["--rows".into(), "64".into()])];
     commands.extend(CONDITIONAL.map(|name| run(name, ["--input".into(), joint.clone()])));
@@ -56,7 +56,7 @@ fn commands(folder: &Path) -> Vec<Vec<String>> {
     commands
 }
 
-/// Removes the output of an earlier demo, and nothing else: otherwise `anyflow run` would find its work done.
+/// Removes the output of an earlier demo, and nothing else. Otherwise `anyflow run` would find its work done.
 fn clear(folder: &Path) -> Result<()> {
     let removals =
         [JOINT].iter().chain(&CONDITIONAL).map(|name| folder.join(name)).map(|path| (fs::remove_dir_all(&path), path));
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_are_the_lesson() {
+    fn the_demo_prints_commands_that_work_as_typed() {
         let lines: Vec<String> = commands(Path::new("target/demo")).iter().map(|words| words.join(" ")).collect();
         assert_eq!(
             lines,

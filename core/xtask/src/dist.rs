@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: one folder with all that is ours, which runs wherever libtorch lies.
+//! `cargo xtask dist`: one folder with all our files, which runs with any libtorch of the right version.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,38 +14,38 @@ use serde::Deserialize;
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// The programs of the folder `bin`.
+/// Programs in the folder `bin`.
 const PROGRAMS: [&str; 2] = ["anyflow", "anyflow-engine"];
 
-/// Packages that no user needs.
+/// Packages that users do not need.
 const LEFT_OUT: [&str; 3] = ["xtask", "anyflow-tests", "anyflow-plugin-faulty"];
 
-/// Files that go along from the root.
+/// Files copied from the root.
 const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 /// Folders of `pipelines` that stay in the repository: comparisons, and what the quick training writes.
 const NOT_SHIPPED: [&str; 2] = ["experiments", "trained"];
 
-/// Everything that lies in the finished folder.
+/// The entries of the finished folder.
 const CONTENTS: [&str; 6] = ["bin", "plugins", "pipelines", DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[2]];
 
-/// The promise of the README: 40 for programs and plugins, and the weights of four systems.
+/// Size limit in MB: 40 for programs and plugins, plus the weights of four systems.
 const LIMIT_BYTES: u64 = 75_000_000;
 
-/// Builds the folder. It appears whole or not at all.
+/// Builds the folder. A rename publishes it as a whole.
 ///
 /// # Errors
 ///
-/// The build fails, a file is missing, the result is too large, or something else lies at the output.
+/// A failed build, a missing file, a result above the size limit, or another folder in its place.
 pub fn run(workspace: &Workspace, output: Option<PathBuf>) -> Result<()> {
     let output = output.unwrap_or_else(|| workspace.target.join("dist").join("anyflow"));
-    let output = std::path::absolute(&output).with_context(|| format!("{} is no path", output.display()))?;
+    let output = std::path::absolute(&output).with_context(|| format!("{} is not a path", output.display()))?;
     ensure_replaceable(&output)?;
     setup::run(workspace)?;
     let built = build(workspace)?;
 
     let parent = output.parent().context("the output cannot be the root of the file system")?;
-    let cannot_write = || format!("cannot write in {}", parent.display());
+    let cannot_write = || format!("cannot write to {}", parent.display());
     fs::create_dir_all(parent).with_context(cannot_write)?;
     let work = tempfile::tempdir_in(parent).with_context(cannot_write)?;
     let folder = work.path().join("anyflow");
@@ -59,7 +59,7 @@ pub fn run(workspace: &Workspace, output: Option<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// What cargo built, as far as it goes into the folder.
+/// The built files that go into the folder.
 #[derive(Debug, Default, PartialEq)]
 struct Built {
     programs: Vec<PathBuf>,
@@ -67,7 +67,7 @@ struct Built {
 }
 
 impl Built {
-    /// Takes up one line of cargo's JSON.
+    /// Handles one line of cargo's JSON.
     fn add(&mut self, line: &str) {
         let Ok(artifact) = serde_json::from_str::<Artifact>(line) else { return };
         let is = |kind: &str| artifact.target.kind.iter().any(|own| own == kind);
@@ -80,7 +80,7 @@ impl Built {
     }
 }
 
-/// The messages of cargo that tell of a built file; others do not have these fields.
+/// A message of cargo about a built file. Other messages lack these fields.
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,
@@ -107,8 +107,9 @@ fn build(workspace: &Workspace) -> Result<Built> {
     Ok(built)
 }
 
-/// A program of a checkout finds libtorch beside the target folder, by a run path. What is shipped has none: from wherever
-/// it is unpacked, that path leads to a folder that may be anybody's. The front tells the engine where libtorch lies.
+/// In a checkout, programs find libtorch next to the target folder by a run path. Shipped programs must not have one:
+/// where they are unpacked, it could lead to a folder that others control. `anyflow` tells the engine where libtorch
+/// is.
 fn build_command(mut command: Command) -> Command {
     command.env("CARGO_ENCODED_RUSTFLAGS", "");
     command.args(["build", "--profile", "compact", "--workspace"]);
@@ -123,7 +124,7 @@ fn ensure_no_run_path(file: &Path) -> Result<()> {
     let Ok(elf) = ElfFile64::<Endianness>::parse(bytes.as_slice()) else { return Ok(()) };
     let table = elf.elf_section_table().dynamic_table(elf.endian(), bytes.as_slice())?;
     let has_one = table.iter().any(|entry| matches!(entry.tag, DT_RUNPATH | DT_RPATH));
-    ensure!(!has_one, "{} has a run path, which leads out of its folder", file.display());
+    ensure!(!has_one, "{} has a run path that leads out of its folder", file.display());
     Ok(())
 }
 
@@ -152,7 +153,8 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         if NOT_SHIPPED.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
-        let (source, copy) = (entry.path(), to.join(entry.file_name()));
+        let source = entry.path();
+        let copy = to.join(entry.file_name());
         if source.is_dir() {
             copy_tree(&source, &copy)?;
         } else {
@@ -162,7 +164,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints the size of each part and holds the whole to the limit.
+/// Prints the size of each part and checks the total against the limit.
 fn weigh(folder: &Path) -> Result<()> {
     let mut total = 0;
     for name in CONTENTS {
@@ -170,10 +172,10 @@ fn weigh(folder: &Path) -> Result<()> {
         println!("{:>8} {name}", megabytes(bytes));
         total += bytes;
     }
-    println!("{:>8} in all", megabytes(total));
+    println!("{:>8} in total", megabytes(total));
     ensure!(
         total <= LIMIT_BYTES,
-        "the folder has {} MB, and {} MB are promised: see above which part is too large",
+        "the folder has {} MB, more than the limit of {} MB; see the sizes above",
         megabytes(total),
         megabytes(LIMIT_BYTES)
     );
@@ -187,7 +189,7 @@ fn size_bytes(path: &Path) -> Result<u64> {
     fs::read_dir(path)?.map(|entry| size_bytes(&entry?.path())).sum()
 }
 
-/// Megabytes with two digits after the point.
+/// Megabytes with two decimals.
 fn megabytes(bytes: u64) -> String {
     format!("{}.{:02}", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
 }
@@ -201,11 +203,7 @@ fn ensure_replaceable(output: &Path) -> Result<()> {
     for entry in entries {
         let name = entry?.file_name();
         if !CONTENTS.iter().any(|own| name == *own) {
-            bail!(
-                "{} holds {}, which dist did not put there: choose another --output",
-                output.display(),
-                name.display()
-            );
+            bail!("{} contains {}, which is not from dist: choose another --output", output.display(), name.display());
         }
     }
     Ok(())
@@ -236,7 +234,7 @@ mod tests {
         assert_eq!(built, expected);
     }
 
-    /// A checkout with everything that dist takes.
+    /// A checkout with all files that dist copies.
     fn checkout() -> (tempfile::TempDir, Built) {
         let root = tempfile::tempdir().unwrap();
         let file = |name: &str| {
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_holds_what_it_promises() {
+    fn the_distribution_is_complete() {
         let (root, built) = checkout();
         let folder = root.path().join("dist");
         fill(&folder, &built, root.path()).unwrap();
@@ -268,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shipped_has_no_run_path() {
+    fn shipped_programs_have_no_run_path() {
         let command = build_command(Command::new("cargo"));
         let flags = command.get_envs().find(|(name, _)| *name == "CARGO_ENCODED_RUSTFLAGS");
         assert_eq!(flags.and_then(|(_, value)| value), Some("".as_ref()));
@@ -285,13 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn too_large_a_folder_is_refused() {
+    fn a_distribution_above_the_size_limit_is_refused() {
         let (root, built) = checkout();
         let folder = root.path().join("dist");
         fill(&folder, &built, root.path()).unwrap();
         let large = fs::File::create(folder.join("pipelines/large.safetensors")).unwrap();
         large.set_len(LIMIT_BYTES).unwrap();
-        assert!(weigh(&folder).unwrap_err().to_string().contains("75.00 MB are promised"));
+        assert!(weigh(&folder).unwrap_err().to_string().contains("limit of 75.00 MB"));
     }
 
     #[test]
@@ -303,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_earlier_result_is_replaced() {
+    fn only_an_earlier_distribution_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         ensure_replaceable(&folder.path().join("absent")).unwrap();
         ensure_replaceable(folder.path()).unwrap();

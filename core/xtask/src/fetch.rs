@@ -1,4 +1,4 @@
-//! Fetching libtorch: pip downloads three wheels, their CPU parts are unpacked, the result is published by a rename.
+//! Fetches libtorch: pip downloads three wheels, their CPU parts are unpacked, a rename publishes the result.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -9,63 +9,63 @@ use zip::result::ZipError;
 
 use crate::{cache, libtorch, wheel};
 
-/// The wheels, by name and hash, so that every machine gets the same bytes. The one of torch is for Python 3.11, but
-/// what we take of it has nothing to do with Python.
+/// The wheels by name and hash, so that every machine gets the same bytes. That of torch is for Python 3.11, but the
+/// parts that we take do not depend on Python.
 const WHEELS: &str = "\
 torch==2.11.0 --hash=sha256:7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a
 nvidia-cuda-runtime==13.0.96 --hash=sha256:7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
 nvidia-cuda-cupti==13.0.85 --hash=sha256:4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8
 ";
 
-/// Tells pip to fetch those wheels whichever Python runs it. Each platform tag is one that a wheel carries.
+/// Makes pip fetch these wheels with any Python. Each platform tag belongs to one of the wheels.
 const WHICH_WHEELS: &str = "--no-deps --require-hashes --only-binary :all: --implementation cp --python-version 3.11 \
      --abi cp311 --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
      --platform manylinux_2_17_x86_64";
 
-/// `-ltorch` must find something; the library of that name in the wheel only pulls in CUDA.
+/// `-ltorch` must find a library, but the one in the wheel pulls in CUDA.
 const LIBTORCH_SCRIPT: &str = "INPUT(libtorch_cpu.so libc10.so)\n";
 
-/// What a user can always do instead.
+/// The alternative that always works.
 const OTHERWISE: &str =
     "Or unpack libtorch 2.11.0 yourself and set LIBTORCH to its folder (the one with lib and include)";
 
-/// Why libtorch could not be fetched. The user must act; each text says how.
+/// Why libtorch could not be fetched. Each text says what the user must do.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The wheels are for one platform.
+    /// The wheels exist for one platform only.
     #[error("libtorch is fetched only for Linux on x86-64. {OTHERWISE}.")]
     Platform,
     /// No Python.
-    #[error("python3 was not found; its pip is what fetches libtorch. Install Python 3 with pip. {OTHERWISE}.")]
+    #[error("python3 was not found, but its pip is needed to fetch libtorch. Install Python 3 with pip. {OTHERWISE}.")]
     NoPython,
     /// No pip.
     #[error(
-        "python3 has no pip, which is what fetches libtorch. Install it (package python3-pip, or `python3 -m ensurepip`). \
+        "python3 has no pip, which is needed to fetch libtorch. Install it (package python3-pip, or `python3 -m ensurepip`). \
          {OTHERWISE}."
     )]
     NoPip,
-    /// A wheel is not the one we know.
+    /// A wheel has another hash.
     #[error(
-        "a wheel has not the expected hash: what answered is not PyPI, or the download was cut. Try again; look at \
+        "a wheel has the wrong hash: the server is not PyPI, or the download was cut. Try again; check \
          `python3 -m pip config list` for another index. {OTHERWISE}."
     )]
     Hash,
     /// The disk is full.
     #[error(
-        "no space left: fetching libtorch takes 1.2 GB for a while and 0.6 GB to stay, in {}. Free some, or point \
+        "no space left: libtorch needs 1.2 GB during the download and 0.6 GB afterwards, in {}. Free some, or point \
          XDG_CACHE_HOME at another disk.", .0.display()
     )]
     Disk(PathBuf),
-    /// Anything else that pip said.
+    /// Another error of pip.
     #[error(
-        "pip could not download libtorch; its own words are above. Look whether this machine reaches PyPI. {OTHERWISE}."
+        "pip could not download libtorch; see its message above. Check that this machine can reach PyPI. {OTHERWISE}."
     )]
     Pip,
     /// A wheel cannot be read.
     #[error("cannot unpack {}: try again", .wheel.display())]
     Wheel { wheel: PathBuf, source: ZipError },
     /// A wheel lacks a file.
-    #[error("the wheels do not hold {0}: please report this")]
+    #[error("the wheels do not contain {0}: please report this")]
     Missing(&'static str),
     /// A folder cannot be written.
     #[error("cannot write {}", .path.display())]
@@ -79,13 +79,13 @@ pub enum FetchError {
 ///
 /// # Errors
 ///
-/// [`FetchError`] says what to do.
+/// [`FetchError`], which says what to do.
 pub fn into(destination: &Path) -> Result<(), FetchError> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(FetchError::Platform);
     }
     let cache = destination.parent().unwrap_or(destination);
-    println!("libtorch {} is fetched from PyPI once, about 540 MB, into {}", libtorch::VERSION, cache.display());
+    println!("fetching libtorch {} once from PyPI, about 540 MB, into {}", libtorch::VERSION, cache.display());
     let work = cache::temporary(cache)?;
     let tree = work.path().join("libtorch");
     let filled = download(work.path()).and_then(|()| unpack(work.path(), &tree));
@@ -93,20 +93,20 @@ pub fn into(destination: &Path) -> Result<(), FetchError> {
     publish(&tree, destination)
 }
 
-/// Lets pip download the wheels.
+/// Downloads the wheels with pip.
 fn download(folder: &Path) -> Result<(), FetchError> {
     let list = folder.join("wheels.txt");
     fs::write(&list, WHEELS).map_err(writing(&list))?;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-cache-dir"]);
     pip.args(WHICH_WHEELS.split_whitespace()).arg("--dest").arg(folder).arg("--requirement").arg(&list);
-    // The wheel of torch fills a small /tmp.
+    // The wheel of torch would fill a small /tmp.
     pip.env("TMPDIR", folder);
     let (succeeded, complaints) = run(&mut pip)?;
     if succeeded { Ok(()) } else { Err(judge(&complaints, folder)) }
 }
 
-/// Runs pip; shows its complaints at once, and keeps them.
+/// Runs pip, showing and keeping its error output.
 fn run(pip: &mut Command) -> Result<(bool, String), FetchError> {
     let mut running = pip.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|_| FetchError::NoPython)?;
     let mut complaints = String::new();
@@ -120,7 +120,7 @@ fn run(pip: &mut Command) -> Result<(bool, String), FetchError> {
     Ok((status.success(), complaints))
 }
 
-/// What pip's complaints mean.
+/// Maps pip's error output to an error.
 fn judge(complaints: &str, folder: &Path) -> FetchError {
     let says = |words: &str| complaints.contains(words);
     if says("No module named pip") {
@@ -134,7 +134,7 @@ fn judge(complaints: &str, folder: &Path) -> FetchError {
     }
 }
 
-/// Unpacks all wheels of a folder and completes the tree.
+/// Unpacks all wheels of a folder and adds the missing files.
 fn unpack(folder: &Path, tree: &Path) -> Result<(), FetchError> {
     let entries = fs::read_dir(folder).map_err(writing(folder))?;
     for wheel in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "whl"))
@@ -149,7 +149,7 @@ fn unpack(folder: &Path, tree: &Path) -> Result<(), FetchError> {
     wheel::LIBRARIES.into_iter().find(is_missing).map_or(Ok(()), |entry| Err(FetchError::Missing(entry)))
 }
 
-/// Another run may have been faster; then its copy stays.
+/// If a concurrent run was faster, its copy stays.
 fn publish(tree: &Path, destination: &Path) -> Result<(), FetchError> {
     match fs::rename(tree, destination) {
         Err(error) if !destination.exists() => Err(writing(destination)(error)),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_complaints_of_pip_are_understood() {
+    fn pip_errors_are_recognized() {
         check("/usr/bin/python3: No module named pip\n", |error| matches!(error, FetchError::NoPip));
         check("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", |error| {
             matches!(error, FetchError::Hash)
@@ -203,7 +203,8 @@ mod tests {
     #[test]
     fn the_faster_run_wins() {
         let folder = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+        let ours = folder.path().join("ours");
+        let theirs = folder.path().join("theirs");
         fs::create_dir(&ours).unwrap();
         fs::create_dir(&theirs).unwrap();
         fs::write(theirs.join("build-version"), "theirs").unwrap();

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: libFuzzer on codecs, files, texts and records, guided by coverage.
+//! `cargo xtask fuzz`: coverage-guided fuzzing of codecs, files, texts and records with libFuzzer.
 
 use std::fs;
 use std::path::Path;
@@ -9,42 +9,42 @@ use clap::Args;
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// Where the fuzz targets lie, a crate outside the workspace.
+/// The crate of the fuzz targets, outside the workspace.
 const FOLDER: &str = "tests/fuzz";
-/// The instrumentation that libFuzzer reads; any toolchain has it.
+/// The instrumentation that libFuzzer needs; every toolchain supports it.
 const INSTRUMENTED: &str = "-Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares -Cpanic=abort";
 
-/// What to run and for how long.
+/// Arguments of the fuzzer.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Targets, such as `image_gray` [default: all].
+    /// Targets, such as `image_gray` [default: all]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Seconds for each.
+    /// Seconds per target
     #[arg(long, default_value_t = 20)]
     seconds: u32,
 }
 
-/// Builds the targets and runs them one after another, from their seeds on.
+/// Builds the targets and runs them one after the other from their seeds.
 ///
 /// # Errors
 ///
-/// A target does not build, or found an input that breaks what it tries; libFuzzer says where it wrote it.
+/// A target does not build, or an input fails; libFuzzer prints where it wrote that input.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run(workspace)?;
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let target = workspace.target.join("fuzz");
     let mut build = workspace.cargo();
-    // With a target named, build scripts and macros stay without instrumentation.
+    // With a target triple, build scripts and macros are not instrumented.
     build.args(["build", "--release", "--target", &host, "--manifest-path"]).arg(format!("{FOLDER}/Cargo.toml"));
     process::run(build.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", INSTRUMENTED))?;
     let known = targets(&workspace.root)?;
     for name in if options.targets.is_empty() { &known } else { &options.targets } {
-        ensure!(known.contains(name), "no fuzz target {name}; there are {}", known.join(", "));
+        ensure!(known.contains(name), "there is no fuzz target {name}; choose from {}", known.join(", "));
         let found = target.join("corpus").join(name);
-        fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
+        fs::create_dir_all(&found).with_context(|| format!("cannot create {}", found.display()))?;
         let mut command = std::process::Command::new(target.join(&host).join("release").join(name));
         command.arg(&found).arg(workspace.root.join(seeds(name)));
         command.arg(format!("-max_total_time={}", options.seconds)).arg("-max_len=131072");
@@ -54,7 +54,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Where a target begins: the planner's own files, or the corpus of its first word.
+/// The seeds of a target: the planner's own files, or the corpus named by the first word of the target.
 fn seeds(name: &str) -> String {
     match name.split('_').next().unwrap_or(name) {
         "yaml" => "core/plan/tests/files".into(),

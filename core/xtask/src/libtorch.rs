@@ -1,34 +1,34 @@
-//! A folder that holds libtorch: which files it must have, and which version it is.
+//! Checks that a folder is a complete libtorch of the right version.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The only version that fits: tch is made for exactly one.
+/// The required version: each release of tch supports exactly one.
 pub const VERSION: &str = "2.11.0";
 
-/// Files that the build or the programs need. Others follow from them.
+/// Files that the build or the programs need. Their presence implies the others.
 const NEEDED: [&str; 4] =
     ["lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc/api/include/torch/torch.h"];
 
-/// Headers that name the version, newest layout first.
+/// Headers that state the version, newest layout first.
 const VERSION_HEADERS: [&str; 2] =
     ["include/torch/headeronly/version.h", "include/torch/csrc/api/include/torch/version.h"];
 
-/// Why a folder does not serve as libtorch. The user must act: point `LIBTORCH` elsewhere, or remove the folder.
+/// Why a folder cannot be used as libtorch. The user must set `LIBTORCH` to another folder or remove this one.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// There is no such folder.
     #[error("there is no folder {}", .0.display())]
     Absent(PathBuf, #[source] io::Error),
     /// A file is missing.
-    #[error("{} is not a whole libtorch: {file} is missing", .root.display())]
+    #[error("{} is not a complete libtorch: {file} is missing", .root.display())]
     Incomplete { root: PathBuf, file: &'static str },
-    /// Nothing in it names a version.
-    #[error("{} does not say which libtorch it is: neither build-version nor a header version.h names one", .0.display())]
+    /// Its version is unknown.
+    #[error("{} has no version: neither in build-version nor in a header version.h", .0.display())]
     Unversioned(PathBuf),
     /// It is another version.
-    #[error("{} holds libtorch {found}, but Anyflow needs libtorch {VERSION}", .root.display())]
+    #[error("{} is libtorch {found}, but Anyflow needs libtorch {VERSION}", .root.display())]
     Version { root: PathBuf, found: String },
 }
 
@@ -36,10 +36,10 @@ pub enum Unfit {
 ///
 /// # Errors
 ///
-/// [`Unfit`] says what is wrong with it.
+/// [`Unfit`].
 pub fn open(folder: &Path) -> Result<PathBuf, Unfit> {
     let root = folder.canonicalize().map_err(|error| Unfit::Absent(folder.into(), error))?;
-    // The version comes first: another version may well have other files.
+    // The version comes first, since another version may have other files.
     match version(&root) {
         Some(found) if found != VERSION => return Err(Unfit::Version { root, found }),
         Some(_) => {}
@@ -59,7 +59,7 @@ fn version(root: &Path) -> Option<String> {
     })
 }
 
-/// `2.11.0+cu130` is the release 2.11.0 built for CUDA 13.0: the part after the plus does not matter here.
+/// `2.11.0+cu130` is release 2.11.0 built for CUDA 13.0. The part after the plus is ignored.
 fn release(text: &str) -> Option<String> {
     let release = text.trim().split('+').next()?;
     (!release.is_empty()).then(|| release.into())
@@ -80,7 +80,7 @@ mod tests {
     const HEADER: &str = "#pragma once\n/// Major.\n#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 11\n\
                           #define TORCH_VERSION_PATCH 0\n#define TORCH_VERSION \\\n  \"2.11.0\"\n";
 
-    /// A folder with the given files and every needed one.
+    /// A folder with the given files and all required ones.
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (file, text) in NEEDED.iter().map(|file| (*file, "")).chain(files.iter().copied()) {
@@ -100,18 +100,18 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_refused_with_both_named() {
+    fn another_libtorch_version_is_refused_with_both_versions() {
         let older = HEADER.replace("MINOR 11", "MINOR 9");
         for (file, text, found) in
             [("build-version", "2.10.0+cpu\n", "2.10.0"), (VERSION_HEADERS[1], older.as_str(), "2.9.0")]
         {
             let text = open(folder(&[(file, text)]).path()).unwrap_err().to_string();
-            assert!(text.ends_with(&format!("holds libtorch {found}, but Anyflow needs libtorch 2.11.0")), "{text}");
+            assert!(text.ends_with(&format!("is libtorch {found}, but Anyflow needs libtorch 2.11.0")), "{text}");
         }
     }
 
     #[test]
-    fn a_folder_that_is_not_whole_is_refused() {
+    fn an_incomplete_libtorch_is_refused() {
         let folder = folder(&[("build-version", VERSION)]);
         fs::remove_file(folder.path().join("lib/libc10.so")).unwrap();
         assert!(matches!(open(folder.path()), Err(Unfit::Incomplete { file: "lib/libc10.so", .. })));

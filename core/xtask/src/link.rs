@@ -1,7 +1,7 @@
-//! The link `.libtorch`, through which cargo and the built programs find libtorch.
+//! The link `.libtorch`, by which cargo and the built programs find libtorch.
 //!
-//! Programs carry a run path relative to themselves (see `.cargo/config.toml`), so the link lies beside the target
-//! directory. Cargo's own `LIBTORCH` names the link in the root of the workspace. By default that is the same place.
+//! Programs have a run path relative to themselves (see `.cargo/config.toml`), so the link is next to the target
+//! directory. Cargo's own `LIBTORCH` names the link in the root of the workspace. By default, both are the same.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,38 +9,38 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// The name of the link.
+/// File name of the link.
 pub const NAME: &str = ".libtorch";
 
-/// Every place where the link must lie.
+/// All places of the link.
 pub fn places(root: &Path, target: &Path) -> Vec<PathBuf> {
     let mut places = vec![root.join(NAME)];
     places.extend(target.parent().filter(|beside| *beside != root).map(|beside| beside.join(NAME)));
     places
 }
 
-/// Makes the link, or turns it to another folder. A right link is left as it is.
+/// Creates the link, or redirects it. A correct link stays as it is.
 ///
 /// # Errors
 ///
-/// Something else lies there, or the folder cannot be written.
+/// Another file is in its place, or the folder cannot be written.
 pub fn point(place: &Path, libtorch: &Path) -> Result<()> {
     if place.canonicalize().is_ok_and(|current| current == libtorch) {
         return Ok(());
     }
     ensure!(
         place.is_symlink() || !place.exists(),
-        "{} is in the way: it is not the link that set-up makes. Move it elsewhere.",
+        "{} exists, but is not the link of the set-up. Move it elsewhere.",
         place.display()
     );
     replace(place, libtorch).with_context(|| {
-        format!("cannot make the link {}: point CARGO_TARGET_DIR into a folder that can be written", place.display())
+        format!("cannot create the link {}: set CARGO_TARGET_DIR to a folder that can be written", place.display())
     })
 }
 
-/// Renames a new link over the old one, so that a build that runs meanwhile always finds one.
+/// Renames a new link over the old one, so that a concurrent build always finds one.
 fn replace(place: &Path, libtorch: &Path) -> std::io::Result<()> {
-    // The target directory may not be there yet.
+    // The target directory may not exist yet.
     place.parent().map_or(Ok(()), fs::create_dir_all)?;
     let fresh = place.with_file_name(format!("{NAME}.{}", std::process::id()));
     symlink(libtorch, &fresh)?;
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_lies_in_the_root_and_beside_the_target_directory() {
+    fn the_link_is_in_the_root_and_next_to_the_target_directory() {
         check("/home/user/anyflow/target", &["/home/user/anyflow/.libtorch"]);
         check("/cache/ci-target", &["/home/user/anyflow/.libtorch", "/cache/.libtorch"]);
         check("/home/user/anyflow/out/target", &["/home/user/anyflow/.libtorch", "/home/user/anyflow/out/.libtorch"]);
@@ -65,10 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_made_kept_and_turned() {
+    fn a_link_is_created_kept_or_redirected() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        let (place, old, new) = (folder.join("out").join(NAME), folder.join("old"), folder.join("new"));
+        let place = folder.join("out").join(NAME);
+        let old = folder.join("old");
+        let new = folder.join("new");
         fs::create_dir(&old).unwrap();
         fs::create_dir(&new).unwrap();
         for libtorch in [&old, &old, &new] {
@@ -77,8 +79,8 @@ mod tests {
         }
         fs::remove_dir(&new).unwrap();
         point(&place, &old).unwrap();
-        assert_eq!(fs::read_link(&place).unwrap(), old, "a link to nowhere is turned");
-        assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 1, "nothing else is left behind");
+        assert_eq!(fs::read_link(&place).unwrap(), old, "a broken link is redirected");
+        assert_eq!(fs::read_dir(folder.join("out")).unwrap().count(), 1, "no temporary files are left");
     }
 
     #[test]
@@ -86,8 +88,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join(NAME);
         fs::create_dir(&place).unwrap();
-        assert!(point(&place, Path::new("/elsewhere")).unwrap_err().to_string().contains("is in the way"));
-        // A libtorch unpacked right there is as good as a link.
+        assert!(point(&place, Path::new("/elsewhere")).unwrap_err().to_string().contains("is not the link"));
+        // A libtorch unpacked in its place is as good as a link.
         point(&place, &place.canonicalize().unwrap()).unwrap();
     }
 }

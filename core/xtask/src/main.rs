@@ -1,9 +1,9 @@
 //! `cargo xtask`: set-up and developer commands.
 //!
-//! This program runs before anything else can be built, so it depends on none of our crates and not on libtorch.
-//! It has one file per command, and beside them one per noun: [`cache`], [`fetch`], [`libtorch`], [`link`],
-//! [`process`], [`python`], [`wheel`], [`workspace`].
-#![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
+//! Runs before anything else can be built, so it depends on none of our crates and not on libtorch. One file per
+//! command, and one per noun: [`cache`], [`fetch`], [`libtorch`], [`link`], [`process`], [`python`], [`wheel`],
+//! [`workspace`].
+#![allow(clippy::print_stdout, reason = "a command-line program prints to standard output")]
 
 mod absent;
 mod bench;
@@ -48,51 +48,51 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Find libtorch, or fetch it once, so that plain `cargo build` and `cargo test` work.
+    /// Find libtorch, or fetch it once, for plain `cargo build` and `cargo test`
     Setup,
-    /// Set up, build, and run all tests.
+    /// Set up, build, and run all tests
     Test {
-        /// Passed on to `cargo test`; `--workspace` is left out when packages are named.
+        /// Arguments for `cargo test`; with packages named, `--workspace` is omitted
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
         _arguments: Vec<OsString>,
     },
-    /// Everything a change must pass: format, lints, documentation, the C header, dependencies, unit tests of the border under
-    /// Miri, tests.
+    /// Run all checks of a change: format, lints, docs, C header, dependencies, plugin border under Miri, tests
     Ci {
-        /// Leave out the tests.
+        /// Skip the tests
         #[arg(long)]
         no_test: bool,
     },
-    /// Run the plugin border's Rust under Miri, where it is installed.
+    /// Run the Rust side of the plugin border under Miri, if installed
     Miri,
-    /// Check licences, sources and known faults of what we depend on.
+    /// Check licences, sources and advisories of dependencies
     Deny,
-    /// Load, check and drop every plugin under Valgrind or AddressSanitizer.
+    /// Load, test and unload every plugin under Valgrind or AddressSanitizer
     Sanitize {
-        /// What watches [default: the first that is installed].
+        /// Tool [default: the first that is installed]
         #[arg(long, value_enum)]
         tool: Option<sanitize::Tool>,
-        /// Plugins, by name [default: all].
+        /// Plugins by name [default: all]
         plugins: Vec<String>,
     },
-    /// Time our workloads, beside those of other programs where there are any.
+    /// Measure our workloads, and compare them with other programs if these are installed
     Bench(bench::Options),
-    /// Set up, build, generate samples with the shipped checkpoints, and write a report of them.
+    /// Set up, build, generate samples with the shipped checkpoints, and write a report
     Demo,
-    /// Kill our programs, make their system calls fail, cut the power, and see that nothing is lost or mixed.
+    /// Inject faults (kills, failing system calls, power cuts, corrupt inputs) and check that no row is lost or
+    /// duplicated
     #[cfg(target_os = "linux")]
     Faults(faults::Options),
-    /// Run libFuzzer on codecs, files, texts and records, from the corpus of the tests on.
+    /// Fuzz codecs, files, texts and records with libFuzzer, starting from the test corpus
     Fuzz(fuzz::Options),
-    /// Write the C header of the plugin border, out of its Rust sources.
+    /// Generate the C header of the plugin border from its Rust sources
     Header {
-        /// Only see whether it is up to date.
+        /// Only check that it is up to date
         #[arg(long)]
         check: bool,
     },
-    /// Build one folder that runs wherever libtorch lies.
+    /// Build one folder that runs with any libtorch of the right version
     Dist {
-        /// Where to put it [default: anyflow, in the folder dist of the target directory].
+        /// Output folder [default: dist/anyflow in the target directory]
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
@@ -109,7 +109,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match verb {
         Verb::Setup => setup::run(&workspace)?,
-        // Not those that clap took apart: it drops a `--` that comes first, and cargo needs it.
+        // Not clap's arguments: clap drops a leading `--`, which cargo needs.
         Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),
         Verb::Miri => miri::run(&workspace, miri::Scope::Whole)?,
@@ -126,7 +126,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what went wrong. A command that failed has said why itself, and lends us its exit code.
+/// Prints the error. A failed command has printed its own, and sets the exit code.
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {

@@ -1,4 +1,4 @@
-//! `cargo xtask miri`: the Rust side of the plugin border under Miri, which sees every wrong use of memory in it.
+//! `cargo xtask miri`: runs the Rust side of the plugin border under Miri, which detects undefined behaviour.
 
 use std::process::Command;
 
@@ -7,28 +7,28 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 use crate::{absent, process};
 
-/// The unit tests of the border's structs and of the SDK. Without `torch`, which is C++ that Miri cannot run.
+/// The unit tests of the border's structs and of the SDK. Without `torch`, since Miri cannot run C++.
 const UNITS: &str = "miri test --package anyflow-abi --package anyflow-sdk --features anyflow-sdk/testkit --lib";
-/// The conformance kit on plugins that are linked, which crosses every table; minutes.
+/// The test kit on statically linked plugins, which calls every function table. Takes minutes.
 const KIT: &str = "--test kit --test kit_array";
 
-/// How much runs.
+/// Extent of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The unit tests alone, for every change.
+    /// The unit tests only, for every change.
     Units,
-    /// All of it.
+    /// All tests.
     Whole,
 }
 
-/// Runs the tests where Miri is installed, and says in a line where it is not.
+/// Runs the tests if Miri is installed; otherwise reports that they are skipped.
 ///
 /// # Errors
 ///
-/// A test fails, or in CI Miri is not there.
+/// A test fails; in CI also if Miri is missing.
 pub fn run(workspace: &Workspace, scope: Scope) -> Result<()> {
     if !is_installed() {
-        let why = "it is not installed; `rustup toolchain install nightly -c miri -c rust-src` brings it";
+        let why = "not installed; install it with `rustup toolchain install nightly -c miri -c rust-src`";
         return absent::leave_out("miri", why);
     }
     let mut command = nightly("cargo");
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<()> {
     process::run(command.current_dir(&workspace.root))
 }
 
-/// A command of the nightly toolchain; `cargo` as cargo itself gives it to us knows no toolchains.
+/// A command of the nightly toolchain. Goes through rustup, since `$CARGO` is tied to one toolchain.
 pub fn nightly(program: &str) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", program]);

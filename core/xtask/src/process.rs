@@ -1,11 +1,11 @@
-//! Running a command: it is printed first, as a person would type it.
+//! Runs commands and prints each first, in a form that can be typed.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 
-/// A command that ran and did not succeed. Whoever reads the command's own output must act.
+/// A command that ran but failed. Its own output says why.
 #[derive(Debug, thiserror::Error)]
 #[error("`{line}` failed ({status})")]
 pub struct Failed {
@@ -14,7 +14,7 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// The exit code to end with: the command's own.
+    /// The exit code of the command.
     pub fn exit_code(&self) -> ExitCode {
         exit_code(self.status)
     }
@@ -30,7 +30,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Failed { line: line(command), status }.into()) }
 }
 
-/// Prints and runs a command, and leaves the judgement to the caller.
+/// Prints and runs a command; the caller judges its status.
 ///
 /// # Errors
 ///
@@ -45,14 +45,14 @@ pub fn announce(command: &Command) {
     println!("$ {}", line(command));
 }
 
-/// The exit code for a status; a death by signal becomes 128 + signal, as in a shell.
+/// The exit code for a status: 128 + signal after a death by signal, as in a shell.
 pub fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// The command as a person would type it in the folder where it runs: paths below that folder are shortened.
+/// The command as text to type in its folder: shortens paths below that folder.
 pub fn line(command: &Command) -> String {
     let folder = command.get_current_dir();
     let variables = command.get_envs().filter_map(|(name, value)| {
@@ -63,7 +63,7 @@ pub fn line(command: &Command) -> String {
     let words = words.enumerate().map(|(position, word)| {
         let path = Path::new(word);
         match path.file_name() {
-            // Cargo tells us where it lies; people type its name.
+            // `$CARGO` is a path, but users type `cargo`.
             Some(name) if position == 0 && name == "cargo" => "cargo".into(),
             _ => quoted(&shortened(path, folder).to_string_lossy()),
         }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_what_a_person_would_type() {
+    fn a_printed_command_can_be_typed() {
         let mut command = Command::new("/home/me/anyflow/target/debug/anyflow");
         command.current_dir("/home/me/anyflow").env("OMP_NUM_THREADS", "1").env_remove("LIBTORCH");
         command.args(["run", "a file.yaml", "--output", "/home/me/anyflow/target/demo", "/elsewhere"]);

@@ -1,4 +1,4 @@
-//! A Python with pyarrow, for the tests that read our Parquet files with another program.
+//! A Python with pyarrow, for the tests that read our Parquet files with another implementation.
 
 use std::env;
 use std::fs;
@@ -9,14 +9,14 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cache;
 
-/// The variable through which tests learn of it.
+/// The variable that tells tests where it is.
 pub const VARIABLE: &str = "ANYFLOW_PYTHON";
 
-/// What is installed.
+/// The installed version.
 const PYARROW: &str = "23.0.1";
 
-/// The interpreter: the user's own if `ANYFLOW_PYTHON` is set, else the one in the cache, made if needed. `None` where
-/// there is no Python or no network: this is said, and only the tests that need it fail.
+/// Returns the interpreter: the user's if `ANYFLOW_PYTHON` is set, else the one in the cache, which is created if
+/// needed. `None` without Python or network: a warning says so, and only the tests that need it fail.
 pub fn interpreter() -> Option<PathBuf> {
     if let Some(given) = env::var_os(VARIABLE) {
         return Some(given.into());

@@ -1,5 +1,4 @@
-//! `cargo xtask sanitize`: every plugin is loaded, tried by the conformance kit and dropped while something watches each
-//! access to memory.
+//! `cargo xtask sanitize`: loads, tests and unloads every plugin under a memory checker.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,33 +9,34 @@ use serde_json::json;
 use crate::workspace::Workspace;
 use crate::{miri, process, setup};
 
-/// Valgrind's exit code when it found something; no program of ours ends with it.
+/// Valgrind's exit code for findings. Our programs never use it.
 const FOUND: i32 = 97;
-/// What libtorch and its libraries do by themselves, each with the reason.
+/// Suppressions for libtorch and its libraries, with reasons.
 const SUPPRESSIONS: &str = "core/xtask/libtorch.supp";
-/// Watched code is slow: the kit's time-out must not end it.
+/// Checked code is slow; the test kit's timeout must not end it.
 const TIMEOUT_SECS: u64 = 3600;
-/// The target of the build for AddressSanitizer.
+/// Target triple of the build for AddressSanitizer.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// What watches.
+/// Memory checkers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
-    /// Valgrind's memcheck, on the programs as they are built.
+    /// Valgrind's memcheck, on the normal build
     Valgrind,
-    /// AddressSanitizer, on a build of its own by the nightly toolchain where there is one.
+    /// AddressSanitizer, on a separate build by the nightly toolchain if there is one
     Asan,
 }
 
-/// Runs all plugins under a tool: the one asked for, else valgrind where it is installed.
+/// Runs all plugins under a tool: the one given, else Valgrind if it is installed.
 ///
 /// # Errors
 ///
-/// The tool is not there, the build fails, or something was found.
+/// The tool is missing, the build fails, or the tool found errors.
 pub fn run(workspace: &Workspace, asked: Option<Tool>, plugins: &[String]) -> Result<()> {
     let tool = asked.unwrap_or_else(preferred);
     setup::run(workspace)?;
-    let (folder, in_c) = (build(workspace, tool)?, build_c(workspace)?);
+    let folder = build(workspace, tool)?;
+    let in_c = build_c(workspace)?;
     let mut found = Vec::new();
     for library in libraries(&[&folder, &in_c], plugins)? {
         let name = library.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -46,9 +46,9 @@ pub fn run(workspace: &Workspace, asked: Option<Tool>, plugins: &[String]) -> Re
         }
     }
     if !found.is_empty() {
-        bail!("{tool:?} found wrong uses of memory with: {}; see above", found.join(", "));
+        bail!("{tool:?} found memory errors with: {}; see above", found.join(", "));
     }
-    println!("{tool:?} found no wrong use of memory");
+    println!("{tool:?} found no memory errors");
     Ok(())
 }
 
@@ -60,8 +60,8 @@ fn runs(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// A cargo that takes unstable flags. Stable toolchains ship the sanitizer's runtime too, and use it when told that they
-/// may; that is for checks like this one, not for what is shipped.
+/// A cargo that accepts unstable flags. Stable toolchains ship the sanitizer runtimes too and use them with
+/// `RUSTC_BOOTSTRAP`, which is fine for checks but not for releases.
 fn unstable_cargo(workspace: &Workspace) -> Command {
     if runs(miri::nightly("rustc").arg("--version")) {
         return miri::nightly("cargo");
@@ -71,7 +71,7 @@ fn unstable_cargo(workspace: &Workspace) -> Command {
     command
 }
 
-/// Builds programs and plugins for the tool; the folder where they lie.
+/// Builds programs and plugins for the tool and returns their folder.
 fn build(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
     match tool {
         Tool::Valgrind => {
@@ -83,7 +83,7 @@ fn build(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
             let rpath = format!("-Clink-arg=-Wl,-rpath,{}", workspace.link().join("lib").display());
             let mut command = unstable_cargo(workspace);
             command.args(["build", "--workspace", "--exclude", "xtask", "--target", TARGET, "--target-dir"]);
-            // Plugins find the sanitizer's functions in the program that loads them.
+            // Plugins use the sanitizer's functions of the program that loads them.
             command.arg(&target).env("RUSTFLAGS", format!("-Zsanitizer=address -Clink-arg=-rdynamic {rpath}"));
             command.current_dir(&workspace.root);
             process::run(&mut command)?;
@@ -92,7 +92,7 @@ fn build(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
     }
 }
 
-/// Builds the plugin in C into a folder of its own, so that nobody else finds it; that folder.
+/// Builds the C plugin into a separate folder, and returns it.
 fn build_c(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("sanitize");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -102,7 +102,7 @@ fn build_c(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The plugin libraries in the folders, or those of the given names.
+/// The plugin libraries in the folders, or those with the given names.
 fn libraries(folders: &[&Path], plugins: &[String]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let entries = |folder: &&Path| folder.read_dir().with_context(|| folder.display().to_string());
@@ -118,7 +118,7 @@ fn libraries(folders: &[&Path], plugins: &[String]) -> Result<Vec<PathBuf>> {
     if found.is_empty() { bail!("there is no plugin {}", plugins.join(", ")) } else { Ok(found) }
 }
 
-/// Loads, checks and drops a plugin. What the kit finds does not count here, only what the tool finds.
+/// Loads, tests and unloads a plugin. Only findings of the tool count, not those of the test kit.
 fn is_clean(workspace: &Workspace, tool: Tool, folder: &Path, library: &Path) -> Result<bool> {
     let order = tempfile::NamedTempFile::new()?;
     serde_json::to_writer(&order, &json!({"library": library, "timeout_secs": TIMEOUT_SECS}))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: find libtorch, or fetch it, and make the links to it.
+//! `cargo xtask setup`: finds libtorch or fetches it, and links it.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 use crate::workspace::Workspace;
 use crate::{cache, fetch, libtorch, link};
 
-/// Finds libtorch and makes the links. After the first time this takes no time.
+/// Finds libtorch and creates the links. Fast after the first time.
 ///
 /// # Errors
 ///
-/// Each says what the user can do.
+/// Each error says what the user can do.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let root = find(workspace)?;
     for place in link::places(&workspace.root, &workspace.target) {
@@ -21,13 +21,13 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// `LIBTORCH` if set, else what an earlier set-up chose, else the copy in the cache, which is fetched if it is absent.
+/// `LIBTORCH` if set, else the libtorch of an earlier set-up, else the copy in the cache, which is fetched if missing.
 fn find(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(given) = workspace.libtorch_given() {
         return libtorch::open(&given)
-            .context("the LIBTORCH you set does not fit: point it elsewhere, or unset it and let set-up fetch one");
+            .context("LIBTORCH cannot be used: set it to another folder, or unset it to fetch one");
     }
-    // Without this, a user's own libtorch would be needed in the environment of every later command.
+    // Otherwise every later command would need a user's `LIBTORCH` in its environment.
     if let Ok(chosen) = libtorch::open(&workspace.link()) {
         return Ok(chosen);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: set up, build, and run all tests.
+//! `cargo xtask test`: sets up, builds, and runs all tests.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -8,15 +8,14 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 use crate::{process, python, setup};
 
-/// Tests run beside one another, so each gets one thread: more would only wait for one another, and sums would depend
-/// on how many there are.
+/// Tests run in parallel, so each gets one thread: more would slow them down, and change sums of floats.
 pub const ONE_THREAD: [(&str, &str); 3] =
     [("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE"), ("MKL_NUM_THREADS", "1")];
 
-/// Tells the tests that programs and plugins are up to date, so that they need not ask cargo.
+/// Tells the tests that programs and plugins are built, so that they do not call cargo.
 const BUILT: &str = "ANYFLOW_BUILT";
 
-/// Runs the tests, with more arguments for `cargo test`. The last words are those of `cargo test`, and so is the exit code.
+/// Runs the tests with extra arguments for `cargo test`, and returns its exit code.
 ///
 /// # Errors
 ///
@@ -36,7 +35,7 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     Ok(process::exit_code(process::status(command.args(arguments))?))
 }
 
-/// Whether cargo is told which packages to test; `--workspace` would overrule that.
+/// True if the arguments select packages; `--workspace` would override them.
 fn names_packages(arguments: &[OsString]) -> bool {
     let for_cargo = arguments.iter().take_while(|argument| *argument != "--");
     for_cargo.filter_map(|argument| argument.to_str()).any(|text| {
@@ -55,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn named_packages_are_seen() {
+    fn package_arguments_are_found() {
         check("", false);
         check("sampler --release", false);
         check("--profile dev", false);

@@ -1,7 +1,7 @@
-//! Which files of the Python wheels are libtorch, and where they go.
+//! Selects the files of the Python wheels that make up libtorch.
 //!
-//! The torch wheel on PyPI is the CUDA build: 530 MB, of which the CPU needs three libraries and the headers.
-//! `libtorch_cpu` still links to two small CUDA libraries, which come from wheels of their own.
+//! The torch wheel on PyPI is the CUDA build of 530 MB. The CPU needs three of its libraries and the headers.
+//! `libtorch_cpu` still links to two small CUDA libraries, which come from separate wheels.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +19,7 @@ pub const LIBRARIES: [&str; 5] = [
     "nvidia/cu13/lib/libcupti.so.13",
 ];
 
-/// Where a file of a wheel goes in our folder; `None` for what is left out.
+/// The place of a wheel's file in our folder; `None` if it is not needed.
 pub fn place(entry: &str) -> Option<PathBuf> {
     if LIBRARIES.contains(&entry) {
         return Some(Path::new("lib").join(Path::new(entry).file_name()?));
@@ -29,7 +29,7 @@ pub fn place(entry: &str) -> Option<PathBuf> {
     (inside && !entry.ends_with('/')).then(|| Path::new("include").join(header))
 }
 
-/// Unpacks what we need of a wheel into a folder. The archive's checksums are compared on the way.
+/// Unpacks the needed files of a wheel into a folder. Verifies the archive's checksums.
 ///
 /// # Errors
 ///

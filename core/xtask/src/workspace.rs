@@ -1,4 +1,4 @@
-//! Where the sources and the built files lie, and how to call cargo there.
+//! The folders of the checkout, and how to call cargo there.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use crate::link;
 /// The two folders of a checkout.
 #[derive(Debug, Deserialize)]
 pub struct Workspace {
-    /// Where the root `Cargo.toml` lies.
+    /// The folder of the root `Cargo.toml`.
     #[serde(rename = "workspace_root")]
     pub root: PathBuf,
-    /// Where cargo puts what it builds, with `CARGO_TARGET_DIR` and the configuration honoured.
+    /// The target directory, following `CARGO_TARGET_DIR` and the configuration.
     #[serde(rename = "target_directory")]
     pub target: PathBuf,
 }
 
 impl Workspace {
-    /// Asks cargo for the workspace around the current folder.
+    /// Asks cargo for the workspace of the current folder.
     ///
     /// # Errors
     ///
-    /// Cargo is not there, or the folder belongs to no workspace.
+    /// Cargo is missing, or the folder is not in a workspace.
     pub fn find() -> Result<Self> {
         let mut command = Command::new(cargo_path());
         command.args(["metadata", "--no-deps", "--format-version", "1"]).stderr(Stdio::inherit());
@@ -34,10 +34,10 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cargo metadata has an unknown form")
     }
 
-    /// A call of cargo, in the root of the workspace.
+    /// A cargo command in the root of the workspace.
     ///
-    /// It sees the same `LIBTORCH` as a plain `cargo build`: otherwise torch-sys would be built anew at every change
-    /// between the two, which takes minutes.
+    /// It gets the same `LIBTORCH` as a plain `cargo build`: otherwise switching between the two would rebuild
+    /// torch-sys, which takes minutes.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_path());
         command.current_dir(&self.root);
@@ -50,7 +50,7 @@ impl Workspace {
         command
     }
 
-    /// A program of ours that was built with the dev profile.
+    /// One of our programs, built with the dev profile.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.target.join("debug").join(name));
         command.current_dir(&self.root);
@@ -60,7 +60,7 @@ impl Workspace {
         command
     }
 
-    /// `LIBTORCH`, if the user set it. `cargo xtask` itself gets it from `.cargo/config.toml`, which means the link.
+    /// The user's `LIBTORCH`, if set. `cargo xtask` itself gets the link from `.cargo/config.toml`.
     pub fn libtorch_given(&self) -> Option<PathBuf> {
         let given = PathBuf::from(env::var_os("LIBTORCH").filter(|value| !value.is_empty())?);
         (given != self.link()).then_some(given)
@@ -71,7 +71,7 @@ impl Workspace {
         self.root.join(link::NAME)
     }
 
-    /// A path as it reads from the root of the workspace.
+    /// A path relative to the root of the workspace.
     pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
@@ -86,13 +86,13 @@ impl Workspace {
     }
 }
 
-/// The cargo that started us, which need not be the first one in `PATH`.
+/// The cargo that started us, which may not be the first in `PATH`.
 fn cargo_path() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
 
-/// Cargo takes flags from these variables *instead of* those in `.cargo/config.toml`, so that programs or
-/// documentation tests get no run path to libtorch.
+/// Removes variables that cargo uses *instead of* the flags in `.cargo/config.toml`: programs and doctests would lose
+/// the run path to libtorch.
 fn run_path_is_lost() -> bool {
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTDOCFLAGS", "CARGO_ENCODED_RUSTDOCFLAGS"]
         .iter()

@@ -1,4 +1,4 @@
-//! From single values back to a column.
+//! Builds columns from single values.
 
 mod files;
 mod lists;
@@ -18,11 +18,12 @@ use crate::feature::{CellKind, Feature, media_fields};
 use files::files_column;
 use lists::list_column;
 
-/// Makes a column of `feature` from one value per row; media become `struct<bytes: binary, path: string>` without path.
+/// Builds a column of `feature` from one value per row. Media become `struct<bytes: binary, path: string>` without
+/// path.
 ///
 /// # Errors
-/// [`DatasetError::WrongCell`] if a value is of another kind than the column, does not fit its width, or is no class of
-/// its label; [`DatasetError::Internal`] if the feature has no single values or the batch passes 2 GiB.
+/// [`DatasetError::WrongCell`] if a value is of another kind than the column, does not fit its width, or is not a
+/// class of its label; [`DatasetError::Internal`] if the feature has no single values or the batch passes 2 GiB.
 pub fn column_from_cells(cells: &[Option<OwnedCell>], feature: &Feature) -> Result<ArrayRef> {
     let (Some(kind), Some(data_type)) = (feature.cell(), feature.arrow_type()) else {
         return Err(DatasetError::internal("writing a column of single values", feature.describe()));
@@ -83,7 +84,7 @@ fn text_column(cells: &[Option<OwnedCell>]) -> Result<ArrayRef> {
     Ok(Arc::new(builder.finish()))
 }
 
-/// Arrow's builders panic past 2 GiB of one column, so that is refused before.
+/// Sums the bytes of a column. Refuses 2 GiB or more, because Arrow's builders would panic.
 fn total_bytes(cells: &[Option<OwnedCell>]) -> Result<usize> {
     let length = |cell: Option<Cell<'_>>| match cell {
         Some(Cell::Bytes(bytes)) => bytes.len(),
@@ -101,7 +102,7 @@ fn total_bytes(cells: &[Option<OwnedCell>]) -> Result<usize> {
     ))
 }
 
-/// `struct<bytes, path>` from its two columns; a row without bytes and path is null.
+/// Builds `struct<bytes, path>` from its two columns. A row without bytes and path is null.
 pub(crate) fn media_column(bytes: ArrayRef, paths: ArrayRef) -> ArrayRef {
     let valid: NullBuffer = (0..bytes.len()).map(|row| bytes.is_valid(row) || paths.is_valid(row)).collect();
     Arc::new(StructArray::new(media_fields(), vec![bytes, paths], Some(valid)))
@@ -126,7 +127,7 @@ fn float_column(cells: &[Option<OwnedCell>]) -> ArrayRef {
     Arc::new(borrowed(cells).map(value).collect::<Float64Array>())
 }
 
-/// Narrows int64 to the column's width; a value that does not fit is the codec's mistake.
+/// Narrows int64 to the column's width. A value that does not fit is the codec's mistake.
 fn cast(array: ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     if array.data_type() == data_type {
         return Ok(array);

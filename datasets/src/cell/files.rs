@@ -1,4 +1,4 @@
-//! Columns of lists of files, read.
+//! Reads columns of lists of files.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::{LinkedFiles, bytes_and_paths, bytes_at, plain};
 use crate::error::Result;
 use crate::feature::Feature;
 
-/// The files of a column, in it or named by it, row by row.
+/// The files of a column by row, stored in it or named by it.
 #[derive(Clone, Debug)]
 pub(super) struct FileLists {
     level: Arc<Level>,
@@ -22,7 +22,7 @@ pub(super) struct FileLists {
 }
 
 impl FileLists {
-    /// Reads `array`, whose items are files.
+    /// Reads `array`, a list array of files.
     pub(super) fn new(array: &ArrayRef, feature: &Feature) -> Result<FileLists> {
         let (level, items) = Level::new(array)?;
         let item = feature.item().unwrap_or_else(|| Feature::from_arrow(items.data_type()));
@@ -35,7 +35,7 @@ impl FileLists {
         self.linked = self.linked.take().map(|linked| linked.in_folder(folder));
     }
 
-    /// The files of a row; the error is a reason in words.
+    /// The files of a row, or the reason why they cannot be read.
     pub(super) fn get(&self, row: usize) -> Result<&[Vec<u8>], String> {
         let slot = &self.gathered[row];
         if let Some(files) = slot.get() {

@@ -27,7 +27,7 @@ impl LinkedFiles {
         self
     }
 
-    /// Content of the file that a row names, `None` if it names none; the error is a reason in words.
+    /// The content of the file that a row names, `None` if it names none, or the reason why it cannot be read.
     pub(super) fn get(&self, row: usize) -> Result<Option<&[u8]>, String> {
         if self.paths.is_null(row) {
             return Ok(None);
@@ -42,7 +42,7 @@ impl LinkedFiles {
         Ok(slot.get().map(Vec::as_slice))
     }
 
-    /// Length of the file that a row names, 0 where it cannot be read.
+    /// Length of the file that a row names; 0 if it cannot be read.
     pub(super) fn size_bytes(&self, row: usize) -> u64 {
         let path = self.paths.is_valid(row).then(|| self.paths.value(row));
         path.and_then(|path| self.open(path).ok()).map_or(0, |file| file.size_bytes)
@@ -51,7 +51,7 @@ impl LinkedFiles {
     fn open(&self, path: &str) -> Result<Beneath, String> {
         let folder = self.folder.as_deref().ok_or_else(|| {
             format!(
-                "holds no bytes, only the path `{path}`, and its files lie in several folders; give one folder at a time"
+                "holds only the path `{path}`, and the dataset's files are in several folders; read one folder at a time"
             )
         })?;
         Beneath::open(folder, Path::new(path)).map_err(|refusal| unread(path, &refusal))

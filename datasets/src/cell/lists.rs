@@ -1,4 +1,4 @@
-//! Columns of nested lists of numbers, read.
+//! Reads columns of nested lists of numbers.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::{convert, expect, wrong_type};
 use crate::error::Result;
 use crate::list::List;
 
-/// The lists of a column, their numbers as f64 and their lengths laid out row by row.
+/// The lists of a column: numbers as f64, and lengths row by row.
 #[derive(Clone, Debug)]
 pub(super) struct Lists {
     depth: u32,
@@ -19,7 +19,7 @@ pub(super) struct Lists {
     rows: Vec<Row>,
 }
 
-/// Where one row's list lies.
+/// The ranges of one row's list.
 #[derive(Clone, Debug)]
 struct Row {
     values: Range<usize>,
@@ -35,9 +35,10 @@ pub(super) struct Level {
 }
 
 impl Lists {
-    /// Reads `array`, whose lists are `depth` levels deep.
+    /// Reads `array`, lists of `depth` levels.
     pub(super) fn new(array: &ArrayRef, depth: u32) -> Result<Lists> {
-        let (mut levels, mut items) = (Vec::new(), array.clone());
+        let mut levels = Vec::new();
+        let mut items = array.clone();
         for _ in 0..depth {
             let (level, inner) = Level::new(&items)?;
             levels.push(level);
@@ -61,7 +62,7 @@ impl Lists {
         self.rows.push(Row { values, lengths: first_length..self.lengths.len(), holds_null });
     }
 
-    /// The list of a row, `None` if a null is in it.
+    /// The list of a row; `None` if it holds a null.
     pub(super) fn get(&self, row: usize) -> Option<List<'_>> {
         let Row { values, lengths, holds_null } = self.rows[row].clone();
         let list = List { depth: self.depth, values: &self.values.values()[values], lengths: &self.lengths[lengths] };
@@ -70,7 +71,7 @@ impl Lists {
 }
 
 impl Level {
-    /// The outermost level of `array` and the items in it.
+    /// Splits `array` into its outermost level and the items in it.
     pub(super) fn new(array: &ArrayRef) -> Result<(Level, ArrayRef)> {
         let (offsets, items) = match array.data_type() {
             DataType::List(_) => {
@@ -91,13 +92,13 @@ impl Level {
         Ok((Level { offsets, nulls: array.nulls().cloned() }, items))
     }
 
-    /// The places of the items of a list.
+    /// The indices of the items of a list.
     pub(super) fn items(&self, list: usize) -> Range<usize> {
         self.offsets[list]..self.offsets[list + 1]
     }
 }
 
-/// Appends the lengths of list `at` of the first level; true if a list in it is null.
+/// Appends the lengths of list `at` of the first level. Returns true if a list in it is null.
 fn walk(levels: &[Level], at: usize, lengths: &mut Vec<u64>) -> bool {
     let Some((level, inner)) = levels.split_first() else { return false };
     let items = level.items(at);

@@ -38,7 +38,7 @@ fn cells_survive_every_single_valued_feature() {
 }
 
 #[test]
-fn a_wrong_value_names_its_row_and_blames_the_plugin() {
+fn a_wrong_value_is_the_plugins_fault_and_names_its_row() {
     let cells = [Some(OwnedCell::I64(1)), Some(OwnedCell::I64(300))];
     let error = column_from_cells(&cells, &Feature::Value("uint8".into())).expect_err("does not fit");
     assert!(matches!(error, DatasetError::WrongCell { row: 1, .. }), "{error}");
@@ -50,7 +50,7 @@ fn a_wrong_value_names_its_row_and_blames_the_plugin() {
 }
 
 #[test]
-fn other_writers_types_are_read() {
+fn types_of_other_writers_are_read() {
     let words: DictionaryArray<Int32Type> = ["x", "y", "x"].into_iter().collect();
     let array: ArrayRef = Arc::new(words);
     let column = CellColumn::new(&array, &Feature::from_arrow(array.data_type())).expect("views");
@@ -135,7 +135,7 @@ fn a_slice_of_a_column_of_points_is_read() {
 }
 
 #[test]
-fn a_list_with_a_null_inside_costs_its_row() {
+fn a_list_that_holds_a_null_fails_its_row() {
     let rows = [Some(vec![Some(1.0), None]), Some(vec![Some(2.0)]), None];
     let array: ArrayRef = Arc::new(arrow::array::ListArray::from_iter_primitive::<Float64Type, _, _>(rows));
     let column = CellColumn::new(&array, &Feature::from_arrow(array.data_type())).expect("views");
@@ -145,7 +145,7 @@ fn a_list_with_a_null_inside_costs_its_row() {
 }
 
 #[test]
-fn a_list_that_does_not_fit_its_column_is_the_plugins_mistake() {
+fn a_list_that_does_not_fit_its_column_is_the_plugins_fault() {
     let pairs = Feature::from_arrow(&fixed(DataType::Float32, 2));
     let bytes = list_of(Feature::Value("uint8".into()));
     let cases = [

@@ -1,10 +1,10 @@
-//! `datasets`' names of plain types and Arrow's types, both ways.
+//! Plain type names of `datasets` <-> Arrow types.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
 use super::CellKind;
 
-/// Names that have exactly one Arrow type, each the canonical name of it.
+/// Canonical names that have exactly one Arrow type.
 const PLAIN: &[(&str, DataType)] = &[
     ("null", DataType::Null),
     ("bool", DataType::Boolean),
@@ -65,7 +65,7 @@ pub(super) fn arrow_from_dtype(dtype: &str) -> Option<DataType> {
     }
 }
 
-/// The `datasets` name of a plain Arrow type; nested types get Arrow's own words.
+/// The `datasets` name of a plain Arrow type. Nested types get Arrow's name.
 pub fn dtype_from_arrow(data_type: &DataType) -> String {
     if let Some((name, _)) = PLAIN.iter().find(|(_, plain)| plain == data_type) {
         return (*name).to_string();
@@ -83,7 +83,7 @@ pub fn dtype_from_arrow(data_type: &DataType) -> String {
     }
 }
 
-/// What a codec sees of a plain value.
+/// The cell kind of a plain value.
 pub(super) fn kind_from_dtype(dtype: &str) -> Option<CellKind> {
     use DataType::*;
     match arrow_from_dtype(dtype)? {

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use super::dtype::dtype_from_arrow;
 use super::{Feature, METADATA_KEY, element};
 
-/// Longest metadata that are read; in memory they take many times as much.
+/// The longest metadata that is read; parsed, it needs many times the memory.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
-/// Reads `{"info": {"features": {...}}}`; absent or unreadable metadata states nothing.
+/// Reads `{"info": {"features": {...}}}`. Missing or unreadable metadata gives no features.
 pub(super) fn features_from_metadata(metadata: &HashMap<String, String>) -> IndexMap<String, Feature> {
     let text = metadata.get(METADATA_KEY).map(String::as_str).unwrap_or("null");
     let text = if text.len() > MAX_TEXT_BYTES { "null" } else { text };
@@ -65,7 +65,8 @@ fn json_from_feature(feature: &Feature) -> Value {
     }
 }
 
-/// A list of any length; a sequence of a record is a record of lists to `datasets`, so it stays [`Feature::Other`].
+/// True for a list of any length. A sequence of a record is a record of lists in `datasets`, so it stays
+/// [`Feature::Other`].
 fn is_plain_list(value: &Value) -> bool {
     let any_length = value.get("length").and_then(Value::as_i64).is_none_or(|length| length < 0);
     any_length && value.get("feature").is_some_and(|inner| inner.is_array() || inner.get("_type").is_some())
@@ -83,7 +84,7 @@ fn sampling_rate(value: &Value) -> Option<u32> {
     value.get("sampling_rate").and_then(Value::as_u64).and_then(|hz| u32::try_from(hz).ok())
 }
 
-/// The Arrow type of the few other features whose storage is plain.
+/// The Arrow type of other features with plain storage.
 pub(super) fn arrow_from_other(value: &Value) -> Option<DataType> {
     let object = value.as_object()?;
     match object.get("_type").and_then(Value::as_str) {
@@ -105,7 +106,7 @@ pub(super) fn arrow_from_other(value: &Value) -> Option<DataType> {
     }
 }
 
-/// What the items of a list of fixed length or of 64-bit offsets are.
+/// The item feature of a list of fixed length or with 64-bit offsets.
 pub(super) fn list_item(value: &Value) -> Option<Feature> {
     match value.get("_type").and_then(Value::as_str) {
         Some("Sequence" | "List" | "LargeList") => Some(feature_from_json(value.get("feature")?.clone())),
@@ -113,7 +114,7 @@ pub(super) fn list_item(value: &Value) -> Option<Feature> {
     }
 }
 
-/// What `datasets` itself would state for a nested Arrow type without metadata.
+/// The feature that `datasets` itself infers for a nested Arrow type without metadata.
 pub(super) fn other_from_arrow(data_type: &DataType) -> Value {
     match data_type {
         DataType::Struct(fields) => {

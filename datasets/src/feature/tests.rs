@@ -39,7 +39,7 @@ fn a_type_without_metadata_is_inferred() {
 }
 
 #[test]
-fn metadata_that_contradicts_the_type_is_not_believed() {
+fn metadata_that_contradicts_the_type_is_ignored() {
     let stated = Features::from_iter([("c".to_string(), Feature::ClassLabel { names: vec![] })]);
     let schema = stated.stamp(&Schema::new(vec![Field::new("c", DataType::Utf8, true)]));
     assert_eq!(Features::from_schema(&schema)["c"], Feature::Value("string".into()));

@@ -1,4 +1,4 @@
-//! Who holds a lock, written into the lock file for the next one who comes.
+//! The holder of a lock, stored in the lock file for the next process.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -6,16 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// More than any holder writes.
+/// The most bytes that are read of a lock file; no holder writes more.
 const MOST_BYTES: u64 = 4096;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Holder {
     pid: u32,
     host: String,
-    /// When the lock was taken, in seconds since 1970.
+    /// Time of the lock, in seconds since 1970.
     since: u64,
-    /// When the process began, in ticks since the machine did: tells it from a later process of the same number.
+    /// Start of the process in ticks since boot, which distinguishes it from a later process with the same number.
     process_start: Option<u64>,
 }
 
@@ -36,10 +36,10 @@ impl Holder {
         file.write_all(&serde_json::to_vec(self)?)
     }
 
-    /// The holder that a lock file names, as a phrase.
+    /// The holder in a lock file, as a phrase.
     pub(super) fn describe(file: &File) -> String {
         let mut text = String::new();
-        // The holder may be about to write it.
+        // The holder may not have written it yet.
         let read = file.take(MOST_BYTES).read_to_string(&mut text).ok();
         match read.and_then(|_| serde_json::from_str::<Holder>(&text).ok()) {
             Some(holder) => holder.phrase(),
@@ -54,19 +54,21 @@ impl Holder {
     }
 }
 
-/// Field 22 of `/proc/self/stat`, where there is one. The name in field 2 may hold spaces and brackets.
+/// Field 22 of `/proc/self/stat`, if it exists. The name in field 2 may hold spaces and brackets.
 fn process_start() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Seconds since 1970 as date and time; the days by Howard Hinnant's `civil_from_days`.
+/// Formats seconds since 1970 as date and time, with Howard Hinnant's `civil_from_days`.
 fn utc(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let days = seconds / 86_400 + 719_468;
+    let second = seconds % 86_400;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March on.
+    // Months count from March.
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_follow_the_calendar() {
         assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(utc(951_782_399), "2000-02-28 23:59:59 UTC");
         assert_eq!(utc(951_782_400), "2000-02-29 00:00:00 UTC");
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_cannot_write_to_the_terminal() {
+    fn a_host_name_cannot_send_control_characters() {
         let holder = Holder { pid: 7, host: "a\u{1b}[2Jb".into(), since: 0, process_start: None };
         assert_eq!(holder.phrase(), "process 7 on host a2Jb, since 1970-01-01 00:00:00 UTC");
     }

@@ -14,24 +14,24 @@ use super::holder::Holder;
 use super::place::Place;
 use crate::error::{DatasetError, Result, io_error};
 
-/// How often a lock that its holder removes at the same moment is opened again.
+/// Attempts to open a lock that its holder removes at the same moment.
 const TRIES: u32 = 100;
 
-/// An advisory lock. It belongs to the open file, so that a killed process cannot leave it behind.
+/// An advisory lock. It belongs to the open file, so a killed process cannot leave it behind.
 #[derive(Debug)]
 pub(super) struct Lock {
     place: Arc<Place>,
     name: OsString,
-    /// The lock file wherever the process works, and the file that it is.
+    /// The absolute path of the lock file.
     path: PathBuf,
     identity: Identity,
-    /// What it locks, for messages.
+    /// The locked folder or file, for messages.
     locked: PathBuf,
-    /// Locked until it is closed.
+    /// The open lock file; the lock ends when it is closed.
     file: File,
 }
 
-/// Which file it is, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -48,14 +48,15 @@ impl Lock {
     /// Takes the lock `name` in `place`, which guards `locked`.
     pub(super) fn acquire(place: &Arc<Place>, name: &OsStr, locked: &Path) -> Result<Lock> {
         let path = place.path.join(name);
-        // It must mean the same when the working folder changes.
+        // Absolute, because the working folder may change.
         let path = std::path::absolute(&path).map_err(io_error(&path, "open"))?;
         for _ in 0..TRIES {
             let file = place.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
             let file = file.ok_or_else(|| DatasetError::Missing { path: place.path.clone() })?;
             flock(&file, locked)?;
             let identity = Identity::of(&file.metadata().map_err(io_error(&path, "read"))?);
-            let (place, name) = (place.clone(), name.to_os_string());
+            let place = place.clone();
+            let name = name.to_os_string();
             let lock = Lock { place, name, path: path.clone(), identity, locked: locked.to_path_buf(), file };
             // Its last holder may have removed the file between our opening and our locking it.
             match lock.check() {
@@ -68,7 +69,7 @@ impl Lock {
         Err(DatasetError::Lost { path: locked.to_path_buf() })
     }
 
-    /// Compares the lock file that lies at the path with the one that is held.
+    /// Compares the lock file at the path with the one that this process holds.
     pub(super) fn check(&self) -> Result<()> {
         match std::fs::symlink_metadata(&self.path) {
             Ok(there) if Identity::of(&there) == self.identity => Ok(()),
@@ -82,11 +83,11 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Best effort: a lock file that stays is free for the next process. Another process's is left alone.
+        // Best effort: the next process can reuse a remaining lock file. Never remove another process's lock file.
         if self.check().is_ok() {
             let _ = self.place.remove(&self.name);
         }
-        // A child that was forked meanwhile has a copy of the open file, and would keep the lock.
+        // A forked child has a copy of the open file, and would keep the lock.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }

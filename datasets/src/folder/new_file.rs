@@ -1,4 +1,4 @@
-//! A file that appears under its name when it is complete and durable, and not before.
+//! A file that gets its name only when it is complete and durable.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,7 +12,8 @@ use super::place::{Place, folder_of};
 use crate::error::{DatasetError, Result, io_error};
 use crate::failpoint;
 
-/// Endings of temporary names. They differ, so that the owner of a folder never removes what is under way beside it.
+/// Endings of temporary names. They differ, so that the owner of a folder never removes a single file that another
+/// process is writing there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     InFolder,
@@ -28,7 +29,7 @@ impl Ending {
     }
 }
 
-/// A file under a hidden temporary name of its own. Dropped without [`NewFile::publish`], it is gone.
+/// A file with a unique hidden temporary name. Dropping it without [`NewFile::publish`] removes it.
 #[derive(Debug)]
 pub struct NewFile {
     file: File,
@@ -40,7 +41,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Starts a single output file, whose lock is `.NAME.lock` in the same folder; the lock goes when the file is done.
+    /// Starts a single output file. Its lock is `.NAME.lock` in the same folder, and is removed when the file is done.
     ///
     /// # Errors
     /// [`DatasetError::Busy`] while another process writes the same file, [`DatasetError::NoLocks`],
@@ -52,7 +53,7 @@ impl NewFile {
             source: std::io::ErrorKind::InvalidFilename.into(),
         })?;
         if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            let source = std::io::Error::other("what is there is not a regular file");
+            let source = std::io::Error::other("the existing file is not a regular file");
             return Err(io_error(path, "create")(source));
         }
         let place = Arc::new(Place::open(&folder_of(path))?);
@@ -73,12 +74,12 @@ impl NewFile {
         }
     }
 
-    /// Where it will lie.
+    /// The final path.
     pub fn path(&self) -> PathBuf {
         self.place.path.join(&self.name)
     }
 
-    /// Makes the file durable and gives it its name, in place of what has that name.
+    /// Makes the file durable and gives it its name. Replaces an existing file.
     ///
     /// # Errors
     /// [`DatasetError::Lost`] if the folder or its lock was removed or replaced, [`DatasetError::Io`].
@@ -109,7 +110,7 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.renamed {
-            // Best effort: the next writer removes what is left.
+            // Best effort: the next writer removes leftovers.
             let _ = self.place.remove(&self.temporary);
         }
     }
@@ -124,7 +125,7 @@ fn is_leftover_of(leftover: &str, name: &OsStr) -> bool {
     marked(leftover, Ending::Beside).is_some_and(|of| OsStr::new(of) == name)
 }
 
-/// `.NAME.PID-COUNT` and the ending, hidden, so that no reader takes it for data.
+/// `.NAME.PID-COUNT` with the ending; hidden, so that readers do not take it for data.
 fn temporary_name(name: &OsStr, ending: Ending) -> OsString {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mark = format!(".{:x}-{:x}{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed), ending.text());
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_names_are_known_again_and_nothing_else_is() {
+    fn only_temporary_names_are_recognized() {
         let name = temporary_name("shard-00001.parquet".as_ref(), Ending::InFolder).into_string().unwrap();
         assert!(is_temporary(&name), "{name}");
         assert_eq!(marked(&name, Ending::InFolder), Some("shard-00001.parquet"));

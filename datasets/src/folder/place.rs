@@ -1,4 +1,4 @@
-//! A folder by its handle: a folder that was moved or replaced is never taken for another one.
+//! A folder by its handle: a moved or replaced folder is never taken for another one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,7 +17,7 @@ const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
 #[derive(Debug)]
 pub(super) struct Place {
     handle: OwnedFd,
-    /// As it was named, for messages.
+    /// The path as given, for messages.
     pub(super) path: PathBuf,
 }
 
@@ -35,13 +35,13 @@ impl Place {
         match retry_on_intr(|| rustix::fs::openat(&self.handle, name, flags, Mode::empty())) {
             Ok(handle) => Ok(Some(Place { handle, path })),
             Err(Errno::NOENT) => Ok(None),
-            // Systems differ in what they say of a link here.
+            // Systems return different errors for a link here.
             Err(Errno::LOOP | Errno::NOTDIR) if self.is_link(name)? => Err(DatasetError::Linked { path }),
             Err(error) => Err(failed(&path, "open")(error)),
         }
     }
 
-    /// Makes a sub-folder that survives a power failure, unless there is one.
+    /// Creates a sub-folder that survives a power failure, unless it exists.
     pub(super) fn make(&self, name: &OsStr) -> Result<()> {
         match rustix::fs::mkdirat(&self.handle, name, FOLDER_MODE) {
             Ok(()) => self.sync(),
@@ -83,7 +83,7 @@ impl Place {
         rustix::fs::renameat(&self.handle, from, &self.handle, to).map_err(failed(&self.path.join(to), "rename to"))
     }
 
-    /// Removes a file for good, if it is there.
+    /// Durably removes a file, if it exists.
     pub(super) fn remove(&self, name: &OsStr) -> Result<()> {
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) => self.sync(),
@@ -97,7 +97,7 @@ impl Place {
         retry_on_intr(|| rustix::fs::fsync(&self.handle)).map_err(failed(&self.path, "sync"))
     }
 
-    /// What is known of a name, a link taken for itself; `None` if there is nothing of this name.
+    /// The metadata of a name, without following links; `None` if it does not exist.
     pub(super) fn stat(&self, name: &OsStr) -> Result<Option<Stat>> {
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -106,7 +106,7 @@ impl Place {
         }
     }
 
-    /// Names of the regular files, sorted. Names that are not UTF-8 are left out: none of them is ours.
+    /// Names of the regular files, sorted. Omits names that are not UTF-8: none of them is ours.
     pub(super) fn files(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.handle).map_err(failed(&self.path, "list"))? {
@@ -129,11 +129,11 @@ impl Place {
     }
 }
 
-/// Makes a folder and those above it, each of which survives a power failure.
+/// Creates a folder and its parents, all of which survive a power failure.
 pub(super) fn create_all(path: &Path) -> Result<()> {
     let above = folder_of(path);
     if path.is_dir() {
-        // Whoever made it may have been killed before this. The folder above may be closed to us.
+        // Its creator may have been killed before this. We may have no access to the parent.
         return Place::open(&above).map_or(Ok(()), |above| above.sync());
     }
     create_all(&above)?;
@@ -144,7 +144,7 @@ pub(super) fn create_all(path: &Path) -> Result<()> {
     }
 }
 
-/// The folder that a path lies in.
+/// The parent folder of a path.
 pub(super) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_path_buf(),

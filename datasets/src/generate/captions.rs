@@ -1,10 +1,9 @@
-//! Digits in colour somewhere in a picture, each with a sentence that says so: "a red three left".
+//! Coloured digits somewhere in an image, each with a caption: "a red three left".
 //!
-//! Everything about row n follows from the seed and n. Its digit is a drawn one, or one of a dataset of gray pictures with
-//! labels. Some pairs of digit and colour can be left out, or be the only ones, so that a model is tested on pairs of
-//! which it has seen both parts and never the whole.
+//! The seed and n determine row n. Its digit is drawn, or comes from a dataset of grey images with labels. Some pairs
+//! of digit and colour can be excluded, or be the only ones: this tests a model on new combinations of known parts.
 
-mod picture;
+mod image;
 mod shapes;
 
 use crate::cell::OwnedCell;
@@ -16,21 +15,21 @@ use crate::generate::glyphs;
 use crate::rows::Value;
 pub(super) use shapes::Shapes;
 
-/// Grows when the rows of a seed change.
+/// Increases when the rows of a seed change.
 pub(super) const VERSION: u32 = 2;
 const CONTEXT: &str = "anyflow-datasets captions 1";
 const COLOURS: [&str; 6] = ["red", "green", "blue", "yellow", "purple", "cyan"];
 const POSITIONS: [&str; 3] = ["left", "centre", "right"];
 
-/// Which pairs of digit and colour there are.
+/// The pairs of digit and colour of a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Combinations {
     /// All sixty.
     #[default]
     All,
-    /// Those that a model is trained on: for each digit five of the six colours.
+    /// The training pairs: five of the six colours for each digit.
     Seen,
-    /// The others, one for each digit.
+    /// The other pairs, one for each digit.
     HeldOut,
 }
 
@@ -64,7 +63,7 @@ impl Combinations {
     }
 }
 
-/// The colour in which a digit is held out; each colour is that of one digit or two.
+/// The held-out colour of a digit. Each colour is held out for one or two digits.
 fn held_out(digit: usize) -> usize {
     (digit * 7 + 3) % COLOURS.len()
 }
@@ -94,12 +93,12 @@ pub(super) fn row(seed: u64, row: u64, combinations: Combinations, shapes: Optio
     let shape = match shapes {
         Some(shapes) => shapes.one(digit, &mut draws("shape")),
         None => {
-            drawn = glyphs::picture::draw(digit, &mut draws("shape"));
+            drawn = glyphs::image::draw(digit, &mut draws("shape"));
             &drawn
         }
     };
-    let pixels = picture::paint(shape, colour, position, &mut draws("picture"));
-    let side = picture::SIDE as u32;
+    let pixels = image::paint(shape, colour, position, &mut draws("picture"));
+    let side = image::SIDE as u32;
     let caption = format!("a {} {} {}", COLOURS[colour], glyphs::WORDS[digit], POSITIONS[position]);
     let number = |value: usize| Value::Cell(OwnedCell::I64(value as i64));
     Ok(vec![
@@ -119,7 +118,8 @@ mod tests {
 
     #[test]
     fn pairs_are_seen_or_held_out() {
-        let (seen, held_out) = (Combinations::Seen.pairs(), Combinations::HeldOut.pairs());
+        let seen = Combinations::Seen.pairs();
+        let held_out = Combinations::HeldOut.pairs();
         assert_eq!((seen.len(), held_out.len(), Combinations::All.pairs().len()), (50, 10, 60));
         assert!(held_out.iter().all(|pair| !seen.contains(pair)));
         assert!((0..10).all(|digit| held_out.iter().any(|pair| pair.0 == digit)), "every digit");
@@ -132,12 +132,12 @@ mod tests {
             let mut hasher = blake3::Hasher::new();
             for row in 0..10 {
                 let draws = |purpose| Draws::new(CONTEXT, seed, purpose, row);
-                let shape = glyphs::picture::draw(row as usize, &mut draws("shape"));
-                hasher.update(&picture::paint(&shape, row as usize % 6, row as usize % 3, &mut draws("picture")));
+                let shape = glyphs::image::draw(row as usize, &mut draws("shape"));
+                hasher.update(&image::paint(&shape, row as usize % 6, row as usize % 3, &mut draws("picture")));
             }
             hasher.finalize().to_hex()[..16].to_string()
         };
-        assert_eq!(hash(1), "76f3a66c70885059", "a change of the rows needs another VERSION");
+        assert_eq!(hash(1), "76f3a66c70885059", "changed rows need a new VERSION");
         assert_ne!(hash(1), hash(2));
     }
 }

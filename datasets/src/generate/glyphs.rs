@@ -1,9 +1,9 @@
-//! Digits four times over: drawn, sounded, named, numbered.
+//! Digits in four modalities: image, sound, word, label.
 //!
-//! Row n is of digit n mod 10; everything else about it follows from the seed and n.
+//! Row n has digit n mod 10. The seed and n determine the rest.
 
 mod forms;
-pub(super) mod picture;
+pub(super) mod image;
 mod speech;
 
 use crate::cell::OwnedCell;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::feature::{Feature, Features};
 use crate::rows::Value;
 
-/// Grows when the rows of a seed change.
+/// Increases when the rows of a seed change.
 pub(super) const VERSION: u32 = 1;
 const CONTEXT: &str = "anyflow-datasets glyphs 1";
 pub(super) const WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
@@ -33,9 +33,9 @@ pub(super) fn features() -> Features {
 pub(super) fn row(seed: u64, row: u64) -> Result<Vec<Value>> {
     let digit = (row % 10) as usize;
     let draws = |purpose| Draws::new(CONTEXT, seed, purpose, row);
-    let pixels = picture::draw(digit, &mut draws("picture"));
+    let pixels = image::draw(digit, &mut draws("picture"));
     let samples = speech::speak(digit, &mut draws("speech"));
-    let side = picture::SIDE as u32;
+    let side = image::SIDE as u32;
     Ok(vec![
         Value::Cell(OwnedCell::I64(row as i64)),
         Value::File { bytes: gray_png(side, side, &pixels)?, name: format!("{row}.png") },
@@ -49,11 +49,11 @@ pub(super) fn row(seed: u64, row: u64) -> Result<Vec<Value>> {
 mod tests {
     use super::*;
 
-    /// Pixels and samples of rows 0 to 9, not the files around them, whose compression is a library's affair.
+    /// Hashes pixels and samples of rows 0 to 9, without the files, because their compression depends on libraries.
     fn hash(seed: u64) -> String {
         let mut hasher = blake3::Hasher::new();
         for row in 0..10 {
-            hasher.update(&picture::draw(row as usize, &mut Draws::new(CONTEXT, seed, "picture", row)));
+            hasher.update(&image::draw(row as usize, &mut Draws::new(CONTEXT, seed, "picture", row)));
             for sample in speech::speak(row as usize, &mut Draws::new(CONTEXT, seed, "speech", row)) {
                 hasher.update(&sample.to_le_bytes());
             }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn rows_are_pinned() {
-        assert_eq!(hash(1), "b3cb8800297cad9d", "a change of the rows needs another VERSION");
+        assert_eq!(hash(1), "b3cb8800297cad9d", "changed rows need a new VERSION");
         assert_ne!(hash(1), hash(2));
     }
 }

@@ -1,17 +1,17 @@
-//! Values that would not come back from the type that was guessed for them: they stay text.
+//! Finds values that the inferred type would change. Their columns stay text.
 //!
-//! `007`, `+49`, `12e5` and numbers of more digits than a type holds are names more often than numbers, and a name that
-//! lost a digit is another one.
+//! `007`, `+49`, `12e5` and numbers with more digits than a type holds are usually names, and a name without one of its
+//! digits is another name.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 
-/// Digits by which an f64 is told apart.
+/// Digits that identify an f64.
 const MAX_DIGITS: usize = 17;
 
-/// Whether every text of a column comes back from `data_type`.
+/// True if `data_type` preserves every text of a column.
 pub(super) fn come_back(texts: &ArrayRef, data_type: &DataType) -> bool {
     let all = |keeps: fn(&str) -> bool| texts.as_string::<i32>().iter().flatten().all(keeps);
     match data_type {
@@ -19,33 +19,33 @@ pub(super) fn come_back(texts: &ArrayRef, data_type: &DataType) -> bool {
         DataType::Int64 => all(is_integer),
         DataType::Float64 => all(is_decimal),
         DataType::Boolean => all(|text| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")),
-        // A time without zone loses that of its text.
+        // A time type without zone loses the zone of a text.
         DataType::Timestamp(..) => all(|text| !has_zone(text)) && parses(texts, data_type),
         DataType::Date32 => same(texts, data_type),
         _ => parses(texts, data_type),
     }
 }
 
-/// A whole number of 64 bits, written as a program writes it.
+/// True for a 64-bit integer in the usual notation of programs.
 pub(super) fn is_integer(text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|value| value.to_string() == text)
 }
 
-/// A number that an f64 holds to its last digit, written as a program writes it.
+/// True for a number that an f64 preserves to its last digit, in the usual notation of programs.
 pub(super) fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (number, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(n, e)| (n, Some(e)));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let plain = !whole.is_empty() && [whole, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
     let leading_zero = whole.len() > 1 && whole.starts_with('0');
-    // A program writes one digit before the point where it writes an exponent; `12e5` is a name.
+    // With an exponent, programs write one digit before the point; `12e5` is a name.
     if !plain || leading_zero || (exponent.is_some() && whole.len() != 1) {
         return false;
     }
     let Some(value) = text.parse::<f64>().ok().filter(|value| value.is_finite()) else { return false };
     let digits = [whole, fraction].concat();
     let digits = digits.trim_start_matches('0');
-    // What an f64 is taken for is what comes back.
+    // The f64 must print as the same digits.
     match digits.trim_end_matches('0').len() {
         0 => true,
         count if count < 16 => value != 0.0,
@@ -54,7 +54,7 @@ pub(super) fn is_decimal(text: &str) -> bool {
     }
 }
 
-/// A value to so many digits, without point and exponent.
+/// The first `digits` digits of a value, without point and exponent.
 fn written(value: f64, digits: usize) -> String {
     let text = format!("{value:.*e}", digits - 1);
     text.split('e').next().unwrap_or_default().replace('.', "")
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_made_of_digits_are_no_numbers() {
+    fn names_of_digits_stay_text() {
         for text in ["0", "7", "-7", "9223372036854775807"] {
             assert!(is_integer(text), "{text}");
         }

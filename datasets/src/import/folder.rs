@@ -1,4 +1,4 @@
-//! A folder of pictures, sounds or films.
+//! A folder of images, sounds or videos.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::write::TableWriter;
 
 const FILE_NAME: &str = "file_name";
 const BATCH_ROWS: usize = 1024;
-/// Bytes of files that are held at once.
+/// Bytes of files that are in memory at once.
 const BATCH_BYTES: u64 = 32 << 20;
 const METADATA: [(&str, table::Format); 2] =
     [("metadata.jsonl", table::Format::JsonLines), ("metadata.csv", table::Format::Csv)];
@@ -42,13 +42,13 @@ pub(super) fn import(folder: &Path, out: &Path) -> Result<Imported> {
     }
 }
 
-/// No metadata: the folder that a file lies in is its class.
+/// Imports a folder without metadata: sub-folders are the classes of their files.
 fn with_labels(found: Found, out: &Path) -> Result<Imported> {
     let class =
         |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
     let classes: BTreeSet<String> = found.files.iter().filter_map(|file| class(file)).collect();
     let mut classes: Vec<String> = classes.into_iter().collect();
-    // Numbers in their own order: 10 after 9.
+    // Sort numbers by value: 10 after 9.
     if classes.iter().all(|class| class.parse::<u64>().is_ok()) {
         classes.sort_by_key(|class| class.parse::<u64>().unwrap_or(0));
     }
@@ -71,7 +71,7 @@ fn with_labels(found: Found, out: &Path) -> Result<Imported> {
     Ok(Imported { rows, features, left_out: found.left_out.finish() })
 }
 
-/// The metadata names the files; its rows and their order are the dataset's.
+/// Imports a folder with metadata, which names the files and sets the rows and their order.
 fn with_metadata(mut found: Found, metadata: &Path, format: table::Format, out: &Path) -> Result<Imported> {
     let (schema, batches) = table::read(metadata, format, BATCH_ROWS)?;
     if schema.column_with_name(FILE_NAME).is_none() {
@@ -80,7 +80,7 @@ fn with_metadata(mut found: Found, metadata: &Path, format: table::Format, out: 
     if schema.column_with_name(found.column).is_some() {
         return Err(refusal(
             metadata,
-            format!("has a column `{}`, which the files are to fill; rename it", found.column),
+            format!("has a column `{}`, which is the name of the column of files; rename it", found.column),
         ));
     }
     let own_id = schema.column_with_name("id").is_some();
@@ -114,7 +114,7 @@ fn with_metadata(mut found: Found, metadata: &Path, format: table::Format, out: 
     Ok(Imported { rows: writer.finish()?.rows, features, left_out: found.left_out.finish() })
 }
 
-/// `id` (unless the metadata has one), the media, then the metadata's other columns.
+/// The columns: `id` (unless the metadata has one), the media, the metadata's other columns.
 fn target_schema(found: &Found, schema: &Schema, own_id: bool) -> (Schema, Features) {
     let id = (!own_id).then(|| Arc::new(Field::new("id", DataType::Utf8, true)));
     let media = Arc::new(Field::new(found.column, crate::feature::media_type(), true));
@@ -136,13 +136,14 @@ fn file_names(metadata: &Path, batch: &RecordBatch, first_row: u64) -> Result<Ve
 
 impl Found {
     fn below(folder: &Path, metadata: Option<&str>) -> Result<Found> {
-        let (mut files, mut left_out) = (Vec::new(), Tally::default());
+        let mut files = Vec::new();
+        let mut left_out = Tally::default();
         walk(folder, "", &mut files, &mut left_out)?;
         files.sort();
         let kind = |file: &String| names::media(&names::extension(Path::new(file)));
         let mut kinds = files.iter().filter_map(|file| kind(file).map(|kind| (file.clone(), kind)));
         let Some((first, (column, feature))) = kinds.next() else {
-            let reason = "holds no picture, sound or film (png, jpg, gif, wav, flac, mp3, mp4 ...)";
+            let reason = "holds no image, sound or video (png, jpg, gif, wav, flac, mp3, mp4 ...)";
             let way_out = match files.iter().find(|file| is_table(Path::new(file))) {
                 Some(table) => format!("; to import {table}, name the file instead of the folder"),
                 None => "; name the folder that holds the files".into(),
@@ -154,7 +155,7 @@ impl Found {
             return Err(refusal(folder, reason));
         }
         for file in files.iter().filter(|file| kind(file).is_none() && metadata != Some(file.as_str())) {
-            left_out.note("not an image, sound or film by name", file);
+            left_out.note("not an image, sound or video by name", file);
         }
         files.retain(|file| kind(file).is_some());
         Ok(Found { folder: folder.to_path_buf(), files, column, feature, left_out })
@@ -175,9 +176,10 @@ impl Found {
         }
     }
 
-    /// The first of the files and their bytes, not many at once.
+    /// Reads the next files, up to [`BATCH_BYTES`].
     fn next_files<'a>(&self, names: &'a [String]) -> Result<(&'a [String], Vec<Vec<u8>>)> {
-        let (mut contents, mut bytes) = (Vec::new(), 0);
+        let mut contents = Vec::new();
+        let mut bytes = 0;
         for name in names {
             let file = self.open(name)?;
             bytes += file.size_bytes;
@@ -197,7 +199,7 @@ fn media(files: &[String], contents: &[Vec<u8>]) -> Result<ArrayRef> {
     Ok(media_column(bytes, Arc::new(StringArray::from(files.to_vec()))))
 }
 
-/// Collects the names of all files, relative with `/`; what is passed over is noted.
+/// Collects the relative names of all files, with `/`. Records skipped ones.
 fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>, left_out: &mut Tally) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(io_error(folder, "open"))? {
         let path = entry.map_err(io_error(folder, "list"))?.path();
@@ -208,7 +210,7 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>, left_out: &mut Tal
         } else if !path.is_dir() {
             files.push(relative);
         } else if path.is_symlink() {
-            // Links to folders could lead in circles.
+            // Links to folders could form cycles.
             left_out.note("linked to a folder", &relative);
         } else {
             walk(&path, &format!("{relative}/"), files, left_out)?;

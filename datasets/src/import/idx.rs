@@ -16,7 +16,9 @@ const U8: u8 = 8;
 
 pub(super) fn import(images: &Path, labels: Option<&Path>, out: &Path) -> Result<Imported> {
     let mut image_file = Idx::open(images, 3)?;
-    let (count, height, width) = (image_file.dimensions[0], image_file.dimensions[1], image_file.dimensions[2]);
+    let count = image_file.dimensions[0];
+    let height = image_file.dimensions[1];
+    let width = image_file.dimensions[2];
     let classes = labels.map(|labels| class_count(labels, count)).transpose()?;
     let mut label_file = labels.map(|labels| Idx::open(labels, 1)).transpose()?;
     let mut rows = Rows::create(out, features(classes))?;
@@ -48,15 +50,12 @@ fn features(classes: Option<usize>) -> Features {
     features
 }
 
-/// Classes are 0 up to the largest label; the whole file is read for it.
+/// The number of classes, from 0 to the largest label. Reads the whole file.
 fn class_count(labels: &Path, images: u32) -> Result<usize> {
     let mut file = Idx::open(labels, 1)?;
     let found = file.dimensions[0];
     if found != images {
-        return Err(refusal(
-            labels,
-            format!("has {found} labels for {images} pictures; name the file that belongs to them"),
-        ));
+        return Err(refusal(labels, format!("has {found} labels for {images} images; name the matching file")));
     }
     let mut largest = None;
     for _ in 0..found {
@@ -67,7 +66,7 @@ fn class_count(labels: &Path, images: u32) -> Result<usize> {
     Ok(largest.map_or(0, |label| usize::from(label) + 1))
 }
 
-/// An idx file whose header has been read.
+/// An idx file after its header.
 struct Idx<'a> {
     path: &'a Path,
     reader: Box<dyn Read>,
@@ -80,8 +79,9 @@ impl<'a> Idx<'a> {
         let mut magic = [0; 4];
         file.read(&mut magic)?;
         if magic != [0, 0, U8, rank] {
-            let reason =
-                format!("is no idx file of bytes with {rank} dimensions (its first bytes are {magic:?}); name another");
+            let reason = format!(
+                "is not an idx file of bytes with {rank} dimensions (its first bytes are {magic:?}); name another"
+            );
             return Err(refusal(path, reason));
         }
         for _ in 0..rank {
@@ -91,14 +91,16 @@ impl<'a> Idx<'a> {
         }
         let pixels: u64 = file.dimensions.iter().skip(1).map(|d| u64::from(*d)).product();
         if rank > 1 && !(1..=1 << 26).contains(&pixels) {
-            return Err(refusal(path, format!("names pictures of {pixels} pixels; the header is damaged")));
+            return Err(refusal(path, format!("claims images of {pixels} pixels; the header is damaged")));
         }
         Ok(file)
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
         self.reader.read_exact(buffer).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => refusal(self.path, "ends before its header says; fetch it again"),
+            std::io::ErrorKind::UnexpectedEof => {
+                refusal(self.path, "ends earlier than its header says; fetch it again")
+            }
             _ => io_error(self.path, "read")(error),
         })
     }

@@ -1,4 +1,4 @@
-//! JSON lines, looked through for what Arrow's reader would change: numbers that it rounds, names that it drops.
+//! Scans JSON lines for values that Arrow's reader would change: numbers that it rounds, names that it drops.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
@@ -7,27 +7,27 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::exact::{is_decimal, is_integer};
 
-/// What is wrong with a line.
+/// A line with a flaw.
 pub(super) struct BadLine {
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub(super) line: u64,
-    /// What is wrong.
+    /// The flaw.
     pub(super) flaw: Flaw,
 }
 
-/// What Arrow's reader would change without a word.
+/// A change that Arrow's reader would make silently.
 pub(super) enum Flaw {
-    /// A name stands twice in an object, and one value would be lost.
+    /// An object repeats a name, and one value would be lost.
     Repeated(String),
-    /// A number inside of a value would be rounded.
+    /// A nested number would be rounded.
     Rounded(String),
 }
 
-/// The columns that must be read as text, so that each of their numbers keeps its digits.
+/// The columns that must be read as text, so that their numbers keep all digits.
 pub(super) fn text_columns(lines: impl Read, schema: &Schema) -> Result<BTreeSet<String>, BadLine> {
     let mut columns = BTreeSet::new();
     for (line, text) in (1..).zip(BufReader::new(lines).split(b'\n')) {
-        // What cannot be read is told by the reader that comes after.
+        // The reader reports invalid JSON later.
         let Ok(text) = text else { break };
         let mut tokens = Tokens { text: &text, at: 0 };
         tokens.value(&mut Place::default(), schema, &mut columns).map_err(|flaw| BadLine { line, flaw })?;
@@ -35,17 +35,17 @@ pub(super) fn text_columns(lines: impl Read, schema: &Schema) -> Result<BTreeSet
     Ok(columns)
 }
 
-/// Where in a line a value stands.
+/// The position of a value in a line.
 #[derive(Default)]
 struct Place {
     column: Option<String>,
     depth: u32,
 }
 
-/// Deeper values are left to the reader, which refuses them.
+/// The deepest values that are scanned. The reader refuses deeper ones.
 const MAX_DEPTH: u32 = 128;
 
-/// The text of a line, which need not be JSON: then nothing is found.
+/// The text of a line. It need not be JSON; then the scan finds nothing.
 struct Tokens<'a> {
     text: &'a [u8],
     at: usize,
@@ -132,7 +132,7 @@ impl Tokens<'_> {
         Ok(())
     }
 
-    /// Steps over a string from its quotation mark on.
+    /// Skips a string, starting at its quotation mark.
     fn string(&mut self) {
         self.at += 1;
         while let Some(byte) = self.text.get(self.at) {
@@ -144,7 +144,7 @@ impl Tokens<'_> {
         self.at = self.at.min(self.text.len());
     }
 
-    /// Steps to the next value of a list or object; false behind its end.
+    /// Moves to the next value of a list or object; returns false at its end.
     fn more(&mut self, end: u8) -> bool {
         self.blank();
         if self.text.get(self.at) == Some(&b',') {
@@ -165,7 +165,7 @@ impl Tokens<'_> {
     }
 }
 
-/// The type of numbers in lists of lists; of records, which have several, floats stand for all.
+/// The type of numbers in nested lists. For records, which may have several types, f64 stands for all.
 fn leaf(data_type: &DataType) -> &DataType {
     match data_type {
         DataType::List(item) | DataType::LargeList(item) => leaf(item.data_type()),

@@ -1,4 +1,4 @@
-//! What a source holds and the dataset does not.
+//! Source files that are not in the dataset.
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -6,15 +6,15 @@ use serde::Serialize;
 /// Files that were left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// What they are: "not named by the metadata".
+    /// The reason: "not named by the metadata".
     pub reason: String,
-    /// How many.
+    /// Number of files.
     pub files: u64,
-    /// One of them.
+    /// The name of one such file.
     pub example: String,
 }
 
-/// Counts what is left out, reasons in the order in which they come up.
+/// Counts files by reason, in the order of appearance.
 #[derive(Debug, Default)]
 pub(super) struct Tally(IndexMap<&'static str, (u64, String)>);
 
@@ -24,7 +24,7 @@ impl Tally {
         *files += 1;
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts of another tally.
     pub(super) fn add(&mut self, other: Tally) {
         for (reason, (files, example)) in other.0 {
             self.0.entry(reason).or_insert((0, example)).0 += files;

@@ -1,11 +1,11 @@
-//! Lines of bounded length: packed files of a few bytes can hold one that fills memory.
+//! Limits the length of lines: a small packed file can hold a line that fills memory.
 
 use std::io::{Error, Read, Result};
 
-/// Longest line of a table; media in it are far shorter.
+/// The longest line of a table; media in tables are far shorter.
 const MAX_LINE_BYTES: usize = 256 << 20;
 
-/// Fails at a line that is too long, before a reader gathers it.
+/// Fails at a line that is too long, before a reader buffers it.
 pub(super) struct Lines<R> {
     inner: R,
     /// Bytes since the last line break.

@@ -1,4 +1,4 @@
-//! What file names say about their content.
+//! Infers columns from file names.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ pub(super) fn media(extension: &str) -> Option<(&'static str, Feature)> {
     kinds.into_iter().find(|(known, ..)| known.contains(&extension)).map(|(_, name, feature)| (name, feature))
 }
 
-/// Column name and feature of a member of a WebDataset row, from all after the first dot: `png`, `left.png`, `txt` ...
+/// Column name and feature of a member of a WebDataset row, from everything after the first dot: `png`, `left.png`,
+/// `txt` ...
 ///
 /// A dotted extension keeps its first words as the name: `left.png` is an image column `left`.
 pub(super) fn member(extension: &str) -> (String, Feature) {

@@ -29,7 +29,7 @@ pub(super) enum Format {
 /// Batches of a text table; errors name the file.
 pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
 
-/// Writes the table as it is; the types of columns are those that fit all rows.
+/// Writes the table unchanged. Each column gets a type that fits all rows.
 pub(super) fn import(file: &Path, format: Format, out: &Path) -> Result<Imported> {
     let (schema, batches) = read(file, format, BATCH_ROWS)?;
     let features = Features::from_schema(&schema);
@@ -40,7 +40,7 @@ pub(super) fn import(file: &Path, format: Format, out: &Path) -> Result<Imported
     Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new() })
 }
 
-/// Reads the file for its types, again for values that would not come back from them, and opens it for its rows.
+/// Reads the file for its types, again for values that these types would change, and opens it for its rows.
 pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(SchemaRef, Batches)> {
     let schema = infer(file, format)?;
     if schema.fields().is_empty() {
@@ -67,7 +67,7 @@ fn open_table(file: &Path, format: Format, schema: &SchemaRef, batch_rows: usize
     let failed = |error| explain(file, format, error);
     Ok(match format {
         Format::JsonLines => {
-            // A column of numbers and texts is one of texts.
+            // A column of numbers and texts becomes text.
             let builder = arrow::json::ReaderBuilder::new(schema.clone()).with_coerce_primitive(true);
             Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
         }
@@ -87,7 +87,7 @@ fn infer(file: &Path, format: Format) -> Result<Schema> {
     inferred.map(|(schema, _)| schema).map_err(|error| explain(file, format, error))
 }
 
-/// Columns of a CSV file whose values would not come back from the types that were guessed.
+/// Columns of a CSV file with values that the inferred types would change.
 fn csv_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
     let names = schema.fields().iter().map(|field| field.name().clone()).collect();
     let texts = Arc::new(with_texts(schema, &names));
@@ -102,10 +102,11 @@ fn csv_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
     Ok(changed)
 }
 
-/// Columns of JSON lines whose numbers would be rounded.
+/// Columns of JSON lines with numbers that would be rounded.
 fn json_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
     text_columns(Lines::new(open(file)?), schema).map_err(|BadLine { line, flaw }| {
-        let (path, line) = (file.to_path_buf(), Some(line));
+        let path = file.to_path_buf();
+        let line = Some(line);
         match flaw {
             Flaw::Repeated(column) => DatasetError::RepeatedColumn { path, line, column },
             Flaw::Rounded(number) => {
@@ -130,7 +131,7 @@ fn dialect(file: &Path) -> arrow::csv::reader::Format {
     arrow::csv::reader::Format::default().with_header(true).with_delimiter(delimiter)
 }
 
-/// Arrow's JSON reader does not say where; a second look finds the line.
+/// Adds the line to an error. Arrow's JSON reader does not report it, so the file is scanned again.
 fn explain(file: &Path, format: Format, error: ArrowError) -> DatasetError {
     let bad = if format == Format::JsonLines { first_bad_line(file) } else { None };
     let (line, reason) = match bad {
@@ -156,7 +157,7 @@ fn first_bad_line(file: &Path) -> Option<(u64, String)> {
         }
         match serde_json::from_str::<serde_json::Value>(&text) {
             Ok(value) if value.is_object() => {}
-            Ok(_) => return Some((line, "is no JSON object".into())),
+            Ok(_) => return Some((line, "is not a JSON object".into())),
             Err(error) => return Some((line, error.to_string())),
         }
     }

@@ -1,7 +1,6 @@
 //! The members of a tar file, in order.
 //!
-//! Members are taken as they stand in the file, with the few records that carry long names: nothing of a size that the
-//! file chooses is held for them.
+//! Memory does not depend on sizes in the file: members are streamed, and records of long names are bounded.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -13,7 +12,7 @@ use super::{open, refusal};
 use crate::beneath::MAX_CELL_BYTES;
 use crate::error::{DatasetError, Result};
 
-/// Longest record of a long name.
+/// The longest record of a long name.
 const MAX_NAME_BYTES: u64 = 1 << 16;
 
 /// A regular file in the tar.
@@ -32,13 +31,14 @@ impl Member<'_> {
     }
 }
 
-/// Calls `visit` for every regular file; links and what else is no file are noted in `left_out`.
+/// Calls `visit` for every regular file. Records links and other members in `left_out`.
 pub(super) fn members(
     file: &Path,
     left_out: &mut Tally,
     mut visit: impl FnMut(Member<'_>) -> Result<()>,
 ) -> Result<()> {
-    let damaged = |error: std::io::Error| refusal(file, format!("is no complete tar file ({error}); fetch it again"));
+    let damaged =
+        |error: std::io::Error| refusal(file, format!("is not a complete tar file ({error}); fetch it again"));
     let at_end = Rc::new(Cell::new(false));
     let mut archive = tar::Archive::new(Watched { inner: open(file)?, at_end: at_end.clone() });
     let mut long_name = None;
@@ -86,7 +86,7 @@ pub(super) fn members(
     }
     if at_end.get() {
         let reason =
-            format!("ends after {count} files without the mark of a tar file's end; it was cut, fetch it again");
+            format!("ends after {count} files without the end marker of a tar file; it was cut, fetch it again");
         return Err(refusal(file, reason));
     }
     Ok(())
@@ -96,7 +96,7 @@ fn too_large(file: &Path, name: &str, size: &str) -> DatasetError {
     refusal(file, format!("member {name} has {size} bytes, more than the {MAX_CELL_BYTES} that a cell can hold"))
 }
 
-/// A record about the next member.
+/// Reads a record about the next member.
 fn record(entry: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     entry.take(MAX_NAME_BYTES + 1).read_to_end(&mut bytes)?;
@@ -116,7 +116,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_string()
 }
 
-/// Notes when all bytes are read: the end of a tar file is marked, and nothing is read behind the mark.
+/// Records the end of the data. A tar file has an end marker, and nothing is read behind it.
 struct Watched {
     inner: Box<dyn Read>,
     at_end: Rc<Cell<bool>>,

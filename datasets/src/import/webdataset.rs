@@ -44,7 +44,7 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
     Ok(Imported { rows, features, left_out: left_out.finish() })
 }
 
-/// Members seen so far of one row.
+/// The members of one row so far.
 #[derive(Default)]
 struct Sample {
     key: String,
@@ -78,7 +78,7 @@ impl Sample {
     }
 }
 
-/// First pass: which columns there are, in order of appearance; contents are skipped.
+/// First pass: finds the columns, in order of appearance. Skips contents.
 fn features(files: &[PathBuf]) -> Result<Features> {
     let mut features = Features::default();
     features.0.insert(ID.into(), Feature::Value("string".into()));
@@ -93,7 +93,8 @@ fn features(files: &[PathBuf]) -> Result<Features> {
             if *known == feature && column != ID {
                 return Ok(());
             }
-            let (found, known) = (feature.describe(), known.describe());
+            let found = feature.describe();
+            let known = known.describe();
             Err(refusal(file, format!("{} is {found}, but column {column} is {known}", member.name)))
         })?;
     }
@@ -104,15 +105,15 @@ fn features(files: &[PathBuf]) -> Result<Features> {
     Ok(features)
 }
 
-/// What the name of a member says.
+/// The parts of a member's name.
 struct Part {
-    /// The row it belongs to: its folder and all before the first dot.
+    /// The row: folder and file name up to the first dot.
     key: String,
-    /// All behind the first dot.
+    /// Everything after the first dot.
     extension: String,
 }
 
-/// Calls `visit` for every member that is a part of a row.
+/// Calls `visit` for every member of a row.
 fn each_part(file: &Path, left_out: &mut Tally, mut visit: impl FnMut(Part, Member<'_>) -> Result<()>) -> Result<()> {
     let mut nameless = Tally::default();
     members(file, left_out, |member| {
@@ -139,6 +140,6 @@ fn value(bytes: Vec<u8>, feature: &Feature, name: &str) -> Result<Value, String>
     if feature.cell() == Some(CellKind::Utf8) {
         return Ok(Value::text(text));
     }
-    let number = text.trim().parse().map_err(|_| format!("`{}` is no whole number", text.trim()))?;
+    let number = text.trim().parse().map_err(|_| format!("`{}` is not an integer", text.trim()))?;
     Ok(Value::Cell(OwnedCell::I64(number)))
 }

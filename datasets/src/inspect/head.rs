@@ -1,4 +1,4 @@
-//! The first rows as JSON that a person can read.
+//! The first rows as readable JSON.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, UInt64Type};
@@ -11,9 +11,9 @@ use crate::key::Texts;
 use crate::media::Media;
 use crate::read::{Bound, Dataset};
 
-/// Elements of a list that are shown.
+/// The most elements of a list that are shown.
 const SHOWN_ELEMENTS: usize = 8;
-/// Few rows at once: cells can be large films.
+/// Few rows at once, because cells can be large videos.
 const BOUND: Bound = Bound::rows(16);
 
 /// The first `rows` rows, one object each, columns in order.
@@ -22,7 +22,7 @@ const BOUND: Bound = Bound::rows(16);
 /// `{"size_bytes": 5, "hex": "00ff..."}`, class labels `{"class": 7, "name": "7"}`; long lists are cut with a count.
 ///
 /// # Errors
-/// Those of [`Dataset::read`]. What cannot be read shows its error in its place.
+/// Errors of [`Dataset::read`]. An unreadable value is shown as its error.
 pub fn head(dataset: &Dataset, rows: u64) -> Result<Vec<Map<String, Value>>> {
     let mut shown = Vec::new();
     for batch in dataset.read(None, 0..rows, BOUND)? {
@@ -38,7 +38,7 @@ pub fn head(dataset: &Dataset, rows: u64) -> Result<Vec<Map<String, Value>>> {
     Ok(shown)
 }
 
-/// A value as JSON; one that cannot be shown says why.
+/// A value as JSON, or the reason why it cannot be shown.
 fn value(dataset: &Dataset, name: &str, column: &ArrayRef, feature: &Feature, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
@@ -98,14 +98,14 @@ fn class(value: i64, names: &[String]) -> Value {
     }
 }
 
-/// JSON has no NaN and no infinities.
+/// A number as JSON. JSON has no NaN and no infinities.
 fn number(value: f64, feature: &Feature) -> Value {
     let is_short = matches!(feature, Feature::Value(dtype) if dtype == "float32" || dtype == "float16");
     let value = if is_short { shortest(value as f32) } else { value };
     if value.is_finite() { value.into() } else { value.to_string().into() }
 }
 
-/// An f32 with no more digits than tell it apart: 0.1, not 0.10000000149.
+/// An f32 with the fewest digits that identify it: 0.1, not 0.10000000149.
 pub(super) fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }

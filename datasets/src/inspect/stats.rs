@@ -1,4 +1,4 @@
-//! A column's numbers, gathered from the footers.
+//! Statistics of a column from the footers.
 
 use arrow::datatypes::DataType;
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -53,7 +53,7 @@ pub(super) fn summary(dataset: &Dataset, index: usize) -> ColumnSummary {
     summary
 }
 
-/// A media row is null where its bytes are.
+/// True if the chunk's null count is that of the column. A media row is null if its bytes are.
 fn counts_nulls(feature: &Feature, single: bool, chunk: &ColumnChunkMetaData) -> bool {
     single || (feature.cell().is_some() && chunk.column_path().parts().last().is_some_and(|name| name == "bytes"))
 }
@@ -62,14 +62,14 @@ fn add_sizes(summary: &mut ColumnSummary, chunk: &ColumnChunkMetaData) {
     summary.compressed_bytes += u64::try_from(chunk.compressed_size()).unwrap_or(0);
     summary.uncompressed_bytes += u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
     let spelled = chunk.compression().to_string().to_lowercase();
-    // Parquet's writer adds a level that readers do not know: "zstd(zstdlevel(1))".
+    // The Parquet writer adds a level that readers do not know: "zstd(zstdlevel(1))".
     let codec = spelled.split('(').next().unwrap_or_default().to_string();
     if !summary.compression.contains(&codec) {
         summary.compression.push(codec);
     }
 }
 
-/// Widens min and max by a chunk's; false if the chunk does not tell them and is not all null.
+/// Extends min and max by those of a chunk. Returns false if the chunk has none and is not all null.
 fn add_range(summary: &mut ColumnSummary, chunk: &ColumnChunkMetaData) -> bool {
     let Some(statistics) = chunk.statistics() else { return false };
     if statistics.null_count_opt() == u64::try_from(chunk.num_values()).ok() {
@@ -104,7 +104,7 @@ fn range(statistics: &Statistics) -> Option<(Value, Value)> {
     }
 }
 
-/// Parquet keeps unsigned numbers in signed fields of the same bits.
+/// Converts min and max of unsigned columns: Parquet stores them in signed fields of the same bits.
 fn unsign(summary: &mut ColumnSummary, data_type: &DataType) {
     for bound in [&mut summary.min, &mut summary.max].into_iter().flatten() {
         let Some(signed) = bound.as_i64() else { continue };

@@ -1,4 +1,4 @@
-//! Rows that failed: a table instead of an abort.
+//! The table of failed rows. A bad row does not abort the job.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ pub struct Failure {
     pub row: u64,
     /// Node that failed; the input's name if the row could not be read.
     pub node: String,
-    /// Short stable word, for counting.
+    /// Short stable code, for counting.
     pub code: String,
-    /// What happened, for people.
+    /// The reason, for people.
     pub text: String,
 }
 
@@ -40,7 +40,7 @@ pub fn failures_schema() -> Schema {
     ])
 }
 
-/// Writes the failures of all shards, in order of shard; a file without rows if there are none.
+/// Writes the failures of all shards in order; a file without rows if there are none.
 pub(super) fn write<'c>(folder: &Folder, commits: impl Iterator<Item = &'c Commit>) -> Result<FileHash> {
     let schema = failures_schema();
     let mut writer = TableWriter::create_in(folder, FAILURES_FILE, &schema, &Features::from_schema(&schema))?;

@@ -15,9 +15,9 @@ pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 pub(crate) const JOB_FILE: &str = "job.json";
 pub(crate) const DATA_FOLDER: &str = "data";
 pub(crate) const COMMIT_FOLDER: &str = "commits";
-/// Grows when an older reader would misunderstand the files.
+/// Increases when older readers would misread the files.
 const FORMAT: u32 = 2;
-/// The oldest manifest that is still read.
+/// The oldest readable format.
 const OLDEST_FORMAT: u32 = 1;
 
 /// Path of a commit inside the folder.
@@ -39,14 +39,14 @@ pub struct Commit {
     pub shard: Shard,
     /// Fingerprint of the job that it belongs to.
     pub job: String,
-    /// Which attempt at the job wrote it, from 1.
+    /// The attempt at the job that wrote it, from 1.
     pub attempt: u64,
     /// Rows of the shard that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
 }
 
-/// A file beside the shards.
+/// A file next to the shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileHash {
     /// Length of the file.
@@ -66,7 +66,7 @@ pub struct Manifest {
     pub rows: u64,
     /// Rows in `failures.parquet`.
     pub failures: u64,
-    /// `failures.parquet`; format 1 does not name it.
+    /// `failures.parquet`; missing in format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures_file: Option<FileHash>,
     /// Shards in order.
@@ -105,11 +105,12 @@ impl Manifest {
         manifest.checked(&path)
     }
 
-    /// Refuses a folder whose `job.json` is of another job: two jobs wrote to it.
+    /// Refuses a folder with the `job.json` of another job: two jobs wrote to it.
     pub(crate) fn agrees_with_job(&self, folder: &Path) -> Result<()> {
         match record::read::<JobRecord>(&folder.join(JOB_FILE))? {
             Some(job) if job.fingerprint != self.fingerprint => {
-                let (ours, theirs) = (short(&self.fingerprint), short(&job.fingerprint));
+                let ours = short(&self.fingerprint);
+                let theirs = short(&job.fingerprint);
                 let reason = format!("is of the job {ours}, but {JOB_FILE} is of the job {theirs}");
                 Err(DatasetError::Record { path: folder.join(MANIFEST_FILE), reason })
             }
@@ -117,7 +118,7 @@ impl Manifest {
         }
     }
 
-    /// The manifest that lies at `path`, if it is one that this version knows and makes sense.
+    /// This manifest, read from `path`, if its format is known and its content is consistent.
     pub(super) fn checked(self, path: &Path) -> Result<Manifest> {
         if !(OLDEST_FORMAT..=FORMAT).contains(&self.format) {
             return Err(DatasetError::OtherFormat { path: path.to_path_buf(), found: self.format, known: FORMAT });
@@ -128,7 +129,7 @@ impl Manifest {
         }
     }
 
-    /// In what it contradicts itself.
+    /// A contradiction within the manifest.
     fn contradiction(&self) -> Option<String> {
         if let Some((number, shard)) = (0..).zip(&self.shards).find(|(number, shard)| shard.shard != *number) {
             return Some(format!("lists shard {} where shard {number} belongs", shard.shard));

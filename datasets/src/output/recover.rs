@@ -1,4 +1,4 @@
-//! What a folder holds when a job comes (back) to it.
+//! Inspects and cleans the folder when a job begins or resumes.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::job::JobId;
 use crate::read::Part;
 use crate::record;
 
-/// Refuses a folder that is not this job's, before anything in it is touched; names the job in an empty one.
+/// Refuses another job's folder before touching anything in it. Writes the job's record to an empty folder.
 pub(super) fn claim(folder: &Folder, job: &JobId) -> Result<()> {
     if !job.is_of(folder, JOB_FILE)? {
         refuse_foreign(folder)?;
@@ -35,14 +35,16 @@ fn refuse_foreign(folder: &Folder) -> Result<()> {
     }
 }
 
-/// Removes what killed processes left and returns the commits that hold. Only files of our own forms are touched.
+/// Removes leftovers of killed processes, and returns the valid commits. Touches only files with our own names.
 pub(super) fn recover(folder: &Folder, job: &str, expected: Expected) -> Result<BTreeMap<u64, Commit>> {
     ["", DATA_FOLDER, COMMIT_FOLDER].into_iter().try_for_each(|place| folder.sweep(place))?;
     let mut commits = BTreeMap::new();
     for name in folder.files(COMMIT_FOLDER)? {
         let Some(shard) = manifest::shard_of_commit(&name) else { continue };
         match commit_that_holds(folder, shard, job)? {
-            Some(commit) if shard < expected.shards => drop(commits.insert(shard, commit)),
+            Some(commit) if shard < expected.shards => {
+                commits.insert(shard, commit);
+            }
             _ => uncommit(folder, shard)?,
         }
     }
@@ -55,7 +57,7 @@ pub(super) fn recover(folder: &Folder, job: &str, expected: Expected) -> Result<
     Ok(commits)
 }
 
-/// Finds out whether the commits are still those that this process knows, and their files there.
+/// Checks that the commits are those that this process knows, and that their files exist.
 pub(super) fn unchanged(folder: &Folder, commits: &BTreeMap<u64, Commit>) -> Result<()> {
     folder.check()?;
     for (shard, known) in commits {
@@ -70,7 +72,7 @@ pub(super) fn unchanged(folder: &Folder, commits: &BTreeMap<u64, Commit>) -> Res
     Ok(())
 }
 
-/// The commit of a shard, if it is this job's and its file is the one that it names: else the shard is done again.
+/// The commit of a shard, if it belongs to this job and matches its file. Otherwise the shard is written again.
 fn commit_that_holds(folder: &Folder, shard: u64, job: &str) -> Result<Option<Commit>> {
     let commit = match read_commit(folder, shard) {
         Ok(commit) => commit,
@@ -82,7 +84,7 @@ fn commit_that_holds(folder: &Folder, shard: u64, job: &str) -> Result<Option<Co
     let Some(file) = &commit.shard.file else { return Ok(Some(commit)) };
     match Part::open(&folder.path().join(file), 0) {
         Ok(part) => Ok(commit.shard.disagreement(job, &part).is_none().then_some(commit)),
-        // A file that is not there or damaged is the user's matter; a disk that does not answer is no reason to delete.
+        // A missing or damaged file invalidates the commit. A disk that does not respond is not a reason to delete.
         Err(error) if error.fault() == Fault::User => Ok(None),
         Err(error) => Err(error),
     }
@@ -94,7 +96,7 @@ fn read_commit(folder: &Folder, shard: u64) -> Result<Option<Commit>> {
     content.map(|content| record::from_json(&folder.path().join(&name), &content)).transpose()
 }
 
-/// A manifest may only stand while it is this job's and all its shards stand.
+/// True if the manifest belongs to this job and all its shards are committed. Otherwise it must be removed.
 fn manifest_agrees(folder: &Folder, job: &str, expected: Expected, commits: &BTreeMap<u64, Commit>) -> Result<bool> {
     let Some(content) = folder.read(MANIFEST_FILE)? else { return Ok(true) };
     let path = folder.path().join(MANIFEST_FILE);
@@ -105,7 +107,7 @@ fn manifest_agrees(folder: &Folder, job: &str, expected: Expected, commits: &BTr
     Ok(shards && manifest.fingerprint == job && rows == Some(expected.rows))
 }
 
-/// Takes back a commit; the job is then unfinished, whatever the manifest says.
+/// Removes a commit and the manifest: the job is then unfinished.
 fn uncommit(folder: &Folder, shard: u64) -> Result<()> {
     folder.remove(MANIFEST_FILE)?;
     folder.remove(&commit_file(shard))

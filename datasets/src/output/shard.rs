@@ -1,4 +1,4 @@
-//! What is said of a shard: in its commit, in the manifest, and in its own file.
+//! The records of a shard: in its commit, in the manifest, and in its own file.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::error::{DatasetError, Result};
 use crate::read::Part;
 use crate::write::Written;
 
-/// Key of the Parquet metadata that says which shard of which job a file is.
+/// Key of the Parquet metadata that identifies the job and the shard of a file.
 pub(crate) const MARK_KEY: &str = "anyflow.shard";
 
 /// A complete shard.
@@ -25,13 +25,13 @@ pub struct Shard {
     pub blake3: String,
 }
 
-/// What a shard says of itself, in its own metadata.
+/// The record of a shard in its own metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// Fingerprint of the job.
     pub(crate) job: String,
     pub(crate) shard: u64,
-    /// Shards of the job.
+    /// Number of shards of the job.
     pub(crate) of: u64,
     pub(crate) rows: u64,
 }
@@ -41,7 +41,7 @@ impl Mark {
         serde_json::to_string(self).map_err(|error| DatasetError::internal("marking a shard", error))
     }
 
-    /// The mark of a file; `None` for one that no job wrote.
+    /// The mark of a file; `None` if no job wrote it.
     pub(crate) fn of(part: &Part) -> Option<Mark> {
         let metadata = part.metadata.metadata().file_metadata().key_value_metadata()?;
         let value = metadata.iter().find(|pair| pair.key == MARK_KEY)?.value.as_ref()?;
@@ -59,7 +59,7 @@ impl Shard {
         Shard { shard, file: Some(shard_file(shard)), rows, size_bytes, blake3 }
     }
 
-    /// True if its file is the one that a shard of this number has: a record from elsewhere cannot name any other file.
+    /// True if its file has the name for this shard number: an untrusted record cannot name any other file.
     pub(super) fn names_its_own_file(&self) -> bool {
         match &self.file {
             Some(file) => *file == shard_file(self.shard),
@@ -67,11 +67,12 @@ impl Shard {
         }
     }
 
-    /// In what an opened file is not this shard of this job. The hash is not looked at.
+    /// The difference between an opened file and this shard of this job. Does not check the hash.
     pub(crate) fn disagreement(&self, job: &str, part: &Part) -> Option<String> {
         let found = (part.source.size_bytes, part.rows);
         if found != (self.size_bytes, self.rows) {
-            let (bytes, rows) = (self.size_bytes, self.rows);
+            let bytes = self.size_bytes;
+            let rows = self.rows;
             return Some(format!(
                 "has {} bytes and {} rows, but {bytes} bytes and {rows} rows are listed",
                 found.0, found.1
@@ -81,7 +82,8 @@ impl Shard {
         if mark.job != job {
             return Some(format!("is a shard of another job ({}, the job here is {})", short(&mark.job), short(job)));
         }
-        let (shard, rows) = (mark.shard, mark.rows);
+        let shard = mark.shard;
+        let rows = mark.rows;
         ((shard, rows) != (self.shard, self.rows)).then(|| {
             format!(
                 "says that it is shard {shard} with {rows} rows, but is listed as shard {} with {}",
@@ -102,7 +104,7 @@ pub(super) fn shard_of_file(name: &str) -> Option<u64> {
     (shard_file(shard).strip_prefix(DATA_FOLDER)?.strip_prefix('/')? == name).then_some(shard)
 }
 
-/// A fingerprint is known by its beginning.
+/// Shortens a fingerprint to its start.
 pub(crate) fn short(fingerprint: &str) -> &str {
     fingerprint.get(..12).unwrap_or(fingerprint)
 }

@@ -1,4 +1,4 @@
-//! Every file of a finished job, read in full and compared with what was written down.
+//! Reads every file of a finished job in full, and compares it with the records.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,21 +12,21 @@ use crate::error::{DatasetError, Result, io_error};
 use crate::read::{Part, hash_of};
 use crate::record;
 
-/// Records that others write beside ours; they must be whole.
+/// Records of other crates next to ours. They must be readable.
 const OTHER_RECORDS: [&str; 2] = ["order.json", "run.json"];
 
-/// What [`Manifest::verify`] found.
+/// The result of [`Manifest::verify`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Files that were read in full.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// All that is wrong; nothing for a good output.
+    /// All damage; empty for a good output.
     pub damaged: Vec<Damage>,
 }
 
-/// A file that is not what it must be.
+/// A damaged, missing or foreign file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Path inside the output folder.
@@ -48,7 +48,7 @@ impl Manifest {
     /// job with each other.
     ///
     /// # Errors
-    /// [`DatasetError::Io`] if the folder cannot be listed; what is wrong with single files is in the result.
+    /// [`DatasetError::Io`] if the folder cannot be listed. Damage of single files is in the result.
     pub fn verify(&self, folder: &Path) -> Result<Verification> {
         let mut found = Verification::default();
         if let Err(error) = self.agrees_with_job(folder) {
@@ -66,7 +66,8 @@ impl Manifest {
             }
         }
         if let Some(FileHash { size_bytes, blake3 }) = &self.failures_file {
-            let (rows, size_bytes) = (self.failures, *size_bytes);
+            let rows = self.failures;
+            let size_bytes = *size_bytes;
             found.compare(folder, &Listed { file: FAILURES_FILE, rows, size_bytes, blake3 });
         }
         self.look_for_strangers(folder, &mut found)?;
@@ -78,21 +79,21 @@ impl Manifest {
         Ok(found)
     }
 
-    /// A commit may be gone; one that is there says the same.
+    /// Compares a commit with the manifest. A commit may be missing.
     fn verify_commit(&self, folder: &Path, shard: &Shard, found: &mut Verification) {
         let name = commit_file(shard.shard);
         match record::read::<Commit>(&folder.join(&name)) {
             Ok(Some(commit)) if commit.job != self.fingerprint || commit.shard != *shard => {
-                found.note(&name, format!("does not say the same of shard {} as {MANIFEST_FILE}", shard.shard));
+                found.note(&name, format!("differs from {MANIFEST_FILE} in shard {}", shard.shard));
             }
             Ok(_) => {}
-            // Commits of format 1 name no job.
+            // Commits of format 1 do not name their job.
             Err(DatasetError::Record { .. }) if self.format == 1 => {}
             Err(error) => found.note(&name, error.to_string()),
         }
     }
 
-    /// Other programs read all of `data`, whatever the manifest lists.
+    /// Finds files in `data` that the manifest does not list. Other programs would read them.
     fn look_for_strangers(&self, folder: &Path, found: &mut Verification) -> Result<()> {
         let data = folder.join(DATA_FOLDER);
         if !data.is_dir() {
@@ -116,7 +117,7 @@ impl Verification {
         self.damaged.push(Damage { file: file.to_string(), reason: reason.into() });
     }
 
-    /// Reads a file in full; the opened file, if it is the listed one.
+    /// Reads a file in full. Returns the opened file if it is the listed one.
     fn compare(&mut self, folder: &Path, listed: &Listed<'_>) -> Option<Part> {
         let path = folder.join(listed.file);
         let part = match Part::open(&path, 0) {
@@ -136,7 +137,7 @@ impl Verification {
                 part.source.size_bytes, part.rows, listed.size_bytes, listed.rows
             ),
             Ok(hash) if hash.to_hex().as_str() != listed.blake3 => {
-                "has another content than was written: its hash is not the listed one".into()
+                "has other content than was written: its hash is not the listed one".into()
             }
             Ok(_) => return Some(part),
         };

@@ -1,4 +1,4 @@
-//! A shard that is written batch by batch.
+//! Writes a shard batch by batch.
 
 use arrow::array::RecordBatch;
 
@@ -11,12 +11,12 @@ use crate::feature::Features;
 use crate::record;
 use crate::write::TableWriter;
 
-/// A shard under way; it counts from [`ShardWriter::commit`] on, and dropped before, it leaves nothing.
+/// A shard in progress. [`ShardWriter::commit`] makes it valid; dropping it earlier leaves nothing.
 pub struct ShardWriter {
     output: OutputDir,
     shard: u64,
     features: Features,
-    /// From the first batch on.
+    /// `None` before the first batch.
     file: Option<TableWriter>,
 }
 
@@ -30,8 +30,8 @@ impl ShardWriter {
         self.shard
     }
 
-    /// Appends a batch. All batches share the first one's schema, whose metadata is kept. A shard without any batch (every
-    /// row failed) has no file.
+    /// Appends a batch. All batches share the first one's schema, whose metadata is kept. A shard without any batch
+    /// (every row failed) has no file.
     ///
     /// # Errors
     /// [`DatasetError::Io`]; [`DatasetError::Internal`] for another schema.
@@ -47,22 +47,24 @@ impl ShardWriter {
         file.write(batch)
     }
 
-    /// Completes the shard, with its failed rows.
+    /// Completes the shard with its failed rows.
     ///
     /// # Errors
-    /// [`DatasetError::Io`]; [`DatasetError::Lost`] if another process took the folder; [`DatasetError::Internal`] if the
-    /// shard was committed meanwhile.
+    /// [`DatasetError::Io`]; [`DatasetError::Lost`] if another process took the folder; [`DatasetError::Internal`] if
+    /// the shard was committed meanwhile.
     pub fn commit(self, failures: &[Failure]) -> Result<()> {
         let inner = &*self.output.0;
         let mut shard = Shard::without_file(self.shard);
         if let Some(mut file) = self.file {
             let rows = file.rows();
-            let (job, of) = (inner.fingerprint.clone(), inner.expected.shards);
+            let job = inner.fingerprint.clone();
+            let of = inner.expected.shards;
             file.note(MARK_KEY, Mark { job, shard: self.shard, of, rows }.to_text()?);
             shard = Shard::with_file(self.shard, file.finish()?);
         }
         failpoint::reach("shard-renamed");
-        let (job, attempt) = (inner.fingerprint.clone(), inner.attempt);
+        let job = inner.fingerprint.clone();
+        let attempt = inner.attempt;
         let commit = Commit { shard, job, attempt, failures: failures.to_vec() };
         let mut commits = self.output.commits();
         if commits.contains_key(&self.shard) {

@@ -1,4 +1,4 @@
-//! Which row goes with which.
+//! Matches the rows of two datasets.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,26 @@ use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature};
 use crate::read::{Bound, Dataset};
 
-/// Changing it changes everyone's pairs.
+/// A change of it changes all users' pairs.
 const CONTEXT: &str = "anyflow-datasets pair 1";
 
 /// Rows of each value of the join column, in order of row; sorted, so that nothing depends on hashing.
 pub(super) type RowsByValue = BTreeMap<String, Vec<u64>>;
 
 const BOUND: Bound = Bound::rows(8192);
-/// Values quoted when two columns have none in common.
+/// Values to quote if two columns have none in common.
 const QUOTED_VALUES: usize = 5;
 
 /// Reads the join column of both sides.
 pub(super) fn rows_by_value(a: &Dataset, b: &Dataset, on: &str) -> Result<(RowsByValue, RowsByValue)> {
-    let (feature_a, feature_b) = (a.column(on)?, b.column(on)?);
+    let feature_a = a.column(on)?;
+    let feature_b = b.column(on)?;
     let values_a = read(a, on, names(feature_a).filter(|_| is_named(feature_b)))?;
     let values_b = read(b, on, names(feature_b).filter(|_| is_named(feature_a)))?;
     Ok((values_a, values_b))
 }
 
-/// All pairs in output order, and how many rows found no partner.
+/// All pairs in output order, and the numbers of unpaired rows.
 pub(super) fn pairs(a: &RowsByValue, b: &RowsByValue, multiplicity: u32, seed: u64) -> (Vec<Pair>, Paired) {
     let mut pairs = Vec::new();
     let mut classes = 0;
@@ -78,7 +79,8 @@ fn matching(rows_a: &[u64], rows_b: &[u64], seed: u64, value: &str, index: u64) 
         Draws::new(CONTEXT, seed, &format!("{side}/{value}"), index).shuffle(&mut rows);
         rows
     };
-    let (a, b) = (shuffled("a", rows_a), shuffled("b", rows_b));
+    let a = shuffled("a", rows_a);
+    let b = shuffled("b", rows_b);
     let longest = a.len().max(b.len());
     a.into_iter().cycle().zip(b.into_iter().cycle()).take(longest).collect()
 }
@@ -90,7 +92,7 @@ fn names(feature: &Feature) -> Option<&[String]> {
     }
 }
 
-/// True if the other side can be compared by name: it is text, or has names itself.
+/// True if the other side can be compared by name: this one is text, or has class names.
 fn is_named(feature: &Feature) -> bool {
     feature.cell() == Some(CellKind::Utf8) || names(feature).is_some()
 }
@@ -110,7 +112,7 @@ fn read(dataset: &Dataset, on: &str, names: Option<&[String]>) -> Result<RowsByV
     Ok(rows)
 }
 
-/// The value to compare by; null, and a class without name, pair with nothing.
+/// The value to compare by. Null and classes without name match nothing.
 fn text(on: &str, cell: Option<Cell<'_>>, names: Option<&[String]>) -> Result<Option<String>> {
     match cell {
         None => Ok(None),

@@ -18,23 +18,23 @@ use crate::error::{DatasetError, Result};
 
 /// Batches of a range of rows, from [`Dataset::read`]. Owns what it needs, so it can move to a reader thread.
 ///
-/// Where batches end depends on the files and the range alone. A row that cannot be read is a row of its batch like any
-/// other, null and listed: the stream ends only where no row is to blame, as when a file is gone.
+/// The boundaries of batches depend only on the files and the range. An unreadable row is null in its batch, and
+/// listed. The stream ends early only for errors that are not those of a row, such as a missing file.
 pub struct Batches {
     source: Pieces,
     bound: Bound,
     schema: SchemaRef,
-    /// What was read and has no place in the batch before; the first is next.
+    /// Rows that were read, but did not fit into the last batch, in order.
     ahead: VecDeque<Run>,
     row: u64,
     /// Rows until the end of the section.
     section_left: u64,
     section_rows: u64,
-    /// Bytes of a row of which nothing is known.
+    /// Bytes of an unreadable row.
     null_bytes: u64,
 }
 
-/// Rows that lie together.
+/// Consecutive rows.
 enum Run {
     Rows(RecordBatch),
     Lost { rows: u64, code: &'static str, reason: String },
@@ -83,26 +83,28 @@ impl Batches {
         &self.schema
     }
 
-    /// The same rows with bytes wherever a media cell of `dataset`, which they were read from, holds only a path; the
+    /// The same rows with the bytes of media cells that hold only a path. `dataset` is the source of the rows. The
     /// files count towards the bound.
     pub fn embedded(self, dataset: &Dataset) -> Embedded {
         Embedded::new(dataset.clone(), self)
     }
 
-    /// The most that a batch may hold.
+    /// The bound of a batch.
     pub fn bound(&self) -> Bound {
         self.bound
     }
 
     fn next_batch(&mut self) -> Result<Option<RowBatch>> {
-        let (mut parts, mut unreadable) = (Vec::new(), Vec::new());
-        let (mut rows, mut bytes) = (0, 0);
+        let mut parts = Vec::new();
+        let mut unreadable = Vec::new();
+        let mut rows = 0;
+        let mut bytes = 0;
         let most = self.bound.rows.min(usize::try_from(self.section_left).unwrap_or(usize::MAX));
         while rows < most {
             let Some(run) = self.next_run()? else { break };
             match run {
                 Run::Rows(batch) => {
-                    // A row that is larger than the bound is a batch of its own.
+                    // A row that exceeds the bound forms its own batch.
                     let fitting = fitting(&batch, most - rows, self.bound.bytes - bytes);
                     let keep = if rows == 0 { fitting.max(1) } else { fitting };
                     if keep < batch.num_rows() {
@@ -117,7 +119,7 @@ impl Batches {
                     parts.push(part);
                 }
                 Run::Lost { rows: lost, code, reason } => {
-                    // Values of fixed size take their place also where they are null.
+                    // Values of fixed size take memory even if they are null.
                     let fitting = usize::try_from((self.bound.bytes - bytes) / self.null_bytes).unwrap_or(usize::MAX);
                     let keep = if rows == 0 { fitting.max(1) } else { fitting };
                     let count = usize::try_from(lost).unwrap_or(usize::MAX).min(most - rows).min(keep);
@@ -210,13 +212,14 @@ impl Pieces {
     }
 }
 
-/// How many rows from the front of a batch stay within both bounds.
+/// The number of rows from the front of a batch that stay within both bounds.
 fn fitting(batch: &RecordBatch, rows: usize, bytes: u64) -> usize {
     let most = batch.num_rows().min(rows);
     if batch_bytes(&batch.slice(0, most)) <= bytes {
         return most;
     }
-    let (mut fits, mut passes) = (0, most);
+    let mut fits = 0;
+    let mut passes = most;
     while fits + 1 < passes {
         let middle = fits.midpoint(passes);
         if batch_bytes(&batch.slice(0, middle)) <= bytes { fits = middle } else { passes = middle }
@@ -231,8 +234,10 @@ fn wanted(dataset: &Dataset, rows: Range<u64>, section_rows: u64) -> VecDeque<Wa
         .iter()
         .flat_map(|part| part.row_groups().enumerate().map(move |(group, inside)| (part, group, inside)));
     let touched = groups.filter_map(|(part, group, inside)| {
-        let (first, last) = (part.first_row + inside.start, part.first_row + inside.end);
-        let (start, end) = (rows.start.max(first), rows.end.min(last));
+        let first = part.first_row + inside.start;
+        let last = part.first_row + inside.end;
+        let start = rows.start.max(first);
+        let end = rows.end.min(last);
         let sections = || sections(start..end, rows.start, section_rows);
         let within = |section: Range<u64>| section.start - first..section.end - first;
         (start < end).then(|| Wanted { part: part.clone(), group, rows: sections().map(within).collect(), apart: true })
@@ -251,7 +256,7 @@ fn sections(rows: Range<u64>, origin: u64, section_rows: u64) -> impl Iterator<I
     })
 }
 
-/// Columns in file order without repeats, as Parquet's reader gives them.
+/// Columns in file order without repeats, as the Parquet reader returns them.
 pub(super) fn in_file_order(indices: &[usize]) -> Arc<[usize]> {
     let mut sorted = indices.to_vec();
     sorted.sort_unstable();
@@ -259,13 +264,13 @@ pub(super) fn in_file_order(indices: &[usize]) -> Arc<[usize]> {
     sorted.into()
 }
 
-/// Where each wanted column lies among those in file order.
+/// The index of each requested column among those in file order.
 pub(super) fn positions(indices: &[usize]) -> Vec<usize> {
     let sorted = in_file_order(indices);
     indices.iter().map(|index| sorted.partition_point(|other| other < index)).collect()
 }
 
-/// Rows of which nothing is known.
+/// A batch of unreadable rows: all null.
 fn nulls(schema: &SchemaRef, rows: usize) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = schema.fields().iter().map(|field| new_null_array(field.data_type(), rows)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -1,4 +1,4 @@
-//! A column chunk as Parquet's page reader asks for it: heads of pages and their bytes, neither believed.
+//! Reads a column chunk for Parquet's page reader, and checks the headers of pages and their bytes.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -16,27 +16,27 @@ use super::meter::Meter;
 use super::thrift::{Flaw, Walker, kind};
 use crate::source::read_at;
 
-/// Bytes of a head that are read at first; statistics make some longer.
+/// Bytes of a header that are read first; statistics make some headers longer.
 const HEAD_BYTES: usize = 256;
 const MAX_HEAD_BYTES: usize = 16 << 20;
-/// First bytes of LZ4's own frames, which older writers put into pages.
+/// First bytes of an LZ4 frame, which older writers put into pages.
 const LZ4_FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
-/// No byte of LZ4 stands for more.
+/// The most bytes that one byte of LZ4 unpacks to.
 const LZ4_RATIO: u64 = 255;
 
 const HEAD: &[u8] =
     &[kind::I32, kind::I32, kind::I32, kind::I32, kind::STRUCT, kind::STRUCT, kind::STRUCT, kind::STRUCT];
 const HEAD_V2: &[u8] = &[kind::I32, kind::I32, kind::I32, kind::I32, kind::I32, kind::I32, kind::TRUE, kind::STRUCT];
-/// The kind of page that is a dictionary.
+/// The page type of dictionaries.
 const DICTIONARY: i64 = 2;
 
-/// What a page's head says of its size.
+/// The sizes in a page's header.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
     kind: i64,
     unpacked: i64,
     packed: i64,
-    /// Bytes at the front that are not packed.
+    /// Uncompressed bytes at the front.
     levels: i64,
     is_packed: bool,
 }
@@ -48,7 +48,7 @@ pub(super) struct ChunkFile {
     bytes: Range<u64>,
     codec: Compression,
     meter: Arc<Meter>,
-    /// The head that was read last, and where the page's bytes begin.
+    /// The header that was read last, and the start of the page's bytes.
     head: Arc<Mutex<(u64, Head)>>,
 }
 
@@ -87,9 +87,11 @@ impl Length for ChunkFile {
 impl ChunkReader for ChunkFile {
     type T = HeadRead;
 
-    /// Is asked also where no head is read, so nothing happens before the first byte is wanted.
+    /// Is also called when no header is read, so nothing happens before the first byte is read.
     fn get_read(&self, start: u64) -> Result<HeadRead> {
-        let (file, head, meter) = (self.file.clone(), self.head.clone(), self.meter.clone());
+        let file = self.file.clone();
+        let head = self.head.clone();
+        let meter = self.meter.clone();
         Ok(HeadRead { file, bytes: start..self.bytes.end, head, meter, read: None })
     }
 
@@ -98,7 +100,7 @@ impl ChunkReader for ChunkFile {
         let known = place == start && usize::try_from(head.packed).is_ok_and(|packed| packed == length);
         let inside = start >= self.bytes.start && start.saturating_add(length as u64) <= self.bytes.end;
         if !known || !inside {
-            return Err(ParquetError::General("a page lies outside of its column".into()));
+            return Err(ParquetError::General("a page is outside of its column".into()));
         }
         let unpacked = u64::try_from(head.unpacked).unwrap_or(0).max(length as u64);
         let opened = self.meter.open_page(self.leaf, unpacked, head.kind == DICTIONARY);
@@ -113,10 +115,10 @@ impl ChunkReader for ChunkFile {
     }
 }
 
-/// The head of a page, checked when its first byte is read.
+/// The header of a page, checked when its first byte is read.
 pub(super) struct HeadRead {
     file: Arc<File>,
-    /// From the head to the end of the column chunk.
+    /// From the header to the end of the column chunk.
     bytes: Range<u64>,
     head: Arc<Mutex<(u64, Head)>>,
     meter: Arc<Meter>,
@@ -152,7 +154,7 @@ impl HeadRead {
                     return Ok(bytes);
                 }
                 Err(Flaw::Short) if length as u64 <= most && length < MAX_HEAD_BYTES => length *= 4,
-                Err(flaw) => return Err(std::io::Error::other(format!("the head of a page is none: {flaw}"))),
+                Err(flaw) => return Err(std::io::Error::other(format!("the header of a page is invalid: {flaw}"))),
             }
         }
     }
@@ -165,11 +167,11 @@ impl HeadRead {
         {
             return Ok(());
         }
-        Err("the head of a page names bytes outside of its column".into())
+        Err("the header of a page names bytes outside of its column".into())
     }
 }
 
-/// Walks a head; also says where it ends.
+/// Walks a header; also returns its end.
 fn head(bytes: &[u8]) -> Result<(Head, usize), Flaw> {
     let mut walker = Walker::new(bytes);
     let mut head = Head { is_packed: true, ..Head::default() };

@@ -1,14 +1,14 @@
-//! Numbers packed as differences (`DELTA_BINARY_PACKED`), walked to see how many there are and where they end.
+//! Walks delta-packed numbers (`DELTA_BINARY_PACKED`) to count them and find their end.
 
-/// What a walk found.
+/// The result of a walk.
 pub(super) struct Block {
-    /// Numbers it holds.
+    /// Number of values.
     pub(super) count: u64,
-    /// The first byte behind it.
+    /// Index of the first byte behind them.
     pub(super) end: usize,
 }
 
-/// Walks the numbers at the start of `bytes`; `None` if they are not there.
+/// Walks the numbers at the start of `bytes`; `None` if they are incomplete.
 pub(super) fn walk(bytes: &[u8]) -> Option<Block> {
     let mut at = 0;
     let block_values = number(bytes, &mut at)?;
@@ -16,7 +16,7 @@ pub(super) fn walk(bytes: &[u8]) -> Option<Block> {
     let count = number(bytes, &mut at)?;
     number(bytes, &mut at)?;
     let part_values = block_values.checked_div(parts).filter(|values| *values > 0 && values % 32 == 0)?;
-    // The first number stands in the head.
+    // The header holds the first number.
     let mut rest = count.saturating_sub(1);
     while rest > 0 {
         number(bytes, &mut at)?;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_walked_and_claims_are_not_believed() {
+    fn numbers_are_counted_and_false_claims_refused() {
         // 128 values in a block of 4 parts; 3 numbers: 7, then two differences of one bit each.
         let bytes = [128, 1, 4, 3, 14, 0, 1, 0, 0, 0, 0b11, 0, 0, 0, 99];
         let block = walk(&bytes).unwrap();

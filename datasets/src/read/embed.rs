@@ -1,4 +1,4 @@
-//! Files that media cells point to, put into the cells.
+//! Embeds files that media cells point to.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::feature::media_fields;
 pub struct Embedded {
     dataset: Dataset,
     batches: Batches,
-    /// Parts of a batch whose files would have passed the bound together.
+    /// Parts of a batch that was split because its files exceed the bound together.
     waiting: VecDeque<RowBatch>,
 }
 
@@ -35,7 +35,7 @@ impl Embedded {
         self.waiting.pop_front().map(|batch| embed(&self.dataset, batch)).transpose()
     }
 
-    /// Parts that stay within the bound when their files are read.
+    /// Splits a batch into parts that stay within the bound with their files.
     fn split(&self, batch: RowBatch) -> Result<VecDeque<RowBatch>> {
         let columns = linked_columns(&self.dataset, &batch.rows)?;
         if columns.is_empty() {
@@ -44,7 +44,9 @@ impl Embedded {
         let most = self.batches.bound().bytes;
         let count = batch.rows.num_rows();
         let own = batch_bytes(&batch.rows) / count.max(1) as u64;
-        let (mut parts, mut start, mut bytes) = (VecDeque::new(), 0, 0);
+        let mut parts = VecDeque::new();
+        let mut start = 0;
+        let mut bytes = 0;
         for row in 0..count {
             let more = own + columns.iter().map(|column| column.linked_bytes(row)).sum::<u64>();
             if row > start && bytes + more > most {
@@ -66,7 +68,7 @@ impl Iterator for Embedded {
     }
 }
 
-/// The batch with bytes wherever a media cell had only a path; rows whose files cannot be read are listed.
+/// The batch with the bytes of media cells that held only a path. Rows with unreadable files are listed.
 pub(super) fn embed(dataset: &Dataset, mut batch: RowBatch) -> Result<RowBatch> {
     let mut columns = batch.rows.columns().to_vec();
     let mut fields = batch.rows.schema().fields().to_vec();
@@ -136,7 +138,7 @@ fn with_bytes(
     let built = built.as_struct();
     let columns = vec![built.column(0).clone(), paths];
     let embedded: ArrayRef = Arc::new(StructArray::new(media_fields(), columns, built.nulls().cloned()));
-    // All batches of a dataset keep one type, whether a file had to be embedded or not.
+    // All batches of a dataset have the same type, with and without embedded files.
     let keeps_bytes = matches!(column.data_type(), DataType::Struct(fields) if fields.len() == 2);
     let kept = keeps_bytes.then(|| arrow::compute::cast(&embedded, column.data_type()).ok()).flatten();
     Ok(kept.unwrap_or(embedded))

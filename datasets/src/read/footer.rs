@@ -1,4 +1,4 @@
-//! What a footer may claim, asked before anything is made of it.
+//! Checks the claims of a footer before anything is allocated for them.
 
 use std::ops::Range;
 
@@ -9,17 +9,17 @@ use super::thrift::{Flaw, Walk, Walker, kind};
 use crate::error::{DatasetError, Result};
 use crate::source::Source;
 
-/// Levels of nesting that a column may have.
+/// The most levels of nesting of a column.
 const MAX_DEPTH: usize = 64;
-/// Columns at the ends of the tree.
+/// The most leaf columns.
 const MAX_LEAVES: u64 = 1 << 16;
-/// Column chunks of all row groups; each takes about 1 kB when decoded.
+/// The most column chunks of all row groups. Each takes about 1 kB when decoded.
 const MAX_CHUNKS: u64 = 1 << 20;
-/// Values that a byte of a column chunk can stand for: a run of equal ones takes a few bytes, but pages have headers.
+/// The most values per byte of a column chunk. A run of equal values takes a few bytes, but pages have headers.
 const MAX_VALUES_PER_BYTE: u64 = 1 << 15;
-/// How often a byte of a column chunk can be unpacked; zstd comes to less.
+/// The highest compression ratio of a column chunk; that of zstd is lower.
 const MAX_RATIO: u64 = 1 << 17;
-/// Added to both, so that columns of a few bytes are not measured by them.
+/// Slack for both limits, so that they do not apply to columns of a few bytes.
 const SLACK_BYTES: u64 = 1 << 10;
 
 const FILE: &[u8] =
@@ -61,7 +61,8 @@ const COLUMN: &[u8] = &[
 
 /// Refuses an encoded footer whose lists are not backed by bytes, or whose columns are too many or nested too deeply.
 pub(super) fn check_encoded(footer: &[u8]) -> Result<(), String> {
-    let (mut leaves, mut chunks) = (None, 0u64);
+    let mut leaves = None;
+    let mut chunks = 0u64;
     let mut walker = Walker::new(footer);
     let walked = walker.record(FILE, |walker, id, _| match id {
         2 => {
@@ -74,7 +75,7 @@ pub(super) fn check_encoded(footer: &[u8]) -> Result<(), String> {
                 chunks += group(walker)?;
                 if chunks > MAX_CHUNKS { Err(Flaw::Wrong("it has more than 1048576 column chunks")) } else { Ok(()) }
             })?;
-            // Parquet's decoder compares the count of each group; here it only has to be of the right size.
+            // The Parquet decoder compares the count of each group; here, only the total matters.
             if chunks > 0 && wanted == 0 {
                 Err(Flaw::Wrong("its row groups have columns that its schema has not"))
             } else {
@@ -83,14 +84,15 @@ pub(super) fn check_encoded(footer: &[u8]) -> Result<(), String> {
         }
         _ => Ok(false),
     });
-    walked.map_err(|flaw| format!("its footer is no footer: {flaw}"))
+    walked.map_err(|flaw| format!("its footer is invalid: {flaw}"))
 }
 
-/// Walks the tree of columns, which is written as a list; the value is the number of columns at its ends.
+/// Walks the tree of columns, which is stored as a list. Returns the number of leaf columns.
 fn schema(walker: &mut Walker<'_>) -> Walk<u64> {
-    // Children that are still to come, for each open group.
+    // Remaining children of each open group.
     let mut open: Vec<i64> = Vec::new();
-    let (mut leaves, mut elements) = (0, 0u64);
+    let mut leaves = 0;
+    let mut elements = 0u64;
     walker.list(kind::STRUCT, |walker| {
         let mut children = 0;
         walker.record(ELEMENT, |walker, id, _| {
@@ -126,7 +128,7 @@ fn schema(walker: &mut Walker<'_>) -> Walk<u64> {
     }
 }
 
-/// Walks a row group; the value is the number of its column chunks.
+/// Walks a row group. Returns the number of its column chunks.
 fn group(walker: &mut Walker<'_>) -> Walk<u64> {
     let mut chunks = 0;
     walker.record(GROUP, |walker, id, _| {
@@ -146,8 +148,7 @@ fn group(walker: &mut Walker<'_>) -> Walk<u64> {
     Ok(chunks)
 }
 
-/// Refuses what reading would trip over only much later, and numbers that cannot be true. The value is the rows of all
-/// row groups.
+/// Refuses impossible numbers and errors that reading would find only much later. Returns the rows of all row groups.
 pub(super) fn check_layout(source: &Source, parquet: &ParquetMetaData) -> Result<u64> {
     let corrupt = |reason: String| DatasetError::Corrupt { path: source.path.clone(), row: 0, reason };
     let mut rows = 0u64;
@@ -177,7 +178,7 @@ pub(super) fn check_layout(source: &Source, parquet: &ParquetMetaData) -> Result
     }
 }
 
-/// Where a column chunk lies in the file.
+/// The byte range of a column chunk in the file.
 fn place(source: &Source, column: &ColumnChunkMetaData) -> Result<Range<u64>> {
     let unsupported = |what: String| DatasetError::Unsupported { path: source.path.clone(), what };
     if column.file_path().is_some() {
@@ -195,7 +196,7 @@ fn place(source: &Source, column: &ColumnChunkMetaData) -> Result<Range<u64>> {
     }
 }
 
-/// Sizes and counts of a column chunk, against each other.
+/// Compares the sizes and counts of a column chunk with each other.
 fn check_figures(group: &RowGroupMetaData, column: &ColumnChunkMetaData) -> Result<(), String> {
     let count = |value: i64, what: &str| u64::try_from(value).map_err(|_| format!("has {value} {what}"));
     let bytes = count(column.compressed_size(), "bytes")?;

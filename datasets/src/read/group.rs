@@ -1,4 +1,4 @@
-//! One row group as a stream of batches; what cannot be decoded is told row by row.
+//! Reads one row group as a stream of batches, and reports rows that cannot be decoded.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,10 +16,10 @@ use super::row_batch::Bound;
 use super::size::fixed_bytes;
 use crate::error::{DatasetError, Result, io_error};
 
-/// Single rows of a row group that may be too large to read before the rest of it counts as lost too.
+/// The most rows of a row group that may be too large to read. With more, the rest of the group counts as lost.
 const MOST_TOO_LARGE: u32 = 16;
 
-/// What is read of one row group.
+/// The requested part of one row group.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) part: Part,
@@ -30,11 +30,11 @@ pub(super) struct Wanted {
     pub(super) apart: bool,
 }
 
-/// Rows, or why there are none.
+/// Rows, or the reason why they are lost.
 pub(super) enum Piece {
     /// Decoded rows, columns in file order.
     Rows(RecordBatch),
-    /// So many rows cannot be read.
+    /// Rows that cannot be read.
     Lost { rows: u64, error: DatasetError },
 }
 
@@ -55,16 +55,16 @@ struct Open {
     meter: Arc<Meter>,
 }
 
-/// Why a batch is not there.
+/// The reason why a batch is missing.
 enum Broken {
-    /// The rows are to blame.
+    /// The fault is in the rows.
     Rows { reason: String, too_large: bool },
-    /// They are not.
+    /// The fault is not in the rows.
     Job(DatasetError),
 }
 
 impl GroupReader {
-    /// A reader of the columns at `columns`, in batches of about `bound`; never holds more than `limit` bytes.
+    /// A reader of the columns at `columns`, in batches of about `bound`. It never holds more than `limit` bytes.
     pub(super) fn new(wanted: Wanted, columns: Arc<[usize]>, bound: Bound, limit: u64) -> GroupReader {
         let most_rows = batch_rows(&wanted, &columns, bound);
         GroupReader { wanted, columns, limit, most_rows, batch_rows: most_rows, open: None, too_large: 0 }
@@ -73,7 +73,7 @@ impl GroupReader {
     /// The next rows; `None` behind the last.
     ///
     /// # Errors
-    /// What is no fault of the rows: the file changed, or the system fails.
+    /// Faults that are not in the rows: the file changed, or the system fails.
     pub(super) fn next(&mut self) -> Result<Option<Piece>> {
         while self.remaining() > 0 {
             let (reason, too_large) = match self.step() {
@@ -87,7 +87,7 @@ impl GroupReader {
             };
             self.open = None;
             let lost = match too_large {
-                // A smaller batch may do.
+                // A smaller batch may fit.
                 true if self.batch_rows > 1 => {
                     self.batch_rows = self.batch_rows.div_ceil(4);
                     continue;
@@ -99,10 +99,12 @@ impl GroupReader {
                 _ if self.wanted.apart => self.wanted.rows.front().map_or(0, |rows| rows.end - rows.start),
                 _ => self.remaining(),
             };
-            let (path, row) = (self.wanted.part.source.path.clone(), self.row());
-            let error = match too_large {
-                true => DatasetError::TooLarge { path, row, reason },
-                false => DatasetError::Corrupt { path, row, reason },
+            let path = self.wanted.part.source.path.clone();
+            let row = self.row();
+            let error = if too_large {
+                DatasetError::TooLarge { path, row, reason }
+            } else {
+                DatasetError::Corrupt { path, row, reason }
             };
             self.pass(lost);
             return Ok(Some(Piece::Lost { rows: lost, error }));
@@ -162,7 +164,8 @@ impl GroupReader {
     fn build(&self) -> Result<Open, Broken> {
         let part = &self.wanted.part;
         let file = Arc::new(part.source.open().map_err(Broken::Job)?);
-        let (metadata, schema) = (part.metadata.metadata().clone(), part.metadata.schema());
+        let metadata = part.metadata.metadata().clone();
+        let schema = part.metadata.schema();
         let descriptor = metadata.file_metadata().schema_descr();
         let row_bytes = self.columns.iter().map(|column| fixed_bytes(schema.field(*column).data_type()));
         let base = row_bytes.fold(0, u64::saturating_add).saturating_mul(self.batch_rows as u64);
@@ -194,14 +197,14 @@ impl GroupReader {
                 Broken::Job(source.changed(length))
             }
             Some(Fault::Io(error)) => Broken::Job(io_error(&source.path, "read")(error)),
-            // Parquet's reader puts words of its own around it.
+            // The Parquet reader adds its own words around the error.
             Some(Fault::TooLarge(reason)) => Broken::Rows { reason, too_large: true },
             None => Broken::Rows { reason, too_large: false },
         }
     }
 }
 
-/// Rows of a batch by what the footer says of their size.
+/// The number of rows per batch, from the sizes in the footer.
 pub(super) fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> usize {
     let metadata = wanted.part.metadata.metadata();
     let schema = metadata.file_metadata().schema_descr();
@@ -214,7 +217,7 @@ pub(super) fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> us
     fitting.clamp(1, bound.rows.max(1))
 }
 
-/// Ranges of rows as Parquet's reader wants them.
+/// Ranges of rows in the format of the Parquet reader.
 fn selection<'r>(rows: impl Iterator<Item = &'r Range<u64>>) -> RowSelection {
     let mut selectors = Vec::new();
     let mut next = 0;

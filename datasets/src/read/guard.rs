@@ -1,11 +1,11 @@
-//! Damaged files make the Parquet decoder panic now and then; to us that is an error like any other.
+//! Turns panics of the Parquet decoder into errors. Damaged files cause them now and then.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs a decoding step; its error and its panic both become words.
+/// Runs a decoding step. Both its error and its panic become text.
 ///
-/// What the step worked on must not be used after an error: a panic may leave it half changed.
+/// The caller must not use the step's data after an error: a panic may leave it inconsistent.
 pub(super) fn guarded<T, E: ToString>(step: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(done) => done.map_err(|error| error.to_string()),

@@ -1,4 +1,4 @@
-//! What a dataset is, whatever its files are called and wherever they lie.
+//! The identity of a dataset's content, independent of the names and paths of its files.
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use crate::error::{DatasetError, Result, io_error};
 use crate::folder::NewFile;
 
 const CHUNK_BYTES: usize = 1 << 20;
-/// A file that changed less than this ago may change again without another time stamp.
+/// A file that changed more recently than this may change again with the same time stamp.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Hash over the content of all files, in order.
+/// Hash of the content of all files, in order.
 pub(super) fn content(parts: &[Part]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
@@ -27,7 +27,7 @@ pub(super) fn content(parts: &[Part]) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// A version of a file. No program can change the content and keep all of it, once the file has settled.
+/// A version of a file. Once the file has settled, every change of its content changes one of these fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Version {
     device: u64,
@@ -55,7 +55,7 @@ impl Version {
         }
     }
 
-    /// Whether another change would have another time stamp.
+    /// True if another change would change the time stamp.
     fn is_settled(&self) -> bool {
         let (seconds, _) = self.changed;
         let changed = u64::try_from(seconds).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
@@ -67,7 +67,7 @@ impl Version {
     }
 }
 
-/// Hash of a file that had `size_bytes` when it was opened, from the cache if that knows this very version.
+/// Hash of a file that had `size_bytes` when it was opened, from the cache if it has this version.
 fn file_hash(path: &Path, size_bytes: u64, cache: Option<&Path>) -> Result<blake3::Hash> {
     let mut file = File::open(path).map_err(io_error(path, "open"))?;
     let version = || file.metadata().map(|metadata| Version::of(&metadata)).map_err(io_error(path, "read"));
@@ -87,13 +87,13 @@ fn file_hash(path: &Path, size_bytes: u64, cache: Option<&Path>) -> Result<blake
         return Err(changed(after.size_bytes));
     }
     if let Some(cache) = cache.filter(|_| settled) {
-        // Best effort: without an entry the file is read again the next time.
+        // Best effort: without an entry, the next call reads the file again.
         let _ = remember(before, hash, cache);
     }
     Ok(hash)
 }
 
-/// Hash of what is left of a file, in pieces.
+/// Hash of the rest of a file, read in pieces.
 pub(crate) fn hash_of(file: &mut impl Read) -> std::io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -121,7 +121,7 @@ fn remember(version: Version, hash: blake3::Hash, cache: &Path) -> Result<()> {
     file.publish()
 }
 
-/// `anyflow/hashes` in the user's folder for caches, if the user has one.
+/// `anyflow/hashes` in the user's cache folder, if the user has one.
 fn cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
@@ -133,9 +133,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_that_is_not_exactly_the_known_one_is_read_again() {
+    fn another_version_of_a_file_is_read_again() {
         let place = tempfile::tempdir().unwrap();
-        let (path, cache) = (place.path().join("a"), place.path().join("cache"));
+        let path = place.path().join("a");
+        let cache = place.path().join("cache");
         std::fs::write(&path, b"one").unwrap();
         let version = Version::of(&std::fs::metadata(&path).unwrap());
         let other = blake3::hash(b"a mark of the cache");
@@ -162,9 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_just_now_is_not_remembered() {
+    fn a_file_that_just_changed_is_not_cached() {
         let place = tempfile::tempdir().unwrap();
-        let (path, cache) = (place.path().join("a"), place.path().join("cache"));
+        let path = place.path().join("a");
+        let cache = place.path().join("cache");
         std::fs::write(&path, b"one").unwrap();
         assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
         assert!(!cache.exists());

@@ -1,4 +1,4 @@
-//! A folder of shards without a manifest: whether it holds one job's output, and all of it.
+//! Checks a folder of shards without a manifest: it must hold the whole output of one job.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::paths::name_of;
 use crate::error::{DatasetError, Result};
 use crate::output::{Mark, short};
 
-/// Refuses the files of a folder if some are shards, and they are not all shards of one job.
+/// Refuses a folder with shards that are not all from one job, or mixed with other files.
 pub(super) fn check(folder: &Path, parts: &[&Part]) -> Result<()> {
     let marks: Vec<Option<Mark>> = parts.iter().map(|part| Mark::of(part)).collect();
     if marks.iter().all(Option::is_none) {
@@ -27,7 +27,8 @@ pub(super) fn check(folder: &Path, parts: &[&Part]) -> Result<()> {
         }
         let (first_name, begun) = first.get_or_insert_with(|| (name.clone(), mark.clone()));
         if (&begun.job, begun.of) != (&mark.job, mark.of) {
-            let (a, b) = (short(&begun.job), short(&mark.job));
+            let a = short(&begun.job);
+            let b = short(&mark.job);
             return mixed(format!("{first_name} was written by the job {a}, {name} by the job {b}"));
         }
         if let Some(other) = shards.insert(mark.shard, name.clone()) {

@@ -1,37 +1,37 @@
-//! What reading holds at one time, counted before it is taken.
+//! Counts the memory of reading before it is allocated.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The most that one column may give to a batch: Arrow's offsets end at 2 GiB.
+/// The most bytes of one column in a batch: Arrow's offsets end at 2 GiB.
 const MOST_OF_A_COLUMN: u64 = 1 << 30;
 
-/// Counts the bytes of a row group that is read: pages that are open, and what is decoded from them for a batch.
+/// Counts the bytes of a row group during reading: open pages, and the batch that is decoded from them.
 #[derive(Debug)]
 pub(super) struct Meter {
     limit: u64,
-    /// Taken by every batch whatever it holds: places of values of fixed size.
+    /// Bytes of every batch, independent of its content: values of fixed size.
     base: u64,
     columns: Mutex<Vec<Column>>,
     fault: Mutex<Option<Fault>>,
 }
 
-/// Why a row group could not be read, where Parquet's own words would hide it.
+/// The reason why a row group could not be read, if Parquet's own error would hide it.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The batch would have passed the limit; what it needs, in words.
+    /// The batch would exceed the limit; the text says what it needs.
     TooLarge(String),
     /// The system failed.
     Io(std::io::Error),
 }
 
-/// What one column holds.
+/// The bytes of one column.
 #[derive(Clone, Copy, Debug, Default)]
 struct Column {
     dictionary: u64,
     page: u64,
-    /// What the open page may still give.
+    /// Bytes that the open page may still decode to.
     rest: u64,
-    /// What pages give to the present batch.
+    /// Decoded bytes in the current batch.
     batch: u64,
 }
 
@@ -40,18 +40,18 @@ impl Meter {
         Meter { limit, base, columns: Mutex::new(vec![Column::default(); columns]), fault: Mutex::default() }
     }
 
-    /// A batch begins; the last one is somebody else's now.
+    /// Begins a batch. The last one belongs to the caller.
     pub(super) fn begin(&self) -> Result<(), String> {
         let mut columns = lock(&self.columns);
         columns.iter_mut().for_each(|column| column.batch = column.rest);
         self.check(&columns)
     }
 
-    /// A page of a column is about to be unpacked to so many bytes.
+    /// Counts a page of a column before it is unpacked to `bytes`.
     pub(super) fn open_page(&self, column: usize, bytes: u64, is_dictionary: bool) -> Result<(), String> {
         let mut columns = lock(&self.columns);
         if let Some(column) = columns.get_mut(column) {
-            // A dictionary is held twice: as a page and decoded.
+            // A dictionary is in memory twice: as a page and decoded.
             let place = if is_dictionary { &mut column.dictionary } else { &mut column.page };
             *place = if is_dictionary { bytes.saturating_mul(2) } else { bytes };
             column.rest = 0;
@@ -59,7 +59,7 @@ impl Meter {
         self.check(&columns)
     }
 
-    /// The open page of a column gives at most so many bytes to the batch.
+    /// Counts at most `bytes` that the open page of a column adds to the batch.
     pub(super) fn decode(&self, column: usize, bytes: u64) -> Result<(), String> {
         let mut columns = lock(&self.columns);
         if let Some(column) = columns.get_mut(column) {
@@ -69,13 +69,13 @@ impl Meter {
         self.check(&columns)
     }
 
-    /// Notes a failure of the system, which is no fault of the file.
+    /// Records a failure of the system, which is not a fault of the file.
     pub(super) fn note(&self, error: &std::io::Error) {
         let copy = error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error);
         *lock(&self.fault) = Some(Fault::Io(copy));
     }
 
-    /// What was noted since the last call.
+    /// The fault that was recorded since the last call.
     pub(super) fn fault(&self) -> Option<Fault> {
         lock(&self.fault).take()
     }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_takes_what_its_pages_give_and_what_is_left_of_the_last() {
+    fn a_batch_counts_its_pages_and_the_rest_of_the_last_one() {
         let meter = Meter::new(2, 0, 100);
         meter.open_page(0, 20, false).unwrap();
         meter.decode(0, 20).unwrap();

@@ -1,8 +1,8 @@
-//! Pages of one row group, checked and counted before Parquet's decoder gets them.
+//! Checks and counts the pages of one row group before Parquet's decoder gets them.
 //!
-//! A page says in its header how large it is, how many values it has, and in its dictionary how large those are. None of
-//! it is believed: headers are walked before anything is reserved for them, gzip is unpacked to nowhere first (it alone
-//! grows as it likes), and what the values of a page may come to is added up in a [`Meter`].
+//! A page claims its size and number of values in its header, and the sizes of values in its dictionary. None of these
+//! claims is trusted. Headers are walked before anything is allocated for them. Gzip, whose output is unbounded, is
+//! first unpacked without storing it. A [`Meter`] adds up the largest possible size of a page's values.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct Group {
     pub(super) metadata: Arc<ParquetMetaData>,
     pub(super) index: usize,
     pub(super) meter: Arc<Meter>,
-    /// Rows of a batch at most.
+    /// The most rows of a batch.
     pub(super) batch_rows: usize,
 }
 
@@ -74,9 +74,9 @@ impl Iterator for OneChunk {
 
 impl PageIterator for OneChunk {}
 
-/// What is known of the values of a column without looking at them.
+/// Properties of a column's values that are known from its type.
 struct Values {
-    /// Bytes of a value; `None` for texts and binary values.
+    /// Bytes per value; `None` for texts and binary values.
     width: Option<u64>,
     max_definition: i16,
     max_repetition: i16,
@@ -93,17 +93,18 @@ impl Values {
             Type::FIXED_LEN_BYTE_ARRAY => Some(u64::try_from(column.type_length()).unwrap_or(0)),
             Type::BYTE_ARRAY => None,
         };
-        let (max_definition, max_repetition) = (column.max_def_level(), column.max_rep_level());
+        let max_definition = column.max_def_level();
+        let max_repetition = column.max_rep_level();
         Values { width, max_definition, max_repetition, batch_rows: batch_rows as u64 }
     }
 
-    /// Values of a page that a batch can take: of lists, all may belong to one row.
+    /// The most values of a page in one batch. In lists, all of them may belong to one row.
     fn taken(&self, page: &Page) -> u64 {
         let all = u64::from(page.num_values());
         if self.max_repetition == 0 { all.min(self.batch_rows) } else { all }
     }
 
-    /// Where the values of a data page begin, behind their levels.
+    /// The start of the values of a data page, behind their levels.
     fn start(&self, page: &Page) -> Option<usize> {
         match page {
             Page::DataPageV2 { def_levels_byte_len, rep_levels_byte_len, .. } => {
@@ -141,7 +142,7 @@ impl Pages {
     fn admit(&mut self, page: &Page) -> Result<(), String> {
         let bytes = page.buffer().len() as u64;
         if let Page::DictionaryPage { buf, num_values, .. } = page {
-            // A value of a dictionary takes four bytes at least, for its length, where its width is not fixed.
+            // A value of variable width takes at least four bytes in a dictionary, for its length.
             if u64::from(*num_values).saturating_mul(self.values.width.unwrap_or(4)) > bytes {
                 return Err(format!("a dictionary of {bytes} bytes claims {num_values} values"));
             }
@@ -154,7 +155,7 @@ impl Pages {
             (None, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY) => taken.saturating_mul(self.longest),
             (None, encoding @ (Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)) => {
                 self.check_lengths(page, encoding)?;
-                // What values share with those before them is not in the page a second time.
+                // Values share prefixes with earlier values, which the page does not repeat.
                 if encoding == Encoding::DELTA_BYTE_ARRAY { taken.saturating_mul(bytes) } else { bytes }
             }
             (None, _) => bytes,
@@ -163,7 +164,7 @@ impl Pages {
         self.meter.decode(self.leaf, decoded.saturating_add(taken.saturating_mul(12)))
     }
 
-    /// Lengths that are packed on their own claim a count that room is made for.
+    /// Checks the number of separately packed lengths, because the decoder allocates memory for them.
     fn check_lengths(&self, page: &Page, encoding: Encoding) -> Result<(), String> {
         let wrong = || format!("a page of {} values has no lengths for them", page.num_values());
         let mut values = self.values.start(page).and_then(|start| page.buffer().get(start..)).ok_or_else(wrong)?;
@@ -175,7 +176,7 @@ impl Pages {
     }
 }
 
-/// Bytes of the longest of values that lie end to end, each with its length before it.
+/// Bytes of the longest of consecutive values, each preceded by its length.
 fn longest(mut values: &[u8]) -> u64 {
     let mut longest = 0;
     while let Some((head, rest)) = values.split_first_chunk::<4>() {

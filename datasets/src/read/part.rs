@@ -1,4 +1,4 @@
-//! One file of a dataset, and what files of one dataset must share.
+//! One file of a dataset, and the checks that all files of a dataset fit together.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,7 +19,7 @@ use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::source::Source;
 
-/// A file with its footer, and where its rows lie in the dataset.
+/// A file with its footer, and the position of its rows in the dataset.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) source: Source,
@@ -63,7 +63,7 @@ fn row_groups(metadata: &ArrowReaderMetadata) -> impl Iterator<Item = Range<u64>
     })
 }
 
-/// Columns are known by name, so that each needs one of its own; and a null of a fixed size takes as much as a value.
+/// Checks that column names are unique, and that values of fixed size are not too large, because nulls take as much.
 fn check_columns(path: &Path, schema: &Schema) -> Result<()> {
     let mut known = BTreeSet::new();
     for field in schema.fields() {
@@ -90,7 +90,8 @@ pub(super) fn common_schema(parts: &[Part]) -> Result<SchemaRef> {
     for part in rest {
         let schema = part.metadata.schema();
         if let Some(difference) = difference(&fields, &features, schema) {
-            let (first, path) = (first.source.path.clone(), part.source.path.clone());
+            let first = first.source.path.clone();
+            let path = part.source.path.clone();
             return Err(DatasetError::SchemaMismatch { first, path, difference });
         }
         for (field, other) in fields.iter_mut().zip(schema.fields()) {
@@ -113,12 +114,13 @@ fn difference(fields: &[Arc<Field>], features: &Features, other: &Schema) -> Opt
         if !field.data_type().equals_datatype(theirs.data_type()) {
             return Some(format!("column `{name}` is {} against {}", field.data_type(), theirs.data_type()));
         }
-        let (ours, theirs) = (&features[name], &other_features[name]);
+        let ours = &features[name];
+        let theirs = &other_features[name];
         (ours != theirs).then(|| format!("column `{name}` is {} against {}", ours.describe(), theirs.describe()))
     })
 }
 
-/// Puts a batch of any of the files under the common schema.
+/// Converts a batch of any file to the common schema.
 pub(super) fn conform(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
     let internal = |error| DatasetError::internal("joining batches of several files", error);
     let column = |(index, field): (&usize, &Arc<Field>)| -> Result<ArrayRef> {
@@ -134,7 +136,7 @@ pub(super) fn conform(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef
     RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(internal)
 }
 
-/// Identity of the data, from footers alone.
+/// Identity of the data, from footers only.
 pub(super) fn fingerprint(parts: &[Part]) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
@@ -143,7 +145,7 @@ pub(super) fn fingerprint(parts: &[Part]) -> String {
         hasher.update(name.as_bytes());
         hasher.update(&part.source.size_bytes.to_le_bytes());
         hasher.update(&part.rows.to_le_bytes());
-        // The footer holds schema, metadata, statistics and the place of every page.
+        // The footer holds schema, metadata, statistics and the position of every page.
         hasher.update(part.footer_hash.as_bytes());
     }
     hasher.finalize().to_hex().to_string()

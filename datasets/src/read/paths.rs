@@ -1,4 +1,4 @@
-//! From what the user names to a list of files, and whether each is what it is said to be.
+//! Resolves the user's paths to a list of files, and checks that each is the expected one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,18 +15,18 @@ pub(super) struct Found {
     origin: Origin,
 }
 
-/// Who names the file.
+/// The source of a file's name.
 #[derive(Debug)]
 enum Origin {
-    /// The user, who may name whatever file there is.
+    /// The user, who may name any file.
     Named,
-    /// A manifest, which says what the file is.
+    /// A manifest, which describes the file.
     Listed { shard: Shard, manifest: Arc<Manifest> },
     /// A folder without a manifest.
     Folder(PathBuf),
 }
 
-/// Data files behind files and folders, in reading order.
+/// The data files of files and folders, in reading order.
 pub(super) fn files_from_paths(paths: &[PathBuf]) -> Result<Vec<Found>> {
     let mut files = Vec::new();
     for path in paths {
@@ -43,7 +43,7 @@ pub(super) fn files_from_paths(paths: &[PathBuf]) -> Result<Vec<Found>> {
     Ok(files)
 }
 
-/// Refuses files that are not what their manifest lists, and folders that hold a part of a job or parts of several.
+/// Refuses files that differ from their manifest, and folders that hold a part of a job or parts of several jobs.
 pub(super) fn check(files: &[Found], parts: &[Part]) -> Result<()> {
     for (file, part) in files.iter().zip(parts) {
         if let Origin::Listed { shard, manifest } = &file.origin
@@ -65,7 +65,7 @@ pub(super) fn check(files: &[Found], parts: &[Part]) -> Result<()> {
     Ok(())
 }
 
-/// The folder all files lie in, if it is one.
+/// The folder of all files, if it is the same.
 pub(super) fn common_folder(files: &[Found]) -> Option<PathBuf> {
     let folder = |file: &Found| match file.path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_path_buf(),
@@ -88,24 +88,24 @@ fn files_in_folder(folder: &Path) -> Result<Vec<Found>> {
     let files = parquet_files(folder)?;
     if files.is_empty() {
         let path = folder.to_path_buf();
-        return Err(DatasetError::Empty { path, reason: "no *.parquet file lies directly in this folder".into() });
+        return Err(DatasetError::Empty { path, reason: "there is no *.parquet file directly in this folder".into() });
     }
     let found = |path| Found { path, origin: Origin::Folder(folder.to_path_buf()) };
     Ok(files.into_iter().map(found).collect())
 }
 
-/// The output folder whose `data` this is.
+/// The output folder with this `data` folder.
 fn output_of(data: &Path) -> Result<Option<PathBuf>> {
     // A link, or `..`, may hide the name.
     let real = data.canonicalize().map_err(io_error(data, "open"))?;
     let Some(output) = real.parent().filter(|_| real.ends_with(DATA_FOLDER)) else { return Ok(None) };
-    // Other programs have files of these names too: a commits folder or a manifest of our form tells ours.
+    // Other programs have files of these names too; a commits folder or a manifest in our format identifies ours.
     let begun = there(&output.join(JOB_FILE))? && there(&output.join(COMMIT_FOLDER))?;
     let ours = begun || Manifest::read(output).is_ok();
     Ok(ours.then(|| output.to_path_buf()))
 }
 
-/// The `data` folder of an output, named by itself: nothing else may lie in it.
+/// The `data` folder of an output, named directly: it may hold nothing but the job's files.
 fn data_of(output: &Path, data: &Path) -> Result<Vec<Found>> {
     if !there(&output.join(MANIFEST_FILE))? {
         return Err(DatasetError::Unfinished { path: output.to_path_buf() });
@@ -150,7 +150,7 @@ pub(super) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Names starting with `.` or `_` are other writers' unfinished or private files, by common custom.
+/// The `*.parquet` files of a folder. By convention, names that start with `.` or `_` are unfinished or private.
 fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io_error(folder, "list"))? {

@@ -1,10 +1,10 @@
-//! What reading gives, and how much of it at once.
+//! Batches of rows, and their bounds.
 
 use std::ops::Deref;
 
 use arrow::array::RecordBatch;
 
-/// How much a batch may hold. A single row may be larger.
+/// The bound of a batch. A single row may exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// Rows.
@@ -14,10 +14,10 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Bytes of a batch where nothing speaks for another number.
+    /// The default number of bytes of a batch.
     pub const BYTES: u64 = 64 << 20;
 
-    /// At most so many rows, and [`Bound::BYTES`].
+    /// At most `rows` rows and [`Bound::BYTES`].
     pub const fn rows(rows: usize) -> Bound {
         Bound { rows, bytes: Bound::BYTES }
     }
@@ -29,23 +29,23 @@ impl From<usize> for Bound {
     }
 }
 
-/// Consecutive rows of a dataset; all that Arrow offers for [`RowBatch::rows`] is at hand.
+/// Consecutive rows of a dataset. [`RowBatch::rows`] is a plain Arrow batch.
 #[derive(Clone, Debug)]
 pub struct RowBatch {
-    /// Number of the first row in the whole dataset.
+    /// Index of the first row in the whole dataset.
     pub first_row: u64,
-    /// The rows. One that cannot be read is null in every column that could not.
+    /// The rows. An unreadable row is null in its unreadable columns.
     pub rows: RecordBatch,
-    /// Rows that cannot be read, in order, each once.
+    /// Unreadable rows, in order, each once.
     pub unreadable: Vec<Unreadable>,
 }
 
-/// Why a row cannot be read.
+/// An unreadable row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// Row within the batch, from 0.
     pub row: usize,
-    /// Short stable word, as [`DatasetError::code`](crate::DatasetError::code) gives it.
+    /// Short stable code; see [`DatasetError::code`](crate::DatasetError::code).
     pub code: &'static str,
     /// What is wrong, and what to do.
     pub reason: String,
@@ -60,7 +60,7 @@ impl Deref for RowBatch {
 }
 
 impl RowBatch {
-    /// A part of it, sharing the values.
+    /// A part of the batch, which shares the values.
     pub fn slice(&self, start: usize, length: usize) -> RowBatch {
         let inside = self.unreadable.iter().filter(|bad| (start..start + length).contains(&bad.row));
         RowBatch {

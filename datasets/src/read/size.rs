@@ -1,9 +1,9 @@
-//! How many bytes the values of a column take.
+//! Sizes of column values in bytes.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{ByteArrayType, DataType};
 
-/// Bytes of all columns of a batch; buffers that a slice shares are counted for its own rows only.
+/// Bytes of all columns of a batch. Shared buffers of a slice count for its own rows only.
 pub(super) fn batch_bytes(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(array_bytes).sum()
 }
@@ -20,11 +20,13 @@ pub(super) fn array_bytes(array: &ArrayRef) -> u64 {
         DataType::BinaryView => viewed(array.as_binary_view().lengths()) + rows * 16,
         DataType::Struct(_) => array.as_struct().columns().iter().map(array_bytes).sum(),
         DataType::List(_) => {
-            let (list, offsets) = (array.as_list::<i32>(), array.as_list::<i32>().value_offsets());
+            let list = array.as_list::<i32>();
+            let offsets = list.value_offsets();
             items(list.values(), offsets[0] as usize, offsets[array.len()] as usize) + rows * 4
         }
         DataType::LargeList(_) => {
-            let (list, offsets) = (array.as_list::<i64>(), array.as_list::<i64>().value_offsets());
+            let list = array.as_list::<i64>();
+            let offsets = list.value_offsets();
             items(list.values(), offsets[0] as usize, offsets[array.len()] as usize) + rows * 8
         }
         DataType::Map(..) => {
@@ -37,7 +39,7 @@ pub(super) fn array_bytes(array: &ArrayRef) -> u64 {
     }
 }
 
-/// Bytes of a row of a type, as far as they do not depend on the values. A null of fixed size takes as much as a value.
+/// Bytes per row of a type that do not depend on the values. A null of fixed size takes as much as a value.
 pub(super) fn fixed_bytes(data_type: &DataType) -> u64 {
     match data_type {
         DataType::Null => 0,

@@ -1,4 +1,4 @@
-//! Random access: chosen rows as batches.
+//! Random access to rows.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,15 +15,15 @@ use super::row_batch::Bound;
 use super::size::batch_bytes;
 use crate::error::{DatasetError, Result};
 
-/// Rows decoded at once, so that those between wanted ones stay few.
+/// Rows decoded at once; small, because rows between requested ones are decoded too.
 const DECODED_ROWS: usize = 128;
 
-/// Chosen rows in the order asked, from [`Dataset::take`].
+/// Requested rows in the requested order, from [`Dataset::take`].
 pub struct Taken {
     schema: SchemaRef,
-    /// The wanted rows as they lie in the files.
+    /// The requested rows in file order.
     pieces: Vec<RecordBatch>,
-    /// Piece, row and bytes of each row in the order asked.
+    /// Piece, row and bytes of each row in the requested order.
     places: VecDeque<Place>,
     bound: Bound,
 }
@@ -64,7 +64,8 @@ impl Taken {
 
     fn next_batch(&mut self) -> Result<RecordBatch> {
         let internal = |error| DatasetError::internal("taking rows", error);
-        let (mut chosen, mut bytes) = (Vec::new(), 0u64);
+        let mut chosen = Vec::new();
+        let mut bytes = 0u64;
         while let Some(place) = self.places.front().copied() {
             let full = chosen.len() >= self.bound.rows.max(1) || bytes + place.bytes > self.bound.bytes;
             if full && !chosen.is_empty() {
@@ -91,7 +92,7 @@ impl Iterator for Taken {
     }
 }
 
-/// Reads those of the sorted rows (counted in the dataset) that lie in one file.
+/// Reads the requested rows of one file. `rows` are sorted, and counted in the dataset.
 fn read_rows(
     dataset: &Dataset,
     part: &Part,
@@ -102,7 +103,8 @@ fn read_rows(
 ) -> Result<()> {
     let positions = positions(indices);
     for (group, inside) in part.row_groups().enumerate() {
-        let (first, last) = (part.first_row + inside.start, part.first_row + inside.end);
+        let first = part.first_row + inside.start;
+        let last = part.first_row + inside.end;
         let from = wanted.partition_point(|row| *row < first);
         let to = wanted.partition_point(|row| *row < last);
         if from == to {
@@ -122,7 +124,7 @@ fn read_rows(
     Ok(())
 }
 
-/// Sorted rows as ranges of neighbours.
+/// Groups sorted rows into ranges.
 fn ranges(rows: impl Iterator<Item = u64>) -> VecDeque<Range<u64>> {
     let mut ranges: VecDeque<Range<u64>> = VecDeque::new();
     for row in rows {

@@ -1,21 +1,21 @@
-//! Thrift's compact protocol, walked without building anything.
+//! Walks Thrift's compact protocol without building anything.
 //!
-//! Parquet's own decoder reserves what a list claims to hold and calls itself for each level of a tree. Walking first
-//! shows that every claim is backed by bytes, so that decoding afterwards needs no more than a multiple of those.
+//! The Parquet decoder allocates what a list claims to hold, and recurses for each level of a tree. A walk before it
+//! proves that bytes back every claim, so that decoding needs at most a multiple of them.
 
-/// Why bytes cannot be walked.
+/// The reason why bytes cannot be walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// They end too early.
+    /// The bytes end too early.
     Short,
-    /// They are no record of the expected form.
+    /// The bytes are not a record of the expected form.
     Wrong(&'static str),
 }
 
 /// Result of a step of the walk.
 pub(super) type Walk<T> = Result<T, Flaw>;
 
-/// Kinds of values as the protocol numbers them.
+/// The protocol's numbers of value kinds.
 pub(super) mod kind {
     pub(in crate::read) const TRUE: u8 = 1;
     pub(in crate::read) const FALSE: u8 = 2;
@@ -32,10 +32,10 @@ pub(super) mod kind {
     pub(in crate::read) const UUID: u8 = 13;
 }
 
-/// Levels of values inside values that are walked past; Parquet's records have fewer than ten.
+/// The most levels of nested values; Parquet's records have fewer than ten.
 const MAX_LEVELS: u32 = 24;
 
-/// A place in encoded bytes.
+/// A position in encoded bytes.
 pub(super) struct Walker<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -52,8 +52,9 @@ impl<'a> Walker<'a> {
         self.at
     }
 
-    /// Walks a record. `kinds` are the kinds of its fields from 1 on (0: any), which must hold because Parquet's decoder
-    /// goes by a field's number alone. `field(walker, id)` walks the field and says so, or leaves it to be skipped.
+    /// Walks a record. `kinds` are the kinds of its fields from 1 on (0: any). They must match, because the Parquet
+    /// decoder relies on a field's number only. `field(walker, id)` walks the field and returns true, or leaves it to
+    /// be skipped.
     pub(super) fn record(&mut self, kinds: &[u8], mut field: impl FnMut(&mut Self, i16, u8) -> Walk<bool>) -> Walk<()> {
         let mut last = 0i16;
         loop {
@@ -81,7 +82,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Walks a list, calling `item` for each of its values.
+    /// Walks a list, and calls `item` for each of its values.
     pub(super) fn list(&mut self, expected: u8, mut item: impl FnMut(&mut Self) -> Walk<()>) -> Walk<u64> {
         let (count, found) = self.list_head()?;
         if count > 0 && found != expected {
@@ -91,13 +92,13 @@ impl<'a> Walker<'a> {
         Ok(count)
     }
 
-    /// A whole number, which may be negative.
+    /// A signed integer.
     pub(super) fn integer(&mut self) -> Walk<i64> {
         let value = self.unsigned()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    /// Bytes with their length before them.
+    /// Bytes, preceded by their length.
     pub(super) fn binary(&mut self) -> Walk<&'a [u8]> {
         let length = self.unsigned()?;
         let start = self.at;
@@ -108,7 +109,7 @@ impl<'a> Walker<'a> {
     fn list_head(&mut self) -> Walk<(u64, u8)> {
         let head = self.byte()?;
         let count = if head >> 4 == 15 { self.unsigned()? } else { u64::from(head >> 4) };
-        // Every value has a byte at least.
+        // Every value has at least one byte.
         if count > (self.bytes.len() - self.at) as u64 { Err(Flaw::Short) } else { Ok((count, head & 15)) }
     }
 

@@ -1,4 +1,4 @@
-//! Killed anywhere, a job resumes and writes each row exactly once.
+//! A job that is killed at any point resumes, and writes each row exactly once.
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +40,7 @@ fn write_shard(output: &OutputDir, shard: u64) -> Result<(), DatasetError> {
     writer.commit(&[failure])
 }
 
-/// What a runner does; returns the shards that it had to do.
+/// Runs the job; returns the shards that it wrote.
 fn run(folder: &Path) -> Result<Vec<u64>, DatasetError> {
     let output = open_output(folder)?;
     let todo: Vec<u64> = (0..SHARDS).filter(|shard| !output.committed(*shard)).collect();
@@ -69,7 +69,7 @@ fn assert_exactly_once(folder: &Path) {
 }
 
 #[test]
-fn a_job_runs_through_and_again_for_nothing() {
+fn a_finished_job_writes_nothing_again() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(folder.path()).unwrap(), [0, 1, 2, 3]);
     assert_exactly_once(folder.path());
@@ -77,7 +77,7 @@ fn a_job_runs_through_and_again_for_nothing() {
     assert_exactly_once(folder.path());
 }
 
-/// Not a test of its own: the process that `a_process_killed_at_any_step_resumes` kills.
+/// Not a test: the process that `a_process_killed_at_any_step_resumes` kills.
 #[test]
 fn child_that_is_killed() {
     if let Some(folder) = std::env::var_os(OUTPUT_VARIABLE) {
@@ -96,7 +96,7 @@ fn run_child(folder: &Path, failpoint: &str) -> bool {
     status.success()
 }
 
-/// Every passing of every point: a job of four shards passes some sixty.
+/// Kills at every pass of every point; a job of four shards passes about sixty.
 #[test]
 fn a_process_killed_at_any_step_resumes() {
     let whole = tempfile::tempdir().unwrap();
@@ -132,10 +132,10 @@ fn assert_same_bytes(whole: &Path, cut: &Path, what: &str) {
 }
 
 #[test]
-fn killed_again_and_again_it_still_ends() {
+fn a_job_killed_repeatedly_still_finishes() {
     let folder = tempfile::tempdir().unwrap();
     let mut kills = 0;
-    // The second commit of each attempt is its last.
+    // Each attempt ends at its second commit.
     while !run_child(folder.path(), "committed:1") {
         kills += 1;
         assert!(kills < 5);
@@ -149,7 +149,7 @@ fn leftovers_of_every_kind_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path()).unwrap();
     let at = |name: &str| folder.path().join(name);
-    // A shard without commit, temporary files in all places, a commit file that never got its name.
+    // A shard without commit, temporary files in all folders, a commit file that was not renamed.
     std::fs::remove_file(at("manifest.json")).unwrap();
     std::fs::rename(at("commits/00002.json"), at("commits/.00002.json.a1-0.tmp")).unwrap();
     std::fs::write(at("data/.shard-00009.parquet.a1-1.tmp"), b"half").unwrap();
@@ -161,7 +161,7 @@ fn leftovers_of_every_kind_are_removed() {
 }
 
 #[test]
-fn a_deleted_shard_or_commit_is_done_again_even_after_the_end() {
+fn a_deleted_shard_or_commit_is_written_again_even_after_the_end() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path()).unwrap();
     std::fs::remove_file(folder.path().join("data/shard-00001.parquet")).unwrap();
@@ -212,8 +212,8 @@ fn threads_share_the_folder_and_shards_come_in_any_order() {
 }
 
 #[test]
-fn what_is_missing_keeps_the_manifest_away() {
-    // The tail, the beginning, the middle, everything.
+fn missing_shards_prevent_the_manifest() {
+    // The last, the first, a middle one, all.
     for written in [vec![0, 1, 2], vec![1, 2, 3], vec![0, 3], vec![]] {
         let folder = tempfile::tempdir().unwrap();
         let output = open_output(folder.path()).unwrap();
@@ -228,7 +228,7 @@ fn what_is_missing_keeps_the_manifest_away() {
 }
 
 #[test]
-fn rows_that_do_not_add_up_keep_the_manifest_away() {
+fn row_counts_that_do_not_add_up_prevent_the_manifest() {
     for rows in [39, 41, 0, u64::MAX] {
         let folder = tempfile::tempdir().unwrap();
         let expected = Expected { shards: SHARDS, rows };
@@ -250,7 +250,7 @@ fn a_doubled_shard_or_one_beyond_the_end_is_our_bug() {
 }
 
 #[test]
-fn failures_are_on_disk_before_a_refusal_is_told() {
+fn failures_are_on_disk_before_a_refusal_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let output = open_output(folder.path()).unwrap();
     write_shard(&output, 2).unwrap();

@@ -1,4 +1,4 @@
-//! Bytes damaged anywhere make an error or other values, never a panic: the data comes from strangers.
+//! Damaged bytes cause an error or other values, never a panic, because data is untrusted.
 
 use crate::support::{every_feature, write};
 use anyflow_datasets::{Dataset, Media};
@@ -34,7 +34,7 @@ proptest! {
     }
 
     #[test]
-    fn recognising_media_does_not_panic(kind in 0usize..8, rest in proptest::collection::vec(any::<u8>(), 0..80)) {
+    fn recognizing_media_does_not_panic(kind in 0usize..8, rest in proptest::collection::vec(any::<u8>(), 0..80)) {
         let heads: [&[u8]; 8] =
             [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF....WAVE", b"fLaC", b"RIFF....WEBP", b""];
         let _ = Media::from_bytes(&[heads[kind], &rest].concat());

@@ -1,4 +1,4 @@
-//! One writer per folder, and no trace of another.
+//! A folder has one writer at a time.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 
 const HELD_VARIABLE: &str = "ANYFLOW_TEST_HELD";
 
-/// Not a test of its own: the process that holds a folder or a file until it is killed.
+/// Not a test: the process that holds a folder or a file until it is killed.
 #[test]
 fn child_that_holds() {
     let Some(path) = std::env::var_os(HELD_VARIABLE).map(PathBuf::from) else { return };
@@ -55,7 +55,7 @@ fn a_busy_folder_or_file_says_who_writes_to_it() {
         child.wait().unwrap();
         open().unwrap();
     }
-    // A killed writer's temporary file is gone too.
+    // The temporary file of the killed writer is removed too.
     assert_eq!(names(place.path()), ["folder"]);
 }
 
@@ -67,7 +67,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_folder_that_was_removed_or_replaced_takes_nothing_more() {
+fn a_removed_or_replaced_folder_accepts_no_further_files() {
     let replacements: [fn(&Path); 4] = [
         |folder| std::fs::remove_dir_all(folder).unwrap(),
         |folder| {
@@ -145,7 +145,7 @@ fn links_and_pipes_in_place_of_our_files_are_refused() {
     assert!(matches!(folder.create("data/x"), Err(DatasetError::Linked { .. })));
     assert!(matches!(folder.remove("data/victim"), Err(DatasetError::Linked { .. })));
     assert!(matches!(folder.sweep("data"), Err(DatasetError::Linked { .. })));
-    // A file replaces a link and does not follow it.
+    // A new file replaces a link instead of following it.
     folder.write("job.json", b"new").unwrap();
     assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     assert_eq!(folder.read("job.json").unwrap().unwrap(), b"new");

@@ -1,4 +1,4 @@
-//! Data made out of a seed.
+//! Data generated from a seed.
 
 use anyflow_datasets::{Combinations, Dataset, Generation, Generator, generate, generated};
 
@@ -19,7 +19,7 @@ fn a_seed_gives_one_file_and_another_seed_another() {
 }
 
 #[test]
-fn more_rows_begin_with_the_same_ones() {
+fn a_longer_dataset_begins_with_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let rows = |count: u64| {
         let path = folder.path().join(format!("{count}.parquet"));
@@ -30,7 +30,7 @@ fn more_rows_begin_with_the_same_ones() {
 }
 
 #[test]
-fn a_file_is_known_by_what_it_holds() {
+fn a_file_is_recognized_by_its_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("glyphs.parquet");
     assert!(!generated(&generation(20, 3), &path));
@@ -50,9 +50,10 @@ fn generators_are_found_by_name() {
 }
 
 #[test]
-fn captions_take_shapes_from_a_dataset_and_leave_pairs_out() {
+fn captions_use_shapes_of_a_dataset_and_exclude_pairs() {
     let folder = tempfile::tempdir().unwrap();
-    let (shapes, out) = (folder.path().join("shapes.parquet"), folder.path().join("captions.parquet"));
+    let shapes = folder.path().join("shapes.parquet");
+    let out = folder.path().join("captions.parquet");
     generate(&generation(20, 3), &shapes).unwrap();
     let numbers = |dataset: &Dataset, column: &str| -> Vec<i64> {
         let batch = dataset.read(Some(&[column]), 0..dataset.rows(), 1000).unwrap().next().unwrap().unwrap();
@@ -79,11 +80,11 @@ fn captions_take_shapes_from_a_dataset_and_leave_pairs_out() {
     assert!(pairs[0].iter().all(|pair| !pairs[1].contains(pair)), "no pair is seen and held out");
     let wrong = Generation { shapes: vec![out.clone()], ..Generation::new(Generator::Captions, 3, 1) };
     let error = generate(&wrong, &folder.path().join("wrong.parquet")).unwrap_err().to_string();
-    assert!(error.contains("gray pictures of 28 x 28"), "{error}");
+    assert!(error.contains("gray images of 28 x 28"), "{error}");
 }
 
 #[test]
-fn choices_of_pairs_are_found_by_name() {
+fn combinations_are_found_by_name() {
     assert!(Combinations::ALL.into_iter().all(|choice| Combinations::named(choice.name()) == Some(choice)));
     assert_eq!(Combinations::named("unseen"), None);
 }

@@ -1,7 +1,7 @@
-//! Files that were made to break a reader: each is refused, or its rows are, within the memory that is stated.
+//! Files made to break a reader: each file or its rows are refused, within the memory limit.
 //!
-//! They are read in a process of its own with a limit on its memory, since what is tested is that nothing is taken that
-//! was not counted before: an allocation that fails ends a process.
+//! A separate process with a memory limit reads them, because a failed allocation ends the process. This tests that all
+//! memory is counted before it is allocated.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,10 +11,10 @@ use crate::raw_parquet::{DELTA, DELTA_BYTES, DELTA_LENGTHS, DICTIONARY, PLAIN};
 use anyflow_datasets::{Bound, Dataset, head, inspect};
 use proptest::prelude::*;
 
-/// Memory of the process that reads.
+/// Memory of the reading process.
 const LIMIT_KB: u64 = 1 << 20;
 const FOLDER: &str = "ANYFLOW_HOSTILE_FOLDER";
-/// Rows read of a file at most; some claim very many.
+/// The most rows to read of a file; some claim a huge number.
 const MOST_ROWS: u64 = 20_000;
 
 use Thrift::{Binary, I16, I32, I64, List, Struct};
@@ -33,12 +33,12 @@ fn whole() -> Raw {
     Raw::new(10, &[numbers(10), texts("text", 10)])
 }
 
-/// A list that claims items that are not there.
+/// A list that claims missing items.
 fn boast(item: u8, count: u64) -> Thrift {
     Thrift::Raw(9, [vec![0xf0 | item], unsigned(count)].concat())
 }
 
-/// Footers that claim what is not there.
+/// Footers with false claims.
 fn footers() -> Vec<(&'static str, Raw)> {
     let huge = i64::MAX;
     let two = |rows: i64| {
@@ -125,7 +125,7 @@ fn footers() -> Vec<(&'static str, Raw)> {
     ]
 }
 
-/// Pages that claim what is not there, or hold more than they say.
+/// Pages with false claims, or with more content than they claim.
 fn pages() -> Vec<(&'static str, Raw)> {
     let bytes = |rows: i64, pages: Vec<Page>| Raw::new(rows, &[Column::new("x", Kind::Bytes, rows, pages)]);
     let packed = |rows: i64, pages: Vec<Page>| {
@@ -230,7 +230,7 @@ fn pages() -> Vec<(&'static str, Raw)> {
     ]
 }
 
-/// Reads a file in every way; what it finds is of no matter.
+/// Reads a file in every way, and ignores the results.
 fn read_all(path: &Path) {
     let Ok(dataset) = Dataset::open(&[path.to_path_buf()]) else { return };
     let _ = inspect(&dataset);
@@ -241,14 +241,14 @@ fn read_all(path: &Path) {
         let batch = batch.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         rows += batch.num_rows() as u64;
     }
-    // No row is lost, whatever the file claims.
+    // No row is lost, with any claims.
     assert_eq!(rows, dataset.rows().min(MOST_ROWS), "{}", path.display());
     if dataset.rows() > 2 {
         let _ = dataset.take(None, &[2, 0], bound).map(|taken| taken.for_each(drop));
     }
 }
 
-/// Started by the other tests as a process of its own; nothing without their word.
+/// Not a test: the other tests start it as a separate process.
 #[test]
 fn reader_of_a_folder() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -299,7 +299,7 @@ fn hostile_footers_are_refused_with_the_reason() {
         let path = folder.path().join("data.parquet");
         std::fs::write(&path, raw.bytes()).unwrap();
         match Dataset::open(&[path]) {
-            Ok(_) => assert!(honest.contains(&name), "{name} is taken"),
+            Ok(_) => assert!(honest.contains(&name), "{name} is accepted"),
             Err(error) => {
                 assert_eq!(error.fault().exit_code(), 2, "{name}: {error}");
                 assert!(error.to_string().contains("data.parquet"), "{name}: {error}");
@@ -309,7 +309,7 @@ fn hostile_footers_are_refused_with_the_reason() {
 }
 
 #[test]
-fn what_is_not_hostile_is_read() {
+fn honest_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.parquet");
     let repeated = [vec![1], run(1000, 0, 1)].concat();
@@ -329,7 +329,7 @@ fn what_is_not_hostile_is_read() {
     assert!((9..=11).contains(&batches.len()), "{}", batches.len());
 }
 
-/// A thousand cells of 2.2 MB in a file of 2 MB: honest, and more than 2 GiB.
+/// A thousand cells of 2.2 MB in a file of 2 MB: a valid file of more than 2 GiB.
 #[test]
 fn more_than_two_gigabytes_are_read_in_little_memory() {
     let folder = tempfile::tempdir().unwrap();
@@ -372,7 +372,7 @@ fn a_row_that_is_too_large_is_unreadable_and_the_others_are_read() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 6, ..ProptestConfig::default() })]
 
-    /// Any bytes of a footer or of pages changed: a folder of such files at a time, in little memory.
+    /// Changes any bytes of a footer or of pages, and reads a folder of such files in little memory.
     #[test]
     fn files_changed_anywhere_are_read_in_little_memory(
         changes in proptest::collection::vec((0.0f64..1.0, any::<u8>(), any::<bool>()), 60),

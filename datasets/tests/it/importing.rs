@@ -55,7 +55,7 @@ fn sub_folders_are_classes() {
     let (report, dataset) = imported(&[root], &folder.path().join("out.parquet"));
     let mut left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
     left.sort_unstable();
-    assert_eq!(left, [("hidden", 1), ("linked to a folder", 1), ("not an image, sound or film by name", 1)]);
+    assert_eq!(left, [("hidden", 1), ("linked to a folder", 1), ("not an image, sound or video by name", 1)]);
     assert_eq!(column(&dataset, "id"), text(&["cat/a.gif", "dog/b.gif"]));
     assert_eq!(dataset.features()["image"], Feature::Image);
     assert_eq!(dataset.features()["label"], labels(&["cat", "dog"]));
@@ -89,7 +89,7 @@ fn metadata_adds_columns_and_sets_the_order() {
 }
 
 #[test]
-fn folders_that_cannot_be_understood_are_refused() {
+fn ambiguous_folders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
     let root = folder.path().join("mixed");
@@ -204,7 +204,7 @@ fn no_digit_of_a_table_is_lost() {
 }
 
 #[test]
-fn a_name_that_stands_twice_is_refused() {
+fn a_repeated_column_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
     for (file, content, words) in [
@@ -248,7 +248,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn idx_pictures_become_png_with_their_classes() {
+fn idx_images_become_png_with_their_classes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
     let images = folder.path().join("t10k-images-idx3-ubyte.gz");
@@ -283,11 +283,11 @@ fn damaged_idx_files_are_refused() {
     let out = folder.path().join("out.parquet");
     let images = folder.path().join("train-images-idx3-ubyte");
     put(&images, idx(&[2, 2, 3], &[0; 11]));
-    assert!(refused(std::slice::from_ref(&images), &out).contains("ends before its header says"));
+    assert!(refused(std::slice::from_ref(&images), &out).contains("ends earlier than its header says"));
     put(&images, idx(&[1, 2, 3], &[0; 6]));
     let other = folder.path().join("train-labels-idx1-ubyte");
     put(&other, idx(&[2], &[0, 1]));
-    assert!(refused(std::slice::from_ref(&images), &out).contains("2 labels for 1 pictures"));
+    assert!(refused(std::slice::from_ref(&images), &out).contains("2 labels for 1 images"));
     put(&images, idx(&[1], &[0]));
     assert!(refused(&[images], &out).contains("3 dimensions"));
 }
@@ -340,9 +340,9 @@ fn damaged_tars_are_refused() {
     let out = folder.path().join("out.parquet");
     let path = folder.path().join("a.tar");
     put(&path, &tar(&[("0.gif", GIF)])[..300]);
-    assert!(refused(std::slice::from_ref(&path), &out).contains("no complete tar"));
+    assert!(refused(std::slice::from_ref(&path), &out).contains("not a complete tar"));
     put(&path, tar(&[("0.cls", b"cat")]));
-    assert!(refused(std::slice::from_ref(&path), &out).contains("`cat` is no whole number"));
+    assert!(refused(std::slice::from_ref(&path), &out).contains("`cat` is not an integer"));
     put(&path, tar(&[("0.gif", GIF), ("0.png", GIF)]));
     assert!(refused(&[path], &out).contains("second image"));
 }
@@ -361,7 +361,7 @@ fn a_tar_that_was_cut_is_refused_wherever_it_was_cut() {
         put(&path, gzip(&whole[..end]));
         refused(std::slice::from_ref(&path), &out);
     }
-    // One block of zeros is enough of a mark.
+    // One block of zeros is a sufficient end marker.
     put(&path, &whole[..3072 + 512]);
     assert_eq!(imported(&[path], &out).0.rows, 3);
 }
@@ -405,7 +405,7 @@ fn links_in_a_tar_are_counted() {
 }
 
 #[test]
-fn members_of_a_row_must_lie_together() {
+fn members_of_a_row_must_be_consecutive() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tar");
     put(&path, tar(&[("a.gif", GIF), ("b.gif", GIF), ("a.txt", b"x"), ("b.txt", b"y")]));
@@ -413,7 +413,7 @@ fn members_of_a_row_must_lie_together() {
 }
 
 #[test]
-fn what_a_packed_file_unpacks_to_is_bounded() {
+fn unpacked_sizes_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
     let path = folder.path().join("a.tar.gz");
@@ -423,7 +423,7 @@ fn what_a_packed_file_unpacks_to_is_bounded() {
     header.set_cksum();
     put(&path, gzip(&[header.as_bytes().as_slice(), &[0; 4096]].concat()));
     assert!(refused(std::slice::from_ref(&path), &out).contains("3221225472 bytes, more than"));
-    // A long name of a length that the file chooses.
+    // A long name with a length from the file.
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::GNULongName);
     header.set_size(1 << 20);

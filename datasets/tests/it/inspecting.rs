@@ -1,4 +1,4 @@
-//! What `data inspect` and `data head` show.
+//! The output of `data inspect` and `data head`.
 
 use crate::support::{every_feature, numbered, open, write};
 use anyflow_datasets::{head, inspect};

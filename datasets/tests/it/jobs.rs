@@ -1,4 +1,4 @@
-//! Small jobs whose rows tell which of them wrote them.
+//! Small jobs whose rows identify their job.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub fn open_job(folder: &Path, seed: u64) -> Result<OutputDir, DatasetError> {
     OutputDir::open(Folder::open(folder)?, &JobId::default().with("seed", seed), EXPECTED)
 }
 
-/// The ids of a job begin at a thousand times its seed; row 1 of each shard fails.
+/// Writes a shard. The ids of a job start at a thousand times its seed, and row 1 of each shard fails.
 pub fn write_shard(output: &OutputDir, shard: u64, seed: u64) -> Result<(), DatasetError> {
     let first = seed * 1000 + shard * SHARD_ROWS;
     let (good, features) = numbered_batch(first as i64, SHARD_ROWS as i64 - 1);
@@ -27,7 +27,7 @@ pub fn write_shard(output: &OutputDir, shard: u64, seed: u64) -> Result<(), Data
     writer.commit(&[failure])
 }
 
-/// Shards that had to be done.
+/// Runs the job; returns the shards that it wrote.
 pub fn run(folder: &Path, seed: u64) -> Vec<u64> {
     let output = open_job(folder, seed).unwrap();
     let todo: Vec<u64> = (0..SHARDS).filter(|shard| !output.committed(*shard)).collect();

@@ -1,4 +1,4 @@
-//! Pairs are of one class, complete, and the same for the same seed.
+//! Pairs share a class, are complete, and depend only on data and seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::support::{all_ids, blobs, ints, labels, open, table, value, write};
 use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Paired, pair};
 
-/// Pictures: classes 0, 1, 2 with 5, 3, 4 rows; the blob names class and id.
-fn pictures(folder: &Path) -> Dataset {
-    side(folder, "pictures.parquet", Feature::Image, "image", &[0, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 2], 100)
+/// Images: classes 0, 1, 2 with 5, 3, 4 rows; the blob names class and id.
+fn images(folder: &Path) -> Dataset {
+    side(folder, "images.parquet", Feature::Image, "image", &[0, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 2], 100)
 }
 
 /// Sounds: classes 0, 1, 3 with 2, 4, 1 rows.
@@ -31,12 +31,12 @@ fn side(folder: &Path, name: &str, media: Feature, column: &str, classes: &[i64]
 
 fn pair_into(folder: &Path, name: &str, multiplicity: u32, seed: u64) -> (Paired, PathBuf) {
     let out = folder.join(name);
-    let paired = pair(&pictures(folder), &sounds(folder), "label", multiplicity, seed, &out).unwrap();
+    let paired = pair(&images(folder), &sounds(folder), "label", multiplicity, seed, &out).unwrap();
     (paired, out)
 }
 
 #[test]
-fn pairs_are_class_correct_and_nobody_of_a_shared_class_is_left_alone() {
+fn pairs_share_a_class_and_every_row_of_a_shared_class_has_a_partner() {
     let folder = tempfile::tempdir().unwrap();
     let (paired, out) = pair_into(folder.path(), "pairs.parquet", 3, 7);
     // Class 0: 5 against 2, class 1: 3 against 4, each three times; classes 2 and 3 are on one side only.
@@ -48,7 +48,9 @@ fn pairs_are_class_correct_and_nobody_of_a_shared_class_is_left_alone() {
     assert_eq!(all_ids(&dataset), (0..27).collect::<Vec<_>>());
     let batch = dataset.read(None, 0..27, 27).unwrap().next().unwrap().unwrap();
     let cells = |name: &str| dataset.cells(&batch, name).unwrap();
-    let (label, image, audio) = (cells("label"), cells("image"), cells("audio"));
+    let label = cells("label");
+    let image = cells("image");
+    let audio = cells("audio");
     let mut used: [BTreeMap<String, u32>; 2] = Default::default();
     for row in 0..27 {
         let Some(Cell::I64(class)) = label.get(row).unwrap() else { panic!() };
@@ -67,7 +69,7 @@ fn pairs_are_class_correct_and_nobody_of_a_shared_class_is_left_alone() {
 }
 
 #[test]
-fn the_seed_decides() {
+fn pairs_depend_on_the_seed() {
     let folder = tempfile::tempdir().unwrap();
     let read = |path: PathBuf| std::fs::read(path).unwrap();
     let a = read(pair_into(folder.path(), "a.parquet", 2, 1).1);
@@ -78,21 +80,22 @@ fn the_seed_decides() {
 }
 
 #[test]
-fn matchings_differ_from_one_another() {
+fn matchings_differ() {
     let folder = tempfile::tempdir().unwrap();
     let (_, out) = pair_into(folder.path(), "pairs.parquet", 20, 3);
     let dataset = open(&out);
     let batch = dataset.read(None, 0..dataset.rows(), 4096).unwrap().next().unwrap().unwrap();
-    let (image, audio) = (dataset.cells(&batch, "image").unwrap(), dataset.cells(&batch, "audio").unwrap());
+    let image = dataset.cells(&batch, "image").unwrap();
+    let audio = dataset.cells(&batch, "audio").unwrap();
     let text = |cell: Option<Cell<'_>>| format!("{cell:?}");
     let distinct: BTreeSet<(String, String)> =
         (0..batch.num_rows()).map(|row| (text(image.get(row).unwrap()), text(audio.get(row).unwrap()))).collect();
-    // 5 x 2 + 3 x 4 pairs are possible; twenty matchings meet them all but by a freak.
+    // 5 x 2 + 3 x 4 pairs are possible; twenty matchings almost certainly cover all.
     assert_eq!(distinct.len(), 22);
 }
 
 #[test]
-fn on_a_column_of_single_rows_it_is_a_join_in_order() {
+fn a_column_of_unique_values_gives_a_join_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let a = side(folder.path(), "a.parquet", Feature::Image, "image", &[0, 1, 2, 3], 10);
     let b = side(folder.path(), "b.parquet", Feature::Video, "video", &[2, 3], 12);
@@ -112,7 +115,7 @@ fn classes_are_compared_by_name() {
     let path = folder.path().join("other.parquet");
     write(&path, &batch, &features);
     let out = folder.path().join("pairs.parquet");
-    pair(&pictures(folder.path()), &open(&path), "label", 1, 0, &out).unwrap();
+    pair(&images(folder.path()), &open(&path), "label", 1, 0, &out).unwrap();
     let dataset = open(&out);
     assert_eq!(dataset.rows(), 8);
     assert_eq!(dataset.features()["label"], labels(&["zero", "one", "two", "three"]));
@@ -125,9 +128,9 @@ fn columns_that_share_nothing_are_refused() {
     let path = folder.path().join("other.parquet");
     write(&path, &batch, &features);
     let out = folder.path().join("pairs.parquet");
-    let error = pair(&pictures(folder.path()), &open(&path), "label", 1, 0, &out).unwrap_err();
+    let error = pair(&images(folder.path()), &open(&path), "label", 1, 0, &out).unwrap_err();
     assert!(matches!(error, DatasetError::NothingToPair { .. }), "{error}");
     assert!(!out.exists());
-    let error = pair(&pictures(folder.path()), &open(&path), "lable", 1, 0, &out).unwrap_err();
+    let error = pair(&images(folder.path()), &open(&path), "lable", 1, 0, &out).unwrap_err();
     assert!(matches!(error, DatasetError::UnknownColumn { .. }), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Our files as pyarrow (and, where it is installed, `datasets`) sees them.
+//! pyarrow (and `datasets`, if installed) reads our files.
 //!
 //! `ANYFLOW_PYTHON` names an interpreter with pyarrow.
 

@@ -1,4 +1,4 @@
-//! Any range in batches of any size gives the same rows, however files and row groups are cut.
+//! Ranges and batch sizes do not change rows, for any division into files and row groups.
 
 use crate::support::{ids, numbered, open};
 use proptest::prelude::*;

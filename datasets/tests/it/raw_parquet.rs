@@ -1,4 +1,4 @@
-//! A Parquet writer in which nothing is checked: files that no honest program writes.
+//! A Parquet writer without checks, for invalid files.
 
 use std::io::Write;
 
@@ -114,7 +114,7 @@ pub const DELTA_LENGTHS: i64 = 6;
 pub const DELTA_BYTES: i64 = 7;
 pub const DICTIONARY: i64 = 8;
 
-/// A page: its head and its bytes.
+/// A page: header and bytes.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub head: Thrift,
@@ -158,7 +158,7 @@ impl Page {
         self
     }
 
-    /// Claims another size when unpacked.
+    /// Claims another unpacked size.
     pub fn claiming(mut self, bytes: i64) -> Page {
         *self.head.at(2) = I32(bytes);
         self
@@ -197,24 +197,24 @@ impl Column {
     }
 }
 
-/// An element of the schema that is a column; `repetition` 0 required, 1 optional, 2 repeated.
+/// A schema element of a column; `repetition` 0 required, 1 optional, 2 repeated.
 pub fn leaf(name: &str, kind: Kind, repetition: i64) -> Thrift {
     Struct(vec![(1, I32(kind as i64)), (3, I32(repetition)), (4, Binary(name.into()))])
 }
 
-/// An element that is a group.
+/// A schema element of a group.
 pub fn group(name: &str, repetition: i64, children: i64) -> Thrift {
     Struct(vec![(3, I32(repetition)), (4, Binary(name.into())), (5, I32(children))])
 }
 
-/// A file on its way: the bytes before the footer, and the footer, to be changed at will.
+/// A file in progress: the bytes before the footer, and the footer, free to change.
 #[derive(Clone, Debug)]
 pub struct Raw {
     pub body: Vec<u8>,
     pub footer: Thrift,
 }
 
-/// Where things lie in the footer.
+/// Paths within the footer.
 pub mod place {
     pub const GROUP_ROWS: &[i16] = &[4, 0, 3];
     pub const COLUMN: &[i16] = &[4, 0, 1, 0, 3];
@@ -292,17 +292,17 @@ impl Raw {
     }
 }
 
-/// Values that lie end to end, each with its length before it.
+/// Consecutive values, each preceded by its length.
 pub fn plain(values: &[Vec<u8>]) -> Vec<u8> {
     values.iter().flat_map(|value| [&(value.len() as u32).to_le_bytes(), value.as_slice()].concat()).collect()
 }
 
-/// A run of one value, as levels and indices are packed; `width` bytes hold the value.
+/// A run of one value, as packed for levels and indices; `width` bytes hold the value.
 pub fn run(count: u64, value: u64, width: usize) -> Vec<u8> {
     [unsigned(count << 1), value.to_le_bytes()[..width].to_vec()].concat()
 }
 
-/// Bytes with their length in four bytes before them, as levels lie in pages.
+/// Bytes, preceded by their length in four bytes, as levels in pages.
 pub fn sized(bytes: Vec<u8>) -> Vec<u8> {
     [&(bytes.len() as u32).to_le_bytes(), bytes.as_slice()].concat()
 }

@@ -1,4 +1,4 @@
-//! Files in, rows out, and every way a file can be wrong.
+//! Reading files, and refusing invalid ones.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +72,8 @@ fn the_rows_of_a_damaged_row_group_are_unreadable_and_the_others_are_read() {
     let path = folder.path().join("data.parquet");
     damaged_group(&path);
     for bound in [7, 100, 1000] {
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let mut good = Vec::new();
+        let mut bad = Vec::new();
         for batch in open(&path).read(None, 0..300, bound).unwrap() {
             let batch = batch.unwrap();
             assert!(batch.num_rows() <= bound);
@@ -89,7 +90,7 @@ fn the_rows_of_a_damaged_row_group_are_unreadable_and_the_others_are_read() {
         }
         assert_eq!((good, bad), ((0..100).chain(200..300).collect(), (100..200).collect()));
     }
-    // Another column is whole, and so are chosen rows elsewhere.
+    // Other columns, and taken rows elsewhere, are readable.
     let dataset = open(&path);
     assert!(dataset.read(Some(&["image"]), 0..300, 50).unwrap().all(|batch| batch.unwrap().unreadable.is_empty()));
     assert_eq!(ids(&taken(&dataset, None, &[250, 3])), [250, 3]);
@@ -118,7 +119,7 @@ fn batches_are_cut_by_bytes_as_well() {
         let bytes: usize = ids(batch).into_iter().map(|id| sizes[id as usize]).sum();
         assert!(bytes <= 12_000 || batch.num_rows() == 1, "{bytes} bytes in {} rows", batch.num_rows());
     }
-    // Cuts depend on neither the memory nor the columns' order.
+    // Batch boundaries do not depend on memory or column order.
     let cuts = |batches: &[RowBatch]| batches.iter().map(|batch| batch.num_rows()).collect::<Vec<_>>();
     let again = dataset.clone().with_memory(1).read(None, 0..60, bound).unwrap();
     assert_eq!(cuts(&batches), cuts(&again.map(Result::unwrap).collect::<Vec<_>>()));
@@ -130,7 +131,7 @@ fn batches_are_cut_by_bytes_as_well() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_a_row_that_cannot_be_read() {
+fn a_dangling_link_is_an_unreadable_row() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.png"), vec![1; 600]).unwrap();
     std::fs::write(folder.path().join("b.png"), vec![2; 600]).unwrap();
@@ -156,7 +157,7 @@ fn a_link_that_leads_nowhere_is_a_row_that_cannot_be_read() {
 }
 
 #[test]
-fn a_number_that_is_too_large_is_a_cell_that_cannot_be_read() {
+fn a_number_that_is_too_large_is_an_unreadable_cell() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.parquet");
     let label: ArrayRef = Arc::new(UInt64Array::from(vec![Some(1), Some(u64::MAX), None]));
@@ -206,7 +207,7 @@ fn two_columns_of_one_name_are_refused_with_it() {
 }
 
 #[test]
-fn other_files_are_told_apart() {
+fn other_file_formats_are_recognized() {
     let folder = tempfile::tempdir().unwrap();
     let open = |path: PathBuf| Dataset::open(&[path]).unwrap_err();
     assert!(matches!(open(folder.path().join("no")), DatasetError::Missing { .. }));
@@ -240,7 +241,7 @@ fn files_of_a_folder_are_one_dataset_in_order_of_name() {
     let dataset = open(folder.path());
     assert_eq!(all_ids(&dataset), (0..12).collect::<Vec<_>>());
     assert_eq!(dataset.folder(), Some(folder.path()));
-    // Batches are full also where the files meet.
+    // Batches are also full across files.
     let sizes: Vec<usize> = dataset.read(None, 0..12, 5).unwrap().map(|batch| batch.unwrap().num_rows()).collect();
     assert_eq!(sizes, [5, 5, 2]);
     let counted: Vec<usize> = dataset.read(Some(&[]), 0..12, 5).unwrap().map(|b| b.unwrap().num_rows()).collect();
@@ -261,7 +262,7 @@ fn files_of_different_columns_are_refused_with_the_difference() {
 }
 
 #[test]
-fn the_fingerprint_follows_the_data_and_not_the_place() {
+fn the_fingerprint_depends_on_the_data_and_not_on_the_path() {
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
     std::fs::create_dir(&one).unwrap();

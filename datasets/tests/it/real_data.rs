@@ -1,4 +1,4 @@
-//! Opens every Parquet file of the folder that `ANYFLOW_DATA` names, one by one, and reads it through.
+//! Opens and reads every Parquet file of the folder `ANYFLOW_DATA`.
 
 use crate::support::{leave_out, open};
 use anyflow_datasets::{Feature, head, inspect, row_keys};
@@ -36,18 +36,18 @@ fn every_file_opens_and_reads() {
 }
 
 #[test]
-fn pictures_and_sounds_of_digits_are_paired() {
+fn images_and_sounds_of_digits_are_paired() {
     let Some(folder) = std::env::var_os("ANYFLOW_DATA").map(std::path::PathBuf::from) else {
         return leave_out("real-data", "ANYFLOW_DATA names no folder of Parquet files");
     };
-    let [pictures, sounds] = ["mnist_train.parquet", "fsdd_train.parquet"].map(|name| folder.join(name));
-    if !pictures.exists() || !sounds.exists() {
+    let [images, sounds] = ["mnist_train.parquet", "fsdd_train.parquet"].map(|name| folder.join(name));
+    if !images.exists() || !sounds.exists() {
         return leave_out("real-data", &format!("no mnist and fsdd in {}", folder.display()));
     }
     let out = tempfile::tempdir().unwrap();
     let out = out.path().join("pairs.parquet");
     let start = std::time::Instant::now();
-    let paired = anyflow_datasets::pair(&open(&pictures), &open(&sounds), "label", 1, 7, &out).unwrap();
+    let paired = anyflow_datasets::pair(&open(&images), &open(&sounds), "label", 1, 7, &out).unwrap();
     eprintln!("{paired:?} in {:.1} s, {} bytes", start.elapsed().as_secs_f64(), std::fs::metadata(&out).unwrap().len());
     assert_eq!(paired.rows, 60_000);
     eprintln!("{:?}", head(&open(&out), 2).unwrap());

@@ -1,4 +1,4 @@
-//! What lies in an output folder when a job comes back to it, and what other writers left there.
+//! A job resumes in a folder with leftovers, also of other writers.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,11 +8,11 @@ use crate::support::open;
 use anyflow_datasets::{DatasetError, Folder, JobId};
 use serde_json::Value;
 
-/// What is done to an output, and the shards that the next run does again.
+/// A change of an output, and the shards that the next run writes again.
 type Change<'c> = (&'c dyn Fn(&Path), &'c [u64]);
 
 #[test]
-fn an_orphan_commits_nothing_into_its_successors_folder() {
+fn an_orphan_process_cannot_commit_to_its_successors_folder() {
     let place = Place::new();
     let out = place.at("out");
     let orphan = open_job(&out, 1).unwrap();
@@ -51,7 +51,7 @@ fn a_folder_that_someone_else_changed_is_not_finished() {
 }
 
 #[test]
-fn commits_of_another_job_are_taken_back() {
+fn commits_of_another_job_are_removed() {
     let place = Place::new();
     run(&place.at("a"), 1);
     begin(&place.at("b"), 2, &[0]);
@@ -68,7 +68,7 @@ fn commits_of_another_job_are_taken_back() {
 }
 
 #[test]
-fn commits_that_do_not_fit_their_name_or_file_are_taken_back() {
+fn commits_that_do_not_match_their_name_or_file_are_removed() {
     let commit = |out: &Path, shard: u64| out.join(format!("commits/{shard:05}.json"));
     let spoil: [Change; 8] = [
         // A commit under another number, with its own or a changed number in it, also beyond the end.
@@ -157,7 +157,8 @@ fn nothing_is_removed_through_a_link() {
     for linked in ["data", "commits"] {
         for finished in [true, false] {
             let place = Place::new();
-            let (out, disk) = (place.at("out"), place.at("disk"));
+            let out = place.at("out");
+            let disk = place.at("disk");
             if finished {
                 drop(run(&out, 1))
             } else {

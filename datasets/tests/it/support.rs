@@ -1,4 +1,4 @@
-//! Small data made on the spot.
+//! Small data for tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use anyflow_datasets::{Dataset, Feature, Features, OwnedCell, OwnedList, TableWr
 use arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
 use arrow::datatypes::Int64Type;
 
-/// Says that a test is left out, by the name of what it needs. CI fails unless `ANYFLOW_WITHOUT` names it.
+/// Skips a test that lacks the requirement `name`. CI fails unless `ANYFLOW_WITHOUT` lists it.
 pub fn leave_out(name: &str, why: &str) {
     let agreed = std::env::var("ANYFLOW_WITHOUT").unwrap_or_default();
     let agreed = agreed.split(',').any(|entry| entry.trim() == name);
@@ -107,7 +107,7 @@ pub fn open(path: &Path) -> Dataset {
     Dataset::open(&[path.to_path_buf()]).unwrap()
 }
 
-/// A file of `id` from `first` on, with a blob per row, in row groups of `group_rows`.
+/// A file with `id` from `first` on and a blob per row, in row groups of `group_rows`.
 pub fn numbered(path: &Path, first: i64, rows: i64, group_rows: usize) -> PathBuf {
     let (batch, features) = numbered_batch(first, rows);
     let schema = Arc::new(features.stamp(&batch.schema()));
@@ -137,7 +137,7 @@ pub fn all_ids(dataset: &Dataset) -> Vec<i64> {
     batches.flat_map(|batch| ids(&batch.unwrap())).collect()
 }
 
-/// A one-pixel picture.
+/// A one-pixel image.
 pub const GIF: &[u8] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 

@@ -1,4 +1,4 @@
-//! Readers and `verify` compare what lies in an output folder with what was written down.
+//! Readers and `verify` compare an output folder with its records.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use crate::support::{numbered_batch, open};
 use anyflow_datasets::{Dataset, DatasetError, Manifest};
 use serde_json::Value;
 
-/// What is done to an output folder and the files of two of its shards, and what a reader then says.
+/// A change of an output folder and the files of two of its shards, and the reader's error.
 type Exchange = (fn(&Path, PathBuf, PathBuf), &'static str);
-/// What is done to a manifest, and what a reader then says.
+/// A change of a manifest, and the reader's error.
 type Edit = (fn(&mut Value), &'static str);
-/// What is done to an output, and the file that is then damaged.
+/// A change of an output, and the file that is then damaged.
 type Spoiled<'s> = (&'s dyn Fn(&Place), &'s str);
 
 #[test]
@@ -52,7 +52,7 @@ fn readers_refuse_a_shard_that_is_not_the_listed_one() {
 }
 
 #[test]
-fn the_data_of_an_unfinished_job_is_no_dataset() {
+fn the_data_of_an_unfinished_job_is_refused() {
     let place = Place::new();
     let out = place.at("out");
     begin(&out, 1, &[0, 1]);
@@ -61,7 +61,7 @@ fn the_data_of_an_unfinished_job_is_no_dataset() {
         let error = refusal(path);
         assert!(matches!(error, DatasetError::Unfinished { .. }), "{error}");
     }
-    // Its files can be named one by one.
+    // Its files can be read one by one.
     assert_eq!(open(&out.join("data/shard-00001.parquet")).rows(), 4);
     // Of a finished one it is the dataset, unless something else lies there.
     run(&out, 1);
@@ -85,7 +85,7 @@ fn other_programs_may_have_a_job_and_a_data_folder() {
 }
 
 #[test]
-fn a_copied_folder_of_shards_must_be_one_whole_job() {
+fn a_copied_folder_of_shards_must_hold_one_whole_job() {
     let place = Place::new();
     begin(&place.at("part"), 1, &[0, 1, 2]);
     run(&place.at("whole"), 1);
@@ -107,13 +107,13 @@ fn a_copied_folder_of_shards_must_be_one_whole_job() {
     copy(&place.at("whole/data"), &place.at("strange"));
     crate::support::numbered(&place.at("strange/mine.parquet"), 0, 7, 10);
     mixed("strange", "was not written by the job");
-    // Files that a user names are read as they are.
+    // Files that the user names directly are read unchecked.
     let named = [place.at("whole/data/shard-00002.parquet"), place.at("other/data/shard-00002.parquet")];
     assert_eq!(Dataset::open(&named).unwrap().rows(), 8);
 }
 
 #[test]
-fn rows_read_from_a_shard_and_written_elsewhere_are_no_shard() {
+fn rows_copied_from_a_shard_are_not_marked_as_one() {
     let place = Place::new();
     run(&place.at("out"), 1);
     let dataset = open(&place.at("out"));
@@ -124,7 +124,7 @@ fn rows_read_from_a_shard_and_written_elsewhere_are_no_shard() {
 }
 
 #[test]
-fn a_manifest_names_its_own_shards_and_adds_up() {
+fn a_manifest_with_contradictions_is_refused() {
     let edits: [Edit; 5] = [
         (|manifest| manifest["shards"][1]["file"] = "../../secret.parquet".into(), "another file for shard 1"),
         (|manifest| manifest["shards"][1]["file"] = "data/shard-00002.parquet".into(), "another file for shard 1"),
@@ -144,7 +144,7 @@ fn a_manifest_names_its_own_shards_and_adds_up() {
 }
 
 #[test]
-fn verification_finds_one_bit_and_all_that_is_missing() {
+fn verification_finds_a_flipped_bit_and_missing_files() {
     let flip = |path: PathBuf| {
         let mut bytes = std::fs::read(&path).unwrap();
         let place = bytes.len() / 3;
@@ -174,7 +174,7 @@ fn verification_finds_one_bit_and_all_that_is_missing() {
 }
 
 #[test]
-fn content_is_that_of_the_files_in_order_and_nothing_else() {
+fn the_content_hash_depends_only_on_the_files_in_order() {
     let place = Place::new();
     let [a, b] = ["a.parquet", "b.parquet"].map(|name| place.at(name));
     crate::support::numbered(&a, 0, 7, 10);

@@ -49,7 +49,7 @@ impl Module for Classifier {
         elements(&[channel, bands, frames])?;
         elements(&[classes])?;
         let flat = elements(&[32, bands / 8, frames / 8])
-            .map_err(|_| Error::Parameters(format!("maps of {bands} x {frames} are not at least 8 x 8")))?;
+            .map_err(|_| Error::Parameters(format!("maps of {bands} x {frames} are too small; the least is 8 x 8")))?;
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), channel, 16, 3, 1)?,
             middle: Conv2d::new(&(path / "middle"), 16, 32, 3, 1)?,
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_small() {
+    fn it_has_56_thousand_parameters() {
         let variables = nn::VarStore::new(Device::Cpu);
         Classifier::new(&variables.root(), &parameters(40)).unwrap();
         let parameters: usize = variables.trainable_variables().iter().map(Tensor::numel).sum();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_too_small_for_it_are_refused() {
+    fn too_small_maps_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for bands in [7, 0, -8] {
             let made = Classifier::new(&variables.root(), &parameters(bands));

@@ -1,11 +1,10 @@
-//! The modality `audio`: recordings as log-mel maps or as waveforms, an autoencoder and a classifier for the maps.
+//! The modality `audio`: recordings as log-mel maps or waveforms, with networks for the maps.
 
-mod autoencoder;
 mod classifier;
 mod log_mel;
 mod mel;
+mod perceptrons;
 mod phase;
-mod prompt;
 mod recording;
 mod resample;
 #[cfg(test)]
@@ -13,10 +12,9 @@ mod sounds;
 mod spectrum;
 mod waveform;
 
-pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
 pub use log_mel::LogMel;
-pub use prompt::Prompt;
+pub use perceptrons::{Autoencoder, Prompt};
 pub use waveform::Waveform;
 
 anyflow_sdk::export_plugin! {

@@ -8,17 +8,17 @@ use crate::phase::sound_from_magnitudes;
 use crate::recording;
 use crate::spectrum::{BINS, FRAME, Spectrum};
 
-/// The power that becomes 0, 50 dB under full scale. Loudness does not matter, since recordings are brought to full
-/// scale first; of recorded digits two values in five lie under twice this, mostly the noise of the room.
+/// The power that becomes 0, 50 dB below full scale. Recordings are normalized to full scale first, so loudness does
+/// not matter. In recorded digits, two of five values are below twice this power, mostly room noise.
 const FLOOR: f32 = 1e-5;
-/// The power that becomes 1: a sine of full scale in one bin. Of recorded digits one value in a thousand is over 0.86
-/// and none over 0.96.
+/// The power that becomes 1: a sine of full scale in one bin. In recorded digits, one value in a thousand exceeds 0.86
+/// and none exceeds 0.96.
 const LOUDEST: f32 = 1.0;
-/// Short recordings are followed by silence up to this many samples.
+/// The least number of samples; silence pads shorter recordings.
 const MIN_SAMPLES: usize = 2 * FRAME;
 
-/// A WAV file <-> the log-power of mel bands between 0 and 1, in frames spread evenly over the whole recording, so
-/// that each fills the map whatever its length. Decoded sounds last `seconds`.
+/// A WAV file <-> the log power of mel bands between 0 and 1. The frames are spread evenly over the whole recording, so
+/// that a recording of any length fills the map. Decoded sounds last `seconds`.
 pub struct LogMel {
     config: Config,
     samples: usize,
@@ -40,7 +40,7 @@ impl Codec for LogMel {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "log-mel",
         modality: "audio",
-        summary: "recording <-> log-power of mel bands, stretched over the frames",
+        summary: "recording <-> log power of mel bands, stretched over the frames",
         cell: CellKind::Bytes,
         feature: "Audio",
         array: f32_port_in(&[fixed("channel", 1), axis_of("band", "bands"), axis_of("frame", "frames")], 0, 1),
@@ -56,14 +56,19 @@ impl Codec for LogMel {
         let config: Config = parameters.read()?;
         let Config { sample_rate, bands, frames, seconds } = config;
         if !(4_000..=48_000).contains(&sample_rate) || !(4..=128).contains(&bands) || !(2..=1024).contains(&frames) {
-            return Err(Error::Parameters(format!("no map has {bands} bands, {frames} frames at {sample_rate} Hz")));
+            return Err(Error::Parameters(format!(
+                "bands is {bands}, frames {frames}, sample_rate {sample_rate}; \
+                 the allowed ranges are 4 to 128, 2 to 1024 and 4000 to 48000"
+            )));
         }
         if seconds <= 0.0 || seconds > 60.0 {
-            return Err(Error::Parameters(format!("seconds is {seconds}; it is over 0 and at most 60")));
+            return Err(Error::Parameters(format!("seconds is {seconds}; it must be above 0 and at most 60")));
         }
         let samples = ((seconds * f64::from(sample_rate)) as usize).max(MIN_SAMPLES);
         if samples > frames * FRAME {
-            return Err(Error::Parameters(format!("{frames} frames of {FRAME} samples do not cover {seconds} s")));
+            return Err(Error::Parameters(format!(
+                "{frames} frames of {FRAME} samples do not cover {seconds} s; raise frames or lower seconds"
+            )));
         }
         Ok(LogMel { samples, spectrum: Spectrum::new(), mel: Mel::new(bands, sample_rate), config })
     }
@@ -143,10 +148,10 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32
     }
 
-    /// The tolerance of the codec: a sound that is decoded and encoded again differs by at most 0.06 of the range
-    /// (3 dB) on average. Recorded digits differ by 0.016, the worst of 300 by 0.07.
+    /// The codec's tolerance: decoding and encoding a map changes it by at most 0.06 of the range (3 dB) on average.
+    /// Maps of recorded digits change by 0.016, the worst of 300 by 0.07.
     #[test]
-    fn a_map_comes_back() {
+    fn a_decoded_map_encodes_to_nearly_itself() {
         let codec = codec(40, 32, 0.45).unwrap();
         for seconds in [0.1, 0.45, 1.5] {
             let map = encoded(&codec, 8_000, &syllable(8_000, seconds));
@@ -167,7 +172,8 @@ mod tests {
         let tone = |rate: u32| -> Vec<f32> {
             (0..rate).map(|i| (i as f32 * 1_000.0 / rate as f32 * std::f32::consts::TAU).sin()).collect()
         };
-        let (at_8, at_44) = (encoded(&codec, 8_000, &tone(8_000)), encoded(&codec, 44_100, &tone(44_100)));
+        let at_8 = encoded(&codec, 8_000, &tone(8_000));
+        let at_44 = encoded(&codec, 44_100, &tone(44_100));
         assert!(mean_difference(&at_8, &at_44) < 0.02, "{}", mean_difference(&at_8, &at_44));
     }
 
@@ -187,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_make_no_map_are_refused() {
+    fn impossible_parameters_are_refused() {
         for (bands, frames, seconds) in
             [(0, 32, 0.45), (40, 1, 0.45), (1_000, 32, 0.45), (40, 32, 0.0), (40, 32, 2.0), (40, 1_024, 61.0)]
         {

@@ -1,11 +1,11 @@
-//! Mel bands: power per frequency <-> power per band.
+//! Mel bands: power per frequency bin <-> power per band.
 
 use crate::spectrum::{BINS, FRAME};
 
-/// The lower end of the first band, in Hz.
+/// Lower end of the first band, in Hz.
 const LOWEST_HZ: f64 = 50.0;
 
-/// Triangular bands, evenly spread over the mel scale from 50 Hz to the Nyquist frequency.
+/// Triangular bands, evenly spaced on the mel scale from 50 Hz to the Nyquist frequency.
 pub(crate) struct Mel {
     bands: Vec<Band>,
     /// The sum of the weights of each bin over all bands.
@@ -19,7 +19,8 @@ struct Band {
 
 impl Mel {
     pub(crate) fn new(bands: usize, rate: u32) -> Self {
-        let (low, high) = (mel_from_hz(LOWEST_HZ), mel_from_hz(f64::from(rate) / 2.0));
+        let low = mel_from_hz(LOWEST_HZ);
+        let high = mel_from_hz(f64::from(rate) / 2.0);
         let edge = |i: usize| hz_from_mel(low + (high - low) * i as f64 / (bands + 1) as f64);
         let bands: Vec<_> = (0..bands).map(|i| Band::new([edge(i), edge(i + 1), edge(i + 2)], rate)).collect();
         let mut reach = [0.0; BINS];
@@ -34,8 +35,8 @@ impl Mel {
         self.bands.iter().map(|band| band.sum(power))
     }
 
-    /// Writes a power of each bin, not negative, that gives nearly the power of the bands: Richardson and Lucy's
-    /// iteration, which is the likeliest answer under relative errors and stays smooth where bands are wide.
+    /// Writes a non-negative power per bin that nearly gives the power of the bands: the Richardson-Lucy iteration,
+    /// which finds the most likely answer under relative errors and stays smooth in wide bands.
     pub(crate) fn bins_from_bands(&self, wanted: &[f32], power: &mut [f32]) {
         power.fill(1.0);
         for _ in 0..30 {
@@ -52,7 +53,7 @@ impl Mel {
 }
 
 impl Band {
-    /// The triangle over `[low, peak, high]` Hz: its mean over the width of each bin, so that no band is empty.
+    /// The triangle over `[low, peak, high]` Hz, averaged over the width of each bin so that no band is empty.
     fn new([low, peak, high]: [f64; 3], rate: u32) -> Self {
         let triangle = |hz: f64| ((hz - low) / (peak - low)).min((high - hz) / (high - peak)).max(0.0);
         let width = f64::from(rate) / FRAME as f64;
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_band_is_empty_and_none_reaches_under_50_hz() {
+    fn no_band_is_empty_or_reaches_below_50_hz() {
         for (bands, rate) in [(40, 8_000), (4, 4_000), (128, 4_000), (128, 48_000)] {
             let mel = Mel::new(bands, rate);
             assert!(mel.bands_from_bins(&[1.0; BINS]).all(|power| power > 0.0), "{bands} bands at {rate} Hz");
@@ -95,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn a_spectrum_for_the_bands_gives_the_bands() {
+    fn estimated_bins_reproduce_the_bands() {
         let mel = Mel::new(40, 8_000);
-        // Formants over a floor 60 dB lower.
+        // Formants above a floor that is 60 dB lower.
         let spectrum: Vec<_> = (0..BINS)
             .map(|bin| {
                 let hz = bin as f32 * 31.25;

@@ -1,4 +1,4 @@
-//! A sound from the magnitudes of its spectra alone.
+//! Reconstructs a sound from the magnitudes of its spectra.
 
 use anyflow_sdk::Error;
 use realfft::num_complex::Complex32;
@@ -8,8 +8,8 @@ use crate::spectrum::{BINS, FRAME, Spectrum, starts};
 const ITERATIONS: usize = 60;
 const MOMENTUM: f32 = 0.99;
 
-/// Fast Griffin-Lim (Perraudin, Balazs and Sondergaard 2013): finds `sound` whose spectra have `magnitudes: [frame,
-/// bin]`. Every bin starts as a steady tone, in step with itself from frame to frame, so that nothing is drawn.
+/// Fast Griffin-Lim (Perraudin, Balazs and Sondergaard 2013): finds a `sound` whose spectra have `magnitudes: [frame,
+/// bin]`. The phases start as those of a steady tone per bin, so that the result is deterministic.
 pub(crate) fn sound_from_magnitudes(spectrum: &Spectrum, magnitudes: &[f32], sound: &mut [f32]) -> Result<(), Error> {
     let mut phases = steady(sound.len(), magnitudes.len() / BINS);
     let mut rebuilt = vec![Complex32::ZERO; magnitudes.len()];
@@ -32,7 +32,7 @@ fn scale(phases: &mut [Complex32], magnitudes: &[f32]) {
     phases.iter_mut().zip(magnitudes).for_each(|(phase, magnitude)| *phase *= magnitude);
 }
 
-/// The phases `[frame, bin]` of a tone in the middle of each bin.
+/// The phases `[frame, bin]` of a steady tone in the middle of each bin.
 fn steady(length: usize, frames: usize) -> Vec<Complex32> {
     let turn = |start: usize, bin: usize| (start * bin % FRAME) as f32 / FRAME as f32;
     starts(length, frames)

@@ -1,4 +1,4 @@
-//! WAV files <-> samples of one channel.
+//! WAV files <-> mono samples.
 
 use std::io::Cursor;
 
@@ -7,23 +7,23 @@ use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
 use crate::resample::resampled;
 
-/// The longest recording that is read, so that a file cannot ask for all memory.
+/// The longest recording, so that a file cannot ask for all memory.
 const MAX_SECONDS: f64 = 60.0;
-/// The largest sample of a float file that is read, far over full scale and far under what sums overflow at.
+/// The largest sample of a float file: far above full scale, far below the overflow of sums.
 pub(crate) const MAX_SAMPLE: f32 = 1e6;
 
-/// Reads a WAV file of 8 to 32 bits, whole numbers or floats: its channels averaged, at `rate`, full scale at 1.
+/// Reads a WAV file of 8 to 32 bits, integer or float: channels averaged, resampled to `rate`, full scale at 1.
 pub(crate) fn read(bytes: &[u8], rate: u32) -> Result<Vec<f32>, Error> {
     let mut reader = WavReader::new(Cursor::new(bytes)).map_err(refused)?;
     let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = reader.spec();
     if !(1..=64).contains(&channels) || !(1_000..=192_000).contains(&sample_rate) || bits_per_sample > 32 {
         return Err(Error::data(format!(
-            "not a recording: {channels} channels, {sample_rate} Hz, {bits_per_sample} bits a sample"
+            "not a recording: {channels} channels, {sample_rate} Hz, {bits_per_sample} bits per sample"
         )));
     }
     let seconds = f64::from(reader.duration()) / f64::from(sample_rate);
     if seconds > MAX_SECONDS {
-        return Err(Error::data(format!("the recording lasts {seconds:.1} s; {MAX_SECONDS} s is the most")));
+        return Err(Error::data(format!("the recording lasts {seconds:.1} s; at most {MAX_SECONDS} s are allowed")));
     }
     let samples = match sample_format {
         SampleFormat::Float => mixed(reader.samples::<f32>().map(|s| s.map(f64::from)), channels)?,
@@ -43,14 +43,16 @@ pub(crate) fn read(bytes: &[u8], rate: u32) -> Result<Vec<f32>, Error> {
 
 /// The mean over channels of interleaved samples.
 fn mixed(samples: impl Iterator<Item = hound::Result<f64>>, channels: u16) -> Result<Vec<f32>, Error> {
-    let (mut mean, mut channel) = (0.0, 0);
+    let mut mean = 0.0;
+    let mut channel = 0;
     let mut mono = Vec::new();
     for sample in samples {
         mean += sample.map_err(refused)? / f64::from(channels);
         channel += 1;
         if channel == channels {
             mono.push(mean as f32);
-            (mean, channel) = (0.0, 0);
+            mean = 0.0;
+            channel = 0;
         }
     }
     Ok(mono)
@@ -60,7 +62,7 @@ fn refused(error: hound::Error) -> Error {
     Error::data(format!("not a WAV file: {error}"))
 }
 
-/// Writes samples between -1 and 1 as a WAV file of 16 bits.
+/// Writes samples between -1 and 1 as a 16-bit WAV file.
 pub(crate) fn write(samples: &[f32], rate: u32) -> Result<Vec<u8>, Error> {
     let spec = WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let mut file = Cursor::new(Vec::new());
@@ -73,7 +75,7 @@ pub(crate) fn write(samples: &[f32], rate: u32) -> Result<Vec<u8>, Error> {
     Ok(file.into_inner())
 }
 
-/// Scales to a largest magnitude of 1; silence stays silence.
+/// Scales the largest magnitude to 1; silence stays silence.
 pub(crate) fn to_full_scale(samples: &mut [f32]) {
     let peak = samples.iter().fold(0f32, |peak, sample| peak.max(sample.abs()));
     if peak > 0.0 {
@@ -89,7 +91,7 @@ mod tests {
     use crate::sounds::{float_wav, wav};
 
     #[test]
-    fn every_depth_is_read_at_full_scale() {
+    fn every_bit_depth_is_read_at_full_scale() {
         for bits in [8, 16, 24, 32] {
             let top = (1i64 << (bits - 1)) - 1;
             let file = wav(1, 8_000, bits, &[0, top as i32, -(top as i32), (top / 2) as i32]);
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_the_same() {
+    fn written_samples_read_back() {
         let samples = [0.0, 0.5, -0.25, 1.0, -1.0, 7.0];
         let back = read(&write(&samples, 8_000).unwrap(), 8_000).unwrap();
         for (back, sample) in back.iter().zip(samples) {
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_recording_are_refused() {
+    fn files_that_are_not_recordings_are_refused() {
         let sound = vec![100; 800];
         let whole = wav(1, 8_000, 16, &sound);
         let mut endless = whole.clone();

@@ -1,4 +1,4 @@
-//! Another sample rate, by the FFT resampler of rubato.
+//! Changes the sample rate with rubato's FFT resampler.
 
 use std::fmt::Display;
 
@@ -8,20 +8,21 @@ use rubato::{Fft, FixedSync, Resampler};
 
 use crate::recording::MAX_SAMPLE;
 
-/// The fewest samples in a block at the lower rate; at 256 the transition is a tenth of the band wide.
+/// The fewest samples in a block at the lower rate. At 256 the transition is a tenth of the band wide.
 const BLOCK: usize = 256;
 
-/// `samples` at `rate` as samples at `new_rate`, without what the lower of the two cannot hold.
+/// Resamples `samples` from `rate` to `new_rate`, without the frequencies that the lower rate cannot hold.
 pub(crate) fn resampled(samples: &[f32], rate: u32, new_rate: u32) -> Result<Vec<f32>, Error> {
     if samples.is_empty() {
         return Ok(Vec::new());
     }
     let failed = |error: &dyn Display| Error::Failed(format!("{rate} Hz to {new_rate} Hz: {error}"));
-    // The FFT panics at what is not finite, also at what becomes so in a sum.
+    // The FFT panics for values that are not finite, also for sums that overflow.
     if !samples.iter().all(|sample| sample.abs() <= MAX_SAMPLE) {
-        return Err(failed(&"a sample is no number or huge"));
+        return Err(failed(&"a sample is huge, infinite or NaN"));
     }
-    let (rate, new_rate) = (rate as usize, new_rate as usize);
+    let rate = rate as usize;
+    let new_rate = new_rate as usize;
     let mut fft = Fft::new(rate, new_rate, block(rate, new_rate), 1, FixedSync::Both).map_err(|e| failed(&e))?;
     let sound = InterleavedSlice::new(samples, 1, samples.len()).map_err(|e| failed(&e))?;
     let mut sound = fft.process_all(&sound, samples.len(), None).map_err(|e| failed(&e))?.take_data();
@@ -30,8 +31,8 @@ pub(crate) fn resampled(samples: &[f32], rate: u32, new_rate: u32) -> Result<Vec
     Ok(sound)
 }
 
-/// The samples that go through one FFT. The delay is half of that: only where this is even at both rates is it a
-/// whole number of samples, so that rubato cuts off all of it.
+/// The samples of one FFT. The delay is half of them. It is a whole number of samples, so that rubato removes all of
+/// it, only if this count is even at both rates.
 fn block(rate: usize, new_rate: usize) -> usize {
     let common = gcd(rate, new_rate).max(1);
     let lower = (rate.min(new_rate) / common).max(1);
@@ -50,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// A sine that swells and fades, so that the ends do not matter.
+    /// A sine that fades in and out, so that the ends do not matter.
     fn tone(hz: f64, rate: u32) -> Vec<f32> {
         let n = f64::from(rate) / 4.0;
         let sample = |i: f64| (2.0 * PI * hz * i / f64::from(rate)).sin() * (PI * i / n).sin().powi(2);
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_new_rate_cannot_hold_is_gone() {
+    fn frequencies_above_the_new_rate_are_removed() {
         for (rate, hz) in [(44_100, 4_100.0), (44_100, 6_000.0), (48_000, 6_000.0), (44_101, 6_000.0)] {
             let got = resampled(&tone(hz, rate), rate, 8_000).unwrap();
             assert!(worst(&got, &vec![0.0; got.len()]) < 2e-5, "{hz} Hz at {rate}");
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_recording_holds_is_refused() {
+    fn huge_samples_and_zero_rates_are_refused() {
         for sample in [f32::NAN, f32::INFINITY, f32::MIN] {
             assert!(resampled(&[0.0, sample], 48_000, 8_000).is_err());
         }
@@ -101,11 +102,11 @@ mod tests {
     }
 
     proptest! {
-        // Rates without a common divisor need a long FFT, up to 0.1 s a case.
+        // Rates without a common divisor need a long FFT: up to 0.1 s per case.
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn any_rate_and_length_will_do(
+        fn any_rate_and_length_work(
             sound in prop::collection::vec(-MAX_SAMPLE..=MAX_SAMPLE, 1..3_000),
             rate in 1_000u32..=192_000,
             new_rate in 4_000u32..=48_000,

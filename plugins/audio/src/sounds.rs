@@ -5,12 +5,12 @@ use std::io::Cursor;
 
 use hound::{Sample, SampleFormat, WavSpec, WavWriter};
 
-/// A WAV file of whole numbers, channels interleaved.
+/// A WAV file of integer samples, channels interleaved.
 pub(crate) fn wav(channels: u16, rate: u32, bits: u16, samples: &[i32]) -> Vec<u8> {
     file(WavSpec { channels, sample_rate: rate, bits_per_sample: bits, sample_format: SampleFormat::Int }, samples)
 }
 
-/// A WAV file of floats.
+/// A WAV file of float samples.
 pub(crate) fn float_wav(rate: u32, samples: &[f32]) -> Vec<u8> {
     file(WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 32, sample_format: SampleFormat::Float }, samples)
 }
@@ -23,7 +23,7 @@ fn file<S: Sample + Copy>(spec: WavSpec, samples: &[S]) -> Vec<u8> {
     file.into_inner()
 }
 
-/// Something like a syllable: a hiss, then a voice whose pitch falls and whose formants glide.
+/// A sound like a syllable: a hiss, then a voice with falling pitch and gliding formants.
 pub(crate) fn syllable(rate: u32, seconds: f64) -> Vec<f32> {
     let n = (f64::from(rate) * seconds) as usize;
     let mut state = 1u32;
@@ -43,7 +43,8 @@ pub(crate) fn syllable(rate: u32, seconds: f64) -> Vec<f32> {
                         * (turn * f64::from(k)).sin()
                 })
                 .sum();
-            let (hiss, swell) = (if at < 0.2 { 0.2 } else { 0.0 }, (PI * ((at - 0.15) / 0.8).clamp(0.0, 1.0)).sin());
+            let hiss = if at < 0.2 { 0.2 } else { 0.0 };
+            let swell = (PI * ((at - 0.15) / 0.8).clamp(0.0, 1.0)).sin();
             (0.2 * (hiss * noise + 0.3 * swell * voice) + 0.001 * noise) as f32
         })
         .collect()

@@ -1,4 +1,4 @@
-//! Short-time spectra: frames of 256 samples under a Hann window, spread evenly over a sound.
+//! Short-time Fourier transform: frames of 256 samples with a Hann window, spread evenly over a sound.
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub(crate) const FRAME: usize = 256;
 /// Frequencies of a frame.
 pub(crate) const BINS: usize = FRAME / 2 + 1;
 
-/// The transform and its inverse, scaled so that a sine of amplitude 1 has magnitude 1 in its bin.
+/// The transform and its inverse. A sine of amplitude 1 has magnitude 1 in its bin.
 pub(crate) struct Spectrum {
     window: Vec<f32>,
     forward: Arc<dyn RealToComplex<f32>>,
@@ -29,10 +29,10 @@ impl Spectrum {
         }
     }
 
-    /// The sum of the window over two: the magnitude that the bare transform gives to a sine of amplitude 1.
+    /// Half the sum of the window: the unscaled magnitude of a sine of amplitude 1.
     const SCALE: f32 = FRAME as f32 / 4.0;
 
-    /// Writes the spectra `[frame, bin]` of `sound`, which is not shorter than a frame.
+    /// Writes the spectra `[frame, bin]` of `sound`, which must be at least one frame long.
     pub(crate) fn analyze(&self, sound: &[f32], spectra: &mut [Complex32]) -> Result<(), Error> {
         let frames = spectra.len() / BINS;
         let mut frame = self.forward.make_input_vec();
@@ -46,7 +46,7 @@ impl Spectrum {
         Ok(())
     }
 
-    /// Writes the sound whose spectra are nearest to `spectra: [frame, bin]`.
+    /// Writes the sound with the spectra nearest to `spectra: [frame, bin]`.
     pub(crate) fn synthesize(&self, spectra: &[Complex32], sound: &mut [f32]) -> Result<(), Error> {
         let frames = spectra.len() / BINS;
         let mut bins = self.inverse.make_input_vec();
@@ -57,7 +57,8 @@ impl Spectrum {
         for (spectrum, start) in spectra.chunks_exact(BINS).zip(starts(sound.len(), frames)) {
             bins.copy_from_slice(spectrum);
             // A real frame has no phase at the ends of its spectrum.
-            (bins[0].im, bins[BINS - 1].im) = (0.0, 0.0);
+            bins[0].im = 0.0;
+            bins[BINS - 1].im = 0.0;
             self.inverse.process_with_scratch(&mut bins, &mut frame, &mut scratch).map_err(failed)?;
             for (i, (value, window)) in frame.iter().zip(&self.window).enumerate() {
                 sound[start + i] += value * window * Self::SCALE / FRAME as f32;
@@ -65,14 +66,14 @@ impl Spectrum {
             }
         }
         for (sample, weight) in sound.iter_mut().zip(weights) {
-            // Where hardly a window reaches, at both ends, the sound fades instead of growing without bound.
+            // Windows hardly reach both ends: there the sound fades instead of growing without bound.
             *sample /= weight.max(0.1);
         }
         Ok(())
     }
 }
 
-/// First samples of `frames` frames, from the very first to the very last of `length` samples.
+/// Start indices of `frames` frames, spread from the start to the end of `length` samples.
 pub(crate) fn starts(length: usize, frames: usize) -> impl Iterator<Item = usize> {
     let hop = (length - FRAME) as f64 / (frames - 1) as f64;
     (0..frames).map(move |frame| (frame as f64 * hop).round() as usize)
@@ -96,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn spectra_of_a_sound_give_the_sound() {
+    fn a_sound_is_reconstructed_from_its_spectra() {
         let sound = syllable(8_000, 0.45);
         let spectrum = Spectrum::new();
         let mut spectra = vec![Complex32::ZERO; 32 * BINS];
         spectrum.analyze(&sound, &mut spectra).unwrap();
         let mut back = vec![0.0; sound.len()];
         spectrum.synthesize(&spectra, &mut back).unwrap();
-        // Not at the very ends, which fade.
+        // Except at the ends, which fade.
         for i in 64..sound.len() - 64 {
             assert!((sound[i] - back[i]).abs() < 1e-5, "sample {i}: {} is {}", sound[i], back[i]);
         }

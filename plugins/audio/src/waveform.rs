@@ -4,7 +4,7 @@ use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, de
 
 use crate::recording;
 
-/// A WAV file <-> its first samples between -1 and 1, of one channel and a given rate; silence follows short ones.
+/// A WAV file <-> its first samples between -1 and 1, mono and at a given rate. Silence pads short recordings.
 pub struct Waveform {
     sample_rate: u32,
 }
@@ -33,7 +33,7 @@ impl Codec for Waveform {
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let Config { sample_rate } = parameters.read()?;
         if !(4_000..=48_000).contains(&sample_rate) {
-            return Err(Error::Parameters(format!("sample_rate is {sample_rate}; it is between 4000 and 48000")));
+            return Err(Error::Parameters(format!("sample_rate is {sample_rate}; it must be from 4000 to 48000")));
         }
         Ok(Waveform { sample_rate })
     }
@@ -60,7 +60,7 @@ mod tests {
     use crate::sounds::{float_wav, syllable};
 
     #[test]
-    fn sounds_are_cut_or_followed_by_silence_and_come_back() {
+    fn sounds_are_cut_or_padded_and_come_back() {
         let codec = Waveform::new(&Parameters::new(json!({"sample_rate": 8_000, "samples": 800}))).unwrap();
         let sound = syllable(8_000, 0.2);
         for n in [300, 800, 1_600] {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_over_full_scale_are_brought_in_and_non_finite_ones_refused() {
+    fn samples_over_full_scale_are_clamped_and_non_finite_ones_refused() {
         let codec = Waveform::new(&Parameters::new(json!({"sample_rate": 8_000, "samples": 2}))).unwrap();
         let mut array = [0.0; 2];
         codec.encode(Cell::Bytes(&float_wav(8_000, &[3.0, -3.0])), &mut array).unwrap();

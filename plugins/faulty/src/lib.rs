@@ -1,5 +1,4 @@
-//! Components that go wrong on request, for the tests of whoever loads plugins: what one of them breaks must stay its
-//! own affair.
+//! Components that fail on request, for tests of hosts: a fault must not affect anything but its own component.
 
 mod network;
 mod panics;
@@ -12,7 +11,7 @@ pub use plain::Plain;
 anyflow_sdk::export_plugin! {
     name: "faulty",
     license: "MIT OR Apache-2.0",
-    summary: "components that go wrong on request",
+    summary: "components that fail on request",
     codecs: [Panics],
     modules: [Network: Encoder + Decoder],
     arrays: [Plain],

@@ -7,7 +7,7 @@ use anyflow_sdk::layers::Linear;
 use anyflow_sdk::tch::{self, Kind, Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-/// A linear autoencoder that works for `after` calls, of either role, and in each later one commits its fault.
+/// A linear autoencoder that works for `after` calls of either role, and has its fault in every later call.
 pub struct Network {
     encoder: Linear,
     decoder: Linear,
@@ -16,7 +16,7 @@ pub struct Network {
     good_calls_left: Cell<u64>,
 }
 
-/// What goes wrong.
+/// The fault.
 #[derive(Clone, Copy, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Fault {
@@ -24,17 +24,17 @@ enum Fault {
     None,
     /// The call panics.
     Panic,
-    /// The output is not a number anywhere.
+    /// All outputs are NaN.
     Nan,
-    /// The last row of the output is not a number.
+    /// The last row of the output is NaN.
     NanRow,
-    /// An operation of libtorch throws where no error can be returned.
+    /// A libtorch operation throws through a call that cannot return errors.
     Throw,
-    /// The output claims more elements than any memory holds.
+    /// The output claims more elements than fit in memory.
     Huge,
     /// The output has one element too many in its last axis.
     WrongShape,
-    /// The output is of doubles.
+    /// The output has the dtype f64.
     WrongType,
     /// The call returns an error.
     Error,
@@ -42,11 +42,11 @@ enum Fault {
     Memory,
     /// The call takes `seconds`.
     Sleep,
-    /// Gradients are no longer recorded on the thread.
+    /// The thread stops recording gradients.
     NoGrad,
-    /// libtorch works with another number of threads.
+    /// libtorch gets another number of threads.
     Threads,
-    /// The process ends without a word.
+    /// The process aborts.
     Abort,
 }
 
@@ -68,7 +68,7 @@ impl Module for Network {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "network",
         modality: "text",
-        summary: "a linear autoencoder that goes wrong on request",
+        summary: "a linear autoencoder that fails on request",
         roles: &[
             RoleDescriptor { role: Role::Encode, input: VALUE, output: LATENT },
             RoleDescriptor { role: Role::Decode, input: LATENT, output: VALUE },
@@ -91,7 +91,9 @@ impl Module for Network {
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let Config { n, latent, fault, seconds, after } = parameters.read()?;
         if n < 1 || latent < 1 || !(0.0..=3600.0).contains(&seconds) {
-            return Err(Error::Parameters(format!("n {n}, latent {latent}, seconds {seconds}: out of range")));
+            return Err(Error::Parameters(format!(
+                "n is {n}, latent {latent}, seconds {seconds}; n and latent must be positive, seconds from 0 to 3600"
+            )));
         }
         Ok(Network {
             encoder: Linear::new(&(path / "encoder"), n, latent)?,
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_committed() {
+    fn every_fault_happens() {
         assert!(encoded("nan").unwrap().isnan().all().int64_value(&[]) == 1);
         let last = encoded("nan-row").unwrap().isnan();
         assert_eq!(last.sum_dim_intlist(1, false, Kind::Int64), Tensor::from_slice(&[0i64, 2]));

@@ -2,8 +2,8 @@
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 
-/// A text <-> its length in bytes. The text `panic` panics, the text `bad` is refused; so are, decoding, a length
-/// under zero and one that is no length.
+/// A text <-> its length in bytes. Encoding panics for the text `panic` and refuses the text `bad`; decoding panics for
+/// a negative length and refuses NaN and huge lengths.
 pub struct Panics;
 
 impl Codec for Panics {
@@ -38,7 +38,7 @@ impl Codec for Panics {
         let length = array[0].round();
         assert!(length >= 0.0 || length.is_nan(), "asked to panic by the array");
         if length.is_nan() || length > 65_536.0 {
-            return Err(Error::data(format!("{length} is no length of a text")));
+            return Err(Error::data(format!("{length} is not the length of a text")));
         }
         Ok(OwnedCell::Utf8("x".repeat(length as usize)))
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_goes_wrong_only_when_asked() {
+    fn it_fails_only_on_request() {
         let mut array = [0.0];
         Panics.encode(Cell::Utf8("seven"), &mut array).unwrap();
         assert_eq!(array, [5.0]);

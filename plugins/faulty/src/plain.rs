@@ -6,13 +6,13 @@ use anyflow_sdk::{
     Array, ArrayModule, ArrayMut, Error, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*,
 };
 
-/// Numbers that are halved and doubled without libtorch, until the fault comes.
+/// Halves and doubles numbers without libtorch, with one fault.
 pub struct Plain {
     fault: Fault,
     seconds: f64,
 }
 
-/// What goes wrong in every call.
+/// The fault of every call.
 #[derive(Clone, Copy, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Fault {
@@ -20,7 +20,7 @@ enum Fault {
     None,
     /// The call panics.
     Panic,
-    /// The output is not a number anywhere.
+    /// All outputs are NaN.
     Nan,
     /// The call returns an error.
     Error,
@@ -41,7 +41,7 @@ impl ArrayModule for Plain {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "plain",
         modality: "text",
-        summary: "halves and doubles without libtorch, and goes wrong on request",
+        summary: "halves and doubles without libtorch, and fails on request",
         roles: &[
             RoleDescriptor { role: Role::Encode, input: VALUE, output: VALUE },
             RoleDescriptor { role: Role::Decode, input: VALUE, output: VALUE },
@@ -56,7 +56,7 @@ impl ArrayModule for Plain {
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let Config { fault, seconds } = parameters.read()?;
         if !(0.0..=3600.0).contains(&seconds) {
-            return Err(Error::Parameters(format!("seconds {seconds}: out of range")));
+            return Err(Error::Parameters(format!("seconds is {seconds}; it must be from 0 to 3600")));
         }
         Ok(Plain { fault, seconds })
     }
@@ -88,14 +88,15 @@ mod tests {
 
     fn called(fault: &str, role: Role) -> Result<Vec<f32>, Error> {
         let module = Plain::new(&Parameters::new(json!({"n": 2, "fault": fault, "seconds": 0.01})))?;
-        let (mut elements, shape) = ([0.0; 2], [1, 2]);
+        let mut elements = [0.0; 2];
+        let shape = [1, 2];
         let input = Array { shape: &shape, elements: Elements::F32(&[3.0, -1.0]) };
         module.forward(role, &input, &mut ArrayMut { shape: &shape, elements: &mut elements })?;
         Ok(elements.to_vec())
     }
 
     #[test]
-    fn it_goes_wrong_only_when_asked() {
+    fn it_fails_only_on_request() {
         assert_eq!(called("none", Role::Encode).unwrap(), [1.5, -0.5]);
         assert_eq!(called("sleep", Role::Decode).unwrap(), [6.0, -2.0]);
         assert!(called("nan", Role::Encode).unwrap()[0].is_nan());

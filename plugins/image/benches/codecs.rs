@@ -1,4 +1,4 @@
-//! Pictures from and to files: `cargo bench -p anyflow-plugin-image`.
+//! Images from and to files: `cargo bench -p anyflow-plugin-image`.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot run stops
 
 use std::hint::black_box;
@@ -18,12 +18,12 @@ fn main() {
     criterion.final_summary();
 }
 
-/// A picture of smooth waves, so that it compresses as pictures do.
+/// An image of smooth waves, so that it compresses as images do.
 fn bench<C: Codec<Element = f32>>(criterion: &mut Criterion, name: &str, side: usize, channels: usize) {
     let codec = C::new(&Parameters::new(json!({"height": side, "width": side}))).unwrap();
     let wave = |at: usize| 0.5 + 0.5 * ((at % side) as f32 / 7.0).sin() * ((at / side) as f32 / 11.0).cos();
     let array: Vec<f32> = (0..channels * side * side).map(wave).collect();
-    let OwnedCell::Bytes(file) = codec.decode(&array).unwrap() else { panic!("a picture is bytes") };
+    let OwnedCell::Bytes(file) = codec.decode(&array).unwrap() else { panic!("an image is bytes") };
     let mut group = criterion.benchmark_group(format!("{name}, {side} x {side}"));
     group.bench_function("encode", |bencher| {
         let mut out = vec![0.0; array.len()];

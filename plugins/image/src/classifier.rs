@@ -7,7 +7,7 @@ use anyflow_sdk::{
     descriptor::*,
 };
 
-/// A small convolutional network for small pictures: 65,000 parameters for 28 x 28.
+/// A small convolutional network for small images: 65,000 parameters for 28 x 28.
 pub struct Classifier {
     fine: Conv2d,
     coarse: Conv2d,
@@ -20,9 +20,9 @@ const INPUT: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")
 const FEATURES: i64 = 64;
 /// Channels of the two convolutions.
 const MAPS: [i64; 2] = [16, 32];
-/// What both see, at every place of the picture.
-const SEEN: Port = f32_port(&[fixed("map", MAPS[0] + MAPS[1]), axis("height"), axis("width")]);
-/// Shortest vector of activations that has a direction; a place where nothing is seen has none.
+/// Activations of both convolutions at every pixel of the image.
+const ACTIVATIONS: Port = f32_port(&[fixed("map", MAPS[0] + MAPS[1]), axis("height"), axis("width")]);
+/// Lengths of activation vectors are clamped to this before the division: zeros stay zeros.
 const SHORTEST: f64 = 1e-10;
 
 #[derive(serde::Deserialize)]
@@ -37,11 +37,11 @@ impl Module for Classifier {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "classifier",
         modality: "image",
-        summary: "picture -> score of each class, a small convolutional network",
+        summary: "image -> score of each class, a small convolutional network",
         roles: &[
             RoleDescriptor { role: Role::Score, input: INPUT, output: f32_port(&[axis_of("class", "classes")]) },
             RoleDescriptor { role: Role::Features, input: INPUT, output: f32_port(&[fixed("feature", FEATURES)]) },
-            RoleDescriptor { role: Role::Perceptual, input: INPUT, output: SEEN },
+            RoleDescriptor { role: Role::Perceptual, input: INPUT, output: ACTIVATIONS },
         ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1},
@@ -55,11 +55,12 @@ impl Module for Classifier {
         let Config { channel, height, width, classes } = parameters.read()?;
         elements(&[channel, height, width])?;
         elements(&[classes])?;
-        // The sides of what is left: halved, less the edge of the second kernel, halved.
+        // The side after both convolutions: halved, minus the edge of the second kernel, halved.
         let side = |full: i64| (full / 2 - 4) / 2;
         let [fine, coarse] = MAPS;
-        let flat = elements(&[coarse, side(height), side(width)])
-            .map_err(|_| Error::Parameters(format!("pictures of {width} x {height} are not at least 12 x 12")))?;
+        let flat = elements(&[coarse, side(height), side(width)]).map_err(|_| {
+            Error::Parameters(format!("images of {width} x {height} are too small; the least is 12 x 12"))
+        })?;
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), channel, fine, 5, 2)?,
             coarse: Conv2d::new(&(path / "coarse"), fine, coarse, 5, 0)?,
@@ -76,7 +77,7 @@ impl Scorer for Classifier {
 }
 
 impl Classifier {
-    /// What the convolutions see, `[row, map, height, width]` each.
+    /// Activations of the two convolutions, each `[row, map, height, width]`.
     fn maps(&self, value: &Tensor) -> Result<[Tensor; 2], Error> {
         let fine = self.fine.forward(value)?.f_relu()?;
         let coarse = self.coarse.forward(&halve(&fine)?)?.f_relu()?;
@@ -93,13 +94,13 @@ impl FeatureExtractor for Classifier {
 }
 
 impl PerceptualEncoder for Classifier {
-    /// The direction of the activations at each place, of each convolution, such that squared differences are a mean over
-    /// places: between 0 and 2 for each of the two.
+    /// The normalized activations of each convolution at each pixel, scaled so that summed squared differences are a
+    /// mean over pixels: between 0 and 2 per convolution.
     fn perceive(&self, value: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let (_, _, height, width) = value.size4()?;
         let directions = self.maps(value)?.into_iter().map(|maps| {
             let length = maps.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?.f_clamp_min(SHORTEST)?;
-            // The second one is smaller: each of its places stands for those of the picture that it covers.
+            // Scales the smaller second map up to the image: each of its pixels covers several.
             maps.f_div(&length)?.f_upsample_nearest2d([height, width], None, None)
         });
         let all = Tensor::f_cat(&directions.collect::<Result<Vec<_>, _>>()?, 1)?;
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_become_scores() {
+    fn images_become_scores() {
         for height in [12, 13, 28] {
             let variables = nn::VarStore::new(Device::Cpu);
             let module = Classifier::new(&variables.root(), &parameters(height)).unwrap();
@@ -128,32 +129,32 @@ mod tests {
         }
     }
 
-    /// As LPIPS of two pictures: of each layer the squared difference of the directions, averaged over places.
+    /// As LPIPS of two images: per layer, the squared difference of normalized activations, averaged over pixels.
     #[test]
-    fn squared_differences_of_what_is_perceived_are_averages_over_places() {
+    fn perceptual_distances_are_means_over_pixels() {
         let variables = nn::VarStore::new(Device::Cpu);
         let module = Classifier::new(&variables.root(), &parameters(28)).unwrap();
-        let pictures = Tensor::rand([2, 1, 28, 28], (Kind::Float, Device::Cpu));
-        let seen = module.perceive(&pictures, false).unwrap();
+        let images = Tensor::rand([2, 1, 28, 28], (Kind::Float, Device::Cpu));
+        let seen = module.perceive(&images, false).unwrap();
         assert_eq!(seen.size(), [2, 48, 28, 28]);
         let sum = (seen.get(0) - seen.get(1)).square().sum(Kind::Double).double_value(&[]);
         let mut wanted = 0.0;
-        for maps in module.maps(&pictures).unwrap() {
+        for maps in module.maps(&images).unwrap() {
             let side = maps.size()[2];
             let maps =
                 &maps / maps.square().sum_dim_intlist([1i64].as_slice(), true, Kind::Float).sqrt().clamp_min(1e-10);
-            let by_place = (maps.get(0) - maps.get(1)).square().sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
-            // Of 28 places in a line the 10 of the second layer cover 2 or 3 each.
+            let by_pixel = (maps.get(0) - maps.get(1)).square().sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
+            // Of the 28 pixels in a line, each of the 10 of the second layer covers 2 or 3.
             let covers: Vec<f64> =
-                (0..side).map(|i| (0..28).filter(|place| place * side / 28 == i).count() as f64).collect();
+                (0..side).map(|i| (0..28).filter(|pixel| pixel * side / 28 == i).count() as f64).collect();
             let covers = Tensor::from_slice(&covers);
-            wanted += (by_place * covers.outer(&covers)).sum(Kind::Double).double_value(&[]) / (28.0 * 28.0);
+            wanted += (by_pixel * covers.outer(&covers)).sum(Kind::Double).double_value(&[]) / (28.0 * 28.0);
         }
         assert!((sum - wanted).abs() < 1e-5 && sum > 0.01, "f32: {sum}, {wanted}");
     }
 
     #[test]
-    fn it_is_small() {
+    fn it_has_65_thousand_parameters() {
         let variables = nn::VarStore::new(Device::Cpu);
         Classifier::new(&variables.root(), &parameters(28)).unwrap();
         let parameters: usize = variables.trainable_variables().iter().map(Tensor::numel).sum();
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_too_small_for_it_are_refused() {
+    fn too_small_images_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for height in [11, 0, -5] {
             let made = Classifier::new(&variables.root(), &parameters(height));

@@ -1,26 +1,24 @@
-//! The modality `image`: pictures in grey or in colour, an autoencoder and a classifier for small ones.
+//! The modality `image`: grey and colour images, with networks for small ones.
 
-mod autoencoder;
 mod classifier;
+mod codec;
 mod maps;
 mod masked;
 mod patches;
-mod picture;
+mod perceptrons;
 mod pixels;
-mod prompt;
 
-pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
+pub use codec::{Gray, Rgb};
 pub use maps::Maps;
 pub use masked::Masked;
 pub use patches::Patches;
-pub use picture::{Gray, Rgb};
-pub use prompt::Prompt;
+pub use perceptrons::{Autoencoder, Prompt};
 
 anyflow_sdk::export_plugin! {
     name: "image",
     license: "MIT OR Apache-2.0",
-    summary: "pictures in grey or in colour",
+    summary: "grey and colour images",
     codecs: [Gray, Rgb, Masked],
     modules: [
         Autoencoder: Encoder + Decoder,

@@ -4,17 +4,17 @@ use anyflow_sdk::layers::{Conv2d, Norm, elements};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-/// Picture -> maps of a quarter of its height and width -> picture between 0 and 1, by convolutions: for denoisers that
-/// see the latent as a picture.
+/// Image -> feature maps of a quarter of its height and width -> image between 0 and 1: a convolutional autoencoder for
+/// denoisers over image-shaped latents.
 pub struct Maps {
     encoder: [Conv2d; 3],
     decoder: [Conv2d; 3],
-    /// Before each activation.
+    /// One before each activation.
     norms: [Norm; 4],
     size: [i64; 2],
 }
 
-/// How much smaller the maps are than the picture, in height and in width.
+/// The factor by which the maps are smaller than the image, in height and in width.
 const REDUCTION: i64 = 4;
 
 #[derive(serde::Deserialize)]
@@ -29,7 +29,7 @@ struct Config {
 }
 
 /// `[channel, height, width]`.
-const PICTURE: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
+const IMAGE: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
 /// `[map, row, column]`.
 const MAPS: Port = f32_port(&[axis_of("map", "maps"), axis_of("row", "rows"), axis_of("column", "columns")]);
 
@@ -37,10 +37,10 @@ impl Module for Maps {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "maps",
         modality: "image",
-        summary: "picture <-> maps of a quarter of its height and width, by convolutions",
+        summary: "image <-> feature maps of a quarter of its height and width, a convolutional autoencoder",
         roles: &[
-            RoleDescriptor { role: Role::Encode, input: PICTURE, output: MAPS },
-            RoleDescriptor { role: Role::Decode, input: MAPS, output: PICTURE },
+            RoleDescriptor { role: Role::Encode, input: IMAGE, output: MAPS },
+            RoleDescriptor { role: Role::Decode, input: MAPS, output: IMAGE },
         ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1},
@@ -60,7 +60,7 @@ impl Module for Maps {
         elements(&[2 * hidden.clamp(0, 1 << 20), hidden, 9])?;
         if [height, width] != [REDUCTION * rows, REDUCTION * columns] {
             return Err(Error::Parameters(format!(
-                "maps of {columns} x {rows} are not of pictures of {width} x {height}: they are four times smaller"
+                "columns x rows is {columns} x {rows}, but a quarter of {width} x {height} is needed"
             )));
         }
         let conv = |side: &str, layer: i64, from: i64, to: i64| Conv2d::new(&(path / side / layer), from, to, 3, 1);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_become_maps_and_pictures_again() {
+    fn images_map_to_feature_maps_and_back() {
         let variables = nn::VarStore::new(Device::Cpu);
         let module = Maps::new(&variables.root(), &parameters(8, 2)).unwrap();
         check_network(&variables, &[3, 8, 12], &[3, 8, 12], |x| module.decode(&module.encode(x, true)?, true));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_make_no_network_are_refused() {
+    fn impossible_sizes_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for (height, rows) in [(0, 0), (-4, -1), (8, 3), (10, 2), (i64::MAX, 2)] {
             let made = Maps::new(&variables.root(), &parameters(height, rows));

@@ -1,12 +1,12 @@
-//! The codec `masked`: a picture of which square patches are hidden.
+//! The codec `masked`: an image with hidden square patches.
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::ExtendedColorType;
 
 use crate::pixels::{self, Size};
 
-/// A PNG, JPEG, GIF or BMP file -> its luma between 0 and 1, with some patches of one shade. Which ones follows from the pixels,
-/// so that the same picture is always hidden alike; back, pictures are written as they are.
+/// A PNG, JPEG, GIF or BMP file -> its luma between 0 and 1, with some patches in one shade. The pixels seed the choice
+/// of patches, so that an image always has the same patches hidden. Decoding writes the image as it is.
 pub struct Masked {
     size: Size,
     hiding: Hiding,
@@ -28,33 +28,36 @@ impl Codec for Masked {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "masked",
         modality: "image",
-        summary: "picture file -> luma with hidden patches",
+        summary: "image file -> luma with hidden patches",
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 1), axis("height"), axis("width")], 0, 1),
         parameters: r#"{
             "height": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
             "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
-            "patch": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 4, "description": "side of a patch"},
-            "least": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1, "description": "least share hidden"},
-            "most": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.9, "description": "largest share hidden"},
-            "shade": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5, "description": "what is seen of a hidden patch: black is 0"}
+            "patch": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 4, "description": "side of a patch in pixels"},
+            "least": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1, "description": "smallest hidden share"},
+            "most": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.9, "description": "largest hidden share"},
+            "shade": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5, "description": "luma of hidden patches; 0 is black"}
         }"#,
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        let (size, hiding) = (Size::new(parameters)?, parameters.read::<Hiding>()?);
+        let size = Size::new(parameters)?;
+        let hiding: Hiding = parameters.read()?;
         if hiding.patch == 0 || !(0.0..=1.0).contains(&hiding.least) || !(hiding.least..=1.0).contains(&hiding.most) {
             let Hiding { patch, least, most, .. } = hiding;
-            return Err(Error::Parameters(format!("no patches of {patch} hide from {least} to {most} of a picture")));
+            return Err(Error::Parameters(format!(
+                "patch is {patch}, least {least}, most {most}; patch must be positive, and 0 <= least <= most <= 1"
+            )));
         }
         Ok(Masked { size, hiding })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let picture = pixels::read(cell.bytes()?, self.size)?.into_luma16();
-        pixels::planes_from_interleaved(picture.as_raw(), 1, array);
-        self.hiding.hide(seed(picture.as_raw()), array);
+        let image = pixels::read(cell.bytes()?, self.size)?.into_luma16();
+        pixels::planes_from_interleaved(image.as_raw(), 1, array);
+        self.hiding.hide(seed(image.as_raw()), array);
         Ok(())
     }
 
@@ -64,17 +67,19 @@ impl Codec for Masked {
 }
 
 impl Hiding {
-    /// Hides as many patches as the share asks for, in an order that the seed chooses (Fisher-Yates).
+    /// Hides a random share of the patches, in a random order (Fisher-Yates).
     fn hide(&self, seed: u64, array: &mut [f32]) {
         let mut state = seed;
         let share = self.least + uniform(&mut state) * (self.most - self.least);
-        let (rows, columns) = (self.height.div_ceil(self.patch), self.width.div_ceil(self.patch));
+        let rows = self.height.div_ceil(self.patch);
+        let columns = self.width.div_ceil(self.patch);
         let mut order: Vec<usize> = (0..rows * columns).collect();
         let hidden = (share * order.len() as f64).round() as usize;
-        for place in 0..hidden {
-            let rest = order.len() - place;
-            order.swap(place, place + ((uniform(&mut state) * rest as f64) as usize).min(rest - 1));
-            let (top, left) = (order[place] / columns * self.patch, order[place] % columns * self.patch);
+        for index in 0..hidden {
+            let rest = order.len() - index;
+            order.swap(index, index + ((uniform(&mut state) * rest as f64) as usize).min(rest - 1));
+            let top = order[index] / columns * self.patch;
+            let left = order[index] % columns * self.patch;
             for row in array.chunks_mut(self.width).skip(top).take(self.patch) {
                 row.iter_mut().skip(left).take(self.patch).for_each(|value| *value = self.shade);
             }
@@ -82,13 +87,13 @@ impl Hiding {
     }
 }
 
-/// FNV-1a.
+/// A hash of the pixels (FNV-1a).
 fn seed(pixels: &[u16]) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
     pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).fold(0xCBF2_9CE4_8422_2325, mix)
 }
 
-/// The next of SplitMix64, in [0, 1).
+/// The next number in [0, 1) of SplitMix64.
 fn uniform(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -100,7 +105,7 @@ fn uniform(state: &mut u64) -> f64 {
 mod tests {
     use serde_json::json;
 
-    /// What is seen of a hidden patch.
+    /// Luma of hidden patches.
     const SHADE: f32 = 0.25;
 
     use super::*;
@@ -119,8 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn as_many_patches_are_hidden_as_asked_the_same_ones_each_time() {
-        // Nine patches, those below being two pixels high.
+    fn the_asked_share_of_patches_is_hidden_the_same_each_time() {
+        // Nine patches; those in the last row are two pixels high.
         for (share, hidden) in [(0.0, 0), (0.5, 5), (1.0, 9)] {
             let array = encoded(&masked(share, share).unwrap(), 1.0);
             let corners = (0..3).flat_map(|row| (0..3).map(move |column| row * 4 * 12 + column * 4));
@@ -129,13 +134,13 @@ mod tests {
         }
         let codec = masked(0.1, 0.9).unwrap();
         assert_eq!(encoded(&codec, 1.0), encoded(&codec, 1.0));
-        let places = |shade: f32| encoded(&codec, shade).iter().map(|value| *value == SHADE).collect::<Vec<_>>();
-        let others = [0.1, 0.2, 0.3, 0.4].map(places);
-        assert!(others.iter().any(|other| *other != places(1.0)));
+        let masks = |shade: f32| encoded(&codec, shade).iter().map(|value| *value == SHADE).collect::<Vec<_>>();
+        let others = [0.1, 0.2, 0.3, 0.4].map(masks);
+        assert!(others.iter().any(|other| *other != masks(1.0)));
     }
 
     #[test]
-    fn shares_that_are_none_are_refused() {
+    fn impossible_shares_are_refused() {
         for (least, most) in [(-0.1, 0.5), (0.5, 0.4), (0.5, 1.5)] {
             assert!(matches!(masked(least, most), Err(Error::Parameters(_))), "{least} to {most}");
         }

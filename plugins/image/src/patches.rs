@@ -4,8 +4,8 @@ use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-/// Picture -> its square patches, the pixels of each as the channels of one place -> picture. Nothing is lost and nothing
-/// is learned: for denoisers that see few places of many channels.
+/// Image <-> its square patches, with the pixels of a patch as channels (space-to-depth). Lossless, with nothing to
+/// train: for denoisers over few positions with many channels.
 pub struct Patches {
     channel: i64,
     side: i64,
@@ -24,7 +24,7 @@ struct Config {
 }
 
 /// `[channel, height, width]`.
-const PICTURE: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
+const IMAGE: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
 /// `[map, row, column]`.
 const MAPS: Port = f32_port(&[axis_of("map", "maps"), axis_of("row", "rows"), axis_of("column", "columns")]);
 
@@ -32,10 +32,10 @@ impl Module for Patches {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "patches",
         modality: "image",
-        summary: "picture <-> its square patches side by side as maps, nothing learned",
+        summary: "image <-> its square patches as channels (space-to-depth), nothing to train",
         roles: &[
-            RoleDescriptor { role: Role::Encode, input: PICTURE, output: MAPS },
-            RoleDescriptor { role: Role::Decode, input: MAPS, output: PICTURE },
+            RoleDescriptor { role: Role::Encode, input: IMAGE, output: MAPS },
+            RoleDescriptor { role: Role::Decode, input: MAPS, output: IMAGE },
         ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1},
@@ -55,7 +55,7 @@ impl Module for Patches {
         let fits = side > 0 && [side * rows, side * columns] == [height, width] && channel * side * side == maps;
         if !fits {
             return Err(Error::Parameters(format!(
-                "{maps} maps of {columns} x {rows} are not the square patches of {channel} channels of {width} x {height}"
+                "{maps} maps of {columns} x {rows} do not fit square patches of {width} x {height} with {channel} channels"
             )));
         }
         Ok(Patches { channel, side, rows, columns })
@@ -94,19 +94,19 @@ mod tests {
     }
 
     #[test]
-    fn pictures_become_patches_and_the_same_pictures_again() {
+    fn images_map_to_patches_and_back_exactly() {
         let variables = nn::VarStore::new(Device::Cpu);
         let module = Patches::new(&variables.root(), &parameters(12, 4, 6)).unwrap();
         for rows in [0, 1, 3] {
-            let picture = Tensor::rand([rows, 3, 8, 12], (Kind::Float, Device::Cpu));
-            let maps = module.encode(&picture, true).unwrap();
+            let image = Tensor::rand([rows, 3, 8, 12], (Kind::Float, Device::Cpu));
+            let maps = module.encode(&image, true).unwrap();
             assert_eq!(maps.size(), [rows, 12, 4, 6]);
-            assert_eq!(module.decode(&maps, true).unwrap(), picture);
+            assert_eq!(module.decode(&maps, true).unwrap(), image);
         }
     }
 
     #[test]
-    fn sizes_that_are_no_patches_are_refused() {
+    fn impossible_sizes_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for (maps, rows, columns) in [(12, 4, 4), (27, 3, 4), (48, 4, 6), (12, 9, 6), (12, 0, 0)] {
             let made = Patches::new(&variables.root(), &parameters(maps, rows, columns));

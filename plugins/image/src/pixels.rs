@@ -1,4 +1,4 @@
-//! Picture files <-> pixels of a given size.
+//! Image files <-> pixels of a given size.
 
 use std::io::Cursor;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,13 @@ use image::codecs::png::PngEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
 
-/// The largest picture that is decoded, so that a small file cannot ask for all memory.
+/// The most pixels of an image, so that a small file cannot ask for all memory.
 const MAX_PIXELS: u64 = 64 << 20;
-/// The longest side of a picture that is decoded.
+/// The longest side of an image.
 const MAX_SIDE: u32 = 1 << 14;
-/// The most a picture may take while it is decoded, four bytes a pixel.
+/// The most bytes of an image during decoding, four per pixel.
 const MAX_BYTES: u64 = 4 * MAX_PIXELS;
-/// Images that take more are decoded one at a time: the limit holds for all threads together.
+/// Larger images are decoded one at a time, so that the limit holds for all threads together.
 const LARGE_BYTES: u64 = MAX_BYTES / 8;
 static LARGE: Mutex<()> = Mutex::new(());
 
@@ -30,26 +30,29 @@ impl Size {
         let size: Size = parameters.read()?;
         let sides = 1..=2048;
         if !sides.contains(&size.height) || !sides.contains(&size.width) {
-            return Err(Error::Parameters(format!("{} x {} is no size of a picture", size.width, size.height)));
+            return Err(Error::Parameters(format!(
+                "width x height is {} x {}; both must be from 1 to 2048",
+                size.width, size.height
+            )));
         }
         Ok(size)
     }
 }
 
-/// Reads a file: the first picture of an animation, turned upright as its EXIF data say, transparent pixels laid on
-/// white, stretched to `size`.
+/// Reads a file: the first frame of an animation, rotated by its EXIF orientation, on a white background, stretched to
+/// `size`.
 pub(crate) fn read(bytes: &[u8], size: Size) -> Result<DynamicImage, Error> {
-    let (mut picture, _turn) = decode(bytes).map_err(|error| Error::data(format!("not a picture: {error}")))?;
-    if picture.color().has_alpha() {
-        picture = laid_on_white(picture);
+    let (mut image, _lock) = decode(bytes).map_err(|error| Error::data(format!("not an image: {error}")))?;
+    if image.color().has_alpha() {
+        image = on_white(image);
     }
-    if (picture.width(), picture.height()) != (size.width, size.height) {
-        picture = picture.resize_exact(size.width, size.height, FilterType::Lanczos3);
+    if (image.width(), image.height()) != (size.width, size.height) {
+        image = image.resize_exact(size.width, size.height, FilterType::Lanczos3);
     }
-    Ok(picture)
+    Ok(image)
 }
 
-/// The image, and the turn of a large one, to be held until it is small.
+/// The image, and the lock of a large one. The caller holds the lock until it has resized the image.
 fn decode(bytes: &[u8]) -> image::ImageResult<(DynamicImage, Option<MutexGuard<'static, ()>>)> {
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(MAX_SIDE);
@@ -60,26 +63,26 @@ fn decode(bytes: &[u8]) -> image::ImageResult<(DynamicImage, Option<MutexGuard<'
     let mut decoder = reader.into_decoder()?;
     limits.reserve(decoder.total_bytes())?;
     let is_large = decoder.total_bytes() > LARGE_BYTES;
-    let turn = is_large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+    let lock = is_large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
     let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok((picture, turn))
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok((image, lock))
 }
 
-fn laid_on_white(picture: DynamicImage) -> DynamicImage {
-    let mut picture = picture.into_rgba8();
-    for pixel in picture.pixels_mut() {
+fn on_white(image: DynamicImage) -> DynamicImage {
+    let mut image = image.into_rgba8();
+    for pixel in image.pixels_mut() {
         let alpha = u32::from(pixel[3]);
         for channel in &mut pixel.0[..3] {
             *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
         }
         pixel[3] = 255;
     }
-    DynamicImage::ImageRgba8(picture)
+    DynamicImage::ImageRgba8(image)
 }
 
-/// `interleaved: [pixel, channel]` to `planes: [channel, pixel]` between 0 and 1.
+/// Converts `interleaved: [pixel, channel]` to `planes: [channel, pixel]` between 0 and 1.
 pub(crate) fn planes_from_interleaved(interleaved: &[u16], channels: usize, planes: &mut [f32]) {
     let pixels = planes.len() / channels;
     for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
@@ -89,10 +92,10 @@ pub(crate) fn planes_from_interleaved(interleaved: &[u16], channels: usize, plan
     }
 }
 
-/// Writes `planes: [channel, height, width]`, brought between 0 and 1, as PNG.
+/// Writes `planes: [channel, height, width]`, clamped to 0 to 1, as PNG.
 pub(crate) fn write(planes: &[f32], size: Size, color: ExtendedColorType) -> Result<Vec<u8>, Error> {
     if let Some(at) = planes.iter().position(|value| !value.is_finite()) {
-        return Err(Error::data(format!("the picture holds {} at element {at}", planes[at])));
+        return Err(Error::data(format!("the image holds {} at element {at}", planes[at])));
     }
     let channels = usize::from(color.channel_count());
     let pixels = planes.len() / channels;

@@ -1,9 +1,9 @@
-//! The modality `label`: class numbers. Needs no libtorch: one-hot vectors are diffused as they are.
+//! The modality `label`: class numbers as one-hot vectors, which are diffused without a network. Needs no libtorch.
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*, export_plugin};
 
-/// Class number <-> one-hot vector, centred and scaled so that each coordinate has mean zero and unit variance when
-/// classes are equally frequent.
+/// Class number <-> one-hot vector, centred and scaled: each coordinate has mean zero and unit variance if classes are
+/// equally frequent.
 pub struct OneHot {
     classes: usize,
 }
@@ -37,7 +37,7 @@ impl Codec for OneHot {
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let Config { classes } = parameters.read()?;
         if classes < 2 {
-            return Err(Error::Parameters(format!("classes is {classes}; at least 2 are needed")));
+            return Err(Error::Parameters(format!("classes is {classes}; it must be at least 2")));
         }
         Ok(OneHot { classes })
     }
@@ -47,13 +47,13 @@ impl Codec for OneHot {
         let class = usize::try_from(label).ok().filter(|class| *class < self.classes).ok_or_else(|| {
             Error::data(format!("label {label} is not one of the {} classes 0 to {}", self.classes, self.classes - 1))
         })?;
-        let (mean, deviation) = self.moments();
-        array.fill(-mean / deviation);
-        array[class] = (1.0 - mean) / deviation;
+        let (mean, std) = self.moments();
+        array.fill(-mean / std);
+        array[class] = (1.0 - mean) / std;
         Ok(())
     }
 
-    /// The class of the largest coordinate, the first of equals.
+    /// The class of the largest coordinate; the first one in a tie.
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
         let mut best = 0;
         for (class, value) in array.iter().enumerate() {

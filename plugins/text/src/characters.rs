@@ -4,7 +4,8 @@ use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, de
 
 use crate::one_hot::{self, Tokens};
 
-/// Characters of an alphabet <-> a one-hot row for each. A capital that the alphabet lacks counts as its small letter.
+/// Characters of an alphabet <-> one one-hot row each. A capital that the alphabet lacks is read as its lowercase
+/// letter.
 pub struct Characters {
     alphabet: Tokens,
     length: usize,
@@ -48,7 +49,7 @@ impl Codec for Characters {
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let Config { alphabet, length } = parameters.read()?;
         if let Some(entry) = alphabet.iter().skip(1).find(|entry| entry.chars().count() != 1) {
-            return Err(Error::Parameters(format!("`{entry}` in alphabet is not one character")));
+            return Err(Error::Parameters(format!("`{entry}` in alphabet is not a single character")));
         }
         let alphabet = Tokens::new("alphabet", alphabet)?;
         Ok(Characters { length: one_hot::length(length, &alphabet)?, alphabet })
@@ -68,7 +69,7 @@ impl Codec for Characters {
         Ok(())
     }
 
-    /// Takes scores of any scale, so also the logits of a module.
+    /// Accepts scores of any scale, such as the logits of a module.
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
         Ok(OwnedCell::Utf8(self.alphabet.read(array)?.concat()))
     }
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_alphabet_takes_words_of_any_case() {
+    fn the_default_alphabet_accepts_words_of_any_case() {
         let schema: Value = serde_json::from_str(Characters::DESCRIPTOR.parameters).unwrap();
         let parameters = json!({"alphabet": schema["alphabet"]["default"], "length": schema["length"]["default"]});
         let codec = Characters::new(&Parameters::new(parameters)).unwrap();
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn alphabets_that_cannot_be_are_refused() {
+    fn impossible_alphabets_are_refused() {
         for bad in [&[][..], &[""], &["a", "b"], &["", "a", "a"], &["", ""], &["", "ab"]] {
             assert!(matches!(codec(bad, 3), Err(Error::Parameters(_))), "{bad:?}");
         }
@@ -119,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_taken_or_refused(text in any::<String>()) {
+        fn any_text_is_accepted_or_refused(text in any::<String>()) {
             let codec = codec(&["", "a", "i", "\u{307}", "ß"], 6).unwrap();
             if let Err(error) = there_and_back(&codec, &text) {
                 prop_assert!(matches!(error, Error::Data(_)));

@@ -1,19 +1,17 @@
-//! The modality `text`: short texts as words or characters of a closed set, an autoencoder and a classifier for them.
+//! The modality `text`: short texts as words or characters of a closed set, with networks for them.
 
-mod autoencoder;
 mod characters;
 mod classifier;
 mod grams;
 mod one_hot;
-mod prompt;
+mod perceptrons;
 mod query;
 mod tokens;
 mod words;
 
-pub use autoencoder::Autoencoder;
 pub use characters::Characters;
 pub use classifier::Classifier;
-pub use prompt::Prompt;
+pub use perceptrons::{Autoencoder, Prompt};
 pub use query::Query;
 pub use tokens::TokenVectors;
 pub use words::Words;

@@ -5,8 +5,8 @@ use anyflow_sdk::{Encoder, Error, Module, ModuleDescriptor, Parameters, Role, Ro
 
 use crate::grams::{self, Grams};
 
-/// One-hot tokens -> sum of a vector for each, or for each run of neighbours, brought to the length sqrt(features), so that
-/// its coordinates have a variance of about one. What is composed of known words lies where its words put it.
+/// One-hot tokens -> the sum of the vectors of its tokens or n-grams, scaled to length sqrt(features) so that
+/// coordinates have a variance of about one. A new combination of known words has the sum of their vectors.
 pub struct Query {
     grams: Grams,
     features: i64,
@@ -16,7 +16,7 @@ impl Module for Query {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "query",
         modality: "text",
-        summary: "one-hot tokens -> one vector, the sum of those of its runs of neighbours, of length sqrt(features)",
+        summary: "one-hot tokens -> the sum of its n-gram vectors, of length sqrt(features)",
         roles: &[RoleDescriptor {
             role: Role::Encode,
             input: grams::WORDS,
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_summed_whatever_their_order_and_the_length_is_that_of_unit_variance() {
+    fn the_sum_ignores_word_order_and_has_unit_variance() {
         let variables = nn::VarStore::new(Device::Cpu);
         let query = module(&variables, 5, 1).unwrap();
         let weights = Tensor::arange(6, (Kind::Float, Device::Cpu));
@@ -70,18 +70,18 @@ mod tests {
         assert!(apart(&one, &text(&query, [3, 0, 1])) < 1e-6, "f32");
         assert!(apart(&one, &text(&query, [1, 2, 0])) > 1e-3);
         assert!((one.square().sum(Kind::Float) - 6.0).abs().double_value(&[]) < 1e-5, "f32");
-        assert_eq!(text(&query, [0, 0, 0]).abs().max().double_value(&[]), 0.0, "nothing said");
+        assert_eq!(text(&query, [0, 0, 0]).abs().max().double_value(&[]), 0.0, "an empty text is zero");
     }
 
     #[test]
-    fn runs_of_neighbours_tell_the_order() {
+    fn n_grams_distinguish_word_order() {
         let variables = nn::VarStore::new(Device::Cpu);
         let query = module(&variables, 5, 2).unwrap();
         assert!(apart(&text(&query, [1, 3, 0]), &text(&query, [3, 1, 0])) > 1e-3);
     }
 
     #[test]
-    fn parameters_that_make_no_network_are_refused() {
+    fn impossible_parameters_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for (words, span) in [(1, 1), (0, 1), (-1, 1), (i64::MAX, 1), (5, 0), (5, i64::MAX)] {
             assert!(matches!(module(&variables, words, span), Err(Error::Parameters(_))), "{words} words, {span}");

@@ -5,15 +5,15 @@ use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, PromptEncoder, Ro
 
 use crate::grams::{self, Grams};
 
-/// One-hot tokens -> a vector of length 1 for each, or for the run of neighbours that ends at it, so that a network which
-/// reads them finds each word by itself. Empty words have zeros.
+/// One-hot tokens -> a unit vector for each token, or for the n-gram that ends at it. Networks attend to each word by
+/// itself. Empty words are zero.
 pub struct TokenVectors(Grams);
 
 impl Module for TokenVectors {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "tokens",
         modality: "text",
-        summary: "one-hot tokens -> a vector of length 1 for each, or for each run of neighbours",
+        summary: "one-hot tokens -> a unit vector for each token or n-gram",
         roles: &[RoleDescriptor {
             role: Role::Embed,
             input: grams::WORDS,
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_has_a_token_of_length_one_wherever_it_stands_and_empty_ones_have_none() {
+    fn a_word_has_the_same_unit_vector_at_every_position_and_padding_is_zero() {
         let variables = nn::VarStore::new(Device::Cpu);
         let parameters = Parameters::new(json!({"length": 3, "words": 5, "span": 1, "features": 6}));
         let module = TokenVectors::new(&variables.root(), &parameters).unwrap();

@@ -4,7 +4,7 @@ use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, de
 
 use crate::one_hot::{self, Tokens};
 
-/// Words of a vocabulary, in small letters and separated by white space <-> a one-hot row for each.
+/// Words of a vocabulary, in lowercase and separated by white space <-> one one-hot row each.
 pub struct Words {
     vocabulary: Tokens,
     length: usize,
@@ -30,7 +30,7 @@ impl Codec for Words {
             "vocabulary": {
                 "type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": true,
                 "examples": [["", "zero", "one", "two"]],
-                "description": "small letters, no white space; the first is empty and pads short texts"
+                "description": "lowercase words without white space; the first is empty and pads short texts"
             },
             "length": {"type": "integer", "minimum": 1, "maximum": 4096, "default": 8}
         }"#,
@@ -42,7 +42,7 @@ impl Codec for Words {
             let mut words = word.split_whitespace();
             words.next() != Some(word.as_str()) || word.to_lowercase() != **word
         }) {
-            return Err(Error::Parameters(format!("`{word}` in vocabulary is not one word in small letters")));
+            return Err(Error::Parameters(format!("`{word}` in vocabulary is not a single lowercase word")));
         }
         let vocabulary = Tokens::new("vocabulary", vocabulary)?;
         Ok(Words { length: one_hot::length(length, &vocabulary)?, vocabulary })
@@ -53,7 +53,10 @@ impl Codec for Words {
         let mut numbers = Vec::with_capacity(self.length);
         for word in text.split_whitespace() {
             if numbers.len() == self.length {
-                return Err(Error::data(format!("from `{word}` on the text is longer than {} words", self.length)));
+                return Err(Error::data(format!(
+                    "the text is longer than {} words, starting at `{word}`",
+                    self.length
+                )));
             }
             numbers.push(self.vocabulary.number(word).ok_or_else(|| {
                 Error::data(format!("`{word}` is not in the vocabulary: {}", self.vocabulary.listed()))
@@ -63,7 +66,7 @@ impl Codec for Words {
         Ok(())
     }
 
-    /// Takes scores of any scale, so also the logits of a module.
+    /// Accepts scores of any scale, such as the logits of a module.
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
         Ok(OwnedCell::Utf8(self.vocabulary.read(array)?.join(" ")))
     }
@@ -87,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn words_come_back_in_small_letters_and_single_spaces() {
+    fn words_come_back_in_lowercase_with_single_spaces() {
         let codec = codec(&["", "a", "red", "über", "seven"], 3).unwrap();
         for (text, back) in [("a red seven", "a red seven"), ("  Red\tÜBER\n", "red über"), ("", ""), (" ", "")] {
             assert_eq!(there_and_back(&codec, text).unwrap(), OwnedCell::Utf8(back.into()));
@@ -99,11 +102,11 @@ mod tests {
         let codec = codec(&["", "a", "red", "seven"], 3).unwrap();
         let text = |text| there_and_back(&codec, text).unwrap_err().to_string();
         assert_eq!(text("a rd seven"), "`rd` is not in the vocabulary: `a` `red` `seven`");
-        assert_eq!(text("a red a seven"), "from `seven` on the text is longer than 3 words");
+        assert_eq!(text("a red a seven"), "the text is longer than 3 words, starting at `seven`");
     }
 
     #[test]
-    fn every_token_is_one_hot_and_scores_of_any_scale_are_taken() {
+    fn every_token_is_one_hot_and_scores_of_any_scale_decode() {
         let codec = codec(&["", "a", "b"], 2).unwrap();
         let mut array = [0.0; 6];
         codec.encode(Cell::Utf8("b"), &mut array).unwrap();
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn vocabularies_that_cannot_be_are_refused() {
+    fn impossible_vocabularies_are_refused() {
         for bad in [&[][..], &[""], &["a", "b"], &["", "a", "a"], &["", ""], &["", "a b"], &["", " a"], &["", "A"]] {
             assert!(matches!(codec(bad, 3), Err(Error::Parameters(_))), "{bad:?}");
         }
@@ -125,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_taken_or_refused(text in any::<String>()) {
+        fn any_text_is_accepted_or_refused(text in any::<String>()) {
             let codec = codec(&["", "a", "ß", "ss"], 4).unwrap();
             if let Err(error) = there_and_back(&codec, &text) {
                 prop_assert!(matches!(error, Error::Data(_)));

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_make_no_network_are_refused() {
+    fn impossible_sizes_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for points in [0, -8, i64::MAX] {
             let made = Classifier::new(&variables.root(), &parameters(points));

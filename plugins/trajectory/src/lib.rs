@@ -1,12 +1,12 @@
-//! The modality `trajectory`: drawings as strokes of a pen, an autoencoder and a classifier for them.
+//! The modality `trajectory`: drawings as strokes of a pen, with an autoencoder and a classifier.
 
-mod autoencoder;
 mod classifier;
+mod perceptrons;
 mod resample;
 mod strokes;
 
-pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
+pub use perceptrons::Autoencoder;
 pub use strokes::Strokes;
 
 anyflow_sdk::export_plugin! {

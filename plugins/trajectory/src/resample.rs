@@ -1,13 +1,13 @@
-//! Strokes of any number of points to a given number of points in all, evenly along the pen's way.
+//! Resamples strokes to a given total number of points, evenly spaced along the trajectory.
 
-/// A point of a stroke: x and y.
+/// A point `[x, y]` of a stroke.
 pub type Point = [f64; 2];
 
-/// Points of a stroke that is drawn, at the least: where it begins and where it ends.
+/// The fewest points of a resampled stroke: its first and its last.
 pub const FEWEST: usize = 2;
 
-/// Resamples `strokes` to `points` points in all, those of a stroke equally far apart along it, its ends kept. Longer
-/// strokes get more of them. `None` if `points` are too few for so many strokes, or a stroke is empty.
+/// Resamples `strokes` to `points` points in total. The points of a stroke are evenly spaced along it, and its ends are
+/// kept. Longer strokes get more points. `None` if there are too few points for the strokes, or a stroke is empty.
 pub fn resample(strokes: &[Vec<Point>], points: usize) -> Option<Vec<Vec<Point>>> {
     if strokes.is_empty() || strokes.iter().any(Vec::is_empty) {
         return None;
@@ -17,7 +17,7 @@ pub fn resample(strokes: &[Vec<Point>], points: usize) -> Option<Vec<Vec<Point>>
     Some(strokes.iter().zip(counts).map(|(stroke, count)| along(stroke, count)).collect())
 }
 
-/// Way of the pen along a stroke.
+/// The length of a stroke.
 pub fn length(stroke: &[Point]) -> f64 {
     stroke.windows(2).map(|pair| distance(pair[0], pair[1])).sum()
 }
@@ -26,7 +26,8 @@ fn distance(a: Point, b: Point) -> f64 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
-/// How many of `points` each stroke gets: at least [`FEWEST`], the rest one by one where the points lie farthest apart.
+/// The number of points of each stroke: at least [`FEWEST`]. The others go, one by one, to the stroke with the widest
+/// gaps.
 fn shares(lengths: &[f64], points: usize) -> Option<Vec<usize>> {
     let rest = points.checked_sub(FEWEST * lengths.len())?;
     let mut counts = vec![FEWEST; lengths.len()];
@@ -38,18 +39,20 @@ fn shares(lengths: &[f64], points: usize) -> Option<Vec<usize>> {
     Some(counts)
 }
 
-/// `count` points along `stroke`, from its first to its last, at equal distances along it.
+/// `count` points evenly spaced along `stroke`, from its first to its last point.
 fn along(stroke: &[Point], count: usize) -> Vec<Point> {
     let step = length(stroke) / (count - 1) as f64;
     let last = stroke.len() - 1;
-    let (mut segment, mut passed) = (0, 0.0);
+    let mut segment = 0;
+    let mut passed = 0.0;
     let mut point = |n: usize| {
         let wanted = step * n as f64;
         while segment < last {
             let long = distance(stroke[segment], stroke[segment + 1]);
             if passed + long >= wanted && long > 0.0 {
                 let t = ((wanted - passed) / long).clamp(0.0, 1.0);
-                let (a, b) = (stroke[segment], stroke[segment + 1]);
+                let a = stroke[segment];
+                let b = stroke[segment + 1];
                 return [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])];
             }
             passed += long;
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_cut_into_equal_parts() {
+    fn a_line_is_resampled_evenly() {
         let line = vec![[0.0, 0.0], [0.5, 0.0], [0.5, 0.0], [2.0, 0.0]];
         assert_eq!(resample(&[line], 5), Some(vec![vec![[0.0, 0.0], [0.5, 0.0], [1.0, 0.0], [1.5, 0.0], [2.0, 0.0]]]));
     }
@@ -90,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ends_are_kept_and_the_way_grows_no_longer(
+        fn ends_are_kept_and_strokes_do_not_grow(
             strokes in prop::collection::vec(prop::collection::vec(prop::array::uniform2(-9.0..9.0f64), 1..20), 1..5),
         ) {
             let resampled = resample(&strokes, 40).unwrap();

@@ -4,12 +4,12 @@ use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, List, OwnedCell, OwnedLis
 
 use crate::resample::{FEWEST, Point, resample};
 
-/// A list of strokes, a stroke a list of points `[x, y]`, <-> points that lie evenly along the pen's way.
+/// A list of strokes, each a list of points `[x, y]` <-> points evenly spaced along the trajectory.
 ///
-/// The array is `[point, coordinate]` with three coordinates: x and y, moved and scaled so that the drawing fits the
-/// square from -1 to 1 and touches two of its sides, and the stroke, 1 for the first, third .. and -1 for the second,
-/// fourth .. A stroke begins where that sign changes: a step, which a network that smooths keeps, while the spike of a
-/// pen lifted at one point would be lost.
+/// The array is `[point, coordinate]` with three coordinates. x and y are shifted and scaled so that the drawing fits
+/// the square from -1 to 1 and touches two of its sides. The third is the stroke: 1 for the first, third .., -1 for the
+/// second, fourth .. A stroke starts where that sign changes. A smoothing network keeps such a step, but would lose the
+/// spike of a pen lift at a single point.
 pub struct Strokes {
     points: usize,
 }
@@ -19,7 +19,7 @@ struct Config {
     points: usize,
 }
 
-/// x, y, stroke.
+/// Coordinates of a point: x, y, stroke.
 const COORDINATES: usize = 3;
 /// Largest number of points.
 const MOST: usize = 4096;
@@ -30,7 +30,7 @@ impl Codec for Strokes {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "strokes",
         modality: "trajectory",
-        summary: "list of strokes <-> points evenly along them",
+        summary: "list of strokes <-> points evenly spaced along them",
         cell: CellKind::List(3),
         feature: "List(List(List(Value(float32))))",
         array: f32_port(&[axis_of("point", "points"), fixed("coordinate", COORDINATES as i64)]),
@@ -40,7 +40,7 @@ impl Codec for Strokes {
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let Config { points } = parameters.read()?;
         if !(FEWEST..=MOST).contains(&points) {
-            return Err(Error::Parameters(format!("points is {points}, not between {FEWEST} and {MOST}")));
+            return Err(Error::Parameters(format!("points is {points}; it must be from {FEWEST} to {MOST}")));
         }
         Ok(Strokes { points })
     }
@@ -72,14 +72,14 @@ impl Codec for Strokes {
     }
 }
 
-/// The strokes that have points.
+/// The strokes that have points, as vectors.
 fn strokes_from_list(drawing: List<'_>) -> Result<Vec<Vec<Point>>, Error> {
     let mut strokes = Vec::with_capacity(drawing.len());
     for stroke in drawing.lists()?.filter(|stroke| !stroke.is_empty()) {
         let point = |point: List<'_>| match point.numbers()? {
             [x, y] if x.is_finite() && y.is_finite() => Ok([*x, *y]),
-            [x, y] => Err(Error::Data(format!("the point [{x}, {y}] is no place"))),
-            other => Err(Error::Data(format!("a point has {} coordinates, not x and y", other.len()))),
+            [x, y] => Err(Error::Data(format!("the point [{x}, {y}] is not finite"))),
+            other => Err(Error::Data(format!("a point has {} coordinates instead of x and y", other.len()))),
         };
         strokes.push(stroke.lists()?.map(point).collect::<Result<_, _>>()?);
     }
@@ -89,13 +89,14 @@ fn strokes_from_list(drawing: List<'_>) -> Result<Vec<Vec<Point>>, Error> {
     Ok(strokes)
 }
 
-/// Moves the middle of the drawing to 0 and scales its larger side to 2; a single place stays a place.
+/// Moves the middle of the drawing to 0 and scales its larger side to 2. A single point keeps its size.
 fn fit(strokes: &mut [Vec<Point>]) -> Result<(), Error> {
     let bounds = |axis: usize| {
         let along = strokes.iter().flatten().map(|point| point[axis]);
         along.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), at| (low.min(at), high.max(at)))
     };
-    let ((left, right), (low, high)) = (bounds(0), bounds(1));
+    let (left, right) = bounds(0);
+    let (low, high) = bounds(1);
     let middle = [left / 2.0 + right / 2.0, low / 2.0 + high / 2.0];
     let half = (right / 2.0 - left / 2.0).max(high / 2.0 - low / 2.0);
     if !half.is_finite() {

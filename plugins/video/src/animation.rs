@@ -1,4 +1,4 @@
-//! GIF, APNG and MP4 files, and lists of pictures, <-> frames of a given size.
+//! GIF, APNG and MP4 files, and lists of images <-> frames of a given size.
 
 use std::io::Cursor;
 
@@ -13,16 +13,16 @@ use image::{
 
 use crate::mp4;
 
-/// The longest side of an animation that is decoded.
+/// The longest side of a frame.
 pub(crate) const MAX_SIDE: u32 = 1 << 12;
-/// The most a frame may take while it is decoded.
+/// The most bytes of a frame during decoding.
 pub(crate) const MAX_BYTES: u64 = 64 << 20;
-/// The most frames that are decoded.
+/// The most frames of an animation.
 const MAX_FRAMES: usize = 1024;
 /// The most pixels of all frames together, so that a small file cannot ask for all memory.
 const MAX_PIXELS: u64 = 64 << 20;
 
-/// What an animation is brought to.
+/// The number and the size of an array's frames.
 #[derive(Clone, Copy, serde::Deserialize)]
 pub(crate) struct Shape {
     pub(crate) frames: usize,
@@ -36,7 +36,9 @@ impl Shape {
         let sides = 1..=1024;
         if !sides.contains(&shape.height) || !sides.contains(&shape.width) || !(1..=256).contains(&shape.frames) {
             let Shape { frames, height, width, .. } = shape;
-            return Err(Error::Parameters(format!("{frames} frames of {width} x {height} are no animation")));
+            return Err(Error::Parameters(format!(
+                "frames is {frames}, width x height {width} x {height}; the allowed ranges are 1 to 256 and 1 to 1024"
+            )));
         }
         Ok(shape)
     }
@@ -46,8 +48,8 @@ impl Shape {
     }
 }
 
-/// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each stretched to its size,
-/// transparent pixels laid on white. A picture without animation is a film of one frame.
+/// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each on a white background and
+/// stretched to `shape`. A still image is a video of one frame.
 pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Error> {
     if mp4::is(bytes) {
         return mp4::read(bytes, shape);
@@ -56,19 +58,19 @@ pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Erro
     if frames.is_empty() {
         return Err(Error::data("the animation has no frame"));
     }
-    Ok((0..shape.frames).map(|place| fitted(&frames[spread(place, shape.frames, frames.len())], shape)).collect())
+    Ok((0..shape.frames).map(|index| fitted(&frames[spread(index, shape.frames, frames.len())], shape)).collect())
 }
 
-/// As [`read`], of pictures that are a file each. Those that are left out are not decoded.
+/// As [`read`], from one file per frame. Skipped frames are not decoded.
 pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicImage>, Error> {
     let mut frames: Vec<DynamicImage> = Vec::with_capacity(shape.frames);
     let mut last = None;
-    for place in 0..shape.frames {
-        let at = spread(place, shape.frames, files.len().max(1));
+    for index in 0..shape.frames {
+        let at = spread(index, shape.frames, files.len().max(1));
         let file = files.get(at).ok_or_else(|| Error::data("the list has no frame"))?;
         let frame = match frames.last() {
             Some(same) if last == Some(at) => same.clone(),
-            _ => fitted(&picture(file).map_err(|error| Error::data(format!("frame {at}: {error}")))?, shape),
+            _ => fitted(&image(file).map_err(|error| Error::data(format!("frame {at}: {error}")))?, shape),
         };
         frames.push(frame);
         last = Some(at);
@@ -76,24 +78,24 @@ pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicIma
     Ok(frames)
 }
 
-/// A frame in the size of `shape`.
+/// A frame on a white background, stretched to `shape`.
 pub(crate) fn fitted(frame: &RgbaImage, shape: Shape) -> DynamicImage {
-    let picture = laid_on_white(frame);
-    if (picture.width(), picture.height()) == (shape.width, shape.height) {
-        return picture;
+    let image = on_white(frame);
+    if (image.width(), image.height()) == (shape.width, shape.height) {
+        return image;
     }
-    picture.resize_exact(shape.width, shape.height, FilterType::Lanczos3)
+    image.resize_exact(shape.width, shape.height, FilterType::Lanczos3)
 }
 
-fn picture(bytes: &[u8]) -> image::ImageResult<RgbaImage> {
+fn image(bytes: &[u8]) -> image::ImageResult<RgbaImage> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     reader.limits(limits());
     Ok(reader.decode()?.into_rgba8())
 }
 
-/// The frame of `all` that stands at `place` of `count`: the first is the first and the last the last.
-pub(crate) fn spread(place: usize, count: usize, all: usize) -> usize {
-    if count == 1 { 0 } else { (place * (all - 1) + (count - 1) / 2) / (count - 1) }
+/// The source frame, of `all`, for output frame `index` of `count`. The first and the last frame are kept.
+pub(crate) fn spread(index: usize, count: usize, all: usize) -> usize {
+    if count == 1 { 0 } else { (index * (all - 1) + (count - 1) / 2) / (count - 1) }
 }
 
 fn decode(bytes: &[u8]) -> image::ImageResult<Vec<RgbaImage>> {
@@ -112,39 +114,41 @@ fn decode(bytes: &[u8]) -> image::ImageResult<Vec<RgbaImage>> {
 
 fn limits() -> Limits {
     let mut limits = Limits::no_limits();
-    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_BYTES);
     limits
 }
 
 fn collected(frames: impl Iterator<Item = image::ImageResult<Frame>>) -> image::ImageResult<Vec<RgbaImage>> {
-    let (mut all, mut pixels) = (Vec::new(), 0);
+    let mut all = Vec::new();
+    let mut pixels = 0;
     for frame in frames {
-        let picture = frame?.into_buffer();
-        pixels += u64::from(picture.width()) * u64::from(picture.height());
+        let image = frame?.into_buffer();
+        pixels += u64::from(image.width()) * u64::from(image.height());
         if all.len() == MAX_FRAMES || pixels > MAX_PIXELS {
             let kind = image::error::LimitErrorKind::InsufficientMemory;
             return Err(image::ImageError::Limits(image::error::LimitError::from_kind(kind)));
         }
-        all.push(picture);
+        all.push(image);
     }
     Ok(all)
 }
 
-fn laid_on_white(picture: &RgbaImage) -> DynamicImage {
-    let mut picture = picture.clone();
-    for pixel in picture.pixels_mut().filter(|pixel| pixel[3] < 255) {
+fn on_white(image: &RgbaImage) -> DynamicImage {
+    let mut image = image.clone();
+    for pixel in image.pixels_mut().filter(|pixel| pixel[3] < 255) {
         let alpha = u32::from(pixel[3]);
         for channel in &mut pixel.0[..3] {
             *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
         }
         pixel[3] = 255;
     }
-    DynamicImage::ImageRgba8(picture)
+    DynamicImage::ImageRgba8(image)
 }
 
-/// Writes `[frame, channel, height, width]`, one or three channels, brought between 0 and 1, as a GIF that repeats, so
-/// many frames a second.
+/// Writes `[frame, channel, height, width]`, with one or three channels, clamped to 0 to 1, as a looping GIF with `fps`
+/// frames per second.
 pub(crate) fn write(array: &[f32], shape: Shape, channels: usize, fps: f64) -> Result<Vec<u8>, Error> {
     let failed = |error| Error::Failed(format!("writing GIF: {error}"));
     let mut file = Vec::new();
@@ -156,27 +160,27 @@ pub(crate) fn write(array: &[f32], shape: Shape, channels: usize, fps: f64) -> R
                 let value = |channel: usize| pixel[channel % channels];
                 [value(0), value(1), value(2), 255]
             });
-            let picture = RgbaImage::from_raw(shape.width, shape.height, rgba.collect())
+            let image = RgbaImage::from_raw(shape.width, shape.height, rgba.collect())
                 .ok_or_else(|| Error::Failed("a frame of another size".into()))?;
             let delay = Delay::from_numer_denom_ms((1000.0 / fps).round() as u32, 1);
-            encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay)).map_err(failed)?;
+            encoder.encode_frame(Frame::from_parts(image, 0, 0, delay)).map_err(failed)?;
         }
     }
     Ok(file)
 }
 
-/// The same, as a PNG for each frame.
+/// Writes the same array as one PNG per frame.
 pub(crate) fn write_list(array: &[f32], shape: Shape, channels: usize) -> Result<Vec<Vec<u8>>, Error> {
-    let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let file = |frame: Vec<u8>| {
         let mut file = Vec::new();
-        let written = PngEncoder::new(&mut file).write_image(&frame, shape.width, shape.height, colour);
+        let written = PngEncoder::new(&mut file).write_image(&frame, shape.width, shape.height, color);
         written.map(|()| file).map_err(|error| Error::Failed(format!("writing PNG: {error}")))
     };
     frames(array, shape, channels)?.map(file).collect()
 }
 
-/// `[frame, channel, pixel]` -> the bytes `[pixel, channel]` of each frame.
+/// Converts `[frame, channel, pixel]` to the bytes `[pixel, channel]` of each frame.
 fn frames(array: &[f32], shape: Shape, channels: usize) -> Result<impl Iterator<Item = Vec<u8>>, Error> {
     if let Some(at) = array.iter().position(|value| !value.is_finite()) {
         return Err(Error::data(format!("the animation holds {} at element {at}", array[at])));
@@ -194,11 +198,11 @@ mod tests {
 
     #[test]
     fn frames_are_spread_evenly_from_the_first_to_the_last() {
-        let places = |count: usize, all: usize| (0..count).map(|place| spread(place, count, all)).collect::<Vec<_>>();
-        assert_eq!(places(4, 4), [0, 1, 2, 3]);
-        assert_eq!(places(3, 9), [0, 4, 8]);
-        assert_eq!(places(4, 2), [0, 0, 1, 1]);
-        assert_eq!(places(1, 5), [0]);
-        assert_eq!(places(3, 1), [0, 0, 0]);
+        let sources = |count: usize, all: usize| (0..count).map(|index| spread(index, count, all)).collect::<Vec<_>>();
+        assert_eq!(sources(4, 4), [0, 1, 2, 3]);
+        assert_eq!(sources(3, 9), [0, 4, 8]);
+        assert_eq!(sources(4, 2), [0, 0, 1, 1]);
+        assert_eq!(sources(1, 5), [0]);
+        assert_eq!(sources(3, 1), [0, 0, 0]);
     }
 }

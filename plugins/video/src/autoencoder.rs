@@ -4,7 +4,8 @@ use anyflow_sdk::layers::FlatAutoencoder;
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-/// Each frame -> a latent -> the frame between 0 and 1, through one hidden layer each way that all frames share.
+/// Each frame <-> its own latent, with one [`FlatAutoencoder`] that all frames share. Decoded values are between 0 and
+/// 1.
 pub struct Autoencoder {
     frame: FlatAutoencoder,
     frames: i64,
@@ -21,7 +22,7 @@ struct Config {
 }
 
 /// `[frame, channel, height, width]`.
-const FILM: Port = f32_port_in(&[axis_of("frame", "frames"), axis("channel"), axis("height"), axis("width")], 0, 1);
+const VIDEO: Port = f32_port_in(&[axis_of("frame", "frames"), axis("channel"), axis("height"), axis("width")], 0, 1);
 /// `[frame, latent]`.
 const LATENT: Port = f32_port(&[axis_of("frame", "frames"), axis("latent")]);
 
@@ -29,10 +30,10 @@ impl Module for Autoencoder {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "autoencoder",
         modality: "video",
-        summary: "frames <-> a latent each, a perceptron each way",
+        summary: "frames <-> one latent each, a perceptron each way",
         roles: &[
-            RoleDescriptor { role: Role::Encode, input: FILM, output: LATENT },
-            RoleDescriptor { role: Role::Decode, input: LATENT, output: FILM },
+            RoleDescriptor { role: Role::Encode, input: VIDEO, output: LATENT },
+            RoleDescriptor { role: Role::Decode, input: LATENT, output: VIDEO },
         ],
         parameters: r#"{
             "frames": {"type": "integer", "minimum": 1},
@@ -81,21 +82,21 @@ mod tests {
     }
 
     #[test]
-    fn films_become_latents_and_films_again() {
+    fn videos_map_to_latents_and_back() {
         let variables = nn::VarStore::new(Device::Cpu);
         let module = Autoencoder::new(&variables.root(), &parameters(3)).unwrap();
-        let film = [3, 1, 4, 5];
-        check_network(&variables, &film, &film, |x| module.decode(&module.encode(x, true)?, true));
-        let films = Tensor::rand([2, 3, 1, 4, 5], (Kind::Float, Device::Cpu));
-        let latent = module.encode(&films, false).unwrap();
+        let video = [3, 1, 4, 5];
+        check_network(&variables, &video, &video, |x| module.decode(&module.encode(x, true)?, true));
+        let videos = Tensor::rand([2, 3, 1, 4, 5], (Kind::Float, Device::Cpu));
+        let latent = module.encode(&videos, false).unwrap();
         assert_eq!(latent.size(), [2, 3, 7]);
-        // A frame's latent is its own.
-        let alone = module.frame.encode(&films.get(1).get(2).unsqueeze(0)).unwrap();
+        // A frame's latent does not depend on the other frames.
+        let alone = module.frame.encode(&videos.get(1).get(2).unsqueeze(0)).unwrap();
         assert!((latent.get(1).get(2) - alone.get(0)).abs().max().double_value(&[]) < 1e-6, "f32");
     }
 
     #[test]
-    fn sizes_that_make_no_network_are_refused() {
+    fn impossible_sizes_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for frames in [0, -1, i64::MAX] {
             assert!(matches!(Autoencoder::new(&variables.root(), &parameters(frames)), Err(Error::Parameters(_))));

@@ -6,7 +6,7 @@ use anyflow_sdk::{
     Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
 };
 
-/// A small convolutional network that sees the frames as channels of one picture.
+/// A small convolutional network with the frames as channels of one image.
 pub struct Classifier {
     fine: Conv2d,
     coarse: Conv2d,
@@ -49,8 +49,9 @@ impl Module for Classifier {
         let Config { frames, channel, height, width, classes } = parameters.read()?;
         elements(&[frames, channel, height, width])?;
         elements(&[classes])?;
-        let flat = elements(&[32, height / 4, width / 4])
-            .map_err(|_| Error::Parameters(format!("frames of {width} x {height} are not at least 4 x 4")))?;
+        let flat = elements(&[32, height / 4, width / 4]).map_err(|_| {
+            Error::Parameters(format!("frames of {width} x {height} are too small; the least is 4 x 4"))
+        })?;
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), frames * channel, 24, 5, 2)?,
             coarse: Conv2d::new(&(path / "coarse"), 24, 32, 3, 1)?,
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn films_become_scores() {
+    fn videos_become_scores() {
         for height in [4, 7, 28] {
             let variables = nn::VarStore::new(Device::Cpu);
             let module = Classifier::new(&variables.root(), &parameters(height)).unwrap();
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn films_too_small_for_it_are_refused() {
+    fn too_small_videos_are_refused() {
         let variables = nn::VarStore::new(Device::Cpu);
         for height in [3, 0, -5] {
             assert!(matches!(Classifier::new(&variables.root(), &parameters(height)), Err(Error::Parameters(_))));

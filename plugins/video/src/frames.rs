@@ -1,43 +1,43 @@
-//! The codecs `gray` and `rgb`, an animation <-> its frames, and `gray-list` and `rgb-list`, a list of pictures <-> them.
+//! The codecs `gray` and `rgb`, animation <-> frames, and `gray-list` and `rgb-list`, list of images <-> frames.
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::DynamicImage;
 
 use crate::animation::{self, Shape};
 
-/// Parameters of the codecs of files.
+/// Parameters of the file codecs.
 const OF_FILES: &str = r#"{
     "frames": {"type": "integer", "minimum": 1, "maximum": 256, "default": 8},
     "height": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "fps": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "default": 8,
-            "description": "frames a second of files that are written"}
+            "description": "frames per second of decoded files"}
 }"#;
-/// Parameters of the codecs of lists.
+/// Parameters of the list codecs.
 const OF_LISTS: &str = r#"{
     "frames": {"type": "integer", "minimum": 1, "maximum": 256, "default": 8},
     "height": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28}
 }"#;
 
-/// Channels of a codec in grey.
+/// Channels of a grey codec.
 const GRAY: usize = 1;
-/// Channels of a codec in colour.
+/// Channels of a colour codec.
 const RGB: usize = 3;
 const GRAY_AXES: [Axis; 4] = [axis_of("frame", "frames"), fixed("channel", GRAY as i64), axis("height"), axis("width")];
 const RGB_AXES: [Axis; 4] = [axis_of("frame", "frames"), fixed("channel", RGB as i64), axis("height"), axis("width")];
 
-/// A GIF, APNG or MP4 file <-> the luma of its frames between 0 and 1; files are written as GIF.
+/// A GIF, APNG or MP4 file <-> the luma of its frames between 0 and 1. Decodes to GIF.
 pub type Gray = File<GRAY>;
-/// A GIF, APNG or MP4 file <-> red, green and blue of its frames between 0 and 1; files are written as GIF, each frame with
-/// 256 colours.
+/// A GIF, APNG or MP4 file <-> red, green and blue of its frames between 0 and 1. Decodes to GIF, with 256 colours per
+/// frame.
 pub type Rgb = File<RGB>;
-/// A list of pictures <-> their luma between 0 and 1; pictures are written as PNG.
+/// A list of images <-> their luma between 0 and 1. Decodes to PNG.
 pub type GrayList = List<GRAY>;
-/// A list of pictures <-> their red, green and blue between 0 and 1; pictures are written as PNG.
+/// A list of images <-> their red, green and blue between 0 and 1. Decodes to PNG.
 pub type RgbList = List<RGB>;
 
-/// A file of frames with so many channels.
+/// A file of frames with `CHANNELS` channels.
 pub struct File<const CHANNELS: usize> {
     shape: Shape,
     fps: f64,
@@ -64,9 +64,10 @@ impl<const CHANNELS: usize> Codec for File<CHANNELS> {
         struct Config {
             fps: f64,
         }
-        let (shape, Config { fps }) = (Shape::new(parameters)?, parameters.read()?);
+        let shape = Shape::new(parameters)?;
+        let Config { fps } = parameters.read()?;
         if !(fps > 0.0 && fps <= 100.0) {
-            return Err(Error::Parameters(format!("fps is {fps}; it is over 0 and at most 100")));
+            return Err(Error::Parameters(format!("fps is {fps}; it must be above 0 and at most 100")));
         }
         Ok(File { shape, fps })
     }
@@ -81,7 +82,7 @@ impl<const CHANNELS: usize> Codec for File<CHANNELS> {
     }
 }
 
-/// A list of files, each a frame with so many channels.
+/// A list of files, each a frame with `CHANNELS` channels.
 pub struct List<const CHANNELS: usize>(Shape);
 
 impl<const CHANNELS: usize> Codec for List<CHANNELS> {
@@ -91,8 +92,8 @@ impl<const CHANNELS: usize> Codec for List<CHANNELS> {
         id: if CHANNELS == GRAY { "gray-list" } else { "rgb-list" },
         modality: "video",
         summary: match CHANNELS {
-            GRAY => "list of pictures <-> luma of each",
-            _ => "list of pictures <-> red, green and blue of each",
+            GRAY => "list of images <-> luma of each",
+            _ => "list of images <-> red, green and blue of each",
         },
         cell: CellKind::Files,
         feature: "List(Image)",
@@ -114,7 +115,7 @@ impl<const CHANNELS: usize> Codec for List<CHANNELS> {
     }
 }
 
-/// Frames into `array: [frame, channel, pixel]`.
+/// Writes the frames into `array: [frame, channel, pixel]`.
 fn fill(array: &mut [f32], frames: Vec<DynamicImage>, channels: usize) {
     let of_frame = array.len() / frames.len().max(1);
     for (frame, out) in frames.into_iter().zip(array.chunks_exact_mut(of_frame.max(1))) {
@@ -140,11 +141,13 @@ mod tests {
     }
 
     /// A bright square that moves from frame to frame.
-    fn film(frames: usize, channels: usize, side: usize) -> Vec<f32> {
+    fn video(frames: usize, channels: usize, side: usize) -> Vec<f32> {
         let mut array = vec![0.0; frames * channels * side * side];
         for (at, value) in array.iter_mut().enumerate() {
-            let (frame, channel) = (at / (channels * side * side), at / (side * side) % channels);
-            let (y, x) = (at / side % side, at % side);
+            let frame = at / (channels * side * side);
+            let channel = at / (side * side) % channels;
+            let y = at / side % side;
+            let x = at % side;
             if x.abs_diff(frame) < 2 && y.abs_diff(side / 2) < 2 {
                 *value = [1.0, 0.6, 0.2][channel];
             }
@@ -152,33 +155,33 @@ mod tests {
         array
     }
 
-    fn there_and_back(codec: &impl Codec<Element = f32>, film: &[f32]) -> Vec<f32> {
-        let OwnedCell::Bytes(file) = codec.decode(film).unwrap() else { panic!("not a file") };
+    fn there_and_back(codec: &impl Codec<Element = f32>, video: &[f32]) -> Vec<f32> {
+        let OwnedCell::Bytes(file) = codec.decode(video).unwrap() else { panic!("not a file") };
         assert!(file.starts_with(b"GIF89a"));
-        let mut back = vec![0.0; film.len()];
+        let mut back = vec![0.0; video.len()];
         codec.encode(Cell::Bytes(&file), &mut back).unwrap();
         back
     }
 
     #[test]
-    fn films_come_back_frame_by_frame() {
+    fn videos_come_back_frame_by_frame() {
         let gray = Gray::new(&parameters(5, 8, 8)).unwrap();
         let rgb = Rgb::new(&parameters(5, 8, 8)).unwrap();
-        for (back, film) in [
-            (there_and_back(&gray, &film(5, 1, 8)), film(5, 1, 8)),
-            (there_and_back(&rgb, &film(5, 3, 8)), film(5, 3, 8)),
+        for (back, video) in [
+            (there_and_back(&gray, &video(5, 1, 8)), video(5, 1, 8)),
+            (there_and_back(&rgb, &video(5, 3, 8)), video(5, 3, 8)),
         ] {
-            assert!(back.iter().zip(&film).all(|(a, b)| (a - b).abs() < 0.01));
+            assert!(back.iter().zip(&video).all(|(a, b)| (a - b).abs() < 0.01));
         }
     }
 
     #[test]
-    fn other_numbers_of_frames_and_sizes_are_brought_to_the_asked_ones() {
-        let written = Gray::new(&parameters(9, 8, 8)).unwrap().decode(&film(9, 1, 8)).unwrap();
+    fn other_frame_counts_and_sizes_are_resampled() {
+        let written = Gray::new(&parameters(9, 8, 8)).unwrap().decode(&video(9, 1, 8)).unwrap();
         let OwnedCell::Bytes(file) = written else { panic!("not a file") };
         let mut fewer = vec![0.0; 3 * 64];
         Gray::new(&parameters(3, 8, 8)).unwrap().encode(Cell::Bytes(&file), &mut fewer).unwrap();
-        let whole = film(9, 1, 8);
+        let whole = video(9, 1, 8);
         for (at, of) in [0, 4, 8].into_iter().enumerate() {
             assert!(fewer[at * 64..][..64].iter().zip(&whole[of * 64..][..64]).all(|(a, b)| (a - b).abs() < 0.01));
         }
@@ -187,8 +190,8 @@ mod tests {
         assert!(larger.iter().all(|value| (0.0..=1.0).contains(value)) && larger.iter().any(|value| *value > 0.9));
     }
 
-    fn listed(codec: &impl Codec<Element = f32>, film: &[f32]) -> Vec<Vec<u8>> {
-        let OwnedCell::Files(files) = codec.decode(film).unwrap() else { panic!("not a list") };
+    fn listed(codec: &impl Codec<Element = f32>, video: &[f32]) -> Vec<Vec<u8>> {
+        let OwnedCell::Files(files) = codec.decode(video).unwrap() else { panic!("not a list") };
         files
     }
 
@@ -198,28 +201,29 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_pictures_are_films() {
+    fn lists_of_images_are_videos() {
         let gray = GrayList::new(&parameters(5, 8, 8)).unwrap();
         let rgb = RgbList::new(&parameters(5, 8, 8)).unwrap();
-        let (in_gray, in_rgb) = (listed(&gray, &film(5, 1, 8)), listed(&rgb, &film(5, 3, 8)));
+        let in_gray = listed(&gray, &video(5, 1, 8));
+        let in_rgb = listed(&rgb, &video(5, 3, 8));
         assert!(in_gray.iter().chain(&in_rgb).all(|file| file.starts_with(b"\x89PNG")));
         let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.003);
-        assert!(near(&from_list(&gray, &in_gray, 5 * 64).unwrap(), &film(5, 1, 8)));
-        assert!(near(&from_list(&rgb, &in_rgb, 5 * 3 * 64).unwrap(), &film(5, 3, 8)));
-        // Fewer and more than asked for, and another size.
+        assert!(near(&from_list(&gray, &in_gray, 5 * 64).unwrap(), &video(5, 1, 8)));
+        assert!(near(&from_list(&rgb, &in_rgb, 5 * 3 * 64).unwrap(), &video(5, 3, 8)));
+        // Fewer frames, more frames, and another size.
         let shorter = from_list(&GrayList::new(&parameters(3, 8, 8)).unwrap(), &in_gray, 3 * 64).unwrap();
-        assert!(near(&shorter[64..128], &film(5, 1, 8)[128..192]));
+        assert!(near(&shorter[64..128], &video(5, 1, 8)[128..192]));
         let longer = from_list(&GrayList::new(&parameters(10, 8, 8)).unwrap(), &in_gray, 10 * 64).unwrap();
-        assert!(near(&longer[..64], &longer[64..128]) && near(&longer[9 * 64..], &film(5, 1, 8)[4 * 64..]));
+        assert!(near(&longer[..64], &longer[64..128]) && near(&longer[9 * 64..], &video(5, 1, 8)[4 * 64..]));
         assert!(from_list(&GrayList::new(&parameters(5, 16, 12)).unwrap(), &in_gray, 5 * 16 * 12).is_ok());
     }
 
     #[test]
-    fn a_list_with_no_picture_in_it_is_refused() {
+    fn a_list_without_valid_images_is_refused() {
         let codec = GrayList::new(&parameters(4, 8, 8)).unwrap();
-        let mut files = listed(&codec, &film(4, 1, 8));
+        let mut files = listed(&codec, &video(4, 1, 8));
         assert!(matches!(from_list(&codec, &[], 256), Err(Error::Data(_))));
-        files[2] = b"not a picture".to_vec();
+        files[2] = b"not an image".to_vec();
         let error = from_list(&codec, &files, 256).unwrap_err().to_string();
         assert!(error.contains("frame 2"), "{error}");
         assert!(matches!(codec.encode(Cell::Bytes(&files[0]), &mut [0.0; 256]), Err(Error::Data(_))));
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_film_is_refused() {
+    fn invalid_videos_are_refused() {
         let codec = Gray::new(&parameters(4, 8, 8)).unwrap();
         let mut array = vec![0.0; 4 * 64];
         for bytes in
@@ -246,7 +250,7 @@ mod tests {
         #[test]
         fn damaged_files_are_read_or_refused(changes in prop::collection::vec((0usize..200, any::<u8>()), 0..8), keep in 0usize..400) {
             let codec = Gray::new(&parameters(4, 8, 8)).unwrap();
-            let OwnedCell::Bytes(mut file) = codec.decode(&film(4, 1, 8)).unwrap() else { panic!("not a file") };
+            let OwnedCell::Bytes(mut file) = codec.decode(&video(4, 1, 8)).unwrap() else { panic!("not a file") };
             for (at, byte) in changes {
                 let at = at % file.len();
                 file[at] = byte;

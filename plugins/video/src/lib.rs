@@ -1,21 +1,21 @@
-//! The modality `video`: short animations in grey or in colour, an autoencoder, a classifier and prompts of them.
+//! The modality `video`: short grey or colour animations, with an autoencoder, a classifier and a prompt encoder.
 
 mod animation;
 mod autoencoder;
 mod classifier;
 mod frames;
 mod mp4;
-mod prompt;
+mod perceptrons;
 
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
 pub use frames::{Gray, GrayList, Rgb, RgbList};
-pub use prompt::Prompt;
+pub use perceptrons::Prompt;
 
 anyflow_sdk::export_plugin! {
     name: "video",
     license: "MIT OR Apache-2.0",
-    summary: "short animations in grey or in colour",
+    summary: "short animations in grey or colour",
     codecs: [Gray, Rgb, GrayList, RgbList],
     modules: [
         Autoencoder: Encoder + Decoder,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyflow_plan::{FileKind, Warning};
 use serde_json::json;
 
-use super::{plugins, shown};
+use super::{columns, open, plugins, shown};
 use crate::compiled::{Recognised, word};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
@@ -15,59 +15,65 @@ use crate::error::{CliError, Result};
 pub struct Args {
     /// Pipeline, model, training or evaluation (YAML)
     file: PathBuf,
-    /// Parquet files, or folders that hold some: checks that their columns fit the pipeline
+    /// Parquet files or folders of them: also check that their columns fit the pipeline (repeatable)
     #[arg(long, num_args = 1.., value_name = "FILE_OR_DIR")]
     input: Vec<PathBuf>,
-    /// Value in place of the file's, e.g. joint.sampler.steps=50; may be repeated
+    /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// Folder of the datasets that a training or evaluation names: checks that they have its columns
+    /// Folder of the datasets that a training or evaluation names: also check that they have its columns
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
-/// Finds everything that is wrong with a file.
+/// Reports everything that is wrong with a file.
 ///
 /// # Errors
-/// What is wrong with files, plugins or input columns.
+/// Errors in files, plugins or input columns.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let plugins = plugins(console)?;
     let file = Recognised::read(&args.file)?;
     let kind = file.kind;
     fitting(args, kind)?;
     if kind == FileKind::Model {
-        return good(&args.file, kind, &file.check_model(&plugins, console)?);
+        return good(&args.file, kind, &file.check_model(&plugins, &args.set, console)?, &[]);
     }
     let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
     compiled.warn(console);
+    let mut replaced = Vec::new();
     if !args.input.is_empty() {
         super::run::check(&compiled, &args.input, None, None)?;
+        replaced = super::run::replaced(&compiled.job, &columns(&open(&args.input)?));
     }
     if args.data.is_some() {
         crate::sources::check(&compiled.job)?;
     }
-    good(&args.file, kind, &compiled.warnings)
+    good(&args.file, kind, &compiled.warnings, &replaced)
 }
 
-/// Refuses arguments that say nothing of a file of this kind.
+/// Refuses arguments that do not apply to a file of this kind.
 fn fitting(args: &Args, kind: FileKind) -> Result<()> {
-    let (is_job, is_pipeline) = (kind != FileKind::Model, kind == FileKind::Pipeline);
+    let is_job = kind != FileKind::Model;
+    let is_pipeline = kind == FileKind::Pipeline;
     let refused = [
         ("--input", !args.input.is_empty() && !is_pipeline, "a pipeline"),
         ("--data", args.data.is_some() && (is_pipeline || !is_job), "a training or evaluation"),
-        ("--set", !args.set.is_empty() && !is_job, "a pipeline, training or evaluation"),
     ];
     match refused.into_iter().find(|(_, refused, _)| *refused) {
         Some((argument, _, wanted)) => {
-            Err(CliError::Usage(format!("{argument} goes with {wanted}, but {} is {}", shown(&args.file), word(kind))))
+            Err(CliError::Usage(format!("{argument} applies to {wanted}, but {} is {}", shown(&args.file), word(kind))))
         }
         None => Ok(()),
     }
 }
 
-fn good(path: &Path, kind: FileKind, warnings: &[Warning]) -> Result<Outcome> {
+fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) -> Result<Outcome> {
     let kind = word(kind);
     let warnings = serde_json::to_value(warnings).map_err(CliError::internal)?;
-    let json = json!({"file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings});
-    Ok(Outcome::done(format!("{}: {kind} without errors", shown(path)), json))
+    let json = json!({
+        "file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings, "replaced_columns": replaced,
+    });
+    let note = |column: &String| format!("\nnote: output `{column}` replaces the input column `{column}`");
+    let notes: String = replaced.iter().map(note).collect();
+    Ok(Outcome::done(format!("{}: {kind}, no errors{notes}", shown(path)), json))
 }

@@ -10,11 +10,11 @@ use crate::console::Outcome;
 /// Arguments of `anyflow completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The shell
+    /// Shell to complete in
     shell: Shell,
 }
 
-/// The script for a shell.
+/// Prints the completion script of a shell.
 pub fn run(args: &Args) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "anyflow", &mut script);

@@ -23,75 +23,75 @@ use crate::order;
 pub enum Command {
     /// Show columns, sizes and files of a dataset
     Inspect {
-        /// Parquet files, or folders that hold some
+        /// Parquet files or folders of them
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// Show the first rows of a dataset
     Head {
-        /// Parquet files, or folders that hold some
+        /// Parquet files or folders of them
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// How many rows
+        /// Number of rows
         #[arg(long, short = 'n', default_value_t = 5)]
         rows: u64,
-        /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+        /// Memory limit, e.g. 4G or 800M [default: a quarter of the machine's]
         #[arg(long, value_name = "SIZE", value_parser = order::size)]
         memory: Option<u64>,
     },
-    /// Read every file of an output in full and compare it with what was written
+    /// Verify an output: read every file in full and compare it with its recorded hash
     Verify {
-        /// Output folder of a finished run, or of a training
+        /// Output folder of a finished run or of a training
         folder: PathBuf,
     },
-    /// Make a Parquet file of a folder of media, .jsonl, .csv, .tsv, MNIST idx files, or WebDataset .tar files
+    /// Import media files, .jsonl, .csv, .tsv, MNIST idx or WebDataset .tar files into a Parquet file
     Import {
-        /// What to import; for MNIST, the images and optionally the labels
+        /// Files or folders to import; for MNIST, the images and optionally the labels
         #[arg(required = true)]
         source: Vec<PathBuf>,
         /// Parquet file to write
         #[arg(long)]
         output: PathBuf,
     },
-    /// Make a Parquet file out of nothing but a seed
+    /// Generate a Parquet file of synthetic rows
     Generate {
         /// Kind of rows
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(Generator::ALL.map(Generator::name)))]
         kind: String,
-        /// How many rows
+        /// Number of rows
         #[arg(long)]
         rows: u64,
-        /// Seed of everything in them
+        /// Random seed
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Of captions: which pairs of digit and colour there are
+        /// For captions: the pairs of digit and colour that occur
         #[arg(long, default_value = Combinations::All.name(),
             value_parser = clap::builder::PossibleValuesParser::new(Combinations::ALL.map(Combinations::name)))]
         combinations: String,
-        /// Of captions: Parquet files with gray pictures of digits, 28 x 28 (`image`), and their `label`s, to take shapes
-        /// from; drawn ones if not given
+        /// For captions: Parquet files with gray 28 x 28 images of digits (`image`) and their `label`s, used as shapes
+        /// [default: drawn digits]
         #[arg(long)]
         shapes: Vec<PathBuf>,
         /// Parquet file to write
         #[arg(long)]
         output: PathBuf,
     },
-    /// Pair the rows of two datasets that share a value, e.g. a class
+    /// Pair the rows of two datasets that have equal values in a column, e.g. the same class
     Pair {
         /// First dataset
         a: PathBuf,
         /// Second dataset
         b: PathBuf,
-        /// Column whose values must agree
+        /// Column whose values must be equal
         #[arg(long, value_name = "COLUMN")]
         on: String,
-        /// How often the rows are shuffled and paired anew
+        /// Number of times that the rows are shuffled and paired again
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         multiplicity: u32,
-        /// Seed of the shuffling
+        /// Random seed of the shuffling
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+        /// Memory limit, e.g. 4G or 800M [default: a quarter of the machine's]
         #[arg(long, value_name = "SIZE", value_parser = order::size)]
         memory: Option<u64>,
         /// Parquet file to write
@@ -100,10 +100,10 @@ pub enum Command {
     },
 }
 
-/// Does one of them.
+/// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the data, or the disk.
+/// Errors in the data, or of the disk.
 pub fn run(command: &Command) -> Result<Outcome> {
     match command {
         Command::Inspect { files } => {
@@ -121,7 +121,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Verify { folder } => verify::run(folder),
         Command::Import { source, output } => imported(source, output),
         Command::Generate { kind, rows, seed, combinations, shapes, output } => {
-            let unknown = |word: &str| CliError::internal(format!("no generator {word}"));
+            let unknown = |word: &str| CliError::internal(format!("there is no generator {word}"));
             let generator = Generator::named(kind).ok_or_else(|| unknown(kind))?;
             let combinations = Combinations::named(combinations).ok_or_else(|| unknown(combinations))?;
             let shapes = shapes.clone();
@@ -144,7 +144,7 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
     let reason = |left: &LeftOut| {
         let (be, were) = if left.files == 1 { ("is", "was") } else { ("are", "were") };
         let files = counted(left.files, "file");
-        format!("\n{files} {be} {} and {were} left out, as {}", left.reason, left.example)
+        format!("\n{files} {be} {} and {were} skipped, e.g. {}", left.reason, left.example)
     };
     let left_out: String = imported.left_out.iter().map(reason).collect();
     let text = format!("{}: {}\n{}{left_out}", shown(output), counted(imported.rows, "row"), table(&rows));
@@ -159,7 +159,8 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<Outcome> {
 fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
     writable(output, &generation.shapes)?;
     let features = generate(generation, output)?;
-    let (rows, seed) = (generation.rows, generation.seed);
+    let rows = generation.rows;
+    let seed = generation.seed;
     let columns = || features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
     let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));
@@ -179,25 +180,26 @@ fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output:
     }
     let left = match (paired.unpaired_a, paired.unpaired_b) {
         (0, 0) => String::new(),
-        (a, b) => format!("; {} of the first and {b} of the second have no partner", counted(a, "row")),
+        (a, b) => format!("; without a partner: {} of the first dataset, {b} of the second", counted(a, "row")),
     };
-    let (pairs, values) = (counted(paired.rows, "pair"), counted(paired.classes, "value"));
+    let pairs = counted(paired.rows, "pair");
+    let values = counted(paired.classes, "value");
     Ok(Outcome::done(format!("{}: {pairs} over {values} of `{on}`{left}", shown(output)), json))
 }
 
-/// Refuses an output that cannot be written, or that would replace what is read, before anything is read.
+/// Refuses, before anything is read, an output that cannot be written or that would replace a source.
 fn writable<'p>(output: &Path, sources: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
     let refuse = |text: String| Err(CliError::Usage(format!("{}: {text}", shown(output))));
     if output.is_dir() {
-        return refuse("is a folder; name the Parquet file to write in it".into());
+        return refuse("is a folder; name a Parquet file".into());
     }
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return refuse(format!("there is no folder {} to write to; make it first", shown(folder)));
+        return refuse(format!("there is no folder {}; create it first", shown(folder)));
     }
     let same = |source: &PathBuf| matches!((source.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if sources.into_iter().any(same) {
-        return refuse("is read and would be replaced; choose another --output".into());
+        return refuse("is also a source, and would be replaced; choose another --output".into());
     }
     Ok(())
 }
@@ -209,13 +211,15 @@ fn counted(count: u64, word: &str) -> String {
 
 fn inspected(inspection: &Inspection) -> String {
     let size: u64 = inspection.files.iter().map(|file| file.size_bytes).sum();
-    let (count, files) = (counted(inspection.rows, "row"), counted(inspection.files.len() as u64, "file"));
+    let count = counted(inspection.rows, "row");
+    let files = counted(inspection.files.len() as u64, "file");
     let mut text = format!("{count} in {files}, {}\n\n", bytes(size));
     let mut rows = vec![["column", "feature", "on disk", "nulls", "from", "to"].map(String::from).to_vec()];
     rows.extend(inspection.columns.iter().map(|column| {
         let bound = |bound: &Option<Value>| bound.as_ref().map(cell::line).unwrap_or_default();
         let nulls = column.nulls.map(|nulls| nulls.to_string()).unwrap_or_default();
-        let (name, feature) = (column.name.clone(), column.feature.clone());
+        let name = column.name.clone();
+        let feature = column.feature.clone();
         vec![name, feature, bytes(column.compressed_bytes), nulls, bound(&column.min), bound(&column.max)]
     }));
     text += &table(&rows);
@@ -226,7 +230,7 @@ fn inspected(inspection: &Inspection) -> String {
     text + "\n" + &table(&files)
 }
 
-/// A block per row: long values stay readable, which they would not in columns.
+/// A block per row, since long values do not fit into columns.
 fn headed(rows: &[Map<String, Value>]) -> String {
     if rows.is_empty() {
         return "no rows".into();

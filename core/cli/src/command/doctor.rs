@@ -16,10 +16,10 @@ use crate::{engine, order};
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Memory that is left below which a run will hardly get far.
+/// Free disk space below which `doctor` warns.
 const LITTLE_DISK_BYTES: u64 = 1_000_000_000;
 
-/// One finding.
+/// The result of one check.
 struct Finding {
     name: &'static str,
     state: State,
@@ -40,10 +40,10 @@ impl Finding {
     }
 }
 
-/// Looks at everything that a run needs. The exit code is 1 if a run cannot work.
+/// Checks everything that a run needs. The exit code is 1 if a run cannot work.
 ///
 /// # Errors
-/// None: what is wrong is a finding.
+/// None: problems are findings.
 pub fn run(_args: &Args, console: &Console) -> Result<Outcome> {
     let findings = [libtorch(), engine(), cuda(), plugins(), disk(), threads()];
     let bad = findings.iter().any(|finding| finding.state == State::Bad);
@@ -52,7 +52,7 @@ pub fn run(_args: &Args, console: &Console) -> Result<Outcome> {
     let entry = |f: &Finding| (f.name.to_string(), json!({"state": state(f.state), "text": f.text, "detail": f.json}));
     let mut json: Value = Value::Object(findings.iter().map(entry).collect());
     json["ready"] = Value::Bool(!bad);
-    let last = if bad { "a run cannot work before the ✗ is mended" } else { "everything is in place" };
+    let last = if bad { "fix the items marked ✗ first" } else { "everything is ready" };
     Ok(Outcome { text: format!("{}{last}", table(&rows)), json, code: u8::from(bad) })
 }
 
@@ -73,15 +73,13 @@ fn libtorch() -> Finding {
             let fits = version.as_deref().is_some_and(|v| v.split('+').next() == Some(libtorch::VERSION));
             let shown = version.as_deref().unwrap_or("of unknown version");
             let text = format!("{shown} in {} (from {})", found.root.display(), found.found_by);
-            match fits {
-                true => match found.exposure() {
-                    None => Finding::new("libtorch", State::Good, text, found.json()),
-                    Some(why) => Finding::new("libtorch", State::Odd, format!("{text}; {why}"), found.json()),
-                },
-                false => {
-                    let text = format!("{text}; this Anyflow needs {}: run `cargo xtask setup`", libtorch::VERSION);
-                    Finding::new("libtorch", State::Bad, text, found.json())
-                }
+            if !fits {
+                let text = format!("{text}; this Anyflow needs {}: run `cargo xtask setup`", libtorch::VERSION);
+                return Finding::new("libtorch", State::Bad, text, found.json());
+            }
+            match found.exposure() {
+                None => Finding::new("libtorch", State::Good, text, found.json()),
+                Some(why) => Finding::new("libtorch", State::Odd, format!("{text}; {why}"), found.json()),
             }
         }
     }
@@ -89,13 +87,10 @@ fn libtorch() -> Finding {
 
 fn cuda() -> Finding {
     match Libtorch::find() {
-        Ok(found) if found.has_cuda() => Finding::new(
-            "cuda",
-            State::Good,
-            "libtorch_cuda.so lies beside it: --device cuda may be asked for",
-            json!(true),
-        ),
-        _ => Finding::new("cuda", State::Good, "no libtorch_cuda.so: --device cpu only", json!(false)),
+        Ok(found) if found.has_cuda() => {
+            Finding::new("cuda", State::Good, "libtorch_cuda.so found: --device cuda is available", json!(true))
+        }
+        _ => Finding::new("cuda", State::Good, "no libtorch_cuda.so: only --device cpu", json!(false)),
     }
 }
 
@@ -109,7 +104,8 @@ fn engine() -> Finding {
     match engine::versions(&program, &libtorch) {
         Ok(versions) => {
             let text = |key: &str| versions[key].as_str().unwrap_or("?").to_string();
-            let (ours, theirs) = (env!("CARGO_PKG_VERSION"), text("anyflow"));
+            let ours = env!("CARGO_PKG_VERSION");
+            let theirs = text("anyflow");
             let shown = format!("{theirs} for libtorch {} in {}", text("libtorch"), program.display());
             if ours == theirs {
                 return Finding::new("engine", State::Good, shown, versions);
@@ -117,7 +113,7 @@ fn engine() -> Finding {
             Finding::new(
                 "engine",
                 State::Bad,
-                format!("{shown}; this program is {ours}: use both of one release"),
+                format!("{shown}, but this program is {ours}; use the same release of both"),
                 versions,
             )
         }
@@ -136,11 +132,14 @@ fn plugins() -> Finding {
     let names: Vec<String> =
         plugins.found.iter().map(|(name, found)| format!("{name} {}", found.descriptor.version)).collect();
     let json = plugins.found.values().map(plugin::show::entry).collect();
-    match (names.is_empty(), odd.is_empty()) {
-        (true, true) => Finding::new("plugins", State::Odd, "none found; set ANYFLOW_PLUGINS to their folder", json),
-        (_, true) => Finding::new("plugins", State::Good, names.join(", "), json),
-        (_, false) => Finding::new("plugins", State::Odd, format!("{}; {}", names.join(", "), odd.join("; ")), json),
+    if !odd.is_empty() {
+        return Finding::new("plugins", State::Odd, format!("{}; {}", names.join(", "), odd.join("; ")), json);
     }
+    if names.is_empty() {
+        let text = "none found; set ANYFLOW_PLUGINS to the folder of your plugins";
+        return Finding::new("plugins", State::Odd, text, json);
+    }
+    Finding::new("plugins", State::Good, names.join(", "), json)
 }
 
 fn disk() -> Finding {
@@ -154,7 +153,7 @@ fn disk() -> Finding {
                 json!({"free_bytes": free}),
             )
         }
-        None => Finding::new("disk", State::Good, "free space is not known here", Value::Null),
+        None => Finding::new("disk", State::Good, "free space is unknown on this system", Value::Null),
     }
 }
 

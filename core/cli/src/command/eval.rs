@@ -13,7 +13,7 @@ use crate::catalog::Plugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
-use crate::evaluation as tables;
+use crate::report::tables;
 use crate::{order, sources};
 
 /// Arguments of `anyflow eval`.
@@ -21,51 +21,53 @@ use crate::{order, sources};
 pub struct Args {
     /// Evaluation (YAML)
     evaluation: PathBuf,
-    /// Folder for the figures; default `anyflow-eval/NAME`, NAME being that of the evaluation
+    /// Folder for the results [default: anyflow-eval/NAME, NAME from the file]
     #[arg(long)]
     output: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Arguments of jobs that read named datasets.
+/// Arguments of jobs that read the datasets named in their file.
 #[derive(Debug, clap::Args)]
 pub struct Common {
-    /// Folder of the datasets that the file names; default the file's own folder
+    /// Folder of the datasets that the file names [default: the file's folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Value in place of the file's, e.g. denoise.steps=500; may be repeated
+    /// Override a value of the file, e.g. denoise.steps=500 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// cpu, cuda or cuda:N
+    /// Device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Threads; default all cores
+    /// Number of threads [default: all cores]
     #[arg(long)]
     threads: Option<u32>,
-    /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+    /// Memory limit, e.g. 4G or 800M [default: a quarter of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = order::size)]
     memory: Option<u64>,
-    /// Seconds that one call of a plugin may take before the job is given up; default no limit
+    /// Stop the job if a call into a plugin takes more seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
     timeout: Option<f64>,
 }
 
 impl Common {
-    /// Compiles the file with these choices, and looks whether its datasets have the columns it reads.
+    /// Compiles the file, with the overrides `first` before those of the user, and checks that its datasets have the
+    /// columns that it reads.
     ///
     /// # Errors
     /// See [`Recognised::compile`]; a dataset or column that is missing.
-    pub fn compile(&self, file: Recognised, plugins: &Plugins) -> Result<Compiled> {
-        let compiled = file.compile(plugins, &self.set, self.data.as_deref())?;
+    pub fn compile(&self, file: Recognised, plugins: &Plugins, first: &[String]) -> Result<Compiled> {
+        let set = [first, &self.set].concat();
+        let compiled = file.compile(plugins, &set, self.data.as_deref())?;
         sources::check(&compiled.job)?;
         Ok(compiled)
     }
 
-    /// The order for the engine.
+    /// Makes the order for the engine.
     ///
     /// # Errors
-    /// The current folder is gone.
+    /// The working directory is gone.
     pub fn order(&self, mut job: Job, output: &Path) -> Result<Order> {
         compiled::absolute(&mut job);
         let output = order::absolute(output)?;
@@ -90,13 +92,13 @@ impl Common {
     }
 }
 
-/// Checks everything that can be checked, then lets the engine evaluate.
+/// Checks the files, then evaluates in the engine.
 ///
-/// # Errors
-/// What is wrong with files, plugins or the evaluation; a task below what the file asks for.
+/// Errors in files, plugins or the evaluation; a task below its target.
+/// Errors in files, plugins or the evaluation; a task below its target.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let evaluation = Recognised::read(&args.evaluation)?.expect(FileKind::Evaluation)?;
-    let compiled = args.common.compile(evaluation, &plugins(console)?)?;
+    let compiled = args.common.compile(evaluation, &plugins(console)?, &[])?;
     compiled.warn(console);
     let output = match &args.output {
         Some(output) => output.clone(),
@@ -105,6 +107,6 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let order = args.common.order(compiled.job, &output)?;
     let result = order::execute(&order, console)?;
     let findings = Findings::deserialize(&result).map_err(CliError::internal)?;
-    let text = format!("{}see it with: anyflow report {}", tables::text(&findings), output.display());
+    let text = format!("{}view it with: anyflow report {}", tables::text(&findings), output.display());
     Ok(Outcome::done(text, result))
 }

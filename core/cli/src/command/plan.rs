@@ -16,13 +16,13 @@ use crate::escape;
 pub struct Args {
     /// Pipeline, training or evaluation (YAML)
     file: PathBuf,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Shape::Text)]
     format: Shape,
-    /// Value in place of the file's, e.g. joint.sampler.steps=50; may be repeated
+    /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// Folder of the datasets that a training or evaluation names; default the file's own folder
+    /// Folder of the datasets that a training or evaluation names [default: the file's folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -30,24 +30,24 @@ pub struct Args {
 /// Formats of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Shape {
-    /// Lines of text
+    /// Text
     Text,
-    /// The plan itself, as the engine gets it
+    /// The plan that the engine receives
     Json,
     /// A mermaid flow chart
     Mermaid,
-    /// A picture
+    /// An SVG image
     Svg,
 }
 
 /// Prints the plan.
 ///
 /// # Errors
-/// What is wrong with files or plugins.
+/// Errors in files or plugins.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let file = Recognised::read(&args.file)?;
     if file.kind == FileKind::Model {
-        return Err(CliError::Usage(format!("{} is a model; plan a pipeline that uses it", args.file.display())));
+        return Err(CliError::Usage(format!("{} is a model; name a pipeline that uses it", args.file.display())));
     }
     let compiled = file.compile(&plugins(console)?, &args.set, args.data.as_deref())?;
     compiled.warn(console);

@@ -13,20 +13,20 @@ use crate::error::Result;
 /// The commands of `anyflow plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the plugins that are found
+    /// List the plugins that were found
     List,
-    /// Show everything that a plugin says of itself
+    /// Show the descriptor of a plugin
     Info {
         /// Name of the plugin
         name: String,
     },
-    /// Write a crate for a plugin that builds, passes the checks and runs in a pipeline
+    /// Create a crate for a plugin that builds, passes the checks and runs in a pipeline
     New(new::Args),
-    /// Check whether a plugin keeps its promises
+    /// Test a plugin against the plugin contract
     Check(check::Args),
 }
 
-/// Does one of them.
+/// Runs the command.
 ///
 /// # Errors
 /// Two plugins of one name, no plugin of the given name, files that cannot be read or written.

@@ -12,12 +12,12 @@ use crate::{order, report};
 /// Arguments of `anyflow report`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Output folder of a run, training or evaluation, or a folder that holds several of them
+    /// Output folder of a run, training or evaluation, or a folder of several such folders
     folder: PathBuf,
-    /// Rows shown of each dataset
+    /// Number of rows shown per dataset
     #[arg(long, default_value_t = 48)]
     rows: u64,
-    /// Page to write; default report.html in the folder
+    /// File to write [default: report.html in the folder]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -25,7 +25,7 @@ pub struct Args {
 /// Writes the page.
 ///
 /// # Errors
-/// Nothing to report on, or the page cannot be written.
+/// Nothing to report, or the page cannot be written.
 pub fn run(args: &Args) -> Result<Outcome> {
     let page = report::page(&args.folder, args.rows)?;
     let path = args.output.clone().unwrap_or_else(|| args.folder.join("report.html"));

@@ -2,81 +2,111 @@
 
 use std::path::PathBuf;
 
+use anyflow_datasets::Manifest;
 use anyflow_plan::FileKind;
+use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, PLAN_FORMAT};
+use anyflow_plan::plan::{Job, Op, PLAN_FORMAT};
 
 use super::{columns, open, plugins, shown, summary};
+use crate::catalog::Plugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
 use crate::order;
+
+/// The folder of the shards in an output.
+const DATA_FOLDER: &str = "data";
 
 /// Arguments of `anyflow run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Pipeline (YAML)
     pipeline: PathBuf,
-    /// Parquet files, or folders that hold some, of one dataset
+    /// Parquet files or folders of them, of one dataset (repeatable)
     #[arg(long, num_args = 1.., value_name = "FILE_OR_DIR")]
     input: Vec<PathBuf>,
-    /// Rows to generate by a pipeline without inputs; with inputs, the most rows to take
+    /// Number of rows to generate; with --input, the maximum number of rows to read
     #[arg(long)]
     rows: Option<u64>,
-    /// Folder for the output; the same command resumes what lies there
+    /// Output folder; run the same command again to resume
     #[arg(long)]
     output: PathBuf,
-    /// Value in place of the file's, e.g. joint.sampler.steps=50; may be repeated
+    /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// Column that names rows; default `id` where there is one, else the row's number
+    /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
+    /// [default: the file's seeds, or 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Column of row keys [default: `id` if there is one, else the row number]
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
-    /// Rows of an output shard
+    /// Number of rows per output shard
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     shard_rows: u64,
-    /// Rows per network call at most; default what a second of measuring finds best, once per output folder
+    /// Maximum rows per network call [default: measured once per output folder]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_rows: Option<u32>,
-    /// Stop after this many failed rows; without it, failed rows never stop a run
+    /// Stop after this many failed rows [default: never]
     #[arg(long, value_name = "N")]
     max_failures: Option<u64>,
-    /// cpu, cuda or cuda:N
+    /// Device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Threads; default all cores
+    /// Number of threads [default: all cores]
     #[arg(long)]
     threads: Option<u32>,
-    /// Memory to use, e.g. 4G or 800M; default a quarter of the machine's
+    /// Memory limit, e.g. 4G or 800M [default: a quarter of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = order::size)]
     memory: Option<u64>,
-    /// Seconds that one call of a plugin may take before the job is given up; default no limit
+    /// Stop the job if a call into a plugin takes more seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
     timeout: Option<f64>,
-    /// Write a timeline that Perfetto reads
+    /// Write a timeline for Perfetto
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
 
-/// Checks everything that can be checked, then lets the engine run.
+/// Checks the files, then runs the pipeline in the engine.
 ///
 /// # Errors
-/// What is wrong with files, plugins or the run.
+/// Errors in files, plugins or the run.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let plugins = plugins(console)?;
-    let compiled = Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(&plugins, &args.set, None)?;
+    let compiled = compile(args, &plugins)?;
     compiled.warn(console);
     check(&compiled, &args.input, args.rows, args.key.as_deref())?;
     let order = order(args, compiled.job)?;
     let result = order::execute(&order, console)?;
-    let folder = shown(&args.output);
-    Ok(Outcome::done(format!("{}see it with: anyflow report {folder}", summary(&result)), result))
+    let rows = shown(&args.output.join(DATA_FOLDER));
+    let files = Manifest::read(&args.output)?.shards.len();
+    let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
+    let view = format!("rows: {rows} ({files})\nview them with: anyflow report {}", shown(&args.output));
+    Ok(Outcome::done(format!("{}{view}", summary(&result)), result))
+}
+
+fn compile(args: &Args, plugins: &Plugins) -> Result<Compiled> {
+    let compile =
+        |set: &[String]| Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(plugins, set, None);
+    let compiled = compile(&args.set)?;
+    let Some(seed) = args.seed else { return Ok(compiled) };
+    // The nodes are known only from the plan. What the user sets comes last, and so wins.
+    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{node}.seed={seed}"));
+    compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
+}
+
+/// The nodes of a pipeline that draw noise.
+fn noisy_nodes(job: &Job) -> Vec<&str> {
+    let Job::Run(plan) = job else { return Vec::new() };
+    let draws = |op: &Op| matches!(op, Op::Diffuse { .. } | Op::Score { .. });
+    plan.steps.iter().filter(|step| draws(&step.op)).map(|step| step.node.as_str()).collect()
 }
 
 /// Checks the inputs of a pipeline against its plan.
 ///
 /// # Errors
-/// Inputs that are missing, too many, empty, or of other columns.
+/// Inputs that are missing, unexpected or empty, or have wrong columns.
 pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Option<&str>) -> Result<()> {
     let Job::Run(plan) = &compiled.job else { return Ok(()) };
     let columns_read =
@@ -84,27 +114,33 @@ pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Op
     let refuse = |text: String| Err(CliError::Usage(text));
     match (plan.inputs.is_empty(), inputs.is_empty()) {
         (true, true) if rows.is_none_or(|rows| rows == 0) => {
-            return refuse(format!(
-                "pipeline {} has no inputs: say how many rows it shall make with --rows N",
-                plan.name
-            ));
+            return refuse(format!("pipeline {} has no inputs; set the number of rows with --rows N", plan.name));
         }
         (true, true) => return Ok(()),
-        (true, false) => return refuse(format!("pipeline {} reads no inputs: leave --input out", plan.name)),
+        (true, false) => return refuse(format!("pipeline {} has no inputs; remove --input", plan.name)),
         (false, true) => {
-            return refuse(format!("pipeline {} reads {}: name a dataset with --input", plan.name, columns_read()));
+            return refuse(format!("pipeline {} reads {}; name a dataset with --input", plan.name, columns_read()));
         }
         (false, false) => {}
     }
     let dataset = open(inputs)?;
     if dataset.rows() == 0 || rows == Some(0) {
-        return refuse(format!("there are no rows to run: {} holds {}", shown(&inputs[0]), dataset.rows()));
+        return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }
     compiled.check_inputs(&columns(&dataset))?;
     if let Some(key) = key {
         dataset.column(key)?;
     }
     Ok(())
+}
+
+/// The columns of the input that outputs of a pipeline replace by other values.
+pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String> {
+    let Job::Run(plan) = job else { return Vec::new() };
+    let is_same = |column: &str, value: &str| plan.inputs.get(value).is_some_and(|input| input.column == column);
+    let outputs = plan.outputs.iter().filter(|(column, value)| !is_same(column, value));
+    let is_there = |column: &String| columns.iter().any(|(name, _)| name == column);
+    outputs.map(|(column, _)| column.clone()).filter(is_there).collect()
 }
 
 fn order(args: &Args, mut job: Job) -> Result<Order> {

@@ -15,23 +15,27 @@ use crate::order;
 pub struct Args {
     /// Training (YAML)
     training: PathBuf,
-    /// Folder for checkpoints and metrics; the same command resumes what lies there
+    /// Folder for checkpoints and metrics; run the same command again to resume
     #[arg(long)]
     output: PathBuf,
+    /// Random seed, as --set seed=N [default: the file's seed, or 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     #[command(flatten)]
     common: super::eval::Common,
 }
 
-/// Checks everything that can be checked, then lets the engine train.
+/// Checks the files, then trains in the engine.
 ///
 /// # Errors
-/// What is wrong with files, plugins or the training.
+/// Errors in files, plugins or the training.
 pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let training = Recognised::read(&args.training)?.expect(FileKind::Training)?;
-    let compiled = args.common.compile(training, &plugins(console)?)?;
+    let seed = args.seed.map(|seed| format!("seed={seed}"));
+    let compiled = args.common.compile(training, &plugins(console)?, seed.as_slice())?;
     compiled.warn(console);
     let order = args.common.order(compiled.job, &args.output)?;
     let result = order::execute(&order, console)?;
-    let text = format!("{}see it with: anyflow report {}", summary(&result), shown(&args.output));
+    let text = format!("{}view it with: anyflow report {}", summary(&result), shown(&args.output));
     Ok(Outcome::done(text, result))
 }

@@ -1,4 +1,4 @@
-//! Bars with rate and time left, one per part.
+//! Progress bars with rate and time left, one per part.
 
 use std::io::Write;
 
@@ -8,16 +8,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::{Pace, figures};
 use crate::escape;
 
-/// How often a bar shows that it is alive.
+/// Redraw interval of a bar.
 const TICK: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Draws on standard error.
+/// Draws bars on standard error.
 pub struct Bars {
     all: MultiProgress,
     open: Vec<Open>,
 }
 
-/// A bar of a part under way.
+/// The bar of a part in progress.
 struct Open {
     part: String,
     unit: String,
@@ -26,7 +26,7 @@ struct Open {
 }
 
 impl Bars {
-    /// No bar yet.
+    /// No bars.
     pub fn new() -> Self {
         Bars { all: MultiProgress::new(), open: Vec::new() }
     }
@@ -47,7 +47,7 @@ impl Bars {
         }
     }
 
-    /// A reader that went away does not stop the work.
+    /// Prints a line above the bars. Ignores write errors, so that a reader that went away does not stop the work.
     pub(super) fn print(&self, text: &str) {
         self.all.suspend(|| drop(writeln!(std::io::stderr(), "{}", escape::message(text, false))));
     }

@@ -1,4 +1,4 @@
-//! A line at the start and end of a part, and now and then between: for logs.
+//! Progress as lines for logs: at the start and end of a part, and at intervals between.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use anyflow_plan::event::Event;
 use super::{Pace, figures};
 use crate::escape;
 
-/// The first line comes soon, so that one sees that it works; then the interval grows to this.
+/// The first line comes soon, as a sign of life; then the interval doubles up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Writes lines.
+/// Writes progress lines.
 pub struct Lines {
     to: Box<dyn Write>,
     parts: Vec<Part>,
@@ -28,7 +28,7 @@ struct Part {
 }
 
 impl Lines {
-    /// Lines on standard error.
+    /// Writes to standard error.
     pub fn to_stderr() -> Self {
         Lines { to: Box::new(std::io::stderr()), parts: Vec::new() }
     }
@@ -54,7 +54,7 @@ impl Lines {
         }
     }
 
-    /// A reader that went away does not stop the work.
+    /// Ignores write errors, so that a reader that went away does not stop the work.
     pub(super) fn print(&mut self, text: &str) {
         let _ = writeln!(self.to, "{}", escape::message(text, false));
     }
@@ -67,8 +67,10 @@ impl Lines {
         let count = total.map(|total| format!(": {total} {unit}")).unwrap_or_default();
         let earlier = if done > 0 { format!(", {done} done earlier") } else { String::new() };
         self.print(&format!("{part}{count}{earlier}"));
-        let (name, unit) = (part.to_string(), unit.to_string());
-        let (pace, last) = (Pace::new(done), Instant::now());
+        let name = part.to_string();
+        let unit = unit.to_string();
+        let pace = Pace::new(done);
+        let last = Instant::now();
         self.parts.push(Part { name, total, unit, pace, last, interval: FIRST_INTERVAL });
     }
 }

@@ -1,4 +1,4 @@
-//! A value of a row as a person wants to meet it: seen, heard or read.
+//! A value of a row as HTML: image, sound, video or text.
 
 use anyflow_datasets::Media;
 use base64::Engine;
@@ -10,18 +10,18 @@ use super::spectrogram;
 use crate::command::bytes as size;
 use crate::progress::{significant, words};
 
-/// Bytes that may still be embedded, so that the page stays one that a browser opens.
+/// The bytes that may still be embedded: browsers cannot open pages of any size.
 pub(super) struct Budget {
     left: usize,
 }
 
-/// Bytes of all cells of a page.
+/// Maximum bytes of all cells of a page.
 const PAGE_BYTES: usize = 48 << 20;
-/// Bytes of one cell.
+/// Maximum bytes of one cell.
 const CELL_BYTES: usize = 6 << 20;
-/// Pictures up to this size are drawn with square pixels.
+/// Images up to this size are drawn with square pixels.
 const SMALL_PX: u32 = 96;
-/// Texts up to this length are set large.
+/// Texts up to this length are shown in large letters.
 const SHORT_TEXT: usize = 24;
 const LONGEST_TEXT: usize = 600;
 
@@ -32,7 +32,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A data URL, unless the cell or the page grows too large.
+    /// A data URL; `None` if the cell or the page would become too large.
     fn url(&mut self, media_type: &str, bytes: &[u8]) -> Option<String> {
         if bytes.len() > CELL_BYTES || bytes.len() > self.left {
             return None;
@@ -42,18 +42,18 @@ impl Budget {
     }
 }
 
-/// A file in a cell; `fallback` is the media type of its feature.
+/// Shows a media file; `fallback` is the media type of its column.
 pub(super) fn media(bytes: &[u8], fallback: &str, budget: &mut Budget) -> Markup {
     let media = Media::from_bytes(bytes);
     let media_type = media.as_ref().map_or(fallback, |media| media.media_type);
     let Some(url) = budget.url(media_type, bytes) else {
-        return html! { span.none { (media_type) ", " (size(bytes.len() as u64)) ", not embedded" } };
+        return html! { span.none { (media_type) ", " (size(bytes.len() as u64)) ", too large to embed" } };
     };
     let title = media.as_ref().map(ToString::to_string).unwrap_or_default();
     match media_type.split('/').next() {
         Some("image") => {
             let small = media.and_then(|media| media.width_px.max(media.height_px)).is_some_and(|px| px <= SMALL_PX);
-            html! { img.picture.small[small] src=(url) alt=(title) title=(title); }
+            html! { img.image.small[small] src=(url) alt=(title) title=(title); }
         }
         Some("audio") => sound(bytes, &url, &title, budget),
         Some("video") => html! { video src=(url) title=(title) controls muted loop playsinline {} },
@@ -62,14 +62,14 @@ pub(super) fn media(bytes: &[u8], fallback: &str, budget: &mut Budget) -> Markup
 }
 
 fn sound(bytes: &[u8], url: &str, title: &str, budget: &mut Budget) -> Markup {
-    let picture = spectrogram::png_from_wav(bytes).and_then(|png| budget.url("image/png", &png));
+    let image = spectrogram::png_from_wav(bytes).and_then(|png| budget.url("image/png", &png));
     html! {
-        @if let Some(picture) = picture { img.spectrogram src=(picture) alt="spectrogram" title=(title); }
+        @if let Some(image) = image { img.spectrogram src=(image) alt="spectrogram" title=(title); }
         audio src=(url) controls preload="metadata" title=(title) {}
     }
 }
 
-/// A class, text, number or list, as `datasets` shows it.
+/// Shows a class, text, number or list, as `datasets` returns it.
 pub(super) fn value(value: &Value) -> Markup {
     match value {
         Value::Null => html! { span.none { "null" } },

@@ -1,18 +1,18 @@
-//! Metrics lines as series.
+//! Metrics of a training as series of points.
 
 use std::path::Path;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
-/// Points of one figure over the steps.
+/// (step, value) points of one metric.
 pub(super) type Series = Vec<(f64, f64)>;
 
-/// Series by figure, of one stage.
+/// The series of one stage, by metric.
 pub(super) type Figures = IndexMap<String, Series>;
 
-/// Reads `metrics.jsonl`: stage -> figure -> points, all in the order of their appearance. Lines that are no JSON (the
-/// last one of a run under way may be cut) are left out.
+/// Reads `metrics.jsonl`: stage -> metric -> points, in order of appearance. Skips lines that are not JSON; the last
+/// line of a running training may be cut.
 pub(super) fn read(path: &Path) -> IndexMap<String, Figures> {
     let mut stages: IndexMap<String, Figures> = IndexMap::new();
     let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Samples of a dataset: the output of a run, or plain Parquet files.
+//! The section of a dataset: the output of a run, or plain Parquet files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::error::Result;
 use crate::order;
 use crate::progress::{duration, significant};
 
-/// Failed rows that are listed.
+/// Maximum number of failed rows shown.
 const FAILURES_SHOWN: u64 = 50;
 
-/// A section for the output of a run, or one for each Parquet file that lies there otherwise.
+/// A section for the output of a run, or one for each Parquet file in the folder.
 pub(super) fn sections(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Vec<Section> {
     if folder.join("manifest.json").is_file() || folder.join("job.json").is_file() {
         return vec![output(folder, place, rows, budget)];
@@ -32,8 +32,11 @@ fn output(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Section
     let title = order.as_ref().map_or("dataset", |order| name_of(&order.job).0).to_string();
     let (dataset, facts) = match Manifest::read(folder) {
         Ok(manifest) => (Dataset::open(&[folder.to_path_buf()]), facts(&manifest, provenance.result())),
-        // A run under way shows what it has committed so far.
-        Err(_) => (Dataset::open(&committed(folder)), vec!["unfinished: the same command completes it".to_string()]),
+        // A run in progress shows what it has committed.
+        Err(_) => (
+            Dataset::open(&committed(folder)),
+            vec!["unfinished; run the same command again to complete it".to_string()],
+        ),
     };
     let sheet = match dataset {
         Err(DatasetError::Empty { .. }) => html! { p.dim { "No shard is finished yet." } },
@@ -72,7 +75,7 @@ fn facts(manifest: &Manifest, result: &Value) -> Vec<String> {
     facts
 }
 
-/// The pipeline as a picture.
+/// The graph of the pipeline as an image.
 pub(super) fn graph(order: &Order) -> Markup {
     let svg = explain(&order.job, Format::Svg);
     html! {
@@ -107,7 +110,7 @@ fn read_failures(path: &Path) -> Result<(u64, Value)> {
     Ok((dataset.rows(), rows.into_iter().map(Value::Object).collect()))
 }
 
-/// Shards that a run under way has finished.
+/// The committed shards of a run in progress.
 fn committed(folder: &Path) -> Vec<PathBuf> {
     let commits = files(&folder.join("commits"), "json");
     let shards = commits.iter().filter_map(|commit| Some(format!("shard-{}.parquet", commit.file_stem()?.to_str()?)));

@@ -1,12 +1,12 @@
-//! An evaluation: coherence of every task by every variant, then the other figures.
+//! The section of an evaluation: coherence of every task and variant, then the other tables.
 
 use std::path::Path;
 
 use anyflow_plan::findings::{Findings, TaskFindings};
 use maud::{Markup, html};
 
+use super::tables::{Grid, details, mark, percent, share, target as target_of};
 use super::{Kind, Section, dataset, provenance, trouble};
-use crate::evaluation::{Grid, details, mark, percent, share, target as target_of};
 use crate::order;
 
 /// The section of an evaluation folder.
@@ -37,7 +37,8 @@ fn of_findings(folder: &Path, place: &str, findings: &Findings) -> Section {
             }
         }
     };
-    let (title, facts) = (findings.name.clone(), facts(findings));
+    let title = findings.name.clone();
+    let facts = facts(findings);
     Section { kind: Kind::Evaluation, title, place: place.into(), facts, body }
 }
 
@@ -85,7 +86,7 @@ fn per_seed(figures: &[f64]) -> String {
     format!("per seed: {}", figures.iter().map(|figure| percent(*figure)).collect::<Vec<_>>().join(", "))
 }
 
-/// A share as a bar; that of the first variant with a mark at the target.
+/// A share as a bar. The bar of the first variant has a mark at the target.
 fn bar(mean: f64, task: &TaskFindings, first: bool) -> Markup {
     let target = task.at_least.filter(|_| first);
     let state = match (target, task.passed) {

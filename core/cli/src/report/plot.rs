@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::progress::significant;
 
-/// How large, and how much is written beside the line.
+/// Size and number of ticks.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     width: f64,
@@ -14,16 +14,16 @@ pub(super) struct Shape {
     ticks: usize,
 }
 
-/// A plot to read figures off.
+/// A plot with a readable axis.
 pub(super) const LARGE: Shape = Shape { width: 520.0, height: 200.0, ticks: 5 };
-/// A plot that only shows a course.
+/// A plot that shows only the trend.
 pub(super) const SMALL: Shape = Shape { width: 180.0, height: 84.0, ticks: 2 };
 
 const LEFT: f64 = 46.0;
 const BOTTOM: f64 = 18.0;
 const TOP: f64 = 6.0;
 const RIGHT: f64 = 10.0;
-/// Points that are drawn; more would not be seen.
+/// Maximum number of points drawn.
 const MOST_POINTS: usize = 400;
 
 struct Axis {
@@ -33,7 +33,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// Logarithmic where the values are positive and differ by more than a factor of 20.
+    /// A logarithmic axis if the values are positive and differ by more than a factor of 20.
     fn over(values: impl Iterator<Item = f64> + Clone, may_be_logarithmic: bool) -> Axis {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         let logarithmic = may_be_logarithmic && low > 0.0 && high / low > 20.0;
@@ -45,13 +45,13 @@ impl Axis {
         Axis { low, high, logarithmic }
     }
 
-    /// Where a value lies, from 0 to 1.
+    /// The position of a value on the axis, from 0 to 1.
     fn position(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.max(1e-300).log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
-    /// Round values inside the axis.
+    /// Round values within the axis.
     fn ticks(&self, count: usize) -> Vec<f64> {
         let span = self.high - self.low;
         if self.logarithmic {
@@ -69,7 +69,7 @@ impl Axis {
     }
 }
 
-/// The plot of finite points in order of x.
+/// Plots finite points, sorted by x.
 pub(super) fn line(points: &[(f64, f64)], shape: Shape) -> Markup {
     let points: Vec<(f64, f64)> = points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     let Some(last) = points.last() else { return html! { span.none { "no finite values" } } };
@@ -89,7 +89,9 @@ pub(super) fn line(points: &[(f64, f64)], shape: Shape) -> Markup {
     let smooth = smoothed(&drawn);
     let mut svg = String::new();
     for tick in y_axis.ticks(ticks) {
-        let (at, right, label) = (y(tick), width - RIGHT, significant(tick));
+        let at = y(tick);
+        let right = width - RIGHT;
+        let label = significant(tick);
         let _ = write!(svg, r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{at:.1}" y2="{at:.1}"/>"#);
         let _ = write!(svg, r#"<text x="{}" y="{:.1}" text-anchor="end">{label}</text>"#, LEFT - 6.0, at + 3.5);
     }
@@ -103,7 +105,7 @@ pub(super) fn line(points: &[(f64, f64)], shape: Shape) -> Markup {
     html! { svg.plot viewBox={ "0 0 " (width) " " (height) } role="img" { (PreEscaped(svg)) } }
 }
 
-/// At most [`MOST_POINTS`], each the mean of its neighbours.
+/// Reduces to at most [`MOST_POINTS`] by averaging neighbours.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let size = points.len().div_ceil(MOST_POINTS).max(1);
     let mean = |part: &[(f64, f64)]| {
@@ -113,7 +115,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(size).map(mean).collect()
 }
 
-/// Means over a window that follows the length, centred so that nothing lags except at the ends.
+/// Moving average, centred to avoid lag except at the ends.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let half = points.len() / 40;
     let mean = |at: usize| {

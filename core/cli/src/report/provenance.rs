@@ -1,4 +1,4 @@
-//! Where something came from: files, weights, seed, sampler, versions, time.
+//! Provenance: files, weights, seed, sampler, versions, time.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,22 +12,22 @@ use super::cell::inline;
 use super::values;
 use crate::compiled::{model_of, name_of};
 
-/// Parts of a job that are told: hashes of what it loaded, by the first word of their names.
-const TOLD: [&str; 4] = ["input", "source", "weights", "plugin"];
+/// Parts of a job that are shown: hashes of what it loaded, by the first word of the part's name.
+const SHOWN_PARTS: [&str; 4] = ["input", "source", "weights", "plugin"];
 
-/// The part that the checkpoint of a model is.
+/// The part of a job that identifies the model's checkpoint.
 const CHECKPOINT: &str = "weights checkpoint";
 
-/// What the engine wrote about a run or a training.
+/// The engine's record of a run or training.
 pub(super) struct Provenance {
-    /// Of a run that ended.
+    /// `run.json` of a finished run.
     written: Value,
-    /// What the job is, part by part.
+    /// The identity of the job, by parts.
     job: Value,
 }
 
 impl Provenance {
-    /// Reads `run.json` and the record of the job; without them, only the order tells.
+    /// Reads `run.json` and the record of the job; both may be missing.
     pub(super) fn read(folder: &Path) -> Self {
         let json =
             |name: &str| -> Option<Value> { serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok() };
@@ -35,12 +35,12 @@ impl Provenance {
         Provenance { written: json("run.json").unwrap_or_default(), job: job.unwrap_or_default() }
     }
 
-    /// The figures of the run.
+    /// The figures of a finished run.
     pub(super) fn result(&self) -> &Value {
         &self.written["result"]
     }
 
-    /// The table.
+    /// The provenance as a table.
     pub(super) fn details(&self, order: Option<&Order>) -> Markup {
         let facts = self.facts(order);
         html! {
@@ -50,7 +50,7 @@ impl Provenance {
         }
     }
 
-    /// Hash of the checkpoint that was loaded.
+    /// Hash of the checkpoint that the job loaded.
     fn checkpoint(&self) -> Option<&str> {
         self.written["checkpoint_blake3"].as_str().or_else(|| self.job["parts"][CHECKPOINT].as_str())
     }
@@ -62,7 +62,7 @@ impl Provenance {
         }
         match (self.checkpoint(), order.and_then(|order| model_of(&order.job).checkpoint.as_deref())) {
             (Some(hash), _) => put(&mut facts, "checkpoint blake3", hash),
-            // An evaluation keeps no record; a training writes the file.
+            // An evaluation keeps no record, and a training writes the file.
             (None, Some(path)) if self.job.is_null() => {
                 if let Some(hash) = blake3_of(Path::new(path)) {
                     put(&mut facts, "checkpoint blake3 (as it is now)", hash);
@@ -71,7 +71,7 @@ impl Provenance {
             (None, _) => {}
         }
         let parts = self.job["parts"].as_object().into_iter().flatten();
-        facts.extend(parts.filter(|(name, _)| told(name)).map(|(name, hash)| (name.clone(), hash.clone())));
+        facts.extend(parts.filter(|(name, _)| is_shown(name)).map(|(name, hash)| (name.clone(), hash.clone())));
         for key in ["device", "versions", "result"] {
             if let Some(value) = self.written.get(key) {
                 facts.insert(key.into(), value.clone());
@@ -84,8 +84,8 @@ impl Provenance {
     }
 }
 
-fn told(part: &str) -> bool {
-    part != CHECKPOINT && part.split(' ').next().is_some_and(|word| TOLD.contains(&word))
+fn is_shown(part: &str) -> bool {
+    part != CHECKPOINT && part.split(' ').next().is_some_and(|word| SHOWN_PARTS.contains(&word))
 }
 
 fn of_order(order: &Order, facts: &mut Map<String, Value>) {
@@ -110,13 +110,13 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
             }
         }
         Job::Train(plan) => put(facts, "seed", plan.seed.to_string()),
-        // Each variant has its own, which the figures name.
+        // Each variant has its own sampler and seeds, which the findings show.
         Job::Eval(_) => {}
     }
 }
 
 /// `ddim (steps 50, eta 0)`.
-pub fn kind_first(value: &Value) -> String {
+pub(super) fn kind_first(value: &Value) -> String {
     let Some(object) = value.as_object() else { return inline(value) };
     let rest = object.iter().filter(|(key, value)| *key != "kind" && !value.is_null());
     let rest: Vec<String> =
@@ -140,12 +140,13 @@ fn blake3_of(path: &Path) -> Option<String> {
 
 /// `2026-11-21 13:48 UTC`.
 pub(super) fn date(unix_secs: u64) -> String {
-    let (days, of_day) = (unix_secs / 86400, unix_secs % 86400);
+    let days = unix_secs / 86400;
+    let of_day = unix_secs % 86400;
     let (year, month, day) = civil_from_days(days);
     format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", of_day / 3600, of_day / 60 % 60)
 }
 
-/// Howard Hinnant's `civil_from_days`, for days from 1970-01-01 on; years begin in March, so that leap days end them.
+/// Howard Hinnant's `civil_from_days` for days since 1970-01-01. Years begin in March, so that leap days come last.
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;

@@ -1,4 +1,4 @@
-//! The contact sheet: a card per row, what was given beside what was made of it.
+//! The contact sheet: a card per row, observed columns next to generated ones.
 
 use std::collections::HashSet;
 
@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 use super::cell::{self, Budget};
 use crate::error::Result;
 
-/// What a column is to the pipeline.
+/// The role of a column in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Read by it.
+    /// Read by the pipeline.
     Given,
-    /// Made by it.
+    /// Written by the pipeline.
     Made,
-    /// Neither; or nothing is known about the pipeline.
+    /// Neither, or the pipeline is unknown.
     Carried,
 }
 
@@ -36,7 +36,7 @@ impl Role {
         match self {
             Role::Given => "given",
             Role::Made => "generated",
-            Role::Carried => "carried along",
+            Role::Carried => "copied",
         }
     }
 }
@@ -46,15 +46,17 @@ struct Column<'a> {
     name: &'a str,
     feature: &'a Feature,
     role: Role,
+    /// Its cells are shown as images, sounds or videos.
+    is_file: bool,
 }
 
-/// Cards of the first `rows` rows.
+/// Builds the cards of the first `rows` rows.
 pub(super) fn sheet(dataset: &Dataset, order: Option<&Order>, rows: u64, budget: &mut Budget) -> Result<Markup> {
-    let (figures, chips) = columns(dataset, order);
     let values = head(dataset, rows)?;
+    let (figures, chips) = columns(dataset, order, &values);
     let media: Vec<(&str, Vec<Option<Vec<u8>>>)> = figures
         .iter()
-        .filter(|column| column.feature.is_media())
+        .filter(|column| column.is_file)
         .map(|column| Ok((column.name, cells_of(dataset, column.name, rows)?)))
         .collect::<Result<_>>()?;
     let width: usize = figures.iter().map(|column| if is_sound(column.feature) { 13 } else { 9 }).sum::<usize>() + 2;
@@ -103,25 +105,35 @@ fn figure(
     }
 }
 
-/// Columns that get a figure, given ones first, and those that are only named in the head of a card.
-fn columns<'a>(dataset: &'a Dataset, order: Option<&Order>) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
+/// Splits the columns into figures, observed ones first, and those that appear only in the head of a card.
+fn columns<'a>(
+    dataset: &'a Dataset,
+    order: Option<&Order>,
+    values: &[Map<String, Value>],
+) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
     let plan = order.and_then(|order| match &order.job {
         Job::Run(plan) => Some(plan),
         Job::Train(_) | Job::Eval(_) => None,
     });
     let column = |(name, feature): (&'a String, &'a Feature)| {
         let role = plan.map_or(Role::Carried, |plan| role(plan, name));
-        Column { name, feature, role }
+        Column { name, feature, role, is_file: feature.is_media() || has_images(name, values) }
     };
     let in_head = |column: &Column<'_>| {
-        column.role == Role::Carried && !column.feature.is_media() && (plan.is_some() || column.name == "id")
+        column.role == Role::Carried && !column.is_file && (plan.is_some() || column.name == "id")
     };
     let (chips, mut figures): (Vec<_>, Vec<_>) = dataset.features().iter().map(column).partition(in_head);
     figures.sort_by_key(|column| [Role::Given, Role::Made, Role::Carried].iter().position(|role| *role == column.role));
     (figures, chips)
 }
 
-/// What a column of a run's output is to its pipeline.
+/// True if some of the values are images, also in a column of plain bytes.
+fn has_images(column: &str, values: &[Map<String, Value>]) -> bool {
+    let media_type = |row: &Map<String, Value>| row.get(column)?.get("media_type")?.as_str().map(str::to_string);
+    values.iter().filter_map(media_type).any(|media_type| media_type.starts_with("image/"))
+}
+
+/// The role of a column in the output of a run.
 pub(super) fn role(plan: &RunPlan, column: &str) -> Role {
     let read = |column: &str| plan.inputs.values().any(|input| input.column == column);
     match plan.outputs.get(column) {
@@ -151,14 +163,14 @@ fn short(value: Option<&Value>) -> String {
     if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain("…".chars()).collect() }
 }
 
-/// Reading cells without naming Arrow's types.
+/// Reads cells without naming Arrow types.
 mod arrow_column {
     use super::{Cell, Dataset, Result};
 
-    /// Rows read at once: cells can be large films.
+    /// Rows per read: cells can be large videos.
     const BATCH_ROWS: usize = 16;
 
-    /// Bytes of the first `rows` rows of a media column; `None` where there are none or they cannot be read.
+    /// Bytes of the first `rows` rows of a column; `None` for null cells and unreadable ones.
     pub(super) fn cells_of(dataset: &Dataset, column: &str, rows: u64) -> Result<Vec<Option<Vec<u8>>>> {
         let mut cells = Vec::new();
         for batch in dataset.read(Some(&[column]), 0..rows, BATCH_ROWS)? {

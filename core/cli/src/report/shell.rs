@@ -1,4 +1,4 @@
-//! What is round the sections: head, style, title, contents.
+//! The page around the sections: head, style, title, contents.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,11 +9,11 @@ use super::provenance::date;
 
 const STYLE: &str = include_str!("style.css");
 
-/// A second wall: whatever got into the page, a browser runs no script of it and asks nobody for anything.
+/// A second line of defence: even if markup is injected, browsers run no scripts and load nothing.
 const POLICY: &str = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; \
                       form-action 'none'";
 
-/// The whole file.
+/// Renders the whole page.
 pub(super) fn page(name: &str, sections: &[Section]) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let page = html! {
@@ -48,6 +48,7 @@ fn contents(sections: &[Section]) -> Markup {
                 a href={ "#part-" (index) } {
                     span.kind { (section.kind.word()) }
                     b { (section.title) }
+                    @if !section.place.is_empty() { span.place { (section.place) } }
                     @if let Some(fact) = section.facts.first() { span.dim { (fact) } }
                 }
             }

@@ -1,17 +1,17 @@
-//! A sound as a picture: time to the right, pitch upwards on the mel scale, loudness as brightness.
+//! A spectrogram of a sound: time to the right, mel frequency upwards, loudness as brightness.
 
 use std::io::Cursor;
 
 use realfft::RealFftPlanner;
 
-/// Longest part that is drawn.
+/// Longest part of the sound that is drawn.
 const LONGEST_SECS: usize = 30;
 const ROWS: usize = 80;
 const MOST_FRAMES: usize = 320;
-/// Loudness below the loudest point that is still seen.
+/// Dynamic range: quieter points are black.
 const RANGE_DB: f32 = 65.0;
 
-/// From black over violet and orange to pale yellow, evenly bright steps.
+/// From black over violet and orange to pale yellow in steps of equal brightness.
 const COLOURS: [[f32; 3]; 8] = [
     [4.0, 4.0, 14.0],
     [32.0, 17.0, 76.0],
@@ -23,7 +23,7 @@ const COLOURS: [[f32; 3]; 8] = [
     [252.0, 240.0, 184.0],
 ];
 
-/// A PNG of the spectrogram of a WAV file; `None` for another format or an empty sound.
+/// A PNG of the spectrogram of a WAV file; `None` for other formats and empty sounds.
 pub(super) fn png_from_wav(bytes: &[u8]) -> Option<Vec<u8>> {
     let (samples, rate) = mono_from_wav(bytes)?;
     let frames = power_frames(&samples, rate)?;
@@ -46,7 +46,7 @@ fn mono_from_wav(bytes: &[u8]) -> Option<(Vec<f32>, u32)> {
     Some((mono, spec.sample_rate))
 }
 
-/// Power per frame and frequency bin, of overlapping windows of about 32 ms.
+/// Power per frame and frequency bin, for overlapping windows of about 32 ms.
 fn power_frames(samples: &[f32], rate: u32) -> Option<Vec<Vec<f32>>> {
     if samples.is_empty() || rate == 0 {
         return None;
@@ -67,7 +67,7 @@ fn power_frames(samples: &[f32], rate: u32) -> Option<Vec<Vec<f32>>> {
     Some(frames)
 }
 
-/// Brightness from 0 to 255, one row per pitch, highest first.
+/// Brightness from 0 to 255, one row per mel band, highest first.
 fn levels(frames: &[Vec<f32>], rate: u32) -> Vec<Vec<u8>> {
     let bins = frames.first().map_or(1, Vec::len);
     let nyquist = rate as f32 / 2.0;
@@ -82,7 +82,7 @@ fn levels(frames: &[Vec<f32>], rate: u32) -> Vec<Vec<u8>> {
     };
     let rows: Vec<Vec<f32>> =
         (0..ROWS).rev().map(|row| frames.iter().map(|frame| power(frame, row)).collect()).collect();
-    // Silence stays dark: its loudest point is not stretched to full brightness.
+    // Silence stays dark: it is not normalized to full brightness.
     let loudest = rows.iter().flatten().copied().fold(-40.0, f32::max);
     let level = |db: &f32| ((db - loudest + RANGE_DB) / RANGE_DB * 255.0).clamp(0.0, 255.0) as u8;
     rows.iter().map(|row| row.iter().map(level).collect()).collect()
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_dark_and_nonsense_is_nothing() {
+    fn silence_is_dark_and_invalid_wav_gives_none() {
         let levels = levels(&power_frames(&[0.0; 2000], 8000).unwrap(), 8000);
         assert!(levels.iter().flatten().all(|level| *level == 0));
         assert!(png_from_wav(b"RIFF....WAVE").is_none());

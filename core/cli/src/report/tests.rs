@@ -13,8 +13,9 @@ use super::page;
 
 const ROWS: usize = 10;
 
-fn picture(row: usize) -> Vec<u8> {
-    let (size, radius) = (28_i32, 4 + row as i32);
+fn image(row: usize) -> Vec<u8> {
+    let size = 28_i32;
+    let radius = 4 + row as i32;
     let pixel = |i: i32| {
         let (x, y) = (i % size - 14, i / size - 14);
         let far = x * x + y * y - radius * radius;
@@ -52,11 +53,15 @@ fn output(folder: &Path) {
     let names: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
     let columns: [Column; 5] = [
         ("id", Feature::Value("int64".into()), |row| OwnedCell::I64(100 + row as i64)),
-        ("picture", Feature::Image, |row| OwnedCell::Bytes(picture(row))),
+        ("image", Feature::Image, |row| OwnedCell::Bytes(image(row))),
         ("label", Feature::ClassLabel { names }, |row| OwnedCell::I64(row as i64)),
         ("sound", Feature::Audio { sampling_rate: Some(8000) }, |row| OwnedCell::Bytes(sound(row))),
         ("text", Feature::Value("string".into()), |row| OwnedCell::Utf8(format!("number <{row}>"))),
     ];
+    write_columns(folder, &columns);
+}
+
+fn write_columns(folder: &Path, columns: &[Column]) {
     let features: Features = columns.iter().map(|(name, feature, ..)| (name.to_string(), feature.clone())).collect();
     let schema = Arc::new(Schema::clone(&features.to_schema().unwrap()));
     let arrays = columns.iter().map(|(_, feature, cell)| {
@@ -69,7 +74,7 @@ fn output(folder: &Path) {
         row: 10,
         node: "seen".into(),
         code: "cell".into(),
-        text: "column picture: the PNG ends after 12 bytes".into(),
+        text: "column image: the PNG ends after 12 bytes".into(),
     };
     let expected = Expected { shards: 1, rows: batch.num_rows() as u64 + 1 };
     let dir = OutputDir::open(Folder::open(folder).unwrap(), &JobId::default().with("test", "f"), expected).unwrap();
@@ -90,22 +95,22 @@ fn plan() -> serde_json::Value {
     };
     let value = |kind: serde_json::Value, by: Option<usize>| json!({"type": kind, "made_by": by, "last_use": null});
     json!({
-        "job": "run", "format": 1, "name": "picture-to-sound", "source": "pipelines/picture-to-sound.yaml",
+        "job": "run", "format": 1, "name": "image-to-sound", "source": "pipelines/image-to-sound.yaml",
         "model": {
             "name": "digits", "source": "pipelines/model.yaml", "checkpoint": "weights/model.safetensors",
             "streams": {"image": stream("image", "bytes", "Image"), "audio": stream("audio", "bytes", "Audio")},
             "denoisers": {"joint": {"over": ["image", "audio"], "network": {"kind": "residual-mlp"}, "predict": "x0",
                                     "schedule": {"kind": "vp-linear"}, "precision": "f32"}},
         },
-        "inputs": {"picture": {"column": "picture", "type": cells("image", "bytes", "Image")}},
+        "inputs": {"image": {"column": "image", "type": cells("image", "bytes", "Image")}},
         "values": {
-            "picture": value(cells("image", "bytes", "Image"), None), "picture.array": value(array("image"), Some(0)),
+            "image": value(cells("image", "bytes", "Image"), None), "image.array": value(array("image"), Some(0)),
             "seen": value(latent("image"), Some(1)), "joint.audio": value(latent("audio"), Some(2)),
             "sound.array": value(array("audio"), Some(3)), "sound": value(cells("audio", "bytes", "Audio"), Some(4)),
         },
         "steps": [
-            {"node": "seen", "op": "read-cells", "stream": "image", "from": "picture", "to": "picture.array"},
-            {"node": "seen", "op": "module", "stream": "image", "role": "encode", "from": "picture.array", "to": "seen"},
+            {"node": "seen", "op": "read-cells", "stream": "image", "from": "image", "to": "image.array"},
+            {"node": "seen", "op": "module", "stream": "image", "role": "encode", "from": "image.array", "to": "seen"},
             {"node": "joint", "op": "diffuse", "denoiser": "joint", "generate": {"audio": "joint.audio"}, "along": [],
              "observe": {"image": "seen"}, "absent": [], "sampler": {"kind": "ddim", "steps": 50}, "seed": 7},
             {"node": "sound", "op": "module", "stream": "audio", "role": "decode", "from": "joint.audio", "to": "sound.array"},
@@ -147,7 +152,7 @@ fn training(folder: &Path) {
 
 fn evaluation(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
-    let result = serde_json::to_value(crate::evaluation::tests::example()).unwrap();
+    let result = serde_json::to_value(super::tables::tests::example()).unwrap();
     std::fs::write(folder.join("eval.json"), result.to_string()).unwrap();
 }
 
@@ -158,14 +163,15 @@ fn a_folder_of_everything_becomes_one_page() {
     training(&folder.path().join("training"));
     evaluation(&folder.path().join("evaluation"));
     let page = page(folder.path(), 48).unwrap();
-    assert_eq!(page.sections, ["picture-to-sound", "digits-eval", "digits"]);
+    assert_eq!(page.sections, ["image-to-sound", "digits-eval", "digits"]);
     let html = &page.html;
     assert_eq!(html.matches("<article").count(), ROWS);
     assert_eq!(html.matches("data:audio/wav").count(), ROWS - 1, "one row is null");
-    assert_eq!(html.matches("data:image/png").count(), 2 * (ROWS - 1), "pictures and spectrograms");
+    assert_eq!(html.matches("data:image/png").count(), 2 * (ROWS - 1), "images and spectrograms");
     assert!(html.contains("number &lt;7&gt;"), "values are escaped");
     assert!(html.contains("the PNG ends after 12 bytes") && html.contains(&"5f".repeat(32)));
     assert_eq!(html.matches("class=\"cell given\"").count(), ROWS, "roles are marked");
+    assert_eq!(html.matches("class=\"place\"").count(), 2 * 3, "tiles and headings name the folder of their section");
     assert!(html.contains("Content-Security-Policy\" content=\"default-src 'none'; img-src data:; media-src data:; "));
     for outside in ["http://", "https://", "<script", "src=\"/"] {
         let found = html.replace("http://www.w3.org/2000/svg", "").contains(outside);
@@ -174,7 +180,20 @@ fn a_folder_of_everything_becomes_one_page() {
 }
 
 #[test]
-fn a_run_under_way_shows_what_it_has() {
+fn images_in_a_column_of_plain_bytes_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = || Feature::Value("binary".into());
+    let columns: [Column; 2] = [
+        ("scan", bytes(), |row| OwnedCell::Bytes(image(row))),
+        ("digest", bytes(), |row| OwnedCell::Bytes(vec![row as u8; 8])),
+    ];
+    write_columns(folder.path(), &columns);
+    let html = page(folder.path(), 48).unwrap().html;
+    assert_eq!(html.matches("data:image/png").count(), ROWS - 1, "one row is null");
+}
+
+#[test]
+fn a_run_in_progress_shows_committed_rows() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path());
     std::fs::remove_file(folder.path().join("manifest.json")).unwrap();
@@ -184,7 +203,7 @@ fn a_run_under_way_shows_what_it_has() {
 }
 
 #[test]
-fn an_empty_folder_and_broken_files_are_said() {
+fn an_empty_folder_is_an_error_and_broken_files_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let error = page(folder.path(), 1).err().unwrap();
     assert_eq!(error.exit_code(), 2);

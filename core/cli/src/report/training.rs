@@ -13,7 +13,8 @@ use crate::progress::{duration, significant, words};
 
 /// The section of a training folder.
 pub(super) fn section(folder: &Path, place: &str) -> Option<Section> {
-    let (metrics, summary) = (folder.join("metrics.jsonl"), folder.join("train.json"));
+    let metrics = folder.join("metrics.jsonl");
+    let summary = folder.join("train.json");
     if !metrics.is_file() && !summary.is_file() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The table of calls in memory that this program shares with the engine.
+//! The table of calls into plugins, in memory shared with the engine.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,15 +8,15 @@ use std::sync::atomic::AtomicU64;
 
 use anyflow_plan::calls::{Call, Died, Table, WORDS};
 
-/// A file of no name.
+/// An anonymous file.
 pub(super) struct Calls(File);
 
-/// What the table says after the engine's end.
+/// The contents of the table after the engine's end.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
-    /// How the engine died, if it could note it.
+    /// How the engine died, if it noted it.
     pub died: Option<Died>,
-    /// The calls that were under way.
+    /// The calls in progress.
     pub under_way: Vec<Call>,
 }
 
@@ -28,15 +28,15 @@ impl Calls {
         Ok(Calls(file))
     }
 
-    /// Lets a program that is not started yet know of the table. The value must live until it is started.
+    /// Passes the table to a program before it starts. Keep the returned descriptor until then.
     pub fn share(&self, command: &mut Command) -> std::io::Result<OwnedFd> {
-        // A copy that a started program inherits.
+        // A duplicate without close-on-exec, which the child inherits.
         let shared = rustix::io::dup(&self.0)?;
         command.arg("--calls").arg(shared.as_raw_fd().to_string());
         Ok(shared)
     }
 
-    /// What the table says; nothing, if it cannot be read.
+    /// The contents of the table; empty if it cannot be read.
     pub fn noted(&self) -> Noted {
         let mut bytes = Vec::new();
         let mut file = &self.0;

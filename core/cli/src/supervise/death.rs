@@ -1,4 +1,4 @@
-//! The engine ended without a result that counts.
+//! Describes an engine that ended without a valid result.
 
 use std::fmt;
 use std::process::ExitStatus;
@@ -9,38 +9,38 @@ use serde_json::{Value, json};
 use super::calls::Noted;
 use super::hear::{End, Heard};
 
-/// How it ended, and what was going on.
+/// How the engine ended, and what it was doing.
 #[derive(Debug)]
 pub struct Death {
     code: Option<i32>,
     signal: Option<i32>,
-    /// It had said that it was done.
+    /// It had reported success.
     was_done: bool,
-    /// It was ended, since it did not end by itself.
+    /// It was killed, since it did not exit by itself.
     lingered: bool,
-    /// It called `exit`, or something in it did.
+    /// It ended by a call of `exit`.
     by_exit: bool,
     place: Place,
-    /// The calls of plugins that were under way, in all threads.
+    /// The calls into plugins in progress, in all threads.
     under_way: Vec<Call>,
-    /// The node that was entered last.
+    /// The node or check that was entered last.
     entered: Option<String>,
-    /// The end of its log.
+    /// The last lines of its log.
     tail: Vec<String>,
-    /// Whether the person has seen it.
+    /// True if these lines were shown.
     tail_shown: bool,
 }
 
 /// Where it died.
 #[derive(Debug)]
 enum Place {
-    /// In a call of a plugin.
+    /// In a call into a plugin.
     Call(Call),
     /// In a plugin's code, in a thread that the plugin started.
     Code { plugin: String },
-    /// In a thread that was in no call of a plugin.
+    /// In a thread that was in no call into a plugin.
     Outside { thread: String },
-    /// It could not say.
+    /// Unknown.
     Unknown,
 }
 
@@ -64,14 +64,14 @@ impl Death {
         }
     }
 
-    /// The plugin is to blame if the engine died in it, unless the blow came from outside.
+    /// 3 if the engine died in a plugin and no signal from outside killed it, else 1.
     pub fn exit_code(&self) -> u8 {
         if self.plugin().is_some() && (self.lingered || !self.was_struck()) { 3 } else { 1 }
     }
 
-    /// The node that was entered last, or the check, and how it ended there, with the last words of its log.
+    /// The node or check that was entered last, and how the engine ended, with the last line of its log.
     pub fn last(&self) -> (Option<&str>, String) {
-        let said = self.tail.last().map(|line| format!("; its last words: {line}")).unwrap_or_default();
+        let said = self.tail.last().map(|line| format!("; last line of its log: {line}")).unwrap_or_default();
         (self.entered.as_deref(), format!("the engine {}{said}", self.how()))
     }
 
@@ -104,30 +104,30 @@ impl Death {
         }
     }
 
-    /// SIGHUP, SIGINT, SIGKILL, SIGTERM: sent by a person, a batch system, or the kernel when memory runs out.
+    /// SIGHUP, SIGINT, SIGKILL, SIGTERM: sent by a person, a batch system, or the kernel's OOM killer.
     fn was_struck(&self) -> bool {
         matches!(self.signal, Some(1 | 2 | 9 | 15))
     }
 
     fn how(&self) -> String {
         if self.lingered {
-            let said = if self.was_done { "it said that it was done" } else { "its events ended" };
-            return format!("did not end by itself after {said}, and was ended");
+            let said = if self.was_done { "it reported success" } else { "its events ended" };
+            return format!("did not exit by itself after {said}, and was killed");
         }
-        let after = if self.was_done { "after it said that it was done" } else { "and without a result" };
+        let after = if self.was_done { "after it reported success" } else { "without a result" };
         match (self.signal, self.code) {
             (Some(signal), _) if self.was_done => format!("was killed by signal {signal}{} {after}", name(signal)),
             (Some(signal), _) => format!("was killed by signal {signal}{}", name(signal)),
-            (None, Some(code)) if self.by_exit => format!("ended with code {code} {after}, by a call of exit()"),
-            (None, Some(code)) => format!("ended with code {code} {after}"),
+            (None, Some(code)) if self.by_exit => format!("exited with code {code} {after}, by a call of exit()"),
+            (None, Some(code)) => format!("exited with code {code} {after}"),
             (None, None) => "ended without a result".into(),
         }
     }
 }
 
 impl Place {
-    /// Where the dying thread was. Where an engine ends with a code and no thread noted it, something ended it that is not
-    /// ours, and the plugin whose calls alone were under way is what did.
+    /// The place of the dying thread. If the engine exited with a code and no thread noted it, foreign code ended it:
+    /// the plugin, if all calls in progress are calls into the same one.
     fn of(noted: &Noted, by_itself: bool) -> Place {
         match &noted.died {
             Some(died) if died.sender.is_some() => Place::Unknown,
@@ -168,37 +168,37 @@ impl fmt::Display for Death {
         write!(f, "the engine {}{}", self.how(), self.place)?;
         if !matches!(self.place, Place::Call(_)) {
             match &self.entered {
-                Some(node) => write!(f, "; it had entered node `{node}` last")?,
+                Some(node) => write!(f, "; the last node entered was `{node}`")?,
                 None => write!(f, " before it entered any node")?,
             }
             if !self.under_way.is_empty() {
                 let mut calls: Vec<_> = self.under_way.iter().map(|c| format!("{} {}", c.component, c.call)).collect();
                 calls.dedup();
-                write!(f, "; calls of plugins under way: {}", calls.join(", "))?;
+                write!(f, "; calls into plugins in progress: {}", calls.join(", "))?;
             }
         }
         if self.signal == Some(9) && !self.lingered {
-            write!(f, "; when nobody killed it, the machine ran out of memory")?;
+            write!(f, "; probably the OOM killer, unless it was killed by hand")?;
         }
-        write!(f, ". Nothing committed is lost; the same command resumes.")?;
+        write!(f, ". Committed rows are kept; run the same command again to resume.")?;
         if !self.tail.is_empty() && !self.tail_shown {
-            write!(f, "\nThe end of its log:\n  {}", self.tail.join("\n  "))?;
+            write!(f, "\nThe last lines of its log:\n  {}", self.tail.join("\n  "))?;
         }
         Ok(())
     }
 }
 
-/// Names of the signals that have the same number everywhere, and of a bus error.
+/// Names of the signals with the same number everywhere, and of the bus error.
 fn name(signal: i32) -> &'static str {
     match signal {
         1 => " (SIGHUP)",
         2 => " (SIGINT)",
-        4 => " (SIGILL, an illegal instruction)",
-        6 => " (SIGABRT, it gave up)",
+        4 => " (SIGILL, illegal instruction)",
+        6 => " (SIGABRT, aborted)",
         7 if cfg!(target_os = "linux") => " (SIGBUS)",
         8 => " (SIGFPE)",
         9 => " (SIGKILL)",
-        11 => " (SIGSEGV, a wrong memory access)",
+        11 => " (SIGSEGV, invalid memory access)",
         13 => " (SIGPIPE)",
         15 => " (SIGTERM)",
         _ => "",

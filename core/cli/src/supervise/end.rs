@@ -1,4 +1,4 @@
-//! What the engine came to: its last word, its exit status, and what the table of calls says.
+//! Combines the engine's last event, its exit status and the table of calls into a result.
 
 use std::process::ExitStatus;
 
@@ -9,7 +9,7 @@ use super::calls::Calls;
 use super::hear::{End, Heard};
 use super::{Death, EngineError};
 
-/// A result counts only if it is the last word, and the engine ended by itself with status 0.
+/// A result counts only if it is the last event, and the engine exits by itself with status 0.
 pub(super) fn conclude(
     heard: Heard,
     status: ExitStatus,
@@ -19,13 +19,13 @@ pub(super) fn conclude(
     if let Some(End::Failed { fault, text }) = heard.end {
         return Err(EngineError::Failed { fault, text });
     }
-    // A frame that ends in its middle is what a death leaves behind.
+    // An engine that dies may leave half a frame.
     let is_death = |error: &&FrameError| matches!(error, FrameError::Cut { .. }) && heard.end.is_none();
     if let Some(error) = heard.broken.as_ref().filter(|error| !is_death(error)) {
         return Err(EngineError::Protocol { found: error.to_string() });
     }
     if let Some(after) = heard.after {
-        return Err(EngineError::Protocol { found: format!("after it said that it was done, it said {after}") });
+        return Err(EngineError::Protocol { found: format!("after the event `done` came {after}") });
     }
     match &heard.end {
         Some(End::Done(result)) if status.success() && !heard.lingered => Ok(result.clone()),

@@ -1,4 +1,4 @@
-//! Why the engine came to no result.
+//! Errors of the engine.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,18 @@ use anyflow_plan::event::Fault;
 
 use super::Death;
 
-/// Why the engine came to no result.
+/// Why the engine returned no result.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The user must install or build it.
-    #[error("there is no engine at {}: {by}; build it with `cargo build`, or set ANYFLOW_ENGINE", path.display())]
+    /// The engine was not found. The user must install or build it.
+    #[error("no engine at {} ({by}); build it with `cargo build`, or set ANYFLOW_ENGINE", path.display())]
     Missing {
-        /// Where it was looked for.
+        /// The path that was tried.
         path: PathBuf,
-        /// Why there.
+        /// Why this path.
         by: &'static str,
     },
-    /// The user must look at the machine.
+    /// The user must check the machine.
     #[error("{}: the engine cannot be started ({source})", path.display())]
     Start {
         /// Its program.
@@ -25,35 +25,35 @@ pub enum EngineError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// As the fault says.
+    /// The engine reported an error.
     #[error("{text}")]
     Failed {
         /// Who must act.
         fault: Fault,
-        /// The engine's own words.
+        /// The engine's message.
         text: String,
     },
-    /// Most often the plugin's author must act.
+    /// The engine died, most often because of a plugin.
     #[error(transparent)]
     Died(Box<Death>),
-    /// Something spoke on the engine's events that is not the engine of this release. The user must use both programs of one
-    /// release, or a plugin's author must act.
+    /// The events are not those of this release's engine. The user must use one release, or a plugin writes to the
+    /// engine's file descriptors.
     #[error(
-        "the engine's events cannot be trusted: {found}; it was ended. Use both programs of one release; if they are, a plugin \
-         writes to a descriptor that is not its own. Nothing committed is lost; the same command resumes."
+        "the engine sent invalid events ({found}) and was killed. Use the same release of both programs. If they are, a plugin \
+         writes to a file descriptor of the engine. Committed rows are kept; run the same command again to resume."
     )]
     Protocol {
         /// What was found.
         found: String,
     },
-    /// The engine says that it is done, and the proof is not there. The user must look at the disk, and run again.
-    #[error("the engine said that it is done, but {} is not there; the same command completes the output", path.display())]
+    /// The engine reported success, but its output is incomplete. The user must check the disk and run again.
+    #[error("the engine reported success, but {} is missing; run the same command again to complete the output", path.display())]
     Unproven {
-        /// The file that ends an output.
+        /// The file that completes an output.
         path: PathBuf,
     },
-    /// The user wanted it so.
-    #[error("stopped; nothing committed is lost, the same command resumes")]
+    /// The user stopped the job.
+    #[error("stopped; committed rows are kept, run the same command again to resume")]
     Interrupted,
 }
 
@@ -71,7 +71,7 @@ impl EngineError {
         }
     }
 
-    /// A word for programs.
+    /// An error code for `--json`.
     pub fn code(&self) -> &'static str {
         match self {
             EngineError::Missing { .. } => "engine.missing",

@@ -1,4 +1,4 @@
-//! What is made of what comes from the engine, and how long that may take.
+//! Handles what the engine sends, with time limits for its end.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,62 +12,64 @@ use super::interrupt;
 use super::listen::{Voice, Voices};
 use crate::progress::Progress;
 
-/// Lines of the engine's log that are kept for the case of its death.
+/// Lines of the engine's log kept to report its death.
 const TAIL_LINES: usize = 20;
-/// How long an engine may take to end after its last word.
+/// Time in which an engine must exit after its last event.
 const ENDING: Duration = Duration::from_secs(10);
-/// How long the streams of an engine that has ended may stay open: a child of it may hold them.
+/// Time that the pipes of an exited engine may stay open: its children may hold them.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// What was heard from the engine.
+/// What the engine has sent.
 #[derive(Default)]
 pub(super) struct Heard {
-    /// Its last word.
+    /// Its last event: `done` or `failed`.
     pub end: Option<End>,
-    /// What it said after that.
+    /// An event that came after `done`.
     pub after: Option<String>,
-    /// No further event comes.
+    /// The stream of events has ended.
     pub events_end: bool,
-    /// What is wrong with its events.
+    /// An invalid frame.
     pub broken: Option<FrameError>,
-    /// It did not end by itself.
+    /// It did not exit by itself.
     pub lingered: bool,
-    /// The node that was entered last, or the check.
+    /// The node or check that it entered last.
     pub entered: Option<String>,
-    /// The end of its log.
+    /// The last lines of its log.
     pub tail: VecDeque<String>,
-    /// Whether the person has seen it.
+    /// True if these lines were shown.
     pub tail_shown: bool,
 }
 
-/// The last word of an engine.
+/// The last event of an engine.
 pub(super) enum End {
     Done(Value),
     Failed { fault: Fault, text: String },
 }
 
-/// How far the engine is, which says how long to listen.
+/// The phase of the engine, which sets the time limit.
 enum Phase {
-    /// It works, for as long as that takes.
+    /// It works. No time limit.
     Working,
-    /// It said its last word, and must end by then.
+    /// It sent its last event, and must exit by then.
     Ending(Instant),
-    /// It has ended, and its streams may stay open until then.
+    /// It has exited; its pipes may stay open until then.
     Draining(Instant),
-    /// Nobody of its process group is left. This many messages may still lie in the streams.
+    /// Its process group is gone. At most this many messages are still read from the pipes.
     Emptying(usize),
 }
 
-/// Messages that fit into two pipes.
+/// More messages than two full pipes hold.
 const MOST_LEFT: usize = 200_000;
-/// How long to wait for one of them.
+/// Time to wait for one of them.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// Listens until the engine has ended, and nothing of its process group is left. No child of it can hold this up: what
-/// counts is the end of the process, and after it the streams get a moment more.
+/// Listens until the engine has exited and its process group is gone. Children of the engine cannot hold this up: once
+/// the engine exits, the pipes get one second more.
 pub(super) fn hear(voices: &Voices, process: u32, progress: &mut Progress) -> Heard {
     let mut heard = Heard::default();
-    let (mut open, mut exited, mut phase) = (2, false, Phase::Working);
+    let mut open = 2;
+    let mut exited = false;
+    let mut phase = Phase::Working;
     while open > 0 || !exited {
         match next(&voices.heard, &mut phase) {
             Ok(Voice::Event(event)) => heard.event(event, progress),
@@ -75,7 +77,7 @@ pub(super) fn hear(voices: &Voices, process: u32, progress: &mut Progress) -> He
             Ok(Voice::EventsEnd(result)) => {
                 open -= 1;
                 heard.events_end = true;
-                // One that ends in the middle of a frame is about to say by its status why.
+                // After half a frame, the exit status will say why.
                 if result.as_ref().is_err_and(|error| !matches!(error, FrameError::Cut { .. })) {
                     interrupt::kill_group(process);
                 }
@@ -110,12 +112,12 @@ pub(super) fn hear(voices: &Voices, process: u32, progress: &mut Progress) -> He
             phase = Phase::Ending(Instant::now() + ENDING);
         }
     }
-    // Whatever a plugin started goes with the engine.
+    // Processes that a plugin started end with the engine.
     interrupt::kill_group(process);
     heard
 }
 
-/// The next message, or that the time of the phase is over, however many messages wait.
+/// The next message, or a timeout once the phase is over, even if messages are waiting.
 fn next(heard: &Receiver<Voice>, phase: &mut Phase) -> Result<Voice, RecvTimeoutError> {
     match phase {
         Phase::Working => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -139,7 +141,7 @@ impl Heard {
         progress.event(&event);
         match event {
             Event::Enter { node, .. } => self.entered = Some(node),
-            // Bad news holds, whatever is said before or after it.
+            // A failure wins over `done`, in either order.
             Event::Failed { fault, text } => {
                 if !matches!(self.end, Some(End::Failed { .. })) {
                     self.end = Some(End::Failed { fault, text });

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Process group of the running engine; 0 for none.
+/// Process group of the running engine; 0 if none.
 static ENGINE: AtomicU32 = AtomicU32::new(0);
-/// Interrupts while it runs.
+/// Number of interrupts since it started.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static HANDLER: Once = Once::new();
 
-/// While it lives, interrupts go to the engine instead of ending this program.
+/// While this value lives, interrupts go to the engine instead of ending this program.
 pub(super) struct Guard;
 
 impl Guard {
-    /// Whether somebody asked to stop.
+    /// True if the user pressed Ctrl-C.
     pub(super) fn interrupted(&self) -> bool {
         COUNT.load(Ordering::SeqCst) > 0
     }
@@ -29,11 +29,11 @@ impl Drop for Guard {
     }
 }
 
-/// Sends interrupts to the group of the given process from now on.
+/// Sends interrupts to the process group of the engine.
 pub(super) fn watch(process: u32) -> Guard {
     ENGINE.store(process, Ordering::SeqCst);
     HANDLER.call_once(|| {
-        // A second handler elsewhere in the process would be a bug of ours; without ours, Ctrl-C just ends the front.
+        // Fails only if the process has another handler. Then Ctrl-C ends this program.
         let _ = ctrlc::set_handler(interrupt);
     });
     Guard
@@ -48,12 +48,12 @@ fn interrupt() {
     signal(engine, again);
 }
 
-/// The terminal sends Ctrl-C to its foreground group; the engine is in one of its own and hears only from us.
+/// Puts the engine into its own process group, since the terminal sends Ctrl-C to the foreground group.
 pub(super) fn own_group(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
-/// Ends what is left of a process group. Its first process must not have been waited for, so that the number is its own.
+/// Kills a process group. Its first process must not have been waited for: until then, its id cannot be reused.
 pub(super) fn kill_group(group: u32) {
     signal(group, true);
 }
@@ -61,7 +61,7 @@ pub(super) fn kill_group(group: u32) {
 fn signal(group: u32, hard: bool) {
     let signal = if hard { Signal::KILL } else { Signal::TERM };
     if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
-        // It may be gone already.
+        // The group may be gone already.
         let _ = kill_process_group(group, signal);
     }
 }

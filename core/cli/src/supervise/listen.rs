@@ -1,4 +1,4 @@
-//! What comes from the engine: events, log, and its end, each read by a thread of its own.
+//! Threads that read the engine's events, its log, and its exit.
 
 use std::io::{self, Write};
 use std::process::{Child, ChildStdin};
@@ -12,36 +12,38 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::log;
 
-/// Events and lines that wait to be shown. Bounded: an engine that floods its log waits for the screen.
+/// Maximum number of queued messages. Bounded, so that an engine that floods its log waits for the screen.
 const QUEUE: usize = 64;
 
-/// Something from the engine.
+/// A message from the engine.
 pub(super) enum Voice {
     Event(Event),
-    /// No further event comes.
+    /// The stream of events has ended.
     EventsEnd(Result<(), FrameError>),
     Line(String),
-    /// No further line comes.
+    /// The log has ended.
     LogEnd(io::Result<()>),
-    /// The process has ended and is not yet waited for, so that its number is still its own.
+    /// The process has exited and is not waited for yet, so its id is still valid.
     Exited,
 }
 
-/// The threads that listen.
+/// The listening threads.
 pub(super) struct Voices {
     pub heard: Receiver<Voice>,
-    /// It ends with the pipe that says that this program lives, and must be held as long.
+    /// Holds the engine's standard input open: its end tells the engine that this program is gone.
     _order: JoinHandle<Option<ChildStdin>>,
 }
 
 impl Voices {
-    /// Listens to a process whose streams are pipes, and gives it its order.
+    /// Listens to a process whose streams are pipes, and sends it the order.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn of(child: &mut Child, order: Option<Vec<u8>>) -> io::Result<Self> {
         let (sender, heard) = sync_channel(QUEUE);
-        let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let input = child.stdin.take();
+        let out = child.stdout.take();
+        let err = child.stderr.take();
         let _order = spawn("engine-order", move || give(input, order.as_deref()))?;
         let to = sender.clone();
         spawn("engine-events", move || drop(to.send(Voice::EventsEnd(out.map_or(Ok(()), |out| events(out, &to))))))?;
@@ -66,7 +68,8 @@ fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
     std::thread::Builder::new().name(name.into()).spawn(work)
 }
 
-/// Writes the order and gives the pipe back open. An engine that does not read it says by its end why.
+/// Writes the order and returns the open pipe. Ignores write errors: an engine that does not read explains why when it
+/// exits.
 fn give(input: Option<ChildStdin>, order: Option<&[u8]>) -> Option<ChildStdin> {
     let mut input = input?;
     if let Some(order) = order {

@@ -1,17 +1,18 @@
-//! The engine's log: lines of whatever length and bytes, cut so that they cost little memory.
+//! Reads the engine's log line by line, in bounded memory.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
-/// Bytes that are kept of a line.
+/// Maximum bytes kept per line.
 const LONGEST: usize = 1 << 16;
 
-/// Gives every line of a stream to `each` until the stream ends or `each` says that nobody wants more.
+/// Passes every line to `each` until the stream ends or `each` returns false.
 ///
 /// # Errors
-/// The stream cannot be read further.
+/// The stream cannot be read.
 pub(super) fn lines(stream: impl Read, mut each: impl FnMut(String) -> bool) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let (mut line, mut left_out) = (Vec::new(), 0);
+    let mut line = Vec::new();
+    let mut left_out = 0;
     loop {
         let bytes = match stream.fill_buf() {
             Ok(bytes) => bytes,
@@ -23,7 +24,8 @@ pub(super) fn lines(stream: impl Read, mut each: impl FnMut(String) -> bool) -> 
         let kept = part.len().min(LONGEST - line.len());
         line.extend_from_slice(&part[..kept]);
         left_out += part.len() - kept;
-        let (ends, used) = (bytes.is_empty(), part.len() + usize::from(end.is_some()));
+        let ends = bytes.is_empty();
+        let used = part.len() + usize::from(end.is_some());
         stream.consume(used);
         if end.is_some() || (ends && !line.is_empty()) {
             if !each(text(&line, left_out)) {
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_no_end() {
+    fn a_read_error_is_returned() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 
-/// An engine that is a shell script.
+/// Runs a shell script as the engine.
 fn engine(script: &str) -> Result<Value, EngineError> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
@@ -28,7 +28,7 @@ fn protocol(script: &str) -> String {
     }
 }
 
-/// A command that writes bytes.
+/// A shell command that writes bytes.
 fn printed(bytes: &[u8]) -> String {
     let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
     format!("printf '{octal}'; ")
@@ -41,7 +41,7 @@ fn frames(events: &[Value]) -> Vec<u8> {
     bytes
 }
 
-/// A command that tells these events.
+/// A shell command that sends these events.
 fn tells(events: &[Value]) -> String {
     printed(&frames(events))
 }
@@ -55,11 +55,11 @@ fn failed(fault: &str) -> Value {
 }
 
 fn enter() -> Value {
-    json!({"event": "enter", "node": "picture", "plugin": "image"})
+    json!({"event": "enter", "node": "image", "plugin": "image"})
 }
 
 #[test]
-fn the_result_is_what_done_says() {
+fn the_result_is_that_of_the_done_event() {
     let events = tells(&[json!({"event": "note", "text": "x"}), done(json!({"rows": 3}))]);
     assert_eq!(engine(&format!("echo log >&2; {events}")).unwrap(), json!({"rows": 3}));
 }
@@ -68,9 +68,9 @@ fn the_result_is_what_done_says() {
 fn a_result_counts_only_with_status_0() {
     let said = tells(&[done(json!(1))]);
     for (script, wanted) in [
-        (format!("{said} exit 9"), "ended with code 9 after it said that it was done"),
+        (format!("{said} exit 9"), "exited with code 9 after it reported success"),
         (format!("{said} kill -SEGV $$"), "signal 11"),
-        (format!("{said} kill -KILL $$"), "after it said that it was done"),
+        (format!("{said} kill -KILL $$"), "after it reported success"),
     ] {
         let death = death(&script);
         assert!(death.to_string().contains(wanted), "{death}");
@@ -79,7 +79,7 @@ fn a_result_counts_only_with_status_0() {
 }
 
 #[test]
-fn bad_news_holds_whatever_is_said_beside_it() {
+fn a_failure_wins_over_done_in_either_order() {
     let orders = [[failed("run"), done(json!(1))], [done(json!(1)), failed("run")]];
     for events in orders {
         assert!(matches!(engine(&tells(&events)), Err(EngineError::Failed { fault: Fault::Run, .. })));
@@ -87,15 +87,15 @@ fn bad_news_holds_whatever_is_said_beside_it() {
 }
 
 #[test]
-fn done_is_the_last_word_and_said_once() {
+fn an_event_after_done_is_a_protocol_error() {
     for after in [done(json!(2)), enter()] {
         let found = protocol(&tells(&[done(json!(1)), after]));
-        assert!(found.contains("after it said that it was done"), "{found}");
+        assert!(found.contains("after the event `done`"), "{found}");
     }
 }
 
 #[test]
-fn what_is_no_frame_ends_the_engine_and_is_told() {
+fn an_invalid_frame_is_a_protocol_error_and_ends_the_engine() {
     let whole = frames(&[done(json!(1))]);
     let second = [frames(&[enter()]), whole.clone()].concat();
     for (bytes, wanted) in [
@@ -135,21 +135,21 @@ fn the_fault_gives_the_exit_code() {
 }
 
 #[test]
-fn a_death_is_told_with_its_signal_and_the_end_of_the_log() {
+fn a_death_names_the_signal_and_shows_the_end_of_the_log() {
     let death = death(&format!("{} echo the last word >&2; kill -SEGV $$", tells(&[enter()])));
     let text = death.to_string();
-    for part in ["signal 11 (SIGSEGV", "node `picture`", "same command resumes", "  the last word"] {
+    for part in ["signal 11 (SIGSEGV", "node `image`", "run the same command again", "  the last word"] {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     assert_eq!(death.json()["signal"], 11);
-    assert_eq!(death.exit_code(), 1, "nothing says that the plugin was at work in the thread that died");
+    assert_eq!(death.exit_code(), 1, "the thread that died may not have been in the plugin");
 }
 
 #[test]
-fn a_blow_from_outside_is_not_the_plugins_fault() {
+fn a_kill_from_outside_does_not_blame_the_plugin() {
     let death = death(&format!("{} kill -KILL $$", tells(&[enter()])));
     assert_eq!(death.exit_code(), 1);
-    assert!(death.to_string().contains("ran out of memory"));
+    assert!(death.to_string().contains("OOM killer"));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_death_before_any_node_shows_the_end_of_the_log() {
 }
 
 #[test]
-fn a_child_of_the_engine_does_not_hold_the_front_and_is_ended() {
+fn a_child_of_the_engine_does_not_delay_the_end_and_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let late = folder.path().join("late");
     let child = format!("(sleep 8; echo x > {}) & ", late.display());
@@ -169,21 +169,21 @@ fn a_child_of_the_engine_does_not_hold_the_front_and_is_ended() {
     assert_eq!(engine(&format!("{child} {}", tells(&[done(json!(1))]))).unwrap(), json!(1));
     assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
     std::thread::sleep(Duration::from_secs(9).saturating_sub(begin.elapsed()));
-    assert!(!late.exists(), "the child lives on");
+    assert!(!late.exists(), "the child survived");
 }
 
 #[test]
-fn an_engine_that_does_not_end_after_its_last_word_is_ended() {
+fn an_engine_that_does_not_exit_after_its_last_event_is_killed() {
     let begin = Instant::now();
     let error = engine(&format!("{} sleep 100", tells(&[failed("user")]))).unwrap_err();
     assert!(matches!(error, EngineError::Failed { .. }));
     let death = death(&format!("{} sleep 100", tells(&[done(json!(1))])));
-    assert!(death.to_string().contains("did not end by itself after it said that it was done"), "{death}");
+    assert!(death.to_string().contains("did not exit by itself after it reported success"), "{death}");
     assert!(begin.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
-fn the_order_comes_whole_and_the_pipe_stays_open() {
+fn the_engine_gets_the_whole_order_and_an_open_pipe() {
     let order = vec![b'x'; 1_000_000];
     let script = format!(
         "test $(head -c 1000000 | wc -c) = 1000000 || exit 7; timeout 1 head -c 1; test $? = 124 || exit 8; {}",
@@ -192,14 +192,14 @@ fn the_order_comes_whole_and_the_pipe_stays_open() {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &script]);
     assert_eq!(supervise(command, Some(order.clone()), &mut Progress::silent()).unwrap(), json!(1));
-    // One that does not read it says by its end why.
+    // An engine that does not read its order explains why when it exits.
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exit 7"]);
     assert!(matches!(supervise(command, Some(order), &mut Progress::silent()), Err(EngineError::Died(_))));
 }
 
 #[test]
-fn a_program_that_cannot_start_is_said() {
+fn a_missing_program_is_a_start_error() {
     let error = supervise(Command::new("/no/such/engine"), None, &mut Progress::silent()).unwrap_err();
     assert!(matches!(error, EngineError::Start { .. }));
     assert_eq!(error.exit_code(), 1);

@@ -117,7 +117,7 @@ fn model_without_weights() {
 
 #[test]
 fn a_model_alone_is_checked_as_with_a_pipeline() {
-    let alone = |case: &Case| anyflow_plan::compile_model(&case.model, &case.catalog);
+    let alone = |case: &Case| anyflow_plan::compile_model(&case.model, &case.catalog, &[]);
     let mut cases = vec![case("anyflow: 1", "anyflow: 1")];
     cases[0].model = crate::bench::file("image-to-audio.yaml");
     for (from, to) in [

@@ -26,6 +26,39 @@ fn values_are_replaced() {
 }
 
 #[test]
+fn another_kind_drops_the_keys_that_it_lacks_and_warns() {
+    let case = Case::of(AUDIO).edit("steps: 50}", "steps: 50, eta: 0.5}").set("joint.sampler.kind=dpmpp-2m");
+    let (json, _) = sampler(&case);
+    assert_eq!((json["kind"].as_str(), json["steps"].as_i64(), json.get("eta")), (Some("dpmpp-2m"), Some(50), None));
+    let warnings = case.compile().unwrap().1;
+    let text = warnings.iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>().join("\n");
+    assert!(text.contains("`eta` has no effect: `joint.sampler.kind` is set to `dpmpp-2m`"), "{text}");
+    // A key that neither kind has stays an error, and so does one that is set after the kind.
+    for case in [
+        Case::of(AUDIO).edit("steps: 50}", "steps: 50, etta: 0.5}").set("joint.sampler.kind=dpmpp-2m"),
+        Case::of(AUDIO).set("joint.sampler.kind=dpmpp-2m").set("joint.sampler.eta=0.5"),
+    ] {
+        let text = case.compile().unwrap_err().to_string();
+        assert!(text.contains("unknown key `et"), "{text}");
+    }
+}
+
+#[test]
+fn overrides_reach_the_model_that_a_file_names() {
+    let Job::Train(plan) = Case::of("train.yaml").set("model.streams.text.latent=[7]").compile().unwrap().0 else {
+        panic!("no training")
+    };
+    assert_eq!(plan.model.streams["text"].latent, [7]);
+    let case = Case::of(AUDIO).set("model.denoisers.joint.schedule.kind=cosine");
+    let Job::Run(plan) = case.compile().unwrap().0 else { panic!("no run") };
+    assert_eq!(plan.model.denoisers["joint"].schedule["kind"], "cosine");
+    let text = Case::of(AUDIO).set("model.streams.txet.latent=[7]").compile().unwrap_err().to_string();
+    assert!(text.contains("txet"), "{text}");
+    let text = Case::of(AUDIO).set("model.steams.text.latent=[7]").compile().unwrap_err().to_string();
+    assert!(text.contains("cannot override `steams.text.latent`: the model has no `steams`"), "{text}");
+}
+
+#[test]
 fn mappings_are_made_where_there_are_none() {
     let case = Case::of(AUDIO).edit(", sampler: {kind: ddim, steps: 50}", "").set("joint.sampler.steps=20");
     assert_eq!(sampler(&case).0, serde_json::json!({"kind": "ddim", "steps": 20, "eta": 0.0}));

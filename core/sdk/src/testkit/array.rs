@@ -1,14 +1,14 @@
-//! Arrays that a codec writes into and reads from, with guards at both ends.
+//! Arrays that plugins read and write, with guard elements at both ends.
 
 use std::ffi::c_void;
 
 use crate::Element;
 use crate::abi::{ArrayView, Device};
 
-/// Elements before and behind an array that nobody may touch.
+/// Number of guard elements before and behind an array. Nobody may write to them.
 const GUARD: usize = 64;
 
-/// The elements, guards among them.
+/// The elements, including the guards.
 #[derive(Clone, Debug, PartialEq)]
 enum Elements {
     F32(Vec<f32>),
@@ -24,7 +24,7 @@ pub(super) struct Array {
 }
 
 impl Array {
-    /// Zeros; `None` for a dtype that no port has.
+    /// An array of zeros; `None` for an unknown dtype.
     pub fn zeros(dtype: &str, rows: usize, sizes: &[i64]) -> Option<Self> {
         let shape: Vec<i64> = std::iter::once(rows as i64).chain(sizes.iter().copied()).collect();
         let count = shape.iter().product::<i64>() as usize;
@@ -77,7 +77,7 @@ impl Array {
         }
     }
 
-    /// The border's view of it. The array must outlive every use of the view.
+    /// The ABI's view of it. The array must outlive every use of the view.
     pub fn view(&mut self) -> ArrayView {
         let (data, dtype): (*mut c_void, _) = match &mut self.elements {
             Elements::F32(all) => (all[GUARD..].as_mut_ptr().cast(), f32::DATA_TYPE),
@@ -95,7 +95,7 @@ impl Array {
         }
     }
 
-    /// Whether nobody wrote before or behind the array.
+    /// True if nobody wrote to the guards.
     pub fn is_guarded(&self) -> bool {
         match &self.elements {
             Elements::F32(all) => intact(all),
@@ -104,7 +104,7 @@ impl Array {
         }
     }
 
-    /// Equality to the bit: a value that is not a number equals itself.
+    /// Equality to the bit: NaN equals itself.
     pub fn same_bits(&self, other: &Array) -> bool {
         match (&self.elements, &other.elements) {
             (Elements::F32(a), Elements::F32(b)) => a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits())),
@@ -125,7 +125,7 @@ fn guarded<T: Copy>(count: usize, zero: T, guard: T) -> Vec<T> {
 }
 
 fn intact<T: Copy + PartialEq>(all: &[T]) -> bool {
-    // They were all equal; nobody overwrites both ends alike.
-    let (first, ends) = (all[0], all[..GUARD].iter().chain(&all[all.len() - GUARD..]));
-    ends.copied().all(|x| x == first)
+    // All guards were equal, and no plausible bug overwrites both ends with the same value.
+    let first = all[0];
+    all[..GUARD].iter().chain(&all[all.len() - GUARD..]).all(|x| *x == first)
 }

@@ -1,4 +1,4 @@
-//! Numbers drawn the same in every run.
+//! Pseudo-random numbers, the same in every run.
 
 use super::descriptor::Port;
 
@@ -26,7 +26,7 @@ impl Chance {
         (0..count).map(|_| self.bits() as u8).collect()
     }
 
-    /// Values that a port may carry: within its range, or around zero.
+    /// Random values that a port may carry: within its range, or around zero.
     pub fn values(&mut self, port: &Port, count: usize) -> Vec<f64> {
         let [low, high] = port.bounds();
         let whole = port.dtype != "f32";

@@ -10,7 +10,7 @@ use crate::abi::codec::CodecInterface;
 use crate::abi::{CellView, StrView, cell_kind};
 use crate::cell::Payload;
 
-/// A codec that is called as a host calls it.
+/// A codec, called as a host calls it.
 pub(super) struct Codec {
     table: &'static CodecInterface,
     instance: *mut c_void,
@@ -19,19 +19,19 @@ pub(super) struct Codec {
 // SAFETY: the ABI allows calls from several threads at a time.
 unsafe impl Sync for Codec {}
 
-/// What a host may put into a cell, right or wrong.
+/// A valid or invalid cell that a host may pass.
 #[derive(Clone, Debug)]
 pub(super) enum Input {
     Cell(OwnedCell),
     Null,
-    /// A kind that no ABI has.
+    /// A kind that no ABI version has.
     Unknown,
     /// Text that is not UTF-8.
     NotUtf8,
 }
 
 impl Input {
-    /// What its view points at.
+    /// The data that its view points at.
     fn payload(&self) -> Payload {
         match self {
             Input::Cell(cell) => cell.payload(),
@@ -39,7 +39,7 @@ impl Input {
         }
     }
 
-    /// A number that changes with the bytes that a codec could write to.
+    /// A hash of the bytes that a codec could wrongly write to.
     fn print(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         match self {
@@ -71,7 +71,8 @@ impl Codec {
         let create = table.create.ok_or_else(|| Refusal::absent("create"))?;
         let call = Listening::begin(0);
         let mut instance = std::ptr::null_mut();
-        let (id, parameters) = (StrView::new(id.as_bytes()), StrView::new(parameters.as_bytes()));
+        let id = StrView::new(id.as_bytes());
+        let parameters = StrView::new(parameters.as_bytes());
         // SAFETY: all arguments live until the call returns.
         let code = unsafe { create(id, parameters, call.report(), &mut instance) };
         call.end(code)?;
@@ -81,7 +82,7 @@ impl Codec {
         Ok(Codec { table, instance })
     }
 
-    /// Fills `array`, of as many rows as there are cells; gives the rows that were refused.
+    /// Encodes the cells into `array`, which has one row per cell. Returns the refused rows.
     pub fn encode(&self, cells: &[Input], array: &mut Array) -> Result<Heard, Refusal> {
         let encode = self.table.encode.ok_or_else(|| Refusal::absent("encode"))?;
         let given: Vec<u64> = cells.iter().map(Input::print).collect();
@@ -92,25 +93,28 @@ impl Codec {
         let code = unsafe { encode(self.instance, views.as_ptr(), views.len(), &array.view(), call.report()) };
         let heard = call.end(code)?;
         if given != cells.iter().map(Input::print).collect::<Vec<_>>() {
-            return Err(Refusal::broken("`encode` changed a cell, which it may only read"));
+            return Err(Refusal::broken("`encode` changed a cell, which is read-only"));
         }
-        match (array.is_guarded(), heard.cells.is_empty()) {
-            (true, true) => Ok(heard),
-            (false, _) => Err(Refusal::broken("`encode` wrote before or behind the array")),
-            (true, false) => Err(Refusal::broken("`encode` reported a cell")),
+        if !array.is_guarded() {
+            return Err(Refusal::broken("`encode` wrote out of the bounds of the array"));
         }
+        if !heard.cells.is_empty() {
+            return Err(Refusal::broken("`encode` reported a cell"));
+        }
+        Ok(heard)
     }
 
-    /// A cell, or the reason why there is none, for each row of `array`.
+    /// Decodes each row of `array` to a cell, or the reason why the row is refused.
     pub fn decode(&self, array: &mut Array) -> Result<Vec<Result<OwnedCell, String>>, Refusal> {
         let decode = self.table.decode.ok_or_else(|| Refusal::absent("decode"))?;
-        let (rows, before) = (array.rows(), array.clone());
+        let rows = array.rows();
+        let before = array.clone();
         let call = Listening::begin(rows);
         // SAFETY: array and report live until the call returns.
         let code = unsafe { decode(self.instance, &array.view(), call.report()) };
         let mut heard = call.end(code)?;
         if !before.same_bits(array) {
-            return Err(Refusal::broken("`decode` changed the array, which it may only read"));
+            return Err(Refusal::broken("`decode` changed the array, which is read-only"));
         }
         let answer = |row: usize| match (heard.cells.remove(&row), heard.rows.remove(&row)) {
             (Some(cell), None) => Ok(Ok(cell)),

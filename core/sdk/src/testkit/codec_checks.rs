@@ -1,4 +1,4 @@
-//! What every codec promises.
+//! The promises that every codec keeps.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,25 @@ use super::codec::{Codec, Input};
 use super::descriptor;
 use super::host::Refusal;
 use super::outcome::{Protocol, Unmet, Verdict};
+use super::role::FIXED_SIZES;
 use super::{hostile, memory, schema};
 use crate::OwnedCell;
 use crate::abi::codec::CodecInterface;
 
-/// Part of the range (without one: of the largest value) by which an array may move, on average, when it is decoded and
-/// encoded again. Two arrays drawn at random are a third apart; this is wide enough for codecs that must guess, such as a
-/// sound from its spectrogram, or that take the corners off a random zigzag.
+/// The largest allowed mean change of an array that is decoded and encoded again, relative to its range, or to its
+/// largest value if it has no range. Two random arrays differ by a third. The limit leaves room for codecs that must
+/// estimate, such as a sound from its spectrogram, or that smooth the corners of a random zigzag.
 const DRIFT: f64 = 0.125;
-/// Cells that the checks work with at most.
+/// The most cells that the checks work with.
 const SAMPLES: usize = 8;
-/// Bytes of a batch by which leaks are measured.
+/// Bytes of a batch for measuring leaks.
 const LEAK_BATCH: usize = 128 << 10;
-/// Rows of such a batch at most.
+/// The most rows of such a batch.
 const LEAK_ROWS: usize = 1024;
-/// Threads that call an instance at a time.
+/// Threads that call one instance at the same time.
 const THREADS: usize = 4;
 
-/// A codec under its parameters.
+/// A codec with fixed parameters.
 struct Subject<'a> {
     table: &'static CodecInterface,
     descriptor: &'a descriptor::Codec,
@@ -35,7 +36,7 @@ struct Subject<'a> {
     sizes: Vec<i64>,
 }
 
-/// Checks a codec with the given parameters, defaults for the others, and cells to begin with, which may be none.
+/// Checks a codec with the given parameters, defaults for the others, and the given samples, if any.
 pub(super) fn run(
     table: &'static CodecInterface,
     descriptor: &descriptor::Codec,
@@ -89,7 +90,7 @@ impl Subject<'_> {
         Array::zeros(&port.dtype, rows, &self.sizes).ok_or_else(|| format!("there is no dtype `{}`", port.dtype).into())
     }
 
-    /// Arrays that a network may give: one of zeros, others random in the range of the port.
+    /// Arrays as a network may give them: one row of zeros, the others random within the port's range.
     fn arrays(&self) -> Result<Array, Unmet> {
         let mut array = self.zeros(5)?;
         let mut chance = Chance::new(1);
@@ -100,30 +101,31 @@ impl Subject<'_> {
         Ok(array)
     }
 
-    /// Encodes cells of which none may be refused.
+    /// Encodes cells; fails if one is refused.
     fn encoded(&self, codec: &Codec, cells: &[Input]) -> Result<Array, Unmet> {
         let mut array = self.zeros(cells.len())?;
         let heard = codec.encode(cells, &mut array)?;
         match heard.rows.into_iter().next() {
-            Some((row, text)) => Err(format!("sample {row} was taken before, and is refused now: {text}").into()),
+            Some((row, text)) => Err(format!("sample {row} was accepted before, but is refused now: {text}").into()),
             None => Ok(array),
         }
     }
 
-    /// Decodes an array of which no row may be refused.
+    /// Decodes an array; fails if a row is refused.
     fn decoded(codec: &Codec, array: &mut Array) -> Result<Vec<OwnedCell>, Unmet> {
         codec.decode(array)?.into_iter().map(|cell| cell.map_err(Unmet::from)).collect()
     }
 
-    /// Zeros and random arrays become cells of the right kind, or are refused row by row. The cells are samples.
+    /// Zeros and random arrays decode to cells of the right kind, or are refused row by row. The cells become samples.
     fn decode(&self, samples: &mut Vec<OwnedCell>) -> Verdict {
         let codec = self.make()?;
         let answers = codec.decode(&mut self.arrays()?)?;
-        let (rows, cells) = (answers.len(), answers.into_iter().flatten().collect::<Vec<_>>());
+        let rows = answers.len();
+        let cells: Vec<_> = answers.into_iter().flatten().collect();
         if let Some(cell) = cells.iter().find(|cell| cell.kind() != self.descriptor.cell) {
-            return Err(format!("it gives {}, its descriptor says {}", cell.kind(), self.descriptor.cell).into());
+            return Err(format!("it gives {}, but its descriptor says {}", cell.kind(), self.descriptor.cell).into());
         }
-        let text = format!("{} of {rows} arrays became cells", cells.len());
+        let text = format!("decoded {} of {rows} arrays", cells.len());
         for cell in cells {
             if !samples.contains(&cell) {
                 samples.push(cell);
@@ -132,10 +134,11 @@ impl Subject<'_> {
         Ok(text)
     }
 
-    /// Samples become finite arrays within the range. Those that the codec refuses are left out, unless they were given.
+    /// Samples encode to finite arrays within the range. Refused samples are dropped, unless the user gave them.
     fn encode(&self, samples: &mut Vec<OwnedCell>, given: usize) -> Verdict {
         let codec = self.make()?;
-        let (mut taken, mut number) = (Vec::new(), 0);
+        let mut taken = Vec::new();
+        let mut number = 0;
         for cell in samples.drain(..) {
             let mut array = self.zeros(1)?;
             match codec.encode(&[Input::Cell(cell.clone())], &mut array)?.rows.remove(&0) {
@@ -149,10 +152,10 @@ impl Subject<'_> {
             number += 1;
         }
         *samples = taken;
-        match samples.len() {
-            0 => Err(Unmet::Skipped("no array that was tried became a cell that it takes; give a sample".into())),
-            count => Ok(format!("{count} samples, all within the range")),
+        if samples.is_empty() {
+            return Err(Unmet::Skipped("it accepts no cell that it decoded from a random array; give a sample".into()));
         }
+        Ok(format!("{} samples, all within the range", samples.len()))
     }
 
     fn in_range(&self, array: &Array) -> Result<(), Unmet> {
@@ -168,7 +171,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// decode(encode(x)) is a cell that the codec takes, and the array hardly moves.
+    /// The codec accepts the cell decode(encode(x)), which encodes to nearly the same array.
     fn round_trip(&self, samples: &[Input]) -> Verdict {
         let codec = self.some(samples)?;
         let mut first = self.encoded(&codec, samples)?;
@@ -176,7 +179,8 @@ impl Subject<'_> {
         let again = self.encoded(&codec, &cells.into_iter().map(Input::Cell).collect::<Vec<_>>())?;
         let mut worst: f64 = 0.0;
         for row in 0..samples.len() {
-            let (a, b) = (first.row(row), again.row(row));
+            let a = first.row(row);
+            let b = again.row(row);
             let scale = match self.descriptor.array.range {
                 Some([low, high]) => high - low,
                 None => a.iter().fold(f64::MIN_POSITIVE, |most, x| x.abs().max(most)),
@@ -185,12 +189,15 @@ impl Subject<'_> {
             worst = worst.max(moved);
         }
         if worst > DRIFT {
-            return Err(format!("decoded and encoded again, an array moves by {worst:.3} of its range").into());
+            return Err(format!(
+                "decoding and encoding changes an array by {worst:.3} of its range, more than {DRIFT}"
+            )
+            .into());
         }
-        Ok(format!("arrays move by at most {worst:.4} of their range"))
+        Ok(format!("arrays change by at most {worst:.4} of their range"))
     }
 
-    /// A codec, if there is anything to encode.
+    /// Makes the codec; skips the check if there is nothing to encode.
     fn some(&self, samples: &[Input]) -> Result<Codec, Unmet> {
         if samples.is_empty() {
             return Err(Unmet::Skipped("there is no sample; give one".into()));
@@ -200,8 +207,8 @@ impl Subject<'_> {
 
     fn determinism(&self, samples: &[Input]) -> Verdict {
         let codec = self.some(samples)?;
-        let (mut a, b) = (self.encoded(&codec, samples)?, self.encoded(&codec, samples)?);
-        if a != b {
+        let mut a = self.encoded(&codec, samples)?;
+        if a != self.encoded(&codec, samples)? {
             return Err("the same cells gave two arrays".into());
         }
         let other = self.make()?;
@@ -211,7 +218,7 @@ impl Subject<'_> {
         if codec.decode(&mut a)? != other.decode(&mut a)? {
             return Err("the same array gave two cells".into());
         }
-        Ok("the same to the bit, in both directions".into())
+        Ok("equal to the bit, in both directions".into())
     }
 
     fn batch(&self, samples: &[Input]) -> Verdict {
@@ -224,17 +231,17 @@ impl Subject<'_> {
                 return Err(format!("row {row} differs alone and in a batch of {}", samples.len()).into());
             }
         }
-        Ok(format!("1 and {} rows give the same to the bit", samples.len()))
+        Ok(format!("1 and {} rows agree to the bit", samples.len()))
     }
 
     fn empty_batch(&self) -> Verdict {
         let codec = self.make()?;
         codec.encode(&[], &mut self.zeros(0)?)?;
         codec.decode(&mut self.zeros(0)?)?;
-        Ok("taken".into())
+        Ok("accepted".into())
     }
 
-    /// Other sizes work, or are refused when the codec is made.
+    /// Other axis sizes work, or `create` refuses them.
     fn odd_sizes(&self) -> Verdict {
         let names: BTreeSet<&str> = self.descriptor.array.parameters().collect();
         let mut tried = Vec::new();
@@ -258,38 +265,35 @@ impl Subject<'_> {
                 }
             }
         }
-        match tried.len() {
-            0 => Err(Unmet::Skipped("no axis has a size that could be another".into())),
-            _ => Ok(tried.join(", ")),
-        }
+        if tried.is_empty() { Err(Unmet::Skipped(FIXED_SIZES.into())) } else { Ok(tried.join(", ")) }
     }
 
-    /// Null, and every kind that is not its own, costs that row alone.
+    /// Null, and every cell kind but its own, fails that row only.
     fn wrong_cells(&self, samples: &[Input]) -> Verdict {
         let codec = self.make()?;
         let mut wrong = hostile::other_kinds(&self.descriptor.cell);
         wrong.extend([Input::Null, Input::Unknown]);
         for input in &wrong {
-            // Between good rows, which must come out as they do alone.
+            // Between good rows, which must give the same arrays as they do alone.
             let good = samples.first().into_iter();
             let cells: Vec<Input> = good.clone().chain([input]).chain(good).cloned().collect();
             let at = cells.len() / 2;
             let mut array = self.zeros(cells.len())?;
             let heard = codec.encode(&cells, &mut array).map_err(|why| format!("for {input:?}: {why}"))?;
             if !heard.rows.contains_key(&at) {
-                return Err(format!("{input:?} was taken, though cells are {}", self.descriptor.cell).into());
+                return Err(format!("{input:?} was accepted, though its cells are {}", self.descriptor.cell).into());
             }
             if heard.rows.len() > 1 {
-                return Err(format!("{input:?} cost other rows as well: {:?}", heard.rows).into());
+                return Err(format!("{input:?} failed other rows as well: {:?}", heard.rows).into());
             }
             if array.row(at).iter().any(|x| *x != 0.0) {
-                return Err(format!("{input:?} was refused and left other than zeros in its row").into());
+                return Err(format!("{input:?} was refused, but its row is not all zeros").into());
             }
         }
         Ok(format!("{} kinds refused, row by row", wrong.len()))
     }
 
-    /// Broken values of its own kind are taken or refused, and leave zeros when they are refused.
+    /// Broken values of its own kind are accepted or refused; a refused one leaves zeros.
     fn garbage(&self, samples: &[Input]) -> Verdict {
         let codec = self.make()?;
         let inputs = hostile::values(&self.descriptor.cell, samples);
@@ -298,10 +302,10 @@ impl Subject<'_> {
         for (row, input) in inputs.iter().enumerate() {
             let values = array.row(row);
             if heard.rows.contains_key(&row) && values.iter().any(|x| *x != 0.0) {
-                return Err(format!("a refused value left other than zeros in its row: {}", brief(input)).into());
+                return Err(format!("a refused value left a row that is not all zeros: {}", brief(input)).into());
             }
             if values.iter().any(|x| !x.is_finite()) {
-                return Err(format!("its array holds no number: {}", brief(input)).into());
+                return Err(format!("its array holds NaN or infinite values: {}", brief(input)).into());
             }
         }
         if let Some(sample) = samples.first() {
@@ -310,7 +314,7 @@ impl Subject<'_> {
         Ok(format!("{} of {} values refused", heard.rows.len(), inputs.len()))
     }
 
-    /// Arrays out of range and of no numbers are taken or refused.
+    /// Arrays out of range or of NaN are accepted or refused.
     fn wrong_arrays(&self) -> Verdict {
         let codec = self.make()?;
         let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, -1e30, f64::MIN_POSITIVE];
@@ -319,7 +323,7 @@ impl Subject<'_> {
             let values = vec![*value; array.row_size()];
             array.set_row(row, &values);
         }
-        // One element of no number among good ones.
+        // One NaN among good elements.
         let mut last = vec![0.0; array.row_size()];
         last.iter_mut().rev().take(1).for_each(|x| *x = f64::NAN);
         array.set_row(values.len(), &last);
@@ -327,7 +331,7 @@ impl Subject<'_> {
         Ok(format!("{} of {} arrays refused", cells.iter().filter(|cell| cell.is_err()).count(), cells.len()))
     }
 
-    /// What was encoded before leaves no trace.
+    /// Earlier calls do not change later results.
     fn state(&self, samples: &[Input]) -> Verdict {
         let codec = self.some(samples)?;
         let mut before = self.encoded(&codec, samples)?;
@@ -338,7 +342,7 @@ impl Subject<'_> {
         let reversed: Vec<Input> = samples.iter().rev().cloned().collect();
         self.encoded(&codec, &reversed)?;
         if self.encoded(&codec, samples)? != before || codec.decode(&mut before)? != cells {
-            return Err("after other calls, the same cells or arrays give something else".into());
+            return Err("after other calls, the same cells or arrays give other results".into());
         }
         Ok("calls do not depend on earlier ones".into())
     }
@@ -355,7 +359,7 @@ impl Subject<'_> {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(same)).collect();
             threads.into_iter().all(|thread| matches!(thread.join(), Ok(Some(true))))
         });
-        if all { Ok(format!("{THREADS} at a time")) } else { Err("calls at the same time disturb one another".into()) }
+        if all { Ok(format!("{THREADS} at a time")) } else { Err("concurrent calls disturb each other".into()) }
     }
 
     fn leaks(&self, samples: &[Input]) -> Verdict {

@@ -75,7 +75,7 @@ pub(super) enum Size {
 }
 
 impl Port {
-    /// Its range, or a range to draw from.
+    /// Its range, or a default range to draw from.
     pub fn bounds(&self) -> [f64; 2] {
         self.range.unwrap_or(match self.dtype.as_str() {
             "u8" => [0.0, 255.0],
@@ -84,14 +84,14 @@ impl Port {
         })
     }
 
-    /// Sizes of its axes under these parameters.
+    /// Sizes of its axes with these parameters.
     pub fn sizes(&self, parameters: &Map<String, Value>) -> Result<Vec<i64>, String> {
         let size = |axis: &Axis| match &axis.size {
             Size::Fixed(size) => Ok(*size),
             Size::Parameter(name) => parameters
                 .get(name)
                 .and_then(|value| value.as_array().map(|list| list.len() as i64).or_else(|| value.as_i64()))
-                .ok_or_else(|| format!("the size of axis `{}` is no number: parameter `{name}`", axis.name)),
+                .ok_or_else(|| format!("the size of axis `{}` is not a number: parameter `{name}`", axis.name)),
         };
         self.axes.iter().map(size).collect()
     }
@@ -106,15 +106,15 @@ impl Port {
 
     fn check(&self, of: &str, parameters: &Map<String, Value>) -> Result<(), String> {
         if !["f32", "i64", "u8"].contains(&self.dtype.as_str()) {
-            return Err(format!("{of} has dtype `{}`; there are f32, i64 and u8", self.dtype));
+            return Err(format!("{of} has dtype `{}`; use f32, i64 or u8", self.dtype));
         }
         if let Some([low, high]) = self.range.filter(|[low, high]| low >= high) {
-            return Err(format!("{of} has the range [{low}, {high}]"));
+            return Err(format!("{of} has the range [{low}, {high}]; the first number must be smaller"));
         }
         let mut names = BTreeSet::new();
         for Axis { name, size } in &self.axes {
             if name.is_empty() || !names.insert(name) {
-                return Err(format!("{of} has an axis `{name}` without a name of its own"));
+                return Err(format!("{of} has an axis `{name}`, whose name is empty or used twice"));
             }
             let known = match size {
                 Size::Fixed(size) => *size > 0,
@@ -132,14 +132,14 @@ impl Port {
     }
 }
 
-/// What every reader of a descriptor relies on.
+/// Checks what every reader of a descriptor relies on.
 pub(super) fn check(plugin: &Plugin) -> Verdict {
     let Plugin { plugin: name, version, abi, license, summary, libtorch, codecs, modules } = plugin;
     let mut ids = BTreeSet::new();
     let heads = codecs.iter().map(|c| (&c.id, &c.modality, &c.summary));
     for (id, modality, summary) in heads.chain(modules.iter().map(|m| (&m.id, &m.modality, &m.summary))) {
         if id.is_empty() || !ids.insert(id) {
-            return Err(format!("a component is called `{id}`, which is no name of its own").into());
+            return Err(format!("component name `{id}` is empty or used twice").into());
         }
         if modality.is_empty() || summary.is_empty() {
             return Err(format!("`{id}` has no modality or no summary").into());
@@ -153,7 +153,11 @@ pub(super) fn check(plugin: &Plugin) -> Verdict {
     }
     let needs_libtorch = modules.iter().any(|module| module.interface == torch::ID);
     if needs_libtorch != libtorch.is_some() {
-        return Err(format!("libtorch is {libtorch:?}; exactly plugins with modules of {} name one", torch::ID).into());
+        return Err(format!(
+            "libtorch is {libtorch:?}; a plugin names a version if and only if it has modules of {}",
+            torch::ID
+        )
+        .into());
     }
     for Codec { id, cell, feature, array, parameters, .. } in codecs {
         if feature.is_empty() || cell.is_empty() {
@@ -173,7 +177,7 @@ pub(super) fn check(plugin: &Plugin) -> Verdict {
     Ok::<_, Unmet>(format!("{name} {version}, ABI {}.{}, {} components", abi[0], abi[1], ids.len()))
 }
 
-/// A cell kind by the words of messages: `bytes`, or `list 2` for `{"list": 2}`.
+/// The cell kind as messages name it: `bytes`, or `list 2` for `{"list": 2}`.
 fn word<'de, D: serde::Deserializer<'de>>(kind: D) -> Result<String, D::Error> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]

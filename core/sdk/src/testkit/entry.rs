@@ -1,4 +1,4 @@
-//! The exported static: its versions, its descriptor, its tables.
+//! The exported static: versions, descriptor and tables.
 
 use super::descriptor::{self, Plugin};
 use super::outcome::{Protocol, Verdict};
@@ -6,7 +6,7 @@ use crate::abi::array::{self, ArrayInterface};
 use crate::abi::codec::{self, CodecInterface};
 use crate::abi::{ABI_MAJOR, ABI_MINOR, Entry, Host, MAGIC, StrView, status};
 
-/// Checks the entry itself; the descriptor, if the rest can be tried.
+/// Checks the entry itself. Returns the descriptor if the other checks can run.
 pub(super) fn check(entry: &'static Entry, protocol: &mut Protocol<'_>) -> Option<Plugin> {
     if !protocol.check("entry", || fields(entry)) {
         return None;
@@ -26,19 +26,17 @@ pub(super) fn check(entry: &'static Entry, protocol: &mut Protocol<'_>) -> Optio
 
 fn fields(entry: &'static Entry) -> Verdict {
     if entry.magic != MAGIC {
-        return Err("it does not begin with the magic number".into());
+        return Err("it does not start with the magic number".into());
     }
     if entry.abi_major != ABI_MAJOR {
-        let (major, minor) = (entry.abi_major, entry.abi_minor);
-        return Err(format!("it has ABI {major}.{minor}, this kit checks {ABI_MAJOR}.{ABI_MINOR}").into());
+        let major = entry.abi_major;
+        let minor = entry.abi_minor;
+        return Err(format!("it has ABI {major}.{minor}, but this test kit checks {ABI_MAJOR}.{ABI_MINOR}").into());
     }
     if (entry.struct_size as usize) < size_of::<Entry>() {
-        return Err(format!(
-            "its struct_size is {}, the smallest there ever was is {}",
-            entry.struct_size,
-            size_of::<Entry>()
-        )
-        .into());
+        return Err(
+            format!("its struct_size is {}; it must be at least {}", entry.struct_size, size_of::<Entry>()).into()
+        );
     }
     if entry.interface.is_none() {
         return Err("`interface` is missing".into());
@@ -48,7 +46,7 @@ fn fields(entry: &'static Entry) -> Verdict {
         let code = entry.init.map_or(status::OK, |init| unsafe { init(&HOST) });
         if code != status::OK {
             return Err(
-                format!("call {call} of `init` gave status {code}; it may be called any number of times").into()
+                format!("call {call} of `init` returned status {code}; any number of calls must succeed").into()
             );
         }
     }
@@ -64,7 +62,7 @@ pub(super) fn codecs(entry: &'static Entry) -> Option<&'static CodecInterface> {
     unsafe { table(entry, codec::ID).cast::<CodecInterface>().as_ref() }
 }
 
-/// The table of modules without libtorch.
+/// The table of array modules.
 pub(super) fn arrays(entry: &'static Entry) -> Option<&'static ArrayInterface> {
     // SAFETY: as above.
     unsafe { table(entry, array::ID).cast::<ArrayInterface>().as_ref() }
@@ -82,5 +80,5 @@ fn table(entry: &'static Entry, id: &str) -> *const std::ffi::c_void {
     entry.interface.map_or(std::ptr::null(), |interface| unsafe { interface(StrView::new(id.as_bytes())) })
 }
 
-/// A host that hears no log.
+/// A host without a log.
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: None };

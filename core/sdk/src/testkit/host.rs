@@ -1,4 +1,4 @@
-//! What a host hears during a call.
+//! The host's side of a call: it collects the plugin's reports.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// A breach of the border by a call that said it succeeded.
+    /// A breach of the ABI by a call that reported success.
     pub fn broken(text: impl Into<String>) -> Self {
         Refusal { code: status::OK, text: text.into() }
     }
 
-    /// A table without one of its functions.
+    /// A function that is missing in its table.
     pub fn absent(function: &str) -> Self {
         Refusal::broken(format!("`{function}` is missing in the table of its interface"))
     }
 
-    /// The plugin went wrong, where an error with a reason would have been right.
+    /// True if the plugin broke the ABI instead of returning an error with a reason.
     pub fn is_breach(&self) -> bool {
         !matches!(self.code, status::INVALID | status::FAILED | status::UNSUPPORTED) || self.text.is_empty()
     }
@@ -37,7 +37,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.text.as_str()) {
             (status::OK, text) => f.write_str(text),
-            (code, "") => write!(f, "status {code} without a text that says why"),
+            (code, "") => write!(f, "status {code} without an error text"),
             (_, text) => f.write_str(text),
         }
     }
@@ -49,19 +49,19 @@ impl From<Refusal> for super::outcome::Unmet {
     }
 }
 
-/// Everything that one call reports.
+/// All reports of one call.
 #[derive(Default)]
 pub(super) struct Heard {
-    /// Why the call failed.
+    /// The reason why the call failed.
     call: Option<String>,
-    /// Why rows failed.
+    /// The reasons why rows failed.
     pub rows: BTreeMap<usize, String>,
     /// Cells of rows.
     pub cells: BTreeMap<usize, OwnedCell>,
     /// Visited parameters.
     #[cfg(feature = "torch")]
-    pub variables: Vec<super::module::Variable>,
-    /// What no plugin may report.
+    pub variables: Vec<super::torch_module::Variable>,
+    /// A report that the ABI does not allow.
     pub odd: Option<String>,
     batch: usize,
 }
@@ -76,14 +76,13 @@ impl Heard {
     }
 }
 
-/// The tables that threads pass, by number less one. They stay, so that a report that comes late changes nothing but a
-/// mark.
+/// The tables of all threads, by number less one. They are never freed, so that a late report only sets a mark.
 static TABLES: Mutex<Vec<Table>> = Mutex::new(Vec::new());
 
 /// A table of a thread.
 struct Table {
     report: Box<Report>,
-    /// Somebody reported who must not.
+    /// True after a report from another thread or after the call.
     wronged: bool,
 }
 
@@ -91,7 +90,7 @@ struct Table {
 unsafe impl Send for Table {}
 
 thread_local! {
-    /// What the call under way on this thread reported so far.
+    /// The reports so far of the call under way on this thread.
     static HERE: RefCell<Option<Heard>> = const { RefCell::new(None) };
     /// The number of this thread's table.
     static NUMBER: usize = tables_with(|tables| {
@@ -115,30 +114,30 @@ fn tables_with<T>(work: impl FnOnce(&mut Vec<Table>) -> T) -> T {
 pub(super) struct Listening(usize);
 
 impl Listening {
-    /// To a call with so many rows.
+    /// Starts to listen to a call with `batch` rows.
     pub fn begin(batch: usize) -> Self {
         HERE.set(Some(Heard { batch, ..Heard::default() }));
         Listening(NUMBER.with(|number| *number))
     }
 
-    /// The table to pass.
+    /// The table to pass to the call.
     pub fn report(&self) -> *const Report {
         tables_with(|tables| tables.get(self.0 - 1).map_or(std::ptr::null(), |table| &raw const *table.report))
     }
 
-    /// What callbacks get.
+    /// The context that callbacks receive.
     #[cfg(feature = "torch")]
     pub fn context(&self) -> *mut c_void {
         std::ptr::without_provenance_mut(self.0)
     }
 
-    /// What was heard by the call, which returned `code`.
+    /// The reports of the call, which returned `code`.
     pub fn end(self, code: u32) -> Result<Heard, Refusal> {
         let heard = HERE.take().unwrap_or_default();
         let wronged = tables_with(|tables| tables.get_mut(self.0 - 1).is_some_and(|t| std::mem::take(&mut t.wronged)));
         match (code, &heard.odd) {
             _ if wronged => {
-                Err(Refusal::broken("it reported from another thread than that of the call, or after a call returned"))
+                Err(Refusal::broken("it reported from another thread than the caller's, or after a call returned"))
             }
             (_, Some(odd)) => Err(Refusal { code: status::OK, text: odd.clone() }),
             (status::OK, None) => Ok(heard),
@@ -147,7 +146,7 @@ impl Listening {
     }
 }
 
-/// Lets `hear` have what the call of `context` heard so far, if it is under way on this thread.
+/// Passes the reports so far of the call of `context` to `hear`, if that call is under way on this thread.
 pub(super) fn heard(context: *mut c_void, hear: impl FnOnce(&mut Heard)) {
     let number = context.addr();
     let here = NUMBER.try_with(|own| *own == number) == Ok(true);
@@ -205,7 +204,9 @@ unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellVi
         };
         let Some(row) = heard.row(row) else { return };
         match cell {
-            Ok(cell) => drop(heard.cells.insert(row, cell.to_owned())),
+            Ok(cell) => {
+                heard.cells.insert(row, cell.to_owned());
+            }
             Err(error) => heard.odd = Some(format!("the cell of row {row}: {error}")),
         }
     });

@@ -1,4 +1,4 @@
-//! Wrong input.
+//! Invalid inputs.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::host::Refusal;
 use super::outcome::Verdict;
 use crate::{OwnedCell, OwnedList};
 
-/// Characters of a text that is far too long; Miri would read it for minutes.
+/// Length of a text that is far too long. Miri gets a shorter one: it would take minutes.
 const LONG: usize = if cfg!(miri) { 1 << 10 } else { 1 << 20 };
 
 /// Cells of every kind but this one.
@@ -20,7 +20,7 @@ pub(super) fn other_kinds(kind: &str) -> Vec<Input> {
     all.chain([files]).filter(|cell| cell.kind() != kind).map(Input::Cell).collect()
 }
 
-/// Values of a kind that are no sensible ones: what a column of a stranger's file holds.
+/// Extreme and damaged values of a kind, as in files from untrusted sources.
 pub(super) fn values(kind: &str, samples: &[Input]) -> Vec<Input> {
     let cells: Vec<OwnedCell> = match kind {
         "bytes" => bytes(samples).into_iter().map(OwnedCell::Bytes).collect(),
@@ -36,7 +36,7 @@ pub(super) fn values(kind: &str, samples: &[Input]) -> Vec<Input> {
     cells.into_iter().map(Input::Cell).chain(not_utf8).collect()
 }
 
-/// Lists of so many levels: empty ones, long ones, and numbers that are none.
+/// Lists of `depth` levels: empty, long, and with NaN or infinite numbers.
 fn lists(depth: u32) -> Vec<OwnedCell> {
     let numbers =
         [vec![], vec![0.0], vec![f64::NAN; 3], vec![f64::INFINITY; 2], vec![f64::MAX, f64::MIN], vec![1.0; LONG]];
@@ -44,14 +44,14 @@ fn lists(depth: u32) -> Vec<OwnedCell> {
     numbers.into_iter().map(|values| nested(depth, values)).chain(empty).map(OwnedCell::List).collect()
 }
 
-/// Numbers inside as many lists of one item as make up the levels.
+/// `values` inside nested lists of one item each, `depth` levels deep.
 fn nested(depth: u32, values: Vec<f64>) -> OwnedList {
     (2..=depth).fold(OwnedList::numbers(values), |list, level| {
         OwnedList::lists(level, std::slice::from_ref(&list)).unwrap_or(list)
     })
 }
 
-/// Nothing, noise, and samples that are cut off or damaged.
+/// Empty files, noise, and truncated or damaged samples.
 fn bytes(samples: &[Input]) -> Vec<Vec<u8>> {
     let mut chance = Chance::new(2);
     let mut all =
@@ -68,7 +68,7 @@ fn bytes(samples: &[Input]) -> Vec<Vec<u8>> {
             }
             all.push(damaged);
         }
-        // Sizes are written at the front: the largest that fit there must not be believed.
+        // Headers hold sizes: the codec must not trust the largest possible ones.
         let mut boastful = whole.clone();
         boastful.iter_mut().skip(8).take(32).for_each(|byte| *byte = 0xff);
         all.push(boastful);
@@ -84,7 +84,7 @@ fn first_file(sample: &Input) -> Option<&Vec<u8>> {
     }
 }
 
-/// None, many, and files of which one is nothing, noise or damaged.
+/// No file, many empty files, and pairs in which one file is empty, noise or damaged.
 fn files(samples: &[Input]) -> Vec<Vec<Vec<u8>>> {
     let whole = samples.iter().find_map(first_file).cloned().unwrap_or_default();
     let beside_a_whole_one = bytes(samples).into_iter().map(|file| vec![whole.clone(), file]);
@@ -97,12 +97,12 @@ fn texts() -> Vec<String> {
     odd.map(String::from).into_iter().chain(["x".repeat(LONG), "\u{1f600}".repeat(LONG / 16)]).collect()
 }
 
-/// Parameters that are no JSON, or not of their types, are refused with a reason; none may panic.
+/// Parameters that are not JSON, or of wrong types, are refused with a reason; none may panic.
 pub(super) fn parameters(good: &Map<String, Value>, make: impl Fn(&str) -> Result<(), Refusal>) -> Verdict {
     for text in ["", "{", "\0", "[]"] {
         match make(text) {
             Ok(()) if text == "[]" && good.is_empty() => {}
-            Ok(()) => return Err(format!("it takes `{text}` for parameters").into()),
+            Ok(()) => return Err(format!("it accepts `{text}` as parameters").into()),
             Err(refusal) if refusal.is_breach() => return Err(format!("parameters `{text}`: {refusal}").into()),
             Err(_) => {}
         }

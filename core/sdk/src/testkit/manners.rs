@@ -1,44 +1,44 @@
-//! What a plugin must leave as it finds it: the state of the thread, and of the process that it is a guest of.
+//! The state of thread and process that a plugin must leave unchanged.
 
 use std::collections::BTreeSet;
 
 use super::process;
 use crate::abi::float;
 
-/// The checks that this comes to, in order.
+/// The checks of this state, in order.
 pub(super) const CHECKS: [&str; 10] =
     ["floats", "modes", "folder", "umask", "signals", "locale", "files", "threads-left", "children", "prints"];
 
-/// How much of it is looked at.
+/// Which part of the state is checked.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Scope {
-    /// The thread alone: others work in the process.
+    /// The thread only: others work in the process.
     Thread,
-    /// The process too: nobody else works in it.
+    /// Thread and process: nobody else works in the process.
     Process,
 }
 
 impl Scope {
-    /// Whether a check is within it.
+    /// True if the scope includes this check.
     pub fn has(self, check: &str) -> bool {
         self == Scope::Process || ["floats", "modes"].contains(&check)
     }
 }
 
-/// The state at one moment: a value, or a set of things, for each check.
+/// The state at one moment: a value or a set for each check.
 #[derive(PartialEq)]
 pub(super) struct State(Vec<(&'static str, Value)>);
 
 #[derive(PartialEq)]
 enum Value {
-    /// What must stay the same.
+    /// A value that must stay the same.
     Word(String),
-    /// What must not grow.
+    /// A set that must not grow.
     Set(BTreeSet<String>),
 }
 
 impl State {
-    /// What is found now.
+    /// The current state.
     pub fn now(scope: Scope) -> State {
         let mut found = vec![("floats", Value::Word(floats().into())), ("modes", Value::Word(modes()))];
         if scope == Scope::Process {
@@ -59,7 +59,7 @@ impl State {
         State(found)
     }
 
-    /// What is found after this state, and how it differs. Threads that are about to end are waited for.
+    /// Differences between this state and the current one. Waits for threads that are about to end.
     pub fn changes(&self, scope: Scope) -> Vec<(&'static str, String)> {
         let mut changes = self.until(&State::now(scope));
         for _ in 0..process::PATIENCE {
@@ -100,7 +100,7 @@ fn floats() -> &'static str {
     }
 }
 
-/// libtorch's modes that it keeps for this thread.
+/// libtorch's modes for this thread.
 #[cfg(feature = "torch")]
 fn modes() -> String {
     let probe = tch::Tensor::from_slice(&[1.0f32]);

@@ -1,22 +1,22 @@
-//! How much memory is in use, so that what is never given back is seen.
+//! Memory in use, to find leaks.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::outcome::{Unmet, Verdict};
 
-/// Calls before memory is looked at, so that caches are filled.
+/// Calls before the first measurement, to fill caches.
 const WARM_UP: usize = 3;
 /// Calls in a round.
 const CALLS: usize = 8;
-/// Rounds at most: threads beside this one disturb some, a leak shows in all.
+/// The most rounds. Other threads disturb some of them; a leak shows in all.
 const ROUNDS: usize = 8;
-/// One measures at a time: two kits in the tests of one process would take each other's arrays for leaks.
+/// Allows one measurement at a time: two test kits in one process would take each other's arrays for leaks.
 static MEASURING: Mutex<()> = Mutex::new(());
 
-/// Whether `call` gives back what it takes; it loses `smallest` bytes or more each time if it does not.
+/// Checks that `call` frees what it allocates. A leak costs at least `smallest` bytes per call.
 pub(super) fn check(smallest: usize, mut call: impl FnMut() -> Result<(), Unmet>) -> Verdict {
     if in_use().is_none() {
-        return Err(Unmet::Skipped("only glibc tells how much memory is in use".into()));
+        return Err(Unmet::Skipped("only glibc reports the memory in use".into()));
     }
     let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..WARM_UP {

@@ -1,33 +1,76 @@
-//! What every module promises.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! The promises that every module keeps, over tensors or over host arrays.
 
 use serde_json::{Map, Value};
-use tch::{Kind, Tensor};
 
-use super::chance::Chance;
-use super::descriptor::{self, Port};
 use super::host::Refusal;
-use super::module::{Module, Variable};
 use super::outcome::{Protocol, Unmet, Verdict};
 use super::role::{self, Role};
-use super::{BATCH_TOLERANCE, hostile, memory, schema};
-use crate::abi::torch::TorchInterface;
+use super::{BATCH_TOLERANCE, descriptor, hostile, memory, schema};
 
 /// Rows of a batch.
-const ROWS: usize = 3;
+pub(super) const ROWS: usize = 3;
 
-/// A module under its parameters.
-struct Subject<'a> {
-    table: &'static TorchInterface,
-    descriptor: &'a descriptor::Module,
-    parameters: Map<String, Value>,
-    roles: Vec<Role<'a>>,
+/// An instance of a module behind the table of its interface. Arrays are `[row, axes of a port]`.
+pub(super) trait Instance: Sized {
+    /// The table of the interface.
+    type Table: Sync + 'static;
+    /// An array that crosses the interface.
+    type Array: Send;
+    /// True if two instances with the same parameters give the same outputs: nothing in them is random.
+    const ALIKE: bool;
+
+    fn create(table: &'static Self::Table, id: &str, parameters: &str) -> Result<Self, Refusal>;
+
+    /// Random values that the role's input port may carry.
+    fn random(role: &Role<'_>, rows: usize) -> Result<Self::Array, Unmet>;
+
+    /// Runs one role for inference, and checks the output's shape and dtype.
+    fn forward(&self, role: &Role<'_>, input: &mut Self::Array) -> Result<Self::Array, Unmet>;
+
+    /// Makes a call that the module may refuse. `number` need not be the role's own.
+    fn attempt(&self, number: u32, role: &Role<'_>, call: &mut Call<Self::Array>) -> Result<(), Refusal>;
+
+    /// Makes a call with everything that it may allocate, and one that is refused.
+    fn exercise(&self, role: &Role<'_>, input: &mut Self::Array) -> Result<(), Unmet>;
+
+    /// Calls with inputs or outputs that no host passes.
+    fn wrong_calls(role: &Role<'_>) -> Result<Vec<Call<Self::Array>>, Unmet>;
+
+    /// One row of an input, as a batch of one.
+    fn row(role: &Role<'_>, input: &Self::Array, row: usize) -> Result<Self::Array, Unmet>;
+
+    /// All elements, row-major.
+    fn values(array: &Self::Array) -> Result<Vec<f64>, Unmet>;
+
+    fn same(one: &Self::Array, other: &Self::Array) -> bool;
+
+    /// Copies of the variables.
+    fn variables(&self) -> Result<Vec<Self::Array>, Unmet>;
+
+    /// Runs the checks that only modules of this interface need.
+    fn check_more(_: &Subject<'_, Self>, _: &mut Protocol<'_>) {}
 }
 
-/// Checks a module with the given parameters, defaults for the others.
-pub(super) fn run(
-    table: &'static TorchInterface,
+/// A call with arrays of the checks' own choice.
+pub(super) struct Call<A> {
+    /// The input in a few words.
+    pub what: &'static str,
+    pub input: A,
+    /// Rows of the output that the host allocates, if it allocates any.
+    pub output_rows: usize,
+}
+
+/// A module with fixed parameters.
+pub(super) struct Subject<'a, M: Instance> {
+    table: &'static M::Table,
+    descriptor: &'a descriptor::Module,
+    parameters: Map<String, Value>,
+    pub roles: Vec<Role<'a>>,
+}
+
+/// Checks a module with the given parameters, and defaults for the others.
+pub(super) fn run<M: Instance>(
+    table: &'static M::Table,
     descriptor: &descriptor::Module,
     given: &Map<String, Value>,
     protocol: &mut Protocol<'_>,
@@ -35,32 +78,30 @@ pub(super) fn run(
     protocol.check("defaults", || schema::check(&descriptor.parameters));
     let mut made = None;
     protocol.check("create", || {
-        let subject = Subject::new(table, descriptor, schema::values(&descriptor.parameters, given)?)?;
+        let parameters = schema::values(&descriptor.parameters, given)?;
+        let subject = Subject::<M>::new(table, descriptor, parameters)?;
         subject.make()?;
         subject.make()?;
-        let text = role::told(&subject.roles);
+        let text = role::listed(&subject.roles);
         made = Some(subject);
         Ok(text)
     });
     let Some(subject) = made else { return };
     protocol.check("parameters", || hostile::parameters(&subject.parameters, |text| subject.make_with(text).map(drop)));
-    protocol.check("variables", || subject.variables());
-    protocol.check("seed", || subject.seed());
     protocol.check("shapes", || subject.shapes());
     protocol.check("determinism", || subject.determinism());
     protocol.check("batch", || subject.batch());
     protocol.check("home", || subject.home());
     protocol.check("odd-sizes", || subject.odd_sizes());
-    protocol.check("inputs", || subject.inputs());
     protocol.check("state", || subject.state());
-    protocol.check("gradients", || subject.gradients());
     protocol.check("wrong-arrays", || subject.wrong_arrays());
     protocol.check("leaks", || subject.leaks());
+    M::check_more(&subject, protocol);
 }
 
-impl<'a> Subject<'a> {
+impl<'a, M: Instance> Subject<'a, M> {
     fn new(
-        table: &'static TorchInterface,
+        table: &'static M::Table,
         descriptor: &'a descriptor::Module,
         parameters: Map<String, Value>,
     ) -> Result<Self, Unmet> {
@@ -68,84 +109,28 @@ impl<'a> Subject<'a> {
         Ok(Subject { table, descriptor, parameters, roles })
     }
 
-    fn make(&self) -> Result<Module, Refusal> {
+    pub fn make(&self) -> Result<M, Refusal> {
         self.make_with(&Value::Object(self.parameters.clone()).to_string())
     }
 
-    fn make_with(&self, parameters: &str) -> Result<Module, Refusal> {
-        Module::create(self.table, &self.descriptor.id, parameters)
+    fn make_with(&self, parameters: &str) -> Result<M, Refusal> {
+        M::create(self.table, &self.descriptor.id, parameters)
     }
 
-    /// Variables have names of their own, the same in the same order each time, and hold numbers.
-    fn variables(&self) -> Verdict {
-        let (module, other) = (self.make()?, self.make()?);
-        let all = module.variables()?;
-        let named = |all: &[Variable]| -> Vec<_> {
-            all.iter().map(|v| (v.name.clone(), v.tensor.size(), v.trainable)).collect()
-        };
-        let first = named(&all);
-        if first != named(&module.variables()?) || first != named(&other.variables()?) {
-            return Err("names, sizes or order differ from call to call or from instance to instance".into());
-        }
-        let mut names = BTreeSet::new();
-        if let Some((name, ..)) = first.iter().find(|(name, ..)| name.is_empty() || !names.insert(name)) {
-            return Err(format!("`{name}` is no name of its own").into());
-        }
-        for Variable { name, tensor, .. } in &all {
-            if tensor.is_floating_point() && !is_finite(tensor)? {
-                return Err(format!("`{name}` begins with values that are no numbers").into());
-            }
-        }
-        Ok(format!("{} of {} are trained", all.iter().filter(|v| v.trainable).count(), all.len()))
-    }
-
-    /// Fresh parameters follow from libtorch's seed, and from it alone.
-    fn seed(&self) -> Verdict {
-        let fresh = |seed| -> Result<Vec<Tensor>, Unmet> {
-            #[allow(clippy::disallowed_methods)] // that plugins draw from libtorch's generator is what is tried
-            tch::manual_seed(seed);
-            let module = self.make()?;
-            Ok(module.variables()?.iter().map(|v| v.tensor.copy()).collect())
-        };
-        // Other tests of the process may draw from the same generator meanwhile.
-        for _ in 0..5 {
-            if fresh(1)? == fresh(1)? {
-                return Ok("the same seed gives the same parameters".into());
-            }
-        }
-        Err("fresh parameters differ though libtorch has the same seed".into())
-    }
-
-    fn forward(&self, module: &Module, role: &Role<'_>, input: &Tensor, train: bool) -> Result<Tensor, Unmet> {
-        let of = |text: String| format!("{} of {:?}: {text}", role.name, input.size());
-        let output = module.forward(role.number, input, train).map_err(|refusal| of(refusal.to_string()))?;
-        let rows = input.size().first().copied();
-        let wanted: Vec<i64> = rows.into_iter().chain(role.output.1.iter().copied()).collect();
-        let kind = kind(role.output.0);
-        if output.size() != wanted || output.kind() != kind {
-            let text = format!("gave {:?} {:?}, the descriptor says {wanted:?} {kind:?}", output.size(), output.kind());
-            return Err(of(text).into());
-        }
-        Ok(output)
-    }
-
-    /// What the descriptor says of shape, dtype and range holds for 0, 1 and more rows.
+    /// Shape, dtype and range match the descriptor for 0, 1 and more rows.
     fn shapes(&self) -> Verdict {
         let module = self.make()?;
         for role in &self.roles {
+            let [low, high] = role.output.0.range.unwrap_or([f64::MIN, f64::MAX]);
+            // Half a unit in the last place of f32, relative to the range.
+            let slack = if role.output.0.range.is_some() { (high - low) * f64::from(f32::EPSILON) } else { 0.0 };
             for rows in [0, 1, ROWS] {
-                let output = tch::no_grad(|| self.forward(&module, role, &role.random(rows), false))?;
-                if rows == 0 {
-                    continue;
+                let values = M::values(&module.forward(role, &mut M::random(role, rows)?)?)?;
+                if values.iter().any(|x| !x.is_finite()) {
+                    return Err(format!("{} gives NaN or infinite values", role.name).into());
                 }
-                if !is_finite(&output)? {
-                    return Err(format!("{} gives values that are no numbers", role.name).into());
-                }
-                let Some([low, high]) = role.output.0.range else { continue };
-                let (least, most) = (output.f_min()?.f_double_value(&[])?, output.f_max()?.f_double_value(&[])?);
-                let slack = (high - low) * f64::from(f32::EPSILON);
-                if least < low - slack || most > high + slack {
-                    return Err(format!("{} gives {least} to {most}, its port says [{low}, {high}]", role.name).into());
+                if let Some(x) = values.iter().find(|x| **x < low - slack || **x > high + slack) {
+                    return Err(format!("{} gives {x}, but its port says [{low}, {high}]", role.name).into());
                 }
             }
         }
@@ -154,44 +139,46 @@ impl<'a> Subject<'a> {
 
     fn determinism(&self) -> Verdict {
         let module = self.make()?;
+        let other = self.make()?;
         for role in &self.roles {
-            let x = role.random(ROWS);
-            let (a, b) = tch::no_grad(|| {
-                Ok::<_, Unmet>((self.forward(&module, role, &x, false)?, self.forward(&module, role, &x, false)?))
-            })?;
-            if a != b {
-                return Err(
-                    format!("{} gives two outputs for one input, though it is not being trained", role.name).into()
-                );
+            let mut x = M::random(role, ROWS)?;
+            let first = module.forward(role, &mut x)?;
+            if !M::same(&module.forward(role, &mut x)?, &first) {
+                return Err(format!("{} gives two outputs for one input", role.name).into());
+            }
+            if M::ALIKE && !M::same(&other.forward(role, &mut x)?, &first) {
+                return Err(format!("{} of another instance gives another output", role.name).into());
             }
         }
-        Ok("the same to the bit".into())
+        Ok("equal to the bit".into())
     }
 
-    /// An instance lives on one thread, from its making to its end, and any thread will do.
+    /// An instance lives on one thread from `create` to `destroy`, and any thread will do.
     fn home(&self) -> Verdict {
-        let used = || -> Result<(), Unmet> {
+        let outputs = || -> Result<Vec<M::Array>, Unmet> {
             let module = self.make()?;
             module.variables()?;
-            self.roles
-                .iter()
-                .try_for_each(|role| tch::no_grad(|| self.forward(&module, role, &role.random(ROWS), false)).map(drop))
+            self.roles.iter().map(|role| module.forward(role, &mut M::random(role, ROWS)?)).collect()
         };
-        used()?;
-        std::thread::scope(|scope| scope.spawn(used).join()).map_err(|_| "a thread panicked")??;
-        Ok("another thread will do as well".into())
+        let here = outputs()?;
+        let there = std::thread::scope(|scope| scope.spawn(outputs).join()).map_err(|_| "a thread panicked")??;
+        if M::ALIKE && here.iter().zip(&there).any(|(one, other)| !M::same(one, other)) {
+            return Err("an instance on another thread gives another output".into());
+        }
+        Ok("works on another thread".into())
     }
 
+    /// A row gives the same output alone and in a batch.
     fn batch(&self) -> Verdict {
         let module = self.make()?;
         let mut worst: f64 = 0.0;
         for role in &self.roles {
-            let x = role.random(ROWS);
-            let all = tch::no_grad(|| self.forward(&module, role, &x, false))?;
-            let scale = all.f_abs()?.f_max()?.f_double_value(&[])?.max(1e-6);
-            for row in 0..ROWS as i64 {
-                let one = tch::no_grad(|| self.forward(&module, role, &x.narrow(0, row, 1), false))?;
-                let apart = (one - all.narrow(0, row, 1)).f_abs()?.f_max()?.f_double_value(&[])? / scale;
+            let mut x = M::random(role, ROWS)?;
+            let all = M::values(&module.forward(role, &mut x)?)?;
+            let scale = all.iter().fold(1e-6, |most: f64, x| most.max(x.abs()));
+            for (row, wanted) in all.chunks(all.len().div_ceil(ROWS).max(1)).enumerate() {
+                let alone = M::values(&module.forward(role, &mut M::row(role, &x, row)?)?)?;
+                let apart = alone.iter().zip(wanted).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs())) / scale;
                 worst = worst.max(apart);
                 if apart > BATCH_TOLERANCE {
                     let name = role.name;
@@ -202,177 +189,83 @@ impl<'a> Subject<'a> {
         Ok(format!("1 and {ROWS} rows agree within {worst:.1e} (at most {BATCH_TOLERANCE:.0e}, f32)"))
     }
 
-    /// Other sizes work, or are refused when the module is made.
+    /// Other axis sizes work, or `create` refuses them.
     fn odd_sizes(&self) -> Verdict {
         let mut tried = Vec::new();
         for (words, parameters) in role::odd_sizes(self.descriptor, &self.parameters) {
-            let odd = Subject::new(self.table, self.descriptor, parameters)?;
+            let odd = Subject::<M>::new(self.table, self.descriptor, parameters)?;
             match odd.make() {
                 Err(refusal) if refusal.is_breach() => return Err(format!("{words}: {refusal}").into()),
                 Err(_) => tried.push(format!("{words} refused")),
                 Ok(module) => {
                     for role in &odd.roles {
-                        drop(tch::no_grad(|| odd.forward(&module, role, &role.random(2), false))?);
+                        module.forward(role, &mut M::random(role, 2)?)?;
                     }
                     tried.push(words);
                 }
             }
         }
-        match tried.len() {
-            0 => Err(Unmet::Skipped("no axis has a size that could be another".into())),
-            _ => Ok(tried.join(", ")),
-        }
+        if tried.is_empty() { Err(Unmet::Skipped(role::FIXED_SIZES.into())) } else { Ok(tried.join(", ")) }
     }
 
-    /// Inputs are borrowed: they stay as they are, and stay usable.
-    fn inputs(&self) -> Verdict {
-        let module = self.make()?;
-        for role in &self.roles {
-            let x = role.random(ROWS);
-            let before = x.copy();
-            for train in [false, true] {
-                drop(tch::no_grad(|| self.forward(&module, role, &x, train))?);
-                if x != before {
-                    return Err(format!("{} changes its input", role.name).into());
-                }
-            }
-        }
-        Ok("unchanged".into())
-    }
-
-    /// Without training, a call changes no variable, and outputs do not depend on earlier calls.
+    /// Without training, a call changes no variable, and earlier calls do not change later outputs.
     fn state(&self) -> Verdict {
         let module = self.make()?;
-        let values = || -> Result<Vec<Tensor>, Refusal> {
-            Ok(module.variables()?.iter().map(|v| v.tensor.detach().copy()).collect())
-        };
-        let before = values()?;
+        let before = module.variables()?;
         for role in &self.roles {
-            let (x, other) = (role.random(ROWS), role.random(ROWS + 2));
-            let first = tch::no_grad(|| self.forward(&module, role, &x, false))?;
-            drop(tch::no_grad(|| self.forward(&module, role, &other, false))?);
-            if tch::no_grad(|| self.forward(&module, role, &x, false))? != first {
-                return Err(format!("after another call, {} gives another output", role.name).into());
+            let mut x = M::random(role, ROWS)?;
+            let first = module.forward(role, &mut x)?;
+            for other in &self.roles {
+                module.forward(other, &mut M::random(other, ROWS + 2)?)?;
+            }
+            let mut call = Call { what: "an absent role", input: x, output_rows: ROWS };
+            let _ = module.attempt(role::absent(&self.roles), role, &mut call);
+            if !M::same(&module.forward(role, &mut call.input)?, &first) {
+                return Err(format!("after other calls, {} gives another output", role.name).into());
             }
         }
-        if values()? != before {
-            return Err("a call changes variables, though the module is not being trained".into());
+        let after = module.variables()?;
+        if before.len() != after.len() || before.iter().zip(&after).any(|(one, other)| !M::same(one, other)) {
+            return Err("a call without training changes variables".into());
         }
         Ok("calls do not depend on earlier ones".into())
     }
 
-    /// Finite gradients reach the input of every role and every trainable parameter.
-    fn gradients(&self) -> Verdict {
-        let module = self.make()?;
-        for role in &self.roles {
-            let x = role.random(ROWS);
-            let x = if x.is_floating_point() { x.set_requires_grad(true) } else { x };
-            let output = self.forward(&module, role, &x, true)?;
-            if !output.requires_grad() {
-                return Err(format!("the output of {} carries no gradient", role.name).into());
-            }
-            // Weights that are not all equal: outputs that sum to one would have no gradient else.
-            let weights = Tensor::from_slice(&Chance::new(5).values(role.output.0, output.numel()));
-            (&output * weights.f_reshape(output.size())?.f_to_kind(Kind::Float)?).f_sum(Kind::Float)?.f_backward()?;
-            if x.is_floating_point() {
-                reached(&format!("the input of {}", role.name), &x)?;
-            }
-        }
-        let trainable: BTreeMap<String, Tensor> =
-            module.variables()?.into_iter().filter(|v| v.trainable).map(|v| (v.name, v.tensor)).collect();
-        for (name, tensor) in &trainable {
-            reached(&format!("`{name}`"), tensor)?;
-        }
-        Ok(format!("finite, in all inputs and {} parameters", trainable.len()))
-    }
-
-    /// Inputs of other shapes, and of no numbers, give an output or an error, never a panic.
+    /// Arrays of other shapes or dtypes, and of NaN, give an output or an error, never a panic.
     fn wrong_arrays(&self) -> Verdict {
-        let (mut refused, mut tried) = (0, 0);
+        let mut refused = 0;
+        let mut tried = 0;
         for role in &self.roles {
-            let x = role.random(ROWS);
-            let last = role.input.1.len() as i64;
-            let doubled = Tensor::f_cat(&[&x, &x], last)?;
-            let inputs = [
-                ("another size", doubled),
-                ("an axis less", x.f_select(last, 0)?),
-                ("an axis more", x.f_unsqueeze(-1)?),
-                ("no axis", Tensor::from(0.5f32)),
-                ("doubles", x.f_to_kind(Kind::Double)?),
-                ("no numbers", x.f_to_kind(Kind::Float)?.f_mul_scalar(f64::NAN)?),
-                ("infinities", x.f_to_kind(Kind::Float)?.f_mul_scalar(0.0)?.f_add_scalar(f64::INFINITY)?),
-            ];
-            for (what, input) in inputs {
-                // An instance of its own: what a wrong input leaves behind must not spoil the next try.
-                let module = self.make()?;
+            for mut call in M::wrong_calls(role)? {
+                // Each try gets its own instance, because a wrong input may poison it.
+                let answer = self.make()?.attempt(role.number, role, &mut call);
                 tried += 1;
-                match tch::no_grad(|| module.forward(role.number, &input, false)) {
-                    Ok(_) => {}
+                match answer {
+                    Ok(()) => {}
                     Err(refusal) if refusal.is_breach() => {
-                        return Err(format!("{} of {what}: {refusal}", role.name).into());
+                        return Err(format!("{} of {}: {refusal}", role.name, call.what).into());
                     }
                     Err(_) => refused += 1,
                 }
             }
         }
-        let (module, absent) = (self.make()?, role::absent(&self.roles));
-        match self.roles.first().map(|role| module.forward(absent, &role.random(1), false)) {
-            Some(Ok(_)) => Err(format!("it plays role number {absent}, which its descriptor does not list").into()),
-            Some(Err(refusal)) if refusal.is_breach() => Err(format!("role number {absent}: {refusal}").into()),
-            _ => Ok(format!("{refused} of {tried} refused")),
+        let Some(role) = self.roles.first() else { return Err("it has no role".into()) };
+        let absent = role::absent(&self.roles);
+        let mut call = Call { what: "an absent role", input: M::random(role, 1)?, output_rows: 1 };
+        match self.make()?.attempt(absent, role, &mut call) {
+            Ok(()) => Err(format!("it runs role number {absent}, which its descriptor does not list").into()),
+            Err(refusal) if refusal.is_breach() => Err(format!("role number {absent}: {refusal}").into()),
+            Err(_) => Ok(format!("{refused} of {tried} refused")),
         }
     }
 
-    /// Instances, outputs and graphs are given back.
+    /// Instances and calls free what they allocate.
     fn leaks(&self) -> Verdict {
         let (rows, smallest) = role::leak_batch(&self.roles);
-        let inputs: Vec<Tensor> = self.roles.iter().map(|role| role.random(rows)).collect();
+        let mut inputs = self.roles.iter().map(|role| M::random(role, rows)).collect::<Result<Vec<_>, _>>()?;
         memory::check(smallest, || {
             let module = self.make()?;
-            for (role, x) in self.roles.iter().zip(&inputs) {
-                drop(self.forward(&module, role, x, true)?);
-                let _ = module.forward(role.number, &Tensor::from(0.5f32), false);
-            }
-            Ok(())
+            self.roles.iter().zip(&mut inputs).try_for_each(|(role, x)| module.exercise(role, x))
         })
-    }
-}
-
-impl Role<'_> {
-    /// `[row, axes of the input port]` of values that the port may carry.
-    fn random(&self, rows: usize) -> Tensor {
-        let (port, sizes) = &self.input;
-        let shape: Vec<i64> = std::iter::once(rows as i64).chain(sizes.iter().copied()).collect();
-        Tensor::from_slice(&self.values(rows)).reshape(shape).to_kind(kind(port))
-    }
-}
-
-impl From<tch::TchError> for Unmet {
-    fn from(error: tch::TchError) -> Self {
-        format!("libtorch: {error}").into()
-    }
-}
-
-fn is_finite(tensor: &Tensor) -> Result<bool, Unmet> {
-    Ok(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1)
-}
-
-fn reached(name: &str, tensor: &Tensor) -> Result<(), Unmet> {
-    let gradient = tensor.f_grad()?;
-    if !gradient.defined() {
-        return Err(format!("no gradient reaches {name}").into());
-    }
-    let largest = gradient.f_abs()?.f_max()?.f_double_value(&[])?;
-    if largest > 0.0 && largest.is_finite() {
-        return Ok(());
-    }
-    Err(format!("the largest gradient of {name} is {largest}").into())
-}
-
-fn kind(port: &Port) -> Kind {
-    match port.dtype.as_str() {
-        "i64" => Kind::Int64,
-        "u8" => Kind::Uint8,
-        _ => Kind::Float,
     }
 }

@@ -1,4 +1,4 @@
-//! A network on its own, without the border: for the unit tests of plugins.
+//! A check of a network alone, without the ABI, for the unit tests of plugins.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use tch::{Kind, Tensor, nn};
 
 use crate::Error;
 
-/// Checks a network: the shape of its output for 0, 1 and 3 rows, and that finite gradients reach its input and every
+/// Checks the shape of a network's output for 0, 1 and 3 rows, and that finite gradients reach its input and every
 /// trainable variable. `input` and `output` are sizes without the row axis.
 ///
 /// # Panics
-/// When the network fails the check.
+/// If the network fails the check.
 pub fn check_network(
     variables: &nn::VarStore,
     input: &[i64],

@@ -1,4 +1,4 @@
-//! What a check comes to.
+//! Outcomes of checks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use super::prints;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The plugin keeps this promise.
+    /// The plugin keeps the promise.
     Passed,
-    /// It does not; its author must act.
+    /// The plugin breaks the promise; its author must act.
     Failed,
-    /// It could not be tried; the text says why, and what would allow it.
+    /// The check could not run; the text says why, and what would allow it.
     Skipped,
 }
 
@@ -28,16 +28,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A check that came to its end.
+/// A finished check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Check {
-    /// Codec or module; empty for the plugin as a whole.
+    /// The codec or module; empty for the plugin as a whole.
     pub component: String,
-    /// Which check: one of a fixed set of words.
+    /// The name of the check, one of a fixed set.
     pub check: &'static str,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was found.
+    /// The finding.
     pub text: String,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Check {
     }
 }
 
-/// What the kit is doing, told while it does it: a plugin may end the process, and then this was the last word.
+/// What the test kit is doing. It reports each step at once, because a plugin may end the process.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// A check begins.
@@ -82,16 +82,16 @@ impl From<&str> for Unmet {
     }
 }
 
-/// What a check found, or why it did not pass.
+/// The finding of a check, or why it did not pass.
 pub(super) type Verdict = Result<String, Unmet>;
 
-/// Runs checks one by one and remembers what they came to.
+/// Runs checks one by one and collects their outcomes.
 pub(super) struct Protocol<'a> {
     watch: &'a mut dyn FnMut(Step<'_>),
     scope: Scope,
     component: String,
     checks: Vec<Check>,
-    /// What a check left otherwise than it found it: first offences, by the check of manners that they fail.
+    /// The first offence against each check of manners.
     offences: BTreeMap<&'static str, String>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Protocol<'a> {
         Protocol { watch, scope, component: String::new(), checks: Vec::new(), offences: BTreeMap::new() }
     }
 
-    /// The checks that follow are of this component.
+    /// Assigns the following checks to this component.
     pub fn enter(&mut self, component: &str) {
         self.component = component.to_string();
     }
@@ -117,10 +117,10 @@ impl<'a> Protocol<'a> {
         for (manner, text) in before.changes(self.scope).into_iter().chain(printed) {
             self.offences.entry(manner).or_insert_with(|| format!("after `{check}`: {text}"));
         }
-        self.told(check, verdict)
+        self.record(check, verdict)
     }
 
-    /// Tells how the component left the thread, and the process, in all checks so far.
+    /// Reports how the component's checks so far left the thread and the process.
     pub fn manners(&mut self) {
         let offences = std::mem::take(&mut self.offences);
         let scope = self.scope;
@@ -130,11 +130,11 @@ impl<'a> Protocol<'a> {
                 Some(text) => Err(text.as_str().into()),
                 None => Ok("as it was".into()),
             };
-            self.told(manner, verdict);
+            self.record(manner, verdict);
         }
     }
 
-    fn told(&mut self, check: &'static str, verdict: Verdict) -> bool {
+    fn record(&mut self, check: &'static str, verdict: Verdict) -> bool {
         let (outcome, text) = match verdict {
             Ok(text) => (Outcome::Passed, text),
             Err(Unmet::Failed(text)) => (Outcome::Failed, text),

@@ -1,4 +1,4 @@
-//! What a plugin prints. Standard output is not a plugin's: a host speaks there.
+//! Counts what a plugin prints. Standard output belongs to the host.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
 pub use linux::let_through;
@@ -13,7 +13,7 @@ mod linux {
     use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
     use std::sync::{Mutex, PoisonError};
 
-    /// Standard output, while it is led elsewhere.
+    /// The real standard output while it is redirected.
     static KEPT: Mutex<Option<OwnedFd>> = Mutex::new(None);
     const OUTPUT: c_int = 1;
 
@@ -23,7 +23,7 @@ mod linux {
         fn fflush(stream: *mut c_void) -> c_int;
     }
 
-    /// Leads standard output where it led before `printed_by` began, for a host that has to speak meanwhile.
+    /// Restores standard output inside of `printed_by`, for a host that has to print meanwhile.
     pub fn let_through() {
         let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(kept) = kept {
@@ -32,9 +32,9 @@ mod linux {
         }
     }
 
-    /// What `work` gives, and how many bytes it wrote to standard output. They go to standard error.
+    /// Runs `work` and counts the bytes that it writes to standard output. They go to standard error.
     pub fn printed_by<T>(work: impl FnOnce() -> T) -> (T, usize) {
-        let memory = lead_away();
+        let memory = redirect();
         let done = work();
         flush();
         let_through();
@@ -43,10 +43,10 @@ mod linux {
         (done, bytes.len())
     }
 
-    fn lead_away() -> Option<File> {
+    fn redirect() -> Option<File> {
         flush();
         let kept = io::stdout().as_fd().try_clone_to_owned().ok()?;
-        // SAFETY: the name is a text that ends with 0; the descriptor is new, and nobody else's.
+        // SAFETY: the name ends with 0; the descriptor is new and nobody else owns it.
         let memory = unsafe {
             let number = memfd_create(c"prints".as_ptr(), 0);
             (number >= 0).then(|| File::from_raw_fd(number))?
@@ -57,7 +57,7 @@ mod linux {
         Some(memory)
     }
 
-    /// Writes out what Rust and C hold back.
+    /// Flushes the buffers of Rust and of C.
     fn flush() {
         let _ = io::stdout().flush();
         // SAFETY: null means all streams.
@@ -71,12 +71,12 @@ mod linux {
     }
 }
 
-/// Nothing is known of what is printed here.
+/// Runs `work`; this platform does not count what it prints.
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
 pub(super) fn printed_by<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (work(), 0)
 }
 
-/// Nothing is led elsewhere here.
+/// Does nothing; this platform does not redirect standard output.
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
 pub fn let_through() {}

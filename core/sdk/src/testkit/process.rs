@@ -1,4 +1,4 @@
-//! The process as the system tells of it.
+//! The state of the process, as reported by the system.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
 pub(super) use linux::*;
@@ -12,7 +12,7 @@ mod linux {
     use std::fs;
     use std::time::Duration;
 
-    /// How often [`pause`] is worth it.
+    /// The most calls of [`pause`].
     pub const PATIENCE: usize = 50;
 
     /// `LC_ALL` of <locale.h>.
@@ -22,7 +22,7 @@ mod linux {
         fn setlocale(category: c_int, locale: *const c_char) -> *mut c_char;
     }
 
-    /// A thread that has ended is listed for a moment more.
+    /// Waits a moment: a thread that has ended is still listed for a short time.
     pub fn pause() {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -35,15 +35,15 @@ mod linux {
         lines(&["Umask:"])
     }
 
-    /// The signals that are ignored, handled and blocked, as sets of bits.
+    /// The blocked, ignored and handled signals, as bit sets.
     pub fn signals() -> String {
         lines(&["SigBlk:", "SigIgn:", "SigCgt:"])
     }
 
     pub fn locale() -> String {
-        // SAFETY: null asks for the name, which lives until the locale changes, and is copied before.
+        // SAFETY: null asks for the name, which lives until the locale changes; it is copied before.
         let name = unsafe { setlocale(LC_ALL, std::ptr::null()) };
-        // SAFETY: as above; null is no name.
+        // SAFETY: as above, and null is handled first.
         if name.is_null() { String::new() } else { unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned() }
     }
 
@@ -61,7 +61,7 @@ mod linux {
         names("/proc/self/task")
     }
 
-    /// Numbers of the child processes, those that have ended and nobody has waited for among them.
+    /// Numbers of the child processes, including zombies.
     pub fn children() -> BTreeSet<String> {
         let of = |thread: String| fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
         let all: Vec<String> = threads().into_iter().map(of).collect();
@@ -73,7 +73,7 @@ mod linux {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Lines of this thread's status.
+    /// The lines of this thread's status with these keys.
     fn lines(keys: &[&str]) -> String {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let asked = status.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));

@@ -1,4 +1,4 @@
-//! The roles of a module, their sizes known.
+//! The roles of a module with known axis sizes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,10 @@ use super::descriptor::{self, Port};
 use super::schema;
 use crate::abi::torch::role;
 
-/// One role of a module under its parameters.
+/// Why the check of odd sizes is skipped.
+pub(super) const FIXED_SIZES: &str = "no parameter changes the size of an axis";
+
+/// One role of a module with fixed parameters.
 pub(super) struct Role<'a> {
     pub name: &'a str,
     pub number: u32,
@@ -29,42 +32,42 @@ impl<'a> Role<'a> {
         module.roles.iter().map(role).collect()
     }
 
-    /// Values that its input may carry, for so many rows.
+    /// Random values that the input port may carry, for `rows` rows.
     pub fn values(&self, rows: usize) -> Vec<f64> {
         let (port, sizes) = &self.input;
         Chance::new(3).values(port, rows * sizes.iter().product::<i64>() as usize)
     }
 
-    /// Bytes of a row of the smaller of its arrays, of elements of four bytes.
+    /// Bytes of a row of the smaller of its two arrays, with elements of four bytes.
     fn row_bytes(&self) -> usize {
         let bytes = |sizes: &[i64]| 4 * sizes.iter().product::<i64>().max(1) as usize;
         bytes(&self.input.1).min(bytes(&self.output.1))
     }
 }
 
-/// The roles in a line, for people.
-pub(super) fn told(roles: &[Role<'_>]) -> String {
+/// The roles in one line, for people.
+pub(super) fn listed(roles: &[Role<'_>]) -> String {
     let role = |role: &Role<'_>| format!("{} {:?} -> {:?}", role.name, role.input.1, role.output.1);
     roles.iter().map(role).collect::<Vec<_>>().join(", ")
 }
 
-/// The number of a role that is none of these.
+/// The number of a role that the module does not have.
 pub(super) fn absent(roles: &[Role<'_>]) -> u32 {
     (1..=32).find(|number| roles.iter().all(|role| role.number != *number)).unwrap_or(99)
 }
 
-/// Rows of a batch by which leaks are measured, and the bytes of its smallest array.
+/// The number of rows of a batch for measuring leaks, and the bytes of its smallest array.
 pub(super) fn leak_batch(roles: &[Role<'_>]) -> (usize, usize) {
     /// Bytes of the smallest array.
     const BYTES: usize = 64 << 10;
-    /// Rows at most.
+    /// The most rows.
     const ROWS: usize = 1024;
     let smallest = roles.iter().map(Role::row_bytes).min().unwrap_or(4);
     let rows = (BYTES / smallest).clamp(1, ROWS);
     (rows, smallest * rows)
 }
 
-/// The parameters with one axis of another size, each with its name and size in words.
+/// Variants of the parameters with one axis of another size, each with its name and size in words.
 pub(super) fn odd_sizes(
     module: &descriptor::Module,
     parameters: &Map<String, Value>,

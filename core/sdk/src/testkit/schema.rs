@@ -1,4 +1,4 @@
-//! Parameters: their JSON Schema, and values to try a component with.
+//! The JSON Schema of parameters, and values to try a component with.
 
 use serde_json::{Map, Value, json};
 
@@ -21,18 +21,20 @@ const ENFORCED: [&str; 14] = [
     "default",
     "const",
 ];
-/// Keywords for people, and for this kit: `examples` are tried where there is no default.
+/// Keywords for people and for this test kit: it tries `examples` if there is no default.
 const FOR_PEOPLE: [&str; 3] = ["description", "title", "examples"];
 
-/// Every default and every example fits its schema, and the schema says nothing that nobody enforces.
+/// Checks that every default and example fits its schema, and that the planner enforces all of the schema.
 pub(super) fn check(parameters: &Map<String, Value>) -> Verdict {
     for (name, schema) in parameters {
         let Some(keywords) = schema.as_object() else {
-            return Err(format!("the schema of `{name}` is no object").into());
+            return Err(format!("the schema of `{name}` is not an object").into());
         };
         let known = |word: &String| ENFORCED.contains(&word.as_str()) || FOR_PEOPLE.contains(&word.as_str());
         if let Some(word) = keywords.keys().find(|word| !known(word)) {
-            return Err(format!("the schema of `{name}` says `{word}`, which the planner does not enforce").into());
+            return Err(
+                format!("the schema of `{name}` has the keyword `{word}`, which the planner does not enforce").into()
+            );
         }
         let examples = keywords.get("examples").and_then(Value::as_array).into_iter().flatten();
         for value in keywords.get("default").into_iter().chain(examples) {
@@ -43,7 +45,7 @@ pub(super) fn check(parameters: &Map<String, Value>) -> Verdict {
     Ok(format!("{} parameters", parameters.len()))
 }
 
-/// Why a value does not fit a schema.
+/// The reason why a value does not fit a schema.
 fn misfit(schema: &Value, value: &Value) -> Option<String> {
     let fits = match schema["type"].as_str() {
         Some("integer") => value.is_i64() || value.is_u64(),
@@ -77,18 +79,18 @@ fn misfit(schema: &Value, value: &Value) -> Option<String> {
         _ => false,
     };
     if outside {
-        return Some("it is out of its bounds".into());
+        return Some("it is out of bounds".into());
     }
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
     let repeats = items.iter().enumerate().any(|(at, item)| items[..at].contains(item));
     if repeats && schema["uniqueItems"] == json!(true) {
-        return Some("an item is there twice".into());
+        return Some("an item occurs twice".into());
     }
     let of = schema.get("items")?;
     items.iter().find_map(|item| misfit(of, item))
 }
 
-/// A value for every parameter: given, by default, an example, or for an integer a small one.
+/// A value for every parameter: the given one, the default, the first example, or a small integer.
 pub(super) fn values(parameters: &Map<String, Value>, given: &Map<String, Value>) -> Result<Map<String, Value>, Unmet> {
     if let Some(name) = given.keys().find(|name| !parameters.contains_key(*name)) {
         return Err(format!("there is no parameter `{name}`").into());
@@ -103,7 +105,7 @@ pub(super) fn values(parameters: &Map<String, Value>, given: &Map<String, Value>
     parameters.iter().map(value).collect()
 }
 
-/// `wanted`, or the integer nearest to it that the schema allows.
+/// `wanted`, or the nearest integer that the schema allows.
 pub(super) fn small(schema: &Value, wanted: i64) -> Option<i64> {
     if schema["type"] != "integer" {
         return None;

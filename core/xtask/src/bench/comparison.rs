@@ -1,4 +1,4 @@
-//! What came out of one work, as a line and as JSON.
+//! The results of one workload, as a line and as JSON.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::side::{Agreement, Reading};
 use super::work::Work;
 
-/// Where it ran.
+/// The machine.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     core: Option<usize>,
@@ -18,7 +18,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine, with everything kept on one core where that can be.
+    /// This machine, with all processes on one core if the system allows it.
     pub fn new(core: Option<usize>) -> Self {
         let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let named = information.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
@@ -30,22 +30,22 @@ impl Machine {
     }
 }
 
-/// All readings of a work.
+/// All readings of a workload.
 #[derive(Debug)]
 pub struct Comparison {
     work: &'static Work,
-    /// Of our side.
+    /// Our readings.
     pub ours: Vec<Reading>,
-    /// Of each peer.
+    /// Readings of each peer.
     pub peers: Vec<Vec<Reading>>,
-    /// How much of what the machine allows our side reaches.
+    /// The share of the machine's limit that our side reaches.
     pub share_of_limit: Option<f64>,
     agreement: Option<Agreement>,
     load: Option<f64>,
 }
 
 impl Comparison {
-    /// What the columns of the lines are.
+    /// The names of the columns.
     pub const HEAD: &str = "work             ours_s    peer_s    ratio  ratio_cpu  share_of_limit";
 
     /// No readings yet.
@@ -54,7 +54,7 @@ impl Comparison {
         Comparison { work, ours: Vec::new(), peers, share_of_limit: None, agreement, load: load_average() }
     }
 
-    /// How many times as much a peer takes, by the figure that `of` picks.
+    /// The ratio of a peer's figure to ours, for the figure that `of` selects.
     fn ratio(&self, peer: usize, of: fn(&Reading) -> Option<f64>) -> Option<f64> {
         Some(median_of(&self.peers[peer], of)? / median_of(&self.ours, of)?)
     }
@@ -72,7 +72,7 @@ fn memory(reading: &Reading) -> Option<f64> {
     reading.peak_rss_mb
 }
 
-/// The median of a figure over readings; nothing if one lacks it.
+/// The median of a figure; `None` if a reading lacks it.
 pub fn median_of(readings: &[Reading], of: fn(&Reading) -> Option<f64>) -> Option<f64> {
     let mut values: Vec<f64> = readings.iter().map(of).collect::<Option<_>>()?;
     values.sort_by(f64::total_cmp);
@@ -87,7 +87,8 @@ fn load_average() -> Option<f64> {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |value: Option<f64>, digits: usize| value.map_or("-".into(), |value| format!("{value:.digits$}"));
-        let (first, none) = (self.peers.first(), || None);
+        let first = self.peers.first();
+        let none = || None;
         let peer_s = first.and_then(|readings| median_of(readings, wall));
         let ratio = |of| first.map_or_else(none, |_| self.ratio(0, of));
         write!(
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn medians_are_of_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median_of(&readings(&[3.0, 1.0, 2.0]), wall), Some(2.0));
         assert_eq!(median_of(&readings(&[4.0, 1.0, 2.0, 3.0]), cpu), Some(1.25));
         assert_eq!(median_of(&[], wall), None);

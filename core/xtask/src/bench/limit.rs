@@ -1,4 +1,4 @@
-//! What the machine allows, measured in the same run.
+//! The limits of the machine, measured in the same run.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -7,14 +7,14 @@ use super::comparison::median_of;
 use super::side::{Ours, Peers, Reading};
 use super::work::{Peer, Work};
 
-/// What bounds a work.
+/// The bottleneck of a workload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Limit {
     /// Matrix products in f32.
     MatmulF32,
     /// Matrix products in bf16.
     MatmulBf16,
-    /// Copying in memory.
+    /// Memory copies.
     Copy,
 }
 
@@ -39,7 +39,7 @@ impl Limit {
     }
 }
 
-/// Rates per second of CPU time: 1e9 operations, or 1e9 bytes that arrive.
+/// Rates per second of CPU time, in 1e9 operations or 1e9 bytes written.
 #[derive(Debug, Default, Serialize)]
 pub struct Limits {
     matmul_f32: Option<f64>,
@@ -48,7 +48,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Measures what the works need, on both sides, and keeps the better one.
+    /// Measures the limits that the workloads need on both sides, and keeps the better one.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Limits {
         Ok(limits)
     }
 
-    /// The part of the limit that readings of a work reach.
+    /// The share of the limit that readings of a workload reach.
     pub fn share(&self, work: &Work, readings: &[Reading]) -> Option<f64> {
         let limit = match work.limit? {
             Limit::MatmulF32 => self.matmul_f32,
@@ -85,7 +85,7 @@ impl Limits {
 }
 
 fn rate(reading: &Reading) -> Option<f64> {
-    // The peers' copy counts reading and writing in `gb_per_s`, of wall time.
+    // The peers' copy counts bytes read and written per second of wall time in `gb_per_s`.
     let arrived = reading.gigabytes.map(|gigabytes| gigabytes / reading.cpu_median_s);
     let operations = reading.gflop.map(|gflop| gflop / reading.cpu_median_s);
     operations.or(arrived).or(reading.gb_per_s.map(|both_ways| both_ways / 2.0))

@@ -1,13 +1,13 @@
-//! One core for everything that is timed.
+//! Pins all measured processes to one core.
 
 use anyhow::Result;
 
-/// Keeps this process, and what it starts, on the last core it may use; the first is where most else runs. The number
-/// of the core, or nothing where a system has no such call.
+/// Pins this process and its children to the last allowed core, since other processes mostly use the first. Returns the
+/// core's number; `None` on systems without such a call.
 ///
 /// # Errors
 ///
-/// The system refuses.
+/// The system call fails.
 #[cfg(target_os = "linux")]
 pub fn to_one_core() -> Result<Option<usize>> {
     use anyhow::Context;
@@ -20,7 +20,7 @@ pub fn to_one_core() -> Result<Option<usize>> {
     Ok(Some(last))
 }
 
-/// Other systems move processes as they like.
+/// Other systems cannot pin processes.
 #[cfg(not(target_os = "linux"))]
 pub fn to_one_core() -> Result<Option<usize>> {
     Ok(None)

@@ -1,4 +1,4 @@
-//! Running one side of a work, in a process of its own.
+//! Runs one side of a workload in a separate process.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,40 +16,40 @@ use crate::workspace::Workspace;
 /// The program of our workloads.
 const WORKLOADS: &str = "workloads";
 
-/// What `anyflow` tells glibc's allocator when it starts its engine; both sides get it.
+/// Settings of glibc's allocator that `anyflow` passes to its engine; both sides get them.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
 
-/// What a process says of a work, per repetition.
+/// The reading of a process for a workload, per repetition.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Reading {
-    /// What it did, in words.
+    /// A description of the work.
     pub work: String,
     /// Wall time, seconds.
     pub median_s: f64,
     /// CPU time of all threads, seconds.
     pub cpu_median_s: f64,
-    /// Trainable weights.
+    /// Number of trainable weights.
     pub params: Option<u64>,
-    /// Matrix products.
+    /// Number of operations in matrix products.
     pub gflop: Option<f64>,
-    /// Bytes that arrive.
+    /// Number of bytes written.
     pub gigabytes: Option<f64>,
     /// Bytes read and written per second of wall time, as the peers' copy counts them.
     pub gb_per_s: Option<f64>,
-    /// The largest resident size.
+    /// Peak resident memory.
     pub peak_rss_mb: Option<f64>,
 }
 
-/// How far the two sides are apart.
+/// The difference between the results of two sides.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Agreement {
     /// The largest difference, relative to the largest value of its tensor.
     pub difference: f64,
-    /// The tensor that has it.
+    /// The tensor of the largest difference.
     pub at: String,
-    /// Tensors that were compared.
+    /// Number of tensors compared.
     pub compared: u64,
 }
 
@@ -62,14 +62,14 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// Builds what is needed, as it is shipped.
+    /// Builds our programs with the release profile.
     ///
     /// # Errors
     ///
     /// The build fails.
     pub fn build(workspace: &Workspace, programs: bool) -> Result<Self> {
         let mut command = workspace.cargo();
-        // The whole workspace both times: what features our dependencies get depends on what is built with them.
+        // Build the whole workspace both times: the features of dependencies depend on the set of packages.
         command.args(["bench", "--no-run", "--workspace", "--bench", WORKLOADS]);
         command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
         let mut running = command.spawn().context("cannot start cargo")?;
@@ -87,7 +87,7 @@ impl Ours {
         Ok(Ours { workloads, root: workspace.root.clone(), anyflow })
     }
 
-    /// One reading of a work.
+    /// One reading of a workload.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Ours {
         }
     }
 
-    /// Runs a work once for its results alone.
+    /// Runs a workload once and writes its results.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Ours {
         reading(Command::new(&self.workloads).arg(name).args(arguments).current_dir(&self.root))
     }
 
-    /// `anyflow run` of the shipped joint pipeline into a fresh folder.
+    /// Runs `anyflow run` on the shipped joint pipeline into a fresh folder.
     fn run(&self, output: &Path) -> Result<Command> {
         if output.exists() {
             std::fs::remove_dir_all(output).with_context(|| format!("cannot empty {}", output.display()))?;
@@ -136,7 +136,7 @@ impl Ours {
     }
 }
 
-/// The peers' Python, and where their scripts and ours lie.
+/// The peers' Python, and the folders of their scripts and ours.
 #[derive(Debug)]
 pub struct Peers {
     python: PathBuf,
@@ -148,11 +148,11 @@ pub struct Peers {
 impl Peers {
     /// # Errors
     ///
-    /// The environment holds no Python.
+    /// The environment has no Python.
     pub fn new(workspace: &Workspace, venv: &Path, scripts: PathBuf) -> Result<Self> {
         let python = venv.join("bin").join("python");
-        ensure!(python.exists(), "{} is no Python environment", venv.display());
-        let python = std::path::absolute(&python).with_context(|| format!("{} is no path", python.display()))?;
+        ensure!(python.exists(), "{} is not a Python environment", venv.display());
+        let python = std::path::absolute(&python).with_context(|| format!("{} is not a path", python.display()))?;
         let own = workspace.root.join("core/xtask/src/bench/peers");
         Ok(Peers { python, scripts, own, checkpoint: workspace.root.join("pipelines/mld/weights/digits.safetensors") })
     }
@@ -174,7 +174,7 @@ impl Peers {
         }
     }
 
-    /// Runs a script that reports a reading.
+    /// Runs a script that prints a reading.
     ///
     /// # Errors
     ///
@@ -183,7 +183,7 @@ impl Peers {
         reading(self.python(peer.script).args(peer.arguments).args(arguments))
     }
 
-    /// Writes the weights and inputs of the peer of a work.
+    /// Writes the weights and inputs for the peer of a workload.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl Peers {
         output(self.python("agree.py").args(["export", work.name]).arg(given)).map(drop)
     }
 
-    /// Compares results of ours with the peer's.
+    /// Compares our results with the peer's.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ fn reading(command: &mut Command) -> Result<Reading> {
     Ok(reading)
 }
 
-/// The last line of a program, as JSON.
+/// The last line of a program's output, as JSON.
 fn last_line<T: for<'a> Deserialize<'a>>(command: &mut Command) -> Result<T> {
     let said = output(command)?;
     let line = said.lines().last().unwrap_or_default();
@@ -231,7 +231,7 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The program of the workloads, if a message of cargo's tells of it; it tells of our other programs too.
+/// The path of the workloads program, if the message of cargo is about it.
 fn executable(line: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Artifact {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_of_a_program_is_its_reading() {
+    fn the_last_line_of_output_is_the_reading() {
         let mut command = Command::new("sh");
         command.args(["-c", r#"echo warming up; echo '{"work":"w","median_s":0.5,"cpu_median_s":0.25,"torch":"2"}'"#]);
         let found = reading(&mut command).unwrap();

@@ -1,4 +1,4 @@
-//! A process from its start to its end: time, and the memory of all its parts.
+//! Measures a process from start to end: time, and the memory of it and its children.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,21 +10,21 @@ use anyhow::{Context, Result, ensure};
 use super::side::Reading;
 use crate::process;
 
-/// Rows that are sampled.
+/// Number of rows sampled.
 pub const ROWS: &str = "16";
-/// Steps of each.
+/// Steps per row.
 pub const STEPS: &str = "10";
 
-/// How often the processes are looked at: often enough to see one at its largest.
+/// Polling interval, short enough to catch the peak of a process.
 const LOOK_EVERY: Duration = Duration::from_millis(4);
-/// Of the times in `/proc`: `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
+/// Unit of the times in `/proc`: `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Runs a command and watches it and its children: the memory is the sum of the largest sizes of each.
+/// Runs a command and polls it and its children. The memory is the sum of their peaks.
 ///
 /// # Errors
 ///
-/// It fails, or ends before it could be looked at.
+/// The command fails, or ends before the first poll.
 pub fn watch(mut command: Command) -> Result<Reading> {
     let begin = Instant::now();
     let mut running = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -44,7 +44,7 @@ pub fn watch(mut command: Command) -> Result<Reading> {
     };
     let median_s = begin.elapsed().as_secs_f64();
     ensure!(status.success(), "`{}` failed ({status})", process::line(&command));
-    ensure!(!seen.is_empty(), "`{}` could not be looked at: /proc is needed", process::line(&command));
+    ensure!(!seen.is_empty(), "`{}` could not be polled: /proc is needed", process::line(&command));
     Ok(Reading {
         work: process::line(&command),
         median_s,
@@ -54,7 +54,7 @@ pub fn watch(mut command: Command) -> Result<Reading> {
     })
 }
 
-/// What a process was when it was last looked at.
+/// The last polled figures of a process.
 struct Look {
     peak_mb: f64,
     cpu_s: f64,
@@ -65,13 +65,14 @@ fn look(id: u32) -> Option<Look> {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let peak_kb: f64 = peak.split_whitespace().next()?.parse().ok()?;
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name, in brackets, may hold blanks; user and system time are the 14th and 15th field, the 12th after it.
+    // The name in brackets may contain blanks. User and system time are the 14th and 15th field: the 12th and 13th
+    // after it.
     let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
     let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
     Some(Look { peak_mb: peak_kb / 1024.0, cpu_s: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND })
 }
 
-/// A process and its children, and theirs.
+/// A process and its descendants.
 fn family(id: u32) -> Vec<u32> {
     let mut all = vec![id];
     let mut place = 0;
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told() {
+    fn a_failed_process_is_an_error() {
         let mut command = Command::new("sh");
         command.args(["-c", "exit 3"]);
         assert!(watch(command).unwrap_err().to_string().contains("sh -c 'exit 3'"));

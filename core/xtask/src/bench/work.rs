@@ -1,44 +1,44 @@
-//! The table of works.
+//! The table of workloads.
 
 use super::limit::Limit;
 
-/// One work: what our side runs, and what other programs run beside it.
+/// A workload: what our side runs, and what other programs run for comparison.
 #[derive(Debug)]
 pub struct Work {
-    /// Its name in `--only`.
+    /// Its name for `--only`.
     pub name: &'static str,
-    /// Who does it on our side.
+    /// What runs on our side.
     pub ours: Program,
-    /// The first is what the ratio is against; others give further ratios.
+    /// Peers. The first defines the ratio; the others give further ratios.
     pub peers: &'static [Peer],
-    /// How far results may differ, relative to the largest value; `None` where they cannot be compared.
+    /// Allowed difference of results, relative to the largest value; `None` if they cannot be compared.
     pub tolerance: Option<f64>,
-    /// What bounds it.
+    /// Its bottleneck.
     pub limit: Option<Limit>,
 }
 
 /// A program of ours.
 #[derive(Debug)]
 pub enum Program {
-    /// A work of the program `workloads`.
+    /// A workload of the program `workloads`.
     Workload(&'static str),
     /// `anyflow run` on the shipped joint pipeline, as a process.
     Startup,
 }
 
-/// A program of somebody else's.
+/// A program of others.
 #[derive(Debug)]
 pub struct Peer {
-    /// What its ratio is called.
+    /// The name of its ratio.
     pub ratio: &'static str,
-    /// The script: one of the peers' folder, or of ours.
+    /// The script, in the peers' folder or in ours.
     pub script: &'static str,
     /// Its arguments.
     pub arguments: &'static [&'static str],
 }
 
 impl Work {
-    /// Whether it needs our programs rather than the workloads.
+    /// True if it needs our programs rather than the workloads.
     pub fn is_startup(&self) -> bool {
         matches!(self.ours, Program::Startup)
     }
@@ -48,12 +48,12 @@ const TRAIN: &str = "peer_mlp_train.py";
 const REQUESTS: &str = "peer_requests.py";
 const UNET: &str = "peer_unet_sd15.py";
 
-/// Of f32, where sums are taken in another order, after one network call or some dozens of steps.
+/// Tolerance of f32 with another order of sums, after one network call or some dozens of steps.
 const F32: Option<f64> = Some(1e-4);
-/// Of bf16 with its 8 bits against f32, through a network and back.
+/// Tolerance of bf16 with its 8 bits against f32, for a forward and backward pass.
 const BF16: Option<f64> = Some(0.1);
 
-/// All works.
+/// All workloads.
 pub const WORKS: [Work; 10] = [
     Work {
         name: "train-512",

@@ -1,4 +1,4 @@
-//! Many tries, two at a time, each with its own random numbers.
+//! Runs many tries, two at a time, each with its own random numbers.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,37 +11,37 @@ use super::random::Random;
 use super::seat::Seat;
 use super::tally::{Tally, Trial};
 
-/// Tries at a time.
+/// Concurrent tries.
 const WORKERS: usize = 2;
-/// How often a line says how far it is.
+/// Interval of progress lines.
 const REPORT: Duration = Duration::from_secs(30);
 
-/// When it is enough.
+/// When to stop.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
-    /// After so many tries.
+    /// After this number of tries.
     Tries(u64),
-    /// When a figure is that large.
+    /// When a figure reaches this value.
     Sum(&'static str, u64),
 }
 
 /// The tries of a part.
 pub struct Crowd<'p> {
-    /// Where.
+    /// The project.
     pub project: &'p Project,
     /// Name of the part.
     pub part: &'static str,
     /// Seed of all tries.
     pub seed: u64,
-    /// The only try to make.
+    /// The only try to run, if given.
     pub only: Option<u64>,
 }
 
 impl Crowd<'_> {
-    /// Makes tries until the goal is reached.
+    /// Runs tries until the goal is reached.
     ///
     /// # Errors
-    /// The first error of a try, which is no wrong outcome but means that it could not be made.
+    /// The first error of a try that could not be run. Wrong outcomes are not errors.
     pub fn all(
         &self,
         goal: Goal,
@@ -50,10 +50,10 @@ impl Crowd<'_> {
         self.numbered(goal, |seat, number| attempt(seat, number, &mut Random::of(self.seed, self.part, number)))
     }
 
-    /// As [`Crowd::all`], for tries that are a list.
+    /// As [`Crowd::all`], for a list of tries.
     ///
     /// # Errors
-    /// As above.
+    /// As [`Crowd::all`].
     pub fn numbered(&self, goal: Goal, attempt: impl Fn(&Seat<'_>, u64) -> Result<Trial> + Sync) -> Result<Tally> {
         let tally = Mutex::new((Tally::new(self.part), Instant::now()));
         let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -80,7 +80,7 @@ impl Crowd<'_> {
         Ok(tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0)
     }
 
-    /// The number of the next try, if there is to be one.
+    /// The number of the next try, if there is one.
     fn take(&self, next: &AtomicU64, goal: Goal, tally: &Mutex<(Tally, Instant)>) -> Option<u64> {
         let number = next.fetch_add(1, Ordering::Relaxed);
         match (self.only, goal) {

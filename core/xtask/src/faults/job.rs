@@ -1,21 +1,21 @@
-//! The commands that are disturbed, and what they leave.
+//! The disturbed commands and their outputs.
 
 use std::path::{Path, PathBuf};
 
-/// A command that writes.
+/// A command that writes an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
     /// `anyflow run` in 25 shards.
     Run,
     /// The same in three shards.
     RunFew,
-    /// `anyflow run` on rows with other values.
+    /// `anyflow run` on rows with different values.
     RunOther,
     /// `anyflow train` on a file.
     Train,
     /// `anyflow data import` of a table.
     Import,
-    /// The same of another table.
+    /// The same for another table.
     ImportOther,
     /// `anyflow train` on rows that are generated first.
     Generate,
@@ -62,7 +62,7 @@ impl Job {
         words.chain(["--output".into(), path.display().to_string()]).collect()
     }
 
-    /// The file that says that the output is complete.
+    /// The file that marks the output as complete.
     pub fn proof(self) -> &'static str {
         match self {
             Job::Run | Job::RunFew | Job::RunOther => "manifest.json",
@@ -72,7 +72,7 @@ impl Job {
         }
     }
 
-    /// Files that someone may take and use whenever they are there, so that they must be right from the first moment.
+    /// Files that readers may use as soon as they exist, so they must be correct from the start.
     pub fn published(self, file: &Path) -> bool {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match self {
@@ -83,7 +83,7 @@ impl Job {
         }
     }
 
-    /// Whether it leaves this record of what ran.
+    /// True if the output has this provenance record.
     pub fn keeps(self, record: &str) -> bool {
         match record {
             "run.json" => matches!(self, Job::Run | Job::RunFew | Job::RunOther),
@@ -91,13 +91,13 @@ impl Job {
         }
     }
 
-    /// Whether the command makes its output folder; an import writes into one that is there.
+    /// True if the command creates its output folder; an import writes into an existing one.
     pub fn makes_folder(self) -> bool {
         !matches!(self, Job::Import | Job::ImportOther)
     }
 }
 
-/// The files of the project, by name.
+/// The files of the project by name.
 pub const FILES: [(&str, &str); 7] = [
     ("model.yaml", MODEL),
     ("pipeline.yaml", PIPELINE),
@@ -108,7 +108,7 @@ pub const FILES: [(&str, &str); 7] = [
     ("eval.yaml", EVAL),
 ];
 
-/// What the project needs before anything is disturbed: command lines, in their order.
+/// Commands that prepare the project, in order.
 pub const PREPARATION: [&str; 4] = [
     "data import rows.csv --output data.parquet",
     "data import other.csv --output other.parquet",
@@ -116,7 +116,7 @@ pub const PREPARATION: [&str; 4] = [
     "train generate.yaml --threads 1 --output labelled",
 ];
 
-/// The rows of the two tables: a number and a value, and the same with ten times the value.
+/// Two tables of numbers and values; the values of the second are ten times those of the first.
 pub fn tables() -> [(PathBuf, String); 2] {
     let table = |factor: u32| {
         let rows = (0..400).map(|row| format!("{row},{}.5\n", row * factor));

@@ -1,4 +1,4 @@
-//! Part `kills`: `kill -9` at a random moment, then the same command until it succeeds.
+//! Part `kills`: `kill -9` at a random moment, then reruns the command until it succeeds.
 
 use std::fs;
 use std::path::Path;
@@ -15,13 +15,13 @@ use super::tally::Trial;
 
 /// The commands that are killed.
 const JOBS: [Job; 5] = [Job::Run, Job::Train, Job::Import, Job::Generate, Job::Eval];
-/// How often the same command may be given again: an engine that lives on may hold the folder for a moment.
+/// Maximum number of reruns: an engine that outlives its front may hold the folder for a moment.
 const AGAIN: usize = 40;
 
-/// Kills one to three times, then gives the same command until it succeeds.
+/// Kills one to three times, then reruns the command until it succeeds.
 ///
 /// # Errors
-/// A command cannot be started or its output not be read.
+/// A command cannot be started, or its output cannot be read.
 pub fn attempt(seat: &Seat<'_>, random: &mut Random) -> Result<Trial> {
     let job = *random.of_all(&JOBS);
     let mut trial = Trial::of(job.name());
@@ -56,7 +56,7 @@ pub fn attempt(seat: &Seat<'_>, random: &mut Random) -> Result<Trial> {
     Ok(trial)
 }
 
-/// Gives the same command until it succeeds, or again and again does not.
+/// Reruns the command until it succeeds or the attempts are used up.
 ///
 /// # Errors
 /// It cannot be started.
@@ -73,7 +73,7 @@ pub fn again(seat: &Seat<'_>, job: Job, trial: &mut Trial) -> Result<Ended> {
     Ok(ended)
 }
 
-/// Waits for a random moment: of the time that the command takes, or of the files that it writes.
+/// Waits for a random moment: a share of the command's time, or of the files that it writes.
 fn wait(seat: &Seat<'_>, job: Job, running: &mut Running, random: &mut Random) -> Result<()> {
     let reference = seat.project.reference(job);
     if random.below(2) == 0 {
@@ -89,7 +89,7 @@ fn wait(seat: &Seat<'_>, job: Job, running: &mut Running, random: &mut Random) -
     Ok(())
 }
 
-/// How many files lie below a folder.
+/// Number of files in a folder and its sub-folders.
 fn files(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| if entry.file_type().is_ok_and(|kind| kind.is_dir()) { files(&entry.path()) } else { 1 }).sum()

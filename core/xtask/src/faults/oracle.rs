@@ -1,5 +1,5 @@
-//! What decides whether an outcome is right: the output equals that of an undisturbed command in bytes, or the command says
-//! exit 1, 2 or 3 and nothing says that the output is complete.
+//! Decides whether an outcome is correct: the output equals that of an undisturbed command in bytes, or the command
+//! exits with 1, 2 or 3 and nothing marks the output as complete.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use super::job::Job;
 use super::running::Ended;
 use super::seat::Seat;
 
-/// What is wrong with what a disturbed command left, `ended` being how it ended where nobody killed it.
+/// What is wrong with the output of a disturbed command; `ended` is its end unless it was killed.
 ///
 /// # Errors
 /// The output cannot be read.
@@ -24,19 +24,19 @@ pub fn disturbed(seat: &Seat<'_>, job: Job, ended: Option<&Ended>) -> Result<Opt
     Ok(found.published_wrong(job, wanted).map(|difference| format!("without a {}, {difference}", job.proof())))
 }
 
-/// What is wrong after the same command was given again: it must end with exit 0 and the bytes of an undisturbed one.
+/// What is wrong after a rerun, which must exit with 0 and leave the bytes of an undisturbed command.
 ///
 /// # Errors
 /// The output cannot be read.
 pub fn resumed(seat: &Seat<'_>, job: Job, ended: &Ended) -> Result<Option<String>> {
     if ended.code != Some(0) {
-        return Ok(Some(format!("the same command does not go on: {}", ended.told())));
+        return Ok(Some(format!("the rerun fails: {}", ended.told())));
     }
     let difference = seat.snapshot()?.difference(&seat.project.reference(job).snapshot);
-    Ok(difference.map(|difference| format!("the same command says exit 0, but {difference}")))
+    Ok(difference.map(|difference| format!("the rerun exits with 0, but {difference}")))
 }
 
-/// What is wrong with rows or weights of an output that is said to be complete; records beside them may be damaged.
+/// What is wrong with rows or weights of an output marked as complete. Other records may be damaged.
 ///
 /// # Errors
 /// The output cannot be read.

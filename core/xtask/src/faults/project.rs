@@ -1,4 +1,4 @@
-//! A tiny project, made on the spot: one command on it takes a fraction of a second.
+//! A tiny project created on the spot: a command on it takes a fraction of a second.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,34 +14,34 @@ use super::snapshot::Snapshot;
 use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
 
-/// The plugin of the tests that is right when no macro makes it wrong.
+/// The test plugin, which is correct unless a macro breaks it.
 pub const PLUGIN: &str = "tests/native/faults.c";
-/// The library that makes system calls fail.
+/// The library that injects failures of system calls.
 const SHIM: &str = "tests/native/inject.c";
 
-/// What an undisturbed command does.
+/// The result of an undisturbed command.
 pub struct Reference {
-    /// What it leaves.
+    /// Its output.
     pub snapshot: Snapshot,
-    /// How long it takes.
+    /// Its duration.
     pub seconds: f64,
 }
 
-/// The project, with what undisturbed commands leave.
+/// The project with the results of undisturbed commands.
 pub struct Project {
     folder: tempfile::TempDir,
     programs: PathBuf,
     library_path: PathBuf,
-    /// The library that makes system calls fail.
+    /// The library that injects failures of system calls.
     pub shim: PathBuf,
     references: BTreeMap<Job, Reference>,
 }
 
 impl Project {
-    /// Makes the project with the programs of a folder, and runs every command undisturbed.
+    /// Creates the project for the programs in a folder, and runs every command undisturbed.
     ///
     /// # Errors
-    /// Something does not build, or an undisturbed command fails or is not deterministic.
+    /// A build fails, or an undisturbed command fails or is not deterministic.
     pub fn make(workspace: &Workspace, programs: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("anyflow-faults-").tempdir()?;
         let root = folder.path();
@@ -84,7 +84,7 @@ impl Project {
         Ok(())
     }
 
-    /// Where it lies.
+    /// Its folder.
     pub fn root(&self) -> &Path {
         self.folder.path()
     }
@@ -103,17 +103,17 @@ impl Project {
         command
     }
 
-    /// A folder for one worker.
+    /// Creates the folder of one worker.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn seat(&self, name: &str) -> Result<Seat<'_>> {
         let folder = self.root().join(name);
         fs::create_dir_all(&folder)?;
         Ok(Seat { project: self, folder })
     }
 
-    /// What an undisturbed command does.
+    /// The result of an undisturbed command.
     pub fn reference(&self, job: Job) -> &Reference {
         &self.references[&job]
     }

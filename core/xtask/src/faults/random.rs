@@ -1,11 +1,11 @@
-//! Numbers out of a seed: a try is repeated by its number.
+//! Random numbers from a seed: a try can be repeated by its number.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of one try of a part.
+    /// The generator of one try of a part.
     pub fn of(seed: u64, part: &str, number: u64) -> Self {
         let mut random = Random(seed);
         for byte in part.bytes() {
@@ -39,7 +39,7 @@ impl Random {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// The items in another order.
+    /// The items in random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last as u64 + 1) as usize);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_try_has_its_own_numbers_and_always_the_same() {
+    fn each_try_has_a_reproducible_random_stream() {
         let first = |seed, part, number| Random::of(seed, part, number).next();
         assert_eq!(first(1, "kills", 7), first(1, "kills", 7));
         assert_ne!(first(1, "kills", 7), first(1, "kills", 8));

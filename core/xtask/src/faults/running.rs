@@ -1,4 +1,4 @@
-//! A command of ours as a process that may be killed.
+//! One of our commands as a process that may be killed.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// After this time a command hangs.
+/// Time limit: after it, a command counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a process is looked at.
+/// Polling interval.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Who is killed.
+/// The processes to kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Victim {
     /// The program that the user started.
@@ -39,7 +39,7 @@ impl Victim {
     }
 }
 
-/// A command under way.
+/// A running command.
 pub struct Running {
     child: Child,
     log: PathBuf,
@@ -49,17 +49,17 @@ pub struct Running {
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code; none if it died of a signal or was ended because it hung.
+    /// Its exit code; `None` if it died of a signal or was killed because it hung.
     pub code: Option<i32>,
     how: String,
-    /// The end of what it said.
+    /// The end of its output.
     pub log: String,
-    /// How long it took.
+    /// Its duration.
     pub seconds: f64,
 }
 
 impl Running {
-    /// Starts a command that writes all it says to `log`.
+    /// Starts a command, with its output in `log`.
     ///
     /// # Errors
     /// It cannot be started.
@@ -70,7 +70,7 @@ impl Running {
         Ok(Running { child, log: log.into(), begin: Instant::now() })
     }
 
-    /// Processes that it started and that are still there.
+    /// Its child processes.
     pub fn engines(&self) -> Vec<Pid> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
         let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -78,18 +78,18 @@ impl Running {
         lists.flat_map(of).filter_map(Pid::from_raw).collect()
     }
 
-    /// Whether it ended.
+    /// True if it has ended.
     ///
     /// # Errors
-    /// It cannot be asked.
+    /// Its status cannot be read.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Kills at once; false if there was no one to kill. The second value is the engines that live on.
+    /// Kills at once. Returns false if there was nothing to kill, and the engines that survive.
     ///
     /// # Errors
-    /// The command cannot be asked whether it ended.
+    /// The command's status cannot be read.
     pub fn kill(&mut self, victim: Victim) -> Result<(bool, Vec<Pid>)> {
         if self.has_ended()? {
             return Ok((false, Vec::new()));
@@ -105,7 +105,7 @@ impl Running {
         Ok((killed, engines))
     }
 
-    /// Waits for its end. One that hangs is killed.
+    /// Waits for its end, and kills it if it hangs.
     ///
     /// # Errors
     /// It cannot be waited for.
@@ -137,12 +137,12 @@ fn how(status: ExitStatus) -> String {
 }
 
 impl Ended {
-    /// What is wrong if it ended by a signal, a panic or not at all.
+    /// What is wrong if it ended by a signal or a panic, or not at all.
     pub fn disorder(&self) -> Option<String> {
         (!matches!(self.code, Some(0..=3))).then(|| self.told())
     }
 
-    /// How it ended, with its last words.
+    /// How it ended, with the last lines of its output.
     pub fn told(&self) -> String {
         let last: Vec<&str> = self.log.lines().rev().filter(|line| !line.trim().is_empty()).take(2).collect();
         let words: String = last.iter().rev().copied().collect::<Vec<_>>().join(" | ").chars().take(300).collect();
@@ -150,7 +150,7 @@ impl Ended {
     }
 }
 
-/// Waits until none of the processes is left; says which one stays.
+/// Waits until all processes are gone; says which one is left.
 pub fn all_gone(pids: &[Pid]) -> Option<String> {
     let begin = Instant::now();
     for pid in pids {
@@ -165,7 +165,7 @@ pub fn all_gone(pids: &[Pid]) -> Option<String> {
     None
 }
 
-/// A process that ended and that nobody asked about is no longer alive.
+/// A zombie does not count as alive.
 fn is_alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))

@@ -1,4 +1,4 @@
-//! A folder of the project, in which one command at a time is disturbed.
+//! A folder of the project in which one command at a time is disturbed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,12 +21,12 @@ pub struct Seat<'p> {
 }
 
 impl Seat<'_> {
-    /// Where commands write.
+    /// The output of commands.
     pub fn output(&self) -> PathBuf {
         self.folder.join("out")
     }
 
-    /// Removes what earlier commands left.
+    /// Removes the outputs of earlier commands.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -41,14 +41,14 @@ impl Seat<'_> {
         Ok(())
     }
 
-    /// The command of a job into this seat's output.
+    /// The command of a job, with its output in this seat.
     pub fn command(&self, job: Job) -> Command {
         let mut command = self.project.command();
         command.args(job.arguments(&self.output()));
         command
     }
 
-    /// Starts a command; `name` keeps what it says apart from others'.
+    /// Starts a command; `name` is the name of its log.
     ///
     /// # Errors
     /// It cannot be started.
@@ -56,7 +56,7 @@ impl Seat<'_> {
         Running::start(command, &self.folder.join(format!("{name}.log")))
     }
 
-    /// The command of a job from start to end.
+    /// Runs the command of a job to its end.
     ///
     /// # Errors
     /// It cannot be started.
@@ -64,7 +64,7 @@ impl Seat<'_> {
         self.start(&mut self.command(job), "log")?.end()
     }
 
-    /// What lies in the output.
+    /// A snapshot of the output.
     ///
     /// # Errors
     /// It cannot be read.
@@ -72,7 +72,7 @@ impl Seat<'_> {
         Snapshot::of(&self.output())
     }
 
-    /// The files of the output, as they are.
+    /// The files of the output.
     ///
     /// # Errors
     /// They cannot be read.
@@ -80,7 +80,7 @@ impl Seat<'_> {
         tree(&self.output())
     }
 
-    /// Puts files and folders in place of the output; their names begin with it.
+    /// Replaces the output by files and folders; their names begin with that of the output.
     ///
     /// # Errors
     /// They cannot be written.
@@ -100,10 +100,10 @@ impl Seat<'_> {
         Ok(())
     }
 
-    /// Runs a job from nothing, as nobody disturbs it.
+    /// Runs a job from the start, undisturbed.
     ///
     /// # Errors
-    /// It fails, or leaves nothing.
+    /// It fails, or leaves no output.
     pub fn undisturbed(&self, job: Job) -> Result<Reference> {
         self.clear(job)?;
         let ended = self.run(job)?;

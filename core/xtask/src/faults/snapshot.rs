@@ -1,4 +1,4 @@
-//! What an output folder holds, so that two can be compared in bytes.
+//! The contents of an output folder, to compare two folders in bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,23 +10,23 @@ use serde_json::Value;
 
 use super::job::Job;
 
-/// Files that differ between two undisturbed runs: when and where something ran.
+/// Files that differ between two undisturbed runs, since they record time and place.
 pub const DIFFERING: [&str; 2] = ["order.json", "run.json"];
 
-/// Fields of JSON files that differ between two undisturbed runs, or count how often a job began anew. The hash of weights
-/// covers the seconds of their stage; what it covers besides is compared.
+/// Fields of JSON files that differ between two undisturbed runs, or that count restarts. The hash of weights covers
+/// the duration of their stage; the rest of what it covers is compared.
 const FIELDS: [&str; 6] = ["seconds", "seconds_per_row", "rows_per_second", "attempt", "output", "anyflow.blake3"];
 
 /// The files of a folder by their names in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     files: BTreeMap<PathBuf, Vec<u8>>,
-    /// Temporary files that a killed process left.
+    /// Number of temporary files of killed processes.
     pub left: usize,
 }
 
 impl Snapshot {
-    /// Reads a folder; one that is not there has no files.
+    /// Reads a folder; a missing folder has no files.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -44,12 +44,12 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// How many files there are.
+    /// Number of files.
     pub fn len(&self) -> usize {
         self.files.len()
     }
 
-    /// Whether there is a file of this name.
+    /// True if there is a file of this name.
     pub fn has(&self, name: &str) -> bool {
         self.files.contains_key(Path::new(name))
     }
@@ -60,18 +60,19 @@ impl Snapshot {
         names.filter_map(|name| self.difference_in(name, wanted)).next()
     }
 
-    /// The first file of an undisturbed command, some names apart, that is missing or different; others may be there too.
+    /// The first file of an undisturbed command, except some names, that is missing or different. Ignores additional
+    /// files.
     pub fn lack(&self, wanted: &Snapshot, apart: &[&str]) -> Option<String> {
         self.lack_of(wanted, |name| !apart.iter().any(|apart| name == Path::new(apart)))
     }
 
-    /// The same of chosen files.
+    /// The same for the chosen files.
     pub fn lack_of(&self, wanted: &Snapshot, chosen: impl Fn(&Path) -> bool) -> Option<String> {
         let names = wanted.files.keys().filter(|name| chosen(name));
         names.filter_map(|name| self.difference_in(name, wanted)).next()
     }
 
-    /// The first file that is there and may be used, and is not what an undisturbed command wrote.
+    /// The first published file that differs from that of an undisturbed command.
     pub fn published_wrong(&self, job: Job, wanted: &Snapshot) -> Option<String> {
         let published = self.files.keys().filter(|name| job.published(name));
         published.filter_map(|name| self.difference_in(name, wanted)).next()
@@ -89,13 +90,13 @@ impl Snapshot {
     }
 }
 
-/// Whether a file must be the same after each undisturbed command.
+/// True if a file must be the same after each undisturbed command.
 pub fn is_compared(name: &Path) -> bool {
     let file = name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     !file.starts_with('.') && !DIFFERING.contains(&file)
 }
 
-/// All files below a folder, by their names in it. What disappears meanwhile is not there.
+/// All files of a folder and its sub-folders by relative name. Skips files that vanish meanwhile.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -125,7 +126,7 @@ pub fn tree(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(files)
 }
 
-/// JSON without the fields that may differ, and without the folder's own path; other bytes as they are.
+/// JSON without variable fields and without the folder's own path; other bytes unchanged.
 fn comparable(bytes: Vec<u8>, place: &str) -> Vec<u8> {
     if let Some(bytes) = weights(&bytes) {
         return bytes;
@@ -142,7 +143,7 @@ fn comparable(bytes: Vec<u8>, place: &str) -> Vec<u8> {
     }
 }
 
-/// A safetensors file with the header stripped; a finished stage keeps its summary there, with its seconds.
+/// A safetensors file without variable fields in its header: a finished stage stores its summary there.
 fn weights(bytes: &[u8]) -> Option<Vec<u8>> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (header, tensors) = rest.split_at_checked(u64::from_le_bytes(*length).try_into().ok()?)?;
@@ -151,7 +152,7 @@ fn weights(bytes: &[u8]) -> Option<Vec<u8>> {
     Some([header.to_string().as_bytes(), tensors].concat())
 }
 
-/// Takes out the fields that may differ, of JSON inside of strings too.
+/// Removes variable fields, also from JSON inside strings.
 fn strip(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_compared_but_for_times_and_places() {
+    fn snapshots_ignore_times_and_paths() {
         let [one, two] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         for (folder, seconds) in [(&one, 1), (&two, 2)] {
             let text = format!("{{\"seconds\": {seconds}, \"at\": \"{}/x\"}}\n", folder.path().display());

@@ -14,10 +14,10 @@ use super::random::Random;
 use super::seat::Seat;
 use super::tally::{Tally, Trial};
 
-/// The commands that are disturbed.
+/// The disturbed commands.
 const JOBS: [Job; 3] = [Job::Run, Job::Train, Job::Import];
 
-/// By how much a call is shorter than asked for, in place of an error.
+/// Number of bytes by which a call is short, in place of an error.
 const SHORT: i32 = 0;
 const EPERM: i32 = 1;
 const EINTR: i32 = 4;
@@ -30,7 +30,7 @@ const ENOSPC: i32 = 28;
 const EMLINK: i32 = 31;
 const ENOLCK: i32 = 37;
 
-/// What each call may fail with, by the names of `tests/native/inject.c`.
+/// The errors of each call, by the names of `tests/native/inject.c`.
 const FAULTS: [(&str, &[i32]); 13] = [
     ("open", &[EMFILE, EIO, EINTR, EACCES, ENOSPC]),
     ("read", &[EIO, EINTR, SHORT]),
@@ -57,10 +57,10 @@ struct Fault {
     times: u64,
 }
 
-/// Makes so many of all faults there are, in an order that the seed gives.
+/// Runs this number of faults, in an order that depends on the seed.
 ///
 /// # Errors
-/// A command cannot be started, or the library of `tests/native/inject.c` does not reach the programs.
+/// A command cannot be started, or `tests/native/inject.c` has no effect on the programs.
 pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
     let mut random = Random::of(crowd.seed, crowd.part, 0);
     let mut kinds = Vec::new();
@@ -72,18 +72,18 @@ pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
     let tries = tries.min(faults.len() as u64);
     eprintln!("{}: {tries} of {} faults", crowd.part, faults.len());
     crowd.numbered(Goal::Tries(tries), |seat, number| {
-        let fault = faults.get(number as usize).context("there is no such try")?;
+        let fault = faults.get(number as usize).context("there is no try of this number")?;
         attempt(seat, fault)
     })
 }
 
-/// One of each kind in turn, so that kinds of which there are few come first.
+/// Takes one fault of each kind in turn, so that rare kinds come first.
 fn dealt(kinds: Vec<Vec<Fault>>) -> Vec<Fault> {
     let rounds = kinds.iter().map(Vec::len).max().unwrap_or_default();
     (0..rounds).flat_map(|round| kinds.iter().filter_map(move |kind| kind.get(round).cloned())).collect()
 }
 
-/// The faults of every call that an undisturbed command makes, kind by kind.
+/// The faults of every call that an undisturbed command makes, by kind.
 fn faults_of(project: &Project, job: Job) -> Result<Vec<Vec<Fault>>> {
     let seat = project.seat("counted")?;
     seat.clear(job)?;
@@ -126,7 +126,7 @@ fn attempt(seat: &Seat<'_>, fault: &Fault) -> Result<Trial> {
     Ok(trial)
 }
 
-/// The file that the library shares with us: see `struct state` in `tests/native/inject.c`.
+/// The file shared with the library: see `struct state` in `tests/native/inject.c`.
 pub struct State {
     path: PathBuf,
     below: PathBuf,
@@ -134,7 +134,7 @@ pub struct State {
 }
 
 impl State {
-    /// A file of zeros for one command of a seat; calls below the project's folder count.
+    /// A file of zeros for one command of a seat. Only calls in the project's folder count.
     ///
     /// # Errors
     /// It cannot be written.
@@ -144,17 +144,17 @@ impl State {
         Ok(State { path, below: seat.project.root().to_owned(), shim: seat.project.shim.clone() })
     }
 
-    /// The same for calls below a folder alone.
+    /// Counts only calls in this folder.
     pub fn below(self, below: &Path) -> Self {
         State { below: below.to_owned(), ..self }
     }
 
-    /// Puts the library before all others.
+    /// Preloads the library.
     pub fn preload<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("LD_PRELOAD", &self.shim).env("FAULTS_STATE", &self.path).env("FAULTS_BELOW", &self.below)
     }
 
-    /// How often a call failed.
+    /// Number of failed calls.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -162,7 +162,7 @@ impl State {
         Ok(number(&fs::read(&self.path)?, 0))
     }
 
-    /// How often each call was made.
+    /// Number of calls by name.
     fn calls(&self) -> Result<Vec<(String, u64)>> {
         let bytes = fs::read(&self.path)?;
         let slots = bytes[16..].chunks_exact(24).take_while(|slot| slot[0] != 0);

@@ -1,23 +1,23 @@
-//! What came out of many tries.
+//! The results of many tries.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-/// What came out of one try.
+/// The result of one try.
 #[derive(Debug, Default)]
 pub struct Trial {
-    /// Tries of one kind are counted together.
+    /// Its kind; tries of one kind are counted together.
     pub group: String,
-    /// Figures to add up.
+    /// Figures to sum.
     pub counts: Vec<(String, u64)>,
-    /// What must never happen.
+    /// Wrong outcomes.
     pub wrong: Vec<String>,
 }
 
 impl Trial {
-    /// A try of a kind, nothing wrong yet.
+    /// A try of a kind without wrong outcomes.
     pub fn of(group: impl Into<String>) -> Self {
         Trial { group: group.into(), ..Trial::default() }
     }
@@ -33,7 +33,7 @@ impl Trial {
     }
 }
 
-/// Figures of the tries of one kind.
+/// Sums over the tries of one kind.
 #[derive(Debug, Default, Serialize)]
 pub struct Group {
     tries: u64,
@@ -41,30 +41,30 @@ pub struct Group {
     wrong: Vec<Wrong>,
 }
 
-/// A wrong outcome, and the number that repeats it.
+/// A wrong outcome with the number that repeats it.
 #[derive(Debug, Serialize)]
 pub struct Wrong {
     number: u64,
     text: String,
 }
 
-/// Figures of a part.
+/// The results of a part.
 #[derive(Debug, Serialize)]
 pub struct Tally {
     /// Name of the part.
     pub part: &'static str,
-    /// How long it took.
+    /// Its duration.
     pub seconds: f64,
     groups: BTreeMap<String, Group>,
 }
 
 impl Tally {
-    /// No tries yet.
+    /// No tries.
     pub fn new(part: &'static str) -> Self {
         Tally { part, seconds: 0.0, groups: BTreeMap::new() }
     }
 
-    /// Takes up a try.
+    /// Adds a try.
     pub fn add(&mut self, number: u64, trial: Trial) {
         let group = self.groups.entry(trial.group).or_default();
         group.tries += 1;
@@ -74,13 +74,13 @@ impl Tally {
         group.wrong.extend(trial.wrong.into_iter().map(|text| Wrong { number, text }));
     }
 
-    /// A figure over all kinds; that of the tries themselves has no name.
+    /// Sum of a figure over all kinds; the empty name counts tries.
     pub fn sum(&self, name: Option<&str>) -> u64 {
         let of = |group: &Group| name.map_or(group.tries, |name| group.counts.get(name).copied().unwrap_or_default());
         self.groups.values().map(of).sum()
     }
 
-    /// Wrong outcomes over all kinds.
+    /// Number of wrong outcomes over all kinds.
     pub fn wrong(&self) -> usize {
         self.groups.values().map(|group| group.wrong.len()).sum()
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_outcome_says_how_to_repeat_it() {
+    fn a_wrong_outcome_names_the_command_that_repeats_it() {
         let mut tally = Tally::new("kills");
         let mut trial = Trial::of("run");
         trial.count("front", 2);

@@ -22,12 +22,12 @@ struct Pair {
     between: Between,
 }
 
-/// What is started while the first command runs.
+/// The second command.
 #[derive(Clone, Copy, Debug)]
 enum Second {
     /// A job of ours.
     Job(Job),
-    /// Other rows generated into the file that the first one generates and reads.
+    /// Generates other rows into the file that the first command generates and reads.
     Sources,
 }
 
@@ -35,9 +35,9 @@ enum Second {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Between {
     Nothing,
-    /// The front of the first is killed, and its engine may live on.
+    /// Kills the front of the first; its engine may survive.
     Orphaned,
-    /// The folder is removed, the front of the first killed or not.
+    /// Removes the folder, and maybe kills the front of the first.
     Removed,
 }
 
@@ -57,13 +57,13 @@ const PAIRS: [Pair; 8] = [
     Pair { name: "generate, train", first: Job::Generate, second: Second::Sources, between: Between::Nothing },
 ];
 
-/// The number says which pair.
+/// Runs the pair of this number.
 ///
 /// # Errors
-/// A command cannot be started or its output not be read.
+/// A command cannot be started, or its output cannot be read.
 pub fn attempt(seat: &Seat<'_>, number: u64, random: &mut Random) -> Result<Trial> {
     let mut pair = PAIRS[(number % PAIRS.len() as u64) as usize];
-    // Whichever of two kinds of job comes first, the other must leave it alone.
+    // Whichever of two kinds of job comes first, the other must not touch its output.
     if let (Job::Eval, Second::Job(second), true) = (pair.first, pair.second, random.below(2) == 0) {
         (pair.first, pair.second) = (second, Second::Job(Job::Eval));
     }
@@ -109,7 +109,7 @@ pub fn attempt(seat: &Seat<'_>, number: u64, random: &mut Random) -> Result<Tria
     Ok(trial)
 }
 
-/// Removes the folder, even while someone makes files in it.
+/// Removes the folder, even while another process creates files in it.
 fn remove(seat: &Seat<'_>) {
     for _ in 0..1000 {
         match fs::remove_dir_all(seat.output()) {

@@ -1,4 +1,4 @@
-//! The table of layouts in `core/abi/src/layout.rs`.
+//! Reads the table of layouts in `core/abi/src/layout.rs`.
 
 use anyhow::{Context, Result};
 use syn::parse::{Parse, ParseStream};
@@ -7,11 +7,11 @@ use syn::{Ident, LitFloat, LitInt, Macro, Token, braced};
 
 /// One line of the table.
 pub struct Layout {
-    /// The minor that promised it, e.g. `1.0`.
+    /// The ABI minor that promised it, e.g. `1.0`.
     pub abi: String,
     /// Name of the struct.
     pub name: String,
-    /// `==`, or `>=` where a later minor let it grow.
+    /// `==`, or `>=` if a later minor grew the struct.
     pub relation: &'static str,
     /// Its size in bytes.
     pub size: usize,
@@ -23,9 +23,9 @@ pub struct Layout {
 ///
 /// # Errors
 ///
-/// It does not have the form that the macro itself takes.
+/// The call does not have the form of the macro.
 pub fn read(call: &Macro) -> Result<Vec<Layout>> {
-    let Lines(lines) = call.parse_body().context("the table of layouts has another form than is known here")?;
+    let Lines(lines) = call.parse_body().context("the table of layouts has an unknown form")?;
     Ok(lines)
 }
 
@@ -42,7 +42,8 @@ impl Parse for Lines {
 }
 
 fn line(input: ParseStream<'_>) -> syn::Result<Layout> {
-    let (abi, name) = (input.parse::<LitFloat>()?.to_string(), input.parse::<Ident>()?.to_string());
+    let abi = input.parse::<LitFloat>()?.to_string();
+    let name = input.parse::<Ident>()?.to_string();
     let relation = if input.peek(Token![>=]) {
         input.parse::<Token![>=]>()?;
         ">="

@@ -1,4 +1,4 @@
-//! The sources of the plugin border, as far as they have a form in C.
+//! Reads the sources of the plugin border that have a form in C.
 
 use std::fs;
 use std::path::Path;
@@ -15,41 +15,41 @@ pub struct Interface {
     pub docs: Vec<String>,
     /// What is declared.
     pub items: Vec<Declared>,
-    /// What was promised of the structs.
+    /// The promised layouts.
     pub layouts: Vec<Layout>,
     /// Files read so far.
     files: usize,
 }
 
-/// A declaration with the public module that it lies in.
+/// A declaration.
 pub struct Declared {
-    /// Number of the file that it stands in; declarations of one file stay together.
+    /// Number of its source file; declarations of one file stay together.
     pub file: usize,
-    /// Name of the innermost public module, if any; it begins the names of constants.
+    /// Name of the innermost public module, if any. It is a prefix of the names of constants.
     pub module: Option<String>,
     /// Its documentation.
     pub docs: Vec<String>,
-    /// What it is.
+    /// The declared item.
     pub form: Form,
 }
 
-/// What can be declared.
+/// The kinds of declarations.
 pub enum Form {
-    /// A documented group of constants: the beginning of a module.
+    /// A documented group of constants: the start of a module.
     Group,
     /// A number, a text, or a struct of numbers.
     Constant(ItemConst),
-    /// A struct with the layout of C.
+    /// A `repr(C)` struct.
     Struct(ItemStruct),
-    /// Another name for a type.
+    /// A type alias.
     Alias(ItemType),
 }
 
-/// Reads a crate from its `lib.rs` on.
+/// Reads a crate, starting at its `lib.rs`.
 ///
 /// # Errors
 ///
-/// A file is not there, or no Rust.
+/// A file is missing or is not valid Rust.
 pub fn interface(sources: &Path) -> Result<Interface> {
     let mut interface = Interface::default();
     let items = file(&sources.join("lib.rs"), &mut interface.docs)?;
@@ -59,13 +59,14 @@ pub fn interface(sources: &Path) -> Result<Interface> {
 
 fn file(path: &Path, docs: &mut Vec<String>) -> Result<Vec<Item>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let file = syn::parse_file(&text).with_context(|| format!("{} is no Rust", path.display()))?;
+    let file = syn::parse_file(&text).with_context(|| format!("{} is not valid Rust", path.display()))?;
     docs.extend(docs_of(&file.attrs));
     Ok(file.items)
 }
 
 fn collect(sources: &Path, module: Option<&str>, items: Vec<Item>, interface: &mut Interface) -> Result<()> {
-    let (file, module_owned) = (interface.files, module.map(String::from));
+    let file = interface.files;
+    let module_owned = module.map(String::from);
     let mut declare = |docs, form| {
         interface.items.push(Declared { file, module: module_owned.clone(), docs, form });
     };
@@ -100,7 +101,7 @@ fn enter(sources: &Path, outer: Option<&str>, module: ItemMod, interface: &mut I
     let inner = if is_public(&module.vis) { Some(name) } else { outer.map(String::from) };
     let before = interface.items.len();
     collect(sources, inner.as_deref(), items, interface)?;
-    // A module that has nothing to say in C says nothing.
+    // A module without C declarations has no heading.
     if interface.items.len() > before {
         interface.items.insert(before, Declared { file: interface.files, module: inner, docs, form: Form::Group });
     }
@@ -117,7 +118,7 @@ fn is_repr_c(item: &ItemStruct) -> bool {
         && item.attrs.iter().any(|attribute| attribute.path().is_ident("repr") && says_c(attribute))
 }
 
-/// The lines of a documentation, without the space that begins them.
+/// The lines of a doc comment, without their leading space.
 pub fn docs_of(attributes: &[Attribute]) -> Vec<String> {
     let line = |attribute: &Attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {

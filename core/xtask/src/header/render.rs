@@ -1,4 +1,4 @@
-//! The header's text.
+//! Renders the header.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,19 +10,19 @@ use super::layout::Layout;
 use super::read::{Declared, Form, Interface, docs_of};
 use super::types;
 
-/// Roles that a function may have; its documentation begins with one.
+/// Roles of functions. The documentation of each function begins with one.
 const ROLES: [&str; 4] = ["`[main]` ", "`[worker]` ", "`[compute]` ", "`[any]` "];
 
-/// What stands before all declarations.
+/// The text before all declarations.
 const BEGIN: &str = include_str!("begin.h");
-/// What plugins in C write their descriptor and entry with.
+/// The macros with which C plugins declare their descriptor and entry.
 const END: &str = include_str!("end.h");
 
-/// The whole header.
+/// Renders the whole header.
 ///
 /// # Errors
 ///
-/// Something has no form in C, or a function has no role.
+/// An item has no form in C, or a function has no role.
 pub fn header(interface: &Interface) -> Result<String> {
     let names = c_names(interface);
     let mut text = comment(&interface.docs, "", &names);
@@ -43,8 +43,8 @@ pub fn header(interface: &Interface) -> Result<String> {
     Ok(text)
 }
 
-/// Declarations so that each stands behind those that it mentions, and each file behind those that it needs; otherwise
-/// in the order of the sources.
+/// Sorts declarations so that each follows those that it uses, and each file follows those that it needs; otherwise
+/// keeps the order of the sources.
 fn ordered(interface: &Interface) -> Vec<&Declared> {
     let items = &interface.items;
     let types: BTreeMap<String, usize> =
@@ -71,12 +71,13 @@ fn ordered(interface: &Interface) -> Vec<&Declared> {
 }
 
 fn in_order(all: impl Iterator<Item = usize>, needs: &dyn Fn(usize) -> Vec<usize>) -> Vec<usize> {
-    let (mut done, mut order) = (BTreeSet::new(), Vec::new());
+    let mut done = BTreeSet::new();
+    let mut order = Vec::new();
     all.for_each(|one| place(one, needs, &mut done, &mut order));
     order
 }
 
-/// Puts `one` into the order behind what it needs.
+/// Appends `one` to the order, after what it needs.
 fn place(one: usize, needs: &dyn Fn(usize) -> Vec<usize>, done: &mut BTreeSet<usize>, order: &mut Vec<usize>) {
     if done.insert(one) {
         needs(one).into_iter().for_each(|needed| place(needed, needs, done, order));
@@ -92,7 +93,7 @@ fn type_name(declared: &Declared) -> Option<String> {
     }
 }
 
-/// Rust names, as links of the documentation write them, with what they are called in C.
+/// Rust names, as doc links write them, with their names in C.
 fn c_names(interface: &Interface) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     for declared in &interface.items {
@@ -141,11 +142,11 @@ fn number(value: &Expr) -> Result<String> {
                     let bytes: [u8; 8] = bytes.value().try_into().ok().context("eight bytes are a number")?;
                     Ok(format!("UINT64_C({:#018x})", u64::from_le_bytes(bytes)))
                 }
-                _ => bail!("has a value that is not understood here"),
+                _ => bail!("has a value of unknown form"),
             },
-            _ => bail!("has a value that is not understood here"),
+            _ => bail!("has a value of unknown form"),
         },
-        _ => bail!("has a value that is not understood here"),
+        _ => bail!("has a value of unknown form"),
     }
 }
 
@@ -169,10 +170,11 @@ fn member(field: &Field, names: &BTreeMap<String, String>) -> Result<String> {
     Ok(format!("{}{}\n", comment(&docs, "    ", names), wrapped(&declared)))
 }
 
-/// Breaks a long declaration behind commas.
+/// Breaks a long declaration after commas.
 fn wrapped(line: &str) -> String {
     const MOST_COLUMNS: usize = 120;
-    let (mut text, mut column) = (String::new(), 0);
+    let mut text = String::new();
+    let mut column = 0;
     for part in line.split_inclusive(", ") {
         if column + part.trim_end().len() > MOST_COLUMNS {
             text.truncate(text.trim_end().len());
@@ -202,7 +204,7 @@ fn ensure_role(name: &str, docs: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A comment of documentation lines, links to Rust names replaced by the names in C.
+/// A C comment of documentation lines, with links to Rust names replaced by C names.
 fn comment(docs: &[String], indent: &str, names: &BTreeMap<String, String>) -> String {
     let lines: Vec<String> = docs.iter().map(|line| without_links(line, names)).collect();
     match lines.as_slice() {
@@ -220,7 +222,8 @@ fn comment(docs: &[String], indent: &str, names: &BTreeMap<String, String>) -> S
 }
 
 fn without_links(line: &str, names: &BTreeMap<String, String>) -> String {
-    let (mut text, mut rest) = (String::new(), line);
+    let mut text = String::new();
+    let mut rest = line;
     while let Some((before, (link, after))) =
         rest.split_once("[`").and_then(|(before, after)| Some((before, after.split_once("`]")?)))
     {
@@ -236,7 +239,7 @@ fn without_links(line: &str, names: &BTreeMap<String, String>) -> String {
     text + rest
 }
 
-/// The promised layouts, for both languages and 64-bit addresses.
+/// Static assertions of the promised layouts, for C and C++ with 64-bit addresses.
 fn assertions(layouts: &[Layout]) -> Result<String> {
     let mut text = String::from("\n/* What each minor of the ABI promised of its structs. */\n");
     text += "#if UINTPTR_MAX == UINT64_MAX\n";

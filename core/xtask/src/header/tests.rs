@@ -1,4 +1,4 @@
-//! The committed header: that it is up to date, that both languages take it, and that it holds what it promises.
+//! The committed header is up to date, compiles in C and C++, and asserts the promised layouts.
 
 use std::process::{Command, Output};
 
@@ -13,7 +13,7 @@ fn committed() -> String {
     fs::read_to_string(root().join(HEADER)).unwrap()
 }
 
-/// A plugin of nothing but its two macros, which uses a constant of each form.
+/// A minimal plugin: the two macros, and a constant of each form.
 const PLUGIN: &str = r#"
 #include "anyflow.h"
 ANYFLOW_DESCRIPTOR(descriptor, "{\"plugin\": \"empty\"}");
@@ -42,7 +42,7 @@ fn the_committed_header_is_up_to_date() {
 }
 
 #[test]
-fn both_languages_take_it_without_a_warning() {
+fn c_and_cpp_compile_the_header_without_warnings() {
     for (compiler, standard, extension) in [("cc", "-std=c11", "c"), ("c++", "-std=c++17", "cpp")] {
         let output = compile(compiler, standard, extension, &committed());
         assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
@@ -62,7 +62,7 @@ fn a_header_that_breaks_a_promised_layout_does_not_compile() {
 }
 
 #[test]
-fn every_field_of_every_struct_has_a_promised_place() {
+fn every_field_has_an_asserted_offset() {
     let interface = read::interface(&root().join(SOURCES)).unwrap();
     for declared in &interface.items {
         let Form::Struct(item) = &declared.form else { continue };

@@ -11,7 +11,7 @@ pub fn name(rust: &str) -> String {
     format!("{PREFIX}{rust}")
 }
 
-/// Declares `what` (a field, an argument, a new type) as of a Rust type.
+/// Declares `what` (a field, an argument or a new type) with a Rust type.
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub fn declare(kind: &Type, what: &str) -> Result<String> {
     declare_as(kind, what.to_string(), false)
 }
 
-/// `is_const` says that what the type stands for may not be changed, as behind a `*const`.
+/// `is_const` makes the pointee read-only, as behind a `*const`.
 fn declare_as(kind: &Type, what: String, is_const: bool) -> Result<String> {
     if let Some(function) = function(kind) {
         return declare_function(function, &what);
@@ -33,14 +33,15 @@ fn declare_as(kind: &Type, what: String, is_const: bool) -> Result<String> {
         Type::Path(path) => {
             let last = path.path.segments.last().context("a type without a name")?;
             ensure!(last.arguments.is_none(), "the type {} has no form in C", last.ident);
-            let (qualifier, base) = (if is_const { "const " } else { "" }, base(&last.ident.to_string()));
+            let qualifier = if is_const { "const " } else { "" };
+            let base = base(&last.ident.to_string());
             Ok(format!("{qualifier}{base} {what}"))
         }
         _ => bail!("{what} is of a type that has no form in C"),
     }
 }
 
-/// The function type behind a type: itself, or what an `Option` may hold, since null is its `None`.
+/// The function type of a type: itself, or that in an `Option`, since null stands for `None`.
 pub fn function(kind: &Type) -> Option<&TypeBareFn> {
     match kind {
         Type::BareFn(function) => Some(function),
@@ -87,7 +88,7 @@ fn base(rust: &str) -> String {
     c.into()
 }
 
-/// Names of our own types that a type mentions.
+/// Names of our own types that a type uses.
 pub fn mentioned(kind: &Type, names: &mut Vec<String>) {
     if let Some(function) = function(kind) {
         function.inputs.iter().for_each(|argument| mentioned(&argument.ty, names));

@@ -1,4 +1,4 @@
-//! Columns of lists of files, built.
+//! Builds columns of lists of files.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use super::{Cell, OwnedCell, borrowed, cast, media_column, total_bytes};
 use crate::error::{DatasetError, Result};
 
-/// A column of `data_type` from the files of each row; the kinds of the cells are checked already.
+/// Builds a column of `data_type` from the files of each row. The caller has checked the cell kinds.
 pub(super) fn files_column(cells: &[Option<OwnedCell>], data_type: &DataType) -> Result<ArrayRef> {
     let mut builder = BinaryBuilder::with_capacity(cells.len(), total_bytes(cells)?);
     let mut lengths = Vec::with_capacity(cells.len());
@@ -31,11 +31,13 @@ pub(super) fn files_column(cells: &[Option<OwnedCell>], data_type: &DataType) ->
     let failed = |error| DatasetError::internal("writing lists of files", error);
     Ok(match data_type {
         DataType::List(item) => {
-            let (offsets, files) = (OffsetBuffer::from_lengths(lengths), files(item.data_type())?);
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            let files = files(item.data_type())?;
             Arc::new(ListArray::try_new(item.clone(), offsets, files, valid).map_err(failed)?)
         }
         DataType::LargeList(item) => {
-            let (offsets, files) = (OffsetBuffer::from_lengths(lengths), files(item.data_type())?);
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            let files = files(item.data_type())?;
             Arc::new(LargeListArray::try_new(item.clone(), offsets, files, valid).map_err(failed)?)
         }
         other => return Err(DatasetError::internal("writing lists of files", other)),

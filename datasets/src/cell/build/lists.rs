@@ -1,4 +1,4 @@
-//! Columns of nested lists of numbers, built.
+//! Builds columns of nested lists of numbers.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::{Cell, OwnedCell, cast};
 use crate::error::{DatasetError, Result};
 use crate::list::take;
 
-/// A column of `data_type` from one list per row; the kinds of the cells are checked already.
+/// Builds a column of `data_type` from one list per row. The caller has checked the cell kinds.
 pub(super) fn list_column(cells: &[Option<OwnedCell>], data_type: &DataType, depth: u32) -> Result<ArrayRef> {
     let mut values = Vec::new();
-    // Lengths of all lists of a depth, the outermost last.
+    // Lengths of all lists per depth, the outermost last.
     let mut lengths = vec![Vec::new(); depth as usize];
     let mut ends = Vec::with_capacity(cells.len());
     let sizes = fixed_sizes(data_type);
@@ -28,7 +28,8 @@ pub(super) fn list_column(cells: &[Option<OwnedCell>], data_type: &DataType, dep
             Some(Cell::List(list)) => {
                 take(depth, &mut list.lengths(), &mut tell);
                 if let Some((size, length)) = misfit {
-                    let (expected, found) = (format!("lists of {size} items"), format!("a list of {length}"));
+                    let expected = format!("lists of {size} items");
+                    let found = format!("a list of {length}");
                     return Err(DatasetError::WrongCell { row, expected, found });
                 }
                 check_whole(row, list.values(), data_type)?;
@@ -46,7 +47,7 @@ pub(super) fn list_column(cells: &[Option<OwnedCell>], data_type: &DataType, dep
     nest(data_type, &mut lengths, values, valid).map_err(|error| in_row(error, &ends))
 }
 
-/// What stands in the place of a null: nothing, but for lists of fixed size zeros.
+/// Fills the place of a null: with nothing, or with zeros for lists of fixed size.
 fn fill(data_type: &DataType, depth: u32, tell: &mut impl FnMut(u32, u64)) -> usize {
     match data_type {
         DataType::FixedSizeList(item, size) => {
@@ -60,7 +61,7 @@ fn fill(data_type: &DataType, depth: u32, tell: &mut impl FnMut(u32, u64)) -> us
     }
 }
 
-/// Size of the lists of each depth where the type fixes it, the outermost last.
+/// The fixed list size of each depth, if the type has one, the outermost last.
 fn fixed_sizes(data_type: &DataType) -> Vec<Option<u64>> {
     let (item, size) = match data_type {
         DataType::List(item) | DataType::LargeList(item) => (item, None),
@@ -72,7 +73,7 @@ fn fixed_sizes(data_type: &DataType) -> Vec<Option<u64>> {
     sizes
 }
 
-/// A number that does not fit is told by its place among all of them; `ends` are the places where rows end.
+/// Converts an error that names the index of a number into one that names its row. `ends` are the ends of the rows.
 fn in_row(error: DatasetError, ends: &[usize]) -> DatasetError {
     match error {
         DatasetError::WrongCell { row: at, expected, found } => {
@@ -82,7 +83,7 @@ fn in_row(error: DatasetError, ends: &[usize]) -> DatasetError {
     }
 }
 
-/// Whole numbers where the column is one of integers; Arrow would cut them.
+/// Refuses fractions in a column of integers, because Arrow would truncate them.
 fn check_whole(row: usize, values: &[f64], data_type: &DataType) -> Result<()> {
     let broken = values.iter().find(|value| value.fract() != 0.0);
     match broken {
@@ -101,7 +102,7 @@ fn leaf(data_type: &DataType) -> &DataType {
     }
 }
 
-/// The array of `data_type`, from the lengths of its lists (the outermost last) and their numbers.
+/// Builds the array of `data_type` from the lengths of its lists (the outermost last) and their numbers.
 fn nest(
     data_type: &DataType,
     lengths: &mut Vec<Vec<usize>>,

@@ -1,4 +1,4 @@
-//! How digits are written: one or more forms each, of strokes, of points that a smooth curve runs through.
+//! The forms of handwritten digits: one or more per digit, made of strokes. A stroke is a smooth curve through points.
 //!
 //! A point is `(x, y)` in a box of side 1, y downwards.
 

@@ -1,6 +1,6 @@
-//! A digit as a sound, after the way of formant synthesisers: a buzz and a hiss, shaped by two resonances that move.
+//! Formant synthesis of a spoken digit: a buzz and a hiss, shaped by two moving resonances.
 //!
-//! The sequences follow the English words, as far as two formants below 4 kHz go.
+//! The sequences approximate the English words with two formants below 4 kHz.
 
 use crate::draw::Draws;
 
@@ -10,10 +10,10 @@ pub(super) const RATE: u32 = 8000;
 /// The lowest pitch has this many harmonics below 3600 Hz.
 const HARMONICS: u32 = 55;
 
-/// What the voice does at a moment.
+/// The state of the voice at one moment.
 #[derive(Clone, Copy)]
 struct Sound {
-    /// Share of the time until the next one.
+    /// Share of the duration until the next state.
     time: f64,
     /// Loudness of the buzz.
     voice: f64,
@@ -80,10 +80,10 @@ const SEQUENCES: [&[Sound]; 10] = [
     ],
 ];
 
-/// A speaker and a way to say it.
+/// A speaker and a manner of speaking.
 struct Voice {
     seconds: f64,
-    /// Hz at the start, and what is left of it at the end.
+    /// Pitch in Hz at the start, and the share of it at the end.
     pitch: f64,
     fall: f64,
     /// Factor on all resonances: the length of the throat.
@@ -112,19 +112,22 @@ impl Voice {
 /// The samples of a digit.
 pub(super) fn speak(digit: usize, draws: &mut Draws) -> Vec<i16> {
     let voice = Voice::draw(draws);
-    // Some sounds are held longer than others, by everyone else.
+    // Speakers hold different sounds for different times.
     let sequence: Vec<Sound> =
         SEQUENCES[digit].iter().map(|s| Sound { time: s.time * draws.between(0.8, 1.25), ..*s }).collect();
     let count = (voice.seconds * f64::from(RATE)) as usize;
-    let (mut phase, mut low, mut hiss) = (0.0, 0.0, Resonance::default());
+    let mut phase = 0.0;
+    let mut low = 0.0;
+    let mut hiss = Resonance::default();
     let samples = (0..count).map(|n| {
         let share = n as f64 / count as f64;
         let now = at(&sequence, share);
         let pitch = voice.pitch * voice.fall.powf(share);
         phase = (phase + pitch / f64::from(RATE)).fract();
-        let (white, noise) = (draws.between(-1.0, 1.0), draws.between(-1.0, 1.0));
+        let white = draws.between(-1.0, 1.0);
+        let noise = draws.between(-1.0, 1.0);
         let coloured = hiss.filter(white, now.formants[1] * voice.throat);
-        // A little smoothing takes the edge off the sum of harmonics.
+        // Light smoothing removes harshness from the sum of harmonics.
         low += 0.8 * (now.voice * buzz(phase, pitch, now.formants, &voice) - low);
         let edge = (12.0 * share).min(8.0 * (1.0 - share)).clamp(0.0, 1.0);
         let value = edge * (low + now.hiss * coloured) + voice.noise * noise;
@@ -133,7 +136,7 @@ pub(super) fn speak(digit: usize, draws: &mut Draws) -> Vec<i16> {
     samples.map(|value| (value * 28_000.0).round() as i16).collect()
 }
 
-/// Between two sounds everything glides; each is held for the middle half of its time.
+/// Interpolates between two sounds. Each is held for the middle half of its time.
 fn at(sequence: &[Sound], share: f64) -> Sound {
     let total: f64 = sequence.iter().map(|sound| sound.time).sum();
     let mut left = share * total;
@@ -153,10 +156,12 @@ fn at(sequence: &[Sound], share: f64) -> Sound {
     sequence[sequence.len() - 1]
 }
 
-/// Harmonics of the pitch, each as loud as the resonances let it through.
+/// The sum of the pitch's harmonics, weighted by the resonances.
 fn buzz(phase: f64, pitch: f64, formants: [f64; 2], voice: &Voice) -> f64 {
     let (sine, cosine) = (phase * std::f64::consts::TAU).sin_cos();
-    let (mut value, mut before, mut harmonic) = (0.0, 0.0, sine);
+    let mut value = 0.0;
+    let mut before = 0.0;
+    let mut harmonic = sine;
     let mut frequency = pitch;
     for loudness in voice.harmonics.iter().take((3600.0 / pitch) as usize) {
         let through: f64 = formants
@@ -175,7 +180,7 @@ fn buzz(phase: f64, pitch: f64, formants: [f64; 2], voice: &Voice) -> f64 {
     value
 }
 
-/// A filter of two poles that lets one frequency through.
+/// A two-pole filter that passes one frequency.
 #[derive(Default)]
 struct Resonance {
     last: [f64; 2],
@@ -197,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_digit_is_heard_and_none_is_clipped() {
+    fn every_digit_is_audible_and_none_is_clipped() {
         for (digit, index) in (0..10).flat_map(|digit| (0..10).map(move |index| (digit, index))) {
             let samples = speak(digit, &mut Draws::new("test", 0, "speech", index));
             assert!((2500..3900).contains(&samples.len()));
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resonance_lets_its_frequency_through() {
+    fn a_resonance_passes_its_frequency() {
         let loudness = |frequency: f64| {
             let mut filter = Resonance::default();
             let value = |n: usize| (n as f64 / 8000.0 * frequency * std::f64::consts::TAU).sin();

@@ -28,7 +28,7 @@ fn decoded(codec: &Strokes, array: &[f32]) -> Vec<Vec<Point>> {
 }
 
 #[test]
-fn a_cross_of_two_strokes() {
+fn a_cross_keeps_its_two_strokes() {
     let codec = codec(6);
     let cross = [vec![[100.0, 200.0], [100.0, 400.0]], vec![[50.0, 300.0], [150.0, 300.0]]];
     let array = encoded(&codec, &cross).unwrap();
@@ -44,14 +44,14 @@ fn a_cross_of_two_strokes() {
 }
 
 #[test]
-fn what_is_no_drawing_fails_its_row() {
+fn invalid_drawings_fail_their_row() {
     let codec = codec(4);
     let dot = || vec![[0.0, 0.0]];
     let cases = [
         (vec![], "no points"),
         (vec![vec![]], "no points"),
         (vec![dot(), dot(), dot()], "3 strokes need more than 4 points"),
-        (vec![vec![[f64::NAN, 0.0]]], "no place"),
+        (vec![vec![[f64::NAN, 0.0]]], "not finite"),
         (vec![vec![[-f64::MAX, 0.0], [f64::MAX, 0.0]]], ""),
     ];
     for (strokes, said) in cases {
@@ -71,14 +71,14 @@ fn what_is_no_drawing_fails_its_row() {
 }
 
 #[test]
-fn numbers_of_points_that_make_no_drawing_are_refused() {
+fn impossible_numbers_of_points_are_refused() {
     for points in [0, 1, 5000] {
         assert!(Strokes::new(&Parameters::new(json!({"points": points}))).is_err(), "{points}");
     }
 }
 
 proptest! {
-    /// What was decoded is encoded to itself: it is resampled already.
+    /// A decoded drawing encodes to itself, because it is resampled already.
     #[test]
     fn a_straight_drawing_comes_back(
         ends in prop::collection::vec(prop::array::uniform4(-500.0..500.0f64), 1..5),

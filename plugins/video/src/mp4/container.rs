@@ -1,7 +1,7 @@
-//! Where the coded pictures of an MP4 file lie: ISO/IEC 14496-12.
+//! Locates the coded frames of an MP4 file (ISO/IEC 14496-12).
 //!
-//! A file is small and may state anything: numbers of samples are compared with limits before anything is made of them,
-//! and places with the file.
+//! A small file can claim anything. Sample counts are checked against limits before anything is allocated, and offsets
+//! against the file.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -13,33 +13,34 @@ use shiguredo_mp4::boxes::{
 };
 use shiguredo_mp4::{BaseBox, BoxHeader, BoxType, Decode};
 
-/// The most pictures that are decoded.
+/// The most frames that are decoded.
 const MAX_SAMPLES: usize = 4096;
 /// The most samples of all tracks that the fragments of a file may hold.
 const MAX_IN_FRAGMENTS: usize = 1 << 20;
 
-/// The first track of pictures of a file.
+/// The first video track of a file.
 pub(super) struct Track<'a> {
-    /// What decoding begins with; at least one.
+    /// The decoder configurations; at least one.
     pub entries: Vec<Avc1Box>,
-    /// In the order of decoding; at least one.
+    /// The coded frames in decoding order; at least one.
     pub samples: Vec<Sample<'a>>,
 }
 
-/// A coded picture.
+/// A coded frame.
 pub(super) struct Sample<'a> {
-    /// Its place in [`Track::entries`].
+    /// Its index in [`Track::entries`].
     pub entry: usize,
-    /// NAL units, each behind its length.
+    /// NAL units, each preceded by its length.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Track<'a> {
     /// # Errors
     ///
-    /// The file is damaged or breaks off, has no pictures or too many, or they are not coded in H.264.
+    /// The file is damaged or truncated, has no frames or too many, or they are not coded in H.264.
     pub fn of(file: &'a [u8]) -> Result<Self, Error> {
-        let (mut movie, mut fragments) = (None, Vec::new());
+        let mut movie = None;
+        let mut fragments = Vec::new();
         for part in boxes(file) {
             let Part { kind, whole, .. } = part?;
             match kind {
@@ -48,10 +49,10 @@ impl<'a> Track<'a> {
                 _ => {}
             }
         }
-        let movie = movie.ok_or_else(|| Error::data("the MP4 file has no index (`moov`); does it break off?"))?;
+        let movie = movie.ok_or_else(|| Error::data("the MP4 file has no index (`moov`); it may be truncated"))?;
         let is_video = |handler: &HdlrBox| handler.handler_type == HdlrBox::HANDLER_TYPE_VIDE;
         let track = movie.trak_boxes.into_iter().find(|track| is_video(&track.mdia_box.hdlr_box));
-        let track = track.ok_or_else(|| Error::data("the MP4 file has no track of pictures"))?;
+        let track = track.ok_or_else(|| Error::data("the MP4 file has no video track"))?;
         let table = track.mdia_box.minf_box.stbl_box;
         let mut samples = Samples { file, all: Vec::new() };
         let defaults = movie.mvex_box.map(|extends| extends.trex_boxes).unwrap_or_default();
@@ -76,13 +77,13 @@ impl<'a> Track<'a> {
     }
 }
 
-/// What describes the pictures, all of them in H.264.
+/// The decoder configurations, all of H.264.
 fn entries(table: &StblBox) -> Result<Vec<Avc1Box>, Error> {
     let of = |entry: &SampleEntry| match entry {
         SampleEntry::Avc1(entry) => Ok(entry.clone()),
         other => {
             let codec = other.box_type();
-            Err(Error::data(format!("the MP4 file's pictures are coded as `{codec}`; only H.264 (`avc1`) is read")))
+            Err(Error::data(format!("the MP4 file's frames are coded as `{codec}`; only H.264 (`avc1`) is read")))
         }
     };
     table.stsd_box.entries.iter().map(of).collect()
@@ -94,7 +95,7 @@ struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    /// Those of the index.
+    /// Adds the samples of the index.
     fn of_table(&mut self, table: StblBox) -> Result<(), Error> {
         let stated = match &table.stsz_box {
             StszBox::Fixed { sample_count, .. } => *sample_count as usize,
@@ -111,7 +112,7 @@ impl<'a> Samples<'a> {
         Ok(())
     }
 
-    /// Those of the fragment that lies there, of this track.
+    /// Adds this track's samples of the fragment at `at`.
     fn of_fragment(&mut self, at: Range<usize>, track: u32, defaults: &[TrexBox]) -> Result<(), Error> {
         let fragment = MoofBox::decode(&self.file[at.clone()]).map_err(damaged)?.0;
         let begin = at.start as u64;
@@ -129,8 +130,8 @@ impl<'a> Samples<'a> {
         Ok(())
     }
 
-    /// Those of a track's part of a fragment, whose places count from `base` on, if they are `wanted`; where its data
-    /// ends.
+    /// Adds the samples of a track's part of a fragment, with offsets relative to `base`, if they are `wanted`. Returns
+    /// the end of its data.
     fn of_part(&mut self, part: &TrafBox, base: u64, default: Option<&TrexBox>, wanted: bool) -> Result<u64, Error> {
         let head = &part.tfhd_box;
         let entry = head.sample_description_index.or(default.map(|default| default.default_sample_description_index));
@@ -158,20 +159,22 @@ impl<'a> Samples<'a> {
         }
         let range = usize::try_from(at).ok().and_then(|at| Some(at..at.checked_add(size as usize)?));
         let bytes = range.and_then(|range| self.file.get(range)).ok_or_else(|| {
-            let (frame, len) = (self.all.len(), self.file.len());
-            Error::data(format!("the MP4 file breaks off: frame {frame} lies at byte {at} of {len} and takes {size}"))
+            let frame = self.all.len();
+            let len = self.file.len();
+            Error::data(format!("the MP4 file breaks off: frame {frame} is {size} bytes at byte {at} of {len}"))
         })?;
         self.all.push(Sample { entry, bytes });
         Ok(())
     }
 }
 
-/// How many samples a fragment states, for as many are made of it even where nothing is said of each.
+/// The number of samples that a fragment claims. The parser allocates all of them, even if the fragment has no data for
+/// each.
 fn stated(fragment: &[u8]) -> Result<usize, Error> {
     let mut count = 0usize;
     for track in inside(fragment, MoofBox::TYPE).flat_map(|fragment| inside(fragment, TrafBox::TYPE)) {
         for run in inside(track, TrunBox::TYPE) {
-            // After version and flags.
+            // The count follows version and flags.
             let stated = run.get(4..8).and_then(|bytes| bytes.first_chunk());
             count = count.saturating_add(stated.map_or(0, |bytes| u32::from_be_bytes(*bytes) as usize));
         }
@@ -182,13 +185,13 @@ fn stated(fragment: &[u8]) -> Result<usize, Error> {
 /// A box of a file.
 struct Part {
     kind: BoxType,
-    /// Where it lies.
+    /// Its bytes.
     whole: Range<usize>,
-    /// Where it lies without its header.
+    /// Its bytes without the header.
     body: Range<usize>,
 }
 
-/// The boxes that lie one after another.
+/// Consecutive boxes.
 fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<Part, Error>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -197,11 +200,11 @@ fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<Part, Error>> {
         at = bytes.len();
         let (header, length) = match BoxHeader::decode(rest) {
             Ok(found) => found,
-            // Files end in zeros now and then.
+            // Some files end in zeros.
             Err(_) if rest.len() < BoxHeader::MIN_SIZE => return None,
             Err(error) => return Some(Err(damaged(error))),
         };
-        // One without a size takes all that is there, and one that breaks off has no more than that.
+        // A box without a size extends to the end of the file, and a truncated box cannot be longer.
         let size = match header.box_size.get() {
             0 => rest.len(),
             size => usize::try_from(size).map_or(rest.len(), |size| size.min(rest.len())),

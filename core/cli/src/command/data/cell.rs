@@ -1,4 +1,4 @@
-//! Values of a dataset on one line each.
+//! Values of a dataset as single lines.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::progress::words;
 
 const LONGEST: usize = 100;
 
-/// A value on one line, cut if it is long.
+/// A value on one line, cut to 100 characters.
 pub(super) fn line(value: &Value) -> String {
     let text = whole(value);
     if text.chars().count() <= LONGEST {
@@ -16,7 +16,7 @@ pub(super) fn line(value: &Value) -> String {
     text.chars().take(LONGEST).chain(" ...".chars()).collect()
 }
 
-/// Texts bare, lists in brackets, records by what they are.
+/// Text without quotes, lists in brackets, media and classes by their description.
 fn whole(value: &Value) -> String {
     match value {
         Value::String(text) => text.replace('\n', "⏎"),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_said_as_people_say_them() {
+    fn values_are_readable() {
         let png = json!({"media_type": "image/png", "width_px": 28, "height_px": 28, "size_bytes": 301});
         assert_eq!(line(&json!([png, png])), "[image/png 28x28 (301 B), image/png 28x28 (301 B)]");
         let wav = json!({"media_type": "audio/wav", "sampling_rate": 8000, "duration_secs": 0.298, "size_bytes": 4812});

@@ -1,4 +1,4 @@
-//! `anyflow data verify` of what a training wrote.
+//! `anyflow data verify` for the output of a training.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,23 @@ use crate::error::{CliError, Result};
 
 /// The file that records a training.
 pub(super) const RECORD: &str = "training.json";
-/// Where files of weights lie in its folder.
+/// Folders of weights files within the output.
 const PLACES: [&str; 2] = ["", "stages"];
-/// Endings of their names.
+/// Endings of weights files.
 const ENDINGS: [&str; 2] = ["safetensors", "state"];
-/// Exit code for weights that are damaged.
+/// Exit code for damaged weights.
 const DAMAGED: u8 = 1;
 
-/// Reads every file of weights in full and compares it with the hash that it carries.
+/// Reads every weights file in full and compares it with the hash that it carries.
 pub(super) fn run(folder: &Path) -> Result<Outcome> {
-    let (mut size, mut damaged) = (0, Vec::new());
+    let mut size = 0;
+    let mut damaged = Vec::new();
     let files = files(folder)?;
     for file in &files {
         size += std::fs::metadata(file).map_err(CliError::read(file))?.len();
         let reason = match anyflow_weights::verify(file) {
             Ok(summary) if summary.proven => continue,
-            Ok(_) => "carries no hash of what it holds, so that nothing can be said of it".to_string(),
+            Ok(_) => "carries no hash, so it cannot be verified".to_string(),
             Err(error) => error.to_string(),
         };
         damaged.push((file.strip_prefix(folder).unwrap_or(file).display().to_string(), reason));
@@ -33,17 +34,17 @@ pub(super) fn run(folder: &Path) -> Result<Outcome> {
     let code = if damaged.is_empty() { 0 } else { DAMAGED };
     let found: Vec<_> = damaged.iter().map(|(file, reason)| json!({"file": file, "reason": reason})).collect();
     let json = json!({"folder": folder, "good": code == 0, "files": files.len(), "bytes": size, "damaged": found});
-    Ok(Outcome { text: told(folder, files.len() as u64, size, &damaged), json, code })
+    Ok(Outcome { text: rendered(folder, files.len() as u64, size, &damaged), json, code })
 }
 
-fn told(folder: &Path, files: u64, size: u64, damaged: &[(String, String)]) -> String {
+fn rendered(folder: &Path, files: u64, size: u64, damaged: &[(String, String)]) -> String {
     let read = format!("{} of weights, {} read", counted(files, "file"), bytes(size));
     if damaged.is_empty() {
         return format!("{}: good ({read})", shown(folder));
     }
     let lines: String = damaged.iter().map(|(file, reason)| format!("  {file}: {reason}\n")).collect();
-    let way_out = "Restore these files from a copy, or move them away and run the same command again.";
-    format!("{}: damaged ({}; {read})\n{lines}{way_out}", shown(folder), counted(damaged.len() as u64, "finding"))
+    let remedy = "Restore these files from a copy, or move them away and run the same command again.";
+    format!("{}: damaged ({}; {read})\n{lines}{remedy}", shown(folder), counted(damaged.len() as u64, "finding"))
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -9,9 +9,9 @@ use super::{bytes, counted, shown, training};
 use crate::console::Outcome;
 use crate::error::{CliError, Result};
 
-/// A file that records a job which has no manifest (yet).
+/// The record of a job. Unlike the manifest, it exists from the start.
 const BEGUN: &str = "job.json";
-/// Exit code for an output that is damaged.
+/// Exit code for a damaged output.
 const DAMAGED: u8 = 1;
 
 /// Compares all files of an output with its manifest.
@@ -29,19 +29,20 @@ pub(super) fn run(folder: &Path) -> Result<Outcome> {
         "folder": folder, "good": code == 0, "rows": manifest.rows, "failed": manifest.failures, "files": found.files,
         "bytes": found.bytes, "damaged": found.damaged,
     });
-    Ok(Outcome { text: told(folder, &manifest, &found), json, code })
+    Ok(Outcome { text: rendered(folder, &manifest, &found), json, code })
 }
 
-fn told(folder: &Path, manifest: &Manifest, found: &Verification) -> String {
+fn rendered(folder: &Path, manifest: &Manifest, found: &Verification) -> String {
     let read = format!("{}, {} read", counted(found.files, "file"), bytes(found.bytes));
     if found.damaged.is_empty() {
         let rows = counted(manifest.rows, "row");
         return format!("{}: good ({rows}, {} failed; {read})", shown(folder), manifest.failures);
     }
     let lines = found.damaged.iter().map(|damage| format!("  {}: {}\n", damage.file, damage.reason));
-    let (damaged, lines) = (counted(found.damaged.len() as u64, "finding"), lines.collect::<String>());
-    let way_out = "Restore these files from a copy, or delete them and run the same command again.";
-    format!("{}: damaged ({damaged}; {read})\n{lines}{way_out}", shown(folder))
+    let damaged = counted(found.damaged.len() as u64, "finding");
+    let lines = lines.collect::<String>();
+    let remedy = "Restore these files from a copy, or delete them and run the same command again.";
+    format!("{}: damaged ({damaged}; {read})\n{lines}{remedy}", shown(folder))
 }
 
 fn without_manifest(folder: &Path) -> CliError {

@@ -1,4 +1,5 @@
-//! `anyflow plugin check`: the conformance kit on a plugin's library, in an engine that may die of it.
+//! `anyflow plugin check`: runs the test kit on a plugin's library, in a separate engine process that a bad plugin may
+//! kill.
 
 use std::path::{Path, PathBuf};
 
@@ -22,23 +23,24 @@ use crate::supervise::EngineError;
 pub struct Args {
     /// The plugin's library file
     library: PathBuf,
-    /// A cell to try a codec with, beside those that it decodes from random arrays: a file that is one, or a column of a
-    /// Parquet file. May be repeated
+    /// Cell to test a codec with, in addition to those decoded from random arrays: a file, or a column of a Parquet
+    /// file (repeatable)
     #[arg(long, value_name = "CODEC=FILE[:COLUMN]")]
     sample: Vec<String>,
-    /// Value to try a component with, e.g. `words.vocabulary=["", "one"]`; may be repeated. Others take their default
+    /// Parameter to test a component with, e.g. `words.vocabulary=["", "one"]` (repeatable); the others keep their
+    /// defaults
     #[arg(long, value_name = "COMPONENT.PARAMETER=VALUE")]
     set: Vec<String>,
-    /// Seconds after which a check counts as failed
+    /// Seconds after which a check fails
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
 
-/// Runs the kit.
+/// Runs the test kit.
 ///
 /// # Errors
-/// The file or a sample cannot be read, or there is no engine or libtorch. What is wrong with the plugin is no error: it
-/// is the result, with exit code 3.
+/// The file or a sample cannot be read, or there is no engine or libtorch. Failed checks are not an error, but a result
+/// with exit code 3.
 pub fn run(args: &Args) -> Result<Outcome> {
     std::fs::metadata(&args.library).map_err(CliError::read(&args.library))?;
     let order = order(args)?;
@@ -66,15 +68,15 @@ fn order(args: &Args) -> Result<CheckOrder> {
     for text in &args.set {
         let split = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
         let ((component, parameter), value) =
-            split.ok_or_else(|| CliError::Usage(format!("--set {text}: should be COMPONENT.PARAMETER=VALUE")))?;
-        // What is no JSON is a word.
+            split.ok_or_else(|| CliError::Usage(format!("--set {text}: write COMPONENT.PARAMETER=VALUE")))?;
+        // A value that is not JSON is a string.
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
         order.parameters.entry(component.into()).or_default().insert(parameter.into(), value);
     }
     for text in &args.sample {
         let (component, file) = text
             .split_once('=')
-            .ok_or_else(|| CliError::Usage(format!("--sample {text}: should be CODEC=FILE or CODEC=FILE:COLUMN")))?;
+            .ok_or_else(|| CliError::Usage(format!("--sample {text}: write CODEC=FILE or CODEC=FILE:COLUMN")))?;
         let (file, column) = match file.rsplit_once(':') {
             Some((file, column)) if !Path::new(&text[component.len() + 1..]).exists() => {
                 (file, Some(column.to_string()))
@@ -87,7 +89,7 @@ fn order(args: &Args) -> Result<CheckOrder> {
     Ok(order)
 }
 
-/// What the engine found, and as the last one what it died of.
+/// The checks of the engine, and if it died, a failed check that says how.
 fn checks(order: &CheckOrder) -> Result<Vec<Checked>> {
     let task = engine::Task { order, arguments: &["--check", "-"], threads: 1 };
     let mut progress = Progress::Checks(Vec::new());
@@ -116,7 +118,7 @@ fn outcome(library: &Path, found: Option<&Found>, checks: &[Checked]) -> Outcome
         .iter()
         .map(|Checked { component, check, outcome, text }| {
             let component = if component.is_empty() { "plugin" } else { component };
-            // One line a check: an error may have several.
+            // One line per check: an error text may have several.
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             vec![outcome.clone(), component.into(), check.clone(), text]
         })

@@ -10,7 +10,7 @@ use crate::console::Outcome;
 use crate::error::{CliError, Result};
 use crate::libtorch;
 
-/// All of them, one a line.
+/// Lists all plugins, one per line.
 pub fn list(plugins: &Plugins) -> Outcome {
     let head = ["plugin", "version", "license", "abi", "libtorch", "codecs and modules", "blake3", "state"];
     let mut rows = vec![head.map(String::from).to_vec()];
@@ -37,12 +37,12 @@ pub fn list(plugins: &Plugins) -> Outcome {
         "host": ours,
     });
     if plugins.found.is_empty() {
-        return Outcome::done("no plugins found; name the folder where they lie in ANYFLOW_PLUGINS", json);
+        return Outcome::done("no plugins found; set ANYFLOW_PLUGINS to the folder of your plugins", json);
     }
     Outcome::done(table(&rows), json)
 }
 
-/// A plugin in one object.
+/// A plugin as JSON.
 pub fn entry(found: &Found) -> Value {
     json!({
         "path": found.path,
@@ -53,14 +53,14 @@ pub fn entry(found: &Found) -> Value {
     })
 }
 
-/// One of them.
+/// Shows one plugin.
 ///
 /// # Errors
-/// There is none of that name.
+/// There is no plugin of that name.
 pub fn info(plugins: &Plugins, name: &str) -> Result<Outcome> {
     let unknown = || {
         let names: Vec<&str> = plugins.found.keys().map(String::as_str).collect();
-        CliError::Usage(format!("there is no plugin `{name}`; found: {}", names.join(", ")))
+        CliError::Usage(format!("there is no plugin `{name}`; found: {}; {}", names.join(", "), plugins.searched()))
     };
     let found = plugins.found.get(name).ok_or_else(unknown)?;
     Ok(Outcome::done(described(found), entry(found)))
@@ -77,7 +77,8 @@ fn described(found: &Found) -> String {
         text += &format!("  refused   {refusal}\n");
     }
     for codec in codecs {
-        let (array, feature) = (port(&codec.array), &codec.feature);
+        let array = port(&codec.array);
+        let feature = &codec.feature;
         text += &format!("\ncodec {plugin}/{} ({}): {}\n", codec.id, codec.modality, codec.summary);
         text += &format!("  cells     {:?} as {feature}\n  array     {array}\n", codec.cell);
         text += &parameters(&codec.parameters);
@@ -114,12 +115,12 @@ fn port(port: &PortDescriptor) -> String {
     format!("{} [{}]{range}", port.dtype, axes.join(", "))
 }
 
-/// A line for each: name, type with its bounds, default, meaning.
+/// A line per parameter: name, type with bounds, default, description.
 fn parameters(parameters: &IndexMap<String, Value>) -> String {
     let row = |(name, schema): (&String, &Value)| {
         let default = match schema.get("default") {
             Some(value) => format!("default {value}"),
-            None => "from what is connected, or must be given".into(),
+            None => "inferred from connections, or required".into(),
         };
         let meaning = schema["description"].as_str().unwrap_or_default();
         vec!["  parameter".into(), name.clone(), kind(schema), default, meaning.into()]
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(lines[0], ["parameter", "n", "integer from 1 to 9", "default 3", "how many"]);
         assert_eq!(
             lines[1],
-            ["parameter", "words", "array of string of at least 2", "from what is connected, or must be given"]
+            ["parameter", "words", "array of string of at least 2", "inferred from connections, or required"]
         );
         assert_eq!(lines[2], ["parameter", "mode", "one of \"a\", \"b\"", "default \"a\""]);
     }

@@ -1,4 +1,4 @@
-//! The plugin of the tests, wrong in one way each: the ways are the macros in its source.
+//! Builds the test plugin with one fault per library; each macro in its source is a fault.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Macros that are none of the ways, or that hang.
+/// Macros that are not faults, or that make the plugin hang.
 const APART: [&str; 1] = ["KEEPS_CELLS"];
 
-/// The libraries, each in a folder of its own that is called as its macro.
+/// The libraries, each in a folder named after its macro.
 pub struct Plugins {
     folders: Vec<PathBuf>,
 }
 
 impl Plugins {
-    /// Builds one for each macro of the source.
+    /// Builds one library for each macro of the source.
     ///
     /// # Errors
     /// One does not compile.
@@ -35,14 +35,14 @@ impl Plugins {
         Ok(Plugins { folders })
     }
 
-    /// The folder of one of them, and its macro.
+    /// The folder of a library, and its macro.
     pub fn nth(&self, number: u64) -> (&Path, String) {
         let folder = &self.folders[number as usize % self.folders.len()];
         (folder, folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
     }
 }
 
-/// The macros that the source asks for: those it only gives a default are not among them.
+/// The macros that the source tests; excludes those that it only gives defaults.
 fn macros(text: &str) -> Vec<String> {
     let asked = text.lines().filter_map(|line| line.strip_prefix("#ifdef ").or(line.strip_prefix("#if defined(")));
     let elses = text.lines().filter_map(|line| line.strip_prefix("#elif defined("));
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ways_are_read_off_the_source() {
+    fn injection_macros_are_read_from_the_source() {
         let text = "#ifndef DEFAULTED\n#ifdef ONE\n#if defined(TWO)\n#elif defined(THREE)\n#ifdef ONE\n";
         assert_eq!(macros(text), ["ONE", "THREE", "TWO"]);
     }

@@ -1,4 +1,4 @@
-//! Commands on something hostile, by what that is.
+//! Commands on corrupt inputs, by kind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use crate::faults::job::Job;
 use crate::faults::random::Random;
 use crate::faults::seat::Seat;
 
-/// Files that are made hostile.
+/// Files to corrupt.
 pub struct Good {
     tables: Vec<Vec<u8>>,
     weights: Vec<u8>,
 }
 
 impl Good {
-    /// Reads them in a project's folder.
+    /// Reads them from a project's folder.
     ///
     /// # Errors
     /// One is missing.
@@ -30,27 +30,27 @@ impl Good {
     }
 }
 
-/// What hostile things are made of.
+/// The raw material of corrupt inputs.
 pub struct Hostile {
-    /// Good files.
+    /// Valid files.
     pub good: Good,
-    /// Wrong plugins.
+    /// Broken plugins.
     pub plugins: Plugins,
 }
 
-/// A command on something hostile.
+/// A command on a corrupt input.
 pub struct Case {
     /// The command.
     pub command: Command,
-    /// What is hostile.
+    /// A description of the corruption.
     pub told: String,
 }
 
 impl Hostile {
-    /// A command on something hostile of a kind, in an empty seat with an empty folder `input`.
+    /// A command on a corrupt input of a kind, in an empty seat with an empty folder `input`.
     ///
     /// # Errors
-    /// The file cannot be written, or the command that comes before not be started.
+    /// The file cannot be written, or the command that comes first cannot be started.
     pub fn case(&self, kind: Kind, seat: &Seat<'_>, number: u64, random: &mut Random) -> Result<Case> {
         let input = seat.folder.join("input");
         match kind {
@@ -119,7 +119,7 @@ fn import(seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
     Ok(Case { command, told: format!("{ending}: {told}") })
 }
 
-/// A record of a finished output, or of one whose end is missing, and the same command again.
+/// A corrupt record of a finished or unfinished output, and a rerun of its command.
 fn record(seat: &Seat<'_>, random: &mut Random) -> Result<Case> {
     let job = *random.of_all(&[Job::RunFew, Job::Train]);
     seat.run(job)?;
@@ -156,7 +156,7 @@ fn yaml(seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
     Ok(Case { command, told })
 }
 
-/// A program in the engine's place.
+/// A program in place of the engine.
 fn events(seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
     use std::os::unix::fs::PermissionsExt;
     let (bytes, code, told) = documents::events(random);

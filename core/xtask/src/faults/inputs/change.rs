@@ -1,10 +1,10 @@
-//! Changes that make any good bytes, numbers, texts and JSON hostile.
+//! Mutations of bytes, numbers, texts and JSON.
 
 use serde_json::{Value, json};
 
 use crate::faults::random::Random;
 
-/// Bytes that are cut, flipped, repeated or overwritten, and how.
+/// Cuts, flips, repeats or overwrites bytes; returns a description.
 pub fn bytes(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let mut bytes = good.to_vec();
     let at = random.below(bytes.len() as u64) as usize;
@@ -40,14 +40,14 @@ pub fn bytes(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     (bytes, told)
 }
 
-/// A number that fits nowhere.
+/// An extreme number.
 pub fn integer(good: i64, random: &mut Random) -> i64 {
     let near = [good.wrapping_add(1), good.wrapping_sub(1), good.wrapping_mul(1000), good.wrapping_neg()];
     let far = [0, -1, 1, i64::from(i32::MAX), 1 << 31, 1 << 40, 1 << 60, i64::MAX, i64::MIN];
     if random.below(2) == 0 { *random.of_all(&near) } else { *random.of_all(&far) }
 }
 
-/// A text that nobody expects.
+/// An unexpected text.
 pub fn text(random: &mut Random) -> Vec<u8> {
     match random.below(6) {
         0 => Vec::new(),
@@ -59,7 +59,7 @@ pub fn text(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// Text of JSON with one value replaced, or broken as text, and how.
+/// JSON text with one value replaced, or damaged as text, with a description.
 pub fn json(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let Some(mut value) = serde_json::from_slice::<Value>(good).ok().filter(|_| random.below(4) > 0) else {
         return match random.below(4) {

@@ -1,4 +1,4 @@
-//! Texts of our own forms, made hostile: YAML files, weights, records of an output folder, events.
+//! Corrupt files of our own formats: YAML files, weights, records of an output folder, events.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::change;
 use crate::faults::job::FILES;
 use crate::faults::random::Random;
 
-/// A YAML file and what is wrong with it.
+/// A corrupt YAML file with a description.
 pub fn yaml(random: &mut Random) -> (Vec<u8>, String) {
     let laughs = |levels: usize| {
         let level = |n: usize| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", "));
@@ -31,7 +31,7 @@ pub fn yaml(random: &mut Random) -> (Vec<u8>, String) {
     (bytes, format!("{name}: {how}"))
 }
 
-/// Weights and what is wrong with them.
+/// Corrupt weights with a description.
 pub fn weights(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let split =
         good.split_first_chunk().and_then(|(length, rest)| rest.split_at_checked(u64::from_le_bytes(*length) as usize));
@@ -46,7 +46,7 @@ pub fn weights(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     ([&(header.len() as u64).to_le_bytes(), &header[..], tensors].concat(), told)
 }
 
-/// A header in which a tensor has another shape, dtype or place.
+/// A header in which a tensor has another shape, dtype or offset.
 fn hostile_shape(header: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let mut value: Value = serde_json::from_slice(header).unwrap_or_default();
     let fields = value.as_object_mut().into_iter().flatten().filter(|(name, _)| *name != "__metadata__");
@@ -67,7 +67,7 @@ fn hostile_shape(header: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     (value.to_string().into_bytes(), format!("{field} of tensor {at} is {new}"))
 }
 
-/// What an engine says: bytes for its standard output, and its exit code. None of them is the word of a finished engine.
+/// The output of a fake engine with its exit code. None of them is that of an engine that finished.
 pub fn events(random: &mut Random) -> (Vec<u8>, u8, String) {
     let done = json!({"event": "done", "result": {"rows": 1_000_000, "failed": 0}});
     let begin = json!({"event": "begin", "part": "rows", "total": u64::MAX, "unit": "rows", "done": u64::MAX});
@@ -108,7 +108,7 @@ fn line(word: &[u8]) -> Vec<u8> {
     [word, b"\n"].concat()
 }
 
-/// A frame of the engine's channel: length, number, JSON.
+/// A frame of the engine's event stream: length, number, JSON.
 fn frame(number: u64, word: &[u8]) -> Vec<u8> {
     [&(word.len() as u32).to_le_bytes()[..], &number.to_le_bytes(), word].concat()
 }

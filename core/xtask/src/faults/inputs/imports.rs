@@ -1,12 +1,12 @@
-//! Tables and archives of strangers: tar, CSV, JSON lines, idx.
+//! Corrupt tables and archives: tar, CSV, JSON lines, idx.
 
 use super::change;
 use crate::faults::random::Random;
 
-/// The block of a tar archive.
+/// Block size of tar.
 const BLOCK: usize = 512;
 
-/// A hostile file, the ending of its name, and what is wrong with it.
+/// A corrupt file, its extension, and a description.
 pub fn hostile(random: &mut Random) -> (Vec<u8>, &'static str, String) {
     match random.below(5) {
         0 => with("tar", tar(random)),
@@ -21,7 +21,7 @@ fn with(ending: &'static str, (bytes, told): (Vec<u8>, String)) -> (Vec<u8>, &'s
     (bytes, ending, told)
 }
 
-/// A member of a tar archive: a name, what kind it is, the name that it links to, the length that it claims, its bytes.
+/// A member of a tar archive, with the length that its header claims.
 struct Member<'a> {
     name: &'a str,
     kind: u8,
@@ -78,7 +78,7 @@ fn tar(random: &mut Random) -> (Vec<u8>, String) {
     }
 }
 
-/// An archive of a few kilobytes whose member unpacks to gigabytes.
+/// An archive of a few kilobytes with a member that unpacks to gigabytes.
 fn bomb(random: &mut Random) -> (Vec<u8>, String) {
     let size = *random.of_all(&[1usize << 30, 3 << 30, 2 << 30]);
     let mut head = Vec::new();
@@ -87,7 +87,7 @@ fn bomb(random: &mut Random) -> (Vec<u8>, String) {
         use std::io::Write;
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(&head)?;
-        // A third of what is claimed is enough to tell whether anyone keeps it all.
+        // A third of the claimed size is enough to detect a reader that keeps it all.
         let zeros = vec![0; 1 << 20];
         for _ in 0..(size / 3) >> 20 {
             packed.write_all(&zeros)?;

@@ -1,17 +1,17 @@
-//! Parquet files that say what is not so.
+//! Parquet files with false statements.
 
 use super::change;
 use super::thrift::{self, Value};
 use crate::faults::random::Random;
 
-/// Rows that a footer may claim to have.
+/// Numbers of rows that a footer claims.
 const CLAIMS: [i64; 6] = [1 << 60, i64::MAX, -1, 1 << 31, 1 << 40, 401];
-/// Groups within groups.
+/// Nesting depths of groups.
 const DEPTHS: [usize; 4] = [70, 1_000, 5_000, 100_000];
 /// Bytes after the footer: its length and `PAR1`.
 const TAIL: usize = 8;
 
-/// A hostile file made of a good one, and what is wrong with it.
+/// A corrupt file derived from a valid one, with a description.
 pub fn hostile(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let length = footer_length(good).unwrap_or_default();
     let (body, rest) = good.split_at(good.len().saturating_sub(length + TAIL));
@@ -82,7 +82,7 @@ fn change_value(value: &mut Value, random: &mut Random) {
     }
 }
 
-/// Says everywhere that there are so many rows.
+/// Replaces every count of rows.
 fn claim_rows(footer: &mut Value, claim: i64) {
     let set = |value: Option<&mut Value>| {
         if let Some(Value::Int(_, number)) = value {
@@ -98,7 +98,7 @@ fn claim_rows(footer: &mut Value, claim: i64) {
     }
 }
 
-/// Puts the first column of the schema inside of groups inside of groups.
+/// Nests the first column of the schema in groups.
 fn nest(footer: &mut Value, depth: usize) {
     let group = Value::Struct(vec![(3, Value::Int(5, 0)), (4, Value::Binary(b"g".to_vec())), (5, Value::Int(5, 1))]);
     if let Some(Value::List(_, schema)) = footer.field(2) {

@@ -1,6 +1,6 @@
-//! Thrift's compact form, as Parquet writes it, without a meaning: enough to change any field and write all back.
+//! Thrift's compact protocol as Parquet uses it, without a schema: enough to change any field and write it back.
 
-/// A value. Numbers keep their type on the wire.
+/// A value. Numbers keep their wire type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Bool(bool),
@@ -14,7 +14,7 @@ pub enum Value {
 
 const STRUCT: u8 = 12;
 
-/// Reads a struct; none if the bytes are none.
+/// Reads a struct; `None` if the bytes are invalid.
 pub fn read(bytes: &[u8]) -> Option<Value> {
     Reader { bytes }.structure()
 }
@@ -117,7 +117,7 @@ impl Value {
         }
     }
 
-    /// Its bytes.
+    /// Writes the value.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.write(&mut out);

@@ -1,4 +1,4 @@
-//! Ways to the values inside of a value of Thrift.
+//! Access to nested Thrift values.
 
 use super::thrift::Value;
 
@@ -19,7 +19,7 @@ impl Value {
         }
     }
 
-    /// How many values there are in it, itself counted.
+    /// Number of values in it, including itself.
     pub fn count(&self) -> u64 {
         1 + match self {
             Value::List(_, items) => items.iter().map(Value::count).sum(),
@@ -28,7 +28,7 @@ impl Value {
         }
     }
 
-    /// The value of a number, in the order in which they are written.
+    /// The value of this number, in the order of writing.
     pub fn nth(&mut self, mut number: u64) -> Option<&mut Value> {
         if number == 0 {
             return Some(self);

@@ -1,4 +1,4 @@
-//! Every state in which a power cut may leave the disk, and every state that there would be if one sync were missing.
+//! All states of the disk after a power cut, and those with one sync omitted.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -12,18 +12,18 @@ use super::promise::Promise;
 /// The disk after a power cut.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// What lies there.
+    /// Its files.
     pub tree: Tree,
-    /// What must lie there.
+    /// What must survive.
     pub promise: Promise,
-    /// Where the cut was, for people.
+    /// A description of the cut.
     pub told: String,
 }
 
-/// All states by a hash of what lies there; of equal ones the last, which has the largest promise.
+/// All states by a hash of their files. Of equal states, keeps the last, which has the largest promise.
 pub type States = BTreeMap<u64, State>;
 
-/// The states after a cut at each step.
+/// The states after a cut at each operation.
 pub fn states(steps: &[Step], folder_is_there: bool) -> States {
     let (mut disk, mut promise, mut states) = (Disk::with(folder_is_there), Promise::default(), States::new());
     for (number, step) in steps.iter().enumerate() {
@@ -31,7 +31,7 @@ pub fn states(steps: &[Step], folder_is_there: bool) -> States {
         if let Step::Say(event) = step {
             promise.add(event);
         }
-        // In a row of writes, the last one stands for all.
+        // The last of several writes in a row stands for all.
         if step.is_write() && steps.get(number + 1).is_some_and(Step::is_write) {
             continue;
         }
@@ -44,10 +44,10 @@ pub fn states(steps: &[Step], folder_is_there: bool) -> States {
     states
 }
 
-/// The states that there are with other steps and not with these: later ones first, which are more often wrong.
+/// The states that occur with other operations but not with these, later ones first, since these are more often wrong.
 pub fn new_states(steps: &[Step], known: &States, folder_is_there: bool) -> Vec<State> {
     let states = states(steps, folder_is_there);
-    // A state that is known is new if more was promised in it.
+    // A known state counts as new if more was promised.
     let is_new = |hash: &u64, state: &State| known.get(hash).is_none_or(|known| state.promise.exceeds(&known.promise));
     let mut new: Vec<State> =
         states.into_iter().filter(|(hash, state)| is_new(hash, state)).map(|(_, state)| state).collect();
@@ -61,13 +61,13 @@ fn hash(tree: &Tree) -> u64 {
     hasher.finish()
 }
 
-/// The steps without some of them.
+/// The operations without some of them.
 pub fn without(steps: &[Step], numbers: &[usize]) -> Vec<Step> {
     let kept = steps.iter().enumerate().filter(|(number, _)| !numbers.contains(number));
     kept.map(|(_, step)| step.clone()).collect()
 }
 
-/// The syncs by what they make safe: the names of a folder, or files of a name in which all digits are alike.
+/// The syncs by what they protect: names of a folder, or files whose names are equal but for digits.
 pub fn kinds(steps: &[Step]) -> BTreeMap<String, Vec<usize>> {
     let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (number, step) in steps.iter().enumerate() {
@@ -82,7 +82,7 @@ pub fn kinds(steps: &[Step]) -> BTreeMap<String, Vec<usize>> {
     kinds
 }
 
-/// The name under which a file is published, if it is.
+/// The name under which a file is published, if it is published.
 fn final_name<'s>(path: &'s Path, steps: &'s [Step]) -> &'s Path {
     let renamed = steps.iter().find_map(|step| match step {
         Step::Rename { from, to } if from == path => Some(to.as_path()),
@@ -91,7 +91,7 @@ fn final_name<'s>(path: &'s Path, steps: &'s [Step]) -> &'s Path {
     renamed.unwrap_or(path)
 }
 
-/// The steps with one of them after the next one.
+/// The operations with one of them moved after the next.
 pub fn exchanged(steps: &[Step], number: usize) -> Vec<Step> {
     let mut steps = steps.to_vec();
     steps.swap(number, number + 1);

@@ -1,4 +1,4 @@
-//! A disk that forgets: what is left of a command's steps after the power is cut.
+//! A simulated disk: what remains of a command's operations after a power cut.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use super::file::{Change, File};
 use super::journal::Step;
 
-/// What lies on the disk: files with their bytes, folders without.
+/// Paths on the disk: files with their bytes; folders have none.
 pub type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// What becomes of steps that no sync made safe.
+/// What happens to unsynced operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
-    /// All of them are lost: bytes since the file's last sync, names since the folder's last sync.
+    /// All are lost: bytes since the file's last sync, names since the folder's last sync.
     Lost,
-    /// Names are there at once, bytes are lost: the file system writes its journal before its data.
+    /// Names survive at once, bytes are lost: the file system writes its journal before its data.
     NamesFirst,
-    /// Names are there at once, of the unsynced writes every second one with the first half of its bytes.
+    /// Names survive at once; every second unsynced write survives with the first half of its bytes.
     Torn,
 }
 
@@ -35,14 +35,14 @@ enum Entry {
 #[derive(Debug, Default)]
 pub struct Disk {
     files: Vec<File>,
-    /// Which file an inode is at present.
+    /// The current file of each inode.
     inodes: HashMap<u64, usize>,
     names: BTreeMap<PathBuf, Entry>,
     safe_names: BTreeMap<PathBuf, Entry>,
 }
 
 impl Disk {
-    /// An empty disk, or one with an empty folder `out` on it.
+    /// An empty disk, optionally with an empty folder `out`.
     pub fn with(folder: bool) -> Self {
         let mut disk = Disk::default();
         if folder {
@@ -52,7 +52,7 @@ impl Disk {
         disk
     }
 
-    /// Does one step.
+    /// Applies an operation.
     pub fn apply(&mut self, step: &Step) {
         match step {
             Step::Create { path, file } => {
@@ -102,7 +102,7 @@ impl Disk {
         }
     }
 
-    /// What is there when the power comes back.
+    /// The paths after the power cut.
     pub fn after_cut(&self, model: Model) -> Tree {
         let names = if model == Model::Lost { &self.safe_names } else { &self.names };
         let reachable = |name: &Path| {
@@ -113,7 +113,7 @@ impl Disk {
         there.map(|(name, entry)| (name.clone(), self.bytes(*entry, model))).collect()
     }
 
-    /// What is there while the power is on.
+    /// The paths while the power is on.
     pub fn live(&self) -> Tree {
         let whole = |entry: &Entry| {
             let Entry::File(index) = entry else { return None };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_synced_stays_and_the_rest_is_lost_or_torn() {
+    fn synced_bytes_survive_a_power_cut_and_others_may_not() {
         let disk = replayed(&steps());
         assert_eq!(bytes(&disk, Model::Lost).unwrap(), b"abcd");
         assert_eq!(bytes(&disk, Model::NamesFirst).unwrap(), b"abcd");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_lost_takes_its_files_with_it() {
+    fn a_lost_folder_loses_its_files() {
         let path = |name: &str| PathBuf::from(name);
         let mut steps =
             vec![Step::MakeFolder { path: path("out/data") }, Step::Create { path: path("out/data/a"), file: 2 }];

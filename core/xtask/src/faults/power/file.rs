@@ -1,6 +1,6 @@
-//! A file on a disk that forgets.
+//! A file on a simulated disk.
 
-/// Its bytes, as far as they are safe, and what happened since.
+/// Its synced bytes, and the changes since.
 #[derive(Debug, Default)]
 pub struct File {
     safe: Vec<u8>,
@@ -27,7 +27,7 @@ impl Change {
         }
     }
 
-    /// The same with half of its bytes.
+    /// The change with half of its bytes.
     fn torn(&self) -> Change {
         match self {
             Change::Write { offset, data } => Change::Write { offset: *offset, data: data[..data.len() / 2].to_vec() },
@@ -37,29 +37,29 @@ impl Change {
 }
 
 impl File {
-    /// Notes a change that nothing made safe.
+    /// Adds an unsynced change.
     pub fn change(&mut self, change: Change) {
         self.loose.push(change);
     }
 
-    /// Makes all changes safe.
+    /// Syncs all changes.
     pub fn sync(&mut self) {
         self.loose.drain(..).for_each(|change| change.apply(&mut self.safe));
     }
 
-    /// What is there while the power is on.
+    /// Its bytes while the power is on.
     pub fn live(&self) -> Vec<u8> {
         let mut bytes = self.safe.clone();
         self.loose.iter().for_each(|change| change.apply(&mut bytes));
         bytes
     }
 
-    /// What is left if all changes since the last sync are lost.
+    /// Its bytes if all unsynced changes are lost.
     pub fn safe(&self) -> Vec<u8> {
         self.safe.clone()
     }
 
-    /// What is left if of the changes since the last sync every second one is there, by half.
+    /// Its bytes if every second unsynced change survives, by half.
     pub fn torn(&self) -> Vec<u8> {
         let mut bytes = self.safe.clone();
         self.loose.iter().skip(1).step_by(2).for_each(|change| change.torn().apply(&mut bytes));

@@ -1,4 +1,4 @@
-//! The journal of a command: what it did to files, in order, as `tests/native/inject.c` writes it.
+//! The journal of a command: its file operations in order, as `tests/native/inject.c` writes them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,51 +6,51 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// A step of a command. Paths begin at the folder that was watched.
+/// An operation. Paths are relative to the watched folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A new file.
+    /// Creates a file.
     Create { path: PathBuf, file: u64 },
-    /// A file's length was set.
+    /// Sets the length of a file.
     Cut { file: u64, length: usize },
-    /// Bytes into a file.
+    /// Writes bytes to a file.
     Write { file: u64, offset: usize, data: Vec<u8> },
-    /// A file's bytes are safe.
+    /// Syncs a file.
     SyncFile { path: PathBuf, file: u64 },
-    /// A folder's names are safe.
+    /// Syncs a folder.
     SyncFolder { path: PathBuf },
-    /// Another name for a file or folder.
+    /// Renames a file or folder.
     Rename { from: PathBuf, to: PathBuf },
-    /// A second name for a file.
+    /// Links a file to a second name.
     Link { from: PathBuf, to: PathBuf },
-    /// A new folder.
+    /// Creates a folder.
     MakeFolder { path: PathBuf },
-    /// A name is gone.
+    /// Removes a name.
     Remove { path: PathBuf },
-    /// The engine told the front something.
+    /// The engine sent an event.
     Say(Event),
 }
 
-/// What a power cut must not take back.
+/// An acknowledgement that a power cut must not revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// So many rows are done.
+    /// This number of rows is done.
     Rows(u64),
     /// A part of a training is done.
     Part(String),
-    /// The command ended with exit 0.
+    /// The command exited with 0.
     Finished,
-    /// Anything else.
+    /// Other events.
     Other,
 }
 
 impl Step {
-    /// Whether it makes something safe.
+    /// True if it is a sync.
     pub fn is_sync(&self) -> bool {
         matches!(self, Step::SyncFile { .. } | Step::SyncFolder { .. })
     }
 
-    /// Whether it only puts bytes into a file.
+    /// True if it only writes bytes.
     pub fn is_write(&self) -> bool {
         matches!(self, Step::Write { .. })
     }
@@ -73,10 +73,10 @@ impl fmt::Display for Step {
     }
 }
 
-/// The steps of a journal that concern `out` in the folder `root`.
+/// The operations in a journal that concern `out` in the folder `root`.
 ///
 /// # Errors
-/// It is not what `inject.c` writes.
+/// The journal is not in the form of `inject.c`.
 pub fn read(mut bytes: &[u8], root: &Path) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     while !bytes.is_empty() {
@@ -111,15 +111,15 @@ pub fn read(mut bytes: &[u8], root: &Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The path as it reads from the root, where it is `out` or below it, or the root itself.
+/// The path relative to the root, if it is the root, `out`, or below it.
 fn place(path: &[u8], root: &Path) -> Result<Option<PathBuf>> {
     let Ok(path) = Path::new(std::str::from_utf8(path)?).strip_prefix(root) else { return Ok(None) };
-    // Without the dots that a caller may have left in it.
+    // Removes dots left by the caller.
     let path: PathBuf = path.components().collect();
     Ok((path.as_os_str().is_empty() || path.starts_with("out")).then_some(path))
 }
 
-/// The events in what the engine wrote to the front, however they are framed.
+/// The events in the engine's output, in any framing.
 fn events(data: &[u8]) -> Vec<Event> {
     let text = String::from_utf8_lossy(data);
     let starts = text.match_indices("{\"event\"").map(|(at, _)| &text[at..]);

@@ -1,4 +1,4 @@
-//! What a command acknowledged, which a power cut must not take back.
+//! What a command acknowledged: a power cut must not revoke it.
 
 use std::path::Path;
 
@@ -9,22 +9,22 @@ use super::journal::Event;
 use crate::faults::job::Job;
 use crate::faults::snapshot;
 
-/// Stages of the training; other parts of it leave no file.
+/// Stages of the training; its other parts leave no file.
 const STAGES: [&str; 2] = ["statistics", "diffusion"];
 
-/// What the command had acknowledged when the power was cut.
+/// What the command had acknowledged at the power cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Promise {
-    /// So many rows are done.
+    /// Number of rows done.
     pub rows: u64,
-    /// Parts of a training that are done.
+    /// Finished parts of a training.
     pub parts: Vec<String>,
-    /// The command said exit 0.
+    /// The command exited with 0.
     pub finished: bool,
 }
 
 impl Promise {
-    /// Takes up what the engine says.
+    /// Adds an event of the engine.
     pub fn add(&mut self, event: &Event) {
         match event {
             Event::Rows(rows) => self.rows = self.rows.max(*rows),
@@ -34,19 +34,19 @@ impl Promise {
         }
     }
 
-    /// Whether more is promised than by another.
+    /// True if it promises more than another.
     pub fn exceeds(&self, other: &Promise) -> bool {
         self.finished && !other.finished || self.rows > other.rows || self.parts.len() > other.parts.len()
     }
 
-    /// What was acknowledged and is not there.
+    /// The first acknowledged item that is missing.
     pub fn broken(&self, tree: &Tree, job: Job) -> Option<String> {
         if self.finished {
             return missing_record(tree, job);
         }
         let rows = rows_committed(tree);
         if rows < self.rows {
-            return Some(format!("{} rows were told to be done, {rows} are there", self.rows));
+            return Some(format!("{} rows were reported as done, but {rows} exist", self.rows));
         }
         let stages = tree.keys().filter_map(|name| name.strip_prefix("out/stages").ok()?.to_str());
         let stages: Vec<&str> = stages.filter_map(|name| name.strip_suffix(".safetensors")).collect();
@@ -54,22 +54,22 @@ impl Promise {
             STAGES.contains(&part.as_str()) && !stages.iter().any(|stage| stage.ends_with(&format!("-{part}")))
         };
         let lost = self.parts.iter().find(is_lost).filter(|_| job == Job::Train);
-        lost.map(|part| format!("stage {part} was told to be done and is not there"))
+        lost.map(|part| format!("stage {part} was reported as done, but is missing"))
     }
 }
 
-/// After exit 0, the proof is there, and so are the records of what ran.
+/// After exit 0, the final file and the records must be complete.
 fn missing_record(tree: &Tree, job: Job) -> Option<String> {
     let bytes = |name: &str| tree.get(&Path::new("out").join(name)).and_then(Option::as_ref);
     if bytes(job.proof()).is_none() {
-        return Some(format!("exit 0 was said and there is no {}", job.proof()));
+        return Some(format!("exit 0, but there is no {}", job.proof()));
     }
     let torn = |name: &&&str| bytes(name).is_none_or(|bytes| serde_json::from_slice::<Value>(bytes).is_err());
     let records = snapshot::DIFFERING.iter().filter(|name| job.keeps(name));
-    records.filter(torn).map(|name| format!("exit 0 was said and {name} is not whole")).next()
+    records.filter(torn).map(|name| format!("exit 0, but {name} is incomplete")).next()
 }
 
-/// Rows of shards that have a commit and the length that it says.
+/// Rows of shards that have a commit and the length that it states.
 fn rows_committed(tree: &Tree) -> u64 {
     let commits = tree.iter().filter(|(name, _)| name.starts_with("out/commits"));
     let commits = commits.filter_map(|(_, bytes)| serde_json::from_slice::<Value>(bytes.as_ref()?).ok());

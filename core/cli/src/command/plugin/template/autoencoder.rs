@@ -4,7 +4,7 @@ use anyflow_sdk::layers::{Linear, elements};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-/// Vector -> latent -> vector, through one hidden layer each way.
+/// Vector <-> latent, one hidden layer each way.
 pub struct Autoencoder {
     encoder: [Linear; 2],
     decoder: [Linear; 2],
@@ -17,7 +17,7 @@ struct Config {
     hidden: i64,
 }
 
-/// As the codec gives it.
+/// The array of the codec.
 const VECTOR: Port = f32_port(&[axis("{axis}")]);
 const LATENT: Port = f32_port(&[axis("latent")]);
 
@@ -30,7 +30,7 @@ impl Module for Autoencoder {
             RoleDescriptor { role: Role::Encode, input: VECTOR, output: LATENT },
             RoleDescriptor { role: Role::Decode, input: LATENT, output: VECTOR },
         ],
-        // The first has no default: it follows from the codec that the module is connected to.
+        // The first has no default: the planner infers it from the connected codec.
         parameters: r#"{
             "{axis}": {"type": "integer", "minimum": 1},
             "latent": {"type": "integer", "minimum": 1, "default": 4, "description": "size of the latent"},
@@ -63,7 +63,7 @@ impl Decoder for Autoencoder {
     }
 }
 
-/// Only calls of `tch` that return errors: they begin with `f_`.
+/// Uses the `tch` calls that start with `f_`, because they return errors.
 fn through([hidden, last]: &[Linear; 2], x: &Tensor) -> Result<Tensor, Error> {
     last.forward(&hidden.forward(x)?.f_silu()?)
 }

@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 
-/// Minutes of a day.
+/// Minutes in a day.
 const DAY: f32 = 24.0 * 60.0;
 
 /// A time of day such as `07:30` <-> a point on the unit circle, so that 23:59 and 00:01 are neighbours.
@@ -30,7 +30,7 @@ impl Codec for Clock {
         parameters: r#"{
             "step": {
                 "type": "integer", "minimum": 1, "maximum": 720, "default": 1,
-                "description": "minutes to whose multiples decoded times are rounded"
+                "description": "decoded times are rounded to multiples of these minutes"
             }
         }"#,
     };
@@ -38,7 +38,7 @@ impl Codec for Clock {
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let Config { step } = parameters.read()?;
         if !(1..=720).contains(&step) {
-            return Err(Error::Parameters(format!("step is {step}; it is between 1 and 720")));
+            return Err(Error::Parameters(format!("step is {step}; it must be from 1 to 720")));
         }
         Ok(Clock { step })
     }
@@ -61,7 +61,7 @@ impl Codec for Clock {
     }
 }
 
-/// Minutes since midnight. The text comes from a stranger's file: its length is looked at before it is quoted.
+/// Minutes since midnight. The text comes from an untrusted file, so its length is checked before it is quoted.
 fn minutes(text: &str) -> Result<u32, Error> {
     if text.len() != 5 {
         return Err(Error::data(format!("a time of day has 5 characters, as in 07:30, not {}", text.len())));
@@ -70,7 +70,7 @@ fn minutes(text: &str) -> Result<u32, Error> {
     let numbers = parts.and_then(|(hours, minutes)| Some((hours.parse().ok()?, minutes.parse().ok()?)));
     match numbers {
         Some((hours @ 0..24u32, minutes @ 0..60u32)) => Ok(hours * 60 + minutes),
-        _ => Err(Error::data(format!("`{text}` is no time of day such as 07:30"))),
+        _ => Err(Error::data(format!("`{text}` is not a time of day such as 07:30"))),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The conformance kit: what every plugin promises, tried through the C tables that it exports. The same checks run
-//! in a plugin's own `cargo test`, where it is linked, and in `anyflow plugin check`, where its library is loaded.
+//! The test kit: checks the promises of every plugin through the C tables that it exports. The same checks run in a
+//! plugin's own `cargo test`, which links it, and in `anyflow plugin check`, which loads its library.
 //!
 //! ```
 //! # use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*, export_plugin};
@@ -32,7 +32,6 @@
 
 mod array;
 mod array_module;
-mod array_module_checks;
 mod chance;
 mod codec;
 mod codec_checks;
@@ -42,9 +41,6 @@ mod host;
 mod hostile;
 mod manners;
 mod memory;
-#[cfg(feature = "torch")]
-mod module;
-#[cfg(feature = "torch")]
 mod module_checks;
 #[cfg(feature = "torch")]
 mod network;
@@ -53,6 +49,10 @@ mod prints;
 mod process;
 mod role;
 mod schema;
+#[cfg(feature = "torch")]
+mod torch_checks;
+#[cfg(feature = "torch")]
+mod torch_module;
 
 use std::collections::BTreeMap;
 
@@ -68,10 +68,11 @@ use crate::abi::Entry;
 use manners::Scope;
 use outcome::Protocol;
 
-/// By how much a row of a module's output may differ alone and in a batch, relative to the largest value of the output; f32.
+/// The largest allowed difference between a row's output alone and in a batch, relative to the largest value of the
+/// output; f32.
 const BATCH_TOLERANCE: f64 = 1e-4;
 
-/// A plugin, and what to try it with.
+/// The checks of one plugin, with the parameters and samples to try it with.
 pub struct Kit {
     entry: &'static Entry,
     parameters: BTreeMap<String, Map<String, Value>>,
@@ -80,35 +81,35 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// For the plugin of this entry: the `ENTRY` of `export_plugin!`, or that of a loaded library.
+    /// Checks the plugin of this entry: the `ENTRY` of `export_plugin!`, or that of a loaded library.
     pub fn new(entry: &'static Entry) -> Self {
         Kit { entry, parameters: BTreeMap::new(), samples: BTreeMap::new(), scope: Scope::Thread }
     }
 
-    /// Tries `component` with this value of a parameter. Others take their default, else the first of the `examples` in
-    /// their schema; an integer without either is 8, or what its bounds allow.
+    /// Sets a parameter of `component`. Other parameters take their default, or the first of the `examples` in their
+    /// schema; an integer without either is 8, or the nearest value within its bounds.
     #[must_use]
     pub fn parameter(mut self, component: &str, parameter: &str, value: impl Into<Value>) -> Self {
         self.parameters.entry(component.into()).or_default().insert(parameter.into(), value.into());
         self
     }
 
-    /// Tries the codec `component` with this cell, beside those that it decodes itself from random arrays.
+    /// Tries the codec `component` with this cell, in addition to those that it decodes from random arrays.
     #[must_use]
     pub fn sample(mut self, component: &str, cell: OwnedCell) -> Self {
         self.samples.entry(component.into()).or_default().push(cell);
         self
     }
 
-    /// The process has nothing else to do meanwhile, so that what becomes of it is the plugin's doing: its folder, umask,
-    /// signals, locale, open files, threads and children are looked at too, and what is printed.
+    /// Also checks what the plugin does to the process: folder, umask, signals, locale, open files, threads, children
+    /// and standard output. Nothing else may run in the process meanwhile.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.scope = Scope::Process;
         self
     }
 
-    /// Runs all checks, and tells of each before it begins and when it ended.
+    /// Runs all checks, and reports each to `watch` before it begins and after it ended.
     pub fn run(&self, mut watch: impl FnMut(Step<'_>)) -> Vec<Check> {
         let mut protocol = Protocol::new(self.scope, &mut watch);
         let Some(plugin) = entry::check(self.entry, &mut protocol) else { return protocol.finish() };
@@ -117,9 +118,10 @@ impl Kit {
         for codec in &plugin.codecs {
             protocol.enter(&codec.id);
             let samples = self.samples.get(&codec.id).cloned().unwrap_or_default();
-            match entry::codecs(self.entry) {
-                Some(table) => codec_checks::run(table, codec, &self.given(&codec.id), samples, &mut protocol),
-                None => drop(protocol.check("create", || Err("the plugin has no interface for codecs".into()))),
+            if let Some(table) = entry::codecs(self.entry) {
+                codec_checks::run(table, codec, &self.given(&codec.id), samples, &mut protocol);
+            } else {
+                protocol.check("create", || Err("the plugin has codecs, but no interface for them".into()));
             }
             protocol.manners();
         }
@@ -131,10 +133,10 @@ impl Kit {
         protocol.finish()
     }
 
-    /// Runs all checks; for tests.
+    /// Runs all checks, for tests.
     ///
     /// # Panics
-    /// With every check that failed, if one did.
+    /// If a check failed; the text lists all failed checks.
     pub fn check(&self) {
         let checks = self.run(|_| {});
         let failed: Vec<_> = checks.iter().filter(|c| c.outcome == Outcome::Failed).map(Check::to_string).collect();
@@ -143,35 +145,44 @@ impl Kit {
 
     fn module(&self, module: &descriptor::Module, protocol: &mut Protocol<'_>) {
         let given = self.given(&module.id);
-        let absent = || Err(format!("the plugin has no interface {}", module.interface).into());
-        match module.interface.as_str() {
-            crate::abi::array::ID => match entry::arrays(self.entry) {
-                Some(table) => array_module_checks::run(table, module, &given, protocol),
-                None => drop(protocol.check("create", absent)),
-            },
-            #[cfg(feature = "torch")]
-            crate::abi::torch::ID => match entry::modules(self.entry) {
-                Some(table) => module_checks::run(table, module, &given, protocol),
-                None => drop(protocol.check("create", absent)),
-            },
-            other => {
-                let text = format!("this kit was built without modules of {other}");
-                protocol.check("create", || Err(outcome::Unmet::Skipped(text)));
-            }
+        let interface = module.interface.as_str();
+        if interface == crate::abi::array::ID
+            && let Some(table) = entry::arrays(self.entry)
+        {
+            return module_checks::run::<array_module::ArrayModule>(table, module, &given, protocol);
         }
+        #[cfg(feature = "torch")]
+        if interface == crate::abi::torch::ID
+            && let Some(table) = entry::modules(self.entry)
+        {
+            return module_checks::run::<torch_module::Module>(table, module, &given, protocol);
+        }
+        let is_known =
+            interface == crate::abi::array::ID || cfg!(feature = "torch") && interface == crate::abi::torch::ID;
+        protocol.check("create", || {
+            if is_known {
+                return Err(format!("the plugin has no interface {interface}").into());
+            }
+            let text = format!("this test kit was built without support for {interface}");
+            Err(outcome::Unmet::Skipped(text))
+        });
     }
 
     fn given(&self, component: &str) -> Map<String, Value> {
         self.parameters.get(component).cloned().unwrap_or_default()
     }
 
-    /// Parameters and samples must be of components that there are.
+    /// Parameters and samples name existing components only.
     fn known(&self, plugin: &descriptor::Plugin) -> outcome::Verdict {
         let codecs = plugin.codecs.iter().map(|codec| &codec.id);
         let all: Vec<&String> = codecs.chain(plugin.modules.iter().map(|module| &module.id)).collect();
         let asked = self.parameters.keys().chain(self.samples.keys());
         match asked.into_iter().find(|name| !all.contains(name)) {
-            Some(name) => Err(format!("there is no component `{name}` in plugin `{}`", plugin.plugin).into()),
+            Some(name) => Err(format!(
+                "there is no component `{name}` in plugin `{}`; check the names of parameters and samples",
+                plugin.plugin
+            )
+            .into()),
             None => Ok(format!("{} components", all.len())),
         }
     }

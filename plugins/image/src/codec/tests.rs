@@ -10,9 +10,9 @@ fn codec<C: Codec>(height: u32, width: u32) -> C {
     C::new(&Parameters::new(json!({"height": height, "width": width}))).unwrap()
 }
 
-fn file(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+fn file(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
-    picture.into().write_to(&mut file, format).unwrap();
+    image.into().write_to(&mut file, format).unwrap();
     file.into_inner()
 }
 
@@ -27,7 +27,7 @@ fn bytes(cell: OwnedCell) -> Vec<u8> {
     }
 }
 
-/// A picture whose pixels are all different.
+/// An image of pixels that are all different.
 fn colors() -> RgbImage {
     RgbImage::from_fn(5, 4, |x, y| Color([x as u8 * 50, y as u8 * 60, (x * y) as u8 * 20]))
 }
@@ -44,7 +44,7 @@ fn eight_bits_come_back_exactly() {
 }
 
 #[test]
-fn colors_lie_in_planes_and_come_back_exactly() {
+fn colors_are_stored_in_planes_and_come_back_exactly() {
     let codec: Rgb = codec(4, 5);
     let mut array = [0.0; 60];
     encode(&codec, &file(colors(), ImageFormat::Png), &mut array).unwrap();
@@ -60,7 +60,8 @@ fn every_format_is_read() {
     for (format, tolerance) in
         [(ImageFormat::Png, 0.0), (ImageFormat::Bmp, 0.0), (ImageFormat::Gif, 0.05), (ImageFormat::Jpeg, 0.3)]
     {
-        let (mut array, mut exact) = ([0.0; 60], [0.0; 60]);
+        let mut array = [0.0; 60];
+        let mut exact = [0.0; 60];
         encode(&codec, &file(colors(), ImageFormat::Png), &mut exact).unwrap();
         encode(&codec, &file(colors(), format), &mut array).unwrap();
         let worst = array.iter().zip(exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -98,7 +99,7 @@ fn values_outside_the_range_are_brought_in_and_non_finite_ones_refused() {
 }
 
 #[test]
-fn a_small_file_of_a_huge_picture_is_refused() {
+fn a_small_file_of_a_huge_image_is_refused() {
     let mut bmp = file(GrayImage::new(1, 1), ImageFormat::Bmp);
     for (width, height) in [(1 << 20, 1), (1, 1 << 20), (16_000, 16_000)] {
         bmp[18..22].copy_from_slice(&i32::to_le_bytes(width));
@@ -109,7 +110,7 @@ fn a_small_file_of_a_huge_picture_is_refused() {
 }
 
 #[test]
-fn sizes_that_are_none_are_refused() {
+fn impossible_sizes_are_refused() {
     for (height, width) in
         [(json!(0), json!(3)), (json!(3), json!(4096)), (json!(-1), json!(1)), (json!(2.5), json!(2))]
     {
@@ -150,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_reads_the_same(values in prop::collection::vec(0.0..=1.0f32, 12)) {
+    fn decoded_files_encode_to_the_same_values(values in prop::collection::vec(0.0..=1.0f32, 12)) {
         let codec: Rgb = codec(2, 2);
         let mut array = [0.0; 12];
         encode(&codec, &bytes(codec.decode(&values).unwrap()), &mut array).unwrap();

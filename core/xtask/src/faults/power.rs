@@ -1,6 +1,5 @@
-//! Part `power`: the power is cut after each step that a command takes on the disk, in simulation, and the same command is
-//! given on what is left. Then the same with each sync left out in turn, which must go wrong: a sync whose absence nobody
-//! notices is not needed, or not tested.
+//! Part `power`: simulates a power cut after each disk operation of a command, and reruns the command on the remains.
+//! Then omits each sync in turn, which must cause a wrong outcome: otherwise that sync is unnecessary or untested.
 
 mod cuts;
 mod disk;
@@ -28,7 +27,7 @@ use super::{snapshot, system};
 /// The commands whose power is cut.
 const JOBS: [Job; 3] = [Job::RunFew, Job::Train, Job::Import];
 
-/// A command with what it did and where that may stop.
+/// A command with its operations and the points at which they may stop.
 struct Recorded {
     job: Job,
     steps: Vec<Step>,
@@ -43,14 +42,14 @@ enum Case {
     Without(usize),
     /// A sync comes one step too late.
     Late(usize),
-    /// None of the syncs of a kind happens, as if its line were not in the program.
+    /// All syncs of a kind are omitted, as if their line were missing in the program.
     WithoutAll(String, Vec<usize>),
 }
 
-/// Makes so many of all cases, in an order that the seed gives.
+/// Runs this number of cases, in an order that depends on the seed.
 ///
 /// # Errors
-/// A command cannot be started, or its journal not be read.
+/// A command cannot be started, or its journal cannot be read.
 pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
     let recorded = JOBS.map(|job| record(crowd.project, job)).into_iter().collect::<Result<Vec<_>>>()?;
     let mut cases: Vec<(&Recorded, Case)> = Vec::new();
@@ -67,17 +66,17 @@ pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
         cases.extend(kinds.map(|(name, numbers)| (recorded, Case::WithoutAll(name, numbers))));
     }
     Random::of(crowd.seed, crowd.part, 0).shuffle(&mut cases);
-    // These few say the most.
+    // The few cases of whole kinds say the most, so all of them run.
     cases.sort_by_key(|(_, case)| !matches!(case, Case::WithoutAll(..)));
     let tries = tries.min(cases.len() as u64);
     eprintln!("{}: {tries} of {} cuts and missing syncs", crowd.part, cases.len());
     crowd.numbered(Goal::Tries(tries), |seat, number| {
-        let (recorded, case) = cases.get(number as usize).context("there is no such try")?;
+        let (recorded, case) = cases.get(number as usize).context("there is no try of this number")?;
         recorded.attempt(seat, case)
     })
 }
 
-/// Lets a command run with a journal.
+/// Runs a command with a journal.
 fn record(project: &Project, job: Job) -> Result<Recorded> {
     let seat = project.seat("recorded")?;
     seat.clear(job)?;
@@ -92,7 +91,7 @@ fn record(project: &Project, job: Job) -> Result<Recorded> {
     ensure!(steps.iter().any(Step::is_sync), "the journal of {} has no sync", job.name());
     steps.push(Step::Say(Event::Finished));
     let states = states(&steps, !job.makes_folder());
-    // What the journal says must be what happened.
+    // The journal must explain the real output.
     let whole =
         Tree::from_iter(seat.tree()?.into_iter().map(|(name, bytes)| (Path::new("out").join(name), Some(bytes))));
     let mut disk = disk::Disk::with(!job.makes_folder());
@@ -134,7 +133,7 @@ impl Recorded {
         Ok(trial)
     }
 
-    /// Whether any of the states is wrong. What can be seen without a command is looked at first.
+    /// True if any of the states is wrong. Checks first what needs no command.
     fn is_caught(&self, seat: &Seat<'_>, states: &[State]) -> Result<bool> {
         for state in states {
             if self.static_fault(seat, state)?.is_some() {
@@ -156,7 +155,7 @@ impl Recorded {
         Ok(wrong.or_else(|| state.promise.broken(&state.tree, self.job)))
     }
 
-    /// What is wrong with what the same command makes of it.
+    /// What is wrong after a rerun of the command.
     fn dynamic_fault(&self, seat: &Seat<'_>, state: &State) -> Result<Option<String>> {
         seat.put(&state.tree)?;
         if !self.job.makes_folder() {

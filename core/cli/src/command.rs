@@ -1,4 +1,4 @@
-//! The commands, one file each: arguments, and what is done with them.
+//! The commands, one file each: arguments and implementation.
 
 pub mod check;
 pub mod completions;
@@ -23,10 +23,10 @@ use crate::console::Console;
 use crate::error::Result;
 use crate::progress::{figure, words};
 
-/// The plugins, after telling of files that should be some and are not.
+/// Finds the plugins and warns of files that should be plugins but are not.
 ///
 /// # Errors
-/// Two of one name.
+/// Two plugins of one name; an allow list that cannot be used.
 fn plugins(console: &Console) -> Result<Plugins> {
     let plugins = Plugins::discover()?;
     for broken in &plugins.broken {
@@ -36,7 +36,7 @@ fn plugins(console: &Console) -> Result<Plugins> {
     Ok(plugins)
 }
 
-/// Columns as the planner sees them.
+/// The columns of a dataset, as the planner takes them.
 fn columns(dataset: &Dataset) -> Vec<(String, Option<CellKind>)> {
     let kind = |kind| match kind {
         anyflow_datasets::CellKind::Bytes => CellKind::Bytes,
@@ -49,7 +49,7 @@ fn columns(dataset: &Dataset) -> Vec<(String, Option<CellKind>)> {
     dataset.features().iter().map(|(name, feature)| (name.clone(), feature.cell().map(kind))).collect()
 }
 
-/// The plain figures of a result, one a line.
+/// The numbers and texts of a result, one per line.
 fn summary(result: &Value) -> String {
     let Some(object) = result.as_object() else { return String::new() };
     let shown = object.iter().filter_map(|(name, value)| Some((words(name), figure(value)?)));
@@ -70,7 +70,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// A path as people write it.
+/// A path for messages.
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }

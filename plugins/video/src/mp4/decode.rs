@@ -1,4 +1,4 @@
-//! The pictures of a track, decoded.
+//! Decodes the frames of a track.
 
 use anyflow_sdk::Error;
 use image::RgbaImage;
@@ -8,30 +8,30 @@ use openh264::formats::YUVSource;
 use shiguredo_mp4::bitstream::h264::{self, H264NalUnitType, H264Sps, LengthSize};
 use shiguredo_mp4::boxes::Avc1Box;
 
-use super::Picture;
+use super::MakeFrame;
 use super::container::Track;
 use crate::animation::{MAX_BYTES, MAX_SIDE};
 
-/// The most pixels of all pictures together: some seconds of work.
+/// The most pixels of all frames together: a few seconds of work.
 const MAX_PIXELS: u64 = 1 << 30;
 const START: [u8; 4] = [0, 0, 0, 1];
 
-/// Hands over each picture with its number, in the order in which they are shown, and says how many there are.
+/// Passes each frame with its number to `take`, in display order. Returns the number of frames.
 ///
 /// # Errors
 ///
-/// A picture is damaged, larger than other pictures may be, or of a form of H.264 that OpenH264 does not know; or that
-/// `take` returns.
+/// A frame is damaged, too large, or of a form of H.264 that OpenH264 does not support; or an error of `take`.
 pub(super) fn each(
     track: &Track<'_>,
-    mut take: impl FnMut(usize, Picture<'_>) -> Result<(), Error>,
+    mut take: impl FnMut(usize, MakeFrame<'_>) -> Result<(), Error>,
 ) -> Result<usize, Error> {
-    // To flush after each would give pictures in the order of decoding.
+    // Flushing after each frame would give frames in decoding order.
     let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
     let api = OpenH264API::from_source();
     let mut decoder = Decoder::with_api_config(api, config).map_err(|error| Error::Failed(error.to_string()))?;
     let mut units = Units { count: track.samples.len() as u64, bytes: Vec::new() };
-    let (mut shown, mut entry) = (0, None);
+    let mut shown = 0;
+    let mut entry = None;
     for (at, sample) in track.samples.iter().enumerate() {
         let wrong = |error: &dyn std::fmt::Display| Error::data(format!("frame {at} of the MP4 file: {error}"));
         units.bytes.clear();
@@ -40,30 +40,30 @@ pub(super) fn each(
             units.begin(description)?;
         }
         units.sample(description, sample.bytes).map_err(|error| wrong(&error))?;
-        let refused = |_| wrong(&"OpenH264 refuses it: it is damaged, interlaced, or of a form that it does not know");
-        if let Some(picture) = decoder.decode(&units.bytes).map_err(refused)? {
-            take(shown, &|| rgba(&picture))?;
+        let refused = |_| wrong(&"OpenH264 refuses it: it is damaged, interlaced, or of an unsupported form");
+        if let Some(frame) = decoder.decode(&units.bytes).map_err(refused)? {
+            take(shown, &|| rgba(&frame))?;
             shown += 1;
         }
     }
     let rest = decoder.flush_remaining().map_err(|_| Error::data("the last frames of the MP4 file are damaged"))?;
-    for picture in rest {
-        take(shown, &|| rgba(&picture))?;
+    for frame in rest {
+        take(shown, &|| rgba(&frame))?;
         shown += 1;
     }
     Ok(shown)
 }
 
-/// NAL units as the decoder reads them, those that it shall not see left out.
+/// NAL units in the decoder's format, without those of unsupported layers.
 struct Units {
     /// Samples of the track.
     count: u64,
-    /// Each behind a start code.
+    /// The units, each preceded by a start code.
     bytes: Vec<u8>,
 }
 
 impl Units {
-    /// Adds what decoding begins with.
+    /// Adds the parameter sets that decoding starts with.
     fn begin(&mut self, description: &Avc1Box) -> Result<(), Error> {
         let sets = &description.avcc_box;
         for set in sets.sps_list.iter().chain(&sets.pps_list) {
@@ -72,19 +72,20 @@ impl Units {
         Ok(())
     }
 
-    /// Adds a sample, whose units stand behind their lengths.
+    /// Adds a sample of units that are preceded by their lengths.
     fn sample(&mut self, description: &Avc1Box, bytes: &[u8]) -> Result<(), Error> {
         let length = LengthSize::from_length_size_minus_one(description.avcc_box.length_size_minus_one.get());
         let length = length.map_err(damaged)?;
         self.add(&h264::length_prefixed_to_annexb(bytes, length).map_err(damaged)?)
     }
 
-    /// Adds units that stand behind start codes: split as the decoder does it, for a damaged one may hold others.
+    /// Adds units that are preceded by start codes. Splits them as the decoder does, because a damaged unit may contain
+    /// others.
     fn add(&mut self, units: &[u8]) -> Result<(), Error> {
         for unit in h264::parse_annexb_nal_units(units).map_err(damaged)? {
             match unit.nal_unit_type {
                 H264NalUnitType::Sps => self.check(&h264::parse_sps(unit.data).map_err(damaged)?)?,
-                // Of layers beside the picture, with sizes of their own: Rec. ITU-T H.264, table 7-1.
+                // Units of additional layers with their own sizes: Rec. ITU-T H.264, table 7-1.
                 H264NalUnitType::Other(14 | 15 | 20 | 21) => continue,
                 _ => {}
             }
@@ -94,19 +95,21 @@ impl Units {
         Ok(())
     }
 
-    /// Refuses pictures that are too large, or of a form that is not decoded.
+    /// Refuses frames that are too large or of an unsupported form.
     fn check(&self, set: &H264Sps) -> Result<(), Error> {
-        let (width, height) = (u32::from(set.width), u32::from(set.height));
+        let width = u32::from(set.width);
+        let height = u32::from(set.height);
         let pixels = u64::from(width) * u64::from(height);
         if width > MAX_SIDE || height > MAX_SIDE || pixels * 4 > MAX_BYTES {
-            return Err(Error::data(format!("pictures of {width} x {height} are too large")));
+            return Err(Error::data(format!("frames of {width} x {height} are too large")));
         }
         if pixels.saturating_mul(self.count) > MAX_PIXELS {
             let count = self.count;
-            return Err(Error::data(format!("{count} pictures of {width} x {height} are too many")));
+            return Err(Error::data(format!("{count} frames of {width} x {height} are too many")));
         }
         if set.chroma_format_idc != 1 || set.bit_depth_luma_minus8 > 0 || set.bit_depth_chroma_minus8 > 0 {
-            let (chroma, depth) = (set.chroma_format_idc, set.bit_depth_luma_minus8 + 8);
+            let chroma = set.chroma_format_idc;
+            let depth = set.bit_depth_luma_minus8 + 8;
             let found = format!("colour format {chroma} with {depth} bits");
             return Err(Error::data(format!("H.264 in {found}; only 8 bits in 4:2:0 (format 1) are read")));
         }
@@ -114,12 +117,12 @@ impl Units {
     }
 }
 
-fn rgba(picture: &DecodedYUV<'_>) -> Result<RgbaImage, Error> {
-    let (width, height) = picture.dimensions();
+fn rgba(frame: &DecodedYUV<'_>) -> Result<RgbaImage, Error> {
+    let (width, height) = frame.dimensions();
     let mut bytes = vec![0; width * height * 4];
-    picture.write_rgba8(&mut bytes);
+    frame.write_rgba8(&mut bytes);
     RgbaImage::from_raw(width as u32, height as u32, bytes)
-        .ok_or_else(|| Error::Failed("a picture of another size".to_string()))
+        .ok_or_else(|| Error::Failed("a decoded frame has another size".to_string()))
 }
 
 fn damaged(error: impl std::fmt::Display) -> Error {

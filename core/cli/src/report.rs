@@ -1,5 +1,4 @@
-//! The page of a folder: samples to look at and listen to, curves, figures, graph, provenance. One file, no scripts,
-//! nothing from elsewhere.
+//! The page of a folder: samples, curves, figures, graph, provenance. One file without scripts or external resources.
 
 mod cell;
 mod curves;
@@ -10,6 +9,7 @@ mod provenance;
 mod sheet;
 mod shell;
 mod spectrogram;
+pub mod tables;
 mod training;
 mod values;
 
@@ -20,28 +20,26 @@ use maud::{Markup, html};
 use crate::error::{CliError, Result};
 use cell::Budget;
 
-pub use provenance::kind_first;
-
 /// A finished page.
 pub struct Page {
-    /// The whole file.
+    /// The HTML text.
     pub html: String,
     /// Titles of its sections.
     pub sections: Vec<String>,
 }
 
-/// A part of the page: one dataset, training or evaluation.
+/// A section of the page: one dataset, training or evaluation.
 struct Section {
     kind: Kind,
     title: String,
-    /// Where it lies, relative to the folder of the page; empty for the folder itself.
+    /// Its folder, relative to the folder of the page; empty for the folder itself.
     place: String,
-    /// A line of figures under the title.
+    /// Figures under the title.
     facts: Vec<String>,
     body: Markup,
 }
 
-/// What a section shows, in the order of the page.
+/// The kinds of sections, in the order of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Samples,
@@ -59,13 +57,13 @@ impl Kind {
     }
 }
 
-/// Folders inside output folders, which are no outputs themselves.
+/// Folders inside output folders that are not outputs themselves.
 const INNER: [&str; 3] = ["data", "commits", "stages"];
 
-/// The page of everything in a folder and its direct sub-folders; `rows` of each dataset are shown.
+/// Builds the page of a folder and its direct sub-folders, with the first `rows` rows of each dataset.
 ///
 /// # Errors
-/// No such folder, or nothing in it to report on. What is broken in a part is shown in its place.
+/// No such folder, or nothing to report. Broken parts appear as messages in the page.
 pub fn page(folder: &Path, rows: u64) -> Result<Page> {
     let mut budget = Budget::default();
     let mut sections = Vec::new();
@@ -76,7 +74,7 @@ pub fn page(folder: &Path, rows: u64) -> Result<Page> {
     }
     if sections.is_empty() {
         let text = format!(
-            "{} holds nothing to report on: no output of `anyflow run`, `train` or `eval`, and no Parquet file",
+            "{} has nothing to report: no output of `anyflow run`, `train` or `eval`, and no Parquet file",
             folder.display()
         );
         return Err(CliError::Usage(text));
@@ -101,7 +99,7 @@ fn folders(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
     Ok(std::iter::once((folder.to_path_buf(), String::new())).chain(inner).collect())
 }
 
-/// What could not be shown, in its place.
+/// An error message in the place of a part that could not be shown.
 fn trouble(error: impl ToString) -> Markup {
     html! { p.trouble { (error.to_string()) } }
 }

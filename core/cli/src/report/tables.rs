@@ -1,25 +1,25 @@
-//! The figures of an evaluation as tables, for terminals and for the report.
+//! The figures of an evaluation as tables, for the terminal and the page.
 
 use anyflow_plan::findings::{Answer, Distance, Figure, Findings, Fit, Mixture, Nearness, TaskFindings, Truth};
 
+use super::provenance::kind_first;
 use crate::progress::significant;
-use crate::report::kind_first;
 
-/// A table of texts with a heading.
+/// A table of texts with a title.
 pub struct Grid {
-    /// What it shows.
+    /// Its title.
     pub title: &'static str,
-    /// Names of the columns, and then the rows.
+    /// The head, then the rows.
     pub rows: Vec<Vec<String>>,
 }
 
-/// All tables, one below the other.
+/// All tables as text.
 pub fn text(findings: &Findings) -> String {
     let part = |grid: Grid| format!("{}\n{}\n", grid.title, crate::command::table(&grid.rows));
     std::iter::once(coherence(findings)).chain(details(findings)).map(part).collect()
 }
 
-/// A row per task, a column per variant.
+/// Coherence: a row per task, a column per variant.
 fn coherence(findings: &Findings) -> Grid {
     let variants = findings.variants.keys().cloned();
     let mut rows = vec![["task", "at least"].map(String::from).into_iter().chain(variants).collect::<Vec<_>>()];
@@ -33,7 +33,7 @@ fn coherence(findings: &Findings) -> Grid {
     Grid { title: "coherence", rows }
 }
 
-/// The tables beside that of coherence; those without a row are left out.
+/// All tables but that of coherence, without empty ones.
 pub fn details(findings: &Findings) -> Vec<Grid> {
     let all = [
         joint(findings),
@@ -46,7 +46,7 @@ pub fn details(findings: &Findings) -> Vec<Grid> {
     all.into_iter().filter(|grid| grid.rows.len() > 1).collect()
 }
 
-/// How well streams fit one another that are generated together, beside the same generated each by itself.
+/// How well jointly generated streams agree, next to the same streams generated separately.
 fn joint(findings: &Findings) -> Grid {
     let head = ["task", "variant", "agreement", "independent", "similarity", "independent"];
     let mut rows = vec![head.map(String::from).to_vec()];
@@ -71,7 +71,7 @@ fn joint(findings: &Findings) -> Grid {
     Grid { title: "generated together", rows }
 }
 
-/// What prompts of different classes come to, by the weight of the second.
+/// Classes generated from two conflicting prompts, by the weight of the second.
 fn conflicts(findings: &Findings) -> Grid {
     let first = findings.conflicts.values().flat_map(|conflict| conflict.variants.values()).flatten().next();
     let weights = first.iter().flat_map(|(_, mixtures)| mixtures.iter().map(|mixture| significant(mixture.weight)));
@@ -95,7 +95,7 @@ fn conflicts(findings: &Findings) -> Grid {
     Grid { title: "conflicting prompts, by the weight of the second", rows }
 }
 
-/// Which row's own value was recovered.
+/// Shares of rows that are identified by their predicted value.
 fn recalls(findings: &Findings) -> Grid {
     let mut rows =
         vec![["task", "figure"].map(String::from).into_iter().chain(findings.variants.keys().cloned()).collect()];
@@ -107,10 +107,10 @@ fn recalls(findings: &Findings) -> Grid {
             rows.push(row.collect());
         }
     }
-    Grid { title: "rows told by what was recovered", rows }
+    Grid { title: "rows identified by their predicted value", rows }
 }
 
-/// What was generated, stream by stream.
+/// Figures of each generated stream.
 fn streams(findings: &Findings) -> Grid {
     let several = findings.variants.len() > 1;
     let head = ["task", "stream", "variant", "accuracy", "exact", "Fréchet distance", "diversity", "class entropy"];
@@ -142,19 +142,19 @@ fn streams(findings: &Findings) -> Grid {
     Grid { title: "generated streams", rows }
 }
 
-/// Two or four more columns, if any stream has them: how far rows are from those that they were to be, and how many are
-/// nearest to their own, in features and as they appear.
+/// Adds the distance of generated rows from their true values and the share nearest to their own, by features and by
+/// LPIPS, if any stream has them.
 fn truths(findings: &Findings, rows: &mut [Vec<String>]) {
     let answers = findings.tasks.values().flat_map(|task| {
         let streams =
             task.generate.iter().flat_map(|stream| task.variants.values().map(move |answer| (stream, answer)));
         streams.filter_map(|(stream, answer)| answer.streams.get(stream)).collect::<Vec<_>>()
     });
-    beside(answers.map(|figures| figures.truth.as_ref()).collect(), rows);
+    append_truths(answers.map(|figures| figures.truth.as_ref()).collect(), rows);
 }
 
-/// These columns at the end of the rows below the head, if there is anything in them.
-fn beside(truths: Vec<Option<&Truth>>, rows: &mut [Vec<String>]) {
+/// Appends these columns to the head and rows, if any row has values.
+fn append_truths(truths: Vec<Option<&Truth>>, rows: &mut [Vec<String>]) {
     let mut add = |heads: [&str; 2], of: fn(&Truth) -> Option<&Nearness>| {
         let found: Vec<Option<&Nearness>> = truths.iter().map(|truth| truth.and_then(of)).collect();
         if found.iter().all(Option::is_none) {
@@ -171,7 +171,7 @@ fn beside(truths: Vec<Option<&Truth>>, rows: &mut [Vec<String>]) {
     add(["LPIPS from its own", "nearest by LPIPS"], |truth| truth.perceptual.as_ref());
 }
 
-/// What a row costs.
+/// Cost per row of each variant.
 fn variants(findings: &Findings) -> Grid {
     let mut rows = vec![["variant", "sampler", "denoiser", "network calls a row", "rows/s"].map(String::from).to_vec()];
     for (name, variant) in &findings.variants {
@@ -179,16 +179,18 @@ fn variants(findings: &Findings) -> Grid {
         let mean = |of: fn(&Answer) -> f64| answers.iter().map(|a| of(a)).sum::<f64>() / answers.len().max(1) as f64;
         let calls = mean(|answer| answer.network_calls_per_row);
         let seconds = mean(|answer| answer.seconds_per_row);
-        let (sampler, denoiser) = (kind_first(&variant.sampler), variant.denoiser.clone());
+        let sampler = kind_first(&variant.sampler);
+        let denoiser = variant.denoiser.clone();
         rows.push(vec![name.clone(), sampler, denoiser, significant(calls), significant(1.0 / seconds)]);
     }
     Grid { title: "variants", rows }
 }
 
-/// Real rows, and rows that only went through encoder and decoder: what the figures are to be compared with.
+/// References for the other figures: real rows, and real rows after encoding and decoding.
 fn references(findings: &Findings) -> Grid {
     let head = ["stream", "rows", "which", "accuracy", "Fréchet distance", "diversity"];
-    let (mut rows, mut truths) = (vec![head.map(String::from).to_vec()], Vec::new());
+    let mut rows = vec![head.map(String::from).to_vec()];
+    let mut truths = Vec::new();
     for (stream, real) in &findings.judges {
         let floor = real.floor.as_ref().map(distance).unwrap_or_default();
         let diversity = real.diversity.map(significant).unwrap_or_default();
@@ -205,17 +207,17 @@ fn references(findings: &Findings) -> Grid {
             truths.push(back.truth.as_ref());
         }
     }
-    beside(truths, &mut rows);
+    append_truths(truths, &mut rows);
     Grid { title: "held-out rows", rows }
 }
 
-/// What is asked of a task; nothing, or the least coherence, and the least share of rows nearest to their own.
+/// The targets of a task: least coherence, and least share of rows nearest to their own; empty if it has none.
 pub fn target(task: &TaskFindings) -> String {
     let nearest = task.nearest_at_least.map(|least| format!("nearest {}", percent(least)));
     task.at_least.map(percent).into_iter().chain(nearest).collect::<Vec<_>>().join(", ")
 }
 
-/// ` ✓` or ` ✗` where something is asked of the task.
+/// ` ✓` or ` ✗` for a task with targets.
 pub fn mark(task: &TaskFindings) -> &'static str {
     match (task.at_least.or(task.nearest_at_least), task.passed) {
         (None, _) => "",
@@ -238,7 +240,7 @@ fn plain(figure: &Figure) -> String {
     format!("{} ± {}", significant(figure.mean), significant(figure.spread))
 }
 
-/// The distance from all rows, with the spread of the seeds' own.
+/// The distance over all rows, with the spread over seeds.
 fn distance(distance: &Distance) -> String {
     let spread = distance.per_seed.as_ref().map(|seeds| format!(" ± {}", significant(seeds.spread)));
     format!("{}{}", significant(distance.value), spread.unwrap_or_default())
@@ -250,7 +252,7 @@ pub mod tests {
 
     use super::*;
 
-    /// Two variants, one task that the first of them misses, one without target.
+    /// Two variants; one task that the first variant misses, and one without a target.
     pub fn example() -> Findings {
         let figure = |mean: f64| Figure::of(vec![mean - 0.02, mean + 0.02]);
         let distance = |value: f64| Distance { value, rows: 40, against: 30, per_seed: Some(figure(value)) };
@@ -303,12 +305,12 @@ pub mod tests {
             .unwrap(),
             variants: [("mld".to_string(), variant("ddim")), ("euler".to_string(), variant("euler"))].into(),
             tasks: [
-                ("picture-to-sound".to_string(), task(&["picture"], Some(0.8), false)),
+                ("image-to-sound".to_string(), task(&["image"], Some(0.8), false)),
                 ("joint".to_string(), task(&[], None, true)),
             ]
             .into(),
             conflicts: serde_json::from_value(json!({"mixed": {
-                "between": ["words", "picture"],
+                "between": ["words", "image"],
                 "variants": {"mld": {"sound": [
                     {"weight": 0.25, "first": figure(0.8), "second": figure(0.1)},
                     {"weight": 1.0, "first": figure(0.2), "second": figure(0.7)},
@@ -322,15 +324,15 @@ pub mod tests {
     fn a_task_is_a_row_and_a_variant_a_column() {
         let text = text(&example());
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_string();
-        assert_eq!(line("picture-to-sound  80"), "picture-to-sound  80.0 %    77.4 % ± 2.0 ✗  50.0 % ± 2.0");
-        assert_eq!(line("joint             "), "joint                       77.4 % ± 2.0    50.0 % ± 2.0");
+        assert_eq!(line("image-to-sound  80"), "image-to-sound  80.0 %    77.4 % ± 2.0 ✗  50.0 % ± 2.0");
+        assert_eq!(line("joint             "), "joint                     77.4 % ± 2.0    50.0 % ± 2.0");
         assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
         assert!(text.contains("reconstructed by mld    95.0 %"), "{text}");
-        assert!(text.contains("picture-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
+        assert!(text.contains("image-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
     }
 
     #[test]
-    fn rows_nearest_to_their_own_may_be_asked_for_and_stand_beside_rows_that_were_only_decoded() {
+    fn nearest_rows_can_be_a_target_and_have_a_reconstructed_reference() {
         let mut findings = example();
         assert!(!text(&findings).contains("nearest"));
         findings.tasks["joint"].nearest_at_least = Some(0.7);
@@ -354,22 +356,22 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_generated_together_stands_beside_the_same_apart() {
+    fn joint_generation_is_compared_with_separate_generation() {
         let text = text(&example());
-        assert!(text.contains("picture-to-sound  mld      90.0 % ± 2.0  60.0 % ± 2.0  0.75 ± 0.02"), "{text}");
+        assert!(text.contains("image-to-sound  mld      90.0 % ± 2.0  60.0 % ± 2.0  0.75 ± 0.02"), "{text}");
         let mixtures: Vec<&str> = text.lines().filter(|line| line.starts_with("mixed")).collect();
         assert_eq!(
             mixtures,
             [
                 "mixed     sound   mld      words     80.0 %  20.0 %",
-                "mixed     sound   mld      picture   10.0 %  70.0 %"
+                "mixed     sound   mld      image     10.0 %  70.0 %"
             ]
         );
         assert!(!text.contains("exact"), "no stream has texts: {text}");
     }
 
     #[test]
-    fn rows_that_are_told_are_a_table_of_their_own() {
+    fn recalls_are_a_table() {
         let mut findings = example();
         assert!(!text(&findings).contains("recall"));
         for answer in findings.tasks["joint"].variants.values_mut() {
@@ -380,7 +382,7 @@ pub mod tests {
     }
 
     #[test]
-    fn findings_survive_being_written() {
+    fn findings_survive_serialization() {
         let findings = example();
         let json = serde_json::to_value(&findings).unwrap();
         assert_eq!(serde_json::from_value::<Findings>(json).unwrap(), findings);

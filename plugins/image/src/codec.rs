@@ -1,4 +1,4 @@
-//! The codecs `gray` and `rgb`: a picture file <-> its pixels.
+//! The codecs `gray` and `rgb`: an image file <-> its pixels.
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::ExtendedColorType;
@@ -11,7 +11,7 @@ const PARAMETERS: &str = r#"{
     "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28}
 }"#;
 
-/// A PNG, JPEG, GIF or BMP file <-> its luma between 0 and 1; files are written as PNG of 8 bits.
+/// A PNG, JPEG, GIF or BMP file <-> its luma between 0 and 1. Decodes to 8-bit PNG.
 pub struct Gray(Size);
 
 impl Codec for Gray {
@@ -20,7 +20,7 @@ impl Codec for Gray {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "gray",
         modality: "image",
-        summary: "picture file <-> luma",
+        summary: "image file <-> luma",
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 1), axis("height"), axis("width")], 0, 1),
@@ -32,8 +32,8 @@ impl Codec for Gray {
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let picture = pixels::read(cell.bytes()?, self.0)?.into_luma16();
-        pixels::planes_from_interleaved(picture.as_raw(), 1, array);
+        let image = pixels::read(cell.bytes()?, self.0)?.into_luma16();
+        pixels::planes_from_interleaved(image.as_raw(), 1, array);
         Ok(())
     }
 
@@ -42,7 +42,7 @@ impl Codec for Gray {
     }
 }
 
-/// A PNG, JPEG, GIF or BMP file <-> its red, green and blue between 0 and 1; files are written as PNG of 8 bits.
+/// A PNG, JPEG, GIF or BMP file <-> its red, green and blue between 0 and 1. Decodes to 8-bit PNG.
 pub struct Rgb(Size);
 
 impl Codec for Rgb {
@@ -51,7 +51,7 @@ impl Codec for Rgb {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "rgb",
         modality: "image",
-        summary: "picture file <-> red, green and blue",
+        summary: "image file <-> red, green and blue",
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 3), axis("height"), axis("width")], 0, 1),
@@ -63,8 +63,8 @@ impl Codec for Rgb {
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let picture = pixels::read(cell.bytes()?, self.0)?.into_rgb16();
-        pixels::planes_from_interleaved(picture.as_raw(), 3, array);
+        let image = pixels::read(cell.bytes()?, self.0)?.into_rgb16();
+        pixels::planes_from_interleaved(image.as_raw(), 3, array);
         Ok(())
     }
 

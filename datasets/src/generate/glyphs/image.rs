@@ -1,4 +1,4 @@
-//! A digit in gray on black: a form of it, bent, slanted and drawn with a pen of some width.
+//! Draws a digit in grey on black: one of its forms, bent, slanted and drawn with a pen of random width.
 
 use super::forms::FORMS;
 use crate::draw::Draws;
@@ -13,7 +13,8 @@ type Point = (f64, f64);
 /// The pixels, row by row.
 pub(in crate::generate) fn draw(digit: usize, draws: &mut Draws) -> Vec<u8> {
     let segments = segments(digit, draws);
-    let (half_width, softness) = (draws.between(0.7, 1.5), draws.between(0.5, 1.0));
+    let half_width = draws.between(0.7, 1.5);
+    let softness = draws.between(0.5, 1.0);
     let ink = draws.between(215.0, 255.0);
     let shade = |pixel: usize| {
         let at = ((pixel % SIDE) as f64 + 0.5, (pixel / SIDE) as f64 + 0.5);
@@ -29,13 +30,16 @@ pub(in crate::generate) fn draw(digit: usize, draws: &mut Draws) -> Vec<u8> {
 fn segments(digit: usize, draws: &mut Draws) -> Vec<(Point, Point)> {
     let form = draws.choose(FORMS[digit]);
     let wobble: Vec<Point> = (0..4).map(|_| (draws.between(-0.05, 0.05), draws.between(-0.05, 0.05))).collect();
-    let (turn, slant) = (draws.between(-0.17, 0.17), draws.between(-0.1, 0.3));
-    let (width, height) = (draws.between(10.5, 15.5), draws.between(16.5, 19.5));
+    let turn = draws.between(-0.17, 0.17);
+    let slant = draws.between(-0.1, 0.3);
+    let width = draws.between(10.5, 15.5);
+    let height = draws.between(16.5, 19.5);
     let centre = (14.0 + draws.between(-1.0, 1.0), 14.0 + draws.between(-1.0, 1.0));
     let (sine, cosine) = turn.sin_cos();
     let place = |(x, y): Point| {
         let (dx, dy) = bend((x, y), &wobble);
-        let (x, y) = ((x + dx - 0.5) * width, (y + dy - 0.5) * height);
+        let x = (x + dx - 0.5) * width;
+        let y = (y + dy - 0.5) * height;
         let x = x - slant * y;
         (centre.0 + cosine * x - sine * y, centre.1 + sine * x + cosine * y)
     };
@@ -43,23 +47,24 @@ fn segments(digit: usize, draws: &mut Draws) -> Vec<(Point, Point)> {
     form.iter().flat_map(|stroke| curve(stroke).windows(2).map(|w| (w[0], w[1])).collect::<Vec<_>>()).collect()
 }
 
-/// Displacement of a point by the four of the box's corners, so that strokes that meet still do.
+/// Displacement of a point, interpolated from those of the box's corners, so that strokes stay connected.
 fn bend((x, y): Point, corners: &[Point]) -> Point {
     let weights = [(1.0 - x) * (1.0 - y), x * (1.0 - y), (1.0 - x) * y, x * y];
     let sum = |of: fn(&Point) -> f64| weights.iter().zip(corners).map(|(w, corner)| w * of(corner)).sum::<f64>() * 2.0;
     (sum(|corner| corner.0), sum(|corner| corner.1))
 }
 
-/// A Catmull-Rom curve through the points, its ends doubled.
+/// A Catmull-Rom curve through the points, with doubled ends.
 fn smooth(points: &[Point]) -> Vec<Point> {
     let at = |i: isize| points[i.clamp(0, points.len() as isize - 1) as usize];
     let mut curve = vec![points[0]];
     for i in 0..points.len() as isize - 1 {
-        let (a, b, c, d) = (at(i - 1), at(i), at(i + 1), at(i + 2));
+        let [a, b, c, d] = [i - 1, i, i + 1, i + 2].map(at);
         for piece in 1..=PIECES {
             let t = piece as f64 / PIECES as f64;
             let mix = |a: f64, b: f64, c: f64, d: f64| {
-                let (linear, square) = (c - a, 2.0 * a - 5.0 * b + 4.0 * c - d);
+                let linear = c - a;
+                let square = 2.0 * a - 5.0 * b + 4.0 * c - d;
                 0.5 * (2.0 * b + t * (linear + t * (square + t * (3.0 * b - a - 3.0 * c + d))))
             };
             curve.push((mix(a.0, b.0, c.0, d.0), mix(a.1, b.1, c.1, d.1)));
@@ -68,7 +73,7 @@ fn smooth(points: &[Point]) -> Vec<Point> {
     curve
 }
 
-/// Square of the distance of a point from a piece of line.
+/// Squared distance of a point from a line segment.
 fn square_distance(p: Point, a: Point, b: Point) -> f64 {
     let (ax, ay, bx, by) = (p.0 - a.0, p.1 - a.1, b.0 - a.0, b.1 - a.1);
     let length = bx * bx + by * by;
@@ -81,13 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_digit_is_written_inside_the_picture() {
+    fn every_digit_is_drawn_inside_the_image() {
         for (digit, index) in (0..10).flat_map(|digit| (0..40).map(move |index| (digit, index))) {
             let pixels = draw(digit, &mut Draws::new("test", 0, "picture", index));
             let ink = pixels.iter().filter(|pixel| **pixel > 128).count();
             assert!((25..330).contains(&ink), "digit {digit}, {index}: {ink} bright pixels");
             let border = (0..SIDE).flat_map(|i| [i, 27 * SIDE + i, i * SIDE, i * SIDE + 27]);
-            assert!(border.map(|at| pixels[at]).max() < Some(60), "digit {digit}, {index} leaves the picture");
+            assert!(border.map(|at| pixels[at]).max() < Some(60), "digit {digit}, {index} leaves the image");
         }
     }
 

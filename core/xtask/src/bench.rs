@@ -1,9 +1,8 @@
-//! `cargo xtask bench`: our workloads beside those of other programs.
+//! `cargo xtask bench`: compares our workloads with those of other programs.
 //!
-//! Both sides run alternately in processes of their own, pinned to one core, with one thread and the same seeds; every
-//! process warms up before it times, and the median over its repetitions is one reading. What is compared are medians
-//! of readings, by wall time and by CPU time. Where both sides can be given the same weights, their results are
-//! compared first.
+//! Both sides run alternately in separate processes, pinned to one core, with one thread and the same seeds. Every
+//! process warms up first; the median over its repetitions is one reading. The bench compares medians of readings, by
+//! wall time and by CPU time. If both sides can use the same weights, it first compares their results.
 
 mod comparison;
 mod limit;
@@ -26,31 +25,31 @@ use crate::workspace::Workspace;
 /// The variable that names the folder of the peers' scripts.
 const SCRIPTS: &str = "ANYFLOW_PEERS";
 
-/// What to run.
+/// Arguments of the bench.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// A Python environment with torch and diffusers; without it our side runs alone.
+    /// Python environment with torch and diffusers; without it, only our side runs
     #[arg(long, value_name = "VENV")]
     peers: Option<PathBuf>,
-    /// The folder of the peers' scripts [default: ANYFLOW_PEERS, else `bench` beside VENV].
+    /// Folder of the peers' scripts [default: ANYFLOW_PEERS, else `bench` next to VENV]
     #[arg(long, value_name = "DIR", requires = "peers")]
     scripts: Option<PathBuf>,
-    /// Works to run [default: all].
+    /// Workloads to run [default: all]
     #[arg(long, value_name = "WORK", value_delimiter = ',')]
     only: Vec<String>,
-    /// Processes of each side.
+    /// Number of processes per side
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     repeats: u64,
-    /// Print one JSON document instead of lines.
+    /// Print one JSON document instead of lines
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the works and prints what came out.
+/// Runs the workloads and prints the results.
 ///
 /// # Errors
 ///
-/// A name is unknown, the build fails, a side fails, or the two sides do not compute the same.
+/// An unknown name, a failed build, a failed side, or results that differ.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let works = chosen(&options.only)?;
     setup::run(workspace)?;
@@ -60,7 +59,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Peers::new(workspace, venv, scripts)
     });
     let peers = peers.transpose()?;
-    // After the build, which may use every core.
+    // Pin only after the build, which may use every core.
     let machine = Machine::new(pin::to_one_core()?);
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench { ours, peers, folder: folder.path(), repeats: options.repeats };
@@ -87,7 +86,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Work>> {
     for name in names {
         if !WORKS.iter().any(|work| work.name == name) {
             let known: Vec<&str> = WORKS.iter().map(|work| work.name).collect();
-            bail!("no work is named {name}; there is {}", known.join(", "));
+            bail!("there is no workload {name}; choose from {}", known.join(", "));
         }
     }
     Ok(WORKS.iter().filter(|work| names.is_empty() || names.iter().any(|name| name == work.name)).collect())
@@ -98,13 +97,13 @@ fn scripts(venv: &Path, given: Option<&Path>) -> Result<PathBuf> {
     let folder = named.unwrap_or_else(|| venv.parent().unwrap_or(venv).join("bench"));
     ensure!(
         folder.join("pf.py").is_file(),
-        "{} holds no scripts of the peers: name their folder with --scripts or {SCRIPTS}",
+        "{} has no scripts of the peers: set their folder with --scripts or {SCRIPTS}",
         folder.display()
     );
-    std::path::absolute(&folder).with_context(|| format!("{} is no path", folder.display()))
+    std::path::absolute(&folder).with_context(|| format!("{} is not a path", folder.display()))
 }
 
-/// Both sides and where they meet.
+/// Both sides and the folder that they share.
 struct Bench<'a> {
     ours: Ours,
     peers: Option<Peers>,
@@ -130,16 +129,17 @@ impl Bench<'_> {
         Ok(comparison)
     }
 
-    /// Compares what both sides compute from the same weights, for works that can.
+    /// Compares the results of both sides from the same weights, if the workload can.
     fn agree(&self, work: &Work, peers: &Peers) -> Result<Option<Agreement>> {
         let Some(tolerance) = work.tolerance else { return Ok(None) };
-        let (given, results) = (self.given(work), self.folder.join(format!("{}.results", work.name)));
+        let given = self.given(work);
+        let results = self.folder.join(format!("{}.results", work.name));
         peers.export(work, &given)?;
         self.ours.results(work, &given, &results)?;
         let agreement = peers.compare(work, &given, &results)?;
         ensure!(
             agreement.difference <= tolerance,
-            "the two sides do not compute the same: {} differs by {:.2e} of its largest value, {tolerance:.0e} is allowed",
+            "the two sides differ: {} by {:.2e} of its largest value, but at most {tolerance:.0e} is allowed",
             agreement.at,
             agreement.difference
         );

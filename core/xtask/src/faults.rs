@@ -1,7 +1,7 @@
-//! `cargo xtask faults`: our programs are killed, their system calls fail, two of them write at once, the power is cut, and
-//! their inputs are hostile. After each try the oracle decides; see `tests/README.md`.
+//! `cargo xtask faults`: fault injection. Kills our programs, makes their system calls fail, runs two writers at once,
+//! cuts the power, and feeds them corrupt inputs. After each try an oracle checks the outcome; see `tests/README.md`.
 //!
-//! This drives the built programs as a user does and knows nothing of what is inside.
+//! Drives the built programs as a user would, without knowledge of their internals.
 
 mod crowd;
 mod inputs;
@@ -31,57 +31,57 @@ use self::tally::{Tally, Trial};
 use crate::workspace::Workspace;
 use crate::{process, setup, test};
 
-/// What to try and how often.
+/// Arguments: what to try, and how often.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// How much is tried
+    /// Number of tries
     #[arg(long, value_enum, default_value = "change")]
     size: Size,
     /// Parts [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
     part: Vec<Part>,
-    /// Seed of all that is random
+    /// Random seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Try this number alone, of one part
+    /// Only the try of this number, for one part
     #[arg(long, value_name = "NUMBER")]
     only: Option<u64>,
-    /// How many tries of each part, in place of the size's
+    /// Number of tries per part, in place of the size's
     #[arg(long, value_name = "N")]
     tries: Option<u64>,
-    /// Write the figures as JSON
+    /// Write the results as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// The folder of the programs [default: those of this checkout, which are built first]
+    /// Folder of the programs [default: those of this checkout, built first]
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
 }
 
-/// How much is tried.
+/// Extent of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Size {
-    /// Some minutes, for every change.
+    /// Some minutes, for every change
     Change,
-    /// Some hours, every night.
+    /// Some hours, every night
     Night,
-    /// What a release must have passed.
+    /// For releases
     Release,
 }
 
 /// A part of the programme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// `kill -9` of front, engine or both.
+    /// `kill -9` of the front, the engine or both
     Kills,
-    /// Every system call fails once.
+    /// Every system call fails once
     System,
-    /// Two commands write into one folder.
+    /// Two commands write into one folder
     Writers,
-    /// The power is cut, in simulation.
+    /// Simulated power cuts
     Power,
-    /// Hostile files, records, events and plugins.
+    /// Corrupt files, records, events and plugins
     Inputs,
-    /// What changes between a kill and the next command: a test of its own.
+    /// Changes between a kill and the next command; runs the test `identity`
     Identity,
 }
 
@@ -99,7 +99,7 @@ impl Part {
         }
     }
 
-    /// How many tries, or for `kills` how many kills.
+    /// Number of tries; for `kills` the number of kills.
     fn count(self, size: Size) -> u64 {
         let [change, night, release] = match self {
             Part::Kills => [200, 5_000, 20_000],
@@ -107,7 +107,7 @@ impl Part {
             Part::Writers => [80, 1_600, 16_000],
             Part::Power => [60, u64::MAX, u64::MAX],
             Part::Inputs => [250, 500, 20_000],
-            // For a change, it runs with the other tests.
+            // In CI, it runs with the other tests.
             Part::Identity => [0, 1, 1],
         };
         match size {
@@ -118,10 +118,10 @@ impl Part {
     }
 }
 
-/// Runs the parts and prints what came out.
+/// Runs the parts and prints the results.
 ///
 /// # Errors
-/// The programs do not build, or an undisturbed command fails; a wrong outcome is no error but an exit code of 1.
+/// The programs do not build, or an undisturbed command fails. A wrong outcome is not an error, but sets exit code 1.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let programs = match &options.programs {
         Some(folder) => folder.clone(),

@@ -1,5 +1,5 @@
-//! Part `inputs`: hostile files, records, events and plugins. Whatever comes in, a command ends with exit 0 to 3 within its
-//! time, and it never takes more than a gigabyte of memory for itself.
+//! Part `inputs`: corrupt files, records, events and plugins. For any input, a command exits with 0 to 3 within its
+//! time limit and uses at most one gigabyte of memory of its own.
 
 mod border;
 mod cases;
@@ -27,14 +27,14 @@ use super::seat::Seat;
 use super::tally::{Tally, Trial};
 use crate::workspace::Workspace;
 
-/// Memory that a process may take beyond what it maps from files, in KiB.
+/// Memory limit of a process beyond what it maps from files, in KiB.
 const MEMORY: &str = "1048576";
-/// Longer than this is too long.
+/// Time limit of a command.
 const SECONDS: f64 = 20.0;
-/// Sets the limit and becomes the command.
+/// A shell script that sets the limit and becomes the command.
 const LIMITED: &str = "ulimit -d \"$0\" && exec \"$@\"";
 
-/// What is hostile, and how many of twenty-five tries are for it.
+/// The kinds of inputs, with their share in twenty-five tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Parquet,
@@ -56,10 +56,10 @@ const KINDS: [(Kind, u64); 7] = [
     (Kind::Border, 4),
 ];
 
-/// Makes so many tries.
+/// Runs the tries.
 ///
 /// # Errors
-/// A command cannot be started, or a plugin not be built.
+/// A command cannot be started, or a plugin cannot be built.
 pub fn all(crowd: &Crowd<'_>, workspace: &Workspace, tries: u64) -> Result<Tally> {
     let good = Good::read(crowd.project.root())?;
     let plugins = Plugins::build(&workspace.root, PLUGIN, &crowd.project.root().join("wrong"))?;
@@ -96,7 +96,7 @@ fn kind(number: u64) -> Kind {
     Kind::Parquet
 }
 
-/// The same command under the limit of memory, which its engine inherits.
+/// The command with a memory limit, which its engine inherits.
 fn limited(command: &Command) -> Command {
     let mut limited = Command::new("sh");
     limited.args(["-c", LIMITED, MEMORY]).arg(command.get_program()).args(command.get_args());
@@ -124,9 +124,9 @@ fn wrong(seat: &Seat<'_>, kind: Kind, ended: &Ended) -> Result<Option<String>> {
         return Ok(Some(format!("it took {:.0} s", ended.seconds)));
     }
     Ok(match kind {
-        // A plugin may die; a file may not be what the engine dies of.
+        // A plugin may kill the engine; a file may not.
         Kind::Border => None,
-        Kind::Events if ended.code == Some(0) => Some("an engine that did nothing is believed".into()),
+        Kind::Events if ended.code == Some(0) => Some("a fake engine's result was accepted".into()),
         Kind::Events => None,
         _ if ended.log.contains("killed by signal") || ended.log.contains("internal error") => Some(ended.told()),
         Kind::Record if ended.code == Some(0) && ended.log.contains("anyflow report") => {
