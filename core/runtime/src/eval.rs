@@ -1,8 +1,8 @@
-//! Evaluation: coherence and likeness of joint and conditional generation, told by judges that were trained apart.
+//! Evaluation: coherence and fidelity of joint and conditional generation, measured by judges (independent classifiers).
 //!
-//! A judge reads what a user gets: generated arrays go through the codec to cells (a file, a word) and back. Beside each
-//! figure stand what it is for real rows, and for rows that only went through encoder and decoder. Several variants
-//! (models, samplers) are asked the same: the same tasks, rows, seeds and given streams.
+//! A judge takes what a user gets: generated arrays go through the codec to cells (a file, a word) and back. Each figure
+//! is reported next to the figures of real rows and of reconstructed rows, which only went through encoder and decoder.
+//! All variants (models, samplers) get the same tasks, rows, seeds and observed streams.
 
 mod conflicts;
 mod figures;
@@ -29,21 +29,22 @@ use crate::events::Events;
 use crate::sources::Sources;
 use crate::{Result, RunError, Session, checkpoint, output};
 use held_out::HeldOut;
-use sample::Sampling;
+use sample::TaskSampler;
 
-/// What an evaluation found.
+/// The file of the findings.
 const RECORD: &str = "eval.json";
 
-/// Asks every task of every variant with every seed, and writes `eval.json`: [`Findings`], in place of those of an
-/// earlier evaluation.
+/// Runs every task of every variant with every seed, and writes the [`Findings`] to `eval.json`.
 ///
 /// # Errors
-/// Why the evaluation cannot go on; [`RunError::BelowTarget`] after everything is written, if the first variant is below
-/// what the file asks for.
+/// The error that ended the evaluation; [`RunError::BelowTarget`], after everything is written, if the first variant
+/// misses a threshold.
 pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
-    // Weights first: whatever does not fit is said before any row is read.
-    let load = |(name, variant)| Ok((name, variant, loaded(plan, variant, device)?));
-    let sessions = plan.variants.iter().map(load).collect::<Result<Vec<(&String, &Variant, Session)>>>()?;
+    // Load all weights first, so that errors come before any row is read.
+    let mut sessions = Vec::new();
+    for (name, variant) in &plan.variants {
+        sessions.push((name, variant, load(plan, variant, device)?));
+    }
     let folder = output::open(order)?;
     Sources { files: &plan.sources, generated: &plan.generated }.generate(&folder, events)?;
     let mut held_out = HeldOut::read(plan, order, Session::new(&plan.model, device, 0)?, events)?;
@@ -53,43 +54,43 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         seeds: plan.seeds.clone(),
         judges: held_out.real(events)?,
         variants: IndexMap::new(),
-        tasks: plan.tasks.iter().map(|(name, task)| (name.clone(), asked(task))).collect(),
-        conflicts: plan.conflicts.iter().map(|(name, task)| (name.clone(), between(task))).collect(),
+        tasks: plan.tasks.iter().map(|(name, task)| (name.clone(), task_findings(task))).collect(),
+        conflicts: plan.conflicts.iter().map(|(name, task)| (name.clone(), conflict_findings(task))).collect(),
     };
     let mut last = None;
     for (name, variant, session) in sessions {
-        held_out.read_given(variant, order, events)?;
-        findings.variants.insert(name.clone(), found(plan, variant, &held_out, &session, &mut last)?);
-        let sampling = Sampling::start(session, &variant.denoiser, &variant.sampler, device)?;
-        for (task, asked) in &plan.tasks {
-            let asked = Task { given: variant.given.unwrap_or(asked.given), ..asked.clone() };
-            let part = part(plan, name, task);
-            let answer = match &asked.score {
-                None => tasks::answer(&part, &asked, &sampling, &held_out, events)?,
-                Some(scoring) => score::answer(&part, &asked, scoring, &sampling, &held_out, events)?,
+        held_out.read_variant(variant, order, events)?;
+        findings.variants.insert(name.clone(), variant_findings(plan, variant, &held_out, &session, &mut last)?);
+        let sampler = TaskSampler::start(session, &variant.denoiser, &variant.sampler, device)?;
+        for (task_name, task) in &plan.tasks {
+            let task = Task { given: variant.given.unwrap_or(task.given), ..task.clone() };
+            let part = part(plan, name, task_name);
+            let answer = match &task.score {
+                None => tasks::answer(&part, &task, &sampler, &held_out, events)?,
+                Some(scoring) => score::answer(&part, &task, scoring, &sampler, &held_out, events)?,
             };
-            findings.tasks[task].variants.insert(name.clone(), answer);
+            findings.tasks[task_name].variants.insert(name.clone(), answer);
         }
-        for (conflict, asked) in &plan.conflicts {
-            let mixtures = conflicts::answer(&part(plan, name, conflict), asked, &sampling, &held_out, events)?;
+        for (conflict, task) in &plan.conflicts {
+            let mixtures = conflicts::answer(&part(plan, name, conflict), task, &sampler, &held_out, events)?;
             findings.conflicts[conflict].variants.insert(name.clone(), mixtures);
         }
     }
-    let below = held_to_targets(&mut findings);
+    let missed = check_thresholds(&mut findings);
     let internal = |error: serde_json::Error| RunError::Internal(error.to_string());
     let text = serde_json::to_vec_pretty(&findings).map_err(internal)?;
-    // Findings never lie beside another evaluation's order.
+    // Remove the old findings first, so that they are never next to another evaluation's order.
     folder.remove(RECORD)?;
     output::accept(&folder, order)?;
     folder.write(RECORD, &text)?;
-    match below.is_empty() {
-        true => serde_json::to_value(&findings).map_err(internal),
-        false => Err(RunError::BelowTarget(format!("below what {} asks for: {}", plan.source, below.join("; ")))),
+    if !missed.is_empty() {
+        return Err(RunError::BelowTarget(format!("below the thresholds of {}: {}", plan.source, missed.join("; "))));
     }
+    serde_json::to_value(&findings).map_err(internal)
 }
 
-/// A variant's model, its weights those of the checkpoint but for what the variant has in their place.
-fn loaded(plan: &EvalPlan, variant: &Variant, device: Device) -> Result<Session> {
+/// Loads a variant's model: the weights of its checkpoint, then the variant's own `weights` over them.
+fn load(plan: &EvalPlan, variant: &Variant, device: Device) -> Result<Session> {
     let session = Session::load(model(plan, variant), device)?;
     for file in variant.weights.iter().map(Path::new) {
         checkpoint::copy_known(&session.tensors()?, &checkpoint::read(file)?.tensors, file)?;
@@ -97,12 +98,12 @@ fn loaded(plan: &EvalPlan, variant: &Variant, device: Device) -> Result<Session>
     Ok(session)
 }
 
-/// What events call a task of a variant.
+/// The name of a variant's task in events.
 fn part(plan: &EvalPlan, variant: &str, task: &str) -> String {
     if plan.variants.len() > 1 { format!("{variant}: {task}") } else { task.to_string() }
 }
 
-fn between(conflict: &Task) -> ConflictFindings {
+fn conflict_findings(conflict: &Task) -> ConflictFindings {
     ConflictFindings { between: conflict.condition.keys().cloned().collect(), variants: IndexMap::new() }
 }
 
@@ -110,14 +111,18 @@ fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
     variant.model.as_ref().unwrap_or(&plan.model)
 }
 
-fn asked(task: &Task) -> TaskFindings {
-    let observe = task.observe.iter().chain(task.condition.keys()).cloned().collect();
-    let generate = task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).cloned().collect();
-    let (at_least, nearest_at_least) = (task.at_least, task.nearest_at_least);
-    TaskFindings { observe, generate, at_least, nearest_at_least, passed: true, variants: IndexMap::new() }
+fn task_findings(task: &Task) -> TaskFindings {
+    TaskFindings {
+        observe: task.observe.iter().chain(task.condition.keys()).cloned().collect(),
+        generate: task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).cloned().collect(),
+        at_least: task.at_least,
+        nearest_at_least: task.nearest_at_least,
+        passed: true,
+        variants: IndexMap::new(),
+    }
 }
 
-fn found(
+fn variant_findings(
     plan: &EvalPlan,
     variant: &Variant,
     held_out: &HeldOut<'_>,
@@ -134,10 +139,14 @@ fn found(
     })
 }
 
-/// What was said of rows that a variant encoded and decoded, with all that it depends on.
-type Decoded = (Vec<Stream>, Tensors, IndexMap<String, Reconstructed>);
+/// The figures of a variant's reconstructed rows, with everything they depend on.
+struct Decoded {
+    streams: Vec<Stream>,
+    tensors: Tensors,
+    figures: IndexMap<String, Reconstructed>,
+}
 
-/// What [`HeldOut::reconstructed`] says, found once for variants that follow one another and differ in their denoisers alone.
+/// [`HeldOut::reconstructed`], computed once for consecutive variants that only differ in their denoisers.
 fn reconstructed(
     model: &Model,
     held_out: &HeldOut<'_>,
@@ -149,31 +158,30 @@ fn reconstructed(
     for stream in held_out.judges.keys() {
         tensors.extend(session.streams[stream].tensors()?);
     }
-    let known = last.as_ref().filter(|(of, with, _)| (of, with) == (&streams, &tensors));
-    if let Some((_, _, found)) = known {
-        return Ok(found.clone());
+    if let Some(known) = last.as_ref().filter(|known| known.streams == streams && known.tensors == tensors) {
+        return Ok(known.figures.clone());
     }
-    let found = held_out.reconstructed(session)?;
-    *last = Some((streams, tensors, found.clone()));
-    Ok(found)
+    let figures = held_out.reconstructed(session)?;
+    *last = Some(Decoded { streams, tensors, figures: figures.clone() });
+    Ok(figures)
 }
 
-/// Compares the first variant with what is asked; gives a line for every task that it misses.
-fn held_to_targets(findings: &mut Findings) -> Vec<String> {
-    let mut below = Vec::new();
+/// Compares the first variant with the thresholds, and returns a line for every one that it misses.
+fn check_thresholds(findings: &mut Findings) -> Vec<String> {
+    let mut missed = Vec::new();
     for (name, task) in &mut findings.tasks {
         let Some((_, answer)) = task.variants.first() else { continue };
         let nearest = answer.streams.values().filter_map(|stream| Some(stream.truth.as_ref()?.decisive().nearest.mean));
-        // Nothing is near where nothing is compared.
+        // Without a comparison, no row is near.
         let nearest = nearest.reduce(f64::min).unwrap_or(0.0);
         for (what, least, mean) in
             [("", task.at_least, answer.coherence.mean), (" nearest", task.nearest_at_least, nearest)]
         {
             if let Some(least) = least.filter(|least| mean < *least) {
                 task.passed = false;
-                below.push(format!("{name}{what} {mean:.3} < {least}"));
+                missed.push(format!("{name}{what} {mean:.3} < {least}"));
             }
         }
     }
-    below
+    missed
 }

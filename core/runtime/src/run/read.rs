@@ -10,40 +10,46 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use indexmap::IndexMap;
 
-use super::batch::Batch;
 use super::cut;
+use super::micro_batch::MicroBatch;
 use crate::identity::Input;
 use crate::{Result, RunError};
 
-/// Reads shards: from a dataset, or from nothing but row numbers.
-pub struct Reader<'a> {
+/// Reads shards from a dataset. A pipeline without inputs gets rows that only have an index.
+pub struct ShardReader<'a> {
     order: &'a Order,
     dataset: Option<Dataset>,
     rows: u64,
-    /// Rows of a micro-batch at most.
+    /// Maximum rows of a micro-batch.
     batch_rows: u64,
-    /// Rows with the key of another row of their shard.
+    /// Number of rows whose key repeats in their shard.
     repeated: AtomicUsize,
 }
 
-impl<'a> Reader<'a> {
-    /// Opens the inputs; only footers are read.
+impl<'a> ShardReader<'a> {
+    /// Opens the inputs. Reads only the footers of the files.
     ///
     /// # Errors
-    /// No or too many inputs, an empty dataset, what the dataset says.
+    /// Missing or superfluous inputs; an empty dataset; errors of the dataset.
     pub fn open(plan: &'a RunPlan, order: &'a Order) -> Result<Self> {
         let (dataset, rows) = match (plan.inputs.is_empty(), order.inputs.is_empty()) {
             (true, true) => {
-                let missing = || RunError::Data(format!("pipeline {} has no inputs: say --rows N", plan.name));
+                let missing = || {
+                    let name = &plan.name;
+                    RunError::Data(format!("pipeline {name} has no inputs; set the number of rows with --rows N"))
+                };
                 (None, order.rows.filter(|rows| *rows > 0).ok_or_else(missing)?)
             }
             (true, false) => {
-                return Err(RunError::Data(format!("pipeline {} reads no inputs: leave --input out", plan.name)));
+                return Err(RunError::Data(format!("pipeline {} has no inputs; remove --input", plan.name)));
             }
             (false, true) => {
                 let columns: Vec<_> = plan.inputs.values().map(|input| input.column.as_str()).collect();
                 let columns = columns.join(", ");
-                return Err(RunError::Data(format!("pipeline {} reads {columns}: say --input FILE", plan.name)));
+                let name = &plan.name;
+                return Err(RunError::Data(format!(
+                    "pipeline {name} reads the columns {columns}; name a dataset with --input FILE"
+                )));
             }
             (false, false) => {
                 let paths: Vec<PathBuf> = order.inputs.iter().map(PathBuf::from).collect();
@@ -56,30 +62,30 @@ impl<'a> Reader<'a> {
             return Err(RunError::Data(format!("the input has no rows: {}", order.inputs.join(", "))));
         }
         let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(rows));
-        Ok(Reader { order, dataset, rows, batch_rows, repeated: AtomicUsize::new(0) })
+        Ok(ShardReader { order, dataset, rows, batch_rows, repeated: AtomicUsize::new(0) })
     }
 
-    /// Rows in all.
+    /// Total number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Rows of a micro-batch at most.
+    /// Maximum rows of a micro-batch.
     pub fn batch_rows(&self) -> u64 {
         self.batch_rows
     }
 
-    /// Rows so far that have the key of another row of their shard, and so the same noise.
+    /// Number of rows so far whose key repeats in their shard. Such rows get the same noise.
     pub fn repeated(&self) -> usize {
         self.repeated.load(Ordering::Relaxed)
     }
 
-    /// Shards in all.
+    /// Total number of shards.
     pub fn shards(&self) -> u64 {
         self.rows.div_ceil(self.order.shard_rows.max(1))
     }
 
-    /// The dataset, if the pipeline reads one.
+    /// The dataset, if the pipeline has inputs.
     pub fn dataset(&self) -> Option<&Dataset> {
         self.dataset.as_ref()
     }
@@ -89,7 +95,7 @@ impl<'a> Reader<'a> {
         self.dataset.as_ref().map(|dataset| dataset.features().clone()).unwrap_or_default()
     }
 
-    /// What identifies the input.
+    /// The identity of the input.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -98,8 +104,11 @@ impl<'a> Reader<'a> {
         Ok(Input { content, rows: self.rows })
     }
 
-    /// The rows of these shards, micro-batch by micro-batch; each shard begins a new one.
-    pub fn batches<'r>(&'r self, shards: impl Iterator<Item = u64> + 'r) -> impl Iterator<Item = Result<Batch>> + 'r {
+    /// Reads these shards as micro-batches. A micro-batch never spans two shards.
+    pub fn batches<'r>(
+        &'r self,
+        shards: impl Iterator<Item = u64> + 'r,
+    ) -> impl Iterator<Item = Result<MicroBatch>> + 'r {
         shards.flat_map(move |number| Shard::new(self, number))
     }
 
@@ -110,23 +119,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A shard that is being read: its micro-batches in order, up to the first error.
+/// Iterator over the micro-batches of a shard, up to the first error.
 struct Shard<'r> {
-    reader: &'r Reader<'r>,
+    reader: &'r ShardReader<'r>,
     number: u64,
-    /// Rows that are still to come.
+    /// Rows that are not read yet.
     left: Range<u64>,
     reads: Option<Embedded>,
-    /// Keys of the rows that came.
+    /// Keys of the rows that are read.
     keys: Vec<RowKey>,
 }
 
 impl<'r> Shard<'r> {
-    fn new(reader: &'r Reader<'r>, number: u64) -> Self {
+    fn new(reader: &'r ShardReader<'r>, number: u64) -> Self {
         Shard { reader, number, left: reader.range(number), reads: None, keys: Vec::new() }
     }
 
-    fn batch(&mut self) -> Result<Batch> {
+    fn batch(&mut self) -> Result<MicroBatch> {
         let _span = tracing::info_span!("read", shard = self.number, row = self.left.start).entered();
         let read = self.reader.dataset.as_ref().map(|dataset| self.read(dataset)).transpose()?;
         let keys = match &read {
@@ -135,8 +144,8 @@ impl<'r> Shard<'r> {
         };
         let first_row = self.left.start;
         self.left.start += keys.len() as u64;
-        self.look_for_repeated(&keys);
-        let mut batch = Batch {
+        self.count_repeated(&keys);
+        let mut batch = MicroBatch {
             shard: self.number,
             first_row,
             ends_shard: self.left.is_empty(),
@@ -162,17 +171,17 @@ impl<'r> Shard<'r> {
             Some(reads) => reads,
             None => {
                 let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
-                // A cell that names a file would name one that the output folder does not have.
+                // Cells with file names get the files' bytes, because the output folder does not hold the files.
                 self.reads.insert(dataset.read(None, self.left.clone(), bound)?.embedded(dataset))
             }
         };
         let read = reads.next().transpose()?.filter(|read| read.num_rows() > 0);
         read.ok_or_else(|| {
-            RunError::Internal(format!("the input ends before row {}, which its files promise", self.left.start))
+            RunError::Internal(format!("the input ends before row {}, but its footers promise more", self.left.start))
         })
     }
 
-    fn look_for_repeated(&mut self, keys: &[RowKey]) {
+    fn count_repeated(&mut self, keys: &[RowKey]) {
         self.keys.extend_from_slice(keys);
         if self.left.is_empty() {
             self.reader.repeated.fetch_add(repeated_keys(&self.keys), Ordering::Relaxed);
@@ -181,7 +190,7 @@ impl<'r> Shard<'r> {
 }
 
 impl Iterator for Shard<'_> {
-    type Item = Result<Batch>;
+    type Item = Result<MicroBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left.is_empty() {
