@@ -75,7 +75,7 @@ fn a_list_or_files_that_cannot_be_cost_their_row_alone() {
 fn what_a_library_exports_is_read_as_far_as_it_proves_to_be_there() {
     let cases: [(&[&str], &[&str]); 4] = [
         (&["TOLD_NOWHERE"], &["descriptor", "address null", "faults 0.1.0", "rebuild"]),
-        (&["TABLE_MISALIGNED"], &["table", "no table can", "rebuild"]),
+        (&["TABLE_MISALIGNED"], &["table", "invalid address", "rebuild"]),
         (&["CODE_LIBTORCH=\"2\"", "LIBTORCH_NOWHERE"], &["libtorch", "address null", "rebuild"]),
         (&["CODE_MAGIC=7", "ENTRY_CUT"], &["magic number"]),
     ];
@@ -167,7 +167,7 @@ fn handles_that_are_none_are_errors_that_name_the_plugin() {
     let cases = [
         ("OUTPUT_IS_INPUT", "its input's handle"),
         ("OUTPUT_NULL", "no tensor"),
-        ("OUTPUT_MISALIGNED", "no handle"),
+        ("OUTPUT_MISALIGNED", "invalid handle"),
         ("OUTPUT_UNDEFINED", "undefined tensor"),
     ];
     for (fault, words) in cases {

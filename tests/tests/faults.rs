@@ -61,7 +61,7 @@ fn a_descriptor_section_that_is_no_text_is_refused() {
 fn code_that_tells_otherwise_than_the_section_is_refused() {
     let text = refusal(&["CODE_TELLS_OTHERWISE"]);
     says(&text, &ALWAYS);
-    says(&text, &["tells otherwise"]);
+    says(&text, &["differs from the one in the file"]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn structs_that_are_cut_short_are_refused() {
     for (fault, part) in [("ENTRY_CUT", "entry"), ("TABLE_CUT", "anyflow.codec/1")] {
         let text = refusal(&[fault]);
         says(&text, &ALWAYS);
-        says(&text, &[part, "cut short"]);
+        says(&text, &[part, "truncated"]);
     }
 }
 
@@ -157,7 +157,7 @@ fn an_error_is_told_whatever_its_text_is() {
         text
     };
     says(&told("ERROR_NOT_UTF8"), &["broken \u{fffd}\u{fffd} text"]);
-    says(&told("ERROR_SILENT"), &["without a word"]);
+    says(&told("ERROR_SILENT"), &["no reason given"]);
     assert!(told("ERROR_HUGE").len() < 70_000);
 }
 
@@ -165,7 +165,7 @@ fn an_error_is_told_whatever_its_text_is() {
 fn a_function_that_a_table_lacks_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = codec(&["FUNCTION_NULL"], folder.path()).encode(&[Some(Cell::F64(1.0))], 1).unwrap_err();
-    says(&error.to_string(), &["faults/number", "encode", "is missing in its table"]);
+    says(&error.to_string(), &["faults/number", "encode", "is missing in the plugin's table"]);
 }
 
 /// A project of one stream: six numbers through the codec in C and a module.

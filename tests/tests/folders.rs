@@ -76,7 +76,7 @@ fn of_the_last_two_states_a_damaged_one_costs_its_steps_alone() {
             files.iter().for_each(|file| damage(&numbers.path(file)));
             let output = numbers.train("cut", &[]).ok();
             let told =
-                output.err.contains("goes on from the state before it") || output.out.contains("the state before");
+                output.err.contains("resumes from the state before it") || output.out.contains("the state before");
             assert_eq!(told, name != "gone", "{name}: {output:?}");
             assert!(model(&numbers, "whole") == model(&numbers, "cut"), "{name} of {files:?}");
             assert_eq!(metrics(&numbers, "whole"), metrics(&numbers, "cut"), "{name} of {files:?}");
@@ -138,7 +138,12 @@ fn stages_and_records_of_another_training_are_not_adopted() {
     std::fs::remove_dir_all(other.path("training")).unwrap();
     other.train("training", &[]).ok();
     std::fs::copy(stage(&other), stage(&numbers)).unwrap();
-    refuses(&numbers, "training", &TRAIN, &["01-diffusion.safetensors", "of another training", "trained anew"]);
+    refuses(
+        &numbers,
+        "training",
+        &TRAIN,
+        &["01-diffusion.safetensors", "of another training", "train the stage again"],
+    );
 }
 
 #[test]

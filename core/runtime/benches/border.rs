@@ -1,5 +1,5 @@
-//! What the plugin border costs: a call through the library, as the engine makes it, beside the same call of the same
-//! code linked statically. `cargo bench -p anyflow-runtime --bench border`.
+//! The cost of the plugin border: a call through the library, as the engine makes it, and the same call of the same code
+//! linked statically. `cargo bench -p anyflow-runtime --bench border`.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot run stops
 
 use std::hint::black_box;
@@ -31,14 +31,14 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Cargo puts the libraries of plugins that a benchmark depends on beside it.
+/// A component of a plugin. Cargo puts the libraries of a benchmark's plugin dependencies in the benchmark's folder.
 fn component(plugin: &str, id: &str, parameters: &Value) -> Component {
-    let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().into();
-    let library = beside.join(format!("libanyflow_{plugin}.so")).display().to_string();
+    let folder: PathBuf = std::env::current_exe().unwrap().parent().unwrap().into();
+    let library = folder.join(format!("libanyflow_{plugin}.so")).display().to_string();
     Component { plugin: plugin.into(), id: id.into(), library, parameters: parameters.clone() }
 }
 
-/// One cell; both sides make the tensor that it goes into.
+/// One cell. Both sides allocate the tensor.
 fn codec(criterion: &mut Criterion) {
     let parameters = json!({"classes": 10});
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![10], range: None };
@@ -74,14 +74,15 @@ fn torch(criterion: &mut Criterion) {
     group.bench_function("static", |bencher| bencher.iter(|| fixed.encode(black_box(&input), false).unwrap()));
 }
 
-/// One call of a module over arrays; the static call has no tensors to make and to take apart.
+/// One call of an array module. The static call has no tensors to convert.
 fn array(criterion: &mut Criterion) {
     let parameters = json!({"n": 16, "fault": "none", "seconds": 0.0});
     let component = component("faulty", "plain", &parameters);
     let through = Module::new(&mut Plugins::default(), &component, Device::Cpu, 1).unwrap();
     let fixed = Plain::new(&Parameters::new(parameters)).unwrap();
     let input = Tensor::ones([1, 16], CPU);
-    let (numbers, shape) = ([1.0f32; 16], [1, 16]);
+    let numbers = [1.0f32; 16];
+    let shape = [1, 16];
     let mut group = criterion.benchmark_group("array module, one call");
     group.bench_function("border", |bencher| {
         bencher.iter(|| through.forward(Role::Encode, black_box(&input), &[16], false).unwrap());

@@ -1,6 +1,6 @@
-//! How busy a device is kept by a run whose cells are expensive: pictures go through the real codec, and a module that
-//! sleeps stands for the device. Reading and writing cells together take 40 % of what the device takes, which leaves room
-//! for all of it beside the device if the stages overlap. `cargo bench -p anyflow-runtime --bench stages`.
+//! Device utilization of a run with expensive cells: images go through the real codec, and a module that sleeps stands for
+//! the device. Encoding and decoding cells together take 40 % of the device's time, so overlapping stages can hide all of
+//! it. `cargo bench -p anyflow-runtime --bench stages`.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot run stops
 #![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
 
@@ -19,24 +19,25 @@ use arrow::datatypes::{Field, Schema};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-/// Height of the pictures.
+/// Height of the images.
 const HEIGHT: i64 = 1024;
-/// Their width, which is small because the module multiplies along it.
+/// Width of the images. It is small because the module's matrix product is along it.
 const WIDTH: i64 = 64;
-/// Rows of a micro-batch of such pictures.
+/// Rows of a micro-batch.
 const BATCH: u64 = 16;
-/// Micro-batches: the first is read, and the last written, while the device has nothing to do.
+/// Number of micro-batches. The device is idle while the first one is read and the last one is written.
 const BATCHES: u64 = 32;
-/// What reading and writing cells take, as a share of what the device takes.
+/// Time for encoding and decoding cells, as a share of the device's time.
 const SHARE: f64 = 0.4;
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench { folder: folder.path(), data: folder.path().join("data") };
-    let cells = bench.write_pictures();
+    let cells = bench.write_images();
     // A micro-batch is two calls of the module.
     let run = bench.run(cells / SHARE / 2.0);
-    let (all, busy) = (run["seconds"].as_f64().unwrap(), seconds(&run, "compute"));
+    let all = run["seconds"].as_f64().unwrap();
+    let busy = seconds(&run, "compute");
     println!("rows {} of {HEIGHT} x {WIDTH}, seconds {all:.2}", BATCH * BATCHES);
     println!("cells / device {:.2}", (seconds(&run, "encode") + seconds(&run, "decode")) / busy);
     println!("device busy {:.3}", busy / all);
@@ -53,14 +54,14 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Writes the pictures and untrained weights; gives the seconds that the codec takes for a micro-batch, both ways.
-    fn write_pictures(&self) -> f64 {
+    /// Writes the images and untrained weights. Returns the codec's seconds per micro-batch, for both directions.
+    fn write_images(&self) -> f64 {
         let model = model(self.folder, 0.0);
-        let stream = &model.streams["picture"];
+        let stream = &model.streams["image"];
         let codec = Codec::new(&mut Plugins::default(), &stream.codec, &stream.array).unwrap();
-        let features = Features([("picture".to_string(), Feature::Image)].into_iter().collect());
+        let features = Features([("image".to_string(), Feature::Image)].into_iter().collect());
         let expected = Expected { shards: 1, rows: BATCH * BATCHES };
-        let job = JobId::default().with("bench", "pictures");
+        let job = JobId::default().with("bench", "images");
         let output = OutputDir::open(Folder::open(&self.data).unwrap(), &job, expected).unwrap();
         let mut shard = output.shard(0, &features).unwrap();
         let wave = |length: i64, batch: u64| {
@@ -69,15 +70,15 @@ impl Bench<'_> {
         };
         let mut spent = Duration::ZERO;
         for batch in 0..BATCHES {
-            let picture = wave(HEIGHT, batch).view([1, 1, HEIGHT, 1]) + wave(WIDTH, batch).view([1, 1, 1, WIDTH]);
-            let pictures = picture.expand([BATCH as i64, 3, HEIGHT, WIDTH], false);
-            let began = Instant::now();
-            let cells: Vec<_> = codec.decode(&pictures, 1).unwrap().into_iter().map(Result::ok).collect();
+            let image = wave(HEIGHT, batch).view([1, 1, HEIGHT, 1]) + wave(WIDTH, batch).view([1, 1, 1, WIDTH]);
+            let images = image.expand([BATCH as i64, 3, HEIGHT, WIDTH], false);
+            let started = Instant::now();
+            let cells: Vec<_> = codec.decode(&images, 1).unwrap().into_iter().map(Result::ok).collect();
             let views: Vec<_> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
             drop(codec.encode(&views, 1).unwrap());
-            spent += began.elapsed();
+            spent += started.elapsed();
             let column = column_from_cells(&cells, &Feature::Image).unwrap();
-            let schema = Schema::new(vec![Field::new("picture", column.data_type().clone(), true)]);
+            let schema = Schema::new(vec![Field::new("image", column.data_type().clone(), true)]);
             shard.write(&RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()).unwrap();
         }
         shard.commit(&[]).unwrap();
@@ -89,15 +90,15 @@ impl Bench<'_> {
         spent.as_secs_f64() / BATCHES as f64
     }
 
-    /// All pictures through a device that takes so many seconds a call.
+    /// Runs all images through a device that takes `seconds` per call.
     fn run(&self, seconds: f64) -> Value {
-        let array = json!(model(self.folder, seconds).streams["picture"].array);
-        let cells = json!(model(self.folder, seconds).streams["picture"].cells);
-        let latent = json!({"modality": "picture", "form": "latent", "stream": "picture", "shape": [3, HEIGHT, WIDTH]});
+        let array = json!(model(self.folder, seconds).streams["image"].array);
+        let cells = json!(model(self.folder, seconds).streams["image"].cells);
+        let latent = json!({"modality": "image", "form": "latent", "stream": "image", "shape": [3, HEIGHT, WIDTH]});
         let value = |kind: &Value, made: Option<u64>, last: Option<u64>| json!({"type": kind, "made_by": made, "last_use": last});
         let plan = json!({
             "job": "run", "format": 1, "name": "bench", "source": "bench.yaml", "model": model(self.folder, seconds),
-            "inputs": {"seen": {"column": "picture", "type": cells}},
+            "inputs": {"seen": {"column": "image", "type": cells}},
             "values": {
                 "seen": value(&cells, None, Some(0)),
                 "array": value(&array, Some(0), Some(1)),
@@ -106,13 +107,13 @@ impl Bench<'_> {
                 "cells": value(&cells, Some(3), None),
             },
             "steps": [
-                {"node": "within", "op": "read-cells", "stream": "picture", "from": "seen", "to": "array"},
-                {"node": "within", "op": "module", "stream": "picture", "role": "encode", "from": "array", "to": "latent"},
-                {"node": "back", "op": "module", "stream": "picture", "role": "decode", "from": "latent", "to": "made"},
-                {"node": "back", "op": "write-cells", "stream": "picture", "from": "made", "to": "cells"},
+                {"node": "within", "op": "read-cells", "stream": "image", "from": "seen", "to": "array"},
+                {"node": "within", "op": "module", "stream": "image", "role": "encode", "from": "array", "to": "latent"},
+                {"node": "back", "op": "module", "stream": "image", "role": "decode", "from": "latent", "to": "made"},
+                {"node": "back", "op": "write-cells", "stream": "image", "from": "made", "to": "cells"},
             ],
-            "outputs": {"picture": "cells"},
-            // As a pipeline says it that holds a picture before and after the module.
+            "outputs": {"image": "cells"},
+            // The estimate for a pipeline that holds an image before and after the module.
             "bytes_per_row": 2 * 3 * HEIGHT * WIDTH * 4,
         });
         let order = json!({
@@ -124,29 +125,29 @@ impl Bench<'_> {
     }
 }
 
-/// Pictures through the codec, and a module that takes so many seconds a call.
+/// A model with the image codec and a module that takes `seconds` per call.
 fn model(folder: &Path, seconds: f64) -> Model {
     let component = |plugin: &str, id: &str, parameters: Value| {
-        // Cargo puts the libraries of plugins that a benchmark depends on beside it.
-        let beside: PathBuf = std::env::current_exe().unwrap().parent().unwrap().into();
-        let library = beside.join(format!("libanyflow_{plugin}.so")).display().to_string();
+        // Cargo puts the libraries of a benchmark's plugin dependencies in the benchmark's folder.
+        let folder: PathBuf = std::env::current_exe().unwrap().parent().unwrap().into();
+        let library = folder.join(format!("libanyflow_{plugin}.so")).display().to_string();
         Component { plugin: plugin.into(), id: id.into(), library, parameters }
     };
     let fault = if seconds > 0.0 { "sleep" } else { "none" };
     let parameters = json!({"n": WIDTH, "latent": WIDTH, "fault": fault, "seconds": seconds, "after": 0});
     let stream = json!({
-        "modality": "picture",
+        "modality": "image",
         "codec": component("image", "rgb", json!({"height": HEIGHT, "width": WIDTH})),
-        "cells": {"modality": "picture", "form": "cells", "cell": "bytes", "feature": "Image"},
+        "cells": {"modality": "image", "form": "cells", "cell": "bytes", "feature": "Image"},
         "array": {
-            "modality": "picture", "form": "array", "dtype": "f32", "axes": ["channel", "height", "width"],
+            "modality": "image", "form": "array", "dtype": "f32", "axes": ["channel", "height", "width"],
             "shape": [3, HEIGHT, WIDTH], "range": [0.0, 1.0],
         },
         "module": component("faulty", "network", parameters),
         "latent": [3, HEIGHT, WIDTH],
     });
     let model = json!({
-        "name": "bench", "source": "bench.yaml", "checkpoint": folder.join("weights"), "streams": {"picture": stream},
+        "name": "bench", "source": "bench.yaml", "checkpoint": folder.join("weights"), "streams": {"image": stream},
         "denoisers": {},
     });
     serde_json::from_value(model).unwrap()

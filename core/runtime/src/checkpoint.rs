@@ -1,4 +1,4 @@
-//! Checkpoints: tensors by name from and to safetensors files, with a report of what fits.
+//! Checkpoints: named tensors from and to safetensors files, and a report of the names and shapes that do not fit.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,36 +14,36 @@ use crate::{Result, RunError};
 /// Tensors by name, in the order they were added.
 pub type Tensors = IndexMap<String, Tensor>;
 
-/// What floats are stored as.
+/// The stored type of floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// Bit for bit.
+    /// Exact.
     F32,
-    /// Half the size, for files that are shipped; what has one dimension (biases, norms, statistics) stays f32.
+    /// Half the size, for shipped files. Tensors of one dimension (biases, norms, statistics) stay f32.
     Bf16,
 }
 
-/// A file of weights, read.
+/// The content of a weights file.
 pub struct Weights {
-    /// All tensors on the CPU, as they are stored, in the order of their names.
+    /// All tensors on the CPU in their stored type, sorted by name.
     pub tensors: Tensors,
-    /// What else it says.
+    /// The metadata of the file.
     pub metadata: Metadata,
-    /// Hash of the file: of the bytes that were read.
+    /// Hash of the bytes that were read.
     pub blake3: String,
 }
 
-/// Reads a file once; memory is what its tensors have, and the largest of them once more.
+/// Reads a file once. Peak memory is the size of all tensors plus the size of the largest one.
 ///
 /// # Errors
-/// [`RunError::Checkpoint`] when the file is missing, truncated or no safetensors file, holds something else than the hash
-/// that it carries says, or has a number that is not finite.
+/// [`RunError::Checkpoint`]: the file is missing, truncated or not a safetensors file, differs from the hash in its
+/// metadata, or holds a NaN or infinite number.
 pub fn read(path: &Path) -> Result<Weights> {
     let file = anyflow_weights::open(path).map_err(|error| Unfit::from(error).of(path))?;
     read_from(file, path)
 }
 
-/// As [`read`], from a file that is open; `path` names it in errors.
+/// Reads an open file like [`read`]; `path` names it in errors.
 ///
 /// # Errors
 /// See [`read`].
@@ -66,7 +66,7 @@ fn tensor(entry: &Entry, bytes: &[u8]) -> Result<Tensor, Unfit> {
     let tensor = Tensor::f_from_data_size(bytes, &shape, kind)?;
     if kind != Kind::Int64 && tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
         let text = format!(
-            "{name} has a number that is not finite (NaN or infinite): no result of it would be one; use an earlier \
+            "{name} holds a number that is not finite (NaN or infinite), which would spoil every result; use an earlier \
              checkpoint, or train again"
         );
         return Err(Unfit::Text(text));
@@ -74,7 +74,7 @@ fn tensor(entry: &Entry, bytes: &[u8]) -> Result<Tensor, Unfit> {
     Ok(tensor)
 }
 
-/// Why a tensor or a file cannot be used.
+/// The reason why a tensor or a file cannot be used.
 enum Unfit {
     Weights(WeightsError),
     Torch(tch::TchError),
@@ -99,8 +99,8 @@ impl Unfit {
             Unfit::Torch(error) => return error.into(),
             Unfit::Text(text) => text,
             Unfit::Weights(error @ WeightsError::Read(_)) => format!(
-                "{error}; train it first (`anyflow train`), or correct the path in the file that names it (`checkpoint` \
-                 of a model, `start` of a training)"
+                "{error}; train it first (`anyflow train`), or correct its path in the YAML file (`checkpoint` of a model, \
+                 `start` of a training)"
             ),
             Unfit::Weights(error) => error.to_string(),
         };
@@ -108,7 +108,7 @@ impl Unfit {
     }
 }
 
-/// Writes a file, with a hash of what it holds; memory is that of the largest tensor.
+/// Writes a file with a hash of its content. Extra memory is the size of the largest tensor.
 ///
 /// # Errors
 /// [`RunError::Io`], which names `path`.
@@ -128,19 +128,19 @@ pub fn write(
     })
 }
 
-/// Copies `from` into the memory of `to`, by name, after checking that both hold the same names and shapes.
+/// Copies `from` into the memory of `to`, by name. Both must hold the same names and shapes.
 ///
 /// # Errors
-/// [`RunError::Checkpoint`] listing what is missing, left over, or of another shape.
+/// [`RunError::Checkpoint`] lists tensors that are missing, left over, or of another shape; then nothing is copied.
 pub fn copy_into(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
     let missing = to.keys().filter(|name| !from.contains_key(*name)).map(|name| format!("{name} is missing"));
     copy_checked(to, from, missing.collect(), path)
 }
 
-/// Copies `from` into the memory of `to`, by name; what only `to` has stays as it is.
+/// Copies `from` into the memory of `to`, by name. Tensors that only `to` has keep their values.
 ///
 /// # Errors
-/// [`RunError::Checkpoint`] listing what is left over, or of another shape.
+/// [`RunError::Checkpoint`] lists tensors that are left over or of another shape; then nothing is copied.
 pub fn copy_known(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
     copy_checked(to, from, Vec::new(), path)
 }
@@ -172,7 +172,7 @@ fn copy_checked(to: &Tensors, from: &Tensors, mut problems: Vec<String>, path: &
     Ok(())
 }
 
-/// The type that a tensor is stored in.
+/// The type in which a tensor is stored.
 fn stored(tensor: &Tensor, precision: Precision) -> Kind {
     match (tensor.kind(), precision) {
         (Kind::Float, Precision::Bf16) if tensor.dim() > 1 => Kind::BFloat16,
@@ -187,7 +187,7 @@ fn entry(name: &str, tensor: &Tensor, precision: Precision) -> Result<Entry> {
         Kind::BFloat16 => Dtype::BF16,
         Kind::Double => Dtype::F64,
         Kind::Int64 => Dtype::I64,
-        other => return Err(RunError::Internal(format!("a checkpoint holds no {other:?}"))),
+        other => return Err(RunError::Internal(format!("a checkpoint cannot hold {other:?} ({name})"))),
     };
     let shape = tensor.size().iter().map(|n| *n as usize).collect();
     Ok(Entry { name: name.into(), dtype, shape, size_bytes: tensor.numel() * kind.elt_size_in_bytes() })
@@ -216,7 +216,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
 mod tests {
     use super::*;
 
-    fn some() -> Tensors {
+    fn example() -> Tensors {
         let weights = Tensor::from_slice(&[1.0f32, -2.5, 3.25, 1e-3]).reshape([2, 2]);
         Tensors::from([("w".to_string(), weights), ("n".to_string(), Tensor::from_slice(&[7i64]))])
     }
@@ -232,8 +232,8 @@ mod tests {
     fn f32_comes_back_bit_for_bit_and_bf16_within_its_precision() {
         let folder = tempfile::tempdir().unwrap();
         for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::Bf16, 0.004)] {
-            let Weights { tensors, metadata, blake3 } = read(&file(folder.path(), &some(), precision)).unwrap();
-            let worst = ((&tensors["w"] - &some()["w"]) / &some()["w"]).abs().max().double_value(&[]);
+            let Weights { tensors, metadata, blake3 } = read(&file(folder.path(), &example(), precision)).unwrap();
+            let worst = ((&tensors["w"] - &example()["w"]) / &example()["w"]).abs().max().double_value(&[]);
             assert!(worst <= tolerance, "{worst}");
             assert_eq!(tensors["n"].int64_value(&[0]), 7);
             assert_eq!((metadata["k"].as_str(), blake3.len()), ("v", 64));
@@ -241,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_weights_leaves_the_rest_and_strangers_are_named() {
+    fn a_partial_copy_keeps_the_rest_and_names_unknown_tensors() {
         let to = Tensors::from([
             ("w".to_string(), Tensor::zeros([2, 2], (Kind::Float, Device::Cpu))),
             ("fresh".to_string(), Tensor::ones([3], (Kind::Float, Device::Cpu))),
         ]);
         let path = Path::new("start.safetensors");
-        let mut from = some();
+        let mut from = example();
         assert!(copy_known(&to, &from, path).unwrap_err().to_string().contains("n is left over"));
-        assert_eq!(to["w"].abs().sum(Kind::Float).double_value(&[]), 0.0, "nothing is copied by half");
+        assert_eq!(to["w"].abs().sum(Kind::Float).double_value(&[]), 0.0, "a refused copy changes nothing");
         from.swap_remove("n");
         copy_known(&to, &from, path).unwrap();
         assert!(to["w"] == from["w"] && to["fresh"].sum(Kind::Float).double_value(&[]) == 3.0);
@@ -257,23 +257,23 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_file_and_a_foreign_one_are_told_apart() {
+    fn errors_distinguish_a_truncated_file_from_another_models() {
         let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), &some(), Precision::F32);
+        let path = file(folder.path(), &example(), Precision::F32);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         assert!(read(&path).err().unwrap().to_string().contains("no whole safetensors file"));
         let to = Tensors::from([("w".to_string(), Tensor::zeros([3], (Kind::Float, Device::Cpu)))]);
-        let text = copy_into(&to, &some(), &path).unwrap_err().to_string();
+        let text = copy_into(&to, &example(), &path).unwrap_err().to_string();
         assert!(text.contains("w is [2, 2], the model wants [3]") && text.contains("n is left over"), "{text}");
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_refused_by_the_name_of_its_tensor() {
+    fn a_number_that_is_not_finite_is_refused_and_its_tensor_named() {
         let folder = tempfile::tempdir().unwrap();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for precision in [Precision::F32, Precision::Bf16] {
-                let mut tensors = some();
+                let mut tensors = example();
                 tensors.insert("x.weight".into(), Tensor::from_slice(&[1.0, bad, 0.5, 2.0]).reshape([2, 2]));
                 let text = read(&file(folder.path(), &tensors, precision)).err().unwrap().to_string();
                 assert!(text.contains("x.weight") && text.contains("not finite"), "{text}");

@@ -1,4 +1,4 @@
-//! Checks a plugin: loads its library as a session does, and runs the SDK's kit on what it exports.
+//! Checks a plugin: loads its library as a session does, and runs the SDK's test kit on its components.
 
 use std::path::Path;
 use std::thread;
@@ -18,75 +18,78 @@ use crate::plugin::watch::warm_up;
 use crate::plugin::{Plugins, allow_only};
 use crate::{Result, RunError, process};
 
-/// Rows that are taken of a dataset with samples.
+/// Rows taken from a dataset of samples.
 const SAMPLE_ROWS: u64 = 8;
 
-/// Runs the kit and tells of every check as it ends. The value counts them.
+/// Runs the test kit and sends an event after each check. Returns the number of checks and of failed ones.
 ///
 /// # Errors
-/// A sample cannot be read. What is wrong with the plugin is told by its checks.
+/// A sample cannot be read. A faulty plugin is not an error; its checks fail.
 pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
     let timeout = Duration::from_secs(order.timeout_secs);
     if let Some(hashes) = &order.plugins_allowed {
         allow_only(hashes.iter().cloned());
     }
     let (steps, watched) = bounded(16);
-    let (events, watched) = (&events, &watched);
+    let watched = &watched;
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("watchdog".into());
-        let (tell_ready, ready) = bounded(1);
+        let (is_ready, ready) = bounded(1);
         let watchdog = move || {
             warm_up();
-            let _ = tell_ready.send(());
+            let _ = is_ready.send(());
             watch(watched, timeout, events);
         };
         builder.spawn_scoped(scope, watchdog).map_err(|e| internal(&e))?;
         let _ = ready.recv();
-        let tell = |component: &str, check: &str| drop(steps.send((component.to_string(), check.to_string())));
         events.enter("load", Some(&order.library));
-        tell("", "load");
+        let _ = steps.send(Started::new("", "load"));
         let plugin = match Plugins::default().load(&order.library) {
             Ok(plugin) => plugin,
             Err(RunError::Library { text, .. }) => {
-                events.checked(checked("load", "failed", text));
+                events.checked(plugin_check("load", "failed", text));
                 return Ok(json!({"checks": 1, "failed": 1}));
             }
             Err(other) => return Err(other),
         };
-        events.checked(checked("load", "passed", "library, versions and descriptor fit".into()));
+        events.checked(plugin_check("load", "passed", "library, versions and descriptor fit".into()));
         let name = &plugin.descriptor.plugin;
-        let floats = match plugin.keeps_floats {
-            true => checked("load-floats", "passed", "loading keeps how the thread computes".into()),
-            false => {
-                let text = "loading changed how the thread computes; link without -ffast-math, which does it";
-                checked("load-floats", "failed", text.into())
-            }
-        };
-        let kept = plugin.keeps_floats;
-        events.checked(floats);
-        let kit = kit(order, Kit::new(plugin.entry).alone(), &plugin.descriptor)?;
+        events.checked(floats_check(plugin.keeps_floats));
+        let kit = configured(Kit::new(plugin.entry).alone(), order, &plugin.descriptor)?;
         let checks = kit.run(|step| match step {
             Step::Begin { component, check } => {
                 events.enter(format!("{component} {check}").trim(), Some(name));
-                tell(component, check);
+                let _ = steps.send(Started::new(component, check));
             }
-            Step::End(check) => events.checked(told(check)),
+            Step::End(check) => events.checked(component_check(check)),
         });
         let failed = checks.iter().filter(|c| c.outcome == anyflow_sdk::testkit::Outcome::Failed).count();
         drop(steps);
-        Ok(json!({"checks": checks.len() + 2, "failed": failed + usize::from(!kept)}))
+        Ok(json!({"checks": checks.len() + 2, "failed": failed + usize::from(!plugin.keeps_floats)}))
     })
 }
 
-/// Ends the process when a check takes too long: a thread that is stuck inside a plugin cannot be stopped.
-fn watch(steps: &Receiver<(String, String)>, timeout: Duration, events: &Events) {
-    let mut current: Option<(String, String)> = None;
+/// A check that has started.
+struct Started {
+    component: String,
+    check: String,
+}
+
+impl Started {
+    fn new(component: &str, check: &str) -> Self {
+        Started { component: component.into(), check: check.into() }
+    }
+}
+
+/// Ends the process if a check takes too long: a thread that is stuck inside a plugin cannot be stopped.
+fn watch(steps: &Receiver<Started>, timeout: Duration, events: &Events) {
+    let mut current: Option<Started> = None;
     loop {
         match steps.recv_timeout(timeout) {
             Ok(step) => current = Some(step),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                if let Some((component, check)) = current {
+                if let Some(Started { component, check }) = current {
                     let_through();
                     let text = format!("still not done after {} s", timeout.as_secs());
                     events.checked(Checked { component, check, outcome: "failed".into(), text });
@@ -98,7 +101,8 @@ fn watch(steps: &Receiver<(String, String)>, timeout: Duration, events: &Events)
     }
 }
 
-fn kit(order: &CheckOrder, mut kit: Kit, descriptor: &PluginDescriptor) -> Result<Kit> {
+/// Adds the parameters and samples of an order to a test kit.
+fn configured(mut kit: Kit, order: &CheckOrder, descriptor: &PluginDescriptor) -> Result<Kit> {
     for (component, parameters) in &order.parameters {
         for (name, value) in parameters {
             kit = kit.parameter(component, name, value.clone());
@@ -112,7 +116,7 @@ fn kit(order: &CheckOrder, mut kit: Kit, descriptor: &PluginDescriptor) -> Resul
     Ok(kit)
 }
 
-/// The cells of a sample: those of a column, or one that the whole file is.
+/// The cells of a sample: those of a column, or the whole file as one cell.
 fn cells(sample: &Sample, descriptor: &PluginDescriptor) -> Result<Vec<OwnedCell>> {
     let Sample { component, file, column } = sample;
     let codec = descriptor.codecs.iter().find(|codec| codec.id == *component);
@@ -137,7 +141,7 @@ fn cells(sample: &Sample, descriptor: &PluginDescriptor) -> Result<Vec<OwnedCell
         CellKind::Files => return Ok(vec![OwnedCell::Files(vec![bytes])]),
         _ => {}
     }
-    let wrong = || RunError::Data(format!("{file}: holds no {} for codec `{component}`", codec.cell));
+    let wrong = || RunError::Data(format!("{file}: is not a {} cell, which codec `{component}` needs", codec.cell));
     let text = String::from_utf8(bytes).map_err(|_| wrong())?;
     let text = text.trim_end_matches(['\n', '\r']);
     Ok(vec![match codec.cell {
@@ -161,15 +165,25 @@ fn owned(cell: Cell<'_>) -> Result<OwnedCell> {
     })
 }
 
-fn told(check: &Check) -> Checked {
+/// The result of the `load-floats` check.
+fn floats_check(keeps_floats: bool) -> Checked {
+    if keeps_floats {
+        return plugin_check("load-floats", "passed", "loading keeps the thread's floating-point settings".into());
+    }
+    let text = "loading changed the thread's floating-point settings; link without -ffast-math, which changes them";
+    plugin_check("load-floats", "failed", text.into())
+}
+
+fn component_check(check: &Check) -> Checked {
     let Check { component, check, outcome, text } = check;
     Checked { component: component.clone(), check: (*check).into(), outcome: outcome.to_string(), text: text.clone() }
 }
 
-fn checked(check: &str, outcome: &str, text: String) -> Checked {
+/// A check of the plugin as a whole.
+fn plugin_check(check: &str, outcome: &str, text: String) -> Checked {
     Checked { component: String::new(), check: check.into(), outcome: outcome.into(), text }
 }
 
 fn internal(error: &std::io::Error) -> RunError {
-    RunError::Internal(format!("no thread: {error}"))
+    RunError::Internal(format!("cannot start a thread: {error}"))
 }

@@ -1,5 +1,5 @@
-//! Devices by name. The program is linked to the CPU libraries; CUDA's are opened when they are asked for, from the
-//! same folder.
+//! Devices by name. The program is linked to the CPU libraries. It opens the CUDA libraries on demand, from the same
+//! folder.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -9,10 +9,10 @@ use tch::Device;
 
 use crate::{Result, RunError};
 
-/// `cpu`, `cuda` or `cuda:N`.
+/// Opens `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
-/// [`RunError::Data`] when there is no such device, with what to do.
+/// [`RunError::Data`]: the device does not exist; the text says what to do.
 pub fn open(name: &str) -> Result<Device> {
     let ordinal = match name.split_once(':') {
         _ if name == "cpu" => return Ok(Device::Cpu),
@@ -22,25 +22,27 @@ pub fn open(name: &str) -> Result<Device> {
     };
     if !cuda_libraries() {
         return Err(RunError::Data(format!(
-            "device {name}: the libtorch found has no libtorch_cuda.so; set LIBTORCH to a CUDA build of libtorch \
-             {}, or use --device cpu",
+            "device {name}: this libtorch has no libtorch_cuda.so; set LIBTORCH to a CUDA build of libtorch {}, or use \
+             --device cpu",
             crate::LIBTORCH
         )));
     }
     match usize::try_from(tch::Cuda::device_count()).unwrap_or(0) {
         count if ordinal < count => Ok(Device::Cuda(ordinal)),
-        count => Err(RunError::Data(format!("device {name}: libtorch sees {count} CUDA devices; use --device cpu"))),
+        count => Err(RunError::Data(format!(
+            "device {name}: libtorch finds {count} CUDA devices, numbered from 0; use one of them or --device cpu"
+        ))),
     }
 }
 
-/// Whether libtorch's CUDA libraries could be opened. Must come before libtorch's first CUDA query, which remembers
-/// its answer.
+/// Opens libtorch's CUDA libraries; false if that fails. Must run before libtorch's first CUDA query, because libtorch
+/// caches the answer.
 pub fn cuda_libraries() -> bool {
     let Some(path) = libtorch().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.is_file()) else {
         return false;
     };
-    // SAFETY: the library lies beside the libtorch that is loaded, and is its own; its constructors register kernels
-    // and nothing else. It is never closed.
+    // SAFETY: the library belongs to the loaded libtorch and is in the same folder; its constructors only register
+    // kernels. It is never closed.
     match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
         Ok(library) => {
             std::mem::forget(library);
@@ -53,7 +55,7 @@ pub fn cuda_libraries() -> bool {
     }
 }
 
-/// What results depend on of a device: which one of several it is does not count.
+/// The kind of a device. Results depend on it, but not on the device's index.
 pub fn kind(device: Device) -> &'static str {
     match device {
         Device::Cpu => "cpu",
@@ -77,7 +79,7 @@ fn folder_of(library: &str, maps: &str) -> Option<PathBuf> {
 }
 
 fn unknown(name: &str) -> RunError {
-    RunError::Data(format!("device {name:?} is not known; use cpu, cuda or cuda:N"))
+    RunError::Data(format!("unknown device {name:?}; use cpu, cuda or cuda:N"))
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libtorch_is_where_it_is_mapped_from() {
+    fn libtorchs_folder_is_found_in_the_memory_map() {
         let maps = "55d0-55d1 r-xp 00000000 fe:00 12 /opt/bin/anyflow-engine\n\
                     7f00-7f01 rw-p 00000000 00:00 0 \n\
                     7f01-7f02 r-xp 00000000 fe:00 13 /opt/my torch/lib/libtorch_cpu.so\n";

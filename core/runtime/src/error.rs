@@ -1,4 +1,4 @@
-//! Errors of the engine program, each with who must act.
+//! Errors of the engine program. Each says who must act.
 
 use anyflow_datasets::DatasetError;
 use anyflow_diffusion::EngineError;
@@ -6,18 +6,18 @@ use anyflow_plan::event::Fault;
 
 use crate::identity::Differences;
 
-/// The result of everything fallible in this crate.
+/// The result type of this crate.
 pub type Result<T, E = RunError> = std::result::Result<T, E>;
 
-/// Why a job cannot go on. Failures of single rows are not errors: they become rows of `failures.parquet`.
+/// An error that ends a job. Failures of single rows are not errors: they become rows of `failures.parquet`.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A plugin's library cannot be used. The user must install another one, or its author mend it.
+    /// A plugin's library cannot be used. The user must install another one, or the plugin's author must fix it.
     #[error("plugin {path}: {text}")]
     Library {
         /// The library file.
         path: String,
-        /// What is wrong and what to do.
+        /// The problem and its remedy.
         text: String,
     },
     /// A plugin refused or broke a call. Its author must act, unless the text names a parameter.
@@ -27,15 +27,15 @@ pub enum RunError {
         component: String,
         /// The plugin's version.
         version: String,
-        /// What it was asked for.
+        /// The call.
         call: String,
-        /// What it said.
+        /// The plugin's message.
         text: String,
     },
-    /// A plugin's call does not come back. Its author must act, or the user must grant it more time.
+    /// A plugin's call does not return. The plugin's author must act, or the user must raise the time limit.
     #[error(
-        "{}{component} (plugin version {version}) {call}: has not returned in the {limit_seconds} s that --timeout allows; \
-         its author must mend it, or allow it more; nothing committed is lost, the same command resumes",
+        "{}{component} (plugin version {version}) {call}: did not return within {limit_seconds} s (--timeout). Report it to \
+         the plugin's author or raise --timeout. Committed rows are kept; rerun the same command to resume",
         node.as_ref().map(|node| format!("node `{node}`: ")).unwrap_or_default()
     )]
     Stuck {
@@ -45,28 +45,28 @@ pub enum RunError {
         component: String,
         /// The plugin's version.
         version: String,
-        /// What it was asked for.
+        /// The call.
         call: String,
-        /// How long a call may take.
+        /// The time limit of a call.
         limit_seconds: f64,
     },
-    /// A checkpoint is missing, or belongs to another model. The user must name the right one, or train.
+    /// A checkpoint is missing or does not fit the model. The user must name the right one, or train.
     #[error("checkpoint {path}: {text}")]
     Checkpoint {
         /// The file.
         path: String,
-        /// What is wrong and what to do.
+        /// The problem and its remedy.
         text: String,
     },
-    /// The output folder holds another job. The user must take back what differs, or choose another folder.
+    /// The output folder holds another job. The user must undo the differences, or choose another folder.
     #[error("{path}: holds another job: {differences}; or choose another --output")]
     OtherJob {
         /// The folder.
         path: String,
-        /// What differs, each part with what to do.
+        /// The differences, each with what to do.
         differences: Differences,
     },
-    /// The data is not what the job needs. The user must act.
+    /// The data or the arguments do not fit the job. The user must act.
     #[error("{0}")]
     Data(String),
     /// Too many rows failed. The user must look at the failures.
@@ -74,49 +74,49 @@ pub enum RunError {
     TooManyFailures {
         /// Rows that failed.
         failed: u64,
-        /// What `--max-failures` allows.
+        /// The limit, `--max-failures`.
         allowed: u64,
-        /// The failures' file.
+        /// The file of the failures.
         path: String,
     },
-    /// No row came through. The user must look at the failures.
+    /// All rows failed. The user must look at the failures.
     #[error("none of the {failed} rows succeeded; {path} says why each failed")]
     AllFailed {
         /// Rows that failed.
         failed: u64,
-        /// The failures' file.
+        /// The file of the failures.
         path: String,
     },
     /// A dataset cannot be read or written.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The diffusion engine refused.
+    /// The diffusion engine failed.
     #[error("node `{node}`: {source}")]
     Diffusion {
         /// The node, stage or task.
         node: String,
-        /// Why.
+        /// The reason.
         source: EngineError,
     },
-    /// libtorch refused an operation of ours: please report.
+    /// A libtorch call of ours failed. The user should report it.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// Arrow refused an operation of ours: please report.
+    /// An Arrow call of ours failed. The user should report it.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
-    /// A file cannot be read or written. The user must look at disk and rights.
+    /// A file cannot be read or written. The user must look at disk and permissions.
     #[error("{path}: {source}")]
     Io {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// The loss is no longer a number, again and again. The user must lower the learning rate or look at the data.
+    /// The loss stays NaN or infinite after all rollbacks. The user must lower the learning rate or look at the data.
     #[error(
-        "stage `{stage}`: by step {step} the loss ({loss:.3e}) or its gradient (norm {norm:.3e}) is no longer a number, also \
-         after {rollbacks} returns to step {good} with half the learning rate each time; lower the learning rate, set \
-         `clip`, or look at the data; the last saved state is kept"
+        "stage `{stage}`: at step {step} the loss ({loss:.3e}) or the norm of its gradient ({norm:.3e}) is NaN or infinite, \
+         also after {rollbacks} rollbacks (the last one to step {good}) that each halved the learning rate; lower the \
+         learning rate, set `clip`, or look at the data. The last saved state is kept"
     )]
     Diverged {
         /// The stage.
@@ -127,21 +127,21 @@ pub enum RunError {
         loss: f64,
         /// The norm of the gradient.
         norm: f64,
-        /// How often the stage went back.
+        /// Number of rollbacks.
         rollbacks: u64,
-        /// The step that it went back to the last time.
+        /// The step of the last rollback's state.
         good: u64,
     },
-    /// An evaluation is below what its file asks for. The user must train longer, or ask for less.
+    /// An evaluation misses a threshold of its file. The user must train longer, or lower the threshold.
     #[error("{0}")]
     BelowTarget(String),
-    /// Something that planning should have excluded. We must act: please report.
+    /// A state that planning excludes. It is a bug of ours, which the user should report.
     #[error("internal error, please report it: {0}")]
     Internal(String),
 }
 
 impl RunError {
-    /// Who must act; the exit code follows from it.
+    /// Says who must act. The exit code follows from it.
     pub fn fault(&self) -> Fault {
         match self {
             RunError::Library { .. } | RunError::Plugin { .. } | RunError::Stuck { .. } => Fault::Plugin,
@@ -158,23 +158,23 @@ impl RunError {
         }
     }
 
-    /// Whether the device had no memory for a call. For fewer rows it may have.
+    /// True if the device ran out of memory. A call with fewer rows may succeed.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        let said = match self {
+        let text = match self {
             RunError::Diffusion { source, .. } => return source.is_out_of_memory(),
             RunError::Plugin { text, .. } => text.clone(),
             RunError::Torch(error) => error.to_string(),
             _ => return false,
         };
-        ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|reason| said.contains(reason))
+        ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|reason| text.contains(reason))
     }
 
-    /// An I/O error with its file.
+    /// Adds the file to an I/O error.
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> RunError + '_ {
         move |source| RunError::Io { path: path.display().to_string(), source }
     }
 
-    /// A diffusion error with its node, stage or task.
+    /// Adds the node, stage or task to a diffusion error.
     pub(crate) fn diffusion(node: &str) -> impl FnOnce(EngineError) -> RunError + '_ {
         move |source| RunError::Diffusion { node: node.to_string(), source }
     }

@@ -1,4 +1,4 @@
-//! The engine's voice: events as frames.
+//! Sends the engine's events to the front, as frames.
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use anyflow_plan::event::{Checked, Event, Fault};
 use anyflow_plan::frame::{FrameError, LONGEST_EVENT, Writer};
 use serde_json::{Map, Value};
 
-/// Writes events. Progress is thinned out; everything else is written at once.
+/// The writer of events. It drops most progress events and writes all others at once.
 pub struct Events {
     out: Mutex<Out>,
-    /// What ends the process when nobody listens any more.
+    /// Ends the process if an event cannot be written.
     end: fn() -> !,
 }
 
@@ -22,23 +22,23 @@ struct Out {
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Bytes of a sentence at most.
+/// Maximum bytes of a text.
 const LONGEST_TEXT: usize = 1 << 16;
 
 impl Events {
-    /// Events to a stream; `end` ends the process when they cannot be written. Work whose end nobody hears of is not done:
-    /// the same command does it again, or finds it committed.
+    /// Writes events to a stream. `end` must end the process; it is called if an event cannot be written. Without a
+    /// reader, going on would be useless: the same command repeats the work, or finds it committed.
     pub fn new(to: impl Write + Send + 'static, end: fn() -> !) -> Self {
         let frames = Writer::new(Box::new(to) as Box<dyn Write + Send>, LONGEST_EVENT);
         Events { out: Mutex::new(Out { frames, last_progress: None }), end }
     }
 
-    /// A part begins.
+    /// A part starts.
     pub fn begin(&self, part: &str, total: Option<u64>, unit: &str, done: u64) {
         self.write(&Event::Begin { part: part.into(), total, unit: unit.into(), done });
     }
 
-    /// Work inside a part.
+    /// Progress inside a part.
     pub fn progress(&self, part: &str, done: u64, figures: Map<String, Value>) {
         {
             let mut out = self.out();
@@ -55,7 +55,7 @@ impl Events {
         self.write(&Event::End { part: part.into(), figures });
     }
 
-    /// Something a person should read.
+    /// A note for the user.
     pub fn note(&self, text: impl Into<String>) {
         self.write(&Event::Note { text: cut(text.into()) });
     }
@@ -65,7 +65,7 @@ impl Events {
         self.write(&Event::Enter { node: node.into(), plugin: plugin.map(String::from) });
     }
 
-    /// A check of a plugin came to its end.
+    /// A check of a plugin has ended.
     pub fn checked(&self, check: Checked) {
         self.write(&Event::Checked(Checked { text: cut(check.text), ..check }));
     }
@@ -83,9 +83,9 @@ impl Events {
     fn write(&self, event: &Event) {
         let mut out = self.out();
         let written = match out.frames.write(event) {
-            // What is too long to be told is said to be so: a result that is not told is a failure.
+            // A result that cannot be sent is a failure; any other event is replaced by a note.
             Err(error @ FrameError::Long { .. }) => {
-                let text = format!("what the engine wants to tell is too long: {error}");
+                let text = format!("an event of the engine is too long to be sent: {error}");
                 out.frames.write(&match event {
                     Event::Done { .. } => Event::Failed { fault: Fault::Internal, text },
                     _ => Event::Note { text },
@@ -94,7 +94,7 @@ impl Events {
             written => written,
         };
         if let Err(error) = written {
-            tracing::error!("the engine ends, since nobody listens to it any more: {error}");
+            tracing::error!("the engine ends because its events cannot be written: {error}");
             (self.end)();
         }
     }
@@ -104,7 +104,7 @@ impl Events {
     }
 }
 
-/// A sentence that is not too long.
+/// Cuts a text to [`LONGEST_TEXT`].
 fn cut(mut text: String) -> String {
     if text.len() > LONGEST_TEXT {
         text.truncate(text.floor_char_boundary(LONGEST_TEXT));
@@ -113,7 +113,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Figures of an event: `figures([("loss", 0.1.into())])`.
+/// Makes the figures of an event: `figures([("loss", 0.1.into())])`.
 pub fn figures<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
     pairs.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
 }

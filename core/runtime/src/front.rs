@@ -1,5 +1,5 @@
-//! The engine's ties to its front: events go out on a descriptor of their own, the order comes in on standard input, and
-//! the end of that pipe says that the front is gone.
+//! The engine's connection to its front: events leave on a private descriptor, the order arrives on standard input, and
+//! the end of that pipe means that the front has ended.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 
 use crate::process;
 
-/// The argument that stands for an order on standard input.
+/// The argument for an order on standard input.
 const INPUT: &str = "-";
 
-/// Takes standard output for the events. From now on, what a plugin prints there is log.
+/// Takes standard output for the events. Afterwards, output that a plugin prints there goes to the log.
 ///
 /// # Errors
 /// The system has no descriptor left.
@@ -27,30 +27,31 @@ pub fn take_output() -> std::io::Result<File> {
     Ok(events)
 }
 
-/// Reads an order from a file, or from the front. The front's end ends this process from then on, with its whole group.
+/// Reads an order from a file, or from the front. An order from the front ties this process and its group to the front:
+/// they end when it ends.
 ///
 /// # Errors
-/// It cannot be read, or is not understood.
+/// The order cannot be read or parsed.
 pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T, String> {
-    let told = |error: &dyn std::fmt::Display| format!("order {}: {error}", from.display());
+    let named = |error: &dyn std::fmt::Display| format!("order {}: {error}", from.display());
     if from != Path::new(INPUT) {
-        let text = std::fs::read(from).map_err(|error| told(&error))?;
-        return serde_json::from_slice(&text).map_err(|error| told(&error));
+        let text = std::fs::read(from).map_err(|error| named(&error))?;
+        return serde_json::from_slice(&text).map_err(|error| named(&error));
     }
     process::end_with_parent();
-    let input = private(stdin()).map_err(|error| told(&error))?;
+    let input = private(stdin()).map_err(|error| named(&error))?;
     // A plugin that reads standard input finds nothing.
-    File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).map_err(|error| told(&error))?;
+    File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).map_err(|error| named(&error))?;
     let mut frames = Reader::new(input, LONGEST_ORDER);
-    let Some(order) = frames.read().map_err(|error| told(&error))? else { process::end_group() };
+    let Some(order) = frames.read().map_err(|error| named(&error))? else { process::end_group() };
     let mut input = frames.into_inner();
-    // The thread must have begun before a library is loaded: none can begin while a constructor runs.
-    let (tell, ready) = bounded(1);
+    // The thread must run before a library is loaded: no thread can start while a library's constructor runs.
+    let (is_ready, ready) = bounded(1);
     let wait = move || {
-        let _ = tell.send(());
+        let _ = is_ready.send(());
         wait(&mut input);
     };
-    std::thread::Builder::new().name("front".into()).spawn(wait).map_err(|error| told(&error))?;
+    std::thread::Builder::new().name("front".into()).spawn(wait).map_err(|error| named(&error))?;
     let _ = ready.recv();
     Ok(order)
 }
@@ -67,7 +68,7 @@ fn wait(input: &mut File) {
     }
 }
 
-/// A descriptor that no other program inherits, away from those that plugins know by number.
+/// Duplicates a descriptor to one above 2, so that plugins cannot reach it by number, and no child inherits it.
 fn private(stream: impl AsFd) -> std::io::Result<File> {
     Ok(fcntl_dupfd_cloexec(stream, 3)?.into())
 }

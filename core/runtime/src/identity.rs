@@ -1,5 +1,5 @@
-//! What a run or a training is, part by part. Two that agree in every part write the same bytes, wherever their files lie
-//! and whatever these are called; so a job is refused for what differs, by its name, and for nothing else.
+//! The identity of a run or a training, as named parts. Two jobs that agree in every part write the same bytes, wherever
+//! their files are and whatever their names. A folder of another job is refused with the names of the different parts.
 
 use std::fmt;
 
@@ -11,30 +11,30 @@ use serde_json::Value;
 
 use crate::{LIBTORCH, Result, RunError};
 
-/// Differences that a refusal names.
+/// Maximum number of differences in an error.
 const MOST_NAMED: usize = 5;
-/// Digits of a hash, and characters of another value, that it shows.
+/// Shown digits of a hash, and shown characters of any other value.
 const HASH_DIGITS: usize = 12;
 const MOST_SHOWN: usize = 60;
 
-/// Hashes of what a job loaded: of the very bytes that it works with.
+/// Hashes of the files that a job has loaded, of exactly the bytes in use.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// Library files, by the plugin's name.
     pub plugins: IndexMap<String, String>,
-    /// Files of weights, by what the job has them for.
+    /// Weights files, by their purpose.
     pub weights: IndexMap<String, String>,
 }
 
 /// The rows of a run.
 pub struct Input {
-    /// Hash of all rows that can be read; none if the run makes its rows.
+    /// Hash of all readable rows; `None` if the run has no inputs.
     pub content: Option<String>,
-    /// How many there are.
+    /// Number of rows.
     pub rows: u64,
 }
 
-/// A run: its pipeline with all that was loaded for it, its rows, and how they are cut.
+/// The identity of a run: its pipeline, the loaded files, its rows, and the sizes of shards and batches.
 ///
 /// # Errors
 /// [`RunError::Internal`].
@@ -48,7 +48,7 @@ pub fn of_run(order: &Order, loaded: &Loaded, input: &Input) -> Result<JobId> {
     Ok(with_loaded(with_machine(job, order), loaded))
 }
 
-/// A training, with what it starts from and the rows of each source.
+/// The identity of a training: its plan, the loaded files, and the rows of each source.
 ///
 /// # Errors
 /// [`RunError::Internal`].
@@ -68,13 +68,13 @@ fn with_loaded(mut job: JobId, loaded: &Loaded) -> JobId {
     job.with("anyflow", env!("CARGO_PKG_VERSION")).with("libtorch", LIBTORCH)
 }
 
-/// Sums are added up in another order by other numbers of threads, and on other kinds of devices.
+/// Adds the machine's part: the number of threads and the kind of device change the order of summation.
 fn with_machine(job: JobId, order: &Order) -> JobId {
     let kind = order.device.split(':').next().unwrap_or_default();
     job.with("device", kind).with("threads", order.threads)
 }
 
-/// Every value of a plan as a part of its own, and the order in which they stand: streams are seeded in theirs.
+/// Makes every value of a plan a part, plus one part for the order of keys, because seeds of streams depend on it.
 fn described(job: &Job) -> Result<JobId> {
     let plan = serde_json::to_value(job.without_paths()).map_err(|e| RunError::Internal(e.to_string()))?;
     let mut parts = Vec::new();
@@ -92,7 +92,7 @@ fn leaves(at: String, value: &Value, parts: &mut Vec<(String, String)>) {
         }
         Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
             for (index, item) in items.iter().enumerate() {
-                // Steps and stages have names, which say more than a number.
+                // Steps and stages have names, which are clearer than an index.
                 let name = ["name", "node"].iter().find_map(|key| item.get(key)?.as_str());
                 leaves(
                     format!("{at}.{}", name.map_or(index.to_string(), |name| format!("{index}-{name}"))),
@@ -105,7 +105,7 @@ fn leaves(at: String, value: &Value, parts: &mut Vec<(String, String)>) {
     }
 }
 
-/// Hashes the keys of all objects as they follow one another, and where lists and objects begin and end.
+/// Hashes the keys of all objects in their order, with marks for the start and end of lists and objects.
 fn order_of(value: &Value, keys: &mut blake3::Hasher) {
     match value {
         Value::Object(fields) => {
@@ -127,7 +127,7 @@ fn order_of(value: &Value, keys: &mut blake3::Hasher) {
     }
 }
 
-/// Says what to do about the parts in which a folder holds another job.
+/// Adds to an error about another job what to do for each difference.
 pub fn explained(error: DatasetError) -> RunError {
     match error {
         DatasetError::OtherJob { path, differences } => {
@@ -137,14 +137,15 @@ pub fn explained(error: DatasetError) -> RunError {
     }
 }
 
-/// The parts in which two jobs differ, each with what to do.
+/// The different parts of two jobs, each shown with what to do.
 #[derive(Debug)]
 pub struct Differences(Vec<Difference>);
 
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Difference { name, expected, found }) in self.0.iter().take(MOST_NAMED).enumerate() {
-            let (now, then) = (shown(expected), shown(found));
+            let now = shown(expected);
+            let then = shown(found);
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{name}: {now} now, {then} then ({})", remedy(name, &then))?;
         }
@@ -157,18 +158,18 @@ impl fmt::Display for Differences {
 
 fn remedy(part: &str, then: &str) -> String {
     match part.split_once(' ').map_or(part, |(first, _)| first) {
-        "threads" => format!("give --threads {then}"),
-        "device" => format!("give --device {then}"),
-        "rows" => format!("give --rows {then}"),
-        "shard" => format!("give --shard-rows {then}"),
-        "batch" if then == "measured" => "leave --batch-rows out".into(),
-        "batch" => format!("give --batch-rows {then}"),
-        "key" if then == "default" => "leave --key out".into(),
-        "key" => format!("give --key {then}"),
-        "input" | "source" => "give it the rows that it began with".into(),
-        "weights" => "put back the weights that it began with".into(),
-        "plugin" => "put back the library that it began with".into(),
-        "anyflow" | "libtorch" => format!("go on with version {then}"),
+        "threads" => format!("use --threads {then}"),
+        "device" => format!("use --device {then}"),
+        "rows" => format!("use --rows {then}"),
+        "shard" => format!("use --shard-rows {then}"),
+        "batch" if then == "measured" => "remove --batch-rows".into(),
+        "batch" => format!("use --batch-rows {then}"),
+        "key" if then == "default" => "remove --key".into(),
+        "key" => format!("use --key {then}"),
+        "input" | "source" => "use the original rows".into(),
+        "weights" => "restore the original weights".into(),
+        "plugin" => "restore the original library".into(),
+        "anyflow" | "libtorch" => format!("use version {then}"),
         _ => "undo the change in the YAML file or in --set".into(),
     }
 }
@@ -213,22 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn paths_do_not_count_and_the_order_of_streams_does() {
+    fn the_order_of_streams_is_part_of_the_identity_and_paths_are_not() {
         let job = id(&training(5, "here/a.so", ["a", "b"]));
         assert_eq!(job, id(&training(5, "there/b.so", ["a", "b"])));
         let differences = job.differences(&id(&training(5, "here/a.so", ["b", "a"])));
         assert_eq!(differences.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["order of the plan"]);
-        assert!(job.parts().any(|part| part == ("device", "cuda")), "no index");
+        assert!(job.parts().any(|part| part == ("device", "cuda")), "without an index");
     }
 
     #[test]
-    fn a_refusal_names_what_differs_and_the_way_out() {
-        let (now, then) = (id(&training(6, "a", ["a", "b"])), id(&training(5, "a", ["a", "b"])));
-        let now = now.with("threads", 1).with("plugin p", "a".repeat(64));
-        let then = then.with("plugin p", "b".repeat(64));
+    fn an_error_names_the_differences_and_what_to_do() {
+        let now = id(&training(6, "a", ["a", "b"])).with("threads", 1).with("plugin p", "a".repeat(64));
+        let then = id(&training(5, "a", ["a", "b"])).with("plugin p", "b".repeat(64));
         let text = Differences(now.differences(&then)).to_string();
         for part in
-            ["plan.seed: 6 now, 5 then", "--set", "threads: 1 now, 2 then (give --threads 2)", "bbbbbbbbbbbb... then"]
+            ["plan.seed: 6 now, 5 then", "--set", "threads: 1 now, 2 then (use --threads 2)", "bbbbbbbbbbbb... then"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }

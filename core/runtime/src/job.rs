@@ -1,4 +1,4 @@
-//! From an order to its result.
+//! Executes an order.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::events::Events;
 use crate::plugin::{allow_only, watch};
 use crate::{LIBTORCH, Result, RunError, device, eval, process, run, train};
 
-/// Does the job of an order; the value is what `--json` prints.
+/// Executes the job of an order and returns the value that `--json` prints.
 ///
 /// # Errors
-/// Why the job cannot go on. What is committed stays. A plugin that takes longer than the order allows ends the program.
+/// The error that ended the job; committed rows stay. A plugin call over the order's time limit ends the program.
 pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     if let Some(bytes) = order.memory_bytes {
         anyflow_datasets::use_memory(bytes);
@@ -36,13 +36,13 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     )
 }
 
-/// Ends the program while a call of a plugin still runs: no thread can be ended from outside.
+/// Ends the program while a plugin's call still runs, because a thread cannot be stopped from outside.
 fn give_up(late: &RunError, events: &Events) {
     events.failed(late.fault(), late.to_string());
     process::end(late.fault().exit_code());
 }
 
-/// Versions of this program and what it is linked to.
+/// The versions of this program and of its libraries.
 pub fn versions() -> Value {
     json!({
         "anyflow": env!("CARGO_PKG_VERSION"),

@@ -1,9 +1,8 @@
-//! Latents on disk: Arrow IPC files that are memory-mapped, so that rows are copied once, into the batch that wants
-//! them.
+//! Latents on disk: memory-mapped Arrow IPC files, so that a row is copied only once, into its batch.
 //!
-//! A file has one column `latent` of fixed-size lists of f32, a list a row, the elements of `[latent]` one after
-//! another. The schema's metadata hold the shape and the key of what the file was made of, those of the footer a hash of
-//! the elements.
+//! A file has one column `latent` of fixed-size lists of f32: per row, the elements of `[latent]` in row-major order. The
+//! metadata of the schema hold the shape and a key, which identifies the source of the latents. The metadata of the
+//! footer hold a hash of the elements.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -26,13 +25,13 @@ const COLUMN: &str = "latent";
 const KEY: &str = "anyflow.key";
 const SHAPE: &str = "anyflow.shape";
 const CONTENT: &str = "anyflow.blake3";
-/// Length of the footer, and the magic word.
+/// Bytes after the footer: its length and the magic word.
 const TRAILER: usize = 10;
 
-/// Writes the rows of `chunks`, each `[row, shape]` f32, and a hash of them; the file is then ready to be published.
+/// Writes the rows of `chunks`, each `[row, shape]` f32, and their hash. Afterwards the file is ready to be published.
 ///
 /// # Errors
-/// Those of the chunks; a chunk of another shape; disk.
+/// An error of a chunk; a chunk of another shape; the disk.
 pub fn write(to: impl Write, key: &str, shape: &[i64], chunks: impl Iterator<Item = Result<Tensor>>) -> Result<()> {
     let schema = schema(key, shape);
     let mut writer = FileWriter::try_new(BufWriter::new(to), &schema)?;
@@ -64,43 +63,43 @@ fn schema(key: &str, shape: &[i64]) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(vec![Field::new(COLUMN, list, false)], metadata))
 }
 
-/// The elements of a chunk, one row after another.
+/// The elements of a chunk in row-major order.
 fn flat(chunk: &Tensor, shape: &[i64]) -> Result<ScalarBuffer<f32>> {
     if chunk.size().get(1..) != Some(shape) {
-        return Err(RunError::Internal(format!("latents of shape {:?}, a row's being {shape:?}", chunk.size())));
+        return Err(RunError::Internal(format!("latents have shape {:?}, but a row needs {shape:?}", chunk.size())));
     }
     let flat = chunk.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1])?;
     Ok(Vec::<f32>::try_from(&flat)?.into())
 }
 
-/// The rows of a file, mapped into memory.
+/// The rows of a memory-mapped file.
 pub struct Latents {
-    /// Views into the mapped file, one a record batch.
+    /// Views into the mapped file, one per record batch.
     batches: Vec<Float32Array>,
     /// The first row of each batch.
     starts: Vec<usize>,
     rows: usize,
     shape: Vec<i64>,
-    /// Where batches are gathered, f32 on the CPU; it grows to the largest batch.
+    /// The buffer of [`Latents::gather`], f32 on the CPU. It grows to the largest batch.
     staging: Tensor,
 }
 
 impl Latents {
-    /// Maps a file that [`write()`] wrote with this key, and compares its rows with their hash; `path` names it in errors.
+    /// Maps a file that [`write()`] wrote with this key, and verifies its hash; `path` names the file in errors.
     ///
     /// # Errors
-    /// [`RunError::Checkpoint`] when the file is truncated, damaged, no such file, or of another key.
+    /// [`RunError::Checkpoint`]: the file is truncated, damaged, of another format, or has another key.
     pub fn open(file: &File, path: &Path, key: &str) -> Result<Self> {
         let wrong = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
         let map = mapped::map(file).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         let bytes = Buffer::from(bytes::Bytes::from_owner(map));
         let Content { schema, batches, blake3 } =
-            record_batches(&bytes).map_err(|e| wrong(format!("is no whole Arrow file: {e}")))?;
+            record_batches(&bytes).map_err(|e| wrong(format!("is not a complete Arrow file: {e}")))?;
         let metadata = schema.metadata();
         if metadata.get(KEY).map(String::as_str) != Some(key) {
-            return Err(wrong("holds latents that were made of something else".into()));
+            return Err(wrong("holds latents of other rows or weights".into()));
         }
-        let no_shape = || wrong("does not say the shape of a latent".into());
+        let no_shape = || wrong("has no valid shape of a latent in its metadata".into());
         let shape = metadata.get(SHAPE).and_then(|text| shape_of(text)).ok_or_else(no_shape)?;
         let columns = batches.iter().map(|batch| values(batch, &shape)).collect::<Option<Vec<_>>>();
         let batches = columns.ok_or_else(|| wrong(format!("has no column `{COLUMN}` of lists of {shape:?} f32")))?;
@@ -109,9 +108,10 @@ impl Latents {
             hasher.update(batch.values().inner());
         }
         if blake3.as_deref() != Some(hasher.finalize().to_hex().as_str()) {
-            return Err(wrong("holds other latents than were written: it is damaged".into()));
+            return Err(wrong("is damaged: its latents differ from the hash in its metadata".into()));
         }
-        let (mut starts, mut rows) = (Vec::with_capacity(batches.len()), 0);
+        let mut starts = Vec::with_capacity(batches.len());
+        let mut rows = 0;
         for batch in &batches {
             starts.push(rows);
             rows += batch.len() / elements(&shape) as usize;
@@ -120,7 +120,7 @@ impl Latents {
         Ok(Latents { batches, starts, rows, shape, staging })
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -130,15 +130,16 @@ impl Latents {
         &self.shape
     }
 
-    /// These rows in this order: `[row, shape]`, f32, on the CPU, in memory that the next call overwrites.
+    /// Returns these rows in this order: `[row, shape]`, f32, on the CPU. The next call overwrites their memory.
     ///
     /// # Errors
-    /// A row that is not there; out of memory.
+    /// A row is out of range; out of memory.
     pub fn gather(&mut self, rows: &[u32]) -> Result<Tensor> {
         if let Some(row) = rows.iter().find(|row| **row as usize >= self.rows) {
-            return Err(RunError::Internal(format!("latent {row} of {}", self.rows)));
+            return Err(RunError::Internal(format!("latent {row} is out of range, there are {}", self.rows)));
         }
-        let (count, width) = (rows.len(), elements(&self.shape) as usize);
+        let count = rows.len();
+        let width = elements(&self.shape) as usize;
         if (self.staging.size()[0] as usize) < count {
             self.staging = Tensor::f_empty([count as i64, width as i64], (Kind::Float, Device::Cpu))?;
         }
@@ -149,8 +150,8 @@ impl Latents {
             // else reads or writes during this call.
             unsafe { std::slice::from_raw_parts_mut(self.staging.data_ptr().cast(), count * width) }
         };
-        for (row, place) in rows.iter().zip(staging.chunks_exact_mut(width.max(1))) {
-            place.copy_from_slice(self.row(*row as usize, width));
+        for (row, target) in rows.iter().zip(staging.chunks_exact_mut(width.max(1))) {
+            target.copy_from_slice(self.row(*row as usize, width));
         }
         let size: Vec<i64> = std::iter::once(count as i64).chain(self.shape.iter().copied()).collect();
         Ok(self.staging.f_narrow(0, 0, count as i64)?.f_view(size.as_slice())?)
@@ -163,11 +164,11 @@ impl Latents {
     }
 }
 
-/// What a file holds, sharing its memory.
+/// The content of a file, sharing its memory.
 struct Content {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
-    /// What it says the hash of its rows is.
+    /// The hash of the rows in the metadata.
     blake3: Option<String>,
 }
 
@@ -180,24 +181,26 @@ fn record_batches(bytes: &Buffer) -> Result<Content, String> {
     let start = end.checked_sub(length).ok_or("its footer is longer than the file")?;
     let footer = root_as_footer(&bytes[start..end]).map_err(|e| e.to_string())?;
     let schema: SchemaRef = Arc::new(fb_to_schema(footer.schema().ok_or("it has no schema")?));
-    // Arrow aligns buffers in the file; a copy would be made of one that is not.
+    // Arrow aligns the buffers of a file. The decoder would silently copy an unaligned one.
     let decoder = FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(true);
     let read = |block: &Block| {
-        let place = |n: i64| usize::try_from(n).map_err(|_| "a block lies outside of it".to_string());
-        let (offset, length) = (place(block.offset())?, place(block.bodyLength() + i64::from(block.metaDataLength()))?);
+        let outside = || "a block is outside of the file".to_string();
+        let offset = usize::try_from(block.offset()).map_err(|_| outside())?;
+        let length = block.bodyLength() + i64::from(block.metaDataLength());
+        let length = usize::try_from(length).map_err(|_| outside())?;
         if offset.checked_add(length).is_none_or(|block_end| block_end > start) {
-            return Err("a block lies outside of it".to_string());
+            return Err(outside());
         }
         let batch = decoder.read_record_batch(block, &bytes.slice_with_length(offset, length)).map_err(text)?;
         batch.ok_or_else(|| "a block is empty".to_string())
     };
     let batches = footer.recordBatches().into_iter().flatten().map(read).collect::<Result<_, _>>()?;
-    let said = footer.custom_metadata().into_iter().flatten().find(|pair| pair.key() == Some(CONTENT));
-    let blake3 = said.and_then(|pair| pair.value()).map(str::to_string);
+    let content = footer.custom_metadata().into_iter().flatten().find(|pair| pair.key() == Some(CONTENT));
+    let blake3 = content.and_then(|pair| pair.value()).map(str::to_string);
     Ok(Content { schema, batches, blake3 })
 }
 
-/// The elements of the latent column, if it is what it should be.
+/// The elements of the latent column; `None` if the column has another type or holds nulls.
 fn values(batch: &RecordBatch, shape: &[i64]) -> Option<Float32Array> {
     let lists = batch.column_by_name(COLUMN)?.as_fixed_size_list_opt()?;
     let values = lists.values().as_primitive_opt::<Float32Type>()?;
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_gathered_into_memory_that_is_used_again() {
+    fn batches_share_one_buffer() {
         let folder = tempfile::tempdir().unwrap();
         let mut latents = open(&written(folder.path()), "k").unwrap();
         let first = latents.gather(&[1, 2, 3]).unwrap().data_ptr();
@@ -251,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_anywhere_or_of_another_key_is_refused() {
+    fn a_truncated_file_and_another_key_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path());
-        assert!(open(&path, "other").err().unwrap().to_string().contains("something else"));
+        assert!(open(&path, "other").err().unwrap().to_string().contains("other rows or weights"));
         let whole = std::fs::read(&path).unwrap();
         for length in (0..whole.len()).step_by(7) {
             std::fs::write(&path, &whole[..length]).unwrap();
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_element_is_noticed() {
+    fn a_changed_element_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path());
         let mut bytes = std::fs::read(&path).unwrap();

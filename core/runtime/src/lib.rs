@@ -1,16 +1,19 @@
-//! Loads plugins, builds sessions, runs plans, trains, evaluates. The program `anyflow-engine` is a thin shell round it.
+//! Loads plugins, builds sessions, runs plans, trains and evaluates. The program `anyflow-engine` is a thin shell around it.
 
-#![allow(unsafe_code)] // the host's side of the plugin border, memory-mapped latents, the process itself
+#![allow(unsafe_code)] // the host's side of the plugin ABI, memory-mapped latents, the process itself
 
+mod cells;
 pub mod checkpoint;
 pub mod conformance;
 mod device;
 mod error;
 mod eval;
 pub mod events;
+mod from_plan;
 pub mod front;
 mod identity;
 mod job;
+mod judge;
 pub mod latents;
 mod mapped;
 mod networks;
@@ -23,19 +26,22 @@ mod scoring;
 mod session;
 mod sources;
 mod stream;
+mod table;
 pub mod trace;
 mod train;
 
 pub use error::{Result, RunError};
 pub use job::{execute, versions};
-pub use session::{Judge, Session};
+pub use judge::Judge;
+pub use session::Session;
 pub use stream::StreamNet;
 
 /// The libtorch version that this program is built for.
 pub const LIBTORCH: &str = "2.11.0";
 
-/// Seeds libtorch's own generator, which plugins use for initial weights and dropout. Nothing else may.
+/// Seeds libtorch's global generator, which plugins use for initial weights and dropout. All other noise must come from
+/// the engine's counter-based generator.
 pub(crate) fn seed_libtorch(seed: u64) {
-    #[allow(clippy::disallowed_methods)] // the one place: plugins have no other source
+    #[allow(clippy::disallowed_methods)] // plugins have no other source of randomness
     tch::manual_seed((seed & (i64::MAX as u64)) as i64);
 }

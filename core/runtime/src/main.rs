@@ -1,5 +1,5 @@
-//! `anyflow-engine ORDER.json` does one job and tells what it does in frames of JSON; `anyflow-engine --check ORDER.json`
-//! checks a plugin; `-` stands for an order on standard input. People call `anyflow` instead.
+//! `anyflow-engine ORDER.json` executes one job and sends its events as frames of JSON. `anyflow-engine --check ORDER.json`
+//! checks a plugin. `-` reads the order from standard input. Users call `anyflow` instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,15 +16,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 const USAGE: &str = "usage: anyflow-engine ORDER.json, or anyflow-engine --check ORDER.json; `anyflow run` and `anyflow \
-                     plugin check` make the order and start it";
+                     plugin check` write the order and start this program";
 
-/// What this program is asked for.
+/// The command line.
 #[derive(Default)]
 struct Arguments {
     version: bool,
     check: bool,
     order: Option<PathBuf>,
-    /// Descriptor of the front's table of calls.
+    /// The file descriptor of the front's table of calls.
     calls: Option<i32>,
 }
 
@@ -46,7 +46,7 @@ impl Arguments {
         Ok(found)
     }
 
-    /// Whether a front holds a pipe whose end ends this process and its group.
+    /// True if a front started this process: then the end of the front's pipe ends this process and its group.
     fn has_front(&self) -> bool {
         self.order.as_deref() == Some(Path::new("-"))
     }
@@ -58,16 +58,16 @@ fn main() {
     let events = match front::take_output() {
         Ok(out) => Events::new(out, end),
         Err(error) => {
-            eprintln!("no descriptor for events: {error}");
+            eprintln!("cannot open a file descriptor for events: {error}");
             process::end(1)
         }
     };
-    let done = arguments.map_err(RunError::Data).and_then(|arguments| {
+    let result = arguments.map_err(RunError::Data).and_then(|arguments| {
         let refused = |error| RunError::Internal(format!("--calls: {error}"));
         process::prepare(arguments.calls).map_err(refused)?;
-        act(&arguments, &events)
+        execute(&arguments, &events)
     });
-    let code = match done {
+    let code = match result {
         Ok(result) => {
             events.done(result);
             0
@@ -80,7 +80,7 @@ fn main() {
     process::end(code)
 }
 
-fn act(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
+fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
     if arguments.version {
         return Ok(anyflow_runtime::versions());
     }
@@ -91,23 +91,25 @@ fn act(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
 fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
     let order: CheckOrder = front::order(path).map_err(RunError::Internal)?;
     tch::set_num_threads(1);
-    listen(None);
+    start_tracing(None);
     anyflow_runtime::conformance::check(&order, events)
 }
 
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
     let order: Order = front::order(path).map_err(RunError::Internal)?;
     if order.format != PLAN_FORMAT {
-        let text =
-            format!("format {}, this engine reads {PLAN_FORMAT}; use both programs of one release", order.format);
+        let text = format!(
+            "has format {}, but this engine reads {PLAN_FORMAT}; use `anyflow` and `anyflow-engine` of the same release",
+            order.format
+        );
         return Err(RunError::Internal(format!("order {}: {text}", path.display())));
     }
-    listen(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
+    start_tracing(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
     anyflow_runtime::execute(&order, events)
 }
 
-/// Log text on standard error, as `ANYFLOW_LOG` says (default `warn`); spans into the timeline, if one is asked for.
-fn listen(timeline: Option<Timeline>) {
+/// Writes the log to standard error, filtered by `ANYFLOW_LOG` (default `warn`), and spans to the timeline.
+fn start_tracing(timeline: Option<Timeline>) {
     let filter = EnvFilter::try_from_env("ANYFLOW_LOG").unwrap_or_else(|_| "warn".into());
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     tracing_subscriber::registry().with(log).with(timeline).init();

@@ -1,16 +1,16 @@
-//! Files of ours, mapped into memory.
+//! Maps our own files into memory.
 
 use std::fs::File;
 use std::io;
 
 use memmap2::Mmap;
 
-/// The bytes of a file in a folder that this process holds the lock of.
+/// Maps a file of a folder whose lock this process holds.
 ///
 /// # Errors
-/// It cannot be mapped.
+/// The file cannot be mapped.
 pub fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the file was renamed into place whole, and only the holder of its folder's lock may replace it, which makes
-    // another file. So the mapped bytes do not change while they are borrowed.
+    // SAFETY: the complete file was renamed into place. Only the holder of its folder's lock may replace it, which makes a
+    // new file. So the mapped bytes do not change.
     unsafe { Mmap::map(file) }
 }

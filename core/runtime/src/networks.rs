@@ -1,4 +1,4 @@
-//! A model's networks on the engine's one compute thread.
+//! A model's networks on the engine's compute thread.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,22 +10,22 @@ use crate::plugin::{Module, watch};
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
-/// Stream and prompt networks and denoisers, all of them used by the compute thread only.
+/// The networks of streams and prompts, and the denoisers. Only the compute thread uses them.
 pub struct Networks {
     streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
     prompts: Vec<String>,
     /// Dropping it ends the thread.
     _engine: Engine,
     handle: EngineHandle,
-    /// Where tensors live.
+    /// The device of all tensors.
     pub device: Device,
 }
 
 impl Networks {
-    /// Starts the compute thread; the modules of the streams move there.
+    /// Starts the compute thread and moves the modules of the streams there.
     ///
     /// # Errors
-    /// What engine and plugins say.
+    /// Errors of engine and plugins.
     pub fn start(
         streams: IndexMap<String, StreamNet>,
         denoisers: IndexMap<String, Box<dyn Denoiser>>,
@@ -49,26 +49,26 @@ impl Networks {
         Ok(networks)
     }
 
-    /// Where rows are submitted to be diffused.
+    /// The engine, which takes diffusion requests.
     pub fn engine(&self) -> &EngineHandle {
         &self.handle
     }
 
-    /// Whether a network only makes what conditions.
+    /// True for the network of a prompt, which only conditions.
     pub fn is_prompt(&self, name: &str) -> bool {
         self.prompts.iter().any(|prompt| prompt == name)
     }
 
-    /// What the engine has done.
+    /// The engine's statistics.
     pub fn stats(&self) -> EngineStats {
         self.handle.stats()
     }
 
-    /// Runs `work` with a stream's or prompt's network on the compute thread, recording no gradients. `asker` is the node or task
-    /// that errors name.
+    /// Runs `work` with the network of a stream or prompt on the compute thread, without gradients. Errors name `asker`, a
+    /// node or task.
     ///
     /// # Errors
-    /// Those of `work`, or that it panicked.
+    /// The error of `work`; `work` panicked.
     pub fn on_stream(
         &self,
         asker: &str,
@@ -87,10 +87,11 @@ impl Networks {
         net: &Arc<Mutex<StreamNet>>,
         work: impl FnOnce(&mut StreamNet) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (net, node) = (net.clone(), asker.to_string());
+        let net = net.clone();
+        let node = asker.to_string();
         let call = self.handle.call(move || match net.lock() {
             Ok(mut net) => watch::in_node(&node, || work(&mut net)),
-            Err(_) => Err(RunError::Internal("a network was left in the middle of a call".into())),
+            Err(_) => Err(RunError::Internal("an earlier call of this network panicked".into())),
         });
         call.map_err(RunError::diffusion(asker))?
     }
@@ -99,7 +100,7 @@ impl Networks {
 impl Drop for Networks {
     fn drop(&mut self) {
         let streams = std::mem::take(&mut self.streams);
-        // Modules end on the thread that they were made on; where that has ended, there is nothing to say any more.
-        drop(self.handle.call(move || drop(streams)));
+        // Modules must be destroyed on the thread that created them. If that thread has ended, nothing can be done.
+        let _ = self.handle.call(move || drop(streams));
     }
 }

@@ -1,4 +1,4 @@
-//! The folder that a job writes to: one writer, one kind of job, and the order that it was written by.
+//! The output folder of a job: it has one writer and one kind of job, and keeps the job's order.
 
 use std::path::Path;
 
@@ -9,56 +9,57 @@ use anyflow_plan::plan::Job;
 use crate::identity::{self, Input, Loaded, explained};
 use crate::{Result, RunError};
 
-/// The order in the folder, for reports.
+/// The job's order, for reports.
 const ORDER_FILE: &str = "order.json";
 
-/// By what one sees which kind of job wrote to a folder.
-const TRACES: [(&str, Kind); 7] = [
-    ("job.json", Kind::Run),
-    ("manifest.json", Kind::Run),
-    ("commits", Kind::Run),
-    ("training.json", Kind::Training),
-    ("train.json", Kind::Training),
-    ("stages", Kind::Training),
-    ("eval.json", Kind::Evaluation),
+/// Files and folders that only one kind of job writes.
+const TRACES: [(&str, JobKind); 7] = [
+    ("job.json", JobKind::Run),
+    ("manifest.json", JobKind::Run),
+    ("commits", JobKind::Run),
+    ("training.json", JobKind::Training),
+    ("train.json", JobKind::Training),
+    ("stages", JobKind::Training),
+    ("eval.json", JobKind::Evaluation),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum JobKind {
     Run,
     Training,
     Evaluation,
 }
 
-impl Kind {
-    fn of(job: &Job) -> Kind {
+impl JobKind {
+    fn of(job: &Job) -> JobKind {
         match job {
-            Job::Run(_) => Kind::Run,
-            Job::Train(_) => Kind::Training,
-            Job::Eval(_) => Kind::Evaluation,
+            Job::Run(_) => JobKind::Run,
+            Job::Train(_) => JobKind::Training,
+            Job::Eval(_) => JobKind::Evaluation,
         }
     }
 
     fn word(self) -> &'static str {
         match self {
-            Kind::Run => "a run",
-            Kind::Training => "a training",
-            Kind::Evaluation => "an evaluation",
+            JobKind::Run => "a run",
+            JobKind::Training => "a training",
+            JobKind::Evaluation => "an evaluation",
         }
     }
 }
 
-/// Opens the output folder of an order for this process alone.
+/// Opens and locks the output folder of an order.
 ///
 /// # Errors
-/// [`RunError::Data`] when another kind of job wrote to it; what [`Folder::open`] says.
+/// [`RunError::Data`]: another kind of job wrote to it; errors of [`Folder::open`].
 pub fn open(order: &Order) -> Result<Folder> {
-    let (path, own) = (Path::new(&order.output), Kind::of(&order.job));
+    let path = Path::new(&order.output);
+    let own = JobKind::of(&order.job);
     let folder = Folder::open(path)?;
     for (name, kind) in TRACES {
         if kind != own && folder.has(name)? {
             return Err(RunError::Data(format!(
-                "{}: holds the output of {} ({name}), this is {}; choose another --output",
+                "{}: holds the output of {} ({name}), but this job is {}; choose another --output",
                 path.display(),
                 kind.word(),
                 own.word()
@@ -68,10 +69,10 @@ pub fn open(order: &Order) -> Result<Folder> {
     Ok(folder)
 }
 
-/// Opens the output of a run, which may hold shards of an earlier call. A folder that is refused stays as it is.
+/// Opens the output of a run, which may hold shards of an earlier call. A refused folder is not changed.
 ///
 /// # Errors
-/// As [`open`]; [`RunError::OtherJob`]; what [`OutputDir::open`] says.
+/// Errors of [`open`] and [`OutputDir::open`]; [`RunError::OtherJob`].
 pub fn of_run(order: &Order, loaded: &Loaded, input: &Input) -> Result<OutputDir> {
     let job = identity::of_run(order, loaded, input)?;
     let expected = Expected { shards: input.rows.div_ceil(order.shard_rows.max(1)), rows: input.rows };
@@ -80,10 +81,10 @@ pub fn of_run(order: &Order, loaded: &Loaded, input: &Input) -> Result<OutputDir
     Ok(output)
 }
 
-/// Writes the order down, once it is clear that the folder is its own.
+/// Writes the order into a folder that belongs to it.
 ///
 /// # Errors
-/// Disk.
+/// The disk.
 pub fn accept(folder: &Folder, order: &Order) -> Result<()> {
     let text = serde_json::to_vec_pretty(order).map_err(|e| RunError::Internal(e.to_string()))?;
     Ok(folder.write(ORDER_FILE, &text)?)

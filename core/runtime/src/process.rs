@@ -1,7 +1,7 @@
-//! The process itself: how it ends, and what it notes when something else ends it.
+//! The process itself: how it ends, and what it records when a crash or a signal ends it.
 //!
-//! A plugin can crash or call `exit` in any thread. Then the dying thread notes in the [table of calls](anyflow_plan::calls)
-//! which call it was in. It only stores into memory that the front shares: the heap and every lock may be in any state.
+//! A plugin can crash or call `exit` in any thread. Then the dying thread records in the [table of calls](anyflow_plan::calls)
+//! which call it was in. It only writes to memory shared with the front, because the heap and all locks may be in any state.
 
 #[cfg(target_os = "linux")]
 mod code;
@@ -21,19 +21,18 @@ use memmap2::MmapRaw;
 pub(crate) use code::note_code;
 
 static TABLE: OnceLock<Table<'static>> = OnceLock::new();
-/// This process, and not one that a plugin forked.
+/// The id of this process, to distinguish it from children that a plugin forked.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// The calls into plugins that are under way in this process.
+/// The table of running plugin calls of this process.
 pub(crate) fn calls() -> Table<'static> {
     *TABLE.get_or_init(Table::own)
 }
 
-/// Prepares for the case of a crash. `shared` is the descriptor of a file that holds the table of calls and that belongs
-/// to this call.
+/// Prepares for a crash. `shared` is the file descriptor of the front's table of calls; this function takes and closes it.
 ///
 /// # Errors
-/// The file is no table, or the system refuses.
+/// The file is not a table of calls, or a system call fails.
 pub fn prepare(shared: Option<i32>) -> io::Result<()> {
     PROCESS.store(rustix::process::getpid().as_raw_pid(), Ordering::SeqCst);
     if let Some(descriptor) = shared {
@@ -41,7 +40,7 @@ pub fn prepare(shared: Option<i32>) -> io::Result<()> {
         TABLE.get_or_init(|| table);
     }
     calls();
-    // SAFETY: the handlers only call what POSIX allows in them.
+    // SAFETY: the handlers only call async-signal-safe functions.
     unsafe {
         death::note_signals()?;
         death::note_exit();
@@ -50,15 +49,15 @@ pub fn prepare(shared: Option<i32>) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends this process at once: no destructor of a library runs beside threads that still work.
+/// Ends this process at once, so that no library's destructor runs while other threads still work.
 pub fn end(code: u8) -> ! {
-    // SAFETY: it does not return, and runs nothing of this process.
+    // SAFETY: the call does not return and runs no code of this process.
     unsafe { libc::_exit(c_int::from(code)) }
 }
 
-/// Ends this process and whatever its plugins have started, if they are a group of their own.
+/// Ends this process and, if it leads its process group, all processes that its plugins have started.
 pub fn end_group() -> ! {
-    // SAFETY: system calls, none of which touches memory.
+    // SAFETY: these system calls do not touch memory.
     unsafe {
         let process = libc::getpid();
         if libc::getpgrp() == process {
@@ -68,11 +67,11 @@ pub fn end_group() -> ! {
     end(1)
 }
 
-/// Lets the system end this process with its group when its parent ends, should it not hear of that itself.
+/// Asks the system to end this process and its group when its parent ends, in case this process does not notice it.
 pub(crate) fn end_with_parent() {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: the handler only calls what POSIX allows in it.
+        // SAFETY: the handler only calls async-signal-safe functions.
         let handled = unsafe { death::handle(libc::SIGHUP, on_hangup as *const () as usize) };
         if handled.is_ok() {
             let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::HUP));
@@ -85,31 +84,31 @@ unsafe extern "C" fn on_hangup(_signal: c_int, _info: *mut libc::siginfo_t, _con
     end_group();
 }
 
-/// Elsewhere a crash in a thread that a plugin started is laid to nobody.
+/// On other systems a crash in a thread of a plugin cannot be attributed to the plugin.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn note_code(_plugin: &str, _address: *const libc::c_void) {}
 
-/// The table in a file of another program's making.
+/// Maps the front's table of calls.
 fn map(descriptor: i32) -> io::Result<Table<'static>> {
-    // SAFETY: whoever starts this process says that the descriptor is for this; it is used here alone, and closed.
+    // SAFETY: the front opened the descriptor for this purpose; only this function uses and closes it.
     let file = unsafe { File::from_raw_fd(descriptor) };
     if file.metadata()?.len() != WORDS as u64 * 8 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no table of calls of this release"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not a table of calls of this release"));
     }
     let memory = std::mem::ManuallyDrop::new(MmapRaw::map_raw(&file)?);
-    // SAFETY: the memory is page-aligned, as long as this, and mapped for the life of the process. The front only reads
-    // it once this process has ended.
+    // SAFETY: the memory is page-aligned, holds `WORDS` words, and stays mapped until the process ends. The front reads it
+    // only after that.
     let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(memory.as_mut_ptr().cast(), WORDS) };
     Table::new(words).ok_or_else(|| io::Error::other("the table of calls has another size"))
 }
 
-/// Lets C's `stdout` write every line as it ends: nothing flushes it when this process ends, or crashes.
+/// Makes C's `stdout` line-buffered, because nothing flushes it when this process ends or crashes.
 ///
 /// # Safety
-/// Called before anything prints.
+/// Must be called before anything prints.
 unsafe fn print_by_lines() {
     #[cfg(target_os = "linux")]
-    // SAFETY: the stream is C's own, and nobody uses it yet.
+    // SAFETY: the stream is libc's own, and no code uses it yet.
     unsafe {
         unsafe extern "C" {
             static stdout: *mut libc::FILE;

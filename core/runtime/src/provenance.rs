@@ -1,4 +1,4 @@
-//! What a finished run says of itself: what it was made of, by the hashes of what was loaded.
+//! The provenance of a finished run: hashes of the loaded files, versions, inputs and results.
 
 use anyflow_datasets::Folder;
 use anyflow_plan::order::Order;
@@ -10,25 +10,25 @@ use crate::{Result, RunError};
 
 const FILE: &str = "run.json";
 
-/// A run that is done.
+/// A finished run.
 pub struct Provenance<'a> {
     /// Its plan.
     pub plan: &'a RunPlan,
     /// Its order.
     pub order: &'a Order,
-    /// What it worked with.
+    /// The loaded files.
     pub loaded: &'a Loaded,
     /// Its rows.
     pub input: &'a Input,
-    /// What it came to.
+    /// Its result.
     pub result: &'a Value,
 }
 
 impl Provenance<'_> {
-    /// Writes it into the folder of the output.
+    /// Writes `run.json` into the output folder.
     ///
     /// # Errors
-    /// Disk.
+    /// The disk.
     pub fn write(&self, folder: &Folder) -> Result<()> {
         let Provenance { plan, order, loaded, input, result } = self;
         let when = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();

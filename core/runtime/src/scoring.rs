@@ -1,112 +1,118 @@
-//! Classes told by what a diffusion recovers of a stream, whatever their number: the network is asked once for all.
+//! Classification by diffusion: a denoiser predicts the x0 of a stream, and the nearest class embedding is the class. The
+//! network runs once for all classes.
 
 use anyflow_datasets::Cell;
 use anyflow_diffusion::{Observed, Request, Sampled, Sampling};
 use anyflow_plan::plan::Scoring;
 use indexmap::IndexMap;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::{Result, RunError};
 
-/// Below it a vector is not made longer, so that a zero stays finite.
-const SHORTEST: f64 = 1e-6;
-/// Seeds of the draws of one row are this far apart.
-const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Smallest norm that a vector is divided by, so that a zero vector stays finite.
+const MIN_NORM: f64 = 1e-6;
+/// The seed of draw `i` of a row is the request's seed plus `i` times this.
+const DRAW_SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Directions that stand for classes, or for rows: `[class, feature]`, each of length 1.
-pub struct Bank(Tensor);
+/// Unit vectors of classes or rows, `[class, feature]`.
+pub struct ClassEmbeddings(Tensor);
 
-impl Bank {
-    /// What stands for the classes of a scoring: for each the mean direction of its cells.
+impl ClassEmbeddings {
+    /// Embeds the classes of a scoring: the embedding of a class is the mean of its cells' unit vectors, normalized.
     ///
     /// # Errors
-    /// A cell that the codec refuses, or what plugins say.
-    pub fn of_classes(node: &str, scoring: &Scoring, codec: &Codec, networks: &Networks) -> Result<Bank> {
+    /// The codec refuses a cell; errors of plugins.
+    pub fn of_classes(node: &str, scoring: &Scoring, codec: &Codec, networks: &Networks) -> Result<Self> {
         let texts: Vec<&String> = scoring.classes.values().flatten().collect();
         let cells: Vec<_> = texts.iter().map(|text| Some(Cell::Utf8(text.as_str()))).collect();
         let (array, refused) = codec.encode(&cells, 1)?;
         if let Some(refused) = refused.first() {
-            let text = format!("node {node}: `{}` stands for a class: {}", texts[refused.row], refused.text);
+            let text = format!("node {node}: cannot read `{}` of `classes`: {}", texts[refused.row], refused.text);
             return Err(RunError::Data(text));
         }
         let array = array.f_to_device(networks.device)?;
-        let seen = networks.on_stream(node, &scoring.stream, move |net| net.seen(&array))?;
-        let directions = directions(&seen)?;
+        let latents = networks.on_stream(node, &scoring.stream, move |net| net.denoiser_input(&array))?;
+        let units = unit_vectors(&latents)?;
         let mut first = 0;
         let mut means = Vec::new();
         for cells in scoring.classes.values() {
-            let own = directions.f_narrow(0, first, cells.len() as i64)?;
-            means.push(own.f_mean_dim([0i64].as_slice(), true, tch::Kind::Float)?);
+            let own = units.f_narrow(0, first, cells.len() as i64)?;
+            means.push(own.f_mean_dim([0i64].as_slice(), true, Kind::Float)?);
             first += cells.len() as i64;
         }
-        Bank::of(&Tensor::f_cat(&means, 0)?)
+        ClassEmbeddings::of(&Tensor::f_cat(&means, 0)?)
     }
 
-    /// The directions of `[row, ...]`.
+    /// Embeds rows `[row, ...]`, each as a class of its own.
     ///
     /// # Errors
-    /// libtorch refused.
-    pub fn of(values: &Tensor) -> Result<Bank> {
-        Ok(Bank(directions(values)?))
+    /// A libtorch call failed.
+    pub fn of(values: &Tensor) -> Result<Self> {
+        Ok(ClassEmbeddings(unit_vectors(values)?))
     }
 
-    /// `[row, class]`: the cosine of each row of `[row, ...]` with each class.
+    /// The cosine similarity of each row of `[row, ...]` to each class: `[row, class]`.
     ///
     /// # Errors
-    /// Shapes that do not fit, which planning excludes.
+    /// The shapes do not fit, which planning excludes.
     pub fn cosines(&self, values: &Tensor) -> Result<Tensor> {
-        Ok(directions(values)?.f_matmul(&self.0.f_tr()?)?)
+        Ok(unit_vectors(values)?.f_matmul(&self.0.f_tr()?)?)
     }
 }
 
-fn directions(values: &Tensor) -> Result<Tensor> {
+fn unit_vectors(values: &Tensor) -> Result<Tensor> {
     let flat = values.f_flatten(1, -1)?;
-    let length = flat.f_norm_scalaropt_dim(2.0, [-1i64], true)?.f_clamp_min(SHORTEST)?;
-    Ok(flat.f_div(&length)?)
+    let norm = flat.f_norm_scalaropt_dim(2.0, [-1i64], true)?.f_clamp_min(MIN_NORM)?;
+    Ok(flat.f_div(&norm)?)
 }
 
-/// How a stream is recovered.
-pub struct Recovery<'a> {
+/// Predicts the x0 of a stream from observed streams.
+pub struct PredictX0<'a> {
     /// The node or task that errors name.
     pub node: &'a str,
-    /// The denoiser that is asked.
+    /// The denoiser.
     pub denoiser: &'a str,
-    /// Which stream, and how often.
+    /// The stream, and the number of draws.
     pub scoring: &'a Scoring,
-    /// Streams that take no part.
+    /// Absent streams.
     pub absent: &'a [String],
-    /// How noise is removed.
+    /// The sampler.
     pub sampler: Sampling,
     /// Seed of the noise.
     pub seed: u64,
 }
 
-impl Recovery<'_> {
-    /// The mean over all draws, `[row, ...]`, and the rows that failed; from latents `[row, ...]` of the streams that are
-    /// given, as the denoiser sees them. Rows of one network call are drawn again and again before others are, from the
-    /// same memory, so that what the network makes of given streams alone is made once.
+/// The predicted x0 of a stream.
+pub struct Predicted {
+    /// The mean over all draws, `[row, ...]`.
+    pub mean: Tensor,
+    /// The rows that failed, with the reasons.
+    pub failed: Vec<(usize, String)>,
+}
+
+impl PredictX0<'_> {
+    /// Predicts x0 from normalized latents `[row, ...]` of the observed streams.
+    ///
+    /// All draws of the rows of one network call run before the next rows. They share the latents' memory, so that the
+    /// engine computes only once what depends on the observed streams alone.
     ///
     /// # Errors
-    /// What the engine says.
-    pub fn run(
-        &self,
-        networks: &Networks,
-        given: &IndexMap<String, Tensor>,
-        keys: &[u64],
-    ) -> Result<(Tensor, Vec<(usize, String)>)> {
+    /// The engine's error.
+    pub fn run(&self, networks: &Networks, observed: &IndexMap<String, Tensor>, keys: &[u64]) -> Result<Predicted> {
         let _no_grad = tch::no_grad_guard();
-        let at_once = networks.engine().max_batch_rows(self.denoiser).map_err(RunError::diffusion(self.node))?;
-        let (mut means, mut failed) = (Vec::new(), Vec::new());
-        for (part, keys) in keys.chunks(at_once).enumerate() {
-            let first = part * at_once;
+        let call_rows = networks.engine().max_batch_rows(self.denoiser).map_err(RunError::diffusion(self.node))?;
+        let mut means = Vec::new();
+        let mut failed = Vec::new();
+        for (part, keys) in keys.chunks(call_rows).enumerate() {
+            let first = part * call_rows;
             let narrow = |latent: &Tensor| latent.f_narrow(0, first as i64, keys.len() as i64);
-            let given: IndexMap<&String, Tensor> =
-                given.iter().map(|(name, latent)| Ok((name, narrow(latent)?))).collect::<Result<_>>()?;
+            let observed: IndexMap<&String, Tensor> =
+                observed.iter().map(|(name, latent)| Ok((name, narrow(latent)?))).collect::<Result<_>>()?;
             let mut sum: Option<Tensor> = None;
             for draw in 0..self.scoring.draws {
-                let Sampled { mut streams, rows_failed } = self.draw(networks, &given, keys, draw)?;
+                let Sampled { mut streams, rows_failed } = self.draw(networks, &observed, keys, draw)?;
                 let more = rows_failed.into_iter().map(|(row, text)| (first + row, text));
                 failed.extend(more.filter(|_| draw == 0));
                 let value = streams.swap_remove(&self.scoring.stream);
@@ -118,25 +124,34 @@ impl Recovery<'_> {
             }
             means.extend(sum.map(|sum| sum.f_div_scalar(self.scoring.draws as f64)).transpose()?);
         }
-        if means.is_empty() {
-            let streams = networks.engine().streams(self.denoiser).map_err(RunError::diffusion(self.node))?;
-            let recovered = streams.iter().find(|stream| stream.name == self.scoring.stream);
-            let shape = recovered.map(|stream| stream.batch_shape(0)).unwrap_or_default();
-            return Ok((Tensor::f_zeros(shape, (tch::Kind::Float, networks.device))?, failed));
-        }
-        Ok((Tensor::f_cat(&means, 0)?, failed))
+        let mean = if means.is_empty() { self.no_rows(networks)? } else { Tensor::f_cat(&means, 0)? };
+        Ok(Predicted { mean, failed })
     }
 
-    fn draw(&self, networks: &Networks, given: &IndexMap<&String, Tensor>, keys: &[u64], draw: u64) -> Result<Sampled> {
+    /// The result of a call without rows: `[0, ...]`.
+    fn no_rows(&self, networks: &Networks) -> Result<Tensor> {
+        let streams = networks.engine().streams(self.denoiser).map_err(RunError::diffusion(self.node))?;
+        let predicted = streams.iter().find(|stream| stream.name == self.scoring.stream);
+        let shape = predicted.map(|stream| stream.batch_shape(0)).unwrap_or_default();
+        Ok(Tensor::f_zeros(shape, (Kind::Float, networks.device))?)
+    }
+
+    fn draw(
+        &self,
+        networks: &Networks,
+        observed: &IndexMap<&String, Tensor>,
+        keys: &[u64],
+        draw: u64,
+    ) -> Result<Sampled> {
         let engine = networks.engine();
         let mut states = IndexMap::new();
         for stream in engine.streams(self.denoiser).map_err(RunError::diffusion(self.node))? {
             let name = &stream.name;
-            let state = match given.get(name) {
+            let state = match observed.get(name) {
                 Some(latent) => Observed::Clean(latent.shallow_clone()),
                 None if *name == self.scoring.stream => Observed::Noisy,
                 None if self.absent.contains(name) || networks.is_prompt(name) => Observed::Absent,
-                None => return Err(RunError::Internal(format!("node {} says nothing of stream {name}", self.node))),
+                None => return Err(RunError::Internal(format!("node {} has no role for stream {name}", self.node))),
             };
             states.insert(name.clone(), state);
         }
@@ -146,7 +161,7 @@ impl Recovery<'_> {
             states,
             sampler: self.sampler.clone(),
             guidance: Vec::new(),
-            seed: self.seed.wrapping_add(draw.wrapping_mul(SEEDS)),
+            seed: self.seed.wrapping_add(draw.wrapping_mul(DRAW_SEEDS)),
             outputs: vec![self.scoring.stream.clone()],
         };
         engine.submit(request).and_then(|ticket| ticket.wait()).map_err(RunError::diffusion(self.node))

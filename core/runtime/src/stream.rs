@@ -1,4 +1,4 @@
-//! A stream or a prompt of the model at work: its module, and the statistics that standardise a latent.
+//! The network of a stream or a prompt, and the statistics that normalize a latent.
 
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Form, Prompt, Stream, Type};
@@ -8,7 +8,7 @@ use crate::checkpoint::Tensors;
 use crate::plugin::{Module, Plugins};
 use crate::{Result, RunError};
 
-/// Array <-> latent <-> standardised latent of one stream; or array -> tokens of one prompt.
+/// A stream (array <-> latent <-> normalized latent) or a prompt (array -> tokens).
 pub struct StreamNet {
     /// Its name.
     pub name: String,
@@ -16,47 +16,42 @@ pub struct StreamNet {
     pub array: Vec<i64>,
     /// Shape of the latent or the tokens, without the row axis.
     pub latent: Vec<i64>,
-    /// The network, if the stream has one.
+    /// The network. Without one, the array is the latent.
     pub module: Option<Module>,
     /// Mean of the latent over the training set, `[latent]`.
     pub mean: Tensor,
     /// Standard deviation of the latent over the training set, `[latent]`.
-    pub deviation: Tensor,
-    /// It is read off as a class, whose latent is standardised by definition.
+    pub std: Tensor,
+    /// True if a head predicts the stream as a class. Its latent is normalized by definition.
     pub is_class: bool,
-    /// It only conditions.
     is_prompt: bool,
-    /// What makes the latent, or the tokens.
+    /// The module's role that makes the latent or the tokens.
     role: Role,
 }
 
 impl StreamNet {
-    /// A stream with fresh parameters and neutral statistics.
+    /// Makes a stream with fresh parameters, mean 0 and standard deviation 1.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn new(name: &str, stream: &Stream, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
         let module = stream.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
-        StreamNet::of(name, (false, stream.by), &stream.array, &stream.latent, module, device)
+        let net = StreamNet::bare(name, &stream.array, &stream.latent, device)?;
+        Ok(StreamNet { module, role: stream.by, ..net })
     }
 
-    /// A prompt with fresh parameters.
+    /// Makes a prompt with fresh parameters.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn prompt(name: &str, prompt: &Prompt, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
         let module = Module::new(plugins, &prompt.module, device, seed)?;
-        StreamNet::of(name, (true, Role::Embed), &prompt.array, &prompt.tokens, Some(module), device)
+        let net = StreamNet::bare(name, &prompt.array, &prompt.tokens, device)?;
+        Ok(StreamNet { module: Some(module), is_prompt: true, role: Role::Embed, ..net })
     }
 
-    fn of(
-        name: &str,
-        (is_prompt, role): (bool, Role),
-        array: &Type,
-        latent: &[i64],
-        module: Option<Module>,
-        device: Device,
-    ) -> Result<Self> {
+    /// A stream without a module.
+    fn bare(name: &str, array: &Type, latent: &[i64], device: Device) -> Result<Self> {
         let Form::Array { shape, .. } = &array.form else {
             return Err(RunError::Internal(format!("{name} has no array")));
         };
@@ -64,16 +59,16 @@ impl StreamNet {
             name: name.into(),
             array: shape.clone(),
             latent: latent.to_vec(),
-            module,
+            module: None,
             mean: Tensor::f_zeros(latent, (Kind::Float, device))?,
-            deviation: Tensor::f_ones(latent, (Kind::Float, device))?,
+            std: Tensor::f_ones(latent, (Kind::Float, device))?,
             is_class: false,
-            is_prompt,
-            role,
+            is_prompt: false,
+            role: Role::Encode,
         })
     }
 
-    /// Whether it only conditions.
+    /// True for a prompt, which only conditions.
     pub fn is_prompt(&self) -> bool {
         self.is_prompt
     }
@@ -81,7 +76,7 @@ impl StreamNet {
     /// `[row, array]` -> latent `[row, latent]`, or tokens.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn encode(&self, array: &Tensor, train: bool) -> Result<Tensor> {
         match &self.module {
             Some(module) => module.forward(self.role, array, &self.latent, train),
@@ -92,7 +87,7 @@ impl StreamNet {
     /// Latent `[row, latent]` -> `[row, array]`.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn decode(&self, latent: &Tensor, train: bool) -> Result<Tensor> {
         match &self.module {
             Some(module) => module.forward(Role::Decode, latent, &self.array, train),
@@ -100,51 +95,54 @@ impl StreamNet {
         }
     }
 
-    /// Latent -> zero mean, unit variance over the training set; same shape.
+    /// Shifts and scales a latent to mean 0 and variance 1 over the training set.
     ///
     /// # Errors
-    /// Only if the shapes disagree, which planning excludes.
-    pub fn standardise(&self, latent: &Tensor) -> Result<Tensor> {
-        Ok(latent.f_sub(&self.mean)?.f_div(&self.deviation)?)
+    /// The shapes disagree, which planning excludes.
+    pub fn normalize(&self, latent: &Tensor) -> Result<Tensor> {
+        Ok(latent.f_sub(&self.mean)?.f_div(&self.std)?)
     }
 
-    /// The inverse of [`StreamNet::standardise`].
+    /// The inverse of [`StreamNet::normalize`].
     ///
     /// # Errors
-    /// Only if the shapes disagree, which planning excludes.
-    pub fn restore(&self, latent: &Tensor) -> Result<Tensor> {
-        Ok(latent.f_mul(&self.deviation)?.f_add(&self.mean)?)
+    /// The shapes disagree, which planning excludes.
+    pub fn denormalize(&self, latent: &Tensor) -> Result<Tensor> {
+        Ok(latent.f_mul(&self.std)?.f_add(&self.mean)?)
     }
 
-    /// What a denoiser sees of rows of the array: standardised latents, or tokens as they are.
+    /// Encodes an array to the denoiser's input: a normalized latent, or the tokens of a prompt.
     ///
     /// # Errors
-    /// What the plugin said.
-    pub fn seen(&self, array: &Tensor) -> Result<Tensor> {
+    /// The plugin's error.
+    pub fn denoiser_input(&self, array: &Tensor) -> Result<Tensor> {
         let latent = self.encode(array, false)?;
-        if self.is_prompt() { Ok(latent) } else { self.standardise(&latent) }
+        if self.is_prompt() { Ok(latent) } else { self.normalize(&latent) }
     }
 
-    /// Everything of it that a checkpoint holds, sharing memory.
+    /// All tensors of a checkpoint, by name, sharing memory.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn tensors(&self) -> Result<Tensors> {
         let mut tensors = Tensors::new();
-        let sort = if self.is_prompt() { "prompts" } else { "streams" };
+        let kind = if self.is_prompt() { "prompts" } else { "streams" };
         if let Some(module) = &self.module {
             for parameter in module.parameters()? {
-                tensors.insert(format!("{sort}.{}.module.{}", self.name, parameter.name), parameter.tensor);
+                tensors.insert(format!("{kind}.{}.module.{}", self.name, parameter.name), parameter.tensor);
             }
         }
         tensors.extend(self.statistics());
         Ok(tensors)
     }
 
-    /// Mean and deviation, by the names a checkpoint uses, sharing memory; a prompt has none.
+    /// Mean and standard deviation, by their names in a checkpoint, sharing memory. A prompt has none.
     pub fn statistics(&self) -> Tensors {
-        let both = [("mean", &self.mean), ("deviation", &self.deviation)];
-        let both = both.into_iter().filter(|_| !self.is_prompt());
-        both.map(|(which, tensor)| (format!("streams.{}.{which}", self.name), tensor.shallow_clone())).collect()
+        if self.is_prompt() {
+            return Tensors::new();
+        }
+        // Shipped weights hold the standard deviation under the name `deviation`.
+        let both = [("mean", &self.mean), ("deviation", &self.std)];
+        both.map(|(which, tensor)| (format!("streams.{}.{which}", self.name), tensor.shallow_clone())).into()
     }
 }

@@ -1,4 +1,4 @@
-//! A timeline: every span of `tracing` as a complete event in the JSON that Perfetto and chrome://tracing read.
+//! A timeline in the JSON format of Perfetto and chrome://tracing: each span of `tracing` is a complete event.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,20 +16,20 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::{Result, RunError};
 
-/// Writes spans to a file as they close. The file is valid while it grows: readers accept a missing end.
+/// Writes spans to a file as they close. The file is always valid, because readers accept a missing end.
 pub struct Timeline {
     started: Instant,
-    out: Mutex<Out>,
+    out: Mutex<TraceFile>,
 }
 
-struct Out {
+struct TraceFile {
     file: BufWriter<File>,
-    /// Threads seen so far; their place is their number in the file.
+    /// The threads so far; the index of a thread is its number in the file.
     threads: Vec<ThreadId>,
 }
 
-impl Out {
-    /// The number of the calling thread, which is named in the file when it is first seen.
+impl TraceFile {
+    /// The number of the calling thread. A new thread is first named in the file.
     fn thread(&mut self) -> std::io::Result<usize> {
         let thread = std::thread::current();
         if let Some(number) = self.threads.iter().position(|known| *known == thread.id()) {
@@ -45,7 +45,7 @@ impl Out {
 }
 
 impl Timeline {
-    /// A timeline into a new file.
+    /// Creates the file of a timeline.
     ///
     /// # Errors
     /// [`RunError::Io`].
@@ -56,7 +56,7 @@ impl Timeline {
             Ok(file)
         };
         let file = create().map_err(RunError::io(path))?;
-        Ok(Timeline { started: Instant::now(), out: Mutex::new(Out { file, threads: Vec::new() }) })
+        Ok(Timeline { started: Instant::now(), out: Mutex::new(TraceFile { file, threads: Vec::new() }) })
     }
 }
 
@@ -97,14 +97,15 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Timeline {
         let Some(span) = context.span(id) else { return };
         let extensions = span.extensions();
         let Some(Entered(entered)) = extensions.get() else { return };
-        let (begin, length) = (entered.duration_since(self.started), entered.elapsed());
+        let start = entered.duration_since(self.started);
+        let length = entered.elapsed();
         let Ok(mut out) = self.out.lock() else { return };
-        // A timeline that cannot be written must not stop the work.
+        // A failure to write the timeline must not stop the job.
         let _ = out.thread().and_then(|thread| {
             let event = json!({
                 "name": span.name(),
                 "ph": "X",
-                "ts": begin.as_micros() as u64,
+                "ts": start.as_micros() as u64,
                 "dur": length.as_micros() as u64,
                 "pid": 1,
                 "tid": thread,

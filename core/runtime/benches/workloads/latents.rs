@@ -1,4 +1,4 @@
-//! Memory-mapped latents to batches: the rows of the peers' `peer_io.py`.
+//! Gathers batches from memory-mapped latents, with the same rows as the peers' `peer_io.py`.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::network::Tensors;
 use crate::report::{Clock, Line};
 
 const ROWS: u32 = 100_000;
-/// Of each column, as f32.
+/// Elements of each column, f32.
 const WIDTHS: [i64; 2] = [64, 192];
 const BATCH: u32 = 256;
-/// Rows of one record batch of a file.
+/// Rows per record batch of a file.
 const CHUNK: u32 = 4096;
 const KEY: &str = "workload";
 
-/// All rows once, in order, batch after batch into the same memory; the files lie in the page cache.
+/// Gathers all rows once, in order, into the same memory. The files are in the page cache.
 pub fn run(clock: Clock) -> Result<(Line, Tensors)> {
     let folder = tempfile::tempdir()?;
     let mut columns = Vec::new();

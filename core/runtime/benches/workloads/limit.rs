@@ -1,4 +1,4 @@
-//! What the machine allows, as libtorch reaches it: the works of the peers' `peer_gemm.py`.
+//! The limits of the machine through libtorch, with the same work as the peers' `peer_gemm.py`.
 
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
@@ -9,7 +9,7 @@ use crate::report::{Clock, Line};
 const SIDE: i64 = 2048;
 const COPY_BYTES: i64 = 256 << 20;
 
-/// A product of square matrices.
+/// Multiplies two square matrices.
 pub fn matmul(kind: Kind, clock: Clock) -> Result<(Line, Tensors)> {
     let _no_grad = tch::no_grad_guard();
     let [left, right] = [0.5, 0.25].map(|value| Tensor::full([SIDE, SIDE], value, (kind, Device::Cpu)));
@@ -21,7 +21,7 @@ pub fn matmul(kind: Kind, clock: Clock) -> Result<(Line, Tensors)> {
     Ok((line, Tensors::new()))
 }
 
-/// A copy in memory; a byte that is read and written counts once.
+/// Copies memory. A byte that is read and written counts once.
 pub fn copy(clock: Clock) -> Result<(Line, Tensors)> {
     let from = Tensor::f_ones([COPY_BYTES / 4], (Kind::Float, Device::Cpu))?;
     let mut to = from.f_zeros_like()?;

@@ -1,5 +1,5 @@
-//! Our side of the workloads that `cargo xtask bench` compares with other programs: one work a call, its warm-up
-//! outside the time, one line of JSON on standard output. `cargo bench` names no work, and nothing happens.
+//! Our side of the workloads that `cargo xtask bench` compares with other programs. Each call runs one workload, with an
+//! untimed warm-up, and prints one line of JSON. `cargo bench` names no workload, so it does nothing.
 #![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
 
 mod latents;
@@ -21,18 +21,18 @@ use crate::report::Clock;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to run.
+    /// Workload to run
     work: Option<Work>,
-    /// Weights and inputs of the other side, as safetensors; without them weights are our own.
+    /// Weights and inputs of the other program (safetensors); by default, weights are random
     #[arg(long, value_name = "FILE")]
     given: Option<PathBuf>,
-    /// Where to write what the other side needs to check our results.
+    /// File for the results that the other program compares with its own
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// Repetitions that are timed.
+    /// Timed repetitions
     #[arg(long, default_value_t = 3)]
     iterations: usize,
-    /// What `cargo bench` adds.
+    /// Flag that `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
 }

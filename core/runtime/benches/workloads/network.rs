@@ -1,4 +1,4 @@
-//! The networks of the works, and the files through which both sides get the same weights.
+//! The networks of the workloads, and the files that give both sides the same weights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,10 @@ use tch::{Device, Tensor};
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// What the names of weights begin with in a file.
+/// The prefix of weights' names in a file.
 const WEIGHT: &str = "weight.";
 
-/// A file of tensors.
+/// Reads a file of tensors.
 pub fn read(path: &Path) -> Result<Tensors> {
     let tensors = Tensor::read_safetensors(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(tensors.into_iter().collect())
@@ -26,12 +26,12 @@ pub fn write(path: &Path, tensors: &Tensors) -> Result<()> {
     Tensor::write_safetensors(&listed, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A stream that is one vector, of which the network predicts the noise.
+/// A stream of one vector, with noise prediction.
 pub fn stream(name: &str, elements: i64, schedule: Schedule) -> StreamSpec {
     StreamSpec { name: name.to_string(), shape: vec![elements], schedule, parameterization: Parameterization::Eps }
 }
 
-/// The score network of the peers, as our configuration says it: scale and shift from the raw times of the streams.
+/// The peers' score network in our configuration: scale and shift from the raw times of the streams.
 pub fn score(width: i64, blocks: usize, embedding: i64) -> Value {
     json!({
         "kind": "residual-mlp", "width": width, "blocks": blocks, "embedding": embedding,
@@ -39,7 +39,7 @@ pub fn score(width: i64, blocks: usize, embedding: i64) -> Value {
     })
 }
 
-/// Builds a network, with the given weights if there are any: then all of them must be there.
+/// Builds a network. If `given` holds any weights, it must hold all of them.
 pub fn built(
     network: Value,
     streams: &[StreamSpec],
@@ -59,7 +59,7 @@ pub fn built(
     Ok(denoiser)
 }
 
-/// A tensor that must be there.
+/// Returns a required tensor.
 pub fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a Tensor> {
     tensors.get(name).with_context(|| format!("the file of the other side holds no {name}"))
 }
@@ -69,7 +69,7 @@ pub fn weights(denoiser: &dyn Denoiser) -> i64 {
     denoiser.parameters().iter().map(|(_, parameter)| parameter.numel() as i64).sum()
 }
 
-/// Matrix products of one row going forward: two operations for every entry of a matrix.
+/// Operations of the matrix products in one row's forward pass: two per matrix element.
 pub fn flop(denoiser: &dyn Denoiser) -> i64 {
     let matrices = denoiser.parameters().into_iter().filter(|(_, parameter)| parameter.dim() == 2);
     matrices.map(|(_, matrix)| 2 * matrix.numel() as i64).sum()

@@ -1,4 +1,4 @@
-//! Timing a work, and the line that says what came out. The names are those of the peers' lines.
+//! Times a workload and reports it as a line of JSON, with the same names as the peers' lines.
 
 use std::time::{Duration, Instant};
 
@@ -6,59 +6,61 @@ use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-/// How a work is timed.
+/// The numbers of repetitions.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// Repetitions before the first that counts.
+    /// Untimed repetitions.
     pub warmup: usize,
-    /// Repetitions that count.
+    /// Timed repetitions.
     pub iterations: usize,
 }
 
-/// What is printed of a work. Figures are per repetition.
+/// The report of a workload. Figures are per repetition.
 #[derive(Debug, Serialize)]
 pub struct Line {
-    /// What a repetition did.
+    /// Description of a repetition.
     pub work: String,
     /// Wall time, seconds.
     pub median_s: f64,
     /// CPU time of all threads, seconds.
     pub cpu_median_s: f64,
-    /// Repetitions that were timed.
+    /// Timed repetitions.
     pub iters: usize,
-    /// Matrix products, 2 for a multiplication and an addition.
+    /// Operations of matrix products. A multiplication and an addition count as 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gflop: Option<f64>,
-    /// Bytes that arrive.
+    /// Gigabytes written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gigabytes: Option<f64>,
     /// Trainable weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<i64>,
-    /// The largest resident size so far.
+    /// Peak resident memory.
     pub peak_rss_mb: Option<f64>,
 }
 
 impl Clock {
-    /// Runs a work again and again.
+    /// Repeats a workload and times it.
     ///
     /// # Errors
-    /// The work failed, or there was nothing to time.
+    /// The workload failed; there are no timed repetitions.
     pub fn time(self, work: impl Into<String>, mut repetition: impl FnMut() -> Result<()>) -> Result<Line> {
-        let (mut wall, mut cpu) = (Vec::new(), Vec::new());
+        let mut wall = Vec::new();
+        let mut cpu = Vec::new();
         for round in 0..self.warmup + self.iterations {
-            let (begin, begin_cpu) = (Instant::now(), cpu_time());
+            let started = Instant::now();
+            let started_cpu = cpu_time();
             repetition()?;
             if round >= self.warmup {
-                wall.push(begin.elapsed().as_secs_f64());
-                cpu.push((cpu_time() - begin_cpu).as_secs_f64());
+                wall.push(started.elapsed().as_secs_f64());
+                cpu.push((cpu_time() - started_cpu).as_secs_f64());
             }
         }
         Ok(Line {
             work: work.into(),
             iters: wall.len(),
-            median_s: median(wall).context("no repetition was asked for")?,
-            cpu_median_s: median(cpu).context("no repetition was asked for")?,
+            median_s: median(wall).context("`--iterations` must be at least 1")?,
+            cpu_median_s: median(cpu).context("`--iterations` must be at least 1")?,
             gflop: None,
             gigabytes: None,
             params: None,

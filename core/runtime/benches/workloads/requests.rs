@@ -1,4 +1,4 @@
-//! Many small requests of different lengths at once: the list of the peers' `peer_requests.py`.
+//! Many small simultaneous requests of different lengths, the same as in the peers' `peer_requests.py`.
 
 use std::ops::Range;
 
@@ -14,14 +14,15 @@ const STREAM: &str = "x";
 const ELEMENTS: i64 = 128;
 const SEED: u64 = 3;
 
-/// All requests at time 0, one engine. `given` holds `rows` and `steps`, one number per request; without it there are
-/// 64 of one to four rows and 10, 20, 30 or 50 steps.
+/// Submits all requests at once to one engine. `given` holds `rows` and `steps` per request. Without it there are 64
+/// requests with one to four rows and 10, 20, 30 or 50 steps.
 pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let list = list(given)?;
     let schedule = Schedule::cosine();
     let streams = [network::stream(STREAM, ELEMENTS, schedule.clone())];
     let denoiser = network::built(network::score(512, 6, 128), &streams, Precision::F32, given)?;
-    let (params, flop) = (network::weights(denoiser.as_ref()), network::flop(denoiser.as_ref()));
+    let params = network::weights(denoiser.as_ref());
+    let flop = network::flop(denoiser.as_ref());
     let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;
     let mut samples: Vec<Tensor> = Vec::new();
     let mut line = clock.time(format!("{} requests, residual MLP 6 blocks width 512", list.len()), || {
@@ -67,7 +68,8 @@ fn request((rows, steps): &(Range<u64>, usize)) -> Request {
     }
 }
 
-/// What another program needs to take the same way: the start, and the schedule at the times of each number of steps.
+/// The inputs for another program to repeat the sampling: the initial noise, and the schedule at the times of each number
+/// of steps.
 fn results(list: &[(Range<u64>, usize)], schedule: &Schedule, samples: &[Tensor]) -> Result<Tensors> {
     let keys: Vec<u64> = list.iter().flat_map(|(rows, _)| rows.clone()).collect();
     let mut results = Tensors::new();
@@ -75,7 +77,7 @@ fn results(list: &[(Range<u64>, usize)], schedule: &Schedule, samples: &[Tensor]
     results.insert("sample".into(), Tensor::f_cat(samples, 0)?);
     for (_, steps) in list {
         let times = schedule.times(*steps);
-        let column = |law: &dyn Fn(f64) -> f64| times.iter().map(|t| law(*t)).collect::<Vec<f64>>();
+        let column = |value: &dyn Fn(f64) -> f64| times.iter().map(|t| value(*t)).collect::<Vec<f64>>();
         results.insert(format!("time.{steps}"), Tensor::f_from_slice(&times)?);
         results.insert(format!("signal.{steps}"), Tensor::f_from_slice(&column(&|t| schedule.signal(t)))?);
         results.insert(format!("noise.{steps}"), Tensor::f_from_slice(&column(&|t| schedule.noise(t)))?);

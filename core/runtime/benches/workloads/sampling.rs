@@ -1,4 +1,4 @@
-//! One row through many steps: what the engine costs beside a small network.
+//! One row through many steps of a small network, which shows the overhead of the engine.
 
 use anyflow_diffusion::noise::{START_STEP, normals_tensor};
 use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampler, Schedule};
@@ -17,7 +17,8 @@ const SEED: u64 = 3;
 pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let streams = [network::stream(STREAM, ELEMENTS, Schedule::scaled_linear())];
     let denoiser = network::built(network::score(64, 4, 16), &streams, Precision::F32, given)?;
-    let (params, flop) = (network::weights(denoiser.as_ref()), network::flop(denoiser.as_ref()));
+    let params = network::weights(denoiser.as_ref());
+    let flop = network::flop(denoiser.as_ref());
     let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;
     let mut sample = None;
     let mut line = clock.time(format!("DDIM {STEPS} steps, one row, residual MLP 4 blocks width 64"), || {

@@ -1,4 +1,4 @@
-//! Training steps on a batch in memory: the score network of the peers' `peer_mlp_train.py`.
+//! Training steps on a batch in memory, with the score network of the peers' `peer_mlp_train.py`.
 
 use anyflow_diffusion::{
     Decay, Denoiser, DenoiserInput, LossOptions, Optimizer, OptimizerConfig, Precision, Schedule, TimeLaw,
@@ -12,11 +12,11 @@ use crate::network::{self, Tensors};
 use crate::report::{Clock, Line};
 
 const STREAMS: [&str; 2] = ["left", "right"];
-/// Of one stream.
+/// Elements of one stream.
 const ELEMENTS: i64 = 64;
 const BLOCKS: usize = 6;
 const EMBEDDING: i64 = 128;
-/// The learning rate.
+/// Learning rate.
 const RATE: f64 = 1e-4;
 
 /// A network and a batch.
@@ -25,7 +25,7 @@ pub struct Size {
     width: i64,
     batch: i64,
     precision: Precision,
-    /// Steps in a repetition.
+    /// Steps per repetition.
     steps: u32,
 }
 
@@ -36,14 +36,14 @@ pub const WIDE_BF16: Size = Size { precision: Precision::Bf16, ..WIDE };
 /// Bound by the host.
 pub const NARROW: Size = Size { width: 64, batch: 16, precision: Precision::F32, steps: 200 };
 
-/// Loss, gradients and the optimizer's update, without clipping and without an average of the weights.
+/// Computes the loss, the gradients and the optimizer's update, without clipping and without an average of the weights.
 pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let Size { width, batch, precision, steps } = size;
     let streams = STREAMS.map(|name| network::stream(name, ELEMENTS, Schedule::cosine()));
     let denoiser = network::built(network::score(width, BLOCKS, EMBEDDING), &streams, precision, given)?;
     let found = if given.is_empty() { Tensors::new() } else { prediction(denoiser.as_ref(), given)? };
     let latents = [0.5, -0.5].map(|value| Tensor::full([batch, ELEMENTS], value, (Kind::Float, Device::Cpu)));
-    let law: TimeLaw = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;
+    let times: TimeLaw = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;
     let config = OptimizerConfig::Adamw { lr: RATE, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, clip: 0.0 };
     let mut optimizer = Optimizer::new(config, u64::MAX, 0.0, denoiser.parameters())?;
     let mut step = 0;
@@ -51,7 +51,7 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
         format!("{steps} training steps, residual MLP {BLOCKS} blocks width {width}, batch {batch}, {precision:?}");
     let mut line = clock.time(work, || {
         for _ in 0..steps {
-            let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), (1, step))?.loss;
+            let loss = denoising_loss(denoiser.as_ref(), &latents, &times, &LossOptions::default(), (1, step))?.loss;
             loss.f_backward()?;
             drop(optimizer.step(&loss, u64::from(step), RATE)?);
             step += 1;
@@ -63,16 +63,17 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
     Ok((line, found))
 }
 
-/// Forward once and backward twice, but nothing goes back into the two layers that come first.
+/// The backward pass costs twice the forward pass, except that the first two layers need no gradient of their inputs.
 fn flop(denoiser: &dyn Denoiser) -> i64 {
     let parameters = denoiser.parameters().into_iter();
     let first = parameters.filter(|(name, _)| name == "input.weight" || name == "time.0.weight");
     3 * network::flop(denoiser) - first.map(|(_, weight)| 2 * weight.numel() as i64).sum::<i64>()
 }
 
-/// The prediction for the given batch, and the gradients of its mean square.
+/// The prediction for a batch, and the gradients of its mean square.
 fn prediction(denoiser: &dyn Denoiser, given: &Tensors) -> Result<Tensors> {
-    let (x, t) = (network::tensor(given, "x")?, network::tensor(given, "t")?);
+    let x = network::tensor(given, "x")?;
+    let t = network::tensor(given, "t")?;
     let x = x.f_split(ELEMENTS, 1)?;
     let output = Tensor::f_cat(&denoiser.predict(&DenoiserInput::new(x, t.shallow_clone(), t.f_ones_like()?))?, 1)?;
     output.f_square()?.f_mean(Kind::Float)?.f_backward()?;

@@ -1,4 +1,4 @@
-//! One call of a U-Net, as the engine makes it at each step of a sampler.
+//! One U-Net call, as the engine makes it at each sampling step.
 
 use anyflow_diffusion::{DenoiserInput, Precision, Schedule, StreamSpec, TimeRun, Tokens};
 use anyflow_native::InferenceMode;
@@ -9,28 +9,28 @@ use tch::{Device, Kind, Tensor};
 use crate::network::{self, Tensors};
 use crate::report::{Clock, Line};
 
-/// The time of the call: step 500 of the peer's thousand.
+/// The time of the call: step 500 of the peer's 1000 steps.
 const TIME: f32 = 0.501;
 const TOKENS: i64 = 77;
 
-/// The sizes of a U-Net with attention at all levels but the coarsest.
+/// The sizes of a U-Net with attention at all levels except the coarsest.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     widths: [i64; 4],
     features: i64,
     heads: i64,
     groups: i64,
-    /// What PyTorch's counter says of the call.
+    /// Operations of the call, measured with PyTorch's counter.
     gflop: f64,
 }
 
 /// Stable Diffusion 1.5 at 256 pixels: 860 million weights.
 pub const SD15: Sizes = Sizes { widths: [320, 640, 1280, 1280], features: 768, heads: 8, groups: 32, gflop: 171.5611 };
-/// The same layers with so few channels that calling them is most of the work.
+/// The same layers with so few channels that the call overhead dominates.
 pub const TINY: Sizes = Sizes { widths: [8, 16, 32, 32], features: 8, heads: 2, groups: 4, gflop: 0.1073 };
 
-/// One map of 4 x 32 x 32 and one prompt of 77 tokens. The time of the prompt's keys, which sampling computes once, is
-/// left out by the warm-up, as is that of the embedding of the step.
+/// Times one map of 4 x 32 x 32 with one prompt of 77 tokens. The warm-up computes the prompt's keys and the time
+/// embedding, because sampling computes them only once.
 pub fn run(sizes: Sizes, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let mut denoiser = network::built(config(sizes), &[stream()], Precision::F32, given)?;
     let params = network::weights(denoiser.as_ref());
@@ -64,7 +64,7 @@ fn stream() -> StreamSpec {
     StreamSpec { shape: vec![4, 32, 32], ..network::stream("x", 1, Schedule::scaled_linear()) }
 }
 
-/// The other side's input, or any.
+/// The other side's input, or random numbers.
 fn input(given: &Tensors, name: &str, shape: &[i64]) -> Result<Tensor> {
     match given.get(name) {
         Some(tensor) => Ok(tensor.shallow_clone()),

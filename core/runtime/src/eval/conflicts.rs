@@ -1,4 +1,4 @@
-//! Two prompts of different classes, mixed: the class of what is generated goes from that of one to that of the other.
+//! Conflicts: generation from two prompts of different classes, at several weights of the second prompt.
 
 use anyflow_plan::findings::{Figure, Mixture};
 use anyflow_plan::plan::Task;
@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::held_out::HeldOut;
 use super::judging::Written;
-use super::sample::Sampling;
+use super::sample::{Arrays, Inputs, TaskSampler};
 use super::tasks::judge;
 use crate::events::{self, Events};
 use crate::{Judge, Result, RunError};
@@ -16,73 +16,101 @@ use crate::{Judge, Result, RunError};
 /// Weights of the second prompt.
 const WEIGHTS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
-/// Asks a conflict; per generated stream a mixture for each weight. `part` is what events call it.
+/// The mean probabilities of a stream at one weight, per seed.
+#[derive(Default)]
+struct Probabilities {
+    /// Of the first prompt's class.
+    first: Vec<f64>,
+    /// Of the second prompt's class.
+    second: Vec<f64>,
+}
+
+impl Probabilities {
+    fn mixture(self, weight: f64) -> Mixture {
+        Mixture { weight, first: Figure::of(self.first), second: Figure::of(self.second) }
+    }
+}
+
+/// Runs a conflict with every seed and returns a mixture per generated stream and weight; events call it `part`.
 ///
 /// # Errors
-/// What plugins and engine say; [`RunError::Data`] where all rows are of one class.
+/// Errors of plugins and engine; [`RunError::Data`] if all rows have the same class.
 pub fn answer(
     part: &str,
     task: &Task,
-    sampling: &Sampling,
+    sampler: &TaskSampler,
     held_out: &HeldOut<'_>,
     events: &Events,
 ) -> Result<IndexMap<String, Vec<Mixture>>> {
     let plan = held_out.plan;
     events.begin(part, Some(plan.rows * (plan.seeds.len() * WEIGHTS.len()) as u64), "rows", 0);
-    // [stream][weight] -> the two probabilities, seed by seed.
-    let mut found: IndexMap<&String, [[Vec<f64>; 2]; WEIGHTS.len()]> = IndexMap::new();
+    let mut found: IndexMap<&String, [Probabilities; WEIGHTS.len()]> = IndexMap::new();
     let mut done = 0;
     for seed in &plan.seeds {
         let tuples = held_out.tuples(*seed);
         let classes = held_out.classes(&tuples)?;
         let others = of_another_class(&classes).ok_or_else(|| {
-            RunError::Data(format!("{part}: all {} rows are of one class; ask for more rows", plan.rows))
+            RunError::Data(format!("{part}: all {} rows have the same class; increase `rows`", plan.rows))
         })?;
-        let of_others: Vec<i64> = others.iter().map(|row| classes[*row as usize]).collect();
-        let mut given = IndexMap::new();
-        for (place, prompt) in task.condition.keys().enumerate() {
-            let array = held_out.given(prompt, &tuples)?;
-            let array = if place == 0 { array } else { array.f_index_select(0, &Tensor::from_slice(&others))? };
-            given.insert(prompt.clone(), array);
+        let other_classes: Vec<i64> = others.iter().map(|row| classes[*row as usize]).collect();
+        let mut prompts = Arrays::new();
+        for (index, prompt) in task.condition.keys().enumerate() {
+            let array = held_out.array(prompt, &tuples)?;
+            let array = if index == 0 { array } else { array.f_index_select(0, &Tensor::from_slice(&others))? };
+            prompts.insert(prompt.clone(), array);
         }
         for (step, weight) in WEIGHTS.into_iter().enumerate() {
-            let (condition, given) = mixed(&given, weight);
-            let asked = Task { condition, ..task.clone() };
-            for (stream, array) in sampling.generate(part, &asked, (&given, &IndexMap::new()), (plan.rows, *seed))? {
+            let Mixed { condition, conditions } = mixed(&prompts, weight);
+            let task = Task { condition, ..task.clone() };
+            let inputs = Inputs { conditions, init: Arrays::new(), rows: plan.rows, seed: *seed };
+            for (stream, array) in sampler.generate(part, &task, &inputs)? {
                 let (name, judge) = judge(held_out, &stream)?;
                 let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
-                let [first, second] = &mut found.entry(name).or_default()[step];
-                first.push(probability(judge, &written, &classes, held_out)?);
-                second.push(probability(judge, &written, &of_others, held_out)?);
+                let probabilities = &mut found.entry(name).or_default()[step];
+                probabilities.first.push(probability(judge, &written, &classes, held_out)?);
+                probabilities.second.push(probability(judge, &written, &other_classes, held_out)?);
             }
             done += plan.rows;
             events.progress(part, done, Map::new());
         }
     }
     events.end(part, events::figures([]));
-    let mixture = |(weight, [first, second]): (f64, [Vec<f64>; 2])| Mixture {
-        weight,
-        first: Figure::of(first),
-        second: Figure::of(second),
-    };
-    let mixtures = |steps: [[Vec<f64>; 2]; WEIGHTS.len()]| WEIGHTS.into_iter().zip(steps).map(mixture).collect();
-    Ok(found.into_iter().map(|(stream, steps)| (stream.clone(), mixtures(steps))).collect())
+    let mut mixtures = IndexMap::new();
+    for (stream, steps) in found {
+        let of_stream = WEIGHTS.into_iter().zip(steps).map(|(weight, step)| step.mixture(weight)).collect();
+        mixtures.insert(stream.clone(), of_stream);
+    }
+    Ok(mixtures)
 }
 
-/// What is given at a weight of the second prompt; a prompt that weighs nothing is not given.
-fn mixed(given: &IndexMap<String, Tensor>, weight: f64) -> (IndexMap<String, f64>, IndexMap<String, Tensor>) {
-    let weighed = given.iter().zip([1.0 - weight, weight]).filter(|(_, weight)| *weight > 0.0);
-    weighed.map(|((prompt, array), weight)| ((prompt.clone(), weight), (prompt.clone(), array.shallow_clone()))).unzip()
+/// The prompts at one weight.
+struct Mixed {
+    /// Weights by prompt.
+    condition: IndexMap<String, f64>,
+    /// Arrays by prompt.
+    conditions: Arrays,
 }
 
-/// For each row the next one, round and round, that is of another class; nothing if there is none.
+/// Weights two prompts by `1 - weight` and `weight`, and leaves out a prompt of weight 0.
+fn mixed(prompts: &Arrays, weight: f64) -> Mixed {
+    let mut mixed = Mixed { condition: IndexMap::new(), conditions: Arrays::new() };
+    for ((prompt, array), weight) in prompts.iter().zip([1.0 - weight, weight]) {
+        if weight > 0.0 {
+            mixed.condition.insert(prompt.clone(), weight);
+            mixed.conditions.insert(prompt.clone(), array.shallow_clone());
+        }
+    }
+    mixed
+}
+
+/// For each row, the next row of another class, cyclically; `None` if all rows have the same class.
 fn of_another_class(classes: &[i64]) -> Option<Vec<i64>> {
     let rows = classes.len();
     let after = |row: usize| (1..rows).map(move |step| (row + step) % rows);
     (0..rows).map(|row| after(row).find(|other| classes[*other] != classes[row]).map(|other| other as i64)).collect()
 }
 
-/// The mean probability that a judge gives to a class by row, 0 where there is nothing to judge.
+/// The judge's mean probability of each row's class; 0 for rows that could not be written or read.
 fn probability(judge: &Judge, written: &Written, classes: &[i64], held_out: &HeldOut<'_>) -> Result<f64> {
     let device = held_out.session.device;
     let of_class = judge.probabilities(&written.array.f_to_device(device)?)?;
@@ -98,19 +126,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_set_against_the_next_of_another_class() {
+    fn a_row_is_paired_with_the_next_row_of_another_class() {
         assert_eq!(of_another_class(&[1, 1, 2, 1]), Some(vec![2, 2, 3, 2]));
         assert_eq!(of_another_class(&[4, 4]), None);
     }
 
     #[test]
-    fn at_either_end_one_prompt_is_given_alone() {
+    fn a_prompt_of_weight_0_is_left_out() {
         let array = || Tensor::from_slice(&[0.0f32]);
-        let given = IndexMap::from([("a".to_string(), array()), ("b".to_string(), array())]);
-        let names = |weight: f64| mixed(&given, weight).0.into_iter().collect::<Vec<_>>();
+        let prompts = Arrays::from([("a".to_string(), array()), ("b".to_string(), array())]);
+        let names = |weight: f64| mixed(&prompts, weight).condition.into_iter().collect::<Vec<_>>();
         assert_eq!(names(0.0), [("a".to_string(), 1.0)]);
         assert_eq!(names(0.25), [("a".to_string(), 0.75), ("b".to_string(), 0.25)]);
         assert_eq!(names(1.0), [("b".to_string(), 1.0)]);
-        assert_eq!(mixed(&given, 1.0).1.len(), 1);
+        assert_eq!(mixed(&prompts, 1.0).conditions.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The held-out rows of an evaluation, and what judges say of them: the reference beside every figure.
+//! The held-out rows of an evaluation and the judges' verdicts on them, the reference of every figure.
 
 use std::path::Path;
 
@@ -16,17 +16,17 @@ use super::judging::{CHUNK, Verdicts, Written, distance};
 use super::near::{Comparison, Near, Truths, squared_distances};
 use crate::events::{Events, figures as event};
 use crate::plugin::Codec;
-use crate::train::{TableData, Tuples};
+use crate::table::{Reading, TableData, Tuples};
 use crate::{Judge, Result, RunError, Session};
 
-/// Uniform numbers a tuple, one per source; a ninth source shares that of the first.
+/// Uniform numbers per tuple, one per source. A ninth source shares the number of the first.
 const DRAWS: usize = 8;
 
-/// Real rows that no model was trained on, with the judges that look at everything.
+/// Real rows that no model was trained on, and the judges.
 pub struct HeldOut<'a> {
     /// The evaluation.
     pub plan: &'a EvalPlan,
-    /// Codecs and devices; no weights.
+    /// Codecs and device, without weights.
     pub session: Session,
     /// Judges by stream.
     pub judges: IndexMap<String, Judge>,
@@ -34,18 +34,18 @@ pub struct HeldOut<'a> {
     pub moments: IndexMap<String, Moments>,
     /// Threads for codecs.
     pub threads: usize,
-    /// The features of all rows of a stream, each of length 1.
+    /// The features of all rows of a stream, as unit vectors.
     features: IndexMap<String, Tensor>,
     data: TableData,
-    /// Arrays of streams that a variant reads by codecs of its own.
-    given: IndexMap<String, Tensor>,
+    /// Arrays of the streams that the variant reads with its own codecs.
+    variant_arrays: IndexMap<String, Tensor>,
 }
 
 impl<'a> HeldOut<'a> {
     /// Reads the rows and loads the judges.
     ///
     /// # Errors
-    /// What datasets and plugins say; a judge's weights that do not fit.
+    /// Errors of datasets and plugins; a judge's weights are missing or do not fit.
     pub fn read(plan: &'a EvalPlan, order: &Order, mut session: Session, events: &Events) -> Result<Self> {
         let mut judges = IndexMap::new();
         for (stream, scorer) in &plan.judges {
@@ -56,17 +56,26 @@ impl<'a> HeldOut<'a> {
             judges.insert(stream.clone(), judge);
         }
         let threads = order.threads as usize;
-        let data = TableData::read("held-out rows", &plan.data, &plan.sources, &session, threads, events)?;
-        let (moments, features, given) = (IndexMap::new(), IndexMap::new(), IndexMap::new());
-        Ok(HeldOut { plan, session, judges, moments, threads, features, data, given })
+        let reading = Reading { part: "held-out rows", files: &plan.sources, session: &session, threads, events };
+        let data = TableData::read(&plan.data, &reading)?;
+        Ok(HeldOut {
+            plan,
+            session,
+            judges,
+            moments: IndexMap::new(),
+            threads,
+            features: IndexMap::new(),
+            data,
+            variant_arrays: IndexMap::new(),
+        })
     }
 
-    /// Reads what a variant's own codecs read.
+    /// Reads the streams for which a variant has its own codecs.
     ///
     /// # Errors
-    /// What datasets and plugins say.
-    pub fn read_given(&mut self, variant: &Variant, order: &Order, events: &Events) -> Result<()> {
-        self.given.clear();
+    /// Errors of datasets and plugins.
+    pub fn read_variant(&mut self, variant: &Variant, order: &Order, events: &Events) -> Result<()> {
+        self.variant_arrays.clear();
         if variant.codecs.is_empty() {
             return Ok(());
         }
@@ -80,17 +89,19 @@ impl<'a> HeldOut<'a> {
         let columns = columns.map(|(stream, column)| (stream.clone(), column.clone())).collect();
         let table = Table { join: None, columns, class: None, classes: Vec::new() };
         let threads = order.threads as usize;
-        let data = TableData::read("given rows", &table, &self.plan.sources, &session, threads, events)?;
+        let files = &self.plan.sources;
+        let data =
+            TableData::read(&table, &Reading { part: "observed rows", files, session: &session, threads, events })?;
         let arrays =
             variant.codecs.keys().filter_map(|stream| Some((stream.clone(), data.array(stream)?.shallow_clone())));
-        self.given = arrays.collect();
+        self.variant_arrays = arrays.collect();
         Ok(())
     }
 
-    /// Every judge on the rows as they are, and the distance that real rows have from them.
+    /// Judges the real rows, and measures the feature distance of other real rows from them.
     ///
     /// # Errors
-    /// What plugins say; a reference that cannot be read.
+    /// Errors of plugins; a reference cannot be read.
     pub fn real(&mut self, events: &Events) -> Result<IndexMap<String, Real>> {
         let mut real = IndexMap::new();
         for (stream, judge) in &self.judges {
@@ -107,26 +118,32 @@ impl<'a> HeldOut<'a> {
             events.end(&format!("judge {stream}"), event([("accuracy", accuracy.into())]));
             real.insert(stream.clone(), Real { rows: truth.len() as u64, accuracy, floor, diversity });
             self.moments.extend(moments.map(|moments| (stream.clone(), moments)));
-            let features = verdicts.features.as_ref().map(of_length_one).transpose()?;
+            let features = verdicts.features.as_ref().map(unit_vectors).transpose()?;
             self.features.extend(features.map(|features| (stream.clone(), features)));
         }
         Ok(real)
     }
 
-    /// Features of as many rows of the `reference` as a task generates, or of all it has.
+    /// Moments of the `reference`: of as many rows as a task generates, or of all rows if there are fewer.
     fn reference(&self, stream: &str, judge: &Judge, events: &Events) -> Result<Option<Moments>> {
         let Some(column) = self.plan.reference.get(stream) else { return Ok(None) };
         let columns = IndexMap::from([(stream.to_string(), column.clone())]);
         let table = Table { join: None, columns, class: None, classes: Vec::new() };
-        let part = format!("reference of {stream}");
-        let data = TableData::read(&part, &table, &self.plan.sources, &self.session, self.threads, events)?;
+        let reading = Reading {
+            part: &format!("reference of {stream}"),
+            files: &self.plan.sources,
+            session: &self.session,
+            threads: self.threads,
+            events,
+        };
+        let data = TableData::read(&table, &reading)?;
         let Some(array) = data.array(stream) else { return Ok(None) };
         let mut rows = shuffled(&uniforms(0, "\0evaluation/reference", data.rows()));
         rows.truncate(self.plan.rows as usize * self.plan.seeds.len());
         Verdicts::of_arrays(judge, &picked(array, &rows)?, self.session.device)?.moments()
     }
 
-    /// The distance of one half of the rows from the other.
+    /// The distance between two random halves of the rows.
     fn halves(&self, verdicts: &Verdicts) -> Result<Option<Distance>> {
         let Some(features) = verdicts.features.as_ref().filter(|features| features.size()[0] > 3) else {
             return Ok(None);
@@ -134,14 +151,15 @@ impl<'a> HeldOut<'a> {
         let rows = features.size()[0] as usize;
         let order = shuffled(&uniforms(0, "\0evaluation/halves", rows));
         let (one, other) = order.split_at(rows / 2);
-        let (one, other) = (Moments::of(&picked(features, one)?)?, Moments::of(&picked(features, other)?)?);
+        let one = Moments::of(&picked(features, one)?)?;
+        let other = Moments::of(&picked(features, other)?)?;
         distance(Some(&one), Some(&other))
     }
 
-    /// Every judge on rows that went through a model's encoder and decoder, and through cells.
+    /// Judges reconstructed rows: through a model's encoder and decoder, then through cells.
     ///
     /// # Errors
-    /// What plugins say.
+    /// Errors of plugins.
     pub fn reconstructed(&self, model: &Session) -> Result<IndexMap<String, Reconstructed>> {
         let _no_grad = tch::no_grad_guard();
         let mut found = IndexMap::new();
@@ -165,9 +183,10 @@ impl<'a> HeldOut<'a> {
         Ok(found)
     }
 
-    /// The tuples of a seed: leaders without repetition as long as there are enough, partners at random.
+    /// Draws the tuples of a seed. Rows of the first source repeat only if there are too few; partners are random.
     pub fn tuples(&self, seed: u64) -> Tuples {
-        let (rows, all) = (self.plan.rows as usize, self.data.rows());
+        let rows = self.plan.rows as usize;
+        let all = self.data.rows();
         let uniforms = uniforms(seed, "\0evaluation/tuples", all + rows * DRAWS);
         let (for_order, partners) = uniforms.split_at(all);
         let order = shuffled(for_order);
@@ -178,15 +197,15 @@ impl<'a> HeldOut<'a> {
     /// The true class of each tuple.
     ///
     /// # Errors
-    /// The table names no class, which planning excludes.
+    /// The table has no class, which planning excludes.
     pub fn classes(&self, tuples: &Tuples) -> Result<Vec<i64>> {
         self.data.classes(tuples)
     }
 
-    /// The cells of a stream that tuples name, as its codec writes them; nothing if the table has no such stream.
+    /// The cells of a stream in these tuples, as its codec writes them; `None` if the table does not have the stream.
     ///
     /// # Errors
-    /// What plugins say.
+    /// Errors of plugins.
     pub fn cells(&self, stream: &str, tuples: &Tuples) -> Result<Option<Vec<Option<OwnedCell>>>> {
         let Some(array) = self.data.array(stream) else { return Ok(None) };
         let array = self.data.select(stream, array, tuples)?;
@@ -194,12 +213,11 @@ impl<'a> HeldOut<'a> {
         Ok(Some(cells.into_iter().map(std::result::Result::ok).collect()))
     }
 
-    /// How far generated rows are from the rows that they were to be, and how often these are the nearest of all;
-    /// perceptually of as many as a task generates at most. Nothing without features, or where rows of several sources are
-    /// matched such that a row is one of several that it could be.
+    /// Compares generated rows with their true rows. The perceptual comparison takes at most as many rows as a task
+    /// generates. `None` without features, and if the join is not one-to-one, because then a row has several true rows.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// A libtorch call failed.
     pub fn truth(
         &self,
         stream: &str,
@@ -211,7 +229,7 @@ impl<'a> HeldOut<'a> {
         self.nearness(stream, rows, written, verdicts)
     }
 
-    /// The same of rows that were to be those of the stream's source.
+    /// Compares rows with these true rows of the stream's source.
     fn nearness(
         &self,
         stream: &str,
@@ -227,39 +245,51 @@ impl<'a> HeldOut<'a> {
             (0..).zip(rows).filter(|(at, _)| verdicts.classes[*at as usize].is_some()).collect();
         let (at, own): (Vec<i64>, Vec<i64>) = read.into_iter().unzip();
         let mut by_features = Near::default();
-        for (features, own) in of_length_one(features)?.f_split(CHUNK, 0)?.iter().zip(own.chunks(CHUNK as usize)) {
+        for (features, own) in unit_vectors(features)?.f_split(CHUNK, 0)?.iter().zip(own.chunks(CHUNK as usize)) {
             by_features.add(&Tensor::f_cdist(features, all, 2.0, None::<i64>)?, own)?;
         }
         let few = (self.plan.rows as usize).min(at.len());
-        let perceptual = self.appearance(stream, &picked(&written.array, &at[..few])?, &own[..few])?;
+        let perceptual = self.perceptual(stream, &picked(&written.array, &at[..few])?, &own[..few])?;
         Ok(Some(Comparison { features: by_features, perceptual }))
     }
 
-    /// How near arrays appear to be to their own; nothing if the judge does not tell. What it sees of the held-out rows is
-    /// made anew each time: kept, it would be far larger than they are.
-    fn appearance(&self, stream: &str, array: &Tensor, own: &[i64]) -> Result<Option<Near>> {
+    /// Compares arrays with their true rows by perceptual distance; `None` if the judge has none. The perceptual features
+    /// of the held-out rows are recomputed each time, because they are far larger than the rows.
+    fn perceptual(&self, stream: &str, array: &Tensor, own: &[i64]) -> Result<Option<Near>> {
         let (Some(judge), Some(all)) = (self.judges.get(stream), self.data.array(stream)) else { return Ok(None) };
-        let see = |array: &Tensor| judge.perceptual(&array.f_to_device(self.session.device)?);
+        let features = |array: &Tensor| judge.perceptual(&array.f_to_device(self.session.device)?);
         let mut near = Near::default();
         for (array, own) in array.f_split(CHUNK, 0)?.iter().zip(own.chunks(CHUNK as usize)) {
-            let Some(seen) = see(array)? else { return Ok(None) };
+            let Some(rows) = features(array)? else { return Ok(None) };
             let mut distances = Vec::new();
             for others in all.f_split(CHUNK, 0)? {
-                distances.extend(see(&others)?.map(|others| squared_distances(&seen, &others)).transpose()?);
+                distances.extend(features(&others)?.map(|others| squared_distances(&rows, &others)).transpose()?);
             }
             near.add(&Tensor::f_cat(&distances, 1)?.f_to_device(Device::Cpu)?, own)?;
         }
         Ok(Some(near))
     }
 
-    /// The arrays of a stream that tuples name.
+    /// The array of a stream in these tuples.
     ///
     /// # Errors
-    /// The table has no such stream, which planning excludes.
-    pub fn given(&self, stream: &str, tuples: &Tuples) -> Result<Tensor> {
+    /// The table does not have the stream, which planning excludes.
+    pub fn array(&self, stream: &str, tuples: &Tuples) -> Result<Tensor> {
         let missing = || RunError::Internal(format!("the held-out rows have no stream {stream}"));
-        let array = self.given.get(stream).or_else(|| self.data.array(stream)).ok_or_else(missing)?;
+        let array = self.variant_arrays.get(stream).or_else(|| self.data.array(stream)).ok_or_else(missing)?;
         self.data.select(stream, array, tuples)
+    }
+
+    /// The arrays of several streams in these tuples.
+    ///
+    /// # Errors
+    /// Errors of [`HeldOut::array`].
+    pub fn arrays<'s>(
+        &self,
+        streams: impl Iterator<Item = &'s String>,
+        tuples: &Tuples,
+    ) -> Result<IndexMap<String, Tensor>> {
+        streams.map(|stream| Ok((stream.clone(), self.array(stream, tuples)?))).collect()
     }
 }
 
@@ -269,7 +299,7 @@ fn uniforms(seed: u64, purpose: &str, count: usize) -> Vec<f64> {
     uniforms
 }
 
-/// As many row numbers as there are uniform numbers, in an order that these choose (Fisher-Yates).
+/// A random permutation of as many row indices as there are uniform numbers (Fisher-Yates).
 fn shuffled(uniforms: &[f64]) -> Vec<i64> {
     let mut order: Vec<i64> = (0..uniforms.len() as i64).collect();
     for i in (1..uniforms.len()).rev() {
@@ -282,8 +312,8 @@ fn picked(all: &Tensor, rows: &[i64]) -> Result<Tensor> {
     Ok(all.f_index_select(0, &Tensor::from_slice(rows).f_to_device(all.device())?)?)
 }
 
-/// `[row, feature]`, each row divided by its length.
-fn of_length_one(features: &Tensor) -> Result<Tensor> {
+/// Features `[row, feature]`, each row divided by its norm.
+fn unit_vectors(features: &Tensor) -> Result<Tensor> {
     let length = features.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?;
     Ok(features.f_div(&length.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?)
 }

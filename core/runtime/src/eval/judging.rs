@@ -1,4 +1,4 @@
-//! What judges say of arrays: a class per row, and features by which distributions are compared.
+//! Judges applied to arrays: a class per row, and features by which distributions are compared.
 
 use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_plan::findings::Distance;
@@ -8,24 +8,32 @@ use super::frechet::{self, Moments};
 use crate::plugin::Codec;
 use crate::{Judge, Result};
 
-/// Rows that a judge sees at once, so that a large table needs no large activations.
+/// Rows per call of a judge, which bounds the memory of activations.
 pub const CHUNK: i64 = 1024;
 
-/// What a user gets of arrays: cells (a file, a word) that a codec wrote, and what it reads in them.
+/// Arrays after a round trip through cells (a file, a word), which is what a user gets.
 pub struct Written {
-    /// By row; nothing where none could be written.
+    /// Per row; `None` if the cell could not be written.
     pub cells: Vec<Option<OwnedCell>>,
-    /// `[row, axes]`, zeros where nothing could be written or read back.
+    /// `[row, axes]`; zeros for failed rows.
     pub array: Tensor,
-    /// Those rows.
+    /// Rows that could not be written or read back.
     pub failed: Vec<usize>,
 }
 
+/// The generated rows of a stream with the judge's verdicts.
+pub struct Judged {
+    /// The rows.
+    pub written: Written,
+    /// The verdicts.
+    pub verdicts: Verdicts,
+}
+
 impl Written {
-    /// By the codec that the arrays are of.
+    /// Writes arrays with their codec and reads them back.
     ///
     /// # Errors
-    /// What the plugin says.
+    /// The plugin's error.
     pub fn of(codec: &Codec, array: &Tensor, threads: usize) -> Result<Written> {
         let cells: Vec<Option<OwnedCell>> = codec.decode(array, threads)?.into_iter().map(Result::ok).collect();
         let (array, failed) = read(codec, &cells, threads)?;
@@ -33,31 +41,32 @@ impl Written {
     }
 }
 
-/// Cells as a codec reads them, `[row, axes]`, and the rows that it cannot read.
+/// Reads cells with a codec: arrays `[row, axes]`, and the rows that it cannot read.
 ///
 /// # Errors
-/// What the plugin says.
+/// The plugin's error.
 pub fn read(codec: &Codec, cells: &[Option<OwnedCell>], threads: usize) -> Result<(Tensor, Vec<usize>)> {
     let views: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
     let (array, failed) = codec.encode(&views, threads)?;
     Ok((array, failed.into_iter().map(|row| row.row).collect()))
 }
 
-/// What a judge says of some rows.
+/// A judge's verdicts.
 pub struct Verdicts {
-    /// The class of each row, nothing where its cell could not be written or read back: that is wrong.
+    /// The class of each row; `None` if its cell could not be written or read back, which counts as wrong.
     pub classes: Vec<Option<i64>>,
-    /// `[row with a class, feature]`, if the judge gives features.
+    /// `[row with a class, feature]`, if the judge has features.
     pub features: Option<Tensor>,
 }
 
 impl Verdicts {
-    /// Of arrays as they are.
+    /// Judges arrays directly.
     ///
     /// # Errors
-    /// What the plugin says.
+    /// The plugin's error.
     pub fn of_arrays(judge: &Judge, array: &Tensor, device: Device) -> Result<Verdicts> {
-        let (mut classes, mut features) = (Vec::new(), Vec::new());
+        let mut classes = Vec::new();
+        let mut features = Vec::new();
         for chunk in array.f_split(CHUNK, 0)? {
             let chunk = chunk.f_to_device(device)?;
             classes.extend(judge.classes_of(&chunk)?.into_iter().map(Some));
@@ -67,10 +76,10 @@ impl Verdicts {
         Ok(Verdicts { classes, features })
     }
 
-    /// Of what a user gets.
+    /// Judges arrays after their round trip through cells.
     ///
     /// # Errors
-    /// What plugins say.
+    /// Errors of plugins.
     pub fn of_written(judge: &Judge, written: &Written, device: Device) -> Result<Verdicts> {
         let mut verdicts = Self::of_arrays(judge, &written.array, device)?;
         for row in &written.failed {
@@ -83,19 +92,19 @@ impl Verdicts {
         Ok(verdicts)
     }
 
-    /// Mean and covariance of the features, if there are any.
+    /// Mean and covariance of the features; `None` without features or with fewer than two rows.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// A libtorch call failed.
     pub fn moments(&self) -> Result<Option<Moments>> {
         let enough = self.features.as_ref().filter(|features| features.size()[0] > 1);
         enough.map(Moments::of).transpose()
     }
 
-    /// Mean distance of two rows that the judge takes for one class, of `count` classes.
+    /// Mean feature distance between two rows of the same verdict, for `count` classes.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// A libtorch call failed.
     pub fn diversity(&self, count: i64) -> Result<Option<f64>> {
         let Some(features) = &self.features else { return Ok(None) };
         let classes: Vec<i64> = self.classes.iter().flatten().copied().collect();
@@ -103,10 +112,10 @@ impl Verdicts {
     }
 }
 
-/// The distance of two sets of rows, if the judge gives features.
+/// The Fréchet distance of two sets of rows; `None` without features.
 ///
 /// # Errors
-/// What libtorch says.
+/// A libtorch call failed.
 pub fn distance(rows: Option<&Moments>, held_out: Option<&Moments>) -> Result<Option<Distance>> {
     let (Some(rows), Some(held_out)) = (rows, held_out) else { return Ok(None) };
     let value = rows.distance(held_out)?;

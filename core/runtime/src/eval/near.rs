@@ -1,27 +1,28 @@
-//! How near rows are to those that they were to be.
+//! The distance of generated rows from their true rows, and how often the true row is the nearest of all.
 
 use anyflow_plan::findings::{Figure, Nearness, Truth};
 use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// Of the rows of a seed, added up.
+/// Sums over the rows of a seed.
 #[derive(Clone, Copy, Default)]
 pub struct Near {
     rows: f64,
     distance: f64,
+    /// Number of rows whose true row is the nearest.
     nearest: f64,
 }
 
-/// In features, and as the rows appear, if the judge tells that.
+/// The sums of a seed by both distances.
 pub struct Comparison {
-    /// In the judge's features.
+    /// By distance of the judge's features.
     pub features: Near,
-    /// By perceptual distance.
+    /// By perceptual distance, if the judge has one.
     pub perceptual: Option<Near>,
 }
 
-/// What comes together seed by seed.
+/// The sums of all seeds.
 #[derive(Default)]
 pub struct Truths {
     features: Vec<Near>,
@@ -29,10 +30,10 @@ pub struct Truths {
 }
 
 impl Near {
-    /// Adds rows: `[row, other]` distances in host memory, and which of the others is a row's own.
+    /// Adds rows: distances `[row, other]` in host memory, and the index of each row's true row among the others.
     ///
     /// # Errors
-    /// Only by our mistake.
+    /// An index is out of range, which is a bug.
     pub fn add(&mut self, distances: &Tensor, own: &[i64]) -> Result<()> {
         let own = Tensor::from_slice(own);
         let sum = |values: Tensor| -> Result<f64> { Ok(f64::try_from(values.f_sum(Kind::Double)?)?) };
@@ -51,7 +52,7 @@ impl Truths {
         self.perceptual.extend(perceptual);
     }
 
-    /// The figures; nothing if nothing was added.
+    /// The figures over all seeds; `None` without a seed.
     pub fn findings(&self) -> Option<Truth> {
         let of = |seeds: &[Near]| {
             let figure = |sum: fn(&Near) -> f64| Figure::of(seeds.iter().map(|near| sum(near) / near.rows).collect());
@@ -62,10 +63,10 @@ impl Truths {
     }
 }
 
-/// `[row, number]` and `[other, number]` -> `[row, other]`: the squares of the differences, summed.
+/// Squared Euclidean distances: `[row, feature]` and `[other, feature]` -> `[row, other]`.
 ///
 /// # Errors
-/// Rows of two lengths.
+/// The numbers of features differ.
 pub fn squared_distances(rows: &Tensor, others: &Tensor) -> Result<Tensor> {
     let squares = |of: &Tensor| of.f_square().and_then(|s| s.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float));
     let sum = squares(rows)?.f_unsqueeze(1)?.f_add(&squares(others)?.f_unsqueeze(0)?)?;
@@ -79,17 +80,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_those_of_every_pair() {
+    fn squared_distances_of_every_pair() {
         let uniform = |rows| Tensor::rand([rows, 7], (Kind::Float, Device::Cpu));
-        let (rows, others) = (uniform(3), uniform(5));
+        let rows = uniform(3);
+        let others = uniform(5);
         let wanted = Tensor::cdist(&rows, &others, 2.0, None::<i64>).square();
         let off = (squared_distances(&rows, &others).unwrap() - wanted).abs().max().double_value(&[]);
         assert!(off < 1e-5, "f32: {off}");
     }
 
     #[test]
-    fn seeds_are_averaged_and_rows_nearest_to_their_own_counted() {
-        // Row 0 is nearest to 1, its own; row 1 to 0, its own being 2.
+    fn figures_are_means_per_seed() {
+        // Row 0 is nearest to 1, its true row. Row 1 is nearest to 0, but its true row is 2.
         let distances = Tensor::from_slice(&[0.5f32, 0.25, 1.0, 0.0, 2.0, 0.75]).view([2, 3]);
         let mut near = Near::default();
         near.add(&distances, &[1, 2]).unwrap();

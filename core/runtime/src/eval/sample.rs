@@ -1,164 +1,170 @@
-//! Generation for a task, on the engine.
+//! Runs the tasks of an evaluation on the engine.
 
-use anyflow_diffusion::{Observed, Request};
+use anyflow_diffusion::{Observed, Request, Sampling};
 use anyflow_plan::plan::{Scoring, Task};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::judging::CHUNK;
+use crate::from_plan::{branches, observed, typed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
-use crate::scoring::{Bank, Recovery};
-use crate::{Result, RunError, Session, session};
+use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
+use crate::{Result, RunError, Session};
 
 /// `[row, axes]` by stream.
 pub type Arrays = IndexMap<String, Tensor>;
 
-/// A model that answers tasks.
-pub struct Sampling {
+/// A model with a sampler.
+pub struct TaskSampler {
     networks: Networks,
     denoiser: String,
-    sampler: anyflow_diffusion::Sampling,
+    sampler: Sampling,
 }
 
-impl Sampling {
-    /// Starts the compute thread with the session's networks.
+/// The inputs of a task for one seed.
+pub struct Inputs {
+    /// Arrays of observed streams and of prompts.
+    pub conditions: Arrays,
+    /// Arrays from which generated streams start, partly noised (SDEdit).
+    pub init: Arrays,
+    /// Number of rows.
+    pub rows: u64,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl TaskSampler {
+    /// Starts the compute thread with the networks of a session.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The engine's error.
     pub fn start(session: Session, denoiser: &str, sampler: &Value, device: Device) -> Result<Self> {
         let Session { streams, denoisers, .. } = session;
         let networks = Networks::start(streams, denoisers, device)?;
-        Ok(Sampling { networks, denoiser: denoiser.into(), sampler: session::typed(sampler)? })
+        Ok(TaskSampler { networks, denoiser: denoiser.into(), sampler: typed(sampler)? })
     }
 
-    /// Rows that went through the network so far, each as often as it did.
+    /// Number of network evaluations so far, summed over rows.
     pub fn network_calls(&self) -> u64 {
         self.networks.stats().row_steps
     }
 
-    /// What a scoring recovers for a task: `[row, ...]`, from the arrays that it observes.
+    /// Predicts the x0 of a scoring's stream from the observed streams: `[row, ...]`.
     ///
     /// # Errors
-    /// What plugins and engine say; a row that is not finite.
-    pub fn recover(
-        &self,
-        name: &str,
-        (task, scoring): (&Task, &Scoring),
-        given: Arrays,
-        rows: u64,
-        seed: u64,
-    ) -> Result<Tensor> {
-        let seen = given.into_iter().map(|(stream, array)| {
-            let seen = self.seen(name, &stream, &array)?;
-            Ok((stream, seen))
-        });
-        let (absent, sampler) = (task.absent.as_slice(), self.sampler.clone());
-        let recovery = Recovery { node: name, denoiser: &self.denoiser, scoring, absent, sampler, seed };
-        let keys: Vec<u64> = (0..rows).collect();
-        let (recovered, failed) = recovery.run(&self.networks, &seen.collect::<Result<_>>()?, &keys)?;
+    /// Errors of plugins and engine; a row that is not finite.
+    pub fn predict(&self, name: &str, task: &Task, scoring: &Scoring, inputs: &Inputs) -> Result<Tensor> {
+        let mut latents = IndexMap::new();
+        for (stream, array) in &inputs.conditions {
+            latents.insert(stream.clone(), self.denoiser_input(name, stream, array)?);
+        }
+        let predict = PredictX0 {
+            node: name,
+            denoiser: &self.denoiser,
+            scoring,
+            absent: &task.absent,
+            sampler: self.sampler.clone(),
+            seed: inputs.seed,
+        };
+        let keys: Vec<u64> = (0..inputs.rows).collect();
+        let Predicted { mean, failed } = predict.run(&self.networks, &latents, &keys)?;
         match failed.first() {
             Some((row, text)) => Err(RunError::Data(format!("task {name}, row {row}: {text}"))),
-            None => Ok(recovered),
+            None => Ok(mean),
         }
     }
 
-    /// What the denoiser sees of arrays of a stream.
+    /// Encodes arrays to the denoiser's input.
     ///
     /// # Errors
-    /// What plugins say.
-    pub fn seen(&self, name: &str, stream: &str, array: &Tensor) -> Result<Tensor> {
+    /// Errors of plugins.
+    pub fn denoiser_input(&self, name: &str, stream: &str, array: &Tensor) -> Result<Tensor> {
         let array = array.f_to_device(self.networks.device)?;
-        self.networks.on_stream(name, stream, move |net| net.seen(&array))
+        self.networks.on_stream(name, stream, move |net| net.denoiser_input(&array))
     }
 
-    /// What stands for the classes of a scoring.
+    /// Embeds the classes of a scoring.
     ///
     /// # Errors
-    /// What plugins say.
-    pub fn bank(&self, name: &str, scoring: &Scoring, codec: &Codec) -> Result<Bank> {
-        Bank::of_classes(name, scoring, codec, &self.networks)
+    /// Errors of plugins.
+    pub fn class_embeddings(&self, name: &str, scoring: &Scoring, codec: &Codec) -> Result<ClassEmbeddings> {
+        ClassEmbeddings::of_classes(name, scoring, codec, &self.networks)
     }
 
-    /// Arrays `[row, axes]` of the streams that a task generates, from the arrays that it observes or is conditioned on,
-    /// and those that it begins from; for so many rows, with this seed.
+    /// Generates the streams of a task: arrays `[row, axes]`.
     ///
     /// # Errors
-    /// What plugins and engine say.
-    pub fn generate(
-        &self,
-        name: &str,
-        task: &Task,
-        (given, begun): (&Arrays, &Arrays),
-        (rows, seed): (u64, u64),
-    ) -> Result<Arrays> {
+    /// Errors of plugins and engine.
+    pub fn generate(&self, name: &str, task: &Task, inputs: &Inputs) -> Result<Arrays> {
         let engine = self.networks.engine();
         let mut states = IndexMap::new();
         for stream in engine.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
-            let state = match given.get(&stream.name) {
-                Some(array) => {
-                    let seen = self.seen(name, &stream.name, array)?;
-                    match task.condition.get(&stream.name) {
-                        Some(weight) => Observed::Prompt { value: seen, weight: *weight },
-                        None => session::given(task.given, seen),
-                    }
-                }
-                None if task.absent.contains(&stream.name) => Observed::Absent,
-                None if self.networks.is_prompt(&stream.name) => Observed::Absent,
-                None => match begun.get(&stream.name) {
-                    Some(array) => Observed::Begun(self.seen(name, &stream.name, array)?),
-                    None => Observed::Noisy,
-                },
-            };
+            let state = self.state(name, task, inputs, &stream.name)?;
             states.insert(stream.name.clone(), state);
         }
         let request = Request {
             denoiser: self.denoiser.clone(),
-            rows: (0..rows).collect(),
-            guidance: session::branches(task.guidance.as_ref(), &states)?,
+            rows: (0..inputs.rows).collect(),
+            guidance: branches(task.guidance.as_ref(), &states)?,
             states,
             sampler: self.sampler.clone(),
-            seed,
+            seed: inputs.seed,
             outputs: task.generate.clone(),
         };
-        let sampled = engine.submit(request).and_then(|t| t.wait()).map_err(RunError::diffusion(name))?;
-        let decode = |(stream, latent): (String, Tensor)| {
-            let array = self.networks.on_stream(name, &stream, move |net| net.decode(&net.restore(&latent)?, false))?;
-            Ok((stream, array))
-        };
-        sampled.streams.into_iter().map(decode).collect()
+        let sampled = engine.submit(request).and_then(|ticket| ticket.wait()).map_err(RunError::diffusion(name))?;
+        let mut arrays = Arrays::new();
+        for (stream, latent) in sampled.streams {
+            let decode = move |net: &crate::StreamNet| net.decode(&net.denormalize(&latent)?, false);
+            let array = self.networks.on_stream(name, &stream, decode)?;
+            arrays.insert(stream, array);
+        }
+        Ok(arrays)
     }
 
-    /// The same, each stream by itself: the others are absent, and the noise is that which it has among them.
+    /// The role of a stream in a task.
+    fn state(&self, name: &str, task: &Task, inputs: &Inputs, stream: &str) -> Result<Observed> {
+        if let Some(array) = inputs.conditions.get(stream) {
+            let latent = self.denoiser_input(name, stream, array)?;
+            return Ok(match task.condition.get(stream) {
+                Some(weight) => Observed::Prompt { value: latent, weight: *weight },
+                None => observed(task.given, latent),
+            });
+        }
+        if task.absent.iter().any(|absent| absent == stream) || self.networks.is_prompt(stream) {
+            return Ok(Observed::Absent);
+        }
+        match inputs.init.get(stream) {
+            Some(array) => Ok(Observed::Begun(self.denoiser_input(name, stream, array)?)),
+            None => Ok(Observed::Noisy),
+        }
+    }
+
+    /// Generates each stream of a task by itself, from the same noise; the other streams are absent.
     ///
     /// # Errors
-    /// What plugins and engine say.
-    pub fn independent(
-        &self,
-        name: &str,
-        task: &Task,
-        inputs: (&Arrays, &Arrays),
-        of_rows: (u64, u64),
-    ) -> Result<Arrays> {
-        let alone = |stream: &String| {
+    /// Errors of plugins and engine.
+    pub fn independent(&self, name: &str, task: &Task, inputs: &Inputs) -> Result<Arrays> {
+        let mut arrays = Arrays::new();
+        for stream in &task.generate {
             let others = task.generate.iter().chain(&task.along).filter(|other| *other != stream);
             let absent = task.absent.iter().chain(others).cloned().collect();
             let alone = Task { generate: vec![stream.clone()], along: Vec::new(), absent, ..task.clone() };
-            self.generate(name, &alone, inputs, of_rows)
-        };
-        Ok(task.generate.iter().map(alone).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+            arrays.extend(self.generate(name, &alone, inputs)?);
+        }
+        Ok(arrays)
     }
 
-    /// What a prompt makes of arrays: `[row, token, feature]`.
+    /// Encodes arrays to the tokens of a prompt: `[row, token, feature]`.
     ///
     /// # Errors
-    /// What plugins and engine say.
+    /// Errors of plugins and engine.
     pub fn embed(&self, name: &str, prompt: &str, array: &Tensor) -> Result<Tensor> {
-        let parts = array.f_split(CHUNK, 0)?.into_iter().map(|part| {
-            let part = part.f_to_device(self.networks.device)?;
-            self.networks.on_stream(name, prompt, move |net| net.seen(&part))
-        });
-        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+        let mut parts = Vec::new();
+        for part in array.f_split(CHUNK, 0)? {
+            parts.push(self.denoiser_input(name, prompt, &part)?);
+        }
+        Ok(Tensor::f_cat(&parts, 0)?)
     }
 }

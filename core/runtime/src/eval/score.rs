@@ -1,4 +1,4 @@
-//! A task that tells classes, or rows, by what is recovered of a stream.
+//! Classification and retrieval tasks: predict the x0 of a stream and find the nearest class or row.
 
 use std::time::{Duration, Instant};
 
@@ -10,76 +10,81 @@ use tch::{Device, Kind, Tensor};
 
 use super::figures;
 use super::held_out::HeldOut;
-use super::sample::Sampling;
+use super::sample::{Arrays, Inputs, TaskSampler};
 use crate::Result;
 use crate::events::{self, Events};
-use crate::scoring::Bank;
+use crate::scoring::ClassEmbeddings;
 
-/// Among so many nearest ones a row is looked for.
+/// Recall is measured among this many nearest rows.
 const NEAREST: [i64; 2] = [1, 10];
-/// Cosines that differ by less are equal, f32: rows may have the same value.
-const SAME: f64 = 1e-5;
+/// Cosines (f32) that differ by less are equal: two rows may have the same value.
+const TOLERANCE: f64 = 1e-5;
 
-/// Asks a scoring; `part` is what events call it.
+/// Runs a classification or retrieval task with every seed; events call it `part`.
 ///
 /// # Errors
-/// What plugins and engine say.
+/// Errors of plugins and engine.
 pub fn answer(
     part: &str,
     task: &Task,
     scoring: &Scoring,
-    sampling: &Sampling,
+    sampler: &TaskSampler,
     held_out: &HeldOut<'_>,
     events: &Events,
 ) -> Result<Answer> {
     let plan = held_out.plan;
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
-    let (calls, mut sampled) = (sampling.network_calls(), Duration::ZERO);
-    let (mut told, mut recalls) = (Vec::new(), IndexMap::<String, Vec<f64>>::new());
+    let calls = sampler.network_calls();
+    let mut sampled = Duration::ZERO;
+    let mut accuracies = Vec::new();
+    let mut recalls = IndexMap::<String, Vec<f64>>::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
         let tuples = held_out.tuples(*seed);
-        let given = task.observe.iter().map(|name| Ok((name.clone(), held_out.given(name, &tuples)?)));
-        let given = given.collect::<Result<_>>()?;
+        let conditions = held_out.arrays(task.observe.iter(), &tuples)?;
+        let inputs = Inputs { conditions, init: Arrays::new(), rows: plan.rows, seed: *seed };
         let started = Instant::now();
-        let recovered = sampling.recover(part, (task, scoring), given, plan.rows, *seed)?;
+        let predicted = sampler.predict(part, task, scoring, &inputs)?;
         sampled += started.elapsed();
         if scoring.classes.is_empty() {
-            let own = sampling.seen(part, &scoring.stream, &held_out.given(&scoring.stream, &tuples)?)?;
-            let cosines = Bank::of(&own)?.cosines(&recovered)?;
+            let own = sampler.denoiser_input(part, &scoring.stream, &held_out.array(&scoring.stream, &tuples)?)?;
+            let cosines = ClassEmbeddings::of(&own)?.cosines(&predicted)?;
             for (name, cosines) in [("recall", cosines.shallow_clone()), ("reverse recall", cosines.f_tr()?)] {
-                for (count, share) in NEAREST.iter().zip(shares(&cosines)?) {
+                for (count, share) in NEAREST.iter().zip(recall(&cosines)?) {
                     recalls.entry(format!("{name}@{count}")).or_default().push(share);
                 }
             }
-            told.extend(recalls["recall@1"].last());
+            accuracies.extend(recalls["recall@1"].last());
         } else {
-            let bank = sampling.bank(part, scoring, &held_out.session.codecs[&scoring.stream])?;
-            let nearest = bank.cosines(&recovered)?.f_argmax(-1, false)?.f_to_device(Device::Cpu)?;
-            let classes: Vec<_> = Vec::<i64>::try_from(nearest)?.into_iter().map(Some).collect();
-            told.push(figures::accuracy(&classes, &held_out.classes(&tuples)?));
+            let codec = &held_out.session.codecs[&scoring.stream];
+            let classes = sampler.class_embeddings(part, scoring, codec)?;
+            let nearest = classes.cosines(&predicted)?.f_argmax(-1, false)?.f_to_device(Device::Cpu)?;
+            let verdicts: Vec<_> = Vec::<i64>::try_from(nearest)?.into_iter().map(Some).collect();
+            accuracies.push(figures::accuracy(&verdicts, &held_out.classes(&tuples)?));
         }
         events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
     }
-    let (coherence, seconds) = (Figure::of(told), sampled.as_secs_f64());
-    events.end(part, events::figures([("told", coherence.mean.into()), ("seconds", seconds.into())]));
+    let coherence = Figure::of(accuracies);
+    let seconds = sampled.as_secs_f64();
+    events.end(part, events::figures([("accuracy", coherence.mean.into()), ("seconds", seconds.into())]));
     Ok(Answer {
         coherence,
         joint: None,
         independent: None,
         streams: IndexMap::new(),
         recall: recalls.into_iter().map(|(name, seeds)| (name, Figure::of(seeds))).collect(),
-        network_calls_per_row: (sampling.network_calls() - calls) as f64 / all as f64,
+        network_calls_per_row: (sampler.network_calls() - calls) as f64 / all as f64,
         seconds_per_row: seconds / all as f64,
         rows_per_second: all as f64 / seconds,
     })
 }
 
-/// `[row, row]` -> the share of rows of which fewer than k others are nearer than their own, for each k of [`NEAREST`].
-fn shares(cosines: &Tensor) -> Result<Vec<f64>> {
+/// Recall@k for each k of [`NEAREST`], from cosines `[row, row]`: the share of rows with fewer than k nearer rows than
+/// their own.
+fn recall(cosines: &Tensor) -> Result<Vec<f64>> {
     let own = cosines.f_diagonal(0, 0, 1)?.f_unsqueeze(1)?;
     let nearer =
-        cosines.f_gt_tensor(&own.f_add_scalar(SAME)?)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
+        cosines.f_gt_tensor(&own.f_add_scalar(TOLERANCE)?)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
     let share = |count: &i64| Ok(nearer.f_lt(*count)?.f_mean(Kind::Float)?.f_double_value(&[])?);
     NEAREST.iter().map(share).collect()
 }
@@ -89,10 +94,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_found_where_few_others_are_nearer_and_equal_values_do_not_count() {
-        // Row 0 is nearest to its own value; to row 1 another is nearer; row 2 has the value of row 1.
+    fn recall_counts_only_strictly_nearer_rows() {
+        // Row 0 is nearest to its own value. Row 1 is nearer to another value. Row 2 has the value of row 1.
         let cosines = Tensor::from_slice(&[0.9f32, 0.1, 0.1, 0.8, 0.5, 0.5, 0.2, 0.7, 0.7]).view([3, 3]);
-        let found = shares(&cosines).unwrap();
+        let found = recall(&cosines).unwrap();
         assert!((found[0] - 2.0 / 3.0).abs() < 1e-6 && found[1] == 1.0, "{found:?}");
     }
 }

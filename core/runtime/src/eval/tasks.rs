@@ -1,4 +1,4 @@
-//! One task, asked of one variant with every seed.
+//! Generation tasks: one task of one variant, with every seed.
 
 use std::time::{Duration, Instant};
 
@@ -11,61 +11,66 @@ use tch::Tensor;
 use super::figures;
 use super::fit::Fits;
 use super::held_out::HeldOut;
-use super::judging::{Verdicts, Written, distance};
+use super::judging::{Judged, Verdicts, Written, distance};
 use super::near::Truths;
-use super::sample::Sampling;
+use super::sample::{Inputs, TaskSampler};
 use crate::events::{self, Events};
 use crate::{Judge, Result, RunError};
 
-/// Asks a task; `part` is what events call it.
+/// Runs a generation task with every seed; events call it `part`.
 ///
 /// # Errors
-/// What plugins and engine say.
-pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'_>, events: &Events) -> Result<Answer> {
+/// Errors of plugins and engine.
+pub fn answer(
+    part: &str,
+    task: &Task,
+    sampler: &TaskSampler,
+    held_out: &HeldOut<'_>,
+    events: &Events,
+) -> Result<Answer> {
     let plan = held_out.plan;
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
-    let (mut calls, mut sampled) = (0, Duration::ZERO);
-    let free = task.observe.is_empty() && task.condition.is_empty() && task.start.is_empty();
-    let (mut coherence, mut joint, mut independent) = (Vec::new(), Fits::default(), Fits::default());
+    let mut calls = 0;
+    let mut sampled = Duration::ZERO;
+    let is_free = task.observe.is_empty() && task.condition.is_empty() && task.start.is_empty();
+    let mut coherence = Vec::new();
+    let mut joint = Fits::default();
+    let mut independent = Fits::default();
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
         let _span = tracing::info_span!("task", part, seed).entered();
         let tuples = held_out.tuples(*seed);
         let truth = held_out.classes(&tuples)?;
-        let given = task.observe.iter().chain(task.condition.keys());
-        let given = given.map(|name| Ok((name.clone(), held_out.given(name, &tuples)?)));
-        let given = given.collect::<Result<_>>()?;
-        let begun = task.start.iter().map(|(name, from)| Ok((name.clone(), held_out.given(from, &tuples)?)));
-        let begun = begun.collect::<Result<_>>()?;
-        let (before, started) = (sampling.network_calls(), Instant::now());
-        let generated = sampling.generate(part, task, (&given, &begun), (plan.rows, *seed))?;
+        let conditions = held_out.arrays(task.observe.iter().chain(task.condition.keys()), &tuples)?;
+        let init = task.start.iter().map(|(name, from)| Ok((name.clone(), held_out.array(from, &tuples)?)));
+        let inputs = Inputs { conditions, init: init.collect::<Result<_>>()?, rows: plan.rows, seed: *seed };
+        let before = sampler.network_calls();
+        let started = Instant::now();
+        let generated = sampler.generate(part, task, &inputs)?;
         sampled += started.elapsed();
-        calls += sampling.network_calls() - before;
+        calls += sampler.network_calls() - before;
         let generated = judged(generated, held_out)?;
-        for (stream, (written, verdicts)) in &generated {
+        for (stream, Judged { written, verdicts }) in &generated {
             let (name, judge) = judge(held_out, stream)?;
             let gathered = streams.entry(name).or_default();
-            gathered.add(verdicts, (!free).then_some(truth.as_slice()), judge.classes)?;
-            if let Some(wanted) = (!free).then(|| held_out.cells(stream, &tuples)).transpose()?.flatten() {
-                gathered.exact.extend(figures::exact(&written.cells, &wanted));
-            }
-            if !free {
+            gathered.add(verdicts, (!is_free).then_some(truth.as_slice()), judge.classes)?;
+            if !is_free {
+                if let Some(wanted) = held_out.cells(stream, &tuples)? {
+                    gathered.exact.extend(figures::exact(&written.cells, &wanted));
+                }
                 gathered.truths.add(held_out.truth(name, &tuples, written, verdicts)?);
             }
         }
         if generated.len() > 1 {
-            joint.add(part, &generated, sampling, held_out)?;
+            joint.add(part, &generated, sampler, held_out)?;
             if plan.independent {
-                let apart = sampling.independent(part, task, (&given, &begun), (plan.rows, *seed))?;
-                independent.add(part, &judged(apart, held_out)?, sampling, held_out)?;
+                let apart = sampler.independent(part, task, &inputs)?;
+                independent.add(part, &judged(apart, held_out)?, sampler, held_out)?;
             }
         }
-        let verdicts: Vec<_> = generated.into_values().map(|(_, verdicts)| verdicts.classes).collect();
-        coherence.push(match free {
-            true => figures::agreement(&verdicts),
-            false => figures::all_right(&verdicts, &truth),
-        });
+        let verdicts: Vec<_> = generated.into_values().map(|judged| judged.verdicts.classes).collect();
+        coherence.push(if is_free { figures::agreement(&verdicts) } else { figures::all_right(&verdicts, &truth) });
         events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
     }
     let coherence = Figure::of(coherence);
@@ -84,29 +89,27 @@ pub fn answer(part: &str, task: &Task, sampling: &Sampling, held_out: &HeldOut<'
     })
 }
 
-/// What a user gets of each stream, and what its judge says of that.
-fn judged(
-    generated: IndexMap<String, Tensor>,
-    held_out: &HeldOut<'_>,
-) -> Result<IndexMap<String, (Written, Verdicts)>> {
-    let judged = generated.into_iter().map(|(stream, array)| {
+/// Writes generated arrays as cells and lets the judges classify them.
+fn judged(generated: IndexMap<String, Tensor>, held_out: &HeldOut<'_>) -> Result<IndexMap<String, Judged>> {
+    let mut all = IndexMap::new();
+    for (stream, array) in generated {
         let (_, judge) = judge(held_out, &stream)?;
         let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
         let verdicts = Verdicts::of_written(judge, &written, held_out.session.device)?;
-        Ok((stream, (written, verdicts)))
-    });
-    judged.collect()
+        all.insert(stream, Judged { written, verdicts });
+    }
+    Ok(all)
 }
 
-/// The judge of a stream that is generated, with the stream's name.
+/// The judge of a generated stream, with the stream's name.
 pub fn judge<'h>(held_out: &'h HeldOut<'_>, stream: &str) -> Result<(&'h String, &'h Judge)> {
     held_out
         .judges
         .get_key_value(stream)
-        .ok_or_else(|| RunError::Internal(format!("stream {stream} is generated and has no judge")))
+        .ok_or_else(|| RunError::Internal(format!("stream {stream} is generated but has no judge")))
 }
 
-/// What comes together of a stream, seed by seed.
+/// The figures of a stream, per seed.
 #[derive(Default)]
 struct Gathered {
     accuracy: Vec<f64>,
@@ -129,14 +132,14 @@ impl Gathered {
     fn findings(self, stream: &str, held_out: &HeldOut<'_>) -> Result<StreamFindings> {
         let figure = |seeds: Vec<f64>| (!seeds.is_empty()).then(|| Figure::of(seeds));
         let against = held_out.moments.get(stream);
-        let of = |features: &Tensor| -> Result<_> {
+        let distance_of = |features: &Tensor| -> Result<_> {
             let verdicts = Verdicts { classes: Vec::new(), features: Some(features.shallow_clone()) };
             distance(verdicts.moments()?.as_ref(), against)
         };
         let mut frechet = None;
         if !self.features.is_empty() {
-            let seeds = self.features.iter().map(of).collect::<Result<Vec<_>>>()?;
-            frechet = of(&Tensor::f_cat(&self.features, 0)?)?;
+            let seeds = self.features.iter().map(distance_of).collect::<Result<Vec<_>>>()?;
+            frechet = distance_of(&Tensor::f_cat(&self.features, 0)?)?;
             if let Some(frechet) = &mut frechet {
                 frechet.per_seed = figure(seeds.into_iter().flatten().map(|distance| distance.value).collect());
             }

@@ -1,4 +1,4 @@
-//! One call into a plugin: what it reports, how long it takes, and what it must leave as it was.
+//! One call into a plugin: its reports, its duration, and the global state that it must not change.
 
 use std::ffi::c_void;
 
@@ -11,7 +11,7 @@ use super::slot::Slot;
 use super::watch::Watched;
 use crate::Result;
 
-/// A call under way on this thread.
+/// A running call on this thread.
 pub(super) struct Call<'a> {
     of: &'a Instance,
     name: &'static str,
@@ -21,39 +21,39 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call `name` of an instance begins.
+    /// Starts the call `name` of an instance.
     pub fn begin(of: &'a Instance, name: &'static str) -> Self {
         Self::start(of, name, of.watched(name))
     }
 
-    /// The same, on a thread that was not told which node it works for.
+    /// Starts a call on a thread that has no current node.
     pub fn begin_in(of: &'a Instance, node: Option<&str>, name: &'static str) -> Self {
         Self::start(of, name, of.watched_in(node, name))
     }
 
     fn start(of: &'a Instance, name: &'static str, watched: Watched) -> Self {
         float::reset();
-        // A plugin that is not linked to libtorch cannot change its settings.
+        // A plugin that is not linked to libtorch cannot change libtorch's settings.
         let globals = of.plugin.descriptor.libtorch.is_some().then(Globals::now).and_then(Result::ok);
         let slot = Some(Slot::take(&of.plugin.descriptor.plugin));
         Call { of, name, slot, globals, _watched: watched }
     }
 
-    /// The table to pass.
+    /// The table of callbacks to pass to the plugin.
     pub fn report(&self) -> *const Report {
         self.slot.map_or(std::ptr::null(), Slot::report)
     }
 
-    /// What callbacks of the call's own get, and hand to [`super::slot::heard`].
+    /// The context for callbacks outside of the table, which pass it to [`super::slot::heard`].
     pub fn context(&self) -> *mut c_void {
-        // SAFETY: the report is that of a slot, which is never freed.
+        // SAFETY: the report belongs to a slot, which is never freed.
         unsafe { self.report().as_ref() }.map_or(std::ptr::null_mut(), |report| report.context)
     }
 
-    /// What was reported by the call, which returned `code`.
+    /// Ends the call, which returned `code`, and returns its reports.
     ///
     /// # Errors
-    /// What the plugin said, or what it did that no plugin may do.
+    /// The plugin's error; a violation of the ABI.
     pub fn end(mut self, code: u32) -> Result<Reported> {
         let (reported, wrong) = self.put_back();
         match wrong {
@@ -63,26 +63,29 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Frees the slot and makes this thread what it was; says what was wrong.
+    /// Frees the slot and restores the state of this thread. Returns the reports and a violation of the ABI.
     fn put_back(&mut self) -> (Reported, Option<String>) {
         float::reset();
-        let (mut reported, wronged) = self.slot.take().map(Slot::give_back).unwrap_or_default();
-        let spoken = wronged.then(|| {
-            "it reported from another thread than that of the call, or after a call had returned; the plugin's author \
-             must report on the calling thread"
+        let (mut reported, is_misused) = self.slot.take().map(Slot::give_back).unwrap_or_default();
+        let misused = is_misused.then(|| {
+            "it reported from another thread than the calling one, or after a call had returned; the plugin's author must \
+             report on the calling thread, before the call returns"
                 .to_string()
         });
-        let changed = self.globals.take().and_then(|before| {
-            let changed = before.differences(&Globals::now().ok()?);
-            let told = (!changed.is_empty()).then(|| {
-                format!("it changed {} of libtorch; the plugin's author must put it back", changed.join(" and "))
-            })?;
-            before.restore().ok()?;
-            Some(told)
-        });
-        let wrong = reported.odd.take();
-        (reported, spoken.or(wrong).or(changed))
+        let changed = self.globals.take().and_then(restored);
+        let invalid = reported.invalid.take();
+        (reported, misused.or(invalid).or(changed))
     }
+}
+
+/// Restores libtorch's global settings, and says which of them a call changed.
+fn restored(before: Globals) -> Option<String> {
+    let changed = before.differences(&Globals::now().ok()?);
+    if changed.is_empty() {
+        return None;
+    }
+    before.restore().ok()?;
+    Some(format!("it changed {} of libtorch; the plugin's author must restore it", changed.join(" and ")))
 }
 
 impl Drop for Call<'_> {

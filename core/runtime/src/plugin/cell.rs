@@ -1,13 +1,16 @@
-//! Copies of the cells that a plugin reports. Nothing of them is believed before it is looked at.
+//! Copies the cells that a plugin reports. Every part is checked before it is used.
 
 use anyflow_abi::{CellView, ListView, StrView, cell_kind, items};
 use anyflow_datasets::{OwnedCell, OwnedList};
 
 const MOST_BYTES: usize = CellView::MOST_BYTES;
-/// Files of a cell at most.
+/// Maximum number of files of a cell.
 const MOST_FILES: usize = 1 << 20;
 
-/// A copy of a cell, or why it is none.
+/// Copies a cell.
+///
+/// # Errors
+/// The cell is invalid.
 ///
 /// # Safety
 /// The cell, its bytes and its lists are readable, unless they are null.
@@ -15,10 +18,10 @@ pub(super) unsafe fn owned(cell: *const CellView) -> Result<OwnedCell, String> {
     if cell.is_null() {
         return Err("it reported no cell".into());
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: as the caller promises.
     let cell = unsafe { items(cell, 1) }.map_err(|why| format!("its cell {why}"))?;
     let Some(cell) = cell.first() else { return Err("it reported no cell".into()) };
-    // SAFETY: as promised by the caller, here and below.
+    // SAFETY: as the caller promises, here and below.
     let bytes = || unsafe { bytes(cell.bytes, MOST_BYTES) };
     match cell.kind {
         cell_kind::BYTES => bytes().map(OwnedCell::Bytes),
@@ -34,7 +37,7 @@ pub(super) unsafe fn owned(cell: *const CellView) -> Result<OwnedCell, String> {
         }
         // SAFETY: see above.
         cell_kind::FILES => unsafe { cell.files().ok_or("its files do not add up".into()).and_then(|f| files(f)) },
-        kind => Err(format!("its cell is of kind {kind}, which is not known")),
+        kind => Err(format!("its cell has the unknown kind {kind}")),
     }
 }
 
@@ -42,10 +45,10 @@ pub(super) unsafe fn owned(cell: *const CellView) -> Result<OwnedCell, String> {
 /// The bytes are readable, unless they are null.
 unsafe fn bytes(bytes: StrView, most: usize) -> Result<Vec<u8>, String> {
     if bytes.len > most {
-        return Err(format!("its cell has {} bytes, more than the {most} that fit", bytes.len));
+        return Err(format!("its cell has {} bytes, more than the {most} allowed", bytes.len));
     }
     // SAFETY: as the caller promises.
-    copied(unsafe { bytes.bytes() }.map_err(|why| format!("what its cell holds {why}"))?)
+    copied(unsafe { bytes.bytes() }.map_err(|why| format!("the content of its cell {why}"))?)
 }
 
 /// # Safety
@@ -66,11 +69,10 @@ unsafe fn files(files: &[StrView]) -> Result<OwnedCell, String> {
 /// The numbers and lengths of `list` are readable, unless they are null.
 unsafe fn list(list: &ListView) -> Result<OwnedCell, String> {
     let size = |count: usize| count.saturating_mul(size_of::<f64>());
-    let (values, lengths) = (size(list.values_len), size(list.lengths_len));
-    if values.saturating_add(lengths) > MOST_BYTES {
-        let (numbers, lengths) = (list.values_len, list.lengths_len);
+    if size(list.values_len).saturating_add(size(list.lengths_len)) > MOST_BYTES {
         return Err(format!(
-            "its list has {numbers} numbers and {lengths} lengths, more than the {MOST_BYTES} bytes that fit"
+            "its list has {} numbers and {} lengths, more than the {MOST_BYTES} bytes allowed",
+            list.values_len, list.lengths_len
         ));
     }
     // SAFETY: as the caller promises.
@@ -79,11 +81,11 @@ unsafe fn list(list: &ListView) -> Result<OwnedCell, String> {
     owned.map(OwnedCell::List).ok_or_else(|| "its list does not add up".into())
 }
 
-/// A copy, if there is memory for it.
+/// Copies items, if there is enough memory.
 fn copied<T: Copy>(items: &[T]) -> Result<Vec<T>, String> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(items.len())
-        .map_err(|_| format!("there is no memory for the {} items of its cell", items.len()))?;
+        .map_err(|_| format!("out of memory for the {} items of its cell", items.len()))?;
     copy.extend_from_slice(items);
     Ok(copy)
 }

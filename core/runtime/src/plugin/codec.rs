@@ -15,7 +15,7 @@ use super::report::{Reported, RowError};
 use super::{view, watch};
 use crate::{Result, RunError};
 
-/// A codec with its parameters: cells <-> arrays in host memory. Calls may come from several threads.
+/// A codec with its parameters: cells <-> arrays in host memory. Several threads may call it.
 pub struct Codec {
     interface: &'static CodecInterface,
     made: Made,
@@ -24,20 +24,20 @@ pub struct Codec {
     shape: Vec<i64>,
 }
 
-// SAFETY: the ABI allows `encode` and `decode` from several threads at a time, and `destroy` from any single one.
+// SAFETY: the ABI allows `encode` and `decode` from several threads at a time, and `destroy` from any one thread.
 unsafe impl Send for Codec {}
 // SAFETY: as above.
 unsafe impl Sync for Codec {}
 
 impl Codec {
-    /// Makes an instance; `array` is the type that the plan found for it.
+    /// Makes an instance; `array` is its type in the plan.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn new(plugins: &mut Plugins, component: &Component, array: &Type) -> Result<Self> {
         let of = Instance::of(plugins.load(&component.library)?, component);
         let Form::Array { dtype, shape, .. } = &array.form else {
-            return Err(RunError::Internal(format!("the array of codec {} is no array", of.component)));
+            return Err(RunError::Internal(format!("the type of codec {} is not an array", of.component)));
         };
         let kind = view::kind_of(dtype).and_then(|kind| Some((kind, view::data_type(kind)?)));
         let (kind, dtype) = kind.ok_or_else(|| RunError::Internal(format!("{}: dtype {dtype}", of.component)))?;
@@ -49,10 +49,10 @@ impl Codec {
         Ok(Codec { interface, made, kind, dtype, shape: shape.clone() })
     }
 
-    /// Cells -> `[row, axes]`, in host memory. Rows that are null or refused stay zero and are told.
+    /// Cells -> `[row, axes]`, in host memory. Returns the rows that are null or refused, which stay zero.
     ///
     /// # Errors
-    /// The call as a whole failed, e.g. the plugin panicked.
+    /// The call failed as a whole, for example because the plugin panicked.
     pub fn encode(&self, cells: &[Option<Cell<'_>>], threads: usize) -> Result<(Tensor, Vec<RowError>)> {
         let tensor = Tensor::f_zeros(self.batch_shape(cells.len()), (self.kind, tch::Device::Cpu))?;
         let encode = self.interface.encode.ok_or_else(|| self.made.of.missing("encode"))?;
@@ -61,21 +61,22 @@ impl Codec {
             let payloads: Vec<Payload> = cells.iter().map(Payload::of).collect();
             let views = cells.iter().zip(&payloads);
             let chunk: Vec<CellView> = views.map(|(cell, payload)| cell_view(cell, payload)).collect();
-            // SAFETY: cells, payloads, array and report live until the call returns; the chunks of the array are disjoint.
+            // SAFETY: cells, payloads, array and report live until the call returns; chunks of the array are disjoint.
             unsafe { encode(self.made.pointer, chunk.as_ptr(), chunk.len(), &array.view(), report) }
         })?;
-        Ok((tensor, rows.into_iter().flat_map(|(start, r)| shifted(start, r.rows)).collect()))
+        Ok((tensor, rows.into_iter().flat_map(|part| shifted(part.start, part.reported.rows)).collect()))
     }
 
-    /// `[row, axes]` -> a cell for each row, or why there is none.
+    /// `[row, axes]` -> a cell or an error per row.
     ///
     /// # Errors
-    /// The call as a whole failed, e.g. the plugin panicked.
+    /// The call failed as a whole, for example because the plugin panicked.
     pub fn decode(&self, array: &Tensor, threads: usize) -> Result<Vec<Result<OwnedCell, String>>> {
         let array = array.f_to_device(tch::Device::Cpu)?.f_to_kind(self.kind)?.f_contiguous()?;
         let rows = array.size().first().copied().unwrap_or(0) as usize;
         if array.size() != self.batch_shape(rows) {
-            return Err(RunError::Internal(format!("{} decodes {:?}", self.made.of.component, array.size())));
+            let component = &self.made.of.component;
+            return Err(RunError::Internal(format!("{component} cannot decode the shape {:?}", array.size())));
         }
         let mut cells: Vec<_> = (0..rows).map(|_| Err("the plugin reported no cell".to_string())).collect();
         let decode = self.interface.decode.ok_or_else(|| self.made.of.missing("decode"))?;
@@ -83,7 +84,7 @@ impl Codec {
             // SAFETY: array and report live until the call returns.
             unsafe { decode(self.made.pointer, &chunk.view(), report) }
         })?;
-        for (start, reported) in reports {
+        for Part { start, reported } in reports {
             for (row, cell) in reported.cells {
                 if let Some(slot) = cells.get_mut(start + row) {
                     *slot = Ok(cell);
@@ -99,13 +100,7 @@ impl Codec {
     }
 
     /// Runs `call` on chunks of the rows, one thread each.
-    fn in_parallel<F>(
-        &self,
-        name: &'static str,
-        tensor: &Tensor,
-        threads: usize,
-        call: F,
-    ) -> Result<Vec<(usize, Reported)>>
+    fn in_parallel<F>(&self, name: &'static str, tensor: &Tensor, threads: usize, call: F) -> Result<Vec<Part>>
     where
         F: Fn(usize, &Chunk<'_>, *const Report) -> u32 + Sync,
     {
@@ -118,9 +113,9 @@ impl Codec {
             let n = size.min(rows - start);
             let shape = self.batch_shape(n);
             let chunk = Chunk { data: base + start * row_bytes, rows: n, shape: &shape, dtype: self.dtype };
-            let under_way = Call::begin_in(&self.made.of, node.as_deref(), name);
-            let code = call(start, &chunk, under_way.report());
-            Ok((start, under_way.end(code)?))
+            let running = Call::begin_in(&self.made.of, node.as_deref(), name);
+            let code = call(start, &chunk, running.report());
+            Ok(Part { start, reported: running.end(code)? })
         };
         let run = &run;
         let starts: Vec<usize> = (0..rows).step_by(size).collect();
@@ -139,7 +134,14 @@ impl Codec {
     }
 }
 
-/// Some rows of a dense host array. The address is a number so that a chunk can go to another thread.
+/// The reports of a chunk of rows.
+struct Part {
+    /// Index of the first row.
+    start: usize,
+    reported: Reported,
+}
+
+/// Some rows of a dense host array. The address is a number, so that a chunk can be sent to another thread.
 struct Chunk<'a> {
     data: usize,
     rows: usize,
@@ -157,7 +159,7 @@ fn shifted(start: usize, rows: Vec<RowError>) -> impl Iterator<Item = RowError> 
     rows.into_iter().map(move |r| RowError { row: start + r.row, text: r.text })
 }
 
-/// What the view of a cell points at beside its column.
+/// The memory of a cell's view that is not in the column.
 enum Payload {
     Inside,
     List(ListView),
@@ -182,15 +184,27 @@ impl Payload {
     }
 }
 
-/// The view of a cell; `payload` is that of the cell and must outlive it.
+/// The view of a cell; `payload` belongs to the cell and must outlive the view.
 fn cell_view(cell: &Option<Cell<'_>>, payload: &Payload) -> CellView {
     let mut view = CellView { kind: cell_kind::NULL, bytes: payload.bytes(), integer: 0, real: 0.0 };
     match cell {
         None => {}
-        Some(Cell::Bytes(bytes)) => (view.kind, view.bytes) = (cell_kind::BYTES, StrView::new(bytes)),
-        Some(Cell::Utf8(text)) => (view.kind, view.bytes) = (cell_kind::UTF8, StrView::new(text.as_bytes())),
-        Some(Cell::I64(value)) => (view.kind, view.integer) = (cell_kind::I64, *value),
-        Some(Cell::F64(value)) => (view.kind, view.real) = (cell_kind::F64, *value),
+        Some(Cell::Bytes(bytes)) => {
+            view.kind = cell_kind::BYTES;
+            view.bytes = StrView::new(bytes);
+        }
+        Some(Cell::Utf8(text)) => {
+            view.kind = cell_kind::UTF8;
+            view.bytes = StrView::new(text.as_bytes());
+        }
+        Some(Cell::I64(value)) => {
+            view.kind = cell_kind::I64;
+            view.integer = *value;
+        }
+        Some(Cell::F64(value)) => {
+            view.kind = cell_kind::F64;
+            view.real = *value;
+        }
         Some(Cell::List(_)) => view.kind = cell_kind::LIST,
         Some(Cell::Files(_)) => view.kind = cell_kind::FILES,
     }

@@ -1,4 +1,4 @@
-//! What a library exports, read as far as it has proved to be there.
+//! The exports of a library. Each field is read only after it is known to exist.
 
 use std::ffi::c_void;
 
@@ -10,60 +10,61 @@ use super::library::rebuild;
 /// The entry of a loaded library.
 ///
 /// # Errors
-/// It has none, or another one than this host knows.
+/// The library has no entry, or one that this host does not know.
 ///
 /// # Safety
 /// The library is never unloaded.
 pub(super) unsafe fn entry(library: &Library, name: &str) -> Result<&'static Entry, String> {
-    // SAFETY: the symbol is looked up as a pointer; what it points at is read field by field below.
+    // SAFETY: the symbol is only read as a pointer; its target is read field by field below.
     let entry = unsafe { library.get::<*const Entry>(ENTRY_SYMBOL.as_bytes()) };
     let entry: *const Entry =
         *entry.map_err(|_| format!("{name} has a descriptor but no symbol `{ENTRY_SYMBOL}`; {}", rebuild()))?;
     if entry.is_null() || !entry.is_aligned() {
-        return Err(format!("`{ENTRY_SYMBOL}` of {name} lies where no entry can; {}", rebuild()));
+        return Err(format!("`{ENTRY_SYMBOL}` of {name} has an invalid address; {}", rebuild()));
     }
-    // SAFETY: no entry is smaller than its magic number.
+    // SAFETY: every entry holds at least the magic number.
     if unsafe { (&raw const (*entry).magic).read() } != MAGIC {
         return Err(format!(
-            "`{ENTRY_SYMBOL}` of {name} does not begin with Anyflow's magic number, so it is no plugin entry; {}",
+            "`{ENTRY_SYMBOL}` of {name} does not start with Anyflow's magic number, so it is not a plugin entry; {}",
             rebuild()
         ));
     }
-    // SAFETY: an entry of any ABI has these fields.
-    let (major, minor, size) = unsafe {
-        let fields = (&raw const (*entry).abi_major, &raw const (*entry).abi_minor, &raw const (*entry).struct_size);
-        (fields.0.read(), fields.1.read(), fields.2.read())
-    };
+    // SAFETY: the entry of any ABI has this field.
+    let major = unsafe { (&raw const (*entry).abi_major).read() };
+    // SAFETY: as above.
+    let minor = unsafe { (&raw const (*entry).abi_minor).read() };
+    // SAFETY: as above.
+    let size = unsafe { (&raw const (*entry).struct_size).read() };
     if major != ABI_MAJOR {
         return Err(format!("the code of {name} has ABI {major}.{minor}; {}", rebuild()));
     }
     if (size as usize) < size_of::<Entry>() {
-        return Err(format!("the entry of {name} is cut short, {size} bytes; {}", rebuild()));
+        return Err(format!("the entry of {name} is truncated to {size} bytes; {}", rebuild()));
     }
-    // SAFETY: it is as large as this host knows it, aligned, and a static of a library that is never unloaded.
+    // SAFETY: it is at least as large as this host's type, aligned, and a static of a library that is never unloaded.
     Ok(unsafe { &*entry })
 }
 
-/// A table of an interface, none if null. No table has grown since it was first released, so one that is smaller than
-/// ours is broken; a larger one is that of a later minor.
+/// The table of an interface; `None` if null. A table smaller than ours is broken, because no table has grown since its
+/// first release. A larger one belongs to a later minor version.
 ///
 /// # Errors
-/// It cannot be such a table.
+/// The pointer or the size is invalid.
 ///
 /// # Safety
-/// `table` is null, or points at the static table of a plugin, which begins with its size.
+/// `table` is null, or points to the static table of a plugin, which starts with its size.
 pub(super) unsafe fn table<T>(table: *const c_void, id: &str, name: &str) -> Result<Option<&'static T>, String> {
     let table = table.cast::<T>();
     if table.is_null() {
         return Ok(None);
     }
     if !table.is_aligned() {
-        return Err(format!("the table of {id} of {name} lies where no table can; {}", rebuild()));
+        return Err(format!("the table of {id} of {name} has an invalid address; {}", rebuild()));
     }
-    // SAFETY: the caller promises that the table begins with its size, and has as many bytes.
+    // SAFETY: the caller promises that the table starts with its size, and has as many bytes.
     let size = unsafe { table.cast::<u32>().read() };
     if (size as usize) < size_of::<T>() {
-        return Err(format!("the table of {id} of {name} is cut short, {size} bytes; {}", rebuild()));
+        return Err(format!("the table of {id} of {name} is truncated to {size} bytes; {}", rebuild()));
     }
     // SAFETY: as above.
     Ok(unsafe { table.as_ref() })

@@ -12,7 +12,7 @@ use super::library::Plugin;
 use super::watch::Watched;
 use crate::{Result, RunError};
 
-/// What an instance is an instance of.
+/// The plugin and the component of an instance.
 pub(super) struct Instance {
     pub plugin: Arc<Plugin>,
     /// `plugin/component`.
@@ -20,12 +20,12 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// An instance of a component of a loaded plugin.
+    /// Describes an instance of a component.
     pub fn of(plugin: Arc<Plugin>, component: &Component) -> Self {
         Instance { plugin, component: format!("{}/{}", component.plugin, component.id) }
     }
 
-    /// An error of a call, which names everything.
+    /// Makes an error of a call, with component and version.
     pub fn error(&self, call: &str, text: &str) -> RunError {
         RunError::Plugin {
             component: self.component.clone(),
@@ -35,57 +35,59 @@ impl Instance {
         }
     }
 
-    /// The error of a call that the plugin's table has no function for.
+    /// Makes the error of a call that is missing in the plugin's table.
     pub fn missing(&self, call: &str) -> RunError {
-        self.error(call, "is missing in its table; the plugin's author must add it")
+        self.error(call, "is missing in the plugin's table; the plugin's author must add it")
     }
 
-    /// Lets the watch know of a call until the value is dropped.
+    /// Registers a call with the watchdog until the value is dropped.
     pub fn watched(&self, call: &str) -> Watched {
         Watched::begin(&self.component, &self.plugin.descriptor.version, call)
     }
 
-    /// The same, in a thread that was not told which node it works for.
+    /// Registers a call of a thread that has no current node.
     pub fn watched_in(&self, node: Option<&str>, call: &str) -> Watched {
         Watched::begin_in(node, &self.component, &self.plugin.descriptor.version, call)
     }
 }
 
-/// The arguments of every `create`: id, parameters, report, and where the instance goes.
+/// A `create` function. Its arguments: id, parameters, report, and the address of the result.
 pub(super) type Create<'a> = &'a dyn Fn(StrView, StrView, *const Report, *mut *mut c_void) -> u32;
 
-/// A function of a table that ends an instance.
+/// A `destroy` function of a table.
 pub(super) type Destroy = Option<unsafe extern "C" fn(instance: *mut c_void)>;
 
-/// An instance that a plugin made; it is ended when it is dropped.
+/// An instance that a plugin created. Dropping it destroys it.
 pub(super) struct Made {
-    /// What it is an instance of.
+    /// The plugin and the component.
     pub of: Instance,
-    /// What the plugin calls it.
+    /// The plugin's pointer to the instance.
     pub pointer: *mut c_void,
     destroy: Destroy,
+    /// The thread that created it.
     home: ThreadId,
 }
 
 impl Made {
-    /// Makes an instance by the plugin's `create`.
+    /// Calls the plugin's `create`.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn new(of: Instance, component: &Component, create: Create<'_>, destroy: Destroy) -> Result<Self> {
         let parameters = component.parameters.to_string();
-        let (id, text) = (StrView::new(component.id.as_bytes()), StrView::new(parameters.as_bytes()));
+        let id = StrView::new(component.id.as_bytes());
+        let text = StrView::new(parameters.as_bytes());
         let mut pointer = std::ptr::null_mut();
         let call = Call::begin(&of, "create");
         let code = create(id, text, call.report(), &mut pointer);
         call.end(code)?;
         if pointer.is_null() {
-            return Err(of.error("create", "succeeded and gave no instance; the plugin's author must correct it"));
+            return Err(of.error("create", "succeeded but returned no instance; the plugin's author must fix it"));
         }
         Ok(Made { of, pointer, destroy, home: std::thread::current().id() })
     }
 
-    /// Refuses another thread than the one that the instance was made on: a module may keep state that is bound to it.
+    /// Refuses any thread but the one that created the instance, because a module may hold thread-local state.
     ///
     /// # Errors
     /// [`RunError::Internal`].
@@ -93,7 +95,10 @@ impl Made {
         if std::thread::current().id() == self.home {
             return Ok(());
         }
-        Err(RunError::Internal(format!("{} is called on another thread than it was made on", self.of.component)))
+        Err(RunError::Internal(format!(
+            "{} is called on another thread than the one that created it",
+            self.of.component
+        )))
     }
 }
 
@@ -101,7 +106,7 @@ impl Drop for Made {
     fn drop(&mut self) {
         if let Some(destroy) = self.destroy {
             let _call = Call::begin(&self.of, "destroy");
-            // SAFETY: the instance came from `create`, and no call is under way.
+            // SAFETY: the instance came from `create`, and no call is running.
             unsafe { destroy(self.pointer) };
         }
     }

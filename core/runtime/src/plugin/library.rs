@@ -1,4 +1,4 @@
-//! Plugin libraries: checked from their descriptor, loaded once, never unloaded.
+//! Plugin libraries. Their descriptors are checked before any code runs. A library is loaded once and never unloaded.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ use super::watch::Watched;
 use super::{allowed, needs};
 use crate::{LIBTORCH, Result, RunError};
 
-/// The plugins that this process has loaded, by their files. A file is read once: what it was then, it stays.
+/// The loaded plugins of this process, by file. A file is read only once, so later changes of it have no effect.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Plugin>>> = Mutex::new(BTreeMap::new());
 
-/// A loaded plugin. Its tables are static: libraries stay for the life of the process.
+/// A loaded plugin. Its tables are static, because libraries are never unloaded.
 pub struct Plugin {
-    /// What it says of itself.
+    /// Its descriptor.
     pub descriptor: PluginDescriptor,
-    /// What its library exports.
+    /// The entry of its library.
     pub entry: &'static Entry,
-    /// The blake3 hash, hexadecimal, of the bytes that are mapped.
+    /// The blake3 hash (hexadecimal) of the mapped bytes.
     pub blake3: String,
-    /// The libraries in folders of its own that were loaded with it, by name, with their hashes.
+    /// The hashes of the libraries that were loaded with it from its run path, by name.
     pub needed: IndexMap<String, String>,
-    /// Whether loading and starting it left the thread's floating-point environment as it was.
+    /// True if loading and starting it did not change the thread's floating-point settings.
     pub keeps_floats: bool,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
@@ -46,10 +46,10 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// The plugin of a library file, loaded on first use.
+    /// Returns the plugin of a library file, and loads it on first use.
     ///
     /// # Errors
-    /// [`RunError::Library`] with both versions named when plugin and host do not fit.
+    /// [`RunError::Library`], with both versions if plugin and host do not fit.
     pub fn load(&mut self, path: &str) -> Result<Arc<Plugin>> {
         if let Some(plugin) = self.loaded.get(path) {
             return Ok(plugin.clone());
@@ -68,8 +68,8 @@ impl Plugins {
         Ok(plugin)
     }
 
-    /// Name of each plugin, and the hash of its library as it is mapped; `plugin/library.so` for a library that was loaded
-    /// with it.
+    /// The hash of each plugin's mapped library, by the plugin's name. A library that was loaded with it has the name
+    /// `plugin/library.so`.
     pub fn hashes(&self) -> IndexMap<String, String> {
         let mut hashes = IndexMap::new();
         for Plugin { descriptor, blake3, needed, .. } in self.loaded.values().map(AsRef::as_ref) {
@@ -82,8 +82,8 @@ impl Plugins {
     }
 }
 
-/// Refuses what cannot work before any of the plugin's code runs, then loads it and compares. The same bytes at another
-/// path are the same plugin.
+/// Checks a plugin's file before any of its code runs, then loads it and compares the two descriptors. The same bytes at
+/// another path are the same plugin.
 fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plugin>, String> {
     let file = Sealed::read(path).map_err(|e| format!("cannot be read: {e}"))?;
     let blake3 = file.blake3();
@@ -93,7 +93,7 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
     }
     let section = anyflow_abi::read::descriptor(file.bytes()).map_err(|e| e.to_string())?.to_string();
     let descriptor: PluginDescriptor = serde_json::from_str(&section)
-        .map_err(|e| format!("its descriptor is not understood ({e}); rebuild it with the SDK of Anyflow"))?;
+        .map_err(|e| format!("its descriptor cannot be parsed ({e}); rebuild it with the SDK of this release"))?;
     check_versions(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     let mut needed = IndexMap::new();
@@ -101,16 +101,17 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
     let library = open(path, file, &mut needed).map_err(|cause| {
         format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions())
     })?;
-    // SAFETY: the library is forgotten, and so never unloaded.
+    // SAFETY: the library is forgotten below, so it is never unloaded.
     let entry = unsafe { entry(&library, &name)? };
     std::mem::forget(library);
     drop(watched);
     crate::process::note_code(&descriptor.plugin, std::ptr::from_ref(entry).cast());
     // SAFETY: the descriptor of the entry is static text.
-    let told = unsafe { entry.descriptor.bytes() };
-    if told.map_err(|why| format!("the descriptor in the code of {name} {why}; {}", rebuild()))? != section.as_bytes() {
+    let in_code = unsafe { entry.descriptor.bytes() };
+    let in_code = in_code.map_err(|why| format!("the descriptor in the code of {name} {why}; {}", rebuild()))?;
+    if in_code != section.as_bytes() {
         return Err(format!(
-            "the code of {name} tells otherwise than the descriptor section of its file; {} from clean sources",
+            "{name}: the descriptor in the code differs from the one in the file; {} from clean sources",
             rebuild()
         ));
     }
@@ -118,35 +119,35 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
     Ok(Arc::new(Plugin { needed, ..plugin }))
 }
 
-/// Maps a library, after those in folders of its own that it needs, which are added to `needed`; with a list, all of them
-/// must be on it.
+/// Maps a library after the libraries that it needs from its run path, and adds those to `needed`. All of them must be
+/// allowed.
 fn open(path: &Path, file: Sealed, needed: &mut IndexMap<String, String>) -> Result<Library, String> {
     let needs = anyflow_abi::read::needs(file.bytes()).map_err(|e| e.to_string())?;
     for (name, path) in needs::files(path, &needs)? {
-        // Two that need each other cannot be loaded one by one: the loader says so.
+        // Two libraries that need each other cannot be loaded one by one; the loader reports that.
         if !needed.contains_key(&name) {
             let library = open_needed(&name, &path, needed);
             std::mem::forget(library.map_err(|why| format!("it needs {}, which {why}", path.display()))?);
         }
     }
-    // SAFETY: running the library's constructors is what loading a plugin means; the user chose it.
+    // SAFETY: loading runs the library's constructors; the user chose the plugin.
     unsafe { file.load() }
 }
 
-/// Maps a library that another needs by `name`.
+/// Maps a library that another one needs by this name.
 fn open_needed(name: &str, path: &Path, needed: &mut IndexMap<String, String>) -> Result<Library, String> {
     let file = Sealed::read(path).map_err(|e| format!("cannot be read: {e}"))?;
     let hash = file.blake3();
     allowed::check(&hash)?;
     let own = anyflow_abi::read::needs(file.bytes()).map_err(|e| e.to_string())?.name;
     if own.as_deref() != Some(name) {
-        return Err(format!("is not called so inside; link it with -Wl,-soname,{name}"));
+        return Err(format!("has another soname; link it with -Wl,-soname,{name}"));
     }
     needed.insert(name.into(), hash);
     open(path, file, needed)
 }
 
-/// What every refusal of a plugin that does not fit ends with.
+/// The end of every error about a plugin that does not fit.
 pub(super) fn rebuild() -> String {
     format!("this host has {}; rebuild the plugin with this release's SDK", versions())
 }
@@ -159,13 +160,13 @@ fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
     let PluginDescriptor { plugin, version, abi: [major, minor], libtorch, .. } = descriptor;
     if *major != ABI_MAJOR {
         return Err(format!(
-            "{plugin} {version} is built for ABI {major}.{minor}, this host has {ABI_MAJOR}.{ABI_MINOR}; rebuild the \
+            "{plugin} {version} is built for ABI {major}.{minor}, but this host has {ABI_MAJOR}.{ABI_MINOR}; rebuild the \
              plugin with this release's SDK, or use a release of Anyflow with ABI {major}"
         ));
     }
     match libtorch {
         Some(theirs) if theirs != LIBTORCH => Err(format!(
-            "{plugin} {version} is built for libtorch {theirs}, this host uses {LIBTORCH}; rebuild the plugin for \
+            "{plugin} {version} is built for libtorch {theirs}, but this host uses {LIBTORCH}; rebuild the plugin for \
              {LIBTORCH}"
         )),
         _ => Ok(()),
@@ -180,13 +181,13 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
         let code = unsafe { init(&HOST) };
         drop(watched);
         if code != status::OK {
-            return Err(format!("{name} refused to start, with status {code}; its log may say why"));
+            return Err(format!("{name} refused to start with status {code}; see its log for the reason"));
         }
     }
     let keeps_floats = float::is_kept();
-    let interface = entry.interface.ok_or_else(|| format!("{name} offers no interfaces; {}", rebuild()))?;
+    let interface = entry.interface.ok_or_else(|| format!("{name} has no interfaces; {}", rebuild()))?;
     let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "interface");
-    // SAFETY: the id is readable during the call; a table is static and of the type its id names.
+    // SAFETY: the id is readable during the call; a table is static and has the type of its id.
     let (codecs, modules, arrays) = unsafe {
         let offered = |id: &str| interface(StrView::new(id.as_bytes()));
         (
@@ -209,7 +210,7 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: Some(log) };
 
 unsafe extern "C" fn log(level: u32, text: StrView) {
-    // SAFETY: the text is readable until we return.
+    // SAFETY: the text is readable until this function returns.
     let text = unsafe { sentence_of(text) };
     match level {
         1 => tracing::error!(target: "plugin", "{text}"),

@@ -1,4 +1,4 @@
-//! A module instance, by whichever interface it is called.
+//! A module instance of either interface.
 
 use std::sync::Arc;
 
@@ -20,17 +20,17 @@ pub struct Parameter {
     pub name: String,
     /// The tensor itself.
     pub tensor: Tensor,
-    /// Whether an optimizer may touch it.
+    /// True if an optimizer may change it.
     pub trainable: bool,
 }
 
-/// A module with its parameters. It is made, called and ended on one thread.
+/// A module with its parameters. It is created, called and destroyed on one thread.
 pub struct Module {
     origin: Origin,
     called: Called,
 }
 
-/// All that a module is made of.
+/// Everything needed to create a module.
 struct Origin {
     plugin: Arc<Plugin>,
     component: Component,
@@ -38,13 +38,13 @@ struct Origin {
     seed: u64,
 }
 
-/// The interface that a module is called by.
+/// The interface of a module.
 enum Called {
     Torch(TorchModule),
     Array(ArrayModule),
 }
 
-/// A module on its way to another thread, where it is made again with the parameters that it had.
+/// A module on its way to another thread, where it is created again with the same parameters.
 pub struct Leaving {
     origin: Origin,
     parameters: Vec<Parameter>,
@@ -54,7 +54,7 @@ impl Module {
     /// Makes an instance with fresh parameters, which follow from `seed`.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn new(plugins: &mut Plugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
         let plugin = plugins.load(&component.library)?;
         Module::of(Origin { plugin, component: component.clone(), device, seed })
@@ -67,16 +67,20 @@ impl Module {
         let called = match described.map(|module| &module.interface) {
             Some(Interface::Torch) => Called::Torch(TorchModule::new(of, component, *device, *seed)?),
             Some(Interface::Array) => Called::Array(ArrayModule::new(of, component)?),
-            Some(Interface::Other(id)) => return Err(of.error("create", &format!("speaks {id}, which is not known"))),
-            None => return Err(of.error("create", "its plugin has no such module")),
+            Some(Interface::Other(id)) => {
+                return Err(
+                    of.error("create", &format!("uses the unknown interface {id}; use a newer release of Anyflow"))
+                );
+            }
+            None => return Err(of.error("create", "the plugin has no such module")),
         };
         Ok(Module { origin, called })
     }
 
-    /// Ends the instance on this thread, so that it can be made again on another.
+    /// Destroys the instance on this thread, so that it can be created again on another one.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn leave(self) -> Result<Leaving> {
         let parameters = self.parameters()?;
         Ok(Leaving { origin: self.origin, parameters })
@@ -94,10 +98,10 @@ impl Module {
         }
     }
 
-    /// Every parameter and buffer, in the plugin's fixed order. Modules that are not called with tensors have none.
+    /// Every parameter and buffer, in the plugin's fixed order. Array modules have none.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn parameters(&self) -> Result<Vec<Parameter>> {
         match &self.called {
             Called::Torch(module) => module.parameters(),
@@ -105,11 +109,10 @@ impl Module {
         }
     }
 
-    /// Runs one role: `[row, axes]` -> `[row, expected]`, f32. Gradients flow through if they are being recorded and the
-    /// module is called with tensors.
+    /// Runs one role: `[row, axes]` -> `[row, expected]`, f32. Gradients flow through a torch module if they are enabled.
     ///
     /// # Errors
-    /// What the plugin said, or that its output has another shape than its descriptor promises.
+    /// The plugin's error; the output has another shape than the descriptor promises.
     pub fn forward(&self, role: Role, input: &Tensor, expected: &[i64], train: bool) -> Result<Tensor> {
         match &self.called {
             Called::Torch(module) => module.forward(role, input, expected, train),
@@ -119,17 +122,17 @@ impl Module {
 }
 
 impl Leaving {
-    /// Makes the instance on this thread.
+    /// Creates the instance on this thread.
     ///
     /// # Errors
-    /// What the plugin said.
+    /// The plugin's error.
     pub fn arrive(self) -> Result<Module> {
         let module = Module::of(self.origin)?;
         let _no_grad = tch::no_grad_guard();
         let fresh = module.parameters()?;
         if fresh.len() != self.parameters.len() {
-            let (made, had) = (fresh.len(), self.parameters.len());
-            return Err(module.of_instance().error("parameters", &format!("has {made} of them, and had {had} before")));
+            let text = format!("returned {} parameters, but {} before", fresh.len(), self.parameters.len());
+            return Err(module.of_instance().error("parameters", &text));
         }
         for (mut fresh, known) in fresh.into_iter().zip(self.parameters) {
             fresh.tensor.f_copy_(&known.tensor)?;
@@ -138,7 +141,7 @@ impl Leaving {
     }
 }
 
-/// The word for a role in errors.
+/// The name of a role in errors.
 pub(super) fn word(role: Role) -> &'static str {
     match role {
         Role::Encode => "encode",
@@ -151,7 +154,7 @@ pub(super) fn word(role: Role) -> &'static str {
     }
 }
 
-/// The border's number of a role.
+/// The number of a role in the ABI.
 pub(super) fn number(role: Role) -> u32 {
     match role {
         Role::Encode => role::ENCODE,

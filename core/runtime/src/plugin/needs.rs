@@ -1,4 +1,4 @@
-//! Libraries in folders of a library's own, which are loaded before it and in the same way.
+//! The libraries that a plugin's library needs from its run path. They are loaded before it, with the same checks.
 
 use std::path::{Path, PathBuf};
 
@@ -8,22 +8,22 @@ use libloading::os::unix::{Library, RTLD_LAZY};
 use super::allowed;
 use crate::device;
 
-/// What stands in a run path for the folder of the library.
+/// Names of the library's folder in a run path.
 const ORIGIN: [&str; 2] = ["$ORIGIN", "${ORIGIN}"];
-/// `RTLD_NOLOAD` of glibc and musl: only libraries that are there already.
+/// `RTLD_NOLOAD` of glibc and musl: open only libraries that are already loaded.
 const NO_LOAD: i32 = 4;
 
-/// The files that the library of `path` names through its run path. What is loaded already, belongs to libtorch, or is
-/// left to the system's folders is not among them.
+/// Finds the libraries that the library at `path` needs from its run path, with their files. Libraries that are already
+/// loaded, belong to libtorch, or are only in the system's folders are left out.
 ///
 /// # Errors
-/// What is loaded would depend on the current folder, or be named by a path.
+/// The run path depends on the current folder; a library is needed by a path.
 pub(super) fn files(path: &Path, needs: &Needs) -> Result<Vec<(String, PathBuf)>, String> {
     let folders = folders(path, needs)?;
     let mut files = Vec::new();
     for name in &needs.libraries {
         if name.contains('/') {
-            return Err(format!("it needs the library {name} by a path; link that by its name alone"));
+            return Err(format!("it needs the library {name} by a path; link it by its name alone"));
         }
         if is_loaded(name) || is_libtorchs(name) {
             continue;
@@ -37,13 +37,13 @@ pub(super) fn files(path: &Path, needs: &Needs) -> Result<Vec<(String, PathBuf)>
     Ok(files)
 }
 
-/// The folders of its run path.
+/// The folders of the run path.
 fn folders(path: &Path, needs: &Needs) -> Result<Vec<PathBuf>, String> {
     let own = path.parent().unwrap_or(Path::new("/"));
     let mut folders = Vec::new();
     for folder in &needs.folders {
-        let beside = ORIGIN.iter().find_map(|word| folder.strip_prefix(word));
-        match beside {
+        let relative = ORIGIN.iter().find_map(|origin| folder.strip_prefix(origin));
+        match relative {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
                 folders.push(PathBuf::from(format!("{}{rest}", own.display())));
             }
@@ -61,11 +61,11 @@ fn folders(path: &Path, needs: &Needs) -> Result<Vec<PathBuf>, String> {
 }
 
 fn is_loaded(name: &str) -> bool {
-    // SAFETY: no library is loaded, so that no code of any runs.
+    // SAFETY: `NO_LOAD` loads nothing, so no library code runs.
     unsafe { Library::open(Some(name), NO_LOAD | RTLD_LAZY) }.is_ok()
 }
 
-/// The one copy of libtorch is that of this process.
+/// True for a library of this process's libtorch, which is the only copy.
 fn is_libtorchs(name: &str) -> bool {
     device::libtorch().is_some_and(|folder| folder.join(name).is_file())
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_path_leads_from_the_library_or_from_the_root() {
+    fn a_run_path_is_absolute_or_relative_to_the_library() {
         let path = Path::new("/plugins/liba.so");
         let found = folders(path, &of(&["$ORIGIN", "${ORIGIN}/../lib", "/opt/lib"], &[])).unwrap();
         assert_eq!(found, ["/plugins", "/plugins/../lib", "/opt/lib"].map(PathBuf::from));
@@ -91,14 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn libraries_of_the_run_path_are_found_and_those_of_the_system_are_not_searched() {
+    fn only_libraries_of_the_run_path_are_found() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, beside) = (folder.path().join("liba.so"), folder.path().join("libb.so"));
-        for file in [&beside, &folder.path().join("libc.so.6")] {
+        let path = folder.path().join("liba.so");
+        let needed = folder.path().join("libb.so");
+        for file in [&needed, &folder.path().join("libc.so.6")] {
             std::fs::write(file, "").unwrap();
         }
         let found = files(&path, &of(&["$ORIGIN"], &["libb.so", "libc.so.6", "libnowhere.so"])).unwrap();
-        assert_eq!(found, [("libb.so".to_string(), beside)]);
+        assert_eq!(found, [("libb.so".to_string(), needed)]);
         assert!(files(&path, &of(&[], &["./libb.so"])).is_err());
     }
 }

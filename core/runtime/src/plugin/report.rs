@@ -1,4 +1,4 @@
-//! What a plugin's call reports.
+//! The reports of a plugin's call.
 
 use std::ffi::c_void;
 
@@ -9,54 +9,54 @@ use super::cell;
 use super::module::Parameter;
 use super::slot::heard;
 
-/// What is kept of a plugin's sentence, bytes.
+/// Maximum bytes of a plugin's message.
 const LONGEST_TEXT: usize = 1024;
 
-/// A row that a codec could not take.
+/// A row that a codec refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowError {
     /// Row of the batch.
     pub row: usize,
-    /// What the plugin said.
+    /// The plugin's message.
     pub text: String,
 }
 
-/// Collects what one call reports.
+/// The reports of one call.
 #[derive(Default)]
 pub(super) struct Reported {
-    /// Why the call failed.
+    /// The reason why the call failed.
     pub call: Option<String>,
-    /// Which rows failed.
+    /// Failed rows.
     pub rows: Vec<RowError>,
-    /// Decoded cells.
+    /// Decoded cells, by row.
     pub cells: Vec<(usize, OwnedCell)>,
     /// Visited parameters.
     pub parameters: Vec<Parameter>,
-    /// What no plugin may report, whatever the call returns.
-    pub odd: Option<String>,
+    /// An invalid report. It is an error even if the call succeeds.
+    pub invalid: Option<String>,
 }
 
 impl Reported {
-    /// The sentence for a call that returned `code`.
+    /// The error text of a call that returned `code`.
     pub fn sentence(self, code: u32) -> String {
-        let said = self.call.unwrap_or_else(|| "without a word".into());
+        let reason = self.call.unwrap_or_else(|| "no reason given".into());
         match code {
-            status::INVALID => format!("refused: {said}"),
-            status::PANICKED => format!("{said}; the plugin's author must mend it"),
-            status::POISONED => format!("refused: {said}"),
+            status::INVALID => format!("refused: {reason}"),
+            status::PANICKED => format!("{reason}; the plugin's author must fix it"),
+            status::POISONED => format!("refused: {reason}"),
             status::UNSUPPORTED => "is not supported by the plugin".into(),
-            _ => format!("failed: {said}"),
+            _ => format!("failed: {reason}"),
         }
     }
 }
 
-/// What a plugin says, whatever its bytes: a codec may quote a cell of any length.
+/// Reads a plugin's message. Its bytes and its length are arbitrary, because a codec may quote a cell.
 ///
 /// # Safety
 /// The text is readable, unless it is null.
 pub(super) unsafe fn sentence_of(text: StrView) -> String {
     let begin = StrView { ptr: text.ptr, len: text.len.min(LONGEST_TEXT) };
-    // SAFETY: as the caller promises; the begin of a text is readable where the whole is.
+    // SAFETY: as the caller promises; a prefix of a readable text is readable.
     match unsafe { begin.bytes() } {
         Ok(shown) if begin.len < text.len => format!("{} ...", String::from_utf8_lossy(shown)),
         Ok(shown) => String::from_utf8_lossy(shown).into_owned(),
@@ -66,7 +66,7 @@ pub(super) unsafe fn sentence_of(text: StrView) -> String {
 
 pub(super) unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
     heard(context, |reported| {
-        // SAFETY: the text is readable until we return.
+        // SAFETY: the text is readable until this function returns.
         let text = unsafe { sentence_of(text) };
         match usize::try_from(row) {
             Ok(row) => reported.rows.push(RowError { row, text }),
@@ -78,7 +78,7 @@ pub(super) unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: S
 pub(super) unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellView) {
     heard(context, |reported| {
         let Ok(row) = usize::try_from(row) else { return };
-        // SAFETY: the cell is readable until we return.
+        // SAFETY: the cell is readable until this function returns.
         match unsafe { cell::owned(cell) } {
             Ok(owned) => reported.cells.push((row, owned)),
             Err(text) => reported.rows.push(RowError { row, text }),

@@ -1,4 +1,4 @@
-//! The bytes of a library file, held in memory that nobody can change: what was checked is what is loaded.
+//! A copy of a library file in sealed memory, so that exactly the checked bytes are loaded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -10,10 +10,10 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-/// No library is larger.
+/// Maximum size of a library.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// A copy of a library file. Whatever becomes of the file afterwards, the copy stays as it is.
+/// An immutable copy of a library file.
 pub(super) struct Sealed {
     memory: File,
     bytes: Mmap,
@@ -23,7 +23,7 @@ impl Sealed {
     /// Copies a regular file.
     ///
     /// # Errors
-    /// It cannot be read, is none, or is too large; the system has no such memory.
+    /// The file cannot be read, is not a regular file, or is too large; the system cannot seal memory.
     pub fn read(path: &Path) -> io::Result<Sealed> {
         let nonblocking = OFlags::NONBLOCK.bits() as i32;
         let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
@@ -33,10 +33,10 @@ impl Sealed {
         let name = path.file_name().unwrap_or_default();
         let mut memory = File::from(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         if io::copy(&mut file.take(MOST_BYTES + 1), &mut memory)? > MOST_BYTES {
-            return Err(io::Error::other("it has more than 4 GB, which no library has"));
+            return Err(io::Error::other("it is larger than 4 GB"));
         }
         fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        // SAFETY: the seals keep everyone, this process too, from changing the bytes or their number.
+        // SAFETY: the seals keep every process, including this one, from changing the bytes or their number.
         let bytes = unsafe { MmapOptions::new().map_copy_read_only(&memory)? };
         Ok(Sealed { memory, bytes })
     }
@@ -46,25 +46,25 @@ impl Sealed {
         &self.bytes
     }
 
-    /// Their hash, hexadecimal.
+    /// The hash of the bytes, hexadecimal.
     pub fn blake3(&self) -> String {
         blake3::hash(&self.bytes).to_hex().to_string()
     }
 
-    /// Loads the library out of the copy, for the life of the process.
+    /// Loads the library from the copy, for the life of the process.
     ///
     /// # Errors
-    /// What the system's loader says.
+    /// The loader's error.
     ///
     /// # Safety
     /// The user wants the library's constructors to run.
     pub unsafe fn load(self) -> Result<Library, String> {
         let path = format!("/proc/self/fd/{}", self.memory.as_raw_fd());
-        // The loader knows libraries by their paths. As the file stays open, no other library gets this one.
+        // The loader identifies libraries by their paths. The file stays open, so no other library can get the same path.
         std::mem::forget(self.memory);
         // SAFETY: as the caller promises.
         unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
-            // The error itself does not say which symbol or library is missing; what it stems from does.
+            // Only the source of the error names the missing symbol or library.
             std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
         })
     }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn only_regular_files_are_read() {
         for path in ["/dev/zero", "/tmp"] {
             assert!(Sealed::read(Path::new(path)).is_err(), "{path}");
         }

@@ -1,5 +1,5 @@
-//! Where plugins report to: tables that are never freed, so that a report that comes late, or from another thread,
-//! changes nothing but a mark.
+//! The tables of callbacks that plugins report to. They are never freed, so that a report that comes late or from another
+//! thread only sets a flag.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -10,42 +10,42 @@ use anyflow_abi::Report;
 
 use super::report::{Reported, on_cell, on_error};
 
-/// Every slot of this process, by its number less one. There are as many as calls into one plugin at a time, summed.
+/// All slots of this process; slot `n` has index `n - 1`. Each plugin has as many as its maximum of simultaneous calls.
 static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The calls under way on this thread, the innermost last, with what they heard.
+    /// The running calls of this thread, the innermost last, each with its slot's number and its reports.
     static HERE: RefCell<Vec<(usize, Reported)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A table to report to. All calls that it serves, one after another, are of one plugin.
+/// A table of callbacks. It serves one call at a time, always of the same plugin.
 pub(super) struct Slot {
-    /// What the plugin gets: its context is the number of the slot, and no address.
+    /// The plugin's view. Its context is the number of the slot, not an address.
     report: Report,
     number: usize,
     plugin: String,
-    taken: AtomicBool,
-    /// Somebody reported who must not.
-    wronged: AtomicBool,
+    is_taken: AtomicBool,
+    /// A report came late or from another thread.
+    is_misused: AtomicBool,
 }
 
-// SAFETY: the report holds a number and two functions, and nobody writes to it.
+// SAFETY: the report holds a number and two functions, and no code writes to it.
 unsafe impl Sync for Slot {}
 // SAFETY: as above.
 unsafe impl Send for Slot {}
 
 impl Slot {
-    /// A free slot of a plugin, for a call on this thread.
+    /// Takes a free slot of a plugin, for a call on this thread.
     pub fn take(plugin: &str) -> &'static Slot {
         let mut slots = slots();
-        let free = slots.iter().find(|slot| slot.plugin == plugin && !slot.taken.load(Ordering::SeqCst));
+        let free = slots.iter().find(|slot| slot.plugin == plugin && !slot.is_taken.load(Ordering::SeqCst));
         let slot = free.copied().unwrap_or_else(|| {
             let number = slots.len() + 1;
             let slot = Box::leak(Box::new(Slot::new(plugin, number)));
             slots.push(slot);
             slot
         });
-        slot.taken.store(true, Ordering::SeqCst);
+        slot.is_taken.store(true, Ordering::SeqCst);
         drop(slots);
         HERE.with_borrow_mut(|here| here.push((slot.number, Reported::default())));
         slot
@@ -58,50 +58,55 @@ impl Slot {
             error: Some(on_error),
             cell: Some(on_cell),
         };
-        let (taken, wronged) = (AtomicBool::new(false), AtomicBool::new(false));
-        Slot { report, number, plugin: plugin.into(), taken, wronged }
+        Slot {
+            report,
+            number,
+            plugin: plugin.into(),
+            is_taken: AtomicBool::new(false),
+            is_misused: AtomicBool::new(false),
+        }
     }
 
-    /// The table to pass.
+    /// The table to pass to the plugin.
     pub fn report(&self) -> *const Report {
         &raw const self.report
     }
 
-    /// What the call heard, and whether somebody reported who must not. The slot is free from now on.
+    /// Frees the slot. Returns the reports of the call, and true if a report came late or from another thread.
     pub fn give_back(&self) -> (Reported, bool) {
         let own = |(number, _): &(usize, Reported)| *number == self.number;
         let heard = HERE.with_borrow_mut(|here| here.iter().rposition(own).map(|at| here.remove(at).1));
-        let wronged = self.wronged.swap(false, Ordering::SeqCst);
-        self.taken.store(false, Ordering::SeqCst);
-        (heard.unwrap_or_default(), wronged)
+        let is_misused = self.is_misused.swap(false, Ordering::SeqCst);
+        self.is_taken.store(false, Ordering::SeqCst);
+        (heard.unwrap_or_default(), is_misused)
     }
 }
 
-/// Lets `hear` have what the call of `context` heard so far, if that call is under way on this thread.
+/// Passes the reports of the call with this context to `hear`, if the call is running on this thread.
 pub(super) fn heard(context: *mut c_void, hear: impl FnOnce(&mut Reported)) {
     let number = context.addr();
-    let taken = HERE.try_with(|here| {
+    let accepted = HERE.try_with(|here| {
         let Ok(mut here) = here.try_borrow_mut() else { return false };
         let Some((_, reported)) = here.last_mut().filter(|(own, _)| *own == number) else { return false };
         hear(reported);
         true
     });
-    if taken != Ok(true) {
-        wrong(number);
+    if accepted != Ok(true) {
+        mark_misused(number);
     }
 }
 
-/// Marks a slot that somebody reported to who must not: the call under way, or the next one, says so.
-fn wrong(number: usize) {
+/// Marks a slot with a late report or one from another thread. The running call, or the next one, fails with it.
+fn mark_misused(number: usize) {
     let slot = number.checked_sub(1).and_then(|at| slots().get(at).copied());
     let Some(slot) = slot else {
-        tracing::error!("a plugin reported with a context that no call has; the report is dropped");
+        tracing::error!("a plugin reported with an unknown context; the report is dropped");
         return;
     };
-    if !slot.wronged.swap(true, Ordering::SeqCst) {
+    if !slot.is_misused.swap(true, Ordering::SeqCst) {
         tracing::error!(
-            "plugin {} reported from another thread than that of the call, or after the call had returned; such reports \
-             are dropped, and its author must correct it",
+            "plugin {} reported from another thread than the calling one, or after the call had returned; such reports are \
+             dropped, and the plugin's author must fix it",
             slot.plugin
         );
     }

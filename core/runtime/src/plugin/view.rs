@@ -1,11 +1,11 @@
-//! Tensors in host memory as the border's views.
+//! Views of host memory for the ABI.
 
 use std::ffi::c_void;
 
 use anyflow_abi::{ArrayView, DataType, Device, dtype};
 use tch::Kind;
 
-/// A row-major array of host memory from `data` on; valid as long as memory and `shape` are.
+/// Views a row-major array at `data`. The view is valid as long as the memory and `shape`.
 pub(super) fn dense(data: *mut c_void, shape: &[i64], dtype: DataType) -> ArrayView {
     ArrayView {
         data,
@@ -18,7 +18,7 @@ pub(super) fn dense(data: *mut c_void, shape: &[i64], dtype: DataType) -> ArrayV
     }
 }
 
-/// libtorch's name of a descriptor's dtype.
+/// The libtorch type of a descriptor's dtype.
 pub(super) fn kind_of(dtype: &str) -> Option<Kind> {
     match dtype {
         "f32" => Some(Kind::Float),
@@ -28,7 +28,7 @@ pub(super) fn kind_of(dtype: &str) -> Option<Kind> {
     }
 }
 
-/// The border's name of an element type, if ports can have it.
+/// The ABI's type of an element, if ports can have it.
 pub(super) fn data_type(kind: Kind) -> Option<DataType> {
     match kind {
         Kind::Float => Some(dtype::F32),

@@ -1,5 +1,5 @@
-//! The watch over calls into plugins. Each is written down while it is under way, in the thread that makes it: a call that
-//! takes too long cannot be ended, but it can be named, and so can one that ends the process.
+//! The watchdog of plugin calls. Each running call is registered with its thread. A call that takes too long cannot be
+//! stopped, but it can be named, and so can a call that ends the process.
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -12,18 +12,18 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use crate::process::calls;
 use crate::{Result, RunError};
 
-/// What times are counted from.
+/// The origin of all times.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 thread_local! {
     static NODE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// The slot of the call that this thread is in, 0 for none. A signal handler reads it, so it needs no destructor.
+    /// The slot of this thread's running call, 0 for none. A signal handler reads it, so it must not have a destructor.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
-    /// The slot that it used last.
+    /// The slot of this thread's last call.
     static LAST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The time that a call takes, in the thread that makes it: from its making to its drop.
+/// A registered call of this thread. Dropping it ends the registration.
 pub struct Watched {
     slot: usize,
     outer: usize,
@@ -31,12 +31,12 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Writes down that a call begins on this thread. `component` is `plugin/component`, or the plugin's name alone.
+    /// Registers a call of this thread. `component` is `plugin/component`, or only the plugin's name.
     pub fn begin(component: &str, version: &str, call: &str) -> Self {
         NODE.with_borrow(|node| Watched::begin_in(node.as_deref(), component, version, call))
     }
 
-    /// The same, for a node that this thread was not told of.
+    /// Registers a call with an explicit node.
     pub fn begin_in(node: Option<&str>, component: &str, version: &str, call: &str) -> Self {
         let slot = calls().begin(&Call { node, component, version, call }, now(), LAST.get());
         LAST.set(slot);
@@ -51,12 +51,12 @@ impl Drop for Watched {
     }
 }
 
-/// The slot of the call that this thread is in, 0 for none.
+/// The slot of this thread's running call, 0 for none.
 pub(crate) fn current() -> usize {
     CURRENT.get()
 }
 
-/// Names the node, stage or task that `work` belongs to, for calls on this thread.
+/// Runs `work` with a current node, stage or task, which registered calls of this thread name.
 pub fn in_node<T>(node: &str, work: impl FnOnce() -> T) -> T {
     let before = NODE.replace(Some(node.into()));
     let done = work();
@@ -64,16 +64,16 @@ pub fn in_node<T>(node: &str, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// The node, stage or task that this thread works for.
+/// The current node, stage or task of this thread.
 pub fn node() -> Option<String> {
     NODE.with_borrow(Clone::clone)
 }
 
-/// Does `work`; meanwhile, `stuck` is told of a call that takes longer than `limit`. It must end the process, since
-/// nothing else ends such a call.
+/// Runs `work` under the watchdog, which passes a call that takes longer than `limit` to `stuck`. `stuck` must end the
+/// process, because nothing else ends such a call.
 ///
 /// # Errors
-/// Those of `work`; no thread can be started.
+/// The error of `work`; the thread of the watchdog cannot be started.
 pub fn over<T>(
     limit: Option<Duration>,
     stuck: impl Fn(&RunError) + Send,
@@ -82,10 +82,10 @@ pub fn over<T>(
     let Some(limit) = limit else { return work() };
     std::thread::scope(|scope| {
         let (_stop, stopped) = bounded(0);
-        let (tell, ready) = bounded(1);
+        let (is_ready, ready) = bounded(1);
         let watch = move || {
             warm_up();
-            let _ = tell.send(());
+            let _ = is_ready.send(());
             watch(limit, &stopped, stuck);
         };
         std::thread::Builder::new()
@@ -97,16 +97,16 @@ pub fn over<T>(
     })
 }
 
-/// Waits at a channel for the first time. While the constructor of a library runs, the system's loader is locked. Until it
-/// returns, no other thread can begin, and none can make a thread-local value that has a destructor, as waiting at a channel
-/// does once in each thread. So a thread that watches must have waited before a library is loaded.
+/// Initializes this thread's wait on channels. While a library's constructor runs, the loader is locked: no thread can
+/// start, and none can create a thread-local value with a destructor, as the first wait on a channel does. So the watchdog
+/// must have waited once before a library is loaded.
 pub fn warm_up() {
-    // At a channel without room, every wait makes that value, however short it is.
+    // On a channel without capacity, every wait creates that value, however short it is.
     let (_open, empty) = bounded::<()>(0);
     let _ = empty.recv_timeout(Duration::ZERO);
 }
 
-/// Looks at the calls under way until the other end of `stopped` is gone.
+/// Checks the running calls until the other end of `stopped` is closed.
 fn watch(limit: Duration, stopped: &Receiver<()>, stuck: impl Fn(&RunError)) {
     let pause = (limit / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
@@ -122,7 +122,7 @@ fn now() -> u64 {
     nanoseconds(ORIGIN.get_or_init(Instant::now).elapsed())
 }
 
-/// Five centuries fit.
+/// Nanoseconds in a `u64`, which overflows only after five centuries.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

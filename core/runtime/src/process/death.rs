@@ -1,4 +1,4 @@
-//! What a dying thread notes, and the signals by which one hears of it.
+//! Handlers of fatal signals and of `exit`: they record which plugin call the dying thread was in.
 
 use std::io;
 use std::sync::OnceLock;
@@ -10,21 +10,24 @@ use libc::{c_int, c_void};
 use super::{PROCESS, TABLE};
 use crate::plugin::watch;
 
-/// The signals of a crash.
+/// The signals that a crash raises.
 const FATAL: [c_int; 7] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
 
-/// What the fatal signals did before.
+/// The actions of the fatal signals before ours.
 static BEFORE: OnceLock<[libc::sigaction; FATAL.len()]> = OnceLock::new();
 
+/// Sets the handler of a signal and returns the action before.
+///
 /// # Safety
-/// `handler` is a function that POSIX allows as a handler of signals, of the kind that `SA_SIGINFO` means.
+/// `handler` is an async-signal-safe function with the signature that `SA_SIGINFO` requires.
 pub(super) unsafe fn handle(signal: c_int, handler: usize) -> io::Result<libc::sigaction> {
     // SAFETY: zeros are a valid `sigaction`; both live until the call returns.
     unsafe {
-        let (mut ours, mut before): (libc::sigaction, libc::sigaction) = (std::mem::zeroed(), std::mem::zeroed());
+        let mut ours: libc::sigaction = std::mem::zeroed();
+        let mut before: libc::sigaction = std::mem::zeroed();
         ours.sa_sigaction = handler;
-        // On the stack that Rust gives each of its threads for this: the thread's own may have overflowed.
+        // Use the signal stack that Rust gives each of its threads, because the thread's own stack may have overflowed.
         ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         libc::sigemptyset(&raw mut ours.sa_mask);
         match libc::sigaction(signal, &raw const ours, &raw mut before) {
@@ -34,25 +37,27 @@ pub(super) unsafe fn handle(signal: c_int, handler: usize) -> io::Result<libc::s
     }
 }
 
+/// Installs the handler of the fatal signals.
+///
 /// # Safety
-/// As [`handle`]; called once.
+/// Must be called only once.
 pub(super) unsafe fn note_signals() -> io::Result<()> {
     // SAFETY: zeros are a valid `sigaction`.
     let mut before: [libc::sigaction; FATAL.len()] = unsafe { std::mem::zeroed() };
     for (signal, before) in FATAL.into_iter().zip(&mut before) {
-        // SAFETY: the handler keeps to what POSIX allows.
+        // SAFETY: the handler only calls async-signal-safe functions.
         *before = unsafe { handle(signal, on_fatal as *const () as usize)? };
     }
     let _ = BEFORE.set(before);
     Ok(())
 }
 
-/// Notes where this thread was, then lets the signal do what it did before: Rust's own handler tells of an overflow of the
-/// stack, and the default ends the process.
+/// Records the plugin call of this thread, then restores the action before ours: Rust's handler reports a stack overflow,
+/// and the default action ends the process.
 unsafe extern "C" fn on_fatal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the system gives valid information and context.
+    // SAFETY: the system passes valid information and context.
     let (code, sender, address) = unsafe { ((*info).si_code, (*info).si_pid(), address(context)) };
-    // What a process sends has a code of at most 0, and is not sent again by what caused it.
+    // Signals sent by a process have a code of at most 0. They are not raised again when this handler returns.
     let is_sent = code <= 0;
     // SAFETY: a system call.
     let process = unsafe { libc::getpid() };
@@ -61,11 +66,15 @@ unsafe extern "C" fn on_fatal(signal: c_int, info: *mut libc::siginfo_t, context
         note(Cause::Signal(signal.unsigned_abs()), sender, address);
     }
     let before = FATAL.iter().position(|known| *known == signal).and_then(|index| BEFORE.get()?.get(index));
-    // SAFETY: both are actions as the system gave them, or the default; the signal is blocked until this returns.
+    // SAFETY: the action came from the system, or is the default; the signal is blocked until this function returns.
     unsafe {
         match before {
-            Some(before) if !is_sent => drop(libc::sigaction(signal, before, std::ptr::null_mut())),
-            _ => drop(libc::signal(signal, libc::SIG_DFL)),
+            Some(before) if !is_sent => {
+                libc::sigaction(signal, before, std::ptr::null_mut());
+            }
+            _ => {
+                libc::signal(signal, libc::SIG_DFL);
+            }
         }
         if is_sent {
             libc::raise(signal);
@@ -79,13 +88,13 @@ fn note(cause: Cause, sender: Option<u32>, address: u64) {
     }
 }
 
-/// Where the code was that a signal interrupted; 0 where that is not known.
+/// The address of the instruction that a signal interrupted; 0 if it is not known.
 ///
 /// # Safety
-/// `context` is that of a handler.
+/// `context` is the context of a signal handler.
 unsafe fn address(context: *mut c_void) -> u64 {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    // SAFETY: as promised, it is what the system made for this handler.
+    // SAFETY: as the caller promises, the system made it for this handler.
     return unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] as u64 };
     #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
     // SAFETY: as above.
@@ -107,11 +116,11 @@ fn thread_name() -> [u8; 16] {
     name
 }
 
-/// Notes a call of `exit`, which is never ours, and ends the process there: the destructors of libtorch must not run beside
-/// threads that use it.
+/// Records a call of `exit`, which only a plugin makes, and ends the process at once: the destructors of libtorch must not
+/// run while other threads use it.
 ///
 /// # Safety
-/// Called once.
+/// Must be called only once.
 pub(super) unsafe fn note_exit() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the function is glibc's, and the handler stays.

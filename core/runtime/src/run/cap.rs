@@ -1,5 +1,5 @@
-//! How many rows a network call has: measured once for a job and kept in its folder, so that a job that is interrupted
-//! goes on with the same batches, and so with the same bits.
+//! The maximum number of rows per network call. It is measured once per job and kept in the job's folder, so that an
+//! interrupted job resumes with the same batches, hence the same bits.
 
 use anyflow_datasets::Folder;
 use anyflow_diffusion::EngineHandle;
@@ -12,33 +12,32 @@ use crate::events::{Events, figures};
 use crate::{Result, RunError};
 
 const FILE: &str = "batch.json";
-/// The largest batch that is tried.
+/// The largest measured batch.
 const MOST_ROWS: usize = 4096;
 
-/// What is kept of a denoiser.
+/// The entry of a denoiser.
 #[derive(Debug, Deserialize, Serialize)]
 struct Cap {
-    /// Rows per network call at most.
+    /// Maximum rows per network call.
     rows: usize,
-    /// What was measured: rows, and rows per second of calls with so many.
+    /// Measurements: rows per call, and rows per second at that size.
     rates: Vec<(usize, f64)>,
 }
 
-/// Sets the batch sizes of the denoisers that a plan asks: what the order says, else what an earlier run of the job
-/// found, else what is measured now.
+/// Sets the batch size of each denoiser of the plan: the order's value, or the one in the folder, or a new measurement.
 ///
 /// # Errors
-/// A denoiser fails on a single row, or the folder cannot be read or written.
+/// A denoiser fails on a single row; the folder cannot be read or written.
 pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Folder, events: &Events) -> Result<()> {
     let mut caps: IndexMap<String, Cap> = match folder.read(FILE)? {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&folder.path().join(FILE))(e.into()))?,
         None => IndexMap::new(),
     };
-    let asked = plan.steps.iter().filter_map(|step| match &step.op {
+    let denoisers = plan.steps.iter().filter_map(|step| match &step.op {
         Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. } => Some(denoiser),
         _ => None,
     });
-    for denoiser in asked {
+    for denoiser in denoisers {
         if !caps.contains_key(denoiser) {
             let cap = match order.batch_rows {
                 Some(rows) => Cap { rows: rows as usize, rates: Vec::new() },
@@ -53,7 +52,7 @@ pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Fol
         }
         let rows = caps[denoiser].rows;
         engine.set_max_batch_rows(denoiser, rows).map_err(RunError::diffusion(denoiser))?;
-        tracing::info!(denoiser, rows, "rows per network call at most");
+        tracing::info!(denoiser, rows, "maximum rows per network call");
         events.end(&format!("batch {denoiser}"), figures([("rows", rows.into())]));
     }
     Ok(())

@@ -1,36 +1,35 @@
-//! The third stage: modules and diffusion, on the engine's one thread.
+//! The third stage: modules and diffusion, on the engine's compute thread.
 
 mod module;
-
-use std::collections::HashMap;
 
 use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
 use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
-use super::batch::Batch;
+use super::micro_batch::MicroBatch;
 use crate::events::Events;
+use crate::from_plan::{branches, observed, typed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
-use crate::scoring::{Bank, Recovery};
+use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
 use crate::stream::StreamNet;
-use crate::{Result, RunError, session};
+use crate::{Result, RunError};
 
-/// Runs the compute steps of a plan on batches.
+/// Runs the compute steps of a plan on micro-batches.
 pub struct Compute<'a> {
     plan: &'a RunPlan,
     events: &'a Events,
     networks: Networks,
-    /// What stands for the classes of each node that scores.
-    banks: IndexMap<String, Bank>,
+    /// The class embeddings of each node that classifies.
+    classes: IndexMap<String, ClassEmbeddings>,
 }
 
 impl<'a> Compute<'a> {
     /// Starts the compute thread with the model's networks.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The engine's error.
     pub fn start(
         plan: &'a RunPlan,
         streams: IndexMap<String, StreamNet>,
@@ -40,16 +39,15 @@ impl<'a> Compute<'a> {
         events: &'a Events,
     ) -> Result<Self> {
         let networks = Networks::start(streams, denoisers, device)?;
-        let mut banks = IndexMap::new();
+        let mut classes = IndexMap::new();
         for step in &plan.steps {
             if let Op::Score { scoring, .. } = &step.op {
-                banks.insert(
-                    step.node.clone(),
-                    Bank::of_classes(&step.node, scoring, &codecs[&scoring.stream], &networks)?,
-                );
+                let codec = &codecs[&scoring.stream];
+                let embeddings = ClassEmbeddings::of_classes(&step.node, scoring, codec, &networks)?;
+                classes.insert(step.node.clone(), embeddings);
             }
         }
-        Ok(Compute { plan, events, networks, banks })
+        Ok(Compute { plan, events, networks, classes })
     }
 
     /// The engine.
@@ -57,16 +55,16 @@ impl<'a> Compute<'a> {
         self.networks.engine()
     }
 
-    /// What the engine has done.
+    /// The engine's statistics.
     pub fn stats(&self) -> EngineStats {
         self.networks.stats()
     }
 
-    /// All compute steps on one batch; values are dropped after their last use.
+    /// Runs all compute steps on one micro-batch. Drops each value after its last use.
     ///
     /// # Errors
-    /// A module or the engine failed; rows that are not finite are noted in the batch instead.
-    pub fn run(&self, batch: &mut Batch) -> Result<()> {
+    /// A module or the engine failed. Rows with a NaN or infinite number only fail in the micro-batch.
+    pub fn run(&self, batch: &mut MicroBatch) -> Result<()> {
         for (index, step) in self.plan.steps.iter().enumerate() {
             let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row);
             let _span = span.entered();
@@ -76,18 +74,18 @@ impl<'a> Compute<'a> {
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
                 Op::Score { .. } => self.score(batch, step)?,
             }
-            batch.values.retain(|id, _| !self.dead(id, index));
+            batch.values.retain(|id, _| !self.is_unused_after(id, index));
         }
         Ok(())
     }
 
-    /// Whether nobody reads a value after step `index`; what is written as cells lives until it is decoded.
-    fn dead(&self, id: &str, index: usize) -> bool {
+    /// True if no compute step after `index` reads a value and no output needs it.
+    fn is_unused_after(&self, id: &str, index: usize) -> bool {
         let last = self.plan.values.get(id).and_then(|value| value.last_use);
         last.is_some_and(|last| last <= index && !matches!(self.plan.steps[last].op, Op::WriteCells { .. }))
     }
 
-    fn diffuse(&self, batch: &mut Batch, step: &Step) -> Result<()> {
+    fn diffuse(&self, batch: &mut MicroBatch, step: &Step) -> Result<()> {
         let Op::Diffuse {
             denoiser,
             generate,
@@ -102,7 +100,7 @@ impl<'a> Compute<'a> {
             seed,
         } = &step.op
         else {
-            return Err(RunError::Internal(format!("step {} is no diffusion", step.node)));
+            return Err(RunError::Internal(format!("step {} is not a diffusion", step.node)));
         };
         self.events.enter(&step.node, None);
         let mut states = IndexMap::new();
@@ -115,26 +113,26 @@ impl<'a> Compute<'a> {
                 Observed::Absent
             } else if let Some(id) = observe.get(name) {
                 let latent = value(batch, id)?.f_to_device(self.networks.device)?;
-                let latent = self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?;
+                let latent = self.networks.on_stream(&step.node, name, move |net| net.normalize(&latent))?;
                 match masks.get(name) {
                     Some(mask) => Observed::Partly { value: latent, mask: value(batch, mask)?.shallow_clone() },
-                    None => session::given(*given, latent),
+                    None => observed(*given, latent),
                 }
             } else if absent.contains(name) {
                 Observed::Absent
             } else if generate.contains_key(name) || along.contains(name) {
                 Observed::Noisy
             } else {
-                return Err(RunError::Internal(format!("node {} says nothing of stream {name}", step.node)));
+                return Err(RunError::Internal(format!("node {} has no role for stream {name}", step.node)));
             };
             states.insert(name.clone(), state);
         }
         let request = Request {
             denoiser: denoiser.clone(),
             rows: batch.keys.iter().map(|key| key.hash).collect(),
-            guidance: session::branches(guidance.as_ref(), &states)?,
+            guidance: branches(guidance.as_ref(), &states)?,
             states,
-            sampler: session::typed(sampler)?,
+            sampler: typed(sampler)?,
             seed: *seed,
             outputs: generate.keys().cloned().collect(),
         };
@@ -144,7 +142,7 @@ impl<'a> Compute<'a> {
             batch.fail(row, &step.node, "diffusion", text);
         }
         for (name, latent) in streams {
-            let latent = self.networks.on_stream(&step.node, &name, move |net| net.restore(&latent))?;
+            let latent = self.networks.on_stream(&step.node, &name, move |net| net.denormalize(&latent))?;
             batch.values.insert(generate[&name].clone(), latent);
         }
         Ok(())
@@ -152,26 +150,25 @@ impl<'a> Compute<'a> {
 }
 
 impl Compute<'_> {
-    /// The numbers of the classes that fit best, and the cosines with all of them.
-    fn score(&self, batch: &mut Batch, step: &Step) -> Result<()> {
+    /// Classifies rows: the index of the best class, and the cosine similarity to each class.
+    fn score(&self, batch: &mut MicroBatch, step: &Step) -> Result<()> {
         let Op::Score { denoiser, scoring, observe, absent, sampler, seed, label, scores } = &step.op else {
-            return Err(RunError::Internal(format!("step {} scores nothing", step.node)));
+            return Err(RunError::Internal(format!("step {} is not a classification", step.node)));
         };
         self.events.enter(&step.node, None);
-        let mut given = IndexMap::new();
+        let mut observed = IndexMap::new();
         for (name, id) in observe {
             let latent = value(batch, id)?.f_to_device(self.networks.device)?;
-            let latent = self.networks.on_stream(&step.node, name, move |net| net.standardise(&latent))?;
-            given.insert(name.clone(), latent);
+            let latent = self.networks.on_stream(&step.node, name, move |net| net.normalize(&latent))?;
+            observed.insert(name.clone(), latent);
         }
         let keys: Vec<u64> = batch.keys.iter().map(|key| key.hash).collect();
-        let recovery =
-            Recovery { node: &step.node, denoiser, scoring, absent, sampler: session::typed(sampler)?, seed: *seed };
-        let (query, failed) = recovery.run(&self.networks, &given, &keys)?;
+        let predict = PredictX0 { node: &step.node, denoiser, scoring, absent, sampler: typed(sampler)?, seed: *seed };
+        let Predicted { mean, failed } = predict.run(&self.networks, &observed, &keys)?;
         for (row, text) in failed {
             batch.fail(row, &step.node, "diffusion", text);
         }
-        let cosines = self.banks[&step.node].cosines(&query)?;
+        let cosines = self.classes[&step.node].cosines(&mean)?;
         if let Some(label) = label {
             batch.values.insert(label.clone(), cosines.f_argmax(-1, false)?.f_to_device(Device::Cpu)?);
         }
@@ -181,25 +178,33 @@ impl Compute<'_> {
         Ok(())
     }
 
-    /// The prompts that are given. What several nodes make of one prompt is mixed by its weights.
-    fn prompts(&self, batch: &Batch, condition: &[Condition]) -> Result<IndexMap<String, Observed>> {
-        let mut mixed: IndexMap<&String, (Tensor, f64)> = IndexMap::new();
+    /// The prompts of a node. If several conditions name one prompt, its tokens are their weighted mean.
+    fn prompts(&self, batch: &MicroBatch, condition: &[Condition]) -> Result<IndexMap<String, Observed>> {
+        let mut mixed: IndexMap<&String, WeightedSum> = IndexMap::new();
         for Condition { prompt, from, weight } in condition {
-            let weighted = value(batch, from)?.f_to_device(self.networks.device)?.f_mul_scalar(*weight)?;
-            let (sum, total) = match mixed.swap_remove(prompt) {
-                Some((sum, total)) => (sum.f_add(&weighted)?, total + weight),
-                None => (weighted, *weight),
+            let tokens = value(batch, from)?.f_to_device(self.networks.device)?.f_mul_scalar(*weight)?;
+            let sum = match mixed.swap_remove(prompt) {
+                Some(WeightedSum { tokens: sum, weight: total }) => {
+                    WeightedSum { tokens: sum.f_add(&tokens)?, weight: total + weight }
+                }
+                None => WeightedSum { tokens, weight: *weight },
             };
-            mixed.insert(prompt, (sum, total));
+            mixed.insert(prompt, sum);
         }
-        let observed = |(prompt, (sum, weight)): (&String, (Tensor, f64))| {
-            Ok((prompt.clone(), Observed::Prompt { value: sum.f_div_scalar(weight)?, weight }))
-        };
-        mixed.into_iter().map(observed).collect()
+        let mut prompts = IndexMap::new();
+        for (prompt, WeightedSum { tokens, weight }) in mixed {
+            prompts.insert(prompt.clone(), Observed::Prompt { value: tokens.f_div_scalar(weight)?, weight });
+        }
+        Ok(prompts)
     }
 }
 
-fn value<'b>(batch: &'b Batch, id: &str) -> Result<&'b Tensor> {
-    let values: &HashMap<String, Tensor> = &batch.values;
-    values.get(id).ok_or_else(|| RunError::Internal(format!("value {id} is not there")))
+/// A sum of tokens times their weights, and the sum of the weights.
+struct WeightedSum {
+    tokens: Tensor,
+    weight: f64,
+}
+
+fn value<'b>(batch: &'b MicroBatch, id: &str) -> Result<&'b Tensor> {
+    batch.values.get(id).ok_or_else(|| RunError::Internal(format!("value {id} is missing")))
 }

@@ -1,25 +1,25 @@
-//! How shards are cut into micro-batches, and how many of those are alive at a time.
+//! The size of micro-batches, and the number of them in memory at a time.
 //!
-//! The cut decides how many rows a network sees at once, and so the bits of the results. It follows from plan and data
-//! alone, never from the machine: the memory that a user grants decides only how many micro-batches are alive.
+//! The size determines the rows of a network call, hence the bits of the results. It follows from the plan and the data
+//! alone, never from the machine: the memory limit only determines how many micro-batches are in memory.
 
 use anyflow_plan::plan::RunPlan;
 
-/// Bytes that the values of a micro-batch hold at their peak, by the plan's estimate; and bytes of its input cells. Small
-/// enough that a handful of them fit beside libtorch in a gigabyte, large enough that a network call is worth its start.
+/// Peak bytes of a micro-batch's values by the plan's estimate, and maximum bytes of its input cells. Small enough that
+/// several micro-batches and libtorch fit in one gigabyte, large enough to amortize the start of a network call.
 pub const MICRO_BATCH_BYTES: u64 = 32 << 20;
 
-/// Micro-batches alive at most: one in each of the five stages, and one that waits.
+/// Maximum number of micro-batches in memory: one in each of the five stages, and one that waits.
 const MOST_ALIVE: u64 = 6;
 
-/// Rows of a micro-batch at most: the whole shard where it fits, else a power of two, because caps of network calls are
-/// powers of two as well, and the one then divides the other.
+/// Maximum rows of a micro-batch: the whole shard if it fits, else a power of two. The caps of network calls are powers of
+/// two as well, so one divides the other.
 pub fn micro_batch_rows(plan: &RunPlan, shard_rows: u64) -> u64 {
     let fitting = (MICRO_BATCH_BYTES / plan.bytes_per_row.max(1)).max(1);
     if fitting >= shard_rows { shard_rows.max(1) } else { 1 << fitting.ilog2() }
 }
 
-/// How many micro-batches are alive at a time in so many bytes.
+/// Number of micro-batches that fit in `memory` bytes at a time, at least one.
 pub fn alive(plan: &RunPlan, micro_batch_rows: u64, memory: u64) -> usize {
     let values = plan.bytes_per_row.saturating_mul(micro_batch_rows);
     let each = values.saturating_add(MICRO_BATCH_BYTES);
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn small_rows_leave_a_shard_whole_and_large_ones_cut_it_in_powers_of_two() {
+    fn a_micro_batch_is_the_whole_shard_or_a_power_of_two() {
         let cases = [(0, 1024, 1024), (30 << 10, 1024, 1024), (30 << 10, 5000, 1024), (2 << 20, 1024, 16)];
         for (bytes, shard, rows) in cases {
             assert_eq!(micro_batch_rows(&plan(bytes), shard), rows, "{bytes} a row");
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_decides_how_many_are_alive_and_one_always_is() {
+    fn memory_limits_the_number_of_micro_batches_to_at_least_one() {
         let plan = plan(2 << 20);
         assert_eq!(alive(&plan, 16, 4 << 30), 6);
         assert_eq!(alive(&plan, 16, 130 << 20), 2);

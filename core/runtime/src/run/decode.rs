@@ -6,31 +6,31 @@ use anyflow_plan::plan::{Op, RunPlan, Scoring};
 use indexmap::IndexMap;
 use tch::Tensor;
 
-use super::batch::Batch;
+use super::micro_batch::MicroBatch;
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
-/// Decodes the output values of batches.
+/// Decodes the output values of micro-batches.
 pub struct Decoder<'a> {
     plan: &'a RunPlan,
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
 }
 
-/// A cell for each row that has one.
+/// A cell per row; `None` for failed rows.
 type Cells = Vec<Option<OwnedCell>>;
 
 impl<'a> Decoder<'a> {
-    /// A decoder of what a plan writes.
+    /// Makes the decoder of a plan.
     pub fn new(plan: &'a RunPlan, order: &Order, codecs: &'a IndexMap<String, Codec>) -> Self {
         Decoder { plan, codecs, threads: order.threads as usize }
     }
 
-    /// Makes cells of the values that are written, and drops all values.
+    /// Decodes the outputs to cells, and drops all values.
     ///
     /// # Errors
-    /// A codec failed as a whole; a row that it refuses is a failure of its own.
-    pub fn decode(&self, batch: &mut Batch) -> Result<()> {
+    /// A codec failed as a whole; if it refuses a row, only that row fails.
+    pub fn decode(&self, batch: &mut MicroBatch) -> Result<()> {
         let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row).entered();
         for step in &self.plan.steps {
             match &step.op {
@@ -39,10 +39,13 @@ impl<'a> Decoder<'a> {
                     batch.cells.insert(to.clone(), cells);
                 }
                 Op::Score { scoring, label, scores, .. } => {
-                    for (id, cells) in [(label, label_cells as Scored), (scores, score_cells)] {
-                        if let Some((id, value)) = id.as_ref().and_then(|id| Some((id, batch.values.get(id)?))) {
-                            batch.cells.insert(id.clone(), cells(scoring, value)?);
-                        }
+                    if let Some((id, numbers)) = made(batch, label.as_ref()) {
+                        let cells = label_cells(scoring, numbers)?;
+                        batch.cells.insert(id.clone(), cells);
+                    }
+                    if let Some((id, cosines)) = made(batch, scores.as_ref()) {
+                        let cells = score_cells(scoring, cosines)?;
+                        batch.cells.insert(id.clone(), cells);
                     }
                 }
                 _ => {}
@@ -52,9 +55,9 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn written(&self, batch: &mut Batch, node: &str, stream: &str, from: &str) -> Result<Cells> {
+    fn written(&self, batch: &mut MicroBatch, node: &str, stream: &str, from: &str) -> Result<Cells> {
         let array = batch.values.get(from);
-        let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is not there")))?;
+        let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is missing")))?;
         let decoded = watch::in_node(node, || self.codecs[stream].decode(array, self.threads))?;
         let cell = |(row, cell): (usize, std::result::Result<OwnedCell, String>)| match cell {
             Ok(cell) => Some(cell),
@@ -67,16 +70,19 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// What a scoring found, as cells.
-type Scored = fn(&Scoring, &Tensor) -> Result<Cells>;
+/// A value of the batch with its id, if a later step needs it.
+fn made<'b, 'p>(batch: &'b MicroBatch, id: Option<&'p String>) -> Option<(&'p String, &'b Tensor)> {
+    let id = id?;
+    Some((id, batch.values.get(id)?))
+}
 
-/// `[row]`, numbers of classes -> their names.
+/// Class indices `[row]` -> names of the classes.
 fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
     let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
     Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
 }
 
-/// `[row, class]` -> a list of numbers each.
+/// Scores `[row, class]` -> a list of numbers per row.
 fn score_cells(scoring: &Scoring, scores: &Tensor) -> Result<Cells> {
     let flat = Vec::<f32>::try_from(scores.f_flatten(0, -1)?)?;
     let list = |row: &[f32]| {

@@ -5,11 +5,12 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 
-use super::batch::Batch;
+use super::micro_batch::MicroBatch;
+use crate::cells::read_cells;
 use crate::plugin::{Codec, watch};
-use crate::{Result, RunError, session};
+use crate::{Result, RunError};
 
-/// Encodes the input cells of batches.
+/// Encodes the input cells of micro-batches.
 pub struct Encoder<'a> {
     plan: &'a RunPlan,
     dataset: Option<&'a Dataset>,
@@ -18,7 +19,7 @@ pub struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// An encoder of rows of `dataset`, if the plan has inputs.
+    /// Makes the encoder of a plan; `dataset` is `None` if the plan has no inputs.
     pub fn new(
         plan: &'a RunPlan,
         order: &Order,
@@ -28,23 +29,23 @@ impl<'a> Encoder<'a> {
         Encoder { plan, dataset, codecs, threads: order.threads as usize }
     }
 
-    /// Makes an array of each input column that a codec reads.
+    /// Encodes each input column to an array.
     ///
     /// # Errors
-    /// A codec failed as a whole; a cell that it refuses is a failure of its row.
-    pub fn encode(&self, batch: &mut Batch) -> Result<()> {
+    /// A codec failed as a whole; if it refuses a cell, only that row fails.
+    pub fn encode(&self, batch: &mut MicroBatch) -> Result<()> {
         let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row).entered();
         for step in &self.plan.steps {
             let Op::ReadCells { stream, from, to } = &step.op else { continue };
             let input = self.plan.inputs.get(from).ok_or_else(|| {
-                RunError::Internal(format!("step {} reads cells of {from}, which is no input", step.node))
+                RunError::Internal(format!("step {} reads cells of {from}, which is not an input", step.node))
             })?;
             let (Some(dataset), Some(rows)) = (self.dataset, &batch.input) else {
                 return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
             };
             let cells = dataset.cells(rows, &input.column)?;
             let codec = &self.codecs[stream];
-            let (array, failed) = watch::in_node(&step.node, || session::read_cells(codec, &cells, self.threads))?;
+            let (array, failed) = watch::in_node(&step.node, || read_cells(codec, &cells, self.threads))?;
             for failed in failed {
                 batch.fail(failed.row, &step.node, "cell", format!("column {}: {}", input.column, failed.text));
             }

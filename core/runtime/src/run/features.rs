@@ -1,14 +1,14 @@
-//! What the columns of an output mean.
+//! The dataset features of the output columns.
 
 use anyflow_datasets::{Feature, Features};
 use anyflow_plan::plan::{Form, RunPlan};
 
 use crate::{Result, RunError};
 
-/// The features of all columns: inputs pass through unless an output takes their name.
+/// Returns the features of all columns. Input columns pass through unless an output has the same name.
 ///
 /// # Errors
-/// An output that is no column.
+/// An output is not a column.
 pub fn features(plan: &RunPlan, inputs: &Features) -> Result<Features> {
     let mut features = Features::default();
     for (name, feature) in inputs.iter().filter(|(name, _)| !plan.outputs.contains_key(*name)) {
@@ -25,15 +25,15 @@ pub fn features(plan: &RunPlan, inputs: &Features) -> Result<Features> {
     Ok(features)
 }
 
-/// The feature of cells that the run makes.
+/// The feature of a column that the run computes.
 fn made(plan: &RunPlan, id: &str) -> Result<Feature> {
     match plan.values.get(id).map(|value| &value.kind.form) {
         Some(Form::Cells { feature, .. }) => parse_feature(feature),
-        _ => Err(RunError::Internal(format!("output value {id} is no cells"))),
+        _ => Err(RunError::Internal(format!("output value {id} does not hold cells"))),
     }
 }
 
-/// A descriptor's feature (`Image`, `Value(string)`, `List(Value(float32))`) as the dataset's.
+/// Parses a feature of a descriptor: `Image`, `Value(string)`, `List(Value(float32))`.
 fn parse_feature(text: &str) -> Result<Feature> {
     let call = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
     match (text, call) {
@@ -42,6 +42,6 @@ fn parse_feature(text: &str) -> Result<Feature> {
         ("Image", _) => Ok(Feature::Image),
         ("Audio", _) => Ok(Feature::Audio { sampling_rate: None }),
         ("Video", _) => Ok(Feature::Video),
-        _ => Err(RunError::Internal(format!("a codec declares the feature {text:?}, which is not known"))),
+        _ => Err(RunError::Internal(format!("a codec declares the unknown feature {text:?}"))),
     }
 }

@@ -10,40 +10,46 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use indexmap::IndexMap;
 
-use super::batch::Batch;
 use super::cut;
+use super::micro_batch::MicroBatch;
 use crate::identity::Input;
 use crate::{Result, RunError};
 
-/// Reads shards: from a dataset, or from nothing but row numbers.
-pub struct Reader<'a> {
+/// Reads shards from a dataset. A pipeline without inputs gets rows that only have an index.
+pub struct ShardReader<'a> {
     order: &'a Order,
     dataset: Option<Dataset>,
     rows: u64,
-    /// Rows of a micro-batch at most.
+    /// Maximum rows of a micro-batch.
     batch_rows: u64,
-    /// Rows with the key of another row of their shard.
+    /// Number of rows whose key repeats in their shard.
     repeated: AtomicUsize,
 }
 
-impl<'a> Reader<'a> {
-    /// Opens the inputs; only footers are read.
+impl<'a> ShardReader<'a> {
+    /// Opens the inputs. Reads only the footers of the files.
     ///
     /// # Errors
-    /// No or too many inputs, an empty dataset, what the dataset says.
+    /// Missing or superfluous inputs; an empty dataset; errors of the dataset.
     pub fn open(plan: &'a RunPlan, order: &'a Order) -> Result<Self> {
         let (dataset, rows) = match (plan.inputs.is_empty(), order.inputs.is_empty()) {
             (true, true) => {
-                let missing = || RunError::Data(format!("pipeline {} has no inputs: say --rows N", plan.name));
+                let missing = || {
+                    let name = &plan.name;
+                    RunError::Data(format!("pipeline {name} has no inputs; set the number of rows with --rows N"))
+                };
                 (None, order.rows.filter(|rows| *rows > 0).ok_or_else(missing)?)
             }
             (true, false) => {
-                return Err(RunError::Data(format!("pipeline {} reads no inputs: leave --input out", plan.name)));
+                return Err(RunError::Data(format!("pipeline {} has no inputs; remove --input", plan.name)));
             }
             (false, true) => {
                 let columns: Vec<_> = plan.inputs.values().map(|input| input.column.as_str()).collect();
                 let columns = columns.join(", ");
-                return Err(RunError::Data(format!("pipeline {} reads {columns}: say --input FILE", plan.name)));
+                let name = &plan.name;
+                return Err(RunError::Data(format!(
+                    "pipeline {name} reads the columns {columns}; name a dataset with --input FILE"
+                )));
             }
             (false, false) => {
                 let paths: Vec<PathBuf> = order.inputs.iter().map(PathBuf::from).collect();
@@ -56,30 +62,30 @@ impl<'a> Reader<'a> {
             return Err(RunError::Data(format!("the input has no rows: {}", order.inputs.join(", "))));
         }
         let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(rows));
-        Ok(Reader { order, dataset, rows, batch_rows, repeated: AtomicUsize::new(0) })
+        Ok(ShardReader { order, dataset, rows, batch_rows, repeated: AtomicUsize::new(0) })
     }
 
-    /// Rows in all.
+    /// Total number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Rows of a micro-batch at most.
+    /// Maximum rows of a micro-batch.
     pub fn batch_rows(&self) -> u64 {
         self.batch_rows
     }
 
-    /// Rows so far that have the key of another row of their shard, and so the same noise.
+    /// Number of rows so far whose key repeats in their shard. Such rows get the same noise.
     pub fn repeated(&self) -> usize {
         self.repeated.load(Ordering::Relaxed)
     }
 
-    /// Shards in all.
+    /// Total number of shards.
     pub fn shards(&self) -> u64 {
         self.rows.div_ceil(self.order.shard_rows.max(1))
     }
 
-    /// The dataset, if the pipeline reads one.
+    /// The dataset, if the pipeline has inputs.
     pub fn dataset(&self) -> Option<&Dataset> {
         self.dataset.as_ref()
     }
@@ -89,7 +95,7 @@ impl<'a> Reader<'a> {
         self.dataset.as_ref().map(|dataset| dataset.features().clone()).unwrap_or_default()
     }
 
-    /// What identifies the input.
+    /// The identity of the input.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -98,8 +104,11 @@ impl<'a> Reader<'a> {
         Ok(Input { content, rows: self.rows })
     }
 
-    /// The rows of these shards, micro-batch by micro-batch; each shard begins a new one.
-    pub fn batches<'r>(&'r self, shards: impl Iterator<Item = u64> + 'r) -> impl Iterator<Item = Result<Batch>> + 'r {
+    /// Reads these shards as micro-batches. A micro-batch never spans two shards.
+    pub fn batches<'r>(
+        &'r self,
+        shards: impl Iterator<Item = u64> + 'r,
+    ) -> impl Iterator<Item = Result<MicroBatch>> + 'r {
         Batches { reader: self, shards, shard: Shard { number: 0, left: 0..0, keys: Vec::new() }, pass: None }
     }
 
@@ -110,24 +119,24 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Shards that one pass over the files reads at most: enough that its start costs nothing.
+/// The maximum number of shards that one pass over the files reads: enough that its start costs nothing.
 const SHARDS_PER_PASS: u64 = 256;
 
 /// Micro-batches of several shards.
 struct Batches<'r, I> {
-    reader: &'r Reader<'r>,
+    reader: &'r ShardReader<'r>,
     shards: I,
     shard: Shard,
     /// A pass over the files continues from shard to shard.
     pass: Option<Pass>,
 }
 
-/// A shard that is being read.
+/// The shard that is being read.
 struct Shard {
     number: u64,
-    /// Rows that are still to come.
+    /// Rows that are not read yet.
     left: Range<u64>,
-    /// Keys of the rows that came.
+    /// Keys of the rows that are read.
     keys: Vec<RowKey>,
 }
 
@@ -139,7 +148,7 @@ struct Pass {
 }
 
 impl<I> Batches<'_, I> {
-    fn batch(&mut self) -> Result<Batch> {
+    fn batch(&mut self) -> Result<MicroBatch> {
         let _span = tracing::info_span!("read", shard = self.shard.number, row = self.shard.left.start).entered();
         let read = self.reader.dataset.as_ref().map(|dataset| self.read(dataset)).transpose()?;
         let first_row = self.shard.left.start;
@@ -148,8 +157,8 @@ impl<I> Batches<'_, I> {
             None => self.numbers().map(|row| RowKey::new(format!("#{row}"))).collect(),
         };
         self.shard.left.start += keys.len() as u64;
-        self.look_for_repeated(&keys);
-        let mut batch = Batch {
+        self.count_repeated(&keys);
+        let mut batch = MicroBatch {
             shard: self.shard.number,
             first_row,
             ends_shard: self.shard.left.is_empty(),
@@ -178,8 +187,9 @@ impl<I> Batches<'_, I> {
             None => self.begin_pass(dataset)?,
         };
         let read = pass.batches.next().transpose()?.filter(|read| read.num_rows() > 0);
-        let read = read
-            .ok_or_else(|| RunError::Internal(format!("the input ends before row {row}, which its files promise")))?;
+        let read = read.ok_or_else(|| {
+            RunError::Internal(format!("the input ends before row {row}, but its footers promise more"))
+        })?;
         pass.next_row += read.num_rows() as u64;
         self.pass = Some(pass).filter(|pass| pass.next_row < pass.end);
         Ok(read)
@@ -191,12 +201,12 @@ impl<I> Batches<'_, I> {
         let start = self.shard.left.start;
         let end = start.saturating_add(shard_rows.saturating_mul(SHARDS_PER_PASS)).min(self.reader.rows);
         let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
-        // A cell that names a file would name one that the output folder does not have.
+        // Cells with file names get the files' bytes, because the output folder does not hold the files.
         let batches = dataset.read_sections(None, start..end, shard_rows, bound)?.embedded(dataset);
         Ok(Pass { batches, next_row: start, end })
     }
 
-    fn look_for_repeated(&mut self, keys: &[RowKey]) {
+    fn count_repeated(&mut self, keys: &[RowKey]) {
         self.shard.keys.extend_from_slice(keys);
         if self.shard.left.is_empty() {
             self.reader.repeated.fetch_add(repeated_keys(&self.shard.keys), Ordering::Relaxed);
@@ -205,7 +215,7 @@ impl<I> Batches<'_, I> {
 }
 
 impl<I: Iterator<Item = u64>> Iterator for Batches<'_, I> {
-    type Item = Result<Batch>;
+    type Item = Result<MicroBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.shard.left.is_empty() {

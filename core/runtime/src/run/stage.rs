@@ -1,7 +1,7 @@
-//! Stages of a run: each on a thread of its own, from a bounded queue into the next.
+//! The stages of a run. Each has its own thread and reads from a bounded queue.
 //!
-//! Success is a message. [`Message::End`] goes through all stages to the last one; a queue that closes without it is the
-//! end of a run that failed, whatever the reason. The first failure is told, not what follows from it.
+//! [`Message::End`] marks success and passes through all stages. A queue that closes without it means that the run failed.
+//! The first failure is reported, not its consequences.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -12,66 +12,66 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 
-use super::batch::Batch;
-use super::places::{Place, Places};
+use super::micro_batch::MicroBatch;
+use super::permits::{Permit, Permits};
 use crate::{Result, RunError};
 
-/// What passes from stage to stage.
+/// A message from a stage to the next one.
 pub enum Message {
-    /// Rows, and the place that they take.
-    Rows(Box<Batch>, Place),
-    /// All rows have passed.
-    End(End),
+    /// Rows, with the permit to hold them in memory.
+    Rows(Box<MicroBatch>, Permit),
+    /// All rows have passed. Holds the totals that the first stage read.
+    End(Totals),
 }
 
-/// What must have passed when the end comes.
+/// Numbers of shards and rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct End {
-    /// Shards.
+pub struct Totals {
+    /// Complete shards.
     pub shards: u64,
     /// Rows.
     pub rows: u64,
 }
 
-impl End {
-    /// Counts a batch in.
-    pub fn count(&mut self, batch: &Batch) {
+impl Totals {
+    /// Adds a micro-batch.
+    pub fn count(&mut self, batch: &MicroBatch) {
         self.shards += u64::from(batch.ends_shard);
         self.rows += batch.keys.len() as u64;
     }
 }
 
-/// What the stages of a run share.
+/// The shared state of the stages of a run.
 #[derive(Default)]
-pub struct Line {
+pub struct Stages {
     /// The first failure of any stage.
     cause: Mutex<Option<RunError>>,
-    /// How long each stage worked.
+    /// Working time of each stage.
     worked: Mutex<HashMap<&'static str, Duration>>,
 }
 
-impl Line {
-    /// The first stage: sends what `batches` gives, each once there is a place for it, and then the end.
+impl Stages {
+    /// Runs the first stage: sends each item of `batches` after acquiring a permit, then the end.
     pub fn feed(
         &self,
         name: &'static str,
-        places: &Places,
-        mut batches: impl Iterator<Item = Result<Batch>>,
+        permits: &Permits,
+        mut batches: impl Iterator<Item = Result<MicroBatch>>,
         to: &Sender<Message>,
     ) {
-        let mut end = End::default();
+        let mut read = Totals::default();
         loop {
-            let place = places.take();
-            // Later stages drop what comes after a failure: without this look, all rows would be read for nothing.
+            let permit = permits.acquire();
+            // Later stages drop all rows after a failure, so reading on would be useless.
             if self.has_failed() {
                 return;
             }
             let message = match self.guarded(name, || batches.next().transpose()) {
                 Some(Some(batch)) => {
-                    end.count(&batch);
-                    Message::Rows(Box::new(batch), place)
+                    read.count(&batch);
+                    Message::Rows(Box::new(batch), permit)
                 }
-                Some(None) => Message::End(end),
+                Some(None) => Message::End(read),
                 None => return,
             };
             let ended = matches!(message, Message::End(_));
@@ -81,13 +81,13 @@ impl Line {
         }
     }
 
-    /// A stage between two others: does `work` on the rows that come, and passes everything on.
+    /// Runs a middle stage: applies `work` to all rows, and sends every message to the next stage.
     pub fn pass(
         &self,
         name: &'static str,
         from: &Receiver<Message>,
         to: &Sender<Message>,
-        mut work: impl FnMut(&mut Batch) -> Result<()>,
+        mut work: impl FnMut(&mut MicroBatch) -> Result<()>,
     ) {
         for mut message in from {
             let done = match &mut message {
@@ -96,7 +96,7 @@ impl Line {
             };
             let passed = match done {
                 Some(()) => to.send(message).is_ok(),
-                // The first stage may be waiting for the place that this message has.
+                // The first stage may be waiting for this message's permit.
                 None => {
                     drop(message);
                     false
@@ -108,8 +108,8 @@ impl Line {
         }
     }
 
-    /// The last stage: does `work` on what comes until that gives a result, as it must at the end. No result means that
-    /// the run failed.
+    /// Runs the last stage: applies `work` to all messages until it returns a result, as it must at the end. `None` means
+    /// that the run failed.
     pub fn take<T>(
         &self,
         name: &'static str,
@@ -129,20 +129,20 @@ impl Line {
         None
     }
 
-    /// How many seconds a stage worked; waiting for its neighbours does not count.
+    /// Working seconds of a stage, without waiting for other stages.
     pub fn seconds(&self, name: &str) -> f64 {
         locked(&self.worked).get(name).map_or(0.0, Duration::as_secs_f64)
     }
 
-    /// What the run comes to, given the result of its last stage.
+    /// Returns the result of the last stage.
     ///
     /// # Errors
-    /// The first failure of any stage; [`RunError::Internal`] if none has a result, and none says why.
+    /// The first failure of any stage; [`RunError::Internal`] without a result and without a failure.
     pub fn outcome<T>(&self, result: Option<T>) -> Result<T> {
         match (locked(&self.cause).take(), result) {
             (Some(cause), _) => Err(cause),
             (None, Some(result)) => Ok(result),
-            (None, None) => Err(RunError::Internal("the stages ended before all rows had passed".into())),
+            (None, None) => Err(RunError::Internal("the stages ended before the last row".into())),
         }
     }
 
@@ -150,25 +150,25 @@ impl Line {
         locked(&self.cause).is_some()
     }
 
-    /// Does a piece of a stage's work. An error and a panic both become the run's failure.
+    /// Runs a piece of a stage's work. An error or a panic becomes the run's failure.
     fn guarded<T>(&self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Option<T> {
-        let began = Instant::now();
+        let started = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(work));
-        *locked(&self.worked).entry(name).or_default() += began.elapsed();
+        *locked(&self.worked).entry(name).or_default() += started.elapsed();
         let failure = match done {
             Ok(Ok(done)) => return Some(done),
             Ok(Err(error)) => error,
-            Err(panic) => RunError::Internal(format!("stage `{name}` panicked: {}", words(panic.as_ref()))),
+            Err(panic) => RunError::Internal(format!("stage `{name}` panicked: {}", message_of(panic.as_ref()))),
         };
         locked(&self.cause).get_or_insert(failure);
         None
     }
 }
 
-/// Starts a stage on a thread of its own.
+/// Starts a stage on its own thread.
 ///
 /// # Errors
-/// The system has no thread for it. What the stage holds is dropped, so that its neighbours end.
+/// The thread cannot be started. The stage is dropped with its queues, so that the other stages end.
 pub fn start<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: &'static str,
@@ -178,7 +178,7 @@ pub fn start<'scope, T: Send + 'scope>(
     Builder::new().name(name.into()).spawn_scoped(scope, stage).map_err(no_thread)
 }
 
-/// Drops what still comes, so that no earlier stage waits for a place for ever.
+/// Drops all further messages, so that no earlier stage waits for a permit forever.
 fn drain(from: &Receiver<Message>) {
     from.iter().for_each(drop);
 }
@@ -187,9 +187,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn message_of(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
-    owned.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+    owned.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 #[cfg(test)]

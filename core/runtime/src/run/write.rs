@@ -8,13 +8,13 @@ use anyflow_plan::plan::RunPlan;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 
-use super::batch::Batch;
 use super::features::features;
-use super::stage::End;
+use super::micro_batch::MicroBatch;
+use super::stage::Totals;
 use crate::events::{Events, figures};
 use crate::{Result, RunError};
 
-/// What was written, earlier runs of the same job counted in.
+/// The content of a finished output, including earlier runs of the same job.
 pub struct Summary {
     /// Good rows.
     pub rows: u64,
@@ -24,21 +24,21 @@ pub struct Summary {
     pub shards: u64,
 }
 
-/// Writes shards, batch by batch, and commits each when it is complete.
-pub struct Writer<'a> {
+/// Writes shards, micro-batch by micro-batch, and commits each complete shard.
+pub struct OutputWriter<'a> {
     plan: &'a RunPlan,
     order: &'a Order,
     output: &'a OutputDir,
     events: &'a Events,
-    /// Features of the columns that are written.
+    /// Features of the output columns.
     features: Features,
     shard: Option<OpenShard>,
     counts: Counts,
-    /// What passed in this run.
-    passed: End,
+    /// Shards and rows written by this run.
+    passed: Totals,
 }
 
-/// A shard that is not complete.
+/// An incomplete shard.
 struct OpenShard {
     number: u64,
     writer: ShardWriter,
@@ -46,22 +46,22 @@ struct OpenShard {
     rows: u64,
 }
 
-/// Rows, those of earlier runs of the same job among them.
+/// Numbers of rows, including earlier runs of the same job.
 struct Counts {
-    /// Rows that are through, good or failed.
+    /// Finished rows, good or failed.
     done: u64,
-    /// Those of them that are committed.
+    /// Committed rows, good or failed.
     committed: u64,
-    /// Rows that failed.
+    /// Failed rows.
     failed: u64,
 }
 
-impl<'a> Writer<'a> {
-    /// A writer into an output folder that may hold rows of earlier runs; `inputs` are the features of columns that pass
-    /// through.
+impl<'a> OutputWriter<'a> {
+    /// Makes a writer into an output folder, which may hold shards of earlier runs. `inputs` are the features of the input
+    /// columns.
     ///
     /// # Errors
-    /// An output that is no column.
+    /// An output is not a column.
     pub fn new(
         plan: &'a RunPlan,
         order: &'a Order,
@@ -72,7 +72,7 @@ impl<'a> Writer<'a> {
         let (good, failed) = output.progress();
         let counts = Counts { done: good + failed, committed: good + failed, failed };
         let features = features(plan, inputs)?;
-        Ok(Writer { plan, order, output, events, features, shard: None, counts, passed: End::default() })
+        Ok(OutputWriter { plan, order, output, events, features, shard: None, counts, passed: Totals::default() })
     }
 
     /// Rows of committed shards, good or failed.
@@ -80,10 +80,10 @@ impl<'a> Writer<'a> {
         self.counts.committed
     }
 
-    /// Refuses to go on once more rows failed than the user allows. The reasons are on disk before the refusal is told.
+    /// Fails if more rows failed than `--max-failures` allows. The reasons are on disk before this returns.
     ///
     /// # Errors
-    /// [`RunError::TooManyFailures`], or the disk.
+    /// [`RunError::TooManyFailures`]; the disk.
     pub fn check_failures(&self) -> Result<()> {
         match self.order.max_failures {
             Some(allowed) if self.counts.failed > allowed => {
@@ -94,14 +94,16 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes the good rows of a batch, and commits the shard that it completes.
+    /// Writes the good rows of a micro-batch, and commits the shard if it is complete.
     ///
     /// # Errors
-    /// The disk, or more failed rows than allowed.
-    pub fn write(&mut self, batch: Batch) -> Result<()> {
+    /// The disk; more failed rows than allowed.
+    pub fn write(&mut self, batch: MicroBatch) -> Result<()> {
         let _span = tracing::info_span!("write", shard = batch.shard, row = batch.first_row).entered();
         self.passed.count(&batch);
-        let (number, ends_shard, rows) = (batch.shard, batch.ends_shard, batch.keys.len() as u64);
+        let number = batch.shard;
+        let ends_shard = batch.ends_shard;
+        let rows = batch.keys.len() as u64;
         let mut shard = match self.shard.take() {
             Some(shard) if shard.number == number => shard,
             Some(shard) => {
@@ -130,25 +132,27 @@ impl<'a> Writer<'a> {
         if ends_shard { self.check_failures() } else { Ok(()) }
     }
 
-    /// Closes the output with its manifest, if all rows have passed.
+    /// Writes the manifest, after checking that all rows that were read are written.
     ///
     /// # Errors
-    /// Rows are missing, more failed than allowed, or the disk.
-    pub fn finish(&mut self, end: End) -> Result<Summary> {
-        if self.passed != end {
-            return Err(RunError::Internal(format!("{end:?} was read, and {:?} came to be written", self.passed)));
+    /// Rows are missing; more failed rows than allowed; the disk.
+    pub fn finish(&mut self, read: Totals) -> Result<Summary> {
+        if self.passed != read {
+            return Err(RunError::Internal(format!("{read:?} were read, but {:?} were written", self.passed)));
         }
         self.check_failures()?;
         let manifest = self.output.finish()?;
         Ok(Summary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 
-    /// The good rows of a batch, and the failures of the others: inputs pass through unless an output takes their name.
-    fn rows(&self, mut batch: Batch) -> Result<(RecordBatch, Vec<Failure>)> {
+    /// The good rows of a micro-batch, and the failures of the others. Input columns pass through unless an output has
+    /// the same name.
+    fn rows(&self, mut batch: MicroBatch) -> Result<(RecordBatch, Vec<Failure>)> {
         let good: Vec<bool> = (0..batch.keys.len()).map(|row| !batch.failures.contains_key(&row)).collect();
         let mask = BooleanArray::from(good.clone());
         let input = batch.input.as_ref().map(|rows| arrow::compute::filter_record_batch(rows, &mask)).transpose()?;
-        let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
+        let mut fields = Vec::new();
+        let mut columns: Vec<ArrayRef> = Vec::new();
         if let Some(input) = &input {
             for (field, column) in input.schema().fields().iter().zip(input.columns()) {
                 if !self.plan.outputs.contains_key(field.name()) {
@@ -173,14 +177,14 @@ impl<'a> Writer<'a> {
         Ok((rows, batch.failures.into_values().collect()))
     }
 
-    /// An input that is also an output, under whatever name.
+    /// An input column that is also an output, possibly under another name.
     fn passed(&self, id: &str, input: Option<&RecordBatch>) -> Result<ArrayRef> {
         let found = self.plan.inputs.get(id).and_then(|of| input?.column_by_name(&of.column).cloned());
-        found.ok_or_else(|| RunError::Internal(format!("output value {id} was never made")))
+        found.ok_or_else(|| RunError::Internal(format!("output value {id} is missing")))
     }
 }
 
-/// The file that tells why rows failed.
+/// The path of the file with the failures.
 pub fn failures_file(order: &Order) -> String {
     std::path::Path::new(&order.output).join(FAILURES_FILE).display().to_string()
 }

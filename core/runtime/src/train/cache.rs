@@ -1,4 +1,4 @@
-//! Latents of frozen encoders, kept in the training's folder: a stage that runs again reads them instead of encoding.
+//! Caches the latents of frozen encoders in the training's folder, so that a resumed stage need not encode again.
 
 use anyflow_datasets::Folder;
 use anyflow_plan::plan::{Component, Model};
@@ -10,38 +10,39 @@ use crate::latents::{self, Latents};
 use crate::stream::StreamNet;
 use crate::{Result, RunError, device};
 
-/// Its folder in that of a training.
+/// The subfolder of a training's folder.
 pub const FOLDER: &str = "cache";
-/// Rows that frozen encoders take at a time.
+/// Rows per call of a frozen encoder.
 const ENCODE_ROWS: i64 = 4096;
 
-/// The folder `cache` of a training.
+/// The latent cache of a training.
 pub struct LatentCache<'a> {
     /// The training's folder.
     pub files: &'a Folder,
-    /// What is trained.
+    /// The model.
     pub model: &'a Model,
-    /// Where encoders run.
+    /// The device of the encoders.
     pub device: Device,
     /// Hashes of plugins by name.
     pub plugins: IndexMap<String, String>,
-    /// Where notes go.
+    /// The receiver of notes.
     pub events: &'a Events,
 }
 
 impl<'a> LatentCache<'a> {
-    /// The latents of all rows of `array`, `[row, axes]` in host memory, by a stream's module as it is now.
+    /// Returns the latents of all rows of `array`, `[row, axes]` in host memory, for the current weights of a stream's
+    /// module.
     ///
     /// # Errors
-    /// What the plugin says; disk.
+    /// The plugin's error; the disk.
     pub fn latents(&self, net: &StreamNet, module: &Component, array: &Tensor) -> Result<Latents> {
         let key = self.key(net, module, array)?;
         let name = format!("{FOLDER}/{}.{}.arrow", net.name, &key[..16]);
         match self.found(&name, &key) {
             Ok(Some(latents)) if latents.rows() as i64 == array.size()[0] => return Ok(latents),
-            Ok(Some(_)) => self.events.note(format!("{name} has too few rows: it is made anew")),
+            Ok(Some(_)) => self.events.note(format!("{name} has too few rows; it is computed again")),
             Ok(None) => {}
-            Err(error) => self.events.note(format!("{error}: it is made anew")),
+            Err(error) => self.events.note(format!("{error}; it is computed again")),
         }
         self.forget(&net.name)?;
         let _no_grad = tch::no_grad_guard();
@@ -49,7 +50,7 @@ impl<'a> LatentCache<'a> {
         let mut file = self.files.create(&name)?;
         latents::write(&mut file, &key, &net.latent, array.f_split(ENCODE_ROWS, 0)?.into_iter().map(encode))?;
         file.publish()?;
-        self.found(&name, &key)?.ok_or_else(|| RunError::Internal(format!("{name} is gone as soon as it was written")))
+        self.found(&name, &key)?.ok_or_else(|| RunError::Internal(format!("{name} disappeared after it was written")))
     }
 
     /// The component of a stream's or prompt's module.
@@ -63,7 +64,7 @@ impl<'a> LatentCache<'a> {
         file.map(|file| Latents::open(&file, &self.files.path().join(name), key)).transpose()
     }
 
-    /// Everything that latents depend on: the plugin's code, the module's parameters, its weights, the arrays.
+    /// A hash of everything that latents depend on: the plugin's code, the module's parameters and weights, the arrays.
     fn key(&self, net: &StreamNet, module: &Component, array: &Tensor) -> Result<String> {
         let mut hash = blake3::Hasher::new();
         let Component { plugin, id, parameters, library: _ } = module;
@@ -78,7 +79,7 @@ impl<'a> LatentCache<'a> {
         Ok(hash.finalize().to_hex().to_string())
     }
 
-    /// Removes what the cache holds of a stream: it belongs to other weights or other rows.
+    /// Removes the old files of a stream, which belong to other weights or other rows.
     fn forget(&self, stream: &str) -> Result<()> {
         let of_stream = |name: &String| name.strip_prefix(stream).is_some_and(is_of_cache);
         for name in self.files.files(FOLDER)?.iter().filter(|name| of_stream(name)) {
@@ -88,13 +89,13 @@ impl<'a> LatentCache<'a> {
     }
 }
 
-/// Whether a name goes on, after that of a stream, as those of the cache do: `.`, 16 digits of the key, `.arrow`.
+/// True if the rest of a file name, after the stream's name, is `.`, 16 digits of a key, `.arrow`.
 fn is_of_cache(rest: &str) -> bool {
     let key = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".arrow"));
     key.is_some_and(|key| key.len() == 16 && key.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
-/// Shape, dtype and elements, piece by piece.
+/// Hashes shape, dtype and elements of a tensor, piece by piece.
 fn update(hash: &mut blake3::Hasher, tensor: &Tensor) -> Result<()> {
     hash.update(format!("{:?} {:?}", tensor.size(), tensor.kind()).as_bytes());
     let pieces = if tensor.dim() == 0 { vec![tensor.shallow_clone()] } else { tensor.f_split(ENCODE_ROWS, 0)? };

@@ -1,28 +1,35 @@
-//! Which rows a step sees: a fresh permutation each pass, partners drawn anew at each step, all of it a function of
-//! (seed, step), so that a resumed training sees what the uninterrupted one would have seen.
+//! Draws the rows of each step: a new permutation per epoch, and new partners per step. All draws are functions of
+//! (seed, step), so that a resumed training gets the same rows as an uninterrupted one.
 
 use anyflow_diffusion::noise::RowNoise;
 
-use super::data::{TableData, Tuples};
+use crate::table::{TableData, Tuples};
 
 const ORDER: &str = "\0training/order";
 const PARTNERS: &str = "\0training/partners";
 
-/// Draws the rows of steps; keeps the permutation of the pass under way.
+/// Draws the rows of steps.
 pub struct Draws {
     seed: u64,
     rows: usize,
     batch: usize,
-    pass: Option<(u64, Vec<u32>)>,
+    /// The current epoch.
+    epoch: Option<Epoch>,
+}
+
+/// The order of the rows in one epoch.
+struct Epoch {
+    number: u64,
+    order: Vec<u32>,
 }
 
 impl Draws {
-    /// Steps of `batch` tuples over a table of `rows`.
+    /// Draws steps of `batch` tuples from a table with `rows` rows.
     pub fn new(rows: usize, batch: u64, seed: u64) -> Self {
-        Draws { seed, rows, batch: batch as usize, pass: None }
+        Draws { seed, rows, batch: batch as usize, epoch: None }
     }
 
-    /// The tuples of a step.
+    /// Draws the tuples of a step.
     pub fn step(&mut self, data: &TableData, step: u64) -> Tuples {
         let first = step * self.batch as u64;
         let picks: Vec<usize> = (first..first + self.batch as u64).map(|i| self.pick(i)).collect();
@@ -32,17 +39,18 @@ impl Draws {
     }
 
     fn pick(&mut self, i: u64) -> usize {
-        let (pass, at) = (i / self.rows as u64, (i % self.rows as u64) as usize);
-        if self.pass.as_ref().is_none_or(|(current, _)| *current != pass) {
-            self.pass = Some((pass, self.permutation(pass)));
+        let number = i / self.rows as u64;
+        let at = (i % self.rows as u64) as usize;
+        if self.epoch.as_ref().is_none_or(|current| current.number != number) {
+            self.epoch = Some(Epoch { number, order: self.permutation(number) });
         }
-        self.pass.as_ref().map_or(at, |(_, order)| order[at] as usize)
+        self.epoch.as_ref().map_or(at, |epoch| epoch.order[at] as usize)
     }
 
-    /// Fisher-Yates.
-    fn permutation(&self, pass: u64) -> Vec<u32> {
+    /// A random permutation of the rows (Fisher-Yates).
+    fn permutation(&self, epoch: u64) -> Vec<u32> {
         let mut uniforms = vec![0.0; self.rows];
-        RowNoise::new(self.seed, pass, ORDER).uniforms(0, &mut uniforms);
+        RowNoise::new(self.seed, epoch, ORDER).uniforms(0, &mut uniforms);
         let mut order: Vec<u32> = (0..self.rows as u32).collect();
         for i in (1..self.rows).rev() {
             order.swap(i, (uniforms[i] * (i + 1) as f64) as usize);
@@ -60,11 +68,12 @@ mod tests {
     }
 
     #[test]
-    fn each_pass_has_every_row_once_in_an_order_of_its_own() {
+    fn each_epoch_has_every_row_once_in_a_new_order() {
         let mut draws = Draws::new(101, 8, 3);
-        let (first, second) = (picks(&mut draws, 0..101), picks(&mut draws, 101..202));
-        for pass in [&first, &second] {
-            let mut sorted = pass.clone();
+        let first = picks(&mut draws, 0..101);
+        let second = picks(&mut draws, 101..202);
+        for epoch in [&first, &second] {
+            let mut sorted = epoch.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..101).collect::<Vec<_>>());
         }
@@ -72,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_training_sees_what_the_uninterrupted_one_saw() {
+    fn a_resumed_training_draws_the_same_rows_as_an_uninterrupted_one() {
         let whole = picks(&mut Draws::new(50, 8, 3), 0..400);
         assert_eq!(picks(&mut Draws::new(50, 8, 3), 180..400), whole[180..]);
         assert_ne!(picks(&mut Draws::new(50, 8, 4), 0..400), whole);

@@ -1,20 +1,20 @@
-//! The folder of a training: finished stages, the states of the one under way, metrics, the result.
+//! The folder of a training: finished stages, states of the running stage, metrics, the result.
 //!
 //! ```text
-//! training.json               what is trained here, part by part (a resumed command must say the same)
+//! training.json               identity of the training, part by part (a resumed command must agree)
 //! order.json                  the order of the last command
 //! metrics.jsonl               one line per logged step
-//! stages/00-NAME.safetensors  a finished stage: what it changed, f32, with its summary
-//! stages/00-NAME-750.safetensors  the same after 750 of its steps, where the stage's `keep` names them
-//! stages/00-NAME.state        the stage under way: weights, averages, moments, step, ways back; and the one
-//! stages/00-NAME.other.state  saved before or after it
+//! stages/00-NAME.safetensors  a finished stage: the tensors that it changed, f32, with its summary
+//! stages/00-NAME-750.safetensors  its weights after 750 steps, if the stage's `keep` lists 750
+//! stages/00-NAME.state        the running stage: weights, averages, moments, step, rollbacks;
+//! stages/00-NAME.other.state  the last two states alternate between these two files
 //! cache/STREAM.KEY.arrow      latents of frozen encoders
 //! model.safetensors           the whole model, bf16
 //! scorers.safetensors         the scorers, bf16
 //! train.json                  the summary
 //! ```
 //!
-//! Stages and states say which training they are of, and carry a hash of what they hold.
+//! Files of stages and states hold the fingerprint of their training and a hash of their content.
 
 use std::io::Write;
 
@@ -32,13 +32,13 @@ use crate::{Result, RunError, output};
 const RECORD: &str = "training.json";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "train.json";
-/// Where stages and states lie.
+/// The folder of stages and states.
 pub(super) const STAGES: &str = "stages";
-/// Keys of the metadata of a stage.
+/// Metadata keys of a stage.
 const TRAINING: &str = "anyflow.training";
 const STAGE_SUMMARY: &str = "summary";
 
-/// An opened training folder, which this process alone writes to.
+/// An open and locked training folder.
 pub struct TrainingFolder {
     files: Folder,
     /// Fingerprint of the training.
@@ -46,15 +46,15 @@ pub struct TrainingFolder {
 }
 
 impl TrainingFolder {
-    /// Opens or creates the folder for one training. A folder that is refused stays as it is.
+    /// Opens or creates the folder of a training. A refused folder is not changed.
     ///
     /// # Errors
-    /// [`RunError::OtherJob`] when it holds another training; [`RunError::Data`] when one cannot say what it holds; what
-    /// [`output::open`] says.
+    /// [`RunError::OtherJob`]: it holds another training; [`RunError::Data`]: it holds files of an unknown training;
+    /// errors of [`output::open`].
     pub fn open(order: &Order, job: &JobId) -> Result<Self> {
         let files = output::open(order)?;
         if !job.is_of(&files, RECORD).map_err(explained)? {
-            refuse_nameless(&files)?;
+            refuse_unknown(&files)?;
             job.write(&files, RECORD)?;
         }
         for folder in [STAGES, cache::FOLDER] {
@@ -70,27 +70,27 @@ impl TrainingFolder {
         &self.files
     }
 
-    /// A file of weights, if it is there.
+    /// Reads a weights file; `None` if it does not exist.
     pub(super) fn weights(&self, name: &str) -> Result<Option<Weights>> {
         let file = self.files.open_file(name)?;
         file.map(|file| checkpoint::read_from(file, &self.files.path().join(name))).transpose()
     }
 
-    /// Whether this training wrote a file, which then is as it wrote it.
+    /// True if this training wrote the file. Reading has verified the hash of its content.
     pub(super) fn wrote(&self, file: &Weights) -> bool {
         file.metadata.contains_key(CONTENT_KEY) && file.metadata.get(TRAINING) == Some(&self.fingerprint)
     }
 
-    /// Loads a finished stage into `tensors` and gives its summary, if there is one.
+    /// Loads a finished stage into `tensors` and returns its summary; `None` if the stage is not finished.
     ///
     /// # Errors
-    /// [`RunError::Checkpoint`]: the file is damaged, or of another training.
+    /// [`RunError::Checkpoint`]: the file is damaged, or belongs to another training.
     pub fn load_stage(&self, stage: &StageFile<'_>, tensors: &Tensors) -> Result<Option<Value>> {
         let name = stage.finished();
         let path = self.files.path().join(&name);
         let unfit = |text: &str| RunError::Checkpoint {
             path: path.display().to_string(),
-            text: format!("{text}; or move it away, and the stage is trained anew"),
+            text: format!("{text}; or move it away to train the stage again"),
         };
         let weights = match self.weights(&name) {
             Err(RunError::Checkpoint { text, .. }) => Err(unfit(&text)),
@@ -99,25 +99,25 @@ impl TrainingFolder {
         let Some(weights) = weights? else { return Ok(None) };
         let summary = weights.metadata.get(STAGE_SUMMARY).and_then(|text| serde_json::from_str(text).ok());
         let Some(summary) = summary.filter(|_| self.wrote(&weights)) else {
-            return Err(unfit("is a stage of another training; put back the one of this training"));
+            return Err(unfit("is a stage of another training; restore the file of this training"));
         };
         checkpoint::copy_into(tensors, &weights.tensors, &path)?;
-        // A kill may have left them behind.
+        // A kill between saving the stage and removing its states leaves the states behind.
         States::forget(self, stage)?;
         Ok(Some(summary))
     }
 
-    /// Saves a finished stage and forgets its states.
+    /// Saves a finished stage and removes its states.
     ///
     /// # Errors
-    /// Disk.
+    /// The disk.
     pub fn save_stage(&self, stage: &StageFile<'_>, tensors: &Tensors, summary: &Value) -> Result<()> {
         let metadata = Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]);
         self.save(&stage.finished(), tensors, metadata)?;
         States::forget(self, stage)
     }
 
-    /// Keeps the weights of a stage after `step` of its steps.
+    /// Writes the weights of a stage after `step` steps.
     ///
     /// # Errors
     /// Disk.
@@ -126,7 +126,8 @@ impl TrainingFolder {
         self.save(&stage.kept(step), tensors, Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]))
     }
 
-    /// Writes a file of this training, f32. The metrics up to it survive a power failure if it does.
+    /// Writes a weights file of this training, f32. The metrics are synced first, so that they survive a power failure if
+    /// the file does.
     pub(super) fn save(&self, name: &str, tensors: &Tensors, mut metadata: Metadata) -> Result<()> {
         self.files.sync(METRICS)?;
         metadata.insert(TRAINING.into(), self.fingerprint.clone());
@@ -140,19 +141,19 @@ impl TrainingFolder {
         Ok(file.publish()?)
     }
 
-    /// Appends a line of metrics, in one piece.
+    /// Appends a line of metrics in one write.
     ///
     /// # Errors
-    /// Disk.
+    /// The disk.
     pub fn log(&self, line: &Value) -> Result<()> {
         let mut file = self.files.append(METRICS)?;
         file.write_all(format!("{line}\n").as_bytes()).map_err(RunError::io(&self.files.path().join(METRICS)))
     }
 
-    /// Drops the lines of a stage after `step`, which will be written again, and what a kill left of a line.
+    /// Removes the lines of a stage after `step`, which will be written again, and an incomplete line that a kill left.
     ///
     /// # Errors
-    /// Disk.
+    /// The disk.
     pub fn rewind_log(&self, stage: &str, step: u64) -> Result<()> {
         let Some(bytes) = self.files.read(METRICS)? else { return Ok(()) };
         let text = String::from_utf8_lossy(&bytes);
@@ -164,10 +165,10 @@ impl TrainingFolder {
         if kept.as_bytes() == bytes { Ok(()) } else { Ok(self.files.write(METRICS, kept.as_bytes())?) }
     }
 
-    /// Writes a file of trained weights; gives its name in the folder.
+    /// Writes a file of trained weights and returns its name in the folder.
     ///
     /// # Errors
-    /// Disk.
+    /// The disk.
     pub fn publish(&self, name: &str, tensors: &Tensors, precision: Precision) -> Result<String> {
         let file = format!("{name}.safetensors");
         self.write(&file, tensors, Metadata::from([("format".into(), "pt".into())]), precision)?;
@@ -177,15 +178,15 @@ impl TrainingFolder {
     /// Writes the summary.
     ///
     /// # Errors
-    /// Disk.
+    /// The disk.
     pub fn write_summary(&self, summary: &Value) -> Result<()> {
         let text = serde_json::to_vec_pretty(summary).map_err(|e| RunError::Internal(e.to_string()))?;
         Ok(self.files.write(SUMMARY, &text)?)
     }
 }
 
-/// Refuses a folder that has no record of a training, but files as one leaves them.
-fn refuse_nameless(files: &Folder) -> Result<()> {
+/// Refuses a folder that holds files of a training but not its identity.
+fn refuse_unknown(files: &Folder) -> Result<()> {
     let mut found = None;
     for name in [METRICS, SUMMARY, "model.safetensors", "scorers.safetensors"] {
         if files.has(name)? {
@@ -195,8 +196,7 @@ fn refuse_nameless(files: &Folder) -> Result<()> {
     found = files.files(STAGES)?.first().map(|name| format!("{STAGES}/{name}")).or(found);
     found.map_or(Ok(()), |found| {
         Err(RunError::Data(format!(
-            "{}: holds {found}, and no {RECORD} that says which training left it there; put {RECORD} back, or choose another \
-             --output",
+            "{}: holds {found}, but no {RECORD}, which identifies the training; restore {RECORD}, or choose another --output",
             files.path().display()
         )))
     })

@@ -1,4 +1,4 @@
-//! Figures of the steps since the last line of metrics, summed on the device.
+//! Sums the figures of the steps between two lines of metrics, on the device.
 
 use std::time::Duration;
 
@@ -8,35 +8,36 @@ use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// The loss of a step, or of a part of it, and figures to log: scalars without gradient, on the device.
+/// The figures of a step, such as its loss: scalars without gradient, on the device.
 #[derive(Default)]
 pub struct StepFigures {
     figures: IndexMap<String, Tensor>,
 }
 
 impl StepFigures {
-    /// Adds a part's figures, weighted by its share of the step's rows.
+    /// Adds the figures of a part of the step, weighted by its share of the step's rows.
     ///
     /// # Errors
-    /// libtorch refused.
+    /// A libtorch call failed.
     pub fn add(&mut self, part: Vec<(String, Tensor)>, share: f64) -> Result<()> {
         for (name, value) in part {
             let value = if share == 1.0 { value.f_detach()? } else { value.f_detach()?.f_mul_scalar(share)? };
-            match self.figures.get_mut(&name) {
-                Some(sum) => drop(sum.f_add_(&value)?),
-                None => drop(self.figures.insert(name, value)),
+            if let Some(sum) = self.figures.get_mut(&name) {
+                let _ = sum.f_add_(&value)?;
+            } else {
+                self.figures.insert(name, value);
             }
         }
         Ok(())
     }
 
-    /// A figure by name.
+    /// Returns a figure by name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.figures.get(name)
     }
 }
 
-/// Sums since the last line, in f64.
+/// Sums since the last line of metrics, in f64.
 #[derive(Default)]
 pub struct Recent {
     steps: u64,
@@ -44,25 +45,26 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Adds a step, reading nothing back.
+    /// Adds a step, without reading from the device.
     ///
     /// # Errors
-    /// libtorch refused.
+    /// A libtorch call failed.
     pub fn add(&mut self, step: StepFigures) -> Result<()> {
         self.steps += 1;
         for (name, value) in step.figures {
-            match self.sums.get_mut(&name) {
-                Some(sum) => drop(sum.f_add_(&value)?),
-                None => drop(self.sums.insert(name, value.f_to_kind(Kind::Double)?)),
+            if let Some(sum) = self.sums.get_mut(&name) {
+                let _ = sum.f_add_(&value)?;
+            } else {
+                self.sums.insert(name, value.f_to_kind(Kind::Double)?);
             }
         }
         Ok(())
     }
 
-    /// A line of metrics with the means, and starts anew.
+    /// Returns a line of metrics with the means over the steps, and resets the sums.
     ///
     /// # Errors
-    /// The device failed.
+    /// A libtorch call failed.
     pub fn take(&mut self, stage: &str, step: u64, lr: f64, elapsed: Duration) -> Result<Value> {
         let recent = std::mem::take(self);
         let mut line = json!({ "stage": stage, "step": step });

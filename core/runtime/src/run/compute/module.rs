@@ -4,21 +4,21 @@ use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::Step;
 use tch::{Device, Tensor};
 
-use super::{Batch, Compute, value};
+use super::{Compute, MicroBatch, value};
 use crate::{Result, RunError};
 
-/// A module's part in a step.
-struct Asked<'a> {
+/// A call of a module.
+struct ModuleCall<'a> {
     node: &'a str,
     stream: &'a str,
     role: Role,
 }
 
 impl Compute<'_> {
-    /// A module from array to latent, latent to array, or array to tokens.
+    /// Runs a module from array to latent, latent to array, or array to tokens.
     pub(super) fn module(
         &self,
-        batch: &mut Batch,
+        batch: &mut MicroBatch,
         step: &Step,
         stream: &str,
         role: Role,
@@ -32,16 +32,17 @@ impl Compute<'_> {
         };
         self.events.enter(&step.node, component.map(|c| c.plugin.as_str()));
         let input = value(batch, from)?.f_to_device(self.networks.device)?;
-        let output = self.called(&Asked { node: &step.node, stream, role }, &input)?;
+        let output = self.call(&ModuleCall { node: &step.node, stream, role }, &input)?;
         let output = finite_rows(batch, step, component.map_or("", |c| c.id.as_str()), output)?;
         batch.values.insert(to.into(), output);
         Ok(())
     }
 
-    /// What a module makes of rows: of all at once, or of half as many at a time where the device has no memory for more.
-    fn called(&self, asked: &Asked<'_>, input: &Tensor) -> Result<Tensor> {
-        let (role, all) = (asked.role, input.shallow_clone());
-        let output = self.networks.on_stream(asked.node, asked.stream, move |net| match role {
+    /// Runs a module on all rows at once. If the device runs out of memory, it runs each half of the rows by itself.
+    fn call(&self, call: &ModuleCall<'_>, input: &Tensor) -> Result<Tensor> {
+        let role = call.role;
+        let all = input.shallow_clone();
+        let output = self.networks.on_stream(call.node, call.stream, move |net| match role {
             Role::Encode | Role::Embed | Role::Features => net.encode(&all, false),
             Role::Decode => net.decode(&all, false),
             other => Err(RunError::Internal(format!("role {other:?} in a run"))),
@@ -49,10 +50,10 @@ impl Compute<'_> {
         let rows = input.size().first().copied().unwrap_or(0);
         match output {
             Err(error) if error.is_out_of_memory() && rows > 1 => {
-                tracing::warn!(node = asked.node, rows, "{error}; half as many rows are tried");
+                tracing::warn!(node = call.node, rows, "{error}; retrying with half the rows");
                 let half = rows / 2;
-                let first = self.called(asked, &input.f_narrow(0, 0, half)?)?;
-                let rest = self.called(asked, &input.f_narrow(0, half, rows - half)?)?;
+                let first = self.call(call, &input.f_narrow(0, 0, half)?)?;
+                let rest = self.call(call, &input.f_narrow(0, half, rows - half)?)?;
                 Ok(Tensor::f_cat(&[first, rest], 0)?)
             }
             output => output,
@@ -60,8 +61,8 @@ impl Compute<'_> {
     }
 }
 
-/// Fails the rows that are not finite, which leaves zeros.
-fn finite_rows(batch: &mut Batch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
+/// Fails the rows with a NaN or infinite number and sets them to zero.
+fn finite_rows(batch: &mut MicroBatch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
     let rows = output.size().first().copied().unwrap_or(0);
     if rows == 0 {
         return Ok(output);
@@ -73,7 +74,7 @@ fn finite_rows(batch: &mut Batch, step: &Step, module: &str, output: Tensor) -> 
         return Ok(output);
     }
     for row in &bad {
-        let text = format!("module {module} gave numbers that are not finite");
+        let text = format!("module {module} returned numbers that are not finite");
         batch.fail(*row, &step.node, "module", text);
     }
     let kept: Vec<i64> = std::iter::once(rows).chain(output.size().iter().skip(1).map(|_| 1)).collect();

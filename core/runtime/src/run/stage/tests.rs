@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 
 use super::*;
 
-fn rows(shard: u64) -> Batch {
-    Batch {
+fn rows(shard: u64) -> MicroBatch {
+    MicroBatch {
         shard,
         first_row: shard,
         ends_shard: true,
@@ -20,53 +20,61 @@ fn rows(shard: u64) -> Batch {
     }
 }
 
-/// Twenty rows through three stages with so many places; what reached the end, if it was reached.
+/// The totals of a run.
+#[derive(Debug, PartialEq)]
+struct Passed {
+    /// Counted by the first stage.
+    read: Totals,
+    /// Counted by the last stage.
+    written: Totals,
+}
+
+/// Sends micro-batches through three stages.
 fn run(
-    places: usize,
-    batches: impl Iterator<Item = Result<Batch>> + Send,
-    work: impl FnMut(&mut Batch) -> Result<()> + Send,
-) -> Result<(End, End)> {
-    let (line, places) = (Line::default(), Places::new(places));
-    let ((to_pass, from_feed), (to_take, from_pass)) = (bounded(places.number()), bounded(places.number()));
-    let (line, places) = (&line, &places);
+    permits: usize,
+    batches: impl Iterator<Item = Result<MicroBatch>> + Send,
+    work: impl FnMut(&mut MicroBatch) -> Result<()> + Send,
+) -> Result<Passed> {
+    let permits = &Permits::new(permits);
+    let stages = &Stages::default();
+    let (to_pass, from_feed) = bounded(permits.count());
+    let (to_take, from_pass) = bounded(permits.count());
     std::thread::scope(|scope| {
         let taking = start(scope, "take", move || {
-            let mut passed = End::default();
-            line.take("take", &from_pass, |message| match message {
-                Message::Rows(batch, _place) => {
-                    passed.count(&batch);
+            let mut written = Totals::default();
+            stages.take("take", &from_pass, |message| match message {
+                Message::Rows(batch, _permit) => {
+                    written.count(&batch);
                     Ok(None)
                 }
-                Message::End(end) => Ok(Some((end, passed))),
+                Message::End(read) => Ok(Some(Passed { read, written })),
             })
         })?;
-        start(scope, "pass", move || line.pass("pass", &from_feed, &to_take, work))?;
-        start(scope, "feed", move || line.feed("feed", places, batches, &to_pass))?;
-        line.outcome(taking.join().unwrap())
+        start(scope, "pass", move || stages.pass("pass", &from_feed, &to_take, work))?;
+        start(scope, "feed", move || stages.feed("feed", permits, batches, &to_pass))?;
+        stages.outcome(taking.join().unwrap())
     })
 }
 
 #[test]
-fn the_end_tells_what_must_have_passed() {
-    for places in [1, 3] {
-        let (end, passed) = run(places, (0..20).map(|shard| Ok(rows(shard))), |_| Ok(())).unwrap();
-        assert_eq!((end, passed), (End { shards: 20, rows: 20 }, end));
+fn the_end_holds_the_totals_of_all_rows() {
+    for permits in [1, 3] {
+        let passed = run(permits, (0..20).map(|shard| Ok(rows(shard))), |_| Ok(())).unwrap();
+        let all = Totals { shards: 20, rows: 20 };
+        assert_eq!(passed, Passed { read: all, written: all });
     }
 }
 
 #[test]
-fn a_failure_of_any_stage_is_told_and_the_others_end() {
+fn a_failure_of_any_stage_is_returned_and_the_others_end() {
     let refused = |shard: u64| {
-        move |batch: &mut Batch| match batch.shard == shard {
-            true => Err(RunError::Data("no".into())),
-            false => Ok(()),
-        }
+        move |batch: &mut MicroBatch| if batch.shard == shard { Err(RunError::Data("no".into())) } else { Ok(()) }
     };
-    for places in [1, 3] {
+    for permits in [1, 3] {
         let all = || (0..20).map(|shard| Ok(rows(shard)));
-        assert!(matches!(run(places, all(), refused(4)), Err(RunError::Data(_))));
+        assert!(matches!(run(permits, all(), refused(4)), Err(RunError::Data(_))));
         let cut = all().take(4).chain([Err(RunError::Data("no".into()))]);
-        assert!(matches!(run(places, cut, |_| Ok(())), Err(RunError::Data(_))));
+        assert!(matches!(run(permits, cut, |_| Ok(())), Err(RunError::Data(_))));
     }
 }
 
@@ -83,7 +91,7 @@ fn a_panic_of_a_stage_is_a_failure_of_the_run() {
 }
 
 #[test]
-fn what_is_read_ends_soon_after_a_failure() {
+fn reading_ends_soon_after_a_failure() {
     let read = AtomicUsize::new(0);
     let all = (0..1000).map(|shard| {
         read.fetch_add(1, Ordering::SeqCst);
@@ -95,9 +103,9 @@ fn what_is_read_ends_soon_after_a_failure() {
 
 #[test]
 fn a_queue_that_closes_without_the_end_is_a_failure() {
-    let line = Line::default();
+    let stages = Stages::default();
     let (to, from) = bounded::<Message>(1);
     drop(to);
-    let nothing: Option<()> = line.take("take", &from, |_| Ok(None));
-    assert!(matches!(line.outcome(nothing), Err(RunError::Internal(_))));
+    let nothing: Option<()> = stages.take("take", &from, |_| Ok(None));
+    assert!(matches!(stages.outcome(nothing), Err(RunError::Internal(_))));
 }

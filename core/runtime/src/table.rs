@@ -1,23 +1,24 @@
-//! Training and evaluation data in memory: arrays per stream, and which rows belong together.
+//! The table of a training or an evaluation in memory: an array per stream, and the join of its sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyflow_datasets::{Cell, CellColumn, Dataset};
-use anyflow_plan::plan::{ColumnRef, Table, TrainPlan};
+use anyflow_plan::plan::{ColumnRef, Table};
 use arrow::array::RecordBatch;
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
+use crate::cells::read_cells;
 use crate::events::Events;
-use crate::session::read_cells;
 use crate::{Result, RunError, Session};
 
+/// Rows per read of a source.
 const READ_ROWS: usize = 1024;
 
 /// The rows of one source.
 struct Source {
-    /// Rows that could be read.
+    /// Number of readable rows.
     rows: usize,
     /// Stream -> array `[row, axes]` in host memory.
     arrays: IndexMap<String, Tensor>,
@@ -27,49 +28,49 @@ struct Source {
     class: Vec<i64>,
 }
 
-/// A table of a training or an evaluation: tuples made of the rows of one or several sources.
+/// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources.
 pub struct TableData {
     sources: IndexMap<String, Source>,
     /// Per source after the first: join value -> rows.
     partners: Vec<BTreeMap<String, Vec<i64>>>,
-    /// Rows of the first source that have partners everywhere.
+    /// Rows of the first source that have partners in all other sources.
     leaders: Vec<i64>,
-    /// Stream -> source.
+    /// Stream -> index of its source.
     stream_source: IndexMap<String, usize>,
     class_source: Option<usize>,
 }
 
-impl TableData {
-    /// Reads a table of a training.
-    ///
-    /// # Errors
-    /// What the datasets say; a table without rows.
-    pub fn load(plan: &TrainPlan, name: &str, session: &Session, threads: usize, events: &Events) -> Result<Self> {
-        Self::read(&format!("data {name}"), &plan.data[name], &plan.sources, session, threads, events)
-    }
+/// The files, codecs and events for reading a table.
+pub struct Reading<'a> {
+    /// The name of the table in events.
+    pub part: &'a str,
+    /// Files by source.
+    pub files: &'a IndexMap<String, Vec<String>>,
+    /// The codecs.
+    pub session: &'a Session,
+    /// Threads for codecs.
+    pub threads: usize,
+    /// The receiver of progress.
+    pub events: &'a Events,
+}
 
-    /// Reads a table; `part` is its name in events.
+impl TableData {
+    /// Reads a table.
     ///
     /// # Errors
-    /// What the datasets say; a table without rows.
-    pub fn read(
-        part: &str,
-        table: &Table,
-        files: &IndexMap<String, Vec<String>>,
-        session: &Session,
-        threads: usize,
-        events: &Events,
-    ) -> Result<Self> {
+    /// Errors of the datasets; a table without rows.
+    pub fn read(table: &Table, reading: &Reading<'_>) -> Result<Self> {
+        let part = reading.part;
         let refs = table.columns.values().chain(&table.class);
         let names: IndexSet<&String> = refs.map(|column| &column.source).collect();
         let mut sources = IndexMap::new();
         for source in names {
-            let reading = Reading { part, name: source, table, session, threads, events };
-            sources.insert(source.clone(), reading.read(&files[source])?);
+            let reader = SourceReader { name: source, table, reading };
+            sources.insert(source.clone(), reader.read(&reading.files[source])?);
         }
-        let place = |c: &ColumnRef| sources.get_index_of(&c.source).unwrap_or_default();
-        let stream_source = table.columns.iter().map(|(stream, column)| (stream.clone(), place(column))).collect();
-        let class_source = table.class.as_ref().map(place);
+        let index = |c: &ColumnRef| sources.get_index_of(&c.source).unwrap_or_default();
+        let stream_source = table.columns.iter().map(|(stream, column)| (stream.clone(), index(column))).collect();
+        let class_source = table.class.as_ref().map(index);
         let partners: Vec<_> = sources.values().skip(1).map(groups).collect();
         let leaders: Vec<i64> = match sources.values().next() {
             Some(first) if partners.is_empty() => (0..first.rows as i64).collect(),
@@ -81,35 +82,35 @@ impl TableData {
         };
         if leaders.is_empty() {
             return Err(RunError::Data(format!(
-                "{part} has no rows: its sources are empty, or no value of the join column is in all of them"
+                "{part} has no rows: its sources are empty, or no value of the join column occurs in all of them; check the \
+                 sources and `join`"
             )));
         }
         Ok(TableData { sources, partners, leaders, stream_source, class_source })
     }
 
-    /// Tuples per pass: the rows of the first source that have partners.
+    /// Number of tuples per epoch: the rows of the first source that have partners.
     pub fn rows(&self) -> usize {
         self.leaders.len()
     }
 
-    /// Whether no row of one source can stand beside several of another.
+    /// True if every row has exactly one partner in each other source.
     pub fn is_matched_one_to_one(&self) -> bool {
         self.partners.iter().all(|partners| partners.values().all(|rows| rows.len() == 1))
     }
 
-    /// The streams it has.
+    /// The streams of the table.
     pub fn streams(&self) -> impl Iterator<Item = &String> {
         self.stream_source.keys()
     }
 
-    /// All rows of a stream: `[row, axes]`, in host memory. Other sources have other numbers of rows.
+    /// All rows of a stream's source: `[row, axes]`, in host memory. Sources differ in their numbers of rows.
     pub fn array(&self, stream: &str) -> Option<&Tensor> {
         let source = *self.stream_source.get(stream)?;
         self.sources[source].arrays.get(stream)
     }
 
-    /// The rows of each source that make the tuples of these leaders; `uniform(tuple, source)` in [0, 1) chooses
-    /// among partners.
+    /// Draws partners for these leaders. `uniform(tuple, source)` in [0, 1) chooses among the partners.
     pub fn tuples(&self, picks: &[usize], uniform: impl Fn(usize, usize) -> f64) -> Tuples {
         let leading: Vec<i64> = picks.iter().map(|pick| self.leaders[*pick]).collect();
         let mut rows = vec![leading];
@@ -125,22 +126,22 @@ impl TableData {
         Tuples { rows }
     }
 
-    /// Rows of `all` (as many as [`TableData::array`] has) that the tuples name, for a stream.
+    /// Selects a stream's rows of these tuples from `all`, which is indexed like [`TableData::array`].
     ///
     /// # Errors
-    /// Only by our mistake.
+    /// A row is out of range, which is a bug.
     pub fn select(&self, stream: &str, all: &Tensor, tuples: &Tuples) -> Result<Tensor> {
         let index = Tensor::from_slice(&tuples.rows[self.stream_source[stream]]).f_to_device(all.device())?;
         Ok(all.f_index_select(0, &index)?)
     }
 
-    /// The rows of a stream's own source that the tuples name, as [`TableData::array`] lists them.
+    /// The row indices of a stream's source in these tuples, as in [`TableData::array`].
     pub fn rows_of(&self, stream: &str, tuples: &Tuples) -> Vec<u32> {
         tuples.rows[self.stream_source[stream]].iter().map(|row| *row as u32).collect()
     }
 
-    /// Class of every row of a stream's own source, as [`TableData::array`] lists them: the class column of that
-    /// source, or else the join column read as a number.
+    /// Class of each row of a stream's source, as in [`TableData::array`]: the class column of that source, or else the
+    /// join column parsed as an integer.
     ///
     /// # Errors
     /// The source has neither.
@@ -151,21 +152,21 @@ impl TableData {
         }
         let class = source.join.iter().map(|value| value.parse::<i64>().ok()).collect::<Option<Vec<_>>>();
         class.filter(|class| !class.is_empty()).ok_or_else(|| {
-            RunError::Data(format!("the classes of stream {stream} are not known: join its source on the class column"))
+            RunError::Data(format!("the classes of stream {stream} are unknown; join its source on the class column"))
         })
     }
 
-    /// Refuses a class that is none of `count`, 0 to `count` - 1.
+    /// Checks that all classes are in 0..`count`.
     ///
     /// # Errors
-    /// [`RunError::Data`] naming the first.
-    pub fn has_classes_below(&self, scorer: &str, count: i64) -> Result<()> {
+    /// [`RunError::Data`] names the first class that is not.
+    pub fn check_classes(&self, scorer: &str, count: i64) -> Result<()> {
         let classes = self.class_source.map_or(&[][..], |source| &self.sources[source].class);
         match classes.iter().enumerate().find(|(_, class)| !(0..count).contains(*class)) {
             None => Ok(()),
             Some((row, class)) => Err(RunError::Data(format!(
-                "scorer {scorer} tells {count} classes, numbered from 0, and the table's class column has {class} (the \
-                 {row}-th row that could be read, from 0); give the scorer as many `classes` as there are"
+                "scorer {scorer} has {count} classes, numbered from 0, but the class column has {class} (in readable row \
+                 {row}, counted from 0); set `classes` of the scorer to the number of classes in the data"
             ))),
         }
     }
@@ -173,20 +174,21 @@ impl TableData {
     /// Class of each tuple.
     ///
     /// # Errors
-    /// The table names no class, which planning excludes.
+    /// The table has no class, which planning excludes.
     pub fn classes(&self, tuples: &Tuples) -> Result<Vec<i64>> {
-        let source = self.class_source.ok_or_else(|| RunError::Internal("a table without class".into()))?;
+        let source = self.class_source.ok_or_else(|| RunError::Internal("the table has no class".into()))?;
         Ok(tuples.rows[source].iter().map(|row| self.sources[source].class[*row as usize]).collect())
     }
 }
 
-/// Which rows of each source make the tuples of a batch.
+/// Joined rows of a batch.
 pub struct Tuples {
+    /// Per source, the row index of each tuple.
     rows: Vec<Vec<i64>>,
 }
 
 impl Tuples {
-    /// How many there are.
+    /// Number of tuples.
     pub fn len(&self) -> usize {
         self.rows.first().map_or(0, Vec::len)
     }
@@ -200,14 +202,11 @@ fn groups(source: &Source) -> BTreeMap<String, Vec<i64>> {
     groups
 }
 
-/// The reading of one source.
-struct Reading<'a> {
-    part: &'a str,
+/// Reads one source of a table.
+struct SourceReader<'a> {
     name: &'a str,
     table: &'a Table,
-    session: &'a Session,
-    threads: usize,
-    events: &'a Events,
+    reading: &'a Reading<'a>,
 }
 
 /// One batch of a source.
@@ -216,11 +215,13 @@ struct Piece {
     arrays: IndexMap<String, Tensor>,
     join: Vec<String>,
     class: Vec<i64>,
+    /// Rows that are left out.
     bad: BTreeSet<usize>,
+    /// The reason for the first bad row.
     reason: Option<String>,
 }
 
-impl Reading<'_> {
+impl SourceReader<'_> {
     fn read(&self, files: &[String]) -> Result<Source> {
         let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
         let dataset = Dataset::open(&paths)?;
@@ -229,9 +230,13 @@ impl Reading<'_> {
             self.table.columns.values().chain(&self.table.class).filter(own).map(|c| c.column.as_str()).collect();
         columns.extend(self.table.join.as_deref());
         let columns: Vec<&str> = columns.into_iter().collect();
-        let part = format!("{}: {}", self.part, self.name);
-        self.events.begin(&part, Some(dataset.rows()), "rows", 0);
-        let (mut pieces, mut done, mut failed, mut reason) = (Vec::new(), 0u64, 0usize, None);
+        let events = self.reading.events;
+        let part = format!("{}: {}", self.reading.part, self.name);
+        events.begin(&part, Some(dataset.rows()), "rows", 0);
+        let mut pieces = Vec::new();
+        let mut done = 0u64;
+        let mut failed = 0usize;
+        let mut reason = None;
         for batch in dataset.read(Some(&columns), 0..dataset.rows(), READ_ROWS)? {
             let batch = batch?;
             let mut piece = self.piece(&dataset, &batch)?;
@@ -243,11 +248,11 @@ impl Reading<'_> {
             reason = reason.or(piece.reason.take());
             pieces.push(without_bad(piece, batch.num_rows())?);
             done += batch.num_rows() as u64;
-            self.events.progress(&part, done, serde_json::Map::new());
+            events.progress(&part, done, serde_json::Map::new());
         }
-        self.events.end(&part, serde_json::Map::new());
+        events.end(&part, serde_json::Map::new());
         if let Some(reason) = reason {
-            self.events.note(format!("{part}: {failed} of {done} rows are left out; the first: {reason}"));
+            events.note(format!("{part}: {failed} of {done} rows are left out; the first reason: {reason}"));
         }
         joined(pieces)
     }
@@ -256,7 +261,7 @@ impl Reading<'_> {
         let mut piece = Piece::default();
         for (stream, column) in self.table.columns.iter().filter(|(_, column)| column.source == self.name) {
             let cells = dataset.cells(batch, &column.column)?;
-            let (array, failed) = read_cells(&self.session.codecs[stream], &cells, self.threads)?;
+            let (array, failed) = read_cells(&self.reading.session.codecs[stream], &cells, self.reading.threads)?;
             for row in failed {
                 piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, row.text));
                 piece.bad.insert(row.row);
@@ -272,7 +277,7 @@ impl Reading<'_> {
             let names = &self.table.classes;
             let number = |cell: Cell<'_>| match cell {
                 Cell::I64(class) if names.is_empty() => Some(class),
-                Cell::Utf8(name) => names.iter().position(|known| known == name).map(|place| place as i64),
+                Cell::Utf8(name) => names.iter().position(|known| known == name).map(|index| index as i64),
                 _ => None,
             };
             piece.class = values(&cells, &mut piece, number, &class.column);
@@ -281,7 +286,7 @@ impl Reading<'_> {
     }
 }
 
-/// One value per row; rows without one become bad.
+/// Reads one value per row. Rows without a value become bad.
 fn values<T: Default>(
     cells: &CellColumn,
     piece: &mut Piece,
@@ -291,11 +296,11 @@ fn values<T: Default>(
     let mut found = Vec::with_capacity(cells.len());
     for row in 0..cells.len() {
         let cell = cells.get(row);
-        let why = cell.as_ref().err().map(ToString::to_string);
+        let error = cell.as_ref().err().map(ToString::to_string);
         let value = cell.ok().flatten().and_then(&read);
         if value.is_none() {
-            let why = why.unwrap_or_else(|| format!("row {row} has no usable value"));
-            piece.reason.get_or_insert_with(|| format!("column {column}: {why}"));
+            let reason = error.unwrap_or_else(|| format!("row {row} has no usable value"));
+            piece.reason.get_or_insert_with(|| format!("column {column}: {reason}"));
             piece.bad.insert(row);
         }
         found.push(value.unwrap_or_default());

@@ -1,13 +1,13 @@
-//! Training: the stages of a plan, one after another, each resumable.
+//! Training: runs the stages of a plan in order. Each stage is resumable.
 
-mod augment;
 mod cache;
-mod data;
 mod draw;
 mod folder;
+mod frozen;
 mod guard;
 mod metrics;
 mod objective;
+mod parameters;
 mod stage;
 mod state;
 
@@ -20,21 +20,20 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tch::Device;
 
-pub use data::{TableData, Tuples};
-
 use crate::checkpoint::{self, Precision, Tensors, Weights};
 use crate::events::{Events, figures};
 use crate::identity::{self, Loaded};
 use crate::plugin::watch;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
+use crate::table::{Reading, TableData};
 use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
 use folder::TrainingFolder;
 use stage::StageRun;
 use state::StageFile;
 
-/// What is being trained: the model and the scorers beside it.
+/// The model and the scorers of a training.
 pub struct Trainee {
     /// The model.
     pub session: Session,
@@ -42,10 +41,10 @@ pub struct Trainee {
     pub scorers: IndexMap<String, Judge>,
 }
 
-/// Runs all stages; those that an earlier run of the same training finished are loaded instead.
+/// Runs all stages. Stages that an earlier run of the same training finished are loaded instead.
 ///
 /// # Errors
-/// Why the training cannot go on. Finished stages and the last saved state stay.
+/// The error that ended the training. Finished stages and the last saved state stay.
 pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
     let mut session = Session::new(&plan.model, device, plan.seed)?;
     let mut scorers = IndexMap::new();
@@ -54,7 +53,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         scorers.insert(name.clone(), Judge::new(scorer, &mut session.plugins, device, seed)?);
     }
     let trainee = Trainee { session, scorers };
-    let loaded = Loaded { plugins: trainee.session.plugins.hashes(), weights: begin(plan, &trainee)? };
+    let loaded = Loaded { plugins: trainee.session.plugins.hashes(), weights: load_initial(plan, &trainee)? };
     let sources = Sources { files: &plan.sources, generated: &plan.generated };
     let job = identity::of_training(order, &loaded, &sources.identities(plan.data.values())?)?;
     let folder = TrainingFolder::open(order, &job)?;
@@ -66,18 +65,24 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         let trained = trainee.tensors(&stage.train)?;
         let file = StageFile { index, name: &stage.name };
         if let Some(summary) = folder.load_stage(&file, &trained)? {
-            events.note(format!("stage {} was finished before", stage.name));
+            events.note(format!("stage {} is already finished", stage.name));
             summaries.push(summary);
             continue;
         }
         if !tables.contains_key(&stage.data) {
-            let data = TableData::load(plan, &stage.data, &trainee.session, order.threads as usize, events)?;
-            tables.insert(stage.data.clone(), data);
+            let reading = Reading {
+                part: &format!("data {}", stage.data),
+                files: &plan.sources,
+                session: &trainee.session,
+                threads: order.threads as usize,
+                events,
+            };
+            tables.insert(stage.data.clone(), TableData::read(&plan.data[&stage.data], &reading)?);
         }
         let started = Instant::now();
         let data = &tables[&stage.data];
-        let (seed, folder, cache) = (plan.seed, &folder, &cache);
-        let run = StageRun { index, stage, trainee: &trainee, data, seed, folder, cache, events };
+        let run =
+            StageRun { index, stage, trainee: &trainee, data, seed: plan.seed, folder: &folder, cache: &cache, events };
         let result = watch::in_node(&stage.name, || run.run())?;
         let summary = json!({
             "stage": stage.name,
@@ -87,7 +92,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             "result": result,
         });
         folder.save_stage(&file, &trained, &summary)?;
-        // What is told to be done must survive a power failure.
+        // The stage is on disk before its end is reported, so that it survives a power failure.
         events.end(&stage.name, summary["result"].as_object().cloned().unwrap_or_default());
         summaries.push(summary);
     }
@@ -104,13 +109,13 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     Ok(result)
 }
 
-/// Puts the weights that a training begins with into place; gives the hashes of their files.
-fn begin(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, String>> {
+/// Loads the initial weights of a training and returns the hashes of their files.
+fn load_initial(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, String>> {
     let mut hashes = IndexMap::new();
     if let Some(start) = &plan.start {
         let path = Path::new(start);
         let Weights { mut tensors, blake3, .. } = checkpoint::read(path)?;
-        // `streams.NAME.mean`, `prompts.NAME.module.first.weight`, `denoisers.NAME.input.weight`
+        // Names of tensors: `streams.NAME.mean`, `prompts.NAME.module.first.weight`, `denoisers.NAME.input.weight`.
         tensors
             .retain(|name, _| !name.split('.').nth(1).is_some_and(|part| plan.fresh.iter().any(|name| name == part)));
         checkpoint::copy_known(&trainee.all()?, &tensors, path)?;
@@ -122,16 +127,16 @@ fn begin(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, String>
     Ok(hashes)
 }
 
-/// Copies a part of a file into the part of the model that is called `name`; gives the hash of the file.
+/// Copies a part of a file into the part `name` of the model, and returns the hash of the file.
 fn take(trainee: &Trainee, name: &str, taken: &Taken) -> Result<String> {
     let path = Path::new(&taken.from);
-    // `streams.seen` also begins `streams.seen2.mean`.
+    // The dot matters: `streams.seen` is also a prefix of `streams.seen2.mean`.
     let rest = |tensor: &str| Some(tensor.strip_prefix(&taken.part)?.strip_prefix('.')?.to_string());
     let Weights { tensors, blake3, .. } = checkpoint::read(path)?;
     let renamed = tensors.into_iter().filter_map(|(tensor, value)| Some((format!("{name}.{}", rest(&tensor)?), value)));
     let renamed: Tensors = renamed.collect();
     if renamed.is_empty() {
-        let text = format!("has no part `{}`, of which the training takes `{name}`", taken.part);
+        let text = format!("has no part `{}`, which `take` of `{name}` names; correct `take`", taken.part);
         return Err(RunError::Checkpoint { path: taken.from.clone(), text });
     }
     checkpoint::copy_known(&trainee.all()?, &renamed, path)?;
@@ -139,7 +144,7 @@ fn take(trainee: &Trainee, name: &str, taken: &Taken) -> Result<String> {
 }
 
 impl Trainee {
-    /// Everything that a checkpoint may hold, sharing memory.
+    /// All tensors that a checkpoint may hold, sharing memory.
     fn all(&self) -> Result<Tensors> {
         let mut tensors = self.session.tensors()?;
         tensors.extend(self.scorer_tensors()?);
@@ -154,13 +159,13 @@ impl Trainee {
         Ok(tensors)
     }
 
-    /// What a stage changes, by the names a checkpoint uses, sharing memory.
+    /// The tensors that a stage changes, by their names in a checkpoint, sharing memory.
     fn tensors(&self, trained: &Trained) -> Result<Tensors> {
         let keep = |prefix: String, all: Tensors| all.into_iter().filter(|(k, _)| k.starts_with(&prefix)).collect();
         match trained {
             Trained::Stream(name) => Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?)),
             Trained::Denoiser(name) => {
-                // With the statistics that it was trained under: wherever the file is laid over others, they hold.
+                // Add the statistics of the training, because the denoiser only fits these.
                 let mut tensors = keep(format!("denoisers.{name}."), self.session.tensors()?);
                 for stream in self.session.denoisers[name].streams() {
                     tensors.extend(self.session.streams[&stream.name].statistics());

@@ -1,4 +1,4 @@
-//! The host's side of the border: libraries, codecs, modules. Each interface is one file.
+//! The host's side of the plugin ABI: libraries, codecs, modules. Each interface is one file.
 
 mod allowed;
 mod array;

@@ -1,4 +1,4 @@
-//! Some rows of a shard on their way.
+//! A micro-batch: rows of a shard that pass through the stages together.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,15 +7,15 @@ use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 use tch::Tensor;
 
-/// Rows that go through the stages together, with the values that live at the moment. Rows that failed stay in place, with
-/// zeros, until the last stage leaves them out: so the network calls, and the bits of the others, do not depend on them.
+/// Rows with all values that are still needed. Failed rows stay in their position, as zeros, until the last stage drops
+/// them. So neither the network calls nor the bits of other rows depend on failures.
 #[derive(Debug)]
-pub struct Batch {
-    /// Which shard.
+pub struct MicroBatch {
+    /// Index of the shard.
     pub shard: u64,
-    /// Number of its first row in the whole input.
+    /// Index of the first row in the whole input.
     pub first_row: u64,
-    /// Whether the shard ends with it.
+    /// True for the last micro-batch of the shard.
     pub ends_shard: bool,
     /// The input rows; `None` for a pipeline without inputs.
     pub input: Option<RecordBatch>,
@@ -23,14 +23,14 @@ pub struct Batch {
     pub keys: Vec<RowKey>,
     /// Values by id: `[row, ...]`.
     pub values: HashMap<String, Tensor>,
-    /// Decoded values by id, a cell for each row that has one.
+    /// Decoded values by id, with a cell per row; `None` for failed rows.
     pub cells: IndexMap<String, Vec<Option<OwnedCell>>>,
-    /// First failure of each row that failed.
+    /// The first failure of each failed row.
     pub failures: BTreeMap<usize, Failure>,
 }
 
-impl Batch {
-    /// Notes that a row failed; its first failure counts.
+impl MicroBatch {
+    /// Records that a row failed. The first failure of a row is kept.
     pub fn fail(&mut self, row: usize, node: &str, code: &str, text: String) {
         let Some(key) = self.keys.get(row) else { return };
         let failure = Failure {

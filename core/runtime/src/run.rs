@@ -1,15 +1,15 @@
-//! Rows through a pipeline, in five stages that work at the same time: rows are read, their cells encoded to arrays, the
-//! networks run, arrays decoded to cells, and shards written. What passes between them is a micro-batch: a shard never
-//! has to fit into memory. Every queue is bounded, and so is the number of micro-batches alive.
+//! Runs a pipeline in five concurrent stages: read rows, encode cells to arrays, run the networks, decode arrays to cells,
+//! write shards. Micro-batches pass between the stages, so a shard never has to fit in memory. All queues and the number
+//! of micro-batches in memory are bounded.
 
-mod batch;
 mod cap;
 mod compute;
 mod cut;
 mod decode;
 mod encode;
 mod features;
-mod places;
+mod micro_batch;
+mod permits;
 mod read;
 mod stage;
 mod write;
@@ -31,12 +31,12 @@ use crate::{Result, RunError, Session, output};
 use compute::Compute;
 use decode::Decoder;
 use encode::Encoder;
-use places::Places;
-use read::Reader;
-use stage::{Line, Message};
-use write::{Summary, Writer};
+use permits::Permits;
+use read::ShardReader;
+use stage::{Message, Stages};
+use write::{OutputWriter, Summary};
 
-/// The stages, which are also the names of their threads.
+/// The names of the stages and of their threads.
 const STAGES: [&str; 5] = [READ, ENCODE, COMPUTE, DECODE, WRITE];
 const READ: &str = "read";
 const ENCODE: &str = "encode";
@@ -44,10 +44,10 @@ const COMPUTE: &str = "compute";
 const DECODE: &str = "decode";
 const WRITE: &str = "write";
 
-/// Runs a plan to the end; committed shards of an earlier run of the same job are kept.
+/// Runs a plan. Committed shards of an earlier run of the same job are kept.
 ///
 /// # Errors
-/// Why the job cannot go on; failures of single rows are written, not returned, unless no row succeeds.
+/// The error that ended the job. Failures of single rows are written, not returned, unless all rows fail.
 pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
@@ -56,10 +56,10 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
 
     let loaded = session.loaded();
     let Session { codecs, streams, denoisers, .. } = session;
-    let reader = Reader::open(plan, order)?;
+    let reader = ShardReader::open(plan, order)?;
     let input = reader.input()?;
     let output = output::of_run(order, &loaded, &input)?;
-    let mut writer = Writer::new(plan, order, &output, &reader.features(), events)?;
+    let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
     let mut compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
@@ -68,13 +68,13 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     }
 
     events.begin("rows", Some(reader.rows()), "rows", done);
-    let began = Instant::now();
-    let line = Line::default();
-    let job = Job { plan, order, codecs: &codecs, reader: &reader, output: &output };
-    let summary = job.stages(&line, &mut compute, &mut writer);
+    let started = Instant::now();
+    let stages = Stages::default();
+    let rest = Rest { plan, order, codecs: &codecs, reader: &reader, output: &output };
+    let summary = rest.run(&stages, &mut compute, &mut writer);
     note_repeated(&reader, events);
     let summary = summary?;
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     let stats = compute.stats();
     let result = json!({
         "rows": summary.rows,
@@ -85,7 +85,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "rows_per_second": (reader.rows() - done) as f64 / seconds.max(1e-9),
         "network_calls": stats.steps,
         "row_steps": stats.row_steps,
-        "stage_seconds": STAGES.map(|name| (name.into(), line.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
+        "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
     events.end("rows", result.as_object().cloned().unwrap_or_default());
     Provenance { plan, order, loaded: &loaded, input: &input, result: &result }.write(output.folder())?;
@@ -95,55 +95,57 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     }
 }
 
-fn note_repeated(reader: &Reader<'_>, events: &Events) {
+fn note_repeated(reader: &ShardReader<'_>, events: &Events) {
     let repeated = reader.repeated();
     if repeated > 0 {
         events.note(format!(
-            "{repeated} rows have the key of another row of their shard, and so the same noise; name a column with a \
-             value for each row by --key"
+            "{repeated} rows have the key of another row of their shard, hence the same noise; name a column with a \
+             unique value per row with --key"
         ));
     }
 }
 
-/// What the stages work on.
-struct Job<'a> {
+/// The rest of a run: the shards that are not committed yet.
+struct Rest<'a> {
     plan: &'a RunPlan,
     order: &'a Order,
     codecs: &'a IndexMap<String, Codec>,
-    reader: &'a Reader<'a>,
+    reader: &'a ShardReader<'a>,
     output: &'a OutputDir,
 }
 
-impl Job<'_> {
-    /// Sends the shards that are not committed through all stages.
-    fn stages(&self, line: &Line, compute: &mut Compute<'_>, writer: &mut Writer<'_>) -> Result<Summary> {
-        let Job { plan, order, codecs, reader, output } = *self;
-        let places = &Places::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
-        let (encoder, decoder) =
-            (Encoder::new(plan, order, reader.dataset(), codecs), Decoder::new(plan, order, codecs));
+impl Rest<'_> {
+    /// Sends the shards through all stages.
+    fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<Summary> {
+        let Rest { plan, order, codecs, reader, output } = *self;
+        let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
+        let encoder = Encoder::new(plan, order, reader.dataset(), codecs);
+        let decoder = Decoder::new(plan, order, codecs);
         let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));
-        let queue = || bounded::<Message>(places.number());
-        let ((to_encode, from_read), (to_compute, from_encode)) = (queue(), queue());
-        let ((to_decode, from_compute), (to_write, from_decode)) = (queue(), queue());
+        let queue = || bounded::<Message>(permits.count());
+        let (to_encode, from_read) = queue();
+        let (to_compute, from_encode) = queue();
+        let (to_decode, from_compute) = queue();
+        let (to_write, from_decode) = queue();
         std::thread::scope(|scope| {
-            // The first stage starts last: no row is read before every stage has its thread.
+            // The first stage starts last, so that no row is read before all stages have their threads.
             let writing = stage::start(scope, WRITE, move || {
-                line.take(WRITE, &from_decode, |message| match message {
-                    Message::Rows(batch, _place) => writer.write(*batch).map(|()| None),
-                    Message::End(end) => writer.finish(end).map(Some),
+                stages.take(WRITE, &from_decode, |message| match message {
+                    Message::Rows(batch, _permit) => writer.write(*batch).map(|()| None),
+                    Message::End(read) => writer.finish(read).map(Some),
                 })
             })?;
             stage::start(scope, DECODE, move || {
-                line.pass(DECODE, &from_compute, &to_write, |batch| decoder.decode(batch));
+                stages.pass(DECODE, &from_compute, &to_write, |batch| decoder.decode(batch));
             })?;
             stage::start(scope, COMPUTE, move || {
-                line.pass(COMPUTE, &from_encode, &to_decode, |batch| compute.run(batch));
+                stages.pass(COMPUTE, &from_encode, &to_decode, |batch| compute.run(batch));
             })?;
             stage::start(scope, ENCODE, move || {
-                line.pass(ENCODE, &from_read, &to_compute, |batch| encoder.encode(batch));
+                stages.pass(ENCODE, &from_read, &to_compute, |batch| encoder.encode(batch));
             })?;
-            stage::start(scope, READ, move || line.feed(READ, places, batches, &to_encode))?;
-            line.outcome(writing.join().unwrap_or_default())
+            stage::start(scope, READ, move || stages.feed(READ, permits, batches, &to_encode))?;
+            stages.outcome(writing.join().unwrap_or_default())
         })
     }
 }

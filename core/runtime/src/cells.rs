@@ -1,0 +1,27 @@
+//! Reads the cells of a column through a codec.
+
+use anyflow_datasets::CellColumn;
+use tch::Tensor;
+
+use crate::Result;
+use crate::plugin::{Codec, RowError};
+
+/// Encodes cells to an array `[row, axes]` in host memory, and lists the rows whose cell is null, unreadable or refused.
+/// Those rows are zero.
+///
+/// # Errors
+/// The codec failed as a whole.
+pub fn read_cells(codec: &Codec, cells: &CellColumn, threads: usize) -> Result<(Tensor, Vec<RowError>)> {
+    let mut unreadable = Vec::new();
+    let mut views = Vec::with_capacity(cells.len());
+    for row in 0..cells.len() {
+        views.push(cells.get(row).unwrap_or_else(|error| {
+            unreadable.push(RowError { row, text: error.to_string() });
+            None
+        }));
+    }
+    let (array, mut failed) = codec.encode(&views, threads)?;
+    failed.retain(|refused| unreadable.iter().all(|known| known.row != refused.row));
+    failed.extend(unreadable);
+    Ok((array, failed))
+}

@@ -1,0 +1,75 @@
+//! Classification: a scorer predicts the class of a row.
+
+use serde::Deserialize;
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::{ACCURACY, BatchPart, Objective, StepBatch, StepKey, StepLoss};
+use crate::table::Tuples;
+use crate::train::frozen::Setting;
+use crate::{Judge, Result};
+
+/// The options.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Standard deviation of noise added to the array.
+    noise: f64,
+    /// Largest random shift along the last two axes, in elements.
+    shift: i64,
+}
+
+/// Trains a scorer.
+pub struct Classify<'a> {
+    options: Options,
+    scorer: &'a Judge,
+    setting: Setting<'a>,
+}
+
+impl<'a> Classify<'a> {
+    /// Checks the classes of the table.
+    ///
+    /// # Errors
+    /// The table has a class that the scorer does not have.
+    pub fn new(options: Options, name: &str, setting: Setting<'a>) -> Result<Self> {
+        let scorer = &setting.trainee.scorers[name];
+        setting.data.check_classes(name, scorer.classes)?;
+        Ok(Classify { options, scorer, setting })
+    }
+}
+
+impl Objective for Classify<'_> {
+    fn unit(&self) -> &'static str {
+        "cross-entropy in nats, mean over rows"
+    }
+
+    /// The disturbed array, and the classes.
+    fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
+        let device = self.setting.trainee.session.device;
+        let array = self.setting.rows(&self.scorer.stream, tuples)?.f_to_device(device)?;
+        let classes = Tensor::from_slice(&self.setting.data.classes(tuples)?).f_to_device(device)?;
+        Ok(StepBatch { tensors: vec![disturbed(array, &self.options)?, classes] })
+    }
+
+    fn loss(&self, part: &BatchPart, _key: StepKey) -> Result<StepLoss> {
+        let scores = self.scorer.score(&part.tensors[0], true)?;
+        let classes = &part.tensors[1];
+        let accuracy = scores.f_argmax(-1, false)?.f_eq_tensor(classes)?.f_mean(Kind::Float)?;
+        let loss = scores.f_cross_entropy_loss(classes, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
+        Ok(StepLoss { loss, figures: vec![(ACCURACY.into(), accuracy)] })
+    }
+}
+
+/// Shifts the whole batch by one random offset, with wrap-around, and adds noise.
+fn disturbed(mut array: Tensor, options: &Options) -> Result<Tensor> {
+    let Options { noise, shift } = *options;
+    let axes = array.dim() as i64;
+    if shift > 0 && axes > 2 {
+        let offset = Tensor::f_randint_low(-shift, shift + 1, [2], (Kind::Int64, Device::Cpu))?;
+        let offset = Vec::<i64>::try_from(offset)?;
+        array = array.f_roll(offset, [axes - 2, axes - 1])?;
+    }
+    if noise > 0.0 {
+        array = array.f_add(&array.f_randn_like()?.f_mul_scalar(noise)?)?;
+    }
+    Ok(array)
+}

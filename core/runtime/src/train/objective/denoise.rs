@@ -1,0 +1,116 @@
+//! Denoising: a denoiser predicts the noise or x0 of noised latents.
+
+use anyflow_diffusion::{Contrast, LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use tch::{Kind, Tensor};
+
+use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
+use crate::table::Tuples;
+use crate::train::cache::LatentCache;
+use crate::train::frozen::{Frozen, Setting};
+use crate::{Result, RunError};
+
+/// The options.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Options {
+    /// The distribution of roles and times.
+    times: TimeLaw,
+    /// The weight of the error by time.
+    weight: Weight,
+    /// The weight of the denoising loss relative to the losses of heads.
+    denoising: f64,
+    /// Probability that a row is trained without its prompts, for a denoiser with prompts.
+    p_unprompted: Option<f64>,
+    /// The streams to train; the others are absent. All if not set.
+    streams: Option<Vec<String>>,
+    /// Contrastive loss (InfoNCE) between coupled streams, or on the predicted x0 of one stream.
+    contrast: Option<Contrast>,
+}
+
+/// Trains a denoiser.
+pub struct Denoise<'a> {
+    options: Options,
+    /// The denoiser.
+    name: &'a str,
+    setting: Setting<'a>,
+    /// Latents of the streams and tokens of the prompts that take part. The others are zero.
+    latents: IndexMap<String, Frozen>,
+    /// Per prompt of the denoiser, true if the table does not have it.
+    missing: Vec<bool>,
+    /// Per diffused stream of the denoiser, true if it takes no part.
+    left_out: Vec<bool>,
+}
+
+impl<'a> Denoise<'a> {
+    /// Encodes the streams and prompts that take part.
+    ///
+    /// # Errors
+    /// Errors of plugins; the disk.
+    pub fn new(options: Options, name: &'a str, setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Self> {
+        let denoiser = &setting.trainee.session.denoisers[name];
+        let all = denoiser.streams();
+        let (streams, prompts) = all.split_at(all.len() - denoiser.prompts());
+        let (diffused, auxiliary) = streams.split_at(denoiser.diffused());
+        let takes_part =
+            |stream: &StreamSpec| options.streams.as_ref().is_none_or(|streams| streams.contains(&stream.name));
+        let has_rows = |prompt: &StreamSpec| setting.data.array(&prompt.name).is_some();
+        let left_out = diffused.iter().map(|stream| !takes_part(stream)).collect();
+        let missing = prompts.iter().map(|prompt| !has_rows(prompt)).collect();
+        let mut latents = IndexMap::new();
+        let diffused = diffused.iter().filter(|stream| takes_part(stream));
+        let prompts = prompts.iter().filter(|prompt| has_rows(prompt));
+        for stream in diffused.chain(auxiliary).chain(prompts) {
+            latents.insert(stream.name.clone(), setting.frozen(&stream.name, cache)?);
+        }
+        Ok(Denoise { options, name, setting, latents, missing, left_out })
+    }
+}
+
+impl Objective for Denoise<'_> {
+    fn unit(&self) -> &'static str {
+        "weighted squared error, mean over elements"
+    }
+
+    /// The normalized latent of each stream and the tokens of each prompt, in the denoiser's order.
+    fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
+        let session = &self.setting.trainee.session;
+        let mut tensors = Vec::new();
+        for stream in session.denoisers[self.name].streams() {
+            let net = &session.streams[&stream.name];
+            let latent = match self.latents.get_mut(&stream.name) {
+                Some(Frozen::Encoded(latents)) => latents.gather(&self.setting.data.rows_of(&stream.name, tuples))?,
+                Some(Frozen::Arrays) => self.setting.rows(&stream.name, tuples)?,
+                None => Tensor::f_zeros(stream.batch_shape(tuples.len()), (Kind::Float, session.device))?,
+            };
+            let latent = latent.f_to_device(session.device)?;
+            tensors.push(if net.is_prompt() { latent } else { net.normalize(&latent)? });
+        }
+        Ok(StepBatch { tensors })
+    }
+
+    fn loss(&self, part: &BatchPart, key: StepKey) -> Result<StepLoss> {
+        let denoiser = self.setting.trainee.session.denoisers[self.name].as_ref();
+        let options = LossOptions {
+            weight: self.options.weight,
+            denoising: self.options.denoising,
+            first_row: part.first_row,
+            prompting: Prompting {
+                p_unprompted: self.options.p_unprompted.unwrap_or(Prompting::default().p_unprompted),
+                missing: bits(&self.missing),
+            },
+            left_out: bits(&self.left_out),
+            contrast: self.options.contrast.clone(),
+            ..LossOptions::default()
+        };
+        let key = (key.seed, key.step as u32);
+        let output = denoising_loss(denoiser, &part.tensors, &self.options.times, &options, key)
+            .map_err(RunError::diffusion(self.name))?;
+        Ok(StepLoss { loss: output.loss, figures: output.per_stream })
+    }
+}
+
+/// Flags as the engine takes them: bit `i` is flag `i`.
+fn bits(flags: &[bool]) -> u64 {
+    flags.iter().enumerate().fold(0, |bits, (index, flag)| bits | (u64::from(*flag) << index))
+}
