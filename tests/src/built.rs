@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
+use anyflow_plan::descriptor::PluginDescriptor;
 use anyflow_plan::plan::Component;
 use serde_json::Value;
 
@@ -37,6 +38,29 @@ pub fn target() -> PathBuf {
 /// The library of a plugin of this workspace.
 pub fn library(plugin: &str) -> PathBuf {
     target().join(format!("libanyflow_{plugin}.so"))
+}
+
+/// The shipped plugins of this workspace by name: the crates in `plugins`, except the one that is wrong on purpose.
+///
+/// # Panics
+/// If the folder cannot be read.
+pub fn shipped_plugins() -> Vec<String> {
+    let entries = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins")).expect("the folder of plugins");
+    let folders = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.join("Cargo.toml").is_file());
+    let names = folders.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name != "faulty").collect();
+    names.sort();
+    names
+}
+
+/// The descriptor of a plugin of this workspace.
+///
+/// # Panics
+/// If its library cannot be read.
+pub fn descriptor(plugin: &str) -> PluginDescriptor {
+    let bytes = std::fs::read(library(plugin)).expect("a library");
+    let text = anyflow_abi::read::descriptor(&bytes).expect("a descriptor section");
+    serde_json::from_str(text).expect("a descriptor")
 }
 
 /// A component of a plugin of this workspace, given as `plugin/component`.

@@ -24,10 +24,8 @@ pub fn compile_with(source: &str, macros: &[&str], options: &[&str], folder: &Pa
     let source = root.join(source);
     let name = source.file_stem().and_then(|stem| stem.to_str()).expect("a source has a name");
     let library = folder.join(format!("libanyflow_{name}.so"));
-    let (compiler, standard) = match source.extension().is_some_and(|extension| extension == "cpp") {
-        true => ("c++", "-std=c++17"),
-        false => ("cc", "-std=c11"),
-    };
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let (compiler, standard) = if is_cpp { ("c++", "-std=c++17") } else { ("cc", "-std=c11") };
     let output = Command::new(compiler)
         .args([standard, "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"])
         .args(options)

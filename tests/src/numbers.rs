@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyflow_datasets::{Feature, OwnedCell};
 
-use crate::{Output, command_in, compile, write_columns};
+use crate::{Output, command_in, compile, shared, write_columns};
 
 const MODEL: &str = "anyflow: 1
 name: numbers
@@ -54,11 +54,20 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// With 24 rows and a trained model.
+    /// With 24 rows and a trained model. Tests share the work of creating it.
     ///
     /// # Panics
-    /// When the plugin does not compile, or the model does not train.
+    /// If the plugin does not compile, or the training fails.
     pub fn new() -> Numbers {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let sources = [SCALED, "core/abi/include/anyflow.h"];
+        let sources = sources.map(|name| std::fs::read_to_string(root.join(name)).expect("a source")).concat();
+        let key = [MODEL, STATISTICS, DIFFUSION, PIPELINE, &sources].concat();
+        let project = shared(&key, |folder| crate::copy(Self::create().folder.path(), folder));
+        Self::copy_of(&project)
+    }
+
+    fn create() -> Numbers {
         let numbers = Numbers { folder: tempfile::tempdir().expect("a temporary folder") };
         std::fs::create_dir(numbers.path("plugins")).expect("a folder");
         numbers.build(&[]);
@@ -77,10 +86,12 @@ impl Numbers {
     /// When there is no room.
     #[must_use]
     pub fn copied(&self) -> Numbers {
+        Self::copy_of(self.folder.path())
+    }
+
+    fn copy_of(project: &Path) -> Numbers {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let from = self.folder.path().join(".");
-        let status = Command::new("cp").arg("-r").args([from.as_path(), folder.path()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "cp -r");
+        crate::copy(project, folder.path());
         Numbers { folder }
     }
 

@@ -3,16 +3,14 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
 use anyflow_datasets::{Cell, OwnedCell};
-use anyflow_plan::descriptor::{PluginDescriptor, Role};
+use anyflow_plan::descriptor::Role;
 use anyflow_plan::event::Fault;
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::RunError;
 use anyflow_runtime::plugin::{Codec, Module, Plugins};
-use anyflow_tests::{component, digit_png, library, tone_wav};
+use anyflow_tests::{component, descriptor, digit_png, library, shipped_plugins, tone_wav};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
-
-const SHIPPED: [&str; 5] = ["image", "audio", "text", "label", "trajectory"];
 
 fn array(shape: &[i64]) -> Type {
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: shape.to_vec(), range: None };
@@ -31,10 +29,8 @@ fn faulty(plugins: &mut Plugins, fault: &str) -> Module {
 
 #[test]
 fn descriptors_are_read_from_the_file_without_loading_it() {
-    for name in SHIPPED {
-        let bytes = std::fs::read(library(name)).unwrap();
-        let descriptor: PluginDescriptor =
-            serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap();
+    for name in shipped_plugins() {
+        let descriptor = descriptor(&name);
         assert_eq!(descriptor.plugin, name);
         assert_eq!(descriptor.license, "MIT OR Apache-2.0");
         assert_eq!(descriptor.libtorch.is_some(), !descriptor.modules.is_empty());

@@ -20,13 +20,11 @@ fn array(shape: &[i64]) -> Type {
 /// A PGM of 8 x 8 whose left half has one level and right half another, in the binary or the plain form.
 fn pgm(left: u8, right: u8, plain: bool) -> Vec<u8> {
     let levels = (0..64).map(|i| if i % 8 < 4 { left } else { right });
-    match plain {
-        true => {
-            let words: Vec<String> = levels.map(|level| level.to_string()).collect();
-            format!("P2 # plain\n8 8\n255\n{}\n", words.join(" ")).into_bytes()
-        }
-        false => b"P5\n8 8\n255\n".iter().copied().chain(levels).collect(),
+    if plain {
+        let words: Vec<String> = levels.map(|level| level.to_string()).collect();
+        return format!("P2 # plain\n8 8\n255\n{}\n", words.join(" ")).into_bytes();
     }
+    b"P5\n8 8\n255\n".iter().copied().chain(levels).collect()
 }
 
 #[test]

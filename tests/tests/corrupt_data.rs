@@ -7,22 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell, OwnedList};
-use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor, PluginDescriptor};
+use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor};
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::plugin::{Codec, Plugins};
-use anyflow_tests::{component, digit_png, library, target, write_columns};
+use anyflow_tests::{component, descriptor, digit_png, shipped_plugins, target, write_columns};
 use serde_json::{Map, Value, json};
 
-const SHIPPED: [&str; 6] = ["image", "audio", "text", "label", "video", "trajectory"];
 /// Damaged copies of every file of the corpus.
 const COPIES: u64 = 40;
 /// What a codec may be told to be wrong, in bytes: sentences, not the data back.
 const LONGEST_MESSAGE: usize = 4096;
-
-fn descriptor(plugin: &str) -> PluginDescriptor {
-    let bytes = std::fs::read(library(plugin)).unwrap();
-    serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap()
-}
 
 /// The codec with its defaults, and a small list where a list has none.
 fn codec(plugins: &mut Plugins, plugin: &str, descriptor: &CodecDescriptor) -> Codec {
@@ -141,10 +135,10 @@ fn survives(codec: &Codec, name: &str, cells: &[OwnedCell]) -> usize {
 #[test]
 fn no_file_harms_a_codec() {
     let mut plugins = Plugins::default();
-    for plugin in SHIPPED {
-        let files = corpus(plugin);
-        for of in &descriptor(plugin).codecs {
-            let codec = codec(&mut plugins, plugin, of);
+    for plugin in shipped_plugins() {
+        let files = corpus(&plugin);
+        for of in &descriptor(&plugin).codecs {
+            let codec = codec(&mut plugins, &plugin, of);
             let mut chance = Chance(1);
             for (index, (file, bytes)) in files.iter().enumerate() {
                 let name = format!("{plugin}/{} on {file}", of.id);

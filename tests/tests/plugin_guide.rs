@@ -43,7 +43,7 @@ fn the_guide_leads_from_nothing_to_a_modality_in_a_pipeline() {
     let scripts = blocks("sh");
     assert!(scripts.len() >= 3, "{scripts:?}");
     let output = shell(folder.path(), &scripts.join("\n")).ok();
-    assert!(output.out.contains("it_keeps_its_promises ... ok"), "{}", output.out);
+    assert!(output.out.contains("the_test_kit_passes ... ok"), "{}", output.out);
     assert!(output.out.contains(" 0 failed, "), "{}", output.out);
 
     let crate_folder = folder.path().join("daytime");
@@ -89,5 +89,5 @@ fn a_codec_alone_and_a_module_alone_are_plugins_too() {
         shell(folder.path(), &script).ok();
     }
     let again = anyflow(["plugin", "new", "x", "--path", &folder.path().display().to_string()]);
-    assert!(again.code == 2 && again.err.contains("is there already"), "{}", again.err);
+    assert!(again.code == 2 && again.err.contains("exists already"), "{}", again.err);
 }
