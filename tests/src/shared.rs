@@ -1,4 +1,5 @@
-//! Work that several tests need and the first one does: tests run in processes of their own, which share a folder.
+//! Results that several tests share. Tests run in separate processes, so the first one to need a result writes it to a
+//! folder of the target directory.
 
 use std::fs::{File, rename};
 use std::path::{Path, PathBuf};
@@ -7,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::target;
 
-/// Folders that are older belong to earlier builds.
+/// Older folders belong to earlier builds.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// Returns a read-only folder that `make` has filled, for the same key and the same programs and plugins.
+/// Returns a folder filled by `make`, for the same key, programs and plugins. Do not write to it.
 ///
 /// # Panics
 /// If a folder cannot be written.
@@ -19,7 +20,7 @@ pub fn shared(key: &str, make: impl FnOnce(&Path)) -> PathBuf {
     std::fs::create_dir_all(&parent).expect("a folder");
     let folder = parent.join(&fingerprint(key)[..32]);
     let lock = File::create(folder.with_extension("lock")).expect("a lock file");
-    // The lock ends with the file, also if `make` panics.
+    // The lock ends with the file, even if `make` panics.
     lock.lock().expect("a lock");
     if !folder.exists() {
         remove_old(&parent);
@@ -32,7 +33,7 @@ pub fn shared(key: &str, make: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
-/// Copies the content of a folder into another, which is created if it does not exist.
+/// Copies the contents of a folder into another, creating it if needed.
 ///
 /// # Panics
 /// If `cp` fails.

@@ -1,4 +1,4 @@
-//! A folder in which a test writes YAML files and data, runs the programs on them, and reads their outputs.
+//! A temporary folder in which a test writes YAML files and data, runs the programs, and reads their outputs.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl Workspace {
     #[must_use]
     pub fn trained(self) -> Self {
         let texts = ["model.yaml", "train.yaml"].map(|name| std::fs::read_to_string(self.path(name)).expect("a text"));
-        // The model names its weights by a path of this folder, which is not a part of the job.
+        // The path of the model's weights is not part of the job, but it is different in every folder.
         let texts = texts.concat().replace(&self.path("").display().to_string(), "");
         let output = shared(&format!("{} digits\n{texts}", self.rows), |folder| {
             self.train("out").ok();

@@ -1,7 +1,7 @@
 //! Auxiliary streams: a label that conditions and is predicted, and a masked image that conditions; trained, run and
 //! evaluated.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_datasets::{Feature, OwnedCell};
 use anyflow_plan::findings::Findings;

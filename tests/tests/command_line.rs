@@ -1,6 +1,6 @@
 //! Options and messages of the commands, on a tiny project.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_tests::{Numbers, Output, command_in};
 

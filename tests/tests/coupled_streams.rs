@@ -1,6 +1,6 @@
 //! Prompts and coupled streams: trained stage by stage, then run.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_datasets::{Feature, OwnedCell};
 use anyflow_tests::Workspace;

@@ -1,7 +1,7 @@
 //! A dual-stream network, in which one stream attends to features of another's network: trained on generated captions,
 //! then used as a classifier, for retrieval and for generation.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_datasets::OwnedCell;
 use anyflow_tests::{Workspace, anyflow};

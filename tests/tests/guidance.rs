@@ -1,6 +1,6 @@
 //! Guidance, masks, noised observations and batch sizes, with the shipped model.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/mld/model
 
 /// Runs a pipeline of these lines on the shipped model.
 fn run(folder: &Path, name: &str, lines: &str, more: &[&str]) -> (PathBuf, Value) {
-    let (pipeline, output) = (folder.join(format!("{name}.yaml")), folder.join(name));
+    let pipeline = folder.join(format!("{name}.yaml"));
+    let output = folder.join(name);
     std::fs::write(&pipeline, format!("anyflow: 1\nname: {name}\nmodel: {MODEL}\n{lines}")).unwrap();
     let arguments = ["run".as_ref(), pipeline.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
     let more = more.iter().map(std::ffi::OsStr::new).chain(["--threads", "1"].map(AsRef::as_ref));

@@ -1,6 +1,6 @@
 //! Evaluation of jointly generated streams and of conflicting prompts.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_plan::findings::{Answer, Findings};
 use anyflow_tests::Workspace;
@@ -105,7 +105,8 @@ fn uncoupled_streams_are_equal_jointly_and_separately() {
     assert_eq!(findings.conflicts["between"].between, ["words", "picture"]);
     assert_eq!(mixtures.iter().map(|mixture| mixture.weight).collect::<Vec<_>>(), [0.0, 0.25, 0.5, 0.75, 1.0]);
     for mixture in mixtures {
-        let (first, second) = (mixture.first.mean, mixture.second.mean);
+        let first = mixture.first.mean;
+        let second = mixture.second.mean;
         assert!(first > 0.0 && second > 0.0 && first + second <= 1.0 + 1e-6, "shares {first} and {second}");
     }
 }

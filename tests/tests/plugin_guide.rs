@@ -1,7 +1,7 @@
-//! `plugins/README.md`, done word for word: its shell blocks are run one after another in an empty folder, its Rust and
-//! YAML blocks must stand in the crate that they work on.
+//! Runs `plugins/README.md`: its shell blocks one after the other in an empty folder. Its Rust and YAML blocks must
+//! occur in the generated crate.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
     GUIDE.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
-/// Runs a script as a user would who has `anyflow` in the path. What cargo has built already for this workspace is used.
+/// Runs a script with `anyflow` in the path. Reuses cargo's build directory of this workspace.
 fn shell(folder: &Path, script: &str) -> Output {
     let path =
         std::env::join_paths([target()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
@@ -38,7 +38,7 @@ fn shell(folder: &Path, script: &str) -> Output {
 }
 
 #[test]
-fn the_guide_leads_from_nothing_to_a_modality_in_a_pipeline() {
+fn the_plugin_guide_works_as_written() {
     let folder = tempfile::tempdir().unwrap();
     let scripts = blocks("sh");
     assert!(scripts.len() >= 3, "{scripts:?}");
@@ -56,15 +56,16 @@ fn the_guide_leads_from_nothing_to_a_modality_in_a_pipeline() {
         })
         .map(|file| std::fs::read_to_string(file).unwrap())
         .collect();
-    let (rust, yaml) = (blocks("rust"), blocks("yaml"));
+    let rust = blocks("rust");
+    let yaml = blocks("yaml");
     assert!(rust.len() >= 3 && yaml.len() >= 2);
     for block in rust.into_iter().chain(yaml) {
-        assert!(sources.contains(block), "not in the crate that `plugin new` writes:\n{block}");
+        assert!(sources.contains(block), "not in the crate of `plugin new`:\n{block}");
     }
     let formatted = shell(&crate_folder, "cargo fmt --check").code;
     assert_eq!(formatted, 0, "the crate is not formatted as rustfmt would");
 
-    // Most of what it learned from leaves between 8:00 and 9:00 or comes home between 17:00 and 18:28.
+    // Most training rows leave between 8:00 and 9:00 or come home between 17:00 and 18:28.
     let made =
         anyflow(["data", "head", "-n", "16", "--json", &crate_folder.join("made").display().to_string()]).ok().json();
     let times: Vec<&str> = made.as_array().unwrap().iter().map(|row| row["time"].as_str().unwrap()).collect();

@@ -1,6 +1,6 @@
 //! The quick training and its evaluation on generated data, with fewer steps.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Training on small synthetic data: it learns, it resumes bit for bit, and its weights run.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,7 +58,8 @@ fn training_learns_and_its_weights_run() {
         let lines = metrics(&workspace.path("out")).into_iter().filter(|line| line["stage"] == stage);
         lines.map(|line| line["loss"].as_f64().unwrap()).collect()
     };
-    let (images, noise) = (losses("autoencoder"), losses("diffusion"));
+    let images = losses("autoencoder");
+    let noise = losses("diffusion");
     assert!(images[images.len() - 1] < 0.6 * images[0], "{images:?}");
     assert!(noise[noise.len() - 1] < 0.8 * noise[0], "{noise:?}");
 
@@ -140,7 +141,8 @@ fn micro_batches_train_like_the_whole_batch() {
         yaml.replace("batch: 16", "batch: 16, micro_batch: 6").replace("batch: 32", "batch: 32, micro_batch: 8")
     });
     train(&workspace, "parts");
-    let (whole, parts) = (metrics(&workspace.path("out")), metrics(&workspace.path("parts")));
+    let whole = metrics(&workspace.path("out"));
+    let parts = metrics(&workspace.path("parts"));
     assert_eq!(whole.len(), parts.len());
     for (whole, parts) in whole.iter().zip(&parts) {
         for key in ["loss", "gradient_norm"] {
@@ -203,7 +205,8 @@ fn a_stage_checkpoint_has_the_statistics_that_its_denoiser_trained_with() {
         for which in ["mean", "deviation"] {
             let name = format!("streams.{stream}.{which}");
             assert_eq!(stage[&name], whole[&name], "{name}");
-            let (least, most) = (stage[&name].min().double_value(&[]), stage[&name].max().double_value(&[]));
+            let least = stage[&name].min().double_value(&[]);
+            let most = stage[&name].max().double_value(&[]);
             assert_eq!(least, most, "{name}: one number for a stream");
         }
     }
@@ -242,7 +245,8 @@ fn augmented_rows_change_at_every_step_and_are_not_cached() {
     assert_eq!(caches(&workspace.path("still")).len(), 1);
     let losses =
         |output: &str| metrics(&workspace.path(output)).iter().map(|m| m["loss"].as_f64().unwrap()).collect::<Vec<_>>();
-    let (moved, still) = (losses("moved"), losses("still"));
+    let moved = losses("moved");
+    let still = losses("still");
     assert!(moved[0] != still[0] && moved.iter().all(|loss| loss.is_finite()), "{moved:?} {still:?}");
     workspace.rewrite("train.yaml", |_| MOVED.replace("streams: [image]", "streams: [imago, label]"));
     let refused = workspace.train("refused");
