@@ -1,5 +1,5 @@
-/* A plugin that ends its process, or never comes back, where and how the variable ENDS says: `PLACE DEED`. Without it, it is
- * right: numbers as codec `number`. */
+/* A plugin that ends its process or hangs; the variable ENDS says in which call and how: `PLACE DEED`. Without ENDS it is a
+ * correct codec `number`. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -27,7 +27,7 @@ static void *crashing(void *nothing) {
     return nothing;
 }
 
-/* Uses up the stack: every call returns something that depends on the next. */
+/* Overflows the stack: every call returns a value that depends on the next. */
 static int deep(int left, volatile char *above) {
     volatile char here[4096];
     here[0] = above[0];

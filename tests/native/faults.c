@@ -1,5 +1,5 @@
-/* A plugin that is wrong in one way, which a macro chooses. Without one it is right: numbers as codec `number`, and a
- * module `copy` that gives back what it got. */
+/* A plugin with one fault, selected by a macro. Without a macro it is correct: a codec `number` and a module `copy` that
+ * returns its input. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ ANYFLOW_DESCRIPTOR(descriptor, SAID(SECTION_VERSION));
 uint32_t not_there(void);
 #endif
 
-/* Leaves a trace of having been loaded. */
+/* Leaves a trace when it is loaded. */
 __attribute__((constructor)) static void constructor(void) {
     const char *path = getenv("FAULTS_TRACE");
     FILE *trace = path == NULL ? NULL : fopen(path, "w");
@@ -84,7 +84,7 @@ static uint32_t encode(const void *instance, const AnyflowCellView *cells, size_
     return ANYFLOW_STATUS_OK;
 }
 
-/* Makes a cell a list, or files, and spoils it by the statement that the macro is. */
+/* Makes a cell a list or files, and corrupts it by the statement in the macro. */
 __attribute__((unused)) static void spoil(AnyflowCellView *cell) {
     static double values[3] = {1, 2, 3};
     static uint64_t lengths[1] = {3};

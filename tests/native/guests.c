@@ -1,5 +1,5 @@
-/* A plugin that keeps every promise: numbers as codec `number`, and a module `copy` that gives back what it got. With a
- * macro it behaves badly in one way, in every call. */
+/* A correct plugin with a codec `number` and a module `copy` that returns its input. With a macro, every call has one
+ * forbidden side effect. */
 
 #define _GNU_SOURCE
 
@@ -74,7 +74,7 @@ static void misbehave(const AnyflowArrayView *given) {
 static pthread_t first;
 #endif
 
-/* An instance that knows the thread that it was made on. */
+/* An instance that knows the thread that created it. */
 static uint32_t create(AnyflowStrView id, AnyflowStrView parameters, const AnyflowReport *report, void **instance) {
     (void)id;
     if (parameters.len != 2 || memcmp(parameters.ptr, "{}", 2) != 0) {
@@ -102,7 +102,7 @@ static uint32_t module_create(AnyflowStrView id, AnyflowStrView parameters, cons
     return create(id, parameters, report, instance);
 }
 
-/* A host that ends an instance on another thread than it made it on is wrong. */
+/* The host must destroy an instance on the thread that created it. */
 static void module_destroy(void *instance) {
     if (!pthread_equal(*(pthread_t *)instance, pthread_self())) abort();
     free(instance);

@@ -1,5 +1,5 @@
-/* A plugin in C whose module speaks of tensors by their handles, and is wrong about them in the way that a macro says.
- * Without one its output is undefined. */
+/* A plugin in C whose module exchanges tensors by their handles, with one fault selected by a macro. Without a macro, its
+ * output is an undefined tensor. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +16,10 @@ ANYFLOW_DESCRIPTOR(descriptor,
     "               {\"role\": \"decode\", \"input\": " PORT ", \"output\": " PORT "}],"
     "   \"parameters\": {}}]}");
 
-/* What an `at::Tensor` points at when it is undefined: c10::UndefinedTensorImpl::_singleton. */
+/* The target of an undefined `at::Tensor`: c10::UndefinedTensorImpl::_singleton. */
 extern char _ZN3c1019UndefinedTensorImpl10_singletonE[];
 
-/* A handle is a pointer to an `at::Tensor`, and that is one pointer. */
+/* A handle is a pointer to an `at::Tensor`, which is itself one pointer. */
 __attribute__((unused)) static void *handle_on(void *tensor) {
     void **handle = malloc(sizeof(void *));
     if (handle == NULL) abort();

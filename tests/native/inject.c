@@ -1,13 +1,13 @@
-/* Preloaded into our programs by `cargo xtask faults`. It makes chosen system calls fail, or writes a journal of what they do
- * to files. Only calls on paths below a folder count; threads count everywhere.
+/* Preloaded into our programs by `cargo xtask faults`. Makes selected system calls fail, or writes a journal of their file
+ * operations. Only calls on paths in the given folders count; thread creation counts everywhere.
  *
- *   FAULTS_STATE    a file of zeros, mapped by all processes: how often each call was made, and how often one failed
+ *   FAULTS_STATE    a file of zeros, mapped by all processes: counts of calls and of failures
  *   FAULTS_BELOW    folders, separated by colons
- *   FAULTS_CALL     the call that fails, by a name of the table below; from its FAULTS_NTH time, FAULTS_TIMES times
- *   FAULTS_ERROR    the errno it fails with; 0 makes a read or write shorter instead
+ *   FAULTS_CALL     the call that fails, by its name in the table below: from the FAULTS_NTH one on, FAULTS_TIMES times
+ *   FAULTS_ERROR    its errno; 0 makes a read or write shorter instead
  *   FAULTS_JOURNAL  the file for the journal
  *
- * The real calls are made by syscall(2): looking up the real functions would allocate memory in the middle of them. */
+ * Uses syscall(2) for the real calls: looking up the real functions would allocate memory during a call. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -73,7 +73,7 @@ static void prepare(void) {
     if (record) journal = (int)syscall(SYS_openat, AT_FDCWD, record, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
 }
 
-/* The absolute path of a name, or of the open file itself where the name is NULL; 0 where there is none. */
+/* The absolute path of a name, or of the open file if the name is NULL; 0 if there is none. */
 static int path_of(int folder, const char *name, char out[PATH_MAX]) {
     char link[64];
     size_t length = 0;
@@ -105,7 +105,7 @@ static int is_below(const char *path) {
     return 0;
 }
 
-/* Counts a call; whether it is to fail. */
+/* Counts a call. Returns true if it must fail. */
 static int falls(enum call call) {
     uint64_t made = __atomic_add_fetch(&state->calls[call].made, 1, __ATOMIC_SEQ_CST);
     if ((int)call != chosen || made < nth || made >= nth + times) return 0;
@@ -121,7 +121,7 @@ static int falls_at(enum call call, int folder, const char *name, char path[PATH
     return counts && falls(call);
 }
 
-/* The journal is one file for all processes, and its order is that in which things happened. */
+/* All processes share one journal, in the order of the operations. */
 static void begin(void) {
     while (journal >= 0 && __atomic_exchange_n(&state->lock, 1, __ATOMIC_ACQUIRE)) sched_yield();
 }
@@ -186,7 +186,7 @@ OPENS(open64)
 OPENS_AT(openat)
 OPENS_AT(openat64)
 
-/* How much of a read or write is done: less where that is the fault, and -1 where it fails. */
+/* The length of a read or write: shorter if that is the fault, -1 if it must fail. */
 static long allowed(enum call call, int fd, size_t length) {
     char path[PATH_MAX];
     if (!falls_at(call, fd, NULL, path)) return (long)length;
@@ -205,7 +205,7 @@ static ssize_t read_at(int fd, void *to, size_t length, off_t offset) {
 ssize_t pread(int fd, void *to, size_t length, off_t offset) { return read_at(fd, to, length, offset); }
 ssize_t pread64(int fd, void *to, size_t length, off64_t offset) { return read_at(fd, to, length, offset); }
 
-/* What the engine tells the front is in the journal too: what it acknowledges must outlive a power cut. */
+/* Events of the engine are in the journal too: acknowledged work must survive a power cut. */
 static void wrote(int fd, const void *data, ssize_t done, off_t offset) {
     char path[PATH_MAX];
     if (done <= 0) return;
@@ -230,7 +230,7 @@ ssize_t write(int fd, const void *data, size_t length) { return written(fd, data
 ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) { return written(fd, data, length, offset); }
 ssize_t pwrite64(int fd, const void *data, size_t length, off64_t offset) { return written(fd, data, length, offset); }
 
-/* A caller of writev takes a shorter write for what it is, so the first part that holds anything is enough. */
+/* Callers of writev must handle short writes, so writing the first non-empty part is enough. */
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     for (int i = 0; i < count; i++)
         if (parts[i].iov_len) return written(fd, parts[i].iov_base, parts[i].iov_len, -1);
@@ -265,7 +265,7 @@ int rename(const char *old, const char *name) { return renamed(AT_FDCWD, old, AT
 int renameat(int from, const char *old, int to, const char *name) { return renamed(from, old, to, name, 0); }
 int renameat2(int from, const char *old, int to, const char *name, unsigned flags) { return renamed(from, old, to, name, flags); }
 
-/* A call on one name, noted by one letter. */
+/* A call on one name; its journal entry is one letter. */
 static int named(enum call call, char op, int folder, const char *name, long number, long last) {
     char path[PATH_MAX];
     if (falls_at(call, folder, name, path)) return -1;
@@ -317,7 +317,7 @@ static void *mapped(void *at, size_t length, int may, int flags, int fd, off_t o
 void *mmap(void *at, size_t length, int may, int flags, int fd, off_t offset) { return mapped(at, length, may, flags, fd, offset); }
 void *mmap64(void *at, size_t length, int may, int flags, int fd, off64_t offset) { return mapped(at, length, may, flags, fd, offset); }
 
-/* Rust asks with a name of NULL whether there is such a call; the header promises the compiler that nobody does. */
+/* Rust probes this call with a NULL name, although the header declares the argument as nonnull. */
 int stat_of(int folder, const char *name, int flags, unsigned mask, struct statx *to) __asm__("statx");
 int stat_of(int folder, const char *name, int flags, unsigned mask, struct statx *to) {
     char path[PATH_MAX];
@@ -325,7 +325,7 @@ int stat_of(int folder, const char *name, int flags, unsigned mask, struct statx
     return (int)syscall(SYS_statx, folder, name, flags, mask, to);
 }
 
-/* Without these, files would be copied inside the kernel, where the journal does not see it. */
+/* Without these, the kernel would copy files, which the journal cannot see. */
 ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *into, size_t length, unsigned flags) {
     (void)from, (void)at, (void)to, (void)into, (void)length, (void)flags;
     errno = ENOSYS;

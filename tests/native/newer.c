@@ -1,5 +1,5 @@
-/* A plugin as a later minor of the ABI could have it: every struct of its own is larger, and its descriptor says things,
- * and names an interface, that no host knows yet. */
+/* A plugin of a possible later minor of the ABI: its structs are larger, and its descriptor has unknown fields and an
+ * unknown interface. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Numbers through a codec and a module that leaves them alone. The macro SCALE makes other code of it, under the same name
- * and version; PAUSE_US makes each call of the codec take its time. */
+/* A codec of numbers and a module that returns its input. The macro SCALE changes the code under the same name and version;
+ * PAUSE_US slows down each call of the codec. */
 
 #define _DEFAULT_SOURCE
 

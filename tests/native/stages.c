@@ -1,6 +1,6 @@
-/* Wide rows, of which a shard does not fit into one micro-batch: a codec `wide`, a number to 65,536 of them, and a
- * module `copy`. With STAGES_MEET set, calls of the codec and of the module wait until one of each is under way;
- * STAGES_FAIL names the one whose fourth call fails: encode, module or decode. */
+/* Wide rows, so that a shard is several micro-batches: a codec `wide`, which repeats a number 65,536 times, and a module
+ * `copy`. With STAGES_MEET, calls of codec and module wait until all stages are in a call. STAGES_FAIL names the stage
+ * whose fourth call fails: encode, module or decode. */
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -25,7 +25,7 @@ ANYFLOW_DESCRIPTOR(descriptor,
                    "               {\"role\": \"decode\", \"input\": " PORT ", \"output\": " PORT "}],"
                    "   \"parameters\": {}}]}");
 
-/* Seconds after which a meeting is given up. */
+/* Seconds to wait for the other stages. */
 #define PATIENCE 120
 
 enum stage { ENCODE, MODULE, DECODE, STAGES };
@@ -41,7 +41,7 @@ static uint32_t failed(const AnyflowReport *report, AnyflowStrView why) {
     return ANYFLOW_STATUS_FAILED;
 }
 
-/* What a call of a stage ends with: it waits, from the given call on, until all stages are inside. */
+/* The end of a stage's call: from the given call on, waits until all stages are in a call. */
 static uint32_t end(enum stage stage, int first_to_meet, const AnyflowReport *report) {
     int call = atomic_fetch_add(&calls[stage], 1) + 1;
     const char *fails = getenv("STAGES_FAIL");

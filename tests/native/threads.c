@@ -1,4 +1,4 @@
-/* For LD_PRELOAD: a system that has no more threads, from the one on that FAIL_THREAD counts. */
+/* For LD_PRELOAD: thread creation fails from the FAIL_THREAD-th thread on. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

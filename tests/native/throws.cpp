@@ -1,4 +1,4 @@
-// A plugin whose module lets a C++ exception out, which the ABI forbids: nothing can catch it.
+// A plugin whose module throws a C++ exception out of a call, which the ABI forbids: nothing can catch it.
 
 #include <cstdlib>
 #include <cstring>

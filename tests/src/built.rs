@@ -1,9 +1,10 @@
-//! The programs and plugins as a user has them: built, and started as processes or loaded as libraries.
+//! The built programs and plugins, started as processes or loaded as libraries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
+use anyflow_plan::descriptor::PluginDescriptor;
 use anyflow_plan::plan::Component;
 use serde_json::Value;
 
@@ -12,18 +13,18 @@ static BUILD: Once = Once::new();
 /// The folder of built programs and plugin libraries, up to date with the sources.
 ///
 /// # Panics
-/// When the build fails.
+/// If the build fails.
 pub fn target() -> PathBuf {
     let executable = std::env::current_exe().expect("a test knows its own path");
-    let folder = executable.parent().and_then(Path::parent).expect("tests lie in <target>/debug/deps").to_path_buf();
-    // Cargo builds programs and plugins of other crates for `cargo build`, not for `cargo test`. `cargo xtask test`
-    // builds first, and says so.
+    let folder = executable.parent().and_then(Path::parent).expect("tests are in <target>/debug/deps").to_path_buf();
+    // Only `cargo build` builds programs and plugins of other crates, `cargo test` does not. `cargo xtask test` builds
+    // first and sets the variable.
     BUILD.call_once(|| {
         if std::env::var_os("ANYFLOW_BUILT").is_some() {
             return;
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let target = folder.parent().expect("a profile's folder lies in the target folder");
+        let target = folder.parent().expect("a profile's folder is in the target folder");
         let status = Command::new(cargo)
             .args(["build", "--quiet", "--workspace"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -39,17 +40,40 @@ pub fn library(plugin: &str) -> PathBuf {
     target().join(format!("libanyflow_{plugin}.so"))
 }
 
+/// The shipped plugins of this workspace by name: the crates in `plugins`, except the intentionally faulty one.
+///
+/// # Panics
+/// If the folder cannot be read.
+pub fn shipped_plugins() -> Vec<String> {
+    let entries = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins")).expect("the folder of plugins");
+    let folders = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.join("Cargo.toml").is_file());
+    let names = folders.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name != "faulty").collect();
+    names.sort();
+    names
+}
+
+/// The descriptor of a plugin of this workspace.
+///
+/// # Panics
+/// If its library cannot be read.
+pub fn descriptor(plugin: &str) -> PluginDescriptor {
+    let bytes = std::fs::read(library(plugin)).expect("a library");
+    let text = anyflow_abi::read::descriptor(&bytes).expect("a descriptor section");
+    serde_json::from_str(text).expect("a descriptor")
+}
+
 /// A component of a plugin of this workspace, given as `plugin/component`.
 ///
 /// # Panics
-/// When `name` has no slash.
+/// If `name` has no slash.
 pub fn component(name: &str, parameters: Value) -> Component {
     let (plugin, id) = name.split_once('/').expect("plugin/component");
     let library = library(plugin).display().to_string();
     Component { plugin: plugin.into(), id: id.into(), library, parameters }
 }
 
-/// How a program ended.
+/// The result of a program.
 #[derive(Debug)]
 pub struct Output {
     /// Exit code; -1 if it was killed.
@@ -61,10 +85,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// What a program says until it ends.
+    /// Runs a program to its end.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn of(mut command: Command) -> Self {
         let output = command.output().expect("the program starts");
         Output {
@@ -74,10 +98,10 @@ impl Output {
         }
     }
 
-    /// The output, if the program succeeded.
+    /// The output of a program that succeeded.
     ///
     /// # Panics
-    /// With everything it said, if not.
+    /// If it failed, with its output.
     #[track_caller]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, 0, "standard output:\n{}\nstandard error:\n{}", self.out, self.err);
@@ -94,18 +118,18 @@ impl Output {
     }
 }
 
-/// Runs `anyflow` with these arguments, as a user would, one thread inside libtorch.
+/// Runs `anyflow` with these arguments and one thread in libtorch.
 ///
 /// # Panics
-/// When the program cannot be started.
+/// If the program cannot be started.
 pub fn anyflow<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     anyflow_with(&[], arguments)
 }
 
-/// As [`anyflow`], with these variables.
+/// As [`anyflow`], with environment variables.
 ///
 /// # Panics
-/// When the program cannot be started.
+/// If the program cannot be started.
 pub fn anyflow_with<S: AsRef<std::ffi::OsStr>>(
     variables: &[(&str, &std::ffi::OsStr)],
     arguments: impl IntoIterator<Item = S>,
@@ -114,7 +138,7 @@ pub fn anyflow_with<S: AsRef<std::ffi::OsStr>>(
     Output::of(command_in(root, variables, arguments))
 }
 
-/// `anyflow` in a folder, ready to start.
+/// The command `anyflow` in a folder.
 pub fn command_in<S: AsRef<std::ffi::OsStr>>(
     folder: &Path,
     variables: &[(&str, &std::ffi::OsStr)],

@@ -1,4 +1,4 @@
-//! Small data made on the spot: seven-segment digits as pictures, two-tone signals as sounds, words.
+//! Small synthetic data: seven-segment digits as images, two-tone signals as sounds, words.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema};
 
 const WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// Which of the segments top, upper left, upper right, middle, lower left, lower right, bottom a digit lights.
+/// The segments of each digit: top, upper left, upper right, middle, lower left, lower right, bottom.
 const SEGMENTS: [u8; 10] = [
     0b111_0111, 0b001_0010, 0b101_1101, 0b101_1011, 0b011_1010, 0b110_1011, 0b110_1111, 0b101_0010, 0b111_1111,
     0b111_1011,
@@ -19,9 +19,10 @@ const SEGMENTS: [u8; 10] = [
 /// A 28 x 28 PNG of a digit in seven segments, shifted a little by `variant`.
 ///
 /// # Panics
-/// Never: the picture is of a size that PNG can hold.
+/// Never: PNG supports images of this size.
 pub fn digit_png(digit: usize, variant: u32) -> Vec<u8> {
-    let (dx, dy) = (variant % 5, variant / 5 % 5);
+    let dx = variant % 5;
+    let dy = variant / 5 % 5;
     // x, y, width, height of each segment.
     let boxes =
         [(8, 4, 10, 2), (6, 6, 2, 7), (18, 6, 2, 7), (8, 13, 10, 2), (6, 15, 2, 7), (18, 15, 2, 7), (8, 22, 10, 2)];
@@ -38,10 +39,10 @@ pub fn digit_png(digit: usize, variant: u32) -> Vec<u8> {
     png.into_inner()
 }
 
-/// A WAV of 0.4 s at 8 kHz whose two tones tell the digit.
+/// A WAV of 0.4 s at 8 kHz with two tones that identify the digit.
 ///
 /// # Panics
-/// Never: a WAV in memory cannot fail.
+/// Never: writing a WAV to memory cannot fail.
 pub fn tone_wav(digit: usize, variant: u32) -> Vec<u8> {
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
@@ -59,11 +60,11 @@ pub fn tone_wav(digit: usize, variant: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Writes a dataset folder of `rows` digits with the columns `id`, `image`, `audio`, `text`, `label`; row n is of
-/// digit n mod 10.
+/// Writes a dataset folder of `rows` digits with the columns `id`, `image`, `audio`, `text`, `label`. Row n shows digit
+/// n mod 10.
 ///
 /// # Panics
-/// When the folder cannot be written.
+/// If the folder cannot be written.
 pub fn write_digits(folder: &Path, rows: usize) {
     let ids = (0..rows).map(|n| Some(OwnedCell::Utf8(format!("row-{n}")))).collect();
     let pictures = (0..rows).map(|n| Some(OwnedCell::Bytes(digit_png(n % 10, n as u32 / 10)))).collect();
@@ -85,9 +86,11 @@ pub fn write_digits(folder: &Path, rows: usize) {
 /// Writes a dataset folder with these columns.
 ///
 /// # Panics
-/// When the folder cannot be written, or the columns differ in length.
+/// If the folder cannot be written, or the columns differ in length.
 pub fn write_columns(folder: &Path, columns: Vec<(&str, Feature, Vec<Option<OwnedCell>>)>) {
-    let (mut fields, mut arrays, mut features) = (Vec::new(), Vec::new(), Features::default());
+    let mut fields = Vec::new();
+    let mut arrays = Vec::new();
+    let mut features = Features::default();
     for (name, feature, cells) in columns {
         let array = column_from_cells(&cells, &feature).expect("cells of one kind");
         fields.push(Field::new(name, array.data_type().clone(), true));
@@ -104,10 +107,10 @@ pub fn write_columns(folder: &Path, columns: Vec<(&str, Feature, Vec<Option<Owne
     output.finish().expect("room on disk");
 }
 
-/// The files below a folder with this extension, sorted.
+/// The files with this extension in a folder and its sub-folders, sorted.
 ///
 /// # Panics
-/// When a folder cannot be read.
+/// If a folder cannot be read.
 pub fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder to read") {

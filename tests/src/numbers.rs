@@ -1,5 +1,5 @@
-//! A project of numbers: a plugin in C, a model of one stream, a training and a pipeline, all of it small enough that a
-//! command takes a fraction of a second.
+//! A tiny project of numbers: a plugin in C, a model of one stream, a training and a pipeline. A command takes a
+//! fraction of a second.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyflow_datasets::{Feature, OwnedCell};
 
-use crate::{Output, command_in, compile, write_columns};
+use crate::{Output, command_in, compile, shared, write_columns};
 
 const MODEL: &str = "anyflow: 1
 name: numbers
@@ -45,20 +45,29 @@ nodes:
 outputs: {value: back, made: fresh}
 ";
 
-/// Source of the plugin.
+/// The source of the plugin.
 pub const SCALED: &str = "tests/native/scaled.c";
 
-/// A project in a folder of its own: `plugins`, `rows.parquet`, `weights`, `model.yaml`, `pipeline.yaml`, `train.yaml`.
+/// A project in its own folder: `plugins`, `rows.parquet`, `weights`, `model.yaml`, `pipeline.yaml`, `train.yaml`.
 pub struct Numbers {
     folder: tempfile::TempDir,
 }
 
 impl Numbers {
-    /// With 24 rows and a trained model.
+    /// With 24 rows and a trained model. Tests share the work of creating it.
     ///
     /// # Panics
-    /// When the plugin does not compile, or the model does not train.
+    /// If the plugin does not compile, or the training fails.
     pub fn new() -> Numbers {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let sources = [SCALED, "core/abi/include/anyflow.h"];
+        let sources = sources.map(|name| std::fs::read_to_string(root.join(name)).expect("a source")).concat();
+        let key = [MODEL, STATISTICS, DIFFUSION, PIPELINE, &sources].concat();
+        let project = shared(&key, |folder| crate::copy(Self::create().folder.path(), folder));
+        Self::copy_of(&project)
+    }
+
+    fn create() -> Numbers {
         let numbers = Numbers { folder: tempfile::tempdir().expect("a temporary folder") };
         std::fs::create_dir(numbers.path("plugins")).expect("a folder");
         numbers.build(&[]);
@@ -71,20 +80,22 @@ impl Numbers {
         numbers
     }
 
-    /// The same project, outputs and all, in another place.
+    /// A copy of the project with its outputs, in another folder.
     ///
     /// # Panics
-    /// When there is no room.
+    /// If there is no room.
     #[must_use]
     pub fn copied(&self) -> Numbers {
+        Self::copy_of(self.folder.path())
+    }
+
+    fn copy_of(project: &Path) -> Numbers {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let from = self.folder.path().join(".");
-        let status = Command::new("cp").arg("-r").args([from.as_path(), folder.path()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "cp -r");
+        crate::copy(project, folder.path());
         Numbers { folder }
     }
 
-    /// A place in it.
+    /// A path in the project.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -92,33 +103,33 @@ impl Numbers {
     /// Writes a text.
     ///
     /// # Panics
-    /// When there is no room.
+    /// If there is no room.
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("room on disk");
     }
 
-    /// Replaces a part of a text.
+    /// Replaces the first occurrence of a text in a file.
     ///
     /// # Panics
-    /// When it is not there.
+    /// If it does not occur.
     pub fn edit(&self, name: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.path(name)).expect("a text");
-        assert!(text.contains(from), "{name} does not say {from}");
+        assert!(text.contains(from), "{name} does not contain {from}");
         self.write(name, &text.replacen(from, to, 1));
     }
 
-    /// Builds the plugin anew, with these macros.
+    /// Compiles the plugin again, with these macros.
     ///
     /// # Panics
-    /// When it does not compile.
+    /// If it does not compile.
     pub fn build(&self, macros: &[&str]) {
         compile(SCALED, macros, &self.path("plugins"));
     }
 
-    /// Writes `rows.parquet`: a number and a label a row.
+    /// Writes `rows.parquet` with a number and a label per row.
     ///
     /// # Panics
-    /// When there is no room.
+    /// If there is no room.
     pub fn write_rows(&self, values: &[f64], label: impl Fn(usize) -> i64) {
         let made = tempfile::tempdir().expect("a temporary folder");
         let numbers = values.iter().map(|value| Some(OwnedCell::F64(*value))).collect();
@@ -133,30 +144,30 @@ impl Numbers {
         std::fs::copy(file, self.path("rows.parquet")).expect("room on disk");
     }
 
-    /// `anyflow train`, one thread.
+    /// Runs `anyflow train` with one thread.
     pub fn train(&self, output: &str, variables: &[(&str, OsString)]) -> Output {
         self.call(variables, &["train", "train.yaml", "--output", output, "--threads", "1"])
     }
 
-    /// `anyflow run` over `rows.parquet` in shards of 8, one thread.
+    /// Runs `anyflow run` over `rows.parquet` in shards of 8 rows with one thread.
     pub fn run(&self, output: &str, variables: &[(&str, OsString)]) -> Output {
         self.call(variables, &Self::run_of("rows.parquet", output))
     }
 
-    /// The arguments of [`Numbers::run`] over another input.
+    /// The arguments of [`Numbers::run`] for another input.
     pub fn run_of<'a>(input: &'a str, output: &'a str) -> [&'a str; 10] {
         ["run", "pipeline.yaml", "--input", input, "--output", output, "--shard-rows", "8", "--batch-rows", "4"]
     }
 
-    /// `anyflow` in the project's folder; one thread where nothing else is said.
+    /// Runs `anyflow` in the project's folder, with one thread unless the arguments say otherwise.
     ///
     /// # Panics
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub fn call(&self, variables: &[(&str, OsString)], arguments: &[&str]) -> Output {
         Output::of(self.command(variables, arguments))
     }
 
-    /// The same, ready to start.
+    /// The command of [`Numbers::call`].
     pub fn command(&self, variables: &[(&str, OsString)], arguments: &[&str]) -> Command {
         let plugins = self.path("plugins");
         let mut variables: Vec<(&str, &std::ffi::OsStr)> =
@@ -167,10 +178,10 @@ impl Numbers {
         command_in(self.folder.path(), &variables, arguments.iter().chain(one))
     }
 
-    /// Every file of a folder by its name, with its content; but for the lock.
+    /// The files of a folder by name, without the lock.
     ///
     /// # Panics
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn files(&self, output: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         gather(&self.path(output), Path::new(""), &mut files);

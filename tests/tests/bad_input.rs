@@ -1,6 +1,6 @@
-//! Every kind of bad input: a message with place and way out, the right exit code, and nothing else lost.
+//! Bad inputs: the error names place and remedy, the exit code is right, and good rows are kept.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ fn pipelines() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/mld")).to_path_buf()
 }
 
-/// A shipped pipeline with one thing changed, beside a copy of the model.
+/// A shipped pipeline with one change, next to a copy of the model.
 fn changed(file: &str, from: &str, to: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("weights")).unwrap();
@@ -20,7 +20,7 @@ fn changed(file: &str, from: &str, to: &str) -> (tempfile::TempDir, PathBuf) {
     }
     let path = folder.path().join(file);
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "{file} does not say {from}");
+    assert!(text.contains(from), "{file} does not contain {from}");
     std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
     (folder, path)
 }
@@ -40,12 +40,12 @@ fn run(pipeline: &Path, inputs: &[&Path], output: &Path) -> Output {
 fn says(output: &Output, code: i32, parts: &[&str]) {
     assert_eq!(output.code, code, "{}\n{}", output.out, output.err);
     for part in parts {
-        assert!(output.err.contains(part), "{part:?} is not said in:\n{}", output.err);
+        assert!(output.err.contains(part), "{part:?} is missing in:\n{}", output.err);
     }
 }
 
 #[test]
-fn mistakes_in_yaml_are_told_with_place_and_suggestion() {
+fn yaml_errors_have_position_and_suggestion() {
     let cases = [
         ("image-to-audio.yaml", "image/autoencoder", "imag/autoencoder", "image"),
         ("image-to-audio.yaml", "image/autoencoder", "image/autoencodr", "image/autoencoder"),
@@ -66,7 +66,7 @@ fn mistakes_in_yaml_are_told_with_place_and_suggestion() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_yaml_errors_are_reported_at_once() {
     let (_folder, path) = changed("image-to-audio.yaml", "modality: image", "modality: imag");
     let text = std::fs::read_to_string(&path).unwrap().replacen("joint.audio", "joint.audi", 1);
     std::fs::write(&path, text).unwrap();
@@ -82,7 +82,7 @@ fn a_latent_of_another_shape_and_an_edge_of_another_modality_are_refused() {
 }
 
 #[test]
-fn a_missing_column_and_an_empty_dataset_are_told_before_anything_starts() {
+fn a_missing_column_or_an_empty_dataset_is_refused_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let ids = vec![Some(OwnedCell::I64(1))];
@@ -100,7 +100,7 @@ fn a_missing_column_and_an_empty_dataset_are_told_before_anything_starts() {
 }
 
 #[test]
-fn a_missing_a_foreign_and_a_truncated_checkpoint_are_told_apart() {
+fn missing_foreign_and_truncated_checkpoints_have_different_errors() {
     let out = tempfile::tempdir().unwrap();
     let output = out.path().join("out");
     let start = |pipeline: &Path| {
@@ -131,7 +131,7 @@ fn a_truncated_parquet_file_is_named() {
 }
 
 #[test]
-fn a_bad_row_costs_that_row_alone() {
+fn a_bad_row_fails_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut pictures: Vec<_> = (0..12).map(|n| Some(OwnedCell::Bytes(digit_png(n % 10, 0)))).collect();
@@ -179,14 +179,15 @@ fn a_wav_that_does_not_decode_is_a_failed_row_and_too_many_stop_the_run() {
 #[test]
 fn an_output_folder_of_another_job_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let data = folder.path().join("data");
+    let out = folder.path().join("out");
     write_digits(&data, 10);
     run(&pipelines().join("image-to-audio.yaml"), &[&data], &out).ok();
     run(&pipelines().join("image-to-audio.yaml"), &[&data], &out).ok();
     says(&run(&pipelines().join("audio-to-image.yaml"), &[&data], &out), 2, &["out"]);
 }
 
-/// A model whose module misbehaves: one number through the test plugin.
+/// A pipeline whose module misbehaves: one number through the faulty plugin.
 fn faulty(folder: &Path, fault: &str) -> PathBuf {
     let model = format!(
         "anyflow: 1\nname: numbers\ncheckpoint: out/model.safetensors\nstreams:\n  \
@@ -213,7 +214,8 @@ fn a_plugin_that_panics_or_kills_the_engine_is_named_and_the_front_survives() {
                     data: {all: {columns: {numbers: words.text}}}\nstages:\n  \
                     - {name: statistics, objective: {kind: statistics}, data: all}\n";
     std::fs::write(folder.path().join("train.yaml"), training).unwrap();
-    let (yaml, out) = (folder.path().join("train.yaml"), folder.path().join("out"));
+    let yaml = folder.path().join("train.yaml");
+    let out = folder.path().join("out");
     anyflow(["train".as_ref(), yaml.as_os_str(), "--output".as_ref(), out.as_os_str()]).ok();
     let start = |fault: &str| {
         let pipeline = faulty(folder.path(), fault);

@@ -1,18 +1,16 @@
 //! The plugin border through real `.so` files.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_datasets::{Cell, OwnedCell};
-use anyflow_plan::descriptor::{PluginDescriptor, Role};
+use anyflow_plan::descriptor::Role;
 use anyflow_plan::event::Fault;
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::RunError;
 use anyflow_runtime::plugin::{Codec, Module, Plugins};
-use anyflow_tests::{component, digit_png, library, tone_wav};
+use anyflow_tests::{component, descriptor, digit_png, library, shipped_plugins, tone_wav};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
-
-const SHIPPED: [&str; 5] = ["image", "audio", "text", "label", "trajectory"];
 
 fn array(shape: &[i64]) -> Type {
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: shape.to_vec(), range: None };
@@ -31,10 +29,8 @@ fn faulty(plugins: &mut Plugins, fault: &str) -> Module {
 
 #[test]
 fn descriptors_are_read_from_the_file_without_loading_it() {
-    for name in SHIPPED {
-        let bytes = std::fs::read(library(name)).unwrap();
-        let descriptor: PluginDescriptor =
-            serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap();
+    for name in shipped_plugins() {
+        let descriptor = descriptor(&name);
         assert_eq!(descriptor.plugin, name);
         assert_eq!(descriptor.license, "MIT OR Apache-2.0");
         assert_eq!(descriptor.libtorch.is_some(), !descriptor.modules.is_empty());
@@ -59,7 +55,7 @@ fn gradients_flow_through_the_border_to_parameters_and_inputs() {
 }
 
 #[test]
-fn what_the_host_writes_into_parameters_the_plugin_computes_with() {
+fn the_plugin_computes_with_parameters_set_by_the_host() {
     let module = image_module(&mut Plugins::default(), 1);
     let input = Tensor::rand([2, 1, 28, 28], (Kind::Float, Device::Cpu));
     tch::no_grad(|| {
@@ -72,10 +68,12 @@ fn what_the_host_writes_into_parameters_the_plugin_computes_with() {
 }
 
 #[test]
-fn initial_parameters_follow_from_the_seed() {
+fn initial_parameters_depend_on_the_seed() {
     let mut plugins = Plugins::default();
     let first = |seed, plugins: &mut Plugins| image_module(plugins, seed).parameters().unwrap().remove(1).tensor;
-    let (a, b, c) = (first(1, &mut plugins), first(1, &mut plugins), first(2, &mut plugins));
+    let a = first(1, &mut plugins);
+    let b = first(1, &mut plugins);
+    let c = first(2, &mut plugins);
     assert_eq!(a, b);
     assert_ne!(a, c);
 }
@@ -101,14 +99,14 @@ fn cells_come_back_through_every_shipped_codec() {
         let (twice, failed) = codec.encode(&[Some(again.as_cell())], 1).unwrap();
         assert!(failed.is_empty(), "{name}");
         let off = (twice.get(0) - encoded.get(2)).abs().mean(Kind::Float).double_value(&[]);
-        // Pictures lose at most half a grey level, sounds the phase, which Griffin-Lim guesses; f32.
+        // Images lose at most half a gray level. Sounds lose the phase, which Griffin-Lim estimates. f32.
         let tolerance = if name.starts_with("audio") { 0.08 } else { 0.002 };
         assert!(off <= tolerance, "{name}: {off}");
     }
 }
 
 #[test]
-fn threads_do_not_change_what_a_codec_gives() {
+fn the_number_of_threads_does_not_change_a_codecs_output() {
     let codec = Codec::new(
         &mut Plugins::default(),
         &component("image/gray", json!({"height": 28, "width": 28})),
@@ -126,7 +124,7 @@ fn threads_do_not_change_what_a_codec_gives() {
 }
 
 #[test]
-fn a_refused_row_costs_that_row_alone() {
+fn a_refused_row_fails_alone() {
     let codec = Codec::new(&mut Plugins::default(), &component("label/one-hot", json!({"classes": 10})), &array(&[10]));
     let (encoded, failed) =
         codec.unwrap().encode(&[Some(Cell::I64(3)), Some(Cell::I64(11)), Some(Cell::I64(4))], 1).unwrap();
@@ -144,7 +142,8 @@ fn a_panic_in_a_codec_is_an_error_and_poisons_that_instance_only() {
     let mut plugins = Plugins::default();
     let make =
         |plugins: &mut Plugins| Codec::new(plugins, &component("faulty/panics", json!({})), &array(&[1])).unwrap();
-    let (broken, whole) = (make(&mut plugins), make(&mut plugins));
+    let broken = make(&mut plugins);
+    let whole = make(&mut plugins);
     let error = broken.encode(&[Some(Cell::Utf8("panic"))], 1).unwrap_err();
     assert_eq!(error.fault(), Fault::Plugin);
     assert!(error.to_string().contains("faulty/panics") && error.to_string().contains("panicked"), "{error}");
@@ -154,7 +153,7 @@ fn a_panic_in_a_codec_is_an_error_and_poisons_that_instance_only() {
 }
 
 #[test]
-fn a_module_that_breaks_its_promises_is_named() {
+fn a_module_that_violates_its_descriptor_is_named() {
     let mut plugins = Plugins::default();
     let input = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
     let cases = [
@@ -176,7 +175,7 @@ fn a_module_that_breaks_its_promises_is_named() {
     assert!(faulty(&mut plugins, "none").forward(Role::Encode, &input, &[2], false).is_ok());
 }
 
-/// A copy of a real plugin with some bytes of its file changed.
+/// A copy of a plugin with some bytes of its file changed.
 fn patched(plugin: &str, from: &str, to: &str) -> (tempfile::TempDir, String) {
     assert_eq!(from.len(), to.len());
     let mut bytes = std::fs::read(library(plugin)).unwrap();
@@ -202,11 +201,11 @@ fn refusal(path: &str) -> String {
 }
 
 #[test]
-fn plugins_that_do_not_fit_are_refused_with_both_versions() {
+fn incompatible_plugins_are_refused_with_both_versions() {
     let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[9,0]"#);
     let text = refusal(&path);
     assert!(text.contains("ABI 9.0") && text.contains("this host has 1.4") && text.contains("rebuild"), "{text}");
-    // An earlier minor has less to offer, and is used for what it has.
+    // A plugin of an earlier minor has fewer functions, and these are used.
     let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[1,0]"#);
     assert!(Plugins::default().load(&path).is_ok());
     let (_folder, path) = patched("image", r#""libtorch":"2.11.0""#, r#""libtorch":"2.10.0""#);
@@ -219,14 +218,14 @@ fn plugins_that_do_not_fit_are_refused_with_both_versions() {
 }
 
 #[test]
-fn parameters_that_a_plugin_refuses_are_an_error() {
+fn refused_parameters_are_an_error() {
     let made = Codec::new(&mut Plugins::default(), &component("label/one-hot", json!({"classes": 1})), &array(&[1]));
     let text = made.err().map(|e| e.to_string()).unwrap_or_default();
     assert!(text.contains("label/one-hot") && text.contains("at least 2"), "{text}");
 }
 
 #[test]
-fn every_row_gets_a_cell_or_a_reason() {
+fn every_decoded_row_is_a_cell_or_an_error() {
     let codec =
         Codec::new(&mut Plugins::default(), &component("label/one-hot", json!({"classes": 3})), &array(&[3])).unwrap();
     let rows = Tensor::from_slice(&[0.1f32, 2.0, 0.3, f32::NAN, 0.0, 0.0]).reshape([2, 3]);

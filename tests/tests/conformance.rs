@@ -1,9 +1,11 @@
-//! The conformance kit through `anyflow plugin check`: every shipped plugin passes it as a loaded library, and one that
-//! goes wrong fails it by the right check, with an engine that may die of it.
+//! The test kit through `anyflow plugin check`: every shipped plugin passes it as a loaded library, and a faulty one
+//! fails the right check, even if it kills the engine.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
-use anyflow_tests::{anyflow, compile, compile_with, digit_png, library, tone_wav, write_digits};
+use anyflow_tests::{
+    anyflow, compile, compile_with, descriptor, digit_png, library, shipped_plugins, tone_wav, write_digits,
+};
 use serde_json::Value;
 
 /// Exit code, and the checks.
@@ -23,13 +25,14 @@ fn of(result: &Value, outcome: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_shipped_plugin_passes() {
-    for (plugin, components) in [("label", 1), ("text", 6), ("image", 8), ("audio", 5), ("video", 7), ("trajectory", 3)]
-    {
-        let (code, result) = check(plugin, &[]);
+fn every_shipped_plugin_passes_the_test_kit() {
+    for plugin in shipped_plugins() {
+        let described = descriptor(&plugin);
+        let components = described.codecs.len() + described.modules.len();
+        let (code, result) = check(&plugin, &[]);
         assert_eq!((code, of(&result, "failed")), (0, vec![]), "{plugin}");
-        assert_eq!(result["plugin"]["descriptor"]["plugin"], plugin);
-        // A check is left out only where there is nothing to try it on.
+        assert_eq!(result["plugin"]["descriptor"]["plugin"], plugin.as_str());
+        // A check is skipped only if there is nothing to test.
         let skipped = of(&result, "skipped");
         assert!(skipped.iter().all(|line| line.contains("odd-sizes")), "{plugin}: {skipped:?}");
         assert!(of(&result, "passed").len() >= 3 + 13 * components, "{plugin}: {:?}", of(&result, "passed"));
@@ -52,7 +55,7 @@ fn samples_come_from_files_and_columns() {
     assert_eq!((code, of(&result, "failed")), (0, vec![]));
     let sound = format!("log-mel={}", file("tone.wav", &tone_wav(3, 0)));
     assert_eq!(check("audio", &["--sample", &sound]).0, 0);
-    // A sample that the codec refuses is the author's mistake; one that is not there the user's.
+    // A sample that the codec refuses is the author's mistake; a missing sample file is the user's.
     let (code, result) = check("label", &["--sample", &format!("one-hot={}", file("label", b"11\n"))]);
     assert_eq!(code, 3);
     assert!(of(&result, "failed")[0].contains("one-hot encode: given sample 0 is refused"), "{result}");
@@ -80,7 +83,7 @@ fn every_fault_fails_its_check() {
         let failed = of(&result, "failed");
         let named = failed.iter().any(|line| line.starts_with(check_name) && line.contains(words));
         assert!(code == 3 && named, "{fault}: {failed:?}");
-        // Without being asked to, it keeps every promise of a module; its codec panics for a length below zero.
+        // Without a fault, the module passes; the codec of this plugin panics for a length below zero.
         let panics = failed.iter().any(|line| line.starts_with("panics wrong-arrays") && line.contains("panicked"));
         assert!(panics, "{failed:?}");
     }
@@ -90,7 +93,7 @@ fn every_fault_fails_its_check() {
 }
 
 #[test]
-fn every_bad_manner_fails_its_check() {
+fn every_side_effect_fails_its_check() {
     let cases = [
         ("FLUSHES", "floats", "flushed to zero"),
         ("MOVES", "folder", "`/`"),
@@ -109,9 +112,10 @@ fn every_bad_manner_fails_its_check() {
         let folder = tempfile::tempdir().unwrap();
         let library = compile("tests/native/guests.c", &[fault], folder.path()).display().to_string();
         let output = anyflow(["plugin", "check", &library, "--json"]);
-        let (code, failed) = (output.code, of(&output.json(), "failed"));
+        let code = output.code;
+        let failed = of(&output.json(), "failed");
         let named = |line: &String| line.split(':').next().unwrap().ends_with(check_name) && line.contains(words);
-        // What is reported late is noticed by whichever call comes next.
+        // The next call, of any function, notices a late report.
         let named = failed.iter().any(|line| named(line) || (fault == "LATE" && line.contains(words)));
         assert!(code == 3 && named, "{fault}: {failed:?}");
     }
@@ -119,7 +123,7 @@ fn every_bad_manner_fails_its_check() {
     let library = compile("tests/native/guests.c", &[], folder.path()).display().to_string();
     let result = anyflow(["plugin", "check", &library, "--json"]).json();
     assert_eq!(of(&result, "failed"), Vec::<String>::new());
-    // A module that is bound to the first thread that it sees works on no other.
+    // A module that is bound to its first thread fails on any other.
     let bound = compile("tests/native/guests.c", &["BOUND"], folder.path()).display().to_string();
     let failed = of(&anyflow(["plugin", "check", &bound, "--json"]).json(), "failed");
     assert!(
@@ -128,10 +132,10 @@ fn every_bad_manner_fails_its_check() {
     );
     let fast = compile_with("tests/native/guests.c", &[], &["-ffast-math", "-fno-finite-math-only"], folder.path());
     let result = anyflow(["plugin", "check", &fast.display().to_string(), "--json"]).json();
-    // Newer compilers leave how the thread computes alone.
+    // Newer compilers do not change the floating-point environment of the thread.
     let failed = of(&result, "failed");
     assert!(failed.iter().all(|line| line.contains("load-floats") && line.contains("-ffast-math")), "{failed:?}");
-    // What would be too large to copy is not copied.
+    // Values too large to copy are not copied.
     for fault in ["LIST=lengths[0]=list.values_len=(size_t)1<<40", "FILES=files[0].len=(size_t)1<<40", "CELL_HUGE"] {
         let huge = compile("tests/native/faults.c", &[fault], folder.path());
         let failed = of(&anyflow(["plugin", "check", &huge.display().to_string(), "--json"]).json(), "failed");
@@ -146,7 +150,7 @@ fn every_bad_manner_fails_its_check() {
 }
 
 #[test]
-fn what_is_no_plugin_is_told_as_a_check() {
+fn a_file_that_is_not_a_plugin_fails_the_check() {
     let program = anyflow_tests::target().join("anyflow").display().to_string();
     let output = anyflow(["plugin", "check", &program, "--json"]);
     assert_eq!(output.code, 3);
@@ -157,7 +161,7 @@ fn what_is_no_plugin_is_told_as_a_check() {
 }
 
 #[test]
-fn list_and_info_tell_everything_that_a_plugin_says_of_itself() {
+fn list_and_info_show_the_whole_descriptor() {
     let info = anyflow(["plugin", "info", "label"]).ok().out;
     for words in
         ["license   MIT OR Apache-2.0", "blake3    ", "libtorch  not needed", "classes", "integer from 2", "default 10"]

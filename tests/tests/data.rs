@@ -1,6 +1,6 @@
-//! `anyflow data`: other people's files become Parquet, are looked at, and are paired, as a user does it.
+//! `anyflow data`: imports, inspects and pairs datasets.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyflow_datasets::{Dataset, Feature, OwnedCell};
 use anyflow_tests::{Output, anyflow, digit_png, tone_wav, write_columns};
 use serde_json::{Value, json};
 
-/// Words and paths of one command line.
+/// Words and paths of a command line.
 macro_rules! line {
     ($($part:expr),* $(,)?) => { vec![$(OsString::from($part)),*] };
 }
@@ -18,25 +18,25 @@ fn data(line: Vec<OsString>) -> Output {
     anyflow([OsString::from("data")].into_iter().chain(line))
 }
 
-/// Does it twice: what is said to people, and what to programs.
+/// Runs a command twice: returns its text and its JSON.
 fn both(line: Vec<OsString>) -> (String, Value) {
     let text = data(line.clone()).ok().out;
     (text, data([line, line!["--json"]].concat()).ok().json())
 }
 
-/// A message as a terminal shows it: no byte of a file steers it.
+/// A message as a terminal shows it, without control characters.
 fn shown(message: &Value) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
     message.as_str().unwrap().chars().map(escaped).collect()
 }
 
-/// Nothing but the reason, and an exit code that blames the files; programs get the same.
+/// The command prints only its reason and exits with 2; `--json` has the same reason.
 #[track_caller]
 fn refused(line: Vec<OsString>, parts: &[&str]) {
     let output = data(line.clone());
     assert_eq!((output.code, output.out.as_str()), (2, ""), "{}", output.err);
     for part in parts {
-        assert!(output.err.contains(part), "{part:?} is not said in:\n{}", output.err);
+        assert!(output.err.contains(part), "{part:?} is missing in:\n{}", output.err);
     }
     let json = data([line, line!["--json"]].concat()).json();
     assert!(output.err.contains(&shown(&json["error"]["message"])) && json["error"]["exit_code"] == 2, "{json}");
@@ -75,9 +75,10 @@ fn pngs(digits: &[usize]) -> Vec<Option<OwnedCell>> {
 }
 
 #[test]
-fn a_folder_of_pictures_takes_its_classes_from_the_sub_folders() {
+fn an_imported_image_folder_has_its_sub_folders_as_classes() {
     let folder = tempfile::tempdir().unwrap();
-    let (root, out) = (folder.path().join("digits"), folder.path().join("digits.parquet"));
+    let root = folder.path().join("digits");
+    let out = folder.path().join("digits.parquet");
     for (name, digit) in [("9/a.png", 9), ("10/b.png", 0), ("2/c.png", 2)] {
         put(&root.join(name), digit_png(digit, 0));
     }
@@ -101,7 +102,8 @@ fn a_folder_of_pictures_takes_its_classes_from_the_sub_folders() {
 #[test]
 fn tables_keep_their_columns_and_their_paths() {
     let folder = tempfile::tempdir().unwrap();
-    let (lines, out) = (folder.path().join("rows.jsonl"), folder.path().join("rows.parquet"));
+    let lines = folder.path().join("rows.jsonl");
+    let out = folder.path().join("rows.parquet");
     put(&lines, "{\"image\": \"a.png\", \"label\": 3}\n{\"image\": \"b/c.png\", \"label\": null}\n");
     let (_, json) = both(line!["import", &lines, "--output", &out]);
     assert_eq!(json["columns"], json!({"image": "string", "label": "int64"}));
@@ -122,7 +124,7 @@ fn tables_keep_their_columns_and_their_paths() {
     );
 }
 
-/// MNIST's own byte layout.
+/// The byte layout of MNIST.
 fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
     dimensions.iter().for_each(|dimension| bytes.extend(dimension.to_be_bytes()));
@@ -131,7 +133,7 @@ fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn mnist_files_become_pictures_with_classes() {
+fn mnist_files_become_images_with_classes() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("train-images-idx3-ubyte");
     let labels = folder.path().join("train-labels-idx1-ubyte");
@@ -141,7 +143,7 @@ fn mnist_files_become_pictures_with_classes() {
     put(&labels, idx(&[3], &[4, 0, 1]));
     let (_, named) = both(line!["import", &labels, &images, "--output", &out]);
     let (_, found) = both(line!["import", &images, "--output", &out]);
-    assert_eq!(named, found, "labels beside the pictures are found");
+    assert_eq!(named, found, "labels next to the images are found");
     assert_eq!(numbers(&out, "label"), [4, 0, 1]);
     let decoded = cells(&out, "image").into_iter().flat_map(|cell| {
         let Some(OwnedCell::Bytes(png)) = cell else { panic!("{cell:?}") };
@@ -168,7 +170,7 @@ fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// Two shards of pictures, sounds, texts and classes.
+/// Two shards of images, sounds, texts and classes.
 fn shards(folder: &Path) -> [PathBuf; 2] {
     [0, 1].map(|shard| {
         let path = folder.join(format!("{shard}.tar"));
@@ -208,7 +210,7 @@ fn webdataset_members_of_one_name_are_a_row() {
     assert_eq!((&label["nulls"], &label["min"], &label["max"]), (&json!(0), &json!(0), &json!(3)));
 }
 
-/// `rows` pictures or sounds of the classes 0, 1, 2 in turn; ids from `first`.
+/// `rows` images or sounds of the classes 0, 1, 2 in turn; ids start at `first`.
 fn side(folder: &Path, name: &str, media: Feature, rows: usize, first: usize) -> PathBuf {
     let file = |n: usize| if media == Feature::Image { digit_png(n % 3, n as u32) } else { tone_wav(n % 3, n as u32) };
     let files = (0..rows).map(|n| Some(OwnedCell::Bytes(file(n)))).collect();
@@ -223,7 +225,7 @@ fn side(folder: &Path, name: &str, media: Feature, rows: usize, first: usize) ->
 }
 
 #[test]
-fn pairs_agree_in_class_and_depend_on_the_seed_alone() {
+fn pairs_have_equal_classes_and_depend_only_on_the_seed() {
     let folder = tempfile::tempdir().unwrap();
     let a = side(folder.path(), "image", Feature::Image, 12, 0);
     let b = side(folder.path(), "audio", Feature::Audio { sampling_rate: Some(8000) }, 6, 300);
@@ -254,7 +256,7 @@ fn pairs_agree_in_class_and_depend_on_the_seed_alone() {
         }
         let mut seen: Vec<i64> = numbers(path, "id_a");
         seen.sort_unstable();
-        assert_eq!(seen, (0..36).map(|n| n / 3).collect::<Vec<i64>>(), "every picture in each of the 3 matchings");
+        assert_eq!(seen, (0..36).map(|n| n / 3).collect::<Vec<i64>>(), "every image in each of the 3 matchings");
     }
     let pictures = cells(&one, "image");
     for (picture, id) in pictures.iter().zip(numbers(&one, "id_a")) {
@@ -263,7 +265,7 @@ fn pairs_agree_in_class_and_depend_on_the_seed_alone() {
 }
 
 #[test]
-fn bad_arguments_are_refused_with_a_way_out() {
+fn bad_arguments_are_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let a = side(folder.path(), "image", Feature::Image, 3, 0);
@@ -283,7 +285,10 @@ fn bad_arguments_are_refused_with_a_way_out() {
     refused(line!["inspect", at("rows.csv")], &["not a Parquet file", "anyflow data import"]);
     refused(line!["import", at("rows.csv"), at("rows.csv"), "--output", &out], &["one at a time"]);
     refused(line!["import", at("rows.csv"), "--output", at("empty")], &["is a folder"]);
-    refused(line!["import", at("rows.csv"), "--output", at("no/x.parquet")], &["there is no folder", "make it first"]);
+    refused(
+        line!["import", at("rows.csv"), "--output", at("no/x.parquet")],
+        &["there is no folder", "create it first"],
+    );
     refused(line!["import", at("rows.csv"), "--output", at("rows.csv")], &["would be replaced"]);
     assert_eq!(std::fs::read_to_string(at("rows.csv")).unwrap(), "a,b\n1,2\n");
     put(&at("tables/rows.csv"), "a,b\n1,2\n");
@@ -322,7 +327,7 @@ fn damaged_files_are_refused_and_leave_nothing_behind() {
     refused(line!["head", at("cut.parquet")], &["truncated or unfinished Parquet file"]);
     refused(import("good.csv.gz"), &["no such file"]);
     refused(import("cut.tar"), &["fetch it again"]);
-    assert_eq!(std::fs::read(&out).unwrap(), good, "a refused import leaves what was there");
+    assert_eq!(std::fs::read(&out).unwrap(), good, "a refused import keeps the old file");
     let hidden = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().filter(|entry| hidden(entry.as_ref().unwrap())).count(), 0);
 }

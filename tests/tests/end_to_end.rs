@@ -1,6 +1,6 @@
-//! The shipped pipelines with the shipped weights: rows in, rows out, as a user runs them.
+//! The shipped pipelines with the shipped weights.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ fn run(name: &str, output: &Path, more: &[&str]) -> Value {
     anyflow(arguments.into_iter().chain(more).chain(["--threads", "1"].map(AsRef::as_ref))).ok().json()
 }
 
-/// A column of a dataset as owned cells.
+/// The cells of a column of a dataset.
 fn column(folder: &Path, name: &str) -> Vec<OwnedCell> {
     let dataset = Dataset::open(&[folder.to_path_buf()]).unwrap();
     let mut cells = Vec::new();
@@ -42,7 +42,7 @@ fn pixels(cell: &OwnedCell) -> Vec<u8> {
 }
 
 #[test]
-fn every_shipped_pipeline_runs_on_what_the_joint_one_made() {
+fn every_shipped_pipeline_runs_on_the_output_of_the_joint_one() {
     let folder = tempfile::tempdir().unwrap();
     let joint = folder.path().join("joint");
     let result = run("joint.yaml", &joint, &["--rows", "24", "--set", "joint.sampler.steps=10"]);
@@ -62,11 +62,12 @@ fn every_shipped_pipeline_runs_on_what_the_joint_one_made() {
         let result = run(name, &output, &["--input", &input, "--set", "joint.sampler.steps=10"]);
         assert_eq!(result["rows"].as_u64(), Some(24), "{name}");
         let dataset = Dataset::open(std::slice::from_ref(&output)).unwrap();
-        // Inputs pass through unless an output takes their name.
+        // Inputs are copied unless an output has the same name.
         for column_name in ["image", "audio", "text", "label"] {
-            let (before, after) = (column(&joint, column_name), column(&output, column_name));
+            let before = column(&joint, column_name);
+            let after = column(&output, column_name);
             if made.contains(&column_name) {
-                // A class may well come back as it was; a picture or a sound never does, to the byte.
+                // A generated class may equal the input; a generated image or sound never does.
                 let media = ["image", "audio"].contains(&column_name);
                 assert!(!media || before != after, "{name}: {column_name} was not made");
             } else {
@@ -107,7 +108,7 @@ print("read")
 }
 
 #[test]
-fn the_same_command_gives_the_same_bytes_and_another_seed_others() {
+fn output_bytes_depend_on_the_seed_only() {
     let folder = tempfile::tempdir().unwrap();
     let output = |name: &str| folder.path().join(name);
     run("joint.yaml", &output("a"), &["--rows", "8", "--batch-rows", "64", "--set", "joint.sampler.steps=5"]);
@@ -124,9 +125,10 @@ fn the_same_command_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn a_row_does_not_depend_on_its_batch_nor_on_its_place() {
+fn a_row_does_not_depend_on_batch_size_or_position() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, reversed) = (folder.path().join("data"), folder.path().join("reversed"));
+    let data = folder.path().join("data");
+    let reversed = folder.path().join("reversed");
     write_digits(&data, 14);
     let mut columns = Vec::new();
     for (name, feature) in [("id", Feature::Value("string".into())), ("image", Feature::Image)] {
@@ -140,14 +142,16 @@ fn a_row_does_not_depend_on_its_batch_nor_on_its_place() {
         self::run("image-to-audio-text.yaml", &output, &["--input", &input, "--shard-rows", shard, "--set", steps]);
         output
     };
-    let (whole, ones, sevens) = (run("whole", &data, "1024"), run("ones", &data, "1"), run("sevens", &data, "7"));
+    let whole = run("whole", &data, "1024");
+    let ones = run("ones", &data, "1");
+    let sevens = run("sevens", &data, "7");
     let back = run("back", &reversed, "1024");
     let texts = |folder: &Path| column(folder, "text");
     assert_eq!(texts(&whole), texts(&ones));
     assert_eq!(texts(&whole), texts(&sevens));
     assert_eq!(texts(&whole), texts(&back).into_iter().rev().collect::<Vec<_>>());
-    // Another batch size is another kernel in libtorch: f32 latents agree to 1e-5, and so do the sounds they become,
-    // up to single samples where Griffin-Lim's rounding falls on the other side.
+    // Another batch size uses another kernel of libtorch: f32 latents agree to 1e-5, and so do the sounds, except for
+    // single samples that Griffin-Lim rounds differently.
     for (a, b) in column(&whole, "audio").iter().zip(column(&sevens, "audio").iter()) {
         let (OwnedCell::Bytes(a), OwnedCell::Bytes(b)) = (a, b) else { panic!("sounds are bytes") };
         assert_eq!(a.len(), b.len());
@@ -155,7 +159,7 @@ fn a_row_does_not_depend_on_its_batch_nor_on_its_place() {
     }
 }
 
-/// Difference of the energies in 16 stretches of two WAVs, as a share of the larger energy.
+/// Difference of the energies in 16 segments of two WAVs, relative to the larger energy.
 fn loudness_difference(a: &[u8], b: &[u8]) -> f64 {
     let energies = |bytes: &[u8]| -> Vec<f64> {
         let samples: Vec<f64> =
@@ -170,7 +174,8 @@ fn loudness_difference(a: &[u8], b: &[u8]) -> f64 {
 #[test]
 fn a_killed_run_resumes_and_has_each_row_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, output) = (folder.path().join("data"), folder.path().join("out"));
+    let data = folder.path().join("data");
+    let output = folder.path().join("out");
     write_digits(&data, 300);
     let pipeline = pipeline("image-audio-to-label.yaml");
     let arguments = |output: &Path| {
@@ -195,7 +200,7 @@ fn a_killed_run_resumes_and_has_each_row_once() {
         Command::new("kill").args(["-9", &pid]).status().unwrap();
     }
     front.wait().unwrap();
-    assert!(Dataset::open(std::slice::from_ref(&output)).is_err(), "a run without manifest is no dataset");
+    assert!(Dataset::open(std::slice::from_ref(&output)).is_err(), "a run without manifest is not a dataset");
     anyflow(arguments(&output)).ok();
     let ids = column(&output, "id");
     assert_eq!(ids, column(&data, "id"));
@@ -205,7 +210,7 @@ fn a_killed_run_resumes_and_has_each_row_once() {
 }
 
 #[test]
-fn generated_pictures_are_pictures_of_digits() {
+fn generated_images_look_like_digits() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("joint");
     run("joint.yaml", &output, &["--rows", "40"]);

@@ -1,6 +1,6 @@
-//! Output folders: one writer, one kind of job, and nothing in them that another job or a kill left there is trusted.
+//! Output folders have one writer and one kind of job. Files of other jobs or of killed processes are not trusted.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyflow_tests::{Numbers, anyflow};
 use serde_json::Value;
 
-/// A generous limit: only a test that fails comes to it.
+/// A generous limit, reached only by failing tests.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The project with a stage of so many steps; a state is saved every 500.
+/// The project with a diffusion stage of this many steps. A state is saved every 500 steps.
 fn with_steps(steps: u64) -> Numbers {
     let numbers = Numbers::new();
     numbers.edit("train.yaml", "steps: 100", &format!("steps: {steps}"));
@@ -39,7 +39,7 @@ fn metrics(numbers: &Numbers, output: &str) -> Vec<Value> {
     lines
 }
 
-/// Trains `cut` until so many files are published, and dies there.
+/// Trains into `cut` and dies after publishing this number of files.
 fn train_and_die(numbers: &Numbers, published: u32) {
     let point = ("ANYFLOW_FAILPOINT", format!("file-published:{}", published - 1).into());
     assert_ne!(numbers.train("cut", &[point]).code, 0);
@@ -49,7 +49,7 @@ const STATE: &str = "cut/stages/01-diffusion.state";
 const OTHER_STATE: &str = "cut/stages/01-diffusion.other.state";
 
 #[test]
-fn of_the_last_two_states_a_damaged_one_costs_its_steps_alone() {
+fn a_damaged_state_resumes_from_the_one_before() {
     let numbers = with_steps(2000);
     numbers.train("whole", &[]).ok();
     // Record, order, cache, statistics, and the states at 500, 1000 and 1500.
@@ -85,7 +85,7 @@ fn of_the_last_two_states_a_damaged_one_costs_its_steps_alone() {
 }
 
 #[test]
-fn half_a_line_of_metrics_is_dropped() {
+fn a_truncated_line_of_metrics_is_dropped() {
     let numbers = with_steps(1000);
     numbers.train("whole", &[]).ok();
     train_and_die(&numbers, 5);
@@ -100,14 +100,14 @@ fn half_a_line_of_metrics_is_dropped() {
     }
 }
 
-/// Refused by the user's fault with these words, the folder left as it was.
+/// The command is refused with exit code 2 and these words, and does not change the folder.
 #[track_caller]
 fn refuses(numbers: &Numbers, output: &str, arguments: &[&str], words: &[&str]) {
     let before = numbers.files(output);
     let refused = numbers.call(&[], arguments);
     assert_eq!(refused.code, 2, "{refused:?}");
     for word in words {
-        assert!(refused.err.contains(word), "{word:?} is not said: {}", refused.err);
+        assert!(refused.err.contains(word), "{word:?} is missing: {}", refused.err);
     }
     assert!(before == numbers.files(output), "a refused command changed the folder");
 }
@@ -147,7 +147,7 @@ fn stages_and_records_of_another_training_are_not_adopted() {
 }
 
 #[test]
-fn weights_that_are_damaged_or_not_finite_are_refused_wherever_they_are_read() {
+fn damaged_or_non_finite_weights_are_refused_everywhere() {
     let numbers = Numbers::new();
     numbers.train("training", &[]).ok();
     let whole = model(&numbers, "training");
@@ -165,9 +165,9 @@ fn weights_that_are_damaged_or_not_finite_are_refused_wherever_they_are_read() {
         let refused = numbers.call(&[], arguments);
         assert!(refused.code == 2 && refused.err.contains("model.safetensors"), "{refused:?}");
     }
-    assert!(!numbers.path("out").exists(), "a job that cannot begin leaves no folder");
+    assert!(!numbers.path("out").exists(), "a job that cannot start leaves no folder");
 
-    // A dtype that was relabelled has the same length.
+    // A changed dtype of the same length.
     let at = whole.windows(6).position(|part| part == b"\"BF16\"").unwrap();
     let relabelled = [&whole[..at], b"\"F16\" ", &whole[at + 6..]].concat();
     std::fs::write(numbers.path("weights/model.safetensors"), relabelled).unwrap();
@@ -194,7 +194,7 @@ fn each_kind_of_job_refuses_the_folders_of_the_others() {
     let run = Numbers::run_of("rows.parquet", "weights");
     refuses(&numbers, "weights", &run, &["output of a training", "--output"]);
 
-    // One word of two classes is all that an evaluation needs.
+    // A label of two classes is enough for an evaluation.
     let label = "{codec: {use: label/one-hot, classes: 2}, latent: [2]}";
     numbers.write(
         "words.yaml",
@@ -223,7 +223,7 @@ fn each_kind_of_job_refuses_the_folders_of_the_others() {
         assert!(before == numbers.files(folder));
     }
     call("eval", "figures", &[]).ok();
-    // An evaluation takes the place of an earlier one.
+    // An evaluation replaces an earlier one.
     let order = || std::fs::read(numbers.path("figures/order.json")).unwrap();
     let first = order();
     call("eval", "figures", &["--set", "rows=4"]).ok();
@@ -234,7 +234,7 @@ fn each_kind_of_job_refuses_the_folders_of_the_others() {
 }
 
 #[test]
-fn the_record_of_a_job_decides_whatever_became_of_the_order() {
+fn a_job_is_identified_by_its_record_not_its_order() {
     let numbers = Numbers::new();
     assert_ne!(numbers.run("out", &[("ANYFLOW_FAILPOINT", "committed".into())]).code, 0);
     numbers.run("whole", &[]).ok();
@@ -275,7 +275,7 @@ fn blake3_of(path: &Path) -> String {
 }
 
 #[test]
-fn a_generated_source_takes_no_other_files_place() {
+fn a_generated_source_does_not_replace_other_files() {
     let numbers = Numbers::new();
     numbers.edit(
         "train.yaml",
@@ -295,7 +295,7 @@ fn start(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// `anyflow train` into `cut`, under way.
+/// A running `anyflow train` into `cut`.
 fn training(numbers: &Numbers) -> Child {
     start(numbers.command(&[], &["train", "train.yaml", "--output", "cut"]))
 }
@@ -319,7 +319,7 @@ fn children(front: &Child) -> Vec<String> {
     list.split_whitespace().map(str::to_string).collect()
 }
 
-/// The same command again, until nobody else writes to the folder.
+/// Reruns the command until no other process writes to the folder.
 fn train_until_done(numbers: &Numbers, output: &str) {
     let started = Instant::now();
     loop {
@@ -335,7 +335,7 @@ fn train_until_done(numbers: &Numbers, output: &str) {
 }
 
 #[test]
-fn a_second_training_in_a_folder_is_told_who_writes_there() {
+fn a_second_training_in_a_folder_names_the_writer() {
     let numbers = with_steps(1_000_000);
     let mut front = training(&numbers);
     wait_for(&numbers.path("cut/metrics.jsonl"), &mut front);
@@ -348,7 +348,7 @@ fn a_second_training_in_a_folder_is_told_who_writes_there() {
 }
 
 #[test]
-fn a_training_whose_front_is_killed_comes_to_the_same_weights() {
+fn a_training_whose_front_is_killed_resumes_to_the_same_weights() {
     let numbers = with_steps(3000);
     numbers.train("whole", &[]).ok();
     for both in [true, false] {

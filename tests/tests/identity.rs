@@ -1,6 +1,7 @@
-//! A job is its content: what changes the bytes is refused by its name, and what does not resumes to the same bytes.
+//! The identity of a job is its content: changes of the content are refused by name, and other changes resume to the
+//! same bytes.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,21 +10,21 @@ use anyflow_datasets::{Folder, JobId};
 use anyflow_tests::{Numbers, Output};
 use serde_json::Value;
 
-/// What becomes of an interrupted job when something changed.
+/// What happens to an interrupted job after a change.
 #[derive(Clone, Copy)]
 enum Verdict {
-    /// It goes on, and comes to the bytes of a job that was never interrupted.
+    /// It resumes and ends with the bytes of an uninterrupted job.
     Same,
-    /// It is refused, and this part is named.
+    /// It is refused, and the error names this part.
     Refused(&'static str),
 }
 use Verdict::{Refused, Same};
 
-/// A change of the project, which lies in another place than where the job was interrupted.
+/// A change of the project, which is moved to another folder as well.
 struct Change {
     name: &'static str,
     make: fn(&Numbers),
-    /// Arguments that the command has besides.
+    /// Additional arguments of the command.
     more: &'static [&'static str],
     run: Verdict,
     train: Verdict,
@@ -224,7 +225,7 @@ fn content(numbers: &Numbers, output: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// The verdict on one of both jobs, compared with what comes of it.
+/// Reruns a job and compares the result with the verdict.
 fn judge(change: &Change, verdict: Verdict, of: &str, numbers: &Numbers, whole: &Numbers) {
     let before = numbers.files(of);
     let output = if of == "run" { run(numbers, change.more) } else { train(numbers, change.more) };
@@ -243,14 +244,15 @@ fn judge(change: &Change, verdict: Verdict, of: &str, numbers: &Numbers, whole: 
 }
 
 #[test]
-fn what_changes_the_bytes_is_refused_by_name_and_nothing_else_is() {
+fn changes_of_content_are_refused_by_name_and_others_resume() {
     let begun = Numbers::new();
     let whole = begun.copied();
     run(&whole, &[]).ok();
     train(&whole, &[]).ok();
     assert!(content(&whole, "run").len() == 4 && content(&whole, "training").len() == 1);
 
-    // One of three shards is committed. Of two stages one is finished: record, order, cache, and then it are published.
+    // One of three shards is committed. One of two stages is finished: record, order, cache and the stage are
+    // published.
     let stop = |point: &str| [("ANYFLOW_FAILPOINT", point.into())];
     assert_ne!(begun.run("run", &stop("committed")).code, 0);
     assert_ne!(begun.train("training", &stop("file-published:3")).code, 0);

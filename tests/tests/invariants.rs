@@ -1,6 +1,6 @@
 //! What the crates must not know of one another. The README prints these invariants.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn packages() -> Vec<Package> {
     MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap().packages
 }
 
-/// What a package depends on, tests apart.
+/// The dependencies of a package, except those of its tests.
 fn dependencies(package: &Package) -> BTreeSet<String> {
     let normal = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
     normal.map(|d| d.name.clone()).collect()
@@ -24,14 +24,14 @@ fn ours(package: &Package) -> BTreeSet<String> {
 }
 
 #[test]
-fn arrows_between_our_crates_point_one_way() {
+fn crates_depend_on_each_other_as_designed() {
     let allowed = |name: &str| -> &[&str] {
         match name {
             "anyflow-abi" | "anyflow-plan" | "anyflow-datasets" | "anyflow-weights" | "anyflow-native" | "xtask" => &[],
             "anyflow-diffusion" => &["anyflow-native"],
             "anyflow-sdk" => &["anyflow-abi"],
             "anyflow-cli" => &["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-weights"],
-            // The SDK's conformance kit is a host in miniature, which checks plugins linked and loaded alike.
+            // The SDK's test kit is a small host that checks linked and loaded plugins alike.
             "anyflow-runtime" => &[
                 "anyflow-abi",
                 "anyflow-plan",
@@ -42,7 +42,7 @@ fn arrows_between_our_crates_point_one_way() {
             ],
             "anyflow-tests" => &["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-runtime"],
             plugin if plugin.starts_with("anyflow-plugin-") => &["anyflow-sdk"],
-            other => panic!("crate {other} has no place in the table of arrows"),
+            other => panic!("crate {other} is missing in the table of allowed dependencies"),
         }
     };
     for package in packages() {
@@ -53,7 +53,7 @@ fn arrows_between_our_crates_point_one_way() {
 }
 
 #[test]
-fn only_engine_plugins_and_tests_know_libtorch() {
+fn only_engine_plugins_and_tests_depend_on_libtorch() {
     for package in packages() {
         let knows = dependencies(&package).contains("tch");
         let may = ["anyflow-sdk", "anyflow-native", "anyflow-diffusion", "anyflow-runtime", "anyflow-tests"];
@@ -61,11 +61,13 @@ fn only_engine_plugins_and_tests_know_libtorch() {
     }
 }
 
-/// Whether a package reaches another through any chain of dependencies, tests apart.
+/// True if a package depends on another directly or indirectly, except in its tests.
 fn reaches(metadata: &Metadata, from: &str, to: &str) -> bool {
     let nodes = &metadata.resolve.as_ref().unwrap().nodes;
     let id = |name: &str| metadata.packages.iter().find(|p| p.name.as_str() == name).unwrap().id.clone();
-    let (target, mut seen, mut waiting) = (id(to), BTreeSet::new(), vec![id(from)]);
+    let target = id(to);
+    let mut seen = BTreeSet::new();
+    let mut waiting = vec![id(from)];
     while let Some(package) = waiting.pop() {
         if package == target {
             return true;
@@ -80,19 +82,20 @@ fn reaches(metadata: &Metadata, from: &str, to: &str) -> bool {
 }
 
 #[test]
-fn what_needs_no_tensor_reaches_no_libtorch_through_any_chain() {
+fn crates_without_tensors_do_not_depend_on_libtorch_indirectly() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().unwrap();
     for name in ["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-weights", "anyflow-cli", "xtask"] {
         assert!(!reaches(&metadata, name, "torch-sys"), "{name} reaches libtorch");
     }
-    assert!(reaches(&metadata, "anyflow-runtime", "torch-sys"), "the test would see it");
+    assert!(reaches(&metadata, "anyflow-runtime", "torch-sys"), "the test can detect it");
 }
 
 #[test]
 fn checking_and_planning_need_neither_libtorch_nor_weights() {
     let folder = tempfile::tempdir().unwrap();
-    let (bin, plugins) = (folder.path().join("bin"), folder.path().join("plugins"));
+    let bin = folder.path().join("bin");
+    let plugins = folder.path().join("plugins");
     std::fs::create_dir(&bin).unwrap();
     std::fs::create_dir(&plugins).unwrap();
     std::fs::copy(anyflow_tests::target().join("anyflow"), bin.join("anyflow")).unwrap();
@@ -104,7 +107,7 @@ fn checking_and_planning_need_neither_libtorch_nor_weights() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld").join(file);
         std::fs::copy(shipped, folder.path().join(file)).unwrap();
     }
-    // No library path, no cache, no engine beside the program, no weights beside the model.
+    // No library path, no cache, no engine next to the program, no weights next to the model.
     for command in ["check", "plan"] {
         let output = std::process::Command::new(bin.join("anyflow"))
             .arg(command)
@@ -145,13 +148,13 @@ fn engine_and_planner_name_no_modality() {
         for modality in ["image", "audio", "video"] {
             assert!(!words.contains(modality), "{} names {modality}", file.display());
         }
-        // "text" is also an ordinary word of a program; as a name of something it would stand in quotes.
+        // "text" is also an ordinary word in code; as the name of a modality it would be in quotes.
         assert!(!text.contains("\"text\""), "{} names text", file.display());
     }
 }
 
 #[test]
-fn unsafe_code_stands_at_the_border_only() {
+fn unsafe_code_is_only_in_listed_folders() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let allowed = [
         "core/abi/src",

@@ -1,6 +1,7 @@
-//! What is loaded is what was checked, from folders that nobody else writes to, and nothing that is named is waited for.
+//! Loading of plugins: the loaded bytes are the checked ones, folders of others are not searched, and special files
+//! never block.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,9 +17,10 @@ use serde_json::json;
 const FAULTS: &str = "tests/native/faults.c";
 const GUESTS: &str = "tests/native/guests.c";
 
-/// A library that leaves a file behind when it is loaded.
+/// A library that creates a file when it is loaded.
 fn marker(folder: &Path, name: &str, options: &[&str]) -> (PathBuf, PathBuf) {
-    let (library, mark) = (folder.join(name), folder.join("ran"));
+    let library = folder.join(name);
+    let mark = folder.join("ran");
     let source = folder.join("marker.c");
     let code = "#include <stdio.h>\n\
                 int marker(void) { return 1; }\n\
@@ -47,7 +49,7 @@ fn no_library_of_the_current_folder_is_loaded() {
     }
 }
 
-/// What the codec makes of the number 1.
+/// The codec's array for the number 1.
 fn scale(library: &Path) -> f64 {
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![1], range: None };
     let component = native_component(library, "faults/number", json!({}));
@@ -57,16 +59,18 @@ fn scale(library: &Path) -> f64 {
 }
 
 #[test]
-fn the_bytes_that_were_hashed_are_those_that_run() {
+fn the_loaded_bytes_are_those_that_were_hashed() {
     let folders = ["one", "ten"].map(|_| tempfile::tempdir().unwrap());
     let one = std::fs::read(compile(FAULTS, &["SCALE=1.0"], folders[0].path())).unwrap();
     let ten = std::fs::read(compile(FAULTS, &["SCALE=10.0"], folders[1].path())).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (mut ones, mut tens) = (0, 0);
+    let mut ones = 0;
+    let mut tens = 0;
     for round in 0..20u32 {
-        // Bytes behind the library are not loaded, and make its hash one of its own; many make reading it take a while.
+        // Trailing bytes are not loaded, but change the hash; many of them slow down reading.
         let of = |library: &[u8]| [library, &vec![0; 2 << 20], &round.to_le_bytes()].concat();
-        let (one, ten) = (of(&one), of(&ten));
+        let one = of(&one);
+        let ten = of(&ten);
         let path = folder.path().join(format!("lib{round}.so"));
         std::fs::write(&path, &one).unwrap();
         let stop = AtomicBool::new(false);
@@ -112,16 +116,17 @@ fn plugins_are_known_by_name_and_hash_and_equal_bytes_are_one_plugin() {
     assert_eq!(hashes.into_iter().collect::<Vec<_>>(), [("faults".to_string(), one.blake3.clone())]);
 }
 
-/// A plugin that needs `libneeded.so`, which lies beside it.
+/// A plugin that links to `libneeded.so` next to it.
 fn dependent(folder: &Path, run_path: &str, options: &[&str]) -> (PathBuf, PathBuf, PathBuf) {
     let (needed, mark) = marker(folder, "libneeded.so", options);
-    let (search, run_path) = (format!("-L{}", folder.display()), format!("-Wl,-rpath,{run_path}"));
+    let search = format!("-L{}", folder.display());
+    let run_path = format!("-Wl,-rpath,{run_path}");
     let options = ["-Wl,--no-as-needed", &search, "-l:libneeded.so", &run_path];
     (compile_with(GUESTS, &[], &options, folder), needed, mark)
 }
 
 #[test]
-fn a_library_beside_a_plugin_is_loaded_with_it_and_the_list_covers_it() {
+fn a_library_next_to_a_plugin_is_loaded_only_if_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let (plugin, needed, mark) = dependent(folder.path(), "$ORIGIN", &["-Wl,-soname,libneeded.so"]);
     let list = folder.path().join("allowed");
@@ -136,7 +141,7 @@ fn a_library_beside_a_plugin_is_loaded_with_it_and_the_list_covers_it() {
     assert!(!mark.exists(), "no code ran");
     let output = check(&[hash(&plugin), hash(&needed)]);
     assert_eq!(output.code, 0, "{}{}", output.out, output.err);
-    assert!(mark.exists(), "the test would see it");
+    assert!(mark.exists(), "the test can detect it");
     let mut plugins = Plugins::default();
     plugins.load(plugin.to_str().unwrap()).unwrap();
     let hashes = plugins.hashes();
@@ -144,7 +149,7 @@ fn a_library_beside_a_plugin_is_loaded_with_it_and_the_list_covers_it() {
 }
 
 #[test]
-fn what_a_plugin_needs_is_not_looked_for_in_the_current_folder() {
+fn a_plugins_dependencies_are_not_searched_in_the_current_folder() {
     let cases = [
         (".", &["-Wl,-soname,libneeded.so"], "current folder"),
         ("$ORIGIN:", &["-Wl,-soname,libneeded.so"], "current folder"),
@@ -160,7 +165,7 @@ fn what_a_plugin_needs_is_not_looked_for_in_the_current_folder() {
     }
 }
 
-/// Runs the front with an open standard input that nobody writes to, for 30 s at most.
+/// Runs the front with an open standard input that nobody writes to, for at most 30 s.
 fn unattended(arguments: &[&str]) -> (Option<i32>, String) {
     let mut child = Command::new(target().join("anyflow"))
         .args(arguments)
@@ -188,7 +193,8 @@ fn unattended(arguments: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn pipes_and_devices_named_as_files_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (yaml, pipe) = (folder.path().join("p.yaml"), folder.path().join("pipe"));
+    let yaml = folder.path().join("p.yaml");
+    let pipe = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for model in ["/dev/stdin", "/dev/zero", pipe.to_str().unwrap()] {
         std::fs::write(&yaml, format!("anyflow: 1\nname: p\nmodel: {model}\nnodes: {{}}\noutputs: {{}}\n")).unwrap();
@@ -203,7 +209,7 @@ fn pipes_and_devices_named_as_files_are_refused_at_once() {
 }
 
 #[test]
-fn a_file_with_thousands_of_errors_is_told_a_hundred() {
+fn at_most_a_hundred_errors_of_a_file_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = folder.path().join("many.yaml");
     let keys: String = (0..30_000).map(|key| format!("  key{key}: 1\n")).collect();

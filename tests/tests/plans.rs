@@ -1,7 +1,7 @@
-//! Every shipped YAML file is compiled against the real plugins, and its printed plan is a snapshot: update them with
-//! `INSTA_UPDATE=always cargo test -p anyflow-tests --test plans`.
+//! Compiles every shipped YAML file with the real plugins and compares the printed plan with a snapshot. Update
+//! snapshots with `INSTA_UPDATE=always cargo test -p anyflow-tests --test plans`.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use anyflow_tests::{anyflow, files_below, target};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// What is printed, without the paths of this machine.
+/// The printed plan, without the paths of this machine.
 fn printed(text: &str) -> String {
     let root = std::fs::canonicalize(ROOT).expect("the workspace is there").display().to_string();
     text.replace(&target().display().to_string(), "<target>").replace(&root, "<root>")
 }
 
 #[test]
-fn every_shipped_file_compiles_to_the_plan_it_did() {
+fn plans_of_shipped_files_equal_their_snapshots() {
     let root = Path::new(ROOT);
     let files = files_below(&root.join("pipelines"), "yaml").into_iter();
     let files: Vec<String> = files.map(|f| f.strip_prefix(root).unwrap().display().to_string()).collect();
@@ -35,7 +35,7 @@ fn every_shipped_file_compiles_to_the_plan_it_did() {
 }
 
 #[test]
-fn plans_are_drawn_in_every_format() {
+fn plans_are_printed_in_every_format() {
     let file = "pipelines/mld/text-to-image-audio.yaml";
     let mermaid = anyflow(["plan", file, "--format", "mermaid"]).ok().out;
     assert!(mermaid.contains("flowchart") && mermaid.contains("joint"), "{mermaid}");
@@ -46,7 +46,7 @@ fn plans_are_drawn_in_every_format() {
 }
 
 #[test]
-fn shipped_descriptors_are_those_that_the_planner_is_tested_with() {
+fn planner_fixtures_equal_the_shipped_descriptors() {
     for name in ["image", "audio", "text", "label"] {
         let library = std::fs::read(anyflow_tests::library(name)).unwrap();
         let real: serde_json::Value = serde_json::from_str(anyflow_abi::read::descriptor(&library).unwrap()).unwrap();

@@ -1,6 +1,6 @@
-//! The stages of a run: they overlap, their memory is flat, and a run that cannot go on says so and publishes nothing.
+//! The stages of a run overlap, use bounded memory, and publish nothing if the run fails.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use anyflow_tests::{Output, anyflow_with, compile, digit_png, files_below, targe
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 
-/// A project of one stream, trained as far as a run needs it: cells through a codec and a module, and out again.
+/// A project of one stream, trained enough for a run that encodes and decodes cells with a codec and a module.
 struct Project {
     folder: tempfile::TempDir,
     variables: Vec<(&'static str, OsString)>,
 }
 
-/// What a project is made of.
+/// The parts of a project.
 struct Parts<'a> {
     codec: &'a str,
     module: &'a str,
     latent: u32,
     modality: &'a str,
     feature: Feature,
-    /// Rows of the input, and what they hold.
+    /// Number of input rows, and their cells.
     cells: Vec<OwnedCell>,
     /// A cell to train on.
     example: OwnedCell,
@@ -61,12 +61,13 @@ impl Project {
         let cells = cells.into_iter().map(Some).collect();
         let columns = vec![("id", Feature::Value("int64".into()), ids), ("value", feature, cells)];
         write_columns(&project.path("data"), columns);
-        let (yaml, output) = (project.text("train.yaml"), project.text("trained"));
+        let yaml = project.text("train.yaml");
+        let output = project.text("trained");
         project.call(&["train", &yaml, "--output", &output, "--threads", "1"]).ok();
         project
     }
 
-    /// Rows of which a micro-batch holds 64 at most.
+    /// Rows for micro-batches of at most 64.
     fn wide(rows: usize) -> Project {
         Project::new(Parts {
             codec: "stages/wide",
@@ -79,7 +80,7 @@ impl Project {
         })
     }
 
-    /// Texts, of which `bad` is refused.
+    /// Texts; the codec refuses `bad`.
     fn texts(texts: &[&str]) -> Project {
         Project::new(Parts {
             codec: "faulty/panics",
@@ -92,7 +93,7 @@ impl Project {
         })
     }
 
-    /// Pictures of 256 x 256, of which a micro-batch holds 16 at most.
+    /// Images of 256 x 256 for micro-batches of at most 16.
     fn pictures(rows: usize) -> Project {
         let cells: Vec<_> = (0..rows).map(|row| OwnedCell::Bytes(digit_png(row % 10, row as u32))).collect();
         Project::new(Parts {
@@ -125,7 +126,7 @@ impl Project {
         self.call(&[&arguments, more].concat())
     }
 
-    /// As [`Project::run`], with a variable.
+    /// As [`Project::run`], with an environment variable.
     fn run_with(&mut self, variable: (&'static str, &str), output: &str, more: &[&str]) -> Output {
         self.variables.push((variable.0, variable.1.into()));
         let output = self.run(output, more);
@@ -133,7 +134,7 @@ impl Project {
         output
     }
 
-    /// The shards of an output, in bytes.
+    /// The bytes of the shards of an output.
     fn shards(&self, output: &str) -> Vec<Vec<u8>> {
         let files = files_below(&self.path(output).join("data"), "parquet");
         files.iter().map(|file| std::fs::read(file).unwrap()).collect()
@@ -158,13 +159,13 @@ impl Project {
 fn says(output: &Output, code: i32, parts: &[&str]) {
     assert_eq!(output.code, code, "{}\n{}", output.out, output.err);
     for part in parts {
-        assert!(output.err.contains(part), "{part:?} is not said in:\n{}", output.err);
+        assert!(output.err.contains(part), "{part:?} is missing in:\n{}", output.err);
     }
 }
 
 /// Encoding waits for the module and both for decoding, each on another part of one shard.
 #[test]
-fn encoding_computing_and_decoding_go_on_at_the_same_time() {
+fn stages_run_concurrently() {
     let mut project = Project::wide(200);
     project.run_with(("STAGES_MEET", "yes"), "out", &[]).ok();
     assert_eq!(project.cells("out", "made"), project.cells("data", "value"));
@@ -172,7 +173,7 @@ fn encoding_computing_and_decoding_go_on_at_the_same_time() {
 }
 
 #[test]
-fn each_stage_is_a_thread_and_says_how_long_it_worked() {
+fn the_trace_has_a_thread_per_stage() {
     let project = Project::wide(200);
     let trace = project.text("trace.json");
     let result = project.run("out", &["--trace", &trace, "--json"]).ok().json();
@@ -186,12 +187,12 @@ fn each_stage_is_a_thread_and_says_how_long_it_worked() {
 }
 
 #[test]
-fn a_stage_that_fails_ends_the_run_and_the_same_command_goes_on() {
+fn a_failing_stage_ends_the_run_and_a_rerun_resumes() {
     let mut project = Project::wide(200);
     let shards = ["--shard-rows", "100"];
     project.run("whole", &shards).ok();
     for stage in ["encode", "module", "decode"] {
-        // So little memory is one micro-batch at a time.
+        // With 1M, only one micro-batch is in memory.
         for memory in ["4G", "1M"] {
             let arguments = [&shards[..], &["--memory", memory]].concat();
             let failed = project.run_with(("STAGES_FAIL", stage), &format!("{stage}-{memory}"), &arguments);
@@ -224,10 +225,10 @@ fn shards_of_several_micro_batches_are_the_same_to_the_bit_after_a_kill() {
     project.run("killed", &shards).ok();
     assert!(project.shards("killed") == project.shards("whole"));
     assert_eq!(project.shards("whole").len(), 2);
-    // Memory decides how many micro-batches are alive, not where they are cut.
+    // The memory limit sets the number of micro-batches in memory, not their size.
     project.run("frugal", &[&shards[..], &["--memory", "1M"]].concat()).ok();
     assert!(project.shards("frugal") == project.shards("whole"));
-    // Other cuts are other network calls, whose sums round elsewhere.
+    // Other micro-batch sizes mean other network calls, with other rounding.
     project.run("small", &["--shard-rows", "7"]).ok();
     let pixels = |cell: &OwnedCell| match cell {
         OwnedCell::Bytes(bytes) => image::load_from_memory(bytes).unwrap().to_rgb8().into_raw(),
@@ -239,7 +240,7 @@ fn shards_of_several_micro_batches_are_the_same_to_the_bit_after_a_kill() {
     }
 }
 
-/// A system without threads left: whichever of them is the first that cannot start, what is missing is not published.
+/// The system refuses one of the threads. Whichever it is, nothing incomplete is published.
 #[test]
 fn a_thread_that_cannot_start_publishes_nothing() {
     let mut project = Project::texts(&["a", "bb", "ccc", "dddd", "eeeee", "ffffff"]);
@@ -282,7 +283,7 @@ fn too_many_failures_are_refused_each_time_with_the_reasons_on_disk() {
 }
 
 #[test]
-fn a_run_of_which_every_row_fails_is_a_failure_each_time() {
+fn a_run_without_successful_rows_fails_each_time() {
     let project = Project::texts(&["bad", "bad", "bad"]);
     for _ in 0..2 {
         says(&project.run("out", &[]), 1, &["none of the 3 rows succeeded", &project.text("out/failures.parquet")]);
@@ -291,14 +292,14 @@ fn a_run_of_which_every_row_fails_is_a_failure_each_time() {
     }
 }
 
-/// A picture with much behind its end, which no decoder reads and Parquet compresses well.
+/// An image with many trailing bytes, which decoders ignore and Parquet compresses well.
 fn large_picture(row: usize) -> Vec<u8> {
     let mut picture = digit_png(row % 10, row as u32);
     picture.resize(4 << 20, 0);
     picture
 }
 
-/// Writes a column `image`, row by row.
+/// Writes a column `image` row by row.
 fn write_images(folder: &Path, rows: usize, cell: impl Fn(usize) -> ArrayRef) {
     let features = Features([("image".to_string(), Feature::Image)].into_iter().collect());
     let expected = Expected { shards: 1, rows: rows as u64 };
@@ -314,7 +315,7 @@ fn write_images(folder: &Path, rows: usize, cell: impl Fn(usize) -> ArrayRef) {
     output.finish().unwrap();
 }
 
-/// A shard of these pictures through a shipped pipeline, by an engine that may not take what they take together.
+/// Runs a shard of these images through a shipped pipeline, with less memory than all of them need together.
 fn run_in_little_memory(data: &Path, out: &Path) {
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld/image-to-audio.yaml");
     let ended = Command::new("sh")
@@ -330,11 +331,12 @@ fn run_in_little_memory(data: &Path, out: &Path) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// Together they are more than a column of a batch can hold.
+/// Together they exceed the size limit of a column in a batch.
 #[test]
 fn a_shard_of_large_cells_takes_little_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let data = folder.path().join("data");
+    let out = folder.path().join("out");
     let cell = |row| column_from_cells(&[Some(OwnedCell::Bytes(large_picture(row)))], &Feature::Image).unwrap();
     write_images(&data, 600, cell);
     run_in_little_memory(&data, &out);
@@ -344,7 +346,8 @@ fn a_shard_of_large_cells_takes_little_memory() {
 #[test]
 fn a_shard_of_large_linked_files_takes_little_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let data = folder.path().join("data");
+    let out = folder.path().join("out");
     let linked = |row: usize| -> ArrayRef {
         let nothing = column_from_cells(&[None], &Feature::Image).unwrap();
         let fields =

@@ -1,6 +1,6 @@
-//! Files that are written, by real processes: two at once, killed anywhere, and verified afterwards.
+//! Published files: concurrent writers, writers killed at every point, and verification.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn table(path: &Path, rows: u64) -> PathBuf {
 }
 
 #[test]
-fn of_two_imports_at_once_what_says_success_lies_there() {
+fn concurrent_imports_publish_the_successful_one() {
     let folder = tempfile::tempdir().unwrap();
     let counts = [60_000, 90_000];
     let sources = counts.map(|count| table(&folder.path().join(format!("{count}.csv")), count));
@@ -55,7 +55,7 @@ fn of_two_imports_at_once_what_says_success_lies_there() {
 }
 
 #[test]
-fn a_file_is_there_whole_or_not_at_all_wherever_its_writer_is_killed() {
+fn a_killed_writer_publishes_a_whole_file_or_none() {
     let points = FAILPOINTS.iter().filter(|name| name.starts_with("file-"));
     for point in points {
         let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn a_file_is_there_whole_or_not_at_all_wherever_its_writer_is_killed() {
 }
 
 #[test]
-fn verification_tells_good_from_damaged_and_from_unfinished() {
+fn verify_distinguishes_good_damaged_and_unfinished_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     write_digits(&out, 30);

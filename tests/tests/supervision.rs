@@ -1,6 +1,6 @@
-//! The two programs: whoever speaks, crashes, hangs or is killed, what is told is what happened, and nothing is left over.
+//! Front and engine: output, crashes, hangs and kills are reported correctly, and no process is left over.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,12 +14,12 @@ use anyflow_tests::{Output, anyflow, compile, target, write_columns};
 
 const ROWS: usize = 12;
 
-/// A project of one stream whose codec is the plugin `ends`, and whose module is another plugin's.
+/// A project of one stream. Its codec is from the plugin `ends`, its module from another plugin.
 struct Project {
     folder: tempfile::TempDir,
 }
 
-/// The commands that run a plugin's code for a job.
+/// Commands that run a plugin's code for a job.
 const RUN: [&str; 6] = ["run", "pipeline.yaml", "--input", "data", "--output", "out"];
 const TRAIN: [&str; 4] = ["train", "train.yaml", "--output", "again"];
 
@@ -64,7 +64,7 @@ impl Project {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// `anyflow` with these arguments, in the project's folder; `ends` says what the plugin does.
+    /// `anyflow` with these arguments in the project's folder; `ends` selects the plugin's behaviour.
     fn command(&self, ends: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(target().join("anyflow"));
         command.args(arguments).args(["--threads", "2"]).current_dir(self.folder.path());
@@ -96,23 +96,23 @@ fn output(command: &mut Command) -> Output {
 #[track_caller]
 fn says(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "{part:?} is not said in: {text}");
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }
 
-/// The children of a process.
+/// The child processes of a process.
 fn children(process: u32) -> Vec<u32> {
     let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     children.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-/// Whether a process is there, and not merely waited for.
+/// True if a process exists and is not a zombie.
 fn lives(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     status.contains("State:") && !status.contains("State:\tZ")
 }
 
-/// Waits for something, for a minute at most.
+/// Waits for a condition, for at most a minute.
 #[track_caller]
 fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
@@ -126,29 +126,29 @@ fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn what_a_plugin_prints_is_log() {
+fn output_of_a_plugin_goes_to_the_log() {
     let project = Project::new();
     let output = project.call("encode spoof", &[&RUN[..], &["--json"]].concat()).ok();
     assert_eq!(output.json()["rows"], ROWS);
     let output =
         project.call("encode spoof-_exit", &["run", "pipeline.yaml", "--input", "data", "--output", "spoofed"]);
     assert_eq!(output.code, 3, "{}", output.err);
-    says(&output.err, &["ended with code 9 and without a result", "plugin `ends`", "ends/number encode", "1000000"]);
+    says(&output.err, &["exited with code 9 without a result", "plugin `ends`", "ends/number encode", "1000000"]);
     assert!(!project.path("spoofed/manifest.json").exists());
     project.call("", &["run", "pipeline.yaml", "--input", "data", "--output", "spoofed"]).ok();
 }
 
 #[test]
-fn whoever_crashes_is_blamed_from_whichever_thread() {
+fn a_crash_names_the_plugin_from_any_thread() {
     let project = Project::new();
-    // The module of another plugin was entered last when cells are decoded, and none when they are encoded.
+    // When cells are decoded, the module of another plugin was entered last; when they are encoded, no module was.
     for (ends, wanted) in [
         ("decode crash", "signal 11"),
         ("decode abort", "signal 6"),
         ("decode divide", "signal 8"),
         ("decode overflow", "signal"),
-        ("decode exit", "ended with code 0 and without a result, by a call of exit()"),
-        ("decode _exit", "ended with code 9"),
+        ("decode exit", "exited with code 0 without a result, by a call of exit()"),
+        ("decode _exit", "exited with code 9"),
         ("encode crash", "signal 11"),
         ("encode exit", "by a call of exit()"),
     ] {
@@ -156,7 +156,10 @@ fn whoever_crashes_is_blamed_from_whichever_thread() {
         assert_eq!(output.code, 3, "{ends}: {}", output.err);
         let call = format!("ends/number {}", ends.split(' ').next().unwrap());
         let node = if ends.starts_with("decode") { "node `back`" } else { "node `within`" };
-        says(&output.err, &[wanted, "plugin `ends` (version 0.2.0)", &call, node, "same command resumes"]);
+        says(
+            &output.err,
+            &[wanted, "plugin `ends` (version 0.2.0)", &call, node, "run the same command again to resume"],
+        );
     }
     let overflow = project.call("encode overflow", &RUN);
     says(&overflow.err, &["has overflowed its stack", "plugin `ends`"]);
@@ -176,7 +179,7 @@ fn whoever_crashes_is_blamed_from_whichever_thread() {
 }
 
 #[test]
-fn a_crash_of_ours_or_a_blow_from_outside_blames_no_plugin() {
+fn an_own_crash_or_an_outside_kill_names_no_plugin() {
     let project = Project::new();
     let output = output(
         project.command("", &[&RUN[..], &["--shard-rows", "4"]].concat()).env("ANYFLOW_FAILPOINT", "committed:1"),
@@ -190,7 +193,7 @@ fn a_crash_of_ours_or_a_blow_from_outside_blames_no_plugin() {
         assert!(Command::new("kill").args([signal, &engine.to_string()]).status().unwrap().success());
         let (code, err) = front.end();
         assert_eq!(code, Some(1), "{err}");
-        says(&err, &["was killed by signal", "under way: ends/number decode"]);
+        says(&err, &["was killed by signal", "in progress: ends/number decode"]);
     }
 }
 
@@ -216,7 +219,7 @@ fn hanging(project: &Project, ends: &str, arguments: &[&str]) -> Hanging {
 }
 
 #[test]
-fn the_limit_of_time_holds_from_the_loading_to_the_end() {
+fn the_timeout_covers_every_call_from_load_to_destroy() {
     let project = Project::new();
     let begin = Instant::now();
     let limit = ["--timeout", "1"];
@@ -241,7 +244,7 @@ fn the_limit_of_time_holds_from_the_loading_to_the_end() {
 }
 
 #[test]
-fn no_child_of_a_plugin_holds_the_front_or_outlives_the_job() {
+fn children_of_a_plugin_neither_delay_nor_outlive_the_job() {
     let project = Project::new();
     for (ends, code) in [("decode child-crash", 3), ("encode child", 0)] {
         let begin = Instant::now();
@@ -250,12 +253,12 @@ fn no_child_of_a_plugin_holds_the_front_or_outlives_the_job() {
         assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
     }
     assert_eq!(project.rows(), ROWS as u64);
-    // What a child of a plugin comes to is not what the engine comes to.
+    // The exit status of a plugin's child does not affect the engine.
     project.call("encode crashing-child", &["run", "pipeline.yaml", "--input", "data", "--output", "other"]).ok();
 }
 
 #[test]
-fn an_engine_ends_with_its_front_and_takes_the_children_of_plugins_along() {
+fn an_engine_and_its_children_end_with_the_front() {
     let project = Project::new();
     for arguments in [&RUN[..], &TRAIN[..]] {
         let ends = if arguments[0] == "run" { "decode child-hang" } else { "create child-hang" };
@@ -270,7 +273,7 @@ fn an_engine_ends_with_its_front_and_takes_the_children_of_plugins_along() {
     }
 }
 
-/// The processes that any thread of a process made.
+/// The child processes of all threads of a process.
 fn grandchildren(process: u32) -> Vec<u32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
     let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok());
@@ -278,7 +281,7 @@ fn grandchildren(process: u32) -> Vec<u32> {
 }
 
 #[test]
-fn a_line_without_end_costs_the_front_little_memory() {
+fn an_endless_log_line_uses_little_memory() {
     let project = Project::new();
     let log = project.path("log");
     let mut command = project.command("encode flood", &RUN);
@@ -298,7 +301,7 @@ fn a_line_without_end_costs_the_front_little_memory() {
     says(&String::from_utf8_lossy(&log), &["the line is cut"]);
 }
 
-/// What would steer a terminal: control characters but line feeds and tabs, and those that change the order of letters.
+/// True if the text contains control characters, except line feeds and tabs, or characters that change text direction.
 #[track_caller]
 fn is_harmless(text: &str) {
     let odd = |c: char| (c.is_control() && c != '\n' && c != '\t') || ('\u{202a}'..='\u{202e}').contains(&c);
@@ -306,7 +309,7 @@ fn is_harmless(text: &str) {
 }
 
 #[test]
-fn text_of_data_and_plugins_does_not_steer_the_terminal() {
+fn text_from_data_and_plugins_does_not_control_the_terminal() {
     let project = Project::new();
     let output = project.call("encode steer", &RUN);
     assert_eq!(output.code, 3, "{}", output.err);
@@ -339,7 +342,7 @@ fn text_of_data_and_plugins_does_not_steer_the_terminal() {
 }
 
 #[test]
-fn a_path_that_is_no_text_is_refused_and_never_written_elsewhere() {
+fn a_non_utf8_path_is_refused() {
     let project = Project::new();
     let odd = OsStr::from_bytes(b"out\xff");
     let before = std::fs::read_dir(project.folder.path()).unwrap().count();
@@ -365,7 +368,7 @@ fn a_path_that_is_no_text_is_refused_and_never_written_elsewhere() {
 }
 
 #[test]
-fn the_name_of_an_evaluation_does_not_lead_out_of_its_folder() {
+fn an_evaluation_name_cannot_escape_its_folder() {
     let project = Project::new();
     for name in ["../../escaped", "/escaped", "..", ".hidden", "a\\\\b", ""] {
         project.write("eval.yaml", &format!("anyflow: 1\nname: \"{name}\"\nmodel: model.yaml\ntasks: {{}}\n"));
@@ -375,9 +378,9 @@ fn the_name_of_an_evaluation_does_not_lead_out_of_its_folder() {
     }
 }
 
-/// An engine by itself, as a person starts it: events on its standard output, plugins' prints on standard error.
+/// An engine started by hand: events on its standard output, output of plugins on standard error.
 #[test]
-fn an_engine_without_a_front_does_the_same_order() {
+fn an_engine_without_a_front_runs_the_order() {
     let project = Project::new();
     project.call("", &RUN).ok();
     let order = project.path("out/order.json");

@@ -1,7 +1,6 @@
-//! A modality that the core knows nothing of: drawings as nested lists of numbers, from their column to the pipelines
-//! shipped for them.
+//! A modality that the core does not know: drawings as nested lists of numbers, from a column to the shipped pipelines.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 
@@ -75,7 +74,7 @@ fn run(name: &str, output: &Path, more: &[&str]) {
     anyflow(words.into_iter().chain(more)).ok();
 }
 
-/// The points of every row's drawing.
+/// The points of each row's drawing.
 fn points(folder: &Path, name: &str) -> Vec<Vec<Point>> {
     let dataset = Dataset::open(&[folder.to_path_buf()]).unwrap();
     assert_eq!(dataset.column(name).unwrap().cell(), Some(CellKind::List(3)));
@@ -90,7 +89,7 @@ fn points(folder: &Path, name: &str) -> Vec<Vec<Point>> {
     drawings
 }
 
-/// Mean distance from each point of `a` to the nearest of `b`, and the other way.
+/// Symmetric mean distance from the points of one drawing to the nearest points of the other.
 fn chamfer(a: &[Point], b: &[Point]) -> f64 {
     let to = |from: &[Point], to: &[Point]| {
         let nearest = |p: &Point| to.iter().map(|q| (p[0] - q[0]).hypot(p[1] - q[1])).fold(f64::INFINITY, f64::min);
@@ -99,15 +98,16 @@ fn chamfer(a: &[Point], b: &[Point]) -> f64 {
     (to(a, b) + to(b, a)) / 2.0
 }
 
-/// Generated from the picture alone, a drawing lies nearer to the one that belongs to it than to another row's.
+/// A drawing generated from an image is closer to that row's own drawing than to another row's.
 #[test]
-fn what_is_drawn_belongs_to_the_picture() {
+fn a_drawing_belongs_to_its_image() {
     let folder = tempfile::tempdir().unwrap();
     let [joint, drawn] = ["joint", "drawn"].map(|name| folder.path().join(name));
     run("joint.yaml", &joint, &["--rows", "24", "--set", "joint.sampler.steps=20"]);
     let given = joint.display().to_string();
     run("image-to-trajectory.yaml", &drawn, &["--input", &given, "--set", "joint.sampler.steps=20"]);
-    let (real, made) = (points(&drawn, "strokes"), points(&drawn, "drawn"));
+    let real = points(&drawn, "strokes");
+    let made = points(&drawn, "drawn");
     assert_eq!((real.len(), made.len()), (24, 24));
     let nearer = (0..24).filter(|&row| chamfer(&made[row], &real[row]) < chamfer(&made[row], &real[(row + 7) % 24]));
     let nearer = nearer.count();

@@ -1,6 +1,6 @@
-//! Plugins that are wrong: the host says so in one sentence, and nothing else is lost.
+//! Faulty plugins: the host names the fault in one sentence, and nothing else is lost.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use tch::Tensor;
 
 const FAULTS: &str = "tests/native/faults.c";
 
-/// What the host says to a library with this fault, checked to be one sentence of a plugin's fault.
+/// The host's error for a library with this fault, checked to be one sentence that blames the plugin.
 #[track_caller]
 fn refusal(macros: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -33,32 +33,32 @@ fn refusal(macros: &[&str]) -> String {
 #[track_caller]
 fn says(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "{part:?} is not said in: {text}");
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }
 
-/// Every refusal names the plugin with its version, what this host has, and the way out.
+/// Every refusal names the plugin with its version, the host's version, and the remedy.
 const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.4", "rebuild"];
 
 #[test]
-fn without_a_fault_it_loads() {
+fn a_plugin_without_faults_loads() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile(FAULTS, &[], folder.path());
     assert!(Plugins::default().load(library.to_str().unwrap()).is_ok());
 }
 
 #[test]
-fn a_library_without_a_descriptor_section_is_no_plugin() {
+fn a_library_without_a_descriptor_section_is_refused() {
     says(&refusal(&["SECTION_MISSING"]), &["no section `.anyflow`", "ANYFLOW_DESCRIPTOR", "rebuild"]);
 }
 
 #[test]
-fn a_descriptor_section_that_is_no_text_is_refused() {
+fn a_descriptor_section_that_is_not_text_is_refused() {
     says(&refusal(&["SECTION_NOT_UTF8"]), &["not UTF-8"]);
 }
 
 #[test]
-fn code_that_tells_otherwise_than_the_section_is_refused() {
+fn a_descriptor_in_code_that_differs_from_the_section_is_refused() {
     let text = refusal(&["CODE_TELLS_OTHERWISE"]);
     says(&text, &ALWAYS);
     says(&text, &["differs from the one in the file"]);
@@ -72,7 +72,7 @@ fn an_entry_without_the_magic_number_is_refused() {
 }
 
 #[test]
-fn another_major_is_refused_whether_the_section_or_the_code_says_so() {
+fn another_abi_major_in_section_or_code_is_refused() {
     let text = refusal(&["CODE_MAJOR=9"]);
     says(&text, &ALWAYS);
     says(&text, &["ABI 9.4"]);
@@ -82,7 +82,7 @@ fn another_major_is_refused_whether_the_section_or_the_code_says_so() {
 }
 
 #[test]
-fn another_libtorch_is_refused_whether_the_section_or_the_code_says_so() {
+fn another_libtorch_in_section_or_code_is_refused() {
     for macros in [["SECTION_LIBTORCH=\"\\\"2.10.0\\\"\""], ["CODE_LIBTORCH=\"2.10.0\""]] {
         let text = refusal(&macros);
         says(&text, &["faults 0.1.0", "libtorch 2.10.0", "2.11.0", "rebuild"]);
@@ -100,7 +100,7 @@ fn a_missing_symbol_is_named() {
 }
 
 #[test]
-fn structs_that_are_cut_short_are_refused() {
+fn truncated_structs_are_refused() {
     for (fault, part) in [("ENTRY_CUT", "entry"), ("TABLE_CUT", "anyflow.codec/1")] {
         let text = refusal(&[fault]);
         says(&text, &ALWAYS);
@@ -121,7 +121,7 @@ fn codec(macros: &[&str], folder: &Path) -> Codec {
 }
 
 #[test]
-fn cells_that_are_none_cost_their_row_alone() {
+fn invalid_cells_fail_their_row_only() {
     let cases = [
         ("CELL_HUGE", "1099511627776 bytes"),
         ("CELL_NOWHERE", "address null"),
@@ -139,14 +139,14 @@ fn cells_that_are_none_cost_their_row_alone() {
 }
 
 #[test]
-fn rows_that_do_not_exist_are_nobodys() {
+fn errors_for_unknown_rows_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let cells = codec(&["ROW_UNKNOWN"], folder.path()).decode(&Tensor::from_slice(&[1.0f32, 2.0]).reshape([2, 1]), 1);
     assert_eq!(cells.unwrap(), [Ok(OwnedCell::F64(1.0)), Ok(OwnedCell::F64(2.0))]);
 }
 
 #[test]
-fn an_error_is_told_whatever_its_text_is() {
+fn an_error_with_an_unusual_text_is_reported() {
     let told = |fault: &str| {
         let folder = tempfile::tempdir().unwrap();
         let array = Tensor::from_slice(&[1.0f32]).reshape([1, 1]);
@@ -162,7 +162,7 @@ fn an_error_is_told_whatever_its_text_is() {
 }
 
 #[test]
-fn a_function_that_a_table_lacks_is_named() {
+fn a_missing_function_in_a_table_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = codec(&["FUNCTION_NULL"], folder.path()).encode(&[Some(Cell::F64(1.0))], 1).unwrap_err();
     says(&error.to_string(), &["faults/number", "encode", "is missing in the plugin's table"]);
@@ -191,7 +191,7 @@ impl Project {
         project
     }
 
-    /// As [`Project::new`], and trained as far as a run needs it.
+    /// As [`Project::new`], and trained enough for a run.
     fn trained(module: &str) -> Project {
         let project = Project::new(module);
         project.train().ok();
@@ -202,7 +202,7 @@ impl Project {
         self.folder.path().join(name)
     }
 
-    /// The model and its pipeline: values go into the module, and out of it again.
+    /// The model and a pipeline that encodes and decodes values with the module.
     fn write(&self, module: &str) {
         let model = format!(
             "anyflow: 1\nname: m\ncheckpoint: trained/model.safetensors\nstreams:\n  \
@@ -225,13 +225,15 @@ impl Project {
     }
 
     fn train(&self) -> Output {
-        let (yaml, output) = (self.path("train.yaml"), self.path("trained"));
+        let yaml = self.path("train.yaml");
+        let output = self.path("trained");
         self.call(&["train", yaml.to_str().unwrap(), "--output", output.to_str().unwrap(), "--threads", "1"])
     }
 
     fn run(&self, output: &str, more: &[&str]) -> Output {
         let [yaml, data, output] = ["pipeline.yaml", "data", output].map(|name| self.path(name));
-        let (yaml, data) = (yaml.to_str().unwrap(), data.to_str().unwrap());
+        let yaml = yaml.to_str().unwrap();
+        let data = data.to_str().unwrap();
         let arguments = ["run", yaml, "--input", data, "--output", output.to_str().unwrap(), "--threads", "1"];
         self.call(&[&arguments, more].concat())
     }
@@ -242,7 +244,7 @@ fn faulty(fault: &str, seconds: f64) -> String {
 }
 
 #[test]
-fn a_module_that_goes_wrong_ends_the_run_with_its_name() {
+fn a_failing_module_ends_the_run_and_is_named() {
     let project = Project::trained("faulty/network");
     let cases = [
         ("panic", "panicked"),
@@ -262,7 +264,7 @@ fn a_module_that_goes_wrong_ends_the_run_with_its_name() {
 }
 
 #[test]
-fn an_array_module_that_goes_wrong_is_named_too() {
+fn a_failing_array_module_is_named() {
     let project = Project::trained("faulty/plain");
     project.run("fine", &[]).ok();
     for (fault, wanted) in [("panic", "panicked"), ("error", "asked to fail")] {
@@ -277,9 +279,10 @@ fn an_array_module_that_goes_wrong_is_named_too() {
     says(&nothing.err, &["none of the 6 rows succeeded"]);
 }
 
-/// The module refuses calls on another thread than made it, and ends the process when another one ends it.
+/// The module refuses calls on another thread than the one that created it, and kills the process if another thread
+/// destroys it.
 #[test]
-fn a_module_is_made_called_and_ended_on_one_thread() {
+fn a_module_lives_on_one_thread() {
     let project = Project::trained("faults/copy");
     compile("tests/native/guests.c", &[], &project.path("plugins"));
     project.write("guests/copy");
@@ -325,7 +328,7 @@ fn an_exception_that_leaves_a_plugin_ends_the_engine_and_the_front_names_it() {
     says(&output.err, &["`within`", "plugin `throws`"]);
 }
 
-/// A codec that keeps the host's pointers reads memory that is no longer its own. The address sanitiser sees it.
+/// A codec that keeps the host's pointers reads freed memory, which the address sanitizer detects.
 #[test]
 fn a_codec_that_keeps_pointers_is_caught_by_the_address_sanitiser() {
     let found = std::process::Command::new("cc").arg("-print-file-name=libasan.so").output().unwrap();
@@ -334,7 +337,7 @@ fn a_codec_that_keeps_pointers_is_caught_by_the_address_sanitiser() {
         return leave_out("libasan", "the C compiler has no libasan.so");
     }
     let mut project = Project::trained("faults/copy");
-    // Two shards are two calls of the codec, and the second looks at the cells of the first.
+    // Two shards are two calls of the codec; the second call reads the cells of the first.
     let run = |project: &Project, macros: &[&str], output: &str| {
         compile_with(FAULTS, macros, &["-fsanitize=address"], &project.path("plugins"));
         project.run(output, &["--shard-rows", "3"])
@@ -348,9 +351,10 @@ fn a_codec_that_keeps_pointers_is_caught_by_the_address_sanitiser() {
 }
 
 #[test]
-fn only_files_on_the_list_are_loaded_where_there_is_one() {
+fn an_allow_list_excludes_all_other_files() {
     let mut project = Project::new("faults/copy");
-    let (list, trace) = (project.path("allowed"), project.path("loaded"));
+    let list = project.path("allowed");
+    let trace = project.path("loaded");
     project.variables.push(("FAULTS_TRACE", trace.clone().into()));
     let listed = project.call(&["plugin", "list", "--json"]).ok().json();
     let hash = |name: &str| {
@@ -365,7 +369,7 @@ fn only_files_on_the_list_are_loaded_where_there_is_one() {
     let output = project.call(&[&["check", project.path("pipeline.yaml").to_str().unwrap()], &allow[..]].concat());
     assert_eq!(output.code, 3, "{}", output.err);
     says(&output.err, &["plugin `faults`", "not on the list", &hash("faults")]);
-    // The environment names the list as well.
+    // The environment can name the list too.
     project.variables.push(("ANYFLOW_PLUGINS_ALLOW", list.clone().into()));
     let output = project.train();
     assert_eq!(output.code, 3, "{}", output.err);
@@ -375,9 +379,9 @@ fn only_files_on_the_list_are_loaded_where_there_is_one() {
 
     std::fs::write(&list, format!("{}\n", hash("faults"))).unwrap();
     project.train().ok();
-    assert!(trace.exists(), "the test would see it");
+    assert!(trace.exists(), "the test can detect it");
 
-    // The engine holds to the list by itself, whatever has become of the file since.
+    // The engine checks the list itself, since the file may have changed.
     std::fs::remove_file(&trace).unwrap();
     let order = project.path("trained/order.json");
     let mut written: serde_json::Value = serde_json::from_slice(&std::fs::read(&order).unwrap()).unwrap();

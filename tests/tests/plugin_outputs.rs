@@ -1,6 +1,6 @@
-//! What a plugin hands over is looked at before it is believed: pointers, lengths, handles, and who reports when.
+//! Everything that a plugin returns is validated: pointers, lengths, handles, and the thread and time of reports.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn column(values: &[f32]) -> Tensor {
     Tensor::from_slice(values).reshape([-1, 1])
 }
 
-/// Three numbers decoded by a codec that goes wrong in the second.
+/// Three numbers decoded by a codec with a fault in the second.
 fn decoded(macros: &str) -> Vec<Result<OwnedCell, String>> {
     let folder = tempfile::tempdir().unwrap();
     let library = compile(FAULTS, &[macros], folder.path());
@@ -39,7 +39,7 @@ fn decoded(macros: &str) -> Vec<Result<OwnedCell, String>> {
 }
 
 #[test]
-fn a_list_or_files_that_cannot_be_cost_their_row_alone() {
+fn invalid_lists_and_files_fail_their_row_only() {
     let cases = [
         ("LIST=lengths[0]=list.values_len=(size_t)1<<40", "1099511627776 numbers"),
         ("LIST=list.lengths_len=(size_t)1<<40", "more than the"),
@@ -67,12 +67,12 @@ fn a_list_or_files_that_cannot_be_cost_their_row_alone() {
         assert_eq!((&cells[0], &cells[2]), (&Ok(OwnedCell::F64(1.0)), &Ok(OwnedCell::F64(3.0))), "{fault}");
         assert!(cells[1].as_ref().is_err_and(|text| text.contains(words)), "{fault}: {:?}", cells[1]);
     }
-    assert!(matches!(&decoded("LIST=(void)0")[1], Ok(OwnedCell::List(_))), "the test would see it");
+    assert!(matches!(&decoded("LIST=(void)0")[1], Ok(OwnedCell::List(_))), "the test can detect it");
     assert!(matches!(&decoded("FILES=(void)0")[1], Ok(OwnedCell::Files(files)) if files.len() == 2));
 }
 
 #[test]
-fn what_a_library_exports_is_read_as_far_as_it_proves_to_be_there() {
+fn exported_structs_are_validated_before_they_are_read() {
     let cases: [(&[&str], &[&str]); 4] = [
         (&["TOLD_NOWHERE"], &["descriptor", "address null", "faults 0.1.0", "rebuild"]),
         (&["TABLE_MISALIGNED"], &["table", "invalid address", "rebuild"]),
@@ -90,7 +90,7 @@ fn what_a_library_exports_is_read_as_far_as_it_proves_to_be_there() {
 }
 
 #[test]
-fn an_error_text_at_no_address_is_told_as_such() {
+fn an_error_text_at_a_null_address_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile(FAULTS, &["ERROR_NOWHERE"], folder.path());
     let text = codec(&library, "faults/number").decode(&column(&[1.0]), 1).unwrap_err().to_string();
@@ -98,7 +98,7 @@ fn an_error_text_at_no_address_is_told_as_such() {
 }
 
 #[test]
-fn reports_with_a_context_that_is_not_the_calls_are_dropped() {
+fn reports_with_a_foreign_context_are_dropped() {
     let cells = decoded("CONTEXT_WRONG");
     assert_eq!(cells, [1.0, 2.0, 3.0].map(|value| Ok(OwnedCell::F64(value))));
 }
@@ -120,7 +120,7 @@ fn a_report_from_another_thread_is_an_error_of_the_call_that_names_the_plugin() 
 }
 
 #[test]
-fn a_report_after_its_call_changes_nothing_and_is_told_by_the_next() {
+fn a_late_report_is_an_error_of_the_next_call() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile(GUESTS, &["LATE"], folder.path());
     let codec = codec(&library, "guests/number");
@@ -134,13 +134,13 @@ fn a_report_after_its_call_changes_nothing_and_is_told_by_the_next() {
     assert!(text.contains("guests/number") && text.contains("after a call had returned"), "{text}");
 }
 
-/// The smallest half of a normal number, which a thread that flushes to zero cannot hold.
+/// Half of the smallest normal number, which a thread that flushes to zero cannot represent.
 fn subnormal() -> f32 {
     std::hint::black_box(f32::MIN_POSITIVE) * std::hint::black_box(0.5)
 }
 
 #[test]
-fn no_plugin_changes_how_the_host_computes() {
+fn plugins_do_not_change_the_floating_point_environment() {
     let folder = tempfile::tempdir().unwrap();
     let fast = compile_with(GUESTS, &[], &["-ffast-math", "-fno-finite-math-only"], folder.path());
     let plugin = Plugins::default().load(fast.to_str().unwrap()).unwrap();
@@ -162,7 +162,7 @@ fn module(macros: &[&str], folder: &Path) -> Module {
 }
 
 #[test]
-fn handles_that_are_none_are_errors_that_name_the_plugin() {
+fn invalid_handles_are_errors_that_name_the_plugin() {
     let input = Tensor::rand([3, 2], (Kind::Float, Device::Cpu));
     let cases = [
         ("OUTPUT_IS_INPUT", "its input's handle"),
@@ -190,7 +190,7 @@ fn handles_that_are_none_are_errors_that_name_the_plugin() {
 }
 
 #[test]
-fn a_module_that_changes_libtorchs_modes_is_named_and_they_are_put_back() {
+fn a_module_that_changes_libtorch_modes_is_named_and_they_are_restored() {
     let input = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
     for (fault, words) in [("no-grad", "the grad mode"), ("threads", "the number of threads")] {
         let parameters = json!({"n": 3, "latent": 2, "fault": fault, "seconds": 0.0, "after": 0});

@@ -1,30 +1,24 @@
-//! Data that lies, bursts or breaks off: a failed row each, bounded memory, and nothing else lost. Every codec of every
-//! plugin gets its corpus and seeded damage to it, through the real library.
+//! Corrupt data: each corrupt cell is a failed row, memory is bounded, and other rows are kept. Every codec of every
+//! plugin reads its corpus and randomly damaged copies of it.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell, OwnedList};
-use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor, PluginDescriptor};
+use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor};
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::plugin::{Codec, Plugins};
-use anyflow_tests::{component, digit_png, library, target, write_columns};
+use anyflow_tests::{component, descriptor, digit_png, shipped_plugins, target, write_columns};
 use serde_json::{Map, Value, json};
 
-const SHIPPED: [&str; 6] = ["image", "audio", "text", "label", "video", "trajectory"];
-/// Damaged copies of every file of the corpus.
+/// Damaged copies per file of the corpus.
 const COPIES: u64 = 40;
-/// What a codec may be told to be wrong, in bytes: sentences, not the data back.
+/// Maximum length of a codec's error text in bytes: a sentence, not the data.
 const LONGEST_MESSAGE: usize = 4096;
 
-fn descriptor(plugin: &str) -> PluginDescriptor {
-    let bytes = std::fs::read(library(plugin)).unwrap();
-    serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap()
-}
-
-/// The codec with its defaults, and a small list where a list has none.
+/// The codec with its defaults, and a small list for parameters without one.
 fn codec(plugins: &mut Plugins, plugin: &str, descriptor: &CodecDescriptor) -> Codec {
     let value = |schema: &Value| schema.get("default").cloned().unwrap_or_else(|| json!(["", "zero", "one", "two"]));
     let parameters: Map<String, Value> =
@@ -50,7 +44,7 @@ fn corpus(plugin: &str) -> Vec<(String, Vec<u8>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// A file as the kind of cell that the codec takes, or nothing if it cannot be one.
+/// A file as a cell of the codec's kind; `None` if that is impossible.
 fn cell(kind: CellKind, bytes: &[u8]) -> Option<OwnedCell> {
     let number = || bytes.first_chunk().copied().unwrap_or_default();
     Some(match kind {
@@ -63,7 +57,7 @@ fn cell(kind: CellKind, bytes: &[u8]) -> Option<OwnedCell> {
     })
 }
 
-/// The 32-bit floats of a file in a list: at each level the next byte says into how many parts the rest falls.
+/// The 32-bit floats of a file as a list. At each level, the next byte sets the number of parts.
 fn list(depth: u32, bytes: &[u8]) -> OwnedList {
     let values: Vec<f64> =
         bytes.chunks_exact(4).map(|chunk| f64::from(f32::from_le_bytes(*chunk.first_chunk().unwrap()))).collect();
@@ -98,12 +92,14 @@ impl Chance {
         (self.next() % n.max(1) as u64) as usize
     }
 
-    /// A few bytes changed, a number made extreme, a part cut out, doubled, or taken from another file.
+    /// Changes a few bytes, sets an extreme number, or cuts, repeats or replaces a part.
     fn damaged(&mut self, bytes: &[u8], other: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..1 + self.below(4) {
-            let (at, end) = (self.below(bytes.len()), self.below(bytes.len() + 1));
-            let (from, to) = (at.min(end), at.max(end));
+            let at = self.below(bytes.len());
+            let end = self.below(bytes.len() + 1);
+            let from = at.min(end);
+            let to = at.max(end);
             match self.below(6) {
                 0 if !bytes.is_empty() => bytes[at] = self.next() as u8,
                 1 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
@@ -125,7 +121,7 @@ impl Chance {
     }
 }
 
-/// Gives all cells to the codec, and what it made of them back to it.
+/// Encodes all cells and decodes the result.
 #[track_caller]
 fn survives(codec: &Codec, name: &str, cells: &[OwnedCell]) -> usize {
     let given: Vec<Option<Cell<'_>>> = cells.iter().map(|cell| Some(cell.as_cell())).collect();
@@ -139,12 +135,12 @@ fn survives(codec: &Codec, name: &str, cells: &[OwnedCell]) -> usize {
 }
 
 #[test]
-fn no_file_harms_a_codec() {
+fn codecs_survive_corrupt_files() {
     let mut plugins = Plugins::default();
-    for plugin in SHIPPED {
-        let files = corpus(plugin);
-        for of in &descriptor(plugin).codecs {
-            let codec = codec(&mut plugins, plugin, of);
+    for plugin in shipped_plugins() {
+        let files = corpus(&plugin);
+        for of in &descriptor(&plugin).codecs {
+            let codec = codec(&mut plugins, &plugin, of);
             let mut chance = Chance(1);
             for (index, (file, bytes)) in files.iter().enumerate() {
                 let name = format!("{plugin}/{} on {file}", of.id);
@@ -160,9 +156,9 @@ fn no_file_harms_a_codec() {
     }
 }
 
-/// Each file that lies is a failed row of its own; the rows beside it come out, and the engine stays inside its memory.
+/// Each corrupt file is a failed row; the other rows are written, and the engine keeps its memory limit.
 #[test]
-fn a_run_over_hostile_pictures_loses_those_rows_alone_and_stays_small() {
+fn a_run_over_corrupt_images_fails_only_those_rows_in_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let bad: Vec<(String, Vec<u8>)> =
         corpus("image").into_iter().filter(|(name, _)| !name.starts_with("good")).collect();
@@ -174,7 +170,7 @@ fn a_run_over_hostile_pictures_loses_those_rows_alone_and_stays_small() {
     let data = folder.path().join("data");
     write_columns(&data, vec![("image", Feature::Image, pictures)]);
     let out = folder.path().join("out");
-    // The engine takes some 200 MB; one picture may take 256 MB while it is decoded.
+    // The engine takes about 200 MB; decoding one image may take 256 MB.
     let limited = "ulimit -d 900000 && exec \"$@\"";
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/mld/image-to-audio.yaml");
     let ended = Command::new("sh")

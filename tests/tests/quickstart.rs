@@ -1,13 +1,13 @@
-//! The quick training and its evaluation, in fewer steps: from nothing but a seed to a table of figures.
+//! The quick training and its evaluation on generated data, with fewer steps.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 use std::process::Command;
 
 use anyflow_datasets::Dataset;
 use anyflow_plan::findings::Findings;
-use anyflow_tests::{anyflow, python};
+use anyflow_tests::{Workspace, anyflow, python};
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -22,60 +22,55 @@ const STAGES: [&str; 7] = [
     "diffusion",
 ];
 
-/// A folder with copies of the files, so that what they write beside themselves lies in it.
-fn workspace() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("pipelines/mld/quick")).unwrap();
+/// A folder with copies of the files, since their outputs are relative to them.
+fn workspace() -> Workspace {
+    let workspace = Workspace::new();
+    std::fs::create_dir_all(workspace.path("pipelines/mld/quick")).unwrap();
     for name in FILES {
         let place = format!("pipelines/mld/{name}");
-        std::fs::copy(Path::new(ROOT).join(&place), folder.path().join(&place)).unwrap();
+        std::fs::copy(Path::new(ROOT).join(&place), workspace.path(&place)).unwrap();
     }
-    folder
+    workspace
 }
 
-fn command(folder: &Path, command: &str, file: &str, output: &str, set: &[String]) -> Value {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let (file, output) = (path(&format!("pipelines/mld/quick/{file}")), path(output));
-    let mut arguments = vec![command.to_string(), file, "--output".into(), output, "--json".into()];
-    arguments.extend(["--threads".into(), "1".into()]);
-    arguments.extend(set.iter().flat_map(|set| ["--set".to_string(), set.clone()]));
-    anyflow(arguments).ok().json()
+fn command(workspace: &Workspace, command: &str, file: &str, output: &str, set: &[String]) -> Value {
+    let set: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+    workspace.call(command, &format!("pipelines/mld/quick/{file}"), output, &set).ok().json()
 }
 
-fn train(folder: &Path) -> Value {
+fn train(workspace: &Workspace) -> Value {
     let mut set: Vec<String> = STAGES.map(|stage| format!("{stage}.steps=15")).to_vec();
     set.push("digits.rows=120".into());
-    command(folder, "train", "train.yaml", "pipelines/mld/quick/trained", &set)
+    command(workspace, "train", "train.yaml", "pipelines/mld/quick/trained", &set)
 }
 
-fn eval(folder: &Path) -> Value {
+fn eval(workspace: &Workspace) -> Value {
     let set = ["digits.rows=60", "seen.rows=60", "rows=20", "seeds=[1, 2]", "joint.at_least=0"];
     let samplers = ["ddim.sampler.steps=3", "heun.sampler.steps=2"];
     let set: Vec<String> = set.into_iter().chain(samplers).map(String::from).collect();
-    command(folder, "eval", "eval.yaml", "out/quick-eval", &set)
+    command(workspace, "eval", "eval.yaml", "out/quick-eval", &set)
 }
 
 #[test]
-fn a_training_needs_nothing_from_outside_and_its_evaluation_has_every_figure() {
-    let folder = workspace();
-    let folder = folder.path();
-    let trained = train(folder);
+fn generated_data_trains_a_model_and_its_evaluation_has_every_figure() {
+    let workspace = workspace();
+    let trained = train(&workspace);
     assert_eq!(trained["stages"].as_array().unwrap().len(), 8);
-    let training = folder.join("pipelines/mld/quick/trained");
+    let training = workspace.path("pipelines/mld/quick/trained");
     assert!(training.join("model.safetensors").exists() && training.join("scorers.safetensors").exists());
     let data = training.join("data/digits.parquet");
     assert_eq!(Dataset::open(std::slice::from_ref(&data)).unwrap().rows(), 120);
     let made = std::fs::metadata(&data).unwrap().modified().unwrap();
-    train(folder);
-    assert_eq!(std::fs::metadata(&data).unwrap().modified().unwrap(), made, "the same rows are not made again");
+    train(&workspace);
+    assert_eq!(std::fs::metadata(&data).unwrap().modified().unwrap(), made, "the same rows are not generated again");
 
-    let findings: Findings = serde_json::from_value(eval(folder)).unwrap();
-    let written = std::fs::read(folder.join("out/quick-eval/eval.json")).unwrap();
+    let findings: Findings = serde_json::from_value(eval(&workspace)).unwrap();
+    let written = std::fs::read(workspace.path("out/quick-eval/eval.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Findings>(&written).unwrap(), findings);
     complete(&findings);
 
-    let page = folder.join("report.html").display().to_string();
-    let output = folder.join("out/quick-eval").display().to_string();
+    let page = workspace.path("report.html").display().to_string();
+    let output = workspace.path("out/quick-eval").display().to_string();
     anyflow(["report", &output, "--output", &page]).ok();
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("image+audio-to-text+label") && page.contains("heun"));

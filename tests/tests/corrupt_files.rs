@@ -1,7 +1,6 @@
-//! Files that were made to break a reader, given to the programs as a user would, in little memory: each command tells
-//! what is wrong and ends; none of them dies.
+//! Corrupt Parquet files in little memory: each command reports what is wrong and exits; none of them dies.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 #[path = "../../datasets/tests/it/raw_parquet.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -14,10 +13,10 @@ use anyflow_datasets::{Dataset, Feature, OwnedCell};
 use anyflow_tests::{Output, anyflow, digit_png, target, write_columns};
 use raw_parquet::{Column, DICTIONARY, Kind, PLAIN, Page, Raw, STRUCT, Thrift, group, leaf, place, plain, run};
 
-/// Memory of a front.
+/// Memory limit of the front, in KiB.
 const FRONT_KB: u64 = 1 << 20;
 
-/// Runs a command with a limit on the memory of each of its processes.
+/// Runs a command with a memory limit for each of its processes.
 fn limited<S: AsRef<std::ffi::OsStr>>(kilobytes: u64, arguments: impl IntoIterator<Item = S>) -> Output {
     let output = Command::new("sh")
         .args(["-c", &format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"")])
@@ -54,7 +53,7 @@ fn zeros(bytes: usize) -> Vec<u8> {
     plain(&[vec![0; bytes]])
 }
 
-/// Files that cannot be opened as a dataset.
+/// Files that cannot be opened as a dataset, with a part of the error.
 fn refused() -> Vec<(&'static str, Raw, &'static str)> {
     let ids = |rows: i64| {
         let values = (0..rows).flat_map(i64::to_le_bytes).collect();
@@ -81,7 +80,7 @@ fn refused() -> Vec<(&'static str, Raw, &'static str)> {
 }
 
 #[test]
-fn a_file_that_cannot_be_true_is_refused_by_every_command() {
+fn every_command_refuses_a_self_contradictory_file() {
     let folder = tempfile::tempdir().unwrap();
     for (name, raw, words) in refused() {
         let path = folder.path().join(format!("{name}.parquet"));
@@ -92,12 +91,13 @@ fn a_file_that_cannot_be_true_is_refused_by_every_command() {
             assert_eq!(output.code, 2, "{name}: {}", output.err);
             assert!(output.err.contains(words) && !output.err.contains("internal"), "{name}: {}", output.err);
         }
-        let (pipeline, out) = (pipeline(), folder.path().join("out"));
+        let pipeline = pipeline();
+        let out = folder.path().join("out");
         let output = limited(FRONT_KB, run_of(&path, &out, &pipeline));
         assert_eq!(output.code, 2, "{name}: {}", output.err);
         assert!(output.err.contains(words), "{name}: {}", output.err);
     }
-    // They do not end the page of their folder.
+    // They do not prevent the page of their folder.
     let digits = vec![("image", Feature::Image, vec![Some(OwnedCell::Bytes(digit_png(3, 0)))])];
     write_columns(&folder.path().join("whole"), digits);
     let output = limited(FRONT_KB, ["report".as_ref(), folder.path().as_os_str()]).ok();
@@ -109,9 +109,9 @@ fn a_file_that_cannot_be_true_is_refused_by_every_command() {
     assert!(page.contains("data:image/png"));
 }
 
-/// Pages that come to more than there is: the front shows why, and a run makes failures of their rows.
+/// Pages that do not fit into memory: the front shows why, and a run records their rows as failures.
 #[test]
-fn rows_that_do_not_fit_are_failures_and_the_others_are_run() {
+fn rows_too_large_for_memory_are_failures() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.parquet");
     let png = |variant: u32| Page::data(1, PLAIN, plain(&[digit_png(3, variant)])).gzipped();
@@ -122,7 +122,8 @@ fn rows_that_do_not_fit_are_failures_and_the_others_are_run() {
     let error = head[1]["image"]["error"].as_str().unwrap();
     assert!(error.contains("row 1 of the file cannot be read: it needs"), "{error}");
     assert!(error.contains("more than the") && error.ends_with("give it more with --memory"), "{error}");
-    let (pipeline, out) = (pipeline(), folder.path().join("out"));
+    let pipeline = pipeline();
+    let out = folder.path().join("out");
     let mut arguments = run_of(&path, &out, &pipeline);
     arguments.extend(["--memory", "500M"].map(std::ffi::OsStr::new));
     anyflow(arguments).ok();
@@ -135,7 +136,7 @@ fn rows_that_do_not_fit_are_failures_and_the_others_are_run() {
 }
 
 #[test]
-fn a_value_that_stands_for_many_fills_no_memory() {
+fn a_highly_compressed_value_does_not_fill_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.parquet");
     let index = [vec![1], run(1000, 0, 1)].concat();
@@ -146,7 +147,7 @@ fn a_value_that_stands_for_many_fills_no_memory() {
 }
 
 #[test]
-fn rows_that_cannot_be_read_are_failures_of_a_run() {
+fn unreadable_rows_are_failures_of_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
@@ -169,7 +170,8 @@ fn rows_that_cannot_be_read_are_failures_of_a_run() {
         anyflow_datasets::TableWriter::create(&data.join("x.parquet"), &batch.schema(), &features).unwrap();
     writer.write(&batch).unwrap();
     writer.finish().unwrap();
-    let (pipeline, out) = (pipeline(), folder.path().join("out"));
+    let pipeline = pipeline();
+    let out = folder.path().join("out");
     let mut arguments = run_of(&data, &out, &pipeline);
     arguments.extend(["--key", "when"].map(std::ffi::OsStr::new));
     let output = anyflow(arguments).ok();

@@ -1,11 +1,9 @@
-//! What an evaluation says of streams that are generated together, and of prompts that contradict one another.
+//! Evaluation of jointly generated streams and of conflicting prompts.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
-
-use std::path::Path;
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_plan::findings::{Answer, Findings};
-use anyflow_tests::{anyflow, write_digits};
+use anyflow_tests::Workspace;
 
 const WORDS: &str =
     "{use: text/words, vocabulary: [\"\", zero, one, two, three, four, five, six, seven, eight, nine], length: 1}";
@@ -73,18 +71,14 @@ conflicts:
   between: {generate: [text], between: [words, picture], absent: [image]}
 "#;
 
-/// Trains what is not coupled and then these stages, and evaluates.
+/// Trains the uncoupled stages and then these, and evaluates.
 fn evaluated(stages: &str) -> Findings {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    write_digits(Path::new(&path("train")), 60);
-    let model = MODEL.replace("CHECKPOINT", &path("out/model.safetensors")).replace("WORDS", WORDS);
-    std::fs::write(path("model.yaml"), model).unwrap();
-    std::fs::write(path("train.yaml"), format!("{TRAINING}{stages}")).unwrap();
-    std::fs::write(path("eval.yaml"), EVALUATION.replace("SCORERS", &path("out/scorers.safetensors"))).unwrap();
-    anyflow(["train", &path("train.yaml"), "--output", &path("out"), "--threads", "1"]).ok();
-    let found = anyflow(["eval", &path("eval.yaml"), "--output", &path("eval"), "--threads", "1", "--json"]);
-    serde_json::from_value(found.ok().json()).unwrap()
+    let workspace = Workspace::new().digits(60).model(&MODEL.replace("WORDS", WORDS));
+    workspace.write("train.yaml", &format!("{TRAINING}{stages}"));
+    let scorers = workspace.path("out/scorers.safetensors").display().to_string();
+    workspace.write("eval.yaml", &EVALUATION.replace("SCORERS", &scorers));
+    workspace.train("out").ok();
+    workspace.evaluate("eval.yaml", "eval")
 }
 
 fn answer<'f>(findings: &'f Findings, task: &str) -> &'f Answer {
@@ -92,36 +86,37 @@ fn answer<'f>(findings: &'f Findings, task: &str) -> &'f Answer {
 }
 
 #[test]
-fn streams_that_see_nothing_of_one_another_are_the_same_apart() {
+fn uncoupled_streams_are_equal_jointly_and_separately() {
     let findings = evaluated("");
     for task in ["both", "words-to-both"] {
-        // Layers that read other streams start at zero, and the noise is the same.
+        // Layers that attend to other streams start at zero, and the noise is the same.
         let answer = answer(&findings, task);
         assert_eq!(answer.joint, answer.independent, "{task}");
         let similarity = answer.joint.as_ref().unwrap().similarity.as_ref().unwrap();
         assert!(similarity.per_seed.len() == 2 && similarity.mean.abs() <= 1.0, "{task}");
     }
     let alone = answer(&findings, "words-to-text");
-    assert!(alone.joint.is_none() && alone.independent.is_none(), "one stream is not together with any");
+    assert!(alone.joint.is_none() && alone.independent.is_none(), "a single stream has no joint figures");
     assert_eq!(alone.streams["text"].exact.as_ref().unwrap().per_seed.len(), 2);
-    assert!(answer(&findings, "words-to-both").streams["image"].exact.is_none(), "a picture is no text");
-    assert!(answer(&findings, "both").streams["text"].exact.is_none(), "nothing was given");
+    assert!(answer(&findings, "words-to-both").streams["image"].exact.is_none(), "an image is not a text");
+    assert!(answer(&findings, "both").streams["text"].exact.is_none(), "no text was observed");
 
     let mixtures = &findings.conflicts["between"].variants["tiny"]["text"];
     assert_eq!(findings.conflicts["between"].between, ["words", "picture"]);
     assert_eq!(mixtures.iter().map(|mixture| mixture.weight).collect::<Vec<_>>(), [0.0, 0.25, 0.5, 0.75, 1.0]);
     for mixture in mixtures {
-        let (first, second) = (mixture.first.mean, mixture.second.mean);
-        assert!(first > 0.0 && second > 0.0 && first + second <= 1.0 + 1e-6, "{first} and {second} of one row");
+        let first = mixture.first.mean;
+        let second = mixture.second.mean;
+        assert!(first > 0.0 && second > 0.0 && first + second <= 1.0 + 1e-6, "shares {first} and {second}");
     }
 }
 
 #[test]
-fn coupled_streams_are_others_than_apart() {
+fn coupled_streams_differ_from_separately_generated_ones() {
     let findings = evaluated(TOGETHER);
     let answer = answer(&findings, "both");
     let similarity = |fit: &Option<anyflow_plan::findings::Fit>| fit.as_ref().unwrap().similarity.clone().unwrap();
     assert_ne!(similarity(&answer.joint), similarity(&answer.independent));
-    // Only what is generated together is counted.
+    // Only the joint generation counts.
     assert_eq!(answer.network_calls_per_row, 5.0);
 }

@@ -1,6 +1,6 @@
-//! The plugin in C, and plugins of other minors of the ABI.
+//! The plugin in C, and plugins of other minor versions of the ABI.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 
@@ -17,16 +17,14 @@ fn array(shape: &[i64]) -> Type {
     Type { modality: "any".into(), form }
 }
 
-/// A PGM of 8 x 8 whose left half has one level and right half another, in the binary or the plain form.
+/// A PGM of 8 x 8 with one level in its left half and another in its right half, in binary or plain form.
 fn pgm(left: u8, right: u8, plain: bool) -> Vec<u8> {
     let levels = (0..64).map(|i| if i % 8 < 4 { left } else { right });
-    match plain {
-        true => {
-            let words: Vec<String> = levels.map(|level| level.to_string()).collect();
-            format!("P2 # plain\n8 8\n255\n{}\n", words.join(" ")).into_bytes()
-        }
-        false => b"P5\n8 8\n255\n".iter().copied().chain(levels).collect(),
+    if plain {
+        let words: Vec<String> = levels.map(|level| level.to_string()).collect();
+        return format!("P2 # plain\n8 8\n255\n{}\n", words.join(" ")).into_bytes();
     }
+    b"P5\n8 8\n255\n".iter().copied().chain(levels).collect()
 }
 
 #[test]
@@ -35,7 +33,8 @@ fn a_codec_in_c_reads_and_writes_and_refuses_single_rows() {
     let library = compile("plugins/netpbm/netpbm.c", &[], folder.path());
     let component = native_component(&library, "netpbm/gray", json!({"height": 8, "width": 8}));
     let codec = Codec::new(&mut Plugins::default(), &component, &array(&[1, 8, 8])).unwrap();
-    let (binary, plain) = (pgm(0, 255, false), pgm(0, 255, true));
+    let binary = pgm(0, 255, false);
+    let plain = pgm(0, 255, true);
     let wide = b"P5\n2 2\n255\n....".to_vec();
     let cut = binary[..40].to_vec();
     let deep: Vec<u8> = b"P5\n8 8\n65535\n".iter().copied().chain((0..64).flat_map(|_| [0xff, 0xff])).collect();
@@ -73,9 +72,10 @@ fn an_array_module_in_c_averages_and_interpolates() {
         let component = native_component(&library, "netpbm/pyramid", parameters);
         Module::new(&mut Plugins::default(), &component, Device::Cpu, 0).unwrap()
     };
-    let (bilinear, nearest) = (module("bilinear"), module("nearest"));
+    let bilinear = module("bilinear");
+    let nearest = module("nearest");
     assert!(bilinear.parameters().unwrap().is_empty());
-    // A view that is not contiguous crosses as one that is.
+    // A non-contiguous view crosses the border as a contiguous copy.
     let input = Tensor::rand([3, 8, 8, 1], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]);
     let small = bilinear.forward(Role::Encode, &input, &[1, 4, 4], false).unwrap();
     let pooled = input.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
@@ -100,7 +100,7 @@ fn an_array_module_in_c_averages_and_interpolates() {
 }
 
 #[test]
-fn the_conformance_kit_passes_the_plugin_in_c() {
+fn the_plugin_in_c_passes_the_test_kit() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile("plugins/netpbm/netpbm.c", &[], folder.path()).display().to_string();
     let picture = folder.path().join("picture.pgm");
@@ -172,7 +172,7 @@ fn a_plugin_in_c_works_in_a_pipeline_and_cannot_be_trained() {
         let cells = dataset.cells(&batch, column).unwrap();
         (0..8).map(|row| cells.get(row).unwrap().unwrap().into_owned()).collect()
     };
-    // Squares of two by two lie within the halves, so averages and their nearest neighbours lose nothing.
+    // Blocks of 2 x 2 are within the halves, so averaging and nearest-neighbour upsampling lose nothing.
     let expected: Vec<_> = (0..8u8).map(|n| OwnedCell::Bytes(pgm(n * 30, 255 - n * 30, false))).collect();
     assert_eq!(cells("again"), expected);
     assert!(cells("new").iter().all(|cell| matches!(cell, OwnedCell::Bytes(bytes) if bytes.starts_with(b"P5\n8 8\n"))));
@@ -190,7 +190,7 @@ fn a_plugin_in_c_works_in_a_pipeline_and_cannot_be_trained() {
     }
 }
 
-/// The outputs as a Python program sees them.
+/// Reads the outputs with pyarrow.
 fn pyarrow_reads(file: &Path) {
     let Some(python) = python() else { return };
     let program = "
@@ -208,7 +208,7 @@ for n, row in enumerate(rows):
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Numbers through a codec of one number, and back.
+/// Encodes numbers with a codec of one number, and decodes them.
 fn through(library: &Path, name: &str) -> (Vec<f32>, Vec<OwnedCell>) {
     let component = native_component(library, name, json!({}));
     let codec = Codec::new(&mut Plugins::default(), &component, &array(&[1])).unwrap();
@@ -231,7 +231,7 @@ fn a_plugin_of_the_first_minor_still_works() {
 }
 
 #[test]
-fn a_plugin_of_a_later_minor_works_as_far_as_it_is_known() {
+fn a_plugin_of_a_later_minor_works_except_for_unknown_interfaces() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile("tests/native/newer.c", &[], folder.path());
     let numbers = vec![OwnedCell::F64(1.5), OwnedCell::F64(-2.0)];
@@ -240,8 +240,8 @@ fn a_plugin_of_a_later_minor_works_as_far_as_it_is_known() {
     let descriptor: PluginDescriptor = serde_json::from_str(anyflow_abi::read::descriptor(&bytes).unwrap()).unwrap();
     assert_eq!(descriptor.modules[0].interface, Interface::Other("anyflow.remote/1".into()));
     let roles: Vec<Role> = descriptor.modules[0].roles.iter().map(|role| role.role).collect();
-    assert_eq!(roles, [Role::Encode, Role::Decode], "a role that is not known is passed over");
-    // What it has that is not known is refused where it is asked for, and only there.
+    assert_eq!(roles, [Role::Encode, Role::Decode], "an unknown role is skipped");
+    // Unknown interfaces are refused only where they are used.
     let model = MODEL
         .replace("netpbm/gray, height: 8, width: 8", "newer/tripled")
         .replace("netpbm/pyramid, decode: nearest", "newer/remote")

@@ -1,13 +1,10 @@
-//! A stream that reads another's network, through the programs: trained on generated captions, then asked for classes.
+//! A dual-stream network, in which one stream attends to features of another's network: trained on generated captions,
+//! then used as a classifier, for retrieval and for generation.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
-use std::path::Path;
-
-use anyflow_datasets::{Dataset, OwnedCell};
-use anyflow_runtime::checkpoint;
-use anyflow_tests::anyflow;
-use serde_json::Value;
+use anyflow_datasets::OwnedCell;
+use anyflow_tests::{Workspace, anyflow};
 
 const MODEL: &str = r#"
 anyflow: 1
@@ -72,78 +69,53 @@ tasks:
   retrieval: {score: query, observe: [image]}
 "#;
 
-fn write(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
-fn program(command: &str, file: &Path, output: &Path, more: &[&str]) -> Value {
-    let arguments = [command.as_ref(), file.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
-    let more = more.iter().chain(&["--threads", "1"]).map(std::ffi::OsStr::new);
-    anyflow(arguments.into_iter().chain(more)).ok().json()
-}
-
-fn column(folder: &Path, name: &str) -> Vec<OwnedCell> {
-    let data = Dataset::open(&[folder.to_path_buf()]).unwrap();
-    let batch = data.read(Some(&[name]), 0..data.rows(), 64).unwrap().next().unwrap().unwrap();
-    let cells = data.cells(&batch, name).unwrap();
-    (0..cells.len()).map(|row| cells.get(row).unwrap().unwrap().into_owned()).collect()
-}
-
 fn numbers(cell: &OwnedCell) -> Vec<f64> {
     let OwnedCell::List(list) = cell else { panic!("{cell:?}") };
     list.as_list().values().to_vec()
 }
 
 #[test]
-fn classes_are_told_in_any_order_and_pictures_are_made_by_the_same_model() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let weights = folder.join("out/model.safetensors");
-    let model = MODEL.replace("WORDS", WORDS).replace("CHECKPOINT", &weights.display().to_string());
-    write(folder, "model.yaml", &model);
-    program("train", &write(folder, "train.yaml", TRAINING), &folder.join("out"), &[]);
-    assert!(
-        checkpoint::read(&weights).unwrap().tensors.keys().any(|name| name.contains("reads.query.down.0.position"))
-    );
+fn a_dual_stream_model_classifies_retrieves_and_generates() {
+    let workspace = Workspace::new().model(&MODEL.replace("WORDS", WORDS));
+    workspace.write("train.yaml", TRAINING);
+    workspace.train("out").ok();
+    assert!(workspace.weights("out").keys().any(|name| name.contains("reads.query.down.0.position")));
 
-    let found = program("eval", &write(folder, "eval.yaml", EVALUATION), &folder.join("eval"), &[]);
+    workspace.write("eval.yaml", EVALUATION);
+    let found = workspace.call("eval", "eval.yaml", "eval", &[]).ok().json();
     let colour = &found["tasks"]["colour"]["variants"]["tiny"];
     assert!(colour["coherence"]["mean"].as_f64().unwrap() > 0.35, "chance is one in six: {colour}");
     let recall = &found["tasks"]["retrieval"]["variants"]["tiny"]["recall"];
     let at = |name: &str| recall[name]["mean"].as_f64().unwrap();
     assert!(at("recall@10") >= at("recall@1") && at("reverse recall@10") > 0.15, "chance is one in twelve: {recall}");
 
-    let data = folder.join("data.parquet");
-    let made = ["data", "generate", "captions", "--rows", "24", "--seed", "5", "--output"].map(AsRef::as_ref);
-    anyflow(made.into_iter().chain([data.as_os_str()])).ok();
-    let input = ["--input", data.to_str().unwrap(), "--batch-rows", "16"];
+    let data = workspace.path("data.parquet").display().to_string();
+    anyflow(["data", "generate", "captions", "--rows", "24", "--seed", "5", "--output", &data]).ok();
+    let input = ["--input", &data, "--batch-rows", "16"];
     let classify = |name: &str, classes: &str| {
-        let yaml = format!(
-            "anyflow: 1\nname: {name}\nmodel: model.yaml\ninputs: {{image: {{modality: image}}}}\nnodes:\n  \
-             seen: {{encode: image/maps, from: image}}\n  class: {{score: query, observe: {{image: seen}}, classes: \
-             [{classes}], sampler: {{kind: ddim, steps: 3}}}}\noutputs: {{class: class.label, scores: class.scores}}\n"
+        let lines = format!(
+            "inputs: {{image: {{modality: image}}}}\nnodes:\n  seen: {{encode: image/maps, from: image}}\n  \
+             class: {{score: query, observe: {{image: seen}}, classes: [{classes}], sampler: {{kind: ddim, steps: 3}}}}\n\
+             outputs: {{class: class.label, scores: class.scores}}\n"
         );
-        let output = folder.join(name);
-        let result = program("run", &write(folder, &format!("{name}.yaml"), &yaml), &output, &input);
-        // Two draws of three steps, whatever the number of classes: the rest of a row's cost is the trunk's.
+        let result = workspace.run(name, &lines, &input);
+        // Two draws of three steps, for any number of classes: the image network runs once per step.
         assert_eq!(result["row_steps"].as_u64(), Some(24 * 2 * 3));
-        (column(&output, "class"), column(&output, "scores"))
+        (workspace.cells(name, "class"), workspace.cells(name, "scores"))
     };
     let (classes, scores) = classify("forth", "red, green, blue, yellow, purple, cyan");
     let (turned, reversed) = classify("back", "cyan, purple, yellow, blue, green, red");
-    assert_eq!(classes, turned, "the order of the classes does not count");
+    assert_eq!(classes, turned, "the order of the classes does not matter");
     for (one, other) in scores.iter().zip(&reversed) {
-        let (one, mut other) = (numbers(one), numbers(other));
+        let one = numbers(one);
+        let mut other = numbers(other);
         other.reverse();
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-6), "f32");
     }
 
-    let words = "anyflow: 1\nname: draw\nmodel: model.yaml\ninputs: {text: {modality: text}}\nnodes:\n  meaning: {embed: \
-                 text/prompt, from: text}\n  made: {diffuse: [image], condition: {meaning: 1.0}, absent: [query], \
-                 sampler: {kind: ddim, steps: 3}}\n  picture: {decode: image/maps, from: made.image}\noutputs: \
-                 {image: picture}\n";
-    let result = program("run", &write(folder, "draw.yaml", words), &folder.join("drawn"), &input);
+    let lines = "inputs: {text: {modality: text}}\nnodes:\n  meaning: {embed: text/prompt, from: text}\n  \
+                 made: {diffuse: [image], condition: {meaning: 1.0}, absent: [query], sampler: {kind: ddim, steps: 3}}\n  \
+                 drawn: {decode: image/maps, from: made.image}\noutputs: {image: drawn}\n";
+    let result = workspace.run("draw", lines, &input);
     assert_eq!((result["rows"].as_u64(), result["row_steps"].as_u64()), (Some(24), Some(24 * 3)));
 }

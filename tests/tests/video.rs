@@ -1,6 +1,6 @@
-//! Films in MP4 files, through the programs: a column of them is encoded, decoded and written as GIF.
+//! Videos in MP4 files: a column is encoded, decoded and written as GIF.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn corpus(name: &str) -> PathBuf {
 }
 
 #[test]
-fn columns_of_mp4_become_gif_and_what_is_no_film_fails_alone() {
+fn mp4_columns_become_gif_and_invalid_videos_fail_alone() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["good-baseline.mp4", "cut.mp4", "good-b-frames.mp4", "other-codec.mp4", "good-fragments.mp4"];
     let films = names.iter().map(|name| Some(OwnedCell::Bytes(std::fs::read(corpus(name)).unwrap())));
@@ -53,12 +53,13 @@ fn columns_of_mp4_become_gif_and_what_is_no_film_fails_alone() {
     }
 }
 
-/// The conformance kit on the codecs of files, given MP4.
+/// Runs the test kit on the file codecs with MP4 samples.
 #[test]
-fn the_kit_takes_mp4_as_samples() {
+fn the_test_kit_accepts_mp4_samples() {
     let library = anyflow_tests::library("video").display().to_string();
     let sample = |codec: &str, name: &str| format!("{codec}={}", corpus(name).display());
-    let (gray, rgb) = (sample("gray", "good-b-frames.mp4"), sample("rgb", "good-fragments.mp4"));
+    let gray = sample("gray", "good-b-frames.mp4");
+    let rgb = sample("rgb", "good-fragments.mp4");
     let result = anyflow(["plugin", "check", &library, "--json", "--sample", &gray, "--sample", &rgb]).ok().json();
     let failed = result["checks"].as_array().unwrap().iter().filter(|check| check["outcome"] == "failed");
     assert_eq!(failed.count(), 0, "{result}");

@@ -2,7 +2,7 @@
 //! Rust blocks (`rust,ignore`) must be in the crate that the shell blocks create. Complete Rust blocks are doctests of
 //! the SDK.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::Path;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn shell(folder: &Path, script: &str) -> Output {
 }
 
 #[test]
-fn the_guide_leads_from_nothing_to_a_modality_in_a_pipeline() {
+fn the_plugin_guide_works_as_written() {
     let folder = tempfile::tempdir().unwrap();
     let scripts = blocks("sh");
     assert!(scripts.len() >= 3, "{scripts:?}");
@@ -61,7 +61,7 @@ fn the_guide_leads_from_nothing_to_a_modality_in_a_pipeline() {
     let yaml = blocks("yaml");
     assert!(rust.len() >= 3 && yaml.len() >= 2);
     for block in rust.into_iter().chain(yaml) {
-        assert!(sources.contains(block), "not in the crate that `plugin new` writes:\n{block}");
+        assert!(sources.contains(block), "not in the crate of `plugin new`:\n{block}");
     }
     let formatted = shell(&crate_folder, "cargo fmt --check").code;
     assert_eq!(formatted, 0, "the crate is not formatted as rustfmt would");

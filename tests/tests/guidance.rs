@@ -1,18 +1,19 @@
-//! Guidance, masks, noised streams and batch sizes, through the shipped model.
+//! Guidance, masks, noised observations and batch sizes, with the shipped model.
 
-#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{CellColumn, Dataset, Feature, OwnedCell};
-use anyflow_tests::{anyflow, write_columns};
+use anyflow_datasets::{Feature, OwnedCell};
+use anyflow_tests::{anyflow, cells, write_columns};
 use serde_json::Value;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/mld/model.yaml");
 
-/// Runs a pipeline made of these lines on the shipped model.
+/// Runs a pipeline of these lines on the shipped model.
 fn run(folder: &Path, name: &str, lines: &str, more: &[&str]) -> (PathBuf, Value) {
-    let (pipeline, output) = (folder.join(format!("{name}.yaml")), folder.join(name));
+    let pipeline = folder.join(format!("{name}.yaml"));
+    let output = folder.join(name);
     std::fs::write(&pipeline, format!("anyflow: 1\nname: {name}\nmodel: {MODEL}\n{lines}")).unwrap();
     let arguments = ["run".as_ref(), pipeline.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
     let more = more.iter().map(std::ffi::OsStr::new).chain(["--threads", "1"].map(AsRef::as_ref));
@@ -21,16 +22,11 @@ fn run(folder: &Path, name: &str, lines: &str, more: &[&str]) -> (PathBuf, Value
 }
 
 fn numbers(folder: &Path, name: &str) -> Vec<i64> {
-    let dataset = Dataset::open(&[folder.to_path_buf()]).unwrap();
-    let mut numbers = Vec::new();
-    for batch in dataset.read(None, 0..dataset.rows(), 64).unwrap() {
-        let column: CellColumn = dataset.cells(&batch.unwrap(), name).unwrap();
-        numbers.extend((0..column.len()).map(|row| match column.get(row).unwrap().unwrap().into_owned() {
-            OwnedCell::I64(number) => number,
-            other => panic!("{other:?}"),
-        }));
-    }
-    numbers
+    let number = |cell: OwnedCell| match cell {
+        OwnedCell::I64(number) => number,
+        other => panic!("{other:?}"),
+    };
+    cells(folder, name).into_iter().map(number).collect()
 }
 
 /// Two columns of class numbers.
@@ -53,10 +49,10 @@ nodes:
 outputs: {made: made, digit: digit, place: place}
 ";
 
-/// The stream without a module is ten numbers, of which the mask gives one: where it is the hot one, the class is known;
-/// where it is a cold one, that class is excluded, and the nine others are generated.
+/// The stream is a one-hot vector of ten numbers, and the mask observes one of them. If it is 1, the class is known. If it
+/// is 0, that class is excluded, and one of the other nine is generated.
 #[test]
-fn an_element_that_is_given_decides_or_excludes_a_class() {
+fn an_observed_element_selects_or_excludes_a_class() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     write_classes(&data, (0..60).map(|row| (row % 10, if row < 30 { row % 10 } else { (row + 1) % 10 })));
@@ -78,25 +74,20 @@ inputs: {{digit: {{modality: label, column: digit}}}}
 nodes:
   meant: {{encode: label/one-hot, from: digit}}
   joint: {{diffuse: [image], observe: {{label: meant}}, absent: [audio, text], sampler: {{kind: ddim, steps: 10}}{more}}}
-  picture: {{decode: image/autoencoder, from: joint.image}}
-outputs: {{image: picture}}
+  drawn: {{decode: image/autoencoder, from: joint.image}}
+outputs: {{image: drawn}}
 "
     )
 }
 
 #[test]
-fn guidance_asks_for_more_rows_and_a_scale_of_one_for_none() {
+fn guidance_doubles_the_network_rows_unless_its_scale_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     write_classes(&data, (0..20).map(|row| (row % 10, 0)));
     let more = ["--input", data.to_str().unwrap(), "--batch-rows", "64"];
     let run = |name: &str, keys: &str| run(folder.path(), name, &label_from(keys), &more);
-    let bytes = |folder: &Path| {
-        let dataset = Dataset::open(&[folder.to_path_buf()]).unwrap();
-        let batch = dataset.read(None, 0..20, 64).unwrap().next().unwrap().unwrap();
-        let column = dataset.cells(&batch, "image").unwrap();
-        (0..20).map(|row| column.get(row).unwrap().unwrap().into_owned()).collect::<Vec<_>>()
-    };
+    let bytes = |folder: &Path| cells(folder, "image");
     let (plain, plainly) = run("plain", "");
     let (one, asked_one) = run("one", ", guidance: {kind: cfg, scale: 1.0}");
     let (strong, asked_strong) = run("strong", ", guidance: {kind: cfg, scale: {label: 3.0}, drop: noise}");
@@ -108,7 +99,7 @@ fn guidance_asks_for_more_rows_and_a_scale_of_one_for_none() {
 }
 
 #[test]
-fn a_job_keeps_the_batch_size_that_was_measured() {
+fn a_job_keeps_its_measured_batch_size() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     write_classes(&data, (0..20).map(|row| (row % 10, 0)));
@@ -120,7 +111,7 @@ fn a_job_keeps_the_batch_size_that_was_measured() {
     let measured = kept(&output);
     assert!(measured["joint"]["rows"].as_u64().unwrap() >= 1, "{measured}");
     assert!(!measured["joint"]["rates"].as_array().unwrap().is_empty(), "{measured}");
-    // A job that lost a shard goes on with what is kept, whatever would be measured now.
+    // A resumed job uses the recorded size without measuring again.
     std::fs::write(output.join("batch.json"), r#"{"joint": {"rows": 3, "rates": []}}"#).unwrap();
     std::fs::remove_file(output.join("commits/00000.json")).unwrap();
     let (_, again) = run(folder.path(), "measured", &label_from(""), &input);
