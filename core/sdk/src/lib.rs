@@ -105,7 +105,7 @@ pub mod __private {
 #[cfg(feature = "torch")]
 pub const LIBTORCH: &str = "2.11.0";
 
-/// The plugin in the README is compiled as it stands there.
+/// Compiles the plugin in the README of the repository.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
