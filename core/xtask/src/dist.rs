@@ -26,7 +26,7 @@ const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 /// Everything that lies in the finished folder.
 const CONTENTS: [&str; 6] = ["bin", "plugins", "pipelines", DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[2]];
 
-/// The limit that `core/README.md` states: 40 MB for programs and plugins, and the weights of four systems.
+/// The promise of the README: 40 for programs and plugins, and the weights of four systems.
 const LIMIT_BYTES: u64 = 75_000_000;
 
 /// Builds the folder. It appears whole or not at all.
