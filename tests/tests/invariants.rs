@@ -1,4 +1,4 @@
-//! What the crates must not know of one another. The README prints these invariants.
+//! Which crates may know each other. `core/README.md` lists these invariants.
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
