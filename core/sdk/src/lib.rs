@@ -112,3 +112,8 @@ pub const LIBTORCH: &str = "2.11.0";
 #[cfg(doctest)]
 #[doc = include_str!("../../../plugins/README.md")]
 struct PluginGuide;
+
+/// Compiles the plugin in the README of the repository.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
