@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::target;
 
 /// Older folders belong to earlier builds.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Returns a folder filled by `make`, for the same key, programs and plugins. Do not write to it.
 ///
