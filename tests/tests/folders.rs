@@ -138,7 +138,12 @@ fn stages_and_records_of_another_training_are_not_adopted() {
     std::fs::remove_dir_all(other.path("training")).unwrap();
     other.train("training", &[]).ok();
     std::fs::copy(stage(&other), stage(&numbers)).unwrap();
-    refuses(&numbers, "training", &TRAIN, &["01-diffusion.safetensors", "of another training", "train the stage again"]);
+    refuses(
+        &numbers,
+        "training",
+        &TRAIN,
+        &["01-diffusion.safetensors", "of another training", "train the stage again"],
+    );
 }
 
 #[test]
