@@ -1,32 +1,16 @@
 //! The table of a training or an evaluation in memory: an array per stream, and the join of its sources.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+mod source;
 
-use anyflow_datasets::{Cell, CellColumn, Dataset};
+use std::collections::BTreeMap;
+
 use anyflow_plan::plan::{ColumnRef, Table};
-use arrow::array::RecordBatch;
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
-use crate::cells::read_cells;
 use crate::events::Events;
 use crate::{Result, RunError, Session};
-
-/// Rows per read of a source.
-const READ_ROWS: usize = 1024;
-
-/// The rows of one source.
-struct Source {
-    /// Number of readable rows.
-    rows: usize,
-    /// Stream -> array `[row, axes]` in host memory.
-    arrays: IndexMap<String, Tensor>,
-    /// Value of the join column of each row.
-    join: Vec<String>,
-    /// Class of each row.
-    class: Vec<i64>,
-}
+use source::{Source, SourceReader};
 
 /// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources.
 pub struct TableData {
@@ -200,152 +184,4 @@ fn groups(source: &Source) -> BTreeMap<String, Vec<i64>> {
         groups.entry(value.clone()).or_default().push(row as i64);
     }
     groups
-}
-
-/// Reads one source of a table.
-struct SourceReader<'a> {
-    name: &'a str,
-    table: &'a Table,
-    reading: &'a Reading<'a>,
-}
-
-/// One batch of a source.
-#[derive(Default)]
-struct Piece {
-    arrays: IndexMap<String, Tensor>,
-    join: Vec<String>,
-    class: Vec<i64>,
-    /// Rows that are left out.
-    bad: BTreeSet<usize>,
-    /// The reason for the first bad row.
-    reason: Option<String>,
-}
-
-impl SourceReader<'_> {
-    fn read(&self, files: &[String]) -> Result<Source> {
-        let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-        let dataset = Dataset::open(&paths)?;
-        let own = |column: &&ColumnRef| column.source == self.name;
-        let mut columns: IndexSet<&str> =
-            self.table.columns.values().chain(&self.table.class).filter(own).map(|c| c.column.as_str()).collect();
-        columns.extend(self.table.join.as_deref());
-        let columns: Vec<&str> = columns.into_iter().collect();
-        let events = self.reading.events;
-        let part = format!("{}: {}", self.reading.part, self.name);
-        events.begin(&part, Some(dataset.rows()), "rows", 0);
-        let mut pieces = Vec::new();
-        let mut done = 0u64;
-        let mut failed = 0usize;
-        let mut reason = None;
-        for batch in dataset.read(Some(&columns), 0..dataset.rows(), READ_ROWS)? {
-            let batch = batch?;
-            let mut piece = self.piece(&dataset, &batch)?;
-            if let Some(bad) = batch.unreadable.first() {
-                piece.reason.get_or_insert_with(|| bad.reason.clone());
-            }
-            piece.bad.extend(batch.unreadable.iter().map(|bad| bad.row));
-            failed += piece.bad.len();
-            reason = reason.or(piece.reason.take());
-            pieces.push(without_bad(piece, batch.num_rows())?);
-            done += batch.num_rows() as u64;
-            events.progress(&part, done, serde_json::Map::new());
-        }
-        events.end(&part, serde_json::Map::new());
-        if let Some(reason) = reason {
-            events.note(format!("{part}: {failed} of {done} rows are left out; the first reason: {reason}"));
-        }
-        joined(pieces)
-    }
-
-    fn piece(&self, dataset: &Dataset, batch: &RecordBatch) -> Result<Piece> {
-        let mut piece = Piece::default();
-        for (stream, column) in self.table.columns.iter().filter(|(_, column)| column.source == self.name) {
-            let cells = dataset.cells(batch, &column.column)?;
-            let (array, failed) = read_cells(&self.reading.session.codecs[stream], &cells, self.reading.threads)?;
-            for row in failed {
-                piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, row.text));
-                piece.bad.insert(row.row);
-            }
-            piece.arrays.insert(stream.clone(), array);
-        }
-        if let Some(join) = &self.table.join {
-            let cells = dataset.cells(batch, join)?;
-            piece.join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join);
-        }
-        if let Some(class) = self.table.class.as_ref().filter(|class| class.source == self.name) {
-            let cells = dataset.cells(batch, &class.column)?;
-            let names = &self.table.classes;
-            let number = |cell: Cell<'_>| match cell {
-                Cell::I64(class) if names.is_empty() => Some(class),
-                Cell::Utf8(name) => names.iter().position(|known| known == name).map(|index| index as i64),
-                _ => None,
-            };
-            piece.class = values(&cells, &mut piece, number, &class.column);
-        }
-        Ok(piece)
-    }
-}
-
-/// Reads one value per row. Rows without a value become bad.
-fn values<T: Default>(
-    cells: &CellColumn,
-    piece: &mut Piece,
-    read: impl Fn(Cell<'_>) -> Option<T>,
-    column: &str,
-) -> Vec<T> {
-    let mut found = Vec::with_capacity(cells.len());
-    for row in 0..cells.len() {
-        let cell = cells.get(row);
-        let error = cell.as_ref().err().map(ToString::to_string);
-        let value = cell.ok().flatten().and_then(&read);
-        if value.is_none() {
-            let reason = error.unwrap_or_else(|| format!("row {row} has no usable value"));
-            piece.reason.get_or_insert_with(|| format!("column {column}: {reason}"));
-            piece.bad.insert(row);
-        }
-        found.push(value.unwrap_or_default());
-    }
-    found
-}
-
-fn text_of(cell: Cell<'_>) -> String {
-    match cell {
-        Cell::Bytes(bytes) => format!("{:?}", bytes),
-        Cell::Utf8(text) => text.to_string(),
-        Cell::I64(value) => value.to_string(),
-        Cell::F64(value) => value.to_string(),
-        Cell::List(list) => format!("{list:?}"),
-        Cell::Files(files) => format!("{files:?}"),
-    }
-}
-
-fn without_bad(mut piece: Piece, rows: usize) -> Result<Piece> {
-    if piece.bad.is_empty() {
-        return Ok(piece);
-    }
-    let good: Vec<i64> = (0..rows).filter(|row| !piece.bad.contains(row)).map(|row| row as i64).collect();
-    let index = Tensor::from_slice(&good);
-    for array in piece.arrays.values_mut() {
-        *array = array.f_index_select(0, &index)?;
-    }
-    piece.join = kept(piece.join, &piece.bad);
-    piece.class = kept(piece.class, &piece.bad);
-    Ok(piece)
-}
-
-fn kept<T>(values: Vec<T>, bad: &BTreeSet<usize>) -> Vec<T> {
-    values.into_iter().enumerate().filter(|(row, _)| !bad.contains(row)).map(|(_, value)| value).collect()
-}
-
-fn joined(mut pieces: Vec<Piece>) -> Result<Source> {
-    let streams: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
-    let mut arrays = IndexMap::new();
-    for stream in streams {
-        let parts: Vec<Tensor> = pieces.iter_mut().filter_map(|p| p.arrays.swap_remove(&stream)).collect();
-        arrays.insert(stream, Tensor::f_cat(&parts, 0)?);
-    }
-    let join: Vec<String> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.join)).collect();
-    let class: Vec<i64> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.class)).collect();
-    let rows = arrays.values().next().map_or(join.len().max(class.len()), |array| array.size()[0] as usize);
-    Ok(Source { rows, arrays, join, class })
 }

@@ -60,9 +60,9 @@ pub fn answer(
             prompts.insert(prompt.clone(), array);
         }
         for (step, weight) in WEIGHTS.into_iter().enumerate() {
-            let Mixed { condition, conditions } = mixed(&prompts, weight);
-            let task = Task { condition, ..task.clone() };
-            let inputs = Inputs { conditions, init: Arrays::new(), rows: plan.rows, seed: *seed };
+            let Mixed { weights, arrays } = mixed(&prompts, weight);
+            let task = Task { condition: weights, ..task.clone() };
+            let inputs = Inputs { conditions: arrays, init: Arrays::new(), rows: plan.rows, seed: *seed };
             for (stream, array) in sampler.generate(part, &task, &inputs)? {
                 let (name, judge) = judge(held_out, &stream)?;
                 let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
@@ -86,18 +86,18 @@ pub fn answer(
 /// The prompts at one weight.
 struct Mixed {
     /// Weights by prompt.
-    condition: IndexMap<String, f64>,
+    weights: IndexMap<String, f64>,
     /// Arrays by prompt.
-    conditions: Arrays,
+    arrays: Arrays,
 }
 
 /// Weights two prompts by `1 - weight` and `weight`, and leaves out a prompt of weight 0.
 fn mixed(prompts: &Arrays, weight: f64) -> Mixed {
-    let mut mixed = Mixed { condition: IndexMap::new(), conditions: Arrays::new() };
+    let mut mixed = Mixed { weights: IndexMap::new(), arrays: Arrays::new() };
     for ((prompt, array), weight) in prompts.iter().zip([1.0 - weight, weight]) {
         if weight > 0.0 {
-            mixed.condition.insert(prompt.clone(), weight);
-            mixed.conditions.insert(prompt.clone(), array.shallow_clone());
+            mixed.weights.insert(prompt.clone(), weight);
+            mixed.arrays.insert(prompt.clone(), array.shallow_clone());
         }
     }
     mixed
@@ -135,10 +135,10 @@ mod tests {
     fn a_prompt_of_weight_0_is_left_out() {
         let array = || Tensor::from_slice(&[0.0f32]);
         let prompts = Arrays::from([("a".to_string(), array()), ("b".to_string(), array())]);
-        let names = |weight: f64| mixed(&prompts, weight).condition.into_iter().collect::<Vec<_>>();
+        let names = |weight: f64| mixed(&prompts, weight).weights.into_iter().collect::<Vec<_>>();
         assert_eq!(names(0.0), [("a".to_string(), 1.0)]);
         assert_eq!(names(0.25), [("a".to_string(), 0.75), ("b".to_string(), 0.25)]);
         assert_eq!(names(1.0), [("b".to_string(), 1.0)]);
-        assert_eq!(mixed(&prompts, 1.0).conditions.len(), 1);
+        assert_eq!(mixed(&prompts, 1.0).arrays.len(), 1);
     }
 }
