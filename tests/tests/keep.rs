@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
-use anyflow_tests::Numbers;
+use anyflow_tests::{Numbers, anyflow};
 
 const KEPT: &str = "stages/01-diffusion-40.safetensors";
 
@@ -75,13 +75,14 @@ fn a_model_that_starts_from_another_trains_and_runs() {
     numbers.run("made", &[]).ok();
 
     numbers.write("wide/again.yaml", "anyflow: 1\nname: again\nfrom: model.yaml\n");
-    let chained = numbers.call(&[], &["check", "wide/again.yaml"]);
+    let check = || anyflow(["check".as_ref(), numbers.path("wide/again.yaml").as_os_str()]);
+    let chained = check();
     assert_eq!(chained.code, 2);
     assert!(
         ["wide/again.yaml:3:7", "wide/model.yaml:3:1"].iter().all(|place| chained.err.contains(place)),
         "{chained:?}"
     );
     numbers.write("wide/again.yaml", "anyflow: 1\nname: again\nfrom: absent.yaml\n");
-    let absent = numbers.call(&[], &["check", "wide/again.yaml"]);
+    let absent = check();
     assert!(absent.code == 2 && absent.err.contains("absent.yaml") && absent.err.contains("again.yaml"), "{absent:?}");
 }
