@@ -1,7 +1,7 @@
-//! The rows that are being sampled, as one tensor per stream, in the order of their admission.
+//! The rows in sampling, one tensor per stream, in the order of their admission.
 //!
-//! Each step makes one input for the network of all rows, at whatever step each of them is, and one update per stream
-//! from the network's output, with every row's own coefficients.
+//! Each step builds one network input for all rows, whatever step each row is at, and updates each stream from the
+//! network's output with per-row coefficients.
 
 use tch::{Kind, Tensor};
 
@@ -12,39 +12,39 @@ use crate::noise::tensor_from_rows;
 use crate::update::{Coefficients, Factors, PLANES};
 use crate::{DenoiserInput, Result, TensorOp, TimeRun};
 
-/// The rows that are being sampled.
+/// The rows in sampling.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub groups: Vec<Group>,
     /// Per stream: x, and with history the saved state and two denoised values; `[row, shape]`.
     planes: Vec<Vec<Tensor>>,
-    /// The rows of a network call.
+    /// The runs of rows in a network call.
     runs: Vec<Run>,
-    /// How they are made of the batch's, where some have branches.
+    /// Maps between batch rows and call rows; `None` if no row has a guidance branch.
     branches: Option<Branches>,
-    /// Per stream.
+    /// How each stream changes in a step.
     changes: Vec<Changes>,
-    /// Per stream that does not change: as the network sees it, the same memory at each step.
+    /// Per stream that does not change: its network input, the same memory at each step.
     still: Vec<Option<Tensor>>,
-    /// Whether groups have left since the tensors were made.
+    /// True if groups left since the tensors were built.
     pub stale: bool,
 }
 
-/// Which elements of a stream change in a step.
+/// The elements of a stream that change in a step.
 enum Changes {
     /// None.
     Nothing,
-    /// All of them are sampled.
+    /// All: every row is sampled.
     All,
-    /// Some are sampled: `[row, 1, ...]`, bool.
+    /// The sampled rows: `[row, 1, ...]`, bool.
     Rows(Tensor),
-    /// Some are given noised.
+    /// Some elements are observed and noised again at each step.
     Held {
-        /// What is given: `[row, shape]`.
+        /// The observed values: `[row, shape]`.
         value: Tensor,
-        /// Where: `[row, shape]`, bool; everywhere if there is none.
+        /// The observed elements: `[row, shape]`, bool; all of them if `None`.
         mask: Option<Tensor>,
-        /// The rows that change at all, as above; all if there is none.
+        /// The rows that change, as in [`Changes::Rows`]; all of them if `None`.
         rows: Option<Tensor>,
     },
 }
@@ -55,12 +55,12 @@ impl Batch {
         self.groups.iter().map(|group| group.rows).sum()
     }
 
-    /// The number of rows of a network call, branches among them.
+    /// The number of rows of a network call, guidance branches included.
     pub fn call_rows(&self, jobs: &Jobs) -> usize {
         self.groups.iter().map(|group| group.rows * jobs[&group.job].price()).sum()
     }
 
-    /// The tensors of the groups that stay, followed by those of the fresh ones with the first x of each stream.
+    /// Rebuilds the tensors: the groups that stay, then the fresh ones with the first x of each stream.
     pub fn rebuild(self, fresh: Vec<(Group, Vec<Tensor>)>, jobs: &Jobs, site: &Site) -> Result<Batch> {
         let (fresh, start): (Vec<_>, Vec<_>) = fresh.into_iter().unzip();
         let stayed = self.groups.len();
@@ -98,7 +98,7 @@ impl Batch {
         Ok(batch)
     }
 
-    /// What the network is told of the rows of a call.
+    /// Times and presences of the rows of a call.
     fn times(&self, jobs: &Jobs, streams: usize) -> Vec<TimeRun> {
         let told = |run: &Run| {
             let group = &self.groups[run.group];
@@ -132,7 +132,7 @@ impl Batch {
         }
     }
 
-    /// What is given noised of one stream, and where; `rows` are those that change at all.
+    /// The observed elements of one stream; `rows` are the rows that change.
     fn held(&self, place: usize, rows: Option<Tensor>, jobs: &Jobs, site: &Site) -> Result<Changes> {
         let (mut values, mut masks, mut everywhere) = (Vec::new(), Vec::new(), true);
         for group in &self.groups {
@@ -152,10 +152,10 @@ impl Batch {
         Ok(Changes::Held { value: joined(values)?, mask, rows })
     }
 
-    /// One step of all rows: the network is asked, each stream is updated.
+    /// Advances all rows by one step: one network call, then one update per stream.
     ///
     /// # Errors
-    /// Then the tensors are those of before the step, for some streams or all.
+    /// The tensors of some or all streams are then those before the step.
     pub fn step(
         &mut self,
         jobs: &Jobs,
@@ -186,7 +186,7 @@ impl Batch {
         self.planes.iter().map(|planes| &planes[0]).collect()
     }
 
-    /// x of every stream as the network sees it: `[call row, shape]`.
+    /// x of every stream as the network takes it: `[call row, shape]`.
     fn seen(&self) -> Result<Vec<Tensor>> {
         let seen = |(place, still): (usize, &Option<Tensor>)| match still {
             Some(still) => Ok(still.shallow_clone()),
@@ -242,7 +242,7 @@ impl Batch {
         Ok(vec![next, saved, denoised, last.shallow_clone()])
     }
 
-    /// Fresh noise for the rows whose update has any, zeros for the others; nothing when no update has any.
+    /// Fresh noise for the rows whose update adds noise, zeros for the others; `None` if no update adds noise.
     fn noise(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Option<Tensor>> {
         let wanted = |group: &Group| {
             let job = &jobs[&group.job];
@@ -261,8 +261,8 @@ impl Batch {
     }
 }
 
-/// This step's factors, per stream. Rows that are all at one step of one table share them, and no column is made; else
-/// one transfer takes all to the device.
+/// The factors of this step, per stream. If all rows are at one step of one table they share the factors and no column
+/// is built; otherwise one transfer moves all columns to the device.
 fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Factors<'a>>> {
     let streams = site.streams.len();
     if let [group] = groups {
@@ -289,7 +289,7 @@ fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Fact
     factors.collect()
 }
 
-/// The pieces one below the other; a single piece is not copied.
+/// Concatenates the pieces along the row axis; a single piece is not copied.
 fn joined(mut pieces: Vec<Tensor>) -> Result<Tensor> {
     match pieces.len() {
         1 => Ok(pieces.swap_remove(0)),

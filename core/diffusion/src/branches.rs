@@ -1,4 +1,4 @@
-//! The rows of a network call: those of the batch, and after them those of the guidance branches.
+//! The rows of a network call: the rows of the batch, then the rows of the guidance branches.
 
 use tch::Tensor;
 
@@ -8,18 +8,19 @@ use crate::job::{Jobs, Site};
 use crate::noise::tensor_from_rows;
 use crate::{Result, StreamSpec, TensorOp};
 
-/// Rows of one group in a network call, as they are or as one branch sees them.
+/// Rows of one group in a network call, either plain or as one guidance branch takes them.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
-    /// The group's place in the batch.
+    /// The index of the group in the batch.
     pub group: usize,
-    /// The branch, as its job counts.
+    /// The index of the branch in its job; `None` for the plain rows.
     pub branch: Option<usize>,
     /// The number of rows.
     pub rows: usize,
 }
 
-/// All runs of a network call: the groups in order, then the first branch of each group that has one, then the second.
+/// All runs of a network call: the groups in order, then the first branch of each group that has one, then the second
+/// branches, and so on.
 pub(crate) fn runs(groups: &[Group], jobs: &Jobs) -> Vec<Run> {
     let of = |group: &Group| jobs[&group.job].branches().len();
     let plain = groups.iter().enumerate().map(|(index, group)| Run { group: index, branch: None, rows: group.rows });
@@ -31,23 +32,23 @@ pub(crate) fn runs(groups: &[Group], jobs: &Jobs) -> Vec<Run> {
     plain.chain(guided).collect()
 }
 
-/// What turns the batch's rows into those of a call with branches, and back.
+/// Maps batch rows to the rows of a call with guidance branches, and back.
 pub(crate) struct Branches {
     /// The number of rows in the batch.
     rows: usize,
-    /// The batch's row that each row of the call is made of: `[call row]`, i64.
+    /// The batch row behind each call row: `[call row]`, i64.
     source: Tensor,
-    /// Per stream, where rows of the call do not see it: where, `[call row, 1, ...]`, bool, and what stands there,
-    /// `[call row, shape]`.
+    /// Per stream, the call rows in which it is dropped: a mask `[call row, 1, ...]`, bool, and the replacement `[call
+    /// row, shape]`.
     dropped: Vec<Option<(Tensor, Tensor)>>,
-    /// By number of branch: the first row in the call, the number of rows, and the batch's rows, `[row]`, i64.
+    /// Per branch number: the first row in the call, the number of rows, and the batch rows, `[row]`, i64.
     levels: Vec<(i64, i64, Tensor)>,
-    /// Per stream that is guided: the weight of every row of the call in the guided prediction, `[call row, 1, ...]`.
+    /// Per guided stream: the weight of every call row in the guided prediction, `[call row, 1, ...]`.
     weights: Vec<Option<Tensor>>,
 }
 
 impl Branches {
-    /// Nothing when no row has a branch.
+    /// `None` if no row has a branch.
     pub fn new(runs: &[Run], groups: &[Group], jobs: &Jobs, site: &Site) -> Result<Option<Self>> {
         if runs.iter().all(|run| run.branch.is_none()) {
             return Ok(None);
@@ -81,7 +82,7 @@ impl Branches {
         }))
     }
 
-    /// What the network sees of one stream: `[row, shape]` -> `[call row, shape]`.
+    /// The network input of one stream: `[row, shape]` -> `[call row, shape]`.
     pub fn spread(&self, stream: usize, x: &Tensor) -> Result<Tensor> {
         let spread = x.f_index_select(0, &self.source).op("index_select", &[x, &self.source])?;
         match &self.dropped[stream] {
@@ -98,7 +99,7 @@ impl Branches {
         let mut guided = narrow(&weighed, 0, self.rows as i64)?;
         for (first, rows, source) in &self.levels {
             let branch = narrow(&weighed, *first, *rows)?;
-            // No row comes twice, so that the order of additions is fixed on every device.
+            // No row occurs twice, so the order of additions is fixed on every device.
             guided = guided.f_index_add_(0, source, &branch).op("index_add_", &[&guided, source, &branch])?;
         }
         Ok(guided)
@@ -109,7 +110,7 @@ fn batch_rows(group: &Group) -> std::ops::Range<i64> {
     group.offset as i64..(group.offset + group.rows) as i64
 }
 
-/// Where a stream is dropped, and by what it is replaced: zeros where it is absent, else the noise it would start from.
+/// The call rows in which a stream is dropped, and its replacement: zeros if it is absent, otherwise its initial noise.
 fn dropped(
     place: usize,
     stream: &StreamSpec,
@@ -141,8 +142,8 @@ fn dropped(
     Ok(Some((column.f_to_device(site.device).op("to", &[&column])?, value)))
 }
 
-/// 1 + the sum of a row's weights for the row itself, minus the weight for a branch: p + sum_b w_b (p - p_b) by terms,
-/// so that a stream with g = 0 has the prediction of the branch to the bit.
+/// The weight of a row is 1 plus the sum of its branch weights; a branch has minus its own weight. This is p + sum_b
+/// w_b (p - p_b) term by term, so that a stream with g = 0 has exactly the bits of the branch's prediction.
 fn weights(
     place: usize,
     stream: &StreamSpec,

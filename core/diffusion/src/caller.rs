@@ -1,4 +1,4 @@
-//! Calls of a denoiser: checked, in parts where memory is short, and timed.
+//! Calls of a denoiser: checked, split if memory is short, and timed.
 
 use std::time::{Duration, Instant};
 
@@ -8,30 +8,30 @@ use crate::job::Site;
 use crate::noise::normals_tensor;
 use crate::{Denoiser, DenoiserInput, EngineError, Result, TensorOp};
 
-/// A denoiser and how many rows it is asked at once.
+/// A denoiser and the maximum number of rows per call.
 pub(crate) struct Caller {
     pub name: String,
     denoiser: Box<dyn Denoiser>,
-    /// Rows per network call at most; halved for good when the device runs out of memory.
+    /// Maximum rows per network call; halved permanently when the device runs out of memory.
     pub cap: usize,
 }
 
-/// What a call costs by its number of rows.
+/// The throughput of network calls by batch size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The rows per call beyond which there is little to gain.
+    /// The rows per call beyond which throughput hardly improves.
     pub cap: usize,
-    /// Rows, and how many of them go through in a second when they are called together; rows ascend.
+    /// (rows per call, rows per second), in ascending order of rows.
     pub rates: Vec<(usize, f64)>,
 }
 
-/// A size is worth it where it gives this many times the rows per second of the best one before it.
+/// A larger size counts only if it gives at least this many times the best throughput so far.
 const LEAST_GAIN: f64 = 1.05;
-/// Growth ends after so many sizes in a row that are not worth it: one alone may have been disturbed.
+/// Growth stops after this many sizes in a row without a gain: a single one may be a disturbed measurement.
 const PATIENCE: usize = 2;
-/// Calls per size, of which the fastest counts: what disturbs a call makes it slower, never faster.
+/// Calls per size. The fastest counts, since disturbances only slow a call down.
 const CALLS: usize = 4;
-/// No size is begun after this time.
+/// No new size is tried after this time.
 const PROFILE_TIME: Duration = Duration::from_secs(1);
 
 impl Caller {
@@ -39,7 +39,7 @@ impl Caller {
         Caller { name, denoiser, cap: cap.max(1) }
     }
 
-    /// Calls the network, with half as many rows at once each time the device has no memory for more.
+    /// Calls the network; halves the rows per call each time the device runs out of memory.
     pub fn predict(&mut self, input: &DenoiserInput, site: &Site) -> Result<Vec<Tensor>> {
         loop {
             match self.in_parts(input, site) {
@@ -67,7 +67,7 @@ impl Caller {
         outputs.iter().map(|parts| Tensor::f_cat(parts, 0).op("cat", &parts.iter().collect::<Vec<_>>())).collect()
     }
 
-    /// One network call; what comes back has the streams' shapes and is f32.
+    /// One network call. The outputs have the shapes of the streams and are converted to f32.
     fn checked(&self, input: &DenoiserInput, site: &Site) -> Result<Vec<Tensor>> {
         let mut outputs = self.denoiser.predict(input)?;
         if outputs.len() != site.streams.len() {
@@ -83,12 +83,12 @@ impl Caller {
         Ok(outputs)
     }
 
-    /// Times calls of 1, 2, 4 ... rows, `most` at most.
+    /// Times calls of 1, 2, 4 ... rows, up to `most`.
     ///
     /// # Errors
-    /// The network fails on one row; where memory ends with more, growth ends.
+    /// The network fails on one row. Running out of memory with more rows only ends the growth.
     pub fn profile(&self, most: usize, site: &Site) -> Result<Profile> {
-        // The first call of all sets up the device's libraries, which may take longer than everything after it.
+        // The very first call initializes the device's libraries, which may take longer than everything after it.
         self.seconds(1, site)?;
         let began = Instant::now();
         let mut profile = Profile { cap: 1, rates: Vec::new() };
@@ -110,7 +110,7 @@ impl Caller {
         Ok(profile)
     }
 
-    /// The fastest of a few calls on made-up rows, after one that is not counted.
+    /// The seconds of the fastest of [`CALLS`] calls on synthetic rows, after one warm-up call.
     fn seconds(&self, rows: usize, site: &Site) -> Result<f64> {
         let keys: Vec<u64> = (0..rows as u64).collect();
         let x = site.streams.iter().map(|stream| normals_tensor(0, &keys, &stream.name, 0, &stream.shape, site.device));
@@ -123,7 +123,7 @@ impl Caller {
         for call in 0..=CALLS {
             let began = Instant::now();
             for output in self.checked(&input, site)? {
-                // What is read back has been computed, on any device.
+                // Reading a number back waits for the computation, on any device.
                 let sum = output.f_sum(Kind::Float).op("sum", &[&output])?;
                 sum.f_double_value(&[]).op("item", &[&sum])?;
             }

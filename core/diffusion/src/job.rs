@@ -1,4 +1,4 @@
-//! A request on its way through the engine: its rows, its tables, and what is finished of it.
+//! A request in the engine: its rows, its tables, and its finished rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,22 +16,22 @@ use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTabl
 /// The jobs of a lane, by key, in the order of their arrival.
 pub(crate) type Jobs = IndexMap<u64, Job>;
 
-/// Where a lane's tensors live, and of which streams.
+/// The environment of a lane: its streams and its device.
 pub(crate) struct Site {
     pub streams: Vec<StreamSpec>,
-    /// Those that are never diffused, by place: whether they have a head that estimates them.
+    /// The auxiliary streams, by index: true if a head estimates them.
     pub companions: IndexMap<usize, bool>,
     pub device: Device,
 }
 
-/// Where a job's answer goes.
+/// The channel for a job's answer.
 pub(crate) struct Reply {
     pub to: Sender<Result<Sampled>>,
-    /// Set when nobody waits any more.
+    /// True once the ticket was dropped.
     pub cancelled: Arc<AtomicBool>,
 }
 
-/// A request that was accepted.
+/// An accepted request.
 pub(crate) struct Job {
     rows: Vec<u64>,
     seed: u64,
@@ -46,20 +46,20 @@ pub(crate) struct Job {
     reply: Reply,
 }
 
-/// What a job knows of one stream.
+/// One stream of a job.
 struct JobStream {
     state: State,
-    /// The given value as it came.
+    /// The observed value as the caller passed it.
     given: Option<Tensor>,
     /// The same on the engine's device, f32.
     value: Option<Tensor>,
-    /// Where elements are given, bool, if only some are.
+    /// The observed elements, bool, if only some are observed.
     mask: Option<Tensor>,
-    /// What it begins from, as `value`.
+    /// The init value (SDEdit), as `value`.
     begun: Option<Tensor>,
-    /// The given value and noise at the first time, if it is given noised or begins from something.
+    /// The factors of the observed or init value and of noise at the first time.
     held_start: [f32; 2],
-    /// What the network is told where it sees the stream: 1, or the weight of a prompt.
+    /// The presence that the network gets: 1, or the weight of a prompt.
     presence: f32,
     start_scale: f64,
     last_time: f64,
@@ -67,15 +67,15 @@ struct JobStream {
     times: Vec<f64>,
 }
 
-/// A branch, by place.
+/// A guidance branch, by stream index.
 pub(crate) struct JobBranch {
     dropped: Vec<Option<Dropped>>,
-    /// Per stream; 0 where it is not guided.
+    /// Per stream; 0 if it is not guided.
     pub weights: Vec<f64>,
 }
 
 impl Job {
-    /// `request` has been checked against the site's streams; `tables` holds one table per stream, all of one length.
+    /// `request` must have been checked against the streams; `tables` has one table per stream, all of one length.
     pub fn new(request: Request, site: &Site, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
         let Request { rows, mut states, guidance, seed, outputs, sampler, .. } = request;
         let place = |name: &String| site.streams.iter().position(|stream| &stream.name == name);
@@ -85,8 +85,7 @@ impl Job {
             let observed = match site.companions.get(&place) {
                 Some(has_head) => of_companion(observed, &stream.name, *has_head)?,
                 None if sampler.begin < 1.0 && matches!(observed, Observed::Noisy) => {
-                    let reason =
-                        format!("sampling begins late, and there is nothing that {:?} begins from", stream.name);
+                    let reason = format!("the sampler starts late, but stream {:?} has no init value", stream.name);
                     return Err(EngineError::Request(reason));
                 }
                 None => observed,
@@ -108,45 +107,44 @@ impl Job {
         })
     }
 
-    /// Whether the rows of one stream are sampled, or replaced: whether they change.
+    /// True if the rows of one stream change: they are sampled, or observed and noised again.
     pub fn is_noisy(&self, stream: usize) -> bool {
         self.streams[stream].state == State::Noisy
     }
 
-    /// Whether it is given noised, at least in part.
+    /// True if the stream is observed and noised again, at least in part.
     pub fn is_held(&self, stream: usize) -> bool {
         self.is_noisy(stream) && self.streams[stream].value.is_some()
     }
 
-    /// The values given of one stream, and where they are given if not everywhere, for the rows of a group.
+    /// The observed values of one stream for the rows of a group, and the mask of observed elements; no mask means all.
     pub fn held(&self, stream: usize, group: &Group) -> Result<Option<(Tensor, Option<Tensor>)>> {
         let Some(value) = self.streams[stream].value.as_ref().filter(|_| self.is_held(stream)) else { return Ok(None) };
         let mask = self.streams[stream].mask.as_ref();
         Ok(Some((narrow(value, group)?, mask.map(|mask| narrow(mask, group)).transpose()?)))
     }
 
-    /// Whether its rows keep more than x.
+    /// True if its rows keep more than x.
     pub fn uses_history(&self) -> bool {
         self.history
     }
 
-    /// Its branches, which every row has.
+    /// Its guidance branches, the same for every row.
     pub fn branches(&self) -> &[JobBranch] {
         &self.branches
     }
 
-    /// How many rows of a network call one of its rows takes.
+    /// The number of network-call rows per row.
     pub fn price(&self) -> usize {
         1 + self.branches.len()
     }
 
-    /// How a stream is dropped in a branch, if it is.
+    /// How a branch drops a stream, if it does.
     pub fn dropped(&self, stream: usize, branch: Option<usize>) -> Option<Dropped> {
         branch.and_then(|branch| self.branches[branch].dropped[stream])
     }
 
-    /// 0 where the network does not see a stream, in the row itself or in a branch; 1 or the weight of a prompt where it
-    /// does.
+    /// The presence of a stream, in the row itself or in a branch: 0 if absent, otherwise 1 or the weight of a prompt.
     pub fn presence(&self, stream: usize, branch: Option<usize>) -> f32 {
         let of_stream = &self.streams[stream];
         let present = match self.dropped(stream, branch) {
@@ -156,7 +154,7 @@ impl Job {
         if present { of_stream.presence } else { 0.0 }
     }
 
-    /// What the network is told of one stream at one step, in the row itself or in a branch.
+    /// The time of one stream at one step, in the row itself or in a branch.
     pub fn time(&self, stream: usize, step: usize, branch: Option<usize>) -> f64 {
         let of_stream = &self.streams[stream];
         match self.dropped(stream, branch) {
@@ -174,37 +172,37 @@ impl Job {
         }
     }
 
-    /// What a stream starts from, times its first noise.
+    /// The factor of a stream's initial noise.
     pub fn start_scale(&self, stream: usize) -> f64 {
         self.streams[stream].start_scale
     }
 
-    /// Whether a group has gone through all steps.
+    /// True if a group has finished all steps.
     pub fn has_finished(&self, group: &Group) -> bool {
         group.step == self.steps
     }
 
-    /// The rows that wait to be admitted.
+    /// The number of rows that wait to be admitted.
     pub fn waiting(&self) -> usize {
         self.rows.len() - self.admitted
     }
 
-    /// Whether rows have been admitted.
+    /// True if rows have been admitted.
     pub fn has_begun(&self) -> bool {
         self.admitted > 0
     }
 
-    /// Whether every row is through.
+    /// True if every row is finished.
     pub fn is_complete(&self) -> bool {
         self.retired == self.rows.len()
     }
 
-    /// Whether nobody waits for it any more.
+    /// True if nobody waits for the answer any more.
     pub fn is_cancelled(&self) -> bool {
         self.reply.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Takes `rows` rows into the batch: the group, and the first x of each stream, `[row, shape]`.
+    /// Moves `rows` rows into the batch: returns the group and the first x of each stream, `[row, shape]`.
     pub fn admit(&mut self, key: u64, rows: usize, site: &Site) -> Result<(Group, Vec<Tensor>)> {
         let first = self.admitted;
         let keys = &self.rows[first..first + rows];
@@ -244,8 +242,8 @@ impl Job {
         }
     }
 
-    /// Takes the finished rows of a group out of the lane's x, one tensor per stream. Elements that were given get back
-    /// the bits they came with.
+    /// Takes the finished rows of a group from the lane's x, one tensor per stream. Observed elements get back their
+    /// original bits.
     pub fn retire(&mut self, group: &Group, x: &[&Tensor]) -> Result<()> {
         self.retired += group.rows;
         for ((place, _), chunks) in self.outputs.iter().zip(&mut self.finished) {
@@ -267,14 +265,14 @@ impl Job {
         Ok(())
     }
 
-    /// Answers: the finished rows, which are in order, since rows of one job are admitted and retired in order.
+    /// Sends the finished rows. They are in order, since the rows of one job are admitted and retired in order.
     pub fn answer(self, site: &Site) {
         let sampled = self.sampled(site);
-        // Nobody may be waiting any more; then the answer is dropped.
+        // The receiver may be gone; then the answer is dropped.
         let _ = self.reply.to.send(sampled);
     }
 
-    /// Answers with an error.
+    /// Sends an error.
     pub fn fail(self, error: EngineError) {
         let _ = self.reply.to.send(Err(error));
     }
@@ -293,7 +291,7 @@ impl Job {
             };
             for row in rows_not_finite(&value)? {
                 if sampled.rows_failed.iter().all(|(failed, _)| *failed != row) {
-                    sampled.rows_failed.push((row, format!("stream {name:?} holds a value that is not finite")));
+                    sampled.rows_failed.push((row, format!("stream {name:?} has a value that is not finite")));
                 }
             }
             sampled.streams.insert(name.clone(), value);
@@ -303,14 +301,14 @@ impl Job {
     }
 }
 
-/// What is known of a stream that is not diffused: it has no noise, and is estimated as a whole, by a head.
+/// The role of an auxiliary stream: it has no noise, and a head estimates it as a whole.
 fn of_companion(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
-    let refuse = |reason: &str| Err(EngineError::Request(format!("stream {name:?} is not diffused, and {reason}")));
+    let refuse = |reason: &str| Err(EngineError::Request(format!("auxiliary stream {name:?} {reason}")));
     match observed {
         Observed::Noised(value) => Ok(Observed::Clean(value)),
-        Observed::Partly { .. } => refuse("cannot be given in part"),
-        Observed::Begun(_) => refuse("begins from nothing"),
-        Observed::Noisy if !has_head => refuse("has no head to generate it; give it, or leave it absent"),
+        Observed::Partly { .. } => refuse("cannot be observed in part"),
+        Observed::Begun(_) => refuse("cannot start from an init value"),
+        Observed::Noisy if !has_head => refuse("has no head to generate it; observe it or leave it absent"),
         observed => Ok(observed),
     }
 }
@@ -363,12 +361,12 @@ impl JobBranch {
     }
 }
 
-/// The rows of a group, of a tensor over all rows of its job.
+/// The rows of a group in a tensor over all rows of its job.
 fn narrow(tensor: &Tensor, group: &Group) -> Result<Tensor> {
     tensor.f_narrow(0, group.first as i64, group.rows as i64).op("narrow", &[tensor])
 }
 
-/// The rows of `[row, ...]` with a value that is not finite: one transfer from the device.
+/// The rows of `[row, ...]` with a NaN or infinite value, found in one transfer from the device.
 fn rows_not_finite(value: &Tensor) -> Result<Vec<usize>> {
     let rows = value.size().first().copied().unwrap_or(0);
     if rows == 0 {

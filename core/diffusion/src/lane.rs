@@ -1,8 +1,8 @@
-//! All work for one denoiser: step-level continuous batching.
+//! The work queue of one denoiser, with step-level continuous batching.
 //!
-//! Each step a lane drops the rows that nobody waits for, admits waiting ones up to its cap, calls the network once for
-//! all of them, and answers what is finished. The batch is a function of the requests, their order, and the steps before
-//! which they came. Waiting requests take turns row by row, so that a large one does not hold up a small one.
+//! Each step drops the cancelled rows, admits waiting rows up to the cap, calls the network once for all rows, and
+//! answers the finished jobs. The batch is a function of the requests, their order, and the steps before which they
+//! arrived. Waiting requests take turns row by row, so that a large request does not delay a small one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,35 +17,35 @@ use crate::job::{Job, Jobs, Reply, Site};
 use crate::turns::Turns;
 use crate::{Denoiser, EngineError, Request, Result, SamplerTable, StreamSpec};
 
-/// What all lanes have done, readable from any thread.
+/// Counters of all lanes, readable from any thread.
 #[derive(Default)]
 pub(crate) struct Counters {
     /// Network calls over a whole batch.
     pub steps: AtomicU64,
-    /// Rows in those calls, summed.
+    /// The sum of the rows of these calls.
     pub row_steps: AtomicU64,
-    /// Tickets that were dropped.
+    /// Dropped tickets.
     pub cancelled: Arc<AtomicU64>,
 }
 
-/// A call costs at least what so many rows do: below that it is the host that takes the time.
+/// The minimum cost of a call, in rows: below it the host dominates the time.
 const LEAST_PRICE: usize = 16;
 
-/// All work for one denoiser.
+/// The work queue of one denoiser.
 pub(crate) struct Lane {
     caller: Caller,
     site: Site,
     counters: Arc<Counters>,
     jobs: Jobs,
     next_job: u64,
-    /// The jobs that have rows outside the batch.
+    /// The jobs with rows outside the batch.
     waiting: Turns<u64>,
     /// Their rows outside the batch.
     waiting_rows: usize,
-    /// The rows of network calls that these take.
+    /// The network-call rows that these need.
     waiting_price: usize,
     batch: Batch,
-    /// How many tickets had been dropped when the jobs were last looked through.
+    /// The number of dropped tickets at the last search for cancelled jobs.
     cancelled: u64,
 }
 
@@ -75,7 +75,7 @@ impl Lane {
         let to = reply.to.clone();
         match Job::new(request, &self.site, tables, reply) {
             Ok(job) if job.is_complete() => job.answer(&self.site),
-            // The ticket was dropped before the request came here.
+            // The ticket was dropped before the request arrived.
             Ok(job) if job.is_cancelled() => {}
             Ok(job) => {
                 self.waiting_rows += job.waiting();
@@ -84,12 +84,12 @@ impl Lane {
                 self.waiting.join(self.next_job);
                 self.next_job += 1;
             }
-            // Nobody may be waiting any more; then the answer is dropped.
+            // The receiver may be gone; then the answer is dropped.
             Err(error) => drop(to.send(Err(error))),
         }
     }
 
-    /// The rows that are not in the batch yet.
+    /// The number of rows outside the batch.
     pub fn waiting_rows(&self) -> usize {
         self.waiting_rows
     }
@@ -99,17 +99,17 @@ impl Lane {
         &self.caller.name
     }
 
-    /// Whether there is nothing to do.
+    /// True if there is nothing to do.
     pub fn is_idle(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// What the next step costs, in rows of a network call.
+    /// The cost of the next step, in rows of a network call.
     pub fn price(&self) -> usize {
         (self.batch.call_rows(&self.jobs) + self.waiting_price).min(self.caller.cap).max(LEAST_PRICE)
     }
 
-    /// Times the denoiser and keeps the cap that comes out.
+    /// Measures the denoiser and keeps the resulting cap.
     ///
     /// # Errors
     /// The network fails on a single row.
@@ -119,20 +119,20 @@ impl Lane {
         Ok(profile)
     }
 
-    /// Sets the most rows of a network call.
+    /// Sets the maximum rows of a network call.
     pub fn set_cap(&mut self, rows: usize) {
         self.caller.cap = rows.max(1);
     }
 
-    /// The most rows of a network call.
+    /// The maximum rows of a network call.
     pub fn cap(&self) -> usize {
         self.caller.cap
     }
 
-    /// One step of all rows in the batch, which is filled first.
+    /// Fills the batch and advances all its rows by one step.
     ///
     /// # Errors
-    /// Then the rows in the batch are lost: [`Lane::fail_batch`] must follow.
+    /// The rows in the batch are then lost: call [`Lane::fail_batch`].
     pub fn step(&mut self) -> Result<()> {
         self.cancel();
         self.fill()?;
@@ -143,7 +143,7 @@ impl Lane {
         let rows = batch.call_rows(jobs) as u64;
         batch.step(jobs, site, |input| {
             let outputs = caller.predict(input, site)?;
-            // Before anyone is answered, so that whoever has an answer sees its steps counted.
+            // Counted before any job is answered, so that the receiver of an answer sees its steps.
             counters.steps.fetch_add(1, Ordering::Relaxed);
             counters.row_steps.fetch_add(rows, Ordering::Relaxed);
             Ok(outputs)
@@ -151,7 +151,7 @@ impl Lane {
         self.retire()
     }
 
-    /// Answers every job that has rows in the batch with this error; jobs that only wait go on.
+    /// Answers every job that has rows in the batch with this error; jobs that only wait continue.
     pub fn fail_batch(&mut self, error: &EngineError) {
         self.batch = Batch::default();
         let begun: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.has_begun()).map(|(key, _)| *key).collect();
@@ -160,7 +160,7 @@ impl Lane {
         }
     }
 
-    /// Takes out the jobs that nobody waits for any more.
+    /// Removes the cancelled jobs.
     fn cancel(&mut self) {
         let dropped = self.counters.cancelled.load(Ordering::Acquire);
         if std::mem::replace(&mut self.cancelled, dropped) != dropped {
@@ -169,7 +169,7 @@ impl Lane {
         }
     }
 
-    /// Takes a job out of the lane, and its rows out of the batch.
+    /// Removes a job from the lane, and its rows from the batch.
     fn remove(&mut self, key: u64) -> Option<Job> {
         self.waiting.leave(key);
         let before = self.batch.groups.len();
@@ -181,7 +181,7 @@ impl Lane {
         Some(job)
     }
 
-    /// Admits waiting rows, and rebuilds the batch's tensors when its rows have changed.
+    /// Admits waiting rows, and rebuilds the batch's tensors if its rows changed.
     fn fill(&mut self) -> Result<()> {
         let mut fresh = Vec::new();
         for (key, rows) in self.admissions() {
@@ -205,8 +205,8 @@ impl Lane {
         Ok(())
     }
 
-    /// How many rows of which jobs come into the batch now. A row that is larger than the cap, with its branches, comes
-    /// when the batch is empty.
+    /// The number of rows of each job to admit. A row that exceeds the cap together with its branches is admitted only
+    /// into an empty batch.
     fn admissions(&mut self) -> IndexMap<u64, usize> {
         let mut admissions = IndexMap::new();
         let mut filled = self.batch.call_rows(&self.jobs);
@@ -226,7 +226,7 @@ impl Lane {
         admissions
     }
 
-    /// Takes out the groups that are through, and answers the jobs that are complete.
+    /// Removes the finished groups, and answers the complete jobs.
     fn retire(&mut self) -> Result<()> {
         let Lane { jobs, batch, .. } = self;
         let finished = |group: &Group, jobs: &Jobs| jobs[&group.job].has_finished(group);

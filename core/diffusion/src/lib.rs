@@ -1,24 +1,24 @@
 //! The engine: schedules, parameterizations, samplers, noise, denoisers, objectives, batching.
 //!
-//! It diffuses named *streams*, tensors of a fixed shape per row, and knows nothing of what they stand for.
-//! One noun, one file:
+//! It diffuses named *streams*, tensors of a fixed shape per row, and knows nothing about their meaning. One noun, one
+//! file:
 //!
-//! - [`Schedule`]: how much signal and noise a stream holds at time t, in f64.
-//! - [`Parameterization`]: what the network predicts (eps, x0, v or flow), and how one becomes the other.
-//! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. Because a step is only its
-//!   coefficients, rows at any step of any sampler share one network call.
-//! - [`noise`]: counter-based normals that belong to a row, whatever batch it is in.
+//! - [`Schedule`]: signal and noise of a stream at time t, in f64.
+//! - [`Parameterization`]: the quantity that the network predicts (eps, x0, v or flow), and the conversions.
+//! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. A step is only its
+//!   coefficients, so rows at any step of any sampler share one network call.
+//! - [`noise`]: counter-based normals keyed by the row, independent of the batch.
 //! - [`Resample`]: RePaint's jumps back to more noise, as an option of any sampler.
-//! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
-//! - [`Guidance`]: the row once more with less given, in the same network call.
-//! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
-//! - [`Companion`]: a stream that is added, encoded, into a diffused one, or read from features by a head.
-//! - [`Tokens`]: what a network reads beside its streams; [`Site`]: where others read its features.
-//! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
-//! - [`Optimizer`]: fused AdamW with a learning-rate law, clipping and an average of the weights.
+//! - [`State`]: clean, noisy or absent, per stream and row; all masks derive from it.
+//! - [`Guidance`]: the row again with fewer conditions, in the same network call.
+//! - [`Denoiser`]: a network over streams; [`Network`] lists the built-in ones.
+//! - [`Companion`]: an auxiliary stream, embedded into a diffused stream or predicted from features by a head.
+//! - [`Tokens`]: the prompt and the context of a network; [`Site`]: a place in a network whose features can be read.
+//! - [`denoising_loss`]: the training objective; a [`TimeLaw`] draws states and times.
+//! - [`Optimizer`]: fused AdamW with a learning-rate schedule, gradient clipping and an EMA of the weights.
 //! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
 //!
-//! Tables are computed in f64, the state of a row is f32, every tensor lives on the device it was given.
+//! Tables are computed in f64, the state of a row is f32, and every tensor stays on its device.
 
 mod aggregation;
 mod batch;

@@ -1,12 +1,12 @@
-//! Whose turn it is: deficit round robin (Shreedhar and Varghese 1996) with a quantum of one.
+//! Deficit round robin (Shreedhar and Varghese 1996) with a quantum of one.
 //!
-//! Everyone in line saves at the same pace, and is served as soon as the savings cover the price; then it goes to the
-//! end of the line. So all get the same share of what the price counts, however many are in line and however large their
-//! orders are. Nothing but the order of calls decides.
+//! Every queued key earns credit at the same pace and is served as soon as its credit covers its cost; then it moves to
+//! the end of the queue. All keys get the same share of the total cost, however many there are and however large their
+//! requests. Only the order of calls matters.
 
 use std::collections::VecDeque;
 
-/// A line of keys.
+/// A queue of keys with their credit.
 #[derive(Debug)]
 pub(crate) struct Turns<K> {
     line: VecDeque<(K, usize)>,
@@ -19,23 +19,23 @@ impl<K> Default for Turns<K> {
 }
 
 impl<K: Copy + PartialEq> Turns<K> {
-    /// Joins the line, where it does not stand yet, at its end and without savings.
+    /// Adds a key, which must not be queued already, at the end of the queue and without credit.
     pub fn join(&mut self, key: K) {
         self.line.push_back((key, 0));
     }
 
-    /// Leaves the line; the savings are lost.
+    /// Removes a key; its credit is lost.
     pub fn leave(&mut self, key: K) {
-        // Mostly who has just paid.
+        // Usually the key that was just charged.
         match self.line.back() {
             Some((last, _)) if *last == key => drop(self.line.pop_back()),
             _ => self.line.retain(|(known, _)| *known != key),
         }
     }
 
-    /// Who is served next, at these prices; the same one again until it has paid.
+    /// The next key to serve at these costs; the same one again until it is charged.
     pub fn next(&mut self, price: impl Fn(K) -> usize) -> Option<K> {
-        // What follows comes to the same then, in one pass over the line.
+        // A shortcut: the code below would return the same key.
         if let Some((key, _)) = self.line.front().filter(|(key, saved)| *saved >= price(*key)) {
             return Some(*key);
         }
@@ -46,7 +46,7 @@ impl<K: Copy + PartialEq> Turns<K> {
         self.line.front().map(|(key, _)| *key)
     }
 
-    /// The next one pays and goes to the end.
+    /// Charges the next key and moves it to the end.
     pub fn pay(&mut self, price: usize) {
         if let Some((key, saved)) = self.line.pop_front() {
             self.line.push_back((key, saved.saturating_sub(price)));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cheap_one_is_served_as_often_as_it_is_cheap() {
+    fn cheap_keys_are_served_more_often() {
         let mut turns = Turns::default();
         [0, 1].into_iter().for_each(|key| turns.join(key));
         let served: Vec<usize> = (0..10).map(|_| serve(&mut turns, &[8, 2])).collect();
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_everyone_gets_differs_by_a_price_at_most(prices in prop::collection::vec(1usize..40, 1..6)) {
+        fn shares_differ_by_at_most_the_sum_of_costs(prices in prop::collection::vec(1usize..40, 1..6)) {
             let mut turns = Turns::default();
             (0..prices.len()).for_each(|key| turns.join(key));
             let mut got = vec![0; prices.len()];

@@ -1,5 +1,4 @@
-//! What it costs that two streams see one another: a step of both together, beside a step of each alone, all guided by a
-//! prompt.
+//! The cost of coupling: a step of two streams together, compared with a step of each alone, all guided by a prompt.
 
 use std::time::{Duration, Instant};
 

@@ -10,7 +10,7 @@ pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
     built(network, &[stream("left", &[64]), stream("right", &[64])])
 }
 
-/// Streams of which two and two are sampled together, under networks as small ones have them, all with one prompt.
+/// Two pairs of streams that are sampled together, with small networks and one prompt.
 pub fn coupled() -> Box<dyn Denoiser> {
     let perceptron = |width: i64| json!({"kind": "residual-mlp", "width": width, "blocks": 3});
     let map = json!({

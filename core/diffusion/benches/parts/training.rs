@@ -1,4 +1,4 @@
-//! A training step and what it costs to draw its times and noise.
+//! A training step, and the cost of drawing its times and noise.
 
 use anyflow_diffusion::{LossOptions, TimeLaw, denoising_loss};
 use criterion::{BatchSize, BenchmarkId, Criterion};

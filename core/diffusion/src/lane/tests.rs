@@ -1,4 +1,4 @@
-//! What cannot be seen from outside a lane.
+//! Tests of the internals of a lane.
 
 use super::*;
 use crate::{DenoiserInput, Observed, Parameterization, Sampler, Schedule, StreamSpec, Update, noise};
@@ -29,7 +29,7 @@ impl Denoiser for Centred {
     }
 }
 
-/// A table on one number in f64.
+/// Runs a table on one number in f64.
 fn run(table: &SamplerTable, schedule: &Schedule, start: f64) -> f64 {
     let (mut x, mut saved, mut previous) = (start, 0.0, [0.0; 2]);
     for step in &table.steps {
@@ -66,7 +66,7 @@ fn tables_with_history_share_batches_with_tables_without() {
     let (ddim, heun) =
         (Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule), Sampler::Heun { steps: 30 }.table(&schedule));
     assert!(heun.uses_history() && !ddim.uses_history());
-    // The rows with history come and go while the others stay, and the other way round.
+    // Rows with history come and go while the others stay, and vice versa.
     let jobs = [(0..2, &ddim), (2..5, &heun), (5..8, &ddim), (8..9, &heun)];
     let submit = |(rows, table): &(std::ops::Range<u64>, &SamplerTable)| {
         let (reply, answer) = bounded(1);

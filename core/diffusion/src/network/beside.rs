@@ -1,4 +1,4 @@
-//! What a network reads beside its streams: a prompt, or the context that the other streams' aligners make.
+//! Cross-attention of a network: to a prompt, or to the context made from the other streams.
 
 use tch::Tensor;
 
@@ -6,46 +6,46 @@ use super::attention::{Heads, Keys, Projection, repeated, to_all};
 use super::layer::{Init, Norm};
 use crate::{Result, TensorOp, Tokens};
 
-/// Tokens as the layers of a network read them.
+/// Tokens as the cross-attention layers of a network take them: the `memory` of PyTorch's transformer decoder.
 #[derive(Debug)]
 pub(super) struct Beside {
-    /// Per reading layer, in the order of use; none if there is nothing to read.
+    /// Per cross-attention layer, in the order of use; empty if there is nothing to attend to.
     keys: Vec<Keys>,
     /// `[row, 1, 1, token]`, bool.
     pub mask: Option<Tensor>,
 }
 
 impl Beside {
-    /// Nothing to read.
+    /// Nothing to attend to.
     pub fn nothing() -> Self {
         Beside { keys: Vec::new(), mask: None }
     }
 
-    /// Tokens of rows that stand `times` times each in the network.
+    /// The tokens of rows that occur `times` times each in the network.
     pub fn new(keys: Vec<Keys>, tokens: &Tokens, times: i64) -> Result<Self> {
         let keys = keys.iter().map(|keys| keys.repeated(times)).collect::<Result<_>>()?;
         Ok(Beside { keys, mask: mask(tokens, times)? })
     }
 
-    /// What the layer at a place reads.
+    /// The keys of the layer with this index.
     pub fn keys(&self, place: usize) -> Option<&Keys> {
         self.keys.get(place)
     }
 }
 
-/// Which tokens there are, as attention wants it: `[row, token]` -> `[row * times, 1, 1, token]`, bool.
+/// The attention mask: `[row, token]` -> `[row * times, 1, 1, token]`, bool.
 fn mask(tokens: &Tokens, times: i64) -> Result<Option<Tensor>> {
     let Some(mask) = &tokens.mask else { return Ok(None) };
     let shaped = mask.f_unsqueeze(1).and_then(|mask| mask.f_unsqueeze(1)).op("unsqueeze", &[mask])?;
     repeated(&shaped, times).map(Some)
 }
 
-/// What a frozen network has made of the tokens it was given last.
+/// The keys that a frozen network computed from its last tokens.
 #[derive(Debug, Default)]
 pub(super) struct KeptKeys(Option<(Tokens, Vec<Keys>)>);
 
 impl KeptKeys {
-    /// As [`Beside::new`], with the keys of the last time where the tokens are the same.
+    /// See [`Beside::new`]; reuses the last keys if the tokens are the same.
     pub fn beside(
         &mut self,
         tokens: &Tokens,
@@ -65,19 +65,19 @@ impl KeptKeys {
     }
 }
 
-/// W attention(norm(h), tokens), W zero at the start: a network with such layers begins as one without them. It has no
-/// bias, so that a row with nothing to read is not changed.
+/// W attention(norm(h), tokens) with W zero at the start: a network with such layers starts as one without them. It has
+/// no bias, so that a row without tokens is not changed.
 #[derive(Debug)]
 pub(super) struct CrossAttention {
     norm: Norm,
     heads: Heads,
     output: Projection,
-    /// Its place among the layers that read the same.
+    /// Its index among the layers that attend to the same tokens.
     place: usize,
 }
 
 impl CrossAttention {
-    /// Features of `width` read tokens of `from`.
+    /// Features of `width` attend to tokens of `from` features.
     pub fn new(name: &str, width: i64, from: i64, heads: i64, place: usize, init: Init) -> Result<Self> {
         Ok(CrossAttention {
             norm: Norm::new(&format!("{name}.norm"), width, 1, init.device)?,
@@ -87,12 +87,12 @@ impl CrossAttention {
         })
     }
 
-    /// `[row, token, from]`, as it is read.
+    /// The keys and values of `[row, token, from]`.
     pub fn keys(&self, tokens: &Tensor) -> Result<Keys> {
         self.heads.keys(tokens)
     }
 
-    /// What is added to h, `[row, token, width]`; none if there is nothing to read.
+    /// The change of h, `[row, token, width]`; `None` if there is nothing to attend to.
     pub fn read(&self, h: &Tensor, beside: &Beside) -> Result<Option<Tensor>> {
         let Some(keys) = beside.keys(self.place) else { return Ok(None) };
         let mask = beside.mask.as_ref();

@@ -1,4 +1,4 @@
-//! The layers that networks are made of.
+//! The layers of the networks.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -9,15 +9,14 @@ use crate::{Result, TensorOp};
 /// Added to the variance in a norm.
 const NORM_EPS: f64 = 1e-5;
 
-/// In what a network multiplies. Its inputs, outputs and parameters, and between multiplications its norms and residual
-/// sums, are f32 either way.
+/// The precision of multiplications. Inputs, outputs, parameters, norms and residual sums are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 24 bits of mantissa.
     #[default]
     F32,
-    /// 8 bits of mantissa, sums in f32: products are off by up to 2^-8 of themselves.
+    /// 8 bits of mantissa, sums in f32: products have a relative error of up to 2^-8.
     Bf16,
 }
 
@@ -30,7 +29,7 @@ impl Precision {
     }
 }
 
-/// How fresh parameters are made.
+/// How fresh parameters are initialized.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Init {
     pub precision: Precision,
@@ -45,13 +44,13 @@ pub(super) struct Linear {
     weight: Tensor,
     bias: Tensor,
     precision: Precision,
-    /// Once frozen: the weight, transposed, and the bias, as they are multiplied.
+    /// Once frozen: the transposed weight and the bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
 impl Linear {
-    /// Weights normal with variance scale^2 / (3 from), that of the usual uniform start; biases zero. The name keys the
-    /// noise, so that a layer starts the same whatever other layers there are.
+    /// Weights are normal with variance scale^2 / (3 from), that of PyTorch's default uniform init; biases are zero.
+    /// The name keys the noise, so that the init of a layer does not depend on other layers.
     pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[to, from], scale, init)?, zeros(to, init)?);
         Ok(Linear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
@@ -72,7 +71,7 @@ impl Linear {
         x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
     }
 
-    /// `[row, from]` -> `[row, to of all layers]`: what each layer makes of x, in one multiplication.
+    /// The outputs of all layers in one multiplication: `[row, from]` -> `[row, sum of to]`.
     pub fn side_by_side(layers: &[&Linear], x: &Tensor) -> Result<Tensor> {
         let Some(kind) = layers.first().map(|layer| layer.precision.kind()) else { return Ok(x.shallow_clone()) };
         let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
@@ -82,7 +81,7 @@ impl Linear {
         x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
     }
 
-    /// As [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
+    /// See [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
     pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
         let kind = self.precision.kind();
         let weight = match &self.fixed {
@@ -93,7 +92,7 @@ impl Linear {
         bias.f_addmm(&x, &weight).op("addmm", &[&bias, &x, &weight])
     }
 
-    /// h + [`Linear::forward`], h `[row, to]`, f32.
+    /// h + [`Linear::forward`]; h is `[row, to]`, f32.
     pub fn add_to(&self, mut h: Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.fixed {
             Some((weight, bias)) if self.precision == Precision::F32 && !h.requires_grad() && !x.requires_grad() => {
@@ -130,8 +129,8 @@ impl Linear {
     }
 }
 
-/// Normalises groups of consecutive features, then scales and shifts each feature; one group is a layer norm. Of maps,
-/// `[row, channel, height, width]`, features are channels, and a group is normalised over all its places.
+/// Normalizes groups of consecutive features, then scales and shifts each feature; one group is a layer norm. In maps,
+/// `[row, channel, height, width]`, features are channels, and a group is normalized over all positions.
 #[derive(Debug)]
 pub(super) struct Norm {
     name: String,
@@ -151,12 +150,12 @@ impl Norm {
         Ok(Norm { name: name.to_string(), groups, eps: NORM_EPS, weight, bias, fixed: None })
     }
 
-    /// Adds another number to the variance.
+    /// Sets the epsilon that is added to the variance.
     pub fn with_eps(self, eps: f64) -> Self {
         Norm { eps, ..self }
     }
 
-    /// `[row, ..., width]` or, of maps, `[row, width, height, width]` -> the same, f32.
+    /// `[row, ..., channel]`, or for maps `[row, channel, height, width]` -> the same shape, f32.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.fixed.as_ref().map_or((&self.weight, &self.bias), |(weight, bias)| (weight, bias));
         let x = cast(x, Kind::Float)?;
@@ -194,7 +193,7 @@ impl Norm {
     }
 }
 
-/// x sigmoid(x), in place where no gradient will ask for x.
+/// x sigmoid(x), in place if no gradient needs x.
 pub(super) fn silu(mut x: Tensor) -> Result<Tensor> {
     match x.requires_grad() {
         true => x.f_silu().op("silu", &[&x]),
@@ -202,7 +201,7 @@ pub(super) fn silu(mut x: Tensor) -> Result<Tensor> {
     }
 }
 
-/// sum + term, in the dtype of `sum`; in place where no gradient is recorded.
+/// sum + term, in the dtype of `sum`; in place if no gradient is recorded.
 pub(super) fn add(mut sum: Tensor, term: &Tensor) -> Result<Tensor> {
     match sum.requires_grad() || term.requires_grad() {
         true => sum.f_add(term).op("add", &[&sum, term]),
@@ -210,12 +209,12 @@ pub(super) fn add(mut sum: Tensor, term: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// `x` itself where it has the dtype already.
+/// Converts to a dtype; `x` itself if it has it already.
 pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
     if x.kind() == kind { Ok(x.shallow_clone()) } else { x.f_to_kind(kind).op("to", &[x]) }
 }
 
-/// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 inputs), inputs what one output sums over.
+/// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 fan_in).
 pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<Tensor> {
     let inputs: i64 = size[1..].iter().product();
     let mut values = vec![0.0; (size[0] * inputs) as usize];

@@ -1,4 +1,4 @@
-//! The networks that are built here, by their names in a configuration.
+//! The built-in networks, by their names in a configuration.
 
 mod aggregated;
 mod attention;
@@ -36,20 +36,20 @@ pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 pub enum Network {
     /// Linear layers with residual connections over the concatenation of all streams: see [`ResidualMlp`].
     ResidualMlp(ResidualMlpConfig),
-    /// A U of residual blocks over the concatenation of all streams: see [`UnetMlp`].
+    /// A U-Net of residual blocks over the concatenation of all streams: see [`UnetMlp`].
     UnetMlp(UnetMlpConfig),
     /// Residual blocks and attention over maps at several sizes: see [`Unet`].
     Unet(UnetConfig),
     /// Attention over the tokens of all streams: see [`Transformer`].
     Transformer(TransformerConfig),
-    /// A network per stream, each reading what the others show: see [`Coupled`].
+    /// A network per stream, each attending to tokens of the other streams: see [`Coupled`].
     Coupled(CoupledConfig),
-    /// A network per stream, of which some read the features of another's: see [`DualStream`].
+    /// A network per stream; some attend to the features of another's network: see [`DualStream`].
     DualStream(DualStreamConfig),
 }
 
 impl Network {
-    /// The same, reading tokens of so many features; none if it cannot.
+    /// The same network with prompt tokens of this width; `None` if it takes no prompt.
     fn reading(&self, features: i64) -> Option<Network> {
         let mut network = self.clone();
         let width = match &mut network {
@@ -73,7 +73,7 @@ impl Network {
         (*width.get_or_insert(features) == features).then_some(network)
     }
 
-    /// The same, reading a context of tokens of so many features; none if it cannot.
+    /// The same network with context tokens of this width; `None` if it takes no context.
     fn in_context(&self, features: i64) -> Option<Network> {
         let mut network = self.clone();
         let width = match &mut network {
@@ -85,7 +85,7 @@ impl Network {
         (*width.get_or_insert(features) == features).then_some(network)
     }
 
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
         let (width, embedding) = match self {
             Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
@@ -113,10 +113,10 @@ impl Network {
     }
 }
 
-/// As [`build`], for a network that reads `prompts`, if there are any: they become its last streams. See [`Prompted`].
+/// See [`build`]; `prompts` become the last streams. See [`Prompted`].
 ///
 /// # Errors
-/// As [`build`]; prompts that are not `[token, feature]`, all of one shape; a network that reads none.
+/// As [`build`]; prompts that are not `[token, feature]`, all of one shape; a network that takes no prompt.
 pub fn build_prompted(
     network: &Network,
     streams: &[StreamSpec],
@@ -128,11 +128,11 @@ pub fn build_prompted(
     build_joined(network, streams, Vec::new(), prompts, precision, device, seed)
 }
 
-/// As [`build_prompted`], with companions, if there are any: they become the streams between. Without them the network is
-/// the same to the bit. See [`Companion`].
+/// See [`build_prompted`]; the auxiliary streams become the streams in between. Without them the network has the same
+/// bits. See [`Companion`].
 ///
 /// # Errors
-/// As [`build_prompted`]; companions into streams that are not there, or with heads that read what is not there.
+/// As [`build_prompted`]; auxiliary streams into streams that do not exist, or heads at sites that do not exist.
 pub fn build_joined(
     network: &Network,
     streams: &[StreamSpec],
@@ -165,11 +165,11 @@ pub fn build_joined(
     check_streams(&prompts)?;
     let network = network
         .reading(features)
-        .ok_or_else(|| bad("tokens that this network can read", format!("{:?} {:?}", first.name, first.shape)))?;
+        .ok_or_else(|| bad("tokens that the network accepts", format!("{:?} {:?}", first.name, first.shape)))?;
     Ok(Box::new(Prompted::new(joined(&network)?, prompts)))
 }
 
-/// Builds a network with fresh parameters on `device`: f32, leaves, recording gradients. Equal seeds give equal bits.
+/// Builds a network with fresh parameters on `device`: f32 leaves that record gradients. Equal seeds give equal bits.
 pub fn build(
     network: &Network,
     streams: &[StreamSpec],
@@ -182,7 +182,7 @@ pub fn build(
     build_from(network, streams, Init { precision, device, seed })
 }
 
-/// As [`build`], of what was checked.
+/// See [`build`], without its checks.
 fn build_from(network: &Network, streams: &[StreamSpec], init: Init) -> Result<Box<dyn Denoiser>> {
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),

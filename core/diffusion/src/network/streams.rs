@@ -1,4 +1,4 @@
-//! All streams side by side in one vector, and back.
+//! All streams concatenated in one vector, and back.
 
 use tch::Tensor;
 
@@ -9,7 +9,7 @@ pub(super) fn elements(streams: &[StreamSpec]) -> i64 {
     streams.iter().map(StreamSpec::elements).sum()
 }
 
-/// All streams side by side, absent ones zero: `[row, elements]`. Refuses shapes that are not the streams'.
+/// Concatenates all streams, absent ones as zeros: `[row, elements]`. Rejects wrong shapes.
 pub(super) fn join(streams: &[StreamSpec], batch: &DenoiserInput) -> Result<Tensor> {
     let rows = batch.rows();
     let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
@@ -31,7 +31,7 @@ pub(super) fn join(streams: &[StreamSpec], batch: &DenoiserInput) -> Result<Tens
     }
 }
 
-/// The streams of `[row, elements]`, each `[row, shape]`.
+/// Splits `[row, elements]` into streams, each `[row, shape]`.
 pub(super) fn split(streams: &[StreamSpec], flat: &Tensor) -> Result<Vec<Tensor>> {
     if let [stream] = streams
         && stream.shape.len() == 1
@@ -52,7 +52,8 @@ pub(super) fn split(streams: &[StreamSpec], flat: &Tensor) -> Result<Vec<Tensor>
     Ok(parts)
 }
 
-/// A stream's values, zero in the rows where it is absent, whatever they hold there. `present` is none where all are.
+/// The values of a stream, with zeros in the rows in which it is absent. `present` is `None` if all rows have all
+/// streams.
 pub(super) fn present_values(
     stream: &StreamSpec,
     place: usize,

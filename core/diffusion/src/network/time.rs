@@ -1,4 +1,4 @@
-//! How a network is told the times, and what is kept of them while sampling.
+//! Time embeddings, and their cache in sampling.
 
 use std::f64::consts::FRAC_PI_4;
 
@@ -12,28 +12,28 @@ use crate::{Result, TensorOp, TimeRun};
 
 /// Sines and cosines of t 2^k pi/4, k = 0 .. 7.
 const FREQUENCIES: usize = 8;
-/// What kept projections may take, in f32 numbers: 64 MiB.
+/// Maximum size of the cached projections, in f32 numbers: 64 MiB.
 const KEPT_NUMBERS: usize = 16 << 20;
 
-/// As what a time enters the network.
+/// The representation of a time at the input of a network.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeFeatures {
     /// Sines and cosines at eight octaves.
     #[default]
     Fourier,
-    /// The number itself.
+    /// The time itself.
     Raw,
 }
 
-/// Between the two layers of a time embedding.
+/// The activation between the two layers of a time embedding.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Activation {
     Silu,
     Gelu,
 }
 
-/// Two layers over the time features of all streams, and their presence if asked for.
+/// Two layers over the time features of all streams, and optionally their presence.
 #[derive(Debug)]
 pub(super) struct TimeEmbedding {
     frequencies: Option<Tensor>,
@@ -43,7 +43,7 @@ pub(super) struct TimeEmbedding {
 }
 
 impl TimeEmbedding {
-    /// For `streams` streams, `width` numbers wide. It multiplies in f32 in any case: times are told finely, and the
+    /// For `streams` streams, `width` features wide. It always computes in f32: times need the precision, and the
     /// layers are small.
     pub fn new(
         streams: usize,
@@ -72,7 +72,7 @@ impl TimeEmbedding {
         self.layers[1].forward(&self.hidden(t, present)?)
     }
 
-    /// The same before the last layer.
+    /// See [`TimeEmbedding::forward`], without the last layer: `[row, width]`.
     pub fn hidden(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         let mut parts = match &self.frequencies {
             None => vec![t.shallow_clone()],
@@ -108,7 +108,7 @@ impl TimeEmbedding {
     }
 }
 
-/// What the blocks of a frozen network add for a time, computed once per distinct time: a sampler's schedule has few.
+/// The time projections of the blocks of a frozen network, computed once per distinct time: a schedule has few.
 #[derive(Debug)]
 pub(super) struct Projections {
     /// `[parts * width, embedding]`, the parts of all blocks.
@@ -116,13 +116,13 @@ pub(super) struct Projections {
     /// `[parts * width]`.
     bias: Tensor,
     width: i64,
-    /// By the bits of a time and a presence per stream.
+    /// Keyed by the bits of the times and presences of all streams.
     kept: IndexMap<Vec<u32>, Kept>,
 }
 
 #[derive(Debug)]
 struct Kept {
-    /// `[part, width]`.
+    /// Each part alone, `[width]`.
     all: Tensor,
     /// Each part by itself, `[width]`.
     parts: Vec<Tensor>,
@@ -154,7 +154,7 @@ impl Projections {
         Ok(Projections { weight, bias, width, kept: IndexMap::new() })
     }
 
-    /// The parts for these rows; `embed` makes `[row, embedding]` of `t` and `present`, `[row, stream]`.
+    /// The parts for these rows; `embed` maps `t` and `present`, `[row, stream]`, to `[row, embedding]`.
     pub fn project(
         &mut self,
         runs: &[TimeRun],
@@ -187,7 +187,7 @@ impl Projections {
         Ok(Projected::Rows(table.f_unbind(0).op("unbind", &[&table])?))
     }
 
-    /// Computes fresh ones in one go.
+    /// Computes the missing projections in one go.
     fn keep(
         &mut self,
         fresh: &IndexMap<&Vec<u32>, &TimeRun>,

@@ -1,4 +1,4 @@
-//! Times as waves: sinusoids of many lengths.
+//! Sinusoidal time embeddings.
 
 use tch::{Kind, Tensor};
 
@@ -6,13 +6,13 @@ use super::layer::{Init, Linear, Precision, silu};
 use crate::noise::tensor_from_rows;
 use crate::{Result, TensorOp};
 
-/// The steps of the discrete chain that published weights were trained with: time t is its step 1000 t - 1.
+/// The discrete steps that published weights were trained with: time t is step 1000 t - 1.
 const STEPS: f64 = 1000.0;
-/// The longest wave is this much longer than the shortest.
+/// The ratio of the longest to the shortest wavelength.
 const SPAN: f64 = 10_000.0;
 
-/// linear_2(silu(linear_1(waves))): the sinusoids of Vaswani et al. 2017, section 3.5, of the times of all streams, and
-/// where there are several streams, which of them are there.
+/// linear_2(silu(linear_1(waves))): the sinusoids of Vaswani et al. 2017, section 3.5, of the times of all streams;
+/// with several streams also their presence.
 #[derive(Debug)]
 pub(super) struct WaveEmbedding {
     /// `[channels / 2]`.
@@ -22,7 +22,7 @@ pub(super) struct WaveEmbedding {
 }
 
 impl WaveEmbedding {
-    /// `channels` waves a stream, an embedding of `width` numbers. It multiplies in f32 in any case.
+    /// `channels` sinusoids per stream, an embedding of `width` features. It always computes in f32.
     pub fn new(streams: usize, channels: i64, width: i64, init: Init) -> Result<Self> {
         let half = channels / 2;
         let frequency = |k: i64| (-SPAN.ln() * k as f64 / half as f64).exp() as f32;
@@ -39,7 +39,7 @@ impl WaveEmbedding {
         })
     }
 
-    /// `t` and `present` `[row, stream]` -> `[row, width]`, after the activation that every block begins with.
+    /// `t` and `present` `[row, stream]` -> `[row, width]`, after the activation at the start of every block.
     pub fn forward(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         // In f64, since a step is a small difference of large numbers.
         let steps = t.f_to_kind(Kind::Double).op("to", &[t])?.f_mul_scalar(STEPS).op("mul", &[t])?;

@@ -1,4 +1,4 @@
-//! Companions in training: whose code is left out of a row, and the losses of heads.
+//! Auxiliary streams in training: dropout of their embeddings, and the losses of heads.
 
 use tch::{Kind, Tensor};
 
@@ -7,14 +7,14 @@ use crate::companion::class_moments;
 use crate::noise::{RowNoise, tensor_from_rows};
 use crate::{Companion, Denoiser, EngineError, HeadLoss, Result, State, States, TensorOp};
 
-/// The name under which it is drawn whose code is left out; no stream can have it.
+/// The noise key of embedding dropout; no stream can have this name.
 const DROPOUT_NOISE: &str = "\0companion";
 
-/// Below this a probability counts as this: what is centred and scaled back in f32 is no more exact.
+/// Lower bound of probabilities: centring and scaling back in f32 is not more exact.
 const LEAST_PROBABILITY: f64 = 1e-6;
 
-/// A draw over the diffused streams with the states of the companions appended to each row: clean, or absent where the
-/// code is left out. A companion that is not aggregated has no code.
+/// Appends the states of the auxiliary streams to a draw over the diffused streams: clean, or absent if the embedding
+/// is dropped. An auxiliary stream that is not aggregated has no embedding.
 pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, (seed, step): (u64, u32)) -> Draw {
     let companions = denoiser.companions();
     if companions.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: us
 }
 
 impl LossOutput {
-    /// Adds the losses of heads to `denoising` times the loss so far.
+    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoising`.
     pub(super) fn heads(
         &mut self,
         denoiser: &dyn Denoiser,
@@ -73,15 +73,16 @@ impl LossOutput {
     }
 }
 
-/// The diffused stream whose noise hides a companion: the one that it is added into, or else the first.
+/// The index of the diffused stream whose noise hides an auxiliary stream: the one it is added into, otherwise the
+/// first.
 fn followed(denoiser: &dyn Denoiser, companion: &Companion) -> Result<usize> {
     let Some(aggregate) = &companion.aggregate else { return Ok(0) };
     let place = denoiser.streams().iter().position(|stream| stream.name == aggregate.into);
-    place.ok_or_else(|| EngineError::Request(format!("there is no stream {:?} to add to", aggregate.into)))
+    place.ok_or_else(|| EngineError::Request(format!("unknown stream {:?} in `into`", aggregate.into)))
 }
 
-/// a(t) of the stream that is read over the number of rows, 0 where it is absent, and `own.1` of that where the companion's own
-/// code, that of stream `own.0`, is added: `[row]`.
+/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
+/// by `own.1` in rows that contain the embedding of the auxiliary stream itself, at index `own.0`.
 fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: (usize, f64)) -> Vec<f32> {
     let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
     let of_row = |row: usize| match draw.states.row(row)[read] {
@@ -93,7 +94,7 @@ fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: (usize, f64))
     (0..rows).map(|row| (of_row(row) * share(row) / rows as f64) as f32).collect()
 }
 
-/// How far off the estimates are: `[row]`.
+/// The loss of each row's estimate: `[row]`.
 fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
     let flat = |tensor: &Tensor| tensor.f_flatten(1, -1).op("flatten", &[tensor]);
     let (estimate, truth) = (flat(estimate)?, flat(truth)?);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_left_out_as_often_as_asked_each_by_itself() {
+    fn embeddings_are_dropped_independently_with_their_probabilities() {
         let companions = vec![companion("a", Some(0.3)), companion("b", Some(0.0)), companion("c", None)];
         let network: Network = serde_json::from_str(r#"{"kind": "residual-mlp", "width": 8, "blocks": 1}"#).unwrap();
         let streams = [stream("x")];
@@ -161,7 +162,7 @@ mod tests {
             assert_eq!(whole.states.row(row)[0], State::Noisy);
             assert_eq!(whole.times[row * 4], draw.times[row]);
         }
-        // A part of the batch draws what its rows draw in the whole.
+        // A part of the batch draws what its rows draw in the whole batch.
         let part = with_companions(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, (7, 3));
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
     }

@@ -1,4 +1,4 @@
-//! How training draws states and times.
+//! The distribution of states and times in training.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -7,66 +7,65 @@ use super::density::{Density, logit_normals};
 use crate::noise::RowNoise;
 use crate::{EngineError, Result, State, States, StreamSpec};
 
-/// The name under which training draws; no stream can have it, since sampling keys noise by the stream's own name.
+/// The noise key of training draws; no stream can have this name, since sampling keys noise by the stream's own name.
 const LAW_NOISE: &str = "\0law";
 
-/// How training draws the state and the time of each stream in each row.
+/// The distribution of the state and the time of each stream in each row.
 ///
-/// Times lie in the schedule's range for training, with the given density. A time that streams share is shared as a
-/// fraction of that range, as samplers do; its density is that of the first stream's schedule.
+/// Times are in the schedule's training range, with the given density. A shared time is shared as a fraction of that
+/// range, as in samplers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TimeLaw {
-    /// With probability `p_cond` a non-empty proper subset of the streams, uniform over all such subsets, is given; the
-    /// others share one time. Bounoua et al. 2024, "Multi-modal latent diffusion", multi-time masked training.
+    /// With probability `p_cond` a random non-empty proper subset of the streams is observed; the others share one
+    /// time. Bounoua et al. 2024, "Multi-modal latent diffusion", multi-time masked training.
     SubsetShared {
-        /// The probability that streams are given at all; a single stream never is.
+        /// The probability that a row has observed streams; a single stream is never observed.
         #[serde(default = "default_p_cond")]
         p_cond: f64,
-        /// The probability that some of a row's given streams are absent instead of clean: how many is uniform from one
-        /// to all of them, which is uniform too. Streams that are generated are never absent, so at least one stream of
-        /// every row is noisy. What guidance drops, and what is ignored in sampling, is trained by this.
+        /// The probability that some of a row's observed streams are absent instead: their number is uniform from one
+        /// to all of them, and so is their choice. Generated streams are never absent, so at least one stream of every
+        /// row is noisy. This trains what guidance drops and what sampling leaves out.
         #[serde(default)]
         p_absent: f64,
-        /// Whether each row draws its own subset, or one is drawn for the batch; times are per row either way.
+        /// One subset per row or per batch. Times are per row in any case.
         #[serde(default)]
         per: Per,
-        /// Of the times.
+        /// The density of the times.
         #[serde(default)]
         density: Density,
     },
     /// All streams noisy, each at its own time: Bao et al. 2023, "One transformer fits all distributions".
     Independent {
-        /// Of the times.
+        /// The density of the times.
         #[serde(default)]
         density: Density,
     },
     /// All streams noisy at one shared time.
     SharedAll {
-        /// Whether each row draws its own time, or one is drawn for the batch, so that a
-        /// [`Contrast`](crate::Contrast) cannot tell rows apart by their times.
+        /// One time per row or per batch. With one per batch, a [`Contrast`](crate::Contrast) cannot distinguish rows
+        /// by their times.
         #[serde(default)]
         per: Per,
-        /// Of the times.
+        /// The density of the times.
         #[serde(default)]
         density: Density,
     },
-    /// Patterns of states in turn, streams that are noisy each at its own time: Huang et al. 2023, "DiffDis", trains by
-    /// two, a stream noisy with the query absent, and the query noisy with that stream clean.
+    /// Patterns of states in turn; noisy streams have their own times. Huang et al. 2023, "DiffDis", train with two
+    /// patterns: a stream noisy and the query absent, and the query noisy and that stream clean.
     Alternating {
-        /// Stream -> state; a stream that a pattern does not name is absent.
+        /// Stream -> state; unnamed streams are absent.
         patterns: Vec<IndexMap<String, State>>,
-        /// Whether one row follows another in turn, so that the losses of all patterns are summed at each step, or one
-        /// step another.
+        /// Turns by row, so that each step sums the losses of all patterns, or turns by step.
         #[serde(default)]
         per: Per,
-        /// Of the times.
+        /// The density of the times.
         #[serde(default)]
         density: Density,
     },
 }
 
-/// What draws a subset or a time, or takes its turn.
+/// The unit that draws a subset or a time, or takes a turn.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Per {
@@ -86,14 +85,14 @@ fn default_p_cond() -> f64 {
 pub struct Draw {
     /// `[row, stream]`.
     pub states: States,
-    /// `[row, stream]`, row after row: the time of a noisy stream, 0 of a clean one, 1 of an absent one.
+    /// `[row, stream]`, row after row: the time of a noisy stream, 0 if clean, 1 if absent.
     pub times: Vec<f64>,
     /// `[row, stream]`, row after row: what a loss is multiplied by, so that its mean is that of uniform times.
     pub corrections: Vec<f64>,
 }
 
 impl Draw {
-    /// The same for `all` streams, of which these places were drawn for; the others are absent.
+    /// Expands the draw to `all` streams: `places` are the indices of the drawn streams, the others are absent.
     pub(super) fn among(self, places: &[usize], all: usize) -> Draw {
         if places.len() == all {
             return self;
@@ -116,7 +115,7 @@ impl Draw {
 }
 
 impl TimeLaw {
-    /// Refuses probabilities that are none, and patterns in which nothing is noisy.
+    /// Rejects probabilities out of range, and patterns without a noisy stream.
     pub fn check(&self) -> Result<()> {
         if let TimeLaw::Alternating { patterns, .. } = self {
             let idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
@@ -144,7 +143,7 @@ impl TimeLaw {
         }
     }
 
-    /// Refuses patterns that name other streams than these.
+    /// Rejects patterns that name other streams.
     pub(super) fn check_streams(&self, streams: &[StreamSpec]) -> Result<()> {
         let TimeLaw::Alternating { patterns, .. } = self else { return Ok(()) };
         self.check()?;
@@ -159,12 +158,12 @@ impl TimeLaw {
         }
     }
 
-    /// Draws for `rows` rows. A pure function of its arguments: training that resumes at a step draws the same again.
+    /// Draws for `rows` rows. A pure function of its arguments, so that resumed training draws the same again.
     pub fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
         self.draw_from(0, streams, rows, seed, step)
     }
 
-    /// As [`TimeLaw::draw`], for the rows from `first` on.
+    /// See [`TimeLaw::draw`], for the rows from `first` on.
     pub(super) fn draw_from(&self, first: usize, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
         let mut states = States::filled(rows, streams.len(), State::Noisy);
         let (mut times, mut corrections) = (Vec::new(), Vec::new());
@@ -203,10 +202,11 @@ impl TimeLaw {
     }
 }
 
-/// Where the times begin among a row's uniforms: after the two coins, the subset and the number of absent streams.
+/// The offset of the times among a row's uniforms: after the two coins, the subset and the number of absent streams.
 const TIMES: usize = 4;
 
-/// `drawn`: as [`TIMES`] says, then a time per stream, then a key per stream: the absent ones have the least.
+/// `drawn` holds [`TIMES`] numbers, a time per stream and a key per stream; the streams with the smallest keys are
+/// absent.
 fn draw_subset(states: &mut [State], drawn: &[f64], p_cond: f64, p_absent: f64) {
     let (coin, subset, absent_coin, absent_count) = (drawn[0], drawn[1], drawn[2], drawn[3]);
     let keys = &drawn[TIMES + states.len()..];

@@ -1,4 +1,4 @@
-//! The masked multi-time denoising objective: some streams given, some noised, each row at its own times.
+//! The masked multi-time denoising objective: some streams observed, some noised, each row at its own times.
 
 mod companions;
 mod contrast;
@@ -19,36 +19,37 @@ pub use prompting::Prompting;
 use recovered::{picked, recovered};
 pub use weight::{LossOptions, Weight};
 
-/// The names under which training draws noise; no stream can have them.
+/// The prefix of the noise keys of training; no stream name can start with it.
 const TRAINING_PREFIX: &str = "\0training/";
 
 /// The loss of one batch.
 #[derive(Debug)]
 pub struct LossOutput {
-    /// A scalar to go backward from: about 1 for a network that predicts 0 of data of unit variance.
+    /// A scalar to call backward on: about 1 for a network that predicts 0 for data of unit variance.
     pub loss: Tensor,
-    /// Per stream that takes part, a scalar without gradient: the mean squared error over the noisy rows, unweighted; 0
-    /// without any. Per companion with a head, its loss over all rows, weighted by time alone. With a contrast, how often
-    /// what two streams show, or what is recovered and what is true, fits together best.
+    /// Per participating stream, a scalar without gradient: the unweighted mean squared error over its noisy rows; 0
+    /// without any. Per auxiliary stream with a head, its loss over all rows, weighted by time alone. With a
+    /// contrastive loss, the fraction of rows whose nearest vector is their own.
     pub per_stream: Vec<(String, Tensor)>,
 }
 
 /// The denoising loss of a batch, with states, times and noise drawn from (seed, step).
 ///
-/// With m the mask of noisy coordinates, D all of them and k those that are not noisy, a row's loss is
-/// D / (D - k) * 1/D * sum w m (target - prediction)^2: Bounoua et al. 2024, multi-time masked objective, divided by the
-/// constant D so that its size does not depend on the model; w is [`Weight::at`] the stream's time, times the law's
-/// correction. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
+/// With m the mask of noisy coordinates, D the number of all coordinates and k the number of those that are not noisy,
+/// a row's loss is D / (D - k) * 1/D * sum w m (target - prediction)^2: Bounoua et al. 2024, multi-time masked
+/// objective, divided by the constant D so that its size does not depend on the model; w is [`Weight::at`] the time of
+/// the stream. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
-/// To that come the losses of heads, by their weights: see [`Companion`](crate::Companion). A head's time is drawn from
-/// a law that is proportional to a(t), as very noisy rows say nothing of a companion: its loss is multiplied by a(t).
+/// The losses of heads are added by their weights: see [`Companion`](crate::Companion). Very noisy rows say nothing
+/// about an auxiliary stream, so the loss of a head is multiplied by a(t), as if its times were drawn in proportion to
+/// a(t).
 ///
 /// # Shapes
-/// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device; of prompts their
-/// tokens, whatever their variance.
+/// `latents`: per stream of the denoiser, `[row, shape]`, f32, unit variance, on the denoiser's device; for prompts
+/// their tokens, `[row, token, feature]`, of any variance.
 ///
 /// # Errors
-/// Shapes do not match the streams, or a tensor operation fails.
+/// A shape differs from its stream, or a tensor operation fails.
 pub fn denoising_loss(
     denoiser: &dyn Denoiser,
     latents: &[Tensor],
@@ -71,7 +72,7 @@ pub fn denoising_loss(
     let taking: Vec<usize> = (0..diffused.len()).filter(|place| options.takes(*place)).collect();
     let specs: Vec<StreamSpec> = taking.iter().map(|place| diffused[*place].clone()).collect();
     if specs.is_empty() {
-        return Err(EngineError::Request("a loss over no stream".to_string()));
+        return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
     law.check_streams(&specs)?;
     let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
@@ -107,7 +108,7 @@ pub fn denoising_loss(
 }
 
 impl LossOutput {
-    /// Adds the contrast of what streams show one another, two by two.
+    /// Adds the contrastive loss of the environment tokens, averaged over the pairs of streams.
     fn contrast(&mut self, contrast: &Contrast, shown: Vec<Option<Tensor>>) -> Result<()> {
         let shown: Vec<Tensor> = shown.into_iter().flatten().collect();
         let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
@@ -115,7 +116,7 @@ impl LossOutput {
             let (loss, right) = info_nce(&shown[*one], &shown[*other], contrast.temperature)?;
             let term = loss.f_mul_scalar(contrast.weight / pairs.len() as f64).op("mul", &[&loss])?;
             self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
-            self.per_stream.push((format!("contrast {one}-{other}"), right.f_detach().op("detach", &[&right])?));
+            self.per_stream.push((format!("contrastive {one}-{other}"), right.f_detach().op("detach", &[&right])?));
         }
         Ok(())
     }
@@ -124,15 +125,15 @@ impl LossOutput {
 /// The columns of [`Batch`].
 #[derive(Clone, Copy)]
 enum Column {
-    /// Of the latent and of eps in x: (a, s) of noisy rows, (1, 0) of clean ones, (0, 0) of absent ones.
+    /// Factors of the latent and of eps in x: (a, s) in noisy rows, (1, 0) in clean ones, (0, 0) in absent ones.
     Signal,
     Noise,
-    /// Of the latent and of eps in the target.
+    /// Factors of the latent and of eps in the target.
     TargetX0,
     TargetEps,
-    /// Of the squared error in the loss.
+    /// The factor of the squared error in the loss.
     Loss,
-    /// Of the squared error in the stream's own figure.
+    /// The factor of the squared error in the stream's own metric.
     Figure,
 }
 
@@ -140,13 +141,13 @@ impl Column {
     const COUNT: usize = 6;
 }
 
-/// All numbers of a batch that are made on the host, moved to the device in one go: per stream eps `[row, shape]`, then
-/// the times and the presences `[row, stream]`, then the columns `[stream, column, row]`.
+/// All numbers of a batch that the host computes, moved to the device in one transfer: per stream eps `[row, shape]`,
+/// then the times and the presences `[row, stream]`, then the columns `[stream, column, row]`.
 struct Batch {
     numbers: Tensor,
     rows: usize,
     streams: usize,
-    /// Where the noise of each stream begins; where the noise of all ends.
+    /// The offset of each stream's noise, and the end of all noise.
     starts: Vec<usize>,
 }
 
@@ -239,12 +240,13 @@ impl Batch {
             let figure = plain.f_dot(&self.column(place, Column::Figure, &rows)?).op("dot", &[&plain])?;
             per_stream.push((stream.name.clone(), figure));
         }
-        let loss = loss.ok_or_else(|| EngineError::Request("a loss over no stream".to_string()))?;
+        let loss =
+            loss.ok_or_else(|| EngineError::Request("the loss needs at least one stream, found none".to_string()))?;
         Ok(LossOutput { loss, per_stream })
     }
 }
 
-/// `first_row`: the key of the first row.
+/// Fills `out` with the training noise of a stream, for the rows from `first_row` on.
 fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), first_row: usize, out: &mut [f32]) {
     let name = format!("{TRAINING_PREFIX}{}", stream.name);
     let elements = stream.elements() as usize;
@@ -253,7 +255,7 @@ fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), first_row: usize, o
     }
 }
 
-/// `[stream, column, row]`, of streams that are diffused.
+/// `[stream, column, row]`, of the diffused streams.
 fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f32> {
     let rows = draw.states.rows();
     let states = |row: usize| &draw.states.row(row)[..streams.len()];

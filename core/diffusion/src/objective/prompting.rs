@@ -1,31 +1,31 @@
-//! Which prompt a row is trained with: one at a time, as the prompts of different modalities lie in one space.
+//! The prompt of a training row: one at a time, since the prompts of different modalities share one space.
 
 use super::Draw;
 use crate::noise::RowNoise;
 use crate::{EngineError, Result, State, States, StreamSpec};
 
-/// The name under which prompts are drawn; no stream can have it.
+/// The noise key of prompts; no stream can have this name.
 const PROMPT_NOISE: &str = "\0prompt";
 
-/// How training draws the prompt of a row.
+/// The distribution of a row's prompt in training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prompting {
-    /// The probability that a row has none, which is what guidance compares with.
+    /// The probability that a row has no prompt, which guidance needs.
     pub p_unprompted: f64,
-    /// Prompts of which there are no tokens, by place: bit i is set for the i-th prompt.
+    /// Prompts without tokens, as a bit mask: bit i is set for the i-th prompt.
     pub missing: u64,
 }
 
 impl Default for Prompting {
-    /// Tang et al. 2023 do not say how often prompts are dropped; one row in ten is usual.
+    /// Tang et al. 2023 do not say how often prompts are dropped; one row in ten is common.
     fn default() -> Self {
         Prompting { p_unprompted: 0.1, missing: 0 }
     }
 }
 
 impl Prompting {
-    /// A draw over the diffused streams with one over the prompts appended to each row: one prompt is given, each that
-    /// is not missing as often as the others, or none.
+    /// Appends the states of the prompts to a draw over the diffused streams: one of the available prompts, chosen
+    /// uniformly, or none.
     pub(super) fn with_prompts(
         self,
         draw: Draw,
@@ -38,7 +38,7 @@ impl Prompting {
         }
         let there: Vec<usize> = (0..prompts.len()).filter(|place| self.missing >> place & 1 == 0).collect();
         if there.is_empty() {
-            return Err(EngineError::Request("there are tokens of no prompt".to_string()));
+            return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
         let (rows, diffused) = (draw.states.rows(), draw.states.streams());
         let mut states = States::filled(rows, diffused + prompts.len(), State::Absent);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_one_prompt_that_is_there_or_none() {
+    fn a_row_has_one_available_prompt_or_none() {
         let (diffused, prompts) = (streams(&["x"]), streams(&["a", "b", "c"]));
         let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
         let prompting = Prompting { p_unprompted: 0.25, missing: 0b010 };
@@ -97,7 +97,7 @@ mod tests {
         for (share, wanted) in shares.into_iter().zip([0.375, 0.0, 0.375, 0.25]) {
             assert!((share - wanted).abs() < 0.03, "{shares:?}");
         }
-        // A part of the batch draws what its rows draw in the whole.
+        // A part of the batch draws what its rows draw in the whole batch.
         let part = prompting.with_prompts(law.draw_from(100, &diffused, 50, 7, 3), &prompts, 100, (7, 3)).unwrap();
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
         assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, 0, (7, 3)).is_err());

@@ -1,4 +1,4 @@
-//! What a denoiser recovers of a noisy stream, held against what is true.
+//! The predicted x0 of a noisy stream, compared with the true value.
 
 use tch::{Device, Kind, Tensor};
 
@@ -7,21 +7,20 @@ use super::{Contrast, Draw, LossOutput};
 use crate::noise::tensor_from_rows;
 use crate::{EngineError, Result, StreamSpec, TensorOp};
 
-/// The estimate of x0 of a stream in the rows where it is noisy.
+/// The predicted x0 of a stream in its noisy rows.
 pub(super) struct Recovered {
-    /// The stream.
+    /// The index of the stream.
     pub place: usize,
-    /// The rows: `[row]`, i64.
+    /// The noisy rows: `[row]`, i64.
     pub rows: Tensor,
     /// `[row, shape]`.
     pub x0: Tensor,
 }
 
-/// What is recovered of the contrast's stream; nothing if fewer than two rows have it noisy, for one alone has nothing to
-/// be told from.
+/// The predicted x0 of the contrastive stream. `None` with fewer than two noisy rows, since InfoNCE needs a negative.
 ///
 /// # Errors
-/// There is no such stream.
+/// The stream does not exist.
 pub(super) fn recovered(
     contrast: &Contrast,
     streams: &[StreamSpec],
@@ -62,14 +61,14 @@ fn index(rows: &[i64], device: Device) -> Result<Tensor> {
     index.f_to_device(device).op("to", &[&index])
 }
 
-/// Rows of `[row, ...]` by their numbers.
+/// Selects rows of `[row, ...]` by index.
 pub(super) fn picked(tensor: &Tensor, rows: &Tensor) -> Result<Tensor> {
     tensor.f_index_select(0, rows).op("index_select", &[tensor, rows])
 }
 
 impl LossOutput {
-    /// Adds the contrast of what is recovered of a stream against what is true, in as large a share of the batch as has it
-    /// noisy, so that the term weighs the same however the patterns of a step are mixed.
+    /// Adds the contrastive loss between the predicted and the true x0, scaled by the fraction of noisy rows, so that
+    /// the term weighs the same whatever the mix of patterns in a step.
     pub(super) fn align(
         &mut self,
         contrast: &Contrast,
@@ -82,7 +81,7 @@ impl LossOutput {
         let term = loss.f_mul_scalar(contrast.weight * share).op("mul", &[&loss])?;
         self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
         let right = right.f_detach().and_then(|right| right.f_to_kind(Kind::Float)).op("detach", &[&right])?;
-        self.per_stream.push((format!("recovered {}", stream.name), right));
+        self.per_stream.push((format!("predicted x0 of {}", stream.name), right));
         Ok(())
     }
 }

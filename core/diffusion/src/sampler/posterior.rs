@@ -1,4 +1,4 @@
-//! Samplers that draw from the law of x_u given x_t and an estimate of x0: DDPM and DDIM.
+//! Samplers that draw from the distribution of x_u given x_t and an estimate of x0: DDPM and DDIM.
 
 use crate::sampler::Variance;
 use crate::sampler::table::{Point, TableStep, Update, one_step};
@@ -18,8 +18,8 @@ pub(super) fn ddpm(points: &[Point], variance: Variance) -> Vec<TableStep> {
     })
 }
 
-/// x_u = a_u x0 + sqrt(s_u^2 - sigma^2) eps + sigma xi with eps = (x - a x0) / s and sigma = eta times the deviation of
-/// the posterior: Song et al. 2021 (DDIM), eq. (12) and (16).
+/// x_u = a_u x0 + sqrt(s_u^2 - sigma^2) eps + sigma xi with eps = (x - a x0) / s and sigma = eta times the standard
+/// deviation of the posterior: Song et al. 2021 (DDIM), eq. (12) and (16).
 pub(super) fn ddim(points: &[Point], eta: f64) -> Vec<TableStep> {
     one_step(points, |from, to| {
         let noise = eta * (to.s / from.s) * from.spread(to);

@@ -1,4 +1,4 @@
-//! What every table keeps.
+//! Properties of every table.
 
 use super::*;
 use proptest::prelude::*;
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_was_remembered_is_read(sampler in any_sampler(30), schedule in any_schedule()) {
+    fn steps_use_only_remembered_values(sampler in any_sampler(30), schedule in any_schedule()) {
         let table = sampler.table(&schedule);
         let mut saved = false;
         for (index, step) in table.steps.iter().enumerate() {
@@ -65,9 +65,9 @@ proptest! {
     }
 
     #[test]
-    fn the_true_x0_is_left_alone(sampler in any_sampler(60), schedule in any_schedule()) {
-        // If every denoised value is x0, what is x0 in x stays a_u x0 and what is not shrinks with s, plus fresh noise.
-        // Only Euler-Maruyama is not exact there.
+    fn exact_denoised_values_keep_the_mean(sampler in any_sampler(60), schedule in any_schedule()) {
+        // If every denoised value is x0, the part of x0 in x stays a_u x0 and the rest shrinks with s, plus fresh
+        // noise. Only Euler-Maruyama is not exact there.
         prop_assume!(!matches!(sampler, Sampler::EulerMaruyama { .. }));
         let (mut saved, t_max) = (0.0, schedule.t_max());
         let mut mean = schedule.signal(t_max);
@@ -98,7 +98,7 @@ proptest! {
 }
 
 #[test]
-fn samplers_that_are_known_to_agree_do() {
+fn equivalent_samplers_agree() {
     let steps = 23;
     let worst = |left: Sampler, right: Sampler, schedule: &Schedule| {
         let (left, right) = (left.table(schedule), right.table(schedule));

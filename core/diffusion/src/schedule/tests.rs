@@ -1,4 +1,4 @@
-//! What every schedule keeps.
+//! Properties of every schedule.
 
 use super::*;
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn diffusion_is_what_the_marginal_needs(schedule in any_schedule(), t in 0.01..0.95f64) {
+    fn diffusion_matches_the_slope_of_the_marginal(schedule in any_schedule(), t in 0.01..0.95f64) {
         // d s^2 / dt = -beta s^2 + g^2
         let t = middle(&schedule, t);
         let slope = (schedule.noise(t + H).powi(2) - schedule.noise(t - H).powi(2)) / (2.0 * H);
@@ -61,13 +61,13 @@ proptest! {
     }
 }
 
-/// Where the schedule has a slope: not at the steps of a discrete one.
+/// A time at which the schedule has a slope: not at the steps of a discrete schedule.
 fn middle(schedule: &Schedule, t: f64) -> f64 {
     if matches!(schedule, Schedule::ScaledLinear(_)) { ((t * 1000.0).floor() + 0.5) / 1000.0 } else { t }
 }
 
 #[test]
-fn karras_meets_the_levels_of_the_paper() {
+fn karras_has_the_levels_of_the_paper() {
     let schedule = Schedule::karras();
     let sigma = |t| schedule.noise(t) / schedule.signal(t);
     for steps in [2, 18, 256] {

@@ -1,4 +1,4 @@
-"""Steps the samplers of diffusers beside ours, on a denoiser that is known exactly, at our times, in float64.
+"""Steps the samplers of diffusers next to ours, on a denoiser that is known exactly, at our times, in float64.
 
 Run by hand: `python3 compare_diffusers.py` in this folder, with diffusers and torch installed (written for diffusers
 0.42). No test needs it. It prints, per sampler, the largest difference of any state on the way: over the four schedules
@@ -85,7 +85,7 @@ def scheduler(name, sigmas, scaled, **options):
     grid = list(range(STEPS - 1, -1, -1))
     if name == "HeunDiscreteScheduler":
         grid = grid[:1] + [t for t in grid[1:] for _ in range(2)]
-    # Samplers in x / a refuse whole numbers, the others want them.
+    # Samplers in x / a reject whole numbers, the others need them.
     made.timesteps = torch.tensor(grid, dtype=torch.float64 if scaled else torch.int64)
     made.sigmas = torch.tensor(sigmas, dtype=torch.float64)
     by_time = [kept(sigma) ** 2 for sigma in reversed(sigmas_of_grid(sigmas))]

@@ -1,4 +1,4 @@
-//! Coupled networks: alone as if uncoupled, together through what streams show one another.
+//! Coupled networks: alone as if uncoupled, together through their environment tokens.
 
 use anyflow_diffusion::{
     Contrast, Denoiser, DenoiserInput, LossOptions, Network, Parameterization, Precision, Schedule, StreamSpec,
@@ -11,7 +11,7 @@ use crate::doubles::{bits, normal};
 
 const ROWS: i64 = 5;
 
-/// Whether a row has a stream.
+/// True if a row has a stream.
 type There<'a> = &'a dyn Fn(&str, usize) -> bool;
 
 fn streams(names: &[&str]) -> Vec<StreamSpec> {
@@ -25,7 +25,7 @@ fn streams(names: &[&str]) -> Vec<StreamSpec> {
     names.iter().map(of).collect()
 }
 
-/// Seeded by name, so that the order of streams does not count; `stirred` moves the layers that start at zero.
+/// Seeded by name, so that the order of streams does not count; `stirred` changes the layers that start at zero.
 fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
     let part = |name: &str| match name {
         "map" => {
@@ -83,7 +83,7 @@ fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
 }
 
 #[test]
-fn layers_that_read_start_without_effect_and_then_have_one() {
+fn context_layers_start_without_effect_and_then_have_one() {
     let (fresh, stirred) = (network(&["a", "b", "map"], "others", false), network(&["a", "b", "map"], "others", true));
     for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
         let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(place);
@@ -94,7 +94,7 @@ fn layers_that_read_start_without_effect_and_then_have_one() {
 }
 
 #[test]
-fn a_row_reads_the_streams_that_it_has() {
+fn a_row_attends_to_the_streams_that_it_has() {
     let denoiser = network(&["a", "b", "map"], "others", true);
     // Rows 0 and 1 have a alone, row 2 has a and b, the others all three.
     let there = |stream: &str, row: usize| match row {
@@ -121,7 +121,7 @@ fn the_order_of_streams_does_not_count() {
 }
 
 #[test]
-fn what_streams_show_has_length_one_and_can_be_their_own() {
+fn environment_tokens_have_length_one_and_can_be_their_own() {
     let denoiser = network(&["a", "b"], "self", true);
     let shown = denoiser.environments(&input(denoiser.as_ref(), &|_, _| true)).unwrap();
     for tokens in shown.iter().flatten() {
@@ -139,9 +139,9 @@ fn what_streams_show_has_length_one_and_can_be_their_own() {
     assert_ne!(bits(&moved[0]), bits(&still[0]));
 }
 
-/// What is kept of times, and how few tokens are read, changes nothing: rows at two times, some with all streams.
+/// Caches of times and tokens change nothing: rows at two times, some with all streams.
 #[test]
-fn a_frozen_network_says_the_same() {
+fn a_frozen_network_predicts_the_same() {
     let there = |stream: &str, row: usize| stream == "a" || row > 1;
     for names in [&["a", "b", "map"][..], &["a", "b"]] {
         let (plain, mut frozen) = (network(names, "others", true), network(names, "others", true));
@@ -152,7 +152,7 @@ fn a_frozen_network_says_the_same() {
             TimeRun { t: present.iter().map(|present| 1.0 + present * (t - 1.0)).collect(), present, rows: 1 }
         };
         let x = || input(plain.as_ref(), &|_, _| true).x;
-        // Twice, for the second time something is kept.
+        // Twice, since the second call uses the cache.
         for turn in 0..2 {
             let asked = || DenoiserInput::sampling(x(), (0..ROWS as usize).map(of).collect());
             let (wanted, found) = (plain.predict(&asked()).unwrap(), frozen.predict(&asked()).unwrap());
@@ -164,7 +164,7 @@ fn a_frozen_network_says_the_same() {
 }
 
 #[test]
-fn what_takes_no_part_gets_no_gradient() {
+fn streams_that_take_no_part_get_no_gradient() {
     let denoiser = network(&["a", "b", "map"], "others", true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
     let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };

@@ -1,4 +1,4 @@
-//! Denoisers made for tests, and shorthands.
+//! Fake denoisers, and shorthands.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ pub fn stream(name: &str, shape: &[i64], schedule: Schedule, parameterization: P
     StreamSpec { name: name.to_string(), shape: shape.to_vec(), schedule, parameterization }
 }
 
-/// The exact denoiser of data N(mean, deviation^2), the same in every coordinate of every stream.
+/// The exact denoiser of data N(mean, std^2), the same in every coordinate of every stream.
 pub struct Gaussian {
     pub streams: Vec<StreamSpec>,
     pub mean: f64,
@@ -27,7 +27,8 @@ impl Gaussian {
         (gain, self.mean - gain * a * self.mean)
     }
 
-    /// Where the probability-flow ODE takes `x` from the last time to `t`: a fixed number of deviations from the mean.
+    /// The point to which the probability-flow ODE takes `x` from the last time to `t`: a fixed number of stds from the
+    /// mean.
     pub fn point(&self, schedule: &Schedule, x: f64, t: f64) -> f64 {
         let law = |t: f64| {
             let (a, s) = (schedule.signal(t), schedule.noise(t));
@@ -37,7 +38,7 @@ impl Gaussian {
         mean_t + spread_t * (x - mean) / spread
     }
 
-    /// Where it takes `x` to 0.
+    /// The point to which it takes `x` at time 0.
     pub fn end_point(&self, schedule: &Schedule, x: f64) -> f64 {
         self.point(schedule, x, 0.0)
     }
@@ -77,7 +78,7 @@ impl Denoiser for Gaussian {
     }
 }
 
-/// What a [`Probe`] has seen.
+/// The inputs that a [`Probe`] has seen.
 #[derive(Default)]
 pub struct Seen {
     pub rows: Vec<i64>,
@@ -86,7 +87,7 @@ pub struct Seen {
 
 type Rule = Box<dyn Fn(&DenoiserInput) -> Result<Vec<Tensor>> + Send>;
 
-/// Remembers its inputs and answers by a rule.
+/// Records its inputs and answers by a rule.
 pub struct Probe {
     pub streams: Vec<StreamSpec>,
     pub seen: Arc<Mutex<Seen>>,
@@ -148,7 +149,7 @@ pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
 }
 
 pub fn engine(denoisers: Vec<(&str, Box<dyn Denoiser>)>, max_batch_rows: usize) -> Engine {
-    // Networks of this size lose by more threads, above all when they wait actively on a busy machine.
+    // Networks of this size lose by more threads, above all if those wait actively on a busy machine.
     tch::set_num_threads(1);
     let denoisers = denoisers.into_iter().map(|(name, denoiser)| (name.to_string(), denoiser)).collect();
     Engine::start(denoisers, EngineConfig { max_batch_rows, ..EngineConfig::new(Device::Cpu) }).unwrap()
@@ -167,7 +168,7 @@ pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampler) -> Request {
     }
 }
 
-/// [`joint`], with "right" given.
+/// [`joint`], with "right" observed.
 pub fn conditional(rows: impl IntoIterator<Item = u64>, sampler: Sampler, right: Tensor) -> Request {
     let mut request = joint(rows, sampler);
     request.states.insert("right".to_string(), Observed::Clean(right));

@@ -20,7 +20,7 @@ fn streams() -> Vec<StreamSpec> {
     streams_with(Parameterization::Eps)
 }
 
-/// What the query is predicted as.
+/// `of_query` is the parameterization of the query.
 fn streams_with(of_query: Parameterization) -> Vec<StreamSpec> {
     let stream = |name: &str, shape: &[i64], parameterization| StreamSpec {
         name: name.to_string(),
@@ -56,7 +56,7 @@ fn network_over(streams: &[StreamSpec], sites: &[&str], detach: bool) -> Box<dyn
     build(&serde_json::from_value(config).unwrap(), streams, Precision::F32, Device::Cpu, 3).unwrap()
 }
 
-/// Moves the layers that start at zero, by their names, so that parts of equal names stay equal.
+/// Changes the layers that start at zero, keyed by name, so that parts with equal names stay equal.
 fn stirred(denoiser: Box<dyn Denoiser>) -> Box<dyn Denoiser> {
     for (name, parameter) in denoiser.parameters() {
         let name = name.strip_prefix("parts.map.").unwrap_or(&name).to_string();
@@ -86,7 +86,7 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 use State::{Absent, Clean, Noisy};
 
 #[test]
-fn the_trunk_is_as_if_nobody_read_it_to_the_bit() {
+fn readers_do_not_change_a_bit_of_the_trunk() {
     let dual = stirred(network(&SITES, false));
     let alone = stirred(build(&trunk(), &streams()[..1], Precision::F32, Device::Cpu, 3).unwrap());
     let rows = [Noisy; 3];
@@ -120,11 +120,11 @@ fn the_reader_sees_every_site_of_its_own_row() {
 }
 
 #[test]
-fn rows_of_all_sorts_share_a_batch() {
+fn rows_in_all_states_share_a_batch() {
     let dual = stirred(network(&SITES, false));
     let (map, query) = ([Noisy, Clean, Absent, Noisy], [Absent, Noisy, Noisy, Noisy]);
     let mut mixed = input(&map, &query);
-    // What an absent stream holds means nothing.
+    // The values of an absent stream are ignored.
     mixed.x[0] = mixed.x[0].index_fill(0, &Tensor::from_slice(&[2i64]), f64::NAN);
     let found = dual.predict(&mixed).unwrap();
     for row in 0..4 {
@@ -251,7 +251,7 @@ fn patterns_take_turns_by_row_or_by_step() {
 }
 
 #[test]
-fn what_is_recovered_teaches_the_trunk_unless_it_is_detached() {
+fn the_predicted_x0_trains_the_trunk_unless_detached() {
     let latents = [normal(16, &[1, 4, 4]), normal(16, &[4])];
     let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
     for detach in [false, true] {
@@ -260,7 +260,7 @@ fn what_is_recovered_teaches_the_trunk_unless_it_is_detached() {
         let law = patterns(&PATTERNS[1..], Per::Sample);
         let output = denoising_loss(dual.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
         let plain = denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), (1, 0)).unwrap();
-        assert_eq!(output.per_stream[2].0, "recovered query");
+        assert_eq!(output.per_stream[2].0, "predicted x0 of query");
         assert!(output.loss.double_value(&[]) > plain.loss.double_value(&[]), "the term is there");
         output.loss.backward();
         let taught = |prefix: &str| {
@@ -278,7 +278,7 @@ fn what_is_recovered_teaches_the_trunk_unless_it_is_detached() {
 
 /// Four maps, one for each of four queries of norm 2, and a little noise on the maps.
 fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
-    // Two rows in turn have each class, since patterns take turns by row.
+    // Two consecutive rows share a class, since patterns take turns by row.
     let class = Tensor::arange(rows, (Kind::Int64, Device::Cpu)).divide_scalar_mode(2, "floor").remainder(4);
     let query = Tensor::eye(4, (Kind::Float, Device::Cpu)) * 2.0;
     let map = Tensor::from_slice(&[1.0f32, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0]).view([4, 1, 2, 1]);
@@ -288,7 +288,7 @@ fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
 }
 
 #[test]
-fn it_learns_to_tell_classes_and_knows_nothing_without_the_features() {
+fn it_learns_to_classify_from_the_features_only() {
     const STEPS: u32 = 150;
     tch::set_num_threads(1);
     let dual = network_over(&streams_with(Parameterization::X0), &SITES, false);
@@ -321,7 +321,7 @@ fn it_learns_to_tell_classes_and_knows_nothing_without_the_features() {
     let (latents, class) = classes(64, 3);
     let right = accuracy(latents[0].shallow_clone(), &class);
     assert!(right > 0.9, "{right}");
-    // Rows meet the maps of others, of their own class in one case of four.
+    // Each row gets the map of another row, of its own class in one case of four.
     let order = Tensor::arange(64, (Kind::Int64, Device::Cpu)) * 3;
     let shuffled = accuracy(latents[0].index_select(0, &order.remainder(64)), &class);
     assert!((0.2..0.3).contains(&shuffled), "{shuffled}");

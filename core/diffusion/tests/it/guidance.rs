@@ -1,4 +1,4 @@
-//! Guidance against known scores, and what it must not change.
+//! Guidance against known scores, and its invariants.
 
 use std::sync::{Arc, Mutex};
 
@@ -102,7 +102,7 @@ fn a_larger_scale_moves_the_mean_towards_the_condition() {
 }
 
 #[test]
-fn a_scale_of_one_gives_the_bits_of_no_guidance_and_asks_no_more() {
+fn a_scale_of_one_costs_nothing_and_keeps_the_bits() {
     let plain = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
     let with = |guidance: Vec<Branch>| {
         let mut request = conditional(0..5, ddim(9), normal(5, &[2, 2]));
@@ -130,9 +130,9 @@ fn a_scale_of_zero_is_the_model_without_the_condition() {
     assert!(worst(&found.streams["left"], &conditional.streams["left"]) > 1e-3);
 }
 
-/// Each weight multiplies the difference to its own branch: the same step by hand.
+/// Each weight multiplies the difference to its own branch: walkthrough of one step.
 #[test]
-fn every_condition_has_a_strength_of_its_own() {
+fn every_condition_has_its_own_strength() {
     let streams = ["out", "one", "two"].map(|name| stream(name, &[2], Schedule::cosine(), Parameterization::X0));
     let rule = |batch: &DenoiserInput| {
         let present = |place: i64| batch.present().unwrap().narrow(1, place, 1);
@@ -181,7 +181,7 @@ fn rows_with_and_without_guidance_share_a_batch() {
                 assert!(worst(expected, &mixed.streams[name]) < BATCH_TOLERANCE_F32, "{drop:?} {index} {name}");
             }
         }
-        // Row by row, too.
+        // The same row by row.
         let whole = run(&engine, vec![requests().swap_remove(2)]).remove(0);
         for row in 4..7u64 {
             let mut request = requests().swap_remove(2);
@@ -202,7 +202,7 @@ fn the_cap_counts_the_rows_of_branches() {
     run(&small, vec![request]);
     assert_eq!(seen.lock().unwrap().rows, [4, 4, 4, 4, 2, 2]);
     assert_eq!(small.handle().stats().row_steps, 20);
-    // A row that is larger than the cap goes alone, in parts.
+    // A row that exceeds the cap goes alone, in parts.
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let tiny = engine(vec![("d", Box::new(probe))], 1);
     let mut request = guided(0..2, 2.0);
@@ -212,7 +212,7 @@ fn the_cap_counts_the_rows_of_branches() {
 }
 
 #[test]
-fn the_network_is_told_what_a_branch_lacks() {
+fn the_network_sees_which_streams_a_branch_drops() {
     type Told = (Vec<f32>, Vec<f32>);
     let told: Arc<Mutex<Vec<Told>>> = Arc::default();
     for (drop, present, last) in [(Dropped::Absent, 0.0, 1.0), (Dropped::Noise, 1.0, 0.996)] {
@@ -244,7 +244,7 @@ fn the_network_is_told_what_a_branch_lacks() {
 }
 
 #[test]
-fn branches_without_a_meaning_are_refused() {
+fn invalid_branches_are_rejected() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
     let refused = |guidance: Branch| {
         let mut request = guided(0..2, 2.0);

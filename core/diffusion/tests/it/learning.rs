@@ -1,4 +1,4 @@
-//! The residual MLP: what it starts as, and that it learns a joint law it can then condition.
+//! The residual MLP: its start, and that it learns a joint distribution and its conditionals.
 
 use anyflow_diffusion::{
     Denoiser, DenoiserInput, Density, LossOptions, Network, Observed, Parameterization, Per, Precision, Request,
@@ -18,7 +18,7 @@ fn input(rows: i64) -> DenoiserInput {
 }
 
 #[test]
-fn parameters_follow_from_the_seed_and_have_stable_names() {
+fn parameters_depend_on_the_seed_and_have_stable_names() {
     let make = |seed| small(&two_streams(), Precision::F32, seed);
     let (first, again, other) = (make(1).parameters(), make(1).parameters(), make(2).parameters());
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
@@ -51,7 +51,7 @@ fn it_starts_at_zero_and_its_outputs_have_the_shapes_of_the_streams() {
 }
 
 #[test]
-fn what_is_absent_does_not_matter_and_that_it_is_absent_does() {
+fn absent_values_do_not_matter_but_absence_does() {
     let network = stirred_mlp(&two_streams());
     let predict = |right: f64, present: &[f32]| {
         let mut input = input(1);
@@ -66,7 +66,7 @@ fn what_is_absent_does_not_matter_and_that_it_is_absent_does() {
 }
 
 #[test]
-fn networks_that_cannot_be_are_refused() {
+fn invalid_networks_are_rejected() {
     let parse = serde_json::from_str::<Network>;
     assert_eq!(parse(r#"{"kind": "residual-mlp"}"#).unwrap(), residual_mlp(256, 4));
     assert!(parse(r#"{"kind": "residual-mlp", "depth": 4}"#).is_err());

@@ -9,16 +9,16 @@ use tch::{Device, Kind, Tensor};
 
 use crate::doubles::{normal, stream, two_streams, worst};
 
-/// Of outputs of order one, in f32, where the same numbers are summed in another order.
+/// Tolerance for outputs of order one, in f32, with the same numbers summed in another order.
 const F32: f64 = 1e-6;
-/// The same of gradients, which sum as many products again.
+/// The same for gradients, which sum as many products again.
 const F32_GRADIENT: f64 = 1e-5;
-/// In f32 against f64: the fastest time feature has an angle of up to 100 radians, known to 6e-6.
+/// f32 against f64: the fastest time feature has an angle of up to 100 radians, known to 6e-6.
 const F32_AGAINST_F64: f64 = 1e-5;
 /// Root mean square, through up to twenty layers whose products are rounded to 8 bits.
 const BF16: f64 = 3e-2;
 
-/// As `fill` of goldens/networks.py.
+/// See `fill` of goldens/networks.py.
 fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
     let hash =
         name.bytes().enumerate().map(|(place, letter)| u64::from(letter) * (place as u64 + 1)).sum::<u64>() % 101;
@@ -54,7 +54,7 @@ fn x() -> Vec<Tensor> {
     vec![fill("x0", &[4, 3], 1.3, 0.0), fill("x1", &[4, 2, 2], 1.3, 0.0)]
 }
 
-/// As tensors: what training asks.
+/// As tensors, as in training.
 fn as_tensors(input: &DenoiserInput) -> DenoiserInput {
     let x = input.x.iter().map(Tensor::shallow_clone).collect();
     DenoiserInput::new(x, input.t().unwrap(), input.present().unwrap())
@@ -93,7 +93,7 @@ fn networks_match_the_reference_trained_frozen_and_in_bf16() {
             check(built.as_ref(), "trained");
             built.freeze().unwrap();
             check(built.as_ref(), "frozen");
-            // From what was kept.
+            // From the cache.
             check(built.as_ref(), "frozen, again");
         }
     }
@@ -156,7 +156,7 @@ fn a_frozen_network_predicts_what_it_predicted() {
             assert!(off < F32, "{network:?} {:?}: {off}", batch.times);
             assert!(batch.x.iter().zip(&before).all(|(x, before)| x == before), "an input was written to");
         }
-        // Guidance asks for gradients by x.
+        // Guidance needs gradients by x.
         let x = normal(2, &[3]).set_requires_grad(true);
         let ask = |network: &dyn Denoiser| {
             let input = DenoiserInput::sampling(
@@ -252,7 +252,7 @@ fn training_in_bf16_learns_nearly_as_well() {
         let mut last = 0.0;
         for step in 0..300 {
             let keys: Vec<u64> = (0..64).collect();
-            // On a line: one coordinate tells the other.
+            // On a line: one coordinate determines the other.
             let along = noise::normals_tensor(3, &keys, "along", step, &[1], Device::Cpu).unwrap();
             let latents = [Tensor::cat(&[&along, &(&along * -1.0)], 1)];
             let options = LossOptions::default();
@@ -276,7 +276,7 @@ fn training_in_bf16_learns_nearly_as_well() {
 }
 
 #[test]
-fn sizes_that_cannot_be_are_refused() {
+fn invalid_sizes_are_rejected() {
     let build = |text: &str| {
         let network: Network = serde_json::from_str(text).unwrap();
         build(&network, &two_streams(), Precision::F32, Device::Cpu, 0).map(|_| ()).map_err(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! The training objective: what is masked, how it is weighted, what the time laws draw.
+//! The training objective: masks, weights, and the draws of time distributions.
 
 use std::sync::Mutex;
 
@@ -61,7 +61,7 @@ fn latents(streams: &[StreamSpec]) -> Vec<Tensor> {
 }
 
 #[test]
-fn given_and_absent_coordinates_have_no_gradient_and_reach_the_network_unchanged() {
+fn observed_and_absent_coordinates_have_no_gradient_and_no_noise() {
     let denoiser = Leaves::new(two_streams());
     let law = subsets(0.8, 0.3, Per::Sample);
     let latents = latents(&denoiser.streams);
@@ -97,7 +97,7 @@ fn given_and_absent_coordinates_have_no_gradient_and_reach_the_network_unchanged
 }
 
 #[test]
-fn a_row_with_k_given_coordinates_weighs_d_over_d_minus_k() {
+fn a_row_with_k_observed_coordinates_weighs_d_over_d_minus_k() {
     let law = subsets(0.7, 0.0, Per::Sample);
     let gradients = |subset_scale| {
         let denoiser = Leaves::new(two_streams());
@@ -149,11 +149,11 @@ fn a_step_draws_the_same_again_and_another_step_does_not() {
 }
 
 #[test]
-fn subsets_times_and_absences_have_the_law_they_claim() {
+fn subsets_times_and_absences_have_their_distribution() {
     let (streams, rows, p_cond, p_absent) = (three_streams(), 40_000, 0.6, 0.25);
     let draw = subsets(p_cond, p_absent, Per::Sample).draw(&streams, rows, 5, 0);
     let mut by_subset = [0.0f64; 8];
-    // Of two given streams: none absent, the first, the second, both.
+    // Of two observed streams: none absent, the first, the second, both.
     let mut of_two = [0.0f64; 4];
     let (mut time, mut square) = (0.0, 0.0);
     for row in 0..rows {
@@ -203,7 +203,7 @@ fn a_subset_per_batch_is_one_for_all_rows_and_changes_with_the_step() {
 }
 
 #[test]
-fn the_other_laws_keep_everything_noisy() {
+fn the_other_distributions_keep_everything_noisy() {
     let streams = two_streams();
     let independent = INDEPENDENT.draw(&streams, 100, 1, 0);
     let shared = SHARED.draw(&streams, 100, 1, 0);
@@ -211,7 +211,7 @@ fn the_other_laws_keep_everything_noisy() {
     for draw in [&independent, &shared] {
         assert!((0..100).all(|row| draw.states.row(row) == [State::Noisy; 2]));
     }
-    // The cosine schedule's range ends a little earlier; the fraction of the range is what is shared.
+    // The range of the cosine schedule ends a little earlier; the fraction of the range is shared.
     let fraction = |pair: &[f64]| ((pair[0] - 1e-3) / 0.999, (pair[1] - 1e-3) / 0.995);
     assert!(shared.times.chunks(2).map(fraction).all(|(left, right)| (left - right).abs() < 1e-12));
     assert!(independent.times.chunks(2).map(fraction).all(|(left, right)| (left - right).abs() > 1e-9));
@@ -225,7 +225,7 @@ fn one_time_may_be_drawn_for_the_batch() {
         let draw = law.draw(&streams, 50, 1, 4);
         assert!(draw.times.chunks(2).all(|pair| pair == &draw.times[..2]), "{density:?}");
         assert_ne!(law.draw(&streams, 50, 1, 5).times[0], draw.times[0], "{density:?}: each step draws its own");
-        // The first row draws what it would draw for itself.
+        // The first row draws what it would draw alone.
         let alone = TimeLaw::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
         assert!(alone.times[..2] == draw.times[..2] && alone.times[2..4] != draw.times[2..4], "{density:?}");
     }
@@ -247,7 +247,7 @@ fn the_names_in_a_configuration_are_fixed() {
 }
 
 #[test]
-fn latents_of_another_shape_are_refused() {
+fn latents_of_another_shape_are_rejected() {
     let denoiser = Leaves::new(two_streams());
     let options = LossOptions::default();
     let loss = |latents: &[Tensor]| denoising_loss(&denoiser, latents, &SHARED, &options, KEY);
@@ -257,14 +257,14 @@ fn latents_of_another_shape_are_refused() {
 }
 
 #[test]
-fn densities_and_weights_have_the_means_they_claim() {
+fn densities_and_weights_have_their_means() {
     /// Four standard errors, relative, of the widest of these means, with 200000 draws.
     const TOLERANCE: f64 = 0.02;
     let f = |t: f64| 0.3 + t * (1.0 - t);
     for schedule in [Schedule::vp_linear(), Schedule::cosine(), Schedule::flow()] {
         let one = [stream("a", &[1], schedule.clone(), Parameterization::Eps)];
         let (least, most) = (schedule.t_min(), schedule.t_max());
-        // Over log t: the weight rises as 1 / t towards the least time.
+        // Over log t: the weight rises as 1 / t towards the smallest time.
         let quadrature = |weight: Weight| {
             let (n, ratio) = (100_000, (most / least).ln());
             let point = |k: usize| least * (ratio * (k as f64 + 0.5) / n as f64).exp();
@@ -293,7 +293,7 @@ fn densities_and_weights_have_the_means_they_claim() {
 }
 
 #[test]
-fn logit_normal_times_have_the_quantiles_of_their_law() {
+fn logit_normal_times_have_their_quantiles() {
     let (streams, rows) = (two_streams(), 40_000);
     let law = TimeLaw::Independent { density: Density::LogitNormal };
     let draw = law.draw(&streams, rows, 2, 0);

@@ -1,4 +1,4 @@
-//! A joint law of two streams whose denoiser is known.
+//! A joint distribution of two streams whose denoiser is known.
 
 use anyflow_diffusion::{Denoiser, DenoiserInput, Parameterization, Result, Schedule, StreamSpec};
 use tch::Tensor;
@@ -16,7 +16,7 @@ impl Pair {
         Pair(["x", "y"].map(|name| stream(name, &[1], schedule.clone(), Parameterization::X0)).into())
     }
 
-    /// How much of x and of y, each divided by its a, is in the estimate of x0 of the first, when the second is there.
+    /// The factors of x and of y, each divided by its a, in the x0 estimate of the first, if the second is present.
     pub fn gains(noise: [f64; 2], other: bool) -> [f64; 2] {
         if !other {
             return [1.0 / (1.0 + noise[0]), 0.0];

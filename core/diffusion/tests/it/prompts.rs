@@ -23,7 +23,7 @@ fn network(modulation: &str, of: &[&str]) -> Box<dyn Denoiser> {
     reading(modulation, prompts(of, &TOKENS))
 }
 
-/// A network with nothing at zero, so that everything it is told shows.
+/// A network with nothing at zero, so that every input has an effect.
 fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
     let network: Network =
         serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2, "modulation": modulation}))
@@ -37,7 +37,7 @@ fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
     built
 }
 
-/// What it predicts of x for three rows, the prompts there with these weights, 0 for absent.
+/// The prediction of x for three rows, with these weights of the prompts, 0 for absent.
 fn predicted(denoiser: &dyn Denoiser, values: &[&Tensor], weights: &[f64]) -> Tensor {
     let rows = 3;
     let columns = |first: f64, rest: &[f64]| {
@@ -69,9 +69,9 @@ fn prompts_are_mixed_by_their_shares() {
     }
 }
 
-/// What a frozen network keeps of prompts is that of these very prompts and weights, of one token or several.
+/// The cache of a frozen network belongs to these very prompts and weights, of one token or several.
 #[test]
-fn what_is_kept_of_prompts_is_of_these_prompts() {
+fn cached_prompts_are_the_current_ones() {
     for tokens in [[1, 5], [3, 5]] {
         let made = || reading("shift", prompts(&["a", "b"], &tokens));
         let (plain, mut frozen) = (made(), made());
@@ -114,7 +114,7 @@ fn request(condition: Observed, guidance: Vec<Branch>) -> Request {
     }
 }
 
-/// Guidance 1 is the prompted model, 0 the one without prompt, and rows with prompts share a batch with rows without.
+/// Guidance 1 is the prompted model, 0 the one without prompt; rows with prompts share a batch with rows without.
 #[test]
 fn sampling_is_guided_between_the_prompt_and_none() {
     let mut denoiser = network("shift", &["a"]);
@@ -149,7 +149,7 @@ fn sampling_is_guided_between_the_prompt_and_none() {
 }
 
 #[test]
-fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
+fn prompts_without_weight_and_networks_without_prompt_are_rejected() {
     let engine = engine(vec![("d", network("shift", &["a"]))], 8);
     for weight in [0.0, -1.0, f64::NAN] {
         let refused =
@@ -163,9 +163,9 @@ fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
     assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
 }
 
-/// The loss falls by what the prompt tells of x, and no gradient comes of prompts that are not there.
+/// The loss falls by the information of the prompt about x, and absent prompts give no gradient.
 #[test]
-fn a_prompt_is_learned_from() {
+fn training_learns_from_a_prompt() {
     let denoiser = network("shift", &["a", "b"]);
     let rows = 64;
     let told = normal(rows, &[4]);

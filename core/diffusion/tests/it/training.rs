@@ -1,4 +1,4 @@
-//! A training step: micro-batches give what the whole batch gives.
+//! A training step: micro-batches give the result of the whole batch.
 
 use anyflow_diffusion::{
     Decay, Density, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss,
@@ -33,7 +33,7 @@ fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
 }
 
 #[test]
-fn micro_batches_make_the_step_of_the_whole_batch() {
+fn micro_batches_give_the_step_of_the_whole_batch() {
     for law in [
         TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
         TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },

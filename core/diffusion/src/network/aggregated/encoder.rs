@@ -1,18 +1,18 @@
-//! What a companion adds to a diffused stream.
+//! The embedding that an auxiliary stream adds to a diffused stream.
 
 use tch::{Device, Tensor};
 
 use crate::noise::{START_STEP, normals, tensor_from_rows};
 use crate::{Law, Result, StreamSpec, TensorOp};
 
-/// gamma(t) E(x) of one companion: see [`Aggregation`](crate::Aggregation).
+/// gamma(t) E(x) of one auxiliary stream: see [`Aggregation`](crate::Aggregation).
 #[derive(Debug)]
 pub(super) struct Encoder {
-    /// The place of the stream that it is added into.
+    /// The index of the stream it is added into.
     pub into: usize,
     weight: f64,
     law: Law,
-    /// `[from, to]`; none where it is the identity.
+    /// `[from, to]`; `None` for the identity.
     map: Option<Tensor>,
 }
 
@@ -28,17 +28,18 @@ impl Encoder {
         Ok(Encoder { into, weight, law, map })
     }
 
-    /// gamma at a time, or 0 where the companion is absent.
+    /// gamma at a time; 0 if the auxiliary stream is absent.
     pub fn factor(&self, stream: &StreamSpec, t: f32, present: f32) -> f32 {
         if present > 0.0 { self.law.gamma(self.weight, &stream.schedule, f64::from(t)) as f32 } else { 0.0 }
     }
 
-    /// Whether nothing is ever added.
+    /// True if nothing is ever added.
     pub fn is_idle(&self) -> bool {
         self.weight == 0.0
     }
 
-    /// What is added: `[row, shape of the companion]`, a factor per row -> `[row, shape of the stream]`.
+    /// The scaled embedding: `[row, shape of the auxiliary stream]` and a factor per row -> `[row, shape of the
+    /// stream]`.
     pub fn code(&self, value: &Tensor, factors: &[f32], stream: &StreamSpec) -> Result<Tensor> {
         let rows = factors.len();
         let encoded = match &self.map {
@@ -54,14 +55,13 @@ impl Encoder {
         if !factors.contains(&0.0) {
             return Ok(code);
         }
-        // What an absent companion holds means nothing, and may not be finite.
+        // The values of an absent auxiliary stream are meaningless and may not be finite.
         let gone = column.f_eq(0.0).op("eq", &[&column])?;
         code.f_masked_fill(&gone, 0.0).op("masked_fill", &[&code])
     }
 }
 
-/// Normal weights of variance 1 / elements, so that what is made of values of unit variance has unit variance. They follow
-/// from the names.
+/// Normal weights of variance 1 / elements, keyed by the names: they map values of unit variance to unit variance.
 fn map(from: &StreamSpec, to: &StreamSpec, device: Device) -> Result<Tensor> {
     let (rows, columns) = (from.elements() as usize, to.elements() as usize);
     let mut values = vec![0.0f32; rows * columns];

@@ -1,4 +1,4 @@
-//! A network with companions: see [`Companion`].
+//! A network with auxiliary streams: see [`Companion`].
 
 mod encoder;
 mod head;
@@ -13,22 +13,24 @@ use crate::{
 use encoder::Encoder;
 use head::Head;
 
-/// A network whose diffused streams it sees with the codes of their companions added, and whose features heads read.
+/// Wraps a network: adds the embeddings of the auxiliary streams to its diffused streams, and runs heads on its
+/// features.
 ///
-/// Its streams are those of the network, then the companions. What is predicted of a diffused stream is of y_t, the plain
-/// diffusion; what is predicted of a companion is the estimate of its head, or what was given where it has none.
+/// Its streams are those of the network, then the auxiliary streams. The prediction of a diffused stream refers to y_t,
+/// the plain diffusion. The prediction of an auxiliary stream is the estimate of its head, or its own input without a
+/// head.
 pub struct Aggregated {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,
     companions: Vec<Companion>,
     encoders: Vec<Option<Encoder>>,
     heads: Vec<Option<Head>>,
-    /// Of the heads, in their order.
+    /// The sites of the heads, in their order.
     sites: Vec<Site>,
 }
 
 impl Aggregated {
-    /// `inner` with companions, whose heads are fresh; see [`crate::build_joined`].
+    /// Adds auxiliary streams, with fresh heads, to `inner`; see [`crate::build_joined`].
     pub(super) fn new(inner: Box<dyn Denoiser>, companions: Vec<(StreamSpec, Companion)>, init: Init) -> Result<Self> {
         let diffused = inner.streams().to_vec();
         let (mut encoders, mut heads) = (Vec::new(), Vec::new());
@@ -39,7 +41,7 @@ impl Aggregated {
             heads.push(head.map(|head| Head::new(head, stream, &inner.sites(), init)).transpose()?);
         }
         let sites = heads.iter().flatten().map(|head| head.site).collect();
-        // An estimate is a value of the companion itself.
+        // An estimate is a value of the auxiliary stream itself.
         let of_estimate = |(stream, _): &(StreamSpec, _)| StreamSpec {
             parameterization: Parameterization::X0,
             ..StreamSpec::clone(stream)
@@ -53,7 +55,7 @@ impl Aggregated {
         self.streams.len() - self.companions.len()
     }
 
-    /// What the network is asked: z_t = y_t + b_t.
+    /// The input of the inner network: z_t = y_t + b_t.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
         let diffused = self.diffused();
         let mut asked = batch.some_streams(0..diffused)?;
@@ -75,7 +77,7 @@ impl Aggregated {
         Ok(asked)
     }
 
-    /// The estimates of the companions, from the features at the sites of the heads.
+    /// The estimates of the auxiliary streams, from the features at the sites of the heads.
     fn estimates(&self, batch: &DenoiserInput, features: &[Tensor]) -> Result<Vec<Tensor>> {
         let (diffused, mut features) = (self.diffused(), features.iter());
         let mut estimates = Vec::with_capacity(self.heads.len());

@@ -1,4 +1,4 @@
-//! What a stream shows the others: tokens of its noisy latent.
+//! Environment encoders: tokens of a stream's noisy latent for the other streams.
 
 use std::cell::RefCell;
 
@@ -9,31 +9,31 @@ use super::super::layer::{Init, Linear, add, silu};
 use super::super::time::{Activation, Projections, TimeEmbedding, TimeFeatures};
 use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp, TimeRun, Times};
 
-/// Below it a token is not made longer, so that a zero stays finite.
+/// Lower bound of norms, so that a zero token stays finite.
 const SHORTEST: f64 = 1e-6;
 
-/// The size of what streams show one another, and who sees it.
+/// The size of the environment encoders, and which streams see their tokens.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentConfig {
     /// The width of the hidden layers.
     pub width: i64,
-    /// The tokens of a stream.
+    /// The number of tokens per stream.
     pub tokens: i64,
     /// The features of a token.
     pub features: i64,
-    /// Whose tokens a stream sees.
+    /// The streams whose tokens a stream sees.
     pub source: Source,
 }
 
-/// Whose tokens a stream sees.
+/// The streams whose tokens a stream sees.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// Those of all other streams: Tang et al. 2023, equation (3).
+    /// All other streams: Tang et al. 2023, equation (3).
     #[default]
     Others,
-    /// Its own, as in the code that was published with that paper.
+    /// The stream itself, as in the code published with that paper.
     #[serde(rename = "self")]
     Own,
 }
@@ -45,7 +45,7 @@ impl Default for EnvironmentConfig {
 }
 
 impl EnvironmentConfig {
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
         match self.width < 1 || self.tokens < 1 || self.features < 1 {
             true => {
@@ -57,7 +57,8 @@ impl EnvironmentConfig {
     }
 }
 
-/// V of Tang et al. 2023, section 3.3: output(silu(hidden(silu(input(z_t) + time(t))))), each token of length 1.
+/// V of Tang et al. 2023, section 3.3: output(silu(hidden(silu(input(z_t) + time(t))))), with tokens normalized to
+/// length 1.
 #[derive(Debug)]
 pub(super) struct Environment {
     config: EnvironmentConfig,
@@ -65,7 +66,7 @@ pub(super) struct Environment {
     input: Linear,
     hidden: Linear,
     output: Linear,
-    /// Once frozen: what the times add to the first layer, its bias among it.
+    /// Once frozen: the contribution of the times to the first layer, its bias included.
     projections: Option<RefCell<Projections>>,
 }
 
@@ -82,7 +83,7 @@ impl Environment {
         })
     }
 
-    /// z `[row, shape]`, the stream at a place of the batch, -> `[row, token, feature]`, f32.
+    /// z `[row, shape]`, the stream at this index of the batch -> `[row, token, feature]`, f32.
     pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, place: usize) -> Result<Tensor> {
         let rows = z.size()[0];
         let flat = z.f_reshape([rows, -1]).op("reshape", &[z])?;
@@ -125,7 +126,7 @@ impl Environment {
     }
 }
 
-/// What is told of one stream: runs at one time are one, whatever else they differ in.
+/// The runs of one stream; neighbouring runs at one time are merged.
 fn own(runs: &[TimeRun], place: usize) -> Vec<TimeRun> {
     let mut own: Vec<TimeRun> = Vec::with_capacity(runs.len());
     for run in runs {

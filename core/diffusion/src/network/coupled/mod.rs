@@ -1,4 +1,4 @@
-//! A network per stream, coupled: each reads tokens of the other streams' noisy latents.
+//! A network per stream, coupled: each attends to tokens of the other streams' noisy latents.
 
 mod environment;
 
@@ -12,28 +12,28 @@ use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorOp, 
 use environment::Environment;
 pub use environment::{EnvironmentConfig, Source};
 
-/// Seeds of the parts of a network are this far apart.
+/// The distance between the seeds of the parts of a network.
 const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The networks of a [`Coupled`], and what they see of one another.
+/// The parts of a [`Coupled`] network, and their environment encoders.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoupledConfig {
     /// Stream -> its network.
     pub parts: IndexMap<String, Network>,
-    /// What streams show one another.
+    /// The environment encoders.
     #[serde(default)]
     pub environment: EnvironmentConfig,
 }
 
 impl CoupledConfig {
-    /// Refuses networks within networks, and sizes with which there is none.
+    /// Rejects nested networks and invalid sizes.
     pub fn check(&self) -> Result<()> {
         self.environment.check()?;
         for (stream, part) in &self.parts {
             if matches!(part, Network::Coupled(_) | Network::DualStream(_) | Network::UnetMlp(_)) {
-                let found = format!("that of {stream:?}");
-                return Err(EngineError::Config { field: "parts", wanted: "networks that read a context", found });
+                let found = format!("another network for stream {stream:?}");
+                return Err(EngineError::Config { field: "parts", wanted: "networks that take a context", found });
             }
             part.check()?;
         }
@@ -41,12 +41,11 @@ impl CoupledConfig {
     }
 }
 
-/// Tang et al. 2023, "Any-to-any generation via composable diffusion", section 3.3: a network per stream, which reads by
-/// cross-attention what an environment encoder per stream makes of the other streams at their times. Layers that read
-/// start at zero.
+/// Tang et al. 2023, "Any-to-any generation via composable diffusion", section 3.3: a network per stream, which attends
+/// to the environment tokens of the other streams at their times. The cross-attention layers start at zero.
 ///
-/// Only streams that are there take part. A network whose stream no row has is not called; where no row has two streams,
-/// nothing is encoded and each network is called as if it were alone, to the bit.
+/// Only streams that are present take part. A network whose stream is absent in all rows is not called. If no row has
+/// two streams, nothing is encoded and each network is called as if it were alone, to the bit.
 pub struct Coupled {
     streams: Vec<StreamSpec>,
     parts: Vec<Box<dyn Denoiser>>,
@@ -54,7 +53,7 @@ pub struct Coupled {
     source: Source,
 }
 
-/// The rows of a batch that have a stream.
+/// The rows of a batch in which a stream is present.
 #[derive(Clone, Debug, PartialEq)]
 enum There {
     Nowhere,
@@ -81,7 +80,7 @@ impl Coupled {
             let unknown = || EngineError::Config {
                 field: "parts",
                 wanted: "a network for each stream",
-                found: format!("none for {:?}", stream.name),
+                found: format!("none for stream {:?}", stream.name),
             };
             let network = config.parts.get(&stream.name).ok_or_else(unknown)?;
             let network = network.in_context(config.environment.features).ok_or_else(unknown)?;
@@ -90,13 +89,13 @@ impl Coupled {
             environments.push(Environment::new(stream, config.environment, own)?);
         }
         if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
-            let found = format!("one for {stranger:?}");
-            return Err(EngineError::Config { field: "parts", wanted: "a network for each stream alone", found });
+            let found = format!("one for unknown stream {stranger:?}");
+            return Err(EngineError::Config { field: "parts", wanted: "a network for each stream only", found });
         }
         Ok(Coupled { streams: streams.to_vec(), parts, environments, source: config.environment.source })
     }
 
-    /// Which rows have each stream.
+    /// The rows in which each stream is present.
     fn there(&self, batch: &DenoiserInput) -> Result<Vec<There>> {
         let streams = self.streams.len();
         let by_row: Vec<f32> = match &batch.times {
@@ -111,13 +110,13 @@ impl Coupled {
         Ok((0..streams).map(|place| There::of(column(place))).collect())
     }
 
-    /// Per stream, what it shows: `[row, token, feature]`; none of streams that no row has.
+    /// The environment tokens per stream: `[row, token, feature]`; `None` for streams that are absent in all rows.
     fn shown(&self, batch: &DenoiserInput, there: &[There]) -> Result<Vec<Option<Tensor>>> {
         let of = |place: usize| {
             if there[place] == There::Nowhere {
                 return Ok(None);
             }
-            // What a row without the stream holds may not be finite, and its token is masked.
+            // The values of absent rows may not be finite; their tokens are masked.
             let z = match &there[place] {
                 There::Somewhere(rows) => {
                     let gone = self.column(place, rows, batch)?.f_logical_not().op("logical_not", &[])?;
@@ -137,7 +136,7 @@ impl Coupled {
         flat.f_view(self.streams[place].column_shape(rows.len()).as_slice()).op("view", &[&flat])
     }
 
-    /// What the network of a stream reads of the others; nothing if no row has others.
+    /// The context of a stream's network; `None` if no row has other streams.
     fn context(&self, place: usize, shown: &[Option<Tensor>], there: &[There]) -> Result<Option<Tokens>> {
         let sees = |other: usize| (other == place) == (self.source == Source::Own);
         let (mut values, mut masks, mut all) = (Vec::new(), Vec::new(), true);
@@ -163,7 +162,7 @@ impl Coupled {
         Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
     }
 
-    /// Whether any row has two streams.
+    /// True if any row has two streams.
     fn is_joint(there: &[There], rows: usize) -> bool {
         let has = |of: &There, row: usize| match of {
             There::Nowhere => false,

@@ -1,4 +1,4 @@
-//! A network per stream, of which some read the features of another's, one way.
+//! A network per stream; some read the features of another's network, one way.
 
 mod config;
 mod rows;
@@ -18,34 +18,34 @@ pub use config::{DualStreamConfig, Reading};
 use rows::{Rows, Told};
 use tokens::FeatureTokens;
 
-/// Seeds of the parts of a network are this far apart.
+/// The distance between the seeds of the parts of a network.
 const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Huang et al. 2023, "DiffDis: Empowering generative diffusion model with cross-modal discrimination capability",
-/// section 3: the network of a stream, the trunk, and that of another stream, which reads the trunk's features at several
-/// scales by cross-attention, so that what is diffused there is conditioned on what is here. The trunk sees its stream as
-/// the row has it, clean at time 0 where it is given, and no prompt; it never sees who reads it.
+/// section 3: the network of one stream, the trunk, and the network of another, which attends to the trunk's features
+/// at several scales, so that its diffusion is conditioned on the trunk's stream. The trunk gets its stream as the row
+/// has it, clean at time 0 if observed, and no prompt; it never sees its readers.
 ///
-/// A part is called for the rows in which its stream is noisy, all others cost nothing, and what is said of them is 0.
-/// Prompts are for the parts that read of nobody.
+/// A part is called only for the rows in which its stream is noisy; other rows cost nothing and are predicted as 0.
+/// Only parts that read nothing take prompts.
 ///
-/// Once frozen, the features of a stream that is given in all rows are computed once for as long as the batch has the same
-/// memory, however many steps the reader takes.
+/// Once frozen, the features of a stream that is observed in all rows are computed once for as long as the batch keeps
+/// the same memory, however many steps the reader takes.
 pub struct DualStream {
     streams: Vec<StreamSpec>,
     parts: Vec<Box<dyn Denoiser>>,
-    /// By place of the part that reads.
+    /// By the index of the part that reads.
     readers: Vec<Option<Reader>>,
 }
 
-/// What a part reads.
+/// The connection of a part to its trunk.
 struct Reader {
-    /// The place of the part that is read.
+    /// The index of the trunk.
     trunk: usize,
     sites: Vec<Site>,
     tokens: FeatureTokens,
     detach: bool,
-    /// Once frozen: the trunk's stream, and what was made of it last.
+    /// Once frozen: the trunk's stream and the tokens last made of it.
     kept: Option<RefCell<Option<(Tensor, Tokens)>>>,
 }
 
@@ -54,28 +54,27 @@ impl DualStream {
     pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: Init) -> Result<Self> {
         let mut parts = Vec::new();
         for (place, stream) in streams.iter().enumerate() {
-            let missing = || bad("parts", "a network for each stream", format!("none for {:?}", stream.name));
+            let missing = || bad("parts", "a network for each stream", format!("none for stream {:?}", stream.name));
             let network = config.parts.get(&stream.name).ok_or_else(missing)?;
             let network = match config.reads.get(&stream.name) {
                 None => network.clone(),
                 Some(reading) => network.in_context(reading.features).ok_or_else(|| {
-                    bad("reads", "a network that can read so many features", format!("{:?}", stream.name))
+                    bad("reads", "a network that takes a context of that width", format!("{:?}", stream.name))
                 })?,
             };
             let own = Init { seed: init.seed.wrapping_add((place as u64).wrapping_mul(SEEDS)), ..init };
             parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
         }
         if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
-            return Err(bad("parts", "a network for each stream alone", format!("one for {stranger:?}")));
+            return Err(bad("parts", "a network for each stream only", format!("one for unknown stream {stranger:?}")));
         }
         DualStream::reading(streams, parts, &config.reads, init)
     }
 
-    /// Of networks that are made already, one for each stream; those that read take a context of tokens of so many
-    /// features.
+    /// Connects existing networks, one per stream; those that read take a context of the configured width.
     ///
     /// # Errors
-    /// A stream reads of none that there is, or a place that its network does not have.
+    /// A stream reads from one that does not exist, or from a site that its network does not have.
     pub fn of_parts(
         streams: &[StreamSpec],
         parts: Vec<Box<dyn Denoiser>>,
@@ -98,7 +97,7 @@ impl DualStream {
                 continue;
             };
             let trunk = streams.iter().position(|other| other.name == reading.stream);
-            let missing = || bad("reads", "one of the streams", format!("{:?}", reading.stream));
+            let missing = || bad("reads", "readings of existing streams", format!("{:?}", reading.stream));
             let trunk = trunk.ok_or_else(missing)?;
             let (sites, known) = (reading.places()?, parts[trunk].sites());
             let specs = sites.iter().map(|site| spec(*site, &known)).collect::<Result<Vec<_>>>()?;
@@ -108,7 +107,7 @@ impl DualStream {
         Ok(DualStream { streams: streams.to_vec(), parts, readers })
     }
 
-    /// What a part is asked of these rows, of which all have its stream.
+    /// The input of a part for these rows, all of which have its stream.
     fn asked(&self, place: usize, rows: &DenoiserInput) -> Result<DenoiserInput> {
         let asked = rows.some_streams(place..place + 1)?;
         let Some(reader) = &self.readers[place] else {
@@ -123,7 +122,7 @@ impl DualStream {
         })
     }
 
-    /// The tokens of the trunk's features, or those that were kept; none if no row has its stream.
+    /// The tokens of the trunk's features, possibly cached; `None` if no row has its stream.
     fn read(&self, reader: &Reader, rows: &DenoiserInput) -> Result<Option<Tokens>> {
         let (told, x) = (Told::of(rows)?, &rows.x[reader.trunk]);
         let gone = match told.there(reader.trunk) {
@@ -144,7 +143,7 @@ impl DualStream {
         Ok(Some(tokens))
     }
 
-    /// Asks the trunk. Rows without its stream have no token.
+    /// Runs the trunk. Rows without its stream have no token.
     fn features(&self, reader: &Reader, rows: &DenoiserInput, gone: Option<Vec<bool>>) -> Result<Tokens> {
         let mut asked = rows.some_streams(reader.trunk..reader.trunk + 1)?;
         let mask = gone.map(|gone| {
@@ -153,7 +152,7 @@ impl DualStream {
         });
         let gone = mask.transpose()?;
         if let Some(gone) = &gone {
-            // What a row without the stream holds may not be finite.
+            // The values of rows without the stream may not be finite.
             let column = self.streams[reader.trunk].column_shape(gone.size()[0] as usize);
             let column = gone.f_view(column.as_slice()).op("view", &[gone])?;
             asked.x[0] = asked.x[0].f_masked_fill(&column, 0.0).op("masked_fill", &[&asked.x[0]])?;

@@ -1,4 +1,4 @@
-//! Which rows of a batch a network is asked about.
+//! Selections of rows of a batch.
 
 use tch::{Device, Tensor};
 
@@ -9,7 +9,7 @@ use crate::{DenoiserInput, Result, TensorOp, Times};
 pub(super) enum Rows {
     None,
     All,
-    /// By row, some and not all.
+    /// Some rows, not all: a flag per row.
     Some(Vec<bool>),
 }
 
@@ -22,7 +22,7 @@ impl Rows {
         }
     }
 
-    /// `[row]`, i64, the numbers of some rows.
+    /// The indices of the selected rows: `[row]`, i64.
     pub fn index(rows: &[bool], device: Device) -> Result<Tensor> {
         let numbers: Vec<i64> = (0..rows.len() as i64).filter(|row| rows[*row as usize]).collect();
         let index = Tensor::f_from_slice(&numbers).op("from_slice", &[])?;
@@ -59,17 +59,17 @@ impl Told {
         told.map(|(t, present)| holds(*t, *present)).collect()
     }
 
-    /// The rows in which a stream is there and not given: its time is not 0, and something is to be said of it.
+    /// The rows in which a stream is present and not observed: its time is above 0.
     pub fn noisy(&self, place: usize) -> Rows {
         Rows::of(self.column(place, |t, present| present > 0.0 && t > 0.0))
     }
 
-    /// The rows in which it is there.
+    /// The rows in which it is present.
     pub fn there(&self, place: usize) -> Rows {
         Rows::of(self.column(place, |_, present| present > 0.0))
     }
 
-    /// Whether it is given in all rows.
+    /// True if it is observed in all rows.
     pub fn is_clean(&self, place: usize) -> bool {
         !self.column(place, |t, present| present > 0.0 && t == 0.0).contains(&false)
     }

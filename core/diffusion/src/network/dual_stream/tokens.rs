@@ -1,12 +1,12 @@
-//! Features of another stream's network, as tokens.
+//! The features of another stream's network, as tokens.
 
 use tch::{Kind, Tensor};
 
 use super::super::layer::{Init, Linear, Norm, cast, fresh};
 use crate::{Result, SiteSpec, TensorOp};
 
-/// Per site: linear(norm(feature)) + position, a token for each place of the map, or one for a vector. The sites' tokens
-/// stand one after the other.
+/// Per site: linear(norm(feature)) + position, one token per position of the map, or one for a vector. The tokens of
+/// the sites are concatenated.
 #[derive(Debug)]
 pub(super) struct FeatureTokens {
     sites: Vec<SiteTokens>,
@@ -17,7 +17,7 @@ struct SiteTokens {
     name: String,
     norm: Norm,
     linear: Linear,
-    /// `[token, feature]`: attention does not see places otherwise.
+    /// `[token, feature]`: attention has no other notion of position.
     position: Tensor,
 }
 
@@ -63,8 +63,8 @@ impl FeatureTokens {
     }
 }
 
-/// The places and the channels of a site: of `[feature]`, one place; of `[token, feature]`, a place for each; of
-/// `[channel, height, width]`, after frames if there are any, as many as the map has.
+/// (positions, channels) of a site: `[feature]` has one position; `[token, feature]` one per token; `[channel, height,
+/// width]`, optionally after frames, one per pixel.
 fn layout(shape: &[i64]) -> (i64, i64) {
     match *shape {
         [ref frames @ .., channels, height, width] => (frames.iter().product::<i64>() * height * width, channels),
@@ -73,7 +73,7 @@ fn layout(shape: &[i64]) -> (i64, i64) {
     }
 }
 
-/// `[row, shape of the site]` -> `[row, place, channel]`.
+/// `[row, shape of the site]` -> `[row, position, channel]`.
 fn places(features: &Tensor) -> Result<Tensor> {
     let last = features.dim() as i64 - 1;
     match last {

@@ -1,4 +1,4 @@
-//! The block of a transformer that the times steer.
+//! The block of a transformer that the times modulate.
 
 use tch::{Kind, Tensor};
 
@@ -11,16 +11,16 @@ use crate::{Result, TensorOp};
 /// Added to the variance: Peebles & Xie 2023, their code.
 const NORM_EPS: f64 = 1e-6;
 
-/// What the times do to the tokens of each stream.
+/// The times that modulate the tokens of each stream.
 pub(super) struct Steer<'a> {
     /// `[row, stream, width]`, after its activation.
     pub times: &'a Tensor,
-    /// The stream of each token, `[token]`, i64; none for a single stream.
+    /// The stream of each token, `[token]`, i64; `None` for a single stream.
     pub owner: Option<&'a Tensor>,
 }
 
 impl Steer<'_> {
-    /// The `count` parts that a layer makes of the times: `[row, token or 1, width]` each, f32.
+    /// The `count` parts that a layer computes from the times: `[row, token or 1, width]` each, f32.
     fn parts(&self, layer: &Linear, count: i64) -> Result<Vec<Tensor>> {
         let parts = cast(&layer.forward(self.times)?, Kind::Float)?;
         let parts = match self.owner {
@@ -31,7 +31,8 @@ impl Steer<'_> {
     }
 }
 
-/// shift + (1 + scale) norm(h), a layer that makes both of the times: zero at the start, when it is a plain norm.
+/// shift + (1 + scale) norm(h), with shift and scale computed from the times: zero at the start, when it is a plain
+/// norm.
 #[derive(Debug)]
 pub(super) struct SteeredNorm(Linear);
 
@@ -55,9 +56,9 @@ impl SteeredNorm {
     }
 }
 
-/// h <- h + gate attention(shift + (1 + scale) norm(h)), then what is read beside, then the same with a layer per token:
-/// adaLN-Zero of Peebles & Xie 2023, "Scalable diffusion models with transformers", section 3.2. Shifts, scales and gates
-/// are made of the time of the token's stream, and are zero at the start.
+/// h <- h + gate attention(shift + (1 + scale) norm(h)), then cross-attention, then the same with a feed-forward layer:
+/// adaLN-Zero of Peebles & Xie 2023, "Scalable diffusion models with transformers", section 3.2. Shifts, scales and
+/// gates are computed from the time of the token's stream and start at zero.
 #[derive(Debug)]
 pub(super) struct Block {
     modulation: Linear,

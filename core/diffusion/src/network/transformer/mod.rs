@@ -28,11 +28,11 @@ pub struct TransformerConfig {
     pub blocks: usize,
     /// Heads of attention; they divide the width.
     pub num_attention_heads: i64,
-    /// The side of the square of places that is one token, in streams that are maps.
+    /// The side of the square patch that becomes one token, in streams that are maps.
     pub patch: i64,
-    /// The features of a prompt token; without it the network reads no prompt.
+    /// The features of a prompt token; without it the network takes no prompt.
     pub cross_attention_dim: Option<i64>,
-    /// The features of a context token; without it the network reads no context.
+    /// The features of a context token; without it the network takes no context.
     pub context_dim: Option<i64>,
 }
 
@@ -50,7 +50,7 @@ impl Default for TransformerConfig {
 }
 
 impl TransformerConfig {
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
         if self.width < 2 || self.width % 2 != 0 {
@@ -73,9 +73,9 @@ impl TransformerConfig {
     }
 }
 
-/// Each stream is cut into tokens, and all tokens attend to one another; those of absent streams are not seen. A time per
-/// stream steers its tokens. A prompt and a context are read in every block, by layers that start at zero, as the output
-/// layers do.
+/// Splits each stream into tokens; all tokens attend to each other, except those of absent streams. The time of each
+/// stream modulates its tokens. Every block attends to the prompt and the context through layers that start at zero, as
+/// the output layers do.
 #[derive(Debug)]
 pub struct Transformer {
     streams: Vec<StreamSpec>,
@@ -84,7 +84,7 @@ pub struct Transformer {
     time: WaveEmbedding,
     blocks: Vec<Block>,
     output_norm: SteeredNorm,
-    /// The stream of each token, `[token]`, i64; none for a single stream.
+    /// The stream of each token, `[token]`, i64; `None` for a single stream.
     owner: Option<Tensor>,
     /// Once frozen.
     kept: Option<RefCell<KeptKeys>>,
@@ -118,7 +118,7 @@ impl Transformer {
         })
     }
 
-    /// All tokens, `[row, token, width]`, f32; absent streams are zero. Refuses shapes that are not the streams'.
+    /// All tokens, `[row, token, width]`, f32; absent streams are zero. Rejects wrong shapes.
     fn tokens(&self, batch: &DenoiserInput, present: Option<&Tensor>) -> Result<Tensor> {
         let rows = batch.rows() as usize;
         let mut parts = Vec::with_capacity(self.streams.len());
@@ -129,7 +129,7 @@ impl Transformer {
         Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())
     }
 
-    /// Which tokens are seen, `[row, 1, 1, token]`, bool.
+    /// The mask of the tokens that are present, `[row, 1, 1, token]`, bool.
     fn mask(&self, present: Option<&Tensor>) -> Result<Option<Tensor>> {
         let (Some(present), Some(owner)) = (present, &self.owner) else { return Ok(None) };
         let seen = present.f_index_select(1, owner).op("index_select", &[present, owner])?;
@@ -145,7 +145,7 @@ impl Transformer {
         embedding.f_view([batch.rows(), self.streams.len() as i64, -1]).op("view", &[&embedding])
     }
 
-    /// What the blocks read of the prompt, kept by a frozen network.
+    /// The prompt as the blocks attend to it; a frozen network keeps its keys.
     fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
         let layers = || self.blocks.iter().filter_map(|block| block.prompt.as_ref());
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> { layers().map(|layer| layer.keys(tokens)).collect() };
@@ -156,7 +156,7 @@ impl Transformer {
         }
     }
 
-    /// What the blocks read of the context.
+    /// The context as the blocks attend to it.
     fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
         let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
         let layers = self.blocks.iter().filter_map(|block| block.context.as_ref());

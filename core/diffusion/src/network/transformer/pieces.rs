@@ -1,24 +1,24 @@
-//! A stream as tokens, and back.
+//! Patches: a stream as tokens, and back.
 
 use tch::Tensor;
 
 use super::super::layer::{Init, Linear, fresh, plain};
 use crate::{Result, StreamSpec, TensorOp};
 
-/// How a stream is cut: a vector is one token, of `[token, feature]` each row is one, and of maps, with or without frames
-/// before them, each square of `patch` by `patch` places.
+/// How a stream is split: a vector is one token, each row of `[token, feature]` is one token, and of maps, with or
+/// without frames, each square of `patch` by `patch` positions is one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// The tokens of a row.
     pub tokens: i64,
     /// The numbers of a token.
     pub features: i64,
-    /// Frames, channels, squares down and across, and their side.
+    /// Frames, channels, patches down and across, and the side of a patch.
     map: Option<[i64; 5]>,
 }
 
 impl Cut {
-    /// None where squares do not fill the map, or a stream has other axes.
+    /// `None` if the patches do not fill the map, or the stream has other axes.
     pub fn new(shape: &[i64], patch: i64) -> Option<Self> {
         let map = |frames, channels, height: i64, width: i64| {
             let fits = height % patch == 0 && width % patch == 0;
@@ -66,7 +66,7 @@ pub(super) struct Pieces {
     pub cut: Cut,
     name: String,
     input: Linear,
-    /// What is added to each token: `[token, width]`.
+    /// The position embedding: `[token, width]`.
     position: Tensor,
     output: Linear,
     /// Once frozen: the position without gradient.

@@ -1,11 +1,11 @@
-//! All streams as one map, channel beside channel, and back. Frames of a stream are rows of the map.
+//! All streams as one map, concatenated along the channels, and back. Frames of a stream are rows of the map.
 
 use tch::Tensor;
 
 use super::super::streams::present_values;
 use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp};
 
-/// What the maps of all streams have in common.
+/// The common size of the maps of all streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Common {
     /// 1 for streams without frames.
@@ -14,7 +14,7 @@ pub(super) struct Common {
     pub width: i64,
 }
 
-/// Refuses streams that are not `[channel, height, width]`, or all `[frame, channel, height, width]`, of one size.
+/// Rejects streams that are not all `[channel, height, width]`, or all `[frame, channel, height, width]`, of one size.
 pub(super) fn common(streams: &[StreamSpec]) -> Result<(Common, i64)> {
     let of = |stream: &StreamSpec| match *stream.shape.as_slice() {
         [channels, height, width] => Some((Common { frames: 1, height, width }, 3, channels)),
@@ -43,7 +43,7 @@ fn channels(stream: &StreamSpec) -> i64 {
     stream.shape[stream.shape.len() - 3]
 }
 
-/// `[row * frame, channel, height, width]`, absent streams zero. Refuses shapes that are not the streams'.
+/// `[row * frame, channel, height, width]`, absent streams zero. Rejects wrong shapes.
 pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput) -> Result<Tensor> {
     let rows = batch.rows();
     let present = if batch.is_all_present() { None } else { Some(batch.present()?) };

@@ -26,15 +26,15 @@ use maps::Common;
 use resnet::Resnet;
 use spatial::TransformerBlock;
 
-/// Rombach et al. 2022 (latent diffusion models, arXiv 2112.10752): residual blocks and attention at
-/// several sizes of the map, on the way down and, reading what was kept, on the way up. Names and shapes of the parameters
-/// are those of diffusers' `UNet2DConditionModel`, so that published weights load; with the same weights, time
-/// t = (k + 1) / 1000 and its step k, the outputs are equal.
+/// Rombach et al. 2022 (latent diffusion models, arXiv 2112.10752): residual blocks and attention at several sizes of
+/// the map, on the way down and, with skip connections, on the way up. Names and shapes of the parameters are those of
+/// diffusers' `UNet2DConditionModel`, so that published weights load; with the same weights, time t = (k + 1) / 1000
+/// and its step k, the outputs are equal.
 ///
-/// Streams are `[channel, height, width]`, of one size, and enter channel beside channel; absent ones are zero. With
-/// several streams the first layer of the time embedding reads the times of all and which are there. The prompt, if any,
-/// is read by cross-attention; without it those layers give their bias. The context, if any, is read after attention, by
-/// layers that start at zero. The output layer starts at zero.
+/// Streams are `[channel, height, width]`, of one size, concatenated along the channels; absent ones are zero. With
+/// several streams the first layer of the time embedding takes the times and presences of all of them. Cross-attention
+/// layers attend to the prompt; without one they output their bias. The context, if any, is attended to after the
+/// prompt, by layers that start at zero. The output layer starts at zero.
 ///
 /// Frames of streams `[frame, channel, height, width]` are rows of the map, joined by layers that start at zero.
 #[derive(Debug)]
@@ -53,18 +53,18 @@ pub struct Unet {
     kept: Option<RefCell<Kept>>,
 }
 
-/// What a frozen network computed before.
+/// The cache of a frozen network.
 #[derive(Debug)]
 struct Kept {
     projections: Projections,
     prompt: KeptKeys,
 }
 
-/// What the blocks are told of the times.
+/// The times as the blocks take them.
 enum Signal {
     /// `[row, embedding]`, after its activation.
     Embedded(Tensor),
-    /// What all blocks make of it, `[projected]` or `[row, projected]`, each with the bias of its first layer.
+    /// The time projections of all blocks, `[projected]` or `[row, projected]`, each with the bias of its first layer.
     Projected(Tensor),
 }
 
@@ -127,7 +127,7 @@ impl Unet {
         cast(&self.output.forward(&silu(self.output_norm.forward(&h)?)?)?, Kind::Float)
     }
 
-    /// `[row * frame, ...]` -> `[row, frame, ...]`, where streams have frames.
+    /// `[row * frame, ...]` -> `[row, frame, ...]`, if the streams have frames.
     fn framed(&self, rows: Tensor) -> Result<Tensor> {
         match self.streams[0].shape.len() {
             4 => rows.f_unflatten(0, [-1, self.common.frames]).op("unflatten", &[&rows]),
@@ -158,7 +158,7 @@ impl Unet {
         }
     }
 
-    /// What the layers read of the prompt, kept by a frozen network.
+    /// The prompt as the layers attend to it; a frozen network keeps its keys.
     fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
             self.transformer_blocks().filter_map(|block| block.prompt_keys(tokens)).collect()
@@ -170,7 +170,7 @@ impl Unet {
         }
     }
 
-    /// What the layers read of the context.
+    /// The context as the layers attend to it.
     fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
         let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
         let keys = self.levels().flat_map(|level| level.context_keys(&tokens.values));

@@ -9,7 +9,7 @@ use super::level::Builder;
 use crate::{Result, TensorOp};
 
 /// conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(e)))) + conv_shortcut(x), e the embedding of the times, the
-/// shortcut the identity where widths are equal.
+/// shortcut the identity if the widths are equal.
 #[derive(Debug)]
 pub(super) struct Resnet {
     norm1: Norm,
@@ -18,7 +18,7 @@ pub(super) struct Resnet {
     norm2: Norm,
     conv2: Conv,
     shortcut: Option<Conv>,
-    /// Its place among the projections of the time of all blocks.
+    /// The offset of its part among the time projections of all blocks.
     offset: i64,
     width: i64,
 }
@@ -62,7 +62,7 @@ impl Resnet {
         }
     }
 
-    /// The layer that makes its part of [`Signal::Projected`] out of the embedding.
+    /// The weight and bias that compute its part of [`Signal::Projected`] from the embedding.
     pub fn part(&self) -> Result<(Tensor, Tensor)> {
         let ((weight, bias), first) = (self.time.plain()?, self.conv1.plain_bias()?);
         Ok((weight, bias.f_add(&first).op("add", &[&bias, &first])?))

@@ -1,4 +1,4 @@
-//! Attention between the places of a map, and from them to the prompt.
+//! Attention between the positions of a map, and from them to the prompt.
 
 use tch::{Kind, Tensor};
 
@@ -8,10 +8,10 @@ use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
 use super::level::Builder;
 use crate::{Result, TensorOp};
 
-/// What diffusers adds to the variance in this norm alone.
+/// The epsilon that diffusers adds to the variance in this norm only.
 const SPATIAL_EPS: f64 = 1e-6;
 
-/// proj_out(blocks(proj_in(norm(x)))) + x, each place a token.
+/// proj_out(blocks(proj_in(norm(x)))) + x, with each position as a token.
 #[derive(Debug)]
 pub(super) struct Spatial {
     norm: Norm,
@@ -34,7 +34,7 @@ impl Spatial {
         Ok(Spatial { norm, input, blocks, output })
     }
 
-    /// `[row, width, height, width]` -> the same, f32.
+    /// `[row, channel, height, width]` -> the same shape, f32.
     pub fn forward(&self, x: &Tensor, prompt: &Beside) -> Result<Tensor> {
         let mut h = cast(&self.input.tokens(&self.norm.forward(x)?)?, Kind::Float)?;
         for block in &self.blocks {
@@ -60,16 +60,16 @@ impl Spatial {
     }
 }
 
-/// Attention to the tokens themselves, then to the prompt, then a layer per token, each added to what came in.
+/// Self-attention, then cross-attention to the prompt, then a feed-forward layer, each with a residual connection.
 #[derive(Debug)]
 pub(super) struct TransformerBlock {
     norm1: Norm,
     own: Attention,
-    /// Where the network reads a prompt.
+    /// If the network takes a prompt.
     prompt: Option<(Norm, Attention)>,
     norm3: Norm,
     feed_forward: FeedForward,
-    /// Its place among the blocks that read a prompt.
+    /// Its index among the blocks that attend to the prompt.
     place: usize,
 }
 
@@ -110,7 +110,7 @@ impl TransformerBlock {
         add(h, &change)
     }
 
-    /// What it reads of a prompt, `[row, token, cross_attention_dim]`.
+    /// The keys and values of a prompt, `[row, token, cross_attention_dim]`.
     pub fn prompt_keys(&self, tokens: &Tensor) -> Option<Result<Keys>> {
         self.prompt.as_ref().map(|(_, attention)| attention.keys(tokens))
     }
@@ -138,15 +138,15 @@ impl TransformerBlock {
     }
 }
 
-/// W x + b at every place, from a map to tokens or back: no copy turns the one into the other.
+/// W x + b at every position, from a map to tokens or back, without a copy in between.
 #[derive(Debug)]
 struct PlaceLinear {
     name: String,
-    /// `[to, from]`, or as a convolution of one place, `[to, from, 1, 1]`.
+    /// `[to, from]`, or `[to, from, 1, 1]` as a 1 x 1 convolution.
     weight: Tensor,
     bias: Tensor,
     precision: super::super::Precision,
-    /// Once frozen: weight and bias as they are multiplied.
+    /// Once frozen: weight and bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
@@ -167,7 +167,7 @@ impl PlaceLinear {
         Ok((cast(&weight, kind)?, cast(&self.bias, kind)?))
     }
 
-    /// `[row, from, height, width]` -> `[row, place, to]`.
+    /// `[row, from, height, width]` -> `[row, position, to]`.
     fn tokens(&self, map: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.parts()?;
         let flat = cast(map, self.precision.kind())?.f_flatten(2, 3).op("flatten", &[map])?;
@@ -177,7 +177,7 @@ impl PlaceLinear {
         bias.f_baddbmm(&tokens, &weight, 1.0, 1.0).op("baddbmm", &[&bias, &tokens, &weight])
     }
 
-    /// `[row, place, from]` -> `[row, to, place]`.
+    /// `[row, position, from]` -> `[row, to, position]`.
     fn places(&self, tokens: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.parts()?;
         let tokens = cast(tokens, self.precision.kind())?;

@@ -1,4 +1,4 @@
-//! What joins the frames of a map; one that is made fresh changes nothing.
+//! Temporal layers: join the frames of a map. Fresh ones change nothing.
 
 use tch::{Kind, Tensor};
 
@@ -7,9 +7,9 @@ use super::super::layer::{Init, Norm, Precision, add, cast, fresh, plain, silu, 
 use super::level::Builder;
 use crate::{Result, TensorOp};
 
-/// h <- h + conv(silu(norm(h))), over three frames; then h <- h + attention(norm(h)), each place over all its frames. The
-/// last layer of each is zero at the start: Blattmann et al. 2023 (arXiv 2304.08818) insert such layers into a network that
-/// was trained without frames. The convolution tells their order.
+/// h <- h + conv(silu(norm(h))) over three frames, then h <- h + attention(norm(h)), each position over all its frames.
+/// The last layer of each starts at zero: Blattmann et al. 2023 (arXiv 2304.08818) insert such layers into a network
+/// trained without frames. The convolution makes the order of the frames visible.
 #[derive(Debug)]
 pub(super) struct Temporal {
     conv_norm: Norm,
@@ -19,7 +19,7 @@ pub(super) struct Temporal {
 }
 
 impl Temporal {
-    /// Where the network joins frames at all.
+    /// `None` if the network does not join frames.
     pub fn maybe(name: &str, width: i64, level: usize, builder: &Builder) -> Result<Option<Self>> {
         if !builder.config.temporal {
             return Ok(None);
@@ -72,7 +72,7 @@ struct FrameConv {
     weight: Tensor,
     bias: Tensor,
     precision: Precision,
-    /// Once frozen: weight and bias as they are multiplied.
+    /// Once frozen: weight and bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
