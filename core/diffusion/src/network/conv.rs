@@ -83,7 +83,7 @@ pub(super) fn over_places(numbers: &Tensor) -> Result<Tensor> {
 }
 
 /// Concatenates maps along the channel axis.
-pub(super) fn beside(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+pub(super) fn concat(left: &Tensor, right: &Tensor) -> Result<Tensor> {
     Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
 }
 

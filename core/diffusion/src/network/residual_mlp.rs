@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::attention::Keys;
-use super::beside::{Beside, CrossAttention, KeptKeys};
+use super::cross_attention::{CrossAttention, KeyCache, Memory};
 use super::layer::{Init, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
@@ -111,7 +111,7 @@ pub struct ResidualMlp {
     /// Once frozen.
     projections: Option<RefCell<Projections>>,
     /// Once frozen: the keys of the prompt and of the context.
-    kept: Option<[RefCell<KeptKeys>; 2]>,
+    kept: Option<[RefCell<KeyCache>; 2]>,
 }
 
 #[derive(Debug)]
@@ -189,37 +189,37 @@ impl ResidualMlp {
     }
 
     /// The prompt as the blocks attend to it.
-    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        self.beside(tokens, 0, |block| block.prompt.as_ref())
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        self.memory(tokens, 0, |block| block.prompt.as_ref())
     }
 
     /// The context as the blocks attend to it.
-    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        self.beside(tokens, 1, |block| block.context.as_ref())
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        self.memory(tokens, 1, |block| block.context.as_ref())
     }
 
     /// The keys of these layers of the blocks; a frozen network keeps them at an index.
-    fn beside(
+    fn memory(
         &self,
         tokens: Option<&Tokens>,
         place: usize,
         layer: fn(&Block) -> Option<&CrossAttention>,
-    ) -> Result<Beside> {
+    ) -> Result<Memory> {
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
             self.blocks.iter().filter_map(layer).map(|layer| layer.keys(tokens)).collect()
         };
         match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
-            (Some(kept), Some(tokens)) => kept[place].borrow_mut().beside(tokens, 1, keys),
+            (_, None) => Ok(Memory::nothing()),
+            (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept[place].borrow_mut().memory(tokens, 1, keys),
         }
     }
 }
 
 /// Adds the cross-attention of this layer to h, `[row, width]`.
-fn read(layer: Option<&CrossAttention>, h: Tensor, beside: &Beside) -> Result<Tensor> {
+fn read(layer: Option<&CrossAttention>, h: Tensor, memory: &Memory) -> Result<Tensor> {
     let Some(layer) = layer else { return Ok(h) };
-    match layer.read(&h.f_unsqueeze(1).op("unsqueeze", &[&h])?, beside)? {
+    match layer.read(&h.f_unsqueeze(1).op("unsqueeze", &[&h])?, memory)? {
         None => Ok(h),
         Some(change) => add(h, &change.f_squeeze_dim(1).op("squeeze", &[&change])?),
     }

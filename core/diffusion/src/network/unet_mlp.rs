@@ -110,9 +110,9 @@ impl UnetMlp {
         let first = block(0, &r)?;
         let second = block(1, &linear(0, &first)?)?;
         let middle = block(3, &block(2, &linear(1, &second)?)?)?;
-        let up = linear(2, &block(4, &beside(&middle, &second)?)?)?;
-        let up = linear(3, &block(5, &beside(&up, &first)?)?)?;
-        let last = block(6, &beside(&up, &r)?)?;
+        let up = linear(2, &block(4, &concat(&middle, &second)?)?)?;
+        let up = linear(3, &block(5, &concat(&up, &first)?)?)?;
+        let last = block(6, &concat(&up, &r)?)?;
         cast(&self.output.forward(&silu(self.output_norm.forward(&last)?)?)?, Kind::Float)
     }
 }
@@ -174,7 +174,7 @@ impl Block {
 }
 
 /// `[row, left]` and `[row, right]` -> `[row, left + right]`.
-fn beside(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+fn concat(left: &Tensor, right: &Tensor) -> Result<Tensor> {
     Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
 }
 

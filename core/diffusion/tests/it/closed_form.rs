@@ -4,7 +4,7 @@ use anyflow_diffusion::{
     Observed, Parameterization, Request, Sampler, SamplerTable, Schedule, Update, Variance, noise,
 };
 
-use crate::doubles::{Gaussian, engine, stream, values};
+use crate::fakes::{Gaussian, engine, stream, values};
 
 fn gaussian(schedule: Schedule, parameterization: Parameterization) -> Gaussian {
     Gaussian { streams: vec![stream("x", &[2], schedule, parameterization)], mean: 0.7, deviation: 0.5 }

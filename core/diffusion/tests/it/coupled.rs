@@ -7,7 +7,7 @@ use anyflow_diffusion::{
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, normal};
+use crate::fakes::{bits, normal};
 
 const ROWS: i64 = 5;
 

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, ddim, engine, normal};
+use crate::fakes::{bits, ddim, engine, normal};
 
 const SITES: [&str; 3] = ["down.0", "middle", "last"];
 

@@ -8,7 +8,7 @@ use anyflow_diffusion::{Denoiser, DenoiserInput, Engine, Request, Result, Sample
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tch::Tensor;
 
-use crate::doubles::{Gaussian, Probe, bits, ddim, engine, joint, stirred_mlp, two_streams, zeros_like_x};
+use crate::fakes::{Gaussian, Probe, bits, ddim, engine, joint, stirred_mlp, two_streams, zeros_like_x};
 
 fn tickets(engine: &Engine, requests: Vec<Request>) -> Vec<anyflow_diffusion::Ticket> {
     engine.handle().submit_all(requests).unwrap()

@@ -6,7 +6,7 @@ use anyflow_diffusion::{
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, ddim, engine, normal, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
+use crate::fakes::{bits, ddim, engine, normal, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
 
 fn small(streams: &[StreamSpec], precision: Precision, seed: u64) -> Box<dyn Denoiser> {
     build(&residual_mlp(48, 2), streams, precision, Device::Cpu, seed).unwrap()

@@ -7,7 +7,7 @@ use anyflow_diffusion::{
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{normal, stream, two_streams, worst};
+use crate::fakes::{normal, stream, two_streams, worst};
 
 /// Tolerance for outputs of order one, in f32, with the same numbers summed in another order.
 const F32: f64 = 1e-6;

@@ -8,7 +8,7 @@ use anyflow_diffusion::{
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, normal, stream, two_streams, values};
+use crate::fakes::{bits, normal, stream, two_streams, values};
 
 const ROWS: usize = 64;
 const KEY: (u64, u32) = (17, 3);

@@ -7,12 +7,12 @@ use anyflow_diffusion::{
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{self, bits, engine, normal};
+use crate::fakes::{self, bits, engine, normal};
 
 const TOKENS: [i64; 2] = [3, 5];
 
 fn stream(name: &str, shape: &[i64]) -> StreamSpec {
-    doubles::stream(name, shape, Schedule::cosine(), Parameterization::X0)
+    fakes::stream(name, shape, Schedule::cosine(), Parameterization::X0)
 }
 
 fn prompts(names: &[&str], tokens: &[i64]) -> Vec<StreamSpec> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyflow_diffusion::{Engine, EngineError, Observed, Request, Sampled, Sampler};
 use tch::{Device, Tensor};
 
-use crate::doubles::{
+use crate::fakes::{
     Gaussian, Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, two_streams, worst, zeros_like_x,
 };
 

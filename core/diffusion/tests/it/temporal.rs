@@ -6,7 +6,7 @@ use anyflow_diffusion::{
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{normal, stream, worst};
+use crate::fakes::{normal, stream, worst};
 use crate::unet::set_parameters;
 
 const FRAMES: i64 = 3;

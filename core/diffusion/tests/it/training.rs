@@ -5,7 +5,7 @@ use anyflow_diffusion::{
 };
 use tch::{Kind, Tensor};
 
-use crate::doubles::{normal, stirred_mlp, two_streams};
+use crate::fakes::{normal, stirred_mlp, two_streams};
 
 const ROWS: i64 = 24;
 

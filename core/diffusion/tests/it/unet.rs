@@ -7,7 +7,7 @@ use anyflow_diffusion::{
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, normal, stream, worst};
+use crate::fakes::{bits, normal, stream, worst};
 
 /// Root mean square of outputs of order one, in f32, through up to a hundred layers summed in another order.
 const F32: f64 = 1e-4;

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward};
-use super::super::beside::{Beside, CrossAttention};
+use super::super::cross_attention::{CrossAttention, Memory};
 use super::super::layer::{Init, Linear, add, cast};
 use super::TransformerConfig;
 use crate::{Result, TensorOp};
@@ -85,13 +85,13 @@ impl Block {
     }
 
     /// `[row, token, width]` -> the same, f32; `mask` `[row, 1, 1, token]`.
-    pub fn forward(&self, h: Tensor, steer: &Steer, mask: Option<&Tensor>, beside: [&Beside; 2]) -> Result<Tensor> {
+    pub fn forward(&self, h: Tensor, steer: &Steer, mask: Option<&Tensor>, memory: [&Memory; 2]) -> Result<Tensor> {
         let parts = steer.parts(&self.modulation, 6)?;
         let normal = steered(&h, &parts[0], &parts[1])?;
         let change = self.attention.forward(&normal, &self.attention.keys(&normal)?, mask)?;
         let mut h = gated(&h, &change, &parts[2])?;
-        for (layer, beside) in [&self.prompt, &self.context].into_iter().zip(beside) {
-            if let Some(change) = layer.as_ref().map(|layer| layer.read(&h, beside)).transpose()?.flatten() {
+        for (layer, memory) in [&self.prompt, &self.context].into_iter().zip(memory) {
+            if let Some(change) = layer.as_ref().map(|layer| layer.read(&h, memory)).transpose()?.flatten() {
                 h = add(h, &change)?;
             }
         }

@@ -3,8 +3,8 @@
 use tch::Tensor;
 
 use super::super::attention::Keys;
-use super::super::beside::{Beside, CrossAttention};
-use super::super::conv::{Conv, beside, enlarged};
+use super::super::conv::{Conv, concat, enlarged};
+use super::super::cross_attention::{CrossAttention, Memory};
 use super::super::layer::{Init, add};
 use super::resnet::Resnet;
 use super::spatial::{Spatial, TransformerBlock};
@@ -30,8 +30,8 @@ pub(super) struct Builder<'a> {
 /// The inputs that all layers share in a forward pass.
 pub(super) struct Pass<'a> {
     pub signal: Signal,
-    pub prompt: &'a Beside,
-    pub context: &'a Beside,
+    pub prompt: &'a Memory,
+    pub context: &'a Memory,
     /// The number of consecutive rows of the map that are frames of one row.
     pub frames: i64,
 }
@@ -77,9 +77,9 @@ impl Layer {
 }
 
 /// Each position of a map, `[row, channel, height, width]`, attends to the tokens.
-fn read(layer: &CrossAttention, h: Tensor, beside: &Beside) -> Result<Tensor> {
+fn read(layer: &CrossAttention, h: Tensor, memory: &Memory) -> Result<Tensor> {
     let flat = h.f_flatten(2, 3).op("flatten", &[&h])?;
-    let Some(change) = layer.read(&flat.f_transpose(1, 2).op("transpose", &[&flat])?, beside)? else { return Ok(h) };
+    let Some(change) = layer.read(&flat.f_transpose(1, 2).op("transpose", &[&flat])?, memory)? else { return Ok(h) };
     let change = change.f_transpose(1, 2).op("transpose", &[&change])?;
     let change = change.f_reshape(h.size()).op("reshape", &[&change])?;
     add(h, &change)
@@ -142,7 +142,7 @@ impl Level {
         let mut h = x;
         for layer in &self.layers {
             let Some(skip) = skips.pop() else { break };
-            h = layer.forward(&beside(&h, &skip)?, pass)?;
+            h = layer.forward(&concat(&h, &skip)?, pass)?;
         }
         let (Some(enlarge), Some(next)) = (&self.resize, skips.last()) else { return Ok((h.shallow_clone(), h)) };
         let size = next.size();

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward, Keys};
-use super::super::beside::Beside;
+use super::super::cross_attention::Memory;
 use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
 use super::level::Builder;
 use crate::{Result, TensorOp};
@@ -35,7 +35,7 @@ impl Spatial {
     }
 
     /// `[row, channel, height, width]` -> the same shape, f32.
-    pub fn forward(&self, x: &Tensor, prompt: &Beside) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, prompt: &Memory) -> Result<Tensor> {
         let mut h = cast(&self.input.tokens(&self.norm.forward(x)?)?, Kind::Float)?;
         for block in &self.blocks {
             h = block.forward(h, prompt)?;
@@ -95,7 +95,7 @@ impl TransformerBlock {
     }
 
     /// `[row, token, width]` -> the same, f32.
-    fn forward(&self, h: Tensor, prompt: &Beside) -> Result<Tensor> {
+    fn forward(&self, h: Tensor, prompt: &Memory) -> Result<Tensor> {
         let normal = self.norm1.forward(&h)?;
         let h = add(h, &self.own.forward(&normal, &self.own.keys(&normal)?, None)?)?;
         let h = match (&self.prompt, prompt.keys(self.place)) {

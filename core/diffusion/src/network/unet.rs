@@ -14,8 +14,8 @@ use tch::{Kind, Tensor};
 pub use config::UnetConfig;
 
 use super::attention::{Keys, repeated};
-use super::beside::{Beside, KeptKeys};
 use super::conv::Conv;
+use super::cross_attention::{KeyCache, Memory};
 use super::layer::{Init, Norm, cast, silu};
 use super::time::{Projected, Projections};
 use super::waves::WaveEmbedding;
@@ -57,7 +57,7 @@ pub struct Unet {
 #[derive(Debug)]
 struct Kept {
     projections: Projections,
-    prompt: KeptKeys,
+    prompt: KeyCache,
 }
 
 /// The times as the blocks take them.
@@ -159,22 +159,22 @@ impl Unet {
     }
 
     /// The prompt as the layers attend to it; a frozen network keeps its keys.
-    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Memory> {
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
             self.transformer_blocks().filter_map(|block| block.prompt_keys(tokens)).collect()
         };
         match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, self.common.frames),
-            (Some(kept), Some(tokens)) => kept.borrow_mut().prompt.beside(tokens, self.common.frames, keys),
+            (_, None) => Ok(Memory::nothing()),
+            (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, self.common.frames),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().prompt.memory(tokens, self.common.frames, keys),
         }
     }
 
     /// The context as the layers attend to it.
-    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        let Some(tokens) = tokens else { return Ok(Memory::nothing()) };
         let keys = self.levels().flat_map(|level| level.context_keys(&tokens.values));
-        Beside::new(keys.collect::<Result<_>>()?, tokens, self.common.frames)
+        Memory::new(keys.collect::<Result<_>>()?, tokens, self.common.frames)
     }
 
     fn levels(&self) -> impl Iterator<Item = &Level> {
@@ -254,7 +254,7 @@ impl Denoiser for Unet {
         let parts = self.resnets().map(Resnet::part).collect::<Result<Vec<_>>>()?;
         let width = parts.iter().map(|(_, bias)| bias.numel() as i64).sum();
         self.kept =
-            Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: KeptKeys::default() }));
+            Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: KeyCache::default() }));
         Ok(())
     }
 }

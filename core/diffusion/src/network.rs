@@ -2,9 +2,9 @@
 
 mod aggregated;
 mod attention;
-mod beside;
 mod conv;
 mod coupled;
+mod cross_attention;
 mod dual_stream;
 mod layer;
 mod residual_mlp;

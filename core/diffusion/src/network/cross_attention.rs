@@ -8,23 +8,23 @@ use crate::{Result, TensorOp, Tokens};
 
 /// Tokens as the cross-attention layers of a network take them: the `memory` of PyTorch's transformer decoder.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct Memory {
     /// Per cross-attention layer, in the order of use; empty if there is nothing to attend to.
     keys: Vec<Keys>,
     /// `[row, 1, 1, token]`, bool.
     pub mask: Option<Tensor>,
 }
 
-impl Beside {
+impl Memory {
     /// Nothing to attend to.
     pub fn nothing() -> Self {
-        Beside { keys: Vec::new(), mask: None }
+        Memory { keys: Vec::new(), mask: None }
     }
 
     /// The tokens of rows that occur `times` times each in the network.
     pub fn new(keys: Vec<Keys>, tokens: &Tokens, times: i64) -> Result<Self> {
         let keys = keys.iter().map(|keys| keys.repeated(times)).collect::<Result<_>>()?;
-        Ok(Beside { keys, mask: mask(tokens, times)? })
+        Ok(Memory { keys, mask: mask(tokens, times)? })
     }
 
     /// The keys of the layer with this index.
@@ -42,18 +42,18 @@ fn mask(tokens: &Tokens, times: i64) -> Result<Option<Tensor>> {
 
 /// The keys that a frozen network computed from its last tokens.
 #[derive(Debug, Default)]
-pub(super) struct KeptKeys(Option<(Tokens, Vec<Keys>)>);
+pub(super) struct KeyCache(Option<(Tokens, Vec<Keys>)>);
 
-impl KeptKeys {
-    /// See [`Beside::new`]; reuses the last keys if the tokens are the same.
-    pub fn beside(
+impl KeyCache {
+    /// See [`Memory::new`]; reuses the last keys if the tokens are the same.
+    pub fn memory(
         &mut self,
         tokens: &Tokens,
         times: i64,
         keys: impl FnOnce(&Tensor) -> Result<Vec<Keys>>,
-    ) -> Result<Beside> {
+    ) -> Result<Memory> {
         if tokens.values.requires_grad() {
-            return Beside::new(keys(&tokens.values)?, tokens, times);
+            return Memory::new(keys(&tokens.values)?, tokens, times);
         }
         if !self.0.as_ref().is_some_and(|(of, _)| of.is(tokens)) {
             let keys = keys(&tokens.values)?;
@@ -61,7 +61,7 @@ impl KeptKeys {
             self.0 = Some((tokens.shared(), keys));
         }
         let keys = self.0.iter().flat_map(|(_, keys)| keys).map(Keys::shared).collect();
-        Ok(Beside { keys, mask: mask(tokens, times)? })
+        Ok(Memory { keys, mask: mask(tokens, times)? })
     }
 }
 
@@ -93,9 +93,9 @@ impl CrossAttention {
     }
 
     /// The change of h, `[row, token, width]`; `None` if there is nothing to attend to.
-    pub fn read(&self, h: &Tensor, beside: &Beside) -> Result<Option<Tensor>> {
-        let Some(keys) = beside.keys(self.place) else { return Ok(None) };
-        let mask = beside.mask.as_ref();
+    pub fn read(&self, h: &Tensor, memory: &Memory) -> Result<Option<Tensor>> {
+        let Some(keys) = memory.keys(self.place) else { return Ok(None) };
+        let mask = memory.mask.as_ref();
         match Heads::only(keys, mask)? {
             Some(read) => to_all(&self.output.forward(&read)?, h).map(Some),
             None => self.output.forward(&self.heads.forward(&self.norm.forward(h)?, keys, mask)?).map(Some),

@@ -6,7 +6,7 @@ use anyflow_diffusion::{
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, normal, stream, worst};
+use crate::fakes::{bits, normal, stream, worst};
 use crate::unet::{fill, flat, mask, set_parameters};
 
 /// The largest difference between f32 rows of order one, summed in another order.

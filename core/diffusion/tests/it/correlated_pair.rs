@@ -3,7 +3,7 @@
 use anyflow_diffusion::{Denoiser, DenoiserInput, Parameterization, Result, Schedule, StreamSpec};
 use tch::Tensor;
 
-use crate::doubles::stream;
+use crate::fakes::stream;
 
 /// Two numbers of unit variance and this correlation.
 pub const CORRELATION: f64 = 0.8;

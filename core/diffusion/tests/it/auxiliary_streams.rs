@@ -10,13 +10,13 @@ use proptest::prelude::*;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{self, bits, engine, normal};
+use crate::fakes::{self, bits, engine, normal};
 
 const SHAPE: [i64; 1] = [6];
 const CLASSES: i64 = 4;
 
 fn stream(name: &str, shape: &[i64], parameterization: Parameterization) -> StreamSpec {
-    doubles::stream(name, shape, Schedule::vp_linear(), parameterization)
+    fakes::stream(name, shape, Schedule::vp_linear(), parameterization)
 }
 
 fn aggregate(weight: f64, law: Law, dropout: f64) -> Option<Aggregation> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::attention::Keys;
-use super::beside::{Beside, CrossAttention, KeptKeys};
+use super::cross_attention::{CrossAttention, KeyCache, Memory};
 use super::layer::{Init, cast};
 use super::streams::present_values;
 use super::waves::WaveEmbedding;
@@ -87,7 +87,7 @@ pub struct Transformer {
     /// The stream of each token, `[token]`, i64; `None` for a single stream.
     owner: Option<Tensor>,
     /// Once frozen.
-    kept: Option<RefCell<KeptKeys>>,
+    kept: Option<RefCell<KeyCache>>,
 }
 
 impl Transformer {
@@ -146,21 +146,21 @@ impl Transformer {
     }
 
     /// The prompt as the blocks attend to it; a frozen network keeps its keys.
-    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Memory> {
         let layers = || self.blocks.iter().filter_map(|block| block.prompt.as_ref());
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> { layers().map(|layer| layer.keys(tokens)).collect() };
         match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
-            (Some(kept), Some(tokens)) => kept.borrow_mut().beside(tokens, 1, keys),
+            (_, None) => Ok(Memory::nothing()),
+            (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().memory(tokens, 1, keys),
         }
     }
 
     /// The context as the blocks attend to it.
-    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        let Some(tokens) = tokens else { return Ok(Memory::nothing()) };
         let layers = self.blocks.iter().filter_map(|block| block.context.as_ref());
-        Beside::new(layers.map(|layer: &CrossAttention| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
+        Memory::new(layers.map(|layer: &CrossAttention| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
     }
 }
 

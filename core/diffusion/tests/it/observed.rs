@@ -5,10 +5,10 @@ use anyflow_diffusion::{
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{
+use crate::correlated_pair::{CORRELATION, Pair};
+use crate::fakes::{
     Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, stream, two_streams, worst, zeros_like_x,
 };
-use crate::pair::{CORRELATION, Pair};
 
 /// f32 values of order one, the same row in another batch: libtorch may choose another kernel.
 const BATCH_TOLERANCE_F32: f64 = 1e-5;
