@@ -8,9 +8,9 @@ use tch::{Kind, Tensor};
 use crate::branches::{Branches, Run, runs};
 use crate::group::Group;
 use crate::job::{Job, Jobs, Site};
-use crate::noise::tensor_from_rows;
+use crate::tensor::tensor_from_rows;
 use crate::update::{Coefficients, Factors, PLANES};
-use crate::{DenoiserInput, Result, TensorOp, TimeRun};
+use crate::{DenoiserInput, Result, TensorExt, TimeRun};
 
 /// The rows in sampling.
 #[derive(Default)]
@@ -71,9 +71,9 @@ impl Batch {
             let plane = |plane: usize| {
                 let old = self.planes.get(place).and_then(|planes| planes.get(plane));
                 let piece = |(index, group): (usize, &Group)| match (old.filter(|_| index < stayed), plane) {
-                    (Some(old), _) => old.f_narrow(0, group.offset as i64, group.rows as i64).op("narrow", &[old]),
+                    (Some(old), _) => old.try_narrow(0, group.offset as i64, group.rows as i64),
                     (None, 0) => Ok(start[index - stayed][place].shallow_clone()),
-                    _ => Tensor::f_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)).op("zeros", &[]),
+                    _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)),
                 };
                 joined(groups.iter().enumerate().map(piece).collect::<Result<_>>()?)
             };
@@ -119,11 +119,8 @@ impl Batch {
             self.groups.iter().flat_map(of_group).collect()
         };
         let (noisy, held) = (each(Job::is_noisy), each(Job::is_held));
-        let rows = || {
-            let flat = Tensor::f_from_slice(&noisy).op("from_slice", &[])?;
-            let shaped = flat.f_view(stream.column_shape(noisy.len()).as_slice()).op("view", &[&flat])?;
-            shaped.f_to_device(site.device).op("to", &[&shaped])
-        };
+        let rows =
+            || Tensor::try_from_slice(&noisy)?.try_view(stream.column_shape(noisy.len()))?.try_to_device(site.device);
         let rows = if noisy.contains(&false) { Some(rows()?) } else { None };
         match () {
             () if !noisy.contains(&true) => Ok(Changes::Nothing),
@@ -137,7 +134,7 @@ impl Batch {
         let (mut values, mut masks, mut everywhere) = (Vec::new(), Vec::new(), true);
         for group in &self.groups {
             let size = site.streams[place].batch_shape(group.rows);
-            let filled = |value: i64, kind: Kind| Tensor::f_full(&size, value, (kind, site.device)).op("full", &[]);
+            let filled = |value: i64, kind: Kind| Tensor::try_full(&size, value, (kind, site.device));
             let held = jobs[&group.job].held(place, group)?;
             everywhere &= matches!(held, Some((_, None)));
             let (value, mask) = match held {
@@ -229,10 +226,10 @@ impl Batch {
         let terms = tensors.zip(Coefficients::NEXT).filter_map(|(tensor, index)| Some((index, tensor?)));
         let mut next = factors.sum(&terms.collect::<Vec<_>>())?;
         if let (Some(held), Changes::Held { mask: Some(mask), .. }) = (held, &self.changes[stream]) {
-            next = held.f_where_self(mask, &next).op("where", &[mask, &held, &next])?;
+            next = held.try_where(mask, &next)?;
         }
         if let Changes::Rows(rows) | Changes::Held { rows: Some(rows), .. } = &self.changes[stream] {
-            next = next.f_where_self(rows, x).op("where", &[rows, &next, x])?;
+            next = next.try_where(rows, x)?;
         }
         let [saved, last, before] = history else { return Ok(vec![next]) };
         let denoised = [x, output].into_iter().zip(Coefficients::DENOISED).map(|(tensor, index)| (index, tensor));
@@ -282,9 +279,9 @@ fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Fact
     let all = tensor_from_rows(&values, values.len(), &[], site.device)?;
     let each = (Coefficients::COUNT * rows) as i64;
     let factors = site.streams.iter().enumerate().map(|(place, stream)| {
-        let columns = all.f_narrow(0, place as i64 * each, each).op("narrow", &[&all])?;
+        let columns = all.try_narrow(0, place as i64 * each, each)?;
         let shape = [vec![Coefficients::COUNT as i64], stream.column_shape(rows)].concat();
-        columns.f_view(shape.as_slice()).op("view", &[&columns]).map(Factors::Rows)
+        columns.try_view(shape).map(Factors::Rows)
     });
     factors.collect()
 }
@@ -293,6 +290,6 @@ fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Fact
 fn joined(mut pieces: Vec<Tensor>) -> Result<Tensor> {
     match pieces.len() {
         1 => Ok(pieces.swap_remove(0)),
-        _ => Tensor::f_cat(&pieces, 0).op("cat", &pieces.iter().collect::<Vec<_>>()),
+        _ => Tensor::try_cat(&pieces, 0),
     }
 }

@@ -5,8 +5,8 @@ use tch::Tensor;
 use crate::group::Group;
 use crate::guidance::Dropped;
 use crate::job::{Jobs, Site};
-use crate::noise::tensor_from_rows;
-use crate::{Result, StreamSpec, TensorOp};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, StreamSpec, TensorExt};
 
 /// Rows of one group in a network call, either plain or as one guidance branch takes them.
 #[derive(Clone, Copy)]
@@ -54,10 +54,7 @@ impl Branches {
             return Ok(None);
         }
         let source: Vec<i64> = runs.iter().flat_map(|run| batch_rows(&groups[run.group])).collect();
-        let placed = |rows: &[i64]| {
-            let rows = Tensor::f_from_slice(rows).op("from_slice", &[])?;
-            rows.f_to_device(site.device).op("to", &[&rows])
-        };
+        let placed = |rows: &[i64]| Tensor::try_from_slice(rows)?.try_to_device(site.device);
         let (mut levels, mut first) = (Vec::new(), groups.iter().map(|group| group.rows).sum::<usize>());
         let rows = first;
         for branch in 0.. {
@@ -84,23 +81,23 @@ impl Branches {
 
     /// The network input of one stream: `[row, shape]` -> `[call row, shape]`.
     pub fn spread(&self, stream: usize, x: &Tensor) -> Result<Tensor> {
-        let spread = x.f_index_select(0, &self.source).op("index_select", &[x, &self.source])?;
+        let spread = x.try_index_select(0, &self.source)?;
         match &self.dropped[stream] {
             None => Ok(spread),
-            Some((mask, value)) => value.f_where_self(mask, &spread).op("where", &[mask, value, &spread]),
+            Some((mask, value)) => value.try_where(mask, &spread),
         }
     }
 
     /// The guided prediction of one stream: `[call row, shape]` -> `[row, shape]`.
     pub fn gather(&self, stream: usize, output: &Tensor) -> Result<Tensor> {
-        let narrow = |tensor: &Tensor, first: i64, rows: i64| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let narrow = |tensor: &Tensor, first: i64, rows: i64| tensor.try_narrow(0, first, rows);
         let Some(weights) = &self.weights[stream] else { return narrow(output, 0, self.rows as i64) };
-        let weighed = output.f_mul(weights).op("mul", &[output, weights])?;
+        let weighed = output.try_mul(weights)?;
         let mut guided = narrow(&weighed, 0, self.rows as i64)?;
         for (first, rows, source) in &self.levels {
             let branch = narrow(&weighed, *first, *rows)?;
             // No row occurs twice, so the order of additions is fixed on every device.
-            guided = guided.f_index_add_(0, source, &branch).op("index_add_", &[&guided, source, &branch])?;
+            guided = guided.try_index_add_(0, source, &branch)?;
         }
         Ok(guided)
     }
@@ -136,10 +133,9 @@ fn dropped(
     if !mask.contains(&true) {
         return Ok(None);
     }
-    let flat = Tensor::f_from_slice(&mask).op("from_slice", &[])?;
-    let column = flat.f_view(stream.column_shape(mask.len()).as_slice()).op("view", &[&flat])?;
+    let column = Tensor::try_from_slice(&mask)?.try_view(stream.column_shape(mask.len()))?;
     let value = tensor_from_rows(&values, mask.len(), &stream.shape, site.device)?;
-    Ok(Some((column.f_to_device(site.device).op("to", &[&column])?, value)))
+    Ok(Some((column.try_to_device(site.device)?, value)))
 }
 
 /// The weight of a row is 1 plus the sum of its branch weights; a branch has minus its own weight. This is p + sum_b

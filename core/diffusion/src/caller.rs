@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::job::Site;
 use crate::noise::normals_tensor;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, TensorOp};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, TensorExt};
 
 /// A denoiser and the maximum number of rows per call.
 pub(crate) struct Caller {
@@ -64,7 +64,7 @@ impl Caller {
                 parts.push(output);
             }
         }
-        outputs.iter().map(|parts| Tensor::f_cat(parts, 0).op("cat", &parts.iter().collect::<Vec<_>>())).collect()
+        outputs.iter().map(|parts| Tensor::try_cat(parts, 0)).collect()
     }
 
     /// One network call. The outputs have the shapes of the streams and are converted to f32.
@@ -77,7 +77,7 @@ impl Caller {
         for (stream, output) in site.streams.iter().zip(&mut outputs) {
             stream.check_batch(output, input.rows() as usize)?;
             if output.kind() != Kind::Float {
-                *output = output.f_to_kind(Kind::Float).op("to", &[output])?;
+                *output = output.try_to_kind(Kind::Float)?;
             }
         }
         Ok(outputs)
@@ -116,7 +116,7 @@ impl Caller {
         let x = site.streams.iter().map(|stream| normals_tensor(0, &keys, &stream.name, 0, &stream.shape, site.device));
         let filled = |value: f64| {
             let size = [rows as i64, site.streams.len() as i64];
-            Tensor::f_full(size, value, (Kind::Float, site.device)).op("full", &[])
+            Tensor::try_full(size, value, (Kind::Float, site.device))
         };
         let input = DenoiserInput::new(x.collect::<Result<_>>()?, filled(0.5)?, filled(1.0)?);
         let mut best = f64::INFINITY;
@@ -124,8 +124,7 @@ impl Caller {
             let began = Instant::now();
             for output in self.checked(&input, site)? {
                 // Reading a number back waits for the computation, on any device.
-                let sum = output.f_sum(Kind::Float).op("sum", &[&output])?;
-                sum.f_double_value(&[]).op("item", &[&sum])?;
+                output.try_sum_all(Kind::Float)?.try_item()?;
             }
             if call > 0 {
                 best = best.min(began.elapsed().as_secs_f64());

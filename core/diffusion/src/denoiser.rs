@@ -5,9 +5,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use crate::noise::tensor_from_rows;
 use crate::site::Reader;
-use crate::{Companion, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorOp, Tokens};
+use crate::tensor::tensor_from_rows;
+use crate::{Companion, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorExt, Tokens};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -177,7 +177,7 @@ impl DenoiserInput {
 
     /// The rows `first .. first + rows`.
     pub fn narrow(&self, first: i64, rows: i64) -> Result<Self> {
-        let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let narrow = |tensor: &Tensor| tensor.try_narrow(0, first, rows);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: narrow(t)?, present: narrow(present)? },
             Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
@@ -190,10 +190,10 @@ impl DenoiserInput {
     /// The marked rows. The rows of one [`TimeRun`] must be all marked or all unmarked.
     pub(crate) fn pick(&self, rows: &[bool]) -> Result<Self> {
         let numbers: Vec<i64> = (0..rows.len() as i64).filter(|row| rows[*row as usize]).collect();
-        let index = Tensor::f_from_slice(&numbers).op("from_slice", &[])?;
+        let index = Tensor::try_from_slice(&numbers)?;
         let device = self.x.first().map_or(Device::Cpu, Tensor::device);
-        let index = index.f_to_device(device).op("to", &[&index])?;
-        let picked = |tensor: &Tensor| tensor.f_index_select(0, &index).op("index_select", &[tensor, &index]);
+        let index = index.try_to_device(device)?;
+        let picked = |tensor: &Tensor| tensor.try_index_select(0, &index);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: picked(t)?, present: picked(present)? },
             Times::Runs(runs) => {
@@ -209,8 +209,7 @@ impl DenoiserInput {
 
     /// The same input restricted to some streams, without tokens.
     pub(crate) fn some_streams(&self, some: Range<usize>) -> Result<Self> {
-        let columns =
-            |tensor: &Tensor| tensor.f_narrow(1, some.start as i64, some.len() as i64).op("narrow", &[tensor]);
+        let columns = |tensor: &Tensor| tensor.try_narrow(1, some.start as i64, some.len() as i64);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: columns(t)?, present: columns(present)? },
             Times::Runs(runs) => {

@@ -1,7 +1,6 @@
 //! The errors of the engine, and who must act.
 
 use anyflow_native::NativeError;
-use tch::{TchError, Tensor};
 
 /// A result with [`EngineError`] as the default error.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
@@ -83,35 +82,21 @@ impl EngineError {
     }
 }
 
-/// Turns the result of a fallible tensor operation into ours, with the operation and the shapes named.
-pub trait TensorOp<T> {
-    /// `op` is libtorch's name of the operation, `inputs` the tensors it read.
-    fn op(self, op: &'static str, inputs: &[&Tensor]) -> Result<T>;
-}
-
-impl<T> TensorOp<T> for std::result::Result<T, TchError> {
-    fn op(self, op: &'static str, inputs: &[&Tensor]) -> Result<T> {
-        self.map_err(|error| {
-            let shapes = inputs.iter().map(|tensor| format!("{:?}", tensor.size())).collect::<Vec<_>>().join(" ");
-            refused(op, shapes, &error.to_string())
-        })
-    }
-}
-
 impl From<NativeError> for EngineError {
     /// The shapes are not repeated, since the message for a list of tensors names the tensor at fault.
     fn from(error: NativeError) -> Self {
-        refused(error.op, "lists of tensors".into(), &error.message)
+        failed(error.op, "lists of tensors".into(), &error.message)
     }
 }
 
-/// libtorch appends a C++ backtrace; the first line holds the reason.
-fn refused(op: &'static str, shapes: String, text: &str) -> EngineError {
+/// The error of a failed operation. libtorch appends a C++ backtrace to the reason, which is the first line.
+pub(crate) fn failed(op: &'static str, shapes: String, text: &str) -> EngineError {
     let message = text.lines().next().unwrap_or_default().to_string();
     let exhausted = ["out of memory", "can't allocate memory", "not enough memory"];
-    match exhausted.iter().any(|reason| message.contains(reason)) {
-        true => EngineError::OutOfMemory { op, shapes },
-        false => EngineError::Tensor { op, shapes, message },
+    if exhausted.iter().any(|reason| message.contains(reason)) {
+        EngineError::OutOfMemory { op, shapes }
+    } else {
+        EngineError::Tensor { op, shapes, message }
     }
 }
 
@@ -119,31 +104,4 @@ fn refused(op: &'static str, shapes: String, text: &str) -> EngineError {
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let said = payload.downcast_ref::<&str>().map(ToString::to_string);
     said.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::{Device, Kind};
-
-    #[test]
-    fn a_failed_operation_names_itself_and_its_shapes() {
-        let left = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
-        let right = Tensor::zeros([4, 5], (Kind::Float, Device::Cpu));
-        let error = left.f_matmul(&right).op("matmul", &[&left, &right]).unwrap_err();
-        match &error {
-            EngineError::Tensor { op, shapes, message } => {
-                assert_eq!((*op, shapes.as_str()), ("matmul", "[2, 3] [4, 5]"));
-                assert!(!message.contains('\n'), "{message}");
-            }
-            other => panic!("{other:?}"),
-        }
-        assert!(!error.is_out_of_memory());
-    }
-
-    #[test]
-    fn running_out_of_memory_has_its_own_error() {
-        let huge = Tensor::f_zeros([1 << 50], (Kind::Float, Device::Cpu)).op("zeros", &[]);
-        assert!(huge.unwrap_err().is_out_of_memory());
-    }
 }

@@ -9,9 +9,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::group::Group;
 use crate::guidance::Dropped;
-use crate::noise::{RowNoise, tensor_from_rows};
+use crate::noise::RowNoise;
+use crate::tensor::tensor_from_rows;
 use crate::update::Coefficients;
-use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorOp};
+use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorExt};
 
 /// The jobs of a lane, by key, in the order of their arrival.
 pub(crate) type Jobs = IndexMap<u64, Job>;
@@ -231,14 +232,13 @@ impl Job {
                     return tensor(&scaled(of_stream.start_scale as f32));
                 };
                 let [of_value, of_noise] = of_stream.held_start;
-                let (noise, value) =
-                    (tensor(&scaled(of_noise))?, value.f_mul_scalar(f64::from(of_value)).op("mul", &[&value])?);
-                let held = value.f_add(&noise).op("add", &[&value, &noise])?;
+                let (noise, value) = (tensor(&scaled(of_noise))?, value.try_mul_scalar(f64::from(of_value))?);
+                let held = value.try_add(&noise)?;
                 let Some(mask) = mask else { return Ok(held) };
                 let free = tensor(&scaled(of_stream.start_scale as f32))?;
-                held.f_where_self(&mask, &free).op("where", &[&mask, &held, &free])
+                held.try_where(&mask, &free)
             }
-            _ => Tensor::f_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)).op("zeros", &[]),
+            _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)),
         }
     }
 
@@ -254,12 +254,12 @@ impl Job {
             let span = (group.offset as i64, group.rows as i64);
             chunks.push(match (&stream.value, &stream.mask) {
                 (Some(value), Some(mask)) => {
-                    let rows = x[*place].f_narrow(0, span.0, span.1).op("narrow", &[x[*place]])?;
+                    let rows = x[*place].try_narrow(0, span.0, span.1)?;
                     let (value, mask) = (narrow(value, group)?, narrow(mask, group)?);
-                    value.f_where_self(&mask, &rows).op("where", &[&mask, &value, &rows])?
+                    value.try_where(&mask, &rows)?
                 }
                 // A copy: a view would keep the rows of the whole batch in memory.
-                _ => x[*place].f_narrow_copy(0, span.0, span.1).op("narrow_copy", &[x[*place]])?,
+                _ => x[*place].try_narrow_copy(0, span.0, span.1)?,
             });
         }
         Ok(())
@@ -283,11 +283,9 @@ impl Job {
             let stream = &self.streams[*place];
             let value = match (&stream.given, chunks.as_slice()) {
                 (Some(given), _) => given.shallow_clone(),
-                (None, []) => {
-                    Tensor::f_zeros(site.streams[*place].batch_shape(0), (Kind::Float, site.device)).op("zeros", &[])?
-                }
+                (None, []) => Tensor::try_zeros(site.streams[*place].batch_shape(0), (Kind::Float, site.device))?,
                 (None, [whole]) => whole.shallow_clone(),
-                (None, chunks) => Tensor::f_cat(chunks, 0).op("cat", &chunks.iter().collect::<Vec<_>>())?,
+                (None, chunks) => Tensor::try_cat(chunks, 0)?,
             };
             for row in rows_not_finite(&value)? {
                 if sampled.rows_failed.iter().all(|(failed, _)| *failed != row) {
@@ -315,10 +313,7 @@ fn of_companion(observed: Observed, name: &str, has_head: bool) -> Result<Observ
 
 impl JobStream {
     fn new(observed: Observed, stream: &StreamSpec, table: &SamplerTable, device: Device) -> Result<Self> {
-        let placed = |value: &Tensor| {
-            let moved = value.f_to_device(device).op("to", &[value])?;
-            moved.f_to_kind(Kind::Float).op("to", &[&moved])?.f_detach().op("detach", &[value])
-        };
+        let placed = |value: &Tensor| value.try_to_device(device)?.try_to_kind(Kind::Float)?.try_detach();
         let state = observed.state();
         let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
         let begun = if let Observed::Begun(value) = &observed { Some(placed(value)?) } else { None };
@@ -328,7 +323,7 @@ impl JobStream {
             }
             Observed::Partly { value, mask } => {
                 let mask = placed(&mask)?;
-                (None, Some(placed(&value)?), Some(mask.f_gt(0.5).op("gt", &[&mask])?))
+                (None, Some(placed(&value)?), Some(mask.try_gt(0.5)?))
             }
             Observed::Begun(_) | Observed::Noisy | Observed::Absent => (None, None, None),
         };
@@ -363,7 +358,7 @@ impl JobBranch {
 
 /// The rows of a group in a tensor over all rows of its job.
 fn narrow(tensor: &Tensor, group: &Group) -> Result<Tensor> {
-    tensor.f_narrow(0, group.first as i64, group.rows as i64).op("narrow", &[tensor])
+    tensor.try_narrow(0, group.first as i64, group.rows as i64)
 }
 
 /// The rows of `[row, ...]` with a NaN or infinite value, found in one transfer from the device.
@@ -372,9 +367,6 @@ fn rows_not_finite(value: &Tensor) -> Result<Vec<usize>> {
     if rows == 0 {
         return Ok(Vec::new());
     }
-    let finite = value.f_isfinite().op("isfinite", &[value])?;
-    let by_row = finite.f_reshape([rows, -1]).op("reshape", &[&finite])?;
-    let good = by_row.f_all_dim(1, false).op("all", &[&by_row])?.f_to_device(Device::Cpu).op("to", &[&by_row])?;
-    let good = Vec::<bool>::try_from(&good).op("to_vec", &[&good])?;
+    let good = value.try_isfinite()?.try_reshape([rows, -1])?.try_all(1)?.try_to_device(Device::Cpu)?.try_to_bools()?;
     Ok(good.iter().enumerate().filter(|(_, good)| !**good).map(|(row, _)| row).collect())
 }

@@ -43,6 +43,7 @@ mod sampler;
 mod schedule;
 mod site;
 mod state;
+mod tensor;
 mod ticket;
 mod tokens;
 mod turns;
@@ -55,7 +56,7 @@ pub use caller::Profile;
 pub use companion::{Aggregation, Companion, HeadConfig, HeadLoss, HeadNetwork};
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
-pub use error::{EngineError, Result, TensorOp};
+pub use error::{EngineError, Result};
 pub use guidance::{Branch, Dropped, Guidance, Scale};
 pub use network::{
     CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig,
@@ -72,5 +73,6 @@ pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update, 
 pub use schedule::{Karras, ScaledLinear, Schedule};
 pub use site::{Site, SiteSpec};
 pub use state::{State, States};
+pub(crate) use tensor::TensorExt;
 pub use ticket::Ticket;
 pub use tokens::Tokens;

@@ -8,7 +8,8 @@
 
 use tch::{Device, Tensor};
 
-use crate::{Result, TensorOp};
+use crate::Result;
+use crate::tensor::tensor_from_rows;
 
 /// The step that keys the first state of a row; the noise of the k-th update, counted from 0, has step k + 1.
 pub const START_STEP: u32 = 0;
@@ -79,14 +80,6 @@ pub fn normals_tensor(
         normals(seed, *row_key, stream, step, row);
     }
     tensor_from_rows(&values, row_keys.len(), shape, device)
-}
-
-/// `values`, row after row, as `[rows, shape]`, f32, on `device`.
-pub(crate) fn tensor_from_rows(values: &[f32], rows: usize, shape: &[i64], device: Device) -> Result<Tensor> {
-    let size: Vec<i64> = std::iter::once(rows as i64).chain(shape.iter().copied()).collect();
-    let flat = Tensor::f_from_slice(values).op("from_slice", &[])?;
-    let shaped = flat.f_view(size.as_slice()).op("view", &[&flat])?;
-    shaped.f_to_device(device).op("to", &[&shaped])
 }
 
 fn halves(word: u64) -> [u32; 2] {

@@ -10,8 +10,9 @@ mod weight;
 
 use tch::{Kind, Tensor};
 
-use crate::noise::{RowNoise, START_STEP, tensor_from_rows};
-use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorOp};
+use crate::noise::{RowNoise, START_STEP};
+use crate::tensor::tensor_from_rows;
+use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorExt};
 pub use contrast::{Contrast, info_nce};
 pub use density::Density;
 pub use law::{Draw, Per, TimeLaw};
@@ -114,9 +115,9 @@ impl LossOutput {
         let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
         for (one, other) in &pairs {
             let (loss, right) = info_nce(&shown[*one], &shown[*other], contrast.temperature)?;
-            let term = loss.f_mul_scalar(contrast.weight / pairs.len() as f64).op("mul", &[&loss])?;
-            self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
-            self.per_stream.push((format!("contrastive {one}-{other}"), right.f_detach().op("detach", &[&right])?));
+            let term = loss.try_mul_scalar(contrast.weight / pairs.len() as f64)?;
+            self.loss = self.loss.try_add(&term)?;
+            self.per_stream.push((format!("contrastive {one}-{other}"), right.try_detach()?));
         }
         Ok(())
     }
@@ -179,8 +180,7 @@ impl Batch {
 
     fn part(&self, start: usize, shape: &[i64]) -> Result<Tensor> {
         let length = shape.iter().product();
-        let part = self.numbers.f_narrow(0, start as i64, length).op("narrow", &[&self.numbers])?;
-        part.f_view(shape).op("view", &[&part])
+        self.numbers.try_narrow(0, start as i64, length)?.try_view(shape)
     }
 
     fn noises(&self) -> usize {
@@ -210,9 +210,9 @@ impl Batch {
         let mut shape = vec![1; stream.shape.len() + 1];
         shape[0] = self.rows as i64;
         let (of_latent, of_eps) = (self.column(place, columns[0], &shape)?, self.column(place, columns[1], &shape)?);
-        let scaled = latent.f_mul(&of_latent).op("mul", &[latent, &of_latent])?;
+        let scaled = latent.try_mul(&of_latent)?;
         let eps = self.eps(stream, place)?;
-        scaled.f_addcmul(&eps, &of_eps).op("addcmul", &[&scaled, &eps, &of_eps])
+        scaled.try_addcmul(&eps, &of_eps)
     }
 
     fn loss(
@@ -228,16 +228,14 @@ impl Batch {
         for &place in taking {
             let (stream, prediction, target) = (&streams[place], &predictions[place], &targets[place]);
             stream.check_batch(prediction, self.rows)?;
-            let error = prediction.f_sub(target).op("sub", &[prediction, target])?;
-            let square = error.f_square().op("square", &[&error])?.f_flatten(1, -1).op("flatten", &[&error])?;
-            let of_row = square.f_sum_dim_intlist(1, false, Kind::Float).op("sum", &[&square])?;
-            let weighted = of_row.f_dot(&self.column(place, Column::Loss, &rows)?).op("dot", &[&of_row])?;
+            let of_row =
+                prediction.try_sub(target)?.try_square()?.try_flatten(1, -1)?.try_sum([1], false, Kind::Float)?;
+            let weighted = of_row.try_dot(&self.column(place, Column::Loss, &rows)?)?;
             loss = Some(match loss {
-                Some(sum) => sum.f_add(&weighted).op("add", &[&sum])?,
+                Some(sum) => sum.try_add(&weighted)?,
                 None => weighted,
             });
-            let plain = of_row.f_detach().op("detach", &[&of_row])?;
-            let figure = plain.f_dot(&self.column(place, Column::Figure, &rows)?).op("dot", &[&plain])?;
+            let figure = of_row.try_detach()?.try_dot(&self.column(place, Column::Figure, &rows)?)?;
             per_stream.push((stream.name.clone(), figure));
         }
         let loss =

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use crate::{EngineError, Result, TensorOp};
+use crate::{EngineError, Result, TensorExt};
 
 /// The `optimizer` of a training stage.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,9 +75,9 @@ impl Optimizer {
             return Err(EngineError::Request("the optimizer needs at least one parameter, found none".into()));
         };
         let _no_grad = tch::no_grad_guard();
-        let zeros = |weight: &Tensor| weight.f_zeros_like().op("zeros_like", &[weight]);
-        let copy = |weight: &Tensor| weight.f_detach_copy().op("detach_copy", &[weight]);
-        let zero = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device)).op("zeros", &[]);
+        let zeros = |weight: &Tensor| weight.try_zeros_like();
+        let copy = |weight: &Tensor| weight.try_detach_copy();
+        let zero = |shape: &[i64]| Tensor::try_zeros(shape, (Kind::Float, device));
         let (counts, failed) = (zero(&[weights.len() as i64])?, zero(&[])?);
         let first: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
         let second: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
@@ -129,7 +129,7 @@ impl Optimizer {
     /// # Errors
     /// The device failed.
     pub fn failed(&self) -> Result<bool> {
-        Ok(self.failed.f_double_value(&[]).op("item", &[&self.failed])? != 0.0)
+        Ok(self.failed.try_item()? != 0.0)
     }
 
     /// Clears the failure, after the caller restored an earlier state.
@@ -137,7 +137,7 @@ impl Optimizer {
     /// # Errors
     /// A libtorch call failed.
     pub fn reset_failure(&mut self) -> Result<()> {
-        let _ = self.failed.f_zero_().op("zero_", &[])?;
+        let _ = self.failed.try_zero_()?;
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Optimizer {
     pub fn settle(&mut self) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         for (weight, average) in self.weights.iter_mut().zip(&self.averages) {
-            weight.f_copy_(average).op("copy_", &[average])?;
+            weight.try_copy_(average)?;
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Optimizer {
     /// A libtorch call failed.
     pub fn state(&self) -> Result<IndexMap<String, Tensor>> {
         let mut state = IndexMap::new();
-        let counts = self.counts.f_unbind(0).op("unbind", &[&self.counts])?;
+        let counts = self.counts.try_unbind(0)?;
         for (i, name) in self.names.iter().enumerate() {
             let lists =
                 [("weight", &self.weights), ("first", &self.first), ("second", &self.second), ("count", &counts)];

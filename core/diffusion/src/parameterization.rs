@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// The quantity that the output of a network estimates.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -92,7 +92,7 @@ pub fn x0_from_v(x: &Tensor, v: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tenso
 
 /// x0 = (x - s u) / (a + s). Shapes as in [`x0_from_eps`].
 pub fn x0_from_flow(x: &Tensor, u: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    div(&sub(x, &mul(s, u)?)?, &a.f_add(s).op("add", &[a, s])?)
+    div(&sub(x, &mul(s, u)?)?, &a.try_add(s)?)
 }
 
 /// eps = (x - a x0) / s. Shapes as in [`x0_from_eps`].
@@ -103,12 +103,12 @@ pub fn eps_from_x0(x: &Tensor, x0: &Tensor, a: &Tensor, s: &Tensor) -> Result<Te
 /// eps = (s x + a v) / (a^2 + s^2). Shapes as in [`x0_from_eps`].
 pub fn eps_from_v(x: &Tensor, v: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
     let scaled = mul(s, x)?;
-    div(&scaled.f_addcmul(a, v).op("addcmul", &[&scaled, a, v])?, &squares(a, s)?)
+    div(&scaled.try_addcmul(a, v)?, &squares(a, s)?)
 }
 
 /// eps = (x + a u) / (a + s). Shapes as in [`x0_from_eps`].
 pub fn eps_from_flow(x: &Tensor, u: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    div(&x.f_addcmul(a, u).op("addcmul", &[x, a, u])?, &a.f_add(s).op("add", &[a, s])?)
+    div(&x.try_addcmul(a, u)?, &a.try_add(s)?)
 }
 
 /// v = a eps - s x0. Shapes as in [`x0_from_eps`].
@@ -117,19 +117,19 @@ pub fn v_from_x0_eps(x0: &Tensor, eps: &Tensor, a: &Tensor, s: &Tensor) -> Resul
 }
 
 fn squares(a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    mul(a, a)?.f_addcmul(s, s).op("addcmul", &[a, s])
+    mul(a, a)?.try_addcmul(s, s)
 }
 
 fn div(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_div(right).op("div", &[left, right])
+    left.try_div(right)
 }
 
 fn mul(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_mul(right).op("mul", &[left, right])
+    left.try_mul(right)
 }
 
 fn sub(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_sub(right).op("sub", &[left, right])
+    left.try_sub(right)
 }
 
 #[cfg(test)]

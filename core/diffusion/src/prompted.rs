@@ -8,7 +8,9 @@ use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
 
 use crate::tokens::same_memory;
-use crate::{Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, TimeRun, Times, Tokens};
+use crate::{
+    Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, TimeRun, Times, Tokens,
+};
 
 /// A denoiser whose prompt is a mixture. With w_m the presence of prompt m in a row (its weight, or 0), the row's
 /// tokens are sum_m w_m C_m / sum_m w_m: Tang et al. 2023, "Any-to-any generation via composable diffusion", section
@@ -84,12 +86,10 @@ impl Prompted {
 
     /// The mixture, `[row, token, feature]`, and its row mask; `None` if no row has a prompt.
     fn tokens(&self, values: &[Tensor], present: &Tensor, diffused: usize) -> Result<Option<Tokens>> {
-        let weights = present.f_narrow(1, diffused as i64, self.prompts as i64).op("narrow", &[present])?;
-        let total = weights.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float).op("sum", &[&weights])?;
-        let there = total.f_gt(0.0).op("gt", &[&total])?;
-        let flat = there.f_flatten(0, -1).op("flatten", &[&there])?;
-        let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-        let given = Vec::<bool>::try_from(&flat).op("to_vec", &[&flat])?;
+        let weights = present.try_narrow(1, diffused as i64, self.prompts as i64)?;
+        let total = weights.try_sum([1], true, Kind::Float)?;
+        let there = total.try_gt(0.0)?;
+        let given = there.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_bools()?;
         if !given.contains(&true) {
             return Ok(None);
         }
@@ -101,24 +101,23 @@ impl Prompted {
             several => self.mixed(several, &weights, &total)?,
         };
         let count = values.size()[1];
-        let mask = there.f_expand([values.size()[0], count], false).op("expand", &[&there])?;
+        let mask = there.try_expand([values.size()[0], count])?;
         Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
     }
 
     fn mixed(&self, values: &[Tensor], weights: &Tensor, total: &Tensor) -> Result<Tensor> {
-        let safe = total.f_clamp_min(f64::from(f32::MIN_POSITIVE)).op("clamp_min", &[total])?;
-        let shares = weights.f_div(&safe).op("div", &[weights, total])?;
+        let safe = total.try_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+        let shares = weights.try_div(&safe)?;
         let mut sum: Option<Tensor> = None;
         for (place, value) in values.iter().enumerate() {
-            let share = shares.f_narrow(1, place as i64, 1).op("narrow", &[&shares])?;
-            let share = share.f_unsqueeze(-1).op("unsqueeze", &[&share])?;
+            let share = shares.try_narrow(1, place as i64, 1)?.try_unsqueeze(-1)?;
             // The values of an absent prompt are meaningless and may not be finite.
-            let term = value.f_mul(&share).op("mul", &[value, &share])?;
-            let gone = share.f_eq(0.0).op("eq", &[&share])?;
-            let term = term.f_masked_fill(&gone, 0.0).op("masked_fill", &[&term])?;
+            let term = value.try_mul(&share)?;
+            let gone = share.try_eq(0.0)?;
+            let term = term.try_masked_fill(&gone, 0.0)?;
             sum = Some(match sum {
                 None => term,
-                Some(sum) => sum.f_add(&term).op("add", &[&sum, &term])?,
+                Some(sum) => sum.try_add(&term)?,
             });
         }
         sum.ok_or_else(|| {

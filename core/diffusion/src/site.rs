@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tch::Tensor;
 
-use crate::{EngineError, Result, TensorOp};
+use crate::{EngineError, Result, TensorExt};
 
 /// A site of a network. [`Denoiser::sites`](crate::Denoiser::sites) lists those of a network.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
             if *wanted == site {
                 *found = Some(match features.requires_grad() {
                     true => features.shallow_clone(),
-                    false => features.f_detach_copy().op("detach_copy", &[features])?,
+                    false => features.try_detach_copy()?,
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{EngineError, Result, TensorOp};
+use crate::{EngineError, Result, TensorExt};
 
 /// Tokens of every row. They must not be written to after a network has seen them: a frozen network caches what it
 /// derives from them and recognizes them by their memory, so passing the same tensor at every step saves work.
@@ -33,13 +33,13 @@ impl Tokens {
 
     /// The rows `first .. first + rows`.
     pub(crate) fn narrow(&self, first: i64, rows: i64) -> Result<Self> {
-        let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let narrow = |tensor: &Tensor| tensor.try_narrow(0, first, rows);
         Ok(Tokens { values: narrow(&self.values)?, mask: self.mask.as_ref().map(narrow).transpose()? })
     }
 
     /// The rows selected by `index`, `[row]`, i64.
     pub(crate) fn pick(&self, index: &Tensor) -> Result<Self> {
-        let pick = |tensor: &Tensor| tensor.f_index_select(0, index).op("index_select", &[tensor, index]);
+        let pick = |tensor: &Tensor| tensor.try_index_select(0, index);
         Ok(Tokens { values: pick(&self.values)?, mask: self.mask.as_ref().map(pick).transpose()? })
     }
 

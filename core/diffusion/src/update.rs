@@ -5,7 +5,7 @@
 
 use tch::Tensor;
 
-use crate::{EngineError, Result, StreamSpec, TableStep, TensorOp, Update};
+use crate::{EngineError, Result, StreamSpec, TableStep, TensorExt, Update};
 
 /// The tensors a row may keep per stream: x, the saved state, the last two denoised values.
 pub(crate) const PLANES: usize = 4;
@@ -70,8 +70,8 @@ impl Factors<'_> {
         match self {
             Factors::Same(Coefficients(values)) => same(terms, values),
             Factors::Rows(columns) => sum(terms, |index, tensor| {
-                let factor = columns.f_select(0, index as i64).op("select", &[columns])?;
-                tensor.f_mul(&factor).op("mul", &[tensor, &factor])
+                let factor = columns.try_select(0, index as i64)?;
+                tensor.try_mul(&factor)
             }),
         }
     }
@@ -86,9 +86,9 @@ fn same(terms: &[(usize, &Tensor)], values: &[f32; Coefficients::COUNT]) -> Resu
         count += 1;
     }
     match &heavy[..count] {
-        [] => terms[0].1.f_zeros_like().op("zeros_like", &[terms[0].1]),
+        [] => terms[0].1.try_zeros_like(),
         [(index, tensor)] if values[*index] == 1.0 => Ok(tensor.shallow_clone()),
-        heavy => sum(heavy, |index, tensor| tensor.f_mul_scalar(f64::from(values[index])).op("mul", &[tensor])),
+        heavy => sum(heavy, |index, tensor| tensor.try_mul_scalar(f64::from(values[index]))),
     }
 }
 
@@ -98,7 +98,7 @@ fn sum(terms: &[(usize, &Tensor)], product: impl Fn(usize, &Tensor) -> Result<Te
         let term = product(*index, tensor)?;
         sum = Some(match sum.take() {
             None => term,
-            Some(mut sum) => sum.f_add_(&term).op("add_", &[&term])?,
+            Some(mut sum) => sum.try_add_(&term)?,
         });
     }
     sum.ok_or_else(|| EngineError::Request("an update needs at least one term, found none".to_string()))

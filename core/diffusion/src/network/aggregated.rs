@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use super::layer::Init;
 use crate::{
-    Companion, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorOp,
+    Companion, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt,
     Times,
 };
 use encoder::Encoder;
@@ -69,7 +69,7 @@ impl Aggregated {
                 });
                 let code = encoder.code(value, &factors.collect::<Vec<_>>(), stream)?;
                 let y = &asked.x[encoder.into];
-                asked.x[encoder.into] = y.f_add(&code).op("add", &[y, &code])?;
+                asked.x[encoder.into] = y.try_add(&code)?;
             }
         }
         asked.prompt = batch.prompt.as_ref().map(crate::Tokens::shared);
@@ -135,9 +135,7 @@ impl Told {
 }
 
 fn host(tensor: &Tensor) -> Result<Vec<f32>> {
-    let flat = tensor.f_flatten(0, -1).op("flatten", &[tensor])?;
-    let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-    Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])
+    tensor.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats()
 }
 
 impl Denoiser for Aggregated {

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::layer::{Init, Linear, Precision, cast, fresh, plain};
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// The score of a missing token: effectively minus infinity, but finite in any precision.
 const LEAST: f64 = -1e4;
@@ -31,7 +31,7 @@ impl Projection {
             Some(weight) => weight.shallow_clone(),
             None => cast(&self.weight, self.precision.kind())?,
         };
-        x.f_linear::<Tensor>(&weight, None).op("linear", &[&x, &weight])
+        x.try_linear(&weight, None)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -69,14 +69,14 @@ impl Keys {
 
 /// Expands `[row, 1, width]` to every token of x, `[row, token, ...]`.
 pub(super) fn to_all(read: &Tensor, x: &Tensor) -> Result<Tensor> {
-    read.f_expand([-1, x.size()[1], -1], false).op("expand", &[read])
+    read.try_expand([-1, x.size()[1], -1])
 }
 
 /// Repeats each row `times` times along the batch axis (`repeat_interleave`).
 pub(super) fn repeated(rows: &Tensor, times: i64) -> Result<Tensor> {
     match times {
         1 => Ok(rows.shallow_clone()),
-        _ => rows.f_repeat_interleave_self_int(times, 0, None).op("repeat_interleave", &[rows]),
+        _ => rows.try_repeat_interleave(times, 0),
     }
 }
 
@@ -109,11 +109,9 @@ impl Heads {
         let read = if query.size()[2] == 1 && !query.requires_grad() && !keys.require_grad() {
             of_one(&query, keys, mask)?
         } else {
-            Tensor::f_scaled_dot_product_attention(&query, key, value, mask, 0.0, false, None, false)
-                .op("scaled_dot_product_attention", &[&query, key, value])?
+            Tensor::try_attention(&query, key, value, mask)?
         };
-        let read = read.f_transpose(1, 2).op("transpose", &[&read])?;
-        read.f_flatten(2, 3).op("flatten", &[&read])
+        read.try_transpose(1, 2)?.try_flatten(2, 3)
     }
 
     /// The attention output for a single token, `[row, 1, width]`: the softmax over one token is 1, so every query gets
@@ -123,17 +121,16 @@ impl Heads {
         if value.size()[2] != 1 || keys.require_grad() {
             return Ok(None);
         }
-        let value = value.f_transpose(1, 2).and_then(|value| value.f_flatten(2, 3)).op("flatten", &[value])?;
+        let value = value.try_transpose(1, 2)?.try_flatten(2, 3)?;
         let Some(mask) = mask else { return Ok(Some(value)) };
-        let gone = mask.f_logical_not().and_then(|gone| gone.f_squeeze_dim(1)).op("not", &[mask])?;
-        value.f_masked_fill(&gone, 0.0).op("masked_fill", &[&value, &gone]).map(Some)
+        let gone = mask.try_logical_not()?.try_squeeze(1)?;
+        value.try_masked_fill(&gone, 0.0).map(Some)
     }
 
     /// `[row, token, width]` -> `[row, head, token, width / heads]`.
     fn split(&self, x: &Tensor) -> Result<Tensor> {
         let size = x.size();
-        let heads = x.f_view([size[0], size[1], self.count, -1]).op("view", &[x])?;
-        heads.f_transpose(1, 2).op("transpose", &[&heads])
+        x.try_view([size[0], size[1], self.count, -1])?.try_transpose(1, 2)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -206,9 +203,9 @@ impl FeedForward {
     /// `[row, token, width]` -> the same, in the layers' precision.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let both = self.input.forward(x)?;
-        let halves = both.f_chunk(2, -1).op("chunk", &[&both])?;
-        let gate = halves[1].f_gelu("none").op("gelu", &[&halves[1]])?;
-        self.output.forward(&halves[0].f_mul(&gate).op("mul", &[&halves[0], &gate])?)
+        let halves = both.try_chunk(2, -1)?;
+        let gate = halves[1].try_gelu()?;
+        self.output.forward(&halves[0].try_mul(&gate)?)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -225,19 +222,16 @@ impl FeedForward {
 /// Attention of a single query: one pass over keys and values costs less than one kernel call per head.
 fn of_one(query: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
     let Keys { key, value } = keys;
-    let (width, last) = (query.size()[3] as f64, [-1i64]);
-    let scores = key.f_mul(query).op("mul", &[key, query])?;
-    let scores = scores.f_sum_dim_intlist(last.as_slice(), true, None).op("sum", &[&scores])?;
-    let scores = scores.f_mul_scalar(width.sqrt().recip()).op("mul", &[&scores])?;
-    let gone = mask.map(|mask| mask.f_logical_not().and_then(|gone| gone.f_transpose(2, 3)).op("not", &[mask]));
+    let width = query.size()[3] as f64;
+    let scores = key.try_mul(query)?.try_sum([-1], true, None)?.try_mul_scalar(width.sqrt().recip())?;
+    let gone = mask.map(|mask| mask.try_logical_not()?.try_transpose(2, 3));
     let gone = gone.transpose()?;
     let filled = |tensor: Tensor, with: f64| match &gone {
-        Some(gone) => tensor.f_masked_fill(gone, with).op("masked_fill", &[&tensor, gone]),
+        Some(gone) => tensor.try_masked_fill(gone, with),
         None => Ok(tensor),
     };
     // In a row without tokens all shares are equal; they are set to zero below.
     let scores = filled(scores, LEAST)?;
-    let shares = filled(scores.f_softmax(2, None).op("softmax", &[&scores])?, 0.0)?;
-    let read = value.f_mul(&shares).op("mul", &[value, &shares])?;
-    read.f_sum_dim_intlist([2i64].as_slice(), true, None).op("sum", &[&read])
+    let shares = filled(scores.try_softmax(2, None)?, 0.0)?;
+    value.try_mul(&shares)?.try_sum([2], true, None)
 }

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::layer::{Init, Precision, cast, fresh, plain, zeros};
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// A square convolution that keeps or halves the size of the map.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Conv {
         }
         let mut y = self.convolve(x, None)?;
         let bias = over_places(&bias)?;
-        y.f_add_(&bias).op("add_", &[&bias])
+        y.try_add_(&bias)
     }
 
     fn convolve(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -56,7 +56,7 @@ impl Conv {
         };
         let x = cast(x, self.precision.kind())?;
         let padding = self.weight.size()[2] / 2;
-        x.f_conv2d(&weight, bias, [self.stride; 2], [padding; 2], [1, 1], 1).op("conv2d", &[&x, &weight])
+        x.try_conv2d(&weight, bias, self.stride, padding)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -78,17 +78,16 @@ impl Conv {
 
 /// Broadcasts a number per row and channel over the map: `[row, channel]` -> `[row, channel, 1, 1]`.
 pub(super) fn over_places(numbers: &Tensor) -> Result<Tensor> {
-    let columns = numbers.f_unsqueeze(-1).op("unsqueeze", &[numbers])?;
-    columns.f_unsqueeze(-1).op("unsqueeze", &[&columns])
+    numbers.try_unsqueeze(-1)?.try_unsqueeze(-1)
 }
 
 /// Concatenates maps along the channel axis.
 pub(super) fn concat(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
+    Tensor::try_cat(&[left, right], 1)
 }
 
 /// Upsamples to this height and width by nearest neighbour; f32.
 pub(super) fn enlarged(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
     let x = cast(x, Kind::Float)?;
-    x.f_upsample_nearest2d(size, None, None).op("upsample_nearest2d", &[&x])
+    x.try_upsample_nearest2d(size)
 }

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::layer::Init;
 use super::{Network, build_from};
-use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorOp, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Times, Tokens};
 use environment::Environment;
 pub use environment::{EnvironmentConfig, Source};
 
@@ -100,11 +100,7 @@ impl Coupled {
         let streams = self.streams.len();
         let by_row: Vec<f32> = match &batch.times {
             Times::Runs(runs) => runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
-            Times::Rows { present, .. } => {
-                let flat = present.f_flatten(0, -1).op("flatten", &[present])?;
-                let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-                Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])?
-            }
+            Times::Rows { present, .. } => present.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats()?,
         };
         let column = |place: usize| by_row.iter().skip(place).step_by(streams).map(|present| *present > 0.0).collect();
         Ok((0..streams).map(|place| There::of(column(place))).collect())
@@ -119,8 +115,8 @@ impl Coupled {
             // The values of absent rows may not be finite; their tokens are masked.
             let z = match &there[place] {
                 There::Somewhere(rows) => {
-                    let gone = self.column(place, rows, batch)?.f_logical_not().op("logical_not", &[])?;
-                    batch.x[place].f_masked_fill(&gone, 0.0).op("masked_fill", &[&batch.x[place]])?
+                    let gone = self.column(place, rows, batch)?.try_logical_not()?;
+                    batch.x[place].try_masked_fill(&gone, 0.0)?
                 }
                 _ => batch.x[place].shallow_clone(),
             };
@@ -131,9 +127,9 @@ impl Coupled {
 
     /// `[row, 1, ...]`, bool, one axis per axis of the stream.
     fn column(&self, place: usize, rows: &[bool], batch: &DenoiserInput) -> Result<Tensor> {
-        let flat = Tensor::f_from_slice(rows).op("from_slice", &[])?;
-        let flat = flat.f_to_device(batch.x[place].device()).op("to", &[&flat])?;
-        flat.f_view(self.streams[place].column_shape(rows.len()).as_slice()).op("view", &[&flat])
+        Tensor::try_from_slice(rows)?
+            .try_to_device(batch.x[place].device())?
+            .try_view(self.streams[place].column_shape(rows.len()))
     }
 
     /// The context of a stream's network; `None` if no row has other streams.
@@ -146,19 +142,20 @@ impl Coupled {
             masks.push(match &there[other] {
                 There::Somewhere(there) => {
                     all = false;
-                    let column = Tensor::f_from_slice(there).op("from_slice", &[])?;
-                    let column = column.f_to_device(tokens.device()).op("to", &[&column])?;
-                    column.f_unsqueeze(1).and_then(|column| column.f_expand([rows, count], false)).op("expand", &[])?
+                    Tensor::try_from_slice(there)?
+                        .try_to_device(tokens.device())?
+                        .try_unsqueeze(1)?
+                        .try_expand([rows, count])?
                 }
-                _ => Tensor::f_ones([rows, count], (Kind::Bool, tokens.device())).op("ones", &[])?,
+                _ => Tensor::try_ones([rows, count], (Kind::Bool, tokens.device()))?,
             });
             values.push(tokens);
         }
         if values.is_empty() {
             return Ok(None);
         }
-        let values = Tensor::f_cat(&values, 1).op("cat", &values)?;
-        let mask = Tensor::f_cat(&masks, 1).op("cat", &masks.iter().collect::<Vec<_>>())?;
+        let values = Tensor::try_cat(&values, 1)?;
+        let mask = Tensor::try_cat(&masks, 1)?;
         Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
     }
 
@@ -186,7 +183,7 @@ impl Denoiser for Coupled {
         let mut outputs = Vec::with_capacity(self.parts.len());
         for (place, part) in self.parts.iter().enumerate() {
             if there[place] == There::Nowhere {
-                outputs.push(batch.x[place].f_zeros_like().op("zeros_like", &[&batch.x[place]])?);
+                outputs.push(batch.x[place].try_zeros_like()?);
                 continue;
             }
             let mut asked = batch.some_streams(place..place + 1)?;

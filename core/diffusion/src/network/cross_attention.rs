@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::attention::{Heads, Keys, Projection, repeated, to_all};
 use super::layer::{Init, Norm};
-use crate::{Result, TensorOp, Tokens};
+use crate::{Result, TensorExt, Tokens};
 
 /// Tokens as the cross-attention layers of a network take them: the `memory` of PyTorch's transformer decoder.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Memory {
 /// The attention mask: `[row, token]` -> `[row * times, 1, 1, token]`, bool.
 fn mask(tokens: &Tokens, times: i64) -> Result<Option<Tensor>> {
     let Some(mask) = &tokens.mask else { return Ok(None) };
-    let shaped = mask.f_unsqueeze(1).and_then(|mask| mask.f_unsqueeze(1)).op("unsqueeze", &[mask])?;
+    let shaped = mask.try_unsqueeze(1)?.try_unsqueeze(1)?;
     repeated(&shaped, times).map(Some)
 }
 

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use super::layer::Init;
 use super::{Precision, build_from};
 use crate::tokens::same_memory;
-use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
 use config::bad;
 pub use config::{DualStreamConfig, Reading};
 use rows::{Rows, Told};
@@ -146,24 +146,21 @@ impl DualStream {
     /// Runs the trunk. Rows without its stream have no token.
     fn features(&self, reader: &Reader, rows: &DenoiserInput, gone: Option<Vec<bool>>) -> Result<Tokens> {
         let mut asked = rows.some_streams(reader.trunk..reader.trunk + 1)?;
-        let mask = gone.map(|gone| {
-            let gone = Tensor::f_from_slice(&gone).op("from_slice", &[])?;
-            gone.f_to_device(asked.x[0].device()).op("to", &[&gone])
-        });
+        let mask = gone.map(|gone| Tensor::try_from_slice(&gone)?.try_to_device(asked.x[0].device()));
         let gone = mask.transpose()?;
         if let Some(gone) = &gone {
             // The values of rows without the stream may not be finite.
             let column = self.streams[reader.trunk].column_shape(gone.size()[0] as usize);
-            let column = gone.f_view(column.as_slice()).op("view", &[gone])?;
-            asked.x[0] = asked.x[0].f_masked_fill(&column, 0.0).op("masked_fill", &[&asked.x[0]])?;
+            let column = gone.try_view(column)?;
+            asked.x[0] = asked.x[0].try_masked_fill(&column, 0.0)?;
         }
         let ask = || self.parts[reader.trunk].predict_with(&asked, &reader.sites);
         let (_, features) = if reader.detach { tch::no_grad(ask)? } else { ask()? };
         let values = reader.tokens.forward(&features)?;
         let mask = gone.map(|gone| {
-            let there = gone.f_logical_not().and_then(|there| there.f_unsqueeze(1)).op("logical_not", &[&gone])?;
+            let there = gone.try_logical_not()?.try_unsqueeze(1)?;
             let size = [values.size()[0], values.size()[1]];
-            there.f_expand(size, false).and_then(|there| there.f_contiguous()).op("expand", &[&there])
+            there.try_expand(size)?.try_contiguous()
         });
         Ok(Tokens { values, mask: mask.transpose()? })
     }
@@ -188,7 +185,7 @@ impl Denoiser for DualStream {
         for (place, (part, stream)) in self.parts.iter().zip(&self.streams).enumerate() {
             let nothing = || {
                 let shape = stream.batch_shape(batch.rows() as usize);
-                Tensor::f_zeros(shape, (Kind::Float, batch.x[place].device())).op("zeros", &[])
+                Tensor::try_zeros(shape, (Kind::Float, batch.x[place].device()))
             };
             let answer = |rows: &DenoiserInput| -> Result<Tensor> {
                 Ok(part.predict(&self.asked(place, rows)?)?.swap_remove(0))
@@ -199,7 +196,7 @@ impl Denoiser for DualStream {
                 Rows::Some(rows) => {
                     let answer = answer(&batch.pick(&rows)?)?;
                     let index = Rows::index(&rows, answer.device())?;
-                    nothing()?.f_index_copy(0, &index, &answer).op("index_copy", &[&index, &answer])?
+                    nothing()?.try_index_copy(0, &index, &answer)?
                 }
             });
         }

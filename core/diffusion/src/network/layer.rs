@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::noise::{START_STEP, normals, tensor_from_rows};
-use crate::{Result, TensorOp};
+use crate::noise::{START_STEP, normals};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, TensorExt};
 
 /// Added to the variance in a norm.
 const NORM_EPS: f64 = 1e-5;
@@ -61,24 +62,24 @@ impl Linear {
         let x = cast(x, self.precision.kind())?;
         if let Some((weight, bias)) = &self.fixed {
             if x.dim() > 2 {
-                let weight = weight.f_tr().op("t", &[weight])?;
-                return x.f_linear(&weight, Some(bias)).op("linear", &[&x, &weight, bias]);
+                let weight = weight.try_t()?;
+                return x.try_linear(&weight, Some(bias));
             }
-            return bias.f_addmm(&x, weight).op("addmm", &[bias, &x, weight]);
+            return bias.try_addmm(&x, weight);
         }
         // Casts are recorded, so that gradients reach the f32 parameters.
         let (weight, bias) = (cast(&self.weight, x.kind())?, cast(&self.bias, x.kind())?);
-        x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
+        x.try_linear(&weight, Some(&bias))
     }
 
     /// The outputs of all layers in one multiplication: `[row, from]` -> `[row, sum of to]`.
     pub fn side_by_side(layers: &[&Linear], x: &Tensor) -> Result<Tensor> {
         let Some(kind) = layers.first().map(|layer| layer.precision.kind()) else { return Ok(x.shallow_clone()) };
-        let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
+        let cat = |parts: Vec<&Tensor>| Tensor::try_cat(&parts, 0);
         let weight = cast(&cat(layers.iter().map(|layer| &layer.weight).collect())?, kind)?;
         let bias = cast(&cat(layers.iter().map(|layer| &layer.bias).collect())?, kind)?;
         let x = cast(x, kind)?;
-        x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
+        x.try_linear(&weight, Some(&bias))
     }
 
     /// See [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
@@ -86,17 +87,17 @@ impl Linear {
         let kind = self.precision.kind();
         let weight = match &self.fixed {
             Some((weight, _)) => weight.shallow_clone(),
-            None => cast(&self.weight, kind)?.f_tr().op("t", &[&self.weight])?,
+            None => cast(&self.weight, kind)?.try_t()?,
         };
         let (x, bias) = (cast(x, kind)?, cast(bias, kind)?);
-        bias.f_addmm(&x, &weight).op("addmm", &[&bias, &x, &weight])
+        bias.try_addmm(&x, &weight)
     }
 
     /// h + [`Linear::forward`]; h is `[row, to]`, f32.
     pub fn add_to(&self, mut h: Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.fixed {
             Some((weight, bias)) if self.precision == Precision::F32 && !h.requires_grad() && !x.requires_grad() => {
-                let _ = h.f_addmm_(x, weight).op("addmm_", &[x, weight])?;
+                let _ = h.try_addmm_(x, weight)?;
                 add(h, bias)
             }
             _ => add(h, &self.forward(x)?),
@@ -111,7 +112,7 @@ impl Linear {
     pub fn freeze(&mut self) -> Result<()> {
         let fix = |parameter: &Tensor| cast(&plain(parameter)?, self.precision.kind());
         let weight = fix(&self.weight)?;
-        self.fixed = Some((weight.f_tr().op("t", &[&weight])?, fix(&self.bias)?));
+        self.fixed = Some((weight.try_t()?, fix(&self.bias)?));
         Ok(())
     }
 
@@ -144,8 +145,8 @@ pub(super) struct Norm {
 
 impl Norm {
     pub fn new(name: &str, width: i64, groups: i64, device: Device) -> Result<Self> {
-        let weight = Tensor::f_ones([width], (Kind::Float, device)).op("ones", &[])?;
-        let bias = Tensor::f_zeros([width], (Kind::Float, device)).op("zeros", &[])?;
+        let weight = Tensor::try_ones([width], (Kind::Float, device))?;
+        let bias = Tensor::try_zeros([width], (Kind::Float, device))?;
         let (weight, bias) = (leaf(&weight)?, leaf(&bias)?);
         Ok(Norm { name: name.to_string(), groups, eps: NORM_EPS, weight, bias, fixed: None })
     }
@@ -160,10 +161,8 @@ impl Norm {
         let (weight, bias) = self.fixed.as_ref().map_or((&self.weight, &self.bias), |(weight, bias)| (weight, bias));
         let x = cast(x, Kind::Float)?;
         match (self.groups, x.dim()) {
-            (1, 2 | 3) => {
-                x.f_layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps, true).op("layer_norm", &[&x])
-            }
-            (groups, _) => x.f_group_norm(groups, Some(weight), Some(bias), self.eps, true).op("group_norm", &[&x]),
+            (1, 2 | 3) => x.try_layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps),
+            (groups, _) => x.try_group_norm(groups, Some(weight), Some(bias), self.eps),
         }
     }
 
@@ -171,10 +170,10 @@ impl Norm {
     pub fn forward_with(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
         let (x, width) = (cast(x, Kind::Float)?, self.weight.size());
         if scale.dim() == 1 {
-            return x.f_layer_norm(width, Some(scale), Some(shift), self.eps, true).op("layer_norm", &[&x, scale]);
+            return x.try_layer_norm(width, Some(scale), Some(shift), self.eps);
         }
-        let normal = x.f_layer_norm::<Tensor>(width, None, None, self.eps, true).op("layer_norm", &[&x])?;
-        shift.f_addcmul(&normal, scale).op("addcmul", &[shift, &normal, scale])
+        let normal = x.try_layer_norm(width, None, None, self.eps)?;
+        shift.try_addcmul(&normal, scale)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -196,22 +195,22 @@ impl Norm {
 /// x sigmoid(x), in place if no gradient needs x.
 pub(super) fn silu(mut x: Tensor) -> Result<Tensor> {
     match x.requires_grad() {
-        true => x.f_silu().op("silu", &[&x]),
-        false => x.f_silu_().op("silu_", &[]),
+        true => x.try_silu(),
+        false => x.try_silu_(),
     }
 }
 
 /// sum + term, in the dtype of `sum`; in place if no gradient is recorded.
 pub(super) fn add(mut sum: Tensor, term: &Tensor) -> Result<Tensor> {
     match sum.requires_grad() || term.requires_grad() {
-        true => sum.f_add(term).op("add", &[&sum, term]),
-        false => sum.f_add_(term).op("add_", &[term]),
+        true => sum.try_add(term),
+        false => sum.try_add_(term),
     }
 }
 
 /// Converts to a dtype; `x` itself if it has it already.
 pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
-    if x.kind() == kind { Ok(x.shallow_clone()) } else { x.f_to_kind(kind).op("to", &[x]) }
+    if x.kind() == kind { Ok(x.shallow_clone()) } else { x.try_to_kind(kind) }
 }
 
 /// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 fan_in).
@@ -228,14 +227,14 @@ pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<
 
 /// A fresh bias.
 pub(super) fn zeros(width: i64, init: Init) -> Result<Tensor> {
-    leaf(&Tensor::f_zeros([width], (Kind::Float, init.device)).op("zeros", &[])?)
+    leaf(&Tensor::try_zeros([width], (Kind::Float, init.device))?)
 }
 
 fn leaf(values: &Tensor) -> Result<Tensor> {
-    values.f_set_requires_grad(true).op("set_requires_grad", &[values])
+    values.try_require_grad()
 }
 
 /// A parameter without gradient.
 pub(super) fn plain(parameter: &Tensor) -> Result<Tensor> {
-    parameter.f_detach().op("detach", &[parameter])
+    parameter.try_detach()
 }

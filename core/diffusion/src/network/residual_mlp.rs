@@ -11,7 +11,7 @@ use super::layer::{Init, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
 
 /// The init scale of a block's last layer: every block starts near the identity.
 const BLOCK_SCALE: f64 = 0.01;
@@ -166,7 +166,7 @@ impl ResidualMlp {
     fn fresh(&self, embedding: &Tensor) -> Result<Signal<'_>> {
         let layers: Vec<&Linear> = self.blocks.iter().map(|block| &block.time).collect();
         let parts = Linear::side_by_side(&layers, embedding)?;
-        Ok(Signal::Fresh(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
+        Ok(Signal::Fresh(parts.try_split(self.config.width, -1)?))
     }
 
     fn trunk(&self, batch: &DenoiserInput, signal: &Signal, reader: &mut Reader) -> Result<Tensor> {
@@ -219,9 +219,9 @@ impl ResidualMlp {
 /// Adds the cross-attention of this layer to h, `[row, width]`.
 fn read(layer: Option<&CrossAttention>, h: Tensor, memory: &Memory) -> Result<Tensor> {
     let Some(layer) = layer else { return Ok(h) };
-    match layer.read(&h.f_unsqueeze(1).op("unsqueeze", &[&h])?, memory)? {
+    match layer.read(&h.try_unsqueeze(1)?, memory)? {
         None => Ok(h),
-        Some(change) => add(h, &change.f_squeeze_dim(1).op("squeeze", &[&change])?),
+        Some(change) => add(h, &change.try_squeeze(1)?),
     }
 }
 
@@ -259,7 +259,7 @@ impl Block {
             (Some(inner), Signal::Fresh(parts)) => {
                 let (scale, shift) = (&parts[2 * index], &parts[2 * index + 1]);
                 let normal = inner.forward(&self.up.forward(&x)?)?;
-                let scaled = normal.f_addcmul(&normal, scale).op("addcmul", &[&normal, scale])?;
+                let scaled = normal.try_addcmul(&normal, scale)?;
                 add(scaled, shift)?
             }
         };
@@ -273,12 +273,12 @@ impl Block {
         let (weight, bias) = self.time.plain()?;
         let Some(inner) = &self.inner else {
             let (_, up) = self.up.plain()?;
-            return Ok(vec![(weight, bias.f_add(&up).op("add", &[&bias, &up])?)]);
+            return Ok(vec![(weight, bias.try_add(&up)?)]);
         };
         let (w, b) = inner.plain()?;
         let (weights, biases) = (halves(&weight)?, halves(&bias)?);
-        let rows = |column: &Tensor| column.f_unsqueeze(-1).op("unsqueeze", &[column]);
-        let one_more = biases[0].f_add_scalar(1.0).op("add", &[&bias])?;
+        let rows = |column: &Tensor| column.try_unsqueeze(-1);
+        let one_more = biases[0].try_add_scalar(1.0)?;
         let scale = (mul(&rows(&w)?, &weights[0])?, mul(&w, &one_more)?);
         let shift = (add(mul(&rows(&b)?, &weights[0])?, &weights[1])?, add(mul(&b, &one_more)?, &biases[1])?);
         Ok(vec![scale, shift])
@@ -303,11 +303,11 @@ impl Block {
 }
 
 fn halves(tensor: &Tensor) -> Result<Vec<Tensor>> {
-    tensor.f_chunk(2, 0).op("chunk", &[tensor])
+    tensor.try_chunk(2, 0)
 }
 
 fn mul(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_mul(right).op("mul", &[left, right])
+    left.try_mul(right)
 }
 
 impl Denoiser for ResidualMlp {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::layer::{Init, Linear, Precision, silu};
-use crate::noise::tensor_from_rows;
-use crate::{Result, TensorOp, TimeRun};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, TensorExt, TimeRun};
 
 /// Sines and cosines of t 2^k pi/4, k = 0 .. 7.
 const FREQUENCIES: usize = 8;
@@ -77,20 +77,18 @@ impl TimeEmbedding {
         let mut parts = match &self.frequencies {
             None => vec![t.shallow_clone()],
             Some(frequencies) => {
-                let t = t.f_unsqueeze(-1).op("unsqueeze", &[t])?;
-                let angles = t.f_mul(frequencies).op("mul", &[&t, frequencies])?;
-                let angles = angles.f_flatten(1, 2).op("flatten", &[&angles])?;
-                vec![angles.f_sin().op("sin", &[&angles])?, angles.f_cos().op("cos", &[&angles])?]
+                let angles = t.try_unsqueeze(-1)?.try_mul(frequencies)?.try_flatten(1, 2)?;
+                vec![angles.try_sin()?, angles.try_cos()?]
             }
         };
         if self.presence {
             parts.push(present.shallow_clone());
         }
-        let features = Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())?;
+        let features = Tensor::try_cat(&parts, 1)?;
         let hidden = self.layers[0].forward(&features)?;
         match self.activation {
             Activation::Silu => silu(hidden),
-            Activation::Gelu => hidden.f_gelu("none").op("gelu", &[&hidden]),
+            Activation::Gelu => hidden.try_gelu(),
         }
     }
 
@@ -148,7 +146,7 @@ impl Projected<'_> {
 impl Projections {
     /// `parts`: weight `[width, embedding]` and bias `[width]` of each part, without gradient.
     pub fn new(parts: &[(Tensor, Tensor)], width: i64) -> Result<Self> {
-        let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
+        let cat = |parts: Vec<&Tensor>| Tensor::try_cat(&parts, 0);
         let weight = cat(parts.iter().map(|(weight, _)| weight).collect())?;
         let bias = cat(parts.iter().map(|(_, bias)| bias).collect())?;
         Ok(Projections { weight, bias, width, kept: IndexMap::new() })
@@ -174,17 +172,16 @@ impl Projections {
             return Ok(Projected::Shared(&self.kept[key].parts));
         }
         let all: Vec<&Tensor> = keys.iter().map(|key| &self.kept[key].all).collect();
-        let table = Tensor::f_stack(&all, 1).op("stack", &all)?;
+        let table = Tensor::try_stack(&all, 1)?;
         let table = if runs.iter().all(|run| run.rows == 1) {
             table
         } else {
             let index: Vec<i64> =
                 runs.iter().enumerate().flat_map(|(run, of)| std::iter::repeat_n(run as i64, of.rows)).collect();
-            let index = Tensor::f_from_slice(&index).op("from_slice", &[])?;
-            let index = index.f_to_device(table.device()).op("to", &[&index])?;
-            table.f_index_select(1, &index).op("index_select", &[&table, &index])?
+            let index = Tensor::try_from_slice(&index)?.try_to_device(table.device())?;
+            table.try_index_select(1, &index)?
         };
-        Ok(Projected::Rows(table.f_unbind(0).op("unbind", &[&table])?))
+        Ok(Projected::Rows(table.try_unbind(0)?))
     }
 
     /// Computes the missing projections in one go.
@@ -199,12 +196,14 @@ impl Projections {
             tensor_from_rows(&values, fresh.len(), &[streams as i64], self.weight.device())
         };
         let embedding = embed(&column(|run| &run.t)?, &column(|run| &run.present)?)?;
-        let projected = embedding.f_linear(&self.weight, Some(&self.bias)).op("linear", &[&embedding, &self.weight])?;
-        let projected = projected.f_detach().op("detach", &[&projected])?;
-        let rows = projected.f_view([fresh.len() as i64, -1, self.width]).op("view", &[&projected])?;
+        let rows = embedding.try_linear(&self.weight, Some(&self.bias))?.try_detach()?.try_view([
+            fresh.len() as i64,
+            -1,
+            self.width,
+        ])?;
         for (row, key) in fresh.keys().enumerate() {
-            let all = rows.f_select(0, row as i64).op("select", &[&rows])?;
-            let parts = all.f_unbind(0).op("unbind", &[&all])?;
+            let all = rows.try_select(0, row as i64)?;
+            let parts = all.try_unbind(0)?;
             self.kept.insert((*key).clone(), Kept { all, parts });
         }
         Ok(())

@@ -14,7 +14,7 @@ use super::layer::{Init, cast};
 use super::streams::present_values;
 use super::waves::WaveEmbedding;
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
 use block::{Block, Steer, SteeredNorm};
 use pieces::{Cut, Pieces};
 
@@ -104,8 +104,7 @@ impl Transformer {
         }
         let of = |(place, pieces): (usize, &Pieces)| std::iter::repeat_n(place as i64, pieces.cut.tokens as usize);
         let owner: Vec<i64> = pieces.iter().enumerate().flat_map(of).collect();
-        let owner = Tensor::f_from_slice(&owner).op("from_slice", &[])?;
-        let owner = owner.f_to_device(init.device).op("to", &[&owner])?;
+        let owner = Tensor::try_from_slice(&owner)?.try_to_device(init.device)?;
         Ok(Transformer {
             streams: streams.to_vec(),
             config,
@@ -126,23 +125,21 @@ impl Transformer {
             stream.check_batch(x, rows)?;
             parts.push(pieces.read(&present_values(stream, place, x, present)?)?);
         }
-        Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())
+        Tensor::try_cat(&parts, 1)
     }
 
     /// The mask of the tokens that are present, `[row, 1, 1, token]`, bool.
     fn mask(&self, present: Option<&Tensor>) -> Result<Option<Tensor>> {
         let (Some(present), Some(owner)) = (present, &self.owner) else { return Ok(None) };
-        let seen = present.f_index_select(1, owner).op("index_select", &[present, owner])?;
-        let seen = seen.f_gt(0.0).op("gt", &[&seen])?;
-        seen.f_unsqueeze(1).and_then(|seen| seen.f_unsqueeze(1)).op("unsqueeze", &[&seen]).map(Some)
+        present.try_index_select(1, owner)?.try_gt(0.0)?.try_unsqueeze(1)?.try_unsqueeze(1).map(Some)
     }
 
     /// The embedding of every stream's time: `[row, stream, width]`.
     fn times(&self, batch: &DenoiserInput) -> Result<Tensor> {
         let t = batch.t()?;
-        let column = t.f_reshape([-1, 1]).op("reshape", &[&t])?;
+        let column = t.try_reshape([-1, 1])?;
         let embedding = self.time.forward(&column, &column)?;
-        embedding.f_view([batch.rows(), self.streams.len() as i64, -1]).op("view", &[&embedding])
+        embedding.try_view([batch.rows(), self.streams.len() as i64, -1])
     }
 
     /// The prompt as the blocks attend to it; a frozen network keeps its keys.
@@ -199,7 +196,7 @@ impl Denoiser for Transformer {
         let normal = self.output_norm.forward(&h, &steer)?;
         let (mut first, mut outputs) = (0, Vec::with_capacity(self.streams.len()));
         for (stream, pieces) in self.streams.iter().zip(&self.pieces) {
-            let own = normal.f_narrow(1, first, pieces.cut.tokens).op("narrow", &[&normal])?;
+            let own = normal.try_narrow(1, first, pieces.cut.tokens)?;
             outputs.push(cast(&pieces.write(&own, stream)?, Kind::Float)?);
             first += pieces.cut.tokens;
         }

@@ -20,7 +20,7 @@ use super::layer::{Init, Norm, cast, silu};
 use super::time::{Projected, Projections};
 use super::waves::WaveEmbedding;
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
 use level::{Builder, Level, Middle, Pass};
 use maps::Common;
 use resnet::Resnet;
@@ -130,7 +130,7 @@ impl Unet {
     /// `[row * frame, ...]` -> `[row, frame, ...]`, if the streams have frames.
     fn framed(&self, rows: Tensor) -> Result<Tensor> {
         match self.streams[0].shape.len() {
-            4 => rows.f_unflatten(0, [-1, self.common.frames]).op("unflatten", &[&rows]),
+            4 => rows.try_unflatten(0, [-1, self.common.frames]),
             _ => Ok(rows),
         }
     }

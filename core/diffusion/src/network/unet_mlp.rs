@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::layer::{Init, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times};
 
 /// The size of a [`UnetMlp`].
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -144,7 +144,7 @@ impl Block {
             // Not in place: the way up may still need the input.
             None => {
                 let out = self.second.forward(&inside)?;
-                x.f_add(&out).op("add", &[x, &out])
+                x.try_add(&out)
             }
             Some(skip) => self.second.add_to(cast(&skip.forward(x)?, Kind::Float)?, &inside),
         }
@@ -153,7 +153,7 @@ impl Block {
     /// The weight and bias that compute the part of [`Signal::Projected`] from the embedding.
     fn part(&self) -> Result<(Tensor, Tensor)> {
         let ((weight, bias), (_, first)) = (self.time.plain()?, self.first.plain()?);
-        Ok((weight, bias.f_add(&first).op("add", &[&bias, &first])?))
+        Ok((weight, bias.try_add(&first)?))
     }
 
     fn freeze(&mut self) -> Result<()> {
@@ -175,7 +175,7 @@ impl Block {
 
 /// `[row, left]` and `[row, right]` -> `[row, left + right]`.
 fn concat(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
+    Tensor::try_cat(&[left, right], 1)
 }
 
 impl Denoiser for UnetMlp {

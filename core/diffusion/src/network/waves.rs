@@ -3,8 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::layer::{Init, Linear, Precision, silu};
-use crate::noise::tensor_from_rows;
-use crate::{Result, TensorOp};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, TensorExt};
 
 /// The discrete steps that published weights were trained with: time t is step 1000 t - 1.
 const STEPS: f64 = 1000.0;
@@ -42,15 +42,18 @@ impl WaveEmbedding {
     /// `t` and `present` `[row, stream]` -> `[row, width]`, after the activation at the start of every block.
     pub fn forward(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         // In f64, since a step is a small difference of large numbers.
-        let steps = t.f_to_kind(Kind::Double).op("to", &[t])?.f_mul_scalar(STEPS).op("mul", &[t])?;
-        let steps = steps.f_sub_scalar(1.0).op("sub", &[t])?.f_to_kind(Kind::Float).op("to", &[t])?;
-        let steps = steps.f_unsqueeze(-1).op("unsqueeze", &[t])?;
-        let angles = steps.f_mul(&self.frequencies).op("mul", &[&steps, &self.frequencies])?;
-        let waves = [angles.f_cos().op("cos", &[&angles])?, angles.f_sin().op("sin", &[&angles])?];
-        let waves = Tensor::f_cat(&waves, -1).op("cat", &[&waves[0], &waves[1]])?;
-        let mut features = waves.f_flatten(1, 2).op("flatten", &[&waves])?;
+        let angles = t
+            .try_to_kind(Kind::Double)?
+            .try_mul_scalar(STEPS)?
+            .try_sub_scalar(1.0)?
+            .try_to_kind(Kind::Float)?
+            .try_unsqueeze(-1)?
+            .try_mul(&self.frequencies)?;
+        let waves = [angles.try_cos()?, angles.try_sin()?];
+        let waves = Tensor::try_cat(&waves, -1)?;
+        let mut features = waves.try_flatten(1, 2)?;
         if self.presence {
-            features = Tensor::f_cat(&[&features, present], 1).op("cat", &[&features, present])?;
+            features = Tensor::try_cat(&[&features, present], 1)?;
         }
         silu(self.layers[1].forward(&silu(self.layers[0].forward(&features)?)?)?)
     }

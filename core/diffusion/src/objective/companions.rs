@@ -4,8 +4,9 @@ use tch::{Kind, Tensor};
 
 use super::{Draw, LossOutput};
 use crate::companion::class_moments;
-use crate::noise::{RowNoise, tensor_from_rows};
-use crate::{Companion, Denoiser, EngineError, HeadLoss, Result, State, States, TensorOp};
+use crate::noise::RowNoise;
+use crate::tensor::tensor_from_rows;
+use crate::{Companion, Denoiser, EngineError, HeadLoss, Result, State, States, TensorExt};
 
 /// The noise key of embedding dropout; no stream can have this name.
 const DROPOUT_NOISE: &str = "\0companion";
@@ -52,7 +53,7 @@ impl LossOutput {
         denoising: f64,
     ) -> Result<()> {
         if denoising != 1.0 {
-            self.loss = self.loss.f_mul_scalar(denoising).op("mul", &[&self.loss])?;
+            self.loss = self.loss.try_mul_scalar(denoising)?;
         }
         for (index, companion) in denoiser.companions().iter().enumerate() {
             let Some(head) = &companion.head else { continue };
@@ -61,12 +62,12 @@ impl LossOutput {
             let weights = weights(denoiser, draw, read, (place, head.own));
             let weights = tensor_from_rows(&weights, weights.len(), &[], latents[place].device())?;
             let of_row = off(head.loss, &predictions[place], &latents[place])?;
-            let loss = of_row.f_dot(&weights).op("dot", &[&of_row, &weights])?;
-            let figure = loss.f_detach().op("detach", &[&loss])?;
+            let loss = of_row.try_dot(&weights)?;
+            let figure = loss.try_detach()?;
             self.per_stream.push((denoiser.streams()[place].name.clone(), figure));
             if head.weight != 0.0 {
-                let term = loss.f_mul_scalar(head.weight).op("mul", &[&loss])?;
-                self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
+                let term = loss.try_mul_scalar(head.weight)?;
+                self.loss = self.loss.try_add(&term)?;
             }
         }
         Ok(())
@@ -96,27 +97,23 @@ fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: (usize, f64))
 
 /// The loss of each row's estimate: `[row]`.
 fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
-    let flat = |tensor: &Tensor| tensor.f_flatten(1, -1).op("flatten", &[tensor]);
+    let flat = |tensor: &Tensor| tensor.try_flatten(1, -1);
     let (estimate, truth) = (flat(estimate)?, flat(truth)?);
     match loss {
         HeadLoss::CrossEntropy => {
             let (mean, deviation) = class_moments(truth.size()[1]);
-            let class = truth.f_argmax(1, true).op("argmax", &[&truth])?;
-            let found = estimate.f_gather(1, &class, false).op("gather", &[&estimate, &class])?;
-            let found =
-                found.f_mul_scalar(deviation).and_then(|found| found.f_add_scalar(mean)).op("mul", &[&found])?;
-            let log = found.f_clamp_min(LEAST_PROBABILITY).and_then(|found| found.f_log()).op("log", &[&found])?;
-            log.f_neg().and_then(|loss| loss.f_flatten(0, -1)).op("neg", &[&log])
+            let class = truth.try_argmax(1, true)?;
+            estimate
+                .try_gather(1, &class)?
+                .try_mul_scalar(deviation)?
+                .try_add_scalar(mean)?
+                .try_clamp_min(LEAST_PROBABILITY)?
+                .try_log()?
+                .try_neg()?
+                .try_flatten(0, -1)
         }
-        HeadLoss::Mse => {
-            let error = estimate.f_sub(&truth).op("sub", &[&estimate, &truth])?;
-            let square = error.f_square().op("square", &[&error])?;
-            square.f_mean_dim(1, false, Kind::Float).op("mean", &[&square])
-        }
-        HeadLoss::Cosine => {
-            let cosine = Tensor::f_cosine_similarity(&estimate, &truth, 1, 1e-8).op("cosine", &[&estimate, &truth])?;
-            cosine.f_neg().and_then(|negative| negative.f_add_scalar(1.0)).op("sub", &[&cosine])
-        }
+        HeadLoss::Mse => estimate.try_sub(&truth)?.try_square()?.try_mean([1], false, Kind::Float),
+        HeadLoss::Cosine => Tensor::try_cosine_similarity(&estimate, &truth, 1, 1e-8)?.try_neg()?.try_add_scalar(1.0),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The contrastive loss (InfoNCE): pulls vectors of one row together and pushes those of different rows apart.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// Lower bound of norms, so that a zero vector stays finite.
 const SHORTEST: f64 = 1e-6;
@@ -43,36 +43,31 @@ pub fn info_nce(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Ten
 pub(super) fn info_nce_of_distinct(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
     let (u, v) = (directions(u)?, directions(v)?);
     let (similar, among) = (cosines(&u, &v)?, cosines(&v, &v)?);
-    let equal = among.f_gt(1.0 - SAME).op("gt", &[&among])?;
-    let own = Tensor::f_eye(v.size()[0], (Kind::Bool, v.device())).op("eye", &[])?;
-    let others = equal.f_logical_xor(&own).op("logical_xor", &[&equal, &own])?;
-    of_cosines(&similar.f_masked_fill(&others, f64::NEG_INFINITY).op("masked_fill", &[&similar])?, temperature)
+    let equal = among.try_gt(1.0 - SAME)?;
+    let own = Tensor::try_eye(v.size()[0], (Kind::Bool, v.device()))?;
+    let others = equal.try_logical_xor(&own)?;
+    of_cosines(&similar.try_masked_fill(&others, f64::NEG_INFINITY)?, temperature)
 }
 
 fn cosines(u: &Tensor, v: &Tensor) -> Result<Tensor> {
-    v.f_tr().and_then(|v| u.f_matmul(&v)).op("matmul", &[u, v])
+    u.try_matmul(&v.try_t()?)
 }
 
 fn of_cosines(cosines: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
-    let similar = cosines.f_div_scalar(temperature).op("div", &[cosines])?;
-    let rows = Tensor::f_arange(similar.size()[0], (Kind::Int64, similar.device())).op("arange", &[])?;
-    let entropy = |scores: &Tensor| {
-        let entropy = scores.f_cross_entropy_loss(&rows, None::<&Tensor>, Reduction::Mean, -100, 0.0);
-        entropy.op("cross_entropy_loss", &[scores, &rows])
-    };
-    let turned = similar.f_tr().op("t", &[&similar])?;
+    let similar = cosines.try_div_scalar(temperature)?;
+    let rows = Tensor::try_arange(similar.size()[0], (Kind::Int64, similar.device()))?;
+    let entropy = |scores: &Tensor| scores.try_cross_entropy(&rows);
+    let turned = similar.try_t()?;
     let (one, other) = (entropy(&similar)?, entropy(&turned)?);
-    let loss = one.f_add(&other).and_then(|sum| sum.f_mul_scalar(0.5)).op("add", &[&one, &other])?;
-    let nearest = similar.f_argmax(-1, false).op("argmax", &[&similar])?;
-    let right = nearest.f_eq_tensor(&rows).and_then(|right| right.f_mean(Kind::Float)).op("eq", &[&nearest, &rows])?;
+    let loss = one.try_add(&other)?.try_mul_scalar(0.5)?;
+    let right = similar.try_argmax(-1, false)?.try_eq_tensor(&rows)?.try_mean_all(Kind::Float)?;
     Ok((loss, right))
 }
 
 fn directions(vectors: &Tensor) -> Result<Tensor> {
-    let flat = vectors.f_flatten(1, -1).op("flatten", &[vectors])?;
-    let length = flat.f_norm_scalaropt_dim(2.0, [-1i64], true).op("norm", &[&flat])?;
-    let length = length.f_clamp_min(SHORTEST).op("clamp_min", &[&length])?;
-    flat.f_div(&length).op("div", &[&flat, &length])
+    let flat = vectors.try_flatten(1, -1)?;
+    let length = flat.try_norm(-1)?.try_clamp_min(SHORTEST)?;
+    flat.try_div(&length)
 }
 
 #[cfg(test)]

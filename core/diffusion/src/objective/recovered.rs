@@ -4,8 +4,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::contrast::info_nce_of_distinct;
 use super::{Contrast, Draw, LossOutput};
-use crate::noise::tensor_from_rows;
-use crate::{EngineError, Result, StreamSpec, TensorOp};
+use crate::tensor::tensor_from_rows;
+use crate::{EngineError, Result, StreamSpec, TensorExt};
 
 /// The predicted x0 of a stream in its noisy rows.
 pub(super) struct Recovered {
@@ -51,19 +51,17 @@ pub(super) fn recovered(
     let (of_x, of_output) = (column(&coefficients[0])?, column(&coefficients[1])?);
     let rows = index(&rows, device)?;
     let (x, output) = (picked(&x[place], &rows)?, picked(&predictions[place], &rows)?);
-    let kept = x.f_mul(&of_x).op("mul", &[&x, &of_x])?;
-    let x0 = kept.f_addcmul(&output, &of_output).op("addcmul", &[&kept, &output, &of_output])?;
+    let x0 = x.try_mul(&of_x)?.try_addcmul(&output, &of_output)?;
     Ok(Some(Recovered { place, rows, x0 }))
 }
 
 fn index(rows: &[i64], device: Device) -> Result<Tensor> {
-    let index = Tensor::f_from_slice(rows).op("from_slice", &[])?;
-    index.f_to_device(device).op("to", &[&index])
+    Tensor::try_from_slice(rows)?.try_to_device(device)
 }
 
 /// Selects rows of `[row, ...]` by index.
 pub(super) fn picked(tensor: &Tensor, rows: &Tensor) -> Result<Tensor> {
-    tensor.f_index_select(0, rows).op("index_select", &[tensor, rows])
+    tensor.try_index_select(0, rows)
 }
 
 impl LossOutput {
@@ -78,9 +76,9 @@ impl LossOutput {
     ) -> Result<()> {
         let (loss, right) = info_nce_of_distinct(x0, truth, contrast.temperature)?;
         let share = x0.size()[0] as f64 / rows as f64;
-        let term = loss.f_mul_scalar(contrast.weight * share).op("mul", &[&loss])?;
-        self.loss = self.loss.f_add(&term).op("add", &[&self.loss, &term])?;
-        let right = right.f_detach().and_then(|right| right.f_to_kind(Kind::Float)).op("detach", &[&right])?;
+        let term = loss.try_mul_scalar(contrast.weight * share)?;
+        self.loss = self.loss.try_add(&term)?;
+        let right = right.try_detach()?.try_to_kind(Kind::Float)?;
         self.per_stream.push((format!("predicted x0 of {}", stream.name), right));
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use tch::{Device, Tensor};
 
-use crate::noise::{START_STEP, normals, tensor_from_rows};
-use crate::{Law, Result, StreamSpec, TensorOp};
+use crate::noise::{START_STEP, normals};
+use crate::tensor::tensor_from_rows;
+use crate::{Law, Result, StreamSpec, TensorExt};
 
 /// gamma(t) E(x) of one auxiliary stream: see [`Aggregation`](crate::Aggregation).
 #[derive(Debug)]
@@ -45,19 +46,17 @@ impl Encoder {
         let encoded = match &self.map {
             None => value.shallow_clone(),
             Some(map) => {
-                let flat = value.f_reshape([rows as i64, -1]).op("reshape", &[value])?;
-                let encoded = flat.f_matmul(map).op("matmul", &[&flat, map])?;
-                encoded.f_reshape(stream.batch_shape(rows)).op("reshape", &[&encoded])?
+                value.try_reshape([rows as i64, -1])?.try_matmul(map)?.try_reshape(stream.batch_shape(rows))?
             }
         };
         let column = tensor_from_rows(factors, rows, &vec![1; stream.shape.len()], encoded.device())?;
-        let code = encoded.f_mul(&column).op("mul", &[&encoded, &column])?;
+        let code = encoded.try_mul(&column)?;
         if !factors.contains(&0.0) {
             return Ok(code);
         }
         // The values of an absent auxiliary stream are meaningless and may not be finite.
-        let gone = column.f_eq(0.0).op("eq", &[&column])?;
-        code.f_masked_fill(&gone, 0.0).op("masked_fill", &[&code])
+        let gone = column.try_eq(0.0)?;
+        code.try_masked_fill(&gone, 0.0)
     }
 }
 

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::super::conv::Conv;
 use super::super::layer::{Init, Linear, cast, silu};
 use crate::companion::class_moments;
-use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorOp};
+use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorExt};
 
 /// Maps features to an estimate of the auxiliary stream.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Head {
                 };
                 let flat = match places {
                     [] => features.shallow_clone(),
-                    places => features.f_mean_dim(places, false, Kind::Float).op("mean", &[features])?,
+                    places => features.try_mean(places, false, Kind::Float)?,
                 };
                 second.forward(&silu(first.forward(&flat)?)?)?
             }
@@ -78,12 +78,11 @@ impl Head {
         let output = cast(&output, Kind::Float)?;
         match self.loss {
             HeadLoss::CrossEntropy => {
-                let probabilities = output.f_softmax(-1, Kind::Float).op("softmax", &[&output])?;
+                let probabilities = output.try_softmax(-1, Kind::Float)?;
                 let (mean, deviation) = class_moments(target.elements());
-                let centred = probabilities.f_sub_scalar(mean).op("sub", &[&probabilities])?;
-                centred.f_div_scalar(deviation).op("div", &[&centred])
+                probabilities.try_sub_scalar(mean)?.try_div_scalar(deviation)
             }
-            _ => output.f_reshape(target.batch_shape(rows)).op("reshape", &[&output]),
+            _ => output.try_reshape(target.batch_shape(rows)),
         }
     }
 

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::super::layer::{Init, Linear, add, silu};
 use super::super::time::{Activation, Projections, TimeEmbedding, TimeFeatures};
-use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp, TimeRun, Times};
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt, TimeRun, Times};
 
 /// Lower bound of norms, so that a zero token stays finite.
 const SHORTEST: f64 = 1e-6;
@@ -86,7 +86,7 @@ impl Environment {
     /// z `[row, shape]`, the stream at this index of the batch -> `[row, token, feature]`, f32.
     pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, place: usize) -> Result<Tensor> {
         let rows = z.size()[0];
-        let flat = z.f_reshape([rows, -1]).op("reshape", &[z])?;
+        let flat = z.try_reshape([rows, -1])?;
         let h = silu(match (&self.projections, &batch.times) {
             (Some(projections), Times::Runs(runs)) => {
                 let mut projections = projections.borrow_mut();
@@ -95,16 +95,15 @@ impl Environment {
             }
             _ => {
                 let t = batch.t()?;
-                let t = t.f_narrow(1, place as i64, 1).op("narrow", &[&t])?;
+                let t = t.try_narrow(1, place as i64, 1)?;
                 add(self.input.forward(&flat)?, &self.time.forward(&t, &t)?)?
             }
         })?;
-        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.f_to_kind(tch::Kind::Float);
-        let tokens = tokens.op("to", &[&h])?;
-        let shaped = tokens.f_view([rows, self.config.tokens, self.config.features]).op("view", &[&tokens])?;
-        let length = shaped.f_norm_scalaropt_dim(2.0, [-1i64], true).op("norm", &[&shaped])?;
-        let length = length.f_clamp_min(SHORTEST).op("clamp_min", &[&length])?;
-        shaped.f_div(&length).op("div", &[&shaped, &length])
+        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.try_to_kind(tch::Kind::Float);
+        let tokens = tokens?;
+        let shaped = tokens.try_view([rows, self.config.tokens, self.config.features])?;
+        let length = shaped.try_norm(-1)?.try_clamp_min(SHORTEST)?;
+        shaped.try_div(&length)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -120,7 +119,7 @@ impl Environment {
         self.hidden.freeze()?;
         self.output.freeze()?;
         let ((weight, bias), (_, input)) = (self.time.last()?, self.input.plain()?);
-        let bias = bias.f_add(&input).op("add", &[&bias, &input])?;
+        let bias = bias.try_add(&input)?;
         self.projections = Some(RefCell::new(Projections::new(&[(weight, bias)], self.config.width)?));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use crate::{DenoiserInput, Result, TensorOp, Times};
+use crate::{DenoiserInput, Result, TensorExt, Times};
 
 /// Rows of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,7 @@ impl Rows {
     /// The indices of the selected rows: `[row]`, i64.
     pub fn index(rows: &[bool], device: Device) -> Result<Tensor> {
         let numbers: Vec<i64> = (0..rows.len() as i64).filter(|row| rows[*row as usize]).collect();
-        let index = Tensor::f_from_slice(&numbers).op("from_slice", &[])?;
-        index.f_to_device(device).op("to", &[&index])
+        Tensor::try_from_slice(&numbers)?.try_to_device(device)
     }
 }
 
@@ -39,11 +38,7 @@ pub(super) struct Told {
 
 impl Told {
     pub fn of(batch: &DenoiserInput) -> Result<Self> {
-        let host = |tensor: &Tensor| {
-            let flat = tensor.f_flatten(0, -1).op("flatten", &[tensor])?;
-            let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-            Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])
-        };
+        let host = |tensor: &Tensor| tensor.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats();
         let (t, present) = match &batch.times {
             Times::Rows { t, present } => (host(t)?, host(present)?),
             Times::Runs(runs) => (

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::super::layer::{Init, Linear, Norm, cast, fresh};
-use crate::{Result, SiteSpec, TensorOp};
+use crate::{Result, SiteSpec, TensorExt};
 
 /// Per site: linear(norm(feature)) + position, one token per position of the map, or one for a vector. The tokens of
 /// the sites are concatenated.
@@ -40,10 +40,10 @@ impl FeatureTokens {
     pub fn forward(&self, features: &[Tensor]) -> Result<Tensor> {
         let of = |(site, features): (&SiteTokens, &Tensor)| {
             let tokens = cast(&site.linear.forward(&site.norm.forward(&places(features)?)?)?, Kind::Float)?;
-            tokens.f_add(&site.position).op("add", &[&tokens, &site.position])
+            tokens.try_add(&site.position)
         };
         let tokens = self.sites.iter().zip(features).map(of).collect::<Result<Vec<_>>>()?;
-        Tensor::f_cat(&tokens, 1).op("cat", &tokens.iter().collect::<Vec<_>>())
+        Tensor::try_cat(&tokens, 1)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -77,10 +77,9 @@ fn layout(shape: &[i64]) -> (i64, i64) {
 fn places(features: &Tensor) -> Result<Tensor> {
     let last = features.dim() as i64 - 1;
     match last {
-        1 => return features.f_unsqueeze(1).op("unsqueeze", &[features]),
+        1 => return features.try_unsqueeze(1),
         2 => return Ok(features.shallow_clone()),
         _ => {}
     }
-    let moved = features.f_movedim_int(last - 2, last).op("movedim", &[features])?;
-    moved.f_flatten(1, -2).op("flatten", &[&moved])
+    features.try_movedim(last - 2, last)?.try_flatten(1, -2)
 }

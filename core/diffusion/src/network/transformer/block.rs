@@ -6,7 +6,7 @@ use super::super::attention::{Attention, FeedForward};
 use super::super::cross_attention::{CrossAttention, Memory};
 use super::super::layer::{Init, Linear, add, cast};
 use super::TransformerConfig;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// Added to the variance: Peebles & Xie 2023, their code.
 const NORM_EPS: f64 = 1e-6;
@@ -25,9 +25,9 @@ impl Steer<'_> {
         let parts = cast(&layer.forward(self.times)?, Kind::Float)?;
         let parts = match self.owner {
             None => parts,
-            Some(owner) => parts.f_index_select(1, owner).op("index_select", &[&parts, owner])?,
+            Some(owner) => parts.try_index_select(1, owner)?,
         };
-        parts.f_chunk(count, -1).op("chunk", &[&parts])
+        parts.try_chunk(count, -1)
     }
 }
 
@@ -116,11 +116,11 @@ impl Block {
 
 fn steered(h: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let width = &h.size()[2..];
-    let normal = h.f_layer_norm::<Tensor>(width, None, None, NORM_EPS, true).op("layer_norm", &[h])?;
-    add(normal.f_addcmul(&normal, scale).op("addcmul", &[&normal, scale])?, shift)
+    let normal = h.try_layer_norm(width, None, None, NORM_EPS)?;
+    add(normal.try_addcmul(&normal, scale)?, shift)
 }
 
 fn gated(h: &Tensor, change: &Tensor, gate: &Tensor) -> Result<Tensor> {
     let change = cast(change, Kind::Float)?;
-    h.f_addcmul(&change, gate).op("addcmul", &[h, &change, gate])
+    h.try_addcmul(&change, gate)
 }

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::super::layer::{Init, Linear, fresh, plain};
-use crate::{Result, StreamSpec, TensorOp};
+use crate::{Result, StreamSpec, TensorExt};
 
 /// How a stream is split: a vector is one token, each row of `[token, feature]` is one token, and of maps, with or
 /// without frames, each square of `patch` by `patch` positions is one.
@@ -40,11 +40,11 @@ impl Cut {
         let rows = x.size()[0];
         let size = [rows, self.tokens, self.features];
         let Some([frames, channels, down, across, side]) = self.map else {
-            return x.f_reshape(size).op("reshape", &[x]);
+            return x.try_reshape(size);
         };
-        let squares = x.f_reshape([rows * frames, channels, down, side, across, side]).op("reshape", &[x])?;
-        let squares = squares.f_permute([0, 2, 4, 1, 3, 5]).op("permute", &[&squares])?;
-        squares.f_reshape(size).op("reshape", &[&squares])
+        x.try_reshape([rows * frames, channels, down, side, across, side])?
+            .try_permute([0, 2, 4, 1, 3, 5])?
+            .try_reshape(size)
     }
 
     /// `[row, token, feature]` -> `[row, shape]`.
@@ -52,11 +52,12 @@ impl Cut {
         let rows = tokens.size()[0];
         let size = stream.batch_shape(rows as usize);
         let Some([frames, channels, down, across, side]) = self.map else {
-            return tokens.f_reshape(size).op("reshape", &[tokens]);
+            return tokens.try_reshape(size);
         };
-        let squares = tokens.f_reshape([rows * frames, down, across, channels, side, side]).op("reshape", &[tokens])?;
-        let squares = squares.f_permute([0, 3, 1, 4, 2, 5]).op("permute", &[&squares])?;
-        squares.f_reshape(size).op("reshape", &[&squares])
+        tokens
+            .try_reshape([rows * frames, down, across, channels, side, side])?
+            .try_permute([0, 3, 1, 4, 2, 5])?
+            .try_reshape(size)
     }
 }
 
@@ -90,7 +91,7 @@ impl Pieces {
     pub fn read(&self, x: &Tensor) -> Result<Tensor> {
         let tokens = self.input.forward(&self.cut.apart(x)?)?;
         let position = self.fixed.as_ref().unwrap_or(&self.position);
-        position.f_add(&tokens).op("add", &[position, &tokens])
+        position.try_add(&tokens)
     }
 
     /// `[row, token, width]` -> `[row, shape]`.

@@ -10,7 +10,7 @@ use super::resnet::Resnet;
 use super::spatial::{Spatial, TransformerBlock};
 use super::temporal::Temporal;
 use super::{Signal, UnetConfig};
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// Settings and counters during construction.
 pub(super) struct Builder<'a> {
@@ -78,10 +78,9 @@ impl Layer {
 
 /// Each position of a map, `[row, channel, height, width]`, attends to the tokens.
 fn read(layer: &CrossAttention, h: Tensor, memory: &Memory) -> Result<Tensor> {
-    let flat = h.f_flatten(2, 3).op("flatten", &[&h])?;
-    let Some(change) = layer.read(&flat.f_transpose(1, 2).op("transpose", &[&flat])?, memory)? else { return Ok(h) };
-    let change = change.f_transpose(1, 2).op("transpose", &[&change])?;
-    let change = change.f_reshape(h.size()).op("reshape", &[&change])?;
+    let flat = h.try_flatten(2, 3)?;
+    let Some(change) = layer.read(&flat.try_transpose(1, 2)?, memory)? else { return Ok(h) };
+    let change = change.try_transpose(1, 2)?.try_reshape(h.size())?;
     add(h, &change)
 }
 

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::super::streams::present_values;
-use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp};
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt};
 
 /// The common size of the maps of all streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,11 +52,11 @@ pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput
         stream.check_batch(x, rows as usize)?;
         let x = present_values(stream, place, x, present.as_ref())?;
         let size = [rows * common.frames, channels(stream), common.height, common.width];
-        parts.push(x.f_reshape(size).op("reshape", &[&x])?);
+        parts.push(x.try_reshape(size)?);
     }
     match parts.as_slice() {
         [part] => Ok(part.shallow_clone()),
-        parts => Tensor::f_cat(parts, 1).op("cat", &parts.iter().collect::<Vec<_>>()),
+        parts => Tensor::try_cat(parts, 1),
     }
 }
 
@@ -65,8 +65,8 @@ pub(super) fn split(streams: &[StreamSpec], common: Common, map: &Tensor) -> Res
     let (rows, mut first) = ((map.size()[0] / common.frames) as usize, 0);
     let mut parts = Vec::with_capacity(streams.len());
     for stream in streams {
-        let part = map.f_narrow(1, first, channels(stream)).op("narrow", &[map])?;
-        parts.push(part.f_reshape(stream.batch_shape(rows)).op("reshape", &[&part])?);
+        let part = map.try_narrow(1, first, channels(stream))?;
+        parts.push(part.try_reshape(stream.batch_shape(rows))?);
         first += channels(stream);
     }
     Ok(parts)

@@ -6,7 +6,7 @@ use super::super::conv::{Conv, over_places};
 use super::super::layer::{Linear, Norm, add, cast, silu};
 use super::Signal;
 use super::level::Builder;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(e)))) + conv_shortcut(x), e the embedding of the times, the
 /// shortcut the identity if the widths are equal.
@@ -47,7 +47,7 @@ impl Resnet {
         let normal = silu(self.norm1.forward(x)?)?;
         let inside = match signal {
             Signal::Projected(all) => {
-                let part = all.f_narrow(-1, self.offset, self.width).op("narrow", &[all])?;
+                let part = all.try_narrow(-1, self.offset, self.width)?;
                 self.conv1.forward_with(&part, &normal)?
             }
             Signal::Embedded(embedding) => {
@@ -65,7 +65,7 @@ impl Resnet {
     /// The weight and bias that compute its part of [`Signal::Projected`] from the embedding.
     pub fn part(&self) -> Result<(Tensor, Tensor)> {
         let ((weight, bias), first) = (self.time.plain()?, self.conv1.plain_bias()?);
-        Ok((weight, bias.f_add(&first).op("add", &[&bias, &first])?))
+        Ok((weight, bias.try_add(&first)?))
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {

@@ -6,7 +6,7 @@ use super::super::attention::{Attention, FeedForward, Keys};
 use super::super::cross_attention::Memory;
 use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
 use super::level::Builder;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// The epsilon that diffusers adds to the variance in this norm only.
 const SPATIAL_EPS: f64 = 1e-6;
@@ -42,7 +42,7 @@ impl Spatial {
         }
         let change = cast(&self.output.places(&h)?, Kind::Float)?;
         let size = x.size();
-        add(change.f_view(size.as_slice()).op("view", &[&change])?, x)
+        add(change.try_view(size)?, x)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -163,28 +163,26 @@ impl PlaceLinear {
             return Ok((weight.shallow_clone(), bias.shallow_clone()));
         }
         let kind = self.precision.kind();
-        let weight = self.weight.f_flatten(1, -1).op("flatten", &[&self.weight])?;
+        let weight = self.weight.try_flatten(1, -1)?;
         Ok((cast(&weight, kind)?, cast(&self.bias, kind)?))
     }
 
     /// `[row, from, height, width]` -> `[row, position, to]`.
     fn tokens(&self, map: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.parts()?;
-        let flat = cast(map, self.precision.kind())?.f_flatten(2, 3).op("flatten", &[map])?;
-        let tokens = flat.f_transpose(1, 2).op("transpose", &[&flat])?;
-        let weight = weight.f_tr().op("t", &[&weight])?;
-        let weight = weight.f_expand([flat.size()[0], -1, -1], false).op("expand", &[&weight])?;
-        bias.f_baddbmm(&tokens, &weight, 1.0, 1.0).op("baddbmm", &[&bias, &tokens, &weight])
+        let flat = cast(map, self.precision.kind())?.try_flatten(2, 3)?;
+        let tokens = flat.try_transpose(1, 2)?;
+        let weight = weight.try_t()?.try_expand([flat.size()[0], -1, -1])?;
+        bias.try_baddbmm(&tokens, &weight)
     }
 
     /// `[row, position, from]` -> `[row, to, position]`.
     fn places(&self, tokens: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.parts()?;
         let tokens = cast(tokens, self.precision.kind())?;
-        let flat = tokens.f_transpose(1, 2).op("transpose", &[&tokens])?;
-        let weight = weight.f_expand([flat.size()[0], -1, -1], false).op("expand", &[&weight])?;
-        let bias = bias.f_unsqueeze(-1).op("unsqueeze", &[&bias])?;
-        bias.f_baddbmm(&weight, &flat, 1.0, 1.0).op("baddbmm", &[&bias, &weight, &flat])
+        let flat = tokens.try_transpose(1, 2)?;
+        let weight = weight.try_expand([flat.size()[0], -1, -1])?;
+        bias.try_unsqueeze(-1)?.try_baddbmm(&weight, &flat)
     }
 
     fn list(&self, named: &mut Vec<(String, Tensor)>) {

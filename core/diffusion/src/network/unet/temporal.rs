@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::super::attention::Attention;
 use super::super::layer::{Init, Norm, Precision, add, cast, fresh, plain, silu, zeros};
 use super::level::Builder;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// h <- h + conv(silu(norm(h))) over three frames, then h <- h + attention(norm(h)), each position over all its frames.
 /// The last layer of each starts at zero: Blattmann et al. 2023 (arXiv 2304.08818) insert such layers into a network
@@ -39,13 +39,11 @@ impl Temporal {
         let [channels, height, width] = [size[1], size[2], size[3]];
         let change = self.conv.forward(&silu(self.conv_norm.forward(&h)?)?, frames)?;
         let h = add(h, &change)?;
-        let tokens = h.f_view([-1, frames, channels, height * width]).op("view", &[&h])?;
-        let tokens = tokens.f_permute([0, 3, 1, 2]).op("permute", &[&tokens])?;
-        let tokens = self.norm.forward(&tokens.f_reshape([-1, frames, channels]).op("reshape", &[&tokens])?)?;
+        let tokens = h.try_view([-1, frames, channels, height * width])?.try_permute([0, 3, 1, 2])?;
+        let tokens = self.norm.forward(&tokens.try_reshape([-1, frames, channels])?)?;
         let change = self.attention.forward(&tokens, &self.attention.keys(&tokens)?, None)?;
-        let change = change.f_view([-1, height * width, frames, channels]).op("view", &[&change])?;
-        let change = change.f_permute([0, 2, 3, 1]).op("permute", &[&change])?;
-        let change = change.f_reshape(size).op("reshape", &[&change])?;
+        let change =
+            change.try_view([-1, height * width, frames, channels])?.try_permute([0, 2, 3, 1])?.try_reshape(size)?;
         add(h, &change)
     }
 
@@ -89,10 +87,10 @@ impl FrameConv {
             Some((weight, bias)) => (weight.shallow_clone(), bias.shallow_clone()),
             None => (cast(&self.weight, kind)?, cast(&self.bias, kind)?),
         };
-        let swapped = |x: &Tensor| x.f_transpose(1, 2).op("transpose", &[x]);
-        let x = swapped(&cast(x, kind)?.f_unflatten(0, [-1, frames]).op("unflatten", &[x])?)?;
-        let y = x.f_conv3d(&weight, Some(&bias), [1, 1, 1], [1, 0, 0], [1, 1, 1], 1).op("conv3d", &[&x, &weight])?;
-        cast(&swapped(&y)?.f_reshape(size).op("reshape", &[&y])?, Kind::Float)
+        let swapped = |x: &Tensor| x.try_transpose(1, 2);
+        let y =
+            swapped(&cast(x, kind)?.try_unflatten(0, [-1, frames])?)?.try_conv3d(&weight, Some(&bias), [1, 0, 0])?;
+        cast(&swapped(&y)?.try_reshape(size)?, Kind::Float)
     }
 
     fn list(&self, named: &mut Vec<(String, Tensor)>) {
