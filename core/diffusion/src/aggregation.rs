@@ -13,14 +13,9 @@ pub enum Law {
     /// gamma = w a: everything is added in the first step, so the diffused variable is z_0 + w E(x).
     #[default]
     Start,
-    /// gamma = w a integral_0^t du / a(u): the same amount in every step, w in total.
-    Drip,
     /// gamma = 2 w a s: in the middle of the process, and nothing at its ends.
     Bump,
 }
-
-/// Pieces of the integral in [`Law::Drip`].
-const PIECES: usize = 256;
 
 impl Law {
     /// gamma(t) for w = `weight` and t > 0.
@@ -28,16 +23,7 @@ impl Law {
         let a = schedule.signal(t);
         match self {
             Law::Start => weight * a,
-            Law::Drip => weight * a * inverse_signal(schedule, t),
             Law::Bump => 2.0 * weight * a * schedule.noise(t),
         }
     }
-}
-
-/// integral_0^t du / a(u), by Simpson's rule.
-fn inverse_signal(schedule: &Schedule, t: f64) -> f64 {
-    let width = t / PIECES as f64;
-    let at = |half: usize| schedule.signal(width * half as f64 / 2.0).recip();
-    let piece = |index: usize| at(2 * index) + 4.0 * at(2 * index + 1) + at(2 * index + 2);
-    (0..PIECES).map(piece).sum::<f64>() * width / 6.0
 }

@@ -3,7 +3,6 @@
 use tch::Tensor;
 
 use crate::group::Group;
-use crate::guidance::Dropped;
 use crate::job::{Jobs, Site};
 use crate::tensor::tensor_from_rows;
 use crate::{Result, StreamSpec, TensorExt};
@@ -38,9 +37,8 @@ pub(crate) struct Branches {
     rows: usize,
     /// The batch row behind each call row: `[call row]`, i64.
     source: Tensor,
-    /// Per stream, the call rows in which it is dropped: a mask `[call row, 1, ...]`, bool, and the replacement `[call
-    /// row, shape]`.
-    dropped: Vec<Option<(Tensor, Tensor)>>,
+    /// Per stream, the call rows in which it is dropped: a mask `[call row, 1, ...]`, bool.
+    dropped: Vec<Option<Tensor>>,
     /// Per branch number: the first row in the call, the number of rows, and the batch rows, `[row]`, i64.
     levels: Vec<(i64, i64, Tensor)>,
     /// Per guided stream: the weight of every call row in the guided prediction, `[call row, 1, ...]`.
@@ -84,7 +82,7 @@ impl Branches {
         let spread = x.try_index_select(0, &self.source)?;
         match &self.dropped[stream] {
             None => Ok(spread),
-            Some((mask, value)) => value.try_where(mask, &spread),
+            Some(mask) => spread.try_masked_fill(mask, 0.0),
         }
     }
 
@@ -107,7 +105,7 @@ fn batch_rows(group: &Group) -> std::ops::Range<i64> {
     group.offset as i64..(group.offset + group.rows) as i64
 }
 
-/// The call rows in which a stream is dropped, and its replacement: zeros if it is absent, otherwise its initial noise.
+/// The call rows in which a stream is dropped, `[call row, 1, ...]`, bool; `None` if there are none.
 fn dropped(
     place: usize,
     stream: &StreamSpec,
@@ -115,27 +113,17 @@ fn dropped(
     groups: &[Group],
     jobs: &Jobs,
     site: &Site,
-) -> Result<Option<(Tensor, Tensor)>> {
-    let elements = stream.elements() as usize;
-    let (mut mask, mut values) = (Vec::new(), Vec::new());
+) -> Result<Option<Tensor>> {
+    let mut mask = Vec::new();
     for run in runs {
-        let (group, job) = (&groups[run.group], &jobs[&groups[run.group].job]);
-        let dropped = job.dropped(place, run.branch);
-        mask.resize(mask.len() + run.rows, dropped.is_some());
-        let first = values.len();
-        values.resize(first + run.rows * elements, 0.0);
-        if dropped == Some(Dropped::Noise) {
-            group.fill_start(place, &mut values[first..]);
-            let scale = job.start_scale(place) as f32;
-            values[first..].iter_mut().for_each(|value| *value *= scale);
-        }
+        let job = &jobs[&groups[run.group].job];
+        mask.resize(mask.len() + run.rows, job.drops(place, run.branch));
     }
     if !mask.contains(&true) {
         return Ok(None);
     }
     let column = Tensor::try_from_slice(&mask)?.try_view(stream.column_shape(mask.len()))?;
-    let value = tensor_from_rows(&values, mask.len(), &stream.shape, site.device)?;
-    Ok(Some((column.try_to_device(site.device)?, value)))
+    column.try_to_device(site.device).map(Some)
 }
 
 /// The weight of a row is 1 plus the sum of its branch weights; a branch has minus its own weight. This is p + sum_b

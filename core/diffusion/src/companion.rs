@@ -110,8 +110,6 @@ pub enum HeadLoss {
     CrossEntropy,
     /// Mean squared error over the elements of a row.
     Mse,
-    /// 1 - cosine.
-    Cosine,
 }
 
 impl Companion {

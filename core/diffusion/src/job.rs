@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::group::Group;
-use crate::guidance::Dropped;
 use crate::noise::RowNoise;
 use crate::tensor::tensor_from_rows;
 use crate::update::Coefficients;
@@ -63,14 +62,14 @@ struct JobStream {
     /// The presence that the network gets: 1, or the weight of a prompt.
     presence: f32,
     start_scale: f64,
-    last_time: f64,
     steps: Vec<Coefficients>,
     times: Vec<f64>,
 }
 
 /// A guidance branch, by stream index.
 pub(crate) struct JobBranch {
-    dropped: Vec<Option<Dropped>>,
+    /// Per stream: true if it is dropped.
+    dropped: Vec<bool>,
     /// Per stream; 0 if it is not guided.
     pub weights: Vec<f64>,
 }
@@ -140,29 +139,23 @@ impl Job {
         1 + self.branches.len()
     }
 
-    /// How a branch drops a stream, if it does.
-    pub fn dropped(&self, stream: usize, branch: Option<usize>) -> Option<Dropped> {
-        branch.and_then(|branch| self.branches[branch].dropped[stream])
+    /// True if a branch drops a stream.
+    pub fn drops(&self, stream: usize, branch: Option<usize>) -> bool {
+        branch.is_some_and(|branch| self.branches[branch].dropped[stream])
     }
 
     /// The presence of a stream, in the row itself or in a branch: 0 if absent, otherwise 1 or the weight of a prompt.
     pub fn presence(&self, stream: usize, branch: Option<usize>) -> f32 {
         let of_stream = &self.streams[stream];
-        let present = match self.dropped(stream, branch) {
-            None => of_stream.state.is_present(),
-            Some(dropped) => dropped == Dropped::Noise,
-        };
-        if present { of_stream.presence } else { 0.0 }
+        let is_present = of_stream.state.is_present() && !self.drops(stream, branch);
+        if is_present { of_stream.presence } else { 0.0 }
     }
 
     /// The time of one stream at one step, in the row itself or in a branch.
     pub fn time(&self, stream: usize, step: usize, branch: Option<usize>) -> f64 {
         let of_stream = &self.streams[stream];
-        match self.dropped(stream, branch) {
-            None => of_stream.state.time(of_stream.times[step]),
-            Some(Dropped::Absent) => State::Absent.time(of_stream.times[step]),
-            Some(Dropped::Noise) => of_stream.last_time,
-        }
+        let state = if self.drops(stream, branch) { State::Absent } else { of_stream.state };
+        state.time(of_stream.times[step])
     }
 
     /// The update of one stream after one step.
@@ -171,11 +164,6 @@ impl Job {
             true => &self.streams[stream].steps[step],
             false => &Coefficients::KEEP,
         }
-    }
-
-    /// The factor of a stream's initial noise.
-    pub fn start_scale(&self, stream: usize) -> f64 {
-        self.streams[stream].start_scale
     }
 
     /// True if a group has finished all steps.
@@ -337,7 +325,6 @@ impl JobStream {
             held_start: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
             presence,
             start_scale: table.start_scale,
-            last_time: stream.schedule.t_max(),
             steps: table.steps.iter().map(|step| Coefficients::new(step, stream)).collect(),
             times: table.steps.iter().map(|step| step.t).collect(),
         })
@@ -350,7 +337,7 @@ impl JobStream {
 
 impl JobBranch {
     fn new(branch: &Branch, streams: &[StreamSpec]) -> Self {
-        let dropped = |stream: &StreamSpec| branch.dropped.contains(&stream.name).then_some(branch.drop);
+        let dropped = |stream: &StreamSpec| branch.dropped.contains(&stream.name);
         let weight = |stream: &StreamSpec| branch.weights.get(&stream.name).copied().unwrap_or(0.0);
         JobBranch { dropped: streams.iter().map(dropped).collect(), weights: streams.iter().map(weight).collect() }
     }

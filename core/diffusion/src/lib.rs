@@ -57,10 +57,10 @@ pub use companion::{Aggregation, Companion, HeadConfig, HeadLoss, HeadNetwork};
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result};
-pub use guidance::{Branch, Dropped, Guidance, Scale};
+pub use guidance::{Branch, Guidance, Scale};
 pub use network::{
     CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig,
-    Source, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
+    TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
 };
 pub use objective::{
     Contrast, Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss, info_nce,
@@ -69,7 +69,7 @@ pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use prompted::Prompted;
 pub use request::{Observed, Request, Sampled};
-pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update, Variance};
+pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update};
 pub use schedule::{Karras, ScaledLinear, Schedule};
 pub use site::{Site, SiteSpec};
 pub use state::{State, States};

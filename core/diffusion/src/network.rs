@@ -20,7 +20,7 @@ use tch::Device;
 
 use crate::{Companion, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 use aggregated::Aggregated;
-pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig, Source};
+pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig};
 pub use dual_stream::{DualStream, DualStreamConfig, Reading};
 use layer::Init;
 pub use layer::Precision;

@@ -257,7 +257,7 @@ fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), first_row: usize, o
 fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f32> {
     let rows = draw.states.rows();
     let states = |row: usize| &draw.states.row(row)[..streams.len()];
-    let of_row: Vec<f64> = (0..rows).map(|row| options.of_row(streams, states(row)) / rows as f64).collect();
+    let of_row: Vec<f64> = (0..rows).map(|row| LossOptions::of_row(streams, states(row)) / rows as f64).collect();
     let mut columns = vec![0.0; streams.len() * Column::COUNT * rows];
     for (place, (stream, columns)) in streams.iter().zip(columns.chunks_mut(Column::COUNT * rows)).enumerate() {
         let noisy = draw.states.stream(place).filter(|state| state.has_loss()).count() as i64 * stream.elements();
@@ -267,15 +267,14 @@ fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f3
                 State::Clean => set(Column::Signal, 1.0),
                 State::Absent => {}
                 State::Noisy => {
-                    let index = row * draw.states.streams() + place;
-                    let t = draw.times[index];
+                    let t = draw.times[row * draw.states.streams() + place];
                     let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
                     let (of_x0, of_eps) = stream.parameterization.target_coefficients(a, s);
                     set(Column::Signal, a);
                     set(Column::Noise, s);
                     set(Column::TargetX0, of_x0);
                     set(Column::TargetEps, of_eps);
-                    set(Column::Loss, of_row[row] * options.weight.at(stream, t) * draw.corrections[index]);
+                    set(Column::Loss, of_row[row] * options.weight.at(stream, t));
                     set(Column::Figure, 1.0 / noisy as f64);
                 }
             }

@@ -42,9 +42,6 @@ pub enum Sampler {
         /// The number of network evaluations.
         #[serde(default = "thousand")]
         steps: usize,
-        /// The variance of a step.
-        #[serde(default)]
-        variance: Variance,
     },
     /// Euler's method in sigma = s / a: Karras et al. 2022, algorithm 1 without its second-order part.
     Euler {
@@ -89,17 +86,6 @@ pub enum Sampler {
     },
 }
 
-/// The variance of a step of DDPM: the two choices of Ho et al. 2020, section 3.2.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Variance {
-    /// That of the posterior: right for data without any spread.
-    #[default]
-    Small,
-    /// That of the forward step: right for data of unit variance.
-    Large,
-}
-
 fn one() -> f64 {
     1.0
 }
@@ -129,7 +115,7 @@ impl Sampler {
     pub fn steps(&self) -> usize {
         match *self {
             Sampler::Ddim { steps, .. }
-            | Sampler::Ddpm { steps, .. }
+            | Sampler::Ddpm { steps }
             | Sampler::Euler { steps }
             | Sampler::EulerAncestral { steps, .. }
             | Sampler::EulerMaruyama { steps }
@@ -168,7 +154,7 @@ impl Sampler {
     fn walk(&self, schedule: &Schedule, points: &[Point]) -> Vec<TableStep> {
         match *self {
             Sampler::Ddim { eta, .. } => posterior::ddim(points, eta),
-            Sampler::Ddpm { variance, .. } => posterior::ddpm(points, variance),
+            Sampler::Ddpm { .. } => posterior::ddpm(points),
             Sampler::Euler { .. } => euler::euler(points, 0.0),
             Sampler::EulerAncestral { eta, .. } => euler::euler(points, eta),
             Sampler::EulerMaruyama { .. } => euler::euler_maruyama(points, schedule),

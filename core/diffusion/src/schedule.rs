@@ -1,6 +1,5 @@
 //! Noise schedules: the signal and the noise of a stream at a time between 0 and 1.
 
-mod inverse;
 mod karras;
 mod scaled_linear;
 
@@ -162,6 +161,13 @@ impl Schedule {
             Schedule::Flow {} => 2.0 * t / (1.0 - t),
             _ => self.beta(t),
         }
+    }
+
+    /// g^2 / s^2 at `t` = -d log snr / dt, the rate of noise relative to the noise that is there: Kingma et al. 2021,
+    /// "Variational diffusion models", eq. (15).
+    pub fn noise_rate(&self, t: f64) -> f64 {
+        let s = self.noise(t);
+        self.diffusion(t) / (s * s)
     }
 
     /// log(a^2 / s^2), natural; infinite at t = 0.

@@ -10,7 +10,7 @@ use super::layer::Init;
 use super::{Network, build_from};
 use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Times, Tokens};
 use environment::Environment;
-pub use environment::{EnvironmentConfig, Source};
+pub use environment::EnvironmentConfig;
 
 /// The distance between the seeds of the parts of a network.
 const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -50,7 +50,6 @@ pub struct Coupled {
     streams: Vec<StreamSpec>,
     parts: Vec<Box<dyn Denoiser>>,
     environments: Vec<Environment>,
-    source: Source,
 }
 
 /// The rows of a batch in which a stream is present.
@@ -92,7 +91,7 @@ impl Coupled {
             let found = format!("one for unknown stream {stranger:?}");
             return Err(EngineError::Config { field: "parts", wanted: "a network for each stream only", found });
         }
-        Ok(Coupled { streams: streams.to_vec(), parts, environments, source: config.environment.source })
+        Ok(Coupled { streams: streams.to_vec(), parts, environments })
     }
 
     /// The rows in which each stream is present.
@@ -134,9 +133,8 @@ impl Coupled {
 
     /// The context of a stream's network; `None` if no row has other streams.
     fn context(&self, place: usize, shown: &[Option<Tensor>], there: &[There]) -> Result<Option<Tokens>> {
-        let sees = |other: usize| (other == place) == (self.source == Source::Own);
         let (mut values, mut masks, mut all) = (Vec::new(), Vec::new(), true);
-        for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| sees(*other)) {
+        for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| *other != place) {
             let Some(tokens) = tokens else { continue };
             let (rows, count) = (tokens.size()[0], tokens.size()[1]);
             masks.push(match &there[other] {

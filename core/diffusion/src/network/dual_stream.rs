@@ -44,7 +44,6 @@ struct Reader {
     trunk: usize,
     sites: Vec<Site>,
     tokens: FeatureTokens,
-    detach: bool,
     /// Once frozen: the trunk's stream and the tokens last made of it.
     kept: Option<RefCell<Option<(Tensor, Tokens)>>>,
 }
@@ -102,7 +101,7 @@ impl DualStream {
             let (sites, known) = (reading.places()?, parts[trunk].sites());
             let specs = sites.iter().map(|site| spec(*site, &known)).collect::<Result<Vec<_>>>()?;
             let tokens = FeatureTokens::new(&format!("reads.{}", stream.name), &specs, reading.features, init)?;
-            readers.push(Some(Reader { trunk, sites, tokens, detach: reading.detach, kept: None }));
+            readers.push(Some(Reader { trunk, sites, tokens, kept: None }));
         }
         Ok(DualStream { streams: streams.to_vec(), parts, readers })
     }
@@ -154,8 +153,7 @@ impl DualStream {
             let column = gone.try_view(column)?;
             asked.x[0] = asked.x[0].try_masked_fill(&column, 0.0)?;
         }
-        let ask = || self.parts[reader.trunk].predict_with(&asked, &reader.sites);
-        let (_, features) = if reader.detach { tch::no_grad(ask)? } else { ask()? };
+        let (_, features) = self.parts[reader.trunk].predict_with(&asked, &reader.sites)?;
         let values = reader.tokens.forward(&features)?;
         let mask = gone.map(|gone| {
             let there = gone.try_logical_not()?.try_unsqueeze(1)?;

@@ -23,7 +23,7 @@ pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: us
     }
     let (rows, diffused) = (draw.states.rows(), draw.states.streams());
     let mut states = States::filled(rows, diffused + companions.len(), State::Absent);
-    let (mut times, mut corrections) = (Vec::new(), Vec::new());
+    let mut times = Vec::new();
     let mut drawn = vec![0.0; companions.len()];
     for row in 0..rows {
         RowNoise::new(seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(step, &mut drawn);
@@ -36,10 +36,8 @@ pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: us
         }
         times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
         times.extend(of_companions.iter().map(|state| state.time(0.0)));
-        corrections.extend_from_slice(&draw.corrections[row * diffused..(row + 1) * diffused]);
-        corrections.extend(companions.iter().map(|_| 1.0));
     }
-    Draw { states, times, corrections }
+    Draw { states, times }
 }
 
 impl LossOutput {
@@ -113,7 +111,6 @@ fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
                 .try_flatten(0, -1)
         }
         HeadLoss::Mse => estimate.try_sub(&truth)?.try_square()?.try_mean([1], false, Kind::Float),
-        HeadLoss::Cosine => Tensor::try_cosine_similarity(&estimate, &truth, 1, 1e-8)?.try_neg()?.try_add_scalar(1.0),
     }
 }
 

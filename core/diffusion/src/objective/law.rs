@@ -87,8 +87,6 @@ pub struct Draw {
     pub states: States,
     /// `[row, stream]`, row after row: the time of a noisy stream, 0 if clean, 1 if absent.
     pub times: Vec<f64>,
-    /// `[row, stream]`, row after row: what a loss is multiplied by, so that its mean is that of uniform times.
-    pub corrections: Vec<f64>,
 }
 
 impl Draw {
@@ -98,16 +96,12 @@ impl Draw {
             return self;
         }
         let rows = self.states.rows();
-        let mut draw = Draw {
-            states: States::filled(rows, all, State::Absent),
-            times: vec![State::Absent.time(0.0); rows * all],
-            corrections: vec![1.0; rows * all],
-        };
+        let mut draw =
+            Draw { states: States::filled(rows, all, State::Absent), times: vec![State::Absent.time(0.0); rows * all] };
         for row in 0..rows {
             for (from, to) in places.iter().enumerate() {
                 draw.states.row_mut(row)[*to] = self.states.row(row)[from];
                 draw.times[row * all + to] = self.times[row * places.len() + from];
-                draw.corrections[row * all + to] = self.corrections[row * places.len() + from];
             }
         }
         draw
@@ -166,7 +160,7 @@ impl TimeLaw {
     /// See [`TimeLaw::draw`], for the rows from `first` on.
     pub(super) fn draw_from(&self, first: usize, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
         let mut states = States::filled(rows, streams.len(), State::Noisy);
-        let (mut times, mut corrections) = (Vec::new(), Vec::new());
+        let mut times = Vec::new();
         let mut drawn = vec![0.0; TIMES + 2 * streams.len()];
         let mut of_batch = drawn.clone();
         RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
@@ -185,20 +179,18 @@ impl TimeLaw {
             }
             let of_all = matches!(self, TimeLaw::SharedAll { per: Per::Batch, .. });
             let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
-            let mut uniforms = drawn[TIMES..TIMES + streams.len()].to_vec();
+            let mut fractions = drawn[TIMES..TIMES + streams.len()].to_vec();
             if self.density() == Density::LogitNormal {
-                uniforms = logit_normals(streams.len(), seed, key, step);
+                fractions = logit_normals(streams.len(), seed, key, step);
             }
             let shared = !matches!(self, TimeLaw::Independent { .. } | TimeLaw::Alternating { .. });
             for (place, stream) in streams.iter().enumerate() {
                 let leader = if shared { 0 } else { place };
-                let (fraction, correction) = self.density().fraction(uniforms[leader], &streams[leader].schedule);
                 let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
-                times.push(states.row(row)[place].time(least + fraction * (most - least)));
-                corrections.push(correction);
+                times.push(states.row(row)[place].time(least + fractions[leader] * (most - least)));
             }
         }
-        Draw { states, times, corrections }
+        Draw { states, times }
     }
 }
 

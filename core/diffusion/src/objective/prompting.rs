@@ -42,7 +42,7 @@ impl Prompting {
         }
         let (rows, diffused) = (draw.states.rows(), draw.states.streams());
         let mut states = States::filled(rows, diffused + prompts.len(), State::Absent);
-        let (mut times, mut corrections) = (Vec::new(), Vec::new());
+        let mut times = Vec::new();
         for row in 0..rows {
             let mut drawn = [0.0; 2];
             RowNoise::new(seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(step, &mut drawn);
@@ -55,10 +55,8 @@ impl Prompting {
             }
             times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
             times.extend(of_prompts.iter().map(|state| state.time(0.0)));
-            corrections.extend_from_slice(&draw.corrections[row * diffused..(row + 1) * diffused]);
-            corrections.extend(prompts.iter().map(|_| 1.0));
         }
-        Ok(Draw { states, times, corrections })
+        Ok(Draw { states, times })
     }
 }
 

@@ -37,9 +37,6 @@ impl Weight {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossOptions {
-    /// Multiplies the loss of a row by D / (D - k), with D coordinates of which k are not noisy, so that rows with many
-    /// observed coordinates weigh as much as rows with none.
-    pub subset_scale: bool,
     /// The weight by time.
     pub weight: Weight,
     /// Weight of the denoising loss next to those of heads; 0 trains the heads alone.
@@ -62,7 +59,6 @@ pub struct LossOptions {
 impl Default for LossOptions {
     fn default() -> Self {
         LossOptions {
-            subset_scale: true,
             weight: Weight::Uniform,
             denoising: 1.0,
             first_row: 0,
@@ -79,11 +75,11 @@ impl LossOptions {
         self.left_out >> place & 1 == 0
     }
 
-    /// The weight of each coordinate of a row, whatever its time: 1/D, times D / (D - k) if the options say so.
-    pub(super) fn of_row(&self, streams: &[StreamSpec], states: &[State]) -> f64 {
-        let all: i64 = streams.iter().map(StreamSpec::elements).sum();
-        let noisy: i64 =
-            streams.iter().zip(states).filter(|(_, state)| state.has_loss()).map(|(stream, _)| stream.elements()).sum();
-        1.0 / if self.subset_scale { noisy.max(1) } else { all.max(1) } as f64
+    /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not noisy,
+    /// so that rows with many observed coordinates weigh as much as rows with none.
+    pub(super) fn of_row(streams: &[StreamSpec], states: &[State]) -> f64 {
+        let noisy = streams.iter().zip(states).filter(|(_, state)| state.has_loss());
+        let coordinates: i64 = noisy.map(|(stream, _)| stream.elements()).sum();
+        1.0 / coordinates.max(1) as f64
     }
 }

@@ -146,7 +146,7 @@ mod tests {
     /// The counts of the authors' schedule of jumps for 250 points, jump length 10 and 10 samples each.
     #[test]
     fn steps_are_as_many_as_in_repaint() {
-        let sampling = resampling(Sampler::Ddpm { steps: 250, variance: Default::default() }, 10, 10);
+        let sampling = resampling(Sampler::Ddpm { steps: 250 }, 10, 10);
         sampling.check().unwrap();
         let table = sampling.table(&Schedule::vp_linear());
         assert_eq!((table.steps.len(), sampling.evaluations()), (2410, 2410));
@@ -162,7 +162,7 @@ mod tests {
         let schedule = Schedule::cosine();
         let samplers = [
             Sampler::Ddim { steps: 20, eta: 0.5 },
-            Sampler::Ddpm { steps: 20, variance: Default::default() },
+            Sampler::Ddpm { steps: 20 },
             Sampler::EulerAncestral { steps: 20, eta: 1.0 },
         ];
         // With the true x0, x has the distribution N(a x0, s^2) before and after every step, jumps included.

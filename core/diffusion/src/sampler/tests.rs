@@ -14,16 +14,15 @@ fn any_schedule() -> impl Strategy<Value = Schedule> {
 }
 
 fn any_sampler(most: usize) -> impl Strategy<Value = Sampler> {
-    (1..most, 0.0..=1.0f64, 0usize..10).prop_map(|(steps, eta, which)| match which {
+    (1..most, 0.0..=1.0f64, 0usize..9).prop_map(|(steps, eta, which)| match which {
         0 => Sampler::Ddim { steps, eta },
-        1 => Sampler::Ddpm { steps, variance: Variance::Small },
-        2 => Sampler::Ddpm { steps, variance: Variance::Large },
-        3 => Sampler::Euler { steps },
-        4 => Sampler::EulerAncestral { steps, eta },
-        5 => Sampler::EulerMaruyama { steps },
-        6 => Sampler::Heun { steps },
-        7 => Sampler::Dpmpp2m { steps },
-        8 => Sampler::Dpmpp3m { steps },
+        1 => Sampler::Ddpm { steps },
+        2 => Sampler::Euler { steps },
+        3 => Sampler::EulerAncestral { steps, eta },
+        4 => Sampler::EulerMaruyama { steps },
+        5 => Sampler::Heun { steps },
+        6 => Sampler::Dpmpp2m { steps },
+        7 => Sampler::Dpmpp3m { steps },
         _ => Sampler::Unipc { steps },
     })
 }
@@ -85,7 +84,7 @@ proptest! {
     #[test]
     fn posterior_samplers_keep_the_marginal(steps in 1usize..60, eta in 0.0..=1.0f64, schedule in any_schedule()) {
         // With the true x0 the update maps N(a x0, s^2) onto N(a_u x0, s_u^2), whatever eta.
-        let ddpm = Sampler::Ddpm { steps, variance: Variance::Small };
+        let ddpm = Sampler::Ddpm { steps };
         for sampler in [Sampler::Ddim { steps, eta }, Sampler::EulerAncestral { steps, eta }, ddpm] {
             for step in &sampler.table(&schedule).steps {
                 let mean = step.next.x * schedule.signal(step.t) + step.next.denoised;
@@ -107,7 +106,7 @@ fn equivalent_samplers_agree() {
             .flat_map(|(left, right)| terms(&left.next).into_iter().zip(terms(&right.next)))
             .fold(0.0, |worst: f64, (left, right)| worst.max((left - right).abs()))
     };
-    let ddpm = || Sampler::Ddpm { steps, variance: Variance::Small };
+    let ddpm = || Sampler::Ddpm { steps };
     for schedule in
         [Schedule::vp_linear(), Schedule::cosine(), Schedule::scaled_linear(), Schedule::karras(), Schedule::flow()]
     {
@@ -129,8 +128,7 @@ fn the_names_in_a_configuration_are_fixed() {
     assert_eq!(parse(r#"{"kind": "ddim"}"#).unwrap(), Sampler::Ddim { steps: 50, eta: 0.0 });
     assert_eq!(parse(r#"{"kind": "euler-maruyama"}"#).unwrap(), Sampler::EulerMaruyama { steps: 250 });
     assert!(parse(r#"{"kind": "euler-maruyama", "eta": 0.5}"#).is_err());
-    let ddpm = Sampler::Ddpm { steps: 1000, variance: Variance::Small };
-    assert_eq!(parse(r#"{"kind": "ddpm", "variance": "small"}"#).unwrap(), ddpm);
+    assert_eq!(parse(r#"{"kind": "ddpm"}"#).unwrap(), Sampler::Ddpm { steps: 1000 });
     assert_eq!(parse(r#"{"kind": "euler"}"#).unwrap(), Sampler::Euler { steps: 50 });
     assert_eq!(parse(r#"{"kind": "euler-ancestral"}"#).unwrap(), Sampler::EulerAncestral { steps: 50, eta: 1.0 });
     assert_eq!(parse(r#"{"kind": "heun"}"#).unwrap(), Sampler::Heun { steps: 25 });

@@ -135,3 +135,13 @@ fn the_names_in_a_configuration_are_fixed() {
     assert!(Schedule::VpLinear { beta_min: 2.0, beta_max: 1.0 }.check().is_err());
     assert!(Schedule::Cosine { offset: f64::NAN }.check().is_err());
 }
+
+#[test]
+fn the_noise_rate_is_the_slope_of_the_log_ratio() {
+    for schedule in [Schedule::vp_linear(), Schedule::cosine(), Schedule::flow(), Schedule::karras()] {
+        for t in [0.0123, 0.1, 0.377, 0.9] {
+            let slope = (schedule.log_snr(t + 1e-6) - schedule.log_snr(t - 1e-6)) / 2e-6;
+            assert!((slope / schedule.noise_rate(t) + 1.0).abs() < 1e-6, "{schedule:?} at {t}");
+        }
+    }
+}

@@ -26,7 +26,7 @@ fn streams(names: &[&str]) -> Vec<StreamSpec> {
 }
 
 /// Seeded by name, so that the order of streams does not count; `stirred` changes the layers that start at zero.
-fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
+fn network(names: &[&str], stirred: bool) -> Box<dyn Denoiser> {
     let part = |name: &str| match name {
         "map" => {
             json!({"kind": "unet", "block_out_channels": [8], "layers_per_block": 1, "norm_num_groups": 4, "num_attention_heads": [2]})
@@ -35,8 +35,7 @@ fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
     };
     let parts: serde_json::Map<String, serde_json::Value> =
         names.iter().map(|name| (name.to_string(), part(name))).collect();
-    let config =
-        json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6, "source": source}});
+    let config = json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6}});
     let network: Network = serde_json::from_value(config).unwrap();
     let built = build(&network, &streams(names), Precision::F32, Device::Cpu, 3).unwrap();
     for (name, parameter) in built.parameters() {
@@ -73,10 +72,10 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 
 #[test]
 fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
-    let joint = network(&["a", "b", "map"], "others", true);
+    let joint = network(&["a", "b", "map"], true);
     for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
         let found = predicted(joint.as_ref(), &|stream, _| stream == name);
-        let single = network(&[name], "others", false);
+        let single = network(&[name], false);
         let alone = predicted(single.as_ref(), &|_, _| true);
         assert_eq!(bits(&found[place]), bits(&alone[0]), "{name}");
     }
@@ -84,7 +83,7 @@ fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
 
 #[test]
 fn context_layers_start_without_effect_and_then_have_one() {
-    let (fresh, stirred) = (network(&["a", "b", "map"], "others", false), network(&["a", "b", "map"], "others", true));
+    let (fresh, stirred) = (network(&["a", "b", "map"], false), network(&["a", "b", "map"], true));
     for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
         let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(place);
         let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(place);
@@ -95,7 +94,7 @@ fn context_layers_start_without_effect_and_then_have_one() {
 
 #[test]
 fn a_row_attends_to_the_streams_that_it_has() {
-    let denoiser = network(&["a", "b", "map"], "others", true);
+    let denoiser = network(&["a", "b", "map"], true);
     // Rows 0 and 1 have a alone, row 2 has a and b, the others all three.
     let there = |stream: &str, row: usize| match row {
         0 | 1 => stream == "a",
@@ -113,7 +112,7 @@ fn a_row_attends_to_the_streams_that_it_has() {
 
 #[test]
 fn the_order_of_streams_does_not_count() {
-    let (one, other) = (network(&["a", "b", "map"], "others", true), network(&["map", "a", "b"], "others", true));
+    let (one, other) = (network(&["a", "b", "map"], true), network(&["map", "a", "b"], true));
     let (found, turned) = (predicted(one.as_ref(), &|_, _| true), predicted(other.as_ref(), &|_, _| true));
     for (place, in_other) in [(0, 1), (1, 2), (2, 0)] {
         assert!(off(&found[place], &turned[in_other]) < 1e-5, "f32");
@@ -121,22 +120,18 @@ fn the_order_of_streams_does_not_count() {
 }
 
 #[test]
-fn environment_tokens_have_length_one_and_can_be_their_own() {
-    let denoiser = network(&["a", "b"], "self", true);
+fn environment_tokens_have_length_one() {
+    let denoiser = network(&["a", "b"], true);
     let shown = denoiser.environments(&input(denoiser.as_ref(), &|_, _| true)).unwrap();
     for tokens in shown.iter().flatten() {
         assert_eq!(tokens.size(), [ROWS, 1, 6]);
         let lengths = tokens.square().sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         assert!(off(&lengths, &lengths.ones_like()) < 1e-6, "f32");
     }
-    // What b is does not matter to a, which reads itself.
-    let with = predicted(denoiser.as_ref(), &|_, _| true);
+    let plain = predicted(denoiser.as_ref(), &|_, _| true);
     let mut other = input(denoiser.as_ref(), &|_, _| true);
     other.x[1] = &other.x[1] * -2.0;
-    assert_eq!(bits(&denoiser.predict(&other).unwrap()[0]), bits(&with[0]));
-    let others = network(&["a", "b"], "others", true);
-    let (moved, still) = (others.predict(&other).unwrap(), predicted(others.as_ref(), &|_, _| true));
-    assert_ne!(bits(&moved[0]), bits(&still[0]));
+    assert_ne!(bits(&denoiser.predict(&other).unwrap()[0]), bits(&plain[0]), "a attends to b");
 }
 
 /// Caches of times and tokens change nothing: rows at two times, some with all streams.
@@ -144,7 +139,7 @@ fn environment_tokens_have_length_one_and_can_be_their_own() {
 fn a_frozen_network_predicts_the_same() {
     let there = |stream: &str, row: usize| stream == "a" || row > 1;
     for names in [&["a", "b", "map"][..], &["a", "b"]] {
-        let (plain, mut frozen) = (network(names, "others", true), network(names, "others", true));
+        let (plain, mut frozen) = (network(names, true), network(names, true));
         frozen.freeze().unwrap();
         let of = |row: usize| {
             let present: Vec<f32> = names.iter().map(|name| f32::from(u8::from(there(name, row)))).collect();
@@ -165,7 +160,7 @@ fn a_frozen_network_predicts_the_same() {
 
 #[test]
 fn streams_that_take_no_part_get_no_gradient() {
-    let denoiser = network(&["a", "b", "map"], "others", true);
+    let denoiser = network(&["a", "b", "map"], true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
     let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     let loss = |options: LossOptions| denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
@@ -184,7 +179,7 @@ fn streams_that_take_no_part_get_no_gradient() {
     alone.loss.backward();
     assert!(touched().iter().all(|name| name.starts_with("parts.a.") && !name.contains("context")));
 
-    let denoiser = network(&["a", "b", "map"], "others", true);
+    let denoiser = network(&["a", "b", "map"], true);
     let contrast = Some(Contrast { weight: 1.0, temperature: 0.1, stream: None });
     let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
     let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();

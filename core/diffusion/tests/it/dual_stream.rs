@@ -43,15 +43,15 @@ fn light() -> serde_json::Value {
     json!({"kind": "residual-mlp", "width": 16, "blocks": 2})
 }
 
-fn network(sites: &[&str], detach: bool) -> Box<dyn Denoiser> {
-    network_over(&streams(), sites, detach)
+fn network(sites: &[&str]) -> Box<dyn Denoiser> {
+    network_over(&streams(), sites)
 }
 
-fn network_over(streams: &[StreamSpec], sites: &[&str], detach: bool) -> Box<dyn Denoiser> {
+fn network_over(streams: &[StreamSpec], sites: &[&str]) -> Box<dyn Denoiser> {
     let config = json!({
         "kind": "dual-stream",
         "parts": {"map": serde_json::to_value(trunk()).unwrap(), "query": light()},
-        "reads": {"query": {"stream": "map", "sites": sites, "features": 8, "detach": detach}}
+        "reads": {"query": {"stream": "map", "sites": sites, "features": 8}}
     });
     build(&serde_json::from_value(config).unwrap(), streams, Precision::F32, Device::Cpu, 3).unwrap()
 }
@@ -87,7 +87,7 @@ use State::{Absent, Clean, Noisy};
 
 #[test]
 fn readers_do_not_change_a_bit_of_the_trunk() {
-    let dual = stirred(network(&SITES, false));
+    let dual = stirred(network(&SITES));
     let alone = stirred(build(&trunk(), &streams()[..1], Precision::F32, Device::Cpu, 3).unwrap());
     let rows = [Noisy; 3];
     let DenoiserInput { x, .. } = input(&rows, &rows);
@@ -104,7 +104,7 @@ fn the_reader_sees_every_site_of_its_own_row() {
     let one = |sites: &[&str], map: &dyn Fn(&Tensor) -> Tensor| {
         let mut input = input(&[Clean; 3], &[Noisy; 3]);
         input.x[0] = map(&input.x[0]);
-        stirred(network(sites, false)).predict(&input).unwrap().remove(1)
+        stirred(network(sites)).predict(&input).unwrap().remove(1)
     };
     let plain = one(&SITES, &Tensor::shallow_clone);
     assert!(off(&plain, &one(&SITES[..2], &Tensor::shallow_clone)) > 1e-4, "another site, another answer");
@@ -113,7 +113,7 @@ fn the_reader_sees_every_site_of_its_own_row() {
     assert!(off(&changed.get(2), &plain.get(2)) > 1e-4);
     let swapped = one(&["last", "middle", "down.0"], &Tensor::shallow_clone);
     assert!(off(&swapped, &plain) < 1e-5, "the order of sites does not count, f32");
-    let fresh = network(&SITES, false);
+    let fresh = network(&SITES);
     let (here, elsewhere) = (input(&[Clean; 3], &[Noisy; 3]), input(&[Absent; 3], &[Noisy; 3]));
     let start = |input: &DenoiserInput| fresh.predict(input).unwrap().remove(1);
     assert_eq!(bits(&start(&here)), bits(&start(&elsewhere)), "what reads starts without effect");
@@ -121,7 +121,7 @@ fn the_reader_sees_every_site_of_its_own_row() {
 
 #[test]
 fn rows_in_all_states_share_a_batch() {
-    let dual = stirred(network(&SITES, false));
+    let dual = stirred(network(&SITES));
     let (map, query) = ([Noisy, Clean, Absent, Noisy], [Absent, Noisy, Noisy, Noisy]);
     let mut mixed = input(&map, &query);
     // The values of an absent stream are ignored.
@@ -185,10 +185,7 @@ fn steps_and_draws_cost_the_trunk_one_call() {
         Box::new(Counted(part(&reader, 1), light_calls.clone())),
     ];
     let sites = SITES.map(str::to_string).to_vec();
-    let reads = IndexMap::from([(
-        "query".to_string(),
-        Reading { stream: "map".to_string(), sites, features: 8, detach: false },
-    )]);
+    let reads = IndexMap::from([("query".to_string(), Reading { stream: "map".to_string(), sites, features: 8 })]);
     let dual = DualStream::of_parts(&specs, parts, &reads, (Precision::F32, Device::Cpu, 3)).unwrap();
     let dual = stirred(Box::new(dual));
     let engine = engine(vec![("d", dual)], 16);
@@ -246,34 +243,30 @@ fn patterns_take_turns_by_row_or_by_step() {
         density: Default::default(),
     };
     let latents = [normal(4, &[1, 4, 4]), normal(4, &[4])];
-    let lost = denoising_loss(network(&SITES, false).as_ref(), &latents, &stranger, &LossOptions::default(), (1, 0));
+    let lost = denoising_loss(network(&SITES).as_ref(), &latents, &stranger, &LossOptions::default(), (1, 0));
     assert!(lost.unwrap_err().to_string().contains("quary"));
 }
 
 #[test]
-fn the_predicted_x0_trains_the_trunk_unless_detached() {
+fn the_predicted_x0_trains_the_trunk() {
     let latents = [normal(16, &[1, 4, 4]), normal(16, &[4])];
     let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
-    for detach in [false, true] {
-        let dual = stirred(network(&SITES, detach));
-        let options = LossOptions { contrast: contrast.clone(), ..LossOptions::default() };
-        let law = patterns(&PATTERNS[1..], Per::Sample);
-        let output = denoising_loss(dual.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
-        let plain = denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), (1, 0)).unwrap();
-        assert_eq!(output.per_stream[2].0, "predicted x0 of query");
-        assert!(output.loss.double_value(&[]) > plain.loss.double_value(&[]), "the term is there");
-        output.loss.backward();
-        let taught = |prefix: &str| {
-            let parameters = dual.parameters().into_iter().filter(|(name, _)| name.starts_with(prefix));
-            parameters.filter(|(_, tensor)| tensor.grad().defined()).count()
-        };
-        assert!(taught("parts.query.") > 0 && taught("reads.query.") > 0);
-        assert_eq!(taught("parts.map.") > 0, !detach);
+    let dual = stirred(network(&SITES));
+    let options = LossOptions { contrast, ..LossOptions::default() };
+    let law = patterns(&PATTERNS[1..], Per::Sample);
+    let output = denoising_loss(dual.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    let plain = denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), (1, 0)).unwrap();
+    assert_eq!(output.per_stream[2].0, "predicted x0 of query");
+    assert!(output.loss.double_value(&[]) > plain.loss.double_value(&[]), "the term is there");
+    output.loss.backward();
+    for prefix in ["parts.query.", "reads.query.", "parts.map."] {
+        let parameters = dual.parameters().into_iter().filter(|(name, _)| name.starts_with(prefix));
+        assert!(parameters.filter(|(_, tensor)| tensor.grad().defined()).count() > 0, "{prefix}");
     }
     let nobody = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("nobody".to_string()) });
     let options = LossOptions { contrast: nobody, ..LossOptions::default() };
     let law = patterns(&PATTERNS, Per::Sample);
-    assert!(denoising_loss(network(&SITES, false).as_ref(), &latents, &law, &options, (1, 0)).is_err());
+    assert!(denoising_loss(network(&SITES).as_ref(), &latents, &law, &options, (1, 0)).is_err());
 }
 
 /// Four maps, one for each of four queries of norm 2, and a little noise on the maps.
@@ -291,7 +284,7 @@ fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
 fn it_learns_to_classify_from_the_features_only() {
     const STEPS: u32 = 150;
     tch::set_num_threads(1);
-    let dual = network_over(&streams_with(Parameterization::X0), &SITES, false);
+    let dual = network_over(&streams_with(Parameterization::X0), &SITES);
     let config = OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, clip: 1.0 };
     let mut optimizer = Optimizer::new(config, u64::from(STEPS), 0.0, dual.parameters()).unwrap();
     let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });

@@ -116,7 +116,6 @@ fn every_sampler_of_the_planner_is_one_of_the_engine() {
 fn every_guidance_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("guidance");
     assert_eq!(names, ["cfg", "joint"].map(str::to_string).into());
-    assert!(settings.iter().any(|setting| setting["streams"]["x"] == 2.0));
     settings.iter().for_each(|setting| drop(parsed::<Guidance>(setting)));
     let scales = json!({"kind": "cfg", "scale": {"a": 2.0}});
     assert_eq!(parsed::<Guidance>(&scales).branches(&["a"], &["x"]).len(), 1);

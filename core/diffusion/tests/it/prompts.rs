@@ -1,7 +1,7 @@
 //! Prompts: mixed by weights, absent without a trace, guided towards, learned from.
 
 use anyflow_diffusion::{
-    Branch, Denoiser, DenoiserInput, Dropped, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
+    Branch, Denoiser, DenoiserInput, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
     Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, TimeRun, build_prompted, denoising_loss,
 };
 use serde_json::json;
@@ -122,13 +122,8 @@ fn sampling_is_guided_between_the_prompt_and_none() {
     let engine = engine(vec![("d", denoiser)], 64);
     let value = normal(4, &TOKENS);
     let given = |weight: f64| Observed::Prompt { value: value.shallow_clone(), weight };
-    let branch = |scale: f64| {
-        vec![Branch {
-            dropped: vec!["a".into()],
-            drop: Dropped::Absent,
-            weights: [("x".to_string(), scale - 1.0)].into(),
-        }]
-    };
+    let branch =
+        |scale: f64| vec![Branch { dropped: vec!["a".into()], weights: [("x".to_string(), scale - 1.0)].into() }];
     let requests = vec![
         request(given(1.0), Vec::new()),
         request(Observed::Absent, Vec::new()),

@@ -12,7 +12,7 @@ use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt, TimeRun, 
 /// Lower bound of norms, so that a zero token stays finite.
 const SHORTEST: f64 = 1e-6;
 
-/// The size of the environment encoders, and which streams see their tokens.
+/// The size of the environment encoders.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentConfig {
@@ -22,25 +22,11 @@ pub struct EnvironmentConfig {
     pub tokens: i64,
     /// The features of a token.
     pub features: i64,
-    /// The streams whose tokens a stream sees.
-    pub source: Source,
-}
-
-/// The streams whose tokens a stream sees.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// All other streams: Tang et al. 2023, equation (3).
-    #[default]
-    Others,
-    /// The stream itself, as in the code published with that paper.
-    #[serde(rename = "self")]
-    Own,
 }
 
 impl Default for EnvironmentConfig {
     fn default() -> Self {
-        EnvironmentConfig { width: 128, tokens: 1, features: 64, source: Source::Others }
+        EnvironmentConfig { width: 128, tokens: 1, features: 64 }
     }
 }
 
@@ -72,7 +58,7 @@ pub(super) struct Environment {
 
 impl Environment {
     pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: Init) -> Result<Self> {
-        let EnvironmentConfig { width, tokens, features, .. } = config;
+        let EnvironmentConfig { width, tokens, features } = config;
         Ok(Environment {
             config,
             time: TimeEmbedding::new(1, width, TimeFeatures::Fourier, false, Activation::Silu, init)?,

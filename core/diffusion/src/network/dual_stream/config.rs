@@ -27,9 +27,6 @@ pub struct Reading {
     /// The width of the tokens made from the features.
     #[serde(default = "default_features")]
     pub features: i64,
-    /// True if no gradient flows back into the other network.
-    #[serde(default)]
-    pub detach: bool,
 }
 
 fn default_features() -> i64 {
