@@ -36,8 +36,6 @@ pub enum Objective {
     Denoise {
         /// How states and times are drawn.
         times: TimeLaw,
-        /// Whether the loss is scaled by D/(D-k), k coordinates being given.
-        scale: bool,
         /// The weight of the error by time.
         weight: Weight,
         /// Of this loss beside those of heads.
@@ -254,15 +252,11 @@ impl<'a> Prepared<'a> {
                 let back = net.decode(&latent, true)?;
                 Ok((distance(*loss, &back, &part[0])?, Vec::new()))
             }
-            (
-                Objective::Denoise { times, scale, weight, denoising, p_unprompted, contrast, .. },
-                Trained::Denoiser(name),
-            ) => {
+            (Objective::Denoise { times, weight, denoising, p_unprompted, contrast, .. }, Trained::Denoiser(name)) => {
                 let denoiser = self.trainee.session.denoisers[name].as_ref();
                 let p_unprompted = p_unprompted.unwrap_or(Prompting::default().p_unprompted);
                 let prompting = Prompting { p_unprompted, missing: self.missing };
                 let options = LossOptions {
-                    subset_scale: *scale,
                     weight: *weight,
                     denoising: *denoising,
                     first_row: first,
