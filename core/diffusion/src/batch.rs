@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use crate::branches::{Branches, Run, runs};
 use crate::group::Group;
-use crate::job::{Job, Jobs, Site};
+use crate::job::{Job, Jobs, LaneContext};
 use crate::tensor::tensor_from_rows;
 use crate::update::{Coefficients, Factors, PLANES};
 use crate::{DenoiserInput, Result, TensorExt, TimeRun};
@@ -39,7 +39,7 @@ enum Changes {
     /// The sampled rows: `[row, 1, ...]`, bool.
     Rows(Tensor),
     /// Some elements are observed and noised again at each step.
-    Held {
+    Inpaint {
         /// The observed values: `[row, shape]`.
         value: Tensor,
         /// The observed elements: `[row, shape]`, bool; all of them if `None`.
@@ -57,23 +57,23 @@ impl Batch {
 
     /// The number of rows of a network call, guidance branches included.
     pub fn call_rows(&self, jobs: &Jobs) -> usize {
-        self.groups.iter().map(|group| group.rows * jobs[&group.job].price()).sum()
+        self.groups.iter().map(|group| group.rows * jobs[&group.job].cost()).sum()
     }
 
     /// Rebuilds the tensors: the groups that stay, then the fresh ones with the first x of each stream.
-    pub fn rebuild(self, fresh: Vec<(Group, Vec<Tensor>)>, jobs: &Jobs, site: &Site) -> Result<Batch> {
+    pub fn rebuild(self, fresh: Vec<(Group, Vec<Tensor>)>, jobs: &Jobs, context: &LaneContext) -> Result<Batch> {
         let (fresh, start): (Vec<_>, Vec<_>) = fresh.into_iter().unzip();
         let stayed = self.groups.len();
         let mut groups: Vec<Group> = self.groups.into_iter().chain(fresh).collect();
         let history = groups.iter().any(|group| jobs[&group.job].uses_history());
-        let mut planes = Vec::with_capacity(site.streams.len());
-        for (place, stream) in site.streams.iter().enumerate() {
+        let mut planes = Vec::with_capacity(context.streams.len());
+        for (index, stream) in context.streams.iter().enumerate() {
             let plane = |plane: usize| {
-                let old = self.planes.get(place).and_then(|planes| planes.get(plane));
-                let piece = |(index, group): (usize, &Group)| match (old.filter(|_| index < stayed), plane) {
+                let old = self.planes.get(index).and_then(|planes| planes.get(plane));
+                let piece = |(number, group): (usize, &Group)| match (old.filter(|_| number < stayed), plane) {
                     (Some(old), _) => old.try_narrow(0, group.offset as i64, group.rows as i64),
-                    (None, 0) => Ok(start[index - stayed][place].shallow_clone()),
-                    _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)),
+                    (None, 0) => Ok(start[number - stayed][index].shallow_clone()),
+                    _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, context.device)),
                 };
                 joined(groups.iter().enumerate().map(piece).collect::<Result<_>>()?)
             };
@@ -87,13 +87,14 @@ impl Batch {
         }
         let runs = runs(&groups, jobs);
         let mut batch = Batch { groups, planes, ..Batch::default() };
-        batch.branches = Branches::new(&runs, &batch.groups, jobs, site)?;
-        batch.changes = (0..site.streams.len()).map(|place| batch.changes(place, jobs, site)).collect::<Result<_>>()?;
+        batch.branches = Branches::new(&runs, &batch.groups, jobs, context)?;
+        batch.changes =
+            (0..context.streams.len()).map(|index| batch.changes(index, jobs, context)).collect::<Result<_>>()?;
         batch.runs = runs;
         if batch.groups.is_empty() {
             return Ok(batch);
         }
-        let still = |(place, changes)| matches!(changes, &Changes::Nothing).then(|| batch.spread(place)).transpose();
+        let still = |(index, changes)| matches!(changes, &Changes::Nothing).then(|| batch.spread(index)).transpose();
         batch.still = batch.changes.iter().enumerate().map(still).collect::<Result<_>>()?;
         Ok(batch)
     }
@@ -112,32 +113,33 @@ impl Batch {
         self.runs.iter().map(told).collect()
     }
 
-    fn changes(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Changes> {
-        let stream = &site.streams[place];
+    fn changes(&self, index: usize, jobs: &Jobs, context: &LaneContext) -> Result<Changes> {
+        let stream = &context.streams[index];
         let each = |holds: fn(&Job, usize) -> bool| -> Vec<bool> {
-            let of_group = |group: &Group| std::iter::repeat_n(holds(&jobs[&group.job], place), group.rows);
+            let of_group = |group: &Group| std::iter::repeat_n(holds(&jobs[&group.job], index), group.rows);
             self.groups.iter().flat_map(of_group).collect()
         };
-        let (noisy, held) = (each(Job::is_noisy), each(Job::is_held));
-        let rows =
-            || Tensor::try_from_slice(&noisy)?.try_view(stream.column_shape(noisy.len()))?.try_to_device(site.device);
+        let (noisy, observed) = (each(Job::is_noisy), each(Job::is_inpainted));
+        let rows = || {
+            Tensor::try_from_slice(&noisy)?.try_view(stream.column_shape(noisy.len()))?.try_to_device(context.device)
+        };
         let rows = if noisy.contains(&false) { Some(rows()?) } else { None };
         match () {
             () if !noisy.contains(&true) => Ok(Changes::Nothing),
-            () if held.contains(&true) => self.held(place, rows, jobs, site),
+            () if observed.contains(&true) => self.inpainted(index, rows, jobs, context),
             () => Ok(rows.map_or(Changes::All, Changes::Rows)),
         }
     }
 
     /// The observed elements of one stream; `rows` are the rows that change.
-    fn held(&self, place: usize, rows: Option<Tensor>, jobs: &Jobs, site: &Site) -> Result<Changes> {
+    fn inpainted(&self, index: usize, rows: Option<Tensor>, jobs: &Jobs, context: &LaneContext) -> Result<Changes> {
         let (mut values, mut masks, mut everywhere) = (Vec::new(), Vec::new(), true);
         for group in &self.groups {
-            let size = site.streams[place].batch_shape(group.rows);
-            let filled = |value: i64, kind: Kind| Tensor::try_full(&size, value, (kind, site.device));
-            let held = jobs[&group.job].held(place, group)?;
-            everywhere &= matches!(held, Some((_, None)));
-            let (value, mask) = match held {
+            let size = context.streams[index].batch_shape(group.rows);
+            let filled = |value: i64, kind: Kind| Tensor::try_full(&size, value, (kind, context.device));
+            let observed = jobs[&group.job].inpainted(index, group)?;
+            everywhere &= matches!(observed, Some((_, None)));
+            let (value, mask) = match observed {
                 Some((value, None)) => (value, filled(1, Kind::Bool)?),
                 Some((value, Some(mask))) => (value, mask),
                 None => (filled(0, Kind::Float)?, filled(0, Kind::Bool)?),
@@ -146,7 +148,7 @@ impl Batch {
             masks.push(mask);
         }
         let mask = if everywhere { None } else { Some(joined(masks)?) };
-        Ok(Changes::Held { value: joined(values)?, mask, rows })
+        Ok(Changes::Inpaint { value: joined(values)?, mask, rows })
     }
 
     /// Advances all rows by one step: one network call, then one update per stream.
@@ -156,11 +158,11 @@ impl Batch {
     pub fn step(
         &mut self,
         jobs: &Jobs,
-        site: &Site,
+        context: &LaneContext,
         predict: impl FnOnce(&DenoiserInput) -> Result<Vec<Tensor>>,
     ) -> Result<()> {
-        let factors = factors(&self.groups, jobs, site)?;
-        let outputs = predict(&DenoiserInput::sampling(self.seen()?, self.times(jobs, site.streams.len())))?;
+        let factors = factors(&self.groups, jobs, context)?;
+        let outputs = predict(&DenoiserInput::sampling(self.seen()?, self.times(jobs, context.streams.len())))?;
         for (stream, (output, factors)) in outputs.into_iter().zip(factors).enumerate() {
             if matches!(self.changes[stream], Changes::Nothing) {
                 continue;
@@ -169,7 +171,7 @@ impl Batch {
                 Some(branches) => branches.gather(stream, &output)?,
                 None => output,
             };
-            let noise = self.noise(stream, jobs, site)?;
+            let noise = self.noise(stream, jobs, context)?;
             self.planes[stream] = self.updated(stream, &output, noise.as_ref(), &factors)?;
         }
         for group in &mut self.groups {
@@ -185,9 +187,9 @@ impl Batch {
 
     /// x of every stream as the network takes it: `[call row, shape]`.
     fn seen(&self) -> Result<Vec<Tensor>> {
-        let seen = |(place, still): (usize, &Option<Tensor>)| match still {
+        let seen = |(index, still): (usize, &Option<Tensor>)| match still {
             Some(still) => Ok(still.shallow_clone()),
-            None => self.spread(place),
+            None => self.spread(index),
         };
         self.still.iter().enumerate().map(seen).collect()
     }
@@ -210,25 +212,25 @@ impl Batch {
     ) -> Result<Vec<Tensor>> {
         let planes = &self.planes[stream];
         let (x, history) = (&planes[0], &planes[1..]);
-        let held = match &self.changes[stream] {
-            Changes::Held { value, .. } => {
-                let terms = [Some(value), noise].into_iter().zip(Coefficients::HELD);
+        let observed = match &self.changes[stream] {
+            Changes::Inpaint { value, .. } => {
+                let terms = [Some(value), noise].into_iter().zip(Coefficients::OBSERVED);
                 let terms: Vec<_> = terms.filter_map(|(tensor, index)| Some((index, tensor?))).collect();
                 Some(factors.sum(&terms)?)
             }
             _ => None,
         };
-        let whole = matches!(&self.changes[stream], Changes::Held { mask: None, rows: None, .. });
-        if let Some(held) = held.as_ref().filter(|_| whole) {
-            return Ok(std::iter::once(held).chain(history).map(Tensor::shallow_clone).collect());
+        let whole = matches!(&self.changes[stream], Changes::Inpaint { mask: None, rows: None, .. });
+        if let Some(observed) = observed.as_ref().filter(|_| whole) {
+            return Ok(std::iter::once(observed).chain(history).map(Tensor::shallow_clone).collect());
         }
         let tensors = [Some(x), Some(output), noise].into_iter().chain(history.iter().map(Some));
         let terms = tensors.zip(Coefficients::NEXT).filter_map(|(tensor, index)| Some((index, tensor?)));
         let mut next = factors.sum(&terms.collect::<Vec<_>>())?;
-        if let (Some(held), Changes::Held { mask: Some(mask), .. }) = (held, &self.changes[stream]) {
-            next = held.try_where(mask, &next)?;
+        if let (Some(observed), Changes::Inpaint { mask: Some(mask), .. }) = (observed, &self.changes[stream]) {
+            next = observed.try_where(mask, &next)?;
         }
-        if let Changes::Rows(rows) | Changes::Held { rows: Some(rows), .. } = &self.changes[stream] {
+        if let Changes::Rows(rows) | Changes::Inpaint { rows: Some(rows), .. } = &self.changes[stream] {
             next = next.try_where(rows, x)?;
         }
         let [saved, last, before] = history else { return Ok(vec![next]) };
@@ -240,28 +242,28 @@ impl Batch {
     }
 
     /// Fresh noise for the rows whose update adds noise, zeros for the others; `None` if no update adds noise.
-    fn noise(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Option<Tensor>> {
+    fn noise(&self, index: usize, jobs: &Jobs, context: &LaneContext) -> Result<Option<Tensor>> {
         let wanted = |group: &Group| {
             let job = &jobs[&group.job];
-            job.coefficients(place, group.step).has_noise(job.is_held(place))
+            job.coefficients(index, group.step).has_noise(job.is_inpainted(index))
         };
         if !self.groups.iter().any(wanted) {
             return Ok(None);
         }
-        let stream = &site.streams[place];
+        let stream = &context.streams[index];
         let (rows, elements) = (self.rows(), stream.elements() as usize);
         let mut values = vec![0.0; rows * elements];
         for group in self.groups.iter().filter(|group| wanted(group)) {
-            group.fill_noise(place, &mut values[group.offset * elements..(group.offset + group.rows) * elements]);
+            group.fill_noise(index, &mut values[group.offset * elements..(group.offset + group.rows) * elements]);
         }
-        tensor_from_rows(&values, rows, &stream.shape, site.device).map(Some)
+        tensor_from_rows(&values, rows, &stream.shape, context.device).map(Some)
     }
 }
 
 /// The factors of this step, per stream. If all rows are at one step of one table they share the factors and no column
 /// is built; otherwise one transfer moves all columns to the device.
-fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Factors<'a>>> {
-    let streams = site.streams.len();
+fn factors<'a>(groups: &[Group], jobs: &'a Jobs, context: &LaneContext) -> Result<Vec<Factors<'a>>> {
+    let streams = context.streams.len();
     if let [group] = groups {
         let job = &jobs[&group.job];
         return Ok((0..streams).map(|stream| Factors::Same(job.coefficients(stream, group.step))).collect());
@@ -276,10 +278,10 @@ fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Fact
             }
         }
     }
-    let all = tensor_from_rows(&values, values.len(), &[], site.device)?;
+    let all = tensor_from_rows(&values, values.len(), &[], context.device)?;
     let each = (Coefficients::COUNT * rows) as i64;
-    let factors = site.streams.iter().enumerate().map(|(place, stream)| {
-        let columns = all.try_narrow(0, place as i64 * each, each)?;
+    let factors = context.streams.iter().enumerate().map(|(index, stream)| {
+        let columns = all.try_narrow(0, index as i64 * each, each)?;
         let shape = [vec![Coefficients::COUNT as i64], stream.column_shape(rows)].concat();
         columns.try_view(shape).map(Factors::Rows)
     });

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::group::Group;
-use crate::job::{Jobs, Site};
+use crate::job::{Jobs, LaneContext};
 use crate::tensor::tensor_from_rows;
 use crate::{Result, StreamSpec, TensorExt};
 
@@ -47,12 +47,12 @@ pub(crate) struct Branches {
 
 impl Branches {
     /// `None` if no row has a branch.
-    pub fn new(runs: &[Run], groups: &[Group], jobs: &Jobs, site: &Site) -> Result<Option<Self>> {
+    pub fn new(runs: &[Run], groups: &[Group], jobs: &Jobs, context: &LaneContext) -> Result<Option<Self>> {
         if runs.iter().all(|run| run.branch.is_none()) {
             return Ok(None);
         }
         let source: Vec<i64> = runs.iter().flat_map(|run| batch_rows(&groups[run.group])).collect();
-        let placed = |rows: &[i64]| Tensor::try_from_slice(rows)?.try_to_device(site.device);
+        let placed = |rows: &[i64]| Tensor::try_from_slice(rows)?.try_to_device(context.device);
         let (mut levels, mut first) = (Vec::new(), groups.iter().map(|group| group.rows).sum::<usize>());
         let rows = first;
         for branch in 0.. {
@@ -63,16 +63,16 @@ impl Branches {
             levels.push((first as i64, count as i64, placed(&source[first..first + count])?));
             first += count;
         }
-        let streams = || site.streams.iter().enumerate();
+        let streams = || context.streams.iter().enumerate();
         Ok(Some(Branches {
             rows,
             source: placed(&source)?,
             dropped: streams()
-                .map(|(place, stream)| dropped(place, stream, runs, groups, jobs, site))
+                .map(|(index, stream)| dropped(index, stream, runs, groups, jobs, context))
                 .collect::<Result<_>>()?,
             levels,
             weights: streams()
-                .map(|(place, stream)| weights(place, stream, runs, groups, jobs, site))
+                .map(|(index, stream)| weights(index, stream, runs, groups, jobs, context))
                 .collect::<Result<_>>()?,
         }))
     }
@@ -107,41 +107,41 @@ fn batch_rows(group: &Group) -> std::ops::Range<i64> {
 
 /// The call rows in which a stream is dropped, `[call row, 1, ...]`, bool; `None` if there are none.
 fn dropped(
-    place: usize,
+    index: usize,
     stream: &StreamSpec,
     runs: &[Run],
     groups: &[Group],
     jobs: &Jobs,
-    site: &Site,
+    context: &LaneContext,
 ) -> Result<Option<Tensor>> {
     let mut mask = Vec::new();
     for run in runs {
         let job = &jobs[&groups[run.group].job];
-        mask.resize(mask.len() + run.rows, job.drops(place, run.branch));
+        mask.resize(mask.len() + run.rows, job.drops(index, run.branch));
     }
     if !mask.contains(&true) {
         return Ok(None);
     }
     let column = Tensor::try_from_slice(&mask)?.try_view(stream.column_shape(mask.len()))?;
-    column.try_to_device(site.device).map(Some)
+    column.try_to_device(context.device).map(Some)
 }
 
 /// The weight of a row is 1 plus the sum of its branch weights; a branch has minus its own weight. This is p + sum_b
 /// w_b (p - p_b) term by term, so that a stream with g = 0 has exactly the bits of the branch's prediction.
 fn weights(
-    place: usize,
+    index: usize,
     stream: &StreamSpec,
     runs: &[Run],
     groups: &[Group],
     jobs: &Jobs,
-    site: &Site,
+    context: &LaneContext,
 ) -> Result<Option<Tensor>> {
     let mut values = Vec::new();
     for run in runs {
         let branches = jobs[&groups[run.group].job].branches();
         let weight = match run.branch {
-            None => 1.0 + branches.iter().map(|branch| branch.weights[place]).sum::<f64>(),
-            Some(branch) => -branches[branch].weights[place],
+            None => 1.0 + branches.iter().map(|branch| branch.weights[index]).sum::<f64>(),
+            Some(branch) => -branches[branch].weights[index],
         };
         values.resize(values.len() + run.rows, weight as f32);
     }
@@ -149,5 +149,5 @@ fn weights(
     if values[plain..].iter().all(|weight| *weight == 0.0) {
         return Ok(None);
     }
-    tensor_from_rows(&values, values.len(), &vec![1; stream.shape.len()], site.device).map(Some)
+    tensor_from_rows(&values, values.len(), &vec![1; stream.shape.len()], context.device).map(Some)
 }

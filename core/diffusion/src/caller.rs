@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor};
 
-use crate::job::Site;
+use crate::job::LaneContext;
 use crate::noise::normals_tensor;
 use crate::{Denoiser, DenoiserInput, EngineError, Result, TensorExt};
 
@@ -40,9 +40,9 @@ impl Caller {
     }
 
     /// Calls the network; halves the rows per call each time the device runs out of memory.
-    pub fn predict(&mut self, input: &DenoiserInput, site: &Site) -> Result<Vec<Tensor>> {
+    pub fn predict(&mut self, input: &DenoiserInput, context: &LaneContext) -> Result<Vec<Tensor>> {
         loop {
-            match self.in_parts(input, site) {
+            match self.in_parts(input, context) {
                 Err(error) if error.is_out_of_memory() && self.cap > 1 => {
                     self.cap = self.cap.min(input.rows() as usize).div_ceil(2);
                     tracing::warn!(denoiser = self.name, rows = self.cap, "{error}; the batch is halved");
@@ -52,15 +52,15 @@ impl Caller {
         }
     }
 
-    fn in_parts(&self, input: &DenoiserInput, site: &Site) -> Result<Vec<Tensor>> {
+    fn in_parts(&self, input: &DenoiserInput, context: &LaneContext) -> Result<Vec<Tensor>> {
         let (rows, part) = (input.rows(), self.cap as i64);
         if rows <= part {
-            return self.checked(input, site);
+            return self.checked(input, context);
         }
-        let mut outputs: Vec<Vec<Tensor>> = site.streams.iter().map(|_| Vec::new()).collect();
+        let mut outputs: Vec<Vec<Tensor>> = context.streams.iter().map(|_| Vec::new()).collect();
         for first in (0..rows).step_by(self.cap) {
             let input = input.narrow(first, part.min(rows - first))?;
-            for (parts, output) in outputs.iter_mut().zip(self.checked(&input, site)?) {
+            for (parts, output) in outputs.iter_mut().zip(self.checked(&input, context)?) {
                 parts.push(output);
             }
         }
@@ -68,13 +68,13 @@ impl Caller {
     }
 
     /// One network call. The outputs have the shapes of the streams and are converted to f32.
-    fn checked(&self, input: &DenoiserInput, site: &Site) -> Result<Vec<Tensor>> {
+    fn checked(&self, input: &DenoiserInput, context: &LaneContext) -> Result<Vec<Tensor>> {
         let mut outputs = self.denoiser.predict(input)?;
-        if outputs.len() != site.streams.len() {
-            let (expected, found) = (vec![site.streams.len() as i64], vec![outputs.len() as i64]);
+        if outputs.len() != context.streams.len() {
+            let (expected, found) = (vec![context.streams.len() as i64], vec![outputs.len() as i64]);
             return Err(EngineError::Shape { what: format!("the output of {:?}", self.name), expected, found });
         }
-        for (stream, output) in site.streams.iter().zip(&mut outputs) {
+        for (stream, output) in context.streams.iter().zip(&mut outputs) {
             stream.check_batch(output, input.rows() as usize)?;
             if output.kind() != Kind::Float {
                 *output = output.try_to_kind(Kind::Float)?;
@@ -87,14 +87,14 @@ impl Caller {
     ///
     /// # Errors
     /// The network fails on one row. Running out of memory with more rows only ends the growth.
-    pub fn profile(&self, most: usize, site: &Site) -> Result<Profile> {
+    pub fn profile(&self, most: usize, context: &LaneContext) -> Result<Profile> {
         // The very first call initializes the device's libraries, which may take longer than everything after it.
-        self.seconds(1, site)?;
+        self.seconds(1, context)?;
         let began = Instant::now();
         let mut profile = Profile { cap: 1, rates: Vec::new() };
         let (mut rows, mut best, mut idle) = (1, 0.0, 0);
         while rows <= most.max(1) && idle < PATIENCE && began.elapsed() < PROFILE_TIME {
-            let seconds = match self.seconds(rows, site) {
+            let seconds = match self.seconds(rows, context) {
                 Err(error) if error.is_out_of_memory() && rows > 1 => break,
                 seconds => seconds?,
             };
@@ -111,18 +111,21 @@ impl Caller {
     }
 
     /// The seconds of the fastest of [`CALLS`] calls on synthetic rows, after one warm-up call.
-    fn seconds(&self, rows: usize, site: &Site) -> Result<f64> {
+    fn seconds(&self, rows: usize, context: &LaneContext) -> Result<f64> {
         let keys: Vec<u64> = (0..rows as u64).collect();
-        let x = site.streams.iter().map(|stream| normals_tensor(0, &keys, &stream.name, 0, &stream.shape, site.device));
+        let x = context
+            .streams
+            .iter()
+            .map(|stream| normals_tensor(0, &keys, &stream.name, 0, &stream.shape, context.device));
         let filled = |value: f64| {
-            let size = [rows as i64, site.streams.len() as i64];
-            Tensor::try_full(size, value, (Kind::Float, site.device))
+            let size = [rows as i64, context.streams.len() as i64];
+            Tensor::try_full(size, value, (Kind::Float, context.device))
         };
         let input = DenoiserInput::new(x.collect::<Result<_>>()?, filled(0.5)?, filled(1.0)?);
         let mut best = f64::INFINITY;
         for call in 0..=CALLS {
             let began = Instant::now();
-            for output in self.checked(&input, site)? {
+            for output in self.checked(&input, context)? {
                 // Reading a number back waits for the computation, on any device.
                 output.try_sum_all(Kind::Float)?.try_item()?;
             }

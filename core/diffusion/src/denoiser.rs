@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use crate::site::Reader;
 use crate::tensor::tensor_from_rows;
-use crate::{Companion, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorExt, Tokens};
+use crate::{Auxiliary, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorExt, Tokens};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -278,13 +278,13 @@ pub trait Denoiser: Send {
 
     /// Its auxiliary streams, between the diffused streams and the prompts: observed, estimated or absent, never
     /// diffused.
-    fn companions(&self) -> &[Companion] {
+    fn auxiliaries(&self) -> &[Auxiliary] {
         &[]
     }
 
     /// The number of diffused streams, the first of its streams.
     fn diffused(&self) -> usize {
-        self.streams().len() - self.companions().len() - self.prompts()
+        self.streams().len() - self.auxiliaries().len() - self.prompts()
     }
 
     /// The sites whose features can be read.

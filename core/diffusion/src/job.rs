@@ -17,10 +17,10 @@ use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTabl
 pub(crate) type Jobs = IndexMap<u64, Job>;
 
 /// The environment of a lane: its streams and its device.
-pub(crate) struct Site {
+pub(crate) struct LaneContext {
     pub streams: Vec<StreamSpec>,
     /// The auxiliary streams, by index: true if a head estimates them.
-    pub companions: IndexMap<usize, bool>,
+    pub auxiliaries: IndexMap<usize, bool>,
     pub device: Device,
 }
 
@@ -50,15 +50,15 @@ pub(crate) struct Job {
 struct JobStream {
     state: State,
     /// The observed value as the caller passed it.
-    given: Option<Tensor>,
+    original: Option<Tensor>,
     /// The same on the engine's device, f32.
     value: Option<Tensor>,
     /// The observed elements, bool, if only some are observed.
     mask: Option<Tensor>,
     /// The init value (SDEdit), as `value`.
-    begun: Option<Tensor>,
+    init: Option<Tensor>,
     /// The factors of the observed or init value and of noise at the first time.
-    held_start: [f32; 2],
+    init_factors: [f32; 2],
     /// The presence that the network gets: 1, or the weight of a prompt.
     presence: f32,
     start_scale: f64,
@@ -76,27 +76,27 @@ pub(crate) struct JobBranch {
 
 impl Job {
     /// `request` must have been checked against the streams; `tables` has one table per stream, all of one length.
-    pub fn new(request: Request, site: &Site, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
+    pub fn new(request: Request, context: &LaneContext, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
         let Request { rows, mut states, guidance, seed, outputs, sampler, .. } = request;
-        let place = |name: &String| site.streams.iter().position(|stream| &stream.name == name);
-        let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((place(&name)?, name))).collect();
-        let streams = site.streams.iter().zip(tables).enumerate().map(|(place, (stream, table))| {
+        let index = |name: &String| context.streams.iter().position(|stream| &stream.name == name);
+        let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((index(&name)?, name))).collect();
+        let streams = context.streams.iter().zip(tables).enumerate().map(|(index, (stream, table))| {
             let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
-            let observed = match site.companions.get(&place) {
-                Some(has_head) => of_companion(observed, &stream.name, *has_head)?,
+            let observed = match context.auxiliaries.get(&index) {
+                Some(has_head) => of_auxiliary(observed, &stream.name, *has_head)?,
                 None if sampler.begin < 1.0 && matches!(observed, Observed::Noisy) => {
                     let reason = format!("the sampler starts late, but stream {:?} has no init value", stream.name);
                     return Err(EngineError::Request(reason));
                 }
                 None => observed,
             };
-            JobStream::new(observed, stream, table, site.device)
+            JobStream::new(observed, stream, table, context.device)
         });
         Ok(Job {
             rows,
             seed,
             streams: streams.collect::<Result<_>>()?,
-            branches: guidance.iter().map(|branch| JobBranch::new(branch, &site.streams)).collect(),
+            branches: guidance.iter().map(|branch| JobBranch::new(branch, &context.streams)).collect(),
             steps: tables.first().map_or(0, |table| table.steps.len()),
             history: tables.iter().any(SamplerTable::uses_history),
             finished: outputs.iter().map(|_| Vec::new()).collect(),
@@ -113,13 +113,15 @@ impl Job {
     }
 
     /// True if the stream is observed and noised again, at least in part.
-    pub fn is_held(&self, stream: usize) -> bool {
+    pub fn is_inpainted(&self, stream: usize) -> bool {
         self.is_noisy(stream) && self.streams[stream].value.is_some()
     }
 
     /// The observed values of one stream for the rows of a group, and the mask of observed elements; no mask means all.
-    pub fn held(&self, stream: usize, group: &Group) -> Result<Option<(Tensor, Option<Tensor>)>> {
-        let Some(value) = self.streams[stream].value.as_ref().filter(|_| self.is_held(stream)) else { return Ok(None) };
+    pub fn inpainted(&self, stream: usize, group: &Group) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        let Some(value) = self.streams[stream].value.as_ref().filter(|_| self.is_inpainted(stream)) else {
+            return Ok(None);
+        };
         let mask = self.streams[stream].mask.as_ref();
         Ok(Some((narrow(value, group)?, mask.map(|mask| narrow(mask, group)).transpose()?)))
     }
@@ -135,7 +137,7 @@ impl Job {
     }
 
     /// The number of network-call rows per row.
-    pub fn price(&self) -> usize {
+    pub fn cost(&self) -> usize {
         1 + self.branches.len()
     }
 
@@ -192,41 +194,42 @@ impl Job {
     }
 
     /// Moves `rows` rows into the batch: returns the group and the first x of each stream, `[row, shape]`.
-    pub fn admit(&mut self, key: u64, rows: usize, site: &Site) -> Result<(Group, Vec<Tensor>)> {
+    pub fn admit(&mut self, key: u64, rows: usize, context: &LaneContext) -> Result<(Group, Vec<Tensor>)> {
         let first = self.admitted;
         let keys = &self.rows[first..first + rows];
         let of_stream =
             |stream: &StreamSpec| keys.iter().map(|row| RowNoise::new(self.seed, *row, &stream.name)).collect();
-        let noise: Vec<Vec<RowNoise>> = site.streams.iter().map(of_stream).collect();
+        let noise: Vec<Vec<RowNoise>> = context.streams.iter().map(of_stream).collect();
         let group = Group { job: key, first, rows, step: 0, offset: 0, noise };
-        let start = (0..site.streams.len()).map(|place| self.start(place, &group, site)).collect::<Result<_>>()?;
+        let start =
+            (0..context.streams.len()).map(|index| self.start(index, &group, context)).collect::<Result<_>>()?;
         self.admitted += rows;
         Ok((group, start))
     }
 
     /// The first x of one stream.
-    fn start(&self, place: usize, group: &Group, site: &Site) -> Result<Tensor> {
-        let (stream, of_stream) = (&site.streams[place], &self.streams[place]);
+    fn start(&self, index: usize, group: &Group, context: &LaneContext) -> Result<Tensor> {
+        let (stream, of_stream) = (&context.streams[index], &self.streams[index]);
         match (of_stream.state, &of_stream.value) {
             (State::Clean, Some(value)) => narrow(value, group),
             (State::Noisy, _) => {
                 let mut values = vec![0.0; group.rows * stream.elements() as usize];
-                group.fill_start(place, &mut values);
+                group.fill_start(index, &mut values);
                 let scaled = |scale: f32| -> Vec<f32> { values.iter().map(|value| value * scale).collect() };
-                let tensor = |values: &[f32]| tensor_from_rows(values, group.rows, &stream.shape, site.device);
-                let begun = of_stream.begun.as_ref().map(|value| narrow(value, group)).transpose()?;
-                let begun = begun.map(|value| (value, None));
-                let Some((value, mask)) = begun.or(self.held(place, group)?) else {
+                let tensor = |values: &[f32]| tensor_from_rows(values, group.rows, &stream.shape, context.device);
+                let init = of_stream.init.as_ref().map(|value| narrow(value, group)).transpose()?;
+                let init = init.map(|value| (value, None));
+                let Some((value, mask)) = init.or(self.inpainted(index, group)?) else {
                     return tensor(&scaled(of_stream.start_scale as f32));
                 };
-                let [of_value, of_noise] = of_stream.held_start;
+                let [of_value, of_noise] = of_stream.init_factors;
                 let (noise, value) = (tensor(&scaled(of_noise))?, value.try_mul_scalar(f64::from(of_value))?);
-                let held = value.try_add(&noise)?;
-                let Some(mask) = mask else { return Ok(held) };
+                let mixed = value.try_add(&noise)?;
+                let Some(mask) = mask else { return Ok(mixed) };
                 let free = tensor(&scaled(of_stream.start_scale as f32))?;
-                held.try_where(&mask, &free)
+                mixed.try_where(&mask, &free)
             }
-            _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)),
+            _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, context.device)),
         }
     }
 
@@ -234,28 +237,28 @@ impl Job {
     /// original bits.
     pub fn retire(&mut self, group: &Group, x: &[&Tensor]) -> Result<()> {
         self.retired += group.rows;
-        for ((place, _), chunks) in self.outputs.iter().zip(&mut self.finished) {
-            let stream = &self.streams[*place];
+        for ((index, _), chunks) in self.outputs.iter().zip(&mut self.finished) {
+            let stream = &self.streams[*index];
             if !stream.is_generated() {
                 continue;
             }
             let span = (group.offset as i64, group.rows as i64);
             chunks.push(match (&stream.value, &stream.mask) {
                 (Some(value), Some(mask)) => {
-                    let rows = x[*place].try_narrow(0, span.0, span.1)?;
+                    let rows = x[*index].try_narrow(0, span.0, span.1)?;
                     let (value, mask) = (narrow(value, group)?, narrow(mask, group)?);
                     value.try_where(&mask, &rows)?
                 }
                 // A copy: a view would keep the rows of the whole batch in memory.
-                _ => x[*place].try_narrow_copy(0, span.0, span.1)?,
+                _ => x[*index].try_narrow_copy(0, span.0, span.1)?,
             });
         }
         Ok(())
     }
 
     /// Sends the finished rows. They are in order, since the rows of one job are admitted and retired in order.
-    pub fn answer(self, site: &Site) {
-        let sampled = self.sampled(site);
+    pub fn answer(self, context: &LaneContext) {
+        let sampled = self.sampled(context);
         // The receiver may be gone; then the answer is dropped.
         let _ = self.reply.to.send(sampled);
     }
@@ -265,13 +268,13 @@ impl Job {
         let _ = self.reply.to.send(Err(error));
     }
 
-    fn sampled(&self, site: &Site) -> Result<Sampled> {
+    fn sampled(&self, context: &LaneContext) -> Result<Sampled> {
         let mut sampled = Sampled { streams: Default::default(), rows_failed: Vec::new() };
-        for ((place, name), chunks) in self.outputs.iter().zip(&self.finished) {
-            let stream = &self.streams[*place];
-            let value = match (&stream.given, chunks.as_slice()) {
-                (Some(given), _) => given.shallow_clone(),
-                (None, []) => Tensor::try_zeros(site.streams[*place].batch_shape(0), (Kind::Float, site.device))?,
+        for ((index, name), chunks) in self.outputs.iter().zip(&self.finished) {
+            let stream = &self.streams[*index];
+            let value = match (&stream.original, chunks.as_slice()) {
+                (Some(original), _) => original.shallow_clone(),
+                (None, []) => Tensor::try_zeros(context.streams[*index].batch_shape(0), (Kind::Float, context.device))?,
                 (None, [whole]) => whole.shallow_clone(),
                 (None, chunks) => Tensor::try_cat(chunks, 0)?,
             };
@@ -288,7 +291,7 @@ impl Job {
 }
 
 /// The role of an auxiliary stream: it has no noise, and a head estimates it as a whole.
-fn of_companion(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
+fn of_auxiliary(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
     let refuse = |reason: &str| Err(EngineError::Request(format!("auxiliary stream {name:?} {reason}")));
     match observed {
         Observed::Noised(value) => Ok(Observed::Clean(value)),
@@ -304,8 +307,8 @@ impl JobStream {
         let placed = |value: &Tensor| value.try_to_device(device)?.try_to_kind(Kind::Float)?.try_detach();
         let state = observed.state();
         let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
-        let begun = if let Observed::Begun(value) = &observed { Some(placed(value)?) } else { None };
-        let (given, value, mask) = match observed {
+        let init = if let Observed::Begun(value) = &observed { Some(placed(value)?) } else { None };
+        let (original, value, mask) = match observed {
             Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
                 (Some(value.shallow_clone()), Some(placed(&value)?), None)
             }
@@ -318,11 +321,11 @@ impl JobStream {
         let first = table.steps.first().map_or(0.0, |step| step.t);
         Ok(JobStream {
             state,
-            given,
+            original,
             value,
             mask,
-            begun,
-            held_start: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
+            init,
+            init_factors: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
             presence,
             start_scale: table.start_scale,
             steps: table.steps.iter().map(|step| Coefficients::new(step, stream)).collect(),
@@ -331,7 +334,7 @@ impl JobStream {
     }
 
     fn is_generated(&self) -> bool {
-        self.state == State::Noisy && self.given.is_none()
+        self.state == State::Noisy && self.original.is_none()
     }
 }
 

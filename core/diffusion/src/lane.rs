@@ -12,9 +12,9 @@ use tch::Device;
 
 use crate::batch::Batch;
 use crate::caller::{Caller, Profile};
+use crate::deficit_round_robin::DeficitRoundRobin;
 use crate::group::Group;
-use crate::job::{Job, Jobs, Reply, Site};
-use crate::turns::Turns;
+use crate::job::{Job, Jobs, LaneContext, Reply};
 use crate::{Denoiser, EngineError, Request, Result, SamplerTable, StreamSpec};
 
 /// Counters of all lanes, readable from any thread.
@@ -29,21 +29,21 @@ pub(crate) struct Counters {
 }
 
 /// The minimum cost of a call, in rows: below it the host dominates the time.
-const LEAST_PRICE: usize = 16;
+const MIN_COST: usize = 16;
 
 /// The work queue of one denoiser.
 pub(crate) struct Lane {
     caller: Caller,
-    site: Site,
+    context: LaneContext,
     counters: Arc<Counters>,
     jobs: Jobs,
     next_job: u64,
     /// The jobs with rows outside the batch.
-    waiting: Turns<u64>,
+    waiting: DeficitRoundRobin<u64>,
     /// Their rows outside the batch.
     waiting_rows: usize,
     /// The network-call rows that these need.
-    waiting_price: usize,
+    waiting_cost: usize,
     batch: Batch,
     /// The number of dropped tickets at the last search for cancelled jobs.
     cancelled: u64,
@@ -52,20 +52,20 @@ pub(crate) struct Lane {
 impl Lane {
     /// A lane without work.
     pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize, counters: Arc<Counters>) -> Self {
-        let heads = denoiser.companions().iter().map(|companion| companion.head.is_some());
-        let companions = (denoiser.diffused()..).zip(heads).collect();
-        let site = Site { streams: denoiser.streams().to_vec(), companions, device };
+        let heads = denoiser.auxiliaries().iter().map(|auxiliary| auxiliary.head.is_some());
+        let auxiliaries = (denoiser.diffused()..).zip(heads).collect();
+        let context = LaneContext { streams: denoiser.streams().to_vec(), auxiliaries, device };
         let (caller, cancelled) = (Caller::new(name, denoiser, cap), 0);
-        let (jobs, next_job, waiting, waiting_rows, waiting_price, batch) = Default::default();
-        Lane { caller, site, counters, jobs, next_job, waiting, waiting_rows, waiting_price, batch, cancelled }
+        let (jobs, next_job, waiting, waiting_rows, waiting_cost, batch) = Default::default();
+        Lane { caller, context, counters, jobs, next_job, waiting, waiting_rows, waiting_cost, batch, cancelled }
     }
 
     /// Takes a checked request.
     pub fn submit(&mut self, request: Request, reply: Reply) {
-        let Site { streams, companions, .. } = &self.site;
-        let table = |(place, stream): (usize, &StreamSpec)| {
+        let LaneContext { streams, auxiliaries, .. } = &self.context;
+        let table = |(index, stream): (usize, &StreamSpec)| {
             let table = request.sampler.table(&stream.schedule);
-            if companions.contains_key(&place) { table.of_estimates() } else { table }
+            if auxiliaries.contains_key(&index) { table.of_estimates() } else { table }
         };
         let tables: Vec<_> = streams.iter().enumerate().map(table).collect();
         self.submit_with_tables(request, &tables, reply);
@@ -73,13 +73,13 @@ impl Lane {
 
     fn submit_with_tables(&mut self, request: Request, tables: &[SamplerTable], reply: Reply) {
         let to = reply.to.clone();
-        match Job::new(request, &self.site, tables, reply) {
-            Ok(job) if job.is_complete() => job.answer(&self.site),
+        match Job::new(request, &self.context, tables, reply) {
+            Ok(job) if job.is_complete() => job.answer(&self.context),
             // The ticket was dropped before the request arrived.
             Ok(job) if job.is_cancelled() => {}
             Ok(job) => {
                 self.waiting_rows += job.waiting();
-                self.waiting_price += job.waiting() * job.price();
+                self.waiting_cost += job.waiting() * job.cost();
                 self.jobs.insert(self.next_job, job);
                 self.waiting.join(self.next_job);
                 self.next_job += 1;
@@ -105,8 +105,8 @@ impl Lane {
     }
 
     /// The cost of the next step, in rows of a network call.
-    pub fn price(&self) -> usize {
-        (self.batch.call_rows(&self.jobs) + self.waiting_price).min(self.caller.cap).max(LEAST_PRICE)
+    pub fn cost(&self) -> usize {
+        (self.batch.call_rows(&self.jobs) + self.waiting_cost).min(self.caller.cap).max(MIN_COST)
     }
 
     /// Measures the denoiser and keeps the resulting cap.
@@ -114,7 +114,7 @@ impl Lane {
     /// # Errors
     /// The network fails on a single row.
     pub fn profile(&mut self, most: usize) -> Result<Profile> {
-        let profile = self.caller.profile(most, &self.site)?;
+        let profile = self.caller.profile(most, &self.context)?;
         self.set_cap(profile.cap);
         Ok(profile)
     }
@@ -139,10 +139,10 @@ impl Lane {
         if self.batch.groups.is_empty() {
             return Ok(());
         }
-        let Lane { caller, site, counters, jobs, batch, .. } = self;
+        let Lane { caller, context, counters, jobs, batch, .. } = self;
         let rows = batch.call_rows(jobs) as u64;
-        batch.step(jobs, site, |input| {
-            let outputs = caller.predict(input, site)?;
+        batch.step(jobs, context, |input| {
+            let outputs = caller.predict(input, context)?;
             // Counted before any job is answered, so that the receiver of an answer sees its steps.
             counters.steps.fetch_add(1, Ordering::Relaxed);
             counters.row_steps.fetch_add(rows, Ordering::Relaxed);
@@ -177,7 +177,7 @@ impl Lane {
         self.batch.stale |= self.batch.groups.len() < before;
         let job = self.jobs.swap_remove(&key)?;
         self.waiting_rows -= job.waiting();
-        self.waiting_price -= job.waiting() * job.price();
+        self.waiting_cost -= job.waiting() * job.cost();
         Some(job)
     }
 
@@ -186,10 +186,10 @@ impl Lane {
         let mut fresh = Vec::new();
         for (key, rows) in self.admissions() {
             let Some(job) = self.jobs.get_mut(&key) else { continue };
-            match job.admit(key, rows, &self.site) {
+            match job.admit(key, rows, &self.context) {
                 Ok(group) => {
                     self.waiting_rows -= rows;
-                    self.waiting_price -= rows * job.price();
+                    self.waiting_cost -= rows * job.cost();
                     fresh.push(group);
                 }
                 Err(error) => {
@@ -200,7 +200,7 @@ impl Lane {
             }
         }
         if self.batch.stale || !fresh.is_empty() {
-            self.batch = std::mem::take(&mut self.batch).rebuild(fresh, &self.jobs, &self.site)?;
+            self.batch = std::mem::take(&mut self.batch).rebuild(fresh, &self.jobs, &self.context)?;
         }
         Ok(())
     }
@@ -210,13 +210,13 @@ impl Lane {
     fn admissions(&mut self) -> IndexMap<u64, usize> {
         let mut admissions = IndexMap::new();
         let mut filled = self.batch.call_rows(&self.jobs);
-        while let Some(key) = self.waiting.next(|key| self.jobs[&key].price()) {
+        while let Some(key) = self.waiting.next(|key| self.jobs[&key].cost()) {
             let job = &self.jobs[&key];
-            if filled > 0 && filled + job.price() > self.caller.cap {
+            if filled > 0 && filled + job.cost() > self.caller.cap {
                 break;
             }
-            filled += job.price();
-            self.waiting.pay(job.price());
+            filled += job.cost();
+            self.waiting.charge(job.cost());
             let rows = admissions.entry(key).or_insert(0);
             *rows += 1;
             if *rows == job.waiting() {
@@ -249,7 +249,7 @@ impl Lane {
         }
         for key in complete {
             if let Some(job) = jobs.swap_remove(&key) {
-                job.answer(&self.site);
+                job.answer(&self.context);
             }
         }
         Ok(())

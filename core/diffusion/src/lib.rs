@@ -12,7 +12,7 @@
 //! - [`State`]: clean, noisy or absent, per stream and row; all masks derive from it.
 //! - [`Guidance`]: the row again with fewer conditions, in the same network call.
 //! - [`Denoiser`]: a network over streams; [`Network`] lists the built-in ones.
-//! - [`Companion`]: an auxiliary stream, embedded into a diffused stream or predicted from features by a head.
+//! - [`Auxiliary`]: an auxiliary stream, embedded into a diffused stream or predicted from features by a head.
 //! - [`Tokens`]: the prompt and the context of a network; [`Site`]: a place in a network whose features can be read.
 //! - [`denoising_loss`]: the training objective; a [`TimeLaw`] draws states and times.
 //! - [`Optimizer`]: fused AdamW with a learning-rate schedule, gradient clipping and an EMA of the weights.
@@ -21,10 +21,11 @@
 //! Tables are computed in f64, the state of a row is f32, and every tensor stays on its device.
 
 mod aggregation;
+mod auxiliary;
 mod batch;
 mod branches;
 mod caller;
-mod companion;
+mod deficit_round_robin;
 mod denoiser;
 mod engine;
 mod error;
@@ -46,14 +47,13 @@ mod state;
 mod tensor;
 mod ticket;
 mod tokens;
-mod turns;
 mod update;
 mod worker;
 
 pub use aggregation::Law;
 pub use anyflow_native::{Globals, InferenceMode};
+pub use auxiliary::{Aggregation, Auxiliary, HeadConfig, HeadLoss, HeadNetwork};
 pub use caller::Profile;
-pub use companion::{Aggregation, Companion, HeadConfig, HeadLoss, HeadNetwork};
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result};

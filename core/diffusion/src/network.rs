@@ -8,17 +8,17 @@ mod cross_attention;
 mod dual_stream;
 mod layer;
 mod residual_mlp;
+mod sinusoidal;
 mod streams;
 mod time;
 mod transformer;
 mod unet;
 mod unet_mlp;
-mod waves;
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::{Companion, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
+use crate::{Auxiliary, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 use aggregated::Aggregated;
 pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig};
 pub use dual_stream::{DualStream, DualStreamConfig, Reading};
@@ -129,14 +129,14 @@ pub fn build_prompted(
 }
 
 /// See [`build_prompted`]; the auxiliary streams become the streams in between. Without them the network has the same
-/// bits. See [`Companion`].
+/// bits. See [`Auxiliary`].
 ///
 /// # Errors
 /// As [`build_prompted`]; auxiliary streams into streams that do not exist, or heads at sites that do not exist.
 pub fn build_joined(
     network: &Network,
     streams: &[StreamSpec],
-    companions: Vec<(StreamSpec, Companion)>,
+    auxiliaries: Vec<(StreamSpec, Auxiliary)>,
     prompts: Vec<StreamSpec>,
     precision: Precision,
     device: Device,
@@ -144,12 +144,12 @@ pub fn build_joined(
 ) -> Result<Box<dyn Denoiser>> {
     let joined = |network: &Network| -> Result<Box<dyn Denoiser>> {
         let inner = build(network, streams, precision, device, seed)?;
-        if companions.is_empty() {
+        if auxiliaries.is_empty() {
             return Ok(inner);
         }
-        let all: Vec<_> = streams.iter().chain(companions.iter().map(|(stream, _)| stream)).cloned().collect();
+        let all: Vec<_> = streams.iter().chain(auxiliaries.iter().map(|(stream, _)| stream)).cloned().collect();
         check_streams(&all)?;
-        Ok(Box::new(Aggregated::new(inner, companions.clone(), Init { precision, device, seed })?))
+        Ok(Box::new(Aggregated::new(inner, auxiliaries.clone(), Init { precision, device, seed })?))
     };
     let Some(first) = prompts.first() else { return joined(network) };
     let bad = |wanted, found: String| EngineError::Config { field: "prompts", wanted, found };

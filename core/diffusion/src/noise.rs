@@ -198,10 +198,10 @@ mod tests {
         };
         let together = draw(&[10, 11, 12, 13, 14, 15, 16]);
         let reversed = draw(&[16, 15, 14, 13, 12, 11, 10]);
-        for (place, row) in (10..17).enumerate() {
+        for (index, row) in (10..17).enumerate() {
             let alone = draw(&[row]);
-            assert_eq!(alone, together[place * 6..place * 6 + 6]);
-            assert_eq!(alone, reversed[(6 - place) * 6..(6 - place) * 6 + 6]);
+            assert_eq!(alone, together[index * 6..index * 6 + 6]);
+            assert_eq!(alone, reversed[(6 - index) * 6..(6 - index) * 6 + 6]);
         }
     }
 
@@ -229,8 +229,8 @@ mod tests {
         normals(1, 1, "a", 0, &mut values);
         let moment = |power| values.iter().map(|value| f64::from(*value).powi(power)).sum::<f64>() / 400_000.0;
         // Four standard errors of each moment: sqrt(1, 2, 15, 96) / sqrt(n).
-        for (power, expected, deviation) in [(1, 0.0, 1.0), (2, 1.0, 2.0f64), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
-            let bound = 4.0 * deviation.sqrt() / 400_000f64.sqrt();
+        for (power, expected, std) in [(1, 0.0, 1.0), (2, 1.0, 2.0f64), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+            let bound = 4.0 * std.sqrt() / 400_000f64.sqrt();
             assert!((moment(power) - expected).abs() < bound, "moment {power}: {}", moment(power));
         }
         let lagged = values.windows(2).map(|pair| f64::from(pair[0] * pair[1])).sum::<f64>() / 400_000.0;

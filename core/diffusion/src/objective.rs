@@ -1,11 +1,11 @@
 //! The masked multi-time denoising objective: some streams observed, some noised, each row at its own times.
 
-mod companions;
-mod contrast;
+mod auxiliary;
+mod contrastive;
 mod density;
-mod law;
+mod predicted_x0;
 mod prompting;
-mod recovered;
+mod times;
 mod weight;
 
 use tch::{Kind, Tensor};
@@ -13,11 +13,11 @@ use tch::{Kind, Tensor};
 use crate::noise::{RowNoise, START_STEP};
 use crate::tensor::tensor_from_rows;
 use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorExt};
-pub use contrast::{Contrast, info_nce};
+pub use contrastive::{Contrast, info_nce};
 pub use density::Density;
-pub use law::{Draw, Per, TimeLaw};
+use predicted_x0::{picked, predicted_x0};
 pub use prompting::Prompting;
-use recovered::{picked, recovered};
+pub use times::{Draw, Per, TimeLaw};
 pub use weight::{LossOptions, Weight};
 
 /// The prefix of the noise keys of training; no stream name can start with it.
@@ -41,7 +41,7 @@ pub struct LossOutput {
 /// objective, divided by the constant D so that its size does not depend on the model; w is [`Weight::at`] the time of
 /// the stream. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
-/// The losses of heads are added by their weights: see [`Companion`](crate::Companion). Very noisy rows say nothing
+/// The losses of heads are added by their weights: see [`Auxiliary`](crate::Auxiliary). Very noisy rows say nothing
 /// about an auxiliary stream, so the loss of a head is multiplied by a(t), as if its times were drawn in proportion to
 /// a(t).
 ///
@@ -69,24 +69,24 @@ pub fn denoising_loss(
         stream.check_batch(latent, rows)?;
     }
     let (diffused, others) = streams.split_at(denoiser.diffused());
-    let (_, prompts) = others.split_at(denoiser.companions().len());
-    let taking: Vec<usize> = (0..diffused.len()).filter(|place| options.takes(*place)).collect();
-    let specs: Vec<StreamSpec> = taking.iter().map(|place| diffused[*place].clone()).collect();
+    let (_, prompts) = others.split_at(denoiser.auxiliaries().len());
+    let taking: Vec<usize> = (0..diffused.len()).filter(|index| options.takes(*index)).collect();
+    let specs: Vec<StreamSpec> = taking.iter().map(|index| diffused[*index].clone()).collect();
     if specs.is_empty() {
         return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
     law.check_streams(&specs)?;
     let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
-    let draw = companions::with_companions(draw, denoiser, options.first_row, (seed, step));
+    let draw = auxiliary::with_auxiliary(draw, denoiser, options.first_row, (seed, step));
     let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
     let (mut x, mut targets) = (Vec::new(), Vec::new());
-    for (place, (stream, latent)) in diffused.iter().zip(latents).enumerate() {
-        x.push(batch.mixture(stream, place, latent, [Column::Signal, Column::Noise])?);
+    for (index, (stream, latent)) in diffused.iter().zip(latents).enumerate() {
+        x.push(batch.mixture(stream, index, latent, [Column::Signal, Column::Noise])?);
         targets.push(match stream.parameterization {
             Parameterization::X0 => latent.shallow_clone(),
-            Parameterization::Eps => batch.eps(stream, place)?,
-            _ => batch.mixture(stream, place, latent, [Column::TargetX0, Column::TargetEps])?,
+            Parameterization::Eps => batch.eps(stream, index)?,
+            _ => batch.mixture(stream, index, latent, [Column::TargetX0, Column::TargetEps])?,
         });
     }
     x.extend(latents[diffused.len()..].iter().map(Tensor::shallow_clone));
@@ -97,10 +97,10 @@ pub fn denoising_loss(
     match &options.contrast {
         None => {}
         Some(contrast) if contrast.stream.is_some() => {
-            if let Some(recovered) = recovered(contrast, diffused, &draw, &input.x, &predictions)? {
-                let place = recovered.place;
-                let truth = picked(&latents[place], &recovered.rows)?;
-                output.align(contrast, &recovered.x0, &truth, (&diffused[place], rows))?;
+            if let Some(predicted) = predicted_x0(contrast, diffused, &draw, &input.x, &predictions)? {
+                let index = predicted.index;
+                let truth = picked(&latents[index], &predicted.rows)?;
+                output.align(contrast, &predicted.x0, &truth, (&diffused[index], rows))?;
             }
         }
         Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?)?,
@@ -168,8 +168,8 @@ impl Batch {
         }
         let noises = starts[diffused];
         let mut numbers = vec![0.0f32; noises];
-        for (place, stream) in streams[..diffused].iter().enumerate() {
-            fill_noise(stream, key, options.first_row, &mut numbers[starts[place]..starts[place + 1]]);
+        for (index, stream) in streams[..diffused].iter().enumerate() {
+            fill_noise(stream, key, options.first_row, &mut numbers[starts[index]..starts[index + 1]]);
         }
         numbers.extend(draw.times.iter().map(|t| *t as f32));
         numbers.extend(draw.states.presence());
@@ -195,23 +195,23 @@ impl Batch {
         self.part(self.noises() + self.rows * self.streams, &[self.rows as i64, self.streams as i64])
     }
 
-    fn eps(&self, stream: &StreamSpec, place: usize) -> Result<Tensor> {
-        self.part(self.starts[place], &stream.batch_shape(self.rows))
+    fn eps(&self, stream: &StreamSpec, index: usize) -> Result<Tensor> {
+        self.part(self.starts[index], &stream.batch_shape(self.rows))
     }
 
     /// A column of a stream, of the given shape.
-    fn column(&self, place: usize, column: Column, shape: &[i64]) -> Result<Tensor> {
+    fn column(&self, index: usize, column: Column, shape: &[i64]) -> Result<Tensor> {
         let columns = self.noises() + 2 * self.rows * self.streams;
-        self.part(columns + (place * Column::COUNT + column as usize) * self.rows, shape)
+        self.part(columns + (index * Column::COUNT + column as usize) * self.rows, shape)
     }
 
     /// One column times the latent plus another times eps.
-    fn mixture(&self, stream: &StreamSpec, place: usize, latent: &Tensor, columns: [Column; 2]) -> Result<Tensor> {
+    fn mixture(&self, stream: &StreamSpec, index: usize, latent: &Tensor, columns: [Column; 2]) -> Result<Tensor> {
         let mut shape = vec![1; stream.shape.len() + 1];
         shape[0] = self.rows as i64;
-        let (of_latent, of_eps) = (self.column(place, columns[0], &shape)?, self.column(place, columns[1], &shape)?);
+        let (of_latent, of_eps) = (self.column(index, columns[0], &shape)?, self.column(index, columns[1], &shape)?);
         let scaled = latent.try_mul(&of_latent)?;
-        let eps = self.eps(stream, place)?;
+        let eps = self.eps(stream, index)?;
         scaled.try_addcmul(&eps, &of_eps)
     }
 
@@ -225,17 +225,17 @@ impl Batch {
         let rows = [self.rows as i64];
         let mut loss: Option<Tensor> = None;
         let mut per_stream = Vec::with_capacity(streams.len());
-        for &place in taking {
-            let (stream, prediction, target) = (&streams[place], &predictions[place], &targets[place]);
+        for &index in taking {
+            let (stream, prediction, target) = (&streams[index], &predictions[index], &targets[index]);
             stream.check_batch(prediction, self.rows)?;
             let of_row =
                 prediction.try_sub(target)?.try_square()?.try_flatten(1, -1)?.try_sum([1], false, Kind::Float)?;
-            let weighted = of_row.try_dot(&self.column(place, Column::Loss, &rows)?)?;
+            let weighted = of_row.try_dot(&self.column(index, Column::Loss, &rows)?)?;
             loss = Some(match loss {
                 Some(sum) => sum.try_add(&weighted)?,
                 None => weighted,
             });
-            let figure = of_row.try_detach()?.try_dot(&self.column(place, Column::Figure, &rows)?)?;
+            let figure = of_row.try_detach()?.try_dot(&self.column(index, Column::Figure, &rows)?)?;
             per_stream.push((stream.name.clone(), figure));
         }
         let loss =
@@ -259,15 +259,15 @@ fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f3
     let states = |row: usize| &draw.states.row(row)[..streams.len()];
     let of_row: Vec<f64> = (0..rows).map(|row| LossOptions::of_row(streams, states(row)) / rows as f64).collect();
     let mut columns = vec![0.0; streams.len() * Column::COUNT * rows];
-    for (place, (stream, columns)) in streams.iter().zip(columns.chunks_mut(Column::COUNT * rows)).enumerate() {
-        let noisy = draw.states.stream(place).filter(|state| state.has_loss()).count() as i64 * stream.elements();
-        for (row, state) in draw.states.stream(place).enumerate() {
+    for (index, (stream, columns)) in streams.iter().zip(columns.chunks_mut(Column::COUNT * rows)).enumerate() {
+        let noisy = draw.states.stream(index).filter(|state| state.has_loss()).count() as i64 * stream.elements();
+        for (row, state) in draw.states.stream(index).enumerate() {
             let mut set = |column: Column, value: f64| columns[column as usize * rows + row] = value as f32;
             match state {
                 State::Clean => set(Column::Signal, 1.0),
                 State::Absent => {}
                 State::Noisy => {
-                    let t = draw.times[row * draw.states.streams() + place];
+                    let t = draw.times[row * draw.states.streams() + index];
                     let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
                     let (of_x0, of_eps) = stream.parameterization.target_coefficients(a, s);
                     set(Column::Signal, a);

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::tokens::same_memory;
 use crate::{
-    Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, TimeRun, Times, Tokens,
+    Auxiliary, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, TimeRun, Times, Tokens,
 };
 
 /// A denoiser whose prompt is a mixture. With w_m the presence of prompt m in a row (its weight, or 0), the row's
@@ -109,8 +109,8 @@ impl Prompted {
         let safe = total.try_clamp_min(f64::from(f32::MIN_POSITIVE))?;
         let shares = weights.try_div(&safe)?;
         let mut sum: Option<Tensor> = None;
-        for (place, value) in values.iter().enumerate() {
-            let share = shares.try_narrow(1, place as i64, 1)?.try_unsqueeze(-1)?;
+        for (index, value) in values.iter().enumerate() {
+            let share = shares.try_narrow(1, index as i64, 1)?.try_unsqueeze(-1)?;
             // The values of an absent prompt are meaningless and may not be finite.
             let term = value.try_mul(&share)?;
             let gone = share.try_eq(0.0)?;
@@ -154,8 +154,8 @@ impl Denoiser for Prompted {
         self.inner.environments(&self.asked(batch)?)
     }
 
-    fn companions(&self) -> &[Companion] {
-        self.inner.companions()
+    fn auxiliaries(&self) -> &[Auxiliary] {
+        self.inner.auxiliaries()
     }
 
     fn prompts(&self) -> usize {

@@ -25,7 +25,7 @@ impl Coefficients {
     /// Factors of x, the output, the saved state and the last two denoised values, for the saved state.
     pub const SAVE: [usize; 5] = [8, 9, 10, 11, 12];
     /// Factors of the observed value and of noise, for observed elements that are noised again.
-    pub const HELD: [usize; 2] = [13, 14];
+    pub const OBSERVED: [usize; 2] = [13, 14];
 
     /// A stream that is not sampled: nothing changes.
     pub const KEEP: Coefficients =
@@ -39,20 +39,20 @@ impl Coefficients {
         let folded = |update: &Update| [update.x + update.denoised * of_x, update.denoised * of_output];
         let ([x, output], [save_x, save_output]) = (folded(&step.next), folded(&save));
         let Update { saved, previous: [last, before], noise, .. } = step.next;
-        let held = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
-        let [held_value, held_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { held };
+        let observed = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
+        let [observed_value, observed_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { observed };
         let [save_last, save_before] = save.previous;
         let next = [x, output, noise, saved, last, before];
         let save = [save_x, save_output, save.saved, save_last, save_before];
-        let all = next.into_iter().chain([of_x, of_output]).chain(save).chain([held_value, held_noise]);
+        let all = next.into_iter().chain([of_x, of_output]).chain(save).chain([observed_value, observed_noise]);
         let mut values = [0.0; Self::COUNT];
         values.iter_mut().zip(all).for_each(|(value, number)| *value = number as f32);
         Coefficients(values)
     }
 
     /// True if the next state, or the observed value of a stream that is noised again, contains fresh noise.
-    pub fn has_noise(&self, held: bool) -> bool {
-        self.0[Self::NEXT[2]] != 0.0 || (held && self.0[Self::HELD[1]] != 0.0)
+    pub fn has_noise(&self, observed: bool) -> bool {
+        self.0[Self::NEXT[2]] != 0.0 || (observed && self.0[Self::OBSERVED[1]] != 0.0)
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender, select};
 use indexmap::IndexMap;
 
+use crate::deficit_round_robin::DeficitRoundRobin;
 use crate::error::panic_message;
 use crate::job::Reply;
 use crate::lane::Lane;
 use crate::ticket::Alive;
-use crate::turns::Turns;
 use crate::{EngineConfig, EngineError, InferenceMode, Request};
 
 /// A lane per denoiser.
@@ -30,7 +30,7 @@ pub(crate) struct Submission {
 pub(crate) struct Worker {
     lanes: Lanes,
     /// The lanes with work, by index. A step is charged by its rows, so that a wide batch does not starve a narrow one.
-    turns: Turns<usize>,
+    turns: DeficitRoundRobin<usize>,
     submissions: Receiver<Vec<Submission>>,
     calls: Receiver<Call>,
     config: EngineConfig,
@@ -48,7 +48,7 @@ impl Worker {
         stop: Arc<AtomicBool>,
         alive: Sender<Alive>,
     ) -> Self {
-        Worker { lanes, turns: Turns::default(), submissions, calls, config, stop, _alive: alive }
+        Worker { lanes, turns: DeficitRoundRobin::default(), submissions, calls, config, stop, _alive: alive }
     }
 
     /// Runs until the engine stops or all handles are gone.
@@ -59,11 +59,11 @@ impl Worker {
             }
             self.drain();
             let lanes = &self.lanes;
-            let Some(turn) = self.turns.next(|place| lanes[place].price()) else { continue };
+            let Some(turn) = self.turns.next(|index| lanes[index].cost()) else { continue };
             let lane = &mut self.lanes[turn];
-            let price = lane.price();
+            let cost = lane.cost();
             step(lane);
-            self.turns.pay(price);
+            self.turns.charge(cost);
             if lane.is_idle() {
                 self.turns.leave(turn);
             }
@@ -95,11 +95,11 @@ impl Worker {
 
     fn take(&mut self, submissions: Vec<Submission>) {
         for Submission { request, reply } in submissions {
-            if let Some((place, _, lane)) = self.lanes.get_full_mut(&request.denoiser) {
+            if let Some((index, _, lane)) = self.lanes.get_full_mut(&request.denoiser) {
                 let was_idle = lane.is_idle();
                 lane.submit(request, reply);
                 if was_idle && !lane.is_idle() {
-                    self.turns.join(place);
+                    self.turns.join(index);
                 }
             }
         }

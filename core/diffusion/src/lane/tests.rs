@@ -80,12 +80,12 @@ fn tables_with_history_share_batches_with_tables_without() {
     }
     for ((rows, table), answer) in jobs.iter().zip(answers) {
         let found = answer.recv().unwrap().unwrap().streams.swap_remove("x").unwrap();
-        for (place, row) in rows.clone().enumerate() {
+        for (index, row) in rows.clone().enumerate() {
             let mut start = [0.0; 3];
             noise::normals(1, row, "x", noise::START_STEP, &mut start);
             for (element, start) in start.iter().enumerate() {
                 let expected = run(table, &schedule, f64::from(*start));
-                let found = found.double_value(&[place as i64, element as i64]);
+                let found = found.double_value(&[index as i64, element as i64]);
                 assert!((found - expected).abs() < TOLERANCE_F32, "row {row}: {found} {expected}");
             }
         }

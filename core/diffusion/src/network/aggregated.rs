@@ -1,4 +1,4 @@
-//! A network with auxiliary streams: see [`Companion`].
+//! A network with auxiliary streams: see [`Auxiliary`].
 
 mod encoder;
 mod head;
@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use super::layer::Init;
 use crate::{
-    Companion, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt,
+    Auxiliary, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt,
     Times,
 };
 use encoder::Encoder;
@@ -22,7 +22,7 @@ use head::Head;
 pub struct Aggregated {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,
-    companions: Vec<Companion>,
+    auxiliaries: Vec<Auxiliary>,
     encoders: Vec<Option<Encoder>>,
     heads: Vec<Option<Head>>,
     /// The sites of the heads, in their order.
@@ -31,13 +31,13 @@ pub struct Aggregated {
 
 impl Aggregated {
     /// Adds auxiliary streams, with fresh heads, to `inner`; see [`crate::build_joined`].
-    pub(super) fn new(inner: Box<dyn Denoiser>, companions: Vec<(StreamSpec, Companion)>, init: Init) -> Result<Self> {
+    pub(super) fn new(inner: Box<dyn Denoiser>, auxiliaries: Vec<(StreamSpec, Auxiliary)>, init: Init) -> Result<Self> {
         let diffused = inner.streams().to_vec();
         let (mut encoders, mut heads) = (Vec::new(), Vec::new());
-        for (stream, companion) in &companions {
-            companion.check()?;
-            encoders.push(encoder(stream, companion, &diffused, init.device)?);
-            let head = companion.head.as_ref();
+        for (stream, auxiliary) in &auxiliaries {
+            auxiliary.check()?;
+            encoders.push(encoder(stream, auxiliary, &diffused, init.device)?);
+            let head = auxiliary.head.as_ref();
             heads.push(head.map(|head| Head::new(head, stream, &inner.sites(), init)).transpose()?);
         }
         let sites = heads.iter().flatten().map(|head| head.site).collect();
@@ -46,13 +46,13 @@ impl Aggregated {
             parameterization: Parameterization::X0,
             ..StreamSpec::clone(stream)
         };
-        let streams = diffused.into_iter().chain(companions.iter().map(of_estimate)).collect();
-        let companions = companions.into_iter().map(|(_, companion)| companion).collect();
-        Ok(Aggregated { inner, streams, companions, encoders, heads, sites })
+        let streams = diffused.into_iter().chain(auxiliaries.iter().map(of_estimate)).collect();
+        let auxiliaries = auxiliaries.into_iter().map(|(_, auxiliary)| auxiliary).collect();
+        Ok(Aggregated { inner, streams, auxiliaries, encoders, heads, sites })
     }
 
     fn diffused(&self) -> usize {
-        self.streams.len() - self.companions.len()
+        self.streams.len() - self.auxiliaries.len()
     }
 
     /// The input of the inner network: z_t = y_t + b_t.
@@ -60,16 +60,16 @@ impl Aggregated {
         let diffused = self.diffused();
         let mut asked = batch.some_streams(0..diffused)?;
         if self.encoders.iter().flatten().any(|encoder| !encoder.is_idle()) {
-            let told = Told::of(batch, self.streams.len())?;
-            for (place, encoder) in self.encoders.iter().enumerate() {
+            let times = HostTimes::of(batch, self.streams.len())?;
+            for (index, encoder) in self.encoders.iter().enumerate() {
                 let Some(encoder) = encoder.as_ref().filter(|encoder| !encoder.is_idle()) else { continue };
-                let (stream, value) = (&self.streams[encoder.into], &batch.x[diffused + place]);
-                let factors = told.rows().map(|(t, present)| {
-                    encoder.factor(stream, t[encoder.into], present[diffused + place] * present[encoder.into])
+                let (stream, value) = (&self.streams[encoder.into], &batch.x[diffused + index]);
+                let factors = times.rows().map(|(t, present)| {
+                    encoder.factor(stream, t[encoder.into], present[diffused + index] * present[encoder.into])
                 });
-                let code = encoder.code(value, &factors.collect::<Vec<_>>(), stream)?;
+                let embedding = encoder.embedding(value, &factors.collect::<Vec<_>>(), stream)?;
                 let y = &asked.x[encoder.into];
-                asked.x[encoder.into] = y.try_add(&code)?;
+                asked.x[encoder.into] = y.try_add(&embedding)?;
             }
         }
         asked.prompt = batch.prompt.as_ref().map(crate::Tokens::shared);
@@ -81,11 +81,11 @@ impl Aggregated {
     fn estimates(&self, batch: &DenoiserInput, features: &[Tensor]) -> Result<Vec<Tensor>> {
         let (diffused, mut features) = (self.diffused(), features.iter());
         let mut estimates = Vec::with_capacity(self.heads.len());
-        for (place, head) in self.heads.iter().enumerate() {
+        for (index, head) in self.heads.iter().enumerate() {
             let read = head.as_ref().and_then(|head| Some((head, features.next()?)));
             estimates.push(match read {
-                Some((head, features)) => head.estimate(features, &self.streams[diffused + place])?,
-                None => batch.x[diffused + place].shallow_clone(),
+                Some((head, features)) => head.estimate(features, &self.streams[diffused + index])?,
+                None => batch.x[diffused + index].shallow_clone(),
             });
         }
         Ok(estimates)
@@ -94,11 +94,11 @@ impl Aggregated {
 
 fn encoder(
     stream: &StreamSpec,
-    companion: &Companion,
+    auxiliary: &Auxiliary,
     diffused: &[StreamSpec],
     device: Device,
 ) -> Result<Option<Encoder>> {
-    let Some(aggregation) = &companion.aggregate else { return Ok(None) };
+    let Some(aggregation) = &auxiliary.aggregate else { return Ok(None) };
     let into =
         diffused.iter().position(|other| other.name == aggregation.into).ok_or_else(|| EngineError::Unknown {
             what: "stream",
@@ -110,13 +110,13 @@ fn encoder(
 }
 
 /// Times and presences of a batch, on the host.
-struct Told {
+struct HostTimes {
     t: Vec<f32>,
     present: Vec<f32>,
     streams: usize,
 }
 
-impl Told {
+impl HostTimes {
     fn of(batch: &DenoiserInput, streams: usize) -> Result<Self> {
         let (t, present) = match &batch.times {
             Times::Runs(runs) => (
@@ -125,7 +125,7 @@ impl Told {
             ),
             Times::Rows { t, present } => (host(t)?, host(present)?),
         };
-        Ok(Told { t, present, streams })
+        Ok(HostTimes { t, present, streams })
     }
 
     /// Time and presence of every stream, row by row.
@@ -143,8 +143,8 @@ impl Denoiser for Aggregated {
         &self.streams
     }
 
-    fn companions(&self) -> &[Companion] {
-        &self.companions
+    fn auxiliaries(&self) -> &[Auxiliary] {
+        &self.auxiliaries
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {

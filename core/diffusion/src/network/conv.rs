@@ -45,7 +45,7 @@ impl Conv {
             return self.convolve(x, Some(&bias));
         }
         let mut y = self.convolve(x, None)?;
-        let bias = over_places(&bias)?;
+        let bias = over_positions(&bias)?;
         y.try_add_(&bias)
     }
 
@@ -77,7 +77,7 @@ impl Conv {
 }
 
 /// Broadcasts a number per row and channel over the map: `[row, channel]` -> `[row, channel, 1, 1]`.
-pub(super) fn over_places(numbers: &Tensor) -> Result<Tensor> {
+pub(super) fn over_positions(numbers: &Tensor) -> Result<Tensor> {
     numbers.try_unsqueeze(-1)?.try_unsqueeze(-1)
 }
 

@@ -54,19 +54,19 @@ pub struct Coupled {
 
 /// The rows of a batch in which a stream is present.
 #[derive(Clone, Debug, PartialEq)]
-enum There {
+enum Presence {
     Nowhere,
     Everywhere,
     /// By row.
     Somewhere(Vec<bool>),
 }
 
-impl There {
+impl Presence {
     fn of(rows: Vec<bool>) -> Self {
         match (rows.contains(&true), rows.contains(&false)) {
-            (false, _) => There::Nowhere,
-            (true, false) => There::Everywhere,
-            (true, true) => There::Somewhere(rows),
+            (false, _) => Presence::Nowhere,
+            (true, false) => Presence::Everywhere,
+            (true, true) => Presence::Somewhere(rows),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Coupled {
     /// A fresh network; see [`crate::build`].
     pub(super) fn new(streams: &[StreamSpec], config: &CoupledConfig, init: Init) -> Result<Self> {
         let (mut parts, mut environments) = (Vec::new(), Vec::new());
-        for (place, stream) in streams.iter().enumerate() {
+        for (index, stream) in streams.iter().enumerate() {
             let unknown = || EngineError::Config {
                 field: "parts",
                 wanted: "a network for each stream",
@@ -83,7 +83,7 @@ impl Coupled {
             };
             let network = config.parts.get(&stream.name).ok_or_else(unknown)?;
             let network = network.in_context(config.environment.features).ok_or_else(unknown)?;
-            let own = Init { seed: init.seed.wrapping_add((place as u64).wrapping_mul(SEEDS)), ..init };
+            let own = Init { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
             parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
             environments.push(Environment::new(stream, config.environment, own)?);
         }
@@ -95,52 +95,52 @@ impl Coupled {
     }
 
     /// The rows in which each stream is present.
-    fn there(&self, batch: &DenoiserInput) -> Result<Vec<There>> {
+    fn presence(&self, batch: &DenoiserInput) -> Result<Vec<Presence>> {
         let streams = self.streams.len();
         let by_row: Vec<f32> = match &batch.times {
             Times::Runs(runs) => runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
             Times::Rows { present, .. } => present.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats()?,
         };
-        let column = |place: usize| by_row.iter().skip(place).step_by(streams).map(|present| *present > 0.0).collect();
-        Ok((0..streams).map(|place| There::of(column(place))).collect())
+        let column = |index: usize| by_row.iter().skip(index).step_by(streams).map(|present| *present > 0.0).collect();
+        Ok((0..streams).map(|index| Presence::of(column(index))).collect())
     }
 
     /// The environment tokens per stream: `[row, token, feature]`; `None` for streams that are absent in all rows.
-    fn shown(&self, batch: &DenoiserInput, there: &[There]) -> Result<Vec<Option<Tensor>>> {
-        let of = |place: usize| {
-            if there[place] == There::Nowhere {
+    fn shown(&self, batch: &DenoiserInput, presence: &[Presence]) -> Result<Vec<Option<Tensor>>> {
+        let of = |index: usize| {
+            if presence[index] == Presence::Nowhere {
                 return Ok(None);
             }
             // The values of absent rows may not be finite; their tokens are masked.
-            let z = match &there[place] {
-                There::Somewhere(rows) => {
-                    let gone = self.column(place, rows, batch)?.try_logical_not()?;
-                    batch.x[place].try_masked_fill(&gone, 0.0)?
+            let z = match &presence[index] {
+                Presence::Somewhere(rows) => {
+                    let gone = self.column(index, rows, batch)?.try_logical_not()?;
+                    batch.x[index].try_masked_fill(&gone, 0.0)?
                 }
-                _ => batch.x[place].shallow_clone(),
+                _ => batch.x[index].shallow_clone(),
             };
-            self.environments[place].forward(&z, batch, place).map(Some)
+            self.environments[index].forward(&z, batch, index).map(Some)
         };
         (0..self.streams.len()).map(of).collect()
     }
 
     /// `[row, 1, ...]`, bool, one axis per axis of the stream.
-    fn column(&self, place: usize, rows: &[bool], batch: &DenoiserInput) -> Result<Tensor> {
+    fn column(&self, index: usize, rows: &[bool], batch: &DenoiserInput) -> Result<Tensor> {
         Tensor::try_from_slice(rows)?
-            .try_to_device(batch.x[place].device())?
-            .try_view(self.streams[place].column_shape(rows.len()))
+            .try_to_device(batch.x[index].device())?
+            .try_view(self.streams[index].column_shape(rows.len()))
     }
 
     /// The context of a stream's network; `None` if no row has other streams.
-    fn context(&self, place: usize, shown: &[Option<Tensor>], there: &[There]) -> Result<Option<Tokens>> {
+    fn context(&self, index: usize, shown: &[Option<Tensor>], presence: &[Presence]) -> Result<Option<Tokens>> {
         let (mut values, mut masks, mut all) = (Vec::new(), Vec::new(), true);
-        for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| *other != place) {
+        for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| *other != index) {
             let Some(tokens) = tokens else { continue };
             let (rows, count) = (tokens.size()[0], tokens.size()[1]);
-            masks.push(match &there[other] {
-                There::Somewhere(there) => {
+            masks.push(match &presence[other] {
+                Presence::Somewhere(presence) => {
                     all = false;
-                    Tensor::try_from_slice(there)?
+                    Tensor::try_from_slice(presence)?
                         .try_to_device(tokens.device())?
                         .try_unsqueeze(1)?
                         .try_expand([rows, count])?
@@ -158,14 +158,14 @@ impl Coupled {
     }
 
     /// True if any row has two streams.
-    fn is_joint(there: &[There], rows: usize) -> bool {
-        let has = |of: &There, row: usize| match of {
-            There::Nowhere => false,
-            There::Everywhere => true,
-            There::Somewhere(rows) => rows[row],
+    fn is_joint(presence: &[Presence], rows: usize) -> bool {
+        let has = |of: &Presence, row: usize| match of {
+            Presence::Nowhere => false,
+            Presence::Everywhere => true,
+            Presence::Somewhere(rows) => rows[row],
         };
-        there.iter().filter(|of| **of == There::Everywhere).count() > 1
-            || (0..rows).any(|row| there.iter().filter(|of| has(of, row)).count() > 1)
+        presence.iter().filter(|of| **of == Presence::Everywhere).count() > 1
+            || (0..rows).any(|row| presence.iter().filter(|of| has(of, row)).count() > 1)
     }
 }
 
@@ -175,20 +175,21 @@ impl Denoiser for Coupled {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        let there = self.there(batch)?;
-        let joint = Coupled::is_joint(&there, batch.rows() as usize);
-        let shown = if joint { Some(self.shown(batch, &there)?) } else { None };
+        let presence = self.presence(batch)?;
+        let joint = Coupled::is_joint(&presence, batch.rows() as usize);
+        let shown = if joint { Some(self.shown(batch, &presence)?) } else { None };
         let mut outputs = Vec::with_capacity(self.parts.len());
-        for (place, part) in self.parts.iter().enumerate() {
-            if there[place] == There::Nowhere {
-                outputs.push(batch.x[place].try_zeros_like()?);
+        for (index, part) in self.parts.iter().enumerate() {
+            if presence[index] == Presence::Nowhere {
+                outputs.push(batch.x[index].try_zeros_like()?);
                 continue;
             }
-            let mut asked = batch.some_streams(place..place + 1)?;
+            let mut asked = batch.some_streams(index..index + 1)?;
             if let Some(prompt) = &batch.prompt {
                 asked = asked.with_prompt(prompt.shared());
             }
-            if let Some(context) = shown.as_ref().map(|shown| self.context(place, shown, &there)).transpose()?.flatten()
+            if let Some(context) =
+                shown.as_ref().map(|shown| self.context(index, shown, &presence)).transpose()?.flatten()
             {
                 asked = asked.with_context(context);
             }
@@ -198,7 +199,7 @@ impl Denoiser for Coupled {
     }
 
     fn environments(&self, batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
-        self.shown(batch, &self.there(batch)?)
+        self.shown(batch, &self.presence(batch)?)
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {

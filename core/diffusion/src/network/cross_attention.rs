@@ -28,8 +28,8 @@ impl Memory {
     }
 
     /// The keys of the layer with this index.
-    pub fn keys(&self, place: usize) -> Option<&Keys> {
-        self.keys.get(place)
+    pub fn keys(&self, index: usize) -> Option<&Keys> {
+        self.keys.get(index)
     }
 }
 
@@ -73,17 +73,17 @@ pub(super) struct CrossAttention {
     heads: Heads,
     output: Projection,
     /// Its index among the layers that attend to the same tokens.
-    place: usize,
+    index: usize,
 }
 
 impl CrossAttention {
     /// Features of `width` attend to tokens of `from` features.
-    pub fn new(name: &str, width: i64, from: i64, heads: i64, place: usize, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, from: i64, heads: i64, index: usize, init: Init) -> Result<Self> {
         Ok(CrossAttention {
             norm: Norm::new(&format!("{name}.norm"), width, 1, init.device)?,
             heads: Heads::new(name, width, from, heads, init)?,
             output: Projection::new(&format!("{name}.to_out"), width, width, 0.0, init)?,
-            place,
+            index,
         })
     }
 
@@ -94,7 +94,7 @@ impl CrossAttention {
 
     /// The change of h, `[row, token, width]`; `None` if there is nothing to attend to.
     pub fn read(&self, h: &Tensor, memory: &Memory) -> Result<Option<Tensor>> {
-        let Some(keys) = memory.keys(self.place) else { return Ok(None) };
+        let Some(keys) = memory.keys(self.index) else { return Ok(None) };
         let mask = memory.mask.as_ref();
         match Heads::only(keys, mask)? {
             Some(read) => to_all(&self.output.forward(&read)?, h).map(Some),

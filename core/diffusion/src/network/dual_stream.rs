@@ -15,7 +15,7 @@ use crate::tokens::same_memory;
 use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
 use config::bad;
 pub use config::{DualStreamConfig, Reading};
-use rows::{Rows, Told};
+use rows::{HostTimes, Rows};
 use tokens::FeatureTokens;
 
 /// The distance between the seeds of the parts of a network.
@@ -52,7 +52,7 @@ impl DualStream {
     /// A fresh network; see [`crate::build`].
     pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: Init) -> Result<Self> {
         let mut parts = Vec::new();
-        for (place, stream) in streams.iter().enumerate() {
+        for (index, stream) in streams.iter().enumerate() {
             let missing = || bad("parts", "a network for each stream", format!("none for stream {:?}", stream.name));
             let network = config.parts.get(&stream.name).ok_or_else(missing)?;
             let network = match config.reads.get(&stream.name) {
@@ -61,7 +61,7 @@ impl DualStream {
                     bad("reads", "a network that takes a context of that width", format!("{:?}", stream.name))
                 })?,
             };
-            let own = Init { seed: init.seed.wrapping_add((place as u64).wrapping_mul(SEEDS)), ..init };
+            let own = Init { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
             parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
         }
         if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
@@ -107,9 +107,9 @@ impl DualStream {
     }
 
     /// The input of a part for these rows, all of which have its stream.
-    fn asked(&self, place: usize, rows: &DenoiserInput) -> Result<DenoiserInput> {
-        let asked = rows.some_streams(place..place + 1)?;
-        let Some(reader) = &self.readers[place] else {
+    fn asked(&self, index: usize, rows: &DenoiserInput) -> Result<DenoiserInput> {
+        let asked = rows.some_streams(index..index + 1)?;
+        let Some(reader) = &self.readers[index] else {
             return Ok(match &rows.prompt {
                 Some(prompt) => asked.with_prompt(prompt.shared()),
                 None => asked,
@@ -123,13 +123,13 @@ impl DualStream {
 
     /// The tokens of the trunk's features, possibly cached; `None` if no row has its stream.
     fn read(&self, reader: &Reader, rows: &DenoiserInput) -> Result<Option<Tokens>> {
-        let (told, x) = (Told::of(rows)?, &rows.x[reader.trunk]);
-        let gone = match told.there(reader.trunk) {
+        let (times, x) = (HostTimes::of(rows)?, &rows.x[reader.trunk]);
+        let gone = match times.there(reader.trunk) {
             Rows::None => return Ok(None),
             Rows::All => None,
             Rows::Some(there) => Some(there.iter().map(|there| !there).collect::<Vec<_>>()),
         };
-        let Some(kept) = reader.kept.as_ref().filter(|_| told.is_clean(reader.trunk) && !x.requires_grad()) else {
+        let Some(kept) = reader.kept.as_ref().filter(|_| times.is_clean(reader.trunk) && !x.requires_grad()) else {
             return self.features(reader, rows, gone).map(Some);
         };
         let mut kept = kept.borrow_mut();
@@ -178,23 +178,23 @@ impl Denoiser for DualStream {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        let told = Told::of(batch)?;
+        let times = HostTimes::of(batch)?;
         let mut outputs = Vec::with_capacity(self.parts.len());
-        for (place, (part, stream)) in self.parts.iter().zip(&self.streams).enumerate() {
+        for (index, (part, stream)) in self.parts.iter().zip(&self.streams).enumerate() {
             let nothing = || {
                 let shape = stream.batch_shape(batch.rows() as usize);
-                Tensor::try_zeros(shape, (Kind::Float, batch.x[place].device()))
+                Tensor::try_zeros(shape, (Kind::Float, batch.x[index].device()))
             };
             let answer = |rows: &DenoiserInput| -> Result<Tensor> {
-                Ok(part.predict(&self.asked(place, rows)?)?.swap_remove(0))
+                Ok(part.predict(&self.asked(index, rows)?)?.swap_remove(0))
             };
-            outputs.push(match told.noisy(place) {
+            outputs.push(match times.noisy(index) {
                 Rows::None => nothing()?,
                 Rows::All => answer(batch)?,
                 Rows::Some(rows) => {
                     let answer = answer(&batch.pick(&rows)?)?;
-                    let index = Rows::index(&rows, answer.device())?;
-                    nothing()?.try_index_copy(0, &index, &answer)?
+                    let selected = Rows::index(&rows, answer.device())?;
+                    nothing()?.try_index_copy(0, &selected, &answer)?
                 }
             });
         }

@@ -219,8 +219,8 @@ pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<
     let mut values = vec![0.0; (size[0] * inputs) as usize];
     if scale != 0.0 {
         normals(init.seed, 0, &format!("{name}.weight"), START_STEP, &mut values);
-        let deviation = (scale / (3.0 * inputs as f64).sqrt()) as f32;
-        values.iter_mut().for_each(|value| *value *= deviation);
+        let std = (scale / (3.0 * inputs as f64).sqrt()) as f32;
+        values.iter_mut().for_each(|value| *value *= std);
     }
     leaf(&tensor_from_rows(&values, size[0] as usize, &size[1..], init.device)?)
 }

@@ -202,7 +202,7 @@ impl ResidualMlp {
     fn memory(
         &self,
         tokens: Option<&Tokens>,
-        place: usize,
+        index: usize,
         layer: fn(&Block) -> Option<&CrossAttention>,
     ) -> Result<Memory> {
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
@@ -211,7 +211,7 @@ impl ResidualMlp {
         match (&self.kept, tokens) {
             (_, None) => Ok(Memory::nothing()),
             (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, 1),
-            (Some(kept), Some(tokens)) => kept[place].borrow_mut().memory(tokens, 1, keys),
+            (Some(kept), Some(tokens)) => kept[index].borrow_mut().memory(tokens, 1, keys),
         }
     }
 }

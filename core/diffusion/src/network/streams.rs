@@ -14,13 +14,13 @@ pub(super) fn join(streams: &[StreamSpec], batch: &DenoiserInput) -> Result<Tens
     let rows = batch.rows();
     let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
     let mut parts = Vec::with_capacity(streams.len());
-    for (place, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
+    for (index, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
         stream.check_batch(x, rows as usize)?;
         let flat = if x.dim() == 2 { x.shallow_clone() } else { x.try_reshape([rows, -1])? };
         parts.push(match &present {
             None => flat,
             Some(present) => {
-                let present = present.try_narrow(1, place as i64, 1)?;
+                let present = present.try_narrow(1, index as i64, 1)?;
                 flat.try_mul(&present)?
             }
         });
@@ -56,12 +56,12 @@ pub(super) fn split(streams: &[StreamSpec], flat: &Tensor) -> Result<Vec<Tensor>
 /// streams.
 pub(super) fn present_values(
     stream: &StreamSpec,
-    place: usize,
+    index: usize,
     x: &Tensor,
     present: Option<&Tensor>,
 ) -> Result<Tensor> {
     let Some(present) = present else { return Ok(x.shallow_clone()) };
-    let column = present.try_narrow(1, place as i64, 1)?.try_reshape(stream.column_shape(x.size()[0] as usize))?;
+    let column = present.try_narrow(1, index as i64, 1)?.try_reshape(stream.column_shape(x.size()[0] as usize))?;
     let (there, zero) = (column.try_gt(0.0)?, x.try_zeros_like()?);
     x.try_where(&there, &zero)
 }

@@ -1,7 +1,7 @@
 //! A transformer over the tokens of all streams.
 
 mod block;
-mod pieces;
+mod patches;
 
 use std::cell::RefCell;
 
@@ -11,12 +11,12 @@ use tch::{Kind, Tensor};
 use super::attention::Keys;
 use super::cross_attention::{CrossAttention, KeyCache, Memory};
 use super::layer::{Init, cast};
+use super::sinusoidal::SinusoidalEmbedding;
 use super::streams::present_values;
-use super::waves::WaveEmbedding;
 use crate::site::Reader;
 use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
-use block::{Block, Steer, SteeredNorm};
-use pieces::{Cut, Pieces};
+use block::{AdaLayerNorm, Block, TimeConditioning};
+use patches::{PatchEmbedding, PatchLayout};
 
 /// The size and the options of a [`Transformer`].
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -80,10 +80,10 @@ impl TransformerConfig {
 pub struct Transformer {
     streams: Vec<StreamSpec>,
     config: TransformerConfig,
-    pieces: Vec<Pieces>,
-    time: WaveEmbedding,
+    patches: Vec<PatchEmbedding>,
+    time: SinusoidalEmbedding,
     blocks: Vec<Block>,
-    output_norm: SteeredNorm,
+    output_norm: AdaLayerNorm,
     /// The stream of each token, `[token]`, i64; `None` for a single stream.
     owner: Option<Tensor>,
     /// Once frozen.
@@ -93,26 +93,28 @@ pub struct Transformer {
 impl Transformer {
     /// A fresh network; see [`crate::build`].
     pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: Init) -> Result<Self> {
-        let mut pieces = Vec::with_capacity(streams.len());
+        let mut patches = Vec::with_capacity(streams.len());
         for stream in streams {
-            let Some(cut) = Cut::new(&stream.shape, config.patch) else {
+            let Some(layout) = PatchLayout::new(&stream.shape, config.patch) else {
                 let wanted = "of one to four axes, the last two of maps multiples of `patch`";
                 let found = format!("{:?} {:?}, patch {}", stream.name, stream.shape, config.patch);
                 return Err(EngineError::Config { field: "streams of a transformer", wanted, found });
             };
-            pieces.push(Pieces::new(stream, cut, config.width, init)?);
+            patches.push(PatchEmbedding::new(stream, layout, config.width, init)?);
         }
-        let of = |(place, pieces): (usize, &Pieces)| std::iter::repeat_n(place as i64, pieces.cut.tokens as usize);
-        let owner: Vec<i64> = pieces.iter().enumerate().flat_map(of).collect();
+        let of = |(index, patches): (usize, &PatchEmbedding)| {
+            std::iter::repeat_n(index as i64, patches.layout.tokens as usize)
+        };
+        let owner: Vec<i64> = patches.iter().enumerate().flat_map(of).collect();
         let owner = Tensor::try_from_slice(&owner)?.try_to_device(init.device)?;
         Ok(Transformer {
             streams: streams.to_vec(),
             config,
-            time: WaveEmbedding::new(1, config.width, config.width, init)?,
+            time: SinusoidalEmbedding::new(1, config.width, config.width, init)?,
             blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
-            output_norm: SteeredNorm::new("output", config.width, init)?,
+            output_norm: AdaLayerNorm::new("output", config.width, init)?,
             owner: (streams.len() > 1).then_some(owner),
-            pieces,
+            patches,
             kept: None,
         })
     }
@@ -121,9 +123,9 @@ impl Transformer {
     fn tokens(&self, batch: &DenoiserInput, present: Option<&Tensor>) -> Result<Tensor> {
         let rows = batch.rows() as usize;
         let mut parts = Vec::with_capacity(self.streams.len());
-        for (place, ((stream, pieces), x)) in self.streams.iter().zip(&self.pieces).zip(&batch.x).enumerate() {
+        for (index, ((stream, patches), x)) in self.streams.iter().zip(&self.patches).zip(&batch.x).enumerate() {
             stream.check_batch(x, rows)?;
-            parts.push(pieces.read(&present_values(stream, place, x, present)?)?);
+            parts.push(patches.embed(&present_values(stream, index, x, present)?)?);
         }
         Tensor::try_cat(&parts, 1)
     }
@@ -171,7 +173,7 @@ impl Denoiser for Transformer {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let tokens = self.pieces.iter().map(|pieces| pieces.cut.tokens).sum();
+        let tokens = self.patches.iter().map(|patches| patches.layout.tokens).sum();
         let middle = (self.config.blocks > 0).then_some(Site::Middle);
         let spec = |site| SiteSpec { site, shape: vec![tokens, self.config.width] };
         (0..self.config.blocks).map(Site::Block).chain(middle).chain([Site::Last]).map(spec).collect()
@@ -183,29 +185,29 @@ impl Denoiser for Transformer {
         let mut reader = Reader::new(sites, || self.sites())?;
         let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
         let (mask, times) = (self.mask(present.as_ref())?, self.times(batch)?);
-        let steer = Steer { times: &times, owner: self.owner.as_ref() };
+        let conditioning = TimeConditioning { times: &times, owner: self.owner.as_ref() };
         let mut h = self.tokens(batch, present.as_ref())?;
         for (index, block) in self.blocks.iter().enumerate() {
-            h = block.forward(h, &steer, mask.as_ref(), [&prompt, &context])?;
+            h = block.forward(h, &conditioning, mask.as_ref(), [&prompt, &context])?;
             reader.offer(Site::Block(index), &h)?;
             if index + 1 == self.config.blocks.div_ceil(2) {
                 reader.offer(Site::Middle, &h)?;
             }
         }
         reader.offer(Site::Last, &h)?;
-        let normal = self.output_norm.forward(&h, &steer)?;
+        let normal = self.output_norm.forward(&h, &conditioning)?;
         let (mut first, mut outputs) = (0, Vec::with_capacity(self.streams.len()));
-        for (stream, pieces) in self.streams.iter().zip(&self.pieces) {
-            let own = normal.try_narrow(1, first, pieces.cut.tokens)?;
-            outputs.push(cast(&pieces.write(&own, stream)?, Kind::Float)?);
-            first += pieces.cut.tokens;
+        for (stream, patches) in self.streams.iter().zip(&self.patches) {
+            let own = normal.try_narrow(1, first, patches.layout.tokens)?;
+            outputs.push(cast(&patches.unembed(&own, stream)?, Kind::Float)?);
+            first += patches.layout.tokens;
         }
         Ok((outputs, reader.features()))
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut named = Vec::new();
-        self.pieces.iter().for_each(|pieces| pieces.list(&mut named));
+        self.patches.iter().for_each(|patches| patches.list(&mut named));
         self.time.list(&mut named);
         self.blocks.iter().for_each(|block| block.list(&mut named));
         self.output_norm.list(&mut named);
@@ -213,7 +215,7 @@ impl Denoiser for Transformer {
     }
 
     fn freeze(&mut self) -> Result<()> {
-        self.pieces.iter_mut().try_for_each(Pieces::freeze)?;
+        self.patches.iter_mut().try_for_each(PatchEmbedding::freeze)?;
         self.time.freeze()?;
         self.blocks.iter_mut().try_for_each(Block::freeze)?;
         self.output_norm.freeze()?;

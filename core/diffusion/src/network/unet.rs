@@ -17,8 +17,8 @@ use super::attention::{Keys, repeated};
 use super::conv::Conv;
 use super::cross_attention::{KeyCache, Memory};
 use super::layer::{Init, Norm, cast, silu};
+use super::sinusoidal::SinusoidalEmbedding;
 use super::time::{Projected, Projections};
-use super::waves::WaveEmbedding;
 use crate::site::Reader;
 use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
 use level::{Builder, Level, Middle, Pass};
@@ -43,7 +43,7 @@ pub struct Unet {
     common: Common,
     config: UnetConfig,
     input: Conv,
-    time: WaveEmbedding,
+    time: SinusoidalEmbedding,
     down: Vec<Level>,
     middle: Middle,
     up: Vec<Level>,
@@ -98,7 +98,7 @@ impl Unet {
             streams: streams.to_vec(),
             common,
             input: Conv::new("conv_in", channels, finest, 3, 1.0, init)?,
-            time: WaveEmbedding::new(streams.len(), finest, embedding, init)?,
+            time: SinusoidalEmbedding::new(streams.len(), finest, embedding, init)?,
             down,
             middle,
             up,

@@ -36,7 +36,7 @@ impl Prompting {
         if prompts.is_empty() {
             return Ok(draw);
         }
-        let there: Vec<usize> = (0..prompts.len()).filter(|place| self.missing >> place & 1 == 0).collect();
+        let there: Vec<usize> = (0..prompts.len()).filter(|index| self.missing >> index & 1 == 0).collect();
         if there.is_empty() {
             return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
@@ -50,8 +50,8 @@ impl Prompting {
                 .then(|| there[((drawn[1] * there.len() as f64) as usize).min(there.len() - 1)]);
             let (of_streams, of_prompts) = states.row_mut(row).split_at_mut(diffused);
             of_streams.copy_from_slice(draw.states.row(row));
-            if let Some(place) = given {
-                of_prompts[place] = State::Clean;
+            if let Some(index) = given {
+                of_prompts[index] = State::Clean;
             }
             times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
             times.extend(of_prompts.iter().map(|state| state.time(0.0)));
@@ -87,9 +87,9 @@ mod tests {
         for row in 0..rows {
             assert_eq!(whole.states.row(row)[0], State::Noisy);
             assert_eq!(whole.times[row * 4], draw.times[row]);
-            let given: Vec<usize> = (0..3).filter(|place| whole.states.row(row)[1 + place] == State::Clean).collect();
+            let given: Vec<usize> = (0..3).filter(|index| whole.states.row(row)[1 + index] == State::Clean).collect();
             assert!(given.len() <= 1);
-            counts[given.first().map_or(3, |place| *place)] += 1;
+            counts[given.first().map_or(3, |index| *index)] += 1;
         }
         let shares = counts.map(|count| f64::from(count) / rows as f64);
         for (share, wanted) in shares.into_iter().zip([0.375, 0.0, 0.375, 0.25]) {

@@ -71,8 +71,8 @@ impl Default for LossOptions {
 
 impl LossOptions {
     /// True if a diffused stream takes part.
-    pub(super) fn takes(&self, place: usize) -> bool {
-        self.left_out >> place & 1 == 0
+    pub(super) fn takes(&self, index: usize) -> bool {
+        self.left_out >> index & 1 == 0
     }
 
     /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not noisy,

@@ -15,7 +15,7 @@ pub(super) fn ddpm(points: &[Point]) -> Vec<TableStep> {
 }
 
 /// x_u = a_u x0 + sqrt(s_u^2 - sigma^2) eps + sigma xi with eps = (x - a x0) / s and sigma = eta times the standard
-/// deviation of the posterior: Song et al. 2021 (DDIM), eq. (12) and (16).
+/// std of the posterior: Song et al. 2021 (DDIM), eq. (12) and (16).
 pub(super) fn ddim(points: &[Point], eta: f64) -> Vec<TableStep> {
     one_step(points, |from, to| {
         let noise = eta * (to.s / from.s) * from.spread(to);

@@ -2,7 +2,7 @@
 //! estimates.
 
 use anyflow_diffusion::{
-    Aggregation, Companion, Denoiser, DenoiserInput, HeadConfig, HeadLoss, HeadNetwork, Law, LossOptions, Network,
+    Aggregation, Auxiliary, Denoiser, DenoiserInput, HeadConfig, HeadLoss, HeadNetwork, Law, LossOptions, Network,
     Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec, TimeLaw, build, build_joined,
     denoising_loss,
 };
@@ -23,7 +23,7 @@ fn aggregate(weight: f64, law: Law, dropout: f64) -> Option<Aggregation> {
     Some(Aggregation { into: "x".to_string(), weight, law, dropout })
 }
 
-fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Companion) {
+fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Auxiliary) {
     let head = HeadConfig {
         reads: "middle".to_string(),
         network: HeadNetwork::Mlp { width: 8 },
@@ -32,13 +32,13 @@ fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Companion) {
         own: 1.0,
     };
     let spec = stream("label", &[CLASSES], Parameterization::X0);
-    (spec, Companion { aggregate: aggregate(weight, law, dropout), head: Some(head) })
+    (spec, Auxiliary { aggregate: aggregate(weight, law, dropout), head: Some(head) })
 }
 
-fn network(parameterization: Parameterization, companions: Vec<(StreamSpec, Companion)>) -> Box<dyn Denoiser> {
+fn network(parameterization: Parameterization, auxiliaries: Vec<(StreamSpec, Auxiliary)>) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
     let streams = [stream("x", &SHAPE, parameterization)];
-    let built = build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build_joined(&network, &streams, auxiliaries, Vec::new(), Precision::F32, Device::Cpu, 3).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -192,7 +192,7 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
 
 fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor, Vec<(String, Tensor)>) {
     let x = normal(rows, &SHAPE);
-    let latents = if denoiser.companions().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
+    let latents = if denoiser.auxiliaries().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
     let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     let output = denoising_loss(denoiser, &latents, &law, options, (5, 2)).unwrap();
     (output.loss, output.per_stream)
@@ -269,8 +269,8 @@ fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
 #[test]
 fn the_network_sees_the_stream_shifted_by_the_embedding() {
     let (law, weight, t) = (Law::Bump, 0.8, 0.35);
-    let (spec, companion) = (stream("c", &SHAPE, Parameterization::X0), aggregate(weight, law, 0.0));
-    let denoiser = network(Parameterization::V, vec![(spec, Companion { aggregate: companion, head: None })]);
+    let (spec, auxiliary) = (stream("c", &SHAPE, Parameterization::X0), aggregate(weight, law, 0.0));
+    let denoiser = network(Parameterization::V, vec![(spec, Auxiliary { aggregate: auxiliary, head: None })]);
     let plain = network(Parameterization::V, Vec::new());
     let (rows, code) = (5, normal(5, &SHAPE) * 0.5 + 0.2);
     let found = predicted(denoiser.as_ref(), t, &code, 1.0).swap_remove(0);
@@ -306,9 +306,9 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
 #[test]
 fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     let read = |own: f64, dropout: f64| {
-        let (spec, mut companion) = label(0.6, Law::Start, dropout);
-        companion.head.as_mut().unwrap().own = own;
-        let denoiser = network(Parameterization::Eps, vec![(spec, companion)]);
+        let (spec, mut auxiliary) = label(0.6, Law::Start, dropout);
+        auxiliary.head.as_mut().unwrap().own = own;
+        let denoiser = network(Parameterization::Eps, vec![(spec, auxiliary)]);
         let (_, parts) = loss_of(denoiser.as_ref(), 64, &LossOptions::default());
         [parts[0].1.double_value(&[]), parts[1].1.double_value(&[])]
     };
@@ -379,20 +379,20 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
         own: 1.0,
     };
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
-    let build = |companion: Companion| {
-        let companions = vec![(stream("c", &[3], Parameterization::X0), companion)];
+    let build = |auxiliary: Auxiliary| {
+        let auxiliaries = vec![(stream("c", &[3], Parameterization::X0), auxiliary)];
         let streams = [stream("x", &SHAPE, Parameterization::Eps)];
-        build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 3)
+        build_joined(&network, &streams, auxiliaries, Vec::new(), Precision::F32, Device::Cpu, 3)
     };
-    let error = build(Companion { aggregate: None, head: Some(head.clone()) }).err().unwrap().to_string();
+    let error = build(Auxiliary { aggregate: None, head: Some(head.clone()) }).err().unwrap().to_string();
     assert!(error.contains("down.0") && error.contains("block.1"), "{error}");
     let conv = HeadConfig { reads: "last".to_string(), network: HeadNetwork::Conv { width: 8 }, ..head };
-    let error = build(Companion { aggregate: None, head: Some(conv) }).err().unwrap().to_string();
+    let error = build(Auxiliary { aggregate: None, head: Some(conv) }).err().unwrap().to_string();
     assert!(error.contains("[16] at last"), "{error}");
     let astray = Aggregation { into: "y".to_string(), weight: 1.0, law: Law::Start, dropout: 0.0 };
-    let error = build(Companion { aggregate: Some(astray), head: None }).err().unwrap().to_string();
+    let error = build(Auxiliary { aggregate: Some(astray), head: None }).err().unwrap().to_string();
     assert!(error.contains("\"y\""), "{error}");
-    let silent = build(Companion { aggregate: aggregate(1.0, Law::Start, 0.0), head: None }).unwrap();
+    let silent = build(Auxiliary { aggregate: aggregate(1.0, Law::Start, 0.0), head: None }).unwrap();
     let request = Request {
         denoiser: "d".to_string(),
         rows: vec![1],

@@ -5,7 +5,7 @@ use anyflow_diffusion::{Observed, Parameterization, Request, Sampler, SamplerTab
 use crate::fakes::{Gaussian, engine, stream, values};
 
 fn gaussian(schedule: Schedule, parameterization: Parameterization) -> Gaussian {
-    Gaussian { streams: vec![stream("x", &[2], schedule, parameterization)], mean: 0.7, deviation: 0.5 }
+    Gaussian { streams: vec![stream("x", &[2], schedule, parameterization)], mean: 0.7, std: 0.5 }
 }
 
 /// Runs the sampler on one number in f64, without noise, from the last time on at `start`. Before each step at a time
@@ -142,7 +142,7 @@ fn stochastic_samplers_reach_mean_and_variance() {
         for sampler in samplers {
             let error = |steps| {
                 let (mean, variance) = law(&sampler(steps).table(&schedule), &data, &schedule);
-                (mean - data.mean).abs() + (variance - data.deviation.powi(2)).abs()
+                (mean - data.mean).abs() + (variance - data.std.powi(2)).abs()
             };
             let errors = [125, 250, 500, 1000].map(error);
             assert!(errors.windows(2).all(|pair| pair[1] < 0.75 * pair[0] + floor * 0.1), "{errors:?}");

@@ -73,20 +73,20 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 #[test]
 fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
     let joint = network(&["a", "b", "map"], true);
-    for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
+    for (index, name) in ["a", "b", "map"].into_iter().enumerate() {
         let found = predicted(joint.as_ref(), &|stream, _| stream == name);
         let single = network(&[name], false);
         let alone = predicted(single.as_ref(), &|_, _| true);
-        assert_eq!(bits(&found[place]), bits(&alone[0]), "{name}");
+        assert_eq!(bits(&found[index]), bits(&alone[0]), "{name}");
     }
 }
 
 #[test]
 fn context_layers_start_without_effect_and_then_have_one() {
     let (fresh, stirred) = (network(&["a", "b", "map"], false), network(&["a", "b", "map"], true));
-    for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
-        let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(place);
-        let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(place);
+    for (index, name) in ["a", "b", "map"].into_iter().enumerate() {
+        let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(index);
+        let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(index);
         assert!(off(&together(fresh.as_ref()), &alone(fresh.as_ref())) == 0.0, "{name}");
         assert!(off(&together(stirred.as_ref()), &alone(stirred.as_ref())) > 1e-3, "{name}");
     }
@@ -114,8 +114,8 @@ fn a_row_attends_to_the_streams_that_it_has() {
 fn the_order_of_streams_does_not_count() {
     let (one, other) = (network(&["a", "b", "map"], true), network(&["map", "a", "b"], true));
     let (found, turned) = (predicted(one.as_ref(), &|_, _| true), predicted(other.as_ref(), &|_, _| true));
-    for (place, in_other) in [(0, 1), (1, 2), (2, 0)] {
-        assert!(off(&found[place], &turned[in_other]) < 1e-5, "f32");
+    for (index, in_other) in [(0, 1), (1, 2), (2, 0)] {
+        assert!(off(&found[index], &turned[in_other]) < 1e-5, "f32");
     }
 }
 
@@ -151,8 +151,8 @@ fn a_frozen_network_predicts_the_same() {
         for turn in 0..2 {
             let asked = || DenoiserInput::sampling(x(), (0..ROWS as usize).map(of).collect());
             let (wanted, found) = (plain.predict(&asked()).unwrap(), frozen.predict(&asked()).unwrap());
-            for (place, name) in names.iter().enumerate() {
-                assert!(off(&found[place], &wanted[place]) < 1e-5, "{name}, turn {turn}, f32");
+            for (index, name) in names.iter().enumerate() {
+                assert!(off(&found[index], &wanted[index]) < 1e-5, "{name}, turn {turn}, f32");
             }
         }
     }

@@ -220,9 +220,9 @@ fn sites_have_the_declared_shapes() {
             }
             // No block writes to features that were handed out.
             let last = features.len() - 1;
-            for (place, (one, other)) in features.iter().zip(&features[1..]).enumerate() {
-                let same = wanted[place..place + 2].contains(&Site::Middle) || place + 1 == last;
-                assert!(same || one.size() != other.size() || worst(one, other) > 1e-4, "{network:?} {place}");
+            for (index, (one, other)) in features.iter().zip(&features[1..]).enumerate() {
+                let same = wanted[index..index + 2].contains(&Site::Middle) || index + 1 == last;
+                assert!(same || one.size() != other.size() || worst(one, other) > 1e-4, "{network:?} {index}");
             }
         }
     }
@@ -256,13 +256,13 @@ fn the_transformer_equals_its_reference() {
                 network.freeze().unwrap();
             }
             let input = DenoiserInput::new(x(), column("t"), column("present")).with_prompt(prompt());
-            for (place, found) in network.predict(&input).unwrap().into_iter().enumerate() {
+            for (index, found) in network.predict(&input).unwrap().into_iter().enumerate() {
                 let expected: Vec<f64> =
-                    serde_json::from_value(golden["outputs"][&streams[place].name].clone()).unwrap();
-                let expected = Tensor::from_slice(&expected).view(streams[place].batch_shape(ROWS).as_slice());
+                    serde_json::from_value(golden["outputs"][&streams[index].name].clone()).unwrap();
+                let expected = Tensor::from_slice(&expected).view(streams[index].batch_shape(ROWS).as_slice());
                 let off = crate::unet::rms(&(found.detach().to_kind(Kind::Double) - &expected));
                 let off = off / crate::unet::rms(&expected);
-                assert!(off < tolerance, "{precision:?} {place}: {off}");
+                assert!(off < tolerance, "{precision:?} {index}: {off}");
             }
         }
     }

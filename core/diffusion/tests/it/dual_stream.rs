@@ -129,9 +129,9 @@ fn rows_in_all_states_share_a_batch() {
     let found = dual.predict(&mixed).unwrap();
     for row in 0..4 {
         let single = dual.predict(&input(&[map[row]; 4], &[query[row]; 4])).unwrap();
-        for place in 0..2 {
-            let at = |outputs: &[Tensor]| outputs[place].get(row as i64);
-            assert!(off(&at(&found), &at(&single)) < 1e-5, "row {row}, stream {place}, f32");
+        for index in 0..2 {
+            let at = |outputs: &[Tensor]| outputs[index].get(row as i64);
+            assert!(off(&at(&found), &at(&single)) < 1e-5, "row {row}, stream {index}, f32");
         }
     }
     assert_eq!(found[1].get(0).abs().max().double_value(&[]), 0.0, "nothing is said of a stream that is not there");
@@ -177,8 +177,8 @@ fn steps_and_draws_cost_the_trunk_one_call() {
         "kind": "residual-mlp", "width": 16, "blocks": 2, "context_dim": 8
     }))
     .unwrap();
-    let part = |network: &Network, place: usize| {
-        build(network, &specs[place..=place], Precision::F32, Device::Cpu, 3 + place as u64).unwrap()
+    let part = |network: &Network, index: usize| {
+        build(network, &specs[index..=index], Precision::F32, Device::Cpu, 3 + index as u64).unwrap()
     };
     let parts: Vec<Box<dyn Denoiser>> = vec![
         Box::new(Counted(part(&trunk(), 0), calls.clone())),

@@ -54,7 +54,7 @@ impl Denoiser for Letter {
 fn a_wide_batch_does_not_starve_a_narrow_one() {
     let order: Arc<Mutex<String>> = Arc::default();
     let letter = |letter: char| -> Box<dyn Denoiser> {
-        let gaussian = Gaussian { streams: two_streams(), mean: 0.0, deviation: 1.0 };
+        let gaussian = Gaussian { streams: two_streams(), mean: 0.0, std: 1.0 };
         Box::new(Letter(Box::new(gaussian), letter, order.clone()))
     };
     let engine = engine(vec![("d", letter('w')), ("e", letter('n'))], 64);
@@ -70,7 +70,7 @@ fn a_wide_batch_does_not_starve_a_narrow_one() {
 #[test]
 fn a_cancelled_request_leaves_at_the_next_step_and_the_others_keep_their_bits() {
     let rule = |entered: Sender<()>, go: Receiver<()>| {
-        let network = Gaussian { streams: two_streams(), mean: 0.3, deviation: 0.7 };
+        let network = Gaussian { streams: two_streams(), mean: 0.3, std: 0.7 };
         move |batch: &DenoiserInput| {
             entered.send(()).unwrap();
             go.recv().unwrap();

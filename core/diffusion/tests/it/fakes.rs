@@ -16,13 +16,13 @@ pub fn stream(name: &str, shape: &[i64], schedule: Schedule, parameterization: P
 pub struct Gaussian {
     pub streams: Vec<StreamSpec>,
     pub mean: f64,
-    pub deviation: f64,
+    pub std: f64,
 }
 
 impl Gaussian {
     /// E[x0 | x] = mean + gain (x - a mean) with gain = a d^2 / (a^2 d^2 + s^2); returns (gain, offset).
     pub fn x0_coefficients(&self, schedule: &Schedule, t: f64) -> (f64, f64) {
-        let (a, s, variance) = (schedule.signal(t), schedule.noise(t), self.deviation * self.deviation);
+        let (a, s, variance) = (schedule.signal(t), schedule.noise(t), self.std * self.std);
         let gain = a * variance / (a * a * variance + s * s);
         (gain, self.mean - gain * a * self.mean)
     }
@@ -32,7 +32,7 @@ impl Gaussian {
     pub fn point(&self, schedule: &Schedule, x: f64, t: f64) -> f64 {
         let law = |t: f64| {
             let (a, s) = (schedule.signal(t), schedule.noise(t));
-            (a * self.mean, (a * a * self.deviation * self.deviation + s * s).sqrt())
+            (a * self.mean, (a * a * self.std * self.std + s * s).sqrt())
         };
         let ((mean, spread), (mean_t, spread_t)) = (law(schedule.t_max()), law(t));
         mean_t + spread_t * (x - mean) / spread
@@ -51,8 +51,8 @@ impl Denoiser for Gaussian {
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         let times = Vec::<f32>::try_from(batch.t().unwrap().flatten(0, -1)).unwrap();
-        let outputs = self.streams.iter().enumerate().map(|(place, stream)| {
-            let rows = times.iter().skip(place).step_by(self.streams.len());
+        let outputs = self.streams.iter().enumerate().map(|(index, stream)| {
+            let rows = times.iter().skip(index).step_by(self.streams.len());
             let columns: Vec<[f32; 4]> = rows
                 .map(|t| {
                     let t = f64::from(*t);
@@ -60,12 +60,12 @@ impl Denoiser for Gaussian {
                     [gain, offset, stream.schedule.signal(t), stream.schedule.noise(t)].map(|value| value as f32)
                 })
                 .collect();
-            let column = |index: usize| {
-                let values: Vec<f32> = columns.iter().map(|row| row[index]).collect();
+            let column = |number: usize| {
+                let values: Vec<f32> = columns.iter().map(|row| row[number]).collect();
                 let shape: Vec<i64> = std::iter::once(-1).chain(stream.shape.iter().map(|_| 1)).collect();
                 Tensor::from_slice(&values).view(shape.as_slice())
             };
-            let (x, a, s) = (&batch.x[place], column(2), column(3));
+            let (x, a, s) = (&batch.x[index], column(2), column(3));
             let x0 = column(0) * x + column(1);
             let eps = (x - &a * &x0) / &s;
             stream.parameterization.target(&x0, &eps, &a, &s)

@@ -132,7 +132,7 @@ fn a_scale_of_zero_is_the_model_without_the_condition() {
 fn every_condition_has_its_own_strength() {
     let streams = ["out", "one", "two"].map(|name| stream(name, &[2], Schedule::cosine(), Parameterization::X0));
     let rule = |batch: &DenoiserInput| {
-        let present = |place: i64| batch.present().unwrap().narrow(1, place, 1);
+        let present = |index: i64| batch.present().unwrap().narrow(1, index, 1);
         let out = &batch.x[0] * 0.5 + &batch.x[1] * present(1) * 2.0 + &batch.x[2] * present(2) * 3.0;
         Ok(vec![out, batch.x[1].zeros_like(), batch.x[2].zeros_like()])
     };

@@ -34,9 +34,9 @@ fn parameters_depend_on_the_seed_and_have_stable_names() {
         assert!(tensor.requires_grad() && tensor.is_leaf() && tensor.kind() == Kind::Float, "{name}");
     }
     assert_ne!(bits(&first[0].1), bits(&other[0].1));
-    let deviation = |name: &str| first.iter().find(|(found, _)| found == name).unwrap().1.std(true).double_value(&[]);
-    assert!((deviation("blocks.0.up.weight") * (3.0f64 * 48.0).sqrt() - 1.0).abs() < 0.1);
-    assert!((deviation("blocks.0.down.weight") * (3.0f64 * 48.0).sqrt() / 0.01 - 1.0).abs() < 0.1);
+    let std = |name: &str| first.iter().find(|(found, _)| found == name).unwrap().1.std(true).double_value(&[]);
+    assert!((std("blocks.0.up.weight") * (3.0f64 * 48.0).sqrt() - 1.0).abs() < 0.1);
+    assert!((std("blocks.0.down.weight") * (3.0f64 * 48.0).sqrt() / 0.01 - 1.0).abs() < 0.1);
 }
 
 #[test]

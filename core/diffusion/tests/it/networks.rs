@@ -21,7 +21,7 @@ const BF16: f64 = 3e-2;
 /// See `fill` of goldens/networks.py.
 fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
     let hash =
-        name.bytes().enumerate().map(|(place, letter)| u64::from(letter) * (place as u64 + 1)).sum::<u64>() % 101;
+        name.bytes().enumerate().map(|(index, letter)| u64::from(letter) * (index as u64 + 1)).sum::<u64>() % 101;
     let count: i64 = shape.iter().product();
     let value = |i| (offset + scale * (1.0 + 0.7 * hash as f64 + 0.9 * i as f64).sin()) as f32;
     Tensor::from_slice(&(0..count).map(value).collect::<Vec<f32>>()).view(shape)

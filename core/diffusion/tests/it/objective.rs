@@ -57,7 +57,7 @@ impl Denoiser for Leaves {
 }
 
 fn latents(streams: &[StreamSpec]) -> Vec<Tensor> {
-    streams.iter().enumerate().map(|(place, stream)| normal(ROWS as i64, &stream.shape) * -0.5 + place as f64).collect()
+    streams.iter().enumerate().map(|(index, stream)| normal(ROWS as i64, &stream.shape) * -0.5 + index as f64).collect()
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn observed_and_absent_coordinates_have_no_gradient_and_no_noise() {
     let (x, t, present) = denoiser.input.lock().unwrap().take().unwrap();
     let mut seen = [0; 3];
     for row in 0..ROWS {
-        for (place, state) in draw.states.row(row).iter().enumerate() {
-            let gradient = denoiser.leaves[place].grad().get(row as i64).abs();
-            let (given, shown) = (latents[place].get(row as i64), x[place].get(row as i64));
-            let time = t.double_value(&[row as i64, place as i64]);
-            let flag = present.double_value(&[row as i64, place as i64]);
+        for (index, state) in draw.states.row(row).iter().enumerate() {
+            let gradient = denoiser.leaves[index].grad().get(row as i64).abs();
+            let (given, shown) = (latents[index].get(row as i64), x[index].get(row as i64));
+            let time = t.double_value(&[row as i64, index as i64]);
+            let flag = present.double_value(&[row as i64, index as i64]);
             seen[*state as usize] += 1;
             match state {
                 State::Noisy => {
@@ -154,14 +154,14 @@ fn subsets_times_and_absences_have_their_distribution() {
     let (mut time, mut square) = (0.0, 0.0);
     for row in 0..rows {
         let states = draw.states.row(row);
-        let subset: usize = (0..3).map(|place| usize::from(states[place] != State::Noisy) << place).sum();
+        let subset: usize = (0..3).map(|index| usize::from(states[index] != State::Noisy) << index).sum();
         by_subset[subset] += 1.0 / rows as f64;
         let given: Vec<State> = states.iter().copied().filter(|state| *state != State::Noisy).collect();
         if let [first, second] = given[..] {
             of_two[usize::from(first == State::Absent) + 2 * usize::from(second == State::Absent)] += 1.0;
         }
         let noisy: Vec<f64> =
-            (0..3).filter(|place| states[*place] == State::Noisy).map(|place| draw.times[row * 3 + place]).collect();
+            (0..3).filter(|index| states[*index] == State::Noisy).map(|index| draw.times[row * 3 + index]).collect();
         assert!(noisy.iter().all(|t| *t == noisy[0] && (1e-3..=1.0).contains(t)));
         time += noisy[0] / rows as f64;
         square += noisy[0] * noisy[0] / rows as f64;
@@ -190,8 +190,8 @@ fn a_subset_per_batch_is_one_for_all_rows_and_changes_with_the_step() {
         for row in 1..6 {
             assert_eq!(draw.states.row(row), draw.states.row(0));
         }
-        let place = draw.states.row(0).iter().position(|state| *state == State::Noisy).unwrap();
-        assert_ne!(draw.times[place], draw.times[3 + place]);
+        let index = draw.states.row(0).iter().position(|state| *state == State::Noisy).unwrap();
+        assert_ne!(draw.times[index], draw.times[3 + index]);
         seen.insert(format!("{:?}", draw.states.row(0)));
     }
     // Three subsets of one stream in two states, three of two in four.
@@ -257,10 +257,10 @@ fn logit_normal_times_have_their_quantiles() {
     let (streams, rows) = (two_streams(), 40_000);
     let law = TimeLaw::Independent { density: Density::LogitNormal };
     let draw = law.draw(&streams, rows, 2, 0);
-    for (place, stream) in streams.iter().enumerate() {
+    for (index, stream) in streams.iter().enumerate() {
         let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
         let fractions: Vec<f64> =
-            draw.times.iter().skip(place).step_by(2).map(|t| (t - least) / (most - least)).collect();
+            draw.times.iter().skip(index).step_by(2).map(|t| (t - least) / (most - least)).collect();
         // Phi(-1), Phi(0), Phi(1); four standard errors of a frequency.
         for (normal, share) in [(-1.0f64, 0.158_655), (0.0, 0.5), (1.0, 0.841_345)] {
             let bound = 1.0 / (1.0 + (-normal).exp());

@@ -268,7 +268,7 @@ fn a_request_without_rows_is_answered() {
 
 #[test]
 fn denoisers_take_turns() {
-    let gaussian = || Gaussian { streams: two_streams(), mean: 0.0, deviation: 1.0 };
+    let gaussian = || Gaussian { streams: two_streams(), mean: 0.0, std: 1.0 };
     let engine = engine(vec![("d", Box::new(gaussian())), ("e", Box::new(gaussian()))], 8);
     let mut second = joint(0..2, ddim(7));
     second.denoiser = "e".to_string();

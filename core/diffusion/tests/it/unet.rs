@@ -18,7 +18,7 @@ const BF16: f64 = 5e-2;
 
 /// See `fill` of goldens/unet.py.
 pub fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
-    let hash = name.bytes().enumerate().fold(0u32, |sum, (place, letter)| sum + u32::from(letter) * (place as u32 + 1));
+    let hash = name.bytes().enumerate().fold(0u32, |sum, (index, letter)| sum + u32::from(letter) * (index as u32 + 1));
     let value = |i: u32| {
         let mut s = i.wrapping_mul(0x9E37_79B1).wrapping_add(hash.wrapping_mul(0x85EB_CA6B));
         s = (s ^ (s >> 15)).wrapping_mul(0x2C1B_3C6D);

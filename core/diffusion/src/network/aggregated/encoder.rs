@@ -41,7 +41,7 @@ impl Encoder {
 
     /// The scaled embedding: `[row, shape of the auxiliary stream]` and a factor per row -> `[row, shape of the
     /// stream]`.
-    pub fn code(&self, value: &Tensor, factors: &[f32], stream: &StreamSpec) -> Result<Tensor> {
+    pub fn embedding(&self, value: &Tensor, factors: &[f32], stream: &StreamSpec) -> Result<Tensor> {
         let rows = factors.len();
         let encoded = match &self.map {
             None => value.shallow_clone(),
@@ -50,13 +50,13 @@ impl Encoder {
             }
         };
         let column = tensor_from_rows(factors, rows, &vec![1; stream.shape.len()], encoded.device())?;
-        let code = encoded.try_mul(&column)?;
+        let embedding = encoded.try_mul(&column)?;
         if !factors.contains(&0.0) {
-            return Ok(code);
+            return Ok(embedding);
         }
         // The values of an absent auxiliary stream are meaningless and may not be finite.
         let gone = column.try_eq(0.0)?;
-        code.try_masked_fill(&gone, 0.0)
+        embedding.try_masked_fill(&gone, 0.0)
     }
 }
 
@@ -65,7 +65,7 @@ fn map(from: &StreamSpec, to: &StreamSpec, device: Device) -> Result<Tensor> {
     let (rows, columns) = (from.elements() as usize, to.elements() as usize);
     let mut values = vec![0.0f32; rows * columns];
     normals(0, 0, &format!("{} into {}", from.name, to.name), START_STEP, &mut values);
-    let deviation = (rows as f32).sqrt().recip();
-    values.iter_mut().for_each(|value| *value *= deviation);
+    let std = (rows as f32).sqrt().recip();
+    values.iter_mut().for_each(|value| *value *= std);
     tensor_from_rows(&values, rows, &[columns as i64], device)
 }

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::super::conv::Conv;
 use super::super::layer::{Init, Linear, cast, silu};
-use crate::companion::class_moments;
+use crate::auxiliary::class_moments;
 use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorExt};
 
 /// Maps features to an estimate of the auxiliary stream.
@@ -79,8 +79,8 @@ impl Head {
         match self.loss {
             HeadLoss::CrossEntropy => {
                 let probabilities = output.try_softmax(-1, Kind::Float)?;
-                let (mean, deviation) = class_moments(target.elements());
-                probabilities.try_sub_scalar(mean)?.try_div_scalar(deviation)
+                let (mean, std) = class_moments(target.elements());
+                probabilities.try_sub_scalar(mean)?.try_div_scalar(std)
             }
             _ => output.try_reshape(target.batch_shape(rows)),
         }

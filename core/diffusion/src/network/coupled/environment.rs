@@ -70,18 +70,18 @@ impl Environment {
     }
 
     /// z `[row, shape]`, the stream at this index of the batch -> `[row, token, feature]`, f32.
-    pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, place: usize) -> Result<Tensor> {
+    pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, index: usize) -> Result<Tensor> {
         let rows = z.size()[0];
         let flat = z.try_reshape([rows, -1])?;
         let h = silu(match (&self.projections, &batch.times) {
             (Some(projections), Times::Runs(runs)) => {
                 let mut projections = projections.borrow_mut();
-                let projected = projections.project(&own(runs, place), |t, _| self.time.hidden(t, t))?;
+                let projected = projections.project(&own(runs, index), |t, _| self.time.hidden(t, t))?;
                 self.input.forward_with(projected.part(0), &flat)?
             }
             _ => {
                 let t = batch.t()?;
-                let t = t.try_narrow(1, place as i64, 1)?;
+                let t = t.try_narrow(1, index as i64, 1)?;
                 add(self.input.forward(&flat)?, &self.time.forward(&t, &t)?)?
             }
         })?;
@@ -112,12 +112,12 @@ impl Environment {
 }
 
 /// The runs of one stream; neighbouring runs at one time are merged.
-fn own(runs: &[TimeRun], place: usize) -> Vec<TimeRun> {
+fn own(runs: &[TimeRun], index: usize) -> Vec<TimeRun> {
     let mut own: Vec<TimeRun> = Vec::with_capacity(runs.len());
     for run in runs {
-        match own.last_mut().filter(|last| last.t[0] == run.t[place]) {
+        match own.last_mut().filter(|last| last.t[0] == run.t[index]) {
             Some(last) => last.rows += run.rows,
-            None => own.push(TimeRun { t: vec![run.t[place]], present: vec![1.0], rows: run.rows }),
+            None => own.push(TimeRun { t: vec![run.t[index]], present: vec![1.0], rows: run.rows }),
         }
     }
     own

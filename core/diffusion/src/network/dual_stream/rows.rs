@@ -30,13 +30,13 @@ impl Rows {
 }
 
 /// Time and presence of every stream of every row, on the host.
-pub(super) struct Told {
+pub(super) struct HostTimes {
     t: Vec<f32>,
     present: Vec<f32>,
     streams: usize,
 }
 
-impl Told {
+impl HostTimes {
     pub fn of(batch: &DenoiserInput) -> Result<Self> {
         let host = |tensor: &Tensor| tensor.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats();
         let (t, present) = match &batch.times {
@@ -46,26 +46,26 @@ impl Told {
                 runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
             ),
         };
-        Ok(Told { t, present, streams: batch.x.len() })
+        Ok(HostTimes { t, present, streams: batch.x.len() })
     }
 
-    fn column(&self, place: usize, holds: impl Fn(f32, f32) -> bool) -> Vec<bool> {
-        let told = self.t.iter().zip(&self.present).skip(place).step_by(self.streams);
-        told.map(|(t, present)| holds(*t, *present)).collect()
+    fn column(&self, index: usize, holds: impl Fn(f32, f32) -> bool) -> Vec<bool> {
+        let times = self.t.iter().zip(&self.present).skip(index).step_by(self.streams);
+        times.map(|(t, present)| holds(*t, *present)).collect()
     }
 
     /// The rows in which a stream is present and not observed: its time is above 0.
-    pub fn noisy(&self, place: usize) -> Rows {
-        Rows::of(self.column(place, |t, present| present > 0.0 && t > 0.0))
+    pub fn noisy(&self, index: usize) -> Rows {
+        Rows::of(self.column(index, |t, present| present > 0.0 && t > 0.0))
     }
 
     /// The rows in which it is present.
-    pub fn there(&self, place: usize) -> Rows {
-        Rows::of(self.column(place, |_, present| present > 0.0))
+    pub fn there(&self, index: usize) -> Rows {
+        Rows::of(self.column(index, |_, present| present > 0.0))
     }
 
     /// True if it is observed in all rows.
-    pub fn is_clean(&self, place: usize) -> bool {
-        !self.column(place, |t, present| present > 0.0 && t == 0.0).contains(&false)
+    pub fn is_clean(&self, index: usize) -> bool {
+        !self.column(index, |t, present| present > 0.0 && t == 0.0).contains(&false)
     }
 }

@@ -12,14 +12,14 @@ use crate::{Result, TensorExt};
 const NORM_EPS: f64 = 1e-6;
 
 /// The times that modulate the tokens of each stream.
-pub(super) struct Steer<'a> {
+pub(super) struct TimeConditioning<'a> {
     /// `[row, stream, width]`, after its activation.
     pub times: &'a Tensor,
     /// The stream of each token, `[token]`, i64; `None` for a single stream.
     pub owner: Option<&'a Tensor>,
 }
 
-impl Steer<'_> {
+impl TimeConditioning<'_> {
     /// The `count` parts that a layer computes from the times: `[row, token or 1, width]` each, f32.
     fn parts(&self, layer: &Linear, count: i64) -> Result<Vec<Tensor>> {
         let parts = cast(&layer.forward(self.times)?, Kind::Float)?;
@@ -34,17 +34,17 @@ impl Steer<'_> {
 /// shift + (1 + scale) norm(h), with shift and scale computed from the times: zero at the start, when it is a plain
 /// norm.
 #[derive(Debug)]
-pub(super) struct SteeredNorm(Linear);
+pub(super) struct AdaLayerNorm(Linear);
 
-impl SteeredNorm {
+impl AdaLayerNorm {
     pub fn new(name: &str, width: i64, init: Init) -> Result<Self> {
-        Linear::new(&format!("{name}.modulation"), width, 2 * width, 0.0, init).map(SteeredNorm)
+        Linear::new(&format!("{name}.modulation"), width, 2 * width, 0.0, init).map(AdaLayerNorm)
     }
 
     /// `[row, token, width]` -> the same, f32.
-    pub fn forward(&self, h: &Tensor, steer: &Steer) -> Result<Tensor> {
-        let parts = steer.parts(&self.0, 2)?;
-        steered(h, &parts[0], &parts[1])
+    pub fn forward(&self, h: &Tensor, conditioning: &TimeConditioning) -> Result<Tensor> {
+        let parts = conditioning.parts(&self.0, 2)?;
+        modulated(h, &parts[0], &parts[1])
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -85,9 +85,15 @@ impl Block {
     }
 
     /// `[row, token, width]` -> the same, f32; `mask` `[row, 1, 1, token]`.
-    pub fn forward(&self, h: Tensor, steer: &Steer, mask: Option<&Tensor>, memory: [&Memory; 2]) -> Result<Tensor> {
-        let parts = steer.parts(&self.modulation, 6)?;
-        let normal = steered(&h, &parts[0], &parts[1])?;
+    pub fn forward(
+        &self,
+        h: Tensor,
+        conditioning: &TimeConditioning,
+        mask: Option<&Tensor>,
+        memory: [&Memory; 2],
+    ) -> Result<Tensor> {
+        let parts = conditioning.parts(&self.modulation, 6)?;
+        let normal = modulated(&h, &parts[0], &parts[1])?;
         let change = self.attention.forward(&normal, &self.attention.keys(&normal)?, mask)?;
         let mut h = gated(&h, &change, &parts[2])?;
         for (layer, memory) in [&self.prompt, &self.context].into_iter().zip(memory) {
@@ -95,7 +101,7 @@ impl Block {
                 h = add(h, &change)?;
             }
         }
-        let change = self.feed_forward.forward(&steered(&h, &parts[3], &parts[4])?)?;
+        let change = self.feed_forward.forward(&modulated(&h, &parts[3], &parts[4])?)?;
         gated(&h, &change, &parts[5])
     }
 
@@ -114,7 +120,7 @@ impl Block {
     }
 }
 
-fn steered(h: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+fn modulated(h: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let width = &h.size()[2..];
     let normal = h.try_layer_norm(width, None, None, NORM_EPS)?;
     add(normal.try_addcmul(&normal, scale)?, shift)

@@ -48,9 +48,9 @@ pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput
     let rows = batch.rows();
     let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
     let mut parts = Vec::with_capacity(streams.len());
-    for (place, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
+    for (index, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
         stream.check_batch(x, rows as usize)?;
-        let x = present_values(stream, place, x, present.as_ref())?;
+        let x = present_values(stream, index, x, present.as_ref())?;
         let size = [rows * common.frames, channels(stream), common.height, common.width];
         parts.push(x.try_reshape(size)?);
     }

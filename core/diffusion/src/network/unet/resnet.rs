@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::super::conv::{Conv, over_places};
+use super::super::conv::{Conv, over_positions};
 use super::super::layer::{Linear, Norm, add, cast, silu};
 use super::Signal;
 use super::level::Builder;
@@ -51,7 +51,7 @@ impl Resnet {
                 self.conv1.forward_with(&part, &normal)?
             }
             Signal::Embedded(embedding) => {
-                add(self.conv1.forward(&normal)?, &over_places(&self.time.forward(embedding)?)?)?
+                add(self.conv1.forward(&normal)?, &over_positions(&self.time.forward(embedding)?)?)?
             }
         };
         let inside = silu(self.norm2.forward(&inside)?)?;

@@ -15,15 +15,15 @@ const SPATIAL_EPS: f64 = 1e-6;
 #[derive(Debug)]
 pub(super) struct Spatial {
     norm: Norm,
-    input: PlaceLinear,
+    input: PositionLinear,
     pub blocks: Vec<TransformerBlock>,
-    output: PlaceLinear,
+    output: PositionLinear,
 }
 
 impl Spatial {
     pub fn new(name: &str, width: i64, level: usize, builder: &mut Builder) -> Result<Self> {
         let linear = |layer: &str| {
-            PlaceLinear::new(&format!("{name}.{layer}"), width, builder.config.use_linear_projection, builder.init)
+            PositionLinear::new(&format!("{name}.{layer}"), width, builder.config.use_linear_projection, builder.init)
         };
         let (input, output) = (linear("proj_in")?, linear("proj_out")?);
         let norm =
@@ -70,7 +70,7 @@ pub(super) struct TransformerBlock {
     norm3: Norm,
     feed_forward: FeedForward,
     /// Its index among the blocks that attend to the prompt.
-    place: usize,
+    index: usize,
 }
 
 impl TransformerBlock {
@@ -88,7 +88,7 @@ impl TransformerBlock {
             prompt,
             norm3: norm("norm3")?,
             feed_forward: FeedForward::new(&format!("{name}.ff"), width, init)?,
-            place: builder.blocks,
+            index: builder.blocks,
         };
         builder.blocks += 1;
         Ok(block)
@@ -98,7 +98,7 @@ impl TransformerBlock {
     fn forward(&self, h: Tensor, prompt: &Memory) -> Result<Tensor> {
         let normal = self.norm1.forward(&h)?;
         let h = add(h, &self.own.forward(&normal, &self.own.keys(&normal)?, None)?)?;
-        let h = match (&self.prompt, prompt.keys(self.place)) {
+        let h = match (&self.prompt, prompt.keys(self.index)) {
             (None, _) => h,
             (Some((_, attention)), None) => add(h, &attention.nothing()?)?,
             (Some((norm, attention)), Some(keys)) => {
@@ -140,7 +140,7 @@ impl TransformerBlock {
 
 /// W x + b at every position, from a map to tokens or back, without a copy in between.
 #[derive(Debug)]
-struct PlaceLinear {
+struct PositionLinear {
     name: String,
     /// `[to, from]`, or `[to, from, 1, 1]` as a 1 x 1 convolution.
     weight: Tensor,
@@ -150,11 +150,11 @@ struct PlaceLinear {
     fixed: Option<(Tensor, Tensor)>,
 }
 
-impl PlaceLinear {
+impl PositionLinear {
     fn new(name: &str, width: i64, linear: bool, init: Init) -> Result<Self> {
         let size = if linear { vec![width, width] } else { vec![width, width, 1, 1] };
         let (weight, bias) = (fresh(name, &size, 1.0, init)?, zeros(width, init)?);
-        Ok(PlaceLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
+        Ok(PositionLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 
     /// Weight `[to, from]` and bias `[to]`, in the layer's precision.

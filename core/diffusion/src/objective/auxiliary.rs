@@ -3,10 +3,10 @@
 use tch::{Kind, Tensor};
 
 use super::{Draw, LossOutput};
-use crate::companion::class_moments;
+use crate::auxiliary::class_moments;
 use crate::noise::RowNoise;
 use crate::tensor::tensor_from_rows;
-use crate::{Companion, Denoiser, EngineError, HeadLoss, Result, State, States, TensorExt};
+use crate::{Auxiliary, Denoiser, EngineError, HeadLoss, Result, State, States, TensorExt};
 
 /// The noise key of embedding dropout; no stream can have this name.
 const DROPOUT_NOISE: &str = "\0companion";
@@ -16,26 +16,26 @@ const LEAST_PROBABILITY: f64 = 1e-6;
 
 /// Appends the states of the auxiliary streams to a draw over the diffused streams: clean, or absent if the embedding
 /// is dropped. An auxiliary stream that is not aggregated has no embedding.
-pub(super) fn with_companions(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, (seed, step): (u64, u32)) -> Draw {
-    let companions = denoiser.companions();
-    if companions.is_empty() {
+pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, (seed, step): (u64, u32)) -> Draw {
+    let auxiliaries = denoiser.auxiliaries();
+    if auxiliaries.is_empty() {
         return draw;
     }
     let (rows, diffused) = (draw.states.rows(), draw.states.streams());
-    let mut states = States::filled(rows, diffused + companions.len(), State::Absent);
+    let mut states = States::filled(rows, diffused + auxiliaries.len(), State::Absent);
     let mut times = Vec::new();
-    let mut drawn = vec![0.0; companions.len()];
+    let mut drawn = vec![0.0; auxiliaries.len()];
     for row in 0..rows {
         RowNoise::new(seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(step, &mut drawn);
-        let (of_streams, of_companions) = states.row_mut(row).split_at_mut(diffused);
+        let (of_streams, of_auxiliaries) = states.row_mut(row).split_at_mut(diffused);
         of_streams.copy_from_slice(draw.states.row(row));
-        for ((state, companion), drawn) in of_companions.iter_mut().zip(companions).zip(&drawn) {
-            if companion.aggregate.as_ref().is_some_and(|aggregate| *drawn >= aggregate.dropout) {
+        for ((state, auxiliary), drawn) in of_auxiliaries.iter_mut().zip(auxiliaries).zip(&drawn) {
+            if auxiliary.aggregate.as_ref().is_some_and(|aggregate| *drawn >= aggregate.dropout) {
                 *state = State::Clean;
             }
         }
         times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
-        times.extend(of_companions.iter().map(|state| state.time(0.0)));
+        times.extend(of_auxiliaries.iter().map(|state| state.time(0.0)));
     }
     Draw { states, times }
 }
@@ -53,16 +53,16 @@ impl LossOutput {
         if denoising != 1.0 {
             self.loss = self.loss.try_mul_scalar(denoising)?;
         }
-        for (index, companion) in denoiser.companions().iter().enumerate() {
-            let Some(head) = &companion.head else { continue };
-            let place = denoiser.diffused() + index;
-            let read = followed(denoiser, companion)?;
-            let weights = weights(denoiser, draw, read, (place, head.own));
-            let weights = tensor_from_rows(&weights, weights.len(), &[], latents[place].device())?;
-            let of_row = off(head.loss, &predictions[place], &latents[place])?;
+        for (number, auxiliary) in denoiser.auxiliaries().iter().enumerate() {
+            let Some(head) = &auxiliary.head else { continue };
+            let index = denoiser.diffused() + number;
+            let read = followed(denoiser, auxiliary)?;
+            let weights = weights(denoiser, draw, read, (index, head.own));
+            let weights = tensor_from_rows(&weights, weights.len(), &[], latents[index].device())?;
+            let of_row = off(head.loss, &predictions[index], &latents[index])?;
             let loss = of_row.try_dot(&weights)?;
             let figure = loss.try_detach()?;
-            self.per_stream.push((denoiser.streams()[place].name.clone(), figure));
+            self.per_stream.push((denoiser.streams()[index].name.clone(), figure));
             if head.weight != 0.0 {
                 let term = loss.try_mul_scalar(head.weight)?;
                 self.loss = self.loss.try_add(&term)?;
@@ -74,10 +74,10 @@ impl LossOutput {
 
 /// The index of the diffused stream whose noise hides an auxiliary stream: the one it is added into, otherwise the
 /// first.
-fn followed(denoiser: &dyn Denoiser, companion: &Companion) -> Result<usize> {
-    let Some(aggregate) = &companion.aggregate else { return Ok(0) };
-    let place = denoiser.streams().iter().position(|stream| stream.name == aggregate.into);
-    place.ok_or_else(|| EngineError::Request(format!("unknown stream {:?} in `into`", aggregate.into)))
+fn followed(denoiser: &dyn Denoiser, auxiliary: &Auxiliary) -> Result<usize> {
+    let Some(aggregate) = &auxiliary.aggregate else { return Ok(0) };
+    let index = denoiser.streams().iter().position(|stream| stream.name == aggregate.into);
+    index.ok_or_else(|| EngineError::Request(format!("unknown stream {:?} in `into`", aggregate.into)))
 }
 
 /// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
@@ -99,11 +99,11 @@ fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
     let (estimate, truth) = (flat(estimate)?, flat(truth)?);
     match loss {
         HeadLoss::CrossEntropy => {
-            let (mean, deviation) = class_moments(truth.size()[1]);
+            let (mean, std) = class_moments(truth.size()[1]);
             let class = truth.try_argmax(1, true)?;
             estimate
                 .try_gather(1, &class)?
-                .try_mul_scalar(deviation)?
+                .try_mul_scalar(std)?
                 .try_add_scalar(mean)?
                 .try_clamp_min(LEAST_PROBABILITY)?
                 .try_log()?
@@ -124,12 +124,12 @@ mod tests {
         build_joined,
     };
 
-    fn companion(name: &str, aggregate: Option<f64>) -> (StreamSpec, Companion) {
+    fn auxiliary(name: &str, aggregate: Option<f64>) -> (StreamSpec, Auxiliary) {
         let (into, reads, law) = ("x".to_string(), "last".to_string(), Law::Start);
         let aggregate = aggregate.map(|dropout| Aggregation { into, weight: 1.0, law, dropout });
         let network = HeadNetwork::Mlp { width: 4 };
         let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0, own: 1.0 });
-        (stream(name), Companion { aggregate, head })
+        (stream(name), Auxiliary { aggregate, head })
     }
 
     fn stream(name: &str) -> StreamSpec {
@@ -139,16 +139,16 @@ mod tests {
 
     #[test]
     fn embeddings_are_dropped_independently_with_their_probabilities() {
-        let companions = vec![companion("a", Some(0.3)), companion("b", Some(0.0)), companion("c", None)];
+        let auxiliaries = vec![auxiliary("a", Some(0.3)), auxiliary("b", Some(0.0)), auxiliary("c", None)];
         let network: Network = serde_json::from_str(r#"{"kind": "residual-mlp", "width": 8, "blocks": 1}"#).unwrap();
         let streams = [stream("x")];
         let denoiser =
-            build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 1).unwrap();
+            build_joined(&network, &streams, auxiliaries, Vec::new(), Precision::F32, Device::Cpu, 1).unwrap();
         let (rows, law) = (8000, TimeLaw::SharedAll { per: Default::default(), density: Default::default() });
         let draw = law.draw(&streams, rows, 7, 3);
-        let whole = with_companions(draw.clone(), denoiser.as_ref(), 0, (7, 3));
-        let clean = |place: usize| {
-            (0..rows).filter(|row| whole.states.row(*row)[place] == State::Clean).count() as f64 / rows as f64
+        let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), 0, (7, 3));
+        let clean = |index: usize| {
+            (0..rows).filter(|row| whole.states.row(*row)[index] == State::Clean).count() as f64 / rows as f64
         };
         assert!((clean(1) - 0.7).abs() < 0.02, "{}", clean(1));
         assert_eq!((clean(2), clean(3)), (1.0, 0.0));
@@ -157,7 +157,7 @@ mod tests {
             assert_eq!(whole.times[row * 4], draw.times[row]);
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = with_companions(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, (7, 3));
+        let part = with_auxiliary(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, (7, 3));
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
     }
 }

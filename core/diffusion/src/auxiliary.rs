@@ -12,7 +12,7 @@ use crate::{EngineError, Law, Result};
 /// An auxiliary stream, by its connections to the diffused streams. Without a connection it has no effect.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Companion {
+pub struct Auxiliary {
     /// How its embedding is added into a diffused stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<Aggregation>,
@@ -112,7 +112,7 @@ pub enum HeadLoss {
     Mse,
 }
 
-impl Companion {
+impl Auxiliary {
     /// Rejects numbers out of range.
     pub(crate) fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });

@@ -2,15 +2,15 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::contrast::info_nce_of_distinct;
+use super::contrastive::info_nce_of_distinct;
 use super::{Contrast, Draw, LossOutput};
 use crate::tensor::tensor_from_rows;
 use crate::{EngineError, Result, StreamSpec, TensorExt};
 
 /// The predicted x0 of a stream in its noisy rows.
-pub(super) struct Recovered {
+pub(super) struct PredictedX0 {
     /// The index of the stream.
-    pub place: usize,
+    pub index: usize,
     /// The noisy rows: `[row]`, i64.
     pub rows: Tensor,
     /// `[row, shape]`.
@@ -21,23 +21,23 @@ pub(super) struct Recovered {
 ///
 /// # Errors
 /// The stream does not exist.
-pub(super) fn recovered(
+pub(super) fn predicted_x0(
     contrast: &Contrast,
     streams: &[StreamSpec],
     draw: &Draw,
     x: &[Tensor],
     predictions: &[Tensor],
-) -> Result<Option<Recovered>> {
+) -> Result<Option<PredictedX0>> {
     let name = contrast.stream.as_deref().unwrap_or_default();
-    let place = streams.iter().position(|stream| stream.name == name).ok_or_else(|| EngineError::Unknown {
+    let index = streams.iter().position(|stream| stream.name == name).ok_or_else(|| EngineError::Unknown {
         what: "stream",
         name: name.to_string(),
         known: streams.iter().map(|stream| stream.name.clone()).collect(),
     })?;
-    let (stream, device) = (&streams[place], x[place].device());
+    let (stream, device) = (&streams[index], x[index].device());
     let (mut rows, mut coefficients) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for row in (0..draw.states.rows()).filter(|row| draw.states.row(*row)[place].has_loss()) {
-        let t = draw.times[row * draw.states.streams() + place];
+    for row in (0..draw.states.rows()).filter(|row| draw.states.row(*row)[index].has_loss()) {
+        let t = draw.times[row * draw.states.streams() + index];
         let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
         let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
         rows.push(row as i64);
@@ -49,13 +49,13 @@ pub(super) fn recovered(
     }
     let column = |values: &[f32]| tensor_from_rows(values, rows.len(), &stream.column_shape(1)[1..], device);
     let (of_x, of_output) = (column(&coefficients[0])?, column(&coefficients[1])?);
-    let rows = index(&rows, device)?;
-    let (x, output) = (picked(&x[place], &rows)?, picked(&predictions[place], &rows)?);
+    let rows = index_tensor(&rows, device)?;
+    let (x, output) = (picked(&x[index], &rows)?, picked(&predictions[index], &rows)?);
     let x0 = x.try_mul(&of_x)?.try_addcmul(&output, &of_output)?;
-    Ok(Some(Recovered { place, rows, x0 }))
+    Ok(Some(PredictedX0 { index, rows, x0 }))
 }
 
-fn index(rows: &[i64], device: Device) -> Result<Tensor> {
+fn index_tensor(rows: &[i64], device: Device) -> Result<Tensor> {
     Tensor::try_from_slice(rows)?.try_to_device(device)
 }
 

@@ -184,10 +184,10 @@ impl TimeLaw {
                 fractions = logit_normals(streams.len(), seed, key, step);
             }
             let shared = !matches!(self, TimeLaw::Independent { .. } | TimeLaw::Alternating { .. });
-            for (place, stream) in streams.iter().enumerate() {
-                let leader = if shared { 0 } else { place };
+            for (index, stream) in streams.iter().enumerate() {
+                let leader = if shared { 0 } else { index };
                 let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
-                times.push(states.row(row)[place].time(least + fractions[leader] * (most - least)));
+                times.push(states.row(row)[index].time(least + fractions[leader] * (most - least)));
             }
         }
         Draw { states, times }
@@ -208,11 +208,11 @@ fn draw_subset(states: &mut [State], drawn: &[f64], p_cond: f64, p_absent: f64) 
         return;
     }
     let subset = 1 + ((subset * subsets as f64) as u64).min(subsets - 1);
-    let mut given: Vec<usize> = (0..states.len()).filter(|place| subset >> place & 1 == 1).collect();
-    given.iter().for_each(|place| states[*place] = State::Clean);
+    let mut given: Vec<usize> = (0..states.len()).filter(|index| subset >> index & 1 == 1).collect();
+    given.iter().for_each(|index| states[*index] = State::Clean);
     if absent_coin < p_absent {
         given.sort_by(|a, b| keys[*a].total_cmp(&keys[*b]));
         let count = 1 + ((absent_count * given.len() as f64) as usize).min(given.len() - 1);
-        given[..count].iter().for_each(|place| states[*place] = State::Absent);
+        given[..count].iter().for_each(|index| states[*index] = State::Absent);
     }
 }

@@ -9,30 +9,30 @@ use crate::{Result, TensorExt};
 /// The discrete steps that published weights were trained with: time t is step 1000 t - 1.
 const STEPS: f64 = 1000.0;
 /// The ratio of the longest to the shortest wavelength.
-const SPAN: f64 = 10_000.0;
+const WAVELENGTH_RATIO: f64 = 10_000.0;
 
 /// linear_2(silu(linear_1(waves))): the sinusoids of Vaswani et al. 2017, section 3.5, of the times of all streams;
 /// with several streams also their presence.
 #[derive(Debug)]
-pub(super) struct WaveEmbedding {
+pub(super) struct SinusoidalEmbedding {
     /// `[channels / 2]`.
     frequencies: Tensor,
     presence: bool,
     layers: [Linear; 2],
 }
 
-impl WaveEmbedding {
+impl SinusoidalEmbedding {
     /// `channels` sinusoids per stream, an embedding of `width` features. It always computes in f32.
     pub fn new(streams: usize, channels: i64, width: i64, init: Init) -> Result<Self> {
         let half = channels / 2;
-        let frequency = |k: i64| (-SPAN.ln() * k as f64 / half as f64).exp() as f32;
+        let frequency = |k: i64| (-WAVELENGTH_RATIO.ln() * k as f64 / half as f64).exp() as f32;
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let presence = streams > 1;
         let inputs = streams as i64 * (channels + i64::from(presence));
         let init = Init { precision: Precision::F32, ..init };
         let layer =
             |number: usize, from| Linear::new(&format!("time_embedding.linear_{number}"), from, width, 1.0, init);
-        Ok(WaveEmbedding {
+        Ok(SinusoidalEmbedding {
             frequencies: tensor_from_rows(&frequencies, frequencies.len(), &[], init.device)?,
             presence,
             layers: [layer(1, inputs)?, layer(2, width)?],

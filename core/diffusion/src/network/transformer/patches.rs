@@ -8,7 +8,7 @@ use crate::{Result, StreamSpec, TensorExt};
 /// How a stream is split: a vector is one token, each row of `[token, feature]` is one token, and of maps, with or
 /// without frames, each square of `patch` by `patch` positions is one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
+pub(super) struct PatchLayout {
     /// The tokens of a row.
     pub tokens: i64,
     /// The numbers of a token.
@@ -17,18 +17,18 @@ pub(super) struct Cut {
     map: Option<[i64; 5]>,
 }
 
-impl Cut {
+impl PatchLayout {
     /// `None` if the patches do not fill the map, or the stream has other axes.
     pub fn new(shape: &[i64], patch: i64) -> Option<Self> {
         let map = |frames, channels, height: i64, width: i64| {
             let fits = height % patch == 0 && width % patch == 0;
             let (down, across) = (height / patch, width / patch);
             let (tokens, features) = (frames * down * across, channels * patch * patch);
-            fits.then_some(Cut { tokens, features, map: Some([frames, channels, down, across, patch]) })
+            fits.then_some(PatchLayout { tokens, features, map: Some([frames, channels, down, across, patch]) })
         };
         match *shape {
-            [features] => Some(Cut { tokens: 1, features, map: None }),
-            [tokens, features] => Some(Cut { tokens, features, map: None }),
+            [features] => Some(PatchLayout { tokens: 1, features, map: None }),
+            [tokens, features] => Some(PatchLayout { tokens, features, map: None }),
             [channels, height, width] => map(1, channels, height, width),
             [frames, channels, height, width] => map(frames, channels, height, width),
             _ => None,
@@ -36,7 +36,7 @@ impl Cut {
     }
 
     /// `[row, shape]` -> `[row, token, feature]`.
-    fn apart(&self, x: &Tensor) -> Result<Tensor> {
+    fn split(&self, x: &Tensor) -> Result<Tensor> {
         let rows = x.size()[0];
         let size = [rows, self.tokens, self.features];
         let Some([frames, channels, down, across, side]) = self.map else {
@@ -48,7 +48,7 @@ impl Cut {
     }
 
     /// `[row, token, feature]` -> `[row, shape]`.
-    fn together(&self, tokens: &Tensor, stream: &StreamSpec) -> Result<Tensor> {
+    fn join(&self, tokens: &Tensor, stream: &StreamSpec) -> Result<Tensor> {
         let rows = tokens.size()[0];
         let size = stream.batch_shape(rows as usize);
         let Some([frames, channels, down, across, side]) = self.map else {
@@ -63,8 +63,8 @@ impl Cut {
 
 /// The layers between a stream and its tokens.
 #[derive(Debug)]
-pub(super) struct Pieces {
-    pub cut: Cut,
+pub(super) struct PatchEmbedding {
+    pub layout: PatchLayout,
     name: String,
     input: Linear,
     /// The position embedding: `[token, width]`.
@@ -74,29 +74,29 @@ pub(super) struct Pieces {
     fixed: Option<Tensor>,
 }
 
-impl Pieces {
-    pub fn new(stream: &StreamSpec, cut: Cut, width: i64, init: Init) -> Result<Self> {
+impl PatchEmbedding {
+    pub fn new(stream: &StreamSpec, layout: PatchLayout, width: i64, init: Init) -> Result<Self> {
         let name = format!("streams.{}", stream.name);
-        Ok(Pieces {
-            cut,
-            input: Linear::new(&format!("{name}.input"), cut.features, width, 1.0, init)?,
-            position: fresh(&format!("{name}.position"), &[cut.tokens, width], 1.0, init)?,
-            output: Linear::new(&format!("{name}.output"), width, cut.features, 0.0, init)?,
+        Ok(PatchEmbedding {
+            layout,
+            input: Linear::new(&format!("{name}.input"), layout.features, width, 1.0, init)?,
+            position: fresh(&format!("{name}.position"), &[layout.tokens, width], 1.0, init)?,
+            output: Linear::new(&format!("{name}.output"), width, layout.features, 0.0, init)?,
             name,
             fixed: None,
         })
     }
 
     /// `[row, shape]` -> `[row, token, width]`.
-    pub fn read(&self, x: &Tensor) -> Result<Tensor> {
-        let tokens = self.input.forward(&self.cut.apart(x)?)?;
+    pub fn embed(&self, x: &Tensor) -> Result<Tensor> {
+        let tokens = self.input.forward(&self.layout.split(x)?)?;
         let position = self.fixed.as_ref().unwrap_or(&self.position);
         position.try_add(&tokens)
     }
 
     /// `[row, token, width]` -> `[row, shape]`.
-    pub fn write(&self, tokens: &Tensor, stream: &StreamSpec) -> Result<Tensor> {
-        self.cut.together(&self.output.forward(tokens)?, stream)
+    pub fn unembed(&self, tokens: &Tensor, stream: &StreamSpec) -> Result<Tensor> {
+        self.layout.join(&self.output.forward(tokens)?, stream)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
