@@ -124,16 +124,20 @@ impl Batch {
             Tensor::try_from_slice(&noisy)?.try_view(stream.column_shape(noisy.len()))?.try_to_device(context.device)
         };
         let rows = if noisy.contains(&false) { Some(rows()?) } else { None };
-        match () {
-            () if !noisy.contains(&true) => Ok(Changes::Nothing),
-            () if observed.contains(&true) => self.inpainted(index, rows, jobs, context),
-            () => Ok(rows.map_or(Changes::All, Changes::Rows)),
+        if !noisy.contains(&true) {
+            Ok(Changes::Nothing)
+        } else if observed.contains(&true) {
+            self.inpainted(index, rows, jobs, context)
+        } else {
+            Ok(rows.map_or(Changes::All, Changes::Rows))
         }
     }
 
     /// The observed elements of one stream; `rows` are the rows that change.
     fn inpainted(&self, index: usize, rows: Option<Tensor>, jobs: &Jobs, context: &LaneContext) -> Result<Changes> {
-        let (mut values, mut masks, mut everywhere) = (Vec::new(), Vec::new(), true);
+        let mut values = Vec::new();
+        let mut masks = Vec::new();
+        let mut everywhere = true;
         for group in &self.groups {
             let size = context.streams[index].batch_shape(group.rows);
             let filled = |value: i64, kind: Kind| Tensor::try_full(&size, value, (kind, context.device));
@@ -211,7 +215,8 @@ impl Batch {
         factors: &Factors,
     ) -> Result<Vec<Tensor>> {
         let planes = &self.planes[stream];
-        let (x, history) = (&planes[0], &planes[1..]);
+        let x = &planes[0];
+        let history = &planes[1..];
         let observed = match &self.changes[stream] {
             Changes::Inpaint { value, .. } => {
                 let terms = [Some(value), noise].into_iter().zip(Coefficients::OBSERVED);
@@ -251,7 +256,8 @@ impl Batch {
             return Ok(None);
         }
         let stream = &context.streams[index];
-        let (rows, elements) = (self.rows(), stream.elements() as usize);
+        let rows = self.rows();
+        let elements = stream.elements() as usize;
         let mut values = vec![0.0; rows * elements];
         for group in self.groups.iter().filter(|group| wanted(group)) {
             group.fill_noise(index, &mut values[group.offset * elements..(group.offset + group.rows) * elements]);

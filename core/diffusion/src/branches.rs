@@ -53,7 +53,8 @@ impl Branches {
         }
         let source: Vec<i64> = runs.iter().flat_map(|run| batch_rows(&groups[run.group])).collect();
         let placed = |rows: &[i64]| Tensor::try_from_slice(rows)?.try_to_device(context.device);
-        let (mut levels, mut first) = (Vec::new(), groups.iter().map(|group| group.rows).sum::<usize>());
+        let mut levels = Vec::new();
+        let mut first = groups.iter().map(|group| group.rows).sum::<usize>();
         let rows = first;
         for branch in 0.. {
             let count: usize = runs.iter().filter(|run| run.branch == Some(branch)).map(|run| run.rows).sum();

@@ -53,7 +53,8 @@ impl Caller {
     }
 
     fn in_parts(&self, input: &DenoiserInput, context: &LaneContext) -> Result<Vec<Tensor>> {
-        let (rows, part) = (input.rows(), self.cap as i64);
+        let rows = input.rows();
+        let part = self.cap as i64;
         if rows <= part {
             return self.checked(input, context);
         }
@@ -71,7 +72,8 @@ impl Caller {
     fn checked(&self, input: &DenoiserInput, context: &LaneContext) -> Result<Vec<Tensor>> {
         let mut outputs = self.denoiser.predict(input)?;
         if outputs.len() != context.streams.len() {
-            let (expected, found) = (vec![context.streams.len() as i64], vec![outputs.len() as i64]);
+            let expected = vec![context.streams.len() as i64];
+            let found = vec![outputs.len() as i64];
             return Err(EngineError::Shape { what: format!("the output of {:?}", self.name), expected, found });
         }
         for (stream, output) in context.streams.iter().zip(&mut outputs) {
@@ -92,7 +94,9 @@ impl Caller {
         self.seconds(1, context)?;
         let began = Instant::now();
         let mut profile = Profile { cap: 1, rates: Vec::new() };
-        let (mut rows, mut best, mut idle) = (1, 0.0, 0);
+        let mut rows = 1;
+        let mut best = 0.0;
+        let mut idle = 0;
         while rows <= most.max(1) && idle < PATIENCE && began.elapsed() < PROFILE_TIME {
             let seconds = match self.seconds(rows, context) {
                 Err(error) if error.is_out_of_memory() && rows > 1 => break,

@@ -27,9 +27,10 @@ impl<K: Copy + PartialEq> DeficitRoundRobin<K> {
     /// Removes a key; its credit is lost.
     pub fn leave(&mut self, key: K) {
         // Usually the key that was just charged.
-        match self.queue.back() {
-            Some((last, _)) if *last == key => drop(self.queue.pop_back()),
-            _ => self.queue.retain(|(known, _)| *known != key),
+        if self.queue.back().is_some_and(|(last, _)| *last == key) {
+            self.queue.pop_back();
+        } else {
+            self.queue.retain(|(known, _)| *known != key);
         }
     }
 

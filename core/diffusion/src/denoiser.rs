@@ -41,10 +41,12 @@ impl StreamSpec {
 
     /// Rejects a tensor whose shape is not `[rows, shape]`.
     pub fn check_batch(&self, tensor: &Tensor, rows: usize) -> Result<()> {
-        let (expected, found) = (self.batch_shape(rows), tensor.size());
-        match expected == found {
-            true => Ok(()),
-            false => Err(EngineError::Shape { what: format!("stream {:?}", self.name), expected, found }),
+        let expected = self.batch_shape(rows);
+        let found = tensor.size();
+        if expected == found {
+            Ok(())
+        } else {
+            Err(EngineError::Shape { what: format!("stream {:?}", self.name), expected, found })
         }
     }
 }
@@ -240,7 +242,8 @@ impl DenoiserInput {
 
 /// The runs of the rows `first .. first + rows`.
 fn cut(runs: &[TimeRun], first: usize, rows: usize) -> Vec<TimeRun> {
-    let (mut cut, mut begin) = (Vec::new(), 0);
+    let mut cut = Vec::new();
+    let mut begin = 0;
     for run in runs {
         let end = begin + run.rows;
         let kept = end.min(first + rows).saturating_sub(begin.max(first));

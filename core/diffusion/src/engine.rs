@@ -66,7 +66,8 @@ impl Engine {
         }
         let (submit, submissions) = bounded(config.queue.max(1));
         let (call, calls) = bounded(config.queue.max(1));
-        let (counters, stop) = (Arc::new(Counters::default()), Arc::new(AtomicBool::new(false)));
+        let counters = Arc::new(Counters::default());
+        let stop = Arc::new(AtomicBool::new(false));
         let lane = |(name, denoiser): (String, _)| {
             (name.clone(), Lane::new(name, denoiser, config.device, config.max_batch_rows, counters.clone()))
         };
@@ -128,7 +129,8 @@ impl EngineHandle {
         for request in &requests {
             check(request, self.streams(&request.denoiser)?)?;
         }
-        let (mut submissions, mut tickets) = (Vec::new(), Vec::new());
+        let mut submissions = Vec::new();
+        let mut tickets = Vec::new();
         for request in requests {
             let (reply, answer) = bounded(1);
             let cancel = Cancel { request: Arc::default(), requests: self.counters.cancelled.clone() };

@@ -162,10 +162,7 @@ impl Job {
 
     /// The update of one stream after one step.
     pub fn coefficients(&self, stream: usize, step: usize) -> &Coefficients {
-        match self.is_noisy(stream) {
-            true => &self.streams[stream].steps[step],
-            false => &Coefficients::KEEP,
-        }
+        if self.is_noisy(stream) { &self.streams[stream].steps[step] } else { &Coefficients::KEEP }
     }
 
     /// True if a group has finished all steps.
@@ -223,7 +220,8 @@ impl Job {
                     return tensor(&scaled(of_stream.start_scale as f32));
                 };
                 let [of_value, of_noise] = of_stream.init_factors;
-                let (noise, value) = (tensor(&scaled(of_noise))?, value.try_mul_scalar(f64::from(of_value))?);
+                let noise = tensor(&scaled(of_noise))?;
+                let value = value.try_mul_scalar(f64::from(of_value))?;
                 let mixed = value.try_add(&noise)?;
                 let Some(mask) = mask else { return Ok(mixed) };
                 let free = tensor(&scaled(of_stream.start_scale as f32))?;

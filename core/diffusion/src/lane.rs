@@ -55,7 +55,8 @@ impl Lane {
         let heads = denoiser.auxiliaries().iter().map(|auxiliary| auxiliary.head.is_some());
         let auxiliaries = (denoiser.diffused()..).zip(heads).collect();
         let context = LaneContext { streams: denoiser.streams().to_vec(), auxiliaries, device };
-        let (caller, cancelled) = (Caller::new(name, denoiser, cap), 0);
+        let caller = Caller::new(name, denoiser, cap);
+        let cancelled = 0;
         let (jobs, next_job, waiting, waiting_rows, waiting_cost, batch) = Default::default();
         Lane { caller, context, counters, jobs, next_job, waiting, waiting_rows, waiting_cost, batch, cancelled }
     }
@@ -85,7 +86,9 @@ impl Lane {
                 self.next_job += 1;
             }
             // The receiver may be gone; then the answer is dropped.
-            Err(error) => drop(to.send(Err(error))),
+            Err(error) => {
+                let _ = to.send(Err(error));
+            }
         }
     }
 
@@ -164,8 +167,11 @@ impl Lane {
     fn cancel(&mut self) {
         let dropped = self.counters.cancelled.load(Ordering::Acquire);
         if std::mem::replace(&mut self.cancelled, dropped) != dropped {
-            let cancelled = self.jobs.iter().filter(|(_, job)| job.is_cancelled()).map(|(key, _)| *key);
-            cancelled.collect::<Vec<_>>().into_iter().for_each(|key| drop(self.remove(key)));
+            let cancelled: Vec<u64> =
+                self.jobs.iter().filter(|(_, job)| job.is_cancelled()).map(|(key, _)| *key).collect();
+            for key in cancelled {
+                self.remove(key);
+            }
         }
     }
 
@@ -233,7 +239,8 @@ impl Lane {
         if !batch.groups.iter().any(|group| finished(group, jobs)) {
             return Ok(());
         }
-        let (x, mut complete) = (batch.x(), Vec::new());
+        let x = batch.x();
+        let mut complete = Vec::new();
         for group in &batch.groups {
             if let Some(job) = jobs.get_mut(&group.job).filter(|job| job.has_finished(group)) {
                 job.retire(group, &x)?;

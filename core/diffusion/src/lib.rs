@@ -59,11 +59,12 @@ pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result};
 pub use guidance::{Branch, Guidance, Scale};
 pub use network::{
-    CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig,
-    TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
+    BuildOptions, CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading,
+    ResidualMlpConfig, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
 };
 pub use objective::{
-    Contrast, Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss, info_nce,
+    Contrast, Density, Draw, DrawKey, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss,
+    info_nce,
 };
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;

@@ -16,14 +16,12 @@ mod unet;
 mod unet_mlp;
 
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use crate::{Auxiliary, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 use aggregated::Aggregated;
 pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig};
 pub use dual_stream::{DualStream, DualStreamConfig, Reading};
-use layer::Init;
-pub use layer::Precision;
+pub use layer::{BuildOptions, Precision};
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
 pub use transformer::{Transformer, TransformerConfig};
@@ -121,11 +119,9 @@ pub fn build_prompted(
     network: &Network,
     streams: &[StreamSpec],
     prompts: Vec<StreamSpec>,
-    precision: Precision,
-    device: Device,
-    seed: u64,
+    options: BuildOptions,
 ) -> Result<Box<dyn Denoiser>> {
-    build_joined(network, streams, Vec::new(), prompts, precision, device, seed)
+    build_joined(network, streams, Vec::new(), prompts, options)
 }
 
 /// See [`build_prompted`]; the auxiliary streams become the streams in between. Without them the network has the same
@@ -138,18 +134,16 @@ pub fn build_joined(
     streams: &[StreamSpec],
     auxiliaries: Vec<(StreamSpec, Auxiliary)>,
     prompts: Vec<StreamSpec>,
-    precision: Precision,
-    device: Device,
-    seed: u64,
+    options: BuildOptions,
 ) -> Result<Box<dyn Denoiser>> {
     let joined = |network: &Network| -> Result<Box<dyn Denoiser>> {
-        let inner = build(network, streams, precision, device, seed)?;
+        let inner = build(network, streams, options)?;
         if auxiliaries.is_empty() {
             return Ok(inner);
         }
         let all: Vec<_> = streams.iter().chain(auxiliaries.iter().map(|(stream, _)| stream)).cloned().collect();
         check_streams(&all)?;
-        Ok(Box::new(Aggregated::new(inner, auxiliaries.clone(), Init { precision, device, seed })?))
+        Ok(Box::new(Aggregated::new(inner, auxiliaries.clone(), options)?))
     };
     let Some(first) = prompts.first() else { return joined(network) };
     let bad = |wanted, found: String| EngineError::Config { field: "prompts", wanted, found };
@@ -170,20 +164,14 @@ pub fn build_joined(
 }
 
 /// Builds a network with fresh parameters on `device`: f32 leaves that record gradients. Equal seeds give equal bits.
-pub fn build(
-    network: &Network,
-    streams: &[StreamSpec],
-    precision: Precision,
-    device: Device,
-    seed: u64,
-) -> Result<Box<dyn Denoiser>> {
+pub fn build(network: &Network, streams: &[StreamSpec], options: BuildOptions) -> Result<Box<dyn Denoiser>> {
     check_streams(streams)?;
     network.check()?;
-    build_from(network, streams, Init { precision, device, seed })
+    build_from(network, streams, options)
 }
 
 /// See [`build`], without its checks.
-fn build_from(network: &Network, streams: &[StreamSpec], init: Init) -> Result<Box<dyn Denoiser>> {
+fn build_from(network: &Network, streams: &[StreamSpec], init: BuildOptions) -> Result<Box<dyn Denoiser>> {
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),

@@ -23,6 +23,15 @@ pub use weight::{LossOptions, Weight};
 /// The prefix of the noise keys of training; no stream name can start with it.
 const TRAINING_PREFIX: &str = "\0training/";
 
+/// The key of all random draws of a training step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DrawKey {
+    /// The seed of the training.
+    pub seed: u64,
+    /// The number of the step.
+    pub step: u32,
+}
+
 /// The loss of one batch.
 #[derive(Debug)]
 pub struct LossOutput {
@@ -34,7 +43,7 @@ pub struct LossOutput {
     pub per_stream: Vec<(String, Tensor)>,
 }
 
-/// The denoising loss of a batch, with states, times and noise drawn from (seed, step).
+/// The denoising loss of a batch, with states, times and noise drawn from `key`.
 ///
 /// With m the mask of noisy coordinates, D the number of all coordinates and k the number of those that are not noisy,
 /// a row's loss is D / (D - k) * 1/D * sum w m (target - prediction)^2: Bounoua et al. 2024, multi-time masked
@@ -56,7 +65,7 @@ pub fn denoising_loss(
     latents: &[Tensor],
     law: &TimeLaw,
     options: &LossOptions,
-    (seed, step): (u64, u32),
+    key: DrawKey,
 ) -> Result<LossOutput> {
     let streams = denoiser.streams();
     let rows = latents.first().and_then(|latent| latent.size().first().copied()).unwrap_or(0) as usize;
@@ -76,11 +85,12 @@ pub fn denoising_loss(
         return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
     law.check_streams(&specs)?;
-    let draw = law.draw_from(options.first_row, &specs, rows, seed, step).among(&taking, diffused.len());
-    let draw = auxiliary::with_auxiliary(draw, denoiser, options.first_row, (seed, step));
-    let draw = options.prompting.with_prompts(draw, prompts, options.first_row, (seed, step))?;
-    let batch = Batch::new(streams, diffused.len(), &draw, options, (seed, step), latents)?;
-    let (mut x, mut targets) = (Vec::new(), Vec::new());
+    let draw = law.draw_from(options.first_row, &specs, rows, key.seed, key.step).among(&taking, diffused.len());
+    let draw = auxiliary::with_auxiliary(draw, denoiser, options.first_row, key);
+    let draw = options.prompting.with_prompts(draw, prompts, options.first_row, key)?;
+    let batch = Batch::new(streams, diffused.len(), &draw, options, key, latents)?;
+    let mut x = Vec::new();
+    let mut targets = Vec::new();
     for (index, (stream, latent)) in diffused.iter().zip(latents).enumerate() {
         x.push(batch.mixture(stream, index, latent, [Column::Signal, Column::Noise])?);
         targets.push(match stream.parameterization {
@@ -100,7 +110,7 @@ pub fn denoising_loss(
             if let Some(predicted) = predicted_x0(contrast, diffused, &draw, &input.x, &predictions)? {
                 let index = predicted.index;
                 let truth = picked(&latents[index], &predicted.rows)?;
-                output.align(contrast, &predicted.x0, &truth, (&diffused[index], rows))?;
+                output.align(contrast, &predicted.x0, &truth, rows)?;
             }
         }
         Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?)?,
@@ -158,7 +168,7 @@ impl Batch {
         diffused: usize,
         draw: &Draw,
         options: &LossOptions,
-        key: (u64, u32),
+        key: DrawKey,
         latents: &[Tensor],
     ) -> Result<Self> {
         let rows = draw.states.rows();
@@ -245,11 +255,11 @@ impl Batch {
 }
 
 /// Fills `out` with the training noise of a stream, for the rows from `first_row` on.
-fn fill_noise(stream: &StreamSpec, (seed, step): (u64, u32), first_row: usize, out: &mut [f32]) {
+fn fill_noise(stream: &StreamSpec, key: DrawKey, first_row: usize, out: &mut [f32]) {
     let name = format!("{TRAINING_PREFIX}{}", stream.name);
     let elements = stream.elements() as usize;
     for (row, values) in out.chunks_mut(elements).enumerate() {
-        RowNoise::new(seed, (first_row + row) as u64, &name).normals(START_STEP + step, values);
+        RowNoise::new(key.seed, (first_row + row) as u64, &name).normals(START_STEP + key.step, values);
     }
 }
 

@@ -78,7 +78,8 @@ impl Optimizer {
         let zeros = |weight: &Tensor| weight.try_zeros_like();
         let copy = |weight: &Tensor| weight.try_detach_copy();
         let zero = |shape: &[i64]| Tensor::try_zeros(shape, (Kind::Float, device));
-        let (counts, failed) = (zero(&[weights.len() as i64])?, zero(&[])?);
+        let counts = zero(&[weights.len() as i64])?;
+        let failed = zero(&[])?;
         let first: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
         let second: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
         let averages: Vec<Tensor> = weights.iter().filter(|_| ema > 0.0).map(copy).collect::<Result<_>>()?;
@@ -115,7 +116,10 @@ impl Optimizer {
     pub fn step(&mut self, loss: &Tensor, step: u64, learning_rate: f64) -> Result<Tensor> {
         let OptimizerConfig::Adamw { weight_decay, clip, .. } = self.config;
         let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
-        let (beta1, beta2, epsilon, average) = (BETA1, BETA2, EPSILON, 1.0 - decay);
+        let beta1 = BETA1;
+        let beta2 = BETA2;
+        let epsilon = EPSILON;
+        let average = 1.0 - decay;
         let numbers = Numbers { lr: learning_rate, beta1, beta2, weight_decay, epsilon, clip, average };
         let norm = self.adamw.step(&numbers, loss)?;
         norm.ok_or_else(|| {
@@ -240,7 +244,8 @@ mod tests {
         let first = optimizer.state().unwrap()["first.w"].double_value(&[2]);
         assert!((first - 0.05).abs() < 1e-6, "{first}");
         // The first decay of the average is min(0.5, 1/10): it takes nine tenths of the step.
-        let (last, average) = (weight.double_value(&[0]), optimizer.state().unwrap()["average.w"].double_value(&[0]));
+        let last = weight.double_value(&[0]);
+        let average = optimizer.state().unwrap()["average.w"].double_value(&[0]);
         assert!((average - 0.9 * last).abs() < 1e-6);
         optimizer.settle().unwrap();
         assert_eq!(weight.double_value(&[0]), average);

@@ -78,8 +78,8 @@ impl Prompted {
             return Ok(mixture.tokens.as_ref().map(Tokens::shared));
         }
         let tokens = self.tokens(values, &batch.present()?, diffused)?;
-        let (shared, values) =
-            (tokens.as_ref().map(Tokens::shared), values.iter().map(Tensor::shallow_clone).collect());
+        let shared = tokens.as_ref().map(Tokens::shared);
+        let values = values.iter().map(Tensor::shallow_clone).collect();
         *kept = Some(Mixture { values, weights, tokens });
         Ok(shared)
     }

@@ -98,16 +98,16 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
         match request.states.get(&stream.name) {
             None => return refuse(format!("stream {:?} has no role", stream.name)),
             Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Begun(value)) => {
-                given(value, stream, request.rows.len())?;
+                check_value(value, stream, request.rows.len())?;
             }
             Some(Observed::Prompt { value, weight }) => {
-                given(value, stream, request.rows.len())?;
+                check_value(value, stream, request.rows.len())?;
                 if !(weight.is_finite() && *weight > 0.0) {
                     return refuse(format!("the weight of prompt {:?} must be above 0, found {weight}", stream.name));
                 }
             }
             Some(Observed::Partly { value, mask }) => {
-                given(value, stream, request.rows.len())?;
+                check_value(value, stream, request.rows.len())?;
                 stream.check_batch(mask, request.rows.len())?;
             }
             Some(Observed::Noisy | Observed::Absent) => {}
@@ -118,18 +118,18 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
             return refuse(format!("output {name:?} is an absent stream"));
         }
     }
-    request.guidance.iter().try_for_each(|branch| guided(branch, request))?;
-    match request.states.values().any(Observed::is_generated) {
-        true => Ok(()),
-        false => refuse("no stream is generated".to_string()),
+    request.guidance.iter().try_for_each(|branch| check_branch(branch, request))?;
+    if request.states.values().any(Observed::is_generated) {
+        return Ok(());
     }
+    refuse("no stream is generated".to_string())
 }
 
 fn refuse(reason: String) -> Result<()> {
     Err(EngineError::Request(reason))
 }
 
-fn given(value: &Tensor, stream: &StreamSpec, rows: usize) -> Result<()> {
+fn check_value(value: &Tensor, stream: &StreamSpec, rows: usize) -> Result<()> {
     stream.check_batch(value, rows)?;
     match value.kind() {
         Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16 => Ok(()),
@@ -138,7 +138,7 @@ fn given(value: &Tensor, stream: &StreamSpec, rows: usize) -> Result<()> {
 }
 
 /// Every stream that a branch guides must be generated, and the branch must not drop it.
-fn guided(branch: &Branch, request: &Request) -> Result<()> {
+fn check_branch(branch: &Branch, request: &Request) -> Result<()> {
     for (name, weight) in &branch.weights {
         if !weight.is_finite() {
             return refuse(format!("the guidance weight of stream {name:?} must be finite, found {weight}"));

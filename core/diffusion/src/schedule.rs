@@ -134,7 +134,8 @@ impl Schedule {
             Schedule::VpLinear { .. } | Schedule::ScaledLinear(_) => (2.0 * self.log_signal(t)).exp_m1().abs().sqrt(),
             // s^2 = (sin^2 u - sin^2 u0) / cos^2 u0, factored so that nothing cancels for small t.
             Schedule::Cosine { offset } => {
-                let (angle, start) = (FRAC_PI_2 - rest_angle(t, *offset), start_angle(*offset));
+                let angle = FRAC_PI_2 - rest_angle(t, *offset);
+                let start = start_angle(*offset);
                 let difference = FRAC_PI_2 * t / (1.0 + offset);
                 (difference.sin() * (angle + start).sin()).max(0.0).sqrt() / start.cos()
             }

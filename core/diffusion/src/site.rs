@@ -90,10 +90,8 @@ impl<'a> Reader<'a> {
     pub fn offer(&mut self, site: Site, features: &Tensor) -> Result<()> {
         for (wanted, found) in self.wanted.iter().zip(&mut self.found) {
             if *wanted == site {
-                *found = Some(match features.requires_grad() {
-                    true => features.shallow_clone(),
-                    false => features.try_detach_copy()?,
-                });
+                let is_recorded = features.requires_grad();
+                *found = Some(if is_recorded { features.shallow_clone() } else { features.try_detach_copy()? });
             }
         }
         Ok(())

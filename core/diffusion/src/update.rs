@@ -37,7 +37,8 @@ impl Coefficients {
         let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
         let save = step.save.unwrap_or(Update { saved: 1.0, ..Update::default() });
         let folded = |update: &Update| [update.x + update.denoised * of_x, update.denoised * of_output];
-        let ([x, output], [save_x, save_output]) = (folded(&step.next), folded(&save));
+        let [x, output] = folded(&step.next);
+        let [save_x, save_output] = folded(&save);
         let Update { saved, previous: [last, before], noise, .. } = step.next;
         let observed = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
         let [observed_value, observed_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { observed };

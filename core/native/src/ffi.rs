@@ -77,8 +77,8 @@ pub(crate) fn checked(op: &'static str, code: c_int) -> Result<()> {
 
 /// Checks that lists belonging together have one length.
 pub(crate) fn same_length(op: &'static str, lengths: &[usize]) -> Result<()> {
-    match lengths.windows(2).all(|pair| pair[0] == pair[1]) {
-        true => Ok(()),
-        false => Err(NativeError { op, message: format!("lists of different lengths: {lengths:?}") }),
+    if lengths.windows(2).all(|pair| pair[0] == pair[1]) {
+        return Ok(());
     }
+    Err(NativeError { op, message: format!("lists of different lengths: {lengths:?}") })
 }

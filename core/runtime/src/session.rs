@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_datasets::CellColumn;
-use anyflow_diffusion::{Branch, Denoiser, Guidance, Observed, Parameterization, Schedule, StreamSpec};
+use anyflow_diffusion::{Branch, BuildOptions, Denoiser, Guidance, Observed, Parameterization, Schedule, StreamSpec};
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Companion, Given, Model, Scorer};
 use indexmap::IndexMap;
@@ -135,8 +135,9 @@ fn built(
     let companion = |(name, companion)| Ok((spec(name, &model.streams[name].latent), typed(&json_of(companion)?)?));
     let companions = denoiser.companions.iter().map(companion).collect::<Result<_>>()?;
     let prompts: Vec<_> = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
-    let (network, precision) = (typed(&denoiser.network)?, typed(&denoiser.precision.clone().into())?);
-    let built = anyflow_diffusion::build_joined(&network, &streams, companions, prompts, precision, device, seed);
+    let network = typed(&denoiser.network)?;
+    let options = BuildOptions { precision: typed(&denoiser.precision.clone().into())?, device, seed };
+    let built = anyflow_diffusion::build_joined(&network, &streams, companions, prompts, options);
     built.map_err(RunError::diffusion(name))
 }
 

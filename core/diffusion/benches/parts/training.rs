@@ -1,6 +1,6 @@
 //! A training step, and the cost of drawing its times and noise.
 
-use anyflow_diffusion::{LossOptions, TimeLaw, denoising_loss};
+use anyflow_diffusion::{DrawKey, LossOptions, TimeLaw, denoising_loss};
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -14,7 +14,8 @@ pub fn bench(criterion: &mut Criterion) {
     for rows in [16, 256] {
         let network = network::two_streams(64, 4);
         let latents = [64, 64].map(|elements| Tensor::ones([rows, elements], (Kind::Float, Device::Cpu)));
-        let loss = || denoising_loss(network.as_ref(), &latents, &law, &options, (1, 0)).unwrap().loss;
+        let loss =
+            || denoising_loss(network.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap().loss;
         group.bench_function(BenchmarkId::new("draw", rows), |bencher| {
             bencher.iter(|| law.draw(network.streams(), rows as usize, 1, 0));
         });

@@ -63,8 +63,8 @@ fn tables_with_history_share_batches_with_tables_without() {
         seed: 1,
         outputs: vec!["x".to_string()],
     };
-    let (ddim, heun) =
-        (Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule), Sampler::Heun { steps: 30 }.table(&schedule));
+    let ddim = Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule);
+    let heun = Sampler::Heun { steps: 30 }.table(&schedule);
     assert!(heun.uses_history() && !ddim.uses_history());
     // Rows with history come and go while the others stay, and vice versa.
     let jobs = [(0..2, &ddim), (2..5, &heun), (5..8, &ddim), (8..9, &heun)];

@@ -5,10 +5,9 @@ mod head;
 
 use tch::{Device, Tensor};
 
-use super::layer::Init;
+use super::layer::BuildOptions;
 use crate::{
-    Auxiliary, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt,
-    Times,
+    Auxiliary, Denoiser, DenoiserInput, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt, Times,
 };
 use encoder::Encoder;
 use head::Head;
@@ -31,12 +30,18 @@ pub struct Aggregated {
 
 impl Aggregated {
     /// Adds auxiliary streams, with fresh heads, to `inner`; see [`crate::build_joined`].
-    pub(super) fn new(inner: Box<dyn Denoiser>, auxiliaries: Vec<(StreamSpec, Auxiliary)>, init: Init) -> Result<Self> {
+    pub(super) fn new(
+        inner: Box<dyn Denoiser>,
+        auxiliaries: Vec<(StreamSpec, Auxiliary)>,
+        init: BuildOptions,
+    ) -> Result<Self> {
         let diffused = inner.streams().to_vec();
-        let (mut encoders, mut heads) = (Vec::new(), Vec::new());
+        let mut encoders = Vec::new();
+        let mut heads = Vec::new();
         for (stream, auxiliary) in &auxiliaries {
             auxiliary.check()?;
-            encoders.push(encoder(stream, auxiliary, &diffused, init.device)?);
+            let encoder = |aggregation| Encoder::new(aggregation, stream, &diffused, init.device);
+            encoders.push(auxiliary.aggregate.as_ref().map(encoder).transpose()?);
             let head = auxiliary.head.as_ref();
             heads.push(head.map(|head| Head::new(head, stream, &inner.sites(), init)).transpose()?);
         }
@@ -63,7 +68,8 @@ impl Aggregated {
             let times = HostTimes::of(batch, self.streams.len())?;
             for (index, encoder) in self.encoders.iter().enumerate() {
                 let Some(encoder) = encoder.as_ref().filter(|encoder| !encoder.is_idle()) else { continue };
-                let (stream, value) = (&self.streams[encoder.into], &batch.x[diffused + index]);
+                let stream = &self.streams[encoder.into];
+                let value = &batch.x[diffused + index];
                 let factors = times.rows().map(|(t, present)| {
                     encoder.factor(stream, t[encoder.into], present[diffused + index] * present[encoder.into])
                 });
@@ -90,23 +96,6 @@ impl Aggregated {
         }
         Ok(estimates)
     }
-}
-
-fn encoder(
-    stream: &StreamSpec,
-    auxiliary: &Auxiliary,
-    diffused: &[StreamSpec],
-    device: Device,
-) -> Result<Option<Encoder>> {
-    let Some(aggregation) = &auxiliary.aggregate else { return Ok(None) };
-    let into =
-        diffused.iter().position(|other| other.name == aggregation.into).ok_or_else(|| EngineError::Unknown {
-            what: "stream",
-            name: aggregation.into.clone(),
-            known: diffused.iter().map(|stream| stream.name.clone()).collect(),
-        })?;
-    let weighed = (aggregation.weight, aggregation.law);
-    Encoder::new((into, &diffused[into]), stream, weighed, device).map(Some)
 }
 
 /// Times and presences of a batch, on the host.

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::layer::{Init, Linear, Precision, cast, fresh, plain};
+use super::layer::{BuildOptions, Linear, Precision, cast, fresh, plain};
 use crate::{Result, TensorExt};
 
 /// The score of a missing token: effectively minus infinity, but finite in any precision.
@@ -19,7 +19,7 @@ pub(super) struct Projection {
 }
 
 impl Projection {
-    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let weight = fresh(name, &[to, from], scale, init)?;
         Ok(Projection { name: name.to_string(), weight, precision: init.precision, fixed: None })
     }
@@ -91,7 +91,7 @@ pub(super) struct Heads {
 
 impl Heads {
     /// Tokens of `width` features attend to tokens of `from` features.
-    pub fn new(name: &str, width: i64, from: i64, count: i64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, from: i64, count: i64, init: BuildOptions) -> Result<Self> {
         let projection = |layer: &str, from| Projection::new(&format!("{name}.{layer}"), from, width, 1.0, init);
         let (query, key, value) = (projection("to_q", width)?, projection("to_k", from)?, projection("to_v", from)?);
         Ok(Heads { count, query, key, value })
@@ -151,7 +151,7 @@ pub(super) struct Attention {
 
 impl Attention {
     /// Tokens of `width` features attend to tokens of `from` features. `scale` is the init scale of the output layer.
-    pub fn new(name: &str, width: i64, from: i64, heads: i64, scale: f64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, from: i64, heads: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let output = Linear::new(&format!("{name}.to_out.0"), width, width, scale, init)?;
         Ok(Attention { heads: Heads::new(name, width, from, heads, init)?, output })
     }
@@ -193,7 +193,7 @@ pub(super) struct FeedForward {
 }
 
 impl FeedForward {
-    pub fn new(name: &str, width: i64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
         Ok(FeedForward {
             input: Linear::new(&format!("{name}.net.0.proj"), width, 8 * width, 1.0, init)?,
             output: Linear::new(&format!("{name}.net.2"), 4 * width, width, 1.0, init)?,

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::layer::{Init, Precision, cast, fresh, plain, zeros};
+use super::layer::{BuildOptions, Precision, cast, fresh, plain, zeros};
 use crate::{Result, TensorExt};
 
 /// A square convolution that keeps or halves the size of the map.
@@ -19,7 +19,7 @@ pub(super) struct Conv {
 
 impl Conv {
     /// Kernel `side` x `side`; weights are initialized like those of a linear layer.
-    pub fn new(name: &str, from: i64, to: i64, side: i64, scale: f64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, from: i64, to: i64, side: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[to, from, side, side], scale, init)?, zeros(to, init)?);
         Ok(Conv { name: name.to_string(), weight, bias, stride: 1, precision: init.precision, fixed: None })
     }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::layer::Init;
+use super::layer::BuildOptions;
 use super::{Network, build_from};
 use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Times, Tokens};
 use environment::Environment;
@@ -73,8 +73,9 @@ impl Presence {
 
 impl Coupled {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: &CoupledConfig, init: Init) -> Result<Self> {
-        let (mut parts, mut environments) = (Vec::new(), Vec::new());
+    pub(super) fn new(streams: &[StreamSpec], config: &CoupledConfig, init: BuildOptions) -> Result<Self> {
+        let mut parts = Vec::new();
+        let mut environments = Vec::new();
         for (index, stream) in streams.iter().enumerate() {
             let unknown = || EngineError::Config {
                 field: "parts",
@@ -83,7 +84,7 @@ impl Coupled {
             };
             let network = config.parts.get(&stream.name).ok_or_else(unknown)?;
             let network = network.in_context(config.environment.features).ok_or_else(unknown)?;
-            let own = Init { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
+            let own = BuildOptions { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
             parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
             environments.push(Environment::new(stream, config.environment, own)?);
         }
@@ -133,7 +134,9 @@ impl Coupled {
 
     /// The context of a stream's network; `None` if no row has other streams.
     fn context(&self, index: usize, shown: &[Option<Tensor>], presence: &[Presence]) -> Result<Option<Tokens>> {
-        let (mut values, mut masks, mut all) = (Vec::new(), Vec::new(), true);
+        let mut values = Vec::new();
+        let mut masks = Vec::new();
+        let mut all = true;
         for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| *other != index) {
             let Some(tokens) = tokens else { continue };
             let (rows, count) = (tokens.size()[0], tokens.size()[1]);

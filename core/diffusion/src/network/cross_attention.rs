@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::attention::{Heads, Keys, Projection, repeated, to_all};
-use super::layer::{Init, Norm};
+use super::layer::{BuildOptions, Norm};
 use crate::{Result, TensorExt, Tokens};
 
 /// Tokens as the cross-attention layers of a network take them: the `memory` of PyTorch's transformer decoder.
@@ -78,7 +78,7 @@ pub(super) struct CrossAttention {
 
 impl CrossAttention {
     /// Features of `width` attend to tokens of `from` features.
-    pub fn new(name: &str, width: i64, from: i64, heads: i64, index: usize, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, from: i64, heads: i64, index: usize, init: BuildOptions) -> Result<Self> {
         Ok(CrossAttention {
             norm: Norm::new(&format!("{name}.norm"), width, 1, init.device)?,
             heads: Heads::new(name, width, from, heads, init)?,

@@ -7,10 +7,10 @@ mod tokens;
 use std::cell::RefCell;
 
 use indexmap::IndexMap;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::layer::Init;
-use super::{Precision, build_from};
+use super::build_from;
+use super::layer::BuildOptions;
 use crate::tokens::same_memory;
 use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
 use config::bad;
@@ -50,7 +50,7 @@ struct Reader {
 
 impl DualStream {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: BuildOptions) -> Result<Self> {
         let mut parts = Vec::new();
         for (index, stream) in streams.iter().enumerate() {
             let missing = || bad("parts", "a network for each stream", format!("none for stream {:?}", stream.name));
@@ -61,7 +61,7 @@ impl DualStream {
                     bad("reads", "a network that takes a context of that width", format!("{:?}", stream.name))
                 })?,
             };
-            let own = Init { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
+            let own = BuildOptions { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
             parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
         }
         if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
@@ -78,16 +78,16 @@ impl DualStream {
         streams: &[StreamSpec],
         parts: Vec<Box<dyn Denoiser>>,
         reads: &IndexMap<String, Reading>,
-        (precision, device, seed): (Precision, Device, u64),
+        options: BuildOptions,
     ) -> Result<Self> {
-        DualStream::reading(streams, parts, reads, Init { precision, device, seed })
+        DualStream::reading(streams, parts, reads, options)
     }
 
     fn reading(
         streams: &[StreamSpec],
         parts: Vec<Box<dyn Denoiser>>,
         reads: &IndexMap<String, Reading>,
-        init: Init,
+        init: BuildOptions,
     ) -> Result<Self> {
         let mut readers = Vec::new();
         for stream in streams {
@@ -98,7 +98,7 @@ impl DualStream {
             let trunk = streams.iter().position(|other| other.name == reading.stream);
             let missing = || bad("reads", "readings of existing streams", format!("{:?}", reading.stream));
             let trunk = trunk.ok_or_else(missing)?;
-            let (sites, known) = (reading.places()?, parts[trunk].sites());
+            let (sites, known) = (reading.parsed_sites()?, parts[trunk].sites());
             let specs = sites.iter().map(|site| spec(*site, &known)).collect::<Result<Vec<_>>>()?;
             let tokens = FeatureTokens::new(&format!("reads.{}", stream.name), &specs, reading.features, init)?;
             readers.push(Some(Reader { trunk, sites, tokens, kept: None }));
@@ -123,7 +123,8 @@ impl DualStream {
 
     /// The tokens of the trunk's features, possibly cached; `None` if no row has its stream.
     fn read(&self, reader: &Reader, rows: &DenoiserInput) -> Result<Option<Tokens>> {
-        let (times, x) = (HostTimes::of(rows)?, &rows.x[reader.trunk]);
+        let times = HostTimes::of(rows)?;
+        let x = &rows.x[reader.trunk];
         let gone = match times.there(reader.trunk) {
             Rows::None => return Ok(None),
             Rows::All => None,

@@ -30,11 +30,14 @@ impl Precision {
     }
 }
 
-/// How fresh parameters are initialized.
+/// How a network is built.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Init {
+pub struct BuildOptions {
+    /// The precision of multiplications.
     pub precision: Precision,
+    /// The device of the parameters.
     pub device: Device,
+    /// The seed of the fresh parameters.
     pub seed: u64,
 }
 
@@ -52,7 +55,7 @@ pub(super) struct Linear {
 impl Linear {
     /// Weights are normal with variance scale^2 / (3 from), that of PyTorch's default uniform init; biases are zero.
     /// The name keys the noise, so that the init of a layer does not depend on other layers.
-    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[to, from], scale, init)?, zeros(to, init)?);
         Ok(Linear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
@@ -168,7 +171,8 @@ impl Norm {
 
     /// A layer norm with another scale and shift, `[width]` or `[row, width]` each.
     pub fn forward_with(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
-        let (x, width) = (cast(x, Kind::Float)?, self.weight.size());
+        let x = cast(x, Kind::Float)?;
+        let width = self.weight.size();
         if scale.dim() == 1 {
             return x.try_layer_norm(width, Some(scale), Some(shift), self.eps);
         }
@@ -194,18 +198,12 @@ impl Norm {
 
 /// x sigmoid(x), in place if no gradient needs x.
 pub(super) fn silu(mut x: Tensor) -> Result<Tensor> {
-    match x.requires_grad() {
-        true => x.try_silu(),
-        false => x.try_silu_(),
-    }
+    if x.requires_grad() { x.try_silu() } else { x.try_silu_() }
 }
 
 /// sum + term, in the dtype of `sum`; in place if no gradient is recorded.
 pub(super) fn add(mut sum: Tensor, term: &Tensor) -> Result<Tensor> {
-    match sum.requires_grad() || term.requires_grad() {
-        true => sum.try_add(term),
-        false => sum.try_add_(term),
-    }
+    if sum.requires_grad() || term.requires_grad() { sum.try_add(term) } else { sum.try_add_(term) }
 }
 
 /// Converts to a dtype; `x` itself if it has it already.
@@ -214,7 +212,7 @@ pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
 }
 
 /// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 fan_in).
-pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<Tensor> {
+pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: BuildOptions) -> Result<Tensor> {
     let inputs: i64 = size[1..].iter().product();
     let mut values = vec![0.0; (size[0] * inputs) as usize];
     if scale != 0.0 {
@@ -226,7 +224,7 @@ pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<
 }
 
 /// A fresh bias.
-pub(super) fn zeros(width: i64, init: Init) -> Result<Tensor> {
+pub(super) fn zeros(width: i64, init: BuildOptions) -> Result<Tensor> {
     leaf(&Tensor::try_zeros([width], (Kind::Float, init.device))?)
 }
 

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::attention::Keys;
 use super::cross_attention::{CrossAttention, KeyCache, Memory};
-use super::layer::{Init, Linear, Norm, add, cast, silu};
+use super::layer::{BuildOptions, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
 use crate::site::Reader;
@@ -136,8 +136,9 @@ enum Signal<'a> {
 
 impl ResidualMlp {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: ResidualMlpConfig, init: Init) -> Result<Self> {
-        let (width, elements) = (config.width, streams::elements(streams));
+    pub(super) fn new(streams: &[StreamSpec], config: ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
+        let width = config.width;
+        let elements = streams::elements(streams);
         let embedding = config.embedding.unwrap_or(width);
         let (features, presence) = (config.time, config.presence);
         Ok(ResidualMlp {
@@ -226,7 +227,7 @@ fn read(layer: Option<&CrossAttention>, h: Tensor, memory: &Memory) -> Result<Te
 }
 
 impl Block {
-    fn new(index: usize, config: &ResidualMlpConfig, init: Init) -> Result<Self> {
+    fn new(index: usize, config: &ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
         let (width, embedding) = (config.width, config.embedding.unwrap_or(config.width));
         let name = |layer: &str| format!("blocks.{index}.{layer}");
         let (inner, parts) = match config.modulation {
@@ -257,7 +258,8 @@ impl Block {
                 inner.forward_with(&self.up.forward(&x)?, projected.part(2 * index), projected.part(2 * index + 1))?
             }
             (Some(inner), Signal::Fresh(parts)) => {
-                let (scale, shift) = (&parts[2 * index], &parts[2 * index + 1]);
+                let scale = &parts[2 * index];
+                let shift = &parts[2 * index + 1];
                 let normal = inner.forward(&self.up.forward(&x)?)?;
                 let scaled = normal.try_addcmul(&normal, scale)?;
                 add(scaled, shift)?

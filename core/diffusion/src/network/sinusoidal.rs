@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::layer::{Init, Linear, Precision, silu};
+use super::layer::{BuildOptions, Linear, Precision, silu};
 use crate::tensor::tensor_from_rows;
 use crate::{Result, TensorExt};
 
@@ -23,13 +23,13 @@ pub(super) struct SinusoidalEmbedding {
 
 impl SinusoidalEmbedding {
     /// `channels` sinusoids per stream, an embedding of `width` features. It always computes in f32.
-    pub fn new(streams: usize, channels: i64, width: i64, init: Init) -> Result<Self> {
+    pub fn new(streams: usize, channels: i64, width: i64, init: BuildOptions) -> Result<Self> {
         let half = channels / 2;
         let frequency = |k: i64| (-WAVELENGTH_RATIO.ln() * k as f64 / half as f64).exp() as f32;
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let presence = streams > 1;
         let inputs = streams as i64 * (channels + i64::from(presence));
-        let init = Init { precision: Precision::F32, ..init };
+        let init = BuildOptions { precision: Precision::F32, ..init };
         let layer =
             |number: usize, from| Linear::new(&format!("time_embedding.linear_{number}"), from, width, 1.0, init);
         Ok(SinusoidalEmbedding {

@@ -62,6 +62,7 @@ pub(super) fn present_values(
 ) -> Result<Tensor> {
     let Some(present) = present else { return Ok(x.shallow_clone()) };
     let column = present.try_narrow(1, index as i64, 1)?.try_reshape(stream.column_shape(x.size()[0] as usize))?;
-    let (there, zero) = (column.try_gt(0.0)?, x.try_zeros_like()?);
+    let there = column.try_gt(0.0)?;
+    let zero = x.try_zeros_like()?;
     x.try_where(&there, &zero)
 }

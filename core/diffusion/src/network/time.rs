@@ -6,7 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::layer::{Init, Linear, Precision, silu};
+use super::layer::{BuildOptions, Linear, Precision, silu};
 use crate::tensor::tensor_from_rows;
 use crate::{Result, TensorExt, TimeRun};
 
@@ -51,7 +51,7 @@ impl TimeEmbedding {
         features: TimeFeatures,
         presence: bool,
         activation: Activation,
-        init: Init,
+        init: BuildOptions,
     ) -> Result<Self> {
         let octaves: Vec<f32> = (0..FREQUENCIES).map(|k| (FRAC_PI_4 * f64::from(1 << k)) as f32).collect();
         let (frequencies, per_stream) = match features {
@@ -61,7 +61,7 @@ impl TimeEmbedding {
             TimeFeatures::Raw => (None, 1),
         };
         let inputs = (streams * (per_stream + usize::from(presence))) as i64;
-        let init = Init { precision: Precision::F32, ..init };
+        let init = BuildOptions { precision: Precision::F32, ..init };
         let layers =
             [Linear::new("time.0", inputs, width, 1.0, init)?, Linear::new("time.1", width, width, 1.0, init)?];
         Ok(TimeEmbedding { frequencies, presence, activation, layers })

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 
 use super::attention::Keys;
 use super::cross_attention::{CrossAttention, KeyCache, Memory};
-use super::layer::{Init, cast};
+use super::layer::{BuildOptions, cast};
 use super::sinusoidal::SinusoidalEmbedding;
 use super::streams::present_values;
 use crate::site::Reader;
@@ -92,7 +92,7 @@ pub struct Transformer {
 
 impl Transformer {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: BuildOptions) -> Result<Self> {
         let mut patches = Vec::with_capacity(streams.len());
         for stream in streams {
             let Some(layout) = PatchLayout::new(&stream.shape, config.patch) else {
@@ -184,7 +184,8 @@ impl Denoiser for Transformer {
         let context = self.context(batch.context_for(self.config.context_dim)?)?;
         let mut reader = Reader::new(sites, || self.sites())?;
         let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
-        let (mask, times) = (self.mask(present.as_ref())?, self.times(batch)?);
+        let mask = self.mask(present.as_ref())?;
+        let times = self.times(batch)?;
         let conditioning = TimeConditioning { times: &times, owner: self.owner.as_ref() };
         let mut h = self.tokens(batch, present.as_ref())?;
         for (index, block) in self.blocks.iter().enumerate() {
@@ -196,7 +197,8 @@ impl Denoiser for Transformer {
         }
         reader.offer(Site::Last, &h)?;
         let normal = self.output_norm.forward(&h, &conditioning)?;
-        let (mut first, mut outputs) = (0, Vec::with_capacity(self.streams.len()));
+        let mut first = 0;
+        let mut outputs = Vec::with_capacity(self.streams.len());
         for (stream, patches) in self.streams.iter().zip(&self.patches) {
             let own = normal.try_narrow(1, first, patches.layout.tokens)?;
             outputs.push(cast(&patches.unembed(&own, stream)?, Kind::Float)?);

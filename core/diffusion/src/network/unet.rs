@@ -16,7 +16,7 @@ pub use config::UnetConfig;
 use super::attention::{Keys, repeated};
 use super::conv::Conv;
 use super::cross_attention::{KeyCache, Memory};
-use super::layer::{Init, Norm, cast, silu};
+use super::layer::{BuildOptions, Norm, cast, silu};
 use super::sinusoidal::SinusoidalEmbedding;
 use super::time::{Projected, Projections};
 use crate::site::Reader;
@@ -70,11 +70,11 @@ enum Signal {
 
 impl Unet {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: BuildOptions) -> Result<Self> {
         let (common, channels) = maps::common(streams)?;
         if config.temporal && streams[0].shape.len() != 4 {
-            let (wanted, found) =
-                ("streams with frames, [frame, channel, height, width]", format!("{:?}", streams[0].shape));
+            let wanted = "streams with frames, [frame, channel, height, width]";
+            let found = format!("{:?}", streams[0].shape);
             return Err(EngineError::Config { field: "temporal", wanted, found });
         }
         let widths = config.block_out_channels.clone();
@@ -82,7 +82,10 @@ impl Unet {
         let embedding = 4 * finest;
         let groups = config.norm_num_groups;
         let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0, readers: 0 };
-        let (mut down, mut up, mut skips, mut width) = (Vec::new(), Vec::new(), vec![finest], finest);
+        let mut down = Vec::new();
+        let mut up = Vec::new();
+        let mut skips = vec![finest];
+        let mut width = finest;
         for (level, channels) in widths.iter().enumerate() {
             down.push(Level::down(level, width, &mut builder)?);
             let halved = usize::from(level + 1 < widths.len());
@@ -202,7 +205,8 @@ impl Denoiser for Unet {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let (mut sizes, mut size) = (Vec::new(), [self.common.height, self.common.width]);
+        let mut sizes = Vec::new();
+        let mut size = [self.common.height, self.common.width];
         for _ in &self.down {
             sizes.push(size);
             size = size.map(|side| (side + 1) / 2);

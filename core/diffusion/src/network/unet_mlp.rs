@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::layer::{Init, Linear, Norm, add, cast, silu};
+use super::layer::{BuildOptions, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
 use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times};
@@ -78,10 +78,11 @@ enum Signal<'a> {
 
 impl UnetMlp {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: UnetMlpConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: UnetMlpConfig, init: BuildOptions) -> Result<Self> {
         let UnetMlpConfig { width, embedding, groups } = config;
         let elements = streams::elements(streams);
-        let (time, presence) = (TimeFeatures::Raw, false);
+        let time = TimeFeatures::Raw;
+        let presence = false;
         let linear = |name: &str| Linear::new(&format!("{name}.linear"), width, width, 1.0, init);
         Ok(UnetMlp {
             streams: streams.to_vec(),
@@ -118,7 +119,7 @@ impl UnetMlp {
 }
 
 impl Block {
-    fn new(name: &str, inputs: i64, config: UnetMlpConfig, init: Init) -> Result<Self> {
+    fn new(name: &str, inputs: i64, config: UnetMlpConfig, init: BuildOptions) -> Result<Self> {
         let UnetMlpConfig { width, embedding, groups } = config;
         let linear = |layer: &str, from| Linear::new(&format!("{name}.{layer}"), from, width, 1.0, init);
         let norm = |layer: &str, width| Norm::new(&format!("{name}.{layer}"), width, groups, init.device);

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Draw, LossOutput};
+use super::{Draw, DrawKey, LossOutput};
 use crate::auxiliary::class_moments;
 use crate::noise::RowNoise;
 use crate::tensor::tensor_from_rows;
@@ -16,7 +16,7 @@ const LEAST_PROBABILITY: f64 = 1e-6;
 
 /// Appends the states of the auxiliary streams to a draw over the diffused streams: clean, or absent if the embedding
 /// is dropped. An auxiliary stream that is not aggregated has no embedding.
-pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, (seed, step): (u64, u32)) -> Draw {
+pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, key: DrawKey) -> Draw {
     let auxiliaries = denoiser.auxiliaries();
     if auxiliaries.is_empty() {
         return draw;
@@ -26,7 +26,7 @@ pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usi
     let mut times = Vec::new();
     let mut drawn = vec![0.0; auxiliaries.len()];
     for row in 0..rows {
-        RowNoise::new(seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(step, &mut drawn);
+        RowNoise::new(key.seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(key.step, &mut drawn);
         let (of_streams, of_auxiliaries) = states.row_mut(row).split_at_mut(diffused);
         of_streams.copy_from_slice(draw.states.row(row));
         for ((state, auxiliary), drawn) in of_auxiliaries.iter_mut().zip(auxiliaries).zip(&drawn) {
@@ -57,7 +57,7 @@ impl LossOutput {
             let Some(head) = &auxiliary.head else { continue };
             let index = denoiser.diffused() + number;
             let read = followed(denoiser, auxiliary)?;
-            let weights = weights(denoiser, draw, read, (index, head.own));
+            let weights = weights(denoiser, draw, read, OwnEmbedding { index, weight: head.own });
             let weights = tensor_from_rows(&weights, weights.len(), &[], latents[index].device())?;
             let of_row = off(head.loss, &predictions[index], &latents[index])?;
             let loss = of_row.try_dot(&weights)?;
@@ -80,16 +80,23 @@ fn followed(denoiser: &dyn Denoiser, auxiliary: &Auxiliary) -> Result<usize> {
     index.ok_or_else(|| EngineError::Request(format!("unknown stream {:?} in `into`", aggregate.into)))
 }
 
-/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
-/// by `own.1` in rows that contain the embedding of the auxiliary stream itself, at index `own.0`.
-fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: (usize, f64)) -> Vec<f32> {
+/// The weight of rows that contain the embedding of the auxiliary stream itself.
+struct OwnEmbedding {
+    /// The index of the auxiliary stream.
+    index: usize,
+    weight: f64,
+}
+
+/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied by
+/// the weight in rows with the own embedding.
+fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding) -> Vec<f32> {
     let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
     let of_row = |row: usize| match draw.states.row(row)[read] {
         State::Absent => 0.0,
         State::Clean => 1.0,
         State::Noisy => schedule.signal(draw.times[row * streams + read]),
     };
-    let share = |row: usize| if draw.states.row(row)[own.0] == State::Clean { own.1 } else { 1.0 };
+    let share = |row: usize| if draw.states.row(row)[own.index] == State::Clean { own.weight } else { 1.0 };
     (0..rows).map(|row| (of_row(row) * share(row) / rows as f64) as f32).collect()
 }
 
@@ -120,12 +127,16 @@ mod tests {
 
     use super::*;
     use crate::{
-        Aggregation, HeadConfig, HeadNetwork, Law, Network, Parameterization, Precision, Schedule, StreamSpec, TimeLaw,
-        build_joined,
+        Aggregation, BuildOptions, HeadConfig, HeadNetwork, Law, Network, Parameterization, Precision, Schedule,
+        StreamSpec, TimeLaw, build_joined,
     };
 
+    const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
+
     fn auxiliary(name: &str, aggregate: Option<f64>) -> (StreamSpec, Auxiliary) {
-        let (into, reads, law) = ("x".to_string(), "last".to_string(), Law::Start);
+        let into = "x".to_string();
+        let reads = "last".to_string();
+        let law = Law::Start;
         let aggregate = aggregate.map(|dropout| Aggregation { into, weight: 1.0, law, dropout });
         let network = HeadNetwork::Mlp { width: 4 };
         let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0, own: 1.0 });
@@ -133,7 +144,8 @@ mod tests {
     }
 
     fn stream(name: &str) -> StreamSpec {
-        let (schedule, parameterization) = (Schedule::cosine(), Parameterization::Eps);
+        let schedule = Schedule::cosine();
+        let parameterization = Parameterization::Eps;
         StreamSpec { name: name.to_string(), shape: vec![2], schedule, parameterization }
     }
 
@@ -142,11 +154,18 @@ mod tests {
         let auxiliaries = vec![auxiliary("a", Some(0.3)), auxiliary("b", Some(0.0)), auxiliary("c", None)];
         let network: Network = serde_json::from_str(r#"{"kind": "residual-mlp", "width": 8, "blocks": 1}"#).unwrap();
         let streams = [stream("x")];
-        let denoiser =
-            build_joined(&network, &streams, auxiliaries, Vec::new(), Precision::F32, Device::Cpu, 1).unwrap();
-        let (rows, law) = (8000, TimeLaw::SharedAll { per: Default::default(), density: Default::default() });
+        let denoiser = build_joined(
+            &network,
+            &streams,
+            auxiliaries,
+            Vec::new(),
+            BuildOptions { precision: Precision::F32, device: Device::Cpu, seed: 1 },
+        )
+        .unwrap();
+        let rows = 8000;
+        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
         let draw = law.draw(&streams, rows, 7, 3);
-        let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), 0, (7, 3));
+        let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), 0, KEY);
         let clean = |index: usize| {
             (0..rows).filter(|row| whole.states.row(*row)[index] == State::Clean).count() as f64 / rows as f64
         };
@@ -157,7 +176,7 @@ mod tests {
             assert_eq!(whole.times[row * 4], draw.times[row]);
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = with_auxiliary(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, (7, 3));
+        let part = with_auxiliary(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, KEY);
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
     }
 }

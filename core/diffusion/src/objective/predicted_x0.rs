@@ -34,8 +34,10 @@ pub(super) fn predicted_x0(
         name: name.to_string(),
         known: streams.iter().map(|stream| stream.name.clone()).collect(),
     })?;
-    let (stream, device) = (&streams[index], x[index].device());
-    let (mut rows, mut coefficients) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let stream = &streams[index];
+    let device = x[index].device();
+    let mut rows = Vec::new();
+    let mut coefficients = [Vec::new(), Vec::new()];
     for row in (0..draw.states.rows()).filter(|row| draw.states.row(*row)[index].has_loss()) {
         let t = draw.times[row * draw.states.streams() + index];
         let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
@@ -67,19 +69,13 @@ pub(super) fn picked(tensor: &Tensor, rows: &Tensor) -> Result<Tensor> {
 impl LossOutput {
     /// Adds the contrastive loss between the predicted and the true x0, scaled by the fraction of noisy rows, so that
     /// the term weighs the same whatever the mix of patterns in a step.
-    pub(super) fn align(
-        &mut self,
-        contrast: &Contrast,
-        x0: &Tensor,
-        truth: &Tensor,
-        (stream, rows): (&StreamSpec, usize),
-    ) -> Result<()> {
+    pub(super) fn align(&mut self, contrast: &Contrast, x0: &Tensor, truth: &Tensor, rows: usize) -> Result<()> {
         let (loss, right) = info_nce_of_distinct(x0, truth, contrast.temperature)?;
         let share = x0.size()[0] as f64 / rows as f64;
         let term = loss.try_mul_scalar(contrast.weight * share)?;
         self.loss = self.loss.try_add(&term)?;
         let right = right.try_detach()?.try_to_kind(Kind::Float)?;
-        self.per_stream.push((format!("predicted x0 of {}", stream.name), right));
+        self.per_stream.push((format!("predicted x0 of {}", contrast.stream.as_deref().unwrap_or_default()), right));
         Ok(())
     }
 }

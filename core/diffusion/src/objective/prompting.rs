@@ -1,6 +1,6 @@
 //! The prompt of a training row: one at a time, since the prompts of different modalities share one space.
 
-use super::Draw;
+use super::{Draw, DrawKey};
 use crate::noise::RowNoise;
 use crate::{EngineError, Result, State, States, StreamSpec};
 
@@ -31,7 +31,7 @@ impl Prompting {
         draw: Draw,
         prompts: &[StreamSpec],
         first_row: usize,
-        (seed, step): (u64, u32),
+        key: DrawKey,
     ) -> Result<Draw> {
         if prompts.is_empty() {
             return Ok(draw);
@@ -45,7 +45,7 @@ impl Prompting {
         let mut times = Vec::new();
         for row in 0..rows {
             let mut drawn = [0.0; 2];
-            RowNoise::new(seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(step, &mut drawn);
+            RowNoise::new(key.seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
             let given = (drawn[0] >= self.p_unprompted)
                 .then(|| there[((drawn[1] * there.len() as f64) as usize).min(there.len() - 1)]);
             let (of_streams, of_prompts) = states.row_mut(row).split_at_mut(diffused);
@@ -65,6 +65,8 @@ mod tests {
     use super::*;
     use crate::{Parameterization, Schedule, TimeLaw};
 
+    const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
+
     fn streams(names: &[&str]) -> Vec<StreamSpec> {
         let of = |name: &&str| StreamSpec {
             name: name.to_string(),
@@ -77,12 +79,13 @@ mod tests {
 
     #[test]
     fn a_row_has_one_available_prompt_or_none() {
-        let (diffused, prompts) = (streams(&["x"]), streams(&["a", "b", "c"]));
+        let diffused = streams(&["x"]);
+        let prompts = streams(&["a", "b", "c"]);
         let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
         let prompting = Prompting { p_unprompted: 0.25, missing: 0b010 };
         let rows = 8000;
         let draw = law.draw(&diffused, rows, 7, 3);
-        let whole = prompting.with_prompts(draw.clone(), &prompts, 0, (7, 3)).unwrap();
+        let whole = prompting.with_prompts(draw.clone(), &prompts, 0, KEY).unwrap();
         let mut counts = [0; 4];
         for row in 0..rows {
             assert_eq!(whole.states.row(row)[0], State::Noisy);
@@ -96,8 +99,8 @@ mod tests {
             assert!((share - wanted).abs() < 0.03, "{shares:?}");
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = prompting.with_prompts(law.draw_from(100, &diffused, 50, 7, 3), &prompts, 100, (7, 3)).unwrap();
+        let part = prompting.with_prompts(law.draw_from(100, &diffused, 50, 7, 3), &prompts, 100, KEY).unwrap();
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
-        assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, 0, (7, 3)).is_err());
+        assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, 0, KEY).is_err());
     }
 }

@@ -114,7 +114,8 @@ impl TimeLaw {
         if let TimeLaw::Alternating { patterns, .. } = self {
             let idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
             if patterns.is_empty() || patterns.iter().any(idle) {
-                let (wanted, found) = ("at least one, each with a noisy stream", format!("{patterns:?}"));
+                let wanted = "at least one, each with a noisy stream";
+                let found = format!("{patterns:?}");
                 return Err(EngineError::Config { field: "patterns", wanted, found });
             }
         }

@@ -70,16 +70,16 @@ impl Sampling {
     pub fn check(&self) -> Result<()> {
         self.sampler.check()?;
         if !(self.begin > 0.0 && self.begin <= 1.0) {
-            let (wanted, found) = ("above 0 and at most 1", self.begin.to_string());
+            let wanted = "above 0 and at most 1";
+            let found = self.begin.to_string();
             return Err(EngineError::Config { field: "begin", wanted, found });
         }
         let Some(Resample { jump, times }) = self.resample else { return Ok(()) };
         let bad = |field, wanted, found: usize| Err(EngineError::Config { field, wanted, found: found.to_string() });
-        match () {
-            () if jump == 0 || jump > self.sampler.steps() => bad("jump", "at least 1 and at most steps", jump),
-            () if times == 0 => bad("times", "at least 1", times),
-            () => Ok(()),
+        if jump == 0 || jump > self.sampler.steps() {
+            return bad("jump", "at least 1 and at most steps", jump);
         }
+        if times == 0 { bad("times", "at least 1", times) } else { Ok(()) }
     }
 
     /// The number of network evaluations per row.
@@ -106,7 +106,9 @@ fn resampled(sampler: &Sampler, schedule: &Schedule, points: &[Point], resample:
     let mut jumps = resample.jumps(last);
     // The steps from each point where a walk starts; there are far fewer points than walks.
     let mut walks = BTreeMap::new();
-    let (mut steps, mut start, mut at) = (Vec::new(), 0, 0);
+    let mut steps = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
     while at < last {
         let walk = walks.entry(start).or_insert_with(|| sampler.walk(schedule, &points[start..]));
         let step = walk.chunks(sampler.evaluations_per_step()).nth(at - start);
@@ -127,7 +129,8 @@ fn resampled(sampler: &Sampler, schedule: &Schedule, points: &[Point], resample:
 /// Applies the forward process from u back to t, x_t = (a_t / a_u) x_u + spread eps, to the update that ends at u. The
 /// two noises are independent, so their variances add.
 fn noise_back(step: &mut TableStep, u: Point, t: Point) {
-    let (kept, next) = (t.a / u.a, &mut step.next);
+    let kept = t.a / u.a;
+    let next = &mut step.next;
     for coefficient in [&mut next.x, &mut next.saved, &mut next.denoised].into_iter().chain(&mut next.previous) {
         *coefficient *= kept;
     }

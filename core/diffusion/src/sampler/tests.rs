@@ -68,7 +68,8 @@ proptest! {
         // If every denoised value is x0, the part of x0 in x stays a_u x0 and the rest shrinks with s, plus fresh
         // noise. Only Euler-Maruyama is not exact there.
         prop_assume!(!matches!(sampler, Sampler::EulerMaruyama { .. }));
-        let (mut saved, t_max) = (0.0, schedule.t_max());
+        let mut saved = 0.0;
+        let t_max = schedule.t_max();
         let mut mean = schedule.signal(t_max);
         for step in &sampler.table(&schedule).steps {
             let apply = |update: &Update| {

@@ -2,15 +2,15 @@
 //! estimates.
 
 use anyflow_diffusion::{
-    Aggregation, Auxiliary, Denoiser, DenoiserInput, HeadConfig, HeadLoss, HeadNetwork, Law, LossOptions, Network,
-    Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec, TimeLaw, build, build_joined,
-    denoising_loss,
+    Aggregation, Auxiliary, Denoiser, DenoiserInput, DrawKey, HeadConfig, HeadLoss, HeadNetwork, Law, LossOptions,
+    Network, Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec, TimeLaw, build,
+    build_joined, denoising_loss,
 };
 use proptest::prelude::*;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::fakes::{self, bits, engine, normal};
+use crate::fakes::{self, bits, engine, normal, on_cpu};
 
 const SHAPE: [i64; 1] = [6];
 const CLASSES: i64 = 4;
@@ -38,7 +38,7 @@ fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Auxiliary) {
 fn network(parameterization: Parameterization, auxiliaries: Vec<(StreamSpec, Auxiliary)>) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
     let streams = [stream("x", &SHAPE, parameterization)];
-    let built = build_joined(&network, &streams, auxiliaries, Vec::new(), Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build_joined(&network, &streams, auxiliaries, Vec::new(), on_cpu(Precision::F32, 3)).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -194,7 +194,7 @@ fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor
     let x = normal(rows, &SHAPE);
     let latents = if denoiser.auxiliaries().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
     let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
-    let output = denoising_loss(denoiser, &latents, &law, options, (5, 2)).unwrap();
+    let output = denoising_loss(denoiser, &latents, &law, options, DrawKey { seed: 5, step: 2 }).unwrap();
     (output.loss, output.per_stream)
 }
 
@@ -212,8 +212,8 @@ fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
         let config: Network =
             serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
         let streams = [stream("x", &SHAPE, parameterization)];
-        let bare = build(&config, &streams, Precision::F32, Device::Cpu, 3).unwrap();
-        let same = build_joined(&config, &streams, Vec::new(), Vec::new(), Precision::F32, Device::Cpu, 3).unwrap();
+        let bare = build(&config, &streams, on_cpu(Precision::F32, 3)).unwrap();
+        let same = build_joined(&config, &streams, Vec::new(), Vec::new(), on_cpu(Precision::F32, 3)).unwrap();
         assert!(bare.parameters().iter().zip(same.parameters()).all(|(one, other)| bits(&one.1) == bits(&other.1)));
         // DDPM's steps, with the auxiliary stream estimated as well, are those of the plain network.
         let sampled = |denoiser: Box<dyn Denoiser>, states: &[(&str, Observed)]| {
@@ -298,7 +298,7 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
         let latents = vec![normal(32, &SHAPE).narrow(0, first_row, 16), one_hot(32).narrow(0, first_row, 16)];
         let options = LossOptions { first_row: first_row as usize, ..LossOptions::default() };
         let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
-        number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, (5, 2)).unwrap().loss)
+        number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 5, step: 2 }).unwrap().loss)
     };
     assert!(((half(0) + half(16)) / 2.0 - number(&loss)).abs() < 1e-5, "f32");
 }
@@ -382,7 +382,7 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
     let build = |auxiliary: Auxiliary| {
         let auxiliaries = vec![(stream("c", &[3], Parameterization::X0), auxiliary)];
         let streams = [stream("x", &SHAPE, Parameterization::Eps)];
-        build_joined(&network, &streams, auxiliaries, Vec::new(), Precision::F32, Device::Cpu, 3)
+        build_joined(&network, &streams, auxiliaries, Vec::new(), on_cpu(Precision::F32, 3))
     };
     let error = build(Auxiliary { aggregate: None, head: Some(head.clone()) }).err().unwrap().to_string();
     assert!(error.contains("down.0") && error.contains("block.1"), "{error}");
@@ -417,7 +417,9 @@ fn a_head_learns_without_the_embedding() {
     let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
     for step in 0..150 {
         let latents = [x.shallow_clone(), truth.shallow_clone()];
-        let output = denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), (1, step)).unwrap();
+        let output =
+            denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 1, step })
+                .unwrap();
         output.loss.backward();
         for parameter in &parameters {
             let _ = tch::no_grad(|| parameter.shallow_clone().g_sub_(&(parameter.grad() * 0.1)));

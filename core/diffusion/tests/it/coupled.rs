@@ -1,13 +1,13 @@
 //! Coupled networks: alone as if uncoupled, together through their environment tokens.
 
 use anyflow_diffusion::{
-    Contrast, Denoiser, DenoiserInput, LossOptions, Network, Parameterization, Precision, Schedule, StreamSpec,
-    TimeLaw, TimeRun, build, denoising_loss,
+    Contrast, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Parameterization, Precision, Schedule,
+    StreamSpec, TimeLaw, TimeRun, build, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::fakes::{bits, normal};
+use crate::fakes::{bits, normal, on_cpu};
 
 const ROWS: i64 = 5;
 
@@ -37,7 +37,7 @@ fn network(names: &[&str], stirred: bool) -> Box<dyn Denoiser> {
         names.iter().map(|name| (name.to_string(), part(name))).collect();
     let config = json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6}});
     let network: Network = serde_json::from_value(config).unwrap();
-    let built = build(&network, &streams(names), Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build(&network, &streams(names), on_cpu(Precision::F32, 3)).unwrap();
     for (name, parameter) in built.parameters() {
         let key = name.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let ramp =
@@ -163,7 +163,9 @@ fn streams_that_take_no_part_get_no_gradient() {
     let denoiser = network(&["a", "b", "map"], true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
     let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
-    let loss = |options: LossOptions| denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    let loss = |options: LossOptions| {
+        denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap()
+    };
     let touched = || -> Vec<String> {
         let touched = denoiser.parameters().into_iter().filter(|(_, tensor)| tensor.grad().defined());
         touched
@@ -182,7 +184,7 @@ fn streams_that_take_no_part_get_no_gradient() {
     let denoiser = network(&["a", "b", "map"], true);
     let contrast = Some(Contrast { weight: 1.0, temperature: 0.1, stream: None });
     let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
-    let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap();
     assert_eq!(pair.per_stream.len(), 3, "two streams and what they show");
     pair.loss.backward();
     for (name, tensor) in denoiser.parameters() {

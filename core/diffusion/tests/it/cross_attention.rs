@@ -4,9 +4,9 @@ use anyflow_diffusion::{
     Denoiser, DenoiserInput, Network, Parameterization, Precision, ResidualMlpConfig, Schedule, Site, StreamSpec,
     TimeRun, Tokens, TransformerConfig, UnetConfig, build,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::fakes::{bits, normal, stream, worst};
+use crate::fakes::{bits, normal, on_cpu, stream, worst};
 use crate::unet::{fill, flat, mask, set_parameters};
 
 /// The largest difference between f32 rows of order one, summed in another order.
@@ -53,7 +53,7 @@ fn kinds(prompt: bool, context: bool) -> Vec<(Network, Vec<StreamSpec>)> {
 }
 
 fn made(network: &Network, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
-    let network = build(network, streams, precision, Device::Cpu, 5).unwrap();
+    let network = build(network, streams, on_cpu(precision, 5)).unwrap();
     set_parameters(network.as_ref());
     network
 }
@@ -96,7 +96,7 @@ fn a_network_with_context_starts_as_one_without() {
         for precision in [Precision::F32, Precision::Bf16] {
             let plain = made(&plain, &streams, precision);
             let mut network = made(&coupled, &streams, precision);
-            let fresh = build(&coupled, &streams, precision, Device::Cpu, 5).unwrap();
+            let fresh = build(&coupled, &streams, on_cpu(precision, 5)).unwrap();
             let prompted = || input(&streams).with_prompt(tokens(PROMPT, None));
             let expected = ask(plain.as_ref(), &prompted());
             assert!(expected.abs().max().double_value(&[]) > 0.1);

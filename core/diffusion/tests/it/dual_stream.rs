@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyflow_diffusion::{
-    Contrast, Decay, Denoiser, DenoiserInput, LossOptions, Network, Observed, Optimizer, OptimizerConfig,
+    Contrast, Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Observed, Optimizer, OptimizerConfig,
     Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State, StreamSpec, TimeLaw,
     build, denoising_loss, network::DualStream,
 };
@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::fakes::{bits, ddim, engine, normal};
+use crate::fakes::{bits, ddim, engine, normal, on_cpu};
 
 const SITES: [&str; 3] = ["down.0", "middle", "last"];
 
@@ -53,7 +53,7 @@ fn network_over(streams: &[StreamSpec], sites: &[&str]) -> Box<dyn Denoiser> {
         "parts": {"map": serde_json::to_value(trunk()).unwrap(), "query": light()},
         "reads": {"query": {"stream": "map", "sites": sites, "features": 8}}
     });
-    build(&serde_json::from_value(config).unwrap(), streams, Precision::F32, Device::Cpu, 3).unwrap()
+    build(&serde_json::from_value(config).unwrap(), streams, on_cpu(Precision::F32, 3)).unwrap()
 }
 
 /// Changes the layers that start at zero, keyed by name, so that parts with equal names stay equal.
@@ -88,7 +88,7 @@ use State::{Absent, Clean, Noisy};
 #[test]
 fn readers_do_not_change_a_bit_of_the_trunk() {
     let dual = stirred(network(&SITES));
-    let alone = stirred(build(&trunk(), &streams()[..1], Precision::F32, Device::Cpu, 3).unwrap());
+    let alone = stirred(build(&trunk(), &streams()[..1], on_cpu(Precision::F32, 3)).unwrap());
     let rows = [Noisy; 3];
     let DenoiserInput { x, .. } = input(&rows, &rows);
     let times = |value: f64| Tensor::full([3, 1], value, (Kind::Float, Device::Cpu));
@@ -178,7 +178,7 @@ fn steps_and_draws_cost_the_trunk_one_call() {
     }))
     .unwrap();
     let part = |network: &Network, index: usize| {
-        build(network, &specs[index..=index], Precision::F32, Device::Cpu, 3 + index as u64).unwrap()
+        build(network, &specs[index..=index], on_cpu(Precision::F32, 3 + index as u64)).unwrap()
     };
     let parts: Vec<Box<dyn Denoiser>> = vec![
         Box::new(Counted(part(&trunk(), 0), calls.clone())),
@@ -186,7 +186,7 @@ fn steps_and_draws_cost_the_trunk_one_call() {
     ];
     let sites = SITES.map(str::to_string).to_vec();
     let reads = IndexMap::from([("query".to_string(), Reading { stream: "map".to_string(), sites, features: 8 })]);
-    let dual = DualStream::of_parts(&specs, parts, &reads, (Precision::F32, Device::Cpu, 3)).unwrap();
+    let dual = DualStream::of_parts(&specs, parts, &reads, on_cpu(Precision::F32, 3)).unwrap();
     let dual = stirred(Box::new(dual));
     let engine = engine(vec![("d", dual)], 16);
     let ask = |map: &Tensor, seed: u64| {
@@ -243,7 +243,13 @@ fn patterns_take_turns_by_row_or_by_step() {
         density: Default::default(),
     };
     let latents = [normal(4, &[1, 4, 4]), normal(4, &[4])];
-    let lost = denoising_loss(network(&SITES).as_ref(), &latents, &stranger, &LossOptions::default(), (1, 0));
+    let lost = denoising_loss(
+        network(&SITES).as_ref(),
+        &latents,
+        &stranger,
+        &LossOptions::default(),
+        DrawKey { seed: 1, step: 0 },
+    );
     assert!(lost.unwrap_err().to_string().contains("quary"));
 }
 
@@ -254,8 +260,9 @@ fn the_predicted_x0_trains_the_trunk() {
     let dual = stirred(network(&SITES));
     let options = LossOptions { contrast, ..LossOptions::default() };
     let law = patterns(&PATTERNS[1..], Per::Sample);
-    let output = denoising_loss(dual.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
-    let plain = denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), (1, 0)).unwrap();
+    let output = denoising_loss(dual.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap();
+    let plain =
+        denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 1, step: 0 }).unwrap();
     assert_eq!(output.per_stream[2].0, "predicted x0 of query");
     assert!(output.loss.double_value(&[]) > plain.loss.double_value(&[]), "the term is there");
     output.loss.backward();
@@ -266,7 +273,7 @@ fn the_predicted_x0_trains_the_trunk() {
     let nobody = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("nobody".to_string()) });
     let options = LossOptions { contrast: nobody, ..LossOptions::default() };
     let law = patterns(&PATTERNS, Per::Sample);
-    assert!(denoising_loss(network(&SITES).as_ref(), &latents, &law, &options, (1, 0)).is_err());
+    assert!(denoising_loss(network(&SITES).as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).is_err());
 }
 
 /// Four maps, one for each of four queries of norm 2, and a little noise on the maps.
@@ -292,7 +299,7 @@ fn it_learns_to_classify_from_the_features_only() {
     for step in 0..STEPS {
         let (latents, _) = classes(64, step);
         let law = patterns(&PATTERNS, Per::Sample);
-        let loss = denoising_loss(dual.as_ref(), &latents, &law, &options, (5, step)).unwrap().loss;
+        let loss = denoising_loss(dual.as_ref(), &latents, &law, &options, DrawKey { seed: 5, step }).unwrap().loss;
         loss.backward();
         let rate = optimizer.learning_rate(u64::from(step));
         let _ = optimizer.step(&loss, u64::from(step), rate).unwrap();

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization, Precision,
-    Request, ResidualMlpConfig, Result, Sampler, Schedule, StreamSpec, build, noise,
+    BuildOptions, Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization,
+    Precision, Request, ResidualMlpConfig, Result, Sampler, Schedule, StreamSpec, build, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -130,6 +130,11 @@ pub fn two_streams() -> Vec<StreamSpec> {
     ]
 }
 
+/// Builds on the CPU.
+pub fn on_cpu(precision: Precision, seed: u64) -> BuildOptions {
+    BuildOptions { precision, device: Device::Cpu, seed }
+}
+
 /// A residual MLP with all other options left at their defaults.
 pub fn residual_mlp(width: i64, blocks: usize) -> Network {
     Network::ResidualMlp(ResidualMlpConfig { width, blocks, ..ResidualMlpConfig::default() })
@@ -137,7 +142,7 @@ pub fn residual_mlp(width: i64, blocks: usize) -> Network {
 
 /// A residual MLP whose output layer is not zero.
 pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
-    let network = build(&residual_mlp(32, 2), streams, Precision::F32, Device::Cpu, 3).unwrap();
+    let network = build(&residual_mlp(32, 2), streams, on_cpu(Precision::F32, 3)).unwrap();
     let _no_grad = tch::no_grad_guard();
     for (name, mut parameter) in network.parameters() {
         if name == "output.weight" {

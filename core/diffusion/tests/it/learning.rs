@@ -1,15 +1,15 @@
 //! The residual MLP: its start, and that it learns a joint distribution and its conditionals.
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Density, LossOptions, Network, Observed, Parameterization, Per, Precision, Request,
-    Sampler, Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
+    Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Network, Observed, Parameterization, Per, Precision,
+    Request, Sampler, Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::fakes::{bits, ddim, engine, normal, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
+use crate::fakes::{bits, ddim, engine, normal, on_cpu, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
 
 fn small(streams: &[StreamSpec], precision: Precision, seed: u64) -> Box<dyn Denoiser> {
-    build(&residual_mlp(48, 2), streams, precision, Device::Cpu, seed).unwrap()
+    build(&residual_mlp(48, 2), streams, on_cpu(precision, seed)).unwrap()
 }
 
 fn input(rows: i64) -> DenoiserInput {
@@ -70,9 +70,8 @@ fn invalid_networks_are_rejected() {
     let parse = serde_json::from_str::<Network>;
     assert_eq!(parse(r#"{"kind": "residual-mlp"}"#).unwrap(), residual_mlp(256, 4));
     assert!(parse(r#"{"kind": "residual-mlp", "depth": 4}"#).is_err());
-    let build = |streams: &[StreamSpec], width| {
-        build(&residual_mlp(width, 1), streams, Precision::F32, Device::Cpu, 0).map(|_| ())
-    };
+    let build =
+        |streams: &[StreamSpec], width| build(&residual_mlp(width, 1), streams, on_cpu(Precision::F32, 0)).map(|_| ());
     assert!(build(&[], 8).is_err());
     assert!(build(&two_streams(), 0).is_err());
     assert!(build(&[two_streams().remove(0), two_streams().remove(0)], 8).is_err());
@@ -132,7 +131,9 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
     let steps = 1_500;
     for step in 0..steps {
         let latents = pairs(512, step);
-        let output = denoising_loss(network.as_ref(), &latents, &law, &LossOptions::default(), (7, step)).unwrap();
+        let output =
+            denoising_loss(network.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 7, step })
+                .unwrap();
         adam.step(&output.loss, f64::from(step) / f64::from(steps));
     }
     let engine = engine(vec![("d", network)], 4_000);

@@ -1,13 +1,13 @@
 //! Prompts: mixed by weights, absent without a trace, guided towards, learned from.
 
 use anyflow_diffusion::{
-    Branch, Denoiser, DenoiserInput, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
+    Branch, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
     Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, TimeRun, build_prompted, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::fakes::{self, bits, engine, normal};
+use crate::fakes::{self, bits, engine, normal, on_cpu};
 
 const TOKENS: [i64; 2] = [3, 5];
 
@@ -28,7 +28,7 @@ fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
     let network: Network =
         serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2, "modulation": modulation}))
             .unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts, Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts, on_cpu(Precision::F32, 3)).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -153,8 +153,7 @@ fn prompts_without_weight_and_networks_without_prompt_are_rejected() {
     }
     let network =
         serde_json::from_value(json!({"kind": "unet-mlp", "width": 16, "embedding": 8, "groups": 4})).unwrap();
-    let built =
-        build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), Precision::F32, Device::Cpu, 0);
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), on_cpu(Precision::F32, 0));
     assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
 }
 
@@ -172,7 +171,7 @@ fn training_learns_from_a_prompt() {
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
     let mut losses = Vec::new();
     for step in 0..300u32 {
-        let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, step)).unwrap().loss;
+        let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step }).unwrap().loss;
         loss.backward();
         losses.push(loss.double_value(&[]));
         tch::no_grad(|| {

@@ -4,9 +4,9 @@ use anyflow_diffusion::{
     Denoiser, DenoiserInput, Network, Parameterization, Precision, Schedule, StreamSpec, TimeRun, Tokens, UnetConfig,
     build,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::fakes::{normal, stream, worst};
+use crate::fakes::{normal, on_cpu, stream, worst};
 use crate::unet::set_parameters;
 
 const FRAMES: i64 = 3;
@@ -44,7 +44,7 @@ fn input() -> DenoiserInput {
 }
 
 fn built(temporal: bool, frames: &[i64]) -> Box<dyn Denoiser> {
-    build(&config(temporal), &streams(frames), Precision::F32, Device::Cpu, 5).unwrap()
+    build(&config(temporal), &streams(frames), on_cpu(Precision::F32, 5)).unwrap()
 }
 
 /// Resets the layers that join frames to their initial values.
@@ -113,6 +113,6 @@ fn frames_attend_to_each_other_and_to_their_order() {
 
 #[test]
 fn temporal_layers_need_frames() {
-    let error = build(&config(true), &streams(&[]), Precision::F32, Device::Cpu, 0).map(|_| ()).unwrap_err();
+    let error = build(&config(true), &streams(&[]), on_cpu(Precision::F32, 0)).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("temporal"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! A training step: micro-batches give the result of the whole batch.
 
 use anyflow_diffusion::{
-    Decay, Density, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss,
+    Decay, Density, DrawKey, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss,
 };
 use tch::{Kind, Tensor};
 
@@ -22,7 +22,7 @@ fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
             let count = rows.min(ROWS - first);
             let part: Vec<Tensor> = latents.iter().map(|latent| latent.narrow(0, first, count)).collect();
             let options = LossOptions { first_row: first as usize, ..LossOptions::default() };
-            let loss = denoising_loss(network.as_ref(), &part, law, &options, (7, step)).unwrap().loss;
+            let loss = denoising_loss(network.as_ref(), &part, law, &options, DrawKey { seed: 7, step }).unwrap().loss;
             let share = loss * (count as f64 / ROWS as f64);
             share.backward();
             total += share.detach();

@@ -5,9 +5,9 @@ use anyflow_diffusion::{
     Tokens, UnetConfig, build,
 };
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::fakes::{bits, normal, stream, worst};
+use crate::fakes::{bits, normal, on_cpu, stream, worst};
 
 /// Root mean square of outputs of order one, in f32, through up to a hundred layers summed in another order.
 const F32: f64 = 1e-4;
@@ -52,7 +52,7 @@ fn map(name: &str, shape: &[i64]) -> StreamSpec {
 }
 
 fn made(config: &UnetConfig, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
-    let network = build(&Network::Unet(config.clone()), streams, precision, Device::Cpu, 5).unwrap();
+    let network = build(&Network::Unet(config.clone()), streams, on_cpu(precision, 5)).unwrap();
     set_parameters(network.as_ref());
     network
 }
@@ -262,7 +262,7 @@ fn features_are_those_behind_the_prediction() {
 #[test]
 fn invalid_streams_sizes_and_prompts_are_rejected() {
     let network = |config: UnetConfig, streams: &[StreamSpec]| {
-        build(&Network::Unet(config), streams, Precision::F32, Device::Cpu, 0).map(|_| ()).map_err(|e| e.to_string())
+        build(&Network::Unet(config), streams, on_cpu(Precision::F32, 0)).map(|_| ()).map_err(|e| e.to_string())
     };
     assert!(network(small(), &pair()).is_ok());
     assert!(network(small(), &[map("flat", &[12])]).unwrap_err().contains("\"flat\" [12]"));

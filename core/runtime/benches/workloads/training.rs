@@ -1,7 +1,7 @@
 //! Training steps on a batch in memory: the score network of the peers' `peer_mlp_train.py`.
 
 use anyflow_diffusion::{
-    Decay, Denoiser, DenoiserInput, LossOptions, Optimizer, OptimizerConfig, Precision, Schedule, TimeLaw,
+    Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Optimizer, OptimizerConfig, Precision, Schedule, TimeLaw,
     denoising_loss,
 };
 use anyhow::Result;
@@ -51,7 +51,9 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
         format!("{steps} training steps, residual MLP {BLOCKS} blocks width {width}, batch {batch}, {precision:?}");
     let mut line = clock.time(work, || {
         for _ in 0..steps {
-            let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), (1, step))?.loss;
+            let loss =
+                denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 1, step })?
+                    .loss;
             loss.f_backward()?;
             drop(optimizer.step(&loss, u64::from(step), RATE)?);
             step += 1;

@@ -1,6 +1,8 @@
 //! What a stage minimises.
 
-use anyflow_diffusion::{Contrast, LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss, info_nce};
+use anyflow_diffusion::{
+    Contrast, DrawKey, LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss, info_nce,
+};
 use anyflow_plan::plan::Trained;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -264,8 +266,9 @@ impl<'a> Prepared<'a> {
                     left_out: self.left_out,
                     contrast: contrast.clone(),
                 };
-                let output = denoising_loss(denoiser, &part, times, &options, (key.0, key.1 as u32))
-                    .map_err(RunError::diffusion(name))?;
+                let key = DrawKey { seed: key.0, step: key.1 as u32 };
+                let output =
+                    denoising_loss(denoiser, &part, times, &options, key).map_err(RunError::diffusion(name))?;
                 Ok((output.loss, output.per_stream))
             }
             (Objective::Contrast { with, temperature }, Trained::Prompts(names)) => {

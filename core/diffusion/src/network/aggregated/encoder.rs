@@ -4,7 +4,7 @@ use tch::{Device, Tensor};
 
 use crate::noise::{START_STEP, normals};
 use crate::tensor::tensor_from_rows;
-use crate::{Law, Result, StreamSpec, TensorExt};
+use crate::{Aggregation, EngineError, Law, Result, StreamSpec, TensorExt};
 
 /// gamma(t) E(x) of one auxiliary stream: see [`Aggregation`](crate::Aggregation).
 #[derive(Debug)]
@@ -18,15 +18,20 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// The encoder of `from` into the `into`-th stream.
-    pub fn new(
-        (into, stream): (usize, &StreamSpec),
-        from: &StreamSpec,
-        (weight, law): (f64, Law),
-        device: Device,
-    ) -> Result<Self> {
-        let map = if stream.shape == from.shape { None } else { Some(map(from, stream, device)?) };
-        Ok(Encoder { into, weight, law, map })
+    /// The encoder of `from`, one of the diffused streams being the target.
+    ///
+    /// # Errors
+    /// The target does not exist.
+    pub fn new(aggregation: &Aggregation, from: &StreamSpec, diffused: &[StreamSpec], device: Device) -> Result<Self> {
+        let into = diffused.iter().position(|stream| stream.name == aggregation.into);
+        let into = into.ok_or_else(|| EngineError::Unknown {
+            what: "stream",
+            name: aggregation.into.clone(),
+            known: diffused.iter().map(|stream| stream.name.clone()).collect(),
+        })?;
+        let to = &diffused[into];
+        let map = if to.shape == from.shape { None } else { Some(map(from, to, device)?) };
+        Ok(Encoder { into, weight: aggregation.weight, law: aggregation.law, map })
     }
 
     /// gamma at a time; 0 if the auxiliary stream is absent.

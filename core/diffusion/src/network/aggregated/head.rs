@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::super::conv::Conv;
-use super::super::layer::{Init, Linear, cast, silu};
+use super::super::layer::{BuildOptions, Linear, cast, silu};
 use crate::auxiliary::class_moments;
 use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorExt};
 
@@ -24,7 +24,7 @@ enum Layers {
 
 impl Head {
     /// A fresh head. Its last layer starts at zero, so that it predicts nothing at first.
-    pub fn new(config: &HeadConfig, target: &StreamSpec, sites: &[SiteSpec], init: Init) -> Result<Self> {
+    pub fn new(config: &HeadConfig, target: &StreamSpec, sites: &[SiteSpec], init: BuildOptions) -> Result<Self> {
         let site: Site = config.reads.parse()?;
         let Some(features) = sites.iter().find(|spec| spec.site == site) else {
             let known = sites.iter().map(|spec| spec.site.to_string()).collect();

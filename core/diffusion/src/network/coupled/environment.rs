@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::super::layer::{Init, Linear, add, silu};
+use super::super::layer::{BuildOptions, Linear, add, silu};
 use super::super::time::{Activation, Projections, TimeEmbedding, TimeFeatures};
 use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt, TimeRun, Times};
 
@@ -33,13 +33,11 @@ impl Default for EnvironmentConfig {
 impl EnvironmentConfig {
     /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
-        match self.width < 1 || self.tokens < 1 || self.features < 1 {
-            true => {
-                let found = format!("width {}, {} tokens of {} features", self.width, self.tokens, self.features);
-                Err(EngineError::Config { field: "environment", wanted: "at least 1 of each", found })
-            }
-            false => Ok(()),
+        if self.width >= 1 && self.tokens >= 1 && self.features >= 1 {
+            return Ok(());
         }
+        let found = format!("width {}, {} tokens of {} features", self.width, self.tokens, self.features);
+        Err(EngineError::Config { field: "environment", wanted: "at least 1 of each", found })
     }
 }
 
@@ -57,7 +55,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: Init) -> Result<Self> {
+    pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: BuildOptions) -> Result<Self> {
         let EnvironmentConfig { width, tokens, features } = config;
         Ok(Environment {
             config,
@@ -85,8 +83,7 @@ impl Environment {
                 add(self.input.forward(&flat)?, &self.time.forward(&t, &t)?)?
             }
         })?;
-        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.try_to_kind(tch::Kind::Float);
-        let tokens = tokens?;
+        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.try_to_kind(tch::Kind::Float)?;
         let shaped = tokens.try_view([rows, self.config.tokens, self.config.features])?;
         let length = shaped.try_norm(-1)?.try_clamp_min(SHORTEST)?;
         shaped.try_div(&length)

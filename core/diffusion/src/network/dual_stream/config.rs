@@ -38,11 +38,11 @@ impl Reading {
     ///
     /// # Errors
     /// The list is empty, or a name is not that of a site.
-    pub(super) fn places(&self) -> Result<Vec<Site>> {
-        match self.sites.is_empty() {
-            true => Err(bad("sites", "at least one", "none".to_string())),
-            false => self.sites.iter().map(|name| name.parse()).collect(),
+    pub(super) fn parsed_sites(&self) -> Result<Vec<Site>> {
+        if self.sites.is_empty() {
+            return Err(bad("sites", "at least one", "none".to_string()));
         }
+        self.sites.iter().map(|name| name.parse()).collect()
     }
 }
 
@@ -60,7 +60,8 @@ impl DualStreamConfig {
             part.check()?;
         }
         for (stream, reading) in &self.reads {
-            let (reader, read) = (self.parts.contains_key(stream), self.parts.contains_key(&reading.stream));
+            let reader = self.parts.contains_key(stream);
+            let read = self.parts.contains_key(&reading.stream);
             if !reader || !read || self.reads.contains_key(&reading.stream) {
                 let found = format!("{stream:?} reading {:?}", reading.stream);
                 return Err(bad("reads", "readings from streams that read nothing", found));
@@ -68,7 +69,7 @@ impl DualStreamConfig {
             if reading.features < 1 {
                 return Err(bad("features", "at least 1", reading.features.to_string()));
             }
-            reading.places()?;
+            reading.parsed_sites()?;
         }
         Ok(())
     }

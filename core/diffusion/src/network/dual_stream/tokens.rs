@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::super::layer::{Init, Linear, Norm, cast, fresh};
+use super::super::layer::{BuildOptions, Linear, Norm, cast, fresh};
 use crate::{Result, SiteSpec, TensorExt};
 
 /// Per site: linear(norm(feature)) + position, one token per position of the map, or one for a vector. The tokens of
@@ -23,7 +23,7 @@ struct SiteTokens {
 
 impl FeatureTokens {
     /// Tokens of `features` features, of these sites.
-    pub fn new(name: &str, sites: &[SiteSpec], features: i64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, sites: &[SiteSpec], features: i64, init: BuildOptions) -> Result<Self> {
         let of = |spec: &SiteSpec| {
             let (name, (places, channels)) = (format!("{name}.{}", spec.site), layout(&spec.shape));
             Ok(SiteTokens {

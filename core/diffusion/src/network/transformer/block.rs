@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward};
 use super::super::cross_attention::{CrossAttention, Memory};
-use super::super::layer::{Init, Linear, add, cast};
+use super::super::layer::{BuildOptions, Linear, add, cast};
 use super::TransformerConfig;
 use crate::{Result, TensorExt};
 
@@ -37,7 +37,7 @@ impl TimeConditioning<'_> {
 pub(super) struct AdaLayerNorm(Linear);
 
 impl AdaLayerNorm {
-    pub fn new(name: &str, width: i64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
         Linear::new(&format!("{name}.modulation"), width, 2 * width, 0.0, init).map(AdaLayerNorm)
     }
 
@@ -69,7 +69,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub fn new(index: usize, config: &TransformerConfig, init: Init) -> Result<Self> {
+    pub fn new(index: usize, config: &TransformerConfig, init: BuildOptions) -> Result<Self> {
         let (width, heads) = (config.width, config.num_attention_heads);
         let name = |layer: &str| format!("blocks.{index}.{layer}");
         let cross = |layer: &str, from: Option<i64>| {

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::super::layer::{Init, Linear, fresh, plain};
+use super::super::layer::{BuildOptions, Linear, fresh, plain};
 use crate::{Result, StreamSpec, TensorExt};
 
 /// How a stream is split: a vector is one token, each row of `[token, feature]` is one token, and of maps, with or
@@ -75,7 +75,7 @@ pub(super) struct PatchEmbedding {
 }
 
 impl PatchEmbedding {
-    pub fn new(stream: &StreamSpec, layout: PatchLayout, width: i64, init: Init) -> Result<Self> {
+    pub fn new(stream: &StreamSpec, layout: PatchLayout, width: i64, init: BuildOptions) -> Result<Self> {
         let name = format!("streams.{}", stream.name);
         Ok(PatchEmbedding {
             layout,

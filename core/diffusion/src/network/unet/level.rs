@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::super::attention::Keys;
 use super::super::conv::{Conv, concat, enlarged};
 use super::super::cross_attention::{CrossAttention, Memory};
-use super::super::layer::{Init, add};
+use super::super::layer::{BuildOptions, add};
 use super::resnet::Resnet;
 use super::spatial::{Spatial, TransformerBlock};
 use super::temporal::Temporal;
@@ -15,7 +15,7 @@ use crate::{Result, TensorExt};
 /// Settings and counters during construction.
 pub(super) struct Builder<'a> {
     pub config: &'a UnetConfig,
-    pub init: Init,
+    pub init: BuildOptions,
     pub groups: i64,
     /// The width of the time embedding.
     pub embedding: i64,
@@ -52,7 +52,8 @@ impl Layer {
         if builder.config.attends(level) {
             attention = Some(Spatial::new(&format!("{name}.attentions.{index}"), to, level, builder)?);
             if let Some(from) = builder.config.context_dim {
-                let (name, heads) = (format!("{name}.contexts.{index}"), builder.config.heads(level));
+                let name = format!("{name}.contexts.{index}");
+                let heads = builder.config.heads(level);
                 context = Some(CrossAttention::new(&name, to, from, heads, builder.readers, builder.init)?);
                 builder.readers += 1;
             }
@@ -95,14 +96,16 @@ pub(super) struct Level {
 impl Level {
     /// A level on the way down, from `from` channels to those of the level.
     pub fn down(level: usize, from: i64, builder: &mut Builder) -> Result<Self> {
-        let (name, to) = (format!("down_blocks.{level}"), builder.config.block_out_channels[level]);
+        let name = format!("down_blocks.{level}");
+        let to = builder.config.block_out_channels[level];
         let inputs = |index| if index == 0 { from } else { to };
         let layers = (0..builder.config.layers_per_block)
             .map(|index| Layer::new(&name, index, inputs(index), to, level, builder))
             .collect::<Result<_>>()?;
-        let resize = match level + 1 < builder.config.levels() {
-            true => Some(Conv::new(&format!("{name}.downsamplers.0.conv"), to, to, 3, 1.0, builder.init)?.halving()),
-            false => None,
+        let resize = if level + 1 < builder.config.levels() {
+            Some(Conv::new(&format!("{name}.downsamplers.0.conv"), to, to, 3, 1.0, builder.init)?.halving())
+        } else {
+            None
         };
         Ok(Level { layers, resize })
     }
@@ -110,7 +113,8 @@ impl Level {
     /// A level on the way up; each layer also takes a skip connection, whose width is popped from `skips`.
     pub fn up(level: usize, from: i64, skips: &mut Vec<i64>, builder: &mut Builder) -> Result<Self> {
         let number = builder.config.levels() - 1 - level;
-        let (name, to) = (format!("up_blocks.{number}"), builder.config.block_out_channels[level]);
+        let name = format!("up_blocks.{number}");
+        let to = builder.config.block_out_channels[level];
         let mut layers = Vec::new();
         for index in 0..=builder.config.layers_per_block {
             let inputs = if index == 0 { from } else { to } + skips.pop().unwrap_or(0);

@@ -62,7 +62,8 @@ pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput
 
 /// The streams of `[row * frame, channel, height, width]`, each `[row, shape]`.
 pub(super) fn split(streams: &[StreamSpec], common: Common, map: &Tensor) -> Result<Vec<Tensor>> {
-    let (rows, mut first) = ((map.size()[0] / common.frames) as usize, 0);
+    let rows = (map.size()[0] / common.frames) as usize;
+    let mut first = 0;
     let mut parts = Vec::with_capacity(streams.len());
     for stream in streams {
         let part = map.try_narrow(1, first, channels(stream))?;

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward, Keys};
 use super::super::cross_attention::Memory;
-use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
+use super::super::layer::{BuildOptions, Norm, add, cast, fresh, plain, zeros};
 use super::level::Builder;
 use crate::{Result, TensorExt};
 
@@ -75,7 +75,8 @@ pub(super) struct TransformerBlock {
 
 impl TransformerBlock {
     fn new(name: &str, width: i64, level: usize, builder: &mut Builder) -> Result<Self> {
-        let (heads, init) = (builder.config.heads(level), builder.init);
+        let heads = builder.config.heads(level);
+        let init = builder.init;
         let norm = |layer: &str| Norm::new(&format!("{name}.{layer}"), width, 1, init.device);
         let attention = |layer: &str, from| Attention::new(&format!("{name}.{layer}"), width, from, heads, 1.0, init);
         let prompt = match builder.config.cross_attention_dim {
@@ -151,7 +152,7 @@ struct PositionLinear {
 }
 
 impl PositionLinear {
-    fn new(name: &str, width: i64, linear: bool, init: Init) -> Result<Self> {
+    fn new(name: &str, width: i64, linear: bool, init: BuildOptions) -> Result<Self> {
         let size = if linear { vec![width, width] } else { vec![width, width, 1, 1] };
         let (weight, bias) = (fresh(name, &size, 1.0, init)?, zeros(width, init)?);
         Ok(PositionLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::super::attention::Attention;
-use super::super::layer::{Init, Norm, Precision, add, cast, fresh, plain, silu, zeros};
+use super::super::layer::{BuildOptions, Norm, Precision, add, cast, fresh, plain, silu, zeros};
 use super::level::Builder;
 use crate::{Result, TensorExt};
 
@@ -24,7 +24,8 @@ impl Temporal {
         if !builder.config.temporal {
             return Ok(None);
         }
-        let (heads, init) = (builder.config.heads(level), builder.init);
+        let heads = builder.config.heads(level);
+        let init = builder.init;
         Ok(Some(Temporal {
             conv_norm: Norm::new(&format!("{name}.conv.norm"), width, builder.groups, init.device)?,
             conv: FrameConv::new(&format!("{name}.conv"), width, init)?,
@@ -75,14 +76,15 @@ struct FrameConv {
 }
 
 impl FrameConv {
-    fn new(name: &str, width: i64, init: Init) -> Result<Self> {
+    fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[width, width, 3, 1, 1], 0.0, init)?, zeros(width, init)?);
         Ok(FrameConv { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 
     /// `[row * frame, channel, height, width]` -> the same, f32.
     fn forward(&self, x: &Tensor, frames: i64) -> Result<Tensor> {
-        let (size, kind) = (x.size(), self.precision.kind());
+        let size = x.size();
+        let kind = self.precision.kind();
         let (weight, bias) = match &self.fixed {
             Some((weight, bias)) => (weight.shallow_clone(), bias.shallow_clone()),
             None => (cast(&self.weight, kind)?, cast(&self.bias, kind)?),
