@@ -9,7 +9,7 @@ use crate::Schedule;
 /// gamma_t / sqrt(alpha_t) - gamma_{t-1}, gamma_0 = 0. The paper does not state its weights.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Law {
+pub enum AggregationSchedule {
     /// gamma = w a: everything is added in the first step, so the diffused variable is z_0 + w E(x).
     #[default]
     Start,
@@ -17,13 +17,13 @@ pub enum Law {
     Bump,
 }
 
-impl Law {
+impl AggregationSchedule {
     /// gamma(t) for w = `weight` and t > 0.
     pub fn gamma(self, weight: f64, schedule: &Schedule, t: f64) -> f64 {
         let a = schedule.signal(t);
         match self {
-            Law::Start => weight * a,
-            Law::Bump => 2.0 * weight * a * schedule.noise(t),
+            AggregationSchedule::Start => weight * a,
+            AggregationSchedule::Bump => 2.0 * weight * a * schedule.noise(t),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, Law, Result};
+use crate::{AggregationSchedule, EngineError, Result};
 
 /// An auxiliary stream, by its connections to the diffused streams. Without a connection it has no effect.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -35,7 +35,7 @@ pub struct Aggregation {
     pub weight: f64,
     /// How the weight changes with time.
     #[serde(default)]
-    pub law: Law,
+    pub law: AggregationSchedule,
     /// The probability that training drops the embedding from a row and still predicts the auxiliary stream: a head
     /// that always sees the embedding learns nothing else.
     #[serde(default = "default_dropout")]

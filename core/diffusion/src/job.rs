@@ -293,8 +293,8 @@ fn of_auxiliary(observed: Observed, name: &str, has_head: bool) -> Result<Observ
     let refuse = |reason: &str| Err(EngineError::Request(format!("auxiliary stream {name:?} {reason}")));
     match observed {
         Observed::Noised(value) => Ok(Observed::Clean(value)),
-        Observed::Partly { .. } => refuse("cannot be observed in part"),
-        Observed::Begun(_) => refuse("cannot start from an init value"),
+        Observed::Inpaint { .. } => refuse("cannot be observed in part"),
+        Observed::Init(_) => refuse("cannot start from an init value"),
         Observed::Noisy if !has_head => refuse("has no head to generate it; observe it or leave it absent"),
         observed => Ok(observed),
     }
@@ -305,16 +305,16 @@ impl JobStream {
         let placed = |value: &Tensor| value.try_to_device(device)?.try_to_kind(Kind::Float)?.try_detach();
         let state = observed.state();
         let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
-        let init = if let Observed::Begun(value) = &observed { Some(placed(value)?) } else { None };
+        let init = if let Observed::Init(value) = &observed { Some(placed(value)?) } else { None };
         let (original, value, mask) = match observed {
             Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
                 (Some(value.shallow_clone()), Some(placed(&value)?), None)
             }
-            Observed::Partly { value, mask } => {
+            Observed::Inpaint { value, mask } => {
                 let mask = placed(&mask)?;
                 (None, Some(placed(&value)?), Some(mask.try_gt(0.5)?))
             }
-            Observed::Begun(_) | Observed::Noisy | Observed::Absent => (None, None, None),
+            Observed::Init(_) | Observed::Noisy | Observed::Absent => (None, None, None),
         };
         let first = table.steps.first().map_or(0.0, |step| step.t);
         Ok(JobStream {

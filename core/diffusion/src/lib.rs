@@ -14,7 +14,7 @@
 //! - [`Denoiser`]: a network over streams; [`Network`] lists the built-in ones.
 //! - [`Auxiliary`]: an auxiliary stream, embedded into a diffused stream or predicted from features by a head.
 //! - [`Tokens`]: the prompt and the context of a network; [`Site`]: a place in a network whose features can be read.
-//! - [`denoising_loss`]: the training objective; a [`TimeLaw`] draws states and times.
+//! - [`denoising_loss`]: the training objective; a [`TimeDistribution`] draws states and times.
 //! - [`Optimizer`]: fused AdamW with a learning-rate schedule, gradient clipping and an EMA of the weights.
 //! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
 //!
@@ -50,7 +50,7 @@ mod tokens;
 mod update;
 mod worker;
 
-pub use aggregation::Law;
+pub use aggregation::AggregationSchedule;
 pub use anyflow_native::{Globals, InferenceMode};
 pub use auxiliary::{Aggregation, Auxiliary, HeadConfig, HeadLoss, HeadNetwork};
 pub use caller::Profile;
@@ -63,8 +63,8 @@ pub use network::{
     ResidualMlpConfig, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
 };
 pub use objective::{
-    Contrast, Density, Draw, DrawKey, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss,
-    info_nce,
+    ContrastiveLoss, Density, Draw, DrawKey, LossOptions, LossOutput, Per, Prompting, TimeDistribution, Weight,
+    denoising_loss, info_nce,
 };
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;

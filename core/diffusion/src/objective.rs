@@ -13,11 +13,11 @@ use tch::{Kind, Tensor};
 use crate::noise::{RowNoise, START_STEP};
 use crate::tensor::tensor_from_rows;
 use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorExt};
-pub use contrastive::{Contrast, info_nce};
+pub use contrastive::{ContrastiveLoss, info_nce};
 pub use density::Density;
 use predicted_x0::{picked, predicted_x0};
 pub use prompting::Prompting;
-pub use times::{Draw, Per, TimeLaw};
+pub use times::{Draw, Per, TimeDistribution};
 pub use weight::{LossOptions, Weight};
 
 /// The prefix of the noise keys of training; no stream name can start with it.
@@ -63,7 +63,7 @@ pub struct LossOutput {
 pub fn denoising_loss(
     denoiser: &dyn Denoiser,
     latents: &[Tensor],
-    law: &TimeLaw,
+    law: &TimeDistribution,
     options: &LossOptions,
     key: DrawKey,
 ) -> Result<LossOutput> {
@@ -120,7 +120,7 @@ pub fn denoising_loss(
 
 impl LossOutput {
     /// Adds the contrastive loss of the environment tokens, averaged over the pairs of streams.
-    fn contrast(&mut self, contrast: &Contrast, shown: Vec<Option<Tensor>>) -> Result<()> {
+    fn contrast(&mut self, contrast: &ContrastiveLoss, shown: Vec<Option<Tensor>>) -> Result<()> {
         let shown: Vec<Tensor> = shown.into_iter().flatten().collect();
         let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
         for (one, other) in &pairs {

@@ -17,7 +17,7 @@ pub enum Observed {
     Noised(Tensor),
     /// Observed in part: elements with `mask` above 0.5 are noised as in [`Observed::Noised`] and end at their exact
     /// value; all others are generated.
-    Partly {
+    Inpaint {
         /// `[row, shape]`; ignored where `mask` is 0.
         value: Tensor,
         /// `[row, shape]`, 0 or 1, of any dtype.
@@ -32,7 +32,7 @@ pub enum Observed {
     },
     /// Generated, starting from this value noised instead of from pure noise (SDEdit): `[row, shape]`. Samplers that
     /// start late require it; see [`Sampling::begin`].
-    Begun(Tensor),
+    Init(Tensor),
     /// Generated.
     Noisy,
     /// Neither observed nor generated. The denoiser should have been trained with absent streams.
@@ -44,14 +44,14 @@ impl Observed {
     pub fn state(&self) -> State {
         match self {
             Observed::Clean(_) | Observed::Prompt { .. } => State::Clean,
-            Observed::Noised(_) | Observed::Partly { .. } | Observed::Begun(_) | Observed::Noisy => State::Noisy,
+            Observed::Noised(_) | Observed::Inpaint { .. } | Observed::Init(_) | Observed::Noisy => State::Noisy,
             Observed::Absent => State::Absent,
         }
     }
 
     /// True if sampling generates the stream, or some of its elements.
     pub fn is_generated(&self) -> bool {
-        matches!(self, Observed::Noisy | Observed::Begun(_) | Observed::Partly { .. })
+        matches!(self, Observed::Noisy | Observed::Init(_) | Observed::Inpaint { .. })
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     for stream in streams {
         match request.states.get(&stream.name) {
             None => return refuse(format!("stream {:?} has no role", stream.name)),
-            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Begun(value)) => {
+            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Init(value)) => {
                 check_value(value, stream, request.rows.len())?;
             }
             Some(Observed::Prompt { value, weight }) => {
@@ -106,7 +106,7 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
                     return refuse(format!("the weight of prompt {:?} must be above 0, found {weight}", stream.name));
                 }
             }
-            Some(Observed::Partly { value, mask }) => {
+            Some(Observed::Inpaint { value, mask }) => {
                 check_value(value, stream, request.rows.len())?;
                 stream.check_batch(mask, request.rows.len())?;
             }

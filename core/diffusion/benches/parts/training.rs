@@ -1,6 +1,6 @@
 //! A training step, and the cost of drawing its times and noise.
 
-use anyflow_diffusion::{DrawKey, LossOptions, TimeLaw, denoising_loss};
+use anyflow_diffusion::{DrawKey, LossOptions, TimeDistribution, denoising_loss};
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::network;
 
 pub fn bench(criterion: &mut Criterion) {
-    let law: TimeLaw = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5})).unwrap();
+    let law: TimeDistribution = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5})).unwrap();
     let options = LossOptions::default();
     let mut group = criterion.benchmark_group("training, width 64");
     for rows in [16, 256] {

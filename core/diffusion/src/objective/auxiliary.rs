@@ -127,8 +127,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Aggregation, BuildOptions, HeadConfig, HeadNetwork, Law, Network, Parameterization, Precision, Schedule,
-        StreamSpec, TimeLaw, build_joined,
+        Aggregation, AggregationSchedule, BuildOptions, HeadConfig, HeadNetwork, Network, Parameterization, Precision,
+        Schedule, StreamSpec, TimeDistribution, build_joined,
     };
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
@@ -136,7 +136,7 @@ mod tests {
     fn auxiliary(name: &str, aggregate: Option<f64>) -> (StreamSpec, Auxiliary) {
         let into = "x".to_string();
         let reads = "last".to_string();
-        let law = Law::Start;
+        let law = AggregationSchedule::Start;
         let aggregate = aggregate.map(|dropout| Aggregation { into, weight: 1.0, law, dropout });
         let network = HeadNetwork::Mlp { width: 4 };
         let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0, own: 1.0 });
@@ -163,7 +163,7 @@ mod tests {
         )
         .unwrap();
         let rows = 8000;
-        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
         let draw = law.draw(&streams, rows, 7, 3);
         let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), 0, KEY);
         let clean = |index: usize| {

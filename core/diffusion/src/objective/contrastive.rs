@@ -15,7 +15,7 @@ const SAME: f64 = 1e-5;
 /// values: Huang et al. 2023, "DiffDis", alignment of the query.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Contrast {
+pub struct ContrastiveLoss {
     /// Weight of the mean over pairs, or of the stream's term.
     pub weight: f64,
     /// The divisor of the cosines.

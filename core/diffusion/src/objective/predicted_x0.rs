@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::contrastive::info_nce_of_distinct;
-use super::{Contrast, Draw, LossOutput};
+use super::{ContrastiveLoss, Draw, LossOutput};
 use crate::tensor::tensor_from_rows;
 use crate::{EngineError, Result, StreamSpec, TensorExt};
 
@@ -22,7 +22,7 @@ pub(super) struct PredictedX0 {
 /// # Errors
 /// The stream does not exist.
 pub(super) fn predicted_x0(
-    contrast: &Contrast,
+    contrast: &ContrastiveLoss,
     streams: &[StreamSpec],
     draw: &Draw,
     x: &[Tensor],
@@ -69,7 +69,7 @@ pub(super) fn picked(tensor: &Tensor, rows: &Tensor) -> Result<Tensor> {
 impl LossOutput {
     /// Adds the contrastive loss between the predicted and the true x0, scaled by the fraction of noisy rows, so that
     /// the term weighs the same whatever the mix of patterns in a step.
-    pub(super) fn align(&mut self, contrast: &Contrast, x0: &Tensor, truth: &Tensor, rows: usize) -> Result<()> {
+    pub(super) fn align(&mut self, contrast: &ContrastiveLoss, x0: &Tensor, truth: &Tensor, rows: usize) -> Result<()> {
         let (loss, right) = info_nce_of_distinct(x0, truth, contrast.temperature)?;
         let share = x0.size()[0] as f64 / rows as f64;
         let term = loss.try_mul_scalar(contrast.weight * share)?;

@@ -63,7 +63,7 @@ impl Prompting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Parameterization, Schedule, TimeLaw};
+    use crate::{Parameterization, Schedule, TimeDistribution};
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
 
@@ -81,7 +81,7 @@ mod tests {
     fn a_row_has_one_available_prompt_or_none() {
         let diffused = streams(&["x"]);
         let prompts = streams(&["a", "b", "c"]);
-        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
         let prompting = Prompting { p_unprompted: 0.25, missing: 0b010 };
         let rows = 8000;
         let draw = law.draw(&diffused, rows, 7, 3);

@@ -16,7 +16,7 @@ const LAW_NOISE: &str = "\0law";
 /// range, as in samplers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum TimeLaw {
+pub enum TimeDistribution {
     /// With probability `p_cond` a random non-empty proper subset of the streams is observed; the others share one
     /// time. Bounoua et al. 2024, "Multi-modal latent diffusion", multi-time masked training.
     SubsetShared {
@@ -43,8 +43,8 @@ pub enum TimeLaw {
     },
     /// All streams noisy at one shared time.
     SharedAll {
-        /// One time per row or per batch. With one per batch, a [`Contrast`](crate::Contrast) cannot distinguish rows
-        /// by their times.
+        /// One time per row or per batch. With one per batch, a
+        /// [`ContrastiveLoss`](crate::ContrastiveLoss) cannot distinguish rows by their times.
         #[serde(default)]
         per: Per,
         /// The density of the times.
@@ -108,10 +108,10 @@ impl Draw {
     }
 }
 
-impl TimeLaw {
+impl TimeDistribution {
     /// Rejects probabilities out of range, and patterns without a noisy stream.
     pub fn check(&self) -> Result<()> {
-        if let TimeLaw::Alternating { patterns, .. } = self {
+        if let TimeDistribution::Alternating { patterns, .. } = self {
             let idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
             if patterns.is_empty() || patterns.iter().any(idle) {
                 let wanted = "at least one, each with a noisy stream";
@@ -119,7 +119,7 @@ impl TimeLaw {
                 return Err(EngineError::Config { field: "patterns", wanted, found });
             }
         }
-        let TimeLaw::SubsetShared { p_cond, p_absent, .. } = *self else { return Ok(()) };
+        let TimeDistribution::SubsetShared { p_cond, p_absent, .. } = *self else { return Ok(()) };
         for (field, value) in [("p_cond", p_cond), ("p_absent", p_absent)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(EngineError::Config { field, wanted: "from 0 to 1", found: value.to_string() });
@@ -131,16 +131,16 @@ impl TimeLaw {
     /// The density of the times.
     pub fn density(&self) -> Density {
         match *self {
-            TimeLaw::SubsetShared { density, .. }
-            | TimeLaw::Independent { density }
-            | TimeLaw::SharedAll { density, .. }
-            | TimeLaw::Alternating { density, .. } => density,
+            TimeDistribution::SubsetShared { density, .. }
+            | TimeDistribution::Independent { density }
+            | TimeDistribution::SharedAll { density, .. }
+            | TimeDistribution::Alternating { density, .. } => density,
         }
     }
 
     /// Rejects patterns that name other streams.
     pub(super) fn check_streams(&self, streams: &[StreamSpec]) -> Result<()> {
-        let TimeLaw::Alternating { patterns, .. } = self else { return Ok(()) };
+        let TimeDistribution::Alternating { patterns, .. } = self else { return Ok(()) };
         self.check()?;
         let known = |name: &String| streams.iter().any(|stream| stream.name == *name);
         match patterns.iter().flat_map(IndexMap::keys).find(|name| !known(name)) {
@@ -158,7 +158,7 @@ impl TimeLaw {
         self.draw_from(0, streams, rows, seed, step)
     }
 
-    /// See [`TimeLaw::draw`], for the rows from `first` on.
+    /// See [`TimeDistribution::draw`], for the rows from `first` on.
     pub(super) fn draw_from(&self, first: usize, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
         let mut states = States::filled(rows, streams.len(), State::Noisy);
         let mut times = Vec::new();
@@ -167,24 +167,24 @@ impl TimeLaw {
         RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
         for row in 0..rows {
             RowNoise::new(seed, (first + row) as u64, LAW_NOISE).uniforms(step, &mut drawn);
-            if let TimeLaw::SubsetShared { p_cond, p_absent, per, .. } = *self {
+            if let TimeDistribution::SubsetShared { p_cond, p_absent, per, .. } = *self {
                 let of_subset = if per == Per::Batch { &of_batch } else { &drawn };
                 draw_subset(states.row_mut(row), of_subset, p_cond, p_absent);
             }
-            if let TimeLaw::Alternating { patterns, per, .. } = self {
+            if let TimeDistribution::Alternating { patterns, per, .. } = self {
                 let turn = if *per == Per::Batch { step as usize } else { first + row };
                 let pattern = &patterns[turn % patterns.len().max(1)];
                 for (state, stream) in states.row_mut(row).iter_mut().zip(streams) {
                     *state = pattern.get(&stream.name).copied().unwrap_or(State::Absent);
                 }
             }
-            let of_all = matches!(self, TimeLaw::SharedAll { per: Per::Batch, .. });
+            let of_all = matches!(self, TimeDistribution::SharedAll { per: Per::Batch, .. });
             let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
             let mut fractions = drawn[TIMES..TIMES + streams.len()].to_vec();
             if self.density() == Density::LogitNormal {
                 fractions = logit_normals(streams.len(), seed, key, step);
             }
-            let shared = !matches!(self, TimeLaw::Independent { .. } | TimeLaw::Alternating { .. });
+            let shared = !matches!(self, TimeDistribution::Independent { .. } | TimeDistribution::Alternating { .. });
             for (index, stream) in streams.iter().enumerate() {
                 let leader = if shared { 0 } else { index };
                 let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());

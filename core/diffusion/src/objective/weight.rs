@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contrast, Prompting};
+use super::{ContrastiveLoss, Prompting};
 use crate::{State, StreamSpec};
 
 /// The weight of the squared error at a time.
@@ -53,7 +53,7 @@ pub struct LossOptions {
     pub left_out: u64,
     /// The contrastive loss, if any.
     #[serde(skip)]
-    pub contrast: Option<Contrast>,
+    pub contrast: Option<ContrastiveLoss>,
 }
 
 impl Default for LossOptions {

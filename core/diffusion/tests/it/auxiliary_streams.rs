@@ -2,9 +2,9 @@
 //! estimates.
 
 use anyflow_diffusion::{
-    Aggregation, Auxiliary, Denoiser, DenoiserInput, DrawKey, HeadConfig, HeadLoss, HeadNetwork, Law, LossOptions,
-    Network, Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec, TimeLaw, build,
-    build_joined, denoising_loss,
+    Aggregation, AggregationSchedule, Auxiliary, Denoiser, DenoiserInput, DrawKey, HeadConfig, HeadLoss, HeadNetwork,
+    LossOptions, Network, Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec,
+    TimeDistribution, build, build_joined, denoising_loss,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -19,11 +19,11 @@ fn stream(name: &str, shape: &[i64], parameterization: Parameterization) -> Stre
     fakes::stream(name, shape, Schedule::vp_linear(), parameterization)
 }
 
-fn aggregate(weight: f64, law: Law, dropout: f64) -> Option<Aggregation> {
+fn aggregate(weight: f64, law: AggregationSchedule, dropout: f64) -> Option<Aggregation> {
     Some(Aggregation { into: "x".to_string(), weight, law, dropout })
 }
 
-fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Auxiliary) {
+fn label(weight: f64, law: AggregationSchedule, dropout: f64) -> (StreamSpec, Auxiliary) {
     let head = HeadConfig {
         reads: "middle".to_string(),
         network: HeadNetwork::Mlp { width: 8 },
@@ -69,7 +69,7 @@ fn chain(schedule: &Schedule, steps: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// gamma of the states of a chain, starting at 0, and w of its steps: w_t = gamma_t / sqrt(alpha_t) - gamma_{t-1}.
-fn weights(law: Law, weight: f64, schedule: &Schedule, alpha: &[f64]) -> (Vec<f64>, Vec<f64>) {
+fn weights(law: AggregationSchedule, weight: f64, schedule: &Schedule, alpha: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let steps = alpha.len();
     let gamma: Vec<f64> =
         (0..=steps).map(|k| if k == 0 { 0.0 } else { law.gamma(weight, schedule, time(schedule, k, steps)) }).collect();
@@ -96,8 +96,8 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     prop_oneof![Just(Schedule::vp_linear()), Just(Schedule::cosine()), Just(Schedule::scaled_linear())]
 }
 
-fn laws() -> impl Strategy<Value = Law> {
-    prop_oneof![Just(Law::Start), Just(Law::Bump)]
+fn laws() -> impl Strategy<Value = AggregationSchedule> {
+    prop_oneof![Just(AggregationSchedule::Start), Just(AggregationSchedule::Bump)]
 }
 
 proptest! {
@@ -122,9 +122,9 @@ proptest! {
     fn each_schedule_adds_where_its_name_says(schedule in schedules(), weight in 0.1..2.0f64) {
         let steps = 400;
         let (_, alpha) = chain(&schedule, steps);
-        let (_, w) = weights(Law::Start, weight, &schedule, &alpha);
+        let (_, w) = weights(AggregationSchedule::Start, weight, &schedule, &alpha);
         prop_assert!((w[0] - weight).abs() < 1e-9 && w[1..].iter().all(|w| w.abs() < 1e-9));
-        let gamma = |t| Law::Bump.gamma(weight, &schedule, t);
+        let gamma = |t| AggregationSchedule::Bump.gamma(weight, &schedule, t);
         prop_assert!((gamma(equal_time(&schedule)) - weight).abs() < 1e-6, "a = s there");
         prop_assert!([0.0, 1.0].iter().all(|t| gamma(*t) < 0.15 * weight));
     }
@@ -159,7 +159,7 @@ proptest! {
 fn a_simulated_chain_has_the_marginal_and_the_posterior() {
     const ROWS: i64 = 400_000;
     let (schedule, steps, weight, z0, code) = (Schedule::vp_linear(), 8, 0.7, 0.9, -1.3);
-    for (index, law) in [Law::Start, Law::Bump].into_iter().enumerate() {
+    for (index, law) in [AggregationSchedule::Start, AggregationSchedule::Bump].into_iter().enumerate() {
         let steps_taken = 5;
         let (abar, alpha) = chain(&schedule, steps);
         let (gamma, w) = weights(law, weight, &schedule, &alpha);
@@ -193,7 +193,7 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
 fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor, Vec<(String, Tensor)>) {
     let x = normal(rows, &SHAPE);
     let latents = if denoiser.auxiliaries().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
     let output = denoising_loss(denoiser, &latents, &law, options, DrawKey { seed: 5, step: 2 }).unwrap();
     (output.loss, output.per_stream)
 }
@@ -203,7 +203,7 @@ fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
     use Parameterization::{Eps, V, X0};
     for parameterization in [Eps, X0, V] {
         let plain = network(parameterization, Vec::new());
-        let idle = network(parameterization, vec![label(0.0, Law::Start, 0.3)]);
+        let idle = network(parameterization, vec![label(0.0, AggregationSchedule::Start, 0.3)]);
         let options = LossOptions::default();
         let (wanted, found) = (loss_of(plain.as_ref(), 16, &options), loss_of(idle.as_ref(), 16, &options));
         assert_eq!(bits(&wanted.0), bits(&found.0), "{parameterization:?}");
@@ -248,7 +248,7 @@ fn predicted(denoiser: &dyn Denoiser, t: f64, label: &Tensor, present: f64) -> V
 
 #[test]
 fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, Law::Start, 0.3)]);
+    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
     let (rows, off) = (8, |one: &Tensor, other: &Tensor| (one - other).abs().max().double_value(&[]));
     let truth = one_hot(rows);
     let with = predicted(denoiser.as_ref(), 0.2, &truth, 1.0);
@@ -268,7 +268,7 @@ fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
 
 #[test]
 fn the_network_sees_the_stream_shifted_by_the_embedding() {
-    let (law, weight, t) = (Law::Bump, 0.8, 0.35);
+    let (law, weight, t) = (AggregationSchedule::Bump, 0.8, 0.35);
     let (spec, auxiliary) = (stream("c", &SHAPE, Parameterization::X0), aggregate(weight, law, 0.0));
     let denoiser = network(Parameterization::V, vec![(spec, Auxiliary { aggregate: auxiliary, head: None })]);
     let plain = network(Parameterization::V, Vec::new());
@@ -282,7 +282,7 @@ fn the_network_sees_the_stream_shifted_by_the_embedding() {
 
 #[test]
 fn the_loss_sums_denoising_and_heads_by_their_weights() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, Law::Start, 0.5)]);
+    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.5)]);
     let all = |denoising: f64| loss_of(denoiser.as_ref(), 32, &LossOptions { denoising, ..LossOptions::default() });
     let (loss, parts) = all(1.0);
     let number = |tensor: &Tensor| tensor.double_value(&[]);
@@ -297,7 +297,7 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
     let half = |first_row| {
         let latents = vec![normal(32, &SHAPE).narrow(0, first_row, 16), one_hot(32).narrow(0, first_row, 16)];
         let options = LossOptions { first_row: first_row as usize, ..LossOptions::default() };
-        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
         number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 5, step: 2 }).unwrap().loss)
     };
     assert!(((half(0) + half(16)) / 2.0 - number(&loss)).abs() < 1e-5, "f32");
@@ -306,7 +306,7 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
 #[test]
 fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     let read = |own: f64, dropout: f64| {
-        let (spec, mut auxiliary) = label(0.6, Law::Start, dropout);
+        let (spec, mut auxiliary) = label(0.6, AggregationSchedule::Start, dropout);
         auxiliary.head.as_mut().unwrap().own = own;
         let denoiser = network(Parameterization::Eps, vec![(spec, auxiliary)]);
         let (_, parts) = loss_of(denoiser.as_ref(), 64, &LossOptions::default());
@@ -335,7 +335,7 @@ fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: 
 
 #[test]
 fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
-    let build = || network(Parameterization::Eps, vec![label(0.6, Law::Start, 0.3)]);
+    let build = || network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
     let steps = 4;
     let [x, label] = sampled(build(), &[7, 8, 9], Observed::Noisy, Sampler::Ddim { steps, eta: 0.0 });
     // Walkthrough: the null embedding at first, then the embedding of the estimate before.
@@ -389,10 +389,10 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
     let conv = HeadConfig { reads: "last".to_string(), network: HeadNetwork::Conv { width: 8 }, ..head };
     let error = build(Auxiliary { aggregate: None, head: Some(conv) }).err().unwrap().to_string();
     assert!(error.contains("[16] at last"), "{error}");
-    let astray = Aggregation { into: "y".to_string(), weight: 1.0, law: Law::Start, dropout: 0.0 };
+    let astray = Aggregation { into: "y".to_string(), weight: 1.0, law: AggregationSchedule::Start, dropout: 0.0 };
     let error = build(Auxiliary { aggregate: Some(astray), head: None }).err().unwrap().to_string();
     assert!(error.contains("\"y\""), "{error}");
-    let silent = build(Auxiliary { aggregate: aggregate(1.0, Law::Start, 0.0), head: None }).unwrap();
+    let silent = build(Auxiliary { aggregate: aggregate(1.0, AggregationSchedule::Start, 0.0), head: None }).unwrap();
     let request = Request {
         denoiser: "d".to_string(),
         rows: vec![1],
@@ -409,12 +409,12 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
 #[test]
 fn a_head_learns_without_the_embedding() {
     // Four well separated means in six dimensions; only the head has something to learn.
-    let denoiser = network(Parameterization::X0, vec![label(0.5, Law::Start, 0.5)]);
+    let denoiser = network(Parameterization::X0, vec![label(0.5, AggregationSchedule::Start, 0.5)]);
     let means = normal(CLASSES, &SHAPE) * 2.0;
     let truth = one_hot(64);
     let x = (&truth * MOMENTS.1 + MOMENTS.0).matmul(&means) + normal(64, &SHAPE) * 0.05;
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
     for step in 0..150 {
         let latents = [x.shallow_clone(), truth.shallow_clone()];
         let output =

@@ -1,8 +1,8 @@
 //! Coupled networks: alone as if uncoupled, together through their environment tokens.
 
 use anyflow_diffusion::{
-    Contrast, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Parameterization, Precision, Schedule,
-    StreamSpec, TimeLaw, TimeRun, build, denoising_loss,
+    ContrastiveLoss, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Parameterization, Precision, Schedule,
+    StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -162,7 +162,7 @@ fn a_frozen_network_predicts_the_same() {
 fn streams_that_take_no_part_get_no_gradient() {
     let denoiser = network(&["a", "b", "map"], true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
     let loss = |options: LossOptions| {
         denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap()
     };
@@ -182,7 +182,7 @@ fn streams_that_take_no_part_get_no_gradient() {
     assert!(touched().iter().all(|name| name.starts_with("parts.a.") && !name.contains("context")));
 
     let denoiser = network(&["a", "b", "map"], true);
-    let contrast = Some(Contrast { weight: 1.0, temperature: 0.1, stream: None });
+    let contrast = Some(ContrastiveLoss { weight: 1.0, temperature: 0.1, stream: None });
     let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
     let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap();
     assert_eq!(pair.per_stream.len(), 3, "two streams and what they show");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyflow_diffusion::{
-    Contrast, Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Observed, Optimizer, OptimizerConfig,
-    Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State, StreamSpec, TimeLaw,
-    build, denoising_loss, network::DualStream,
+    ContrastiveLoss, Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Observed, Optimizer,
+    OptimizerConfig, Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State,
+    StreamSpec, TimeDistribution, build, denoising_loss, network::DualStream,
 };
 use indexmap::IndexMap;
 use serde_json::json;
@@ -214,12 +214,12 @@ fn steps_and_draws_cost_the_trunk_one_call() {
     assert_eq!(bits(&ask(&map, 1)), bits(&first), "what was kept is what is computed");
 }
 
-fn patterns(of: &[[State; 2]], per: Per) -> TimeLaw {
+fn patterns(of: &[[State; 2]], per: Per) -> TimeDistribution {
     let pattern = |states: &[State; 2]| {
         let names = ["map", "query"].map(str::to_string);
         names.into_iter().zip(*states).filter(|(_, state)| *state != Absent).collect()
     };
-    TimeLaw::Alternating { patterns: of.iter().map(pattern).collect(), per, density: Default::default() }
+    TimeDistribution::Alternating { patterns: of.iter().map(pattern).collect(), per, density: Default::default() }
 }
 
 const PATTERNS: [[State; 2]; 2] = [[Noisy, Absent], [Clean, Noisy]];
@@ -237,7 +237,7 @@ fn patterns_take_turns_by_row_or_by_step() {
     assert!(draw.times[0] > 0.0 && draw.times[0] != draw.times[4], "a time per row");
     assert!(patterns(&[], Per::Sample).check().is_err());
     assert!(patterns(&[[Clean, Absent]], Per::Sample).check().is_err(), "nothing is noisy");
-    let stranger = TimeLaw::Alternating {
+    let stranger = TimeDistribution::Alternating {
         patterns: vec![IndexMap::from([("quary".to_string(), Noisy)])],
         per: Per::Sample,
         density: Default::default(),
@@ -256,7 +256,7 @@ fn patterns_take_turns_by_row_or_by_step() {
 #[test]
 fn the_predicted_x0_trains_the_trunk() {
     let latents = [normal(16, &[1, 4, 4]), normal(16, &[4])];
-    let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
+    let contrast = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
     let dual = stirred(network(&SITES));
     let options = LossOptions { contrast, ..LossOptions::default() };
     let law = patterns(&PATTERNS[1..], Per::Sample);
@@ -270,7 +270,7 @@ fn the_predicted_x0_trains_the_trunk() {
         let parameters = dual.parameters().into_iter().filter(|(name, _)| name.starts_with(prefix));
         assert!(parameters.filter(|(_, tensor)| tensor.grad().defined()).count() > 0, "{prefix}");
     }
-    let nobody = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("nobody".to_string()) });
+    let nobody = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("nobody".to_string()) });
     let options = LossOptions { contrast: nobody, ..LossOptions::default() };
     let law = patterns(&PATTERNS, Per::Sample);
     assert!(denoising_loss(network(&SITES).as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).is_err());
@@ -294,7 +294,7 @@ fn it_learns_to_classify_from_the_features_only() {
     let dual = network_over(&streams_with(Parameterization::X0), &SITES);
     let config = OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, clip: 1.0 };
     let mut optimizer = Optimizer::new(config, u64::from(STEPS), 0.0, dual.parameters()).unwrap();
-    let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
+    let contrast = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
     let options = LossOptions { contrast, ..LossOptions::default() };
     for step in 0..STEPS {
         let (latents, _) = classes(64, step);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyflow_diffusion::{Guidance, HeadNetwork, Network, Parameterization, Sampling, Schedule, TimeLaw};
+use anyflow_diffusion::{Guidance, HeadNetwork, Network, Parameterization, Sampling, Schedule, TimeDistribution};
 use serde_json::{Map, Value, json};
 
 const SCHEMAS: [&str; 3] = [
@@ -145,7 +145,7 @@ fn every_head_of_the_planner_is_one_of_the_engine() {
 fn every_time_distribution_of_the_planner_is_one_of_the_engine() {
     let (settings, names) = settings("times");
     assert_eq!(names, ["alternating", "independent", "shared-all", "subset-shared"].map(str::to_string).into());
-    settings.iter().for_each(|setting| parsed::<TimeLaw>(setting).check().unwrap());
+    settings.iter().for_each(|setting| parsed::<TimeDistribution>(setting).check().unwrap());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn defaults_are_the_same_on_both_sides() {
                 "sampler" => assert_eq!(parsed::<Sampling>(&short), parsed::<Sampling>(&full)),
                 "network" => assert_eq!(parsed::<Network>(&short), parsed::<Network>(&full)),
                 "head" => assert_eq!(parsed::<HeadNetwork>(&short), parsed::<HeadNetwork>(&full)),
-                "times" => assert_eq!(parsed::<TimeLaw>(&short), parsed::<TimeLaw>(&full)),
+                "times" => assert_eq!(parsed::<TimeDistribution>(&short), parsed::<TimeDistribution>(&full)),
                 _ => assert_eq!(parsed::<Guidance>(&short), parsed::<Guidance>(&full)),
             }
         }

@@ -2,7 +2,7 @@
 
 use anyflow_diffusion::{
     Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Network, Observed, Parameterization, Per, Precision,
-    Request, Sampler, Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
+    Request, Sampler, Schedule, StreamSpec, TimeDistribution, build, denoising_loss, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -125,7 +125,8 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
     let named = |name| stream(name, &[1], Schedule::vp_linear(), Parameterization::V);
     let streams = [named("left"), named("right")];
     let network = small(&streams, Precision::F32, 1);
-    let law = TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample, density: Density::Uniform };
+    let law =
+        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample, density: Density::Uniform };
     tch::set_num_threads(1);
     let mut adam = Adam::new(network.as_ref());
     let steps = 1_500;

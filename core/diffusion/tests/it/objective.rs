@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use anyflow_diffusion::{
     Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec,
-    TimeLaw, Weight, denoising_loss,
+    TimeDistribution, Weight, denoising_loss,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -13,11 +13,11 @@ use crate::fakes::{bits, normal, stream, two_streams, values};
 const ROWS: usize = 64;
 const KEY: DrawKey = DrawKey { seed: 17, step: 3 };
 
-const INDEPENDENT: TimeLaw = TimeLaw::Independent { density: Density::Uniform };
-const SHARED: TimeLaw = TimeLaw::SharedAll { per: Per::Sample, density: Density::Uniform };
+const INDEPENDENT: TimeDistribution = TimeDistribution::Independent { density: Density::Uniform };
+const SHARED: TimeDistribution = TimeDistribution::SharedAll { per: Per::Sample, density: Density::Uniform };
 
-fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeLaw {
-    TimeLaw::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
+fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeDistribution {
+    TimeDistribution::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
 }
 
 fn three_streams() -> Vec<StreamSpec> {
@@ -220,19 +220,19 @@ fn the_other_distributions_keep_everything_noisy() {
 fn one_time_may_be_drawn_for_the_batch() {
     let streams = two_streams();
     for density in [Density::Uniform, Density::LogitNormal] {
-        let law = TimeLaw::SharedAll { per: Per::Batch, density };
+        let law = TimeDistribution::SharedAll { per: Per::Batch, density };
         let draw = law.draw(&streams, 50, 1, 4);
         assert!(draw.times.chunks(2).all(|pair| pair == &draw.times[..2]), "{density:?}");
         assert_ne!(law.draw(&streams, 50, 1, 5).times[0], draw.times[0], "{density:?}: each step draws its own");
         // The first row draws what it would draw alone.
-        let alone = TimeLaw::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
+        let alone = TimeDistribution::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
         assert!(alone.times[..2] == draw.times[..2] && alone.times[2..4] != draw.times[2..4], "{density:?}");
     }
 }
 
 #[test]
 fn the_names_in_a_configuration_are_fixed() {
-    let parse = serde_json::from_str::<TimeLaw>;
+    let parse = serde_json::from_str::<TimeDistribution>;
     assert_eq!(parse(r#"{"kind": "subset-shared"}"#).unwrap(), subsets(0.5, 0.0, Per::Sample));
     assert_eq!(
         parse(r#"{"kind": "subset-shared", "per": "batch", "p_cond": 1}"#).unwrap(),
@@ -258,7 +258,7 @@ fn latents_of_another_shape_are_rejected() {
 #[test]
 fn logit_normal_times_have_their_quantiles() {
     let (streams, rows) = (two_streams(), 40_000);
-    let law = TimeLaw::Independent { density: Density::LogitNormal };
+    let law = TimeDistribution::Independent { density: Density::LogitNormal };
     let draw = law.draw(&streams, rows, 2, 0);
     for (index, stream) in streams.iter().enumerate() {
         let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());

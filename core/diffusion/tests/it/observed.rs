@@ -28,7 +28,7 @@ fn noised(rows: std::ops::Range<u64>, sampler: Sampler, right: Tensor) -> Reques
 fn partly(rows: std::ops::Range<u64>, sampler: Sampler, value: Tensor) -> Request {
     let mask = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 1.0]).view([1, 2, 2]).expand_as(&value).contiguous();
     let mut request = joint(rows, sampler);
-    request.states.insert("right".to_string(), Observed::Partly { value, mask });
+    request.states.insert("right".to_string(), Observed::Inpaint { value, mask });
     request
 }
 
@@ -111,7 +111,7 @@ fn invalid_masks_are_rejected() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
     let mut request = partly(0..2, ddim(2), normal(2, &[2, 2]));
     let (value, mask) = (normal(2, &[2, 2]), normal(2, &[3]));
-    request.states.insert("right".to_string(), Observed::Partly { value, mask });
+    request.states.insert("right".to_string(), Observed::Inpaint { value, mask });
     assert!(matches!(engine.handle().submit(request).unwrap_err(), EngineError::Shape { .. }));
     let mut request = noised(0..2, ddim(2), normal(2, &[2, 2]));
     request.states.insert("left".to_string(), Observed::Absent);
@@ -213,10 +213,10 @@ fn a_late_start_begins_with_the_noised_init_value() {
         engine(vec![("d", denoiser)], 8).handle().submit(request).unwrap().wait()
     };
     let value = normal(4, &[4]) * 0.3 + 1.0;
-    let near = sampled(1e-3, Observed::Begun(value.shallow_clone())).unwrap().streams.swap_remove("x").unwrap();
+    let near = sampled(1e-3, Observed::Init(value.shallow_clone())).unwrap().streams.swap_remove("x").unwrap();
     assert!((near - &value).abs().max().double_value(&[]) < 0.1, "hardly any noise, hardly any change");
-    let [one, other] = [0.0, 1.0]
-        .map(|moved| sampled(0.5, Observed::Begun(&value + moved)).unwrap().streams.swap_remove("x").unwrap());
+    let [one, other] =
+        [0.0, 1.0].map(|moved| sampled(0.5, Observed::Init(&value + moved)).unwrap().streams.swap_remove("x").unwrap());
     assert!((one - other).abs().min().double_value(&[]) > 1e-3, "what it begins from shows");
     let error = sampled(0.5, Observed::Noisy).err().unwrap().to_string();
     assert!(error.contains("starts late"), "{error}");

@@ -2,7 +2,7 @@
 
 use anyflow_diffusion::{
     Branch, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
-    Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, TimeRun, build_prompted, denoising_loss,
+    Prompting, Request, Sampler, Schedule, StreamSpec, TimeDistribution, TimeRun, build_prompted, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -165,7 +165,7 @@ fn training_learns_from_a_prompt() {
     let told = normal(rows, &[4]);
     let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
     let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
     let prompting = Prompting { p_unprompted: 0.0, missing: 0b10 };
     let options = LossOptions { prompting, ..LossOptions::default() };
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();

@@ -1,7 +1,7 @@
 //! A training step: micro-batches give the result of the whole batch.
 
 use anyflow_diffusion::{
-    Decay, Density, DrawKey, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss,
+    Decay, Density, DrawKey, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeDistribution, denoising_loss,
 };
 use tch::{Kind, Tensor};
 
@@ -10,7 +10,7 @@ use crate::fakes::{normal, stirred_mlp, two_streams};
 const ROWS: i64 = 24;
 
 /// Weights after three steps in calls of `rows` rows, and the norm of the last gradient.
-fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
+fn trained(rows: i64, law: &TimeDistribution) -> (Vec<(String, Tensor)>, f64) {
     let network = stirred_mlp(&two_streams());
     let config = OptimizerConfig::Adamw { lr: 1e-3, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, clip: 1.0 };
     let mut optimizer = Optimizer::new(config, 3, 0.0, network.parameters()).unwrap();
@@ -35,9 +35,9 @@ fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
 #[test]
 fn micro_batches_give_the_step_of_the_whole_batch() {
     for law in [
-        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
-        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },
-        TimeLaw::Independent { density: Density::Uniform },
+        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
+        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },
+        TimeDistribution::Independent { density: Density::Uniform },
     ] {
         let (whole, norm) = trained(ROWS, &law);
         for rows in [1, 7, 12] {

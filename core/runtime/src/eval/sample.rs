@@ -107,7 +107,7 @@ impl Sampling {
                 None if task.absent.contains(&stream.name) => Observed::Absent,
                 None if self.networks.is_prompt(&stream.name) => Observed::Absent,
                 None => match begun.get(&stream.name) {
-                    Some(array) => Observed::Begun(self.seen(name, &stream.name, array)?),
+                    Some(array) => Observed::Init(self.seen(name, &stream.name, array)?),
                     None => Observed::Noisy,
                 },
             };

@@ -1,7 +1,7 @@
 //! What a stage minimises.
 
 use anyflow_diffusion::{
-    Contrast, DrawKey, LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss, info_nce,
+    ContrastiveLoss, DrawKey, LossOptions, Prompting, StreamSpec, TimeDistribution, Weight, denoising_loss, info_nce,
 };
 use anyflow_plan::plan::Trained;
 use indexmap::IndexMap;
@@ -37,7 +37,7 @@ pub enum Objective {
     /// A denoiser predicts noised latents.
     Denoise {
         /// How states and times are drawn.
-        times: TimeLaw,
+        times: TimeDistribution,
         /// The weight of the error by time.
         weight: Weight,
         /// Of this loss beside those of heads.
@@ -47,7 +47,7 @@ pub enum Objective {
         /// The streams that take part; all if not given.
         streams: Option<Vec<String>>,
         /// Of what coupled streams show one another, or of what is recovered of one.
-        contrast: Option<Contrast>,
+        contrast: Option<ContrastiveLoss>,
         /// How rows are moved.
         augment: Option<Augment>,
     },

@@ -4,7 +4,7 @@ use tch::{Device, Tensor};
 
 use crate::noise::{START_STEP, normals};
 use crate::tensor::tensor_from_rows;
-use crate::{Aggregation, EngineError, Law, Result, StreamSpec, TensorExt};
+use crate::{Aggregation, AggregationSchedule, EngineError, Result, StreamSpec, TensorExt};
 
 /// gamma(t) E(x) of one auxiliary stream: see [`Aggregation`](crate::Aggregation).
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Encoder {
     /// The index of the stream it is added into.
     pub into: usize,
     weight: f64,
-    law: Law,
+    law: AggregationSchedule,
     /// `[from, to]`; `None` for the identity.
     map: Option<Tensor>,
 }
