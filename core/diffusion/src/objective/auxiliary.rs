@@ -87,8 +87,8 @@ struct OwnEmbedding {
     weight: f64,
 }
 
-/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied by
-/// the weight in rows with the own embedding.
+/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
+/// by the weight in rows with the own embedding.
 fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding) -> Vec<f32> {
     let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
     let of_row = |row: usize| match draw.states.row(row)[read] {

@@ -75,8 +75,8 @@ impl LossOptions {
         self.left_out >> index & 1 == 0
     }
 
-    /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not noisy,
-    /// so that rows with many observed coordinates weigh as much as rows with none.
+    /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not
+    /// noisy, so that rows with many observed coordinates weigh as much as rows with none.
     pub(super) fn of_row(streams: &[StreamSpec], states: &[State]) -> f64 {
         let noisy = streams.iter().zip(states).filter(|(_, state)| state.has_loss());
         let coordinates: i64 = noisy.map(|(stream, _)| stream.elements()).sum();
