@@ -14,7 +14,7 @@ fn main() {
         .cpp(true)
         .pic(true)
         .warnings(false)
-        // The norm of a gradient is a loop of ours, fast only as vectors.
+        // The norm of a gradient is a loop in the shim, which is fast only if vectorized.
         .opt_level(3)
         .includes([include.clone(), include.join("torch/csrc/api/include")])
         .flag("-std=c++17")
@@ -23,7 +23,8 @@ fn main() {
         .compile("anyflow_native_shim");
 }
 
-/// `LIBTORCH_INCLUDE` means what it means to torch-sys; otherwise the headers lie beside the libraries that it links.
+/// The include folder: `LIBTORCH_INCLUDE` as in torch-sys; otherwise the headers next to the libraries that torch-sys
+/// links.
 fn include_dir() -> PathBuf {
     let root = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from).or_else(|| {
         let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB")?;
@@ -32,7 +33,7 @@ fn include_dir() -> PathBuf {
     match root {
         Some(root) => root.join("include"),
         None => {
-            println!("cargo:error=torch-sys did not say where libtorch lies; set LIBTORCH_INCLUDE to its folder");
+            println!("cargo:error=torch-sys did not report the folder of libtorch; set LIBTORCH_INCLUDE to its folder");
             std::process::exit(1);
         }
     }

@@ -1,50 +1,50 @@
-//! The rows that are being sampled, as one tensor per stream, in the order of their admission.
+//! The rows in sampling, one tensor per stream, in the order of their admission.
 //!
-//! Each step makes one input for the network of all rows, at whatever step each of them is, and one update per stream
-//! from the network's output, with every row's own coefficients.
+//! Each step builds one network input for all rows, whatever step each row is at, and updates each stream from the
+//! network's output with per-row coefficients.
 
 use tch::{Kind, Tensor};
 
 use crate::branches::{Branches, Run, runs};
 use crate::group::Group;
-use crate::job::{Job, Jobs, Site};
-use crate::noise::tensor_from_rows;
+use crate::job::{Job, Jobs, LaneContext};
+use crate::tensor::tensor_from_rows;
 use crate::update::{Coefficients, Factors, PLANES};
-use crate::{DenoiserInput, Result, TensorOp, TimeRun};
+use crate::{DenoiserInput, Result, TensorExt, TimeRun};
 
-/// The rows that are being sampled.
+/// The rows in sampling.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub groups: Vec<Group>,
     /// Per stream: x, and with history the saved state and two denoised values; `[row, shape]`.
     planes: Vec<Vec<Tensor>>,
-    /// The rows of a network call.
+    /// The runs of rows in a network call.
     runs: Vec<Run>,
-    /// How they are made of the batch's, where some have branches.
+    /// Maps between batch rows and call rows; `None` if no row has a guidance branch.
     branches: Option<Branches>,
-    /// Per stream.
+    /// How each stream changes in a step.
     changes: Vec<Changes>,
-    /// Per stream that does not change: as the network sees it, the same memory at each step.
+    /// Per stream that does not change: its network input, the same memory at each step.
     still: Vec<Option<Tensor>>,
-    /// Whether groups have left since the tensors were made.
+    /// True if groups left since the tensors were built.
     pub stale: bool,
 }
 
-/// Which elements of a stream change in a step.
+/// The elements of a stream that change in a step.
 enum Changes {
     /// None.
     Nothing,
-    /// All of them are sampled.
+    /// All: every row is sampled.
     All,
-    /// Some are sampled: `[row, 1, ...]`, bool.
+    /// The sampled rows: `[row, 1, ...]`, bool.
     Rows(Tensor),
-    /// Some are given noised.
-    Held {
-        /// What is given: `[row, shape]`.
+    /// Some elements are observed and noised again at each step.
+    Inpaint {
+        /// The observed values: `[row, shape]`.
         value: Tensor,
-        /// Where: `[row, shape]`, bool; everywhere if there is none.
+        /// The observed elements: `[row, shape]`, bool; all of them if `None`.
         mask: Option<Tensor>,
-        /// The rows that change at all, as above; all if there is none.
+        /// The rows that change, as in [`Changes::Rows`]; all of them if `None`.
         rows: Option<Tensor>,
     },
 }
@@ -55,25 +55,25 @@ impl Batch {
         self.groups.iter().map(|group| group.rows).sum()
     }
 
-    /// The number of rows of a network call, branches among them.
+    /// The number of rows of a network call, guidance branches included.
     pub fn call_rows(&self, jobs: &Jobs) -> usize {
-        self.groups.iter().map(|group| group.rows * jobs[&group.job].price()).sum()
+        self.groups.iter().map(|group| group.rows * jobs[&group.job].cost()).sum()
     }
 
-    /// The tensors of the groups that stay, followed by those of the fresh ones with the first x of each stream.
-    pub fn rebuild(self, fresh: Vec<(Group, Vec<Tensor>)>, jobs: &Jobs, site: &Site) -> Result<Batch> {
+    /// Rebuilds the tensors: the groups that stay, then the fresh ones with the first x of each stream.
+    pub fn rebuild(self, fresh: Vec<(Group, Vec<Tensor>)>, jobs: &Jobs, context: &LaneContext) -> Result<Batch> {
         let (fresh, start): (Vec<_>, Vec<_>) = fresh.into_iter().unzip();
         let stayed = self.groups.len();
         let mut groups: Vec<Group> = self.groups.into_iter().chain(fresh).collect();
         let history = groups.iter().any(|group| jobs[&group.job].uses_history());
-        let mut planes = Vec::with_capacity(site.streams.len());
-        for (place, stream) in site.streams.iter().enumerate() {
+        let mut planes = Vec::with_capacity(context.streams.len());
+        for (index, stream) in context.streams.iter().enumerate() {
             let plane = |plane: usize| {
-                let old = self.planes.get(place).and_then(|planes| planes.get(plane));
-                let piece = |(index, group): (usize, &Group)| match (old.filter(|_| index < stayed), plane) {
-                    (Some(old), _) => old.f_narrow(0, group.offset as i64, group.rows as i64).op("narrow", &[old]),
-                    (None, 0) => Ok(start[index - stayed][place].shallow_clone()),
-                    _ => Tensor::f_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)).op("zeros", &[]),
+                let old = self.planes.get(index).and_then(|planes| planes.get(plane));
+                let piece = |(number, group): (usize, &Group)| match (old.filter(|_| number < stayed), plane) {
+                    (Some(old), _) => old.try_narrow(0, group.offset as i64, group.rows as i64),
+                    (None, 0) => Ok(start[number - stayed][index].shallow_clone()),
+                    _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, context.device)),
                 };
                 joined(groups.iter().enumerate().map(piece).collect::<Result<_>>()?)
             };
@@ -87,18 +87,19 @@ impl Batch {
         }
         let runs = runs(&groups, jobs);
         let mut batch = Batch { groups, planes, ..Batch::default() };
-        batch.branches = Branches::new(&runs, &batch.groups, jobs, site)?;
-        batch.changes = (0..site.streams.len()).map(|place| batch.changes(place, jobs, site)).collect::<Result<_>>()?;
+        batch.branches = Branches::new(&runs, &batch.groups, jobs, context)?;
+        batch.changes =
+            (0..context.streams.len()).map(|index| batch.changes(index, jobs, context)).collect::<Result<_>>()?;
         batch.runs = runs;
         if batch.groups.is_empty() {
             return Ok(batch);
         }
-        let still = |(place, changes)| matches!(changes, &Changes::Nothing).then(|| batch.spread(place)).transpose();
+        let still = |(index, changes)| matches!(changes, &Changes::Nothing).then(|| batch.spread(index)).transpose();
         batch.still = batch.changes.iter().enumerate().map(still).collect::<Result<_>>()?;
         Ok(batch)
     }
 
-    /// What the network is told of the rows of a call.
+    /// Times and presences of the rows of a call.
     fn times(&self, jobs: &Jobs, streams: usize) -> Vec<TimeRun> {
         let told = |run: &Run| {
             let group = &self.groups[run.group];
@@ -112,35 +113,37 @@ impl Batch {
         self.runs.iter().map(told).collect()
     }
 
-    fn changes(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Changes> {
-        let stream = &site.streams[place];
+    fn changes(&self, index: usize, jobs: &Jobs, context: &LaneContext) -> Result<Changes> {
+        let stream = &context.streams[index];
         let each = |holds: fn(&Job, usize) -> bool| -> Vec<bool> {
-            let of_group = |group: &Group| std::iter::repeat_n(holds(&jobs[&group.job], place), group.rows);
+            let of_group = |group: &Group| std::iter::repeat_n(holds(&jobs[&group.job], index), group.rows);
             self.groups.iter().flat_map(of_group).collect()
         };
-        let (noisy, held) = (each(Job::is_noisy), each(Job::is_held));
+        let (noisy, observed) = (each(Job::is_noisy), each(Job::is_inpainted));
         let rows = || {
-            let flat = Tensor::f_from_slice(&noisy).op("from_slice", &[])?;
-            let shaped = flat.f_view(stream.column_shape(noisy.len()).as_slice()).op("view", &[&flat])?;
-            shaped.f_to_device(site.device).op("to", &[&shaped])
+            Tensor::try_from_slice(&noisy)?.try_view(stream.column_shape(noisy.len()))?.try_to_device(context.device)
         };
         let rows = if noisy.contains(&false) { Some(rows()?) } else { None };
-        match () {
-            () if !noisy.contains(&true) => Ok(Changes::Nothing),
-            () if held.contains(&true) => self.held(place, rows, jobs, site),
-            () => Ok(rows.map_or(Changes::All, Changes::Rows)),
+        if !noisy.contains(&true) {
+            Ok(Changes::Nothing)
+        } else if observed.contains(&true) {
+            self.inpainted(index, rows, jobs, context)
+        } else {
+            Ok(rows.map_or(Changes::All, Changes::Rows))
         }
     }
 
-    /// What is given noised of one stream, and where; `rows` are those that change at all.
-    fn held(&self, place: usize, rows: Option<Tensor>, jobs: &Jobs, site: &Site) -> Result<Changes> {
-        let (mut values, mut masks, mut everywhere) = (Vec::new(), Vec::new(), true);
+    /// The observed elements of one stream; `rows` are the rows that change.
+    fn inpainted(&self, index: usize, rows: Option<Tensor>, jobs: &Jobs, context: &LaneContext) -> Result<Changes> {
+        let mut values = Vec::new();
+        let mut masks = Vec::new();
+        let mut everywhere = true;
         for group in &self.groups {
-            let size = site.streams[place].batch_shape(group.rows);
-            let filled = |value: i64, kind: Kind| Tensor::f_full(&size, value, (kind, site.device)).op("full", &[]);
-            let held = jobs[&group.job].held(place, group)?;
-            everywhere &= matches!(held, Some((_, None)));
-            let (value, mask) = match held {
+            let size = context.streams[index].batch_shape(group.rows);
+            let filled = |value: i64, kind: Kind| Tensor::try_full(&size, value, (kind, context.device));
+            let observed = jobs[&group.job].inpainted(index, group)?;
+            everywhere &= matches!(observed, Some((_, None)));
+            let (value, mask) = match observed {
                 Some((value, None)) => (value, filled(1, Kind::Bool)?),
                 Some((value, Some(mask))) => (value, mask),
                 None => (filled(0, Kind::Float)?, filled(0, Kind::Bool)?),
@@ -149,21 +152,21 @@ impl Batch {
             masks.push(mask);
         }
         let mask = if everywhere { None } else { Some(joined(masks)?) };
-        Ok(Changes::Held { value: joined(values)?, mask, rows })
+        Ok(Changes::Inpaint { value: joined(values)?, mask, rows })
     }
 
-    /// One step of all rows: the network is asked, each stream is updated.
+    /// Advances all rows by one step: one network call, then one update per stream.
     ///
     /// # Errors
-    /// Then the tensors are those of before the step, for some streams or all.
+    /// The tensors of some or all streams are then those before the step.
     pub fn step(
         &mut self,
         jobs: &Jobs,
-        site: &Site,
+        context: &LaneContext,
         predict: impl FnOnce(&DenoiserInput) -> Result<Vec<Tensor>>,
     ) -> Result<()> {
-        let factors = factors(&self.groups, jobs, site)?;
-        let outputs = predict(&DenoiserInput::sampling(self.seen()?, self.times(jobs, site.streams.len())))?;
+        let factors = factors(&self.groups, jobs, context)?;
+        let outputs = predict(&DenoiserInput::sampling(self.seen()?, self.times(jobs, context.streams.len())))?;
         for (stream, (output, factors)) in outputs.into_iter().zip(factors).enumerate() {
             if matches!(self.changes[stream], Changes::Nothing) {
                 continue;
@@ -172,7 +175,7 @@ impl Batch {
                 Some(branches) => branches.gather(stream, &output)?,
                 None => output,
             };
-            let noise = self.noise(stream, jobs, site)?;
+            let noise = self.noise(stream, jobs, context)?;
             self.planes[stream] = self.updated(stream, &output, noise.as_ref(), &factors)?;
         }
         for group in &mut self.groups {
@@ -186,11 +189,11 @@ impl Batch {
         self.planes.iter().map(|planes| &planes[0]).collect()
     }
 
-    /// x of every stream as the network sees it: `[call row, shape]`.
+    /// x of every stream as the network takes it: `[call row, shape]`.
     fn seen(&self) -> Result<Vec<Tensor>> {
-        let seen = |(place, still): (usize, &Option<Tensor>)| match still {
+        let seen = |(index, still): (usize, &Option<Tensor>)| match still {
             Some(still) => Ok(still.shallow_clone()),
-            None => self.spread(place),
+            None => self.spread(index),
         };
         self.still.iter().enumerate().map(seen).collect()
     }
@@ -212,27 +215,28 @@ impl Batch {
         factors: &Factors,
     ) -> Result<Vec<Tensor>> {
         let planes = &self.planes[stream];
-        let (x, history) = (&planes[0], &planes[1..]);
-        let held = match &self.changes[stream] {
-            Changes::Held { value, .. } => {
-                let terms = [Some(value), noise].into_iter().zip(Coefficients::HELD);
+        let x = &planes[0];
+        let history = &planes[1..];
+        let observed = match &self.changes[stream] {
+            Changes::Inpaint { value, .. } => {
+                let terms = [Some(value), noise].into_iter().zip(Coefficients::OBSERVED);
                 let terms: Vec<_> = terms.filter_map(|(tensor, index)| Some((index, tensor?))).collect();
                 Some(factors.sum(&terms)?)
             }
             _ => None,
         };
-        let whole = matches!(&self.changes[stream], Changes::Held { mask: None, rows: None, .. });
-        if let Some(held) = held.as_ref().filter(|_| whole) {
-            return Ok(std::iter::once(held).chain(history).map(Tensor::shallow_clone).collect());
+        let whole = matches!(&self.changes[stream], Changes::Inpaint { mask: None, rows: None, .. });
+        if let Some(observed) = observed.as_ref().filter(|_| whole) {
+            return Ok(std::iter::once(observed).chain(history).map(Tensor::shallow_clone).collect());
         }
         let tensors = [Some(x), Some(output), noise].into_iter().chain(history.iter().map(Some));
         let terms = tensors.zip(Coefficients::NEXT).filter_map(|(tensor, index)| Some((index, tensor?)));
         let mut next = factors.sum(&terms.collect::<Vec<_>>())?;
-        if let (Some(held), Changes::Held { mask: Some(mask), .. }) = (held, &self.changes[stream]) {
-            next = held.f_where_self(mask, &next).op("where", &[mask, &held, &next])?;
+        if let (Some(observed), Changes::Inpaint { mask: Some(mask), .. }) = (observed, &self.changes[stream]) {
+            next = observed.try_where(mask, &next)?;
         }
-        if let Changes::Rows(rows) | Changes::Held { rows: Some(rows), .. } = &self.changes[stream] {
-            next = next.f_where_self(rows, x).op("where", &[rows, &next, x])?;
+        if let Changes::Rows(rows) | Changes::Inpaint { rows: Some(rows), .. } = &self.changes[stream] {
+            next = next.try_where(rows, x)?;
         }
         let [saved, last, before] = history else { return Ok(vec![next]) };
         let denoised = [x, output].into_iter().zip(Coefficients::DENOISED).map(|(tensor, index)| (index, tensor));
@@ -242,29 +246,30 @@ impl Batch {
         Ok(vec![next, saved, denoised, last.shallow_clone()])
     }
 
-    /// Fresh noise for the rows whose update has any, zeros for the others; nothing when no update has any.
-    fn noise(&self, place: usize, jobs: &Jobs, site: &Site) -> Result<Option<Tensor>> {
+    /// Fresh noise for the rows whose update adds noise, zeros for the others; `None` if no update adds noise.
+    fn noise(&self, index: usize, jobs: &Jobs, context: &LaneContext) -> Result<Option<Tensor>> {
         let wanted = |group: &Group| {
             let job = &jobs[&group.job];
-            job.coefficients(place, group.step).has_noise(job.is_held(place))
+            job.coefficients(index, group.step).has_noise(job.is_inpainted(index))
         };
         if !self.groups.iter().any(wanted) {
             return Ok(None);
         }
-        let stream = &site.streams[place];
-        let (rows, elements) = (self.rows(), stream.elements() as usize);
+        let stream = &context.streams[index];
+        let rows = self.rows();
+        let elements = stream.elements() as usize;
         let mut values = vec![0.0; rows * elements];
         for group in self.groups.iter().filter(|group| wanted(group)) {
-            group.fill_noise(place, &mut values[group.offset * elements..(group.offset + group.rows) * elements]);
+            group.fill_noise(index, &mut values[group.offset * elements..(group.offset + group.rows) * elements]);
         }
-        tensor_from_rows(&values, rows, &stream.shape, site.device).map(Some)
+        tensor_from_rows(&values, rows, &stream.shape, context.device).map(Some)
     }
 }
 
-/// This step's factors, per stream. Rows that are all at one step of one table share them, and no column is made; else
-/// one transfer takes all to the device.
-fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Factors<'a>>> {
-    let streams = site.streams.len();
+/// The factors of this step, per stream. If all rows are at one step of one table they share the factors and no column
+/// is built; otherwise one transfer moves all columns to the device.
+fn factors<'a>(groups: &[Group], jobs: &'a Jobs, context: &LaneContext) -> Result<Vec<Factors<'a>>> {
+    let streams = context.streams.len();
     if let [group] = groups {
         let job = &jobs[&group.job];
         return Ok((0..streams).map(|stream| Factors::Same(job.coefficients(stream, group.step))).collect());
@@ -279,20 +284,20 @@ fn factors<'a>(groups: &[Group], jobs: &'a Jobs, site: &Site) -> Result<Vec<Fact
             }
         }
     }
-    let all = tensor_from_rows(&values, values.len(), &[], site.device)?;
+    let all = tensor_from_rows(&values, values.len(), &[], context.device)?;
     let each = (Coefficients::COUNT * rows) as i64;
-    let factors = site.streams.iter().enumerate().map(|(place, stream)| {
-        let columns = all.f_narrow(0, place as i64 * each, each).op("narrow", &[&all])?;
+    let factors = context.streams.iter().enumerate().map(|(index, stream)| {
+        let columns = all.try_narrow(0, index as i64 * each, each)?;
         let shape = [vec![Coefficients::COUNT as i64], stream.column_shape(rows)].concat();
-        columns.f_view(shape.as_slice()).op("view", &[&columns]).map(Factors::Rows)
+        columns.try_view(shape).map(Factors::Rows)
     });
     factors.collect()
 }
 
-/// The pieces one below the other; a single piece is not copied.
+/// Concatenates the pieces along the row axis; a single piece is not copied.
 fn joined(mut pieces: Vec<Tensor>) -> Result<Tensor> {
     match pieces.len() {
         1 => Ok(pieces.swap_remove(0)),
-        _ => Tensor::f_cat(&pieces, 0).op("cat", &pieces.iter().collect::<Vec<_>>()),
+        _ => Tensor::try_cat(&pieces, 0),
     }
 }

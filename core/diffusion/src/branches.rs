@@ -1,25 +1,25 @@
-//! The rows of a network call: those of the batch, and after them those of the guidance branches.
+//! The rows of a network call: the rows of the batch, then the rows of the guidance branches.
 
 use tch::Tensor;
 
 use crate::group::Group;
-use crate::guidance::Dropped;
-use crate::job::{Jobs, Site};
-use crate::noise::tensor_from_rows;
-use crate::{Result, StreamSpec, TensorOp};
+use crate::job::{Jobs, LaneContext};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, StreamSpec, TensorExt};
 
-/// Rows of one group in a network call, as they are or as one branch sees them.
+/// Rows of one group in a network call, either plain or as one guidance branch takes them.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
-    /// The group's place in the batch.
+    /// The index of the group in the batch.
     pub group: usize,
-    /// The branch, as its job counts.
+    /// The index of the branch in its job; `None` for the plain rows.
     pub branch: Option<usize>,
     /// The number of rows.
     pub rows: usize,
 }
 
-/// All runs of a network call: the groups in order, then the first branch of each group that has one, then the second.
+/// All runs of a network call: the groups in order, then the first branch of each group that has one, then the second
+/// branches, and so on.
 pub(crate) fn runs(groups: &[Group], jobs: &Jobs) -> Vec<Run> {
     let of = |group: &Group| jobs[&group.job].branches().len();
     let plain = groups.iter().enumerate().map(|(index, group)| Run { group: index, branch: None, rows: group.rows });
@@ -31,33 +31,30 @@ pub(crate) fn runs(groups: &[Group], jobs: &Jobs) -> Vec<Run> {
     plain.chain(guided).collect()
 }
 
-/// What turns the batch's rows into those of a call with branches, and back.
+/// Maps batch rows to the rows of a call with guidance branches, and back.
 pub(crate) struct Branches {
     /// The number of rows in the batch.
     rows: usize,
-    /// The batch's row that each row of the call is made of: `[call row]`, i64.
+    /// The batch row behind each call row: `[call row]`, i64.
     source: Tensor,
-    /// Per stream, where rows of the call do not see it: where, `[call row, 1, ...]`, bool, and what stands there,
-    /// `[call row, shape]`.
-    dropped: Vec<Option<(Tensor, Tensor)>>,
-    /// By number of branch: the first row in the call, the number of rows, and the batch's rows, `[row]`, i64.
+    /// Per stream, the call rows in which it is dropped: a mask `[call row, 1, ...]`, bool.
+    dropped: Vec<Option<Tensor>>,
+    /// Per branch number: the first row in the call, the number of rows, and the batch rows, `[row]`, i64.
     levels: Vec<(i64, i64, Tensor)>,
-    /// Per stream that is guided: the weight of every row of the call in the guided prediction, `[call row, 1, ...]`.
+    /// Per guided stream: the weight of every call row in the guided prediction, `[call row, 1, ...]`.
     weights: Vec<Option<Tensor>>,
 }
 
 impl Branches {
-    /// Nothing when no row has a branch.
-    pub fn new(runs: &[Run], groups: &[Group], jobs: &Jobs, site: &Site) -> Result<Option<Self>> {
+    /// `None` if no row has a branch.
+    pub fn new(runs: &[Run], groups: &[Group], jobs: &Jobs, context: &LaneContext) -> Result<Option<Self>> {
         if runs.iter().all(|run| run.branch.is_none()) {
             return Ok(None);
         }
         let source: Vec<i64> = runs.iter().flat_map(|run| batch_rows(&groups[run.group])).collect();
-        let placed = |rows: &[i64]| {
-            let rows = Tensor::f_from_slice(rows).op("from_slice", &[])?;
-            rows.f_to_device(site.device).op("to", &[&rows])
-        };
-        let (mut levels, mut first) = (Vec::new(), groups.iter().map(|group| group.rows).sum::<usize>());
+        let placed = |rows: &[i64]| Tensor::try_from_slice(rows)?.try_to_device(context.device);
+        let mut levels = Vec::new();
+        let mut first = groups.iter().map(|group| group.rows).sum::<usize>();
         let rows = first;
         for branch in 0.. {
             let count: usize = runs.iter().filter(|run| run.branch == Some(branch)).map(|run| run.rows).sum();
@@ -67,39 +64,39 @@ impl Branches {
             levels.push((first as i64, count as i64, placed(&source[first..first + count])?));
             first += count;
         }
-        let streams = || site.streams.iter().enumerate();
+        let streams = || context.streams.iter().enumerate();
         Ok(Some(Branches {
             rows,
             source: placed(&source)?,
             dropped: streams()
-                .map(|(place, stream)| dropped(place, stream, runs, groups, jobs, site))
+                .map(|(index, stream)| dropped(index, stream, runs, groups, jobs, context))
                 .collect::<Result<_>>()?,
             levels,
             weights: streams()
-                .map(|(place, stream)| weights(place, stream, runs, groups, jobs, site))
+                .map(|(index, stream)| weights(index, stream, runs, groups, jobs, context))
                 .collect::<Result<_>>()?,
         }))
     }
 
-    /// What the network sees of one stream: `[row, shape]` -> `[call row, shape]`.
+    /// The network input of one stream: `[row, shape]` -> `[call row, shape]`.
     pub fn spread(&self, stream: usize, x: &Tensor) -> Result<Tensor> {
-        let spread = x.f_index_select(0, &self.source).op("index_select", &[x, &self.source])?;
+        let spread = x.try_index_select(0, &self.source)?;
         match &self.dropped[stream] {
             None => Ok(spread),
-            Some((mask, value)) => value.f_where_self(mask, &spread).op("where", &[mask, value, &spread]),
+            Some(mask) => spread.try_masked_fill(mask, 0.0),
         }
     }
 
     /// The guided prediction of one stream: `[call row, shape]` -> `[row, shape]`.
     pub fn gather(&self, stream: usize, output: &Tensor) -> Result<Tensor> {
-        let narrow = |tensor: &Tensor, first: i64, rows: i64| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let narrow = |tensor: &Tensor, first: i64, rows: i64| tensor.try_narrow(0, first, rows);
         let Some(weights) = &self.weights[stream] else { return narrow(output, 0, self.rows as i64) };
-        let weighed = output.f_mul(weights).op("mul", &[output, weights])?;
+        let weighed = output.try_mul(weights)?;
         let mut guided = narrow(&weighed, 0, self.rows as i64)?;
         for (first, rows, source) in &self.levels {
             let branch = narrow(&weighed, *first, *rows)?;
-            // No row comes twice, so that the order of additions is fixed on every device.
-            guided = guided.f_index_add_(0, source, &branch).op("index_add_", &[&guided, source, &branch])?;
+            // No row occurs twice, so the order of additions is fixed on every device.
+            guided = guided.try_index_add_(0, source, &branch)?;
         }
         Ok(guided)
     }
@@ -109,54 +106,43 @@ fn batch_rows(group: &Group) -> std::ops::Range<i64> {
     group.offset as i64..(group.offset + group.rows) as i64
 }
 
-/// Where a stream is dropped, and by what it is replaced: zeros where it is absent, else the noise it would start from.
+/// The call rows in which a stream is dropped, `[call row, 1, ...]`, bool; `None` if there are none.
 fn dropped(
-    place: usize,
+    index: usize,
     stream: &StreamSpec,
     runs: &[Run],
     groups: &[Group],
     jobs: &Jobs,
-    site: &Site,
-) -> Result<Option<(Tensor, Tensor)>> {
-    let elements = stream.elements() as usize;
-    let (mut mask, mut values) = (Vec::new(), Vec::new());
+    context: &LaneContext,
+) -> Result<Option<Tensor>> {
+    let mut mask = Vec::new();
     for run in runs {
-        let (group, job) = (&groups[run.group], &jobs[&groups[run.group].job]);
-        let dropped = job.dropped(place, run.branch);
-        mask.resize(mask.len() + run.rows, dropped.is_some());
-        let first = values.len();
-        values.resize(first + run.rows * elements, 0.0);
-        if dropped == Some(Dropped::Noise) {
-            group.fill_start(place, &mut values[first..]);
-            let scale = job.start_scale(place) as f32;
-            values[first..].iter_mut().for_each(|value| *value *= scale);
-        }
+        let job = &jobs[&groups[run.group].job];
+        mask.resize(mask.len() + run.rows, job.drops(index, run.branch));
     }
     if !mask.contains(&true) {
         return Ok(None);
     }
-    let flat = Tensor::f_from_slice(&mask).op("from_slice", &[])?;
-    let column = flat.f_view(stream.column_shape(mask.len()).as_slice()).op("view", &[&flat])?;
-    let value = tensor_from_rows(&values, mask.len(), &stream.shape, site.device)?;
-    Ok(Some((column.f_to_device(site.device).op("to", &[&column])?, value)))
+    let column = Tensor::try_from_slice(&mask)?.try_view(stream.column_shape(mask.len()))?;
+    column.try_to_device(context.device).map(Some)
 }
 
-/// 1 + the sum of a row's weights for the row itself, minus the weight for a branch: p + sum_b w_b (p - p_b) by terms,
-/// so that a stream with g = 0 has the prediction of the branch to the bit.
+/// The weight of a row is 1 plus the sum of its branch weights; a branch has minus its own weight. This is p + sum_b
+/// w_b (p - p_b) term by term, so that a stream with g = 0 has exactly the bits of the branch's prediction.
 fn weights(
-    place: usize,
+    index: usize,
     stream: &StreamSpec,
     runs: &[Run],
     groups: &[Group],
     jobs: &Jobs,
-    site: &Site,
+    context: &LaneContext,
 ) -> Result<Option<Tensor>> {
     let mut values = Vec::new();
     for run in runs {
         let branches = jobs[&groups[run.group].job].branches();
         let weight = match run.branch {
-            None => 1.0 + branches.iter().map(|branch| branch.weights[place]).sum::<f64>(),
-            Some(branch) => -branches[branch].weights[place],
+            None => 1.0 + branches.iter().map(|branch| branch.weights[index]).sum::<f64>(),
+            Some(branch) => -branches[branch].weights[index],
         };
         values.resize(values.len() + run.rows, weight as f32);
     }
@@ -164,5 +150,5 @@ fn weights(
     if values[plain..].iter().all(|weight| *weight == 0.0) {
         return Ok(None);
     }
-    tensor_from_rows(&values, values.len(), &vec![1; stream.shape.len()], site.device).map(Some)
+    tensor_from_rows(&values, values.len(), &vec![1; stream.shape.len()], context.device).map(Some)
 }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use crate::noise::tensor_from_rows;
 use crate::site::Reader;
-use crate::{Companion, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorOp, Tokens};
+use crate::tensor::tensor_from_rows;
+use crate::{Auxiliary, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorExt, Tokens};
 
 /// One stream of a denoiser.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -17,9 +17,9 @@ pub struct StreamSpec {
     pub name: String,
     /// The shape of one row.
     pub shape: Vec<i64>,
-    /// How it is noised.
+    /// Its noise schedule.
     pub schedule: Schedule,
-    /// What the network predicts of it.
+    /// The quantity that the network predicts.
     pub parameterization: Parameterization,
 }
 
@@ -29,27 +29,29 @@ impl StreamSpec {
         self.shape.iter().product()
     }
 
-    /// `[rows, shape]`.
+    /// `[rows, shape]`: the shape of a batch.
     pub fn batch_shape(&self, rows: usize) -> Vec<i64> {
         std::iter::once(rows as i64).chain(self.shape.iter().copied()).collect()
     }
 
-    /// `[rows, 1, ...]`, one axis per axis of the stream: a number per row.
+    /// `[rows, 1, ...]`, one axis per axis of the stream: the shape of one number per row.
     pub(crate) fn column_shape(&self, rows: usize) -> Vec<i64> {
         std::iter::once(rows as i64).chain(self.shape.iter().map(|_| 1)).collect()
     }
 
-    /// Refuses a tensor that is not `[rows, shape]`.
+    /// Rejects a tensor whose shape is not `[rows, shape]`.
     pub fn check_batch(&self, tensor: &Tensor, rows: usize) -> Result<()> {
-        let (expected, found) = (self.batch_shape(rows), tensor.size());
-        match expected == found {
-            true => Ok(()),
-            false => Err(EngineError::Shape { what: format!("stream {:?}", self.name), expected, found }),
+        let expected = self.batch_shape(rows);
+        let found = tensor.size();
+        if expected == found {
+            Ok(())
+        } else {
+            Err(EngineError::Shape { what: format!("stream {:?}", self.name), expected, found })
         }
     }
 }
 
-/// Refuses an empty list, empty shapes, two streams of one name, and schedules that make no sense.
+/// Rejects an empty list, empty shapes, duplicate names and invalid schedules.
 pub fn check_streams(streams: &[StreamSpec]) -> Result<()> {
     let bad = |wanted, found: String| Err(EngineError::Config { field: "streams", wanted, found });
     if streams.is_empty() {
@@ -67,67 +69,67 @@ pub fn check_streams(streams: &[StreamSpec]) -> Result<()> {
     Ok(())
 }
 
-/// Consecutive rows of a batch at one time: what the network is told of every stream, on the host.
+/// Consecutive rows of a batch at one time, known on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimeRun {
-    /// Per stream, in [0, 1]; 0 for clean streams, 1 for absent ones.
+    /// Per stream: the time in [0, 1]; 0 if clean, 1 if absent.
     pub t: Vec<f32>,
-    /// Per stream: 1 where it is there, or the weight of a prompt; 0 where it is absent.
+    /// Per stream: 1 if present, or the weight of a prompt; 0 if absent.
     pub present: Vec<f32>,
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
 }
 
 /// The times and presences of a batch.
 #[derive(Debug)]
 pub enum Times {
-    /// Any, `[row, stream]` each, f32, on the network's device.
+    /// As tensors, `[row, stream]` each, f32, on the network's device.
     Rows {
         /// As [`TimeRun::t`].
         t: Tensor,
         /// As [`TimeRun::present`].
         present: Tensor,
     },
-    /// Known on the host, in the order of the rows. What a network computes of a time alone, it may compute once.
+    /// Known on the host, in row order. A network may compute once per run whatever depends on the time alone.
     Runs(Vec<TimeRun>),
 }
 
-/// What a denoiser is asked, for a batch of rows at different times.
+/// The input of a denoiser: a batch of rows at different times.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DenoiserInput {
-    /// Per stream, in the denoiser's order: `[row, shape]`, f32. Where the stream is absent the values mean nothing.
+    /// Per stream, in the denoiser's order: `[row, shape]`, f32. The values of absent streams are ignored.
     pub x: Vec<Tensor>,
     /// The times of the rows.
     pub times: Times,
-    /// What a network that reads a prompt reads; nothing is a prompt without tokens.
+    /// The prompt, for a network that takes one; `None` is a prompt without tokens.
     pub prompt: Option<Tokens>,
-    /// What a coupled network reads of the other streams: tokens that their aligners made. Nothing leaves it uncoupled.
+    /// The context of a coupled network: tokens of the other streams. `None` leaves the network uncoupled.
     pub context: Option<Tokens>,
 }
 
 impl DenoiserInput {
-    /// An input without conditions: `t` and `present` `[row, stream]`, f32, as [`Times::Rows`] has them.
+    /// An input without prompt and context: `t` and `present` `[row, stream]`, f32, as in [`Times::Rows`].
     pub fn new(x: Vec<Tensor>, t: Tensor, present: Tensor) -> Self {
         DenoiserInput { x, times: Times::Rows { t, present }, prompt: None, context: None }
     }
 
-    /// An input without conditions whose times are known on the host, as sampling knows them.
+    /// An input without prompt and context whose times are known on the host, as in sampling.
     pub fn sampling(x: Vec<Tensor>, runs: Vec<TimeRun>) -> Self {
         DenoiserInput { x, times: Times::Runs(runs), prompt: None, context: None }
     }
 
-    /// The same with a prompt.
+    /// Adds a prompt.
     pub fn with_prompt(self, prompt: Tokens) -> Self {
         DenoiserInput { prompt: Some(prompt), ..self }
     }
 
-    /// The same with a context.
+    /// Adds a context.
     pub fn with_context(self, context: Tokens) -> Self {
         DenoiserInput { context: Some(context), ..self }
     }
 
-    /// The prompt, for a network that reads tokens of this width or none. Refuses a prompt it cannot read.
+    /// The prompt, for a network that takes tokens of this width or none. Rejects a prompt of another width.
     pub(crate) fn prompt_for(&self, width: Option<i64>) -> Result<Option<&Tokens>> {
         self.readable("prompt", &self.prompt, width)
     }
@@ -143,7 +145,9 @@ impl DenoiserInput {
             (Some(tokens), Some(width)) => {
                 tokens.check(&format!("the {what}"), self.rows(), width).map(|()| Some(tokens))
             }
-            (Some(_), None) => Err(EngineError::Request(format!("its denoiser reads no {what}"))),
+            (Some(_), None) => {
+                Err(EngineError::Request(format!("the denoiser takes no {what}, but the input has one")))
+            }
         }
     }
 
@@ -160,12 +164,12 @@ impl DenoiserInput {
         self.column(|t, _| t.shallow_clone(), |run| &run.t)
     }
 
-    /// 1 where a stream is there, 0 where it is absent: `[row, stream]`, f32, on the device of `x`.
+    /// 1 if a stream is present, 0 if it is absent: `[row, stream]`, f32, on the device of `x`.
     pub fn present(&self) -> Result<Tensor> {
         self.column(|_, present| present.shallow_clone(), |run| &run.present)
     }
 
-    /// Whether every stream of every row is known to be there.
+    /// True if every stream of every row is known to be present.
     pub fn is_all_present(&self) -> bool {
         match &self.times {
             Times::Rows { .. } => false,
@@ -173,9 +177,9 @@ impl DenoiserInput {
         }
     }
 
-    /// `rows` rows from `first` on.
+    /// The rows `first .. first + rows`.
     pub fn narrow(&self, first: i64, rows: i64) -> Result<Self> {
-        let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let narrow = |tensor: &Tensor| tensor.try_narrow(0, first, rows);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: narrow(t)?, present: narrow(present)? },
             Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
@@ -185,13 +189,13 @@ impl DenoiserInput {
         Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt, context })
     }
 
-    /// The rows that are marked; rows of one [`TimeRun`] are all marked or none.
+    /// The marked rows. The rows of one [`TimeRun`] must be all marked or all unmarked.
     pub(crate) fn pick(&self, rows: &[bool]) -> Result<Self> {
         let numbers: Vec<i64> = (0..rows.len() as i64).filter(|row| rows[*row as usize]).collect();
-        let index = Tensor::f_from_slice(&numbers).op("from_slice", &[])?;
+        let index = Tensor::try_from_slice(&numbers)?;
         let device = self.x.first().map_or(Device::Cpu, Tensor::device);
-        let index = index.f_to_device(device).op("to", &[&index])?;
-        let picked = |tensor: &Tensor| tensor.f_index_select(0, &index).op("index_select", &[tensor, &index]);
+        let index = index.try_to_device(device)?;
+        let picked = |tensor: &Tensor| tensor.try_index_select(0, &index);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: picked(t)?, present: picked(present)? },
             Times::Runs(runs) => {
@@ -205,10 +209,9 @@ impl DenoiserInput {
         Ok(DenoiserInput { x: self.x.iter().map(picked).collect::<Result<_>>()?, times, prompt, context })
     }
 
-    /// The same of some of the streams alone, without tokens.
+    /// The same input restricted to some streams, without tokens.
     pub(crate) fn some_streams(&self, some: Range<usize>) -> Result<Self> {
-        let columns =
-            |tensor: &Tensor| tensor.f_narrow(1, some.start as i64, some.len() as i64).op("narrow", &[tensor]);
+        let columns = |tensor: &Tensor| tensor.try_narrow(1, some.start as i64, some.len() as i64);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: columns(t)?, present: columns(present)? },
             Times::Runs(runs) => {
@@ -237,9 +240,10 @@ impl DenoiserInput {
     }
 }
 
-/// The runs of `rows` rows from `first` on.
+/// The runs of the rows `first .. first + rows`.
 fn cut(runs: &[TimeRun], first: usize, rows: usize) -> Vec<TimeRun> {
-    let (mut cut, mut begin) = (Vec::new(), 0);
+    let mut cut = Vec::new();
+    let mut begin = 0;
     for run in runs {
         let end = begin + run.rows;
         let kept = end.min(first + rows).saturating_sub(begin.max(first));
@@ -251,7 +255,7 @@ fn cut(runs: &[TimeRun], first: usize, rows: usize) -> Vec<TimeRun> {
     cut
 }
 
-/// A network over one or several streams. Rows must not influence one another.
+/// A network over one or several streams. Rows must not influence each other.
 pub trait Denoiser: Send {
     /// Its streams, in the order of inputs and outputs.
     fn streams(&self) -> &[StreamSpec];
@@ -260,37 +264,38 @@ pub trait Denoiser: Send {
     /// Differentiable; the caller decides whether gradients are recorded.
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>>;
 
-    /// What coupled streams show one another, `[row, token, feature]` each, of length 1; none of a stream that no row
-    /// has. Empty where streams are not coupled.
+    /// The environment tokens of coupled streams, `[row, token, feature]` each, normalized to length 1; `None` for a
+    /// stream that is absent in all rows. Empty if the streams are not coupled.
     ///
     /// # Errors
-    /// libtorch refused.
+    /// A tensor operation failed.
     fn environments(&self, _batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
         Ok(Vec::new())
     }
 
-    /// How many of its streams, the last ones, are prompts: given or absent, never diffused, so that what is predicted
-    /// of them means nothing.
+    /// The number of prompts, the last of its streams: observed or absent, never diffused. Their predictions are
+    /// meaningless.
     fn prompts(&self) -> usize {
         0
     }
 
-    /// Of its streams, those between the diffused ones and the prompts: given, estimated or absent, never diffused.
-    fn companions(&self) -> &[Companion] {
+    /// Its auxiliary streams, between the diffused streams and the prompts: observed, estimated or absent, never
+    /// diffused.
+    fn auxiliaries(&self) -> &[Auxiliary] {
         &[]
     }
 
-    /// How many of its streams, the first ones, are diffused.
+    /// The number of diffused streams, the first of its streams.
     fn diffused(&self) -> usize {
-        self.streams().len() - self.companions().len() - self.prompts()
+        self.streams().len() - self.auxiliaries().len() - self.prompts()
     }
 
-    /// The places whose features others can read.
+    /// The sites whose features can be read.
     fn sites(&self) -> Vec<SiteSpec> {
         Vec::new()
     }
 
-    /// As [`Denoiser::predict`], and the features at these sites, in this order: `[row, shape of the site]`, f32.
+    /// [`Denoiser::predict`] plus the features at these sites, in this order: `[row, shape of the site]`, f32.
     ///
     /// # Errors
     /// The network has no such site.
@@ -302,8 +307,8 @@ pub trait Denoiser: Send {
     /// The parameters by name, sharing memory with the network's. Names are stable: checkpoints use them.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
-    /// The parameters will not change any more: what can be computed of them alone, is. Sampling calls it when the
-    /// weights are loaded, training never. Predictions stay differentiable by `x`, no more by the parameters.
+    /// Freezes the parameters and precomputes whatever depends on them alone. Sampling calls it after loading the
+    /// weights, training never does. Predictions stay differentiable with respect to `x`, but not to the parameters.
     fn freeze(&mut self) -> Result<()> {
         Ok(())
     }
@@ -314,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_known_on_the_host_are_those_of_tensors() {
+    fn times_on_the_host_agree_with_those_in_tensors() {
         let run = |t: f32, present, rows| TimeRun { t: vec![t, 0.0], present: vec![present, 1.0], rows };
         let x = Tensor::from_slice(&[0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0]).view([6, 1]);
         let input = DenoiserInput::sampling(

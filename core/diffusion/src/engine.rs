@@ -17,16 +17,16 @@ use crate::ticket::{Alive, Cancel, received};
 use crate::worker::{Call, Lanes, Submission, Worker};
 use crate::{Denoiser, EngineError, Profile, Request, Result, StreamSpec, Ticket};
 
-/// How the engine runs.
+/// The configuration of the engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// Where the denoisers' parameters lie and all sampling happens.
+    /// The device of the denoisers' parameters and of all sampling.
     pub device: Device,
-    /// Rows per network call at most, guidance branches among them.
+    /// Maximum rows per network call, guidance branches included.
     pub max_batch_rows: usize,
-    /// No more requests are taken while this many rows wait outside the batch; submitting then blocks.
+    /// Submitting blocks while this many rows wait outside the batch.
     pub max_waiting_rows: usize,
-    /// Requests, and calls, that may queue before the sender blocks.
+    /// Requests and calls that may queue before the sender blocks.
     pub queue: usize,
 }
 
@@ -37,17 +37,17 @@ impl EngineConfig {
     }
 }
 
-/// What the engine has done since its start.
+/// Counters since the engine's start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EngineStats {
     /// Steps: network calls over a whole batch.
     pub steps: u64,
-    /// Rows in those steps, summed, guidance branches among them.
+    /// The sum of the rows of these steps, guidance branches included.
     pub row_steps: u64,
 }
 
-/// Owns the compute thread. Dropping it stops the thread after the step or call in progress; requests that are not
-/// answered by then fail with [`EngineError::Stopped`].
+/// Owns the compute thread. Dropping it stops the thread after the current step or call; unanswered requests then fail
+/// with [`EngineError::Stopped`].
 pub struct Engine {
     handle: EngineHandle,
     stop: Arc<AtomicBool>,
@@ -55,7 +55,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the compute thread with these denoisers, whose parameters lie on the configured device and are frozen.
+    /// Starts the compute thread with these denoisers and freezes them. Their parameters must be on the configured
+    /// device.
     pub fn start(mut denoisers: IndexMap<String, Box<dyn Denoiser>>, config: EngineConfig) -> Result<Engine> {
         let mut streams = IndexMap::new();
         for (name, denoiser) in &mut denoisers {
@@ -65,7 +66,8 @@ impl Engine {
         }
         let (submit, submissions) = bounded(config.queue.max(1));
         let (call, calls) = bounded(config.queue.max(1));
-        let (counters, stop) = (Arc::new(Counters::default()), Arc::new(AtomicBool::new(false)));
+        let counters = Arc::new(Counters::default());
+        let stop = Arc::new(AtomicBool::new(false));
         let lane = |(name, denoiser): (String, _)| {
             (name.clone(), Lane::new(name, denoiser, config.device, config.max_batch_rows, counters.clone()))
         };
@@ -78,7 +80,7 @@ impl Engine {
         Ok(Engine { handle, stop, thread: Some(thread) })
     }
 
-    /// A handle to send work with; cheap to clone, may outlive the engine.
+    /// A handle to submit work. It is cheap to clone and may outlive the engine.
     pub fn handle(&self) -> EngineHandle {
         self.handle.clone()
     }
@@ -87,7 +89,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread when it has nothing to do; fails when the thread is gone, which is as well.
+        // Wakes an idle thread. Sending fails if the thread has ended, which is fine.
         let _ = self.handle.call.send(Box::new(|_| {}));
         if let Some(thread) = self.thread.take() {
             // On the compute thread itself there is nothing to wait for.
@@ -112,22 +114,23 @@ impl EngineHandle {
     /// Queues one request; blocks while the queue is full.
     ///
     /// # Errors
-    /// The request is wrong, or the engine has stopped.
+    /// The request is invalid, or the engine has stopped.
     pub fn submit(&self, request: Request) -> Result<Ticket> {
         let mut tickets = self.submit_all(vec![request])?;
         tickets.pop().ok_or(EngineError::Stopped)
     }
 
-    /// Queues several requests as one: no step comes between their arrivals. With the same requests in the same order
-    /// on an idle engine the batches, and so the bits of the results, are the same.
+    /// Queues several requests as one: no step runs between their arrivals. The same requests in the same order on an
+    /// idle engine give the same batches, and so the same bits.
     ///
     /// # Errors
-    /// One of them is wrong, and none is queued; or the engine has stopped.
+    /// One of them is invalid, and then none is queued; or the engine has stopped.
     pub fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Ticket>> {
         for request in &requests {
             check(request, self.streams(&request.denoiser)?)?;
         }
-        let (mut submissions, mut tickets) = (Vec::new(), Vec::new());
+        let mut submissions = Vec::new();
+        let mut tickets = Vec::new();
         for request in requests {
             let (reply, answer) = bounded(1);
             let cancel = Cancel { request: Arc::default(), requests: self.counters.cancelled.clone() };
@@ -138,8 +141,8 @@ impl EngineHandle {
         Ok(tickets)
     }
 
-    /// Runs a closure on the compute thread, between two steps, and waits for its result. Gradients are recorded as on
-    /// any thread; a closure that must not record them takes tch's `no_grad_guard`. It must not wait for this engine.
+    /// Runs a closure on the compute thread between two steps, and waits for its result. Gradients are recorded as on
+    /// any thread; use tch's `no_grad_guard` to avoid that. The closure must not wait for this engine.
     ///
     /// # Errors
     /// The closure panicked, or the engine has stopped.
@@ -147,12 +150,11 @@ impl EngineHandle {
         self.call_lanes(|_| work())
     }
 
-    /// Times the denoiser with 1, 2, 4 ... rows a call on made-up rows, as long as more rows give 5 % more rows a second,
-    /// `most_rows` at most, and for about a second; from then on its batches have the size that was found.
-    /// Requests wait meanwhile.
+    /// Measures the denoiser with 1, 2, 4 ... synthetic rows per call while more rows give 5 % more throughput, up to
+    /// `most_rows` and for about a second. Its batches then have the best size found. Requests wait meanwhile.
     ///
     /// # Errors
-    /// There is no such denoiser, it fails on a single row, or the engine has stopped.
+    /// The denoiser does not exist or fails on a single row, or the engine has stopped.
     pub fn profile(&self, denoiser: &str, most_rows: usize) -> Result<Profile> {
         let name = self.known(denoiser)?;
         self.call_lanes(move |lanes| {
@@ -161,19 +163,19 @@ impl EngineHandle {
         })?
     }
 
-    /// Sets the most rows of the denoiser's network calls, from its next step on.
+    /// Sets the maximum rows of the denoiser's network calls, from its next step on.
     ///
     /// # Errors
-    /// There is no such denoiser, or the engine has stopped.
+    /// The denoiser does not exist, or the engine has stopped.
     pub fn set_max_batch_rows(&self, denoiser: &str, rows: usize) -> Result<()> {
         let name = self.known(denoiser)?;
         self.call_lanes(move |lanes| lanes.get_mut(&name).into_iter().for_each(|lane| lane.set_cap(rows)))
     }
 
-    /// The most rows of the denoiser's network calls.
+    /// The maximum rows of the denoiser's network calls.
     ///
     /// # Errors
-    /// There is no such denoiser, or the engine has stopped.
+    /// The denoiser does not exist, or the engine has stopped.
     pub fn max_batch_rows(&self, denoiser: &str) -> Result<usize> {
         let name = self.known(denoiser)?;
         self.call_lanes(move |lanes| lanes.get(&name).map_or(1, Lane::cap))
@@ -190,7 +192,7 @@ impl EngineHandle {
                 what: "a call".to_string(),
                 message: panic_message(payload.as_ref()),
             });
-            // The caller waits, unless its thread is gone.
+            // The caller waits, unless its thread has ended.
             let _ = reply.send(result);
         });
         self.call.send(guarded).map_err(|_| EngineError::Stopped)?;
@@ -206,7 +208,7 @@ impl EngineHandle {
         })
     }
 
-    /// What has been done so far.
+    /// The counters so far.
     pub fn stats(&self) -> EngineStats {
         EngineStats {
             steps: self.counters.steps.load(Ordering::Relaxed),

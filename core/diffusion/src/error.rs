@@ -1,69 +1,68 @@
-//! What can go wrong in the engine, and who must act.
+//! The errors of the engine, and who must act.
 
 use anyflow_native::NativeError;
-use tch::{TchError, Tensor};
 
-/// The result of everything fallible in this crate.
+/// A result with [`EngineError`] as the default error.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 
-/// An error of the engine. Cloneable, since one failed network call answers several requests.
+/// An error of the engine. It is `Clone` because one failed network call answers several requests.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EngineError {
-    /// A tensor operation failed. The caller must act when the shapes are its own; else it is our bug, please report.
+    /// A tensor operation failed. The caller must act if the shapes are its own; otherwise this is a bug of the engine.
     #[error("{op} failed on {shapes}: {message}")]
     Tensor {
-        /// The operation, by the name libtorch gives it.
+        /// The operation, by its libtorch name.
         op: &'static str,
         /// The shapes of its inputs, `[2, 3] [3]`.
         shapes: String,
         /// The first line of libtorch's message.
         message: String,
     },
-    /// The device has no memory left, even for one row. The user must act: smaller model, other device.
+    /// The device is out of memory, even for one row. The user must act: use a smaller model or another device.
     #[error("out of memory in {op} on {shapes}")]
     OutOfMemory {
-        /// The operation that wanted memory.
+        /// The operation that failed to allocate.
         op: &'static str,
         /// The shapes of its inputs.
         shapes: String,
     },
-    /// A tensor has another shape than its stream declares. Whoever made the tensor must act.
+    /// A tensor's shape differs from the one that its stream declares. Whoever made the tensor must act.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {
-        /// What the tensor is, with its stream's name.
+        /// The tensor, with the name of its stream.
         what: String,
-        /// The shape that was needed.
+        /// The required shape.
         expected: Vec<i64>,
-        /// The shape that came.
+        /// The actual shape.
         found: Vec<i64>,
     },
-    /// A number in a configuration is out of its range. The author of the model or pipeline must act.
-    #[error("{field} must be {wanted}, it is {found}")]
+    /// A number in a configuration is out of range. The author of the model or pipeline must act.
+    #[error("{field} must be {wanted}, found {found}")]
     Config {
-        /// The field, as it is spelled in a configuration.
+        /// The field, as spelled in a configuration.
         field: &'static str,
-        /// The range in words.
+        /// The range, in words.
         wanted: &'static str,
-        /// The value that came.
+        /// The actual value.
         found: String,
     },
-    /// A request or a model names something that is not there. Its author must act.
-    #[error("no {what} is named {name:?}; there is {known:?}")]
+    /// A request or a model names something that does not exist. Its author must act.
+    #[error("unknown {what} {name:?}; known: {known:?}")]
     Unknown {
         /// The kind of thing: stream, denoiser.
         what: &'static str,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The names that exist.
+        /// The existing names.
         known: Vec<String>,
     },
-    /// A request contradicts itself. The caller that made it must act.
-    #[error("the request cannot be run: {0}")]
+    /// A request is inconsistent. The caller must act.
+    #[error("invalid request: {0}")]
     Request(String),
-    /// A closure or a denoiser panicked on the compute thread, which goes on. Its author must act.
+    /// A closure or a denoiser panicked on the compute thread, which keeps running. The author of that code must act.
     #[error("{what} panicked: {message}")]
     Panicked {
-        /// What ran: a call, or a denoiser by name.
+        /// The code that panicked: a call, or a denoiser by name.
         what: String,
         /// The panic's message.
         message: String,
@@ -71,79 +70,38 @@ pub enum EngineError {
     /// The engine has been dropped. The caller must start another.
     #[error("the engine has stopped")]
     Stopped,
-    /// The compute thread could not be started. The user must act: the system refuses threads.
+    /// The compute thread could not be started. The user must act: the system refuses new threads.
     #[error("the compute thread could not be started: {0}")]
     Thread(String),
 }
 
 impl EngineError {
-    /// Whether a smaller batch might succeed.
+    /// True if a smaller batch might succeed.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, EngineError::OutOfMemory { .. })
     }
 }
 
-/// Turns the result of a fallible tensor operation into ours, with the operation and the shapes named.
-pub trait TensorOp<T> {
-    /// `op` is libtorch's name of the operation, `inputs` the tensors it read.
-    fn op(self, op: &'static str, inputs: &[&Tensor]) -> Result<T>;
-}
-
-impl<T> TensorOp<T> for std::result::Result<T, TchError> {
-    fn op(self, op: &'static str, inputs: &[&Tensor]) -> Result<T> {
-        self.map_err(|error| {
-            let shapes = inputs.iter().map(|tensor| format!("{:?}", tensor.size())).collect::<Vec<_>>().join(" ");
-            refused(op, shapes, &error.to_string())
-        })
-    }
-}
-
 impl From<NativeError> for EngineError {
-    /// Lists of tensors name the culprit themselves: their shapes are not repeated.
+    /// The shapes are not repeated, since the message for a list of tensors names the tensor at fault.
     fn from(error: NativeError) -> Self {
-        refused(error.op, "lists of tensors".into(), &error.message)
+        failed(error.op, "lists of tensors".into(), &error.message)
     }
 }
 
-/// libtorch appends a C++ backtrace; the first line holds the reason.
-fn refused(op: &'static str, shapes: String, text: &str) -> EngineError {
+/// The error of a failed operation. libtorch appends a C++ backtrace to the reason, which is the first line.
+pub(crate) fn failed(op: &'static str, shapes: String, text: &str) -> EngineError {
     let message = text.lines().next().unwrap_or_default().to_string();
     let exhausted = ["out of memory", "can't allocate memory", "not enough memory"];
-    match exhausted.iter().any(|reason| message.contains(reason)) {
-        true => EngineError::OutOfMemory { op, shapes },
-        false => EngineError::Tensor { op, shapes, message },
+    if exhausted.iter().any(|reason| message.contains(reason)) {
+        EngineError::OutOfMemory { op, shapes }
+    } else {
+        EngineError::Tensor { op, shapes, message }
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let said = payload.downcast_ref::<&str>().map(ToString::to_string);
     said.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::{Device, Kind};
-
-    #[test]
-    fn a_failed_operation_names_itself_and_its_shapes() {
-        let left = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
-        let right = Tensor::zeros([4, 5], (Kind::Float, Device::Cpu));
-        let error = left.f_matmul(&right).op("matmul", &[&left, &right]).unwrap_err();
-        match &error {
-            EngineError::Tensor { op, shapes, message } => {
-                assert_eq!((*op, shapes.as_str()), ("matmul", "[2, 3] [4, 5]"));
-                assert!(!message.contains('\n'), "{message}");
-            }
-            other => panic!("{other:?}"),
-        }
-        assert!(!error.is_out_of_memory());
-    }
-
-    #[test]
-    fn memory_exhaustion_is_told_apart() {
-        let huge = Tensor::f_zeros([1 << 50], (Kind::Float, Device::Cpu)).op("zeros", &[]);
-        assert!(huge.unwrap_err().is_out_of_memory());
-    }
 }

@@ -1,30 +1,30 @@
-//! Rows of one job that go through the batch together.
+//! Rows of one job that move through the batch together.
 
 use crate::noise::{RowNoise, START_STEP};
 
-/// Rows of one job that were admitted together: they are at the same step, next to one another in the batch.
+/// Rows of one job that were admitted together: at the same step, adjacent in the batch.
 pub(crate) struct Group {
     /// The job's key in the lane.
     pub job: u64,
-    /// The first of them, as the job counts.
+    /// The index of the first row in the job.
     pub first: usize,
     /// The number of rows.
     pub rows: usize,
-    /// The step they are at, from 0.
+    /// The current step, from 0.
     pub step: usize,
-    /// Where the first of them lies in the lane's tensors.
+    /// The index of the first row in the lane's tensors.
     pub offset: usize,
-    /// Per stream and row.
+    /// The noise generators, per stream and row.
     pub noise: Vec<Vec<RowNoise>>,
 }
 
 impl Group {
-    /// Fills `out`, row after row, with the noise of this step in one stream.
+    /// Fills `out`, row after row, with this step's noise of one stream.
     pub fn fill_noise(&self, stream: usize, out: &mut [f32]) {
         self.fill(stream, START_STEP + 1 + self.step as u32, out);
     }
 
-    /// Fills `out`, row after row, with the noise that the stream starts from.
+    /// Fills `out`, row after row, with the initial noise of one stream.
     pub fn fill_start(&self, stream: usize, out: &mut [f32]) {
         self.fill(stream, START_STEP, out);
     }

@@ -1,82 +1,56 @@
-//! Guidance: the prediction is moved away from what the network says when it knows less.
+//! Guidance: predictions are moved away from those that the network makes with fewer conditions.
 //!
-//! A branch is the same row once more, in the same network call, with some streams dropped. With the raw predictions
-//! p of the row and p_b of branch b, in the stream's own parameterization, the guided one of stream i is
+//! A branch is the same row again in the same network call, with some streams dropped. With the raw predictions p of
+//! the row and p_b of branch b, in the stream's own parameterization, the guided prediction of stream i is
 //!
 //! p_i + sum_b w_bi (p_i - p_bi).
 //!
-//! One branch with w = g - 1 is p_b + g (p - p_b), classifier-free guidance (Ho and Salimans 2022), with g = 1 the plain
-//! model and g = 0 the model without the condition. The other convention in use, p + s (p - p_b) of UniDiffuser (Bao et
-//! al. 2023), has s = g - 1. With a branch per condition, p + sum_c (g_c - 1) (p - p_without_c), each condition has a
-//! strength of its own; with all g = 1 nothing changes.
+//! One branch with w = g - 1 is p_b + g (p - p_b), classifier-free guidance (Ho and Salimans 2022): g = 1 is the plain
+//! model, g = 0 the model without the condition. The other common convention, p + s (p - p_b) of UniDiffuser (Bao et
+//! al. 2023), has s = g - 1. With one branch per condition, p + sum_c (g_c - 1) (p - p_without_c), each condition has
+//! its own strength; with all g = 1 nothing changes.
 //!
-//! A denoiser should have been trained with what a branch shows it: with streams absent (`p_absent` of the time law), or,
-//! for [`Dropped::Noise`], with a time per stream.
+//! Branches drop streams, so the denoiser should have been trained with absent streams (`p_absent` of the time
+//! distribution).
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-/// How a stream is dropped in a branch.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dropped {
-    /// It is absent.
-    #[default]
-    Absent,
-    /// It is pure noise at the last time, the row's own first noise of the stream: Bao et al. 2023, "One transformer fits
-    /// all distributions in multi-modal diffusion at scale" (UniDiffuser), for networks that know no absence.
-    Noise,
-}
-
-/// The row once more, with less given.
+/// The same row again with fewer conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Branch {
-    /// The streams that are dropped.
+    /// The dropped streams.
     pub dropped: Vec<String>,
-    /// How.
-    pub drop: Dropped,
-    /// w per generated stream; a stream that is not named is not guided by this branch.
+    /// w per generated stream. A stream without an entry is not guided by this branch.
     pub weights: IndexMap<String, f64>,
 }
 
-/// One scale for all conditions together, or one for each.
+/// One scale for all conditions together, or one per condition.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Scale {
     /// One branch, in which all conditions are dropped.
     All(f64),
-    /// A branch for each condition that is named.
+    /// One branch per named condition.
     Each(IndexMap<String, f64>),
 }
 
-/// Which branches a request has, as a configuration says it. Scales are g of the module's documentation.
+/// The guidance of a request, as a configuration states it. Scales are g of the module's documentation.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Guidance {
-    /// Towards what is given: the branches lack conditions.
+    /// Towards the conditions: each branch lacks conditions.
     Cfg {
         /// The strength.
         #[serde(default = "all_of_three")]
         scale: Scale,
-        /// How conditions are dropped.
-        #[serde(default)]
-        drop: Dropped,
-        /// For some generated streams, a scale in place of `scale`.
-        #[serde(default)]
-        streams: IndexMap<String, f64>,
     },
-    /// Towards what is generated together: for each stream a branch that lacks all other generated streams, as
-    /// UniDiffuser's joint sampling has.
+    /// Towards the jointly generated streams: one branch per stream, which lacks all other generated streams, as in
+    /// UniDiffuser's joint sampling.
     Joint {
         /// The strength.
         #[serde(default = "three")]
         scale: f64,
-        /// How the other streams are dropped.
-        #[serde(default)]
-        drop: Dropped,
-        /// For some generated streams, a scale in place of `scale`.
-        #[serde(default)]
-        streams: IndexMap<String, f64>,
     },
 }
 
@@ -89,29 +63,19 @@ fn all_of_three() -> Scale {
 }
 
 impl Guidance {
-    /// The branches of a request in which the streams `given` are conditions and `generated` are sampled; other names are
-    /// passed over. Where a scale is 1 there is none.
-    pub fn branches(&self, given: &[&str], generated: &[&str]) -> Vec<Branch> {
-        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    /// The branches of a request with these conditions and generated streams; other names are ignored. A scale of 1
+    /// needs no branch.
+    pub fn branches(&self, conditions: &[&str], generated: &[&str]) -> Vec<Branch> {
         let branches: Vec<Branch> = match self {
-            Guidance::Cfg { scale, drop, streams } => {
-                let without = |dropped: Vec<String>, scale: f64| {
-                    let weight = |stream: &&str| (stream.to_string(), streams.get(*stream).unwrap_or(&scale) - 1.0);
-                    Branch { dropped, drop: *drop, weights: generated.iter().map(weight).collect() }
-                };
-                match scale {
-                    Scale::All(scale) => vec![without(own(given), *scale)],
-                    Scale::Each(scales) => {
-                        let scales = scales.iter().filter(|(condition, _)| given.contains(&condition.as_str()));
-                        scales.map(|(condition, scale)| without(vec![condition.clone()], *scale)).collect()
-                    }
-                }
+            Guidance::Cfg { scale: Scale::All(scale) } => vec![Branch::new(conditions, generated, *scale)],
+            Guidance::Cfg { scale: Scale::Each(scales) } => {
+                let scales = scales.iter().filter(|(condition, _)| conditions.contains(&condition.as_str()));
+                scales.map(|(condition, scale)| Branch::new(&[condition], generated, *scale)).collect()
             }
-            Guidance::Joint { scale, drop, streams } => {
+            Guidance::Joint { scale } => {
                 let alone = |stream: &&str| {
                     let others: Vec<&str> = generated.iter().copied().filter(|other| other != stream).collect();
-                    let weight = streams.get(*stream).unwrap_or(scale) - 1.0;
-                    Branch { dropped: own(&others), drop: *drop, weights: [(stream.to_string(), weight)].into() }
+                    Branch::new(&others, &[stream], *scale)
                 };
                 generated.iter().map(alone).collect()
             }
@@ -121,7 +85,14 @@ impl Guidance {
 }
 
 impl Branch {
-    /// Without the weights that are 0; nothing if none is left, or nothing is dropped.
+    /// Guides streams with scale g, so w = g - 1, by a branch without the dropped streams.
+    fn new(dropped: &[&str], guided: &[&str], scale: f64) -> Self {
+        let weight = |stream: &&str| (stream.to_string(), scale - 1.0);
+        let dropped = dropped.iter().map(ToString::to_string).collect();
+        Branch { dropped, weights: guided.iter().map(weight).collect() }
+    }
+
+    /// Removes zero weights; `None` if no weight is left or no stream is dropped.
     fn unless_idle(mut self) -> Option<Self> {
         self.weights.retain(|_, weight| *weight != 0.0);
         (!self.weights.is_empty() && !self.dropped.is_empty()).then_some(self)
@@ -136,34 +107,32 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    fn branch(dropped: &[&str], drop: Dropped, weights: &[(&str, f64)]) -> Branch {
+    fn branch(dropped: &[&str], weights: &[(&str, f64)]) -> Branch {
         let weights = weights.iter().map(|(name, weight)| (name.to_string(), *weight)).collect();
-        Branch { dropped: dropped.iter().map(ToString::to_string).collect(), drop, weights }
+        Branch { dropped: dropped.iter().map(ToString::to_string).collect(), weights }
     }
 
     #[test]
     fn one_scale_drops_all_conditions_at_once() {
         let found = parsed(r#"{"kind": "cfg", "scale": 2.5}"#).branches(&["a", "b"], &["x", "y"]);
-        assert_eq!(found, [branch(&["a", "b"], Dropped::Absent, &[("x", 1.5), ("y", 1.5)])]);
-        let found = parsed(r#"{"kind": "cfg", "scale": 2.5, "drop": "noise", "streams": {"y": 1.0}}"#);
-        assert_eq!(found.branches(&["a"], &["x", "y"]), [branch(&["a"], Dropped::Noise, &[("x", 1.5)])]);
+        assert_eq!(found, [branch(&["a", "b"], &[("x", 1.5), ("y", 1.5)])]);
     }
 
     #[test]
-    fn scales_per_condition_have_a_branch_each() {
+    fn each_scaled_condition_has_a_branch() {
         let guidance = parsed(r#"{"kind": "cfg", "scale": {"a": 2.0, "b": 1.0, "c": 0.0}}"#);
-        let without = |name, weight| branch(&[name], Dropped::Absent, &[("x", weight)]);
+        let without = |name, weight| branch(&[name], &[("x", weight)]);
         assert_eq!(guidance.branches(&["a", "b", "c"], &["x"]), [without("a", 1.0), without("c", -1.0)]);
         assert_eq!(guidance.branches(&["b", "c"], &["x"]), [without("c", -1.0)]);
     }
 
     #[test]
     fn joint_guidance_has_a_branch_per_stream() {
-        let guidance = parsed(r#"{"kind": "joint", "scale": 3, "streams": {"y": 2}}"#);
+        let guidance = parsed(r#"{"kind": "joint", "scale": 3}"#);
         let expected = [
-            branch(&["y", "z"], Dropped::Absent, &[("x", 2.0)]),
-            branch(&["x", "z"], Dropped::Absent, &[("y", 1.0)]),
-            branch(&["x", "y"], Dropped::Absent, &[("z", 2.0)]),
+            branch(&["y", "z"], &[("x", 2.0)]),
+            branch(&["x", "z"], &[("y", 2.0)]),
+            branch(&["x", "y"], &[("z", 2.0)]),
         ];
         assert_eq!(guidance.branches(&["a"], &["x", "y", "z"]), expected);
         assert!(guidance.branches(&["a"], &["x"]).is_empty());

@@ -1,4 +1,4 @@
-//! A request on its way through the engine: its rows, its tables, and what is finished of it.
+//! A request in the engine: its rows, its tables, and its finished rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,30 +8,30 @@ use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::group::Group;
-use crate::guidance::Dropped;
-use crate::noise::{RowNoise, tensor_from_rows};
+use crate::noise::RowNoise;
+use crate::tensor::tensor_from_rows;
 use crate::update::Coefficients;
-use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorOp};
+use crate::{Branch, EngineError, Observed, Request, Result, Sampled, SamplerTable, State, StreamSpec, TensorExt};
 
 /// The jobs of a lane, by key, in the order of their arrival.
 pub(crate) type Jobs = IndexMap<u64, Job>;
 
-/// Where a lane's tensors live, and of which streams.
-pub(crate) struct Site {
+/// The environment of a lane: its streams and its device.
+pub(crate) struct LaneContext {
     pub streams: Vec<StreamSpec>,
-    /// Those that are never diffused, by place: whether they have a head that estimates them.
-    pub companions: IndexMap<usize, bool>,
+    /// The auxiliary streams, by index: true if a head estimates them.
+    pub auxiliaries: IndexMap<usize, bool>,
     pub device: Device,
 }
 
-/// Where a job's answer goes.
+/// The channel for a job's answer.
 pub(crate) struct Reply {
     pub to: Sender<Result<Sampled>>,
-    /// Set when nobody waits any more.
+    /// True once the ticket was dropped.
     pub cancelled: Arc<AtomicBool>,
 }
 
-/// A request that was accepted.
+/// An accepted request.
 pub(crate) struct Job {
     rows: Vec<u64>,
     seed: u64,
@@ -46,58 +46,57 @@ pub(crate) struct Job {
     reply: Reply,
 }
 
-/// What a job knows of one stream.
+/// One stream of a job.
 struct JobStream {
     state: State,
-    /// The given value as it came.
-    given: Option<Tensor>,
+    /// The observed value as the caller passed it.
+    original: Option<Tensor>,
     /// The same on the engine's device, f32.
     value: Option<Tensor>,
-    /// Where elements are given, bool, if only some are.
+    /// The observed elements, bool, if only some are observed.
     mask: Option<Tensor>,
-    /// What it begins from, as `value`.
-    begun: Option<Tensor>,
-    /// The given value and noise at the first time, if it is given noised or begins from something.
-    held_start: [f32; 2],
-    /// What the network is told where it sees the stream: 1, or the weight of a prompt.
+    /// The init value (SDEdit), as `value`.
+    init: Option<Tensor>,
+    /// The factors of the observed or init value and of noise at the first time.
+    init_factors: [f32; 2],
+    /// The presence that the network gets: 1, or the weight of a prompt.
     presence: f32,
     start_scale: f64,
-    last_time: f64,
     steps: Vec<Coefficients>,
     times: Vec<f64>,
 }
 
-/// A branch, by place.
+/// A guidance branch, by stream index.
 pub(crate) struct JobBranch {
-    dropped: Vec<Option<Dropped>>,
-    /// Per stream; 0 where it is not guided.
+    /// Per stream: true if it is dropped.
+    dropped: Vec<bool>,
+    /// Per stream; 0 if it is not guided.
     pub weights: Vec<f64>,
 }
 
 impl Job {
-    /// `request` has been checked against the site's streams; `tables` holds one table per stream, all of one length.
-    pub fn new(request: Request, site: &Site, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
+    /// `request` must have been checked against the streams; `tables` has one table per stream, all of one length.
+    pub fn new(request: Request, context: &LaneContext, tables: &[SamplerTable], reply: Reply) -> Result<Self> {
         let Request { rows, mut states, guidance, seed, outputs, sampler, .. } = request;
-        let place = |name: &String| site.streams.iter().position(|stream| &stream.name == name);
-        let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((place(&name)?, name))).collect();
-        let streams = site.streams.iter().zip(tables).enumerate().map(|(place, (stream, table))| {
+        let index = |name: &String| context.streams.iter().position(|stream| &stream.name == name);
+        let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((index(&name)?, name))).collect();
+        let streams = context.streams.iter().zip(tables).enumerate().map(|(index, (stream, table))| {
             let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
-            let observed = match site.companions.get(&place) {
-                Some(has_head) => of_companion(observed, &stream.name, *has_head)?,
+            let observed = match context.auxiliaries.get(&index) {
+                Some(has_head) => of_auxiliary(observed, &stream.name, *has_head)?,
                 None if sampler.begin < 1.0 && matches!(observed, Observed::Noisy) => {
-                    let reason =
-                        format!("sampling begins late, and there is nothing that {:?} begins from", stream.name);
+                    let reason = format!("the sampler starts late, but stream {:?} has no init value", stream.name);
                     return Err(EngineError::Request(reason));
                 }
                 None => observed,
             };
-            JobStream::new(observed, stream, table, site.device)
+            JobStream::new(observed, stream, table, context.device)
         });
         Ok(Job {
             rows,
             seed,
             streams: streams.collect::<Result<_>>()?,
-            branches: guidance.iter().map(|branch| JobBranch::new(branch, &site.streams)).collect(),
+            branches: guidance.iter().map(|branch| JobBranch::new(branch, &context.streams)).collect(),
             steps: tables.first().map_or(0, |table| table.steps.len()),
             history: tables.iter().any(SamplerTable::uses_history),
             finished: outputs.iter().map(|_| Vec::new()).collect(),
@@ -108,192 +107,178 @@ impl Job {
         })
     }
 
-    /// Whether the rows of one stream are sampled, or replaced: whether they change.
+    /// True if the rows of one stream change: they are sampled, or observed and noised again.
     pub fn is_noisy(&self, stream: usize) -> bool {
         self.streams[stream].state == State::Noisy
     }
 
-    /// Whether it is given noised, at least in part.
-    pub fn is_held(&self, stream: usize) -> bool {
+    /// True if the stream is observed and noised again, at least in part.
+    pub fn is_inpainted(&self, stream: usize) -> bool {
         self.is_noisy(stream) && self.streams[stream].value.is_some()
     }
 
-    /// The values given of one stream, and where they are given if not everywhere, for the rows of a group.
-    pub fn held(&self, stream: usize, group: &Group) -> Result<Option<(Tensor, Option<Tensor>)>> {
-        let Some(value) = self.streams[stream].value.as_ref().filter(|_| self.is_held(stream)) else { return Ok(None) };
+    /// The observed values of one stream for the rows of a group, and the mask of observed elements; no mask means all.
+    pub fn inpainted(&self, stream: usize, group: &Group) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        let Some(value) = self.streams[stream].value.as_ref().filter(|_| self.is_inpainted(stream)) else {
+            return Ok(None);
+        };
         let mask = self.streams[stream].mask.as_ref();
         Ok(Some((narrow(value, group)?, mask.map(|mask| narrow(mask, group)).transpose()?)))
     }
 
-    /// Whether its rows keep more than x.
+    /// True if its rows keep more than x.
     pub fn uses_history(&self) -> bool {
         self.history
     }
 
-    /// Its branches, which every row has.
+    /// Its guidance branches, the same for every row.
     pub fn branches(&self) -> &[JobBranch] {
         &self.branches
     }
 
-    /// How many rows of a network call one of its rows takes.
-    pub fn price(&self) -> usize {
+    /// The number of network-call rows per row.
+    pub fn cost(&self) -> usize {
         1 + self.branches.len()
     }
 
-    /// How a stream is dropped in a branch, if it is.
-    pub fn dropped(&self, stream: usize, branch: Option<usize>) -> Option<Dropped> {
-        branch.and_then(|branch| self.branches[branch].dropped[stream])
+    /// True if a branch drops a stream.
+    pub fn drops(&self, stream: usize, branch: Option<usize>) -> bool {
+        branch.is_some_and(|branch| self.branches[branch].dropped[stream])
     }
 
-    /// 0 where the network does not see a stream, in the row itself or in a branch; 1 or the weight of a prompt where it
-    /// does.
+    /// The presence of a stream, in the row itself or in a branch: 0 if absent, otherwise 1 or the weight of a prompt.
     pub fn presence(&self, stream: usize, branch: Option<usize>) -> f32 {
         let of_stream = &self.streams[stream];
-        let present = match self.dropped(stream, branch) {
-            None => of_stream.state.is_present(),
-            Some(dropped) => dropped == Dropped::Noise,
-        };
-        if present { of_stream.presence } else { 0.0 }
+        let is_present = of_stream.state.is_present() && !self.drops(stream, branch);
+        if is_present { of_stream.presence } else { 0.0 }
     }
 
-    /// What the network is told of one stream at one step, in the row itself or in a branch.
+    /// The time of one stream at one step, in the row itself or in a branch.
     pub fn time(&self, stream: usize, step: usize, branch: Option<usize>) -> f64 {
         let of_stream = &self.streams[stream];
-        match self.dropped(stream, branch) {
-            None => of_stream.state.time(of_stream.times[step]),
-            Some(Dropped::Absent) => State::Absent.time(of_stream.times[step]),
-            Some(Dropped::Noise) => of_stream.last_time,
-        }
+        let state = if self.drops(stream, branch) { State::Absent } else { of_stream.state };
+        state.time(of_stream.times[step])
     }
 
     /// The update of one stream after one step.
     pub fn coefficients(&self, stream: usize, step: usize) -> &Coefficients {
-        match self.is_noisy(stream) {
-            true => &self.streams[stream].steps[step],
-            false => &Coefficients::KEEP,
-        }
+        if self.is_noisy(stream) { &self.streams[stream].steps[step] } else { &Coefficients::KEEP }
     }
 
-    /// What a stream starts from, times its first noise.
-    pub fn start_scale(&self, stream: usize) -> f64 {
-        self.streams[stream].start_scale
-    }
-
-    /// Whether a group has gone through all steps.
+    /// True if a group has finished all steps.
     pub fn has_finished(&self, group: &Group) -> bool {
         group.step == self.steps
     }
 
-    /// The rows that wait to be admitted.
+    /// The number of rows that wait to be admitted.
     pub fn waiting(&self) -> usize {
         self.rows.len() - self.admitted
     }
 
-    /// Whether rows have been admitted.
+    /// True if rows have been admitted.
     pub fn has_begun(&self) -> bool {
         self.admitted > 0
     }
 
-    /// Whether every row is through.
+    /// True if every row is finished.
     pub fn is_complete(&self) -> bool {
         self.retired == self.rows.len()
     }
 
-    /// Whether nobody waits for it any more.
+    /// True if nobody waits for the answer any more.
     pub fn is_cancelled(&self) -> bool {
         self.reply.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Takes `rows` rows into the batch: the group, and the first x of each stream, `[row, shape]`.
-    pub fn admit(&mut self, key: u64, rows: usize, site: &Site) -> Result<(Group, Vec<Tensor>)> {
+    /// Moves `rows` rows into the batch: returns the group and the first x of each stream, `[row, shape]`.
+    pub fn admit(&mut self, key: u64, rows: usize, context: &LaneContext) -> Result<(Group, Vec<Tensor>)> {
         let first = self.admitted;
         let keys = &self.rows[first..first + rows];
         let of_stream =
             |stream: &StreamSpec| keys.iter().map(|row| RowNoise::new(self.seed, *row, &stream.name)).collect();
-        let noise: Vec<Vec<RowNoise>> = site.streams.iter().map(of_stream).collect();
+        let noise: Vec<Vec<RowNoise>> = context.streams.iter().map(of_stream).collect();
         let group = Group { job: key, first, rows, step: 0, offset: 0, noise };
-        let start = (0..site.streams.len()).map(|place| self.start(place, &group, site)).collect::<Result<_>>()?;
+        let start =
+            (0..context.streams.len()).map(|index| self.start(index, &group, context)).collect::<Result<_>>()?;
         self.admitted += rows;
         Ok((group, start))
     }
 
     /// The first x of one stream.
-    fn start(&self, place: usize, group: &Group, site: &Site) -> Result<Tensor> {
-        let (stream, of_stream) = (&site.streams[place], &self.streams[place]);
+    fn start(&self, index: usize, group: &Group, context: &LaneContext) -> Result<Tensor> {
+        let (stream, of_stream) = (&context.streams[index], &self.streams[index]);
         match (of_stream.state, &of_stream.value) {
             (State::Clean, Some(value)) => narrow(value, group),
             (State::Noisy, _) => {
                 let mut values = vec![0.0; group.rows * stream.elements() as usize];
-                group.fill_start(place, &mut values);
+                group.fill_start(index, &mut values);
                 let scaled = |scale: f32| -> Vec<f32> { values.iter().map(|value| value * scale).collect() };
-                let tensor = |values: &[f32]| tensor_from_rows(values, group.rows, &stream.shape, site.device);
-                let begun = of_stream.begun.as_ref().map(|value| narrow(value, group)).transpose()?;
-                let begun = begun.map(|value| (value, None));
-                let Some((value, mask)) = begun.or(self.held(place, group)?) else {
+                let tensor = |values: &[f32]| tensor_from_rows(values, group.rows, &stream.shape, context.device);
+                let init = of_stream.init.as_ref().map(|value| narrow(value, group)).transpose()?;
+                let init = init.map(|value| (value, None));
+                let Some((value, mask)) = init.or(self.inpainted(index, group)?) else {
                     return tensor(&scaled(of_stream.start_scale as f32));
                 };
-                let [of_value, of_noise] = of_stream.held_start;
-                let (noise, value) =
-                    (tensor(&scaled(of_noise))?, value.f_mul_scalar(f64::from(of_value)).op("mul", &[&value])?);
-                let held = value.f_add(&noise).op("add", &[&value, &noise])?;
-                let Some(mask) = mask else { return Ok(held) };
+                let [of_value, of_noise] = of_stream.init_factors;
+                let noise = tensor(&scaled(of_noise))?;
+                let value = value.try_mul_scalar(f64::from(of_value))?;
+                let mixed = value.try_add(&noise)?;
+                let Some(mask) = mask else { return Ok(mixed) };
                 let free = tensor(&scaled(of_stream.start_scale as f32))?;
-                held.f_where_self(&mask, &free).op("where", &[&mask, &held, &free])
+                mixed.try_where(&mask, &free)
             }
-            _ => Tensor::f_zeros(stream.batch_shape(group.rows), (Kind::Float, site.device)).op("zeros", &[]),
+            _ => Tensor::try_zeros(stream.batch_shape(group.rows), (Kind::Float, context.device)),
         }
     }
 
-    /// Takes the finished rows of a group out of the lane's x, one tensor per stream. Elements that were given get back
-    /// the bits they came with.
+    /// Takes the finished rows of a group from the lane's x, one tensor per stream. Observed elements get back their
+    /// original bits.
     pub fn retire(&mut self, group: &Group, x: &[&Tensor]) -> Result<()> {
         self.retired += group.rows;
-        for ((place, _), chunks) in self.outputs.iter().zip(&mut self.finished) {
-            let stream = &self.streams[*place];
+        for ((index, _), chunks) in self.outputs.iter().zip(&mut self.finished) {
+            let stream = &self.streams[*index];
             if !stream.is_generated() {
                 continue;
             }
             let span = (group.offset as i64, group.rows as i64);
             chunks.push(match (&stream.value, &stream.mask) {
                 (Some(value), Some(mask)) => {
-                    let rows = x[*place].f_narrow(0, span.0, span.1).op("narrow", &[x[*place]])?;
+                    let rows = x[*index].try_narrow(0, span.0, span.1)?;
                     let (value, mask) = (narrow(value, group)?, narrow(mask, group)?);
-                    value.f_where_self(&mask, &rows).op("where", &[&mask, &value, &rows])?
+                    value.try_where(&mask, &rows)?
                 }
                 // A copy: a view would keep the rows of the whole batch in memory.
-                _ => x[*place].f_narrow_copy(0, span.0, span.1).op("narrow_copy", &[x[*place]])?,
+                _ => x[*index].try_narrow_copy(0, span.0, span.1)?,
             });
         }
         Ok(())
     }
 
-    /// Answers: the finished rows, which are in order, since rows of one job are admitted and retired in order.
-    pub fn answer(self, site: &Site) {
-        let sampled = self.sampled(site);
-        // Nobody may be waiting any more; then the answer is dropped.
+    /// Sends the finished rows. They are in order, since the rows of one job are admitted and retired in order.
+    pub fn answer(self, context: &LaneContext) {
+        let sampled = self.sampled(context);
+        // The receiver may be gone; then the answer is dropped.
         let _ = self.reply.to.send(sampled);
     }
 
-    /// Answers with an error.
+    /// Sends an error.
     pub fn fail(self, error: EngineError) {
         let _ = self.reply.to.send(Err(error));
     }
 
-    fn sampled(&self, site: &Site) -> Result<Sampled> {
+    fn sampled(&self, context: &LaneContext) -> Result<Sampled> {
         let mut sampled = Sampled { streams: Default::default(), rows_failed: Vec::new() };
-        for ((place, name), chunks) in self.outputs.iter().zip(&self.finished) {
-            let stream = &self.streams[*place];
-            let value = match (&stream.given, chunks.as_slice()) {
-                (Some(given), _) => given.shallow_clone(),
-                (None, []) => {
-                    Tensor::f_zeros(site.streams[*place].batch_shape(0), (Kind::Float, site.device)).op("zeros", &[])?
-                }
+        for ((index, name), chunks) in self.outputs.iter().zip(&self.finished) {
+            let stream = &self.streams[*index];
+            let value = match (&stream.original, chunks.as_slice()) {
+                (Some(original), _) => original.shallow_clone(),
+                (None, []) => Tensor::try_zeros(context.streams[*index].batch_shape(0), (Kind::Float, context.device))?,
                 (None, [whole]) => whole.shallow_clone(),
-                (None, chunks) => Tensor::f_cat(chunks, 0).op("cat", &chunks.iter().collect::<Vec<_>>())?,
+                (None, chunks) => Tensor::try_cat(chunks, 0)?,
             };
             for row in rows_not_finite(&value)? {
                 if sampled.rows_failed.iter().all(|(failed, _)| *failed != row) {
-                    sampled.rows_failed.push((row, format!("stream {name:?} holds a value that is not finite")));
+                    sampled.rows_failed.push((row, format!("stream {name:?} has a value that is not finite")));
                 }
             }
             sampled.streams.insert(name.clone(), value);
@@ -303,80 +288,73 @@ impl Job {
     }
 }
 
-/// What is known of a stream that is not diffused: it has no noise, and is estimated as a whole, by a head.
-fn of_companion(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
-    let refuse = |reason: &str| Err(EngineError::Request(format!("stream {name:?} is not diffused, and {reason}")));
+/// The role of an auxiliary stream: it has no noise, and a head estimates it as a whole.
+fn of_auxiliary(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
+    let refuse = |reason: &str| Err(EngineError::Request(format!("auxiliary stream {name:?} {reason}")));
     match observed {
         Observed::Noised(value) => Ok(Observed::Clean(value)),
-        Observed::Partly { .. } => refuse("cannot be given in part"),
-        Observed::Begun(_) => refuse("begins from nothing"),
-        Observed::Noisy if !has_head => refuse("has no head to generate it; give it, or leave it absent"),
+        Observed::Inpaint { .. } => refuse("cannot be observed in part"),
+        Observed::Init(_) => refuse("cannot start from an init value"),
+        Observed::Noisy if !has_head => refuse("has no head to generate it; observe it or leave it absent"),
         observed => Ok(observed),
     }
 }
 
 impl JobStream {
     fn new(observed: Observed, stream: &StreamSpec, table: &SamplerTable, device: Device) -> Result<Self> {
-        let placed = |value: &Tensor| {
-            let moved = value.f_to_device(device).op("to", &[value])?;
-            moved.f_to_kind(Kind::Float).op("to", &[&moved])?.f_detach().op("detach", &[value])
-        };
+        let placed = |value: &Tensor| value.try_to_device(device)?.try_to_kind(Kind::Float)?.try_detach();
         let state = observed.state();
         let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
-        let begun = if let Observed::Begun(value) = &observed { Some(placed(value)?) } else { None };
-        let (given, value, mask) = match observed {
+        let init = if let Observed::Init(value) = &observed { Some(placed(value)?) } else { None };
+        let (original, value, mask) = match observed {
             Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
                 (Some(value.shallow_clone()), Some(placed(&value)?), None)
             }
-            Observed::Partly { value, mask } => {
+            Observed::Inpaint { value, mask } => {
                 let mask = placed(&mask)?;
-                (None, Some(placed(&value)?), Some(mask.f_gt(0.5).op("gt", &[&mask])?))
+                (None, Some(placed(&value)?), Some(mask.try_gt(0.5)?))
             }
-            Observed::Begun(_) | Observed::Noisy | Observed::Absent => (None, None, None),
+            Observed::Init(_) | Observed::Noisy | Observed::Absent => (None, None, None),
         };
         let first = table.steps.first().map_or(0.0, |step| step.t);
         Ok(JobStream {
             state,
-            given,
+            original,
             value,
             mask,
-            begun,
-            held_start: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
+            init,
+            init_factors: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
             presence,
             start_scale: table.start_scale,
-            last_time: stream.schedule.t_max(),
             steps: table.steps.iter().map(|step| Coefficients::new(step, stream)).collect(),
             times: table.steps.iter().map(|step| step.t).collect(),
         })
     }
 
     fn is_generated(&self) -> bool {
-        self.state == State::Noisy && self.given.is_none()
+        self.state == State::Noisy && self.original.is_none()
     }
 }
 
 impl JobBranch {
     fn new(branch: &Branch, streams: &[StreamSpec]) -> Self {
-        let dropped = |stream: &StreamSpec| branch.dropped.contains(&stream.name).then_some(branch.drop);
+        let dropped = |stream: &StreamSpec| branch.dropped.contains(&stream.name);
         let weight = |stream: &StreamSpec| branch.weights.get(&stream.name).copied().unwrap_or(0.0);
         JobBranch { dropped: streams.iter().map(dropped).collect(), weights: streams.iter().map(weight).collect() }
     }
 }
 
-/// The rows of a group, of a tensor over all rows of its job.
+/// The rows of a group in a tensor over all rows of its job.
 fn narrow(tensor: &Tensor, group: &Group) -> Result<Tensor> {
-    tensor.f_narrow(0, group.first as i64, group.rows as i64).op("narrow", &[tensor])
+    tensor.try_narrow(0, group.first as i64, group.rows as i64)
 }
 
-/// The rows of `[row, ...]` with a value that is not finite: one transfer from the device.
+/// The rows of `[row, ...]` with a NaN or infinite value, found in one transfer from the device.
 fn rows_not_finite(value: &Tensor) -> Result<Vec<usize>> {
     let rows = value.size().first().copied().unwrap_or(0);
     if rows == 0 {
         return Ok(Vec::new());
     }
-    let finite = value.f_isfinite().op("isfinite", &[value])?;
-    let by_row = finite.f_reshape([rows, -1]).op("reshape", &[&finite])?;
-    let good = by_row.f_all_dim(1, false).op("all", &[&by_row])?.f_to_device(Device::Cpu).op("to", &[&by_row])?;
-    let good = Vec::<bool>::try_from(&good).op("to_vec", &[&good])?;
+    let good = value.try_isfinite()?.try_reshape([rows, -1])?.try_all(1)?.try_to_device(Device::Cpu)?.try_to_bools()?;
     Ok(good.iter().enumerate().filter(|(_, good)| !**good).map(|(row, _)| row).collect())
 }

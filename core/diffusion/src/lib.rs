@@ -1,30 +1,31 @@
 //! The engine: schedules, parameterizations, samplers, noise, denoisers, objectives, batching.
 //!
-//! It diffuses named *streams*, tensors of a fixed shape per row, and knows nothing of what they stand for.
-//! One noun, one file:
+//! It diffuses named *streams*, tensors of a fixed shape per row, and knows nothing about their meaning. One noun, one
+//! file:
 //!
-//! - [`Schedule`]: how much signal and noise a stream holds at time t, in f64.
-//! - [`Parameterization`]: what the network predicts (eps, x0, v or flow), and how one becomes the other.
-//! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. Because a step is only its
-//!   coefficients, rows at any step of any sampler share one network call.
-//! - [`noise`]: counter-based normals that belong to a row, whatever batch it is in.
+//! - [`Schedule`]: signal and noise of a stream at time t, in f64.
+//! - [`Parameterization`]: the quantity that the network predicts (eps, x0, v or flow), and the conversions.
+//! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. A step is only its
+//!   coefficients, so rows at any step of any sampler share one network call.
+//! - [`noise`]: counter-based normals keyed by the row, independent of the batch.
 //! - [`Resample`]: RePaint's jumps back to more noise, as an option of any sampler.
-//! - [`State`]: clean, noisy or absent, per stream and row; every mask derives from it.
-//! - [`Guidance`]: the row once more with less given, in the same network call.
-//! - [`Denoiser`]: a network over streams; [`Network`] names those that are built here.
-//! - [`Companion`]: a stream that is added, encoded, into a diffused one, or read from features by a head.
-//! - [`Tokens`]: what a network reads beside its streams; [`Site`]: where others read its features.
-//! - [`denoising_loss`]: the training objective, with a [`TimeLaw`] that draws states and times.
-//! - [`Optimizer`]: fused AdamW with a learning-rate law, clipping and an average of the weights.
+//! - [`State`]: clean, noisy or absent, per stream and row; all masks derive from it.
+//! - [`Guidance`]: the row again with fewer conditions, in the same network call.
+//! - [`Denoiser`]: a network over streams; [`Network`] lists the built-in ones.
+//! - [`Auxiliary`]: an auxiliary stream, embedded into a diffused stream or predicted from features by a head.
+//! - [`Tokens`]: the prompt and the context of a network; [`Site`]: a place in a network whose features can be read.
+//! - [`denoising_loss`]: the training objective; a [`TimeDistribution`] draws states and times.
+//! - [`Optimizer`]: fused AdamW with a learning-rate schedule, gradient clipping and an EMA of the weights.
 //! - [`Engine`]: one compute thread that batches the rows of all requests step by step.
 //!
-//! Tables are computed in f64, the state of a row is f32, every tensor lives on the device it was given.
+//! Tables are computed in f64, the state of a row is f32, and every tensor stays on its device.
 
 mod aggregation;
+mod auxiliary;
 mod batch;
 mod branches;
 mod caller;
-mod companion;
+mod deficit_round_robin;
 mod denoiser;
 mod engine;
 mod error;
@@ -43,34 +44,36 @@ mod sampler;
 mod schedule;
 mod site;
 mod state;
+mod tensor;
 mod ticket;
 mod tokens;
-mod turns;
 mod update;
 mod worker;
 
-pub use aggregation::Law;
+pub use aggregation::AggregationSchedule;
 pub use anyflow_native::{Globals, InferenceMode};
+pub use auxiliary::{Aggregation, Auxiliary, HeadConfig, HeadLoss, HeadNetwork};
 pub use caller::Profile;
-pub use companion::{Aggregation, Companion, HeadConfig, HeadLoss, HeadNetwork};
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
-pub use error::{EngineError, Result, TensorOp};
-pub use guidance::{Branch, Dropped, Guidance, Scale};
+pub use error::{EngineError, Result};
+pub use guidance::{Branch, Guidance, Scale};
 pub use network::{
-    CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading, ResidualMlpConfig,
-    Source, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
+    BuildOptions, CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading,
+    ResidualMlpConfig, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
 };
 pub use objective::{
-    Contrast, Density, Draw, LossOptions, LossOutput, Per, Prompting, TimeLaw, Weight, denoising_loss, info_nce,
+    ContrastiveLoss, Density, Draw, DrawKey, LossOptions, LossOutput, Per, Prompting, TimeDistribution, Weight,
+    denoising_loss, info_nce,
 };
 pub use optimizer::{Decay, Optimizer, OptimizerConfig};
 pub use parameterization::Parameterization;
 pub use prompted::Prompted;
 pub use request::{Observed, Request, Sampled};
-pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update, Variance};
+pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update};
 pub use schedule::{Karras, ScaledLinear, Schedule};
 pub use site::{Site, SiteSpec};
 pub use state::{State, States};
+pub(crate) use tensor::TensorExt;
 pub use ticket::Ticket;
 pub use tokens::Tokens;

@@ -8,12 +8,14 @@
 
 use tch::{Device, Tensor};
 
-use crate::{Result, TensorOp};
+use crate::Result;
+use crate::tensor::tensor_from_rows;
 
 /// The step that keys the first state of a row; the noise of the k-th update, counted from 0, has step k + 1.
 pub const START_STEP: u32 = 0;
 
-/// Blocks of four normals that are made side by side: the functions below have no branches, so that they are vectorised.
+/// Blocks of four normals computed side by side: the functions below have no branches, so that the compiler vectorizes
+/// them.
 const TOGETHER: usize = 16;
 
 /// The noise of one row in one stream.
@@ -24,14 +26,14 @@ pub struct RowNoise {
 }
 
 impl RowNoise {
-    /// The generator of row `row_key` in the stream of this name.
+    /// The generator of row `row_key` in the stream with this name.
     pub fn new(seed: u64, row_key: u64, stream: &str) -> Self {
         let (row, name) = (halves(row_key), halves(fnv1a(stream)));
         let [k0, k1, c2, c3] = philox([row[0], row[1], name[0], name[1]], halves(seed));
         RowNoise { key: [k0, k1], tail: [c2, c3] }
     }
 
-    /// Fills `out` with independent standard normals, element i always the same for the same step.
+    /// Fills `out` with independent standard normals. Element i depends on the step alone, not on the length of `out`.
     pub fn normals(&self, step: u32, out: &mut [f32]) {
         for (group, chunk) in out.chunks_mut(4 * TOGETHER).enumerate() {
             let blocks: [[u32; 4]; TOGETHER] = std::array::from_fn(|block| self.block(step, group * TOGETHER + block));
@@ -80,14 +82,6 @@ pub fn normals_tensor(
     tensor_from_rows(&values, row_keys.len(), shape, device)
 }
 
-/// `values`, row after row, as `[rows, shape]`, f32, on `device`.
-pub(crate) fn tensor_from_rows(values: &[f32], rows: usize, shape: &[i64], device: Device) -> Result<Tensor> {
-    let size: Vec<i64> = std::iter::once(rows as i64).chain(shape.iter().copied()).collect();
-    let flat = Tensor::f_from_slice(values).op("from_slice", &[])?;
-    let shaped = flat.f_view(size.as_slice()).op("view", &[&flat])?;
-    shaped.f_to_device(device).op("to", &[&shaped])
-}
-
 fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
@@ -119,8 +113,8 @@ fn uniform(low: u32, high: u32) -> f64 {
     (bits as f64 + 0.5) / (1u64 << 52) as f64
 }
 
-/// Pairs of independent standard normals: Box and Muller 1958, in f64; at most 6.8 in size. One loop a function: so the
-/// compiler takes several lanes at once.
+/// Pairs of independent standard normals: Box and Muller 1958, in f64; at most 6.8 in size. One loop per operation, so
+/// that the compiler vectorizes each.
 fn normal_pairs(radius_words: &[u32; TOGETHER], angle_words: &[u32; TOGETHER]) -> [[f32; TOGETHER]; 2] {
     let (mut radii, mut sines, mut cosines) = ([0.0; TOGETHER], [0.0; TOGETHER], [0.0; TOGETHER]);
     for lane in 0..TOGETHER {
@@ -137,7 +131,7 @@ fn normal_pairs(radius_words: &[u32; TOGETHER], angle_words: &[u32; TOGETHER]) -
     pairs
 }
 
-/// ln((word + 1/2) / 2^32), to about 1e-15: exponent and mantissa apart, then the series of artanh.
+/// ln((word + 1/2) / 2^32), to about 1e-15: splits exponent and mantissa, then sums the series of artanh.
 fn ln_of_uniform(word: u32) -> f64 {
     let bits = ((f64::from(word) + 0.5) / 4_294_967_296.0).to_bits();
     let mantissa = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);
@@ -153,7 +147,7 @@ fn ln_of_uniform(word: u32) -> f64 {
 /// Sine and cosine of 2 pi (word + 1/2) / 2^32, to about 1e-15: an eighth of a turn by Taylor, the rest by symmetry.
 fn sin_cos_of_turn(word: u32) -> (f64, f64) {
     let quadrant = word >> 30;
-    // From -1/8 to 1/8 of a turn, round the middle of the quadrant.
+    // From -1/8 to 1/8 of a turn around the middle of the quadrant.
     let offset = (f64::from(word & 0x3fff_ffff) + 0.5) / 4_294_967_296.0 - 0.125;
     let angle = 2.0 * std::f64::consts::PI * offset;
     let square = -angle * angle;
@@ -163,7 +157,7 @@ fn sin_cos_of_turn(word: u32) -> (f64, f64) {
         cos = 1.0 + cos * square / f64::from((2 * k + 1) * (2 * k + 2));
     }
     sin *= angle;
-    // Turned by an eighth, into the first quadrant.
+    // Rotated by an eighth of a turn, into the first quadrant.
     let (sin, cos) = ((sin + cos) * std::f64::consts::FRAC_1_SQRT_2, (cos - sin) * std::f64::consts::FRAC_1_SQRT_2);
     let (sin, cos) = if quadrant & 1 == 1 { (cos, -sin) } else { (sin, cos) };
     if quadrant & 2 == 2 { (-sin, -cos) } else { (sin, cos) }
@@ -184,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_functions_agree_with_the_library() {
+    fn logarithm_and_sine_agree_with_the_standard_library() {
         let edges =
             [0, 1, 2, u32::MAX, u32::MAX - 1, 1 << 30, (1 << 30) - 1, 1 << 31, 3 << 30, 0x5a82_7999, 0xb504_f333];
         for word in edges.into_iter().chain((0..10_000).map(|k| k * 429_497)) {
@@ -204,15 +198,15 @@ mod tests {
         };
         let together = draw(&[10, 11, 12, 13, 14, 15, 16]);
         let reversed = draw(&[16, 15, 14, 13, 12, 11, 10]);
-        for (place, row) in (10..17).enumerate() {
+        for (index, row) in (10..17).enumerate() {
             let alone = draw(&[row]);
-            assert_eq!(alone, together[place * 6..place * 6 + 6]);
-            assert_eq!(alone, reversed[(6 - place) * 6..(6 - place) * 6 + 6]);
+            assert_eq!(alone, together[index * 6..index * 6 + 6]);
+            assert_eq!(alone, reversed[(6 - index) * 6..(6 - index) * 6 + 6]);
         }
     }
 
     #[test]
-    fn every_part_of_the_key_counts_and_elements_do_not_depend_on_the_length() {
+    fn every_part_of_the_key_matters_and_the_length_does_not() {
         let draw = |seed, row, stream: &str, step| {
             let mut out = [0.0; 6];
             normals(seed, row, stream, step, &mut out);
@@ -235,8 +229,8 @@ mod tests {
         normals(1, 1, "a", 0, &mut values);
         let moment = |power| values.iter().map(|value| f64::from(*value).powi(power)).sum::<f64>() / 400_000.0;
         // Four standard errors of each moment: sqrt(1, 2, 15, 96) / sqrt(n).
-        for (power, expected, deviation) in [(1, 0.0, 1.0), (2, 1.0, 2.0f64), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
-            let bound = 4.0 * deviation.sqrt() / 400_000f64.sqrt();
+        for (power, expected, std) in [(1, 0.0, 1.0), (2, 1.0, 2.0f64), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+            let bound = 4.0 * std.sqrt() / 400_000f64.sqrt();
             assert!((moment(power) - expected).abs() < bound, "moment {power}: {}", moment(power));
         }
         let lagged = values.windows(2).map(|pair| f64::from(pair[0] * pair[1])).sum::<f64>() / 400_000.0;

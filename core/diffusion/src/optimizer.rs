@@ -1,17 +1,17 @@
-//! AdamW with a learning-rate law, gradient clipping and an exponential moving average of the weights.
+//! AdamW with a learning-rate schedule, gradient clipping and an exponential moving average of the weights.
 //!
-//! A step is one call over all parameters, and reads nothing back from the device: the gradient is clipped by a number
-//! that stays there, and a loss or gradient that is not finite makes the kernel leave the weights alone. Whoever trains
-//! asks [`Optimizer::failed`] when it suits.
+//! A step is one call over all parameters and reads nothing back from the device: the clipping coefficient stays there,
+//! and a NaN or infinite loss or gradient makes the kernel skip the update. Training code checks [`Optimizer::failed`]
+//! when convenient.
 
 use anyflow_native::{Adamw, AdamwTensors, Numbers};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use crate::{EngineError, Result, TensorOp};
+use crate::{EngineError, Result, TensorExt};
 
-/// `optimizer` of a stage.
+/// The `optimizer` of a training stage.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimizerConfig {
@@ -19,24 +19,24 @@ pub enum OptimizerConfig {
     Adamw {
         /// Peak learning rate.
         lr: f64,
-        /// Steps of linear rise.
+        /// Steps of linear warm-up.
         warmup: u64,
-        /// What comes after.
+        /// The schedule after the warm-up.
         decay: Decay,
         /// Decoupled weight decay.
         weight_decay: f64,
-        /// Largest norm of the gradient over all parameters; 0 for no limit.
+        /// Maximum norm of the gradient over all parameters; 0 for no limit.
         clip: f64,
     },
 }
 
-/// How the learning rate falls.
+/// The decay of the learning rate.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decay {
-    /// Not at all.
+    /// No decay.
     Constant,
-    /// Half a cosine to zero at the last step.
+    /// Half a cosine, down to zero at the last step.
     Cosine,
 }
 
@@ -53,32 +53,33 @@ pub struct Optimizer {
     weights: Vec<Tensor>,
     first: Vec<Tensor>,
     second: Vec<Tensor>,
-    /// Steps that each weight has taken, `[weight]`, f32.
+    /// Steps taken by each weight, `[weight]`, f32.
     counts: Tensor,
-    /// Empty without an average.
+    /// Empty without an EMA.
     averages: Vec<Tensor>,
-    /// 1 once a loss or a gradient was not finite, f32, 0-dimensional.
+    /// 1 once a loss or a gradient was NaN or infinite, f32, 0-dimensional.
     failed: Tensor,
-    /// Shares all of them.
+    /// Shares all of these tensors.
     adamw: Adamw,
 }
 
 impl Optimizer {
-    /// The optimizer of a training of `steps` steps over these named leaf tensors. Starts with zero moments; averages,
-    /// kept if `ema` is above 0, start at the weights.
+    /// The optimizer of `steps` training steps over these named leaf tensors. Moments start at zero; the averages, kept
+    /// if `ema` is above 0, start at the weights.
     ///
     /// # Errors
-    /// Out of memory; there is no parameter.
+    /// Out of memory, or no parameters.
     pub fn new(config: OptimizerConfig, steps: u64, ema: f64, parameters: Vec<(String, Tensor)>) -> Result<Self> {
         let (names, weights): (Vec<String>, Vec<Tensor>) = parameters.into_iter().unzip();
         let Some(device) = weights.first().map(Tensor::device) else {
-            return Err(EngineError::Request("an optimizer without parameters".into()));
+            return Err(EngineError::Request("the optimizer needs at least one parameter, found none".into()));
         };
         let _no_grad = tch::no_grad_guard();
-        let zeros = |weight: &Tensor| weight.f_zeros_like().op("zeros_like", &[weight]);
-        let copy = |weight: &Tensor| weight.f_detach_copy().op("detach_copy", &[weight]);
-        let zero = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device)).op("zeros", &[]);
-        let (counts, failed) = (zero(&[weights.len() as i64])?, zero(&[])?);
+        let zeros = |weight: &Tensor| weight.try_zeros_like();
+        let copy = |weight: &Tensor| weight.try_detach_copy();
+        let zero = |shape: &[i64]| Tensor::try_zeros(shape, (Kind::Float, device));
+        let counts = zero(&[weights.len() as i64])?;
+        let failed = zero(&[])?;
         let first: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
         let second: Vec<Tensor> = weights.iter().map(zeros).collect::<Result<_>>()?;
         let averages: Vec<Tensor> = weights.iter().filter(|_| ema > 0.0).map(copy).collect::<Result<_>>()?;
@@ -105,59 +106,64 @@ impl Optimizer {
         lr * rise * fall
     }
 
-    /// One step along the gradients that backward passes have left in the parameters, which it takes away; `loss` is
-    /// what they are gradients of. Gives the norm of the gradient before clipping: 0-dimensional, on the device.
+    /// Takes one step along the gradients of `loss`, which backward passes left in the parameters, and clears them.
+    /// Returns the norm of the gradient before clipping: 0-dimensional, on the device.
     ///
-    /// From the first step on whose loss or norm is not finite, steps leave weights and moments as they are.
+    /// Once a loss or a norm is NaN or infinite, this and all later steps leave weights and moments unchanged.
     ///
     /// # Errors
-    /// No parameter has a gradient, or libtorch refused.
+    /// No parameter has a gradient, or a libtorch call failed.
     pub fn step(&mut self, loss: &Tensor, step: u64, learning_rate: f64) -> Result<Tensor> {
         let OptimizerConfig::Adamw { weight_decay, clip, .. } = self.config;
         let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
-        let (beta1, beta2, epsilon, average) = (BETA1, BETA2, EPSILON, 1.0 - decay);
+        let beta1 = BETA1;
+        let beta2 = BETA2;
+        let epsilon = EPSILON;
+        let average = 1.0 - decay;
         let numbers = Numbers { lr: learning_rate, beta1, beta2, weight_decay, epsilon, clip, average };
         let norm = self.adamw.step(&numbers, loss)?;
-        norm.ok_or_else(|| EngineError::Request("a step of the optimizer before any gradient was computed".into()))
+        norm.ok_or_else(|| {
+            EngineError::Request("the optimizer found no gradient; run a backward pass before each step".into())
+        })
     }
 
-    /// Whether a loss or a gradient was not finite since the start, or since [`Optimizer::reset_failure`]. Waits for
-    /// the device.
+    /// True if a loss or a gradient was NaN or infinite since the start or the last [`Optimizer::reset_failure`]. Waits
+    /// for the device.
     ///
     /// # Errors
     /// The device failed.
     pub fn failed(&self) -> Result<bool> {
-        Ok(self.failed.f_double_value(&[]).op("item", &[&self.failed])? != 0.0)
+        Ok(self.failed.try_item()? != 0.0)
     }
 
-    /// Forgets a failure, once the state has been put back to an earlier one.
+    /// Clears the failure, after the caller restored an earlier state.
     ///
     /// # Errors
-    /// libtorch refused.
+    /// A libtorch call failed.
     pub fn reset_failure(&mut self) -> Result<()> {
-        let _ = self.failed.f_zero_().op("zero_", &[])?;
+        let _ = self.failed.try_zero_()?;
         Ok(())
     }
 
-    /// Puts the averaged weights in place of the last ones.
+    /// Replaces the weights with their averages.
     ///
     /// # Errors
-    /// libtorch refused.
+    /// A libtorch call failed.
     pub fn settle(&mut self) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         for (weight, average) in self.weights.iter_mut().zip(&self.averages) {
-            weight.f_copy_(average).op("copy_", &[average])?;
+            weight.try_copy_(average)?;
         }
         Ok(())
     }
 
-    /// Everything that a resumed training needs, by name, sharing memory.
+    /// The tensors that a resumed training needs, by name, sharing memory.
     ///
     /// # Errors
-    /// libtorch refused.
+    /// A libtorch call failed.
     pub fn state(&self) -> Result<IndexMap<String, Tensor>> {
         let mut state = IndexMap::new();
-        let counts = self.counts.f_unbind(0).op("unbind", &[&self.counts])?;
+        let counts = self.counts.try_unbind(0)?;
         for (i, name) in self.names.iter().enumerate() {
             let lists =
                 [("weight", &self.weights), ("first", &self.first), ("second", &self.second), ("count", &counts)];
@@ -185,14 +191,14 @@ mod tests {
         vec![("w".into(), weight.shallow_clone())]
     }
 
-    /// A step along the gradient of `loss`; gives its norm.
+    /// Takes a step along the gradient of `loss`; returns its norm.
     fn step(optimizer: &mut Optimizer, loss: &Tensor, step: u64) -> f64 {
         loss.backward();
         let rate = optimizer.learning_rate(step);
         optimizer.step(loss, step, rate).unwrap().double_value(&[])
     }
 
-    /// One weight, loss 3 w^2, by the algorithm as the paper writes it, in f64.
+    /// One weight, loss 3 w^2: the algorithm as in the paper, in f64.
     fn reference(mut w: f64, steps: u64, lr: f64, weight_decay: f64) -> f64 {
         let (mut m, mut v) = (0.0, 0.0);
         for t in 1..=steps as i32 {
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_those_of_the_paper() {
+    fn steps_match_the_paper() {
         let weight = Tensor::from_slice(&[1.5f32]).set_requires_grad(true);
         let config = adamw(0.05, 0, Decay::Constant, 0.1, 0.0);
         let mut optimizer = Optimizer::new(config, 40, 0.0, named(&weight)).unwrap();
@@ -237,15 +243,16 @@ mod tests {
         // Clipped to norm 1, each coordinate of the first moment is (1 - beta1) / 2.
         let first = optimizer.state().unwrap()["first.w"].double_value(&[2]);
         assert!((first - 0.05).abs() < 1e-6, "{first}");
-        // The average's first decay is min(0.5, 1/10): it takes nine tenths of the step.
-        let (last, average) = (weight.double_value(&[0]), optimizer.state().unwrap()["average.w"].double_value(&[0]));
+        // The first decay of the average is min(0.5, 1/10): it takes nine tenths of the step.
+        let last = weight.double_value(&[0]);
+        let average = optimizer.state().unwrap()["average.w"].double_value(&[0]);
         assert!((average - 0.9 * last).abs() < 1e-6);
         optimizer.settle().unwrap();
         assert_eq!(weight.double_value(&[0]), average);
     }
 
     #[test]
-    fn gradients_of_parts_add_up_and_are_taken_away() {
+    fn gradients_of_micro_batches_add_up_and_are_cleared() {
         let weight = Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
         let mut optimizer = Optimizer::new(adamw(0.1, 0, Decay::Constant, 0.0, 0.0), 2, 0.0, named(&weight)).unwrap();
         let parts = [weight.sum(Kind::Float) * 3.0, weight.sum(Kind::Float)];
@@ -257,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_never_reaches_the_weights() {
+    fn nan_and_infinity_never_reach_the_weights() {
         for bad in [f64::NAN, f64::INFINITY] {
             let weight = Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
             let config = adamw(0.1, 0, Decay::Constant, 0.1, 1.0);
@@ -267,7 +274,7 @@ mod tests {
             assert!(!optimizer.failed().unwrap());
             step(&mut optimizer, &(weight.square().sum(Kind::Float) * bad), 1);
             assert!(optimizer.failed().unwrap());
-            // Nor does a good step after it, until the failure is dealt with.
+            // A good step after it changes nothing either, until the failure is reset.
             step(&mut optimizer, &weight.square().sum(Kind::Float), 2);
             for ((name, now), before) in optimizer.state().unwrap().iter().zip(&before) {
                 let counts = name.starts_with("count") || name.starts_with("average");
@@ -280,9 +287,9 @@ mod tests {
         }
     }
 
-    /// A state that is written and read back goes on bit for bit.
+    /// A state that is written and read back continues bit for bit.
     #[test]
-    fn a_state_goes_on_bit_for_bit() {
+    fn a_restored_state_continues_bit_for_bit() {
         let make = || {
             let weight = Tensor::from_slice(&[1.0f32, -2.0, 0.3]).set_requires_grad(true);
             let config = adamw(0.1, 4, Decay::Cosine, 0.01, 0.5);

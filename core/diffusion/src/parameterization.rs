@@ -1,4 +1,4 @@
-//! What a network predicts, and how one prediction becomes another.
+//! The quantity that a network predicts, and the conversions between predictions.
 //!
 //! With x = a x0 + s eps (Salimans and Ho 2022, "Progressive distillation", appendix D; Liu et al. 2023, "Flow straight
 //! and fast", eq. (1)):
@@ -9,9 +9,9 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
-/// What the output of a network estimates.
+/// The quantity that the output of a network estimates.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Parameterization {
@@ -36,7 +36,7 @@ impl Parameterization {
         }
     }
 
-    /// (k_x0, k_eps) in f64 with target = k_x0 x0 + k_eps eps: what the network is trained on.
+    /// (k_x0, k_eps) in f64 with target = k_x0 x0 + k_eps eps: the training target.
     pub fn target_coefficients(self, a: f64, s: f64) -> (f64, f64) {
         match self {
             Parameterization::Eps => (0.0, 1.0),
@@ -46,7 +46,7 @@ impl Parameterization {
         }
     }
 
-    /// The estimate of x0 that `output` stands for.
+    /// The x0 estimate of `output`.
     ///
     /// # Shapes
     /// `x`, `output`: `[row, ...]`; `a`, `s`: `[row, 1, ...]`, as many axes as `x`; f32, one device.
@@ -59,7 +59,7 @@ impl Parameterization {
         }
     }
 
-    /// The estimate of eps that `output` stands for. Shapes as in [`Parameterization::x0_from_output`].
+    /// The eps estimate of `output`. Shapes as in [`Parameterization::x0_from_output`].
     pub fn eps_from_output(self, x: &Tensor, output: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
         match self {
             Parameterization::Eps => Ok(output.shallow_clone()),
@@ -69,7 +69,7 @@ impl Parameterization {
         }
     }
 
-    /// What the network should predict. Shapes as in [`Parameterization::x0_from_output`].
+    /// The training target. Shapes as in [`Parameterization::x0_from_output`].
     pub fn target(self, x0: &Tensor, eps: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
         match self {
             Parameterization::Eps => Ok(eps.shallow_clone()),
@@ -92,7 +92,7 @@ pub fn x0_from_v(x: &Tensor, v: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tenso
 
 /// x0 = (x - s u) / (a + s). Shapes as in [`x0_from_eps`].
 pub fn x0_from_flow(x: &Tensor, u: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    div(&sub(x, &mul(s, u)?)?, &a.f_add(s).op("add", &[a, s])?)
+    div(&sub(x, &mul(s, u)?)?, &a.try_add(s)?)
 }
 
 /// eps = (x - a x0) / s. Shapes as in [`x0_from_eps`].
@@ -103,12 +103,12 @@ pub fn eps_from_x0(x: &Tensor, x0: &Tensor, a: &Tensor, s: &Tensor) -> Result<Te
 /// eps = (s x + a v) / (a^2 + s^2). Shapes as in [`x0_from_eps`].
 pub fn eps_from_v(x: &Tensor, v: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
     let scaled = mul(s, x)?;
-    div(&scaled.f_addcmul(a, v).op("addcmul", &[&scaled, a, v])?, &squares(a, s)?)
+    div(&scaled.try_addcmul(a, v)?, &squares(a, s)?)
 }
 
 /// eps = (x + a u) / (a + s). Shapes as in [`x0_from_eps`].
 pub fn eps_from_flow(x: &Tensor, u: &Tensor, a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    div(&x.f_addcmul(a, u).op("addcmul", &[x, a, u])?, &a.f_add(s).op("add", &[a, s])?)
+    div(&x.try_addcmul(a, u)?, &a.try_add(s)?)
 }
 
 /// v = a eps - s x0. Shapes as in [`x0_from_eps`].
@@ -117,19 +117,19 @@ pub fn v_from_x0_eps(x0: &Tensor, eps: &Tensor, a: &Tensor, s: &Tensor) -> Resul
 }
 
 fn squares(a: &Tensor, s: &Tensor) -> Result<Tensor> {
-    mul(a, a)?.f_addcmul(s, s).op("addcmul", &[a, s])
+    mul(a, a)?.try_addcmul(s, s)
 }
 
 fn div(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_div(right).op("div", &[left, right])
+    left.try_div(right)
 }
 
 fn mul(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_mul(right).op("mul", &[left, right])
+    left.try_mul(right)
 }
 
 fn sub(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_sub(right).op("sub", &[left, right])
+    left.try_sub(right)
 }
 
 #[cfg(test)]
@@ -179,12 +179,12 @@ mod tests {
             let x = &a * &x0 + &s * &eps;
             for kind in ALL {
                 let target = kind.target(&x0, &eps, &a, &s).unwrap();
-                // Through eps, x0 is divided by a: the f32 error of x grows by as much, and by no more.
+                // From eps, x0 is divided by a: the f32 error of x grows by that factor, and by no more.
                 let through_a = if kind == Parameterization::Eps { 1.0 / smallest } else { 1.0 };
                 let x0_again = kind.x0_from_output(&x, &target, &a, &s).unwrap();
                 prop_assert!(worst(&x0_again, &x0) < TOLERANCE * through_a, "{kind:?}");
                 let eps_again = kind.eps_from_output(&x, &target, &a, &s).unwrap();
-                // And through x0, eps is divided by s.
+                // From x0, eps is divided by s.
                 let through_s = if kind == Parameterization::X0 { 1.0 / least } else { 1.0 };
                 prop_assert!(worst(&eps_again, &eps) < TOLERANCE * through_s, "{kind:?}");
             }
@@ -194,7 +194,7 @@ mod tests {
         }
 
         #[test]
-        fn coefficients_say_the_same_as_the_conversions(schedule in schedules(), t in 0.02..0.98f64, x0 in -3.0..3.0f64, eps in -3.0..3.0f64) {
+        fn coefficients_agree_with_the_conversions(schedule in schedules(), t in 0.02..0.98f64, x0 in -3.0..3.0f64, eps in -3.0..3.0f64) {
             let (a, s) = (schedule.signal(t), schedule.noise(t));
             for kind in ALL {
                 let (of_x0, of_eps) = kind.target_coefficients(a, s);

@@ -1,31 +1,33 @@
-//! A denoiser that reads prompts, as one over streams of which the last ones are never diffused.
+//! A denoiser with prompts: its last streams are prompts and never diffused.
 //!
-//! So everything that holds of streams holds of prompts: they are given or absent by row, dropped in a branch of
-//! guidance, gathered and cut with the rest of a batch.
+//! Prompts therefore behave like streams: observed or absent per row, dropped in a guidance branch, gathered and split
+//! with the rest of a batch.
 
 use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::tokens::same_memory;
-use crate::{Companion, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, TimeRun, Times, Tokens};
+use crate::{
+    Auxiliary, Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, TimeRun, Times, Tokens,
+};
 
-/// A denoiser whose prompt is a mixture: with w_m the presence of prompt m in a row, which is its weight or 0, the row's
-/// tokens are sum_m w_m C_m / sum_m w_m. Tang et al. 2023, "Any-to-any generation via composable diffusion", section
+/// A denoiser whose prompt is a mixture. With w_m the presence of prompt m in a row (its weight, or 0), the row's
+/// tokens are sum_m w_m C_m / sum_m w_m: Tang et al. 2023, "Any-to-any generation via composable diffusion", section
 /// 3.1, with weights that need not sum to 1. A row without prompts has no tokens.
 pub struct Prompted {
     inner: Box<dyn Denoiser>,
-    /// Those of `inner`, then the prompts.
+    /// The streams of `inner`, then the prompts.
     streams: Vec<StreamSpec>,
     prompts: usize,
     /// The mixture of the last call whose times were known on the host.
     kept: RefCell<Option<Mixture>>,
 }
 
-/// A mixture and what it was made of.
+/// A mixture and its inputs.
 struct Mixture {
     values: Vec<Tensor>,
-    /// Per run, the weights of the prompts and the number of rows.
+    /// Per run: the weights of the prompts and the number of rows.
     weights: Vec<(Vec<f32>, usize)>,
     tokens: Option<Tokens>,
 }
@@ -44,7 +46,7 @@ impl Prompted {
         Prompted { inner, streams, prompts: count, kept: RefCell::default() }
     }
 
-    /// What `inner` is asked.
+    /// The input of `inner`.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
         let diffused = self.streams.len() - self.prompts;
         let asked = batch.some_streams(0..diffused)?;
@@ -61,8 +63,8 @@ impl Prompted {
         })
     }
 
-    /// As [`Prompted::tokens`], made anew only where prompts or weights are others than last: so networks too keep what
-    /// they make of the mixture from step to step.
+    /// [`Prompted::tokens`], computed again only if the prompts or weights differ from the last call. Networks
+    /// recognize the same memory and keep what they derive from it.
     fn kept(
         &self,
         values: &[Tensor],
@@ -76,55 +78,54 @@ impl Prompted {
             return Ok(mixture.tokens.as_ref().map(Tokens::shared));
         }
         let tokens = self.tokens(values, &batch.present()?, diffused)?;
-        let (shared, values) =
-            (tokens.as_ref().map(Tokens::shared), values.iter().map(Tensor::shallow_clone).collect());
+        let shared = tokens.as_ref().map(Tokens::shared);
+        let values = values.iter().map(Tensor::shallow_clone).collect();
         *kept = Some(Mixture { values, weights, tokens });
         Ok(shared)
     }
 
-    /// The mixture, `[row, token, feature]`, and which rows have one; none if no row has.
+    /// The mixture, `[row, token, feature]`, and its row mask; `None` if no row has a prompt.
     fn tokens(&self, values: &[Tensor], present: &Tensor, diffused: usize) -> Result<Option<Tokens>> {
-        let weights = present.f_narrow(1, diffused as i64, self.prompts as i64).op("narrow", &[present])?;
-        let total = weights.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float).op("sum", &[&weights])?;
-        let there = total.f_gt(0.0).op("gt", &[&total])?;
-        let flat = there.f_flatten(0, -1).op("flatten", &[&there])?;
-        let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-        let given = Vec::<bool>::try_from(&flat).op("to_vec", &[&flat])?;
+        let weights = present.try_narrow(1, diffused as i64, self.prompts as i64)?;
+        let total = weights.try_sum([1], true, Kind::Float)?;
+        let there = total.try_gt(0.0)?;
+        let given = there.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_bools()?;
         if !given.contains(&true) {
             return Ok(None);
         }
         let all = !given.contains(&false);
         let values = match values {
-            // Where it is given its share is 1: to pass the same memory at every step lets networks keep what they made
-            // of it.
+            // A single prompt has share 1 in its rows. Passing the same memory at every step lets networks reuse what
+            // they derived from it.
             [only] => only.shallow_clone(),
             several => self.mixed(several, &weights, &total)?,
         };
         let count = values.size()[1];
-        let mask = there.f_expand([values.size()[0], count], false).op("expand", &[&there])?;
+        let mask = there.try_expand([values.size()[0], count])?;
         Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
     }
 
     fn mixed(&self, values: &[Tensor], weights: &Tensor, total: &Tensor) -> Result<Tensor> {
-        let safe = total.f_clamp_min(f64::from(f32::MIN_POSITIVE)).op("clamp_min", &[total])?;
-        let shares = weights.f_div(&safe).op("div", &[weights, total])?;
+        let safe = total.try_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+        let shares = weights.try_div(&safe)?;
         let mut sum: Option<Tensor> = None;
-        for (place, value) in values.iter().enumerate() {
-            let share = shares.f_narrow(1, place as i64, 1).op("narrow", &[&shares])?;
-            let share = share.f_unsqueeze(-1).op("unsqueeze", &[&share])?;
-            // What an absent prompt holds means nothing, and may not be finite.
-            let term = value.f_mul(&share).op("mul", &[value, &share])?;
-            let gone = share.f_eq(0.0).op("eq", &[&share])?;
-            let term = term.f_masked_fill(&gone, 0.0).op("masked_fill", &[&term])?;
+        for (index, value) in values.iter().enumerate() {
+            let share = shares.try_narrow(1, index as i64, 1)?.try_unsqueeze(-1)?;
+            // The values of an absent prompt are meaningless and may not be finite.
+            let term = value.try_mul(&share)?;
+            let gone = share.try_eq(0.0)?;
+            let term = term.try_masked_fill(&gone, 0.0)?;
             sum = Some(match sum {
                 None => term,
-                Some(sum) => sum.f_add(&term).op("add", &[&sum, &term])?,
+                Some(sum) => sum.try_add(&term)?,
             });
         }
-        sum.ok_or_else(|| crate::EngineError::Request("a prompted denoiser without prompts".to_string()))
+        sum.ok_or_else(|| {
+            crate::EngineError::Request("a prompted denoiser needs at least one prompt, found none".to_string())
+        })
     }
 
-    /// What is said of prompts: what was given.
+    /// Appends the prompts themselves as their predictions.
     fn with_prompts(&self, mut outputs: Vec<Tensor>, batch: &DenoiserInput) -> Vec<Tensor> {
         outputs.extend(batch.x[self.streams.len() - self.prompts..].iter().map(Tensor::shallow_clone));
         outputs
@@ -153,8 +154,8 @@ impl Denoiser for Prompted {
         self.inner.environments(&self.asked(batch)?)
     }
 
-    fn companions(&self) -> &[Companion] {
-        self.inner.companions()
+    fn auxiliaries(&self) -> &[Auxiliary] {
+        self.inner.auxiliaries()
     }
 
     fn prompts(&self) -> usize {

@@ -1,91 +1,91 @@
-//! What the engine is asked, and what it answers.
+//! Requests to the engine, and their answers.
 
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
 use crate::{Branch, EngineError, Result, Sampling, State, StreamSpec};
 
-/// What is known of one stream, for all rows of a request. Tensors may be of any float dtype and device; they must not be
+/// The role of one stream for all rows of a request. Tensors may have any float dtype and device; they must not be
 /// written to while the request runs.
 #[derive(Debug)]
 pub enum Observed {
-    /// Given: `[row, shape]`. The network sees it clean, at time 0.
+    /// Observed, clean: `[row, shape]`. The network sees it at time 0.
     Clean(Tensor),
-    /// Given: `[row, shape]`. The network sees it noised, at the time that the generated streams have: before each step
-    /// it is replaced by a z + s eps with fresh noise. For networks that were trained with one time for all streams
-    /// ("MLD Inpaint"); with [`Resample`](crate::Resample) this is RePaint.
+    /// Observed, noised: `[row, shape]`. Before each step it is replaced by a z + s eps with fresh noise at the time of
+    /// the generated streams. For networks trained with one time for all streams ("MLD Inpaint"); with
+    /// [`Resample`](crate::Resample) this is RePaint.
     Noised(Tensor),
-    /// Given in part: the elements where `mask` is above 0.5 are replaced as in [`Observed::Noised`] and have their exact
-    /// value in the end; all others are generated.
-    Partly {
-        /// `[row, shape]`; where `mask` is 0 it means nothing.
+    /// Observed in part: elements with `mask` above 0.5 are noised as in [`Observed::Noised`] and end at their exact
+    /// value; all others are generated.
+    Inpaint {
+        /// `[row, shape]`; ignored where `mask` is 0.
         value: Tensor,
         /// `[row, shape]`, 0 or 1, of any dtype.
         mask: Tensor,
     },
-    /// A prompt that is given: see [`Denoiser::prompts`](crate::Denoiser::prompts).
+    /// An observed prompt: see [`Denoiser::prompts`](crate::Denoiser::prompts).
     Prompt {
         /// `[row, token, feature]`.
         value: Tensor,
-        /// Above 0: prompts are mixed by their shares in the sum of weights.
+        /// Above 0. Prompts are mixed by their shares of the summed weights.
         weight: f64,
     },
-    /// To be generated, from this value noised in place of noise alone: `[row, shape]`. What a sampler needs that begins
-    /// late; see [`Sampling::begin`].
-    Begun(Tensor),
-    /// To be generated.
+    /// Generated, starting from this value noised instead of from pure noise (SDEdit): `[row, shape]`. Samplers that
+    /// start late require it; see [`Sampling::begin`].
+    Init(Tensor),
+    /// Generated.
     Noisy,
-    /// Neither given nor generated; the denoiser should have been trained with absent streams.
+    /// Neither observed nor generated. The denoiser should have been trained with absent streams.
     Absent,
 }
 
 impl Observed {
-    /// The state in which the network sees the stream in all rows of the request.
+    /// The state of the stream in all rows of the request, as the network sees it.
     pub fn state(&self) -> State {
         match self {
             Observed::Clean(_) | Observed::Prompt { .. } => State::Clean,
-            Observed::Noised(_) | Observed::Partly { .. } | Observed::Begun(_) | Observed::Noisy => State::Noisy,
+            Observed::Noised(_) | Observed::Inpaint { .. } | Observed::Init(_) | Observed::Noisy => State::Noisy,
             Observed::Absent => State::Absent,
         }
     }
 
-    /// Whether sampling generates it, or some of it.
+    /// True if sampling generates the stream, or some of its elements.
     pub fn is_generated(&self) -> bool {
-        matches!(self, Observed::Noisy | Observed::Begun(_) | Observed::Partly { .. })
+        matches!(self, Observed::Noisy | Observed::Init(_) | Observed::Inpaint { .. })
     }
 }
 
-/// Rows to be sampled together, all with the same streams given.
+/// Rows to sample together, all with the same stream roles.
 #[derive(Debug)]
 pub struct Request {
-    /// The name the denoiser was started under.
+    /// The name of the denoiser.
     pub denoiser: String,
     /// One key per row, unique in the dataset: it keys the row's noise.
     pub rows: Vec<u64>,
-    /// What is known of each stream; every stream of the denoiser is named, at least one is generated.
+    /// The role of each stream. Every stream of the denoiser must have one, and at least one stream must be generated.
     pub states: IndexMap<String, Observed>,
     /// How the noisy streams are sampled.
     pub sampler: Sampling,
-    /// Guidance; without a branch the plain predictions are used.
+    /// The guidance branches; without one the plain predictions are used.
     pub guidance: Vec<Branch>,
     /// Keys the noise together with the rows.
     pub seed: u64,
-    /// The streams that are answered, generated or given.
+    /// The streams to return, generated or observed.
     pub outputs: Vec<String>,
 }
 
 /// The answer to a request.
 #[derive(Debug)]
 pub struct Sampled {
-    /// Per output, in the order asked for: `[row, shape]`; generated streams f32 on the engine's device, given ones the
-    /// tensors that were given.
+    /// Per output, in the requested order: `[row, shape]`. Generated streams are f32 on the engine's device; observed
+    /// streams are the caller's tensors.
     pub streams: IndexMap<String, Tensor>,
-    /// Rows with a value that is not finite, by index in the request, with what was found. Their values mean nothing;
-    /// all other rows are good.
+    /// Rows with a NaN or infinite value, by index in the request, with a description. Their values are meaningless;
+    /// all other rows are valid.
     pub rows_failed: Vec<(usize, String)>,
 }
 
-/// Refuses a request that a denoiser of these streams cannot run, before any work is done.
+/// Rejects a request that a denoiser with these streams cannot run, before any work is done.
 pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     request.sampler.check()?;
     let known = || streams.iter().map(|stream| stream.name.clone()).collect::<Vec<_>>();
@@ -96,18 +96,18 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     }
     for stream in streams {
         match request.states.get(&stream.name) {
-            None => return refuse(format!("it says nothing of stream {:?}", stream.name)),
-            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Begun(value)) => {
-                given(value, stream, request.rows.len())?;
+            None => return refuse(format!("stream {:?} has no role", stream.name)),
+            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Init(value)) => {
+                check_value(value, stream, request.rows.len())?;
             }
             Some(Observed::Prompt { value, weight }) => {
-                given(value, stream, request.rows.len())?;
+                check_value(value, stream, request.rows.len())?;
                 if !(weight.is_finite() && *weight > 0.0) {
-                    return refuse(format!("prompt {:?} weighs {weight}", stream.name));
+                    return refuse(format!("the weight of prompt {:?} must be above 0, found {weight}", stream.name));
                 }
             }
-            Some(Observed::Partly { value, mask }) => {
-                given(value, stream, request.rows.len())?;
+            Some(Observed::Inpaint { value, mask }) => {
+                check_value(value, stream, request.rows.len())?;
                 stream.check_batch(mask, request.rows.len())?;
             }
             Some(Observed::Noisy | Observed::Absent) => {}
@@ -115,36 +115,36 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     }
     for name in &request.outputs {
         if request.states[name].state() == State::Absent {
-            return refuse(format!("output {name:?} is absent"));
+            return refuse(format!("output {name:?} is an absent stream"));
         }
     }
-    request.guidance.iter().try_for_each(|branch| guided(branch, request))?;
-    match request.states.values().any(Observed::is_generated) {
-        true => Ok(()),
-        false => refuse("no stream is to be generated".to_string()),
+    request.guidance.iter().try_for_each(|branch| check_branch(branch, request))?;
+    if request.states.values().any(Observed::is_generated) {
+        return Ok(());
     }
+    refuse("no stream is generated".to_string())
 }
 
 fn refuse(reason: String) -> Result<()> {
     Err(EngineError::Request(reason))
 }
 
-fn given(value: &Tensor, stream: &StreamSpec, rows: usize) -> Result<()> {
+fn check_value(value: &Tensor, stream: &StreamSpec, rows: usize) -> Result<()> {
     stream.check_batch(value, rows)?;
     match value.kind() {
         Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16 => Ok(()),
-        kind => refuse(format!("stream {:?} is {kind:?}, not float", stream.name)),
+        kind => refuse(format!("stream {:?} must have a float dtype, found {kind:?}", stream.name)),
     }
 }
 
-/// A branch must say something of what it guides.
-fn guided(branch: &Branch, request: &Request) -> Result<()> {
+/// Every stream that a branch guides must be generated, and the branch must not drop it.
+fn check_branch(branch: &Branch, request: &Request) -> Result<()> {
     for (name, weight) in &branch.weights {
         if !weight.is_finite() {
-            return refuse(format!("the guidance of stream {name:?} weighs {weight}"));
+            return refuse(format!("the guidance weight of stream {name:?} must be finite, found {weight}"));
         }
         if branch.dropped.contains(name) || !request.states[name].is_generated() {
-            return refuse(format!("stream {name:?} is guided by a branch that does not generate it"));
+            return refuse(format!("a branch guides stream {name:?}, which it does not generate"));
         }
     }
     Ok(())

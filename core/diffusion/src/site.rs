@@ -1,33 +1,34 @@
-//! Places inside a network whose features others read.
+//! Sites: places in a network whose features can be read.
 
 use std::fmt;
 use std::str::FromStr;
 
 use tch::Tensor;
 
-use crate::{EngineError, Result, TensorOp};
+use crate::{EngineError, Result, TensorExt};
 
-/// A place inside a network. Which of them a network has, [`Denoiser::sites`](crate::Denoiser::sites) says.
+/// A site of a network. [`Denoiser::sites`](crate::Denoiser::sites) lists those of a network.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Site {
-    /// `down.0` ...: after the layers of a level on the way down, before the map is halved.
+    /// `down.0` ...: after the layers of a level on the way down, before downsampling.
     Down(usize),
-    /// `middle`: after the middle block of a U, or after half of the blocks.
+    /// `middle`: after the middle block of a U-Net, or after half of the blocks.
     Middle,
-    /// `up.0` ...: after the layers of a level on the way up, before the map is enlarged; the last of them is `last`.
+    /// `up.0` ...: after the layers of a level on the way up, before upsampling; the last of them is `last`.
     Up(usize),
     /// `block.0` ...: after a block.
     Block(usize),
-    /// `last`: what the output norm reads.
+    /// `last`: the input of the output norm.
     Last,
 }
 
-/// A site of a network, and what is there.
+/// A site of a network and the shape of its features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteSpec {
-    /// The place.
+    /// The site.
     pub site: Site,
-    /// The shape of one row of features: `[feature]`, or `[channel, height, width]`, after `frame` where streams have it.
+    /// The shape of one row of features: `[feature]`, `[token, feature]` or `[channel, height, width]`, after a `frame`
+    /// axis if the streams have frames.
     pub shape: Vec<i64>,
 }
 
@@ -66,14 +67,14 @@ impl FromStr for Site {
     }
 }
 
-/// Collects the features of the sites that are wanted.
+/// Collects the features of the requested sites.
 pub(crate) struct Reader<'a> {
     wanted: &'a [Site],
     found: Vec<Option<Tensor>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Refuses sites that the network does not have.
+    /// Rejects sites that the network does not have.
     pub fn new(wanted: &'a [Site], sites: impl FnOnce() -> Vec<SiteSpec>) -> Result<Self> {
         if !wanted.is_empty() {
             let known: Vec<Site> = sites().into_iter().map(|spec| spec.site).collect();
@@ -85,20 +86,18 @@ impl<'a> Reader<'a> {
         Ok(Reader { wanted, found: wanted.iter().map(|_| None).collect() })
     }
 
-    /// What is at a site. It is copied where the network may go on to write to it.
+    /// Offers the features of a site. They are copied if the network may write to them later.
     pub fn offer(&mut self, site: Site, features: &Tensor) -> Result<()> {
         for (wanted, found) in self.wanted.iter().zip(&mut self.found) {
             if *wanted == site {
-                *found = Some(match features.requires_grad() {
-                    true => features.shallow_clone(),
-                    false => features.f_detach_copy().op("detach_copy", &[features])?,
-                });
+                let is_recorded = features.requires_grad();
+                *found = Some(if is_recorded { features.shallow_clone() } else { features.try_detach_copy()? });
             }
         }
         Ok(())
     }
 
-    /// The features in the order they were asked for.
+    /// The features in the requested order.
     pub fn features(self) -> Vec<Tensor> {
         self.found.into_iter().flatten().collect()
     }

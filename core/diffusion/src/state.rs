@@ -1,4 +1,4 @@
-//! What a stream is for a row: given, generated, or not there. Every mask derives from it.
+//! The state of a stream in a row: observed, generated or absent. All masks derive from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Given: its time is 0, it is clamped while others are sampled, it has no loss.
+    /// Observed: its time is 0, it stays fixed while others are sampled, and it has no loss.
     Clean,
     /// Diffused, at its own time: it has a loss, and sampling generates it.
     Noisy,
-    /// Not there: the network sees zeros and a presence flag of 0; it has no loss.
+    /// Absent: the network sees zeros and a presence flag of 0; it has no loss.
     Absent,
 }
 
 impl State {
-    /// Whether a loss is taken on it.
+    /// True if the state has a loss.
     pub fn has_loss(self) -> bool {
         self == State::Noisy
     }
 
-    /// Whether noise is added to it, in training and in sampling.
+    /// True if noise is added, in training and in sampling.
     pub fn has_noise(self) -> bool {
         self == State::Noisy
     }
 
-    /// Whether sampling must return its value to the given one after each step.
+    /// True if sampling must restore the observed value after each step.
     pub fn is_clamped(self) -> bool {
         self == State::Clean
     }
 
-    /// Whether the network sees it.
+    /// True if the network sees the stream.
     pub fn is_present(self) -> bool {
         self != State::Absent
     }
 
-    /// The time the network is told: `t` when noisy, 0 when clean, 1 when absent (as little is known as at full noise).
+    /// The time that the network gets: `t` if noisy, 0 if clean, 1 if absent (as little is known as at full noise).
     pub fn time(self, t: f64) -> f64 {
         match self {
             State::Clean => 0.0,
@@ -73,7 +73,7 @@ impl States {
         &self.states[row * self.streams..(row + 1) * self.streams]
     }
 
-    /// The states of one row, to be set.
+    /// The states of one row, mutable.
     pub fn row_mut(&mut self, row: usize) -> &mut [State] {
         &mut self.states[row * self.streams..(row + 1) * self.streams]
     }
@@ -83,22 +83,22 @@ impl States {
         self.states.iter().skip(stream).step_by(self.streams.max(1)).copied()
     }
 
-    /// 1 where a loss is taken: `[row]` of one stream.
+    /// 1 for rows with a loss: `[row]` of one stream.
     pub fn loss_mask(&self, stream: usize) -> Vec<f32> {
         self.mask(stream, State::has_loss)
     }
 
-    /// 1 where noise is added: `[row]` of one stream.
+    /// 1 for rows with noise: `[row]` of one stream.
     pub fn noise_mask(&self, stream: usize) -> Vec<f32> {
         self.mask(stream, State::has_noise)
     }
 
-    /// 1 where the given value is kept: `[row]` of one stream.
+    /// 1 for rows that keep the observed value: `[row]` of one stream.
     pub fn clamp_mask(&self, stream: usize) -> Vec<f32> {
         self.mask(stream, State::is_clamped)
     }
 
-    /// 1 where the network sees the stream: `[row, stream]`, row after row.
+    /// 1 if the network sees the stream: `[row, stream]`, row after row.
     pub fn presence(&self) -> Vec<f32> {
         self.states.iter().map(|state| f32::from(u8::from(state.is_present()))).collect()
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks_follow_from_the_states() {
+    fn masks_derive_from_the_states() {
         let mut states = States::filled(2, 3, State::Noisy);
         states.row_mut(0)[1] = State::Clean;
         states.row_mut(1)[2] = State::Absent;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_follows_from_the_state() {
+    fn the_time_derives_from_the_state() {
         assert_eq!([State::Clean, State::Noisy, State::Absent].map(|state| state.time(0.3)), [0.0, 0.3, 1.0]);
     }
 }

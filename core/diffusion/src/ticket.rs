@@ -1,4 +1,4 @@
-//! What a submitter holds until its answer comes.
+//! Tickets: handles on pending answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +12,8 @@ use crate::{EngineError, Result, Sampled};
 #[derive(Debug)]
 pub(crate) enum Alive {}
 
-/// A request that was queued. Dropping it cancels the request: its rows leave the batch before the next step, and those
-/// that wait never enter it.
+/// A queued request. Dropping it cancels the request: its rows leave the batch before the next step, and waiting rows
+/// never enter it.
 #[derive(Debug)]
 #[must_use = "a request whose ticket is dropped is cancelled"]
 pub struct Ticket {
@@ -23,12 +23,12 @@ pub struct Ticket {
     answered: bool,
 }
 
-/// Tells the compute thread that nobody waits.
+/// Signals the compute thread that nobody waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Cancel {
-    /// That this request is given up.
+    /// Set when this request is cancelled.
     pub request: Arc<AtomicBool>,
-    /// How many requests have been, so that nobody has to look through all of them.
+    /// The number of cancelled requests, so that a lane searches its jobs only if it changed.
     pub requests: Arc<AtomicU64>,
 }
 
@@ -37,10 +37,10 @@ impl Ticket {
         Ticket { answer, life, cancel, answered: false }
     }
 
-    /// Waits for the answer. Not to be called on the compute thread.
+    /// Waits for the answer. Must not be called on the compute thread.
     ///
     /// # Errors
-    /// The network failed on the batch, or the engine has stopped. A bad row is no error: see
+    /// The network failed on the batch, or the engine has stopped. A bad row is not an error: see
     /// [`Sampled::rows_failed`].
     pub fn wait(mut self) -> Result<Sampled> {
         let answer = received(&self.answer, &self.life);
@@ -48,7 +48,7 @@ impl Ticket {
         answer?
     }
 
-    /// Gives the request up, as dropping the ticket does.
+    /// Cancels the request, as dropping the ticket does.
     pub fn cancel(self) {}
 }
 
@@ -61,8 +61,8 @@ impl Drop for Ticket {
     }
 }
 
-/// Waits for an answer, or for the end of the compute thread: what was queued too late to be read stays in the queue,
-/// with its reply channel open, as long as there are handles.
+/// Waits for an answer, or for the end of the compute thread: a request that was queued too late stays in the queue,
+/// with its reply channel open, for as long as there are handles.
 pub(crate) fn received<T>(answer: &Receiver<T>, life: &Receiver<Alive>) -> Result<T> {
     let late = select! {
         recv(answer) -> result => result,

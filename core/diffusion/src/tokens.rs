@@ -1,21 +1,21 @@
-//! Tokens beside the streams, which a network reads by cross-attention.
+//! Tokens that a network attends to: a prompt or a context.
 
 use tch::{Kind, Tensor};
 
-use crate::{EngineError, Result, TensorOp};
+use crate::{EngineError, Result, TensorExt};
 
-/// Tokens of every row. They must not be written to once a network has seen them: a frozen network computes what it
-/// needs of them once, and recognises them by their memory, so that to pass the same tensor at every step saves work.
+/// Tokens of every row. They must not be written to after a network has seen them: a frozen network caches what it
+/// derives from them and recognizes them by their memory, so passing the same tensor at every step saves work.
 #[derive(Debug)]
 pub struct Tokens {
-    /// `[row, token, feature]`, f32. Where there is no token the values mean nothing, but are finite.
+    /// `[row, token, feature]`, f32. Masked values are ignored but must be finite.
     pub values: Tensor,
-    /// `[row, token]`, bool: whether there is one. A row may have none at all. Without a mask all are there.
+    /// `[row, token]`, bool: true for existing tokens. A row may have none. Without a mask all tokens exist.
     pub mask: Option<Tensor>,
 }
 
 impl Tokens {
-    /// Refuses tokens that are not `[rows, token, width]`, with a mask `[rows, token]` of booleans.
+    /// Rejects tokens that are not `[rows, token, width]`, and masks that are not `[rows, token]`, bool.
     pub(crate) fn check(&self, what: &str, rows: i64, width: i64) -> Result<()> {
         let found = self.values.size();
         if found.len() != 3 || found[0] != rows || found[2] != width {
@@ -24,22 +24,22 @@ impl Tokens {
         }
         match &self.mask {
             Some(mask) if mask.size() != found[..2] || mask.kind() != Kind::Bool => {
-                let what = format!("the mask of {what}, {:?}, which must be bool,", mask.kind());
+                let what = format!("the mask of {what} (dtype {:?}, must be bool)", mask.kind());
                 Err(EngineError::Shape { what, expected: found[..2].to_vec(), found: mask.size() })
             }
             _ => Ok(()),
         }
     }
 
-    /// `rows` rows from `first` on.
+    /// The rows `first .. first + rows`.
     pub(crate) fn narrow(&self, first: i64, rows: i64) -> Result<Self> {
-        let narrow = |tensor: &Tensor| tensor.f_narrow(0, first, rows).op("narrow", &[tensor]);
+        let narrow = |tensor: &Tensor| tensor.try_narrow(0, first, rows);
         Ok(Tokens { values: narrow(&self.values)?, mask: self.mask.as_ref().map(narrow).transpose()? })
     }
 
-    /// The rows whose numbers `index`, `[row]`, i64, holds.
+    /// The rows selected by `index`, `[row]`, i64.
     pub(crate) fn pick(&self, index: &Tensor) -> Result<Self> {
-        let pick = |tensor: &Tensor| tensor.f_index_select(0, index).op("index_select", &[tensor, index]);
+        let pick = |tensor: &Tensor| tensor.try_index_select(0, index);
         Ok(Tokens { values: pick(&self.values)?, mask: self.mask.as_ref().map(pick).transpose()? })
     }
 
@@ -49,13 +49,13 @@ impl Tokens {
         Tokens { values: self.values.shallow_clone(), mask }
     }
 
-    /// Whether the values are the same memory.
+    /// True if the values share memory.
     pub(crate) fn is(&self, other: &Tokens) -> bool {
         same_memory(&self.values, &other.values)
     }
 }
 
-/// Whether two tensors are the same memory. Of two that live at once, that makes them equal.
+/// True if two tensors share memory, size and strides. If both are alive, they are equal.
 pub(crate) fn same_memory(left: &Tensor, right: &Tensor) -> bool {
     left.data_ptr() == right.data_ptr() && left.size() == right.size() && left.stride() == right.stride()
 }

@@ -1,58 +1,59 @@
-//! The linear update of a stream after a step: the numbers of a table in f32, and the sums they weigh.
+//! The linear update of a stream after a step: the coefficients of a table in f32, and weighted sums.
 //!
-//! Products are rounded before they are added, whether all rows share their factors or not, so that a row's bits do not
-//! depend on who else is in the batch.
+//! Products are rounded before they are added, whether or not all rows share their factors, so that a row's bits do not
+//! depend on the rest of the batch.
 
 use tch::Tensor;
 
-use crate::{EngineError, Result, StreamSpec, TableStep, TensorOp, Update};
+use crate::{EngineError, Result, StreamSpec, TableStep, TensorExt, Update};
 
 /// The tensors a row may keep per stream: x, the saved state, the last two denoised values.
 pub(crate) const PLANES: usize = 4;
 
-/// One step of one stream, with the parameterization folded in: what is denoised = k_x x + k_out output. In the order of
-/// the constants below.
+/// One step of one stream, with the parameterization folded in: denoised = k_x x + k_out output. In the order of the
+/// constants below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coefficients(pub [f32; Coefficients::COUNT]);
 
 impl Coefficients {
-    /// How many numbers a step has.
+    /// The number of coefficients of a step.
     pub const COUNT: usize = 15;
-    /// Of x, the output, noise, the saved state and the two denoised values before, for the next state.
+    /// Factors of x, the output, noise, the saved state and the last two denoised values, for the next state.
     pub const NEXT: [usize; 6] = [0, 1, 2, 3, 4, 5];
-    /// Of x and the output, for the denoised value.
+    /// Factors of x and the output, for the denoised value.
     pub const DENOISED: [usize; 2] = [6, 7];
-    /// Of x, the output, the saved state and the two denoised values before, for the saved state.
+    /// Factors of x, the output, the saved state and the last two denoised values, for the saved state.
     pub const SAVE: [usize; 5] = [8, 9, 10, 11, 12];
-    /// Of the given value and of noise, for elements that are given noised.
-    pub const HELD: [usize; 2] = [13, 14];
+    /// Factors of the observed value and of noise, for observed elements that are noised again.
+    pub const OBSERVED: [usize; 2] = [13, 14];
 
     /// A stream that is not sampled: nothing changes.
     pub const KEEP: Coefficients =
         Coefficients([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
 
-    /// The numbers of a step of a table, in f32.
+    /// The coefficients of a table step, in f32.
     pub fn new(step: &TableStep, stream: &StreamSpec) -> Self {
         let (a, s) = (stream.schedule.signal(step.t), stream.schedule.noise(step.t));
         let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
         let save = step.save.unwrap_or(Update { saved: 1.0, ..Update::default() });
         let folded = |update: &Update| [update.x + update.denoised * of_x, update.denoised * of_output];
-        let ([x, output], [save_x, save_output]) = (folded(&step.next), folded(&save));
+        let [x, output] = folded(&step.next);
+        let [save_x, save_output] = folded(&save);
         let Update { saved, previous: [last, before], noise, .. } = step.next;
-        let held = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
-        let [held_value, held_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { held };
+        let observed = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
+        let [observed_value, observed_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { observed };
         let [save_last, save_before] = save.previous;
         let next = [x, output, noise, saved, last, before];
         let save = [save_x, save_output, save.saved, save_last, save_before];
-        let all = next.into_iter().chain([of_x, of_output]).chain(save).chain([held_value, held_noise]);
+        let all = next.into_iter().chain([of_x, of_output]).chain(save).chain([observed_value, observed_noise]);
         let mut values = [0.0; Self::COUNT];
         values.iter_mut().zip(all).for_each(|(value, number)| *value = number as f32);
         Coefficients(values)
     }
 
-    /// Whether the next state has fresh noise in it; or, for a stream that is `held`, the given value has.
-    pub fn has_noise(&self, held: bool) -> bool {
-        self.0[Self::NEXT[2]] != 0.0 || (held && self.0[Self::HELD[1]] != 0.0)
+    /// True if the next state, or the observed value of a stream that is noised again, contains fresh noise.
+    pub fn has_noise(&self, observed: bool) -> bool {
+        self.0[Self::NEXT[2]] != 0.0 || (observed && self.0[Self::OBSERVED[1]] != 0.0)
     }
 }
 
@@ -65,19 +66,19 @@ pub(crate) enum Factors<'a> {
 }
 
 impl Factors<'_> {
-    /// The sum of factor times tensor. A new tensor, or one of those given: never to be written to.
+    /// The sum of factor times tensor. It may share memory with an input: never write to it.
     pub fn sum(&self, terms: &[(usize, &Tensor)]) -> Result<Tensor> {
         match self {
             Factors::Same(Coefficients(values)) => same(terms, values),
             Factors::Rows(columns) => sum(terms, |index, tensor| {
-                let factor = columns.f_select(0, index as i64).op("select", &[columns])?;
-                tensor.f_mul(&factor).op("mul", &[tensor, &factor])
+                let factor = columns.try_select(0, index as i64)?;
+                tensor.try_mul(&factor)
             }),
         }
     }
 }
 
-/// One factor per term: terms without weight are left out, and a lone term of weight 1 is what it is.
+/// Shared factors: terms with factor 0 are skipped, and a single term with factor 1 is returned as it is.
 fn same(terms: &[(usize, &Tensor)], values: &[f32; Coefficients::COUNT]) -> Result<Tensor> {
     let mut heavy = [(0, terms[0].1); PLANES + 2];
     let mut count = 0;
@@ -86,9 +87,9 @@ fn same(terms: &[(usize, &Tensor)], values: &[f32; Coefficients::COUNT]) -> Resu
         count += 1;
     }
     match &heavy[..count] {
-        [] => terms[0].1.f_zeros_like().op("zeros_like", &[terms[0].1]),
+        [] => terms[0].1.try_zeros_like(),
         [(index, tensor)] if values[*index] == 1.0 => Ok(tensor.shallow_clone()),
-        heavy => sum(heavy, |index, tensor| tensor.f_mul_scalar(f64::from(values[index])).op("mul", &[tensor])),
+        heavy => sum(heavy, |index, tensor| tensor.try_mul_scalar(f64::from(values[index]))),
     }
 }
 
@@ -98,8 +99,8 @@ fn sum(terms: &[(usize, &Tensor)], product: impl Fn(usize, &Tensor) -> Result<Te
         let term = product(*index, tensor)?;
         sum = Some(match sum.take() {
             None => term,
-            Some(mut sum) => sum.f_add_(&term).op("add_", &[&term])?,
+            Some(mut sum) => sum.try_add_(&term)?,
         });
     }
-    sum.ok_or_else(|| EngineError::Request("an update without terms".to_string()))
+    sum.ok_or_else(|| EngineError::Request("an update needs at least one term, found none".to_string()))
 }

@@ -1,4 +1,4 @@
-//! What runs on the compute thread.
+//! The compute thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,35 +7,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender, select};
 use indexmap::IndexMap;
 
+use crate::deficit_round_robin::DeficitRoundRobin;
 use crate::error::panic_message;
 use crate::job::Reply;
 use crate::lane::Lane;
 use crate::ticket::Alive;
-use crate::turns::Turns;
 use crate::{EngineConfig, EngineError, InferenceMode, Request};
 
 /// A lane per denoiser.
 pub(crate) type Lanes = IndexMap<String, Lane>;
 
-/// What is run between two steps.
+/// A closure to run between two steps.
 pub(crate) type Call = Box<dyn FnOnce(&mut Lanes) + Send>;
 
-/// A request, and where its answer goes.
+/// A request and the channel for its answer.
 pub(crate) struct Submission {
     pub request: Request,
     pub reply: Reply,
 }
 
-/// Takes what comes, and steps the lanes that have work, in turns.
+/// Takes submissions and calls, and steps the lanes that have work in turn.
 pub(crate) struct Worker {
     lanes: Lanes,
-    /// The lanes with work, by place; a step is paid for by its rows, so that a wide batch does not starve a narrow one.
-    turns: Turns<usize>,
+    /// The lanes with work, by index. A step is charged by its rows, so that a wide batch does not starve a narrow one.
+    turns: DeficitRoundRobin<usize>,
     submissions: Receiver<Vec<Submission>>,
     calls: Receiver<Call>,
     config: EngineConfig,
     stop: Arc<AtomicBool>,
-    /// The last field: it closes when all that could still answer is gone.
+    /// The last field: dropped after everything that could still answer.
     _alive: Sender<Alive>,
 }
 
@@ -48,10 +48,10 @@ impl Worker {
         stop: Arc<AtomicBool>,
         alive: Sender<Alive>,
     ) -> Self {
-        Worker { lanes, turns: Turns::default(), submissions, calls, config, stop, _alive: alive }
+        Worker { lanes, turns: DeficitRoundRobin::default(), submissions, calls, config, stop, _alive: alive }
     }
 
-    /// Until it is stopped or all handles are gone.
+    /// Runs until the engine stops or all handles are gone.
     pub fn run(mut self) {
         while !self.stop.load(Ordering::SeqCst) {
             if self.lanes.values().all(Lane::is_idle) && !self.wait() {
@@ -59,18 +59,18 @@ impl Worker {
             }
             self.drain();
             let lanes = &self.lanes;
-            let Some(turn) = self.turns.next(|place| lanes[place].price()) else { continue };
+            let Some(turn) = self.turns.next(|index| lanes[index].cost()) else { continue };
             let lane = &mut self.lanes[turn];
-            let price = lane.price();
+            let cost = lane.cost();
             step(lane);
-            self.turns.pay(price);
+            self.turns.charge(cost);
             if lane.is_idle() {
                 self.turns.leave(turn);
             }
         }
     }
 
-    /// Blocks until something comes. False when all handles are gone.
+    /// Blocks until something arrives. Returns false when all handles are gone.
     fn wait(&mut self) -> bool {
         select! {
             recv(self.submissions) -> batch => batch.map(|batch| self.take(batch)).is_ok(),
@@ -78,7 +78,7 @@ impl Worker {
         }
     }
 
-    /// Takes what has come meanwhile, but no more requests than may wait.
+    /// Takes what has arrived, but no more requests than may wait.
     fn drain(&mut self) {
         for _ in 0..self.config.queue.max(1) {
             if self.stop.load(Ordering::SeqCst) {
@@ -95,18 +95,18 @@ impl Worker {
 
     fn take(&mut self, submissions: Vec<Submission>) {
         for Submission { request, reply } in submissions {
-            if let Some((place, _, lane)) = self.lanes.get_full_mut(&request.denoiser) {
+            if let Some((index, _, lane)) = self.lanes.get_full_mut(&request.denoiser) {
                 let was_idle = lane.is_idle();
                 lane.submit(request, reply);
                 if was_idle && !lane.is_idle() {
-                    self.turns.join(place);
+                    self.turns.join(index);
                 }
             }
         }
     }
 }
 
-/// One step of a lane; whatever goes wrong is told to the requests in its batch.
+/// Advances a lane by one step. A failure is reported to the requests in its batch.
 fn step(lane: &mut Lane) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let _inference = InferenceMode::enter().map_err(EngineError::from)?;

@@ -1,5 +1,5 @@
-// What libtorch offers to C++ and tch does not bind. Every function catches what libtorch throws: 0 means done, and
-// after 1 anyflow_native_error() tells why, on the same thread.
+// libtorch functions that tch does not bind. Every function catches C++ exceptions: 0 means success; after 1,
+// anyflow_native_error() returns the reason, on the same thread.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
@@ -42,7 +42,7 @@ int caught(F &&call) noexcept {
   } catch (const std::exception &error) {
     last_error = error.what();
   } catch (...) {
-    last_error = "an exception of an unknown kind";
+    last_error = "unknown exception";
   }
   return 1;
 }
@@ -54,7 +54,7 @@ Tensors listed(Handles handles, size_t count) {
   return tensors;
 }
 
-// The kernels walk over memory without a look at strides, shapes and types.
+// The kernels walk over memory without checking strides, shapes and types.
 void check_alike(const at::Tensor &weight, const at::Tensor &other, const char *what, size_t i) {
   TORCH_CHECK(other.sizes() == weight.sizes() && other.strides() == weight.strides(), what, " ", i, " has shape ",
               other.sizes(), " and strides ", other.strides(), ", its weight ", weight.sizes(), " and ",
@@ -64,13 +64,13 @@ void check_alike(const at::Tensor &weight, const at::Tensor &other, const char *
               weight.device());
 }
 
-// The gradient as the kernel wants it: one that is laid out otherwise than its weight is copied.
+// The gradient in the layout of its weight; it is copied if its layout differs.
 at::Tensor laid_out_as(const at::Tensor &weight, const at::Tensor &gradient) {
   const bool other_order = gradient.sizes() == weight.sizes() && gradient.strides() != weight.strides();
   return other_order ? at::empty_like(weight).copy_(gradient) : gradient;
 }
 
-// The sum of squares of dense memory: in parts, so that f32 is enough inside one.
+// The sum of squares of dense memory, in parts, so that f32 is exact enough inside one.
 double squares(const float *values, int64_t count) {
   constexpr int64_t part = 2048, lanes = 16;
   double sum = 0;
@@ -85,7 +85,7 @@ double squares(const float *values, int64_t count) {
   return sum;
 }
 
-// The Euclidean norm over all elements of dense tensors. Calls cost more than the sums of small networks on the CPU.
+// The Euclidean norm over all elements of dense tensors. On the CPU, calls cost more than the sums of small networks.
 at::Tensor norm_of(const Tensors &tensors) {
   constexpr int64_t small = 1 << 20;
   int64_t elements = 0;
@@ -114,7 +114,7 @@ struct AdamwNumbers {
   double lr, beta1, beta2, weight_decay, epsilon, clip, average;
 };
 
-// Keeps the clipping coefficient finite where the gradient is zero.
+// Keeps the clipping coefficient finite if the gradient is zero.
 constexpr double norm_epsilon = 1e-6;
 
 }  // namespace
@@ -128,7 +128,7 @@ int anyflow_native_adamw_new(const AdamwLists *lists, size_t count, size_t avera
   return caught([&] {
     const at::Tensor &counts = *lists->counts;
     TORCH_CHECK(counts.dim() == 1 && counts.numel() == int64_t(count) && counts.scalar_type() == at::kFloat,
-                "the step counts must be one float32 a weight");
+                "the step counts must be one float32 per weight");
     auto adamw = std::make_unique<Adamw>(Adamw{listed(lists->weights, count), listed(lists->first, count),
                                                listed(lists->second, count), listed(lists->averages, averages),
                                                counts.unbind(), counts, *lists->failed});
@@ -166,7 +166,7 @@ int anyflow_native_adamw_step(const Adamw *adamw, const AdamwNumbers *numbers, c
     *norm = nullptr;
     if (weights.empty()) return;
     const at::Tensor size = norm_of(gradients);
-    // What is finite gives 0 when multiplied by 0, and nothing else does.
+    // Only a finite number gives 0 when multiplied by 0.
     at::Tensor failed = adamw->failed;
     failed.logical_or_((size + *loss).mul(0).ne(0));
     std::optional<at::Tensor> divisor;
@@ -193,7 +193,7 @@ int anyflow_native_leave_inference_mode(c10::InferenceMode *guard) {
   return caught([&] { delete guard; });
 }
 
-// What libtorch keeps for the process, and of the grad mode for the thread.
+// The settings of the process, and the grad mode of the thread.
 struct Globals {
   int32_t threads, grad, inference, deterministic, dtype;
 };

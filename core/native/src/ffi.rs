@@ -1,4 +1,4 @@
-//! The functions of `shim/native.cpp`, and what all calls to them share.
+//! The functions of `shim/native.cpp`, and helpers for calling them.
 
 use std::borrow::Borrow;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -43,7 +43,7 @@ unsafe extern "C" {
     pub(crate) fn anyflow_native_set_globals(globals: *const Globals) -> c_int;
 }
 
-/// Borrowed tensors as the shim takes them.
+/// Borrowed tensors in the layout of the shim.
 pub(crate) struct Handles<'a> {
     pointers: Vec<Handle>,
     tensors: PhantomData<&'a Tensor>,
@@ -65,20 +65,20 @@ pub(crate) fn handle(tensor: &Tensor) -> Handle {
     tensor.as_ptr().cast()
 }
 
-/// The error of a call that has just returned `code`, on the same thread.
+/// Turns the return code of a call into a result. It must follow the call, on the same thread.
 pub(crate) fn checked(op: &'static str, code: c_int) -> Result<()> {
     if code == 0 {
         return Ok(());
     }
-    // SAFETY: the shim gives a string that ends with 0 and lives until the next call on this thread.
+    // SAFETY: the shim returns a string that ends with 0 and lives until the next call on this thread.
     let text = unsafe { CStr::from_ptr(anyflow_native_error()) }.to_string_lossy();
     Err(NativeError { op, message: text.lines().next().unwrap_or_default().to_string() })
 }
 
-/// Lists that go together must be of one length.
+/// Checks that lists belonging together have one length.
 pub(crate) fn same_length(op: &'static str, lengths: &[usize]) -> Result<()> {
-    match lengths.windows(2).all(|pair| pair[0] == pair[1]) {
-        true => Ok(()),
-        false => Err(NativeError { op, message: format!("lists of different lengths: {lengths:?}") }),
+    if lengths.windows(2).all(|pair| pair[0] == pair[1]) {
+        return Ok(());
     }
+    Err(NativeError { op, message: format!("lists of different lengths: {lengths:?}") })
 }

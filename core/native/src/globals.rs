@@ -1,9 +1,9 @@
-//! What libtorch keeps for the whole process, or the whole thread, and anybody may change.
+//! libtorch's settings of the process and of the thread, which any code may change.
 
 use crate::Result;
 use crate::ffi::{self, checked};
 
-/// A state of libtorch's own settings.
+/// A snapshot of libtorch's settings.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Globals {
@@ -15,27 +15,27 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// The state as this thread sees it.
+    /// The current settings, as this thread sees them.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// A libtorch call failed.
     pub fn now() -> Result<Globals> {
         let mut globals = Globals { threads: 0, grad: 0, inference: 0, deterministic: 0, dtype: 0 };
-        // SAFETY: the struct is that of the shim, field by field, and is written before the call returns.
+        // SAFETY: the struct matches that of the shim, field by field, and is written before the call returns.
         checked("Globals", unsafe { ffi::anyflow_native_globals(&mut globals) })?;
         Ok(globals)
     }
 
-    /// Makes the state this one again, but for inference mode, which ends with its guard.
+    /// Restores these settings, except inference mode, which ends with its guard.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// A libtorch call failed.
     pub fn restore(&self) -> Result<()> {
-        // SAFETY: as above, and only read.
+        // SAFETY: as above; the struct is only read.
         checked("Globals", unsafe { ffi::anyflow_native_set_globals(self) })
     }
 
-    /// What another state has otherwise, in words.
+    /// The settings that differ from another snapshot, in words.
     pub fn differences(&self, other: &Globals) -> Vec<&'static str> {
         let fields = [
             ("the number of threads", self.threads, other.threads),
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_changed_is_named_and_put_back() {
+    fn changes_are_named_and_restored() {
         let before = Globals::now().unwrap();
         let changed = Globals { threads: before.threads + 1, grad: 0, deterministic: 1, dtype: 7, ..before };
         changed.restore().unwrap();

@@ -6,17 +6,17 @@ use std::marker::PhantomData;
 use crate::Result;
 use crate::ffi::{self, checked};
 
-/// While it lives, this thread's operations record nothing at all: no gradients, no versions, no views. That is a few
-/// percent cheaper a call than [`tch::no_grad_guard`], and in exchange a tensor made under it can never take part in a
-/// computation whose gradients are wanted.
+/// While it is alive, the operations of this thread record nothing: no gradients, no versions, no views. That is a few
+/// percent cheaper per call than [`tch::no_grad_guard`]; in exchange, a tensor made under it can never take part in a
+/// computation with gradients.
 pub struct InferenceMode {
     guard: *mut c_void,
-    /// The mode belongs to the thread: the guard must end where it began.
+    /// The mode belongs to the thread: the guard must end on the thread where it started.
     thread: PhantomData<*const ()>,
 }
 
 impl InferenceMode {
-    /// Enters inference mode until the guard is dropped. Guards must end in the reverse order of their beginnings.
+    /// Enters inference mode until the guard is dropped. Guards must end in reverse order.
     ///
     /// # Errors
     /// No memory for the guard.
@@ -31,8 +31,8 @@ impl InferenceMode {
 
 impl Drop for InferenceMode {
     fn drop(&mut self) {
-        // SAFETY: the guard came from `enter` on this thread, since the type is not `Send`, and ends once. Its
-        // destructor only puts thread-local flags back: there is no error to report.
+        // SAFETY: `enter` made the guard on this thread, since the type is not `Send`, and it ends once. Its destructor
+        // only restores thread-local flags, so there is no error to report.
         unsafe { ffi::anyflow_native_leave_inference_mode(self.guard) };
     }
 }

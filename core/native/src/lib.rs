@@ -1,7 +1,7 @@
-//! The few libtorch functions that tch lacks, through a C++ shim of some lines each.
+//! The few libtorch functions that tch lacks, through a small C++ shim.
 //!
-//! An optimizer step over a hundred parameters is one call, for small networks are limited by the calls.
-//! What libtorch throws becomes a [`NativeError`].
+//! An optimizer step over a hundred parameters is one call, since calls dominate the cost of small networks. C++
+//! exceptions become a [`NativeError`].
 
 #![allow(unsafe_code)] // the border to C++
 
@@ -14,15 +14,15 @@ pub use globals::Globals;
 pub use inference::InferenceMode;
 pub use optimizer::{Adamw, AdamwTensors, Numbers};
 
-/// libtorch refused. Whoever made the tensors must act.
+/// A libtorch call failed, usually because the caller passed invalid tensors.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{op}: {message}")]
 pub struct NativeError {
-    /// The operation, by the name libtorch gives it.
+    /// The operation, by its libtorch name.
     pub op: &'static str,
     /// The first line of libtorch's message.
     pub message: String,
 }
 
-/// The result of everything fallible in this crate.
+/// A result with [`NativeError`] as the default error.
 pub type Result<T, E = NativeError> = std::result::Result<T, E>;

@@ -8,7 +8,7 @@ use tch::Tensor;
 use crate::Result;
 use crate::ffi::{self, Handles, RawTensors, checked, handle, same_length};
 
-/// What AdamW reads and writes: entry i of every list belongs to weight i. The tensors are shared, not copied.
+/// The tensors of AdamW: entry i of every list belongs to weight i. They are shared, not copied.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamwTensors<'a> {
     /// Weights, dense leaves.
@@ -19,14 +19,14 @@ pub struct AdamwTensors<'a> {
     pub second: &'a [Tensor],
     /// Averages of the weights; empty for none.
     pub averages: &'a [Tensor],
-    /// How many steps each weight has taken: `[weight]`, f32.
+    /// Steps taken by each weight: `[weight]`, f32.
     pub counts: &'a Tensor,
-    /// f32, 0-dimensional: becomes 1 when a loss or a gradient is not finite. While it is 1, steps leave weights and
-    /// moments as they are.
+    /// f32, 0-dimensional: becomes 1 when a loss or a gradient is NaN or infinite. While it is 1, steps leave weights
+    /// and moments unchanged.
     pub failed: &'a Tensor,
 }
 
-/// The numbers of a step, by the letters of Loshchilov and Hutter 2019, "Decoupled weight decay regularization",
+/// The numbers of a step, in the letters of Loshchilov and Hutter 2019, "Decoupled weight decay regularization",
 /// algorithm 2.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,9 +39,9 @@ pub struct Numbers {
     pub beta2: f64,
     /// Weight decay, lambda, a multiple of the learning rate.
     pub weight_decay: f64,
-    /// What keeps the division finite.
+    /// Keeps the division finite.
     pub epsilon: f64,
-    /// Largest norm of the gradient over all weights; 0 for no limit.
+    /// Maximum norm of the gradient over all weights; 0 for no limit.
     pub clip: f64,
     /// How far the averages move towards the weights after the step.
     pub average: f64,
@@ -53,15 +53,15 @@ pub struct Adamw {
     pointer: NonNull<c_void>,
 }
 
-// SAFETY: behind the pointer are handles of tensors, whose counts of references are atomic; as with a `Tensor`, who
-// holds it may be any thread.
+// SAFETY: the pointer owns handles of tensors, whose reference counts are atomic; like a `Tensor`, any thread may own
+// it.
 unsafe impl Send for Adamw {}
 
 impl Adamw {
     /// Shares these tensors.
     ///
     /// # Errors
-    /// Lists of different lengths; entries that differ in shape, layout, dtype or device.
+    /// The lists have different lengths, or entries differ in shape, layout, dtype or device.
     pub fn new(tensors: &AdamwTensors<'_>) -> Result<Self> {
         let AdamwTensors { weights, first, second, averages, counts, failed } = *tensors;
         same_length("_fused_adamw_", &[weights.len(), first.len(), second.len()])?;
@@ -79,33 +79,32 @@ impl Adamw {
             failed: handle(failed),
         };
         let mut out = std::ptr::null_mut();
-        // SAFETY: the lists have as many handles as is said, of tensors that live until the call returns; `out` is
+        // SAFETY: the lists have the stated number of handles, of tensors that live until the call returns; `out` is
         // written on success.
         checked("_fused_adamw_", unsafe { ffi::anyflow_native_adamw_new(&raw, count, averaged, &mut out) })?;
-        // SAFETY: on success `out` is not null, and nobody else has it.
+        // SAFETY: on success `out` is not null, and nothing else owns it.
         Ok(Adamw { pointer: unsafe { NonNull::new_unchecked(out) } })
     }
 
-    /// One step along the gradients that backward passes have left in the weights, which it takes away; `loss`, one
-    /// number, is what they are gradients of. A weight without gradient takes no step. Gives the norm of the gradient
-    /// over all weights before clipping, 0-dimensional, or `None` if no weight has a gradient. Nothing is read back
-    /// from the device.
+    /// Takes one step along the gradients of `loss`, one number, which backward passes left in the weights, and clears
+    /// them. A weight without gradient takes no step. Returns the norm of the gradient over all weights before
+    /// clipping, 0-dimensional, or `None` if no weight has a gradient. Reads nothing back from the device.
     ///
     /// # Errors
-    /// A gradient that differs from its weight in shape, dtype or device; nothing is written then.
+    /// A gradient differs from its weight in shape, dtype or device; then nothing is written.
     pub fn step(&mut self, numbers: &Numbers, loss: &Tensor) -> Result<Option<Tensor>> {
         let mut norm = std::ptr::null_mut();
-        // SAFETY: the pointer is that of `new`; `norm` is written on success.
+        // SAFETY: `new` made the pointer; `norm` is written on success.
         let code = unsafe { ffi::anyflow_native_adamw_step(self.pointer.as_ptr(), numbers, handle(loss), &mut norm) };
         checked("_fused_adamw_", code)?;
-        // SAFETY: on success `norm` is null or a new handle, and nobody else has it.
+        // SAFETY: on success `norm` is null or a new handle, and nothing else owns it.
         Ok((!norm.is_null()).then(|| unsafe { Tensor::from_ptr(norm.cast()) }))
     }
 }
 
 impl Drop for Adamw {
     fn drop(&mut self) {
-        // SAFETY: the pointer is that of `new`, and is used no more.
+        // SAFETY: `new` made the pointer, and it is not used afterwards.
         unsafe { ffi::anyflow_native_adamw_free(self.pointer.as_ptr()) };
     }
 }
@@ -146,7 +145,7 @@ mod tests {
             State { first, second, averages, counts, failed, weights }
         }
 
-        /// A matrix, a vector whose length is no multiple of a register, and a transposed matrix.
+        /// A matrix, a vector whose length is not a multiple of a register, and a transposed matrix.
         fn new() -> Self {
             let weights = [ramp(12).reshape([3, 4]), ramp(19), ramp(10).reshape([2, 5]).transpose(0, 1)];
             State::of(weights.into_iter().map(|weight| weight.set_requires_grad(true)).collect())
@@ -163,7 +162,7 @@ mod tests {
             })
         }
 
-        /// The sum over the weights in `used` of |w|^2 / 2 + sum(sin w), its gradients left in them.
+        /// The sum over the weights in `used` of |w|^2 / 2 + sum(sin w), with its gradients left in them.
         fn loss(&self, used: &[usize]) -> Tensor {
             let of = |i: &usize| (self.weights[*i].square() * 0.5 + self.weights[*i].sin()).sum(Kind::Float);
             let loss = used.iter().map(of).reduce(|sum, term| sum + term).unwrap();
@@ -178,7 +177,7 @@ mod tests {
 
     const ALL: &[usize] = &[0, 1, 2];
 
-    /// The algorithm as the paper writes it, in f64, its gradient scaled.
+    /// The algorithm as in the paper, in f64, with a scaled gradient.
     fn reference(mut w: Tensor, steps: i32, scale: f64) -> Tensor {
         let (mut m, mut v) = (w.zeros_like(), w.zeros_like());
         for t in 1..=steps {
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_those_of_the_paper() {
+    fn steps_match_the_paper() {
         let state = State::new();
         let wanted: Vec<Tensor> = state.weights.iter().map(|weight| reference(double(weight), 30, 1.0)).collect();
         let mut adamw = state.adamw().unwrap();
@@ -212,8 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn the_norm_is_that_of_all_elements_and_clips() {
-        // Above and below the size from which libtorch's own kernels are called.
+    fn the_norm_covers_all_elements_and_clips() {
+        // Above and below the size from which libtorch's own kernels are used.
         for size in [5000, (1 << 20) + 3] {
             let state = State::of(vec![ramp(size).set_requires_grad(true), ramp(7).set_requires_grad(true)]);
             let loss = state.loss(&[0, 1]);
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn from_what_is_not_finite_on_no_weight_changes() {
+    fn no_weight_changes_once_a_loss_is_not_finite() {
         let state = State::new();
         let mut adamw = state.adamw().unwrap();
         let loss = state.loss(ALL);
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_do_not_fit_are_refused_before_anything_is_written() {
+    fn entries_that_do_not_match_are_rejected_before_anything_is_written() {
         let mut state = State::new();
         state.first[1] = Tensor::zeros([18], (Kind::Float, Device::Cpu));
         let error = state.adamw().unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyflow_diffusion::{Denoiser, Parameterization, Schedule, StreamSpec};
+use anyflow_diffusion::{BuildOptions, Denoiser, Parameterization, Schedule, StreamSpec};
 use anyflow_plan::plan::{Companion, Model};
 use indexmap::IndexMap;
 use tch::Device;
@@ -139,7 +139,6 @@ fn build(
     }
     let prompts = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
     let network = typed(&denoiser.network)?;
-    let precision = typed(&denoiser.precision.clone().into())?;
-    anyflow_diffusion::build_joined(&network, &diffused, auxiliary, prompts, precision, device, seed)
-        .map_err(RunError::diffusion(name))
+    let options = BuildOptions { precision: typed(&denoiser.precision.clone().into())?, device, seed };
+    anyflow_diffusion::build_joined(&network, &diffused, auxiliary, prompts, options).map_err(RunError::diffusion(name))
 }

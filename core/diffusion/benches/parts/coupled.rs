@@ -1,9 +1,8 @@
-//! What it costs that two streams see one another: a step of both together, beside a step of each alone, all guided by a
-//! prompt.
+//! The cost of coupling: a step of two streams together, compared with a step of each alone, all guided by a prompt.
 
 use std::time::{Duration, Instant};
 
-use anyflow_diffusion::{Branch, Dropped, Engine, EngineConfig, Observed, Request, Sampler};
+use anyflow_diffusion::{Branch, Engine, EngineConfig, Observed, Request, Sampler};
 use criterion::{Criterion, Throughput};
 use tch::{Device, Kind, Tensor};
 
@@ -39,7 +38,7 @@ fn run(engine: &Engine, streams: &[&str], steps: usize) -> Duration {
         rows: (0..ROWS).collect(),
         states: STREAMS.map(|name| (name.to_string(), state(name))).into_iter().chain([prompt]).collect(),
         sampler: Sampler::Ddim { steps, eta: 0.0 }.into(),
-        guidance: vec![Branch { dropped: vec!["prompt".to_string()], drop: Dropped::Absent, weights }],
+        guidance: vec![Branch { dropped: vec!["prompt".to_string()], weights }],
         seed: 1,
         outputs: streams.iter().map(ToString::to_string).collect(),
     };

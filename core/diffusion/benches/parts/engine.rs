@@ -28,7 +28,7 @@ fn ddim(steps: usize) -> Sampler {
 }
 
 fn ddpm(steps: usize) -> Sampler {
-    Sampler::Ddpm { steps, variance: Default::default() }
+    Sampler::Ddpm { steps }
 }
 
 fn unipc(steps: usize) -> Sampler {

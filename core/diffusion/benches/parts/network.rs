@@ -1,8 +1,12 @@
 //! The networks that the parts are measured with.
 
-use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build, build_prompted};
+use anyflow_diffusion::{
+    BuildOptions, Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build, build_prompted,
+};
 use serde_json::{Value, json};
 use tch::Device;
+
+const OPTIONS: BuildOptions = BuildOptions { precision: Precision::F32, device: Device::Cpu, seed: 1 };
 
 /// A residual MLP over two streams of 64 numbers each.
 pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
@@ -10,7 +14,7 @@ pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
     built(network, &[stream("left", &[64]), stream("right", &[64])])
 }
 
-/// Streams of which two and two are sampled together, under networks as small ones have them, all with one prompt.
+/// Two pairs of streams that are sampled together, with small networks and one prompt.
 pub fn coupled() -> Box<dyn Denoiser> {
     let perceptron = |width: i64| json!({"kind": "residual-mlp", "width": width, "blocks": 3});
     let map = json!({
@@ -24,12 +28,12 @@ pub fn coupled() -> Box<dyn Denoiser> {
     let streams =
         [stream("short", &[16]), stream("map", &[4, 7, 7]), stream("vector", &[24]), stream("long", &[8, 12])];
     let prompts = vec![stream("prompt", &[1, 64])];
-    build_prompted(&network, &streams, prompts, Precision::F32, Device::Cpu, 1).unwrap()
+    build_prompted(&network, &streams, prompts, OPTIONS).unwrap()
 }
 
 fn built(network: Value, streams: &[StreamSpec]) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(network).unwrap();
-    build(&network, streams, Precision::F32, Device::Cpu, 1).unwrap()
+    build(&network, streams, OPTIONS).unwrap()
 }
 
 fn stream(name: &str, shape: &[i64]) -> StreamSpec {

@@ -1,4 +1,4 @@
-//! Tables of samplers: what a request costs before its first step.
+//! Tables of samplers: the cost of a request before its first step.
 
 use std::hint::black_box;
 

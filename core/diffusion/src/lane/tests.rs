@@ -1,4 +1,4 @@
-//! What cannot be seen from outside a lane.
+//! Tests of the internals of a lane.
 
 use super::*;
 use crate::{DenoiserInput, Observed, Parameterization, Sampler, Schedule, StreamSpec, Update, noise};
@@ -29,7 +29,7 @@ impl Denoiser for Centred {
     }
 }
 
-/// A table on one number in f64.
+/// Runs a table on one number in f64.
 fn run(table: &SamplerTable, schedule: &Schedule, start: f64) -> f64 {
     let (mut x, mut saved, mut previous) = (start, 0.0, [0.0; 2]);
     for step in &table.steps {
@@ -63,10 +63,10 @@ fn tables_with_history_share_batches_with_tables_without() {
         seed: 1,
         outputs: vec!["x".to_string()],
     };
-    let (ddim, heun) =
-        (Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule), Sampler::Heun { steps: 30 }.table(&schedule));
+    let ddim = Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule);
+    let heun = Sampler::Heun { steps: 30 }.table(&schedule);
     assert!(heun.uses_history() && !ddim.uses_history());
-    // The rows with history come and go while the others stay, and the other way round.
+    // Rows with history come and go while the others stay, and vice versa.
     let jobs = [(0..2, &ddim), (2..5, &heun), (5..8, &ddim), (8..9, &heun)];
     let submit = |(rows, table): &(std::ops::Range<u64>, &SamplerTable)| {
         let (reply, answer) = bounded(1);
@@ -80,12 +80,12 @@ fn tables_with_history_share_batches_with_tables_without() {
     }
     for ((rows, table), answer) in jobs.iter().zip(answers) {
         let found = answer.recv().unwrap().unwrap().streams.swap_remove("x").unwrap();
-        for (place, row) in rows.clone().enumerate() {
+        for (index, row) in rows.clone().enumerate() {
             let mut start = [0.0; 3];
             noise::normals(1, row, "x", noise::START_STEP, &mut start);
             for (element, start) in start.iter().enumerate() {
                 let expected = run(table, &schedule, f64::from(*start));
-                let found = found.double_value(&[place as i64, element as i64]);
+                let found = found.double_value(&[index as i64, element as i64]);
                 assert!((found - expected).abs() < TOLERANCE_F32, "row {row}: {found} {expected}");
             }
         }

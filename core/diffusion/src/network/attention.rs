@@ -2,10 +2,10 @@
 
 use tch::Tensor;
 
-use super::layer::{Init, Linear, Precision, cast, fresh, plain};
-use crate::{Result, TensorOp};
+use super::layer::{BuildOptions, Linear, Precision, cast, fresh, plain};
+use crate::{Result, TensorExt};
 
-/// The score of a token that is not there: as good as none, and finite in any precision.
+/// The score of a missing token: effectively minus infinity, but finite in any precision.
 const LEAST: f64 = -1e4;
 
 /// y = W x.
@@ -14,12 +14,12 @@ pub(super) struct Projection {
     name: String,
     weight: Tensor,
     precision: Precision,
-    /// Once frozen: the weight as it is multiplied.
+    /// Once frozen: the weight in compute precision.
     fixed: Option<Tensor>,
 }
 
 impl Projection {
-    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let weight = fresh(name, &[to, from], scale, init)?;
         Ok(Projection { name: name.to_string(), weight, precision: init.precision, fixed: None })
     }
@@ -31,7 +31,7 @@ impl Projection {
             Some(weight) => weight.shallow_clone(),
             None => cast(&self.weight, self.precision.kind())?,
         };
-        x.f_linear::<Tensor>(&weight, None).op("linear", &[&x, &weight])
+        x.try_linear(&weight, None)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -44,7 +44,7 @@ impl Projection {
     }
 }
 
-/// What is attended to, per head: `[row, head, token, width / heads]` each.
+/// The keys and values of attention, per head: `[row, head, token, width / heads]` each.
 #[derive(Debug)]
 pub(super) struct Keys {
     key: Tensor,
@@ -52,7 +52,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The same, sharing memory.
+    /// A copy that shares memory.
     pub fn shared(&self) -> Self {
         Keys { key: self.key.shallow_clone(), value: self.value.shallow_clone() }
     }
@@ -61,22 +61,22 @@ impl Keys {
         self.key.requires_grad() || self.value.requires_grad()
     }
 
-    /// Every row `times` times in a row.
+    /// Repeats each row `times` times along the batch axis (`repeat_interleave`).
     pub fn repeated(&self, times: i64) -> Result<Self> {
         Ok(Keys { key: repeated(&self.key, times)?, value: repeated(&self.value, times)? })
     }
 }
 
-/// `[row, 1, width]` for every token of x, `[row, token, ...]`.
+/// Expands `[row, 1, width]` to every token of x, `[row, token, ...]`.
 pub(super) fn to_all(read: &Tensor, x: &Tensor) -> Result<Tensor> {
-    read.f_expand([-1, x.size()[1], -1], false).op("expand", &[read])
+    read.try_expand([-1, x.size()[1], -1])
 }
 
-/// Every row `times` times in a row.
+/// Repeats each row `times` times along the batch axis (`repeat_interleave`).
 pub(super) fn repeated(rows: &Tensor, times: i64) -> Result<Tensor> {
     match times {
         1 => Ok(rows.shallow_clone()),
-        _ => rows.f_repeat_interleave_self_int(times, 0, None).op("repeat_interleave", &[rows]),
+        _ => rows.try_repeat_interleave(times, 0),
     }
 }
 
@@ -90,50 +90,47 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// Tokens of `width` features attend to tokens of `from`.
-    pub fn new(name: &str, width: i64, from: i64, count: i64, init: Init) -> Result<Self> {
+    /// Tokens of `width` features attend to tokens of `from` features.
+    pub fn new(name: &str, width: i64, from: i64, count: i64, init: BuildOptions) -> Result<Self> {
         let projection = |layer: &str, from| Projection::new(&format!("{name}.{layer}"), from, width, 1.0, init);
         let (query, key, value) = (projection("to_q", width)?, projection("to_k", from)?, projection("to_v", from)?);
         Ok(Heads { count, query, key, value })
     }
 
-    /// `[row, token, from]`, as it is attended to.
+    /// The keys and values of `[row, token, from]`.
     pub fn keys(&self, tokens: &Tensor) -> Result<Keys> {
         Ok(Keys { key: self.split(&self.key.forward(tokens)?)?, value: self.split(&self.value.forward(tokens)?)? })
     }
 
-    /// `[row, token, width]` -> the same, in the layers' precision; `mask` `[row, 1, 1, token]`, true where there is a
-    /// token. A row with nothing to attend to gets zeros.
+    /// `[row, token, width]` -> the same shape, in the layers' precision; `mask` is `[row, 1, 1, token]`, true for
+    /// existing tokens. A row without tokens to attend to gets zeros.
     pub fn forward(&self, x: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
         let (query, Keys { key, value }) = (self.split(&self.query.forward(x)?)?, keys);
         let read = if query.size()[2] == 1 && !query.requires_grad() && !keys.require_grad() {
             of_one(&query, keys, mask)?
         } else {
-            Tensor::f_scaled_dot_product_attention(&query, key, value, mask, 0.0, false, None, false)
-                .op("scaled_dot_product_attention", &[&query, key, value])?
+            Tensor::try_attention(&query, key, value, mask)?
         };
-        let read = read.f_transpose(1, 2).op("transpose", &[&read])?;
-        read.f_flatten(2, 3).op("flatten", &[&read])
+        read.try_transpose(1, 2)?.try_flatten(2, 3)
     }
 
-    /// What any token reads where there is one to attend to, for softmax over one is 1: `[row, 1, width]`. None if there
-    /// are several, or gradients are recorded.
+    /// The attention output for a single token, `[row, 1, width]`: the softmax over one token is 1, so every query gets
+    /// its value. `None` with several tokens, or if gradients are recorded.
     pub fn only(keys: &Keys, mask: Option<&Tensor>) -> Result<Option<Tensor>> {
         let value = &keys.value;
         if value.size()[2] != 1 || keys.require_grad() {
             return Ok(None);
         }
-        let value = value.f_transpose(1, 2).and_then(|value| value.f_flatten(2, 3)).op("flatten", &[value])?;
+        let value = value.try_transpose(1, 2)?.try_flatten(2, 3)?;
         let Some(mask) = mask else { return Ok(Some(value)) };
-        let gone = mask.f_logical_not().and_then(|gone| gone.f_squeeze_dim(1)).op("not", &[mask])?;
-        value.f_masked_fill(&gone, 0.0).op("masked_fill", &[&value, &gone]).map(Some)
+        let gone = mask.try_logical_not()?.try_squeeze(1)?;
+        value.try_masked_fill(&gone, 0.0).map(Some)
     }
 
     /// `[row, token, width]` -> `[row, head, token, width / heads]`.
     fn split(&self, x: &Tensor) -> Result<Tensor> {
         let size = x.size();
-        let heads = x.f_view([size[0], size[1], self.count, -1]).op("view", &[x])?;
-        heads.f_transpose(1, 2).op("transpose", &[&heads])
+        x.try_view([size[0], size[1], self.count, -1])?.try_transpose(1, 2)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -145,7 +142,7 @@ impl Heads {
     }
 }
 
-/// Tokens that attend to themselves or to others.
+/// Self-attention or cross-attention.
 #[derive(Debug)]
 pub(super) struct Attention {
     heads: Heads,
@@ -153,18 +150,18 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// Tokens of `width` features attend to tokens of `from`. `scale` is that of the output layer.
-    pub fn new(name: &str, width: i64, from: i64, heads: i64, scale: f64, init: Init) -> Result<Self> {
+    /// Tokens of `width` features attend to tokens of `from` features. `scale` is the init scale of the output layer.
+    pub fn new(name: &str, width: i64, from: i64, heads: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let output = Linear::new(&format!("{name}.to_out.0"), width, width, scale, init)?;
         Ok(Attention { heads: Heads::new(name, width, from, heads, init)?, output })
     }
 
-    /// As [`Heads::keys`].
+    /// See [`Heads::keys`].
     pub fn keys(&self, tokens: &Tensor) -> Result<Keys> {
         self.heads.keys(tokens)
     }
 
-    /// As [`Heads::forward`], but that a row with nothing to attend to gets the output layer's bias.
+    /// See [`Heads::forward`]; a row without tokens to attend to gets the bias of the output layer.
     pub fn forward(&self, x: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
         match Heads::only(keys, mask)? {
             Some(read) => to_all(&self.output.forward(&read)?, x),
@@ -172,7 +169,7 @@ impl Attention {
         }
     }
 
-    /// What a row with nothing to attend to gets: `[width]`.
+    /// The output of a row without tokens to attend to: `[width]`.
     pub fn nothing(&self) -> Result<Tensor> {
         self.output.bias()
     }
@@ -188,7 +185,7 @@ impl Attention {
     }
 }
 
-/// output(a gelu(b)), [a, b] = input(x): Shazeer 2020, "GLU variants", eq. (6), four times as wide inside.
+/// output(a gelu(b)), [a, b] = input(x): Shazeer 2020, "GLU variants", eq. (6), with a hidden width of 4 `width`.
 #[derive(Debug)]
 pub(super) struct FeedForward {
     input: Linear,
@@ -196,7 +193,7 @@ pub(super) struct FeedForward {
 }
 
 impl FeedForward {
-    pub fn new(name: &str, width: i64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
         Ok(FeedForward {
             input: Linear::new(&format!("{name}.net.0.proj"), width, 8 * width, 1.0, init)?,
             output: Linear::new(&format!("{name}.net.2"), 4 * width, width, 1.0, init)?,
@@ -206,9 +203,9 @@ impl FeedForward {
     /// `[row, token, width]` -> the same, in the layers' precision.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let both = self.input.forward(x)?;
-        let halves = both.f_chunk(2, -1).op("chunk", &[&both])?;
-        let gate = halves[1].f_gelu("none").op("gelu", &[&halves[1]])?;
-        self.output.forward(&halves[0].f_mul(&gate).op("mul", &[&halves[0], &gate])?)
+        let halves = both.try_chunk(2, -1)?;
+        let gate = halves[1].try_gelu()?;
+        self.output.forward(&halves[0].try_mul(&gate)?)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -222,22 +219,19 @@ impl FeedForward {
     }
 }
 
-/// As the kernel for many tokens, for one that asks: one pass over keys and values costs less than a call per head.
+/// Attention of a single query: one pass over keys and values costs less than one kernel call per head.
 fn of_one(query: &Tensor, keys: &Keys, mask: Option<&Tensor>) -> Result<Tensor> {
     let Keys { key, value } = keys;
-    let (width, last) = (query.size()[3] as f64, [-1i64]);
-    let scores = key.f_mul(query).op("mul", &[key, query])?;
-    let scores = scores.f_sum_dim_intlist(last.as_slice(), true, None).op("sum", &[&scores])?;
-    let scores = scores.f_mul_scalar(width.sqrt().recip()).op("mul", &[&scores])?;
-    let gone = mask.map(|mask| mask.f_logical_not().and_then(|gone| gone.f_transpose(2, 3)).op("not", &[mask]));
+    let width = query.size()[3] as f64;
+    let scores = key.try_mul(query)?.try_sum([-1], true, None)?.try_mul_scalar(width.sqrt().recip())?;
+    let gone = mask.map(|mask| mask.try_logical_not()?.try_transpose(2, 3));
     let gone = gone.transpose()?;
     let filled = |tensor: Tensor, with: f64| match &gone {
-        Some(gone) => tensor.f_masked_fill(gone, with).op("masked_fill", &[&tensor, gone]),
+        Some(gone) => tensor.try_masked_fill(gone, with),
         None => Ok(tensor),
     };
-    // A row without any token has equal shares of nothing.
+    // In a row without tokens all shares are equal; they are set to zero below.
     let scores = filled(scores, LEAST)?;
-    let shares = filled(scores.f_softmax(2, None).op("softmax", &[&scores])?, 0.0)?;
-    let read = value.f_mul(&shares).op("mul", &[value, &shares])?;
-    read.f_sum_dim_intlist([2i64].as_slice(), true, None).op("sum", &[&read])
+    let shares = filled(scores.try_softmax(2, None)?, 0.0)?;
+    value.try_mul(&shares)?.try_sum([2], true, None)
 }

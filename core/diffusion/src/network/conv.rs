@@ -2,10 +2,10 @@
 
 use tch::{Kind, Tensor};
 
-use super::layer::{Init, Precision, cast, fresh, plain, zeros};
-use crate::{Result, TensorOp};
+use super::layer::{BuildOptions, Precision, cast, fresh, plain, zeros};
+use crate::{Result, TensorExt};
 
-/// A square convolution that keeps the size of the map, or halves it.
+/// A square convolution that keeps or halves the size of the map.
 #[derive(Debug)]
 pub(super) struct Conv {
     name: String,
@@ -13,18 +13,18 @@ pub(super) struct Conv {
     bias: Tensor,
     stride: i64,
     precision: Precision,
-    /// Once frozen: weight and bias as they are multiplied.
+    /// Once frozen: weight and bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
 impl Conv {
-    /// Kernel `side` x `side`, weights as those of a linear layer.
-    pub fn new(name: &str, from: i64, to: i64, side: i64, scale: f64, init: Init) -> Result<Self> {
+    /// Kernel `side` x `side`; weights are initialized like those of a linear layer.
+    pub fn new(name: &str, from: i64, to: i64, side: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[to, from, side, side], scale, init)?, zeros(to, init)?);
         Ok(Conv { name: name.to_string(), weight, bias, stride: 1, precision: init.precision, fixed: None })
     }
 
-    /// At every second place.
+    /// Sets the stride to 2.
     pub fn halving(self) -> Self {
         Conv { stride: 2, ..self }
     }
@@ -38,15 +38,15 @@ impl Conv {
         self.convolve(x, Some(&bias))
     }
 
-    /// As [`Conv::forward`], with another bias: `[to]`, or `[row, to]`.
+    /// See [`Conv::forward`], with another bias: `[to]` or `[row, to]`.
     pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
         let bias = cast(bias, self.precision.kind())?;
         if bias.dim() == 1 {
             return self.convolve(x, Some(&bias));
         }
         let mut y = self.convolve(x, None)?;
-        let bias = over_places(&bias)?;
-        y.f_add_(&bias).op("add_", &[&bias])
+        let bias = over_positions(&bias)?;
+        y.try_add_(&bias)
     }
 
     fn convolve(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -56,7 +56,7 @@ impl Conv {
         };
         let x = cast(x, self.precision.kind())?;
         let padding = self.weight.size()[2] / 2;
-        x.f_conv2d(&weight, bias, [self.stride; 2], [padding; 2], [1, 1], 1).op("conv2d", &[&x, &weight])
+        x.try_conv2d(&weight, bias, self.stride, padding)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -76,19 +76,18 @@ impl Conv {
     }
 }
 
-/// A number per row and channel, `[row, channel]`, for every place of a map: `[row, channel, 1, 1]`.
-pub(super) fn over_places(numbers: &Tensor) -> Result<Tensor> {
-    let columns = numbers.f_unsqueeze(-1).op("unsqueeze", &[numbers])?;
-    columns.f_unsqueeze(-1).op("unsqueeze", &[&columns])
+/// Broadcasts a number per row and channel over the map: `[row, channel]` -> `[row, channel, 1, 1]`.
+pub(super) fn over_positions(numbers: &Tensor) -> Result<Tensor> {
+    numbers.try_unsqueeze(-1)?.try_unsqueeze(-1)
 }
 
-/// Maps side by side, channel after channel.
-pub(super) fn beside(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
+/// Concatenates maps along the channel axis.
+pub(super) fn concat(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    Tensor::try_cat(&[left, right], 1)
 }
 
-/// Each place repeated to fill a map of this height and width; f32.
+/// Upsamples to this height and width by nearest neighbour; f32.
 pub(super) fn enlarged(x: &Tensor, size: [i64; 2]) -> Result<Tensor> {
     let x = cast(x, Kind::Float)?;
-    x.f_upsample_nearest2d(size, None, None).op("upsample_nearest2d", &[&x])
+    x.try_upsample_nearest2d(size)
 }

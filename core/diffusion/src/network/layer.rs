@@ -1,23 +1,23 @@
-//! The layers that networks are made of.
+//! The layers of the networks.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::noise::{START_STEP, normals, tensor_from_rows};
-use crate::{Result, TensorOp};
+use crate::noise::{START_STEP, normals};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, TensorExt};
 
 /// Added to the variance in a norm.
 const NORM_EPS: f64 = 1e-5;
 
-/// In what a network multiplies. Its inputs, outputs and parameters, and between multiplications its norms and residual
-/// sums, are f32 either way.
+/// The precision of multiplications. Inputs, outputs, parameters, norms and residual sums are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 24 bits of mantissa.
     #[default]
     F32,
-    /// 8 bits of mantissa, sums in f32: products are off by up to 2^-8 of themselves.
+    /// 8 bits of mantissa, sums in f32: products have a relative error of up to 2^-8.
     Bf16,
 }
 
@@ -30,11 +30,14 @@ impl Precision {
     }
 }
 
-/// How fresh parameters are made.
+/// How a network is built.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Init {
+pub struct BuildOptions {
+    /// The precision of multiplications.
     pub precision: Precision,
+    /// The device of the parameters.
     pub device: Device,
+    /// The seed of the fresh parameters.
     pub seed: u64,
 }
 
@@ -45,14 +48,14 @@ pub(super) struct Linear {
     weight: Tensor,
     bias: Tensor,
     precision: Precision,
-    /// Once frozen: the weight, transposed, and the bias, as they are multiplied.
+    /// Once frozen: the transposed weight and the bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
 impl Linear {
-    /// Weights normal with variance scale^2 / (3 from), that of the usual uniform start; biases zero. The name keys the
-    /// noise, so that a layer starts the same whatever other layers there are.
-    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: Init) -> Result<Self> {
+    /// Weights are normal with variance scale^2 / (3 from), that of PyTorch's default uniform init; biases are zero.
+    /// The name keys the noise, so that the init of a layer does not depend on other layers.
+    pub fn new(name: &str, from: i64, to: i64, scale: f64, init: BuildOptions) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[to, from], scale, init)?, zeros(to, init)?);
         Ok(Linear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
@@ -62,42 +65,42 @@ impl Linear {
         let x = cast(x, self.precision.kind())?;
         if let Some((weight, bias)) = &self.fixed {
             if x.dim() > 2 {
-                let weight = weight.f_tr().op("t", &[weight])?;
-                return x.f_linear(&weight, Some(bias)).op("linear", &[&x, &weight, bias]);
+                let weight = weight.try_t()?;
+                return x.try_linear(&weight, Some(bias));
             }
-            return bias.f_addmm(&x, weight).op("addmm", &[bias, &x, weight]);
+            return bias.try_addmm(&x, weight);
         }
         // Casts are recorded, so that gradients reach the f32 parameters.
         let (weight, bias) = (cast(&self.weight, x.kind())?, cast(&self.bias, x.kind())?);
-        x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
+        x.try_linear(&weight, Some(&bias))
     }
 
-    /// `[row, from]` -> `[row, to of all layers]`: what each layer makes of x, in one multiplication.
+    /// The outputs of all layers in one multiplication: `[row, from]` -> `[row, sum of to]`.
     pub fn side_by_side(layers: &[&Linear], x: &Tensor) -> Result<Tensor> {
         let Some(kind) = layers.first().map(|layer| layer.precision.kind()) else { return Ok(x.shallow_clone()) };
-        let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
+        let cat = |parts: Vec<&Tensor>| Tensor::try_cat(&parts, 0);
         let weight = cast(&cat(layers.iter().map(|layer| &layer.weight).collect())?, kind)?;
         let bias = cast(&cat(layers.iter().map(|layer| &layer.bias).collect())?, kind)?;
         let x = cast(x, kind)?;
-        x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])
+        x.try_linear(&weight, Some(&bias))
     }
 
-    /// As [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
+    /// See [`Linear::forward`], with another bias: `[to]` or `[row, to]`.
     pub fn forward_with(&self, bias: &Tensor, x: &Tensor) -> Result<Tensor> {
         let kind = self.precision.kind();
         let weight = match &self.fixed {
             Some((weight, _)) => weight.shallow_clone(),
-            None => cast(&self.weight, kind)?.f_tr().op("t", &[&self.weight])?,
+            None => cast(&self.weight, kind)?.try_t()?,
         };
         let (x, bias) = (cast(x, kind)?, cast(bias, kind)?);
-        bias.f_addmm(&x, &weight).op("addmm", &[&bias, &x, &weight])
+        bias.try_addmm(&x, &weight)
     }
 
-    /// h + [`Linear::forward`], h `[row, to]`, f32.
+    /// h + [`Linear::forward`]; h is `[row, to]`, f32.
     pub fn add_to(&self, mut h: Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.fixed {
             Some((weight, bias)) if self.precision == Precision::F32 && !h.requires_grad() && !x.requires_grad() => {
-                let _ = h.f_addmm_(x, weight).op("addmm_", &[x, weight])?;
+                let _ = h.try_addmm_(x, weight)?;
                 add(h, bias)
             }
             _ => add(h, &self.forward(x)?),
@@ -112,7 +115,7 @@ impl Linear {
     pub fn freeze(&mut self) -> Result<()> {
         let fix = |parameter: &Tensor| cast(&plain(parameter)?, self.precision.kind());
         let weight = fix(&self.weight)?;
-        self.fixed = Some((weight.f_tr().op("t", &[&weight])?, fix(&self.bias)?));
+        self.fixed = Some((weight.try_t()?, fix(&self.bias)?));
         Ok(())
     }
 
@@ -130,8 +133,8 @@ impl Linear {
     }
 }
 
-/// Normalises groups of consecutive features, then scales and shifts each feature; one group is a layer norm. Of maps,
-/// `[row, channel, height, width]`, features are channels, and a group is normalised over all its places.
+/// Normalizes groups of consecutive features, then scales and shifts each feature; one group is a layer norm. In maps,
+/// `[row, channel, height, width]`, features are channels, and a group is normalized over all positions.
 #[derive(Debug)]
 pub(super) struct Norm {
     name: String,
@@ -145,37 +148,36 @@ pub(super) struct Norm {
 
 impl Norm {
     pub fn new(name: &str, width: i64, groups: i64, device: Device) -> Result<Self> {
-        let weight = Tensor::f_ones([width], (Kind::Float, device)).op("ones", &[])?;
-        let bias = Tensor::f_zeros([width], (Kind::Float, device)).op("zeros", &[])?;
+        let weight = Tensor::try_ones([width], (Kind::Float, device))?;
+        let bias = Tensor::try_zeros([width], (Kind::Float, device))?;
         let (weight, bias) = (leaf(&weight)?, leaf(&bias)?);
         Ok(Norm { name: name.to_string(), groups, eps: NORM_EPS, weight, bias, fixed: None })
     }
 
-    /// Adds another number to the variance.
+    /// Sets the epsilon that is added to the variance.
     pub fn with_eps(self, eps: f64) -> Self {
         Norm { eps, ..self }
     }
 
-    /// `[row, ..., width]` or, of maps, `[row, width, height, width]` -> the same, f32.
+    /// `[row, ..., channel]`, or for maps `[row, channel, height, width]` -> the same shape, f32.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.fixed.as_ref().map_or((&self.weight, &self.bias), |(weight, bias)| (weight, bias));
         let x = cast(x, Kind::Float)?;
         match (self.groups, x.dim()) {
-            (1, 2 | 3) => {
-                x.f_layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps, true).op("layer_norm", &[&x])
-            }
-            (groups, _) => x.f_group_norm(groups, Some(weight), Some(bias), self.eps, true).op("group_norm", &[&x]),
+            (1, 2 | 3) => x.try_layer_norm(self.weight.size(), Some(weight), Some(bias), self.eps),
+            (groups, _) => x.try_group_norm(groups, Some(weight), Some(bias), self.eps),
         }
     }
 
     /// A layer norm with another scale and shift, `[width]` or `[row, width]` each.
     pub fn forward_with(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
-        let (x, width) = (cast(x, Kind::Float)?, self.weight.size());
+        let x = cast(x, Kind::Float)?;
+        let width = self.weight.size();
         if scale.dim() == 1 {
-            return x.f_layer_norm(width, Some(scale), Some(shift), self.eps, true).op("layer_norm", &[&x, scale]);
+            return x.try_layer_norm(width, Some(scale), Some(shift), self.eps);
         }
-        let normal = x.f_layer_norm::<Tensor>(width, None, None, self.eps, true).op("layer_norm", &[&x])?;
-        shift.f_addcmul(&normal, scale).op("addcmul", &[shift, &normal, scale])
+        let normal = x.try_layer_norm(width, None, None, self.eps)?;
+        shift.try_addcmul(&normal, scale)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -194,49 +196,43 @@ impl Norm {
     }
 }
 
-/// x sigmoid(x), in place where no gradient will ask for x.
+/// x sigmoid(x), in place if no gradient needs x.
 pub(super) fn silu(mut x: Tensor) -> Result<Tensor> {
-    match x.requires_grad() {
-        true => x.f_silu().op("silu", &[&x]),
-        false => x.f_silu_().op("silu_", &[]),
-    }
+    if x.requires_grad() { x.try_silu() } else { x.try_silu_() }
 }
 
-/// sum + term, in the dtype of `sum`; in place where no gradient is recorded.
+/// sum + term, in the dtype of `sum`; in place if no gradient is recorded.
 pub(super) fn add(mut sum: Tensor, term: &Tensor) -> Result<Tensor> {
-    match sum.requires_grad() || term.requires_grad() {
-        true => sum.f_add(term).op("add", &[&sum, term]),
-        false => sum.f_add_(term).op("add_", &[term]),
-    }
+    if sum.requires_grad() || term.requires_grad() { sum.try_add(term) } else { sum.try_add_(term) }
 }
 
-/// `x` itself where it has the dtype already.
+/// Converts to a dtype; `x` itself if it has it already.
 pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
-    if x.kind() == kind { Ok(x.shallow_clone()) } else { x.f_to_kind(kind).op("to", &[x]) }
+    if x.kind() == kind { Ok(x.shallow_clone()) } else { x.try_to_kind(kind) }
 }
 
-/// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 inputs), inputs what one output sums over.
-pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: Init) -> Result<Tensor> {
+/// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 fan_in).
+pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: BuildOptions) -> Result<Tensor> {
     let inputs: i64 = size[1..].iter().product();
     let mut values = vec![0.0; (size[0] * inputs) as usize];
     if scale != 0.0 {
         normals(init.seed, 0, &format!("{name}.weight"), START_STEP, &mut values);
-        let deviation = (scale / (3.0 * inputs as f64).sqrt()) as f32;
-        values.iter_mut().for_each(|value| *value *= deviation);
+        let std = (scale / (3.0 * inputs as f64).sqrt()) as f32;
+        values.iter_mut().for_each(|value| *value *= std);
     }
     leaf(&tensor_from_rows(&values, size[0] as usize, &size[1..], init.device)?)
 }
 
 /// A fresh bias.
-pub(super) fn zeros(width: i64, init: Init) -> Result<Tensor> {
-    leaf(&Tensor::f_zeros([width], (Kind::Float, init.device)).op("zeros", &[])?)
+pub(super) fn zeros(width: i64, init: BuildOptions) -> Result<Tensor> {
+    leaf(&Tensor::try_zeros([width], (Kind::Float, init.device))?)
 }
 
 fn leaf(values: &Tensor) -> Result<Tensor> {
-    values.f_set_requires_grad(true).op("set_requires_grad", &[values])
+    values.try_require_grad()
 }
 
 /// A parameter without gradient.
 pub(super) fn plain(parameter: &Tensor) -> Result<Tensor> {
-    parameter.f_detach().op("detach", &[parameter])
+    parameter.try_detach()
 }

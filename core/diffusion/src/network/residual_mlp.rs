@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::attention::Keys;
-use super::beside::{Beside, CrossAttention, KeptKeys};
-use super::layer::{Init, Linear, Norm, add, cast, silu};
+use super::cross_attention::{CrossAttention, KeyCache, Memory};
+use super::layer::{BuildOptions, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
 
-/// The scale of a block's last layer at the start: every block begins near the identity.
+/// The init scale of a block's last layer: every block starts near the identity.
 const BLOCK_SCALE: f64 = 0.01;
 
 /// The size and the options of a [`ResidualMlp`].
@@ -24,19 +24,19 @@ pub struct ResidualMlpConfig {
     pub width: i64,
     /// The number of residual blocks.
     pub blocks: usize,
-    /// What the times do to a block.
+    /// How the times modulate a block.
     pub modulation: Modulation,
-    /// As what the times enter.
+    /// The representation of the times at the input.
     pub time: TimeFeatures,
     /// The width of the time embedding; `width` if not given.
     pub embedding: Option<i64>,
-    /// Whether the network is told which streams are there; without it, an absent stream looks like one of zeros.
+    /// True if the network gets the presence of the streams; without it, an absent stream looks like one of zeros.
     pub presence: bool,
-    /// The features of a prompt token; without it the network reads no prompt.
+    /// The features of a prompt token; without it the network takes no prompt.
     pub cross_attention_dim: Option<i64>,
-    /// The features of a context token; without it the network reads no context.
+    /// The features of a context token; without it the network takes no context.
     pub context_dim: Option<i64>,
-    /// The heads by which prompt and context are read; 8 if not given.
+    /// The attention heads for prompt and context; 8 by default.
     pub num_attention_heads: Option<i64>,
 }
 
@@ -61,7 +61,7 @@ impl ResidualMlpConfig {
         self.num_attention_heads.unwrap_or(8)
     }
 
-    /// Refuses sizes with which prompt or context cannot be read.
+    /// Rejects sizes that cannot attend to a prompt or a context.
     pub(super) fn check_readers(&self) -> Result<()> {
         for (field, width) in [("cross_attention_dim", self.cross_attention_dim), ("context_dim", self.context_dim)] {
             let Some(width) = width else { continue };
@@ -79,7 +79,7 @@ impl ResidualMlpConfig {
     }
 }
 
-/// What the times do to a block.
+/// How the times modulate a block.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Modulation {
@@ -90,15 +90,15 @@ pub enum Modulation {
     ScaleShift,
 }
 
-/// h = input(x); per block, with e the embedding of the times of all streams and of their presence,
+/// h = input(x); per block, with e the embedding of the times and presences of all streams,
 ///
 /// - shift: h <- h + down(silu(up(silu(norm(h))) + time(e))),
 /// - scale-shift: h <- h + down(silu((1 + scale) inner(up(silu(norm(h)))) + shift)), [scale, shift] = time(silu(e));
 ///
-/// then output(silu(norm(h))). The output layer starts at zero. After each block h reads the prompt, then the context,
-/// where the network has them, by layers that start at zero.
+/// then output(silu(norm(h))). The output layer starts at zero. After each block h attends to the prompt, then to the
+/// context, if the network has them, through layers that start at zero.
 ///
-/// Made for latents that are vectors; other shapes are flattened.
+/// Designed for vector latents; other shapes are flattened.
 #[derive(Debug)]
 pub struct ResidualMlp {
     streams: Vec<StreamSpec>,
@@ -110,8 +110,8 @@ pub struct ResidualMlp {
     output: Linear,
     /// Once frozen.
     projections: Option<RefCell<Projections>>,
-    /// Once frozen: of the prompt and of the context.
-    kept: Option<[RefCell<KeptKeys>; 2]>,
+    /// Once frozen: the keys of the prompt and of the context.
+    kept: Option<[RefCell<KeyCache>; 2]>,
 }
 
 #[derive(Debug)]
@@ -126,18 +126,19 @@ struct Block {
     context: Option<CrossAttention>,
 }
 
-/// What the blocks are told of the times.
+/// The times as the blocks take them.
 enum Signal<'a> {
-    /// What the time layers make of the embedding, `[row, width]`: one part per block, or two with scale-shift.
+    /// The outputs of the time layers, `[row, width]`: one part per block, or two with scale-shift.
     Fresh(Vec<Tensor>),
-    /// The same with what follows it linearly, as [`Block::parts`] says.
+    /// The same, with the linear operations after it folded in, as in [`Block::parts`].
     Projected(Projected<'a>),
 }
 
 impl ResidualMlp {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: ResidualMlpConfig, init: Init) -> Result<Self> {
-        let (width, elements) = (config.width, streams::elements(streams));
+    pub(super) fn new(streams: &[StreamSpec], config: ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
+        let width = config.width;
+        let elements = streams::elements(streams);
         let embedding = config.embedding.unwrap_or(width);
         let (features, presence) = (config.time, config.presence);
         Ok(ResidualMlp {
@@ -153,7 +154,7 @@ impl ResidualMlp {
         })
     }
 
-    /// The embedding as the blocks read it.
+    /// The embedding as the blocks take it.
     fn embed(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         let embedding = self.time.forward(t, present)?;
         match self.config.modulation {
@@ -162,11 +163,11 @@ impl ResidualMlp {
         }
     }
 
-    /// The time layers of all blocks in one multiplication, for each by itself is too small to pay for the call.
+    /// The time layers of all blocks in one multiplication: each alone is too small to be worth a call.
     fn fresh(&self, embedding: &Tensor) -> Result<Signal<'_>> {
         let layers: Vec<&Linear> = self.blocks.iter().map(|block| &block.time).collect();
         let parts = Linear::side_by_side(&layers, embedding)?;
-        Ok(Signal::Fresh(parts.f_split(self.config.width, -1).op("split", &[&parts])?))
+        Ok(Signal::Fresh(parts.try_split(self.config.width, -1)?))
     }
 
     fn trunk(&self, batch: &DenoiserInput, signal: &Signal, reader: &mut Reader) -> Result<Tensor> {
@@ -188,45 +189,45 @@ impl ResidualMlp {
         cast(&output, Kind::Float)
     }
 
-    /// What the blocks read of the prompt.
-    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        self.beside(tokens, 0, |block| block.prompt.as_ref())
+    /// The prompt as the blocks attend to it.
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        self.memory(tokens, 0, |block| block.prompt.as_ref())
     }
 
-    /// What the blocks read of the context.
-    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        self.beside(tokens, 1, |block| block.context.as_ref())
+    /// The context as the blocks attend to it.
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        self.memory(tokens, 1, |block| block.context.as_ref())
     }
 
-    /// What these layers of the blocks read, kept by a frozen network at a place.
-    fn beside(
+    /// The keys of these layers of the blocks; a frozen network keeps them at an index.
+    fn memory(
         &self,
         tokens: Option<&Tokens>,
-        place: usize,
+        index: usize,
         layer: fn(&Block) -> Option<&CrossAttention>,
-    ) -> Result<Beside> {
+    ) -> Result<Memory> {
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
             self.blocks.iter().filter_map(layer).map(|layer| layer.keys(tokens)).collect()
         };
         match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
-            (Some(kept), Some(tokens)) => kept[place].borrow_mut().beside(tokens, 1, keys),
+            (_, None) => Ok(Memory::nothing()),
+            (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept[index].borrow_mut().memory(tokens, 1, keys),
         }
     }
 }
 
-/// h `[row, width]`, and what it reads by this layer.
-fn read(layer: Option<&CrossAttention>, h: Tensor, beside: &Beside) -> Result<Tensor> {
+/// Adds the cross-attention of this layer to h, `[row, width]`.
+fn read(layer: Option<&CrossAttention>, h: Tensor, memory: &Memory) -> Result<Tensor> {
     let Some(layer) = layer else { return Ok(h) };
-    match layer.read(&h.f_unsqueeze(1).op("unsqueeze", &[&h])?, beside)? {
+    match layer.read(&h.try_unsqueeze(1)?, memory)? {
         None => Ok(h),
-        Some(change) => add(h, &change.f_squeeze_dim(1).op("squeeze", &[&change])?),
+        Some(change) => add(h, &change.try_squeeze(1)?),
     }
 }
 
 impl Block {
-    fn new(index: usize, config: &ResidualMlpConfig, init: Init) -> Result<Self> {
+    fn new(index: usize, config: &ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
         let (width, embedding) = (config.width, config.embedding.unwrap_or(config.width));
         let name = |layer: &str| format!("blocks.{index}.{layer}");
         let (inner, parts) = match config.modulation {
@@ -257,28 +258,29 @@ impl Block {
                 inner.forward_with(&self.up.forward(&x)?, projected.part(2 * index), projected.part(2 * index + 1))?
             }
             (Some(inner), Signal::Fresh(parts)) => {
-                let (scale, shift) = (&parts[2 * index], &parts[2 * index + 1]);
+                let scale = &parts[2 * index];
+                let shift = &parts[2 * index + 1];
                 let normal = inner.forward(&self.up.forward(&x)?)?;
-                let scaled = normal.f_addcmul(&normal, scale).op("addcmul", &[&normal, scale])?;
+                let scaled = normal.try_addcmul(&normal, scale)?;
                 add(scaled, shift)?
             }
         };
         self.down.add_to(h, &silu(inside)?)
     }
 
-    /// The layers that make the parts of [`Signal::Projected`] out of the embedding. What follows the times linearly
-    /// is folded into them: the bias of `up`, or the scale w and the bias b of the inner norm, as
-    /// (1 + scale) (w n + b) + shift = (w + w scale) n + (b + b scale + shift).
+    /// The weights and biases that compute the parts of [`Signal::Projected`] from the embedding. Linear operations
+    /// after the time layers are folded in: the bias of `up`, or the scale w and the bias b of the inner norm, as (1 +
+    /// scale) (w n + b) + shift = (w + w scale) n + (b + b scale + shift).
     fn parts(&self) -> Result<Vec<(Tensor, Tensor)>> {
         let (weight, bias) = self.time.plain()?;
         let Some(inner) = &self.inner else {
             let (_, up) = self.up.plain()?;
-            return Ok(vec![(weight, bias.f_add(&up).op("add", &[&bias, &up])?)]);
+            return Ok(vec![(weight, bias.try_add(&up)?)]);
         };
         let (w, b) = inner.plain()?;
         let (weights, biases) = (halves(&weight)?, halves(&bias)?);
-        let rows = |column: &Tensor| column.f_unsqueeze(-1).op("unsqueeze", &[column]);
-        let one_more = biases[0].f_add_scalar(1.0).op("add", &[&bias])?;
+        let rows = |column: &Tensor| column.try_unsqueeze(-1);
+        let one_more = biases[0].try_add_scalar(1.0)?;
         let scale = (mul(&rows(&w)?, &weights[0])?, mul(&w, &one_more)?);
         let shift = (add(mul(&rows(&b)?, &weights[0])?, &weights[1])?, add(mul(&b, &one_more)?, &biases[1])?);
         Ok(vec![scale, shift])
@@ -303,11 +305,11 @@ impl Block {
 }
 
 fn halves(tensor: &Tensor) -> Result<Vec<Tensor>> {
-    tensor.f_chunk(2, 0).op("chunk", &[tensor])
+    tensor.try_chunk(2, 0)
 }
 
 fn mul(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    left.f_mul(right).op("mul", &[left, right])
+    left.try_mul(right)
 }
 
 impl Denoiser for ResidualMlp {

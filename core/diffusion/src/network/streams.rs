@@ -1,37 +1,37 @@
-//! All streams side by side in one vector, and back.
+//! All streams concatenated in one vector, and back.
 
 use tch::Tensor;
 
-use crate::{DenoiserInput, Result, StreamSpec, TensorOp};
+use crate::{DenoiserInput, Result, StreamSpec, TensorExt};
 
 /// The number of elements of all streams.
 pub(super) fn elements(streams: &[StreamSpec]) -> i64 {
     streams.iter().map(StreamSpec::elements).sum()
 }
 
-/// All streams side by side, absent ones zero: `[row, elements]`. Refuses shapes that are not the streams'.
+/// Concatenates all streams, absent ones as zeros: `[row, elements]`. Rejects wrong shapes.
 pub(super) fn join(streams: &[StreamSpec], batch: &DenoiserInput) -> Result<Tensor> {
     let rows = batch.rows();
     let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
     let mut parts = Vec::with_capacity(streams.len());
-    for (place, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
+    for (index, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
         stream.check_batch(x, rows as usize)?;
-        let flat = if x.dim() == 2 { x.shallow_clone() } else { x.f_reshape([rows, -1]).op("reshape", &[x])? };
+        let flat = if x.dim() == 2 { x.shallow_clone() } else { x.try_reshape([rows, -1])? };
         parts.push(match &present {
             None => flat,
             Some(present) => {
-                let present = present.f_narrow(1, place as i64, 1).op("narrow", &[present])?;
-                flat.f_mul(&present).op("mul", &[&flat, &present])?
+                let present = present.try_narrow(1, index as i64, 1)?;
+                flat.try_mul(&present)?
             }
         });
     }
     match parts.as_slice() {
         [part] => Ok(part.shallow_clone()),
-        parts => Tensor::f_cat(parts, 1).op("cat", &parts.iter().collect::<Vec<_>>()),
+        parts => Tensor::try_cat(parts, 1),
     }
 }
 
-/// The streams of `[row, elements]`, each `[row, shape]`.
+/// Splits `[row, elements]` into streams, each `[row, shape]`.
 pub(super) fn split(streams: &[StreamSpec], flat: &Tensor) -> Result<Vec<Tensor>> {
     if let [stream] = streams
         && stream.shape.len() == 1
@@ -42,26 +42,27 @@ pub(super) fn split(streams: &[StreamSpec], flat: &Tensor) -> Result<Vec<Tensor>
     let mut first = 0;
     let mut parts = Vec::with_capacity(streams.len());
     for stream in streams {
-        let part = flat.f_narrow(1, first, stream.elements()).op("narrow", &[flat])?;
+        let part = flat.try_narrow(1, first, stream.elements())?;
         parts.push(match stream.shape.len() {
             1 => part,
-            _ => part.f_reshape(stream.batch_shape(rows)).op("reshape", &[&part])?,
+            _ => part.try_reshape(stream.batch_shape(rows))?,
         });
         first += stream.elements();
     }
     Ok(parts)
 }
 
-/// A stream's values, zero in the rows where it is absent, whatever they hold there. `present` is none where all are.
+/// The values of a stream, with zeros in the rows in which it is absent. `present` is `None` if all rows have all
+/// streams.
 pub(super) fn present_values(
     stream: &StreamSpec,
-    place: usize,
+    index: usize,
     x: &Tensor,
     present: Option<&Tensor>,
 ) -> Result<Tensor> {
     let Some(present) = present else { return Ok(x.shallow_clone()) };
-    let column = present.f_narrow(1, place as i64, 1).op("narrow", &[present])?;
-    let column = column.f_reshape(stream.column_shape(x.size()[0] as usize)).op("reshape", &[&column])?;
-    let (there, zero) = (column.f_gt(0.0).op("gt", &[&column])?, x.f_zeros_like().op("zeros_like", &[x])?);
-    x.f_where_self(&there, &zero).op("where", &[&there, x, &zero])
+    let column = present.try_narrow(1, index as i64, 1)?.try_reshape(stream.column_shape(x.size()[0] as usize))?;
+    let there = column.try_gt(0.0)?;
+    let zero = x.try_zeros_like()?;
+    x.try_where(&there, &zero)
 }

@@ -1,4 +1,4 @@
-//! How a network is told the times, and what is kept of them while sampling.
+//! Time embeddings, and their cache in sampling.
 
 use std::f64::consts::FRAC_PI_4;
 
@@ -6,34 +6,34 @@ use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::layer::{Init, Linear, Precision, silu};
-use crate::noise::tensor_from_rows;
-use crate::{Result, TensorOp, TimeRun};
+use super::layer::{BuildOptions, Linear, Precision, silu};
+use crate::tensor::tensor_from_rows;
+use crate::{Result, TensorExt, TimeRun};
 
 /// Sines and cosines of t 2^k pi/4, k = 0 .. 7.
 const FREQUENCIES: usize = 8;
-/// What kept projections may take, in f32 numbers: 64 MiB.
+/// Maximum size of the cached projections, in f32 numbers: 64 MiB.
 const KEPT_NUMBERS: usize = 16 << 20;
 
-/// As what a time enters the network.
+/// The representation of a time at the input of a network.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeFeatures {
     /// Sines and cosines at eight octaves.
     #[default]
     Fourier,
-    /// The number itself.
+    /// The time itself.
     Raw,
 }
 
-/// Between the two layers of a time embedding.
+/// The activation between the two layers of a time embedding.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Activation {
     Silu,
     Gelu,
 }
 
-/// Two layers over the time features of all streams, and their presence if asked for.
+/// Two layers over the time features of all streams, and optionally their presence.
 #[derive(Debug)]
 pub(super) struct TimeEmbedding {
     frequencies: Option<Tensor>,
@@ -43,7 +43,7 @@ pub(super) struct TimeEmbedding {
 }
 
 impl TimeEmbedding {
-    /// For `streams` streams, `width` numbers wide. It multiplies in f32 in any case: times are told finely, and the
+    /// For `streams` streams, `width` features wide. It always computes in f32: times need the precision, and the
     /// layers are small.
     pub fn new(
         streams: usize,
@@ -51,7 +51,7 @@ impl TimeEmbedding {
         features: TimeFeatures,
         presence: bool,
         activation: Activation,
-        init: Init,
+        init: BuildOptions,
     ) -> Result<Self> {
         let octaves: Vec<f32> = (0..FREQUENCIES).map(|k| (FRAC_PI_4 * f64::from(1 << k)) as f32).collect();
         let (frequencies, per_stream) = match features {
@@ -61,7 +61,7 @@ impl TimeEmbedding {
             TimeFeatures::Raw => (None, 1),
         };
         let inputs = (streams * (per_stream + usize::from(presence))) as i64;
-        let init = Init { precision: Precision::F32, ..init };
+        let init = BuildOptions { precision: Precision::F32, ..init };
         let layers =
             [Linear::new("time.0", inputs, width, 1.0, init)?, Linear::new("time.1", width, width, 1.0, init)?];
         Ok(TimeEmbedding { frequencies, presence, activation, layers })
@@ -72,25 +72,23 @@ impl TimeEmbedding {
         self.layers[1].forward(&self.hidden(t, present)?)
     }
 
-    /// The same before the last layer.
+    /// See [`TimeEmbedding::forward`], without the last layer: `[row, width]`.
     pub fn hidden(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         let mut parts = match &self.frequencies {
             None => vec![t.shallow_clone()],
             Some(frequencies) => {
-                let t = t.f_unsqueeze(-1).op("unsqueeze", &[t])?;
-                let angles = t.f_mul(frequencies).op("mul", &[&t, frequencies])?;
-                let angles = angles.f_flatten(1, 2).op("flatten", &[&angles])?;
-                vec![angles.f_sin().op("sin", &[&angles])?, angles.f_cos().op("cos", &[&angles])?]
+                let angles = t.try_unsqueeze(-1)?.try_mul(frequencies)?.try_flatten(1, 2)?;
+                vec![angles.try_sin()?, angles.try_cos()?]
             }
         };
         if self.presence {
             parts.push(present.shallow_clone());
         }
-        let features = Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())?;
+        let features = Tensor::try_cat(&parts, 1)?;
         let hidden = self.layers[0].forward(&features)?;
         match self.activation {
             Activation::Silu => silu(hidden),
-            Activation::Gelu => hidden.f_gelu("none").op("gelu", &[&hidden]),
+            Activation::Gelu => hidden.try_gelu(),
         }
     }
 
@@ -108,7 +106,7 @@ impl TimeEmbedding {
     }
 }
 
-/// What the blocks of a frozen network add for a time, computed once per distinct time: a sampler's schedule has few.
+/// The time projections of the blocks of a frozen network, computed once per distinct time: a schedule has few.
 #[derive(Debug)]
 pub(super) struct Projections {
     /// `[parts * width, embedding]`, the parts of all blocks.
@@ -116,13 +114,13 @@ pub(super) struct Projections {
     /// `[parts * width]`.
     bias: Tensor,
     width: i64,
-    /// By the bits of a time and a presence per stream.
+    /// Keyed by the bits of the times and presences of all streams.
     kept: IndexMap<Vec<u32>, Kept>,
 }
 
 #[derive(Debug)]
 struct Kept {
-    /// `[part, width]`.
+    /// Each part alone, `[width]`.
     all: Tensor,
     /// Each part by itself, `[width]`.
     parts: Vec<Tensor>,
@@ -148,13 +146,13 @@ impl Projected<'_> {
 impl Projections {
     /// `parts`: weight `[width, embedding]` and bias `[width]` of each part, without gradient.
     pub fn new(parts: &[(Tensor, Tensor)], width: i64) -> Result<Self> {
-        let cat = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).op("cat", &parts);
+        let cat = |parts: Vec<&Tensor>| Tensor::try_cat(&parts, 0);
         let weight = cat(parts.iter().map(|(weight, _)| weight).collect())?;
         let bias = cat(parts.iter().map(|(_, bias)| bias).collect())?;
         Ok(Projections { weight, bias, width, kept: IndexMap::new() })
     }
 
-    /// The parts for these rows; `embed` makes `[row, embedding]` of `t` and `present`, `[row, stream]`.
+    /// The parts for these rows; `embed` maps `t` and `present`, `[row, stream]`, to `[row, embedding]`.
     pub fn project(
         &mut self,
         runs: &[TimeRun],
@@ -174,20 +172,19 @@ impl Projections {
             return Ok(Projected::Shared(&self.kept[key].parts));
         }
         let all: Vec<&Tensor> = keys.iter().map(|key| &self.kept[key].all).collect();
-        let table = Tensor::f_stack(&all, 1).op("stack", &all)?;
+        let table = Tensor::try_stack(&all, 1)?;
         let table = if runs.iter().all(|run| run.rows == 1) {
             table
         } else {
             let index: Vec<i64> =
                 runs.iter().enumerate().flat_map(|(run, of)| std::iter::repeat_n(run as i64, of.rows)).collect();
-            let index = Tensor::f_from_slice(&index).op("from_slice", &[])?;
-            let index = index.f_to_device(table.device()).op("to", &[&index])?;
-            table.f_index_select(1, &index).op("index_select", &[&table, &index])?
+            let index = Tensor::try_from_slice(&index)?.try_to_device(table.device())?;
+            table.try_index_select(1, &index)?
         };
-        Ok(Projected::Rows(table.f_unbind(0).op("unbind", &[&table])?))
+        Ok(Projected::Rows(table.try_unbind(0)?))
     }
 
-    /// Computes fresh ones in one go.
+    /// Computes the missing projections in one go.
     fn keep(
         &mut self,
         fresh: &IndexMap<&Vec<u32>, &TimeRun>,
@@ -199,12 +196,14 @@ impl Projections {
             tensor_from_rows(&values, fresh.len(), &[streams as i64], self.weight.device())
         };
         let embedding = embed(&column(|run| &run.t)?, &column(|run| &run.present)?)?;
-        let projected = embedding.f_linear(&self.weight, Some(&self.bias)).op("linear", &[&embedding, &self.weight])?;
-        let projected = projected.f_detach().op("detach", &[&projected])?;
-        let rows = projected.f_view([fresh.len() as i64, -1, self.width]).op("view", &[&projected])?;
+        let rows = embedding.try_linear(&self.weight, Some(&self.bias))?.try_detach()?.try_view([
+            fresh.len() as i64,
+            -1,
+            self.width,
+        ])?;
         for (row, key) in fresh.keys().enumerate() {
-            let all = rows.f_select(0, row as i64).op("select", &[&rows])?;
-            let parts = all.f_unbind(0).op("unbind", &[&all])?;
+            let all = rows.try_select(0, row as i64)?;
+            let parts = all.try_unbind(0)?;
             self.kept.insert((*key).clone(), Kept { all, parts });
         }
         Ok(())

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::layer::{Init, Linear, Norm, add, cast, silu};
+use super::layer::{BuildOptions, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorOp, Times};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times};
 
 /// The size of a [`UnetMlp`].
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct UnetMlpConfig {
     pub width: i64,
     /// The width of the time embedding.
     pub embedding: i64,
-    /// The groups of consecutive features that a norm normalises apart; they divide the width.
+    /// The groups of consecutive features that a norm normalizes separately; they divide the width.
     pub groups: i64,
 }
 
@@ -28,15 +28,15 @@ impl Default for UnetMlpConfig {
     }
 }
 
-/// A U of residual blocks whose levels are all equally wide, over the concatenation of all streams:
+/// A U-Net of residual blocks whose levels are equally wide, over the concatenation of all streams:
 ///
 /// r = x = input(x); twice x = block(x), kept, x = linear(x); twice x = block(x); twice x = linear(block([x, kept]));
 /// then output(silu(norm(block([x, r])))).
 ///
-/// With e = linear(gelu(linear(t))), t the times of all streams as they are, a block maps x to
-/// second(silu(norm(first(silu(norm(x))) + time(silu(e))))) + skip(x), skip the identity where widths are equal. The
-/// output layer starts at zero. The network is not told which streams are there: an absent one looks like one of zeros
-/// at time 1.
+/// With e = linear(gelu(linear(t))), t the raw times of all streams, a block maps x to
+/// second(silu(norm(first(silu(norm(x))) + time(silu(e))))) + skip(x), with skip the identity if the widths are equal.
+/// The output layer starts at zero. The network has no presence input: an absent stream looks like one of zeros at time
+/// 1.
 #[derive(Debug)]
 pub struct UnetMlp {
     streams: Vec<StreamSpec>,
@@ -53,7 +53,7 @@ pub struct UnetMlp {
     projections: Option<RefCell<Projections>>,
 }
 
-/// The blocks and how many inputs of the width each has.
+/// The blocks and their input widths, in multiples of the width.
 const BLOCKS: [(&str, i64); 7] =
     [("down.0", 1), ("down.1", 1), ("middle.0", 1), ("middle.1", 1), ("up.0", 2), ("up.1", 2), ("last", 2)];
 
@@ -64,11 +64,11 @@ struct Block {
     time: Linear,
     second_norm: Norm,
     second: Linear,
-    /// Where the input is wider than the output.
+    /// If the input is wider than the output.
     skip: Option<Linear>,
 }
 
-/// What the blocks are told of the times.
+/// The times as the blocks take them.
 enum Signal<'a> {
     /// `[row, embedding]`, after its activation.
     Embedded(Tensor),
@@ -78,10 +78,11 @@ enum Signal<'a> {
 
 impl UnetMlp {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: UnetMlpConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: UnetMlpConfig, init: BuildOptions) -> Result<Self> {
         let UnetMlpConfig { width, embedding, groups } = config;
         let elements = streams::elements(streams);
-        let (time, presence) = (TimeFeatures::Raw, false);
+        let time = TimeFeatures::Raw;
+        let presence = false;
         let linear = |name: &str| Linear::new(&format!("{name}.linear"), width, width, 1.0, init);
         Ok(UnetMlp {
             streams: streams.to_vec(),
@@ -110,15 +111,15 @@ impl UnetMlp {
         let first = block(0, &r)?;
         let second = block(1, &linear(0, &first)?)?;
         let middle = block(3, &block(2, &linear(1, &second)?)?)?;
-        let up = linear(2, &block(4, &beside(&middle, &second)?)?)?;
-        let up = linear(3, &block(5, &beside(&up, &first)?)?)?;
-        let last = block(6, &beside(&up, &r)?)?;
+        let up = linear(2, &block(4, &concat(&middle, &second)?)?)?;
+        let up = linear(3, &block(5, &concat(&up, &first)?)?)?;
+        let last = block(6, &concat(&up, &r)?)?;
         cast(&self.output.forward(&silu(self.output_norm.forward(&last)?)?)?, Kind::Float)
     }
 }
 
 impl Block {
-    fn new(name: &str, inputs: i64, config: UnetMlpConfig, init: Init) -> Result<Self> {
+    fn new(name: &str, inputs: i64, config: UnetMlpConfig, init: BuildOptions) -> Result<Self> {
         let UnetMlpConfig { width, embedding, groups } = config;
         let linear = |layer: &str, from| Linear::new(&format!("{name}.{layer}"), from, width, 1.0, init);
         let norm = |layer: &str, width| Norm::new(&format!("{name}.{layer}"), width, groups, init.device);
@@ -141,19 +142,19 @@ impl Block {
         };
         let inside = silu(self.second_norm.forward(&inside)?)?;
         match &self.skip {
-            // Not in place: what came in may have been kept for the way up.
+            // Not in place: the way up may still need the input.
             None => {
                 let out = self.second.forward(&inside)?;
-                x.f_add(&out).op("add", &[x, &out])
+                x.try_add(&out)
             }
             Some(skip) => self.second.add_to(cast(&skip.forward(x)?, Kind::Float)?, &inside),
         }
     }
 
-    /// The layer that makes the part of [`Signal::Projected`] out of the embedding.
+    /// The weight and bias that compute the part of [`Signal::Projected`] from the embedding.
     fn part(&self) -> Result<(Tensor, Tensor)> {
         let ((weight, bias), (_, first)) = (self.time.plain()?, self.first.plain()?);
-        Ok((weight, bias.f_add(&first).op("add", &[&bias, &first])?))
+        Ok((weight, bias.try_add(&first)?))
     }
 
     fn freeze(&mut self) -> Result<()> {
@@ -174,8 +175,8 @@ impl Block {
 }
 
 /// `[row, left]` and `[row, right]` -> `[row, left + right]`.
-fn beside(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    Tensor::f_cat(&[left, right], 1).op("cat", &[left, right])
+fn concat(left: &Tensor, right: &Tensor) -> Result<Tensor> {
+    Tensor::try_cat(&[left, right], 1)
 }
 
 impl Denoiser for UnetMlp {

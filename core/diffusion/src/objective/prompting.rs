@@ -1,71 +1,71 @@
-//! Which prompt a row is trained with: one at a time, as the prompts of different modalities lie in one space.
+//! The prompt of a training row: one at a time, since the prompts of different modalities share one space.
 
-use super::Draw;
+use super::{Draw, DrawKey};
 use crate::noise::RowNoise;
 use crate::{EngineError, Result, State, States, StreamSpec};
 
-/// The name under which prompts are drawn; no stream can have it.
+/// The noise key of prompts; no stream can have this name.
 const PROMPT_NOISE: &str = "\0prompt";
 
-/// How training draws the prompt of a row.
+/// The distribution of a row's prompt in training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prompting {
-    /// The probability that a row has none, which is what guidance compares with.
+    /// The probability that a row has no prompt, which guidance needs.
     pub p_unprompted: f64,
-    /// Prompts of which there are no tokens, by place: bit i is set for the i-th prompt.
+    /// Prompts without tokens, as a bit mask: bit i is set for the i-th prompt.
     pub missing: u64,
 }
 
 impl Default for Prompting {
-    /// Tang et al. 2023 do not say how often prompts are dropped; one row in ten is usual.
+    /// Tang et al. 2023 do not say how often prompts are dropped; one row in ten is common.
     fn default() -> Self {
         Prompting { p_unprompted: 0.1, missing: 0 }
     }
 }
 
 impl Prompting {
-    /// A draw over the diffused streams with one over the prompts appended to each row: one prompt is given, each that
-    /// is not missing as often as the others, or none.
+    /// Appends the states of the prompts to a draw over the diffused streams: one of the available prompts, chosen
+    /// uniformly, or none.
     pub(super) fn with_prompts(
         self,
         draw: Draw,
         prompts: &[StreamSpec],
         first_row: usize,
-        (seed, step): (u64, u32),
+        key: DrawKey,
     ) -> Result<Draw> {
         if prompts.is_empty() {
             return Ok(draw);
         }
-        let there: Vec<usize> = (0..prompts.len()).filter(|place| self.missing >> place & 1 == 0).collect();
+        let there: Vec<usize> = (0..prompts.len()).filter(|index| self.missing >> index & 1 == 0).collect();
         if there.is_empty() {
-            return Err(EngineError::Request("there are tokens of no prompt".to_string()));
+            return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
         let (rows, diffused) = (draw.states.rows(), draw.states.streams());
         let mut states = States::filled(rows, diffused + prompts.len(), State::Absent);
-        let (mut times, mut corrections) = (Vec::new(), Vec::new());
+        let mut times = Vec::new();
         for row in 0..rows {
             let mut drawn = [0.0; 2];
-            RowNoise::new(seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(step, &mut drawn);
+            RowNoise::new(key.seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
             let given = (drawn[0] >= self.p_unprompted)
                 .then(|| there[((drawn[1] * there.len() as f64) as usize).min(there.len() - 1)]);
             let (of_streams, of_prompts) = states.row_mut(row).split_at_mut(diffused);
             of_streams.copy_from_slice(draw.states.row(row));
-            if let Some(place) = given {
-                of_prompts[place] = State::Clean;
+            if let Some(index) = given {
+                of_prompts[index] = State::Clean;
             }
             times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
             times.extend(of_prompts.iter().map(|state| state.time(0.0)));
-            corrections.extend_from_slice(&draw.corrections[row * diffused..(row + 1) * diffused]);
-            corrections.extend(prompts.iter().map(|_| 1.0));
         }
-        Ok(Draw { states, times, corrections })
+        Ok(Draw { states, times })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Parameterization, Schedule, TimeLaw};
+    use crate::{Parameterization, Schedule, TimeDistribution};
+
+    const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
 
     fn streams(names: &[&str]) -> Vec<StreamSpec> {
         let of = |name: &&str| StreamSpec {
@@ -78,28 +78,29 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_one_prompt_that_is_there_or_none() {
-        let (diffused, prompts) = (streams(&["x"]), streams(&["a", "b", "c"]));
-        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    fn a_row_has_one_available_prompt_or_none() {
+        let diffused = streams(&["x"]);
+        let prompts = streams(&["a", "b", "c"]);
+        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
         let prompting = Prompting { p_unprompted: 0.25, missing: 0b010 };
         let rows = 8000;
         let draw = law.draw(&diffused, rows, 7, 3);
-        let whole = prompting.with_prompts(draw.clone(), &prompts, 0, (7, 3)).unwrap();
+        let whole = prompting.with_prompts(draw.clone(), &prompts, 0, KEY).unwrap();
         let mut counts = [0; 4];
         for row in 0..rows {
             assert_eq!(whole.states.row(row)[0], State::Noisy);
             assert_eq!(whole.times[row * 4], draw.times[row]);
-            let given: Vec<usize> = (0..3).filter(|place| whole.states.row(row)[1 + place] == State::Clean).collect();
+            let given: Vec<usize> = (0..3).filter(|index| whole.states.row(row)[1 + index] == State::Clean).collect();
             assert!(given.len() <= 1);
-            counts[given.first().map_or(3, |place| *place)] += 1;
+            counts[given.first().map_or(3, |index| *index)] += 1;
         }
         let shares = counts.map(|count| f64::from(count) / rows as f64);
         for (share, wanted) in shares.into_iter().zip([0.375, 0.0, 0.375, 0.25]) {
             assert!((share - wanted).abs() < 0.03, "{shares:?}");
         }
-        // A part of the batch draws what its rows draw in the whole.
-        let part = prompting.with_prompts(law.draw_from(100, &diffused, 50, 7, 3), &prompts, 100, (7, 3)).unwrap();
+        // A part of the batch draws what its rows draw in the whole batch.
+        let part = prompting.with_prompts(law.draw_from(100, &diffused, 50, 7, 3), &prompts, 100, KEY).unwrap();
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
-        assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, 0, (7, 3)).is_err());
+        assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, 0, KEY).is_err());
     }
 }

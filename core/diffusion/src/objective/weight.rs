@@ -1,31 +1,31 @@
-//! How losses are weighted.
+//! The weights of the losses.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contrast, Prompting};
+use super::{ContrastiveLoss, Prompting};
 use crate::{State, StreamSpec};
 
 /// The weight of the squared error at a time.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weight {
-    /// 1 on what the network predicts.
+    /// 1 on the predicted quantity.
     #[default]
     Uniform,
-    /// g^2 / s^2 on the error in eps, which is what the network's error amounts to there: the weight with which the loss
-    /// bounds the likelihood. Song et al. 2021, "Maximum likelihood training of score-based diffusion models", eq. (7)
-    /// with lambda = g^2, the score being -eps / s.
+    /// g^2 / s^2 on the error in eps, to which the network's error is converted: the weight under which the loss bounds
+    /// the likelihood. Song et al. 2021, "Maximum likelihood training of score-based diffusion models", eq. (7) with
+    /// lambda = g^2, the score being -eps / s.
     Likelihood,
 }
 
 impl Weight {
-    /// At a time of a noisy stream.
+    /// The weight at a time of a noisy stream.
     pub fn at(self, stream: &StreamSpec, t: f64) -> f64 {
         match self {
             Weight::Uniform => 1.0,
             Weight::Likelihood => {
                 let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
-                // x being given, eps = (x - a x0) / s.
+                // Given x, eps = (x - a x0) / s.
                 let eps_of_output = -a / s * stream.parameterization.x0_coefficients(a, s).1;
                 stream.schedule.noise_rate(t) * eps_of_output * eps_of_output
             }
@@ -33,36 +33,32 @@ impl Weight {
     }
 }
 
-/// How the loss is weighted.
+/// The options of the loss.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossOptions {
-    /// Multiplies a row's loss by D / (D - k), with D coordinates of which k are not noisy, so that rows with much given
-    /// weigh as much as rows with nothing given.
-    pub subset_scale: bool,
-    /// By time.
+    /// The weight by time.
     pub weight: Weight,
-    /// Of the denoising loss beside those of heads; with 0, heads alone are trained.
+    /// Weight of the denoising loss next to those of heads; 0 trains the heads alone.
     pub denoising: f64,
-    /// The place of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
+    /// The index of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
     /// whole batch.
     #[serde(skip)]
     pub first_row: usize,
-    /// Which prompts rows have, for a denoiser that reads prompts.
+    /// The distribution of prompts, for a denoiser with prompts.
     #[serde(skip)]
     pub prompting: Prompting,
-    /// Diffused streams that take no part, by place: bit i is set for the i-th stream. They are absent.
+    /// Diffused streams that take no part, as a bit mask: bit i is set for the i-th stream. They are absent.
     #[serde(skip)]
     pub left_out: u64,
-    /// Of what coupled streams show one another, or of what is recovered of a stream.
+    /// The contrastive loss, if any.
     #[serde(skip)]
-    pub contrast: Option<Contrast>,
+    pub contrast: Option<ContrastiveLoss>,
 }
 
 impl Default for LossOptions {
     fn default() -> Self {
         LossOptions {
-            subset_scale: true,
             weight: Weight::Uniform,
             denoising: 1.0,
             first_row: 0,
@@ -74,16 +70,16 @@ impl Default for LossOptions {
 }
 
 impl LossOptions {
-    /// Whether a diffused stream takes part.
-    pub(super) fn takes(&self, place: usize) -> bool {
-        self.left_out >> place & 1 == 0
+    /// True if a diffused stream takes part.
+    pub(super) fn takes(&self, index: usize) -> bool {
+        self.left_out >> index & 1 == 0
     }
 
-    /// The weight of each coordinate of a row, whatever its time: 1/D, times D / (D - k) if the options say so.
-    pub(super) fn of_row(&self, streams: &[StreamSpec], states: &[State]) -> f64 {
-        let all: i64 = streams.iter().map(StreamSpec::elements).sum();
-        let noisy: i64 =
-            streams.iter().zip(states).filter(|(_, state)| state.has_loss()).map(|(stream, _)| stream.elements()).sum();
-        1.0 / if self.subset_scale { noisy.max(1) } else { all.max(1) } as f64
+    /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not
+    /// noisy, so that rows with many observed coordinates weigh as much as rows with none.
+    pub(super) fn of_row(streams: &[StreamSpec], states: &[State]) -> f64 {
+        let noisy = streams.iter().zip(states).filter(|(_, state)| state.has_loss());
+        let coordinates: i64 = noisy.map(|(stream, _)| stream.elements()).sum();
+        1.0 / coordinates.max(1) as f64
     }
 }

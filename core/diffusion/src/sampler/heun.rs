@@ -17,7 +17,7 @@ pub(super) fn heun(points: &[Point]) -> Vec<TableStep> {
         }
         let save = Some(Update { x: 1.0, ..Update::default() });
         steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save });
-        // Half the step times the factor 1 / sigma of either slope.
+        // Half the step times the factor 1 / sigma of each slope.
         let (first, second) = ((next - sigma) / (2.0 * sigma), (next - sigma) / (2.0 * next));
         let corrected = Update {
             saved: scale * (1.0 + first),

@@ -3,18 +3,18 @@
 use crate::sampler::table::{Point, TableStep, Update};
 use crate::sampler::weights::{constant, linear, quadratic};
 
-/// Where `other` lies, seen from `from`, in units of the step `h`.
+/// The position of `other` relative to `from`, in units of the step `h`.
 fn node(from: Point, other: Point, h: f64) -> f64 {
     (other.lambda() - from.lambda()) / h
 }
 
-/// The order of step `index`: lower while there are too few earlier values, and again at the end, where x0 is no longer
+/// The order of step `index`: lower while there are too few earlier values, and again at the end, where x0 is not
 /// smooth in lambda; the last step, to lambda = infinity, returns the denoised value. Lu et al. 2023, section 6.
 fn order_of(index: usize, steps: usize, order: usize) -> usize {
     order.min(index + 1).min(steps - index)
 }
 
-/// From `points[index]` on, from denoised values there and at the points before.
+/// The update from `points[index]` to the next point, from the denoised values there and at the points before.
 fn ahead(points: &[Point], index: usize, order: usize) -> Update {
     let (from, to) = (points[index], points[index + 1]);
     let h = to.lambda() - from.lambda();
@@ -30,7 +30,7 @@ fn ahead(points: &[Point], index: usize, order: usize) -> Update {
 }
 
 /// DPM-Solver++ of order 2 or 3: Lu et al. 2022/2023, "DPM-Solver++", algorithm 2 and its extension to order 3. There
-/// the parabola is integrated exactly; the authors' code halves its last term, by which it stays at order 2.
+/// the parabola is integrated exactly; the authors' code halves its last term, which reduces it to order 2.
 pub(super) fn dpmpp(points: &[Point], order: usize) -> Vec<TableStep> {
     let steps = points.len() - 1;
     let step = |index: usize| {
@@ -40,8 +40,8 @@ pub(super) fn dpmpp(points: &[Point], order: usize) -> Vec<TableStep> {
     (0..steps).map(step).collect()
 }
 
-/// The corrector: the state at `points[index]` once more, now that the denoised value there is known, from the state
-/// saved one point before.
+/// The corrector: computes the state at `points[index]` again from the state saved one point before, with the denoised
+/// value that is known at `points[index]`.
 fn corrected(points: &[Point], index: usize, order: usize) -> Update {
     if index == 0 {
         return Update { x: 1.0, ..Update::default() };

@@ -1,5 +1,5 @@
-//! Options of any sampler: where on the way it begins, and RePaint's resampling, by which the state is now and then noised
-//! back and sampled down again.
+//! Options of any sampler: a late start (SDEdit), and RePaint's resampling, which repeatedly noises the state back and
+//! samples down again.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Resample {
     /// The number of steps that a jump goes back, j of the paper.
     #[serde(default = "ten")]
     pub jump: usize,
-    /// How often each stretch is sampled in all, r of the paper; 1: there are no jumps.
+    /// How often each stretch is sampled in total, r of the paper; 1 means no jumps.
     #[serde(default = "ten")]
     pub times: usize,
 }
@@ -26,7 +26,7 @@ fn ten() -> usize {
 }
 
 impl Resample {
-    /// Per number of steps that are left, from 0 to `steps`: the jumps that start there.
+    /// The number of jumps that start at each number of remaining steps, from 0 to `steps`.
     fn jumps(self, steps: usize) -> Vec<usize> {
         let mut jumps = vec![0; steps + 1];
         for left in (1..=steps.saturating_sub(self.jump)).step_by(self.jump) {
@@ -36,17 +36,17 @@ impl Resample {
     }
 }
 
-/// A sampler with its options, as a configuration writes them side by side.
+/// A sampler and its options, side by side as in a configuration.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Sampling {
     /// How a stream goes from noise to a clean value.
     #[serde(flatten)]
     pub sampler: Sampler,
-    /// The share of the times that it goes through, above 0: below 1 it begins later, with less noise, from values that
-    /// are given. Meng et al. 2022, "SDEdit", section 3.
+    /// The fraction of the time range to sample, above 0. Below 1 sampling starts later, with less noise, from given
+    /// init values: Meng et al. 2022, "SDEdit", section 3.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub begin: f64,
-    /// Whether it is noised back on the way.
+    /// RePaint's resampling, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resample: Option<Resample>,
 }
@@ -66,20 +66,20 @@ impl From<Sampler> for Sampling {
 }
 
 impl Sampling {
-    /// Refuses settings without a meaning.
+    /// Rejects settings out of range.
     pub fn check(&self) -> Result<()> {
         self.sampler.check()?;
         if !(self.begin > 0.0 && self.begin <= 1.0) {
-            let (wanted, found) = ("above 0 and at most 1", self.begin.to_string());
+            let wanted = "above 0 and at most 1";
+            let found = self.begin.to_string();
             return Err(EngineError::Config { field: "begin", wanted, found });
         }
         let Some(Resample { jump, times }) = self.resample else { return Ok(()) };
         let bad = |field, wanted, found: usize| Err(EngineError::Config { field, wanted, found: found.to_string() });
-        match () {
-            () if jump == 0 || jump > self.sampler.steps() => bad("jump", "at least 1 and at most steps", jump),
-            () if times == 0 => bad("times", "at least 1", times),
-            () => Ok(()),
+        if jump == 0 || jump > self.sampler.steps() {
+            return bad("jump", "at least 1 and at most steps", jump);
         }
+        if times == 0 { bad("times", "at least 1", times) } else { Ok(()) }
     }
 
     /// The number of network evaluations per row.
@@ -100,13 +100,15 @@ impl Sampling {
     }
 }
 
-/// Down, and after each jump down again from there with nothing remembered.
+/// Walks down, and after each jump walks down again from there with nothing remembered.
 fn resampled(sampler: &Sampler, schedule: &Schedule, points: &[Point], resample: Resample) -> Vec<TableStep> {
     let last = points.len() - 1;
     let mut jumps = resample.jumps(last);
-    // The steps from each point where a way down starts; there are far fewer than ways.
+    // The steps from each point where a walk starts; there are far fewer points than walks.
     let mut walks = BTreeMap::new();
-    let (mut steps, mut start, mut at) = (Vec::new(), 0, 0);
+    let mut steps = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
     while at < last {
         let walk = walks.entry(start).or_insert_with(|| sampler.walk(schedule, &points[start..]));
         let step = walk.chunks(sampler.evaluations_per_step()).nth(at - start);
@@ -124,10 +126,11 @@ fn resampled(sampler: &Sampler, schedule: &Schedule, points: &[Point], resample:
     steps
 }
 
-/// The forward process from u back to t at once, x_t = (a_t / a_u) x_u + spread eps, put into the update that ends at u:
-/// the two noises are independent, so that their variances add.
+/// Applies the forward process from u back to t, x_t = (a_t / a_u) x_u + spread eps, to the update that ends at u. The
+/// two noises are independent, so their variances add.
 fn noise_back(step: &mut TableStep, u: Point, t: Point) {
-    let (kept, next) = (t.a / u.a, &mut step.next);
+    let kept = t.a / u.a;
+    let next = &mut step.next;
     for coefficient in [&mut next.x, &mut next.saved, &mut next.denoised].into_iter().chain(&mut next.previous) {
         *coefficient *= kept;
     }
@@ -145,8 +148,8 @@ mod tests {
 
     /// The counts of the authors' schedule of jumps for 250 points, jump length 10 and 10 samples each.
     #[test]
-    fn there_are_as_many_steps_as_in_repaint() {
-        let sampling = resampling(Sampler::Ddpm { steps: 250, variance: Default::default() }, 10, 10);
+    fn steps_are_as_many_as_in_repaint() {
+        let sampling = resampling(Sampler::Ddpm { steps: 250 }, 10, 10);
         sampling.check().unwrap();
         let table = sampling.table(&Schedule::vp_linear());
         assert_eq!((table.steps.len(), sampling.evaluations()), (2410, 2410));
@@ -162,10 +165,10 @@ mod tests {
         let schedule = Schedule::cosine();
         let samplers = [
             Sampler::Ddim { steps: 20, eta: 0.5 },
-            Sampler::Ddpm { steps: 20, variance: Default::default() },
+            Sampler::Ddpm { steps: 20 },
             Sampler::EulerAncestral { steps: 20, eta: 1.0 },
         ];
-        // With the true x0 the law of x is N(a x0, s^2) before and after every step, jumps among them.
+        // With the true x0, x has the distribution N(a x0, s^2) before and after every step, jumps included.
         for step in samplers.into_iter().flat_map(|sampler| resampling(sampler, 4, 3).table(&schedule).steps) {
             let mean = step.next.x * schedule.signal(step.t) + step.next.denoised;
             let variance = (step.next.x * schedule.noise(step.t)).powi(2) + step.next.noise.powi(2);
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_option_stands_beside_the_keys_of_the_sampler() {
+    fn options_are_keys_next_to_those_of_the_sampler() {
         let parse = serde_json::from_str::<Sampling>;
         let ddim = |resample| Sampling { resample, ..Sampler::Ddim { steps: 50, eta: 0.0 }.into() };
         assert_eq!(parse(r#"{"kind": "ddim"}"#).unwrap(), ddim(None));
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_later_takes_the_same_steps_over_less_time() {
+    fn a_late_start_takes_the_same_steps_over_less_time() {
         let schedule = Schedule::vp_linear();
         let late = |begin| Sampling { begin, ..Sampler::Dpmpp2m { steps: 8 }.into() };
         assert_eq!(late(1.0).table(&schedule), Sampler::Dpmpp2m { steps: 8 }.table(&schedule));
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_without_a_meaning_are_refused() {
+    fn invalid_settings_are_rejected() {
         let ddim = || Sampler::Ddim { steps: 10, eta: 0.0 };
         for (jump, times) in [(0, 2), (11, 2), (3, 0)] {
             assert!(resampling(ddim(), jump, times).check().is_err());

@@ -1,19 +1,19 @@
-//! What a sampler yields: per step the coefficients of one linear update.
+//! Sampler tables: the coefficients of one linear update per step.
 
 use crate::Schedule;
 
-/// The coefficients of one linear update in f64, over everything a row may remember.
+/// The coefficients of one linear update in f64, over everything that a row remembers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Update {
-    /// Of x, the state of the row.
+    /// Factor of x, the state of the row.
     pub x: f64,
-    /// Of the saved state, which multi-evaluation and predictor-corrector samplers return to.
+    /// Factor of the saved state, to which multi-evaluation and predictor-corrector samplers return.
     pub saved: f64,
-    /// Of the denoised value (x0 estimate) of this step.
+    /// Factor of the denoised value (x0 estimate) of this step.
     pub denoised: f64,
-    /// Of the denoised values of the last step and the one before it.
+    /// Factors of the denoised values of the last step and the one before it.
     pub previous: [f64; 2],
-    /// Of fresh standard normal noise.
+    /// Factor of fresh standard normal noise.
     pub noise: f64,
 }
 
@@ -22,33 +22,33 @@ pub struct Update {
 pub struct TableStep {
     /// The time at which the network is evaluated, in (0, 1].
     pub t: f64,
-    /// The time of the state after the update; the last one is 0. Above `t` where resampling noises it back.
+    /// The time of the state after the update; 0 after the last one. Above `t` if resampling noises it back.
     pub t_next: f64,
     /// The next state.
     pub next: Update,
-    /// What becomes the saved state, from the same terms (noise excepted), if anything does.
+    /// The new saved state, from the same terms except noise, if any.
     pub save: Option<Update>,
 }
 
 /// All steps of one sampler on one schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplerTable {
-    /// The first state is this times standard normal noise.
+    /// The factor of the initial standard normal noise.
     pub start_scale: f64,
     /// The steps in order, from the schedule's last time down to 0; with resampling, up again in between.
     pub steps: Vec<TableStep>,
 }
 
 impl SamplerTable {
-    /// The table of a stream that is not diffused but estimated: it starts from 0, where nothing is known, and each
-    /// step's estimate is its next state, which the network is shown in the step after.
+    /// The table of a stream that is estimated, not diffused: it starts at 0, where nothing is known, and each step's
+    /// estimate is the network's input in the next step.
     pub fn of_estimates(self) -> Self {
         let update = Update { denoised: 1.0, ..Update::default() };
         let step = |step: TableStep| TableStep { next: update, save: None, ..step };
         SamplerTable { start_scale: 0.0, steps: self.steps.into_iter().map(step).collect() }
     }
 
-    /// Whether a step reads the saved state or earlier denoised values, so that rows must keep them.
+    /// True if a step uses the saved state or earlier denoised values, so that rows must keep them.
     pub fn uses_history(&self) -> bool {
         self.steps.iter().any(|step| step.next.saved != 0.0 || step.next.previous != [0.0; 2])
     }
@@ -73,21 +73,21 @@ impl Point {
         (self.a / self.s).ln()
     }
 
-    /// The deviation of x here given x at an earlier time `u`: the root of s^2 - (a / a_u)^2 s_u^2. Factored, since the
-    /// two terms are near.
+    /// The standard deviation of x here given x at an earlier time `u`: the root of s^2 - (a / a_u)^2 s_u^2. Factored,
+    /// since the two terms are close.
     pub fn spread(self, u: Point) -> f64 {
         let kept = self.a / u.a * u.s;
         ((self.s - kept) * (self.s + kept)).max(0.0).sqrt()
     }
 }
 
-/// The times a sampler of `steps` steps visits, `steps` + 1 of them, from this share of the last time on.
+/// The `steps` + 1 times that a sampler visits, from the fraction `begin` of the last time on.
 pub(super) fn points(schedule: &Schedule, steps: usize, begin: f64) -> Vec<Point> {
     let point = |t| Point { t, a: schedule.signal(t), s: schedule.noise(t) };
     schedule.times(steps).into_iter().map(|t| point(begin * t)).collect()
 }
 
-/// The steps of a sampler that remembers nothing: one evaluation per step, one update from each point to the next.
+/// The steps of a memoryless sampler: one evaluation per step, one update from each point to the next.
 pub(super) fn one_step(points: &[Point], update: impl Fn(Point, Point) -> Update) -> Vec<TableStep> {
     let step =
         |pair: &[Point]| TableStep { t: pair[0].t, t_next: pair[1].t, next: update(pair[0], pair[1]), save: None };

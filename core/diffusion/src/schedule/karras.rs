@@ -14,7 +14,7 @@ pub struct Karras {
     pub sigma_min: f64,
     /// The level at time 1.
     pub sigma_max: f64,
-    /// How much the levels crowd at the small end.
+    /// How strongly the levels concentrate at the small end.
     pub rho: f64,
 }
 
@@ -25,7 +25,7 @@ impl Default for Karras {
 }
 
 impl Karras {
-    /// sigma(t): eq. (5) from the first time that training draws to 1; below, straight down to 0, where the paper goes in one step.
+    /// sigma(t): eq. (5) from the first training time to 1; below, linear down to 0, where the paper takes one step.
     fn sigma(self, t: f64) -> f64 {
         if t < T_MIN {
             return self.sigma_min * t / T_MIN;

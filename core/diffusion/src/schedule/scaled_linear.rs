@@ -16,11 +16,11 @@ const STEPS: usize = 1000;
 #[serde(from = "Rates", into = "Rates")]
 pub struct ScaledLinear {
     rates: Rates,
-    /// log a at the times 0, 1 / T, ..., 1: made once, since training asks for it row by row.
+    /// log a at the times 0, 1 / T, ..., 1: computed once, since training needs it for every row.
     log_signals: Arc<[f64]>,
 }
 
-/// What a configuration says.
+/// The keys of a configuration.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Rates {
@@ -95,8 +95,8 @@ impl ScaledLinear {
     }
 }
 
-/// Between which two steps t lies. A step itself belongs to the cell before it, which is the one that sampling crosses
-/// next; a product like 0.29 * 1000 may miss its step by rounding.
+/// The cell between two steps that contains t. A step belongs to the cell before it, which sampling crosses next; the
+/// tolerance covers the rounding of products like 0.29 * 1000.
 fn cell(t: f64) -> usize {
     ((t * STEPS as f64 - 1e-9).ceil() as usize).clamp(1, STEPS) - 1
 }

@@ -1,4 +1,4 @@
-//! What every schedule keeps.
+//! Properties of every schedule.
 
 use super::*;
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn diffusion_is_what_the_marginal_needs(schedule in any_schedule(), t in 0.01..0.95f64) {
+    fn diffusion_matches_the_slope_of_the_marginal(schedule in any_schedule(), t in 0.01..0.95f64) {
         // d s^2 / dt = -beta s^2 + g^2
         let t = middle(&schedule, t);
         let slope = (schedule.noise(t + H).powi(2) - schedule.noise(t - H).powi(2)) / (2.0 * H);
@@ -61,13 +61,13 @@ proptest! {
     }
 }
 
-/// Where the schedule has a slope: not at the steps of a discrete one.
+/// A time at which the schedule has a slope: not at the steps of a discrete schedule.
 fn middle(schedule: &Schedule, t: f64) -> f64 {
     if matches!(schedule, Schedule::ScaledLinear(_)) { ((t * 1000.0).floor() + 0.5) / 1000.0 } else { t }
 }
 
 #[test]
-fn karras_meets_the_levels_of_the_paper() {
+fn karras_has_the_levels_of_the_paper() {
     let schedule = Schedule::karras();
     let sigma = |t| schedule.noise(t) / schedule.signal(t);
     for steps in [2, 18, 256] {
@@ -134,4 +134,14 @@ fn the_names_in_a_configuration_are_fixed() {
     assert!(Schedule::Karras(Karras { sigma_min: 0.1, sigma_max: 80.0, rho: 0.0 }).check().is_err());
     assert!(Schedule::VpLinear { beta_min: 2.0, beta_max: 1.0 }.check().is_err());
     assert!(Schedule::Cosine { offset: f64::NAN }.check().is_err());
+}
+
+#[test]
+fn the_noise_rate_is_the_slope_of_the_log_ratio() {
+    for schedule in [Schedule::vp_linear(), Schedule::cosine(), Schedule::flow(), Schedule::karras()] {
+        for t in [0.0123, 0.1, 0.377, 0.9] {
+            let slope = (schedule.log_snr(t + 1e-6) - schedule.log_snr(t - 1e-6)) / 2e-6;
+            assert!((slope / schedule.noise_rate(t) + 1.0).abs() < 1e-6, "{schedule:?} at {t}");
+        }
+    }
 }

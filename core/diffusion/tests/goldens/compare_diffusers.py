@@ -1,4 +1,4 @@
-"""Steps the samplers of diffusers beside ours, on a denoiser that is known exactly, at our times, in float64.
+"""Steps the samplers of diffusers next to ours, on a denoiser that is known exactly, at our times, in float64.
 
 Run by hand: `python3 compare_diffusers.py` in this folder, with diffusers and torch installed (written for diffusers
 0.42). No test needs it. It prints, per sampler, the largest difference of any state on the way: over the four schedules
@@ -10,7 +10,7 @@ are set to our grid in float64 after `set_timesteps`. What is compared is the fo
 both ends. Each scheduler is asked as its `step` asks: eps of the state it holds, which is x for DDIM, DDPM, DPM-Solver++
 and UniPC, and x / a for those of Euler and Heun.
 
-What differs, and why:
+Differences and their reasons:
 
 float32   EulerDiscreteScheduler, EulerAncestralDiscreteScheduler and DPMSolverMultistepScheduler cast the state to float32
           inside `step`, whatever comes in: their rows cannot be better than 1e-7 of the largest state. The rest is
@@ -19,8 +19,6 @@ dpmpp-3m  DPMSolverMultistepScheduler (order 3, midpoint) adds -a phi_3 D2 with 
           second derivative that the Taylor expansion of the exact integral calls for; the authors' code does so too. The
           method then stays at order 2 (our table has order 3: tests/it/closed_form.rs). The row "dpmpp-3m, D2 halved"
           shows that this is all: with our last term halved there is nothing left but rounding.
-ddpm      Of "large" variance, on flow only: the variance of the forward step is taken in the units of the state, which
-          flow does not keep, so that it is another choice there.
 Times     At their own times all differ, since `set_timesteps` rounds to a chain of 1000 steps: "linspace", "leading" and
           "trailing" are three grids, none of which is ours (equal steps of continuous time). Not compared.
 Ends      With 15 steps or more, order 3 of diffusers keeps order 3 in the last step but one; ours takes order 2 there
@@ -85,7 +83,7 @@ def scheduler(name, sigmas, scaled, **options):
     grid = list(range(STEPS - 1, -1, -1))
     if name == "HeunDiscreteScheduler":
         grid = grid[:1] + [t for t in grid[1:] for _ in range(2)]
-    # Samplers in x / a refuse whole numbers, the others want them.
+    # Samplers in x / a reject whole numbers, the others need them.
     made.timesteps = torch.tensor(grid, dtype=torch.float64 if scaled else torch.int64)
     made.sigmas = torch.tensor(sigmas, dtype=torch.float64)
     by_time = [kept(sigma) ** 2 for sigma in reversed(sigmas_of_grid(sigmas))]
@@ -129,9 +127,7 @@ def theirs(name, sigmas, scaled, eta=None, **options):
 CASES = [
     ("ddim, eta 0", {"kind": "ddim", "eta": 0.0}, "DDIMScheduler", False, {"eta": 0.0, "clip_sample": False}),
     ("ddim, eta 1", {"kind": "ddim", "eta": 1.0}, "DDIMScheduler", False, {"eta": 1.0, "clip_sample": False}),
-    ("ddpm, small", {"kind": "ddpm", "variance": "small"}, "DDPMScheduler", False, {"clip_sample": False}),
-    ("ddpm, large", {"kind": "ddpm", "variance": "large"}, "DDPMScheduler", False,
-     {"clip_sample": False, "variance_type": "fixed_large"}),
+    ("ddpm", {"kind": "ddpm"}, "DDPMScheduler", False, {"clip_sample": False}),
     ("euler", {"kind": "euler"}, "EulerDiscreteScheduler", True, {}),
     ("euler-ancestral", {"kind": "euler-ancestral", "eta": 1.0}, "EulerAncestralDiscreteScheduler", True, {}),
     ("heun", {"kind": "heun"}, "HeunDiscreteScheduler", True, {}),

@@ -109,7 +109,7 @@ def case(config, network):
     times = [[f32(0.05 + 0.23 * row), f32(0.9 - 0.21 * row)] for row in range(ROWS)]
     outputs = []
     for row in range(ROWS):
-        # The second stream of the last row is not there.
+        # The second stream of the last row is absent.
         present = [1.0, 0.0 if row == ROWS - 1 else 1.0]
         x = []
         for place, size in enumerate(sizes):

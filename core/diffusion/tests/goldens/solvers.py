@@ -56,14 +56,14 @@ def ddim(points, eta):
         yield step(t, u, a_u * D + math.sqrt(max(0.0, s_u**2 - sigma**2)) * eps + sigma * XI)
 
 
-def ddpm(points, variance):
+def ddpm(points):
     for (t, a, s), (u, a_u, s_u) in zip(points, points[1:]):
         # alpha_t of the paper is (a / a_u)^2, beta_t the variance of x_t given x_u.
         root_alpha = a / a_u
         beta = s**2 - root_alpha**2 * s_u**2
         mean = a_u * beta / s**2 * D + root_alpha * s_u**2 / s**2 * X
-        chosen = beta if variance == "large" else s_u**2 / s**2 * beta
-        yield step(t, u, mean + (math.sqrt(chosen) if u > 0 else 0.0) * XI)
+        variance = s_u**2 / s**2 * beta
+        yield step(t, u, mean + (math.sqrt(variance) if u > 0 else 0.0) * XI)
 
 
 def euler(points, eta):
@@ -166,8 +166,7 @@ def cases(schedule, points, diffusion):
     for eta in [0.0, 0.5, 1.0]:
         yield {"kind": "ddim", "steps": 10, "eta": eta}, ddim(points(10), eta)
         yield {"kind": "euler-ancestral", "steps": 10, "eta": eta}, euler(points(10), eta)
-    for variance in ["small", "large"]:
-        yield {"kind": "ddpm", "steps": 10, "variance": variance}, ddpm(points(10), variance)
+    yield {"kind": "ddpm", "steps": 10}, ddpm(points(10))
     yield {"kind": "euler-maruyama", "steps": 25}, euler_maruyama(points(25), schedule, diffusion)
 
 

@@ -1,17 +1,16 @@
-//! Gaussian data, for which the denoiser, the end point of the ODE and the law of the SDE are known exactly.
+//! Gaussian data, for which the denoiser, the end point of the ODE and the distribution of the SDE are known exactly.
 
-use anyflow_diffusion::{
-    Observed, Parameterization, Request, Sampler, SamplerTable, Schedule, Update, Variance, noise,
-};
+use anyflow_diffusion::{Observed, Parameterization, Request, Sampler, SamplerTable, Schedule, Update, noise};
 
-use crate::doubles::{Gaussian, engine, stream, values};
+use crate::fakes::{Gaussian, engine, stream, values};
 
 fn gaussian(schedule: Schedule, parameterization: Parameterization) -> Gaussian {
-    Gaussian { streams: vec![stream("x", &[2], schedule, parameterization)], mean: 0.7, deviation: 0.5 }
+    Gaussian { streams: vec![stream("x", &[2], schedule, parameterization)], mean: 0.7, std: 0.5 }
 }
 
-/// The sampler on one number in f64, without noise, from the last time on at `start`. At times of at least `exact` the
-/// state is put right before each step; it stops before `until`. The times and states after each step.
+/// Runs the sampler on one number in f64, without noise, from the last time on at `start`. Before each step at a time
+/// of at least `exact` the state is corrected; the run stops before `until`. Returns the times and states after each
+/// step.
 fn run_between(
     table: &SamplerTable,
     (data, schedule): (&Gaussian, &Schedule),
@@ -37,7 +36,7 @@ fn run_between(
     visited
 }
 
-/// The sampler on one number in f64, without noise, from the last time to 0.
+/// Runs the sampler on one number in f64, without noise, from the last time to 0.
 fn run(table: &SamplerTable, data: &Gaussian, schedule: &Schedule, start: f64) -> f64 {
     run_between(table, (data, schedule), start, (f64::INFINITY, 0.0)).last().unwrap().1
 }
@@ -46,7 +45,7 @@ fn schedules() -> [Schedule; 5] {
     [Schedule::vp_linear(), Schedule::cosine(), Schedule::scaled_linear(), Schedule::karras(), Schedule::flow()]
 }
 
-/// The mean and variance that the sampler gives, exactly, since every step is linear.
+/// The mean and variance of the sampler's output, exact since every step is linear.
 fn law(table: &SamplerTable, data: &Gaussian, schedule: &Schedule) -> (f64, f64) {
     table.steps.iter().fold((0.0, table.start_scale.powi(2)), |(mean, variance), step| {
         let (gain, offset) = data.x0_coefficients(schedule, step.t);
@@ -77,9 +76,10 @@ fn ddim_converges_to_the_end_of_the_ode_with_order_one() {
     }
 }
 
-/// Order, measured from 0.6 of the last time, by when the multistep solvers have left their start of order one behind,
-/// to a quarter of it: in between every step shrinks as steps double. The last step, from the first time to 0, is
-/// infinite in lambda for any number of steps. The largest error on the way, since at one time it may pass through 0.
+/// Order, measured from 0.6 of the last time, where the multistep solvers have left their start of order one behind, to
+/// a quarter of it: in between, every step shrinks as steps double. The last step, from the first time to 0, is
+/// infinite in lambda for any number of steps. The largest error on the way counts, since at a single time it may pass
+/// through 0.
 #[test]
 fn solvers_have_their_order() {
     type Case = (fn(usize) -> Sampler, std::ops::Range<f64>);
@@ -107,7 +107,7 @@ fn solvers_have_their_order() {
     }
 }
 
-/// To the very end, the solvers of higher order are at least as near as DDIM, on every schedule.
+/// At the very end, the solvers of higher order are at least as close as DDIM, on every schedule.
 #[test]
 fn solvers_reach_the_end_of_the_ode() {
     for schedule in schedules() {
@@ -128,21 +128,21 @@ fn solvers_reach_the_end_of_the_ode() {
 
 #[test]
 fn stochastic_samplers_reach_mean_and_variance() {
-    let samplers: [fn(usize) -> Sampler; 5] = [
+    let samplers: [fn(usize) -> Sampler; 4] = [
         |steps| Sampler::EulerMaruyama { steps },
         |steps| Sampler::Ddim { steps, eta: 1.0 },
-        |steps| Sampler::Ddpm { steps, variance: Variance::Small },
-        |steps| Sampler::Ddpm { steps, variance: Variance::Large },
+        |steps| Sampler::Ddpm { steps },
         |steps| Sampler::EulerAncestral { steps, eta: 0.7 },
     ];
     for schedule in schedules() {
         let data = gaussian(schedule.clone(), Parameterization::X0);
-        // What no step size mends: sampling starts at mean 0 and variance 1 instead of the law at the last time.
+        // The error that no step size removes: sampling starts at mean 0 and variance 1, not at the distribution at the
+        // last time.
         let floor = 2.0 * schedule.signal(schedule.t_max()) * data.mean;
         for sampler in samplers {
             let error = |steps| {
                 let (mean, variance) = law(&sampler(steps).table(&schedule), &data, &schedule);
-                (mean - data.mean).abs() + (variance - data.deviation.powi(2)).abs()
+                (mean - data.mean).abs() + (variance - data.std.powi(2)).abs()
             };
             let errors = [125, 250, 500, 1000].map(error);
             assert!(errors.windows(2).all(|pair| pair[1] < 0.75 * pair[0] + floor * 0.1), "{errors:?}");
@@ -197,7 +197,7 @@ fn sampled_moments_are_those_of_the_data() {
         let count = found.len() as f64;
         let found_mean = found.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
         let found_variance = found.iter().map(|value| (f64::from(*value) - found_mean).powi(2)).sum::<f64>() / count;
-        // Four standard errors round the exact law of the sampler.
+        // Four standard errors around the exact distribution of the sampler.
         assert!((found_mean - mean).abs() < 4.0 * (variance / count).sqrt(), "{found_mean} {mean}");
         assert!(
             (found_variance - variance).abs() < 4.0 * variance * (2.0 / count).sqrt(),

@@ -1,17 +1,17 @@
-//! Coupled networks: alone as if uncoupled, together through what streams show one another.
+//! Coupled networks: alone as if uncoupled, together through their environment tokens.
 
 use anyflow_diffusion::{
-    Contrast, Denoiser, DenoiserInput, LossOptions, Network, Parameterization, Precision, Schedule, StreamSpec,
-    TimeLaw, TimeRun, build, denoising_loss,
+    ContrastiveLoss, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Parameterization, Precision, Schedule,
+    StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, normal};
+use crate::fakes::{bits, normal, on_cpu};
 
 const ROWS: i64 = 5;
 
-/// Whether a row has a stream.
+/// True if a row has a stream.
 type There<'a> = &'a dyn Fn(&str, usize) -> bool;
 
 fn streams(names: &[&str]) -> Vec<StreamSpec> {
@@ -25,8 +25,8 @@ fn streams(names: &[&str]) -> Vec<StreamSpec> {
     names.iter().map(of).collect()
 }
 
-/// Seeded by name, so that the order of streams does not count; `stirred` moves the layers that start at zero.
-fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
+/// Seeded by name, so that the order of streams does not count; `stirred` changes the layers that start at zero.
+fn network(names: &[&str], stirred: bool) -> Box<dyn Denoiser> {
     let part = |name: &str| match name {
         "map" => {
             json!({"kind": "unet", "block_out_channels": [8], "layers_per_block": 1, "norm_num_groups": 4, "num_attention_heads": [2]})
@@ -35,10 +35,9 @@ fn network(names: &[&str], source: &str, stirred: bool) -> Box<dyn Denoiser> {
     };
     let parts: serde_json::Map<String, serde_json::Value> =
         names.iter().map(|name| (name.to_string(), part(name))).collect();
-    let config =
-        json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6, "source": source}});
+    let config = json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6}});
     let network: Network = serde_json::from_value(config).unwrap();
-    let built = build(&network, &streams(names), Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build(&network, &streams(names), on_cpu(Precision::F32, 3)).unwrap();
     for (name, parameter) in built.parameters() {
         let key = name.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let ramp =
@@ -73,29 +72,29 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 
 #[test]
 fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
-    let joint = network(&["a", "b", "map"], "others", true);
-    for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
+    let joint = network(&["a", "b", "map"], true);
+    for (index, name) in ["a", "b", "map"].into_iter().enumerate() {
         let found = predicted(joint.as_ref(), &|stream, _| stream == name);
-        let single = network(&[name], "others", false);
+        let single = network(&[name], false);
         let alone = predicted(single.as_ref(), &|_, _| true);
-        assert_eq!(bits(&found[place]), bits(&alone[0]), "{name}");
+        assert_eq!(bits(&found[index]), bits(&alone[0]), "{name}");
     }
 }
 
 #[test]
-fn layers_that_read_start_without_effect_and_then_have_one() {
-    let (fresh, stirred) = (network(&["a", "b", "map"], "others", false), network(&["a", "b", "map"], "others", true));
-    for (place, name) in ["a", "b", "map"].into_iter().enumerate() {
-        let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(place);
-        let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(place);
+fn context_layers_start_without_effect_and_then_have_one() {
+    let (fresh, stirred) = (network(&["a", "b", "map"], false), network(&["a", "b", "map"], true));
+    for (index, name) in ["a", "b", "map"].into_iter().enumerate() {
+        let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(index);
+        let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(index);
         assert!(off(&together(fresh.as_ref()), &alone(fresh.as_ref())) == 0.0, "{name}");
         assert!(off(&together(stirred.as_ref()), &alone(stirred.as_ref())) > 1e-3, "{name}");
     }
 }
 
 #[test]
-fn a_row_reads_the_streams_that_it_has() {
-    let denoiser = network(&["a", "b", "map"], "others", true);
+fn a_row_attends_to_the_streams_that_it_has() {
+    let denoiser = network(&["a", "b", "map"], true);
     // Rows 0 and 1 have a alone, row 2 has a and b, the others all three.
     let there = |stream: &str, row: usize| match row {
         0 | 1 => stream == "a",
@@ -113,38 +112,34 @@ fn a_row_reads_the_streams_that_it_has() {
 
 #[test]
 fn the_order_of_streams_does_not_count() {
-    let (one, other) = (network(&["a", "b", "map"], "others", true), network(&["map", "a", "b"], "others", true));
+    let (one, other) = (network(&["a", "b", "map"], true), network(&["map", "a", "b"], true));
     let (found, turned) = (predicted(one.as_ref(), &|_, _| true), predicted(other.as_ref(), &|_, _| true));
-    for (place, in_other) in [(0, 1), (1, 2), (2, 0)] {
-        assert!(off(&found[place], &turned[in_other]) < 1e-5, "f32");
+    for (index, in_other) in [(0, 1), (1, 2), (2, 0)] {
+        assert!(off(&found[index], &turned[in_other]) < 1e-5, "f32");
     }
 }
 
 #[test]
-fn what_streams_show_has_length_one_and_can_be_their_own() {
-    let denoiser = network(&["a", "b"], "self", true);
+fn environment_tokens_have_length_one() {
+    let denoiser = network(&["a", "b"], true);
     let shown = denoiser.environments(&input(denoiser.as_ref(), &|_, _| true)).unwrap();
     for tokens in shown.iter().flatten() {
         assert_eq!(tokens.size(), [ROWS, 1, 6]);
         let lengths = tokens.square().sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         assert!(off(&lengths, &lengths.ones_like()) < 1e-6, "f32");
     }
-    // What b is does not matter to a, which reads itself.
-    let with = predicted(denoiser.as_ref(), &|_, _| true);
+    let plain = predicted(denoiser.as_ref(), &|_, _| true);
     let mut other = input(denoiser.as_ref(), &|_, _| true);
     other.x[1] = &other.x[1] * -2.0;
-    assert_eq!(bits(&denoiser.predict(&other).unwrap()[0]), bits(&with[0]));
-    let others = network(&["a", "b"], "others", true);
-    let (moved, still) = (others.predict(&other).unwrap(), predicted(others.as_ref(), &|_, _| true));
-    assert_ne!(bits(&moved[0]), bits(&still[0]));
+    assert_ne!(bits(&denoiser.predict(&other).unwrap()[0]), bits(&plain[0]), "a attends to b");
 }
 
-/// What is kept of times, and how few tokens are read, changes nothing: rows at two times, some with all streams.
+/// Caches of times and tokens change nothing: rows at two times, some with all streams.
 #[test]
-fn a_frozen_network_says_the_same() {
+fn a_frozen_network_predicts_the_same() {
     let there = |stream: &str, row: usize| stream == "a" || row > 1;
     for names in [&["a", "b", "map"][..], &["a", "b"]] {
-        let (plain, mut frozen) = (network(names, "others", true), network(names, "others", true));
+        let (plain, mut frozen) = (network(names, true), network(names, true));
         frozen.freeze().unwrap();
         let of = |row: usize| {
             let present: Vec<f32> = names.iter().map(|name| f32::from(u8::from(there(name, row)))).collect();
@@ -152,23 +147,25 @@ fn a_frozen_network_says_the_same() {
             TimeRun { t: present.iter().map(|present| 1.0 + present * (t - 1.0)).collect(), present, rows: 1 }
         };
         let x = || input(plain.as_ref(), &|_, _| true).x;
-        // Twice, for the second time something is kept.
+        // Twice, since the second call uses the cache.
         for turn in 0..2 {
             let asked = || DenoiserInput::sampling(x(), (0..ROWS as usize).map(of).collect());
             let (wanted, found) = (plain.predict(&asked()).unwrap(), frozen.predict(&asked()).unwrap());
-            for (place, name) in names.iter().enumerate() {
-                assert!(off(&found[place], &wanted[place]) < 1e-5, "{name}, turn {turn}, f32");
+            for (index, name) in names.iter().enumerate() {
+                assert!(off(&found[index], &wanted[index]) < 1e-5, "{name}, turn {turn}, f32");
             }
         }
     }
 }
 
 #[test]
-fn what_takes_no_part_gets_no_gradient() {
-    let denoiser = network(&["a", "b", "map"], "others", true);
+fn streams_that_take_no_part_get_no_gradient() {
+    let denoiser = network(&["a", "b", "map"], true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
-    let loss = |options: LossOptions| denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+    let loss = |options: LossOptions| {
+        denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap()
+    };
     let touched = || -> Vec<String> {
         let touched = denoiser.parameters().into_iter().filter(|(_, tensor)| tensor.grad().defined());
         touched
@@ -184,10 +181,10 @@ fn what_takes_no_part_gets_no_gradient() {
     alone.loss.backward();
     assert!(touched().iter().all(|name| name.starts_with("parts.a.") && !name.contains("context")));
 
-    let denoiser = network(&["a", "b", "map"], "others", true);
-    let contrast = Some(Contrast { weight: 1.0, temperature: 0.1, stream: None });
+    let denoiser = network(&["a", "b", "map"], true);
+    let contrast = Some(ContrastiveLoss { weight: 1.0, temperature: 0.1, stream: None });
     let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
-    let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
+    let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap();
     assert_eq!(pair.per_stream.len(), 3, "two streams and what they show");
     pair.loss.backward();
     for (name, tensor) in denoiser.parameters() {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyflow_diffusion::{
-    Contrast, Decay, Denoiser, DenoiserInput, LossOptions, Network, Observed, Optimizer, OptimizerConfig,
-    Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State, StreamSpec, TimeLaw,
-    build, denoising_loss, network::DualStream,
+    ContrastiveLoss, Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Observed, Optimizer,
+    OptimizerConfig, Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State,
+    StreamSpec, TimeDistribution, build, denoising_loss, network::DualStream,
 };
 use indexmap::IndexMap;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, ddim, engine, normal};
+use crate::fakes::{bits, ddim, engine, normal, on_cpu};
 
 const SITES: [&str; 3] = ["down.0", "middle", "last"];
 
@@ -20,7 +20,7 @@ fn streams() -> Vec<StreamSpec> {
     streams_with(Parameterization::Eps)
 }
 
-/// What the query is predicted as.
+/// `of_query` is the parameterization of the query.
 fn streams_with(of_query: Parameterization) -> Vec<StreamSpec> {
     let stream = |name: &str, shape: &[i64], parameterization| StreamSpec {
         name: name.to_string(),
@@ -43,20 +43,20 @@ fn light() -> serde_json::Value {
     json!({"kind": "residual-mlp", "width": 16, "blocks": 2})
 }
 
-fn network(sites: &[&str], detach: bool) -> Box<dyn Denoiser> {
-    network_over(&streams(), sites, detach)
+fn network(sites: &[&str]) -> Box<dyn Denoiser> {
+    network_over(&streams(), sites)
 }
 
-fn network_over(streams: &[StreamSpec], sites: &[&str], detach: bool) -> Box<dyn Denoiser> {
+fn network_over(streams: &[StreamSpec], sites: &[&str]) -> Box<dyn Denoiser> {
     let config = json!({
         "kind": "dual-stream",
         "parts": {"map": serde_json::to_value(trunk()).unwrap(), "query": light()},
-        "reads": {"query": {"stream": "map", "sites": sites, "features": 8, "detach": detach}}
+        "reads": {"query": {"stream": "map", "sites": sites, "features": 8}}
     });
-    build(&serde_json::from_value(config).unwrap(), streams, Precision::F32, Device::Cpu, 3).unwrap()
+    build(&serde_json::from_value(config).unwrap(), streams, on_cpu(Precision::F32, 3)).unwrap()
 }
 
-/// Moves the layers that start at zero, by their names, so that parts of equal names stay equal.
+/// Changes the layers that start at zero, keyed by name, so that parts with equal names stay equal.
 fn stirred(denoiser: Box<dyn Denoiser>) -> Box<dyn Denoiser> {
     for (name, parameter) in denoiser.parameters() {
         let name = name.strip_prefix("parts.map.").unwrap_or(&name).to_string();
@@ -86,9 +86,9 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 use State::{Absent, Clean, Noisy};
 
 #[test]
-fn the_trunk_is_as_if_nobody_read_it_to_the_bit() {
-    let dual = stirred(network(&SITES, false));
-    let alone = stirred(build(&trunk(), &streams()[..1], Precision::F32, Device::Cpu, 3).unwrap());
+fn readers_do_not_change_a_bit_of_the_trunk() {
+    let dual = stirred(network(&SITES));
+    let alone = stirred(build(&trunk(), &streams()[..1], on_cpu(Precision::F32, 3)).unwrap());
     let rows = [Noisy; 3];
     let DenoiserInput { x, .. } = input(&rows, &rows);
     let times = |value: f64| Tensor::full([3, 1], value, (Kind::Float, Device::Cpu));
@@ -104,7 +104,7 @@ fn the_reader_sees_every_site_of_its_own_row() {
     let one = |sites: &[&str], map: &dyn Fn(&Tensor) -> Tensor| {
         let mut input = input(&[Clean; 3], &[Noisy; 3]);
         input.x[0] = map(&input.x[0]);
-        stirred(network(sites, false)).predict(&input).unwrap().remove(1)
+        stirred(network(sites)).predict(&input).unwrap().remove(1)
     };
     let plain = one(&SITES, &Tensor::shallow_clone);
     assert!(off(&plain, &one(&SITES[..2], &Tensor::shallow_clone)) > 1e-4, "another site, another answer");
@@ -113,25 +113,25 @@ fn the_reader_sees_every_site_of_its_own_row() {
     assert!(off(&changed.get(2), &plain.get(2)) > 1e-4);
     let swapped = one(&["last", "middle", "down.0"], &Tensor::shallow_clone);
     assert!(off(&swapped, &plain) < 1e-5, "the order of sites does not count, f32");
-    let fresh = network(&SITES, false);
+    let fresh = network(&SITES);
     let (here, elsewhere) = (input(&[Clean; 3], &[Noisy; 3]), input(&[Absent; 3], &[Noisy; 3]));
     let start = |input: &DenoiserInput| fresh.predict(input).unwrap().remove(1);
     assert_eq!(bits(&start(&here)), bits(&start(&elsewhere)), "what reads starts without effect");
 }
 
 #[test]
-fn rows_of_all_sorts_share_a_batch() {
-    let dual = stirred(network(&SITES, false));
+fn rows_in_all_states_share_a_batch() {
+    let dual = stirred(network(&SITES));
     let (map, query) = ([Noisy, Clean, Absent, Noisy], [Absent, Noisy, Noisy, Noisy]);
     let mut mixed = input(&map, &query);
-    // What an absent stream holds means nothing.
+    // The values of an absent stream are ignored.
     mixed.x[0] = mixed.x[0].index_fill(0, &Tensor::from_slice(&[2i64]), f64::NAN);
     let found = dual.predict(&mixed).unwrap();
     for row in 0..4 {
         let single = dual.predict(&input(&[map[row]; 4], &[query[row]; 4])).unwrap();
-        for place in 0..2 {
-            let at = |outputs: &[Tensor]| outputs[place].get(row as i64);
-            assert!(off(&at(&found), &at(&single)) < 1e-5, "row {row}, stream {place}, f32");
+        for index in 0..2 {
+            let at = |outputs: &[Tensor]| outputs[index].get(row as i64);
+            assert!(off(&at(&found), &at(&single)) < 1e-5, "row {row}, stream {index}, f32");
         }
     }
     assert_eq!(found[1].get(0).abs().max().double_value(&[]), 0.0, "nothing is said of a stream that is not there");
@@ -177,19 +177,16 @@ fn steps_and_draws_cost_the_trunk_one_call() {
         "kind": "residual-mlp", "width": 16, "blocks": 2, "context_dim": 8
     }))
     .unwrap();
-    let part = |network: &Network, place: usize| {
-        build(network, &specs[place..=place], Precision::F32, Device::Cpu, 3 + place as u64).unwrap()
+    let part = |network: &Network, index: usize| {
+        build(network, &specs[index..=index], on_cpu(Precision::F32, 3 + index as u64)).unwrap()
     };
     let parts: Vec<Box<dyn Denoiser>> = vec![
         Box::new(Counted(part(&trunk(), 0), calls.clone())),
         Box::new(Counted(part(&reader, 1), light_calls.clone())),
     ];
     let sites = SITES.map(str::to_string).to_vec();
-    let reads = IndexMap::from([(
-        "query".to_string(),
-        Reading { stream: "map".to_string(), sites, features: 8, detach: false },
-    )]);
-    let dual = DualStream::of_parts(&specs, parts, &reads, (Precision::F32, Device::Cpu, 3)).unwrap();
+    let reads = IndexMap::from([("query".to_string(), Reading { stream: "map".to_string(), sites, features: 8 })]);
+    let dual = DualStream::of_parts(&specs, parts, &reads, on_cpu(Precision::F32, 3)).unwrap();
     let dual = stirred(Box::new(dual));
     let engine = engine(vec![("d", dual)], 16);
     let ask = |map: &Tensor, seed: u64| {
@@ -217,12 +214,12 @@ fn steps_and_draws_cost_the_trunk_one_call() {
     assert_eq!(bits(&ask(&map, 1)), bits(&first), "what was kept is what is computed");
 }
 
-fn patterns(of: &[[State; 2]], per: Per) -> TimeLaw {
+fn patterns(of: &[[State; 2]], per: Per) -> TimeDistribution {
     let pattern = |states: &[State; 2]| {
         let names = ["map", "query"].map(str::to_string);
         names.into_iter().zip(*states).filter(|(_, state)| *state != Absent).collect()
     };
-    TimeLaw::Alternating { patterns: of.iter().map(pattern).collect(), per, density: Default::default() }
+    TimeDistribution::Alternating { patterns: of.iter().map(pattern).collect(), per, density: Default::default() }
 }
 
 const PATTERNS: [[State; 2]; 2] = [[Noisy, Absent], [Clean, Noisy]];
@@ -240,45 +237,48 @@ fn patterns_take_turns_by_row_or_by_step() {
     assert!(draw.times[0] > 0.0 && draw.times[0] != draw.times[4], "a time per row");
     assert!(patterns(&[], Per::Sample).check().is_err());
     assert!(patterns(&[[Clean, Absent]], Per::Sample).check().is_err(), "nothing is noisy");
-    let stranger = TimeLaw::Alternating {
+    let stranger = TimeDistribution::Alternating {
         patterns: vec![IndexMap::from([("quary".to_string(), Noisy)])],
         per: Per::Sample,
         density: Default::default(),
     };
     let latents = [normal(4, &[1, 4, 4]), normal(4, &[4])];
-    let lost = denoising_loss(network(&SITES, false).as_ref(), &latents, &stranger, &LossOptions::default(), (1, 0));
+    let lost = denoising_loss(
+        network(&SITES).as_ref(),
+        &latents,
+        &stranger,
+        &LossOptions::default(),
+        DrawKey { seed: 1, step: 0 },
+    );
     assert!(lost.unwrap_err().to_string().contains("quary"));
 }
 
 #[test]
-fn what_is_recovered_teaches_the_trunk_unless_it_is_detached() {
+fn the_predicted_x0_trains_the_trunk() {
     let latents = [normal(16, &[1, 4, 4]), normal(16, &[4])];
-    let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
-    for detach in [false, true] {
-        let dual = stirred(network(&SITES, detach));
-        let options = LossOptions { contrast: contrast.clone(), ..LossOptions::default() };
-        let law = patterns(&PATTERNS[1..], Per::Sample);
-        let output = denoising_loss(dual.as_ref(), &latents, &law, &options, (1, 0)).unwrap();
-        let plain = denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), (1, 0)).unwrap();
-        assert_eq!(output.per_stream[2].0, "recovered query");
-        assert!(output.loss.double_value(&[]) > plain.loss.double_value(&[]), "the term is there");
-        output.loss.backward();
-        let taught = |prefix: &str| {
-            let parameters = dual.parameters().into_iter().filter(|(name, _)| name.starts_with(prefix));
-            parameters.filter(|(_, tensor)| tensor.grad().defined()).count()
-        };
-        assert!(taught("parts.query.") > 0 && taught("reads.query.") > 0);
-        assert_eq!(taught("parts.map.") > 0, !detach);
+    let contrast = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
+    let dual = stirred(network(&SITES));
+    let options = LossOptions { contrast, ..LossOptions::default() };
+    let law = patterns(&PATTERNS[1..], Per::Sample);
+    let output = denoising_loss(dual.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap();
+    let plain =
+        denoising_loss(dual.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 1, step: 0 }).unwrap();
+    assert_eq!(output.per_stream[2].0, "predicted x0 of query");
+    assert!(output.loss.double_value(&[]) > plain.loss.double_value(&[]), "the term is there");
+    output.loss.backward();
+    for prefix in ["parts.query.", "reads.query.", "parts.map."] {
+        let parameters = dual.parameters().into_iter().filter(|(name, _)| name.starts_with(prefix));
+        assert!(parameters.filter(|(_, tensor)| tensor.grad().defined()).count() > 0, "{prefix}");
     }
-    let nobody = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("nobody".to_string()) });
+    let nobody = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("nobody".to_string()) });
     let options = LossOptions { contrast: nobody, ..LossOptions::default() };
     let law = patterns(&PATTERNS, Per::Sample);
-    assert!(denoising_loss(network(&SITES, false).as_ref(), &latents, &law, &options, (1, 0)).is_err());
+    assert!(denoising_loss(network(&SITES).as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).is_err());
 }
 
 /// Four maps, one for each of four queries of norm 2, and a little noise on the maps.
 fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
-    // Two rows in turn have each class, since patterns take turns by row.
+    // Two consecutive rows share a class, since patterns take turns by row.
     let class = Tensor::arange(rows, (Kind::Int64, Device::Cpu)).divide_scalar_mode(2, "floor").remainder(4);
     let query = Tensor::eye(4, (Kind::Float, Device::Cpu)) * 2.0;
     let map = Tensor::from_slice(&[1.0f32, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0]).view([4, 1, 2, 1]);
@@ -288,18 +288,18 @@ fn classes(rows: i64, step: u32) -> (Vec<Tensor>, Tensor) {
 }
 
 #[test]
-fn it_learns_to_tell_classes_and_knows_nothing_without_the_features() {
+fn it_learns_to_classify_from_the_features_only() {
     const STEPS: u32 = 150;
     tch::set_num_threads(1);
-    let dual = network_over(&streams_with(Parameterization::X0), &SITES, false);
+    let dual = network_over(&streams_with(Parameterization::X0), &SITES);
     let config = OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, clip: 1.0 };
     let mut optimizer = Optimizer::new(config, u64::from(STEPS), 0.0, dual.parameters()).unwrap();
-    let contrast = Some(Contrast { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
+    let contrast = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
     let options = LossOptions { contrast, ..LossOptions::default() };
     for step in 0..STEPS {
         let (latents, _) = classes(64, step);
         let law = patterns(&PATTERNS, Per::Sample);
-        let loss = denoising_loss(dual.as_ref(), &latents, &law, &options, (5, step)).unwrap().loss;
+        let loss = denoising_loss(dual.as_ref(), &latents, &law, &options, DrawKey { seed: 5, step }).unwrap().loss;
         loss.backward();
         let rate = optimizer.learning_rate(u64::from(step));
         let _ = optimizer.step(&loss, u64::from(step), rate).unwrap();
@@ -321,7 +321,7 @@ fn it_learns_to_tell_classes_and_knows_nothing_without_the_features() {
     let (latents, class) = classes(64, 3);
     let right = accuracy(latents[0].shallow_clone(), &class);
     assert!(right > 0.9, "{right}");
-    // Rows meet the maps of others, of their own class in one case of four.
+    // Each row gets the map of another row, of its own class in one case of four.
     let order = Tensor::arange(64, (Kind::Int64, Device::Cpu)) * 3;
     let shuffled = accuracy(latents[0].index_select(0, &order.remainder(64)), &class);
     assert!((0.2..0.3).contains(&shuffled), "{shuffled}");

@@ -1,4 +1,4 @@
-//! Who waits how long, in steps; and what leaves early.
+//! Waiting times in steps, and early exits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use anyflow_diffusion::{Denoiser, DenoiserInput, Engine, Request, Result, Sample
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tch::Tensor;
 
-use crate::doubles::{Gaussian, Probe, bits, ddim, engine, joint, stirred_mlp, two_streams, zeros_like_x};
+use crate::fakes::{Gaussian, Probe, bits, ddim, engine, joint, stirred_mlp, two_streams, zeros_like_x};
 
 fn tickets(engine: &Engine, requests: Vec<Request>) -> Vec<anyflow_diffusion::Ticket> {
     engine.handle().submit_all(requests).unwrap()
@@ -18,7 +18,7 @@ fn tickets(engine: &Engine, requests: Vec<Request>) -> Vec<anyflow_diffusion::Ti
 fn a_small_request_does_not_wait_for_a_large_one() {
     let ((answered, waiting), calls) = (bounded(1), AtomicUsize::new(0));
     let (probe, seen) = Probe::new(&two_streams(), move |batch| {
-        // The small one is admitted at once, in half of the first batch; alone, the large one takes 1500 steps.
+        // The small request is admitted at once, in half of the first batch; the large one alone takes 1500 steps.
         if calls.fetch_add(1, Ordering::Relaxed) == 3 {
             waiting.recv_timeout(Duration::from_secs(60)).expect("answered after three steps");
         }
@@ -54,7 +54,7 @@ impl Denoiser for Letter {
 fn a_wide_batch_does_not_starve_a_narrow_one() {
     let order: Arc<Mutex<String>> = Arc::default();
     let letter = |letter: char| -> Box<dyn Denoiser> {
-        let gaussian = Gaussian { streams: two_streams(), mean: 0.0, deviation: 1.0 };
+        let gaussian = Gaussian { streams: two_streams(), mean: 0.0, std: 1.0 };
         Box::new(Letter(Box::new(gaussian), letter, order.clone()))
     };
     let engine = engine(vec![("d", letter('w')), ("e", letter('n'))], 64);
@@ -63,14 +63,14 @@ fn a_wide_batch_does_not_starve_a_narrow_one() {
     for ticket in tickets(&engine, vec![joint(0..64, ddim(4)), narrow]) {
         ticket.wait().unwrap();
     }
-    // A call of 64 rows costs four times the least: four narrow ones for each.
+    // A call of 64 rows costs four times the minimum: four narrow calls for each.
     assert_eq!(*order.lock().unwrap(), "nnnwnnnnwnww");
 }
 
 #[test]
 fn a_cancelled_request_leaves_at_the_next_step_and_the_others_keep_their_bits() {
     let rule = |entered: Sender<()>, go: Receiver<()>| {
-        let network = Gaussian { streams: two_streams(), mean: 0.3, deviation: 0.7 };
+        let network = Gaussian { streams: two_streams(), mean: 0.3, std: 0.7 };
         move |batch: &DenoiserInput| {
             entered.send(()).unwrap();
             go.recv().unwrap();
@@ -91,7 +91,7 @@ fn a_cancelled_request_leaves_at_the_next_step_and_the_others_keep_their_bits() 
             std::mem::forget(leaving);
         }
         for _ in 0..40 {
-            // Nobody listens once the engine has gone.
+            // The receiver is gone once the engine is.
             let _ = go.send(());
         }
         let stays = both.pop().unwrap().wait().unwrap();
@@ -110,7 +110,7 @@ fn a_cancelled_request_leaves_at_the_next_step_and_the_others_keep_their_bits() 
 fn a_dropped_ticket_frees_the_engine() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
     drop(tickets(&engine, vec![joint(0..50_000, ddim(1000))]));
-    // Millions of row steps are not done.
+    // Millions of row steps are skipped.
     assert!(engine.handle().submit(joint(0..2, ddim(3))).unwrap().wait().is_ok());
     assert!(engine.handle().stats().row_steps < 1_000_000);
 }
@@ -118,7 +118,7 @@ fn a_dropped_ticket_frees_the_engine() {
 #[test]
 fn a_profile_finds_a_size_and_the_batches_have_it() {
     let (probe, seen) = Probe::new(&two_streams(), |batch| {
-        // A call costs the same up to 16 rows; from then on each row costs.
+        // A call costs the same up to 16 rows; from there each row costs.
         let cost = batch.rows().max(16) as u64;
         std::thread::sleep(std::time::Duration::from_micros(500 * cost));
         zeros_like_x(batch)

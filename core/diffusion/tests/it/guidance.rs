@@ -1,24 +1,25 @@
-//! Guidance against known scores, and what it must not change.
+//! Guidance against known scores, and its invariants.
 
 use std::sync::{Arc, Mutex};
 
 use anyflow_diffusion::{
-    Branch, DenoiserInput, Dropped, EngineError, Observed, Parameterization, Request, Sampler, Schedule, noise,
+    Branch, DenoiserInput, EngineError, Observed, Parameterization, Request, Sampler, Schedule, noise,
 };
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{
-    Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, stream, two_streams, worst, zeros_like_x,
+use crate::correlated_pair::{CORRELATION, Pair};
+use crate::fakes::{
+    Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, stream, two_streams, values, worst,
+    zeros_like_x,
 };
-use crate::pair::{CORRELATION, Pair};
 
 /// f32 values of order one, the same row in another batch: libtorch may choose another kernel.
 const BATCH_TOLERANCE_F32: f64 = 1e-5;
 
-fn branch(dropped: &[&str], drop: Dropped, weights: &[(&str, f64)]) -> Branch {
+fn branch(dropped: &[&str], weights: &[(&str, f64)]) -> Branch {
     let weights: IndexMap<_, _> = weights.iter().map(|(name, weight)| (name.to_string(), *weight)).collect();
-    Branch { dropped: dropped.iter().map(ToString::to_string).collect(), drop, weights }
+    Branch { dropped: dropped.iter().map(ToString::to_string).collect(), weights }
 }
 
 fn run(engine: &anyflow_diffusion::Engine, requests: Vec<Request>) -> Vec<anyflow_diffusion::Sampled> {
@@ -29,7 +30,7 @@ fn run(engine: &anyflow_diffusion::Engine, requests: Vec<Request>) -> Vec<anyflo
 fn guided(rows: std::ops::Range<u64>, scale: f64) -> Request {
     let count = rows.clone().count() as i64;
     let mut request = conditional(rows, ddim(9), normal(count, &[2, 2]));
-    request.guidance = vec![branch(&["right"], Dropped::Absent, &[("left", scale - 1.0)])];
+    request.guidance = vec![branch(&["right"], &[("left", scale - 1.0)])];
     request
 }
 
@@ -53,8 +54,8 @@ fn the_guided_trajectory_is_that_of_known_gaussians() {
     const TOLERANCE_F32: f64 = 1e-5;
     let (schedule, y, rows) = (Schedule::vp_linear(), 1.2, 4);
     let engine = engine(vec![("d", Box::new(Pair::new(schedule.clone())))], 64);
-    for (drop, scale) in [(Dropped::Absent, 2.5), (Dropped::Absent, 0.3), (Dropped::Noise, 2.5)] {
-        let guidance = vec![branch(&["y"], drop, &[("x", scale - 1.0)])];
+    for scale in [2.5, 0.3] {
+        let guidance = vec![branch(&["y"], &[("x", scale - 1.0)])];
         let found = run(&engine, vec![given_y(rows, 20, y, guidance)]).remove(0).streams.swap_remove("x").unwrap();
         let table = Sampler::Ddim { steps: 20, eta: 0.0 }.table(&schedule);
         for row in 0..rows {
@@ -64,7 +65,6 @@ fn the_guided_trajectory_is_that_of_known_gaussians() {
                 f64::from(start[0])
             };
             let mut x = start("x");
-            let last = schedule.t_max();
             for step in &table.steps {
                 let noise = |t: f64| (schedule.noise(t) / schedule.signal(t)).powi(2);
                 let seen = x / schedule.signal(step.t);
@@ -73,14 +73,11 @@ fn the_guided_trajectory_is_that_of_known_gaussians() {
                     own * seen + of_other * other
                 };
                 let conditional = estimate(0.0, y, true);
-                let other = match drop {
-                    Dropped::Absent => estimate(0.0, 0.0, false),
-                    Dropped::Noise => estimate(noise(last), start("y") / schedule.signal(last), true),
-                };
+                let other = estimate(0.0, 0.0, false);
                 x = step.next.x * x + step.next.denoised * (other + scale * (conditional - other));
             }
             let found = found.double_value(&[row as i64, 0]);
-            assert!((found - x).abs() < TOLERANCE_F32, "{drop:?} {scale}: {found} {x}");
+            assert!((found - x).abs() < TOLERANCE_F32, "{scale}: {found} {x}");
         }
     }
 }
@@ -90,7 +87,7 @@ fn the_guided_trajectory_is_that_of_known_gaussians() {
 fn a_larger_scale_moves_the_mean_towards_the_condition() {
     let engine = engine(vec![("d", Box::new(Pair::new(Schedule::vp_linear())))], 4096);
     let mean = |scale: f64| {
-        let guidance = vec![branch(&["y"], Dropped::Absent, &[("x", scale - 1.0)])];
+        let guidance = vec![branch(&["y"], &[("x", scale - 1.0)])];
         let sampled = run(&engine, vec![given_y(1024, 40, 1.0, guidance)]).remove(0);
         sampled.streams["x"].mean(Kind::Double).double_value(&[])
     };
@@ -102,7 +99,7 @@ fn a_larger_scale_moves_the_mean_towards_the_condition() {
 }
 
 #[test]
-fn a_scale_of_one_gives_the_bits_of_no_guidance_and_asks_no_more() {
+fn a_scale_of_one_costs_nothing_and_keeps_the_bits() {
     let plain = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
     let with = |guidance: Vec<Branch>| {
         let mut request = conditional(0..5, ddim(9), normal(5, &[2, 2]));
@@ -130,12 +127,12 @@ fn a_scale_of_zero_is_the_model_without_the_condition() {
     assert!(worst(&found.streams["left"], &conditional.streams["left"]) > 1e-3);
 }
 
-/// Each weight multiplies the difference to its own branch: the same step by hand.
+/// Each weight multiplies the difference to its own branch: walkthrough of one step.
 #[test]
-fn every_condition_has_a_strength_of_its_own() {
+fn every_condition_has_its_own_strength() {
     let streams = ["out", "one", "two"].map(|name| stream(name, &[2], Schedule::cosine(), Parameterization::X0));
     let rule = |batch: &DenoiserInput| {
-        let present = |place: i64| batch.present().unwrap().narrow(1, place, 1);
+        let present = |index: i64| batch.present().unwrap().narrow(1, index, 1);
         let out = &batch.x[0] * 0.5 + &batch.x[1] * present(1) * 2.0 + &batch.x[2] * present(2) * 3.0;
         Ok(vec![out, batch.x[1].zeros_like(), batch.x[2].zeros_like()])
     };
@@ -147,10 +144,7 @@ fn every_condition_has_a_strength_of_its_own() {
         rows: vec![1, 2, 3],
         states: [("out".into(), Observed::Noisy), ("one".into(), full(1.0)), ("two".into(), full(10.0))].into(),
         sampler: ddim(1).into(),
-        guidance: vec![
-            branch(&["one"], Dropped::Absent, &[("out", 1.0)]),
-            branch(&["two"], Dropped::Absent, &[("out", -0.5)]),
-        ],
+        guidance: vec![branch(&["one"], &[("out", 1.0)]), branch(&["two"], &[("out", -0.5)])],
         seed: 1,
         outputs: vec!["out".to_string()],
     };
@@ -164,32 +158,27 @@ fn every_condition_has_a_strength_of_its_own() {
 
 #[test]
 fn rows_with_and_without_guidance_share_a_batch() {
-    for drop in [Dropped::Absent, Dropped::Noise] {
-        let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
-        let requests = || {
-            let mut strong = guided(0..4, 3.0);
-            strong.guidance[0].drop = drop;
-            let mut both = joint(4..7, Sampler::EulerMaruyama { steps: 12 });
-            both.guidance =
-                vec![branch(&["right"], drop, &[("left", 0.5)]), branch(&["left"], drop, &[("right", 2.0)])];
-            vec![strong, joint(7..9, ddim(5)), both]
-        };
-        let mixed = run(&engine, requests());
-        for (index, mixed) in mixed.iter().enumerate() {
-            let alone = run(&engine, vec![requests().swap_remove(index)]).remove(0);
-            for (name, expected) in &alone.streams {
-                assert!(worst(expected, &mixed.streams[name]) < BATCH_TOLERANCE_F32, "{drop:?} {index} {name}");
-            }
+    let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
+    let requests = || {
+        let mut both = joint(4..7, Sampler::EulerMaruyama { steps: 12 });
+        both.guidance = vec![branch(&["right"], &[("left", 0.5)]), branch(&["left"], &[("right", 2.0)])];
+        vec![guided(0..4, 3.0), joint(7..9, ddim(5)), both]
+    };
+    let mixed = run(&engine, requests());
+    for (index, mixed) in mixed.iter().enumerate() {
+        let alone = run(&engine, vec![requests().swap_remove(index)]).remove(0);
+        for (name, expected) in &alone.streams {
+            assert!(worst(expected, &mixed.streams[name]) < BATCH_TOLERANCE_F32, "{index} {name}");
         }
-        // Row by row, too.
-        let whole = run(&engine, vec![requests().swap_remove(2)]).remove(0);
-        for row in 4..7u64 {
-            let mut request = requests().swap_remove(2);
-            request.rows = vec![row];
-            let alone = run(&engine, vec![request]).remove(0);
-            let expected = whole.streams["right"].narrow(0, row as i64 - 4, 1);
-            assert!(worst(&expected, &alone.streams["right"]) < BATCH_TOLERANCE_F32, "{drop:?} {row}");
-        }
+    }
+    // The same row by row.
+    let whole = run(&engine, vec![requests().swap_remove(2)]).remove(0);
+    for row in 4..7u64 {
+        let mut request = requests().swap_remove(2);
+        request.rows = vec![row];
+        let alone = run(&engine, vec![request]).remove(0);
+        let expected = whole.streams["right"].narrow(0, row as i64 - 4, 1);
+        assert!(worst(&expected, &alone.streams["right"]) < BATCH_TOLERANCE_F32, "{row}");
     }
 }
 
@@ -202,7 +191,7 @@ fn the_cap_counts_the_rows_of_branches() {
     run(&small, vec![request]);
     assert_eq!(seen.lock().unwrap().rows, [4, 4, 4, 4, 2, 2]);
     assert_eq!(small.handle().stats().row_steps, 20);
-    // A row that is larger than the cap goes alone, in parts.
+    // A row that exceeds the cap goes alone, in parts.
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let tiny = engine(vec![("d", Box::new(probe))], 1);
     let mut request = guided(0..2, 2.0);
@@ -212,51 +201,43 @@ fn the_cap_counts_the_rows_of_branches() {
 }
 
 #[test]
-fn the_network_is_told_what_a_branch_lacks() {
-    type Told = (Vec<f32>, Vec<f32>);
-    let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-    for (drop, present, last) in [(Dropped::Absent, 0.0, 1.0), (Dropped::Noise, 1.0, 0.996)] {
-        let (remembered, list) =
-            (told.clone(), |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap());
-        let (probe, seen) = Probe::new(&two_streams(), move |batch| {
-            remembered.lock().unwrap().push((list(&batch.t().unwrap()), list(&batch.present().unwrap())));
-            zeros_like_x(batch)
-        });
-        let engine = engine(vec![("d", Box::new(probe))], 8);
-        let mut request = guided(0..1, 2.0);
-        request.sampler = ddim(2).into();
-        request.guidance[0].drop = drop;
-        run(&engine, vec![request]);
-        let told = std::mem::take(&mut *told.lock().unwrap());
-        assert_eq!(told[0], (vec![1.0, 0.0, 1.0, last], vec![1.0, 1.0, 1.0, present]));
-        assert_eq!(told[1], (vec![0.5, 0.0, 0.5, last], vec![1.0, 1.0, 1.0, present]));
-        let seen = &seen.lock().unwrap().x;
-        let dropped = |call: usize| seen[call][1].narrow(0, 1, 1);
-        let expected = match drop {
-            Dropped::Absent => Tensor::zeros([1, 2, 2], (Kind::Float, Device::Cpu)),
-            Dropped::Noise => {
-                noise::normals_tensor(11, &[0], "right", noise::START_STEP, &[2, 2], Device::Cpu).unwrap()
-            }
-        };
-        assert_eq!((bits(&dropped(0)), bits(&dropped(1))), (bits(&expected), bits(&expected)));
-        assert_eq!(bits(&seen[1][0].narrow(0, 0, 1)), bits(&seen[1][0].narrow(0, 1, 1)));
+fn the_network_sees_which_streams_a_branch_drops() {
+    type Columns = (Vec<f32>, Vec<f32>);
+    let columns: Arc<Mutex<Vec<Columns>>> = Arc::default();
+    let list = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap();
+    let remembered = columns.clone();
+    let (probe, seen) = Probe::new(&two_streams(), move |batch| {
+        remembered.lock().unwrap().push((list(&batch.t().unwrap()), list(&batch.present().unwrap())));
+        zeros_like_x(batch)
+    });
+    let engine = engine(vec![("d", Box::new(probe))], 8);
+    let mut request = guided(0..1, 2.0);
+    request.sampler = ddim(2).into();
+    run(&engine, vec![request]);
+    let columns = std::mem::take(&mut *columns.lock().unwrap());
+    assert_eq!(columns[0], (vec![1.0, 0.0, 1.0, 1.0], vec![1.0, 1.0, 1.0, 0.0]));
+    assert_eq!(columns[1], (vec![0.5, 0.0, 0.5, 1.0], vec![1.0, 1.0, 1.0, 0.0]));
+    let seen = &seen.lock().unwrap().x;
+    for call in seen {
+        assert_eq!(values(&call[1].narrow(0, 1, 1)), [0.0; 4]);
     }
+    assert_eq!(bits(&seen[1][0].narrow(0, 0, 1)), bits(&seen[1][0].narrow(0, 1, 1)));
 }
 
 #[test]
-fn branches_without_a_meaning_are_refused() {
+fn invalid_branches_are_rejected() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
     let refused = |guidance: Branch| {
         let mut request = guided(0..2, 2.0);
         request.guidance = vec![guidance];
         engine.handle().submit(request).unwrap_err()
     };
-    let unknown = refused(branch(&["middle"], Dropped::Absent, &[("left", 1.0)]));
+    let unknown = refused(branch(&["middle"], &[("left", 1.0)]));
     assert!(matches!(unknown, EngineError::Unknown { .. }));
     for wrong in [
-        branch(&["left"], Dropped::Absent, &[("left", 1.0)]),
-        branch(&["left"], Dropped::Absent, &[("right", 1.0)]),
-        branch(&["right"], Dropped::Absent, &[("left", f64::NAN)]),
+        branch(&["left"], &[("left", 1.0)]),
+        branch(&["left"], &[("right", 1.0)]),
+        branch(&["right"], &[("left", f64::NAN)]),
     ] {
         assert!(matches!(refused(wrong), EngineError::Request(_)));
     }

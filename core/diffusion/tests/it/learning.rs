@@ -1,15 +1,15 @@
-//! The residual MLP: what it starts as, and that it learns a joint law it can then condition.
+//! The residual MLP: its start, and that it learns a joint distribution and its conditionals.
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Density, LossOptions, Network, Observed, Parameterization, Per, Precision, Request,
-    Sampler, Schedule, StreamSpec, TimeLaw, build, denoising_loss, noise,
+    Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Network, Observed, Parameterization, Per, Precision,
+    Request, Sampler, Schedule, StreamSpec, TimeDistribution, build, denoising_loss, noise,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, ddim, engine, normal, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
+use crate::fakes::{bits, ddim, engine, normal, on_cpu, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
 
 fn small(streams: &[StreamSpec], precision: Precision, seed: u64) -> Box<dyn Denoiser> {
-    build(&residual_mlp(48, 2), streams, precision, Device::Cpu, seed).unwrap()
+    build(&residual_mlp(48, 2), streams, on_cpu(precision, seed)).unwrap()
 }
 
 fn input(rows: i64) -> DenoiserInput {
@@ -18,7 +18,7 @@ fn input(rows: i64) -> DenoiserInput {
 }
 
 #[test]
-fn parameters_follow_from_the_seed_and_have_stable_names() {
+fn parameters_depend_on_the_seed_and_have_stable_names() {
     let make = |seed| small(&two_streams(), Precision::F32, seed);
     let (first, again, other) = (make(1).parameters(), make(1).parameters(), make(2).parameters());
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
@@ -34,9 +34,9 @@ fn parameters_follow_from_the_seed_and_have_stable_names() {
         assert!(tensor.requires_grad() && tensor.is_leaf() && tensor.kind() == Kind::Float, "{name}");
     }
     assert_ne!(bits(&first[0].1), bits(&other[0].1));
-    let deviation = |name: &str| first.iter().find(|(found, _)| found == name).unwrap().1.std(true).double_value(&[]);
-    assert!((deviation("blocks.0.up.weight") * (3.0f64 * 48.0).sqrt() - 1.0).abs() < 0.1);
-    assert!((deviation("blocks.0.down.weight") * (3.0f64 * 48.0).sqrt() / 0.01 - 1.0).abs() < 0.1);
+    let std = |name: &str| first.iter().find(|(found, _)| found == name).unwrap().1.std(true).double_value(&[]);
+    assert!((std("blocks.0.up.weight") * (3.0f64 * 48.0).sqrt() - 1.0).abs() < 0.1);
+    assert!((std("blocks.0.down.weight") * (3.0f64 * 48.0).sqrt() / 0.01 - 1.0).abs() < 0.1);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn it_starts_at_zero_and_its_outputs_have_the_shapes_of_the_streams() {
 }
 
 #[test]
-fn what_is_absent_does_not_matter_and_that_it_is_absent_does() {
+fn absent_values_do_not_matter_but_absence_does() {
     let network = stirred_mlp(&two_streams());
     let predict = |right: f64, present: &[f32]| {
         let mut input = input(1);
@@ -66,13 +66,12 @@ fn what_is_absent_does_not_matter_and_that_it_is_absent_does() {
 }
 
 #[test]
-fn networks_that_cannot_be_are_refused() {
+fn invalid_networks_are_rejected() {
     let parse = serde_json::from_str::<Network>;
     assert_eq!(parse(r#"{"kind": "residual-mlp"}"#).unwrap(), residual_mlp(256, 4));
     assert!(parse(r#"{"kind": "residual-mlp", "depth": 4}"#).is_err());
-    let build = |streams: &[StreamSpec], width| {
-        build(&residual_mlp(width, 1), streams, Precision::F32, Device::Cpu, 0).map(|_| ())
-    };
+    let build =
+        |streams: &[StreamSpec], width| build(&residual_mlp(width, 1), streams, on_cpu(Precision::F32, 0)).map(|_| ());
     assert!(build(&[], 8).is_err());
     assert!(build(&two_streams(), 0).is_err());
     assert!(build(&[two_streams().remove(0), two_streams().remove(0)], 8).is_err());
@@ -126,13 +125,16 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
     let named = |name| stream(name, &[1], Schedule::vp_linear(), Parameterization::V);
     let streams = [named("left"), named("right")];
     let network = small(&streams, Precision::F32, 1);
-    let law = TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample, density: Density::Uniform };
+    let law =
+        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample, density: Density::Uniform };
     tch::set_num_threads(1);
     let mut adam = Adam::new(network.as_ref());
     let steps = 1_500;
     for step in 0..steps {
         let latents = pairs(512, step);
-        let output = denoising_loss(network.as_ref(), &latents, &law, &LossOptions::default(), (7, step)).unwrap();
+        let output =
+            denoising_loss(network.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 7, step })
+                .unwrap();
         adam.step(&output.loss, f64::from(step) / f64::from(steps));
     }
     let engine = engine(vec![("d", network)], 4_000);

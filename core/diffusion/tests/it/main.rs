@@ -2,21 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
-mod beside;
+mod auxiliary_streams;
 mod closed_form;
-mod companions;
+mod correlated_pair;
 mod coupled;
-mod doubles;
+mod cross_attention;
 mod dual_stream;
 mod fairness;
-mod given;
+mod fakes;
 mod goldens;
 mod guidance;
 mod kinds;
 mod learning;
 mod networks;
 mod objective;
-mod pair;
+mod observed;
 mod prompts;
 mod service;
 mod temporal;

@@ -1,27 +1,27 @@
 //! The networks: their numbers, their sizes, their gradients; frozen and in bf16.
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, LossOptions, Modulation, Network, Parameterization, Precision, ResidualMlpConfig,
+    Denoiser, DenoiserInput, DrawKey, LossOptions, Modulation, Network, Parameterization, Precision, ResidualMlpConfig,
     Schedule, StreamSpec, TimeFeatures, TimeRun, UnetMlpConfig, build, noise,
 };
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{normal, stream, two_streams, worst};
+use crate::fakes::{normal, on_cpu, stream, two_streams, worst};
 
-/// Of outputs of order one, in f32, where the same numbers are summed in another order.
+/// Tolerance for outputs of order one, in f32, with the same numbers summed in another order.
 const F32: f64 = 1e-6;
-/// The same of gradients, which sum as many products again.
+/// The same for gradients, which sum as many products again.
 const F32_GRADIENT: f64 = 1e-5;
-/// In f32 against f64: the fastest time feature has an angle of up to 100 radians, known to 6e-6.
+/// f32 against f64: the fastest time feature has an angle of up to 100 radians, known to 6e-6.
 const F32_AGAINST_F64: f64 = 1e-5;
 /// Root mean square, through up to twenty layers whose products are rounded to 8 bits.
 const BF16: f64 = 3e-2;
 
-/// As `fill` of goldens/networks.py.
+/// See `fill` of goldens/networks.py.
 fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
     let hash =
-        name.bytes().enumerate().map(|(place, letter)| u64::from(letter) * (place as u64 + 1)).sum::<u64>() % 101;
+        name.bytes().enumerate().map(|(index, letter)| u64::from(letter) * (index as u64 + 1)).sum::<u64>() % 101;
     let count: i64 = shape.iter().product();
     let value = |i| (offset + scale * (1.0 + 0.7 * hash as f64 + 0.9 * i as f64).sin()) as f32;
     Tensor::from_slice(&(0..count).map(value).collect::<Vec<f32>>()).view(shape)
@@ -54,7 +54,7 @@ fn x() -> Vec<Tensor> {
     vec![fill("x0", &[4, 3], 1.3, 0.0), fill("x1", &[4, 2, 2], 1.3, 0.0)]
 }
 
-/// As tensors: what training asks.
+/// As tensors, as in training.
 fn as_tensors(input: &DenoiserInput) -> DenoiserInput {
     let x = input.x.iter().map(Tensor::shallow_clone).collect();
     DenoiserInput::new(x, input.t().unwrap(), input.present().unwrap())
@@ -78,7 +78,7 @@ fn networks_match_the_reference_trained_frozen_and_in_bf16() {
         let expected = Tensor::from_slice(&rows.concat()).view([4, 7]);
         assert!(rms(&expected) > 0.1);
         for (precision, tolerance) in [(Precision::F32, F32_AGAINST_F64), (Precision::Bf16, BF16)] {
-            let mut built = build(&network, &two_streams(), precision, Device::Cpu, 0).unwrap();
+            let mut built = build(&network, &two_streams(), on_cpu(precision, 0)).unwrap();
             set_parameters(built.as_ref());
             let sampling = DenoiserInput::sampling(x(), runs());
             let check = |built: &dyn Denoiser, what: &str| {
@@ -93,7 +93,7 @@ fn networks_match_the_reference_trained_frozen_and_in_bf16() {
             check(built.as_ref(), "trained");
             built.freeze().unwrap();
             check(built.as_ref(), "frozen");
-            // From what was kept.
+            // From the cache.
             check(built.as_ref(), "frozen, again");
         }
     }
@@ -135,7 +135,7 @@ fn input(runs: &[(f32, f32, f32, usize)]) -> DenoiserInput {
 fn a_frozen_network_predicts_what_it_predicted() {
     for network in kinds() {
         let make = || {
-            let built = build(&network, &two_streams(), Precision::F32, Device::Cpu, 5).unwrap();
+            let built = build(&network, &two_streams(), on_cpu(Precision::F32, 5)).unwrap();
             set_parameters(built.as_ref());
             built
         };
@@ -156,7 +156,7 @@ fn a_frozen_network_predicts_what_it_predicted() {
             assert!(off < F32, "{network:?} {:?}: {off}", batch.times);
             assert!(batch.x.iter().zip(&before).all(|(x, before)| x == before), "an input was written to");
         }
-        // Guidance asks for gradients by x.
+        // Guidance needs gradients by x.
         let x = normal(2, &[3]).set_requires_grad(true);
         let ask = |network: &dyn Denoiser| {
             let input = DenoiserInput::sampling(
@@ -176,7 +176,7 @@ fn a_frozen_network_predicts_what_it_predicted() {
 fn gradients_reach_every_parameter_in_f32() {
     for network in kinds() {
         for precision in [Precision::F32, Precision::Bf16] {
-            let built = build(&network, &two_streams(), precision, Device::Cpu, 5).unwrap();
+            let built = build(&network, &two_streams(), on_cpu(precision, 5)).unwrap();
             set_parameters(built.as_ref());
             let batch = as_tensors(&input(&[(0.5, 0.5, 1.0, 2), (0.25, 0.0, 1.0, 5), (0.5, 1.0, 0.0, 1)]));
             let outputs = built.predict(&batch).unwrap();
@@ -212,7 +212,7 @@ fn the_unet_has_the_sizes_of_mlds() {
         .into();
     for width in [64, 256] {
         let network = Network::UnetMlp(UnetMlpConfig { width, ..UnetMlpConfig::default() });
-        let built = build(&network, &streams, Precision::F32, Device::Cpu, 0).unwrap();
+        let built = build(&network, &streams, on_cpu(Precision::F32, 0)).unwrap();
         let count: usize = built.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
         assert_eq!(count as i64, unet_count(80, 2, width, 256));
     }
@@ -233,7 +233,7 @@ fn the_scale_shift_network_has_the_layers_of_its_peer() {
         presence: false,
         ..ResidualMlpConfig::default()
     };
-    let built = build(&Network::ResidualMlp(config), &streams, Precision::F32, Device::Cpu, 0).unwrap();
+    let built = build(&Network::ResidualMlp(config), &streams, on_cpu(Precision::F32, 0)).unwrap();
     let linear = |from: i64, to: i64| from * to + to;
     let block = 4 * w + 2 * linear(w, w) + linear(e, 2 * w);
     let expected = linear(d, w) + linear(2, e) + linear(e, e) + blocks * block + 2 * w + linear(w, d);
@@ -247,17 +247,23 @@ fn training_in_bf16_learns_nearly_as_well() {
     let streams = [stream("x", &[2], Schedule::vp_linear(), Parameterization::X0)];
     let law = serde_json::from_str(r#"{"kind": "shared-all"}"#).unwrap();
     let train = |precision| {
-        let network = build(&kinds()[0], &streams, precision, Device::Cpu, 2).unwrap();
+        let network = build(&kinds()[0], &streams, on_cpu(precision, 2)).unwrap();
         let parameters: Vec<Tensor> = network.parameters().into_iter().map(|(_, tensor)| tensor).collect();
         let mut last = 0.0;
         for step in 0..300 {
             let keys: Vec<u64> = (0..64).collect();
-            // On a line: one coordinate tells the other.
+            // On a line: one coordinate determines the other.
             let along = noise::normals_tensor(3, &keys, "along", step, &[1], Device::Cpu).unwrap();
             let latents = [Tensor::cat(&[&along, &(&along * -1.0)], 1)];
             let options = LossOptions::default();
-            let loss =
-                anyflow_diffusion::denoising_loss(network.as_ref(), &latents, &law, &options, (9, step)).unwrap();
+            let loss = anyflow_diffusion::denoising_loss(
+                network.as_ref(),
+                &latents,
+                &law,
+                &options,
+                DrawKey { seed: 9, step },
+            )
+            .unwrap();
             let gradients = Tensor::run_backward(&[&loss.loss], &parameters, false, false);
             let _no_grad = tch::no_grad_guard();
             for (parameter, gradient) in parameters.iter().zip(&gradients) {
@@ -276,10 +282,10 @@ fn training_in_bf16_learns_nearly_as_well() {
 }
 
 #[test]
-fn sizes_that_cannot_be_are_refused() {
+fn invalid_sizes_are_rejected() {
     let build = |text: &str| {
         let network: Network = serde_json::from_str(text).unwrap();
-        build(&network, &two_streams(), Precision::F32, Device::Cpu, 0).map(|_| ()).map_err(|error| error.to_string())
+        build(&network, &two_streams(), on_cpu(Precision::F32, 0)).map(|_| ()).map_err(|error| error.to_string())
     };
     assert!(build(r#"{"kind": "unet-mlp", "width": 30, "groups": 8}"#).unwrap_err().contains("divisor"));
     assert!(build(r#"{"kind": "unet-mlp", "width": 0}"#).is_err());

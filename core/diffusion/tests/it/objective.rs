@@ -1,23 +1,23 @@
-//! The training objective: what is masked, how it is weighted, what the time laws draw.
+//! The training objective: masks, weights, and the draws of time distributions.
 
 use std::sync::Mutex;
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Density, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec, TimeLaw,
-    Weight, denoising_loss,
+    Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec,
+    TimeDistribution, Weight, denoising_loss,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{bits, normal, stream, two_streams, values};
+use crate::fakes::{bits, normal, stream, two_streams, values};
 
 const ROWS: usize = 64;
-const KEY: (u64, u32) = (17, 3);
+const KEY: DrawKey = DrawKey { seed: 17, step: 3 };
 
-const INDEPENDENT: TimeLaw = TimeLaw::Independent { density: Density::Uniform };
-const SHARED: TimeLaw = TimeLaw::SharedAll { per: Per::Sample, density: Density::Uniform };
+const INDEPENDENT: TimeDistribution = TimeDistribution::Independent { density: Density::Uniform };
+const SHARED: TimeDistribution = TimeDistribution::SharedAll { per: Per::Sample, density: Density::Uniform };
 
-fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeLaw {
-    TimeLaw::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
+fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeDistribution {
+    TimeDistribution::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
 }
 
 fn three_streams() -> Vec<StreamSpec> {
@@ -57,25 +57,25 @@ impl Denoiser for Leaves {
 }
 
 fn latents(streams: &[StreamSpec]) -> Vec<Tensor> {
-    streams.iter().enumerate().map(|(place, stream)| normal(ROWS as i64, &stream.shape) * -0.5 + place as f64).collect()
+    streams.iter().enumerate().map(|(index, stream)| normal(ROWS as i64, &stream.shape) * -0.5 + index as f64).collect()
 }
 
 #[test]
-fn given_and_absent_coordinates_have_no_gradient_and_reach_the_network_unchanged() {
+fn observed_and_absent_coordinates_have_no_gradient_and_no_noise() {
     let denoiser = Leaves::new(two_streams());
     let law = subsets(0.8, 0.3, Per::Sample);
     let latents = latents(&denoiser.streams);
     let output = denoising_loss(&denoiser, &latents, &law, &LossOptions::default(), KEY).unwrap();
     output.loss.backward();
-    let draw = law.draw(&denoiser.streams, ROWS, KEY.0, KEY.1);
+    let draw = law.draw(&denoiser.streams, ROWS, KEY.seed, KEY.step);
     let (x, t, present) = denoiser.input.lock().unwrap().take().unwrap();
     let mut seen = [0; 3];
     for row in 0..ROWS {
-        for (place, state) in draw.states.row(row).iter().enumerate() {
-            let gradient = denoiser.leaves[place].grad().get(row as i64).abs();
-            let (given, shown) = (latents[place].get(row as i64), x[place].get(row as i64));
-            let time = t.double_value(&[row as i64, place as i64]);
-            let flag = present.double_value(&[row as i64, place as i64]);
+        for (index, state) in draw.states.row(row).iter().enumerate() {
+            let gradient = denoiser.leaves[index].grad().get(row as i64).abs();
+            let (given, shown) = (latents[index].get(row as i64), x[index].get(row as i64));
+            let time = t.double_value(&[row as i64, index as i64]);
+            let flag = present.double_value(&[row as i64, index as i64]);
             seen[*state as usize] += 1;
             match state {
                 State::Noisy => {
@@ -97,26 +97,22 @@ fn given_and_absent_coordinates_have_no_gradient_and_reach_the_network_unchanged
 }
 
 #[test]
-fn a_row_with_k_given_coordinates_weighs_d_over_d_minus_k() {
+fn a_row_with_k_observed_coordinates_weighs_d_over_d_minus_k() {
     let law = subsets(0.7, 0.0, Per::Sample);
-    let gradients = |subset_scale| {
-        let denoiser = Leaves::new(two_streams());
-        let options = LossOptions { subset_scale, ..LossOptions::default() };
-        let loss = denoising_loss(&denoiser, &latents(&denoiser.streams), &law, &options, KEY).unwrap().loss;
-        loss.backward();
-        denoiser.leaves.iter().map(|leaf| leaf.grad().flatten(1, -1)).collect::<Vec<_>>()
-    };
-    let (scaled, plain) = (gradients(true), gradients(false));
-    let draw = law.draw(&two_streams(), ROWS, KEY.0, KEY.1);
+    let denoiser = Leaves::new(two_streams());
+    let latents = latents(&denoiser.streams);
+    denoising_loss(&denoiser, &latents, &law, &LossOptions::default(), KEY).unwrap().loss.backward();
+    let draw = law.draw(&two_streams(), ROWS, KEY.seed, KEY.step);
     for row in 0..ROWS {
-        // "left" has 3 coordinates, "right" 4.
-        let (place, expected) = match draw.states.row(row) {
-            [State::Noisy, State::Clean] => (0, 7.0 / 3.0),
-            [State::Clean, State::Noisy] => (1, 7.0 / 4.0),
-            _ => (0, 1.0),
+        // "left" has 3 coordinates and predicts x0; "right" has 4.
+        let noisy = match draw.states.row(row) {
+            [State::Noisy, State::Clean] => 3.0,
+            [State::Noisy, State::Noisy] => 7.0,
+            _ => continue,
         };
-        let ratio = &scaled[place].get(row as i64) / &plain[place].get(row as i64);
-        assert!((ratio - expected).abs().max().double_value(&[]) < 1e-5, "row {row}");
+        let error = &denoiser.leaves[0].get(row as i64) - &latents[0].get(row as i64);
+        let off = denoiser.leaves[0].grad().get(row as i64) - error * (2.0 / noisy / ROWS as f64);
+        assert!(off.abs().max().double_value(&[]) < 1e-7, "row {row}: {off}");
     }
 }
 
@@ -138,34 +134,37 @@ fn the_loss_is_the_mean_square_error_of_the_noisy_part() {
 fn a_step_draws_the_same_again_and_another_step_does_not() {
     let denoiser = Leaves::new(two_streams());
     let latents = latents(&denoiser.streams);
-    let loss = |key| {
+    let loss = |seed, step| {
         let options = LossOptions::default();
-        let loss = denoising_loss(&denoiser, &latents, &subsets(0.5, 0.1, Per::Sample), &options, key).unwrap().loss;
+        let loss =
+            denoising_loss(&denoiser, &latents, &subsets(0.5, 0.1, Per::Sample), &options, DrawKey { seed, step })
+                .unwrap()
+                .loss;
         bits(&loss.view([1]).detach())
     };
-    assert_eq!(loss((1, 2)), loss((1, 2)));
-    assert_ne!(loss((1, 2)), loss((1, 3)));
-    assert_ne!(loss((1, 2)), loss((2, 2)));
+    assert_eq!(loss(1, 2), loss(1, 2));
+    assert_ne!(loss(1, 2), loss(1, 3));
+    assert_ne!(loss(1, 2), loss(2, 2));
 }
 
 #[test]
-fn subsets_times_and_absences_have_the_law_they_claim() {
+fn subsets_times_and_absences_have_their_distribution() {
     let (streams, rows, p_cond, p_absent) = (three_streams(), 40_000, 0.6, 0.25);
     let draw = subsets(p_cond, p_absent, Per::Sample).draw(&streams, rows, 5, 0);
     let mut by_subset = [0.0f64; 8];
-    // Of two given streams: none absent, the first, the second, both.
+    // Of two observed streams: none absent, the first, the second, both.
     let mut of_two = [0.0f64; 4];
     let (mut time, mut square) = (0.0, 0.0);
     for row in 0..rows {
         let states = draw.states.row(row);
-        let subset: usize = (0..3).map(|place| usize::from(states[place] != State::Noisy) << place).sum();
+        let subset: usize = (0..3).map(|index| usize::from(states[index] != State::Noisy) << index).sum();
         by_subset[subset] += 1.0 / rows as f64;
         let given: Vec<State> = states.iter().copied().filter(|state| *state != State::Noisy).collect();
         if let [first, second] = given[..] {
             of_two[usize::from(first == State::Absent) + 2 * usize::from(second == State::Absent)] += 1.0;
         }
         let noisy: Vec<f64> =
-            (0..3).filter(|place| states[*place] == State::Noisy).map(|place| draw.times[row * 3 + place]).collect();
+            (0..3).filter(|index| states[*index] == State::Noisy).map(|index| draw.times[row * 3 + index]).collect();
         assert!(noisy.iter().all(|t| *t == noisy[0] && (1e-3..=1.0).contains(t)));
         time += noisy[0] / rows as f64;
         square += noisy[0] * noisy[0] / rows as f64;
@@ -194,8 +193,8 @@ fn a_subset_per_batch_is_one_for_all_rows_and_changes_with_the_step() {
         for row in 1..6 {
             assert_eq!(draw.states.row(row), draw.states.row(0));
         }
-        let place = draw.states.row(0).iter().position(|state| *state == State::Noisy).unwrap();
-        assert_ne!(draw.times[place], draw.times[3 + place]);
+        let index = draw.states.row(0).iter().position(|state| *state == State::Noisy).unwrap();
+        assert_ne!(draw.times[index], draw.times[3 + index]);
         seen.insert(format!("{:?}", draw.states.row(0)));
     }
     // Three subsets of one stream in two states, three of two in four.
@@ -203,7 +202,7 @@ fn a_subset_per_batch_is_one_for_all_rows_and_changes_with_the_step() {
 }
 
 #[test]
-fn the_other_laws_keep_everything_noisy() {
+fn the_other_distributions_keep_everything_noisy() {
     let streams = two_streams();
     let independent = INDEPENDENT.draw(&streams, 100, 1, 0);
     let shared = SHARED.draw(&streams, 100, 1, 0);
@@ -211,7 +210,7 @@ fn the_other_laws_keep_everything_noisy() {
     for draw in [&independent, &shared] {
         assert!((0..100).all(|row| draw.states.row(row) == [State::Noisy; 2]));
     }
-    // The cosine schedule's range ends a little earlier; the fraction of the range is what is shared.
+    // The range of the cosine schedule ends a little earlier; the fraction of the range is shared.
     let fraction = |pair: &[f64]| ((pair[0] - 1e-3) / 0.999, (pair[1] - 1e-3) / 0.995);
     assert!(shared.times.chunks(2).map(fraction).all(|(left, right)| (left - right).abs() < 1e-12));
     assert!(independent.times.chunks(2).map(fraction).all(|(left, right)| (left - right).abs() > 1e-9));
@@ -221,19 +220,19 @@ fn the_other_laws_keep_everything_noisy() {
 fn one_time_may_be_drawn_for_the_batch() {
     let streams = two_streams();
     for density in [Density::Uniform, Density::LogitNormal] {
-        let law = TimeLaw::SharedAll { per: Per::Batch, density };
+        let law = TimeDistribution::SharedAll { per: Per::Batch, density };
         let draw = law.draw(&streams, 50, 1, 4);
         assert!(draw.times.chunks(2).all(|pair| pair == &draw.times[..2]), "{density:?}");
         assert_ne!(law.draw(&streams, 50, 1, 5).times[0], draw.times[0], "{density:?}: each step draws its own");
-        // The first row draws what it would draw for itself.
-        let alone = TimeLaw::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
+        // The first row draws what it would draw alone.
+        let alone = TimeDistribution::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
         assert!(alone.times[..2] == draw.times[..2] && alone.times[2..4] != draw.times[2..4], "{density:?}");
     }
 }
 
 #[test]
 fn the_names_in_a_configuration_are_fixed() {
-    let parse = serde_json::from_str::<TimeLaw>;
+    let parse = serde_json::from_str::<TimeDistribution>;
     assert_eq!(parse(r#"{"kind": "subset-shared"}"#).unwrap(), subsets(0.5, 0.0, Per::Sample));
     assert_eq!(
         parse(r#"{"kind": "subset-shared", "per": "batch", "p_cond": 1}"#).unwrap(),
@@ -247,7 +246,7 @@ fn the_names_in_a_configuration_are_fixed() {
 }
 
 #[test]
-fn latents_of_another_shape_are_refused() {
+fn latents_of_another_shape_are_rejected() {
     let denoiser = Leaves::new(two_streams());
     let options = LossOptions::default();
     let loss = |latents: &[Tensor]| denoising_loss(&denoiser, latents, &SHARED, &options, KEY);
@@ -257,50 +256,14 @@ fn latents_of_another_shape_are_refused() {
 }
 
 #[test]
-fn densities_and_weights_have_the_means_they_claim() {
-    /// Four standard errors, relative, of the widest of these means, with 200000 draws.
-    const TOLERANCE: f64 = 0.02;
-    let f = |t: f64| 0.3 + t * (1.0 - t);
-    for schedule in [Schedule::vp_linear(), Schedule::cosine(), Schedule::flow()] {
-        let one = [stream("a", &[1], schedule.clone(), Parameterization::Eps)];
-        let (least, most) = (schedule.t_min(), schedule.t_max());
-        // Over log t: the weight rises as 1 / t towards the least time.
-        let quadrature = |weight: Weight| {
-            let (n, ratio) = (100_000, (most / least).ln());
-            let point = |k: usize| least * (ratio * (k as f64 + 0.5) / n as f64).exp();
-            (0..n).map(|k| point(k) * f(point(k)) * weight.at(&one[0], point(k))).sum::<f64>() * ratio
-                / n as f64
-                / (most - least)
-        };
-        for (density, weight) in [(Density::Importance, Weight::Likelihood), (Density::Uniform, Weight::Uniform)] {
-            let rows = 200_000;
-            let draw = TimeLaw::SharedAll { per: Per::Sample, density }.draw(&one, rows, 3, 1);
-            let value = |(t, correction): (&f64, &f64)| f(*t) * weight.at(&one[0], *t) * correction;
-            let mean = draw.times.iter().zip(&draw.corrections).map(value).sum::<f64>() / rows as f64;
-            let expected = quadrature(weight);
-            assert!(
-                (mean / expected - 1.0).abs() < TOLERANCE,
-                "{schedule:?} {density:?} {weight:?}: {mean} {expected}"
-            );
-            assert!(draw.times.iter().all(|t| (least..=most).contains(t)));
-        }
-        // Under the importance density the likelihood's weight of eps is a constant.
-        let draw = TimeLaw::SharedAll { per: Per::Sample, density: Density::Importance }.draw(&one, 1000, 3, 1);
-        let weights = draw.times.iter().zip(&draw.corrections).map(|(t, c)| Weight::Likelihood.at(&one[0], *t) * c);
-        let weights: Vec<f64> = weights.collect();
-        assert!(weights.iter().all(|weight| (weight / weights[0] - 1.0).abs() < 1e-9));
-    }
-}
-
-#[test]
-fn logit_normal_times_have_the_quantiles_of_their_law() {
+fn logit_normal_times_have_their_quantiles() {
     let (streams, rows) = (two_streams(), 40_000);
-    let law = TimeLaw::Independent { density: Density::LogitNormal };
+    let law = TimeDistribution::Independent { density: Density::LogitNormal };
     let draw = law.draw(&streams, rows, 2, 0);
-    for (place, stream) in streams.iter().enumerate() {
+    for (index, stream) in streams.iter().enumerate() {
         let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
         let fractions: Vec<f64> =
-            draw.times.iter().skip(place).step_by(2).map(|t| (t - least) / (most - least)).collect();
+            draw.times.iter().skip(index).step_by(2).map(|t| (t - least) / (most - least)).collect();
         // Phi(-1), Phi(0), Phi(1); four standard errors of a frequency.
         for (normal, share) in [(-1.0f64, 0.158_655), (0.0, 0.5), (1.0, 0.841_345)] {
             let bound = 1.0 / (1.0 + (-normal).exp());
@@ -308,7 +271,6 @@ fn logit_normal_times_have_the_quantiles_of_their_law() {
             assert!((found - share).abs() < 4.0 * (share * (1.0 - share) / rows as f64).sqrt(), "{normal}: {found}");
         }
     }
-    assert!(draw.corrections.iter().all(|correction| *correction == 1.0));
 }
 
 #[test]

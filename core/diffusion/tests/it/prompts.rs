@@ -1,18 +1,18 @@
 //! Prompts: mixed by weights, absent without a trace, guided towards, learned from.
 
 use anyflow_diffusion::{
-    Branch, Denoiser, DenoiserInput, Dropped, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
-    Prompting, Request, Sampler, Schedule, StreamSpec, TimeLaw, TimeRun, build_prompted, denoising_loss,
+    Branch, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
+    Prompting, Request, Sampler, Schedule, StreamSpec, TimeDistribution, TimeRun, build_prompted, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{self, bits, engine, normal};
+use crate::fakes::{self, bits, engine, normal, on_cpu};
 
 const TOKENS: [i64; 2] = [3, 5];
 
 fn stream(name: &str, shape: &[i64]) -> StreamSpec {
-    doubles::stream(name, shape, Schedule::cosine(), Parameterization::X0)
+    fakes::stream(name, shape, Schedule::cosine(), Parameterization::X0)
 }
 
 fn prompts(names: &[&str], tokens: &[i64]) -> Vec<StreamSpec> {
@@ -23,12 +23,12 @@ fn network(modulation: &str, of: &[&str]) -> Box<dyn Denoiser> {
     reading(modulation, prompts(of, &TOKENS))
 }
 
-/// A network with nothing at zero, so that everything it is told shows.
+/// A network with nothing at zero, so that every input has an effect.
 fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
     let network: Network =
         serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2, "modulation": modulation}))
             .unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts, Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts, on_cpu(Precision::F32, 3)).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -37,7 +37,7 @@ fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
     built
 }
 
-/// What it predicts of x for three rows, the prompts there with these weights, 0 for absent.
+/// The prediction of x for three rows, with these weights of the prompts, 0 for absent.
 fn predicted(denoiser: &dyn Denoiser, values: &[&Tensor], weights: &[f64]) -> Tensor {
     let rows = 3;
     let columns = |first: f64, rest: &[f64]| {
@@ -69,9 +69,9 @@ fn prompts_are_mixed_by_their_shares() {
     }
 }
 
-/// What a frozen network keeps of prompts is that of these very prompts and weights, of one token or several.
+/// The cache of a frozen network belongs to these very prompts and weights, of one token or several.
 #[test]
-fn what_is_kept_of_prompts_is_of_these_prompts() {
+fn cached_prompts_are_the_current_ones() {
     for tokens in [[1, 5], [3, 5]] {
         let made = || reading("shift", prompts(&["a", "b"], &tokens));
         let (plain, mut frozen) = (made(), made());
@@ -114,7 +114,7 @@ fn request(condition: Observed, guidance: Vec<Branch>) -> Request {
     }
 }
 
-/// Guidance 1 is the prompted model, 0 the one without prompt, and rows with prompts share a batch with rows without.
+/// Guidance 1 is the prompted model, 0 the one without prompt; rows with prompts share a batch with rows without.
 #[test]
 fn sampling_is_guided_between_the_prompt_and_none() {
     let mut denoiser = network("shift", &["a"]);
@@ -122,13 +122,8 @@ fn sampling_is_guided_between_the_prompt_and_none() {
     let engine = engine(vec![("d", denoiser)], 64);
     let value = normal(4, &TOKENS);
     let given = |weight: f64| Observed::Prompt { value: value.shallow_clone(), weight };
-    let branch = |scale: f64| {
-        vec![Branch {
-            dropped: vec!["a".into()],
-            drop: Dropped::Absent,
-            weights: [("x".to_string(), scale - 1.0)].into(),
-        }]
-    };
+    let branch =
+        |scale: f64| vec![Branch { dropped: vec!["a".into()], weights: [("x".to_string(), scale - 1.0)].into() }];
     let requests = vec![
         request(given(1.0), Vec::new()),
         request(Observed::Absent, Vec::new()),
@@ -149,7 +144,7 @@ fn sampling_is_guided_between_the_prompt_and_none() {
 }
 
 #[test]
-fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
+fn prompts_without_weight_and_networks_without_prompt_are_rejected() {
     let engine = engine(vec![("d", network("shift", &["a"]))], 8);
     for weight in [0.0, -1.0, f64::NAN] {
         let refused =
@@ -158,26 +153,25 @@ fn a_prompt_without_weight_and_a_network_that_reads_none_are_refused() {
     }
     let network =
         serde_json::from_value(json!({"kind": "unet-mlp", "width": 16, "embedding": 8, "groups": 4})).unwrap();
-    let built =
-        build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), Precision::F32, Device::Cpu, 0);
+    let built = build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), on_cpu(Precision::F32, 0));
     assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
 }
 
-/// The loss falls by what the prompt tells of x, and no gradient comes of prompts that are not there.
+/// The loss falls by the information of the prompt about x, and absent prompts give no gradient.
 #[test]
-fn a_prompt_is_learned_from() {
+fn training_learns_from_a_prompt() {
     let denoiser = network("shift", &["a", "b"]);
     let rows = 64;
     let told = normal(rows, &[4]);
     let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
     let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
     let prompting = Prompting { p_unprompted: 0.0, missing: 0b10 };
     let options = LossOptions { prompting, ..LossOptions::default() };
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
     let mut losses = Vec::new();
     for step in 0..300u32 {
-        let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &options, (1, step)).unwrap().loss;
+        let loss = denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step }).unwrap().loss;
         loss.backward();
         losses.push(loss.double_value(&[]));
         tch::no_grad(|| {

@@ -1,11 +1,11 @@
-//! The engine as a service: batching, clamping, isolation of what goes wrong.
+//! The engine as a service: batching, clamping, isolation of failures.
 
 use std::time::Duration;
 
 use anyflow_diffusion::{Engine, EngineError, Observed, Request, Sampled, Sampler};
 use tch::{Device, Tensor};
 
-use crate::doubles::{
+use crate::fakes::{
     Gaussian, Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, two_streams, worst, zeros_like_x,
 };
 
@@ -81,7 +81,7 @@ fn the_cap_holds_and_waiting_rows_follow_in_order() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let engine = engine(vec![("d", Box::new(probe))], 4);
     let sampled = run(&engine, vec![joint(0..6, ddim(3)), joint(6..9, ddim(2))]);
-    // Two of each, as they take turns; each place that comes free is taken at the next step.
+    // Two of each, as they take turns; each free row of the batch is filled at the next step.
     assert_eq!(seen.lock().unwrap().rows, [4, 4, 4, 4, 4, 3, 1]);
     assert_eq!(sampled[0].streams["left"].size(), [6, 3]);
     assert_eq!(sampled[1].streams["right"].size(), [3, 2, 2]);
@@ -102,7 +102,7 @@ fn clean_streams_keep_their_bits_at_every_step() {
     // An output that would spoil them if it were used, even times zero.
     let (probe, seen) = Probe::new(&two_streams(), |batch| Ok(batch.x.iter().map(|x| x.full_like(f64::NAN)).collect()));
     let probed = engine(vec![("d", Box::new(probe))], 64);
-    // Rows that generate the stream lie in the same batch, so that the clamp is by row.
+    // Rows that generate the stream are in the same batch, so that the clamp is by row.
     let sampled = run(&probed, vec![joint(7..9, ddim(3)), conditional(0..2, ddim(3), given.copy())]).remove(1);
     assert_eq!(bits(&sampled.streams["right"]), bits(&given));
     for x in &seen.lock().unwrap().x {
@@ -113,7 +113,7 @@ fn clean_streams_keep_their_bits_at_every_step() {
 }
 
 #[test]
-fn absent_streams_are_told_to_the_network() {
+fn the_network_sees_which_streams_are_absent() {
     let (probe, seen) = Probe::new(&two_streams(), |batch| {
         let present = batch.present().unwrap().to_kind(tch::Kind::Int64);
         assert_eq!(Vec::<i64>::try_from(present.flatten(0, -1)).unwrap(), [1, 0, 1, 0]);
@@ -191,7 +191,7 @@ fn a_denoiser_that_fails_or_panics_fails_its_batch_only() {
 }
 
 #[test]
-fn memory_exhaustion_halves_the_batch_and_goes_on() {
+fn running_out_of_memory_halves_the_batch() {
     let network = stirred_mlp(&two_streams());
     let (probe, seen) = Probe::new(&two_streams(), move |batch| match batch.rows() {
         3.. => Err(EngineError::OutOfMemory { op: "linear", shapes: String::new() }),
@@ -201,12 +201,12 @@ fn memory_exhaustion_halves_the_batch_and_goes_on() {
     let sampled = run(&small, vec![joint(0..7, ddim(2))]).remove(0);
     let expected = run(&mlp_engine(64), vec![joint(0..7, ddim(2))]).remove(0);
     assert!(worst(&sampled.streams["left"], &expected.streams["left"]) < BATCH_TOLERANCE_F32);
-    // 7, 4 refused; then parts of two, in both steps.
+    // 7 and 4 fail; then parts of two, in both steps.
     assert_eq!(seen.lock().unwrap().rows, [7, 4, 2, 2, 2, 1, 2, 2, 2, 1]);
 }
 
 #[test]
-fn dropping_the_engine_answers_everyone() {
+fn dropping_the_engine_answers_every_ticket() {
     let (probe, _) = Probe::new(&two_streams(), |batch| {
         std::thread::sleep(Duration::from_millis(20));
         zeros_like_x(batch)
@@ -236,7 +236,7 @@ fn submitting_blocks_rather_than_piling_up() {
 }
 
 #[test]
-fn wrong_requests_are_refused_at_once() {
+fn invalid_requests_are_rejected_at_once() {
     let engine = mlp_engine(8);
     let handle = engine.handle();
     let refused = |change: fn(&mut Request)| {
@@ -268,7 +268,7 @@ fn a_request_without_rows_is_answered() {
 
 #[test]
 fn denoisers_take_turns() {
-    let gaussian = || Gaussian { streams: two_streams(), mean: 0.0, deviation: 1.0 };
+    let gaussian = || Gaussian { streams: two_streams(), mean: 0.0, std: 1.0 };
     let engine = engine(vec![("d", Box::new(gaussian())), ("e", Box::new(gaussian()))], 8);
     let mut second = joint(0..2, ddim(7));
     second.denoiser = "e".to_string();

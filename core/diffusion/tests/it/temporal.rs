@@ -4,9 +4,9 @@ use anyflow_diffusion::{
     Denoiser, DenoiserInput, Network, Parameterization, Precision, Schedule, StreamSpec, TimeRun, Tokens, UnetConfig,
     build,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::doubles::{normal, stream, worst};
+use crate::fakes::{normal, on_cpu, stream, worst};
 use crate::unet::set_parameters;
 
 const FRAMES: i64 = 3;
@@ -44,10 +44,10 @@ fn input() -> DenoiserInput {
 }
 
 fn built(temporal: bool, frames: &[i64]) -> Box<dyn Denoiser> {
-    build(&config(temporal), &streams(frames), Precision::F32, Device::Cpu, 5).unwrap()
+    build(&config(temporal), &streams(frames), on_cpu(Precision::F32, 5)).unwrap()
 }
 
-/// Sets the layers that join frames to what they were when made.
+/// Resets the layers that join frames to their initial values.
 fn unjoined(network: &dyn Denoiser) {
     let fresh = built(true, &[FRAMES]);
     let _no_grad = tch::no_grad_guard();
@@ -59,7 +59,7 @@ fn unjoined(network: &dyn Denoiser) {
 }
 
 #[test]
-fn at_the_start_each_frame_is_by_itself() {
+fn frames_are_independent_at_the_start() {
     let (mut joined, single, apart) = (built(true, &[FRAMES]), built(false, &[]), built(false, &[FRAMES]));
     [joined.as_ref(), single.as_ref(), apart.as_ref()].into_iter().for_each(set_parameters);
     let all = input();
@@ -85,7 +85,7 @@ fn at_the_start_each_frame_is_by_itself() {
 }
 
 #[test]
-fn frames_see_one_another_and_their_order() {
+fn frames_attend_to_each_other_and_to_their_order() {
     let network = built(true, &[FRAMES]);
     set_parameters(network.as_ref());
     let ask = |change: &dyn Fn(&Tensor) -> Tensor| {
@@ -112,7 +112,7 @@ fn frames_see_one_another_and_their_order() {
 }
 
 #[test]
-fn joins_want_frames() {
-    let error = build(&config(true), &streams(&[]), Precision::F32, Device::Cpu, 0).map(|_| ()).unwrap_err();
+fn temporal_layers_need_frames() {
+    let error = build(&config(true), &streams(&[]), on_cpu(Precision::F32, 0)).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("temporal"), "{error}");
 }

@@ -1,16 +1,16 @@
-//! A training step: micro-batches give what the whole batch gives.
+//! A training step: micro-batches give the result of the whole batch.
 
 use anyflow_diffusion::{
-    Decay, Density, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeLaw, denoising_loss,
+    Decay, Density, DrawKey, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeDistribution, denoising_loss,
 };
 use tch::{Kind, Tensor};
 
-use crate::doubles::{normal, stirred_mlp, two_streams};
+use crate::fakes::{normal, stirred_mlp, two_streams};
 
 const ROWS: i64 = 24;
 
 /// Weights after three steps in calls of `rows` rows, and the norm of the last gradient.
-fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
+fn trained(rows: i64, law: &TimeDistribution) -> (Vec<(String, Tensor)>, f64) {
     let network = stirred_mlp(&two_streams());
     let config = OptimizerConfig::Adamw { lr: 1e-3, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, clip: 1.0 };
     let mut optimizer = Optimizer::new(config, 3, 0.0, network.parameters()).unwrap();
@@ -22,7 +22,7 @@ fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
             let count = rows.min(ROWS - first);
             let part: Vec<Tensor> = latents.iter().map(|latent| latent.narrow(0, first, count)).collect();
             let options = LossOptions { first_row: first as usize, ..LossOptions::default() };
-            let loss = denoising_loss(network.as_ref(), &part, law, &options, (7, step)).unwrap().loss;
+            let loss = denoising_loss(network.as_ref(), &part, law, &options, DrawKey { seed: 7, step }).unwrap().loss;
             let share = loss * (count as f64 / ROWS as f64);
             share.backward();
             total += share.detach();
@@ -33,11 +33,11 @@ fn trained(rows: i64, law: &TimeLaw) -> (Vec<(String, Tensor)>, f64) {
 }
 
 #[test]
-fn micro_batches_make_the_step_of_the_whole_batch() {
+fn micro_batches_give_the_step_of_the_whole_batch() {
     for law in [
-        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
-        TimeLaw::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },
-        TimeLaw::Independent { density: Density::Uniform },
+        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
+        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },
+        TimeDistribution::Independent { density: Density::Uniform },
     ] {
         let (whole, norm) = trained(ROWS, &law);
         for rows in [1, 7, 12] {

@@ -1,13 +1,13 @@
-//! The U-Net: its numbers beside diffusers', and what must not influence what.
+//! The U-Net: its numbers against diffusers', and independence of inputs.
 
 use anyflow_diffusion::{
     Denoiser, DenoiserInput, EngineError, Network, Parameterization, Precision, Schedule, Site, StreamSpec, TimeRun,
     Tokens, UnetConfig, build,
 };
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::doubles::{bits, normal, stream, worst};
+use crate::fakes::{bits, normal, on_cpu, stream, worst};
 
 /// Root mean square of outputs of order one, in f32, through up to a hundred layers summed in another order.
 const F32: f64 = 1e-4;
@@ -16,9 +16,9 @@ const ROWS: f64 = 1e-5;
 /// Root mean square, through up to a hundred layers whose products are rounded to 8 bits.
 const BF16: f64 = 5e-2;
 
-/// As `fill` of goldens/unet.py.
+/// See `fill` of goldens/unet.py.
 pub fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
-    let hash = name.bytes().enumerate().fold(0u32, |sum, (place, letter)| sum + u32::from(letter) * (place as u32 + 1));
+    let hash = name.bytes().enumerate().fold(0u32, |sum, (index, letter)| sum + u32::from(letter) * (index as u32 + 1));
     let value = |i: u32| {
         let mut s = i.wrapping_mul(0x9E37_79B1).wrapping_add(hash.wrapping_mul(0x85EB_CA6B));
         s = (s ^ (s >> 15)).wrapping_mul(0x2C1B_3C6D);
@@ -29,7 +29,7 @@ pub fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
     Tensor::from_slice(&(0..count).map(value).collect::<Vec<f32>>()).view(shape)
 }
 
-/// As `parameter` of goldens/unet.py.
+/// See `parameter` of goldens/unet.py.
 pub fn set_parameters(network: &dyn Denoiser) {
     let _no_grad = tch::no_grad_guard();
     for (name, mut parameter) in network.parameters() {
@@ -52,7 +52,7 @@ fn map(name: &str, shape: &[i64]) -> StreamSpec {
 }
 
 fn made(config: &UnetConfig, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
-    let network = build(&Network::Unet(config.clone()), streams, precision, Device::Cpu, 5).unwrap();
+    let network = build(&Network::Unet(config.clone()), streams, on_cpu(precision, 5)).unwrap();
     set_parameters(network.as_ref());
     network
 }
@@ -81,7 +81,7 @@ pub fn mask(rows: &[&[bool]]) -> Option<Tensor> {
     Some(Tensor::from_slice(&rows.concat()).view([rows.len() as i64, -1]))
 }
 
-/// Rows of both streams, of which the second is absent in the last row.
+/// Rows of both streams; the second is absent in the last row.
 fn input(rows: usize) -> DenoiserInput {
     let run = |row: usize| TimeRun {
         t: vec![0.1 + 0.2 * row as f32, 0.9 - 0.1 * row as f32],
@@ -156,7 +156,7 @@ fn it_equals_diffusers_with_the_same_weights() {
 }
 
 #[test]
-fn what_is_absent_or_masked_has_no_influence() {
+fn absent_and_masked_values_have_no_influence() {
     let network = made(&small(), &pair(), Precision::F32);
     let rows: &[&[bool]] = &[&[true, false, true], &[true, true, true], &[false, false, false]];
     let values = tokens(3, 3);
@@ -172,7 +172,7 @@ fn what_is_absent_or_masked_has_no_influence() {
     let without = flat(&network.predict(&input(3)).unwrap());
     assert!(worst(&expected.narrow(0, 2, 1), &without.narrow(0, 2, 1)) < ROWS);
     assert!(worst(&expected.narrow(0, 1, 1), &without.narrow(0, 1, 1)) > 1e-3);
-    // What is there matters.
+    // Present values matter.
     let _ = changed.x[1].narrow(0, 1, 1).fill_(1.0);
     let found = flat(&network.predict(&changed).unwrap());
     assert!(worst(&found.narrow(0, 1, 1), &expected.narrow(0, 1, 1)) > 1e-3);
@@ -196,7 +196,7 @@ fn a_row_is_the_same_in_any_batch() {
 }
 
 #[test]
-fn a_frozen_network_tells_prompts_apart() {
+fn a_frozen_network_distinguishes_prompts() {
     let plain = made(&small(), &pair(), Precision::F32);
     let mut frozen = made(&small(), &pair(), Precision::F32);
     frozen.freeze().unwrap();
@@ -212,7 +212,7 @@ fn a_frozen_network_tells_prompts_apart() {
 }
 
 #[test]
-fn gradients_reach_every_parameter_and_what_is_read() {
+fn gradients_reach_every_parameter_and_the_tokens() {
     for precision in [Precision::F32, Precision::Bf16] {
         let network = made(&small(), &pair(), precision);
         let values = tokens(3, 3).set_requires_grad(true);
@@ -233,7 +233,7 @@ fn gradients_reach_every_parameter_and_what_is_read() {
 }
 
 #[test]
-fn features_are_those_the_prediction_was_made_of() {
+fn features_are_those_behind_the_prediction() {
     let network = made(&small(), &pair(), Precision::F32);
     let sites = network.sites();
     let names: Vec<String> = sites.iter().map(|spec| spec.site.to_string()).collect();
@@ -260,9 +260,9 @@ fn features_are_those_the_prediction_was_made_of() {
 }
 
 #[test]
-fn what_it_cannot_read_is_refused() {
+fn invalid_streams_sizes_and_prompts_are_rejected() {
     let network = |config: UnetConfig, streams: &[StreamSpec]| {
-        build(&Network::Unet(config), streams, Precision::F32, Device::Cpu, 0).map(|_| ()).map_err(|e| e.to_string())
+        build(&Network::Unet(config), streams, on_cpu(Precision::F32, 0)).map(|_| ()).map_err(|e| e.to_string())
     };
     assert!(network(small(), &pair()).is_ok());
     assert!(network(small(), &[map("flat", &[12])]).unwrap_err().contains("\"flat\" [12]"));

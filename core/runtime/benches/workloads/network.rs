@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyflow_diffusion::{Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build};
+use anyflow_diffusion::{BuildOptions, Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tch::{Device, Tensor};
@@ -47,7 +47,7 @@ pub fn built(
     given: &Tensors,
 ) -> Result<Box<dyn Denoiser>> {
     let network: Network = serde_json::from_value(network)?;
-    let denoiser = build(&network, streams, precision, Device::Cpu, 0)?;
+    let denoiser = build(&network, streams, BuildOptions { precision, device: Device::Cpu, seed: 0 })?;
     if given.keys().any(|name| name.starts_with(WEIGHT)) {
         let _no_grad = tch::no_grad_guard();
         for (name, mut parameter) in denoiser.parameters() {

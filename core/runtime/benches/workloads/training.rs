@@ -1,8 +1,8 @@
 //! Training steps on a batch in memory, with the score network of the peers' `peer_mlp_train.py`.
 
 use anyflow_diffusion::{
-    Decay, Denoiser, DenoiserInput, LossOptions, Optimizer, OptimizerConfig, Precision, Schedule, TimeLaw,
-    denoising_loss,
+    Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Optimizer, OptimizerConfig, Precision, Schedule,
+    TimeDistribution, denoising_loss,
 };
 use anyhow::Result;
 use serde_json::json;
@@ -43,7 +43,7 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
     let denoiser = network::built(network::score(width, BLOCKS, EMBEDDING), &streams, precision, given)?;
     let found = if given.is_empty() { Tensors::new() } else { prediction(denoiser.as_ref(), given)? };
     let latents = [0.5, -0.5].map(|value| Tensor::full([batch, ELEMENTS], value, (Kind::Float, Device::Cpu)));
-    let times: TimeLaw = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;
+    let law: TimeDistribution = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;
     let config = OptimizerConfig::Adamw { lr: RATE, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, clip: 0.0 };
     let mut optimizer = Optimizer::new(config, u64::MAX, 0.0, denoiser.parameters())?;
     let mut step = 0;
@@ -51,7 +51,9 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
         format!("{steps} training steps, residual MLP {BLOCKS} blocks width {width}, batch {batch}, {precision:?}");
     let mut line = clock.time(work, || {
         for _ in 0..steps {
-            let loss = denoising_loss(denoiser.as_ref(), &latents, &times, &LossOptions::default(), (1, step))?.loss;
+            let loss =
+                denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 1, step })?
+                    .loss;
             loss.f_backward()?;
             drop(optimizer.step(&loss, u64::from(step), RATE)?);
             step += 1;

@@ -136,7 +136,7 @@ impl TaskSampler {
             return Ok(Observed::Absent);
         }
         match inputs.init.get(stream) {
-            Some(array) => Ok(Observed::Begun(self.denoiser_input(name, stream, array)?)),
+            Some(array) => Ok(Observed::Init(self.denoiser_input(name, stream, array)?)),
             None => Ok(Observed::Noisy),
         }
     }

@@ -115,7 +115,7 @@ impl<'a> Compute<'a> {
                 let latent = value(batch, id)?.f_to_device(self.networks.device)?;
                 let latent = self.networks.on_stream(&step.node, name, move |net| net.normalize(&latent))?;
                 match masks.get(name) {
-                    Some(mask) => Observed::Partly { value: latent, mask: value(batch, mask)?.shallow_clone() },
+                    Some(mask) => Observed::Inpaint { value: latent, mask: value(batch, mask)?.shallow_clone() },
                     None => observed(*given, latent),
                 }
             } else if absent.contains(name) {

@@ -1,16 +1,16 @@
-//! What reads a companion from features.
+//! Heads: predict an auxiliary stream from features.
 
 use tch::{Kind, Tensor};
 
 use super::super::conv::Conv;
-use super::super::layer::{Init, Linear, cast, silu};
-use crate::companion::class_moments;
-use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorOp};
+use super::super::layer::{BuildOptions, Linear, cast, silu};
+use crate::auxiliary::class_moments;
+use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorExt};
 
-/// Features to an estimate of the companion.
+/// Maps features to an estimate of the auxiliary stream.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Where it reads.
+    /// The site whose features it takes.
     pub site: Site,
     layers: Layers,
     loss: HeadLoss,
@@ -23,8 +23,8 @@ enum Layers {
 }
 
 impl Head {
-    /// A fresh head. Its last layer starts at zero: it says nothing at first.
-    pub fn new(config: &HeadConfig, target: &StreamSpec, sites: &[SiteSpec], init: Init) -> Result<Self> {
+    /// A fresh head. Its last layer starts at zero, so that it predicts nothing at first.
+    pub fn new(config: &HeadConfig, target: &StreamSpec, sites: &[SiteSpec], init: BuildOptions) -> Result<Self> {
         let site: Site = config.reads.parse()?;
         let Some(features) = sites.iter().find(|spec| spec.site == site) else {
             let known = sites.iter().map(|spec| spec.site.to_string()).collect();
@@ -47,17 +47,17 @@ impl Head {
             }
             (_, found, wanted) => {
                 let found = format!("{found:?} at {site} for {:?} {wanted:?}", target.name);
-                return Err(EngineError::Config { field: "reads", wanted: "features that its head can read", found });
+                return Err(EngineError::Config { field: "reads", wanted: "features that fit the head", found });
             }
         };
         if config.loss == HeadLoss::CrossEntropy && target.shape.len() != 1 {
             let found = format!("{:?} {:?}", target.name, target.shape);
-            return Err(EngineError::Config { field: "loss", wanted: "[class] to be classified", found });
+            return Err(EngineError::Config { field: "loss", wanted: "mse unless the stream is [class]", found });
         }
         Ok(Head { site, layers, loss: config.loss })
     }
 
-    /// Features of a row -> `[row, shape]` of the companion, f32.
+    /// Features of a row -> `[row, shape]` of the auxiliary stream, f32.
     pub fn estimate(&self, features: &Tensor, target: &StreamSpec) -> Result<Tensor> {
         let rows = features.size()[0] as usize;
         let output = match &self.layers {
@@ -69,7 +69,7 @@ impl Head {
                 };
                 let flat = match places {
                     [] => features.shallow_clone(),
-                    places => features.f_mean_dim(places, false, Kind::Float).op("mean", &[features])?,
+                    places => features.try_mean(places, false, Kind::Float)?,
                 };
                 second.forward(&silu(first.forward(&flat)?)?)?
             }
@@ -78,16 +78,15 @@ impl Head {
         let output = cast(&output, Kind::Float)?;
         match self.loss {
             HeadLoss::CrossEntropy => {
-                let probabilities = output.f_softmax(-1, Kind::Float).op("softmax", &[&output])?;
-                let (mean, deviation) = class_moments(target.elements());
-                let centred = probabilities.f_sub_scalar(mean).op("sub", &[&probabilities])?;
-                centred.f_div_scalar(deviation).op("div", &[&centred])
+                let probabilities = output.try_softmax(-1, Kind::Float)?;
+                let (mean, std) = class_moments(target.elements());
+                probabilities.try_sub_scalar(mean)?.try_div_scalar(std)
             }
-            _ => output.f_reshape(target.batch_shape(rows)).op("reshape", &[&output]),
+            _ => output.try_reshape(target.batch_shape(rows)),
         }
     }
 
-    /// The parameters, as `heads.COMPANION.first.weight`.
+    /// The parameters, as `heads.STREAM.first.weight`.
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
         match &self.layers {
             Layers::Mlp(layers) => layers.iter().for_each(|layer| layer.list(named)),

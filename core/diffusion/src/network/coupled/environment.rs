@@ -1,63 +1,48 @@
-//! What a stream shows the others: tokens of its noisy latent.
+//! Environment encoders: tokens of a stream's noisy latent for the other streams.
 
 use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::super::layer::{Init, Linear, add, silu};
+use super::super::layer::{BuildOptions, Linear, add, silu};
 use super::super::time::{Activation, Projections, TimeEmbedding, TimeFeatures};
-use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp, TimeRun, Times};
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt, TimeRun, Times};
 
-/// Below it a token is not made longer, so that a zero stays finite.
+/// Lower bound of norms, so that a zero token stays finite.
 const SHORTEST: f64 = 1e-6;
 
-/// The size of what streams show one another, and who sees it.
+/// The size of the environment encoders.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentConfig {
     /// The width of the hidden layers.
     pub width: i64,
-    /// The tokens of a stream.
+    /// The number of tokens per stream.
     pub tokens: i64,
     /// The features of a token.
     pub features: i64,
-    /// Whose tokens a stream sees.
-    pub source: Source,
-}
-
-/// Whose tokens a stream sees.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Those of all other streams: Tang et al. 2023, equation (3).
-    #[default]
-    Others,
-    /// Its own, as in the code that was published with that paper.
-    #[serde(rename = "self")]
-    Own,
 }
 
 impl Default for EnvironmentConfig {
     fn default() -> Self {
-        EnvironmentConfig { width: 128, tokens: 1, features: 64, source: Source::Others }
+        EnvironmentConfig { width: 128, tokens: 1, features: 64 }
     }
 }
 
 impl EnvironmentConfig {
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
-        match self.width < 1 || self.tokens < 1 || self.features < 1 {
-            true => {
-                let found = format!("width {}, {} tokens of {} features", self.width, self.tokens, self.features);
-                Err(EngineError::Config { field: "environment", wanted: "at least 1 of each", found })
-            }
-            false => Ok(()),
+        if self.width >= 1 && self.tokens >= 1 && self.features >= 1 {
+            return Ok(());
         }
+        let found = format!("width {}, {} tokens of {} features", self.width, self.tokens, self.features);
+        Err(EngineError::Config { field: "environment", wanted: "at least 1 of each", found })
     }
 }
 
-/// V of Tang et al. 2023, section 3.3: output(silu(hidden(silu(input(z_t) + time(t))))), each token of length 1.
+/// V of Tang et al. 2023, section 3.3: output(silu(hidden(silu(input(z_t) + time(t))))), with tokens normalized to
+/// length 1.
 #[derive(Debug)]
 pub(super) struct Environment {
     config: EnvironmentConfig,
@@ -65,13 +50,13 @@ pub(super) struct Environment {
     input: Linear,
     hidden: Linear,
     output: Linear,
-    /// Once frozen: what the times add to the first layer, its bias among it.
+    /// Once frozen: the contribution of the times to the first layer, its bias included.
     projections: Option<RefCell<Projections>>,
 }
 
 impl Environment {
-    pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: Init) -> Result<Self> {
-        let EnvironmentConfig { width, tokens, features, .. } = config;
+    pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: BuildOptions) -> Result<Self> {
+        let EnvironmentConfig { width, tokens, features } = config;
         Ok(Environment {
             config,
             time: TimeEmbedding::new(1, width, TimeFeatures::Fourier, false, Activation::Silu, init)?,
@@ -82,28 +67,26 @@ impl Environment {
         })
     }
 
-    /// z `[row, shape]`, the stream at a place of the batch, -> `[row, token, feature]`, f32.
-    pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, place: usize) -> Result<Tensor> {
+    /// z `[row, shape]`, the stream at this index of the batch -> `[row, token, feature]`, f32.
+    pub fn forward(&self, z: &Tensor, batch: &DenoiserInput, index: usize) -> Result<Tensor> {
         let rows = z.size()[0];
-        let flat = z.f_reshape([rows, -1]).op("reshape", &[z])?;
+        let flat = z.try_reshape([rows, -1])?;
         let h = silu(match (&self.projections, &batch.times) {
             (Some(projections), Times::Runs(runs)) => {
                 let mut projections = projections.borrow_mut();
-                let projected = projections.project(&own(runs, place), |t, _| self.time.hidden(t, t))?;
+                let projected = projections.project(&own(runs, index), |t, _| self.time.hidden(t, t))?;
                 self.input.forward_with(projected.part(0), &flat)?
             }
             _ => {
                 let t = batch.t()?;
-                let t = t.f_narrow(1, place as i64, 1).op("narrow", &[&t])?;
+                let t = t.try_narrow(1, index as i64, 1)?;
                 add(self.input.forward(&flat)?, &self.time.forward(&t, &t)?)?
             }
         })?;
-        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.f_to_kind(tch::Kind::Float);
-        let tokens = tokens.op("to", &[&h])?;
-        let shaped = tokens.f_view([rows, self.config.tokens, self.config.features]).op("view", &[&tokens])?;
-        let length = shaped.f_norm_scalaropt_dim(2.0, [-1i64], true).op("norm", &[&shaped])?;
-        let length = length.f_clamp_min(SHORTEST).op("clamp_min", &[&length])?;
-        shaped.f_div(&length).op("div", &[&shaped, &length])
+        let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.try_to_kind(tch::Kind::Float)?;
+        let shaped = tokens.try_view([rows, self.config.tokens, self.config.features])?;
+        let length = shaped.try_norm(-1)?.try_clamp_min(SHORTEST)?;
+        shaped.try_div(&length)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -119,19 +102,19 @@ impl Environment {
         self.hidden.freeze()?;
         self.output.freeze()?;
         let ((weight, bias), (_, input)) = (self.time.last()?, self.input.plain()?);
-        let bias = bias.f_add(&input).op("add", &[&bias, &input])?;
+        let bias = bias.try_add(&input)?;
         self.projections = Some(RefCell::new(Projections::new(&[(weight, bias)], self.config.width)?));
         Ok(())
     }
 }
 
-/// What is told of one stream: runs at one time are one, whatever else they differ in.
-fn own(runs: &[TimeRun], place: usize) -> Vec<TimeRun> {
+/// The runs of one stream; neighbouring runs at one time are merged.
+fn own(runs: &[TimeRun], index: usize) -> Vec<TimeRun> {
     let mut own: Vec<TimeRun> = Vec::with_capacity(runs.len());
     for run in runs {
-        match own.last_mut().filter(|last| last.t[0] == run.t[place]) {
+        match own.last_mut().filter(|last| last.t[0] == run.t[index]) {
             Some(last) => last.rows += run.rows,
-            None => own.push(TimeRun { t: vec![run.t[place]], present: vec![1.0], rows: run.rows }),
+            None => own.push(TimeRun { t: vec![run.t[index]], present: vec![1.0], rows: run.rows }),
         }
     }
     own

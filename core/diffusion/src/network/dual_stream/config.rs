@@ -1,4 +1,4 @@
-//! What a network of several parts is made of, and which of them reads which.
+//! The configuration of a dual-stream network.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -6,30 +6,27 @@ use serde::{Deserialize, Serialize};
 use super::super::Network;
 use crate::{EngineError, Result, Site};
 
-/// The networks of a [`DualStream`](super::DualStream), and what they read of one another.
+/// The parts of a [`DualStream`](super::DualStream) network, and what they read from each other.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DualStreamConfig {
     /// Stream -> its network.
     pub parts: IndexMap<String, Network>,
-    /// Stream -> what its network reads of another stream's.
+    /// Stream -> the features that its network reads from another stream's network.
     pub reads: IndexMap<String, Reading>,
 }
 
-/// What the network of one stream reads of another's.
+/// The features that the network of one stream reads from another's.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reading {
-    /// The other stream; its own network reads of none.
+    /// The other stream, whose own network reads nothing.
     pub stream: String,
-    /// The places in its network whose features are read, by their names.
+    /// The names of the sites whose features are read.
     pub sites: Vec<String>,
-    /// The features of a token that they become.
+    /// The width of the tokens made from the features.
     #[serde(default = "default_features")]
     pub features: i64,
-    /// Whether what reads leaves the other network as it is: no gradient flows back.
-    #[serde(default)]
-    pub detach: bool,
 }
 
 fn default_features() -> i64 {
@@ -37,37 +34,42 @@ fn default_features() -> i64 {
 }
 
 impl Reading {
-    /// The places.
+    /// The sites.
     ///
     /// # Errors
-    /// There is none, or one has a name that no place has.
-    pub(super) fn places(&self) -> Result<Vec<Site>> {
-        match self.sites.is_empty() {
-            true => Err(bad("sites", "at least one", "none".to_string())),
-            false => self.sites.iter().map(|name| name.parse()).collect(),
+    /// The list is empty, or a name is not that of a site.
+    pub(super) fn parsed_sites(&self) -> Result<Vec<Site>> {
+        if self.sites.is_empty() {
+            return Err(bad("sites", "at least one", "none".to_string()));
         }
+        self.sites.iter().map(|name| name.parse()).collect()
     }
 }
 
 impl DualStreamConfig {
-    /// Refuses networks within networks, and readings of which nothing can come.
+    /// Rejects nested networks, and readings that cannot work.
     pub fn check(&self) -> Result<()> {
         for (stream, part) in &self.parts {
             if matches!(part, Network::Coupled(_) | Network::DualStream(_)) {
-                return Err(bad("parts", "networks over one stream", format!("that of {stream:?}")));
+                return Err(bad(
+                    "parts",
+                    "networks over one stream",
+                    format!("a nested network for stream {stream:?}"),
+                ));
             }
             part.check()?;
         }
         for (stream, reading) in &self.reads {
-            let (reader, read) = (self.parts.contains_key(stream), self.parts.contains_key(&reading.stream));
+            let reader = self.parts.contains_key(stream);
+            let read = self.parts.contains_key(&reading.stream);
             if !reader || !read || self.reads.contains_key(&reading.stream) {
-                let found = format!("{stream:?} of {:?}", reading.stream);
-                return Err(bad("reads", "a stream that reads, of a stream that reads nothing", found));
+                let found = format!("{stream:?} reading {:?}", reading.stream);
+                return Err(bad("reads", "readings from streams that read nothing", found));
             }
             if reading.features < 1 {
                 return Err(bad("features", "at least 1", reading.features.to_string()));
             }
-            reading.places()?;
+            reading.parsed_sites()?;
         }
         Ok(())
     }

@@ -1,15 +1,15 @@
-//! Which rows of a batch a network is asked about.
+//! Selections of rows of a batch.
 
 use tch::{Device, Tensor};
 
-use crate::{DenoiserInput, Result, TensorOp, Times};
+use crate::{DenoiserInput, Result, TensorExt, Times};
 
 /// Rows of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Rows {
     None,
     All,
-    /// By row, some and not all.
+    /// Some rows, not all: a flag per row.
     Some(Vec<bool>),
 }
 
@@ -22,28 +22,23 @@ impl Rows {
         }
     }
 
-    /// `[row]`, i64, the numbers of some rows.
+    /// The indices of the selected rows: `[row]`, i64.
     pub fn index(rows: &[bool], device: Device) -> Result<Tensor> {
         let numbers: Vec<i64> = (0..rows.len() as i64).filter(|row| rows[*row as usize]).collect();
-        let index = Tensor::f_from_slice(&numbers).op("from_slice", &[])?;
-        index.f_to_device(device).op("to", &[&index])
+        Tensor::try_from_slice(&numbers)?.try_to_device(device)
     }
 }
 
 /// Time and presence of every stream of every row, on the host.
-pub(super) struct Told {
+pub(super) struct HostTimes {
     t: Vec<f32>,
     present: Vec<f32>,
     streams: usize,
 }
 
-impl Told {
+impl HostTimes {
     pub fn of(batch: &DenoiserInput) -> Result<Self> {
-        let host = |tensor: &Tensor| {
-            let flat = tensor.f_flatten(0, -1).op("flatten", &[tensor])?;
-            let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-            Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])
-        };
+        let host = |tensor: &Tensor| tensor.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats();
         let (t, present) = match &batch.times {
             Times::Rows { t, present } => (host(t)?, host(present)?),
             Times::Runs(runs) => (
@@ -51,26 +46,26 @@ impl Told {
                 runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
             ),
         };
-        Ok(Told { t, present, streams: batch.x.len() })
+        Ok(HostTimes { t, present, streams: batch.x.len() })
     }
 
-    fn column(&self, place: usize, holds: impl Fn(f32, f32) -> bool) -> Vec<bool> {
-        let told = self.t.iter().zip(&self.present).skip(place).step_by(self.streams);
-        told.map(|(t, present)| holds(*t, *present)).collect()
+    fn column(&self, index: usize, holds: impl Fn(f32, f32) -> bool) -> Vec<bool> {
+        let times = self.t.iter().zip(&self.present).skip(index).step_by(self.streams);
+        times.map(|(t, present)| holds(*t, *present)).collect()
     }
 
-    /// The rows in which a stream is there and not given: its time is not 0, and something is to be said of it.
-    pub fn noisy(&self, place: usize) -> Rows {
-        Rows::of(self.column(place, |t, present| present > 0.0 && t > 0.0))
+    /// The rows in which a stream is present and not observed: its time is above 0.
+    pub fn noisy(&self, index: usize) -> Rows {
+        Rows::of(self.column(index, |t, present| present > 0.0 && t > 0.0))
     }
 
-    /// The rows in which it is there.
-    pub fn there(&self, place: usize) -> Rows {
-        Rows::of(self.column(place, |_, present| present > 0.0))
+    /// The rows in which it is present.
+    pub fn there(&self, index: usize) -> Rows {
+        Rows::of(self.column(index, |_, present| present > 0.0))
     }
 
-    /// Whether it is given in all rows.
-    pub fn is_clean(&self, place: usize) -> bool {
-        !self.column(place, |t, present| present > 0.0 && t == 0.0).contains(&false)
+    /// True if it is observed in all rows.
+    pub fn is_clean(&self, index: usize) -> bool {
+        !self.column(index, |t, present| present > 0.0 && t == 0.0).contains(&false)
     }
 }

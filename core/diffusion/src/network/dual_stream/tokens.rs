@@ -1,12 +1,12 @@
-//! Features of another stream's network, as tokens.
+//! The features of another stream's network, as tokens.
 
 use tch::{Kind, Tensor};
 
-use super::super::layer::{Init, Linear, Norm, cast, fresh};
-use crate::{Result, SiteSpec, TensorOp};
+use super::super::layer::{BuildOptions, Linear, Norm, cast, fresh};
+use crate::{Result, SiteSpec, TensorExt};
 
-/// Per site: linear(norm(feature)) + position, a token for each place of the map, or one for a vector. The sites' tokens
-/// stand one after the other.
+/// Per site: linear(norm(feature)) + position, one token per position of the map, or one for a vector. The tokens of
+/// the sites are concatenated.
 #[derive(Debug)]
 pub(super) struct FeatureTokens {
     sites: Vec<SiteTokens>,
@@ -17,13 +17,13 @@ struct SiteTokens {
     name: String,
     norm: Norm,
     linear: Linear,
-    /// `[token, feature]`: attention does not see places otherwise.
+    /// `[token, feature]`: attention has no other notion of position.
     position: Tensor,
 }
 
 impl FeatureTokens {
     /// Tokens of `features` features, of these sites.
-    pub fn new(name: &str, sites: &[SiteSpec], features: i64, init: Init) -> Result<Self> {
+    pub fn new(name: &str, sites: &[SiteSpec], features: i64, init: BuildOptions) -> Result<Self> {
         let of = |spec: &SiteSpec| {
             let (name, (places, channels)) = (format!("{name}.{}", spec.site), layout(&spec.shape));
             Ok(SiteTokens {
@@ -40,10 +40,10 @@ impl FeatureTokens {
     pub fn forward(&self, features: &[Tensor]) -> Result<Tensor> {
         let of = |(site, features): (&SiteTokens, &Tensor)| {
             let tokens = cast(&site.linear.forward(&site.norm.forward(&places(features)?)?)?, Kind::Float)?;
-            tokens.f_add(&site.position).op("add", &[&tokens, &site.position])
+            tokens.try_add(&site.position)
         };
         let tokens = self.sites.iter().zip(features).map(of).collect::<Result<Vec<_>>>()?;
-        Tensor::f_cat(&tokens, 1).op("cat", &tokens.iter().collect::<Vec<_>>())
+        Tensor::try_cat(&tokens, 1)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -63,8 +63,8 @@ impl FeatureTokens {
     }
 }
 
-/// The places and the channels of a site: of `[feature]`, one place; of `[token, feature]`, a place for each; of
-/// `[channel, height, width]`, after frames if there are any, as many as the map has.
+/// (positions, channels) of a site: `[feature]` has one position; `[token, feature]` one per token; `[channel, height,
+/// width]`, optionally after frames, one per pixel.
 fn layout(shape: &[i64]) -> (i64, i64) {
     match *shape {
         [ref frames @ .., channels, height, width] => (frames.iter().product::<i64>() * height * width, channels),
@@ -73,14 +73,13 @@ fn layout(shape: &[i64]) -> (i64, i64) {
     }
 }
 
-/// `[row, shape of the site]` -> `[row, place, channel]`.
+/// `[row, shape of the site]` -> `[row, position, channel]`.
 fn places(features: &Tensor) -> Result<Tensor> {
     let last = features.dim() as i64 - 1;
     match last {
-        1 => return features.f_unsqueeze(1).op("unsqueeze", &[features]),
+        1 => return features.try_unsqueeze(1),
         2 => return Ok(features.shallow_clone()),
         _ => {}
     }
-    let moved = features.f_movedim_int(last - 2, last).op("movedim", &[features])?;
-    moved.f_flatten(1, -2).op("flatten", &[&moved])
+    features.try_movedim(last - 2, last)?.try_flatten(1, -2)
 }

@@ -1,49 +1,50 @@
-//! The block of a transformer that the times steer.
+//! The block of a transformer that the times modulate.
 
 use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward};
-use super::super::beside::{Beside, CrossAttention};
-use super::super::layer::{Init, Linear, add, cast};
+use super::super::cross_attention::{CrossAttention, Memory};
+use super::super::layer::{BuildOptions, Linear, add, cast};
 use super::TransformerConfig;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// Added to the variance: Peebles & Xie 2023, their code.
 const NORM_EPS: f64 = 1e-6;
 
-/// What the times do to the tokens of each stream.
-pub(super) struct Steer<'a> {
+/// The times that modulate the tokens of each stream.
+pub(super) struct TimeConditioning<'a> {
     /// `[row, stream, width]`, after its activation.
     pub times: &'a Tensor,
-    /// The stream of each token, `[token]`, i64; none for a single stream.
+    /// The stream of each token, `[token]`, i64; `None` for a single stream.
     pub owner: Option<&'a Tensor>,
 }
 
-impl Steer<'_> {
-    /// The `count` parts that a layer makes of the times: `[row, token or 1, width]` each, f32.
+impl TimeConditioning<'_> {
+    /// The `count` parts that a layer computes from the times: `[row, token or 1, width]` each, f32.
     fn parts(&self, layer: &Linear, count: i64) -> Result<Vec<Tensor>> {
         let parts = cast(&layer.forward(self.times)?, Kind::Float)?;
         let parts = match self.owner {
             None => parts,
-            Some(owner) => parts.f_index_select(1, owner).op("index_select", &[&parts, owner])?,
+            Some(owner) => parts.try_index_select(1, owner)?,
         };
-        parts.f_chunk(count, -1).op("chunk", &[&parts])
+        parts.try_chunk(count, -1)
     }
 }
 
-/// shift + (1 + scale) norm(h), a layer that makes both of the times: zero at the start, when it is a plain norm.
+/// shift + (1 + scale) norm(h), with shift and scale computed from the times: zero at the start, when it is a plain
+/// norm.
 #[derive(Debug)]
-pub(super) struct SteeredNorm(Linear);
+pub(super) struct AdaLayerNorm(Linear);
 
-impl SteeredNorm {
-    pub fn new(name: &str, width: i64, init: Init) -> Result<Self> {
-        Linear::new(&format!("{name}.modulation"), width, 2 * width, 0.0, init).map(SteeredNorm)
+impl AdaLayerNorm {
+    pub fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
+        Linear::new(&format!("{name}.modulation"), width, 2 * width, 0.0, init).map(AdaLayerNorm)
     }
 
     /// `[row, token, width]` -> the same, f32.
-    pub fn forward(&self, h: &Tensor, steer: &Steer) -> Result<Tensor> {
-        let parts = steer.parts(&self.0, 2)?;
-        steered(h, &parts[0], &parts[1])
+    pub fn forward(&self, h: &Tensor, conditioning: &TimeConditioning) -> Result<Tensor> {
+        let parts = conditioning.parts(&self.0, 2)?;
+        modulated(h, &parts[0], &parts[1])
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -55,9 +56,9 @@ impl SteeredNorm {
     }
 }
 
-/// h <- h + gate attention(shift + (1 + scale) norm(h)), then what is read beside, then the same with a layer per token:
-/// adaLN-Zero of Peebles & Xie 2023, "Scalable diffusion models with transformers", section 3.2. Shifts, scales and gates
-/// are made of the time of the token's stream, and are zero at the start.
+/// h <- h + gate attention(shift + (1 + scale) norm(h)), then cross-attention, then the same with a feed-forward layer:
+/// adaLN-Zero of Peebles & Xie 2023, "Scalable diffusion models with transformers", section 3.2. Shifts, scales and
+/// gates are computed from the time of the token's stream and start at zero.
 #[derive(Debug)]
 pub(super) struct Block {
     modulation: Linear,
@@ -68,7 +69,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub fn new(index: usize, config: &TransformerConfig, init: Init) -> Result<Self> {
+    pub fn new(index: usize, config: &TransformerConfig, init: BuildOptions) -> Result<Self> {
         let (width, heads) = (config.width, config.num_attention_heads);
         let name = |layer: &str| format!("blocks.{index}.{layer}");
         let cross = |layer: &str, from: Option<i64>| {
@@ -84,17 +85,23 @@ impl Block {
     }
 
     /// `[row, token, width]` -> the same, f32; `mask` `[row, 1, 1, token]`.
-    pub fn forward(&self, h: Tensor, steer: &Steer, mask: Option<&Tensor>, beside: [&Beside; 2]) -> Result<Tensor> {
-        let parts = steer.parts(&self.modulation, 6)?;
-        let normal = steered(&h, &parts[0], &parts[1])?;
+    pub fn forward(
+        &self,
+        h: Tensor,
+        conditioning: &TimeConditioning,
+        mask: Option<&Tensor>,
+        memory: [&Memory; 2],
+    ) -> Result<Tensor> {
+        let parts = conditioning.parts(&self.modulation, 6)?;
+        let normal = modulated(&h, &parts[0], &parts[1])?;
         let change = self.attention.forward(&normal, &self.attention.keys(&normal)?, mask)?;
         let mut h = gated(&h, &change, &parts[2])?;
-        for (layer, beside) in [&self.prompt, &self.context].into_iter().zip(beside) {
-            if let Some(change) = layer.as_ref().map(|layer| layer.read(&h, beside)).transpose()?.flatten() {
+        for (layer, memory) in [&self.prompt, &self.context].into_iter().zip(memory) {
+            if let Some(change) = layer.as_ref().map(|layer| layer.read(&h, memory)).transpose()?.flatten() {
                 h = add(h, &change)?;
             }
         }
-        let change = self.feed_forward.forward(&steered(&h, &parts[3], &parts[4])?)?;
+        let change = self.feed_forward.forward(&modulated(&h, &parts[3], &parts[4])?)?;
         gated(&h, &change, &parts[5])
     }
 
@@ -113,13 +120,13 @@ impl Block {
     }
 }
 
-fn steered(h: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+fn modulated(h: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let width = &h.size()[2..];
-    let normal = h.f_layer_norm::<Tensor>(width, None, None, NORM_EPS, true).op("layer_norm", &[h])?;
-    add(normal.f_addcmul(&normal, scale).op("addcmul", &[&normal, scale])?, shift)
+    let normal = h.try_layer_norm(width, None, None, NORM_EPS)?;
+    add(normal.try_addcmul(&normal, scale)?, shift)
 }
 
 fn gated(h: &Tensor, change: &Tensor, gate: &Tensor) -> Result<Tensor> {
     let change = cast(change, Kind::Float)?;
-    h.f_addcmul(&change, gate).op("addcmul", &[h, &change, gate])
+    h.try_addcmul(&change, gate)
 }

@@ -4,32 +4,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EngineError, Result};
 
-/// The size and the options of a [`Unet`](super::Unet). Keys are those of diffusers' `UNet2DConditionModel`; the defaults
-/// of everything that has no key here are the same.
+/// The size and the options of a [`Unet`](super::Unet). Keys are those of diffusers' `UNet2DConditionModel`; everything
+/// without a key here has the default of diffusers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UnetConfig {
     /// The channels of each level, from the finest to the coarsest.
     pub block_out_channels: Vec<i64>,
-    /// The residual blocks of a level on the way down; on the way up there is one more.
+    /// The residual blocks per level on the way down; on the way up there is one more.
     pub layers_per_block: usize,
-    /// Whether a level attends, one for all levels or one for each: `CrossAttnDownBlock2D` or `DownBlock2D`. The middle
-    /// always does.
+    /// True for levels that attend, one value for all levels or one for each: `CrossAttnDownBlock2D` or `DownBlock2D`.
+    /// The middle always attends.
     pub attention: Vec<bool>,
     /// Heads of attention, one number for all levels or one for each; published configurations call it
     /// `attention_head_dim`.
     pub num_attention_heads: Vec<i64>,
     /// Transformer blocks after a residual block.
     pub transformer_layers_per_block: usize,
-    /// The features of a prompt token; without it the network reads no prompt.
+    /// The features of a prompt token; without it the network takes no prompt.
     pub cross_attention_dim: Option<i64>,
-    /// The features of a context token; without it the network reads no context.
+    /// The features of a context token; without it the network takes no context.
     pub context_dim: Option<i64>,
-    /// Whether layers join the frames of streams `[frame, channel, height, width]`; without them each frame is by itself.
+    /// True to join the frames of streams `[frame, channel, height, width]`; otherwise each frame is independent.
     pub temporal: bool,
-    /// The groups of channels that a norm normalises apart; they divide the channels of every level.
+    /// The groups of channels that a norm normalizes separately; they divide the channels of every level.
     pub norm_num_groups: i64,
-    /// Whether the layers around attention have weights of two axes, or of four as convolutions of one place.
+    /// True if the layers around attention have weights with two axes; otherwise four, as 1 x 1 convolutions.
     pub use_linear_projection: bool,
 }
 
@@ -51,7 +51,7 @@ impl Default for UnetConfig {
 }
 
 impl UnetConfig {
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
         let levels = self.levels();
@@ -106,7 +106,7 @@ impl UnetConfig {
         self.block_out_channels.len()
     }
 
-    /// Whether a level attends.
+    /// True if a level attends.
     pub(super) fn attends(&self, level: usize) -> bool {
         *at(&self.attention, level)
     }
@@ -117,7 +117,7 @@ impl UnetConfig {
     }
 }
 
-/// The one for all levels, or that of the level.
+/// The value for all levels, or that of the level.
 fn at<T>(list: &[T], level: usize) -> &T {
     &list[if list.len() == 1 { 0 } else { level }]
 }

@@ -3,40 +3,40 @@
 use tch::Tensor;
 
 use super::super::attention::Keys;
-use super::super::beside::{Beside, CrossAttention};
-use super::super::conv::{Conv, beside, enlarged};
-use super::super::layer::{Init, add};
+use super::super::conv::{Conv, concat, enlarged};
+use super::super::cross_attention::{CrossAttention, Memory};
+use super::super::layer::{BuildOptions, add};
 use super::resnet::Resnet;
 use super::spatial::{Spatial, TransformerBlock};
 use super::temporal::Temporal;
 use super::{Signal, UnetConfig};
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
-/// What is counted while the layers are made.
+/// Settings and counters during construction.
 pub(super) struct Builder<'a> {
     pub config: &'a UnetConfig,
-    pub init: Init,
+    pub init: BuildOptions,
     pub groups: i64,
     /// The width of the time embedding.
     pub embedding: i64,
-    /// The projections of the time that the blocks have so far.
+    /// The width of the time projections so far.
     pub projected: i64,
-    /// The transformer blocks so far.
+    /// The number of transformer blocks so far.
     pub blocks: usize,
-    /// The layers that read a context so far.
+    /// The number of layers that attend to a context so far.
     pub readers: usize,
 }
 
-/// What every layer is told.
+/// The inputs that all layers share in a forward pass.
 pub(super) struct Pass<'a> {
     pub signal: Signal,
-    pub prompt: &'a Beside,
-    pub context: &'a Beside,
-    /// The rows of the map that are frames of one row.
+    pub prompt: &'a Memory,
+    pub context: &'a Memory,
+    /// The number of consecutive rows of the map that are frames of one row.
     pub frames: i64,
 }
 
-/// A residual block; attention, and what reads the context, where the level attends; then what joins frames.
+/// A residual block, then attention and context attention if the level attends, then temporal layers.
 #[derive(Debug)]
 pub(super) struct Layer {
     resnet: Resnet,
@@ -52,7 +52,8 @@ impl Layer {
         if builder.config.attends(level) {
             attention = Some(Spatial::new(&format!("{name}.attentions.{index}"), to, level, builder)?);
             if let Some(from) = builder.config.context_dim {
-                let (name, heads) = (format!("{name}.contexts.{index}"), builder.config.heads(level));
+                let name = format!("{name}.contexts.{index}");
+                let heads = builder.config.heads(level);
                 context = Some(CrossAttention::new(&name, to, from, heads, builder.readers, builder.init)?);
                 builder.readers += 1;
             }
@@ -76,12 +77,11 @@ impl Layer {
     }
 }
 
-/// Each place of a map, `[row, channel, height, width]`, reads what is beside.
-fn read(layer: &CrossAttention, h: Tensor, beside: &Beside) -> Result<Tensor> {
-    let flat = h.f_flatten(2, 3).op("flatten", &[&h])?;
-    let Some(change) = layer.read(&flat.f_transpose(1, 2).op("transpose", &[&flat])?, beside)? else { return Ok(h) };
-    let change = change.f_transpose(1, 2).op("transpose", &[&change])?;
-    let change = change.f_reshape(h.size()).op("reshape", &[&change])?;
+/// Each position of a map, `[row, channel, height, width]`, attends to the tokens.
+fn read(layer: &CrossAttention, h: Tensor, memory: &Memory) -> Result<Tensor> {
+    let flat = h.try_flatten(2, 3)?;
+    let Some(change) = layer.read(&flat.try_transpose(1, 2)?, memory)? else { return Ok(h) };
+    let change = change.try_transpose(1, 2)?.try_reshape(h.size())?;
     add(h, &change)
 }
 
@@ -89,29 +89,32 @@ fn read(layer: &CrossAttention, h: Tensor, beside: &Beside) -> Result<Tensor> {
 #[derive(Debug)]
 pub(super) struct Level {
     layers: Vec<Layer>,
-    /// What leads to the next level; the last has none.
+    /// The convolution to the next level; the last level has none.
     resize: Option<Conv>,
 }
 
 impl Level {
-    /// On the way down, from `from` channels to those of the level.
+    /// A level on the way down, from `from` channels to those of the level.
     pub fn down(level: usize, from: i64, builder: &mut Builder) -> Result<Self> {
-        let (name, to) = (format!("down_blocks.{level}"), builder.config.block_out_channels[level]);
+        let name = format!("down_blocks.{level}");
+        let to = builder.config.block_out_channels[level];
         let inputs = |index| if index == 0 { from } else { to };
         let layers = (0..builder.config.layers_per_block)
             .map(|index| Layer::new(&name, index, inputs(index), to, level, builder))
             .collect::<Result<_>>()?;
-        let resize = match level + 1 < builder.config.levels() {
-            true => Some(Conv::new(&format!("{name}.downsamplers.0.conv"), to, to, 3, 1.0, builder.init)?.halving()),
-            false => None,
+        let resize = if level + 1 < builder.config.levels() {
+            Some(Conv::new(&format!("{name}.downsamplers.0.conv"), to, to, 3, 1.0, builder.init)?.halving())
+        } else {
+            None
         };
         Ok(Level { layers, resize })
     }
 
-    /// On the way up; each layer also reads what one on the way down gave, whose widths are taken from `skips`.
+    /// A level on the way up; each layer also takes a skip connection, whose width is popped from `skips`.
     pub fn up(level: usize, from: i64, skips: &mut Vec<i64>, builder: &mut Builder) -> Result<Self> {
         let number = builder.config.levels() - 1 - level;
-        let (name, to) = (format!("up_blocks.{number}"), builder.config.block_out_channels[level]);
+        let name = format!("up_blocks.{number}");
+        let to = builder.config.block_out_channels[level];
         let mut layers = Vec::new();
         for index in 0..=builder.config.layers_per_block {
             let inputs = if index == 0 { from } else { to } + skips.pop().unwrap_or(0);
@@ -124,7 +127,7 @@ impl Level {
         Ok(Level { layers, resize })
     }
 
-    /// Keeps in `skips` what the way up reads. What the last layer gave, and what leads on.
+    /// Pushes the skip connections. Returns the output of the last layer, and the input of the next level.
     pub fn descend(&self, x: Tensor, skips: &mut Vec<Tensor>, pass: &Pass) -> Result<(Tensor, Tensor)> {
         let mut h = x;
         for layer in &self.layers {
@@ -137,12 +140,12 @@ impl Level {
         Ok((h, smaller))
     }
 
-    /// As [`Level::descend`], the other way. A map is enlarged to the size of the one it meets next.
+    /// Like [`Level::descend`], on the way up. A map is upsampled to the size of the next skip connection.
     pub fn ascend(&self, x: Tensor, skips: &mut Vec<Tensor>, pass: &Pass) -> Result<(Tensor, Tensor)> {
         let mut h = x;
         for layer in &self.layers {
             let Some(skip) = skips.pop() else { break };
-            h = layer.forward(&beside(&h, &skip)?, pass)?;
+            h = layer.forward(&concat(&h, &skip)?, pass)?;
         }
         let (Some(enlarge), Some(next)) = (&self.resize, skips.last()) else { return Ok((h.shallow_clone(), h)) };
         let size = next.size();
@@ -154,7 +157,7 @@ impl Level {
         self.layers.iter().map(|layer| &layer.resnet)
     }
 
-    /// What its layers read of a context.
+    /// The context keys of its layers.
     pub fn context_keys(&self, tokens: &Tensor) -> impl Iterator<Item = Result<Keys>> {
         self.layers.iter().filter_map(|layer| layer.context.as_ref()).map(|context| context.keys(tokens))
     }
@@ -184,7 +187,7 @@ impl Level {
     }
 }
 
-/// A residual block, attention, what joins frames, a residual block.
+/// A residual block, attention, temporal layers, a residual block.
 #[derive(Debug)]
 pub(super) struct Middle {
     resnets: [Resnet; 2],

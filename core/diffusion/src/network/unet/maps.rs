@@ -1,11 +1,11 @@
-//! All streams as one map, channel beside channel, and back. Frames of a stream are rows of the map.
+//! All streams as one map, concatenated along the channels, and back. Frames of a stream are rows of the map.
 
 use tch::Tensor;
 
 use super::super::streams::present_values;
-use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorOp};
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt};
 
-/// What the maps of all streams have in common.
+/// The common size of the maps of all streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Common {
     /// 1 for streams without frames.
@@ -14,7 +14,7 @@ pub(super) struct Common {
     pub width: i64,
 }
 
-/// Refuses streams that are not `[channel, height, width]`, or all `[frame, channel, height, width]`, of one size.
+/// Rejects streams that are not all `[channel, height, width]`, or all `[frame, channel, height, width]`, of one size.
 pub(super) fn common(streams: &[StreamSpec]) -> Result<(Common, i64)> {
     let of = |stream: &StreamSpec| match *stream.shape.as_slice() {
         [channels, height, width] => Some((Common { frames: 1, height, width }, 3, channels)),
@@ -43,30 +43,31 @@ fn channels(stream: &StreamSpec) -> i64 {
     stream.shape[stream.shape.len() - 3]
 }
 
-/// `[row * frame, channel, height, width]`, absent streams zero. Refuses shapes that are not the streams'.
+/// `[row * frame, channel, height, width]`, absent streams zero. Rejects wrong shapes.
 pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput) -> Result<Tensor> {
     let rows = batch.rows();
     let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
     let mut parts = Vec::with_capacity(streams.len());
-    for (place, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
+    for (index, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
         stream.check_batch(x, rows as usize)?;
-        let x = present_values(stream, place, x, present.as_ref())?;
+        let x = present_values(stream, index, x, present.as_ref())?;
         let size = [rows * common.frames, channels(stream), common.height, common.width];
-        parts.push(x.f_reshape(size).op("reshape", &[&x])?);
+        parts.push(x.try_reshape(size)?);
     }
     match parts.as_slice() {
         [part] => Ok(part.shallow_clone()),
-        parts => Tensor::f_cat(parts, 1).op("cat", &parts.iter().collect::<Vec<_>>()),
+        parts => Tensor::try_cat(parts, 1),
     }
 }
 
 /// The streams of `[row * frame, channel, height, width]`, each `[row, shape]`.
 pub(super) fn split(streams: &[StreamSpec], common: Common, map: &Tensor) -> Result<Vec<Tensor>> {
-    let (rows, mut first) = ((map.size()[0] / common.frames) as usize, 0);
+    let rows = (map.size()[0] / common.frames) as usize;
+    let mut first = 0;
     let mut parts = Vec::with_capacity(streams.len());
     for stream in streams {
-        let part = map.f_narrow(1, first, channels(stream)).op("narrow", &[map])?;
-        parts.push(part.f_reshape(stream.batch_shape(rows)).op("reshape", &[&part])?);
+        let part = map.try_narrow(1, first, channels(stream))?;
+        parts.push(part.try_reshape(stream.batch_shape(rows))?);
         first += channels(stream);
     }
     Ok(parts)

@@ -2,14 +2,14 @@
 
 use tch::{Kind, Tensor};
 
-use super::super::conv::{Conv, over_places};
+use super::super::conv::{Conv, over_positions};
 use super::super::layer::{Linear, Norm, add, cast, silu};
 use super::Signal;
 use super::level::Builder;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
 /// conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(e)))) + conv_shortcut(x), e the embedding of the times, the
-/// shortcut the identity where widths are equal.
+/// shortcut the identity if the widths are equal.
 #[derive(Debug)]
 pub(super) struct Resnet {
     norm1: Norm,
@@ -18,7 +18,7 @@ pub(super) struct Resnet {
     norm2: Norm,
     conv2: Conv,
     shortcut: Option<Conv>,
-    /// Its place among the projections of the time of all blocks.
+    /// The offset of its part among the time projections of all blocks.
     offset: i64,
     width: i64,
 }
@@ -47,11 +47,11 @@ impl Resnet {
         let normal = silu(self.norm1.forward(x)?)?;
         let inside = match signal {
             Signal::Projected(all) => {
-                let part = all.f_narrow(-1, self.offset, self.width).op("narrow", &[all])?;
+                let part = all.try_narrow(-1, self.offset, self.width)?;
                 self.conv1.forward_with(&part, &normal)?
             }
             Signal::Embedded(embedding) => {
-                add(self.conv1.forward(&normal)?, &over_places(&self.time.forward(embedding)?)?)?
+                add(self.conv1.forward(&normal)?, &over_positions(&self.time.forward(embedding)?)?)?
             }
         };
         let inside = silu(self.norm2.forward(&inside)?)?;
@@ -62,10 +62,10 @@ impl Resnet {
         }
     }
 
-    /// The layer that makes its part of [`Signal::Projected`] out of the embedding.
+    /// The weight and bias that compute its part of [`Signal::Projected`] from the embedding.
     pub fn part(&self) -> Result<(Tensor, Tensor)> {
         let ((weight, bias), first) = (self.time.plain()?, self.conv1.plain_bias()?);
-        Ok((weight, bias.f_add(&first).op("add", &[&bias, &first])?))
+        Ok((weight, bias.try_add(&first)?))
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {

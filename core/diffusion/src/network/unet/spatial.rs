@@ -1,29 +1,29 @@
-//! Attention between the places of a map, and from them to the prompt.
+//! Attention between the positions of a map, and from them to the prompt.
 
 use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward, Keys};
-use super::super::beside::Beside;
-use super::super::layer::{Init, Norm, add, cast, fresh, plain, zeros};
+use super::super::cross_attention::Memory;
+use super::super::layer::{BuildOptions, Norm, add, cast, fresh, plain, zeros};
 use super::level::Builder;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
-/// What diffusers adds to the variance in this norm alone.
+/// The epsilon that diffusers adds to the variance in this norm only.
 const SPATIAL_EPS: f64 = 1e-6;
 
-/// proj_out(blocks(proj_in(norm(x)))) + x, each place a token.
+/// proj_out(blocks(proj_in(norm(x)))) + x, with each position as a token.
 #[derive(Debug)]
 pub(super) struct Spatial {
     norm: Norm,
-    input: PlaceLinear,
+    input: PositionLinear,
     pub blocks: Vec<TransformerBlock>,
-    output: PlaceLinear,
+    output: PositionLinear,
 }
 
 impl Spatial {
     pub fn new(name: &str, width: i64, level: usize, builder: &mut Builder) -> Result<Self> {
         let linear = |layer: &str| {
-            PlaceLinear::new(&format!("{name}.{layer}"), width, builder.config.use_linear_projection, builder.init)
+            PositionLinear::new(&format!("{name}.{layer}"), width, builder.config.use_linear_projection, builder.init)
         };
         let (input, output) = (linear("proj_in")?, linear("proj_out")?);
         let norm =
@@ -34,15 +34,15 @@ impl Spatial {
         Ok(Spatial { norm, input, blocks, output })
     }
 
-    /// `[row, width, height, width]` -> the same, f32.
-    pub fn forward(&self, x: &Tensor, prompt: &Beside) -> Result<Tensor> {
+    /// `[row, channel, height, width]` -> the same shape, f32.
+    pub fn forward(&self, x: &Tensor, prompt: &Memory) -> Result<Tensor> {
         let mut h = cast(&self.input.tokens(&self.norm.forward(x)?)?, Kind::Float)?;
         for block in &self.blocks {
             h = block.forward(h, prompt)?;
         }
         let change = cast(&self.output.places(&h)?, Kind::Float)?;
         let size = x.size();
-        add(change.f_view(size.as_slice()).op("view", &[&change])?, x)
+        add(change.try_view(size)?, x)
     }
 
     pub fn list(&self, named: &mut Vec<(String, Tensor)>) {
@@ -60,22 +60,23 @@ impl Spatial {
     }
 }
 
-/// Attention to the tokens themselves, then to the prompt, then a layer per token, each added to what came in.
+/// Self-attention, then cross-attention to the prompt, then a feed-forward layer, each with a residual connection.
 #[derive(Debug)]
 pub(super) struct TransformerBlock {
     norm1: Norm,
     own: Attention,
-    /// Where the network reads a prompt.
+    /// If the network takes a prompt.
     prompt: Option<(Norm, Attention)>,
     norm3: Norm,
     feed_forward: FeedForward,
-    /// Its place among the blocks that read a prompt.
-    place: usize,
+    /// Its index among the blocks that attend to the prompt.
+    index: usize,
 }
 
 impl TransformerBlock {
     fn new(name: &str, width: i64, level: usize, builder: &mut Builder) -> Result<Self> {
-        let (heads, init) = (builder.config.heads(level), builder.init);
+        let heads = builder.config.heads(level);
+        let init = builder.init;
         let norm = |layer: &str| Norm::new(&format!("{name}.{layer}"), width, 1, init.device);
         let attention = |layer: &str, from| Attention::new(&format!("{name}.{layer}"), width, from, heads, 1.0, init);
         let prompt = match builder.config.cross_attention_dim {
@@ -88,17 +89,17 @@ impl TransformerBlock {
             prompt,
             norm3: norm("norm3")?,
             feed_forward: FeedForward::new(&format!("{name}.ff"), width, init)?,
-            place: builder.blocks,
+            index: builder.blocks,
         };
         builder.blocks += 1;
         Ok(block)
     }
 
     /// `[row, token, width]` -> the same, f32.
-    fn forward(&self, h: Tensor, prompt: &Beside) -> Result<Tensor> {
+    fn forward(&self, h: Tensor, prompt: &Memory) -> Result<Tensor> {
         let normal = self.norm1.forward(&h)?;
         let h = add(h, &self.own.forward(&normal, &self.own.keys(&normal)?, None)?)?;
-        let h = match (&self.prompt, prompt.keys(self.place)) {
+        let h = match (&self.prompt, prompt.keys(self.index)) {
             (None, _) => h,
             (Some((_, attention)), None) => add(h, &attention.nothing()?)?,
             (Some((norm, attention)), Some(keys)) => {
@@ -110,7 +111,7 @@ impl TransformerBlock {
         add(h, &change)
     }
 
-    /// What it reads of a prompt, `[row, token, cross_attention_dim]`.
+    /// The keys and values of a prompt, `[row, token, cross_attention_dim]`.
     pub fn prompt_keys(&self, tokens: &Tensor) -> Option<Result<Keys>> {
         self.prompt.as_ref().map(|(_, attention)| attention.keys(tokens))
     }
@@ -138,23 +139,23 @@ impl TransformerBlock {
     }
 }
 
-/// W x + b at every place, from a map to tokens or back: no copy turns the one into the other.
+/// W x + b at every position, from a map to tokens or back, without a copy in between.
 #[derive(Debug)]
-struct PlaceLinear {
+struct PositionLinear {
     name: String,
-    /// `[to, from]`, or as a convolution of one place, `[to, from, 1, 1]`.
+    /// `[to, from]`, or `[to, from, 1, 1]` as a 1 x 1 convolution.
     weight: Tensor,
     bias: Tensor,
     precision: super::super::Precision,
-    /// Once frozen: weight and bias as they are multiplied.
+    /// Once frozen: weight and bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
-impl PlaceLinear {
-    fn new(name: &str, width: i64, linear: bool, init: Init) -> Result<Self> {
+impl PositionLinear {
+    fn new(name: &str, width: i64, linear: bool, init: BuildOptions) -> Result<Self> {
         let size = if linear { vec![width, width] } else { vec![width, width, 1, 1] };
         let (weight, bias) = (fresh(name, &size, 1.0, init)?, zeros(width, init)?);
-        Ok(PlaceLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
+        Ok(PositionLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 
     /// Weight `[to, from]` and bias `[to]`, in the layer's precision.
@@ -163,28 +164,26 @@ impl PlaceLinear {
             return Ok((weight.shallow_clone(), bias.shallow_clone()));
         }
         let kind = self.precision.kind();
-        let weight = self.weight.f_flatten(1, -1).op("flatten", &[&self.weight])?;
+        let weight = self.weight.try_flatten(1, -1)?;
         Ok((cast(&weight, kind)?, cast(&self.bias, kind)?))
     }
 
-    /// `[row, from, height, width]` -> `[row, place, to]`.
+    /// `[row, from, height, width]` -> `[row, position, to]`.
     fn tokens(&self, map: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.parts()?;
-        let flat = cast(map, self.precision.kind())?.f_flatten(2, 3).op("flatten", &[map])?;
-        let tokens = flat.f_transpose(1, 2).op("transpose", &[&flat])?;
-        let weight = weight.f_tr().op("t", &[&weight])?;
-        let weight = weight.f_expand([flat.size()[0], -1, -1], false).op("expand", &[&weight])?;
-        bias.f_baddbmm(&tokens, &weight, 1.0, 1.0).op("baddbmm", &[&bias, &tokens, &weight])
+        let flat = cast(map, self.precision.kind())?.try_flatten(2, 3)?;
+        let tokens = flat.try_transpose(1, 2)?;
+        let weight = weight.try_t()?.try_expand([flat.size()[0], -1, -1])?;
+        bias.try_baddbmm(&tokens, &weight)
     }
 
-    /// `[row, place, from]` -> `[row, to, place]`.
+    /// `[row, position, from]` -> `[row, to, position]`.
     fn places(&self, tokens: &Tensor) -> Result<Tensor> {
         let (weight, bias) = self.parts()?;
         let tokens = cast(tokens, self.precision.kind())?;
-        let flat = tokens.f_transpose(1, 2).op("transpose", &[&tokens])?;
-        let weight = weight.f_expand([flat.size()[0], -1, -1], false).op("expand", &[&weight])?;
-        let bias = bias.f_unsqueeze(-1).op("unsqueeze", &[&bias])?;
-        bias.f_baddbmm(&weight, &flat, 1.0, 1.0).op("baddbmm", &[&bias, &weight, &flat])
+        let flat = tokens.try_transpose(1, 2)?;
+        let weight = weight.try_expand([flat.size()[0], -1, -1])?;
+        bias.try_unsqueeze(-1)?.try_baddbmm(&weight, &flat)
     }
 
     fn list(&self, named: &mut Vec<(String, Tensor)>) {

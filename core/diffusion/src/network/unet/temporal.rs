@@ -1,15 +1,15 @@
-//! What joins the frames of a map; one that is made fresh changes nothing.
+//! Temporal layers: join the frames of a map. Fresh ones change nothing.
 
 use tch::{Kind, Tensor};
 
 use super::super::attention::Attention;
-use super::super::layer::{Init, Norm, Precision, add, cast, fresh, plain, silu, zeros};
+use super::super::layer::{BuildOptions, Norm, Precision, add, cast, fresh, plain, silu, zeros};
 use super::level::Builder;
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
-/// h <- h + conv(silu(norm(h))), over three frames; then h <- h + attention(norm(h)), each place over all its frames. The
-/// last layer of each is zero at the start: Blattmann et al. 2023 (arXiv 2304.08818) insert such layers into a network that
-/// was trained without frames. The convolution tells their order.
+/// h <- h + conv(silu(norm(h))) over three frames, then h <- h + attention(norm(h)), each position over all its frames.
+/// The last layer of each starts at zero: Blattmann et al. 2023 (arXiv 2304.08818) insert such layers into a network
+/// trained without frames. The convolution makes the order of the frames visible.
 #[derive(Debug)]
 pub(super) struct Temporal {
     conv_norm: Norm,
@@ -19,12 +19,13 @@ pub(super) struct Temporal {
 }
 
 impl Temporal {
-    /// Where the network joins frames at all.
+    /// `None` if the network does not join frames.
     pub fn maybe(name: &str, width: i64, level: usize, builder: &Builder) -> Result<Option<Self>> {
         if !builder.config.temporal {
             return Ok(None);
         }
-        let (heads, init) = (builder.config.heads(level), builder.init);
+        let heads = builder.config.heads(level);
+        let init = builder.init;
         Ok(Some(Temporal {
             conv_norm: Norm::new(&format!("{name}.conv.norm"), width, builder.groups, init.device)?,
             conv: FrameConv::new(&format!("{name}.conv"), width, init)?,
@@ -39,13 +40,11 @@ impl Temporal {
         let [channels, height, width] = [size[1], size[2], size[3]];
         let change = self.conv.forward(&silu(self.conv_norm.forward(&h)?)?, frames)?;
         let h = add(h, &change)?;
-        let tokens = h.f_view([-1, frames, channels, height * width]).op("view", &[&h])?;
-        let tokens = tokens.f_permute([0, 3, 1, 2]).op("permute", &[&tokens])?;
-        let tokens = self.norm.forward(&tokens.f_reshape([-1, frames, channels]).op("reshape", &[&tokens])?)?;
+        let tokens = h.try_view([-1, frames, channels, height * width])?.try_permute([0, 3, 1, 2])?;
+        let tokens = self.norm.forward(&tokens.try_reshape([-1, frames, channels])?)?;
         let change = self.attention.forward(&tokens, &self.attention.keys(&tokens)?, None)?;
-        let change = change.f_view([-1, height * width, frames, channels]).op("view", &[&change])?;
-        let change = change.f_permute([0, 2, 3, 1]).op("permute", &[&change])?;
-        let change = change.f_reshape(size).op("reshape", &[&change])?;
+        let change =
+            change.try_view([-1, height * width, frames, channels])?.try_permute([0, 2, 3, 1])?.try_reshape(size)?;
         add(h, &change)
     }
 
@@ -72,27 +71,28 @@ struct FrameConv {
     weight: Tensor,
     bias: Tensor,
     precision: Precision,
-    /// Once frozen: weight and bias as they are multiplied.
+    /// Once frozen: weight and bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }
 
 impl FrameConv {
-    fn new(name: &str, width: i64, init: Init) -> Result<Self> {
+    fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
         let (weight, bias) = (fresh(name, &[width, width, 3, 1, 1], 0.0, init)?, zeros(width, init)?);
         Ok(FrameConv { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 
     /// `[row * frame, channel, height, width]` -> the same, f32.
     fn forward(&self, x: &Tensor, frames: i64) -> Result<Tensor> {
-        let (size, kind) = (x.size(), self.precision.kind());
+        let size = x.size();
+        let kind = self.precision.kind();
         let (weight, bias) = match &self.fixed {
             Some((weight, bias)) => (weight.shallow_clone(), bias.shallow_clone()),
             None => (cast(&self.weight, kind)?, cast(&self.bias, kind)?),
         };
-        let swapped = |x: &Tensor| x.f_transpose(1, 2).op("transpose", &[x]);
-        let x = swapped(&cast(x, kind)?.f_unflatten(0, [-1, frames]).op("unflatten", &[x])?)?;
-        let y = x.f_conv3d(&weight, Some(&bias), [1, 1, 1], [1, 0, 0], [1, 1, 1], 1).op("conv3d", &[&x, &weight])?;
-        cast(&swapped(&y)?.f_reshape(size).op("reshape", &[&y])?, Kind::Float)
+        let swapped = |x: &Tensor| x.try_transpose(1, 2);
+        let y =
+            swapped(&cast(x, kind)?.try_unflatten(0, [-1, frames])?)?.try_conv3d(&weight, Some(&bias), [1, 0, 0])?;
+        cast(&swapped(&y)?.try_reshape(size)?, Kind::Float)
     }
 
     fn list(&self, named: &mut Vec<(String, Tensor)>) {

@@ -1,6 +1,8 @@
 //! Denoising: a denoiser predicts the noise or x0 of noised latents.
 
-use anyflow_diffusion::{Contrast, LossOptions, Prompting, StreamSpec, TimeLaw, Weight, denoising_loss};
+use anyflow_diffusion::{
+    ContrastiveLoss, DrawKey, LossOptions, Prompting, StreamSpec, TimeDistribution, Weight, denoising_loss,
+};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
@@ -15,7 +17,7 @@ use crate::{Result, RunError};
 #[derive(Clone, Debug, Deserialize)]
 pub struct Options {
     /// The distribution of roles and times.
-    times: TimeLaw,
+    times: TimeDistribution,
     /// The weight of the error by time.
     weight: Weight,
     /// The weight of the denoising loss relative to the losses of heads.
@@ -25,7 +27,7 @@ pub struct Options {
     /// The streams to train; the others are absent. All if not set.
     streams: Option<Vec<String>>,
     /// Contrastive loss (InfoNCE) between coupled streams, or on the predicted x0 of one stream.
-    contrast: Option<Contrast>,
+    contrast: Option<ContrastiveLoss>,
 }
 
 /// Trains a denoiser.
@@ -101,9 +103,8 @@ impl Objective for Denoise<'_> {
             },
             left_out: bits(&self.left_out),
             contrast: self.options.contrast.clone(),
-            ..LossOptions::default()
         };
-        let key = (key.seed, key.step as u32);
+        let key = DrawKey { seed: key.seed, step: key.step as u32 };
         let output = denoising_loss(denoiser, &part.tensors, &self.options.times, &options, key)
             .map_err(RunError::diffusion(self.name))?;
         Ok(StepLoss { loss: output.loss, figures: output.per_stream })

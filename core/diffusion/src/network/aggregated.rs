@@ -1,73 +1,81 @@
-//! A network with companions: see [`Companion`].
+//! A network with auxiliary streams: see [`Auxiliary`].
 
 mod encoder;
 mod head;
 
 use tch::{Device, Tensor};
 
-use super::layer::Init;
+use super::layer::BuildOptions;
 use crate::{
-    Companion, Denoiser, DenoiserInput, EngineError, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorOp,
-    Times,
+    Auxiliary, Denoiser, DenoiserInput, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt, Times,
 };
 use encoder::Encoder;
 use head::Head;
 
-/// A network whose diffused streams it sees with the codes of their companions added, and whose features heads read.
+/// Wraps a network: adds the embeddings of the auxiliary streams to its diffused streams, and runs heads on its
+/// features.
 ///
-/// Its streams are those of the network, then the companions. What is predicted of a diffused stream is of y_t, the plain
-/// diffusion; what is predicted of a companion is the estimate of its head, or what was given where it has none.
+/// Its streams are those of the network, then the auxiliary streams. The prediction of a diffused stream refers to y_t,
+/// the plain diffusion. The prediction of an auxiliary stream is the estimate of its head, or its own input without a
+/// head.
 pub struct Aggregated {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,
-    companions: Vec<Companion>,
+    auxiliaries: Vec<Auxiliary>,
     encoders: Vec<Option<Encoder>>,
     heads: Vec<Option<Head>>,
-    /// Of the heads, in their order.
+    /// The sites of the heads, in their order.
     sites: Vec<Site>,
 }
 
 impl Aggregated {
-    /// `inner` with companions, whose heads are fresh; see [`crate::build_joined`].
-    pub(super) fn new(inner: Box<dyn Denoiser>, companions: Vec<(StreamSpec, Companion)>, init: Init) -> Result<Self> {
+    /// Adds auxiliary streams, with fresh heads, to `inner`; see [`crate::build_joined`].
+    pub(super) fn new(
+        inner: Box<dyn Denoiser>,
+        auxiliaries: Vec<(StreamSpec, Auxiliary)>,
+        init: BuildOptions,
+    ) -> Result<Self> {
         let diffused = inner.streams().to_vec();
-        let (mut encoders, mut heads) = (Vec::new(), Vec::new());
-        for (stream, companion) in &companions {
-            companion.check()?;
-            encoders.push(encoder(stream, companion, &diffused, init.device)?);
-            let head = companion.head.as_ref();
+        let mut encoders = Vec::new();
+        let mut heads = Vec::new();
+        for (stream, auxiliary) in &auxiliaries {
+            auxiliary.check()?;
+            let encoder = |aggregation| Encoder::new(aggregation, stream, &diffused, init.device);
+            encoders.push(auxiliary.aggregate.as_ref().map(encoder).transpose()?);
+            let head = auxiliary.head.as_ref();
             heads.push(head.map(|head| Head::new(head, stream, &inner.sites(), init)).transpose()?);
         }
         let sites = heads.iter().flatten().map(|head| head.site).collect();
-        // An estimate is a value of the companion itself.
+        // An estimate is a value of the auxiliary stream itself.
         let of_estimate = |(stream, _): &(StreamSpec, _)| StreamSpec {
             parameterization: Parameterization::X0,
             ..StreamSpec::clone(stream)
         };
-        let streams = diffused.into_iter().chain(companions.iter().map(of_estimate)).collect();
-        let companions = companions.into_iter().map(|(_, companion)| companion).collect();
-        Ok(Aggregated { inner, streams, companions, encoders, heads, sites })
+        let streams = diffused.into_iter().chain(auxiliaries.iter().map(of_estimate)).collect();
+        let auxiliaries = auxiliaries.into_iter().map(|(_, auxiliary)| auxiliary).collect();
+        Ok(Aggregated { inner, streams, auxiliaries, encoders, heads, sites })
     }
 
     fn diffused(&self) -> usize {
-        self.streams.len() - self.companions.len()
+        self.streams.len() - self.auxiliaries.len()
     }
 
-    /// What the network is asked: z_t = y_t + b_t.
+    /// The input of the inner network: z_t = y_t + b_t.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
         let diffused = self.diffused();
         let mut asked = batch.some_streams(0..diffused)?;
         if self.encoders.iter().flatten().any(|encoder| !encoder.is_idle()) {
-            let told = Told::of(batch, self.streams.len())?;
-            for (place, encoder) in self.encoders.iter().enumerate() {
+            let times = HostTimes::of(batch, self.streams.len())?;
+            for (index, encoder) in self.encoders.iter().enumerate() {
                 let Some(encoder) = encoder.as_ref().filter(|encoder| !encoder.is_idle()) else { continue };
-                let (stream, value) = (&self.streams[encoder.into], &batch.x[diffused + place]);
-                let factors = told.rows().map(|(t, present)| {
-                    encoder.factor(stream, t[encoder.into], present[diffused + place] * present[encoder.into])
+                let stream = &self.streams[encoder.into];
+                let value = &batch.x[diffused + index];
+                let factors = times.rows().map(|(t, present)| {
+                    encoder.factor(stream, t[encoder.into], present[diffused + index] * present[encoder.into])
                 });
-                let code = encoder.code(value, &factors.collect::<Vec<_>>(), stream)?;
+                let embedding = encoder.embedding(value, &factors.collect::<Vec<_>>(), stream)?;
                 let y = &asked.x[encoder.into];
-                asked.x[encoder.into] = y.f_add(&code).op("add", &[y, &code])?;
+                asked.x[encoder.into] = y.try_add(&embedding)?;
             }
         }
         asked.prompt = batch.prompt.as_ref().map(crate::Tokens::shared);
@@ -75,46 +83,29 @@ impl Aggregated {
         Ok(asked)
     }
 
-    /// The estimates of the companions, from the features at the sites of the heads.
+    /// The estimates of the auxiliary streams, from the features at the sites of the heads.
     fn estimates(&self, batch: &DenoiserInput, features: &[Tensor]) -> Result<Vec<Tensor>> {
         let (diffused, mut features) = (self.diffused(), features.iter());
         let mut estimates = Vec::with_capacity(self.heads.len());
-        for (place, head) in self.heads.iter().enumerate() {
+        for (index, head) in self.heads.iter().enumerate() {
             let read = head.as_ref().and_then(|head| Some((head, features.next()?)));
             estimates.push(match read {
-                Some((head, features)) => head.estimate(features, &self.streams[diffused + place])?,
-                None => batch.x[diffused + place].shallow_clone(),
+                Some((head, features)) => head.estimate(features, &self.streams[diffused + index])?,
+                None => batch.x[diffused + index].shallow_clone(),
             });
         }
         Ok(estimates)
     }
 }
 
-fn encoder(
-    stream: &StreamSpec,
-    companion: &Companion,
-    diffused: &[StreamSpec],
-    device: Device,
-) -> Result<Option<Encoder>> {
-    let Some(aggregation) = &companion.aggregate else { return Ok(None) };
-    let into =
-        diffused.iter().position(|other| other.name == aggregation.into).ok_or_else(|| EngineError::Unknown {
-            what: "stream",
-            name: aggregation.into.clone(),
-            known: diffused.iter().map(|stream| stream.name.clone()).collect(),
-        })?;
-    let weighed = (aggregation.weight, aggregation.law);
-    Encoder::new((into, &diffused[into]), stream, weighed, device).map(Some)
-}
-
 /// Times and presences of a batch, on the host.
-struct Told {
+struct HostTimes {
     t: Vec<f32>,
     present: Vec<f32>,
     streams: usize,
 }
 
-impl Told {
+impl HostTimes {
     fn of(batch: &DenoiserInput, streams: usize) -> Result<Self> {
         let (t, present) = match &batch.times {
             Times::Runs(runs) => (
@@ -123,7 +114,7 @@ impl Told {
             ),
             Times::Rows { t, present } => (host(t)?, host(present)?),
         };
-        Ok(Told { t, present, streams })
+        Ok(HostTimes { t, present, streams })
     }
 
     /// Time and presence of every stream, row by row.
@@ -133,9 +124,7 @@ impl Told {
 }
 
 fn host(tensor: &Tensor) -> Result<Vec<f32>> {
-    let flat = tensor.f_flatten(0, -1).op("flatten", &[tensor])?;
-    let flat = flat.f_to_device(Device::Cpu).op("to", &[&flat])?;
-    Vec::<f32>::try_from(&flat).op("to_vec", &[&flat])
+    tensor.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats()
 }
 
 impl Denoiser for Aggregated {
@@ -143,8 +132,8 @@ impl Denoiser for Aggregated {
         &self.streams
     }
 
-    fn companions(&self) -> &[Companion] {
-        &self.companions
+    fn auxiliaries(&self) -> &[Auxiliary] {
+        &self.auxiliaries
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {

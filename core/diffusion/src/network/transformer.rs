@@ -1,7 +1,7 @@
 //! A transformer over the tokens of all streams.
 
 mod block;
-mod pieces;
+mod patches;
 
 use std::cell::RefCell;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::attention::Keys;
-use super::beside::{Beside, CrossAttention, KeptKeys};
-use super::layer::{Init, cast};
+use super::cross_attention::{CrossAttention, KeyCache, Memory};
+use super::layer::{BuildOptions, cast};
+use super::sinusoidal::SinusoidalEmbedding;
 use super::streams::present_values;
-use super::waves::WaveEmbedding;
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
-use block::{Block, Steer, SteeredNorm};
-use pieces::{Cut, Pieces};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
+use block::{AdaLayerNorm, Block, TimeConditioning};
+use patches::{PatchEmbedding, PatchLayout};
 
 /// The size and the options of a [`Transformer`].
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -28,11 +28,11 @@ pub struct TransformerConfig {
     pub blocks: usize,
     /// Heads of attention; they divide the width.
     pub num_attention_heads: i64,
-    /// The side of the square of places that is one token, in streams that are maps.
+    /// The side of the square patch that becomes one token, in streams that are maps.
     pub patch: i64,
-    /// The features of a prompt token; without it the network reads no prompt.
+    /// The features of a prompt token; without it the network takes no prompt.
     pub cross_attention_dim: Option<i64>,
-    /// The features of a context token; without it the network reads no context.
+    /// The features of a context token; without it the network takes no context.
     pub context_dim: Option<i64>,
 }
 
@@ -50,7 +50,7 @@ impl Default for TransformerConfig {
 }
 
 impl TransformerConfig {
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
         if self.width < 2 || self.width % 2 != 0 {
@@ -73,94 +73,93 @@ impl TransformerConfig {
     }
 }
 
-/// Each stream is cut into tokens, and all tokens attend to one another; those of absent streams are not seen. A time per
-/// stream steers its tokens. A prompt and a context are read in every block, by layers that start at zero, as the output
-/// layers do.
+/// Splits each stream into tokens; all tokens attend to each other, except those of absent streams. The time of each
+/// stream modulates its tokens. Every block attends to the prompt and the context through layers that start at zero, as
+/// the output layers do.
 #[derive(Debug)]
 pub struct Transformer {
     streams: Vec<StreamSpec>,
     config: TransformerConfig,
-    pieces: Vec<Pieces>,
-    time: WaveEmbedding,
+    patches: Vec<PatchEmbedding>,
+    time: SinusoidalEmbedding,
     blocks: Vec<Block>,
-    output_norm: SteeredNorm,
-    /// The stream of each token, `[token]`, i64; none for a single stream.
+    output_norm: AdaLayerNorm,
+    /// The stream of each token, `[token]`, i64; `None` for a single stream.
     owner: Option<Tensor>,
     /// Once frozen.
-    kept: Option<RefCell<KeptKeys>>,
+    kept: Option<RefCell<KeyCache>>,
 }
 
 impl Transformer {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: Init) -> Result<Self> {
-        let mut pieces = Vec::with_capacity(streams.len());
+    pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: BuildOptions) -> Result<Self> {
+        let mut patches = Vec::with_capacity(streams.len());
         for stream in streams {
-            let Some(cut) = Cut::new(&stream.shape, config.patch) else {
+            let Some(layout) = PatchLayout::new(&stream.shape, config.patch) else {
                 let wanted = "of one to four axes, the last two of maps multiples of `patch`";
                 let found = format!("{:?} {:?}, patch {}", stream.name, stream.shape, config.patch);
                 return Err(EngineError::Config { field: "streams of a transformer", wanted, found });
             };
-            pieces.push(Pieces::new(stream, cut, config.width, init)?);
+            patches.push(PatchEmbedding::new(stream, layout, config.width, init)?);
         }
-        let of = |(place, pieces): (usize, &Pieces)| std::iter::repeat_n(place as i64, pieces.cut.tokens as usize);
-        let owner: Vec<i64> = pieces.iter().enumerate().flat_map(of).collect();
-        let owner = Tensor::f_from_slice(&owner).op("from_slice", &[])?;
-        let owner = owner.f_to_device(init.device).op("to", &[&owner])?;
+        let of = |(index, patches): (usize, &PatchEmbedding)| {
+            std::iter::repeat_n(index as i64, patches.layout.tokens as usize)
+        };
+        let owner: Vec<i64> = patches.iter().enumerate().flat_map(of).collect();
+        let owner = Tensor::try_from_slice(&owner)?.try_to_device(init.device)?;
         Ok(Transformer {
             streams: streams.to_vec(),
             config,
-            time: WaveEmbedding::new(1, config.width, config.width, init)?,
+            time: SinusoidalEmbedding::new(1, config.width, config.width, init)?,
             blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
-            output_norm: SteeredNorm::new("output", config.width, init)?,
+            output_norm: AdaLayerNorm::new("output", config.width, init)?,
             owner: (streams.len() > 1).then_some(owner),
-            pieces,
+            patches,
             kept: None,
         })
     }
 
-    /// All tokens, `[row, token, width]`, f32; absent streams are zero. Refuses shapes that are not the streams'.
+    /// All tokens, `[row, token, width]`, f32; absent streams are zero. Rejects wrong shapes.
     fn tokens(&self, batch: &DenoiserInput, present: Option<&Tensor>) -> Result<Tensor> {
         let rows = batch.rows() as usize;
         let mut parts = Vec::with_capacity(self.streams.len());
-        for (place, ((stream, pieces), x)) in self.streams.iter().zip(&self.pieces).zip(&batch.x).enumerate() {
+        for (index, ((stream, patches), x)) in self.streams.iter().zip(&self.patches).zip(&batch.x).enumerate() {
             stream.check_batch(x, rows)?;
-            parts.push(pieces.read(&present_values(stream, place, x, present)?)?);
+            parts.push(patches.embed(&present_values(stream, index, x, present)?)?);
         }
-        Tensor::f_cat(&parts, 1).op("cat", &parts.iter().collect::<Vec<_>>())
+        Tensor::try_cat(&parts, 1)
     }
 
-    /// Which tokens are seen, `[row, 1, 1, token]`, bool.
+    /// The mask of the tokens that are present, `[row, 1, 1, token]`, bool.
     fn mask(&self, present: Option<&Tensor>) -> Result<Option<Tensor>> {
         let (Some(present), Some(owner)) = (present, &self.owner) else { return Ok(None) };
-        let seen = present.f_index_select(1, owner).op("index_select", &[present, owner])?;
-        let seen = seen.f_gt(0.0).op("gt", &[&seen])?;
-        seen.f_unsqueeze(1).and_then(|seen| seen.f_unsqueeze(1)).op("unsqueeze", &[&seen]).map(Some)
+        present.try_index_select(1, owner)?.try_gt(0.0)?.try_unsqueeze(1)?.try_unsqueeze(1).map(Some)
     }
 
     /// The embedding of every stream's time: `[row, stream, width]`.
     fn times(&self, batch: &DenoiserInput) -> Result<Tensor> {
         let t = batch.t()?;
-        let column = t.f_reshape([-1, 1]).op("reshape", &[&t])?;
+        let column = t.try_reshape([-1, 1])?;
         let embedding = self.time.forward(&column, &column)?;
-        embedding.f_view([batch.rows(), self.streams.len() as i64, -1]).op("view", &[&embedding])
+        embedding.try_view([batch.rows(), self.streams.len() as i64, -1])
     }
 
-    /// What the blocks read of the prompt, kept by a frozen network.
-    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+    /// The prompt as the blocks attend to it; a frozen network keeps its keys.
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Memory> {
         let layers = || self.blocks.iter().filter_map(|block| block.prompt.as_ref());
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> { layers().map(|layer| layer.keys(tokens)).collect() };
         match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, 1),
-            (Some(kept), Some(tokens)) => kept.borrow_mut().beside(tokens, 1, keys),
+            (_, None) => Ok(Memory::nothing()),
+            (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, 1),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().memory(tokens, 1, keys),
         }
     }
 
-    /// What the blocks read of the context.
-    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+    /// The context as the blocks attend to it.
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        let Some(tokens) = tokens else { return Ok(Memory::nothing()) };
         let layers = self.blocks.iter().filter_map(|block| block.context.as_ref());
-        Beside::new(layers.map(|layer: &CrossAttention| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
+        Memory::new(layers.map(|layer: &CrossAttention| layer.keys(&tokens.values)).collect::<Result<_>>()?, tokens, 1)
     }
 }
 
@@ -174,7 +173,7 @@ impl Denoiser for Transformer {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let tokens = self.pieces.iter().map(|pieces| pieces.cut.tokens).sum();
+        let tokens = self.patches.iter().map(|patches| patches.layout.tokens).sum();
         let middle = (self.config.blocks > 0).then_some(Site::Middle);
         let spec = |site| SiteSpec { site, shape: vec![tokens, self.config.width] };
         (0..self.config.blocks).map(Site::Block).chain(middle).chain([Site::Last]).map(spec).collect()
@@ -185,30 +184,32 @@ impl Denoiser for Transformer {
         let context = self.context(batch.context_for(self.config.context_dim)?)?;
         let mut reader = Reader::new(sites, || self.sites())?;
         let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
-        let (mask, times) = (self.mask(present.as_ref())?, self.times(batch)?);
-        let steer = Steer { times: &times, owner: self.owner.as_ref() };
+        let mask = self.mask(present.as_ref())?;
+        let times = self.times(batch)?;
+        let conditioning = TimeConditioning { times: &times, owner: self.owner.as_ref() };
         let mut h = self.tokens(batch, present.as_ref())?;
         for (index, block) in self.blocks.iter().enumerate() {
-            h = block.forward(h, &steer, mask.as_ref(), [&prompt, &context])?;
+            h = block.forward(h, &conditioning, mask.as_ref(), [&prompt, &context])?;
             reader.offer(Site::Block(index), &h)?;
             if index + 1 == self.config.blocks.div_ceil(2) {
                 reader.offer(Site::Middle, &h)?;
             }
         }
         reader.offer(Site::Last, &h)?;
-        let normal = self.output_norm.forward(&h, &steer)?;
-        let (mut first, mut outputs) = (0, Vec::with_capacity(self.streams.len()));
-        for (stream, pieces) in self.streams.iter().zip(&self.pieces) {
-            let own = normal.f_narrow(1, first, pieces.cut.tokens).op("narrow", &[&normal])?;
-            outputs.push(cast(&pieces.write(&own, stream)?, Kind::Float)?);
-            first += pieces.cut.tokens;
+        let normal = self.output_norm.forward(&h, &conditioning)?;
+        let mut first = 0;
+        let mut outputs = Vec::with_capacity(self.streams.len());
+        for (stream, patches) in self.streams.iter().zip(&self.patches) {
+            let own = normal.try_narrow(1, first, patches.layout.tokens)?;
+            outputs.push(cast(&patches.unembed(&own, stream)?, Kind::Float)?);
+            first += patches.layout.tokens;
         }
         Ok((outputs, reader.features()))
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut named = Vec::new();
-        self.pieces.iter().for_each(|pieces| pieces.list(&mut named));
+        self.patches.iter().for_each(|patches| patches.list(&mut named));
         self.time.list(&mut named);
         self.blocks.iter().for_each(|block| block.list(&mut named));
         self.output_norm.list(&mut named);
@@ -216,7 +217,7 @@ impl Denoiser for Transformer {
     }
 
     fn freeze(&mut self) -> Result<()> {
-        self.pieces.iter_mut().try_for_each(Pieces::freeze)?;
+        self.patches.iter_mut().try_for_each(PatchEmbedding::freeze)?;
         self.time.freeze()?;
         self.blocks.iter_mut().try_for_each(Block::freeze)?;
         self.output_norm.freeze()?;

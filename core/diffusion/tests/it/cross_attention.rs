@@ -1,12 +1,12 @@
-//! What is read beside the streams, by every network that can: what must not change anything, and what must.
+//! Prompts and contexts, for every network that attends to them: what must not change anything, and what must.
 
 use anyflow_diffusion::{
     Denoiser, DenoiserInput, Network, Parameterization, Precision, ResidualMlpConfig, Schedule, Site, StreamSpec,
     TimeRun, Tokens, TransformerConfig, UnetConfig, build,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::doubles::{bits, normal, stream, worst};
+use crate::fakes::{bits, normal, on_cpu, stream, worst};
 use crate::unet::{fill, flat, mask, set_parameters};
 
 /// The largest difference between f32 rows of order one, summed in another order.
@@ -15,7 +15,7 @@ const PROMPT: i64 = 6;
 const CONTEXT: i64 = 5;
 const ROWS: usize = 3;
 
-/// Every kind that reads, with streams for it.
+/// Every network that attends to tokens, with streams for it.
 fn kinds(prompt: bool, context: bool) -> Vec<(Network, Vec<StreamSpec>)> {
     let (prompt, context) = (prompt.then_some(PROMPT), context.then_some(CONTEXT));
     let named = |name: &str, shape: &[i64]| stream(name, shape, Schedule::vp_linear(), Parameterization::Eps);
@@ -53,12 +53,12 @@ fn kinds(prompt: bool, context: bool) -> Vec<(Network, Vec<StreamSpec>)> {
 }
 
 fn made(network: &Network, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
-    let network = build(network, streams, precision, Device::Cpu, 5).unwrap();
+    let network = build(network, streams, on_cpu(precision, 5)).unwrap();
     set_parameters(network.as_ref());
     network
 }
 
-/// Sets the layers that read to what they were when made.
+/// Resets these layers to their initial values.
 fn unread(network: &dyn Denoiser, fresh: &dyn Denoiser, layers: &[&str]) {
     let _no_grad = tch::no_grad_guard();
     let mut count = 0;
@@ -71,7 +71,7 @@ fn unread(network: &dyn Denoiser, fresh: &dyn Denoiser, layers: &[&str]) {
     assert!(count > 0);
 }
 
-/// Rows at times of their own; stream "b" is absent in the last.
+/// Rows with their own times; stream "b" is absent in the last row.
 fn input(streams: &[StreamSpec]) -> DenoiserInput {
     let x = streams.iter().map(|stream| normal(ROWS as i64, &stream.shape)).collect();
     let run = |row: usize| TimeRun {
@@ -91,23 +91,23 @@ fn ask(network: &dyn Denoiser, input: &DenoiserInput) -> Tensor {
 }
 
 #[test]
-fn a_coupled_network_begins_as_the_uncoupled_one() {
+fn a_network_with_context_starts_as_one_without() {
     for ((coupled, streams), (plain, _)) in kinds(true, true).into_iter().zip(kinds(true, false)) {
         for precision in [Precision::F32, Precision::Bf16] {
             let plain = made(&plain, &streams, precision);
             let mut network = made(&coupled, &streams, precision);
-            let fresh = build(&coupled, &streams, precision, Device::Cpu, 5).unwrap();
+            let fresh = build(&coupled, &streams, on_cpu(precision, 5)).unwrap();
             let prompted = || input(&streams).with_prompt(tokens(PROMPT, None));
             let expected = ask(plain.as_ref(), &prompted());
             assert!(expected.abs().max().double_value(&[]) > 0.1);
-            // Trained, but with nothing to read.
+            // Trained, but without context.
             let off = ask(network.as_ref(), &prompted());
             assert!(off == expected, "{coupled:?}: without context");
             let none = mask(&[&[true, true], &[false, false], &[false, true]]);
             let masked = ask(network.as_ref(), &prompted().with_context(tokens(CONTEXT, none)));
             assert!(masked.select(0, 1) == expected.select(0, 1), "{coupled:?}: a row without context");
             assert!(worst(&masked.select(0, 0), &expected.select(0, 0)) > 1e-3, "{coupled:?}: context matters");
-            // At the start, with something to read.
+            // At the start, with context.
             unread(network.as_ref(), fresh.as_ref(), &["context"]);
             let with = || prompted().with_context(tokens(CONTEXT, None));
             assert!(ask(network.as_ref(), &with()) == expected, "{coupled:?}: at the start");
@@ -121,7 +121,7 @@ fn a_coupled_network_begins_as_the_uncoupled_one() {
 }
 
 #[test]
-fn what_is_absent_or_masked_has_no_influence() {
+fn absent_and_masked_values_have_no_influence() {
     for (network, streams) in kinds(true, true) {
         let built = made(&network, &streams, Precision::F32);
         let rows = || mask(&[&[true, false], &[true, true], &[true, true]]);
@@ -133,7 +133,7 @@ fn what_is_absent_or_masked_has_no_influence() {
             tokens
         };
         let changed = asked(other(PROMPT), other(CONTEXT));
-        // Elsewhere what is absent is zero in any case.
+        // In the other networks the values of absent streams are ignored; here they are multiplied by zero.
         let anything = if matches!(network, Network::ResidualMlp(_)) { 7.0 } else { f64::NAN };
         let _ = changed.x[1].select(0, 2).fill_(anything);
         assert_eq!(
@@ -149,7 +149,7 @@ fn what_is_absent_or_masked_has_no_influence() {
     }
 }
 
-/// What is predicted of the streams that are there: in the last row the second is not.
+/// The predictions of the streams that are present: in the last row the second is absent.
 fn own(streams: &[StreamSpec], outputs: &Tensor) -> Tensor {
     let first = streams[0].elements();
     let others = outputs.narrow(0, 0, ROWS as i64 - 1).flatten(0, -1);
@@ -178,7 +178,7 @@ fn a_row_is_the_same_in_any_batch_frozen_or_not() {
 }
 
 #[test]
-fn gradients_reach_every_parameter_and_what_is_read() {
+fn gradients_reach_every_parameter_and_the_tokens() {
     for (network, streams) in kinds(true, true) {
         for precision in [Precision::F32, Precision::Bf16] {
             let built = made(&network, &streams, precision);
@@ -201,7 +201,7 @@ fn gradients_reach_every_parameter_and_what_is_read() {
 }
 
 #[test]
-fn sites_are_where_they_say() {
+fn sites_have_the_declared_shapes() {
     for (network, streams) in kinds(false, false) {
         let mut built = made(&network, &streams, Precision::F32);
         let sites = built.sites();
@@ -218,11 +218,11 @@ fn sites_are_where_they_say() {
             for (spec, features) in sites.iter().zip(&features) {
                 assert_eq!(features.size(), [&[ROWS as i64], spec.shape.as_slice()].concat(), "{}", spec.site);
             }
-            // No block writes to what was handed out.
+            // No block writes to features that were handed out.
             let last = features.len() - 1;
-            for (place, (one, other)) in features.iter().zip(&features[1..]).enumerate() {
-                let same = wanted[place..place + 2].contains(&Site::Middle) || place + 1 == last;
-                assert!(same || one.size() != other.size() || worst(one, other) > 1e-4, "{network:?} {place}");
+            for (index, (one, other)) in features.iter().zip(&features[1..]).enumerate() {
+                let same = wanted[index..index + 2].contains(&Site::Middle) || index + 1 == last;
+                assert!(same || one.size() != other.size() || worst(one, other) > 1e-4, "{network:?} {index}");
             }
         }
     }
@@ -256,13 +256,13 @@ fn the_transformer_equals_its_reference() {
                 network.freeze().unwrap();
             }
             let input = DenoiserInput::new(x(), column("t"), column("present")).with_prompt(prompt());
-            for (place, found) in network.predict(&input).unwrap().into_iter().enumerate() {
+            for (index, found) in network.predict(&input).unwrap().into_iter().enumerate() {
                 let expected: Vec<f64> =
-                    serde_json::from_value(golden["outputs"][&streams[place].name].clone()).unwrap();
-                let expected = Tensor::from_slice(&expected).view(streams[place].batch_shape(ROWS).as_slice());
+                    serde_json::from_value(golden["outputs"][&streams[index].name].clone()).unwrap();
+                let expected = Tensor::from_slice(&expected).view(streams[index].batch_shape(ROWS).as_slice());
                 let off = crate::unet::rms(&(found.detach().to_kind(Kind::Double) - &expected));
                 let off = off / crate::unet::rms(&expected);
-                assert!(off < tolerance, "{precision:?} {place}: {off}");
+                assert!(off < tolerance, "{precision:?} {index}: {off}");
             }
         }
     }

@@ -14,27 +14,27 @@ use tch::{Kind, Tensor};
 pub use config::UnetConfig;
 
 use super::attention::{Keys, repeated};
-use super::beside::{Beside, KeptKeys};
 use super::conv::Conv;
-use super::layer::{Init, Norm, cast, silu};
+use super::cross_attention::{KeyCache, Memory};
+use super::layer::{BuildOptions, Norm, cast, silu};
+use super::sinusoidal::SinusoidalEmbedding;
 use super::time::{Projected, Projections};
-use super::waves::WaveEmbedding;
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorOp, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
 use level::{Builder, Level, Middle, Pass};
 use maps::Common;
 use resnet::Resnet;
 use spatial::TransformerBlock;
 
-/// Rombach et al. 2022 (latent diffusion models, arXiv 2112.10752): residual blocks and attention at
-/// several sizes of the map, on the way down and, reading what was kept, on the way up. Names and shapes of the parameters
-/// are those of diffusers' `UNet2DConditionModel`, so that published weights load; with the same weights, time
-/// t = (k + 1) / 1000 and its step k, the outputs are equal.
+/// Rombach et al. 2022 (latent diffusion models, arXiv 2112.10752): residual blocks and attention at several sizes of
+/// the map, on the way down and, with skip connections, on the way up. Names and shapes of the parameters are those of
+/// diffusers' `UNet2DConditionModel`, so that published weights load; with the same weights, time t = (k + 1) / 1000
+/// and its step k, the outputs are equal.
 ///
-/// Streams are `[channel, height, width]`, of one size, and enter channel beside channel; absent ones are zero. With
-/// several streams the first layer of the time embedding reads the times of all and which are there. The prompt, if any,
-/// is read by cross-attention; without it those layers give their bias. The context, if any, is read after attention, by
-/// layers that start at zero. The output layer starts at zero.
+/// Streams are `[channel, height, width]`, of one size, concatenated along the channels; absent ones are zero. With
+/// several streams the first layer of the time embedding takes the times and presences of all of them. Cross-attention
+/// layers attend to the prompt; without one they output their bias. The context, if any, is attended to after the
+/// prompt, by layers that start at zero. The output layer starts at zero.
 ///
 /// Frames of streams `[frame, channel, height, width]` are rows of the map, joined by layers that start at zero.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Unet {
     common: Common,
     config: UnetConfig,
     input: Conv,
-    time: WaveEmbedding,
+    time: SinusoidalEmbedding,
     down: Vec<Level>,
     middle: Middle,
     up: Vec<Level>,
@@ -53,28 +53,28 @@ pub struct Unet {
     kept: Option<RefCell<Kept>>,
 }
 
-/// What a frozen network computed before.
+/// The cache of a frozen network.
 #[derive(Debug)]
 struct Kept {
     projections: Projections,
-    prompt: KeptKeys,
+    prompt: KeyCache,
 }
 
-/// What the blocks are told of the times.
+/// The times as the blocks take them.
 enum Signal {
     /// `[row, embedding]`, after its activation.
     Embedded(Tensor),
-    /// What all blocks make of it, `[projected]` or `[row, projected]`, each with the bias of its first layer.
+    /// The time projections of all blocks, `[projected]` or `[row, projected]`, each with the bias of its first layer.
     Projected(Tensor),
 }
 
 impl Unet {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: BuildOptions) -> Result<Self> {
         let (common, channels) = maps::common(streams)?;
         if config.temporal && streams[0].shape.len() != 4 {
-            let (wanted, found) =
-                ("streams with frames, [frame, channel, height, width]", format!("{:?}", streams[0].shape));
+            let wanted = "streams with frames, [frame, channel, height, width]";
+            let found = format!("{:?}", streams[0].shape);
             return Err(EngineError::Config { field: "temporal", wanted, found });
         }
         let widths = config.block_out_channels.clone();
@@ -82,7 +82,10 @@ impl Unet {
         let embedding = 4 * finest;
         let groups = config.norm_num_groups;
         let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0, readers: 0 };
-        let (mut down, mut up, mut skips, mut width) = (Vec::new(), Vec::new(), vec![finest], finest);
+        let mut down = Vec::new();
+        let mut up = Vec::new();
+        let mut skips = vec![finest];
+        let mut width = finest;
         for (level, channels) in widths.iter().enumerate() {
             down.push(Level::down(level, width, &mut builder)?);
             let halved = usize::from(level + 1 < widths.len());
@@ -98,7 +101,7 @@ impl Unet {
             streams: streams.to_vec(),
             common,
             input: Conv::new("conv_in", channels, finest, 3, 1.0, init)?,
-            time: WaveEmbedding::new(streams.len(), finest, embedding, init)?,
+            time: SinusoidalEmbedding::new(streams.len(), finest, embedding, init)?,
             down,
             middle,
             up,
@@ -127,10 +130,10 @@ impl Unet {
         cast(&self.output.forward(&silu(self.output_norm.forward(&h)?)?)?, Kind::Float)
     }
 
-    /// `[row * frame, ...]` -> `[row, frame, ...]`, where streams have frames.
+    /// `[row * frame, ...]` -> `[row, frame, ...]`, if the streams have frames.
     fn framed(&self, rows: Tensor) -> Result<Tensor> {
         match self.streams[0].shape.len() {
-            4 => rows.f_unflatten(0, [-1, self.common.frames]).op("unflatten", &[&rows]),
+            4 => rows.try_unflatten(0, [-1, self.common.frames]),
             _ => Ok(rows),
         }
     }
@@ -158,23 +161,23 @@ impl Unet {
         }
     }
 
-    /// What the layers read of the prompt, kept by a frozen network.
-    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Beside> {
+    /// The prompt as the layers attend to it; a frozen network keeps its keys.
+    fn prompt(&self, tokens: Option<&Tokens>) -> Result<Memory> {
         let keys = |tokens: &Tensor| -> Result<Vec<Keys>> {
             self.transformer_blocks().filter_map(|block| block.prompt_keys(tokens)).collect()
         };
         match (&self.kept, tokens) {
-            (_, None) => Ok(Beside::nothing()),
-            (None, Some(tokens)) => Beside::new(keys(&tokens.values)?, tokens, self.common.frames),
-            (Some(kept), Some(tokens)) => kept.borrow_mut().prompt.beside(tokens, self.common.frames, keys),
+            (_, None) => Ok(Memory::nothing()),
+            (None, Some(tokens)) => Memory::new(keys(&tokens.values)?, tokens, self.common.frames),
+            (Some(kept), Some(tokens)) => kept.borrow_mut().prompt.memory(tokens, self.common.frames, keys),
         }
     }
 
-    /// What the layers read of the context.
-    fn context(&self, tokens: Option<&Tokens>) -> Result<Beside> {
-        let Some(tokens) = tokens else { return Ok(Beside::nothing()) };
+    /// The context as the layers attend to it.
+    fn context(&self, tokens: Option<&Tokens>) -> Result<Memory> {
+        let Some(tokens) = tokens else { return Ok(Memory::nothing()) };
         let keys = self.levels().flat_map(|level| level.context_keys(&tokens.values));
-        Beside::new(keys.collect::<Result<_>>()?, tokens, self.common.frames)
+        Memory::new(keys.collect::<Result<_>>()?, tokens, self.common.frames)
     }
 
     fn levels(&self) -> impl Iterator<Item = &Level> {
@@ -202,7 +205,8 @@ impl Denoiser for Unet {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let (mut sizes, mut size) = (Vec::new(), [self.common.height, self.common.width]);
+        let mut sizes = Vec::new();
+        let mut size = [self.common.height, self.common.width];
         for _ in &self.down {
             sizes.push(size);
             size = size.map(|side| (side + 1) / 2);
@@ -254,7 +258,7 @@ impl Denoiser for Unet {
         let parts = self.resnets().map(Resnet::part).collect::<Result<Vec<_>>>()?;
         let width = parts.iter().map(|(_, bias)| bias.numel() as i64).sum();
         self.kept =
-            Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: KeptKeys::default() }));
+            Some(RefCell::new(Kept { projections: Projections::new(&parts, width)?, prompt: KeyCache::default() }));
         Ok(())
     }
 }

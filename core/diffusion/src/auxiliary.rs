@@ -1,43 +1,43 @@
-//! Companions: streams that a denoiser has beside the diffused ones and never diffuses. What is known of one is added,
-//! encoded, into the process of a diffused stream; or it is read from the features of the network; or both.
+//! Auxiliary streams: streams of a denoiser that are never diffused. The embedding of an auxiliary stream is added into
+//! a diffused stream, or a head predicts the auxiliary stream from the network's features, or both.
 //!
-//! Chen et al. 2024, "Diffusion models for multi-task generative modeling". With b_t = sum_i gamma_i(t) E_i(x_i) over the
-//! companions of a stream, their chain is z_t = y_t + b_t, where y_t is the plain diffusion of the stream: so schedules,
-//! samplers and parameterizations stay as they are, and only what the network sees is moved by b_t.
+//! Chen et al. 2024, "Diffusion models for multi-task generative modeling". With b_t = sum_i gamma_i(t) E_i(x_i) over
+//! the auxiliary streams of a stream, their chain is z_t = y_t + b_t with y_t the plain diffusion of the stream.
+//! Schedules, samplers and parameterizations therefore stay as they are; only the network's input is shifted by b_t.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, Law, Result};
+use crate::{AggregationSchedule, EngineError, Result};
 
-/// A stream that is not diffused, by what ties it to those that are. One without any tie takes no part.
+/// An auxiliary stream, by its connections to the diffused streams. Without a connection it has no effect.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Companion {
-    /// How its encoding is added into a diffused stream.
+pub struct Auxiliary {
+    /// How its embedding is added into a diffused stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<Aggregation>,
-    /// How it is read from features. Without a head it is given or absent, never generated.
+    /// How a head predicts it from features. Without a head it is observed or absent, never generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadConfig>,
 }
 
-/// How the encoding E(x) of a companion is added into a diffused stream.
+/// How the embedding E(x) of an auxiliary stream is added into a diffused stream.
 ///
-/// E is fixed, so that it cannot collapse: the identity where the shapes are equal, else a linear map with normal weights
-/// that follow from the two streams' names, which gives E(x) unit variance. The null code, of a companion that is absent,
-/// is 0.
+/// E is fixed, so that it cannot collapse: the identity if the shapes are equal, otherwise a linear map with normal
+/// weights keyed by the names of the two streams, which gives E(x) unit variance. The embedding of an absent auxiliary
+/// stream is 0.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aggregation {
     /// The diffused stream.
     pub into: String,
-    /// w of the law.
+    /// w of the aggregation schedule.
     pub weight: f64,
     /// How the weight changes with time.
     #[serde(default)]
-    pub law: Law,
-    /// The probability that training leaves the code out of a row and still asks for the companion: a head that could
-    /// always read the code would learn nothing else.
+    pub law: AggregationSchedule,
+    /// The probability that training drops the embedding from a row and still predicts the auxiliary stream: a head
+    /// that always sees the embedding learns nothing else.
     #[serde(default = "default_dropout")]
     pub dropout: f64,
 }
@@ -46,21 +46,22 @@ fn default_dropout() -> f64 {
     0.3
 }
 
-/// How a companion is read from the features of the network.
+/// How a head predicts an auxiliary stream from the features of the network.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadConfig {
-    /// The site whose features it reads.
+    /// The site whose features the head takes as input.
     pub reads: String,
-    /// What it is.
+    /// The layers of the head.
     pub network: HeadNetwork,
-    /// How far off counts, and what the head's output means.
+    /// The loss, which also fixes the meaning of the head's output.
     pub loss: HeadLoss,
-    /// Of its loss, beside the denoising loss of the diffused streams.
+    /// Weight of the loss next to the denoising loss of the diffused streams.
     #[serde(default = "default_weight")]
     pub weight: f64,
-    /// Weight in its loss of a row that the companion's own code is added into, beside 1 of one without. There it has little to
-    /// learn: with less than 1 it learns to tell noise from codes no worse than a network that never sees any.
+    /// Weight of a row that contains the stream's own embedding, relative to 1 for a row without it. Such a row teaches
+    /// the head little: with a weight below 1 the head predicts as well from rows without an embedding as a network
+    /// that never sees one.
     #[serde(default = "default_own")]
     pub own: f64,
 }
@@ -77,15 +78,15 @@ fn default_own() -> f64 {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum HeadNetwork {
-    /// A hidden layer over all features; of maps, over the mean of each channel; of tokens, over their mean.
+    /// One hidden layer over all features. Maps are averaged per channel, tokens over the token axis.
     Mlp {
         /// The width of the hidden layer.
         #[serde(default = "default_hidden")]
         width: i64,
     },
-    /// Two convolutions, from a map of features to a map of the same size.
+    /// Two convolutions, from a feature map to a map of the same size.
     Conv {
-        /// The channels between them.
+        /// The channels between the convolutions.
         #[serde(default = "default_channels")]
         width: i64,
     },
@@ -99,22 +100,20 @@ fn default_channels() -> i64 {
     64
 }
 
-/// How far off a head is.
+/// The loss of a head.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadLoss {
-    /// The companion is a class, `[class]`: a one-hot vector, centred and scaled to the unit variance that it has where
-    /// classes are equally frequent. What the head says goes through a softmax and is brought to the same form, so that
-    /// not to know the class is 0.
+    /// Cross-entropy. The auxiliary stream is a class, `[class]`: a one-hot vector, centred and scaled to the unit
+    /// variance of equally frequent classes. The head's output goes through a softmax and the same normalization, so
+    /// that 0 stands for an unknown class.
     CrossEntropy,
-    /// The mean of squares over a row's elements.
+    /// Mean squared error over the elements of a row.
     Mse,
-    /// 1 - cosine.
-    Cosine,
 }
 
-impl Companion {
-    /// Refuses numbers without a meaning.
+impl Auxiliary {
+    /// Rejects numbers out of range.
     pub(crate) fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
         if let Some(Aggregation { weight, dropout, .. }) = &self.aggregate {
@@ -140,7 +139,7 @@ impl Companion {
     }
 }
 
-/// Mean and deviation of a coordinate of a one-hot vector of so many equally frequent classes.
+/// Mean and standard deviation of a coordinate of a one-hot vector over equally frequent classes.
 pub(crate) fn class_moments(classes: i64) -> (f64, f64) {
     let share = 1.0 / classes as f64;
     (share, (share * (1.0 - share)).sqrt())

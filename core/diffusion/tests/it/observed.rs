@@ -1,14 +1,14 @@
-//! Streams that are given noised, or in part, and resampling.
+//! Streams that are observed noised or in part, and resampling.
 
 use anyflow_diffusion::{
     EngineError, Observed, Parameterization, Request, Resample, Sampled, Sampler, Sampling, Schedule, noise,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{
+use crate::correlated_pair::{CORRELATION, Pair};
+use crate::fakes::{
     Probe, bits, conditional, ddim, engine, joint, normal, stirred_mlp, stream, two_streams, worst, zeros_like_x,
 };
-use crate::pair::{CORRELATION, Pair};
 
 /// f32 values of order one, the same row in another batch: libtorch may choose another kernel.
 const BATCH_TOLERANCE_F32: f64 = 1e-5;
@@ -24,11 +24,11 @@ fn noised(rows: std::ops::Range<u64>, sampler: Sampler, right: Tensor) -> Reques
     request
 }
 
-/// Two of the four elements of "right" are given.
+/// Two of the four elements of "right" are observed.
 fn partly(rows: std::ops::Range<u64>, sampler: Sampler, value: Tensor) -> Request {
     let mask = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 1.0]).view([1, 2, 2]).expand_as(&value).contiguous();
     let mut request = joint(rows, sampler);
-    request.states.insert("right".to_string(), Observed::Partly { value, mask });
+    request.states.insert("right".to_string(), Observed::Inpaint { value, mask });
     request
 }
 
@@ -52,7 +52,7 @@ fn a_noised_stream_holds_its_own_noised_version_at_every_step() {
 }
 
 #[test]
-fn the_network_is_told_the_shared_time_of_a_noised_stream() {
+fn the_network_gets_the_shared_time_of_a_noised_stream() {
     let (probe, _) = Probe::new(&two_streams(), |batch| {
         let t = Vec::<f32>::try_from(batch.t().unwrap().contiguous().view([-1])).unwrap();
         assert!((t[0] * 0.996 - t[1]).abs() < 1e-6 && t[1] > 0.0, "{t:?}");
@@ -63,7 +63,7 @@ fn the_network_is_told_the_shared_time_of_a_noised_stream() {
 }
 
 #[test]
-fn given_elements_come_back_to_the_bit_and_are_noised_on_the_way() {
+fn observed_elements_keep_their_bits_and_are_noised_in_between() {
     let schedule = Schedule::cosine();
     let streams = [("left", vec![3]), ("right", vec![2, 2])]
         .map(|(name, shape)| stream(name, &shape, schedule.clone(), Parameterization::X0));
@@ -73,7 +73,7 @@ fn given_elements_come_back_to_the_bit_and_are_noised_on_the_way() {
     let sampled = run(&probed, vec![partly(2..3, ddim(4), value.copy())]).remove(0);
     let (found, expected) = (bits(&sampled.streams["right"]), bits(&value));
     assert_eq!((found[0], found[3]), (expected[0], expected[3]));
-    // x0 is predicted as zero everywhere: what is generated ends there, and what is given has no say in it.
+    // x0 is predicted as zero everywhere: generated elements end there, whatever is observed.
     assert_eq!((f32::from_bits(found[1]), f32::from_bits(found[2])), (0.0, 0.0));
     assert!(sampled.rows_failed.is_empty());
     let seen = &seen.lock().unwrap().x;
@@ -86,7 +86,7 @@ fn given_elements_come_back_to_the_bit_and_are_noised_on_the_way() {
 }
 
 #[test]
-fn all_ways_of_being_given_share_a_batch() {
+fn all_kinds_of_observed_streams_share_a_batch() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
     for sampler in [ddim(9), Sampler::EulerMaruyama { steps: 9 }, Sampler::Unipc { steps: 7 }] {
         let requests = || {
@@ -107,11 +107,11 @@ fn all_ways_of_being_given_share_a_batch() {
 }
 
 #[test]
-fn wrong_masks_are_refused() {
+fn invalid_masks_are_rejected() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
     let mut request = partly(0..2, ddim(2), normal(2, &[2, 2]));
     let (value, mask) = (normal(2, &[2, 2]), normal(2, &[3]));
-    request.states.insert("right".to_string(), Observed::Partly { value, mask });
+    request.states.insert("right".to_string(), Observed::Inpaint { value, mask });
     assert!(matches!(engine.handle().submit(request).unwrap_err(), EngineError::Shape { .. }));
     let mut request = noised(0..2, ddim(2), normal(2, &[2, 2]));
     request.states.insert("left".to_string(), Observed::Absent);
@@ -120,7 +120,7 @@ fn wrong_masks_are_refused() {
 }
 
 #[test]
-fn resampling_asks_the_network_as_often_as_its_table_says() {
+fn resampling_calls_the_network_as_often_as_its_table_says() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let engine = engine(vec![("d", Box::new(probe))], 8);
     let sampling = Sampling { resample: Some(Resample { jump: 5, times: 3 }), ..ddim(20).into() };
@@ -133,8 +133,8 @@ fn resampling_asks_the_network_as_often_as_its_table_says() {
     assert_eq!(evaluations, 20 + 2 * 3 * 5);
 }
 
-/// What a sampler makes of x, given y by replacement under one time, for two numbers of unit variance and a known
-/// correlation: the slope of its mean in y and its variance, exactly, since every step is linear.
+/// The sampled x given y, by replacement at one time, for two numbers of unit variance and a known correlation: the
+/// slope of its mean in y and its variance, exact since every step is linear.
 fn law(sampling: &Sampling, schedule: &Schedule) -> (f64, f64) {
     let table = sampling.table(schedule);
     table.steps.iter().fold((0.0, table.start_scale.powi(2)), |(slope, variance), step| {
@@ -151,10 +151,10 @@ fn resampled(steps: usize, resample: Option<Resample>) -> Sampling {
     Sampling { resample, ..Sampler::Ddim { steps, eta: 1.0 }.into() }
 }
 
-/// Given y, x has mean 0.8 y and variance 0.36. By replacement alone the samples follow y far too little; the more often
-/// each stretch is resampled, and the finer the steps are, the nearer is the law to the right one.
+/// Given y, x has mean 0.8 y and variance 0.36. With replacement alone the samples follow y far too little; the more
+/// often each stretch is resampled, and the finer the steps, the closer the distribution is to the right one.
 #[test]
-fn resampling_approaches_the_conditional_law_that_replacement_misses() {
+fn resampling_approaches_the_conditional_distribution_that_replacement_misses() {
     let schedule = Schedule::vp_linear();
     let errors = |steps, resample| {
         let (slope, variance) = law(&resampled(steps, resample), &schedule);
@@ -198,7 +198,7 @@ fn the_engine_resamples_as_the_table_says() {
 }
 
 #[test]
-fn sampling_that_begins_late_starts_from_what_is_given_noised() {
+fn a_late_start_begins_with_the_noised_init_value() {
     let sampled = |begin: f64, state: Observed| {
         let request = Request {
             denoiser: "d".to_string(),
@@ -213,11 +213,11 @@ fn sampling_that_begins_late_starts_from_what_is_given_noised() {
         engine(vec![("d", denoiser)], 8).handle().submit(request).unwrap().wait()
     };
     let value = normal(4, &[4]) * 0.3 + 1.0;
-    let near = sampled(1e-3, Observed::Begun(value.shallow_clone())).unwrap().streams.swap_remove("x").unwrap();
+    let near = sampled(1e-3, Observed::Init(value.shallow_clone())).unwrap().streams.swap_remove("x").unwrap();
     assert!((near - &value).abs().max().double_value(&[]) < 0.1, "hardly any noise, hardly any change");
-    let [one, other] = [0.0, 1.0]
-        .map(|moved| sampled(0.5, Observed::Begun(&value + moved)).unwrap().streams.swap_remove("x").unwrap());
+    let [one, other] =
+        [0.0, 1.0].map(|moved| sampled(0.5, Observed::Init(&value + moved)).unwrap().streams.swap_remove("x").unwrap());
     assert!((one - other).abs().min().double_value(&[]) > 1e-3, "what it begins from shows");
     let error = sampled(0.5, Observed::Noisy).err().unwrap().to_string();
-    assert!(error.contains("begins late"), "{error}");
+    assert!(error.contains("starts late"), "{error}");
 }

@@ -1,6 +1,5 @@
-//! How much signal and how much noise a stream holds at a time between 0 and 1.
+//! Noise schedules: the signal and the noise of a stream at a time between 0 and 1.
 
-mod inverse;
 mod karras;
 mod scaled_linear;
 
@@ -12,12 +11,12 @@ use crate::{EngineError, Result};
 pub use karras::Karras;
 pub use scaled_linear::ScaledLinear;
 
-/// The first time that training draws: below it the noise is too small to learn from in f32.
+/// The smallest training time: below it the noise is too small to learn from in f32.
 const T_MIN: f64 = 1e-3;
-/// The last time of the cosine schedule: there a = 0.0062, about what the linear schedule ends with. At 1 it is 0, and
-/// x0 = (x - s eps) / a has no value.
+/// The last time of the cosine schedule, with a = 0.0062, about the end of the linear schedule. At time 1, a is 0 and
+/// x0 = (x - s eps) / a is undefined.
 const T_MAX_COSINE: f64 = 0.996;
-/// The last time of the flow schedule, for the same reason; there a = 0.001.
+/// The last time of the flow schedule, for the same reason; a = 0.001 there.
 const T_MAX_FLOW: f64 = 0.999;
 
 /// A noise schedule: x_t = a(t) x_0 + s(t) eps, t in [0, 1], all in f64. All but `Flow` preserve variance, a^2 + s^2 = 1,
@@ -86,7 +85,7 @@ impl Schedule {
         Schedule::Flow {}
     }
 
-    /// Refuses constants with which a would not fall from 1 towards 0.
+    /// Rejects constants for which a does not fall from 1 towards 0.
     pub fn check(&self) -> Result<()> {
         let bad = |field, wanted, found: f64| Err(EngineError::Config { field, wanted, found: found.to_string() });
         match self {
@@ -97,7 +96,7 @@ impl Schedule {
                 bad("beta_max", "at least beta_min", *beta_max)
             }
             Schedule::Cosine { offset } if !(*offset > 0.0 && *offset < 1.0) => {
-                bad("offset", "between 0 and 1, both excluded", *offset)
+                bad("offset", "above 0 and below 1", *offset)
             }
             Schedule::ScaledLinear(scaled) => match scaled.rates() {
                 (start, _) if !(start > 0.0 && start <= 0.1) => bad("beta_start", "above 0 and at most 0.1", start),
@@ -118,7 +117,7 @@ impl Schedule {
         }
     }
 
-    /// a(t), the share of the clean value; 1 at t = 0.
+    /// a(t), the factor of the clean value; 1 at t = 0.
     pub fn signal(&self, t: f64) -> f64 {
         match self {
             Schedule::VpLinear { .. } | Schedule::ScaledLinear(_) => self.log_signal(t).exp(),
@@ -129,13 +128,14 @@ impl Schedule {
         }
     }
 
-    /// s(t), the share of the noise; 0 at t = 0.
+    /// s(t), the factor of the noise; 0 at t = 0.
     pub fn noise(&self, t: f64) -> f64 {
         match self {
             Schedule::VpLinear { .. } | Schedule::ScaledLinear(_) => (2.0 * self.log_signal(t)).exp_m1().abs().sqrt(),
             // s^2 = (sin^2 u - sin^2 u0) / cos^2 u0, factored so that nothing cancels for small t.
             Schedule::Cosine { offset } => {
-                let (angle, start) = (FRAC_PI_2 - rest_angle(t, *offset), start_angle(*offset));
+                let angle = FRAC_PI_2 - rest_angle(t, *offset);
+                let start = start_angle(*offset);
                 let difference = FRAC_PI_2 * t / (1.0 + offset);
                 (difference.sin() * (angle + start).sin()).max(0.0).sqrt() / start.cos()
             }
@@ -155,7 +155,7 @@ impl Schedule {
         }
     }
 
-    /// g(t)^2 = d/dt s^2 + beta s^2, the rate at which noise comes in: beta where variance is preserved (Kingma et al.
+    /// g(t)^2 = d/dt s^2 + beta s^2, the rate at which noise is added: beta if variance is preserved (Kingma et al.
     /// 2021, "Variational diffusion models", appendix; Song et al. 2021, eq. (11) for that case).
     pub fn diffusion(&self, t: f64) -> f64 {
         match self {
@@ -164,17 +164,24 @@ impl Schedule {
         }
     }
 
+    /// g^2 / s^2 at `t` = -d log snr / dt, the rate of noise relative to the noise that is there: Kingma et al. 2021,
+    /// "Variational diffusion models", eq. (15).
+    pub fn noise_rate(&self, t: f64) -> f64 {
+        let s = self.noise(t);
+        self.diffusion(t) / (s * s)
+    }
+
     /// log(a^2 / s^2), natural; infinite at t = 0.
     pub fn log_snr(&self, t: f64) -> f64 {
         2.0 * (self.log_signal(t) - self.noise(t).ln())
     }
 
-    /// The smallest time that training draws.
+    /// The smallest training time.
     pub fn t_min(&self) -> f64 {
         T_MIN
     }
 
-    /// The largest time that training draws and where sampling starts; a is above 0 there.
+    /// The largest training time, where sampling starts; a is above 0 there.
     pub fn t_max(&self) -> f64 {
         match self {
             Schedule::Cosine { .. } => T_MAX_COSINE,
@@ -183,8 +190,8 @@ impl Schedule {
         }
     }
 
-    /// The `steps` + 1 times that a sampler visits, from the last one down to 0: equally far apart, but for Karras, where
-    /// the paper's levels are met exactly.
+    /// The `steps` + 1 times that a sampler visits, from the last one down to 0: equidistant, except for Karras, which
+    /// meets the levels of the paper exactly.
     pub fn times(&self, steps: usize) -> Vec<f64> {
         match self {
             Schedule::Karras(levels) => levels.times(steps),
@@ -192,7 +199,7 @@ impl Schedule {
         }
     }
 
-    /// The deviation of x at the last time for data of unit variance: what sampling starts from.
+    /// The standard deviation of x at the last time for data of unit variance: the scale of the initial noise.
     pub fn start_scale(&self) -> f64 {
         match self {
             Schedule::Flow {} => self.signal(T_MAX_FLOW).hypot(self.noise(T_MAX_FLOW)),
@@ -214,7 +221,7 @@ fn start_angle(offset: f64) -> f64 {
     FRAC_PI_2 * offset / (1.0 + offset)
 }
 
-/// pi/2 - u, the angle that is left until a = 0.
+/// pi/2 - u, the remaining angle until a = 0.
 fn rest_angle(t: f64, offset: f64) -> f64 {
     FRAC_PI_2 * (1.0 - t) / (1.0 + offset)
 }

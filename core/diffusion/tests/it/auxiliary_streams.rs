@@ -1,28 +1,29 @@
-//! Companions: their process against simulated chains, plain diffusion without them, heads, sampling with estimates.
+//! Auxiliary streams: their process against simulated chains, plain diffusion without them, heads, sampling with
+//! estimates.
 
 use anyflow_diffusion::{
-    Aggregation, Companion, Denoiser, DenoiserInput, HeadConfig, HeadLoss, HeadNetwork, Law, LossOptions, Network,
-    Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec, TimeLaw, Variance, build,
-    build_joined, denoising_loss,
+    Aggregation, AggregationSchedule, Auxiliary, Denoiser, DenoiserInput, DrawKey, HeadConfig, HeadLoss, HeadNetwork,
+    LossOptions, Network, Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec,
+    TimeDistribution, build, build_joined, denoising_loss,
 };
 use proptest::prelude::*;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::doubles::{self, bits, engine, normal};
+use crate::fakes::{self, bits, engine, normal, on_cpu};
 
 const SHAPE: [i64; 1] = [6];
 const CLASSES: i64 = 4;
 
 fn stream(name: &str, shape: &[i64], parameterization: Parameterization) -> StreamSpec {
-    doubles::stream(name, shape, Schedule::vp_linear(), parameterization)
+    fakes::stream(name, shape, Schedule::vp_linear(), parameterization)
 }
 
-fn aggregate(weight: f64, law: Law, dropout: f64) -> Option<Aggregation> {
+fn aggregate(weight: f64, law: AggregationSchedule, dropout: f64) -> Option<Aggregation> {
     Some(Aggregation { into: "x".to_string(), weight, law, dropout })
 }
 
-fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Companion) {
+fn label(weight: f64, law: AggregationSchedule, dropout: f64) -> (StreamSpec, Auxiliary) {
     let head = HeadConfig {
         reads: "middle".to_string(),
         network: HeadNetwork::Mlp { width: 8 },
@@ -31,13 +32,13 @@ fn label(weight: f64, law: Law, dropout: f64) -> (StreamSpec, Companion) {
         own: 1.0,
     };
     let spec = stream("label", &[CLASSES], Parameterization::X0);
-    (spec, Companion { aggregate: aggregate(weight, law, dropout), head: Some(head) })
+    (spec, Auxiliary { aggregate: aggregate(weight, law, dropout), head: Some(head) })
 }
 
-fn network(parameterization: Parameterization, companions: Vec<(StreamSpec, Companion)>) -> Box<dyn Denoiser> {
+fn network(parameterization: Parameterization, auxiliaries: Vec<(StreamSpec, Auxiliary)>) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
     let streams = [stream("x", &SHAPE, parameterization)];
-    let built = build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 3).unwrap();
+    let built = build_joined(&network, &streams, auxiliaries, Vec::new(), on_cpu(Precision::F32, 3)).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -46,7 +47,7 @@ fn network(parameterization: Parameterization, companions: Vec<(StreamSpec, Comp
     built
 }
 
-/// Mean and deviation of a coordinate of a one-hot vector.
+/// Mean and standard deviation of a coordinate of a one-hot vector.
 const MOMENTS: (f64, f64) = (0.25, 0.4330127018922193);
 
 fn one_hot(rows: i64) -> Tensor {
@@ -59,7 +60,7 @@ fn time(schedule: &Schedule, k: usize, steps: usize) -> f64 {
     schedule.t_max() * k as f64 / steps as f64
 }
 
-/// abar of a chain of so many steps, 1 at first, and alpha of its steps.
+/// abar of a chain of so many steps, starting at 1, and alpha of its steps.
 fn chain(schedule: &Schedule, steps: usize) -> (Vec<f64>, Vec<f64>) {
     let signal = |k: usize| if k == 0 { 1.0 } else { schedule.signal(time(schedule, k, steps)) };
     let abar: Vec<f64> = (0..=steps).map(|k| signal(k).powi(2)).collect();
@@ -67,8 +68,8 @@ fn chain(schedule: &Schedule, steps: usize) -> (Vec<f64>, Vec<f64>) {
     (abar, alpha)
 }
 
-/// gamma of the states of a chain, 0 at first, and w of its steps by w_t = gamma_t / sqrt(alpha_t) - gamma_{t-1}.
-fn weights(law: Law, weight: f64, schedule: &Schedule, alpha: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// gamma of the states of a chain, starting at 0, and w of its steps: w_t = gamma_t / sqrt(alpha_t) - gamma_{t-1}.
+fn weights(law: AggregationSchedule, weight: f64, schedule: &Schedule, alpha: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let steps = alpha.len();
     let gamma: Vec<f64> =
         (0..=steps).map(|k| if k == 0 { 0.0 } else { law.gamma(weight, schedule, time(schedule, k, steps)) }).collect();
@@ -76,12 +77,27 @@ fn weights(law: Law, weight: f64, schedule: &Schedule, alpha: &[f64]) -> (Vec<f6
     (gamma, w)
 }
 
+/// The time at which signal and noise are equal, by bisection.
+fn equal_time(schedule: &Schedule) -> f64 {
+    let mut low = schedule.t_min();
+    let mut high = schedule.t_max();
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if schedule.log_snr(middle) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 fn schedules() -> impl Strategy<Value = Schedule> {
     prop_oneof![Just(Schedule::vp_linear()), Just(Schedule::cosine()), Just(Schedule::scaled_linear())]
 }
 
-fn laws() -> impl Strategy<Value = Law> {
-    prop_oneof![Just(Law::Start), Just(Law::Drip), Just(Law::Bump)]
+fn laws() -> impl Strategy<Value = AggregationSchedule> {
+    prop_oneof![Just(AggregationSchedule::Start), Just(AggregationSchedule::Bump)]
 }
 
 proptest! {
@@ -89,7 +105,7 @@ proptest! {
 
     /// Steps that add w_t E(x) lead to the marginal gamma E(x).
     #[test]
-    fn gamma_and_w_are_two_names_of_one_thing(
+    fn gamma_and_w_describe_the_same_process(
         schedule in schedules(), law in laws(), weight in 0.0..2.0f64, steps in 2usize..60,
     ) {
         let (_, alpha) = chain(&schedule, steps);
@@ -101,34 +117,27 @@ proptest! {
         }
     }
 
-    /// The laws are what they are called.
+    /// Each schedule adds where its name says.
     #[test]
-    fn each_law_adds_where_it_says(schedule in schedules(), weight in 0.1..2.0f64) {
+    fn each_schedule_adds_where_its_name_says(schedule in schedules(), weight in 0.1..2.0f64) {
         let steps = 400;
         let (_, alpha) = chain(&schedule, steps);
-        let (_, w) = weights(Law::Start, weight, &schedule, &alpha);
+        let (_, w) = weights(AggregationSchedule::Start, weight, &schedule, &alpha);
         prop_assert!((w[0] - weight).abs() < 1e-9 && w[1..].iter().all(|w| w.abs() < 1e-9));
-        let (_, w) = weights(Law::Drip, weight, &schedule, &alpha);
-        // The last steps of the cosine schedule are cruder than the integral.
-        for (k, w) in w[..steps * 9 / 10].iter().enumerate() {
-            let share = w * steps as f64 / weight / schedule.t_max();
-            prop_assert!((share - 1.0).abs() < 0.05, "{k}: {share}");
-        }
-        let gamma = |t| Law::Bump.gamma(weight, &schedule, t);
-        let (peak, ends) = (schedule.time_from_log_snr(0.0), [0.0, 1.0]);
-        prop_assert!((gamma(peak) - weight).abs() < 1e-6, "a = s there");
-        prop_assert!(ends.iter().all(|t| gamma(*t) < 0.15 * weight));
+        let gamma = |t| AggregationSchedule::Bump.gamma(weight, &schedule, t);
+        prop_assert!((gamma(equal_time(&schedule)) - weight).abs() < 1e-6, "a = s there");
+        prop_assert!([0.0, 1.0].iter().all(|t| gamma(*t) < 0.15 * weight));
     }
 
-    /// What DDPM draws of y, moved by b, is the posterior of the chain with its additions:
-    /// [sqrt(alpha)(1 - abar')(z - sqrt(alpha) c) + (1 - alpha)(a' z_0 + b')] / (1 - abar), the prime meaning t - 1.
+    /// DDPM's draw of y, shifted by b, is the posterior of the chain with its additions: [sqrt(alpha)(1 - abar')(z -
+    /// sqrt(alpha) c) + (1 - alpha)(a' z_0 + b')] / (1 - abar), where the prime means t - 1.
     #[test]
-    fn the_posterior_is_that_of_ddpm_around_the_codes(
+    fn the_posterior_is_that_of_ddpm_around_the_embeddings(
         schedule in prop_oneof![Just(Schedule::vp_linear()), Just(Schedule::cosine())],
         law in laws(), weight in 0.0..2.0f64, z0 in -2.0..2.0f64, code in -2.0..2.0f64, z in -3.0..3.0f64,
     ) {
         let steps = 20;
-        let table = Sampler::Ddpm { steps, variance: Variance::Small }.table(&schedule);
+        let table = Sampler::Ddpm { steps }.table(&schedule);
         for step in &table.steps[..steps - 1] {
             let (abar, before) = (schedule.signal(step.t).powi(2), schedule.signal(step.t_next).powi(2));
             let (alpha, rest) = (abar / before, 1.0 - abar);
@@ -144,13 +153,13 @@ proptest! {
     }
 }
 
-/// A chain that adds in every step, simulated: mean and variance at the end, and the regression of the state before the
+/// A simulated chain that adds in every step: mean and variance at the end, and the regression of the state before the
 /// end on the end.
 #[test]
 fn a_simulated_chain_has_the_marginal_and_the_posterior() {
     const ROWS: i64 = 400_000;
     let (schedule, steps, weight, z0, code) = (Schedule::vp_linear(), 8, 0.7, 0.9, -1.3);
-    for (index, law) in [Law::Start, Law::Drip, Law::Bump].into_iter().enumerate() {
+    for (index, law) in [AggregationSchedule::Start, AggregationSchedule::Bump].into_iter().enumerate() {
         let steps_taken = 5;
         let (abar, alpha) = chain(&schedule, steps);
         let (gamma, w) = weights(law, weight, &schedule, &alpha);
@@ -183,30 +192,30 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
 
 fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor, Vec<(String, Tensor)>) {
     let x = normal(rows, &SHAPE);
-    let latents = if denoiser.companions().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
-    let output = denoising_loss(denoiser, &latents, &law, options, (5, 2)).unwrap();
+    let latents = if denoiser.auxiliaries().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+    let output = denoising_loss(denoiser, &latents, &law, options, DrawKey { seed: 5, step: 2 }).unwrap();
     (output.loss, output.per_stream)
 }
 
 #[test]
-fn without_companions_or_with_zero_weights_it_is_plain_diffusion_to_the_bit() {
+fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
     use Parameterization::{Eps, V, X0};
     for parameterization in [Eps, X0, V] {
         let plain = network(parameterization, Vec::new());
-        let idle = network(parameterization, vec![label(0.0, Law::Start, 0.3)]);
+        let idle = network(parameterization, vec![label(0.0, AggregationSchedule::Start, 0.3)]);
         let options = LossOptions::default();
         let (wanted, found) = (loss_of(plain.as_ref(), 16, &options), loss_of(idle.as_ref(), 16, &options));
         assert_eq!(bits(&wanted.0), bits(&found.0), "{parameterization:?}");
         assert_eq!(bits(&wanted.1[0].1), bits(&found.1[0].1));
-        // A network without companions is one that was never wrapped.
+        // A network without auxiliary streams is not wrapped.
         let config: Network =
             serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
         let streams = [stream("x", &SHAPE, parameterization)];
-        let bare = build(&config, &streams, Precision::F32, Device::Cpu, 3).unwrap();
-        let same = build_joined(&config, &streams, Vec::new(), Vec::new(), Precision::F32, Device::Cpu, 3).unwrap();
+        let bare = build(&config, &streams, on_cpu(Precision::F32, 3)).unwrap();
+        let same = build_joined(&config, &streams, Vec::new(), Vec::new(), on_cpu(Precision::F32, 3)).unwrap();
         assert!(bare.parameters().iter().zip(same.parameters()).all(|(one, other)| bits(&one.1) == bits(&other.1)));
-        // DDPM's steps, with the companion estimated along, are those of the plain network.
+        // DDPM's steps, with the auxiliary stream estimated as well, are those of the plain network.
         let sampled = |denoiser: Box<dyn Denoiser>, states: &[(&str, Observed)]| {
             let states = states.iter().map(|(name, _)| (name.to_string(), Observed::Noisy)).collect();
             let engine = engine(vec![("d", denoiser)], 8);
@@ -214,7 +223,7 @@ fn without_companions_or_with_zero_weights_it_is_plain_diffusion_to_the_bit() {
                 denoiser: "d".to_string(),
                 rows: (0..3).collect(),
                 states,
-                sampler: Sampler::Ddpm { steps: 12, variance: Variance::Small }.into(),
+                sampler: Sampler::Ddpm { steps: 12 }.into(),
                 guidance: Vec::new(),
                 seed: 4,
                 outputs: vec!["x".to_string()],
@@ -227,7 +236,7 @@ fn without_companions_or_with_zero_weights_it_is_plain_diffusion_to_the_bit() {
     }
 }
 
-/// What the network predicts of x and of the label, the label given as it is in `label`, or absent.
+/// The predictions of x and of the label, with the label as in `label`, or absent.
 fn predicted(denoiser: &dyn Denoiser, t: f64, label: &Tensor, present: f64) -> Vec<Tensor> {
     let rows = label.size()[0];
     let column = |first: f64, second: f64| {
@@ -238,8 +247,8 @@ fn predicted(denoiser: &dyn Denoiser, t: f64, label: &Tensor, present: f64) -> V
 }
 
 #[test]
-fn a_code_shows_and_an_absent_one_leaves_no_trace() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, Law::Start, 0.3)]);
+fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
+    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
     let (rows, off) = (8, |one: &Tensor, other: &Tensor| (one - other).abs().max().double_value(&[]));
     let truth = one_hot(rows);
     let with = predicted(denoiser.as_ref(), 0.2, &truth, 1.0);
@@ -248,7 +257,7 @@ fn a_code_shows_and_an_absent_one_leaves_no_trace() {
     let nothing = Tensor::full([rows, CLASSES], f64::NAN, (Kind::Float, Device::Cpu));
     let unknown = predicted(denoiser.as_ref(), 0.2, &nothing, 0.0);
     assert_eq!([bits(&without[0]), bits(&without[1])], [bits(&unknown[0]), bits(&unknown[1])]);
-    // Not to know the class is the null code.
+    // An unknown class has the null embedding.
     let even = truth.zeros_like();
     assert!(off(&predicted(denoiser.as_ref(), 0.2, &even, 1.0)[0], &without[0]) < 1e-5, "f32");
     let found = &with[1] * MOMENTS.1 + MOMENTS.0;
@@ -258,10 +267,10 @@ fn a_code_shows_and_an_absent_one_leaves_no_trace() {
 }
 
 #[test]
-fn the_network_sees_the_stream_moved_by_the_code() {
-    let (law, weight, t) = (Law::Bump, 0.8, 0.35);
-    let (spec, companion) = (stream("c", &SHAPE, Parameterization::X0), aggregate(weight, law, 0.0));
-    let denoiser = network(Parameterization::V, vec![(spec, Companion { aggregate: companion, head: None })]);
+fn the_network_sees_the_stream_shifted_by_the_embedding() {
+    let (law, weight, t) = (AggregationSchedule::Bump, 0.8, 0.35);
+    let (spec, auxiliary) = (stream("c", &SHAPE, Parameterization::X0), aggregate(weight, law, 0.0));
+    let denoiser = network(Parameterization::V, vec![(spec, Auxiliary { aggregate: auxiliary, head: None })]);
     let plain = network(Parameterization::V, Vec::new());
     let (rows, code) = (5, normal(5, &SHAPE) * 0.5 + 0.2);
     let found = predicted(denoiser.as_ref(), t, &code, 1.0).swap_remove(0);
@@ -272,34 +281,34 @@ fn the_network_sees_the_stream_moved_by_the_code() {
 }
 
 #[test]
-fn the_loss_is_that_of_denoising_and_of_heads_by_their_weights() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, Law::Start, 0.5)]);
+fn the_loss_sums_denoising_and_heads_by_their_weights() {
+    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.5)]);
     let all = |denoising: f64| loss_of(denoiser.as_ref(), 32, &LossOptions { denoising, ..LossOptions::default() });
     let (loss, parts) = all(1.0);
     let number = |tensor: &Tensor| tensor.double_value(&[]);
     assert_eq!(parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x", "label"]);
-    // One stream whose rows are all noisy: its figure is its loss.
+    // One stream whose rows are all noisy: its metric is its loss.
     assert!((number(&loss) - number(&parts[0].1) - 0.5 * number(&parts[1].1)).abs() < 1e-5, "f32");
     assert!((number(&all(0.0).0) - 0.5 * number(&parts[1].1)).abs() < 1e-6, "f32");
     loss.backward();
     let (_, head) = denoiser.parameters().into_iter().find(|(name, _)| name == "heads.label.first.weight").unwrap();
     assert!(head.grad().abs().max().double_value(&[]) > 0.0);
-    // A part of a batch draws what its rows draw in the whole.
+    // A part of a batch draws what its rows draw in the whole batch.
     let half = |first_row| {
         let latents = vec![normal(32, &SHAPE).narrow(0, first_row, 16), one_hot(32).narrow(0, first_row, 16)];
         let options = LossOptions { first_row: first_row as usize, ..LossOptions::default() };
-        let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
-        number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, (5, 2)).unwrap().loss)
+        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+        number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 5, step: 2 }).unwrap().loss)
     };
     assert!(((half(0) + half(16)) / 2.0 - number(&loss)).abs() < 1e-5, "f32");
 }
 
 #[test]
-fn rows_with_the_companions_own_code_weigh_in_its_heads_loss_as_much_as_it_says() {
+fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     let read = |own: f64, dropout: f64| {
-        let (spec, mut companion) = label(0.6, Law::Start, dropout);
-        companion.head.as_mut().unwrap().own = own;
-        let denoiser = network(Parameterization::Eps, vec![(spec, companion)]);
+        let (spec, mut auxiliary) = label(0.6, AggregationSchedule::Start, dropout);
+        auxiliary.head.as_mut().unwrap().own = own;
+        let denoiser = network(Parameterization::Eps, vec![(spec, auxiliary)]);
         let (_, parts) = loss_of(denoiser.as_ref(), 64, &LossOptions::default());
         [parts[0].1.double_value(&[]), parts[1].1.double_value(&[])]
     };
@@ -325,11 +334,11 @@ fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: 
 }
 
 #[test]
-fn sampling_encodes_what_it_estimated_before_and_returns_the_last_estimate() {
-    let build = || network(Parameterization::Eps, vec![label(0.6, Law::Start, 0.3)]);
+fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
+    let build = || network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
     let steps = 4;
     let [x, label] = sampled(build(), &[7, 8, 9], Observed::Noisy, Sampler::Ddim { steps, eta: 0.0 });
-    // By hand: the null code at first, then the code of the estimate before.
+    // Walkthrough: the null embedding at first, then the embedding of the estimate before.
     let (schedule, denoiser) = (Schedule::vp_linear(), build());
     let mut y = anyflow_diffusion::noise::normals_tensor(4, &[7, 8, 9], "x", 0, &SHAPE, Device::Cpu).unwrap();
     let mut estimate = Tensor::zeros([3, CLASSES], (Kind::Float, Device::Cpu));
@@ -346,11 +355,11 @@ fn sampling_encodes_what_it_estimated_before_and_returns_the_last_estimate() {
     // f32, with 1 / a of the first step in it.
     assert!(off(&x, &y) < 2e-3 * y.abs().max().double_value(&[]), "{}", off(&x, &y));
     assert!(off(&label, &estimate) < 2e-3);
-    // A row is what it is whoever is in the batch.
+    // A row does not depend on the rest of the batch.
     let [alone, of_alone] = sampled(build(), &[8], Observed::Noisy, Sampler::Ddim { steps, eta: 0.0 });
     assert!(off(&alone, &x.narrow(0, 1, 1)) < 1e-4 * y.abs().max().double_value(&[]));
     assert!(off(&of_alone, &label.narrow(0, 1, 1)) < 1e-4);
-    // Given, the label is what was given, and another one gives another x.
+    // An observed label is returned as it is, and another label gives another x.
     let given = |class: i64| {
         let value = one_hot(8).narrow(0, class, 1).expand([3, CLASSES], false).contiguous();
         sampled(build(), &[7, 8, 9], Observed::Clean(value), Sampler::Ddim { steps, eta: 0.0 })
@@ -361,7 +370,7 @@ fn sampling_encodes_what_it_estimated_before_and_returns_the_last_estimate() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_reasons() {
+fn invalid_auxiliary_streams_are_rejected_with_reasons() {
     let head = HeadConfig {
         reads: "down.0".to_string(),
         network: HeadNetwork::Mlp { width: 8 },
@@ -370,20 +379,20 @@ fn what_cannot_be_is_refused_with_reasons() {
         own: 1.0,
     };
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
-    let build = |companion: Companion| {
-        let companions = vec![(stream("c", &[3], Parameterization::X0), companion)];
+    let build = |auxiliary: Auxiliary| {
+        let auxiliaries = vec![(stream("c", &[3], Parameterization::X0), auxiliary)];
         let streams = [stream("x", &SHAPE, Parameterization::Eps)];
-        build_joined(&network, &streams, companions, Vec::new(), Precision::F32, Device::Cpu, 3)
+        build_joined(&network, &streams, auxiliaries, Vec::new(), on_cpu(Precision::F32, 3))
     };
-    let error = build(Companion { aggregate: None, head: Some(head.clone()) }).err().unwrap().to_string();
+    let error = build(Auxiliary { aggregate: None, head: Some(head.clone()) }).err().unwrap().to_string();
     assert!(error.contains("down.0") && error.contains("block.1"), "{error}");
     let conv = HeadConfig { reads: "last".to_string(), network: HeadNetwork::Conv { width: 8 }, ..head };
-    let error = build(Companion { aggregate: None, head: Some(conv) }).err().unwrap().to_string();
+    let error = build(Auxiliary { aggregate: None, head: Some(conv) }).err().unwrap().to_string();
     assert!(error.contains("[16] at last"), "{error}");
-    let astray = Aggregation { into: "y".to_string(), weight: 1.0, law: Law::Start, dropout: 0.0 };
-    let error = build(Companion { aggregate: Some(astray), head: None }).err().unwrap().to_string();
+    let astray = Aggregation { into: "y".to_string(), weight: 1.0, law: AggregationSchedule::Start, dropout: 0.0 };
+    let error = build(Auxiliary { aggregate: Some(astray), head: None }).err().unwrap().to_string();
     assert!(error.contains("\"y\""), "{error}");
-    let silent = build(Companion { aggregate: aggregate(1.0, Law::Start, 0.0), head: None }).unwrap();
+    let silent = build(Auxiliary { aggregate: aggregate(1.0, AggregationSchedule::Start, 0.0), head: None }).unwrap();
     let request = Request {
         denoiser: "d".to_string(),
         rows: vec![1],
@@ -398,17 +407,19 @@ fn what_cannot_be_is_refused_with_reasons() {
 }
 
 #[test]
-fn a_head_learns_to_read_what_its_code_does_not_tell() {
-    // Four well separated means in six dimensions, and nothing but the head to learn.
-    let denoiser = network(Parameterization::X0, vec![label(0.5, Law::Start, 0.5)]);
+fn a_head_learns_without_the_embedding() {
+    // Four well separated means in six dimensions; only the head has something to learn.
+    let denoiser = network(Parameterization::X0, vec![label(0.5, AggregationSchedule::Start, 0.5)]);
     let means = normal(CLASSES, &SHAPE) * 2.0;
     let truth = one_hot(64);
     let x = (&truth * MOMENTS.1 + MOMENTS.0).matmul(&means) + normal(64, &SHAPE) * 0.05;
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-    let law = TimeLaw::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
     for step in 0..150 {
         let latents = [x.shallow_clone(), truth.shallow_clone()];
-        let output = denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), (1, step)).unwrap();
+        let output =
+            denoising_loss(denoiser.as_ref(), &latents, &law, &LossOptions::default(), DrawKey { seed: 1, step })
+                .unwrap();
         output.loss.backward();
         for parameter in &parameters {
             let _ = tch::no_grad(|| parameter.shallow_clone().g_sub_(&(parameter.grad() * 0.1)));

@@ -1,59 +1,59 @@
-//! What a network reads beside its streams: a prompt, or the context that the other streams' aligners make.
+//! Cross-attention of a network: to a prompt, or to the context made from the other streams.
 
 use tch::Tensor;
 
 use super::attention::{Heads, Keys, Projection, repeated, to_all};
-use super::layer::{Init, Norm};
-use crate::{Result, TensorOp, Tokens};
+use super::layer::{BuildOptions, Norm};
+use crate::{Result, TensorExt, Tokens};
 
-/// Tokens as the layers of a network read them.
+/// Tokens as the cross-attention layers of a network take them: the `memory` of PyTorch's transformer decoder.
 #[derive(Debug)]
-pub(super) struct Beside {
-    /// Per reading layer, in the order of use; none if there is nothing to read.
+pub(super) struct Memory {
+    /// Per cross-attention layer, in the order of use; empty if there is nothing to attend to.
     keys: Vec<Keys>,
     /// `[row, 1, 1, token]`, bool.
     pub mask: Option<Tensor>,
 }
 
-impl Beside {
-    /// Nothing to read.
+impl Memory {
+    /// Nothing to attend to.
     pub fn nothing() -> Self {
-        Beside { keys: Vec::new(), mask: None }
+        Memory { keys: Vec::new(), mask: None }
     }
 
-    /// Tokens of rows that stand `times` times each in the network.
+    /// The tokens of rows that occur `times` times each in the network.
     pub fn new(keys: Vec<Keys>, tokens: &Tokens, times: i64) -> Result<Self> {
         let keys = keys.iter().map(|keys| keys.repeated(times)).collect::<Result<_>>()?;
-        Ok(Beside { keys, mask: mask(tokens, times)? })
+        Ok(Memory { keys, mask: mask(tokens, times)? })
     }
 
-    /// What the layer at a place reads.
-    pub fn keys(&self, place: usize) -> Option<&Keys> {
-        self.keys.get(place)
+    /// The keys of the layer with this index.
+    pub fn keys(&self, index: usize) -> Option<&Keys> {
+        self.keys.get(index)
     }
 }
 
-/// Which tokens there are, as attention wants it: `[row, token]` -> `[row * times, 1, 1, token]`, bool.
+/// The attention mask: `[row, token]` -> `[row * times, 1, 1, token]`, bool.
 fn mask(tokens: &Tokens, times: i64) -> Result<Option<Tensor>> {
     let Some(mask) = &tokens.mask else { return Ok(None) };
-    let shaped = mask.f_unsqueeze(1).and_then(|mask| mask.f_unsqueeze(1)).op("unsqueeze", &[mask])?;
+    let shaped = mask.try_unsqueeze(1)?.try_unsqueeze(1)?;
     repeated(&shaped, times).map(Some)
 }
 
-/// What a frozen network has made of the tokens it was given last.
+/// The keys that a frozen network computed from its last tokens.
 #[derive(Debug, Default)]
-pub(super) struct KeptKeys(Option<(Tokens, Vec<Keys>)>);
+pub(super) struct KeyCache(Option<(Tokens, Vec<Keys>)>);
 
-impl KeptKeys {
-    /// As [`Beside::new`], with the keys of the last time where the tokens are the same.
-    pub fn beside(
+impl KeyCache {
+    /// See [`Memory::new`]; reuses the last keys if the tokens are the same.
+    pub fn memory(
         &mut self,
         tokens: &Tokens,
         times: i64,
         keys: impl FnOnce(&Tensor) -> Result<Vec<Keys>>,
-    ) -> Result<Beside> {
+    ) -> Result<Memory> {
         if tokens.values.requires_grad() {
-            return Beside::new(keys(&tokens.values)?, tokens, times);
+            return Memory::new(keys(&tokens.values)?, tokens, times);
         }
         if !self.0.as_ref().is_some_and(|(of, _)| of.is(tokens)) {
             let keys = keys(&tokens.values)?;
@@ -61,41 +61,41 @@ impl KeptKeys {
             self.0 = Some((tokens.shared(), keys));
         }
         let keys = self.0.iter().flat_map(|(_, keys)| keys).map(Keys::shared).collect();
-        Ok(Beside { keys, mask: mask(tokens, times)? })
+        Ok(Memory { keys, mask: mask(tokens, times)? })
     }
 }
 
-/// W attention(norm(h), tokens), W zero at the start: a network with such layers begins as one without them. It has no
-/// bias, so that a row with nothing to read is not changed.
+/// W attention(norm(h), tokens) with W zero at the start: a network with such layers starts as one without them. It has
+/// no bias, so that a row without tokens is not changed.
 #[derive(Debug)]
 pub(super) struct CrossAttention {
     norm: Norm,
     heads: Heads,
     output: Projection,
-    /// Its place among the layers that read the same.
-    place: usize,
+    /// Its index among the layers that attend to the same tokens.
+    index: usize,
 }
 
 impl CrossAttention {
-    /// Features of `width` read tokens of `from`.
-    pub fn new(name: &str, width: i64, from: i64, heads: i64, place: usize, init: Init) -> Result<Self> {
+    /// Features of `width` attend to tokens of `from` features.
+    pub fn new(name: &str, width: i64, from: i64, heads: i64, index: usize, init: BuildOptions) -> Result<Self> {
         Ok(CrossAttention {
             norm: Norm::new(&format!("{name}.norm"), width, 1, init.device)?,
             heads: Heads::new(name, width, from, heads, init)?,
             output: Projection::new(&format!("{name}.to_out"), width, width, 0.0, init)?,
-            place,
+            index,
         })
     }
 
-    /// `[row, token, from]`, as it is read.
+    /// The keys and values of `[row, token, from]`.
     pub fn keys(&self, tokens: &Tensor) -> Result<Keys> {
         self.heads.keys(tokens)
     }
 
-    /// What is added to h, `[row, token, width]`; none if there is nothing to read.
-    pub fn read(&self, h: &Tensor, beside: &Beside) -> Result<Option<Tensor>> {
-        let Some(keys) = beside.keys(self.place) else { return Ok(None) };
-        let mask = beside.mask.as_ref();
+    /// The change of h, `[row, token, width]`; `None` if there is nothing to attend to.
+    pub fn read(&self, h: &Tensor, memory: &Memory) -> Result<Option<Tensor>> {
+        let Some(keys) = memory.keys(self.index) else { return Ok(None) };
+        let mask = memory.mask.as_ref();
         match Heads::only(keys, mask)? {
             Some(read) => to_all(&self.output.forward(&read)?, h).map(Some),
             None => self.output.forward(&self.heads.forward(&self.norm.forward(h)?, keys, mask)?).map(Some),

@@ -1,4 +1,4 @@
-//! A network per stream, of which some read the features of another's, one way.
+//! A network per stream; some read the features of another's network, one way.
 
 mod config;
 mod rows;
@@ -7,89 +7,87 @@ mod tokens;
 use std::cell::RefCell;
 
 use indexmap::IndexMap;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::layer::Init;
-use super::{Precision, build_from};
+use super::build_from;
+use super::layer::BuildOptions;
 use crate::tokens::same_memory;
-use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorOp, Tokens};
+use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
 use config::bad;
 pub use config::{DualStreamConfig, Reading};
-use rows::{Rows, Told};
+use rows::{HostTimes, Rows};
 use tokens::FeatureTokens;
 
-/// Seeds of the parts of a network are this far apart.
+/// The distance between the seeds of the parts of a network.
 const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Huang et al. 2023, "DiffDis: Empowering generative diffusion model with cross-modal discrimination capability",
-/// section 3: the network of a stream, the trunk, and that of another stream, which reads the trunk's features at several
-/// scales by cross-attention, so that what is diffused there is conditioned on what is here. The trunk sees its stream as
-/// the row has it, clean at time 0 where it is given, and no prompt; it never sees who reads it.
+/// section 3: the network of one stream, the trunk, and the network of another, which attends to the trunk's features
+/// at several scales, so that its diffusion is conditioned on the trunk's stream. The trunk gets its stream as the row
+/// has it, clean at time 0 if observed, and no prompt; it never sees its readers.
 ///
-/// A part is called for the rows in which its stream is noisy, all others cost nothing, and what is said of them is 0.
-/// Prompts are for the parts that read of nobody.
+/// A part is called only for the rows in which its stream is noisy; other rows cost nothing and are predicted as 0.
+/// Only parts that read nothing take prompts.
 ///
-/// Once frozen, the features of a stream that is given in all rows are computed once for as long as the batch has the same
-/// memory, however many steps the reader takes.
+/// Once frozen, the features of a stream that is observed in all rows are computed once for as long as the batch keeps
+/// the same memory, however many steps the reader takes.
 pub struct DualStream {
     streams: Vec<StreamSpec>,
     parts: Vec<Box<dyn Denoiser>>,
-    /// By place of the part that reads.
+    /// By the index of the part that reads.
     readers: Vec<Option<Reader>>,
 }
 
-/// What a part reads.
+/// The connection of a part to its trunk.
 struct Reader {
-    /// The place of the part that is read.
+    /// The index of the trunk.
     trunk: usize,
     sites: Vec<Site>,
     tokens: FeatureTokens,
-    detach: bool,
-    /// Once frozen: the trunk's stream, and what was made of it last.
+    /// Once frozen: the trunk's stream and the tokens last made of it.
     kept: Option<RefCell<Option<(Tensor, Tokens)>>>,
 }
 
 impl DualStream {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: Init) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: BuildOptions) -> Result<Self> {
         let mut parts = Vec::new();
-        for (place, stream) in streams.iter().enumerate() {
-            let missing = || bad("parts", "a network for each stream", format!("none for {:?}", stream.name));
+        for (index, stream) in streams.iter().enumerate() {
+            let missing = || bad("parts", "a network for each stream", format!("none for stream {:?}", stream.name));
             let network = config.parts.get(&stream.name).ok_or_else(missing)?;
             let network = match config.reads.get(&stream.name) {
                 None => network.clone(),
                 Some(reading) => network.in_context(reading.features).ok_or_else(|| {
-                    bad("reads", "a network that can read so many features", format!("{:?}", stream.name))
+                    bad("reads", "a network that takes a context of that width", format!("{:?}", stream.name))
                 })?,
             };
-            let own = Init { seed: init.seed.wrapping_add((place as u64).wrapping_mul(SEEDS)), ..init };
+            let own = BuildOptions { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
             parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
         }
         if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
-            return Err(bad("parts", "a network for each stream alone", format!("one for {stranger:?}")));
+            return Err(bad("parts", "a network for each stream only", format!("one for unknown stream {stranger:?}")));
         }
         DualStream::reading(streams, parts, &config.reads, init)
     }
 
-    /// Of networks that are made already, one for each stream; those that read take a context of tokens of so many
-    /// features.
+    /// Connects existing networks, one per stream; those that read take a context of the configured width.
     ///
     /// # Errors
-    /// A stream reads of none that there is, or a place that its network does not have.
+    /// A stream reads from one that does not exist, or from a site that its network does not have.
     pub fn of_parts(
         streams: &[StreamSpec],
         parts: Vec<Box<dyn Denoiser>>,
         reads: &IndexMap<String, Reading>,
-        (precision, device, seed): (Precision, Device, u64),
+        options: BuildOptions,
     ) -> Result<Self> {
-        DualStream::reading(streams, parts, reads, Init { precision, device, seed })
+        DualStream::reading(streams, parts, reads, options)
     }
 
     fn reading(
         streams: &[StreamSpec],
         parts: Vec<Box<dyn Denoiser>>,
         reads: &IndexMap<String, Reading>,
-        init: Init,
+        init: BuildOptions,
     ) -> Result<Self> {
         let mut readers = Vec::new();
         for stream in streams {
@@ -98,20 +96,20 @@ impl DualStream {
                 continue;
             };
             let trunk = streams.iter().position(|other| other.name == reading.stream);
-            let missing = || bad("reads", "one of the streams", format!("{:?}", reading.stream));
+            let missing = || bad("reads", "readings of existing streams", format!("{:?}", reading.stream));
             let trunk = trunk.ok_or_else(missing)?;
-            let (sites, known) = (reading.places()?, parts[trunk].sites());
+            let (sites, known) = (reading.parsed_sites()?, parts[trunk].sites());
             let specs = sites.iter().map(|site| spec(*site, &known)).collect::<Result<Vec<_>>>()?;
             let tokens = FeatureTokens::new(&format!("reads.{}", stream.name), &specs, reading.features, init)?;
-            readers.push(Some(Reader { trunk, sites, tokens, detach: reading.detach, kept: None }));
+            readers.push(Some(Reader { trunk, sites, tokens, kept: None }));
         }
         Ok(DualStream { streams: streams.to_vec(), parts, readers })
     }
 
-    /// What a part is asked of these rows, of which all have its stream.
-    fn asked(&self, place: usize, rows: &DenoiserInput) -> Result<DenoiserInput> {
-        let asked = rows.some_streams(place..place + 1)?;
-        let Some(reader) = &self.readers[place] else {
+    /// The input of a part for these rows, all of which have its stream.
+    fn asked(&self, index: usize, rows: &DenoiserInput) -> Result<DenoiserInput> {
+        let asked = rows.some_streams(index..index + 1)?;
+        let Some(reader) = &self.readers[index] else {
             return Ok(match &rows.prompt {
                 Some(prompt) => asked.with_prompt(prompt.shared()),
                 None => asked,
@@ -123,15 +121,16 @@ impl DualStream {
         })
     }
 
-    /// The tokens of the trunk's features, or those that were kept; none if no row has its stream.
+    /// The tokens of the trunk's features, possibly cached; `None` if no row has its stream.
     fn read(&self, reader: &Reader, rows: &DenoiserInput) -> Result<Option<Tokens>> {
-        let (told, x) = (Told::of(rows)?, &rows.x[reader.trunk]);
-        let gone = match told.there(reader.trunk) {
+        let times = HostTimes::of(rows)?;
+        let x = &rows.x[reader.trunk];
+        let gone = match times.there(reader.trunk) {
             Rows::None => return Ok(None),
             Rows::All => None,
             Rows::Some(there) => Some(there.iter().map(|there| !there).collect::<Vec<_>>()),
         };
-        let Some(kept) = reader.kept.as_ref().filter(|_| told.is_clean(reader.trunk) && !x.requires_grad()) else {
+        let Some(kept) = reader.kept.as_ref().filter(|_| times.is_clean(reader.trunk) && !x.requires_grad()) else {
             return self.features(reader, rows, gone).map(Some);
         };
         let mut kept = kept.borrow_mut();
@@ -144,27 +143,23 @@ impl DualStream {
         Ok(Some(tokens))
     }
 
-    /// Asks the trunk. Rows without its stream have no token.
+    /// Runs the trunk. Rows without its stream have no token.
     fn features(&self, reader: &Reader, rows: &DenoiserInput, gone: Option<Vec<bool>>) -> Result<Tokens> {
         let mut asked = rows.some_streams(reader.trunk..reader.trunk + 1)?;
-        let mask = gone.map(|gone| {
-            let gone = Tensor::f_from_slice(&gone).op("from_slice", &[])?;
-            gone.f_to_device(asked.x[0].device()).op("to", &[&gone])
-        });
+        let mask = gone.map(|gone| Tensor::try_from_slice(&gone)?.try_to_device(asked.x[0].device()));
         let gone = mask.transpose()?;
         if let Some(gone) = &gone {
-            // What a row without the stream holds may not be finite.
+            // The values of rows without the stream may not be finite.
             let column = self.streams[reader.trunk].column_shape(gone.size()[0] as usize);
-            let column = gone.f_view(column.as_slice()).op("view", &[gone])?;
-            asked.x[0] = asked.x[0].f_masked_fill(&column, 0.0).op("masked_fill", &[&asked.x[0]])?;
+            let column = gone.try_view(column)?;
+            asked.x[0] = asked.x[0].try_masked_fill(&column, 0.0)?;
         }
-        let ask = || self.parts[reader.trunk].predict_with(&asked, &reader.sites);
-        let (_, features) = if reader.detach { tch::no_grad(ask)? } else { ask()? };
+        let (_, features) = self.parts[reader.trunk].predict_with(&asked, &reader.sites)?;
         let values = reader.tokens.forward(&features)?;
         let mask = gone.map(|gone| {
-            let there = gone.f_logical_not().and_then(|there| there.f_unsqueeze(1)).op("logical_not", &[&gone])?;
+            let there = gone.try_logical_not()?.try_unsqueeze(1)?;
             let size = [values.size()[0], values.size()[1]];
-            there.f_expand(size, false).and_then(|there| there.f_contiguous()).op("expand", &[&there])
+            there.try_expand(size)?.try_contiguous()
         });
         Ok(Tokens { values, mask: mask.transpose()? })
     }
@@ -184,23 +179,23 @@ impl Denoiser for DualStream {
     }
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
-        let told = Told::of(batch)?;
+        let times = HostTimes::of(batch)?;
         let mut outputs = Vec::with_capacity(self.parts.len());
-        for (place, (part, stream)) in self.parts.iter().zip(&self.streams).enumerate() {
+        for (index, (part, stream)) in self.parts.iter().zip(&self.streams).enumerate() {
             let nothing = || {
                 let shape = stream.batch_shape(batch.rows() as usize);
-                Tensor::f_zeros(shape, (Kind::Float, batch.x[place].device())).op("zeros", &[])
+                Tensor::try_zeros(shape, (Kind::Float, batch.x[index].device()))
             };
             let answer = |rows: &DenoiserInput| -> Result<Tensor> {
-                Ok(part.predict(&self.asked(place, rows)?)?.swap_remove(0))
+                Ok(part.predict(&self.asked(index, rows)?)?.swap_remove(0))
             };
-            outputs.push(match told.noisy(place) {
+            outputs.push(match times.noisy(index) {
                 Rows::None => nothing()?,
                 Rows::All => answer(batch)?,
                 Rows::Some(rows) => {
                     let answer = answer(&batch.pick(&rows)?)?;
-                    let index = Rows::index(&rows, answer.device())?;
-                    nothing()?.f_index_copy(0, &index, &answer).op("index_copy", &[&index, &answer])?
+                    let selected = Rows::index(&rows, answer.device())?;
+                    nothing()?.try_index_copy(0, &selected, &answer)?
                 }
             });
         }

@@ -1,9 +1,9 @@
-//! A joint law of two streams whose denoiser is known.
+//! A joint distribution of two streams whose denoiser is known.
 
 use anyflow_diffusion::{Denoiser, DenoiserInput, Parameterization, Result, Schedule, StreamSpec};
 use tch::Tensor;
 
-use crate::doubles::stream;
+use crate::fakes::stream;
 
 /// Two numbers of unit variance and this correlation.
 pub const CORRELATION: f64 = 0.8;
@@ -16,7 +16,7 @@ impl Pair {
         Pair(["x", "y"].map(|name| stream(name, &[1], schedule.clone(), Parameterization::X0)).into())
     }
 
-    /// How much of x and of y, each divided by its a, is in the estimate of x0 of the first, when the second is there.
+    /// The factors of x and of y, each divided by its a, in the x0 estimate of the first, if the second is present.
     pub fn gains(noise: [f64; 2], other: bool) -> [f64; 2] {
         if !other {
             return [1.0 / (1.0 + noise[0]), 0.0];
@@ -39,16 +39,16 @@ impl Denoiser for Pair {
         let schedule = &self.0[0].schedule;
         let mut outputs = [Vec::new(), Vec::new()];
         for row in 0..batch.rows() as usize {
-            let t = [0, 1].map(|place| f64::from(t[2 * row + place]));
+            let t = [0, 1].map(|index| f64::from(t[2 * row + index]));
             let a = t.map(|t| schedule.signal(t));
             let noise = t.map(|t| (schedule.noise(t) / schedule.signal(t)).powi(2));
-            for (place, outputs) in outputs.iter_mut().enumerate() {
-                let other = 1 - place;
+            for (index, outputs) in outputs.iter_mut().enumerate() {
+                let other = 1 - index;
                 let there = present[2 * row + other] == 1.0;
-                let [own, of_other] = Pair::gains([noise[place], noise[other]], there);
-                let value = |place: usize| f64::from(x[place][row]) / a[place];
+                let [own, of_other] = Pair::gains([noise[index], noise[other]], there);
+                let value = |index: usize| f64::from(x[index][row]) / a[index];
                 let of_other = if there { of_other * value(other) } else { 0.0 };
-                outputs.push((own * value(place) + of_other) as f32);
+                outputs.push((own * value(index) + of_other) as f32);
             }
         }
         Ok(outputs.iter().map(|values| Tensor::from_slice(values).view([-1, 1])).collect())

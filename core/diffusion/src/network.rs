@@ -1,29 +1,27 @@
-//! The networks that are built here, by their names in a configuration.
+//! The built-in networks, by their names in a configuration.
 
 mod aggregated;
 mod attention;
-mod beside;
 mod conv;
 mod coupled;
+mod cross_attention;
 mod dual_stream;
 mod layer;
 mod residual_mlp;
+mod sinusoidal;
 mod streams;
 mod time;
 mod transformer;
 mod unet;
 mod unet_mlp;
-mod waves;
 
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
-use crate::{Companion, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
+use crate::{Auxiliary, Denoiser, EngineError, Prompted, Result, StreamSpec, check_streams};
 use aggregated::Aggregated;
-pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig, Source};
+pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig};
 pub use dual_stream::{DualStream, DualStreamConfig, Reading};
-use layer::Init;
-pub use layer::Precision;
+pub use layer::{BuildOptions, Precision};
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
 pub use transformer::{Transformer, TransformerConfig};
@@ -36,20 +34,20 @@ pub use unet_mlp::{UnetMlp, UnetMlpConfig};
 pub enum Network {
     /// Linear layers with residual connections over the concatenation of all streams: see [`ResidualMlp`].
     ResidualMlp(ResidualMlpConfig),
-    /// A U of residual blocks over the concatenation of all streams: see [`UnetMlp`].
+    /// A U-Net of residual blocks over the concatenation of all streams: see [`UnetMlp`].
     UnetMlp(UnetMlpConfig),
     /// Residual blocks and attention over maps at several sizes: see [`Unet`].
     Unet(UnetConfig),
     /// Attention over the tokens of all streams: see [`Transformer`].
     Transformer(TransformerConfig),
-    /// A network per stream, each reading what the others show: see [`Coupled`].
+    /// A network per stream, each attending to tokens of the other streams: see [`Coupled`].
     Coupled(CoupledConfig),
-    /// A network per stream, of which some read the features of another's: see [`DualStream`].
+    /// A network per stream; some attend to the features of another's network: see [`DualStream`].
     DualStream(DualStreamConfig),
 }
 
 impl Network {
-    /// The same, reading tokens of so many features; none if it cannot.
+    /// The same network with prompt tokens of this width; `None` if it takes no prompt.
     fn reading(&self, features: i64) -> Option<Network> {
         let mut network = self.clone();
         let width = match &mut network {
@@ -73,7 +71,7 @@ impl Network {
         (*width.get_or_insert(features) == features).then_some(network)
     }
 
-    /// The same, reading a context of tokens of so many features; none if it cannot.
+    /// The same network with context tokens of this width; `None` if it takes no context.
     fn in_context(&self, features: i64) -> Option<Network> {
         let mut network = self.clone();
         let width = match &mut network {
@@ -85,7 +83,7 @@ impl Network {
         (*width.get_or_insert(features) == features).then_some(network)
     }
 
-    /// Refuses sizes with which there is no network.
+    /// Rejects invalid sizes.
     pub fn check(&self) -> Result<()> {
         let (width, embedding) = match self {
             Network::ResidualMlp(config) => (config.width, config.embedding.unwrap_or(config.width)),
@@ -113,43 +111,39 @@ impl Network {
     }
 }
 
-/// As [`build`], for a network that reads `prompts`, if there are any: they become its last streams. See [`Prompted`].
+/// See [`build`]; `prompts` become the last streams. See [`Prompted`].
 ///
 /// # Errors
-/// As [`build`]; prompts that are not `[token, feature]`, all of one shape; a network that reads none.
+/// As [`build`]; prompts that are not `[token, feature]`, all of one shape; a network that takes no prompt.
 pub fn build_prompted(
     network: &Network,
     streams: &[StreamSpec],
     prompts: Vec<StreamSpec>,
-    precision: Precision,
-    device: Device,
-    seed: u64,
+    options: BuildOptions,
 ) -> Result<Box<dyn Denoiser>> {
-    build_joined(network, streams, Vec::new(), prompts, precision, device, seed)
+    build_joined(network, streams, Vec::new(), prompts, options)
 }
 
-/// As [`build_prompted`], with companions, if there are any: they become the streams between. Without them the network is
-/// the same to the bit. See [`Companion`].
+/// See [`build_prompted`]; the auxiliary streams become the streams in between. Without them the network has the same
+/// bits. See [`Auxiliary`].
 ///
 /// # Errors
-/// As [`build_prompted`]; companions into streams that are not there, or with heads that read what is not there.
+/// As [`build_prompted`]; auxiliary streams into streams that do not exist, or heads at sites that do not exist.
 pub fn build_joined(
     network: &Network,
     streams: &[StreamSpec],
-    companions: Vec<(StreamSpec, Companion)>,
+    auxiliaries: Vec<(StreamSpec, Auxiliary)>,
     prompts: Vec<StreamSpec>,
-    precision: Precision,
-    device: Device,
-    seed: u64,
+    options: BuildOptions,
 ) -> Result<Box<dyn Denoiser>> {
     let joined = |network: &Network| -> Result<Box<dyn Denoiser>> {
-        let inner = build(network, streams, precision, device, seed)?;
-        if companions.is_empty() {
+        let inner = build(network, streams, options)?;
+        if auxiliaries.is_empty() {
             return Ok(inner);
         }
-        let all: Vec<_> = streams.iter().chain(companions.iter().map(|(stream, _)| stream)).cloned().collect();
+        let all: Vec<_> = streams.iter().chain(auxiliaries.iter().map(|(stream, _)| stream)).cloned().collect();
         check_streams(&all)?;
-        Ok(Box::new(Aggregated::new(inner, companions.clone(), Init { precision, device, seed })?))
+        Ok(Box::new(Aggregated::new(inner, auxiliaries.clone(), options)?))
     };
     let Some(first) = prompts.first() else { return joined(network) };
     let bad = |wanted, found: String| EngineError::Config { field: "prompts", wanted, found };
@@ -165,25 +159,19 @@ pub fn build_joined(
     check_streams(&prompts)?;
     let network = network
         .reading(features)
-        .ok_or_else(|| bad("tokens that this network can read", format!("{:?} {:?}", first.name, first.shape)))?;
+        .ok_or_else(|| bad("tokens that the network accepts", format!("{:?} {:?}", first.name, first.shape)))?;
     Ok(Box::new(Prompted::new(joined(&network)?, prompts)))
 }
 
-/// Builds a network with fresh parameters on `device`: f32, leaves, recording gradients. Equal seeds give equal bits.
-pub fn build(
-    network: &Network,
-    streams: &[StreamSpec],
-    precision: Precision,
-    device: Device,
-    seed: u64,
-) -> Result<Box<dyn Denoiser>> {
+/// Builds a network with fresh parameters on `device`: f32 leaves that record gradients. Equal seeds give equal bits.
+pub fn build(network: &Network, streams: &[StreamSpec], options: BuildOptions) -> Result<Box<dyn Denoiser>> {
     check_streams(streams)?;
     network.check()?;
-    build_from(network, streams, Init { precision, device, seed })
+    build_from(network, streams, options)
 }
 
-/// As [`build`], of what was checked.
-fn build_from(network: &Network, streams: &[StreamSpec], init: Init) -> Result<Box<dyn Denoiser>> {
+/// See [`build`], without its checks.
+fn build_from(network: &Network, streams: &[StreamSpec], init: BuildOptions) -> Result<Box<dyn Denoiser>> {
     Ok(match network {
         Network::ResidualMlp(config) => Box::new(ResidualMlp::new(streams, *config, init)?),
         Network::UnetMlp(config) => Box::new(UnetMlp::new(streams, *config, init)?),

@@ -1,6 +1,6 @@
 //! A sampler is a function that yields a table: per step the coefficients of one linear update.
 //!
-//! One family, one file; the fields of [`Sampler`] are all that a configuration can say.
+//! One family, one file. The fields of [`Sampler`] are the keys of a configuration.
 
 mod euler;
 mod heun;
@@ -17,7 +17,7 @@ pub use resample::{Resample, Sampling};
 use table::{Point, points};
 pub use table::{SamplerTable, TableStep, Update};
 
-/// How a stream goes from noise to a clean value, over the times of its schedule.
+/// A sampler: takes a stream from noise to a clean value over the times of its schedule.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Sampler {
@@ -26,7 +26,7 @@ pub enum Sampler {
         /// The number of network evaluations.
         #[serde(default = "fifty")]
         steps: usize,
-        /// 0: no noise is added, the probability-flow ODE; 1: as much as in DDPM.
+        /// 0: no noise, the probability-flow ODE; 1: as much noise as DDPM.
         #[serde(default)]
         eta: f64,
     },
@@ -42,9 +42,6 @@ pub enum Sampler {
         /// The number of network evaluations.
         #[serde(default = "thousand")]
         steps: usize,
-        /// The variance of a step.
-        #[serde(default)]
-        variance: Variance,
     },
     /// Euler's method in sigma = s / a: Karras et al. 2022, algorithm 1 without its second-order part.
     Euler {
@@ -52,29 +49,29 @@ pub enum Sampler {
         #[serde(default = "fifty")]
         steps: usize,
     },
-    /// The same, further down, and back up with fresh noise.
+    /// Euler's method further down, then back up with fresh noise.
     EulerAncestral {
         /// The number of network evaluations.
         #[serde(default = "fifty")]
         steps: usize,
-        /// 0: no noise is added; 1: as much as in DDPM.
+        /// 0: no noise; 1: as much noise as DDPM.
         #[serde(default = "one")]
         eta: f64,
     },
     /// Heun's method in sigma, second order: Karras et al. 2022, algorithm 1.
     Heun {
-        /// The number of steps, of two network evaluations each but for the last.
+        /// The number of steps, with two network evaluations each except for the last.
         #[serde(default = "twenty_five")]
         steps: usize,
     },
-    /// DPM-Solver++, two denoised values a step, second order: Lu et al. 2023.
+    /// DPM-Solver++, multistep with two denoised values, second order: Lu et al. 2023.
     #[serde(rename = "dpmpp-2m")]
     Dpmpp2m {
         /// The number of network evaluations.
         #[serde(default = "twenty")]
         steps: usize,
     },
-    /// DPM-Solver++, three denoised values a step, third order: Lu et al. 2023.
+    /// DPM-Solver++, multistep with three denoised values, third order: Lu et al. 2023.
     #[serde(rename = "dpmpp-3m")]
     Dpmpp3m {
         /// The number of network evaluations.
@@ -87,17 +84,6 @@ pub enum Sampler {
         #[serde(default = "twenty")]
         steps: usize,
     },
-}
-
-/// The variance of a step of DDPM: the two choices of Ho et al. 2020, section 3.2.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Variance {
-    /// That of the posterior: right for data without any spread.
-    #[default]
-    Small,
-    /// That of the forward step: right for data of unit variance.
-    Large,
 }
 
 fn one() -> f64 {
@@ -129,7 +115,7 @@ impl Sampler {
     pub fn steps(&self) -> usize {
         match *self {
             Sampler::Ddim { steps, .. }
-            | Sampler::Ddpm { steps, .. }
+            | Sampler::Ddpm { steps }
             | Sampler::Euler { steps }
             | Sampler::EulerAncestral { steps, .. }
             | Sampler::EulerMaruyama { steps }
@@ -145,7 +131,7 @@ impl Sampler {
         (self.evaluations_per_step() * self.steps()).saturating_sub(self.evaluations_per_step() - 1)
     }
 
-    /// Refuses settings without a meaning.
+    /// Rejects settings out of range.
     pub fn check(&self) -> Result<()> {
         if self.steps() == 0 {
             return Err(EngineError::Config { field: "steps", wanted: "at least 1", found: "0".to_string() });
@@ -164,11 +150,11 @@ impl Sampler {
         SamplerTable { start_scale: schedule.start_scale(), steps }
     }
 
-    /// The steps from point to point, where nothing is remembered at the first.
+    /// The steps from point to point; nothing is remembered at the first.
     fn walk(&self, schedule: &Schedule, points: &[Point]) -> Vec<TableStep> {
         match *self {
             Sampler::Ddim { eta, .. } => posterior::ddim(points, eta),
-            Sampler::Ddpm { variance, .. } => posterior::ddpm(points, variance),
+            Sampler::Ddpm { .. } => posterior::ddpm(points),
             Sampler::Euler { .. } => euler::euler(points, 0.0),
             Sampler::EulerAncestral { eta, .. } => euler::euler(points, eta),
             Sampler::EulerMaruyama { .. } => euler::euler_maruyama(points, schedule),

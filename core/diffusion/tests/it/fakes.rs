@@ -1,10 +1,10 @@
-//! Denoisers made for tests, and shorthands.
+//! Fake denoisers, and shorthands.
 
 use std::sync::{Arc, Mutex};
 
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization, Precision,
-    Request, ResidualMlpConfig, Result, Sampler, Schedule, StreamSpec, build, noise,
+    BuildOptions, Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization,
+    Precision, Request, ResidualMlpConfig, Result, Sampler, Schedule, StreamSpec, build, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -12,32 +12,33 @@ pub fn stream(name: &str, shape: &[i64], schedule: Schedule, parameterization: P
     StreamSpec { name: name.to_string(), shape: shape.to_vec(), schedule, parameterization }
 }
 
-/// The exact denoiser of data N(mean, deviation^2), the same in every coordinate of every stream.
+/// The exact denoiser of data N(mean, std^2), the same in every coordinate of every stream.
 pub struct Gaussian {
     pub streams: Vec<StreamSpec>,
     pub mean: f64,
-    pub deviation: f64,
+    pub std: f64,
 }
 
 impl Gaussian {
     /// E[x0 | x] = mean + gain (x - a mean) with gain = a d^2 / (a^2 d^2 + s^2); returns (gain, offset).
     pub fn x0_coefficients(&self, schedule: &Schedule, t: f64) -> (f64, f64) {
-        let (a, s, variance) = (schedule.signal(t), schedule.noise(t), self.deviation * self.deviation);
+        let (a, s, variance) = (schedule.signal(t), schedule.noise(t), self.std * self.std);
         let gain = a * variance / (a * a * variance + s * s);
         (gain, self.mean - gain * a * self.mean)
     }
 
-    /// Where the probability-flow ODE takes `x` from the last time to `t`: a fixed number of deviations from the mean.
+    /// The point to which the probability-flow ODE takes `x` from the last time to `t`: a fixed number of stds from the
+    /// mean.
     pub fn point(&self, schedule: &Schedule, x: f64, t: f64) -> f64 {
         let law = |t: f64| {
             let (a, s) = (schedule.signal(t), schedule.noise(t));
-            (a * self.mean, (a * a * self.deviation * self.deviation + s * s).sqrt())
+            (a * self.mean, (a * a * self.std * self.std + s * s).sqrt())
         };
         let ((mean, spread), (mean_t, spread_t)) = (law(schedule.t_max()), law(t));
         mean_t + spread_t * (x - mean) / spread
     }
 
-    /// Where it takes `x` to 0.
+    /// The point to which it takes `x` at time 0.
     pub fn end_point(&self, schedule: &Schedule, x: f64) -> f64 {
         self.point(schedule, x, 0.0)
     }
@@ -50,8 +51,8 @@ impl Denoiser for Gaussian {
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         let times = Vec::<f32>::try_from(batch.t().unwrap().flatten(0, -1)).unwrap();
-        let outputs = self.streams.iter().enumerate().map(|(place, stream)| {
-            let rows = times.iter().skip(place).step_by(self.streams.len());
+        let outputs = self.streams.iter().enumerate().map(|(index, stream)| {
+            let rows = times.iter().skip(index).step_by(self.streams.len());
             let columns: Vec<[f32; 4]> = rows
                 .map(|t| {
                     let t = f64::from(*t);
@@ -59,12 +60,12 @@ impl Denoiser for Gaussian {
                     [gain, offset, stream.schedule.signal(t), stream.schedule.noise(t)].map(|value| value as f32)
                 })
                 .collect();
-            let column = |index: usize| {
-                let values: Vec<f32> = columns.iter().map(|row| row[index]).collect();
+            let column = |number: usize| {
+                let values: Vec<f32> = columns.iter().map(|row| row[number]).collect();
                 let shape: Vec<i64> = std::iter::once(-1).chain(stream.shape.iter().map(|_| 1)).collect();
                 Tensor::from_slice(&values).view(shape.as_slice())
             };
-            let (x, a, s) = (&batch.x[place], column(2), column(3));
+            let (x, a, s) = (&batch.x[index], column(2), column(3));
             let x0 = column(0) * x + column(1);
             let eps = (x - &a * &x0) / &s;
             stream.parameterization.target(&x0, &eps, &a, &s)
@@ -77,7 +78,7 @@ impl Denoiser for Gaussian {
     }
 }
 
-/// What a [`Probe`] has seen.
+/// The inputs that a [`Probe`] has seen.
 #[derive(Default)]
 pub struct Seen {
     pub rows: Vec<i64>,
@@ -86,7 +87,7 @@ pub struct Seen {
 
 type Rule = Box<dyn Fn(&DenoiserInput) -> Result<Vec<Tensor>> + Send>;
 
-/// Remembers its inputs and answers by a rule.
+/// Records its inputs and answers by a rule.
 pub struct Probe {
     pub streams: Vec<StreamSpec>,
     pub seen: Arc<Mutex<Seen>>,
@@ -129,6 +130,11 @@ pub fn two_streams() -> Vec<StreamSpec> {
     ]
 }
 
+/// Builds on the CPU.
+pub fn on_cpu(precision: Precision, seed: u64) -> BuildOptions {
+    BuildOptions { precision, device: Device::Cpu, seed }
+}
+
 /// A residual MLP with all other options left at their defaults.
 pub fn residual_mlp(width: i64, blocks: usize) -> Network {
     Network::ResidualMlp(ResidualMlpConfig { width, blocks, ..ResidualMlpConfig::default() })
@@ -136,7 +142,7 @@ pub fn residual_mlp(width: i64, blocks: usize) -> Network {
 
 /// A residual MLP whose output layer is not zero.
 pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
-    let network = build(&residual_mlp(32, 2), streams, Precision::F32, Device::Cpu, 3).unwrap();
+    let network = build(&residual_mlp(32, 2), streams, on_cpu(Precision::F32, 3)).unwrap();
     let _no_grad = tch::no_grad_guard();
     for (name, mut parameter) in network.parameters() {
         if name == "output.weight" {
@@ -148,7 +154,7 @@ pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
 }
 
 pub fn engine(denoisers: Vec<(&str, Box<dyn Denoiser>)>, max_batch_rows: usize) -> Engine {
-    // Networks of this size lose by more threads, above all when they wait actively on a busy machine.
+    // Networks of this size lose by more threads, above all if those wait actively on a busy machine.
     tch::set_num_threads(1);
     let denoisers = denoisers.into_iter().map(|(name, denoiser)| (name.to_string(), denoiser)).collect();
     Engine::start(denoisers, EngineConfig { max_batch_rows, ..EngineConfig::new(Device::Cpu) }).unwrap()
@@ -167,7 +173,7 @@ pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampler) -> Request {
     }
 }
 
-/// [`joint`], with "right" given.
+/// [`joint`], with "right" observed.
 pub fn conditional(rows: impl IntoIterator<Item = u64>, sampler: Sampler, right: Tensor) -> Request {
     let mut request = joint(rows, sampler);
     request.states.insert("right".to_string(), Observed::Clean(right));

@@ -1,78 +1,73 @@
-//! Vectors of one row come to lie together, those of different rows apart.
+//! The contrastive loss (InfoNCE): pulls vectors of one row together and pushes those of different rows apart.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
-use crate::{Result, TensorOp};
+use crate::{Result, TensorExt};
 
-/// Below it a vector is not made longer, so that a zero stays finite.
+/// Lower bound of norms, so that a zero vector stays finite.
 const SHORTEST: f64 = 1e-6;
-/// Directions whose cosine is less than this below 1 are the same, f32.
+/// Vectors whose cosine is within this of 1 are equal, f32.
 const SAME: f64 = 1e-5;
 
-/// A term of the loss, beside the denoising. Without a stream, what streams show one another is to tell of one row, for
-/// each pair of the streams that take part. With one, what is recovered of it where it is noisy, the estimate of x0, is to
-/// be nearer to its own row's value than to those of other rows: Huang et al. 2023, "DiffDis", alignment of the query.
+/// A contrastive term of the loss, next to the denoising loss. Without `stream`: between the environment tokens of each
+/// pair of streams that take part. With it: between the predicted x0 of that stream, in its noisy rows, and the true
+/// values: Huang et al. 2023, "DiffDis", alignment of the query.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Contrast {
-    /// Of the mean over pairs, or of the term of the stream.
+pub struct ContrastiveLoss {
+    /// Weight of the mean over pairs, or of the stream's term.
     pub weight: f64,
-    /// What cosines are divided by.
+    /// The divisor of the cosines.
     pub temperature: f64,
-    /// The stream that is recovered.
+    /// The stream whose predicted x0 is aligned.
     #[serde(default)]
     pub stream: Option<String>,
 }
 
-/// Symmetric InfoNCE of vectors u and v, `[row, ...]` each, seen as flat and of length 1: with S = u v^T / temperature,
+/// Symmetric InfoNCE of u and v, `[row, ...]` each, flattened and normalized to length 1: with S = u v^T / temperature,
 /// the mean of the cross-entropies of the rows of S and of S^T against the diagonal (Radford et al. 2021, figure 3).
-/// Beside it, how often the nearest v is that of the row.
+/// Returns the loss and the fraction of rows whose nearest v is their own, 0-dimensional each.
 ///
 /// # Errors
-/// The shapes do not agree.
+/// The shapes differ.
 pub fn info_nce(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
     let (u, v) = (directions(u)?, directions(v)?);
     of_cosines(&cosines(&u, &v)?, temperature)
 }
 
-/// The same, but that rows whose v are equal are not held against one another: no u could tell them apart.
+/// See [`info_nce`], without the pairs of rows with equal v: no u could distinguish them.
 ///
 /// # Errors
-/// The shapes do not agree.
+/// The shapes differ.
 pub(super) fn info_nce_of_distinct(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
     let (u, v) = (directions(u)?, directions(v)?);
     let (similar, among) = (cosines(&u, &v)?, cosines(&v, &v)?);
-    let equal = among.f_gt(1.0 - SAME).op("gt", &[&among])?;
-    let own = Tensor::f_eye(v.size()[0], (Kind::Bool, v.device())).op("eye", &[])?;
-    let others = equal.f_logical_xor(&own).op("logical_xor", &[&equal, &own])?;
-    of_cosines(&similar.f_masked_fill(&others, f64::NEG_INFINITY).op("masked_fill", &[&similar])?, temperature)
+    let equal = among.try_gt(1.0 - SAME)?;
+    let own = Tensor::try_eye(v.size()[0], (Kind::Bool, v.device()))?;
+    let others = equal.try_logical_xor(&own)?;
+    of_cosines(&similar.try_masked_fill(&others, f64::NEG_INFINITY)?, temperature)
 }
 
 fn cosines(u: &Tensor, v: &Tensor) -> Result<Tensor> {
-    v.f_tr().and_then(|v| u.f_matmul(&v)).op("matmul", &[u, v])
+    u.try_matmul(&v.try_t()?)
 }
 
 fn of_cosines(cosines: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
-    let similar = cosines.f_div_scalar(temperature).op("div", &[cosines])?;
-    let rows = Tensor::f_arange(similar.size()[0], (Kind::Int64, similar.device())).op("arange", &[])?;
-    let entropy = |scores: &Tensor| {
-        let entropy = scores.f_cross_entropy_loss(&rows, None::<&Tensor>, Reduction::Mean, -100, 0.0);
-        entropy.op("cross_entropy_loss", &[scores, &rows])
-    };
-    let turned = similar.f_tr().op("t", &[&similar])?;
+    let similar = cosines.try_div_scalar(temperature)?;
+    let rows = Tensor::try_arange(similar.size()[0], (Kind::Int64, similar.device()))?;
+    let entropy = |scores: &Tensor| scores.try_cross_entropy(&rows);
+    let turned = similar.try_t()?;
     let (one, other) = (entropy(&similar)?, entropy(&turned)?);
-    let loss = one.f_add(&other).and_then(|sum| sum.f_mul_scalar(0.5)).op("add", &[&one, &other])?;
-    let nearest = similar.f_argmax(-1, false).op("argmax", &[&similar])?;
-    let right = nearest.f_eq_tensor(&rows).and_then(|right| right.f_mean(Kind::Float)).op("eq", &[&nearest, &rows])?;
+    let loss = one.try_add(&other)?.try_mul_scalar(0.5)?;
+    let right = similar.try_argmax(-1, false)?.try_eq_tensor(&rows)?.try_mean_all(Kind::Float)?;
     Ok((loss, right))
 }
 
 fn directions(vectors: &Tensor) -> Result<Tensor> {
-    let flat = vectors.f_flatten(1, -1).op("flatten", &[vectors])?;
-    let length = flat.f_norm_scalaropt_dim(2.0, [-1i64], true).op("norm", &[&flat])?;
-    let length = length.f_clamp_min(SHORTEST).op("clamp_min", &[&length])?;
-    flat.f_div(&length).op("div", &[&flat, &length])
+    let flat = vectors.try_flatten(1, -1)?;
+    let length = flat.try_norm(-1)?.try_clamp_min(SHORTEST)?;
+    flat.try_div(&length)
 }
 
 #[cfg(test)]
@@ -81,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// In f64, from the definition.
+    /// The loss in f64, from the definition.
     fn reference(u: &[[f64; 3]], v: &[[f64; 3]], temperature: f64) -> f64 {
         let unit = |x: &[f64; 3]| x.map(|value| value / x.iter().map(|y| y * y).sum::<f64>().sqrt());
         let (u, v): (Vec<_>, Vec<_>) = (u.iter().map(unit).collect(), v.iter().map(unit).collect());
@@ -95,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_is_that_of_the_definition() {
+    fn the_loss_matches_the_definition() {
         let u = [[1.0, 0.5, -0.2], [0.3, -1.0, 2.0], [-0.7, 0.1, 0.4], [0.2, 0.9, 0.9]];
         let v = [[0.8, 0.7, 0.1], [0.1, -0.4, 1.0], [0.5, 0.5, 0.5], [-0.3, 1.0, 0.6]];
         let tensor = |rows: &[[f64; 3]]| Tensor::from_slice(&rows.concat()).view([4, 3, 1]).to_kind(Kind::Float);
