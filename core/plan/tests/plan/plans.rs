@@ -4,7 +4,7 @@ use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Job, Op, RunPlan};
 use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
 
-use crate::bench::{Case, file, names, snapshot};
+use crate::bench::{Case, file, names, snapshot, text};
 
 #[test]
 fn every_file_compiles() {
@@ -17,7 +17,7 @@ fn every_file_compiles() {
         assert_eq!(model_paths(&case.main).unwrap()[0], "mld/model.yaml", "{name}");
         let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
-        snapshot(&format!("plan-{}", name.trim_end_matches(".yaml")), &explain(&job, Format::Text));
+        snapshot(&format!("plan-{}", name.trim_end_matches(".yaml")), &text(&job));
     }
 }
 
@@ -143,7 +143,7 @@ fn a_training_that_starts_from_weights_may_have_one_stage() {
     case.main.text = format!("{}start: digits.safetensors\nstages:\n{diffusion}", only_tuples(head));
     let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[&case.main], false)));
     assert_eq!(warnings, []);
-    snapshot("plan-train-start", &explain(&job, Format::Text));
+    snapshot("plan-train-start", &text(&job));
 }
 
 /// Without the tables that only the autoencoders read.
