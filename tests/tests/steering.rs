@@ -99,7 +99,7 @@ fn guidance_asks_for_more_rows_and_a_scale_of_one_for_none() {
     };
     let (plain, plainly) = run("plain", "");
     let (one, asked_one) = run("one", ", guidance: {kind: cfg, scale: 1.0}");
-    let (strong, asked_strong) = run("strong", ", guidance: {kind: cfg, scale: {label: 3.0}, drop: noise}");
+    let (strong, asked_strong) = run("strong", ", guidance: {kind: cfg, scale: {label: 3.0}}");
     let (noised, _) = run("noised", ", given: noised");
     assert_eq!([&plainly, &asked_one, &asked_strong].map(|result| result["row_steps"].clone()), [200, 200, 400]);
     assert_eq!(bytes(&plain), bytes(&one));

@@ -240,50 +240,6 @@ fn the_file_of_a_denoiser_has_the_statistics_that_it_was_trained_under() {
     assert_ne!(whole["streams.image.deviation"].double_value(&[0]), 1.0);
 }
 
-/// Pictures cut into patches, without an autoencoder, beside their labels.
-const MOVED: &str = r#"
-anyflow: 1
-name: moved
-model: model.yaml
-sources: {digits: train}
-data:
-  pairs: {columns: {image: digits.image, label: digits.label}}
-stages:
-  - name: diffusion
-    train: joint
-    objective: {kind: denoise, times: {kind: subset-shared}, augment: {streams: [image], shift: 2, mirror: true}}
-    data: pairs
-    steps: 100
-    batch: 16
-    optimizer: {kind: adamw, lr: 2.0e-3}
-"#;
-
-#[test]
-fn rows_are_moved_anew_at_every_step_and_nothing_is_cached_of_them() {
-    let folder = workspace();
-    let patches = "{use: image/patches}, latent: [16, 7, 7]";
-    let model = std::fs::read_to_string(folder.path().join("model.yaml")).unwrap();
-    let model = model.replace("{use: image/autoencoder, hidden: 32}, latent: [6]", patches);
-    std::fs::write(folder.path().join("model.yaml"), model).unwrap();
-    rewrite(&folder, |_| MOVED.to_string());
-    train(folder.path(), "moved");
-    assert_eq!(caches(&folder.path().join("moved")), Vec::<PathBuf>::new());
-    rewrite(&folder, |_| MOVED.replace(", augment: {streams: [image], shift: 2, mirror: true}", ""));
-    train(folder.path(), "still");
-    assert_eq!(caches(&folder.path().join("still")).len(), 1);
-    let losses = |output: &str| {
-        metrics(&folder.path().join(output)).iter().map(|m| m["loss"].as_f64().unwrap()).collect::<Vec<_>>()
-    };
-    let (moved, still) = (losses("moved"), losses("still"));
-    assert!(moved[0] != still[0] && moved.iter().all(|loss| loss.is_finite()), "{moved:?} {still:?}");
-    rewrite(&folder, |_| MOVED.replace("streams: [image]", "streams: [imago, label]"));
-    let refused = try_train(folder.path(), "refused");
-    assert!(
-        refused.code == 2 && refused.out.contains("`imago`") && refused.out.contains("moves along two axes"),
-        "{refused:?}"
-    );
-}
-
 #[test]
 fn a_class_that_a_scorer_does_not_have_is_refused_with_its_row() {
     let folder = workspace();

@@ -67,7 +67,7 @@ impl Command {
             Command::Eval(args) => eval::run(&args, console),
             Command::Check(args) => check::run(&args, console),
             Command::Plan(args) => plan::run(&args, console),
-            Command::Explain(args) => explain::run(&args, console),
+            Command::Explain(args) => explain::run(&args),
             Command::Plugin(command) => plugin::run(&command, console),
             Command::Data(command) => data::run(&command),
             Command::Report(args) => report::run(&args),

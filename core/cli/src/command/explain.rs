@@ -2,7 +2,7 @@
 
 use anyflow_plan::reference::{self, Entry, Section};
 
-use crate::console::{Console, Outcome};
+use crate::console::Outcome;
 use crate::error::{CliError, Result};
 
 /// Arguments of `anyflow explain`.
@@ -16,7 +16,7 @@ pub struct Args {
 ///
 /// # Errors
 /// An unknown key.
-pub fn run(args: &Args, _console: &Console) -> Result<Outcome> {
+pub fn run(args: &Args) -> Result<Outcome> {
     let sections = reference::find(&args.key).map_err(|hint| {
         let hint = match hint.suggestion {
             Some(name) => format!("; did you mean `{name}`?"),

@@ -136,8 +136,8 @@ fn columns_that_are_not_written_are_sought_at_the_input_and_overrides_at_themsel
 /// A denoiser may be trained by itself on streams that are trained already.
 #[test]
 fn a_training_that_starts_from_weights_may_have_one_stage() {
-    let text = file("train.yaml").text;
-    let (head, stages) = text.split_once("stages:\n").unwrap();
+    let yaml = file("train.yaml").text;
+    let (head, stages) = yaml.split_once("stages:\n").unwrap();
     let diffusion = &stages[stages.find("  - name: diffusion").unwrap()..];
     let mut case = Case::of("train.yaml").set("diffusion.micro_batch=64");
     case.main.text = format!("{}start: digits.safetensors\nstages:\n{diffusion}", only_tuples(head));
