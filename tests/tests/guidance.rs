@@ -90,7 +90,7 @@ fn guidance_doubles_the_network_rows_unless_its_scale_is_one() {
     let bytes = |folder: &Path| cells(folder, "image");
     let (plain, plainly) = run("plain", "");
     let (one, asked_one) = run("one", ", guidance: {kind: cfg, scale: 1.0}");
-    let (strong, asked_strong) = run("strong", ", guidance: {kind: cfg, scale: {label: 3.0}, drop: noise}");
+    let (strong, asked_strong) = run("strong", ", guidance: {kind: cfg, scale: {label: 3.0}}");
     let (noised, _) = run("noised", ", given: noised");
     assert_eq!([&plainly, &asked_one, &asked_strong].map(|result| result["row_steps"].clone()), [200, 200, 400]);
     assert_eq!(bytes(&plain), bytes(&one));

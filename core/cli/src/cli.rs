@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, completions, data, doctor, eval, plan, plugin, report, run, train};
+use crate::command::{check, completions, data, doctor, eval, explain, plan, plugin, report, run, train};
 use crate::console::{Console, Outcome};
 use crate::error::Result;
 
@@ -39,6 +39,8 @@ pub enum Command {
     Check(check::Args),
     /// Print the plan: what a command would do
     Plan(plan::Args),
+    /// Explain a key or kind of the YAML files
+    Explain(explain::Args),
     /// List, inspect, create and check plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -65,6 +67,7 @@ impl Command {
             Command::Eval(args) => eval::run(&args, console),
             Command::Check(args) => check::run(&args, console),
             Command::Plan(args) => plan::run(&args, console),
+            Command::Explain(args) => explain::run(&args),
             Command::Plugin(command) => plugin::run(&command, console),
             Command::Data(command) => data::run(&command),
             Command::Report(args) => report::run(&args),

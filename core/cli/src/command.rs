@@ -5,6 +5,7 @@ pub mod completions;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod explain;
 pub mod plan;
 pub mod plugin;
 pub mod report;

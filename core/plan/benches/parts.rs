@@ -28,7 +28,8 @@ fn main() {
     group.finish();
     let (plan, _) = compile_run(&joint, &model, &catalog, &[]).unwrap();
     let job = Job::Run(plan);
-    criterion.bench_function("explain as text", |bencher| bencher.iter(|| explain(black_box(&job), Format::Text)));
+    let format = Format::Text(&catalog);
+    criterion.bench_function("explain as text", |bencher| bencher.iter(|| explain(black_box(&job), format)));
     criterion.final_summary();
 }
 

@@ -1,23 +1,23 @@
-//! Which calls into plugins are under way, and where the engine died. The engine keeps both in a [table](Table) in memory
-//! that its front shares, so that the front can read it however the engine ended.
+//! Running calls into plugins, and the cause of death of the engine. The engine keeps both in a [table](Table) in shared
+//! memory, so the front can read it after any kind of death.
 
 mod table;
 
 pub use table::{Table, WORDS};
 
-/// Between the parts of a call's text.
+/// Separator of the parts of a call's text.
 const BETWEEN: &str = "\u{1f}";
 
 /// A call into a plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Call<T = String> {
-    /// The node, stage or task that it belongs to, if there is one.
+    /// Its node, stage or task, if any.
     pub node: Option<T>,
-    /// `plugin/component`, or the plugin where it is loaded.
+    /// `plugin/component`, or the plugin while it is loaded.
     pub component: T,
     /// The plugin's version.
     pub version: T,
-    /// What it is asked for.
+    /// The function.
     pub call: T,
 }
 
@@ -34,7 +34,7 @@ impl Call {
     }
 }
 
-/// What ended the process, as far as it could note it.
+/// The cause of death, as far as the process could record it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// A signal.
@@ -43,31 +43,31 @@ pub enum Cause {
     Exit,
 }
 
-/// What a dying thread stores.
+/// The record of a dying thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Dying {
-    /// Why it dies.
+    /// The cause.
     pub cause: Cause,
-    /// The process that sent the signal, if it is another one.
+    /// The process that sent the signal, if it is another process.
     pub sender: Option<u32>,
     /// The slot of its call, 0 for none.
     pub slot: usize,
-    /// The address of the code that it ran.
+    /// The address of the running code.
     pub address: u64,
-    /// The thread's name, filled up with zeros.
+    /// The thread's name, padded with zeros.
     pub thread: [u8; 16],
 }
 
-/// How a process died.
+/// The death of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Died {
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// The process that sent the signal, if it is another one.
+    /// The process that sent the signal, if it is another process.
     pub sender: Option<u32>,
     /// The call that the dying thread was in.
     pub call: Option<Call>,
-    /// The plugin whose code the dying thread ran, where that thread was in no call that the host made.
+    /// The plugin whose code the dying thread ran, if the thread was not in a call by the host.
     pub code: Option<String>,
     /// The dying thread's name.
     pub thread: String,

@@ -1,4 +1,4 @@
-//! The rules, one file each. Each takes the resolved graph, says what breaks it, and changes nothing.
+//! The rules, one file each. A rule takes the resolved graph and reports violations.
 
 pub(crate) mod classes;
 pub(crate) mod cycle;

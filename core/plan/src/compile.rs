@@ -18,17 +18,17 @@ use crate::{include, lower};
 
 pub use recognise::{FileKind, kind_of, model_paths};
 
-/// The plugins that were found.
+/// The installed plugins.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// Plugin name -> its description and the path of its library.
+    /// Plugin name -> its descriptor and the path of its library.
     pub plugins: IndexMap<String, (PluginDescriptor, String)>,
 }
 
 /// Compiles a pipeline.
 ///
 /// # Errors
-/// Everything that is wrong with the files.
+/// All errors in the files.
 pub fn compile_run(
     pipeline: &Source,
     model: &Source,
@@ -43,21 +43,21 @@ pub fn compile_run(
     })
 }
 
-/// Checks the columns of a dataset against the inputs of a plan; a column whose kind is `None` is of no kind that a
-/// codec reads. Pipeline and overrides are those that the plan was made of: errors point into them.
+/// Checks the columns of a dataset against the inputs of a plan. The kind of a column is `None` if no codec can read it.
+/// `pipeline` and `overrides` must be those of the plan: errors point into them.
 ///
 /// # Errors
-/// A column that is missing, or whose cells are of another kind.
+/// A missing column, or a column with cells of another kind.
 pub fn check_inputs(
     plan: &RunPlan,
     pipeline: &Source,
     overrides: &[Override],
     columns: &[(String, Option<CellKind>)],
 ) -> Result<(), Errors> {
-    // The model keeps its id, though nothing here points into it.
+    // The model keeps its id, although no error points into it.
     let model = Source::new(plan.model.source.clone(), "");
     let files = with_includes(&[pipeline, &model]);
-    // Both were compiled, so that nothing can be wrong with them now.
+    // Both were compiled already, so they have no errors.
     let spec = read_main(pipeline, FileKind::Pipeline, overrides, &files, &mut Report::default())
         .and_then(|root| spec::pipeline(&root, &mut Report::default()));
     let mut report = Report::default();
@@ -90,10 +90,10 @@ fn run(
     lower::run::lower(&graph, &live, &inputs, model.plan()?, source)
 }
 
-/// Compiles a training; `data_root` is the folder of its sources, by default that of the file.
+/// Compiles a training. `data_root` is the folder of its sources, by default that of the file.
 ///
 /// # Errors
-/// Everything that is wrong with the files.
+/// All errors in the files.
 pub fn compile_train(
     training: &Source,
     model: &Source,
@@ -108,11 +108,11 @@ pub fn compile_train(
     })
 }
 
-/// Compiles an evaluation; `models` are its own and then those of its variants, as [`model_paths`] names them;
-/// `data_root` is the folder of its sources, by default that of the file.
+/// Compiles an evaluation. `models` are its own and those of its variants, in the order of [`model_paths`]. `data_root` is
+/// the folder of its sources, by default that of the file.
 ///
 /// # Errors
-/// Everything that is wrong with the files.
+/// All errors in the files.
 pub fn compile_eval(
     evaluation: &Source,
     models: &[&Source],
@@ -127,10 +127,10 @@ pub fn compile_eval(
     })
 }
 
-/// Compiles a model by itself: the checks that it undergoes with every file that names it. Its weights may be to come.
+/// Compiles a model alone, with the checks of every file that uses it. Its weights need not exist.
 ///
 /// # Errors
-/// Everything that is wrong with the file.
+/// All errors in the file.
 pub fn compile_model(
     model: &Source,
     catalog: &Catalog,
@@ -168,7 +168,7 @@ fn resolve<'a>(
     Some(resolve_model(&spec, model, catalog, report))
 }
 
-/// The id of the first model among the sources of a compilation; overrides come after the last one.
+/// The id of the first model among the sources of a compilation. Overrides follow the last model.
 const MODEL: SourceId = SourceId(1);
 
 /// Reads all files, applies the overrides to the first, resolves the models, and compiles.
@@ -201,7 +201,7 @@ fn with_files<T>(
     report.finish(plan, &sources, files.len())
 }
 
-/// The tree of the first file, overrides applied; their ids come after those of the files.
+/// The tree of the first file with the overrides applied. Their ids follow those of the files.
 fn read_main(
     main: &Source,
     kind: FileKind,
@@ -217,7 +217,7 @@ fn read_main(
     Some(root)
 }
 
-/// Only a training can do without weights.
+/// Refuses a model without weights; only a training does without.
 fn need_checkpoint(model: &ModelGraph, report: &mut Report) {
     if model.checkpoint.is_none() {
         let problem = Problem::MissingKey { key: "checkpoint".into(), within: "the model".into() };

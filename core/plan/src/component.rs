@@ -29,7 +29,7 @@ impl Sort {
     }
 }
 
-/// A component as it is used in one place.
+/// A component as used at one position.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed<'a> {
     pub sort: Sort,
@@ -40,14 +40,14 @@ pub(crate) struct Placed<'a> {
     pub library: String,
     /// Parameter -> its JSON Schema.
     pub schema: &'a IndexMap<String, Json>,
-    /// Parameters that are given, with their places.
+    /// Written parameters, with their positions.
     pub written: IndexMap<String, (Json, Span)>,
-    /// A parameter was wrong, so that what would follow from it is not known.
+    /// A parameter was wrong, so values inferred from it are unknown.
     pub broken: bool,
 }
 
 impl Placed<'_> {
-    /// How messages call it: codec `plugin/component`.
+    /// The name in messages: codec `plugin/component`.
     pub fn label(&self) -> String {
         format!("{} `{}`", self.sort.name(), self.component.value)
     }
@@ -73,20 +73,21 @@ pub(crate) fn module<'a>(
     let (plugin, library, id) = find(&used.component, Sort::Module, catalog, report)?;
     let descriptor = plugin.modules.iter().find(|module| module.id == id)?;
     if let Interface::Other(interface) = &descriptor.interface {
-        let what = format!("module `{}`", used.component.value);
-        let reason = format!("speaks `{interface}`, which this release does not know; use a later one");
-        report.error(used.component.span, Problem::Impossible { what, reason });
+        let name = &used.component.value;
+        let text =
+            format!("module `{name}` uses interface `{interface}`, which this release does not know; use a later one");
+        report.error(used.component.span, Problem::Impossible { text });
         return None;
     }
     Some((place(used, Sort::Module, plugin, library, id, &descriptor.parameters, report), descriptor))
 }
 
-/// The ports of a role, if the module plays it.
+/// The ports of a role, if the module has it.
 pub(crate) fn role(module: &ModuleDescriptor, role: Role) -> Option<&RoleDescriptor> {
     module.roles.iter().find(|descriptor| descriptor.role == role)
 }
 
-/// The ports of a role that is needed.
+/// The ports of a required role.
 pub(crate) fn need_role<'a>(
     module: &'a ModuleDescriptor,
     wanted: Role,
@@ -117,7 +118,7 @@ pub(crate) fn word(role: Role) -> &'static str {
     }
 }
 
-/// Whether the host can train a module; what is wrong is reported at the place that asks for it.
+/// Refuses a module that the host cannot train.
 pub(crate) fn need_gradients(
     module: &ModuleDescriptor,
     component: &SpannedString,
@@ -127,17 +128,17 @@ pub(crate) fn need_gradients(
     if module.interface == Interface::Torch {
         return Some(());
     }
-    let what = format!("module `{}`", component.value);
-    let reason = format!(
-        "cannot be trained: it speaks `{}`, which is for inference only; train one that speaks `{}`",
+    let text = format!(
+        "module `{}` cannot be trained: its interface `{}` is for inference only; use a module with `{}`",
+        component.value,
         module.interface.id(),
         Interface::Torch.id()
     );
-    report.error(at, Problem::Impossible { what, reason });
+    report.error(at, Problem::Impossible { text });
     None
 }
 
-/// Whether the catalog has a codec of this name.
+/// True if the catalog has a codec with this name.
 pub(crate) fn is_codec(component: &str, catalog: &Catalog) -> bool {
     let Some((plugin, id)) = component.split_once('/') else { return false };
     catalog.plugins.get(plugin).is_some_and(|(plugin, _)| ids(plugin, Sort::Codec).any(|known| known == id))
@@ -178,14 +179,16 @@ fn find<'a, 'u>(
 fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &SpannedString) -> Problem {
     let other = if sort == Sort::Codec { Sort::Module } else { Sort::Codec };
     if ids(plugin, other).any(|known| known == id) {
-        let (found, expected) = (other.name().into(), sort.name().into());
+        let found = other.name().into();
+        let expected = sort.name().into();
         return Problem::WrongComponent { component: component.value.clone(), found, expected };
     }
-    let (owner, what) = (format!("plugin `{}`", plugin.plugin), sort.name().into());
+    let owner = format!("plugin `{}`", plugin.plugin);
+    let what = sort.name().into();
     Problem::NotThere { owner, what, name: id.into(), hint: Hint::among(id, ids(plugin, sort)) }
 }
 
-/// Every component of a sort; those of the plugin of that name are suggested.
+/// All components of a sort, with a suggestion from the plugin with this name.
 fn all_of(sort: Sort, name: &str, catalog: &Catalog) -> Hint {
     let known: Vec<String> = catalog
         .plugins
@@ -206,9 +209,11 @@ fn place<'a>(
     report: &mut Report,
 ) -> Placed<'a> {
     let label = format!("{} `{}`", sort.name(), used.component.value);
-    let (mut written, mut broken) = (IndexMap::new(), false);
+    let mut written = IndexMap::new();
+    let mut broken = false;
     for entry in &used.parameters {
-        let (key, at) = (&entry.key.value, entry.key.span);
+        let key = &entry.key.value;
+        let at = entry.key.span;
         let Some(property) = schema.get(key) else {
             let hint = Hint::among(key, schema.keys().map(String::as_str));
             report.error(at, Problem::UnknownKey { key: key.clone(), within: label.clone(), hint });
@@ -223,6 +228,8 @@ fn place<'a>(
             None => broken = true,
         }
     }
-    let (plugin, library, id) = (plugin.plugin.clone(), library.to_string(), id.to_string());
+    let plugin = plugin.plugin.clone();
+    let library = library.to_string();
+    let id = id.to_string();
     Placed { sort, component: used.component.clone(), plugin, id, library, schema, written, broken }
 }

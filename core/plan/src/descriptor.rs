@@ -1,26 +1,26 @@
-//! What a plugin says of itself: the JSON that lies in the descriptor section of its library file.
+//! Descriptors of plugins: the JSON in the descriptor section of a library file.
 //!
-//! The planner sees plugins only as these values. Who reads them out of a file is not its business. Keys and roles that are
-//! not known are passed over: a later minor of the ABI may say more of a plugin, and what is known of it still holds.
+//! The planner sees plugins only through these values; others read them from files. Unknown keys and roles are ignored,
+//! since a later minor version of the ABI may add some.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// A plugin's whole description.
+/// The descriptor of a plugin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginDescriptor {
-    /// Name by which pipelines call the plugin, e.g. the part before the slash in `plugin/component`.
+    /// The name of the plugin in pipelines: the part before the slash in `plugin/component`.
     pub plugin: String,
     /// The plugin's own version.
     pub version: String,
-    /// ABI `[major, minor]` that it was built against.
+    /// ABI version `[major, minor]` that it was built with.
     pub abi: [u16; 2],
     /// SPDX expression.
     pub license: String,
     /// One line for people.
     pub summary: String,
-    /// Exact libtorch version that it was built for; `None` for a plugin without modules that need it.
+    /// Exact libtorch version that it was built with; `None` if no module needs libtorch.
     #[serde(default)]
     pub libtorch: Option<String>,
     /// Codecs: raw cells to arrays and back.
@@ -40,15 +40,15 @@ pub struct CodecDescriptor {
     pub summary: String,
     /// Physical kind of a cell.
     pub cell: CellKind,
-    /// Hugging Face feature that decoded cells are written as (`Value(string)` and the like); opaque here.
+    /// Hugging Face feature of written cells, for example `Value(string)`; opaque here.
     pub feature: String,
-    /// The array that a cell becomes, without the row axis.
+    /// The array of a cell, without the row axis.
     pub array: PortDescriptor,
     /// JSON Schema of the parameters: name -> property schema (`type`, `default`, `minimum`, ...).
     pub parameters: IndexMap<String, Value>,
 }
 
-/// How a module is called across the border.
+/// The interface of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Interface {
@@ -57,12 +57,12 @@ pub enum Interface {
     Torch,
     /// `anyflow.array/1`: arrays in host memory, for inference only.
     Array,
-    /// One that a later Anyflow knows.
+    /// An interface of a later version.
     Other(String),
 }
 
 impl Interface {
-    /// Its id at the border.
+    /// Its id in descriptors.
     pub fn id(&self) -> &str {
         match self {
             Interface::Torch => "anyflow.torch/1",
@@ -97,7 +97,7 @@ pub struct ModuleDescriptor {
     pub modality: String,
     /// One line for people.
     pub summary: String,
-    /// How it is called.
+    /// Its interface.
     #[serde(default, skip_serializing_if = "Interface::is_default")]
     pub interface: Interface,
     /// Roles with their ports.
@@ -107,7 +107,7 @@ pub struct ModuleDescriptor {
     pub parameters: IndexMap<String, Value>,
 }
 
-/// The roles whose words are known.
+/// The known roles; others are skipped.
 fn known_roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RoleDescriptor>, D::Error> {
     let all = Vec::<Value>::deserialize(deserializer)?;
     let is_known = |role: &Value| !role["role"].is_string() || Role::deserialize(&role["role"]).is_ok();
@@ -118,15 +118,15 @@ fn known_roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RoleDes
 /// One role of a module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleDescriptor {
-    /// Which one.
+    /// The role.
     pub role: Role,
-    /// What goes in, without the row axis.
+    /// The input, without the row axis.
     pub input: PortDescriptor,
-    /// What comes out, without the row axis.
+    /// The output, without the row axis.
     pub output: PortDescriptor,
 }
 
-/// What a module can be asked for.
+/// A role of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -140,9 +140,9 @@ pub enum Role {
     Align,
     /// Array or latent -> scores.
     Score,
-    /// Array or latent -> features that scores are read from.
+    /// Array or latent -> features from which the scores are computed.
     Features,
-    /// Array or latent -> numbers whose squared differences, summed, are a perceptual distance.
+    /// Array or latent -> embedding whose squared Euclidean distance is a perceptual distance.
     Perceptual,
 }
 
@@ -158,20 +158,20 @@ pub enum CellKind {
     I64,
     /// A real number.
     F64,
-    /// Numbers in nested lists, so many levels deep.
+    /// Numbers in nested lists of this depth.
     List(u32),
     /// Encoded bytes of any number of files, in order.
     Files,
 }
 
-/// Shape, dtype and range of what crosses a port; the row axis comes first and is not listed.
+/// Shape, dtype and range at a port. The row axis comes first and is not listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PortDescriptor {
-    /// Element type, by its libtorch name in short: `f32`, `i64`, `u8`.
+    /// Element type: `f32`, `i64`, `u8`, ...
     pub dtype: String,
     /// Named axes, slowest first.
     pub axes: Vec<AxisDescriptor>,
-    /// Smallest and largest value, when bounded.
+    /// Smallest and largest value, if bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
 }
@@ -181,7 +181,7 @@ pub struct PortDescriptor {
 pub struct AxisDescriptor {
     /// Name for people and for messages.
     pub name: String,
-    /// Number, or the name of a parameter that gives it.
+    /// A number, or the name of a parameter.
     pub size: AxisSize,
 }
 

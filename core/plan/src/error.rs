@@ -1,7 +1,6 @@
-//! What can be wrong with the user's files: values with fields, each with its place; the text is made in `Display`.
+//! Errors in the user's files: values with fields and positions; `Display` makes the text.
 //!
-//! All problems of a compilation are collected. Whoever wrote the files must act, except where a variant says
-//! otherwise.
+//! A compilation collects all problems. The author of the files must act, unless a variant says otherwise.
 
 use std::fmt;
 
@@ -12,38 +11,38 @@ use crate::problem::{Caution, Problem};
 use crate::render;
 use crate::source::{Place, Source, Sources, Span, with_includes};
 
-/// Something with its place, and other places that belong to it.
+/// A problem with its position and related positions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Diagnostic<P> {
-    /// What is said.
+    /// The problem.
     #[serde(flatten)]
     pub problem: P,
     /// The whole sentence.
     pub message: String,
-    /// Where.
+    /// Its position.
     pub place: Place,
     /// The other end, the first definition, and so on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<Related>,
 }
 
-/// Another place that belongs to a message.
+/// Another position of a message.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Related {
-    /// What is there.
+    /// Its role.
     pub text: String,
-    /// Where.
+    /// The position.
     pub place: Place,
 }
 
 /// One error.
 pub type Error = Diagnostic<Problem>;
 
-/// Something that is allowed and yet probably not meant.
+/// Something allowed but probably not intended.
 pub type Warning = Diagnostic<Caution>;
 
 impl Warning {
-    /// The warning with the text it speaks of underlined.
+    /// The warning, with the text it refers to underlined.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
         render::diagnostic("warning", self, &with_includes(sources), color)
     }
@@ -60,7 +59,7 @@ impl<P> fmt::Display for Diagnostic<P> {
 #[serde(transparent)]
 pub struct Errors {
     list: Vec<Error>,
-    /// Texts from the command line that errors point into; nobody else holds them.
+    /// Texts from the command line, which errors point into.
     #[serde(skip)]
     overrides: Vec<Source>,
 }
@@ -71,7 +70,7 @@ impl Errors {
         self.list.iter()
     }
 
-    /// How many there are, those that are only counted among them; never 0.
+    /// The number of errors, including those that are only counted; never 0.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         match self.list.last().map(|last| &last.problem) {
@@ -80,7 +79,7 @@ impl Errors {
         }
     }
 
-    /// All errors with the offending text underlined; `sources` are the texts that were compiled.
+    /// All errors with the offending text underlined. `sources` are the compiled texts.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
         let sources: Vec<&Source> = with_includes(sources).into_iter().chain(&self.overrides).collect();
         let parts: Vec<String> =
@@ -122,12 +121,12 @@ impl Report {
         self.linked(span, problem, Vec::new());
     }
 
-    /// An error with a second place.
+    /// An error with a second position.
     pub fn error_with(&mut self, span: Span, problem: Problem, other: Span, text: impl Into<String>) {
         self.linked(span, problem, vec![(other, text.into())]);
     }
 
-    /// An error with any number of other places.
+    /// An error with any number of other positions.
     pub fn linked(&mut self, span: Span, problem: Problem, links: Links) {
         self.errors.add(span, problem, links);
     }
@@ -145,7 +144,7 @@ impl Report {
         !self.errors.is_empty()
     }
 
-    /// The value if nothing was wrong, else all errors.
+    /// The value if there were no errors, otherwise all errors.
     pub fn finish<T>(self, value: Option<T>, sources: &[&Source], files: usize) -> Result<(T, Vec<Warning>), Errors> {
         let table = Sources(sources);
         match value {
@@ -154,7 +153,7 @@ impl Report {
         }
     }
 
-    /// Whatever was found, as errors; `files` says how many of the sources are files, the rest being overrides.
+    /// All errors found. The first `files` sources are files, the rest are overrides.
     pub fn into_errors(mut self, sources: &[&Source], files: usize) -> Errors {
         if self.errors.is_empty() {
             self.error(Span::default(), Problem::Internal { text: "no plan and no error".into() });

@@ -1,4 +1,4 @@
-//! What rules found wrong or odd: each thing once, and no more of them than anybody reads.
+//! Errors and warnings found by the rules: each once, up to a maximum number.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,17 +7,17 @@ use crate::error::{Diagnostic, Related};
 use crate::problem::Surplus;
 use crate::source::{SourceId, Sources, Span};
 
-/// Things that are told one by one; of more than these only the number is.
+/// Maximum number of listed items; further ones are only counted.
 const MOST: usize = 100;
 
-/// Other places of a message, not yet looked up.
+/// Other positions of a message, not yet resolved.
 pub(crate) type Links = Vec<(Span, String)>;
 
-/// Problems, or cautions, in the order in which they were found.
+/// Problems or cautions, in the order in which they were found.
 #[derive(Debug)]
 pub(crate) struct Found<P> {
     kept: Vec<(Span, P, Links)>,
-    /// Place and sentence of each, those that are only counted among them.
+    /// Position and text of each, including those that are only counted.
     seen: HashSet<(Span, String)>,
 }
 
@@ -28,7 +28,7 @@ impl<P> Default for Found<P> {
 }
 
 impl<P: fmt::Display + Surplus> Found<P> {
-    /// Takes up a thing, unless it is known.
+    /// Adds an item, unless it is known.
     pub fn add(&mut self, span: Span, problem: P, links: Links) {
         if self.seen.insert((span, problem.to_string())) && self.kept.len() < MOST {
             self.kept.push((span, problem, links));
@@ -43,9 +43,9 @@ impl<P: fmt::Display + Surplus> Found<P> {
         self.kept.is_empty()
     }
 
-    /// All of them in the order of the files; `files` says how many of the sources are files, the rest being overrides.
+    /// All items in the order of the files. The first `files` sources are files, the rest are overrides.
     pub fn diagnostics(mut self, sources: Sources, files: usize) -> Vec<Diagnostic<P>> {
-        // Overrides come last on the command line, but what is wrong with them is read first.
+        // Overrides are the last sources, but their errors come first.
         self.kept.sort_by_key(|(span, _, _)| (order(span.source, files), span.start));
         let more = self.seen.len() - self.kept.len();
         let last = self.kept.last().map_or(Span::default(), |(span, ..)| *span);
@@ -71,7 +71,7 @@ mod tests {
     use crate::source::Source;
 
     #[test]
-    fn each_is_told_once_and_the_rest_is_counted() {
+    fn each_is_listed_once_and_the_rest_is_counted() {
         let text = "x\n".repeat(30_000);
         let source = Source::new("f.yaml", text);
         let mut found = Found::default();
@@ -79,8 +79,8 @@ mod tests {
             let span = Span { source: SourceId(0), start: 2 * start, end: 2 * start + 1 };
             found.add(span, Problem::Syntax { text: "wrong".into() }, Vec::new());
         }
-        let told = found.diagnostics(Sources(&[&source]), 1);
-        assert_eq!((told.len(), told[99].place.line), (MOST + 1, 100));
-        assert_eq!(told[100].message, "and 29900 more");
+        let listed = found.diagnostics(Sources(&[&source]), 1);
+        assert_eq!((listed.len(), listed[99].place.line), (MOST + 1, 100));
+        assert_eq!(listed[100].message, "and 29900 more");
     }
 }

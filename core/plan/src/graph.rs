@@ -7,6 +7,7 @@ mod model;
 mod nodes;
 mod reads;
 mod scoring;
+mod shapes;
 mod sites;
 
 pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, known_streams, resolve_lists};

@@ -1,7 +1,7 @@
-//! Shape inference: sizes that descriptors leave to parameters are found by unification.
+//! Shape inference: finds the sizes that descriptors leave to parameters, by unification.
 //!
-//! Every axis size is a term: a number, or a parameter of one of the components. Ports that meet are unified axis by
-//! axis; what is still free then takes its default, codecs before modules, so that a module follows its codec.
+//! Every axis size is a term: a number, or a parameter of a component. Connected ports are unified axis by axis. Then free
+//! parameters take their defaults, first those of codecs, so that a module follows its codec.
 
 mod parameters;
 mod unify;
@@ -15,11 +15,11 @@ use crate::plan::{Form, Type};
 use crate::property;
 use crate::source::Span;
 
-/// One end of an equation: a port of a component, or a shape that was written.
+/// One end of an equation: a port of a component, or a written shape.
 pub(crate) struct End<'p> {
-    /// How messages call it.
+    /// The name in messages.
     pub text: String,
-    /// What is underlined.
+    /// The text to underline.
     pub span: Span,
     dtype: Option<&'p str>,
     range: Option<[f64; 2]>,
@@ -29,22 +29,22 @@ pub(crate) struct End<'p> {
 
 type Term = usize;
 
-/// Terms that are known to be equal share a root; the root has their value.
+/// Equal terms share a root; the root has their value.
 #[derive(Default)]
 pub(crate) struct Solver {
     parents: Vec<Term>,
     values: Vec<Option<i64>>,
-    /// Where the value was written, if it was.
+    /// The position of the value, if it was written.
     origins: Vec<Option<Span>>,
     parameters: IndexMap<(String, String), Term>,
-    /// Mismatches that were said, without the port: several ports of one component often break together.
+    /// Reported mismatches, without the port: several ports of one component often mismatch together.
     said: Vec<(Span, Span, String)>,
-    /// Something does not fit, so that what is still free is not to be blamed.
+    /// There was a mismatch, so free parameters cause no further errors.
     broken: bool,
 }
 
 impl Solver {
-    /// A port of a component. `key` tells the components of one inference apart.
+    /// A port of a component. `key` distinguishes the components of one inference.
     pub fn port<'p>(&mut self, key: &str, placed: &Placed, port: &'p PortDescriptor, text: &str) -> End<'p> {
         self.broken |= placed.broken;
         let axes = port.axes.iter().map(|axis| (axis.name.clone(), self.size(key, placed, &axis.size))).collect();
@@ -57,14 +57,14 @@ impl Solver {
         }
     }
 
-    /// A shape that is written or already known.
+    /// A written or known shape.
     pub fn shape(&mut self, text: &str, span: Span, sizes: &[i64]) -> End<'static> {
         let axes = sizes.iter().enumerate();
         let axes = axes.map(|(index, size)| (index.to_string(), self.term(Some(*size), Some(span)))).collect();
         End { text: text.to_string(), span, dtype: None, range: None, axes }
     }
 
-    /// An array whose type is known.
+    /// An array of a known type.
     pub fn array<'p>(&mut self, text: &str, span: Span, kind: &'p Type) -> Option<End<'p>> {
         let Form::Array { dtype, axes, shape, range } = &kind.form else { return None };
         let axes = axes.iter().zip(shape).map(|(name, size)| (name.clone(), self.term(Some(*size), None)));
@@ -76,13 +76,13 @@ impl Solver {
             AxisSize::Fixed(size) => return self.term(Some(*size), None),
             AxisSize::Parameter(name) => name,
         };
-        let known = (key.to_string(), name.clone());
-        if let Some(term) = self.parameters.get(&known) {
+        let id = (key.to_string(), name.clone());
+        if let Some(term) = self.parameters.get(&id) {
             return *term;
         }
-        let (value, origin) = given(placed, name);
+        let (value, origin) = known(placed, name);
         let term = self.term(value, origin);
-        self.parameters.insert(known, term);
+        self.parameters.insert(id, term);
         term
     }
 
@@ -105,8 +105,8 @@ impl Solver {
     }
 }
 
-/// What is given for a parameter at once: a written value, or the length of a list that nothing else can give.
-fn given(placed: &Placed, name: &str) -> (Option<i64>, Option<Span>) {
+/// The known value of a parameter: a written value, or the length of its default list.
+fn known(placed: &Placed, name: &str) -> (Option<i64>, Option<Span>) {
     let size = |value: &Json| value.as_array().map(|list| list.len() as i64).or_else(|| value.as_i64());
     match placed.written.get(name) {
         Some((value, span)) => (size(value), Some(*span)),

@@ -1,13 +1,11 @@
 //! From YAML to a plan: `Spec` (as written, with positions), `Graph` (names resolved), `Plan` (checked, ordered,
-//! serializable). Pure: this crate opens no file, loads no plugin, knows no tensor and no modality by name.
+//! serializable). The crate is pure: it opens no files, loads no plugins, and knows no tensors and no modalities.
 
 pub mod calls;
 pub mod descriptor;
-pub mod event;
-pub mod findings;
-pub mod frame;
-pub mod order;
 pub mod plan;
+pub mod protocol;
+pub mod reference;
 pub mod style;
 
 mod check;
@@ -38,5 +36,6 @@ pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::Override;
 pub use problem::{Caution, Hint, Problem};
+pub use protocol::{event, findings, frame, order};
 pub use source::{Place, Source};
 pub use surface::schema;

@@ -1,7 +1,7 @@
-//! Values from the command line in place of the file's: `joint.sampler.steps=50`.
+//! Values from the command line that replace values of the file: `joint.sampler.steps=50`.
 //!
-//! They are put into the tree before it is read, each with its own place, so that every check that the file undergoes
-//! holds for them too and points at them.
+//! Overrides are put into the tree before it is read, each with its own position. So every check of the file applies to
+//! them and points at them.
 
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
@@ -10,7 +10,7 @@ use crate::source::{Source, SourceId, Span, SpannedString};
 use crate::surface::{Family, Form};
 use crate::yaml::{self, Content, Entry, Node};
 
-/// A value given on the command line in place of the file's.
+/// A value from the command line that replaces a value of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
     text: String,
@@ -21,7 +21,7 @@ impl Override {
     /// source, scorer, task or judge, at a key of the whole file, or with `model.` in the model file that it names.
     ///
     /// # Errors
-    /// No `=`, an empty name in the path, or a value that is no YAML.
+    /// No `=`, an empty name in the path, or a value that is not valid YAML.
     pub fn parse(text: &str) -> Result<Self, Errors> {
         let mut report = Report::default();
         let source = Source::new("--set", text);
@@ -33,7 +33,7 @@ impl Override {
     }
 }
 
-/// The overrides as sources that messages can point into.
+/// The overrides as sources, which messages can point into.
 pub(crate) fn sources(overrides: &[Override]) -> Vec<Source> {
     let path = |index: usize| if index == 0 { "--set".to_string() } else { format!("--set ({})", index + 1) };
     let source = |(index, given): (usize, &Override)| Source::new(path(index), given.text.clone());
@@ -45,7 +45,7 @@ fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Spann
     let whole = Span { source, start: 0, end: text.len() };
     let bad = |reason: &str| Problem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
     let Some((path, value)) = text.split_once('=') else {
-        report.error(whole, bad("it is not of the form `path=value`"));
+        report.error(whole, bad("write it as `path=value`"));
         return None;
     };
     let mut segments = Vec::new();
@@ -55,7 +55,7 @@ fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Spann
         start += segment.len() + 1;
     }
     if segments.iter().any(|segment| segment.value.is_empty()) {
-        report.error(whole, bad("a name in its path is empty"));
+        report.error(whole, bad("its path contains an empty name"));
         return None;
     }
     let mut node = yaml::parse(value, source, report)?;
@@ -66,7 +66,7 @@ fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Spann
     Some((segments, node))
 }
 
-/// Shifts the places of a value that was parsed on its own.
+/// Shifts the positions of a value that was parsed separately.
 fn moved(node: &mut Node, by: usize) {
     let shift = |span: &mut Span| *span = Span { start: span.start + by, end: span.end + by, ..*span };
     shift(&mut node.span);
@@ -80,7 +80,7 @@ fn moved(node: &mut Node, by: usize) {
     }
 }
 
-/// The mappings (or lists of things with a `name`) whose children a path may start at.
+/// The mappings, or lists of items with a `name`, at whose children a path may start.
 fn roots(kind: FileKind) -> &'static [&'static str] {
     match kind {
         FileKind::Pipeline => &["nodes", "inputs", "outputs"],
@@ -138,7 +138,7 @@ fn joined(path: &[SpannedString]) -> String {
     path.iter().map(|segment| segment.value.as_str()).collect::<Vec<_>>().join(".")
 }
 
-/// Everything that a path can start at.
+/// All names at which a path can start.
 fn names(root: &Node, kind: FileKind) -> Vec<String> {
     let Content::Mapping(entries) = &root.content else { return Vec::new() };
     let mut names = Vec::new();
@@ -171,7 +171,7 @@ fn own_name(item: &Node) -> Option<&str> {
     }
 }
 
-/// The node that the first name of a path means.
+/// The node at which a path starts.
 fn start<'n>(root: &'n mut Node, kind: FileKind, name: &str) -> Option<&'n mut Node> {
     let Content::Mapping(entries) = &mut root.content else { return None };
     let own = |key: &str| key == name && (kind != FileKind::Pipeline || roots(kind).contains(&key));
@@ -195,7 +195,7 @@ fn child<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Node> {
     }
 }
 
-/// Goes down the path, making mappings where there are none, and puts the value at its end.
+/// Follows the path, adding missing mappings, and puts the value at its end.
 fn set(
     node: &mut Node,
     at: &SpannedString,

@@ -1,10 +1,10 @@
-//! The plans: what the engine is handed. Everything is resolved, checked and serializable; nothing is a handle.
+//! Plans: the input of the engine, resolved, checked and serializable.
 //!
-//! Three jobs exist: run a pipeline, train, evaluate. All paths are as the engine shall open them.
+//! There are three jobs: run a pipeline, train, evaluate. All paths are those that the engine opens.
 
 mod evaluation;
 mod model;
-mod places;
+mod paths;
 mod run;
 mod training;
 
@@ -17,7 +17,7 @@ pub use training::{ColumnRef, Generated, Scorer, Stage, Table, Taken, TrainPlan,
 /// Version of the serialized form; the engine refuses another.
 pub const PLAN_FORMAT: u32 = 1;
 
-/// What the front hands to the engine.
+/// A job for the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "there is one job in a program")]

@@ -1,4 +1,4 @@
-//! Values against the JSON Schema of a plugin's parameter: `type`, `enum`, bounds, `items`, lengths.
+//! Checks values against the JSON Schema of a plugin's parameter: `type`, `enum`, bounds, `items`, lengths.
 
 use serde_json::Value as Json;
 
@@ -6,7 +6,7 @@ use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::yaml::{Content, Node};
 
-/// Reads a value; `what` names the parameter in messages. Numbers become real where the schema wants real ones.
+/// Reads a value; `what` names the parameter in messages. Integers become floating-point numbers if the schema wants those.
 pub(crate) fn read(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
     let value = of_type(schema, node, what, report)?;
     if let Some(bound) = broken_bound(schema, &value) {
@@ -18,12 +18,12 @@ pub(crate) fn read(schema: &Json, node: &Node, what: &str, report: &mut Report) 
     Some(value)
 }
 
-/// The default that a schema gives.
+/// The default of a schema.
 pub(crate) fn default(schema: &Json) -> Option<Json> {
     schema.get("default").cloned()
 }
 
-/// The bound that a value breaks, in words.
+/// The bound that a value violates, in words.
 pub(crate) fn broken_bound(schema: &Json, value: &Json) -> Option<String> {
     let limit = |key: &str| schema.get(key).and_then(Json::as_f64);
     if let Some(number) = value.as_f64() {
@@ -33,20 +33,19 @@ pub(crate) fn broken_bound(schema: &Json, value: &Json) -> Option<String> {
         let below = limit("exclusiveMaximum").filter(|limit| number >= *limit).map(|limit| format!("below {limit}"));
         return low.or(above).or(high).or(below);
     }
-    let length = match value {
+    let (count, least, most, unit) = match value {
         Json::Array(items) => (items.len() as f64, "minItems", "maxItems", "items"),
         Json::String(text) => (text.chars().count() as f64, "minLength", "maxLength", "characters"),
         _ => return None,
     };
-    let (count, least, most, unit) = length;
     if repeats(schema, value) {
-        return Some("free of repetitions".into());
+        return Some("a list without duplicates".into());
     }
     let few = limit(least).filter(|limit| count < *limit).map(|limit| format!("of at least {limit} {unit}"));
     few.or(limit(most).filter(|limit| count > *limit).map(|limit| format!("of at most {limit} {unit}")))
 }
 
-/// Whether a list whose items must differ has two that are equal.
+/// True if a list has equal items although they must differ.
 fn repeats(schema: &Json, value: &Json) -> bool {
     let unique = schema.get("uniqueItems").and_then(Json::as_bool).unwrap_or(false);
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();

@@ -1,13 +1,13 @@
-//! Draws a message with the lines it speaks of, in the manner of rustc.
+//! Renders a message with the source lines it refers to, in the style of rustc.
 
 use crate::error::Diagnostic;
 use crate::source::{Place, Source};
 use crate::style::{Style, painted as styled};
 
-/// Characters of a source line that are shown at most.
+/// Maximum number of shown characters of a source line.
 const WIDTH: usize = 110;
 
-/// One message, its place and its related places.
+/// Renders one message with its position and related positions.
 pub(crate) fn diagnostic<P>(severity: &str, message: &Diagnostic<P>, sources: &[&Source], color: bool) -> String {
     let tint = if severity == "error" { Style::Red } else { Style::Yellow };
     let mut out = format!("{}: {}\n", painted(severity, tint, color), painted(&message.message, Style::Bold, color));

@@ -1,8 +1,8 @@
-//! Texts that were read, and places in them.
+//! Source texts, and positions in them.
 
 use serde::Serialize;
 
-/// A text with the name under which messages speak of it.
+/// A text with its name in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Path, as the user gave it.
@@ -19,12 +19,12 @@ impl Source {
         Source { path: path.into(), text: text.into(), includes: Vec::new() }
     }
 
-    /// The folder part of the path, without the last slash; `None` when there is none.
+    /// The folder part of the path, without the last slash; `None` without a folder.
     pub(crate) fn folder(&self) -> Option<&str> {
         self.path.rfind('/').map(|slash| if slash == 0 { "/" } else { &self.path[..slash] })
     }
 
-    /// `path` as seen from the folder of this source: absolute paths and URLs stay, the rest is joined textually.
+    /// `path` relative to the folder of this source. Absolute paths and URLs stay; other paths are joined textually.
     pub(crate) fn beside(&self, path: &str) -> String {
         match self.folder() {
             Some(folder) => joined(folder, path),
@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// The files of a compilation with all files that are parts of them, which come last.
+/// The files of a compilation, followed by all files that they include.
 pub(crate) fn with_includes<'a>(files: &[&'a Source]) -> Vec<&'a Source> {
     let mut all = files.to_vec();
     let mut next = 0;
@@ -44,7 +44,7 @@ pub(crate) fn with_includes<'a>(files: &[&'a Source]) -> Vec<&'a Source> {
     all
 }
 
-/// `path` inside `folder`, textually; absolute paths and URLs stay as they are.
+/// `path` joined to `folder` textually. Absolute paths and URLs stay.
 pub(crate) fn joined(folder: &str, path: &str) -> String {
     if path.starts_with('/') || path.contains("://") || folder.is_empty() {
         return path.to_string();
@@ -53,7 +53,7 @@ pub(crate) fn joined(folder: &str, path: &str) -> String {
     format!("{}/{path}", folder.trim_end_matches('/'))
 }
 
-/// Which of the sources of one compilation: the file itself, the model, or an override.
+/// Index of a source of a compilation: the file itself, a model, or an override.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct SourceId(pub usize);
 
@@ -65,14 +65,14 @@ pub(crate) struct Span {
     pub end: usize,
 }
 
-/// A value with the place where it was written.
+/// A value with its position.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spanned<T> {
     pub value: T,
     pub span: Span,
 }
 
-/// A string with the place where it was written.
+/// A string with its position.
 pub(crate) type SpannedString = Spanned<String>;
 
 impl<T> Spanned<T> {
@@ -81,7 +81,7 @@ impl<T> Spanned<T> {
     }
 }
 
-/// A place as messages give it.
+/// A position in messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// Path of the source.
@@ -90,7 +90,7 @@ pub struct Place {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// How many characters of that line are meant, at least 1.
+    /// Number of characters on that line, at least 1.
     pub length: usize,
 }
 
@@ -99,7 +99,7 @@ pub struct Place {
 pub(crate) struct Sources<'a>(pub &'a [&'a Source]);
 
 impl Sources<'_> {
-    /// The place of a span. A span that runs over several lines is cut at the end of its first.
+    /// The position of a span. A span over several lines is cut at the end of its first line.
     pub fn place(&self, span: Span) -> Place {
         let Some(source) = self.0.get(span.source.0) else {
             return Place { file: String::new(), line: 1, column: 1, length: 1 };

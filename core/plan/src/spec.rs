@@ -1,4 +1,5 @@
-//! `Spec`: the files as written, each name and value with its place. Keys and forms are checked here, references later.
+//! `Spec`: the files as written, with the position of each name and value. Keys and forms are checked here, references
+//! later.
 
 mod companions;
 mod evaluation;
@@ -27,7 +28,7 @@ use crate::surface::{Fields, Mapping, VERSION};
 use crate::yaml::{Content, Node};
 
 impl FileKind {
-    /// How messages call such a file.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             FileKind::Pipeline => "pipeline",
@@ -41,12 +42,14 @@ impl FileKind {
     pub(crate) fn of(root: &Node) -> Option<FileKind> {
         let Content::Mapping(entries) = &root.content else { return None };
         let has = |key: &str| entries.iter().any(|entry| entry.key.value == key);
-        match () {
-            () if has("nodes") => Some(FileKind::Pipeline),
-            () if has("streams") || has("from") => Some(FileKind::Model),
-            () if has("stages") => Some(FileKind::Training),
-            () if has("tasks") || has("judges") => Some(FileKind::Evaluation),
-            () => None,
+        if has("nodes") {
+            Some(FileKind::Pipeline)
+        } else if has("streams") || has("from") {
+            Some(FileKind::Model)
+        } else if has("stages") {
+            Some(FileKind::Training)
+        } else {
+            (has("tasks") || has("judges")).then_some(FileKind::Evaluation)
         }
     }
 }
@@ -59,7 +62,10 @@ fn open<'a>(root: &'a Node, kind: FileKind, mapping: &'static Mapping, report: &
         return None;
     }
     if !matches!(root.content, Content::Mapping(_)) {
-        report.error(root.span, Problem::WrongFile { expected: kind.name().into(), found: root.found() });
+        report.error(
+            root.span,
+            Problem::WrongFile { expected: kind.name().into(), found: format!("found {}", root.found()) },
+        );
         return None;
     }
     let fields = Fields::open(root, mapping, format!("the {}", kind.name()), root.span, report)?;
@@ -75,7 +81,7 @@ fn version(fields: &Fields, report: &mut Report) {
     }
 }
 
-/// Refuses a name that references could not be made to.
+/// Refuses a name that references cannot express.
 fn check_name(name: &SpannedString, report: &mut Report) {
     let reason = if name.value.is_empty() {
         "it is empty"
@@ -89,28 +95,28 @@ fn check_name(name: &SpannedString, report: &mut Report) {
     report.error(name.span, Problem::BadName { name: name.value.clone(), reason: reason.into() });
 }
 
-/// Bytes of a name at most. A file's name has a number, a hash and an ending beside it, and 255 bytes in all.
+/// Maximum bytes of a name. A file name has 255 bytes, including a number, a hash and an extension.
 const LONGEST_NAME: usize = 100;
 
-/// Refuses a name that no file or folder could be called after, or that would lead out of the folder it is in.
+/// Refuses a name that cannot be the name of a file or folder, or that would leave its folder.
 fn check_file_name(name: &SpannedString, report: &mut Report) {
     let reason = if name.value.trim().is_empty() {
         "it is empty".to_string()
     } else if name.value.contains(['/', '\\']) {
-        "a file or folder is called after it, so it must not contain `/` or `\\`".into()
+        "it becomes the name of a file or folder, so it must not contain `/` or `\\`".into()
     } else if name.value.starts_with('.') {
-        "a file or folder is called after it, so it must not begin with a dot".into()
+        "it becomes the name of a file or folder, so it must not begin with a dot".into()
     } else if name.value.contains(char::is_control) {
         "it contains a control character".into()
     } else if name.value.len() > LONGEST_NAME {
-        format!("it has {} bytes, more than {LONGEST_NAME}", name.value.len())
+        format!("it has {} bytes; the maximum is {LONGEST_NAME}", name.value.len())
     } else {
         return;
     };
     report.error(name.span, Problem::BadName { name: name.value.clone(), reason });
 }
 
-/// Refuses a name that another thing of the same kind has.
+/// Refuses duplicate names.
 fn check_unique<'a>(what: &str, names: impl IntoIterator<Item = &'a SpannedString>, report: &mut Report) {
     let mut seen: Vec<&SpannedString> = Vec::new();
     for name in names {
@@ -124,7 +130,7 @@ fn check_unique<'a>(what: &str, names: impl IntoIterator<Item = &'a SpannedStrin
     }
 }
 
-/// An unknown name among known ones.
+/// Reports an unknown name, with a hint among the known ones.
 pub(crate) fn unknown<'a>(
     what: &str,
     name: &SpannedString,

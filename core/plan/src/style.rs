@@ -1,15 +1,13 @@
-//! Colours of messages, as characters that stand for nothing else. Whoever prints a message escapes every control
-//! character in it, and puts the terminal's own sequences in place of these characters alone. So text from files, data and
-//! plugins can never steer a terminal, wherever it gets into a message.
+//! Styles in messages, marked by Unicode noncharacters. The console escapes every control character of a message and turns
+//! only these marks into terminal sequences, so text from files, data and plugins can never control a terminal.
 
-/// Columns of a table are made as wide as their widest cell, up to so many characters: a longer cell stands over, and
-/// `format!` refuses a width above 65,535.
+/// Maximum width of a table column, in characters; longer cells stick out. `format!` refuses a width above 65,535.
 pub const WIDEST_COLUMN: usize = 500;
 
-/// How a part of a message appears.
+/// The style of a part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// As the text around it.
+    /// Plain text.
     Plain,
     /// Bold.
     Bold,
@@ -17,26 +15,26 @@ pub enum Style {
     Red,
     /// Warnings.
     Yellow,
-    /// What marks a place.
+    /// Marks of positions.
     Blue,
-    /// What is good.
+    /// Success.
     Green,
 }
 
 impl Style {
     const ALL: [Style; 6] = [Style::Plain, Style::Bold, Style::Red, Style::Yellow, Style::Blue, Style::Green];
 
-    /// The character that begins it: one of Unicode's noncharacters, which no text has.
+    /// The noncharacter that starts the style.
     pub fn mark(self) -> char {
         char::from_u32(0xFDD0 + self as u32).unwrap_or(char::REPLACEMENT_CHARACTER)
     }
 
-    /// The style that a character begins.
+    /// The style that a character starts.
     pub fn of_mark(mark: char) -> Option<Style> {
         Style::ALL.into_iter().find(|style| style.mark() == mark)
     }
 
-    /// What begins it on a terminal.
+    /// The terminal sequence that starts it.
     pub fn ansi(self) -> &'static str {
         match self {
             Style::Plain => "\x1b[0m",
@@ -49,7 +47,7 @@ impl Style {
     }
 }
 
-/// A text in a style, with the marks.
+/// A text with the marks of a style.
 pub fn painted(text: &str, style: Style) -> String {
     format!("{}{text}{}", style.mark(), Style::Plain.mark())
 }

@@ -1,4 +1,4 @@
-//! Types as messages and printed plans show them.
+//! Display of types in messages and printed plans.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl Type {
         Type { modality: codec.modality.clone(), form }
     }
 
-    /// The array of a codec, its sizes known.
+    /// The array of a codec, with known sizes.
     pub(crate) fn array(modality: &str, port: &PortDescriptor, shape: Vec<i64>) -> Type {
         let axes = port.axes.iter().map(|axis| axis.name.clone()).collect();
         let form = Form::Array { dtype: port.dtype.clone(), axes, shape, range: port.range };
@@ -57,7 +57,7 @@ impl Type {
         Type { modality: modality.to_string(), form: Form::Tokens { prompt: prompt.to_string(), shape } }
     }
 
-    /// Sizes and bytes of an element; `None` for cells, whose size only the dataset tells.
+    /// Shape, and bytes per element; `None` for cells, whose size depends on the data.
     pub(crate) fn elements(&self) -> Option<(&[i64], u64)> {
         match &self.form {
             Form::Cells { .. } | Form::Scores { .. } => None,
@@ -67,7 +67,7 @@ impl Type {
     }
 }
 
-/// Bytes of an element of a dtype by its short name.
+/// Bytes per element of a dtype, by its short name.
 fn bytes_of(dtype: &str) -> u64 {
     match dtype {
         "u8" | "i8" | "bool" => 1,

@@ -1,7 +1,7 @@
-//! YAML as a tree in which every key and value knows its place.
+//! YAML as a tree in which every key and value has its position.
 //!
-//! `Spanned` loses its place inside enums that serde buffers, so the tree is deserialised by hand. Anchors are allowed
-//! within narrow limits; merge keys, includes and several documents in a file are refused.
+//! `Spanned` loses its position inside enums that serde buffers, so the tree is deserialized by hand. Anchors are allowed
+//! within narrow limits. Merge keys, includes and several documents in a file are refused.
 
 mod raw;
 
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::source::{SourceId, Span, Spanned, SpannedString};
 use crate::yaml::raw::Raw;
 
-/// A value with its place.
+/// A value with its position.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub span: Span,
@@ -42,7 +42,7 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// The value without places.
+    /// The value without positions.
     pub fn json(&self) -> Json {
         match &self.content {
             Content::Null => Json::Null,
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// How messages call what was found.
+    /// The value in messages.
     pub fn found(&self) -> String {
         match &self.content {
             Content::Null => "nothing".into(),
@@ -69,7 +69,7 @@ impl Node {
     }
 }
 
-/// Reads a text; syntax errors and keys given twice go to the report.
+/// Reads a text; syntax errors and duplicate keys are reported.
 pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Located<Raw>>(text, options()) {
         Ok(located) => Some(node(located, source, report)),
@@ -82,7 +82,7 @@ pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option
     }
 }
 
-/// YAML 1.2 words only, and little room for documents that unfold themselves.
+/// YAML 1.2 only, with tight limits on aliases, which could expand a small file to a huge tree.
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 100_000, max_depth: 64, max_events: 300_000 },
@@ -96,7 +96,7 @@ fn options() -> Options {
     }
 }
 
-/// The parser's sentence without its own copy of the place.
+/// The parser's message without its own position.
 fn bare(text: &str) -> String {
     let line = text.lines().next().unwrap_or(text);
     let line = line.split(" at line ").next().unwrap_or(line);
@@ -109,7 +109,7 @@ fn span(at: Location, source: SourceId) -> Span {
     Span { source, start, end: start + length }
 }
 
-/// The place of an error, which the scanner gives by line and column only.
+/// The position of an error, which the scanner reports by line and column only.
 fn found_at(at: Location, text: &str, source: SourceId) -> Span {
     if at.span().byte_offset().is_some() {
         return span(at, source);

@@ -19,6 +19,9 @@ pub struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t = Shape::Text)]
     format: Shape,
+    /// Print all options, not only those that differ from their defaults
+    #[arg(long)]
+    all: bool,
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
@@ -49,10 +52,13 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     if file.kind == FileKind::Model {
         return Err(CliError::Usage(format!("{} is a model; name a pipeline that uses it", args.file.display())));
     }
-    let compiled = file.compile(&plugins(console)?, &args.set, args.data.as_deref())?;
+    let plugins = plugins(console)?;
+    let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
     compiled.warn(console);
+    let catalog = plugins.catalog();
     let format = match args.format {
-        Shape::Text => Format::Text,
+        Shape::Text if args.all => Format::Full,
+        Shape::Text => Format::Text(&catalog),
         Shape::Json => Format::Json,
         Shape::Mermaid => Format::Mermaid,
         Shape::Svg => Format::Svg,

@@ -100,11 +100,11 @@ fn an_invalid_frame_is_a_protocol_error_and_ends_the_engine() {
     let second = [frames(&[enter()]), whole.clone()].concat();
     for (bytes, wanted) in [
         (b"{\"event\":\"done\",\"result\":1}\n".to_vec(), "more than the"),
-        ([vec![1, 0, 0, 0], whole[4..].to_vec()].concat(), "frame 0 is not understood"),
-        (second, "frame 1 is wanted, but frame 0 came"),
-        ([whole.clone(), whole].concat(), "frame 1 is wanted, but frame 0 came"),
+        ([vec![1, 0, 0, 0], whole[4..].to_vec()].concat(), "cannot read frame 0"),
+        (second, "expected frame 1, found frame 0"),
+        ([whole.clone(), whole].concat(), "expected frame 1, found frame 0"),
         ((LONGEST_EVENT as u32 + 1).to_le_bytes().repeat(4), "more than the"),
-        (frames(&[json!({"event": "unheard-of"})]), "not understood"),
+        (frames(&[json!({"event": "unheard-of"})]), "cannot read"),
     ] {
         let begin = Instant::now();
         let found = protocol(&format!("{} sleep 60", printed(&bytes)));

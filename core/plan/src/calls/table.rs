@@ -1,5 +1,4 @@
-//! The table of calls in shared memory. Nothing here locks or allocates on the engine's side, so that a signal handler can
-//! use it.
+//! The table of calls in shared memory. The engine's side neither locks nor allocates, so a signal handler can use it.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -7,13 +6,12 @@ use super::{BETWEEN, Call, Cause, Died, Dying};
 
 /// Words of a slot.
 const SLOT: usize = 64;
-/// Slots, of which the first is the head.
+/// Slots; the first one is the head.
 pub(super) const SLOTS: usize = 1024;
 /// Words of a table.
 pub const WORDS: usize = SLOT * SLOTS;
 
-/// Words of the head: how the process died, which thread, in which call, in the code of which library, and how many slots
-/// were ever used.
+/// Words of the head: cause of death, thread, call, library, and the number of slots ever used.
 const CAUSE: usize = 0;
 const SENDER: usize = 1;
 const CALL: usize = 2;
@@ -22,42 +20,41 @@ const THREAD: usize = 4;
 const COMPLETE: usize = 6;
 const USED: usize = 7;
 
-/// Words of a slot: its state, when the call began or where the code begins, where the code ends, the text's length, and
-/// the text.
+/// Words of a slot: state, start time of the call or start of the code, end of the code, length of the text, and text.
 const STATE: usize = 0;
 const BEGIN: usize = 1;
 const END: usize = 2;
 const LENGTH: usize = 3;
 const TEXT: usize = 4;
 
-/// The low bits of a slot's state; the others count its uses, so that a reader sees that a slot changed under it.
+/// The low bits of a slot's state. The other bits count its uses, so a reader notices a concurrent change.
 const FREE: u64 = 0;
 const WRITTEN: u64 = 1;
 const UNDER_WAY: u64 = 2;
 const LIBRARY: u64 = 3;
 
-/// Bytes that are kept of each part.
+/// Bytes kept of each part.
 const LONGEST_PART: usize = 110;
 
-/// The table, in memory that somebody else holds.
+/// The table, in borrowed memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a> {
     words: &'a [AtomicU64],
 }
 
 impl<'a> Table<'a> {
-    /// The table in these words, which are [`WORDS`] and were all zero at first.
+    /// The table in these [`WORDS`] words, which must be zero at first.
     pub fn new(words: &'a [AtomicU64]) -> Option<Self> {
         (words.len() == WORDS).then_some(Table { words })
     }
 
-    /// A table that nobody shares, for as long as the process lives.
+    /// A private table that lives as long as the process.
     pub fn own() -> Table<'static> {
         Table { words: Vec::leak((0..WORDS).map(|_| AtomicU64::new(0)).collect()) }
     }
 
-    /// Notes that a call begins, `now` being a time in nanoseconds. The search for a free slot begins at `near`. The value
-    /// is the call's slot, never 0.
+    /// Records the start of a call at `now`, in nanoseconds. The search for a free slot starts at `near`. Returns the slot of
+    /// the call, never 0.
     pub fn begin(self, call: &Call<&str>, now: u64, near: usize) -> usize {
         let slot = self.claim(near);
         self.word(slot, BEGIN).store(now, Ordering::Relaxed);
@@ -66,13 +63,13 @@ impl<'a> Table<'a> {
         slot
     }
 
-    /// Notes that the call of a slot returned.
+    /// Records that the call of a slot returned.
     pub fn end(self, slot: usize) {
         let count = self.word(slot, STATE).load(Ordering::Relaxed) >> 2;
         self.word(slot, STATE).store((count + 1) << 2, Ordering::Release);
     }
 
-    /// Notes where the code of a plugin lies, for good.
+    /// Records the address range of the code of a plugin.
     pub fn library(self, plugin: &str, code: std::ops::Range<u64>) {
         let slot = self.claim(1);
         self.word(slot, BEGIN).store(code.start, Ordering::Relaxed);
@@ -81,14 +78,14 @@ impl<'a> Table<'a> {
         self.change(slot, LIBRARY);
     }
 
-    /// Notes how the process dies; the first note holds. It only stores.
+    /// Records the death of the process; only the first record counts. It only stores.
     pub fn died(self, dying: &Dying) {
         let cause = match dying.cause {
             Cause::Signal(signal) => 1 << 32 | u64::from(signal),
             Cause::Exit => 2 << 32,
         };
         if self.head(CAUSE).compare_exchange(0, cause, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // The process ends with the first thread that dies: let it end its note.
+            // The process ends with the first thread that dies, so let that thread finish its record.
             for _ in 0..1_000_000 {
                 if self.head(COMPLETE).load(Ordering::Acquire) != 0 {
                     return;
@@ -111,18 +108,19 @@ impl<'a> Table<'a> {
         self.head(COMPLETE).store(1, Ordering::Release);
     }
 
-    /// The calls under way, each with the time that it began at.
+    /// The running calls, with their start times.
     pub fn under_way(self) -> impl Iterator<Item = (u64, Call)> + use<'a> {
         self.slots(UNDER_WAY).filter_map(move |slot| {
             let state = self.word(slot, STATE).load(Ordering::Acquire);
-            let (begin, text) = (self.word(slot, BEGIN).load(Ordering::Relaxed), self.read(slot));
+            let begin = self.word(slot, BEGIN).load(Ordering::Relaxed);
+            let text = self.read(slot);
             fence(Ordering::Acquire);
             let unchanged = state & 3 == UNDER_WAY && self.word(slot, STATE).load(Ordering::Relaxed) == state;
             Some((begin, Call::of_text(&text)?)).filter(|_| unchanged)
         })
     }
 
-    /// How the process died, if it could note it.
+    /// The death of the process, if it was recorded.
     pub fn death(self) -> Option<Died> {
         let number = |word| self.head(word).load(Ordering::Acquire);
         let cause = match (number(CAUSE) >> 32, number(CAUSE) as u32) {
@@ -140,7 +138,7 @@ impl<'a> Table<'a> {
         Some(Died { cause, sender, call: text(CALL).and_then(|text| Call::of_text(&text)), code: text(CODE), thread })
     }
 
-    /// A slot of the caller's own. There are more than a process has threads; if not, the caller waits for one.
+    /// Reserves a slot. There are more slots than threads; otherwise the caller waits.
     fn claim(self, near: usize) -> usize {
         let near = near.clamp(1, SLOTS - 1);
         loop {
@@ -151,7 +149,7 @@ impl<'a> Table<'a> {
                 if free && state.compare_exchange(found, found | WRITTEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
                 {
                     self.head(USED).fetch_max(slot as u64, Ordering::AcqRel);
-                    // Whoever sees what is written from now on sees that the slot is being written.
+                    // A reader that sees later writes also sees that the slot is being written.
                     fence(Ordering::Release);
                     return slot;
                 }
@@ -160,7 +158,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Puts a slot of the caller's own into a state.
+    /// Sets the state of a reserved slot.
     fn change(self, slot: usize, state: u64) {
         let found = self.word(slot, STATE).load(Ordering::Relaxed);
         self.word(slot, STATE).store(found & !3 | state, Ordering::Release);

@@ -1,4 +1,4 @@
-//! Rule: all judges tell the same number of classes apart, else their answers cannot be compared.
+//! Rule: all judges have the same number of classes, or their answers cannot be compared.
 
 use indexmap::IndexMap;
 

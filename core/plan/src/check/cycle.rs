@@ -19,7 +19,7 @@ pub(crate) fn check(graph: &Graph, report: &mut Report) {
     }
 }
 
-/// A way from the first node of a group back to it.
+/// A path from the first node of a group back to it.
 fn cycle(graph: &Graph, group: &[NodeIndex]) -> Option<Vec<NodeIndex>> {
     let start = *group.first()?;
     let mut path = vec![start];
@@ -37,7 +37,9 @@ fn cycle(graph: &Graph, group: &[NodeIndex]) -> Option<Vec<NodeIndex>> {
                 visited.push(next);
                 path.push(next);
             }
-            None => drop(path.pop()?),
+            None => {
+                path.pop()?;
+            }
         }
     }
 }

@@ -7,8 +7,7 @@ use crate::problem::{Hint, Problem};
 use crate::source::Span;
 use crate::spec::PipelineSpec;
 
-/// Compares the columns that the plan reads with those of the dataset; what is wrong is said where the pipeline names
-/// the column.
+/// Compares the columns that the plan reads with those of the dataset. Errors point to the column in the pipeline.
 pub(crate) fn check(
     plan: &RunPlan,
     spec: Option<&PipelineSpec>,
@@ -17,7 +16,9 @@ pub(crate) fn check(
 ) {
     for (name, input) in &plan.inputs {
         let Form::Cells { cell, .. } = &input.kind.form else { continue };
-        let (at, input, column) = (place(name, spec), name.clone(), input.column.clone());
+        let at = position(name, spec);
+        let column = input.column.clone();
+        let input = name.clone();
         match columns.iter().find(|(known, _)| *known == column) {
             None => {
                 let hint = Hint::among(&column, columns.iter().map(|(known, _)| known.as_str()));
@@ -32,8 +33,8 @@ pub(crate) fn check(
     }
 }
 
-/// Where an input says which column it reads.
-fn place(name: &str, spec: Option<&PipelineSpec>) -> Span {
+/// The position of the column of an input.
+fn position(name: &str, spec: Option<&PipelineSpec>) -> Span {
     let input = spec.and_then(|spec| spec.inputs.iter().find(|input| input.name.value == name));
     input.map(|input| input.column.span).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Rule: where a sampler begins late, every stream that is diffused and generated begins from something.
+//! Rule: if a sampler starts late (SDEdit), every diffused stream that it generates has initial values.
 
 use serde_json::Value as Json;
 
@@ -7,19 +7,39 @@ use crate::graph::ModelGraph;
 use crate::problem::Problem;
 use crate::source::Span;
 
-/// Refuses generated streams of a denoiser that have nothing to begin from; `begun` have.
-pub(crate) fn check<'s>(
-    sampler: &Json,
-    generated: impl IntoIterator<Item = &'s String>,
-    begun: impl Fn(&str) -> bool,
-    (model, denoiser): (&ModelGraph, &str),
-    (what, at): (&str, Span),
-    report: &mut Report,
-) {
-    let Some(begin) = sampler.get("begin").and_then(Json::as_f64).filter(|begin| *begin < 1.0) else { return };
-    let lacks = |stream: &&String| !begun(stream) && !model.is_companion(denoiser, stream);
-    if let Some(stream) = generated.into_iter().find(lacks) {
-        let reason = format!("has nothing that stream `{stream}` begins from, and its sampler begins at {begin}");
-        report.error(at, Problem::Impossible { what: what.into(), reason });
+/// One diffusion in which a sampler may start late.
+pub(crate) struct Late<'s> {
+    pub sampler: &'s Json,
+    pub denoiser: &'s str,
+    pub model: &'s ModelGraph<'s>,
+    /// The task, for messages; `None` in a node.
+    pub task: Option<&'s str>,
+    pub at: Span,
+}
+
+impl Late<'_> {
+    /// Refuses generated streams without initial values; `has_start` is true for streams that have them.
+    pub fn check<'s>(
+        &self,
+        generated: impl IntoIterator<Item = &'s String>,
+        has_start: impl Fn(&str) -> bool,
+        report: &mut Report,
+    ) {
+        let begin = self.sampler.get("begin").and_then(Json::as_f64).unwrap_or(1.0);
+        let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
+        let lacking = generated.into_iter().find(|stream| !has_start(stream) && is_diffused(stream));
+        let Some(stream) = lacking.filter(|_| begin < 1.0) else { return };
+        let text = match self.task {
+            Some(task) => {
+                format!(
+                    "`begin: {begin}` starts from partly noised data, but task `{task}` has no `start` for `{stream}`"
+                )
+            }
+            None => format!(
+                "`begin: {begin}` starts from partly noised data, which a node cannot provide for stream `{stream}`; \
+                 remove `begin`"
+            ),
+        };
+        report.error(self.at, Problem::Impossible { text });
     }
 }

@@ -1,4 +1,4 @@
-//! Rule: a generated stream is compared by a prompt that reads its cells, and all such prompts lie in one space.
+//! Rule: a prompt of `similarity` reads the cells of its stream, and all these prompts have the same shape.
 
 use indexmap::IndexMap;
 
@@ -7,7 +7,7 @@ use crate::graph::ModelGraph;
 use crate::problem::{Caution, Problem};
 use crate::spec::{EvaluationSpec, unknown};
 
-/// The prompt of each stream that has one; what is wrong is reported and left out.
+/// The prompt of each stream that has one; wrong ones are reported and left out.
 pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> IndexMap<String, String> {
     let mut resolved: IndexMap<String, String> = IndexMap::new();
     for (stream, prompt) in &spec.similarity {
@@ -37,7 +37,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
         resolved.insert(stream.value.clone(), prompt.value.clone());
     }
     if let [(stream, _)] = spec.similarity.as_slice() {
-        let reason = "one stream is compared with none".into();
+        let reason = "it needs at least two streams to compare".into();
         report.warning(stream.span, Caution::NoEffect { key: "similarity".into(), reason });
     }
     resolved

@@ -1,4 +1,4 @@
-//! Rule: every stage trains something that its objective can train, on a table that has what it reads.
+//! Rule: every stage trains something that its objective can train, on a table with the columns it needs.
 
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use crate::problem::{Caution, Hint, Problem};
 use crate::source::SpannedString;
 use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
 
-/// What a stage trains: the objective tells of which sort the name is.
+/// The trained part of a stage; the objective decides whether `train` names a stream, a denoiser, a scorer or prompts.
 pub(crate) fn trained(
     stage: &StageSpec,
     objective: &str,
@@ -33,9 +33,8 @@ pub(crate) fn trained(
         return None;
     };
     if let Some(second) = stage.train.get(1) {
-        let what = format!("`train` of {}", label(stage));
-        let reason = format!("names several, and objective `{objective}` trains one");
-        report.error(second.span, Problem::Impossible { what, reason });
+        let text = format!("objective `{objective}` trains one component, but `train` lists {}", stage.train.len());
+        report.error(second.span, Problem::Impossible { text });
         return None;
     }
     let scorers: Vec<&str> = spec.scorers.iter().map(|scorer| scorer.name.value.as_str()).collect();
@@ -48,7 +47,8 @@ pub(crate) fn trained(
     };
     if !known.contains(&name.value.as_str()) {
         let hint = Hint::among(&name.value, known);
-        let (objective, what) = (objective.into(), what.into());
+        let objective = objective.into();
+        let what = what.into();
         report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
         return None;
     }
@@ -60,7 +60,8 @@ pub(crate) fn trained(
     }
 }
 
-/// What is trained, prompts or streams, and what it meets must exist and differ from at least one of them.
+/// The trained prompts or streams of a contrastive loss. They and the partner (`with`) must exist, and exactly one of them
+/// must differ from the partner.
 fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
     if stage.train.is_empty() {
         if !stage.written.iter().any(|key| key.value == "train") {
@@ -72,44 +73,46 @@ fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option
     let known = || model.prompts.keys().chain(model.streams.keys()).map(String::as_str).filter(|name| has(name));
     let mut good = true;
     for name in stage.train.iter().filter(|name| !has(&name.value)) {
-        let (objective, what) = ("contrast".into(), "prompt or stream with a module".into());
+        let objective = "contrast".into();
+        let what = "prompt or stream with a module".into();
         let hint = Hint::among(&name.value, known());
         report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
         good = false;
     }
-    let met = partner(stage)?;
-    if !has(met) {
-        unknown("prompt or stream with a module", &SpannedString::new(met.to_string(), stage.span), known(), report);
+    let partner = partner(stage)?;
+    if !has(partner) {
+        let name = SpannedString::new(partner.to_string(), stage.span);
+        unknown("prompt or stream with a module", &name, known(), report);
         good = false;
-    } else if stage.train.iter().filter(|name| name.value != met).count() != 1 {
-        let what = format!("`train` of {}", label(stage));
-        let reason = format!("must name one prompt or stream beside `{met}`, which it meets");
-        report.error(stage.span, Problem::Impossible { what, reason });
+    } else if stage.train.iter().filter(|name| name.value != partner).count() != 1 {
+        let text = format!("`train` of {} must list exactly one prompt or stream besides `{partner}`", label(stage));
+        report.error(stage.span, Problem::Impossible { text });
         good = false;
     }
-    good &= of_one_size(stage, met, model, report);
+    good &= of_one_size(stage, partner, model, report);
     good.then(|| stage.train.iter().map(|name| name.value.clone()).collect())
 }
 
-/// What meets is compared number by number.
-fn of_one_size(stage: &StageSpec, met: &str, model: &ModelGraph, report: &mut Report) -> bool {
+/// Embeddings in a contrastive loss must have the same number of elements.
+fn of_one_size(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mut Report) -> bool {
     let shape = |name: &str| match model.prompts.get(name) {
         Some(prompt) => prompt.plan.as_ref().map(|plan| plan.tokens.clone()),
         None => model.streams.get(name)?.plan.as_ref().map(|plan| plan.latent.clone()),
     };
-    let Some(wanted) = shape(met) else { return true };
+    let Some(wanted) = shape(partner) else { return true };
     let size = |shape: &[i64]| shape.iter().product::<i64>();
     let mut good = true;
     for name in &stage.train {
         let Some(found) = shape(&name.value).filter(|found| size(found) != size(&wanted)) else { continue };
-        let (one, other) = (format!("`{}` is {found:?}", name.value), format!("`{met}` {wanted:?}"));
+        let one = format!("`{}` is {found:?}", name.value);
+        let other = format!("`{partner}` is {wanted:?}");
         report.error(name.span, Problem::Mismatch { what: "sizes", one, other });
         good = false;
     }
     good
 }
 
-/// The prompt that the trained ones meet.
+/// The other side of a contrastive loss.
 fn partner(stage: &StageSpec) -> Option<&str> {
     stage.objective.as_ref()?.get("with")?.as_str()
 }
@@ -118,7 +121,7 @@ fn label(stage: &StageSpec) -> String {
     stage.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value))
 }
 
-/// Keys of a stage that mean nothing where nothing is trained.
+/// Keys of a stage without effect if nothing is trained.
 const WITHOUT_STATISTICS: [&str; 7] = ["train", "steps", "keep", "batch", "micro_batch", "optimizer", "ema"];
 
 fn without_effect(stage: &StageSpec, report: &mut Report) {
@@ -128,7 +131,7 @@ fn without_effect(stage: &StageSpec, report: &mut Report) {
     }
 }
 
-/// Rows a network call: those of a step unless fewer are asked for.
+/// Rows per network call: `micro_batch`, or the whole batch.
 pub(crate) fn micro_batch(stage: &StageSpec, report: &mut Report) -> Option<u64> {
     let (batch, Some(micro)) = (stage.batch?, stage.micro_batch) else { return stage.batch };
     if micro > batch {
@@ -165,8 +168,8 @@ pub(crate) fn kept(stage: &StageSpec, steps: u64, report: &mut Report) -> Option
 fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report) -> Option<()> {
     let stream = model.streams.get(&name.value)?;
     if !stream.has_module {
-        let what = format!("stream `{}`", name.value);
-        report.error(name.span, Problem::Impossible { what, reason: "has no module to train".into() });
+        let text = format!("stream `{}` has no module to train", name.value);
+        report.error(name.span, Problem::Impossible { text });
         return None;
     }
     let (placed, module) = stream.module.as_ref()?;
@@ -179,11 +182,12 @@ fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report
 
 fn has_module(name: &SpannedString, spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<()> {
     let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == name.value)?;
-    let (stream, score) = (scorer.stream.as_ref()?, scorer.score.as_ref()?);
+    let stream = scorer.stream.as_ref()?;
+    let score = scorer.score.as_ref()?;
     let by_codec = model.streams.get(&stream.value)?.codec.as_ref() == Some(&score.component.value);
     if by_codec {
-        let what = format!("scorer `{}`", name.value);
-        report.error(name.span, Problem::Impossible { what, reason: "is a codec, which has nothing to train".into() });
+        let text = format!("scorer `{}` is a codec, which has no weights to train", name.value);
+        report.error(name.span, Problem::Impossible { text });
         return None;
     }
     Some(())
@@ -199,7 +203,7 @@ pub(crate) fn table<'s>(stage: &StageSpec, spec: &'s TrainingSpec, report: &mut 
     found
 }
 
-/// Whether the table has the streams that the stage reads, and the class if it asks for one.
+/// Checks that the table has the streams that the stage reads, and the class if it needs one.
 pub(crate) fn check_data(
     stage: &StageSpec,
     trained: &Trained,
@@ -214,8 +218,8 @@ pub(crate) fn check_data(
         Trained::Denoiser(name) => taking_part(stage, name, model, report),
         Trained::Statistics => measured(stage, model, report),
         Trained::Prompts(names) => {
-            let met = partner(stage).filter(|met| !names.iter().any(|name| name == met));
-            names.iter().cloned().chain(met.map(str::to_string)).collect()
+            let partner = partner(stage).filter(|partner| !names.iter().any(|name| name == partner));
+            names.iter().cloned().chain(partner.map(str::to_string)).collect()
         }
         Trained::Scorer(name) => {
             let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == *name);
@@ -234,14 +238,15 @@ pub(crate) fn check_data(
     }
 }
 
-/// The streams whose statistics are taken: those that the objective names, or all.
+/// The streams to measure: those that the objective names, or all.
 fn measured(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Vec<String> {
     let all = || model.streams.keys();
     let Some(named) = named_streams(stage) else { return all().cloned().collect() };
     let (known, strangers): (Vec<_>, Vec<_>) = named.into_iter().partition(|name| model.streams.contains_key(name));
     for name in strangers {
         let hint = Hint::among(&name, all().map(String::as_str));
-        let (owner, what) = ("the model".into(), "stream".into());
+        let owner = "the model".into();
+        let what = "stream".into();
         report.error(stage.span, Problem::NotThere { owner, what, name, hint });
     }
     known
@@ -253,7 +258,7 @@ fn named_streams(stage: &StageSpec) -> Option<Vec<String>> {
     Some(named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect())
 }
 
-/// A denoiser that reads prompts is trained with at least one of them.
+/// A denoiser with prompts is trained with at least one of them.
 fn some_prompt(
     stage: &StageSpec,
     denoiser: &str,
@@ -269,56 +274,36 @@ fn some_prompt(
     }
 }
 
-/// The streams of a denoiser that a stage trains it on: those that the objective names, or all.
+/// The streams on which a stage trains a denoiser: those that the objective names, or all.
 fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &mut Report) -> Vec<String> {
     let Some((all, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
     let (companions, over): (Vec<_>, Vec<_>) =
         all.iter().cloned().partition(|stream| model.is_companion(denoiser, stream));
     let Some(named) = named_streams(stage) else {
         in_objective(stage, &over, report);
-        can_move(stage, all, model, report);
         return all.clone();
     };
     for name in named.iter().filter(|name| !over.contains(name)) {
-        let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
+        let owner = format!("denoiser `{denoiser}`");
+        let what = "stream".into();
         let hint = Hint::among(name, over.iter().map(String::as_str));
         report.error(stage.span, Problem::NotThere { owner, what, name: name.clone(), hint });
     }
     let taking: Vec<String> = named.into_iter().filter(|name| over.contains(name)).collect();
     in_objective(stage, &taking, report);
-    let taking: Vec<String> = taking.into_iter().chain(companions).collect();
-    can_move(stage, &taking, model, report);
-    taking
+    taking.into_iter().chain(companions).collect()
 }
 
-/// The streams that `augment` names take part, and their arrays have two axes to be moved along.
-fn can_move(stage: &StageSpec, taking: &[String], model: &ModelGraph, report: &mut Report) {
-    let Some(objective) = &stage.objective else { return };
-    let moved = objective["augment"]["streams"].as_array().into_iter().flatten();
-    for name in moved.filter_map(Json::as_str) {
-        if !taking.iter().any(|known| known == name) {
-            let hint = Hint::among(name, taking.iter().map(String::as_str));
-            let (owner, what) = (label(stage), "stream".into());
-            report.error(stage.span, Problem::NotThere { owner, what, name: name.to_string(), hint });
-            continue;
-        }
-        let array = model.streams.get(name).and_then(|stream| stream.plan.as_ref()?.array.elements());
-        if let Some((shape, _)) = array.filter(|(shape, _)| shape.len() < 2) {
-            let what = format!("`augment` of {}", label(stage));
-            let reason = format!("moves along two axes, and arrays of stream `{name}` are {shape:?}");
-            report.error(stage.span, Problem::Impossible { what, reason });
-        }
-    }
-}
-
-/// The streams that the time law and the contrast name take part.
+/// Checks that the streams named by the time distribution and the contrastive loss are among the trained ones, and that
+/// every pattern has a noisy stream.
 fn in_objective(stage: &StageSpec, taking: &[String], report: &mut Report) {
     let Some(objective) = &stage.objective else { return };
     let patterns = objective["times"]["patterns"].as_array().into_iter().flatten();
     let of_patterns = patterns.clone().filter_map(|pattern| pattern.as_object()).flat_map(|pattern| pattern.keys());
     let of_contrast = objective["contrast"]["stream"].as_str();
     for name in of_patterns.map(String::as_str).chain(of_contrast).filter(|name| !taking.iter().any(|t| t == name)) {
-        let (owner, what) = (label(stage), "stream".into());
+        let owner = label(stage);
+        let what = "stream".into();
         let hint = Hint::among(name, taking.iter().map(String::as_str));
         report.error(stage.span, Problem::NotThere { owner, what, name: name.to_string(), hint });
     }
@@ -326,8 +311,7 @@ fn in_objective(stage: &StageSpec, taking: &[String], report: &mut Report) {
         |pattern: &Json| !pattern.as_object().is_some_and(|states| states.values().any(|state| state == "noisy"));
     let listed = objective["times"]["patterns"].is_array();
     if listed && (patterns.clone().next().is_none() || patterns.into_iter().any(idle)) {
-        let what = format!("`patterns` of {}", label(stage));
-        let reason = "must each have a stream that is noisy".to_string();
-        report.error(stage.span, Problem::Impossible { what, reason });
+        let text = format!("every pattern of {} needs at least one `noisy` stream", label(stage));
+        report.error(stage.span, Problem::Impossible { text });
     }
 }

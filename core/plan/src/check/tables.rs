@@ -1,4 +1,4 @@
-//! Rule: tables take their columns from sources that exist, for streams that exist, and say how rows are matched.
+//! Rule: tables take their columns from existing sources, for existing streams, and name a column to join on.
 
 use indexmap::IndexMap;
 
@@ -9,7 +9,7 @@ use crate::problem::{Caution, Hint, Problem};
 use crate::source::SpannedString;
 use crate::spec::{SourceSpec, TableSpec, unknown};
 
-/// Resolves a table; parts that are wrong are reported and left out.
+/// Resolves a table; wrong parts are reported and left out.
 pub(crate) fn resolve(
     spec: &TableSpec,
     label: &str,
@@ -30,14 +30,14 @@ pub(crate) fn resolve(
     let class = spec.class.as_ref().and_then(|written| column(written, sources, report));
     let join = join(spec, label, columns.values().chain(&class), report);
     if let (None, Some(first)) = (&spec.class, spec.classes.first()) {
-        let reason = format!("{label} names no `class`");
+        let reason = format!("{label} has no `class`");
         report.warning(first.span, Caution::NoEffect { key: "classes".into(), reason });
     }
     let classes = spec.classes.iter().map(|class| class.value.clone()).collect();
     Table { join, columns, class, classes }
 }
 
-/// The column that `source.column` means.
+/// The column of a reference `source.column`.
 pub(crate) fn column(written: &SpannedString, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
     let Some((source, column)) = written.value.split_once('.').filter(|(_, column)| !column.is_empty()) else {
         let hint = sources.first().map(|source| Hint::exactly(format!("{}.{}", source.name.value, written.value)));
@@ -53,7 +53,7 @@ pub(crate) fn column(written: &SpannedString, sources: &[SourceSpec], report: &m
     Some(ColumnRef { source: source.to_string(), column: column.to_string() })
 }
 
-/// The column on which rows are matched: needed for several sources, without effect for one.
+/// The column to join on: required for several sources, without effect for one.
 fn join<'c>(
     spec: &TableSpec,
     label: &str,
@@ -82,7 +82,7 @@ fn join<'c>(
     }
 }
 
-/// Warns of sources that no table reads, nor any of `more`.
+/// Warns about sources that neither a table nor any of `more` reads.
 pub(crate) fn check_sources<'t>(
     sources: &[SourceSpec],
     tables: impl Iterator<Item = &'t TableSpec>,
@@ -101,20 +101,20 @@ pub(crate) fn check_sources<'t>(
     for source in sources.iter().filter(|source| !of_shapes(&source.name.value)) {
         let prefix = format!("{}.", source.name.value);
         if !written.iter().any(|text| text.value.starts_with(&prefix)) {
-            let (what, name) = ("source".into(), source.name.value.clone());
-            report.warning(source.name.span, Caution::Unused { what, name, consequence: String::new() });
+            let what = "source".into();
+            let name = source.name.value.clone();
+            report.warning(source.name.span, Caution::Unused { what, name, consequence: " by any table".into() });
         }
     }
 }
 
-/// Says that a table lacks what somebody reads, unless its own columns could not be read.
+/// Reports a column that a table lacks.
 pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &SpannedString, report: &mut Report) {
     let problem = Problem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
     report.error(at.span, problem);
 }
 
-/// Whether a table has a column for a stream or prompt, or one for an unknown name, which may be a misspelling of it and was
-/// reported.
+/// True if a table has a column for a stream or prompt, or for an unknown name, which may be a misspelling and was reported.
 pub(crate) fn names(table: &TableSpec, stream: &str, model: &ModelGraph) -> bool {
     table.columns.iter().any(|(name, _)| name.value == stream || !model.has(&name.value))
 }

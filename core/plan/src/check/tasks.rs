@@ -1,4 +1,4 @@
-//! Rule: every task of an evaluation asks one denoiser for streams that somebody judges, given streams of the data.
+//! Rule: every task of an evaluation uses one denoiser, generates streams with a judge, and observes streams of the data.
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -13,19 +13,19 @@ use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, ScoringSpec, TaskSpec, unknown};
 
-/// What an evaluation asks, and whom.
+/// The resolved tasks of an evaluation, and their denoiser.
 pub(crate) struct Asked {
     pub denoiser: String,
     pub tasks: IndexMap<String, Task>,
     pub conflicts: IndexMap<String, Task>,
 }
 
-/// Resolves all tasks and conflicts, and the denoiser that they ask.
+/// Resolves all tasks and conflicts, and their denoiser.
 pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Asked> {
     let all: Vec<&TaskSpec> = spec.tasks.iter().chain(&spec.conflicts).collect();
     if all.is_empty() && spec.subsets.is_none() {
-        let reason = "asks nothing; give it `tasks`, or `subsets: true`".into();
-        report.error(spec.span, Problem::Impossible { what: "the evaluation".into(), reason });
+        let text = "the evaluation has no tasks; add `tasks` or `subsets: true`".into();
+        report.error(spec.span, Problem::Impossible { text });
         return None;
     }
     let written: Vec<_> = all.iter().map(|task| lists(task)).collect();
@@ -48,7 +48,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
     if let (Some(spec), Some((over, _))) = (&spec.guidance, model.denoisers.get(&denoiser)) {
         let prompts = model.denoisers[&denoiser].1.iter().flat_map(|denoiser| &denoiser.prompts);
-        let known: Vec<String> = over.iter().chain(prompts).cloned().collect();
+        let known: Vec<&str> = over.iter().chain(prompts).map(String::as_str).collect();
         guidance::check_names(spec, &known, report);
     }
     let resolved = all.iter().zip(&written).map(|(task, written)| {
@@ -63,7 +63,8 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
             None => None,
         };
         let start = start(task, &generate, spec, model, report)?;
-        let (at_least, nearest_at_least) = (task.at_least, task.nearest_at_least);
+        let at_least = task.at_least;
+        let nearest_at_least = task.nearest_at_least;
         let plan = Task {
             generate,
             along,
@@ -77,18 +78,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
             nearest_at_least,
             score,
         };
-        let plan = match &plan.score {
-            None => plan,
-            // Nothing but that stream is recovered.
-            Some(_) => Task {
-                generate: Vec::new(),
-                along: Vec::new(),
-                absent: plan.along.iter().chain(&plan.absent).cloned().collect(),
-                guidance: None,
-                given: Given::Clean,
-                ..plan
-            },
-        };
+        let plan = if plan.score.is_some() { predicting_only(plan) } else { plan };
         Some((task.name.value.clone(), plan))
     });
     let resolved = resolved.collect::<Vec<_>>().into_iter().collect::<Option<Vec<(String, Task)>>>()?;
@@ -103,7 +93,19 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
     Some(Asked { denoiser, tasks, conflicts: conflicts.iter().cloned().collect() })
 }
 
-/// Whether a conflict is between two prompts.
+/// A classification predicts its stream alone: no other stream is sampled.
+fn predicting_only(task: Task) -> Task {
+    Task {
+        generate: Vec::new(),
+        along: Vec::new(),
+        absent: task.along.iter().chain(&task.absent).cloned().collect(),
+        guidance: None,
+        given: Given::Clean,
+        ..task
+    }
+}
+
+/// True if a conflict is between two different prompts.
 fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
     match conflict.condition.as_slice() {
         [(one, _), (other, _)] if one.value == other.value => {
@@ -113,15 +115,16 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
         }
         [_, _] => true,
         prompts => {
-            let what = format!("conflict `{}`", conflict.name.value);
-            let reason = format!("is between two prompts, and `between` names {}", prompts.len());
-            report.error(conflict.name.span, Problem::Impossible { what, reason });
+            let name = &conflict.name.value;
+            let found = prompts.len();
+            let text = format!("`between` of conflict `{name}` must list two prompts, found {found}");
+            report.error(conflict.name.span, Problem::Impossible { text });
             false
         }
     }
 }
 
-/// What streams of a task begin from: streams of the data with arrays of the same form.
+/// The initial values of a task: streams of the data whose arrays have the same shape and dtype.
 fn start(
     task: &TaskSpec,
     generate: &[String],
@@ -150,9 +153,10 @@ fn start(
         if let (Some(one), Some(other)) = (array(&stream.value), array(&from.value))
             && one.elements() != other.elements()
         {
-            let what = format!("stream `{}`", stream.value);
-            let reason = format!("cannot begin from `{}`, whose array has another shape", from.value);
-            report.error(from.span, Problem::Impossible { what, reason });
+            let stream = &stream.value;
+            let from_name = &from.value;
+            let text = format!("stream `{stream}` cannot start from `{from_name}`: its array has another shape");
+            report.error(from.span, Problem::Impossible { text });
             good = false;
         }
     }
@@ -160,7 +164,7 @@ fn start(
     good.then(|| pairs.collect())
 }
 
-/// The prompts of a task: those that its denoiser reads and the data have a column for.
+/// The prompts of a task: its denoiser must attend to them, and the data must have columns for them.
 fn condition(
     task: &TaskSpec,
     denoiser: &str,
@@ -185,7 +189,7 @@ fn condition(
     good.then(|| weights.collect())
 }
 
-/// The guidance of a task: its own, or that of the file where it applies. `None` if it is wrong, which is reported.
+/// The guidance of a task: its own, or that of the file if it applies. `None` if it is wrong, which is reported.
 fn guided(task: &TaskSpec, spec: &EvaluationSpec, lists: &StreamLists, report: &mut Report) -> Option<Option<Json>> {
     match (&task.guidance, &spec.guidance) {
         (Some(own), _) => guidance::resolve(own, lists, report).map(Some),
@@ -207,16 +211,17 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
     if let Some(score) = &task.score {
         scored(task, score, spec, model, report);
     } else if task.generate.is_empty() {
-        let what = format!("task `{}`", task.name.value);
-        report.error(task.name.span, Problem::Impossible { what, reason: "generates nothing".into() });
+        let text = format!("task `{}` generates nothing; list streams under `generate`", task.name.value);
+        report.error(task.name.span, Problem::Impossible { text });
     }
     let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
     for stream in task.generate.iter().filter(known) {
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
-            let (task, stream_name) = (task.name.value.clone(), stream.value.clone());
+            let task = task.name.value.clone();
+            let stream_name = stream.value.clone();
             report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
         }
-        // What is judged is decoded first.
+        // Judges take decoded arrays as input.
         if let Some((placed, module)) = &model.streams[&stream.value].module {
             component::need_role(module, Role::Decode, &placed.component, stream.span, report);
         }
@@ -228,10 +233,11 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
     }
 }
 
-/// A scoring needs the truth: the class of a row, or its own value of the stream.
+/// A classification needs the truth: the class of a row, or its own value of the stream.
 fn scored(task: &TaskSpec, score: &ScoringSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
     let Some(table) = &spec.data else { return };
-    let (reader, stream) = (format!("task `{}`", task.name.value), &score.stream);
+    let reader = format!("task `{}`", task.name.value);
+    let stream = &score.stream;
     if !score.classes.is_empty() && table.class.is_none() {
         tables::missing("data", "the class (`class`)", &reader, stream, report);
     }

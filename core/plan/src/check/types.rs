@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::unknown;
 
-/// The types of the inputs, by their index; `None` where it cannot be told.
+/// The types of the inputs by index; `None` if the type is unknown.
 pub(crate) fn of_inputs(
     graph: &Graph,
     model: &ModelGraph,
@@ -21,7 +21,7 @@ pub(crate) fn of_inputs(
     (0..graph.spec.inputs.len()).map(|index| of_input(graph, index, model, catalog, report)).collect()
 }
 
-/// Cells of the declared modality: as its first reader takes them, else as the model or any plugin has them.
+/// Cells of the declared modality, as the first reader takes them, or else as the model or any plugin defines them.
 fn of_input(graph: &Graph, index: usize, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<Type> {
     let modality = graph.spec.inputs[index].modality.as_ref()?;
     let readers = graph.vertices().filter(|(_, vertex)| *vertex == Vertex::Input(index)).flat_map(|(from, _)| {
@@ -98,7 +98,9 @@ fn latent(name: &str, stream: &Stream) -> Option<Type> {
 /// Compares both ends of every edge.
 pub(crate) fn check(graph: &Graph, inputs: &[Option<Type>], model: &ModelGraph, report: &mut Report) {
     for edge in graph.edges.edge_references() {
-        let (from, to, link) = (graph.edges[edge.source()], graph.edges[edge.target()], edge.weight());
+        let from = graph.edges[edge.source()];
+        let to = graph.edges[edge.target()];
+        let link = edge.weight();
         let Some(found) = leaving(graph, from, link.port.as_deref(), inputs, model) else { continue };
         match link.slot {
             Slot::Output => check_output(graph, to, link, &found, report),
@@ -144,7 +146,7 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
     }
 }
 
-/// What conditions is a prompt that the denoiser reads.
+/// A condition must be a prompt of the denoiser.
 fn check_condition(
     node: &str,
     diffusion: &Diffusion,
@@ -158,7 +160,7 @@ fn check_condition(
         Form::Tokens { prompt, .. } if denoiser.prompts.contains(prompt) => {}
         _ => {
             let wanted = match denoiser.prompts.as_slice() {
-                [] => format!("nothing: denoiser `{}` reads no prompt", diffusion.denoiser),
+                [] => format!("nothing, since denoiser `{}` has no prompts", diffusion.denoiser),
                 prompts => format!("tokens of a prompt of denoiser `{}` ({})", diffusion.denoiser, prompts.join(", ")),
             };
             say(format!("`condition` of node `{node}`"), wanted, link, found, report);
@@ -166,7 +168,7 @@ fn check_condition(
     }
 }
 
-/// A mask may come from any stream; only its shape counts.
+/// A mask may come from any stream; only its shape matters.
 fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &ModelGraph, report: &mut Report) {
     let Some(plan) = plan_of(model, stream) else { return };
     match &found.form {
@@ -179,6 +181,7 @@ fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &Model
 }
 
 fn say(to: String, wanted: String, link: &Link, found: &Type, report: &mut Report) {
-    let (from, found) = (link.written.value.clone(), found.to_string());
+    let from = link.written.value.clone();
+    let found = found.to_string();
     report.error(link.written.span, Problem::EdgeMismatch { to, wanted, from, found });
 }

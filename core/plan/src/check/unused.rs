@@ -1,4 +1,4 @@
-//! Rule: what is declared is used. Breaking it is a warning; what is unused stays out of the plan.
+//! Rule: declared things are used. Unused ones cause a warning and are left out of the plan.
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -7,7 +7,7 @@ use crate::error::Report;
 use crate::graph::{Act, Graph, Vertex};
 use crate::problem::Caution;
 
-/// Which vertices reach an output, by their index.
+/// True for each vertex that reaches an output, by index.
 pub(crate) fn live(graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; graph.edges.node_count()];
     let outputs = graph.vertices().filter(|(_, vertex)| matches!(vertex, Vertex::Output(_)));
@@ -20,7 +20,7 @@ pub(crate) fn live(graph: &Graph) -> Vec<bool> {
     live
 }
 
-/// Warns of nodes and inputs that reach no output, and of generated streams that nobody reads.
+/// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads.
 pub(crate) fn check(graph: &Graph, live: &[bool], report: &mut Report) {
     for (index, vertex) in graph.vertices() {
         let (what, name) = match vertex {
@@ -46,7 +46,7 @@ fn ports(graph: &Graph, index: NodeIndex, vertex: Vertex, live: &[bool], report:
         let caution = Caution::Unused {
             what: "generated stream".into(),
             name: format!("{}.{stream}", name.value),
-            consequence: " and is dropped".into(),
+            consequence: " and is discarded".into(),
         };
         report.warning(name.span, caution);
     }

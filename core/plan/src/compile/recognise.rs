@@ -1,11 +1,11 @@
-//! What a file is, and the model that it names.
+//! The kind of a file, and the models that it names.
 
 use crate::error::{Errors, Report};
 use crate::problem::Problem;
 use crate::source::{Source, SourceId};
 use crate::yaml::{self, Content, Entry, Node};
 
-/// What a file is, by its keys.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// Has `nodes`.
@@ -18,10 +18,10 @@ pub enum FileKind {
     Evaluation,
 }
 
-/// What a file is.
+/// Returns the kind of a file, by its keys.
 ///
 /// # Errors
-/// No YAML, or a file without any of the keys that tell.
+/// Invalid YAML, or none of the keys that identify a kind.
 pub fn kind_of(source: &Source) -> Result<FileKind, Errors> {
     read(source, |root, report| {
         let kind = FileKind::of(root);
@@ -37,7 +37,7 @@ pub fn kind_of(source: &Source) -> Result<FileKind, Errors> {
 /// of variants, each once.
 ///
 /// # Errors
-/// No YAML, or no `model`.
+/// Invalid YAML, or no `model`.
 pub fn model_paths(source: &Source) -> Result<Vec<String>, Errors> {
     read(source, |root, report| {
         let Content::Mapping(entries) = &root.content else { return None };
@@ -75,7 +75,7 @@ fn value<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Node> {
     entries.iter().find(|entry| entry.key.value == key).map(|entry| &entry.node)
 }
 
-/// Reads a single thing from a file.
+/// Reads one value from a file.
 fn read<T>(source: &Source, take: impl FnOnce(&Node, &mut Report) -> Option<T>) -> Result<T, Errors> {
     let mut report = Report::default();
     let value = yaml::parse(&source.text, SourceId(0), &mut report).and_then(|root| take(&root, &mut report));

@@ -1,20 +1,23 @@
-//! A run in lines.
+//! A run as text.
 
 use crate::component::word;
 use crate::descriptor::Role;
-use crate::explain::words::{bytes, how, kind, list, model, section, told};
+use crate::explain::model;
+use crate::explain::options::Options;
+use crate::explain::words::{bytes, classification, conditioning, list, section};
 use crate::plan::{Op, RunPlan, Value};
+use crate::surface::Family;
 
 /// The whole plan.
-pub(crate) fn lines(plan: &RunPlan) -> String {
+pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
     let mut out = format!("run {} ({})\n", plan.name, plan.source);
-    out.push_str(&model(&plan.model));
+    out.push_str(&model::lines(&plan.model, options));
     let inputs = plan
         .inputs
         .iter()
         .map(|(name, input)| vec![name.clone(), format!("column `{}`", input.column), input.kind.to_string()]);
     let steps = plan.steps.iter().enumerate().map(|(index, step)| {
-        let (op, what) = operation(&step.op);
+        let (op, what) = operation(&step.op, options);
         vec![index.to_string(), step.node.clone(), op.to_string(), what]
     });
     let values =
@@ -31,11 +34,11 @@ pub(crate) fn lines(plan: &RunPlan) -> String {
             out.push_str(&part);
         }
     }
-    out + &format!("\npeak {} a row\n", bytes(plan.bytes_per_row))
+    out + &format!("\npeak {} per row\n", bytes(plan.bytes_per_row))
 }
 
-/// The word for an operation, and its operands.
-fn operation(op: &Op) -> (&'static str, String) {
+/// The name of an operation, and its operands.
+fn operation(op: &Op, options: Options) -> (&'static str, String) {
     match op {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
@@ -47,42 +50,58 @@ fn operation(op: &Op) -> (&'static str, String) {
             along,
             observe,
             masks,
-            given: seen,
+            given,
             condition,
             guidance,
             absent,
             sampler,
             seed,
         } => {
-            let given = observe.iter().map(|(stream, value)| match masks.get(stream) {
-                Some(mask) => format!("{stream} = {value} where {mask}"),
+            let observed = observe.iter().map(|(stream, value)| match masks.get(stream) {
+                Some(mask) => format!("{stream} = {value} (mask {mask})"),
                 None => format!("{stream} = {value}"),
             });
-            let mut parts = vec![format!("denoiser {denoiser}"), format!("generates {}", list(generate.keys()))];
             let conditions = condition.iter().map(|condition| format!("{} x {}", condition.from, condition.weight));
-            let lists = [
-                ("observes", list(given)),
-                ("conditioned on", list(conditions)),
-                ("along", list(along)),
-                ("absent", list(absent)),
+            let mut parts = vec![
+                format!("denoiser {denoiser}"),
+                format!("generates {}", list(generate.keys())),
+                named("observes", list(observed)),
+                named("conditions", list(conditions)),
+                named("along", list(along)),
+                named("absent", list(absent)),
             ];
-            parts.extend(
-                lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(word, names)| format!("{word} {names}")),
-            );
-            parts.extend(how(*seen, guidance.as_ref()));
-            parts.push(kind(sampler));
-            parts.push(format!("seed {seed}"));
-            ("diffuse", parts.join("; "))
+            parts.extend(conditioning(*given, guidance.as_ref(), options));
+            parts.push(options.kind(Family::Sampler, sampler));
+            parts.push(seed_of(*seed, options));
+            ("diffuse", joined(parts))
         }
         Op::Score { denoiser, scoring, observe, absent, sampler, seed, .. } => {
-            let given = observe.iter().map(|(stream, value)| format!("{stream} = {value}"));
-            let mut parts = vec![format!("denoiser {denoiser}"), told(scoring), format!("observes {}", list(given))];
-            parts.extend((!absent.is_empty()).then(|| format!("absent {}", list(absent))));
-            parts.push(kind(sampler));
-            parts.push(format!("seed {seed}"));
-            ("score", parts.join("; "))
+            let observed = observe.iter().map(|(stream, value)| format!("{stream} = {value}"));
+            let parts = vec![
+                format!("denoiser {denoiser}"),
+                classification(scoring),
+                named("observes", list(observed)),
+                named("absent", list(absent)),
+                options.kind(Family::Sampler, sampler),
+                seed_of(*seed, options),
+            ];
+            ("score", joined(parts))
         }
     }
+}
+
+/// A word and a list; empty for an empty list.
+fn named(word: &str, list: String) -> String {
+    if list.is_empty() { list } else { format!("{word} {list}") }
+}
+
+fn seed_of(seed: u64, options: Options) -> String {
+    if seed == 0 && !options.is_all() { String::new() } else { format!("seed {seed}") }
+}
+
+fn joined(mut parts: Vec<String>) -> String {
+    parts.retain(|part| !part.is_empty());
+    parts.join("; ")
 }
 
 fn lifetime(id: &str, value: &Value, plan: &RunPlan) -> String {

@@ -1,21 +1,24 @@
-//! A training in lines.
+//! A training as text.
 
-use crate::explain::words::{component, kind, list, model, section, source, table};
+use crate::explain::model;
+use crate::explain::options::Options;
+use crate::explain::words::{list, section, source, table};
 use crate::plan::{Stage, TrainPlan, Trained};
+use crate::surface::Family;
 
 /// The whole plan.
-pub(crate) fn lines(plan: &TrainPlan) -> String {
+pub(crate) fn lines(plan: &TrainPlan, options: Options) -> String {
     let mut out = format!("train {} ({}), seed {}\n", plan.name, plan.source, plan.seed);
     if let Some(start) = &plan.start {
-        let except = if plan.fresh.is_empty() { String::new() } else { format!(" but for {}", plan.fresh.join(", ")) };
+        let except = if plan.fresh.is_empty() { String::new() } else { format!(" except {}", plan.fresh.join(", ")) };
         out.push_str(&format!("start from {start}{except}\n"));
     }
     for (name, taken) in &plan.take {
         out.push_str(&format!("{name} from {} of {}\n", taken.part, taken.from));
     }
-    out.push_str(&model(&plan.model));
+    out.push_str(&model::lines(&plan.model, options));
     let scorers = plan.scorers.iter().map(|(name, scorer)| {
-        let module = scorer.module.as_ref().map_or("its codec".into(), component);
+        let module = scorer.module.as_ref().map_or("its codec".into(), |module| options.component(module));
         vec![name.clone(), format!("stream {}", scorer.stream), format!("{} classes", scorer.classes), module]
     });
     let sources = plan.sources.iter().map(|(name, paths)| vec![name.clone(), source(name, paths, &plan.generated)]);
@@ -24,7 +27,7 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
         section("scorers", scorers.collect()),
         section("sources", sources.collect()),
         section("data", data.collect()),
-        section("stages", plan.stages.iter().flat_map(stage).collect()),
+        section("stages", plan.stages.iter().flat_map(|it| stage(it, options)).collect()),
     ] {
         if !part.is_empty() {
             out.push('\n');
@@ -34,9 +37,10 @@ pub(crate) fn lines(plan: &TrainPlan) -> String {
     out
 }
 
-fn stage(stage: &Stage) -> Vec<Vec<String>> {
+fn stage(stage: &Stage, options: Options) -> Vec<Vec<String>> {
     let row = |word: &str, what: String| vec![String::new(), word.to_string(), what];
-    let calls = if stage.micro_batch < stage.batch { format!(", {} a call", stage.micro_batch) } else { String::new() };
+    let calls =
+        if stage.micro_batch < stage.batch { format!(", {} per call", stage.micro_batch) } else { String::new() };
     let steps = format!("{} x {} rows of {}{calls}", stage.steps, stage.batch, stage.data);
     let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
     rows.push(if stage.steps > 0 { row("steps", steps) } else { row("reads", format!("all rows of {}", stage.data)) });
@@ -47,15 +51,15 @@ fn stage(stage: &Stage) -> Vec<Vec<String>> {
     if !stage.weights.is_empty() {
         rows.push(row("weights", list(&stage.weights)));
     }
-    rows.push(row("objective", kind(&stage.objective)));
+    rows.push(row("objective", options.kind(Family::Objective, &stage.objective)));
     if stage.train != Trained::Statistics {
-        let ema = if stage.ema > 0.0 { format!("; ema {}", stage.ema) } else { String::new() };
-        rows.push(row("optimizer", kind(&stage.optimizer) + &ema));
+        let ema = if stage.ema > 0.0 || options.is_all() { format!("; ema {}", stage.ema) } else { String::new() };
+        rows.push(row("optimizer", options.kind(Family::Optimizer, &stage.optimizer) + &ema));
     }
     rows
 }
 
-/// What a stage trains, in words.
+/// The trained part of a stage, in words.
 pub(crate) fn trained(trained: &Trained) -> String {
     match trained {
         Trained::Stream(name) => format!("stream {name}"),

@@ -1,21 +1,21 @@
-//! The picture as SVG: no script, no font but the reader's own sans-serif.
+//! The diagram as SVG, without scripts, in the viewer's sans-serif font.
 
-use crate::explain::layout::{LINE, PADDING, Rectangle, place};
-use crate::explain::picture::{Arrow, Box, Look, Picture};
+use crate::explain::diagram::{Arrow, Box, Diagram, Look};
+use crate::explain::layout::{LINE, Layout, PADDING, Rectangle, layout};
 
 /// A whole SVG document.
-pub(crate) fn draw(picture: &Picture) -> String {
-    let (places, width, height) = place(picture);
+pub(crate) fn draw(diagram: &Diagram) -> String {
+    let Layout { boxes, width, height } = layout(diagram);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
          height=\"{height:.0}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n<title>{}</title>\n{HEAD}",
-        escaped(&picture.title)
+        escaped(&diagram.title)
     );
-    for arrow in &picture.arrows {
-        out.push_str(&curve(arrow, &places));
+    for arrow in &diagram.arrows {
+        out.push_str(&curve(arrow, &boxes));
     }
-    for (item, place) in picture.boxes.iter().zip(&places) {
-        out.push_str(&rectangle(item, place));
+    for (item, at) in diagram.boxes.iter().zip(&boxes) {
+        out.push_str(&rectangle(item, at));
     }
     out + "</svg>\n"
 }
@@ -23,10 +23,13 @@ pub(crate) fn draw(picture: &Picture) -> String {
 const HEAD: &str = "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" \
                     markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#667\"/></marker></defs>\n";
 
-fn curve(arrow: &Arrow, places: &[Rectangle]) -> String {
-    let (from, to) = (places[arrow.from], places[arrow.to]);
-    let (x1, y1) = (from.x + from.width, from.y + from.height / 2.0);
-    let (x2, y2) = (to.x, to.y + to.height / 2.0);
+fn curve(arrow: &Arrow, boxes: &[Rectangle]) -> String {
+    let from = boxes[arrow.from];
+    let to = boxes[arrow.to];
+    let x1 = from.x + from.width;
+    let y1 = from.y + from.height / 2.0;
+    let x2 = to.x;
+    let y2 = to.y + to.height / 2.0;
     let middle = (x1 + x2) / 2.0;
     let mut out = format!(
         "<path d=\"M{x1:.0} {y1:.0}C{middle:.0} {y1:.0} {middle:.0} {y2:.0} {x2:.0} {y2:.0}\" fill=\"none\" \
@@ -43,8 +46,8 @@ fn curve(arrow: &Arrow, places: &[Rectangle]) -> String {
     out
 }
 
-fn rectangle(item: &Box, place: &Rectangle) -> String {
-    let Rectangle { x, y, width, height } = *place;
+fn rectangle(item: &Box, at: &Rectangle) -> String {
+    let Rectangle { x, y, width, height } = *at;
     let (fill, line, radius) = match item.look {
         Look::Data => ("#eef6ee", "#4a7c59", height / 2.0),
         Look::Work => ("#eef2fa", "#45649c", 4.0),

@@ -1,4 +1,4 @@
-//! Streams that a denoiser has beside those that it diffuses: added into one of them, or read from its features.
+//! Auxiliary streams of a denoiser: added into a diffused stream, or predicted from features by a head.
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -13,28 +13,42 @@ use crate::spec::{DenoiserSpec, HeadSpec, ModelSpec, unknown};
 
 type Streams<'a> = IndexMap<String, StreamNode<'a>>;
 
-/// The companions of a denoiser by name, and what the plan says of them: `None` if one is wrong, which was reported.
+/// The auxiliary streams of a denoiser.
+pub(super) struct Auxiliary {
+    pub names: Vec<String>,
+    /// Their part of the plan; `None` if one is wrong, which was reported.
+    pub plan: Option<IndexMap<String, Companion>>,
+}
+
+/// Resolves the auxiliary streams of a denoiser.
 pub(super) fn of_denoiser(
     denoiser: &DenoiserSpec,
     model: &ModelSpec,
     streams: &Streams,
     report: &mut Report,
-) -> (Vec<String>, Option<IndexMap<String, Companion>>) {
+) -> Auxiliary {
     let diffuses = |name: &str| denoiser.over.iter().any(|stream| stream.value == name);
-    let (mut companions, mut good) = (IndexMap::<String, Companion>::new(), true);
+    let mut companions = IndexMap::<String, Companion>::new();
+    let mut good = true;
     for stream in model.streams.iter().filter(|stream| diffuses(&stream.name.value)) {
         for aggregate in &stream.aggregates {
             let name = &aggregate.companion;
-            good &= streams.contains_key(&name.value) && is_beside(name, denoiser, report);
+            good &= streams.contains_key(&name.value) && is_auxiliary(name, denoiser, report);
             let companion = companions.entry(name.value.clone()).or_default();
             if companion.aggregate.is_some() {
-                let what = format!("`aggregate` of stream `{}`", stream.name.value);
-                let reason = format!("adds `{}`, which another stream of `{}` adds", name.value, denoiser.name.value);
-                report.error(name.span, Problem::Impossible { what, reason });
+                let stream = &stream.name.value;
+                let owner = &denoiser.name.value;
+                let text = format!(
+                    "`aggregate` of stream `{stream}` adds `{}`, but another stream of denoiser `{owner}` adds it already",
+                    name.value
+                );
+                report.error(name.span, Problem::Impossible { text });
                 good = false;
             }
             let mut keys = aggregate.keys.clone();
-            keys.iter_mut().for_each(|keys| drop(keys.insert("into".into(), Json::from(stream.name.value.clone()))));
+            if let Some(keys) = &mut keys {
+                keys.insert("into".into(), Json::from(stream.name.value.clone()));
+            }
             good &= keys.is_some();
             companion.aggregate = keys.map(Json::Object);
         }
@@ -42,18 +56,20 @@ pub(super) fn of_denoiser(
     for head in &model.heads {
         good &= reads_one(head, model);
         let Some((_, site)) = read_of(head, &denoiser.name.value) else { continue };
-        good &= streams.contains_key(&head.companion.value) && is_beside(&head.companion, denoiser, report);
+        good &= streams.contains_key(&head.companion.value) && is_auxiliary(&head.companion, denoiser, report);
         good &= fits(head, site, denoiser, streams, report);
         let mut keys = head.keys.clone();
-        keys.iter_mut().for_each(|keys| drop(keys.insert("reads".into(), Json::from(site))));
+        if let Some(keys) = &mut keys {
+            keys.insert("reads".into(), Json::from(site));
+        }
         good &= keys.is_some();
         companions.entry(head.companion.value.clone()).or_default().head = keys.map(Json::Object);
     }
     let names = companions.keys().filter(|name| streams.contains_key(*name) && !diffuses(name)).cloned().collect();
-    (names, good.then_some(companions))
+    Auxiliary { names, plan: good.then_some(companions) }
 }
 
-/// What is wrong with companions whatever denoiser they are tied to.
+/// Checks that do not depend on the denoiser.
 pub(super) fn check(model: &ModelSpec, streams: &Streams, report: &mut Report) {
     let aggregated = model.streams.iter().flat_map(|stream| &stream.aggregates).map(|aggregate| &aggregate.companion);
     for name in aggregated.chain(model.heads.iter().map(|head| &head.companion)) {
@@ -69,59 +85,66 @@ pub(super) fn check(model: &ModelSpec, streams: &Streams, report: &mut Report) {
                 unknown("denoiser", &SpannedString::new(denoiser.to_string(), reads.span), known, report);
             }
             None => {
-                let reason = "is not `denoiser.site`, such as `digits.middle`".into();
-                report.error(reads.span, Problem::Impossible { what: format!("`{}`", reads.value), reason });
+                let text = format!("`{}` is not of the form `denoiser.site`, for example `digits.middle`", reads.value);
+                report.error(reads.span, Problem::Impossible { text });
             }
         }
     }
 }
 
-/// Denoiser and site that a head reads, if it reads this denoiser.
+/// The denoiser and the site that a head reads, if it reads this denoiser.
 fn read_of<'h>(head: &'h HeadSpec, denoiser: &str) -> Option<(&'h str, &'h str)> {
     head.reads.as_ref()?.value.split_once('.').filter(|(of, _)| *of == denoiser)
 }
 
-/// Whether a head reads some denoiser; which one it was meant to read is not known else.
+/// True if the head reads any denoiser of the model. If not, the meant denoiser is unknown.
 fn reads_one(head: &HeadSpec, model: &ModelSpec) -> bool {
     model.denoisers.iter().any(|denoiser| read_of(head, &denoiser.name.value).is_some())
 }
 
-fn is_beside(name: &SpannedString, denoiser: &DenoiserSpec, report: &mut Report) -> bool {
+fn is_auxiliary(name: &SpannedString, denoiser: &DenoiserSpec, report: &mut Report) -> bool {
     let diffused = denoiser.over.iter().find(|stream| stream.value == name.value);
     if let Some(over) = diffused {
-        let what = format!("stream `{}`", name.value);
-        let reason = format!("is diffused by denoiser `{}`, so that it cannot be its companion", denoiser.name.value);
-        report.error_with(name.span, Problem::Impossible { what, reason }, over.span, "diffused here");
+        let name_of = &name.value;
+        let owner = &denoiser.name.value;
+        let text = format!("stream `{name_of}` is diffused by denoiser `{owner}` and cannot be its auxiliary stream");
+        report.error_with(name.span, Problem::Impossible { text }, over.span, "diffused here");
     }
     diffused.is_none()
 }
 
-/// Whether the site exists and the head can read its stream there. Parts with errors of their own are not blamed.
+/// True if the site exists and the head can predict its stream there. Parts with errors of their own are skipped.
 fn fits(head: &HeadSpec, site: &str, denoiser: &DenoiserSpec, streams: &Streams, report: &mut Report) -> bool {
     let latent = |name: &str| Some(streams.get(name)?.plan.as_ref()?.latent.clone());
     let over: Option<Vec<_>> = denoiser.over.iter().map(|stream| latent(&stream.value)).collect();
     let (Some(over), Some(network), Some(reads)) = (over, &denoiser.network, &head.reads) else { return true };
     let sites = sites(network, &over);
     let Some((_, features)) = sites.iter().find(|(name, _)| name == site) else {
-        let (owner, what) = (format!("the network of denoiser `{}`", denoiser.name.value), "site".into());
+        let owner = format!("the network of denoiser `{}`", denoiser.name.value);
+        let what = "site".into();
         let hint = Hint::among(site, sites.iter().map(|(name, _)| name.as_str()));
         report.error(reads.span, Problem::NotThere { owner, what, name: site.into(), hint });
         return false;
     };
     let (Some(keys), Some(target)) = (&head.keys, latent(&head.companion.value)) else { return true };
     let is_map = keys["network"]["kind"] == "conv";
-    let reason = match (features.as_slice(), target.as_slice()) {
+    let stream = &head.companion.value;
+    let site = &reads.value;
+    let text = match (features.as_slice(), target.as_slice()) {
         (_, [_, _, ..]) if keys["loss"] == "cross-entropy" => {
-            format!("is told by cross-entropy, so that its latent must be [class]; it is {target:?}")
+            format!("`cross-entropy` needs a latent [class], but stream `{stream}` is {target:?}; use `mse`")
         }
         ([_, height, width], [_, rows, columns]) if is_map && (height, width) == (rows, columns) => return true,
         _ if is_map => {
-            format!("is read by `conv` from maps of its own size; `{}` is {features:?}, it is {target:?}", reads.value)
+            format!(
+                "`conv` needs features of the same size as stream `{stream}` {target:?}, but `{site}` is {features:?}"
+            )
         }
-        ([_, _, _, _, ..], _) => format!("cannot be read from `{}`, which is {features:?}", reads.value),
+        ([_, _, _, _, ..], _) => {
+            format!("a head cannot predict stream `{stream}` from `{site}`, which is {features:?}; name another site")
+        }
         _ => return true,
     };
-    let what = format!("stream `{}`", head.companion.value);
-    report.error(head.companion.span, Problem::Impossible { what, reason });
+    report.error(head.companion.span, Problem::Impossible { text });
     false
 }

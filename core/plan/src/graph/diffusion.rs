@@ -1,4 +1,4 @@
-//! Which streams a diffusion generates, observes, carries along or leaves out, and which denoiser it asks.
+//! Roles of streams in a diffusion (generated, observed, marginalized, absent), and the choice of its denoiser.
 
 use serde_json::Value as Json;
 
@@ -14,9 +14,9 @@ use crate::spec::unknown;
 pub(crate) struct Diffusion {
     pub denoiser: String,
     pub lists: StreamLists,
-    /// Generated streams that are given in part.
+    /// Generated streams that are observed in part.
     pub partly: Vec<String>,
-    /// What conditions it, by the reference as written, with weights.
+    /// Prompts, by the reference as written, with weights.
     pub condition: Vec<(String, f64)>,
     pub sampler: Json,
     pub guidance: Option<Json>,
@@ -24,7 +24,7 @@ pub(crate) struct Diffusion {
     pub seed: u64,
 }
 
-/// Every stream of a denoiser, in one of four states, and the prompts that are given.
+/// The streams of a denoiser by role, and the prompts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StreamLists {
     pub generate: Vec<String>,
@@ -34,10 +34,10 @@ pub(crate) struct StreamLists {
     pub prompts: Vec<String>,
 }
 
-/// The lists as written: the word for each, and its streams.
+/// The lists as written: key and streams.
 pub(crate) type Written<'s> = [(&'static str, Vec<&'s SpannedString>); 4];
 
-/// The denoiser that is asked: the one named, or the only one over all these streams.
+/// The denoiser: the named one, or the only one that has all these streams.
 pub(crate) fn choose_denoiser(
     named: Option<&SpannedString>,
     streams: &[&SpannedString],
@@ -54,7 +54,8 @@ pub(crate) fn choose_denoiser(
     }
     let is_over = |over: &[String]| streams.iter().all(|stream| over.contains(&stream.value));
     let mut fitting = model.denoisers.iter().filter(|(_, (over, _))| is_over(over)).map(|(name, _)| name.clone());
-    let (first, rest) = (fitting.next(), fitting.collect::<Vec<_>>());
+    let first = fitting.next();
+    let rest = fitting.collect::<Vec<_>>();
     match first {
         Some(name) if rest.is_empty() => Some(name),
         Some(name) => {
@@ -95,7 +96,8 @@ pub(crate) fn known_streams(written: &Written, model: &ModelGraph, report: &mut 
     good
 }
 
-/// Puts every stream of the denoiser in one list; those not named are generated along.
+/// Puts every stream of the denoiser in one list. Streams that are not named are marginalized, or absent if they cannot be
+/// generated.
 pub(crate) fn resolve_lists(
     written: &Written,
     denoiser: &str,
@@ -105,12 +107,16 @@ pub(crate) fn resolve_lists(
     let (over, _) = model.denoisers.get(denoiser)?;
     let named = written.iter().flat_map(|(_, streams)| streams);
     for stream in named.filter(|stream| model.streams.contains_key(&stream.value) && !over.contains(&stream.value)) {
-        let (owner, what) = (format!("denoiser `{denoiser}`"), "stream".into());
+        let owner = format!("denoiser `{denoiser}`");
+        let what = "stream".into();
         let hint = Hint::among(&stream.value, over.iter().map(String::as_str));
         report.error(stream.span, Problem::NotThere { owner, what, name: stream.value.clone(), hint });
     }
     let list = |index: usize| written[index].1.iter().map(|stream| stream.value.clone()).collect::<Vec<_>>();
-    let (generate, observe, along, absent) = (list(0), list(1), list(2), list(3));
+    let generate = list(0);
+    let observe = list(1);
+    let along = list(2);
+    let absent = list(3);
     let mut lists = StreamLists { generate, observe, along, absent, prompts: Vec::new() };
     for stream in over {
         if !written.iter().any(|(_, streams)| streams.iter().any(|named| named.value == *stream)) {
@@ -120,9 +126,9 @@ pub(crate) fn resolve_lists(
     }
     let generated = written[0].1.iter().chain(&written[2].1);
     for stream in generated.filter(|stream| model.is_only_given(denoiser, &stream.value)) {
-        let reason = "is added to what is diffused and has no head to generate it; observe it, or leave it out";
-        let what = format!("stream `{}`", stream.value);
-        report.error(stream.span, Problem::Impossible { what, reason: reason.into() });
+        let text =
+            format!("stream `{}` has no head to predict it; observe it, or list it under `absent`", stream.value);
+        report.error(stream.span, Problem::Impossible { text });
     }
     Some(lists)
 }

@@ -1,4 +1,4 @@
-//! The pipeline as a graph: inputs, nodes and outputs, and which port feeds which.
+//! The pipeline as a graph of inputs, nodes and outputs, connected by ports.
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -21,22 +21,22 @@ pub(crate) enum Vertex {
 pub(crate) struct Link {
     /// The reference as written.
     pub written: SpannedString,
-    /// The port it leaves, where a node has several: a stream.
+    /// The port it leaves (a stream), if the node has several.
     pub port: Option<String>,
-    /// Where it arrives.
+    /// The end at which it arrives.
     pub slot: Slot,
 }
 
-/// Where an edge arrives.
+/// The end of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// `from` of a node.
     From,
     /// A stream that a diffusion observes.
     Observe(String),
-    /// Where it observes a stream, if not everywhere.
+    /// The mask of a stream that a diffusion observes in part.
     Mask(String),
-    /// What conditions it, by the reference as written.
+    /// A prompt of a diffusion, by the reference as written.
     Condition(String),
     /// An output.
     Output,
@@ -45,7 +45,7 @@ pub(crate) enum Slot {
 /// The pipeline's graph.
 pub(crate) struct Graph<'s> {
     pub spec: &'s PipelineSpec,
-    /// What each node does; `None` when that is wrong.
+    /// The action of each node; `None` if it is wrong.
     pub acts: Vec<Option<Act>>,
     pub edges: DiGraph<Vertex, Link>,
 }
@@ -66,7 +66,7 @@ impl Graph<'_> {
     }
 }
 
-/// Resolves all references; those that are wrong are reported and left out.
+/// Resolves all references; wrong ones are reported and left out.
 pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report: &mut Report) -> Graph<'s> {
     let mut edges = DiGraph::new();
     for index in 0..spec.inputs.len() {
@@ -90,7 +90,7 @@ pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report
     graph
 }
 
-/// What a node reads.
+/// The references of a node.
 fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
     match &node.action {
         Some(Action::Code(code)) => code.from.iter().map(|from| (Slot::From, from)).collect(),
@@ -168,7 +168,7 @@ fn single(
     None
 }
 
-/// A port of a diffusion, one of the streams that it generates, or of a scoring.
+/// A port of a `diffuse` node (one of the streams that it generates), or of a `score` node.
 fn stream_port(
     head: &str,
     port: Option<&str>,
@@ -185,7 +185,7 @@ fn stream_port(
     if generated.contains(&port) {
         return Some(port.to_string());
     }
-    // A diffusion that is itself wrong was reported; what it would have generated is not known.
+    // A wrong diffusion was reported; its streams are unknown.
     let Some(Act::Diffuse(Diffusion { lists, .. })) = act else {
         if let Some(Act::Score(_)) = act {
             let hint = Hint::among(port, generated.iter().copied());
@@ -194,17 +194,17 @@ fn stream_port(
         return None;
     };
     let has = |list: &[String]| list.iter().any(|stream| stream == port);
-    let reason = match () {
-        () if has(&lists.along) => "is generated along and dropped; list the stream in `diffuse` to use it",
-        () if has(&lists.observe) => "is observed, not generated",
-        () if has(&lists.absent) => "is absent from this diffusion",
-        () => {
-            let hint = Hint::among(port, generated.iter().copied());
-            report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
-            return None;
-        }
+    let text = if has(&lists.along) {
+        format!("`{head}.{port}` is marginalized (sampled and discarded); list `{port}` in `diffuse` to use it")
+    } else if has(&lists.observe) {
+        format!("`{head}.{port}` is observed, not generated; use the node that it is observed from")
+    } else if has(&lists.absent) {
+        format!("`{head}.{port}` is absent from this diffusion; list `{port}` in `diffuse` to use it")
+    } else {
+        let hint = Hint::among(port, generated.iter().copied());
+        report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
+        return None;
     };
-    let what = format!("`{head}.{port}`");
-    report.error(written.span, Problem::Impossible { what, reason: reason.into() });
+    report.error(written.span, Problem::Impossible { text });
     None
 }

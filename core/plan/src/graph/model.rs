@@ -1,36 +1,36 @@
-//! The model with its components attached and its shapes inferred.
+//! The model with its components found and its shapes inferred.
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::reads;
+use super::{reads, shapes};
 use crate::compile::Catalog;
 use crate::component::{self, Placed};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
-use crate::graph::companions;
+use crate::graph::companions::{self, Auxiliary};
 use crate::infer::{End, Solver};
-use crate::plan::{Companion, Component, Denoiser, Model, Prompt, Stream, Type};
+use crate::plan::{Component, Denoiser, Model, Prompt, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
 
-/// A model whose names are resolved. Parts with errors are `None`, so that what refers to them is not blamed.
+/// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
 pub(crate) struct ModelGraph<'a> {
     pub name: String,
     pub path: String,
     pub checkpoint: Option<String>,
-    /// Where the file begins.
+    /// The start of the file.
     pub span: Span,
     pub streams: IndexMap<String, StreamNode<'a>>,
     pub prompts: IndexMap<String, PromptNode<'a>>,
-    /// Denoiser -> its streams, companions among them, and what the plan says of it.
+    /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
     pub denoisers: IndexMap<String, (Vec<String>, Option<Denoiser>)>,
 }
 
 /// A stream.
 pub(crate) struct StreamNode<'a> {
-    /// The component that pipelines name it by: its module, or its codec if it has none.
+    /// The component by which pipelines name it: its module, or its codec if it has no module.
     pub component: Option<String>,
     /// Its codec, as written.
     pub codec: Option<String>,
@@ -49,36 +49,36 @@ pub(crate) struct PromptNode<'a> {
 }
 
 impl StreamNode<'_> {
-    /// Whether its components exist.
+    /// True if its components exist.
     pub fn is_found(&self) -> bool {
         self.codec_descriptor.is_some() && self.has_module == self.module.is_some()
     }
 }
 
 impl ModelGraph<'_> {
-    /// Whether all denoisers are over streams that exist.
+    /// True if the streams of all denoisers exist.
     pub fn denoisers_are_known(&self) -> bool {
         self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))
     }
 
-    /// Whether a stream of a denoiser is only ever given to it: a companion without a head.
+    /// True if the denoiser cannot generate the stream: an auxiliary stream without a head.
     pub fn is_only_given(&self, denoiser: &str, stream: &str) -> bool {
         let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
         plan.and_then(|plan| plan.companions.get(stream)).is_some_and(|companion| companion.head.is_none())
     }
 
-    /// Whether a stream of a denoiser is never diffused.
+    /// True for an auxiliary stream of the denoiser, which is never diffused.
     pub fn is_companion(&self, denoiser: &str, stream: &str) -> bool {
         let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
         plan.is_some_and(|plan| plan.companions.contains_key(stream))
     }
 
-    /// Whether there is a stream or a prompt of this name.
+    /// True if a stream or a prompt has this name.
     pub fn has(&self, name: &str) -> bool {
         self.streams.contains_key(name) || self.prompts.contains_key(name)
     }
 
-    /// The plan's model, when nothing in it is wrong.
+    /// The plan's model, if nothing in it is wrong.
     pub fn plan(&self) -> Option<Model> {
         let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
         let prompts = self.prompts.iter().map(|(name, prompt)| Some((name.clone(), prompt.plan.clone()?)));
@@ -109,8 +109,8 @@ pub(crate) fn resolve_model<'a>(
         .denoisers
         .iter()
         .map(|denoiser_spec| {
-            let companions = companions::of_denoiser(denoiser_spec, spec, &streams, report);
-            (denoiser_spec.name.value.clone(), denoiser(denoiser_spec, companions, &streams, &prompts, report))
+            let auxiliary = companions::of_denoiser(denoiser_spec, spec, &streams, report);
+            (denoiser_spec.name.value.clone(), denoiser(denoiser_spec, auxiliary, &streams, &prompts, report))
         })
         .collect();
     companions::check(spec, &streams, report);
@@ -175,19 +175,21 @@ fn infer(
     let codec = solver.component(CODEC, codec, report);
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
     let modality = descriptor.modality.clone();
-    let (cells, latent, schedule) = (Type::cells(descriptor), sizes.clone(), spec.schedule.clone());
+    let cells = Type::cells(descriptor);
+    let latent = sizes.clone();
+    let schedule = spec.schedule.clone();
     Some(Stream { modality, codec, cells, array, module, by, latent, schedule })
 }
 
-/// What a module does to make a latent of an array: it encodes, or else embeds, or else extracts features, as modules do
-/// that have no way back.
+/// The role by which a module makes a latent from an array: `encode`, or, for modules that cannot decode, `embed` or
+/// `features`.
 pub(crate) fn encoding(module: &ModuleDescriptor) -> Option<Role> {
-    let plays = |role: &Role| component::role(module, *role).is_some();
-    let ways = if plays(&Role::Decode) { &[Role::Encode][..] } else { &[Role::Encode, Role::Embed, Role::Features] };
-    ways.iter().copied().find(plays)
+    let has = |role: &Role| component::role(module, *role).is_some();
+    let roles = if has(&Role::Decode) { &[Role::Encode][..] } else { &[Role::Encode, Role::Embed, Role::Features] };
+    roles.iter().copied().find(has)
 }
 
-/// The codec that reads the cells of a stream in place of its own, giving arrays of the same form; what is wrong is
+/// A codec that reads the cells of a stream instead of its own codec, and produces arrays of the same shape; errors are
 /// reported.
 pub(crate) fn read_by(
     used: &Use,
@@ -242,7 +244,8 @@ fn infer_prompt(
     solver.unify(&tokens, &output, report);
     solver.settle(CODEC, codec);
     solver.settle(MODULE, placed);
-    let (of_module, of_codec) = (solver.component(MODULE, placed, report), solver.component(CODEC, codec, report));
+    let of_module = solver.component(MODULE, placed, report);
+    let of_codec = solver.component(CODEC, codec, report);
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
     Some(Prompt {
         modality: descriptor.modality.clone(),
@@ -254,7 +257,7 @@ fn infer_prompt(
     })
 }
 
-/// Lets a module meet the codec on one side and the latent on the other, in both directions.
+/// Unifies the ports of a module with the array of the codec and with the latent, in both directions.
 fn attach(
     solver: &mut Solver,
     placed: &Placed,
@@ -291,7 +294,7 @@ fn same_modality(
 
 fn denoiser(
     spec: &DenoiserSpec,
-    (beside, companions): (Vec<String>, Option<IndexMap<String, Companion>>),
+    auxiliary: Auxiliary,
     streams: &IndexMap<String, StreamNode>,
     prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
@@ -305,8 +308,8 @@ fn denoiser(
     one_shape(spec, prompts, report);
     let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
-        let what = format!("denoiser `{}`", spec.name.value);
-        report.error(spec.name.span, Problem::Impossible { what, reason: "is over no stream".into() });
+        let text = format!("`over` of denoiser `{}` must list at least one stream", spec.name.value);
+        report.error(spec.name.span, Problem::Impossible { text });
     }
     if let Some(network) = &spec.network {
         fit(network, spec, streams, report);
@@ -314,7 +317,7 @@ fn denoiser(
     let plan = || {
         Some(Denoiser {
             over: over.clone(),
-            companions: companions?,
+            companions: auxiliary.plan?,
             prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),
             network: spec.network.clone()?,
             predict: spec.predict.clone()?,
@@ -323,81 +326,42 @@ fn denoiser(
         })
     };
     let plan = plan();
-    (over.into_iter().chain(beside).collect(), plan)
+    (over.into_iter().chain(auxiliary.names).collect(), plan)
 }
 
-/// Prompts of one denoiser are mixed, so that they must be of one shape.
+/// Prompts of one denoiser are mixed, so they must have the same shape.
 fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report: &mut Report) {
     let shape = |name: &SpannedString| prompts.get(&name.value)?.plan.as_ref().map(|plan| plan.tokens.clone());
     let mut shapes = spec.prompts.iter().filter_map(|name| Some((name, shape(name)?)));
     let Some((first, wanted)) = shapes.next() else { return };
     for (name, found) in shapes.filter(|(_, found)| *found != wanted) {
-        let (one, other) =
-            (format!("prompt `{}` is {found:?}", name.value), format!("prompt `{}` {wanted:?}", first.value));
+        let one = format!("prompt `{}` is {found:?}", name.value);
+        let other = format!("prompt `{}` is {wanted:?}", first.value);
         report.error(name.span, Problem::Mismatch { what: "tokens", one, other });
     }
 }
 
-/// Refuses streams that the network cannot read. Streams with errors of their own are not blamed.
+/// Refuses streams that the network cannot take as input. Streams with errors of their own are skipped.
 fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
     reads::check(network, spec, report);
     match network["parts"].as_object() {
-        None => fit_together(network, &spec.over, spec, streams, report),
+        None => shapes::check(network, &spec.over, streams, report),
         Some(parts) => {
             for stream in &spec.over {
                 match parts.get(&stream.value) {
-                    Some(part) => fit_together(part, std::slice::from_ref(stream), spec, streams, report),
+                    Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
                     None => {
-                        let reason = format!("has no network for stream `{}` in `parts`", stream.value);
-                        let what = format!("denoiser `{}`", spec.name.value);
-                        report.error(stream.span, Problem::Impossible { what, reason });
+                        let stream_name = &stream.value;
+                        let name = &spec.name.value;
+                        let text = format!("`parts` of denoiser `{name}` has no network for stream `{stream_name}`");
+                        report.error(stream.span, Problem::Impossible { text });
                     }
                 }
             }
             for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
-                let reason = format!("has a network in `parts` for `{stranger}`, which it is not over");
-                let what = format!("denoiser `{}`", spec.name.value);
-                report.error(spec.name.span, Problem::Impossible { what, reason });
+                let text = format!("`parts.{stranger}`: denoiser `{}` has no stream `{stranger}`", spec.name.value);
+                report.error(spec.name.span, Problem::Impossible { text });
             }
         }
-    }
-}
-
-/// Refuses streams that one network cannot read side by side.
-fn fit_together(
-    network: &Json,
-    over: &[SpannedString],
-    spec: &DenoiserSpec,
-    streams: &IndexMap<String, StreamNode>,
-    report: &mut Report,
-) {
-    let latent = |name: &SpannedString| Some(streams.get(&name.value)?.plan.as_ref()?.latent.as_slice());
-    let known: Vec<_> = over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
-    let size = |shape: &[i64]| match *shape {
-        [_, height, width] => Some((None, height, width)),
-        [frames, _, height, width] => Some((Some(frames), height, width)),
-        _ => None,
-    };
-    let patch = network["patch"].as_i64().unwrap_or(1).max(1);
-    for (name, shape) in &known {
-        let wanted = match network["kind"].as_str() {
-            Some("unet") if network["temporal"] == true && shape.len() != 4 => {
-                "with `temporal` are [frame, channel, height, width]".to_string()
-            }
-            Some("unet") if size(shape).is_none() || size(shape) != size(known[0].1) => {
-                let first = format!("`{}` is {:?}", known[0].0.value, known[0].1);
-                format!("are all [channel, height, width] or all [frame, channel, height, width], of one size; {first}")
-            }
-            Some("transformer")
-                if size(shape).is_some_and(|(_, height, width)| height % patch != 0 || width % patch != 0) =>
-            {
-                format!("have a height and a width that `patch` = {patch} divides")
-            }
-            Some("transformer") if shape.is_empty() || shape.len() > 4 => "have one to four axes".to_string(),
-            _ => continue,
-        };
-        let what = format!("denoiser `{}`", spec.name.value);
-        let reason = format!("has a network whose streams {wanted}; `{}` is {shape:?}", name.value);
-        report.error(name.span, Problem::Impossible { what, reason });
     }
 }

@@ -1,11 +1,11 @@
-//! The nodes of a pipeline with what they do resolved against the model.
+//! Actions of a pipeline's nodes, resolved against the model.
 
-use crate::check::{guidance, late};
+use crate::check::guidance;
+use crate::check::late::Late;
 use crate::compile::Catalog;
 use crate::component;
 use crate::descriptor::Role;
 use crate::error::Report;
-
 use crate::graph::{
     Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, encoding, known_streams, resolve_lists,
     resolve_score,
@@ -15,7 +15,7 @@ use crate::problem::{Caution, Hint, Problem};
 use crate::source::SpannedString;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown};
 
-/// What a node does, resolved.
+/// The resolved action of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// Encodes or decodes a stream.
@@ -24,11 +24,11 @@ pub(crate) enum Act {
     Embed { prompt: String },
     /// Generates streams.
     Diffuse(Diffusion),
-    /// Tells classes.
+    /// Predicts classes.
     Score(Score),
 }
 
-/// Resolves a node; `None` when something was wrong, which is reported.
+/// Resolves a node; `None` if something is wrong, which is reported.
 pub(crate) fn resolve_node(
     node: &NodeSpec,
     all: &[NodeSpec],
@@ -63,8 +63,8 @@ fn stream_of(code: &CodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mu
     user(code, "stream", users, true, report)
 }
 
-/// The one stream or prompt, as `what` says, that uses a component; the node names it where there are several.
-/// Where not `all_known`, one may use it that could not be read.
+/// The stream or prompt (`what`) that uses a component; the node must name it if there are several. Unless `all_known`, a
+/// stream or prompt that could not be read may use it.
 fn user<'m>(
     code: &CodeSpec,
     what: &'static str,
@@ -72,7 +72,8 @@ fn user<'m>(
     all_known: bool,
     report: &mut Report,
 ) -> Option<String> {
-    let (component, users) = (&code.component, users.collect::<Vec<_>>());
+    let component = &code.component;
+    let users = users.collect::<Vec<_>>();
     let names = |wanted: &str| -> Vec<&String> {
         users.iter().filter(|(_, named)| *named == Some(wanted)).map(|(name, _)| *name).collect()
     };
@@ -89,21 +90,23 @@ fn user<'m>(
         (Some(name), _) if found.contains(&&name.value) => Some(name.value.clone()),
         (Some(name), _) => {
             let hint = Hint::among(&name.value, found.iter().map(|name| name.as_str()));
-            let (owner, what) = (format!("`{}`", component.value), what.into());
+            let owner = format!("`{}`", component.value);
+            let what = what.into();
             report.error(name.span, Problem::NotThere { owner, what, name: name.value.clone(), hint });
             None
         }
         (None, [only]) => Some((*only).clone()),
         (None, _) => {
             let candidates = found.into_iter().cloned().collect();
-            let (what, remedy) = (format!("the {what} of `{}`", component.value), format!("name one with `{what}`"));
+            let remedy = format!("name one with `{what}`");
+            let what = format!("the {what} of `{}`", component.value);
             report.error(component.span, Problem::Ambiguous { what, candidates, remedy });
             None
         }
     }
 }
 
-/// Says what should have been written in place of a component that no stream is named by.
+/// Reports a component that no stream uses, and what to write instead.
 fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
     let named = |stream: &StreamNode| stream.component.clone();
     if let Some(stream) = model.streams.get(&component.value) {
@@ -113,21 +116,23 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
     }
     let by_codec = model.streams.values().find(|stream| stream.codec.as_ref() == Some(&component.value));
     if let Some(module) = by_codec.filter(|_| component::is_codec(&component.value, catalog)).and_then(named) {
-        let (found, expected) = ("codec".into(), format!("module (`{module}`)"));
+        let found = "codec".into();
+        let expected = format!("module (`{module}`)");
         report.error(component.span, Problem::WrongComponent { component: component.value.clone(), found, expected });
         return;
     }
     if model.streams.values().any(|stream| !stream.is_found()) {
-        // It may be the component that the model misspells, which was reported.
+        // The model may misspell this component, which was reported.
         return;
     }
     let known: Vec<String> = model.streams.values().filter_map(named).collect();
     let hint = Hint::among(&component.value, known.iter().map(String::as_str));
-    let (what, component_name) = ("stream", component.value.clone());
+    let what = "stream";
+    let component_name = component.value.clone();
     report.error(component.span, Problem::UnusedComponent { what, component: component_name, hint });
 }
 
-/// Refuses a role that the stream's module does not play.
+/// Refuses a role that the stream's module does not have.
 fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> {
     match &stream.module {
         // A stream that is itself wrong was reported.
@@ -150,8 +155,8 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     ];
     let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
     if spec.generate.is_empty() {
-        let problem = Problem::Impossible { what: "`diffuse`".into(), reason: "names no stream to generate".into() };
-        report.error(spec.span, problem);
+        let text = "`diffuse` must list at least one stream".into();
+        report.error(spec.span, Problem::Impossible { text });
     }
     if !known_streams(&written, model, report) {
         return None;
@@ -159,26 +164,28 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
     let mut lists = resolve_lists(&written, &denoiser, model, report)?;
     lists.prompts = spec.condition.iter().filter_map(|(node, _)| prompt_of(node, all, model)).collect();
-    let partly = given_in_part(&partly, &denoiser, &lists, model, report)?;
+    let partly = observed_in_part(&partly, &denoiser, &lists, model, report)?;
     let guidance = match &spec.guidance {
         Some(guidance) => Some(guidance::resolve(guidance, &lists, report)?),
         None => None,
     };
     let given = spec.given?;
     if given == Given::Noised && lists.observe.is_empty() {
-        let reason = "no stream is given whole".into();
+        let reason = "no stream is observed as a whole".into();
         report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
     }
     let generated = lists.generate.iter().chain(&lists.along);
     if let Some(sampler) = &spec.sampler {
-        late::check(sampler, generated, |_| false, (model, &denoiser), ("`diffuse`", spec.span), report);
+        let late = Late { sampler, denoiser: &denoiser, model, task: None, at: spec.span };
+        late.check(generated, |_| false, report);
     }
     let condition = spec.condition.iter().map(|(node, weight)| (node.value.clone(), *weight)).collect();
-    let (sampler, seed) = (spec.sampler.clone()?, spec.seed?);
+    let sampler = spec.sampler.clone()?;
+    let seed = spec.seed?;
     Some(Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed })
 }
 
-/// The prompt that a node makes; what is wrong with the reference is said where edges are checked.
+/// The prompt that a node makes. A wrong reference is reported with the edges.
 fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Option<String> {
     let node = all.iter().find(|known| known.name.value == node.value)?;
     match resolve_node(node, &[], model, &Catalog::default(), &mut Report::default()) {
@@ -187,8 +194,8 @@ fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Opti
     }
 }
 
-/// The streams with a mask, which must be generated as well.
-fn given_in_part(
+/// The streams with a mask; they must be generated as well.
+fn observed_in_part(
     partly: &[&ObservedSpec],
     denoiser: &str,
     lists: &StreamLists,
@@ -197,9 +204,8 @@ fn given_in_part(
 ) -> Option<Vec<String>> {
     let generated = || lists.generate.iter().chain(&lists.along);
     for ObservedSpec { stream, .. } in partly.iter().filter(|spec| model.is_companion(denoiser, &spec.stream.value)) {
-        let what = format!("stream `{}`", stream.value);
-        let reason = "is not diffused, so that it cannot be given in part".into();
-        report.error(stream.span, Problem::Impossible { what, reason });
+        let text = format!("stream `{}` is an auxiliary stream and cannot have a mask", stream.value);
+        report.error(stream.span, Problem::Impossible { text });
     }
     let mut names = Vec::new();
     for ObservedSpec { stream, .. } in partly {

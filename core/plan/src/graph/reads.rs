@@ -1,4 +1,4 @@
-//! Rule: a network that reads the features of another's names places that the other one has.
+//! Rule: a network that attends to the features of another network names sites of that network.
 
 use serde_json::{Map, Value as Json};
 
@@ -6,10 +6,9 @@ use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::spec::{DenoiserSpec, unknown};
 
-/// Looks at `reads` of a network with `parts`, if there is one.
+/// Checks `reads` of a network with `parts`, if it has any.
 pub(crate) fn check(network: &Json, spec: &DenoiserSpec, report: &mut Report) {
     let (Some(parts), Some(reads)) = (network["parts"].as_object(), network["reads"].as_object()) else { return };
-    let owner = format!("denoiser `{}`", spec.name.value);
     for (reader, reading) in reads {
         let name = |value: &str| crate::source::SpannedString::new(value.to_string(), spec.name.span);
         let trunk = reading["stream"].as_str().unwrap_or_default();
@@ -17,12 +16,16 @@ pub(crate) fn check(network: &Json, spec: &DenoiserSpec, report: &mut Report) {
             unknown("part", &name(stream), parts.keys().map(String::as_str), report);
         }
         if reads.contains_key(trunk) {
-            let reason = format!("lets `{reader}` read of `{trunk}`, which reads itself");
-            report.error(spec.name.span, Problem::Impossible { what: owner.clone(), reason });
+            let text = if reader == trunk {
+                format!("`reads`: `{reader}` cannot read itself; name another stream")
+            } else {
+                format!("`reads` cannot be chained: `{reader}` reads `{trunk}`, which reads another stream")
+            };
+            report.error(spec.name.span, Problem::Impossible { text });
         }
         if parts.get(reader).is_some_and(|part| part["kind"] == "unet-mlp") {
-            let reason = format!("has a network for `{reader}` that reads nothing");
-            report.error(spec.name.span, Problem::Impossible { what: owner.clone(), reason });
+            let text = format!("`parts.{reader}`: a `unet-mlp` cannot attend to another stream; use another network");
+            report.error(spec.name.span, Problem::Impossible { text });
         }
         sites(trunk, parts, reading, spec, report);
     }
@@ -32,18 +35,18 @@ fn sites(trunk: &str, parts: &Map<String, Json>, reading: &Json, spec: &Denoiser
     let Some(known) = parts.get(trunk).map(of) else { return };
     let wanted: Vec<&str> = reading["sites"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     if wanted.is_empty() {
-        let what = format!("denoiser `{}`", spec.name.value);
-        let reason = format!("reads no place of `{trunk}`; there are {}", known.join(", "));
-        report.error(spec.name.span, Problem::Impossible { what, reason });
+        let text = format!("`sites` must list at least one site of `{trunk}`: {}", known.join(", "));
+        report.error(spec.name.span, Problem::Impossible { text });
     }
     for site in wanted.into_iter().filter(|site| !known.iter().any(|known| known == site)) {
-        let (owner, what) = (format!("the network of `{trunk}`"), "place".into());
+        let owner = format!("the network of `{trunk}`");
+        let what = "site".into();
         let hint = Hint::among(site, known.iter().map(String::as_str));
         report.error(spec.name.span, Problem::NotThere { owner, what, name: site.to_string(), hint });
     }
 }
 
-/// The places of a network.
+/// The sites of a network.
 fn of(network: &Json) -> Vec<String> {
     let blocks = |count: usize| (0..count).map(|block| format!("block.{block}"));
     let end = ["middle", "last"].map(str::to_string);

@@ -1,4 +1,4 @@
-//! Classes that are told by what is recovered of a stream, resolved against the model.
+//! Classification by the predicted x0 of a stream, resolved against the model.
 
 use serde_json::Value as Json;
 
@@ -11,14 +11,14 @@ use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::{ScoreSpec, ScoringSpec};
 
-/// The ports of a node that scores.
+/// The ports of a `score` node.
 pub(crate) const PORTS: [&str; 2] = [LABEL, SCORES];
-/// The name of the class that fits best.
+/// The name of the best class.
 pub(crate) const LABEL: &str = "label";
-/// How well each class fits, in the order of the classes.
+/// The score of each class, in the order of the classes.
 pub(crate) const SCORES: &str = "scores";
 
-/// A node that scores, its streams and denoiser known.
+/// A `score` node with its streams and denoiser.
 #[derive(Clone, Debug)]
 pub(crate) struct Score {
     pub denoiser: String,
@@ -29,7 +29,7 @@ pub(crate) struct Score {
     pub seed: u64,
 }
 
-/// Resolves a node that scores; `None` when something was wrong, which is reported.
+/// Resolves a `score` node; `None` if something is wrong, which is reported.
 pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut Report) -> Option<Score> {
     let written = [
         ("score", vec![&spec.scoring.stream]),
@@ -45,12 +45,13 @@ pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut R
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
     let lists = resolve_lists(&written, &denoiser, model, report)?;
     let scoring = resolve_scoring(&spec.scoring, model, report)?;
-    let (sampler, seed) = (spec.sampler.clone()?, spec.seed?);
+    let sampler = spec.sampler.clone()?;
+    let seed = spec.seed?;
     let absent = lists.along.into_iter().chain(lists.absent).collect();
     Some(Score { denoiser, scoring, observe: lists.observe, absent, sampler, seed })
 }
 
-/// Refuses a stream whose cells are not strings, for a class is one, or that cannot be encoded.
+/// Refuses a stream that cannot be encoded, or whose cells cannot hold the name of a class.
 pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &mut Report) -> Option<Scoring> {
     let node = model.streams.get(&spec.stream.value)?;
     let plan = node.plan.as_ref()?;
@@ -59,9 +60,9 @@ pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &m
     }
     let is_string = matches!(plan.cells.form, Form::Cells { cell: CellKind::Utf8, .. });
     if !is_string && !spec.classes.is_empty() {
-        let what = format!("stream `{}`", spec.stream.value);
-        let reason = format!("holds {}, and a class is a string", plan.cells);
-        report.error(spec.stream.span, Problem::Impossible { what, reason });
+        let stream = &spec.stream.value;
+        let text = format!("stream `{stream}` holds {}, but class names are strings; score a text stream", plan.cells);
+        report.error(spec.stream.span, Problem::Impossible { text });
         return None;
     }
     let classes = spec.classes.iter().map(|class| (class.value.clone(), spec.cells(&class.value))).collect();

@@ -1,13 +1,13 @@
-//! The places of a network whose features others can read, by the names that the engine gives them.
+//! Feature sites of networks, by the names that the engine gives them.
 
 use serde_json::Value as Json;
 
-/// Site -> shape of a row of features. Empty for networks that have none.
+/// Site -> shape of its features for one row. Empty for networks without sites.
 pub(super) fn sites(network: &Json, streams: &[Vec<i64>]) -> Vec<(String, Vec<i64>)> {
     let number = |key: &str| network[key].as_i64().unwrap_or(0);
     match network["kind"].as_str() {
         Some("residual-mlp") => blocks(number("blocks"), vec![number("width")]),
-        // How many tokens there are is the engine's to say; a head reads their mean.
+        // The engine decides the number of tokens; a head takes their mean.
         Some("transformer") => blocks(number("blocks"), vec![streams.len() as i64, number("width")]),
         Some("unet") => streams.first().map_or_else(Vec::new, |stream| levels(network, stream)),
         _ => Vec::new(),
@@ -20,7 +20,7 @@ fn blocks(count: i64, shape: Vec<i64>) -> Vec<(String, Vec<i64>)> {
     names.map(|name| (name, shape.clone())).collect()
 }
 
-/// The levels of a U, of which each is half as large as the one above it.
+/// The levels of a U-Net; each is half as large as the one above it.
 fn levels(network: &Json, stream: &[i64]) -> Vec<(String, Vec<i64>)> {
     let [frames @ .., _, height, width] = stream else { return Vec::new() };
     let channels: Vec<i64> =

@@ -1,4 +1,4 @@
-//! The parameters of a component: what is still free takes its default, then all are written down.
+//! Parameters of a component: free ones take their defaults, then all values are collected.
 
 use serde_json::{Map, Value as Json};
 
@@ -21,7 +21,7 @@ impl Solver {
         }
     }
 
-    /// The sizes of an end, when all are known.
+    /// The sizes of an end, if all are known.
     pub fn sizes(&self, end: &End) -> Option<Vec<i64>> {
         end.axes.iter().map(|(_, term)| self.value(*term)).collect()
     }
@@ -41,12 +41,15 @@ impl Solver {
                 }
                 None if self.broken => {}
                 None => {
-                    let (component, parameter) = (placed.component.value.clone(), name.clone());
+                    let component = placed.component.value.clone();
+                    let parameter = name.clone();
                     report.error(placed.component.span, Problem::MissingParameter { component, parameter });
                 }
             }
         }
-        let (plugin, id, library) = (placed.plugin.clone(), placed.id.clone(), placed.library.clone());
+        let plugin = placed.plugin.clone();
+        let id = placed.id.clone();
+        let library = placed.library.clone();
         Component { plugin, id, library, parameters: Json::Object(parameters) }
     }
 }

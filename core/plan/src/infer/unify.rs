@@ -1,18 +1,18 @@
-//! Making two ends equal.
+//! Unifies two ends.
 
 use crate::error::Report;
 use crate::infer::{End, Solver, Term};
 use crate::problem::Problem;
 
 impl Solver {
-    /// Makes two ends equal; says so where they cannot be.
+    /// Makes two ends equal; reports a mismatch.
     pub fn unify(&mut self, one: &End, other: &End, report: &mut Report) {
         if let Some((a, b)) = one.dtype.zip(other.dtype).filter(|(a, b)| a != b) {
             let texts = [format!("{} is {a}", one.text), format!("{} is {b}", other.text)];
             self.mismatch("dtypes", texts, one, other, report);
         }
         if let Some((a, b)) = one.range.zip(other.range).filter(|(a, b)| a != b) {
-            let texts = [format!("{} lies in {a:?}", one.text), format!("{} in {b:?}", other.text)];
+            let texts = [format!("{} has range {a:?}", one.text), format!("{} has range {b:?}", other.text)];
             self.mismatch("ranges", texts, one, other, report);
         }
         if one.axes.len() != other.axes.len() {
@@ -46,7 +46,7 @@ impl Solver {
         }
     }
 
-    /// Whether a mismatch between two ends was not said yet.
+    /// True if a mismatch between two ends was not reported before.
     fn first(&mut self, one: &End, other: &End, detail: String) -> bool {
         self.broken = true;
         let key = (one.span, other.span, detail);

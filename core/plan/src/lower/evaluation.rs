@@ -2,7 +2,8 @@
 
 use indexmap::IndexMap;
 
-use crate::check::{classes, late, similarity, tables, tasks};
+use crate::check::late::Late;
+use crate::check::{classes, similarity, tables, tasks};
 use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
@@ -31,7 +32,7 @@ pub(crate) fn lower(
     unused(spec, report);
     let tasks::Asked { denoiser, tasks, conflicts } = asked?;
     let variants = variants::resolve(spec, models, source, &denoiser, catalog, report);
-    begin(spec, variants.as_ref()?, &tasks, model, report);
+    initial_values(spec, variants.as_ref()?, &tasks, model, report);
     Some(EvalPlan {
         format: PLAN_FORMAT,
         name: spec.name.as_ref()?.value.clone(),
@@ -52,8 +53,8 @@ pub(crate) fn lower(
     })
 }
 
-/// Whether every task of every variant whose sampler begins late has something to begin from.
-fn begin(
+/// Checks that the tasks of every variant whose sampler starts late have initial values.
+fn initial_values(
     spec: &EvaluationSpec,
     variants: &IndexMap<String, Variant>,
     tasks: &IndexMap<String, Task>,
@@ -65,9 +66,10 @@ fn begin(
         let at = written.map_or(spec.span, |written| written.name.span);
         for (task_name, task) in tasks {
             let generated = task.generate.iter().chain(&task.along);
-            let begun = |stream: &str| task.start.contains_key(stream);
-            let what = format!("task `{task_name}`");
-            late::check(&variant.sampler, generated, begun, (model, &variant.denoiser), (&what, at), report);
+            let has_start = |stream: &str| task.start.contains_key(stream);
+            let sampler = &variant.sampler;
+            let denoiser = variant.denoiser.as_str();
+            Late { sampler, denoiser, model, task: Some(task_name), at }.check(generated, has_start, report);
         }
     }
 }
@@ -81,14 +83,14 @@ fn data(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Optio
     Some(tables::resolve(table, "`data`", &spec.sources, model, report))
 }
 
-/// The columns of `reference`, each for a stream that a judge sees.
+/// The columns of `reference`, one for each stream with a judge.
 fn reference(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> IndexMap<String, ColumnRef> {
     let mut columns = IndexMap::new();
     for (stream, written) in &spec.reference {
         if !model.streams.contains_key(&stream.value) {
             unknown("stream", stream, model.streams.keys().map(String::as_str), report);
         } else if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
-            let reason = format!("no judge sees stream `{}`", stream.value);
+            let reason = format!("stream `{}` has no judge", stream.value);
             report.warning(stream.span, Caution::NoEffect { key: stream.value.clone(), reason });
         } else if let Some(column) = tables::column(written, &spec.sources, report) {
             columns.insert(stream.value.clone(), column);
@@ -127,7 +129,7 @@ fn resolve_judge(
     match (&scorer.module, &judge.weights) {
         (Some(_), None) => report.error(judge.stream.span, Problem::MissingKey { key: "weights".into(), within }),
         (None, Some(path)) => {
-            let reason = "a codec judges, which has no weights".into();
+            let reason = "the judge is a codec, which has no weights".into();
             report.warning(path.span, Caution::NoEffect { key: "weights".into(), reason });
         }
         _ => {}
@@ -135,7 +137,7 @@ fn resolve_judge(
     Some(scorer)
 }
 
-/// Warns of judges that no task needs.
+/// Warns about judges that no task needs.
 fn unused(spec: &EvaluationSpec, report: &mut Report) {
     for judge in &spec.judges {
         let needed = spec.subsets.is_some()
@@ -145,7 +147,8 @@ fn unused(spec: &EvaluationSpec, report: &mut Report) {
                 .chain(&spec.conflicts)
                 .any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
         if !needed {
-            let (what, name) = ("judge".into(), judge.stream.value.clone());
+            let what = "judge".into();
+            let name = judge.stream.value.clone();
             report.warning(judge.stream.span, Caution::Unused { what, name, consequence: " by any task".into() });
         }
     }

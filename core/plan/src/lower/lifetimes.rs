@@ -1,10 +1,10 @@
-//! When values come and go, and what a row holds at the peak.
+//! Lifetimes of values, and the peak memory of a row.
 
 use indexmap::IndexMap;
 
 use crate::plan::{Denoiser, Model, Op, Step, Stream, Type, Value};
 
-/// Copies of the state that a sampler keeps beside the latents: the state, the denoised, the previous, the noise.
+/// Copies of the latents that a sampler keeps: the state, the predicted x0, the previous one, and the noise.
 const SAMPLER_COPIES: u64 = 4;
 
 /// The values that a step reads.
@@ -30,7 +30,7 @@ pub(crate) fn set_last_uses(values: &mut IndexMap<String, Value>, steps: &[Step]
     }
 }
 
-/// The most bytes that values of one row hold at one step. Cells count as the arrays that they unfold to.
+/// Peak bytes of the values of one row. Cells count as the arrays that they decode to.
 pub(crate) fn peak_bytes(
     values: &IndexMap<String, Value>,
     steps: &[Step],
@@ -55,7 +55,7 @@ fn bytes(kind: &Type, model: &Model) -> u64 {
     size(kind).or_else(|| model.streams.values().find_map(unfolded)).unwrap_or(0)
 }
 
-/// What a step needs beside its values.
+/// Bytes that a step needs besides its values.
 fn workspace(op: &Op, model: &Model) -> u64 {
     let (Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. }) = op else { return 0 };
     let latents = |denoiser: &Denoiser| -> u64 {

@@ -1,4 +1,4 @@
-//! The order of the nodes: each after what it reads, else as in the file.
+//! The order of the nodes: each after its inputs, otherwise as in the file.
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;

@@ -12,7 +12,7 @@ use crate::lower::{lifetimes, order};
 use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
 use crate::source::Source;
 
-/// Makes the plan of a graph without errors; `None` if there were some after all.
+/// Makes the plan of a graph without errors; `None` if it has errors.
 pub(crate) fn lower(
     graph: &Graph,
     live: &[bool],
@@ -47,7 +47,8 @@ impl Steps<'_> {
         let mut inputs = IndexMap::new();
         for (_, vertex) in self.graph.vertices().filter(|(index, _)| self.live[index.index()]) {
             let Vertex::Input(number) = vertex else { continue };
-            let (spec, kind) = (&self.graph.spec.inputs[number], types[number].clone()?);
+            let spec = &self.graph.spec.inputs[number];
+            let kind = types[number].clone()?;
             let value = Value { kind: kind.clone(), made_by: None, last_use: None };
             self.values.insert(spec.name.value.clone(), value);
             inputs.insert(spec.name.value.clone(), Input { column: spec.column.value.clone(), kind });
@@ -101,7 +102,7 @@ impl Steps<'_> {
         }
     }
 
-    /// A node between cells and a latent: the codec on the side of the cells, the module, if any, on the other.
+    /// A node between cells and a latent: the codec works on the cells, the module (if any) on the latent.
     fn code(&mut self, node: String, role: Role, stream: String, from: String) -> Option<()> {
         let plan = self.model.streams.get(&stream)?;
         let latent = Type::latent(&plan.modality, &stream, plan.latent.clone());
@@ -130,7 +131,8 @@ impl Steps<'_> {
     fn embed(&mut self, node: String, prompt: String, from: String) -> Option<()> {
         let plan = self.model.prompts.get(&prompt)?;
         let tokens = Type::tokens(&plan.modality, &prompt, plan.tokens.clone());
-        let (between, array) = (format!("{node}.array"), plan.array.clone());
+        let between = format!("{node}.array");
+        let array = plan.array.clone();
         let op = Op::ReadCells { stream: prompt.clone(), from, to: between.clone() };
         self.push(&node, op, vec![(between.clone(), array)]);
         let op = Op::Module { stream: prompt, role: Role::Embed, from: between, to: node.clone() };
@@ -146,12 +148,13 @@ impl Steps<'_> {
     fn diffuse(&mut self, node: String, index: NodeIndex, diffusion: Diffusion) -> Option<()> {
         let Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed } = diffusion;
         let read = read_ports(self.graph, index, self.live);
-        let (wanted, dropped): (Vec<String>, Vec<String>) =
+        let (wanted, unread): (Vec<String>, Vec<String>) =
             lists.generate.into_iter().partition(|stream| read.contains(stream));
         let mut made = Vec::new();
         let mut generate = IndexMap::new();
         for stream in wanted {
-            let (id, plan) = (format!("{node}.{stream}"), self.model.streams.get(&stream)?);
+            let id = format!("{node}.{stream}");
+            let plan = self.model.streams.get(&stream)?;
             made.push((id.clone(), Type::latent(&plan.modality, &stream, plan.latent.clone())));
             generate.insert(stream, id);
         }
@@ -171,17 +174,16 @@ impl Steps<'_> {
             let Form::Tokens { prompt, .. } = &self.values.get(&from)?.kind.form else { return None };
             conditions.push(Condition { prompt: prompt.clone(), from, weight });
         }
-        let (along, absent, condition) = ([dropped, lists.along].concat(), lists.absent, conditions);
         let op = Op::Diffuse {
             denoiser,
             generate,
-            along,
+            along: [unread, lists.along].concat(),
             observe,
             masks,
             given,
-            condition,
+            condition: conditions,
             guidance,
-            absent,
+            absent: lists.absent,
             sampler,
             seed,
         };

@@ -1,4 +1,4 @@
-//! Scorers of trainings and judges of evaluations: a module that sees a stream's array, or the stream's own codec.
+//! Scorers of trainings and judges of evaluations: a module that takes a stream's array as input, or the stream's codec.
 
 use crate::compile::Catalog;
 use crate::component::{self, Placed};
@@ -14,7 +14,7 @@ use crate::spec::{Use, unknown};
 /// Key of the scorer in an inference.
 const SCORER: &str = "scorer";
 
-/// Resolves a scorer; what is wrong is reported.
+/// Resolves a scorer; errors are reported.
 pub(crate) fn resolve(
     stream: &SpannedString,
     used: &Use,
@@ -44,25 +44,27 @@ fn by_codec(
 ) -> Option<Scorer> {
     let component = &used.component;
     if node.codec.as_ref() != Some(&component.value) {
-        let what = format!("codec `{}`", component.value);
+        let codec = &component.value;
+        let name = &stream.value;
         let own = node.codec.clone().unwrap_or_default();
-        let reason = format!("cannot judge stream `{}`, whose own codec is `{own}`", stream.value);
-        report.error(component.span, Problem::Impossible { what, reason });
+        let text = format!("codec `{codec}` cannot judge stream `{name}`; use the stream's codec `{own}` or a module");
+        report.error(component.span, Problem::Impossible { text });
         return None;
     }
     for key in used.parameters.iter().map(|entry| &entry.key) {
-        let reason = "the stream's own codec judges, with the parameters of the model".into();
+        let reason = "the judge is the stream's codec, with the parameters of the model".into();
         report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
     }
     match node.plan.as_ref()?.array.elements() {
         Some(([classes], _)) => {
-            let (stream, classes) = (stream.value.clone(), *classes);
+            let stream = stream.value.clone();
+            let classes = *classes;
             Some(Scorer { stream, module: None, classes, features: None, perceptual: None, checkpoint })
         }
         _ => {
-            let what = format!("codec `{}`", component.value);
-            let reason = "cannot judge: its array has more than one axis".into();
-            report.error(component.span, Problem::Impossible { what, reason });
+            let text =
+                format!("codec `{}` cannot judge: its array has more than one axis; use a module", component.value);
+            report.error(component.span, Problem::Impossible { text });
             None
         }
     }
@@ -92,23 +94,24 @@ fn by_module(
     let array = solver.array(&array_label(stream, plan), stream.span, &plan.array)?;
     let input = solver.port(SCORER, placed, input, "the input to score");
     let output = solver.port(SCORER, placed, output, "the output of score");
-    let mut beside =
+    let mut output_of =
         |role, what| component::role(module, role).map(|role| solver.port(SCORER, placed, &role.output, what));
-    let features = beside(Role::Features, "the output of features");
-    let perceptual = beside(Role::Perceptual, "the output of perceptual");
+    let features = output_of(Role::Features, "the output of features");
+    let perceptual = output_of(Role::Perceptual, "the output of perceptual");
     solver.unify(&array, &input, report);
     solver.settle(SCORER, placed);
     let component = solver.component(SCORER, placed, report);
     match solver.sizes(&output)?.as_slice() {
         [classes] => {
-            let (stream, classes) = (stream.value.clone(), *classes);
+            let stream = stream.value.clone();
+            let classes = *classes;
             let features = features.and_then(|features| solver.sizes(&features));
             let perceptual = perceptual.and_then(|perceptual| solver.sizes(&perceptual));
             Some(Scorer { stream, module: Some(component), classes, features, perceptual, checkpoint })
         }
         sizes => {
-            let reason = format!("must give one axis of scores, but gives {sizes:?}");
-            report.error(at, Problem::Impossible { what: placed.label(), reason });
+            let text = format!("{} must output scores [class], but outputs {sizes:?}", placed.label());
+            report.error(at, Problem::Impossible { text });
             None
         }
     }

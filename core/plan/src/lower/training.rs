@@ -55,7 +55,7 @@ fn fresh(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option
     strangers.is_empty().then(|| spec.fresh.iter().map(|name| name.value.clone()).collect())
 }
 
-/// What is taken from other files: parts of the model by the names that a checkpoint uses.
+/// Parts that start from other files, by the names that a checkpoint uses.
 fn taken(
     spec: &TrainingSpec,
     model: &ModelGraph,
@@ -90,12 +90,12 @@ pub(crate) fn generated(sources: &[SourceSpec]) -> IndexMap<String, Generated> {
     sources.iter().filter_map(|spec| Some((spec.name.value.clone(), spec.generated.clone()?))).collect()
 }
 
-/// The files of every source, from the data folder; a generated one becomes a file of its name in the output folder.
+/// The files of every source, in the data folder. A generated source becomes a file in the output folder.
 pub(crate) fn files(sources: &[SourceSpec], source: &Source, data_root: Option<&str>) -> IndexMap<String, Vec<String>> {
-    let place = |path: &str| data_root.map_or_else(|| source.beside(path), |root| joined(root, path));
+    let joined = |path: &str| data_root.map_or_else(|| source.beside(path), |root| joined(root, path));
     let files = |spec: &SourceSpec| match &spec.generated {
         Some(_) => vec![format!("data/{}.parquet", spec.name.value)],
-        None => spec.paths.iter().map(|path| place(&path.value)).collect(),
+        None => spec.paths.iter().map(|path| joined(&path.value)).collect(),
     };
     sources.iter().map(|spec| (spec.name.value.clone(), files(spec))).collect()
 }
@@ -119,7 +119,9 @@ fn scorers_of(
         let parts = scorer.stream.as_ref().zip(scorer.score.as_ref());
         let made = parts.and_then(|(stream, used)| scorers::resolve(stream, used, None, model, catalog, report));
         match (made, &mut all) {
-            (Some(made), Some(all)) => drop(all.insert(scorer.name.value.clone(), made)),
+            (Some(made), Some(all)) => {
+                all.insert(scorer.name.value.clone(), made);
+            }
             (Some(_), None) => {}
             (None, _) => all = None,
         }
@@ -167,12 +169,13 @@ fn missing_steps(stage: &StageSpec, report: &mut Report) -> Option<u64> {
     None
 }
 
-/// Warns of tables and scorers that no stage uses.
+/// Warns about tables and scorers that no stage uses.
 fn unused(spec: &TrainingSpec, report: &mut Report) {
     let reads = |name: &str| spec.stages.iter().any(|stage| stage.data.as_ref().is_some_and(|data| data.value == name));
     let trains = |name: &str| spec.stages.iter().flat_map(|stage| &stage.train).any(|train| train.value == name);
     let mut say = |what: &str, name: &crate::source::SpannedString| {
-        let (what, consequence) = (what.to_string(), " by any stage".to_string());
+        let what = what.to_string();
+        let consequence = " by any stage".to_string();
         report.warning(name.span, Caution::Unused { what, name: name.value.clone(), consequence });
     };
     for table in spec.data.iter().filter(|table| !reads(&table.name.value)) {

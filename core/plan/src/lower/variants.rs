@@ -1,16 +1,16 @@
-//! The variants of an evaluation: models and samplers that are asked the same.
+//! The variants of an evaluation: models and samplers with the same tasks.
 
 use indexmap::IndexMap;
 
 use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::{ModelGraph, choose_denoiser, read_by};
-use crate::plan::{Component, Variant};
+use crate::plan::{Component, Prompt, Stream, Variant};
 use crate::problem::{Hint, Problem};
 use crate::source::{Source, SpannedString};
 use crate::spec::{EvaluationSpec, VariantSpec, unknown};
 
-/// Resolves all variants; without any, the evaluation's model is the only one, under its own name.
+/// Resolves all variants. By default the evaluation's model is the only one, under its own name.
 pub(crate) fn resolve(
     spec: &EvaluationSpec,
     models: &[ModelGraph],
@@ -21,8 +21,14 @@ pub(crate) fn resolve(
 ) -> Option<IndexMap<String, Variant>> {
     let own = models.first()?;
     if spec.variants.is_empty() {
-        let (sampler, weights, codecs) = (spec.sampler.clone()?, Vec::new(), IndexMap::new());
-        let variant = Variant { model: None, weights, codecs, denoiser: denoiser.into(), sampler, given: None };
+        let variant = Variant {
+            model: None,
+            weights: Vec::new(),
+            codecs: IndexMap::new(),
+            denoiser: denoiser.into(),
+            sampler: spec.sampler.clone()?,
+            given: None,
+        };
         return Some(IndexMap::from([(own.name.clone(), variant)]));
     }
     let made = spec.variants.iter().map(|variant| {
@@ -45,7 +51,7 @@ pub(crate) fn resolve(
     made.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// The codecs of a variant. Judges read what the model's codecs write, so that no judged stream has another.
+/// The codecs of a variant. Judges read the output of the model's codecs, so judged streams keep their codec.
 fn codecs(
     variant: &VariantSpec,
     spec: &EvaluationSpec,
@@ -59,8 +65,8 @@ fn codecs(
             return None;
         };
         if spec.judges.iter().any(|judge| judge.stream.value == name.value) {
-            let reason = "is judged, so that all variants read it by the model's codec".into();
-            report.error(name.span, Problem::Impossible { what: format!("stream `{}`", name.value), reason });
+            let text = format!("stream `{}` is judged, so a variant cannot change its codec; remove it", name.value);
+            report.error(name.span, Problem::Impossible { text });
             return None;
         }
         Some((name.value.clone(), read_by(used, name, stream.plan.as_ref()?, catalog, report)?))
@@ -68,7 +74,7 @@ fn codecs(
     made.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// The denoiser of a variant; it must be over the streams that tasks are about.
+/// The denoiser of a variant; it must have the streams of the tasks.
 fn of_variant(
     variant: &VariantSpec,
     spec: &EvaluationSpec,
@@ -87,42 +93,38 @@ fn of_variant(
     let chosen = choose_denoiser(named, &streams.iter().collect::<Vec<_>>(), owner, model, report)?;
     let (over, _) = model.denoisers.get(&chosen)?;
     for stream in streams.iter().filter(|stream| !over.contains(&stream.value)) {
-        let (owner, what) = (format!("denoiser `{chosen}`"), "stream".into());
+        let owner = format!("denoiser `{chosen}`");
+        let what = "stream".into();
         let hint = Hint::among(&stream.value, over.iter().map(String::as_str));
         report.error(stream.span, Problem::NotThere { owner, what, name: stream.value.clone(), hint });
     }
     Some(chosen)
 }
 
-/// Judges read what codecs write, so that the other model must have the same streams and prompts with the same codecs.
+/// Refuses a model with other streams, prompts or codecs: judges and prompts read what the codecs of the evaluation write.
 fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report: &mut Report) -> Option<()> {
-    let mut good = true;
+    let mut problems = Vec::new();
     for (name, stream) in &own.streams {
         let Some(plan) = stream.plan.as_ref() else { continue };
-        let same = other.streams.get(name).map(|other| {
-            other.plan.as_ref().is_none_or(|other| other.codec == plan.codec && other.array == plan.array)
-        });
-        let (what, one) = ("models", format!("stream `{name}` of {}", own.path));
-        let other = match same {
-            Some(true) => continue,
-            Some(false) => format!("the codec of that of {} gives other arrays", other.path),
-            None => format!("{} has no stream of that name", other.path),
-        };
-        report.error(at.span, Problem::Mismatch { what, one, other });
-        good = false;
+        let is_same = |found: &Stream| found.codec == plan.codec && found.array == plan.array;
+        match other.streams.get(name).map(|other| other.plan.as_ref()) {
+            Some(found) if found.is_none_or(is_same) => {}
+            Some(_) => problems.push(format!("its codec of `{name}` produces other arrays")),
+            None => problems.push(format!("it has no stream `{name}`")),
+        }
     }
-    // A prompt is made of arrays that the evaluation's codec read.
     for (name, prompt) in &own.prompts {
         let Some(plan) = prompt.plan.as_ref() else { continue };
-        let other = match other.prompts.get(name).map(|other| other.plan.as_ref()) {
-            Some(None) => continue,
-            Some(Some(found)) if found.codec == plan.codec && found.array == plan.array => continue,
-            Some(Some(_)) => format!("the codec of that of {} gives other arrays", other.path),
-            None => format!("{} has no prompt of that name", other.path),
-        };
-        let one = format!("prompt `{name}` of {}", own.path);
-        report.error(at.span, Problem::Mismatch { what: "models", one, other });
-        good = false;
+        let is_same = |found: &Prompt| found.codec == plan.codec && found.array == plan.array;
+        match other.prompts.get(name).map(|other| other.plan.as_ref()) {
+            Some(found) if found.is_none_or(is_same) => {}
+            Some(_) => problems.push(format!("its codec of prompt `{name}` produces other arrays")),
+            None => problems.push(format!("it has no prompt `{name}`")),
+        }
     }
-    good.then_some(())
+    for problem in &problems {
+        let text = format!("{} cannot be a variant of {}: {problem}", other.path, own.path);
+        report.error(at.span, Problem::Impossible { text });
+    }
+    problems.is_empty().then_some(())
 }

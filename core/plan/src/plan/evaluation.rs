@@ -1,4 +1,4 @@
-//! Evaluations: models and ways to sample them, and the tasks that they are asked.
+//! Evaluations: variants of models and samplers, and their tasks.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -19,85 +19,85 @@ pub struct EvalPlan {
     pub model: Model,
     /// Judges by stream.
     pub judges: IndexMap<String, Scorer>,
-    /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.
+    /// Files: source name -> paths. Paths of generated sources are relative to the output folder.
     pub sources: IndexMap<String, Vec<String>>,
-    /// Sources that are generated before anything else is done.
+    /// Sources to generate first.
     #[serde(default)]
     pub generated: IndexMap<String, Generated>,
-    /// The held-out rows; `class` is the truth.
+    /// The held-out rows; `class` is the true class.
     pub data: Table,
-    /// Stream -> column with the rows that its model was trained on, which the Frechet distance of real rows is taken
-    /// from; for other streams the held-out rows are halved.
+    /// Stream -> column with training rows, to which the Frechet distance of held-out rows is the floor. For other streams
+    /// it is the distance between two halves of the held-out rows.
     #[serde(default)]
     pub reference: IndexMap<String, ColumnRef>,
-    /// What is compared, by name; at least one. The first is held to what tasks ask for.
+    /// Variants by name; at least one. Thresholds of tasks apply to the first.
     pub variants: IndexMap<String, Variant>,
-    /// Rows a task.
+    /// Rows per task.
     pub rows: u64,
-    /// Seeds; figures are given with their spread.
+    /// Seeds; results show their spread.
     pub seeds: Vec<u64>,
-    /// What is asked, by name.
+    /// Tasks by name.
     pub tasks: IndexMap<String, Task>,
-    /// Stream -> the prompt by which what is generated of it is compared with other streams.
+    /// Stream -> prompt that embeds it, to compare it with other generated streams.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub similarity: IndexMap<String, String>,
-    /// Whether tasks that generate several streams are asked for each of them by itself as well, from the same noise.
+    /// True if each stream of a joint task is also generated separately, from the same noise.
     #[serde(default)]
     pub independent: bool,
-    /// Tasks conditioned on two prompts, whose rows are of different classes and whose weights go from (1, 0) to (0, 1).
+    /// Tasks conditioned on two prompts from rows of different classes, with weights from (1, 0) to (0, 1).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub conflicts: IndexMap<String, Task>,
 }
 
-/// A model and a way to sample it.
+/// A model and a sampler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
-    /// The model, if it is another than the evaluation's, with the same codecs.
+    /// The model, if it differs from that of the evaluation; it has the same codecs.
     pub model: Option<Model>,
-    /// Safetensors files with weights in place of those of the model's checkpoint, the later ones last.
+    /// Safetensors files with weights that replace those of the checkpoint; later files win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<String>,
-    /// What reads the cells of streams that are given, where it is not the model's codec: by stream.
+    /// Codecs that read observed streams instead of the model's codecs, by stream.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub codecs: IndexMap<String, Component>,
-    /// The denoiser that is asked.
+    /// The denoiser.
     pub denoiser: String,
-    /// `{kind, ...}`, all defaults filled.
+    /// `{kind, ...}` with all defaults.
     pub sampler: Json,
-    /// How the network sees streams that are given, if other than the tasks say.
+    /// Noise level of observed streams; by default that of the tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
 }
 
-/// One question to the model.
+/// One task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Streams generated and judged.
+    /// Streams to generate and judge.
     pub generate: Vec<String>,
-    /// Streams generated along and not judged.
+    /// Streams to marginalize: sampled jointly and discarded.
     pub along: Vec<String>,
-    /// Streams given from the data.
+    /// Streams observed from the data.
     pub observe: Vec<String>,
-    /// Streams that begin from rows of others, whose arrays are of the same form, where the sampler begins late.
+    /// Initial values for a sampler that starts late (SDEdit): stream -> stream of the data with arrays of the same shape.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub start: IndexMap<String, String>,
-    /// Prompts made from the data, with their weights.
+    /// Prompts from the data, with their weights.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub condition: IndexMap<String, f64>,
-    /// Streams that take no part.
+    /// Excluded streams.
     pub absent: Vec<String>,
-    /// `{kind, ...}`, all defaults filled; none for plain predictions.
+    /// `{kind, ...}` with all defaults; `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Json>,
-    /// How the network sees streams that are given.
+    /// Noise level of observed streams.
     #[serde(default, skip_serializing_if = "Given::is_default")]
     pub given: Given,
-    /// Least coherence that is asked for, if any: below it, the evaluation fails.
+    /// Minimum coherence, if any; the evaluation fails below it.
     pub at_least: Option<f64>,
-    /// Least share of rows that are nearest to their own, by perceptual distance where the judge gives one.
+    /// Minimum share of rows whose nearest held-out row is their own, by perceptual distance if the judge has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest_at_least: Option<f64>,
-    /// What is told instead of generated; without classes, which row's own value the recovered one is.
+    /// Classification instead of generation; without classes, retrieval among the values of all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scoring>,
 }

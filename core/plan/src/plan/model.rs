@@ -1,4 +1,4 @@
-//! Models: streams, prompts and denoisers, and the types of the values that pass between them.
+//! Models: streams, prompts and denoisers, and the types of values.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::descriptor::{CellKind, Role};
 
-/// A codec or module with everything that is needed to make it.
+/// A codec or module with everything needed to create it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Component {
     /// Plugin name.
@@ -15,7 +15,7 @@ pub struct Component {
     pub id: String,
     /// Library file.
     pub library: String,
-    /// All parameters, defaults filled and shapes inferred: a JSON object.
+    /// All parameters, including defaults and inferred sizes: a JSON object.
     pub parameters: Json,
 }
 
@@ -24,12 +24,12 @@ pub struct Component {
 pub struct Type {
     /// The modality, an opaque word.
     pub modality: String,
-    /// What it is.
+    /// Cells, array, latent, tokens or scores.
     #[serde(flatten)]
     pub form: Form,
 }
 
-/// The forms a value can take on its way.
+/// The forms of a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "form", rename_all = "kebab-case")]
 pub enum Form {
@@ -37,10 +37,10 @@ pub enum Form {
     Cells {
         /// Physical kind.
         cell: CellKind,
-        /// Feature they are written as (see [`crate::descriptor::CodecDescriptor::feature`]).
+        /// Feature of the written column (see [`crate::descriptor::CodecDescriptor::feature`]).
         feature: String,
     },
-    /// What a codec makes of cells.
+    /// The array of a codec.
     Array {
         /// Element type.
         dtype: String,
@@ -51,18 +51,18 @@ pub enum Form {
         /// Bounds, if any.
         range: Option<[f64; 2]>,
     },
-    /// A stream's latent, as its module makes it (not yet standardised).
+    /// The latent of a stream, as its module makes it (not normalized).
     Latent {
         /// The stream.
         stream: String,
         /// Axis sizes.
         shape: Vec<i64>,
     },
-    /// What a prompt's module makes.
+    /// The tokens of a prompt's module.
     Tokens {
         /// The prompt.
         prompt: String,
-        /// How many tokens, and how many features each has.
+        /// [tokens, features].
         shape: Vec<i64>,
     },
     /// Scores per class.
@@ -72,7 +72,7 @@ pub enum Form {
     },
 }
 
-/// A model: streams and denoisers, and where their weights lie.
+/// A model: streams, prompts and denoisers, and the file with their weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Its name.
@@ -83,7 +83,7 @@ pub struct Model {
     pub checkpoint: Option<String>,
     /// Streams in the order of the file.
     pub streams: IndexMap<String, Stream>,
-    /// What only conditions, in the order of the file; no name is that of a stream.
+    /// Prompts in the order of the file. No prompt has the name of a stream.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub prompts: IndexMap<String, Prompt>,
     /// Denoisers in the order of the file.
@@ -101,14 +101,14 @@ pub struct Stream {
     pub cells: Type,
     /// The array between codec and module.
     pub array: Type,
-    /// Array <-> latent; without one the array itself is diffused.
+    /// Array <-> latent. Without one the array is the latent.
     pub module: Option<Component>,
-    /// What makes the latent of the array: `encode`, or, of a module that does nothing else, `embed` or `features`.
+    /// The role that makes the latent: `encode`, or `embed` or `features` for a module that cannot decode.
     #[serde(default = "encode", skip_serializing_if = "is_encode")]
     pub by: Role,
     /// Shape of the latent.
     pub latent: Vec<i64>,
-    /// `{kind, ...}`, all defaults filled; that of its denoiser if there is none.
+    /// `{kind, ...}` with all defaults; by default that of its denoiser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Json>,
 }
@@ -121,7 +121,7 @@ fn is_encode(role: &Role) -> bool {
     *role == Role::Encode
 }
 
-/// What only conditions: cells that become tokens.
+/// A prompt: cells that become conditioning tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prompt {
     /// The modality, an opaque word.
@@ -134,7 +134,7 @@ pub struct Prompt {
     pub array: Type,
     /// Array -> tokens.
     pub module: Component,
-    /// How many tokens, and how many features each has.
+    /// [tokens, features].
     pub tokens: Vec<i64>,
 }
 
@@ -143,35 +143,35 @@ pub struct Prompt {
 pub struct Denoiser {
     /// Its streams.
     pub over: Vec<String>,
-    /// Streams that it has beside those and never diffuses, by what ties them to it.
+    /// Its auxiliary streams, which it never diffuses.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub companions: IndexMap<String, Companion>,
-    /// Prompts that it reads, all of one shape.
+    /// Prompts that it attends to, all of the same shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
-    /// `{kind, ...}`, all defaults filled.
+    /// `{kind, ...}` with all defaults.
     pub network: Json,
     /// `eps`, `x0`, `v` or `flow`.
     pub predict: String,
-    /// `{kind, ...}`, all defaults filled; one for all its streams.
+    /// `{kind, ...}` with all defaults; for all streams without their own schedule.
     pub schedule: Json,
-    /// `f32` or `bf16`: in what the network multiplies.
+    /// `f32` or `bf16`: number format of the network's matrix products.
     pub precision: String,
 }
 
-/// A stream that is added into another one, or read from features, or both.
+/// An auxiliary stream: added into another stream, or predicted from features by a head, or both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Companion {
-    /// `{into, weight, law, dropout}`, all defaults filled: how its encoding is added into a stream that is diffused.
+    /// `{into, weight, law, dropout}` with all defaults: adds its embedding into a diffused stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<Json>,
-    /// `{reads, network, loss, weight}`, all defaults filled: how it is read from features.
+    /// `{reads, network, loss, weight, ...}` with all defaults: predicts it from features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Json>,
 }
 
 impl Companion {
-    /// Whether it is a class.
+    /// True if it is a class.
     pub fn is_class(&self) -> bool {
         self.head.as_ref().is_some_and(|head| head["loss"] == "cross-entropy")
     }

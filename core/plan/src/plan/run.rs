@@ -20,13 +20,13 @@ pub struct RunPlan {
     pub model: Model,
     /// Columns that are read: input name -> column.
     pub inputs: IndexMap<String, Input>,
-    /// Every value that comes to be, by its id: an input's name, or `node.port`, or `node` for a single port.
+    /// All values by id: an input's name, `node.port`, or `node` for a node with a single port.
     pub values: IndexMap<String, Value>,
-    /// What is done, in order.
+    /// Steps in order.
     pub steps: Vec<Step>,
     /// Columns that are written: column -> value id (always cells).
     pub outputs: IndexMap<String, String>,
-    /// Estimated bytes that a row holds at the peak, all values counted that live at the same time.
+    /// Estimated peak bytes of a row, over all values alive at the same time.
     pub bytes_per_row: u64,
 }
 
@@ -52,12 +52,12 @@ pub struct Value {
     pub last_use: Option<usize>,
 }
 
-/// One thing to do.
+/// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// The node of the pipeline it belongs to, for messages.
+    /// Its node in the pipeline, for messages.
     pub node: String,
-    /// What is done.
+    /// The operation.
     #[serde(flatten)]
     pub op: Op,
 }
@@ -99,61 +99,61 @@ pub enum Op {
     Diffuse {
         /// The denoiser.
         denoiser: String,
-        /// Streams to generate that somebody reads: stream -> value id.
+        /// Streams to generate: stream -> value id.
         generate: IndexMap<String, String>,
-        /// Streams generated along and dropped.
+        /// Streams to marginalize: sampled jointly and discarded.
         along: Vec<String>,
-        /// Given streams: stream -> value id of a latent.
+        /// Observed streams: stream -> value id of a latent.
         observe: IndexMap<String, String>,
-        /// Of the given streams, those that are given in part and generated for the rest: stream -> value id of a tensor
-        /// of the latent's shape, above 0.5 where elements are given.
+        /// Masks of streams that are observed in part and generated elsewhere: stream -> value id of a tensor with the
+        /// shape of the latent. Elements above 0.5 are observed.
         #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
         masks: IndexMap<String, String>,
-        /// How the network sees streams that are given whole.
+        /// Noise level of streams that are observed as a whole.
         #[serde(default, skip_serializing_if = "Given::is_default")]
         given: Given,
-        /// Prompts, mixed by their shares in the sum of weights.
+        /// Prompts, mixed in proportion to their weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         condition: Vec<Condition>,
-        /// `{kind, ...}`, all defaults filled; none for plain predictions.
+        /// `{kind, ...}` with all defaults; `None` without guidance.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         guidance: Option<Json>,
-        /// Streams of the denoiser that take no part.
+        /// Excluded streams of the denoiser.
         absent: Vec<String>,
-        /// `{kind, ...}`, all defaults filled.
+        /// `{kind, ...}` with all defaults.
         sampler: Json,
         /// Seed of the noise.
         seed: u64,
     },
-    /// Classes, told by what a diffusion recovers of a stream.
+    /// Classification by the predicted x0 of a stream.
     Score {
         /// The denoiser.
         denoiser: String,
-        /// What is recovered, and what it is compared with.
+        /// The stream, and the classes to compare it with.
         scoring: Scoring,
-        /// Given streams: stream -> value id of a latent.
+        /// Observed streams: stream -> value id of a latent.
         observe: IndexMap<String, String>,
-        /// Streams of the denoiser that take no part.
+        /// Excluded streams of the denoiser.
         absent: Vec<String>,
-        /// `{kind, ...}`, all defaults filled.
+        /// `{kind, ...}` with all defaults.
         sampler: Json,
         /// Seed of the noise.
         seed: u64,
-        /// Value id of the names of the classes that fit best, if somebody reads it.
+        /// Value id of the best class of each row, if a step or output reads it.
         label: Option<String>,
-        /// Value id of the cosines with all classes, if somebody reads it.
+        /// Value id of the cosines with all classes, if a step or output reads it.
         scores: Option<String>,
     },
 }
 
-/// Classes that are told by what is recovered of a stream: the nearest one, by the cosine, of the mean over the draws.
+/// Classification: the class whose embedding has the largest cosine with the predicted x0, averaged over the draws.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scoring {
-    /// The stream that is recovered.
+    /// The stream to predict.
     pub stream: String,
-    /// Class -> the cells of the stream that stand for it; the mean of their directions counts.
+    /// Class -> cells of the stream that describe it; their normalized embeddings are averaged.
     pub classes: IndexMap<String, Vec<String>>,
-    /// How often the stream is recovered.
+    /// Number of predictions from different noise.
     pub draws: u64,
 }
 
@@ -168,14 +168,14 @@ pub struct Condition {
     pub weight: f64,
 }
 
-/// How the network sees streams that are given.
+/// Noise level at which the network sees observed streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Given {
     /// Clean, at time 0.
     #[default]
     Clean,
-    /// Noised anew at each step, at the time of the streams that are generated.
+    /// Noised at each step, at the time of the generated streams.
     Noised,
 }
 

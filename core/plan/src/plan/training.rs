@@ -1,4 +1,4 @@
-//! Trainings: sources, the tables made of them, and the stages that read these.
+//! Trainings: sources, tables and stages.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -15,28 +15,28 @@ pub struct TrainPlan {
     pub name: String,
     /// The YAML it came from.
     pub source: String,
-    /// The model; its checkpoint is what is written.
+    /// The model. The training writes its checkpoint.
     pub model: Model,
-    /// Safetensors file with weights to start from; what it does not hold starts fresh.
+    /// Safetensors file with weights to start from. Parts that it does not contain are initialized.
     pub start: Option<String>,
-    /// Streams, denoisers and scorers that start fresh though that file has their weights.
+    /// Streams, prompts, denoisers and scorers that are initialized although that file has their weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<String>,
-    /// Parts of the model that start as parts of other files, by name.
+    /// Parts of the model to initialize from other files, by name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub take: IndexMap<String, Taken>,
-    /// Scorers that are trained beside the model, by name.
+    /// Scorers to train next to the model, by name.
     pub scorers: IndexMap<String, Scorer>,
-    /// Files: source name -> paths. Those of generated sources are relative to the output folder until they are made.
+    /// Files: source name -> paths. Paths of generated sources are relative to the output folder.
     pub sources: IndexMap<String, Vec<String>>,
-    /// Sources that are generated before anything else is done.
+    /// Sources to generate first.
     #[serde(default)]
     pub generated: IndexMap<String, Generated>,
-    /// Named tables made of the sources.
+    /// Tables made from the sources, by name.
     pub data: IndexMap<String, Table>,
     /// The stages in order.
     pub stages: Vec<Stage>,
-    /// Seed of everything.
+    /// Seed of initialization, order of rows, noise and times.
     pub seed: u64,
 }
 
@@ -45,56 +45,56 @@ pub struct TrainPlan {
 pub struct Taken {
     /// Safetensors file.
     pub from: String,
-    /// What the part is called there: what its weights' names begin with.
+    /// Name of the part in that file: the prefix of its weights.
     pub part: String,
 }
 
-/// A classifier with a codec of its own, trained apart from the generator.
+/// A classifier, trained independently of the generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scorer {
-    /// The stream whose cells and array it judges.
+    /// The stream whose arrays it takes as input.
     pub stream: String,
-    /// The module, with role `score`; without one the array itself is the scores (a one-hot stream).
+    /// The module, with role `score`. Without one the array is the scores (a one-hot stream).
     pub module: Option<Component>,
     /// Number of classes.
     pub classes: i64,
-    /// Axes of the features that it gives beside the scores, if it does.
+    /// Shape of its features, if it has that role.
     #[serde(default)]
     pub features: Option<Vec<i64>>,
-    /// Axes of the numbers whose squared differences are a perceptual distance, if it gives such.
+    /// Shape of its perceptual embedding, if it has that role.
     #[serde(default)]
     pub perceptual: Option<Vec<i64>>,
     /// Safetensors file with its weights; `None` only while training.
     pub checkpoint: Option<String>,
 }
 
-/// A source that is made out of a seed.
+/// A generated source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
-    /// The kind, a word that the datasets know.
+    /// The generator, by its name in the datasets crate.
     pub generate: String,
     /// Rows.
     pub rows: u64,
-    /// Seed of everything in them.
+    /// Seed of the rows.
     pub seed: u64,
-    /// The source whose files hold the shapes that captions are about, if any.
+    /// The source with the digit shapes of captions, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shapes: Option<String>,
-    /// Which combinations there are, a word that the datasets know, if it is said.
+    /// The combinations to generate, by their name in the datasets crate, if written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combinations: Option<String>,
 }
 
-/// Rows made of one or several sources.
+/// Rows from one or several sources.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// The column on which rows of several sources are matched, anew at each step; `None` for a single source.
+    /// The column on which rows of several sources are joined, anew at each step; `None` for a single source.
     pub join: Option<String>,
-    /// Stream or prompt -> where its cells come from.
+    /// Stream or prompt -> column of its cells.
     pub columns: IndexMap<String, ColumnRef>,
-    /// Where the class of a row comes from, if asked for.
+    /// Column with the class of a row, if any.
     pub class: Option<ColumnRef>,
-    /// The words of that column in the order of their classes; empty where it holds numbers.
+    /// The words of that column in the order of their class numbers; empty if it holds numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
 }
@@ -113,42 +113,42 @@ pub struct ColumnRef {
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// What is trained.
+    /// The trained part.
     pub train: Trained,
-    /// `{kind, ...}`, all defaults filled: `reconstruct`, `statistics`, `denoise`, `contrast`, `classify`.
+    /// `{kind, ...}` with all defaults: `reconstruct`, `statistics`, `denoise`, `contrast`, `classify`.
     pub objective: Json,
-    /// Table that it reads.
+    /// Table to read.
     pub data: String,
     /// Optimizer steps.
     pub steps: u64,
-    /// Steps, ascending and below `steps`, after which the weights are kept in a file of their own.
+    /// Steps after which the weights are written to a file of their own, ascending and below `steps`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<u64>,
-    /// Rows a step.
+    /// Rows per optimizer step.
     pub batch: u64,
-    /// Rows a network call, at most `batch`; gradients add up to those of the batch.
+    /// Rows per network call, at most `batch`; gradients are accumulated.
     pub micro_batch: u64,
-    /// `{kind, ...}`: optimizer and learning-rate law, all defaults filled.
+    /// `{kind, ...}` with all defaults: optimizer and learning rate schedule.
     pub optimizer: Json,
     /// Decay of the exponential moving average of the weights; 0 for none.
     pub ema: f64,
-    /// Names of the weights of a denoiser that are trained, with `*` for any characters; empty for all.
+    /// Weights of the denoiser to train, by name; `*` matches any characters. Empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<String>,
 }
 
-/// What a stage trains.
+/// The trained part of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trained {
     /// The module of a stream.
     Stream(String),
-    /// A denoiser (its streams' modules are frozen).
+    /// A denoiser. The modules of its streams are frozen.
     Denoiser(String),
     /// A scorer.
     Scorer(String),
-    /// The modules of prompts and streams; what they meet and that is not named stays as it is.
+    /// The modules of prompts and streams. The partner of the contrastive loss is frozen unless it is named.
     Prompts(Vec<String>),
-    /// Nothing: latent statistics of all streams.
+    /// Nothing: the stage measures latent statistics.
     Statistics,
 }

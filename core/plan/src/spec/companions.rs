@@ -1,4 +1,4 @@
-//! Companions as written: `aggregate` of a stream, and `heads` of a model.
+//! Auxiliary streams as written: `aggregate` of a stream, and `heads` of a model.
 
 use serde_json::{Map, Value as Json};
 
@@ -8,15 +8,15 @@ use crate::spec::check_name;
 use crate::surface::{self, Fields};
 use crate::yaml::Entry;
 
-/// A companion whose encoding is added into a stream.
+/// An auxiliary stream whose embedding is added into a stream.
 #[derive(Debug)]
 pub(crate) struct AggregateSpec {
     pub companion: SpannedString,
-    /// All keys; `None` where one is wrong, which was reported.
+    /// All keys; `None` if one is wrong, which was reported.
     pub keys: Option<Map<String, Json>>,
 }
 
-/// A companion that is read from features.
+/// An auxiliary stream that a head predicts from features.
 #[derive(Debug)]
 pub(crate) struct HeadSpec {
     pub companion: SpannedString,
@@ -26,7 +26,7 @@ pub(crate) struct HeadSpec {
     pub keys: Option<Map<String, Json>>,
 }
 
-/// What is added into a stream.
+/// The auxiliary streams that are added into a stream.
 pub(crate) fn aggregates(stream: &Fields, report: &mut Report) -> Vec<AggregateSpec> {
     let read = |entry: &Entry, report: &mut Report| {
         let within = format!("aggregate `{}` of {}", entry.key.value, stream.within);

@@ -30,7 +30,7 @@ pub(crate) struct EvaluationSpec {
     pub rows: Option<u64>,
     pub seeds: Vec<u64>,
     pub tasks: Vec<TaskSpec>,
-    /// Where `subsets` is written, if it is on.
+    /// Position of `subsets`, if it is true.
     pub subsets: Option<Span>,
     /// Stream -> prompt.
     pub similarity: Vec<(SpannedString, SpannedString)>,
@@ -38,7 +38,7 @@ pub(crate) struct EvaluationSpec {
     /// Tasks with the two prompts as their conditions.
     pub conflicts: Vec<TaskSpec>,
     pub variants: Vec<VariantSpec>,
-    /// Where the file begins.
+    /// The start of the file.
     pub span: Span,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct VariantSpec {
     pub name: SpannedString,
     pub model: Option<SpannedString>,
     pub weights: Vec<SpannedString>,
-    /// Stream -> what reads its cells.
+    /// Stream -> codec that reads its cells.
     pub codecs: Vec<(SpannedString, Use)>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
@@ -69,7 +69,7 @@ pub(crate) struct TaskSpec {
     pub name: SpannedString,
     pub generate: Vec<SpannedString>,
     pub observe: Vec<SpannedString>,
-    /// Stream -> the stream whose rows it begins from.
+    /// Stream -> stream of the data with its initial values.
     pub start: Vec<(SpannedString, SpannedString)>,
     /// Prompt -> weight.
     pub condition: Vec<(SpannedString, f64)>,
@@ -79,7 +79,7 @@ pub(crate) struct TaskSpec {
     pub given: Option<Given>,
     pub at_least: Option<f64>,
     pub nearest_at_least: Option<f64>,
-    /// What is told instead of generated.
+    /// Classification instead of generation.
     pub score: Option<ScoringSpec>,
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
     })
 }
 
-/// Where a flag is written, if it is on.
+/// Position of a flag, if it is true.
 fn flag(fields: &Fields, name: &str, report: &mut Report) -> Option<Span> {
     fields.json(name, report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span)
 }
@@ -142,8 +142,15 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("variant `{}`", name.value);
-    let (weights, codecs) = (Vec::new(), Vec::new());
-    let mut spec = VariantSpec { name, model: None, weights, codecs, denoiser: None, sampler: None, given: None };
+    let mut spec = VariantSpec {
+        name,
+        model: None,
+        weights: Vec::new(),
+        codecs: Vec::new(),
+        denoiser: None,
+        sampler: None,
+        given: None,
+    };
     if let Some(fields) = Fields::open(&entry.node, &surface::VARIANT, within, entry.key.span, report) {
         spec.model = fields.text("model", report);
         spec.weights = fields.texts("weights", report);
@@ -159,7 +166,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
 }
 
 impl TaskSpec {
-    /// One that asks nothing.
+    /// An empty task.
     fn named(name: SpannedString) -> TaskSpec {
         TaskSpec {
             name,

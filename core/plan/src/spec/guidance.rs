@@ -7,25 +7,22 @@ use crate::source::{Span, SpannedString};
 use crate::surface::Fields;
 use crate::yaml::{Content, Entry, Node};
 
-/// Guidance, with the places of the names in it.
+/// Guidance, with the positions of the names in it.
 #[derive(Debug)]
 pub(crate) struct GuidanceSpec {
-    /// `{kind, ...}`, all defaults filled.
+    /// `{kind, ...}` with all defaults.
     pub json: Json,
-    /// The conditions that have a scale of their own.
+    /// Conditions with their own scale.
     pub conditions: Vec<SpannedString>,
-    /// The generated streams that have a scale of their own.
-    pub streams: Vec<SpannedString>,
-    /// Where `guidance` is written.
+    /// Position of `guidance`.
     pub span: Span,
 }
 
-/// Reads the key `guidance`, if it is there.
+/// Reads the key `guidance`, if it is written.
 pub(crate) fn guidance(fields: &Fields, report: &mut Report) -> Option<GuidanceSpec> {
     let entry = fields.entry("guidance")?;
     let json = fields.json("guidance", report)?.value;
-    let (conditions, streams) = (names(&entry.node, "scale"), names(&entry.node, "streams"));
-    Some(GuidanceSpec { json, conditions, streams, span: entry.key.span })
+    Some(GuidanceSpec { json, conditions: names(&entry.node, "scale"), span: entry.key.span })
 }
 
 /// The names in a mapping of names.

@@ -24,18 +24,18 @@ pub(crate) struct ModelSpec {
     pub heads: Vec<HeadSpec>,
 }
 
-/// A stream, or a prompt, whose tokens are its latent. What could not be read is `None`; that was reported.
+/// A stream, or a prompt, whose tokens are its latent. Values that could not be read are `None` and were reported.
 #[derive(Debug)]
 pub(crate) struct StreamSpec {
     pub name: SpannedString,
     pub codec: Option<Use>,
     pub module: Option<Use>,
-    /// A module is named, though perhaps not readably.
+    /// A module is written, even if it could not be read.
     pub has_module: bool,
     pub latent: Option<(Vec<i64>, Span)>,
-    /// Its own; that of its denoiser if there is none.
+    /// Its own schedule; by default that of its denoiser.
     pub schedule: Option<Json>,
-    /// What is added into it; nothing into a prompt.
+    /// Auxiliary streams that are added into it; none for a prompt.
     pub aggregates: Vec<AggregateSpec>,
 }
 
@@ -68,7 +68,8 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     let mut parts = |key: &str, what: &'static Part| -> Vec<StreamSpec> {
         fields.names(key, report).iter().map(|entry| part(entry, what, report)).collect()
     };
-    let (streams, prompts) = (parts("streams", &STREAM), parts("prompts", &PROMPT));
+    let streams = parts("streams", &STREAM);
+    let prompts = parts("prompts", &PROMPT);
     check_unique("stream or prompt", streams.iter().chain(&prompts).map(|spec| &spec.name), report);
     let denoisers: Vec<_> = fields.names("denoisers", report).iter().map(|entry| denoiser(entry, report)).collect();
     Some(ModelSpec {
@@ -82,7 +83,7 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     })
 }
 
-/// How a stream or a prompt is written.
+/// The syntax of a stream or a prompt.
 struct Part {
     word: &'static str,
     mapping: &'static Mapping,
@@ -129,8 +130,15 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("denoiser `{}`", name.value);
-    let (over, prompts) = (Vec::new(), Vec::new());
-    let mut spec = DenoiserSpec { name, over, prompts, network: None, predict: None, schedule: None, precision: None };
+    let mut spec = DenoiserSpec {
+        name,
+        over: Vec::new(),
+        prompts: Vec::new(),
+        network: None,
+        predict: None,
+        schedule: None,
+        precision: None,
+    };
     let Some(fields) = Fields::open(&entry.node, &surface::DENOISER, within, spec.name.span, report) else {
         return spec;
     };
@@ -139,14 +147,15 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     spec.prompts = fields.texts("prompts", report);
     check_unique("prompt", &spec.prompts, report);
     let mut word = |key| fields.json(key, report).and_then(|json| json.value.as_str().map(str::to_string));
-    (spec.predict, spec.precision) = (word("predict"), word("precision"));
+    spec.predict = word("predict");
+    spec.precision = word("precision");
     spec.network =
         fields.json("network", report).map(|json| json.value).filter(|json| sizes_fit(&fields, json, report));
     spec.schedule = fields.json("schedule", report).map(|json| json.value);
     spec
 }
 
-/// The component that a key of a mapping names.
+/// The component named by a key.
 pub(crate) fn used(fields: &Fields, key: &str, report: &mut Report) -> Option<Use> {
     let entry = fields.entry(key)?;
     component_use(entry, &format!("`{key}` of {}", fields.within), report)

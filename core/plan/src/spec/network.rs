@@ -1,4 +1,4 @@
-//! What the sizes of a network must be to one another.
+//! Rule: the sizes of a network fit together.
 
 use serde_json::Value as Json;
 
@@ -6,7 +6,7 @@ use crate::error::Report;
 use crate::problem::Problem;
 use crate::surface::Fields;
 
-/// Whether the sizes of a denoiser's network fit, as the engine wants them.
+/// True if the sizes of a denoiser's network fit together, as the engine requires.
 pub(super) fn sizes_fit(fields: &Fields, network: &Json, report: &mut Report) -> bool {
     let Some(entry) = fields.entry("network") else { return true };
     let mut misfits = Vec::new();
@@ -18,14 +18,13 @@ pub(super) fn sizes_fit(fields: &Fields, network: &Json, report: &mut Report) ->
                 misfits.push(Misfit { key: "width", value: width.to_string(), bound: "even".to_string() });
             }
         }
-        Some("residual-mlp") if ["cross_attention_dim", "context_dim"].iter().any(|key| network.get(key).is_some()) => {
-            divides_or(network, "num_attention_heads", 8, "width", &mut misfits);
-        }
+        Some("residual-mlp") => divides(network, "num_attention_heads", "width", &mut misfits),
         _ => divides(network, "groups", "width", &mut misfits),
     }
     for Misfit { key, value, bound } in &misfits {
-        let (what, value, bound) = (format!("`{key}` of the network"), value.clone(), bound.clone());
-        report.error(entry.node.span, Problem::OutOfBounds { what, value, bound });
+        let what = format!("`{key}` of the network");
+        let problem = Problem::OutOfBounds { what, value: value.clone(), bound: bound.clone() };
+        report.error(entry.node.span, problem);
     }
     misfits.is_empty()
 }
@@ -41,14 +40,7 @@ fn size(network: &Json, key: &str) -> Option<i64> {
 }
 
 fn divides(network: &Json, part: &'static str, whole: &str, misfits: &mut Vec<Misfit>) {
-    if let Some(parts) = size(network, part) {
-        divides_or(network, part, parts, whole, misfits);
-    }
-}
-
-/// As [`divides`], where the part has a default.
-fn divides_or(network: &Json, part: &'static str, default: i64, whole: &str, misfits: &mut Vec<Misfit>) {
-    let (parts, Some(sum)) = (size(network, part).unwrap_or(default), size(network, whole)) else { return };
+    let (Some(parts), Some(sum)) = (size(network, part), size(network, whole)) else { return };
     if sum % parts.max(1) != 0 {
         misfits.push(Misfit { key: part, value: parts.to_string(), bound: format!("a divisor of `{whole}` = {sum}") });
     }
@@ -57,22 +49,23 @@ fn divides_or(network: &Json, part: &'static str, default: i64, whole: &str, mis
 fn unet(network: &Json, misfits: &mut Vec<Misfit>) {
     let list = |key: &str| network.get(key).and_then(Json::as_array).cloned().unwrap_or_default();
     let numbers = |key: &str| list(key).iter().filter_map(Json::as_i64).collect::<Vec<_>>();
-    let (channels, heads, attention) =
-        (numbers("block_out_channels"), numbers("num_attention_heads"), list("attention"));
+    let channels = numbers("block_out_channels");
+    let heads = numbers("num_attention_heads");
+    let attention = list("attention");
     if channels.first().is_none_or(|first| first % 2 != 0) {
-        let bound = "a number per level, the first even".to_string();
+        let bound = "a list with a number per level, the first one even".to_string();
         misfits.push(Misfit { key: "block_out_channels", value: format!("{channels:?}"), bound });
         return;
     }
     for (key, count) in [("attention", attention.len()), ("num_attention_heads", heads.len())] {
         if ![1, channels.len()].contains(&count) {
-            let bound = format!("one for all {} levels, or one for each", channels.len());
-            misfits.push(Misfit { key, value: format!("{count} of them"), bound });
+            let bound = format!("one value for all {} levels, or one per level", channels.len());
+            misfits.push(Misfit { key, value: format!("{count} values"), bound });
         }
     }
     let groups = size(network, "norm_num_groups").unwrap_or(1);
     if let Some(level) = channels.iter().find(|channels| *channels % groups.max(1) != 0) {
-        let bound = format!("a divisor of the channels of every level, also of {level}");
+        let bound = format!("a divisor of the channels of every level, including {level}");
         misfits.push(Misfit { key: "norm_num_groups", value: groups.to_string(), bound });
     }
     let last = channels.len() - 1;
@@ -82,7 +75,7 @@ fn unet(network: &Json, misfits: &mut Vec<Misfit>) {
             || network.get("temporal").and_then(Json::as_bool) == Some(true)
             || attention.get(at(attention.len())).and_then(Json::as_bool) == Some(true);
         if let Some(heads) = heads.get(at(heads.len())).filter(|heads| attends && channels % **heads != 0) {
-            let bound = format!("a divisor of the channels of every level that attends, also of {channels}");
+            let bound = format!("a divisor of the channels of every level with attention, including {channels}");
             misfits.push(Misfit { key: "num_attention_heads", value: heads.to_string(), bound });
             break;
         }

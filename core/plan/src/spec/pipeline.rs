@@ -27,18 +27,18 @@ pub(crate) struct PipelineSpec {
 pub(crate) struct InputSpec {
     pub name: SpannedString,
     pub modality: Option<SpannedString>,
-    /// The input's own name, at its place, where no column is written.
+    /// The input's own name and position if no column is written.
     pub column: SpannedString,
 }
 
-/// A node; its action is `None` when it could not be read, which was reported.
+/// A node; its action is `None` if it could not be read, which was reported.
 #[derive(Debug)]
 pub(crate) struct NodeSpec {
     pub name: SpannedString,
     pub action: Option<Action>,
 }
 
-/// What a node does.
+/// The action of a node.
 #[derive(Debug)]
 pub(crate) enum Action {
     Code(CodeSpec),
@@ -52,7 +52,7 @@ pub(crate) struct CodeSpec {
     pub role: Role,
     pub component: SpannedString,
     pub from: Option<SpannedString>,
-    /// Which stream or prompt, where several use the component.
+    /// Stream or prompt, if several use the component.
     pub stream: Option<SpannedString>,
 }
 
@@ -70,11 +70,11 @@ pub(crate) struct DiffuseSpec {
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
     pub seed: Option<u64>,
-    /// Where `diffuse` is written.
+    /// Position of `diffuse`.
     pub span: Span,
 }
 
-/// Telling classes.
+/// Classification.
 #[derive(Debug)]
 pub(crate) struct ScoreSpec {
     pub scoring: ScoringSpec,
@@ -85,7 +85,7 @@ pub(crate) struct ScoreSpec {
     pub seed: Option<u64>,
 }
 
-/// A stream that is given, in part if there is a mask.
+/// An observed stream, in part if it has a mask.
 #[derive(Debug)]
 pub(crate) struct ObservedSpec {
     pub stream: SpannedString,
@@ -101,8 +101,9 @@ pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec>
     let outputs = fields.pairs("outputs", report);
     check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
-        let problem = Problem::Impossible { what: "the pipeline".into(), reason: "has no outputs".into() };
-        report.error(fields.entry("outputs").map_or(root.span, |entry| entry.key.span), problem);
+        let text = "`outputs` must list at least one column".into();
+        let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
+        report.error(at, Problem::Impossible { text });
     }
     Some(PipelineSpec { name: fields.text("name", report), inputs, nodes, outputs })
 }
@@ -123,7 +124,6 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
 }
 
 const ACTIONS: [&str; 5] = ["encode", "decode", "embed", "diffuse", "score"];
-const LATER: [&str; 2] = ["align", "map"];
 
 fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();
@@ -152,21 +152,16 @@ fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
     }
 }
 
-/// Says why a node does nothing: a word that comes later, a misspelt one, or none.
+/// Reports a node without an action; a misspelled action is named.
 fn no_action(entry: &Entry, entries: &[Entry], within: String, report: &mut Report) {
-    if let Some(later) = entries.iter().find(|inner| LATER.contains(&inner.key.value.as_str())) {
-        let hint = Hint { suggestion: None, known: ACTIONS.map(str::to_string).to_vec() };
-        report.error(later.key.span, Problem::Unsupported { word: later.key.value.clone(), hint });
-        return;
-    }
     for inner in entries {
         let hint = Hint::among(&inner.key.value, ACTIONS);
         if hint.suggestion.is_some() {
             return report.error(inner.key.span, Problem::UnknownKey { key: inner.key.value.clone(), within, hint });
         }
     }
-    let reason = format!("does nothing; give it one of {}", ACTIONS.join(", "));
-    report.error(entry.key.span, Problem::Impossible { what: within, reason });
+    let text = format!("{within} has no action; add one of {}", ACTIONS.join(", "));
+    report.error(entry.key.span, Problem::Impossible { text });
 }
 
 fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Option<Action> {
@@ -176,7 +171,8 @@ fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Optio
         _ => (&surface::DECODE, "decode", "stream"),
     };
     let fields = Fields::open(&entry.node, mapping, within, entry.key.span, report)?;
-    let (from, stream) = (fields.text("from", report), fields.text(part, report));
+    let from = fields.text("from", report);
+    let stream = fields.text(part, report);
     let component = fields.text(key, report)?;
     Some(Action::Code(CodeSpec { role, component, from, stream }))
 }
@@ -212,10 +208,11 @@ fn score(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
     }))
 }
 
-/// The streams that are given: a node each, or a mapping that says where.
+/// The observed streams: each a node, or a mapping with a mask.
 fn observed(fields: &Fields, report: &mut Report) -> Vec<ObservedSpec> {
     let read = |entry: &Entry, report: &mut Report| {
-        let (stream, what) = (entry.key.clone(), format!("`{}` in `observe` of {}", entry.key.value, fields.within));
+        let stream = entry.key.clone();
+        let what = format!("`{}` in `observe` of {}", stream.value, fields.within);
         if !matches!(entry.node.content, Content::Mapping(_)) {
             let from = surface::text(&entry.node, &what, report)?;
             return Some(ObservedSpec { stream, from, mask: None });
@@ -227,7 +224,7 @@ fn observed(fields: &Fields, report: &mut Report) -> Vec<ObservedSpec> {
     fields.names("observe", report).iter().filter_map(|entry| read(entry, report)).collect()
 }
 
-/// How the network sees given streams, if that is said or has a default.
+/// The noise level of observed streams, if it is written or has a default.
 pub(crate) fn given(fields: &Fields, report: &mut Report) -> Option<Given> {
     serde_json::from_value(fields.json("given", report)?.value).ok()
 }

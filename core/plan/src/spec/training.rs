@@ -1,4 +1,4 @@
-//! A training as written, and what it shares with evaluations: sources and tables.
+//! A training as written, and the parts it shares with evaluations: sources and tables.
 
 use serde_json::Value as Json;
 
@@ -26,22 +26,22 @@ pub(crate) struct TrainingSpec {
     pub stages: Vec<StageSpec>,
 }
 
-/// A part of the model that starts as a part of another file.
+/// A part of the model that is initialized from another file.
 #[derive(Debug)]
 pub(crate) struct TakenSpec {
     pub part: SpannedString,
     pub from: Option<SpannedString>,
-    /// What it is called there.
+    /// Its name in that file.
     pub named: Option<SpannedString>,
 }
 
-/// A dataset: one or several files, or what makes one.
+/// A dataset: one or several files, or a generated one.
 #[derive(Debug)]
 pub(crate) struct SourceSpec {
     pub name: SpannedString,
     pub paths: Vec<SpannedString>,
     pub generated: Option<Generated>,
-    /// Of one that is made: the source of its shapes.
+    /// For a generated source: the source of its shapes.
     pub shapes: Option<SpannedString>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct ScorerSpec {
     pub score: Option<Use>,
 }
 
-/// A stage. `None` for what could not be read or is not given.
+/// A stage. Values that are not written or could not be read are `None`.
 #[derive(Debug)]
 pub(crate) struct StageSpec {
     pub name: Option<SpannedString>,
@@ -78,7 +78,7 @@ pub(crate) struct StageSpec {
     pub optimizer: Option<Json>,
     pub ema: Option<f64>,
     pub weights: Vec<SpannedString>,
-    /// Keys that are written, with their places.
+    /// Written keys, with their positions.
     pub written: Vec<SpannedString>,
     pub span: Span,
 }
@@ -112,7 +112,8 @@ fn taken(entry: &Entry, report: &mut Report) -> TakenSpec {
     let mut spec = TakenSpec { part: entry.key.clone(), from: None, named: None };
     let within = format!("`{}` of `take`", entry.key.value);
     if let Some(fields) = Fields::open(&entry.node, &surface::TAKEN, within, entry.key.span, report) {
-        (spec.from, spec.named) = (fields.text("from", report), fields.text("part", report));
+        spec.from = fields.text("from", report);
+        spec.named = fields.text("part", report);
     }
     spec
 }
@@ -138,15 +139,18 @@ fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<(Gene
     let word = |key: &str, report: &mut Report| {
         fields.json(key, report).and_then(|json| Some(json.value.as_str()?.to_string()))
     };
-    let (generate, combinations) = (word("generate", report), word("combinations", report));
+    let generate = word("generate", report);
+    let combinations = word("combinations", report);
     let shapes = fields.text("shapes", report);
     if generate.as_deref().is_some_and(|kind| kind != "captions") {
         for key in ["shapes", "combinations"].into_iter().filter_map(|key| fields.entry(key)) {
-            let (key, at) = (key.key.value.clone(), key.key.span);
-            report.warning(at, Caution::NoEffect { key, reason: "only captions have it".into() });
+            let at = key.key.span;
+            let key = key.key.value.clone();
+            report.warning(at, Caution::NoEffect { key, reason: "only `generate: captions` uses it".into() });
         }
     }
-    let (rows, seed) = (fields.integer("rows", report), fields.integer("seed", report));
+    let rows = fields.integer("rows", report);
+    let seed = fields.integer("seed", report);
     let made = Generated {
         generate: generate?,
         rows: rows?,

@@ -1,4 +1,4 @@
-//! Reading a mapping by its table.
+//! Reads a mapping by its table.
 
 use serde_json::{Map, Value as Json};
 
@@ -12,12 +12,12 @@ use crate::yaml::{Content, Entry, Node};
 pub(crate) struct Fields<'a> {
     entries: &'a [Entry],
     mapping: &'static Mapping,
-    /// How messages call it: `node \`x\``.
+    /// Its name in messages: `node \`x\``.
     pub within: String,
 }
 
 impl<'a> Fields<'a> {
-    /// Opens a mapping: unknown and missing keys are reported at once. `owner` is underlined for a missing key.
+    /// Opens a mapping and reports unknown and missing keys. A missing key underlines `owner`.
     pub fn open(
         node: &'a Node,
         mapping: &'static Mapping,
@@ -43,9 +43,7 @@ impl<'a> Fields<'a> {
     fn refuse_unknown(&self, report: &mut Report) {
         for entry in self.entries {
             let name = entry.key.value.as_str();
-            if self.mapping.later.contains(&name) {
-                report.error(entry.key.span, Problem::Unsupported { word: name.into(), hint: Hint::none() });
-            } else if self.key(name).is_none() {
+            if self.key(name).is_none() {
                 let hint = Hint::among(name, self.mapping.keys.iter().map(|key| key.name));
                 let within = self.within.clone();
                 report.error(entry.key.span, Problem::UnknownKey { key: name.into(), within, hint });
@@ -57,7 +55,7 @@ impl<'a> Fields<'a> {
         self.mapping.keys.iter().find(|key| key.name == name)
     }
 
-    /// The entry of a key as written.
+    /// The entry of a key, as written.
     pub fn entry(&self, name: &str) -> Option<&'a Entry> {
         self.entries.iter().find(|entry| entry.key.value == name)
     }
@@ -66,7 +64,7 @@ impl<'a> Fields<'a> {
         format!("`{name}` of {}", self.within)
     }
 
-    /// The value of a key, read by its form; its default when it is not written.
+    /// The value of a key, read by its form; the default if the key is not written.
     pub fn json(&self, name: &str, report: &mut Report) -> Option<Spanned<Json>> {
         let key = self.key(name)?;
         let Some(entry) = self.entry(name) else {
@@ -77,20 +75,21 @@ impl<'a> Fields<'a> {
         Some(Spanned::new(json, entry.key.span))
     }
 
-    /// The values of all keys that are written or have a default; nothing when one of them is wrong.
+    /// The values of all keys that are written or have a default; `None` if one of them is wrong.
     pub fn all(&self, report: &mut Report) -> Option<Map<String, Json>> {
         let mut all = Map::new();
         let mut good = true;
         for key in self.mapping.keys {
-            match self.json(key.name, report) {
-                Some(value) => drop(all.insert(key.name.into(), value.value)),
-                None => good &= self.entry(key.name).is_none(),
+            if let Some(value) = self.json(key.name, report) {
+                all.insert(key.name.into(), value.value);
+            } else {
+                good &= self.entry(key.name).is_none();
             }
         }
         good.then_some(all)
     }
 
-    /// A whole number.
+    /// An integer.
     pub fn integer(&self, name: &str, report: &mut Report) -> Option<u64> {
         self.json(name, report)?.value.as_u64()
     }
@@ -113,7 +112,7 @@ impl<'a> Fields<'a> {
         text(&self.entry(name)?.node, &self.what(name), report)
     }
 
-    /// Several strings, each with its place.
+    /// Several strings, each with its position.
     pub fn texts(&self, name: &str, report: &mut Report) -> Vec<SpannedString> {
         let Some(entry) = self.entry(name) else { return Vec::new() };
         let what = self.what(name);
@@ -143,7 +142,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A mapping of names to strings, each with its place.
+    /// A mapping of names to strings, each with its position.
     pub fn pairs(&self, name: &str, report: &mut Report) -> Vec<(SpannedString, SpannedString)> {
         let value = |entry: &Entry, report: &mut Report| {
             let what = format!("`{}` in `{name}` of {}", entry.key.value, self.within);
@@ -152,8 +151,8 @@ impl<'a> Fields<'a> {
         self.names(name, report).iter().filter_map(|entry| value(entry, report)).collect()
     }
 
-    /// A mapping of names to numbers, each with its place. One that is wrong is reported and kept as 1, so that its name
-    /// is looked at as well.
+    /// A mapping of names to numbers, each with its position. A wrong number is reported and kept as 1, so that its name
+    /// is checked as well.
     pub fn numbers(&self, name: &str, report: &mut Report) -> Vec<(SpannedString, f64)> {
         let values = self.json(name, report).map(|json| json.value).unwrap_or_default();
         let number = |entry: &Entry| values.get(&entry.key.value).and_then(Json::as_f64).unwrap_or(1.0);

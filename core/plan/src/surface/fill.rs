@@ -1,4 +1,4 @@
-//! Reading `{kind: ..., ...}` by the table of kinds.
+//! Reads `{kind: ..., ...}` by the table of kinds.
 
 use serde_json::{Map, Value as Json};
 
@@ -9,20 +9,20 @@ use crate::surface::form::{Form, Key, Need};
 use crate::surface::kinds::{Family, Kind};
 use crate::yaml::{Content, Entry, Node};
 
-/// The default kind of a family with its defaults; an empty object where there is none.
+/// The default kind of a family with its defaults; an empty object if the family has no default kind.
 pub(crate) fn defaults(family: Family) -> Json {
-    family.default_kind().map_or_else(|| Json::Object(Map::new()), |kind| Json::Object(defaults_of(kind)))
+    family.default_kind().map_or_else(|| Json::Object(Map::new()), |kind| Json::Object(defaults_of(family, kind)))
 }
 
-/// A kind with nothing but defaults.
-pub(crate) fn defaults_of(kind: &Kind) -> Map<String, Json> {
+/// A kind with all its defaults.
+pub(crate) fn defaults_of(family: Family, kind: &Kind) -> Map<String, Json> {
     let mut object = Map::new();
     object.insert("kind".into(), Json::from(kind.name));
-    object.extend(defaults_of_keys(kind.keys));
+    object.extend(defaults_of_keys(&family.keys(kind)));
     object
 }
 
-/// The defaults of keys that have one.
+/// The defaults of the keys that have one.
 pub(crate) fn defaults_of_keys(keys: &[Key]) -> Map<String, Json> {
     let default = |key: &Key| match key.need {
         Need::Default(literal) => Some((key.name.to_string(), literal.json())),
@@ -31,7 +31,7 @@ pub(crate) fn defaults_of_keys(keys: &[Key]) -> Map<String, Json> {
     keys.iter().filter_map(default).collect()
 }
 
-/// Reads `{kind: ..., ...}`: refuses what the kind does not know, fills in what is not written.
+/// Reads `{kind: ..., ...}`: refuses unknown keys and fills in defaults.
 pub(crate) fn fill(family: Family, node: Option<&Node>, owner: Span, report: &mut Report) -> Option<Json> {
     let Some(node) = node else { return Some(defaults(family)) };
     let Content::Mapping(entries) = &node.content else {
@@ -39,15 +39,18 @@ pub(crate) fn fill(family: Family, node: Option<&Node>, owner: Span, report: &mu
         return None;
     };
     let kind = chosen(family, entries, owner, report)?;
-    let mut object = defaults_of(kind);
+    let keys = family.keys(kind);
+    let mut object = defaults_of(family, kind);
     let mut good = true;
     for entry in entries.iter().filter(|entry| entry.key.value != "kind") {
-        match read_entry(family, kind, entry, report) {
-            Some(value) => drop(object.insert(entry.key.value.clone(), value)),
+        match read_entry(&keys, &format!("{} `{}`", family.name(), kind.name), entry, report) {
+            Some(value) => {
+                object.insert(entry.key.value.clone(), value);
+            }
             None => good = false,
         }
     }
-    for key in kind.keys.iter().filter(|key| matches!(key.need, Need::Required)) {
+    for key in keys.iter().filter(|key| matches!(key.need, Need::Required)) {
         if !entries.iter().any(|entry| entry.key.value == key.name) {
             let within = format!("the {} `{}`", family.name(), kind.name);
             report.error(owner, Problem::MissingKey { key: key.name.into(), within });
@@ -77,11 +80,12 @@ fn chosen(family: Family, entries: &[Entry], owner: Span, report: &mut Report) -
     found
 }
 
-fn read_entry(family: Family, kind: &Kind, entry: &Entry, report: &mut Report) -> Option<Json> {
-    let within = format!("{} `{}`", family.name(), kind.name);
-    let Some(key) = kind.keys.iter().find(|key| key.name == entry.key.value) else {
-        let hint = Hint::among(&entry.key.value, kind.keys.iter().map(|key| key.name));
-        report.error(entry.key.span, Problem::UnknownKey { key: entry.key.value.clone(), within, hint });
+fn read_entry(keys: &[Key], within: &str, entry: &Entry, report: &mut Report) -> Option<Json> {
+    let Some(key) = keys.iter().find(|key| key.name == entry.key.value) else {
+        let hint = Hint::among(&entry.key.value, keys.iter().map(|key| key.name));
+        let key = entry.key.value.clone();
+        let within = within.to_string();
+        report.error(entry.key.span, Problem::UnknownKey { key, within, hint });
         return None;
     };
     key.form.read(&entry.node, &format!("`{}` of {within}", key.name), report)
@@ -95,7 +99,7 @@ fn ascends(family: Family, kind: &Kind, object: &Map<String, Json>, node: &Node,
         found.and_then(Json::as_f64).unwrap_or(f64::NAN)
     };
     let mut good = true;
-    for (small, large) in kind.ascending {
+    for (small, large) in family.ascending(kind) {
         if number(small) > number(large) {
             let what = format!("`{large}` of {} `{}`", family.name(), kind.name);
             let bound = format!("at least `{small}` = {}", number(small));
@@ -112,17 +116,6 @@ mod tests {
     use crate::source::SourceId;
     use crate::yaml;
 
-    const FAMILIES: [Family; 8] = [
-        Family::Schedule,
-        Family::Sampler,
-        Family::Guidance,
-        Family::Network,
-        Family::Head,
-        Family::Objective,
-        Family::Times,
-        Family::Optimizer,
-    ];
-
     fn filled(family: Family, text: &str) -> Json {
         let mut report = Report::default();
         let node = yaml::parse(text, SourceId(0), &mut report);
@@ -131,13 +124,13 @@ mod tests {
         json.unwrap()
     }
 
-    /// Defaults pass their own checks and are a fixed point, for every kind.
+    /// For every kind, defaults pass their own checks and are a fixed point.
     #[test]
     fn defaults_round_trip() {
         let has_defaults = |kind: &&Kind| !kind.keys.iter().any(|key| matches!(key.need, Need::Required));
-        for family in FAMILIES {
+        for family in Family::ALL {
             for kind in family.kinds().iter().filter(has_defaults) {
-                let defaults = Json::Object(defaults_of(kind));
+                let defaults = Json::Object(defaults_of(family, kind));
                 assert_eq!(filled(family, &format!("{{kind: {}}}", kind.name)), defaults);
                 assert_eq!(filled(family, &defaults.to_string()), defaults);
             }
@@ -145,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_the_engine_deserialises() {
-        for kind in FAMILIES.iter().flat_map(|family| family.kinds()) {
+    fn names_are_in_the_case_that_the_engine_deserializes() {
+        for kind in Family::ALL.iter().flat_map(|family| family.kinds()) {
             assert!(kind.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
             assert!(kind.keys.iter().all(|key| key.name.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
         }

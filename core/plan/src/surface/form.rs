@@ -1,4 +1,4 @@
-//! The forms that values take, and reading a value of a form.
+//! Forms of values, and how to read a value of a form.
 
 use serde_json::{Map, Number, Value as Json};
 
@@ -9,10 +9,10 @@ use crate::surface::fill;
 use crate::surface::kinds::Family;
 use crate::yaml::{Content, Entry, Node};
 
-/// What a key takes.
+/// The form of a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Form {
-    /// Checked elsewhere.
+    /// Any value; it is checked elsewhere.
     Any,
     /// `true` or `false`.
     Flag,
@@ -28,40 +28,56 @@ pub(crate) enum Form {
     Kind(Family),
     /// `plugin/component` or `{use: plugin/component, parameter: value, ...}`.
     Use,
-    /// Several of a form.
+    /// A list with items of a form.
     List(&'static Form),
-    /// One or several of a form.
+    /// A value of a form, or a list of such values.
     OneOrMore(&'static Form),
-    /// Of the first form, or a mapping of the second.
+    /// A value of the first form, or a mapping of the second.
     Or(&'static Form, &'static Form),
     /// Name -> form.
     Names(&'static Form),
     /// A mapping with known keys.
     Mapping(&'static Mapping),
-    /// One of several mappings; the first key of each tells which.
+    /// One of several mappings, distinguished by the first key of each.
     OneOf(&'static [&'static Mapping]),
-    /// One of several forms, which differ in what they look like.
+    /// One of several forms with different shapes.
     Either(&'static [Form]),
 }
 
 /// A mapping with known keys.
 #[derive(Debug)]
 pub(crate) struct Mapping {
+    /// The first part of the names of its keys, as in `pipeline.nodes`.
+    pub name: &'static str,
     pub keys: &'static [Key],
-    /// Keys of the language that this version does not run.
-    pub later: &'static [&'static str],
 }
 
 /// A key of a mapping.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     pub name: &'static str,
     pub form: Form,
     pub need: Need,
+    /// One or two sentences for the schema and the reference, without a full stop at the end.
     pub about: &'static str,
 }
 
-/// Whether a key must be there, and what holds when it is not.
+/// A key that must be written.
+pub(crate) const fn required(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, need: Need::Required, about }
+}
+
+/// A key that may be left out.
+pub(crate) const fn optional(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, need: Need::Optional, about }
+}
+
+/// A key with a default.
+pub(crate) const fn defaulted(name: &'static str, form: Form, default: Literal, about: &'static str) -> Key {
+    Key { name, form, need: Need::Default(default), about }
+}
+
+/// Whether a key must be written, and its value if it is not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Need {
     Required,
@@ -100,7 +116,7 @@ impl Literal {
 }
 
 impl Form {
-    /// A whole number from `minimum` on.
+    /// An integer of at least `minimum`.
     pub const fn integer_from(minimum: i128) -> Form {
         Form::Integer { minimum, maximum: u32::MAX as i128 }
     }
@@ -108,7 +124,7 @@ impl Form {
     /// A number from 0 to 1.
     pub const FRACTION: Form = Form::Number { minimum: 0.0, maximum: 1.0, above: false };
 
-    /// What is wanted, in words.
+    /// The form in words, with bounds.
     pub fn expected(&self) -> String {
         match self {
             Form::Any => "a value".into(),
@@ -125,11 +141,11 @@ impl Form {
                 (false, false) => format!("a number of at least {minimum}"),
             },
             Form::Choice(words) => format!("one of {}", words.join(", ")),
-            Form::Kind(family) => format!("a mapping `{{kind: ..., ...}}` that says which {}", family.name()),
+            Form::Kind(family) => format!("a mapping `{{kind: ..., ...}}` (a {})", family.name()),
             Form::Use => "`plugin/component` or a mapping `{use: plugin/component, ...}`".into(),
             Form::List(Form::Any) => "a list".into(),
             Form::List(of) => format!("a list, each item {}", of.expected()),
-            Form::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
+            Form::OneOrMore(of) => format!("{}, or a list of those", of.expected()),
             Form::Or(one, Form::Names(of)) => format!("{}, or a mapping, each value {}", one.expected(), of.expected()),
             Form::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
             Form::Names(_) | Form::Mapping(_) | Form::OneOf(_) => "a mapping".into(),
@@ -137,8 +153,8 @@ impl Form {
         }
     }
 
-    /// Reads a value; `what` names it in messages. Not of the forms that a spec reads entry by entry: [`Form::Use`],
-    /// [`Form::OneOf`].
+    /// Reads a value; `what` names it in messages. [`Form::Use`] and [`Form::OneOf`] cannot be read here: a spec reads
+    /// them entry by entry.
     pub fn read(&self, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
         match (self, &node.content) {
             (Form::Any, _) => Some(node.json()),
@@ -172,7 +188,7 @@ impl Form {
         }
     }
 
-    /// Says that a value is of another form.
+    /// Reports a value of another form.
     pub fn wrong(&self, node: &Node, what: &str, report: &mut Report) {
         let problem = Problem::WrongForm { what: what.into(), expected: self.expected(), found: node.found() };
         report.error(node.span, problem);

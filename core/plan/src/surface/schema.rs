@@ -1,4 +1,4 @@
-//! JSON Schema of the four kinds of files, made from the same tables that read them.
+//! JSON Schema of the four kinds of files, generated from the tables that read them.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -7,7 +7,7 @@ use crate::surface::form::{Form, Key, Mapping, Need};
 use crate::surface::keys;
 use crate::surface::kinds::{Family, Kind};
 
-/// The JSON Schema of a kind of files, for editors; plugin parameters are not in it.
+/// The JSON Schema of a kind of files, for editors. It does not contain the parameters of plugins.
 pub fn schema(kind: FileKind) -> Json {
     let (title, mapping) = match kind {
         FileKind::Pipeline => ("Anyflow pipeline", &keys::PIPELINE),
@@ -93,14 +93,14 @@ fn number(minimum: f64, maximum: f64, above: bool) -> Json {
     Json::Object(schema)
 }
 
-/// One schema per kind; `kind` may be left out where the family has a default.
+/// One schema per kind. `kind` is optional if the family has a default.
 fn of_family(family: Family) -> Json {
     let default = family.default_kind().map(|kind| kind.name);
     let kinds: Vec<Json> = family
         .kinds()
         .iter()
         .map(|kind| {
-            let mut schema = object(kind.keys, Some(kind));
+            let mut schema = object(&family.keys(kind), Some(kind));
             if let Some(required) = schema["required"].as_array_mut().filter(|_| default != Some(kind.name)) {
                 required.insert(0, json!("kind"));
             }

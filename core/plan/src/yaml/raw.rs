@@ -1,4 +1,4 @@
-//! What the parser hands over, before places are made ours.
+//! Output of the parser, with the parser's positions.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::Spanned as Located;
 
-/// A value whose children still carry the parser's places.
+/// A value whose children have the parser's positions.
 pub(crate) enum Raw {
     Null,
     Flag(bool),

@@ -83,9 +83,9 @@ proptest! {
     }
 }
 
-/// Every value stands in the text at the place that it claims.
+/// Every value is in the text at the position that it claims.
 #[test]
-fn places_are_those_of_the_values() {
+fn positions_are_those_of_the_values() {
     let text = "a: {b: [1, \"two\", tr\u{fc}e], c: 3.5}\nd:\n  - e\n";
     let mut seen = Vec::new();
     collect(&read(text), text, &mut seen);
@@ -104,7 +104,7 @@ fn collect(node: &Node, text: &str, seen: &mut Vec<String>) {
 }
 
 #[test]
-fn aliases_stand_where_they_are_used() {
+fn aliases_have_the_position_of_their_use() {
     let node = read("a: &x 5\nb: *x\n");
     assert_eq!(node.json(), json!({"a": 5, "b": 5}));
     let Content::Mapping(entries) = &node.content else { panic!("no mapping") };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyflow_plan::plan::Job;
-use anyflow_plan::{Catalog, Errors, FileKind, Override, Source, Warning};
+use anyflow_plan::{Catalog, Errors, FileKind, Format, Override, Source, Warning, explain};
 
 /// The folder of this crate.
 pub fn folder() -> PathBuf {
@@ -120,6 +120,11 @@ impl Case {
     pub fn check(&self, name: &str) {
         snapshot(name, &self.said());
     }
+}
+
+/// A plan as text, without the options that have their defaults.
+pub fn text(job: &Job) -> String {
+    explain(job, Format::Text(&catalog()))
 }
 
 /// Compares with a file in `tests/snapshots`.

@@ -1,10 +1,10 @@
-//! Companions: streams that are added into others, or read from features, and never diffused.
+//! Auxiliary streams: added into other streams, or predicted from features, and never diffused.
 
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Job, Op, Step};
 use anyflow_plan::{Format, explain};
 
-use crate::bench::{Case, catalog, file, snapshot};
+use crate::bench::{Case, catalog, file, snapshot, text};
 
 fn companions(name: &str) -> Case {
     let (main, model) = (file(&format!("companions/{name}.yaml")), file("companions/model.yaml"));
@@ -17,7 +17,7 @@ fn every_file_compiles() {
         let (job, warnings) =
             companions(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
-        snapshot(&format!("plan-companions-{name}"), &explain(&job, Format::Text));
+        snapshot(&format!("plan-companions-{name}"), &text(&job));
         assert_eq!(serde_json::from_str::<Job>(&explain(&job, Format::Json)).unwrap(), job, "{name}");
     }
 }
@@ -180,7 +180,7 @@ fn variants_have_weights_and_codecs_of_their_own() {
 }
 
 #[test]
-fn a_task_asks_for_rows_nearest_to_their_own() {
+fn a_task_may_require_rows_to_be_nearest_to_their_own() {
     let case = companions("eval").edit("generate: [image]}", "generate: [image], nearest_at_least: 0.5}");
     let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
     assert_eq!((plan.tasks["colour"].nearest_at_least, plan.tasks["colour"].at_least), (Some(0.5), None));

@@ -22,7 +22,7 @@ fn unknown_port() {
 }
 
 #[test]
-fn port_of_a_stream_that_is_dropped() {
+fn port_of_a_marginalized_stream() {
     Case::of(AUDIO).edit("from: joint.audio", "from: joint.text").check("error-dropped-port");
 }
 
@@ -178,17 +178,9 @@ fn module_without_the_role() {
 }
 
 #[test]
-fn node_that_does_nothing() {
+fn node_without_an_action() {
     Case::of(AUDIO).edit("decode: audio/autoencoder, ", "").check("error-no-action");
     Case::of(AUDIO).edit("decode:", "decod:").check("error-misspelt-action");
-}
-
-#[test]
-fn words_of_later_versions() {
-    Case::of(AUDIO)
-        .edit("decode: audio/autoencoder", "align: audio/judge")
-        .edit("diffuse: [audio]", "diffuse: [audio], schedule: {kind: cosine}")
-        .check("error-unsupported");
 }
 
 #[test]

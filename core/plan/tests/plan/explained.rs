@@ -1,8 +1,8 @@
-//! Plans as JSON, mermaid and SVG.
+//! Plans as text, JSON, Mermaid and SVG.
 
 use anyflow_plan::{Format, explain};
 
-use crate::bench::{Case, names, snapshot};
+use crate::bench::{Case, names, snapshot, text};
 
 #[test]
 fn formats_of_a_run() {
@@ -13,7 +13,18 @@ fn formats_of_a_run() {
 }
 
 #[test]
-fn pictures_of_trainings_and_evaluations() {
+fn all_options_are_printed_on_request() {
+    for (name, option) in [("joint", "eta 0.0"), ("train", "weight_decay 0.0"), ("eval", "sample_rate 8000")] {
+        let (job, _) = Case::of(&format!("{name}.yaml")).compile().unwrap();
+        let (full, changed) = (explain(&job, Format::Full), text(&job));
+        assert!(full.contains(option) && !changed.contains(option), "{name}: {full}{changed}");
+    }
+    let (job, _) = Case::of("joint.yaml").set("joint.sampler.eta=0.5").set("joint.seed=3").compile().unwrap();
+    assert!(text(&job).contains("ddim (eta 0.5); seed 3"), "{}", text(&job));
+}
+
+#[test]
+fn diagrams_of_trainings_and_evaluations() {
     for name in ["train.yaml", "eval.yaml"] {
         let (job, _) = Case::of(name).compile().unwrap();
         let stem = name.trim_end_matches(".yaml");
@@ -21,9 +32,9 @@ fn pictures_of_trainings_and_evaluations() {
     }
 }
 
-/// No box lies over another, and all lie inside the picture.
+/// No boxes overlap, and all are inside the diagram.
 #[test]
-fn boxes_lie_apart() {
+fn boxes_do_not_overlap() {
     for name in names().iter().filter(|name| *name != "model.yaml") {
         let (job, _) = Case::of(name).compile().unwrap();
         let svg = explain(&job, Format::Svg);

@@ -16,6 +16,7 @@ mod plans;
 mod prompts;
 mod properties;
 mod reading;
+mod reference;
 mod schema;
 mod steering;
 mod syntax;

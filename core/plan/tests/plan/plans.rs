@@ -4,7 +4,7 @@ use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Job, Op, RunPlan};
 use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
 
-use crate::bench::{Case, file, names, snapshot};
+use crate::bench::{Case, file, names, snapshot, text};
 
 #[test]
 fn every_file_compiles() {
@@ -17,7 +17,7 @@ fn every_file_compiles() {
         assert_eq!(model_paths(&case.main).unwrap()[0], "mld/model.yaml", "{name}");
         let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
-        snapshot(&format!("plan-{}", name.trim_end_matches(".yaml")), &explain(&job, Format::Text));
+        snapshot(&format!("plan-{}", name.trim_end_matches(".yaml")), &text(&job));
     }
 }
 
@@ -136,14 +136,14 @@ fn columns_that_are_not_written_are_sought_at_the_input_and_overrides_at_themsel
 /// A denoiser may be trained by itself on streams that are trained already.
 #[test]
 fn a_training_that_starts_from_weights_may_have_one_stage() {
-    let text = file("train.yaml").text;
-    let (head, stages) = text.split_once("stages:\n").unwrap();
+    let yaml = file("train.yaml").text;
+    let (head, stages) = yaml.split_once("stages:\n").unwrap();
     let diffusion = &stages[stages.find("  - name: diffusion").unwrap()..];
     let mut case = Case::of("train.yaml").set("diffusion.micro_batch=64");
     case.main.text = format!("{}start: digits.safetensors\nstages:\n{diffusion}", only_tuples(head));
     let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[&case.main], false)));
     assert_eq!(warnings, []);
-    snapshot("plan-train-start", &explain(&job, Format::Text));
+    snapshot("plan-train-start", &text(&job));
 }
 
 /// Without the tables that only the autoencoders read.

@@ -3,7 +3,7 @@
 use anyflow_plan::plan::{Job, Op};
 use anyflow_plan::{Format, explain};
 
-use crate::bench::{Case, catalog, file, snapshot};
+use crate::bench::{Case, catalog, file, snapshot, text};
 
 fn prompted(name: &str) -> Case {
     let (main, model) = (file(&format!("prompted/{name}.yaml")), file("prompted/model.yaml"));
@@ -17,7 +17,7 @@ fn every_file_compiles() {
     for name in [PIPELINE, "train", "eval"] {
         let (job, warnings) = prompted(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
-        snapshot(&format!("plan-prompted-{name}"), &explain(&job, Format::Text));
+        snapshot(&format!("plan-prompted-{name}"), &text(&job));
         assert_eq!(serde_json::from_str::<Job>(&explain(&job, Format::Json)).unwrap(), job, "{name}");
     }
 }
@@ -105,7 +105,7 @@ fn a_conflict_is_between_two_prompts() {
     assert!(plan.independent);
     assert_eq!(plan.conflicts["mixed"].condition.keys().collect::<Vec<_>>(), ["words", "picture"]);
     assert_eq!(plan.conflicts["mixed"].guidance.as_ref().unwrap()["kind"], "cfg", "that of the file");
-    snapshot("plan-prompted-conflict", &explain(&Job::Eval(plan), Format::Text));
+    snapshot("plan-prompted-conflict", &text(&Job::Eval(plan)));
     conflict("words").check("error-conflict-of-one");
     conflict("words, words").check("error-conflict-twice");
     conflict("words, pictur").check("error-conflict-prompt");
@@ -130,7 +130,7 @@ fn a_coupled_network_has_a_part_for_each_stream() {
     let case = coupled("", "");
     let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
     assert_eq!(warnings, []);
-    snapshot("plan-prompted-coupled", &explain(&job, Format::Text));
+    snapshot("plan-prompted-coupled", &text(&job));
     coupled("audio: {kind: residual-mlp}", "sound: {kind: residual-mlp}").check("error-coupled-parts");
     coupled("kind: residual-mlp, width: 32", "kind: coupled").check("error-coupled-in-coupled");
     coupled("parts: {image: {kind: residual-mlp, width: 32}, audio: {kind: residual-mlp}}, ", "")

@@ -3,7 +3,7 @@
 use anyflow_plan::plan::{Job, Op};
 use anyflow_plan::{Format, explain};
 
-use crate::bench::{Case, catalog, file, snapshot};
+use crate::bench::{Case, catalog, file, snapshot, text};
 
 fn reading(name: &str) -> Case {
     let (main, model) = (file(&format!("read/{name}.yaml")), file("read/model.yaml"));
@@ -15,7 +15,7 @@ fn every_file_compiles() {
     for name in ["classify", "train", "eval"] {
         let (job, warnings) = reading(name).compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));
         assert_eq!(warnings, [], "{name}");
-        snapshot(&format!("plan-read-{name}"), &explain(&job, Format::Text));
+        snapshot(&format!("plan-read-{name}"), &text(&job));
         assert_eq!(serde_json::from_str::<Job>(&explain(&job, Format::Json)).unwrap(), job, "{name}");
         assert!(explain(&job, Format::Svg).contains("query"), "{name}");
     }

@@ -1,10 +1,10 @@
-//! What the engine tells the front while it works: one [frame](crate::frame) each on a descriptor of their own, which is the
-//! engine's standard output as the front made it. What a plugin prints goes to standard error, as log.
+//! Events from the engine to the front: one [frame](crate::frame) each, on the engine's original standard output. Output of
+//! plugins goes to standard error, as log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the engine tells.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -12,9 +12,9 @@ pub enum Event {
     Begin {
         /// Its name.
         part: String,
-        /// How many units it has, if known.
+        /// Number of units, if known.
         total: Option<u64>,
-        /// What a unit is: `rows`, `steps`.
+        /// The unit: `rows`, `steps`.
         unit: String,
         /// Units already done by an earlier run of the same job.
         done: u64,
@@ -25,55 +25,55 @@ pub enum Event {
         part: String,
         /// Units done.
         done: u64,
-        /// Figures worth showing, e.g. a loss.
+        /// Figures to show, for example the loss.
         figures: serde_json::Map<String, Value>,
     },
     /// A part is complete.
     End {
         /// Its name.
         part: String,
-        /// Its figures, e.g. rows, failures, seconds, metrics.
+        /// Its figures, for example rows, failures, seconds, metrics.
         figures: serde_json::Map<String, Value>,
     },
-    /// Something a person should read.
+    /// A message for people.
     Note {
         /// The text.
         text: String,
     },
-    /// Which node the run entered last, or which check of a plugin, with the plugin if one runs there. Where the engine
-    /// died is in the [table of calls](crate::calls).
+    /// The run enters a node, or a check of a plugin. The [table of calls](crate::calls) has the call in which the engine
+    /// died.
     Enter {
         /// Node.
         node: String,
-        /// Plugin, if it runs one.
+        /// Plugin, if the node runs one.
         plugin: Option<String>,
     },
-    /// A check of a plugin came to its end.
+    /// The result of a check of a plugin.
     Checked(Checked),
-    /// The job failed; nothing more comes.
+    /// The job failed. This is the last event.
     Failed {
         /// Who must act.
         fault: Fault,
         /// The whole sentence.
         text: String,
     },
-    /// The job is done; nothing more comes.
+    /// The job is done. This is the last event.
     Done {
         /// Result for `--json`.
         result: Value,
     },
 }
 
-/// What a check of a plugin came to.
+/// The result of a check of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Codec or module; empty for the plugin as a whole.
+    /// Codec or module; empty for the whole plugin.
     pub component: String,
-    /// Which check.
+    /// Name of the check.
     pub check: String,
     /// `passed`, `failed` or `skipped`.
     pub outcome: String,
-    /// What was found.
+    /// Details.
     pub text: String,
 }
 
@@ -87,7 +87,7 @@ pub enum Fault {
     User,
     /// A plugin is wrong. Exit code 3.
     Plugin,
-    /// We are: please report. Exit code 1.
+    /// Anyflow has a bug. Exit code 1.
     Internal,
 }
 

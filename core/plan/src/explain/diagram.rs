@@ -1,15 +1,15 @@
-//! A plan as boxes and arrows; mermaid and SVG draw the same picture.
+//! A plan as boxes and arrows. Mermaid and SVG draw the same diagram.
 
 use indexmap::IndexMap;
 
 use crate::component::word;
 use crate::explain::stages::trained;
-use crate::explain::words::{kind, list, source, told};
+use crate::explain::words::{classification, list, source};
 use crate::plan::{EvalPlan, Generated, Job, Op, RunPlan, TrainPlan};
 
 /// Boxes and arrows between them.
 #[derive(Debug, Default)]
-pub(crate) struct Picture {
+pub(crate) struct Diagram {
     pub title: String,
     pub boxes: Vec<Box>,
     pub arrows: Vec<Arrow>,
@@ -22,7 +22,7 @@ pub(crate) struct Box {
     pub look: Look,
 }
 
-/// What a box stands for.
+/// The meaning of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// Data: a column, a file, a table.
@@ -41,7 +41,7 @@ pub(crate) struct Arrow {
     pub label: String,
 }
 
-impl Picture {
+impl Diagram {
     fn add(&mut self, look: Look, lines: Vec<String>) -> usize {
         self.boxes.push(Box { lines, look });
         self.boxes.len() - 1
@@ -54,8 +54,8 @@ impl Picture {
     }
 }
 
-/// The picture of a plan.
-pub(crate) fn of(job: &Job) -> Picture {
+/// The diagram of a plan.
+pub(crate) fn of(job: &Job) -> Diagram {
     match job {
         Job::Run(plan) => run(plan),
         Job::Train(plan) => training(plan),
@@ -63,31 +63,31 @@ pub(crate) fn of(job: &Job) -> Picture {
     }
 }
 
-fn run(plan: &RunPlan) -> Picture {
-    let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
+fn run(plan: &RunPlan) -> Diagram {
+    let mut diagram = Diagram { title: plan.name.clone(), ..Diagram::default() };
     let mut makers: IndexMap<&str, usize> = IndexMap::new();
     for (name, input) in &plan.inputs {
-        let index = picture.add(Look::Data, vec![name.clone(), format!("column {}", input.column)]);
+        let index = diagram.add(Look::Data, vec![name.clone(), format!("column {}", input.column)]);
         makers.insert(name, index);
     }
     let mut nodes: IndexMap<&str, usize> = IndexMap::new();
     for step in &plan.steps {
         let (look, line) = step_line(&step.op);
-        let index = *nodes.entry(&step.node).or_insert_with(|| picture.add(look, vec![step.node.clone()]));
-        picture.boxes[index].lines.push(line);
+        let index = *nodes.entry(&step.node).or_insert_with(|| diagram.add(look, vec![step.node.clone()]));
+        diagram.boxes[index].lines.push(line);
         for (label, from) in reads(&step.op) {
-            // Values between the steps of one node are not drawn.
+            // Values between the steps of one node have no arrow.
             if let Some(maker) = makers.get(from).filter(|maker| **maker != index) {
-                picture.connect(Some(*maker), index, &label);
+                diagram.connect(Some(*maker), index, &label);
             }
         }
         makers.extend(makes(&step.op).into_iter().map(|id| (id, index)));
     }
     for (column, value) in &plan.outputs {
-        let index = picture.add(Look::Data, vec![column.clone(), "output column".into()]);
-        picture.connect(makers.get(value.as_str()).copied(), index, "");
+        let index = diagram.add(Look::Data, vec![column.clone(), "output column".into()]);
+        diagram.connect(makers.get(value.as_str()).copied(), index, "");
     }
-    picture
+    diagram
 }
 
 fn step_line(op: &Op) -> (Look, String) {
@@ -96,13 +96,14 @@ fn step_line(op: &Op) -> (Look, String) {
         Op::WriteCells { stream, .. } => (Look::Work, format!("write {stream}")),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
         Op::Diffuse { generate, sampler, .. } => {
-            (Look::Engine, format!("diffuse {}: {}", list(generate.keys()), kind(sampler)))
+            let sampler = sampler["kind"].as_str().unwrap_or_default();
+            (Look::Engine, format!("diffuse {}: {sampler}", list(generate.keys())))
         }
-        Op::Score { scoring, .. } => (Look::Engine, told(scoring)),
+        Op::Score { scoring, .. } => (Look::Engine, classification(scoring)),
     }
 }
 
-/// The values that a step reads, with the stream where there are several.
+/// The values that a step reads, with the stream if there are several.
 fn reads(op: &Op) -> Vec<(String, &str)> {
     match op {
         Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => {
@@ -128,48 +129,48 @@ fn makes(op: &Op) -> Vec<&str> {
     }
 }
 
-fn training(plan: &TrainPlan) -> Picture {
-    let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
-    let sources = sources(&mut picture, &plan.sources, &plan.generated);
+fn training(plan: &TrainPlan) -> Diagram {
+    let mut diagram = Diagram { title: plan.name.clone(), ..Diagram::default() };
+    let sources = sources(&mut diagram, &plan.sources, &plan.generated);
     let mut tables: IndexMap<&str, usize> = IndexMap::new();
     for (name, table) in &plan.data {
-        let index = picture.add(Look::Data, vec![name.clone(), list(table.columns.keys())]);
+        let index = diagram.add(Look::Data, vec![name.clone(), list(table.columns.keys())]);
         tables.insert(name, index);
         for source in used(table.columns.values().chain(&table.class).map(|column| column.source.as_str())) {
-            picture.connect(sources.get(source).copied(), index, "");
+            diagram.connect(sources.get(source).copied(), index, "");
         }
     }
     for stage in &plan.stages {
         let amount = if stage.steps > 0 { format!("{} x {}", stage.steps, stage.batch) } else { "all rows".into() };
         let lines = vec![stage.name.clone(), trained(&stage.train), amount];
-        let index = picture.add(Look::Engine, lines);
-        picture.connect(tables.get(stage.data.as_str()).copied(), index, "");
+        let index = diagram.add(Look::Engine, lines);
+        diagram.connect(tables.get(stage.data.as_str()).copied(), index, "");
     }
-    picture
+    diagram
 }
 
-fn evaluation(plan: &EvalPlan) -> Picture {
-    let mut picture = Picture { title: plan.name.clone(), ..Picture::default() };
-    let sources = sources(&mut picture, &plan.sources, &plan.generated);
-    let data = picture.add(Look::Data, vec!["data".into(), list(plan.data.columns.keys())]);
+fn evaluation(plan: &EvalPlan) -> Diagram {
+    let mut diagram = Diagram { title: plan.name.clone(), ..Diagram::default() };
+    let sources = sources(&mut diagram, &plan.sources, &plan.generated);
+    let data = diagram.add(Look::Data, vec!["data".into(), list(plan.data.columns.keys())]);
     for source in used(plan.data.columns.values().chain(&plan.data.class).map(|column| column.source.as_str())) {
-        picture.connect(sources.get(source).copied(), data, "");
+        diagram.connect(sources.get(source).copied(), data, "");
     }
     for (name, task) in &plan.tasks {
-        let what = task.score.as_ref().map_or_else(|| format!("generate {}", list(&task.generate)), told);
-        let index = picture.add(Look::Engine, vec![name.clone(), what]);
-        picture.connect(Some(data), index, &list(&task.observe));
+        let what = task.score.as_ref().map_or_else(|| format!("generate {}", list(&task.generate)), classification);
+        let index = diagram.add(Look::Engine, vec![name.clone(), what]);
+        diagram.connect(Some(data), index, &list(&task.observe));
     }
-    picture
+    diagram
 }
 
 fn sources<'p>(
-    picture: &mut Picture,
+    diagram: &mut Diagram,
     sources: &'p IndexMap<String, Vec<String>>,
     generated: &IndexMap<String, Generated>,
 ) -> IndexMap<&'p str, usize> {
     let lines = |name: &String, paths: &[String]| vec![name.clone(), source(name, paths, generated)];
-    sources.iter().map(|(name, paths)| (name.as_str(), picture.add(Look::Data, lines(name, paths)))).collect()
+    sources.iter().map(|(name, paths)| (name.as_str(), diagram.add(Look::Data, lines(name, paths)))).collect()
 }
 
 fn used<'c>(names: impl Iterator<Item = &'c str>) -> Vec<&'c str> {

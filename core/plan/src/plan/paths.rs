@@ -1,11 +1,11 @@
-//! A plan apart from where its parts lie: what is moved or renamed computes the same.
+//! Plans without paths: moving or renaming files does not change the computation.
 
 use indexmap::IndexMap;
 
 use super::{Component, EvalPlan, Job, Model, RunPlan, Scorer, TrainPlan};
 
 impl Job {
-    /// The same job without any path. What lies there has to be compared by its content.
+    /// The same job without any path, to compare two jobs apart from their files.
     #[must_use]
     pub fn without_paths(&self) -> Job {
         let mut job = self.clone();
@@ -66,7 +66,7 @@ fn of_component(component: &mut Component) {
     component.library.clear();
 }
 
-/// The same rows may lie in any number of files.
+/// The same rows may be in any number of files.
 fn of_sources(sources: &mut IndexMap<String, Vec<String>>) {
     sources.values_mut().for_each(Vec::clear);
 }

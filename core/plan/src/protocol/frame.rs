@@ -1,66 +1,66 @@
-//! How orders and events cross between the two programs: frames of a length (u32, little endian), a number counted from
-//! 0 (u64, little endian), and JSON. A reader knows from them that it lost nothing, and that nobody else spoke.
+//! Frames: the encoding of orders and events. A frame is a length (u32, little endian), a number that counts from 0 (u64,
+//! little endian), and JSON. The numbers show a reader that no frame is lost or foreign.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Bytes of an event at most.
+/// Maximum bytes of an event.
 pub const LONGEST_EVENT: usize = 1 << 20;
 
-/// Bytes of an order at most; it holds a whole plan and the names of all input files.
+/// Maximum bytes of an order, which contains a whole plan and the names of all input files.
 pub const LONGEST_ORDER: usize = 1 << 26;
 
-/// Bytes before the JSON: length and number.
+/// Bytes before the JSON.
 const HEAD: usize = 12;
 
-/// Why no further frame can be written or read. Most often the two programs are of different releases, or a plugin wrote
-/// to a descriptor that is not its own.
+/// An error that ends the stream of frames. Usually the two programs have different versions, or a plugin wrote to a foreign
+/// file descriptor.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The other side is gone, or the system fails.
+    /// The other side is gone, or a system call failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The other side went away in the middle of a frame.
+    /// The other side ended in the middle of a frame.
     #[error("frame {number} ends after {found} of its {length} bytes")]
     Cut {
         /// Which frame.
         number: u64,
-        /// Bytes that came.
+        /// Bytes received.
         found: usize,
-        /// Bytes that it has.
+        /// Bytes announced.
         length: usize,
     },
-    /// A frame that is too long, or no frame.
+    /// A frame that is too long, or not a frame.
     #[error("frame {number} has {found} bytes, more than the {most} allowed")]
     Long {
         /// Which frame.
         number: u64,
-        /// Bytes that it claims or has.
+        /// Bytes announced.
         found: usize,
-        /// Bytes that it may have.
+        /// Maximum bytes.
         most: usize,
     },
-    /// A frame is missing, twice there, or not ours.
-    #[error("frame {expected} is wanted, but frame {found} came")]
+    /// A frame is missing, duplicate or foreign.
+    #[error("expected frame {expected}, found frame {found}")]
     Number {
-        /// Which one is the next.
+        /// Number of the next frame.
         expected: u64,
-        /// Which one came.
+        /// Number found.
         found: u64,
     },
-    /// The content is not of this release.
-    #[error("frame {number} is not understood ({source})")]
+    /// Content of another version.
+    #[error("cannot read frame {number} ({source})")]
     Json {
         /// Which frame.
         number: u64,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
 }
 
-/// Writes frames.
+/// A writer of frames.
 #[derive(Debug)]
 pub struct Writer<W> {
     to: W,
@@ -69,12 +69,12 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// A writer of frames with this many bytes of JSON at most.
+    /// A writer of frames with at most `longest` bytes of JSON.
     pub fn new(to: W, longest: usize) -> Self {
         Writer { to, next: 0, longest }
     }
 
-    /// Writes one value. What is too long is refused before anything is written.
+    /// Writes one value. A value that is too long is refused before anything is written.
     ///
     /// # Errors
     /// [`FrameError::Long`], [`FrameError::Io`].
@@ -82,7 +82,7 @@ impl<W: Write> Writer<W> {
         let number = self.next;
         let mut frame = vec![0; HEAD];
         serde_json::to_writer(&mut frame, value).map_err(|source| FrameError::Json { number, source })?;
-        // For people who look at a stream.
+        // Makes a stream readable for people.
         frame.push(b'\n');
         let found = frame.len() - HEAD;
         let length = u32::try_from(found).ok().filter(|_| found <= self.longest);
@@ -96,7 +96,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Reads frames.
+/// A reader of frames.
 #[derive(Debug)]
 pub struct Reader<R> {
     from: R,
@@ -105,12 +105,12 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// A reader of frames with this many bytes of JSON at most.
+    /// A reader of frames with at most `longest` bytes of JSON.
     pub fn new(from: R, longest: usize) -> Self {
         Reader { from, next: 0, longest }
     }
 
-    /// The stream, from behind what was read.
+    /// The rest of the stream.
     pub fn into_inner(self) -> R {
         self.from
     }
@@ -118,7 +118,7 @@ impl<R: Read> Reader<R> {
     /// The next value; `None` if the stream ends here.
     ///
     /// # Errors
-    /// [`FrameError`]: what follows cannot be read either.
+    /// [`FrameError`]; later frames cannot be read either.
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let number = self.next;
         let mut head = [0; HEAD];
@@ -128,7 +128,8 @@ impl<R: Read> Reader<R> {
             found => return Err(FrameError::Cut { number, found, length: HEAD }),
         }
         let [a, b, c, d, counted @ ..] = head;
-        let (length, found) = (u32::from_le_bytes([a, b, c, d]) as usize, u64::from_le_bytes(counted));
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let found = u64::from_le_bytes(counted);
         if length > self.longest {
             return Err(FrameError::Long { number, found: length, most: self.longest });
         }
@@ -144,7 +145,7 @@ impl<R: Read> Reader<R> {
         serde_json::from_slice(&json).map(Some).map_err(|source| FrameError::Json { number, source })
     }
 
-    /// Fills `bytes` as far as the stream goes.
+    /// Fills `bytes` from the stream and returns the number of bytes read.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < bytes.len() {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_values_are_read_back() {
         let values = [json!({"a": 1}), json!("text with\nlines"), Value::Null];
         let bytes = written(&values);
         let mut reader = Reader::new(bytes.as_slice(), 100);
@@ -195,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_frame_in_its_turn_is_named() {
+    fn a_wrong_frame_is_named() {
         let whole = written(&[json!(1), json!(22)]);
         for cut in 1..whole.len() {
             let found = error(&whole[..cut]);
             let first = written(&[json!(1)]).len();
             assert!(if cut == first { found == "end" } else { found.contains("ends after") }, "{cut}: {found}");
         }
-        assert_eq!(error(&whole[14..]), "frame 0 is wanted, but frame 1 came");
-        assert_eq!(error(&[whole.clone(), whole.clone()].concat()), "frame 2 is wanted, but frame 0 came");
+        assert_eq!(error(&whole[14..]), "expected frame 0, found frame 1");
+        assert_eq!(error(&[whole.clone(), whole.clone()].concat()), "expected frame 2, found frame 0");
         assert!(error(b"hello from a plugin").contains("more than the 100 allowed"));
-        assert!(error(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'{']).contains("frame 0 is not understood"));
+        assert!(error(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'{']).contains("cannot read frame 0"));
     }
 
     #[test]

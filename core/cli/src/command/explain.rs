@@ -1,0 +1,55 @@
+//! `anyflow explain`.
+
+use anyflow_plan::reference::{self, Entry, Section};
+
+use crate::console::Outcome;
+use crate::error::{CliError, Result};
+
+/// Arguments of `anyflow explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Key or kind of the YAML files, e.g. observe, diffuse.observe, ddim or sampler.ddim.eta
+    key: String,
+}
+
+/// Prints value, default and meaning of a key, and a shipped file that uses it.
+///
+/// # Errors
+/// An unknown key.
+pub fn run(args: &Args) -> Result<Outcome> {
+    let sections = reference::find(&args.key).map_err(|hint| {
+        let hint = match hint.suggestion {
+            Some(name) => format!("; did you mean `{name}`?"),
+            None => "; pipelines/REFERENCE.md lists all keys".into(),
+        };
+        CliError::Usage(format!("unknown key `{}`{hint}", args.key))
+    })?;
+    let json = serde_json::to_value(&sections).map_err(CliError::internal)?;
+    let parts: Vec<String> = sections.iter().map(text).collect();
+    Ok(Outcome::done(parts.join("\n"), json))
+}
+
+fn text(section: &Section) -> String {
+    let mut parts = Vec::new();
+    if section.is_kind() {
+        parts.push(lines(&section.name, &section.about, &[("used in", section.used_in.clone())]));
+    }
+    parts.extend(section.keys.iter().map(entry));
+    parts.join("\n")
+}
+
+fn entry(entry: &Entry) -> String {
+    let rows =
+        [("value", Some(entry.value.clone())), ("default", entry.default_text()), ("used in", entry.used_in.clone())];
+    lines(&entry.key, &entry.about, &rows)
+}
+
+fn lines(name: &str, about: &str, rows: &[(&str, Option<String>)]) -> String {
+    let mut out = format!("{name}\n  {about}\n");
+    for (word, value) in rows {
+        if let Some(value) = value {
+            out.push_str(&format!("  {word:<8} {value}\n"));
+        }
+    }
+    out
+}

@@ -1,0 +1,83 @@
+//! Lines about the model, shared by all printed plans.
+
+use serde_json::Value as Json;
+
+use crate::explain::options::Options;
+use crate::explain::words::{list, section};
+use crate::plan::{Companion, Denoiser, Form, Model};
+use crate::surface::Family;
+
+/// The model: streams, prompts and denoisers.
+pub(crate) fn lines(model: &Model, options: Options) -> String {
+    let weights = model.checkpoint.as_deref().unwrap_or("none");
+    let parts = [
+        section("streams", streams(model, options)),
+        section("prompts", prompts(model, options)),
+        section("denoisers", model.denoisers.iter().map(|(name, it)| denoiser(name, it, options)).collect()),
+    ];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("model {} ({}), weights {weights}\n\n{}", model.name, model.source, parts.join("\n"))
+}
+
+fn row(name: &str, word: &str, what: String) -> Vec<String> {
+    vec![name.to_string(), word.to_string(), what]
+}
+
+fn streams(model: &Model, options: Options) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (name, stream) in &model.streams {
+        let shape = match &stream.array.form {
+            Form::Array { shape, .. } => format!("{shape:?}"),
+            _ => String::new(),
+        };
+        rows.push(row(name, "codec", options.component(&stream.codec)));
+        let module = stream.module.as_ref().map_or("none".into(), |module| options.component(module));
+        rows.push(row("", "module", module));
+        rows.push(row("", "shapes", format!("{shape} -> {:?}", stream.latent)));
+        if let Some(schedule) = &stream.schedule {
+            rows.push(row("", "schedule", options.kind(Family::Schedule, schedule)));
+        }
+    }
+    rows
+}
+
+fn prompts(model: &Model, options: Options) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (name, prompt) in &model.prompts {
+        let shapes = prompt.array.elements().map_or(String::new(), |(shape, _)| format!("{shape:?} -> "));
+        rows.push(row(name, "codec", options.component(&prompt.codec)));
+        rows.push(row("", "module", options.component(&prompt.module)));
+        rows.push(row("", "shapes", format!("{shapes}{:?}", prompt.tokens)));
+    }
+    rows
+}
+
+fn denoiser(name: &str, denoiser: &Denoiser, options: Options) -> Vec<String> {
+    let mut what = format!("predicts {} over {}", denoiser.predict, list(&denoiser.over));
+    if denoiser.precision != "f32" || options.is_all() {
+        what.push_str(&format!(" in {}", denoiser.precision));
+    }
+    for (stream, auxiliary) in &denoiser.companions {
+        what.push_str(&auxiliary_stream(stream, auxiliary));
+    }
+    if !denoiser.prompts.is_empty() {
+        what.push_str(&format!(", prompts {}", list(&denoiser.prompts)));
+    }
+    let network = options.kind(Family::Network, &denoiser.network);
+    vec![name.to_string(), what, network, options.kind(Family::Schedule, &denoiser.schedule)]
+}
+
+fn auxiliary_stream(stream: &str, auxiliary: &Companion) -> String {
+    let word = |of: &Json, key: &str| of[key].as_str().map_or_else(|| of[key].to_string(), str::to_string);
+    let mut out = String::new();
+    if let Some(added) = &auxiliary.aggregate {
+        let weight = word(added, "weight");
+        let into = word(added, "into");
+        let law = word(added, "law");
+        out.push_str(&format!(", adds {weight} x {stream} into {into} ({law})"));
+    }
+    if let Some(head) = &auxiliary.head {
+        out.push_str(&format!(", predicts {stream} at {} by {}", word(head, "reads"), word(head, "loss")));
+    }
+    out
+}

@@ -1,0 +1,73 @@
+//! All sections of the reference, from the tables of the surface.
+
+use crate::reference::value::{describe, nested};
+use crate::reference::{Entry, Examples, Section};
+use crate::surface::{EVALUATION, Family, Key, MODEL, Mapping, Need, PIPELINE, TRAINING};
+
+/// The mappings in the order of their use, then the kinds by family.
+pub(super) fn sections(examples: &Examples) -> Vec<Section> {
+    let mut sections = Sections { examples, list: Vec::new() };
+    for root in [&PIPELINE, &MODEL, &TRAINING, &EVALUATION] {
+        sections.mapping(root);
+    }
+    for family in Family::ALL {
+        sections.family(family);
+    }
+    sections.list
+}
+
+struct Sections<'e> {
+    examples: &'e Examples,
+    list: Vec<Section>,
+}
+
+impl Sections<'_> {
+    fn mapping(&mut self, mapping: &Mapping) {
+        if !self.list.iter().any(|section| section.name == mapping.name) {
+            self.add(mapping.name.to_string(), "", mapping.keys);
+        }
+    }
+
+    fn family(&mut self, family: Family) {
+        if !family.shared().is_empty() {
+            self.add(family.path().to_string(), "Keys of every kind", family.shared());
+        }
+        for kind in family.kinds() {
+            self.add(format!("{}.{}", family.path(), kind.name), kind.about, kind.keys);
+        }
+    }
+
+    /// Adds a section, then the mappings of its keys.
+    fn add(&mut self, name: String, about: &str, keys: &[Key]) {
+        let entries = keys.iter().map(|key| self.entry(&name, key)).collect();
+        let used_in = self.examples.get(&name).cloned();
+        self.list.push(Section { name, about: about.to_string(), used_in, keys: entries });
+        for mapping in keys.iter().flat_map(|key| nested(&key.form)) {
+            self.mapping(mapping);
+        }
+    }
+
+    fn entry(&self, section: &str, key: &Key) -> Entry {
+        let name = format!("{section}.{}", key.name);
+        let default = match key.need {
+            Need::Default(literal) => Some(literal.json()),
+            _ => None,
+        };
+        Entry {
+            value: describe(&key.form),
+            required: matches!(key.need, Need::Required),
+            default,
+            about: key.about.to_string(),
+            used_in: self.examples.get(&name).cloned(),
+            key: name,
+        }
+    }
+}
+
+/// True if a section is a kind of a family.
+pub(super) fn is_kind(section: &str) -> bool {
+    Family::ALL.iter().any(|family| {
+        let kind = section.strip_prefix(family.path()).and_then(|rest| rest.strip_prefix('.'));
+        kind.is_some_and(|name| family.kinds().iter().any(|kind| kind.name == name))
+    })
+}

@@ -1,0 +1,157 @@
+//! Keys of an evaluation.
+
+use super::{
+    ABSENT, ALONG, CONDITION, COUNT, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
+    SEED_FORM, SOURCES, TABLE, TEMPLATES, WORDS,
+};
+use crate::surface::form::{Form, Literal, Mapping, defaulted, optional, required};
+use crate::surface::kinds::Family;
+
+/// An evaluation.
+pub(crate) static EVALUATION: Mapping = Mapping {
+    name: "evaluation",
+    keys: &[
+        FORMAT,
+        NAME,
+        MODEL_PATH,
+        SOURCES,
+        required("data", Form::Mapping(&TABLE), "Held-out rows; `class` is the true class"),
+        required("judges", Form::Names(&Form::Mapping(&JUDGE)), "Independent classifiers, by stream"),
+        optional(
+            "reference",
+            Form::Names(&Form::String),
+            "Training rows: stream -> `source.column`. Their Frechet distance from the held-out rows is the floor; for \
+             other streams the floor is the distance between two halves of the held-out rows",
+        ),
+        DENOISER_CHOICE,
+        SAMPLER,
+        GUIDANCE,
+        defaulted(
+            "given",
+            GIVEN,
+            Literal::Word("clean"),
+            "Noise level at which the network sees observed streams, unless a task overrides it",
+        ),
+        defaulted("rows", COUNT, Literal::Integer(1000), "Rows per task"),
+        optional("seeds", Form::List(&SEED_FORM), "Seeds; results show their spread. By default [0]"),
+        optional("tasks", Form::Names(&Form::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
+        defaulted(
+            "subsets",
+            Form::Flag,
+            Literal::Flag(false),
+            "Add a task for all judged streams together, and one for each proper subset of them as observed streams",
+        ),
+        optional(
+            "similarity",
+            Form::Names(&Form::String),
+            "Prompts that embed generated streams: stream -> prompt. Their mean cosine measures how well jointly generated \
+             streams match",
+        ),
+        defaulted(
+            "independent",
+            Form::Flag,
+            Literal::Flag(false),
+            "Also generate each stream of a joint task separately, from the same noise, for comparison",
+        ),
+        optional(
+            "conflicts",
+            Form::Names(&Form::Mapping(&CONFLICT)),
+            "Mixtures of two prompts of different classes, by name: weights (1 - a, a) for a from 0 to 1",
+        ),
+        optional(
+            "variants",
+            Form::Names(&Form::Mapping(&VARIANT)),
+            "Variants to compare, by name. The thresholds of the tasks apply to the first one only",
+        ),
+    ],
+};
+
+/// A variant of an evaluation.
+pub(crate) static VARIANT: Mapping = Mapping {
+    name: "variant",
+    keys: &[
+        optional("model", Form::String, "Another model file, relative to this file, with the same streams and codecs"),
+        optional(
+            "weights",
+            Form::OneOrMore(&Form::String),
+            "Weight files that replace the checkpoint, relative to this file: whole models or finished stages",
+        ),
+        optional(
+            "codecs",
+            Form::Names(&Form::Use),
+            "Codecs that read observed streams instead of the model's, by stream",
+        ),
+        optional("denoiser", Form::String, "Denoiser; by default that of the evaluation"),
+        optional("sampler", Form::Kind(Family::Sampler), "Sampler; by default that of the evaluation"),
+        optional("given", GIVEN, "Noise level at which the network sees observed streams; by default that of the task"),
+    ],
+};
+
+/// A judge of an evaluation.
+pub(crate) static JUDGE: Mapping = Mapping {
+    name: "judge",
+    keys: &[
+        required("score", Form::Use, "Module that scores, or the stream's codec if its array is the scores"),
+        optional("weights", Form::String, "File with its weights, relative to this file"),
+    ],
+};
+
+/// A conflict of an evaluation.
+pub(crate) static CONFLICT: Mapping = Mapping {
+    name: "conflict",
+    keys: &[
+        required("generate", NAMES, "Streams to generate and judge"),
+        required("between", NAMES, "Two prompts; the second is made from a row of another class"),
+        ALONG,
+        ABSENT,
+        GUIDANCE,
+    ],
+};
+
+/// A task of an evaluation.
+pub(crate) static TASK: Mapping = Mapping {
+    name: "task",
+    keys: &[
+        required("generate", NAMES, "Streams to generate and judge"),
+        optional("observe", NAMES, "Streams observed from the data"),
+        optional(
+            "start",
+            Form::Names(&Form::String),
+            "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
+        ),
+        optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
+        ALONG,
+        ABSENT,
+        GUIDANCE,
+        optional(
+            "given",
+            GIVEN,
+            "Noise level at which the network sees observed streams; by default that of the evaluation",
+        ),
+        optional("at_least", Form::FRACTION, "Minimum coherence of the first variant; the evaluation fails below it"),
+        optional(
+            "nearest_at_least",
+            Form::FRACTION,
+            "Minimum share of rows of the first variant whose nearest held-out row is their own, by perceptual distance if \
+             the judge has one, else in its features; the evaluation fails below it",
+        ),
+    ],
+};
+
+/// A task of an evaluation that predicts classes, or matches rows, by the predicted x0 of a stream.
+pub(crate) static SCORING: Mapping = Mapping {
+    name: "score task",
+    keys: &[
+        required("score", Form::String, "Stream to predict and to compare with the embedding of each class"),
+        required("observe", NAMES, "Streams observed from the data"),
+        optional(
+            "classes",
+            WORDS,
+            "Class names, in the order of `class`. Without them the task is retrieval: each row must find its own value \
+             among those of all rows, and the value its row",
+        ),
+        TEMPLATES,
+        DRAWS,
+        optional("at_least", Form::FRACTION, "Minimum accuracy of the first variant; the evaluation fails below it"),
+    ],
+};

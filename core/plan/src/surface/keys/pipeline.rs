@@ -1,0 +1,116 @@
+//! Keys of a pipeline.
+
+use super::{
+    ABSENT, ALONG, CLASSES, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES,
+    SAMPLER, SAMPLING_SEED, TEMPLATES, WORDS,
+};
+use crate::surface::form::{Form, Key, Literal, Mapping, defaulted, optional, required};
+
+/// A pipeline.
+pub(crate) static PIPELINE: Mapping = Mapping {
+    name: "pipeline",
+    keys: &[
+        FORMAT,
+        NAME,
+        MODEL_PATH,
+        optional("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns to read, by the names that nodes use"),
+        required(
+            "nodes",
+            Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
+            "Nodes of the graph, by name",
+        ),
+        required("outputs", Form::Names(&Form::String), "Columns to write: column -> node or input"),
+    ],
+};
+
+/// An input of a pipeline.
+pub(crate) static INPUT: Mapping = Mapping {
+    name: "input",
+    keys: &[
+        required("modality", Form::String, "Modality of its cells"),
+        optional("column", Form::String, "Column of the dataset; by default the input's name"),
+    ],
+};
+
+const STREAM: Key = optional("stream", Form::String, "Stream; needed if several use the component");
+
+/// A node that encodes.
+pub(crate) static ENCODE: Mapping = Mapping {
+    name: "encode",
+    keys: &[
+        required("encode", Form::String, "Module that makes the latent, or codec for a stream without a module"),
+        required("from", Form::String, "Input or node with the cells to encode"),
+        STREAM,
+    ],
+};
+
+/// A node that decodes.
+pub(crate) static DECODE: Mapping = Mapping {
+    name: "decode",
+    keys: &[
+        required("decode", Form::String, "Module that decodes the latent, or codec for a stream without a module"),
+        required("from", Form::String, "Node, or `node.stream`, with the latent to decode"),
+        STREAM,
+    ],
+};
+
+/// A node that makes a prompt.
+pub(crate) static EMBED: Mapping = Mapping {
+    name: "embed",
+    keys: &[
+        required("embed", Form::String, "Module that makes the prompt"),
+        required("from", Form::String, "Input or node with the cells to embed"),
+        optional("prompt", Form::String, "Prompt; needed if several use the module"),
+    ],
+};
+
+/// A node that generates.
+pub(crate) static DIFFUSE: Mapping = Mapping {
+    name: "diffuse",
+    keys: &[
+        required("diffuse", NAMES, "Streams to generate"),
+        optional(
+            "observe",
+            Form::Names(&Form::Or(&Form::String, &Form::Mapping(&OBSERVED))),
+            "Observed streams: stream -> node with its latent, or a mapping with a mask to observe it in part (in-painting)",
+        ),
+        defaulted(
+            "given",
+            GIVEN,
+            Literal::Word("clean"),
+            "Noise level at which the network sees observed streams: `clean` (time 0), or `noised` (the time of the \
+             generated streams)",
+        ),
+        optional("condition", CONDITION, "Prompts: node -> weight. Prompts are mixed in proportion to their weights"),
+        GUIDANCE,
+        ALONG,
+        ABSENT,
+        DENOISER_CHOICE,
+        SAMPLER,
+        SAMPLING_SEED,
+    ],
+};
+
+/// A stream that is observed in part; it is generated as well.
+pub(crate) static OBSERVED: Mapping = Mapping {
+    name: "observe",
+    keys: &[
+        required("from", Form::String, "Node with the latent"),
+        optional("mask", Form::String, "Node with a value of the same shape; elements above 0.5 are observed"),
+    ],
+};
+
+/// A node that classifies by the predicted x0 of a stream.
+pub(crate) static SCORE: Mapping = Mapping {
+    name: "score",
+    keys: &[
+        required("score", Form::String, "Stream to predict and to compare with the embedding of each class"),
+        required("observe", Form::Names(&Form::String), "Observed streams: stream -> node with its latent"),
+        required("classes", WORDS, CLASSES),
+        TEMPLATES,
+        DRAWS,
+        DENOISER_CHOICE,
+        SAMPLER,
+        SAMPLING_SEED,
+    ],
+};

@@ -1,0 +1,131 @@
+//! Keys of a training, and those it shares with evaluations: tables and generated sources.
+
+use super::{COUNT, FORMAT, MODEL_PATH, NAME, NAMES, SEED_FORM, SOURCES, WORDS};
+use crate::surface::form::{Form, Literal, Mapping, defaulted, optional, required};
+use crate::surface::kinds::Family;
+
+const EMA: Form = Form::Number { minimum: 0.0, maximum: 0.999_999, above: false };
+
+/// A training.
+pub(crate) static TRAINING: Mapping = Mapping {
+    name: "training",
+    keys: &[
+        FORMAT,
+        NAME,
+        MODEL_PATH,
+        defaulted("seed", SEED_FORM, Literal::Integer(0), "Seed of initialization, order of rows, noise and times"),
+        optional("start", Form::String, "File with weights to start from, relative to this file"),
+        optional(
+            "fresh",
+            NAMES,
+            "Streams, prompts, denoisers and scorers to initialize anew although `start` has their weights",
+        ),
+        optional(
+            "take",
+            Form::Names(&Form::Mapping(&TAKEN)),
+            "Parts to initialize from other files: `streams.NAME`, `denoisers.NAME`, ... -> file",
+        ),
+        SOURCES,
+        required("data", Form::Names(&Form::Mapping(&TABLE)), "Tables made from the sources, by name"),
+        optional("scorers", Form::Names(&Form::Mapping(&SCORER)), "Classifiers to train next to the model, by name"),
+        required("stages", Form::List(&Form::Mapping(&STAGE)), "Stages, in order"),
+    ],
+};
+
+/// A part of a model that a training takes from a file.
+pub(crate) static TAKEN: Mapping = Mapping {
+    name: "take",
+    keys: &[
+        required("from", Form::String, "File with weights, relative to this file"),
+        optional("part", Form::String, "Name of the part in that file (`prompts.NAME`, ...); by default the same name"),
+    ],
+};
+
+/// A table of a training or evaluation.
+pub(crate) static TABLE: Mapping = Mapping {
+    name: "table",
+    keys: &[
+        required("columns", Form::Names(&Form::String), "Columns: stream or prompt -> `source.column`"),
+        optional("join", Form::String, "Column on which rows of several sources are joined"),
+        optional("class", Form::String, "Class of a row: `source.column`"),
+        optional(
+            "classes",
+            WORDS,
+            "Words of the `class` column, in the order of their class numbers; by default the column holds numbers",
+        ),
+    ],
+};
+
+/// A source that is generated.
+pub(crate) static GENERATED: Mapping = Mapping {
+    name: "source",
+    keys: &[
+        required(
+            "generate",
+            Form::Choice(&["glyphs", "captions"]),
+            "Generator: `glyphs` makes digits as images, sounds, words and labels; `captions` makes colored digits with \
+             captions",
+        ),
+        required("rows", COUNT, "Number of rows"),
+        defaulted(
+            "seed",
+            SEED_FORM,
+            Literal::Integer(0),
+            "Seed of the rows; use different seeds for training and test",
+        ),
+        optional(
+            "shapes",
+            Form::String,
+            "For `captions`: source of files with digit shapes; by default the shapes are drawn",
+        ),
+        optional(
+            "combinations",
+            Form::Choice(&["all", "seen", "held-out"]),
+            "For `captions`: pairs of digit and color to generate; by default `all`",
+        ),
+    ],
+};
+
+/// A scorer of a training.
+pub(crate) static SCORER: Mapping = Mapping {
+    name: "scorer",
+    keys: &[
+        required("stream", Form::String, "Stream whose arrays it takes as input"),
+        required("score", Form::Use, "Module that scores, or the stream's codec if its array is the scores"),
+    ],
+};
+
+/// A stage of a training.
+pub(crate) static STAGE: Mapping = Mapping {
+    name: "stage",
+    keys: &[
+        NAME,
+        optional("train", Form::OneOrMore(&Form::String), "Stream, denoiser, scorer or prompts to train"),
+        required("objective", Form::Kind(Family::Objective), "Objective"),
+        required("data", Form::String, "Table to read"),
+        optional("steps", COUNT, "Optimizer steps; required unless the objective trains nothing"),
+        optional(
+            "keep",
+            Form::List(&COUNT),
+            "Steps after which the weights are written to a file of their own, stages/INDEX-NAME-STEP.safetensors",
+        ),
+        defaulted("batch", COUNT, Literal::Integer(256), "Rows per optimizer step"),
+        optional(
+            "micro_batch",
+            COUNT,
+            "Rows per network call; gradients are accumulated over the batch. By default the whole batch",
+        ),
+        defaulted("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "Optimizer"),
+        optional(
+            "weights",
+            NAMES,
+            "Weights of the denoiser to train, by name; `*` matches any characters. By default all",
+        ),
+        defaulted(
+            "ema",
+            EMA,
+            Literal::Number(0.0),
+            "Decay of the exponential moving average of the weights; 0 for none",
+        ),
+    ],
+};
