@@ -50,7 +50,7 @@ pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report:
     let path = surface::text(&from.node, "`from` of the model", report)?;
     let source = files.get(id.0)?;
     let base = source.beside(&path.value);
-    let refused = |reason: String| Problem::Impossible { what: format!("`from` of {}", source.path), reason };
+    let refused = |reason: String| Problem::Impossible { text: format!("`from` of {} {reason}", source.path) };
     let Some(index) = files.iter().position(|file| file.path == base) else {
         report.error(path.span, refused(format!("names {base}, which was not read")));
         return None;
@@ -125,8 +125,8 @@ pub(crate) fn with_words(root: &mut Node, files: &[&Source], report: &mut Report
         match files.iter().position(|file| file.path == path) {
             Some(index) => node.content = Content::List(lines(&files[index].text, SourceId(index))),
             None => {
-                let reason = "is a file of words that was not read; write its name into the file".into();
-                report.error(node.span, Problem::Impossible { what: format!("`{path}`"), reason });
+                let text = format!("`{path}` is a word list that was not read; write its name into the file");
+                report.error(node.span, Problem::Impossible { text });
             }
         }
     });
