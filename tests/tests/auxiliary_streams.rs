@@ -44,7 +44,7 @@ stages:
   - {name: masked, train: seen, objective: {kind: reconstruct}, data: rows, steps: 20, batch: 16}
   - {name: statistics, objective: {kind: statistics}, data: rows}
   - {name: digits, train: digits, objective: {kind: denoise, times: {kind: shared-all}}, data: rows, steps: 600, batch: 64, ema: 0.9, optimizer: {kind: adamw, lr: 3.0e-3}}
-  - {name: head, train: digits, weights: ["heads.*"], objective: {kind: denoise, denoising: 0, times: {kind: shared-all}}, data: rows, steps: 30, batch: 32}
+  - {name: head, train: digits, weights: ["heads.*"], objective: {kind: denoise, denoise_weight: 0, times: {kind: shared-all}}, data: rows, steps: 30, batch: 32}
 "#;
 
 const EVALUATION: &str = r#"
@@ -77,7 +77,7 @@ fn a_label_is_predicted_and_conditions_and_a_masked_image_conditions() {
     let data = workspace.column("data", "image", Feature::Image, images).display().to_string();
     let lines = "inputs: {image: {modality: image}}\nnodes:\n  \
         shown: {encode: image/autoencoder, from: image, stream: image}\n  \
-        read: {diffuse: [label], observe: {image: shown}, given: noised, sampler: {kind: ddim, steps: 1, begin: 0.02}}\n  \
+        read: {diffuse: [label], observe: {image: shown}, given: noised, sampler: {kind: ddim, steps: 1, start_at: 0.02}}\n  \
         digit: {decode: label/one-hot, from: read.label}\noutputs: {label: digit}\n";
     workspace.run("read", lines, &["--input", &data]);
     let labels = workspace.cells("read", "label");
@@ -99,7 +99,7 @@ fn a_label_is_predicted_and_conditions_and_a_masked_image_conditions() {
     }
     // A later start, here from the true rows, keeps more of them.
     let edited = |findings: &Findings| findings.tasks["edit"].variants["tiny"].streams["image"].truth.clone().unwrap();
-    let only = EVALUATION.split("  joint:").next().unwrap().replace("steps: 4", "steps: 4, begin: 0.3");
+    let only = EVALUATION.split("  joint:").next().unwrap().replace("steps: 4", "steps: 4, start_at: 0.3");
     let task = "  edit: {start: {image: image}, generate: [image], absent: [label]}\n";
     let whole = edited(&findings);
     let late = edited(&evaluate("late", &format!("{only}{task}")));
@@ -110,7 +110,7 @@ fn a_label_is_predicted_and_conditions_and_a_masked_image_conditions() {
         assert!((0.0..=most).contains(&near.distance.mean) && (0.0..=1.0).contains(&near.nearest.mean), "{near:?}");
         assert!(late.distance.mean < near.distance.mean, "{late:?} {near:?}");
     }
-    workspace.write("no.yaml", &EVALUATION.replace("steps: 4", "steps: 4, begin: 0.3"));
+    workspace.write("no.yaml", &EVALUATION.replace("steps: 4", "steps: 4, start_at: 0.3"));
     let refused = workspace.call("eval", "no.yaml", "no", &[]);
     assert_eq!(refused.code, 2, "{}", refused.out);
     weights_are_taken_from_other_trainings(&workspace);
@@ -164,7 +164,7 @@ fn weights_are_taken_from_other_trainings(workspace: &Workspace) {
         .replace("model: model.yaml", "model: taken-model.yaml")
         .replace("label: digits.label}", "label: digits.label, meaning: digits.image}");
     let tasks = "tasks:\n  restore: {observe: [seen], generate: [image], absent: [label, meaning]}\n  \
-        represent: {score: meaning, observe: [image], draws: 1}\nvariants:\n  long: {}\n  \
+        represent: {score: meaning, observe: [image], samples: 1}\nvariants:\n  long: {}\n  \
         short: {weights: taken/stages/01-short.safetensors}\n  \
         hidden: {codecs: {seen: {use: image/masked, least: 1, most: 1}}}\n";
     workspace.write("taken-eval.yaml", &format!("{head}{tasks}"));

@@ -81,5 +81,5 @@ fn prompts_and_coupled_streams_train_stage_by_stage_and_run() {
     let expected = [3, 7, 0, 9].map(OwnedCell::I64);
     let alone = labels("alone", "diffuse: [label], absent: [image]");
     assert_eq!(alone, expected, "a label follows the word that conditions it");
-    assert_eq!(labels("coupled", "diffuse: [label], along: [image]").len(), 4);
+    assert_eq!(labels("coupled", "diffuse: [label], marginalize: [image]").len(), 4);
 }

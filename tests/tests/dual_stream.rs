@@ -65,7 +65,7 @@ judges: {}
 sampler: {kind: ddim, steps: 3}
 rows: 120
 tasks:
-  colour: {score: query, observe: [image], classes: [red, green, blue, yellow, purple, cyan], at_least: 0.35}
+  colour: {score: query, observe: [image], classes: [red, green, blue, yellow, purple, cyan], min_coherence: 0.35}
   retrieval: {score: query, observe: [image]}
 "#;
 

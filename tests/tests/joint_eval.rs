@@ -46,7 +46,7 @@ stages:
   - {name: text, train: digits, objective: {kind: denoise, streams: [text], times: {kind: shared-all}}, data: rows, steps: 60, batch: 32}
 "#;
 
-const TOGETHER: &str = r#"  - {name: together, train: digits, weights: ["environment.*", "*context*"], objective: {kind: denoise, times: {kind: shared-all}, p_unprompted: 0.5}, data: rows, steps: 60, batch: 32, optimizer: {kind: adamw, lr: 1.0e-2}}
+const TOGETHER: &str = r#"  - {name: together, train: digits, weights: ["environment.*", "*context*"], objective: {kind: denoise, times: {kind: shared-all}, p_uncond: 0.5}, data: rows, steps: 60, batch: 32, optimizer: {kind: adamw, lr: 1.0e-2}}
 "#;
 
 const EVALUATION: &str = r#"

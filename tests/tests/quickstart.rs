@@ -45,7 +45,7 @@ fn train(workspace: &Workspace) -> Value {
 }
 
 fn eval(workspace: &Workspace) -> Value {
-    let set = ["digits.rows=60", "seen.rows=60", "rows=20", "seeds=[1, 2]", "joint.at_least=0"];
+    let set = ["digits.rows=60", "seen.rows=60", "rows=20", "seeds=[1, 2]", "joint.min_coherence=0"];
     let samplers = ["ddim.sampler.steps=3", "heun.sampler.steps=2"];
     let set: Vec<String> = set.into_iter().chain(samplers).map(String::from).collect();
     command(workspace, "eval", "eval.yaml", "out/quick-eval", &set)

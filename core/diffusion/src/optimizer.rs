@@ -26,6 +26,7 @@ pub enum OptimizerConfig {
         /// Decoupled weight decay.
         weight_decay: f64,
         /// Maximum norm of the gradient over all parameters; 0 for no limit.
+        #[serde(rename = "max_grad_norm")]
         clip: f64,
     },
 }

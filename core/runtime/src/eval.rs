@@ -115,8 +115,8 @@ fn task_findings(task: &Task) -> TaskFindings {
     TaskFindings {
         observe: task.observe.iter().chain(task.condition.keys()).cloned().collect(),
         generate: task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).cloned().collect(),
-        at_least: task.at_least,
-        nearest_at_least: task.nearest_at_least,
+        min_coherence: task.min_coherence,
+        min_top1: task.min_top1,
         passed: true,
         variants: IndexMap::new(),
     }
@@ -175,7 +175,7 @@ fn check_thresholds(findings: &mut Findings) -> Vec<String> {
         // Without a comparison, no row is near.
         let nearest = nearest.reduce(f64::min).unwrap_or(0.0);
         for (what, least, mean) in
-            [("", task.at_least, answer.coherence.mean), (" nearest", task.nearest_at_least, nearest)]
+            [("", task.min_coherence, answer.coherence.mean), (" nearest", task.min_top1, nearest)]
         {
             if let Some(least) = least.filter(|least| mean < *least) {
                 task.passed = false;

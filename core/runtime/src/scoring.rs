@@ -111,7 +111,7 @@ impl PredictX0<'_> {
             let observed: IndexMap<&String, Tensor> =
                 observed.iter().map(|(name, latent)| Ok((name, narrow(latent)?))).collect::<Result<_>>()?;
             let mut sum: Option<Tensor> = None;
-            for draw in 0..self.scoring.draws {
+            for draw in 0..self.scoring.samples {
                 let Sampled { mut streams, rows_failed } = self.draw(networks, &observed, keys, draw)?;
                 let more = rows_failed.into_iter().map(|(row, text)| (first + row, text));
                 failed.extend(more.filter(|_| draw == 0));
@@ -122,7 +122,7 @@ impl PredictX0<'_> {
                     None => value,
                 });
             }
-            means.extend(sum.map(|sum| sum.f_div_scalar(self.scoring.draws as f64)).transpose()?);
+            means.extend(sum.map(|sum| sum.f_div_scalar(self.scoring.samples as f64)).transpose()?);
         }
         let mean = if means.is_empty() { self.no_rows(networks)? } else { Tensor::f_cat(&means, 0)? };
         Ok(Predicted { mean, failed })

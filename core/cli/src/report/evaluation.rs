@@ -88,7 +88,7 @@ fn per_seed(figures: &[f64]) -> String {
 
 /// A share as a bar. The bar of the first variant has a mark at the target.
 fn bar(mean: f64, task: &TaskFindings, first: bool) -> Markup {
-    let target = task.at_least.filter(|_| first);
+    let target = task.min_coherence.filter(|_| first);
     let state = match (target, task.passed) {
         (None, _) => "",
         (_, true) => "good",

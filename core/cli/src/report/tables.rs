@@ -213,13 +213,13 @@ fn references(findings: &Findings) -> Grid {
 
 /// The targets of a task: least coherence, and least share of rows nearest to their own; empty if it has none.
 pub fn target(task: &TaskFindings) -> String {
-    let nearest = task.nearest_at_least.map(|least| format!("nearest {}", percent(least)));
-    task.at_least.map(percent).into_iter().chain(nearest).collect::<Vec<_>>().join(", ")
+    let nearest = task.min_top1.map(|least| format!("nearest {}", percent(least)));
+    task.min_coherence.map(percent).into_iter().chain(nearest).collect::<Vec<_>>().join(", ")
 }
 
 /// ` ✓` or ` ✗` for a task with targets.
 pub fn mark(task: &TaskFindings) -> &'static str {
-    match (task.at_least.or(task.nearest_at_least), task.passed) {
+    match (task.min_coherence.or(task.min_top1), task.passed) {
         (None, _) => "",
         (_, true) => " ✓",
         (_, false) => " ✗",
@@ -277,11 +277,11 @@ pub mod tests {
             seconds_per_row: 0.002,
             rows_per_second: 500.0,
         };
-        let task = |observe: &[&str], at_least, passed| TaskFindings {
+        let task = |observe: &[&str], min_coherence, passed| TaskFindings {
             observe: observe.iter().map(|s| s.to_string()).collect(),
             generate: vec!["sound".into()],
-            at_least,
-            nearest_at_least: None,
+            min_coherence,
+            min_top1: None,
             passed,
             variants: [("mld", 0.774), ("euler", 0.5)]
                 .into_iter()
@@ -335,7 +335,7 @@ pub mod tests {
     fn nearest_rows_can_be_a_target_and_have_a_reconstructed_reference() {
         let mut findings = example();
         assert!(!text(&findings).contains("nearest"));
-        findings.tasks["joint"].nearest_at_least = Some(0.7);
+        findings.tasks["joint"].min_top1 = Some(0.7);
         let near =
             |distance, share| Nearness { distance: Figure::of(vec![distance]), nearest: Figure::of(vec![share]) };
         let mut own = Truth { features: near(0.125, 0.75), perceptual: None };

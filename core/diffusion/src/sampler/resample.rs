@@ -45,6 +45,7 @@ pub struct Sampling {
     /// The fraction of the time range to sample, above 0. Below 1 sampling starts later, with less noise, from given
     /// init values: Meng et al. 2022, "SDEdit", section 3.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    #[serde(rename = "start_at")]
     pub begin: f64,
     /// RePaint's resampling, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +73,7 @@ impl Sampling {
         if !(self.begin > 0.0 && self.begin <= 1.0) {
             let wanted = "above 0 and at most 1";
             let found = self.begin.to_string();
-            return Err(EngineError::Config { field: "begin", wanted, found });
+            return Err(EngineError::Config { field: "start_at", wanted, found });
         }
         let Some(Resample { jump, times }) = self.resample else { return Ok(()) };
         let bad = |field, wanted, found: usize| Err(EngineError::Config { field, wanted, found: found.to_string() });
@@ -220,7 +221,7 @@ mod tests {
         for begin in [0.0, -0.5, 1.5, f64::NAN] {
             assert!(late(begin).check().is_err());
         }
-        let parsed: Sampling = serde_json::from_str(r#"{"kind": "dpmpp-2m", "steps": 8, "begin": 0.25}"#).unwrap();
+        let parsed: Sampling = serde_json::from_str(r#"{"kind": "dpmpp-2m", "steps": 8, "start_at": 0.25}"#).unwrap();
         assert_eq!(parsed, late(0.25));
     }
 

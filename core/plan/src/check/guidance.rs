@@ -16,7 +16,7 @@ pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Rep
     }
     if !applies(spec, lists) {
         let text = if is_joint(spec) {
-            let found = lists.generate.len() + lists.along.len();
+            let found = lists.generate.len() + lists.marginalize.len();
             format!("joint guidance needs at least two generated streams, found {found}")
         } else {
             "guidance needs `observe` or `condition`; add one or remove `guidance`".into()
@@ -35,7 +35,7 @@ pub(crate) fn check_names(spec: &GuidanceSpec, known: &[&str], report: &mut Repo
 /// True if there is something to guide towards.
 pub(crate) fn applies(spec: &GuidanceSpec, lists: &StreamLists) -> bool {
     if is_joint(spec) {
-        return lists.generate.len() + lists.along.len() > 1;
+        return lists.generate.len() + lists.marginalize.len() > 1;
     }
     let is_named = |name: &str| spec.conditions.is_empty() || spec.conditions.iter().any(|named| named.value == name);
     conditions(lists).any(is_named)

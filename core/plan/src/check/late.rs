@@ -25,19 +25,19 @@ impl Late<'_> {
         has_start: impl Fn(&str) -> bool,
         report: &mut Report,
     ) {
-        let begin = self.sampler.get("begin").and_then(Json::as_f64).unwrap_or(1.0);
+        let start_at = self.sampler.get("start_at").and_then(Json::as_f64).unwrap_or(1.0);
         let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
         let lacking = generated.into_iter().find(|stream| !has_start(stream) && is_diffused(stream));
-        let Some(stream) = lacking.filter(|_| begin < 1.0) else { return };
+        let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };
         let text = match self.task {
             Some(task) => {
                 format!(
-                    "`begin: {begin}` starts from partly noised data, but task `{task}` has no `start` for `{stream}`"
+                    "`start_at: {start_at}` starts from partly noised data, but task `{task}` has no `start` for `{stream}`"
                 )
             }
             None => format!(
-                "`begin: {begin}` starts from partly noised data, which a node cannot provide for stream `{stream}`; \
-                 remove `begin`"
+                "`start_at: {start_at}` starts from partly noised data, which a node cannot provide for stream `{stream}`; \
+                 remove `start_at`"
             ),
         };
         report.error(self.at, Problem::Impossible { text });

@@ -37,7 +37,7 @@ pub(crate) fn add(
         return report.error(spec.subsets.unwrap_or(spec.span), Problem::Impossible { text });
     }
     let others = over.iter().filter(|stream| !streams.contains(stream)).cloned();
-    let (absent, along): (Vec<_>, Vec<_>) = others.partition(|stream| model.is_only_given(denoiser, stream));
+    let (absent, marginalize): (Vec<_>, Vec<_>) = others.partition(|stream| model.is_only_given(denoiser, stream));
     let mut given: Vec<u32> = (0..(1 << streams.len()) - 1).collect();
     // The first stream is the lowest bit and must be observed first.
     given.sort_by_key(|set| (set.count_ones(), std::cmp::Reverse(set.reverse_bits())));
@@ -60,13 +60,18 @@ pub(crate) fn add(
             report.error(written.name.span, Problem::Impossible { text });
             continue;
         }
-        let lists =
-            StreamLists { generate, observe, along: along.clone(), absent: absent.clone(), ..StreamLists::default() };
+        let lists = StreamLists {
+            generate,
+            observe,
+            marginalize: marginalize.clone(),
+            absent: absent.clone(),
+            ..StreamLists::default()
+        };
         let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &lists));
         let guidance = shared.map(|shared| shared.json.clone());
         let given = spec.given.unwrap_or_default();
-        let StreamLists { generate, observe, along, absent, .. } = lists;
-        tasks.insert(name, Task { generate, along, observe, absent, guidance, given, ..Task::default() });
+        let StreamLists { generate, observe, marginalize, absent, .. } = lists;
+        tasks.insert(name, Task { generate, marginalize, observe, absent, guidance, given, ..Task::default() });
     }
 }
 

@@ -57,25 +57,25 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
         lists.prompts = condition.keys().cloned().collect();
         let guidance = guided(task, spec, &lists, report)?;
         let given = task.given.or(spec.given)?;
-        let StreamLists { generate, observe, along, absent, .. } = lists;
+        let StreamLists { generate, observe, marginalize, absent, .. } = lists;
         let score = match &task.score {
             Some(score) => Some(resolve_scoring(score, model, report)?),
             None => None,
         };
         let start = start(task, &generate, spec, model, report)?;
-        let at_least = task.at_least;
-        let nearest_at_least = task.nearest_at_least;
+        let min_coherence = task.min_coherence;
+        let min_top1 = task.min_top1;
         let plan = Task {
             generate,
-            along,
+            marginalize,
             observe,
             start,
             condition,
             absent,
             guidance,
             given,
-            at_least,
-            nearest_at_least,
+            min_coherence,
+            min_top1,
             score,
         };
         let plan = if plan.score.is_some() { predicting_only(plan) } else { plan };
@@ -97,8 +97,8 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
 fn predicting_only(task: Task) -> Task {
     Task {
         generate: Vec::new(),
-        along: Vec::new(),
-        absent: task.along.iter().chain(&task.absent).cloned().collect(),
+        marginalize: Vec::new(),
+        absent: task.marginalize.iter().chain(&task.absent).cloned().collect(),
         guidance: None,
         given: Given::Clean,
         ..task
@@ -202,7 +202,7 @@ fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {
     [
         ("generate", task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).collect()),
         ("observe", task.observe.iter().collect()),
-        ("along", task.along.iter().collect()),
+        ("marginalize", task.marginalize.iter().collect()),
         ("absent", task.absent.iter().collect()),
     ]
 }

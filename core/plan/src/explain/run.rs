@@ -47,7 +47,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
         Op::Diffuse {
             denoiser,
             generate,
-            along,
+            marginalize,
             observe,
             masks,
             given,
@@ -67,7 +67,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
                 format!("generates {}", list(generate.keys())),
                 named("observes", list(observed)),
                 named("conditions", list(conditions)),
-                named("along", list(along)),
+                named("marginalize", list(marginalize)),
                 named("absent", list(absent)),
             ];
             parts.extend(conditioning(*given, guidance.as_ref(), options));

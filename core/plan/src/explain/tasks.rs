@@ -65,9 +65,9 @@ fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
     let given: Vec<String> = task.observe.iter().cloned().chain(prompts).collect();
     let given = if given.is_empty() { "nothing".into() } else { list(given) };
     let mut rest = Vec::new();
-    rest.extend(task.at_least.map(|least| format!("at least {least}")));
-    rest.extend(task.nearest_at_least.map(|least| format!("nearest at least {least}")));
-    for (word, names) in [("along", &task.along), ("absent", &task.absent)] {
+    rest.extend(task.min_coherence.map(|least| format!("at least {least}")));
+    rest.extend(task.min_top1.map(|least| format!("nearest at least {least}")));
+    for (word, names) in [("marginalize", &task.marginalize), ("absent", &task.absent)] {
         if !names.is_empty() {
             rest.push(format!("{word} {}", list(names)));
         }

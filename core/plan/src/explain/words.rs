@@ -40,7 +40,7 @@ pub(crate) fn classification(scoring: &Scoring) -> String {
         Some(1) => format!("{} classes", scoring.classes.len()),
         Some(cells) => format!("{} classes of {cells} cells each", scoring.classes.len()),
     };
-    format!("predicts {} x {} among {among}", scoring.stream, scoring.draws)
+    format!("predicts {} x {} among {among}", scoring.stream, scoring.samples)
 }
 
 /// The noise level of observed streams if it is not the default, and guidance.

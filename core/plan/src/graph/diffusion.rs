@@ -29,7 +29,7 @@ pub(crate) struct Diffusion {
 pub(crate) struct StreamLists {
     pub generate: Vec<String>,
     pub observe: Vec<String>,
-    pub along: Vec<String>,
+    pub marginalize: Vec<String>,
     pub absent: Vec<String>,
     pub prompts: Vec<String>,
 }
@@ -115,12 +115,12 @@ pub(crate) fn resolve_lists(
     let list = |index: usize| written[index].1.iter().map(|stream| stream.value.clone()).collect::<Vec<_>>();
     let generate = list(0);
     let observe = list(1);
-    let along = list(2);
+    let marginalize = list(2);
     let absent = list(3);
-    let mut lists = StreamLists { generate, observe, along, absent, prompts: Vec::new() };
+    let mut lists = StreamLists { generate, observe, marginalize, absent, prompts: Vec::new() };
     for stream in over {
         if !written.iter().any(|(_, streams)| streams.iter().any(|named| named.value == *stream)) {
-            let list = if model.is_only_given(denoiser, stream) { &mut lists.absent } else { &mut lists.along };
+            let list = if model.is_only_given(denoiser, stream) { &mut lists.absent } else { &mut lists.marginalize };
             list.push(stream.clone());
         }
     }

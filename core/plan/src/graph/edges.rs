@@ -194,7 +194,7 @@ fn stream_port(
         return None;
     };
     let has = |list: &[String]| list.iter().any(|stream| stream == port);
-    let text = if has(&lists.along) {
+    let text = if has(&lists.marginalize) {
         format!("`{head}.{port}` is marginalized (sampled and discarded); list `{port}` in `diffuse` to use it")
     } else if has(&lists.observe) {
         format!("`{head}.{port}` is observed, not generated; use the node that it is observed from")

@@ -150,7 +150,7 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     let written = [
         ("diffuse", spec.generate.iter().collect::<Vec<_>>()),
         ("observe", whole.map(|observed| &observed.stream).collect()),
-        ("along", spec.along.iter().collect()),
+        ("marginalize", spec.marginalize.iter().collect()),
         ("absent", spec.absent.iter().collect()),
     ];
     let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
@@ -174,7 +174,7 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
         let reason = "no stream is observed as a whole".into();
         report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
     }
-    let generated = lists.generate.iter().chain(&lists.along);
+    let generated = lists.generate.iter().chain(&lists.marginalize);
     if let Some(sampler) = &spec.sampler {
         let late = Late { sampler, denoiser: &denoiser, model, task: None, at: spec.span };
         late.check(generated, |_| false, report);
@@ -202,7 +202,7 @@ fn observed_in_part(
     model: &ModelGraph,
     report: &mut Report,
 ) -> Option<Vec<String>> {
-    let generated = || lists.generate.iter().chain(&lists.along);
+    let generated = || lists.generate.iter().chain(&lists.marginalize);
     for ObservedSpec { stream, .. } in partly.iter().filter(|spec| model.is_companion(denoiser, &spec.stream.value)) {
         let text = format!("stream `{}` is an auxiliary stream and cannot have a mask", stream.value);
         report.error(stream.span, Problem::Impossible { text });

@@ -34,7 +34,7 @@ pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut R
     let written = [
         ("score", vec![&spec.scoring.stream]),
         ("observe", spec.observe.iter().map(|(stream, _)| stream).collect::<Vec<_>>()),
-        ("along", Vec::new()),
+        ("marginalize", Vec::new()),
         ("absent", Vec::new()),
     ];
     if !known_streams(&written, model, report) {
@@ -47,7 +47,7 @@ pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut R
     let scoring = resolve_scoring(&spec.scoring, model, report)?;
     let sampler = spec.sampler.clone()?;
     let seed = spec.seed?;
-    let absent = lists.along.into_iter().chain(lists.absent).collect();
+    let absent = lists.marginalize.into_iter().chain(lists.absent).collect();
     Some(Score { denoiser, scoring, observe: lists.observe, absent, sampler, seed })
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &m
         return None;
     }
     let classes = spec.classes.iter().map(|class| (class.value.clone(), spec.cells(&class.value))).collect();
-    Some(Scoring { stream: spec.stream.value.clone(), classes, draws: spec.draws })
+    Some(Scoring { stream: spec.stream.value.clone(), classes, samples: spec.samples })
 }
 
 /// The type that leaves a port.

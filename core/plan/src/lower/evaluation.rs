@@ -65,7 +65,7 @@ fn initial_values(
         let written = spec.variants.iter().find(|written| written.name.value == *name);
         let at = written.map_or(spec.span, |written| written.name.span);
         for (task_name, task) in tasks {
-            let generated = task.generate.iter().chain(&task.along);
+            let generated = task.generate.iter().chain(&task.marginalize);
             let has_start = |stream: &str| task.start.contains_key(stream);
             let sampler = &variant.sampler;
             let denoiser = variant.denoiser.as_str();

@@ -177,7 +177,7 @@ impl Steps<'_> {
         let op = Op::Diffuse {
             denoiser,
             generate,
-            along: [unread, lists.along].concat(),
+            marginalize: [unread, lists.marginalize].concat(),
             observe,
             masks,
             given,

@@ -75,7 +75,7 @@ pub struct Task {
     /// Streams to generate and judge.
     pub generate: Vec<String>,
     /// Streams to marginalize: sampled jointly and discarded.
-    pub along: Vec<String>,
+    pub marginalize: Vec<String>,
     /// Streams observed from the data.
     pub observe: Vec<String>,
     /// Initial values for a sampler that starts late (SDEdit): stream -> stream of the data with arrays of the same shape.
@@ -93,10 +93,10 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Given::is_default")]
     pub given: Given,
     /// Minimum coherence, if any; the evaluation fails below it.
-    pub at_least: Option<f64>,
+    pub min_coherence: Option<f64>,
     /// Minimum share of rows whose nearest held-out row is their own, by perceptual distance if the judge has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nearest_at_least: Option<f64>,
+    pub min_top1: Option<f64>,
     /// Classification instead of generation; without classes, retrieval among the values of all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scoring>,

@@ -102,7 +102,7 @@ pub enum Op {
         /// Streams to generate: stream -> value id.
         generate: IndexMap<String, String>,
         /// Streams to marginalize: sampled jointly and discarded.
-        along: Vec<String>,
+        marginalize: Vec<String>,
         /// Observed streams: stream -> value id of a latent.
         observe: IndexMap<String, String>,
         /// Masks of streams that are observed in part and generated elsewhere: stream -> value id of a tensor with the
@@ -146,7 +146,7 @@ pub enum Op {
     },
 }
 
-/// Classification: the class whose embedding has the largest cosine with the predicted x0, averaged over the draws.
+/// Classification: the class whose embedding has the largest cosine with the predicted x0, averaged over the samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scoring {
     /// The stream to predict.
@@ -154,7 +154,7 @@ pub struct Scoring {
     /// Class -> cells of the stream that describe it; their normalized embeddings are averaged.
     pub classes: IndexMap<String, Vec<String>>,
     /// Number of predictions from different noise.
-    pub draws: u64,
+    pub samples: u64,
 }
 
 /// A prompt with its weight.

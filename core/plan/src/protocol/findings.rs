@@ -105,10 +105,10 @@ pub struct TaskFindings {
     /// Generated and judged streams.
     pub generate: Vec<String>,
     /// Minimum coherence of the first variant.
-    pub at_least: Option<f64>,
+    pub min_coherence: Option<f64>,
     /// Minimum share of rows of the first variant whose nearest held-out row is their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nearest_at_least: Option<f64>,
+    pub min_top1: Option<f64>,
     /// True if the first variant reaches the minimum.
     pub passed: bool,
     /// Variant -> results.

@@ -73,12 +73,12 @@ pub(crate) struct TaskSpec {
     pub start: Vec<(SpannedString, SpannedString)>,
     /// Prompt -> weight.
     pub condition: Vec<(SpannedString, f64)>,
-    pub along: Vec<SpannedString>,
+    pub marginalize: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
-    pub at_least: Option<f64>,
-    pub nearest_at_least: Option<f64>,
+    pub min_coherence: Option<f64>,
+    pub min_top1: Option<f64>,
     /// Classification instead of generation.
     pub score: Option<ScoringSpec>,
 }
@@ -174,12 +174,12 @@ impl TaskSpec {
             observe: Vec::new(),
             start: Vec::new(),
             condition: Vec::new(),
-            along: Vec::new(),
+            marginalize: Vec::new(),
             absent: Vec::new(),
             guidance: None,
             given: None,
-            at_least: None,
-            nearest_at_least: None,
+            min_coherence: None,
+            min_top1: None,
             score: None,
         }
     }
@@ -192,7 +192,7 @@ fn conflict(entry: &Entry, report: &mut Report) -> TaskSpec {
     if let Some(fields) = Fields::open(&entry.node, &surface::CONFLICT, within, entry.key.span, report) {
         spec.generate = fields.texts("generate", report);
         spec.condition = fields.texts("between", report).into_iter().map(|prompt| (prompt, 1.0)).collect();
-        spec.along = fields.texts("along", report);
+        spec.marginalize = fields.texts("marginalize", report);
         spec.absent = fields.texts("absent", report);
         spec.guidance = guidance(&fields, report);
     }
@@ -208,19 +208,19 @@ fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
         if let Some(fields) = Fields::open(&entry.node, &surface::SCORING, within, entry.key.span, report) {
             spec.score = scoring(&fields, report);
             spec.observe = fields.texts("observe", report);
-            spec.at_least = fields.number("at_least", report);
+            spec.min_coherence = fields.number("min_coherence", report);
         }
     } else if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
         spec.generate = fields.texts("generate", report);
         spec.observe = fields.texts("observe", report);
         spec.start = fields.pairs("start", report);
         spec.condition = fields.numbers("condition", report);
-        spec.along = fields.texts("along", report);
+        spec.marginalize = fields.texts("marginalize", report);
         spec.absent = fields.texts("absent", report);
         spec.guidance = guidance(&fields, report);
         spec.given = given(&fields, report);
-        spec.at_least = fields.number("at_least", report);
-        spec.nearest_at_least = fields.number("nearest_at_least", report);
+        spec.min_coherence = fields.number("min_coherence", report);
+        spec.min_top1 = fields.number("min_top1", report);
     }
     spec
 }

@@ -63,7 +63,7 @@ pub(crate) struct DiffuseSpec {
     pub observe: Vec<ObservedSpec>,
     /// Node -> weight of the prompt that it makes.
     pub condition: Vec<(SpannedString, f64)>,
-    pub along: Vec<SpannedString>,
+    pub marginalize: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
@@ -185,7 +185,7 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
         generate: fields.texts("diffuse", report),
         observe: observed(&fields, report),
         condition: fields.numbers("condition", report),
-        along: fields.texts("along", report),
+        marginalize: fields.texts("marginalize", report),
         absent: fields.texts("absent", report),
         denoiser: fields.text("denoiser", report),
         sampler: fields.json("sampler", report).map(|json| json.value),

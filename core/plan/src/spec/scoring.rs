@@ -17,7 +17,7 @@ pub(crate) struct ScoringSpec {
     pub classes: Vec<SpannedString>,
     /// Templates of the cells for a class; by default the cell is its name.
     pub templates: Vec<SpannedString>,
-    pub draws: u64,
+    pub samples: u64,
 }
 
 /// Reads the keys of a classification; `None` if its stream or its number of predictions could not be read.
@@ -34,8 +34,8 @@ pub(crate) fn scoring(fields: &Fields, report: &mut Report) -> Option<ScoringSpe
         let text = format!("`classes` of {} must list at least two classes", fields.within);
         report.error(entry.key.span, Problem::Impossible { text });
     }
-    let draws = fields.integer("draws", report);
-    Some(ScoringSpec { stream: fields.text("score", report)?, classes, templates, draws: draws? })
+    let samples = fields.integer("samples", report);
+    Some(ScoringSpec { stream: fields.text("score", report)?, classes, templates, samples: samples? })
 }
 
 impl ScoringSpec {

@@ -46,7 +46,7 @@ const DENOISER_CHOICE: Key =
     optional("denoiser", Form::String, "Denoiser; needed if several of the model have these streams");
 const ABSENT: Key = optional("absent", NAMES, "Streams to exclude");
 const ALONG: Key = optional(
-    "along",
+    "marginalize",
     NAMES,
     "Streams to marginalize: they are sampled jointly and discarded. This is the default for streams that are not named",
 );
@@ -67,7 +67,7 @@ const TEMPLATES: Key = optional(
      the name alone",
 );
 const DRAWS: Key = defaulted(
-    "draws",
+    "samples",
     Form::Integer { minimum: 1, maximum: 1024 },
     Literal::Integer(2),
     "Number of predictions of the stream from different noise; their mean is compared",

@@ -32,7 +32,7 @@ fn keys_get_their_defaults_and_a_companion_its_place() {
     let wanted = serde_json::json!({
         "aggregate": {"into": "image", "weight": 0.3, "law": "start", "dropout": 0.3},
         "head": {
-            "reads": "middle", "network": {"kind": "mlp", "width": 32}, "loss": "cross-entropy", "weight": 0.1, "own": 1.0
+            "reads": "middle", "network": {"kind": "mlp", "width": 32}, "loss": "cross-entropy", "weight": 0.1, "embedding_weight": 1.0
         },
     });
     assert_eq!(found, wanted);
@@ -108,15 +108,15 @@ fn a_table_has_the_columns_of_companions() {
 #[test]
 fn what_begins_late_begins_from_something() {
     companions("joint")
-        .edit("observe: {sketch: drawn}}", "observe: {sketch: drawn}, sampler: {kind: ddim, begin: 0.5}}")
+        .edit("observe: {sketch: drawn}}", "observe: {sketch: drawn}, sampler: {kind: ddim, start_at: 0.5}}")
         .check("error-late-pipeline");
-    companions("eval").edit("tasks:", "sampler: {kind: ddim, begin: 0.5}\ntasks:").check("error-late-tasks");
+    companions("eval").edit("tasks:", "sampler: {kind: ddim, start_at: 0.5}\ntasks:").check("error-late-tasks");
     let begun = |from: &str| {
         companions("eval")
             .edit("  joint: {generate: [image, label]}\n", "")
             .edit("  read: {observe: [image], generate: [label]}\n", "")
             .edit("{observe: [sketch, label], generate: [image]}", from)
-            .edit("tasks:", "sampler: {kind: ddim, begin: 0.5}\ntasks:")
+            .edit("tasks:", "sampler: {kind: ddim, start_at: 0.5}\ntasks:")
     };
     let (job, _) = begun("{start: {image: sketch}, generate: [image, label]}").compile().unwrap();
     let Job::Eval(plan) = job else { panic!("no evaluation") };
@@ -181,9 +181,9 @@ fn variants_have_weights_and_codecs_of_their_own() {
 
 #[test]
 fn a_task_may_require_rows_to_be_nearest_to_their_own() {
-    let case = companions("eval").edit("generate: [image]}", "generate: [image], nearest_at_least: 0.5}");
+    let case = companions("eval").edit("generate: [image]}", "generate: [image], min_top1: 0.5}");
     let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
-    assert_eq!((plan.tasks["colour"].nearest_at_least, plan.tasks["colour"].at_least), (Some(0.5), None));
+    assert_eq!((plan.tasks["colour"].min_top1, plan.tasks["colour"].min_coherence), (Some(0.5), None));
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn asking() {
     eval("observe: [image], generate: [audio]", "observe: [imge], generate: [audio]").check("error-task-stream");
     eval("observe: [image], generate: [audio]", "observe: [audio], generate: [audio]").check("error-task-twice");
     eval("observe: [image], generate: [audio]", "observe: [image], generate: []").check("error-task-nothing");
-    eval("generate: [audio], at_least: 0.8", "generate: [audio], at_least: 80").check("error-at-least");
+    eval("generate: [audio], min_coherence: 0.8", "generate: [audio], min_coherence: 80").check("error-at-least");
     eval("columns: {image: digits.image, ", "columns: {")
         .edit("sources: {digits: mnist_test.parquet, ", "sources: {")
         .check("error-task-column");

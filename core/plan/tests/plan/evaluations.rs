@@ -23,7 +23,7 @@ fn subsets_are_all_ways_from_some_streams_to_the_others() {
     // Of four streams there are 14 proper subsets; `joint` is written.
     assert_eq!(names[written..].len(), 14);
     assert_eq!(names[0], "joint");
-    assert_eq!(plan.tasks["joint"].at_least, Some(0.85));
+    assert_eq!(plan.tasks["joint"].min_coherence, Some(0.85));
     assert_eq!(
         names[written..][..5],
         [
@@ -46,7 +46,7 @@ fn subsets_alone_are_enough_and_leave_streams_without_judge_out() {
     let case = Case { main: anyflow_plan::Source::new("mld/eval.yaml", text), ..Case::of("eval.yaml") };
     let plan = plan(&case);
     assert_eq!(plan.tasks.len(), 7);
-    assert!(plan.tasks.values().all(|task| task.along == ["label"]));
+    assert!(plan.tasks.values().all(|task| task.marginalize == ["label"]));
 }
 
 #[test]

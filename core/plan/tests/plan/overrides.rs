@@ -87,9 +87,9 @@ fn stages_and_keys_of_trainings() {
 
 #[test]
 fn keys_and_tasks_of_evaluations() {
-    let case = Case::of("eval.yaml").set("rows=50").set("seeds=[4]").set("tasks.joint.at_least=0.1");
+    let case = Case::of("eval.yaml").set("rows=50").set("seeds=[4]").set("tasks.joint.min_coherence=0.1");
     let Job::Eval(plan) = case.compile().unwrap().0 else { panic!("no evaluation") };
-    assert_eq!((plan.rows, plan.seeds, plan.tasks["joint"].at_least), (50, vec![4], Some(0.1)));
+    assert_eq!((plan.rows, plan.seeds, plan.tasks["joint"].min_coherence), (50, vec![4], Some(0.1)));
 }
 
 #[test]

@@ -76,12 +76,12 @@ fn streams_are_generated_along_unless_absent() {
     let case = Case::of("image-to-audio.yaml").edit("observe: {image: seen}", "observe: {image: seen}, absent: [text]");
     let plan = run_plan(&case);
     let diffuse = plan.steps.into_iter().find_map(|step| match step.op {
-        Op::Diffuse { generate, along, absent, .. } => Some((generate, along, absent)),
+        Op::Diffuse { generate, marginalize, absent, .. } => Some((generate, marginalize, absent)),
         _ => None,
     });
-    let (generate, along, absent) = diffuse.unwrap();
+    let (generate, marginalize, absent) = diffuse.unwrap();
     assert_eq!(generate.values().collect::<Vec<_>>(), ["joint.audio"]);
-    assert_eq!((along, absent), (vec!["label".to_string()], vec!["text".to_string()]));
+    assert_eq!((marginalize, absent), (vec!["label".to_string()], vec!["text".to_string()]));
 }
 
 #[test]

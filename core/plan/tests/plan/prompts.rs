@@ -125,7 +125,7 @@ fn a_coupled_network_has_a_part_for_each_stream() {
                     network.replacen(from, to, 1)
                 ),
             )
-            .edit("{kind: denoise, p_unprompted: 0.2}", "{kind: denoise, streams: [image], contrast: {}}")
+            .edit("{kind: denoise, p_uncond: 0.2}", "{kind: denoise, streams: [image], contrast: {}}")
     };
     let case = coupled("", "");
     let (job, warnings) = case.compile().unwrap_or_else(|errors| panic!("{}", errors.render(&[], false)));

@@ -47,7 +47,7 @@ fn a_scoring_must_make_sense() {
         ("port", "class.label", "class.name"),
         ("no-port", "class.label", "class"),
         ("from", "observe: {image: seen}", "observe: {image: picture}"),
-        ("draws", "draws: 3", "draws: 0"),
+        ("draws", "samples: 3", "samples: 0"),
     ] {
         reading("classify").edit(from, to).check(&format!("error-score-{name}"));
     }

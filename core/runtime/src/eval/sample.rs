@@ -148,9 +148,9 @@ impl TaskSampler {
     pub fn independent(&self, name: &str, task: &Task, inputs: &Inputs) -> Result<Arrays> {
         let mut arrays = Arrays::new();
         for stream in &task.generate {
-            let others = task.generate.iter().chain(&task.along).filter(|other| *other != stream);
+            let others = task.generate.iter().chain(&task.marginalize).filter(|other| *other != stream);
             let absent = task.absent.iter().chain(others).cloned().collect();
-            let alone = Task { generate: vec![stream.clone()], along: Vec::new(), absent, ..task.clone() };
+            let alone = Task { generate: vec![stream.clone()], marginalize: Vec::new(), absent, ..task.clone() };
             arrays.extend(self.generate(name, &alone, inputs)?);
         }
         Ok(arrays)

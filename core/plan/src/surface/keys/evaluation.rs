@@ -128,9 +128,13 @@ pub(crate) static TASK: Mapping = Mapping {
             GIVEN,
             "Noise level at which the network sees observed streams; by default that of the evaluation",
         ),
-        optional("at_least", Form::FRACTION, "Minimum coherence of the first variant; the evaluation fails below it"),
         optional(
-            "nearest_at_least",
+            "min_coherence",
+            Form::FRACTION,
+            "Minimum coherence of the first variant; the evaluation fails below it",
+        ),
+        optional(
+            "min_top1",
             Form::FRACTION,
             "Minimum share of rows of the first variant whose nearest held-out row is their own, by perceptual distance if \
              the judge has one, else in its features; the evaluation fails below it",
@@ -152,6 +156,10 @@ pub(crate) static SCORING: Mapping = Mapping {
         ),
         TEMPLATES,
         DRAWS,
-        optional("at_least", Form::FRACTION, "Minimum accuracy of the first variant; the evaluation fails below it"),
+        optional(
+            "min_coherence",
+            Form::FRACTION,
+            "Minimum accuracy of the first variant; the evaluation fails below it",
+        ),
     ],
 };

@@ -79,7 +79,7 @@ pub(crate) static HEAD: Mapping = Mapping {
         required("loss", Form::Choice(&["cross-entropy", "mse"]), "Loss; `cross-entropy` for a class"),
         defaulted("weight", AMOUNT, Literal::Number(0.1), "Weight of its loss relative to the denoising loss"),
         defaulted(
-            "own",
+            "embedding_weight",
             Form::FRACTION,
             Literal::Number(1.0),
             "Weight in its loss of rows into which its own embedding is added; other rows have weight 1",

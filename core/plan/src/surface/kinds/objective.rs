@@ -63,7 +63,7 @@ pub(super) static KINDS: &[Kind] = &[
                 "Weight of the error by time: uniform, or the weight of the likelihood bound",
             ),
             defaulted(
-                "denoising",
+                "denoise_weight",
                 NOT_NEGATIVE,
                 Literal::Number(1.0),
                 "Weight of the denoising loss relative to the losses of heads; with 0, only heads are trained",
@@ -79,7 +79,7 @@ pub(super) static KINDS: &[Kind] = &[
                 "Contrastive loss (InfoNCE) between coupled streams, or on the predicted x0 of one stream",
             ),
             optional(
-                "p_unprompted",
+                "p_uncond",
                 Form::FRACTION,
                 "For a denoiser with prompts: probability that a row is trained without a prompt, which guidance needs; by \
                  default 0.1. Every other row gets one prompt",

@@ -18,7 +18,7 @@ pub(super) static KINDS: &[Kind] = &[Kind {
             "Learning rate after the warmup",
         ),
         defaulted("weight_decay", NOT_NEGATIVE, Literal::Number(0.0), "Weight decay"),
-        defaulted("clip", NOT_NEGATIVE, Literal::Number(1.0), "Maximum norm of the gradient; 0 for no limit"),
+        defaulted("max_grad_norm", NOT_NEGATIVE, Literal::Number(1.0), "Maximum norm of the gradient; 0 for no limit"),
     ],
     ..PLAIN
 }];

@@ -12,7 +12,7 @@ pub(super) static SHARED: &[Key] = &[
         "Sampling steps. A step is one network call per row; with `heun` it is two, except in the last step",
     ),
     optional(
-        "begin",
+        "start_at",
         Form::Number { minimum: 0.0, maximum: 1.0, above: true },
         "Strength of SDEdit: time at which sampling starts. Below 1 it starts from partly noised data",
     ),

@@ -15,15 +15,16 @@ use crate::{Result, RunError};
 
 /// The options.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// The distribution of roles and times.
     times: TimeDistribution,
     /// The weight of the error by time.
     weight: Weight,
     /// The weight of the denoising loss relative to the losses of heads.
-    denoising: f64,
+    denoise_weight: f64,
     /// Probability that a row is trained without its prompts, for a denoiser with prompts.
-    p_unprompted: Option<f64>,
+    p_uncond: Option<f64>,
     /// The streams to train; the others are absent. All if not set.
     streams: Option<Vec<String>>,
     /// Contrastive loss (InfoNCE) between coupled streams, or on the predicted x0 of one stream.
@@ -95,10 +96,10 @@ impl Objective for Denoise<'_> {
         let denoiser = self.setting.trainee.session.denoisers[self.name].as_ref();
         let options = LossOptions {
             weight: self.options.weight,
-            denoising: self.options.denoising,
+            denoising: self.options.denoise_weight,
             first_row: part.first_row,
             prompting: Prompting {
-                p_unprompted: self.options.p_unprompted.unwrap_or(Prompting::default().p_unprompted),
+                p_unprompted: self.options.p_uncond.unwrap_or(Prompting::default().p_unprompted),
                 missing: bits(&self.missing),
             },
             left_out: bits(&self.left_out),
