@@ -46,6 +46,23 @@ fn plans_are_printed_in_every_format() {
 }
 
 #[test]
+fn plans_have_all_options_on_request() {
+    let file = "pipelines/mld/joint.yaml";
+    let [changed, all] = [vec!["plan", file], vec!["plan", file, "--all"]].map(|arguments| anyflow(arguments).ok().out);
+    assert!(!changed.contains("beta_min") && all.contains("beta_min"), "{changed}{all}");
+}
+
+#[test]
+fn keys_are_explained() {
+    let text = anyflow(["explain", "ddim.eta"]).ok().out;
+    assert!(text.starts_with("sampler.ddim.eta\n") && text.contains("used in"), "{text}");
+    let json = anyflow(["explain", "sampler.ddim.eta", "--json"]).ok().json();
+    assert_eq!(json[0]["keys"][0]["key"], "sampler.ddim.eta");
+    let refused = anyflow(["explain", "obsrve"]);
+    assert!(refused.code == 2 && refused.err.contains("did you mean `observe`?"), "{}", refused.err);
+}
+
+#[test]
 fn planner_fixtures_equal_the_shipped_descriptors() {
     for name in ["image", "audio", "text", "label"] {
         let library = std::fs::read(anyflow_tests::library(name)).unwrap();

@@ -89,7 +89,7 @@ impl<'a> Compute<'a> {
         let Op::Diffuse {
             denoiser,
             generate,
-            along,
+            marginalize,
             observe,
             masks,
             given,
@@ -120,7 +120,7 @@ impl<'a> Compute<'a> {
                 }
             } else if absent.contains(name) {
                 Observed::Absent
-            } else if generate.contains_key(name) || along.contains(name) {
+            } else if generate.contains_key(name) || marginalize.contains(name) {
                 Observed::Noisy
             } else {
                 return Err(RunError::Internal(format!("node {} has no role for stream {name}", step.node)));
