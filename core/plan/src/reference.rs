@@ -87,7 +87,7 @@ pub fn sections(examples: &Examples) -> Vec<Section> {
 }
 
 /// The sections about `name`, which is a key, a section, or the end of either. Sections are whole if their own name matches;
-/// otherwise they have only the matching keys.
+/// otherwise they have only the matching keys, and no text of their own.
 ///
 /// # Errors
 /// No key or section has this name; the hint has the nearest one.
@@ -110,7 +110,7 @@ pub fn find(name: &str) -> Result<Vec<Section>, Hint> {
         }
         let keys: Vec<Entry> = section.keys.iter().filter(|entry| matches(&entry.key)).cloned().collect();
         if !keys.is_empty() {
-            found.push(Section { keys, ..section });
+            found.push(Section { about: String::new(), used_in: None, keys, ..section });
         }
     }
     if found.is_empty() { Err(Hint::among(name, known.iter().map(String::as_str))) } else { Ok(found) }

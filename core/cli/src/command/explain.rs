@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
 
 fn text(section: &Section) -> String {
     let mut parts = Vec::new();
-    if section.is_kind() {
+    if section.is_kind() && !section.about.is_empty() {
         parts.push(lines(&section.name, &section.about, &[("used in", section.used_in.clone())]));
     }
     parts.extend(section.keys.iter().map(entry));
