@@ -20,11 +20,11 @@ fn derived(changes: &str) -> Source {
 }
 
 fn plan(source: &Source) -> Model {
-    compile_model(source, &catalog()).map_err(|errors| errors.render(&[source], false)).unwrap().0
+    compile_model(source, &catalog(), &[]).map_err(|errors| errors.render(&[source], false)).unwrap().0
 }
 
 fn refused(source: &Source, name: &str) {
-    snapshot(name, &compile_model(source, &catalog()).unwrap_err().render(&[source], false));
+    snapshot(name, &compile_model(source, &catalog(), &[]).unwrap_err().render(&[source], false));
 }
 
 #[test]
