@@ -208,3 +208,101 @@ fn write_error(path: &Path, error: parquet::errors::ParquetError) -> DatasetErro
         other => DatasetError::internal(format!("writing {}", path.display()), other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, BinaryArray, Int64Array, ListArray, StructArray};
+    use arrow::buffer::OffsetBuffer;
+    use parquet::basic::Encoding;
+    use parquet::file::metadata::ParquetMetaData;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    /// A column of ids and one of incompressible blobs of `size` bytes, also in a struct and in a list.
+    fn blobs(rows: usize, size: usize) -> RecordBatch {
+        let mut state = 1u64;
+        let mut eight = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state ^ (state >> 32)).to_le_bytes()
+        };
+        let mut blob = || (0..size.div_ceil(8)).flat_map(|_| eight()).take(size).collect::<Vec<u8>>();
+        let blobs: Vec<Vec<u8>> = (0..rows).map(|_| blob()).collect();
+        let blobs: ArrayRef = Arc::new(BinaryArray::from_iter_values(blobs));
+        let bytes = Arc::new(Field::new("bytes", DataType::Binary, true));
+        let one_each = OffsetBuffer::from_lengths(vec![1; rows]);
+        let columns: [(&str, ArrayRef); 4] = [
+            ("id", Arc::new(Int64Array::from_iter_values(0..rows as i64))),
+            ("blob", blobs.clone()),
+            ("image", Arc::new(StructArray::from(vec![(bytes.clone(), blobs.clone())]))),
+            (
+                "list",
+                Arc::new(ListArray::new(
+                    Arc::new(Field::new_list_field(DataType::Binary, true)),
+                    one_each,
+                    blobs,
+                    None,
+                )),
+            ),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn written(batch: &RecordBatch) -> (Written, ParquetMetaData, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let schema = batch.schema();
+        let mut writer = TableWriter::create(&path, &schema, &Features::from_schema(&schema)).unwrap();
+        writer.note("a note", "its value".into());
+        writer.write(batch).unwrap();
+        assert_eq!(writer.rows(), batch.num_rows() as u64);
+        let written = writer.finish().unwrap();
+        assert_eq!(written.blake3, blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string());
+        assert_eq!(written.size_bytes, std::fs::metadata(&path).unwrap().len());
+        let metadata = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap().metadata().clone();
+        (written, metadata, folder)
+    }
+
+    #[test]
+    fn pieces_hold_about_four_mebibytes() {
+        assert_eq!(piece_rows(&blobs(8, 1 << 20).project(&[0, 1]).unwrap()), 3);
+        assert_eq!(piece_rows(&blobs(100, 1)), 100);
+        assert_eq!(piece_rows(&blobs(1, 5 << 20)), 1);
+        assert_eq!(piece_rows(&blobs(0, 1)), 1);
+    }
+
+    #[test]
+    fn one_large_batch_becomes_several_row_groups_with_all_rows() {
+        let batch = blobs(43, 1 << 20).project(&[0, 1]).unwrap();
+        let (written, metadata, _folder) = written(&batch);
+        assert_eq!(written.rows, 43);
+        let rows: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+        assert!(rows.len() > 1 && rows.iter().all(|rows| *rows <= 37) && rows.iter().sum::<i64>() == 43, "{rows:?}");
+    }
+
+    #[test]
+    fn files_are_zstd_with_sorted_metadata_and_media_without_dictionary() {
+        let (_, metadata, _folder) = written(&blobs(10, 3));
+        let keys = metadata.file_metadata().key_value_metadata().unwrap();
+        assert!(keys.iter().any(|pair| pair.key == "a note" && pair.value.as_deref() == Some("its value")));
+        assert!(metadata.file_metadata().created_by().unwrap().starts_with("anyflow "));
+        for column in metadata.row_group(0).columns() {
+            assert!(matches!(column.compression(), Compression::ZSTD(_)));
+            let dictionary = column.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY);
+            assert_eq!(dictionary, column.column_path().string() == "id", "{}", column.column_path());
+        }
+    }
+
+    #[test]
+    fn other_columns_than_those_of_the_file_are_a_bug() {
+        let folder = tempfile::tempdir().unwrap();
+        let batch = blobs(2, 1);
+        let schema = batch.schema();
+        let path = folder.path().join("a.parquet");
+        let mut writer = TableWriter::create(&path, &schema, &Features::from_schema(&schema)).unwrap();
+        let other = writer.write(&batch.project(&[1, 0, 2, 3]).unwrap());
+        assert!(matches!(other, Err(DatasetError::Internal { .. })));
+        writer.write(&batch).unwrap();
+        assert_eq!(writer.finish().unwrap().rows, 2);
+    }
+}

@@ -4,11 +4,13 @@
 mod committing;
 mod damage;
 mod fencing;
+mod folders;
 mod generating;
 mod hostile;
 mod importing;
 mod inspecting;
 mod jobs;
+mod outputs;
 mod pairing;
 mod pyarrow;
 mod ranges;
