@@ -109,11 +109,15 @@ impl TableWriter {
     /// # Errors
     /// [`DatasetError::Io`].
     pub fn finish(mut self) -> Result<Written> {
-        let Some(writer) = self.writer.take() else {
+        let Some(mut writer) = self.writer.take() else {
             return Err(DatasetError::internal("writing", "the file is finished"));
         };
-        let file = writer.into_inner().map_err(|error| write_error(&self.path, error))?;
-        file.file.publish()?;
+        // `into_inner` would lose the cause of a write that fails, such as a full disk.
+        writer.finish().map_err(|error| write_error(&self.path, error))?;
+        let file = writer.inner_mut();
+        if let Some(file) = file.file.take() {
+            file.publish()?;
+        }
         let blake3 = file.hasher.finalize().to_hex().to_string();
         Ok(Written { rows: self.rows, size_bytes: file.size_bytes, blake3 })
     }
@@ -121,27 +125,32 @@ impl TableWriter {
 
 /// A file that knows the hash of what was written to it.
 struct HashingFile {
-    file: NewFile,
+    /// Until it is published.
+    file: Option<NewFile>,
     hasher: blake3::Hasher,
     size_bytes: u64,
 }
 
 impl HashingFile {
     fn new(file: NewFile) -> HashingFile {
-        HashingFile { file, hasher: blake3::Hasher::new(), size_bytes: 0 }
+        HashingFile { file: Some(file), hasher: blake3::Hasher::new(), size_bytes: 0 }
+    }
+
+    fn open(&mut self) -> std::io::Result<&mut NewFile> {
+        self.file.as_mut().ok_or_else(|| std::io::Error::other("the file is published"))
     }
 }
 
 impl Write for HashingFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = self.open()?.write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.size_bytes += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        self.open()?.flush()
     }
 }
 

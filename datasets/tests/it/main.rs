@@ -3,6 +3,7 @@
 
 mod committing;
 mod damage;
+mod faults;
 mod fencing;
 mod folders;
 mod generating;
