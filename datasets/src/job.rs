@@ -158,4 +158,13 @@ mod tests {
         ];
         assert_eq!(texts, expected);
     }
+
+    #[test]
+    fn only_hashes_and_long_values_are_shortened() {
+        assert_eq!(shortened(&"0f".repeat(32)), format!("{}…", "0f".repeat(6)));
+        assert_eq!(shortened(&"0f".repeat(30)), "0f".repeat(30));
+        assert_eq!(shortened(&"0f".repeat(31)), format!("{}…", "0f".repeat(30)));
+        assert_eq!(shortened(&"xy".repeat(32)), format!("{}…", "xy".repeat(30)));
+        assert_eq!(shortened(&"ö".repeat(61)), format!("{}…", "ö".repeat(60)));
+    }
 }

@@ -110,11 +110,15 @@ impl TableWriter {
     /// # Errors
     /// [`DatasetError::Io`].
     pub fn finish(mut self) -> Result<Written> {
-        let Some(writer) = self.writer.take() else {
+        let Some(mut writer) = self.writer.take() else {
             return Err(DatasetError::internal("writing", "the file is finished"));
         };
-        let file = writer.into_inner().map_err(|error| write_error(&self.path, error))?;
-        file.file.publish()?;
+        // `into_inner` would lose the cause of a write that fails, such as a full disk.
+        writer.finish().map_err(|error| write_error(&self.path, error))?;
+        let file = writer.inner_mut();
+        if let Some(file) = file.file.take() {
+            file.publish()?;
+        }
         let blake3 = file.hasher.finalize().to_hex().to_string();
         Ok(Written { rows: self.rows, size_bytes: file.size_bytes, blake3 })
     }
@@ -122,27 +126,32 @@ impl TableWriter {
 
 /// A file that hashes the bytes written to it.
 struct HashingFile {
-    file: NewFile,
+    /// Until it is published.
+    file: Option<NewFile>,
     hasher: blake3::Hasher,
     size_bytes: u64,
 }
 
 impl HashingFile {
     fn new(file: NewFile) -> HashingFile {
-        HashingFile { file, hasher: blake3::Hasher::new(), size_bytes: 0 }
+        HashingFile { file: Some(file), hasher: blake3::Hasher::new(), size_bytes: 0 }
+    }
+
+    fn open(&mut self) -> std::io::Result<&mut NewFile> {
+        self.file.as_mut().ok_or_else(|| std::io::Error::other("the file is published"))
     }
 }
 
 impl Write for HashingFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = self.open()?.write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.size_bytes += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        self.open()?.flush()
     }
 }
 
@@ -207,5 +216,103 @@ fn write_error(path: &Path, error: parquet::errors::ParquetError) -> DatasetErro
             Err(other) => DatasetError::internal(format!("writing {}", path.display()), other),
         },
         other => DatasetError::internal(format!("writing {}", path.display()), other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, BinaryArray, Int64Array, ListArray, StructArray};
+    use arrow::buffer::OffsetBuffer;
+    use parquet::basic::Encoding;
+    use parquet::file::metadata::ParquetMetaData;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    /// A column of ids and one of incompressible blobs of `size` bytes, also in a struct and in a list.
+    fn blobs(rows: usize, size: usize) -> RecordBatch {
+        let mut state = 1u64;
+        let mut eight = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state ^ (state >> 32)).to_le_bytes()
+        };
+        let mut blob = || (0..size.div_ceil(8)).flat_map(|_| eight()).take(size).collect::<Vec<u8>>();
+        let blobs: Vec<Vec<u8>> = (0..rows).map(|_| blob()).collect();
+        let blobs: ArrayRef = Arc::new(BinaryArray::from_iter_values(blobs));
+        let bytes = Arc::new(Field::new("bytes", DataType::Binary, true));
+        let one_each = OffsetBuffer::from_lengths(vec![1; rows]);
+        let columns: [(&str, ArrayRef); 4] = [
+            ("id", Arc::new(Int64Array::from_iter_values(0..rows as i64))),
+            ("blob", blobs.clone()),
+            ("image", Arc::new(StructArray::from(vec![(bytes.clone(), blobs.clone())]))),
+            (
+                "list",
+                Arc::new(ListArray::new(
+                    Arc::new(Field::new_list_field(DataType::Binary, true)),
+                    one_each,
+                    blobs,
+                    None,
+                )),
+            ),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn written(batch: &RecordBatch) -> (Written, ParquetMetaData, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let schema = batch.schema();
+        let mut writer = TableWriter::create(&path, &schema, &Features::from_schema(&schema)).unwrap();
+        writer.note("a note", "its value".into());
+        writer.write(batch).unwrap();
+        assert_eq!(writer.rows(), batch.num_rows() as u64);
+        let written = writer.finish().unwrap();
+        assert_eq!(written.blake3, blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string());
+        assert_eq!(written.size_bytes, std::fs::metadata(&path).unwrap().len());
+        let metadata = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap().metadata().clone();
+        (written, metadata, folder)
+    }
+
+    #[test]
+    fn pieces_hold_about_four_mebibytes() {
+        assert_eq!(piece_rows(&blobs(8, 1 << 20).project(&[0, 1]).unwrap()), 3);
+        assert_eq!(piece_rows(&blobs(100, 1)), 100);
+        assert_eq!(piece_rows(&blobs(1, 5 << 20)), 1);
+        assert_eq!(piece_rows(&blobs(0, 1)), 1);
+    }
+
+    #[test]
+    fn one_large_batch_becomes_several_row_groups_with_all_rows() {
+        let batch = blobs(43, 1 << 20).project(&[0, 1]).unwrap();
+        let (written, metadata, _folder) = written(&batch);
+        assert_eq!(written.rows, 43);
+        let rows: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+        assert!(rows.len() > 1 && rows.iter().all(|rows| *rows <= 37) && rows.iter().sum::<i64>() == 43, "{rows:?}");
+    }
+
+    #[test]
+    fn files_are_zstd_with_sorted_metadata_and_media_without_dictionary() {
+        let (_, metadata, _folder) = written(&blobs(10, 3));
+        let keys = metadata.file_metadata().key_value_metadata().unwrap();
+        assert!(keys.iter().any(|pair| pair.key == "a note" && pair.value.as_deref() == Some("its value")));
+        assert!(metadata.file_metadata().created_by().unwrap().starts_with("anyflow "));
+        for column in metadata.row_group(0).columns() {
+            assert!(matches!(column.compression(), Compression::ZSTD(_)));
+            let dictionary = column.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY);
+            assert_eq!(dictionary, column.column_path().string() == "id", "{}", column.column_path());
+        }
+    }
+
+    #[test]
+    fn other_columns_than_those_of_the_file_are_a_bug() {
+        let folder = tempfile::tempdir().unwrap();
+        let batch = blobs(2, 1);
+        let schema = batch.schema();
+        let path = folder.path().join("a.parquet");
+        let mut writer = TableWriter::create(&path, &schema, &Features::from_schema(&schema)).unwrap();
+        let other = writer.write(&batch.project(&[1, 0, 2, 3]).unwrap());
+        assert!(matches!(other, Err(DatasetError::Internal { .. })));
+        writer.write(&batch).unwrap();
+        assert_eq!(writer.finish().unwrap().rows, 2);
     }
 }

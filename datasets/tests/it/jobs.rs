@@ -29,11 +29,16 @@ pub fn write_shard(output: &OutputDir, shard: u64, seed: u64) -> Result<(), Data
 
 /// Runs the job; returns the shards that it wrote.
 pub fn run(folder: &Path, seed: u64) -> Vec<u64> {
-    let output = open_job(folder, seed).unwrap();
+    try_run(folder, seed).unwrap()
+}
+
+/// Shards that had to be done, or the error that ended the job.
+pub fn try_run(folder: &Path, seed: u64) -> Result<Vec<u64>, DatasetError> {
+    let output = open_job(folder, seed)?;
     let todo: Vec<u64> = (0..SHARDS).filter(|shard| !output.committed(*shard)).collect();
-    todo.iter().for_each(|shard| write_shard(&output, *shard, seed).unwrap());
-    output.finish().unwrap();
-    todo
+    todo.iter().try_for_each(|shard| write_shard(&output, *shard, seed))?;
+    output.finish()?;
+    Ok(todo)
 }
 
 pub fn begin(folder: &Path, seed: u64, shards: &[u64]) {

@@ -3,12 +3,15 @@
 
 mod committing;
 mod damage;
+mod faults;
 mod fencing;
+mod folders;
 mod generating;
 mod hostile;
 mod importing;
 mod inspecting;
 mod jobs;
+mod outputs;
 mod pairing;
 mod pyarrow;
 mod ranges;
