@@ -173,8 +173,8 @@ impl Numbers {
         let mut variables: Vec<(&str, &std::ffi::OsStr)> =
             variables.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
         variables.push(("ANYFLOW_PLUGINS", plugins.as_os_str()));
-        let one =
-            if arguments.contains(&"--threads") || arguments[0] == "data" { &[][..] } else { &["--threads", "1"][..] };
+        let is_job = ["run", "train", "eval"].contains(&arguments[0]);
+        let one = if is_job && !arguments.contains(&"--threads") { &["--threads", "1"][..] } else { &[][..] };
         command_in(self.folder.path(), &variables, arguments.iter().chain(one))
     }
 
