@@ -142,7 +142,7 @@ fn weights_are_taken_from_other_trainings(workspace: &Workspace) {
         .replace("CHECKPOINT", &workspace.path("taken/model.safetensors").display().to_string())
         .replace("seen: {weight: 1.0, law: bump, dropout: 0.5}", "seen: {weight: 1.0}, meaning: {weight: 1.0}")
         .replace("denoisers:", &format!("{MEANING}denoisers:"))
-        .replace("  label: {reads", "  meaning: {reads: digits.last, loss: cosine, weight: 1.0}\n  label: {reads");
+        .replace("  label: {reads", "  meaning: {reads: digits.last, loss: mse, weight: 1.0}\n  label: {reads");
     workspace.write("taken-model.yaml", &model);
     workspace.write("taken.yaml", TAKEN);
     workspace.call("train", "taken.yaml", "taken", &[]).ok();

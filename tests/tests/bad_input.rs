@@ -111,7 +111,7 @@ fn missing_foreign_and_truncated_checkpoints_have_different_errors() {
     let weights = folder.path().join("weights/digits.safetensors");
     let bytes = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
-    says(&start(&path), 2, &["digits.safetensors", "no whole safetensors file"]);
+    says(&start(&path), 2, &["digits.safetensors", "not a complete safetensors file"]);
     std::fs::copy(pipelines().join("weights/judges.safetensors"), &weights).unwrap();
     says(&start(&path), 2, &["digits.safetensors", "does not belong to this model", "missing"]);
     std::fs::remove_file(&weights).unwrap();

@@ -262,7 +262,7 @@ mod tests {
         let path = file(folder.path(), &example(), Precision::F32);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
-        assert!(read(&path).err().unwrap().to_string().contains("no whole safetensors file"));
+        assert!(read(&path).err().unwrap().to_string().contains("not a complete safetensors file"));
         let to = Tensors::from([("w".to_string(), Tensor::zeros([3], (Kind::Float, Device::Cpu)))]);
         let text = copy_into(&to, &example(), &path).unwrap_err().to_string();
         assert!(text.contains("w is [2, 2], the model wants [3]") && text.contains("n is left over"), "{text}");

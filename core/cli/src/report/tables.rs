@@ -350,7 +350,7 @@ pub mod tests {
         assert!(line.contains("0.125 ± 0") && line.ends_with("0.5 ± 0             100.0 % ± 0.0"), "{line}");
         assert!(both.contains("nearest by LPIPS") && !plain.contains("LPIPS"));
         let text = plain;
-        assert!(text.contains("joint             nearest 70.0 %  77.4 % ± 2.0 ✓"), "{text}");
+        assert!(text.contains("joint           nearest 70.0 %  77.4 % ± 2.0 ✓"), "{text}");
         let line = text.lines().find(|line| line.contains("reconstructed by euler")).unwrap();
         assert!(line.ends_with("0.125 ± 0     75.0 % ± 0.0"), "{line}");
     }

@@ -67,7 +67,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
                 format!("generates {}", list(generate.keys())),
                 named("observes", list(observed)),
                 named("conditions", list(conditions)),
-                named("marginalize", list(marginalize)),
+                named("marginalizes", list(marginalize)),
                 named("absent", list(absent)),
             ];
             parts.extend(conditioning(*given, guidance.as_ref(), options));

@@ -67,7 +67,7 @@ fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
     let mut rest = Vec::new();
     rest.extend(task.min_coherence.map(|least| format!("at least {least}")));
     rest.extend(task.min_top1.map(|least| format!("nearest at least {least}")));
-    for (word, names) in [("marginalize", &task.marginalize), ("absent", &task.absent)] {
+    for (word, names) in [("marginalizes", &task.marginalize), ("absent", &task.absent)] {
         if !names.is_empty() {
             rest.push(format!("{word} {}", list(names)));
         }
