@@ -154,7 +154,7 @@ fn damaged_or_non_finite_weights_are_refused_everywhere() {
     let verified = || numbers.call(&[], &["data", "verify", "training"]);
     assert!(verified().ok().out.contains("training: good (3 files of weights"));
     flip(&numbers.path("training/stages/01-diffusion.safetensors"));
-    refuses(&numbers, "training", &TRAIN, &["01-diffusion.safetensors", "something else than when it was written"]);
+    refuses(&numbers, "training", &TRAIN, &["01-diffusion.safetensors", "has changed since it was written"]);
 
     let damaged = verified();
     assert!(damaged.code == 1 && damaged.out.contains("stages/01-diffusion.safetensors"), "{damaged:?}");

@@ -63,8 +63,7 @@ pub struct HeadConfig {
     /// the head little: with a weight below 1 the head predicts as well from rows without an embedding as a network
     /// that never sees one.
     #[serde(default = "default_own")]
-    #[serde(rename = "embedding_weight")]
-    pub own: f64,
+    pub embedding_weight: f64,
 }
 
 fn default_weight() -> f64 {
@@ -129,8 +128,8 @@ impl Auxiliary {
             Some(HeadConfig { weight, .. }) if !(weight.is_finite() && *weight >= 0.0) => {
                 bad("weight", "at least 0", weight.to_string())
             }
-            Some(HeadConfig { own, .. }) if !(0.0..=1.0).contains(own) => {
-                bad("embedding_weight", "from 0 to 1", own.to_string())
+            Some(HeadConfig { embedding_weight, .. }) if !(0.0..=1.0).contains(embedding_weight) => {
+                bad("embedding_weight", "from 0 to 1", embedding_weight.to_string())
             }
             Some(HeadConfig { network: HeadNetwork::Mlp { width } | HeadNetwork::Conv { width }, .. })
                 if *width < 1 =>

@@ -103,7 +103,7 @@ pub fn denoising_loss(
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
     let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
-    output.heads(denoiser, &draw, latents, &predictions, options.denoising)?;
+    output.heads(denoiser, &draw, latents, &predictions, options.denoise_weight)?;
     match &options.contrast {
         None => {}
         Some(contrast) if contrast.stream.is_some() => {

@@ -26,8 +26,7 @@ pub enum OptimizerConfig {
         /// Decoupled weight decay.
         weight_decay: f64,
         /// Maximum norm of the gradient over all parameters; 0 for no limit.
-        #[serde(rename = "max_grad_norm")]
-        clip: f64,
+        max_grad_norm: f64,
     },
 }
 
@@ -115,13 +114,13 @@ impl Optimizer {
     /// # Errors
     /// No parameter has a gradient, or a libtorch call failed.
     pub fn step(&mut self, loss: &Tensor, step: u64, learning_rate: f64) -> Result<Tensor> {
-        let OptimizerConfig::Adamw { weight_decay, clip, .. } = self.config;
+        let OptimizerConfig::Adamw { weight_decay, max_grad_norm, .. } = self.config;
         let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
         let beta1 = BETA1;
         let beta2 = BETA2;
         let epsilon = EPSILON;
         let average = 1.0 - decay;
-        let numbers = Numbers { lr: learning_rate, beta1, beta2, weight_decay, epsilon, clip, average };
+        let numbers = Numbers { lr: learning_rate, beta1, beta2, weight_decay, epsilon, clip: max_grad_norm, average };
         let norm = self.adamw.step(&numbers, loss)?;
         norm.ok_or_else(|| {
             EngineError::Request("the optimizer found no gradient; run a backward pass before each step".into())
@@ -184,8 +183,8 @@ mod tests {
 
     use super::*;
 
-    fn adamw(lr: f64, warmup: u64, decay: Decay, weight_decay: f64, clip: f64) -> OptimizerConfig {
-        OptimizerConfig::Adamw { lr, warmup, decay, weight_decay, clip }
+    fn adamw(lr: f64, warmup: u64, decay: Decay, weight_decay: f64, max_grad_norm: f64) -> OptimizerConfig {
+        OptimizerConfig::Adamw { lr, warmup, decay, weight_decay, max_grad_norm }
     }
 
     fn named(weight: &Tensor) -> Vec<(String, Tensor)> {

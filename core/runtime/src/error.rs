@@ -116,7 +116,7 @@ pub enum RunError {
     #[error(
         "stage `{stage}`: at step {step} the loss ({loss:.3e}) or the norm of its gradient ({norm:.3e}) is NaN or infinite, \
          also after {rollbacks} rollbacks (the last one to step {good}) that each halved the learning rate; lower the \
-         learning rate, set `clip`, or look at the data. The last saved state is kept"
+         learning rate, set `max_grad_norm`, or look at the data. The last saved state is kept"
     )]
     Diverged {
         /// The stage.

@@ -138,7 +138,8 @@ fn the_fault_gives_the_exit_code() {
 fn a_death_names_the_signal_and_shows_the_end_of_the_log() {
     let death = death(&format!("{} echo the last word >&2; kill -SEGV $$", tells(&[enter()])));
     let text = death.to_string();
-    for part in ["signal 11 (SIGSEGV", "last node entered was `image`", "run the same command again", "  the last word"] {
+    for part in ["signal 11 (SIGSEGV", "last node entered was `image`", "run the same command again", "  the last word"]
+    {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     assert_eq!(death.json()["signal"], 11);

@@ -41,23 +41,23 @@ pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usi
 }
 
 impl LossOutput {
-    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoising`.
+    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoise_weight`.
     pub(super) fn heads(
         &mut self,
         denoiser: &dyn Denoiser,
         draw: &Draw,
         latents: &[Tensor],
         predictions: &[Tensor],
-        denoising: f64,
+        denoise_weight: f64,
     ) -> Result<()> {
-        if denoising != 1.0 {
-            self.loss = self.loss.try_mul_scalar(denoising)?;
+        if denoise_weight != 1.0 {
+            self.loss = self.loss.try_mul_scalar(denoise_weight)?;
         }
         for (number, auxiliary) in denoiser.auxiliaries().iter().enumerate() {
             let Some(head) = &auxiliary.head else { continue };
             let index = denoiser.diffused() + number;
             let read = followed(denoiser, auxiliary)?;
-            let weights = weights(denoiser, draw, read, OwnEmbedding { index, weight: head.own });
+            let weights = weights(denoiser, draw, read, OwnEmbedding { index, weight: head.embedding_weight });
             let weights = tensor_from_rows(&weights, weights.len(), &[], latents[index].device())?;
             let of_row = off(head.loss, &predictions[index], &latents[index])?;
             let loss = of_row.try_dot(&weights)?;
@@ -139,7 +139,7 @@ mod tests {
         let law = AggregationSchedule::Start;
         let aggregate = aggregate.map(|dropout| Aggregation { into, weight: 1.0, law, dropout });
         let network = HeadNetwork::Mlp { width: 4 };
-        let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0, own: 1.0 });
+        let head = Some(HeadConfig { reads, network, loss: HeadLoss::Mse, weight: 1.0, embedding_weight: 1.0 });
         (stream(name), Auxiliary { aggregate, head })
     }
 

@@ -11,7 +11,7 @@ const PROMPT_NOISE: &str = "\0prompt";
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prompting {
     /// The probability that a row has no prompt, which guidance needs.
-    pub p_unprompted: f64,
+    pub p_uncond: f64,
     /// Prompts without tokens, as a bit mask: bit i is set for the i-th prompt.
     pub missing: u64,
 }
@@ -19,7 +19,7 @@ pub struct Prompting {
 impl Default for Prompting {
     /// Tang et al. 2023 do not say how often prompts are dropped; one row in ten is common.
     fn default() -> Self {
-        Prompting { p_unprompted: 0.1, missing: 0 }
+        Prompting { p_uncond: 0.1, missing: 0 }
     }
 }
 
@@ -46,7 +46,7 @@ impl Prompting {
         for row in 0..rows {
             let mut drawn = [0.0; 2];
             RowNoise::new(key.seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
-            let given = (drawn[0] >= self.p_unprompted)
+            let given = (drawn[0] >= self.p_uncond)
                 .then(|| there[((drawn[1] * there.len() as f64) as usize).min(there.len() - 1)]);
             let (of_streams, of_prompts) = states.row_mut(row).split_at_mut(diffused);
             of_streams.copy_from_slice(draw.states.row(row));
@@ -82,7 +82,7 @@ mod tests {
         let diffused = streams(&["x"]);
         let prompts = streams(&["a", "b", "c"]);
         let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
-        let prompting = Prompting { p_unprompted: 0.25, missing: 0b010 };
+        let prompting = Prompting { p_uncond: 0.25, missing: 0b010 };
         let rows = 8000;
         let draw = law.draw(&diffused, rows, 7, 3);
         let whole = prompting.with_prompts(draw.clone(), &prompts, 0, KEY).unwrap();

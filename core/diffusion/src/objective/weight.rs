@@ -40,7 +40,7 @@ pub struct LossOptions {
     /// The weight by time.
     pub weight: Weight,
     /// Weight of the denoising loss next to those of heads; 0 trains the heads alone.
-    pub denoising: f64,
+    pub denoise_weight: f64,
     /// The index of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
     /// whole batch.
     #[serde(skip)]
@@ -60,7 +60,7 @@ impl Default for LossOptions {
     fn default() -> Self {
         LossOptions {
             weight: Weight::Uniform,
-            denoising: 1.0,
+            denoise_weight: 1.0,
             first_row: 0,
             prompting: Prompting::default(),
             left_out: 0,

@@ -45,8 +45,7 @@ pub struct Sampling {
     /// The fraction of the time range to sample, above 0. Below 1 sampling starts later, with less noise, from given
     /// init values: Meng et al. 2022, "SDEdit", section 3.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
-    #[serde(rename = "start_at")]
-    pub begin: f64,
+    pub start_at: f64,
     /// RePaint's resampling, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resample: Option<Resample>,
@@ -56,13 +55,13 @@ fn whole() -> f64 {
     1.0
 }
 
-fn is_whole(begin: &f64) -> bool {
-    *begin == whole()
+fn is_whole(start_at: &f64) -> bool {
+    *start_at == whole()
 }
 
 impl From<Sampler> for Sampling {
     fn from(sampler: Sampler) -> Self {
-        Sampling { sampler, begin: whole(), resample: None }
+        Sampling { sampler, start_at: whole(), resample: None }
     }
 }
 
@@ -70,9 +69,9 @@ impl Sampling {
     /// Rejects settings out of range.
     pub fn check(&self) -> Result<()> {
         self.sampler.check()?;
-        if !(self.begin > 0.0 && self.begin <= 1.0) {
+        if !(self.start_at > 0.0 && self.start_at <= 1.0) {
             let wanted = "above 0 and at most 1";
-            let found = self.begin.to_string();
+            let found = self.start_at.to_string();
             return Err(EngineError::Config { field: "start_at", wanted, found });
         }
         let Some(Resample { jump, times }) = self.resample else { return Ok(()) };
@@ -92,7 +91,7 @@ impl Sampling {
 
     /// The table for a stream with this schedule. All streams of a row have tables of equal length.
     pub fn table(&self, schedule: &Schedule) -> SamplerTable {
-        let points = points(schedule, self.sampler.steps(), self.begin);
+        let points = points(schedule, self.sampler.steps(), self.start_at);
         let steps = match self.resample {
             None => self.sampler.walk(schedule, &points),
             Some(resample) => resampled(&self.sampler, schedule, &points, resample),
@@ -214,12 +213,12 @@ mod tests {
     #[test]
     fn a_late_start_takes_the_same_steps_over_less_time() {
         let schedule = Schedule::vp_linear();
-        let late = |begin| Sampling { begin, ..Sampler::Dpmpp2m { steps: 8 }.into() };
+        let late = |start_at| Sampling { start_at, ..Sampler::Dpmpp2m { steps: 8 }.into() };
         assert_eq!(late(1.0).table(&schedule), Sampler::Dpmpp2m { steps: 8 }.table(&schedule));
         let steps = late(0.25).table(&schedule).steps;
         assert_eq!((steps.len(), steps[0].t, steps[7].t_next), (8, 0.25, 0.0));
-        for begin in [0.0, -0.5, 1.5, f64::NAN] {
-            assert!(late(begin).check().is_err());
+        for start_at in [0.0, -0.5, 1.5, f64::NAN] {
+            assert!(late(start_at).check().is_err());
         }
         let parsed: Sampling = serde_json::from_str(r#"{"kind": "dpmpp-2m", "steps": 8, "start_at": 0.25}"#).unwrap();
         assert_eq!(parsed, late(0.25));

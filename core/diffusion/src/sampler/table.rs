@@ -81,10 +81,10 @@ impl Point {
     }
 }
 
-/// The `steps` + 1 times that a sampler visits, from the fraction `begin` of the last time on.
-pub(super) fn points(schedule: &Schedule, steps: usize, begin: f64) -> Vec<Point> {
+/// The `steps` + 1 times that a sampler visits, from the fraction `start_at` of the last time on.
+pub(super) fn points(schedule: &Schedule, steps: usize, start_at: f64) -> Vec<Point> {
     let point = |t| Point { t, a: schedule.signal(t), s: schedule.noise(t) };
-    schedule.times(steps).into_iter().map(|t| point(begin * t)).collect()
+    schedule.times(steps).into_iter().map(|t| point(start_at * t)).collect()
 }
 
 /// The steps of a memoryless sampler: one evaluation per step, one update from each point to the next.

@@ -29,7 +29,7 @@ fn label(weight: f64, law: AggregationSchedule, dropout: f64) -> (StreamSpec, Au
         network: HeadNetwork::Mlp { width: 8 },
         loss: HeadLoss::CrossEntropy,
         weight: if weight == 0.0 { 0.0 } else { 0.5 },
-        own: 1.0,
+        embedding_weight: 1.0,
     };
     let spec = stream("label", &[CLASSES], Parameterization::X0);
     (spec, Auxiliary { aggregate: aggregate(weight, law, dropout), head: Some(head) })
@@ -283,7 +283,8 @@ fn the_network_sees_the_stream_shifted_by_the_embedding() {
 #[test]
 fn the_loss_sums_denoising_and_heads_by_their_weights() {
     let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.5)]);
-    let all = |denoising: f64| loss_of(denoiser.as_ref(), 32, &LossOptions { denoising, ..LossOptions::default() });
+    let all =
+        |denoise_weight: f64| loss_of(denoiser.as_ref(), 32, &LossOptions { denoise_weight, ..LossOptions::default() });
     let (loss, parts) = all(1.0);
     let number = |tensor: &Tensor| tensor.double_value(&[]);
     assert_eq!(parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x", "label"]);
@@ -307,7 +308,7 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
 fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     let read = |own: f64, dropout: f64| {
         let (spec, mut auxiliary) = label(0.6, AggregationSchedule::Start, dropout);
-        auxiliary.head.as_mut().unwrap().own = own;
+        auxiliary.head.as_mut().unwrap().embedding_weight = own;
         let denoiser = network(Parameterization::Eps, vec![(spec, auxiliary)]);
         let (_, parts) = loss_of(denoiser.as_ref(), 64, &LossOptions::default());
         [parts[0].1.double_value(&[]), parts[1].1.double_value(&[])]
@@ -376,7 +377,7 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
         network: HeadNetwork::Mlp { width: 8 },
         loss: HeadLoss::Mse,
         weight: 1.0,
-        own: 1.0,
+        embedding_weight: 1.0,
     };
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
     let build = |auxiliary: Auxiliary| {

@@ -292,7 +292,8 @@ fn it_learns_to_classify_from_the_features_only() {
     const STEPS: u32 = 150;
     tch::set_num_threads(1);
     let dual = network_over(&streams_with(Parameterization::X0), &SITES);
-    let config = OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, clip: 1.0 };
+    let config =
+        OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, max_grad_norm: 1.0 };
     let mut optimizer = Optimizer::new(config, u64::from(STEPS), 0.0, dual.parameters()).unwrap();
     let contrast = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
     let options = LossOptions { contrast, ..LossOptions::default() };

@@ -199,12 +199,12 @@ fn the_engine_resamples_as_the_table_says() {
 
 #[test]
 fn a_late_start_begins_with_the_noised_init_value() {
-    let sampled = |begin: f64, state: Observed| {
+    let sampled = |start_at: f64, state: Observed| {
         let request = Request {
             denoiser: "d".to_string(),
             rows: (0..4).collect(),
             states: [("x".to_string(), state)].into(),
-            sampler: Sampling { begin, ..Sampler::Ddim { steps: 6, eta: 0.0 }.into() },
+            sampler: Sampling { start_at, ..Sampler::Ddim { steps: 6, eta: 0.0 }.into() },
             guidance: Vec::new(),
             seed: 9,
             outputs: vec!["x".to_string()],

@@ -166,7 +166,7 @@ fn training_learns_from_a_prompt() {
     let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
     let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
     let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
-    let prompting = Prompting { p_unprompted: 0.0, missing: 0b10 };
+    let prompting = Prompting { p_uncond: 0.0, missing: 0b10 };
     let options = LossOptions { prompting, ..LossOptions::default() };
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
     let mut losses = Vec::new();

@@ -12,7 +12,8 @@ const ROWS: i64 = 24;
 /// Weights after three steps in calls of `rows` rows, and the norm of the last gradient.
 fn trained(rows: i64, law: &TimeDistribution) -> (Vec<(String, Tensor)>, f64) {
     let network = stirred_mlp(&two_streams());
-    let config = OptimizerConfig::Adamw { lr: 1e-3, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, clip: 1.0 };
+    let config =
+        OptimizerConfig::Adamw { lr: 1e-3, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, max_grad_norm: 1.0 };
     let mut optimizer = Optimizer::new(config, 3, 0.0, network.parameters()).unwrap();
     let latents: Vec<Tensor> = two_streams().iter().map(|stream: &StreamSpec| normal(ROWS, &stream.shape)).collect();
     let mut norm = 0.0;

@@ -44,7 +44,8 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
     let found = if given.is_empty() { Tensors::new() } else { prediction(denoiser.as_ref(), given)? };
     let latents = [0.5, -0.5].map(|value| Tensor::full([batch, ELEMENTS], value, (Kind::Float, Device::Cpu)));
     let law: TimeDistribution = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;
-    let config = OptimizerConfig::Adamw { lr: RATE, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, clip: 0.0 };
+    let config =
+        OptimizerConfig::Adamw { lr: RATE, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, max_grad_norm: 0.0 };
     let mut optimizer = Optimizer::new(config, u64::MAX, 0.0, denoiser.parameters())?;
     let mut step = 0;
     let work =

@@ -117,7 +117,7 @@ impl StageRun<'_> {
             let _span = tracing::info_span!("step", stage = name, step).entered();
             let figures = self.step(work, step)?;
             step += 1;
-            let is_logged = step % LOG_EVERY == 0 || step == self.stage.steps;
+            let is_logged = step.is_multiple_of(LOG_EVERY) || step == self.stage.steps;
             let is_kept = self.stage.keep.contains(&step);
             // The check is free on a CPU. On other devices it would wait for the device.
             let is_checked = is_logged || is_kept || self.trainee.session.device == Device::Cpu;
@@ -139,7 +139,7 @@ impl StageRun<'_> {
             self.folder.log(&last)?;
             self.events.progress(name, step, shown(&last, unit));
             work.guard.keep(step)?;
-            let is_due = step % SAVE_STEPS == 0 || saved.elapsed() > SAVE_EVERY;
+            let is_due = step.is_multiple_of(SAVE_STEPS) || saved.elapsed() > SAVE_EVERY;
             if is_due && step < self.stage.steps {
                 work.states.save(work.guard.state(), step, work.guard.rollbacks)?;
                 saved = Instant::now();

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
+
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 

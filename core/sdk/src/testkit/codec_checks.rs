@@ -138,8 +138,7 @@ impl Subject<'_> {
     fn encode(&self, samples: &mut Vec<OwnedCell>, given: usize) -> Verdict {
         let codec = self.make()?;
         let mut taken = Vec::new();
-        let mut number = 0;
-        for cell in samples.drain(..) {
+        for (number, cell) in samples.drain(..).enumerate() {
             let mut array = self.zeros(1)?;
             match codec.encode(&[Input::Cell(cell.clone())], &mut array)?.rows.remove(&0) {
                 Some(text) if number < given => return Err(format!("given sample {number} is refused: {text}").into()),
@@ -149,7 +148,6 @@ impl Subject<'_> {
                     taken.push(cell);
                 }
             }
-            number += 1;
         }
         *samples = taken;
         if samples.is_empty() {

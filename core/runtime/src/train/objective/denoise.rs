@@ -96,10 +96,10 @@ impl Objective for Denoise<'_> {
         let denoiser = self.setting.trainee.session.denoisers[self.name].as_ref();
         let options = LossOptions {
             weight: self.options.weight,
-            denoising: self.options.denoise_weight,
+            denoise_weight: self.options.denoise_weight,
             first_row: part.first_row,
             prompting: Prompting {
-                p_unprompted: self.options.p_uncond.unwrap_or(Prompting::default().p_unprompted),
+                p_uncond: self.options.p_uncond.unwrap_or(Prompting::default().p_uncond),
                 missing: bits(&self.missing),
             },
             left_out: bits(&self.left_out),
