@@ -93,7 +93,7 @@ fn verify_distinguishes_good_damaged_and_unfinished_outputs() {
     std::fs::write(&shard, bytes).unwrap();
     let damaged = verify(&[]);
     assert_eq!(damaged.code, 1);
-    assert!(damaged.out.contains("data/shard-00000.parquet: has another content"), "{}", damaged.out);
+    assert!(damaged.out.contains("data/shard-00000.parquet: has other content than was written"), "{}", damaged.out);
     let json = verify(&["--json"]).json();
     assert_eq!((&json["good"], &json["damaged"][0]["file"]), (&false.into(), &"data/shard-00000.parquet".into()));
     std::fs::remove_file(out.join("manifest.json")).unwrap();

@@ -318,7 +318,7 @@ fn a_stage_that_keeps_diverging_fails_with_step_and_remedy() {
     let workspace = with_rate("1.0e30", 100);
     let failed = workspace.train("out");
     assert_eq!(failed.code, 1, "{failed:?}");
-    for words in ["stage `diffusion`", "after 3 returns to step 0", "lower the learning rate"] {
+    for words in ["stage `diffusion`", "after 3 rollbacks (the last one to step 0)", "lower the learning rate"] {
         assert!(failed.out.contains(words), "{words}: {failed:?}");
     }
     assert!(!workspace.path("out/stages/02-diffusion.safetensors").exists());
