@@ -31,7 +31,7 @@ pub enum Observed {
         weight: f64,
     },
     /// Generated, starting from this value noised instead of from pure noise (SDEdit): `[row, shape]`. Samplers that
-    /// start late require it; see [`Sampling::begin`].
+    /// start late require it; see [`Sampling::start_at`].
     Init(Tensor),
     /// Generated.
     Noisy,
