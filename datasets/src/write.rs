@@ -116,9 +116,8 @@ impl TableWriter {
         // `into_inner` would lose the cause of a write that fails, such as a full disk.
         writer.finish().map_err(|error| write_error(&self.path, error))?;
         let file = writer.inner_mut();
-        if let Some(file) = file.file.take() {
-            file.publish()?;
-        }
+        let published = file.file.take().ok_or_else(|| DatasetError::internal("writing", "the file is published"))?;
+        published.publish()?;
         let blake3 = file.hasher.finalize().to_hex().to_string();
         Ok(Written { rows: self.rows, size_bytes: file.size_bytes, blake3 })
     }

@@ -290,7 +290,7 @@ fn bad_arguments_are_refused_with_a_remedy() {
     refused(line!["import", at("rows.csv"), "--output", at("empty")], &["is a folder"]);
     refused(
         line!["import", at("rows.csv"), "--output", at("no/x.parquet")],
-        &["there is no folder", "create it first"],
+        &["the folder", "does not exist; create it first"],
     );
     refused(line!["import", at("rows.csv"), "--output", at("rows.csv")], &["would be replaced"]);
     assert_eq!(std::fs::read_to_string(at("rows.csv")).unwrap(), "a,b\n1,2\n");

@@ -1,7 +1,7 @@
-//! Files that are parts of another file: the model that a model starts from, and lists of words.
+//! Files that another file includes: the model that a model starts from, and word lists.
 //!
-//! A model with `from: ../model.yaml` is that model with changes. Wherever a list of words is wanted (`classes`, or a
-//! parameter of a codec or module), the name of a `.txt` file stands for its lines, one entry a line.
+//! A model with `from: ../model.yaml` is that model with changes. A list of words (`classes`, or a parameter of a
+//! codec or module) may be the name of a `.txt` file with one entry per line.
 
 use crate::compile::FileKind;
 use crate::error::Report;
@@ -12,19 +12,19 @@ use crate::yaml::{self, Content, Entry, Node};
 
 /// The key that names the model to start from.
 const FROM: &str = "from";
-/// Ending of a file of words.
+/// Extension of a word list.
 const WORDS: &str = ".txt";
 
-/// The files that a file names as parts of itself, joined to its folder.
+/// The files that a file includes, joined to its folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Includes {
     /// The model that it starts from.
     pub base: Option<String>,
-    /// Files of words, each once.
+    /// Word lists, each once.
     pub words: Vec<String>,
 }
 
-/// The files to read into [`Source::includes`]. None if the text is not YAML, which compiling it reports.
+/// The files to read into [`Source::includes`]. Empty if the text is not YAML; compiling it reports that.
 pub fn includes(source: &Source) -> Includes {
     let mut found = Includes::default();
     let Some(mut root) = yaml::parse(&source.text, SourceId(0), &mut Report::default()) else { return found };
@@ -44,7 +44,7 @@ pub fn includes(source: &Source) -> Includes {
     found
 }
 
-/// The model with what it starts from; `id` is its place among the files.
+/// Merges a model into the model that it starts from. `id` is its index among the files.
 pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report: &mut Report) -> Option<Node> {
     let Some(from) = entry(&root, FROM) else { return Some(root) };
     let path = surface::text(&from.node, "`from` of the model", report)?;
@@ -83,8 +83,8 @@ pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report:
     Some(merged(tree, root))
 }
 
-/// Changes a tree: mappings key by key, where nothing (`null`) removes a key; everything else is replaced, a mapping of
-/// another `kind` or `use` as well.
+/// Merges `change` into `base`: mappings key by key, where `null` removes a key. A mapping with another `kind` or `use`
+/// and all other values are replaced.
 fn merged(base: Node, change: Node) -> Node {
     let span = change.span;
     let (Content::Mapping(mut entries), Content::Mapping(changes)) = (base.content, change.content.clone()) else {
@@ -115,7 +115,7 @@ fn replaces(known: &Node, change: &Node) -> bool {
     })
 }
 
-/// Puts the lines of files in the place of their names.
+/// Replaces the names of word lists by their lines.
 pub(crate) fn with_words(root: &mut Node, files: &[&Source], report: &mut Report) {
     each_word_list(root, &mut |node| {
         let Content::String(name) = &node.content else { return };
@@ -143,7 +143,7 @@ fn lines(text: &str, source: SourceId) -> Vec<Node> {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Calls `act` with each value that names a file of words.
+/// Calls `act` with each value that names a word list.
 fn each_word_list(node: &mut Node, act: &mut impl FnMut(&mut Node)) {
     match &mut node.content {
         Content::List(items) => items.iter_mut().for_each(|item| each_word_list(item, act)),

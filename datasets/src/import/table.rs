@@ -18,6 +18,10 @@ use crate::feature::Features;
 use crate::write::TableWriter;
 
 const BATCH_ROWS: usize = 1024;
+/// The most cells of a batch. The readers reserve room for all cells, so wide tables are read in fewer rows at a time.
+const BATCH_CELLS: usize = 1 << 20;
+/// The most columns. The Parquet writer reserves more than 100 kB per column, so this many fit into a gigabyte.
+const MAX_COLUMNS: usize = 1 << 12;
 
 /// Kind of text table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,13 @@ pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(Sc
     if schema.fields().is_empty() {
         return Err(refusal(file, "has no columns; the file needs at least one row"));
     }
+    let columns = schema.fields().len();
+    if columns > MAX_COLUMNS {
+        return Err(refusal(
+            file,
+            format!("has {columns} columns; the most is {MAX_COLUMNS}; write it as Parquet instead"),
+        ));
+    }
     let mut known = BTreeSet::new();
     if let Some(field) = schema.fields().iter().find(|field| !known.insert(field.name())) {
         let column = field.name().clone();
@@ -63,6 +74,7 @@ pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(Sc
 fn open_table(file: &Path, format: Format, schema: &SchemaRef, batch_rows: usize) -> Result<Batches> {
     let path = file.to_path_buf();
     let reader = BufReader::new(Lines::new(open(file)?));
+    let batch_rows = batch_rows.min(BATCH_CELLS / schema.fields().len().max(1)).max(1);
     let named = move |batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| explain(&path, format, error));
     let failed = |error| explain(file, format, error);
     Ok(match format {

@@ -441,3 +441,19 @@ fn unknown_names_are_refused_before_reading() {
     assert!(matches!(ImportSource::detect(&[path]), Err(DatasetError::Import { .. })));
     assert!(matches!(ImportSource::detect(&[]), Err(DatasetError::Import { .. })));
 }
+
+#[test]
+fn a_text_table_with_too_many_columns_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |columns: usize| {
+        let path = folder.path().join("wide.csv");
+        let line = |cell: &dyn Fn(usize) -> String| (0..columns).map(cell).collect::<Vec<_>>().join(",");
+        std::fs::write(&path, format!("{}\n{}\n", line(&|index| format!("c{index}")), line(&|_| "1".into()))).unwrap();
+        path
+    };
+    let out = folder.path().join("wide.parquet");
+    let error = refused(&[table(4_097)], &out);
+    assert!(error.contains("has 4097 columns; the most is 4096"), "{error}");
+    let (imported, dataset) = imported(&[table(2_000)], &out);
+    assert_eq!((imported.rows, dataset.features().len()), (1, 2_000));
+}

@@ -121,7 +121,7 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Command::Verify { folder } => verify::run(folder),
         Command::Import { source, output } => imported(source, output),
         Command::Generate { kind, rows, seed, combinations, shapes, output } => {
-            let unknown = |word: &str| CliError::internal(format!("there is no generator {word}"));
+            let unknown = |word: &str| CliError::internal(format!("unknown generator `{word}`"));
             let generator = Generator::named(kind).ok_or_else(|| unknown(kind))?;
             let combinations = Combinations::named(combinations).ok_or_else(|| unknown(combinations))?;
             let shapes = shapes.clone();
@@ -195,7 +195,7 @@ fn writable<'p>(output: &Path, sources: impl IntoIterator<Item = &'p PathBuf>) -
     }
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return refuse(format!("there is no folder {}; create it first", shown(folder)));
+        return refuse(format!("the folder {} does not exist; create it first", shown(folder)));
     }
     let same = |source: &PathBuf| matches!((source.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if sources.into_iter().any(same) {

@@ -39,7 +39,7 @@ pub struct Args {
 /// Runs the test kit.
 ///
 /// # Errors
-/// The file or a sample cannot be read, or there is no engine or libtorch. Failed checks are not an error, but a result
+/// The file or a sample cannot be read, or the engine or libtorch is missing. Failed checks are not an error, but a result
 /// with exit code 3.
 pub fn run(args: &Args) -> Result<Outcome> {
     std::fs::metadata(&args.library).map_err(CliError::read(&args.library))?;

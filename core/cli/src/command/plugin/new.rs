@@ -97,7 +97,7 @@ fn sdk(asked: Option<&Path>) -> Result<PathBuf> {
     let found = place.canonicalize().ok().filter(|place| place.join("Cargo.toml").is_file());
     found.ok_or_else(|| {
         CliError::Usage(format!(
-            "there is no SDK in {}; set --sdk to the folder of the crate anyflow-sdk",
+            "{} does not contain the SDK; set --sdk to the folder of the crate anyflow-sdk",
             shown(place)
         ))
     })
