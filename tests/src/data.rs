@@ -48,7 +48,8 @@ pub fn tone_wav(digit: usize, variant: u32) -> Vec<u8> {
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut bytes = Cursor::new(Vec::new());
     let mut writer = hound::WavWriter::new(&mut bytes, spec).expect("a WAV in memory");
-    let (low, high) = (300.0 + 130.0 * (digit % 5) as f64, 1500.0 + 900.0 * (digit / 5) as f64);
+    let low = 300.0 + 130.0 * (digit % 5) as f64;
+    let high = 1500.0 + 900.0 * (digit / 5) as f64;
     let phase = f64::from(variant) * 0.7;
     for n in 0..3200 {
         let t = f64::from(n) / 8000.0 * std::f64::consts::TAU;

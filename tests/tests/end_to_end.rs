@@ -166,7 +166,8 @@ fn loudness_difference(a: &[u8], b: &[u8]) -> f64 {
             hound::WavReader::new(bytes).unwrap().into_samples::<i16>().map(|s| f64::from(s.unwrap())).collect();
         samples.chunks(samples.len().div_ceil(16)).map(|c| c.iter().map(|s| s * s).sum::<f64>().sqrt()).collect()
     };
-    let (a, b) = (energies(a), energies(b));
+    let a = energies(a);
+    let b = energies(b);
     let largest = a.iter().copied().fold(1.0, f64::max);
     a.iter().zip(&b).map(|(a, b)| (a - b).abs() / largest).fold(0.0, f64::max)
 }

@@ -127,8 +127,8 @@ impl Project {
     }
 
     /// As [`Project::run`], with an environment variable.
-    fn run_with(&mut self, variable: (&'static str, &str), output: &str, more: &[&str]) -> Output {
-        self.variables.push((variable.0, variable.1.into()));
+    fn run_with(&mut self, name: &'static str, value: &str, output: &str, more: &[&str]) -> Output {
+        self.variables.push((name, value.into()));
         let output = self.run(output, more);
         self.variables.pop();
         output
@@ -167,7 +167,7 @@ fn says(output: &Output, code: i32, parts: &[&str]) {
 #[test]
 fn stages_run_concurrently() {
     let mut project = Project::wide(200);
-    project.run_with(("STAGES_MEET", "yes"), "out", &[]).ok();
+    project.run_with("STAGES_MEET", "yes", "out", &[]).ok();
     assert_eq!(project.cells("out", "made"), project.cells("data", "value"));
     assert_eq!(files_below(&project.path("out/data"), "parquet").len(), 1);
 }
@@ -195,7 +195,7 @@ fn a_failing_stage_ends_the_run_and_a_rerun_resumes() {
         // With 1M, only one micro-batch is in memory.
         for memory in ["4G", "1M"] {
             let arguments = [&shards[..], &["--memory", memory]].concat();
-            let failed = project.run_with(("STAGES_FAIL", stage), &format!("{stage}-{memory}"), &arguments);
+            let failed = project.run_with("STAGES_FAIL", stage, &format!("{stage}-{memory}"), &arguments);
             says(&failed, 3, &["stages/", "asked to fail"]);
             assert!(!project.finished(&format!("{stage}-{memory}")), "{stage}, {memory}");
         }
@@ -219,7 +219,7 @@ fn shards_of_several_micro_batches_are_the_same_to_the_bit_after_a_kill() {
     let mut project = Project::pictures(80);
     let shards = ["--shard-rows", "40"];
     project.run("whole", &shards).ok();
-    let killed = project.run_with(("ANYFLOW_FAILPOINT", "committed"), "killed", &shards);
+    let killed = project.run_with("ANYFLOW_FAILPOINT", "committed", "killed", &shards);
     assert_ne!(killed.code, 0);
     assert!(!project.finished("killed"));
     project.run("killed", &shards).ok();
@@ -249,7 +249,7 @@ fn a_thread_that_cannot_start_publishes_nothing() {
     let mut finished = false;
     for thread in 1..40 {
         let output = format!("out-{thread}");
-        let killed = project.run_with(("ANYFLOW_FAILPOINT", "committed"), &output, &["--shard-rows", "2"]);
+        let killed = project.run_with("ANYFLOW_FAILPOINT", "committed", &output, &["--shard-rows", "2"]);
         assert_ne!(killed.code, 0);
         let engine = Command::new(target().join("anyflow-engine"))
             .arg(project.path(&output).join("order.json"))

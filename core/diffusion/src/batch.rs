@@ -119,7 +119,8 @@ impl Batch {
             let of_group = |group: &Group| std::iter::repeat_n(holds(&jobs[&group.job], index), group.rows);
             self.groups.iter().flat_map(of_group).collect()
         };
-        let (noisy, observed) = (each(Job::is_noisy), each(Job::is_inpainted));
+        let noisy = each(Job::is_noisy);
+        let observed = each(Job::is_inpainted);
         let rows = || {
             Tensor::try_from_slice(&noisy)?.try_view(stream.column_shape(noisy.len()))?.try_to_device(context.device)
         };

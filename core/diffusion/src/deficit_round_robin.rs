@@ -87,7 +87,8 @@ mod tests {
             for _ in 0..500 {
                 let key = serve(&mut turns, &costs);
                 got[key] += costs[key];
-                let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+                let least = got.iter().min().unwrap();
+                let most = got.iter().max().unwrap();
                 prop_assert!(most - least <= costs.iter().sum(), "{got:?}");
             }
         }

@@ -185,7 +185,8 @@ impl DenoiserInput {
             Times::Runs(runs) => Times::Runs(cut(runs, first as usize, rows as usize)),
         };
         let tokens = |of: &Option<Tokens>| of.as_ref().map(|tokens| tokens.narrow(first, rows)).transpose();
-        let (prompt, context) = (tokens(&self.prompt)?, tokens(&self.context)?);
+        let prompt = tokens(&self.prompt)?;
+        let context = tokens(&self.context)?;
         Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt, context })
     }
 
@@ -205,7 +206,8 @@ impl DenoiserInput {
             }
         };
         let tokens = |of: &Option<Tokens>| of.as_ref().map(|tokens| tokens.pick(&index)).transpose();
-        let (prompt, context) = (tokens(&self.prompt)?, tokens(&self.context)?);
+        let prompt = tokens(&self.prompt)?;
+        let context = tokens(&self.context)?;
         Ok(DenoiserInput { x: self.x.iter().map(picked).collect::<Result<_>>()?, times, prompt, context })
     }
 
@@ -326,13 +328,15 @@ mod tests {
             vec![x.shallow_clone(), x.shallow_clone()],
             vec![run(0.5, 1.0, 2), run(1.0, 0.0, 1), run(0.25, 1.0, 3)],
         );
-        let (t, present) = (input.t().unwrap(), input.present().unwrap());
+        let t = input.t().unwrap();
+        let present = input.present().unwrap();
         assert_eq!((input.rows(), t.size()), (6, vec![6, 2]));
         assert_eq!(Vec::<f32>::try_from(t.select(1, 0)).unwrap(), [0.5, 0.5, 1.0, 0.25, 0.25, 0.25]);
         let given = DenoiserInput::new(vec![x.shallow_clone(), x], t, present);
         assert!(!input.is_all_present());
         for (first, rows) in [(0, 6), (1, 1), (1, 3), (2, 1), (3, 3), (0, 0)] {
-            let (cut, expected) = (input.narrow(first, rows).unwrap(), given.narrow(first, rows).unwrap());
+            let cut = input.narrow(first, rows).unwrap();
+            let expected = given.narrow(first, rows).unwrap();
             assert_eq!(cut.rows(), rows);
             assert_eq!(cut.t().unwrap(), expected.t().unwrap());
             assert_eq!(cut.present().unwrap(), expected.present().unwrap());

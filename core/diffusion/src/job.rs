@@ -206,7 +206,8 @@ impl Job {
 
     /// The first x of one stream.
     fn start(&self, index: usize, group: &Group, context: &LaneContext) -> Result<Tensor> {
-        let (stream, of_stream) = (&context.streams[index], &self.streams[index]);
+        let stream = &context.streams[index];
+        let of_stream = &self.streams[index];
         match (of_stream.state, &of_stream.value) {
             (State::Clean, Some(value)) => narrow(value, group),
             (State::Noisy, _) => {
@@ -244,7 +245,8 @@ impl Job {
             chunks.push(match (&stream.value, &stream.mask) {
                 (Some(value), Some(mask)) => {
                     let rows = x[*index].try_narrow(0, span.0, span.1)?;
-                    let (value, mask) = (narrow(value, group)?, narrow(mask, group)?);
+                    let value = narrow(value, group)?;
+                    let mask = narrow(mask, group)?;
                     value.try_where(&mask, &rows)?
                 }
                 // A copy: a view would keep the rows of the whole batch in memory.

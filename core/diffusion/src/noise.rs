@@ -28,7 +28,8 @@ pub struct RowNoise {
 impl RowNoise {
     /// The generator of row `row_key` in the stream with this name.
     pub fn new(seed: u64, row_key: u64, stream: &str) -> Self {
-        let (row, name) = (halves(row_key), halves(fnv1a(stream)));
+        let row = halves(row_key);
+        let name = halves(fnv1a(stream));
         let [k0, k1, c2, c3] = philox([row[0], row[1], name[0], name[1]], halves(seed));
         RowNoise { key: [k0, k1], tail: [c2, c3] }
     }
@@ -116,7 +117,9 @@ fn uniform(low: u32, high: u32) -> f64 {
 /// Pairs of independent standard normals: Box and Muller 1958, in f64; at most 6.8 in size. One loop per operation, so
 /// that the compiler vectorizes each.
 fn normal_pairs(radius_words: &[u32; TOGETHER], angle_words: &[u32; TOGETHER]) -> [[f32; TOGETHER]; 2] {
-    let (mut radii, mut sines, mut cosines) = ([0.0; TOGETHER], [0.0; TOGETHER], [0.0; TOGETHER]);
+    let mut radii = [0.0; TOGETHER];
+    let mut sines = [0.0; TOGETHER];
+    let mut cosines = [0.0; TOGETHER];
     for lane in 0..TOGETHER {
         radii[lane] = (-2.0 * ln_of_uniform(radius_words[lane])).sqrt();
     }
@@ -151,7 +154,8 @@ fn sin_cos_of_turn(word: u32) -> (f64, f64) {
     let offset = (f64::from(word & 0x3fff_ffff) + 0.5) / 4_294_967_296.0 - 0.125;
     let angle = 2.0 * std::f64::consts::PI * offset;
     let square = -angle * angle;
-    let (mut sin, mut cos) = (0.0, 0.0);
+    let mut sin = 0.0;
+    let mut cos = 0.0;
     for k in (0..9).rev() {
         sin = 1.0 + sin * square / f64::from((2 * k + 2) * (2 * k + 3));
         cos = 1.0 + cos * square / f64::from((2 * k + 1) * (2 * k + 2));

@@ -219,7 +219,8 @@ impl Batch {
     fn mixture(&self, stream: &StreamSpec, index: usize, latent: &Tensor, columns: [Column; 2]) -> Result<Tensor> {
         let mut shape = vec![1; stream.shape.len() + 1];
         shape[0] = self.rows as i64;
-        let (of_latent, of_eps) = (self.column(index, columns[0], &shape)?, self.column(index, columns[1], &shape)?);
+        let of_latent = self.column(index, columns[0], &shape)?;
+        let of_eps = self.column(index, columns[1], &shape)?;
         let scaled = latent.try_mul(&of_latent)?;
         let eps = self.eps(stream, index)?;
         scaled.try_addcmul(&eps, &of_eps)
@@ -236,7 +237,9 @@ impl Batch {
         let mut loss: Option<Tensor> = None;
         let mut per_stream = Vec::with_capacity(streams.len());
         for &index in taking {
-            let (stream, prediction, target) = (&streams[index], &predictions[index], &targets[index]);
+            let stream = &streams[index];
+            let prediction = &predictions[index];
+            let target = &targets[index];
             stream.check_batch(prediction, self.rows)?;
             let of_row =
                 prediction.try_sub(target)?.try_square()?.try_flatten(1, -1)?.try_sum([1], false, Kind::Float)?;
@@ -278,7 +281,8 @@ fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f3
                 State::Absent => {}
                 State::Noisy => {
                     let t = draw.times[row * draw.states.streams() + index];
-                    let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
+                    let a = stream.schedule.signal(t);
+                    let s = stream.schedule.noise(t);
                     let (of_x0, of_eps) = stream.parameterization.target_coefficients(a, s);
                     set(Column::Signal, a);
                     set(Column::Noise, s);

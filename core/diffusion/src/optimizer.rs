@@ -200,12 +200,14 @@ mod tests {
 
     /// One weight, loss 3 w^2: the algorithm as in the paper, in f64.
     fn reference(mut w: f64, steps: u64, lr: f64, weight_decay: f64) -> f64 {
-        let (mut m, mut v) = (0.0, 0.0);
+        let mut m = 0.0;
+        let mut v = 0.0;
         for t in 1..=steps as i32 {
             let g = 6.0 * w;
             m = 0.9 * m + 0.1 * g;
             v = 0.999 * v + 0.001 * g * g;
-            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+            let m_hat = m / (1.0 - 0.9f64.powi(t));
+            let v_hat = v / (1.0 - 0.999f64.powi(t));
             w -= lr * (m_hat / (v_hat.sqrt() + 1e-8) + weight_decay * w);
         }
         w
@@ -301,7 +303,9 @@ mod tests {
                 step(optimizer, &(weight.sin() * 3.0).square().sum(Kind::Float), at);
             }
         };
-        let (mut whole, mut cut, mut resumed) = (make(), make(), make());
+        let mut whole = make();
+        let mut cut = make();
+        let mut resumed = make();
         run(&mut whole, 0..20);
         run(&mut cut, 0..7);
         let _no_grad = tch::no_grad_guard();

@@ -175,7 +175,8 @@ mod tests {
             let rows = [0, 1, 2, 3, 4];
             let x0 = noise::normals_tensor(seed, &rows, "x0", 0, &[7], Device::Cpu).unwrap();
             let eps = noise::normals_tensor(seed, &rows, "eps", 0, &[7], Device::Cpu).unwrap();
-            let (a, s) = (column(&a), column(&s));
+            let a = column(&a);
+            let s = column(&s);
             let x = &a * &x0 + &s * &eps;
             for kind in ALL {
                 let target = kind.target(&x0, &eps, &a, &s).unwrap();
@@ -195,7 +196,8 @@ mod tests {
 
         #[test]
         fn coefficients_agree_with_the_conversions(schedule in schedules(), t in 0.02..0.98f64, x0 in -3.0..3.0f64, eps in -3.0..3.0f64) {
-            let (a, s) = (schedule.signal(t), schedule.noise(t));
+            let a = schedule.signal(t);
+            let s = schedule.noise(t);
             for kind in ALL {
                 let (of_x0, of_eps) = kind.target_coefficients(a, s);
                 let (of_x, of_output) = kind.x0_coefficients(a, s);

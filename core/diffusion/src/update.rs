@@ -33,7 +33,8 @@ impl Coefficients {
 
     /// The coefficients of a table step, in f32.
     pub fn new(step: &TableStep, stream: &StreamSpec) -> Self {
-        let (a, s) = (stream.schedule.signal(step.t), stream.schedule.noise(step.t));
+        let a = stream.schedule.signal(step.t);
+        let s = stream.schedule.noise(step.t);
         let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
         let save = step.save.unwrap_or(Update { saved: 1.0, ..Update::default() });
         let folded = |update: &Update| [update.x + update.denoised * of_x, update.denoised * of_output];

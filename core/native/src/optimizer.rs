@@ -68,7 +68,8 @@ impl Adamw {
         if !averages.is_empty() {
             same_length("_foreach_lerp_", &[weights.len(), averages.len()])?;
         }
-        let (count, averaged) = (weights.len(), averages.len());
+        let count = weights.len();
+        let averaged = averages.len();
         let [weights, first, second, averages] = [weights, first, second, averages].map(Handles::new);
         let raw = RawTensors {
             weights: weights.as_ptr(),
@@ -138,7 +139,8 @@ mod tests {
     impl State {
         fn of(weights: Vec<Tensor>) -> Self {
             let zeros = |all: &[Tensor]| all.iter().map(|weight| weight.detach().zeros_like()).collect::<Vec<_>>();
-            let (first, second) = (zeros(&weights), zeros(&weights));
+            let first = zeros(&weights);
+            let second = zeros(&weights);
             let averages = weights.iter().map(Tensor::detach_copy).collect();
             let counts = Tensor::zeros([weights.len() as i64], (Kind::Float, Device::Cpu));
             let failed = Tensor::zeros([0i64; 0], (Kind::Float, Device::Cpu));
@@ -179,12 +181,14 @@ mod tests {
 
     /// The algorithm as in the paper, in f64, with a scaled gradient.
     fn reference(mut w: Tensor, steps: i32, scale: f64) -> Tensor {
-        let (mut m, mut v) = (w.zeros_like(), w.zeros_like());
+        let mut m = w.zeros_like();
+        let mut v = w.zeros_like();
         for t in 1..=steps {
             let g = (&w + w.cos()) * scale;
             m = m * NUMBERS.beta1 + &g * (1.0 - NUMBERS.beta1);
             v = v * NUMBERS.beta2 + g.square() * (1.0 - NUMBERS.beta2);
-            let (m_hat, v_hat) = (&m / (1.0 - NUMBERS.beta1.powi(t)), &v / (1.0 - NUMBERS.beta2.powi(t)));
+            let m_hat = &m / (1.0 - NUMBERS.beta1.powi(t));
+            let v_hat = &v / (1.0 - NUMBERS.beta2.powi(t));
             let update = m_hat / (v_hat.sqrt() + NUMBERS.epsilon) + &w * NUMBERS.weight_decay;
             w -= update * NUMBERS.lr;
         }

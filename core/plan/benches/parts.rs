@@ -13,7 +13,8 @@ fn main() {
     let timing = Criterion::default().sample_size(10);
     let timing = timing.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
     let mut criterion = timing.configure_from_args();
-    let (model, catalog) = (file("model.yaml"), catalog());
+    let model = file("model.yaml");
+    let catalog = catalog();
     let [joint, train, eval] = ["joint.yaml", "train.yaml", "eval.yaml"].map(file);
     let mut group = criterion.benchmark_group("compile");
     group.bench_function("run", |bencher| {

@@ -46,6 +46,12 @@ pub(crate) struct Placed<'a> {
     pub broken: bool,
 }
 
+/// A component as used at one position, with its descriptor.
+pub(crate) struct Found<'a, D> {
+    pub placed: Placed<'a>,
+    pub descriptor: &'a D,
+}
+
 impl Placed<'_> {
     /// The name in messages: codec `plugin/component`.
     pub fn label(&self) -> String {
@@ -54,22 +60,15 @@ impl Placed<'_> {
 }
 
 /// Finds a codec.
-pub(crate) fn codec<'a>(
-    used: &Use,
-    catalog: &'a Catalog,
-    report: &mut Report,
-) -> Option<(Placed<'a>, &'a CodecDescriptor)> {
+pub(crate) fn codec<'a>(used: &Use, catalog: &'a Catalog, report: &mut Report) -> Option<Found<'a, CodecDescriptor>> {
     let (plugin, library, id) = find(&used.component, Sort::Codec, catalog, report)?;
     let descriptor = plugin.codecs.iter().find(|codec| codec.id == id)?;
-    Some((place(used, Sort::Codec, plugin, library, id, &descriptor.parameters, report), descriptor))
+    let placed = place(used, Sort::Codec, plugin, library, id, &descriptor.parameters, report);
+    Some(Found { placed, descriptor })
 }
 
 /// Finds a module.
-pub(crate) fn module<'a>(
-    used: &Use,
-    catalog: &'a Catalog,
-    report: &mut Report,
-) -> Option<(Placed<'a>, &'a ModuleDescriptor)> {
+pub(crate) fn module<'a>(used: &Use, catalog: &'a Catalog, report: &mut Report) -> Option<Found<'a, ModuleDescriptor>> {
     let (plugin, library, id) = find(&used.component, Sort::Module, catalog, report)?;
     let descriptor = plugin.modules.iter().find(|module| module.id == id)?;
     if let Interface::Other(interface) = &descriptor.interface {
@@ -79,7 +78,8 @@ pub(crate) fn module<'a>(
         report.error(used.component.span, Problem::Impossible { text });
         return None;
     }
-    Some((place(used, Sort::Module, plugin, library, id, &descriptor.parameters, report), descriptor))
+    let placed = place(used, Sort::Module, plugin, library, id, &descriptor.parameters, report);
+    Some(Found { placed, descriptor })
 }
 
 /// The ports of a role, if the module has it.

@@ -110,7 +110,8 @@ fn merged(base: Node, change: Node) -> Node {
 /// True if the keys of `known` belong to another kind or component than those of `change`.
 fn replaces(known: &Node, change: &Node) -> bool {
     ["kind", "use"].iter().any(|key| {
-        let (old, new) = (entry(known, key), entry(change, key));
+        let old = entry(known, key);
+        let new = entry(change, key);
         new.is_some_and(|new| old.is_none_or(|old| old.node.json() != new.node.json()))
     })
 }

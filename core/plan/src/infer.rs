@@ -23,8 +23,14 @@ pub(crate) struct End<'p> {
     pub span: Span,
     dtype: Option<&'p str>,
     range: Option<[f64; 2]>,
-    /// Axis names, for messages, and terms.
-    axes: Vec<(String, Term)>,
+    axes: Vec<Axis>,
+}
+
+/// An axis of an end.
+struct Axis {
+    /// For messages.
+    name: String,
+    size: Term,
 }
 
 type Term = usize;
@@ -47,7 +53,9 @@ impl Solver {
     /// A port of a component. `key` distinguishes the components of one inference.
     pub fn port<'p>(&mut self, key: &str, placed: &Placed, port: &'p PortDescriptor, text: &str) -> End<'p> {
         self.broken |= placed.broken;
-        let axes = port.axes.iter().map(|axis| (axis.name.clone(), self.size(key, placed, &axis.size))).collect();
+        let axes = port.axes.iter();
+        let axes =
+            axes.map(|axis| Axis { name: axis.name.clone(), size: self.size(key, placed, &axis.size) }).collect();
         End {
             text: format!("{text} of {}", placed.label()),
             span: placed.component.span,
@@ -60,14 +68,17 @@ impl Solver {
     /// A written or known shape.
     pub fn shape(&mut self, text: &str, span: Span, sizes: &[i64]) -> End<'static> {
         let axes = sizes.iter().enumerate();
-        let axes = axes.map(|(index, size)| (index.to_string(), self.term(Some(*size), Some(span)))).collect();
+        let axes = axes
+            .map(|(index, size)| Axis { name: index.to_string(), size: self.term(Some(*size), Some(span)) })
+            .collect();
         End { text: text.to_string(), span, dtype: None, range: None, axes }
     }
 
     /// An array of a known type.
     pub fn array<'p>(&mut self, text: &str, span: Span, kind: &'p Type) -> Option<End<'p>> {
         let Form::Array { dtype, axes, shape, range } = &kind.form else { return None };
-        let axes = axes.iter().zip(shape).map(|(name, size)| (name.clone(), self.term(Some(*size), None)));
+        let axes =
+            axes.iter().zip(shape).map(|(name, size)| Axis { name: name.clone(), size: self.term(Some(*size), None) });
         Some(End { axes: axes.collect(), dtype: Some(dtype), range: *range, text: text.to_string(), span })
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, Scorer, Stage, Table, Taken, TrainPlan, Trained};
 
 /// Version of the serialized form; the engine refuses another.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// A job for the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -114,7 +114,8 @@ fn found_at(at: Location, text: &str, source: SourceId) -> Span {
     if at.span().byte_offset().is_some() {
         return span(at, source);
     }
-    let (line, column) = (at.line().max(1) as usize - 1, at.column().max(1) as usize - 1);
+    let line = at.line().max(1) as usize - 1;
+    let column = at.column().max(1) as usize - 1;
     let before: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
     let rest = text.get(before..).unwrap_or("");
     let start = before + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at);

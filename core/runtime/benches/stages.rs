@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyflow_datasets::{Expected, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Component, Model};
+use anyflow_plan::plan::{Component, Model, PLAN_FORMAT};
 use anyflow_runtime::events::Events;
 use anyflow_runtime::plugin::{Codec, Plugins};
 use anyflow_runtime::{Session, execute};
@@ -97,7 +97,7 @@ impl Bench<'_> {
         let latent = json!({"modality": "image", "form": "latent", "stream": "image", "shape": [3, HEIGHT, WIDTH]});
         let value = |kind: &Value, made: Option<u64>, last: Option<u64>| json!({"type": kind, "made_by": made, "last_use": last});
         let plan = json!({
-            "job": "run", "format": 1, "name": "bench", "source": "bench.yaml", "model": model(self.folder, seconds),
+            "job": "run", "format": PLAN_FORMAT, "name": "bench", "source": "bench.yaml", "model": model(self.folder, seconds),
             "inputs": {"seen": {"column": "image", "type": cells}},
             "values": {
                 "seen": value(&cells, None, Some(0)),
@@ -117,7 +117,7 @@ impl Bench<'_> {
             "bytes_per_row": 2 * 3 * HEIGHT * WIDTH * 4,
         });
         let order = json!({
-            "format": 1, "job": plan, "output": self.folder.join("out"), "inputs": [self.data], "shard_rows": 1024,
+            "format": PLAN_FORMAT, "job": plan, "output": self.folder.join("out"), "inputs": [self.data], "shard_rows": 1024,
             "device": "cpu", "threads": 1,
         });
         let order: Order = serde_json::from_value(order).unwrap();

@@ -185,13 +185,13 @@ fn shown(value: &Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use anyflow_plan::plan::PLAN_FORMAT;
     use serde_json::json;
 
     use super::*;
 
     fn order(job: Value) -> Order {
-        let order =
-            json!({"format": 1, "job": job, "output": "out", "shard_rows": 8, "device": "cuda:1", "threads": 2});
+        let order = json!({"format": PLAN_FORMAT, "job": job, "output": "out", "shard_rows": 8, "device": "cuda:1", "threads": 2});
         serde_json::from_value(order).unwrap()
     }
 
@@ -203,7 +203,7 @@ mod tests {
             json!({"modality": "m", "codec": codec, "cells": cells, "array": array, "module": null, "latent": [1]});
         let streams: serde_json::Map<_, _> = streams.into_iter().map(|name| (name.into(), stream.clone())).collect();
         order(json!({
-            "job": "train", "format": 1, "name": "t", "source": library, "scorers": {}, "data": {}, "stages": [],
+            "job": "train", "format": PLAN_FORMAT, "name": "t", "source": library, "scorers": {}, "data": {}, "stages": [],
             "sources": {"digits": [library]}, "seed": seed,
             "model": {"name": "m", "source": library, "checkpoint": library, "streams": streams, "denoisers": {}},
         }))

@@ -102,12 +102,14 @@ fn half_done(out: &Path) {
 
 /// The job in which each call of a kind fails once, one after the other, and then the job again without a fault.
 fn each_call_fails(call: &str, error: i32, may_end_with: &[i32]) {
-    let (shim, place) = (Shim::build(), Place::new());
+    let shim = Shim::build();
+    let place = Place::new();
     run(&place.at("whole"), 1);
     half_done(&place.at("half"));
     for nth in 1.. {
         let case = Place::new();
-        let (out, what) = (case.at("out"), format!("{call} number {nth}, error {error}"));
+        let out = case.at("out");
+        let what = format!("{call} number {nth}, error {error}");
         copy(&place.at("half"), &out);
         let mut job = shim.job(&out, &out);
         job.env("FAULTS_CALL", call).env("FAULTS_ERROR", error.to_string());
@@ -134,7 +136,8 @@ fn a_full_disk_loses_no_row() {
 /// A file system that denies every file from some moment on is an error, not an endless loop.
 #[test]
 fn calls_that_fail_from_some_moment_on_end_the_job() {
-    let (shim, place) = (Shim::build(), Place::new());
+    let shim = Shim::build();
+    let place = Place::new();
     half_done(&place.at("half"));
     for nth in 1..12 {
         let case = Place::new();
@@ -199,7 +202,8 @@ fn assert_each_step_is_safe(steps: &[Step]) {
 
 #[test]
 fn each_file_is_safe_before_the_next_step() {
-    let (shim, place) = (Shim::build(), Place::new());
+    let shim = Shim::build();
+    let place = Place::new();
     let root = place.at("").canonicalize().unwrap();
     let out = root.join("a/out");
     let steps = shim.journal(&out, &root);
@@ -216,7 +220,8 @@ fn each_file_is_safe_before_the_next_step() {
 
 #[test]
 fn folders_that_a_killed_process_made_are_safe_before_anything_is_in_them() {
-    let (shim, place) = (Shim::build(), Place::new());
+    let shim = Shim::build();
+    let place = Place::new();
     let root = place.at("").canonicalize().unwrap();
     let out = root.join("out");
     half_done(&out);
@@ -234,7 +239,8 @@ fn folders_that_a_killed_process_made_are_safe_before_anything_is_in_them() {
 
 #[test]
 fn a_folder_may_be_named_without_the_folder_above_it() {
-    let (shim, place) = (Shim::build(), Place::new());
+    let shim = Shim::build();
+    let place = Place::new();
     let here = place.at("").canonicalize().unwrap();
     let ended = shim.job(Path::new("out"), &here).current_dir(&here).output().unwrap();
     assert!(ended.status.success(), "{ended:?}");

@@ -160,7 +160,8 @@ fn a_shard_without_a_file_is_done_again_only_if_its_commit_says_otherwise() {
     ];
     for (index, (change, again)) in changes.into_iter().enumerate() {
         let place = Place::new();
-        let (out, expected) = (place.at("out"), Expected { shards: 1, rows: 0 });
+        let out = place.at("out");
+        let expected = Expected { shards: 1, rows: 0 };
         let features = numbered_batch(0, 1).1;
         open_expecting(&out, expected).unwrap().shard(0, &features).unwrap().commit(&[]).unwrap();
         assert_eq!(read(&commit(&out))["file"], Value::Null);
@@ -292,7 +293,8 @@ fn verification_tells_another_length_from_another_content() {
 #[test]
 fn verification_of_an_output_without_rows_needs_no_data_folder() {
     let place = Place::new();
-    let (out, expected) = (place.at("out"), Expected { shards: 0, rows: 0 });
+    let out = place.at("out");
+    let expected = Expected { shards: 0, rows: 0 };
     let manifest = open_expecting(&out, expected).unwrap().finish().unwrap();
     std::fs::remove_dir(out.join("data")).unwrap();
     let found = manifest.verify(&out).unwrap();

@@ -34,7 +34,8 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
 /// It is refused without an error.
 pub fn yaml(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let (source, model) = (Source::new("file.yaml", text), Source::new("model.yaml", MODEL));
+    let source = Source::new("file.yaml", text);
+    let model = Source::new("model.yaml", MODEL);
     let kind = match kind_of(&source) {
         Ok(kind) => kind,
         Err(errors) => return assert!(!errors.to_string().is_empty()),

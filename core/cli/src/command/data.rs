@@ -170,7 +170,8 @@ fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
 
 fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<Outcome> {
     writable(output, [a, b])?;
-    let (a, b) = (open(std::slice::from_ref(a))?, open(std::slice::from_ref(b))?);
+    let a = open(std::slice::from_ref(a))?;
+    let b = open(std::slice::from_ref(b))?;
     let paired = pair(&a, &b, on, multiplicity, seed, output)?;
     let mut json = json!({"output": shown(output)});
     if let (Value::Object(json), Value::Object(figures)) =

@@ -54,7 +54,8 @@ fn power_frames(samples: &[f32], rate: u32) -> Option<Vec<Vec<f32>>> {
     let window = (rate as usize * 32 / 1000).next_power_of_two().clamp(64, 4096);
     let hop = (window / 4).max(samples.len().div_ceil(MOST_FRAMES));
     let fft = RealFftPlanner::<f32>::new().plan_fft_forward(window);
-    let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
+    let mut input = fft.make_input_vec();
+    let mut output = fft.make_output_vec();
     let hann = |i: usize| 0.5 - 0.5 * (std::f32::consts::TAU * i as f32 / window as f32).cos();
     let mut frames = Vec::new();
     for start in (0..=samples.len().saturating_sub(window)).step_by(hop) {
@@ -77,7 +78,8 @@ fn levels(frames: &[Vec<f32>], rate: u32) -> Vec<Vec<u8>> {
         ((hz / nyquist * (bins - 1) as f32) as usize).min(bins - 1)
     };
     let power = |frame: &Vec<f32>, row: usize| {
-        let (low, high) = (bin(row), bin(row + 1).max(bin(row) + 1));
+        let low = bin(row);
+        let high = bin(row + 1).max(bin(row) + 1);
         10.0 * frame[low..high].iter().copied().fold(0.0, f32::max).max(1e-12).log10()
     };
     let rows: Vec<Vec<f32>> =
@@ -89,7 +91,8 @@ fn levels(frames: &[Vec<f32>], rate: u32) -> Vec<Vec<u8>> {
 }
 
 fn png_from_levels(levels: &[Vec<u8>]) -> Option<Vec<u8>> {
-    let (width, height) = (levels.first()?.len(), levels.len());
+    let width = levels.first()?.len();
+    let height = levels.len();
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, u32::try_from(width).ok()?, u32::try_from(height).ok()?);
     encoder.set_color(png::ColorType::Indexed);

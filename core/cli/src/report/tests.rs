@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyflow_datasets::{Expected, Failure, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_plan::plan::PLAN_FORMAT;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde_json::json;
@@ -17,7 +18,8 @@ fn image(row: usize) -> Vec<u8> {
     let size = 28_i32;
     let radius = 4 + row as i32;
     let pixel = |i: i32| {
-        let (x, y) = (i % size - 14, i / size - 14);
+        let x = i % size - 14;
+        let y = i / size - 14;
         let far = x * x + y * y - radius * radius;
         if far.abs() < radius * 3 { 255 } else { 12_u8 }
     };
@@ -95,7 +97,7 @@ fn plan() -> serde_json::Value {
     };
     let value = |kind: serde_json::Value, by: Option<usize>| json!({"type": kind, "made_by": by, "last_use": null});
     json!({
-        "job": "run", "format": 1, "name": "image-to-sound", "source": "pipelines/image-to-sound.yaml",
+        "job": "run", "format": PLAN_FORMAT, "name": "image-to-sound", "source": "pipelines/image-to-sound.yaml",
         "model": {
             "name": "digits", "source": "pipelines/model.yaml", "checkpoint": "weights/model.safetensors",
             "streams": {"image": stream("image", "bytes", "Image"), "audio": stream("audio", "bytes", "Audio")},
@@ -122,7 +124,7 @@ fn plan() -> serde_json::Value {
 
 fn run(folder: &Path) {
     output(folder);
-    let order = json!({"format": 1, "job": plan(), "output": "out", "inputs": ["digits.parquet"], "shard_rows": 1024,
+    let order = json!({"format": PLAN_FORMAT, "job": plan(), "output": "out", "inputs": ["digits.parquet"], "shard_rows": 1024,
                        "device": "cpu", "threads": 2});
     std::fs::write(folder.join("order.json"), order.to_string()).unwrap();
     let written = json!({"checkpoint_blake3": "5f".repeat(32), "device": "cpu", "finished_unix": 1_800_000_000,

@@ -9,7 +9,8 @@ use tch::Tensor;
 struct Centred(Vec<StreamSpec>);
 
 fn gain(schedule: &Schedule, t: f64) -> f64 {
-    let (a, s) = (schedule.signal(t), schedule.noise(t));
+    let a = schedule.signal(t);
+    let s = schedule.noise(t);
     a * 0.25 / (a * a * 0.25 + s * s)
 }
 
@@ -31,7 +32,9 @@ impl Denoiser for Centred {
 
 /// Runs a table on one number in f64.
 fn run(table: &SamplerTable, schedule: &Schedule, start: f64) -> f64 {
-    let (mut x, mut saved, mut previous) = (start, 0.0, [0.0; 2]);
+    let mut x = start;
+    let mut saved = 0.0;
+    let mut previous = [0.0; 2];
     for step in &table.steps {
         let denoised = gain(schedule, step.t) * x;
         let apply = |update: &Update| {

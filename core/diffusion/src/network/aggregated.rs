@@ -85,7 +85,8 @@ impl Aggregated {
 
     /// The estimates of the auxiliary streams, from the features at the sites of the heads.
     fn estimates(&self, batch: &DenoiserInput, features: &[Tensor]) -> Result<Vec<Tensor>> {
-        let (diffused, mut features) = (self.diffused(), features.iter());
+        let diffused = self.diffused();
+        let mut features = features.iter();
         let mut estimates = Vec::with_capacity(self.heads.len());
         for (index, head) in self.heads.iter().enumerate() {
             let read = head.as_ref().and_then(|head| Some((head, features.next()?)));

@@ -93,7 +93,9 @@ impl Heads {
     /// Tokens of `width` features attend to tokens of `from` features.
     pub fn new(name: &str, width: i64, from: i64, count: i64, init: BuildOptions) -> Result<Self> {
         let projection = |layer: &str, from| Projection::new(&format!("{name}.{layer}"), from, width, 1.0, init);
-        let (query, key, value) = (projection("to_q", width)?, projection("to_k", from)?, projection("to_v", from)?);
+        let query = projection("to_q", width)?;
+        let key = projection("to_k", from)?;
+        let value = projection("to_v", from)?;
         Ok(Heads { count, query, key, value })
     }
 

@@ -20,7 +20,8 @@ pub(super) struct Conv {
 impl Conv {
     /// Kernel `side` x `side`; weights are initialized like those of a linear layer.
     pub fn new(name: &str, from: i64, to: i64, side: i64, scale: f64, init: BuildOptions) -> Result<Self> {
-        let (weight, bias) = (fresh(name, &[to, from, side, side], scale, init)?, zeros(to, init)?);
+        let weight = fresh(name, &[to, from, side, side], scale, init)?;
+        let bias = zeros(to, init)?;
         Ok(Conv { name: name.to_string(), weight, bias, stride: 1, precision: init.precision, fixed: None })
     }
 

@@ -139,7 +139,8 @@ impl Coupled {
         let mut all = true;
         for (other, tokens) in shown.iter().enumerate().filter(|(other, _)| *other != index) {
             let Some(tokens) = tokens else { continue };
-            let (rows, count) = (tokens.size()[0], tokens.size()[1]);
+            let rows = tokens.size()[0];
+            let count = tokens.size()[1];
             masks.push(match &presence[other] {
                 Presence::Somewhere(presence) => {
                     all = false;

@@ -98,7 +98,8 @@ impl DualStream {
             let trunk = streams.iter().position(|other| other.name == reading.stream);
             let missing = || bad("reads", "readings of existing streams", format!("{:?}", reading.stream));
             let trunk = trunk.ok_or_else(missing)?;
-            let (sites, known) = (reading.parsed_sites()?, parts[trunk].sites());
+            let sites = reading.parsed_sites()?;
+            let known = parts[trunk].sites();
             let specs = sites.iter().map(|site| spec(*site, &known)).collect::<Result<Vec<_>>>()?;
             let tokens = FeatureTokens::new(&format!("reads.{}", stream.name), &specs, reading.features, init)?;
             readers.push(Some(Reader { trunk, sites, tokens, kept: None }));

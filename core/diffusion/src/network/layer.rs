@@ -56,7 +56,8 @@ impl Linear {
     /// Weights are normal with variance scale^2 / (3 from), that of PyTorch's default uniform init; biases are zero.
     /// The name keys the noise, so that the init of a layer does not depend on other layers.
     pub fn new(name: &str, from: i64, to: i64, scale: f64, init: BuildOptions) -> Result<Self> {
-        let (weight, bias) = (fresh(name, &[to, from], scale, init)?, zeros(to, init)?);
+        let weight = fresh(name, &[to, from], scale, init)?;
+        let bias = zeros(to, init)?;
         Ok(Linear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 
@@ -71,7 +72,8 @@ impl Linear {
             return bias.try_addmm(&x, weight);
         }
         // Casts are recorded, so that gradients reach the f32 parameters.
-        let (weight, bias) = (cast(&self.weight, x.kind())?, cast(&self.bias, x.kind())?);
+        let weight = cast(&self.weight, x.kind())?;
+        let bias = cast(&self.bias, x.kind())?;
         x.try_linear(&weight, Some(&bias))
     }
 
@@ -92,7 +94,8 @@ impl Linear {
             Some((weight, _)) => weight.shallow_clone(),
             None => cast(&self.weight, kind)?.try_t()?,
         };
-        let (x, bias) = (cast(x, kind)?, cast(bias, kind)?);
+        let x = cast(x, kind)?;
+        let bias = cast(bias, kind)?;
         bias.try_addmm(&x, &weight)
     }
 
@@ -150,7 +153,8 @@ impl Norm {
     pub fn new(name: &str, width: i64, groups: i64, device: Device) -> Result<Self> {
         let weight = Tensor::try_ones([width], (Kind::Float, device))?;
         let bias = Tensor::try_zeros([width], (Kind::Float, device))?;
-        let (weight, bias) = (leaf(&weight)?, leaf(&bias)?);
+        let weight = leaf(&weight)?;
+        let bias = leaf(&bias)?;
         Ok(Norm { name: name.to_string(), groups, eps: NORM_EPS, weight, bias, fixed: None })
     }
 

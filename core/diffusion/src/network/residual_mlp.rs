@@ -140,7 +140,8 @@ impl ResidualMlp {
         let width = config.width;
         let elements = streams::elements(streams);
         let embedding = config.embedding.unwrap_or(width);
-        let (features, presence) = (config.time, config.presence);
+        let features = config.time;
+        let presence = config.presence;
         Ok(ResidualMlp {
             streams: streams.to_vec(),
             config,
@@ -228,7 +229,8 @@ fn read(layer: Option<&CrossAttention>, h: Tensor, memory: &Memory) -> Result<Te
 
 impl Block {
     fn new(index: usize, config: &ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
-        let (width, embedding) = (config.width, config.embedding.unwrap_or(config.width));
+        let width = config.width;
+        let embedding = config.embedding.unwrap_or(config.width);
         let name = |layer: &str| format!("blocks.{index}.{layer}");
         let (inner, parts) = match config.modulation {
             Modulation::Shift => (None, 1),
@@ -278,7 +280,8 @@ impl Block {
             return Ok(vec![(weight, bias.try_add(&up)?)]);
         };
         let (w, b) = inner.plain()?;
-        let (weights, biases) = (halves(&weight)?, halves(&bias)?);
+        let weights = halves(&weight)?;
+        let biases = halves(&bias)?;
         let rows = |column: &Tensor| column.try_unsqueeze(-1);
         let one_more = biases[0].try_add_scalar(1.0)?;
         let scale = (mul(&rows(&w)?, &weights[0])?, mul(&w, &one_more)?);

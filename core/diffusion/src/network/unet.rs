@@ -78,7 +78,8 @@ impl Unet {
             return Err(EngineError::Config { field: "temporal", wanted, found });
         }
         let widths = config.block_out_channels.clone();
-        let (finest, coarsest) = (widths[0], widths[widths.len() - 1]);
+        let finest = widths[0];
+        let coarsest = widths[widths.len() - 1];
         let embedding = 4 * finest;
         let groups = config.norm_num_groups;
         let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0, readers: 0 };
@@ -185,12 +186,14 @@ impl Unet {
     }
 
     fn resnets(&self) -> impl Iterator<Item = &Resnet> {
-        let (down, up) = (self.down.iter(), self.up.iter());
+        let down = self.down.iter();
+        let up = self.up.iter();
         down.flat_map(Level::resnets).chain(self.middle.resnets()).chain(up.flat_map(Level::resnets))
     }
 
     fn transformer_blocks(&self) -> impl Iterator<Item = &TransformerBlock> {
-        let (down, up) = (self.down.iter(), self.up.iter());
+        let down = self.down.iter();
+        let up = self.up.iter();
         down.flat_map(Level::attention).chain(self.middle.attention()).chain(up.flat_map(Level::attention))
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usi
     if auxiliaries.is_empty() {
         return draw;
     }
-    let (rows, diffused) = (draw.states.rows(), draw.states.streams());
+    let rows = draw.states.rows();
+    let diffused = draw.states.streams();
     let mut states = States::filled(rows, diffused + auxiliaries.len(), State::Absent);
     let mut times = Vec::new();
     let mut drawn = vec![0.0; auxiliaries.len()];
@@ -90,7 +91,9 @@ struct OwnEmbedding {
 /// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
 /// by the weight in rows with the own embedding.
 fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding) -> Vec<f32> {
-    let (rows, streams, schedule) = (draw.states.rows(), draw.states.streams(), &denoiser.streams()[read].schedule);
+    let rows = draw.states.rows();
+    let streams = draw.states.streams();
+    let schedule = &denoiser.streams()[read].schedule;
     let of_row = |row: usize| match draw.states.row(row)[read] {
         State::Absent => 0.0,
         State::Clean => 1.0,
@@ -103,7 +106,8 @@ fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding)
 /// The loss of each row's estimate: `[row]`.
 fn off(loss: HeadLoss, estimate: &Tensor, truth: &Tensor) -> Result<Tensor> {
     let flat = |tensor: &Tensor| tensor.try_flatten(1, -1);
-    let (estimate, truth) = (flat(estimate)?, flat(truth)?);
+    let estimate = flat(estimate)?;
+    let truth = flat(truth)?;
     match loss {
         HeadLoss::CrossEntropy => {
             let (mean, std) = class_moments(truth.size()[1]);

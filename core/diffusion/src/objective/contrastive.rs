@@ -32,7 +32,8 @@ pub struct ContrastiveLoss {
 /// # Errors
 /// The shapes differ.
 pub fn info_nce(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
-    let (u, v) = (directions(u)?, directions(v)?);
+    let u = directions(u)?;
+    let v = directions(v)?;
     of_cosines(&cosines(&u, &v)?, temperature)
 }
 
@@ -41,8 +42,10 @@ pub fn info_nce(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Ten
 /// # Errors
 /// The shapes differ.
 pub(super) fn info_nce_of_distinct(u: &Tensor, v: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
-    let (u, v) = (directions(u)?, directions(v)?);
-    let (similar, among) = (cosines(&u, &v)?, cosines(&v, &v)?);
+    let u = directions(u)?;
+    let v = directions(v)?;
+    let similar = cosines(&u, &v)?;
+    let among = cosines(&v, &v)?;
     let equal = among.try_gt(1.0 - SAME)?;
     let own = Tensor::try_eye(v.size()[0], (Kind::Bool, v.device()))?;
     let others = equal.try_logical_xor(&own)?;
@@ -58,7 +61,8 @@ fn of_cosines(cosines: &Tensor, temperature: f64) -> Result<(Tensor, Tensor)> {
     let rows = Tensor::try_arange(similar.size()[0], (Kind::Int64, similar.device()))?;
     let entropy = |scores: &Tensor| scores.try_cross_entropy(&rows);
     let turned = similar.try_t()?;
-    let (one, other) = (entropy(&similar)?, entropy(&turned)?);
+    let one = entropy(&similar)?;
+    let other = entropy(&turned)?;
     let loss = one.try_add(&other)?.try_mul_scalar(0.5)?;
     let right = similar.try_argmax(-1, false)?.try_eq_tensor(&rows)?.try_mean_all(Kind::Float)?;
     Ok((loss, right))
@@ -79,7 +83,8 @@ mod tests {
     /// The loss in f64, from the definition.
     fn reference(u: &[[f64; 3]], v: &[[f64; 3]], temperature: f64) -> f64 {
         let unit = |x: &[f64; 3]| x.map(|value| value / x.iter().map(|y| y * y).sum::<f64>().sqrt());
-        let (u, v): (Vec<_>, Vec<_>) = (u.iter().map(unit).collect(), v.iter().map(unit).collect());
+        let u: Vec<_> = u.iter().map(unit).collect();
+        let v: Vec<_> = v.iter().map(unit).collect();
         let score = |i: usize, j: usize| u[i].iter().zip(&v[j]).map(|(a, b)| a * b).sum::<f64>() / temperature;
         let rows = u.len();
         let entropy = |score: &dyn Fn(usize, usize) -> f64| {
@@ -100,7 +105,8 @@ mod tests {
         let (same, all) = info_nce(&tensor(&u), &(tensor(&u) * 7.0), 0.01).unwrap();
         assert!(same.double_value(&[]) < 1e-3 && all.double_value(&[]) == 1.0, "lengths do not count");
         let twins = [0i64, 1, 1, 3];
-        let (u, v) = (tensor(&u), tensor(&v).index_select(0, &Tensor::from_slice(&twins)));
+        let u = tensor(&u);
+        let v = tensor(&v).index_select(0, &Tensor::from_slice(&twins));
         let (apart, _) = info_nce_of_distinct(&u, &v, 0.3).unwrap();
         let of = |rows: [i64; 3]| {
             let pick = |x: &Tensor| x.index_select(0, &Tensor::from_slice(&rows));

@@ -40,7 +40,8 @@ pub(super) fn predicted_x0(
     let mut coefficients = [Vec::new(), Vec::new()];
     for row in (0..draw.states.rows()).filter(|row| draw.states.row(*row)[index].has_loss()) {
         let t = draw.times[row * draw.states.streams() + index];
-        let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
+        let a = stream.schedule.signal(t);
+        let s = stream.schedule.noise(t);
         let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
         rows.push(row as i64);
         coefficients[0].push(of_x as f32);
@@ -50,9 +51,11 @@ pub(super) fn predicted_x0(
         return Ok(None);
     }
     let column = |values: &[f32]| tensor_from_rows(values, rows.len(), &stream.column_shape(1)[1..], device);
-    let (of_x, of_output) = (column(&coefficients[0])?, column(&coefficients[1])?);
+    let of_x = column(&coefficients[0])?;
+    let of_output = column(&coefficients[1])?;
     let rows = index_tensor(&rows, device)?;
-    let (x, output) = (picked(&x[index], &rows)?, picked(&predictions[index], &rows)?);
+    let x = picked(&x[index], &rows)?;
+    let output = picked(&predictions[index], &rows)?;
     let x0 = x.try_mul(&of_x)?.try_addcmul(&output, &of_output)?;
     Ok(Some(PredictedX0 { index, rows, x0 }))
 }

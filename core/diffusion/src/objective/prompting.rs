@@ -40,7 +40,8 @@ impl Prompting {
         if there.is_empty() {
             return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
-        let (rows, diffused) = (draw.states.rows(), draw.states.streams());
+        let rows = draw.states.rows();
+        let diffused = draw.states.streams();
         let mut states = States::filled(rows, diffused + prompts.len(), State::Absent);
         let mut times = Vec::new();
         for row in 0..rows {

@@ -187,7 +187,8 @@ impl TimeDistribution {
             let shared = !matches!(self, TimeDistribution::Independent { .. } | TimeDistribution::Alternating { .. });
             for (index, stream) in streams.iter().enumerate() {
                 let leader = if shared { 0 } else { index };
-                let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
+                let least = stream.schedule.t_min();
+                let most = stream.schedule.t_max();
                 times.push(states.row(row)[index].time(least + fractions[leader] * (most - least)));
             }
         }
@@ -201,7 +202,10 @@ const TIMES: usize = 4;
 /// `drawn` holds [`TIMES`] numbers, a time per stream and a key per stream; the streams with the smallest keys are
 /// absent.
 fn draw_subset(states: &mut [State], drawn: &[f64], p_cond: f64, p_absent: f64) {
-    let (coin, subset, absent_coin, absent_count) = (drawn[0], drawn[1], drawn[2], drawn[3]);
+    let coin = drawn[0];
+    let subset = drawn[1];
+    let absent_coin = drawn[2];
+    let absent_count = drawn[3];
     let keys = &drawn[TIMES + states.len()..];
     // Subsets are bit patterns 1 .. 2^n - 2; 52 streams are as many as a uniform has bits.
     let subsets = (1u64 << states.len().min(52)) - 2;

@@ -24,7 +24,8 @@ impl Weight {
         match self {
             Weight::Uniform => 1.0,
             Weight::Likelihood => {
-                let (a, s) = (stream.schedule.signal(t), stream.schedule.noise(t));
+                let a = stream.schedule.signal(t);
+                let s = stream.schedule.noise(t);
                 // Given x, eps = (x - a x0) / s.
                 let eps_of_output = -a / s * stream.parameterization.x0_coefficients(a, s).1;
                 stream.schedule.noise_rate(t) * eps_of_output * eps_of_output

@@ -9,7 +9,8 @@ use crate::sampler::table::{Point, TableStep, Update, one_step};
 /// appendix F). In exact arithmetic this is DDIM where variance is preserved.
 pub(super) fn euler(points: &[Point], eta: f64) -> Vec<TableStep> {
     one_step(points, |from, to| {
-        let (sigma, next) = (from.sigma(), to.sigma());
+        let sigma = from.sigma();
+        let next = to.sigma();
         let up = eta * next * (1.0 - (next / sigma).powi(2)).max(0.0).sqrt();
         let down = (next * next - up * up).max(0.0).sqrt();
         let kept = down / sigma;
@@ -22,7 +23,8 @@ pub(super) fn euler(points: &[Point], eta: f64) -> Vec<TableStep> {
 pub(super) fn euler_maruyama(points: &[Point], schedule: &Schedule) -> Vec<TableStep> {
     one_step(points, |from, to| {
         let dt = from.t - to.t;
-        let (drift, diffusion) = (schedule.beta(from.t) * dt, schedule.diffusion(from.t) * dt);
+        let drift = schedule.beta(from.t) * dt;
+        let diffusion = schedule.diffusion(from.t) * dt;
         let pull = diffusion / (from.s * from.s);
         let noise = if to.t > 0.0 { diffusion.sqrt() } else { 0.0 };
         Update { x: 1.0 + drift / 2.0 - pull, denoised: pull * from.a, noise, ..Update::default() }

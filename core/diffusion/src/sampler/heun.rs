@@ -7,8 +7,11 @@ use crate::sampler::table::{Point, TableStep, Update};
 pub(super) fn heun(points: &[Point]) -> Vec<TableStep> {
     let mut steps = Vec::with_capacity(2 * points.len());
     for pair in points.windows(2) {
-        let (from, to) = (pair[0], pair[1]);
-        let (sigma, next, scale) = (from.sigma(), to.sigma(), to.a / from.a);
+        let from = pair[0];
+        let to = pair[1];
+        let sigma = from.sigma();
+        let next = to.sigma();
+        let scale = to.a / from.a;
         let kept = next / sigma;
         let euler = Update { x: scale * kept, denoised: to.a * (1.0 - kept), ..Update::default() };
         if to.s == 0.0 {
@@ -18,7 +21,8 @@ pub(super) fn heun(points: &[Point]) -> Vec<TableStep> {
         let save = Some(Update { x: 1.0, ..Update::default() });
         steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save });
         // Half the step times the factor 1 / sigma of each slope.
-        let (first, second) = ((next - sigma) / (2.0 * sigma), (next - sigma) / (2.0 * next));
+        let first = (next - sigma) / (2.0 * sigma);
+        let second = (next - sigma) / (2.0 * next);
         let corrected = Update {
             saved: scale * (1.0 + first),
             previous: [-to.a * first, 0.0],

@@ -16,7 +16,8 @@ fn order_of(index: usize, steps: usize, order: usize) -> usize {
 
 /// The update from `points[index]` to the next point, from the denoised values there and at the points before.
 fn ahead(points: &[Point], index: usize, order: usize) -> Update {
-    let (from, to) = (points[index], points[index + 1]);
+    let from = points[index];
+    let to = points[index + 1];
     let h = to.lambda() - from.lambda();
     let [denoised, last, before] = match order {
         1 => [constant(to.a, h), 0.0, 0.0],
@@ -46,7 +47,8 @@ fn corrected(points: &[Point], index: usize, order: usize) -> Update {
     if index == 0 {
         return Update { x: 1.0, ..Update::default() };
     }
-    let (from, to) = (points[index - 1], points[index]);
+    let from = points[index - 1];
+    let to = points[index];
     let h = to.lambda() - from.lambda();
     let [last, before, denoised] = match order {
         1 => {

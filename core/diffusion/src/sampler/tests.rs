@@ -101,7 +101,8 @@ proptest! {
 fn equivalent_samplers_agree() {
     let steps = 23;
     let worst = |left: Sampler, right: Sampler, schedule: &Schedule| {
-        let (left, right) = (left.table(schedule), right.table(schedule));
+        let left = left.table(schedule);
+        let right = right.table(schedule);
         let pairs = left.steps.iter().zip(&right.steps);
         pairs
             .flat_map(|(left, right)| terms(&left.next).into_iter().zip(terms(&right.next)))

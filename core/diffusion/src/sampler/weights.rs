@@ -18,10 +18,12 @@ pub(super) fn linear(a: f64, h: f64, r: f64) -> [f64; 2] {
 pub(super) fn quadratic(a: f64, h: f64, r: [f64; 2]) -> [f64; 3] {
     // x0 = m0 + h x0' tau/h + h^2 x0'' (tau/h)^2 / 2: what the three terms integrate to, by parts.
     let rest = h + (-h).exp_m1();
-    let (slope, bend) = (a * rest / h, a * (0.5 - rest / (h * h)));
+    let slope = a * rest / h;
+    let bend = a * (0.5 - rest / (h * h));
     // With d_k = (m_k - m0) / r_k: h^2 x0'' = 2 (d_0 - d_1) / (r_0 - r_1), h x0' = d_0 - r_0 h^2 x0'' / 2.
     let bent = (2.0 * bend - r[0] * slope) / (r[0] - r[1]);
-    let (first, second) = ((slope + bent) / r[0], -bent / r[1]);
+    let first = (slope + bent) / r[0];
+    let second = -bent / r[1];
     [constant(a, h) - first - second, first, second]
 }
 

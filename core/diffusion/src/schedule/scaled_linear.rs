@@ -42,7 +42,8 @@ fn default_end() -> f64 {
 
 impl From<Rates> for ScaledLinear {
     fn from(rates: Rates) -> Self {
-        let (start, end) = (rates.beta_start.sqrt(), rates.beta_end.sqrt());
+        let start = rates.beta_start.sqrt();
+        let end = rates.beta_end.sqrt();
         let mut sum = 0.0;
         let after = |k: usize| {
             let beta = (start + k as f64 / (STEPS - 1) as f64 * (end - start)).powi(2);

@@ -23,7 +23,8 @@ const H: f64 = 1e-5;
 proptest! {
     #[test]
     fn variance_is_preserved(schedule in any_schedule(), t in 0.0..=1.0f64) {
-        let (a, s) = (schedule.signal(t), schedule.noise(t));
+        let a = schedule.signal(t);
+        let s = schedule.noise(t);
         match schedule {
             Schedule::Flow {} => prop_assert!((a + s - 1.0).abs() < 1e-14),
             _ => prop_assert!((a * a + s * s - 1.0).abs() < 1e-14, "{a} {s}"),

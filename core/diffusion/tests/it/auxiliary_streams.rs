@@ -139,8 +139,10 @@ proptest! {
         let steps = 20;
         let table = Sampler::Ddpm { steps }.table(&schedule);
         for step in &table.steps[..steps - 1] {
-            let (abar, before) = (schedule.signal(step.t).powi(2), schedule.signal(step.t_next).powi(2));
-            let (alpha, rest) = (abar / before, 1.0 - abar);
+            let abar = schedule.signal(step.t).powi(2);
+            let before = schedule.signal(step.t_next).powi(2);
+            let alpha = abar / before;
+            let rest = 1.0 - abar;
             let [b, b_before] = [step.t, step.t_next].map(|t| law.gamma(weight, &schedule, t) * code);
             let c = b / alpha.sqrt() - b_before;
             let mean = (alpha.sqrt() * (1.0 - before) * (z - alpha.sqrt() * c)
@@ -158,7 +160,11 @@ proptest! {
 #[test]
 fn a_simulated_chain_has_the_marginal_and_the_posterior() {
     const ROWS: i64 = 400_000;
-    let (schedule, steps, weight, z0, code) = (Schedule::vp_linear(), 8, 0.7, 0.9, -1.3);
+    let schedule = Schedule::vp_linear();
+    let steps = 8;
+    let weight = 0.7;
+    let z0 = 0.9;
+    let code = -1.3;
     for (index, law) in [AggregationSchedule::Start, AggregationSchedule::Bump].into_iter().enumerate() {
         let steps_taken = 5;
         let (abar, alpha) = chain(&schedule, steps);
@@ -173,12 +179,14 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
             z = (&before + w[k] * code) * alpha[k].sqrt() + noise * (1.0 - alpha[k]).sqrt();
         }
         let number = |tensor: Tensor| tensor.double_value(&[]);
-        let (mean, wanted) = (number(z.mean(Kind::Double)), abar[steps_taken].sqrt() * z0 + gamma[steps_taken] * code);
+        let mean = number(z.mean(Kind::Double));
+        let wanted = abar[steps_taken].sqrt() * z0 + gamma[steps_taken] * code;
         // Four standard errors of a mean of 400,000 numbers of unit variance, and of a variance.
         assert!((mean - wanted).abs() < 0.0064, "{law:?}: {mean} {wanted}");
         let variance = number(z.var(true));
         assert!((variance - (1.0 - abar[steps_taken])).abs() < 0.009, "{law:?}: {variance}");
-        let (t, rest) = (steps_taken, 1.0 - abar[steps_taken]);
+        let t = steps_taken;
+        let rest = 1.0 - abar[steps_taken];
         let slope = alpha[t - 1].sqrt() * (1.0 - abar[t - 1]) / rest;
         let c = w[t - 1] * code;
         let at_mean = slope * (wanted - alpha[t - 1].sqrt() * c)
@@ -205,7 +213,8 @@ fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
         let plain = network(parameterization, Vec::new());
         let idle = network(parameterization, vec![label(0.0, AggregationSchedule::Start, 0.3)]);
         let options = LossOptions::default();
-        let (wanted, found) = (loss_of(plain.as_ref(), 16, &options), loss_of(idle.as_ref(), 16, &options));
+        let wanted = loss_of(plain.as_ref(), 16, &options);
+        let found = loss_of(idle.as_ref(), 16, &options);
         assert_eq!(bits(&wanted.0), bits(&found.0), "{parameterization:?}");
         assert_eq!(bits(&wanted.1[0].1), bits(&found.1[0].1));
         // A network without auxiliary streams is not wrapped.
@@ -231,7 +240,8 @@ fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
             engine.handle().submit(request).unwrap().wait().unwrap().streams.swap_remove("x").unwrap()
         };
         let x = || ("x", Observed::Noisy);
-        let (wanted, found) = (sampled(plain, &[x()]), sampled(idle, &[x(), ("label", Observed::Noisy)]));
+        let wanted = sampled(plain, &[x()]);
+        let found = sampled(idle, &[x(), ("label", Observed::Noisy)]);
         assert_eq!(bits(&wanted), bits(&found), "{parameterization:?}");
     }
 }
@@ -249,7 +259,8 @@ fn predicted(denoiser: &dyn Denoiser, t: f64, label: &Tensor, present: f64) -> V
 #[test]
 fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
     let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
-    let (rows, off) = (8, |one: &Tensor, other: &Tensor| (one - other).abs().max().double_value(&[]));
+    let rows = 8;
+    let off = |one: &Tensor, other: &Tensor| (one - other).abs().max().double_value(&[]);
     let truth = one_hot(rows);
     let with = predicted(denoiser.as_ref(), 0.2, &truth, 1.0);
     let without = predicted(denoiser.as_ref(), 0.2, &truth, 0.0);
@@ -268,11 +279,15 @@ fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
 
 #[test]
 fn the_network_sees_the_stream_shifted_by_the_embedding() {
-    let (law, weight, t) = (AggregationSchedule::Bump, 0.8, 0.35);
-    let (spec, auxiliary) = (stream("c", &SHAPE, Parameterization::X0), aggregate(weight, law, 0.0));
+    let law = AggregationSchedule::Bump;
+    let weight = 0.8;
+    let t = 0.35;
+    let spec = stream("c", &SHAPE, Parameterization::X0);
+    let auxiliary = aggregate(weight, law, 0.0);
     let denoiser = network(Parameterization::V, vec![(spec, Auxiliary { aggregate: auxiliary, head: None })]);
     let plain = network(Parameterization::V, Vec::new());
-    let (rows, code) = (5, normal(5, &SHAPE) * 0.5 + 0.2);
+    let rows = 5;
+    let code = normal(5, &SHAPE) * 0.5 + 0.2;
     let found = predicted(denoiser.as_ref(), t, &code, 1.0).swap_remove(0);
     let moved = normal(rows, &SHAPE) + &code * law.gamma(weight, &Schedule::vp_linear(), t);
     let times = Tensor::full([rows, 1], t, (Kind::Float, Device::Cpu));
@@ -340,7 +355,8 @@ fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
     let steps = 4;
     let [x, label] = sampled(build(), &[7, 8, 9], Observed::Noisy, Sampler::Ddim { steps, eta: 0.0 });
     // Walkthrough: the null embedding at first, then the embedding of the estimate before.
-    let (schedule, denoiser) = (Schedule::vp_linear(), build());
+    let schedule = Schedule::vp_linear();
+    let denoiser = build();
     let mut y = anyflow_diffusion::noise::normals_tensor(4, &[7, 8, 9], "x", 0, &SHAPE, Device::Cpu).unwrap();
     let mut estimate = Tensor::zeros([3, CLASSES], (Kind::Float, Device::Cpu));
     for pair in schedule.times(steps).windows(2) {
@@ -348,7 +364,9 @@ fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
         let input = DenoiserInput::new(vec![y.shallow_clone(), estimate], column(pair[0]), column(1.0));
         let mut outputs = tch::no_grad(|| denoiser.predict(&input)).unwrap();
         estimate = outputs.pop().unwrap();
-        let (eps, a, s) = (outputs.pop().unwrap(), schedule.signal(pair[0]), schedule.noise(pair[0]));
+        let eps = outputs.pop().unwrap();
+        let a = schedule.signal(pair[0]);
+        let s = schedule.noise(pair[0]);
         let x0 = (&y - &eps * s) / a;
         y = if pair[1] == 0.0 { x0 } else { x0 * schedule.signal(pair[1]) + eps * schedule.noise(pair[1]) };
     }

@@ -17,7 +17,10 @@ fn run_between(
     start: f64,
     (exact, until): (f64, f64),
 ) -> Vec<(f64, f64)> {
-    let (mut x, mut saved, mut previous, mut visited) = (start, 0.0, [0.0; 2], Vec::new());
+    let mut x = start;
+    let mut saved = 0.0;
+    let mut previous = [0.0; 2];
+    let mut visited = Vec::new();
     for step in table.steps.iter().take_while(|step| step.t_next >= until - 1e-9) {
         if step.t >= exact {
             x = data.point(schedule, start, step.t);
@@ -157,7 +160,8 @@ fn the_engine_does_what_the_table_says() {
     const TOLERANCE_F32: f64 = 2e-5;
     const TOLERANCE_EPS_F32: f64 = 1e-3;
     let parameterizations = [Parameterization::Eps, Parameterization::X0, Parameterization::V, Parameterization::Flow];
-    let (steps, rows) = (20, vec![3, 1 << 40, 5]);
+    let steps = 20;
+    let rows = vec![3, 1 << 40, 5];
     for (schedule, kind) in schedules().iter().flat_map(|schedule| parameterizations.map(|kind| (schedule, kind))) {
         let engine = engine(vec![("d", Box::new(gaussian(schedule.clone(), kind)))], 8);
         let data = gaussian(schedule.clone(), kind);

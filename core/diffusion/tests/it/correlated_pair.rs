@@ -21,7 +21,8 @@ impl Pair {
         if !other {
             return [1.0 / (1.0 + noise[0]), 0.0];
         }
-        let (p, q) = (1.0 + noise[0], 1.0 + noise[1]);
+        let p = 1.0 + noise[0];
+        let q = 1.0 + noise[1];
         let determinant = p * q - CORRELATION * CORRELATION;
         [(q - CORRELATION * CORRELATION) / determinant, CORRELATION * (p - 1.0) / determinant]
     }
@@ -34,7 +35,8 @@ impl Denoiser for Pair {
 
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap();
-        let (t, present) = (numbers(&batch.t().unwrap()), numbers(&batch.present().unwrap()));
+        let t = numbers(&batch.t().unwrap());
+        let present = numbers(&batch.present().unwrap());
         let x = [numbers(&batch.x[0]), numbers(&batch.x[1])];
         let schedule = &self.0[0].schedule;
         let mut outputs = [Vec::new(), Vec::new()];

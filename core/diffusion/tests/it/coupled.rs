@@ -83,7 +83,8 @@ fn a_stream_alone_is_as_if_uncoupled_to_the_bit() {
 
 #[test]
 fn context_layers_start_without_effect_and_then_have_one() {
-    let (fresh, stirred) = (network(&["a", "b", "map"], false), network(&["a", "b", "map"], true));
+    let fresh = network(&["a", "b", "map"], false);
+    let stirred = network(&["a", "b", "map"], true);
     for (index, name) in ["a", "b", "map"].into_iter().enumerate() {
         let alone = |denoiser: &dyn Denoiser| predicted(denoiser, &|stream, _| stream == name).remove(index);
         let together = |denoiser: &dyn Denoiser| predicted(denoiser, &|_, _| true).remove(index);
@@ -112,8 +113,10 @@ fn a_row_attends_to_the_streams_that_it_has() {
 
 #[test]
 fn the_order_of_streams_does_not_count() {
-    let (one, other) = (network(&["a", "b", "map"], true), network(&["map", "a", "b"], true));
-    let (found, turned) = (predicted(one.as_ref(), &|_, _| true), predicted(other.as_ref(), &|_, _| true));
+    let one = network(&["a", "b", "map"], true);
+    let other = network(&["map", "a", "b"], true);
+    let found = predicted(one.as_ref(), &|_, _| true);
+    let turned = predicted(other.as_ref(), &|_, _| true);
     for (index, in_other) in [(0, 1), (1, 2), (2, 0)] {
         assert!(off(&found[index], &turned[in_other]) < 1e-5, "f32");
     }
@@ -139,7 +142,8 @@ fn environment_tokens_have_length_one() {
 fn a_frozen_network_predicts_the_same() {
     let there = |stream: &str, row: usize| stream == "a" || row > 1;
     for names in [&["a", "b", "map"][..], &["a", "b"]] {
-        let (plain, mut frozen) = (network(names, true), network(names, true));
+        let plain = network(names, true);
+        let mut frozen = network(names, true);
         frozen.freeze().unwrap();
         let of = |row: usize| {
             let present: Vec<f32> = names.iter().map(|name| f32::from(u8::from(there(name, row)))).collect();
@@ -150,7 +154,8 @@ fn a_frozen_network_predicts_the_same() {
         // Twice, since the second call uses the cache.
         for turn in 0..2 {
             let asked = || DenoiserInput::sampling(x(), (0..ROWS as usize).map(of).collect());
-            let (wanted, found) = (plain.predict(&asked()).unwrap(), frozen.predict(&asked()).unwrap());
+            let wanted = plain.predict(&asked()).unwrap();
+            let found = frozen.predict(&asked()).unwrap();
             for (index, name) in names.iter().enumerate() {
                 assert!(off(&found[index], &wanted[index]) < 1e-5, "{name}, turn {turn}, f32");
             }

@@ -17,7 +17,8 @@ const ROWS: usize = 3;
 
 /// Every network that attends to tokens, with streams for it.
 fn kinds(prompt: bool, context: bool) -> Vec<(Network, Vec<StreamSpec>)> {
-    let (prompt, context) = (prompt.then_some(PROMPT), context.then_some(CONTEXT));
+    let prompt = prompt.then_some(PROMPT);
+    let context = context.then_some(CONTEXT);
     let named = |name: &str, shape: &[i64]| stream(name, shape, Schedule::vp_linear(), Parameterization::Eps);
     let unet = UnetConfig {
         block_out_channels: vec![8, 16],

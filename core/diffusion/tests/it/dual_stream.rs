@@ -74,7 +74,8 @@ fn input(of_map: &[State], of_query: &[State]) -> DenoiserInput {
         let numbers: Vec<f32> = of_map.iter().zip(of_query).flat_map(|(map, query)| [of(map), of(query)]).collect();
         Tensor::from_slice(&numbers).view([-1, 2])
     };
-    let (t, present) = (told(|state| state.time(0.4) as f32), told(|state| if state.is_present() { 1.0 } else { 0.0 }));
+    let t = told(|state| state.time(0.4) as f32);
+    let present = told(|state| if state.is_present() { 1.0 } else { 0.0 });
     let rows = of_map.len() as i64;
     DenoiserInput::new(vec![normal(rows, &[1, 4, 4]), normal(rows, &[4]) * 0.7], t, present)
 }
@@ -114,7 +115,8 @@ fn the_reader_sees_every_site_of_its_own_row() {
     let swapped = one(&["last", "middle", "down.0"], &Tensor::shallow_clone);
     assert!(off(&swapped, &plain) < 1e-5, "the order of sites does not count, f32");
     let fresh = network(&SITES);
-    let (here, elsewhere) = (input(&[Clean; 3], &[Noisy; 3]), input(&[Absent; 3], &[Noisy; 3]));
+    let here = input(&[Clean; 3], &[Noisy; 3]);
+    let elsewhere = input(&[Absent; 3], &[Noisy; 3]);
     let start = |input: &DenoiserInput| fresh.predict(input).unwrap().remove(1);
     assert_eq!(bits(&start(&here)), bits(&start(&elsewhere)), "what reads starts without effect");
 }
@@ -122,7 +124,8 @@ fn the_reader_sees_every_site_of_its_own_row() {
 #[test]
 fn rows_in_all_states_share_a_batch() {
     let dual = stirred(network(&SITES));
-    let (map, query) = ([Noisy, Clean, Absent, Noisy], [Absent, Noisy, Noisy, Noisy]);
+    let map = [Noisy, Clean, Absent, Noisy];
+    let query = [Absent, Noisy, Noisy, Noisy];
     let mut mixed = input(&map, &query);
     // The values of an absent stream are ignored.
     mixed.x[0] = mixed.x[0].index_fill(0, &Tensor::from_slice(&[2i64]), f64::NAN);
@@ -171,7 +174,8 @@ impl Denoiser for Counted {
 #[test]
 fn steps_and_draws_cost_the_trunk_one_call() {
     const STEPS: usize = 5;
-    let (calls, light_calls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let light_calls = Arc::new(AtomicUsize::new(0));
     let specs = streams();
     let reader = serde_json::from_value(json!({
         "kind": "residual-mlp", "width": 16, "blocks": 2, "context_dim": 8
@@ -203,8 +207,10 @@ fn steps_and_draws_cost_the_trunk_one_call() {
         let sampled = engine.handle().submit(request).unwrap().wait().unwrap();
         sampled.streams["query"].shallow_clone()
     };
-    let (map, other) = (normal(6, &[1, 4, 4]), normal(6, &[1, 4, 4]) * -0.5);
-    let (first, second) = (ask(&map, 1), ask(&map, 2));
+    let map = normal(6, &[1, 4, 4]);
+    let other = normal(6, &[1, 4, 4]) * -0.5;
+    let first = ask(&map, 1);
+    let second = ask(&map, 2);
     assert_eq!(calls.load(Ordering::Relaxed), 1, "two draws of {STEPS} steps");
     assert_eq!(light_calls.load(Ordering::Relaxed), 2 * STEPS);
     assert_ne!(bits(&first), bits(&second));

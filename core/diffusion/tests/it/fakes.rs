@@ -22,7 +22,9 @@ pub struct Gaussian {
 impl Gaussian {
     /// E[x0 | x] = mean + gain (x - a mean) with gain = a d^2 / (a^2 d^2 + s^2); returns (gain, offset).
     pub fn x0_coefficients(&self, schedule: &Schedule, t: f64) -> (f64, f64) {
-        let (a, s, variance) = (schedule.signal(t), schedule.noise(t), self.std * self.std);
+        let a = schedule.signal(t);
+        let s = schedule.noise(t);
+        let variance = self.std * self.std;
         let gain = a * variance / (a * a * variance + s * s);
         (gain, self.mean - gain * a * self.mean)
     }
@@ -31,7 +33,8 @@ impl Gaussian {
     /// mean.
     pub fn point(&self, schedule: &Schedule, x: f64, t: f64) -> f64 {
         let law = |t: f64| {
-            let (a, s) = (schedule.signal(t), schedule.noise(t));
+            let a = schedule.signal(t);
+            let s = schedule.noise(t);
             (a * self.mean, (a * a * self.std * self.std + s * s).sqrt())
         };
         let ((mean, spread), (mean_t, spread_t)) = (law(schedule.t_max()), law(t));
@@ -65,7 +68,9 @@ impl Denoiser for Gaussian {
                 let shape: Vec<i64> = std::iter::once(-1).chain(stream.shape.iter().map(|_| 1)).collect();
                 Tensor::from_slice(&values).view(shape.as_slice())
             };
-            let (x, a, s) = (&batch.x[index], column(2), column(3));
+            let x = &batch.x[index];
+            let a = column(2);
+            let s = column(3);
             let x0 = column(0) * x + column(1);
             let eps = (x - &a * &x0) / &s;
             stream.parameterization.target(&x0, &eps, &a, &s)

@@ -41,7 +41,8 @@ fn sampler_tables_match_the_reference_everywhere() {
     for entry in golden["tables"].as_array().unwrap() {
         let schedule: Schedule = serde_json::from_value(entry["schedule"].clone()).unwrap();
         let sampler: Sampler = serde_json::from_value(entry["sampler"].clone()).unwrap();
-        let (table, rows) = (sampler.table(&schedule), entry["rows"].as_array().unwrap());
+        let table = sampler.table(&schedule);
+        let rows = entry["rows"].as_array().unwrap();
         assert_eq!((table.steps.len(), table.start_scale), (rows.len(), 1.0));
         for (step, row) in table.steps.iter().zip(rows) {
             let what = format!("{schedule:?} {sampler:?} at {}", step.t);
@@ -57,12 +58,14 @@ fn sampler_tables_match_the_reference_everywhere() {
 #[test]
 fn solvers_match_the_reference_everywhere() {
     let golden = golden(include_str!("../goldens/solvers.json"));
-    let (mut compared, mut kinds) = (0, std::collections::BTreeSet::new());
+    let mut compared = 0;
+    let mut kinds = std::collections::BTreeSet::new();
     for entry in golden.as_array().unwrap() {
         let schedule: Schedule = serde_json::from_value(entry["schedule"].clone()).unwrap();
         let sampler: Sampler = serde_json::from_value(entry["sampler"].clone()).unwrap();
         kinds.insert(entry["sampler"]["kind"].to_string());
-        let (table, rows) = (sampler.table(&schedule), entry["rows"].as_array().unwrap());
+        let table = sampler.table(&schedule);
+        let rows = entry["rows"].as_array().unwrap();
         assert_eq!((table.steps.len(), sampler.evaluations()), (rows.len(), rows.len()));
         close(table.start_scale, &entry["start_scale"], "start_scale");
         for (step, row) in table.steps.iter().zip(rows) {

@@ -52,7 +52,9 @@ fn given_y(rows: u64, steps: usize, y: f64, guidance: Vec<Branch>) -> Request {
 fn the_guided_trajectory_is_that_of_known_gaussians() {
     /// f32 state over 20 steps, values up to 4.
     const TOLERANCE_F32: f64 = 1e-5;
-    let (schedule, y, rows) = (Schedule::vp_linear(), 1.2, 4);
+    let schedule = Schedule::vp_linear();
+    let y = 1.2;
+    let rows = 4;
     let engine = engine(vec![("d", Box::new(Pair::new(schedule.clone())))], 64);
     for scale in [2.5, 0.3] {
         let guidance = vec![branch(&["y"], &[("x", scale - 1.0)])];
@@ -93,7 +95,9 @@ fn a_larger_scale_moves_the_mean_towards_the_condition() {
     };
     // Four standard errors of a mean over 1024 rows of unit variance at most.
     let error = 4.0 / 32.0;
-    let (none, plain, strong) = (mean(0.0), mean(1.0), mean(3.0));
+    let none = mean(0.0);
+    let plain = mean(1.0);
+    let strong = mean(3.0);
     assert!(none.abs() < error && (plain - CORRELATION).abs() < error, "{none} {plain}");
     assert!(strong > plain + 0.2, "{plain} {strong}");
 }

@@ -61,7 +61,8 @@ fn required(kind: &Value) -> Map<String, Value> {
 
 /// Every kind of a family, with its defaults and with each number at either allowed bound; and the names.
 fn settings(family: &str) -> (Vec<Value>, BTreeSet<String>) {
-    let (mut settings, mut names) = (Vec::new(), BTreeSet::new());
+    let mut settings = Vec::new();
+    let mut names = BTreeSet::new();
     let kinds = all(family).into_iter().filter_map(|schema| schema["oneOf"].as_array().cloned()).flatten();
     for kind in kinds {
         let mut defaults = required(&kind);

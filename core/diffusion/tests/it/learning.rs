@@ -20,7 +20,9 @@ fn input(rows: i64) -> DenoiserInput {
 #[test]
 fn parameters_depend_on_the_seed_and_have_stable_names() {
     let make = |seed| small(&two_streams(), Precision::F32, seed);
-    let (first, again, other) = (make(1).parameters(), make(1).parameters(), make(2).parameters());
+    let first = make(1).parameters();
+    let again = make(1).parameters();
+    let other = make(2).parameters();
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names[..6],
@@ -113,7 +115,8 @@ impl Adam {
 fn pairs(rows: usize, step: u32) -> Vec<Tensor> {
     let keys: Vec<u64> = (0..rows as u64).collect();
     let own = |name: &str| noise::normals_tensor(4, &keys, name, step, &[1], Device::Cpu).unwrap();
-    let (left, rest) = (own("pairs/left"), own("pairs/rest"));
+    let left = own("pairs/left");
+    let rest = own("pairs/rest");
     let right = &left * 0.8 + rest * 0.6;
     vec![left, right]
 }
@@ -161,7 +164,8 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
             let left = Tensor::full([4_000, 1], given, (Kind::Float, Device::Cpu));
             let (left, right) = sample(Observed::Clean(left), sampler.clone());
             assert!(left.iter().all(|value| f64::from(*value) == given));
-            let (centre, spread) = (mean(&right), product(&right, &right) - mean(&right).powi(2));
+            let centre = mean(&right);
+            let spread = product(&right, &right) - mean(&right).powi(2);
             assert!((centre - 0.8 * given).abs() < TOLERANCE, "given {given}, {sampler:?}: mean {centre}");
             assert!((spread - 0.36).abs() < TOLERANCE, "given {given}, {sampler:?}: variance {spread}");
         }

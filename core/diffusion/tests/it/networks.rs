@@ -139,7 +139,8 @@ fn a_frozen_network_predicts_what_it_predicted() {
             set_parameters(built.as_ref());
             built
         };
-        let (plain, mut frozen) = (make(), make());
+        let plain = make();
+        let mut frozen = make();
         frozen.freeze().unwrap();
         let batches = [
             input(&[(0.5, 0.5, 1.0, 1)]),
@@ -221,7 +222,10 @@ fn the_unet_has_the_sizes_of_mlds() {
 #[test]
 fn the_scale_shift_network_has_the_layers_of_its_peer() {
     // Per block two norms, two square layers and one from the embedding to twice the width; 2 streams, raw times.
-    let (d, w, e, blocks) = (128, 64, 128, 6);
+    let d = 128;
+    let w = 64;
+    let e = 128;
+    let blocks = 6;
     let streams: Vec<StreamSpec> =
         ["a", "b"].map(|name| stream(name, &[d / 2], Schedule::vp_linear(), Parameterization::Eps)).into();
     let config = ResidualMlpConfig {
@@ -276,7 +280,8 @@ fn training_in_bf16_learns_nearly_as_well() {
         }
         last
     };
-    let (f32, bf16) = (train(Precision::F32), train(Precision::Bf16));
+    let f32 = train(Precision::F32);
+    let bf16 = train(Precision::Bf16);
     assert!(f32 < 0.75, "it learns: {f32}");
     assert!(f32 != bf16 && (f32 - bf16).abs() < TOLERANCE, "{f32} {bf16}");
 }

@@ -73,7 +73,8 @@ fn observed_and_absent_coordinates_have_no_gradient_and_no_noise() {
     for row in 0..ROWS {
         for (index, state) in draw.states.row(row).iter().enumerate() {
             let gradient = denoiser.leaves[index].grad().get(row as i64).abs();
-            let (given, shown) = (latents[index].get(row as i64), x[index].get(row as i64));
+            let given = latents[index].get(row as i64);
+            let shown = x[index].get(row as i64);
             let time = t.double_value(&[row as i64, index as i64]);
             let flag = present.double_value(&[row as i64, index as i64]);
             seen[*state as usize] += 1;
@@ -149,12 +150,16 @@ fn a_step_draws_the_same_again_and_another_step_does_not() {
 
 #[test]
 fn subsets_times_and_absences_have_their_distribution() {
-    let (streams, rows, p_cond, p_absent) = (three_streams(), 40_000, 0.6, 0.25);
+    let streams = three_streams();
+    let rows = 40_000;
+    let p_cond = 0.6;
+    let p_absent = 0.25;
     let draw = subsets(p_cond, p_absent, Per::Sample).draw(&streams, rows, 5, 0);
     let mut by_subset = [0.0f64; 8];
     // Of two observed streams: none absent, the first, the second, both.
     let mut of_two = [0.0f64; 4];
-    let (mut time, mut square) = (0.0, 0.0);
+    let mut time = 0.0;
+    let mut square = 0.0;
     for row in 0..rows {
         let states = draw.states.row(row);
         let subset: usize = (0..3).map(|index| usize::from(states[index] != State::Noisy) << index).sum();
@@ -257,11 +262,13 @@ fn latents_of_another_shape_are_rejected() {
 
 #[test]
 fn logit_normal_times_have_their_quantiles() {
-    let (streams, rows) = (two_streams(), 40_000);
+    let streams = two_streams();
+    let rows = 40_000;
     let law = TimeDistribution::Independent { density: Density::LogitNormal };
     let draw = law.draw(&streams, rows, 2, 0);
     for (index, stream) in streams.iter().enumerate() {
-        let (least, most) = (stream.schedule.t_min(), stream.schedule.t_max());
+        let least = stream.schedule.t_min();
+        let most = stream.schedule.t_max();
         let fractions: Vec<f64> =
             draw.times.iter().skip(index).step_by(2).map(|t| (t - least) / (most - least)).collect();
         // Phi(-1), Phi(0), Phi(1); four standard errors of a frequency.
@@ -278,7 +285,8 @@ fn the_likelihood_weighs_every_parameterization_alike() {
     // At one x, an error in each prediction that is the same error in eps costs the same.
     let schedule = Schedule::cosine();
     for t in [0.02, 0.3, 0.8] {
-        let (a, s) = (schedule.signal(t), schedule.noise(t));
+        let a = schedule.signal(t);
+        let s = schedule.noise(t);
         let of_eps = schedule.diffusion(t) / (s * s);
         // eps = (x - a x0) / s = s x + a v, variance being preserved.
         for (kind, eps_of_output) in

@@ -71,7 +71,8 @@ fn observed_elements_keep_their_bits_and_are_noised_in_between() {
     let (probe, seen) = Probe::new(&streams, zeros_like_x);
     let probed = engine(vec![("d", Box::new(probe))], 8);
     let sampled = run(&probed, vec![partly(2..3, ddim(4), value.copy())]).remove(0);
-    let (found, expected) = (bits(&sampled.streams["right"]), bits(&value));
+    let found = bits(&sampled.streams["right"]);
+    let expected = bits(&value);
     assert_eq!((found[0], found[3]), (expected[0], expected[3]));
     // x0 is predicted as zero everywhere: generated elements end there, whatever is observed.
     assert_eq!((f32::from_bits(found[1]), f32::from_bits(found[2])), (0.0, 0.0));
@@ -110,7 +111,8 @@ fn all_kinds_of_observed_streams_share_a_batch() {
 fn invalid_masks_are_rejected() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 8);
     let mut request = partly(0..2, ddim(2), normal(2, &[2, 2]));
-    let (value, mask) = (normal(2, &[2, 2]), normal(2, &[3]));
+    let value = normal(2, &[2, 2]);
+    let mask = normal(2, &[3]);
     request.states.insert("right".to_string(), Observed::Inpaint { value, mask });
     assert!(matches!(engine.handle().submit(request).unwrap_err(), EngineError::Shape { .. }));
     let mut request = noised(0..2, ddim(2), normal(2, &[2, 2]));
@@ -138,10 +140,12 @@ fn resampling_calls_the_network_as_often_as_its_table_says() {
 fn law(sampling: &Sampling, schedule: &Schedule) -> (f64, f64) {
     let table = sampling.table(schedule);
     table.steps.iter().fold((0.0, table.start_scale.powi(2)), |(slope, variance), step| {
-        let (a, s) = (schedule.signal(step.t), schedule.noise(step.t));
+        let a = schedule.signal(step.t);
+        let s = schedule.noise(step.t);
         let [own, other] = Pair::gains([(s / a).powi(2); 2], true);
         // y is seen as a y + s eps, with eps fresh at each step.
-        let (kept, drawn) = (step.next.x + step.next.denoised * own / a, step.next.denoised * other);
+        let kept = step.next.x + step.next.denoised * own / a;
+        let drawn = step.next.denoised * other;
         let fresh = (drawn * s / a).powi(2) + step.next.noise.powi(2);
         (kept * slope + drawn, kept * kept * variance + fresh)
     })
@@ -163,17 +167,20 @@ fn resampling_approaches_the_conditional_distribution_that_replacement_misses() 
     let times = |times| Some(Resample { jump: 20, times });
     let slopes = [None, times(2), times(5), times(15), times(50)].map(|resample| errors(1000, resample).0);
     assert!(slopes.windows(2).all(|pair| pair[1] < 0.75 * pair[0]), "{slopes:?}");
-    let (plain, often) = (errors(1000, None), errors(1000, times(50)));
+    let plain = errors(1000, None);
+    let often = errors(1000, times(50));
     assert!(plain.0 > 0.29 && plain.1 > 0.1, "{plain:?}");
     assert!(often.0 < 0.01 && often.1 < 0.02, "{often:?}");
 }
 
 #[test]
 fn the_engine_resamples_as_the_table_says() {
-    let (rows, schedule) = (4000, Schedule::vp_linear());
+    let rows = 4000;
+    let schedule = Schedule::vp_linear();
     let engine = engine(vec![("d", Box::new(Pair::new(schedule.clone())))], rows as usize);
     for resample in [None, Some(Resample { jump: 5, times: 10 })] {
-        let (y, sampler) = (normal(rows, &[1]), resampled(50, resample));
+        let y = normal(rows, &[1]);
+        let sampler = resampled(50, resample);
         let (slope, variance) = law(&sampler, &schedule);
         let request = Request {
             denoiser: "d".to_string(),
@@ -191,7 +198,8 @@ fn the_engine_resamples_as_the_table_says() {
         let rest = &x - &y * found;
         let spread = mean(&rest * &rest);
         // Four standard errors of either.
-        let (of_slope, of_variance) = ((variance / 4000.0).sqrt(), variance * (2.0f64 / 4000.0).sqrt());
+        let of_slope = (variance / 4000.0).sqrt();
+        let of_variance = variance * (2.0f64 / 4000.0).sqrt();
         assert!((found - slope).abs() < 4.0 * of_slope, "{resample:?}: {found} {slope}");
         assert!((spread - variance).abs() < 4.0 * of_variance, "{resample:?}: {spread} {variance}");
     }

@@ -57,7 +57,8 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 fn prompts_are_mixed_by_their_shares() {
     for modulation in ["shift", "scale-shift"] {
         let denoiser = network(modulation, &["a", "b"]);
-        let (a, b) = (normal(3, &TOKENS), normal(3, &TOKENS) * -0.7 + 0.3);
+        let a = normal(3, &TOKENS);
+        let b = normal(3, &TOKENS) * -0.7 + 0.3;
         let of = |a_weight: f64, b_weight: f64| predicted(denoiser.as_ref(), &[&a, &b], &[a_weight, b_weight]);
         let alone = network(modulation, &["a"]);
         let only = |value: &Tensor| predicted(alone.as_ref(), &[value], &[1.0]);
@@ -74,9 +75,11 @@ fn prompts_are_mixed_by_their_shares() {
 fn cached_prompts_are_the_current_ones() {
     for tokens in [[1, 5], [3, 5]] {
         let made = || reading("shift", prompts(&["a", "b"], &tokens));
-        let (plain, mut frozen) = (made(), made());
+        let plain = made();
+        let mut frozen = made();
         frozen.freeze().unwrap();
-        let (a, b) = (normal(3, &tokens), normal(3, &tokens) * -0.7 + 0.3);
+        let a = normal(3, &tokens);
+        let b = normal(3, &tokens) * -0.7 + 0.3;
         let asked = |first: &Tensor, weights: &[[f32; 2]; 3]| {
             let run = |[one, two]: &[f32; 2]| {
                 let absent = |weight: &f32| if *weight > 0.0 { 0.0 } else { 1.0 };
@@ -85,7 +88,8 @@ fn cached_prompts_are_the_current_ones() {
             let x = vec![normal(3, &[4]), first.shallow_clone(), b.shallow_clone()];
             DenoiserInput::sampling(x, weights.iter().map(run).collect())
         };
-        let (shared, some) = ([[1.0, 1.0]; 3], [[1.0, 3.0], [0.0, 0.0], [0.0, 2.0]]);
+        let shared = [[1.0, 1.0]; 3];
+        let some = [[1.0, 3.0], [0.0, 0.0], [0.0, 2.0]];
         for (first, weights) in [(&a, &shared), (&a, &shared), (&a, &some), (&b, &some), (&b, &shared), (&a, &some)] {
             let wanted = plain.predict(&asked(first, weights)).unwrap().remove(0);
             let found = frozen.predict(&asked(first, weights)).unwrap().remove(0);
@@ -97,7 +101,8 @@ fn cached_prompts_are_the_current_ones() {
 #[test]
 fn an_absent_prompt_leaves_no_trace() {
     let denoiser = network("shift", &["a", "b"]);
-    let (a, b) = (normal(3, &TOKENS), Tensor::full([3, 3, 5], f64::NAN, (Kind::Float, Device::Cpu)));
+    let a = normal(3, &TOKENS);
+    let b = Tensor::full([3, 3, 5], f64::NAN, (Kind::Float, Device::Cpu));
     let clean = predicted(denoiser.as_ref(), &[&a, &a.zeros_like()], &[1.0, 0.0]);
     assert_eq!(bits(&predicted(denoiser.as_ref(), &[&a, &b], &[1.0, 0.0])), bits(&clean));
 }
@@ -182,6 +187,7 @@ fn training_learns_from_a_prompt() {
         });
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let (first, last) = (mean(&losses[..20]), mean(&losses[280..]));
+    let first = mean(&losses[..20]);
+    let last = mean(&losses[280..]);
     assert!(last < 0.6 * first && last.is_finite(), "{first} to {last}");
 }

@@ -58,7 +58,8 @@ fn equal_batching_gives_equal_bits() {
             joint(20..23, Sampler::Ddim { steps: 4, eta: 1.0 }),
         ]
     };
-    let (first, second) = (run(&mlp_engine(8), mix()), run(&mlp_engine(8), mix()));
+    let first = run(&mlp_engine(8), mix());
+    let second = run(&mlp_engine(8), mix());
     for (first, second) in first.iter().zip(&second) {
         for (name, tensor) in &first.streams {
             assert_eq!(bits(tensor), bits(&second.streams[name]));

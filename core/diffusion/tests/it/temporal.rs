@@ -60,7 +60,9 @@ fn unjoined(network: &dyn Denoiser) {
 
 #[test]
 fn frames_are_independent_at_the_start() {
-    let (mut joined, single, apart) = (built(true, &[FRAMES]), built(false, &[]), built(false, &[FRAMES]));
+    let mut joined = built(true, &[FRAMES]);
+    let single = built(false, &[]);
+    let apart = built(false, &[FRAMES]);
     [joined.as_ref(), single.as_ref(), apart.as_ref()].into_iter().for_each(set_parameters);
     let all = input();
     let together = joined.predict(&all).unwrap();

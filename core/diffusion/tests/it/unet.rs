@@ -127,7 +127,8 @@ fn it_equals_diffusers_with_the_same_weights() {
         };
         let training = || {
             let DenoiserInput { x, prompt, .. } = sampling();
-            let (t, present) = (sampling().t().unwrap(), sampling().present().unwrap());
+            let t = sampling().t().unwrap();
+            let present = sampling().present().unwrap();
             DenoiserInput::new(x, t, present).with_prompt(prompt.unwrap())
         };
         for (precision, tolerance) in [(Precision::F32, F32), (Precision::Bf16, BF16)] {

@@ -20,7 +20,8 @@ fn dying(slot: usize) -> Dying {
 fn calls_are_there_while_they_are_under_way() {
     let words = words();
     let table = Table::new(&words).unwrap();
-    let (one, two) = (table.begin(&DECODE, 7, 0), table.begin(&LOAD, 9, 5));
+    let one = table.begin(&DECODE, 7, 0);
+    let two = table.begin(&LOAD, 9, 5);
     let found: Vec<_> = table.under_way().collect();
     assert_eq!(found.iter().map(|(begin, _)| *begin).collect::<Vec<_>>(), [7, 9]);
     assert_eq!(found[0].1.node.as_deref(), Some("back"));

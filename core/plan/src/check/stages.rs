@@ -172,10 +172,11 @@ fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report
         report.error(name.span, Problem::Impossible { text });
         return None;
     }
-    let (placed, module) = stream.module.as_ref()?;
-    crate::component::need_gradients(module, &placed.component, name.span, report)?;
+    let module = stream.module.as_ref()?;
+    let component = &module.placed.component;
+    crate::component::need_gradients(module.descriptor, component, name.span, report)?;
     for role in [Role::Encode, Role::Decode] {
-        crate::component::need_role(module, role, &placed.component, name.span, report)?;
+        crate::component::need_role(module.descriptor, role, component, name.span, report)?;
     }
     Some(())
 }

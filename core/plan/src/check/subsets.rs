@@ -46,7 +46,8 @@ pub(crate) fn add(
             let chosen = streams.iter().enumerate().filter(|(index, _)| (set >> index & 1 == 1) == inside);
             chosen.map(|(_, stream)| (*stream).clone()).collect::<Vec<_>>()
         };
-        let (observe, generate) = (part(true), part(false));
+        let observe = part(true);
+        let generate = part(false);
         if tasks.values().any(|task| is_asked_by(task, &observe, &generate)) {
             continue;
         }

@@ -222,8 +222,8 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
             report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
         }
         // Judges take decoded arrays as input.
-        if let Some((placed, module)) = &model.streams[&stream.value].module {
-            component::need_role(module, Role::Decode, &placed.component, stream.span, report);
+        if let Some(module) = &model.streams[&stream.value].module {
+            component::need_role(module.descriptor, Role::Decode, &module.placed.component, stream.span, report);
         }
     }
     let Some(table) = &spec.data else { return };

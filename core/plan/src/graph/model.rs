@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::{reads, shapes};
 use crate::compile::Catalog;
-use crate::component::{self, Placed};
+use crate::component::{self, Found, Placed};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
@@ -35,7 +35,7 @@ pub(crate) struct StreamNode<'a> {
     /// Its codec, as written.
     pub codec: Option<String>,
     pub codec_descriptor: Option<&'a CodecDescriptor>,
-    pub module: Option<(Placed<'a>, &'a ModuleDescriptor)>,
+    pub module: Option<Found<'a, ModuleDescriptor>>,
     pub has_module: bool,
     pub plan: Option<Stream>,
 }
@@ -134,7 +134,7 @@ fn stream<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> S
     StreamNode {
         component: if spec.has_module { name(&spec.module) } else { name(&spec.codec) },
         codec: name(&spec.codec),
-        codec_descriptor: codec.as_ref().map(|(_, descriptor)| *descriptor),
+        codec_descriptor: codec.as_ref().map(|codec| codec.descriptor),
         module,
         has_module: spec.has_module,
         plan,
@@ -148,31 +148,34 @@ const MODULE: &str = "module";
 
 fn infer(
     spec: &StreamSpec,
-    (codec, descriptor): &(Placed, &CodecDescriptor),
-    module: Option<&(Placed, &ModuleDescriptor)>,
+    codec: &Found<CodecDescriptor>,
+    module: Option<&Found<ModuleDescriptor>>,
     report: &mut Report,
 ) -> Option<Stream> {
     let (sizes, span) = spec.latent.as_ref()?;
+    let descriptor = codec.descriptor;
     let mut solver = Solver::default();
-    let array = solver.port(CODEC, codec, &descriptor.array, "the array");
+    let array = solver.port(CODEC, &codec.placed, &descriptor.array, "the array");
     let latent = solver.shape(&format!("the latent of stream `{}`", spec.name.value), *span, sizes);
     match module {
-        Some((placed, module)) => {
-            if encoding(module).is_none() && component::role(module, Role::Decode).is_none() {
-                component::need_role(module, Role::Encode, &placed.component, placed.component.span, report)?;
+        Some(module) => {
+            let roles = module.descriptor;
+            if encoding(roles).is_none() && component::role(roles, Role::Decode).is_none() {
+                let component = &module.placed.component;
+                component::need_role(roles, Role::Encode, component, component.span, report)?;
             }
-            same_modality(codec, descriptor, placed, module, report);
-            attach(&mut solver, placed, module, &array, &latent, report);
+            same_modality(codec, module, report);
+            attach(&mut solver, module, &array, &latent, report);
         }
         None => solver.unify(&array, &latent, report),
     }
-    solver.settle(CODEC, codec);
-    let by = module.and_then(|(_, module)| encoding(module)).unwrap_or(Role::Encode);
-    let module = module.map(|(placed, _)| {
-        solver.settle(MODULE, placed);
-        solver.component(MODULE, placed, report)
+    solver.settle(CODEC, &codec.placed);
+    let by = module.and_then(|module| encoding(module.descriptor)).unwrap_or(Role::Encode);
+    let module = module.map(|module| {
+        solver.settle(MODULE, &module.placed);
+        solver.component(MODULE, &module.placed, report)
     });
-    let codec = solver.component(CODEC, codec, report);
+    let codec = solver.component(CODEC, &codec.placed, report);
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
     let modality = descriptor.modality.clone();
     let cells = Type::cells(descriptor);
@@ -219,33 +222,34 @@ fn prompt<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> P
         codec.as_ref().zip(module.as_ref()).and_then(|(codec, module)| infer_prompt(spec, codec, module, report));
     PromptNode {
         component: spec.module.as_ref().map(|used| used.component.value.clone()),
-        codec_descriptor: codec.as_ref().map(|(_, descriptor)| *descriptor),
+        codec_descriptor: codec.as_ref().map(|codec| codec.descriptor),
         plan,
     }
 }
 
 fn infer_prompt(
     spec: &StreamSpec,
-    (codec, descriptor): &(Placed, &CodecDescriptor),
-    (placed, module): &(Placed, &ModuleDescriptor),
+    codec: &Found<CodecDescriptor>,
+    module: &Found<ModuleDescriptor>,
     report: &mut Report,
 ) -> Option<Prompt> {
     let (sizes, span) = spec.latent.as_ref()?;
+    let descriptor = codec.descriptor;
+    let placed = &module.placed;
     let mut solver = Solver::default();
-    let array = solver.port(CODEC, codec, &descriptor.array, "the array");
+    let array = solver.port(CODEC, &codec.placed, &descriptor.array, "the array");
     let tokens = solver.shape(&format!("the tokens of prompt `{}`", spec.name.value), *span, sizes);
-    let (input, output) = component::need_role(module, Role::Embed, &placed.component, placed.component.span, report)?;
-    same_modality(codec, descriptor, placed, module, report);
-    let (input, output) = (
-        solver.port(MODULE, placed, input, "the input to embed"),
-        solver.port(MODULE, placed, output, "the output of embed"),
-    );
+    let component = &placed.component;
+    let (input, output) = component::need_role(module.descriptor, Role::Embed, component, component.span, report)?;
+    same_modality(codec, module, report);
+    let input = solver.port(MODULE, placed, input, "the input to embed");
+    let output = solver.port(MODULE, placed, output, "the output of embed");
     solver.unify(&array, &input, report);
     solver.unify(&tokens, &output, report);
-    solver.settle(CODEC, codec);
+    solver.settle(CODEC, &codec.placed);
     solver.settle(MODULE, placed);
     let of_module = solver.component(MODULE, placed, report);
-    let of_codec = solver.component(CODEC, codec, report);
+    let of_codec = solver.component(CODEC, &codec.placed, report);
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
     Some(Prompt {
         modality: descriptor.modality.clone(),
@@ -258,16 +262,10 @@ fn infer_prompt(
 }
 
 /// Unifies the ports of a module with the array of the codec and with the latent, in both directions.
-fn attach(
-    solver: &mut Solver,
-    placed: &Placed,
-    module: &ModuleDescriptor,
-    array: &End,
-    latent: &End,
-    report: &mut Report,
-) {
-    let by = encoding(module);
-    for role in module.roles.iter().filter(|role| Some(role.role) == by || role.role == Role::Decode) {
+fn attach(solver: &mut Solver, module: &Found<ModuleDescriptor>, array: &End, latent: &End, report: &mut Report) {
+    let placed = &module.placed;
+    let by = encoding(module.descriptor);
+    for role in module.descriptor.roles.iter().filter(|role| Some(role.role) == by || role.role == Role::Decode) {
         let word = component::word(role.role);
         let input = solver.port(MODULE, placed, &role.input, &format!("the input to {word}"));
         let output = solver.port(MODULE, placed, &role.output, &format!("the output of {word}"));
@@ -277,18 +275,12 @@ fn attach(
     }
 }
 
-fn same_modality(
-    codec: &Placed,
-    descriptor: &CodecDescriptor,
-    placed: &Placed,
-    module: &ModuleDescriptor,
-    report: &mut Report,
-) {
-    if descriptor.modality != module.modality {
-        let one = format!("{} is for {}", codec.label(), descriptor.modality);
-        let other = format!("{} for {}", placed.label(), module.modality);
+fn same_modality(codec: &Found<CodecDescriptor>, module: &Found<ModuleDescriptor>, report: &mut Report) {
+    if codec.descriptor.modality != module.descriptor.modality {
+        let one = format!("{} is for {}", codec.placed.label(), codec.descriptor.modality);
+        let other = format!("{} for {}", module.placed.label(), module.descriptor.modality);
         let problem = Problem::Mismatch { what: "modalities", one, other };
-        report.error_with(placed.component.span, problem, codec.component.span, "the codec");
+        report.error_with(module.placed.component.span, problem, codec.placed.component.span, "the codec");
     }
 }
 

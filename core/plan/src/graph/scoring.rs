@@ -55,8 +55,8 @@ pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut R
 pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &mut Report) -> Option<Scoring> {
     let node = model.streams.get(&spec.stream.value)?;
     let plan = node.plan.as_ref()?;
-    if let Some((placed, module)) = node.module.as_ref().filter(|(_, module)| encoding(module).is_none()) {
-        component::need_role(module, Role::Encode, &placed.component, spec.stream.span, report)?;
+    if let Some(module) = node.module.as_ref().filter(|module| encoding(module.descriptor).is_none()) {
+        component::need_role(module.descriptor, Role::Encode, &module.placed.component, spec.stream.span, report)?;
     }
     let is_string = matches!(plan.cells.form, Form::Cells { cell: CellKind::Utf8, .. });
     if !is_string && !spec.classes.is_empty() {

@@ -23,7 +23,7 @@ impl Solver {
 
     /// The sizes of an end, if all are known.
     pub fn sizes(&self, end: &End) -> Option<Vec<i64>> {
-        end.axes.iter().map(|(_, term)| self.value(*term)).collect()
+        end.axes.iter().map(|axis| self.value(axis.size)).collect()
     }
 
     /// All parameters of a component: written, inferred, or by default.

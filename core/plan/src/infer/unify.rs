@@ -1,7 +1,7 @@
 //! Unifies two ends.
 
 use crate::error::Report;
-use crate::infer::{End, Solver, Term};
+use crate::infer::{Axis, End, Solver};
 use crate::problem::Problem;
 
 impl Solver {
@@ -24,11 +24,12 @@ impl Solver {
         }
     }
 
-    fn unify_axis(&mut self, one: &End, a: &(String, Term), other: &End, b: &(String, Term), report: &mut Report) {
-        let (root_a, root_b) = (self.root(a.1), self.root(b.1));
+    fn unify_axis(&mut self, one: &End, a: &Axis, other: &End, b: &Axis, report: &mut Report) {
+        let root_a = self.root(a.size);
+        let root_b = self.root(b.size);
         match (self.values[root_a], self.values[root_b]) {
             (Some(x), Some(y)) if x != y => {
-                if !self.first(one, other, format!("{} {x} {y}", a.0)) {
+                if !self.first(one, other, format!("{} {x} {y}", a.name)) {
                     return;
                 }
                 let links = [root_a, root_b]
@@ -36,8 +37,8 @@ impl Solver {
                     .filter_map(|root| Some((self.origins[root]?, format!("{} is given here", self.values[root]?))));
                 let problem = Problem::Mismatch {
                     what: "shapes",
-                    one: format!("{} has {} = {x}", one.text, axis(&a.0)),
-                    other: format!("{} has {} = {y}", other.text, axis(&b.0)),
+                    one: format!("{} has {} = {x}", one.text, label(&a.name)),
+                    other: format!("{} has {} = {y}", other.text, label(&b.name)),
                 };
                 report.linked(other.span, problem, links.collect());
             }
@@ -69,8 +70,8 @@ impl Solver {
         let axes: Vec<String> = end
             .axes
             .iter()
-            .map(|(name, term)| {
-                let size = self.value(*term).map_or("?".into(), |size| size.to_string());
+            .map(|Axis { name, size }| {
+                let size = self.value(*size).map_or("?".into(), |size| size.to_string());
                 if name.starts_with(|c: char| c.is_ascii_digit()) { size } else { format!("{name} {size}") }
             })
             .collect();
@@ -78,6 +79,6 @@ impl Solver {
     }
 }
 
-fn axis(name: &str) -> String {
+fn label(name: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_digit()) { format!("axis {name}") } else { format!("axis `{name}`") }
 }

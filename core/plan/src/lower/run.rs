@@ -196,7 +196,8 @@ impl Steps<'_> {
         let modality = &self.model.streams.get(&scoring.stream)?.modality;
         let read = read_ports(self.graph, index, self.live);
         let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
-        let (label, scores) = (port(graph::LABEL), port(graph::SCORES));
+        let label = port(graph::LABEL);
+        let scores = port(graph::SCORES);
         let made = [(&label, graph::LABEL), (&scores, graph::SCORES)];
         let made = made.into_iter().filter_map(|(id, port)| Some((id.clone()?, graph::leaving(port, modality))));
         let made: Vec<_> = made.collect();

@@ -1,7 +1,7 @@
 //! Scorers of trainings and judges of evaluations: a module that takes a stream's array as input, or the stream's codec.
 
 use crate::compile::Catalog;
-use crate::component::{self, Placed};
+use crate::component::{self, Found};
 use crate::descriptor::{ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamNode};
@@ -30,8 +30,8 @@ pub(crate) fn resolve(
     if component::is_codec(&used.component.value, catalog) {
         return by_codec(stream, used, checkpoint, node, report);
     }
-    let (placed, module) = component::module(used, catalog, report)?;
-    by_module(stream, &placed, module, checkpoint, node, report)
+    let module = component::module(used, catalog, report)?;
+    by_module(stream, &module, checkpoint, node, report)
 }
 
 /// A stream whose array is the scores themselves.
@@ -72,12 +72,12 @@ fn by_codec(
 
 fn by_module(
     stream: &SpannedString,
-    placed: &Placed,
-    module: &ModuleDescriptor,
+    found: &Found<ModuleDescriptor>,
     checkpoint: Option<String>,
     node: &StreamNode,
     report: &mut Report,
 ) -> Option<Scorer> {
+    let Found { placed, descriptor: module } = found;
     let at = placed.component.span;
     let (input, output) = component::need_role(module, Role::Score, &placed.component, at, report)?;
     if checkpoint.is_none() {

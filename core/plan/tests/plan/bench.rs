@@ -49,7 +49,8 @@ pub struct Case {
 impl Case {
     /// A file as it is.
     pub fn of(name: &str) -> Self {
-        let (main, model) = (file(name), file("model.yaml"));
+        let main = file(name);
+        let model = file("model.yaml");
         Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
     }
 

@@ -7,7 +7,8 @@ use anyflow_plan::{Format, explain};
 use crate::bench::{Case, catalog, file, snapshot, text};
 
 fn companions(name: &str) -> Case {
-    let (main, model) = (file(&format!("companions/{name}.yaml")), file("companions/model.yaml"));
+    let main = file(&format!("companions/{name}.yaml"));
+    let model = file("companions/model.yaml");
     Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
 }
 
@@ -154,7 +155,8 @@ fn parts_are_taken_from_other_files() {
     let take = "seed: 4\ntake:\n  streams.image: {from: a.safetensors}\n  \
                 streams.sketch.module: {from: ../b.safetensors, part: prompts.picture}\nstages:";
     let Ok((Job::Train(plan), _)) = companions("train").edit("stages:", take).compile() else { panic!("no plan") };
-    let (image, sketch) = (&plan.take["streams.image"], &plan.take["streams.sketch.module"]);
+    let image = &plan.take["streams.image"];
+    let sketch = &plan.take["streams.sketch.module"];
     assert!(image.from.ends_with("/a.safetensors") && sketch.from.ends_with("b.safetensors"), "{image:?} {sketch:?}");
     assert_eq!((image.part.as_str(), sketch.part.as_str()), ("streams.image", "prompts.picture"));
     companions("train")

@@ -16,7 +16,8 @@ fn formats_of_a_run() {
 fn all_options_are_printed_on_request() {
     for (name, option) in [("joint", "eta 0.0"), ("train", "weight_decay 0.0"), ("eval", "sample_rate 8000")] {
         let (job, _) = Case::of(&format!("{name}.yaml")).compile().unwrap();
-        let (full, changed) = (explain(&job, Format::Full), text(&job));
+        let full = explain(&job, Format::Full);
+        let changed = text(&job);
         assert!(full.contains(option) && !changed.contains(option), "{name}: {full}{changed}");
     }
     let (job, _) = Case::of("joint.yaml").set("joint.sampler.eta=0.5").set("joint.seed=3").compile().unwrap();

@@ -37,7 +37,8 @@ fn a_model_that_starts_from_another_is_that_one_with_changes() {
     let changes = "checkpoint: own.safetensors\ndenoisers: {joint: {network: {width: 32}, predict: eps}}\n";
     let changed = plan(&derived(changes));
     assert_eq!(changed.checkpoint.as_deref(), Some("mld/small/own.safetensors"));
-    let (old, new) = (&base.denoisers["joint"], &changed.denoisers["joint"]);
+    let old = &base.denoisers["joint"];
+    let new = &changed.denoisers["joint"];
     assert_eq!((&new.network["width"], &new.network["blocks"]), (&32.into(), &old.network["blocks"]));
     assert_eq!((new.predict.as_str(), &new.over), ("eps", &old.over));
 }
@@ -76,7 +77,8 @@ fn words(text: &str) -> Source {
 
 #[test]
 fn a_file_of_words_stands_for_its_lines() {
-    let (written, read) = (plan(&file("model.yaml")), plan(&words(WORDS)));
+    let written = plan(&file("model.yaml"));
+    let read = plan(&words(WORDS));
     assert_eq!(written, read, "by content");
     assert_eq!(plan(&words(&WORDS.replace('\n', "\r\n"))), written);
     assert_ne!(plan(&words(&WORDS.replace("nine", "nein"))), written);

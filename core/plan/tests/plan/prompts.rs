@@ -6,7 +6,8 @@ use anyflow_plan::{Format, explain};
 use crate::bench::{Case, catalog, file, snapshot, text};
 
 fn prompted(name: &str) -> Case {
-    let (main, model) = (file(&format!("prompted/{name}.yaml")), file("prompted/model.yaml"));
+    let main = file(&format!("prompted/{name}.yaml"));
+    let model = file("prompted/model.yaml");
     Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
 }
 

@@ -6,7 +6,8 @@ use anyflow_plan::{Format, explain};
 use crate::bench::{Case, catalog, file, snapshot, text};
 
 fn reading(name: &str) -> Case {
-    let (main, model) = (file(&format!("read/{name}.yaml")), file("read/model.yaml"));
+    let main = file(&format!("read/{name}.yaml"));
+    let model = file("read/model.yaml");
     Case { main, model, others: Vec::new(), catalog: catalog(), overrides: Vec::new() }
 }
 

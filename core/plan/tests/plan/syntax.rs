@@ -50,7 +50,8 @@ fn versions() {
 
 #[test]
 fn file_of_another_kind() {
-    let (train, model) = (file("train.yaml"), file("model.yaml"));
+    let train = file("train.yaml");
+    let model = file("model.yaml");
     let errors = anyflow_plan::compile_run(&train, &model, &crate::bench::catalog(), &[]).unwrap_err();
     snapshot("error-other-kind", &errors.render(&[&train, &model], false));
 }

@@ -28,6 +28,7 @@ pub fn alive(plan: &RunPlan, micro_batch_rows: u64, memory: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use anyflow_plan::plan::PLAN_FORMAT;
     use serde_json::json;
 
     use super::*;
@@ -35,7 +36,7 @@ mod tests {
     fn plan(bytes_per_row: u64) -> RunPlan {
         let model = json!({"name": "m", "source": "m.yaml", "checkpoint": null, "streams": {}, "denoisers": {}});
         let plan = json!({
-            "format": 1, "name": "p", "source": "p.yaml", "model": model, "inputs": {}, "values": {}, "steps": [],
+            "format": PLAN_FORMAT, "name": "p", "source": "p.yaml", "model": model, "inputs": {}, "values": {}, "steps": [],
             "outputs": {}, "bytes_per_row": bytes_per_row,
         });
         serde_json::from_value(plan).unwrap()

@@ -56,7 +56,8 @@ impl Crowd<'_> {
     /// As [`Crowd::all`].
     pub fn numbered(&self, goal: Goal, attempt: impl Fn(&Seat<'_>, u64) -> Result<Trial> + Sync) -> Result<Tally> {
         let tally = Mutex::new((Tally::new(self.part), Instant::now()));
-        let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let next = AtomicU64::new(0);
+        let failed = AtomicBool::new(false);
         let work = |worker: usize| -> Result<()> {
             let seat = self.project.seat(&format!("seat-{worker}"))?;
             while let Some(number) = self.take(&next, goal, &tally).filter(|_| !failed.load(Ordering::Relaxed)) {

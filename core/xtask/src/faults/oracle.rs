@@ -15,7 +15,8 @@ pub fn disturbed(seat: &Seat<'_>, job: Job, ended: Option<&Ended>) -> Result<Opt
     if let Some(disorder) = ended.and_then(Ended::disorder) {
         return Ok(Some(disorder));
     }
-    let (found, wanted) = (seat.snapshot()?, &seat.project.reference(job).snapshot);
+    let found = seat.snapshot()?;
+    let wanted = &seat.project.reference(job).snapshot;
     let done = ended.is_some_and(|ended| ended.code == Some(0));
     let said = if done { "exit 0".into() } else { format!("a {} stands", job.proof()) };
     if done || found.has(job.proof()) {
@@ -41,6 +42,7 @@ pub fn resumed(seat: &Seat<'_>, job: Job, ended: &Ended) -> Result<Option<String
 /// # Errors
 /// The output cannot be read.
 pub fn published(seat: &Seat<'_>, job: Job) -> Result<Option<String>> {
-    let (found, wanted) = (seat.snapshot()?, &seat.project.reference(job).snapshot);
+    let found = seat.snapshot()?;
+    let wanted = &seat.project.reference(job).snapshot;
     Ok(found.lack_of(wanted, |name| job.published(name) || name.starts_with("data")))
 }

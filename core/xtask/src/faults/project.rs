@@ -75,7 +75,8 @@ impl Project {
         }
         for job in Job::ALL {
             let seat = self.seat("reference")?;
-            let (first, second) = (seat.undisturbed(job)?, seat.undisturbed(job)?);
+            let first = seat.undisturbed(job)?;
+            let second = seat.undisturbed(job)?;
             if let Some(difference) = second.snapshot.difference(&first.snapshot) {
                 bail!("{} undisturbed gives other bytes a second time: {difference}", job.name());
             }

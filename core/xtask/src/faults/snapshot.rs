@@ -101,7 +101,8 @@ pub fn is_compared(name: &Path) -> bool {
 /// # Errors
 /// A file cannot be read.
 pub fn tree(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let (mut files, mut waiting) = (BTreeMap::new(), vec![folder.to_owned()]);
+    let mut files = BTreeMap::new();
+    let mut waiting = vec![folder.to_owned()];
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     while let Some(next) = waiting.pop() {
         let entries = match fs::read_dir(&next) {

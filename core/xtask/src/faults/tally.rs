@@ -88,7 +88,8 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tries, wrong) = (self.sum(None), self.wrong());
+        let tries = self.sum(None);
+        let wrong = self.wrong();
         writeln!(f, "{}: {tries} tries in {:.0} s, {wrong} wrong", self.part, self.seconds)?;
         for (name, group) in &self.groups {
             let counts: Vec<String> = group.counts.iter().map(|(name, sum)| format!("{name} {sum}")).collect();

@@ -75,7 +75,10 @@ fn smooth(points: &[Point]) -> Vec<Point> {
 
 /// Squared distance of a point from a line segment.
 fn square_distance(p: Point, a: Point, b: Point) -> f64 {
-    let (ax, ay, bx, by) = (p.0 - a.0, p.1 - a.1, b.0 - a.0, b.1 - a.1);
+    let ax = p.0 - a.0;
+    let ay = p.1 - a.1;
+    let bx = b.0 - a.0;
+    let by = b.1 - a.1;
     let length = bx * bx + by * by;
     let t = if length > 0.0 { ((ax * bx + ay * by) / length).clamp(0.0, 1.0) } else { 0.0 };
     (ax - t * bx).powi(2) + (ay - t * by).powi(2)

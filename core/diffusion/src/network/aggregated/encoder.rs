@@ -67,7 +67,8 @@ impl Encoder {
 
 /// Normal weights of variance 1 / elements, keyed by the names: they map values of unit variance to unit variance.
 fn map(from: &StreamSpec, to: &StreamSpec, device: Device) -> Result<Tensor> {
-    let (rows, columns) = (from.elements() as usize, to.elements() as usize);
+    let rows = from.elements() as usize;
+    let columns = to.elements() as usize;
     let mut values = vec![0.0f32; rows * columns];
     normals(0, 0, &format!("{} into {}", from.name, to.name), START_STEP, &mut values);
     let std = (rows as f32).sqrt().recip();

@@ -31,7 +31,8 @@ impl Head {
             return Err(EngineError::Unknown { what: "site", name: config.reads.clone(), known });
         };
         let name = format!("heads.{}", target.name);
-        let (first, second) = (format!("{name}.first"), format!("{name}.second"));
+        let first = format!("{name}.first");
+        let second = format!("{name}.second");
         let layers = match (config.network, features.shape.as_slice(), target.shape.as_slice()) {
             (HeadNetwork::Mlp { width }, &[channels] | &[_, channels] | &[channels, _, _], _) => Layers::Mlp([
                 Linear::new(&first, channels, width, 1.0, init)?,

@@ -70,7 +70,8 @@ pub(super) struct Block {
 
 impl Block {
     pub fn new(index: usize, config: &TransformerConfig, init: BuildOptions) -> Result<Self> {
-        let (width, heads) = (config.width, config.num_attention_heads);
+        let width = config.width;
+        let heads = config.num_attention_heads;
         let name = |layer: &str| format!("blocks.{index}.{layer}");
         let cross = |layer: &str, from: Option<i64>| {
             from.map(|from| CrossAttention::new(&name(layer), width, from, heads, index, init)).transpose()

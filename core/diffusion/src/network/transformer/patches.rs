@@ -22,8 +22,10 @@ impl PatchLayout {
     pub fn new(shape: &[i64], patch: i64) -> Option<Self> {
         let map = |frames, channels, height: i64, width: i64| {
             let fits = height % patch == 0 && width % patch == 0;
-            let (down, across) = (height / patch, width / patch);
-            let (tokens, features) = (frames * down * across, channels * patch * patch);
+            let down = height / patch;
+            let across = width / patch;
+            let tokens = frames * down * across;
+            let features = channels * patch * patch;
             fits.then_some(PatchLayout { tokens, features, map: Some([frames, channels, down, across, patch]) })
         };
         match *shape {

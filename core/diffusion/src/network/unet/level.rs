@@ -48,7 +48,8 @@ pub(super) struct Layer {
 impl Layer {
     fn new(name: &str, index: usize, from: i64, to: i64, level: usize, builder: &mut Builder) -> Result<Self> {
         let resnet = Resnet::new(&format!("{name}.resnets.{index}"), from, to, builder)?;
-        let (mut attention, mut context) = (None, None);
+        let mut attention = None;
+        let mut context = None;
         if builder.config.attends(level) {
             attention = Some(Spatial::new(&format!("{name}.attentions.{index}"), to, level, builder)?);
             if let Some(from) = builder.config.context_dim {

@@ -25,7 +25,8 @@ impl Spatial {
         let linear = |layer: &str| {
             PositionLinear::new(&format!("{name}.{layer}"), width, builder.config.use_linear_projection, builder.init)
         };
-        let (input, output) = (linear("proj_in")?, linear("proj_out")?);
+        let input = linear("proj_in")?;
+        let output = linear("proj_out")?;
         let norm =
             Norm::new(&format!("{name}.norm"), width, builder.groups, builder.init.device)?.with_eps(SPATIAL_EPS);
         let count = builder.config.transformer_layers_per_block;
@@ -154,7 +155,8 @@ struct PositionLinear {
 impl PositionLinear {
     fn new(name: &str, width: i64, linear: bool, init: BuildOptions) -> Result<Self> {
         let size = if linear { vec![width, width] } else { vec![width, width, 1, 1] };
-        let (weight, bias) = (fresh(name, &size, 1.0, init)?, zeros(width, init)?);
+        let weight = fresh(name, &size, 1.0, init)?;
+        let bias = zeros(width, init)?;
         Ok(PositionLinear { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 

@@ -77,7 +77,8 @@ struct FrameConv {
 
 impl FrameConv {
     fn new(name: &str, width: i64, init: BuildOptions) -> Result<Self> {
-        let (weight, bias) = (fresh(name, &[width, width, 3, 1, 1], 0.0, init)?, zeros(width, init)?);
+        let weight = fresh(name, &[width, width, 3, 1, 1], 0.0, init)?;
+        let bias = zeros(width, init)?;
         Ok(FrameConv { name: name.to_string(), weight, bias, precision: init.precision, fixed: None })
     }
 

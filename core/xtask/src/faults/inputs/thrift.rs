@@ -75,7 +75,8 @@ impl Reader<'_> {
     }
 
     fn structure(&mut self) -> Option<Value> {
-        let (mut fields, mut last) = (Vec::new(), 0i16);
+        let mut fields = Vec::new();
+        let mut last = 0i16;
         loop {
             let head = self.byte()?;
             if head == 0 {

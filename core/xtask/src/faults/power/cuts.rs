@@ -25,7 +25,9 @@ pub type States = BTreeMap<u64, State>;
 
 /// The states after a cut at each operation.
 pub fn states(steps: &[Step], folder_is_there: bool) -> States {
-    let (mut disk, mut promise, mut states) = (Disk::with(folder_is_there), Promise::default(), States::new());
+    let mut disk = Disk::with(folder_is_there);
+    let mut promise = Promise::default();
+    let mut states = States::new();
     for (number, step) in steps.iter().enumerate() {
         disk.apply(step);
         if let Step::Say(event) = step {

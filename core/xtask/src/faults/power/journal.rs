@@ -91,8 +91,11 @@ pub fn read(mut bytes: &[u8], root: &Path) -> Result<Vec<Step>> {
             bytes = rest;
             Ok(part)
         };
-        let (path, other, data) = (place(part(path)?, root)?, place(part(other)?, root)?, part(data)?);
-        let (file, offset) = (file.parse()?, offset.parse()?);
+        let path = place(part(path)?, root)?;
+        let other = place(part(other)?, root)?;
+        let data = part(data)?;
+        let file = file.parse()?;
+        let offset = offset.parse()?;
         steps.extend(match (op, path, other) {
             ("e", ..) => events(data).into_iter().map(Step::Say).collect(),
             ("c", Some(path), _) => vec![Step::Create { path, file }],
