@@ -98,7 +98,7 @@ pub enum DatasetError {
         what: String,
     },
     /// The user must not change input files during a run.
-    #[error("{}: had {expected_bytes} bytes when opened, {found_bytes} now; leave input files alone while they are read, then start again", path.display())]
+    #[error("{}: was changed or replaced after it was opened ({expected_bytes} bytes then, {found_bytes} now); leave input files alone while they are read, then start again", path.display())]
     Changed {
         /// The file.
         path: PathBuf,

@@ -2,16 +2,20 @@
 //!
 //! All other code asks a [`Source`] for its length, its footer and a reader.
 
+mod version;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DatasetError, Result, io_error};
+pub(crate) use version::Version;
 
-/// A data file with its length at opening.
+/// A data file, as it was when it was opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) size_bytes: u64,
+    pub(crate) version: Version,
 }
 
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -23,7 +27,7 @@ const SMALLEST_BYTES: u64 = 12;
 const MAX_FOOTER_BYTES: u64 = 64 << 20;
 
 impl Source {
-    /// Records path and length.
+    /// Records path and version.
     pub(crate) fn new(path: &Path) -> Result<Source> {
         let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
         if !metadata.is_file() {
@@ -32,20 +36,20 @@ impl Source {
                 reason: "it is neither a file nor a folder".into(),
             });
         }
-        Ok(Source { path: path.to_path_buf(), size_bytes: metadata.len() })
+        Ok(Source { path: path.to_path_buf(), size_bytes: metadata.len(), version: Version::of(&metadata) })
     }
 
     /// A reader of the whole file.
     ///
     /// # Errors
-    /// [`DatasetError::Changed`] if the length has changed.
+    /// [`DatasetError::Changed`] if it is another file, or has another length or time of modification.
     pub(crate) fn open(&self) -> Result<File> {
         let file = File::open(&self.path).map_err(io_error(&self.path, "open"))?;
-        let found_bytes = file.metadata().map_err(io_error(&self.path, "read"))?.len();
-        if found_bytes == self.size_bytes { Ok(file) } else { Err(self.changed(found_bytes)) }
+        let found = Version::of(&file.metadata().map_err(io_error(&self.path, "read"))?);
+        if found.has_content_of(&self.version) { Ok(file) } else { Err(self.changed(found.size_bytes)) }
     }
 
-    /// The error for a file with a changed length.
+    /// The error for a file of another version.
     pub(crate) fn changed(&self, found_bytes: u64) -> DatasetError {
         DatasetError::Changed { path: self.path.clone(), expected_bytes: self.size_bytes, found_bytes }
     }

@@ -65,7 +65,7 @@ fn a_damaged_state_resumes_from_the_one_before() {
             let file = anyflow_runtime::checkpoint::read(path).unwrap();
             let mut metadata = file.metadata;
             metadata.insert("anyflow.training".into(), "0".repeat(64));
-            let precision = anyflow_runtime::checkpoint::Precision::F32;
+            let precision = anyflow_runtime::checkpoint::WeightType::F32;
             let mut to = std::fs::File::create(path).unwrap();
             anyflow_runtime::checkpoint::write(&mut to, path, &file.tensors, metadata, precision).unwrap();
         }),
@@ -179,7 +179,7 @@ fn damaged_or_non_finite_weights_are_refused_everywhere() {
     let file = anyflow_runtime::checkpoint::read(&path).unwrap();
     let _ = file.tensors["denoisers.only.input.weight"].view([-1]).get(0).fill_(f64::NAN);
     let mut to = std::fs::File::create(&path).unwrap();
-    let precision = anyflow_runtime::checkpoint::Precision::F32;
+    let precision = anyflow_runtime::checkpoint::WeightType::F32;
     anyflow_runtime::checkpoint::write(&mut to, &path, &file.tensors, file.metadata, precision).unwrap();
     let refused = numbers.call(&[], &run);
     assert_eq!(refused.code, 2, "{refused:?}");

@@ -44,7 +44,7 @@ fn other_weights(numbers: &Numbers) {
     let read = anyflow_runtime::checkpoint::read(&path).unwrap();
     let _ = read.tensors["denoisers.only.input.weight"].shallow_clone().f_mul_scalar_(1.5).unwrap();
     let mut file = std::fs::File::create(&path).unwrap();
-    let precision = anyflow_runtime::checkpoint::Precision::F32;
+    let precision = anyflow_runtime::checkpoint::WeightType::F32;
     anyflow_runtime::checkpoint::write(&mut file, &path, &read.tensors, read.metadata, precision).unwrap();
 }
 

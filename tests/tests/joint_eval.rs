@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
+use anyflow_datasets::{Dataset, head};
 use anyflow_plan::findings::{Answer, Findings};
 use anyflow_tests::Workspace;
 
 const WORDS: &str =
     "{use: text/words, vocabulary: [\"\", zero, one, two, three, four, five, six, seven, eight, nine], length: 1}";
+
+const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 const MODEL: &str = r#"
 anyflow: 1
@@ -72,13 +75,19 @@ conflicts:
 "#;
 
 /// Trains the uncoupled stages and then these, and evaluates.
-fn evaluated(stages: &str) -> Findings {
+fn evaluated(stages: &str) -> (Findings, Workspace) {
     let workspace = Workspace::new().digits(60).model(&MODEL.replace("WORDS", WORDS));
     workspace.write("train.yaml", &format!("{TRAINING}{stages}"));
     let scorers = workspace.path("out/scorers.safetensors").display().to_string();
     workspace.write("eval.yaml", &EVALUATION.replace("SCORERS", &scorers));
     workspace.train("out").ok();
-    workspace.evaluate("eval.yaml", "eval")
+    (workspace.evaluate("eval.yaml", "eval"), workspace)
+}
+
+/// The first rows of a task, by its index.
+fn samples(workspace: &Workspace, task: usize) -> Vec<serde_json::Map<String, serde_json::Value>> {
+    let file = workspace.path(&format!("eval/samples/{task}.parquet"));
+    head(&Dataset::open(&[file]).unwrap(), 100).unwrap()
 }
 
 fn answer<'f>(findings: &'f Findings, task: &str) -> &'f Answer {
@@ -87,7 +96,7 @@ fn answer<'f>(findings: &'f Findings, task: &str) -> &'f Answer {
 
 #[test]
 fn uncoupled_streams_are_equal_jointly_and_separately() {
-    let findings = evaluated("");
+    let (findings, workspace) = evaluated("");
     for task in ["both", "words-to-both"] {
         // Layers that attend to other streams start at zero, and the noise is the same.
         let answer = answer(&findings, task);
@@ -101,6 +110,19 @@ fn uncoupled_streams_are_equal_jointly_and_separately() {
     assert!(answer(&findings, "words-to-both").streams["image"].exact.is_none(), "an image is not a text");
     assert!(answer(&findings, "both").streams["text"].exact.is_none(), "no text was observed");
 
+    let of_words = samples(&workspace, 1);
+    let columns: Vec<&String> = of_words[0].keys().collect();
+    let predicted = ["predicted class of image", "predicted class of text"];
+    assert_eq!(columns, ["words", "class", "image", predicted[0], "text", predicted[1]]);
+    assert_eq!((of_words.len(), samples(&workspace, 0)[0].len()), (12, 5), "no stream of `both` is observed");
+    // The class is the digit whose word is the prompt.
+    for row in &of_words {
+        assert_eq!(row["words"], DIGITS[row["class"].as_str().unwrap().parse::<usize>().unwrap()]);
+    }
+    let confusion = answer(&findings, "words-to-both").streams["image"].confusion.as_ref().unwrap();
+    assert_eq!(confusion.rows.iter().flatten().sum::<u64>(), 2 * 20, "each row of both seeds is judged");
+    assert!(answer(&findings, "both").streams["image"].confusion.is_none(), "no class is observed");
+
     let mixtures = &findings.conflicts["between"].variants["tiny"]["text"];
     assert_eq!(findings.conflicts["between"].between, ["words", "picture"]);
     assert_eq!(mixtures.iter().map(|mixture| mixture.weight).collect::<Vec<_>>(), [0.0, 0.25, 0.5, 0.75, 1.0]);
@@ -113,7 +135,7 @@ fn uncoupled_streams_are_equal_jointly_and_separately() {
 
 #[test]
 fn coupled_streams_differ_from_separately_generated_ones() {
-    let findings = evaluated(TOGETHER);
+    let (findings, _workspace) = evaluated(TOGETHER);
     let answer = answer(&findings, "both");
     let similarity = |fit: &Option<anyflow_plan::findings::Fit>| fit.as_ref().unwrap().similarity.clone().unwrap();
     assert_ne!(similarity(&answer.joint), similarity(&answer.independent));

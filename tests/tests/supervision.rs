@@ -22,6 +22,7 @@ struct Project {
 /// Commands that run a plugin's code for a job.
 const RUN: [&str; 6] = ["run", "pipeline.yaml", "--input", "data", "--output", "out"];
 const TRAIN: [&str; 4] = ["train", "train.yaml", "--output", "again"];
+const EVAL: [&str; 4] = ["eval", "eval.yaml", "--output", "figures"];
 
 impl Project {
     fn new() -> Project {
@@ -31,7 +32,12 @@ impl Project {
         compile("tests/native/ends.c", &[], &plugins);
         compile("tests/native/faults.c", &[], &plugins);
         let numbers = (0..ROWS).map(|n| Some(OwnedCell::F64(n as f64))).collect();
-        write_columns(&project.path("data"), vec![("value", Feature::Value("float64".into()), numbers)]);
+        let classes = vec![Some(OwnedCell::I64(0)); ROWS];
+        let columns = vec![
+            ("value", Feature::Value("float64".into()), numbers),
+            ("class", Feature::Value("int64".into()), classes),
+        ];
+        write_columns(&project.path("data"), columns);
         project.write(
             "model.yaml",
             "anyflow: 1\nname: m\ncheckpoint: trained/model.safetensors\nstreams:\n  \
@@ -49,6 +55,12 @@ impl Project {
             "anyflow: 1\nname: t\nmodel: model.yaml\nsources: {rows: data}\n\
              data: {all: {columns: {numbers: rows.value}}}\nstages:\n  \
              - {name: statistics, objective: {kind: statistics}, data: all}\n",
+        );
+        project.write(
+            "eval.yaml",
+            "anyflow: 1\nname: e\nmodel: model.yaml\nsources: {rows: data}\n\
+             data: {columns: {numbers: rows.value}, class: rows.class}\njudges: {numbers: {score: ends/number}}\n\
+             sampler: {kind: ddim, steps: 2}\nrows: 4\ntasks: {free: {generate: [numbers]}}\n",
         );
         let mut train = TRAIN;
         train[3] = "trained";
@@ -231,7 +243,11 @@ fn the_timeout_covers_every_call_from_load_to_destroy() {
             let output = project.call(&format!("{place} hang"), &[&TRAIN[..], &limit[..]].concat());
             assert_eq!(output.code, 3, "training, {place}: {}", output.err);
         }
+        let output = project.call(&format!("{place} hang"), &[&EVAL[..], &limit[..]].concat());
+        assert_eq!(output.code, 3, "evaluation, {place}: {}", output.err);
+        assert!(!project.path("figures/eval.json").exists(), "{place}");
     }
+    project.call("", &EVAL).ok();
     let library = project.path("plugins/libanyflow_ends.so");
     for place in ["load", "init", "create", "decode", "destroy"] {
         let mut check = Command::new(target().join("anyflow"));

@@ -127,7 +127,7 @@ fn quick() -> Workspace {
 
 fn write(path: &Path, tensors: &Tensors, metadata: Metadata) {
     let mut file = std::fs::File::create(path).unwrap();
-    checkpoint::write(&mut file, path, tensors, metadata, checkpoint::Precision::F32).unwrap();
+    checkpoint::write(&mut file, path, tensors, metadata, checkpoint::WeightType::F32).unwrap();
 }
 
 fn caches(folder: &Path) -> Vec<PathBuf> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::CliError;
 use crate::libtorch::Libtorch;
 use crate::progress::Progress;
-use crate::supervise::{EngineError, supervise};
+use crate::supervise::{EngineFailure, supervise};
 
 const PROGRAM: &str = "anyflow-engine";
 
@@ -31,19 +31,19 @@ const ALLOCATOR: [(&str, &str); 2] =
 /// The engine's program: `ANYFLOW_ENGINE`, else the one next to this program.
 ///
 /// # Errors
-/// [`EngineError::Missing`].
-pub fn find() -> Result<PathBuf, EngineError> {
+/// [`EngineFailure::Missing`].
+pub fn find() -> Result<PathBuf, EngineFailure> {
     if let Some(path) = std::env::var_os("ANYFLOW_ENGINE").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(EngineError::Missing { path, by: "ANYFLOW_ENGINE names this path" })
+            Err(EngineFailure::Missing { path, by: "ANYFLOW_ENGINE names this path" })
         };
     }
     let exe = std::env::current_exe().unwrap_or_default();
     let path = exe.with_file_name(format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
-    if path.is_file() { Ok(path) } else { Err(EngineError::Missing { path, by: "it must be next to this program" }) }
+    if path.is_file() { Ok(path) } else { Err(EngineFailure::Missing { path, by: "it must be next to this program" }) }
 }
 
 /// A command that starts the engine with these arguments.
@@ -83,7 +83,7 @@ pub fn execute<T: Serialize>(task: &Task<'_, T>, progress: &mut Progress) -> Res
 ///
 /// # Errors
 /// It cannot be started, or dies.
-pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineError> {
+pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineFailure> {
     supervise(command(program, libtorch, 1, &["--version"]), None, &mut Progress::silent())
 }
 

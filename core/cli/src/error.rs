@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::CatalogError;
 use crate::libtorch::LibtorchError;
-use crate::supervise::EngineError;
+use crate::supervise::EngineFailure;
 
 /// The result type of this program.
 pub type Result<T, E = CliError> = std::result::Result<T, E>;
@@ -59,7 +59,7 @@ pub enum CliError {
     Libtorch(#[from] LibtorchError),
     /// See the variants.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(#[from] EngineFailure),
     /// We must act.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -121,7 +121,7 @@ impl CliError {
                 error["errors"] = serde_json::to_value(errors).unwrap_or_default();
                 error["note"] = json!(note);
             }
-            Self::Engine(EngineError::Died(death)) => error["engine"] = death.json(),
+            Self::Engine(EngineFailure::Died(death)) => error["engine"] = death.json(),
             _ => {}
         }
         json!({ "error": error })

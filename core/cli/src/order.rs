@@ -14,7 +14,7 @@ use crate::engine;
 use crate::error::{CliError, Result};
 use crate::paths;
 use crate::progress::Progress;
-use crate::supervise::EngineError;
+use crate::supervise::EngineFailure;
 
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
@@ -41,7 +41,7 @@ pub fn execute(order: &Order, console: &Console) -> Result<Value> {
     let task = engine::Task { order, arguments: &["-"], threads: order.threads };
     let result = engine::execute(&task, &mut Progress::new(console))?;
     let end = Path::new(&order.output).join(end_of(&order.job));
-    if end.is_file() { Ok(result) } else { Err(EngineError::Unproven { path: end }.into()) }
+    if end.is_file() { Ok(result) } else { Err(EngineFailure::Unproven { path: end }.into()) }
 }
 
 /// Writes a file atomically.

@@ -58,7 +58,7 @@ impl Kind {
 }
 
 /// Folders inside output folders that are not outputs themselves.
-const INNER: [&str; 3] = ["data", "commits", "stages"];
+const INNER: [&str; 4] = ["data", "commits", "stages", "samples"];
 
 /// Builds the page of a folder and its direct sub-folders, with the first `rows` rows of each dataset.
 ///
@@ -69,7 +69,7 @@ pub fn page(folder: &Path, rows: u64) -> Result<Page> {
     let mut sections = Vec::new();
     for (path, place) in folders(folder)? {
         sections.extend(dataset::sections(&path, &place, rows, &mut budget));
-        sections.extend(evaluation::section(&path, &place));
+        sections.extend(evaluation::section(&path, &place, rows, &mut budget));
         sections.extend(training::section(&path, &place));
     }
     if sections.is_empty() {

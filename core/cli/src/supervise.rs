@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 pub use death::Death;
-pub use error::EngineError;
+pub use error::EngineFailure;
 
 use crate::progress::Progress;
 use calls::Calls;
@@ -25,10 +25,14 @@ use listen::Voices;
 /// The pipe stays open until the engine has ended: its end tells the engine that this program is gone.
 ///
 /// # Errors
-/// [`EngineError`]: the engine could not start, failed, died, sent an invalid event, or was stopped.
-pub fn supervise(mut command: Command, order: Option<Vec<u8>>, progress: &mut Progress) -> Result<Value, EngineError> {
+/// [`EngineFailure`]: the engine could not start, failed, died, sent an invalid event, or was stopped.
+pub fn supervise(
+    mut command: Command,
+    order: Option<Vec<u8>>,
+    progress: &mut Progress,
+) -> Result<Value, EngineFailure> {
     let program = PathBuf::from(command.get_program());
-    let start = |source| EngineError::Start { path: program.clone(), source };
+    let start = |source| EngineFailure::Start { path: program.clone(), source };
     let calls = Calls::new().map_err(start)?;
     let shared = calls.share(&mut command).map_err(start)?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

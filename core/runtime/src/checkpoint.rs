@@ -16,7 +16,7 @@ pub type Tensors = IndexMap<String, Tensor>;
 
 /// The stored type of floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
+pub enum WeightType {
     /// Exact.
     F32,
     /// Half the size, for shipped files. Tensors of one dimension (biases, norms, statistics) stay f32.
@@ -117,10 +117,10 @@ pub fn write(
     path: &Path,
     tensors: &Tensors,
     metadata: Metadata,
-    precision: Precision,
+    kept_as: WeightType,
 ) -> Result<()> {
-    let entries = tensors.iter().map(|(name, tensor)| entry(name, tensor, precision)).collect::<Result<_>>()?;
-    let bytes = |entry: &Entry| bytes(&tensors[&entry.name], precision);
+    let entries = tensors.iter().map(|(name, tensor)| entry(name, tensor, kept_as)).collect::<Result<_>>()?;
+    let bytes = |entry: &Entry| bytes(&tensors[&entry.name], kept_as);
     anyflow_weights::write(to, entries, metadata, bytes).map_err(|unfit| match unfit {
         Unfit::Torch(error) => error.into(),
         Unfit::Weights(WeightsError::Write(source)) => RunError::io(path)(source),
@@ -173,15 +173,15 @@ fn copy_checked(to: &Tensors, from: &Tensors, mut problems: Vec<String>, path: &
 }
 
 /// The type in which a tensor is stored.
-fn stored(tensor: &Tensor, precision: Precision) -> Kind {
-    match (tensor.kind(), precision) {
-        (Kind::Float, Precision::Bf16) if tensor.dim() > 1 => Kind::BFloat16,
+fn stored(tensor: &Tensor, kept_as: WeightType) -> Kind {
+    match (tensor.kind(), kept_as) {
+        (Kind::Float, WeightType::Bf16) if tensor.dim() > 1 => Kind::BFloat16,
         (kind, _) => kind,
     }
 }
 
-fn entry(name: &str, tensor: &Tensor, precision: Precision) -> Result<Entry> {
-    let kind = stored(tensor, precision);
+fn entry(name: &str, tensor: &Tensor, kept_as: WeightType) -> Result<Entry> {
+    let kind = stored(tensor, kept_as);
     let dtype = match kind {
         Kind::Float => Dtype::F32,
         Kind::BFloat16 => Dtype::BF16,
@@ -193,8 +193,8 @@ fn entry(name: &str, tensor: &Tensor, precision: Precision) -> Result<Entry> {
     Ok(Entry { name: name.into(), dtype, shape, size_bytes: tensor.numel() * kind.elt_size_in_bytes() })
 }
 
-fn bytes(tensor: &Tensor, precision: Precision) -> Result<Vec<u8>, Unfit> {
-    let kind = stored(tensor, precision);
+fn bytes(tensor: &Tensor, kept_as: WeightType) -> Result<Vec<u8>, Unfit> {
+    let kind = stored(tensor, kept_as);
     let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?;
     let mut bytes = vec![0u8; tensor.numel() * kind.elt_size_in_bytes()];
     tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
@@ -221,18 +221,18 @@ mod tests {
         Tensors::from([("w".to_string(), weights), ("n".to_string(), Tensor::from_slice(&[7i64]))])
     }
 
-    fn file(folder: &Path, tensors: &Tensors, precision: Precision) -> std::path::PathBuf {
+    fn file(folder: &Path, tensors: &Tensors, kept_as: WeightType) -> std::path::PathBuf {
         let path = folder.join("a.safetensors");
         let metadata = Metadata::from([("k".into(), "v".into())]);
-        write(&mut std::fs::File::create(&path).unwrap(), &path, tensors, metadata, precision).unwrap();
+        write(&mut std::fs::File::create(&path).unwrap(), &path, tensors, metadata, kept_as).unwrap();
         path
     }
 
     #[test]
     fn f32_comes_back_bit_for_bit_and_bf16_within_its_precision() {
         let folder = tempfile::tempdir().unwrap();
-        for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::Bf16, 0.004)] {
-            let Weights { tensors, metadata, blake3 } = read(&file(folder.path(), &example(), precision)).unwrap();
+        for (kept_as, tolerance) in [(WeightType::F32, 0.0), (WeightType::Bf16, 0.004)] {
+            let Weights { tensors, metadata, blake3 } = read(&file(folder.path(), &example(), kept_as)).unwrap();
             let worst = ((&tensors["w"] - &example()["w"]) / &example()["w"]).abs().max().double_value(&[]);
             assert!(worst <= tolerance, "{worst}");
             assert_eq!(tensors["n"].int64_value(&[0]), 7);
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn errors_distinguish_a_truncated_file_from_another_models() {
         let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), &example(), Precision::F32);
+        let path = file(folder.path(), &example(), WeightType::F32);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
         assert!(read(&path).err().unwrap().to_string().contains("not a complete safetensors file"));
@@ -272,10 +272,10 @@ mod tests {
     fn a_number_that_is_not_finite_is_refused_and_its_tensor_named() {
         let folder = tempfile::tempdir().unwrap();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for precision in [Precision::F32, Precision::Bf16] {
+            for kept_as in [WeightType::F32, WeightType::Bf16] {
                 let mut tensors = example();
                 tensors.insert("x.weight".into(), Tensor::from_slice(&[1.0, bad, 0.5, 2.0]).reshape([2, 2]));
-                let text = read(&file(folder.path(), &tensors, precision)).err().unwrap().to_string();
+                let text = read(&file(folder.path(), &tensors, kept_as)).err().unwrap().to_string();
                 assert!(text.contains("x.weight") && text.contains("not finite"), "{text}");
             }
         }

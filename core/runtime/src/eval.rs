@@ -12,6 +12,7 @@ mod held_out;
 mod judging;
 mod near;
 mod sample;
+mod samples;
 mod score;
 mod tasks;
 
@@ -58,15 +59,21 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         conflicts: plan.conflicts.iter().map(|(name, task)| (name.clone(), conflict_findings(task))).collect(),
     };
     let mut last = None;
+    let mut samples = IndexMap::new();
     for (name, variant, session) in sessions {
         held_out.read_variant(variant, order, events)?;
         findings.variants.insert(name.clone(), variant_findings(plan, variant, &held_out, &session, &mut last)?);
         let sampler = TaskSampler::start(session, &variant.denoiser, &variant.sampler, device)?;
-        for (task_name, task) in &plan.tasks {
-            let task = Task { given: variant.given.unwrap_or(task.given), ..task.clone() };
+        for (index, (task_name, task)) in plan.tasks.iter().enumerate() {
+            let guidance = variant.guidance.get(task_name).or(task.guidance.as_ref()).cloned();
+            let task = Task { given: variant.given.unwrap_or(task.given), guidance, ..task.clone() };
             let part = part(plan, name, task_name);
             let answer = match &task.score {
-                None => tasks::answer(&part, &task, &sampler, &held_out, events)?,
+                None => {
+                    let answered = tasks::answer(&part, &task, &sampler, &held_out, events)?;
+                    samples.entry(index).or_insert(answered.samples);
+                    answered.answer
+                }
                 Some(scoring) => score::answer(&part, &task, scoring, &sampler, &held_out, events)?,
             };
             findings.tasks[task_name].variants.insert(name.clone(), answer);
@@ -82,6 +89,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     // Remove the old findings first, so that they are never next to another evaluation's order.
     folder.remove(RECORD)?;
     output::accept(&folder, order)?;
+    samples::write(&folder, &samples)?;
     folder.write(RECORD, &text)?;
     if !missed.is_empty() {
         return Err(RunError::BelowTarget(format!("below the thresholds of {}: {}", plan.source, missed.join("; "))));

@@ -31,6 +31,7 @@ use crate::{Result, RunError, Session, output};
 use compute::Compute;
 use decode::Decoder;
 use encode::Encoder;
+pub use features::feature_of;
 use permits::Permits;
 use read::ShardReader;
 use stage::{Message, Stages};

@@ -176,6 +176,11 @@ impl Tuples {
     pub fn len(&self) -> usize {
         self.rows.first().map_or(0, Vec::len)
     }
+
+    /// The first `count` tuples, or all if there are fewer.
+    pub fn first(&self, count: usize) -> Tuples {
+        Tuples { rows: self.rows.iter().map(|rows| rows.iter().copied().take(count).collect()).collect() }
+    }
 }
 
 fn groups(source: &Source) -> BTreeMap<String, Vec<i64>> {

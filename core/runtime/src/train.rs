@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tch::Device;
 
-use crate::checkpoint::{self, Precision, Tensors, Weights};
+use crate::checkpoint::{self, Tensors, WeightType, Weights};
 use crate::events::{Events, figures};
 use crate::identity::{self, Loaded};
 use crate::plugin::watch;
@@ -98,10 +98,10 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     }
     let mut result = json!({ "name": plan.name, "stages": summaries });
     if plan.stages.iter().any(|s| !matches!(s.train, Trained::Scorer(_))) {
-        result["model"] = folder.publish("model", &trainee.session.tensors()?, Precision::Bf16)?.into();
+        result["model"] = folder.publish("model", &trainee.session.tensors()?, WeightType::Bf16)?.into();
     }
     if !trainee.scorers.is_empty() {
-        result["scorers"] = folder.publish("scorers", &trainee.scorer_tensors()?, Precision::Bf16)?.into();
+        result["scorers"] = folder.publish("scorers", &trainee.scorer_tensors()?, WeightType::Bf16)?.into();
     }
     folder.write_summary(&result)?;
     result["output"] = order.output.clone().into();

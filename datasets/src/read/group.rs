@@ -191,6 +191,10 @@ impl GroupReader {
 
     fn broken(&self, meter: &Meter, reason: String) -> Broken {
         let source = &self.wanted.part.source;
+        // A file that changes while it is read looks damaged.
+        if let Err(error @ DatasetError::Changed { .. }) = source.open() {
+            return Broken::Job(error);
+        }
         match meter.fault() {
             Some(Fault::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 let length = std::fs::metadata(&source.path).map_or(0, |metadata| metadata.len());

@@ -1,40 +1,26 @@
 //! The identity of a dataset's content, independent of the names and paths of its files.
 
-use std::fs::{File, Metadata};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::Part;
-use crate::error::{DatasetError, Result, io_error};
+use crate::error::{Result, io_error};
 use crate::folder::NewFile;
+use crate::source::{Source, Version};
 
 const CHUNK_BYTES: usize = 1 << 20;
-/// A file that changed more recently than this may change again with the same time stamp.
-const SETTLED: Duration = Duration::from_secs(3);
 
 /// Hash of the content of all files, in order.
 pub(super) fn content(parts: &[Part]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
-        let hash = file_hash(&part.source.path, part.source.size_bytes, cache_folder().as_deref())?;
+        let hash = file_hash(&part.source, cache_folder().as_deref())?;
         hasher.update(&part.source.size_bytes.to_le_bytes());
         hasher.update(hash.as_bytes());
     }
     Ok(hasher.finalize().to_hex().to_string())
-}
-
-/// A version of a file. Once the file has settled, every change of its content changes one of these fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Version {
-    device: u64,
-    inode: u64,
-    size_bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// An entry of the cache.
@@ -44,39 +30,15 @@ struct Known {
     blake3: String,
 }
 
-impl Version {
-    fn of(metadata: &Metadata) -> Version {
-        Version {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size_bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// True if another change would change the time stamp.
-    fn is_settled(&self) -> bool {
-        let (seconds, _) = self.changed;
-        let changed = u64::try_from(seconds).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-        changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED))
-    }
-
-    fn entry(&self, cache: &Path) -> PathBuf {
-        cache.join(format!("{:x}-{:x}.json", self.device, self.inode))
-    }
+fn entry(version: &Version, cache: &Path) -> PathBuf {
+    cache.join(format!("{:x}-{:x}.json", version.device, version.inode))
 }
 
-/// Hash of a file that had `size_bytes` when it was opened, from the cache if it has this version.
-fn file_hash(path: &Path, size_bytes: u64, cache: Option<&Path>) -> Result<blake3::Hash> {
-    let mut file = File::open(path).map_err(io_error(path, "open"))?;
-    let version = || file.metadata().map(|metadata| Version::of(&metadata)).map_err(io_error(path, "read"));
-    let before = version()?;
-    let changed =
-        |found_bytes| DatasetError::Changed { path: path.to_path_buf(), expected_bytes: size_bytes, found_bytes };
-    if before.size_bytes != size_bytes {
-        return Err(changed(before.size_bytes));
-    }
+/// Hash of a file, from the cache if it has this version.
+fn file_hash(source: &Source, cache: Option<&Path>) -> Result<blake3::Hash> {
+    let path = &source.path;
+    let mut file = source.open()?;
+    let before = Version::of(&file.metadata().map_err(io_error(path, "read"))?);
     if let Some(hash) = cache.and_then(|cache| known(&before, cache)) {
         return Ok(hash);
     }
@@ -84,7 +46,7 @@ fn file_hash(path: &Path, size_bytes: u64, cache: Option<&Path>) -> Result<blake
     let hash = hash_of(&mut file).map_err(io_error(path, "read"))?;
     let after = Version::of(&file.metadata().map_err(io_error(path, "read"))?);
     if after != before {
-        return Err(changed(after.size_bytes));
+        return Err(source.changed(after.size_bytes));
     }
     if let Some(cache) = cache.filter(|_| settled) {
         // Best effort: without an entry, the next call reads the file again.
@@ -108,13 +70,13 @@ pub(crate) fn hash_of(file: &mut impl Read) -> std::io::Result<blake3::Hash> {
 }
 
 fn known(version: &Version, cache: &Path) -> Option<blake3::Hash> {
-    let known: Known = serde_json::from_slice(&std::fs::read(version.entry(cache)).ok()?).ok()?;
+    let known: Known = serde_json::from_slice(&std::fs::read(entry(version, cache)).ok()?).ok()?;
     (known.version == *version).then(|| blake3::Hash::from_hex(known.blake3).ok())?
 }
 
 fn remember(version: Version, hash: blake3::Hash, cache: &Path) -> Result<()> {
     std::fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
-    let path = version.entry(cache);
+    let path = entry(&version, cache);
     let mut file = NewFile::beside(&path)?;
     let known = Known { version, blake3: hash.to_hex().to_string() };
     file.write_all(&crate::record::to_json(&known)?).map_err(io_error(&path, "write"))?;
@@ -138,10 +100,11 @@ mod tests {
         let path = place.path().join("a");
         let cache = place.path().join("cache");
         std::fs::write(&path, b"one").unwrap();
-        let version = Version::of(&std::fs::metadata(&path).unwrap());
+        let source = Source::new(&path).unwrap();
+        let version = source.version.clone();
         let other = blake3::hash(b"a mark of the cache");
         remember(version.clone(), other, &cache).unwrap();
-        assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), other);
+        assert_eq!(file_hash(&source, Some(&cache)).unwrap(), other);
         let departures: [fn(&mut Version); 5] = [
             |version| version.device += 1,
             |version| version.inode += 1,
@@ -152,13 +115,13 @@ mod tests {
         for depart in departures {
             let mut departed = version.clone();
             depart(&mut departed);
-            let entry = Known { version: departed, blake3: other.to_hex().to_string() };
-            std::fs::write(version.entry(&cache), crate::record::to_json(&entry).unwrap()).unwrap();
-            assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
+            let known = Known { version: departed, blake3: other.to_hex().to_string() };
+            std::fs::write(entry(&version, &cache), crate::record::to_json(&known).unwrap()).unwrap();
+            assert_eq!(file_hash(&source, Some(&cache)).unwrap(), blake3::hash(b"one"));
         }
         for damaged in [&b"{"[..], b"", b"[]"] {
-            std::fs::write(version.entry(&cache), damaged).unwrap();
-            assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
+            std::fs::write(entry(&version, &cache), damaged).unwrap();
+            assert_eq!(file_hash(&source, Some(&cache)).unwrap(), blake3::hash(b"one"));
         }
     }
 
@@ -168,8 +131,8 @@ mod tests {
         let path = place.path().join("a");
         let cache = place.path().join("cache");
         std::fs::write(&path, b"one").unwrap();
-        assert_eq!(file_hash(&path, 3, Some(&cache)).unwrap(), blake3::hash(b"one"));
+        let source = Source::new(&path).unwrap();
+        assert_eq!(file_hash(&source, Some(&cache)).unwrap(), blake3::hash(b"one"));
         assert!(!cache.exists());
-        assert!(matches!(file_hash(&path, 4, None), Err(DatasetError::Changed { .. })));
     }
 }

@@ -225,10 +225,27 @@ fn other_file_formats_are_recognized() {
 fn an_input_that_changes_during_the_run_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = numbered(&folder.path().join("a.parquet"), 0, 10, 5);
-    let dataset = open(&path);
-    numbered(&path, 0, 11, 5);
-    let first = dataset.read(None, 0..10, 5).unwrap().next();
-    assert!(matches!(first, Some(Err(DatasetError::Changed { .. }))));
+    let is_refused = |change: &dyn Fn()| {
+        let dataset = open(&path);
+        change();
+        let first = dataset.read(None, 0..10, 5).unwrap().next();
+        matches!(first, Some(Err(DatasetError::Changed { .. })))
+    };
+    let touch = |seconds| {
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+    };
+    assert!(is_refused(&|| drop(numbered(&path, 0, 11, 5))), "another length");
+    touch(1);
+    assert!(is_refused(&|| drop(numbered(&path, 1, 11, 5))), "another file of the same length");
+    touch(2);
+    assert!(is_refused(&|| touch(3)), "written to, with the same length");
+    let permissions = || {
+        let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(&path, permissions).unwrap();
+    };
+    assert!(!is_refused(&permissions), "the content is the same");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Dataset, DatasetError, FAILURES_FILE, Manifest, head};
 use anyflow_plan::order::Order;
+use anyflow_plan::plan::Job;
 use anyflow_plan::{Format, explain};
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
@@ -41,7 +42,11 @@ fn output(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Section
     let sheet = match dataset {
         Err(DatasetError::Empty { .. }) => html! { p.dim { "No shard is finished yet." } },
         Err(error) => trouble(error),
-        Ok(dataset) => sheet::sheet(&dataset, order.as_ref(), rows, budget).unwrap_or_else(trouble),
+        Ok(dataset) => match order.as_ref().map(|order| &order.job) {
+            Some(Job::Run(plan)) => sheet::sheet(&dataset, Some(&|column| sheet::role(plan, column)), rows, budget),
+            _ => sheet::sheet(&dataset, None, rows, budget),
+        }
+        .unwrap_or_else(trouble),
     };
     let body = html! {
         (sheet)

@@ -1,16 +1,20 @@
-//! The section of an evaluation: coherence of every task and variant, then the other tables.
+//! The section of an evaluation: coherence of every task and variant, samples, predicted classes, then the other tables.
+
+mod confusion;
+mod samples;
 
 use std::path::Path;
 
 use anyflow_plan::findings::{Findings, TaskFindings};
 use maud::{Markup, html};
 
+use super::cell::Budget;
 use super::tables::{Grid, details, mark, percent, share, target as target_of};
 use super::{Kind, Section, dataset, provenance, trouble};
 use crate::order;
 
 /// The section of an evaluation folder.
-pub(super) fn section(folder: &Path, place: &str) -> Option<Section> {
+pub(super) fn section(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Option<Section> {
     let text = std::fs::read(folder.join("eval.json")).ok()?;
     let broken = |error: serde_json::Error| Section {
         kind: Kind::Evaluation,
@@ -20,15 +24,20 @@ pub(super) fn section(folder: &Path, place: &str) -> Option<Section> {
         body: trouble(format!("eval.json: {error}")),
     };
     match serde_json::from_slice(&text) {
-        Ok(findings) => Some(of_findings(folder, place, &findings)),
+        Ok(findings) => {
+            let samples = samples::panels(folder, &findings, rows, budget);
+            Some(of_findings(folder, place, &findings, &samples))
+        }
         Err(error) => Some(broken(error)),
     }
 }
 
-fn of_findings(folder: &Path, place: &str, findings: &Findings) -> Section {
+fn of_findings(folder: &Path, place: &str, findings: &Findings, samples: &Markup) -> Section {
     let order = order::read(folder);
     let body = html! {
         div.panel { h3 { "Coherence" } (coherence(findings)) }
+        (samples)
+        (confusion::panels(findings))
         @for grid in details(findings) { div.panel { h3 { (grid.title) } (table(&grid)) } }
         @if let Some(order) = &order {
             div.more {

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use anyflow_datasets::{Cell, Dataset, Feature, head};
-use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, RunPlan};
+use anyflow_plan::plan::RunPlan;
 use arrow_column::cells_of;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
@@ -14,7 +13,7 @@ use crate::error::Result;
 
 /// The role of a column in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ColumnRole {
     /// Read by the pipeline.
     Given,
     /// Written by the pipeline.
@@ -23,20 +22,20 @@ pub(super) enum Role {
     Carried,
 }
 
-impl Role {
+impl ColumnRole {
     fn class(self) -> &'static str {
         match self {
-            Role::Given => "given",
-            Role::Made => "made",
-            Role::Carried => "carried",
+            ColumnRole::Given => "given",
+            ColumnRole::Made => "made",
+            ColumnRole::Carried => "carried",
         }
     }
 
     fn word(self) -> &'static str {
         match self {
-            Role::Given => "given",
-            Role::Made => "generated",
-            Role::Carried => "copied",
+            ColumnRole::Given => "given",
+            ColumnRole::Made => "generated",
+            ColumnRole::Carried => "copied",
         }
     }
 }
@@ -45,26 +44,29 @@ impl Role {
 struct Column<'a> {
     name: &'a str,
     feature: &'a Feature,
-    role: Role,
+    role: ColumnRole,
     /// Its cells are shown as images, sounds or videos.
     is_file: bool,
 }
 
+/// The role of each column, if it is known.
+pub(super) type Roles<'a> = Option<&'a dyn Fn(&str) -> ColumnRole>;
+
 /// Builds the cards of the first `rows` rows.
-pub(super) fn sheet(dataset: &Dataset, order: Option<&Order>, rows: u64, budget: &mut Budget) -> Result<Markup> {
+pub(super) fn sheet(dataset: &Dataset, roles: Roles<'_>, rows: u64, budget: &mut Budget) -> Result<Markup> {
     let values = head(dataset, rows)?;
-    let (figures, chips) = columns(dataset, order, &values);
+    let (figures, chips) = columns(dataset, roles, &values);
     let media: Vec<(&str, Vec<Option<Vec<u8>>>)> = figures
         .iter()
         .filter(|column| column.is_file)
         .map(|column| Ok((column.name, cells_of(dataset, column.name, rows)?)))
         .collect::<Result<_>>()?;
     let width: usize = figures.iter().map(|column| if is_sound(column.feature) { 13 } else { 9 }).sum::<usize>() + 2;
-    let roles: HashSet<&str> = figures.iter().map(|column| column.role.class()).collect();
+    let shown: HashSet<&str> = figures.iter().map(|column| column.role.class()).collect();
     Ok(html! {
-        @if roles.contains("made") || roles.contains("given") {
-            p.legend { @for role in [Role::Given, Role::Made, Role::Carried] {
-                @if roles.contains(role.class()) { span class=(role.class()) { (role.word()) } }
+        @if shown.contains("made") || shown.contains("given") {
+            p.legend { @for role in [ColumnRole::Given, ColumnRole::Made, ColumnRole::Carried] {
+                @if shown.contains(role.class()) { span class=(role.class()) { (role.word()) } }
             } }
         }
         div.sheet style={ "--width: " (width.min(60)) "rem" } {
@@ -108,22 +110,20 @@ fn figure(
 /// Splits the columns into figures, observed ones first, and those that appear only in the head of a card.
 fn columns<'a>(
     dataset: &'a Dataset,
-    order: Option<&Order>,
+    roles: Roles<'_>,
     values: &[Map<String, Value>],
 ) -> (Vec<Column<'a>>, Vec<Column<'a>>) {
-    let plan = order.and_then(|order| match &order.job {
-        Job::Run(plan) => Some(plan),
-        Job::Train(_) | Job::Eval(_) => None,
-    });
     let column = |(name, feature): (&'a String, &'a Feature)| {
-        let role = plan.map_or(Role::Carried, |plan| role(plan, name));
+        let role = roles.map_or(ColumnRole::Carried, |role| role(name));
         Column { name, feature, role, is_file: feature.is_media() || has_images(name, values) }
     };
     let in_head = |column: &Column<'_>| {
-        column.role == Role::Carried && !column.is_file && (plan.is_some() || column.name == "id")
+        column.role == ColumnRole::Carried && !column.is_file && (roles.is_some() || column.name == "id")
     };
     let (chips, mut figures): (Vec<_>, Vec<_>) = dataset.features().iter().map(column).partition(in_head);
-    figures.sort_by_key(|column| [Role::Given, Role::Made, Role::Carried].iter().position(|role| *role == column.role));
+    figures.sort_by_key(|column| {
+        [ColumnRole::Given, ColumnRole::Made, ColumnRole::Carried].iter().position(|role| *role == column.role)
+    });
     (figures, chips)
 }
 
@@ -134,13 +134,13 @@ fn has_images(column: &str, values: &[Map<String, Value>]) -> bool {
 }
 
 /// The role of a column in the output of a run.
-pub(super) fn role(plan: &RunPlan, column: &str) -> Role {
+pub(super) fn role(plan: &RunPlan, column: &str) -> ColumnRole {
     let read = |column: &str| plan.inputs.values().any(|input| input.column == column);
     match plan.outputs.get(column) {
-        Some(value) if plan.inputs.contains_key(value) => Role::Given,
-        Some(_) => Role::Made,
-        None if read(column) => Role::Given,
-        None => Role::Carried,
+        Some(value) if plan.inputs.contains_key(value) => ColumnRole::Given,
+        Some(_) => ColumnRole::Made,
+        None if read(column) => ColumnRole::Given,
+        None => ColumnRole::Carried,
     }
 }
 

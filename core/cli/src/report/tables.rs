@@ -248,9 +248,16 @@ fn distance(distance: &Distance) -> String {
 
 #[cfg(test)]
 pub mod tests {
+    use anyflow_plan::findings::Confusion;
     use serde_json::json;
 
     use super::*;
+
+    fn counted() -> Confusion {
+        let mut confusion = Confusion::new(2);
+        confusion.add(&[0, 0, 0, 1, 1], &[Some(0), Some(0), Some(1), Some(1), None]);
+        confusion.named(&["low".into(), "high".into()])
+    }
 
     /// Two variants; one task that the first variant misses, and one without a target.
     pub fn example() -> Findings {
@@ -264,6 +271,7 @@ pub mod tests {
                 "sound".to_string(),
                 anyflow_plan::findings::StreamFindings {
                     accuracy: given.then(|| figure(mean)),
+                    confusion: given.then(counted),
                     exact: None,
                     frechet: Some(distance(7.25)),
                     class_entropy: figure(0.97),
@@ -272,6 +280,7 @@ pub mod tests {
                 },
             )]
             .into(),
+            confusion: None,
             recall: Default::default(),
             network_calls_per_row: 50.0,
             seconds_per_row: 0.002,

@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyflow_datasets::{Expected, Failure, Feature, Features, Folder, JobId, OutputDir, OwnedCell, column_from_cells};
+use anyflow_datasets::{
+    Expected, Failure, Feature, Features, Folder, JobId, OutputDir, OwnedCell, TableWriter, column_from_cells,
+};
 use anyflow_plan::plan::PLAN_FORMAT;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -63,14 +65,18 @@ fn output(folder: &Path) {
     write_columns(folder, &columns);
 }
 
-fn write_columns(folder: &Path, columns: &[Column]) {
+fn batch(columns: &[Column]) -> (RecordBatch, Features) {
     let features: Features = columns.iter().map(|(name, feature, ..)| (name.to_string(), feature.clone())).collect();
     let schema = Arc::new(Schema::clone(&features.to_schema().unwrap()));
     let arrays = columns.iter().map(|(_, feature, cell)| {
         let cells: Vec<_> = (0..ROWS).map(|row| (row != 3).then(|| cell(row))).collect();
         column_from_cells(&cells, feature).unwrap()
     });
-    let batch = RecordBatch::try_new(schema, arrays.collect()).unwrap();
+    (RecordBatch::try_new(schema, arrays.collect()).unwrap(), features)
+}
+
+fn write_columns(folder: &Path, columns: &[Column]) {
+    let (batch, features) = batch(columns);
     let failure = Failure {
         row_key: "110".into(),
         row: 10,
@@ -179,6 +185,34 @@ fn a_folder_of_everything_becomes_one_page() {
         let found = html.replace("http://www.w3.org/2000/svg", "").contains(outside);
         assert!(!found, "the page needs {outside}");
     }
+}
+
+#[test]
+fn an_evaluation_shows_samples_and_predicted_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    evaluation(folder.path());
+    let columns: [Column; 4] = [
+        ("image", Feature::Image, |row| OwnedCell::Bytes(image(row))),
+        ("class", Feature::Value("string".into()), |row| OwnedCell::Utf8(format!("digit {row}"))),
+        ("sound", Feature::Audio { sampling_rate: None }, |row| OwnedCell::Bytes(sound(row))),
+        ("predicted class of sound", Feature::Value("string".into()), |row| OwnedCell::Utf8(format!("digit {row}"))),
+    ];
+    std::fs::create_dir(folder.path().join("samples")).unwrap();
+    let (rows, features) = batch(&columns);
+    let file = folder.path().join("samples/0.parquet");
+    let mut writer = TableWriter::create(&file, &rows.schema(), &features).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    let page = page(folder.path(), 4).unwrap();
+    assert_eq!(page.sections, ["digits-eval"], "the samples are a part of the evaluation");
+    let html = page.html;
+    assert_eq!(html.matches("<article").count(), 4);
+    assert!(html.contains("Samples of image-to-sound") && !html.contains("Samples of joint"));
+    assert_eq!(html.matches("class=\"cell given\"").count(), 4, "the image is observed");
+    assert_eq!(html.matches("class=\"cell made sound\"").count(), 4, "the sound is generated");
+    assert!(html.contains("predicted class of sound digit 2"));
+    assert!(html.contains("Predicted classes of image-to-sound, sound, mld"));
+    assert_eq!(html.matches("<td class=\"right\" style=\"--share: 0.67\">2</td>").count(), 2, "one per variant");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::Death;
 
 /// Why the engine returned no result.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub enum EngineFailure {
     /// The engine was not found. The user must install or build it.
     #[error("no engine at {} ({by}); build it with `cargo build`, or set ANYFLOW_ENGINE", path.display())]
     Missing {
@@ -57,33 +57,33 @@ pub enum EngineError {
     Interrupted,
 }
 
-impl EngineError {
+impl EngineFailure {
     /// See [`crate::error::CliError::exit_code`].
     pub fn exit_code(&self) -> u8 {
         match self {
-            EngineError::Failed { fault, .. } => fault.exit_code(),
-            EngineError::Died(death) => death.exit_code(),
-            EngineError::Missing { .. }
-            | EngineError::Start { .. }
-            | EngineError::Protocol { .. }
-            | EngineError::Unproven { .. }
-            | EngineError::Interrupted => 1,
+            EngineFailure::Failed { fault, .. } => fault.exit_code(),
+            EngineFailure::Died(death) => death.exit_code(),
+            EngineFailure::Missing { .. }
+            | EngineFailure::Start { .. }
+            | EngineFailure::Protocol { .. }
+            | EngineFailure::Unproven { .. }
+            | EngineFailure::Interrupted => 1,
         }
     }
 
     /// An error code for `--json`.
     pub fn code(&self) -> &'static str {
         match self {
-            EngineError::Missing { .. } => "engine.missing",
-            EngineError::Start { .. } => "engine.start",
-            EngineError::Failed { fault: Fault::Run, .. } => "run",
-            EngineError::Failed { fault: Fault::User, .. } => "user",
-            EngineError::Failed { fault: Fault::Plugin, .. } => "plugin",
-            EngineError::Failed { fault: Fault::Internal, .. } => "internal",
-            EngineError::Died(_) => "engine.died",
-            EngineError::Protocol { .. } => "engine.protocol",
-            EngineError::Unproven { .. } => "engine.unproven",
-            EngineError::Interrupted => "interrupted",
+            EngineFailure::Missing { .. } => "engine.missing",
+            EngineFailure::Start { .. } => "engine.start",
+            EngineFailure::Failed { fault: Fault::Run, .. } => "run",
+            EngineFailure::Failed { fault: Fault::User, .. } => "user",
+            EngineFailure::Failed { fault: Fault::Plugin, .. } => "plugin",
+            EngineFailure::Failed { fault: Fault::Internal, .. } => "internal",
+            EngineFailure::Died(_) => "engine.died",
+            EngineFailure::Protocol { .. } => "engine.protocol",
+            EngineFailure::Unproven { .. } => "engine.unproven",
+            EngineFailure::Interrupted => "interrupted",
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 
 /// Runs a shell script as the engine.
-fn engine(script: &str) -> Result<Value, EngineError> {
+fn engine(script: &str) -> Result<Value, EngineFailure> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
     supervise(command, None, &mut Progress::silent())
@@ -16,14 +16,14 @@ fn engine(script: &str) -> Result<Value, EngineError> {
 
 fn death(script: &str) -> Box<Death> {
     match engine(script) {
-        Err(EngineError::Died(death)) => death,
+        Err(EngineFailure::Died(death)) => death,
         other => panic!("{other:?}"),
     }
 }
 
 fn protocol(script: &str) -> String {
     match engine(script) {
-        Err(EngineError::Protocol { found }) => found,
+        Err(EngineFailure::Protocol { found }) => found,
         other => panic!("{other:?}"),
     }
 }
@@ -82,7 +82,7 @@ fn a_result_counts_only_with_status_0() {
 fn a_failure_wins_over_done_in_either_order() {
     let orders = [[failed("run"), done(json!(1))], [done(json!(1)), failed("run")]];
     for events in orders {
-        assert!(matches!(engine(&tells(&events)), Err(EngineError::Failed { fault: Fault::Run, .. })));
+        assert!(matches!(engine(&tells(&events)), Err(EngineFailure::Failed { fault: Fault::Run, .. })));
     }
 }
 
@@ -130,7 +130,9 @@ fn the_fault_gives_the_exit_code() {
     ] {
         let error = engine(&format!("{} exit 9", tells(&[failed(word)]))).unwrap_err();
         assert_eq!(error.exit_code(), code);
-        assert!(matches!(error, EngineError::Failed { fault: found, ref text } if found == fault && text == "because"));
+        assert!(
+            matches!(error, EngineFailure::Failed { fault: found, ref text } if found == fault && text == "because")
+        );
     }
 }
 
@@ -177,7 +179,7 @@ fn a_child_of_the_engine_does_not_delay_the_end_and_is_killed() {
 fn an_engine_that_does_not_exit_after_its_last_event_is_killed() {
     let begin = Instant::now();
     let error = engine(&format!("{} sleep 100", tells(&[failed("user")]))).unwrap_err();
-    assert!(matches!(error, EngineError::Failed { .. }));
+    assert!(matches!(error, EngineFailure::Failed { .. }));
     let death = death(&format!("{} sleep 100", tells(&[done(json!(1))])));
     assert!(death.to_string().contains("did not exit by itself after it reported success"), "{death}");
     assert!(begin.elapsed() < Duration::from_secs(60));
@@ -196,12 +198,12 @@ fn the_engine_gets_the_whole_order_and_an_open_pipe() {
     // An engine that does not read its order explains why when it exits.
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exit 7"]);
-    assert!(matches!(supervise(command, Some(order), &mut Progress::silent()), Err(EngineError::Died(_))));
+    assert!(matches!(supervise(command, Some(order), &mut Progress::silent()), Err(EngineFailure::Died(_))));
 }
 
 #[test]
 fn a_missing_program_is_a_start_error() {
     let error = supervise(Command::new("/no/such/engine"), None, &mut Progress::silent()).unwrap_err();
-    assert!(matches!(error, EngineError::Start { .. }));
+    assert!(matches!(error, EngineFailure::Start { .. }));
     assert_eq!(error.exit_code(), 1);
 }

@@ -46,10 +46,8 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
     }
     let owner = all.first().map_or(spec.span, |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
-    if let (Some(spec), Some((over, _))) = (&spec.guidance, model.denoisers.get(&denoiser)) {
-        let prompts = model.denoisers[&denoiser].1.iter().flat_map(|denoiser| &denoiser.prompts);
-        let known: Vec<&str> = over.iter().chain(prompts).map(String::as_str).collect();
-        guidance::check_names(spec, &known, report);
+    if let Some(shared) = &spec.guidance {
+        guidance::check_names(shared, &model.conditions(&denoiser), report);
     }
     let resolved = all.iter().zip(&written).map(|(task, written)| {
         let mut lists = resolve_lists(written, &denoiser, model, report)?;

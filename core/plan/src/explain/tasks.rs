@@ -36,7 +36,9 @@ fn judge(stream: &str, judge: &Scorer, options: Options) -> Vec<String> {
 
 fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {
     let other = variant.model.as_ref().map_or(String::new(), |model| format!("model {}", model.source));
-    let given = conditioning(variant.given.unwrap_or_default(), None, options).join(", ");
+    // All tasks that have the variant's guidance have the same.
+    let guidance = variant.guidance.values().next();
+    let given = conditioning(variant.given.unwrap_or_default(), guidance, options).join(", ");
     let weights = variant.weights.iter().map(|path| format!("weights {path}"));
     let codecs = variant.codecs.iter().map(|(stream, codec)| format!("{stream} by {}", options.component(codec)));
     let changed = list(weights.chain(codecs));

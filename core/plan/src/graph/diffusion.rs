@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
-use crate::plan::Given;
+use crate::plan::{Given, Task};
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
 use crate::spec::unknown;
@@ -32,6 +32,19 @@ pub(crate) struct StreamLists {
     pub marginalize: Vec<String>,
     pub absent: Vec<String>,
     pub prompts: Vec<String>,
+}
+
+impl StreamLists {
+    /// The lists of a resolved task.
+    pub fn of(task: &Task) -> StreamLists {
+        StreamLists {
+            generate: task.generate.clone(),
+            observe: task.observe.clone(),
+            marginalize: task.marginalize.clone(),
+            absent: task.absent.clone(),
+            prompts: task.condition.keys().cloned().collect(),
+        }
+    }
 }
 
 /// The lists as written: key and streams.

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::{reads, shapes};
 use crate::compile::Catalog;
-use crate::component::{self, Found, Placed};
+use crate::component::{self, Found};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
@@ -71,6 +71,13 @@ impl ModelGraph<'_> {
     pub fn is_companion(&self, denoiser: &str, stream: &str) -> bool {
         let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
         plan.is_some_and(|plan| plan.companions.contains_key(stream))
+    }
+
+    /// Everything that guidance of the denoiser can point towards: its streams and prompts.
+    pub fn conditions(&self, denoiser: &str) -> Vec<&str> {
+        let Some((over, plan)) = self.denoisers.get(denoiser) else { return Vec::new() };
+        let prompts = plan.iter().flat_map(|denoiser| &denoiser.prompts);
+        over.iter().chain(prompts).map(String::as_str).collect()
     }
 
     /// True if a stream or a prompt has this name.

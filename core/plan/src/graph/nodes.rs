@@ -136,9 +136,9 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
 fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> {
     match &stream.module {
         // A stream that is itself wrong was reported.
-        Some((_, module)) if code.role == Role::Encode && encoding(module).is_some() => Some(()),
-        Some((_, module)) if stream.plan.is_some() => {
-            component::need_role(module, code.role, &code.component, code.component.span, report).map(|_| ())
+        Some(module) if code.role == Role::Encode && encoding(module.descriptor).is_some() => Some(()),
+        Some(module) if stream.plan.is_some() => {
+            component::need_role(module.descriptor, code.role, &code.component, code.component.span, report).map(|_| ())
         }
         _ => Some(()),
     }

@@ -30,8 +30,9 @@ pub(crate) fn lower(
     let similarity = similarity::resolve(spec, model, report);
     tables::check_sources(&spec.sources, spec.data.iter(), &spec.reference, report);
     unused(spec, report);
-    let tasks::Asked { denoiser, tasks, conflicts } = asked?;
-    let variants = variants::resolve(spec, models, source, &denoiser, catalog, report);
+    let asked = asked?;
+    let variants = variants::resolve(spec, models, source, &asked, catalog, report);
+    let tasks::Asked { tasks, conflicts, .. } = asked;
     initial_values(spec, variants.as_ref()?, &tasks, model, report);
     Some(EvalPlan {
         format: PLAN_FORMAT,

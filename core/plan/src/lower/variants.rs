@@ -1,24 +1,28 @@
 //! The variants of an evaluation: models and samplers with the same tasks.
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
+use crate::check::guidance;
+use crate::check::tasks::Asked;
 use crate::compile::Catalog;
 use crate::error::Report;
-use crate::graph::{ModelGraph, choose_denoiser, read_by};
-use crate::plan::{Component, Prompt, Stream, Variant};
-use crate::problem::{Hint, Problem};
+use crate::graph::{ModelGraph, StreamLists, choose_denoiser, read_by};
+use crate::plan::{Component, Prompt, Stream, Task, Variant};
+use crate::problem::{Caution, Hint, Problem};
 use crate::source::{Source, SpannedString};
-use crate::spec::{EvaluationSpec, VariantSpec, unknown};
+use crate::spec::{EvaluationSpec, GuidanceSpec, VariantSpec, unknown};
 
 /// Resolves all variants. By default the evaluation's model is the only one, under its own name.
 pub(crate) fn resolve(
     spec: &EvaluationSpec,
     models: &[ModelGraph],
     source: &Source,
-    denoiser: &str,
+    asked: &Asked,
     catalog: &Catalog,
     report: &mut Report,
 ) -> Option<IndexMap<String, Variant>> {
+    let denoiser = asked.denoiser.as_str();
     let own = models.first()?;
     if spec.variants.is_empty() {
         let variant = Variant {
@@ -28,6 +32,7 @@ pub(crate) fn resolve(
             denoiser: denoiser.into(),
             sampler: spec.sampler.clone()?,
             given: None,
+            guidance: IndexMap::new(),
         };
         return Some(IndexMap::from([(own.name.clone(), variant)]));
     }
@@ -45,10 +50,32 @@ pub(crate) fn resolve(
         let sampler = variant.sampler.clone().or_else(|| spec.sampler.clone())?;
         let weights = variant.weights.iter().map(|path| source.beside(&path.value)).collect();
         let codecs = codecs(variant, spec, own, catalog, report)?;
-        let made = Variant { model: other, weights, codecs, denoiser, sampler, given: variant.given };
+        let guidance = variant.guidance.as_ref();
+        let guidance = guidance.map(|written| guided(written, &denoiser, &asked.tasks, model, report));
+        let guidance = guidance.unwrap_or_default();
+        let made = Variant { model: other, weights, codecs, denoiser, sampler, given: variant.given, guidance };
         Some((variant.name.value.clone(), made))
     });
     made.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The guidance of a variant, for each task that it applies to; warns if there is none.
+fn guided(
+    written: &GuidanceSpec,
+    denoiser: &str,
+    tasks: &IndexMap<String, Task>,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> IndexMap<String, Json> {
+    guidance::check_names(written, &model.conditions(denoiser), report);
+    let applies = |task: &Task| task.score.is_none() && guidance::applies(written, &StreamLists::of(task));
+    let guided = tasks.iter().filter(|(_, task)| applies(task));
+    let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.json.clone())).collect();
+    if guided.is_empty() {
+        let reason = "no task has what it guides towards".into();
+        report.warning(written.span, Caution::NoEffect { key: "guidance".into(), reason });
+    }
+    guided
 }
 
 /// The codecs of a variant. Judges read the output of the model's codecs, so judged streams keep their codec.

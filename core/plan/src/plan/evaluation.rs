@@ -67,6 +67,9 @@ pub struct Variant {
     /// Noise level of observed streams; by default that of the tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
+    /// Task -> guidance `{kind, ...}` with all defaults, instead of that of the task.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub guidance: IndexMap<String, Json>,
 }
 
 /// One task.

@@ -129,6 +129,9 @@ pub struct Answer {
     pub independent: Option<Fit>,
     /// Generated stream -> results.
     pub streams: IndexMap<String, StreamFindings>,
+    /// For classification: the predicted classes by true class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Confusion>,
     /// For retrieval: how often a row's own value is among the nearest k (`recall@k`), and how often the row is among the
     /// nearest k of its value (`reverse recall@k`).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -176,6 +179,9 @@ pub struct Mixture {
 pub struct StreamFindings {
     /// Share of rows with the class of the observed streams; `None` without observed streams.
     pub accuracy: Option<Figure>,
+    /// The predicted classes by true class; `None` without observed streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Confusion>,
     /// Share of rows whose text equals that of the observed row; `None` for other cells, or without observed streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<Figure>,
@@ -188,6 +194,51 @@ pub struct StreamFindings {
     /// Distance of rows from their targets; `None` without observed streams, or if rows are matched by class alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Truth>,
+}
+
+/// How often each class is predicted for each true class, over all seeds. It exists for a few classes only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Confusion {
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// `rows[true class][predicted class]`. Rows without a prediction, because their cell cannot be read, do not count.
+    pub rows: Vec<Vec<u64>>,
+}
+
+impl Confusion {
+    /// The largest table that a person reads.
+    const CLASSES: usize = 32;
+
+    /// An empty table for so many classes, which have their numbers as names.
+    pub fn new(classes: i64) -> Confusion {
+        let classes: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+        let rows = vec![vec![0; classes.len()]; classes.len()];
+        Confusion { classes, rows }
+    }
+
+    /// Counts predictions. Classes outside the table do not count.
+    pub fn add(&mut self, truth: &[i64], predicted: &[Option<i64>]) {
+        for (truth, predicted) in truth.iter().zip(predicted) {
+            let row = self.rows.get_mut(*truth as usize);
+            if let Some(rows) = row.and_then(|row| row.get_mut((*predicted)? as usize)) {
+                *rows += 1;
+            }
+        }
+    }
+
+    /// The same table with the names of the classes, if there is one for each.
+    #[must_use]
+    pub fn named(mut self, names: &[String]) -> Confusion {
+        if names.len() == self.classes.len() {
+            self.classes = names.to_vec();
+        }
+        self
+    }
+
+    /// True if a person can read the table.
+    pub fn is_readable(&self) -> bool {
+        self.classes.len() <= Self::CLASSES
+    }
 }
 
 /// Generated rows compared with their target rows.

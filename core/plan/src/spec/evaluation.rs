@@ -53,6 +53,7 @@ pub(crate) struct VariantSpec {
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Json>,
     pub given: Option<Given>,
+    pub guidance: Option<GuidanceSpec>,
 }
 
 /// A judge of a stream.
@@ -150,6 +151,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
         denoiser: None,
         sampler: None,
         given: None,
+        guidance: None,
     };
     if let Some(fields) = Fields::open(&entry.node, &surface::VARIANT, within, entry.key.span, report) {
         spec.model = fields.text("model", report);
@@ -161,6 +163,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
         spec.denoiser = fields.text("denoiser", report);
         spec.sampler = fields.json("sampler", report).map(|json| json.value);
         spec.given = given(&fields, report);
+        spec.guidance = guidance(&fields, report);
     }
     spec
 }

@@ -202,6 +202,11 @@ impl<'a> HeldOut<'a> {
         self.data.classes(tuples)
     }
 
+    /// The names of the classes in the order of their numbers; empty if the class column holds numbers.
+    pub fn class_names(&self) -> &[String] {
+        &self.plan.data.classes
+    }
+
     /// The cells of a stream in these tuples, as its codec writes them; `None` if the table does not have the stream.
     ///
     /// # Errors

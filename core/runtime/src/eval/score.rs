@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyflow_plan::findings::{Answer, Figure};
+use anyflow_plan::findings::{Answer, Confusion, Figure};
 use anyflow_plan::plan::{Scoring, Task};
 use indexmap::IndexMap;
 use serde_json::Map;
@@ -38,6 +38,7 @@ pub fn answer(
     let calls = sampler.network_calls();
     let mut sampled = Duration::ZERO;
     let mut accuracies = Vec::new();
+    let mut confusion: Option<Confusion> = None;
     let mut recalls = IndexMap::<String, Vec<f64>>::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
         let tuples = held_out.tuples(*seed);
@@ -60,10 +61,13 @@ pub fn answer(
             let classes = sampler.class_embeddings(part, scoring, codec)?;
             let nearest = classes.cosines(&predicted)?.f_argmax(-1, false)?.f_to_device(Device::Cpu)?;
             let verdicts: Vec<_> = Vec::<i64>::try_from(nearest)?.into_iter().map(Some).collect();
-            accuracies.push(figures::accuracy(&verdicts, &held_out.classes(&tuples)?));
+            let truth = held_out.classes(&tuples)?;
+            accuracies.push(figures::accuracy(&verdicts, &truth));
+            confusion.get_or_insert_with(|| Confusion::new(scoring.classes.len() as i64)).add(&truth, &verdicts);
         }
         events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
     }
+    let names: Vec<String> = scoring.classes.iter().map(|(name, _)| name.clone()).collect();
     let coherence = Figure::of(accuracies);
     let seconds = sampled.as_secs_f64();
     events.end(part, events::figures([("accuracy", coherence.mean.into()), ("seconds", seconds.into())]));
@@ -72,6 +76,7 @@ pub fn answer(
         joint: None,
         independent: None,
         streams: IndexMap::new(),
+        confusion: confusion.filter(Confusion::is_readable).map(|confusion| confusion.named(&names)),
         recall: recalls.into_iter().map(|(name, seeds)| (name, Figure::of(seeds))).collect(),
         network_calls_per_row: (sampler.network_calls() - calls) as f64 / all as f64,
         seconds_per_row: seconds / all as f64,

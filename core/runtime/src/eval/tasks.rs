@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyflow_plan::findings::{Answer, Figure, StreamFindings};
+use anyflow_plan::findings::{Answer, Confusion, Figure, StreamFindings};
 use anyflow_plan::plan::Task;
 use indexmap::IndexMap;
 use serde_json::Map;
@@ -14,8 +14,17 @@ use super::held_out::HeldOut;
 use super::judging::{Judged, Verdicts, Written, distance};
 use super::near::Truths;
 use super::sample::{Inputs, TaskSampler};
+use super::samples::Samples;
 use crate::events::{self, Events};
 use crate::{Judge, Result, RunError};
+
+/// The results of a task.
+pub struct Answered {
+    /// Its figures.
+    pub answer: Answer,
+    /// Its first rows.
+    pub samples: Samples,
+}
 
 /// Runs a generation task with every seed; events call it `part`.
 ///
@@ -27,7 +36,7 @@ pub fn answer(
     sampler: &TaskSampler,
     held_out: &HeldOut<'_>,
     events: &Events,
-) -> Result<Answer> {
+) -> Result<Answered> {
     let plan = held_out.plan;
     let all = plan.rows * plan.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
@@ -38,6 +47,7 @@ pub fn answer(
     let mut joint = Fits::default();
     let mut independent = Fits::default();
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
+    let mut samples = None;
     for (done, seed) in plan.seeds.iter().enumerate() {
         let _span = tracing::info_span!("task", part, seed).entered();
         let tuples = held_out.tuples(*seed);
@@ -69,6 +79,9 @@ pub fn answer(
                 independent.add(part, &judged(apart, held_out)?, sampler, held_out)?;
             }
         }
+        if samples.is_none() {
+            samples = Some(Samples::of(task, &generated, held_out, &tuples)?);
+        }
         let verdicts: Vec<_> = generated.into_values().map(|judged| judged.verdicts.classes).collect();
         coherence.push(if is_free { figures::agreement(&verdicts) } else { figures::all_right(&verdicts, &truth) });
         events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
@@ -77,16 +90,18 @@ pub fn answer(
     let seconds = sampled.as_secs_f64();
     events.end(part, events::figures([("coherence", coherence.mean.into()), ("seconds", seconds.into())]));
     let streams = streams.into_iter().map(|(name, gathered)| Ok((name.clone(), gathered.findings(name, held_out)?)));
-    Ok(Answer {
+    let answer = Answer {
         coherence,
         joint: joint.fit(),
         independent: independent.fit(),
         streams: streams.collect::<Result<_>>()?,
+        confusion: None,
         recall: IndexMap::new(),
         network_calls_per_row: calls as f64 / all as f64,
         seconds_per_row: seconds / all as f64,
         rows_per_second: all as f64 / seconds,
-    })
+    };
+    Ok(Answered { answer, samples: samples.unwrap_or_default() })
 }
 
 /// Writes generated arrays as cells and lets the judges classify them.
@@ -113,6 +128,7 @@ pub fn judge<'h>(held_out: &'h HeldOut<'_>, stream: &str) -> Result<(&'h String,
 #[derive(Default)]
 struct Gathered {
     accuracy: Vec<f64>,
+    confusion: Option<Confusion>,
     exact: Vec<f64>,
     class_entropy: Vec<f64>,
     diversity: Vec<f64>,
@@ -122,7 +138,10 @@ struct Gathered {
 
 impl Gathered {
     fn add(&mut self, verdicts: &Verdicts, truth: Option<&[i64]>, classes: i64) -> Result<()> {
-        self.accuracy.extend(truth.map(|truth| figures::accuracy(&verdicts.classes, truth)));
+        if let Some(truth) = truth {
+            self.accuracy.push(figures::accuracy(&verdicts.classes, truth));
+            self.confusion.get_or_insert_with(|| Confusion::new(classes)).add(truth, &verdicts.classes);
+        }
         self.class_entropy.push(figures::class_entropy(&verdicts.classes, classes));
         self.diversity.extend(verdicts.diversity(classes)?);
         self.features.extend(verdicts.features.as_ref().map(Tensor::shallow_clone));
@@ -146,6 +165,10 @@ impl Gathered {
         }
         Ok(StreamFindings {
             accuracy: figure(self.accuracy),
+            confusion: self
+                .confusion
+                .filter(Confusion::is_readable)
+                .map(|confusion| confusion.named(held_out.class_names())),
             exact: figure(self.exact),
             frechet,
             class_entropy: Figure::of(self.class_entropy),

@@ -1,7 +1,7 @@
 //! The dataset features of the output columns.
 
 use anyflow_datasets::{Feature, Features};
-use anyflow_plan::plan::{Form, RunPlan};
+use anyflow_plan::plan::{Form, RunPlan, Type};
 
 use crate::{Result, RunError};
 
@@ -18,18 +18,21 @@ pub fn features(plan: &RunPlan, inputs: &Features) -> Result<Features> {
         let passed = plan.inputs.get(id).and_then(|of| inputs.get(&of.column));
         let feature = match passed {
             Some(feature) => feature.clone(),
-            None => made(plan, id)?,
+            None => feature_of(id, plan.values.get(id).map(|value| &value.kind))?,
         };
         features.0.insert(name.clone(), feature);
     }
     Ok(features)
 }
 
-/// The feature of a column that the run computes.
-fn made(plan: &RunPlan, id: &str) -> Result<Feature> {
-    match plan.values.get(id).map(|value| &value.kind.form) {
+/// The feature of a column of cells.
+///
+/// # Errors
+/// `kind`, the type of value `name`, is not of cells.
+pub fn feature_of(name: &str, kind: Option<&Type>) -> Result<Feature> {
+    match kind.map(|kind| &kind.form) {
         Some(Form::Cells { feature, .. }) => parse_feature(feature),
-        _ => Err(RunError::Internal(format!("output value {id} does not hold cells"))),
+        _ => Err(RunError::Internal(format!("value {name} does not hold cells"))),
     }
 }
 

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::cache;
 use super::state::{StageFile, States};
-use crate::checkpoint::{self, Metadata, Precision, Tensors, Weights};
+use crate::checkpoint::{self, Metadata, Tensors, WeightType, Weights};
 use crate::identity::explained;
 use crate::{Result, RunError, output};
 
@@ -131,13 +131,13 @@ impl TrainingFolder {
     pub(super) fn save(&self, name: &str, tensors: &Tensors, mut metadata: Metadata) -> Result<()> {
         self.files.sync(METRICS)?;
         metadata.insert(TRAINING.into(), self.fingerprint.clone());
-        self.write(name, tensors, metadata, Precision::F32)
+        self.write(name, tensors, metadata, WeightType::F32)
     }
 
-    fn write(&self, name: &str, tensors: &Tensors, metadata: Metadata, precision: Precision) -> Result<()> {
+    fn write(&self, name: &str, tensors: &Tensors, metadata: Metadata, kept_as: WeightType) -> Result<()> {
         let mut file = self.files.create(name)?;
         let path = file.path();
-        checkpoint::write(&mut file, &path, tensors, metadata, precision)?;
+        checkpoint::write(&mut file, &path, tensors, metadata, kept_as)?;
         Ok(file.publish()?)
     }
 
@@ -169,9 +169,9 @@ impl TrainingFolder {
     ///
     /// # Errors
     /// The disk.
-    pub fn publish(&self, name: &str, tensors: &Tensors, precision: Precision) -> Result<String> {
+    pub fn publish(&self, name: &str, tensors: &Tensors, kept_as: WeightType) -> Result<String> {
         let file = format!("{name}.safetensors");
-        self.write(&file, tensors, Metadata::from([("format".into(), "pt".into())]), precision)?;
+        self.write(&file, tensors, Metadata::from([("format".into(), "pt".into())]), kept_as)?;
         Ok(file)
     }
 

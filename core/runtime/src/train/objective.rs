@@ -1,5 +1,6 @@
 //! Training objectives. Each file holds the options of one objective, the rows of its steps, and its loss.
 
+mod augment;
 mod classify;
 mod contrast;
 mod denoise;

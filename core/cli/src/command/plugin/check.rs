@@ -16,7 +16,7 @@ use crate::engine;
 use crate::error::{CliError, Result};
 use crate::order::{absolute, plugins_allowed};
 use crate::progress::Progress;
-use crate::supervise::EngineError;
+use crate::supervise::EngineFailure;
 
 /// Arguments of `anyflow plugin check`.
 #[derive(Debug, clap::Args)]
@@ -97,7 +97,7 @@ fn checks(order: &CheckOrder) -> Result<Vec<Checked>> {
     let Progress::Checks(mut checks) = progress else { return Err(CliError::internal("the checks are lost")) };
     match ended {
         Ok(_) => Ok(checks),
-        Err(CliError::Engine(EngineError::Died(death))) if death.last().0.is_some() => {
+        Err(CliError::Engine(EngineFailure::Died(death))) if death.last().0.is_some() => {
             let (node, how) = death.last();
             let (component, check) = node.and_then(|node| node.rsplit_once(' ')).unwrap_or(("", node.unwrap_or("")));
             checks.push(Checked { component: component.into(), ..failed(check, how + "; later checks did not run") });

@@ -84,6 +84,11 @@ pub(crate) static VARIANT: Mapping = Mapping {
         optional("denoiser", Form::String, "Denoiser; by default that of the evaluation"),
         optional("sampler", Form::Kind(Family::Sampler), "Sampler; by default that of the evaluation"),
         optional("given", GIVEN, "Noise level at which the network sees observed streams; by default that of the task"),
+        optional(
+            "guidance",
+            Form::Kind(Family::Guidance),
+            "Guidance of every task that it applies to, instead of the task's; by default that of the task",
+        ),
     ],
 };
 

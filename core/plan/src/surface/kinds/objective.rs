@@ -1,7 +1,14 @@
 //! Training objectives.
 
 use super::{Family, Kind, NOT_NEGATIVE, PLAIN, POSITIVE};
-use crate::surface::form::{Form, Literal, Mapping, defaulted, optional, required};
+use crate::surface::form::{Form, Key, Literal, Mapping, defaulted, optional, required};
+
+const SHIFT: Key = defaulted(
+    "shift",
+    Form::integer_from(0),
+    Literal::Integer(0),
+    "Data augmentation: largest random shift along the last two axes",
+);
 
 static CONTRAST: Mapping = Mapping {
     name: "objective.denoise.contrast",
@@ -29,6 +36,7 @@ pub(super) static KINDS: &[Kind] = &[
                 Literal::Number(0.0),
                 "Noise on the latent, in units of its standard deviation",
             ),
+            SHIFT,
         ],
         ..PLAIN
     },
@@ -101,12 +109,7 @@ pub(super) static KINDS: &[Kind] = &[
         about: "Classification: a scorer predicts the class of a row",
         keys: &[
             defaulted("noise", NOT_NEGATIVE, Literal::Number(0.0), "Standard deviation of noise added to the input"),
-            defaulted(
-                "shift",
-                Form::integer_from(0),
-                Literal::Integer(0),
-                "Data augmentation: largest random shift along the last two axes",
-            ),
+            SHIFT,
         ],
         ..PLAIN
     },

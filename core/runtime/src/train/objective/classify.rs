@@ -1,8 +1,9 @@
 //! Classification: a scorer predicts the class of a row.
 
 use serde::Deserialize;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
+use super::augment::{noised, shifted};
 use super::{ACCURACY, BatchPart, Objective, StepBatch, StepKey, StepLoss};
 use crate::table::Tuples;
 use crate::train::frozen::Setting;
@@ -47,7 +48,8 @@ impl Objective for Classify<'_> {
         let device = self.setting.trainee.session.device;
         let array = self.setting.rows(&self.scorer.stream, tuples)?.f_to_device(device)?;
         let classes = Tensor::from_slice(&self.setting.data.classes(tuples)?).f_to_device(device)?;
-        Ok(StepBatch { tensors: vec![disturbed(array, &self.options)?, classes] })
+        let array = noised(shifted(array, self.options.shift)?, self.options.noise)?;
+        Ok(StepBatch { tensors: vec![array, classes] })
     }
 
     fn loss(&self, part: &BatchPart, _key: StepKey) -> Result<StepLoss> {
@@ -57,19 +59,4 @@ impl Objective for Classify<'_> {
         let loss = scores.f_cross_entropy_loss(classes, None::<&Tensor>, Reduction::Mean, -100, 0.0)?;
         Ok(StepLoss { loss, figures: vec![(ACCURACY.into(), accuracy)] })
     }
-}
-
-/// Shifts the whole batch by one random offset, with wrap-around, and adds noise.
-fn disturbed(mut array: Tensor, options: &Options) -> Result<Tensor> {
-    let Options { noise, shift } = *options;
-    let axes = array.dim() as i64;
-    if shift > 0 && axes > 2 {
-        let offset = Tensor::f_randint_low(-shift, shift + 1, [2], (Kind::Int64, Device::Cpu))?;
-        let offset = Vec::<i64>::try_from(offset)?;
-        array = array.f_roll(offset, [axes - 2, axes - 1])?;
-    }
-    if noise > 0.0 {
-        array = array.f_add(&array.f_randn_like()?.f_mul_scalar(noise)?)?;
-    }
-    Ok(array)
 }

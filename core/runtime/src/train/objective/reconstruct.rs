@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
+use super::augment::shifted;
 use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
 use crate::Result;
 use crate::table::Tuples;
@@ -17,6 +18,8 @@ pub struct Options {
     /// Standard deviation of noise added to the latent, in units of the latent's standard deviation. It makes the decoder
     /// robust to the small errors of generated latents.
     noise: f64,
+    /// Largest random shift of the array along the last two axes, in elements.
+    shift: i64,
 }
 
 /// The error of a reconstruction, summed over a row's elements. `d` is the difference of an element.
@@ -52,6 +55,7 @@ impl Objective for Reconstruct<'_> {
     fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
         let session = &self.setting.trainee.session;
         let array = self.setting.rows(self.name, tuples)?.f_to_device(session.device)?;
+        let array = shifted(array, self.options.shift)?;
         let mut size = vec![array.size()[0]];
         size.extend(&session.streams[self.name].latent);
         let mut tensors = vec![array];
