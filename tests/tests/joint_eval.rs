@@ -114,7 +114,7 @@ fn uncoupled_streams_are_equal_jointly_and_separately() {
     let columns: Vec<&String> = of_words[0].keys().collect();
     let predicted = ["predicted class of image", "predicted class of text"];
     assert_eq!(columns, ["words", "class", "image", predicted[0], "text", predicted[1]]);
-    assert_eq!((of_words.len(), samples(&workspace, 0)[0].len()), (12, 5), "no stream of `both` is observed");
+    assert_eq!((of_words.len(), samples(&workspace, 0)[0].len()), (12, 4), "no stream of `both` is observed");
     // The class is the digit whose word is the prompt.
     for row in &of_words {
         assert_eq!(row["words"], DIGITS[row["class"].as_str().unwrap().parse::<usize>().unwrap()]);

@@ -18,10 +18,10 @@ use crate::table::Tuples;
 const ROWS: usize = 12;
 /// The folder of the files in the output folder. A file has the index of its task as name.
 const FOLDER: &str = "samples";
-/// The column of the true class.
+/// The column of the class of observed cells.
 const CLASS: &str = "class";
 
-/// The first rows of a task: observed cells, generated cells, the true class and the predicted classes.
+/// The first rows of a task: observed cells with their class, generated cells with their predicted class.
 #[derive(Default)]
 pub struct Samples {
     columns: IndexMap<String, Column>,
@@ -56,8 +56,10 @@ impl Samples {
         }
         let names = held_out.class_names();
         let named = |class: i64| Some(OwnedCell::Utf8(names.get(class as usize).cloned().unwrap_or(class.to_string())));
-        let truth = held_out.classes(&first)?;
-        samples.add(CLASS.into(), text(), truth.into_iter().map(named).collect());
+        if !samples.columns.is_empty() {
+            let truth = held_out.classes(&first)?;
+            samples.add(CLASS.into(), text(), truth.into_iter().map(named).collect());
+        }
         for (stream, Judged { written, verdicts }) in generated {
             samples.add(stream.clone(), feature(model, stream)?, written.cells.iter().take(ROWS).cloned().collect());
             let classes = verdicts.classes.iter().take(ROWS).map(|class| class.and_then(named));
