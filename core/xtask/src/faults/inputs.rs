@@ -76,11 +76,11 @@ impl Hostile {
             fs::remove_dir_all(&input)?;
         }
         fs::create_dir(&input)?;
-        let Case { command, told } = self.case(kind, seat, number, random)?;
+        let Case { command, description } = self.case(kind, seat, number, random)?;
         let ended = seat.start(&mut limited(&command), "log")?.end()?;
         let mut trial = Trial::of(format!("{kind:?}").to_lowercase());
         trial.count(format!("exit {}", ended.code.map_or("none".into(), |code| code.to_string())), 1);
-        trial.wrong(wrong(seat, kind, &ended)?.map(|text| format!("{told} ({}): {text}", arguments(&command))));
+        trial.wrong(wrong(seat, kind, &ended)?.map(|text| format!("{description} ({}): {text}", arguments(&command))));
         Ok(trial)
     }
 }
@@ -128,7 +128,9 @@ fn wrong(seat: &Seat<'_>, kind: Kind, ended: &Ended) -> Result<Option<String>> {
         Kind::Border => None,
         Kind::Events if ended.code == Some(0) => Some("a fake engine's result was accepted".into()),
         Kind::Events => None,
-        _ if ended.log.contains("killed by signal") || ended.log.contains("internal error") => Some(ended.told()),
+        _ if ended.log.contains("killed by signal") || ended.log.contains("internal error") => {
+            Some(ended.description())
+        }
         Kind::Record if ended.code == Some(0) && ended.log.contains("anyflow report") => {
             let job = if seat.output().join("stages").exists() { Job::Train } else { Job::RunFew };
             oracle::published(seat, job)?

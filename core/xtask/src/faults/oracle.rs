@@ -31,7 +31,7 @@ pub fn disturbed(seat: &Seat<'_>, job: Job, ended: Option<&Ended>) -> Result<Opt
 /// The output cannot be read.
 pub fn resumed(seat: &Seat<'_>, job: Job, ended: &Ended) -> Result<Option<String>> {
     if ended.code != Some(0) {
-        return Ok(Some(format!("the rerun fails: {}", ended.told())));
+        return Ok(Some(format!("the rerun fails: {}", ended.description())));
     }
     let difference = seat.snapshot()?.difference(&seat.project.reference(job).snapshot);
     Ok(difference.map(|difference| format!("the rerun exits with 0, but {difference}")))

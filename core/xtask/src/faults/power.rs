@@ -86,7 +86,7 @@ fn record(project: &Project, job: Job) -> Result<Recorded> {
     let mut command = seat.command(job);
     shim.preload(&mut command).env("FAULTS_JOURNAL", &journal);
     let ended = seat.start(&mut command, "log")?.end()?;
-    ensure!(ended.code == Some(0), "{} with a journal: {}", job.name(), ended.told());
+    ensure!(ended.code == Some(0), "{} with a journal: {}", job.name(), ended.description());
     let mut steps = journal::read(&fs::read(&journal)?, &seat.folder)?;
     ensure!(steps.iter().any(Step::is_sync), "the journal of {} has no sync", job.name());
     steps.push(Step::Say(Event::Finished));
@@ -96,9 +96,14 @@ fn record(project: &Project, job: Job) -> Result<Recorded> {
         Tree::from_iter(seat.tree()?.into_iter().map(|(name, bytes)| (Path::new("out").join(name), Some(bytes))));
     let mut disk = disk::Disk::with(!job.makes_folder());
     steps.iter().for_each(|step| disk.apply(step));
-    let told = disk.live();
+    let description = disk.live();
     for (name, bytes) in whole.iter().filter(|(name, _)| snapshot::is_compared(name)) {
-        ensure!(told.get(name) == Some(bytes), "the journal of {} does not explain {}", job.name(), name.display());
+        ensure!(
+            description.get(name) == Some(bytes),
+            "the journal of {} does not explain {}",
+            job.name(),
+            name.display()
+        );
     }
     Ok(Recorded { job, steps, states })
 }
@@ -107,11 +112,11 @@ impl Recorded {
     fn attempt(&self, seat: &Seat<'_>, case: &Case) -> Result<Trial> {
         let name = self.job.name();
         let folder = !self.job.makes_folder();
-        let (kind, steps, told) = match case {
+        let (kind, steps, description) = match case {
             Case::Cut(state) => {
                 let mut trial = Trial::of(format!("{name}, cuts"));
                 let found = self.static_fault(seat, state)?.or(self.dynamic_fault(seat, state)?);
-                trial.wrong(found.map(|text| format!("{}: {text}", state.told)));
+                trial.wrong(found.map(|text| format!("{}: {text}", state.description)));
                 return Ok(trial);
             }
             Case::Without(number) => ("without one sync", without(&self.steps, &[*number]), None),
@@ -127,8 +132,8 @@ impl Recorded {
             (false, false) => "no wrong state",
         };
         trial.count(outcome, 1);
-        if let Some(told) = told.filter(|_| !caught) {
-            trial.count(format!("not caught: {told}"), 1);
+        if let Some(description) = description.filter(|_| !caught) {
+            trial.count(format!("not caught: {description}"), 1);
         }
         Ok(trial)
     }

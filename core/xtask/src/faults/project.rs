@@ -71,7 +71,7 @@ impl Project {
     fn prepare(&mut self) -> Result<()> {
         for line in PREPARATION {
             let ended = Running::start(self.command().args(line.split(' ')), &self.root().join("log"))?.end()?;
-            ensure!(ended.code == Some(0), "`anyflow {line}`: {}", ended.told());
+            ensure!(ended.code == Some(0), "`anyflow {line}`: {}", ended.description());
         }
         for job in Job::ALL {
             let seat = self.seat("reference")?;

@@ -139,11 +139,11 @@ fn how(status: ExitStatus) -> String {
 impl Ended {
     /// What is wrong if it ended by a signal or a panic, or not at all.
     pub fn disorder(&self) -> Option<String> {
-        (!matches!(self.code, Some(0..=3))).then(|| self.told())
+        (!matches!(self.code, Some(0..=3))).then(|| self.description())
     }
 
     /// How it ended, with the last lines of its output.
-    pub fn told(&self) -> String {
+    pub fn description(&self) -> String {
         let last: Vec<&str> = self.log.lines().rev().filter(|line| !line.trim().is_empty()).take(2).collect();
         let words: String = last.iter().rev().copied().collect::<Vec<_>>().join(" | ").chars().take(300).collect();
         format!("{}: {words}", self.how)

@@ -107,7 +107,7 @@ impl Seat<'_> {
     pub fn undisturbed(&self, job: Job) -> Result<Reference> {
         self.clear(job)?;
         let ended = self.run(job)?;
-        ensure!(ended.code == Some(0), "{} undisturbed: {}", job.name(), ended.told());
+        ensure!(ended.code == Some(0), "{} undisturbed: {}", job.name(), ended.description());
         let snapshot = self.snapshot()?;
         ensure!(snapshot.has(job.proof()), "{} undisturbed leaves no {}", job.name(), job.proof());
         Ok(Reference { snapshot, seconds: ended.seconds })

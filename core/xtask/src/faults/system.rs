@@ -89,7 +89,7 @@ fn faults_of(project: &Project, job: Job) -> Result<Vec<Vec<Fault>>> {
     seat.clear(job)?;
     let state = State::make(&seat)?;
     let ended = seat.start(state.preload(&mut seat.command(job)), "log")?.end()?;
-    ensure!(ended.code == Some(0), "{} with its calls counted: {}", job.name(), ended.told());
+    ensure!(ended.code == Some(0), "{} with its calls counted: {}", job.name(), ended.description());
     let calls = state.calls()?;
     let made = |call: &str| calls.iter().find(|(name, _)| name == call).map_or(0, |(_, made)| *made);
     ensure!(made("write") > 0 && made("fsync") > 0, "the programs do not call through inject.c: {calls:?}");

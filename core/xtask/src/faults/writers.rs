@@ -125,8 +125,8 @@ fn judge(seat: &Seat<'_>, pair: &Pair, [first, second]: [&Ended; 2], trial: &mut
     let wanted = |job: Job| &seat.project.reference(job).snapshot;
     match (pair.first, pair.second) {
         (job, Second::Job(same)) if job == same => {
-            let told = if done(first) { first } else { second };
-            trial.wrong(oracle::disturbed(seat, job, (done(first) || done(second)).then_some(told))?);
+            let description = if done(first) { first } else { second };
+            trial.wrong(oracle::disturbed(seat, job, (done(first) || done(second)).then_some(description))?);
             let ended = kills::again(seat, job, trial)?;
             trial.wrong(oracle::resumed(seat, job, &ended)?);
         }
@@ -144,7 +144,7 @@ fn judge(seat: &Seat<'_>, pair: &Pair, [first, second]: [&Ended; 2], trial: &mut
             let wrong = found.difference(wanted(other));
             let stands = found.has(other.proof());
             let wrong = if done(second) { wrong } else { wrong.filter(|_| stands).and(found.difference(wanted(job))) };
-            trial.wrong(wrong.map(|text| format!("{}, but {text}", second.told())));
+            trial.wrong(wrong.map(|text| format!("{}, but {text}", second.description())));
         }
         (job, Second::Job(other)) => {
             for (job, ended) in [(job, first), (other, second)] {
@@ -154,7 +154,7 @@ fn judge(seat: &Seat<'_>, pair: &Pair, [first, second]: [&Ended; 2], trial: &mut
                 let again = seat.run(job)?;
                 trial.wrong(again.disorder());
                 let refused = done(ended) && again.code != Some(0);
-                trial.wrong(refused.then(|| format!("{} said exit 0, then {}", job.name(), again.told())));
+                trial.wrong(refused.then(|| format!("{} said exit 0, then {}", job.name(), again.description())));
                 let wrong = seat.snapshot()?.lack(wanted(job), &[]).filter(|_| again.code == Some(0));
                 trial.wrong(wrong.map(|text| format!("{} again said exit 0, but {text}", job.name())));
             }

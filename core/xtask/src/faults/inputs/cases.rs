@@ -43,7 +43,7 @@ pub struct Case {
     /// The command.
     pub command: Command,
     /// A description of the corruption.
-    pub told: String,
+    pub description: String,
 }
 
 impl Hostile {
@@ -66,7 +66,7 @@ impl Hostile {
 
     fn table(&self, seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
         let good: &Vec<u8> = random.of_all(&self.good.tables);
-        let (bytes, told) = parquet::hostile(good, random);
+        let (bytes, description) = parquet::hostile(good, random);
         let file = written(input, "hostile.parquet", &bytes)?;
         let mut command = seat.project.command();
         match random.below(4) {
@@ -79,11 +79,11 @@ impl Hostile {
                 .arg("--output")
                 .arg(seat.output()),
         };
-        Ok(Case { command, told })
+        Ok(Case { command, description })
     }
 
     fn weights(&self, seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
-        let (bytes, told) = documents::weights(&self.good.weights, random);
+        let (bytes, description) = documents::weights(&self.good.weights, random);
         let file = written(input, "hostile.safetensors", &bytes)?;
         let model = fs::read_to_string(seat.project.root().join("model.yaml"))?;
         let model = model.replace("trained/model.safetensors", &file.display().to_string());
@@ -92,11 +92,11 @@ impl Hostile {
         let mut command = seat.project.command();
         command.args(["run", "--threads", "1", "--input", "data.parquet", "--output"]).arg(seat.output());
         command.arg(input.join("pipeline.yaml"));
-        Ok(Case { command, told })
+        Ok(Case { command, description })
     }
 
     fn border(&self, seat: &Seat<'_>, number: u64, random: &mut Random) -> Result<Case> {
-        let (folder, told) = self.plugins.nth(number / 25 * 4 + number % 25);
+        let (folder, description) = self.plugins.nth(number / 25 * 4 + number % 25);
         let mut command = match random.below(4) {
             0 => seat.command(Job::Train),
             1 => {
@@ -107,16 +107,16 @@ impl Hostile {
             _ => seat.command(Job::RunFew),
         };
         command.env("ANYFLOW_PLUGINS", folder);
-        Ok(Case { command, told })
+        Ok(Case { command, description })
     }
 }
 
 fn import(seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
-    let (bytes, ending, told) = imports::hostile(random);
+    let (bytes, ending, description) = imports::hostile(random);
     let file = written(input, &format!("hostile.{ending}"), &bytes)?;
     let mut command = seat.project.command();
     command.args(["data", "import"]).arg(file).arg("--output").arg(input.join("rows.parquet"));
-    Ok(Case { command, told: format!("{ending}: {told}") })
+    Ok(Case { command, description: format!("{ending}: {description}") })
 }
 
 /// A corrupt record of a finished or unfinished output, and a rerun of its command.
@@ -130,9 +130,9 @@ fn record(seat: &Seat<'_>, random: &mut Random) -> Result<Case> {
     let records: Vec<_> =
         files.iter().filter(|(name, _)| name.extension().is_some_and(|e| e == "json" || e == "jsonl")).collect();
     let (name, bytes) = random.of_all(&records);
-    let (bytes, told) = change::json(bytes, random);
+    let (bytes, description) = change::json(bytes, random);
     fs::write(seat.output().join(name), bytes)?;
-    let told = format!("{} of a {}: {told}", name.display(), job.name());
+    let description = format!("{} of a {}: {description}", name.display(), job.name());
     let mut command = seat.command(job);
     match random.below(4) {
         0 => {
@@ -145,28 +145,28 @@ fn record(seat: &Seat<'_>, random: &mut Random) -> Result<Case> {
         }
         _ => {}
     }
-    Ok(Case { command, told })
+    Ok(Case { command, description })
 }
 
 fn yaml(seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
-    let (bytes, told) = documents::yaml(random);
+    let (bytes, description) = documents::yaml(random);
     let file = written(input, "hostile.yaml", &bytes)?;
     let mut command = seat.project.command();
     command.arg(*random.of_all(&["check", "plan"])).arg(file);
-    Ok(Case { command, told })
+    Ok(Case { command, description })
 }
 
 /// A program in place of the engine.
 fn events(seat: &Seat<'_>, input: &Path, random: &mut Random) -> Result<Case> {
     use std::os::unix::fs::PermissionsExt;
-    let (bytes, code, told) = documents::events(random);
+    let (bytes, code, description) = documents::events(random);
     let words = written(input, "words", &bytes)?;
     let script = format!("#!/bin/sh\ncat '{}'\nexit {code}\n", words.display());
     let engine = written(input, "engine", script.as_bytes())?;
     fs::set_permissions(&engine, fs::Permissions::from_mode(0o755))?;
     let mut command = seat.command(Job::RunFew);
     command.env("ANYFLOW_ENGINE", engine);
-    Ok(Case { command, told })
+    Ok(Case { command, description })
 }
 
 fn written(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {

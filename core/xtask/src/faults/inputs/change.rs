@@ -8,7 +8,7 @@ use crate::faults::random::Random;
 pub fn bytes(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let mut bytes = good.to_vec();
     let at = random.below(bytes.len() as u64) as usize;
-    let told = match random.below(5) {
+    let description = match random.below(5) {
         0 => {
             bytes.truncate(at);
             format!("cut at {at}")
@@ -37,7 +37,7 @@ pub fn bytes(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
             format!("zeros at {at}")
         }
     };
-    (bytes, told)
+    (bytes, description)
 }
 
 /// An extreme number.
@@ -80,11 +80,11 @@ pub fn json(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
         7 => json!(true),
         _ => json!(String::from_utf8_lossy(&text(random))),
     };
-    let told = format!("value {number} is now {}", new.to_string().chars().take(30).collect::<String>());
+    let description = format!("value {number} is now {}", new.to_string().chars().take(30).collect::<String>());
     if let Some(place) = nth(&mut value, number) {
         *place = new;
     }
-    (value.to_string().into_bytes(), told)
+    (value.to_string().into_bytes(), description)
 }
 
 fn count(value: &Value) -> u64 {

@@ -23,8 +23,8 @@ pub fn yaml(random: &mut Random) -> (Vec<u8>, String) {
         ("a key twice", "anyflow: 1\nanyflow: 2\n".into()),
     ];
     if random.below(2) == 0 {
-        let (told, text) = random.of_all(&texts);
-        return (text.clone().into_bytes(), (*told).into());
+        let (description, text) = random.of_all(&texts);
+        return (text.clone().into_bytes(), (*description).into());
     }
     let (name, good) = random.of_all(&FILES);
     let (bytes, how) = change::bytes(good.as_bytes(), random);
@@ -39,11 +39,11 @@ pub fn weights(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
         let claim = *random.of_all(&[0, 1, u64::MAX, 1 << 63, 1 << 40, good.len() as u64, 100_000_000]);
         return ([&claim.to_le_bytes(), &good[8..]].concat(), format!("a header of {claim} bytes"));
     };
-    let (header, told) = match random.below(4) {
+    let (header, description) = match random.below(4) {
         0 => hostile_shape(header, random),
         _ => change::json(header, random),
     };
-    ([&(header.len() as u64).to_le_bytes(), &header[..], tensors].concat(), told)
+    ([&(header.len() as u64).to_le_bytes(), &header[..], tensors].concat(), description)
 }
 
 /// A header in which a tensor has another shape, dtype or offset.
@@ -83,21 +83,21 @@ pub fn events(random: &mut Random) -> (Vec<u8>, u8, String) {
         ("not UTF-8", vec![vec![0xff; 100]]),
         (&how, vec![changed, text(&done)]),
     ];
-    let (told, words) = random.of_all(&streams);
+    let (description, words) = random.of_all(&streams);
     let framed = random.below(3) > 0;
     let mut bytes: Vec<u8> =
         (0..).zip(words).flat_map(|(number, word)| if framed { frame(number, word) } else { line(word) }).collect();
-    let mut told = format!("{told}, {}", if framed { "framed" } else { "in lines" });
+    let mut description = format!("{description}, {}", if framed { "framed" } else { "in lines" });
     match random.below(5) {
         0 => bytes.splice(0..0, u32::MAX.to_le_bytes()).for_each(drop),
         1 => {
             let (changed, how) = change::bytes(&bytes, random);
-            (bytes, told) = (changed, format!("{told}; {how}"));
+            (bytes, description) = (changed, format!("{description}; {how}"));
         }
         _ => {}
     }
     let code = *random.of_all(&[0, 0, 1, 9, 101]);
-    (bytes, code, format!("{told}, then exit {code}"))
+    (bytes, code, format!("{description}, then exit {code}"))
 }
 
 fn text(value: &Value) -> Vec<u8> {

@@ -17,8 +17,8 @@ pub fn hostile(random: &mut Random) -> (Vec<u8>, &'static str, String) {
     }
 }
 
-fn with(ending: &'static str, (bytes, told): (Vec<u8>, String)) -> (Vec<u8>, &'static str, String) {
-    (bytes, ending, told)
+fn with(ending: &'static str, (bytes, description): (Vec<u8>, String)) -> (Vec<u8>, &'static str, String) {
+    (bytes, ending, description)
 }
 
 /// A member of a tar archive, with the length that its header claims.
@@ -66,15 +66,15 @@ fn tar(random: &mut Random) -> (Vec<u8>, String) {
     ];
     let mut bytes = Vec::new();
     good.write(&mut bytes);
-    let (told, member) = random.of_all(&hostile);
+    let (description, member) = random.of_all(&hostile);
     member.write(&mut bytes);
     bytes.extend([0; 2 * BLOCK]);
     match random.below(3) {
         0 => {
             let (bytes, how) = change::bytes(&bytes, random);
-            (bytes, format!("{told}; {how}"))
+            (bytes, format!("{description}; {how}"))
         }
-        _ => (bytes, (*told).into()),
+        _ => (bytes, (*description).into()),
     }
 }
 
@@ -108,18 +108,18 @@ fn csv(random: &mut Random) -> (Vec<u8>, String) {
         ("a zero byte", "a,b\n\0,\u{1b}[2J\n".into()),
         ("numbers that do not fit", "a\n1\n99999999999999999999999999\n1e999\n".into()),
     ];
-    let (told, text) = random.of_all(&texts);
+    let (description, text) = random.of_all(&texts);
     if text.len() < 1 << 20 && random.below(4) == 0 {
         let (bytes, how) = change::bytes(text.as_bytes(), random);
-        return (bytes, format!("{told}; {how}"));
+        return (bytes, format!("{description}; {how}"));
     }
-    (text.clone().into_bytes(), (*told).into())
+    (text.clone().into_bytes(), (*description).into())
 }
 
 fn lines(random: &mut Random) -> (Vec<u8>, String) {
     let good = b"{\"id\": 1, \"text\": \"a\", \"list\": [1, 2], \"inner\": {\"x\": 1.5}}";
-    let (second, told) = change::json(good, random);
-    ([&good[..], b"\n", &second, b"\n"].concat(), told)
+    let (second, description) = change::json(good, random);
+    ([&good[..], b"\n", &second, b"\n"].concat(), description)
 }
 
 fn idx(random: &mut Random) -> (Vec<u8>, String) {

@@ -18,15 +18,15 @@ pub fn hostile(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {
     let footer = thrift::read(rest);
     match (random.below(8), footer) {
         (0..=3, Some(mut footer)) => {
-            let mut told = Vec::new();
+            let mut description = Vec::new();
             for _ in 0..=random.below(2) {
                 let number = random.below(footer.count());
-                told.push(format!("value {number} of the footer"));
+                description.push(format!("value {number} of the footer"));
                 if let Some(value) = footer.nth(number) {
                     change_value(value, random);
                 }
             }
-            (whole(body, &footer), told.join(", "))
+            (whole(body, &footer), description.join(", "))
         }
         (4, Some(mut footer)) => {
             let claim = *random.of_all(&CLAIMS);

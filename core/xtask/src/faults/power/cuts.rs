@@ -17,7 +17,7 @@ pub struct State {
     /// What must survive.
     pub promise: Promise,
     /// A description of the cut.
-    pub told: String,
+    pub description: String,
 }
 
 /// All states by a hash of their files. Of equal states, keeps the last, which has the largest promise.
@@ -39,8 +39,8 @@ pub fn states(steps: &[Step], folder_is_there: bool) -> States {
         }
         for model in Model::ALL {
             let tree = disk.after_cut(model);
-            let told = format!("cut after step {number}, {step}, {model:?}");
-            states.insert(hash(&tree), State { tree, promise: promise.clone(), told });
+            let description = format!("cut after step {number}, {step}, {model:?}");
+            states.insert(hash(&tree), State { tree, promise: promise.clone(), description });
         }
     }
     states
