@@ -36,10 +36,9 @@ mod tests {
 
     #[test]
     fn a_shift_moves_all_rows_by_the_same_offset() {
-        tch::manual_seed(3);
         let array = Tensor::arange(2 * 5 * 5, (Kind::Float, Device::Cpu)).view([2, 1, 5, 5]);
         let mut offsets = std::collections::BTreeSet::new();
-        for _ in 0..200 {
+        for _ in 0..400 {
             let moved = shifted(array.shallow_clone(), 1).unwrap();
             let fits = |down: &i64, across: &i64| array.roll([*down, *across], [2, 3]) == moved;
             let offset = (-1..=1).flat_map(|down| (-1..=1).map(move |across| (down, across)));
