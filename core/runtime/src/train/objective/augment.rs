@@ -47,6 +47,6 @@ mod tests {
         assert_eq!(offsets.len(), 9, "each offset occurs, and no other");
         assert_eq!(shifted(array.shallow_clone(), 0).unwrap(), array);
         let vectors = array.view([2, 25]);
-        assert_eq!(shifted(vectors.shallow_clone(), 3).unwrap(), vectors, "vectors have no place to move to");
+        assert_eq!(shifted(vectors.shallow_clone(), 3).unwrap(), vectors, "vectors stay as they are");
     }
 }
