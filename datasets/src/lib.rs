@@ -40,6 +40,7 @@
 
 mod beneath;
 mod cell;
+mod data_file;
 mod draw;
 mod encode;
 mod error;
@@ -59,7 +60,6 @@ mod pair;
 mod read;
 mod record;
 mod rows;
-mod source;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
@@ -80,5 +80,5 @@ pub use output::{
     failures_schema,
 };
 pub use pair::{Paired, pair};
-pub use read::{Batches, Bound, Dataset, Embedded, RowBatch, Taken, Unreadable};
-pub use write::{ROW_GROUP_BYTES, TableWriter, Written};
+pub use read::{Batches, Bound, Dataset, Embedded, RowBatch, TakenRows, UnreadableRow};
+pub use write::{ROW_GROUP_BYTES, TableWriter, WrittenFile};

@@ -48,7 +48,7 @@ configs:
 - config_name: default
   data_files: data/*.parquet
 ---
-Written by Anyflow. `failures.parquet` lists the rows that failed, `manifest.json` the files and their hashes.
+WrittenFile by Anyflow. `failures.parquet` lists the rows that failed, `manifest.json` the files and their hashes.
 ";
 
 /// The size of a finished output.

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::error::{DatasetError, Result};
 use crate::feature::{CellKind, Feature, Features, METADATA_KEY, media_type};
-use crate::read::{Bound, Dataset, RowBatch, Taken};
+use crate::read::{Bound, Dataset, RowBatch, TakenRows};
 use crate::write::TableWriter;
 
 /// Row indices of both sides.
@@ -131,7 +131,7 @@ impl Layout {
 /// The chosen rows of one side, their files embedded.
 struct Side<'a> {
     dataset: &'a Dataset,
-    taken: Taken,
+    taken: TakenRows,
     rest: Option<RecordBatch>,
 }
 

@@ -34,8 +34,8 @@ pub use batches::Batches;
 pub use embed::Embedded;
 pub(crate) use identity::hash_of;
 pub(crate) use part::Part;
-pub use row_batch::{Bound, RowBatch, Unreadable};
-pub use take::Taken;
+pub use row_batch::{Bound, RowBatch, UnreadableRow};
+pub use take::TakenRows;
 
 use crate::cell::CellColumn;
 use crate::error::{DatasetError, Result};
@@ -193,7 +193,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::read`]; [`DatasetError::Corrupt`] if a row cannot be read; [`DatasetError::Internal`] for a row
     /// past the end.
-    pub fn take(&self, columns: Option<&[&str]>, rows: &[u64], bound: impl Into<Bound>) -> Result<Taken> {
+    pub fn take(&self, columns: Option<&[&str]>, rows: &[u64], bound: impl Into<Bound>) -> Result<TakenRows> {
         take::take(self, &self.indices(columns)?, rows, bound.into())
     }
 

@@ -36,7 +36,7 @@ pub struct TableWriter {
 
 /// The result of [`TableWriter::finish`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenFile {
     /// Number of rows.
     pub rows: u64,
     /// Length of the file.
@@ -109,7 +109,7 @@ impl TableWriter {
     ///
     /// # Errors
     /// [`DatasetError::Io`].
-    pub fn finish(mut self) -> Result<Written> {
+    pub fn finish(mut self) -> Result<WrittenFile> {
         let Some(mut writer) = self.writer.take() else {
             return Err(DatasetError::internal("writing", "the file is finished"));
         };
@@ -119,7 +119,7 @@ impl TableWriter {
         let published = file.file.take().ok_or_else(|| DatasetError::internal("writing", "the file is published"))?;
         published.publish()?;
         let blake3 = file.hasher.finalize().to_hex().to_string();
-        Ok(Written { rows: self.rows, size_bytes: file.size_bytes, blake3 })
+        Ok(WrittenFile { rows: self.rows, size_bytes: file.size_bytes, blake3 })
     }
 }
 
@@ -257,7 +257,7 @@ mod tests {
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
-    fn written(batch: &RecordBatch) -> (Written, ParquetMetaData, tempfile::TempDir) {
+    fn written(batch: &RecordBatch) -> (WrittenFile, ParquetMetaData, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
         let schema = batch.schema();

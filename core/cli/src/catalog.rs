@@ -38,7 +38,7 @@ pub enum CatalogError {
         /// Its file.
         path: PathBuf,
         /// Why.
-        refusal: Refusal,
+        refusal: PluginRefusal,
     },
 }
 
@@ -54,7 +54,7 @@ impl CatalogError {
 
 /// Why a plugin with a readable descriptor cannot be loaded.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum PluginRefusal {
     /// Its hash is not on the list of allowed plugins.
     #[error("it is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {0}")]
     NotAllowed(String),
@@ -93,7 +93,7 @@ pub struct Found {
     /// Names of the libraries that it links to, without the system's.
     pub needs: Vec<String>,
     /// Why it cannot be loaded, if it cannot.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<PluginRefusal>,
 }
 
 /// A file that should be a plugin but is not.
@@ -107,7 +107,7 @@ pub struct Broken {
 
 /// All plugins, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Plugins {
+pub struct InstalledPlugins {
     /// Hashes of the files that may be loaded, if there is an allow list.
     allowed: Option<BTreeSet<String>>,
     /// Plugins with a readable descriptor.
@@ -120,19 +120,20 @@ pub struct Plugins {
     folders: Vec<PathBuf>,
 }
 
-impl Plugins {
+impl InstalledPlugins {
     /// Searches the folders of `ANYFLOW_PLUGINS`, then the shipped plugins: the distribution's folder if it exists,
     /// else the folder of this program.
     ///
     /// # Errors
     /// [`CatalogError::Twice`]; an allow list that cannot be used.
-    pub fn discover() -> Result<Plugins, CatalogError> {
+    pub fn discover() -> Result<InstalledPlugins, CatalogError> {
         let list = std::env::var_os("ANYFLOW_PLUGINS").unwrap_or_default();
         let own_folder =
             std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())).unwrap_or_default();
         let distribution = own_folder.join("../plugins");
         let shipped = if distribution.is_dir() { distribution } else { own_folder.clone() };
-        let mut plugins = Plugins::in_folders(allow::hashes()?, std::env::split_paths(&list).chain([shipped]))?;
+        let mut plugins =
+            InstalledPlugins::in_folders(allow::hashes()?, std::env::split_paths(&list).chain([shipped]))?;
         // The folder of this program may be cargo's, which also holds libraries that are not plugins.
         let own_folder = own_folder.canonicalize().unwrap_or(own_folder);
         plugins.broken.retain(|b| b.reason != ReadError::NoSection.to_string() || !b.path.starts_with(&own_folder));
@@ -146,8 +147,8 @@ impl Plugins {
     pub fn in_folders(
         allowed: Option<BTreeSet<String>>,
         folders: impl IntoIterator<Item = PathBuf>,
-    ) -> Result<Plugins, CatalogError> {
-        let mut plugins = Plugins { allowed, ..Plugins::default() };
+    ) -> Result<InstalledPlugins, CatalogError> {
+        let mut plugins = InstalledPlugins { allowed, ..InstalledPlugins::default() };
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
             let files = match libraries(&folder) {
@@ -225,7 +226,7 @@ impl Plugins {
             return Err(CatalogError::Twice { name, first: first.path.clone(), second: file.to_path_buf() });
         }
         let stranger = self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hash));
-        let not_allowed = stranger.then(|| Refusal::NotAllowed(hash.clone()));
+        let not_allowed = stranger.then(|| PluginRefusal::NotAllowed(hash.clone()));
         let exposed = || self.allowed.as_ref().and_then(|_| exposed(file));
         let refusal = not_allowed.or_else(exposed).or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref()));
         self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, needs, refusal });
@@ -234,10 +235,10 @@ impl Plugins {
 }
 
 /// Why others could exchange a file, if they can.
-fn exposed(file: &Path) -> Option<Refusal> {
+fn exposed(file: &Path) -> Option<PluginRefusal> {
     let folder = file.parent()?;
     let why = exposure::of(folder).filter(|_| !exposure::is_held(folder, file))?;
-    Some(Refusal::Exposed { folder: folder.into(), why })
+    Some(PluginRefusal::Exposed { folder: folder.into(), why })
 }
 
 /// The files in a folder with the ending of a library, including broken links: reading them reports what is wrong.
@@ -281,17 +282,17 @@ fn descriptor_from_json(text: &str) -> Result<PluginDescriptor, String> {
     serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Foreign>(text) {
         // A later ABI may have fields that this one does not know.
         Ok(Foreign { plugin, abi }) if refusal(abi, None).is_some() => {
-            format!("plugin `{plugin}`: {}", Refusal::Abi(abi))
+            format!("plugin `{plugin}`: {}", PluginRefusal::Abi(abi))
         }
         _ => format!("its descriptor cannot be read ({error}); rebuild it with this release's SDK"),
     })
 }
 
-fn refusal(abi: [u16; 2], libtorch: Option<&str>) -> Option<Refusal> {
+fn refusal(abi: [u16; 2], libtorch: Option<&str>) -> Option<PluginRefusal> {
     if abi[0] != anyflow_abi::ABI_MAJOR {
-        return Some(Refusal::Abi(abi));
+        return Some(PluginRefusal::Abi(abi));
     }
-    libtorch.filter(|version| *version != libtorch::VERSION).map(|version| Refusal::Libtorch(version.into()))
+    libtorch.filter(|version| *version != libtorch::VERSION).map(|version| PluginRefusal::Libtorch(version.into()))
 }
 
 #[cfg(test)]
@@ -326,7 +327,7 @@ mod tests {
         let link = folder.path().join(format!("liby.{}", std::env::consts::DLL_EXTENSION));
         std::os::unix::fs::symlink("/nowhere/lib.so", &link).unwrap();
         let absent = folder.path().join("absent");
-        let plugins = Plugins::in_folders(None, [folder.path().to_path_buf(), absent.clone()]).unwrap();
+        let plugins = InstalledPlugins::in_folders(None, [folder.path().to_path_buf(), absent.clone()]).unwrap();
         assert!(plugins.found.is_empty());
         let paths: Vec<_> = plugins.broken.iter().map(|broken| broken.path.clone()).collect();
         assert_eq!(paths, [file.canonicalize().unwrap(), link, absent.clone()]);
@@ -343,7 +344,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let notes = |mode| {
             std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            let plugins = Plugins::in_folders(None, [folder.path().to_path_buf()]).unwrap();
+            let plugins = InstalledPlugins::in_folders(None, [folder.path().to_path_buf()]).unwrap();
             (plugins.notes.len(), exposed(&file).is_some())
         };
         assert_eq!([0o755, 0o777, 0o1777].map(notes), [(0, false), (1, true), (1, false)]);

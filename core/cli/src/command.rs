@@ -19,7 +19,7 @@ use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::style::WIDEST_COLUMN;
 use serde_json::Value;
 
-use crate::catalog::Plugins;
+use crate::catalog::InstalledPlugins;
 use crate::console::Console;
 use crate::error::Result;
 use crate::progress::{figure, words};
@@ -28,8 +28,8 @@ use crate::progress::{figure, words};
 ///
 /// # Errors
 /// Two plugins of one name; an allow list that cannot be used.
-fn plugins(console: &Console) -> Result<Plugins> {
-    let plugins = Plugins::discover()?;
+fn plugins(console: &Console) -> Result<InstalledPlugins> {
+    let plugins = InstalledPlugins::discover()?;
     for broken in &plugins.broken {
         console.warn(&format!("{}: {}", broken.path.display(), broken.reason));
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Component, Generated, Job, Model, Scorer};
+use anyflow_plan::plan::{Component, Generated, Job, Model, ScorerConfig};
 use anyflow_plan::{
     Errors, FileKind, Includes, Override, Problem, Source, Warning, compile_eval, compile_model, compile_run,
     compile_train,
@@ -11,7 +11,7 @@ use anyflow_plan::{
 
 use indexmap::IndexMap;
 
-use crate::catalog::Plugins;
+use crate::catalog::InstalledPlugins;
 use crate::console::Console;
 use crate::error::{CliError, Result};
 use crate::{paths, regular};
@@ -72,7 +72,7 @@ impl Recognised {
     ///
     /// # Errors
     /// Everything that is wrong with the files, or a plugin that cannot be loaded.
-    pub fn compile(self, plugins: &Plugins, overrides: &[String], data: Option<&Path>) -> Result<Compiled> {
+    pub fn compile(self, plugins: &InstalledPlugins, overrides: &[String], data: Option<&Path>) -> Result<Compiled> {
         let overrides = parsed(overrides)?;
         let models = models(&self.source)?;
         let source = &self.source;
@@ -106,7 +106,12 @@ impl Recognised {
     ///
     /// # Errors
     /// Everything that is wrong with the file, or a plugin that cannot be loaded.
-    pub fn check_model(self, plugins: &Plugins, overrides: &[String], console: &Console) -> Result<Vec<Warning>> {
+    pub fn check_model(
+        self,
+        plugins: &InstalledPlugins,
+        overrides: &[String],
+        console: &Console,
+    ) -> Result<Vec<Warning>> {
         match compile_model(&self.source, &plugins.catalog(), &parsed(overrides)?) {
             Ok((model, warnings)) => {
                 of_streams(&model).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
@@ -124,7 +129,7 @@ fn parsed(overrides: &[String]) -> Result<Vec<Override>> {
 }
 
 /// The errors of files; for an unknown plugin with the folders that were searched.
-fn unplanned(errors: Errors, sources: Vec<Source>, plugins: &Plugins) -> CliError {
+fn unplanned(errors: Errors, sources: Vec<Source>, plugins: &InstalledPlugins) -> CliError {
     let is_plugin = |problem: &Problem| matches!(problem, Problem::UnknownName { what, .. } if what == "plugin");
     let note = errors.iter().any(|error| is_plugin(&error.problem)).then(|| plugins.searched());
     CliError::Plan { errors, sources, note }
@@ -181,7 +186,7 @@ pub fn name_of(job: &Job) -> (&str, &str) {
 
 /// Every codec and module that a job creates.
 pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
-    let scorers: Vec<&Scorer> = match job {
+    let scorers: Vec<&ScorerConfig> = match job {
         Job::Run(_) => Vec::new(),
         Job::Train(plan) => plan.scorers.values().collect(),
         Job::Eval(plan) => plan.judges.values().collect(),
@@ -230,7 +235,7 @@ pub fn absolute(job: &mut Job) {
 
 /// Every weights file that a job names.
 fn weights(job: &Job) -> Vec<&String> {
-    fn of(scorers: &IndexMap<String, Scorer>) -> impl Iterator<Item = &String> {
+    fn of(scorers: &IndexMap<String, ScorerConfig>) -> impl Iterator<Item = &String> {
         scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
     }
     match job {
@@ -259,7 +264,7 @@ fn fix_sources(sources: &mut IndexMap<String, Vec<String>>, generated: &IndexMap
     named.flat_map(|(_, paths)| paths).for_each(fix);
 }
 
-fn fix_scorer(scorer: &mut Scorer) {
+fn fix_scorer(scorer: &mut ScorerConfig) {
     scorer.checkpoint.iter_mut().for_each(fix);
 }
 
@@ -332,7 +337,7 @@ mod tests {
         if let Some(model) = model {
             std::fs::write(folder.path().join("model.yaml"), model).unwrap();
         }
-        let compiled = Recognised::read(&path).and_then(|file| file.compile(&Plugins::default(), &[], None));
+        let compiled = Recognised::read(&path).and_then(|file| file.compile(&InstalledPlugins::default(), &[], None));
         compiled.err().unwrap()
     }
 
@@ -380,7 +385,8 @@ mod tests {
         )
         .unwrap();
         let console = Console { json: true, color: false, terminal: false };
-        let error = Recognised::read(&path).and_then(|file| file.check_model(&Plugins::default(), &[], &console));
+        let error =
+            Recognised::read(&path).and_then(|file| file.check_model(&InstalledPlugins::default(), &[], &console));
         let text = error.unwrap_err().render(false);
         assert!(text.contains("model.yaml:4:14") && text.contains("^^^^^^^"), "{text}");
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyflow_plan::frame::{LONGEST_ORDER, Writer};
+use anyflow_plan::frame::{FrameWriter, LONGEST_ORDER};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn command(program: &Path, libtorch: &Libtorch, threads: u32, arguments: &[&str]
 }
 
 /// An order and how to start the engine for it.
-pub struct Task<'a, T> {
+pub struct Launch<'a, T> {
     /// The order.
     pub order: &'a T,
     /// Arguments; `-` makes the engine read the order from its standard input.
@@ -70,13 +70,13 @@ pub struct Task<'a, T> {
 ///
 /// # Errors
 /// There is no engine or libtorch, the order is too long, or the engine fails.
-pub fn execute<T: Serialize>(task: &Task<'_, T>, progress: &mut Progress) -> Result<Value, CliError> {
+pub fn execute<T: Serialize>(launch: &Launch<'_, T>, progress: &mut Progress) -> Result<Value, CliError> {
     let program = find()?;
     let libtorch = Libtorch::find()?;
     let mut order = Vec::new();
-    let framed = Writer::new(&mut order, LONGEST_ORDER).write(task.order);
+    let framed = FrameWriter::new(&mut order, LONGEST_ORDER).write(launch.order);
     framed.map_err(|error| CliError::Usage(format!("the order for the engine is too long: {error}")))?;
-    Ok(supervise(command(&program, &libtorch, task.threads, task.arguments), Some(order), progress)?)
+    Ok(supervise(command(&program, &libtorch, launch.threads, launch.arguments), Some(order), progress)?)
 }
 
 /// Asks the engine for its versions.

@@ -38,8 +38,8 @@ pub fn read(folder: &Path) -> Option<Order> {
 /// # Errors
 /// There is no engine or libtorch, the engine fails, or the file that completes the output is missing.
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
-    let task = engine::Task { order, arguments: &["-"], threads: order.threads };
-    let result = engine::execute(&task, &mut Progress::new(console))?;
+    let launch = engine::Launch { order, arguments: &["-"], threads: order.threads };
+    let result = engine::execute(&launch, &mut Progress::new(console))?;
     let end = Path::new(&order.output).join(end_of(&order.job));
     if end.is_file() { Ok(result) } else { Err(EngineFailure::Unproven { path: end }.into()) }
 }

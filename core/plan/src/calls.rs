@@ -3,7 +3,7 @@
 
 mod table;
 
-pub use table::{Table, WORDS};
+pub use table::{CallTable, WORDS};
 
 /// Separator of the parts of a call's text.
 const BETWEEN: &str = "\u{1f}";

@@ -9,10 +9,10 @@ mod run;
 mod training;
 
 pub use evaluation::{EvalPlan, Task, Variant};
-pub use model::{Companion, Component, Denoiser, Form, Model, Prompt, Stream, Type};
+pub use model::{Companion, Component, DenoiserConfig, Form, Model, PromptConfig, Stream, Type};
 pub use run::{Condition, Given, Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
-pub use training::{ColumnRef, Generated, Scorer, Stage, Table, Taken, TrainPlan, Trained};
+pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained, WeightsPart};
 
 /// Version of the serialized form; the engine refuses another.
 pub const PLAN_FORMAT: u32 = 2;

@@ -28,7 +28,7 @@ pub struct Section {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_in: Option<String>,
     /// Its keys.
-    pub keys: Vec<Entry>,
+    pub keys: Vec<KeyEntry>,
 }
 
 impl Section {
@@ -40,7 +40,7 @@ impl Section {
 
 /// One key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Entry {
+pub struct KeyEntry {
     /// The name with its section: `sampler.ddim.eta`.
     pub key: String,
     /// The values it takes, in words.
@@ -57,7 +57,7 @@ pub struct Entry {
     pub used_in: Option<String>,
 }
 
-impl Entry {
+impl KeyEntry {
     /// The last part of the name, as written in YAML.
     pub fn name(&self) -> &str {
         self.key.rsplit('.').next().unwrap_or(&self.key)
@@ -108,7 +108,7 @@ pub fn find(name: &str) -> Result<Vec<Section>, Hint> {
             found.push(section);
             continue;
         }
-        let keys: Vec<Entry> = section.keys.iter().filter(|entry| matches(&entry.key)).cloned().collect();
+        let keys: Vec<KeyEntry> = section.keys.iter().filter(|entry| matches(&entry.key)).cloned().collect();
         if !keys.is_empty() {
             found.push(Section { about: String::new(), used_in: None, keys, ..section });
         }

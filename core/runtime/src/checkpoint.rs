@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 pub use anyflow_weights::Metadata;
-use anyflow_weights::{Dtype, Entry, WeightsError};
+use anyflow_weights::{Dtype, TensorEntry, WeightsError};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
@@ -49,7 +49,7 @@ pub fn read(path: &Path) -> Result<Weights> {
 /// See [`read`].
 pub fn read_from(file: File, path: &Path) -> Result<Weights> {
     let mut tensors = Tensors::new();
-    let each = |entry: &Entry, bytes: &[u8]| -> Result<(), Unfit> {
+    let each = |entry: &TensorEntry, bytes: &[u8]| -> Result<(), Unfit> {
         let tensor = tensor(entry, bytes)?;
         tensors.insert(entry.name.clone(), tensor);
         Ok(())
@@ -59,8 +59,8 @@ pub fn read_from(file: File, path: &Path) -> Result<Weights> {
     Ok(Weights { tensors, metadata: summary.metadata, blake3: summary.blake3 })
 }
 
-fn tensor(entry: &Entry, bytes: &[u8]) -> Result<Tensor, Unfit> {
-    let Entry { name, dtype, shape, .. } = entry;
+fn tensor(entry: &TensorEntry, bytes: &[u8]) -> Result<Tensor, Unfit> {
+    let TensorEntry { name, dtype, shape, .. } = entry;
     let kind = kind_of(*dtype).ok_or_else(|| Unfit::Text(format!("{name} has dtype {dtype:?}")))?;
     let shape: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
     let tensor = Tensor::f_from_data_size(bytes, &shape, kind)?;
@@ -120,7 +120,7 @@ pub fn write(
     kept_as: WeightType,
 ) -> Result<()> {
     let entries = tensors.iter().map(|(name, tensor)| entry(name, tensor, kept_as)).collect::<Result<_>>()?;
-    let bytes = |entry: &Entry| bytes(&tensors[&entry.name], kept_as);
+    let bytes = |entry: &TensorEntry| bytes(&tensors[&entry.name], kept_as);
     anyflow_weights::write(to, entries, metadata, bytes).map_err(|unfit| match unfit {
         Unfit::Torch(error) => error.into(),
         Unfit::Weights(WeightsError::Write(source)) => RunError::io(path)(source),
@@ -180,7 +180,7 @@ fn stored(tensor: &Tensor, kept_as: WeightType) -> Kind {
     }
 }
 
-fn entry(name: &str, tensor: &Tensor, kept_as: WeightType) -> Result<Entry> {
+fn entry(name: &str, tensor: &Tensor, kept_as: WeightType) -> Result<TensorEntry> {
     let kind = stored(tensor, kept_as);
     let dtype = match kind {
         Kind::Float => Dtype::F32,
@@ -190,7 +190,7 @@ fn entry(name: &str, tensor: &Tensor, kept_as: WeightType) -> Result<Entry> {
         other => return Err(RunError::Internal(format!("a checkpoint cannot hold {other:?} ({name})"))),
     };
     let shape = tensor.size().iter().map(|n| *n as usize).collect();
-    Ok(Entry { name: name.into(), dtype, shape, size_bytes: tensor.numel() * kind.elt_size_in_bytes() })
+    Ok(TensorEntry { name: name.into(), dtype, shape, size_bytes: tensor.numel() * kind.elt_size_in_bytes() })
 }
 
 fn bytes(tensor: &Tensor, kept_as: WeightType) -> Result<Vec<u8>, Unfit> {

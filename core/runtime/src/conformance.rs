@@ -8,14 +8,14 @@ use anyflow_datasets::{Cell, Dataset};
 use anyflow_plan::descriptor::{CellKind, PluginDescriptor};
 use anyflow_plan::event::Checked;
 use anyflow_plan::order::{CheckOrder, Sample};
-use anyflow_sdk::testkit::{Check, Kit, Step, let_through};
+use anyflow_sdk::testkit::{Check, CheckEvent, Kit, let_through};
 use anyflow_sdk::{OwnedCell, OwnedList};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use serde_json::{Value, json};
 
 use crate::events::Events;
 use crate::plugin::watch::warm_up;
-use crate::plugin::{Plugins, allow_only};
+use crate::plugin::{LoadedPlugins, allow_only};
 use crate::{Result, RunError, process};
 
 /// Rows taken from a dataset of samples.
@@ -44,7 +44,7 @@ pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
         let _ = ready.recv();
         events.enter("load", Some(&order.library));
         let _ = steps.send(Started::new("", "load"));
-        let plugin = match Plugins::default().load(&order.library) {
+        let plugin = match LoadedPlugins::default().load(&order.library) {
             Ok(plugin) => plugin,
             Err(RunError::Library { text, .. }) => {
                 events.checked(plugin_check("load", "failed", text));
@@ -57,11 +57,11 @@ pub fn check(order: &CheckOrder, events: &Events) -> Result<Value> {
         events.checked(floats_check(plugin.keeps_floats));
         let kit = configured(Kit::new(plugin.entry).alone(), order, &plugin.descriptor)?;
         let checks = kit.run(|step| match step {
-            Step::Begin { component, check } => {
+            CheckEvent::Begin { component, check } => {
                 events.enter(format!("{component} {check}").trim(), Some(name));
                 let _ = steps.send(Started::new(component, check));
             }
-            Step::End(check) => events.checked(component_check(check)),
+            CheckEvent::End(check) => events.checked(component_check(check)),
         });
         let failed = checks.iter().filter(|c| c.outcome == anyflow_sdk::testkit::Outcome::Failed).count();
         drop(steps);

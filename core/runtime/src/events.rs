@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyflow_plan::event::{Checked, Event, Fault};
-use anyflow_plan::frame::{FrameError, LONGEST_EVENT, Writer};
+use anyflow_plan::frame::{FrameError, FrameWriter, LONGEST_EVENT};
 use serde_json::{Map, Value};
 
 /// The writer of events. It drops most progress events and writes all others at once.
@@ -16,7 +16,7 @@ pub struct Events {
 }
 
 struct Out {
-    frames: Writer<Box<dyn Write + Send>>,
+    frames: FrameWriter<Box<dyn Write + Send>>,
     last_progress: Option<Instant>,
 }
 
@@ -29,7 +29,7 @@ impl Events {
     /// Writes events to a stream. `end` must end the process; it is called if an event cannot be written. Without a
     /// reader, going on would be useless: the same command repeats the work, or finds it committed.
     pub fn new(to: impl Write + Send + 'static, end: fn() -> !) -> Self {
-        let frames = Writer::new(Box::new(to) as Box<dyn Write + Send>, LONGEST_EVENT);
+        let frames = FrameWriter::new(Box::new(to) as Box<dyn Write + Send>, LONGEST_EVENT);
         Events { out: Mutex::new(Out { frames, last_progress: None }), end }
     }
 

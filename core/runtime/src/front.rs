@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyflow_plan::frame::{LONGEST_ORDER, Reader};
+use anyflow_plan::frame::{FrameReader, LONGEST_ORDER};
 use crossbeam::channel::bounded;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout};
@@ -42,7 +42,7 @@ pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T, String> {
     let input = private(stdin()).map_err(|error| named(&error))?;
     // A plugin that reads standard input finds nothing.
     File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).map_err(|error| named(&error))?;
-    let mut frames = Reader::new(input, LONGEST_ORDER);
+    let mut frames = FrameReader::new(input, LONGEST_ORDER);
     let Some(order) = frames.read().map_err(|error| named(&error))? else { process::end_group() };
     let mut input = frames.into_inner();
     // The thread must run before a library is loaded: no thread can start while a library's constructor runs.

@@ -27,7 +27,7 @@ pub struct Loaded {
 }
 
 /// The rows of a run.
-pub struct Input {
+pub struct InputRows {
     /// Hash of all readable rows; `None` if the run has no inputs.
     pub content: Option<String>,
     /// Number of rows.
@@ -38,7 +38,7 @@ pub struct Input {
 ///
 /// # Errors
 /// [`RunError::Internal`].
-pub fn of_run(order: &Order, loaded: &Loaded, input: &Input) -> Result<JobId> {
+pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<JobId> {
     let job = described(&order.job)?
         .with("input", input.content.as_deref().unwrap_or("none"))
         .with("rows", input.rows)

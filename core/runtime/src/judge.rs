@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyflow_plan::descriptor::Role;
-use anyflow_plan::plan::Scorer;
+use anyflow_plan::plan::ScorerConfig;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{self, Tensors};
-use crate::plugin::{Module, Plugins};
+use crate::plugin::{LoadedPlugins, Module};
 use crate::{Result, RunError};
 
 /// An instance of a scorer: it judges an evaluation, or a training trains it.
@@ -29,7 +29,7 @@ impl Judge {
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(scorer: &Scorer, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
+    pub fn new(scorer: &ScorerConfig, plugins: &mut LoadedPlugins, device: Device, seed: u64) -> Result<Self> {
         let module = scorer.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
         Ok(Judge {
             stream: scorer.stream.clone(),

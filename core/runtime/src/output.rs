@@ -6,7 +6,7 @@ use anyflow_datasets::{Expected, Folder, OutputDir};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 
-use crate::identity::{self, Input, Loaded, explained};
+use crate::identity::{self, InputRows, Loaded, explained};
 use crate::{Result, RunError};
 
 /// The job's order, for reports.
@@ -73,7 +73,7 @@ pub fn open(order: &Order) -> Result<Folder> {
 ///
 /// # Errors
 /// Errors of [`open`] and [`OutputDir::open`]; [`RunError::OtherJob`].
-pub fn of_run(order: &Order, loaded: &Loaded, input: &Input) -> Result<OutputDir> {
+pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<OutputDir> {
     let job = identity::of_run(order, loaded, input)?;
     let expected = Expected { shards: input.rows.div_ceil(order.shard_rows.max(1)), rows: input.rows };
     let output = OutputDir::open(open(order)?, &job, expected).map_err(explained)?;

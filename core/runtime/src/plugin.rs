@@ -19,6 +19,6 @@ pub mod watch;
 
 pub use allowed::allow_only;
 pub use codec::Codec;
-pub use library::{Plugin, Plugins};
+pub use library::{LoadedPlugins, Plugin};
 pub use module::{Module, Parameter};
 pub use report::RowError;

@@ -13,20 +13,20 @@ use std::os::fd::FromRawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use anyflow_plan::calls::{Table, WORDS};
+use anyflow_plan::calls::{CallTable, WORDS};
 use libc::c_int;
 use memmap2::MmapRaw;
 
 #[cfg(target_os = "linux")]
 pub(crate) use code::note_code;
 
-static TABLE: OnceLock<Table<'static>> = OnceLock::new();
+static TABLE: OnceLock<CallTable<'static>> = OnceLock::new();
 /// The id of this process, to distinguish it from children that a plugin forked.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
 /// The table of running plugin calls of this process.
-pub(crate) fn calls() -> Table<'static> {
-    *TABLE.get_or_init(Table::own)
+pub(crate) fn calls() -> CallTable<'static> {
+    *TABLE.get_or_init(CallTable::own)
 }
 
 /// Prepares for a crash. `shared` is the file descriptor of the front's table of calls; this function takes and closes it.
@@ -89,7 +89,7 @@ unsafe extern "C" fn on_hangup(_signal: c_int, _info: *mut libc::siginfo_t, _con
 pub(crate) fn note_code(_plugin: &str, _address: *const libc::c_void) {}
 
 /// Maps the front's table of calls.
-fn map(descriptor: i32) -> io::Result<Table<'static>> {
+fn map(descriptor: i32) -> io::Result<CallTable<'static>> {
     // SAFETY: the front opened the descriptor for this purpose; only this function uses and closes it.
     let file = unsafe { File::from_raw_fd(descriptor) };
     if file.metadata()?.len() != WORDS as u64 * 8 {
@@ -99,7 +99,7 @@ fn map(descriptor: i32) -> io::Result<Table<'static>> {
     // SAFETY: the memory is page-aligned, holds `WORDS` words, and stays mapped until the process ends. The front reads it
     // only after that.
     let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(memory.as_mut_ptr().cast(), WORDS) };
-    Table::new(words).ok_or_else(|| io::Error::other("the table of calls has another size"))
+    CallTable::new(words).ok_or_else(|| io::Error::other("the table of calls has another size"))
 }
 
 /// Makes C's `stdout` line-buffered, because nothing flushes it when this process ends or crashes.

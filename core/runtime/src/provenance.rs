@@ -5,7 +5,7 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use serde_json::{Value, json};
 
-use crate::identity::{Input, Loaded};
+use crate::identity::{InputRows, Loaded};
 use crate::{Result, RunError};
 
 const FILE: &str = "run.json";
@@ -19,7 +19,7 @@ pub struct Provenance<'a> {
     /// The loaded files.
     pub loaded: &'a Loaded,
     /// Its rows.
-    pub input: &'a Input,
+    pub input: &'a InputRows,
     /// Its result.
     pub result: &'a Value,
 }

@@ -29,13 +29,13 @@ use crate::plugin::Codec;
 use crate::provenance::Provenance;
 use crate::{Result, RunError, Session, output};
 use compute::Compute;
-use decode::Decoder;
-use encode::Encoder;
+use decode::DecodeStage;
+use encode::EncodeStage;
 pub use features::feature_of;
 use permits::Permits;
 use read::ShardReader;
 use stage::{Message, Stages};
-use write::{OutputWriter, Summary};
+use write::{OutputWriter, RunSummary};
 
 /// The names of the stages and of their threads.
 const STAGES: [&str; 5] = [READ, ENCODE, COMPUTE, DECODE, WRITE];
@@ -117,11 +117,11 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     /// Sends the shards through all stages.
-    fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<Summary> {
+    fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<RunSummary> {
         let Rest { plan, order, codecs, reader, output } = *self;
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
-        let encoder = Encoder::new(plan, order, reader.dataset(), codecs);
-        let decoder = Decoder::new(plan, order, codecs);
+        let encoder = EncodeStage::new(plan, order, reader.dataset(), codecs);
+        let decoder = DecodeStage::new(plan, order, codecs);
         let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));
         let queue = || bounded::<Message>(permits.count());
         let (to_encode, from_read) = queue();

@@ -10,7 +10,7 @@ use tch::Device;
 use crate::checkpoint::{self, Tensors, Weights};
 use crate::from_plan::typed;
 use crate::identity::Loaded;
-use crate::plugin::{Codec, Plugins};
+use crate::plugin::{Codec, LoadedPlugins};
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
@@ -20,7 +20,7 @@ const PROMPT_SEEDS: u64 = 500;
 /// The instances of a model.
 pub struct Session {
     /// Loaded plugin libraries.
-    pub plugins: Plugins,
+    pub plugins: LoadedPlugins,
     /// Codec of each stream and prompt.
     pub codecs: IndexMap<String, Codec>,
     /// Network and statistics of each stream; network of each prompt.
@@ -39,7 +39,7 @@ impl Session {
     /// # Errors
     /// Errors of plugins and engine.
     pub fn new(model: &Model, device: Device, seed: u64) -> Result<Self> {
-        let mut plugins = Plugins::default();
+        let mut plugins = LoadedPlugins::default();
         let mut codecs = IndexMap::new();
         let mut streams = IndexMap::new();
         for (i, (name, stream)) in model.streams.iter().enumerate() {

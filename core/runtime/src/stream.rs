@@ -1,11 +1,11 @@
 //! The network of a stream or a prompt, and the statistics that normalize a latent.
 
 use anyflow_plan::descriptor::Role;
-use anyflow_plan::plan::{Form, Prompt, Stream, Type};
+use anyflow_plan::plan::{Form, PromptConfig, Stream, Type};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Tensors;
-use crate::plugin::{Module, Plugins};
+use crate::plugin::{LoadedPlugins, Module};
 use crate::{Result, RunError};
 
 /// A stream (array <-> latent <-> normalized latent) or a prompt (array -> tokens).
@@ -34,7 +34,7 @@ impl StreamNet {
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(name: &str, stream: &Stream, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
+    pub fn new(name: &str, stream: &Stream, plugins: &mut LoadedPlugins, device: Device, seed: u64) -> Result<Self> {
         let module = stream.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
         let net = StreamNet::bare(name, &stream.array, &stream.latent, device)?;
         Ok(StreamNet { module, role: stream.by, ..net })
@@ -44,7 +44,13 @@ impl StreamNet {
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn prompt(name: &str, prompt: &Prompt, plugins: &mut Plugins, device: Device, seed: u64) -> Result<Self> {
+    pub fn prompt(
+        name: &str,
+        prompt: &PromptConfig,
+        plugins: &mut LoadedPlugins,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self> {
         let module = Module::new(plugins, &prompt.module, device, seed)?;
         let net = StreamNet::bare(name, &prompt.array, &prompt.tokens, device)?;
         Ok(StreamNet { module: Some(module), is_prompt: true, role: Role::Embed, ..net })

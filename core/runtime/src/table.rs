@@ -10,11 +10,11 @@ use tch::Tensor;
 
 use crate::events::Events;
 use crate::{Result, RunError, Session};
-use source::{Source, SourceReader};
+use source::{SourceReader, SourceRows};
 
 /// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources.
 pub struct TableData {
-    sources: IndexMap<String, Source>,
+    sources: IndexMap<String, SourceRows>,
     /// Per source after the first: join value -> rows.
     partners: Vec<BTreeMap<String, Vec<i64>>>,
     /// Rows of the first source that have partners in all other sources.
@@ -183,7 +183,7 @@ impl Tuples {
     }
 }
 
-fn groups(source: &Source) -> BTreeMap<String, Vec<i64>> {
+fn groups(source: &SourceRows) -> BTreeMap<String, Vec<i64>> {
     let mut groups: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (row, value) in source.join.iter().enumerate() {
         groups.entry(value.clone()).or_default().push(row as i64);

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Taken, TrainPlan, Trained};
+use anyflow_plan::plan::{TrainPlan, Trained, WeightsPart};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tch::Device;
@@ -128,7 +128,7 @@ fn load_initial(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, 
 }
 
 /// Copies a part of a file into the part `name` of the model, and returns the hash of the file.
-fn take(trainee: &Trainee, name: &str, taken: &Taken) -> Result<String> {
+fn take(trainee: &Trainee, name: &str, taken: &WeightsPart) -> Result<String> {
     let path = Path::new(&taken.from);
     // The dot matters: `streams.seen` is also a prefix of `streams.seen2.mean`.
     let rest = |tensor: &str| Some(tensor.strip_prefix(&taken.part)?.strip_prefix('.')?.to_string());

@@ -60,7 +60,7 @@ use serde_json::{Map, Value};
 
 #[cfg(feature = "torch")]
 pub use network::check_network;
-pub use outcome::{Check, Outcome, Step};
+pub use outcome::{Check, CheckEvent, Outcome};
 pub use prints::let_through;
 
 use crate::OwnedCell;
@@ -110,7 +110,7 @@ impl Kit {
     }
 
     /// Runs all checks, and reports each to `watch` before it begins and after it ended.
-    pub fn run(&self, mut watch: impl FnMut(Step<'_>)) -> Vec<Check> {
+    pub fn run(&self, mut watch: impl FnMut(CheckEvent<'_>)) -> Vec<Check> {
         let mut protocol = Protocol::new(self.scope, &mut watch);
         let Some(plugin) = entry::check(self.entry, &mut protocol) else { return protocol.finish() };
         protocol.check("names", || self.known(&plugin));

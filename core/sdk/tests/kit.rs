@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyflow_sdk::testkit::{Check, Kit, Outcome, Step};
+use anyflow_sdk::testkit::{Check, CheckEvent, Kit, Outcome};
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 
 /// Words of at most `length` lowercase letters <-> one number per letter, with one fault.
@@ -173,8 +173,8 @@ fn a_leak_is_found() {
 fn a_check_is_reported_before_it_begins() {
     let mut open = None;
     let checks = Kit::new(ENTRY).run(|step| match step {
-        Step::Begin { check, .. } => assert!(open.replace(check).is_none()),
-        Step::End(done) => assert_eq!(open.take(), Some(done.check)),
+        CheckEvent::Begin { check, .. } => assert!(open.replace(check).is_none()),
+        CheckEvent::End(done) => assert_eq!(open.take(), Some(done.check)),
     });
     assert!(open.is_none() && !checks.is_empty());
 }

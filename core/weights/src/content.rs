@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::header::{Entry, Metadata};
+use crate::header::{Metadata, TensorEntry};
 
 /// Metadata key of the hash of everything else in the file.
 pub const CONTENT_KEY: &str = "anyflow.blake3";
 
 /// Collects the tensors of a file, in any order.
 #[derive(Default)]
-pub(crate) struct Content {
+pub(crate) struct ContentHasher {
     tensors: BTreeMap<String, blake3::Hash>,
 }
 
-impl Content {
+impl ContentHasher {
     /// Adds a tensor.
-    pub(crate) fn add(&mut self, entry: &Entry, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, entry: &TensorEntry, bytes: &[u8]) {
         let mut hasher = blake3::Hasher::new();
         field(&mut hasher, &format!("{} {:?}", entry.dtype, entry.shape));
         hasher.update(bytes);

@@ -22,7 +22,7 @@ const METADATA: &str = "__metadata__";
 
 /// A tensor as the header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct TensorEntry {
     /// Its name.
     pub name: String,
     /// Type of its elements.
@@ -37,7 +37,7 @@ pub struct Entry {
 pub(crate) struct Header {
     pub(crate) metadata: Metadata,
     /// The tensors, in the order of their bytes.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<TensorEntry>,
 }
 
 impl Header {
@@ -66,9 +66,9 @@ impl Header {
     }
 }
 
-fn entry((name, info): (String, TensorInfo)) -> Entry {
+fn entry((name, info): (String, TensorInfo)) -> TensorEntry {
     let (start, end) = info.data_offsets;
-    Entry { name, dtype: info.dtype, shape: info.shape, size_bytes: end - start }
+    TensorEntry { name, dtype: info.dtype, shape: info.shape, size_bytes: end - start }
 }
 
 /// The error of a file that is shorter than its header says.

@@ -17,7 +17,7 @@ mod write;
 
 pub use content::CONTENT_KEY;
 pub use error::{Result, WeightsError};
-pub use header::{Entry, Metadata};
+pub use header::{Metadata, TensorEntry};
 pub use read::{Summary, open, read, verify};
 pub use safetensors::Dtype;
 pub use write::write;

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use crate::content::{CONTENT_KEY, Content};
+use crate::content::{CONTENT_KEY, ContentHasher};
 use crate::error::{Result, WeightsError};
-use crate::header::{Entry, Header, Metadata, too_short};
+use crate::header::{Header, Metadata, TensorEntry, too_short};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -40,12 +40,12 @@ pub fn open(path: &Path) -> Result<File> {
 /// `each`.
 pub fn read<E: From<WeightsError>>(
     file: File,
-    mut each: impl FnMut(&Entry, &[u8]) -> Result<(), E>,
+    mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Summary, E> {
     let size_bytes = file.metadata().map_err(WeightsError::Read)?.len();
     let mut file = Hashed { file: BufReader::with_capacity(BUFFER_BYTES, file), hasher: blake3::Hasher::new() };
     let header = Header::read(&mut file, size_bytes)?;
-    let mut content = Content::default();
+    let mut content = ContentHasher::default();
     let mut bytes = Vec::new();
     for entry in &header.entries {
         bytes.resize(entry.size_bytes, 0);

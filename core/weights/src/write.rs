@@ -5,9 +5,9 @@ use std::io::Write;
 use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value};
 
-use crate::content::{CONTENT_KEY, Content};
+use crate::content::{CONTENT_KEY, ContentHasher};
 use crate::error::{Result, WeightsError};
-use crate::header::{Entry, LENGTH_BYTES, Metadata};
+use crate::header::{LENGTH_BYTES, Metadata, TensorEntry};
 
 /// Writes a file with the hash of its content in the metadata. `bytes` returns the little-endian bytes of a tensor. It
 /// is called twice per tensor: for the hash, which comes first in the file, and for the data. Equal tensors and
@@ -17,13 +17,13 @@ use crate::header::{Entry, LENGTH_BYTES, Metadata};
 /// [`WeightsError::Write`]; errors of `bytes`.
 pub fn write<E: From<WeightsError>>(
     to: &mut impl Write,
-    mut entries: Vec<Entry>,
+    mut entries: Vec<TensorEntry>,
     mut metadata: Metadata,
-    mut bytes: impl FnMut(&Entry) -> Result<Vec<u8>, E>,
+    mut bytes: impl FnMut(&TensorEntry) -> Result<Vec<u8>, E>,
 ) -> Result<(), E> {
     // The order of the reference implementation, which aligns each tensor to its elements.
     entries.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
-    let mut content = Content::default();
+    let mut content = ContentHasher::default();
     for entry in &entries {
         content.add(entry, &bytes(entry)?);
     }
@@ -37,12 +37,12 @@ pub fn write<E: From<WeightsError>>(
     Ok(())
 }
 
-fn header(entries: &[Entry], metadata: &Metadata) -> Result<Vec<u8>> {
+fn header(entries: &[TensorEntry], metadata: &Metadata) -> Result<Vec<u8>> {
     let impossible = |error: serde_json::Error| WeightsError::Write(error.into());
     let mut fields = Map::new();
     fields.insert("__metadata__".into(), serde_json::to_value(metadata).map_err(impossible)?);
     let mut start = 0;
-    for Entry { name, dtype, shape, size_bytes } in entries {
+    for TensorEntry { name, dtype, shape, size_bytes } in entries {
         let data_offsets = (start, start + size_bytes);
         start = data_offsets.1;
         let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets };

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyflow_weights::{CONTENT_KEY, Dtype, Entry, WeightsError, open, read, verify, write};
+use anyflow_weights::{CONTENT_KEY, Dtype, TensorEntry, WeightsError, open, read, verify, write};
 
-fn entry(name: &str, dtype: Dtype, shape: &[usize]) -> Entry {
+fn entry(name: &str, dtype: Dtype, shape: &[usize]) -> TensorEntry {
     let size_bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-    Entry { name: name.into(), dtype, shape: shape.to_vec(), size_bytes }
+    TensorEntry { name: name.into(), dtype, shape: shape.to_vec(), size_bytes }
 }
 
 /// A file of two tensors, with bytes derived from their names.
@@ -17,7 +17,7 @@ fn written(folder: &Path) -> PathBuf {
     let path = folder.join("a.safetensors");
     let entries = vec![entry("b", Dtype::BF16, &[3, 2]), entry("a", Dtype::F32, &[2])];
     let metadata = BTreeMap::from([("step".to_string(), "100".to_string())]);
-    let bytes = |entry: &Entry| Ok::<_, WeightsError>(vec![entry.name.as_bytes()[0]; entry.size_bytes]);
+    let bytes = |entry: &TensorEntry| Ok::<_, WeightsError>(vec![entry.name.as_bytes()[0]; entry.size_bytes]);
     write(&mut std::fs::File::create(&path).unwrap(), entries, metadata, bytes).unwrap();
     path
 }
@@ -37,7 +37,7 @@ fn a_written_file_reads_back_here_and_in_the_reference_implementation() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path());
     let mut found = Vec::new();
-    let each = |entry: &Entry, bytes: &[u8]| {
+    let each = |entry: &TensorEntry, bytes: &[u8]| {
         found.push((entry.clone(), bytes.to_vec()));
         Ok::<_, WeightsError>(())
     };

@@ -9,7 +9,7 @@ use super::shard::{Shard, short};
 use crate::error::{DatasetError, Result};
 use crate::job::JobRecord;
 use crate::record;
-use crate::write::Written;
+use crate::write::WrittenFile;
 
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 pub(crate) const JOB_FILE: &str = "job.json";
@@ -73,8 +73,8 @@ pub struct Manifest {
     pub shards: Vec<Shard>,
 }
 
-impl From<Written> for FileHash {
-    fn from(written: Written) -> FileHash {
+impl From<WrittenFile> for FileHash {
+    fn from(written: WrittenFile) -> FileHash {
         FileHash { size_bytes: written.size_bytes, blake3: written.blake3 }
     }
 }

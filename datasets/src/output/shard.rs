@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::DATA_FOLDER;
 use crate::error::{DatasetError, Result};
 use crate::read::Part;
-use crate::write::Written;
+use crate::write::WrittenFile;
 
 /// Key of the Parquet metadata that identifies the job and the shard of a file.
 pub(crate) const MARK_KEY: &str = "anyflow.shard";
@@ -54,8 +54,8 @@ impl Shard {
         Shard { shard, file: None, rows: 0, size_bytes: 0, blake3: String::new() }
     }
 
-    pub(super) fn with_file(shard: u64, written: Written) -> Shard {
-        let Written { rows, size_bytes, blake3 } = written;
+    pub(super) fn with_file(shard: u64, written: WrittenFile) -> Shard {
+        let WrittenFile { rows, size_bytes, blake3 } = written;
         Shard { shard, file: Some(shard_file(shard)), rows, size_bytes, blake3 }
     }
 

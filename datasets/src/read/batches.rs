@@ -12,7 +12,7 @@ use super::Dataset;
 use super::embed::Embedded;
 use super::group::{GroupReader, Piece, Wanted, batch_rows};
 use super::part::conform;
-use super::row_batch::{Bound, RowBatch, Unreadable};
+use super::row_batch::{Bound, RowBatch, UnreadableRow};
 use super::size::{batch_bytes, fixed_bytes};
 use crate::error::{DatasetError, Result};
 
@@ -129,7 +129,7 @@ impl Batches {
                     }
                     bytes = bytes.saturating_add(self.null_bytes * count as u64).min(self.bound.bytes);
                     let places = rows..rows + count;
-                    unreadable.extend(places.map(|row| Unreadable { row, code, reason: reason.clone() }));
+                    unreadable.extend(places.map(|row| UnreadableRow { row, code, reason: reason.clone() }));
                     parts.push(nulls(&self.schema, count)?);
                     rows += count;
                     if lost > count as u64 {

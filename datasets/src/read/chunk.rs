@@ -14,7 +14,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::meter::Meter;
 use super::thrift::{Flaw, Walker, kind};
-use crate::source::read_at;
+use crate::data_file::read_at;
 
 /// Bytes of a header that are read first; statistics make some headers longer.
 const HEAD_BYTES: usize = 256;

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::Dataset;
 use super::batches::Batches;
-use super::row_batch::{RowBatch, Unreadable};
+use super::row_batch::{RowBatch, UnreadableRow};
 use super::size::batch_bytes;
 use crate::cell::{Cell, CellColumn, column_from_cells};
 use crate::error::{DatasetError, Result};
@@ -116,7 +116,7 @@ fn with_bytes(
     cells: &CellColumn,
     name: &str,
     column: &ArrayRef,
-    unreadable: &mut Vec<Unreadable>,
+    unreadable: &mut Vec<UnreadableRow>,
 ) -> Result<ArrayRef> {
     let mut owned = Vec::with_capacity(cells.len());
     for row in 0..cells.len() {
@@ -145,9 +145,9 @@ fn with_bytes(
 }
 
 /// Lists a row once, in order.
-fn note(unreadable: &mut Vec<Unreadable>, row: usize, error: &DatasetError) {
+fn note(unreadable: &mut Vec<UnreadableRow>, row: usize, error: &DatasetError) {
     let place = unreadable.partition_point(|bad| bad.row < row);
     if unreadable.get(place).is_none_or(|bad| bad.row != row) {
-        unreadable.insert(place, Unreadable { row, code: error.code(), reason: error.to_string() });
+        unreadable.insert(place, UnreadableRow { row, code: error.code(), reason: error.to_string() });
     }
 }

@@ -6,8 +6,8 @@ use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::thrift::{Flaw, Walk, Walker, kind};
+use crate::data_file::DataFile;
 use crate::error::{DatasetError, Result};
-use crate::source::Source;
 
 /// The most levels of nesting of a column.
 const MAX_DEPTH: usize = 64;
@@ -149,7 +149,7 @@ fn group(walker: &mut Walker<'_>) -> Walk<u64> {
 }
 
 /// Refuses impossible numbers and errors that reading would find only much later. Returns the rows of all row groups.
-pub(super) fn check_layout(source: &Source, parquet: &ParquetMetaData) -> Result<u64> {
+pub(super) fn check_layout(source: &DataFile, parquet: &ParquetMetaData) -> Result<u64> {
     let corrupt = |reason: String| DatasetError::Corrupt { path: source.path.clone(), row: 0, reason };
     let mut rows = 0u64;
     let mut places = Vec::new();
@@ -179,7 +179,7 @@ pub(super) fn check_layout(source: &Source, parquet: &ParquetMetaData) -> Result
 }
 
 /// The byte range of a column chunk in the file.
-fn place(source: &Source, column: &ColumnChunkMetaData) -> Result<Range<u64>> {
+fn place(source: &DataFile, column: &ColumnChunkMetaData) -> Result<Range<u64>> {
     let unsupported = |what: String| DatasetError::Unsupported { path: source.path.clone(), what };
     if column.file_path().is_some() {
         return Err(unsupported("a column in another file".into()));

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Part;
+use crate::data_file::{DataFile, Version};
 use crate::error::{Result, io_error};
 use crate::folder::NewFile;
-use crate::source::{Source, Version};
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -35,7 +35,7 @@ fn entry(version: &Version, cache: &Path) -> PathBuf {
 }
 
 /// Hash of a file, from the cache if it has this version.
-fn file_hash(source: &Source, cache: Option<&Path>) -> Result<blake3::Hash> {
+fn file_hash(source: &DataFile, cache: Option<&Path>) -> Result<blake3::Hash> {
     let path = &source.path;
     let mut file = source.open()?;
     let before = Version::of(&file.metadata().map_err(io_error(path, "read"))?);
@@ -100,7 +100,7 @@ mod tests {
         let path = place.path().join("a");
         let cache = place.path().join("cache");
         std::fs::write(&path, b"one").unwrap();
-        let source = Source::new(&path).unwrap();
+        let source = DataFile::new(&path).unwrap();
         let version = source.version.clone();
         let other = blake3::hash(b"a mark of the cache");
         remember(version.clone(), other, &cache).unwrap();
@@ -131,7 +131,7 @@ mod tests {
         let path = place.path().join("a");
         let cache = place.path().join("cache");
         std::fs::write(&path, b"one").unwrap();
-        let source = Source::new(&path).unwrap();
+        let source = DataFile::new(&path).unwrap();
         assert_eq!(file_hash(&source, Some(&cache)).unwrap(), blake3::hash(b"one"));
         assert!(!cache.exists());
     }

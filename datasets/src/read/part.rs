@@ -15,14 +15,14 @@ use super::guard::guarded;
 use super::size::fixed_bytes;
 use super::{footer, stated};
 use crate::beneath::MAX_CELL_BYTES;
+use crate::data_file::DataFile;
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
-use crate::source::Source;
 
 /// A file with its footer, and the position of its rows in the dataset.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    pub(crate) source: Source,
+    pub(crate) source: DataFile,
     pub(crate) metadata: ArrowReaderMetadata,
     pub(crate) first_row: u64,
     pub(crate) rows: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Part {
 impl Part {
     /// Reads the footer.
     pub(crate) fn open(path: &Path, first_row: u64) -> Result<Part> {
-        let source = Source::new(path)?;
+        let source = DataFile::new(path)?;
         let footer = source.footer()?;
         let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };
         footer::check_encoded(&footer).map_err(corrupt)?;

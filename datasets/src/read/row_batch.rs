@@ -37,12 +37,12 @@ pub struct RowBatch {
     /// The rows. An unreadable row is null in its unreadable columns.
     pub rows: RecordBatch,
     /// Unreadable rows, in order, each once.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableRow>,
 }
 
 /// An unreadable row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableRow {
     /// Row within the batch, from 0.
     pub row: usize,
     /// Short stable code; see [`DatasetError::code`](crate::DatasetError::code).
@@ -66,7 +66,7 @@ impl RowBatch {
         RowBatch {
             first_row: self.first_row + start as u64,
             rows: self.rows.slice(start, length),
-            unreadable: inside.map(|bad| Unreadable { row: bad.row - start, ..bad.clone() }).collect(),
+            unreadable: inside.map(|bad| UnreadableRow { row: bad.row - start, ..bad.clone() }).collect(),
         }
     }
 }

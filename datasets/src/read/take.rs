@@ -19,7 +19,7 @@ use crate::error::{DatasetError, Result};
 const DECODED_ROWS: usize = 128;
 
 /// Requested rows in the requested order, from [`Dataset::take`].
-pub struct Taken {
+pub struct TakenRows {
     schema: SchemaRef,
     /// The requested rows in file order.
     pieces: Vec<RecordBatch>,
@@ -35,7 +35,7 @@ struct Place {
     bytes: u64,
 }
 
-pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64], bound: Bound) -> Result<Taken> {
+pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64], bound: Bound) -> Result<TakenRows> {
     let mut wanted = rows.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
@@ -53,10 +53,10 @@ pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64], bound: Bo
     }
     found.resize(wanted.len(), Place { piece: 0, row: 0, bytes: 0 });
     let places = rows.iter().map(|row| found[wanted.partition_point(|other| other < row)]).collect();
-    Ok(Taken { schema, pieces, places, bound })
+    Ok(TakenRows { schema, pieces, places, bound })
 }
 
-impl Taken {
+impl TakenRows {
     /// Schema of the batches.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
@@ -84,7 +84,7 @@ impl Taken {
     }
 }
 
-impl Iterator for Taken {
+impl Iterator for TakenRows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {

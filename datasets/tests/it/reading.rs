@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::support::{all_ids, blobs, every_feature, ids, ints, numbered, numbered_batch, open, table, value, write};
-use anyflow_datasets::{Bound, Cell, Dataset, DatasetError, Fault, Feature, Features, RowBatch, Unreadable};
+use anyflow_datasets::{Bound, Cell, Dataset, DatasetError, Fault, Feature, Features, RowBatch, UnreadableRow};
 use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
 };
@@ -146,7 +146,7 @@ fn a_dangling_link_is_an_unreadable_row() {
     let rows: Vec<RowBatch> = rows.map(Result::unwrap).collect();
     // The two files are too large for one batch.
     assert_eq!(rows.iter().map(|batch| (batch.first_row, batch.num_rows())).collect::<Vec<_>>(), [(0, 4), (4, 1)]);
-    let bad: Vec<&Unreadable> = rows[0].unreadable.iter().collect();
+    let bad: Vec<&UnreadableRow> = rows[0].unreadable.iter().collect();
     assert_eq!(bad.iter().map(|bad| (bad.row, bad.code)).collect::<Vec<_>>(), [1, 2, 3].map(|row| (row, "data.cell")));
     for (bad, words) in bad.iter().zip(["no such file", "outside", "outside"]) {
         assert!(bad.reason.contains(words), "{}", bad.reason);

@@ -6,7 +6,7 @@ use anyflow_plan::style::Style;
 use serde_json::{Value, json};
 
 use super::{bytes, plugin, table};
-use crate::catalog::Plugins;
+use crate::catalog::InstalledPlugins;
 use crate::console::{Console, Outcome};
 use crate::error::Result;
 use crate::libtorch::{self, Libtorch};
@@ -122,7 +122,7 @@ fn engine() -> Finding {
 }
 
 fn plugins() -> Finding {
-    let plugins = match Plugins::discover() {
+    let plugins = match InstalledPlugins::discover() {
         Ok(plugins) => plugins,
         Err(error) => return Finding::new("plugins", State::Bad, error.to_string(), Value::Null),
     };

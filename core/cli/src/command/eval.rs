@@ -9,7 +9,7 @@ use anyflow_plan::plan::{Job, PLAN_FORMAT};
 use serde::Deserialize;
 
 use super::plugins;
-use crate::catalog::Plugins;
+use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
@@ -57,7 +57,7 @@ impl Common {
     ///
     /// # Errors
     /// See [`Recognised::compile`]; a dataset or column that is missing.
-    pub fn compile(&self, file: Recognised, plugins: &Plugins, first: &[String]) -> Result<Compiled> {
+    pub fn compile(&self, file: Recognised, plugins: &InstalledPlugins, first: &[String]) -> Result<Compiled> {
         let set = [first, &self.set].concat();
         let compiled = file.compile(plugins, &set, self.data.as_deref())?;
         sources::check(&compiled.job)?;

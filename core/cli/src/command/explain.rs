@@ -1,6 +1,6 @@
 //! `anyflow explain`.
 
-use anyflow_plan::reference::{self, Entry, Section};
+use anyflow_plan::reference::{self, KeyEntry, Section};
 
 use crate::console::Outcome;
 use crate::error::{CliError, Result};
@@ -38,7 +38,7 @@ fn text(section: &Section) -> String {
     parts.join("\n")
 }
 
-fn entry(entry: &Entry) -> String {
+fn entry(entry: &KeyEntry) -> String {
     let rows =
         [("value", Some(entry.value.clone())), ("default", entry.default_text()), ("used in", entry.used_in.clone())];
     lines(&entry.key, &entry.about, &rows)

@@ -9,7 +9,7 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Job, Op, PLAN_FORMAT};
 
 use super::{columns, open, plugins, shown, summary};
-use crate::catalog::Plugins;
+use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{Console, Outcome};
 use crate::error::{CliError, Result};
@@ -86,7 +86,7 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     Ok(Outcome::done(format!("{}{view}", summary(&result)), result))
 }
 
-fn compile(args: &Args, plugins: &Plugins) -> Result<Compiled> {
+fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
     let compile =
         |set: &[String]| Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(plugins, set, None);
     let compiled = compile(&args.set)?;

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::atomic::AtomicU64;
 
-use anyflow_plan::calls::{Call, Died, Table, WORDS};
+use anyflow_plan::calls::{Call, CallTable, Died, WORDS};
 
 /// An anonymous file.
 pub(super) struct Calls(File);
@@ -43,7 +43,7 @@ impl Calls {
         let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
         let (words, _) = bytes.as_chunks::<8>();
         let words: Vec<AtomicU64> = words.iter().map(|word| AtomicU64::new(u64::from_le_bytes(*word))).collect();
-        match Table::new(&words).filter(|_| read.is_ok()) {
+        match CallTable::new(&words).filter(|_| read.is_ok()) {
             Some(table) => Noted { died: table.death(), under_way: table.under_way().map(|(_, call)| call).collect() },
             None => Noted::default(),
         }

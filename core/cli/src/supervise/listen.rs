@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyflow_plan::event::Event;
-use anyflow_plan::frame::{FrameError, LONGEST_EVENT, Reader};
+use anyflow_plan::frame::{FrameError, FrameReader, LONGEST_EVENT};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
@@ -79,7 +79,7 @@ fn give(input: Option<ChildStdin>, order: Option<&[u8]>) -> Option<ChildStdin> {
 }
 
 fn events(out: impl io::Read, to: &SyncSender<Voice>) -> Result<(), FrameError> {
-    let mut frames = Reader::new(out, LONGEST_EVENT);
+    let mut frames = FrameReader::new(out, LONGEST_EVENT);
     while let Some(event) = frames.read()? {
         if to.send(Voice::Event(event)).is_err() {
             break;

@@ -2,7 +2,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyflow_plan::event::Fault;
-use anyflow_plan::frame::{LONGEST_EVENT, Writer};
+use anyflow_plan::frame::{FrameWriter, LONGEST_EVENT};
 use serde_json::json;
 
 use super::*;
@@ -36,7 +36,7 @@ fn printed(bytes: &[u8]) -> String {
 
 fn frames(events: &[Value]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = Writer::new(&mut bytes, LONGEST_EVENT);
+    let mut writer = FrameWriter::new(&mut bytes, LONGEST_EVENT);
     events.iter().for_each(|event| writer.write(event).unwrap());
     bytes
 }

@@ -38,19 +38,19 @@ const LONGEST_PART: usize = 110;
 
 /// The table, in borrowed memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Table<'a> {
+pub struct CallTable<'a> {
     words: &'a [AtomicU64],
 }
 
-impl<'a> Table<'a> {
+impl<'a> CallTable<'a> {
     /// The table in these [`WORDS`] words, which must be zero at first.
     pub fn new(words: &'a [AtomicU64]) -> Option<Self> {
-        (words.len() == WORDS).then_some(Table { words })
+        (words.len() == WORDS).then_some(CallTable { words })
     }
 
     /// A private table that lives as long as the process.
-    pub fn own() -> Table<'static> {
-        Table { words: Vec::leak((0..WORDS).map(|_| AtomicU64::new(0)).collect()) }
+    pub fn own() -> CallTable<'static> {
+        CallTable { words: Vec::leak((0..WORDS).map(|_| AtomicU64::new(0)).collect()) }
     }
 
     /// Records the start of a call at `now`, in nanoseconds. The search for a free slot starts at `near`. Returns the slot of

@@ -19,7 +19,7 @@ fn dying(slot: usize) -> Dying {
 #[test]
 fn calls_are_there_while_they_are_under_way() {
     let words = words();
-    let table = Table::new(&words).unwrap();
+    let table = CallTable::new(&words).unwrap();
     let one = table.begin(&DECODE, 7, 0);
     let two = table.begin(&LOAD, 9, 5);
     let found: Vec<_> = table.under_way().collect();
@@ -36,7 +36,7 @@ fn calls_are_there_while_they_are_under_way() {
 #[test]
 fn the_first_death_is_told_with_the_call_of_its_own_thread() {
     let words = words();
-    let table = Table::new(&words).unwrap();
+    let table = CallTable::new(&words).unwrap();
     assert_eq!(table.death(), None);
     table.library("other", 100..200);
     table.begin(&LOAD, 0, 0);
@@ -52,7 +52,7 @@ fn the_first_death_is_told_with_the_call_of_its_own_thread() {
 #[test]
 fn a_death_outside_any_call_has_none() {
     let words = words();
-    let table = Table::new(&words).unwrap();
+    let table = CallTable::new(&words).unwrap();
     table.begin(&DECODE, 0, 0);
     table.died(&Dying { address: 1, ..dying(0) });
     let died = table.death().unwrap();
@@ -62,7 +62,7 @@ fn a_death_outside_any_call_has_none() {
 #[test]
 fn long_names_are_cut_and_many_threads_find_slots() {
     let words = words();
-    let table = Table::new(&words).unwrap();
+    let table = CallTable::new(&words).unwrap();
     let long = "ä".repeat(500);
     let call = Call { node: Some(long.as_str()), component: &long, version: &long, call: &long };
     std::thread::scope(|scope| {
@@ -78,7 +78,7 @@ fn long_names_are_cut_and_many_threads_find_slots() {
 fn any_words_are_read_without_a_panic() {
     let words: Vec<AtomicU64> =
         (0..WORDS as u64).map(|n| AtomicU64::new(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
-    let table = Table::new(&words).unwrap();
+    let table = CallTable::new(&words).unwrap();
     let _ = (table.death(), table.under_way().count());
-    assert!(Table::new(&words[1..]).is_none());
+    assert!(CallTable::new(&words[1..]).is_none());
 }

@@ -3,12 +3,12 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::plan::Scorer;
+use crate::plan::ScorerConfig;
 use crate::problem::Problem;
 use crate::spec::JudgeSpec;
 
 /// Compares every judge with the first.
-pub(crate) fn check(judges: &IndexMap<String, Scorer>, specs: &[JudgeSpec], report: &mut Report) {
+pub(crate) fn check(judges: &IndexMap<String, ScorerConfig>, specs: &[JudgeSpec], report: &mut Report) {
     let Some((one, first)) = judges.first() else { return };
     for (other, judge) in judges.iter().filter(|(_, judge)| judge.classes != first.classes) {
         let problem = Problem::ClassesMismatch {

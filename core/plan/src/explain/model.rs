@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::explain::options::Options;
 use crate::explain::words::{list, section};
-use crate::plan::{Companion, Denoiser, Form, Model};
+use crate::plan::{Companion, DenoiserConfig, Form, Model};
 use crate::surface::Family;
 
 /// The model: streams, prompts and denoisers.
@@ -52,7 +52,7 @@ fn prompts(model: &Model, options: Options) -> Vec<Vec<String>> {
     rows
 }
 
-fn denoiser(name: &str, denoiser: &Denoiser, options: Options) -> Vec<String> {
+fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<String> {
     let mut what = format!("predicts {} over {}", denoiser.predict, list(&denoiser.over));
     if denoiser.precision != "f32" || options.is_all() {
         what.push_str(&format!(" in {}", denoiser.precision));

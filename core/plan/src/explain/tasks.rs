@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{classification, conditioning, list, section, source, table};
-use crate::plan::{EvalPlan, Scorer, Task, Variant};
+use crate::plan::{EvalPlan, ScorerConfig, Task, Variant};
 use crate::surface::Family;
 
 /// The whole plan.
@@ -28,7 +28,7 @@ pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
     format!("eval {} ({})\n{}", plan.name, plan.source, parts.join("\n"))
 }
 
-fn judge(stream: &str, judge: &Scorer, options: Options) -> Vec<String> {
+fn judge(stream: &str, judge: &ScorerConfig, options: Options) -> Vec<String> {
     let module = judge.module.as_ref().map_or("its codec".into(), |module| options.component(module));
     let weights = judge.checkpoint.as_ref().map_or(String::new(), |path| format!("weights {path}"));
     vec![stream.to_string(), format!("{} classes", judge.classes), module, weights]

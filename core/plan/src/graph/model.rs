@@ -10,7 +10,7 @@ use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
 use crate::infer::{End, Solver};
-use crate::plan::{Component, Denoiser, Model, Prompt, Stream, Type};
+use crate::plan::{Component, DenoiserConfig, Model, PromptConfig, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
@@ -25,7 +25,7 @@ pub(crate) struct ModelGraph<'a> {
     pub streams: IndexMap<String, StreamNode<'a>>,
     pub prompts: IndexMap<String, PromptNode<'a>>,
     /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
-    pub denoisers: IndexMap<String, (Vec<String>, Option<Denoiser>)>,
+    pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
 }
 
 /// A stream.
@@ -45,7 +45,7 @@ pub(crate) struct PromptNode<'a> {
     /// Its module, as written.
     pub component: Option<String>,
     pub codec_descriptor: Option<&'a CodecDescriptor>,
-    pub plan: Option<Prompt>,
+    pub plan: Option<PromptConfig>,
 }
 
 impl StreamNode<'_> {
@@ -239,7 +239,7 @@ fn infer_prompt(
     codec: &Found<CodecDescriptor>,
     module: &Found<ModuleDescriptor>,
     report: &mut Report,
-) -> Option<Prompt> {
+) -> Option<PromptConfig> {
     let (sizes, span) = spec.latent.as_ref()?;
     let descriptor = codec.descriptor;
     let placed = &module.placed;
@@ -258,7 +258,7 @@ fn infer_prompt(
     let of_module = solver.component(MODULE, placed, report);
     let of_codec = solver.component(CODEC, &codec.placed, report);
     let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
-    Some(Prompt {
+    Some(PromptConfig {
         modality: descriptor.modality.clone(),
         codec: of_codec,
         cells: Type::cells(descriptor),
@@ -297,7 +297,7 @@ fn denoiser(
     streams: &IndexMap<String, StreamNode>,
     prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
-) -> (Vec<String>, Option<Denoiser>) {
+) -> (Vec<String>, Option<DenoiserConfig>) {
     for name in spec.over.iter().filter(|name| !streams.contains_key(&name.value)) {
         unknown("stream", name, streams.keys().map(String::as_str), report);
     }
@@ -314,7 +314,7 @@ fn denoiser(
         fit(network, spec, streams, report);
     }
     let plan = || {
-        Some(Denoiser {
+        Some(DenoiserConfig {
             over: over.clone(),
             companions: auxiliary.plan?,
             prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),

@@ -8,7 +8,7 @@ use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::lower::{scorers, training, variants};
-use crate::plan::{ColumnRef, EvalPlan, PLAN_FORMAT, Scorer, Table, Task, Variant};
+use crate::plan::{ColumnRef, EvalPlan, PLAN_FORMAT, ScorerConfig, Table, Task, Variant};
 use crate::problem::{Caution, Problem};
 use crate::source::Source;
 use crate::spec::{EvaluationSpec, JudgeSpec, unknown};
@@ -106,13 +106,13 @@ fn judges(
     source: &Source,
     catalog: &Catalog,
     report: &mut Report,
-) -> Option<IndexMap<String, Scorer>> {
+) -> Option<IndexMap<String, ScorerConfig>> {
     let made = spec.judges.iter().map(|judge| {
         let scorer = resolve_judge(judge, model, source, catalog, report)?;
         Some((judge.stream.value.clone(), scorer))
     });
-    let made: Vec<Option<(String, Scorer)>> = made.collect();
-    let known: IndexMap<String, Scorer> = made.iter().flatten().cloned().collect();
+    let made: Vec<Option<(String, ScorerConfig)>> = made.collect();
+    let known: IndexMap<String, ScorerConfig> = made.iter().flatten().cloned().collect();
     classes::check(&known, &spec.judges, report);
     (known.len() == made.len()).then_some(known)
 }
@@ -123,7 +123,7 @@ fn resolve_judge(
     source: &Source,
     catalog: &Catalog,
     report: &mut Report,
-) -> Option<Scorer> {
+) -> Option<ScorerConfig> {
     let weights = judge.weights.as_ref().map(|path| source.beside(&path.value));
     let scorer = scorers::resolve(&judge.stream, judge.score.as_ref()?, weights, model, catalog, report)?;
     let within = format!("judge `{}`", judge.stream.value);

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::plan::{Denoiser, Model, Op, Step, Stream, Type, Value};
+use crate::plan::{DenoiserConfig, Model, Op, Step, Stream, Type, Value};
 
 /// Copies of the latents that a sampler keeps: the state, the predicted x0, the previous one, and the noise.
 const SAMPLER_COPIES: u64 = 4;
@@ -58,7 +58,7 @@ fn bytes(kind: &Type, model: &Model) -> u64 {
 /// Bytes that a step needs besides its values.
 fn workspace(op: &Op, model: &Model) -> u64 {
     let (Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. }) = op else { return 0 };
-    let latents = |denoiser: &Denoiser| -> u64 {
+    let latents = |denoiser: &DenoiserConfig| -> u64 {
         let streams = denoiser.over.iter().filter_map(|stream| model.streams.get(stream));
         streams.map(|stream| elements(&stream.latent) * 4).sum()
     };

@@ -6,7 +6,7 @@ use crate::descriptor::{ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamNode};
 use crate::infer::Solver;
-use crate::plan::{Form, Scorer, Stream};
+use crate::plan::{Form, ScorerConfig, Stream};
 use crate::problem::{Caution, Problem};
 use crate::source::SpannedString;
 use crate::spec::{Use, unknown};
@@ -22,7 +22,7 @@ pub(crate) fn resolve(
     model: &ModelGraph,
     catalog: &Catalog,
     report: &mut Report,
-) -> Option<Scorer> {
+) -> Option<ScorerConfig> {
     let Some(node) = model.streams.get(&stream.value) else {
         unknown("stream", stream, model.streams.keys().map(String::as_str), report);
         return None;
@@ -41,7 +41,7 @@ fn by_codec(
     checkpoint: Option<String>,
     node: &StreamNode,
     report: &mut Report,
-) -> Option<Scorer> {
+) -> Option<ScorerConfig> {
     let component = &used.component;
     if node.codec.as_ref() != Some(&component.value) {
         let codec = &component.value;
@@ -59,7 +59,7 @@ fn by_codec(
         Some(([classes], _)) => {
             let stream = stream.value.clone();
             let classes = *classes;
-            Some(Scorer { stream, module: None, classes, features: None, perceptual: None, checkpoint })
+            Some(ScorerConfig { stream, module: None, classes, features: None, perceptual: None, checkpoint })
         }
         _ => {
             let text =
@@ -76,7 +76,7 @@ fn by_module(
     checkpoint: Option<String>,
     node: &StreamNode,
     report: &mut Report,
-) -> Option<Scorer> {
+) -> Option<ScorerConfig> {
     let Found { placed, descriptor: module } = found;
     let at = placed.component.span;
     let (input, output) = component::need_role(module, Role::Score, &placed.component, at, report)?;
@@ -107,7 +107,7 @@ fn by_module(
             let classes = *classes;
             let features = features.and_then(|features| solver.sizes(&features));
             let perceptual = perceptual.and_then(|perceptual| solver.sizes(&perceptual));
-            Some(Scorer { stream, module: Some(component), classes, features, perceptual, checkpoint })
+            Some(ScorerConfig { stream, module: Some(component), classes, features, perceptual, checkpoint })
         }
         sizes => {
             let text = format!("{} must output scores [class], but outputs {sizes:?}", placed.label());

@@ -8,7 +8,7 @@ use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::lower::scorers;
-use crate::plan::{Generated, PLAN_FORMAT, Scorer, Stage, Table, Taken, TrainPlan, Trained};
+use crate::plan::{Generated, PLAN_FORMAT, ScorerConfig, Stage, Table, TrainPlan, Trained, WeightsPart};
 use crate::problem::{Caution, Problem};
 use crate::source::{Source, joined};
 use crate::spec::{SourceSpec, StageSpec, TrainingSpec, unknown};
@@ -61,7 +61,7 @@ fn taken(
     model: &ModelGraph,
     source: &Source,
     report: &mut Report,
-) -> Option<IndexMap<String, Taken>> {
+) -> Option<IndexMap<String, WeightsPart>> {
     let of = |sort: &str, names: Vec<&String>| names.iter().map(|name| format!("{sort}.{name}")).collect::<Vec<_>>();
     let parts = [
         of("streams", model.streams.keys().collect()),
@@ -80,7 +80,7 @@ fn taken(
             return None;
         }
         let part = taken.named.as_ref().unwrap_or(name).value.clone();
-        Some((name.value.clone(), Taken { from: source.beside(&taken.from.as_ref()?.value), part }))
+        Some((name.value.clone(), WeightsPart { from: source.beside(&taken.from.as_ref()?.value), part }))
     });
     made.collect::<Vec<_>>().into_iter().collect()
 }
@@ -113,7 +113,7 @@ fn scorers_of(
     model: &ModelGraph,
     catalog: &Catalog,
     report: &mut Report,
-) -> Option<IndexMap<String, Scorer>> {
+) -> Option<IndexMap<String, ScorerConfig>> {
     let mut all = Some(IndexMap::new());
     for scorer in &spec.scorers {
         let parts = scorer.stream.as_ref().zip(scorer.score.as_ref());

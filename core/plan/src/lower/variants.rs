@@ -8,7 +8,7 @@ use crate::check::tasks::Asked;
 use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamLists, choose_denoiser, read_by};
-use crate::plan::{Component, Prompt, Stream, Task, Variant};
+use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
 use crate::problem::{Caution, Hint, Problem};
 use crate::source::{Source, SpannedString};
 use crate::spec::{EvaluationSpec, GuidanceSpec, VariantSpec, unknown};
@@ -142,7 +142,7 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
     }
     for (name, prompt) in &own.prompts {
         let Some(plan) = prompt.plan.as_ref() else { continue };
-        let is_same = |found: &Prompt| found.codec == plan.codec && found.array == plan.array;
+        let is_same = |found: &PromptConfig| found.codec == plan.codec && found.array == plan.array;
         match other.prompts.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
             Some(_) => problems.push(format!("its codec of prompt `{name}` produces other arrays")),

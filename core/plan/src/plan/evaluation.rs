@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{ColumnRef, Component, Generated, Given, Model, Scorer, Scoring, Table};
+use super::{ColumnRef, Component, Generated, Given, Model, ScorerConfig, Scoring, Table};
 
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct EvalPlan {
     /// The model.
     pub model: Model,
     /// Judges by stream.
-    pub judges: IndexMap<String, Scorer>,
+    pub judges: IndexMap<String, ScorerConfig>,
     /// Files: source name -> paths. Paths of generated sources are relative to the output folder.
     pub sources: IndexMap<String, Vec<String>>,
     /// Sources to generate first.

@@ -85,9 +85,9 @@ pub struct Model {
     pub streams: IndexMap<String, Stream>,
     /// Prompts in the order of the file. No prompt has the name of a stream.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub prompts: IndexMap<String, Prompt>,
+    pub prompts: IndexMap<String, PromptConfig>,
     /// Denoisers in the order of the file.
-    pub denoisers: IndexMap<String, Denoiser>,
+    pub denoisers: IndexMap<String, DenoiserConfig>,
 }
 
 /// One modality's latent inside a joint diffusion.
@@ -123,7 +123,7 @@ fn is_encode(role: &Role) -> bool {
 
 /// A prompt: cells that become conditioning tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prompt {
+pub struct PromptConfig {
     /// The modality, an opaque word.
     pub modality: String,
     /// Cells -> array.
@@ -140,7 +140,7 @@ pub struct Prompt {
 
 /// A network over one or several streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Denoiser {
+pub struct DenoiserConfig {
     /// Its streams.
     pub over: Vec<String>,
     /// Its auxiliary streams, which it never diffuses.

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::{Component, EvalPlan, Job, Model, RunPlan, Scorer, TrainPlan};
+use super::{Component, EvalPlan, Job, Model, RunPlan, ScorerConfig, TrainPlan};
 
 impl Job {
     /// The same job without any path, to compare two jobs apart from their files.
@@ -57,7 +57,7 @@ fn of_model(model: &mut Model) {
     }
 }
 
-fn of_scorer(scorer: &mut Scorer) {
+fn of_scorer(scorer: &mut ScorerConfig) {
     scorer.checkpoint = None;
     scorer.module.iter_mut().for_each(of_component);
 }

@@ -24,9 +24,9 @@ pub struct TrainPlan {
     pub fresh: Vec<String>,
     /// Parts of the model to initialize from other files, by name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub take: IndexMap<String, Taken>,
+    pub take: IndexMap<String, WeightsPart>,
     /// Scorers to train next to the model, by name.
-    pub scorers: IndexMap<String, Scorer>,
+    pub scorers: IndexMap<String, ScorerConfig>,
     /// Files: source name -> paths. Paths of generated sources are relative to the output folder.
     pub sources: IndexMap<String, Vec<String>>,
     /// Sources to generate first.
@@ -42,7 +42,7 @@ pub struct TrainPlan {
 
 /// A part of a file of weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Taken {
+pub struct WeightsPart {
     /// Safetensors file.
     pub from: String,
     /// Name of the part in that file: the prefix of its weights.
@@ -51,7 +51,7 @@ pub struct Taken {
 
 /// A classifier, trained independently of the generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scorer {
+pub struct ScorerConfig {
     /// The stream whose arrays it takes as input.
     pub stream: String,
     /// The module, with role `score`. Without one the array is the scores (a one-hot stream).
@@ -146,7 +146,7 @@ pub enum Trained {
     /// A denoiser. The modules of its streams are frozen.
     Denoiser(String),
     /// A scorer.
-    Scorer(String),
+    ScorerConfig(String),
     /// The modules of prompts and streams. The partner of the contrastive loss is frozen unless it is named.
     Prompts(Vec<String>),
     /// Nothing: the stage measures latent statistics.

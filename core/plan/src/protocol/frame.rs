@@ -62,16 +62,16 @@ pub enum FrameError {
 
 /// A writer of frames.
 #[derive(Debug)]
-pub struct Writer<W> {
+pub struct FrameWriter<W> {
     to: W,
     next: u64,
     longest: usize,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> FrameWriter<W> {
     /// A writer of frames with at most `longest` bytes of JSON.
     pub fn new(to: W, longest: usize) -> Self {
-        Writer { to, next: 0, longest }
+        FrameWriter { to, next: 0, longest }
     }
 
     /// Writes one value. A value that is too long is refused before anything is written.
@@ -98,16 +98,16 @@ impl<W: Write> Writer<W> {
 
 /// A reader of frames.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct FrameReader<R> {
     from: R,
     next: u64,
     longest: usize,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> FrameReader<R> {
     /// A reader of frames with at most `longest` bytes of JSON.
     pub fn new(from: R, longest: usize) -> Self {
-        Reader { from, next: 0, longest }
+        FrameReader { from, next: 0, longest }
     }
 
     /// The rest of the stream.
@@ -168,13 +168,13 @@ mod tests {
 
     fn written(values: &[Value]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes, 100);
+        let mut writer = FrameWriter::new(&mut bytes, 100);
         values.iter().for_each(|value| writer.write(value).unwrap());
         bytes
     }
 
     fn error(bytes: &[u8]) -> String {
-        let mut reader = Reader::new(bytes, 100);
+        let mut reader = FrameReader::new(bytes, 100);
         loop {
             match reader.read::<Value>() {
                 Ok(Some(_)) => {}
@@ -188,7 +188,7 @@ mod tests {
     fn written_values_are_read_back() {
         let values = [json!({"a": 1}), json!("text with\nlines"), Value::Null];
         let bytes = written(&values);
-        let mut reader = Reader::new(bytes.as_slice(), 100);
+        let mut reader = FrameReader::new(bytes.as_slice(), 100);
         for value in values {
             assert_eq!(reader.read::<Value>().unwrap(), Some(value));
         }
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn a_value_that_is_too_long_is_refused_and_the_next_one_fits() {
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes, 100);
+        let mut writer = FrameWriter::new(&mut bytes, 100);
         assert!(matches!(writer.write(&"x".repeat(100)), Err(FrameError::Long { number: 0, found: 103, most: 100 })));
         writer.write(&1).unwrap();
-        assert_eq!(Reader::new(bytes.as_slice(), 100).read::<u8>().unwrap(), Some(1));
+        assert_eq!(FrameReader::new(bytes.as_slice(), 100).read::<u8>().unwrap(), Some(1));
     }
 }

@@ -1,7 +1,7 @@
 //! All sections of the reference, from the tables of the surface.
 
 use crate::reference::value::{describe, nested};
-use crate::reference::{Entry, Examples, Section};
+use crate::reference::{Examples, KeyEntry, Section};
 use crate::surface::{EVALUATION, Family, Key, MODEL, Mapping, Need, PIPELINE, TRAINING};
 
 /// The mappings in the order of their use, then the kinds by family.
@@ -47,13 +47,13 @@ impl Sections<'_> {
         }
     }
 
-    fn entry(&self, section: &str, key: &Key) -> Entry {
+    fn entry(&self, section: &str, key: &Key) -> KeyEntry {
         let name = format!("{section}.{}", key.name);
         let default = match key.need {
             Need::Default(literal) => Some(literal.json()),
             _ => None,
         };
-        Entry {
+        KeyEntry {
             value: describe(&key.form),
             required: matches!(key.need, Need::Required),
             default,

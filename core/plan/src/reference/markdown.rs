@@ -1,6 +1,6 @@
 //! The reference as Markdown.
 
-use crate::reference::{Entry, Section};
+use crate::reference::{KeyEntry, Section};
 
 const HEAD: &str = "\
 # Reference of the YAML keys
@@ -33,7 +33,7 @@ pub fn markdown(sections: &[Section]) -> String {
     out
 }
 
-fn row(entry: &Entry) -> String {
+fn row(entry: &KeyEntry) -> String {
     let name = entry.name();
     let default = entry.default_text().map(|default| if entry.required { default } else { format!("`{default}`") });
     let default = default.unwrap_or_default();

@@ -7,7 +7,7 @@ use serde_json::Map;
 use tch::{Kind, Tensor};
 
 use super::held_out::HeldOut;
-use super::judging::Written;
+use super::judging::RoundTrip;
 use super::sample::{Arrays, Inputs, TaskSampler};
 use super::tasks::judge;
 use crate::events::{self, Events};
@@ -65,7 +65,7 @@ pub fn answer(
             let inputs = Inputs { conditions: arrays, init: Arrays::new(), rows: plan.rows, seed: *seed };
             for (stream, array) in sampler.generate(part, &task, &inputs)? {
                 let (name, judge) = judge(held_out, &stream)?;
-                let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
+                let written = RoundTrip::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
                 let probabilities = &mut found.entry(name).or_default()[step];
                 probabilities.first.push(probability(judge, &written, &classes, held_out)?);
                 probabilities.second.push(probability(judge, &written, &other_classes, held_out)?);
@@ -111,7 +111,7 @@ fn of_another_class(classes: &[i64]) -> Option<Vec<i64>> {
 }
 
 /// The judge's mean probability of each row's class; 0 for rows that could not be written or read.
-fn probability(judge: &Judge, written: &Written, classes: &[i64], held_out: &HeldOut<'_>) -> Result<f64> {
+fn probability(judge: &Judge, written: &RoundTrip, classes: &[i64], held_out: &HeldOut<'_>) -> Result<f64> {
     let device = held_out.session.device;
     let of_class = judge.probabilities(&written.array.f_to_device(device)?)?;
     let index = Tensor::from_slice(classes).f_unsqueeze(1)?.f_to_device(device)?;

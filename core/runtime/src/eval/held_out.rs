@@ -12,7 +12,7 @@ use tch::{Device, Tensor};
 
 use super::figures;
 use super::frechet::Moments;
-use super::judging::{CHUNK, Verdicts, Written, distance};
+use super::judging::{CHUNK, RoundTrip, Verdicts, distance};
 use super::near::{Comparison, Near, Truths, squared_distances};
 use crate::events::{Events, figures as event};
 use crate::plugin::Codec;
@@ -171,7 +171,7 @@ impl<'a> HeldOut<'a> {
                 Ok(net.decode(&latent, false)?.f_to_device(tch::Device::Cpu)?)
             });
             let back = Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
-            let back = Written::of(&model.codecs[stream], &back, self.threads)?;
+            let back = RoundTrip::of(&model.codecs[stream], &back, self.threads)?;
             let verdicts = Verdicts::of_written(judge, &back, model.device)?;
             let accuracy = figures::accuracy(&verdicts.classes, &self.data.class_of_rows(stream)?);
             let frechet = distance(verdicts.moments()?.as_ref(), self.moments.get(stream))?;
@@ -227,7 +227,7 @@ impl<'a> HeldOut<'a> {
         &self,
         stream: &str,
         tuples: &Tuples,
-        written: &Written,
+        written: &RoundTrip,
         verdicts: &Verdicts,
     ) -> Result<Option<Comparison>> {
         let rows = self.data.rows_of(stream, tuples).into_iter().map(i64::from).collect();
@@ -239,7 +239,7 @@ impl<'a> HeldOut<'a> {
         &self,
         stream: &str,
         rows: Vec<i64>,
-        written: &Written,
+        written: &RoundTrip,
         verdicts: &Verdicts,
     ) -> Result<Option<Comparison>> {
         let (Some(all), Some(features)) = (self.features.get(stream), &verdicts.features) else { return Ok(None) };

@@ -12,7 +12,7 @@ use crate::{Judge, Result};
 pub const CHUNK: i64 = 1024;
 
 /// Arrays after a round trip through cells (a file, a word), which is what a user gets.
-pub struct Written {
+pub struct RoundTrip {
     /// Per row; `None` if the cell could not be written.
     pub cells: Vec<Option<OwnedCell>>,
     /// `[row, axes]`; zeros for failed rows.
@@ -24,20 +24,20 @@ pub struct Written {
 /// The generated rows of a stream with the judge's verdicts.
 pub struct Judged {
     /// The rows.
-    pub written: Written,
+    pub written: RoundTrip,
     /// The verdicts.
     pub verdicts: Verdicts,
 }
 
-impl Written {
+impl RoundTrip {
     /// Writes arrays with their codec and reads them back.
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn of(codec: &Codec, array: &Tensor, threads: usize) -> Result<Written> {
+    pub fn of(codec: &Codec, array: &Tensor, threads: usize) -> Result<RoundTrip> {
         let cells: Vec<Option<OwnedCell>> = codec.decode(array, threads)?.into_iter().map(Result::ok).collect();
         let (array, failed) = read(codec, &cells, threads)?;
-        Ok(Written { cells, array, failed })
+        Ok(RoundTrip { cells, array, failed })
     }
 }
 
@@ -80,7 +80,7 @@ impl Verdicts {
     ///
     /// # Errors
     /// Errors of plugins.
-    pub fn of_written(judge: &Judge, written: &Written, device: Device) -> Result<Verdicts> {
+    pub fn of_written(judge: &Judge, written: &RoundTrip, device: Device) -> Result<Verdicts> {
         let mut verdicts = Self::of_arrays(judge, &written.array, device)?;
         for row in &written.failed {
             verdicts.classes[*row] = None;

@@ -11,7 +11,7 @@ use tch::Tensor;
 use super::figures;
 use super::fit::Fits;
 use super::held_out::HeldOut;
-use super::judging::{Judged, Verdicts, Written, distance};
+use super::judging::{Judged, RoundTrip, Verdicts, distance};
 use super::near::Truths;
 use super::sample::{Inputs, TaskSampler};
 use super::samples::Samples;
@@ -109,7 +109,7 @@ fn judged(generated: IndexMap<String, Tensor>, held_out: &HeldOut<'_>) -> Result
     let mut all = IndexMap::new();
     for (stream, array) in generated {
         let (_, judge) = judge(held_out, &stream)?;
-        let written = Written::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
+        let written = RoundTrip::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
         let verdicts = Verdicts::of_written(judge, &written, held_out.session.device)?;
         all.insert(stream, Judged { written, verdicts });
     }

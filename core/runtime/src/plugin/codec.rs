@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 
 use super::call::Call;
 use super::instance::{Instance, Made};
-use super::library::Plugins;
+use super::library::LoadedPlugins;
 use super::report::{Reported, RowError};
 use super::{view, watch};
 use crate::{Result, RunError};
@@ -34,7 +34,7 @@ impl Codec {
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(plugins: &mut Plugins, component: &Component, array: &Type) -> Result<Self> {
+    pub fn new(plugins: &mut LoadedPlugins, component: &Component, array: &Type) -> Result<Self> {
         let of = Instance::of(plugins.load(&component.library)?, component);
         let Form::Array { dtype, shape, .. } = &array.form else {
             return Err(RunError::Internal(format!("the type of codec {} is not an array", of.component)));

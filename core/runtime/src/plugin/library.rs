@@ -41,11 +41,11 @@ pub struct Plugin {
 
 /// The plugins of a session, by library file.
 #[derive(Default)]
-pub struct Plugins {
+pub struct LoadedPlugins {
     loaded: BTreeMap<String, Arc<Plugin>>,
 }
 
-impl Plugins {
+impl LoadedPlugins {
     /// Returns the plugin of a library file, and loads it on first use.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 
 use super::array::ArrayModule;
 use super::instance::Instance;
-use super::library::{Plugin, Plugins};
+use super::library::{LoadedPlugins, Plugin};
 use super::torch::TorchModule;
 use crate::Result;
 
@@ -55,7 +55,7 @@ impl Module {
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(plugins: &mut Plugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
+    pub fn new(plugins: &mut LoadedPlugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
         let plugin = plugins.load(&component.library)?;
         Module::of(Origin { plugin, component: component.clone(), device, seed })
     }

@@ -11,7 +11,7 @@ use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
 /// Decodes the output values of micro-batches.
-pub struct Decoder<'a> {
+pub struct DecodeStage<'a> {
     plan: &'a RunPlan,
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
@@ -20,10 +20,10 @@ pub struct Decoder<'a> {
 /// A cell per row; `None` for failed rows.
 type Cells = Vec<Option<OwnedCell>>;
 
-impl<'a> Decoder<'a> {
+impl<'a> DecodeStage<'a> {
     /// Makes the decoder of a plan.
     pub fn new(plan: &'a RunPlan, order: &Order, codecs: &'a IndexMap<String, Codec>) -> Self {
-        Decoder { plan, codecs, threads: order.threads as usize }
+        DecodeStage { plan, codecs, threads: order.threads as usize }
     }
 
     /// Decodes the outputs to cells, and drops all values.

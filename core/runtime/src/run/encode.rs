@@ -11,14 +11,14 @@ use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
 /// Encodes the input cells of micro-batches.
-pub struct Encoder<'a> {
+pub struct EncodeStage<'a> {
     plan: &'a RunPlan,
     dataset: Option<&'a Dataset>,
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a> EncodeStage<'a> {
     /// Makes the encoder of a plan; `dataset` is `None` if the plan has no inputs.
     pub fn new(
         plan: &'a RunPlan,
@@ -26,7 +26,7 @@ impl<'a> Encoder<'a> {
         dataset: Option<&'a Dataset>,
         codecs: &'a IndexMap<String, Codec>,
     ) -> Self {
-        Encoder { plan, dataset, codecs, threads: order.threads as usize }
+        EncodeStage { plan, dataset, codecs, threads: order.threads as usize }
     }
 
     /// Encodes each input column to an array.

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 use super::cut;
 use super::micro_batch::MicroBatch;
-use crate::identity::Input;
+use crate::identity::InputRows;
 use crate::{Result, RunError};
 
 /// Reads shards from a dataset. A pipeline without inputs gets rows that only have an index.
@@ -99,9 +99,9 @@ impl<'a> ShardReader<'a> {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn input(&self) -> Result<Input> {
+    pub fn input(&self) -> Result<InputRows> {
         let content = self.dataset.as_ref().map(Dataset::content).transpose()?;
-        Ok(Input { content, rows: self.rows })
+        Ok(InputRows { content, rows: self.rows })
     }
 
     /// Reads these shards as micro-batches. A micro-batch never spans two shards.

@@ -15,7 +15,7 @@ use crate::events::{Events, figures};
 use crate::{Result, RunError};
 
 /// The content of a finished output, including earlier runs of the same job.
-pub struct Summary {
+pub struct RunSummary {
     /// Good rows.
     pub rows: u64,
     /// Failed rows.
@@ -136,13 +136,13 @@ impl<'a> OutputWriter<'a> {
     ///
     /// # Errors
     /// Rows are missing; more failed rows than allowed; the disk.
-    pub fn finish(&mut self, read: Totals) -> Result<Summary> {
+    pub fn finish(&mut self, read: Totals) -> Result<RunSummary> {
         if self.passed != read {
             return Err(RunError::Internal(format!("{read:?} were read, but {:?} were written", self.passed)));
         }
         self.check_failures()?;
         let manifest = self.output.finish()?;
-        Ok(Summary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
+        Ok(RunSummary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 
     /// The good rows of a micro-batch, and the failures of the others. Input columns pass through unless an output has

@@ -17,7 +17,7 @@ use crate::cells::read_cells;
 const READ_ROWS: usize = 1024;
 
 /// The rows of one source.
-pub struct Source {
+pub struct SourceRows {
     /// Number of readable rows.
     pub rows: usize,
     /// Stream -> array `[row, axes]` in host memory.
@@ -55,7 +55,7 @@ impl SourceReader<'_> {
     ///
     /// # Errors
     /// Errors of the dataset; a codec failed as a whole.
-    pub fn read(&self, files: &[String]) -> Result<Source> {
+    pub fn read(&self, files: &[String]) -> Result<SourceRows> {
         let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
         let dataset = Dataset::open(&paths)?;
         let own = |column: &&ColumnRef| column.source == self.name;
@@ -170,7 +170,7 @@ fn kept<T>(values: Vec<T>, bad: &BTreeSet<usize>) -> Vec<T> {
     values.into_iter().enumerate().filter(|(row, _)| !bad.contains(row)).map(|(_, value)| value).collect()
 }
 
-fn joined(mut pieces: Vec<Piece>) -> Result<Source> {
+fn joined(mut pieces: Vec<Piece>) -> Result<SourceRows> {
     let streams: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
     let mut arrays = IndexMap::new();
     for stream in streams {
@@ -180,5 +180,5 @@ fn joined(mut pieces: Vec<Piece>) -> Result<Source> {
     let join: Vec<String> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.join)).collect();
     let class: Vec<i64> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.class)).collect();
     let rows = arrays.values().next().map_or(join.len().max(class.len()), |array| array.size()[0] as usize);
-    Ok(Source { rows, arrays, join, class })
+    Ok(SourceRows { rows, arrays, join, class })
 }

@@ -9,7 +9,7 @@ const ORDER: &str = "\0training/order";
 const PARTNERS: &str = "\0training/partners";
 
 /// Draws the rows of steps.
-pub struct Draws {
+pub struct BatchDraws {
     seed: u64,
     rows: usize,
     batch: usize,
@@ -23,10 +23,10 @@ struct Epoch {
     order: Vec<u32>,
 }
 
-impl Draws {
+impl BatchDraws {
     /// Draws steps of `batch` tuples from a table with `rows` rows.
     pub fn new(rows: usize, batch: u64, seed: u64) -> Self {
-        Draws { seed, rows, batch: batch as usize, epoch: None }
+        BatchDraws { seed, rows, batch: batch as usize, epoch: None }
     }
 
     /// Draws the tuples of a step.
@@ -63,13 +63,13 @@ impl Draws {
 mod tests {
     use super::*;
 
-    fn picks(draws: &mut Draws, range: std::ops::Range<u64>) -> Vec<usize> {
+    fn picks(draws: &mut BatchDraws, range: std::ops::Range<u64>) -> Vec<usize> {
         range.map(|i| draws.pick(i)).collect()
     }
 
     #[test]
     fn each_epoch_has_every_row_once_in_a_new_order() {
-        let mut draws = Draws::new(101, 8, 3);
+        let mut draws = BatchDraws::new(101, 8, 3);
         let first = picks(&mut draws, 0..101);
         let second = picks(&mut draws, 101..202);
         for epoch in [&first, &second] {
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn a_resumed_training_draws_the_same_rows_as_an_uninterrupted_one() {
-        let whole = picks(&mut Draws::new(50, 8, 3), 0..400);
-        assert_eq!(picks(&mut Draws::new(50, 8, 3), 180..400), whole[180..]);
-        assert_ne!(picks(&mut Draws::new(50, 8, 4), 0..400), whole);
+        let whole = picks(&mut BatchDraws::new(50, 8, 3), 0..400);
+        assert_eq!(picks(&mut BatchDraws::new(50, 8, 3), 180..400), whole[180..]);
+        assert_ne!(picks(&mut BatchDraws::new(50, 8, 4), 0..400), whole);
     }
 }

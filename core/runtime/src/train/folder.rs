@@ -24,7 +24,7 @@ use anyflow_weights::CONTENT_KEY;
 use serde_json::Value;
 
 use super::cache;
-use super::state::{StageFile, States};
+use super::state::{StageFile, StateFiles};
 use crate::checkpoint::{self, Metadata, Tensors, WeightType, Weights};
 use crate::identity::explained;
 use crate::{Result, RunError, output};
@@ -103,7 +103,7 @@ impl TrainingFolder {
         };
         checkpoint::copy_into(tensors, &weights.tensors, &path)?;
         // A kill between saving the stage and removing its states leaves the states behind.
-        States::forget(self, stage)?;
+        StateFiles::forget(self, stage)?;
         Ok(Some(summary))
     }
 
@@ -114,7 +114,7 @@ impl TrainingFolder {
     pub fn save_stage(&self, stage: &StageFile<'_>, tensors: &Tensors, summary: &Value) -> Result<()> {
         let metadata = Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]);
         self.save(&stage.finished(), tensors, metadata)?;
-        States::forget(self, stage)
+        StateFiles::forget(self, stage)
     }
 
     /// Writes the weights of a stage after `step` steps.

@@ -12,28 +12,28 @@ pub type Named = Vec<(String, Tensor)>;
 
 /// The state of the trained networks.
 #[derive(Default)]
-pub struct Parameters {
+pub struct StateDict {
     /// Changed by the optimizer.
     pub trainable: Named,
     /// Changed by the networks themselves, for example running means.
     pub buffers: Named,
 }
 
-impl Parameters {
+impl StateDict {
     /// Finds the parameters of a stage.
     ///
     /// # Errors
     /// Errors of plugins; a pattern of `weights` that matches no weight.
-    pub fn of(stage: &Stage, trainee: &Trainee) -> Result<Parameters> {
+    pub fn of(stage: &Stage, trainee: &Trainee) -> Result<StateDict> {
         match &stage.train {
             Trained::Denoiser(name) => {
                 let all = trainee.session.denoisers[name].parameters();
-                Ok(Parameters { trainable: chosen(stage, all)?, buffers: Vec::new() })
+                Ok(StateDict { trainable: chosen(stage, all)?, buffers: Vec::new() })
             }
             Trained::Prompts(names) => {
-                let mut parameters = Parameters::default();
+                let mut parameters = StateDict::default();
                 for name in names {
-                    let Parameters { trainable, buffers } = of_module(stage, &trainee.session.streams[name].module)?;
+                    let StateDict { trainable, buffers } = of_module(stage, &trainee.session.streams[name].module)?;
                     let prefixed = |(parameter, tensor)| (format!("{name}.{parameter}"), tensor);
                     parameters.trainable.extend(trainable.into_iter().map(prefixed));
                     parameters.buffers.extend(buffers.into_iter().map(prefixed));
@@ -47,13 +47,13 @@ impl Parameters {
     }
 }
 
-fn of_module(stage: &Stage, module: &Option<Module>) -> Result<Parameters> {
+fn of_module(stage: &Stage, module: &Option<Module>) -> Result<StateDict> {
     let module = module
         .as_ref()
         .ok_or_else(|| RunError::Internal(format!("stage {} trains a component without a module", stage.name)))?;
     let (trainable, buffers): (Vec<_>, Vec<_>) = module.parameters()?.into_iter().partition(|p| p.trainable);
     let named = |list: Vec<Parameter>| list.into_iter().map(|p| (p.name, p.tensor)).collect();
-    Ok(Parameters { trainable: named(trainable), buffers: named(buffers) })
+    Ok(StateDict { trainable: named(trainable), buffers: named(buffers) })
 }
 
 /// Chooses the weights of a denoiser by the stage's patterns, and turns off the gradients of the others.

@@ -10,14 +10,14 @@ use tch::Device;
 
 use super::Trainee;
 use super::cache::LatentCache;
-use super::draw::Draws;
+use super::draw::BatchDraws;
 use super::folder::TrainingFolder;
 use super::frozen::Setting;
 use super::guard::{Guard, MOST_ROLLBACKS};
 use super::metrics::{Recent, StepFigures};
 use super::objective::{ACCURACY, LOSS, Objective, Options, StepKey, StepLoss, measure, prepare};
-use super::parameters::{Named, Parameters};
-use super::state::{SavedState, StageFile, States};
+use super::parameters::{Named, StateDict};
+use super::state::{SavedState, StageFile, StateFiles};
 use crate::checkpoint;
 use crate::events::Events;
 use crate::from_plan::typed;
@@ -60,8 +60,8 @@ struct Work<'a> {
     objective: Box<dyn Objective + 'a>,
     optimizer: Optimizer,
     guard: Guard,
-    states: States<'a>,
-    draws: Draws,
+    states: StateFiles<'a>,
+    draws: BatchDraws,
     /// Seed of the stage.
     seed: u64,
 }
@@ -78,17 +78,17 @@ impl StageRun<'_> {
             return measure(options, setting, self.cache);
         }
         let objective = prepare(options, &self.stage.train, setting, self.cache)?;
-        let Parameters { trainable, buffers } = Parameters::of(self.stage, self.trainee)?;
+        let StateDict { trainable, buffers } = StateDict::of(self.stage, self.trainee)?;
         let weights = trainable.iter().map(|(_, t)| t.numel()).sum::<usize>();
         let config = typed(&self.stage.optimizer)?;
         let optimizer = Optimizer::new(config, self.stage.steps, self.stage.ema, trainable)
             .map_err(RunError::diffusion(&self.stage.name))?;
-        let states = States::of(self.folder, StageFile { index: self.index, name: &self.stage.name });
+        let states = StateFiles::of(self.folder, StageFile { index: self.index, name: &self.stage.name });
         let guard = self.resume(&states, &optimizer, buffers)?;
         self.events.begin(&self.stage.name, Some(self.stage.steps), "steps", guard.step);
         // Each stage draws from its own seed, and each step from (seed, step).
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
-        let draws = Draws::new(self.data.rows(), self.stage.batch, guard.seed(seed));
+        let draws = BatchDraws::new(self.data.rows(), self.stage.batch, guard.seed(seed));
         let mut work = Work { objective, optimizer, guard, states, draws, seed };
         let last = self.steps(&mut work)?;
         work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
@@ -210,7 +210,7 @@ impl StageRun<'_> {
         }
         work.guard.roll_back()?;
         work.optimizer.reset_failure().map_err(RunError::diffusion(&stage))?;
-        work.draws = Draws::new(self.data.rows(), self.stage.batch, work.guard.seed(work.seed));
+        work.draws = BatchDraws::new(self.data.rows(), self.stage.batch, work.guard.seed(work.seed));
         self.events.note(format!(
             "stage {stage}: at step {step} the loss ({loss:.3e}) or the norm of its gradient ({norm:.3e}) is NaN or infinite; \
              rolling back to step {good} with half the learning rate and new draws (rollback {} of {MOST_ROLLBACKS})",
@@ -220,7 +220,7 @@ impl StageRun<'_> {
     }
 
     /// Loads the saved state, if there is one, into the networks and the optimizer.
-    fn resume(&self, states: &States<'_>, optimizer: &Optimizer, buffers: Named) -> Result<Guard> {
+    fn resume(&self, states: &StateFiles<'_>, optimizer: &Optimizer, buffers: Named) -> Result<Guard> {
         let mut state = optimizer.state().map_err(RunError::diffusion(&self.stage.name))?;
         state.extend(buffers.into_iter().map(|(name, tensor)| (format!("buffer.{name}"), tensor)));
         let mut step = 0;

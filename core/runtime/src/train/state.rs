@@ -46,17 +46,17 @@ pub struct SavedState {
 }
 
 /// The two state files of a stage.
-pub struct States<'a> {
+pub struct StateFiles<'a> {
     folder: &'a TrainingFolder,
     stage: StageFile<'a>,
     /// Index of the file to write next.
     turn: Cell<usize>,
 }
 
-impl<'a> States<'a> {
+impl<'a> StateFiles<'a> {
     /// The state files of a stage.
     pub fn of(folder: &'a TrainingFolder, stage: StageFile<'a>) -> Self {
-        States { folder, stage, turn: Cell::new(0) }
+        StateFiles { folder, stage, turn: Cell::new(0) }
     }
 
     /// Loads the newest intact state of this training, if there is one. A note reports each damaged or foreign file.

@@ -51,7 +51,7 @@ impl fmt::Display for Check {
 
 /// What the test kit is doing. It reports each step at once, because a plugin may end the process.
 #[derive(Debug)]
-pub enum Step<'a> {
+pub enum CheckEvent<'a> {
     /// A check begins.
     Begin {
         /// As in [`Check::component`].
@@ -87,7 +87,7 @@ pub(super) type Verdict = Result<String, Unmet>;
 
 /// Runs checks one by one and collects their outcomes.
 pub(super) struct Protocol<'a> {
-    watch: &'a mut dyn FnMut(Step<'_>),
+    watch: &'a mut dyn FnMut(CheckEvent<'_>),
     scope: Scope,
     component: String,
     checks: Vec<Check>,
@@ -96,7 +96,7 @@ pub(super) struct Protocol<'a> {
 }
 
 impl<'a> Protocol<'a> {
-    pub fn new(scope: Scope, watch: &'a mut dyn FnMut(Step<'_>)) -> Self {
+    pub fn new(scope: Scope, watch: &'a mut dyn FnMut(CheckEvent<'_>)) -> Self {
         Protocol { watch, scope, component: String::new(), checks: Vec::new(), offences: BTreeMap::new() }
     }
 
@@ -107,7 +107,7 @@ impl<'a> Protocol<'a> {
 
     /// Runs a check; true if it passed.
     pub fn check(&mut self, check: &'static str, body: impl FnOnce() -> Verdict) -> bool {
-        (self.watch)(Step::Begin { component: &self.component, check });
+        (self.watch)(CheckEvent::Begin { component: &self.component, check });
         let before = State::now(self.scope);
         let (verdict, printed) = match self.scope {
             Scope::Process => prints::printed_by(body),
@@ -125,7 +125,7 @@ impl<'a> Protocol<'a> {
         let offences = std::mem::take(&mut self.offences);
         let scope = self.scope;
         for manner in CHECKS.into_iter().filter(|manner| scope.has(manner)) {
-            (self.watch)(Step::Begin { component: &self.component, check: manner });
+            (self.watch)(CheckEvent::Begin { component: &self.component, check: manner });
             let verdict = match offences.get(manner) {
                 Some(text) => Err(text.as_str().into()),
                 None => Ok("as it was".into()),
@@ -141,7 +141,7 @@ impl<'a> Protocol<'a> {
             Err(Unmet::Skipped(text)) => (Outcome::Skipped, text),
         };
         let check = Check { component: self.component.clone(), check, outcome, text };
-        (self.watch)(Step::End(&check));
+        (self.watch)(CheckEvent::End(&check));
         self.checks.push(check);
         outcome == Outcome::Passed
     }

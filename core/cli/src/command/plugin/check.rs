@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::show::entry;
 use crate::allow;
-use crate::catalog::{CatalogError, Found, Plugins};
+use crate::catalog::{CatalogError, Found, InstalledPlugins};
 use crate::command::table;
 use crate::console::Outcome;
 use crate::engine;
@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Outcome> {
     std::fs::metadata(&args.library).map_err(CliError::read(&args.library))?;
     let order = order(args)?;
-    let plugins = Plugins::in_folders(allow::hashes().map_err(CatalogError::from)?, [args.library.clone()])?;
+    let plugins = InstalledPlugins::in_folders(allow::hashes().map_err(CatalogError::from)?, [args.library.clone()])?;
     let found = plugins.found.into_values().next();
     let before = match (&found, plugins.broken.into_iter().next()) {
         (_, Some(broken)) => Some(failed("file", broken.reason)),
@@ -91,9 +91,9 @@ fn order(args: &Args) -> Result<CheckOrder> {
 
 /// The checks of the engine, and if it died, a failed check that says how.
 fn checks(order: &CheckOrder) -> Result<Vec<Checked>> {
-    let task = engine::Task { order, arguments: &["--check", "-"], threads: 1 };
+    let launch = engine::Launch { order, arguments: &["--check", "-"], threads: 1 };
     let mut progress = Progress::Checks(Vec::new());
-    let ended = engine::execute(&task, &mut progress);
+    let ended = engine::execute(&launch, &mut progress);
     let Progress::Checks(mut checks) = progress else { return Err(CliError::internal("the checks are lost")) };
     match ended {
         Ok(_) => Ok(checks),

@@ -4,14 +4,14 @@ use anyflow_plan::descriptor::{AxisDescriptor, AxisSize, PluginDescriptor, PortD
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use crate::catalog::{Found, Plugins};
+use crate::catalog::{Found, InstalledPlugins};
 use crate::command::{shown, table};
 use crate::console::Outcome;
 use crate::error::{CliError, Result};
 use crate::libtorch;
 
 /// Lists all plugins, one per line.
-pub fn list(plugins: &Plugins) -> Outcome {
+pub fn list(plugins: &InstalledPlugins) -> Outcome {
     let head = ["plugin", "version", "license", "abi", "libtorch", "codecs and modules", "blake3", "state"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(plugins.found.iter().map(|(name, found)| {
@@ -57,7 +57,7 @@ pub fn entry(found: &Found) -> Value {
 ///
 /// # Errors
 /// There is no plugin of that name.
-pub fn info(plugins: &Plugins, name: &str) -> Result<Outcome> {
+pub fn info(plugins: &InstalledPlugins, name: &str) -> Result<Outcome> {
     let unknown = || {
         let names: Vec<&str> = plugins.found.keys().map(String::as_str).collect();
         CliError::Usage(format!("there is no plugin `{name}`; found: {}; {}", names.join(", "), plugins.searched()))

@@ -1,6 +1,6 @@
 //! The source of bytes. Only this file opens data files, so object stores could be added here.
 //!
-//! All other code asks a [`Source`] for its length, its footer and a reader.
+//! All other code asks a [`DataFile`] for its length, its footer and a reader.
 
 mod version;
 
@@ -12,7 +12,7 @@ pub(crate) use version::Version;
 
 /// A data file, as it was when it was opened.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct DataFile {
     pub(crate) path: PathBuf,
     pub(crate) size_bytes: u64,
     pub(crate) version: Version,
@@ -26,9 +26,9 @@ const SMALLEST_BYTES: u64 = 12;
 /// The longest footer; it takes several times its size in memory.
 const MAX_FOOTER_BYTES: u64 = 64 << 20;
 
-impl Source {
+impl DataFile {
     /// Records path and version.
-    pub(crate) fn new(path: &Path) -> Result<Source> {
+    pub(crate) fn new(path: &Path) -> Result<DataFile> {
         let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
         if !metadata.is_file() {
             return Err(DatasetError::Empty {
@@ -36,7 +36,7 @@ impl Source {
                 reason: "it is neither a file nor a folder".into(),
             });
         }
-        Ok(Source { path: path.to_path_buf(), size_bytes: metadata.len(), version: Version::of(&metadata) })
+        Ok(DataFile { path: path.to_path_buf(), size_bytes: metadata.len(), version: Version::of(&metadata) })
     }
 
     /// A reader of the whole file.
