@@ -26,7 +26,7 @@ use crate::identity::{self, Loaded};
 use crate::plugin::watch;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
-use crate::table::{Reading, TableData};
+use crate::table::{TableData, TableReading};
 use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
 use folder::TrainingFolder;
@@ -70,7 +70,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             continue;
         }
         if !tables.contains_key(&stage.data) {
-            let reading = Reading {
+            let reading = TableReading {
                 part: &format!("data {}", stage.data),
                 files: &plan.sources,
                 session: &trainee.session,
