@@ -45,6 +45,12 @@ impl FileLists {
         Ok(slot.get_or_init(|| files))
     }
 
+    /// The paths that a row names instead of holding the bytes.
+    pub(super) fn links(&self, row: usize) -> impl Iterator<Item = &str> {
+        let holds = |item: usize| self.bytes.as_ref().is_some_and(|bytes| bytes.is_valid(item));
+        self.level.items(row).filter(move |item| !holds(*item)).filter_map(|item| self.linked.as_ref()?.path(item))
+    }
+
     fn gather(&self, items: Range<usize>) -> Result<Vec<Vec<u8>>, String> {
         let first = items.start;
         items

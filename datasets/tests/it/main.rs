@@ -11,6 +11,7 @@ mod hostile;
 mod importing;
 mod inspecting;
 mod jobs;
+mod linking;
 mod outputs;
 mod pairing;
 mod pyarrow;
