@@ -182,7 +182,7 @@ impl Found {
         let mut bytes = 0;
         for name in names {
             let file = self.open(name)?;
-            bytes += file.size_bytes;
+            bytes += file.version.size_bytes;
             if bytes > BATCH_BYTES && !contents.is_empty() {
                 break;
             }
