@@ -30,6 +30,9 @@ impl RowKey {
     }
 }
 
+/// The column of row keys, unless another one is named.
+pub const DEFAULT_KEY: &str = "id";
+
 /// Keys of a batch whose first row is row `first_row` of the dataset.
 ///
 /// Without `key_column`, a column `id` of text or integers is used if there is one. Keys need not be unique: rows with
@@ -40,7 +43,7 @@ impl RowKey {
 pub fn row_keys(batch: &RecordBatch, key_column: Option<&str>, first_row: u64) -> Result<Vec<RowKey>> {
     let column = match key_column {
         Some(name) => Some(named_column(batch, name)?),
-        None => batch.column_by_name("id").filter(|column| is_key(column.data_type())),
+        None => batch.column_by_name(DEFAULT_KEY).filter(|column| is_key(column.data_type())),
     };
     let text = column.map(texts).transpose()?;
     let key = |row: usize| {
