@@ -59,11 +59,14 @@ pub use anyflow_abi::descriptor::{CodecDescriptor, ModuleDescriptor, PluginDescr
 mod array;
 mod cell;
 mod codec;
+pub mod content;
 mod dense;
 mod error;
 mod export;
 mod files;
 mod guard;
+#[cfg(feature = "images")]
+pub mod images;
 mod instance;
 #[cfg(feature = "torch")]
 pub mod layers;
@@ -72,6 +75,7 @@ mod log;
 #[cfg(feature = "torch")]
 mod module;
 mod parameters;
+mod partial;
 #[cfg(feature = "torch")]
 pub mod perceptron;
 #[cfg(feature = "testkit")]
@@ -88,6 +92,7 @@ pub use log::{Level, log};
 #[cfg(feature = "torch")]
 pub use module::{Aligner, Decoder, Encoder, FeatureExtractor, Module, PerceptualEncoder, PromptEncoder, Scorer};
 pub use parameters::Parameters;
+pub use partial::Partial;
 #[cfg(feature = "torch")]
 pub use tch;
 

@@ -1,11 +1,11 @@
 //! The codec `log-mel`.
 
-use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, Partial, descriptor::*};
 use realfft::num_complex::Complex32;
 
 use crate::mel::Mel;
 use crate::phase::sound_from_magnitudes;
-use crate::recording;
+use crate::recording::{self, Excerpt, MAX_SECONDS};
 use crate::spectrum::{BINS, FRAME, Spectrum};
 
 /// The power that becomes 0, 50 dB below full scale. Recordings are normalized to full scale first, so loudness does
@@ -17,8 +17,9 @@ const LOUDEST: f32 = 1.0;
 /// The least number of samples; silence pads shorter recordings.
 const MIN_SAMPLES: usize = 2 * FRAME;
 
-/// A WAV file <-> the log power of mel bands between 0 and 1. The frames are spread evenly over the whole recording, so
-/// that a recording of any length fills the map. Decoded sounds last `seconds`.
+/// A recording <-> the log power of mel bands between 0 and 1. The frames are spread evenly over the recording from the
+/// second `from` on, so that one of any length fills the map; what follows after `span` seconds is cut. Decodes to WAV
+/// files that last `seconds`.
 pub struct LogMel {
     config: Config,
     samples: usize,
@@ -32,6 +33,16 @@ struct Config {
     bands: usize,
     frames: usize,
     seconds: f64,
+    #[serde(default)]
+    from: f64,
+    #[serde(default = "longest")]
+    span: f64,
+    #[serde(default)]
+    partial: Partial,
+}
+
+fn longest() -> f64 {
+    MAX_SECONDS
 }
 
 impl Codec for LogMel {
@@ -48,13 +59,16 @@ impl Codec for LogMel {
             "sample_rate": {"type": "integer", "minimum": 4000, "maximum": 48000, "default": 8000},
             "bands": {"type": "integer", "minimum": 4, "maximum": 128, "default": 40},
             "frames": {"type": "integer", "minimum": 2, "maximum": 1024, "default": 32},
-            "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 0.45}
+            "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 0.45, "description": "length of decoded sounds"},
+            "from": {"type": "number", "minimum": 0, "maximum": 86400, "default": 0, "description": "seconds of the recording that are skipped"},
+            "span": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 60, "description": "most seconds that are read; what follows is cut"},
+            "partial": {"enum": ["fail", "accept"], "default": "fail", "description": "what happens to a recording that ends early"}
         }"#,
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let config: Config = parameters.read()?;
-        let Config { sample_rate, bands, frames, seconds } = config;
+        let Config { sample_rate, bands, frames, seconds, from, span, .. } = config;
         if !(4_000..=48_000).contains(&sample_rate) || !(4..=128).contains(&bands) || !(2..=1024).contains(&frames) {
             return Err(Error::Parameters(format!(
                 "bands is {bands}, frames {frames}, sample_rate {sample_rate}; \
@@ -63,6 +77,10 @@ impl Codec for LogMel {
         }
         if seconds <= 0.0 || seconds > 60.0 {
             return Err(Error::Parameters(format!("seconds is {seconds}; it must be above 0 and at most 60")));
+        }
+        recording::check_from(from)?;
+        if span <= 0.0 || span > MAX_SECONDS {
+            return Err(Error::Parameters(format!("span is {span}; it must be above 0 and at most {MAX_SECONDS}")));
         }
         let samples = ((seconds * f64::from(sample_rate)) as usize).max(MIN_SAMPLES);
         if samples > frames * FRAME {
@@ -74,7 +92,8 @@ impl Codec for LogMel {
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let mut sound = recording::read(cell.bytes()?, self.config.sample_rate)?;
+        let Config { sample_rate: rate, from, span: seconds, partial, .. } = self.config;
+        let mut sound = recording::read(cell.bytes()?, &Excerpt { rate, from, seconds, partial })?;
         recording::to_full_scale(&mut sound);
         if sound.len() < MIN_SAMPLES {
             sound.resize(MIN_SAMPLES, 0.0);
@@ -139,7 +158,7 @@ mod tests {
 
     fn decoded(codec: &LogMel, array: &[f32]) -> Vec<f32> {
         match codec.decode(array).unwrap() {
-            OwnedCell::Bytes(file) => recording::read(&file, 8_000).unwrap(),
+            OwnedCell::Bytes(file) => recording::read(&file, &Excerpt::whole(8_000)).unwrap(),
             other => panic!("{other:?}"),
         }
     }

@@ -1,0 +1,118 @@
+//! Compressed recordings -> frames, with symphonia.
+
+use std::io::{Cursor, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyflow_sdk::Error;
+use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3};
+use symphonia::core::errors::Error as Failure;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::MetadataOptions;
+use symphonia::default::{get_codecs, get_probe};
+
+use super::mix::Mix;
+
+/// Frames by which an MP3 file may miss the number that it states, or that its length suggests: one packet.
+const MP3_SLACK: u64 = 1152;
+
+/// True if the bytes begin like a format that symphonia reads.
+pub(super) fn is(bytes: &[u8]) -> bool {
+    let opus = bytes.get(28..36) == Some(b"OpusHead");
+    match bytes {
+        [b'O', b'g', b'g', b'S', ..] => !opus,
+        [b'f', b'L', b'a', b'C', ..] | [b'I', b'D', b'3', ..] => true,
+        // Eleven bits of sync, a version that exists, layer III, and a rate that exists.
+        [0xFF, second, third, ..] => {
+            second & 0xE6 == 0xE2 && second & 0x18 != 0x08 && third & 0x0C != 0x0C && third & 0xF0 != 0xF0
+        }
+        _ => false,
+    }
+}
+
+/// Decodes a recording.
+pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
+    // A decoder that stops in the middle must not take the codec with it.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_packets(bytes, mix)));
+    decoded.unwrap_or_else(|_| Err(Error::data("the recording is damaged: its decoder gave up")))
+}
+
+fn decode_packets(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
+    let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
+    let reader = get_probe().probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default());
+    let mut reader = reader.map_err(|failure| match failure {
+        Failure::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Error::data(format!("the recording ends early, in its head: only {} bytes are there", bytes.len()))
+        }
+        other => damaged(other),
+    })?;
+    let track = reader.default_track(TrackType::Audio);
+    let parameters = track.and_then(|track| track.codec_params.as_ref()?.audio().cloned());
+    let (Some(track), Some(parameters)) = (track, parameters) else {
+        return Err(Error::data("the file has no track of sound that is supported"));
+    };
+    // In Ogg, that is the end of the last page that is there.
+    let stated = track.num_frames.filter(|_| !bytes.starts_with(b"OggS"));
+    let track = track.id;
+    let channels = parameters.channels.as_ref().map_or(0, |channels| channels.count());
+    if let (Some(rate), 1..) = (parameters.sample_rate, channels) {
+        mix.begin(rate, channels)?;
+    }
+    let mut decoder = get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()).map_err(damaged)?;
+    let mut cut = false;
+    while let Some(packet) = next(reader.as_mut(), &mut cut)? {
+        if packet.track_id != track {
+            continue;
+        }
+        // Packets of other formats need those before them.
+        let alone = mix.is_full() || parameters.codec == CODEC_ID_FLAC;
+        if alone && mix.unneeded() >= packet.dur.get() {
+            mix.skip(packet.dur.get());
+            continue;
+        }
+        match decoder.decode(&packet) {
+            Ok(frames) => {
+                if mix.is_new() {
+                    mix.begin(frames.spec().rate(), frames.spec().channels().count())?;
+                }
+                mix.push(&frames)?;
+            }
+            // The first packets of an MP3 file may need bytes of packets before them, which a cut left out.
+            Err(Failure::DecodeError(_)) if parameters.codec == CODEC_ID_MP3 && mix.frames() == 0 => {}
+            Err(Failure::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                cut = true;
+                break;
+            }
+            Err(failure) => return Err(damaged_after(failure, mix)),
+        }
+    }
+    let slack = if parameters.codec == CODEC_ID_MP3 { MP3_SLACK } else { 0 };
+    if cut || stated.is_some_and(|all| mix.frames().saturating_add(slack) < all) {
+        mix.ends_early(stated)?;
+    }
+    Ok(())
+}
+
+/// The next packet, or none at the end; `cut` becomes true if the file ends inside of a packet.
+fn next(reader: &mut dyn FormatReader, cut: &mut bool) -> Result<Option<symphonia::core::packet::Packet>, Error> {
+    match reader.next_packet() {
+        Ok(packet) => Ok(packet),
+        Err(Failure::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+            *cut = true;
+            Ok(None)
+        }
+        // Another recording follows in the same file.
+        Err(Failure::ResetRequired) => Ok(None),
+        Err(failure) => Err(damaged(failure)),
+    }
+}
+
+pub(super) fn damaged(failure: Failure) -> Error {
+    Error::data(format!("the recording is damaged: {failure}"))
+}
+
+fn damaged_after(failure: Failure, mix: &Mix) -> Error {
+    Error::data(format!("the recording is damaged after sample {}: {failure}", mix.frames()))
+}
