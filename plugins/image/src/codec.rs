@@ -3,16 +3,10 @@
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::ExtendedColorType;
 
-use crate::pixels::{self, Size};
+use crate::pixels::{Look, parameters};
 
-/// Parameters of both codecs.
-const PARAMETERS: &str = r#"{
-    "height": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
-    "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28}
-}"#;
-
-/// A PNG, JPEG, GIF or BMP file <-> its luma between 0 and 1. Decodes to 8-bit PNG.
-pub struct Gray(Size);
+/// An image file <-> its luma between 0 and 1. Decodes to 8-bit PNG.
+pub struct Gray(Look);
 
 impl Codec for Gray {
     type Element = f32;
@@ -24,26 +18,26 @@ impl Codec for Gray {
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 1), axis("height"), axis("width")], 0, 1),
-        parameters: PARAMETERS,
+        parameters: parameters!(),
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        Size::new(parameters).map(Gray)
+        Look::new(parameters).map(Gray)
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let image = pixels::read(cell.bytes()?, self.0)?.into_luma16();
-        pixels::planes_from_interleaved(image.as_raw(), 1, array);
+        let image = self.0.read(cell.bytes()?)?.into_luma16();
+        self.0.planes_from_interleaved(image.as_raw(), 1, array);
         Ok(())
     }
 
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
-        pixels::write(array, self.0, ExtendedColorType::L8).map(OwnedCell::Bytes)
+        self.0.write(array, ExtendedColorType::L8).map(OwnedCell::Bytes)
     }
 }
 
-/// A PNG, JPEG, GIF or BMP file <-> its red, green and blue between 0 and 1. Decodes to 8-bit PNG.
-pub struct Rgb(Size);
+/// An image file <-> its red, green and blue between 0 and 1. Decodes to 8-bit PNG.
+pub struct Rgb(Look);
 
 impl Codec for Rgb {
     type Element = f32;
@@ -55,21 +49,21 @@ impl Codec for Rgb {
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 3), axis("height"), axis("width")], 0, 1),
-        parameters: PARAMETERS,
+        parameters: parameters!(),
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        Size::new(parameters).map(Rgb)
+        Look::new(parameters).map(Rgb)
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let image = pixels::read(cell.bytes()?, self.0)?.into_rgb16();
-        pixels::planes_from_interleaved(image.as_raw(), 3, array);
+        let image = self.0.read(cell.bytes()?)?.into_rgb16();
+        self.0.planes_from_interleaved(image.as_raw(), 3, array);
         Ok(())
     }
 
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
-        pixels::write(array, self.0, ExtendedColorType::Rgb8).map(OwnedCell::Bytes)
+        self.0.write(array, ExtendedColorType::Rgb8).map(OwnedCell::Bytes)
     }
 }
 

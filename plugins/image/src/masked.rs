@@ -3,12 +3,12 @@
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::ExtendedColorType;
 
-use crate::pixels::{self, Size};
+use crate::pixels::{Look, parameters};
 
-/// A PNG, JPEG, GIF or BMP file -> its luma between 0 and 1, with some patches in one shade. The pixels seed the choice
+/// An image file -> its luma between 0 and 1, with some patches in one shade. The pixels seed the choice
 /// of patches, so that an image always has the same patches hidden. Decoding writes the image as it is.
 pub struct Masked {
-    size: Size,
+    look: Look,
     hiding: Hiding,
 }
 
@@ -32,18 +32,17 @@ impl Codec for Masked {
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 1), axis("height"), axis("width")], 0, 1),
-        parameters: r#"{
-            "height": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
-            "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
+        parameters: parameters!(
+            r#",
             "patch": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 4, "description": "side of a patch in pixels"},
             "least": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1, "description": "smallest hidden share"},
             "most": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.9, "description": "largest hidden share"},
-            "shade": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5, "description": "luma of hidden patches; 0 is black"}
-        }"#,
+            "shade": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5, "description": "luma of hidden patches; 0 is black"}"#
+        ),
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        let size = Size::new(parameters)?;
+        let look = Look::new(parameters)?;
         let hiding: Hiding = parameters.read()?;
         if hiding.patch == 0 || !(0.0..=1.0).contains(&hiding.least) || !(hiding.least..=1.0).contains(&hiding.most) {
             let Hiding { patch, least, most, .. } = hiding;
@@ -51,18 +50,18 @@ impl Codec for Masked {
                 "patch is {patch}, least {least}, most {most}; patch must be positive, and 0 <= least <= most <= 1"
             )));
         }
-        Ok(Masked { size, hiding })
+        Ok(Masked { look, hiding })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let image = pixels::read(cell.bytes()?, self.size)?.into_luma16();
-        pixels::planes_from_interleaved(image.as_raw(), 1, array);
+        let image = self.look.read(cell.bytes()?)?.into_luma16();
+        self.look.planes_from_interleaved(image.as_raw(), 1, array);
         self.hiding.hide(seed(image.as_raw()), array);
         Ok(())
     }
 
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
-        pixels::write(array, self.size, ExtendedColorType::L8).map(OwnedCell::Bytes)
+        self.look.write(array, ExtendedColorType::L8).map(OwnedCell::Bytes)
     }
 }
 
@@ -117,7 +116,7 @@ mod tests {
     }
 
     fn encoded(codec: &Masked, shade: f32) -> Vec<f32> {
-        let file = pixels::write(&[shade; 120], codec.size, ExtendedColorType::L8).unwrap();
+        let file = codec.look.write(&[shade; 120], ExtendedColorType::L8).unwrap();
         let mut array = vec![0.0; 120];
         codec.encode(Cell::Bytes(&file), &mut array).unwrap();
         array

@@ -1,113 +1,103 @@
 //! Image files <-> pixels of a given size.
 
-use std::io::Cursor;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use anyflow_sdk::{Error, Parameters};
+use anyflow_sdk::images::{Fit, Frame, ImageReader};
+use anyflow_sdk::{Error, Parameters, Partial};
 use image::codecs::png::PngEncoder;
-use image::imageops::FilterType;
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
+use image::{DynamicImage, ExtendedColorType, ImageEncoder};
 
-/// The most pixels of an image, so that a small file cannot ask for all memory.
-const MAX_PIXELS: u64 = 64 << 20;
 /// The longest side of an image.
 const MAX_SIDE: u32 = 1 << 14;
-/// The most bytes of an image during decoding, four per pixel.
-const MAX_BYTES: u64 = 4 * MAX_PIXELS;
-/// Larger images are decoded one at a time, so that the limit holds for all threads together.
-const LARGE_BYTES: u64 = MAX_BYTES / 8;
-static LARGE: Mutex<()> = Mutex::new(());
+/// The most bytes of an image during decoding, so that a small file cannot ask for all memory.
+const MAX_BYTES: u64 = 256 << 20;
 
-/// The size of the array.
+/// JSON Schemas of the parameters that all codecs have, and more.
+macro_rules! parameters {
+    ($($more:literal)?) => {
+        concat!(
+            r#"{
+            "height": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
+            "width": {"type": "integer", "minimum": 1, "maximum": 2048, "default": 28},
+            "fit": {"enum": ["stretch", "crop", "pad"], "default": "stretch", "description": "how images of other proportions get this size"},
+            "invert": {"type": "boolean", "default": false, "description": "dark files are bright values, and back"},
+            "background": {"type": "number", "minimum": 0, "maximum": 1, "default": 1, "description": "level behind transparent pixels and around padded images; 1 is white"},
+            "partial": {"enum": ["fail", "accept"], "default": "fail", "description": "what happens to an image that ends early"}"#,
+            $($more,)?
+            "}"
+        )
+    };
+}
+pub(crate) use parameters;
+
+/// The parameters that all codecs have.
 #[derive(Clone, Copy, serde::Deserialize)]
-pub(crate) struct Size {
+pub(crate) struct Look {
     height: u32,
     width: u32,
+    #[serde(default)]
+    fit: Fit,
+    #[serde(default)]
+    invert: bool,
+    #[serde(default = "white")]
+    background: f32,
+    #[serde(default)]
+    partial: Partial,
 }
 
-impl Size {
+fn white() -> f32 {
+    1.0
+}
+
+impl Look {
     pub(crate) fn new(parameters: &Parameters) -> Result<Self, Error> {
-        let size: Size = parameters.read()?;
+        let look: Look = parameters.read()?;
         let sides = 1..=2048;
-        if !sides.contains(&size.height) || !sides.contains(&size.width) {
+        if !sides.contains(&look.height) || !sides.contains(&look.width) {
             return Err(Error::Parameters(format!(
                 "width x height is {} x {}; both must be from 1 to 2048",
-                size.width, size.height
+                look.width, look.height
             )));
         }
-        Ok(size)
-    }
-}
-
-/// Reads a file: the first frame of an animation, rotated by its EXIF orientation, on a white background, stretched to
-/// `size`.
-pub(crate) fn read(bytes: &[u8], size: Size) -> Result<DynamicImage, Error> {
-    let (mut image, _lock) = decode(bytes).map_err(|error| Error::data(format!("not an image: {error}")))?;
-    if image.color().has_alpha() {
-        image = on_white(image);
-    }
-    if (image.width(), image.height()) != (size.width, size.height) {
-        image = image.resize_exact(size.width, size.height, FilterType::Lanczos3);
-    }
-    Ok(image)
-}
-
-/// The image, and the lock of a large one. The caller holds the lock until it has resized the image.
-fn decode(bytes: &[u8]) -> image::ImageResult<(DynamicImage, Option<MutexGuard<'static, ()>>)> {
-    let mut limits = Limits::no_limits();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_BYTES);
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder()?;
-    limits.reserve(decoder.total_bytes())?;
-    let is_large = decoder.total_bytes() > LARGE_BYTES;
-    let lock = is_large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok((image, lock))
-}
-
-fn on_white(image: DynamicImage) -> DynamicImage {
-    let mut image = image.into_rgba8();
-    for pixel in image.pixels_mut() {
-        let alpha = u32::from(pixel[3]);
-        for channel in &mut pixel.0[..3] {
-            *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        if !(0.0..=1.0).contains(&look.background) {
+            return Err(Error::Parameters(format!("background is {}; it must be from 0 to 1", look.background)));
         }
-        pixel[3] = 255;
+        Ok(look)
     }
-    DynamicImage::ImageRgba8(image)
-}
 
-/// Converts `interleaved: [pixel, channel]` to `planes: [channel, pixel]` between 0 and 1.
-pub(crate) fn planes_from_interleaved(interleaved: &[u16], channels: usize, planes: &mut [f32]) {
-    let pixels = planes.len() / channels;
-    for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
-        for (out, value) in plane.iter_mut().zip(interleaved.iter().skip(channel).step_by(channels)) {
-            *out = f32::from(*value) / 65535.0;
+    /// Reads a file: the first frame of an animation, upright, on the background, in the size of the array.
+    pub(crate) fn read(&self, bytes: &[u8]) -> Result<DynamicImage, Error> {
+        let Look { height, width, fit, background, partial, .. } = *self;
+        let frame = Frame { width, height, fit, background };
+        ImageReader { max_side: MAX_SIDE, max_bytes: MAX_BYTES, partial }.read(bytes, |image| frame.place(image))
+    }
+
+    /// Converts `interleaved: [pixel, channel]` to `planes: [channel, pixel]` between 0 and 1.
+    pub(crate) fn planes_from_interleaved(&self, interleaved: &[u16], channels: usize, planes: &mut [f32]) {
+        let pixels = planes.len() / channels;
+        for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
+            for (out, value) in plane.iter_mut().zip(interleaved.iter().skip(channel).step_by(channels)) {
+                *out = f32::from(if self.invert { u16::MAX - value } else { *value }) / 65535.0;
+            }
         }
     }
-}
 
-/// Writes `planes: [channel, height, width]`, clamped to 0 to 1, as PNG.
-pub(crate) fn write(planes: &[f32], size: Size, color: ExtendedColorType) -> Result<Vec<u8>, Error> {
-    if let Some(at) = planes.iter().position(|value| !value.is_finite()) {
-        return Err(Error::data(format!("the image holds {} at element {at}", planes[at])));
-    }
-    let channels = usize::from(color.channel_count());
-    let pixels = planes.len() / channels;
-    let mut interleaved = vec![0; planes.len()];
-    for (channel, plane) in planes.chunks_exact(pixels).enumerate() {
-        for (out, value) in interleaved.iter_mut().skip(channel).step_by(channels).zip(plane) {
-            *out = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+    /// Writes `planes: [channel, height, width]`, clamped to 0 to 1, as PNG.
+    pub(crate) fn write(&self, planes: &[f32], color: ExtendedColorType) -> Result<Vec<u8>, Error> {
+        if let Some(at) = planes.iter().position(|value| !value.is_finite()) {
+            return Err(Error::data(format!("the image holds {} at element {at}", planes[at])));
         }
+        let channels = usize::from(color.channel_count());
+        let pixels = planes.len() / channels;
+        let mut interleaved = vec![0; planes.len()];
+        for (channel, plane) in planes.chunks_exact(pixels).enumerate() {
+            for (out, value) in interleaved.iter_mut().skip(channel).step_by(channels).zip(plane) {
+                let level = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+                *out = if self.invert { u8::MAX - level } else { level };
+            }
+        }
+        let mut file = Vec::new();
+        PngEncoder::new(&mut file)
+            .write_image(&interleaved, self.width, self.height, color)
+            .map_err(|error| Error::Failed(format!("writing PNG: {error}")))?;
+        Ok(file)
     }
-    let mut file = Vec::new();
-    PngEncoder::new(&mut file)
-        .write_image(&interleaved, size.width, size.height, color)
-        .map_err(|error| Error::Failed(format!("writing PNG: {error}")))?;
-    Ok(file)
 }

@@ -1,13 +1,15 @@
-//! GIF, APNG and MP4 files, and lists of images <-> frames of a given size.
+//! GIF, APNG, WebP and MP4 files, and lists of images <-> frames of a given size.
 
 use std::io::Cursor;
 
-use anyflow_sdk::{Error, Files, Parameters};
+use anyflow_sdk::content::{Content, Medium, unreadable};
+use anyflow_sdk::images::{self, Fit, ImageReader};
+use anyflow_sdk::{Error, Files, Parameters, Partial};
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
 use image::codecs::png::{PngDecoder, PngEncoder};
-use image::imageops::FilterType;
+use image::codecs::webp::WebPDecoder;
 use image::{
-    AnimationDecoder, Delay, DynamicImage, ExtendedColorType, Frame, ImageDecoder, ImageEncoder, ImageReader, Limits,
+    AnimationDecoder, Delay, DynamicImage, ExtendedColorType, Frame, ImageDecoder, ImageEncoder, ImageFormat, Limits,
     RgbaImage,
 };
 
@@ -21,6 +23,9 @@ pub(crate) const MAX_BYTES: u64 = 64 << 20;
 const MAX_FRAMES: usize = 1024;
 /// The most pixels of all frames together, so that a small file cannot ask for all memory.
 const MAX_PIXELS: u64 = 64 << 20;
+
+/// The formats that [`read`] knows.
+const SUPPORTED: &str = "MP4 with H.264, GIF, APNG, WebP and still images";
 
 /// The number and the size of an array's frames.
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -43,6 +48,10 @@ impl Shape {
         Ok(shape)
     }
 
+    fn frame(self) -> images::Frame {
+        images::Frame { width: self.width, height: self.height, fit: Fit::Stretch, background: 1.0 }
+    }
+
     fn pixels(self) -> usize {
         self.height as usize * self.width as usize
     }
@@ -51,14 +60,21 @@ impl Shape {
 /// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each on a white background and
 /// stretched to `shape`. A still image is a video of one frame.
 pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Error> {
-    if mp4::is(bytes) {
+    if mp4::is(bytes) && Content::of(bytes).is_some_and(|content| content.medium == Some(Medium::Film)) {
         return mp4::read(bytes, shape);
     }
-    let frames = decode(bytes).map_err(|error| Error::data(format!("not an animation: {error}")))?;
+    let Some(moving) = decode(bytes) else {
+        return match Content::of(bytes) {
+            Some(Content { medium: Some(Medium::Image), .. }) => Ok(vec![still(bytes, shape)?; shape.frames]),
+            _ => Err(unreadable(bytes, Medium::Film, SUPPORTED)),
+        };
+    };
+    let frames = moving.map_err(|error| Error::data(format!("the animation is damaged or ends early: {error}")))?;
     if frames.is_empty() {
         return Err(Error::data("the animation has no frame"));
     }
-    Ok((0..shape.frames).map(|index| fitted(&frames[spread(index, shape.frames, frames.len())], shape)).collect())
+    let frame = |index: usize| fitted(frames[spread(index, shape.frames, frames.len())].clone(), shape);
+    Ok((0..shape.frames).map(frame).collect())
 }
 
 /// As [`read`], from one file per frame. Skipped frames are not decoded.
@@ -70,7 +86,10 @@ pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicIma
         let file = files.get(at).ok_or_else(|| Error::data("the list has no frame"))?;
         let frame = match frames.last() {
             Some(same) if last == Some(at) => same.clone(),
-            _ => fitted(&image(file).map_err(|error| Error::data(format!("frame {at}: {error}")))?, shape),
+            _ => still(file, shape).map_err(|error| match error {
+                Error::Data(text) => Error::data(format!("frame {at}: {text}")),
+                other => other,
+            })?,
         };
         frames.push(frame);
         last = Some(at);
@@ -79,18 +98,13 @@ pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicIma
 }
 
 /// A frame on a white background, stretched to `shape`.
-pub(crate) fn fitted(frame: &RgbaImage, shape: Shape) -> DynamicImage {
-    let image = on_white(frame);
-    if (image.width(), image.height()) == (shape.width, shape.height) {
-        return image;
-    }
-    image.resize_exact(shape.width, shape.height, FilterType::Lanczos3)
+pub(crate) fn fitted(frame: RgbaImage, shape: Shape) -> DynamicImage {
+    shape.frame().place(DynamicImage::ImageRgba8(frame))
 }
 
-fn image(bytes: &[u8]) -> image::ImageResult<RgbaImage> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    reader.limits(limits());
-    Ok(reader.decode()?.into_rgba8())
+fn still(bytes: &[u8], shape: Shape) -> Result<DynamicImage, Error> {
+    let reader = ImageReader { max_side: MAX_SIDE, max_bytes: MAX_BYTES, partial: Partial::Fail };
+    reader.read(bytes, |image| shape.frame().place(image))
 }
 
 /// The source frame, of `all`, for output frame `index` of `count`. The first and the last frame are kept.
@@ -98,18 +112,29 @@ pub(crate) fn spread(index: usize, count: usize, all: usize) -> usize {
     if count == 1 { 0 } else { (index * (all - 1) + (count - 1) / 2) / (count - 1) }
 }
 
-fn decode(bytes: &[u8]) -> image::ImageResult<Vec<RgbaImage>> {
-    let limits = limits();
-    if bytes.starts_with(b"\x89PNG") {
-        let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
-        if !decoder.is_apng()? {
-            return Ok(vec![DynamicImage::from_decoder(decoder)?.into_rgba8()]);
-        }
-        return collected(decoder.apng()?.into_frames());
-    }
-    let mut decoder = GifDecoder::new(Cursor::new(bytes))?;
-    decoder.set_limits(limits)?;
-    collected(decoder.into_frames())
+/// The frames of an animation; `None` for still images and other files.
+fn decode(bytes: &[u8]) -> Option<image::ImageResult<Vec<RgbaImage>>> {
+    let png = || -> image::ImageResult<_> {
+        let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits())?;
+        if decoder.is_apng()? { Ok(Some(collected(decoder.apng()?.into_frames())?)) } else { Ok(None) }
+    };
+    let webp = || -> image::ImageResult<_> {
+        let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
+        decoder.set_limits(limits())?;
+        if decoder.has_animation() { Ok(Some(collected(decoder.into_frames())?)) } else { Ok(None) }
+    };
+    let gif = || -> image::ImageResult<_> {
+        let mut decoder = GifDecoder::new(Cursor::new(bytes))?;
+        decoder.set_limits(limits())?;
+        Ok(Some(collected(decoder.into_frames())?))
+    };
+    let frames = match image::guess_format(bytes).ok()? {
+        ImageFormat::Png => png(),
+        ImageFormat::WebP => webp(),
+        ImageFormat::Gif => gif(),
+        _ => return None,
+    };
+    frames.transpose()
 }
 
 fn limits() -> Limits {
@@ -133,18 +158,6 @@ fn collected(frames: impl Iterator<Item = image::ImageResult<Frame>>) -> image::
         all.push(image);
     }
     Ok(all)
-}
-
-fn on_white(image: &RgbaImage) -> DynamicImage {
-    let mut image = image.clone();
-    for pixel in image.pixels_mut().filter(|pixel| pixel[3] < 255) {
-        let alpha = u32::from(pixel[3]);
-        for channel in &mut pixel.0[..3] {
-            *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
-        }
-        pixel[3] = 255;
-    }
-    DynamicImage::ImageRgba8(image)
 }
 
 /// Writes `[frame, channel, height, width]`, with one or three channels, clamped to 0 to 1, as a looping GIF with `fps`

@@ -28,7 +28,7 @@ pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Erro
         if sources.get(frames.len()) != Some(&at) {
             return Ok(());
         }
-        let frame = fitted(&frame()?, shape);
+        let frame = fitted(frame()?, shape);
         let times = sources[frames.len()..].iter().take_while(|source| **source == at).count();
         frames.extend(std::iter::repeat_n(frame, times));
         Ok(())

@@ -57,9 +57,15 @@ fn colors_are_stored_in_planes_and_come_back_exactly() {
 #[test]
 fn every_format_is_read() {
     let codec: Rgb = codec(4, 5);
-    for (format, tolerance) in
-        [(ImageFormat::Png, 0.0), (ImageFormat::Bmp, 0.0), (ImageFormat::Gif, 0.05), (ImageFormat::Jpeg, 0.3)]
-    {
+    for (format, tolerance) in [
+        (ImageFormat::Png, 0.0),
+        (ImageFormat::Bmp, 0.0),
+        (ImageFormat::WebP, 0.0),
+        (ImageFormat::Tiff, 0.0),
+        (ImageFormat::Pnm, 0.0),
+        (ImageFormat::Gif, 0.05),
+        (ImageFormat::Jpeg, 0.3),
+    ] {
         let mut array = [0.0; 60];
         let mut exact = [0.0; 60];
         encode(&codec, &file(colors(), ImageFormat::Png), &mut exact).unwrap();
@@ -86,6 +92,68 @@ fn transparent_pixels_are_white() {
     let mut array = [0.0; 4];
     encode(&codec::<Gray>(2, 2), &file(clear, ImageFormat::Png), &mut array).unwrap();
     assert_eq!(array, [1.0; 4]);
+}
+
+fn codec_with<C: Codec>(parameters: serde_json::Value) -> Result<C, Error> {
+    C::new(&Parameters::new(parameters))
+}
+
+#[test]
+fn inverted_codecs_see_and_write_the_negative() {
+    let plain: Gray = codec(4, 5);
+    let inverted: Gray = codec_with(json!({"height": 4, "width": 5, "invert": true})).unwrap();
+    let image = GrayImage::from_fn(5, 4, |x, y| Luma([(x * 50 + y) as u8]));
+    let bytes_of = file(image.clone(), ImageFormat::Png);
+    let mut seen = [0.0; 20];
+    let mut negative = [0.0; 20];
+    encode(&plain, &bytes_of, &mut seen).unwrap();
+    encode(&inverted, &bytes_of, &mut negative).unwrap();
+    assert!(seen.iter().zip(negative).all(|(a, b)| (a + b - 1.0).abs() < 1e-6));
+    let back = image::load_from_memory(&bytes(inverted.decode(&negative).unwrap())).unwrap();
+    assert_eq!(back, DynamicImage::ImageLuma8(image));
+    // Ink on transparent paper is bright on black.
+    let clear = file(RgbaImage::from_pixel(5, 4, Rgba([0, 0, 0, 0])), ImageFormat::Png);
+    encode(&inverted, &clear, &mut negative).unwrap();
+    assert_eq!(negative, [0.0; 20]);
+}
+
+#[test]
+fn images_of_other_proportions_are_cropped_or_padded() {
+    // A white square in the middle of black.
+    let bands = GrayImage::from_fn(48, 16, |x, _| Luma([if (16..32).contains(&x) { 255 } else { 0 }]));
+    let bands = file(bands, ImageFormat::Png);
+    let mut array = [0.0; 64];
+    let crop: Gray = codec_with(json!({"height": 8, "width": 8, "fit": "crop"})).unwrap();
+    encode(&crop, &bands, &mut array).unwrap();
+    assert!(array.iter().all(|value| *value > 0.85), "{array:?}");
+    let pad: Gray = codec_with(json!({"height": 8, "width": 8, "fit": "pad", "background": 0.2})).unwrap();
+    encode(&pad, &bands, &mut array).unwrap();
+    assert!(array[..16].iter().chain(&array[48..]).all(|value| (value - 0.2).abs() < 1e-6), "{array:?}");
+    assert!(array[24] < 0.1 && array[28] > 0.9 && array[31] < 0.1, "{array:?}");
+}
+
+#[test]
+fn partial_images_are_refused_or_taken() {
+    let bmp = file(GrayImage::from_fn(16, 16, |x, y| Luma([(y * 16 + x) as u8])), ImageFormat::Bmp);
+    let half = &bmp[..bmp.len() - 64];
+    let mut array = [0.0; 256];
+    let Err(Error::Data(text)) = encode(&codec::<Gray>(16, 16), half, &mut array) else { panic!("accepted") };
+    assert!(text.contains("lines are there; `partial: accept`"), "{text}");
+    let accept: Gray = codec_with(json!({"height": 16, "width": 16, "partial": "accept"})).unwrap();
+    encode(&accept, half, &mut array).unwrap();
+    // The lines of this format begin with the last one.
+    assert!((array[255] - 1.0).abs() < 1e-6 && (array[0] - 128.0 / 255.0).abs() < 1e-6, "{} {}", array[255], array[0]);
+}
+
+#[test]
+fn impossible_looks_are_refused() {
+    for (name, value) in
+        [("background", json!(1.5)), ("background", json!(-0.1)), ("fit", json!("cover")), ("partial", json!(1))]
+    {
+        let mut parameters = json!({"height": 2, "width": 2});
+        parameters[name] = value.clone();
+        assert!(matches!(codec_with::<Gray>(parameters), Err(Error::Parameters(_))), "{name} {value}");
+    }
 }
 
 #[test]
@@ -121,7 +189,16 @@ fn impossible_sizes_are_refused() {
 
 /// Real files of every format, to be damaged.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let formats = [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Jpeg];
+    let formats = [
+        ImageFormat::Png,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Tiff,
+        ImageFormat::Pnm,
+        ImageFormat::Ico,
+    ];
     let files: Vec<_> = formats.into_iter().map(|format| file(colors(), format)).collect();
     (prop::sample::select(files), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8), 0.0..2.0f64)
         .prop_map(|(mut file, changes, keep)| {

@@ -1,0 +1,137 @@
+//! Images and recordings as they are found: the loaded plugins read every common format, and a row that cannot be read says
+//! what its cell holds and how much of it is there.
+
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
+
+use std::path::Path;
+
+use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
+use anyflow_tests::{anyflow, write_columns};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn corpus(file: &str) -> Vec<u8> {
+    std::fs::read(Path::new(ROOT).join("tests/corpus").join(file)).unwrap()
+}
+
+fn cut(file: &str, percent: usize) -> Vec<u8> {
+    let mut bytes = corpus(file);
+    bytes.truncate(bytes.len() * percent / 100);
+    bytes
+}
+
+/// Runs a pipeline of MLD over the cells; the number of good rows, and key and text of each failed one.
+fn run(pipeline: &str, column: &str, feature: Feature, cells: &[(&str, Vec<u8>)], more: &[&str]) -> (u64, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let out = folder.path().join("out");
+    let ids = cells.iter().map(|(id, _)| Some(OwnedCell::Utf8((*id).into()))).collect();
+    let files = cells.iter().map(|(_, bytes)| Some(OwnedCell::Bytes(bytes.clone()))).collect();
+    write_columns(&data, vec![("id", Feature::Value("string".into()), ids), (column, feature, files)]);
+    let pipeline = Path::new(ROOT).join("pipelines/mld").join(pipeline).display().to_string();
+    let (data, output) = (data.display().to_string(), out.display().to_string());
+    let command = ["run", &pipeline, "--input", &data, "--output", &output, "--threads", "1"];
+    anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"]).chain(more)).ok();
+    let good = Dataset::open(std::slice::from_ref(&out)).unwrap().rows();
+    let failures = out.join("failures.parquet");
+    let mut failed = Vec::new();
+    if failures.exists() {
+        let failures = Dataset::open(&[failures]).unwrap();
+        for batch in failures.read(None, 0..failures.rows(), 64).unwrap() {
+            let batch = batch.unwrap();
+            let column = |name: &str| {
+                let cells = failures.cells(&batch, name).unwrap();
+                let text = |row: usize| match cells.get(row).unwrap() {
+                    Some(Cell::Utf8(text)) => text.to_string(),
+                    other => panic!("{other:?}"),
+                };
+                (0..cells.len()).map(text).collect::<Vec<_>>()
+            };
+            failed
+                .extend(column("row_key").into_iter().zip(column("text")).map(|(key, text)| format!("{key}: {text}")));
+        }
+    }
+    (good, failed)
+}
+
+#[track_caller]
+fn says(failed: &[String], wanted: &[(&str, &str)]) {
+    assert_eq!(failed.len(), wanted.len(), "{failed:#?}");
+    for (key, words) in wanted {
+        assert!(failed.iter().any(|row| row.contains(key) && row.contains(words)), "{key}, {words}: {failed:#?}");
+    }
+}
+
+#[test]
+fn images_of_every_format_are_rows_and_other_cells_are_named() {
+    let noise = corpus("image/good-noise.jpeg");
+    let without_end = noise[..noise.len() - 2].to_vec();
+    let mut zeros = noise.clone();
+    zeros[noise.len() / 2..].fill(0);
+    let good =
+        ["webp", "tiff", "ppm", "ico", "jpeg", "gif", "bmp", "png"].map(|end| corpus(&format!("image/good.{end}")));
+    let good = good.into_iter().map(|bytes| ("good", bytes)).chain([("end", without_end)]);
+    let bad = [
+        ("cut", cut("image/good-noise.jpeg", 60)),
+        ("zeros", zeros),
+        ("progressive", cut("image/good-progressive.jpeg", 60)),
+        ("head", cut("image/good-noise.jpeg", 15)),
+        ("png", cut("image/good.png", 60)),
+        ("empty", Vec::new()),
+        ("html", b"<!DOCTYPE html><html>403</html>".to_vec()),
+        ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n".to_vec()),
+        ("avif", corpus("image/image.avif")),
+        ("wav", corpus("audio/good.wav")),
+    ];
+    let cells: Vec<_> = good.chain(bad).collect();
+    let (rows, failed) = run("image-to-audio.yaml", "image", Feature::Image, &cells, &[]);
+    assert_eq!(rows, 9, "{failed:#?}");
+    says(
+        &failed,
+        &[
+            ("cut", "of 48 lines are there"),
+            ("zeros", "the image ends early"),
+            ("progressive", "some of its scans are not there"),
+            ("head", "ends early, before its pixels"),
+            ("png", "the image ends early"),
+            ("empty", "the cell is empty, 0 bytes"),
+            ("html", "an HTML page, not an image"),
+            ("lfs", "a Git LFS pointer"),
+            ("avif", "an AVIF image, which is not supported"),
+            ("wav", "a WAV recording, not an image"),
+        ],
+    );
+    let accept = "model.streams.image.codec={use: image/gray, partial: accept, fit: pad, invert: true, background: 1}";
+    let cut = [("cut", cut("image/good-noise.jpeg", 60)), ("png", cut("image/good.png", 60))];
+    let (rows, failed) = run("image-to-audio.yaml", "image", Feature::Image, &cut, &["--set", accept]);
+    assert_eq!((rows, failed), (2, vec![]));
+}
+
+#[test]
+fn recordings_of_every_format_are_rows_and_other_cells_are_named() {
+    let good =
+        ["wav", "flac", "ogg", "mp3", "aiff", "caf", "w64", "au"].map(|end| corpus(&format!("audio/good.{end}")));
+    let kinds = ["good-ima", "good-ms", "good-rf64", "good-stereo"].map(|name| corpus(&format!("audio/{name}.wav")));
+    let good = good.into_iter().chain(kinds).map(|bytes| ("good", bytes));
+    let bad = [
+        ("aiff", cut("audio/good.aiff", 50)),
+        ("flac", cut("audio/good-long.flac", 50)),
+        ("opus", corpus("audio/opus.ogg")),
+        ("png", corpus("image/good.png")),
+        ("rate", corpus("audio/lowest-rate.wav")),
+    ];
+    let cells: Vec<_> = good.chain(bad).collect();
+    let feature = Feature::Audio { sampling_rate: None };
+    let (rows, failed) = run("audio-to-image.yaml", "audio", feature, &cells, &[]);
+    assert_eq!(rows, 12, "{failed:#?}");
+    says(
+        &failed,
+        &[
+            ("aiff", "586 of 1200 samples are there"),
+            ("flac", "of 9000 samples are there"),
+            ("opus", "an Ogg Opus recording, which is not supported"),
+            ("png", "a PNG image, not a recording"),
+            ("rate", "1 channels at 1 Hz"),
+        ],
+    );
+}
