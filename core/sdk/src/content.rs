@@ -15,7 +15,7 @@ pub enum Medium {
 
 /// What the bytes of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Content {
+pub struct FileContent {
     /// A noun phrase, such as `an AVIF image`.
     pub name: &'static str,
     /// What it is a file of, if it is one of the media.
@@ -32,12 +32,12 @@ impl Medium {
     }
 }
 
-impl Content {
+impl FileContent {
     /// Recognises common formats by their first bytes; `None` for all others.
-    pub fn of(bytes: &[u8]) -> Option<Content> {
+    pub fn of(bytes: &[u8]) -> Option<FileContent> {
         let of = |table: &[Magic]| {
             let magic = table.iter().find(|magic| magic.is(bytes))?;
-            Some(Content { name: magic.name, medium: magic.medium })
+            Some(FileContent { name: magic.name, medium: magic.medium })
         };
         of(MEDIA)
             .or_else(|| bitmap(bytes))
@@ -54,7 +54,7 @@ pub fn unreadable(bytes: &[u8], medium: Medium, supported: &str) -> Error {
     if bytes.is_empty() {
         return Error::data(format!("the cell is empty, 0 bytes; expected {wanted}"));
     }
-    match Content::of(bytes) {
+    match FileContent::of(bytes) {
         Some(content) if content.medium == Some(medium) => {
             Error::data(format!("the cell holds {}, which is not supported; supported: {supported}", content.name))
         }
@@ -180,13 +180,13 @@ const OTHERS: &[Magic] = &[
 ];
 
 /// BMP files: two letters, and four reserved zeros, since texts begin with these letters as well.
-fn bitmap(bytes: &[u8]) -> Option<Content> {
+fn bitmap(bytes: &[u8]) -> Option<FileContent> {
     let is = bytes.starts_with(b"BM") && bytes.get(6..10) == Some(&[0; 4]);
-    is.then_some(Content { name: "a BMP image", medium: Some(Medium::Image) })
+    is.then_some(FileContent { name: "a BMP image", medium: Some(Medium::Image) })
 }
 
 /// Files in boxes (ISO 14496-12), by their brands.
-fn boxed(bytes: &[u8]) -> Option<Content> {
+fn boxed(bytes: &[u8]) -> Option<FileContent> {
     let size = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
     let brands = bytes.get(4..size.clamp(12, 64).min(bytes.len()))?.strip_prefix(b"ftyp")?;
     let has = |brand: &[u8]| brands.chunks_exact(4).any(|other| other == brand);
@@ -201,11 +201,11 @@ fn boxed(bytes: &[u8]) -> Option<Content> {
     } else {
         ("an MP4 film", Medium::Film)
     };
-    Some(Content { name, medium: Some(medium) })
+    Some(FileContent { name, medium: Some(medium) })
 }
 
 /// Files in Ogg pages, by the first packet.
-fn ogg(bytes: &[u8]) -> Option<Content> {
+fn ogg(bytes: &[u8]) -> Option<FileContent> {
     let page = bytes.starts_with(b"OggS").then(|| &bytes[..bytes.len().min(64)])?;
     let has = |word: &[u8]| page.windows(word.len()).any(|window| window == word);
     let (name, medium) = if has(b"OpusHead") {
@@ -217,11 +217,11 @@ fn ogg(bytes: &[u8]) -> Option<Content> {
     } else {
         ("an Ogg recording", Medium::Recording)
     };
-    Some(Content { name, medium: Some(medium) })
+    Some(FileContent { name, medium: Some(medium) })
 }
 
 /// Texts, by their first word.
-fn written(bytes: &[u8]) -> Option<Content> {
+fn written(bytes: &[u8]) -> Option<FileContent> {
     if !is_text(bytes) {
         return None;
     }
@@ -232,7 +232,7 @@ fn written(bytes: &[u8]) -> Option<Content> {
     } else if text.starts_with("<!doctype html") || text.starts_with("<html") || text.contains("<html") {
         "an HTML page"
     } else if text.starts_with('<') && text.contains("<svg") {
-        return Some(Content { name: "an SVG drawing", medium: Some(Medium::Image) });
+        return Some(FileContent { name: "an SVG drawing", medium: Some(Medium::Image) });
     } else if text.starts_with("<?xml") {
         "an XML document"
     } else if text.starts_with(['{', '[']) {
@@ -244,7 +244,7 @@ fn written(bytes: &[u8]) -> Option<Content> {
     } else {
         "text"
     };
-    Some(Content { name, medium: None })
+    Some(FileContent { name, medium: None })
 }
 
 /// True if the first bytes are UTF-8 without control characters other than white space.

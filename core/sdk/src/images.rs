@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::content::{Content, Medium, unreadable};
+use crate::content::{FileContent, Medium, unreadable};
 use crate::{Error, Partial};
 
-pub use fit::{Fit, Frame};
+pub use fit::{Frame, ImageFit};
 pub use image;
 
 /// The formats that [`ImageReader`] reads.
@@ -89,7 +89,7 @@ fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
         // Texts may begin with the letters of these two.
         Ok(ImageFormat::Pnm) => bytes.get(2)?.is_ascii_whitespace().then_some(ImageFormat::Pnm),
         Ok(ImageFormat::Bmp) => {
-            Content::of(bytes).is_none_or(|content| content.medium.is_some()).then_some(ImageFormat::Bmp)
+            FileContent::of(bytes).is_none_or(|content| content.medium.is_some()).then_some(ImageFormat::Bmp)
         }
         _ if big_tiff => Some(ImageFormat::Tiff),
         _ => None,

@@ -14,7 +14,7 @@ impl Codec for Gray {
     const DESCRIPTOR: CodecDescriptor = CodecDescriptor {
         id: "gray",
         modality: "image",
-        summary: "image file <-> luma",
+        summary: "image file <-> luma (shipped models of digits: white on black, upright, filling the image)",
         cell: CellKind::Bytes,
         feature: "Image",
         array: f32_port_in(&[fixed("channel", 1), axis("height"), axis("width")], 0, 1),

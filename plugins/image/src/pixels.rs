@@ -1,6 +1,6 @@
 //! Image files <-> pixels of a given size.
 
-use anyflow_sdk::images::{Fit, Frame, ImageReader};
+use anyflow_sdk::images::{Frame, ImageFit, ImageReader};
 use anyflow_sdk::{Error, Parameters, Partial};
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder};
@@ -34,7 +34,7 @@ pub(crate) struct Look {
     height: u32,
     width: u32,
     #[serde(default)]
-    fit: Fit,
+    fit: ImageFit,
     #[serde(default)]
     invert: bool,
     #[serde(default = "white")]

@@ -2,8 +2,8 @@
 
 use std::io::Cursor;
 
-use anyflow_sdk::content::{Content, Medium, unreadable};
-use anyflow_sdk::images::{self, Fit, ImageReader};
+use anyflow_sdk::content::{FileContent, Medium, unreadable};
+use anyflow_sdk::images::{self, ImageFit, ImageReader};
 use anyflow_sdk::{Error, Files, Parameters, Partial};
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
 use image::codecs::png::{PngDecoder, PngEncoder};
@@ -49,7 +49,7 @@ impl Shape {
     }
 
     fn frame(self) -> images::Frame {
-        images::Frame { width: self.width, height: self.height, fit: Fit::Stretch, background: 1.0 }
+        images::Frame { width: self.width, height: self.height, fit: ImageFit::Stretch, background: 1.0 }
     }
 
     fn pixels(self) -> usize {
@@ -60,12 +60,12 @@ impl Shape {
 /// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each on a white background and
 /// stretched to `shape`. A still image is a video of one frame.
 pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Error> {
-    if mp4::is(bytes) && Content::of(bytes).is_some_and(|content| content.medium == Some(Medium::Film)) {
+    if mp4::is(bytes) && FileContent::of(bytes).is_some_and(|content| content.medium == Some(Medium::Film)) {
         return mp4::read(bytes, shape);
     }
     let Some(moving) = decode(bytes) else {
-        return match Content::of(bytes) {
-            Some(Content { medium: Some(Medium::Image), .. }) => Ok(vec![still(bytes, shape)?; shape.frames]),
+        return match FileContent::of(bytes) {
+            Some(FileContent { medium: Some(Medium::Image), .. }) => Ok(vec![still(bytes, shape)?; shape.frames]),
             _ => Err(unreadable(bytes, Medium::Film, SUPPORTED)),
         };
     };

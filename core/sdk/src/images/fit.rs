@@ -6,7 +6,7 @@ use image::{DynamicImage, ImageBuffer, Rgb, RgbImage, Rgba};
 /// How an image of other proportions gets the size of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fit {
+pub enum ImageFit {
     /// It is stretched.
     #[default]
     Stretch,
@@ -24,7 +24,7 @@ pub struct Frame {
     /// Pixels.
     pub height: u32,
     /// How images of other proportions get this size.
-    pub fit: Fit,
+    pub fit: ImageFit,
     /// The level behind transparent pixels and around padded images: 0 is black, 1 is white.
     pub background: f32,
 }
@@ -38,9 +38,9 @@ impl Frame {
             return image;
         }
         match self.fit {
-            Fit::Stretch => image.resize_exact(width, height, FilterType::Lanczos3),
-            Fit::Crop => self.middle_of(&image).resize_exact(width, height, FilterType::Lanczos3),
-            Fit::Pad => self.padded(&image),
+            ImageFit::Stretch => image.resize_exact(width, height, FilterType::Lanczos3),
+            ImageFit::Crop => self.middle_of(&image).resize_exact(width, height, FilterType::Lanczos3),
+            ImageFit::Pad => self.padded(&image),
         }
     }
 

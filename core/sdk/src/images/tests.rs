@@ -28,7 +28,7 @@ fn read(bytes: &[u8]) -> Result<DynamicImage, Error> {
 /// The pixels on white.
 fn rgb(bytes: &[u8]) -> RgbImage {
     let image = read(bytes).unwrap_or_else(|error| panic!("{error}"));
-    let frame = Frame { width: image.width(), height: image.height(), fit: Fit::Stretch, background: 1.0 };
+    let frame = Frame { width: image.width(), height: image.height(), fit: ImageFit::Stretch, background: 1.0 };
     frame.place(image).into_rgb8()
 }
 
@@ -231,7 +231,7 @@ fn orientations_of_every_width_turn_the_image() {
 }
 
 /// A frame of 6 x 4.
-fn placed(image: impl Into<DynamicImage>, fit: Fit, background: f32) -> RgbImage {
+fn placed(image: impl Into<DynamicImage>, fit: ImageFit, background: f32) -> RgbImage {
     Frame { width: 6, height: 4, fit, background }.place(image.into()).into_rgb8()
 }
 
@@ -240,19 +240,19 @@ fn images_of_other_proportions_are_stretched_cropped_or_padded() {
     // Three bands of 8 x 16: left black, middle white, right black.
     let bands = GrayImage::from_fn(24, 8, |x, _| Luma([if (8..16).contains(&x) { 255 } else { 0 }]));
     let line = |image: &RgbImage, y: u32| (0..6).map(|x| image.get_pixel(x, y)[0]).collect::<Vec<_>>();
-    let stretched = placed(bands.clone(), Fit::Stretch, 1.0);
+    let stretched = placed(bands.clone(), ImageFit::Stretch, 1.0);
     let middle = line(&stretched, 1);
     assert!(middle[0] < 20 && middle[2] > 230 && middle[3] > 230 && middle[5] < 20, "{middle:?}");
     // The crop keeps the middle 12 of 24 columns: 2 black, 8 white, 2 black.
-    let cropped = line(&placed(bands.clone(), Fit::Crop, 1.0), 1);
+    let cropped = line(&placed(bands.clone(), ImageFit::Crop, 1.0), 1);
     assert!(cropped[0] < 60 && cropped[1..5].iter().all(|level| *level > 220) && cropped[5] < 60, "{cropped:?}");
     // All of it is 6 x 2 pixels.
-    let padded = placed(bands, Fit::Pad, 0.5);
+    let padded = placed(bands, ImageFit::Pad, 0.5);
     assert_eq!([line(&padded, 0), line(&padded, 3)], [[128; 6], [128; 6]]);
     assert_eq!(line(&padded, 1), middle);
     // An image of the right size keeps its pixels.
     let exact = RgbImage::from_fn(6, 4, |x, y| Rgb([x as u8, y as u8, 7]));
-    for fit in [Fit::Stretch, Fit::Crop, Fit::Pad] {
+    for fit in [ImageFit::Stretch, ImageFit::Crop, ImageFit::Pad] {
         assert_eq!(placed(exact.clone(), fit, 0.0), exact);
     }
 }
@@ -261,9 +261,9 @@ fn images_of_other_proportions_are_stretched_cropped_or_padded() {
 fn resized_images_are_those_of_pillow() {
     let image = rgb(corpus!("good-smooth.jpeg.pillow.png"));
     for (fit, pillow) in [
-        (Fit::Stretch, corpus!("good-resized-stretch.png")),
-        (Fit::Crop, corpus!("good-resized-crop.png")),
-        (Fit::Pad, corpus!("good-resized-pad.png")),
+        (ImageFit::Stretch, corpus!("good-resized-stretch.png")),
+        (ImageFit::Crop, corpus!("good-resized-crop.png")),
+        (ImageFit::Pad, corpus!("good-resized-pad.png")),
     ] {
         let frame = Frame { width: 21, height: 13, fit, background: 0.0 };
         let found = levels(&frame.place(image.clone().into()).into_rgb8(), &rgb(pillow));
@@ -274,6 +274,6 @@ fn resized_images_are_those_of_pillow() {
 #[test]
 fn transparency_shows_the_background() {
     let clear = image::RgbaImage::from_pixel(6, 4, image::Rgba([10, 20, 30, 51]));
-    assert_eq!(placed(clear.clone(), Fit::Stretch, 1.0).get_pixel(0, 0).0, [206, 208, 210]);
-    assert_eq!(placed(clear, Fit::Stretch, 0.0).get_pixel(0, 0).0, [2, 4, 6]);
+    assert_eq!(placed(clear.clone(), ImageFit::Stretch, 1.0).get_pixel(0, 0).0, [206, 208, 210]);
+    assert_eq!(placed(clear, ImageFit::Stretch, 0.0).get_pixel(0, 0).0, [2, 4, 6]);
 }
