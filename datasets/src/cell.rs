@@ -240,6 +240,7 @@ impl CellColumn {
             Values::Bytes(bytes, Some(linked)) if bytes.as_ref().is_none_or(|bytes| bytes.is_null(row)) => {
                 linked.size_bytes(row)
             }
+            Values::Files(files) => files.linked_bytes(row),
             _ => 0,
         }
     }

@@ -60,6 +60,7 @@ mod pair;
 mod read;
 mod record;
 mod rows;
+mod spelling;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};

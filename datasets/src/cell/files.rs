@@ -45,6 +45,13 @@ impl FileLists {
         Ok(slot.get_or_init(|| files))
     }
 
+    /// Bytes of the files that a row names, but does not hold.
+    pub(super) fn linked_bytes(&self, row: usize) -> u64 {
+        let Some(linked) = &self.linked else { return 0 };
+        let is_linked = |item: &usize| self.bytes.as_ref().is_none_or(|bytes| bytes.is_null(*item));
+        self.level.items(row).filter(is_linked).map(|item| linked.size_bytes(item)).sum()
+    }
+
     fn gather(&self, items: Range<usize>) -> Result<Vec<Vec<u8>>, String> {
         let first = items.start;
         items

@@ -12,13 +12,14 @@ use crate::folder::NewFile;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Hash of the content of all files, in order.
+/// Hash of the content of all files, in order, and of the columns that their folders name.
 pub(super) fn content(parts: &[Part]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let hash = file_hash(&part.source, cache_folder().as_deref())?;
         hasher.update(&part.source.size_bytes.to_le_bytes());
         hasher.update(hash.as_bytes());
+        part.hash_folders(&mut hasher);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
