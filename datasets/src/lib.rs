@@ -69,7 +69,7 @@ pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
 pub use folder::{Folder, NewFile};
 pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generate_into, generated};
-pub use import::{ImportSource, Imported, LeftOut, import};
+pub use import::{ColumnType, ColumnTypes, ImportSource, Imported, LeftOut, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
 pub use job::{Difference, JobId};
 pub use key::{RowKey, repeated_keys, row_keys};
