@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::data_file::Version;
+use crate::read::hash_of;
+
 /// Largest file that a cell can hold.
 pub(crate) const MAX_CELL_BYTES: u64 = 256 << 20;
 
@@ -28,8 +31,8 @@ pub(crate) enum Refusal {
 /// An open file below a folder.
 pub(crate) struct Beneath {
     file: File,
-    /// Its length when it was opened.
-    pub(crate) size_bytes: u64,
+    /// Its version when it was opened.
+    pub(crate) version: Version,
 }
 
 impl Beneath {
@@ -41,7 +44,7 @@ impl Beneath {
             return Err(Refusal::NotRegular(kind(&metadata)));
         }
         match metadata.len() {
-            size_bytes if size_bytes <= MAX_CELL_BYTES => Ok(Beneath { file, size_bytes }),
+            size_bytes if size_bytes <= MAX_CELL_BYTES => Ok(Beneath { file, version: Version::of(&metadata) }),
             size_bytes => Err(Refusal::TooLarge(size_bytes)),
         }
     }
@@ -55,10 +58,15 @@ impl Beneath {
 
     /// Its bytes.
     pub(crate) fn read(self) -> Result<Vec<u8>, Refusal> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
+        let mut bytes = Vec::with_capacity(usize::try_from(self.version.size_bytes).unwrap_or(0));
         self.file.take(MAX_CELL_BYTES + 1).read_to_end(&mut bytes)?;
         // The file may have grown.
         if bytes.len() as u64 > MAX_CELL_BYTES { Err(Refusal::TooLarge(bytes.len() as u64)) } else { Ok(bytes) }
+    }
+
+    /// Hash of its bytes.
+    pub(crate) fn hash(self) -> Result<blake3::Hash, Refusal> {
+        Ok(hash_of(&mut self.file.take(MAX_CELL_BYTES + 1))?)
     }
 }
 

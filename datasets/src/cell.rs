@@ -245,6 +245,21 @@ impl CellColumn {
         }
     }
 
+    /// The paths that a row names instead of holding the bytes.
+    pub(crate) fn links(&self, row: usize) -> impl Iterator<Item = &str> {
+        let single = match &self.values {
+            Values::Bytes(bytes, Some(linked)) if bytes.as_ref().is_none_or(|bytes| bytes.is_null(row)) => {
+                linked.path(row)
+            }
+            _ => None,
+        };
+        let list = match &self.values {
+            Values::Files(files) if self.rows.is_valid(row) => Some(files.links(row)),
+            _ => None,
+        };
+        single.filter(|_| self.rows.is_valid(row)).into_iter().chain(list.into_iter().flatten())
+    }
+
     fn bad_cell(&self, row: usize, reason: String) -> DatasetError {
         DatasetError::Cell { column: self.name.clone(), row, reason }
     }

@@ -107,6 +107,12 @@ pub enum DatasetError {
         /// Length now.
         found_bytes: u64,
     },
+    /// The user must not change linked files during a job.
+    #[error("{}: files that cells link to were changed or replaced during the job; leave them alone, delete the output, then start again", folder.display())]
+    LinkedChanged {
+        /// The folder that the links are relative to.
+        folder: PathBuf,
+    },
     /// The user must name files of one kind.
     #[error("{} and {} have different columns: {difference}; give files of one dataset only", first.display(), path.display())]
     SchemaMismatch {
@@ -335,6 +341,7 @@ impl DatasetError {
         match self {
             Self::Io { .. }
             | Self::Changed { .. }
+            | Self::LinkedChanged { .. }
             | Self::Busy { .. }
             | Self::Lost { .. }
             | Self::Incomplete { .. } => Fault::Run,
@@ -354,7 +361,7 @@ impl DatasetError {
             Self::Corrupt { .. } => "data.corrupt",
             Self::TooLarge { .. } => "data.too-large",
             Self::Unsupported { .. } => "data.unsupported",
-            Self::Changed { .. } => "data.changed",
+            Self::Changed { .. } | Self::LinkedChanged { .. } => "data.changed",
             Self::SchemaMismatch { .. } => "data.schema-mismatch",
             Self::RepeatedColumn { .. } => "data.repeated-column",
             Self::UnknownColumn { .. } => "data.unknown-column",

@@ -90,7 +90,7 @@ impl Generation {
             Generator::Captions => {
                 let shapes = match self.shapes.as_slice() {
                     [] => "drawn".to_string(),
-                    files => Dataset::open(files)?.content()?,
+                    files => Dataset::open(files)?.content()?.to_string(),
                 };
                 let combinations = self.combinations.name();
                 Ok(format!("{name} {} {asked} combinations={combinations} shapes={shapes}", captions::VERSION))

@@ -81,5 +81,5 @@ pub use output::{
     failures_schema,
 };
 pub use pair::{Paired, pair};
-pub use read::{Batches, Bound, Dataset, Embedded, RowBatch, TakenRows, UnreadableRow};
+pub use read::{Batches, Bound, Content, Dataset, Embedded, RowBatch, TakenRows, UnreadableRow};
 pub use write::{ROW_GROUP_BYTES, TableWriter, WrittenFile};

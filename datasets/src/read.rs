@@ -13,6 +13,7 @@ mod group;
 mod guard;
 mod identity;
 mod join;
+mod links;
 mod marks;
 mod meter;
 mod pages;
@@ -34,6 +35,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 pub use batches::Batches;
 pub use embed::Embedded;
+pub use identity::Content;
 pub(crate) use identity::hash_of;
 use join::Joined;
 pub(crate) use part::Part;
@@ -137,15 +139,24 @@ impl Dataset {
         &self.fingerprint
     }
 
-    /// Hex blake3 of the content of all files in row order, without names and paths.
+    /// The identity of the content, without names and paths.
     ///
-    /// Reads the files as a whole, unless the user's cache has the hash of exactly this file (device, inode, length and
-    /// times). Does not read files that media cells link to.
+    /// Reads all files as a whole, and all files that media cells link to, unless the user's cache has the hash of
+    /// exactly these versions (device, inode, length and times).
     ///
     /// # Errors
-    /// [`DatasetError::Changed`] if a file has changed since it was opened, [`DatasetError::Io`].
-    pub fn content(&self) -> Result<String> {
-        identity::content(&self.parts)
+    /// [`DatasetError::Changed`] if a file has changed since it was opened, [`DatasetError::LinkedChanged`],
+    /// [`DatasetError::Io`].
+    pub fn content(&self) -> Result<Content> {
+        Content::of(self)
+    }
+
+    /// Checks that the files that media cells link to have not changed since [`Dataset::content`].
+    ///
+    /// # Errors
+    /// [`DatasetError::LinkedChanged`].
+    pub fn check_linked(&self, content: &Content) -> Result<()> {
+        content.check_linked(self)
     }
 
     /// The folder that paths in media cells are relative to; `None` if the files are in several folders.

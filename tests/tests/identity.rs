@@ -5,9 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyflow_datasets::{Folder, JobId};
+use anyflow_datasets::{Dataset, Feature, Folder, JobId, TableWriter};
 use anyflow_tests::{Numbers, Output};
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::Value;
 
 /// What happens to an interrupted job after a change.
@@ -266,4 +271,66 @@ fn changes_of_content_are_refused_by_name_and_others_resume() {
         judge(change, change.run, "run", &numbers, &whole);
         judge(change, change.train, "training", &numbers, &whole);
     }
+}
+
+/// Gives the rows a column of images that are files next to `rows.parquet`.
+fn link_images(numbers: &Numbers) {
+    let path = numbers.path("rows.parquet");
+    let dataset = Dataset::open(std::slice::from_ref(&path)).unwrap();
+    let rows = dataset.read(None, 0..24, 24).unwrap().next().unwrap().unwrap().rows;
+    let names: Vec<String> = (0..24).map(|row| format!("images/{row}.png")).collect();
+    std::fs::create_dir(numbers.path("images")).unwrap();
+    names.iter().for_each(|name| numbers.write(name, name));
+    let mut features = dataset.features().clone();
+    features.0.insert("image".into(), Feature::Image);
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new("image", DataType::Utf8, true)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(StringArray::from(names)));
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let mut writer = TableWriter::create(&path, &rows.schema(), &features).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+}
+
+#[test]
+fn a_changed_linked_file_is_refused_by_name() {
+    let begun = Numbers::new();
+    link_images(&begun);
+    let stop = |point: &str| [("ANYFLOW_FAILPOINT", point.into())];
+    assert_ne!(begun.run("run", &stop("committed")).code, 0);
+    assert_ne!(begun.train("training", &stop("file-published:3")).code, 0);
+
+    let moved = begun.copied();
+    run(&moved, &[]).ok();
+    train(&moved, &[]).ok();
+    // Row 2 is committed already, row 20 is not. Both change the job.
+    for row in [2, 20] {
+        let changed = begun.copied();
+        changed.write(&format!("images/{row}.png"), "another image");
+        for (of, output) in [("run", run(&changed, &[])), ("training", train(&changed, &[]))] {
+            assert_eq!(output.code, 2, "{of}: {output:?}");
+            assert!(output.err.contains("linked files"), "{of}: {}", output.err);
+            assert!(!changed.path(of).join("manifest.json").exists());
+        }
+    }
+}
+
+#[test]
+fn a_linked_file_that_changes_during_the_run_is_noticed() {
+    let numbers = Numbers::new();
+    link_images(&numbers);
+    numbers.build(&["PAUSE_US=300000"]);
+    let mut command = numbers.command(&[], &Numbers::run_of("rows.parquet", "run"));
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let committed = || numbers.path("run/commits").read_dir().is_ok_and(|mut commits| commits.next().is_some());
+    while !committed() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    numbers.write("images/2.png", "another image");
+    let output = running.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("files that cells link to were changed"), "{error}");
+    assert!(!numbers.path("run/manifest.json").exists());
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyflow_tests::files_below;
@@ -177,4 +177,62 @@ fn unsafe_code_is_only_in_listed_folders() {
             assert!(!uses || may, "{} has unsafe code", relative.display());
         }
     }
+}
+
+/// The names of the public types in a file.
+fn public_types(text: &str) -> impl Iterator<Item = &str> {
+    let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
+    text.lines().filter_map(move |line| {
+        let name = kinds.iter().find_map(|kind| line.trim_start().strip_prefix(kind))?;
+        name.split(|c: char| !c.is_alphanumeric()).next()
+    })
+}
+
+#[test]
+fn a_type_shares_its_name_only_with_its_other_side() {
+    // A codec, a module and what they exchange have a host's side and a plugin's side. `datasets` and `plan` know no
+    // other crate of ours, so each declares the kinds of cells and the fault of an error for itself.
+    let shared = [
+        "Cell",
+        "CellKind",
+        "Codec",
+        "CodecDescriptor",
+        "Fault",
+        "List",
+        "Module",
+        "ModuleDescriptor",
+        "OwnedCell",
+        "OwnedList",
+        "PluginDescriptor",
+        "Role",
+        "RoleDescriptor",
+        "Error",
+        "Result",
+    ];
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut crates: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for name in [
+        "core/abi",
+        "core/sdk",
+        "core/plan",
+        "core/weights",
+        "core/diffusion",
+        "core/native",
+        "core/runtime",
+        "core/cli",
+        "datasets",
+    ] {
+        for file in files_below(&root.join(name).join("src"), "rs") {
+            // A template is the text of a plugin that does not exist yet.
+            if file.iter().any(|part| part == "template") {
+                continue;
+            }
+            for found in public_types(&std::fs::read_to_string(&file).unwrap()) {
+                crates.entry(found.to_owned()).or_default().insert(name);
+            }
+        }
+    }
+    assert!(crates["Codec"].len() == 2 && crates.len() > 200, "the test can detect them");
+    crates.retain(|name, places| places.len() > 1 && !shared.contains(&name.as_str()));
+    assert_eq!(crates, BTreeMap::new(), "these types share a name across crates");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{check, completions, data, doctor, eval, explain, plan, plugin, report, run, train};
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::Result;
 
 /// Turns any set of modalities into any other set: pipelines in YAML, rows in Parquet, modalities as plugins.
@@ -60,7 +60,7 @@ impl Command {
     ///
     /// # Errors
     /// The reason why it failed.
-    pub fn run(self, console: &Console) -> Result<Outcome> {
+    pub fn run(self, console: &Console) -> Result<CommandResult> {
         match self {
             Command::Run(args) => run::run(&args, console),
             Command::Train(args) => train::run(&args, console),

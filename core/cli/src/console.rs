@@ -21,7 +21,7 @@ pub struct Console {
 
 /// The result of a command.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct CommandResult {
     /// Text for people.
     pub text: String,
     /// JSON for programs.
@@ -30,10 +30,10 @@ pub struct Outcome {
     pub code: u8,
 }
 
-impl Outcome {
+impl CommandResult {
     /// The result of a command that succeeded.
     pub fn done(text: impl Into<String>, json: Value) -> Self {
-        Outcome { text: text.into(), json, code: 0 }
+        CommandResult { text: text.into(), json, code: 0 }
     }
 }
 
@@ -46,7 +46,7 @@ impl Console {
     }
 
     /// Prints the result of the command.
-    pub fn outcome(&self, outcome: &Outcome) {
+    pub fn outcome(&self, outcome: &CommandResult) {
         if self.json { self.json(&outcome.json) } else { out(&escape::message(&outcome.text, self.color)) }
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyflow_datasets::{DatasetError, Difference, JobId};
+use anyflow_datasets::{Content, DatasetError, Difference, JobId};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 use indexmap::IndexMap;
@@ -28,8 +28,8 @@ pub struct Loaded {
 
 /// The rows of a run.
 pub struct InputRows {
-    /// Hash of all readable rows; `None` if the run has no inputs.
-    pub content: Option<String>,
+    /// The content of the dataset; `None` if the run has no inputs.
+    pub content: Option<Content>,
     /// Number of rows.
     pub rows: u64,
 }
@@ -39,12 +39,15 @@ pub struct InputRows {
 /// # Errors
 /// [`RunError::Internal`].
 pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<JobId> {
-    let job = described(&order.job)?
-        .with("input", input.content.as_deref().unwrap_or("none"))
+    let mut job = described(&order.job)?
+        .with("input", input.content.as_ref().map_or("none", |content| &content.files))
         .with("rows", input.rows)
         .with("shard rows", order.shard_rows)
         .with("key", order.key.as_deref().unwrap_or("default"))
         .with("batch rows", order.batch_rows.map_or("measured".into(), |rows| rows.to_string()));
+    if let Some(linked) = input.content.as_ref().and_then(Content::linked) {
+        job = job.with("linked files", linked);
+    }
     Ok(with_loaded(with_machine(job, order), loaded))
 }
 
@@ -166,6 +169,7 @@ fn remedy(part: &str, then: &str) -> String {
         "batch" => format!("use --batch-rows {then}"),
         "key" if then == "default" => "remove --key".into(),
         "key" => format!("use --key {then}"),
+        "linked" => "restore the original files".into(),
         "input" | "source" => "use the original rows".into(),
         "weights" => "restore the original weights".into(),
         "plugin" => "restore the original library".into(),

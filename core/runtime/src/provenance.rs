@@ -1,6 +1,6 @@
 //! The provenance of a finished run: hashes of the loaded files, versions, inputs and results.
 
-use anyflow_datasets::Folder;
+use anyflow_datasets::{Content, Folder};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use serde_json::{Value, json};
@@ -39,7 +39,8 @@ impl Provenance<'_> {
             "checkpoint_blake3": loaded.weights.get("checkpoint"),
             "plugins_blake3": loaded.plugins,
             "inputs": order.inputs,
-            "inputs_blake3": input.content,
+            "inputs_blake3": input.content.as_ref().map(|content| &content.files),
+            "linked_files_blake3": input.content.as_ref().and_then(Content::linked),
             "versions": crate::versions(),
             "device": order.device,
             "finished_unix": when,

@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 use tch::Device;
 
 use crate::events::{Events, figures};
+use crate::identity::InputRows;
 use crate::plugin::Codec;
 use crate::provenance::Provenance;
 use crate::{Result, RunError, Session, output};
@@ -71,7 +72,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     events.begin("rows", Some(reader.rows()), "rows", done);
     let started = Instant::now();
     let stages = Stages::default();
-    let rest = Rest { plan, order, codecs: &codecs, reader: &reader, output: &output };
+    let rest = Rest { plan, order, codecs: &codecs, reader: &reader, input: &input, output: &output };
     let summary = rest.run(&stages, &mut compute, &mut writer);
     note_repeated(&reader, events);
     let summary = summary?;
@@ -112,13 +113,14 @@ struct Rest<'a> {
     order: &'a Order,
     codecs: &'a IndexMap<String, Codec>,
     reader: &'a ShardReader<'a>,
+    input: &'a InputRows,
     output: &'a OutputDir,
 }
 
 impl Rest<'_> {
     /// Sends the shards through all stages.
     fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<RunSummary> {
-        let Rest { plan, order, codecs, reader, output } = *self;
+        let Rest { plan, order, codecs, reader, input, output } = *self;
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
         let encoder = EncodeStage::new(plan, order, reader.dataset(), codecs);
         let decoder = DecodeStage::new(plan, order, codecs);
@@ -133,7 +135,10 @@ impl Rest<'_> {
             let writing = stage::start(scope, WRITE, move || {
                 stages.take(WRITE, &from_decode, |message| match message {
                     Message::Rows(batch, _permit) => writer.write(*batch).map(|()| None),
-                    Message::End(read) => writer.finish(read).map(Some),
+                    Message::End(read) => {
+                        reader.check_linked(input)?;
+                        writer.finish(read).map(Some)
+                    }
                 })
             })?;
             stage::start(scope, DECODE, move || {

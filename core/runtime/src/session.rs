@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_diffusion::{BuildOptions, Denoiser, Parameterization, Schedule, StreamSpec};
-use anyflow_plan::plan::{Companion, Model};
+use anyflow_plan::plan::{Companion, DenoiserConfig, Model};
 use indexmap::IndexMap;
 use tch::Device;
 
@@ -110,13 +110,7 @@ impl Session {
 }
 
 /// Builds a denoiser with fresh parameters.
-fn build(
-    name: &str,
-    denoiser: &anyflow_plan::plan::Denoiser,
-    model: &Model,
-    device: Device,
-    seed: u64,
-) -> Result<Box<dyn Denoiser>> {
+fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, device: Device, seed: u64) -> Result<Box<dyn Denoiser>> {
     let schedule: Schedule = typed(&denoiser.schedule)?;
     let parameterization: Parameterization = typed(&denoiser.predict.clone().into())?;
     let spec = |stream: &String, shape: &[i64]| StreamSpec {

@@ -22,7 +22,7 @@ pub struct Sources<'a> {
 
 impl Sources<'_> {
     /// The identity of each source that these tables read, and of the sources from which generated ones are made: a hash
-    /// of the content, or the parameters of the generator.
+    /// of the content and one of the linked files, or the parameters of the generator.
     ///
     /// # Errors
     /// A dataset cannot be read.
@@ -31,14 +31,41 @@ impl Sources<'_> {
         let mut names: IndexSet<&str> = tables.flat_map(columns).map(|c: &ColumnRef| c.source.as_str()).collect();
         let shapes: Vec<&str> = names.iter().filter_map(|name| self.generated.get(*name)?.shapes.as_deref()).collect();
         names.extend(shapes);
-        names.into_iter().map(|name| Ok((name.to_string(), self.identity(name)?))).collect()
+        let mut identities = IndexMap::new();
+        for name in names {
+            match self.generated.get(name) {
+                // The shapes are a separate source.
+                Some(made) => {
+                    let generation = Generation { shapes: Vec::new(), ..self.generation(made)? };
+                    identities.insert(name.to_owned(), generation.key()?);
+                }
+                None => {
+                    let content = Dataset::open(&self.paths(name))?.content()?;
+                    let linked = content.linked().map(|linked| (format!("{name}, linked files"), linked));
+                    identities.insert(name.to_owned(), content.files);
+                    identities.extend(linked);
+                }
+            }
+        }
+        Ok(identities)
     }
 
-    fn identity(&self, name: &str) -> Result<String> {
-        match self.generated.get(name) {
-            // The shapes are a separate source.
-            Some(made) => Ok(Generation { shapes: Vec::new(), ..self.generation(made)? }.key()?),
-            None => Ok(Dataset::open(&self.paths(name))?.content()?),
+    /// Checks that the sources are still those of [`Sources::identities`], after tables are read.
+    ///
+    /// # Errors
+    /// [`RunError::Data`] for a source that has changed.
+    pub fn check<'t>(
+        &self,
+        tables: impl Iterator<Item = &'t Table>,
+        identities: &IndexMap<String, String>,
+    ) -> Result<()> {
+        let now = self.identities(tables)?;
+        match now.iter().find(|(name, identity)| identities.get(*name) != Some(*identity)) {
+            None => Ok(()),
+            Some((name, _)) => Err(RunError::Data(format!(
+                "source {name} was changed while it was read; leave the files of sources alone while a training starts, \
+                 then start again"
+            ))),
         }
     }
 

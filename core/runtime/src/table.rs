@@ -25,7 +25,7 @@ pub struct TableData {
 }
 
 /// The files, codecs and events for reading a table.
-pub struct Reading<'a> {
+pub struct TableReading<'a> {
     /// The name of the table in events.
     pub part: &'a str,
     /// Files by source.
@@ -43,7 +43,7 @@ impl TableData {
     ///
     /// # Errors
     /// Errors of the datasets; a table without rows.
-    pub fn read(table: &Table, reading: &Reading<'_>) -> Result<Self> {
+    pub fn read(table: &Table, reading: &TableReading<'_>) -> Result<Self> {
         let part = reading.part;
         let refs = table.columns.values().chain(&table.class);
         let names: IndexSet<&String> = refs.map(|column| &column.source).collect();

@@ -26,7 +26,7 @@ use crate::identity::{self, Loaded};
 use crate::plugin::watch;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
-use crate::table::{Reading, TableData};
+use crate::table::{TableData, TableReading};
 use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
 use folder::TrainingFolder;
@@ -55,7 +55,8 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     let trainee = Trainee { session, scorers };
     let loaded = Loaded { plugins: trainee.session.plugins.hashes(), weights: load_initial(plan, &trainee)? };
     let sources = Sources { files: &plan.sources, generated: &plan.generated };
-    let job = identity::of_training(order, &loaded, &sources.identities(plan.data.values())?)?;
+    let identities = sources.identities(plan.data.values())?;
+    let job = identity::of_training(order, &loaded, &identities)?;
     let folder = TrainingFolder::open(order, &job)?;
     sources.generate(folder.files(), events)?;
     let cache = LatentCache { files: folder.files(), model: &plan.model, device, plugins: loaded.plugins, events };
@@ -70,7 +71,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             continue;
         }
         if !tables.contains_key(&stage.data) {
-            let reading = Reading {
+            let reading = TableReading {
                 part: &format!("data {}", stage.data),
                 files: &plan.sources,
                 session: &trainee.session,
@@ -78,6 +79,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
                 events,
             };
             tables.insert(stage.data.clone(), TableData::read(&plan.data[&stage.data], &reading)?);
+            sources.check(plan.data.values(), &identities)?;
         }
         let started = Instant::now();
         let data = &tables[&stage.data];

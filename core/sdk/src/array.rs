@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use crate::abi::{ArrayView, Report, StrView, dtype, status};
 use crate::dense::dense;
 use crate::guard::{ONE_EACH, Poisonable, report_error};
-use crate::instance::{self, Components, Entry};
+use crate::instance::{self, ComponentEntry, Components};
 use crate::{Error, ModuleDescriptor, Parameters, Role};
 
 /// A network, or any other computation, over arrays in host memory. It passes no gradients on, so the host cannot train
@@ -128,7 +128,7 @@ impl<M: ArrayModule> DynArrayModule for M {
 
 /// One array module of a plugin, for the export macro.
 #[doc(hidden)]
-pub type ArrayEntry = Entry<fn(&Parameters) -> Result<Box<dyn DynArrayModule>, Error>>;
+pub type ArrayEntry = ComponentEntry<fn(&Parameters) -> Result<Box<dyn DynArrayModule>, Error>>;
 
 impl ArrayEntry {
     /// The entry of a module type.

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use crate::abi::{ArrayView, CellView, Report, StrView};
 use crate::dense::{Element, dense};
 use crate::guard::{Poisonable, report_error};
-use crate::instance::{self, Components, Entry};
+use crate::instance::{self, ComponentEntry, Components};
 use crate::{Cell, CodecDescriptor, Error, OwnedCell, Parameters};
 
 /// Raw column value <-> array. Runs on worker threads, several calls at a time.
@@ -103,7 +103,7 @@ unsafe fn elements<C: Codec>(array: &ArrayView) -> Result<(usize, *mut C::Elemen
 
 /// One codec of a plugin, for the export macro.
 #[doc(hidden)]
-pub type CodecEntry = Entry<fn(&Parameters) -> Result<Box<dyn DynCodec>, Error>>;
+pub type CodecEntry = ComponentEntry<fn(&Parameters) -> Result<Box<dyn DynCodec>, Error>>;
 
 impl CodecEntry {
     /// The entry of a codec type.

@@ -8,7 +8,7 @@ use crate::{Error, Parameters};
 
 /// One component of a plugin, and the function that makes an instance of it.
 #[doc(hidden)]
-pub struct Entry<F> {
+pub struct ComponentEntry<F> {
     /// Name inside the plugin.
     pub id: &'static str,
     /// Makes an instance.
@@ -27,7 +27,7 @@ pub trait Components<E: 'static> {
 /// # Safety
 /// The arguments are those of an interface's `create`.
 pub(crate) unsafe fn create<F, T>(
-    entries: &[Entry<F>],
+    entries: &[ComponentEntry<F>],
     id: StrView,
     parameters: StrView,
     report: *const Report,

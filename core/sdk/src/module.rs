@@ -7,7 +7,7 @@ use tch::{Device, Tensor, nn};
 use crate::abi::torch::{TensorHandle, Visit};
 use crate::abi::{Report, StrView, status};
 use crate::guard::{ONE_EACH, Poisonable, report_error};
-use crate::instance::{self, Components, Entry};
+use crate::instance::{self, ComponentEntry, Components};
 use crate::{Error, ModuleDescriptor, Parameters};
 
 /// A differentiable network. The host trains, saves and loads its variables by their names under `path`.
@@ -116,7 +116,7 @@ impl<M: Module> DynModule for WithRoles<M> {
 
 /// One module of a plugin, for the export macro.
 #[doc(hidden)]
-pub type ModuleEntry = Entry<fn(&nn::Path<'_>, &Parameters) -> Result<Box<dyn DynModule>, Error>>;
+pub type ModuleEntry = ComponentEntry<fn(&nn::Path<'_>, &Parameters) -> Result<Box<dyn DynModule>, Error>>;
 
 /// What an instance holds: the variables and the module that uses them.
 #[doc(hidden)]

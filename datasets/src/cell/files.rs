@@ -47,9 +47,18 @@ impl FileLists {
 
     /// Bytes of the files that a row names, but does not hold.
     pub(super) fn linked_bytes(&self, row: usize) -> u64 {
-        let Some(linked) = &self.linked else { return 0 };
-        let is_linked = |item: &usize| self.bytes.as_ref().is_none_or(|bytes| bytes.is_null(*item));
-        self.level.items(row).filter(is_linked).map(|item| linked.size_bytes(item)).sum()
+        self.linked_items(row).map(|(linked, item)| linked.size_bytes(item)).sum()
+    }
+
+    /// The paths that a row names instead of holding the bytes.
+    pub(super) fn links(&self, row: usize) -> impl Iterator<Item = &str> {
+        self.linked_items(row).filter_map(|(linked, item)| linked.path(item))
+    }
+
+    /// The items of a row's list that hold no bytes.
+    fn linked_items(&self, row: usize) -> impl Iterator<Item = (&LinkedFiles, usize)> {
+        let holds = |item: usize| self.bytes.as_ref().is_some_and(|bytes| bytes.is_valid(item));
+        self.level.items(row).filter(move |item| !holds(*item)).filter_map(|item| Some((self.linked.as_ref()?, item)))
     }
 
     fn gather(&self, items: Range<usize>) -> Result<Vec<Vec<u8>>, String> {

@@ -44,8 +44,12 @@ impl LinkedFiles {
 
     /// Length of the file that a row names; 0 if it cannot be read.
     pub(super) fn size_bytes(&self, row: usize) -> u64 {
-        let path = self.paths.is_valid(row).then(|| self.paths.value(row));
-        path.and_then(|path| self.open(path).ok()).map_or(0, |file| file.size_bytes)
+        self.path(row).and_then(|path| self.open(path).ok()).map_or(0, |file| file.version.size_bytes)
+    }
+
+    /// The path that a row names.
+    pub(super) fn path(&self, row: usize) -> Option<&str> {
+        self.paths.is_valid(row).then(|| self.paths.value(row))
     }
 
     fn open(&self, path: &str) -> Result<Beneath, String> {

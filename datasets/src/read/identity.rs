@@ -1,19 +1,52 @@
 //! The identity of a dataset's content, independent of the names and paths of its files.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::links::{self, Linked};
+use super::{Dataset, Part};
 use crate::data_file::{DataFile, Version};
 use crate::error::{Result, io_error};
 use crate::folder::NewFile;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// The identity of the content of a dataset, independent of names and paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Hex blake3 of the dataset's files, in row order.
+    pub files: String,
+    linked: Option<Linked>,
+}
+
+impl Content {
+    pub(super) fn of(dataset: &Dataset) -> Result<Content> {
+        Ok(Content { files: files(dataset.parts())?, linked: links::linked(dataset)? })
+    }
+
+    /// Hex blake3 of the files that media cells link to, in the order of rows and columns; `None` if no cell links.
+    pub fn linked(&self) -> Option<String> {
+        Some(self.linked.as_ref()?.content.to_hex().to_string())
+    }
+
+    pub(super) fn check_linked(&self, dataset: &Dataset) -> Result<()> {
+        self.linked.as_ref().map_or(Ok(()), |linked| links::check(dataset, linked))
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.files)?;
+        self.linked().map_or(Ok(()), |linked| write!(f, " {linked}"))
+    }
+}
+
 /// Hash of the content of all files, in order, and of the columns that their folders name.
-pub(super) fn content(parts: &[Part]) -> Result<String> {
+fn files(parts: &[Part]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let hash = file_hash(&part.source, cache_folder().as_deref())?;
@@ -24,10 +57,10 @@ pub(super) fn content(parts: &[Part]) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// An entry of the cache.
+/// An entry of the cache: the hash of a version.
 #[derive(Serialize, Deserialize)]
-struct Known {
-    version: Version,
+struct Known<V> {
+    version: V,
     blake3: String,
 }
 
@@ -40,7 +73,7 @@ fn file_hash(source: &DataFile, cache: Option<&Path>) -> Result<blake3::Hash> {
     let path = &source.path;
     let mut file = source.open()?;
     let before = Version::of(&file.metadata().map_err(io_error(path, "read"))?);
-    if let Some(hash) = cache.and_then(|cache| known(&before, cache)) {
+    if let Some(hash) = cache.and_then(|cache| recall(&before, &entry(&before, cache))) {
         return Ok(hash);
     }
     let settled = before.is_settled();
@@ -51,7 +84,8 @@ fn file_hash(source: &DataFile, cache: Option<&Path>) -> Result<blake3::Hash> {
     }
     if let Some(cache) = cache.filter(|_| settled) {
         // Best effort: without an entry, the next call reads the file again.
-        let _ = remember(before, hash, cache);
+        let path = entry(&before, cache);
+        let _ = remember(before, hash, &path);
     }
     Ok(hash)
 }
@@ -70,22 +104,24 @@ pub(crate) fn hash_of(file: &mut impl Read) -> std::io::Result<blake3::Hash> {
     }
 }
 
-fn known(version: &Version, cache: &Path) -> Option<blake3::Hash> {
-    let known: Known = serde_json::from_slice(&std::fs::read(entry(version, cache)).ok()?).ok()?;
+/// The hash in an entry, if it belongs to this version.
+pub(super) fn recall<V: DeserializeOwned + PartialEq>(version: &V, entry: &Path) -> Option<blake3::Hash> {
+    let known: Known<V> = serde_json::from_slice(&std::fs::read(entry).ok()?).ok()?;
     (known.version == *version).then(|| blake3::Hash::from_hex(known.blake3).ok())?
 }
 
-fn remember(version: Version, hash: blake3::Hash, cache: &Path) -> Result<()> {
-    std::fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
-    let path = entry(&version, cache);
-    let mut file = NewFile::beside(&path)?;
+pub(super) fn remember<V: Serialize>(version: V, hash: blake3::Hash, entry: &Path) -> Result<()> {
+    if let Some(cache) = entry.parent() {
+        std::fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
+    }
+    let mut file = NewFile::beside(entry)?;
     let known = Known { version, blake3: hash.to_hex().to_string() };
-    file.write_all(&crate::record::to_json(&known)?).map_err(io_error(&path, "write"))?;
+    file.write_all(&crate::record::to_json(&known)?).map_err(io_error(entry, "write"))?;
     file.publish()
 }
 
 /// `anyflow/hashes` in the user's cache folder, if the user has one.
-fn cache_folder() -> Option<PathBuf> {
+pub(super) fn cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(caches.join("anyflow/hashes"))
@@ -104,7 +140,7 @@ mod tests {
         let source = DataFile::new(&path).unwrap();
         let version = source.version.clone();
         let other = blake3::hash(b"a mark of the cache");
-        remember(version.clone(), other, &cache).unwrap();
+        remember(version.clone(), other, &entry(&version, &cache)).unwrap();
         assert_eq!(file_hash(&source, Some(&cache)).unwrap(), other);
         let departures: [fn(&mut Version); 5] = [
             |version| version.device += 1,

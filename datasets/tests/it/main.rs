@@ -12,6 +12,7 @@ mod importing;
 mod inspecting;
 mod jobs;
 mod joining;
+mod linking;
 mod outputs;
 mod pairing;
 mod pyarrow;

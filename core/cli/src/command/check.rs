@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{columns, open, plugins, shown};
 use crate::compiled::{Recognised, word};
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 
 /// Arguments of `anyflow check`.
@@ -30,7 +30,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Errors in files, plugins or input columns.
-pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = plugins(console)?;
     let file = Recognised::read(&args.file)?;
     let kind = file.kind;
@@ -67,7 +67,7 @@ fn fitting(args: &Args, kind: FileKind) -> Result<()> {
     }
 }
 
-fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) -> Result<Outcome> {
+fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) -> Result<CommandResult> {
     let kind = word(kind);
     let warnings = serde_json::to_value(warnings).map_err(CliError::internal)?;
     let json = json!({
@@ -75,5 +75,5 @@ fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) 
     });
     let note = |column: &String| format!("\nnote: output `{column}` replaces the input column `{column}`");
     let notes: String = replaced.iter().map(note).collect();
-    Ok(Outcome::done(format!("{}: {kind}, no errors{notes}", shown(path)), json))
+    Ok(CommandResult::done(format!("{}: {kind}, no errors{notes}", shown(path)), json))
 }

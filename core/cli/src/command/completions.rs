@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use serde_json::json;
 
 use crate::cli::Cli;
-use crate::console::Outcome;
+use crate::console::CommandResult;
 
 /// Arguments of `anyflow completions`.
 #[derive(Debug, clap::Args)]
@@ -15,10 +15,10 @@ pub struct Args {
 }
 
 /// Prints the completion script of a shell.
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &Args) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "anyflow", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     let json = json!({"shell": args.shell.to_string(), "script": script});
-    Outcome::done(script, json)
+    CommandResult::done(script, json)
 }

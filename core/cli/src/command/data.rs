@@ -14,7 +14,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{bytes, open, shown, table};
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 use crate::order;
 
@@ -107,19 +107,19 @@ pub enum Command {
 ///
 /// # Errors
 /// Errors in the data, or of the disk.
-pub fn run(command: &Command) -> Result<Outcome> {
+pub fn run(command: &Command) -> Result<CommandResult> {
     match command {
         Command::Inspect { files } => {
             let inspection = inspect(&open(files)?);
             let json = serde_json::to_value(&inspection).map_err(CliError::internal)?;
-            Ok(Outcome::done(inspected(&inspection), json))
+            Ok(CommandResult::done(inspected(&inspection), json))
         }
         Command::Head { files, rows, memory } => {
             if let Some(bytes) = memory {
                 use_memory(*bytes);
             }
             let rows = head(&open(files)?, *rows)?;
-            Ok(Outcome::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
+            Ok(CommandResult::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
         Command::Verify { folder } => verify::run(folder),
         Command::Import { source, types, output } => imported(source, types.iter().cloned().collect(), output),
@@ -145,7 +145,7 @@ fn column_type(text: &str) -> Result<(String, ColumnType), String> {
     Ok((column.to_string(), word.parse()?))
 }
 
-fn imported(source: &[PathBuf], types: ColumnTypes, output: &Path) -> Result<Outcome> {
+fn imported(source: &[PathBuf], types: ColumnTypes, output: &Path) -> Result<CommandResult> {
     writable(output, source)?;
     let imported = import(&ImportSource::detect(source)?, &types, output)?;
     let columns = || imported.features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
@@ -164,10 +164,10 @@ fn imported(source: &[PathBuf], types: ColumnTypes, output: &Path) -> Result<Out
         "output": shown(output), "rows": imported.rows, "columns": columns, "left_out": files,
         "left_out_by_reason": imported.left_out, "notes": imported.notes,
     });
-    Ok(Outcome::done(text, json))
+    Ok(CommandResult::done(text, json))
 }
 
-fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
+fn made(generation: &Generation, output: &Path) -> Result<CommandResult> {
     writable(output, &generation.shapes)?;
     let features = generate(generation, output)?;
     let rows = generation.rows;
@@ -176,10 +176,10 @@ fn made(generation: &Generation, output: &Path) -> Result<Outcome> {
     let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
-    Ok(Outcome::done(text, json!({"output": shown(output), "rows": rows, "seed": seed, "columns": columns})))
+    Ok(CommandResult::done(text, json!({"output": shown(output), "rows": rows, "seed": seed, "columns": columns})))
 }
 
-fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<Outcome> {
+fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output: &Path) -> Result<CommandResult> {
     writable(output, [a, b])?;
     let a = open(std::slice::from_ref(a))?;
     let b = open(std::slice::from_ref(b))?;
@@ -196,7 +196,7 @@ fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output:
     };
     let pairs = counted(paired.rows, "pair");
     let values = counted(paired.classes, "value");
-    Ok(Outcome::done(format!("{}: {pairs} over {values} of `{on}`{left}", shown(output)), json))
+    Ok(CommandResult::done(format!("{}: {pairs} over {values} of `{on}`{left}", shown(output)), json))
 }
 
 /// Refuses, before anything is read, an output that cannot be written or that would replace a source.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{bytes, plugin, table};
 use crate::catalog::InstalledPlugins;
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::Result;
 use crate::libtorch::{self, Libtorch};
 use crate::{engine, order};
@@ -44,7 +44,7 @@ impl Finding {
 ///
 /// # Errors
 /// None: problems are findings.
-pub fn run(_args: &Args, console: &Console) -> Result<Outcome> {
+pub fn run(_args: &Args, console: &Console) -> Result<CommandResult> {
     let findings = [libtorch(), engine(), cuda(), plugins(), disk(), threads()];
     let bad = findings.iter().any(|finding| finding.state == State::Bad);
     let rows: Vec<_> = findings.iter().map(|f| vec![mark(f.state, console), f.name.into(), f.text.clone()]).collect();
@@ -53,7 +53,7 @@ pub fn run(_args: &Args, console: &Console) -> Result<Outcome> {
     let mut json: Value = Value::Object(findings.iter().map(entry).collect());
     json["ready"] = Value::Bool(!bad);
     let last = if bad { "fix the items marked ✗ first" } else { "everything is ready" };
-    Ok(Outcome { text: format!("{}{last}", table(&rows)), json, code: u8::from(bad) })
+    Ok(CommandResult { text: format!("{}{last}", table(&rows)), json, code: u8::from(bad) })
 }
 
 fn mark(state: State, console: &Console) -> String {

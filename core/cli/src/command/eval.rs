@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::plugins;
 use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::report::tables;
 use crate::{order, sources};
@@ -96,7 +96,7 @@ impl Common {
 ///
 /// Errors in files, plugins or the evaluation; a task below its target.
 /// Errors in files, plugins or the evaluation; a task below its target.
-pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let evaluation = Recognised::read(&args.evaluation)?.expect(FileKind::Evaluation)?;
     let compiled = args.common.compile(evaluation, &plugins(console)?, &[])?;
     compiled.warn(console);
@@ -108,5 +108,5 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let result = order::execute(&order, console)?;
     let findings = Findings::deserialize(&result).map_err(CliError::internal)?;
     let text = format!("{}view it with: anyflow report {}", tables::text(&findings), output.display());
-    Ok(Outcome::done(text, result))
+    Ok(CommandResult::done(text, result))
 }

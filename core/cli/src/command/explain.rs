@@ -2,7 +2,7 @@
 
 use anyflow_plan::reference::{self, KeyEntry, Section};
 
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 
 /// Arguments of `anyflow explain`.
@@ -16,7 +16,7 @@ pub struct Args {
 ///
 /// # Errors
 /// An unknown key.
-pub fn run(args: &Args) -> Result<Outcome> {
+pub fn run(args: &Args) -> Result<CommandResult> {
     let sections = reference::find(&args.key).map_err(|hint| {
         let hint = match hint.suggestion {
             Some(name) => format!("; did you mean `{name}`?"),
@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     })?;
     let json = serde_json::to_value(&sections).map_err(CliError::internal)?;
     let parts: Vec<String> = sections.iter().map(text).collect();
-    Ok(Outcome::done(parts.join("\n"), json))
+    Ok(CommandResult::done(parts.join("\n"), json))
 }
 
 fn text(section: &Section) -> String {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::plugins;
 use crate::compiled::Recognised;
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::escape;
 
@@ -47,7 +47,7 @@ enum Shape {
 ///
 /// # Errors
 /// Errors in files or plugins.
-pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let file = Recognised::read(&args.file)?;
     if file.kind == FileKind::Model {
         return Err(CliError::Usage(format!("{} is a model; name a pipeline that uses it", args.file.display())));
@@ -66,5 +66,5 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let json = serde_json::to_value(&compiled.job).map_err(CliError::internal)?;
     let text = explain(&compiled.job, format);
     let text = if args.format == Shape::Json { escape::json(&text).into_owned() } else { text };
-    Ok(Outcome::done(text, json))
+    Ok(CommandResult::done(text, json))
 }

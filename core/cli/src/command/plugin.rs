@@ -7,7 +7,7 @@ pub mod show;
 use clap::Subcommand;
 
 use super::plugins;
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::Result;
 
 /// The commands of `anyflow plugin`.
@@ -30,7 +30,7 @@ pub enum Command {
 ///
 /// # Errors
 /// Two plugins of one name, no plugin of the given name, files that cannot be read or written.
-pub fn run(command: &Command, console: &Console) -> Result<Outcome> {
+pub fn run(command: &Command, console: &Console) -> Result<CommandResult> {
     match command {
         Command::List => Ok(show::list(&plugins(console)?)),
         Command::Info { name } => show::info(&plugins(console)?, name),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{bytes, shown};
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::Result;
 use crate::{order, report};
 
@@ -26,11 +26,11 @@ pub struct Args {
 ///
 /// # Errors
 /// Nothing to report, or the page cannot be written.
-pub fn run(args: &Args) -> Result<Outcome> {
+pub fn run(args: &Args) -> Result<CommandResult> {
     let page = report::page(&args.folder, args.rows)?;
     let path = args.output.clone().unwrap_or_else(|| args.folder.join("report.html"));
     order::write_whole(&path, page.html.as_bytes())?;
     let size = page.html.len() as u64;
     let json = json!({"report": shown(&path), "sections": page.sections, "size_bytes": size});
-    Ok(Outcome::done(format!("{} ({})", shown(&path), bytes(size)), json))
+    Ok(CommandResult::done(format!("{} ({})", shown(&path), bytes(size)), json))
 }

@@ -11,7 +11,7 @@ use anyflow_plan::plan::{Job, Op, PLAN_FORMAT};
 use super::{columns, open, plugins, shown, summary};
 use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order;
 
@@ -72,7 +72,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Errors in files, plugins or the run.
-pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = plugins(console)?;
     let compiled = compile(args, &plugins)?;
     compiled.warn(console);
@@ -83,7 +83,7 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let files = Manifest::read(&args.output)?.shards.len();
     let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
     let view = format!("rows: {rows} ({files})\nview them with: anyflow report {}", shown(&args.output));
-    Ok(Outcome::done(format!("{}{view}", summary(&result)), result))
+    Ok(CommandResult::done(format!("{}{view}", summary(&result)), result))
 }
 
 fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {

@@ -6,7 +6,7 @@ use anyflow_plan::FileKind;
 
 use super::{plugins, shown, summary};
 use crate::compiled::Recognised;
-use crate::console::{Console, Outcome};
+use crate::console::{CommandResult, Console};
 use crate::error::Result;
 use crate::order;
 
@@ -29,7 +29,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Errors in files, plugins or the training.
-pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
+pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let training = Recognised::read(&args.training)?.expect(FileKind::Training)?;
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let compiled = args.common.compile(training, &plugins(console)?, seed.as_slice())?;
@@ -37,5 +37,5 @@ pub fn run(args: &Args, console: &Console) -> Result<Outcome> {
     let order = args.common.order(compiled.job, &args.output)?;
     let result = order::execute(&order, console)?;
     let text = format!("{}view it with: anyflow report {}", summary(&result), shown(&args.output));
-    Ok(Outcome::done(text, result))
+    Ok(CommandResult::done(text, result))
 }

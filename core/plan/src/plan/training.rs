@@ -146,7 +146,7 @@ pub enum Trained {
     /// A denoiser. The modules of its streams are frozen.
     Denoiser(String),
     /// A scorer.
-    ScorerConfig(String),
+    Scorer(String),
     /// The modules of prompts and streams. The partner of the contrastive loss is frozen unless it is named.
     Prompts(Vec<String>),
     /// Nothing: the stage measures latent statistics.

@@ -16,7 +16,7 @@ use super::judging::{CHUNK, RoundTrip, Verdicts, distance};
 use super::near::{Comparison, Near, Truths, squared_distances};
 use crate::events::{Events, figures as event};
 use crate::plugin::Codec;
-use crate::table::{Reading, TableData, Tuples};
+use crate::table::{TableData, TableReading, Tuples};
 use crate::{Judge, Result, RunError, Session};
 
 /// Uniform numbers per tuple, one per source. A ninth source shares the number of the first.
@@ -56,7 +56,7 @@ impl<'a> HeldOut<'a> {
             judges.insert(stream.clone(), judge);
         }
         let threads = order.threads as usize;
-        let reading = Reading { part: "held-out rows", files: &plan.sources, session: &session, threads, events };
+        let reading = TableReading { part: "held-out rows", files: &plan.sources, session: &session, threads, events };
         let data = TableData::read(&plan.data, &reading)?;
         Ok(HeldOut {
             plan,
@@ -90,8 +90,10 @@ impl<'a> HeldOut<'a> {
         let table = Table { join: None, columns, class: None, classes: Vec::new() };
         let threads = order.threads as usize;
         let files = &self.plan.sources;
-        let data =
-            TableData::read(&table, &Reading { part: "observed rows", files, session: &session, threads, events })?;
+        let data = TableData::read(
+            &table,
+            &TableReading { part: "observed rows", files, session: &session, threads, events },
+        )?;
         let arrays =
             variant.codecs.keys().filter_map(|stream| Some((stream.clone(), data.array(stream)?.shallow_clone())));
         self.variant_arrays = arrays.collect();
@@ -129,7 +131,7 @@ impl<'a> HeldOut<'a> {
         let Some(column) = self.plan.reference.get(stream) else { return Ok(None) };
         let columns = IndexMap::from([(stream.to_string(), column.clone())]);
         let table = Table { join: None, columns, class: None, classes: Vec::new() };
-        let reading = Reading {
+        let reading = TableReading {
             part: &format!("reference of {stream}"),
             files: &self.plan.sources,
             session: &self.session,

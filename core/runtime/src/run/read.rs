@@ -104,6 +104,17 @@ impl<'a> ShardReader<'a> {
         Ok(InputRows { content, rows: self.rows })
     }
 
+    /// Checks that the files that cells link to have not changed since [`ShardReader::input`].
+    ///
+    /// # Errors
+    /// [`DatasetError::LinkedChanged`](anyflow_datasets::DatasetError::LinkedChanged).
+    pub fn check_linked(&self, input: &InputRows) -> Result<()> {
+        match (&self.dataset, &input.content) {
+            (Some(dataset), Some(content)) => Ok(dataset.check_linked(content)?),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads these shards as micro-batches. A micro-batch never spans two shards.
     pub fn batches<'r>(
         &'r self,

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
-use super::Reading;
+use super::TableReading;
 use crate::Result;
 use crate::cells::read_cells;
 
@@ -35,7 +35,7 @@ pub struct SourceReader<'a> {
     /// The table.
     pub table: &'a Table,
     /// Files, codecs and events.
-    pub reading: &'a Reading<'a>,
+    pub reading: &'a TableReading<'a>,
 }
 
 /// One batch of a source.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{bytes, counted, shown};
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 
 /// The file that records a training.
@@ -18,7 +18,7 @@ const ENDINGS: [&str; 2] = ["safetensors", "state"];
 const DAMAGED: u8 = 1;
 
 /// Reads every weights file in full and compares it with the hash that it carries.
-pub(super) fn run(folder: &Path) -> Result<Outcome> {
+pub(super) fn run(folder: &Path) -> Result<CommandResult> {
     let mut size = 0;
     let mut damaged = Vec::new();
     let files = files(folder)?;
@@ -34,7 +34,7 @@ pub(super) fn run(folder: &Path) -> Result<Outcome> {
     let code = if damaged.is_empty() { 0 } else { DAMAGED };
     let found: Vec<_> = damaged.iter().map(|(file, reason)| json!({"file": file, "reason": reason})).collect();
     let json = json!({"folder": folder, "good": code == 0, "files": files.len(), "bytes": size, "damaged": found});
-    Ok(Outcome { text: rendered(folder, files.len() as u64, size, &damaged), json, code })
+    Ok(CommandResult { text: rendered(folder, files.len() as u64, size, &damaged), json, code })
 }
 
 fn rendered(folder: &Path, files: u64, size: u64, damaged: &[(String, String)]) -> String {

@@ -6,7 +6,7 @@ use anyflow_datasets::{DatasetError, Manifest, Verification};
 use serde_json::json;
 
 use super::{bytes, counted, shown, training};
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 
 /// The record of a job. Unlike the manifest, it exists from the start.
@@ -15,7 +15,7 @@ const BEGUN: &str = "job.json";
 const DAMAGED: u8 = 1;
 
 /// Compares all files of an output with its manifest.
-pub(super) fn run(folder: &Path) -> Result<Outcome> {
+pub(super) fn run(folder: &Path) -> Result<CommandResult> {
     if folder.join(training::RECORD).exists() {
         return training::run(folder);
     }
@@ -29,7 +29,7 @@ pub(super) fn run(folder: &Path) -> Result<Outcome> {
         "folder": folder, "good": code == 0, "rows": manifest.rows, "failed": manifest.failures, "files": found.files,
         "bytes": found.bytes, "damaged": found.damaged,
     });
-    Ok(Outcome { text: rendered(folder, &manifest, &found), json, code })
+    Ok(CommandResult { text: rendered(folder, &manifest, &found), json, code })
 }
 
 fn rendered(folder: &Path, manifest: &Manifest, found: &Verification) -> String {

@@ -11,7 +11,7 @@ use super::show::entry;
 use crate::allow;
 use crate::catalog::{CatalogError, Found, InstalledPlugins};
 use crate::command::table;
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::engine;
 use crate::error::{CliError, Result};
 use crate::order::{absolute, plugins_allowed};
@@ -41,7 +41,7 @@ pub struct Args {
 /// # Errors
 /// The file or a sample cannot be read, or the engine or libtorch is missing. Failed checks are not an error, but a result
 /// with exit code 3.
-pub fn run(args: &Args) -> Result<Outcome> {
+pub fn run(args: &Args) -> Result<CommandResult> {
     std::fs::metadata(&args.library).map_err(CliError::read(&args.library))?;
     let order = order(args)?;
     let plugins = InstalledPlugins::in_folders(allow::hashes().map_err(CatalogError::from)?, [args.library.clone()])?;
@@ -111,7 +111,7 @@ fn failed(check: &str, text: String) -> Checked {
     Checked { component: String::new(), check: check.into(), outcome: "failed".into(), text }
 }
 
-fn outcome(library: &Path, found: Option<&Found>, checks: &[Checked]) -> Outcome {
+fn outcome(library: &Path, found: Option<&Found>, checks: &[Checked]) -> CommandResult {
     let count = |outcome: &str| checks.iter().filter(|check| check.outcome == outcome).count();
     let [passed, failed, skipped] = ["passed", "failed", "skipped"].map(count);
     let rows: Vec<Vec<String>> = checks
@@ -135,5 +135,5 @@ fn outcome(library: &Path, found: Option<&Found>, checks: &[Checked]) -> Outcome
         "failed": failed,
         "skipped": skipped,
     });
-    Outcome { text, json, code: if failed > 0 { 3 } else { 0 } }
+    CommandResult { text, json, code: if failed > 0 { 3 } else { 0 } }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::command::shown;
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 use crate::libtorch::Libtorch;
 use scaffold::Scaffold;
@@ -49,7 +49,7 @@ enum Kind {
 ///
 /// # Errors
 /// An invalid name, a scorer without codec and module, a folder that exists, no SDK, or a file that cannot be written.
-pub fn run(args: &Args) -> Result<Outcome> {
+pub fn run(args: &Args) -> Result<CommandResult> {
     let Args { name, kind, scorer, .. } = args;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.ends_with('-') {
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         text += &first_build(&sdk);
     }
     text += &format!("Next, in that folder:\n\n{}", scaffold.commands());
-    Ok(Outcome::done(text, json!({"path": shown(&folder), "name": name, "sdk": shown(&sdk)})))
+    Ok(CommandResult::done(text, json!({"path": shown(&folder), "name": name, "sdk": shown(&sdk)})))
 }
 
 /// The cost of the first build, and how to save most of it.

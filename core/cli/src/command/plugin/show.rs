@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::catalog::{Found, InstalledPlugins};
 use crate::command::{shown, table};
-use crate::console::Outcome;
+use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 use crate::libtorch;
 
 /// Lists all plugins, one per line.
-pub fn list(plugins: &InstalledPlugins) -> Outcome {
+pub fn list(plugins: &InstalledPlugins) -> CommandResult {
     let head = ["plugin", "version", "license", "abi", "libtorch", "codecs and modules", "blake3", "state"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(plugins.found.iter().map(|(name, found)| {
@@ -37,9 +37,9 @@ pub fn list(plugins: &InstalledPlugins) -> Outcome {
         "host": ours,
     });
     if plugins.found.is_empty() {
-        return Outcome::done("no plugins found; set ANYFLOW_PLUGINS to the folder of your plugins", json);
+        return CommandResult::done("no plugins found; set ANYFLOW_PLUGINS to the folder of your plugins", json);
     }
-    Outcome::done(table(&rows), json)
+    CommandResult::done(table(&rows), json)
 }
 
 /// A plugin as JSON.
@@ -57,13 +57,13 @@ pub fn entry(found: &Found) -> Value {
 ///
 /// # Errors
 /// There is no plugin of that name.
-pub fn info(plugins: &InstalledPlugins, name: &str) -> Result<Outcome> {
+pub fn info(plugins: &InstalledPlugins, name: &str) -> Result<CommandResult> {
     let unknown = || {
         let names: Vec<&str> = plugins.found.keys().map(String::as_str).collect();
         CliError::Usage(format!("there is no plugin `{name}`; found: {}; {}", names.join(", "), plugins.searched()))
     };
     let found = plugins.found.get(name).ok_or_else(unknown)?;
-    Ok(Outcome::done(described(found), entry(found)))
+    Ok(CommandResult::done(described(found), entry(found)))
 }
 
 fn described(found: &Found) -> String {
