@@ -12,6 +12,7 @@ mod importing;
 mod inspecting;
 mod jobs;
 mod joining;
+mod labels;
 mod linking;
 mod outputs;
 mod pairing;

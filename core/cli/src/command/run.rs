@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyflow_datasets::Manifest;
+use anyflow_datasets::{Manifest, check_key};
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, Op, PLAN_FORMAT};
+use anyflow_plan::plan::{Form, Job, Model, Op, PLAN_FORMAT, RunPlan};
+use serde_json::Value;
 
 use super::{columns, open, plugins, shown, summary};
 use crate::catalog::InstalledPlugins;
@@ -127,11 +128,42 @@ pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Op
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }
-    compiled.check_inputs(&columns(&dataset))?;
-    if let Some(key) = key {
-        dataset.column(key)?;
+    compiled.check_inputs(&as_read(plan, columns(&dataset))?)?;
+    Ok(check_key(&dataset, key)?)
+}
+
+/// The columns as the codecs of a plan read them: one of integers also reads whole floats, and words if it has names of
+/// classes.
+///
+/// # Errors
+/// A column of words for a codec without names.
+fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Result<Vec<(String, Option<CellKind>)>> {
+    for step in &plan.steps {
+        let Op::ReadCells { stream, from, .. } = &step.op else { continue };
+        let Some(input) = plan.inputs.get(from) else { continue };
+        let Form::Cells { cell: CellKind::I64, .. } = &input.kind.form else { continue };
+        let Some((name, kind)) = columns.iter_mut().find(|(name, _)| *name == input.column) else { continue };
+        match kind {
+            Some(CellKind::F64) => *kind = Some(CellKind::I64),
+            Some(CellKind::Utf8) if has_class_names(&plan.model, stream) => *kind = Some(CellKind::I64),
+            Some(CellKind::Utf8) => {
+                return Err(CliError::Usage(format!(
+                    "column `{name}` holds words, but {stream} reads class numbers; if its codec has the parameter \
+                     `names`, set it to the words in the order of their numbers, or write the numbers into the column"
+                )));
+            }
+            _ => {}
+        }
     }
-    Ok(())
+    Ok(columns)
+}
+
+/// True if the codec of a stream or prompt has names of classes.
+fn has_class_names(model: &Model, stream: &str) -> bool {
+    let codec = model.streams.get(stream).map(|stream| &stream.codec);
+    let codec = codec.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.codec));
+    let names = codec.and_then(|codec| codec.parameters.get("names")).and_then(Value::as_array);
+    names.is_some_and(|names| !names.is_empty())
 }
 
 /// The columns of the input that outputs of a pipeline replace by other values.
