@@ -249,3 +249,49 @@ fn a_timeline_is_json_with_the_work_of_every_thread() {
     }
     assert!(events.iter().any(|event| event["args"]["name"] == "write"));
 }
+
+#[test]
+fn embeddings_are_columns_of_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let digits = folder.path().join("digits");
+    write_digits(&digits, 6);
+    let model = pipeline("model.yaml");
+    let text = format!(
+        "anyflow: 1\nname: embeddings\nmodel: {}\ninputs: {{image: {{modality: image}}}}\n\
+         nodes:\n  latent: {{encode: image/autoencoder, from: image}}\n  back: {{decode: image/autoencoder, from: latent}}\n\
+         outputs: {{embedding: latent, same: latent, image: back, copy: back}}\n",
+        model.display()
+    );
+    let file = folder.path().join("embeddings.yaml");
+    std::fs::write(&file, text).unwrap();
+    let output = folder.path().join("out");
+    anyflow([
+        "run".as_ref(),
+        file.as_os_str(),
+        "--input".as_ref(),
+        digits.as_os_str(),
+        "--output".as_ref(),
+        output.as_os_str(),
+    ])
+    .ok();
+    let embeddings = column(&output, "embedding");
+    assert_eq!(embeddings, column(&output, "same"));
+    assert_eq!(column(&output, "image"), column(&output, "copy"));
+    let mut seen = Vec::new();
+    for cell in &embeddings {
+        let OwnedCell::List(list) = cell else { panic!("{cell:?}") };
+        let list = list.as_list();
+        assert_eq!((list.depth(), list.lengths(), list.values().len()), (1, &[24][..], 24));
+        assert!(list.values().iter().all(|value| f64::from(*value as f32) == *value && value.is_finite()));
+        seen.push(list.values().to_vec());
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "every digit has its own");
+    assert_eq!(seen.len(), 6);
+
+    let Some(python) = python() else { return };
+    let script = "import sys, pyarrow as pa, pyarrow.parquet as pq\n\
+                  table = pq.read_table(sys.argv[1] + '/data')\n\
+                  assert table.schema.field('embedding').type.value_type == pa.float32(), table.schema\n\
+                  assert [len(row) for row in table['embedding'].to_pylist()] == [24] * 6\n";
+    assert!(Command::new(python).args(["-c", script]).arg(&output).status().unwrap().success());
+}

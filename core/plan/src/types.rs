@@ -57,6 +57,17 @@ impl Type {
         Type { modality: modality.to_string(), form: Form::Tokens { prompt: prompt.to_string(), shape } }
     }
 
+    /// The cells that hold the numbers of a latent or of tokens: a list per row, nested by axis; `None` for other forms.
+    pub(crate) fn as_numbers(&self) -> Option<Type> {
+        let (Form::Latent { shape, .. } | Form::Tokens { shape, .. }) = &self.form else { return None };
+        let feature = shape.iter().fold("Value(float32)".to_string(), |item, _| format!("List({item})"));
+        let cell = match shape.len() {
+            0 => CellKind::F64,
+            depth => CellKind::List(u32::try_from(depth).ok()?),
+        };
+        Some(Type { modality: self.modality.clone(), form: Form::Cells { cell, feature } })
+    }
+
     /// Shape, and bytes per element; `None` for cells, whose size depends on the data.
     pub(crate) fn elements(&self) -> Option<(&[i64], u64)> {
         match &self.form {

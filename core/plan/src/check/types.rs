@@ -102,17 +102,8 @@ pub(crate) fn check(graph: &Graph, inputs: &[Option<Type>], model: &ModelGraph, 
         let to = graph.edges[edge.target()];
         let link = edge.weight();
         let Some(found) = leaving(graph, from, link.port.as_deref(), inputs, model) else { continue };
-        match link.slot {
-            Slot::Output => check_output(graph, to, link, &found, report),
-            _ => check_node(graph, to, link, &found, model, report),
-        }
-    }
-}
-
-fn check_output(graph: &Graph, to: Vertex, link: &Link, found: &Type, report: &mut Report) {
-    if !matches!(found.form, Form::Cells { .. }) {
-        let to = format!("output `{}`", graph.name(to).value);
-        say(to, "cells (decode it first)".into(), link, found, report);
+        // Every type can be written to an output: cells as they are, numbers as lists.
+        check_node(graph, to, link, &found, model, report);
     }
 }
 

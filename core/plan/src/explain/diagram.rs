@@ -94,6 +94,7 @@ fn step_line(op: &Op) -> (Look, String) {
     match op {
         Op::ReadCells { stream, .. } => (Look::Work, format!("read {stream}")),
         Op::WriteCells { stream, .. } => (Look::Work, format!("write {stream}")),
+        Op::WriteNumbers { .. } => (Look::Work, "write numbers".into()),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
         Op::Diffuse { generate, sampler, .. } => {
             let sampler = sampler["kind"].as_str().unwrap_or_default();
@@ -106,7 +107,10 @@ fn step_line(op: &Op) -> (Look, String) {
 /// The values that a step reads, with the stream if there are several.
 fn reads(op: &Op) -> Vec<(String, &str)> {
     match op {
-        Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => {
+        Op::ReadCells { from, .. }
+        | Op::WriteCells { from, .. }
+        | Op::WriteNumbers { from, .. }
+        | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
         Op::Diffuse { observe, masks, condition, .. } => {
@@ -123,7 +127,9 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
 
 fn makes(op: &Op) -> Vec<&str> {
     match op {
-        Op::ReadCells { to, .. } | Op::WriteCells { to, .. } | Op::Module { to, .. } => vec![to],
+        Op::ReadCells { to, .. } | Op::WriteCells { to, .. } | Op::WriteNumbers { to, .. } | Op::Module { to, .. } => {
+            vec![to]
+        }
         Op::Diffuse { generate, .. } => generate.values().map(String::as_str).collect(),
         Op::Score { label, scores, .. } => label.iter().chain(scores).map(String::as_str).collect(),
     }

@@ -42,6 +42,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
     match op {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
+        Op::WriteNumbers { from, to } => ("write", format!("{from} -> {to}")),
         Op::Module { stream, role: Role::Embed, from, to } => ("embed", format!("{from} -> {to} (prompt {stream})")),
         Op::Module { stream, role, from, to } => (word(*role), format!("{from} -> {to} (stream {stream})")),
         Op::Diffuse {

@@ -10,7 +10,10 @@ const SAMPLER_COPIES: u64 = 4;
 /// The values that a step reads.
 pub(crate) fn reads(op: &Op) -> Vec<&str> {
     match op {
-        Op::ReadCells { from, .. } | Op::WriteCells { from, .. } | Op::Module { from, .. } => vec![from],
+        Op::ReadCells { from, .. }
+        | Op::WriteCells { from, .. }
+        | Op::WriteNumbers { from, .. }
+        | Op::Module { from, .. } => vec![from],
         Op::Diffuse { observe, masks, condition, .. } => {
             let conditions = condition.iter().map(|condition| &condition.from);
             observe.values().chain(masks.values()).chain(conditions).map(String::as_str).collect()

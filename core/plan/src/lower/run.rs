@@ -56,14 +56,26 @@ impl Steps<'_> {
         Some(inputs)
     }
 
-    fn outputs(&self) -> Option<IndexMap<String, String>> {
+    fn outputs(&mut self) -> Option<IndexMap<String, String>> {
         let mut outputs = IndexMap::new();
         for (index, vertex) in self.graph.vertices() {
             if let Vertex::Output(_) = vertex {
-                outputs.insert(self.graph.name(vertex).value.clone(), self.read(index, &Slot::Output)?);
+                let value = self.read(index, &Slot::Output)?;
+                outputs.insert(self.graph.name(vertex).value.clone(), self.written(value)?);
             }
         }
         Some(outputs)
+    }
+
+    /// The cells of an output. The numbers of a latent and of tokens become a list per row.
+    fn written(&mut self, from: String) -> Option<String> {
+        let Some(kind) = self.values.get(&from)?.kind.as_numbers() else { return Some(from) };
+        let to = format!("{from}.numbers");
+        if !self.values.contains_key(&to) {
+            let node = from.split('.').next().unwrap_or(&from).to_owned();
+            self.push(&node, Op::WriteNumbers { from, to: to.clone() }, vec![(to.clone(), kind)]);
+        }
+        Some(to)
     }
 
     /// The value that arrives at a slot of a vertex.

@@ -62,6 +62,13 @@ pub struct Step {
     pub op: Op,
 }
 
+impl Op {
+    /// True for an operation that makes cells from numbers. It runs after all computation.
+    pub fn is_writing(&self) -> bool {
+        matches!(self, Op::WriteCells { .. } | Op::WriteNumbers { .. })
+    }
+}
+
 /// The operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
@@ -80,6 +87,13 @@ pub enum Op {
         /// Stream whose codec is used.
         stream: String,
         /// Array.
+        from: String,
+        /// Cells.
+        to: String,
+    },
+    /// Latent or tokens -> a list of numbers per row, nested by axis, on a worker thread.
+    WriteNumbers {
+        /// Latent or tokens.
         from: String,
         /// Cells.
         to: String,

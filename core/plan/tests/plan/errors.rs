@@ -136,11 +136,6 @@ fn observed_latent_of_another_stream() {
 }
 
 #[test]
-fn output_that_is_a_latent() {
-    Case::of(AUDIO).edit("outputs: {audio: sound}", "outputs: {audio: seen}").check("error-edge-output");
-}
-
-#[test]
 fn unknown_modality() {
     Case::of(AUDIO).edit("modality: image", "modality: imgae").check("error-unknown-modality");
 }

@@ -1,7 +1,7 @@
 //! Every file of `tests/files` compiles without a warning; the printed plan is a snapshot.
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::plan::{Form, Job, Op, RunPlan};
 use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
 
 use crate::bench::{Case, file, names, snapshot, text};
@@ -60,6 +60,20 @@ fn inputs_pass_through() {
     let case =
         Case::of("image-to-audio.yaml").edit("outputs: {audio: sound}", "outputs: {audio: sound, seen: picture}");
     assert_eq!(run_plan(&case).outputs["seen"], "picture");
+}
+
+#[test]
+fn latents_become_lists_of_numbers() {
+    let outputs = "outputs: {audio: sound, embedding: seen, again: seen, drawn: joint.audio}";
+    let plan = run_plan(&Case::of("image-to-audio.yaml").edit("outputs: {audio: sound}", outputs));
+    let written: Vec<&str> = plan.outputs.values().map(String::as_str).collect();
+    assert_eq!(written, ["sound", "seen.numbers", "seen.numbers", "joint.audio.numbers"]);
+    let steps = plan.steps.iter().filter(|step| matches!(step.op, Op::WriteNumbers { .. }));
+    assert_eq!(steps.map(|step| step.node.as_str()).collect::<Vec<_>>(), ["seen", "joint"], "once each");
+    let Form::Cells { cell, feature } = &plan.values["seen.numbers"].kind.form else { panic!("no cells") };
+    assert_eq!((*cell, feature.as_str()), (CellKind::List(1), "List(Value(float32))"));
+    let life = &plan.values["seen"];
+    assert_eq!(life.last_use, plan.values["seen.numbers"].made_by, "the latent lives until it is written");
 }
 
 #[test]

@@ -138,3 +138,14 @@ fn a_coupled_network_has_a_part_for_each_stream() {
         .check("error-coupled-none");
     coupled("", "").edit("streams: [image]", "streams: [image, sound]").check("error-objective-streams");
 }
+
+#[test]
+fn tokens_become_nested_lists() {
+    let case = prompted(PIPELINE);
+    let outputs = case.main.text.lines().find(|line| line.starts_with("outputs: {")).unwrap().to_owned();
+    let case = case.edit(&outputs, &outputs.replace("outputs: {", "outputs: {meant: meaning, "));
+    let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    assert_eq!(plan.outputs["meant"], "meaning.numbers");
+    let kind = plan.values["meaning.numbers"].kind.to_string();
+    assert!(kind.ends_with("cells (lists of lists of numbers, List(List(Value(float32))))"), "{kind}");
+}

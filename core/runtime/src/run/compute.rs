@@ -69,7 +69,7 @@ impl<'a> Compute<'a> {
             let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row);
             let _span = span.entered();
             match &step.op {
-                Op::ReadCells { .. } | Op::WriteCells { .. } => {}
+                Op::ReadCells { .. } | Op::WriteCells { .. } | Op::WriteNumbers { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
                 Op::Score { .. } => self.score(batch, step)?,
@@ -82,7 +82,7 @@ impl<'a> Compute<'a> {
     /// True if no compute step after `index` reads a value and no output needs it.
     fn is_unused_after(&self, id: &str, index: usize) -> bool {
         let last = self.plan.values.get(id).and_then(|value| value.last_use);
-        last.is_some_and(|last| last <= index && !matches!(self.plan.steps[last].op, Op::WriteCells { .. }))
+        last.is_some_and(|last| last <= index && !self.plan.steps[last].op.is_writing())
     }
 
     fn diffuse(&self, batch: &mut MicroBatch, step: &Step) -> Result<()> {

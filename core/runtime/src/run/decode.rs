@@ -4,7 +4,7 @@ use anyflow_datasets::{OwnedCell, OwnedList};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Op, RunPlan, Scoring};
 use indexmap::IndexMap;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::micro_batch::MicroBatch;
 use crate::plugin::{Codec, watch};
@@ -38,13 +38,17 @@ impl<'a> DecodeStage<'a> {
                     let cells = self.written(batch, &step.node, stream, from)?;
                     batch.cells.insert(to.clone(), cells);
                 }
+                Op::WriteNumbers { from, to } => {
+                    let cells = number_cells(value(batch, from)?)?;
+                    batch.cells.insert(to.clone(), cells);
+                }
                 Op::Score { scoring, label, scores, .. } => {
                     if let Some((id, numbers)) = made(batch, label.as_ref()) {
                         let cells = label_cells(scoring, numbers)?;
                         batch.cells.insert(id.clone(), cells);
                     }
                     if let Some((id, cosines)) = made(batch, scores.as_ref()) {
-                        let cells = score_cells(scoring, cosines)?;
+                        let cells = number_cells(cosines)?;
                         batch.cells.insert(id.clone(), cells);
                     }
                 }
@@ -56,8 +60,7 @@ impl<'a> DecodeStage<'a> {
     }
 
     fn written(&self, batch: &mut MicroBatch, node: &str, stream: &str, from: &str) -> Result<Cells> {
-        let array = batch.values.get(from);
-        let array = array.ok_or_else(|| RunError::Internal(format!("value {from} is missing")))?;
+        let array = value(batch, from)?;
         let decoded = watch::in_node(node, || self.codecs[stream].decode(array, self.threads))?;
         let cell = |(row, cell): (usize, std::result::Result<OwnedCell, String>)| match cell {
             Ok(cell) => Some(cell),
@@ -68,6 +71,10 @@ impl<'a> DecodeStage<'a> {
         };
         Ok(decoded.into_iter().enumerate().map(cell).collect())
     }
+}
+
+fn value<'b>(batch: &'b MicroBatch, id: &str) -> Result<&'b Tensor> {
+    batch.values.get(id).ok_or_else(|| RunError::Internal(format!("value {id} is missing")))
 }
 
 /// A value of the batch with its id, if a later step needs it.
@@ -82,12 +89,57 @@ fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
     Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
 }
 
-/// Scores `[row, class]` -> a list of numbers per row.
-fn score_cells(scoring: &Scoring, scores: &Tensor) -> Result<Cells> {
-    let flat = Vec::<f32>::try_from(scores.f_flatten(0, -1)?)?;
+/// Numbers `[row, axes]` (f32) -> a list per row, nested by axis.
+fn number_cells(numbers: &Tensor) -> Result<Cells> {
+    let size = numbers.size();
+    let shape = size.get(1..).unwrap_or_default();
+    let flat = Vec::<f32>::try_from(numbers.f_flatten(0, -1)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)?;
+    let mut lengths = Vec::new();
+    nested_lengths(shape, &mut lengths);
     let list = |row: &[f32]| {
         let values = row.iter().map(|value| f64::from(*value)).collect();
-        OwnedList::new(1, values, vec![row.len() as u64]).map(OwnedCell::List)
+        OwnedList::new(shape.len() as u32, values, lengths.clone()).map(OwnedCell::List)
     };
-    Ok(flat.chunks(scoring.classes.len().max(1)).map(list).collect())
+    if shape.is_empty() {
+        return Ok(flat.into_iter().map(|number| Some(OwnedCell::F64(number.into()))).collect());
+    }
+    let elements = shape.iter().product::<i64>().max(1) as usize;
+    Ok(flat.chunks(elements).map(list).collect())
+}
+
+/// The lengths of an array of this shape, in the layout of a [`List`](anyflow_datasets::List).
+fn nested_lengths(shape: &[i64], lengths: &mut Vec<u64>) {
+    let Some((length, rest)) = shape.split_first() else { return };
+    lengths.push(*length as u64);
+    if !rest.is_empty() {
+        (0..*length).for_each(|_| nested_lengths(rest, lengths));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyflow_datasets::Cell;
+
+    use super::*;
+
+    fn shown(numbers: &Tensor) -> Vec<String> {
+        let cells = number_cells(numbers).unwrap();
+        let shown = |cell: &OwnedCell| match cell.as_cell() {
+            Cell::List(list) => format!("{list:?}"),
+            other => format!("{other:?}"),
+        };
+        cells.iter().map(|cell| shown(cell.as_ref().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_axes_of_a_row_become_nested_lists() {
+        let numbers = Tensor::arange(12, (Kind::Float, Device::Cpu));
+        assert_eq!(shown(&numbers.view([2, 6])), ["[0, 1, 2, 3, 4, 5]", "[6, 7, 8, 9, 10, 11]"]);
+        assert_eq!(shown(&numbers.view([2, 3, 2])), ["[[0, 1], [2, 3], [4, 5]]", "[[6, 7], [8, 9], [10, 11]]"]);
+        assert_eq!(shown(&numbers.view([1, 2, 2, 3])), ["[[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]"]);
+        assert_eq!(shown(&numbers.slice(0, 0, 2, 1)), ["F64(0.0)", "F64(1.0)"]);
+        let halves = numbers.view([3, 4]).to_kind(Kind::Half);
+        assert_eq!(shown(&halves)[2], "[8, 9, 10, 11]");
+        assert!(shown(&numbers.view([2, 6]).slice(0, 0, 0, 1)).is_empty());
+    }
 }

@@ -161,14 +161,19 @@ impl<'a> OutputWriter<'a> {
                 }
             }
         }
-        for (name, id) in &self.plan.outputs {
-            let column = match batch.cells.shift_remove(id) {
-                Some(cells) => {
-                    let kept = cells.into_iter().zip(&good).filter(|(_, good)| **good).map(|(cell, _)| cell);
-                    column_from_cells(&kept.collect::<Vec<_>>(), &self.features[name])?
-                }
+        for cells in batch.cells.values_mut() {
+            let mut rows = good.iter();
+            cells.retain(|_| rows.next().is_some_and(|good| *good));
+        }
+        for (index, (name, id)) in self.plan.outputs.iter().enumerate() {
+            let column = match batch.cells.get(id) {
+                Some(cells) => column_from_cells(cells, &self.features[name])?,
                 None => self.passed(id, input.as_ref())?,
             };
+            // Cells are large; they leave memory with their last column.
+            if !self.plan.outputs.values().skip(index + 1).any(|later| later == id) {
+                batch.cells.shift_remove(id);
+            }
             fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
             columns.push(column);
         }

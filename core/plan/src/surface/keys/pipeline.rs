@@ -19,7 +19,11 @@ pub(crate) static PIPELINE: Mapping = Mapping {
             Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
             "Nodes of the graph, by name",
         ),
-        required("outputs", Form::Names(&Form::String), "Columns to write: column -> node or input"),
+        required(
+            "outputs",
+            Form::Names(&Form::String),
+            "Columns to write: column -> node or input; latents and tokens become lists of numbers",
+        ),
     ],
 };
 
