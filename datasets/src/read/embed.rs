@@ -212,11 +212,9 @@ fn with_bytes(files: &ArrayRef, bytes: ArrayRef) -> Result<ArrayRef> {
 fn note(unreadable: &mut Vec<UnreadableRow>, row: usize, error: &DatasetError) {
     let place = unreadable.partition_point(|bad| bad.row < row);
     if unreadable.get(place).is_none_or(|bad| bad.row != row) {
+        // The list says which row it is; a file of a list has a place of its own.
         let reason = match error {
-            // A file of a list has a place of its own.
-            DatasetError::Cell { column, reason, .. } => {
-                DatasetError::Cell { column: column.clone(), row, reason: reason.clone() }.to_string()
-            }
+            DatasetError::Cell { column, reason, .. } => format!("column `{column}`: {reason}"),
             other => other.to_string(),
         };
         unreadable.insert(place, UnreadableRow { row, code: error.code(), reason });

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use indexmap::IndexMap;
+use parquet::basic::Type as PhysicalType;
 
 pub(super) use types::widened;
 
@@ -82,8 +83,9 @@ fn columns(part: &Part, texts: &BTreeSet<&str>) -> Columns {
         let name = nfc(field.name());
         let stated = stated.swap_remove(&name);
         let nullable = field.is_nullable();
-        let data_type = field.data_type().clone();
-        (name, Column { data_type, nullable, stated, is_widened: false, place: Place::File(index) })
+        let data_type = plain_type(part, index, field);
+        let is_widened = data_type != *field.data_type();
+        (name, Column { data_type, nullable, stated, is_widened, place: Place::File(index) })
     });
     let mut columns: Columns = own.collect();
     for FolderColumn { name, value } in &part.folders {
@@ -99,6 +101,15 @@ fn columns(part: &Part, texts: &BTreeSet<&str>) -> Columns {
         });
     }
     columns
+}
+
+/// The type of a column, in a form that every reader of Parquet knows after it is written again: dates that are stored as
+/// days are days, also if the writer had milliseconds in memory.
+fn plain_type(part: &Part, index: usize, field: &Field) -> DataType {
+    let schema = part.metadata.parquet_schema();
+    let leaf = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == index);
+    let stores_days = leaf.is_some_and(|leaf| schema.column(leaf).physical_type() == PhysicalType::INT32);
+    if *field.data_type() == DataType::Date64 && stores_days { DataType::Date32 } else { field.data_type().clone() }
 }
 
 /// The columns of folders with a value that an integer would not give back.

@@ -136,20 +136,28 @@ pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Op
 /// classes.
 ///
 /// # Errors
-/// A column of words for a codec without names.
+/// A column of words for a codec without names, or of lists of files for a codec of files.
 fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Result<Vec<(String, Option<CellKind>)>> {
     for step in &plan.steps {
         let Op::ReadCells { stream, from, .. } = &step.op else { continue };
         let Some(input) = plan.inputs.get(from) else { continue };
-        let Form::Cells { cell: CellKind::I64, .. } = &input.kind.form else { continue };
+        let Form::Cells { cell, .. } = &input.kind.form else { continue };
         let Some((name, kind)) = columns.iter_mut().find(|(name, _)| *name == input.column) else { continue };
-        match kind {
-            Some(CellKind::F64) => *kind = Some(CellKind::I64),
-            Some(CellKind::Utf8) if has_class_names(&plan.model, stream) => *kind = Some(CellKind::I64),
-            Some(CellKind::Utf8) => {
+        match (cell, &kind) {
+            (CellKind::I64, Some(CellKind::F64)) => *kind = Some(CellKind::I64),
+            (CellKind::I64, Some(CellKind::Utf8)) if has_class_names(&plan.model, stream) => {
+                *kind = Some(CellKind::I64)
+            }
+            (CellKind::Bytes, Some(CellKind::Files)) => {
                 return Err(CliError::Usage(format!(
-                    "column `{name}` holds words, but {stream} reads class numbers; if its codec has the parameter \
-                     `names`, set it to the words in the order of their numbers, or write the numbers into the column"
+                    "column `{name}` holds lists of files, but {stream} reads one file in each row; write a row for each \
+                     file"
+                )));
+            }
+            (CellKind::I64, Some(CellKind::Utf8)) => {
+                return Err(CliError::Usage(format!(
+                    "column `{name}` holds words, but `{stream}` reads class numbers; name the words in the order of their \
+                     numbers in the codec of the model (`names: [...]`), or write the numbers into the column"
                 )));
             }
             _ => {}
