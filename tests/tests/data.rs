@@ -124,6 +124,27 @@ fn tables_keep_their_columns_and_their_paths() {
     );
 }
 
+#[test]
+fn an_import_says_what_it_decided_and_takes_types() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("rows.csv");
+    let out = folder.path().join("rows.parquet");
+    put(&csv, "zip;n\n01234;1\n7;2\n");
+    let (text, json) = both(line!["import", &csv, "--output", &out]);
+    assert_eq!(json["columns"], json!({"zip": "string", "n": "int64"}));
+    assert!(text.contains("note: the columns are separated by semicolons"), "{text}");
+    assert!(text.contains("note: column zip stays text") && text.contains("\"01234\""), "{text}");
+    assert_eq!(json["notes"].as_array().unwrap().len(), 2);
+    let (_, json) = both(line!["import", &csv, "--types", "zip=int", "n=text", "--output", &out]);
+    assert_eq!(json["columns"], json!({"zip": "int64", "n": "string"}));
+    refused(
+        line!["import", &csv, "--types", "zipp=int", "--output", &out],
+        &["no column `zipp`", "did you mean `zip`?"],
+    );
+    let unknown = data(line!["import", &csv, "--types", "zip=number", "--output", &out]);
+    assert!(unknown.code == 2 && unknown.err.contains("use text, int, float or bool"), "{}", unknown.err);
+}
+
 /// The byte layout of MNIST.
 fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
