@@ -203,7 +203,7 @@ fn a_table_is_read_with_the_separator_that_it_has() {
         let (report, dataset) = imported(&[path], &out);
         assert_eq!(column(&dataset, "id"), crate::support::ints([1]), "{content:?}");
         assert_eq!(column(&dataset, "label"), crate::support::ints([2]), "{content:?}");
-        assert_eq!(report.notes.join(" ").contains(words), true, "{:?}", report.notes);
+        assert!(report.notes.join(" ").contains(words), "{:?}", report.notes);
         assert_eq!(report.notes.is_empty(), words.is_empty(), "{:?}", report.notes);
     }
     let path = folder.path().join("a.csv");

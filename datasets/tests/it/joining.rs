@@ -42,6 +42,9 @@ fn note(array: impl Array + 'static) -> Column {
     ("note", Arc::new(array))
 }
 
+/// A second file: its name, columns and features, and the notes that it must give.
+type Other = (&'static str, Vec<Column>, Option<&'static str>, Vec<Option<String>>);
+
 const IMAGE: &str = r#"{"image": {"_type": "Image"}}"#;
 
 /// Two images; `order` are the places of bytes and path.
@@ -80,7 +83,7 @@ fn harmless_differences_are_joined_in_the_types_of_the_first_file() {
     let narrow: ArrayRef = Arc::new(Int8Array::from(vec![3, 4]));
     let nulls: [ArrayRef; 3] = [0, 0, 0].map(|rows| -> ArrayRef { Arc::new(NullArray::new(rows)) });
     let [a, b, c] = nulls;
-    let others: Vec<(&str, Vec<Column>, Option<&str>, Vec<Option<String>>)> = vec![
+    let others: Vec<Other> = vec![
         ("null", vec![id([3, 4]), images([0, 1]), note(NullArray::new(2))], Some(IMAGE), vec![None, None]),
         (
             "large",
