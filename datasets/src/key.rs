@@ -33,6 +33,9 @@ impl RowKey {
     }
 }
 
+/// The column of row keys, unless another one is named.
+pub const DEFAULT_KEY: &str = "id";
+
 /// Keys of a batch whose first row is row `first_row` of the dataset.
 ///
 /// Without `key_column`, a column `id` of text or integers is used if there is one. Keys need not be unique: rows with
@@ -43,7 +46,7 @@ impl RowKey {
 pub fn row_keys(batch: &RecordBatch, key_column: Option<&str>, first_row: u64) -> Result<Vec<RowKey>> {
     let column = match key_column {
         Some(name) => Some(named_column(batch, name)?),
-        None => batch.column_by_name("id").filter(|column| is_key(column.data_type())),
+        None => batch.column_by_name(DEFAULT_KEY).filter(|column| is_key(column.data_type())),
     };
     let text = column.map(texts).transpose()?;
     let key = |row: usize| {
@@ -59,7 +62,7 @@ pub fn row_keys(batch: &RecordBatch, key_column: Option<&str>, first_row: u64) -
 /// # Errors
 /// [`DatasetError::UnknownColumn`], [`DatasetError::ColumnType`].
 pub fn check_key(dataset: &Dataset, key_column: Option<&str>) -> Result<()> {
-    let column = key_column.unwrap_or("id");
+    let column = key_column.unwrap_or(DEFAULT_KEY);
     let found = match key_column {
         Some(name) => Some(dataset.column(name)?),
         None => dataset.features().get(column),

@@ -72,7 +72,7 @@ pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate,
 pub use import::{ColumnType, ColumnTypes, ImportSource, Imported, LeftOut, import};
 pub use inspect::{ColumnSummary, FileSummary, Inspection, head, inspect};
 pub use job::{Difference, JobId};
-pub use key::{RowKey, check_key, repeated_keys, row_keys};
+pub use key::{DEFAULT_KEY, RowKey, check_key, repeated_keys, row_keys};
 pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
 pub use memory::{default_memory, memory, use_memory};

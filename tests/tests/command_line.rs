@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
+use anyflow_datasets::Dataset;
 use anyflow_tests::{Numbers, Output, command_in};
 
 fn run(numbers: &Numbers, output: &str, more: &[&str]) -> Output {
@@ -82,4 +83,29 @@ fn an_unknown_plugin_names_the_folders_that_were_searched() {
     for part in ["unknown plugin `scaled`", "were searched in", &empty.display().to_string(), "ANYFLOW_PLUGINS"] {
         assert!(refused.err.contains(part), "{part}: {}", refused.err);
     }
+}
+
+#[test]
+fn keep_names_the_input_columns_that_pass_through() {
+    let numbers = Numbers::new();
+    numbers.edit("pipeline.yaml", "outputs: {value: back, made: fresh}", "outputs: {same: seen, made: fresh}");
+    let columns = |output: &str| -> Vec<String> {
+        let dataset = Dataset::open(&[numbers.path(output)]).unwrap();
+        dataset.features().keys().cloned().collect()
+    };
+    run(&numbers, "all", &[]).ok();
+    run(&numbers, "some", &["--keep", "label"]).ok();
+    run(&numbers, "both", &["--keep", "label,value"]).ok();
+    run(&numbers, "none", &["--keep"]).ok();
+    assert_eq!(columns("all"), ["value", "label", "same", "made"]);
+    assert_eq!(columns("both"), columns("all"));
+    assert_eq!(columns("some"), ["label", "same", "made"]);
+    assert_eq!(columns("none"), ["same", "made"]);
+
+    let refused = run(&numbers, "other", &["--keep", "labl"]);
+    assert!(refused.code == 2 && refused.err.contains("did you mean `label`?"), "{}", refused.err);
+    let refused = run(&numbers, "some", &["--keep", "value"]);
+    assert!(refused.code == 2 && refused.err.contains("keep: value now, label then (use --keep label)"), "{refused:?}");
+    let refused = run(&numbers, "some", &[]);
+    assert!(refused.code == 2 && refused.err.contains("keep: nothing now, label then"), "{}", refused.err);
 }

@@ -45,6 +45,9 @@ pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<JobId
         .with("shard rows", order.shard_rows)
         .with("key", order.key.as_deref().unwrap_or("default"))
         .with("batch rows", order.batch_rows.map_or("measured".into(), |rows| rows.to_string()));
+    if let Some(keep) = &order.keep {
+        job = job.with("keep", keep.join(","));
+    }
     if let Some(linked) = input.content.as_ref().and_then(Content::linked) {
         job = job.with("linked files", linked);
     }
@@ -167,6 +170,8 @@ fn remedy(part: &str, then: &str) -> String {
         "shard" => format!("use --shard-rows {then}"),
         "batch" if then == "measured" => "remove --batch-rows".into(),
         "batch" => format!("use --batch-rows {then}"),
+        "keep" if then == "nothing" => "remove --keep".into(),
+        "keep" => format!("use --keep {then}"),
         "key" if then == "default" => "remove --key".into(),
         "key" => format!("use --key {then}"),
         "linked" => "restore the original files".into(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyflow_plan::{FileKind, Warning};
 use serde_json::json;
 
+use super::run::Reads;
 use super::{columns, open, plugins, shown};
 use crate::compiled::{Recognised, word};
 use crate::console::{CommandResult, Console};
@@ -42,7 +43,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     compiled.warn(console);
     let mut replaced = Vec::new();
     if !args.input.is_empty() {
-        super::run::check(&compiled, &args.input, None, None)?;
+        super::run::check(&compiled, &Reads { inputs: &args.input, ..Reads::default() })?;
         replaced = super::run::replaced(&compiled.job, &columns(&open(&args.input)?));
     }
     if args.data.is_some() {

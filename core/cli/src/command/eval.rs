@@ -79,6 +79,7 @@ impl Common {
             inputs: Vec::new(),
             rows: None,
             key: None,
+            keep: None,
             shard_rows: 1024,
             batch_rows: None,
             max_failures: None,

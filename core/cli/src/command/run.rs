@@ -43,6 +43,9 @@ pub struct Args {
     /// Column of row keys [default: `id` if there is one, else the row number]
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
+    /// Input columns to write to the output, e.g. id,label; no name keeps none [default: all]
+    #[arg(long, num_args = 0.., value_delimiter = ',', value_name = "COLUMN")]
+    keep: Option<Vec<String>>,
     /// Number of rows per output shard
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     shard_rows: u64,
@@ -69,6 +72,25 @@ pub struct Args {
     trace: Option<PathBuf>,
 }
 
+impl Args {
+    fn reads(&self) -> Reads<'_> {
+        Reads { inputs: &self.input, rows: self.rows, key: self.key.as_deref(), keep: self.keep.as_deref() }
+    }
+}
+
+/// What a run reads.
+#[derive(Clone, Copy, Default)]
+pub struct Reads<'a> {
+    /// Dataset files or folders.
+    pub inputs: &'a [PathBuf],
+    /// Maximum number of rows.
+    pub rows: Option<u64>,
+    /// Column of row keys.
+    pub key: Option<&'a str>,
+    /// Input columns that pass through to the output.
+    pub keep: Option<&'a [String]>,
+}
+
 /// Checks the files, then runs the pipeline in the engine.
 ///
 /// # Errors
@@ -77,7 +99,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = plugins(console)?;
     let compiled = compile(args, &plugins)?;
     compiled.warn(console);
-    check(&compiled, &args.input, args.rows, args.key.as_deref())?;
+    check(&compiled, &args.reads())?;
     let order = order(args, compiled.job)?;
     let result = order::execute(&order, console)?;
     let rows = shown(&args.output.join(DATA_FOLDER));
@@ -108,8 +130,9 @@ fn noisy_nodes(job: &Job) -> Vec<&str> {
 ///
 /// # Errors
 /// Inputs that are missing, unexpected or empty, or have wrong columns.
-pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Option<&str>) -> Result<()> {
+pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
     let Job::Run(plan) = &compiled.job else { return Ok(()) };
+    let Reads { inputs, rows, key, keep } = *reads;
     let columns_read =
         || plan.inputs.values().map(|input| format!("`{}`", input.column)).collect::<Vec<_>>().join(", ");
     let refuse = |text: String| Err(CliError::Usage(text));
@@ -129,7 +152,8 @@ pub fn check(compiled: &Compiled, inputs: &[PathBuf], rows: Option<u64>, key: Op
         return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }
     compiled.check_inputs(&as_read(plan, columns(&dataset))?)?;
-    Ok(check_key(&dataset, key)?)
+    check_key(&dataset, key)?;
+    keep.unwrap_or_default().iter().try_for_each(|column| Ok(dataset.column(column).map(drop)?))
 }
 
 /// The columns as the codecs of a plan read them: one of integers also reads whole floats, and words if it has names of
@@ -192,6 +216,7 @@ fn order(args: &Args, mut job: Job) -> Result<Order> {
         inputs: args.input.iter().map(|path| order::absolute(path)).collect::<Result<_>>()?,
         rows: args.rows,
         key: args.key.clone(),
+        keep: args.keep.clone(),
         shard_rows: args.shard_rows,
         batch_rows: args.batch_rows,
         max_failures: args.max_failures,

@@ -25,6 +25,9 @@ pub struct Order {
     /// Column with the row key; by default `id` if it exists, otherwise the number of the row.
     #[serde(default)]
     pub key: Option<String>,
+    /// Input columns that pass through to the output; `None` for all.
+    #[serde(default)]
+    pub keep: Option<Vec<String>>,
     /// Rows per output shard.
     pub shard_rows: u64,
     /// Maximum rows per network call of a run; measured by default.

@@ -1,17 +1,24 @@
 //! The dataset features of the output columns.
 
 use anyflow_datasets::{Feature, Features};
+use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Form, RunPlan, Type};
 
 use crate::{Result, RunError};
 
-/// Returns the features of all columns. Input columns pass through unless an output has the same name.
+/// True if an input column passes through: no output has its name, and `--keep` names it, or is not given.
+pub fn passes(plan: &RunPlan, order: &Order, column: &String) -> bool {
+    let kept = order.keep.as_ref().is_none_or(|keep| keep.contains(column));
+    kept && !plan.outputs.contains_key(column)
+}
+
+/// Returns the features of all columns.
 ///
 /// # Errors
 /// An output is not a column.
-pub fn features(plan: &RunPlan, inputs: &Features) -> Result<Features> {
+pub fn features(plan: &RunPlan, order: &Order, inputs: &Features) -> Result<Features> {
     let mut features = Features::default();
-    for (name, feature) in inputs.iter().filter(|(name, _)| !plan.outputs.contains_key(*name)) {
+    for (name, feature) in inputs.iter().filter(|(name, _)| passes(plan, order, name)) {
         features.0.insert(name.clone(), feature.clone());
     }
     for (name, id) in &plan.outputs {

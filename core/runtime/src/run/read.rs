@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyflow_datasets::{Bound, Dataset, Embedded, Features, RowBatch, RowKey, repeated_keys, row_keys};
+use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Embedded, Features, RowBatch, RowKey, repeated_keys, row_keys};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use indexmap::IndexMap;
@@ -20,6 +20,8 @@ pub struct ShardReader<'a> {
     order: &'a Order,
     dataset: Option<Dataset>,
     rows: u64,
+    /// The columns to read; `None` for all.
+    columns: Option<Vec<String>>,
     /// Maximum rows of a micro-batch.
     batch_rows: u64,
     /// Number of rows whose key repeats in their shard.
@@ -62,7 +64,8 @@ impl<'a> ShardReader<'a> {
             return Err(RunError::Data(format!("the input has no rows: {}", order.inputs.join(", "))));
         }
         let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(rows));
-        Ok(ShardReader { order, dataset, rows, batch_rows, repeated: AtomicUsize::new(0) })
+        let columns = dataset.as_ref().map(|dataset| columns(plan, order, dataset)).transpose()?.flatten();
+        Ok(ShardReader { order, dataset, rows, columns, batch_rows, repeated: AtomicUsize::new(0) })
     }
 
     /// Total number of rows.
@@ -128,6 +131,17 @@ impl<'a> ShardReader<'a> {
         let start = shard.saturating_mul(size);
         start..start.saturating_add(size).min(self.rows)
     }
+}
+
+/// The columns to read: those that the pipeline reads, the row key, and those that `--keep` names; `None` for all.
+fn columns(plan: &RunPlan, order: &Order, dataset: &Dataset) -> Result<Option<Vec<String>>> {
+    let Some(keep) = &order.keep else { return Ok(None) };
+    keep.iter().try_for_each(|name| dataset.column(name).map(drop))?;
+    let key = order.key.as_deref().unwrap_or(DEFAULT_KEY);
+    let is_read = |name: &&String| {
+        keep.contains(*name) || *name == key || plan.inputs.values().any(|input| input.column == **name)
+    };
+    Ok(Some(dataset.features().keys().filter(is_read).cloned().collect()))
 }
 
 /// The maximum number of shards that one pass over the files reads: enough that its start costs nothing.
@@ -213,7 +227,8 @@ impl<I> Batches<'_, I> {
         let end = start.saturating_add(shard_rows.saturating_mul(SHARDS_PER_PASS)).min(self.reader.rows);
         let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
         // Cells with file names get the files' bytes, because the output folder does not hold the files.
-        let batches = dataset.read_sections(None, start..end, shard_rows, bound)?.embedded(dataset);
+        let columns = self.reader.columns.as_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+        let batches = dataset.read_sections(columns.as_deref(), start..end, shard_rows, bound)?.embedded(dataset);
         Ok(Pass { batches, next_row: start, end })
     }
 

@@ -8,7 +8,7 @@ use anyflow_plan::plan::RunPlan;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 
-use super::features::features;
+use super::features::{features, passes};
 use super::micro_batch::MicroBatch;
 use super::stage::Totals;
 use crate::events::{Events, figures};
@@ -71,7 +71,7 @@ impl<'a> OutputWriter<'a> {
     ) -> Result<Self> {
         let (good, failed) = output.progress();
         let counts = Counts { done: good + failed, committed: good + failed, failed };
-        let features = features(plan, inputs)?;
+        let features = features(plan, order, inputs)?;
         Ok(OutputWriter { plan, order, output, events, features, shard: None, counts, passed: Totals::default() })
     }
 
@@ -145,8 +145,7 @@ impl<'a> OutputWriter<'a> {
         Ok(RunSummary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 
-    /// The good rows of a micro-batch, and the failures of the others. Input columns pass through unless an output has
-    /// the same name.
+    /// The good rows of a micro-batch, and the failures of the others.
     fn rows(&self, mut batch: MicroBatch) -> Result<(RecordBatch, Vec<Failure>)> {
         let good: Vec<bool> = (0..batch.keys.len()).map(|row| !batch.failures.contains_key(&row)).collect();
         let mask = BooleanArray::from(good.clone());
@@ -155,7 +154,7 @@ impl<'a> OutputWriter<'a> {
         let mut columns: Vec<ArrayRef> = Vec::new();
         if let Some(input) = &input {
             for (field, column) in input.schema().fields().iter().zip(input.columns()) {
-                if !self.plan.outputs.contains_key(field.name()) {
+                if passes(self.plan, self.order, field.name()) {
                     fields.push(field.clone());
                     columns.push(column.clone());
                 }
