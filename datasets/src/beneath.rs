@@ -49,6 +49,13 @@ impl Beneath {
         }
     }
 
+    /// Its first bytes.
+    pub(crate) fn head(self, count: u64) -> Result<Vec<u8>, Refusal> {
+        let mut bytes = Vec::new();
+        self.file.take(count).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Its bytes.
     pub(crate) fn read(self) -> Result<Vec<u8>, Refusal> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.version.size_bytes).unwrap_or(0));

@@ -2,20 +2,21 @@
 
 mod build;
 mod files;
+mod integers;
 mod linked;
 mod lists;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use arrow::util::display::array_value_to_string;
+use arrow::datatypes::{DataType, Float64Type};
 
 pub use build::column_from_cells;
 pub(crate) use build::media_column;
 use files::FileLists;
+use integers::Integers;
 use linked::LinkedFiles;
 use lists::Lists;
 
@@ -113,29 +114,8 @@ pub struct CellColumn {
     /// The column itself; the source of null rows.
     rows: ArrayRef,
     values: Values,
-}
-
-/// Integers, and their original column, because unsigned ones may be too large for i64.
-#[derive(Clone, Debug)]
-struct Integers {
-    values: Int64Array,
-    column: ArrayRef,
-}
-
-impl Integers {
-    fn new(column: &ArrayRef) -> Result<Integers> {
-        let values = number(column, &DataType::Int64, true)?.as_primitive::<Int64Type>().clone();
-        Ok(Integers { values, column: column.clone() })
-    }
-
-    /// The number of a row that is not null; the error is a reason in words.
-    fn get(&self, row: usize) -> Result<i64, String> {
-        if self.values.is_valid(row) {
-            return Ok(self.values.value(row));
-        }
-        let found = array_value_to_string(&self.column, row).unwrap_or_default();
-        Err(format!("the number {found} exceeds the largest signed 64-bit integer, {}", i64::MAX))
-    }
+    /// Names of the classes of a label, by number.
+    classes: Arc<[String]>,
 }
 
 /// Values of one kind.
@@ -173,7 +153,31 @@ impl CellColumn {
             CellKind::List(depth) => Values::List(Lists::new(&rows, depth)?),
             CellKind::Files => Values::Files(FileLists::new(&rows, feature)?),
         };
-        Ok(CellColumn { name: String::new(), kind, rows, values })
+        let classes =
+            if let Feature::ClassLabel { names } = feature { names.as_slice().into() } else { Arc::default() };
+        Ok(CellColumn { name: String::new(), kind, rows, values, classes })
+    }
+
+    /// The same rows for a reader of integers: whole floats as integers, and words by their place among `classes`. A
+    /// label whose classes have names gets the number of the same name in `classes`. Without `classes`, labels keep their
+    /// numbers.
+    ///
+    /// # Errors
+    /// [`DatasetError::ColumnType`] for words without `classes`, and for other kinds of cells.
+    pub fn as_integers(mut self, classes: &[String]) -> Result<CellColumn> {
+        let integers = match &self.values {
+            Values::F64(_) => Integers::whole(&self.rows)?,
+            Values::Utf8(words) if !classes.is_empty() => Integers::of_words(words, classes),
+            Values::I64(integers) if classes.is_empty() || self.classes.is_empty() => integers.clone(),
+            Values::I64(integers) => integers.renumbered(&self.classes, classes),
+            _ => {
+                let found = self.rows.data_type().to_string();
+                return Err(wrong_type("integers, or words that name classes", found).in_column(&self.name));
+            }
+        };
+        self.kind = CellKind::I64;
+        self.values = Values::I64(integers);
+        Ok(self)
     }
 
     /// Sets the column's name for messages, and the folder that paths in cells are relative to.
@@ -240,6 +244,7 @@ impl CellColumn {
             Values::Bytes(bytes, Some(linked)) if bytes.as_ref().is_none_or(|bytes| bytes.is_null(row)) => {
                 linked.size_bytes(row)
             }
+            Values::Files(files) => files.linked_bytes(row),
             _ => 0,
         }
     }

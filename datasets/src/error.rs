@@ -267,6 +267,16 @@ pub enum DatasetError {
         /// What the folder holds.
         reason: String,
     },
+    /// The user must say which part of a folder is meant.
+    #[error("{}: {reason}; name one of these: {}", path.display(), choices.join(", "))]
+    Splits {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        reason: String,
+        /// What can be named.
+        choices: Vec<String>,
+    },
     /// The user must restore the file, or delete the folder and run again.
     #[error("{}: {reason}; restore it from a copy, or delete the folder and run again", path.display())]
     Record {
@@ -370,6 +380,7 @@ impl DatasetError {
             Self::Unfinished { .. } => "data.unfinished",
             Self::NotAsListed { .. } => "data.not-as-listed",
             Self::Mixed { .. } => "data.mixed",
+            Self::Splits { .. } => "data.splits",
             Self::Record { .. } => "data.record",
             Self::Import { .. } => "data.import",
             Self::NothingToPair { .. } => "data.nothing-to-pair",

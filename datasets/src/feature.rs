@@ -17,6 +17,7 @@ pub use dtype::dtype_from_arrow;
 use dtype::{arrow_from_dtype, kind_from_dtype};
 
 use crate::list::MAX_DEPTH;
+use crate::spelling::nfc;
 
 /// Key of the Arrow schema metadata that holds the features, as JSON `{"info": {"features": {...}}}`.
 pub const METADATA_KEY: &str = "huggingface";
@@ -103,6 +104,12 @@ impl Feature {
         matches!(self, Feature::Image | Feature::Audio { .. } | Feature::Video)
     }
 
+    /// True for features whose cells are files, stored or named by a path: media, and records of `bytes` and `path`, whose
+    /// writer stated no feature.
+    pub(crate) fn is_file(&self) -> bool {
+        self.is_media() || matches!(self, Feature::Other(value) if json::is_record_of_a_file(value))
+    }
+
     /// The most specific feature for a column with a known Arrow type and no metadata.
     pub fn from_arrow(data_type: &DataType) -> Feature {
         match data_type {
@@ -144,9 +151,23 @@ pub struct Features(pub IndexMap<String, Feature>);
 impl Features {
     /// Reads the metadata of a schema. Columns that it omits or contradicts get the feature of their Arrow type.
     pub fn from_schema(schema: &Schema) -> Features {
+        Features::of(schema, Features::stated(schema))
+    }
+
+    /// The features that the metadata of a schema states and its types do not contradict, by composed name.
+    pub(crate) fn stated(schema: &Schema) -> IndexMap<String, Feature> {
         let mut stated = json::features_from_metadata(schema.metadata());
         let feature = |field: &Arc<Field>| {
-            let stated = stated.swap_remove(field.name()).filter(|feature| agrees(feature, field.data_type()));
+            let feature = stated.swap_remove(field.name())?;
+            agrees(&feature, field.data_type()).then(|| (nfc(field.name()), feature))
+        };
+        schema.fields().iter().filter_map(feature).collect()
+    }
+
+    /// The features of a schema's columns: as stated, else that of the Arrow type.
+    pub(crate) fn of(schema: &Schema, mut stated: IndexMap<String, Feature>) -> Features {
+        let feature = |field: &Arc<Field>| {
+            let stated = stated.swap_remove(&nfc(field.name())).filter(|feature| agrees(feature, field.data_type()));
             (field.name().clone(), stated.unwrap_or_else(|| Feature::from_arrow(field.data_type())))
         };
         Features(schema.fields().iter().map(feature).collect())

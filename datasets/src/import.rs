@@ -3,6 +3,7 @@
 //! Sources are read as streams, twice if the columns must be known first. The output appears only after all of it is
 //! read.
 
+mod dialect;
 mod exact;
 mod folder;
 mod idx;
@@ -12,14 +13,16 @@ mod lines;
 mod names;
 mod table;
 mod tar;
+mod types;
 mod webdataset;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 pub use left_out::LeftOut;
+pub use types::{ColumnType, ColumnTypes};
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
@@ -54,21 +57,31 @@ pub struct Imported {
     pub features: Features,
     /// Files of the source that are not in any row, by reason.
     pub left_out: Vec<LeftOut>,
+    /// What the reader should know: a separator that the file's name does not promise, columns that stay text.
+    pub notes: Vec<String>,
 }
 
 /// Writes `source` to the Parquet file `out`. All source files may be gzipped.
 ///
-/// Rows get a column `id` (file name, key in the tar, index) unless the source has one or is a plain table.
+/// Rows get a column `id` (file name, key in the tar, index) unless the source has one or is a plain table. The columns
+/// of text tables get the type in `types`, else one that fits all values and changes none.
 ///
 /// # Errors
-/// [`DatasetError::Missing`], [`DatasetError::Import`] with file, line and reason, and those of writing.
-pub fn import(source: &ImportSource, out: &Path) -> Result<Imported> {
+/// [`DatasetError::Missing`], [`DatasetError::Import`] with file, line and reason, [`DatasetError::UnknownColumn`] for
+/// a type of a column that is not there, and those of writing.
+pub fn import(source: &ImportSource, types: &ColumnTypes, out: &Path) -> Result<Imported> {
     match source {
-        ImportSource::Folder(folder) => folder::import(folder, out),
-        ImportSource::JsonLines(file) => table::import(file, table::Format::JsonLines, out),
-        ImportSource::Csv(file) => table::import(file, table::Format::Csv, out),
-        ImportSource::Idx { images, labels } => idx::import(images, labels.as_deref(), out),
-        ImportSource::WebDataset(files) => webdataset::import(files, out),
+        ImportSource::Folder(folder) => folder::import(folder, types, out),
+        ImportSource::JsonLines(file) => table::import(file, table::Format::JsonLines, types, out),
+        ImportSource::Csv(file) => table::import(file, table::Format::Csv, types, out),
+        ImportSource::Idx { images, labels } => {
+            types.refuse(images)?;
+            idx::import(images, labels.as_deref(), out)
+        }
+        ImportSource::WebDataset(files) => {
+            files.first().map_or(Ok(()), |file| types.refuse(file))?;
+            webdataset::import(files, out)
+        }
     }
 }
 
@@ -146,6 +159,21 @@ fn open(path: &Path) -> Result<Box<dyn Read>> {
     plain()?.take(2).read_to_end(&mut head).map_err(io_error(path, "read"))?;
     let file = BufReader::with_capacity(1 << 16, plain()?);
     if head == [0x1f, 0x8b] { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
+}
+
+/// Opens a file of text, and skips the mark (BOM) that some programs write first.
+fn open_text(path: &Path) -> Result<Box<dyn Read>> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let mut file = open(path)?;
+    let mut head = Vec::new();
+    file.by_ref().take(MARK.len() as u64).read_to_end(&mut head).map_err(io_error(path, "read"))?;
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Err(refusal(path, "is text in UTF-16; save it as UTF-8"));
+    }
+    if head == MARK {
+        head.clear();
+    }
+    Ok(Box::new(Cursor::new(head).chain(file)))
 }
 
 fn refusal(path: &Path, reason: impl ToString) -> DatasetError {

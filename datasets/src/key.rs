@@ -10,6 +10,9 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{DatasetError, Result};
+use crate::feature::Feature;
+use crate::read::Dataset;
+use crate::spelling::nfc;
 
 /// The identity of a row, independent of batch, order, shard, machine and resumption.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +54,27 @@ pub fn row_keys(batch: &RecordBatch, key_column: Option<&str>, first_row: u64) -
         RowKey::new(value.unwrap_or_else(|| format!("#{}", first_row + row as u64)))
     };
     Ok((0..batch.num_rows()).map(key).collect())
+}
+
+/// Checks that the key column of a dataset, by default `id` if there is one, holds keys. Otherwise rows would silently be
+/// keyed by their number.
+///
+/// # Errors
+/// [`DatasetError::UnknownColumn`], [`DatasetError::ColumnType`].
+pub fn check_key(dataset: &Dataset, key_column: Option<&str>) -> Result<()> {
+    let column = key_column.unwrap_or(DEFAULT_KEY);
+    let found = match key_column {
+        Some(name) => Some(dataset.column(name)?),
+        None => dataset.features().get(column),
+    };
+    let index = dataset.schema().index_of(&nfc(column)).ok().filter(|_| found.is_some());
+    let Some(data_type) = index.map(|index| dataset.schema().field(index).data_type()) else { return Ok(()) };
+    if is_key(data_type) || *data_type == DataType::Null {
+        return Ok(());
+    }
+    let expected = "text or integers, because it holds the keys of rows (or name another column with --key)";
+    let found = found.map(Feature::describe).unwrap_or_default();
+    Err(DatasetError::ColumnType { column: column.into(), expected: expected.into(), found })
 }
 
 fn named_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {

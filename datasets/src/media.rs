@@ -23,6 +23,33 @@ pub struct Media {
     pub duration_secs: Option<f64>,
 }
 
+/// Marks of other formats: their place, their bytes, the media type. The first that fits counts.
+const OTHERS: &[(usize, &[u8], &str)] = &[
+    (8, b"WEBP", "image/webp"),
+    (0, b"II*\0", "image/tiff"),
+    (0, b"MM\0*", "image/tiff"),
+    (0, b"\xff\x0a", "image/jxl"),
+    (0, b"\0\0\0\x0cJXL ", "image/jxl"),
+    (0, b"OggS", "audio/ogg"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"\xff\xfb", "audio/mpeg"),
+    (0, b"\xff\xfa", "audio/mpeg"),
+    (0, b"\xff\xf3", "audio/mpeg"),
+    (0, b"\xff\xf2", "audio/mpeg"),
+    (0, b"FORM", "audio/aiff"),
+    (0, b"RF64", "audio/wav"),
+    (0, b".snd", "audio/basic"),
+    (0, b"caff", "audio/x-caf"),
+    (4, b"ftypavif", "image/avif"),
+    (4, b"ftypavis", "image/avif"),
+    (4, b"ftypheic", "image/heic"),
+    (4, b"ftypheix", "image/heic"),
+    (4, b"ftypmif1", "image/heic"),
+    (4, b"ftypM4A ", "audio/mp4"),
+    (4, b"ftyp", "video/mp4"),
+    (0, b"\x1aE\xdf\xa3", "video/webm"),
+];
+
 impl Media {
     /// Recognizes a file by its first bytes; `None` if it is unknown.
     pub fn from_bytes(bytes: &[u8]) -> Option<Media> {
@@ -48,17 +75,7 @@ impl Media {
         if at(0, b"fLaC") {
             return Some(flac(bytes));
         }
-        let others: [(usize, &[u8], &'static str); 8] = [
-            (8, b"WEBP", "image/webp"),
-            (0, b"II*\0", "image/tiff"),
-            (0, b"MM\0*", "image/tiff"),
-            (0, b"OggS", "audio/ogg"),
-            (0, b"ID3", "audio/mpeg"),
-            (0, b"\xff\xfb", "audio/mpeg"),
-            (4, b"ftyp", "video/mp4"),
-            (0, b"\x1aE\xdf\xa3", "video/webm"),
-        ];
-        let found = others.iter().find(|(offset, magic, _)| at(*offset, magic))?;
+        let found = OTHERS.iter().find(|(offset, magic, _)| at(*offset, magic))?;
         Some(Media { media_type: found.2, ..Media::default() })
     }
 }

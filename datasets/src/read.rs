@@ -1,4 +1,4 @@
-//! Datasets: one or more Parquet files of one schema, read as a stream of batches.
+//! Datasets: one or more Parquet files whose columns can be joined, read as a stream of batches.
 //!
 //! Opening reads footers only. Reading goes row group by row group, decodes only the requested columns, and skips row
 //! groups outside of the requested range. Memory is one page per column and one batch, for datasets of any size and
@@ -12,12 +12,14 @@ mod footer;
 mod group;
 mod guard;
 mod identity;
+mod join;
 mod links;
 mod marks;
 mod meter;
 mod pages;
 mod part;
 mod paths;
+mod projection;
 mod row_batch;
 mod size;
 mod stated;
@@ -35,6 +37,7 @@ pub use batches::Batches;
 pub use embed::Embedded;
 pub use identity::Content;
 pub(crate) use identity::hash_of;
+use join::Joined;
 pub(crate) use part::Part;
 pub use row_batch::{Bound, RowBatch, UnreadableRow};
 pub use take::TakenRows;
@@ -43,6 +46,7 @@ use crate::cell::CellColumn;
 use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::memory::memory;
+use crate::spelling::nfc;
 
 /// Rows on disk. Cloning shares the footers.
 #[derive(Clone, Debug)]
@@ -64,28 +68,33 @@ const READING_BYTES: Range<u64> = 64 << 20..1 << 30;
 impl Dataset {
     /// Opens files and folders, in the order given.
     ///
-    /// A folder stands for its `*.parquet` files in order of name. The output of a finished job stands for the shards
-    /// of its manifest, which must match their entries. A dataset may have no rows; it has at least one file.
+    /// A folder stands for the Parquet files in it, or in the folders below it, in order of path; for those that its
+    /// card names; or, if it is the output of a finished job, for the shards of its manifest, which must match their
+    /// entries. `DIR#test` is one split of a folder, `DIR#config/test` one of a configuration of its card, `DIR#all`
+    /// everything; without it, a folder must have one split. A name that does not exist may be a pattern of names.
+    /// Folders called `NAME=VALUE` directly above a file are columns. A dataset may have no rows; it has at least one
+    /// file.
     ///
     /// # Errors
     /// [`DatasetError::NotAsListed`] for a shard that differs from the manifest, [`DatasetError::Mixed`] for a folder
-    /// with a part of a job's output, or files of several jobs; [`DatasetError::Missing`], [`DatasetError::Empty`],
+    /// with a part of a job's output, or files of several jobs; [`DatasetError::Splits`], [`DatasetError::Missing`], [`DatasetError::Empty`],
     /// [`DatasetError::NotParquet`], [`DatasetError::Truncated`], [`DatasetError::Corrupt`],
-    /// [`DatasetError::RepeatedColumn`], [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the files
-    /// do not share columns and features.
+    /// [`DatasetError::RepeatedColumn`], [`DatasetError::Unfinished`], or [`DatasetError::SchemaMismatch`] if the columns
+    /// of the files cannot be joined.
     pub fn open(paths: &[PathBuf]) -> Result<Dataset> {
         let files = paths::files_from_paths(paths)?;
         let mut parts: Vec<Part> = Vec::with_capacity(files.len());
         let mut rows = 0;
         for file in &files {
-            let part = Part::open(&file.path, rows)?;
+            let mut part = Part::open(&file.path, rows)?;
+            part.folders.clone_from(&file.folders);
             // Opening the file checked this sum.
             rows += part.rows;
             parts.push(part);
         }
         paths::check(&files, &parts)?;
-        let schema = part::common_schema(&parts)?;
-        let features = Features::from_schema(&schema);
+        let Joined { schema, features, places } = join::join(&parts)?;
+        parts.iter_mut().zip(places).for_each(|(part, places)| part.places = places);
         let fingerprint = part::fingerprint(&parts);
         Ok(Dataset {
             parts: Arc::new(parts),
@@ -109,7 +118,7 @@ impl Dataset {
         (self.memory / READING_SHARE).clamp(READING_BYTES.start, READING_BYTES.end)
     }
 
-    /// Arrow schema, with the metadata of the first file.
+    /// Arrow schema of all files together, with the metadata of the first one that has rows.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -165,7 +174,7 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError::UnknownColumn`], with all names and the most similar one.
     pub fn column(&self, name: &str) -> Result<&Feature> {
-        self.features.get(name).ok_or_else(|| self.unknown_column(name))
+        self.features.get(&nfc(name)).ok_or_else(|| self.unknown_column(name))
     }
 
     /// Streams `rows` (clipped to the dataset) of the named columns in the given order; all columns for `None`.
@@ -194,7 +203,7 @@ impl Dataset {
         bound: impl Into<Bound>,
     ) -> Result<Batches> {
         let indices = self.indices(columns)?;
-        Ok(Batches::new(self, indices, rows, section_rows.max(1), bound.into()))
+        Ok(Batches::new(self, &indices, rows, section_rows.max(1), bound.into()))
     }
 
     /// The given rows, in the given order and with repetitions, as batches within `bound`.
@@ -214,7 +223,7 @@ impl Dataset {
     /// [`DatasetError::UnknownColumn`] or [`DatasetError::ColumnType`].
     pub fn cells(&self, batch: &RecordBatch, column: &str) -> Result<CellColumn> {
         let feature = self.column(column)?;
-        let array = batch.column_by_name(column).ok_or_else(|| {
+        let array = batch.column_by_name(&nfc(column)).ok_or_else(|| {
             DatasetError::unknown_column(column, batch.schema().fields().iter().map(|field| field.name().clone()))
         })?;
         Ok(CellColumn::new(array, feature).map_err(|error| error.in_column(column))?.with_origin(column, self.folder()))
@@ -235,7 +244,7 @@ impl Dataset {
     }
 
     fn indices(&self, columns: Option<&[&str]>) -> Result<Vec<usize>> {
-        let index = |name: &&str| self.features.get_index_of(*name).ok_or_else(|| self.unknown_column(name));
+        let index = |name: &&str| self.features.get_index_of(&nfc(name)).ok_or_else(|| self.unknown_column(name));
         match columns {
             Some(names) => names.iter().map(index).collect(),
             None => Ok((0..self.features.len()).collect()),

@@ -158,6 +158,66 @@ fn a_bad_row_fails_alone() {
 }
 
 #[test]
+fn labels_are_read_as_people_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let pipeline = pipelines().join("label-to-image-audio.yaml");
+    let column = |name: &str, feature: Feature, cells: Vec<Option<OwnedCell>>| {
+        write_columns(&at(name), vec![("label", feature, cells)]);
+        at(name)
+    };
+    let value = |dtype: &str| Feature::Value(dtype.into());
+    // What pandas makes of integers with a gap.
+    let floats = vec![Some(OwnedCell::F64(3.0)), None, Some(OwnedCell::F64(2.5))];
+    let floats = column("floats", value("float64"), floats);
+    run(&pipeline, &[&floats], &at("out")).ok();
+    assert_eq!(Dataset::open(&[at("out")]).unwrap().rows(), 1);
+    let failures = Dataset::open(&[at("out/failures.parquet")]).unwrap();
+    let shown = format!("{:?}", anyflow_datasets::head(&failures, 9).unwrap());
+    assert!(shown.contains("the cell is null") && shown.contains("2.5 is not a whole number"), "{shown}");
+    let words = ["three", "one", "eleven"].map(|word| Some(OwnedCell::Utf8(word.into()))).to_vec();
+    let words = column("words", value("string"), words);
+    says(&run(&pipeline, &[&words], &at("no")), 2, &["column `label` holds words", "`names: [...]`"]);
+    let names = "[zero, one, two, three, four, five, six, seven, eight, nine]";
+    let from = "codec: {use: label/one-hot, classes: 10}";
+    let model = std::fs::read_to_string(pipelines().join("model.yaml")).unwrap();
+    assert!(model.contains(from));
+    let (named, path) = changed("label-to-image-audio.yaml", "label", "label");
+    let to = format!("codec: {{use: label/one-hot, classes: 10, names: {names}}}");
+    std::fs::write(named.path().join("model.yaml"), model.replace(from, &to)).unwrap();
+    run(&path, &[&words], &at("named")).ok();
+    let shown =
+        format!("{:?}", anyflow_datasets::head(&Dataset::open(&[at("named/failures.parquet")]).unwrap(), 9).unwrap());
+    assert!(shown.contains("`eleven` names no class"), "{shown}");
+    assert_eq!(Dataset::open(&[at("named")]).unwrap().rows(), 2);
+    // An id that would not be used as the key.
+    let ids = vec![Some(OwnedCell::F64(1.0))];
+    write_columns(
+        &at("ids"),
+        vec![("id", value("float64"), ids), ("label", value("int64"), vec![Some(OwnedCell::I64(1))])],
+    );
+    says(&run(&pipeline, &[&at("ids")], &at("never")), 2, &["column `id` is float64", "--key"]);
+}
+
+#[test]
+fn splits_are_named_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, label) in [("test", 1), ("train", 2)] {
+        write_columns(&at(name), vec![("label", Feature::Value("int64".into()), vec![Some(OwnedCell::I64(label))])]);
+        std::fs::create_dir_all(at("all")).unwrap();
+        std::fs::copy(at(name).join("data/shard-00000.parquet"), at(&format!("all/{name}-00000-of-00001.parquet")))
+            .unwrap();
+    }
+    let pipeline = pipelines().join("label-to-image-audio.yaml");
+    says(&run(&pipeline, &[&at("all")], &at("out")), 2, &["the splits test, train", "all#train"]);
+    let part = at("all#train");
+    run(&pipeline, &[&part], &at("out")).ok();
+    let rows = anyflow_datasets::head(&Dataset::open(&[at("out")]).unwrap(), 9).unwrap();
+    assert_eq!((rows.len(), rows[0]["label"].clone()), (1, 2.into()));
+}
+
+#[test]
 fn a_wav_that_does_not_decode_is_a_failed_row_and_too_many_stop_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -87,10 +87,7 @@ fn an_imported_image_folder_has_its_sub_folders_as_classes() {
     assert!(text.contains("digits.parquet: 3 rows") && text.contains("class label (3)"), "{text}");
     let columns = json!({"id": "string", "image": "image", "label": "class label (3)"});
     assert_eq!((&json["rows"], &json["columns"], &json["left_out"]), (&json!(3), &columns, &json!(1)));
-    assert!(
-        text.contains("1 file is not an image, sound or video by name and was skipped, e.g. 2/notes.txt"),
-        "{text}"
-    );
+    assert!(text.contains("1 file is not an image, sound or video and was skipped, e.g. 2/notes.txt"), "{text}");
     assert_eq!(cells(&out, "id"), texts(&["10/b.png", "2/c.png", "9/a.png"]));
     assert_eq!(cells(&out, "image"), pngs(&[0, 2, 9]));
     assert_eq!(numbers(&out, "label"), [2, 0, 1]);
@@ -125,6 +122,27 @@ fn tables_keep_their_columns_and_their_paths() {
         (text.as_str(), json),
         ("row 0\n  text   one, two\n  score  0.5\n", json!([{"text": "one, two", "score": 0.5}]))
     );
+}
+
+#[test]
+fn an_import_says_what_it_decided_and_takes_types() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("rows.csv");
+    let out = folder.path().join("rows.parquet");
+    put(&csv, "zip;n\n01234;1\n7;2\n");
+    let (text, json) = both(line!["import", &csv, "--output", &out]);
+    assert_eq!(json["columns"], json!({"zip": "string", "n": "int64"}));
+    assert!(text.contains("note: the columns are separated by semicolons"), "{text}");
+    assert!(text.contains("note: column zip stays text") && text.contains("\"01234\""), "{text}");
+    assert_eq!(json["notes"].as_array().unwrap().len(), 2);
+    let (_, json) = both(line!["import", &csv, "--types", "zip=int", "n=text", "--output", &out]);
+    assert_eq!(json["columns"], json!({"zip": "int64", "n": "string"}));
+    refused(
+        line!["import", &csv, "--types", "zipp=int", "--output", &out],
+        &["no column `zipp`", "did you mean `zip`?"],
+    );
+    let unknown = data(line!["import", &csv, "--types", "zip=number", "--output", &out]);
+    assert!(unknown.code == 2 && unknown.err.contains("use text, int, float or bool"), "{}", unknown.err);
 }
 
 /// The byte layout of MNIST.
@@ -307,6 +325,10 @@ fn damaged_files_are_refused_and_leave_nothing_behind() {
     let import = |name: &str| line!["import", at(name), "--output", &out];
     let bytes = std::fs::read(whole).unwrap();
     put(&at("cut.tar"), &bytes[..bytes.len() / 2]);
+    let cut = data(import("cut.tar")).ok();
+    assert!(cut.out.contains("1 row\n") && cut.out.contains("cut.tar is not a complete tar file"), "{}", cut.out);
+    std::fs::remove_file(&out).unwrap();
+    put(&at("cut.tar"), &bytes[..700]);
     refused(import("cut.tar"), &["cut.tar", "fetch it again"]);
     put(&at("noise.tar"), vec![7; 2000]);
     refused(import("noise.tar"), &["noise.tar", "not a complete tar file"]);

@@ -32,9 +32,17 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`open`]; it is not UTF-8.
 pub fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    open(path)?.read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return io::Error::other("it is in UTF-16; save it as UTF-8");
+        }
+        let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        io::Error::other(format!("the byte 0x{:02x} in line {line} is not UTF-8; save the file as UTF-8", bytes[at]))
+    })
 }
 
 /// Refuses an existing path that is not a regular file.
@@ -53,6 +61,21 @@ const NO_FILE: &str = "it is not a regular file; name one";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_in_another_encoding_has_the_place_of_its_first_odd_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        for (bytes, words) in [
+            (b"a: 1\nname: caf\xe9\n".as_slice(), "the byte 0xe9 in line 2 is not UTF-8"),
+            (b"\xff\xfea\0", "UTF-16; save it as UTF-8"),
+            (b"a\xc3", "the byte 0xc3 in line 1"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = text(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 
     #[test]
     fn devices_folders_and_pipes_are_refused_at_once() {

@@ -3,6 +3,7 @@
 //! `Spanned` loses its position inside enums that serde buffers, so the tree is deserialized by hand. Anchors are allowed
 //! within narrow limits. Merge keys, includes and several documents in a file are refused.
 
+mod hints;
 mod raw;
 
 use std::collections::HashMap;
@@ -61,8 +62,8 @@ impl Node {
         match &self.content {
             Content::Null => "nothing".into(),
             Content::Flag(flag) => format!("`{flag}`"),
-            Content::Number(number) => format!("the number {number}"),
-            Content::String(text) => format!("the string `{text}`"),
+            Content::Number(number) => format!("the number {number}{}", hints::of_number(number)),
+            Content::String(text) => format!("the string `{text}`{}", hints::of_string(text)),
             Content::List(_) => "a list".into(),
             Content::Mapping(_) => "a mapping".into(),
         }
@@ -75,8 +76,12 @@ pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option
         Ok(located) => Some(node(located, source, report)),
         Err(error) => {
             let span = error.location().map_or(Span { source, start: 0, end: 0 }, |at| found_at(at, text, source));
-            let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
-            report.error(span, Problem::Syntax { text: bare(&text) });
+            let words = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
+            let (span, words) = match hints::odd_space(text, span.start) {
+                Some(odd) => (Span { source, start: odd.at, end: odd.at + odd.bytes }, odd.words),
+                None => (span, hints::of_syntax(&bare(&words))),
+            };
+            report.error(span, Problem::Syntax { text: words });
             None
         }
     }

@@ -11,7 +11,8 @@ use crate::plugin::{Codec, RowError};
 ///
 /// # Errors
 /// The codec failed as a whole.
-pub fn read_cells(codec: &Codec, cells: &CellColumn, threads: usize) -> Result<(Tensor, Vec<RowError>)> {
+pub fn read_cells(codec: &Codec, cells: CellColumn, threads: usize) -> Result<(Tensor, Vec<RowError>)> {
+    let cells = codec.adapted(cells)?;
     let mut unreadable = Vec::new();
     let mut views = Vec::with_capacity(cells.len());
     for row in 0..cells.len() {

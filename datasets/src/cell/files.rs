@@ -45,10 +45,20 @@ impl FileLists {
         Ok(slot.get_or_init(|| files))
     }
 
+    /// Bytes of the files that a row names, but does not hold.
+    pub(super) fn linked_bytes(&self, row: usize) -> u64 {
+        self.linked_items(row).map(|(linked, item)| linked.size_bytes(item)).sum()
+    }
+
     /// The paths that a row names instead of holding the bytes.
     pub(super) fn links(&self, row: usize) -> impl Iterator<Item = &str> {
+        self.linked_items(row).filter_map(|(linked, item)| linked.path(item))
+    }
+
+    /// The items of a row's list that hold no bytes.
+    fn linked_items(&self, row: usize) -> impl Iterator<Item = (&LinkedFiles, usize)> {
         let holds = |item: usize| self.bytes.as_ref().is_some_and(|bytes| bytes.is_valid(item));
-        self.level.items(row).filter(move |item| !holds(*item)).filter_map(|item| self.linked.as_ref()?.path(item))
+        self.level.items(row).filter(move |item| !holds(*item)).filter_map(|item| Some((self.linked.as_ref()?, item)))
     }
 
     fn gather(&self, items: Range<usize>) -> Result<Vec<Vec<u8>>, String> {

@@ -53,6 +53,9 @@ impl LinkedFiles {
     }
 
     fn open(&self, path: &str) -> Result<Beneath, String> {
+        if path.contains("://") {
+            return Err(format!("holds no bytes, and `{path}` is an address; download the file"));
+        }
         let folder = self.folder.as_deref().ok_or_else(|| {
             format!(
                 "holds only the path `{path}`, and the dataset's files are in several folders; read one folder at a time"

@@ -118,7 +118,13 @@ pub(super) fn list_item(value: &Value) -> Option<Feature> {
 pub(super) fn other_from_arrow(data_type: &DataType) -> Value {
     match data_type {
         DataType::Struct(fields) => {
-            let entry = |field: &std::sync::Arc<Field>| (field.name().clone(), other_from_arrow(field.data_type()));
+            let names_files = fields.len() == 2 && fields.find("path").is_some();
+            let entry = |field: &std::sync::Arc<Field>| {
+                let is_bytes = names_files && field.name() == "bytes" && *field.data_type() == DataType::Null;
+                // Files that are only named are read and embedded.
+                let data_type = if is_bytes { &DataType::Binary } else { field.data_type() };
+                (field.name().clone(), other_from_arrow(data_type))
+            };
             Value::Object(fields.iter().map(entry).collect())
         }
         DataType::FixedSizeList(item, length) => {
@@ -135,6 +141,14 @@ pub(super) fn other_from_arrow(data_type: &DataType) -> Value {
 pub(super) fn record_field_is_bytes(value: &Value) -> bool {
     let dtype = value.get("bytes").and_then(|field| field.get("dtype")).and_then(Value::as_str);
     value.get("_type").is_none() && dtype.is_some_and(|dtype| dtype.contains("binary"))
+}
+
+/// True for a record of `bytes` and `path` alone.
+pub(super) fn is_record_of_a_file(value: &Value) -> bool {
+    let dtype = |name: &str| value.get(name)?.get("dtype")?.as_str();
+    let is_record = value.as_object().is_some_and(|fields| fields.len() == 2) && value.get("_type").is_none();
+    let bytes = dtype("bytes").is_some_and(|dtype| dtype.contains("binary"));
+    is_record && bytes && dtype("path").is_some_and(|dtype| dtype.contains("string"))
 }
 
 pub(super) fn describe_other(value: &Value) -> String {

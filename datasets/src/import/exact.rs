@@ -11,18 +11,19 @@ use arrow::util::display::array_value_to_string;
 /// Digits that identify an f64.
 const MAX_DIGITS: usize = 17;
 
-/// True if `data_type` preserves every text of a column.
-pub(super) fn come_back(texts: &ArrayRef, data_type: &DataType) -> bool {
-    let all = |keeps: fn(&str) -> bool| texts.as_string::<i32>().iter().flatten().all(keeps);
+/// The first text of a column that `data_type` would change.
+pub(super) fn first_changed(texts: &ArrayRef, data_type: &DataType) -> Option<String> {
+    let words = texts.as_string::<i32>();
+    let find = |keeps: &dyn Fn(&str) -> bool| words.iter().flatten().find(|text| !keeps(text)).map(str::to_string);
     match data_type {
-        DataType::Utf8 => true,
-        DataType::Int64 => all(is_integer),
-        DataType::Float64 => all(is_decimal),
-        DataType::Boolean => all(|text| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")),
+        DataType::Utf8 => None,
+        DataType::Int64 => find(&is_integer),
+        DataType::Float64 => find(&is_decimal),
+        DataType::Boolean => find(&|text| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")),
         // A time type without zone loses the zone of a text.
-        DataType::Timestamp(..) => all(|text| !has_zone(text)) && parses(texts, data_type),
-        DataType::Date32 => same(texts, data_type),
-        _ => parses(texts, data_type),
+        DataType::Timestamp(..) => find(&|text| !has_zone(text)).or_else(|| first_unparsed(texts, data_type)),
+        DataType::Date32 => first_respelled(texts, data_type),
+        _ => first_unparsed(texts, data_type),
     }
 }
 
@@ -65,15 +66,21 @@ fn has_zone(text: &str) -> bool {
     time.contains(['+', '-', 'Z', 'z'])
 }
 
-fn parses(texts: &ArrayRef, data_type: &DataType) -> bool {
-    cast(texts, data_type).is_ok_and(|values| values.null_count() == texts.null_count())
+/// The first text that is not a value of `data_type`.
+fn first_unparsed(texts: &ArrayRef, data_type: &DataType) -> Option<String> {
+    let words = texts.as_string::<i32>();
+    let values = cast(texts, data_type).ok();
+    let is_lost = |row: &usize| words.is_valid(*row) && values.as_ref().is_none_or(|values| values.is_null(*row));
+    (0..words.len()).find(is_lost).map(|row| words.value(row).to_string())
 }
 
-fn same(texts: &ArrayRef, data_type: &DataType) -> bool {
-    let Ok(values) = cast(texts, data_type) else { return false };
-    let text = texts.as_string::<i32>();
-    let comes_back = |row: usize| array_value_to_string(&values, row).is_ok_and(|back| back == text.value(row));
-    (0..text.len()).filter(|row| text.is_valid(*row)).all(comes_back)
+/// The first text that a value of `data_type` would be written differently from.
+fn first_respelled(texts: &ArrayRef, data_type: &DataType) -> Option<String> {
+    let words = texts.as_string::<i32>();
+    let Ok(values) = cast(texts, data_type) else { return first_unparsed(texts, data_type) };
+    let comes_back = |row: usize| array_value_to_string(&values, row).is_ok_and(|back| back == words.value(row));
+    let row = (0..words.len()).find(|row| words.is_valid(*row) && !comes_back(*row));
+    row.map(|row| words.value(row).to_string())
 }
 
 #[cfg(test)]

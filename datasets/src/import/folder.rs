@@ -1,21 +1,29 @@
 //! A folder of images, sounds or videos.
 
-use std::collections::BTreeSet;
+mod walk;
+
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::left_out::Tally;
+use super::table::Table;
+use super::types::ColumnTypes;
 use super::{Imported, is_table, names, refusal, table};
 use crate::beneath::{Beneath, Refusal};
 use crate::cell::{OwnedCell, column_from_cells, media_column};
-use crate::error::{DatasetError, Result, io_error};
+use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::key::texts;
+use crate::media::Media;
 use crate::rows::{Rows, Value};
+use crate::spelling::nfc;
 use crate::write::TableWriter;
+use walk::Entry;
 
 const FILE_NAME: &str = "file_name";
 const BATCH_ROWS: usize = 1024;
@@ -24,30 +32,43 @@ const BATCH_BYTES: u64 = 32 << 20;
 const METADATA: [(&str, table::Format); 2] =
     [("metadata.jsonl", table::Format::JsonLines), ("metadata.csv", table::Format::Csv)];
 
-/// Media files below a folder: paths relative to it, sorted, all of one kind.
+/// Media files below a folder, sorted by name, all of one kind.
 struct Found {
     folder: PathBuf,
-    files: Vec<String>,
+    files: Vec<Entry>,
     column: &'static str,
     feature: Feature,
     left_out: Tally,
+    /// Why the first row was left out.
+    first_error: Option<DatasetError>,
 }
 
-pub(super) fn import(folder: &Path, out: &Path) -> Result<Imported> {
+pub(super) fn import(folder: &Path, types: &ColumnTypes, out: &Path) -> Result<Imported> {
     let metadata = METADATA.into_iter().find(|(name, _)| folder.join(name).exists());
     let found = Found::below(folder, metadata.map(|(name, _)| name))?;
     match metadata {
-        Some((name, format)) => with_metadata(found, &folder.join(name), format, out),
-        None => with_labels(found, out),
+        Some((name, format)) => {
+            let metadata = folder.join(name);
+            let table = table::read(&metadata, format, types, BATCH_ROWS)?;
+            with_metadata(found, &metadata, table, out)
+        }
+        None => {
+            types.refuse(folder)?;
+            with_labels(found, out)
+        }
     }
 }
 
+/// The folder of a file: its class.
+fn class(file: &Entry) -> Option<&str> {
+    let (parent, _) = file.name.rsplit_once('/')?;
+    Some(parent.rsplit('/').next().unwrap_or(parent))
+}
+
 /// Imports a folder without metadata: sub-folders are the classes of their files.
-fn with_labels(found: Found, out: &Path) -> Result<Imported> {
-    let class =
-        |file: &str| file.rsplit_once('/').map(|(parent, _)| parent.rsplit('/').next().unwrap_or(parent).to_string());
-    let classes: BTreeSet<String> = found.files.iter().filter_map(|file| class(file)).collect();
-    let mut classes: Vec<String> = classes.into_iter().collect();
+fn with_labels(mut found: Found, out: &Path) -> Result<Imported> {
+    let classes: BTreeSet<&str> = found.files.iter().filter_map(class).collect();
+    let mut classes: Vec<String> = classes.into_iter().map(str::to_string).collect();
     // Sort numbers by value: 10 after 9.
     if classes.iter().all(|class| class.parse::<u64>().is_ok()) {
         classes.sort_by_key(|class| class.parse::<u64>().unwrap_or(0));
@@ -59,21 +80,26 @@ fn with_labels(found: Found, out: &Path) -> Result<Imported> {
         features.0.insert("label".into(), Feature::ClassLabel { names: classes.clone() });
     }
     let mut rows = Rows::create(out, features)?;
-    for file in &found.files {
-        let mut row = vec![Value::text(file), Value::File { bytes: found.bytes(file)?, name: file.clone() }];
+    let mut count = 0u64;
+    for file in std::mem::take(&mut found.files) {
+        let bytes = found.open(&file.path).and_then(Beneath::read);
+        let Some(bytes) = found.kept(&file.name, bytes)? else { continue };
+        let mut row = vec![Value::text(&file.name), Value::File { bytes, name: file.name.clone() }];
         if !classes.is_empty() {
-            let index = class(file).and_then(|class| classes.iter().position(|other| *other == class));
+            let index = class(&file).and_then(|class| classes.iter().position(|other| *other == class));
             row.push(index.map_or(Value::Null, |index| Value::Cell(OwnedCell::I64(index as i64))));
         }
         rows.push(row)?;
+        count += 1;
     }
+    found.has_rows(count)?;
     let (rows, features) = rows.finish()?;
-    Ok(Imported { rows, features, left_out: found.left_out.finish() })
+    Ok(Imported { rows, features, left_out: found.left_out.finish(), notes: Vec::new() })
 }
 
 /// Imports a folder with metadata, which names the files and sets the rows and their order.
-fn with_metadata(mut found: Found, metadata: &Path, format: table::Format, out: &Path) -> Result<Imported> {
-    let (schema, batches) = table::read(metadata, format, BATCH_ROWS)?;
+fn with_metadata(mut found: Found, metadata: &Path, table: Table, out: &Path) -> Result<Imported> {
+    let Table { schema, batches, notes } = table;
     if schema.column_with_name(FILE_NAME).is_none() {
         return Err(refusal(metadata, format!("has no column `{FILE_NAME}` that names the file of each row; add it")));
     }
@@ -87,31 +113,44 @@ fn with_metadata(mut found: Found, metadata: &Path, format: table::Format, out: 
     let (target, features) = target_schema(&found, &schema, own_id);
     let target = Arc::new(target);
     let mut writer = TableWriter::create(out, &target, &features)?;
+    let paths: HashMap<String, PathBuf> =
+        found.files.iter().map(|file| (file.name.clone(), file.path.clone())).collect();
     let mut named = BTreeSet::new();
+    let mut first_row = 0;
     for batch in batches {
         let batch = batch?;
-        let names = file_names(metadata, &batch, writer.rows())?;
+        let names = file_names(metadata, &batch, first_row)?;
+        first_row += names.len() as u64;
         let mut start = 0;
         while start < names.len() {
-            let (files, contents) = found.next_files(&names[start..])?;
+            let next = found.next_files(&paths, &names[start..])?;
+            let count = next.kept.len();
+            let part = filter_record_batch(&batch.slice(start, count), &BooleanArray::from(next.kept.clone()))
+                .map_err(|error| DatasetError::internal("importing a folder", error))?;
+            let files: Vec<String> = names[start..]
+                .iter()
+                .zip(&next.kept)
+                .filter(|(_, kept)| **kept)
+                .map(|(name, _)| name.clone())
+                .collect();
             let mut columns: Vec<ArrayRef> = Vec::new();
             if !own_id {
-                columns.push(Arc::new(StringArray::from(files.to_vec())));
+                columns.push(Arc::new(StringArray::from(files.clone())));
             }
-            columns.push(media(files, &contents)?);
-            let part = batch.slice(start, files.len());
+            columns.push(media(files, &next.contents)?);
             let others = schema.fields().iter().zip(part.columns()).filter(|(field, _)| field.name() != FILE_NAME);
             columns.extend(others.map(|(_, column)| column.clone()));
             let rows = RecordBatch::try_new(target.clone(), columns);
             writer.write(&rows.map_err(|error| DatasetError::internal("importing a folder", error))?)?;
-            start += files.len();
+            start += count;
         }
-        named.extend(names);
+        named.extend(names.iter().map(|name| plain(name)));
     }
-    for file in found.files.iter().filter(|file| !named.contains(*file)) {
-        found.left_out.note("not named by the metadata", file);
+    found.has_rows(writer.rows())?;
+    for file in found.files.iter().filter(|file| !named.contains(&file.name)) {
+        found.left_out.note("not named by the metadata", &file.name);
     }
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out: found.left_out.finish() })
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: found.left_out.finish(), notes })
 }
 
 /// The columns: `id` (unless the metadata has one), the media, the metadata's other columns.
@@ -134,87 +173,123 @@ fn file_names(metadata: &Path, batch: &RecordBatch, first_row: u64) -> Result<Ve
     (0..).zip(texts(column)?).map(name).collect()
 }
 
+/// The next files that metadata names.
+struct Next {
+    /// For each name, whether its file is in `contents`.
+    kept: Vec<bool>,
+    contents: Vec<Vec<u8>>,
+}
+
 impl Found {
     fn below(folder: &Path, metadata: Option<&str>) -> Result<Found> {
-        let mut files = Vec::new();
         let mut left_out = Tally::default();
-        walk(folder, "", &mut files, &mut left_out)?;
-        files.sort();
-        let kind = |file: &String| names::media(&names::extension(Path::new(file)));
-        let mut kinds = files.iter().filter_map(|file| kind(file).map(|kind| (file.clone(), kind)));
-        let Some((first, (column, feature))) = kinds.next() else {
+        let mut files = walk::files(folder, &mut left_out)?;
+        files.retain(|file| metadata != Some(file.name.as_str()));
+        let by_name = |file: &Entry| names::media(&names::extension(&file.path));
+        let by_content = |file: &Entry| sniffed(folder, file).and_then(|media| names::media_type(media.media_type));
+        let first = files.iter().find_map(|file| Some((file.name.clone(), by_name(file)?)));
+        let first = first.or_else(|| files.iter().find_map(|file| Some((file.name.clone(), by_content(file)?))));
+        let Some((first, (column, feature))) = first else {
             let reason = "holds no image, sound or video (png, jpg, gif, wav, flac, mp3, mp4 ...)";
-            let way_out = match files.iter().find(|file| is_table(Path::new(file))) {
-                Some(table) => format!("; to import {table}, name the file instead of the folder"),
+            let way_out = match files.iter().find(|file| is_table(&file.path)) {
+                Some(table) => format!("; to import {}, name the file instead of the folder", table.name),
                 None => "; name the folder that holds the files".into(),
             };
             return Err(refusal(folder, format!("{reason}{way_out}")));
         };
-        if let Some((other, (other_column, _))) = kinds.find(|(_, (other, _))| *other != column) {
-            let reason = format!("mixes {column} ({first}) and {other_column} ({other}); import a folder of each");
-            return Err(refusal(folder, reason));
+        let mut kept = Vec::with_capacity(files.len());
+        for file in files {
+            match by_name(&file) {
+                Some((other, _)) if other != column => {
+                    let reason =
+                        format!("mixes {column} ({first}) and {other} ({}); import a folder of each", file.name);
+                    return Err(refusal(folder, reason));
+                }
+                Some(_) => kept.push(file),
+                None if by_content(&file).is_some_and(|(other, _)| other == column) => kept.push(file),
+                None => left_out.note("not an image, sound or video", &file.name),
+            }
         }
-        for file in files.iter().filter(|file| kind(file).is_none() && metadata != Some(file.as_str())) {
-            left_out.note("not an image, sound or video by name", file);
-        }
-        files.retain(|file| kind(file).is_some());
-        Ok(Found { folder: folder.to_path_buf(), files, column, feature, left_out })
+        Ok(Found { folder: folder.to_path_buf(), files: kept, column, feature, left_out, first_error: None })
     }
 
-    fn open(&self, file: &str) -> Result<Beneath> {
-        Beneath::open(&self.folder, Path::new(file)).map_err(|refusal| self.refused(file, &refusal))
+    fn open(&self, file: &Path) -> Result<Beneath, Refusal> {
+        Beneath::open(&self.folder, file)
     }
 
-    fn bytes(&self, file: &str) -> Result<Vec<u8>> {
-        self.open(file)?.read().map_err(|refusal| self.refused(file, &refusal))
+    /// The value, unless its file is refused: then the file is counted and `None` returned.
+    ///
+    /// # Errors
+    /// The system failed.
+    fn kept<T>(&mut self, name: &str, value: Result<T, Refusal>) -> Result<Option<T>> {
+        let refused = match value {
+            Ok(value) => return Ok(Some(value)),
+            Err(refused) => refused,
+        };
+        let path = self.folder.join(name);
+        let (reason, error) = match &refused {
+            Refusal::Missing => ("not there", DatasetError::Missing { path }),
+            Refusal::Outside => ("outside of the folder", self.refused(name, &refused)),
+            Refusal::NotRegular(_) => ("not a regular file", self.refused(name, &refused)),
+            Refusal::TooLarge(_) => ("too large for a cell", self.refused(name, &refused)),
+            Refusal::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                ("not readable for this user", self.refused(name, &refused))
+            }
+            Refusal::Io(_) => return Err(self.refused(name, &refused)),
+        };
+        self.left_out.note(reason, name);
+        self.first_error.get_or_insert(error);
+        Ok(None)
     }
 
-    fn refused(&self, file: &str, reason: &Refusal) -> DatasetError {
-        match reason {
-            Refusal::Missing => DatasetError::Missing { path: self.folder.join(file) },
-            other => refusal(&self.folder.join(file), format!("cannot be imported: {other}")),
-        }
+    fn refused(&self, name: &str, reason: &Refusal) -> DatasetError {
+        refusal(&self.folder.join(name), format!("cannot be imported: {reason}"))
     }
 
-    /// Reads the next files, up to [`BATCH_BYTES`].
-    fn next_files<'a>(&self, names: &'a [String]) -> Result<(&'a [String], Vec<Vec<u8>>)> {
-        let mut contents = Vec::new();
+    /// Refuses a source none of whose files is in a row.
+    fn has_rows(&mut self, rows: u64) -> Result<()> {
+        if rows > 0 { Ok(()) } else { self.first_error.take().map_or(Ok(()), Err) }
+    }
+
+    /// Reads the next files, up to [`BATCH_BYTES`]. `paths` has the files by composed name.
+    fn next_files(&mut self, paths: &HashMap<String, PathBuf>, names: &[String]) -> Result<Next> {
+        let mut next = Next { kept: Vec::new(), contents: Vec::new() };
         let mut bytes = 0;
         for name in names {
-            let file = self.open(name)?;
-            bytes += file.version.size_bytes;
-            if bytes > BATCH_BYTES && !contents.is_empty() {
+            // A name in the metadata may be spelled in another form, or lead through links and `..`.
+            let path = paths.get(&plain(name)).map_or(Path::new(name), PathBuf::as_path);
+            let file = self.open(path);
+            bytes += file.as_ref().map_or(0, |file| file.version.size_bytes);
+            if bytes > BATCH_BYTES && !next.contents.is_empty() {
                 break;
             }
-            contents.push(file.read().map_err(|refusal| self.refused(name, &refusal))?);
+            let content = self.kept(name, file.and_then(Beneath::read))?;
+            next.kept.push(content.is_some());
+            next.contents.extend(content);
         }
-        Ok((&names[..contents.len()], contents))
+        Ok(next)
     }
+}
+
+/// A name of the metadata as the folder has it: composed, without `.`.
+fn plain(name: &str) -> String {
+    if name.starts_with('/') {
+        return name.to_string();
+    }
+    nfc(name).split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
+}
+
+/// What the first bytes of a file say, unless they are text: text may begin like a short mark.
+fn sniffed(folder: &Path, file: &Entry) -> Option<Media> {
+    const HEAD_BYTES: u64 = 64;
+    let head = Beneath::open(folder, &file.path).ok()?.head(HEAD_BYTES).ok()?;
+    let is_text = std::str::from_utf8(&head).is_ok_and(|text| !text.contains('\0'));
+    Media::from_bytes(&head).filter(|_| !is_text)
 }
 
 /// A column of files with their names.
-fn media(files: &[String], contents: &[Vec<u8>]) -> Result<ArrayRef> {
+fn media(names: Vec<String>, contents: &[Vec<u8>]) -> Result<ArrayRef> {
     let cells: Vec<_> = contents.iter().map(|bytes| Some(OwnedCell::Bytes(bytes.clone()))).collect();
     let bytes = column_from_cells(&cells, &Feature::Value("binary".into()))?;
-    Ok(media_column(bytes, Arc::new(StringArray::from(files.to_vec()))))
-}
-
-/// Collects the relative names of all files, with `/`. Records skipped ones.
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<String>, left_out: &mut Tally) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(io_error(folder, "open"))? {
-        let path = entry.map_err(io_error(folder, "list"))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let relative = format!("{prefix}{name}");
-        if name.starts_with('.') {
-            left_out.note("hidden", &relative);
-        } else if !path.is_dir() {
-            files.push(relative);
-        } else if path.is_symlink() {
-            // Links to folders could form cycles.
-            left_out.note("linked to a folder", &relative);
-        } else {
-            walk(&path, &format!("{relative}/"), files, left_out)?;
-        }
-    }
-    Ok(())
+    Ok(media_column(bytes, Arc::new(StringArray::from(names))))
 }

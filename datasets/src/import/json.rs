@@ -1,11 +1,13 @@
 //! Scans JSON lines for values that Arrow's reader would change: numbers that it rounds, names that it drops.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 
 use arrow::datatypes::{DataType, Schema};
+use indexmap::IndexMap;
 
 use super::exact::{is_decimal, is_integer};
+use crate::spelling::nfc;
 
 /// A line with a flaw.
 pub(super) struct BadLine {
@@ -23,9 +25,9 @@ pub(super) enum Flaw {
     Rounded(String),
 }
 
-/// The columns that must be read as text, so that their numbers keep all digits.
-pub(super) fn text_columns(lines: impl Read, schema: &Schema) -> Result<BTreeSet<String>, BadLine> {
-    let mut columns = BTreeSet::new();
+/// The columns that must be read as text, so that their numbers keep all digits, and the first such number of each.
+pub(super) fn text_columns(lines: impl Read, schema: &Schema) -> Result<IndexMap<String, String>, BadLine> {
+    let mut columns = IndexMap::new();
     for (line, text) in (1..).zip(BufReader::new(lines).split(b'\n')) {
         // The reader reports invalid JSON later.
         let Ok(text) = text else { break };
@@ -52,7 +54,12 @@ struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    fn value(&mut self, place: &mut Place, schema: &Schema, columns: &mut BTreeSet<String>) -> Result<(), Flaw> {
+    fn value(
+        &mut self,
+        place: &mut Place,
+        schema: &Schema,
+        columns: &mut IndexMap<String, String>,
+    ) -> Result<(), Flaw> {
         self.blank();
         match self.text.get(self.at) {
             Some(b'{') if place.depth < MAX_DEPTH => self.object(place, schema, columns),
@@ -81,8 +88,13 @@ impl Tokens<'_> {
         }
     }
 
-    fn object(&mut self, place: &mut Place, schema: &Schema, columns: &mut BTreeSet<String>) -> Result<(), Flaw> {
-        let mut names = BTreeMap::new();
+    fn object(
+        &mut self,
+        place: &mut Place,
+        schema: &Schema,
+        columns: &mut IndexMap<String, String>,
+    ) -> Result<(), Flaw> {
+        let mut names = BTreeSet::new();
         place.depth += 1;
         self.at += 1;
         while self.more(b'}') {
@@ -93,7 +105,7 @@ impl Tokens<'_> {
                 self.at = self.text.len();
                 break;
             };
-            if names.insert(name.clone(), ()).is_some() {
+            if !names.insert(nfc(&name)) {
                 return Err(Flaw::Repeated(name));
             }
             self.blank();
@@ -107,7 +119,7 @@ impl Tokens<'_> {
         Ok(())
     }
 
-    fn number(&mut self, place: &Place, schema: &Schema, columns: &mut BTreeSet<String>) -> Result<(), Flaw> {
+    fn number(&mut self, place: &Place, schema: &Schema, columns: &mut IndexMap<String, String>) -> Result<(), Flaw> {
         let start = self.at;
         while self.text.get(self.at).is_some_and(|byte| b"+-.eE0123456789".contains(byte)) {
             self.at += 1;
@@ -128,7 +140,7 @@ impl Tokens<'_> {
         if data_type.is_nested() {
             return Err(Flaw::Rounded(number));
         }
-        columns.insert(name.to_string());
+        columns.entry(name.to_string()).or_insert(number);
         Ok(())
     }
 

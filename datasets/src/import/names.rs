@@ -4,18 +4,31 @@ use std::path::Path;
 
 use crate::feature::Feature;
 
-const IMAGE: &[&str] = &["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"];
-const AUDIO: &[&str] = &["wav", "flac", "mp3", "ogg", "opus", "m4a"];
-const VIDEO: &[&str] = &["mp4", "webm", "avi", "mov", "mkv"];
+const IMAGE: &[&str] =
+    &["png", "apng", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "dib", "webp", "tif", "tiff", "avif", "heic", "jxl"];
+const AUDIO: &[&str] =
+    &["wav", "wave", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aif", "aiff", "aifc", "au", "caf", "w64", "rf64"];
+const VIDEO: &[&str] = &["mp4", "m4v", "webm", "avi", "mov", "mkv"];
 
 /// Column name and feature of a media file.
 pub(super) fn media(extension: &str) -> Option<(&'static str, Feature)> {
-    let kinds = [
-        (IMAGE, "image", Feature::Image),
-        (AUDIO, "audio", Feature::Audio { sampling_rate: None }),
-        (VIDEO, "video", Feature::Video),
-    ];
-    kinds.into_iter().find(|(known, ..)| known.contains(&extension)).map(|(_, name, feature)| (name, feature))
+    let kinds = [(IMAGE, "image"), (AUDIO, "audio"), (VIDEO, "video")];
+    let (_, name) = kinds.into_iter().find(|(known, _)| known.contains(&extension))?;
+    column(name)
+}
+
+/// Column name and feature of a file of a media type, such as `image/png`.
+pub(super) fn media_type(name: &str) -> Option<(&'static str, Feature)> {
+    column(name.split('/').next()?)
+}
+
+fn column(kind: &str) -> Option<(&'static str, Feature)> {
+    match kind {
+        "image" => Some(("image", Feature::Image)),
+        "audio" => Some(("audio", Feature::Audio { sampling_rate: None })),
+        "video" => Some(("video", Feature::Video)),
+        _ => None,
+    }
 }
 
 /// Column name and feature of a member of a WebDataset row, from everything after the first dot: `png`, `left.png`,

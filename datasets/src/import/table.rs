@@ -1,20 +1,24 @@
 //! JSON lines and CSV.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use indexmap::IndexMap;
 
-use super::exact::come_back;
+use super::dialect::Separator;
+use super::exact::first_changed;
 use super::json::{BadLine, Flaw, text_columns};
 use super::lines::Lines;
-use super::{Imported, bare_name, open, refusal};
+use super::types::ColumnTypes;
+use super::{Imported, open_text, refusal};
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
+use crate::spelling::nfc;
 use crate::write::TableWriter;
 
 const BATCH_ROWS: usize = 1024;
@@ -33,24 +37,63 @@ pub(super) enum Format {
 /// Batches of a text table; errors name the file.
 pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
 
+/// A text table whose types are known.
+pub(super) struct Table {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Batches,
+    /// What the user should know about separator and types.
+    pub(super) notes: Vec<String>,
+}
+
+/// A text table before its types are known.
+struct Lined<'a> {
+    file: &'a Path,
+    format: Format,
+    separator: Separator,
+}
+
 /// Writes the table unchanged. Each column gets a type that fits all rows.
-pub(super) fn import(file: &Path, format: Format, out: &Path) -> Result<Imported> {
-    let (schema, batches) = read(file, format, BATCH_ROWS)?;
+pub(super) fn import(file: &Path, format: Format, types: &ColumnTypes, out: &Path) -> Result<Imported> {
+    let Table { schema, batches, notes } = read(file, format, types, BATCH_ROWS)?;
     let features = Features::from_schema(&schema);
     let mut writer = TableWriter::create(out, &schema, &features)?;
     for batch in batches {
         writer.write(&batch?)?;
     }
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new() })
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new(), notes })
 }
 
 /// Reads the file for its types, again for values that these types would change, and opens it for its rows.
-pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(SchemaRef, Batches)> {
-    let schema = infer(file, format)?;
-    if schema.fields().is_empty() {
+pub(super) fn read(file: &Path, format: Format, types: &ColumnTypes, batch_rows: usize) -> Result<Table> {
+    let separator = Separator::of(file)?;
+    let table = Lined { file, format, separator };
+    let schema = table.infer()?;
+    check_names(file, &schema)?;
+    let mut texts = match format {
+        Format::JsonLines => table.json_texts(&schema)?,
+        Format::Csv => table.csv_texts(&schema)?,
+    };
+    texts.retain(|column, _| !types.sets(column));
+    let schema = Arc::new(types.apply(file, &with_texts(&schema, |column| texts.contains_key(column)))?);
+    let mut notes = Vec::new();
+    if let Some(name) = separator.unexpected.filter(|_| format == Format::Csv) {
+        notes.push(format!("the columns are separated by {name}"));
+    }
+    notes.extend(texts.iter().map(|(column, value)| {
+        format!(
+            "column {column} stays text: another type would change the value {value:?} (--types {column}=TYPE sets one)"
+        )
+    }));
+    let batches = table.open(&schema, batch_rows)?;
+    Ok(Table { schema, batches, notes })
+}
+
+/// Refuses no columns, too many, and two of one name.
+fn check_names(file: &Path, schema: &Schema) -> Result<()> {
+    let columns = schema.fields().len();
+    if columns == 0 {
         return Err(refusal(file, "has no columns; the file needs at least one row"));
     }
-    let columns = schema.fields().len();
     if columns > MAX_COLUMNS {
         return Err(refusal(
             file,
@@ -58,89 +101,92 @@ pub(super) fn read(file: &Path, format: Format, batch_rows: usize) -> Result<(Sc
         ));
     }
     let mut known = BTreeSet::new();
-    if let Some(field) = schema.fields().iter().find(|field| !known.insert(field.name())) {
-        let column = field.name().clone();
-        return Err(DatasetError::RepeatedColumn { path: file.to_path_buf(), line: Some(1), column });
+    match schema.fields().iter().find(|field| !known.insert(nfc(field.name()))) {
+        Some(field) => {
+            let column = field.name().clone();
+            Err(DatasetError::RepeatedColumn { path: file.to_path_buf(), line: Some(1), column })
+        }
+        None => Ok(()),
     }
-    let texts = match format {
-        Format::JsonLines => json_texts(file, &schema)?,
-        Format::Csv => csv_texts(file, &schema)?,
-    };
-    let schema = Arc::new(with_texts(&schema, &texts));
-    let batches = open_table(file, format, &schema, batch_rows)?;
-    Ok((schema, batches))
 }
 
-fn open_table(file: &Path, format: Format, schema: &SchemaRef, batch_rows: usize) -> Result<Batches> {
-    let path = file.to_path_buf();
-    let reader = BufReader::new(Lines::new(open(file)?));
-    let batch_rows = batch_rows.min(BATCH_CELLS / schema.fields().len().max(1)).max(1);
-    let named = move |batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| explain(&path, format, error));
-    let failed = |error| explain(file, format, error);
-    Ok(match format {
-        Format::JsonLines => {
-            // A column of numbers and texts becomes text.
-            let builder = arrow::json::ReaderBuilder::new(schema.clone()).with_coerce_primitive(true);
-            Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
-        }
-        Format::Csv => {
-            let builder = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(dialect(file));
-            Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
-        }
-    })
-}
+impl Lined<'_> {
+    fn lines(&self) -> Result<Lines<Box<dyn Read>>> {
+        open_text(self.file).map(Lines::new)
+    }
 
-fn infer(file: &Path, format: Format) -> Result<Schema> {
-    let mut reader = BufReader::new(Lines::new(open(file)?));
-    let inferred = match format {
-        Format::JsonLines => arrow::json::reader::infer_json_schema(&mut reader, None),
-        Format::Csv => dialect(file).infer_schema(&mut reader, None),
-    };
-    inferred.map(|(schema, _)| schema).map_err(|error| explain(file, format, error))
-}
+    fn infer(&self) -> Result<Schema> {
+        let mut reader = BufReader::new(self.lines()?);
+        let inferred = match self.format {
+            Format::JsonLines => arrow::json::reader::infer_json_schema(&mut reader, None),
+            Format::Csv => self.dialect().infer_schema(&mut reader, None),
+        };
+        inferred.map(|(schema, _)| schema).map_err(|error| explain(self.file, self.format, error))
+    }
 
-/// Columns of a CSV file with values that the inferred types would change.
-fn csv_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
-    let names = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let texts = Arc::new(with_texts(schema, &names));
-    let mut changed = BTreeSet::new();
-    for batch in open_table(file, Format::Csv, &texts, BATCH_ROWS)? {
-        for (field, column) in schema.fields().iter().zip(batch?.columns()) {
-            if !changed.contains(field.name()) && !come_back(column, field.data_type()) {
-                changed.insert(field.name().clone());
+    fn open(&self, schema: &SchemaRef, batch_rows: usize) -> Result<Batches> {
+        let path = self.file.to_path_buf();
+        let format = self.format;
+        let reader = BufReader::new(self.lines()?);
+        let batch_rows = batch_rows.min(BATCH_CELLS / schema.fields().len().max(1)).max(1);
+        let named = move |batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| explain(&path, format, error));
+        let failed = |error| explain(self.file, format, error);
+        Ok(match format {
+            Format::JsonLines => {
+                // A column of numbers and texts becomes text.
+                let builder = arrow::json::ReaderBuilder::new(schema.clone()).with_coerce_primitive(true);
+                Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
+            }
+            Format::Csv => {
+                let builder = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(self.dialect());
+                Box::new(builder.with_batch_size(batch_rows).build(reader).map_err(failed)?.map(named))
+            }
+        })
+    }
+
+    fn dialect(&self) -> arrow::csv::reader::Format {
+        arrow::csv::reader::Format::default().with_header(true).with_delimiter(self.separator.byte)
+    }
+
+    /// Columns of a CSV file with values that the inferred types would change, and the first such value.
+    fn csv_texts(&self, schema: &Schema) -> Result<IndexMap<String, String>> {
+        let texts = Arc::new(with_texts(schema, |_| true));
+        let mut changed = IndexMap::new();
+        for batch in self.open(&texts, BATCH_ROWS)? {
+            for (field, column) in schema.fields().iter().zip(batch?.columns()) {
+                if !changed.contains_key(field.name())
+                    && let Some(value) = first_changed(column, field.data_type())
+                {
+                    changed.insert(field.name().clone(), value);
+                }
             }
         }
+        Ok(changed)
     }
-    Ok(changed)
-}
 
-/// Columns of JSON lines with numbers that would be rounded.
-fn json_texts(file: &Path, schema: &Schema) -> Result<BTreeSet<String>> {
-    text_columns(Lines::new(open(file)?), schema).map_err(|BadLine { line, flaw }| {
-        let path = file.to_path_buf();
-        let line = Some(line);
-        match flaw {
-            Flaw::Repeated(column) => DatasetError::RepeatedColumn { path, line, column },
-            Flaw::Rounded(number) => {
-                let reason =
-                    format!("the number {number} would be rounded; write it in quotation marks to keep its digits");
-                DatasetError::Import { path, line, reason }
+    /// Columns of JSON lines with numbers that would be rounded, and the first such number.
+    fn json_texts(&self, schema: &Schema) -> Result<IndexMap<String, String>> {
+        text_columns(self.lines()?, schema).map_err(|BadLine { line, flaw }| {
+            let path = self.file.to_path_buf();
+            let line = Some(line);
+            match flaw {
+                Flaw::Repeated(column) => DatasetError::RepeatedColumn { path, line, column },
+                Flaw::Rounded(number) => {
+                    let reason =
+                        format!("the number {number} would be rounded; write it in quotation marks to keep its digits");
+                    DatasetError::Import { path, line, reason }
+                }
             }
-        }
-    })
+        })
+    }
 }
 
-fn with_texts(schema: &Schema, columns: &BTreeSet<String>) -> Schema {
+fn with_texts(schema: &Schema, is_text: impl Fn(&str) -> bool) -> Schema {
     let field = |field: &Arc<Field>| {
         let text = || Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8).with_nullable(true));
-        if columns.contains(field.name()) { text() } else { field.clone() }
+        if is_text(field.name()) { text() } else { field.clone() }
     };
     Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
-}
-
-fn dialect(file: &Path) -> arrow::csv::reader::Format {
-    let delimiter = if bare_name(file).ends_with(".tsv") { b'\t' } else { b',' };
-    arrow::csv::reader::Format::default().with_header(true).with_delimiter(delimiter)
 }
 
 /// Adds the line to an error. Arrow's JSON reader does not report it, so the file is scanned again.
@@ -158,7 +204,7 @@ fn explain(file: &Path, format: Format, error: ArrowError) -> DatasetError {
 }
 
 fn first_bad_line(file: &Path) -> Option<(u64, String)> {
-    let reader = Lines::new(open(file).ok()?);
+    let reader = Lines::new(open_text(file).ok()?);
     for (line, text) in (1..).zip(BufReader::new(reader).lines()) {
         let text = match text {
             Ok(text) => text,

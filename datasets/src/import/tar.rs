@@ -19,43 +19,91 @@ const MAX_NAME_BYTES: u64 = 1 << 16;
 pub(super) struct Member<'a> {
     /// Its name, folders included.
     pub(super) name: &'a str,
+    size_bytes: u64,
     content: &'a mut dyn Read,
 }
 
+/// The end of a member's content is missing, or damaged.
+pub(super) struct Cut(String);
+
 impl Member<'_> {
-    /// Its bytes.
-    pub(super) fn read(&mut self) -> std::io::Result<Vec<u8>> {
+    /// All of its bytes.
+    pub(super) fn read(&mut self) -> Result<Vec<u8>, Cut> {
         let mut bytes = Vec::new();
-        self.content.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let read = self.content.read_to_end(&mut bytes);
+        self.check(read.map(|_| bytes.len() as u64)).map(|()| bytes)
+    }
+
+    /// Reads it without keeping it.
+    pub(super) fn pass(&mut self) -> Result<(), Cut> {
+        let read = std::io::copy(self.content, &mut std::io::sink());
+        self.check(read)
+    }
+
+    /// The tar reader takes the end of the file for the end of the member.
+    fn check(&self, read: std::io::Result<u64>) -> Result<(), Cut> {
+        match read {
+            Ok(count) if count == self.size_bytes => Ok(()),
+            Ok(count) => Err(Cut(format!("member {} has {count} of its {} bytes", self.name, self.size_bytes))),
+            Err(error) => Err(Cut(format!("member {}: {error}", self.name))),
+        }
     }
 }
 
-/// Calls `visit` for every regular file. Records links and other members in `left_out`.
+/// What a visitor of members wants next.
+pub(super) enum Next {
+    /// The next member.
+    Go,
+    /// Nothing: the file is damaged here.
+    Damaged(Cut),
+}
+
+/// How the members of a tar file end.
+pub(super) enum End {
+    /// With the end marker.
+    Whole,
+    /// Too early, for this reason.
+    Damaged(String),
+}
+
+/// Calls `visit` for every regular file up to the first damage. Records links and other members in `left_out`.
+///
+/// # Errors
+/// Those of `visit`; a member that no cell can hold.
 pub(super) fn members(
     file: &Path,
     left_out: &mut Tally,
-    mut visit: impl FnMut(Member<'_>) -> Result<()>,
-) -> Result<()> {
-    let damaged =
-        |error: std::io::Error| refusal(file, format!("is not a complete tar file ({error}); fetch it again"));
+    mut visit: impl FnMut(Member<'_>) -> Result<Next>,
+) -> Result<End> {
+    let damaged = |error: std::io::Error| Ok(End::Damaged(error.to_string()));
     let at_end = Rc::new(Cell::new(false));
     let mut archive = tar::Archive::new(Watched { inner: open(file)?, at_end: at_end.clone() });
     let mut long_name = None;
-    let mut count = 0u64;
-    for entry in archive.entries().map_err(damaged)?.raw(true) {
-        let mut entry = entry.map_err(damaged)?;
+    let entries = match archive.entries() {
+        Ok(entries) => entries.raw(true),
+        Err(error) => return damaged(error),
+    };
+    for entry in entries {
+        let mut entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return damaged(error),
+        };
         let kind = entry.header().entry_type();
-        if kind.is_gnu_longname() {
-            long_name = Some(text(&record(&mut entry).map_err(damaged)?));
-            continue;
-        }
-        if kind.is_pax_local_extensions() {
-            let fields = record(&mut entry).map_err(damaged)?;
-            if let Some(size) = field(&fields, "size") {
+        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+            let size = entry.size();
+            let record = match record(&mut entry) {
+                Ok(record) if record.len() as u64 == size => record,
+                Ok(_) => return Ok(End::Damaged("a long name has not all of its bytes".into())),
+                Err(error) => return damaged(error),
+            };
+            if kind.is_gnu_longname() {
+                long_name = Some(text(&record));
+                continue;
+            }
+            if let Some(size) = field(&record, "size") {
                 return Err(too_large(file, &text(&entry.path_bytes()), size));
             }
-            long_name = field(&fields, "path").map(str::to_string).or(long_name);
+            long_name = field(&record, "path").map(str::to_string).or(long_name);
             continue;
         }
         if kind.is_gnu_longlink() || kind.is_pax_global_extensions() || kind.is_dir() {
@@ -78,18 +126,15 @@ pub(super) fn members(
                 continue;
             }
         }
-        if entry.size() > MAX_CELL_BYTES {
-            return Err(too_large(file, &name, &entry.size().to_string()));
+        let size_bytes = entry.size();
+        if size_bytes > MAX_CELL_BYTES {
+            return Err(too_large(file, &name, &size_bytes.to_string()));
         }
-        visit(Member { name: &name, content: &mut entry })?;
-        count += 1;
+        if let Next::Damaged(Cut(reason)) = visit(Member { name: &name, size_bytes, content: &mut entry })? {
+            return Ok(End::Damaged(reason));
+        }
     }
-    if at_end.get() {
-        let reason =
-            format!("ends after {count} files without the end marker of a tar file; it was cut, fetch it again");
-        return Err(refusal(file, reason));
-    }
-    Ok(())
+    Ok(if at_end.get() { End::Damaged("the end marker of a tar file is missing".into()) } else { End::Whole })
 }
 
 fn too_large(file: &Path, name: &str, size: &str) -> DatasetError {

@@ -1,32 +1,135 @@
-//! WebDataset: tar files whose members are grouped into rows by name.
+//! WebDataset: tar files whose members are grouped into rows by name, as the `webdataset` library does: the key is the
+//! folder and the file's name up to its first dot.
+//!
+//! A tar that was cut gives the rows before the damage. A row with a member that is no value is left out.
+
+mod sample;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
-
 use super::left_out::Tally;
-use super::tar::{Member, members};
+use super::tar::{Cut, End, Member, Next, members};
 use super::{Imported, names, refusal};
-use crate::cell::OwnedCell;
-use crate::error::Result;
-use crate::feature::{CellKind, Feature, Features};
-use crate::rows::{Rows, Value};
+use crate::error::{DatasetError, Result};
+use crate::feature::{Feature, Features};
+use crate::rows::Rows;
+use sample::Sample;
 
 const ID: &str = "id";
 const NO_PART: &str = "not named KEY.EXTENSION";
+const BAD_ROW: &str = "in a row with a member that is no value of its column";
+const CUT_ROW: &str = "in a row that the end of a cut tar file is missing from";
+/// More columns of one kind in a row are probably files of many rows.
+const MANY_COLUMNS: usize = 12;
 
 pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
-    let features = features(files)?;
-    let mut rows = Rows::create(out, features.clone())?;
-    let mut left_out = Tally::default();
+    let mut first = FirstPass::new();
+    files.iter().try_for_each(|file| first.read(file))?;
+    let features = first.features;
+    if features.len() == 1 {
+        let file = files.first().cloned().unwrap_or_default();
+        return Err(first
+            .damage
+            .unwrap_or_else(|| refusal(&file, "holds no file that could be a row (KEY.EXTENSION)")));
+    }
+    let mut import = Import {
+        rows: Rows::create(out, features.clone())?,
+        features,
+        count: 0,
+        left_out: Tally::default(),
+        notes: Vec::new(),
+        first_error: None,
+    };
     for file in files {
+        import.read(file)?;
+    }
+    import.finish()
+}
+
+/// Finds the columns, in order of appearance.
+struct FirstPass {
+    features: Features,
+    seen: HashSet<String>,
+    damage: Option<DatasetError>,
+}
+
+impl FirstPass {
+    fn new() -> FirstPass {
+        let features = Features::from_iter([(ID.to_string(), Feature::Value("string".into()))]);
+        FirstPass { features, seen: HashSet::new(), damage: None }
+    }
+
+    fn read(&mut self, file: &Path) -> Result<()> {
+        let end = members(file, &mut Tally::default(), |mut member| {
+            if let Err(cut) = member.pass() {
+                return Ok(Next::Damaged(cut));
+            }
+            if let Some(part) = Part::of(member.name) {
+                self.add(file, &part, member.name)?;
+            }
+            Ok(Next::Go)
+        })?;
+        if let End::Damaged(reason) = end {
+            self.damage.get_or_insert_with(|| refusal(file, incomplete(&reason)));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: &Path, part: &Part, member: &str) -> Result<()> {
+        if !self.seen.insert(part.extension.clone()) {
+            return Ok(());
+        }
+        let (column, feature) = names::member(&part.extension);
+        let known = self.features.0.entry(column.clone()).or_insert_with(|| feature.clone());
+        if *known == feature && column != ID {
+            return Ok(());
+        }
+        let found = feature.describe();
+        let known = known.describe();
+        let reason = if part.extension.contains('.') {
+            format!(
+                "{member}: the name of a row ends at the first dot, so that `.{}` is the name of a column, `{column}`, \
+                 which is {known} elsewhere and {found} here; make the tar file with names without dots",
+                part.extension
+            )
+        } else {
+            format!("{member} is {found}, but column {column} is {known}")
+        };
+        Err(refusal(file, reason))
+    }
+}
+
+/// Writes the rows.
+struct Import {
+    rows: Rows,
+    features: Features,
+    count: u64,
+    left_out: Tally,
+    notes: Vec<String>,
+    /// Why the first row was left out.
+    first_error: Option<DatasetError>,
+}
+
+impl Import {
+    fn read(&mut self, file: &Path) -> Result<()> {
         let mut sample = Sample::default();
+        // The row before, for what a row of this file has.
+        let mut last = BTreeSet::new();
         let mut complete = HashSet::new();
-        each_part(file, &mut left_out, |part, member| {
+        let mut left_out = Tally::default();
+        let before = self.count;
+        let end = members(file, &mut left_out, |mut member| {
+            let Some(part) = Part::of(member.name) else {
+                self.left_out.note(NO_PART, member.name);
+                return Ok(member.pass().map_or_else(Next::Damaged, |()| Next::Go));
+            };
             if sample.key != part.key {
-                complete.insert(sample.key.clone());
-                std::mem::replace(&mut sample, Sample::new(&part.key)).push_to(&mut rows, &features)?;
+                if !sample.members.is_empty() {
+                    complete.insert(sample.key.clone());
+                    last = sample.columns.clone();
+                }
+                self.push(file, std::mem::replace(&mut sample, Sample::new(&part.key)))?;
             }
             if complete.contains(&part.key) {
                 let reason = format!(
@@ -36,110 +139,86 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
                 );
                 return Err(refusal(file, reason));
             }
-            sample.add(file, &part.extension, member)
+            match sample.add(&part.extension, &mut member) {
+                Ok(()) => Ok(Next::Go),
+                Err(cut) => Ok(Next::Damaged(cut)),
+            }
         })?;
-        sample.push_to(&mut rows, &features)?;
-    }
-    let (rows, features) = rows.finish()?;
-    Ok(Imported { rows, features, left_out: left_out.finish() })
-}
-
-/// The members of one row so far.
-#[derive(Default)]
-struct Sample {
-    key: String,
-    values: IndexMap<String, Value>,
-}
-
-impl Sample {
-    fn new(key: &str) -> Sample {
-        Sample { key: key.to_string(), values: IndexMap::new() }
-    }
-
-    fn add(&mut self, file: &Path, extension: &str, mut member: Member<'_>) -> Result<()> {
-        let (column, feature) = names::member(extension);
-        let name = member.name;
-        let bytes = member.read().map_err(|error| refusal(file, format!("member {name}: {error}")))?;
-        let value = value(bytes, &feature, name).map_err(|reason| refusal(file, format!("member {name}: {reason}")))?;
-        if self.values.insert(column.clone(), value).is_some() {
-            let reason = format!("{name} is the second {column} of its row; give it another name before the extension");
-            return Err(refusal(file, reason));
+        self.left_out.add(left_out);
+        match end {
+            End::Whole => self.push(file, sample),
+            // Only a row that has what the row before has is known to be complete.
+            End::Damaged(reason) => {
+                if !sample.was_cut && !last.is_empty() && sample.columns == last {
+                    self.push(file, sample)?;
+                } else {
+                    sample.members.iter().for_each(|member| self.left_out.note(CUT_ROW, member));
+                }
+                let rows = self.count - before;
+                let shown = file.display();
+                self.notes.push(format!(
+                    "{shown} is not a complete tar file ({reason}): the {rows} complete rows before the damage are \
+                     imported; fetch it again for the others"
+                ));
+                self.first_error.get_or_insert_with(|| refusal(file, incomplete(&reason)));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    fn push_to(mut self, rows: &mut Rows, features: &Features) -> Result<()> {
-        if self.values.is_empty() {
+    /// Writes a row, or counts its files.
+    fn push(&mut self, file: &Path, sample: Sample) -> Result<()> {
+        if sample.members.is_empty() {
             return Ok(());
         }
-        self.values.insert(ID.into(), Value::text(self.key));
-        let row = features.keys().map(|column| self.values.swap_remove(column).unwrap_or(Value::Null)).collect();
-        rows.push(row)
+        if let Some(reason) = &sample.bad {
+            self.first_error.get_or_insert_with(|| refusal(file, reason));
+            sample.members.iter().for_each(|member| self.left_out.note(BAD_ROW, member));
+            return Ok(());
+        }
+        self.count += 1;
+        self.rows.push(sample.into_row(&self.features))
+    }
+
+    fn finish(mut self) -> Result<Imported> {
+        if self.count == 0
+            && let Some(error) = self.first_error
+        {
+            return Err(error);
+        }
+        let dotted = self.features.keys().filter(|column| column.starts_with(|c: char| c.is_ascii_digit())).count();
+        if self.features.len() > MANY_COLUMNS || dotted > 1 {
+            let names: Vec<&str> = self.features.keys().skip(1).take(3).map(String::as_str).collect();
+            self.notes.push(format!(
+                "each row has {} columns of files ({} ...): the name of a row ends at the first dot of a file's name; \
+                 if these are files of several rows, make the tar file with names without dots",
+                self.features.len() - 1,
+                names.join(", ")
+            ));
+        }
+        let (rows, features) = self.rows.finish()?;
+        Ok(Imported { rows, features, left_out: self.left_out.finish(), notes: self.notes })
     }
 }
 
-/// First pass: finds the columns, in order of appearance. Skips contents.
-fn features(files: &[PathBuf]) -> Result<Features> {
-    let mut features = Features::default();
-    features.0.insert(ID.into(), Feature::Value("string".into()));
-    let mut seen = BTreeSet::new();
-    for file in files {
-        each_part(file, &mut Tally::default(), |part, member| {
-            if !seen.insert(part.extension.clone()) {
-                return Ok(());
-            }
-            let (column, feature) = names::member(&part.extension);
-            let known = features.0.entry(column.clone()).or_insert_with(|| feature.clone());
-            if *known == feature && column != ID {
-                return Ok(());
-            }
-            let found = feature.describe();
-            let known = known.describe();
-            Err(refusal(file, format!("{} is {found}, but column {column} is {known}", member.name)))
-        })?;
-    }
-    if seen.is_empty() {
-        let first = files.first().cloned().unwrap_or_default();
-        return Err(refusal(&first, "holds no file that could be a row (KEY.EXTENSION)"));
-    }
-    Ok(features)
+fn incomplete(reason: &str) -> String {
+    format!("is not a complete tar file ({reason}); fetch it again")
 }
 
 /// The parts of a member's name.
 struct Part {
     /// The row: folder and file name up to the first dot.
     key: String,
-    /// Everything after the first dot.
+    /// Everything after the first dot, in lower case.
     extension: String,
 }
 
-/// Calls `visit` for every member of a row.
-fn each_part(file: &Path, left_out: &mut Tally, mut visit: impl FnMut(Part, Member<'_>) -> Result<()>) -> Result<()> {
-    let mut nameless = Tally::default();
-    members(file, left_out, |member| {
-        let (folder, base) = member.name.rsplit_once('/').unwrap_or(("", member.name));
-        let Some((stem, extension)) = base.split_once('.').filter(|(stem, _)| !stem.is_empty()) else {
-            nameless.note(NO_PART, member.name);
-            return Ok(());
-        };
+impl Part {
+    /// `None` for a name without key or extension.
+    fn of(name: &str) -> Option<Part> {
+        let (folder, base) = name.rsplit_once('/').unwrap_or(("", name));
+        let (stem, extension) = base.split_once('.').filter(|(stem, end)| !stem.is_empty() && !end.is_empty())?;
         let key = if folder.is_empty() { stem.to_string() } else { format!("{folder}/{stem}") };
-        visit(Part { key, extension: extension.to_lowercase() }, member)
-    })?;
-    left_out.add(nameless);
-    Ok(())
-}
-
-fn value(bytes: Vec<u8>, feature: &Feature, name: &str) -> Result<Value, String> {
-    if feature.is_media() {
-        return Ok(Value::File { bytes, name: name.to_string() });
+        Some(Part { key, extension: extension.to_lowercase() })
     }
-    if feature.cell() == Some(CellKind::Bytes) {
-        return Ok(Value::Cell(OwnedCell::Bytes(bytes)));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_string())?;
-    if feature.cell() == Some(CellKind::Utf8) {
-        return Ok(Value::text(text));
-    }
-    let number = text.trim().parse().map_err(|_| format!("`{}` is not an integer", text.trim()))?;
-    Ok(Value::Cell(OwnedCell::I64(number)))
 }

@@ -30,9 +30,10 @@ pub(super) fn summary(dataset: &Dataset, index: usize) -> ColumnSummary {
     let single = plain && !field.data_type().is_nested();
     let mut complete = single;
     for part in dataset.parts() {
+        let Some(own) = part.own_column(index) else { continue };
         let schema = part.metadata.parquet_schema();
         for group in part.metadata.metadata().row_groups() {
-            let leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == index);
+            let leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == own);
             for chunk in leaves.map(|leaf| group.column(leaf)) {
                 add_sizes(&mut summary, chunk);
                 if counts_nulls(feature, single, chunk) {

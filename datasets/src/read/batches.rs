@@ -11,7 +11,8 @@ use arrow::datatypes::SchemaRef;
 use super::Dataset;
 use super::embed::Embedded;
 use super::group::{GroupReader, Piece, Wanted, batch_rows};
-use super::part::conform;
+use super::part::Part;
+use super::projection::Projection;
 use super::row_batch::{Bound, RowBatch, UnreadableRow};
 use super::size::{batch_bytes, fixed_bytes};
 use crate::error::{DatasetError, Result};
@@ -44,34 +45,25 @@ enum Run {
 struct Pieces {
     waiting: VecDeque<Wanted>,
     current: Option<GroupReader>,
-    indices: Vec<usize>,
-    columns: Arc<[usize]>,
     bound: Bound,
     limit: u64,
-    schema: SchemaRef,
 }
 
 impl Batches {
     /// No batch holds rows of two sections of `section_rows`, counted from the first row of `rows`.
     pub(super) fn new(
         dataset: &Dataset,
-        indices: Vec<usize>,
+        indices: &[usize],
         rows: Range<u64>,
         section_rows: u64,
         bound: Bound,
     ) -> Batches {
         let bound = Bound { rows: bound.rows.max(1), bytes: bound.bytes.max(1) };
-        let schema = dataset.projected_schema(&indices);
+        let schema = dataset.projected_schema(indices);
         let row = rows.start;
-        let source = Pieces {
-            waiting: wanted(dataset, rows, section_rows),
-            current: None,
-            columns: in_file_order(&indices),
-            indices,
-            bound,
-            limit: dataset.reading_limit(),
-            schema: schema.clone(),
-        };
+        let projection = |part: &Part| Arc::new(Projection::new(part, indices, &schema));
+        let waiting = wanted(dataset, rows, section_rows, projection);
+        let source = Pieces { waiting, current: None, bound, limit: dataset.reading_limit() };
         let null_bytes = schema.fields().iter().map(|field| fixed_bytes(field.data_type()));
         let null_bytes = null_bytes.fold(1, u64::saturating_add);
         let ahead = VecDeque::new();
@@ -182,13 +174,11 @@ impl Pieces {
                 Some(current) => current,
                 None => {
                     let Some(wanted) = self.next_wanted() else { return Ok(None) };
-                    self.current.insert(GroupReader::new(wanted, self.columns.clone(), self.bound, self.limit))
+                    self.current.insert(GroupReader::new(wanted, self.bound, self.limit))
                 }
             };
             match current.next()? {
-                Some(Piece::Rows(rows)) => {
-                    return Ok(Some(Run::Rows(conform(&rows, &positions(&self.indices), &self.schema)?)));
-                }
+                Some(Piece::Rows(rows)) => return Ok(Some(Run::Rows(rows))),
                 Some(Piece::Lost { rows, error }) => {
                     return Ok(Some(Run::Lost { rows, code: error.code(), reason: error.to_string() }));
                 }
@@ -201,7 +191,7 @@ impl Pieces {
     /// section to section only where it gives the batches that one of its own would.
     fn next_wanted(&mut self) -> Option<Wanted> {
         let mut wanted = self.waiting.pop_front()?;
-        let most = batch_rows(&wanted, &self.columns, self.bound) as u64;
+        let most = batch_rows(&wanted, self.bound) as u64;
         let ends_within = |rows: &Range<u64>| !(rows.end - rows.start).is_multiple_of(most);
         let count = wanted.rows.iter().position(ends_within).map_or(wanted.rows.len(), |index| index + 1);
         let rest = wanted.rows.split_off(count);
@@ -228,19 +218,25 @@ fn fitting(batch: &RecordBatch, rows: usize, bytes: u64) -> usize {
 }
 
 /// The row groups that a range touches, cut into its sections.
-fn wanted(dataset: &Dataset, rows: Range<u64>, section_rows: u64) -> VecDeque<Wanted> {
-    let groups = dataset
-        .parts()
-        .iter()
-        .flat_map(|part| part.row_groups().enumerate().map(move |(group, inside)| (part, group, inside)));
-    let touched = groups.filter_map(|(part, group, inside)| {
+fn wanted(
+    dataset: &Dataset,
+    rows: Range<u64>,
+    section_rows: u64,
+    projection: impl Fn(&Part) -> Arc<Projection>,
+) -> VecDeque<Wanted> {
+    let groups = dataset.parts().iter().flat_map(|part| {
+        let projection = projection(part);
+        part.row_groups().enumerate().map(move |(group, inside)| (part, group, projection.clone(), inside))
+    });
+    let touched = groups.filter_map(|(part, group, projection, inside)| {
         let first = part.first_row + inside.start;
         let last = part.first_row + inside.end;
         let start = rows.start.max(first);
         let end = rows.end.min(last);
         let sections = || sections(start..end, rows.start, section_rows);
         let within = |section: Range<u64>| section.start - first..section.end - first;
-        (start < end).then(|| Wanted { part: part.clone(), group, rows: sections().map(within).collect(), apart: true })
+        let rows = || sections().map(within).collect();
+        (start < end).then(|| Wanted { part: part.clone(), group, projection, rows: rows(), apart: true })
     });
     touched.collect()
 }
@@ -254,20 +250,6 @@ fn sections(rows: Range<u64>, origin: u64, section_rows: u64) -> impl Iterator<I
         start = section.end;
         (!section.is_empty()).then_some(section)
     })
-}
-
-/// Columns in file order without repeats, as the Parquet reader returns them.
-pub(super) fn in_file_order(indices: &[usize]) -> Arc<[usize]> {
-    let mut sorted = indices.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    sorted.into()
-}
-
-/// The index of each requested column among those in file order.
-pub(super) fn positions(indices: &[usize]) -> Vec<usize> {
-    let sorted = in_file_order(indices);
-    indices.iter().map(|index| sorted.partition_point(|other| other < index)).collect()
 }
 
 /// A batch of unreadable rows: all null.

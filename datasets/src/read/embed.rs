@@ -1,18 +1,19 @@
-//! Embeds files that media cells point to.
+//! Embeds files that cells point to, in columns of media and in records of `bytes` and `path` without metadata.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, LargeListArray, ListArray, RecordBatch, StructArray, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef, Schema};
 
 use super::Dataset;
 use super::batches::Batches;
 use super::row_batch::{RowBatch, UnreadableRow};
 use super::size::batch_bytes;
-use crate::cell::{Cell, CellColumn, column_from_cells};
+use crate::cell::{Cell, CellColumn, column_from_cells, media_column};
 use crate::error::{DatasetError, Result};
-use crate::feature::media_fields;
+use crate::feature::Feature;
 
 /// Batches of a range of rows whose media cells hold their bytes, from [`Batches::embedded`].
 pub struct Embedded {
@@ -68,18 +69,16 @@ impl Iterator for Embedded {
     }
 }
 
-/// The batch with the bytes of media cells that held only a path. Rows with unreadable files are listed.
+/// The batch with the bytes of cells that held only a path. Rows with unreadable files are listed.
 pub(super) fn embed(dataset: &Dataset, mut batch: RowBatch) -> Result<RowBatch> {
     let mut columns = batch.rows.columns().to_vec();
     let mut fields = batch.rows.schema().fields().to_vec();
     let mut changed = false;
     for (column, field) in columns.iter_mut().zip(&mut fields) {
-        if is_linked(dataset, field.name(), column) {
-            let cells = dataset.cells(&batch.rows, field.name())?;
-            *column = with_bytes(dataset, &cells, field.name(), column, &mut batch.unreadable)?;
-            *field = Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone()));
-            changed = true;
-        }
+        let Some(linked) = Linked::of(dataset, field.name(), column) else { continue };
+        *column = linked.embedded(dataset, field.name(), &mut batch.unreadable)?;
+        *field = Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone()));
+        changed = true;
     }
     if changed {
         let schema = Schema::new_with_metadata(fields, batch.rows.schema().metadata().clone());
@@ -92,62 +91,132 @@ pub(super) fn embed(dataset: &Dataset, mut batch: RowBatch) -> Result<RowBatch> 
 fn linked_columns(dataset: &Dataset, rows: &RecordBatch) -> Result<Vec<CellColumn>> {
     let schema = rows.schema();
     let linked = schema.fields().iter().zip(rows.columns());
-    let linked = linked.filter(|(field, column)| is_linked(dataset, field.name(), column));
+    let linked = linked.filter(|(field, column)| Linked::of(dataset, field.name(), column).is_some());
     linked.map(|(field, _)| dataset.cells(rows, field.name())).collect()
 }
 
-fn is_linked(dataset: &Dataset, name: &str, column: &ArrayRef) -> bool {
-    dataset.features().get(name).is_some_and(|feature| feature.is_media()) && !has_all_bytes(column)
+/// Files of a column, some of which are only named.
+struct Linked<'a> {
+    column: &'a ArrayRef,
+    /// The files: the column itself, or the items of its lists.
+    files: ArrayRef,
+    feature: Feature,
 }
 
-fn has_all_bytes(column: &ArrayRef) -> bool {
-    match column.data_type() {
-        DataType::Struct(_) => {
-            let bytes = column.as_struct().column_by_name("bytes");
-            bytes.is_some_and(|bytes| (0..column.len()).all(|row| bytes.is_valid(row) || column.is_null(row)))
+impl<'a> Linked<'a> {
+    /// `None` for a column that names no file.
+    fn of(dataset: &Dataset, name: &str, column: &'a ArrayRef) -> Option<Linked<'a>> {
+        let feature = dataset.features().get(name)?;
+        let (files, feature) = match column.data_type() {
+            DataType::List(_) => (column.as_list::<i32>().values().clone(), feature.item()?),
+            DataType::LargeList(_) => (column.as_list::<i64>().values().clone(), feature.item()?),
+            _ => (column.clone(), feature.clone()),
+        };
+        (feature.is_file() && !has_all_bytes(&files)).then_some(Linked { column, files, feature })
+    }
+
+    /// The column with the bytes of all files. Lists the rows whose files cannot be read.
+    fn embedded(&self, dataset: &Dataset, name: &str, unreadable: &mut Vec<UnreadableRow>) -> Result<ArrayRef> {
+        let cells = CellColumn::new(&self.files, &self.feature).map_err(|error| error.in_column(name))?;
+        let cells = cells.with_origin(name, dataset.folder());
+        let mut owned = Vec::with_capacity(cells.len());
+        for place in 0..cells.len() {
+            owned.push(match cells.get(place) {
+                Ok(cell) => cell.map(Cell::into_owned),
+                Err(error) => {
+                    // Items outside of all lists belong to no row.
+                    self.row_of(place).into_iter().for_each(|row| note(unreadable, row, &error));
+                    None
+                }
+            });
         }
+        let bytes = column_from_cells(&owned, &Feature::Value("binary".into()))?;
+        self.with_files(with_bytes(&self.files, bytes)?)
+    }
+
+    /// The row of a file.
+    fn row_of(&self, place: usize) -> Option<usize> {
+        let rows = self.column.len();
+        let row = match self.column.data_type() {
+            DataType::List(_) => {
+                let offsets = self.column.as_list::<i32>().value_offsets();
+                offsets.partition_point(|offset| *offset as usize <= place).checked_sub(1)?
+            }
+            DataType::LargeList(_) => {
+                let offsets = self.column.as_list::<i64>().value_offsets();
+                offsets.partition_point(|offset| *offset as usize <= place).checked_sub(1)?
+            }
+            _ => place,
+        };
+        (row < rows).then_some(row)
+    }
+
+    /// The column with other files.
+    fn with_files(&self, files: ArrayRef) -> Result<ArrayRef> {
+        let failed = |error| DatasetError::internal("embedding files", error);
+        let item = |item: &FieldRef| Arc::new(item.as_ref().clone().with_data_type(files.data_type().clone()));
+        match self.column.data_type() {
+            DataType::List(field) => {
+                let list = self.column.as_list::<i32>();
+                let built = ListArray::try_new(item(field), list.offsets().clone(), files, list.nulls().cloned());
+                Ok(Arc::new(built.map_err(failed)?))
+            }
+            DataType::LargeList(field) => {
+                let list = self.column.as_list::<i64>();
+                let built = LargeListArray::try_new(item(field), list.offsets().clone(), files, list.nulls().cloned());
+                Ok(Arc::new(built.map_err(failed)?))
+            }
+            _ => Ok(files),
+        }
+    }
+}
+
+/// True if no file has to be read. The type alone decides where it must change, so that all batches have one type.
+fn has_all_bytes(files: &ArrayRef) -> bool {
+    match files.data_type() {
+        DataType::Struct(_) => match files.as_struct().column_by_name("bytes") {
+            Some(bytes) if *bytes.data_type() != DataType::Null => {
+                (0..files.len()).all(|row| bytes.is_valid(row) || files.is_null(row))
+            }
+            _ => false,
+        },
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => false,
         _ => true,
     }
 }
 
-fn with_bytes(
-    dataset: &Dataset,
-    cells: &CellColumn,
-    name: &str,
-    column: &ArrayRef,
-    unreadable: &mut Vec<UnreadableRow>,
-) -> Result<ArrayRef> {
-    let mut owned = Vec::with_capacity(cells.len());
-    for row in 0..cells.len() {
-        owned.push(match cells.get(row) {
-            Ok(cell) => cell.map(Cell::into_owned),
-            Err(error) => {
-                note(unreadable, row, &error);
-                None
-            }
-        });
+/// The files with these bytes. Records keep their fields; texts, which were paths, become records.
+fn with_bytes(files: &ArrayRef, bytes: ArrayRef) -> Result<ArrayRef> {
+    let failed = |error| DatasetError::internal("embedding files", error);
+    if let DataType::Struct(fields) = files.data_type()
+        && let Some((place, field)) = fields.find("bytes")
+    {
+        let record = files.as_struct();
+        let data_type = if *field.data_type() == DataType::Null { &DataType::Binary } else { field.data_type() };
+        let mut columns = record.columns().to_vec();
+        columns[place] = cast(&bytes, data_type).map_err(failed)?;
+        let replaced = Arc::new(field.as_ref().clone().with_data_type(data_type.clone()).with_nullable(true));
+        let fields = fields.iter().enumerate().map(|(index, field)| if index == place { &replaced } else { field });
+        let record = StructArray::try_new(fields.cloned().collect(), columns, record.nulls().cloned());
+        return Ok(Arc::new(record.map_err(failed)?));
     }
-    let built = column_from_cells(&owned, dataset.column(name)?)?;
-    let paths = match column.data_type() {
-        DataType::Struct(_) => column.as_struct().column_by_name("path").cloned(),
-        _ => Some(column.clone()),
+    let paths = match files.data_type() {
+        DataType::Struct(_) => files.as_struct().column_by_name("path").cloned(),
+        _ => Some(files.clone()),
     };
-    let text = paths.and_then(|paths| arrow::compute::cast(&paths, &DataType::Utf8).ok());
-    let Some(paths) = text else { return Ok(built) };
-    let built = built.as_struct();
-    let columns = vec![built.column(0).clone(), paths];
-    let embedded: ArrayRef = Arc::new(StructArray::new(media_fields(), columns, built.nulls().cloned()));
-    // All batches of a dataset have the same type, with and without embedded files.
-    let keeps_bytes = matches!(column.data_type(), DataType::Struct(fields) if fields.len() == 2);
-    let kept = keeps_bytes.then(|| arrow::compute::cast(&embedded, column.data_type()).ok()).flatten();
-    Ok(kept.unwrap_or(embedded))
+    let paths = paths.unwrap_or_else(|| new_null_array(&DataType::Utf8, files.len()));
+    Ok(media_column(bytes, cast(&paths, &DataType::Utf8).map_err(failed)?))
 }
 
 /// Lists a row once, in order.
 fn note(unreadable: &mut Vec<UnreadableRow>, row: usize, error: &DatasetError) {
     let place = unreadable.partition_point(|bad| bad.row < row);
     if unreadable.get(place).is_none_or(|bad| bad.row != row) {
-        unreadable.insert(place, UnreadableRow { row, code: error.code(), reason: error.to_string() });
+        // The list says which row it is; a file of a list has a place of its own.
+        let reason = match error {
+            DatasetError::Cell { column, reason, .. } => format!("column `{column}`: {reason}"),
+            other => other.to_string(),
+        };
+        unreadable.insert(place, UnreadableRow { row, code: error.code(), reason });
     }
 }

@@ -12,6 +12,7 @@ use super::guard::guarded;
 use super::meter::{Fault, Meter};
 use super::pages::Group;
 use super::part::Part;
+use super::projection::Projection;
 use super::row_batch::Bound;
 use super::size::fixed_bytes;
 use crate::error::{DatasetError, Result, io_error};
@@ -24,6 +25,7 @@ const MOST_TOO_LARGE: u32 = 16;
 pub(super) struct Wanted {
     pub(super) part: Part,
     pub(super) group: usize,
+    pub(super) projection: Arc<Projection>,
     /// Ranges of rows, counted within the group, ascending.
     pub(super) rows: VecDeque<Range<u64>>,
     /// Each range is read as if it were asked for alone: what is lost in one changes nothing in the next.
@@ -32,7 +34,7 @@ pub(super) struct Wanted {
 
 /// Rows, or the reason why they are lost.
 pub(super) enum Piece {
-    /// Decoded rows, columns in file order.
+    /// Decoded rows in the types of the dataset.
     Rows(RecordBatch),
     /// Rows that cannot be read.
     Lost { rows: u64, error: DatasetError },
@@ -41,7 +43,6 @@ pub(super) enum Piece {
 /// A row group being read.
 pub(super) struct GroupReader {
     wanted: Wanted,
-    columns: Arc<[usize]>,
     limit: u64,
     /// Rows decoded at once where nothing is too large.
     most_rows: usize,
@@ -64,10 +65,10 @@ enum Broken {
 }
 
 impl GroupReader {
-    /// A reader of the columns at `columns`, in batches of about `bound`. It never holds more than `limit` bytes.
-    pub(super) fn new(wanted: Wanted, columns: Arc<[usize]>, bound: Bound, limit: u64) -> GroupReader {
-        let most_rows = batch_rows(&wanted, &columns, bound);
-        GroupReader { wanted, columns, limit, most_rows, batch_rows: most_rows, open: None, too_large: 0 }
+    /// A reader in batches of about `bound`. It never holds more than `limit` bytes.
+    pub(super) fn new(wanted: Wanted, bound: Bound, limit: u64) -> GroupReader {
+        let most_rows = batch_rows(&wanted, bound);
+        GroupReader { wanted, limit, most_rows, batch_rows: most_rows, open: None, too_large: 0 }
     }
 
     /// The next rows; `None` behind the last.
@@ -77,10 +78,7 @@ impl GroupReader {
     pub(super) fn next(&mut self) -> Result<Option<Piece>> {
         while self.remaining() > 0 {
             let (reason, too_large) = match self.step() {
-                Ok(Some(rows)) => {
-                    self.pass(rows.num_rows() as u64);
-                    return Ok(Some(Piece::Rows(rows)));
-                }
+                Ok(Some(rows)) => return Ok(Some(self.converted(&rows))),
                 Ok(None) => ("its pages end before its rows do".to_string(), false),
                 Err(Broken::Rows { reason, too_large }) => (reason, too_large),
                 Err(Broken::Job(error)) => return Err(error),
@@ -110,6 +108,20 @@ impl GroupReader {
             return Ok(Some(Piece::Lost { rows: lost, error }));
         }
         Ok(None)
+    }
+
+    /// The decoded rows, in the types of the dataset.
+    fn converted(&mut self, decoded: &RecordBatch) -> Piece {
+        let rows = decoded.num_rows() as u64;
+        let piece = match guarded(|| self.wanted.projection.convert(decoded)) {
+            Ok(rows) => Piece::Rows(rows),
+            Err(reason) => {
+                let path = self.wanted.part.source.path.clone();
+                Piece::Lost { rows, error: DatasetError::Corrupt { path, row: self.row(), reason } }
+            }
+        };
+        self.pass(rows);
+        piece
     }
 
     /// First row that is still wanted, counted in the file.
@@ -167,10 +179,11 @@ impl GroupReader {
         let metadata = part.metadata.metadata().clone();
         let schema = part.metadata.schema();
         let descriptor = metadata.file_metadata().schema_descr();
-        let row_bytes = self.columns.iter().map(|column| fixed_bytes(schema.field(*column).data_type()));
+        let row_bytes =
+            self.wanted.projection.decoded.iter().map(|column| fixed_bytes(schema.field(*column).data_type()));
         let base = row_bytes.fold(0, u64::saturating_add).saturating_mul(self.batch_rows as u64);
         let meter = Arc::new(Meter::new(descriptor.num_columns(), base, self.limit));
-        let mask = ProjectionMask::roots(descriptor, self.columns.iter().copied());
+        let mask = ProjectionMask::roots(descriptor, self.wanted.projection.decoded.iter().copied());
         let selection = Some(self.selection());
         let pages = Group {
             file,
@@ -209,14 +222,16 @@ impl GroupReader {
 }
 
 /// The number of rows per batch, from the sizes in the footer.
-pub(super) fn batch_rows(wanted: &Wanted, columns: &[usize], bound: Bound) -> usize {
+pub(super) fn batch_rows(wanted: &Wanted, bound: Bound) -> usize {
+    let columns = &wanted.projection.decoded;
     let metadata = wanted.part.metadata.metadata();
     let schema = metadata.file_metadata().schema_descr();
     let group = metadata.row_group(wanted.group);
     let leaves = (0..schema.num_columns()).filter(|leaf| columns.contains(&schema.get_column_root_idx(*leaf)));
     let bytes = leaves.map(|leaf| u64::try_from(group.column(leaf).uncompressed_size()).unwrap_or(0));
     let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-    let row_bytes = bytes.fold(0, u64::saturating_add) / rows.max(1);
+    // A column without values may become one of large values of fixed size.
+    let row_bytes = (bytes.fold(0, u64::saturating_add) / rows.max(1)).max(wanted.projection.row_bytes);
     let fitting = usize::try_from(bound.bytes / row_bytes.max(1)).unwrap_or(usize::MAX);
     fitting.clamp(1, bound.rows.max(1))
 }

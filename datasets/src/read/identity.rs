@@ -45,13 +45,14 @@ impl fmt::Display for Content {
     }
 }
 
-/// Hash of the content of all files, in order.
+/// Hash of the content of all files, in order, and of the columns that their folders name.
 fn files(parts: &[Part]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let hash = file_hash(&part.source, cache_folder().as_deref())?;
         hasher.update(&part.source.size_bytes.to_le_bytes());
         hasher.update(hash.as_bytes());
+        part.hash_folders(&mut hasher);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

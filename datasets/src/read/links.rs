@@ -8,6 +8,7 @@ use super::{Dataset, Part};
 use crate::beneath::{Beneath, Refusal};
 use crate::error::{DatasetError, Result};
 use crate::feature::CellKind;
+use crate::spelling::nfc;
 
 /// Rows per batch while paths are read.
 const READ_ROWS: usize = 1024;
@@ -69,7 +70,7 @@ struct Links<'d> {
 impl<'d> Links<'d> {
     fn of(dataset: &'d Dataset) -> Links<'d> {
         let media = dataset.features().iter();
-        let media = media.filter(|(_, feature)| feature.is_media() || feature.cell() == Some(CellKind::Files));
+        let media = media.filter(|(_, feature)| feature.is_file() || feature.cell() == Some(CellKind::Files));
         let columns: Vec<&str> = media.map(|(name, _)| name.as_str()).collect();
         let ranges = dataset.parts().iter().flat_map(|part| ranges(part, &columns)).collect();
         Links { dataset, columns, ranges }
@@ -128,7 +129,7 @@ fn ranges<'p>(part: &'p Part, columns: &'p [&str]) -> impl Iterator<Item = Range
             let leaves = group
                 .columns()
                 .iter()
-                .filter(|leaf| leaf.column_path().parts().first().is_some_and(|root| root == column));
+                .filter(|leaf| leaf.column_path().parts().first().is_some_and(|root| nfc(root) == *column));
             let mut bytes =
                 leaves.filter(|leaf| leaf.column_path().parts().last().is_some_and(|name| name == "bytes")).peekable();
             // Without statistics, any cell may link. A column without `bytes` has only paths, or is plain binary.

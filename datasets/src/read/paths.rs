@@ -1,17 +1,31 @@
-//! Resolves the user's paths to a list of files, and checks that each is the expected one.
+//! Resolves what the user names to a list of files, and checks that each is the expected one.
+//!
+//! A name is a file, a folder, a pattern, or a folder with what of it is meant: `DIR#test`, `DIR#config/test`, `DIR#all`.
+
+mod below;
+mod card;
+mod hive;
+mod output;
+mod selection;
+mod splits;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use hive::FolderColumn;
+use selection::Selection;
+
 use super::Part;
 use super::marks;
 use crate::error::{DatasetError, Result, io_error};
-use crate::output::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, Manifest, Shard};
+use crate::output::{Manifest, Shard};
 
 /// A file to read.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
+    /// Columns that the names of its folders give.
+    pub(super) folders: Vec<FolderColumn>,
     origin: Origin,
 }
 
@@ -26,21 +40,99 @@ enum Origin {
     Folder(PathBuf),
 }
 
-/// The data files of files and folders, in reading order.
+impl Found {
+    /// A file that the user or a dataset card names.
+    fn named(path: PathBuf) -> Found {
+        Found { folders: hive::columns_of(&path), path, origin: Origin::Named }
+    }
+
+    /// A file that lies in a folder.
+    fn in_folder(path: PathBuf) -> Found {
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Found { folders: hive::columns_of(&path), path, origin: Origin::Folder(folder) }
+    }
+}
+
+/// The data files of what the user names, in reading order.
 pub(super) fn files_from_paths(paths: &[PathBuf]) -> Result<Vec<Found>> {
     let mut files = Vec::new();
     for path in paths {
-        let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
-        if metadata.is_dir() {
-            files.extend(files_in_folder(path)?);
-        } else {
-            files.push(Found { path: path.clone(), origin: Origin::Named });
-        }
+        files.extend(files_of(path)?);
     }
     if files.is_empty() {
         return Err(DatasetError::Empty { path: PathBuf::from("input"), reason: "no file was named".into() });
     }
     Ok(files)
+}
+
+fn files_of(path: &Path) -> Result<Vec<Found>> {
+    if there(path)? {
+        return chosen(path, &Selection::Default);
+    }
+    let (path, selection) = selection::parse(path);
+    if there(&path)? {
+        return chosen(&path, &selection);
+    }
+    let mut files = Vec::new();
+    for found in matches_of(&path)? {
+        files.extend(chosen(&found, &selection)?);
+    }
+    Ok(files)
+}
+
+/// The files of an existing path.
+fn chosen(path: &Path, selection: &Selection) -> Result<Vec<Found>> {
+    let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
+    match (metadata.is_dir(), selection) {
+        (true, _) => files_in_folder(path, selection),
+        (false, Selection::Default | Selection::All) => Ok(vec![Found::named(path.to_path_buf())]),
+        (false, Selection::Named(_)) => {
+            let reason = "it is a file, and only folders have splits".into();
+            Err(DatasetError::Empty { path: path.to_path_buf(), reason })
+        }
+    }
+}
+
+/// The files and folders that a pattern matches, sorted.
+fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>> {
+    let missing = || DatasetError::Missing { path: pattern.to_path_buf() };
+    let refused = |reason: String| DatasetError::Empty { path: pattern.to_path_buf(), reason };
+    let text = pattern.to_str().ok_or_else(missing)?;
+    if text.contains("://") {
+        return Err(refused("addresses are not read; copy the files to a disk first".into()));
+    }
+    if !text.contains(['*', '?', '[']) {
+        return Err(missing());
+    }
+    let found = glob::glob(text).map_err(|error| refused(format!("it is not a pattern of file names: {error}")))?;
+    let found: Vec<PathBuf> = found.filter_map(|path| path.ok()).collect();
+    if found.is_empty() { Err(refused("no file matches this pattern".into())) } else { Ok(found) }
+}
+
+fn files_in_folder(folder: &Path, selection: &Selection) -> Result<Vec<Found>> {
+    if let Some(shards) = output::files(folder)? {
+        return match selection {
+            Selection::Default | Selection::All => Ok(shards),
+            Selection::Named(_) => Err(no_splits(folder, "it is the output of a run, which has no splits")),
+        };
+    }
+    if let Some(configs) = card::read(folder)? {
+        return card::files(folder, configs, selection);
+    }
+    let files = below::files(folder, *selection == Selection::All)?;
+    let split_of = |file: &PathBuf| splits::split_of(file.strip_prefix(folder).ok()?);
+    let files = splits::chosen(folder, files, selection, split_of)?;
+    Ok(files.into_iter().map(Found::in_folder).collect())
+}
+
+fn no_splits(folder: &Path, reason: &str) -> DatasetError {
+    DatasetError::Splits { path: folder.to_path_buf(), reason: reason.into(), choices: vec![shown(folder, "")] }
+}
+
+/// How a part of a folder is named.
+fn shown(folder: &Path, part: &str) -> String {
+    let folder = folder.display();
+    if part.is_empty() { folder.to_string() } else { format!("{folder}#{part}") }
 }
 
 /// Refuses files that differ from their manifest, and folders that hold a part of a job or parts of several jobs.
@@ -75,91 +167,19 @@ pub(super) fn common_folder(files: &[Found]) -> Option<PathBuf> {
     files.iter().all(|file| folder(file) == first).then_some(first)
 }
 
-fn files_in_folder(folder: &Path) -> Result<Vec<Found>> {
-    if there(&folder.join(MANIFEST_FILE))? {
-        return shards_of(folder, &folder.join(DATA_FOLDER));
-    }
-    if there(&folder.join(JOB_FILE))? {
-        return Err(DatasetError::Unfinished { path: folder.to_path_buf() });
-    }
-    if let Some(output) = output_of(folder)? {
-        return data_of(&output, folder);
-    }
-    let files = parquet_files(folder)?;
-    if files.is_empty() {
-        let path = folder.to_path_buf();
-        return Err(DatasetError::Empty { path, reason: "there is no *.parquet file directly in this folder".into() });
-    }
-    let found = |path| Found { path, origin: Origin::Folder(folder.to_path_buf()) };
-    Ok(files.into_iter().map(found).collect())
-}
-
-/// The output folder with this `data` folder.
-fn output_of(data: &Path) -> Result<Option<PathBuf>> {
-    // A link, or `..`, may hide the name.
-    let real = data.canonicalize().map_err(io_error(data, "open"))?;
-    let Some(output) = real.parent().filter(|_| real.ends_with(DATA_FOLDER)) else { return Ok(None) };
-    // Other programs have files of these names too; a commits folder or a manifest in our format identifies ours.
-    let begun = there(&output.join(JOB_FILE))? && there(&output.join(COMMIT_FOLDER))?;
-    let ours = begun || Manifest::read(output).is_ok();
-    Ok(ours.then(|| output.to_path_buf()))
-}
-
-/// The `data` folder of an output, named directly: it may hold nothing but the job's files.
-fn data_of(output: &Path, data: &Path) -> Result<Vec<Found>> {
-    if !there(&output.join(MANIFEST_FILE))? {
-        return Err(DatasetError::Unfinished { path: output.to_path_buf() });
-    }
-    let shards = shards_of(output, data)?;
-    let foreign = |path: &PathBuf| shards.iter().all(|shard| shard.path.file_name() != path.file_name());
-    match parquet_files(data)?.into_iter().find(foreign) {
-        Some(path) => {
-            let reason = format!("{} is not one of the job's files", name_of(&path));
-            Err(DatasetError::Mixed { path: data.to_path_buf(), reason })
-        }
-        None => Ok(shards),
-    }
-}
-
-fn shards_of(output: &Path, data: &Path) -> Result<Vec<Found>> {
-    let manifest = Manifest::read(output)?;
-    manifest.agrees_with_job(output)?;
-    let manifest = Arc::new(manifest);
-    let files: Vec<Found> = manifest
-        .shards
-        .iter()
-        .filter_map(|shard| Some((shard, Path::new(shard.file.as_ref()?).file_name()?)))
-        .map(|(shard, name)| Found {
-            path: data.join(name),
-            origin: Origin::Listed { shard: shard.clone(), manifest: manifest.clone() },
-        })
-        .collect();
-    if files.is_empty() {
-        let reason = "the job that wrote it kept no row (see failures.parquet)".into();
-        return Err(DatasetError::Empty { path: output.to_path_buf(), reason });
-    }
-    Ok(files)
-}
-
 fn there(path: &Path) -> Result<bool> {
-    path.try_exists().map_err(io_error(path, "open"))
+    match path.try_exists() {
+        // A part of the path is a file, or a pattern is too long for a name.
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotADirectory | std::io::ErrorKind::InvalidFilename) =>
+        {
+            Ok(false)
+        }
+        found => found.map_err(io_error(path, "open")),
+    }
 }
 
 /// The last part of a path, for messages.
 pub(super) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The `*.parquet` files of a folder. By convention, names that start with `.` or `_` are unfinished or private.
-fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io_error(folder, "list"))? {
-        let path = entry.map_err(io_error(folder, "list"))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']));
-        if !hidden && path.is_file() && path.extension().is_some_and(|extension| extension == "parquet") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use super::Dataset;
-use super::batches::{in_file_order, positions};
 use super::group::{GroupReader, Piece, Wanted};
-use super::part::{Part, conform};
+use super::part::Part;
+use super::projection::Projection;
 use super::row_batch::Bound;
 use super::size::batch_bytes;
 use crate::error::{DatasetError, Result};
@@ -45,7 +46,8 @@ pub(super) fn take(dataset: &Dataset, indices: &[usize], rows: &[u64], bound: Bo
     let schema = dataset.projected_schema(indices);
     let mut pieces = Vec::new();
     for part in dataset.parts().iter().filter(|_| !indices.is_empty()) {
-        read_rows(dataset, part, indices, &wanted, &schema, &mut pieces)?;
+        let projection = Arc::new(Projection::new(part, indices, &schema));
+        read_rows(dataset, part, &projection, &wanted, &mut pieces)?;
     }
     let mut found: Vec<Place> = Vec::with_capacity(wanted.len());
     for (piece, batch) in pieces.iter().enumerate() {
@@ -96,12 +98,10 @@ impl Iterator for TakenRows {
 fn read_rows(
     dataset: &Dataset,
     part: &Part,
-    indices: &[usize],
+    projection: &Arc<Projection>,
     wanted: &[u64],
-    schema: &SchemaRef,
     pieces: &mut Vec<RecordBatch>,
 ) -> Result<()> {
-    let positions = positions(indices);
     for (group, inside) in part.row_groups().enumerate() {
         let first = part.first_row + inside.start;
         let last = part.first_row + inside.end;
@@ -111,12 +111,12 @@ fn read_rows(
             continue;
         }
         let rows = ranges(wanted[from..to].iter().map(|row| row - first));
-        let wanted = Wanted { part: part.clone(), group, rows, apart: false };
+        let wanted = Wanted { part: part.clone(), group, projection: projection.clone(), rows, apart: false };
         let bound = Bound::rows(DECODED_ROWS);
-        let mut reader = GroupReader::new(wanted, in_file_order(indices), bound, dataset.reading_limit());
+        let mut reader = GroupReader::new(wanted, bound, dataset.reading_limit());
         while let Some(piece) = reader.next()? {
             match piece {
-                Piece::Rows(rows) => pieces.push(conform(&rows, &positions, schema)?),
+                Piece::Rows(rows) => pieces.push(rows),
                 Piece::Lost { error, .. } => return Err(error),
             }
         }

@@ -269,7 +269,8 @@ fn a_shard_whose_rows_all_failed_has_no_file() {
     let output = OutputDir::open(Folder::open(folder.path()).unwrap(), &job(1), expected).unwrap();
     let (_, features) = numbered_batch(0, 1);
     output.shard(0, &features).unwrap().commit(&[]).unwrap();
-    output.finish().unwrap();
+    let manifest = output.finish().unwrap();
+    assert_eq!(manifest.verify(folder.path()).unwrap().damaged, []);
     let error = Dataset::open(&[folder.path().to_path_buf()]).unwrap_err();
     assert!(error.to_string().contains("failures.parquet"), "{error}");
 }

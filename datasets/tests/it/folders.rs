@@ -101,6 +101,15 @@ fn a_sweep_takes_temporary_files_of_one_folder_only() {
 }
 
 #[test]
+fn a_file_in_place_of_a_sub_folder_is_an_error() {
+    let place = Place::new();
+    let folder = open(&place);
+    std::fs::write(place.at("out/data"), b"a file").unwrap();
+    assert!(is_io(folder.make_folder("data")));
+    assert_eq!(std::fs::read(place.at("out/data")).unwrap(), b"a file");
+}
+
+#[test]
 fn a_temporary_name_that_is_taken_is_not_used() {
     let place = Place::new();
     let folder = open(&place);

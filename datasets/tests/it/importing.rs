@@ -4,7 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::support::{GIF, labels, open, value, wav};
-use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, ImportSource, Imported, OwnedCell, OwnedList, import};
+use anyflow_datasets::{
+    Cell, ColumnTypes, Dataset, DatasetError, Feature, ImportSource, Imported, OwnedCell, OwnedList, Result,
+};
+
+/// Imports without types that a user sets.
+fn import(source: &ImportSource, out: &Path) -> Result<Imported> {
+    anyflow_datasets::import(source, &ColumnTypes::default(), out)
+}
 
 /// Detects, imports and opens.
 fn imported(paths: &[PathBuf], out: &Path) -> (Imported, Dataset) {
@@ -55,7 +62,7 @@ fn sub_folders_are_classes() {
     let (report, dataset) = imported(&[root], &folder.path().join("out.parquet"));
     let mut left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
     left.sort_unstable();
-    assert_eq!(left, [("hidden", 1), ("linked to a folder", 1), ("not an image, sound or video by name", 1)]);
+    assert_eq!(left, [("hidden", 1), ("linked to a folder", 1), ("not an image, sound or video", 1)]);
     assert_eq!(column(&dataset, "id"), text(&["cat/a.gif", "dog/b.gif"]));
     assert_eq!(dataset.features()["image"], Feature::Image);
     assert_eq!(dataset.features()["label"], labels(&["cat", "dog"]));
@@ -131,12 +138,127 @@ fn a_folder_gives_only_its_own_regular_files() {
     assert_eq!(imported(std::slice::from_ref(&root), &out).0.rows, 3);
     for target in ["../secret.txt", "/etc/hostname", "/dev/zero"] {
         std::os::unix::fs::symlink(target, root.join("dog.gif")).unwrap();
-        assert!(
-            refused(std::slice::from_ref(&root), &folder.path().join("other.parquet")).contains("outside"),
-            "{target}"
-        );
+        let (report, dataset) = imported(std::slice::from_ref(&root), &out);
+        assert_eq!((dataset.rows(), left_out(&report)), (3, vec![("outside of the folder", 1)]), "{target}");
         std::fs::remove_file(root.join("dog.gif")).unwrap();
     }
+}
+
+fn left_out(report: &Imported) -> Vec<(&str, u64)> {
+    report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect()
+}
+
+#[test]
+fn every_file_of_a_folder_is_in_a_row_or_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("many");
+    let jpeg = b"\xff\xd8\xff\xe0\0\x10JFIF\0";
+    for name in ["a.jfif", "b.JPE", "c.jpg", "no-ending"] {
+        put(&root.join(name), jpeg);
+    }
+    put(&root.join("d.avif"), b"\0\0\0\x1cftypavif\0\0\0\0");
+    put(&root.join("hides-as.bin"), wav(3));
+    put(&root.join("notes"), "BM is how a bitmap begins, and this is text");
+    put(&root.join("x.svg"), "<svg/>");
+    put(&root.join(".DS_Store"), "x");
+    std::os::unix::fs::symlink("gone.png", root.join("broken.png")).unwrap();
+    let latin: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9.gif");
+    std::fs::write(root.join(latin), GIF).unwrap();
+    let files = std::fs::read_dir(&root).unwrap().count() as u64;
+    let (report, dataset) = imported(std::slice::from_ref(&root), &folder.path().join("out.parquet"));
+    let names = ["a.jfif", "b.JPE", "c.jpg", r"caf\xe9.gif", "d.avif", "no-ending"];
+    assert_eq!(column(&dataset, "id"), text(&names));
+    let expected = [("hidden", 1), ("not an image, sound or video", 3), ("not there", 1)];
+    let mut left = left_out(&report);
+    left.sort_unstable_by_key(|(_, files)| *files);
+    assert_eq!(left.len(), expected.len(), "{left:?}");
+    assert_eq!(report.rows + left.iter().map(|(_, files)| files).sum::<u64>(), files);
+}
+
+#[test]
+fn names_in_metadata_may_be_spelled_in_another_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("n");
+    put(&root.join("cafe\u{301}.gif"), GIF);
+    put(&root.join("b.gif"), GIF);
+    let lines = "{\"file_name\": \"caf\u{e9}.gif\"}\n{\"file_name\": \"gone.gif\"}\n{\"file_name\": \"./b.gif\"}\n";
+    put(&root.join("metadata.jsonl"), lines);
+    let (report, dataset) = imported(&[root], &folder.path().join("out.parquet"));
+    assert_eq!(column(&dataset, "image"), crate::support::blobs([GIF.to_vec(), GIF.to_vec()]));
+    assert_eq!(left_out(&report), [("not there", 1)]);
+}
+
+#[test]
+fn a_table_is_read_with_the_separator_that_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    for (name, content, words) in [
+        ("a.csv", "id;label\n1;2\n", "separated by semicolons"),
+        ("a.csv", "id\tlabel\n1\t2\n", "separated by tabs"),
+        ("a.tsv", "id,label\n1,2\n", "separated by commas"),
+        ("a.csv", "\u{feff}id,label\r\n1,2\r\n", ""),
+    ] {
+        let path = folder.path().join(name);
+        put(&path, content);
+        let (report, dataset) = imported(&[path], &out);
+        assert_eq!(column(&dataset, "id"), crate::support::ints([1]), "{content:?}");
+        assert_eq!(column(&dataset, "label"), crate::support::ints([2]), "{content:?}");
+        assert!(report.notes.join(" ").contains(words), "{:?}", report.notes);
+        assert_eq!(report.notes.is_empty(), words.is_empty(), "{:?}", report.notes);
+    }
+    let path = folder.path().join("a.csv");
+    let wide: Vec<u8> = "id,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    put(&path, [b"\xff\xfe".as_slice(), &wide].concat());
+    assert!(refused(&[path], &folder.path().join("x.parquet")).contains("UTF-16; save it as UTF-8"));
+}
+
+#[test]
+fn a_mark_before_json_lines_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bom.jsonl");
+    put(&path, "\u{feff}{\"id\":\"a\",\"label\":1}\r\n{\"id\":\"b\",\"label\":2}\n");
+    let (_, dataset) = imported(&[path], &folder.path().join("out.parquet"));
+    assert_eq!(column(&dataset, "label"), crate::support::ints([1, 2]));
+}
+
+#[test]
+fn types_can_be_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let path = folder.path().join("t.csv");
+    let set = |types: &[(&str, &str)]| -> ColumnTypes {
+        types.iter().map(|(column, word)| (column.to_string(), word.parse().unwrap())).collect()
+    };
+    let import = |types: &[(&str, &str)]| {
+        anyflow_datasets::import(&ImportSource::detect(std::slice::from_ref(&path)).unwrap(), &set(types), &out)
+    };
+    put(&path, "zip,n,yes\n01234,1,true\n7,2,false\n");
+    let report = import(&[]).unwrap();
+    assert_eq!(report.features["zip"], value("string"));
+    assert!(report.notes[0].contains("zip stays text") && report.notes[0].contains("\"01234\""), "{:?}", report.notes);
+    let report = import(&[("zip", "int"), ("n", "text"), ("yes", "string")]).unwrap();
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+    let dataset = open(&out);
+    assert_eq!(column(&dataset, "zip"), crate::support::ints([1234, 7]));
+    assert_eq!(column(&dataset, "n"), text(&["1", "2"]));
+    assert_eq!(column(&dataset, "yes"), text(&["true", "false"]));
+    assert_eq!(import(&[("n", "float")]).unwrap().features["n"], value("float64"));
+    let error = import(&[("zipp", "text")]).unwrap_err().to_string();
+    assert!(error.contains("t.csv: no column `zipp`") && error.contains("did you mean `zip`"), "{error}");
+    let error = import(&[("yes", "int")]).unwrap_err().to_string();
+    assert!(error.contains("'true'") && error.contains("line"), "{error}");
+    assert!("date".parse::<anyflow_datasets::ColumnType>().is_err());
+    put(&folder.path().join("d/a.gif"), GIF);
+    let source = ImportSource::Folder(folder.path().join("d"));
+    let error = anyflow_datasets::import(&source, &set(&[("id", "text")]), &out).unwrap_err().to_string();
+    assert!(error.contains("has no text table"), "{error}");
+    // In JSON lines, texts become numbers and numbers texts.
+    let path = folder.path().join("t.jsonl");
+    put(&path, "{\"a\": \"12\", \"b\": 3}\n");
+    let source = ImportSource::JsonLines(path);
+    anyflow_datasets::import(&source, &set(&[("a", "int"), ("b", "text")]), &out).unwrap();
+    let dataset = open(&out);
+    assert_eq!((column(&dataset, "a"), column(&dataset, "b")), (crate::support::ints([12]), text(&["3"])));
 }
 
 #[test]
@@ -347,23 +469,100 @@ fn damaged_tars_are_refused() {
     assert!(refused(&[path], &out).contains("second image"));
 }
 
+/// Rows 0 to 3 with a text and an image of 742 bytes each.
+fn whole_tar() -> Vec<u8> {
+    let image = [GIF, &[0; 742][GIF.len()..]].concat();
+    let names: Vec<[String; 2]> = (0..4).map(|row| [format!("{row}.gif"), format!("{row}.txt")]).collect();
+    let members: Vec<(&str, &[u8])> =
+        names.iter().flat_map(|[gif, txt]| [(gif.as_str(), image.as_slice()), (txt.as_str(), b"abc")]).collect();
+    tar(&members)
+}
+
 #[test]
-fn a_tar_that_was_cut_is_refused_wherever_it_was_cut() {
+fn a_tar_that_was_cut_gives_the_complete_rows_before() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
     let path = folder.path().join("a.tar");
-    let whole = tar(&[("0.txt", b"a"), ("1.txt", b"b"), ("2.txt", b"c")]);
-    for end in [1024, 1500, 2048, 2560, 3072] {
-        put(&path, &whole[..end]);
-        let words = refused(std::slice::from_ref(&path), &out);
-        assert!(words.contains("complete tar") || words.contains("it was cut"), "{end}: {words}");
-        assert!(end % 1024 != 0 || words.contains(&format!("after {} files", end / 1024)), "{words}");
-        put(&path, gzip(&whole[..end]));
-        refused(std::slice::from_ref(&path), &out);
+    let whole = whole_tar();
+    // A row takes 512 + 1024 bytes for the image and 512 + 512 for the text.
+    let row = 2560;
+    for end in (0..4 * row + 512).step_by(256).skip(1) {
+        // The last row is complete if its text is, and the row before shows that there is no more.
+        let complete = end / row + usize::from(end % row >= 2048 + 3);
+        let rows = if complete < 2 { end / row } else { complete };
+        for packed in [false, true] {
+            put(&path, if packed { gzip(&whole[..end]) } else { whole[..end].to_vec() });
+            if rows == 0 || (rows == 1 && end < row + 512) {
+                let words = refused(std::slice::from_ref(&path), &out);
+                assert!(words.contains("not a complete tar file") && words.contains("fetch it again"), "{words}");
+                continue;
+            }
+            let (report, dataset) = imported(std::slice::from_ref(&path), &out);
+            assert_eq!(report.rows, rows as u64, "{end}, {packed}");
+            assert_eq!(column(&dataset, "text"), vec![Some(OwnedCell::Utf8("abc".into())); rows], "{end}");
+            let [note] = report.notes.as_slice() else { panic!("{:?}", report.notes) };
+            assert!(
+                note.contains("not a complete tar file") && note.contains(&format!("the {rows} complete rows")),
+                "{note}"
+            );
+            let left: u64 = report.left_out.iter().map(|left| left.files).sum();
+            assert!(left <= 2, "{end}: {:?}", report.left_out);
+            std::fs::remove_file(&out).unwrap();
+        }
     }
     // One block of zeros is a sufficient end marker.
-    put(&path, &whole[..3072 + 512]);
-    assert_eq!(imported(&[path], &out).0.rows, 3);
+    put(&path, &whole[..4 * row + 512]);
+    let (report, _) = imported(&[path], &out);
+    assert_eq!((report.rows, report.notes), (4, vec![]));
+}
+
+#[test]
+fn a_member_that_was_cut_is_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    let whole = tar(&[("0.gif", &[GIF, &[0; 600]].concat())]);
+    put(&path, &whole[..600]);
+    assert!(refused(std::slice::from_ref(&path), &folder.path().join("out.parquet")).contains("88 of its"));
+}
+
+#[test]
+fn a_row_with_a_bad_member_is_left_out_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar");
+    let members: Vec<(&str, &[u8])> = vec![
+        ("0.gif", GIF),
+        ("0.txt", b"a"),
+        ("1.gif", GIF),
+        ("1.txt", b"\xff\xfe"),
+        ("2.gif", GIF),
+        ("2.txt", b"c"),
+        ("2.cls", b""),
+        ("3.gif", GIF),
+        ("3.txt", b"d"),
+        ("3.cls", b"7"),
+        ("noextension", b"x"),
+        (".DS_Store", b"x"),
+    ];
+    put(&path, tar(&members));
+    let (report, dataset) = imported(&[path], &folder.path().join("out.parquet"));
+    assert_eq!(column(&dataset, "id"), text(&["0", "3"]));
+    let left = left_out(&report);
+    assert_eq!(left, [("in a row with a member that is no value of its column", 5), ("not named KEY.EXTENSION", 2)]);
+}
+
+#[test]
+fn a_dot_in_a_name_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let path = folder.path().join("a.tar");
+    put(&path, tar(&[("d.22/img v1.0.png", GIF), ("d.22/img v1.0.txt", b"a"), ("d.22/img v1.1.png", GIF)]));
+    let words = refused(std::slice::from_ref(&path), &out);
+    assert!(words.contains("ends at the first dot") && words.contains("img v1.0.txt"), "{words}");
+    let names: Vec<String> = (0..30).map(|second| format!("video_1.{second:02}s.jpg")).collect();
+    put(&path, tar(&names.iter().map(|name| (name.as_str(), GIF)).collect::<Vec<_>>()));
+    let (report, _) = imported(&[path], &out);
+    assert_eq!(report.rows, 1);
+    assert!(report.notes[0].contains("30 columns of files (00s, 01s, 02s ...)"), "{:?}", report.notes);
 }
 
 #[test]
@@ -396,10 +595,10 @@ fn links_in_a_tar_are_counted() {
     assert_eq!(column(&dataset, "id"), text(&["a", long.strip_suffix(".txt").unwrap()]));
     let left: Vec<_> = report.left_out.iter().map(|left| (left.reason.as_str(), left.files)).collect();
     let expected = [
+        ("not named KEY.EXTENSION", 2),
         ("hard-linked to another member", 1),
         ("symbolically linked", 1),
         ("not regular", 1),
-        ("not named KEY.EXTENSION", 2),
     ];
     assert_eq!(left, expected);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::support::{all_ids, blobs, every_feature, ids, ints, numbered, numbered_batch, open, table, value, write};
 use anyflow_datasets::{Bound, Cell, Dataset, DatasetError, Fault, Feature, Features, RowBatch, UnreadableRow};
 use arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 
@@ -135,7 +135,8 @@ fn a_dangling_link_is_an_unreadable_row() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.png"), vec![1; 600]).unwrap();
     std::fs::write(folder.path().join("b.png"), vec![2; 600]).unwrap();
-    let names: ArrayRef = Arc::new(StringArray::from(vec!["a.png", "gone.png", "../secret", "/etc/hostname", "b.png"]));
+    let names = vec!["a.png", "https://example.org/a.png", "../secret", "/etc/hostname", "b.png"];
+    let names: ArrayRef = Arc::new(StringArray::from(names));
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5));
     let batch = RecordBatch::try_from_iter([("id", id), ("image", names)]).unwrap();
     let features = Features::from_iter([("id".into(), value("int64")), ("image".into(), Feature::Image)]);
@@ -148,7 +149,7 @@ fn a_dangling_link_is_an_unreadable_row() {
     assert_eq!(rows.iter().map(|batch| (batch.first_row, batch.num_rows())).collect::<Vec<_>>(), [(0, 4), (4, 1)]);
     let bad: Vec<&UnreadableRow> = rows[0].unreadable.iter().collect();
     assert_eq!(bad.iter().map(|bad| (bad.row, bad.code)).collect::<Vec<_>>(), [1, 2, 3].map(|row| (row, "data.cell")));
-    for (bad, words) in bad.iter().zip(["no such file", "outside", "outside"]) {
+    for (bad, words) in bad.iter().zip(["an address; download the file", "outside", "outside"]) {
         assert!(bad.reason.contains(words), "{}", bad.reason);
     }
     assert!(rows[1].unreadable.is_empty());
@@ -340,4 +341,66 @@ fn a_dataset_moves_to_a_reader_thread() {
     let batches = open(&path).read(None, 0..10, 4).unwrap();
     let rows = std::thread::spawn(move || batches.map(|batch| batch.unwrap().num_rows()).sum::<usize>());
     assert_eq!(rows.join().unwrap(), 10);
+}
+
+/// A record of bytes and path, as writers without metadata store files.
+fn record(bytes: ArrayRef, paths: &[Option<&str>]) -> ArrayRef {
+    let paths: ArrayRef = Arc::new(StringArray::from(paths.to_vec()));
+    Arc::new(StructArray::from(vec![
+        (Arc::new(Field::new("bytes", bytes.data_type().clone(), true)), bytes),
+        (Arc::new(Field::new("path", DataType::Utf8, true)), paths),
+    ]))
+}
+
+#[test]
+fn files_that_are_only_named_are_embedded_without_metadata_too() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), b"a picture").unwrap();
+    let own: [Option<&[u8]>; 4] = [None, Some(b"own"), None, None];
+    let paths = [Some("a.png"), Some("kept"), Some("gone.png"), None];
+    let bytes: ArrayRef = Arc::new(arrow::array::BinaryArray::from(own.to_vec()));
+    let large: ArrayRef = Arc::new(arrow::array::LargeBinaryArray::from(own.to_vec()));
+    let nulls: ArrayRef = Arc::new(arrow::array::NullArray::new(4));
+    for (column, bytes, held) in [("binary", bytes, true), ("large", large, true), ("null", nulls, false)] {
+        let image = record(bytes, &paths);
+        let batch = RecordBatch::try_from_iter([("image", image)]).unwrap();
+        let path = folder.path().join("data.parquet");
+        write(&path, &batch, &Features::default());
+        let dataset = open(&path);
+        let rows = dataset.read(None, 0..4, 4).unwrap().embedded(&dataset).next().unwrap().unwrap();
+        let places: Vec<usize> = rows.unreadable.iter().map(|bad| bad.row).collect();
+        assert_eq!(places, if held { vec![2] } else { vec![1, 2] }, "{column}: {:?}", rows.unreadable);
+        assert!(rows.unreadable.last().unwrap().reason.contains("`gone.png` cannot be read: there is no such file"));
+        let cells = dataset.cells(&rows, "image").unwrap();
+        let kept = rows.rows.column(0).as_struct().column_by_name("bytes").unwrap().clone();
+        assert_eq!(cells.get(0).unwrap(), Some(Cell::Bytes(b"a picture")), "{column}");
+        assert!(kept.is_valid(0) && kept.is_null(2) && kept.data_type() != &DataType::Null, "{column}");
+        // What is written elsewhere holds the bytes.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let out = elsewhere.path().join("out.parquet");
+        write(&out, &rows.rows.slice(0, 1), dataset.features());
+        let copy = open(&out);
+        let read = copy.read(None, 0..1, 1).unwrap().next().unwrap().unwrap();
+        assert_eq!(copy.cells(&read, "image").unwrap().get(0).unwrap(), Some(Cell::Bytes(b"a picture")), "{column}");
+    }
+}
+
+#[test]
+fn lists_of_files_that_are_only_named_are_embedded() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), b"a picture").unwrap();
+    let bytes: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![None, Some(b"own".as_slice()), None]));
+    let items = record(bytes, &[Some("a.png"), None, Some("gone.png")]);
+    let item = Arc::new(Field::new("element", items.data_type().clone(), true));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([2, 0, 1]);
+    let lists: ArrayRef = Arc::new(arrow::array::ListArray::new(item, offsets, items, None));
+    let path = folder.path().join("data.parquet");
+    write(&path, &RecordBatch::try_from_iter([("frames", lists)]).unwrap(), &Features::default());
+    let dataset = open(&path);
+    let rows = dataset.read(None, 0..3, 3).unwrap().embedded(&dataset).next().unwrap().unwrap();
+    assert_eq!(rows.unreadable.iter().map(|bad| bad.row).collect::<Vec<_>>(), [2]);
+    assert!(rows.unreadable[0].reason.starts_with("column `frames`: "), "{}", rows.unreadable[0].reason);
+    std::fs::remove_file(folder.path().join("a.png")).unwrap();
+    let cells = dataset.cells(&rows, "frames").unwrap();
+    assert_eq!(cells.get(0).unwrap(), Some(Cell::Files(&[b"a picture".to_vec(), b"own".to_vec()])));
 }

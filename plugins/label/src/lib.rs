@@ -11,6 +11,9 @@ pub struct OneHot {
 #[derive(serde::Deserialize)]
 struct Config {
     classes: usize,
+    /// The host looks words up in it, so that the codec gets numbers.
+    #[serde(default)]
+    names: Vec<String>,
 }
 
 impl OneHot {
@@ -31,13 +34,22 @@ impl Codec for OneHot {
         cell: CellKind::I64,
         feature: "Value(int64)",
         array: f32_port(&[axis_of("class", "classes")]),
-        parameters: r#"{"classes": {"type": "integer", "minimum": 2, "maximum": 65536, "default": 10}}"#,
+        parameters: r#"{
+            "classes": {"type": "integer", "minimum": 2, "maximum": 65536, "default": 10},
+            "names": {"type": "array", "items": {"type": "string"}, "uniqueItems": true, "default": []}
+        }"#,
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        let Config { classes } = parameters.read()?;
+        let Config { classes, names } = parameters.read()?;
         if classes < 2 {
             return Err(Error::Parameters(format!("classes is {classes}; it must be at least 2")));
+        }
+        if !names.is_empty() && names.len() != classes {
+            let count = names.len();
+            return Err(Error::Parameters(format!(
+                "names has {count} names for {classes} classes; name each class once"
+            )));
         }
         Ok(OneHot { classes })
     }
@@ -81,6 +93,13 @@ mod tests {
 
     fn codec(classes: usize) -> OneHot {
         OneHot::new(&Parameters::new(serde_json::json!({ "classes": classes }))).unwrap()
+    }
+
+    #[test]
+    fn there_are_as_many_names_as_classes() {
+        let made = |names: &[&str]| OneHot::new(&Parameters::new(serde_json::json!({"classes": 2, "names": names})));
+        assert!(made(&[]).is_ok() && made(&["cat", "dog"]).is_ok());
+        assert!(matches!(made(&["cat"]), Err(Error::Parameters(_))));
     }
 
     #[test]

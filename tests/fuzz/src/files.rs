@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use anyflow_datasets::{Dataset, DatasetError, ImportSource, head, import, inspect};
+use anyflow_datasets::{ColumnTypes, Dataset, DatasetError, ImportSource, head, import, inspect};
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let memory = Path::new("/dev/shm");
@@ -43,7 +43,7 @@ pub fn parquet(bytes: &[u8]) {
 pub fn imported(name: &str, bytes: &[u8]) {
     let path = file(name, bytes);
     let out = FOLDER.path().join("out.parquet");
-    refused(ImportSource::detect(&[path]).and_then(|source| import(&source, &out)).map(drop));
+    refused(ImportSource::detect(&[path]).and_then(|source| import(&source, &ColumnTypes::default(), &out)).map(drop));
 }
 
 fn refused(result: Result<(), DatasetError>) {

@@ -7,8 +7,8 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{
-    Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, generate, head, import, inspect, pair,
-    use_memory,
+    ColumnType, ColumnTypes, Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, generate, head,
+    import, inspect, pair, use_memory,
 };
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -49,6 +49,9 @@ pub enum Command {
         /// Files or folders to import; for MNIST, the images and optionally the labels
         #[arg(required = true)]
         source: Vec<PathBuf>,
+        /// Type of a column of a text table, e.g. zip=text: text, int, float or bool (repeatable)
+        #[arg(long, num_args = 1.., value_name = "COLUMN=TYPE", value_parser = column_type)]
+        types: Vec<(String, ColumnType)>,
         /// Parquet file to write
         #[arg(long)]
         output: PathBuf,
@@ -119,7 +122,7 @@ pub fn run(command: &Command) -> Result<CommandResult> {
             Ok(CommandResult::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
         Command::Verify { folder } => verify::run(folder),
-        Command::Import { source, output } => imported(source, output),
+        Command::Import { source, types, output } => imported(source, types.iter().cloned().collect(), output),
         Command::Generate { kind, rows, seed, combinations, shapes, output } => {
             let unknown = |word: &str| CliError::internal(format!("unknown generator `{word}`"));
             let generator = Generator::named(kind).ok_or_else(|| unknown(kind))?;
@@ -136,9 +139,15 @@ pub fn run(command: &Command) -> Result<CommandResult> {
     }
 }
 
-fn imported(source: &[PathBuf], output: &Path) -> Result<CommandResult> {
+/// Parses `COLUMN=TYPE`.
+fn column_type(text: &str) -> Result<(String, ColumnType), String> {
+    let (column, word) = text.rsplit_once('=').ok_or("expected COLUMN=TYPE, such as zip=text")?;
+    Ok((column.to_string(), word.parse()?))
+}
+
+fn imported(source: &[PathBuf], types: ColumnTypes, output: &Path) -> Result<CommandResult> {
     writable(output, source)?;
-    let imported = import(&ImportSource::detect(source)?, output)?;
+    let imported = import(&ImportSource::detect(source)?, &types, output)?;
     let columns = || imported.features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
     let rows: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
     let reason = |left: &LeftOut| {
@@ -147,11 +156,13 @@ fn imported(source: &[PathBuf], output: &Path) -> Result<CommandResult> {
         format!("\n{files} {be} {} and {were} skipped, e.g. {}", left.reason, left.example)
     };
     let left_out: String = imported.left_out.iter().map(reason).collect();
-    let text = format!("{}: {}\n{}{left_out}", shown(output), counted(imported.rows, "row"), table(&rows));
+    let notes: String = imported.notes.iter().map(|note| format!("\nnote: {note}")).collect();
+    let text = format!("{}: {}\n{}{left_out}{notes}", shown(output), counted(imported.rows, "row"), table(&rows));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
     let files: u64 = imported.left_out.iter().map(|left| left.files).sum();
     let json = json!({
-        "output": shown(output), "rows": imported.rows, "columns": columns, "left_out": files, "left_out_by_reason": imported.left_out,
+        "output": shown(output), "rows": imported.rows, "columns": columns, "left_out": files,
+        "left_out_by_reason": imported.left_out, "notes": imported.notes,
     });
     Ok(CommandResult::done(text, json))
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyflow_datasets::Manifest;
+use anyflow_datasets::{Manifest, check_key};
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, Op, PLAN_FORMAT};
+use anyflow_plan::plan::{Form, Job, Model, Op, PLAN_FORMAT, RunPlan};
+use serde_json::Value;
 
 use super::{columns, open, plugins, shown, summary};
 use crate::catalog::InstalledPlugins;
@@ -150,11 +151,51 @@ pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }
-    compiled.check_inputs(&columns(&dataset))?;
-    for column in key.into_iter().chain(keep.unwrap_or_default().iter().map(String::as_str)) {
-        dataset.column(column)?;
+    compiled.check_inputs(&as_read(plan, columns(&dataset))?)?;
+    check_key(&dataset, key)?;
+    keep.unwrap_or_default().iter().try_for_each(|column| Ok(dataset.column(column).map(drop)?))
+}
+
+/// The columns as the codecs of a plan read them: one of integers also reads whole floats, and words if it has names of
+/// classes.
+///
+/// # Errors
+/// A column of words for a codec without names, or of lists of files for a codec of files.
+fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Result<Vec<(String, Option<CellKind>)>> {
+    for step in &plan.steps {
+        let Op::ReadCells { stream, from, .. } = &step.op else { continue };
+        let Some(input) = plan.inputs.get(from) else { continue };
+        let Form::Cells { cell, .. } = &input.kind.form else { continue };
+        let Some((name, kind)) = columns.iter_mut().find(|(name, _)| *name == input.column) else { continue };
+        match (cell, &kind) {
+            (CellKind::I64, Some(CellKind::F64)) => *kind = Some(CellKind::I64),
+            (CellKind::I64, Some(CellKind::Utf8)) if has_class_names(&plan.model, stream) => {
+                *kind = Some(CellKind::I64)
+            }
+            (CellKind::Bytes, Some(CellKind::Files)) => {
+                return Err(CliError::Usage(format!(
+                    "column `{name}` holds lists of files, but {stream} reads one file in each row; write a row for each \
+                     file"
+                )));
+            }
+            (CellKind::I64, Some(CellKind::Utf8)) => {
+                return Err(CliError::Usage(format!(
+                    "column `{name}` holds words, but `{stream}` reads class numbers; name the words in the order of their \
+                     numbers in the codec of the model (`names: [...]`), or write the numbers into the column"
+                )));
+            }
+            _ => {}
+        }
     }
-    Ok(())
+    Ok(columns)
+}
+
+/// True if the codec of a stream or prompt has names of classes.
+fn has_class_names(model: &Model, stream: &str) -> bool {
+    let codec = model.streams.get(stream).map(|stream| &stream.codec);
+    let codec = codec.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.codec));
+    let names = codec.and_then(|codec| codec.parameters.get("names")).and_then(Value::as_array);
+    names.is_some_and(|names| !names.is_empty())
 }
 
 /// The columns of the input that outputs of a pipeline replace by other values.

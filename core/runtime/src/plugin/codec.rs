@@ -4,7 +4,8 @@ use std::ffi::c_void;
 
 use anyflow_abi::codec::CodecInterface;
 use anyflow_abi::{ArrayView, CellView, DataType, ListView, Report, StrView, cell_kind};
-use anyflow_datasets::{Cell, OwnedCell};
+use anyflow_datasets::{Cell, CellColumn, OwnedCell};
+use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Form, Type};
 use tch::{Kind, Tensor};
 
@@ -22,6 +23,10 @@ pub struct Codec {
     kind: Kind,
     dtype: DataType,
     shape: Vec<i64>,
+    /// Kind of the cells that it reads and writes.
+    cell: CellKind,
+    /// Names of classes, of a codec of class numbers that has a parameter `names`.
+    classes: Vec<String>,
 }
 
 // SAFETY: the ABI allows `encode` and `decode` from several threads at a time, and `destroy` from any one thread.
@@ -41,12 +46,26 @@ impl Codec {
         };
         let kind = view::kind_of(dtype).and_then(|kind| Some((kind, view::data_type(kind)?)));
         let (kind, dtype) = kind.ok_or_else(|| RunError::Internal(format!("{}: dtype {dtype}", of.component)))?;
+        let known = of.plugin.descriptor.codecs.iter().find(|codec| codec.id == component.id);
+        let cell =
+            known.map(|codec| codec.cell).ok_or_else(|| of.error("create", "its descriptor lacks this codec"))?;
+        let names = component.parameters.get("names").and_then(serde_json::Value::as_array);
+        let classes = names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_string)).collect();
         let interface = of.plugin.codecs.ok_or_else(|| of.error("create", "the plugin has no codecs"))?;
         let create = interface.create.ok_or_else(|| of.missing("create"))?;
         // SAFETY: all arguments live until the call returns.
         let create = |id, text, report, instance| unsafe { create(id, text, report, instance) };
         let made = Made::new(of, component, &create, interface.destroy)?;
-        Ok(Codec { interface, made, kind, dtype, shape: shape.clone() })
+        Ok(Codec { interface, made, kind, dtype, shape: shape.clone(), cell, classes })
+    }
+
+    /// The cells of a column as this codec reads them: a codec of integers takes whole floats, and words that name its
+    /// classes.
+    ///
+    /// # Errors
+    /// The column has no such cells.
+    pub fn adapted(&self, cells: CellColumn) -> Result<CellColumn> {
+        if self.cell == CellKind::I64 { Ok(cells.as_integers(&self.classes)?) } else { Ok(cells) }
     }
 
     /// Cells -> `[row, axes]`, in host memory. Returns the rows that are null or refused, which stay zero.

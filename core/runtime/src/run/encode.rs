@@ -45,7 +45,7 @@ impl<'a> EncodeStage<'a> {
             };
             let cells = dataset.cells(rows, &input.column)?;
             let codec = &self.codecs[stream];
-            let (array, failed) = watch::in_node(&step.node, || read_cells(codec, &cells, self.threads))?;
+            let (array, failed) = watch::in_node(&step.node, || read_cells(codec, cells, self.threads))?;
             for failed in failed {
                 batch.fail(failed.row, &step.node, "cell", format!("column {}: {}", input.column, failed.text));
             }

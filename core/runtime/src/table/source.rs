@@ -94,7 +94,7 @@ impl SourceReader<'_> {
         let mut piece = Piece::default();
         for (stream, column) in self.table.columns.iter().filter(|(_, column)| column.source == self.name) {
             let cells = dataset.cells(batch, &column.column)?;
-            let (array, failed) = read_cells(&self.reading.session.codecs[stream], &cells, self.reading.threads)?;
+            let (array, failed) = read_cells(&self.reading.session.codecs[stream], cells, self.reading.threads)?;
             for row in failed {
                 piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, row.text));
                 piece.bad.insert(row.row);

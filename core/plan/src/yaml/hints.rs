@@ -1,0 +1,119 @@
+//! What to write instead: hints for habits of other formats and editors.
+
+use serde_json::Number;
+
+/// A space that YAML does not take for one.
+pub(super) struct OddSpace {
+    /// Its place, in bytes.
+    pub(super) at: usize,
+    /// Its length.
+    pub(super) bytes: usize,
+    /// What is wrong with it.
+    pub(super) words: String,
+}
+
+/// Characters that look like a space or like nothing, and their names.
+const ODD_SPACES: [(char, &str); 8] = [
+    ('\u{a0}', "a no-break space"),
+    ('\u{2002}', "an en space"),
+    ('\u{2003}', "an em space"),
+    ('\u{2009}', "a thin space"),
+    ('\u{200b}', "a zero-width space"),
+    ('\u{202f}', "a narrow no-break space"),
+    ('\u{3000}', "an ideographic space"),
+    ('\u{feff}', "a byte-order mark"),
+];
+
+/// The odd space that explains a syntax error: on the line of the error, or the last one before it.
+pub(super) fn odd_space(text: &str, error_at: usize) -> Option<OddSpace> {
+    let end = text.get(error_at..)?.find('\n').map_or(text.len(), |length| error_at + length);
+    let found = text[..end].char_indices().rev().find_map(|(at, c)| {
+        let (_, name) = ODD_SPACES.iter().find(|(odd, _)| *odd == c)?;
+        // Inside of a value it is a part of the text.
+        let line = text[..at].rfind('\n').map_or(0, |before| before + 1);
+        let before = &text[line..at];
+        let separates = before.trim().is_empty() || before.trim_end().ends_with([':', '-', ',', '{', '[']);
+        separates.then_some((at, c, name))
+    });
+    let (at, c, name) = found?;
+    let code = u32::from(c);
+    let words = format!("{name} (U+{code:04X}) stands where YAML needs a plain space; replace it");
+    Some(OddSpace { at, bytes: c.len_utf8(), words })
+}
+
+/// The parser's words, with what to do.
+pub(super) fn of_syntax(words: &str) -> String {
+    if words.contains("merge key") {
+        return "merge keys (`<<`) are not read; write the keys out".into();
+    }
+    words.to_string()
+}
+
+/// How a whole float is written as an integer.
+pub(super) fn of_number(number: &Number) -> String {
+    let whole = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0 && value.abs() < 1e15);
+    whole.map(|value| format!(" (as an integer: {})", value as i64)).unwrap_or_default()
+}
+
+/// How a string that means a number is written.
+pub(super) fn of_string(text: &str) -> String {
+    let is_number = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
+            && text.parse::<f64>().is_ok_and(f64::is_finite)
+    };
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let digits = text.trim_start_matches(['-', '+']);
+    let leads_with_zero =
+        digits.len() > 1 && digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit());
+    if is_number(text) && leads_with_zero {
+        return format!(" (as a number: {sign}{})", digits.trim_start_matches('0'));
+    }
+    if is_number(text) {
+        return " (a number has no quotation marks)".into();
+    }
+    let plain = text.replace('_', "");
+    let point = text.replacen(',', ".", 1);
+    let one_comma = text.matches(',').count() == 1;
+    match [plain, point].into_iter().zip([true, one_comma]).find(|(written, fits)| *fits && is_number(written)) {
+        Some((written, _)) => format!(" (as a number: {written})"),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_that_mean_numbers_say_how_to_write_them() {
+        for (text, hint) in [
+            ("2000", " (a number has no quotation marks)"),
+            ("1e-4", " (a number has no quotation marks)"),
+            ("2_000", " (as a number: 2000)"),
+            ("1,5", " (as a number: 1.5)"),
+            ("02000", " (as a number: 2000)"),
+            ("-007.5", " (as a number: -7.5)"),
+            ("1,000,000", ""),
+            ("2k", ""),
+            ("nan", ""),
+            ("inf", ""),
+            ("", ""),
+            ("a_b", ""),
+        ] {
+            assert_eq!(of_string(text), hint, "{text}");
+        }
+        let number = |value: f64| of_number(&Number::from_f64(value).unwrap());
+        assert_eq!((number(2e3).as_str(), number(0.5).as_str()), (" (as an integer: 2000)", ""));
+        assert_eq!(of_number(&3.into()), "");
+    }
+
+    #[test]
+    fn odd_spaces_are_found_where_they_separate() {
+        let found = |text: &str, at: &str| odd_space(text, text.find(at).unwrap()).map(|odd| (odd.at, odd.words));
+        let (at, words) = found("a:\n\u{a0} b: 1\n  c: 2\n", "c:").unwrap();
+        assert!(at == 3 && words.starts_with("a no-break space (U+00A0)"), "{at} {words}");
+        assert_eq!(found("name:\u{a0}q\nx: [\n", "name").unwrap().0, 5);
+        assert!(found("name: a\u{a0}b\nx: [\n", "x").is_none());
+        assert!(found("name: a\nx: [\n\u{a0}y: 1", "x").is_none());
+    }
+}
