@@ -7,7 +7,7 @@ use anyflow_plan::descriptor::Role;
 use anyflow_plan::event::Fault;
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::RunError;
-use anyflow_runtime::plugin::{Codec, Module, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
 use anyflow_tests::{component, descriptor, digit_png, library, shipped_plugins, tone_wav};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -17,12 +17,12 @@ fn array(shape: &[i64]) -> Type {
     Type { modality: "any".into(), form }
 }
 
-fn image_module(plugins: &mut Plugins, seed: u64) -> Module {
+fn image_module(plugins: &mut LoadedPlugins, seed: u64) -> Module {
     let parameters = json!({"channel": 1, "height": 28, "width": 28, "latent": 24, "hidden": 32});
     Module::new(plugins, &component("image/autoencoder", parameters), Device::Cpu, seed).unwrap()
 }
 
-fn faulty(plugins: &mut Plugins, fault: &str) -> Module {
+fn faulty(plugins: &mut LoadedPlugins, fault: &str) -> Module {
     let parameters = json!({"n": 3, "latent": 2, "fault": fault, "seconds": 0.0, "after": 0});
     Module::new(plugins, &component("faulty/network", parameters), Device::Cpu, 0).unwrap()
 }
@@ -40,7 +40,7 @@ fn descriptors_are_read_from_the_file_without_loading_it() {
 
 #[test]
 fn gradients_flow_through_the_border_to_parameters_and_inputs() {
-    let module = image_module(&mut Plugins::default(), 1);
+    let module = image_module(&mut LoadedPlugins::default(), 1);
     let input = Tensor::rand([5, 1, 28, 28], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let latent = module.forward(Role::Encode, &input, &[24], true).unwrap();
     let back = module.forward(Role::Decode, &latent, &[1, 28, 28], true).unwrap();
@@ -56,7 +56,7 @@ fn gradients_flow_through_the_border_to_parameters_and_inputs() {
 
 #[test]
 fn the_plugin_computes_with_parameters_set_by_the_host() {
-    let module = image_module(&mut Plugins::default(), 1);
+    let module = image_module(&mut LoadedPlugins::default(), 1);
     let input = Tensor::rand([2, 1, 28, 28], (Kind::Float, Device::Cpu));
     tch::no_grad(|| {
         for mut parameter in module.parameters().unwrap() {
@@ -69,8 +69,8 @@ fn the_plugin_computes_with_parameters_set_by_the_host() {
 
 #[test]
 fn initial_parameters_depend_on_the_seed() {
-    let mut plugins = Plugins::default();
-    let first = |seed, plugins: &mut Plugins| image_module(plugins, seed).parameters().unwrap().remove(1).tensor;
+    let mut plugins = LoadedPlugins::default();
+    let first = |seed, plugins: &mut LoadedPlugins| image_module(plugins, seed).parameters().unwrap().remove(1).tensor;
     let a = first(1, &mut plugins);
     let b = first(1, &mut plugins);
     let c = first(2, &mut plugins);
@@ -80,7 +80,7 @@ fn initial_parameters_depend_on_the_seed() {
 
 #[test]
 fn cells_come_back_through_every_shipped_codec() {
-    let mut plugins = Plugins::default();
+    let mut plugins = LoadedPlugins::default();
     let words = json!({"vocabulary": ["", "one", "two"], "length": 2});
     let mel = json!({"sample_rate": 8000, "bands": 40, "frames": 32, "seconds": 0.45});
     let cases = [
@@ -108,7 +108,7 @@ fn cells_come_back_through_every_shipped_codec() {
 #[test]
 fn the_number_of_threads_does_not_change_a_codecs_output() {
     let codec = Codec::new(
-        &mut Plugins::default(),
+        &mut LoadedPlugins::default(),
         &component("image/gray", json!({"height": 28, "width": 28})),
         &array(&[1, 28, 28]),
     )
@@ -125,7 +125,8 @@ fn the_number_of_threads_does_not_change_a_codecs_output() {
 
 #[test]
 fn a_refused_row_fails_alone() {
-    let codec = Codec::new(&mut Plugins::default(), &component("label/one-hot", json!({"classes": 10})), &array(&[10]));
+    let codec =
+        Codec::new(&mut LoadedPlugins::default(), &component("label/one-hot", json!({"classes": 10})), &array(&[10]));
     let (encoded, failed) =
         codec.unwrap().encode(&[Some(Cell::I64(3)), Some(Cell::I64(11)), Some(Cell::I64(4))], 1).unwrap();
     assert_eq!(failed.len(), 1);
@@ -139,9 +140,10 @@ fn a_refused_row_fails_alone() {
 
 #[test]
 fn a_panic_in_a_codec_is_an_error_and_poisons_that_instance_only() {
-    let mut plugins = Plugins::default();
-    let make =
-        |plugins: &mut Plugins| Codec::new(plugins, &component("faulty/panics", json!({})), &array(&[1])).unwrap();
+    let mut plugins = LoadedPlugins::default();
+    let make = |plugins: &mut LoadedPlugins| {
+        Codec::new(plugins, &component("faulty/panics", json!({})), &array(&[1])).unwrap()
+    };
     let broken = make(&mut plugins);
     let whole = make(&mut plugins);
     let error = broken.encode(&[Some(Cell::Utf8("panic"))], 1).unwrap_err();
@@ -154,7 +156,7 @@ fn a_panic_in_a_codec_is_an_error_and_poisons_that_instance_only() {
 
 #[test]
 fn a_module_that_violates_its_descriptor_is_named() {
-    let mut plugins = Plugins::default();
+    let mut plugins = LoadedPlugins::default();
     let input = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
     let cases = [
         ("panic", "panicked"),
@@ -193,7 +195,7 @@ fn patched(plugin: &str, from: &str, to: &str) -> (tempfile::TempDir, String) {
 }
 
 fn refusal(path: &str) -> String {
-    match Plugins::default().load(path) {
+    match LoadedPlugins::default().load(path) {
         Err(error @ RunError::Library { .. }) => error.to_string(),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{path} was loaded"),
@@ -207,7 +209,7 @@ fn incompatible_plugins_are_refused_with_both_versions() {
     assert!(text.contains("ABI 9.0") && text.contains("this host has 1.4") && text.contains("rebuild"), "{text}");
     // A plugin of an earlier minor has fewer functions, and these are used.
     let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[1,0]"#);
-    assert!(Plugins::default().load(&path).is_ok());
+    assert!(LoadedPlugins::default().load(&path).is_ok());
     let (_folder, path) = patched("image", r#""libtorch":"2.11.0""#, r#""libtorch":"2.10.0""#);
     let text = refusal(&path);
     assert!(text.contains("libtorch 2.10.0") && text.contains("2.11.0") && text.contains("rebuild"), "{text}");
@@ -219,7 +221,8 @@ fn incompatible_plugins_are_refused_with_both_versions() {
 
 #[test]
 fn refused_parameters_are_an_error() {
-    let made = Codec::new(&mut Plugins::default(), &component("label/one-hot", json!({"classes": 1})), &array(&[1]));
+    let made =
+        Codec::new(&mut LoadedPlugins::default(), &component("label/one-hot", json!({"classes": 1})), &array(&[1]));
     let text = made.err().map(|e| e.to_string()).unwrap_or_default();
     assert!(text.contains("label/one-hot") && text.contains("at least 2"), "{text}");
 }
@@ -227,7 +230,8 @@ fn refused_parameters_are_an_error() {
 #[test]
 fn every_decoded_row_is_a_cell_or_an_error() {
     let codec =
-        Codec::new(&mut Plugins::default(), &component("label/one-hot", json!({"classes": 3})), &array(&[3])).unwrap();
+        Codec::new(&mut LoadedPlugins::default(), &component("label/one-hot", json!({"classes": 3})), &array(&[3]))
+            .unwrap();
     let rows = Tensor::from_slice(&[0.1f32, 2.0, 0.3, f32::NAN, 0.0, 0.0]).reshape([2, 3]);
     let cells = codec.decode(&rows, 1).unwrap();
     assert_eq!(cells[0], Ok(OwnedCell::I64(1)));

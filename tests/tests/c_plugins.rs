@@ -7,7 +7,7 @@ use std::path::Path;
 use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
 use anyflow_plan::descriptor::{Interface, PluginDescriptor, Role};
 use anyflow_plan::plan::{Form, Type};
-use anyflow_runtime::plugin::{Codec, Module, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
 use anyflow_tests::{Output, anyflow, anyflow_with, compile, native_component, python, write_columns};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -32,7 +32,7 @@ fn a_codec_in_c_reads_and_writes_and_refuses_single_rows() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile("plugins/netpbm/netpbm.c", &[], folder.path());
     let component = native_component(&library, "netpbm/gray", json!({"height": 8, "width": 8}));
-    let codec = Codec::new(&mut Plugins::default(), &component, &array(&[1, 8, 8])).unwrap();
+    let codec = Codec::new(&mut LoadedPlugins::default(), &component, &array(&[1, 8, 8])).unwrap();
     let binary = pgm(0, 255, false);
     let plain = pgm(0, 255, true);
     let wide = b"P5\n2 2\n255\n....".to_vec();
@@ -70,7 +70,7 @@ fn an_array_module_in_c_averages_and_interpolates() {
     let module = |decode: &str| {
         let parameters = json!({"height": 8, "width": 8, "rows": 4, "columns": 4, "factor": 2, "decode": decode});
         let component = native_component(&library, "netpbm/pyramid", parameters);
-        Module::new(&mut Plugins::default(), &component, Device::Cpu, 0).unwrap()
+        Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).unwrap()
     };
     let bilinear = module("bilinear");
     let nearest = module("nearest");
@@ -95,7 +95,7 @@ fn an_array_module_in_c_averages_and_interpolates() {
     );
     let parameters = json!({"height": 8, "width": 8, "rows": 3, "columns": 4, "factor": 2, "decode": "nearest"});
     let component = native_component(&library, "netpbm/pyramid", parameters);
-    let text = Module::new(&mut Plugins::default(), &component, Device::Cpu, 0).err().unwrap().to_string();
+    let text = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).err().unwrap().to_string();
     assert!(text.contains("8 x 8 is not 2 times 3 x 4"), "{text}");
 }
 
@@ -211,7 +211,7 @@ for n, row in enumerate(rows):
 /// Encodes numbers with a codec of one number, and decodes them.
 fn through(library: &Path, name: &str) -> (Vec<f32>, Vec<OwnedCell>) {
     let component = native_component(library, name, json!({}));
-    let codec = Codec::new(&mut Plugins::default(), &component, &array(&[1])).unwrap();
+    let codec = Codec::new(&mut LoadedPlugins::default(), &component, &array(&[1])).unwrap();
     let (encoded, failed) = codec.encode(&[Some(Cell::F64(1.5)), Some(Cell::F64(-2.0))], 1).unwrap();
     assert!(failed.is_empty(), "{failed:?}");
     let decoded = codec.decode(&encoded, 1).unwrap().into_iter().map(Result::unwrap).collect();
@@ -225,7 +225,7 @@ fn a_plugin_of_the_first_minor_still_works() {
     let numbers = vec![OwnedCell::F64(1.5), OwnedCell::F64(-2.0)];
     assert_eq!(through(&library, "older/doubled"), (vec![3.0, -4.0], numbers));
     let component = native_component(&library, "older/doubled", json!({}));
-    let codec = Codec::new(&mut Plugins::default(), &component, &array(&[1])).unwrap();
+    let codec = Codec::new(&mut LoadedPlugins::default(), &component, &array(&[1])).unwrap();
     let (_, failed) = codec.encode(&[Some(Cell::I64(1))], 1).unwrap();
     assert_eq!(failed[0].text, "no real number");
 }

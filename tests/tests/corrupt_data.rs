@@ -9,7 +9,7 @@ use std::process::Command;
 use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell, OwnedList};
 use anyflow_plan::descriptor::{AxisSize, CellKind, CodecDescriptor};
 use anyflow_plan::plan::{Form, Type};
-use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins};
 use anyflow_tests::{component, descriptor, digit_png, shipped_plugins, target, write_columns};
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,7 @@ const COPIES: u64 = 40;
 const LONGEST_MESSAGE: usize = 4096;
 
 /// The codec with its defaults, and a small list for parameters without one.
-fn codec(plugins: &mut Plugins, plugin: &str, descriptor: &CodecDescriptor) -> Codec {
+fn codec(plugins: &mut LoadedPlugins, plugin: &str, descriptor: &CodecDescriptor) -> Codec {
     let value = |schema: &Value| schema.get("default").cloned().unwrap_or_else(|| json!(["", "zero", "one", "two"]));
     let parameters: Map<String, Value> =
         descriptor.parameters.iter().map(|(name, schema)| (name.clone(), value(schema))).collect();
@@ -136,7 +136,7 @@ fn survives(codec: &Codec, name: &str, cells: &[OwnedCell]) -> usize {
 
 #[test]
 fn codecs_survive_corrupt_files() {
-    let mut plugins = Plugins::default();
+    let mut plugins = LoadedPlugins::default();
     for plugin in shipped_plugins() {
         let files = corpus(&plugin);
         for of in &descriptor(&plugin).codecs {

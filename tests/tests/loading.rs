@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyflow_datasets::Cell;
 use anyflow_plan::plan::{Form, Type};
-use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins};
 use anyflow_tests::{Output, anyflow, compile, compile_with, native_component, target};
 use serde_json::json;
 
@@ -54,7 +54,7 @@ fn scale(library: &Path) -> f64 {
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![1], range: None };
     let component = native_component(library, "faults/number", json!({}));
     let array = Type { modality: "number".into(), form };
-    let codec = Codec::new(&mut Plugins::default(), &component, &array).unwrap();
+    let codec = Codec::new(&mut LoadedPlugins::default(), &component, &array).unwrap();
     codec.encode(&[Some(Cell::F64(1.0))], 1).unwrap().0.double_value(&[0, 0])
 }
 
@@ -85,7 +85,7 @@ fn the_loaded_bytes_are_those_that_were_hashed() {
                     std::fs::rename(&other, &path).unwrap();
                 }
             });
-            let loaded = Plugins::default().load(path.to_str().unwrap()).map(|plugin| plugin.blake3.clone());
+            let loaded = LoadedPlugins::default().load(path.to_str().unwrap()).map(|plugin| plugin.blake3.clone());
             stop.store(true, Ordering::Relaxed);
             loaded.unwrap()
         });
@@ -108,7 +108,7 @@ fn plugins_are_known_by_name_and_hash_and_equal_bytes_are_one_plugin() {
     let library = compile(FAULTS, &[], folder.path());
     let copy = folder.path().join("copy.so");
     std::fs::copy(&library, &copy).unwrap();
-    let mut plugins = Plugins::default();
+    let mut plugins = LoadedPlugins::default();
     let (one, other) =
         (plugins.load(library.to_str().unwrap()).unwrap(), plugins.load(copy.to_str().unwrap()).unwrap());
     assert!(std::sync::Arc::ptr_eq(&one, &other));
@@ -142,7 +142,7 @@ fn a_library_next_to_a_plugin_is_loaded_only_if_allowed() {
     let output = check(&[hash(&plugin), hash(&needed)]);
     assert_eq!(output.code, 0, "{}{}", output.out, output.err);
     assert!(mark.exists(), "the test can detect it");
-    let mut plugins = Plugins::default();
+    let mut plugins = LoadedPlugins::default();
     plugins.load(plugin.to_str().unwrap()).unwrap();
     let hashes = plugins.hashes();
     assert_eq!((&hashes["guests"], &hashes["guests/libneeded.so"]), (&hash(&plugin), &hash(&needed)));
@@ -159,7 +159,7 @@ fn a_plugins_dependencies_are_not_searched_in_the_current_folder() {
     for (run_path, options, words) in cases {
         let folder = tempfile::tempdir().unwrap();
         let (plugin, _, mark) = dependent(folder.path(), run_path, options);
-        let text = Plugins::default().load(plugin.to_str().unwrap()).err().unwrap().to_string();
+        let text = LoadedPlugins::default().load(plugin.to_str().unwrap()).err().unwrap().to_string();
         assert!(text.contains(words) && text.contains("guests 0.1.0"), "{run_path}: {text}");
         assert!(!mark.exists(), "{run_path}");
     }

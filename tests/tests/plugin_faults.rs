@@ -8,7 +8,7 @@ use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
 use anyflow_plan::event::Fault;
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::RunError;
-use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins};
 use anyflow_tests::{Output, anyflow_with, compile, compile_with, leave_out, native_component, target, write_columns};
 use serde_json::json;
 use tch::Tensor;
@@ -20,7 +20,7 @@ const FAULTS: &str = "tests/native/faults.c";
 fn refusal(macros: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let library = compile(FAULTS, macros, folder.path());
-    let error = match Plugins::default().load(library.to_str().unwrap()) {
+    let error = match LoadedPlugins::default().load(library.to_str().unwrap()) {
         Ok(_) => panic!("{macros:?} was loaded"),
         Err(error) => error,
     };
@@ -44,7 +44,7 @@ const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.4", "rebuild"];
 fn a_plugin_without_faults_loads() {
     let folder = tempfile::tempdir().unwrap();
     let library = compile(FAULTS, &[], folder.path());
-    assert!(Plugins::default().load(library.to_str().unwrap()).is_ok());
+    assert!(LoadedPlugins::default().load(library.to_str().unwrap()).is_ok());
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn codec(macros: &[&str], folder: &Path) -> Codec {
     let library = compile(FAULTS, macros, folder);
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![1], range: None };
     let kind = Type { modality: "number".into(), form };
-    Codec::new(&mut Plugins::default(), &native_component(&library, "faults/number", json!({})), &kind).unwrap()
+    Codec::new(&mut LoadedPlugins::default(), &native_component(&library, "faults/number", json!({})), &kind).unwrap()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyflow_plan::descriptor::Role;
 use anyflow_plan::event::Fault;
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::RunError;
-use anyflow_runtime::plugin::{Codec, Module, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
 use anyflow_tests::{compile, compile_with, native_component};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -24,7 +24,7 @@ fn numbers() -> Type {
 }
 
 fn codec(library: &Path, name: &str) -> Codec {
-    Codec::new(&mut Plugins::default(), &native_component(library, name, json!({})), &numbers()).unwrap()
+    Codec::new(&mut LoadedPlugins::default(), &native_component(library, name, json!({})), &numbers()).unwrap()
 }
 
 fn column(values: &[f32]) -> Tensor {
@@ -82,7 +82,7 @@ fn exported_structs_are_validated_before_they_are_read() {
     for (macros, words) in cases {
         let folder = tempfile::tempdir().unwrap();
         let library = compile(FAULTS, macros, folder.path());
-        let error = Plugins::default().load(library.to_str().unwrap()).err().unwrap();
+        let error = LoadedPlugins::default().load(library.to_str().unwrap()).err().unwrap();
         assert_eq!(error.fault(), Fault::Plugin);
         let text = error.to_string();
         assert!(words.iter().all(|word| text.contains(word)), "{macros:?}: {text}");
@@ -143,7 +143,7 @@ fn subnormal() -> f32 {
 fn plugins_do_not_change_the_floating_point_environment() {
     let folder = tempfile::tempdir().unwrap();
     let fast = compile_with(GUESTS, &[], &["-ffast-math", "-fno-finite-math-only"], folder.path());
-    let plugin = Plugins::default().load(fast.to_str().unwrap()).unwrap();
+    let plugin = LoadedPlugins::default().load(fast.to_str().unwrap()).unwrap();
     assert!(subnormal() > 0.0, "after loading what was built with -ffast-math");
     eprintln!("loading kept the environment: {}", plugin.keeps_floats);
     let other = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn plugins_do_not_change_the_floating_point_environment() {
 fn module(macros: &[&str], folder: &Path) -> Module {
     let library = compile(HANDLES, macros, folder);
     let component = native_component(&library, "handles/same", json!({}));
-    Module::new(&mut Plugins::default(), &component, Device::Cpu, 0).unwrap()
+    Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).unwrap()
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_module_that_changes_libtorch_modes_is_named_and_they_are_restored() {
     for (fault, words) in [("no-grad", "the grad mode"), ("threads", "the number of threads")] {
         let parameters = json!({"n": 3, "latent": 2, "fault": fault, "seconds": 0.0, "after": 0});
         let component = anyflow_tests::component("faulty/network", parameters);
-        let module = Module::new(&mut Plugins::default(), &component, Device::Cpu, 0).unwrap();
+        let module = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).unwrap();
         let threads = tch::get_num_threads();
         let text = module.forward(Role::Encode, &input, &[2], false).unwrap_err().to_string();
         assert!(text.contains(words) && text.contains("faulty/network"), "{fault}: {text}");

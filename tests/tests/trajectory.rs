@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Cell, CellKind, Dataset, Feature, OwnedCell, OwnedList};
 use anyflow_plan::plan::{Form, Type};
-use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins};
 use anyflow_tests::{anyflow, component, write_columns};
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn drawing(strokes: &[Vec<Point>]) -> OwnedList {
 fn codec() -> Codec {
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![6, 3], range: None };
     let array = Type { modality: "trajectory".into(), form };
-    Codec::new(&mut Plugins::default(), &component("trajectory/strokes", json!({"points": 6})), &array).unwrap()
+    Codec::new(&mut LoadedPlugins::default(), &component("trajectory/strokes", json!({"points": 6})), &array).unwrap()
 }
 
 #[test]

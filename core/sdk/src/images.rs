@@ -62,12 +62,16 @@ impl ImageReader {
         if width == 0 || height == 0 {
             return Err(Error::data(format!("the image has {width} x {height} pixels")));
         }
-        if width.max(height) > self.max_side || bytes > self.max_bytes {
+        if width.max(height) > self.max_side {
+            let most = self.max_side;
             return Err(Error::data(format!(
-                "the image has {width} x {height} pixels, which take {} MB; at most {} per side and {} MB are read",
-                bytes >> 20,
-                self.max_side,
-                self.max_bytes >> 20
+                "the image has {width} x {height} pixels; at most {most} per side are read"
+            )));
+        }
+        if bytes > self.max_bytes {
+            let (needed, most) = (bytes >> 20, self.max_bytes >> 20);
+            return Err(Error::data(format!(
+                "the image has {width} x {height} pixels, which take {needed} MB; at most {most} MB are read"
             )));
         }
         let large = bytes > self.max_bytes / LARGE_SHARE;
