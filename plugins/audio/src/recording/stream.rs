@@ -1,7 +1,6 @@
 //! Compressed recordings -> frames, with symphonia.
 
 use std::io::{Cursor, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyflow_sdk::Error;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
@@ -34,12 +33,6 @@ pub(super) fn is(bytes: &[u8]) -> bool {
 
 /// Decodes a recording.
 pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
-    // A decoder that stops in the middle must not take the codec with it.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_packets(bytes, mix)));
-    decoded.unwrap_or_else(|_| Err(Error::data("the recording is damaged: its decoder gave up")))
-}
-
-fn decode_packets(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
     let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
     let reader = get_probe().probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default());
     let mut reader = reader.map_err(|failure| match failure {
