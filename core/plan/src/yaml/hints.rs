@@ -66,7 +66,9 @@ pub(super) fn of_string(text: &str) -> String {
     let leads_with_zero =
         digits.len() > 1 && digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit());
     if is_number(text) && leads_with_zero {
-        return format!(" (as a number: {sign}{})", digits.trim_start_matches('0'));
+        let digits = digits.trim_start_matches('0');
+        let zero = if digits.starts_with(|c: char| c.is_ascii_digit()) { "" } else { "0" };
+        return format!(" (as a number: {sign}{zero}{digits})");
     }
     if is_number(text) {
         return " (a number has no quotation marks)".into();
@@ -93,6 +95,7 @@ mod tests {
             ("1,5", " (as a number: 1.5)"),
             ("02000", " (as a number: 2000)"),
             ("-007.5", " (as a number: -7.5)"),
+            ("00.5", " (as a number: 0.5)"),
             ("1,000,000", ""),
             ("2k", ""),
             ("nan", ""),
