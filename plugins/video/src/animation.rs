@@ -218,4 +218,32 @@ mod tests {
         assert_eq!(sources(1, 5), [0]);
         assert_eq!(sources(3, 1), [0, 0, 0]);
     }
+
+    #[test]
+    fn moving_and_still_images_of_other_formats_are_films() {
+        let shape = Shape { frames: 2, height: 16, width: 24 };
+        let moving = include_bytes!("../../../tests/corpus/image/good-moving.webp");
+        let frames: Vec<_> = read(moving, shape).unwrap().into_iter().map(|frame| frame.into_rgb8()).collect();
+        // The decoder blends frames, which costs a level.
+        let turned = image::imageops::rotate180(&frames[0]);
+        assert!(frames[1].iter().zip(turned.iter()).all(|(a, b)| a.abs_diff(*b) <= 2));
+        assert!(frames[0].iter().zip(frames[1].iter()).any(|(a, b)| a.abs_diff(*b) > 100));
+        for still in [
+            &include_bytes!("../../../tests/corpus/image/good.webp")[..],
+            include_bytes!("../../../tests/corpus/image/good.jpeg"),
+            include_bytes!("../../../tests/corpus/image/good.tiff"),
+        ] {
+            let frames = read(still, shape).unwrap();
+            assert_eq!(frames[0], frames[1]);
+        }
+        for (file, words) in [
+            (&include_bytes!("../../../tests/corpus/image/image.avif")[..], "an AVIF image, which is not supported"),
+            (include_bytes!("../../../tests/corpus/audio/good.flac"), "a FLAC recording, not a film"),
+            (&moving[..moving.len() / 2], "damaged or ends early"),
+            (b"", "the cell is empty"),
+        ] {
+            let text = read(file, shape).unwrap_err().to_string();
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
 }
