@@ -11,7 +11,7 @@ use anyflow_faulty::{Network, Plain};
 use anyflow_label::OneHot;
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Component, Form, Type};
-use anyflow_runtime::plugin::{Codec, Module, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
 use anyflow_sdk::{Array, ArrayModule, ArrayMut, Elements, Encoder, Parameters};
 use criterion::Criterion;
 use serde_json::{Value, json};
@@ -43,7 +43,8 @@ fn codec(criterion: &mut Criterion) {
     let parameters = json!({"classes": 10});
     let form = Form::Array { dtype: "f32".into(), axes: Vec::new(), shape: vec![10], range: None };
     let kind = Type { modality: "label".into(), form };
-    let through = Codec::new(&mut Plugins::default(), &component("label", "one-hot", &parameters), &kind).unwrap();
+    let through =
+        Codec::new(&mut LoadedPlugins::default(), &component("label", "one-hot", &parameters), &kind).unwrap();
     let fixed = <OneHot as anyflow_sdk::Codec>::new(&Parameters::new(parameters)).unwrap();
     let mut group = criterion.benchmark_group("codec, one row");
     group.bench_function("border", |bencher| {
@@ -63,7 +64,7 @@ fn codec(criterion: &mut Criterion) {
 fn torch(criterion: &mut Criterion) {
     let parameters = json!({"n": 16, "latent": 4, "fault": "none", "seconds": 0.0, "after": 0});
     let component = component("faulty", "network", &parameters);
-    let through = Module::new(&mut Plugins::default(), &component, Device::Cpu, 1).unwrap();
+    let through = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 1).unwrap();
     let variables = nn::VarStore::new(Device::Cpu);
     let fixed = <Network as anyflow_sdk::Module>::new(&variables.root(), &Parameters::new(parameters)).unwrap();
     let input = Tensor::ones([1, 16], CPU);
@@ -78,7 +79,7 @@ fn torch(criterion: &mut Criterion) {
 fn array(criterion: &mut Criterion) {
     let parameters = json!({"n": 16, "fault": "none", "seconds": 0.0});
     let component = component("faulty", "plain", &parameters);
-    let through = Module::new(&mut Plugins::default(), &component, Device::Cpu, 1).unwrap();
+    let through = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 1).unwrap();
     let fixed = Plain::new(&Parameters::new(parameters)).unwrap();
     let input = Tensor::ones([1, 16], CPU);
     let numbers = [1.0f32; 16];

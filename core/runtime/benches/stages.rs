@@ -12,7 +12,7 @@ use anyflow_datasets::{Expected, Feature, Features, Folder, JobId, OutputDir, Ow
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Component, Model, PLAN_FORMAT};
 use anyflow_runtime::events::Events;
-use anyflow_runtime::plugin::{Codec, Plugins};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins};
 use anyflow_runtime::{Session, execute};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
@@ -58,7 +58,7 @@ impl Bench<'_> {
     fn write_images(&self) -> f64 {
         let model = model(self.folder, 0.0);
         let stream = &model.streams["image"];
-        let codec = Codec::new(&mut Plugins::default(), &stream.codec, &stream.array).unwrap();
+        let codec = Codec::new(&mut LoadedPlugins::default(), &stream.codec, &stream.array).unwrap();
         let features = Features([("image".to_string(), Feature::Image)].into_iter().collect());
         let expected = Expected { shards: 1, rows: BATCH * BATCHES };
         let job = JobId::default().with("bench", "images");
