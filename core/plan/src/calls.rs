@@ -1,4 +1,4 @@
-//! Running calls into plugins, and the cause of death of the engine. The engine keeps both in a [table](Table) in shared
+//! Running calls into plugins, and the cause of death of the engine. The engine keeps both in a [table](CallTable) in shared
 //! memory, so the front can read it after any kind of death.
 
 mod table;

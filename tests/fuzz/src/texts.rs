@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use anyflow_datasets::{Commit, Manifest};
 use anyflow_plan::descriptor::PluginDescriptor;
 use anyflow_plan::event::Event;
-use anyflow_plan::frame::{LONGEST_EVENT, Reader};
+use anyflow_plan::frame::{LONGEST_EVENT, FrameReader};
 use anyflow_plan::order::Order;
 use anyflow_plan::{
     Catalog, FileKind, Override, Source, compile_eval, compile_model, compile_run, compile_train, kind_of,
@@ -83,7 +83,7 @@ fn again<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fm
 /// # Panics
 /// The error does not say what is wrong.
 pub fn frames(bytes: &[u8]) {
-    let mut events = Reader::new(bytes, LONGEST_EVENT);
+    let mut events = FrameReader::new(bytes, LONGEST_EVENT);
     let error = loop {
         match events.read::<Event>() {
             Ok(Some(_)) => {}
