@@ -27,13 +27,17 @@ fn ours(package: &Package) -> BTreeSet<String> {
 fn crates_depend_on_each_other_as_designed() {
     let allowed = |name: &str| -> &[&str] {
         match name {
-            "anyflow-abi" | "anyflow-plan" | "anyflow-datasets" | "anyflow-weights" | "anyflow-native" | "xtask" => &[],
-            "anyflow-diffusion" => &["anyflow-native"],
+            "anyflow-abi" | "anyflow-config" | "anyflow-datasets" | "anyflow-weights" | "anyflow-native" | "xtask" => {
+                &[]
+            }
+            "anyflow-plan" => &["anyflow-config"],
+            "anyflow-diffusion" => &["anyflow-config", "anyflow-native"],
             "anyflow-sdk" => &["anyflow-abi"],
             "anyflow-cli" => &["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-weights"],
             // The SDK's test kit is a small host that checks linked and loaded plugins alike.
             "anyflow-runtime" => &[
                 "anyflow-abi",
+                "anyflow-config",
                 "anyflow-plan",
                 "anyflow-datasets",
                 "anyflow-diffusion",
@@ -85,7 +89,8 @@ fn reaches(metadata: &Metadata, from: &str, to: &str) -> bool {
 fn crates_without_tensors_do_not_depend_on_libtorch_indirectly() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().unwrap();
-    for name in ["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-weights", "anyflow-cli", "xtask"] {
+    let without = ["abi", "config", "plan", "datasets", "weights", "cli"].map(|name| format!("anyflow-{name}"));
+    for name in without.iter().map(String::as_str).chain(["xtask"]) {
         assert!(!reaches(&metadata, name, "torch-sys"), "{name} reaches libtorch");
     }
     assert!(reaches(&metadata, "anyflow-runtime", "torch-sys"), "the test can detect it");
@@ -139,10 +144,8 @@ fn the_tree_has_one_arrow_and_one_parquet() {
 #[test]
 fn engine_and_planner_name_no_modality() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    for file in files_below(&root.join("core/diffusion/src"), "rs")
-        .into_iter()
-        .chain(files_below(&root.join("core/plan/src"), "rs"))
-    {
+    let folders = ["core/config/src", "core/diffusion/src", "core/plan/src"];
+    for file in folders.iter().flat_map(|folder| files_below(&root.join(folder), "rs")) {
         let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
         let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         for modality in ["image", "audio", "video"] {
@@ -214,6 +217,7 @@ fn a_type_shares_its_name_only_with_its_other_side() {
     for name in [
         "core/abi",
         "core/sdk",
+        "core/config",
         "core/plan",
         "core/weights",
         "core/diffusion",

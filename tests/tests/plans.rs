@@ -63,6 +63,20 @@ fn keys_are_explained() {
 }
 
 #[test]
+fn codes_of_errors_are_explained() {
+    let refused = anyflow(["check", &format!("{ROOT}/pipelines/mld/joint.yaml"), "--set", "joint.sampler.stepps=5"]);
+    assert!(
+        refused.code == 2 && refused.err.contains("1 error; for more see `anyflow explain unknown-key`"),
+        "{}",
+        refused.err
+    );
+    let text = anyflow(["explain", "unknown-key"]).ok().out;
+    assert!(text.starts_with("unknown-key\n") && text.contains("example") && text.contains("cure"), "{text}");
+    let json = anyflow(["explain", "missing-key", "--json"]).ok().json();
+    assert_eq!(json["code"], "missing-key");
+}
+
+#[test]
 fn planner_fixtures_equal_the_shipped_descriptors() {
     for name in ["image", "audio", "text", "label"] {
         let library = std::fs::read(anyflow_tests::library(name)).unwrap();

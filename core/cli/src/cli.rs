@@ -39,7 +39,7 @@ pub enum Command {
     Check(check::Args),
     /// Print the plan: what a command would do
     Plan(plan::Args),
-    /// Explain a key or kind of the YAML files
+    /// Explain a key or kind of the YAML files, or the code of an error
     Explain(explain::Args),
     /// List, inspect, create and check plugins
     #[command(subcommand)]

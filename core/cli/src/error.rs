@@ -105,8 +105,11 @@ impl CliError {
             Self::Plan { errors, sources, note } => {
                 let sources: Vec<&Source> = sources.iter().collect();
                 let count = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
+                let codes: Vec<String> =
+                    errors.codes().iter().map(|code| format!("`anyflow explain {code}`")).collect();
+                let more = format!("; for more see {}", codes.join(", "));
                 let note = note.as_ref().map(|note| format!("\nnote: {note}")).unwrap_or_default();
-                format!("{}\n{count}{note}", errors.render(&sources, color).trim_end())
+                format!("{}\n{count}{more}{note}", errors.render(&sources, color).trim_end())
             }
             other if color => format!("{}: {other}", painted("error", Style::Red)),
             other => format!("error: {other}"),

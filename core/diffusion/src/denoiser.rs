@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::site::Reader;
@@ -10,8 +9,7 @@ use crate::tensor::tensor_from_rows;
 use crate::{Auxiliary, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorExt, Tokens};
 
 /// One stream of a denoiser.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StreamSpec {
     /// Its name, unique in the denoiser; it also keys the stream's noise.
     pub name: String,

@@ -46,6 +46,9 @@ pub enum EngineError {
         /// The actual value.
         found: String,
     },
+    /// An option of a schedule or sampler is out of range. The author of the model or pipeline must act.
+    #[error("{0}")]
+    Options(String),
     /// A request or a model names something that does not exist. Its author must act.
     #[error("unknown {what} {name:?}; known: {known:?}")]
     Unknown {

@@ -13,8 +13,9 @@
 //! Branches drop streams, so the denoiser should have been trained with absent streams (`p_absent` of the time
 //! distribution).
 
+use anyflow_config::guidance::{Cfg, Joint};
+use anyflow_config::{Guidance, Scale};
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 
 /// The same row again with fewer conditions.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,54 +26,18 @@ pub struct Branch {
     pub weights: IndexMap<String, f64>,
 }
 
-/// One scale for all conditions together, or one per condition.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Scale {
-    /// One branch, in which all conditions are dropped.
-    All(f64),
-    /// One branch per named condition.
-    Each(IndexMap<String, f64>),
-}
-
-/// The guidance of a request, as a configuration states it. Scales are g of the module's documentation.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Guidance {
-    /// Towards the conditions: each branch lacks conditions.
-    Cfg {
-        /// The strength.
-        #[serde(default = "all_of_three")]
-        scale: Scale,
-    },
-    /// Towards the jointly generated streams: one branch per stream, which lacks all other generated streams, as in
-    /// UniDiffuser's joint sampling.
-    Joint {
-        /// The strength.
-        #[serde(default = "three")]
-        scale: f64,
-    },
-}
-
-fn three() -> f64 {
-    3.0
-}
-
-fn all_of_three() -> Scale {
-    Scale::All(three())
-}
-
-impl Guidance {
+impl Branch {
     /// The branches of a request with these conditions and generated streams; other names are ignored. A scale of 1
-    /// needs no branch.
-    pub fn branches(&self, conditions: &[&str], generated: &[&str]) -> Vec<Branch> {
-        let branches: Vec<Branch> = match self {
-            Guidance::Cfg { scale: Scale::All(scale) } => vec![Branch::new(conditions, generated, *scale)],
-            Guidance::Cfg { scale: Scale::Each(scales) } => {
+    /// needs no branch. `cfg` has branches that lack conditions. `joint` has one branch per stream, which lacks all other
+    /// generated streams, as in UniDiffuser's joint sampling.
+    pub fn of(guidance: &Guidance, conditions: &[&str], generated: &[&str]) -> Vec<Branch> {
+        let branches: Vec<Branch> = match guidance {
+            Guidance::Cfg(Cfg { scale: Scale::All(scale) }) => vec![Branch::new(conditions, generated, *scale)],
+            Guidance::Cfg(Cfg { scale: Scale::Each(scales) }) => {
                 let scales = scales.iter().filter(|(condition, _)| conditions.contains(&condition.as_str()));
                 scales.map(|(condition, scale)| Branch::new(&[condition], generated, *scale)).collect()
             }
-            Guidance::Joint { scale } => {
+            Guidance::Joint(Joint { scale }) => {
                 let alone = |stream: &&str| {
                     let others: Vec<&str> = generated.iter().copied().filter(|other| other != stream).collect();
                     Branch::new(&others, &[stream], *scale)
@@ -82,9 +47,7 @@ impl Guidance {
         };
         branches.into_iter().filter_map(Branch::unless_idle).collect()
     }
-}
 
-impl Branch {
     /// Guides streams with scale g, so w = g - 1, by a branch without the dropped streams.
     fn new(dropped: &[&str], guided: &[&str], scale: f64) -> Self {
         let weight = |stream: &&str| (stream.to_string(), scale - 1.0);
@@ -114,7 +77,7 @@ mod tests {
 
     #[test]
     fn one_scale_drops_all_conditions_at_once() {
-        let found = parsed(r#"{"kind": "cfg", "scale": 2.5}"#).branches(&["a", "b"], &["x", "y"]);
+        let found = Branch::of(&parsed(r#"{"kind": "cfg", "scale": 2.5}"#), &["a", "b"], &["x", "y"]);
         assert_eq!(found, [branch(&["a", "b"], &[("x", 1.5), ("y", 1.5)])]);
     }
 
@@ -122,8 +85,8 @@ mod tests {
     fn each_scaled_condition_has_a_branch() {
         let guidance = parsed(r#"{"kind": "cfg", "scale": {"a": 2.0, "b": 1.0, "c": 0.0}}"#);
         let without = |name, weight| branch(&[name], &[("x", weight)]);
-        assert_eq!(guidance.branches(&["a", "b", "c"], &["x"]), [without("a", 1.0), without("c", -1.0)]);
-        assert_eq!(guidance.branches(&["b", "c"], &["x"]), [without("c", -1.0)]);
+        assert_eq!(Branch::of(&guidance, &["a", "b", "c"], &["x"]), [without("a", 1.0), without("c", -1.0)]);
+        assert_eq!(Branch::of(&guidance, &["b", "c"], &["x"]), [without("c", -1.0)]);
     }
 
     #[test]
@@ -134,16 +97,16 @@ mod tests {
             branch(&["x", "z"], &[("y", 2.0)]),
             branch(&["x", "y"], &[("z", 2.0)]),
         ];
-        assert_eq!(guidance.branches(&["a"], &["x", "y", "z"]), expected);
-        assert!(guidance.branches(&["a"], &["x"]).is_empty());
+        assert_eq!(Branch::of(&guidance, &["a"], &["x", "y", "z"]), expected);
+        assert!(Branch::of(&guidance, &["a"], &["x"]).is_empty());
     }
 
     #[test]
     fn a_scale_of_one_has_no_branch() {
         for text in [r#"{"kind": "cfg", "scale": 1}"#, r#"{"kind": "joint", "scale": 1.0}"#] {
-            assert!(parsed(text).branches(&["a"], &["x", "y"]).is_empty());
+            assert!(Branch::of(&parsed(text), &["a"], &["x", "y"]).is_empty());
         }
-        assert!(parsed(r#"{"kind": "cfg", "scale": 4}"#).branches(&[], &["x"]).is_empty());
+        assert!(Branch::of(&parsed(r#"{"kind": "cfg", "scale": 4}"#), &[], &["x"]).is_empty());
         assert!(serde_json::from_str::<Guidance>(r#"{"kind": "cfg", "strength": 1}"#).is_err());
     }
 }

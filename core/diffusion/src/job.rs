@@ -84,7 +84,7 @@ impl Job {
             let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
             let observed = match context.auxiliaries.get(&index) {
                 Some(has_head) => of_auxiliary(observed, &stream.name, *has_head)?,
-                None if sampler.start_at < 1.0 && matches!(observed, Observed::Noisy) => {
+                None if sampler.start_at() < 1.0 && matches!(observed, Observed::Noisy) => {
                     let reason = format!("the sampler starts late, but stream {:?} has no init value", stream.name);
                     return Err(EngineError::Request(reason));
                 }

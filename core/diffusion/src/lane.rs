@@ -15,7 +15,7 @@ use crate::caller::{Caller, Profile};
 use crate::deficit_round_robin::DeficitRoundRobin;
 use crate::group::Group;
 use crate::job::{Job, Jobs, LaneContext, Reply};
-use crate::{Denoiser, EngineError, Request, Result, SamplerTable, StreamSpec};
+use crate::{Denoiser, EngineError, Request, Result, SamplerTable, Solver, StreamSpec};
 
 /// Counters of all lanes, readable from any thread.
 #[derive(Default)]

@@ -4,8 +4,9 @@
 //! file:
 //!
 //! - [`Schedule`]: signal and noise of a stream at time t, in f64.
-//! - [`Parameterization`]: the quantity that the network predicts (eps, x0, v or flow), and the conversions.
-//! - [`Sampler`]: a function that yields a [`SamplerTable`], one linear update per step. A step is only its
+//! - [`Parameterization`]: the quantity that the network predicts (eps, x0, v or flow), and its
+//!   conversions, [`Prediction`].
+//! - [`Solver`]: a function that yields the [`SamplerTable`] of a sampler, one linear update per step. A step is only its
 //!   coefficients, so rows at any step of any sampler share one network call.
 //! - [`noise`]: counter-based normals keyed by the row, independent of the batch.
 //! - [`Resample`]: RePaint's jumps back to more noise, as an option of any sampler.
@@ -51,29 +52,30 @@ mod update;
 mod worker;
 
 pub use aggregation::AggregationSchedule;
+pub use anyflow_config::{
+    ContrastiveLoss, Density, Guidance, Parameterization, Per, Precision, Resample, Sampling, State, TimeDistribution,
+    Weight,
+};
 pub use anyflow_native::{Globals, InferenceMode};
 pub use auxiliary::{Aggregation, Auxiliary, HeadConfig, HeadLoss, HeadNetwork};
 pub use caller::Profile;
 pub use denoiser::{Denoiser, DenoiserInput, StreamSpec, TimeRun, Times, check_streams};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result};
-pub use guidance::{Branch, Guidance, Scale};
+pub use guidance::Branch;
 pub use network::{
-    BuildOptions, CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Precision, Reading,
-    ResidualMlpConfig, TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
+    BuildOptions, CoupledConfig, DualStreamConfig, EnvironmentConfig, Modulation, Network, Reading, ResidualMlpConfig,
+    TimeFeatures, TransformerConfig, UnetConfig, UnetMlpConfig, build, build_joined, build_prompted,
 };
-pub use objective::{
-    ContrastiveLoss, Density, Draw, DrawKey, LossOptions, LossOutput, Per, Prompting, TimeDistribution, Weight,
-    denoising_loss, info_nce,
-};
-pub use optimizer::{Decay, Optimizer, OptimizerConfig};
-pub use parameterization::Parameterization;
+pub use objective::{Draw, DrawKey, Draws, LossOptions, LossOutput, Prompting, denoising_loss, info_nce, loss_weight};
+pub use optimizer::Optimizer;
+pub use parameterization::Prediction;
 pub use prompted::Prompted;
 pub use request::{Observed, Request, Sampled};
-pub use sampler::{Resample, Sampler, SamplerTable, Sampling, TableStep, Update};
-pub use schedule::{Karras, ScaledLinear, Schedule};
+pub use sampler::{SamplerTable, Solver, TableStep, Update};
+pub use schedule::Schedule;
 pub use site::{Site, SiteSpec};
-pub use state::{State, States};
+pub use state::States;
 pub(crate) use tensor::TensorExt;
 pub use ticket::Ticket;
 pub use tokens::Tokens;

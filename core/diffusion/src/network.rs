@@ -21,7 +21,7 @@ use crate::{Auxiliary, Denoiser, EngineError, Prompted, Result, StreamSpec, chec
 use aggregated::Aggregated;
 pub use coupled::{Coupled, CoupledConfig, EnvironmentConfig};
 pub use dual_stream::{DualStream, DualStreamConfig, Reading};
-pub use layer::{BuildOptions, Precision};
+pub use layer::BuildOptions;
 pub use residual_mlp::{Modulation, ResidualMlp, ResidualMlpConfig};
 pub use time::TimeFeatures;
 pub use transformer::{Transformer, TransformerConfig};

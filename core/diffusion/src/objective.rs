@@ -8,17 +8,17 @@ mod prompting;
 mod times;
 mod weight;
 
+use anyflow_config::{ContrastiveLoss, Parameterization, State, TimeDistribution};
 use tch::{Kind, Tensor};
 
 use crate::noise::{RowNoise, START_STEP};
 use crate::tensor::tensor_from_rows;
-use crate::{Denoiser, DenoiserInput, EngineError, Parameterization, Result, State, StreamSpec, TensorExt};
-pub use contrastive::{ContrastiveLoss, info_nce};
-pub use density::Density;
+use crate::{Denoiser, DenoiserInput, EngineError, Prediction, Result, StreamSpec, TensorExt};
+pub use contrastive::info_nce;
 use predicted_x0::{picked, predicted_x0};
 pub use prompting::Prompting;
-pub use times::{Draw, Per, TimeDistribution};
-pub use weight::{LossOptions, Weight};
+pub use times::{Draw, Draws};
+pub use weight::{LossOptions, loss_weight};
 
 /// The prefix of the noise keys of training; no stream name can start with it.
 const TRAINING_PREFIX: &str = "\0training/";
@@ -47,7 +47,7 @@ pub struct LossOutput {
 ///
 /// With m the mask of noisy coordinates, D the number of all coordinates and k the number of those that are not noisy,
 /// a row's loss is D / (D - k) * 1/D * sum w m (target - prediction)^2: Bounoua et al. 2024, multi-time masked
-/// objective, divided by the constant D so that its size does not depend on the model; w is [`Weight::at`] the time of
+/// objective, divided by the constant D so that its size does not depend on the model; w is [`loss_weight`] the time of
 /// the stream. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
 /// The losses of heads are added by their weights: see [`Auxiliary`](crate::Auxiliary). Very noisy rows say nothing
@@ -84,8 +84,9 @@ pub fn denoising_loss(
     if specs.is_empty() {
         return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
-    law.check_streams(&specs)?;
-    let draw = law.draw_from(options.first_row, &specs, rows, key.seed, key.step).among(&taking, diffused.len());
+    times::check(law, &specs)?;
+    let draw =
+        times::draw_from(law, options.first_row, &specs, rows, key.seed, key.step).among(&taking, diffused.len());
     let draw = auxiliary::with_auxiliary(draw, denoiser, options.first_row, key);
     let draw = options.prompting.with_prompts(draw, prompts, options.first_row, key)?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, key, latents)?;
@@ -288,7 +289,7 @@ fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f3
                     set(Column::Noise, s);
                     set(Column::TargetX0, of_x0);
                     set(Column::TargetEps, of_eps);
-                    set(Column::Loss, of_row[row] * options.weight.at(stream, t));
+                    set(Column::Loss, of_row[row] * loss_weight(options.weight, stream, t));
                     set(Column::Figure, 1.0 / noisy as f64);
                 }
             }

@@ -4,41 +4,13 @@
 //! and a NaN or infinite loss or gradient makes the kernel skip the update. Training code checks [`Optimizer::failed`]
 //! when convenient.
 
+use anyflow_config::Decay;
+use anyflow_config::optimizer::Adamw as Settings;
 use anyflow_native::{Adamw, AdamwTensors, Numbers};
 use indexmap::IndexMap;
-use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 use crate::{EngineError, Result, TensorExt};
-
-/// The `optimizer` of a training stage.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OptimizerConfig {
-    /// Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
-    Adamw {
-        /// Peak learning rate.
-        lr: f64,
-        /// Steps of linear warm-up.
-        warmup: u64,
-        /// The schedule after the warm-up.
-        decay: Decay,
-        /// Decoupled weight decay.
-        weight_decay: f64,
-        /// Maximum norm of the gradient over all parameters; 0 for no limit.
-        max_grad_norm: f64,
-    },
-}
-
-/// The decay of the learning rate.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decay {
-    /// No decay.
-    Constant,
-    /// Half a cosine, down to zero at the last step.
-    Cosine,
-}
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -46,7 +18,7 @@ const EPSILON: f64 = 1e-8;
 
 /// The optimizer of a stage, over the stage's trainable parameters.
 pub struct Optimizer {
-    config: OptimizerConfig,
+    settings: Settings,
     steps: u64,
     ema: f64,
     names: Vec<String>,
@@ -69,7 +41,13 @@ impl Optimizer {
     ///
     /// # Errors
     /// Out of memory, or no parameters.
-    pub fn new(config: OptimizerConfig, steps: u64, ema: f64, parameters: Vec<(String, Tensor)>) -> Result<Self> {
+    pub fn new(
+        config: impl Into<anyflow_config::OptimizerConfig>,
+        steps: u64,
+        ema: f64,
+        parameters: Vec<(String, Tensor)>,
+    ) -> Result<Self> {
+        let anyflow_config::OptimizerConfig::Adamw(settings) = config.into();
         let (names, weights): (Vec<String>, Vec<Tensor>) = parameters.into_iter().unzip();
         let Some(device) = weights.first().map(Tensor::device) else {
             return Err(EngineError::Request("the optimizer needs at least one parameter, found none".into()));
@@ -91,12 +69,12 @@ impl Optimizer {
             counts: &counts,
             failed: &failed,
         })?;
-        Ok(Optimizer { config, steps, ema, names, weights, first, second, counts, averages, failed, adamw })
+        Ok(Optimizer { settings, steps, ema, names, weights, first, second, counts, averages, failed, adamw })
     }
 
     /// Learning rate of step `step`, counted from 0.
     pub fn learning_rate(&self, step: u64) -> f64 {
-        let OptimizerConfig::Adamw { lr, warmup, decay, .. } = self.config;
+        let Settings { lr, warmup, decay, .. } = self.settings;
         let rise = if warmup > 0 { ((step + 1) as f64 / warmup as f64).min(1.0) } else { 1.0 };
         let through = step.saturating_sub(warmup) as f64 / self.steps.saturating_sub(warmup).max(1) as f64;
         let fall = match decay {
@@ -114,7 +92,7 @@ impl Optimizer {
     /// # Errors
     /// No parameter has a gradient, or a libtorch call failed.
     pub fn step(&mut self, loss: &Tensor, step: u64, learning_rate: f64) -> Result<Tensor> {
-        let OptimizerConfig::Adamw { weight_decay, max_grad_norm, .. } = self.config;
+        let Settings { weight_decay, max_grad_norm, .. } = self.settings;
         let decay = self.ema.min((1.0 + step as f64) / (10.0 + step as f64));
         let beta1 = BETA1;
         let beta2 = BETA2;
@@ -183,8 +161,8 @@ mod tests {
 
     use super::*;
 
-    fn adamw(lr: f64, warmup: u64, decay: Decay, weight_decay: f64, max_grad_norm: f64) -> OptimizerConfig {
-        OptimizerConfig::Adamw { lr, warmup, decay, weight_decay, max_grad_norm }
+    fn adamw(lr: f64, warmup: u64, decay: Decay, weight_decay: f64, max_grad_norm: f64) -> Settings {
+        Settings { lr, warmup, decay, weight_decay, max_grad_norm }
     }
 
     fn named(weight: &Tensor) -> Vec<(String, Tensor)> {

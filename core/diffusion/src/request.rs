@@ -1,9 +1,10 @@
 //! Requests to the engine, and their answers.
 
+use anyflow_config::{Kinds, Sampling};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
-use crate::{Branch, EngineError, Result, Sampling, State, StreamSpec};
+use crate::{Branch, EngineError, Result, State, StreamSpec};
 
 /// The role of one stream for all rows of a request. Tensors may have any float dtype and device; they must not be
 /// written to while the request runs.
@@ -13,7 +14,7 @@ pub enum Observed {
     Clean(Tensor),
     /// Observed, noised: `[row, shape]`. Before each step it is replaced by a z + s eps with fresh noise at the time of
     /// the generated streams. For networks trained with one time for all streams ("MLD Inpaint"); with
-    /// [`Resample`](crate::Resample) this is RePaint.
+    /// [`Resample`](anyflow_config::Resample) this is RePaint.
     Noised(Tensor),
     /// Observed in part: elements with `mask` above 0.5 are noised as in [`Observed::Noised`] and end at their exact
     /// value; all others are generated.
@@ -87,7 +88,7 @@ pub struct Sampled {
 
 /// Rejects a request that a denoiser with these streams cannot run, before any work is done.
 pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
-    request.sampler.check()?;
+    request.sampler.check().map_err(EngineError::Options)?;
     let known = || streams.iter().map(|stream| stream.name.clone()).collect::<Vec<_>>();
     let unknown = |name: &String| EngineError::Unknown { what: "stream", name: name.clone(), known: known() };
     let branches = request.guidance.iter().flat_map(|branch| branch.dropped.iter().chain(branch.weights.keys()));

@@ -1,49 +1,6 @@
 //! The state of a stream in a row: observed, generated or absent. All masks derive from it.
 
-use serde::{Deserialize, Serialize};
-
-/// The state of one stream in one row.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Observed: its time is 0, it stays fixed while others are sampled, and it has no loss.
-    Clean,
-    /// Diffused, at its own time: it has a loss, and sampling generates it.
-    Noisy,
-    /// Absent: the network sees zeros and a presence flag of 0; it has no loss.
-    Absent,
-}
-
-impl State {
-    /// True if the state has a loss.
-    pub fn has_loss(self) -> bool {
-        self == State::Noisy
-    }
-
-    /// True if noise is added, in training and in sampling.
-    pub fn has_noise(self) -> bool {
-        self == State::Noisy
-    }
-
-    /// True if sampling must restore the observed value after each step.
-    pub fn is_clamped(self) -> bool {
-        self == State::Clean
-    }
-
-    /// True if the network sees the stream.
-    pub fn is_present(self) -> bool {
-        self != State::Absent
-    }
-
-    /// The time that the network gets: `t` if noisy, 0 if clean, 1 if absent (as little is known as at full noise).
-    pub fn time(self, t: f64) -> f64 {
-        match self {
-            State::Clean => 0.0,
-            State::Noisy => t,
-            State::Absent => 1.0,
-        }
-    }
-}
+use anyflow_config::State;
 
 /// The states of a batch: `[row, stream]`.
 #[derive(Clone, Debug, PartialEq)]

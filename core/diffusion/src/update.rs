@@ -5,7 +5,7 @@
 
 use tch::Tensor;
 
-use crate::{EngineError, Result, StreamSpec, TableStep, TensorExt, Update};
+use crate::{EngineError, Prediction, Result, StreamSpec, TableStep, TensorExt, Update};
 
 /// The tensors a row may keep per stream: x, the saved state, the last two denoised values.
 pub(crate) const PLANES: usize = 4;

@@ -79,6 +79,18 @@ impl Errors {
         }
     }
 
+    /// The codes of the errors, each once, in the order of the errors.
+    pub fn codes(&self) -> Vec<String> {
+        let mut codes: Vec<String> = Vec::new();
+        for error in &self.list {
+            let code = error.problem.code();
+            if !codes.contains(&code) && !matches!(error.problem, Problem::More { .. }) {
+                codes.push(code);
+            }
+        }
+        codes
+    }
+
     /// All errors with the offending text underlined. `sources` are the compiled texts.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
         let sources: Vec<&Source> = with_includes(sources).into_iter().chain(&self.overrides).collect();

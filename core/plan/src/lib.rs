@@ -35,7 +35,7 @@ pub use error::{Diagnostic, Error, Errors, Related, Warning};
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::Override;
-pub use problem::{Caution, Hint, Problem};
+pub use problem::{Caution, CodeEntry, Hint, Problem};
 pub use protocol::{event, findings, frame, order};
 pub use source::{Place, Source};
 pub use surface::schema;

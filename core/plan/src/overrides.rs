@@ -3,11 +3,16 @@
 //! Overrides are put into the tree before it is read, each with its own position. So every check of the file applies to
 //! them and points at them.
 
+use anyflow_config::{
+    Family, Guidance, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
+    TimeDistribution, ValueForm,
+};
+
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
 use crate::problem::{Caution, Hint, Problem};
 use crate::source::{Source, SourceId, Span, SpannedString};
-use crate::surface::{Family, Form};
+use crate::surface::Reader;
 use crate::yaml::{self, Content, Entry, Node};
 
 /// A value from the command line that replaces a value of the file.
@@ -233,15 +238,15 @@ fn set(
 }
 
 /// The family of the kinds that a key takes.
-fn family(key: &str) -> Option<Family> {
+fn family(key: &str) -> Option<&'static Family> {
     Some(match key {
-        "schedule" => Family::Schedule,
-        "sampler" => Family::Sampler,
-        "guidance" => Family::Guidance,
-        "network" => Family::Network,
-        "objective" => Family::Objective,
-        "times" => Family::Times,
-        "optimizer" => Family::Optimizer,
+        "schedule" => ScheduleConfig::FAMILY,
+        "sampler" => Sampling::FAMILY,
+        "guidance" => Guidance::FAMILY,
+        "network" => NetworkConfig::FAMILY,
+        "objective" => ObjectiveConfig::FAMILY,
+        "times" => TimeDistribution::FAMILY,
+        "optimizer" => OptimizerConfig::FAMILY,
         _ => return None,
     })
 }
@@ -249,7 +254,7 @@ fn family(key: &str) -> Option<Family> {
 /// Sets the `kind` of a mapping, and removes the keys that the former kind has and the new one lacks.
 fn set_kind(
     node: &mut Node,
-    family: Family,
+    family: &'static Family,
     key: &SpannedString,
     path: &[SpannedString],
     value: Node,
@@ -280,10 +285,10 @@ fn set_kind(
 }
 
 /// The keys of a mapping `{kind: ..., ...}` that its kind does not have.
-fn unknown_keys(node: &Node, family: Family) -> Vec<String> {
+fn unknown_keys(node: &Node, family: &'static Family) -> Vec<String> {
     let mut report = Report::default();
-    Form::Kind(family).read(node, "", &mut report);
-    let own = format!("{} `", family.name());
+    ValueForm::Kind(family).read(node, "", &mut report);
+    let own = format!("{} `", family.name);
     let unknown = report.problems().filter_map(|problem| match problem {
         Problem::UnknownKey { key, within, .. } if within.starts_with(&own) => Some(key.clone()),
         _ => None,

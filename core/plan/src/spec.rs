@@ -20,11 +20,13 @@ pub(crate) use pipeline::{
 pub(crate) use scoring::{ScoringSpec, scoring};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
+use anyflow_config::Mapping;
+
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::source::SpannedString;
-use crate::surface::{Fields, Mapping, VERSION};
+use crate::surface::{Fields, VERSION};
 use crate::yaml::{Content, Node};
 
 impl FileKind {

@@ -1,20 +1,35 @@
-//! The YAML language as data: mappings and kinds with their keys, forms, defaults and bounds.
+//! The YAML language as data: mappings with their keys, forms, defaults and bounds. `anyflow-config` declares the kinds.
 //!
 //! One table serves the reader (unknown keys, missing keys, wrong values), the defaults, the JSON Schema and the
 //! reference.
 
 mod fields;
 mod fill;
-mod form;
 mod keys;
-mod kinds;
+mod read;
 mod schema;
 
+use anyflow_config::{
+    Family, Guidance, HeadLayers, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
+    TimeDistribution,
+};
+
 pub(crate) use fields::{Fields, text};
-pub(crate) use form::{Form, Key, Mapping, Need};
 pub(crate) use keys::{
     AGGREGATE, CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, HEAD, INPUT, JUDGE, MODEL,
     OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, VARIANT, VERSION,
 };
-pub(crate) use kinds::Family;
+pub(crate) use read::Reader;
 pub use schema::schema;
+
+/// Every family of kinds, in the order of the reference.
+pub(crate) const FAMILIES: [&Family; 8] = [
+    ScheduleConfig::FAMILY,
+    Sampling::FAMILY,
+    Guidance::FAMILY,
+    NetworkConfig::FAMILY,
+    HeadLayers::FAMILY,
+    ObjectiveConfig::FAMILY,
+    TimeDistribution::FAMILY,
+    OptimizerConfig::FAMILY,
+];

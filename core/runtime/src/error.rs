@@ -153,7 +153,7 @@ impl RunError {
                 anyflow_datasets::Fault::Run => Fault::Run,
             },
             RunError::Torch(_) | RunError::Arrow(_) | RunError::Internal(_) => Fault::Internal,
-            RunError::Diffusion { source: EngineError::Config { .. }, .. } => Fault::User,
+            RunError::Diffusion { source: EngineError::Config { .. } | EngineError::Options(_), .. } => Fault::User,
             _ => Fault::Run,
         }
     }

@@ -18,15 +18,12 @@ pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T> {
 }
 
 /// Returns the guidance branches of a plan for these roles of the streams.
-///
-/// # Errors
-/// [`RunError::Internal`] if planner and engine disagree.
-pub fn branches(guidance: Option<&Value>, states: &IndexMap<String, Observed>) -> Result<Vec<Branch>> {
-    let Some(guidance) = guidance else { return Ok(Vec::new()) };
+pub fn branches(guidance: Option<&Guidance>, states: &IndexMap<String, Observed>) -> Vec<Branch> {
+    let Some(guidance) = guidance else { return Vec::new() };
     let conditions =
         names(states, |state| matches!(state, Observed::Clean(_) | Observed::Noised(_) | Observed::Prompt { .. }));
     let generated = names(states, Observed::is_generated);
-    Ok(typed::<Guidance>(guidance)?.branches(&conditions, &generated))
+    Branch::of(guidance, &conditions, &generated)
 }
 
 fn names(states: &IndexMap<String, Observed>, is_wanted: fn(&Observed) -> bool) -> Vec<&str> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyflow_diffusion::{BuildOptions, Denoiser, Parameterization, Schedule, StreamSpec};
+use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StreamSpec};
 use anyflow_plan::plan::{Companion, DenoiserConfig, Model};
 use indexmap::IndexMap;
 use tch::Device;
@@ -111,18 +111,17 @@ impl Session {
 
 /// Builds a denoiser with fresh parameters.
 fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, device: Device, seed: u64) -> Result<Box<dyn Denoiser>> {
-    let schedule: Schedule = typed(&denoiser.schedule)?;
-    let parameterization: Parameterization = typed(&denoiser.predict.clone().into())?;
+    let schedule = Schedule::new(denoiser.schedule.clone());
     let spec = |stream: &String, shape: &[i64]| StreamSpec {
         name: stream.clone(),
         shape: shape.to_vec(),
         schedule: schedule.clone(),
-        parameterization,
+        parameterization: denoiser.predict,
     };
     let mut diffused = Vec::new();
     for stream in &denoiser.over {
         let planned = &model.streams[stream];
-        let own_schedule = planned.schedule.as_ref().map(typed).transpose()?;
+        let own_schedule = planned.schedule.clone().map(Schedule::new);
         let shared = spec(stream, &planned.latent);
         diffused.push(StreamSpec { schedule: own_schedule.unwrap_or(shared.schedule), ..shared });
     }
@@ -133,6 +132,6 @@ fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, device: Device, s
     }
     let prompts = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
     let network = typed(&denoiser.network)?;
-    let options = BuildOptions { precision: typed(&denoiser.precision.clone().into())?, device, seed };
+    let options = BuildOptions { precision: denoiser.precision, device, seed };
     anyflow_diffusion::build_joined(&network, &diffused, auxiliary, prompts, options).map_err(RunError::diffusion(name))
 }

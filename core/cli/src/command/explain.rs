@@ -1,6 +1,7 @@
 //! `anyflow explain`.
 
 use anyflow_plan::reference::{self, KeyEntry, Section};
+use anyflow_plan::{CodeEntry, Problem};
 
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
@@ -8,15 +9,20 @@ use crate::error::{CliError, Result};
 /// Arguments of `anyflow explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Key or kind of the YAML files, e.g. observe, diffuse.observe, ddim or sampler.ddim.eta
+    /// Key or kind of the YAML files, or code of an error, e.g. observe, diffuse.observe, ddim, sampler.ddim.eta or
+    /// unknown-key
     key: String,
 }
 
-/// Prints value, default and meaning of a key, and a shipped file that uses it.
+/// Prints value, default and meaning of a key, and a shipped file that uses it; or cause, example and cure of an error.
 ///
 /// # Errors
-/// An unknown key.
+/// An unknown key or code.
 pub fn run(args: &Args) -> Result<CommandResult> {
+    if let Some(code) = Problem::codes().into_iter().find(|code| code.code == args.key) {
+        let json = serde_json::to_value(&code).map_err(CliError::internal)?;
+        return Ok(CommandResult::done(problem(&code), json));
+    }
     let sections = reference::find(&args.key).map_err(|hint| {
         let hint = match hint.suggestion {
             Some(name) => format!("; did you mean `{name}`?"),
@@ -27,6 +33,11 @@ pub fn run(args: &Args) -> Result<CommandResult> {
     let json = serde_json::to_value(&sections).map_err(CliError::internal)?;
     let parts: Vec<String> = sections.iter().map(text).collect();
     Ok(CommandResult::done(parts.join("\n"), json))
+}
+
+fn problem(code: &CodeEntry) -> String {
+    let rows = [("example", Some(code.example.clone())), ("cure", Some(code.cure.clone()))];
+    lines(&code.code, &code.cause, &rows)
 }
 
 fn text(section: &Section) -> String {

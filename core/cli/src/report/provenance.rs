@@ -6,6 +6,7 @@ use std::path::Path;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Job, Op};
 use maud::{Markup, html};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::cell::inline;
@@ -116,7 +117,8 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
 }
 
 /// `ddim (steps 50, eta 0)`.
-pub(super) fn kind_first(value: &Value) -> String {
+pub(super) fn kind_first(kind: &impl Serialize) -> String {
+    let value = &serde_json::to_value(kind).unwrap_or_default();
     let Some(object) = value.as_object() else { return inline(value) };
     let rest = object.iter().filter(|(key, value)| *key != "kind" && !value.is_null());
     let rest: Vec<String> =

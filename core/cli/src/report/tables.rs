@@ -335,7 +335,7 @@ pub mod tests {
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_string();
         assert_eq!(line("image-to-sound  80"), "image-to-sound  80.0 %    77.4 % ± 2.0 ✗  50.0 % ± 2.0");
         assert_eq!(line("joint             "), "joint                     77.4 % ± 2.0    50.0 % ± 2.0");
-        assert_eq!(line("euler"), "euler    euler (steps 50)  joint     50                   500");
+        assert_eq!(line("euler"), "euler    euler (steps 50)        joint     50                   500");
         assert!(text.contains("reconstructed by mld    95.0 %"), "{text}");
         assert!(text.contains("image-to-sound  sound   mld      77.4 % ± 2.0  7.25 ± 0.02"), "{text}");
     }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyflow_diffusion::{Branch, Engine, EngineConfig, Observed, Request, Sampler};
+use anyflow_config::sampler::Ddim;
+use anyflow_diffusion::{Branch, Engine, EngineConfig, Observed, Request, Sampling};
 use criterion::{Criterion, Throughput};
 use tch::{Device, Kind, Tensor};
 
@@ -37,7 +38,7 @@ fn run(engine: &Engine, streams: &[&str], steps: usize) -> Duration {
         denoiser: "d".to_string(),
         rows: (0..ROWS).collect(),
         states: STREAMS.map(|name| (name.to_string(), state(name))).into_iter().chain([prompt]).collect(),
-        sampler: Sampler::Ddim { steps, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, steps),
         guidance: vec![Branch { dropped: vec!["prompt".to_string()], weights }],
         seed: 1,
         outputs: streams.iter().map(ToString::to_string).collect(),

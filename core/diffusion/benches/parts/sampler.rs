@@ -2,14 +2,15 @@
 
 use std::hint::black_box;
 
-use anyflow_diffusion::{Sampler, Schedule};
+use anyflow_config::sampler::{Ddim, Dpmpp3m, Unipc};
+use anyflow_diffusion::{Sampling, Schedule, Solver};
 use criterion::Criterion;
 
 pub fn bench(criterion: &mut Criterion) {
     let samplers = [
-        ("ddim", Sampler::Ddim { steps: 50, eta: 0.0 }),
-        ("dpmpp-3m", Sampler::Dpmpp3m { steps: 50 }),
-        ("unipc", Sampler::Unipc { steps: 50 }),
+        ("ddim", Sampling::new(Ddim { eta: 0.0 }, 50)),
+        ("dpmpp-3m", Sampling::new(Dpmpp3m {}, 50)),
+        ("unipc", Sampling::new(Unipc {}, 50)),
     ];
     let mut group = criterion.benchmark_group("table of 50 steps");
     for (name, sampler) in samplers {

@@ -1,6 +1,6 @@
 //! A training step, and the cost of drawing its times and noise.
 
-use anyflow_diffusion::{DrawKey, LossOptions, TimeDistribution, denoising_loss};
+use anyflow_diffusion::{DrawKey, Draws, LossOptions, TimeDistribution, denoising_loss};
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};

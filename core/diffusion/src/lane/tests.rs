@@ -1,7 +1,8 @@
 //! Tests of the internals of a lane.
 
 use super::*;
-use crate::{DenoiserInput, Observed, Parameterization, Sampler, Schedule, StreamSpec, Update, noise};
+use crate::{DenoiserInput, Observed, Parameterization, Sampling, Schedule, Solver, StreamSpec, Update, noise};
+use anyflow_config::sampler::{Ddim, Heun};
 use crossbeam::channel::bounded;
 use tch::Tensor;
 
@@ -61,13 +62,13 @@ fn tables_with_history_share_batches_with_tables_without() {
         denoiser: "d".to_string(),
         rows: rows.collect(),
         states: [("x".to_string(), Observed::Noisy)].into(),
-        sampler: Sampler::Ddim { steps: 7, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, 7),
         guidance: Vec::new(),
         seed: 1,
         outputs: vec!["x".to_string()],
     };
-    let ddim = Sampler::Ddim { steps: 7, eta: 0.0 }.table(&schedule);
-    let heun = Sampler::Heun { steps: 30 }.table(&schedule);
+    let ddim = Sampling::new(Ddim { eta: 0.0 }, 7).table(&schedule);
+    let heun = Sampling::new(Heun {}, 30).table(&schedule);
     assert!(heun.uses_history() && !ddim.uses_history());
     // Rows with history come and go while the others stay, and vice versa.
     let jobs = [(0..2, &ddim), (2..5, &heun), (5..8, &ddim), (8..9, &heun)];

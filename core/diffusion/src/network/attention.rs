@@ -1,8 +1,9 @@
 //! Attention over tokens, `[row, token, feature]`, as in Vaswani et al. 2017, eq. (1), with several heads.
 
+use anyflow_config::Precision;
 use tch::Tensor;
 
-use super::layer::{BuildOptions, Linear, Precision, cast, fresh, plain};
+use super::layer::{BuildOptions, Linear, NumberFormat, cast, fresh, plain};
 use crate::{Result, TensorExt};
 
 /// The score of a missing token: effectively minus infinity, but finite in any precision.

@@ -1,8 +1,9 @@
 //! Convolutions over maps, `[row, channel, height, width]`.
 
+use anyflow_config::Precision;
 use tch::{Kind, Tensor};
 
-use super::layer::{BuildOptions, Precision, cast, fresh, plain, zeros};
+use super::layer::{BuildOptions, NumberFormat, cast, fresh, plain, zeros};
 use crate::{Result, TensorExt};
 
 /// A square convolution that keeps or halves the size of the map.

@@ -1,6 +1,6 @@
 //! The layers of the networks.
 
-use serde::{Deserialize, Serialize};
+use anyflow_config::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::noise::{START_STEP, normals};
@@ -10,19 +10,13 @@ use crate::{Result, TensorExt};
 /// Added to the variance in a norm.
 const NORM_EPS: f64 = 1e-5;
 
-/// The precision of multiplications. Inputs, outputs, parameters, norms and residual sums are f32 in any case.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// 24 bits of mantissa.
-    #[default]
-    F32,
-    /// 8 bits of mantissa, sums in f32: products have a relative error of up to 2^-8.
-    Bf16,
+/// The number format of multiplications.
+pub(super) trait NumberFormat {
+    fn kind(self) -> Kind;
 }
 
-impl Precision {
-    pub(super) fn kind(self) -> Kind {
+impl NumberFormat for Precision {
+    fn kind(self) -> Kind {
         match self {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,

@@ -1,8 +1,9 @@
 //! Sinusoidal time embeddings.
 
+use anyflow_config::Precision;
 use tch::{Kind, Tensor};
 
-use super::layer::{BuildOptions, Linear, Precision, silu};
+use super::layer::{BuildOptions, Linear, silu};
 use crate::tensor::tensor_from_rows;
 use crate::{Result, TensorExt};
 

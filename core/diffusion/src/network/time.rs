@@ -2,11 +2,12 @@
 
 use std::f64::consts::FRAC_PI_4;
 
+use anyflow_config::Precision;
 use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::layer::{BuildOptions, Linear, Precision, silu};
+use super::layer::{BuildOptions, Linear, silu};
 use crate::tensor::tensor_from_rows;
 use crate::{Result, TensorExt, TimeRun};
 

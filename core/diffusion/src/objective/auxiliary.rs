@@ -167,7 +167,7 @@ mod tests {
         )
         .unwrap();
         let rows = 8000;
-        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+        let law = TimeDistribution::SharedAll(Default::default());
         let draw = law.draw(&streams, rows, 7, 3);
         let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), 0, KEY);
         let clean = |index: usize| {
@@ -180,7 +180,12 @@ mod tests {
             assert_eq!(whole.times[row * 4], draw.times[row]);
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = with_auxiliary(law.draw_from(100, &streams, 50, 7, 3), denoiser.as_ref(), 100, KEY);
+        let part = with_auxiliary(
+            crate::objective::times::draw_from(&law, 100, &streams, 50, 7, 3),
+            denoiser.as_ref(),
+            100,
+            KEY,
+        );
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
     }
 }

@@ -1,6 +1,5 @@
 //! The contrastive loss (InfoNCE): pulls vectors of one row together and pushes those of different rows apart.
 
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{Result, TensorExt};
@@ -9,21 +8,6 @@ use crate::{Result, TensorExt};
 const SHORTEST: f64 = 1e-6;
 /// Vectors whose cosine is within this of 1 are equal, f32.
 const SAME: f64 = 1e-5;
-
-/// A contrastive term of the loss, next to the denoising loss. Without `stream`: between the environment tokens of each
-/// pair of streams that take part. With it: between the predicted x0 of that stream, in its noisy rows, and the true
-/// values: Huang et al. 2023, "DiffDis", alignment of the query.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ContrastiveLoss {
-    /// Weight of the mean over pairs, or of the stream's term.
-    pub weight: f64,
-    /// The divisor of the cosines.
-    pub temperature: f64,
-    /// The stream whose predicted x0 is aligned.
-    #[serde(default)]
-    pub stream: Option<String>,
-}
 
 /// Symmetric InfoNCE of u and v, `[row, ...]` each, flattened and normalized to length 1: with S = u v^T / temperature,
 /// the mean of the cross-entropies of the rows of S and of S^T against the diagonal (Radford et al. 2021, figure 3).

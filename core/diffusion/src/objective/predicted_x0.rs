@@ -1,11 +1,12 @@
 //! The predicted x0 of a noisy stream, compared with the true value.
 
+use anyflow_config::ContrastiveLoss;
 use tch::{Device, Kind, Tensor};
 
 use super::contrastive::info_nce_of_distinct;
-use super::{ContrastiveLoss, Draw, LossOutput};
+use super::{Draw, LossOutput};
 use crate::tensor::tensor_from_rows;
-use crate::{EngineError, Result, StreamSpec, TensorExt};
+use crate::{EngineError, Prediction, Result, StreamSpec, TensorExt};
 
 /// The predicted x0 of a stream in its noisy rows.
 pub(super) struct PredictedX0 {

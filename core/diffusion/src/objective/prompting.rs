@@ -82,7 +82,7 @@ mod tests {
     fn a_row_has_one_available_prompt_or_none() {
         let diffused = streams(&["x"]);
         let prompts = streams(&["a", "b", "c"]);
-        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+        let law = TimeDistribution::SharedAll(Default::default());
         let prompting = Prompting { p_uncond: 0.25, missing: 0b010 };
         let rows = 8000;
         let draw = law.draw(&diffused, rows, 7, 3);
@@ -100,7 +100,9 @@ mod tests {
             assert!((share - wanted).abs() < 0.03, "{shares:?}");
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = prompting.with_prompts(law.draw_from(100, &diffused, 50, 7, 3), &prompts, 100, KEY).unwrap();
+        let part = prompting
+            .with_prompts(crate::objective::times::draw_from(&law, 100, &diffused, 50, 7, 3), &prompts, 100, KEY)
+            .unwrap();
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
         assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, 0, KEY).is_err());
     }

@@ -1,84 +1,15 @@
 //! The distribution of states and times in training.
 
+use anyflow_config::times::{Alternating, SharedAll, SubsetShared};
+use anyflow_config::{Density, Kinds, Per, State, TimeDistribution};
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 
-use super::density::{Density, logit_normals};
+use super::density::logit_normals;
 use crate::noise::RowNoise;
-use crate::{EngineError, Result, State, States, StreamSpec};
+use crate::{EngineError, Result, States, StreamSpec};
 
 /// The noise key of training draws; no stream can have this name, since sampling keys noise by the stream's own name.
 const LAW_NOISE: &str = "\0law";
-
-/// The distribution of the state and the time of each stream in each row.
-///
-/// Times are in the schedule's training range, with the given density. A shared time is shared as a fraction of that
-/// range, as in samplers.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum TimeDistribution {
-    /// With probability `p_cond` a random non-empty proper subset of the streams is observed; the others share one
-    /// time. Bounoua et al. 2024, "Multi-modal latent diffusion", multi-time masked training.
-    SubsetShared {
-        /// The probability that a row has observed streams; a single stream is never observed.
-        #[serde(default = "default_p_cond")]
-        p_cond: f64,
-        /// The probability that some of a row's observed streams are absent instead: their number is uniform from one
-        /// to all of them, and so is their choice. Generated streams are never absent, so at least one stream of every
-        /// row is noisy. This trains what guidance drops and what sampling leaves out.
-        #[serde(default)]
-        p_absent: f64,
-        /// One subset per row or per batch. Times are per row in any case.
-        #[serde(default)]
-        per: Per,
-        /// The density of the times.
-        #[serde(default)]
-        density: Density,
-    },
-    /// All streams noisy, each at its own time: Bao et al. 2023, "One transformer fits all distributions".
-    Independent {
-        /// The density of the times.
-        #[serde(default)]
-        density: Density,
-    },
-    /// All streams noisy at one shared time.
-    SharedAll {
-        /// One time per row or per batch. With one per batch, a
-        /// [`ContrastiveLoss`](crate::ContrastiveLoss) cannot distinguish rows by their times.
-        #[serde(default)]
-        per: Per,
-        /// The density of the times.
-        #[serde(default)]
-        density: Density,
-    },
-    /// Patterns of states in turn; noisy streams have their own times. Huang et al. 2023, "DiffDis", train with two
-    /// patterns: a stream noisy and the query absent, and the query noisy and that stream clean.
-    Alternating {
-        /// Stream -> state; unnamed streams are absent.
-        patterns: Vec<IndexMap<String, State>>,
-        /// Turns by row, so that each step sums the losses of all patterns, or turns by step.
-        #[serde(default)]
-        per: Per,
-        /// The density of the times.
-        #[serde(default)]
-        density: Density,
-    },
-}
-
-/// The unit that draws a subset or a time, or takes a turn.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Per {
-    /// Every row.
-    #[default]
-    Sample,
-    /// The whole batch.
-    Batch,
-}
-
-fn default_p_cond() -> f64 {
-    0.5
-}
 
 /// States and times of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,92 +39,96 @@ impl Draw {
     }
 }
 
-impl TimeDistribution {
-    /// Rejects probabilities out of range, and patterns without a noisy stream.
-    pub fn check(&self) -> Result<()> {
-        if let TimeDistribution::Alternating { patterns, .. } = self {
-            let idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
-            if patterns.is_empty() || patterns.iter().any(idle) {
-                let wanted = "at least one, each with a noisy stream";
-                let found = format!("{patterns:?}");
-                return Err(EngineError::Config { field: "patterns", wanted, found });
-            }
-        }
-        let TimeDistribution::SubsetShared { p_cond, p_absent, .. } = *self else { return Ok(()) };
-        for (field, value) in [("p_cond", p_cond), ("p_absent", p_absent)] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(EngineError::Config { field, wanted: "from 0 to 1", found: value.to_string() });
-            }
-        }
-        Ok(())
-    }
-
-    /// The density of the times.
-    pub fn density(&self) -> Density {
-        match *self {
-            TimeDistribution::SubsetShared { density, .. }
-            | TimeDistribution::Independent { density }
-            | TimeDistribution::SharedAll { density, .. }
-            | TimeDistribution::Alternating { density, .. } => density,
-        }
-    }
-
-    /// Rejects patterns that name other streams.
-    pub(super) fn check_streams(&self, streams: &[StreamSpec]) -> Result<()> {
-        let TimeDistribution::Alternating { patterns, .. } = self else { return Ok(()) };
-        self.check()?;
-        let known = |name: &String| streams.iter().any(|stream| stream.name == *name);
-        match patterns.iter().flat_map(IndexMap::keys).find(|name| !known(name)) {
-            None => Ok(()),
-            Some(stranger) => Err(EngineError::Unknown {
-                what: "stream",
-                name: stranger.clone(),
-                known: streams.iter().map(|stream| stream.name.clone()).collect(),
-            }),
-        }
-    }
-
+/// Draws states and times.
+///
+/// Times are in the schedule's training range, with the given density. A shared time is shared as a fraction of that range,
+/// as in samplers. `subset-shared`: a single stream is never observed; absent streams are some of the observed ones, whose
+/// number is uniform from one to all of them, so that at least one stream of every row is noisy (Bounoua et al. 2024,
+/// "Multi-modal latent diffusion", multi-time masked training). `independent`: Bao et al. 2023, "One transformer fits all
+/// distributions". `alternating`: Huang et al. 2023, "DiffDis", train with two patterns: a stream noisy and the query
+/// absent, and the query noisy and that stream clean.
+pub trait Draws {
     /// Draws for `rows` rows. A pure function of its arguments, so that resumed training draws the same again.
-    pub fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
-        self.draw_from(0, streams, rows, seed, step)
-    }
+    fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw;
+}
 
-    /// See [`TimeDistribution::draw`], for the rows from `first` on.
-    pub(super) fn draw_from(&self, first: usize, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
-        let mut states = States::filled(rows, streams.len(), State::Noisy);
-        let mut times = Vec::new();
-        let mut drawn = vec![0.0; TIMES + 2 * streams.len()];
-        let mut of_batch = drawn.clone();
-        RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
-        for row in 0..rows {
-            RowNoise::new(seed, (first + row) as u64, LAW_NOISE).uniforms(step, &mut drawn);
-            if let TimeDistribution::SubsetShared { p_cond, p_absent, per, .. } = *self {
-                let of_subset = if per == Per::Batch { &of_batch } else { &drawn };
-                draw_subset(states.row_mut(row), of_subset, p_cond, p_absent);
-            }
-            if let TimeDistribution::Alternating { patterns, per, .. } = self {
-                let turn = if *per == Per::Batch { step as usize } else { first + row };
-                let pattern = &patterns[turn % patterns.len().max(1)];
-                for (state, stream) in states.row_mut(row).iter_mut().zip(streams) {
-                    *state = pattern.get(&stream.name).copied().unwrap_or(State::Absent);
-                }
-            }
-            let of_all = matches!(self, TimeDistribution::SharedAll { per: Per::Batch, .. });
-            let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
-            let mut fractions = drawn[TIMES..TIMES + streams.len()].to_vec();
-            if self.density() == Density::LogitNormal {
-                fractions = logit_normals(streams.len(), seed, key, step);
-            }
-            let shared = !matches!(self, TimeDistribution::Independent { .. } | TimeDistribution::Alternating { .. });
-            for (index, stream) in streams.iter().enumerate() {
-                let leader = if shared { 0 } else { index };
-                let least = stream.schedule.t_min();
-                let most = stream.schedule.t_max();
-                times.push(states.row(row)[index].time(least + fractions[leader] * (most - least)));
+impl Draws for TimeDistribution {
+    fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
+        draw_from(self, 0, streams, rows, seed, step)
+    }
+}
+
+/// Rejects options out of range, and patterns that name other streams or have no noisy stream.
+pub(super) fn check(law: &TimeDistribution, streams: &[StreamSpec]) -> Result<()> {
+    law.check().map_err(EngineError::Options)?;
+    let TimeDistribution::Alternating(Alternating { patterns, .. }) = law else { return Ok(()) };
+    let idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
+    if patterns.is_empty() || patterns.iter().any(idle) {
+        let wanted = "at least one, each with a noisy stream";
+        return Err(EngineError::Config { field: "patterns", wanted, found: format!("{patterns:?}") });
+    }
+    let known = |name: &String| streams.iter().any(|stream| stream.name == *name);
+    match patterns.iter().flat_map(IndexMap::keys).find(|name| !known(name)) {
+        None => Ok(()),
+        Some(stranger) => Err(EngineError::Unknown {
+            what: "stream",
+            name: stranger.clone(),
+            known: streams.iter().map(|stream| stream.name.clone()).collect(),
+        }),
+    }
+}
+
+fn density(law: &TimeDistribution) -> Density {
+    match law {
+        TimeDistribution::SubsetShared(law) => law.density,
+        TimeDistribution::Independent(law) => law.density,
+        TimeDistribution::SharedAll(law) => law.density,
+        TimeDistribution::Alternating(law) => law.density,
+    }
+}
+
+/// See [`Draws::draw`], for the rows from `first` on.
+pub(super) fn draw_from(
+    law: &TimeDistribution,
+    first: usize,
+    streams: &[StreamSpec],
+    rows: usize,
+    seed: u64,
+    step: u32,
+) -> Draw {
+    let mut states = States::filled(rows, streams.len(), State::Noisy);
+    let mut times = Vec::new();
+    let mut drawn = vec![0.0; TIMES + 2 * streams.len()];
+    let mut of_batch = drawn.clone();
+    RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
+    for row in 0..rows {
+        RowNoise::new(seed, (first + row) as u64, LAW_NOISE).uniforms(step, &mut drawn);
+        if let TimeDistribution::SubsetShared(SubsetShared { p_cond, p_absent, per, .. }) = law {
+            let of_subset = if *per == Per::Batch { &of_batch } else { &drawn };
+            draw_subset(states.row_mut(row), of_subset, *p_cond, *p_absent);
+        }
+        if let TimeDistribution::Alternating(Alternating { patterns, per, .. }) = law {
+            let turn = if *per == Per::Batch { step as usize } else { first + row };
+            let pattern = &patterns[turn % patterns.len().max(1)];
+            for (state, stream) in states.row_mut(row).iter_mut().zip(streams) {
+                *state = pattern.get(&stream.name).copied().unwrap_or(State::Absent);
             }
         }
-        Draw { states, times }
+        let of_all = matches!(law, TimeDistribution::SharedAll(SharedAll { per: Per::Batch, .. }));
+        let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
+        let mut fractions = drawn[TIMES..TIMES + streams.len()].to_vec();
+        if density(law) == Density::LogitNormal {
+            fractions = logit_normals(streams.len(), seed, key, step);
+        }
+        let shared = !matches!(law, TimeDistribution::Independent(_) | TimeDistribution::Alternating(_));
+        for (index, stream) in streams.iter().enumerate() {
+            let leader = if shared { 0 } else { index };
+            let least = stream.schedule.t_min();
+            let most = stream.schedule.t_max();
+            times.push(states.row(row)[index].time(least + fractions[leader] * (most - least)));
+        }
     }
+    Draw { states, times }
 }
 
 /// The offset of the times among a row's uniforms: after the two coins, the subset and the number of absent streams.

@@ -1,42 +1,26 @@
 //! The weights of the losses.
 
-use serde::{Deserialize, Serialize};
+use anyflow_config::{ContrastiveLoss, State, Weight};
 
-use super::{ContrastiveLoss, Prompting};
-use crate::{State, StreamSpec};
+use super::Prompting;
+use crate::{Prediction, StreamSpec};
 
-/// The weight of the squared error at a time.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Weight {
-    /// 1 on the predicted quantity.
-    #[default]
-    Uniform,
-    /// g^2 / s^2 on the error in eps, to which the network's error is converted: the weight under which the loss bounds
-    /// the likelihood. Song et al. 2021, "Maximum likelihood training of score-based diffusion models", eq. (7) with
-    /// lambda = g^2, the score being -eps / s.
-    Likelihood,
-}
-
-impl Weight {
-    /// The weight at a time of a noisy stream.
-    pub fn at(self, stream: &StreamSpec, t: f64) -> f64 {
-        match self {
-            Weight::Uniform => 1.0,
-            Weight::Likelihood => {
-                let a = stream.schedule.signal(t);
-                let s = stream.schedule.noise(t);
-                // Given x, eps = (x - a x0) / s.
-                let eps_of_output = -a / s * stream.parameterization.x0_coefficients(a, s).1;
-                stream.schedule.noise_rate(t) * eps_of_output * eps_of_output
-            }
+/// The weight of the squared error at a time of a noisy stream.
+pub fn loss_weight(weight: Weight, stream: &StreamSpec, t: f64) -> f64 {
+    match weight {
+        Weight::Uniform => 1.0,
+        Weight::Likelihood => {
+            let a = stream.schedule.signal(t);
+            let s = stream.schedule.noise(t);
+            // Given x, eps = (x - a x0) / s.
+            let eps_of_output = -a / s * stream.parameterization.x0_coefficients(a, s).1;
+            stream.schedule.noise_rate(t) * eps_of_output * eps_of_output
         }
     }
 }
 
 /// The options of the loss.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LossOptions {
     /// The weight by time.
     pub weight: Weight,
@@ -44,16 +28,12 @@ pub struct LossOptions {
     pub denoise_weight: f64,
     /// The index of the first of these rows in the step's batch: a micro-batch draws what its rows would draw in the
     /// whole batch.
-    #[serde(skip)]
     pub first_row: usize,
     /// The distribution of prompts, for a denoiser with prompts.
-    #[serde(skip)]
     pub prompting: Prompting,
     /// Diffused streams that take no part, as a bit mask: bit i is set for the i-th stream. They are absent.
-    #[serde(skip)]
     pub left_out: u64,
     /// The contrastive loss, if any.
-    #[serde(skip)]
     pub contrast: Option<ContrastiveLoss>,
 }
 

@@ -1,9 +1,10 @@
 //! Auxiliary streams: their process against simulated chains, plain diffusion without them, heads, sampling with
 //! estimates.
 
+use anyflow_config::sampler::{Ddim, Ddpm};
 use anyflow_diffusion::{
     Aggregation, AggregationSchedule, Auxiliary, Denoiser, DenoiserInput, DrawKey, HeadConfig, HeadLoss, HeadNetwork,
-    LossOptions, Network, Observed, Parameterization, Precision, Request, Sampler, Schedule, StreamSpec,
+    LossOptions, Network, Observed, Parameterization, Precision, Request, Sampling, Schedule, Solver, StreamSpec,
     TimeDistribution, build, build_joined, denoising_loss,
 };
 use proptest::prelude::*;
@@ -137,7 +138,7 @@ proptest! {
         law in laws(), weight in 0.0..2.0f64, z0 in -2.0..2.0f64, code in -2.0..2.0f64, z in -3.0..3.0f64,
     ) {
         let steps = 20;
-        let table = Sampler::Ddpm { steps }.table(&schedule);
+        let table = Sampling::new(Ddpm {}, steps).table(&schedule);
         for step in &table.steps[..steps - 1] {
             let abar = schedule.signal(step.t).powi(2);
             let before = schedule.signal(step.t_next).powi(2);
@@ -201,7 +202,7 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
 fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor, Vec<(String, Tensor)>) {
     let x = normal(rows, &SHAPE);
     let latents = if denoiser.auxiliaries().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
-    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll(Default::default());
     let output = denoising_loss(denoiser, &latents, &law, options, DrawKey { seed: 5, step: 2 }).unwrap();
     (output.loss, output.per_stream)
 }
@@ -232,7 +233,7 @@ fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
                 denoiser: "d".to_string(),
                 rows: (0..3).collect(),
                 states,
-                sampler: Sampler::Ddpm { steps: 12 }.into(),
+                sampler: Sampling::new(Ddpm {}, 12),
                 guidance: Vec::new(),
                 seed: 4,
                 outputs: vec!["x".to_string()],
@@ -313,7 +314,7 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
     let half = |first_row| {
         let latents = vec![normal(32, &SHAPE).narrow(0, first_row, 16), one_hot(32).narrow(0, first_row, 16)];
         let options = LossOptions { first_row: first_row as usize, ..LossOptions::default() };
-        let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+        let law = TimeDistribution::SharedAll(Default::default());
         number(&denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 5, step: 2 }).unwrap().loss)
     };
     assert!(((half(0) + half(16)) / 2.0 - number(&loss)).abs() < 1e-5, "f32");
@@ -335,12 +336,12 @@ fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     assert_eq!(read(0.0, 0.0)[1], 0.0, "every row has it");
 }
 
-fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: Sampler) -> [Tensor; 2] {
+fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: Sampling) -> [Tensor; 2] {
     let request = Request {
         denoiser: "d".to_string(),
         rows: rows.to_vec(),
         states: [("x".to_string(), Observed::Noisy), ("label".to_string(), label)].into(),
-        sampler: sampler.into(),
+        sampler,
         guidance: Vec::new(),
         seed: 4,
         outputs: vec!["x".to_string(), "label".to_string()],
@@ -353,7 +354,7 @@ fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: 
 fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
     let build = || network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
     let steps = 4;
-    let [x, label] = sampled(build(), &[7, 8, 9], Observed::Noisy, Sampler::Ddim { steps, eta: 0.0 });
+    let [x, label] = sampled(build(), &[7, 8, 9], Observed::Noisy, Sampling::new(Ddim { eta: 0.0 }, steps));
     // Walkthrough: the null embedding at first, then the embedding of the estimate before.
     let schedule = Schedule::vp_linear();
     let denoiser = build();
@@ -375,13 +376,13 @@ fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
     assert!(off(&x, &y) < 2e-3 * y.abs().max().double_value(&[]), "{}", off(&x, &y));
     assert!(off(&label, &estimate) < 2e-3);
     // A row does not depend on the rest of the batch.
-    let [alone, of_alone] = sampled(build(), &[8], Observed::Noisy, Sampler::Ddim { steps, eta: 0.0 });
+    let [alone, of_alone] = sampled(build(), &[8], Observed::Noisy, Sampling::new(Ddim { eta: 0.0 }, steps));
     assert!(off(&alone, &x.narrow(0, 1, 1)) < 1e-4 * y.abs().max().double_value(&[]));
     assert!(off(&of_alone, &label.narrow(0, 1, 1)) < 1e-4);
     // An observed label is returned as it is, and another label gives another x.
     let given = |class: i64| {
         let value = one_hot(8).narrow(0, class, 1).expand([3, CLASSES], false).contiguous();
-        sampled(build(), &[7, 8, 9], Observed::Clean(value), Sampler::Ddim { steps, eta: 0.0 })
+        sampled(build(), &[7, 8, 9], Observed::Clean(value), Sampling::new(Ddim { eta: 0.0 }, steps))
     };
     let ([first, label], [second, _]) = (given(0), given(1));
     assert_eq!(label.argmax(-1, false).sum(Kind::Int64).int64_value(&[]), 0);
@@ -416,7 +417,7 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
         denoiser: "d".to_string(),
         rows: vec![1],
         states: [("x".to_string(), Observed::Noisy), ("c".to_string(), Observed::Noisy)].into(),
-        sampler: Sampler::Ddim { steps: 2, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, 2),
         guidance: Vec::new(),
         seed: 4,
         outputs: vec!["x".to_string()],
@@ -433,7 +434,7 @@ fn a_head_learns_without_the_embedding() {
     let truth = one_hot(64);
     let x = (&truth * MOMENTS.1 + MOMENTS.0).matmul(&means) + normal(64, &SHAPE) * 0.05;
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
-    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll(Default::default());
     for step in 0..150 {
         let latents = [x.shallow_clone(), truth.shallow_clone()];
         let output =

@@ -1,6 +1,7 @@
 //! Gaussian data, for which the denoiser, the end point of the ODE and the distribution of the SDE are known exactly.
 
-use anyflow_diffusion::{Observed, Parameterization, Request, Sampler, SamplerTable, Schedule, Update, noise};
+use anyflow_config::sampler::{Ddim, Ddpm, Dpmpp2m, Dpmpp3m, Euler, EulerAncestral, EulerMaruyama, Heun, Unipc};
+use anyflow_diffusion::{Observed, Parameterization, Request, SamplerTable, Sampling, Schedule, Solver, Update, noise};
 
 use crate::fakes::{Gaussian, engine, stream, values};
 
@@ -68,7 +69,7 @@ fn ddim_converges_to_the_end_of_the_ode_with_order_one() {
         let data = gaussian(schedule.clone(), Parameterization::X0);
         let start = 1.3;
         let error = |steps| {
-            let table = Sampler::Ddim { steps, eta: 0.0 }.table(&schedule);
+            let table = Sampling::new(Ddim { eta: 0.0 }, steps).table(&schedule);
             (run(&table, &data, &schedule, start) - data.end_point(&schedule, start)).abs()
         };
         let errors: Vec<f64> = [64, 128, 256, 512, 1024].map(error).into();
@@ -85,15 +86,15 @@ fn ddim_converges_to_the_end_of_the_ode_with_order_one() {
 /// through 0.
 #[test]
 fn solvers_have_their_order() {
-    type Case = (fn(usize) -> Sampler, std::ops::Range<f64>);
+    type Case = (fn(usize) -> Sampling, std::ops::Range<f64>);
     let cases: [Case; 6] = [
-        (|steps| Sampler::Ddim { steps, eta: 0.0 }, 0.85..1.15),
-        (|steps| Sampler::Euler { steps }, 0.85..1.15),
-        (|steps| Sampler::Heun { steps }, 1.75..2.5),
-        (|steps| Sampler::Dpmpp2m { steps }, 1.75..2.5),
+        (|steps| Sampling::new(Ddim { eta: 0.0 }, steps), 0.85..1.15),
+        (|steps| Sampling::new(Euler {}, steps), 0.85..1.15),
+        (|steps| Sampling::new(Heun {}, steps), 1.75..2.5),
+        (|steps| Sampling::new(Dpmpp2m {}, steps), 1.75..2.5),
         // Its corrector adds one to the order of its predictor: Zhao et al. 2023, theorem 3.1.
-        (|steps| Sampler::Unipc { steps }, 1.75..3.4),
-        (|steps| Sampler::Dpmpp3m { steps }, 2.5..3.4),
+        (|steps| Sampling::new(Unipc {}, steps), 1.75..3.4),
+        (|steps| Sampling::new(Dpmpp3m {}, steps), 2.5..3.4),
     ];
     for schedule in schedules() {
         let data = gaussian(schedule.clone(), Parameterization::X0);
@@ -115,14 +116,17 @@ fn solvers_have_their_order() {
 fn solvers_reach_the_end_of_the_ode() {
     for schedule in schedules() {
         let data = gaussian(schedule.clone(), Parameterization::X0);
-        let error = |sampler: Sampler| {
+        let error = |sampler: Sampling| {
             (run(&sampler.table(&schedule), &data, &schedule, 1.3) - data.end_point(&schedule, 1.3)).abs()
         };
         let steps = 50;
-        let first = error(Sampler::Ddim { steps, eta: 0.0 });
-        for sampler in
-            [Sampler::Heun { steps }, Sampler::Dpmpp2m { steps }, Sampler::Dpmpp3m { steps }, Sampler::Unipc { steps }]
-        {
+        let first = error(Sampling::new(Ddim { eta: 0.0 }, steps));
+        for sampler in [
+            Sampling::new(Heun {}, steps),
+            Sampling::new(Dpmpp2m {}, steps),
+            Sampling::new(Dpmpp3m {}, steps),
+            Sampling::new(Unipc {}, steps),
+        ] {
             let found = error(sampler.clone());
             assert!(found < 0.6 * first, "{schedule:?} {sampler:?}: {found:.2e}, DDIM {first:.2e}");
         }
@@ -131,11 +135,11 @@ fn solvers_reach_the_end_of_the_ode() {
 
 #[test]
 fn stochastic_samplers_reach_mean_and_variance() {
-    let samplers: [fn(usize) -> Sampler; 4] = [
-        |steps| Sampler::EulerMaruyama { steps },
-        |steps| Sampler::Ddim { steps, eta: 1.0 },
-        |steps| Sampler::Ddpm { steps },
-        |steps| Sampler::EulerAncestral { steps, eta: 0.7 },
+    let samplers: [fn(usize) -> Sampling; 4] = [
+        |steps| Sampling::new(EulerMaruyama {}, steps),
+        |steps| Sampling::new(Ddim { eta: 1.0 }, steps),
+        |steps| Sampling::new(Ddpm {}, steps),
+        |steps| Sampling::new(EulerAncestral { eta: 0.7 }, steps),
     ];
     for schedule in schedules() {
         let data = gaussian(schedule.clone(), Parameterization::X0);
@@ -167,11 +171,11 @@ fn the_engine_does_what_the_table_says() {
         let data = gaussian(schedule.clone(), kind);
         let tolerance = if kind == Parameterization::Eps { TOLERANCE_EPS_F32 } else { TOLERANCE_F32 };
         for sampler in [
-            Sampler::Ddim { steps, eta: 0.0 },
-            Sampler::Heun { steps },
-            Sampler::Dpmpp2m { steps },
-            Sampler::Dpmpp3m { steps },
-            Sampler::Unipc { steps },
+            Sampling::new(Ddim { eta: 0.0 }, steps),
+            Sampling::new(Heun {}, steps),
+            Sampling::new(Dpmpp2m {}, steps),
+            Sampling::new(Dpmpp3m {}, steps),
+            Sampling::new(Unipc {}, steps),
         ] {
             let table = sampler.table(schedule);
             let found = values(&sample(&engine.handle(), rows.clone(), sampler.clone()));
@@ -192,7 +196,8 @@ fn the_engine_does_what_the_table_says() {
 fn sampled_moments_are_those_of_the_data() {
     let rows = 8_000;
     for (steps, sde) in [(50, true), (100, true), (50, false)] {
-        let sampler = if sde { Sampler::EulerMaruyama { steps } } else { Sampler::Ddim { steps, eta: 1.0 } };
+        let sampler =
+            if sde { Sampling::new(EulerMaruyama {}, steps) } else { Sampling::new(Ddim { eta: 1.0 }, steps) };
         let schedule = Schedule::vp_linear();
         let data = gaussian(schedule.clone(), Parameterization::V);
         let (mean, variance) = law(&sampler.table(&schedule), &data, &schedule);
@@ -210,13 +215,13 @@ fn sampled_moments_are_those_of_the_data() {
     }
 }
 
-fn sample(handle: &anyflow_diffusion::EngineHandle, rows: Vec<u64>, sampler: Sampler) -> tch::Tensor {
+fn sample(handle: &anyflow_diffusion::EngineHandle, rows: Vec<u64>, sampler: Sampling) -> tch::Tensor {
     let states = [("x".to_string(), Observed::Noisy)].into();
     let request = Request {
         denoiser: "d".to_string(),
         rows,
         states,
-        sampler: sampler.into(),
+        sampler,
         guidance: Vec::new(),
         seed: 5,
         outputs: vec!["x".to_string()],

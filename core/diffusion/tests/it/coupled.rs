@@ -167,7 +167,7 @@ fn a_frozen_network_predicts_the_same() {
 fn streams_that_take_no_part_get_no_gradient() {
     let denoiser = network(&["a", "b", "map"], true);
     let latents: Vec<Tensor> = denoiser.streams().iter().map(|stream| normal(16, &stream.shape)).collect();
-    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll(Default::default());
     let loss = |options: LossOptions| {
         denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap()
     };

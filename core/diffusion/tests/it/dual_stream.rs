@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anyflow_config::Decay;
+use anyflow_config::optimizer::Adamw;
+use anyflow_config::times::Alternating;
 use anyflow_diffusion::{
-    ContrastiveLoss, Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Observed, Optimizer,
-    OptimizerConfig, Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State,
-    StreamSpec, TimeDistribution, build, denoising_loss, network::DualStream,
+    ContrastiveLoss, Denoiser, DenoiserInput, DrawKey, Draws, LossOptions, Network, Observed, Optimizer,
+    Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State, StreamSpec,
+    TimeDistribution, build, denoising_loss, network::DualStream,
 };
 use indexmap::IndexMap;
 use serde_json::json;
@@ -225,7 +228,11 @@ fn patterns(of: &[[State; 2]], per: Per) -> TimeDistribution {
         let names = ["map", "query"].map(str::to_string);
         names.into_iter().zip(*states).filter(|(_, state)| *state != Absent).collect()
     };
-    TimeDistribution::Alternating { patterns: of.iter().map(pattern).collect(), per, density: Default::default() }
+    TimeDistribution::Alternating(Alternating {
+        patterns: of.iter().map(pattern).collect(),
+        per,
+        density: Default::default(),
+    })
 }
 
 const PATTERNS: [[State; 2]; 2] = [[Noisy, Absent], [Clean, Noisy]];
@@ -241,22 +248,19 @@ fn patterns_take_turns_by_row_or_by_step() {
     let draw = patterns(&PATTERNS, Per::Sample).draw(&specs, 4, 1, 0);
     assert_eq!((draw.times[1], draw.times[2]), (1.0, 0.0), "absent, clean");
     assert!(draw.times[0] > 0.0 && draw.times[0] != draw.times[4], "a time per row");
-    assert!(patterns(&[], Per::Sample).check().is_err());
-    assert!(patterns(&[[Clean, Absent]], Per::Sample).check().is_err(), "nothing is noisy");
-    let stranger = TimeDistribution::Alternating {
+    let stranger = TimeDistribution::Alternating(Alternating {
         patterns: vec![IndexMap::from([("quary".to_string(), Noisy)])],
         per: Per::Sample,
         density: Default::default(),
-    };
+    });
     let latents = [normal(4, &[1, 4, 4]), normal(4, &[4])];
-    let lost = denoising_loss(
-        network(&SITES).as_ref(),
-        &latents,
-        &stranger,
-        &LossOptions::default(),
-        DrawKey { seed: 1, step: 0 },
-    );
-    assert!(lost.unwrap_err().to_string().contains("quary"));
+    let refused = |law: &TimeDistribution| {
+        let key = DrawKey { seed: 1, step: 0 };
+        denoising_loss(network(&SITES).as_ref(), &latents, law, &LossOptions::default(), key).unwrap_err().to_string()
+    };
+    assert!(refused(&stranger).contains("quary"));
+    assert!(refused(&patterns(&[], Per::Sample)).contains("with a noisy stream"));
+    assert!(refused(&patterns(&[[Clean, Absent]], Per::Sample)).contains("with a noisy stream"));
 }
 
 #[test]
@@ -298,8 +302,7 @@ fn it_learns_to_classify_from_the_features_only() {
     const STEPS: u32 = 150;
     tch::set_num_threads(1);
     let dual = network_over(&streams_with(Parameterization::X0), &SITES);
-    let config =
-        OptimizerConfig::Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, max_grad_norm: 1.0 };
+    let config = Adamw { lr: 4e-3, warmup: 10, decay: Decay::Cosine, weight_decay: 0.0, max_grad_norm: 1.0 };
     let mut optimizer = Optimizer::new(config, u64::from(STEPS), 0.0, dual.parameters()).unwrap();
     let contrast = Some(ContrastiveLoss { weight: 0.5, temperature: 0.1, stream: Some("query".to_string()) });
     let options = LossOptions { contrast, ..LossOptions::default() };

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::{
     BuildOptions, Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization,
-    Precision, Request, ResidualMlpConfig, Result, Sampler, Schedule, StreamSpec, build, noise,
+    Precision, Request, ResidualMlpConfig, Result, Sampling, Schedule, StreamSpec, build, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -73,7 +74,12 @@ impl Denoiser for Gaussian {
             let s = column(3);
             let x0 = column(0) * x + column(1);
             let eps = (x - &a * &x0) / &s;
-            stream.parameterization.target(&x0, &eps, &a, &s)
+            Ok(match stream.parameterization {
+                Parameterization::Eps => eps,
+                Parameterization::X0 => x0,
+                Parameterization::V => a * eps - s * x0,
+                Parameterization::Flow => eps - x0,
+            })
         });
         outputs.collect()
     }
@@ -166,12 +172,12 @@ pub fn engine(denoisers: Vec<(&str, Box<dyn Denoiser>)>, max_batch_rows: usize) 
 }
 
 /// A request to the denoiser "d" that generates both of [`two_streams`].
-pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampler) -> Request {
+pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampling) -> Request {
     Request {
         denoiser: "d".to_string(),
         rows: rows.into_iter().collect(),
         states: [("left".to_string(), Observed::Noisy), ("right".to_string(), Observed::Noisy)].into(),
-        sampler: sampler.into(),
+        sampler,
         guidance: Vec::new(),
         seed: 11,
         outputs: vec!["left".to_string(), "right".to_string()],
@@ -179,14 +185,14 @@ pub fn joint(rows: impl IntoIterator<Item = u64>, sampler: Sampler) -> Request {
 }
 
 /// [`joint`], with "right" observed.
-pub fn conditional(rows: impl IntoIterator<Item = u64>, sampler: Sampler, right: Tensor) -> Request {
+pub fn conditional(rows: impl IntoIterator<Item = u64>, sampler: Sampling, right: Tensor) -> Request {
     let mut request = joint(rows, sampler);
     request.states.insert("right".to_string(), Observed::Clean(right));
     request
 }
 
-pub fn ddim(steps: usize) -> Sampler {
-    Sampler::Ddim { steps, eta: 0.0 }
+pub fn ddim(steps: usize) -> Sampling {
+    Sampling::new(Ddim { eta: 0.0 }, steps)
 }
 
 pub fn worst(left: &Tensor, right: &Tensor) -> f64 {

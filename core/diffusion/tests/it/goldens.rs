@@ -1,6 +1,6 @@
 //! Every value of schedules, sampler tables and noise against the float64 reference of `goldens/make.py`.
 
-use anyflow_diffusion::{Sampler, Schedule, Update, noise};
+use anyflow_diffusion::{Sampling, Schedule, Solver, Update, noise};
 use serde_json::Value;
 
 /// The reference cancels where the code does not: s near t = 0, and quotients by s^2.
@@ -8,6 +8,10 @@ const RELATIVE_F64: f64 = 1e-10;
 
 fn golden(source: &str) -> Value {
     serde_json::from_str(source).unwrap()
+}
+
+fn schedule(setting: &Value) -> Schedule {
+    Schedule::new(serde_json::from_value::<anyflow_config::ScheduleConfig>(setting.clone()).unwrap())
 }
 
 fn close(found: f64, expected: &Value, what: &str) {
@@ -20,7 +24,7 @@ fn schedules_match_the_reference_everywhere() {
     let golden = golden(include_str!("../goldens/schedules.json"));
     let mut compared = 0;
     for entry in golden["schedules"].as_array().unwrap() {
-        let schedule: Schedule = serde_json::from_value(entry["schedule"].clone()).unwrap();
+        let schedule = schedule(&entry["schedule"]);
         for row in entry["rows"].as_array().unwrap() {
             let t = row[0].as_f64().unwrap();
             close(schedule.signal(t), &row[1], "signal");
@@ -39,8 +43,8 @@ fn sampler_tables_match_the_reference_everywhere() {
     let golden = golden(include_str!("../goldens/samplers.json"));
     let mut compared = 0;
     for entry in golden["tables"].as_array().unwrap() {
-        let schedule: Schedule = serde_json::from_value(entry["schedule"].clone()).unwrap();
-        let sampler: Sampler = serde_json::from_value(entry["sampler"].clone()).unwrap();
+        let schedule = schedule(&entry["schedule"]);
+        let sampler: Sampling = serde_json::from_value(entry["sampler"].clone()).unwrap();
         let table = sampler.table(&schedule);
         let rows = entry["rows"].as_array().unwrap();
         assert_eq!((table.steps.len(), table.start_scale), (rows.len(), 1.0));
@@ -61,8 +65,8 @@ fn solvers_match_the_reference_everywhere() {
     let mut compared = 0;
     let mut kinds = std::collections::BTreeSet::new();
     for entry in golden.as_array().unwrap() {
-        let schedule: Schedule = serde_json::from_value(entry["schedule"].clone()).unwrap();
-        let sampler: Sampler = serde_json::from_value(entry["sampler"].clone()).unwrap();
+        let schedule = schedule(&entry["schedule"]);
+        let sampler: Sampling = serde_json::from_value(entry["sampler"].clone()).unwrap();
         kinds.insert(entry["sampler"]["kind"].to_string());
         let table = sampler.table(&schedule);
         let rows = entry["rows"].as_array().unwrap();

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use anyflow_config::sampler::{Ddim, EulerMaruyama};
 use anyflow_diffusion::{
-    Branch, DenoiserInput, EngineError, Observed, Parameterization, Request, Sampler, Schedule, noise,
+    Branch, DenoiserInput, EngineError, Observed, Parameterization, Request, Sampling, Schedule, Solver, noise,
 };
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
@@ -40,7 +41,7 @@ fn given_y(rows: u64, steps: usize, y: f64, guidance: Vec<Branch>) -> Request {
         denoiser: "d".to_string(),
         rows: (0..rows).collect(),
         states: [("x".to_string(), Observed::Noisy), ("y".to_string(), Observed::Clean(y))].into(),
-        sampler: Sampler::Ddim { steps, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, steps),
         guidance,
         seed: 3,
         outputs: vec!["x".to_string()],
@@ -59,7 +60,7 @@ fn the_guided_trajectory_is_that_of_known_gaussians() {
     for scale in [2.5, 0.3] {
         let guidance = vec![branch(&["y"], &[("x", scale - 1.0)])];
         let found = run(&engine, vec![given_y(rows, 20, y, guidance)]).remove(0).streams.swap_remove("x").unwrap();
-        let table = Sampler::Ddim { steps: 20, eta: 0.0 }.table(&schedule);
+        let table = Sampling::new(Ddim { eta: 0.0 }, 20).table(&schedule);
         for row in 0..rows {
             let start = |stream| {
                 let mut start = [0.0];
@@ -113,7 +114,7 @@ fn a_scale_of_one_costs_nothing_and_keeps_the_bits() {
     let expected = with(Vec::new());
     let before = plain.handle().stats().row_steps;
     let guidance: anyflow_diffusion::Guidance = serde_json::from_str(r#"{"kind": "cfg", "scale": 1.0}"#).unwrap();
-    let found = with(guidance.branches(&["right"], &["left"]));
+    let found = with(Branch::of(&guidance, &["right"], &["left"]));
     assert_eq!(bits(&found.streams["left"]), bits(&expected.streams["left"]));
     assert_eq!(plain.handle().stats().row_steps - before, 5 * 9);
 }
@@ -147,7 +148,7 @@ fn every_condition_has_its_own_strength() {
         denoiser: "d".to_string(),
         rows: vec![1, 2, 3],
         states: [("out".into(), Observed::Noisy), ("one".into(), full(1.0)), ("two".into(), full(10.0))].into(),
-        sampler: ddim(1).into(),
+        sampler: ddim(1),
         guidance: vec![branch(&["one"], &[("out", 1.0)]), branch(&["two"], &[("out", -0.5)])],
         seed: 1,
         outputs: vec!["out".to_string()],
@@ -164,7 +165,7 @@ fn every_condition_has_its_own_strength() {
 fn rows_with_and_without_guidance_share_a_batch() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
     let requests = || {
-        let mut both = joint(4..7, Sampler::EulerMaruyama { steps: 12 });
+        let mut both = joint(4..7, Sampling::new(EulerMaruyama {}, 12));
         both.guidance = vec![branch(&["right"], &[("left", 0.5)]), branch(&["left"], &[("right", 2.0)])];
         vec![guided(0..4, 3.0), joint(7..9, ddim(5)), both]
     };
@@ -191,7 +192,7 @@ fn the_cap_counts_the_rows_of_branches() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let small = engine(vec![("d", Box::new(probe))], 5);
     let mut request = guided(0..5, 2.0);
-    request.sampler = ddim(2).into();
+    request.sampler = ddim(2);
     run(&small, vec![request]);
     assert_eq!(seen.lock().unwrap().rows, [4, 4, 4, 4, 2, 2]);
     assert_eq!(small.handle().stats().row_steps, 20);
@@ -199,7 +200,7 @@ fn the_cap_counts_the_rows_of_branches() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let tiny = engine(vec![("d", Box::new(probe))], 1);
     let mut request = guided(0..2, 2.0);
-    request.sampler = ddim(1).into();
+    request.sampler = ddim(1);
     run(&tiny, vec![request]);
     assert_eq!(seen.lock().unwrap().rows, [1, 1, 1, 1]);
 }
@@ -216,7 +217,7 @@ fn the_network_sees_which_streams_a_branch_drops() {
     });
     let engine = engine(vec![("d", Box::new(probe))], 8);
     let mut request = guided(0..1, 2.0);
-    request.sampler = ddim(2).into();
+    request.sampler = ddim(2);
     run(&engine, vec![request]);
     let columns = std::mem::take(&mut *columns.lock().unwrap());
     assert_eq!(columns[0], (vec![1.0, 0.0, 1.0, 1.0], vec![1.0, 1.0, 1.0, 0.0]));

@@ -1,8 +1,10 @@
 //! The residual MLP: its start, and that it learns a joint distribution and its conditionals.
 
+use anyflow_config::sampler::EulerMaruyama;
+use anyflow_config::times::SubsetShared;
 use anyflow_diffusion::{
     Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Network, Observed, Parameterization, Per, Precision,
-    Request, Sampler, Schedule, StreamSpec, TimeDistribution, build, denoising_loss, noise,
+    Request, Sampling, Schedule, StreamSpec, TimeDistribution, build, denoising_loss, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -128,8 +130,12 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
     let named = |name| stream(name, &[1], Schedule::vp_linear(), Parameterization::V);
     let streams = [named("left"), named("right")];
     let network = small(&streams, Precision::F32, 1);
-    let law =
-        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.0, per: Per::Sample, density: Density::Uniform };
+    let law = TimeDistribution::SubsetShared(SubsetShared {
+        p_cond: 0.5,
+        p_absent: 0.0,
+        per: Per::Sample,
+        density: Density::Uniform,
+    });
     tch::set_num_threads(1);
     let mut adam = Adam::new(network.as_ref());
     let steps = 1_500;
@@ -141,12 +147,12 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
         adam.step(&output.loss, f64::from(step) / f64::from(steps));
     }
     let engine = engine(vec![("d", network)], 4_000);
-    let sample = |left: Observed, sampler: Sampler| {
+    let sample = |left: Observed, sampler: Sampling| {
         let request = Request {
             denoiser: "d".to_string(),
             rows: (0..4_000).collect(),
             states: [("left".to_string(), left), ("right".to_string(), Observed::Noisy)].into(),
-            sampler: sampler.into(),
+            sampler,
             guidance: Vec::new(),
             seed: 21,
             outputs: vec!["left".to_string(), "right".to_string()],
@@ -154,7 +160,7 @@ fn it_learns_a_joint_gaussian_and_its_conditionals() {
         let sampled = engine.handle().submit(request).unwrap().wait().unwrap();
         (values(&sampled.streams["left"]), values(&sampled.streams["right"]))
     };
-    for sampler in [ddim(200), Sampler::EulerMaruyama { steps: 250 }] {
+    for sampler in [ddim(200), Sampling::new(EulerMaruyama {}, 250)] {
         let (left, right) = sample(Observed::Noisy, sampler.clone());
         let found = [mean(&left), mean(&right), product(&left, &left), product(&right, &right), product(&left, &right)];
         let expected = [0.0, 0.0, 1.0, 1.0, 0.8];

@@ -12,7 +12,6 @@ mod fairness;
 mod fakes;
 mod goldens;
 mod guidance;
-mod kinds;
 mod learning;
 mod networks;
 mod objective;

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
+use anyflow_config::times::{Independent, SharedAll, SubsetShared};
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Density, DrawKey, LossOptions, Parameterization, Per, Result, Schedule, State, StreamSpec,
-    TimeDistribution, Weight, denoising_loss,
+    Denoiser, DenoiserInput, Density, DrawKey, Draws, LossOptions, Parameterization, Per, Result, Schedule, State,
+    StreamSpec, TimeDistribution, Weight, denoising_loss, loss_weight,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -13,11 +14,11 @@ use crate::fakes::{bits, normal, stream, two_streams, values};
 const ROWS: usize = 64;
 const KEY: DrawKey = DrawKey { seed: 17, step: 3 };
 
-const INDEPENDENT: TimeDistribution = TimeDistribution::Independent { density: Density::Uniform };
-const SHARED: TimeDistribution = TimeDistribution::SharedAll { per: Per::Sample, density: Density::Uniform };
+const INDEPENDENT: TimeDistribution = TimeDistribution::Independent(Independent { density: Density::Uniform });
+const SHARED: TimeDistribution = TimeDistribution::SharedAll(SharedAll { per: Per::Sample, density: Density::Uniform });
 
 fn subsets(p_cond: f64, p_absent: f64, per: Per) -> TimeDistribution {
-    TimeDistribution::SubsetShared { p_cond, p_absent, per, density: Density::Uniform }
+    TimeDistribution::SubsetShared(SubsetShared { p_cond, p_absent, per, density: Density::Uniform })
 }
 
 fn three_streams() -> Vec<StreamSpec> {
@@ -225,29 +226,14 @@ fn the_other_distributions_keep_everything_noisy() {
 fn one_time_may_be_drawn_for_the_batch() {
     let streams = two_streams();
     for density in [Density::Uniform, Density::LogitNormal] {
-        let law = TimeDistribution::SharedAll { per: Per::Batch, density };
+        let law = TimeDistribution::SharedAll(SharedAll { per: Per::Batch, density });
         let draw = law.draw(&streams, 50, 1, 4);
         assert!(draw.times.chunks(2).all(|pair| pair == &draw.times[..2]), "{density:?}");
         assert_ne!(law.draw(&streams, 50, 1, 5).times[0], draw.times[0], "{density:?}: each step draws its own");
         // The first row draws what it would draw alone.
-        let alone = TimeDistribution::SharedAll { per: Per::Sample, density }.draw(&streams, 50, 1, 4);
+        let alone = TimeDistribution::SharedAll(SharedAll { per: Per::Sample, density }).draw(&streams, 50, 1, 4);
         assert!(alone.times[..2] == draw.times[..2] && alone.times[2..4] != draw.times[2..4], "{density:?}");
     }
-}
-
-#[test]
-fn the_names_in_a_configuration_are_fixed() {
-    let parse = serde_json::from_str::<TimeDistribution>;
-    assert_eq!(parse(r#"{"kind": "subset-shared"}"#).unwrap(), subsets(0.5, 0.0, Per::Sample));
-    assert_eq!(
-        parse(r#"{"kind": "subset-shared", "per": "batch", "p_cond": 1}"#).unwrap(),
-        subsets(1.0, 0.0, Per::Batch)
-    );
-    assert_eq!(parse(r#"{"kind": "independent"}"#).unwrap(), INDEPENDENT);
-    assert_eq!(parse(r#"{"kind": "shared-all"}"#).unwrap(), SHARED);
-    assert!(parse(r#"{"kind": "shared-all", "p_cond": 0.5}"#).is_err());
-    assert!(subsets(1.5, 0.0, Per::Sample).check().is_err());
-    assert!(subsets(0.5, -0.1, Per::Sample).check().is_err());
 }
 
 #[test]
@@ -264,7 +250,7 @@ fn latents_of_another_shape_are_rejected() {
 fn logit_normal_times_have_their_quantiles() {
     let streams = two_streams();
     let rows = 40_000;
-    let law = TimeDistribution::Independent { density: Density::LogitNormal };
+    let law = TimeDistribution::Independent(Independent { density: Density::LogitNormal });
     let draw = law.draw(&streams, rows, 2, 0);
     for (index, stream) in streams.iter().enumerate() {
         let least = stream.schedule.t_min();
@@ -292,7 +278,7 @@ fn the_likelihood_weighs_every_parameterization_alike() {
         for (kind, eps_of_output) in
             [(Parameterization::Eps, 1.0), (Parameterization::X0, a / s), (Parameterization::V, a)]
         {
-            let weight = Weight::Likelihood.at(&stream("a", &[1], schedule.clone(), kind), t);
+            let weight = loss_weight(Weight::Likelihood, &stream("a", &[1], schedule.clone(), kind), t);
             let expected = of_eps * eps_of_output * eps_of_output;
             assert!((weight / expected - 1.0).abs() < 1e-9, "{kind:?} at {t}: {weight} {expected}");
         }

@@ -1,7 +1,8 @@
 //! Streams that are observed noised or in part, and resampling.
 
+use anyflow_config::sampler::{Ddim, EulerMaruyama, Heun, Unipc};
 use anyflow_diffusion::{
-    EngineError, Observed, Parameterization, Request, Resample, Sampled, Sampler, Sampling, Schedule, noise,
+    EngineError, Observed, Parameterization, Request, Resample, Sampled, Sampling, Schedule, Solver, noise,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -18,14 +19,14 @@ fn run(engine: &anyflow_diffusion::Engine, requests: Vec<Request>) -> Vec<Sample
     tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect()
 }
 
-fn noised(rows: std::ops::Range<u64>, sampler: Sampler, right: Tensor) -> Request {
+fn noised(rows: std::ops::Range<u64>, sampler: Sampling, right: Tensor) -> Request {
     let mut request = conditional(rows, sampler, right.copy());
     request.states.insert("right".to_string(), Observed::Noised(right));
     request
 }
 
 /// Two of the four elements of "right" are observed.
-fn partly(rows: std::ops::Range<u64>, sampler: Sampler, value: Tensor) -> Request {
+fn partly(rows: std::ops::Range<u64>, sampler: Sampling, value: Tensor) -> Request {
     let mask = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 1.0]).view([1, 2, 2]).expand_as(&value).contiguous();
     let mut request = joint(rows, sampler);
     request.states.insert("right".to_string(), Observed::Inpaint { value, mask });
@@ -89,13 +90,13 @@ fn observed_elements_keep_their_bits_and_are_noised_in_between() {
 #[test]
 fn all_kinds_of_observed_streams_share_a_batch() {
     let engine = engine(vec![("d", stirred_mlp(&two_streams()))], 64);
-    for sampler in [ddim(9), Sampler::EulerMaruyama { steps: 9 }, Sampler::Unipc { steps: 7 }] {
+    for sampler in [ddim(9), Sampling::new(EulerMaruyama {}, 9), Sampling::new(Unipc {}, 7)] {
         let requests = || {
             vec![
                 noised(0..3, sampler.clone(), normal(3, &[2, 2])),
                 joint(3..5, ddim(6)),
                 partly(5..8, sampler.clone(), normal(3, &[2, 2])),
-                conditional(8..10, Sampler::Heun { steps: 5 }, normal(2, &[2, 2])),
+                conditional(8..10, Sampling::new(Heun {}, 5), normal(2, &[2, 2])),
             ]
         };
         for (index, mixed) in run(&engine, requests()).into_iter().enumerate() {
@@ -125,7 +126,7 @@ fn invalid_masks_are_rejected() {
 fn resampling_calls_the_network_as_often_as_its_table_says() {
     let (probe, seen) = Probe::new(&two_streams(), zeros_like_x);
     let engine = engine(vec![("d", Box::new(probe))], 8);
-    let sampling = Sampling { resample: Some(Resample { jump: 5, times: 3 }), ..ddim(20).into() };
+    let sampling = Sampling { resample: Some(Resample { jump: 5, times: 3 }), ..ddim(20) };
     let evaluations = sampling.evaluations();
     let mut request = noised(0..2, ddim(1), normal(2, &[2, 2]));
     request.sampler = sampling;
@@ -152,7 +153,7 @@ fn law(sampling: &Sampling, schedule: &Schedule) -> (f64, f64) {
 }
 
 fn resampled(steps: usize, resample: Option<Resample>) -> Sampling {
-    Sampling { resample, ..Sampler::Ddim { steps, eta: 1.0 }.into() }
+    Sampling { resample, ..Sampling::new(Ddim { eta: 1.0 }, steps) }
 }
 
 /// Given y, x has mean 0.8 y and variance 0.36. With replacement alone the samples follow y far too little; the more
@@ -180,7 +181,7 @@ fn the_engine_resamples_as_the_table_says() {
     let engine = engine(vec![("d", Box::new(Pair::new(schedule.clone())))], rows as usize);
     for resample in [None, Some(Resample { jump: 5, times: 10 })] {
         let y = normal(rows, &[1]);
-        let sampler = resampled(50, resample);
+        let sampler = resampled(50, resample.clone());
         let (slope, variance) = law(&sampler, &schedule);
         let request = Request {
             denoiser: "d".to_string(),
@@ -212,7 +213,7 @@ fn a_late_start_begins_with_the_noised_init_value() {
             denoiser: "d".to_string(),
             rows: (0..4).collect(),
             states: [("x".to_string(), state)].into(),
-            sampler: Sampling { start_at, ..Sampler::Ddim { steps: 6, eta: 0.0 }.into() },
+            sampler: Sampling { start_at: Some(start_at), ..Sampling::new(Ddim { eta: 0.0 }, 6) },
             guidance: Vec::new(),
             seed: 9,
             outputs: vec!["x".to_string()],

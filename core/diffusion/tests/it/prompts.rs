@@ -1,8 +1,9 @@
 //! Prompts: mixed by weights, absent without a trace, guided towards, learned from.
 
+use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::{
     Branch, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
-    Prompting, Request, Sampler, Schedule, StreamSpec, TimeDistribution, TimeRun, build_prompted, denoising_loss,
+    Prompting, Request, Sampling, Schedule, StreamSpec, TimeDistribution, TimeRun, build_prompted, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -112,7 +113,7 @@ fn request(condition: Observed, guidance: Vec<Branch>) -> Request {
         denoiser: "d".to_string(),
         rows: (0..4).collect(),
         states: [("x".to_string(), Observed::Noisy), ("a".to_string(), condition)].into(),
-        sampler: Sampler::Ddim { steps: 6, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, 6),
         guidance,
         seed: 5,
         outputs: vec!["x".to_string()],
@@ -170,7 +171,7 @@ fn training_learns_from_a_prompt() {
     let told = normal(rows, &[4]);
     let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
     let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
-    let law = TimeDistribution::SharedAll { per: Default::default(), density: Default::default() };
+    let law = TimeDistribution::SharedAll(Default::default());
     let prompting = Prompting { p_uncond: 0.0, missing: 0b10 };
     let options = LossOptions { prompting, ..LossOptions::default() };
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyflow_diffusion::{Engine, EngineError, Observed, Request, Sampled, Sampler};
+use anyflow_config::sampler::{Ddim, EulerMaruyama};
+use anyflow_diffusion::{Engine, EngineError, Observed, Request, Sampled, Sampling};
 use tch::{Device, Tensor};
 
 use crate::fakes::{
@@ -21,14 +22,14 @@ fn run(engine: &Engine, requests: Vec<Request>) -> Vec<Sampled> {
     tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect()
 }
 
-fn noisy_sampler(steps: usize) -> Sampler {
-    Sampler::EulerMaruyama { steps }
+fn noisy_sampler(steps: usize) -> Sampling {
+    Sampling::new(EulerMaruyama {}, steps)
 }
 
 #[test]
 fn a_row_comes_out_the_same_in_any_batch() {
     let engine = mlp_engine(16);
-    for sampler in [ddim(12), Sampler::Ddim { steps: 12, eta: 0.7 }, noisy_sampler(25)] {
+    for sampler in [ddim(12), Sampling::new(Ddim { eta: 0.7 }, 12), noisy_sampler(25)] {
         let together = run(&engine, vec![joint(0..7, sampler.clone())]).remove(0);
         let others = vec![
             joint(100..103, noisy_sampler(9)),
@@ -55,7 +56,7 @@ fn equal_batching_gives_equal_bits() {
         vec![
             joint(0..5, ddim(6)),
             conditional(5..14, noisy_sampler(10), normal(9, &[2, 2])),
-            joint(20..23, Sampler::Ddim { steps: 4, eta: 1.0 }),
+            joint(20..23, Sampling::new(Ddim { eta: 1.0 }, 4)),
         ]
     };
     let first = run(&mlp_engine(8), mix());
@@ -257,7 +258,7 @@ fn invalid_requests_are_rejected_at_once() {
         request.states.insert("right".to_string(), Observed::Clean(normal(3, &[2, 2])));
     });
     assert!(matches!(error, EngineError::Shape { expected, found, .. } if expected == [2, 2, 2] && found == [3, 2, 2]));
-    assert!(matches!(refused(|request| request.sampler = ddim(0).into()), EngineError::Config { field: "steps", .. }));
+    assert!(matches!(refused(|request| request.sampler = ddim(0)), EngineError::Options(_)));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A training step: micro-batches give the result of the whole batch.
 
-use anyflow_diffusion::{
-    Decay, Density, DrawKey, LossOptions, Optimizer, OptimizerConfig, Per, StreamSpec, TimeDistribution, denoising_loss,
-};
+use anyflow_config::Decay;
+use anyflow_config::optimizer::Adamw;
+use anyflow_config::times::{Independent, SubsetShared};
+use anyflow_diffusion::{Density, DrawKey, LossOptions, Optimizer, Per, StreamSpec, TimeDistribution, denoising_loss};
 use tch::{Kind, Tensor};
 
 use crate::fakes::{normal, stirred_mlp, two_streams};
@@ -12,8 +13,7 @@ const ROWS: i64 = 24;
 /// Weights after three steps in calls of `rows` rows, and the norm of the last gradient.
 fn trained(rows: i64, law: &TimeDistribution) -> (Vec<(String, Tensor)>, f64) {
     let network = stirred_mlp(&two_streams());
-    let config =
-        OptimizerConfig::Adamw { lr: 1e-3, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, max_grad_norm: 1.0 };
+    let config = Adamw { lr: 1e-3, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, max_grad_norm: 1.0 };
     let mut optimizer = Optimizer::new(config, 3, 0.0, network.parameters()).unwrap();
     let latents: Vec<Tensor> = two_streams().iter().map(|stream: &StreamSpec| normal(ROWS, &stream.shape)).collect();
     let mut norm = 0.0;
@@ -36,9 +36,19 @@ fn trained(rows: i64, law: &TimeDistribution) -> (Vec<(String, Tensor)>, f64) {
 #[test]
 fn micro_batches_give_the_step_of_the_whole_batch() {
     for law in [
-        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Sample, density: Density::Uniform },
-        TimeDistribution::SubsetShared { p_cond: 0.5, p_absent: 0.2, per: Per::Batch, density: Density::Uniform },
-        TimeDistribution::Independent { density: Density::Uniform },
+        TimeDistribution::SubsetShared(SubsetShared {
+            p_cond: 0.5,
+            p_absent: 0.2,
+            per: Per::Sample,
+            density: Density::Uniform,
+        }),
+        TimeDistribution::SubsetShared(SubsetShared {
+            p_cond: 0.5,
+            p_absent: 0.2,
+            per: Per::Batch,
+            density: Density::Uniform,
+        }),
+        TimeDistribution::Independent(Independent { density: Density::Uniform }),
     ] {
         let (whole, norm) = trained(ROWS, &law);
         for rows in [1, 7, 12] {

@@ -1,6 +1,6 @@
 //! Rule: guidance names existing conditions, and it has something to guide towards.
 
-use serde_json::Value as Json;
+use anyflow_config::Guidance;
 
 use crate::error::Report;
 use crate::graph::StreamLists;
@@ -9,7 +9,7 @@ use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, unknown};
 
 /// The guidance of one diffusion; `None` if it is wrong, which is reported.
-pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Report) -> Option<Json> {
+pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Report) -> Option<Guidance> {
     let observed: Vec<&str> = conditions(lists).collect();
     if !all_known("observed stream or prompt", &spec.conditions, &observed, report) {
         return None;
@@ -24,7 +24,7 @@ pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Rep
         report.error(spec.span, Problem::Impossible { text });
         return None;
     }
-    Some(spec.json.clone())
+    Some(spec.guidance.clone())
 }
 
 /// Refuses unknown names in the guidance that several tasks share; `known` are the denoiser's streams and prompts.
@@ -42,7 +42,7 @@ pub(crate) fn applies(spec: &GuidanceSpec, lists: &StreamLists) -> bool {
 }
 
 fn is_joint(spec: &GuidanceSpec) -> bool {
-    spec.json["kind"] == "joint"
+    matches!(spec.guidance, Guidance::Joint(_))
 }
 
 /// Everything that guidance can point towards.

@@ -1,6 +1,6 @@
 //! Rule: if a sampler starts late (SDEdit), every diffused stream that it generates has initial values.
 
-use serde_json::Value as Json;
+use anyflow_config::Sampling;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
@@ -9,7 +9,7 @@ use crate::source::Span;
 
 /// One diffusion in which a sampler may start late.
 pub(crate) struct Late<'s> {
-    pub sampler: &'s Json,
+    pub sampler: &'s Sampling,
     pub denoiser: &'s str,
     pub model: &'s ModelGraph<'s>,
     /// The task, for messages; `None` in a node.
@@ -25,7 +25,7 @@ impl Late<'_> {
         has_start: impl Fn(&str) -> bool,
         report: &mut Report,
     ) {
-        let start_at = self.sampler.get("start_at").and_then(Json::as_f64).unwrap_or(1.0);
+        let start_at = self.sampler.start_at();
         let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
         let lacking = generated.into_iter().find(|stream| !has_start(stream) && is_diffused(stream));
         let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };

@@ -1,6 +1,8 @@
 //! Rule: every stage trains something that its objective can train, on a table with the columns it needs.
 
-use serde_json::Value as Json;
+use anyflow_config::objective::{Denoise, Statistics};
+use anyflow_config::{ObjectiveConfig, State, TimeDistribution};
+use indexmap::IndexMap;
 
 use crate::check::tables;
 use crate::descriptor::Role;
@@ -14,59 +16,75 @@ use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
 /// The trained part of a stage; the objective decides whether `train` names a stream, a denoiser, a scorer or prompts.
 pub(crate) fn trained(
     stage: &StageSpec,
-    objective: &str,
+    objective: &ObjectiveConfig,
     spec: &TrainingSpec,
     model: &ModelGraph,
     report: &mut Report,
 ) -> Option<Trained> {
-    if objective == "statistics" {
-        without_effect(stage, report);
-        return Some(Trained::Statistics);
-    }
-    if objective == "contrast" {
-        return prompts(stage, model, report).map(Trained::Prompts);
-    }
-    let Some(name) = stage.train.first() else {
-        if !stage.written.iter().any(|key| key.value == "train") {
-            report.error(stage.span, Problem::MissingKey { key: "train".into(), within: label(stage) });
+    match objective {
+        ObjectiveConfig::Statistics(_) => {
+            without_effect(stage, report);
+            Some(Trained::Statistics)
         }
+        ObjectiveConfig::Contrast(contrast) => prompts(stage, &contrast.with, model, report).map(Trained::Prompts),
+        ObjectiveConfig::Reconstruct(_) => {
+            let name = only(stage, objective, "stream", model.streams.keys(), report)?;
+            can_reconstruct(name, model, report)?;
+            Some(Trained::Stream(name.value.clone()))
+        }
+        ObjectiveConfig::Denoise(_) => {
+            let name = only(stage, objective, "denoiser", model.denoisers.keys(), report)?;
+            Some(Trained::Denoiser(name.value.clone()))
+        }
+        ObjectiveConfig::Classify(_) => {
+            let scorers = spec.scorers.iter().map(|scorer| &scorer.name.value);
+            let name = only(stage, objective, "scorer", scorers, report)?;
+            has_module(name, spec, model, report)?;
+            Some(Trained::Scorer(name.value.clone()))
+        }
+    }
+}
+
+/// The one part of a kind (`what`) that `train` names.
+fn only<'s, 'k>(
+    stage: &'s StageSpec,
+    objective: &ObjectiveConfig,
+    what: &str,
+    known: impl Iterator<Item = &'k String>,
+    report: &mut Report,
+) -> Option<&'s SpannedString> {
+    let Some(name) = stage.train.first() else {
+        missing_train(stage, report);
         return None;
     };
+    let objective = objective.name();
     if let Some(second) = stage.train.get(1) {
         let text = format!("objective `{objective}` trains one component, but `train` lists {}", stage.train.len());
         report.error(second.span, Problem::Impossible { text });
         return None;
     }
-    let scorers: Vec<&str> = spec.scorers.iter().map(|scorer| scorer.name.value.as_str()).collect();
-    let streams: Vec<&str> = model.streams.keys().map(String::as_str).collect();
-    let denoisers: Vec<&str> = model.denoisers.keys().map(String::as_str).collect();
-    let (what, known) = match objective {
-        "reconstruct" => ("stream", streams),
-        "denoise" => ("denoiser", denoisers),
-        _ => ("scorer", scorers),
-    };
+    let known: Vec<&str> = known.map(String::as_str).collect();
     if !known.contains(&name.value.as_str()) {
         let hint = Hint::among(&name.value, known);
-        let objective = objective.into();
-        let what = what.into();
-        report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
+        let problem =
+            Problem::NotTrainable { objective: objective.into(), what: what.into(), name: name.value.clone(), hint };
+        report.error(name.span, problem);
         return None;
     }
-    let name_owned = name.value.clone();
-    match what {
-        "stream" => can_reconstruct(name, model, report).map(|()| Trained::Stream(name_owned)),
-        "denoiser" => Some(Trained::Denoiser(name_owned)),
-        _ => has_module(name, spec, model, report).map(|()| Trained::Scorer(name_owned)),
+    Some(name)
+}
+
+fn missing_train(stage: &StageSpec, report: &mut Report) {
+    if !stage.written.iter().any(|key| key.value == "train") {
+        report.error(stage.span, Problem::MissingKey { key: "train".into(), within: label(stage) });
     }
 }
 
 /// The trained prompts or streams of a contrastive loss. They and the partner (`with`) must exist, and exactly one of them
 /// must differ from the partner.
-fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
+fn prompts(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
     if stage.train.is_empty() {
-        if !stage.written.iter().any(|key| key.value == "train") {
-            report.error(stage.span, Problem::MissingKey { key: "train".into(), within: label(stage) });
-        }
+        missing_train(stage, report);
         return None;
     }
     let has = |name: &str| model.prompts.contains_key(name) || model.streams.get(name).is_some_and(|s| s.has_module);
@@ -79,7 +97,6 @@ fn prompts(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Option
         report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
         good = false;
     }
-    let partner = partner(stage)?;
     if !has(partner) {
         let name = SpannedString::new(partner.to_string(), stage.span);
         unknown("prompt or stream with a module", &name, known(), report);
@@ -110,11 +127,6 @@ fn of_one_size(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mu
         good = false;
     }
     good
-}
-
-/// The other side of a contrastive loss.
-fn partner(stage: &StageSpec) -> Option<&str> {
-    stage.objective.as_ref()?.get("with")?.as_str()
 }
 
 fn label(stage: &StageSpec) -> String {
@@ -207,6 +219,7 @@ pub(crate) fn table<'s>(stage: &StageSpec, spec: &'s TrainingSpec, report: &mut 
 /// Checks that the table has the streams that the stage reads, and the class if it needs one.
 pub(crate) fn check_data(
     stage: &StageSpec,
+    objective: &ObjectiveConfig,
     trained: &Trained,
     table: &TableSpec,
     spec: &TrainingSpec,
@@ -214,18 +227,21 @@ pub(crate) fn check_data(
     report: &mut Report,
 ) {
     let Some(at) = &stage.data else { return };
-    let streams: Vec<String> = match trained {
-        Trained::Stream(stream) => vec![stream.clone()],
-        Trained::Denoiser(name) => taking_part(stage, name, model, report),
-        Trained::Statistics => measured(stage, model, report),
-        Trained::Prompts(names) => {
-            let partner = partner(stage).filter(|partner| !names.iter().any(|name| name == partner));
-            names.iter().cloned().chain(partner.map(str::to_string)).collect()
+    let streams: Vec<String> = match (objective, trained) {
+        (_, Trained::Stream(stream)) => vec![stream.clone()],
+        (ObjectiveConfig::Denoise(options), Trained::Denoiser(name)) => {
+            taking_part(stage, options, name, model, report)
         }
-        Trained::Scorer(name) => {
+        (ObjectiveConfig::Statistics(options), _) => measured(stage, options, model, report),
+        (ObjectiveConfig::Contrast(options), Trained::Prompts(names)) => {
+            let partner = Some(&options.with).filter(|partner| !names.contains(partner));
+            names.iter().chain(partner).cloned().collect()
+        }
+        (_, Trained::Scorer(name)) => {
             let scorer = spec.scorers.iter().find(|scorer| scorer.name.value == *name);
             scorer.and_then(|scorer| scorer.stream.as_ref()).map(|stream| stream.value.clone()).into_iter().collect()
         }
+        _ => Vec::new(),
     };
     for name in streams.iter().filter(|name| !tables::names(table, name, model)) {
         let what = if model.prompts.contains_key(name) { "prompt" } else { "stream" };
@@ -240,9 +256,9 @@ pub(crate) fn check_data(
 }
 
 /// The streams to measure: those that the objective names, or all.
-fn measured(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Vec<String> {
+fn measured(stage: &StageSpec, options: &Statistics, model: &ModelGraph, report: &mut Report) -> Vec<String> {
     let all = || model.streams.keys();
-    let Some(named) = named_streams(stage) else { return all().cloned().collect() };
+    let Some(named) = options.streams.clone() else { return all().cloned().collect() };
     let (known, strangers): (Vec<_>, Vec<_>) = named.into_iter().partition(|name| model.streams.contains_key(name));
     for name in strangers {
         let hint = Hint::among(&name, all().map(String::as_str));
@@ -251,12 +267,6 @@ fn measured(stage: &StageSpec, model: &ModelGraph, report: &mut Report) -> Vec<S
         report.error(stage.span, Problem::NotThere { owner, what, name, hint });
     }
     known
-}
-
-/// The streams that the objective names.
-fn named_streams(stage: &StageSpec) -> Option<Vec<String>> {
-    let named = stage.objective.as_ref()?.get("streams")?.as_array()?;
-    Some(named.iter().filter_map(|name| name.as_str().map(str::to_string)).collect())
 }
 
 /// A denoiser with prompts is trained with at least one of them.
@@ -276,43 +286,48 @@ fn some_prompt(
 }
 
 /// The streams on which a stage trains a denoiser: those that the objective names, or all.
-fn taking_part(stage: &StageSpec, denoiser: &str, model: &ModelGraph, report: &mut Report) -> Vec<String> {
+fn taking_part(
+    stage: &StageSpec,
+    options: &Denoise,
+    denoiser: &str,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Vec<String> {
     let Some((all, _)) = model.denoisers.get(denoiser) else { return Vec::new() };
     let (companions, over): (Vec<_>, Vec<_>) =
         all.iter().cloned().partition(|stream| model.is_companion(denoiser, stream));
-    let Some(named) = named_streams(stage) else {
-        in_objective(stage, &over, report);
+    let Some(named) = &options.streams else {
+        in_objective(stage, options, &over, report);
         return all.clone();
     };
     for name in named.iter().filter(|name| !over.contains(name)) {
-        let owner = format!("denoiser `{denoiser}`");
-        let what = "stream".into();
-        let hint = Hint::among(name, over.iter().map(String::as_str));
-        report.error(stage.span, Problem::NotThere { owner, what, name: name.clone(), hint });
+        not_there(stage, format!("denoiser `{denoiser}`"), name, &over, report);
     }
-    let taking: Vec<String> = named.into_iter().filter(|name| over.contains(name)).collect();
-    in_objective(stage, &taking, report);
+    let taking: Vec<String> = named.iter().filter(|name| over.contains(name)).cloned().collect();
+    in_objective(stage, options, &taking, report);
     taking.into_iter().chain(companions).collect()
 }
 
 /// Checks that the streams named by the time distribution and the contrastive loss are among the trained ones, and that
 /// every pattern has a noisy stream.
-fn in_objective(stage: &StageSpec, taking: &[String], report: &mut Report) {
-    let Some(objective) = &stage.objective else { return };
-    let patterns = objective["times"]["patterns"].as_array().into_iter().flatten();
-    let of_patterns = patterns.clone().filter_map(|pattern| pattern.as_object()).flat_map(|pattern| pattern.keys());
-    let of_contrast = objective["contrast"]["stream"].as_str();
-    for name in of_patterns.map(String::as_str).chain(of_contrast).filter(|name| !taking.iter().any(|t| t == name)) {
-        let owner = label(stage);
-        let what = "stream".into();
-        let hint = Hint::among(name, taking.iter().map(String::as_str));
-        report.error(stage.span, Problem::NotThere { owner, what, name: name.to_string(), hint });
+fn in_objective(stage: &StageSpec, options: &Denoise, taking: &[String], report: &mut Report) {
+    let patterns = match &options.times {
+        TimeDistribution::Alternating(alternating) => Some(&alternating.patterns),
+        _ => None,
+    };
+    let of_patterns = patterns.into_iter().flatten().flat_map(IndexMap::keys);
+    let of_contrast = options.contrast.iter().filter_map(|contrast| contrast.stream.as_ref());
+    for name in of_patterns.chain(of_contrast).filter(|name| !taking.contains(name)) {
+        not_there(stage, label(stage), name, taking, report);
     }
-    let idle =
-        |pattern: &Json| !pattern.as_object().is_some_and(|states| states.values().any(|state| state == "noisy"));
-    let listed = objective["times"]["patterns"].is_array();
-    if listed && (patterns.clone().next().is_none() || patterns.into_iter().any(idle)) {
+    let is_idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
+    if patterns.is_some_and(|patterns| patterns.is_empty() || patterns.iter().any(is_idle)) {
         let text = format!("every pattern of {} needs at least one `noisy` stream", label(stage));
         report.error(stage.span, Problem::Impossible { text });
     }
+}
+
+fn not_there(stage: &StageSpec, owner: String, name: &str, known: &[String], report: &mut Report) {
+    let hint = Hint::among(name, known.iter().map(String::as_str));
+    report.error(stage.span, Problem::NotThere { owner, what: "stream".into(), name: name.to_string(), hint });
 }

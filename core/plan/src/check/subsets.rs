@@ -69,7 +69,7 @@ pub(crate) fn add(
             ..StreamLists::default()
         };
         let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &lists));
-        let guidance = shared.map(|shared| shared.json.clone());
+        let guidance = shared.map(|shared| shared.guidance.clone());
         let given = spec.given.unwrap_or_default();
         let StreamLists { generate, observe, marginalize, absent, .. } = lists;
         tasks.insert(name, Task { generate, marginalize, observe, absent, guidance, given, ..Task::default() });

@@ -1,7 +1,7 @@
 //! Rule: every task of an evaluation uses one denoiser, generates streams with a judge, and observes streams of the data.
 
+use anyflow_config::Guidance;
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::check::{guidance, subsets, tables};
 use crate::component;
@@ -188,10 +188,15 @@ fn condition(
 }
 
 /// The guidance of a task: its own, or that of the file if it applies. `None` if it is wrong, which is reported.
-fn guided(task: &TaskSpec, spec: &EvaluationSpec, lists: &StreamLists, report: &mut Report) -> Option<Option<Json>> {
+fn guided(
+    task: &TaskSpec,
+    spec: &EvaluationSpec,
+    lists: &StreamLists,
+    report: &mut Report,
+) -> Option<Option<Guidance>> {
     match (&task.guidance, &spec.guidance) {
         (Some(own), _) => guidance::resolve(own, lists, report).map(Some),
-        (None, Some(shared)) if guidance::applies(shared, lists) => Some(Some(shared.json.clone())),
+        (None, Some(shared)) if guidance::applies(shared, lists) => Some(Some(shared.guidance.clone())),
         (None, _) => Some(None),
     }
 }

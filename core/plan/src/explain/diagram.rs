@@ -97,8 +97,7 @@ fn step_line(op: &Op) -> (Look, String) {
         Op::WriteNumbers { .. } => (Look::Work, "write numbers".into()),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
         Op::Diffuse { generate, sampler, .. } => {
-            let sampler = sampler["kind"].as_str().unwrap_or_default();
-            (Look::Engine, format!("diffuse {}: {sampler}", list(generate.keys())))
+            (Look::Engine, format!("diffuse {}: {}", list(generate.keys()), sampler.sampler.name()))
         }
         Op::Score { scoring, .. } => (Look::Engine, classification(scoring)),
     }

@@ -1,11 +1,11 @@
 //! Lines about the model, shared by all printed plans.
 
+use anyflow_config::{Kinds, NetworkConfig, Precision};
 use serde_json::Value as Json;
 
 use crate::explain::options::Options;
 use crate::explain::words::{list, section};
 use crate::plan::{Companion, DenoiserConfig, Form, Model};
-use crate::surface::Family;
 
 /// The model: streams, prompts and denoisers.
 pub(crate) fn lines(model: &Model, options: Options) -> String {
@@ -35,7 +35,7 @@ fn streams(model: &Model, options: Options) -> Vec<Vec<String>> {
         rows.push(row("", "module", module));
         rows.push(row("", "shapes", format!("{shape} -> {:?}", stream.latent)));
         if let Some(schedule) = &stream.schedule {
-            rows.push(row("", "schedule", options.kind(Family::Schedule, schedule)));
+            rows.push(row("", "schedule", options.kind(schedule)));
         }
     }
     rows
@@ -54,7 +54,7 @@ fn prompts(model: &Model, options: Options) -> Vec<Vec<String>> {
 
 fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<String> {
     let mut what = format!("predicts {} over {}", denoiser.predict, list(&denoiser.over));
-    if denoiser.precision != "f32" || options.is_all() {
+    if denoiser.precision != Precision::F32 || options.is_all() {
         what.push_str(&format!(" in {}", denoiser.precision));
     }
     for (stream, auxiliary) in &denoiser.companions {
@@ -63,8 +63,8 @@ fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<Stri
     if !denoiser.prompts.is_empty() {
         what.push_str(&format!(", prompts {}", list(&denoiser.prompts)));
     }
-    let network = options.kind(Family::Network, &denoiser.network);
-    vec![name.to_string(), what, network, options.kind(Family::Schedule, &denoiser.schedule)]
+    let network = options.of_family(NetworkConfig::FAMILY, &denoiser.network);
+    vec![name.to_string(), what, network, options.kind(&denoiser.schedule)]
 }
 
 fn auxiliary_stream(stream: &str, auxiliary: &Companion) -> String {

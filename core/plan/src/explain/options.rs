@@ -1,12 +1,12 @@
 //! Options of kinds and components: all of them, or those that differ from their defaults.
 
+use anyflow_config::{Family, Key, Kinds, ValueForm, json};
 use serde_json::{Map, Value as Json};
 
 use crate::compile::Catalog;
 use crate::explain::words::list;
 use crate::plan::Component;
 use crate::property;
-use crate::surface::{Family, Form, Key, Need};
 
 /// The options to print.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +18,15 @@ pub(crate) enum Options<'c> {
 
 impl Options<'_> {
     /// `kind (key value, ...)`.
-    pub fn kind(self, family: Family, json: &Json) -> String {
+    pub fn kind<K: Kinds>(self, kind: &K) -> String {
+        self.of_family(K::FAMILY, &json(kind))
+    }
+
+    /// `kind (key value, ...)` of a kind as JSON.
+    pub fn of_family(self, family: &Family, json: &Json) -> String {
         let Json::Object(object) = json else { return json.to_string() };
         let name = object.get("kind").and_then(Json::as_str).unwrap_or("?");
-        let kind = family.kinds().iter().find(|kind| kind.name == name);
+        let kind = family.kind(name);
         let keys = kind.map(|kind| family.keys(kind)).unwrap_or_default();
         with_options(name.to_string(), &self.of_keys(&keys, object))
     }
@@ -44,8 +49,7 @@ impl Options<'_> {
         let mut shown = Vec::new();
         for (name, value) in object.iter().filter(|(name, _)| *name != "kind") {
             let key = keys.iter().find(|key| key.name == name);
-            let is_default =
-                key.is_some_and(|key| matches!(key.need, Need::Default(default) if default.json() == *value));
+            let is_default = key.and_then(Key::default).as_ref() == Some(value);
             if self.is_all() || !is_default {
                 shown.push(format!("{name} {}", self.value(key.map(|key| key.form), value)));
             }
@@ -53,13 +57,13 @@ impl Options<'_> {
         shown
     }
 
-    fn value(self, form: Option<Form>, value: &Json) -> String {
+    fn value(self, form: Option<ValueForm>, value: &Json) -> String {
         match (form, value) {
-            (Some(Form::Kind(family)), _) => self.kind(family, value),
-            (Some(Form::Mapping(mapping)), Json::Object(object)) => {
+            (Some(ValueForm::Kind(family)), _) => self.of_family(family, value),
+            (Some(ValueForm::Mapping(mapping)), Json::Object(object)) => {
                 format!("{{{}}}", list(self.of_keys(mapping.keys, object)))
             }
-            (Some(Form::Names(of)), Json::Object(object)) => {
+            (Some(ValueForm::Names(of)), Json::Object(object)) => {
                 let named = object.iter().map(|(name, value)| format!("{name} {}", self.value(Some(*of), value)));
                 format!("{{{}}}", list(named))
             }

@@ -6,7 +6,6 @@ use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{bytes, classification, conditioning, list, section};
 use crate::plan::{Op, RunPlan, Value};
-use crate::surface::Family;
 
 /// The whole plan.
 pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
@@ -72,7 +71,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
                 named("absent", list(absent)),
             ];
             parts.extend(conditioning(*given, guidance.as_ref(), options));
-            parts.push(options.kind(Family::Sampler, sampler));
+            parts.push(options.kind(sampler));
             parts.push(seed_of(*seed, options));
             ("diffuse", joined(parts))
         }
@@ -83,7 +82,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
                 classification(scoring),
                 named("observes", list(observed)),
                 named("absent", list(absent)),
-                options.kind(Family::Sampler, sampler),
+                options.kind(sampler),
                 seed_of(*seed, options),
             ];
             ("score", joined(parts))

@@ -4,7 +4,6 @@ use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{list, section, source, table};
 use crate::plan::{Stage, TrainPlan, Trained};
-use crate::surface::Family;
 
 /// The whole plan.
 pub(crate) fn lines(plan: &TrainPlan, options: Options) -> String {
@@ -51,10 +50,10 @@ fn stage(stage: &Stage, options: Options) -> Vec<Vec<String>> {
     if !stage.weights.is_empty() {
         rows.push(row("weights", list(&stage.weights)));
     }
-    rows.push(row("objective", options.kind(Family::Objective, &stage.objective)));
+    rows.push(row("objective", options.kind(&stage.objective)));
     if stage.train != Trained::Statistics {
         let ema = if stage.ema > 0.0 || options.is_all() { format!("; ema {}", stage.ema) } else { String::new() };
-        rows.push(row("optimizer", options.kind(Family::Optimizer, &stage.optimizer) + &ema));
+        rows.push(row("optimizer", options.kind(&stage.optimizer) + &ema));
     }
     rows
 }

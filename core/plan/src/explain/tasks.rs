@@ -6,7 +6,6 @@ use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{classification, conditioning, list, section, source, table};
 use crate::plan::{EvalPlan, ScorerConfig, Task, Variant};
-use crate::surface::Family;
 
 /// The whole plan.
 pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
@@ -42,7 +41,7 @@ fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {
     let weights = variant.weights.iter().map(|path| format!("weights {path}"));
     let codecs = variant.codecs.iter().map(|(stream, codec)| format!("{stream} by {}", options.component(codec)));
     let changed = list(weights.chain(codecs));
-    let sampler = options.kind(Family::Sampler, &variant.sampler);
+    let sampler = options.kind(&variant.sampler);
     vec![name.to_string(), sampler, format!("denoiser {}", variant.denoiser), given, other, changed]
 }
 

@@ -2,13 +2,12 @@
 
 use std::fmt::Display;
 
+use anyflow_config::Guidance;
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::explain::options::Options;
 use crate::plan::{Generated, Given, Scoring, Table};
 use crate::style::WIDEST_COLUMN;
-use crate::surface::Family;
 
 /// A heading and rows of words in columns, two spaces apart. Empty columns and sections are left out.
 pub(crate) fn section(heading: &str, mut rows: Vec<Vec<String>>) -> String {
@@ -44,9 +43,9 @@ pub(crate) fn classification(scoring: &Scoring) -> String {
 }
 
 /// The noise level of observed streams if it is not the default, and guidance.
-pub(crate) fn conditioning(given: Given, guidance: Option<&Json>, options: Options) -> Vec<String> {
+pub(crate) fn conditioning(given: Given, guidance: Option<&Guidance>, options: Options) -> Vec<String> {
     let noised = (given == Given::Noised).then(|| "given noised".to_string());
-    let guidance = guidance.map(|guidance| format!("guidance {}", options.kind(Family::Guidance, guidance)));
+    let guidance = guidance.map(|guidance| format!("guidance {}", options.kind(guidance)));
     noised.into_iter().chain(guidance).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Roles of streams in a diffusion (generated, observed, marginalized, absent), and the choice of its denoiser.
 
-use serde_json::Value as Json;
+use anyflow_config::{Guidance, Sampling};
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
@@ -18,8 +18,8 @@ pub(crate) struct Diffusion {
     pub partly: Vec<String>,
     /// Prompts, by the reference as written, with weights.
     pub condition: Vec<(String, f64)>,
-    pub sampler: Json,
-    pub guidance: Option<Json>,
+    pub sampler: Sampling,
+    pub guidance: Option<Guidance>,
     pub given: Given,
     pub seed: u64,
 }

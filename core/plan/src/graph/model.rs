@@ -319,9 +319,9 @@ fn denoiser(
             companions: auxiliary.plan?,
             prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),
             network: spec.network.clone()?,
-            predict: spec.predict.clone()?,
+            predict: spec.predict?,
             schedule: spec.schedule.clone()?,
-            precision: spec.precision.clone()?,
+            precision: spec.precision?,
         })
     };
     let plan = plan();

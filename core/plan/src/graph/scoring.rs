@@ -1,6 +1,6 @@
 //! Classification by the predicted x0 of a stream, resolved against the model.
 
-use serde_json::Value as Json;
+use anyflow_config::Sampling;
 
 use crate::component;
 use crate::descriptor::{CellKind, Role};
@@ -25,7 +25,7 @@ pub(crate) struct Score {
     pub scoring: Scoring,
     pub observe: Vec<String>,
     pub absent: Vec<String>,
-    pub sampler: Json,
+    pub sampler: Sampling,
     pub seed: u64,
 }
 

@@ -1,7 +1,6 @@
 //! The plan of a training.
 
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::check::{stages, tables};
 use crate::compile::Catalog;
@@ -130,14 +129,14 @@ fn scorers_of(
 }
 
 fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) -> Option<Stage> {
-    let objective = stage.objective.clone();
-    let kind = objective.as_ref().and_then(|objective| objective.get("kind")).and_then(Json::as_str);
-    let trained = kind.and_then(|kind| stages::trained(stage, kind, spec, model, report));
+    let objective = stage.objective.as_ref();
+    let trained = objective.and_then(|objective| stages::trained(stage, objective, spec, model, report));
     let table = stages::table(stage, spec, report);
-    if let (Some(trained), Some(table)) = (&trained, table) {
-        stages::check_data(stage, trained, table, spec, model, report);
-    }
+    let objective = objective?;
     let trained = trained?;
+    if let Some(table) = table {
+        stages::check_data(stage, objective, &trained, table, spec, model, report);
+    }
     let steps = match (&trained, stage.steps) {
         // All rows are read once.
         (Trained::Statistics, _) => Some(0),
@@ -149,7 +148,7 @@ fn lower_stage(stage: &StageSpec, spec: &TrainingSpec, model: &ModelGraph, repor
     Some(Stage {
         name: stage.name.as_ref()?.value.clone(),
         train: trained,
-        objective: objective?,
+        objective: objective.clone(),
         data: table?.name.value.clone(),
         steps: steps?,
         keep: keep?,

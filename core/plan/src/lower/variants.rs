@@ -1,7 +1,7 @@
 //! The variants of an evaluation: models and samplers with the same tasks.
 
+use anyflow_config::Guidance;
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::check::guidance;
 use crate::check::tasks::Asked;
@@ -66,11 +66,11 @@ fn guided(
     tasks: &IndexMap<String, Task>,
     model: &ModelGraph,
     report: &mut Report,
-) -> IndexMap<String, Json> {
+) -> IndexMap<String, Guidance> {
     guidance::check_names(written, &model.conditions(denoiser), report);
     let applies = |task: &Task| task.score.is_none() && guidance::applies(written, &StreamLists::of(task));
     let guided = tasks.iter().filter(|(_, task)| applies(task));
-    let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.json.clone())).collect();
+    let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.guidance.clone())).collect();
     if guided.is_empty() {
         let reason = "no task has what it guides towards".into();
         report.warning(written.span, Caution::NoEffect { key: "guidance".into(), reason });

@@ -1,8 +1,8 @@
 //! Evaluations: variants of models and samplers, and their tasks.
 
+use anyflow_config::{Guidance, Sampling};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::{ColumnRef, Component, Generated, Given, Model, ScorerConfig, Scoring, Table};
 
@@ -62,14 +62,14 @@ pub struct Variant {
     pub codecs: IndexMap<String, Component>,
     /// The denoiser.
     pub denoiser: String,
-    /// `{kind, ...}` with all defaults.
-    pub sampler: Json,
+    /// The sampler.
+    pub sampler: Sampling,
     /// Noise level of observed streams; by default that of the tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
-    /// Task -> guidance `{kind, ...}` with all defaults, instead of that of the task.
+    /// Task -> guidance instead of that of the task.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub guidance: IndexMap<String, Json>,
+    pub guidance: IndexMap<String, Guidance>,
 }
 
 /// One task.
@@ -89,9 +89,9 @@ pub struct Task {
     pub condition: IndexMap<String, f64>,
     /// Excluded streams.
     pub absent: Vec<String>,
-    /// `{kind, ...}` with all defaults; `None` without guidance.
+    /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guidance: Option<Json>,
+    pub guidance: Option<Guidance>,
     /// Noise level of observed streams.
     #[serde(default, skip_serializing_if = "Given::is_default")]
     pub given: Given,

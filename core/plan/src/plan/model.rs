@@ -1,5 +1,6 @@
 //! Models: streams, prompts and denoisers, and the types of values.
 
+use anyflow_config::{Parameterization, Precision, ScheduleConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -108,9 +109,9 @@ pub struct Stream {
     pub by: Role,
     /// Shape of the latent.
     pub latent: Vec<i64>,
-    /// `{kind, ...}` with all defaults; by default that of its denoiser.
+    /// By default that of its denoiser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Json>,
+    pub schedule: Option<ScheduleConfig>,
 }
 
 fn encode() -> Role {
@@ -151,12 +152,12 @@ pub struct DenoiserConfig {
     pub prompts: Vec<String>,
     /// `{kind, ...}` with all defaults.
     pub network: Json,
-    /// `eps`, `x0`, `v` or `flow`.
-    pub predict: String,
-    /// `{kind, ...}` with all defaults; for all streams without their own schedule.
-    pub schedule: Json,
-    /// `f32` or `bf16`: number format of the network's matrix products.
-    pub precision: String,
+    /// What the network predicts.
+    pub predict: Parameterization,
+    /// For all streams without their own schedule.
+    pub schedule: ScheduleConfig,
+    /// Number format of the network's matrix products.
+    pub precision: Precision,
 }
 
 /// An auxiliary stream: added into another stream, or predicted from features by a head, or both.

@@ -1,8 +1,8 @@
 //! Runs: the values of a pipeline and the steps that make them, in order.
 
+use anyflow_config::{Guidance, Sampling};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::{Model, Type};
 use crate::descriptor::Role;
@@ -129,13 +129,13 @@ pub enum Op {
         /// Prompts, mixed in proportion to their weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         condition: Vec<Condition>,
-        /// `{kind, ...}` with all defaults; `None` without guidance.
+        /// `None` without guidance.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        guidance: Option<Json>,
+        guidance: Option<Guidance>,
         /// Excluded streams of the denoiser.
         absent: Vec<String>,
-        /// `{kind, ...}` with all defaults.
-        sampler: Json,
+        /// The sampler.
+        sampler: Sampling,
         /// Seed of the noise.
         seed: u64,
     },
@@ -149,8 +149,8 @@ pub enum Op {
         observe: IndexMap<String, String>,
         /// Excluded streams of the denoiser.
         absent: Vec<String>,
-        /// `{kind, ...}` with all defaults.
-        sampler: Json,
+        /// The sampler.
+        sampler: Sampling,
         /// Seed of the noise.
         seed: u64,
         /// Value id of the best class of each row, if a step or output reads it.

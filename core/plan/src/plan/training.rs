@@ -1,8 +1,8 @@
 //! Trainings: sources, tables and stages.
 
+use anyflow_config::{ObjectiveConfig, OptimizerConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::{Component, Model};
 
@@ -115,8 +115,8 @@ pub struct Stage {
     pub name: String,
     /// The trained part.
     pub train: Trained,
-    /// `{kind, ...}` with all defaults: `reconstruct`, `statistics`, `denoise`, `contrast`, `classify`.
-    pub objective: Json,
+    /// What it minimizes.
+    pub objective: ObjectiveConfig,
     /// Table to read.
     pub data: String,
     /// Optimizer steps.
@@ -128,8 +128,8 @@ pub struct Stage {
     pub batch: u64,
     /// Rows per network call, at most `batch`; gradients are accumulated.
     pub micro_batch: u64,
-    /// `{kind, ...}` with all defaults: optimizer and learning rate schedule.
-    pub optimizer: Json,
+    /// Optimizer and learning rate schedule.
+    pub optimizer: OptimizerConfig,
     /// Decay of the exponential moving average of the weights; 0 for none.
     pub ema: f64,
     /// Weights of the denoiser to train, by name; `*` matches any characters. Empty for all.

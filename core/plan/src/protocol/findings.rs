@@ -1,8 +1,8 @@
 //! Results of an evaluation: `eval.json`, written by the engine, shown by the front.
 
+use anyflow_config::Sampling;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 /// All results of an evaluation, in the order of its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,8 +79,8 @@ pub struct VariantFindings {
     pub checkpoint: Option<String>,
     /// The denoiser.
     pub denoiser: String,
-    /// `{kind, ...}`.
-    pub sampler: Json,
+    /// The sampler.
+    pub sampler: Sampling,
     /// Stream -> held-out rows encoded and decoded without diffusion: the ceiling.
     pub reconstructed: IndexMap<String, Reconstructed>,
 }

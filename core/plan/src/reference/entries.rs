@@ -1,8 +1,10 @@
 //! All sections of the reference, from the tables of the surface.
 
+use anyflow_config::{Family, Key, Mapping};
+
 use crate::reference::value::{describe, nested};
 use crate::reference::{Examples, KeyEntry, Section};
-use crate::surface::{EVALUATION, Family, Key, MODEL, Mapping, Need, PIPELINE, TRAINING};
+use crate::surface::{EVALUATION, FAMILIES, MODEL, PIPELINE, TRAINING};
 
 /// The mappings in the order of their use, then the kinds by family.
 pub(super) fn sections(examples: &Examples) -> Vec<Section> {
@@ -10,7 +12,7 @@ pub(super) fn sections(examples: &Examples) -> Vec<Section> {
     for root in [&PIPELINE, &MODEL, &TRAINING, &EVALUATION] {
         sections.mapping(root);
     }
-    for family in Family::ALL {
+    for family in FAMILIES {
         sections.family(family);
     }
     sections.list
@@ -28,12 +30,12 @@ impl Sections<'_> {
         }
     }
 
-    fn family(&mut self, family: Family) {
-        if !family.shared().is_empty() {
-            self.add(family.path().to_string(), "Keys of every kind", family.shared());
+    fn family(&mut self, family: &Family) {
+        if !family.shared.is_empty() {
+            self.add(family.path.to_string(), "Keys of every kind", family.shared);
         }
         for kind in family.kinds() {
-            self.add(format!("{}.{}", family.path(), kind.name), kind.about, kind.keys);
+            self.add(format!("{}.{}", family.path, kind.name), kind.about, kind.keys);
         }
     }
 
@@ -49,14 +51,10 @@ impl Sections<'_> {
 
     fn entry(&self, section: &str, key: &Key) -> KeyEntry {
         let name = format!("{section}.{}", key.name);
-        let default = match key.need {
-            Need::Default(literal) => Some(literal.json()),
-            _ => None,
-        };
         KeyEntry {
             value: describe(&key.form),
-            required: matches!(key.need, Need::Required),
-            default,
+            required: key.is_required(),
+            default: key.default(),
             about: key.about.to_string(),
             used_in: self.examples.get(&name).cloned(),
             key: name,
@@ -66,8 +64,8 @@ impl Sections<'_> {
 
 /// True if a section is a kind of a family.
 pub(super) fn is_kind(section: &str) -> bool {
-    Family::ALL.iter().any(|family| {
-        let kind = section.strip_prefix(family.path()).and_then(|rest| rest.strip_prefix('.'));
-        kind.is_some_and(|name| family.kinds().iter().any(|kind| kind.name == name))
+    FAMILIES.iter().any(|family| {
+        let kind = section.strip_prefix(family.path).and_then(|rest| rest.strip_prefix('.'));
+        kind.is_some_and(|name| family.kind(name).is_some())
     })
 }

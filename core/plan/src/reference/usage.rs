@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use anyflow_config::{Family, Key, Mapping, ValueForm};
+
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
 use crate::source::{Source, SourceId};
-use crate::surface::{EVALUATION, Family, Form, Key, MODEL, Mapping, PIPELINE, TRAINING};
+use crate::surface::{EVALUATION, MODEL, PIPELINE, TRAINING};
 use crate::yaml::{self, Content, Entry, Node};
 
 /// The keys and kinds that a file uses, named as in the reference.
@@ -52,37 +54,37 @@ fn of_mapping(mapping: &Mapping, node: &Node, used: &mut BTreeSet<String>) {
     of_keys(mapping.name, mapping.keys, entries(node), used);
 }
 
-fn of_form(form: &Form, node: &Node, used: &mut BTreeSet<String>) {
+fn of_form(form: &ValueForm, node: &Node, used: &mut BTreeSet<String>) {
     match (form, &node.content) {
-        (Form::Kind(family), _) => of_kind(*family, node, used),
-        (Form::List(of) | Form::OneOrMore(of), Content::List(items)) => {
+        (ValueForm::Kind(family), _) => of_kind(family, node, used),
+        (ValueForm::List(of) | ValueForm::OneOrMore(of), Content::List(items)) => {
             items.iter().for_each(|item| of_form(of, item, used));
         }
-        (Form::OneOrMore(of), _) => of_form(of, node, used),
-        (Form::Or(_, of), Content::Mapping(_)) | (Form::Or(of, _), _) => of_form(of, node, used),
-        (Form::Names(of), _) => entries(node).iter().for_each(|entry| of_form(of, &entry.node, used)),
-        (Form::Mapping(mapping), _) => of_mapping(mapping, node, used),
-        (Form::OneOf(mappings), _) => {
+        (ValueForm::OneOrMore(of), _) => of_form(of, node, used),
+        (ValueForm::Or(_, of), Content::Mapping(_)) | (ValueForm::Or(of, _), _) => of_form(of, node, used),
+        (ValueForm::Names(of), _) => entries(node).iter().for_each(|entry| of_form(of, &entry.node, used)),
+        (ValueForm::Mapping(mapping), _) => of_mapping(mapping, node, used),
+        (ValueForm::OneOf(mappings), _) => {
             let has = |mapping: &&&Mapping| entries(node).iter().any(|entry| entry.key.value == mapping.keys[0].name);
             if let Some(mapping) = mappings.iter().find(has) {
                 of_mapping(mapping, node, used);
             }
         }
-        (Form::Either(forms), _) => forms.iter().for_each(|form| of_form(form, node, used)),
+        (ValueForm::Either(forms), _) => forms.iter().for_each(|form| of_form(form, node, used)),
         _ => {}
     }
 }
 
-fn of_kind(family: Family, node: &Node, used: &mut BTreeSet<String>) {
+fn of_kind(family: &Family, node: &Node, used: &mut BTreeSet<String>) {
     let written = entries(node).iter().find(|entry| entry.key.value == "kind").map(|entry| entry.node.json());
     let name = written.as_ref().and_then(|name| name.as_str());
     let kind = match name {
-        Some(name) => family.kinds().iter().find(|kind| kind.name == name),
+        Some(name) => family.kind(name),
         None => family.default_kind(),
     };
     let Some(kind) = kind else { return };
-    let section = format!("{}.{}", family.path(), kind.name);
-    of_keys(family.path(), family.shared(), entries(node), used);
+    let section = format!("{}.{}", family.path, kind.name);
+    of_keys(family.path, family.shared, entries(node), used);
     of_keys(&section, kind.keys, entries(node), used);
     used.insert(section);
 }

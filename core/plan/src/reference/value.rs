@@ -1,49 +1,50 @@
 //! Values and defaults of keys in words.
 
+use anyflow_config::{Mapping, ValueForm};
 use serde_json::Value as Json;
 
-use crate::surface::{Form, Mapping};
-
 /// The values of a form, with bounds.
-pub(super) fn describe(form: &Form) -> String {
+pub(super) fn describe(form: &ValueForm) -> String {
     match form {
-        Form::Any => "any value".into(),
-        Form::Flag => "`true` or `false`".into(),
-        Form::String => "string".into(),
-        Form::Integer { minimum, maximum } if minimum == maximum => minimum.to_string(),
-        Form::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => format!("integer from {minimum}"),
-        Form::Integer { minimum, maximum } => format!("integer from {minimum} to {maximum}"),
-        Form::Number { minimum, maximum, above } => {
+        ValueForm::Any => "any value".into(),
+        ValueForm::Flag => "`true` or `false`".into(),
+        ValueForm::String => "string".into(),
+        ValueForm::Integer { minimum, maximum } if minimum == maximum => minimum.to_string(),
+        ValueForm::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => {
+            format!("integer from {minimum}")
+        }
+        ValueForm::Integer { minimum, maximum } => format!("integer from {minimum} to {maximum}"),
+        ValueForm::Number { minimum, maximum, above } => {
             let low = if *above { format!("number above {minimum}") } else { format!("number from {minimum}") };
             if maximum.is_finite() { format!("{low} to {maximum}") } else { low }
         }
-        Form::Choice(words) => {
+        ValueForm::Choice(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")
         }
-        Form::Kind(family) => format!("{{kind: {}, ...}}", family.path()),
-        Form::Use => "plugin/component, or {use: plugin/component, parameter: value, ...}".into(),
-        Form::List(of) => format!("list of: {}", describe(of)),
-        Form::OneOrMore(of) => format!("{}, or a list of these", describe(of)),
-        Form::Or(one, other) => format!("{}, or {}", describe(one), describe(other)),
-        Form::Names(of) => format!("name: {}", describe(of)),
-        Form::Mapping(mapping) => format!("{{{} keys}}", mapping.name),
-        Form::OneOf(mappings) => {
+        ValueForm::Kind(family) => format!("{{kind: {}, ...}}", family.path),
+        ValueForm::Use => "plugin/component, or {use: plugin/component, parameter: value, ...}".into(),
+        ValueForm::List(of) => format!("list of: {}", describe(of)),
+        ValueForm::OneOrMore(of) => format!("{}, or a list of these", describe(of)),
+        ValueForm::Or(one, other) => format!("{}, or {}", describe(one), describe(other)),
+        ValueForm::Names(of) => format!("name: {}", describe(of)),
+        ValueForm::Mapping(mapping) => format!("{{{} keys}}", mapping.name),
+        ValueForm::OneOf(mappings) => {
             let names: Vec<&str> = mappings.iter().map(|mapping| mapping.name).collect();
             format!("{{{} keys}}", names.join(" | "))
         }
-        Form::Either(forms) => forms.iter().map(describe).collect::<Vec<_>>().join(", or "),
+        ValueForm::Either(forms) => forms.iter().map(describe).collect::<Vec<_>>().join(", or "),
     }
 }
 
 /// The mappings inside a form.
-pub(super) fn nested(form: &Form) -> Vec<&'static Mapping> {
+pub(super) fn nested(form: &ValueForm) -> Vec<&'static Mapping> {
     match form {
-        Form::List(of) | Form::OneOrMore(of) | Form::Names(of) => nested(of),
-        Form::Or(one, other) => [nested(one), nested(other)].concat(),
-        Form::Mapping(mapping) => vec![mapping],
-        Form::OneOf(mappings) => mappings.to_vec(),
-        Form::Either(forms) => forms.iter().flat_map(nested).collect(),
+        ValueForm::List(of) | ValueForm::OneOrMore(of) | ValueForm::Names(of) => nested(of),
+        ValueForm::Or(one, other) => [nested(one), nested(other)].concat(),
+        ValueForm::Mapping(mapping) => vec![mapping],
+        ValueForm::OneOf(mappings) => mappings.to_vec(),
+        ValueForm::Either(forms) => forms.iter().flat_map(nested).collect(),
         _ => Vec::new(),
     }
 }

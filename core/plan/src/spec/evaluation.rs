@@ -1,5 +1,6 @@
 //! An evaluation as written.
 
+use anyflow_config::Sampling;
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -24,7 +25,7 @@ pub(crate) struct EvaluationSpec {
     pub reference: Vec<(SpannedString, SpannedString)>,
     pub judges: Vec<JudgeSpec>,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Json>,
+    pub sampler: Option<Sampling>,
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
     pub rows: Option<u64>,
@@ -51,7 +52,7 @@ pub(crate) struct VariantSpec {
     /// Stream -> codec that reads its cells.
     pub codecs: Vec<(SpannedString, Use)>,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Json>,
+    pub sampler: Option<Sampling>,
     pub given: Option<Given>,
     pub guidance: Option<GuidanceSpec>,
 }
@@ -100,7 +101,7 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         reference: fields.pairs("reference", report),
         judges,
         denoiser: fields.text("denoiser", report),
-        sampler: fields.json("sampler", report).map(|json| json.value),
+        sampler: fields.typed("sampler", report),
         guidance: guidance(&fields, report),
         given: given(&fields, report),
         rows: fields.integer("rows", report),
@@ -161,7 +162,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
             spec.codecs.extend(component_use(entry, &what, report).map(|used| (entry.key.clone(), used)));
         }
         spec.denoiser = fields.text("denoiser", report);
-        spec.sampler = fields.json("sampler", report).map(|json| json.value);
+        spec.sampler = fields.typed("sampler", report);
         spec.given = given(&fields, report);
         spec.guidance = guidance(&fields, report);
     }

@@ -1,6 +1,6 @@
 //! Guidance as written, in a pipeline or an evaluation.
 
-use serde_json::Value as Json;
+use anyflow_config::Guidance;
 
 use crate::error::Report;
 use crate::source::{Span, SpannedString};
@@ -10,8 +10,8 @@ use crate::yaml::{Content, Entry, Node};
 /// Guidance, with the positions of the names in it.
 #[derive(Debug)]
 pub(crate) struct GuidanceSpec {
-    /// `{kind, ...}` with all defaults.
-    pub json: Json,
+    /// The guidance.
+    pub guidance: Guidance,
     /// Conditions with their own scale.
     pub conditions: Vec<SpannedString>,
     /// Position of `guidance`.
@@ -21,8 +21,8 @@ pub(crate) struct GuidanceSpec {
 /// Reads the key `guidance`, if it is written.
 pub(crate) fn guidance(fields: &Fields, report: &mut Report) -> Option<GuidanceSpec> {
     let entry = fields.entry("guidance")?;
-    let json = fields.json("guidance", report)?.value;
-    Some(GuidanceSpec { json, conditions: names(&entry.node, "scale"), span: entry.key.span })
+    let guidance = fields.typed("guidance", report)?;
+    Some(GuidanceSpec { guidance, conditions: names(&entry.node, "scale"), span: entry.key.span })
 }
 
 /// The names in a mapping of names.

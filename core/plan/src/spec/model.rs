@@ -1,5 +1,6 @@
 //! A model as written.
 
+use anyflow_config::{Mapping, Parameterization, Precision, ScheduleConfig, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -9,7 +10,7 @@ use crate::source::{Span, SpannedString};
 use crate::spec::companions::{aggregates, heads};
 use crate::spec::network::sizes_fit;
 use crate::spec::{AggregateSpec, HeadSpec, check_name, check_unique, open};
-use crate::surface::{self, Fields, Form, Mapping};
+use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
 /// A model file.
@@ -34,7 +35,7 @@ pub(crate) struct StreamSpec {
     pub has_module: bool,
     pub latent: Option<(Vec<i64>, Span)>,
     /// Its own schedule; by default that of its denoiser.
-    pub schedule: Option<Json>,
+    pub schedule: Option<ScheduleConfig>,
     /// Auxiliary streams that are added into it; none for a prompt.
     pub aggregates: Vec<AggregateSpec>,
 }
@@ -46,9 +47,9 @@ pub(crate) struct DenoiserSpec {
     pub over: Vec<SpannedString>,
     pub prompts: Vec<SpannedString>,
     pub network: Option<Json>,
-    pub predict: Option<String>,
-    pub schedule: Option<Json>,
-    pub precision: Option<String>,
+    pub predict: Option<Parameterization>,
+    pub schedule: Option<ScheduleConfig>,
+    pub precision: Option<Precision>,
 }
 
 /// `plugin/component`, with parameters if it is written as a mapping.
@@ -114,7 +115,7 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     spec.module = used(&fields, "module", report);
     spec.has_module = fields.entry("module").is_some();
     spec.latent = shape(&fields, part.shape, report);
-    spec.schedule = fields.json("schedule", report).map(|json| json.value);
+    spec.schedule = fields.typed("schedule", report);
     spec.aggregates = aggregates(&fields, report);
     spec
 }
@@ -146,12 +147,11 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     check_unique("stream", &spec.over, report);
     spec.prompts = fields.texts("prompts", report);
     check_unique("prompt", &spec.prompts, report);
-    let mut word = |key| fields.json(key, report).and_then(|json| json.value.as_str().map(str::to_string));
-    spec.predict = word("predict");
-    spec.precision = word("precision");
+    spec.predict = fields.typed("predict", report);
+    spec.precision = fields.typed("precision", report);
     spec.network =
         fields.json("network", report).map(|json| json.value).filter(|json| sizes_fit(&fields, json, report));
-    spec.schedule = fields.json("schedule", report).map(|json| json.value);
+    spec.schedule = fields.typed("schedule", report);
     spec
 }
 
@@ -178,7 +178,7 @@ pub(crate) fn component_use(entry: &Entry, what: &str, report: &mut Report) -> O
             Some(Use { component, parameters })
         }
         _ => {
-            Form::Use.wrong(&entry.node, what, report);
+            ValueForm::Use.wrong(&entry.node, what, report);
             None
         }
     }

@@ -1,6 +1,6 @@
 //! A pipeline as written.
 
-use serde_json::Value as Json;
+use anyflow_config::{Sampling, ValueForm};
 
 use crate::compile::FileKind;
 use crate::descriptor::Role;
@@ -9,7 +9,7 @@ use crate::plan::Given;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
 use crate::spec::{GuidanceSpec, ScoringSpec, check_name, check_unique, guidance, open, scoring};
-use crate::surface::{self, Fields, Form};
+use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
 /// A pipeline file.
@@ -66,7 +66,7 @@ pub(crate) struct DiffuseSpec {
     pub marginalize: Vec<SpannedString>,
     pub absent: Vec<SpannedString>,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Json>,
+    pub sampler: Option<Sampling>,
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
     pub seed: Option<u64>,
@@ -81,7 +81,7 @@ pub(crate) struct ScoreSpec {
     /// Stream -> node with its latent.
     pub observe: Vec<(SpannedString, SpannedString)>,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Json>,
+    pub sampler: Option<Sampling>,
     pub seed: Option<u64>,
 }
 
@@ -135,7 +135,7 @@ fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
 fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
     let within = format!("node `{}`", entry.key.value);
     let Content::Mapping(entries) = &entry.node.content else {
-        Form::Names(&Form::Any).wrong(&entry.node, &within, report);
+        ValueForm::Names(&ValueForm::Any).wrong(&entry.node, &within, report);
         return None;
     };
     let words: Vec<&str> = entries.iter().map(|inner| inner.key.value.as_str()).collect();
@@ -188,7 +188,7 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
         marginalize: fields.texts("marginalize", report),
         absent: fields.texts("absent", report),
         denoiser: fields.text("denoiser", report),
-        sampler: fields.json("sampler", report).map(|json| json.value),
+        sampler: fields.typed("sampler", report),
         guidance: guidance(&fields, report),
         given: given(&fields, report),
         seed: fields.integer("seed", report),
@@ -203,7 +203,7 @@ fn score(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
         scoring: scoring(&fields, report)?,
         observe: fields.pairs("observe", report),
         denoiser: fields.text("denoiser", report),
-        sampler: fields.json("sampler", report).map(|json| json.value),
+        sampler: fields.typed("sampler", report),
         seed: fields.integer("seed", report),
     }))
 }

@@ -1,5 +1,6 @@
 //! A training as written, and the parts it shares with evaluations: sources and tables.
 
+use anyflow_config::{ObjectiveConfig, OptimizerConfig, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -9,7 +10,7 @@ use crate::problem::Caution;
 use crate::source::{Span, Spanned, SpannedString};
 use crate::spec::model::used;
 use crate::spec::{Use, check_name, check_unique, open};
-use crate::surface::{self, Fields};
+use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
 /// A training file.
@@ -69,13 +70,13 @@ pub(crate) struct ScorerSpec {
 pub(crate) struct StageSpec {
     pub name: Option<SpannedString>,
     pub train: Vec<SpannedString>,
-    pub objective: Option<Json>,
+    pub objective: Option<ObjectiveConfig>,
     pub data: Option<SpannedString>,
     pub steps: Option<u64>,
     pub keep: Vec<Spanned<u64>>,
     pub batch: Option<u64>,
     pub micro_batch: Option<u64>,
-    pub optimizer: Option<Json>,
+    pub optimizer: Option<OptimizerConfig>,
     pub ema: Option<f64>,
     pub weights: Vec<SpannedString>,
     /// Written keys, with their positions.
@@ -199,7 +200,7 @@ fn stages(fields: &Fields, report: &mut Report) -> Vec<StageSpec> {
     match &entry.node.content {
         Content::List(items) => items.iter().filter_map(|item| stage(item, report)).collect(),
         _ => {
-            surface::Form::List(&surface::Form::Any).wrong(&entry.node, "`stages`", report);
+            ValueForm::List(&ValueForm::Any).wrong(&entry.node, "`stages`", report);
             Vec::new()
         }
     }
@@ -207,7 +208,7 @@ fn stages(fields: &Fields, report: &mut Report) -> Vec<StageSpec> {
 
 fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
     let Content::Mapping(entries) = &item.content else {
-        surface::Form::Mapping(&surface::STAGE).wrong(item, "a stage", report);
+        ValueForm::Mapping(&surface::STAGE).wrong(item, "a stage", report);
         return None;
     };
     let name = entries.iter().find(|entry| entry.key.value == "name").map(|entry| entry.node.json());
@@ -217,13 +218,13 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
     let name = fields.text("name", report).inspect(|name| check_name(name, report));
     Some(StageSpec {
         train: fields.texts("train", report),
-        objective: fields.json("objective", report).map(|json| json.value),
+        objective: fields.typed("objective", report),
         data: fields.text("data", report),
         steps: fields.integer("steps", report),
         keep: fields.integers("keep", report),
         batch: fields.integer("batch", report),
         micro_batch: fields.integer("micro_batch", report),
-        optimizer: fields.json("optimizer", report).map(|json| json.value),
+        optimizer: fields.typed("optimizer", report),
         ema: fields.number("ema", report),
         weights: fields.texts("weights", report),
         written: entries.iter().map(|entry| entry.key.clone()).collect(),

@@ -1,11 +1,13 @@
 //! Reads a mapping by its table.
 
+use anyflow_config::{Key, Mapping, ValueForm};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, Spanned, SpannedString};
-use crate::surface::form::{Form, Key, Mapping, Need};
+use crate::surface::Reader;
 use crate::yaml::{Content, Entry, Node};
 
 /// A mapping that is being read.
@@ -26,12 +28,12 @@ impl<'a> Fields<'a> {
         report: &mut Report,
     ) -> Option<Self> {
         let Content::Mapping(entries) = &node.content else {
-            Form::Mapping(mapping).wrong(node, &within, report);
+            ValueForm::Mapping(mapping).wrong(node, &within, report);
             return None;
         };
         let fields = Fields { entries, mapping, within };
         fields.refuse_unknown(report);
-        for key in mapping.keys.iter().filter(|key| matches!(key.need, Need::Required)) {
+        for key in mapping.keys.iter().filter(|key| key.is_required()) {
             if fields.entry(key.name).is_none() {
                 let problem = Problem::MissingKey { key: key.name.into(), within: fields.within.clone() };
                 report.error(owner, problem);
@@ -68,11 +70,19 @@ impl<'a> Fields<'a> {
     pub fn json(&self, name: &str, report: &mut Report) -> Option<Spanned<Json>> {
         let key = self.key(name)?;
         let Some(entry) = self.entry(name) else {
-            let Need::Default(literal) = key.need else { return None };
-            return Some(Spanned::new(literal.json(), Span::default()));
+            return key.default().map(|value| Spanned::new(value, Span::default()));
         };
         let json = key.form.read(&entry.node, &self.what(name), report)?;
         Some(Spanned::new(json, entry.key.span))
+    }
+
+    /// The value of a key as a type of the engine or the planner.
+    pub fn typed<T: DeserializeOwned>(&self, name: &str, report: &mut Report) -> Option<T> {
+        let json = self.json(name, report)?;
+        let internal = |error: serde_json::Error| {
+            report.error(json.span, Problem::Internal { text: format!("{}: {error}", self.what(name)) });
+        };
+        serde_json::from_value(json.value).map_err(internal).ok()
     }
 
     /// The values of all keys that are written or have a default; `None` if one of them is wrong.
@@ -118,11 +128,11 @@ impl<'a> Fields<'a> {
         let what = self.what(name);
         match &entry.node.content {
             Content::List(items) => items.iter().filter_map(|item| text(item, &what, report)).collect(),
-            _ if self.key(name).is_some_and(|key| matches!(key.form, Form::OneOrMore(_))) => {
+            _ if self.key(name).is_some_and(|key| matches!(key.form, ValueForm::OneOrMore(_))) => {
                 text(&entry.node, &what, report).into_iter().collect()
             }
             _ => {
-                Form::List(&Form::String).wrong(&entry.node, &what, report);
+                ValueForm::List(&ValueForm::String).wrong(&entry.node, &what, report);
                 Vec::new()
             }
         }
@@ -136,7 +146,7 @@ impl<'a> Fields<'a> {
             // `inputs:` with nothing below it.
             Content::Null => &[],
             _ => {
-                Form::Names(&Form::Any).wrong(&entry.node, &self.what(name), report);
+                ValueForm::Names(&ValueForm::Any).wrong(&entry.node, &self.what(name), report);
                 &[]
             }
         }
@@ -165,7 +175,7 @@ pub(crate) fn text(node: &Node, what: &str, report: &mut Report) -> Option<Spann
     match &node.content {
         Content::String(text) => Some(Spanned::new(text.clone(), node.span)),
         _ => {
-            Form::String.wrong(node, what, report);
+            ValueForm::String.wrong(node, what, report);
             None
         }
     }

@@ -1,11 +1,10 @@
 //! JSON Schema of the four kinds of files, generated from the tables that read them.
 
+use anyflow_config::{Family, Key, Kind, Mapping, ValueForm};
 use serde_json::{Map, Value as Json, json};
 
 use crate::compile::FileKind;
-use crate::surface::form::{Form, Key, Mapping, Need};
 use crate::surface::keys;
-use crate::surface::kinds::{Family, Kind};
 
 /// The JSON Schema of a kind of files, for editors. It does not contain the parameters of plugins.
 pub fn schema(kind: FileKind) -> Json {
@@ -36,7 +35,7 @@ fn object(keys: &[Key], kind: Option<&Kind>) -> Json {
     }
     for key in keys {
         properties.insert(key.name.into(), of_key(key));
-        if matches!(key.need, Need::Required) {
+        if key.is_required() {
             required.push(key.name);
         }
     }
@@ -47,37 +46,37 @@ fn of_key(key: &Key) -> Json {
     let mut schema = of_form(&key.form);
     if let Json::Object(schema) = &mut schema {
         schema.insert("description".into(), json!(key.about));
-        if let Need::Default(literal) = key.need {
-            schema.insert("default".into(), literal.json());
+        if let Some(default) = key.default() {
+            schema.insert("default".into(), default);
         }
     }
     schema
 }
 
-fn of_form(form: &Form) -> Json {
+fn of_form(form: &ValueForm) -> Json {
     match form {
-        Form::Any => json!({}),
-        Form::Flag => json!({"type": "boolean"}),
-        Form::String => json!({"type": "string"}),
-        Form::Integer { minimum, maximum } if minimum == maximum => json!({"const": *minimum as i64}),
-        Form::Integer { minimum, maximum } => {
+        ValueForm::Any => json!({}),
+        ValueForm::Flag => json!({"type": "boolean"}),
+        ValueForm::String => json!({"type": "string"}),
+        ValueForm::Integer { minimum, maximum } if minimum == maximum => json!({"const": *minimum as i64}),
+        ValueForm::Integer { minimum, maximum } => {
             json!({"type": "integer", "minimum": *minimum as i64, "maximum": *maximum as u64})
         }
-        Form::Number { minimum, maximum, above } => number(*minimum, *maximum, *above),
-        Form::Choice(words) => json!({"enum": words}),
-        Form::Kind(family) => of_family(*family),
-        Form::Use => {
+        ValueForm::Number { minimum, maximum, above } => number(*minimum, *maximum, *above),
+        ValueForm::Choice(words) => json!({"enum": words}),
+        ValueForm::Kind(family) => of_family(family),
+        ValueForm::Use => {
             let component = json!({"type": "string", "pattern": "^[^/]+/[^/]+$"});
             let mapping = json!({"type": "object", "properties": {"use": component}, "required": ["use"]});
             json!({"oneOf": [component, mapping]})
         }
-        Form::List(of) => json!({"type": "array", "items": of_form(of)}),
-        Form::OneOrMore(of) => json!({"oneOf": [of_form(of), {"type": "array", "items": of_form(of)}]}),
-        Form::Or(one, other) => json!({"oneOf": [of_form(one), of_form(other)]}),
-        Form::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),
-        Form::Mapping(mapping) => of_mapping(mapping),
-        Form::Either(forms) => json!({"anyOf": forms.iter().map(of_form).collect::<Vec<_>>()}),
-        Form::OneOf(mappings) => {
+        ValueForm::List(of) => json!({"type": "array", "items": of_form(of)}),
+        ValueForm::OneOrMore(of) => json!({"oneOf": [of_form(of), {"type": "array", "items": of_form(of)}]}),
+        ValueForm::Or(one, other) => json!({"oneOf": [of_form(one), of_form(other)]}),
+        ValueForm::Names(of) => json!({"type": "object", "additionalProperties": of_form(of)}),
+        ValueForm::Mapping(mapping) => of_mapping(mapping),
+        ValueForm::Either(forms) => json!({"anyOf": forms.iter().map(of_form).collect::<Vec<_>>()}),
+        ValueForm::OneOf(mappings) => {
             json!({"oneOf": mappings.iter().map(|mapping| of_mapping(mapping)).collect::<Vec<_>>()})
         }
     }
@@ -94,11 +93,10 @@ fn number(minimum: f64, maximum: f64, above: bool) -> Json {
 }
 
 /// One schema per kind. `kind` is optional if the family has a default.
-fn of_family(family: Family) -> Json {
+fn of_family(family: &Family) -> Json {
     let default = family.default_kind().map(|kind| kind.name);
     let kinds: Vec<Json> = family
         .kinds()
-        .iter()
         .map(|kind| {
             let mut schema = object(&family.keys(kind), Some(kind));
             if let Some(required) = schema["required"].as_array_mut().filter(|_| default != Some(kind.name)) {

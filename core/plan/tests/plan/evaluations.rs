@@ -67,7 +67,7 @@ fn without_variants_the_model_is_the_only_one() {
     let plan = plan(&Case::of("eval.yaml"));
     let (name, variant) = plan.variants.first().unwrap();
     assert_eq!((name.as_str(), variant.denoiser.as_str(), plan.variants.len()), ("digits-mld", "joint", 1));
-    assert_eq!(variant.sampler["kind"], "ddim");
+    assert_eq!(variant.sampler.sampler.name(), "ddim");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn variants_change_models_and_samplers() {
     let case = case.set("variants.fast.sampler.steps=6");
     let plan = plan(&case);
     assert_eq!(plan.variants.keys().collect::<Vec<_>>(), ["own", "small", "fast"]);
-    assert_eq!(plan.variants["fast"].sampler["steps"], 6);
+    assert_eq!(plan.variants["fast"].sampler.steps, 6);
     assert_eq!(plan.variants["small"].sampler, plan.variants["own"].sampler);
     let small = plan.variants["small"].model.as_ref().unwrap();
     assert_eq!(small.denoisers["joint"].network["width"], 32);

@@ -40,7 +40,7 @@ fn a_model_that_starts_from_another_is_that_one_with_changes() {
     let old = &base.denoisers["joint"];
     let new = &changed.denoisers["joint"];
     assert_eq!((&new.network["width"], &new.network["blocks"]), (&32.into(), &old.network["blocks"]));
-    assert_eq!((new.predict.as_str(), &new.over), ("eps", &old.over));
+    assert_eq!((new.predict.word(), &new.over), ("eps", &old.over));
 }
 
 #[test]

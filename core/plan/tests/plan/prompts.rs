@@ -105,7 +105,7 @@ fn a_conflict_is_between_two_prompts() {
     let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
     assert!(plan.independent);
     assert_eq!(plan.conflicts["mixed"].condition.keys().collect::<Vec<_>>(), ["words", "picture"]);
-    assert_eq!(plan.conflicts["mixed"].guidance.as_ref().unwrap()["kind"], "cfg", "that of the file");
+    assert_eq!(plan.conflicts["mixed"].guidance.as_ref().unwrap().name(), "cfg", "that of the file");
     snapshot("plan-prompted-conflict", &text(&Job::Eval(plan)));
     conflict("words").check("error-conflict-of-one");
     conflict("words, words").check("error-conflict-twice");

@@ -10,7 +10,7 @@ fn sampler_of(case: &Case) -> serde_json::Value {
     let (job, _) = case.compile().map_err(|errors| errors.render(&[&case.main], false)).unwrap();
     let Job::Run(plan) = job else { panic!("no run") };
     let found = plan.steps.into_iter().find_map(|step| match step.op {
-        Op::Diffuse { sampler, .. } => Some(sampler),
+        Op::Diffuse { sampler, .. } => Some(serde_json::to_value(sampler).unwrap()),
         _ => None,
     });
     found.unwrap()

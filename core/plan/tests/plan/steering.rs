@@ -30,7 +30,7 @@ fn diffusion(case: &Case) -> Op {
 #[test]
 fn guidance_is_in_the_plan_with_its_defaults() {
     let of = |case: Case| match diffusion(&case) {
-        Op::Diffuse { guidance, .. } => guidance.unwrap(),
+        Op::Diffuse { guidance, .. } => serde_json::to_value(guidance.unwrap()).unwrap(),
         other => panic!("{other:?}"),
     };
     let all = of(label("guidance: {kind: cfg}"));
@@ -115,7 +115,7 @@ fn masks_are_checked() {
 #[test]
 fn resampling_is_an_option_of_every_sampler() {
     let Op::Diffuse { sampler, .. } = diffusion(&resample("{}")) else { panic!("no diffusion") };
-    assert_eq!(sampler["resample"], json!({"jump": 10, "times": 10}));
+    assert_eq!(serde_json::to_value(sampler.resample).unwrap(), json!({"jump": 10, "times": 10}));
     resample("{jump: 51}").check("error-resample-jump");
     resample("{jmup: 5}").check("error-resample-key");
     resample("often").check("error-resample-form");
@@ -129,11 +129,11 @@ fn evaluations_set_it_for_all_tasks_or_for_one() {
     let (Job::Eval(plan), warnings) = case.compile().unwrap() else { panic!("no evaluation") };
     assert_eq!(warnings, []);
     let task =
-        |name: &str| (plan.tasks[name].guidance.clone().map(|json| json["kind"].clone()), plan.tasks[name].given);
+        |name: &str| (plan.tasks[name].guidance.as_ref().map(|guidance| guidance.name()), plan.tasks[name].given);
     assert_eq!(task("joint"), (None, Given::Noised));
-    assert_eq!(task("image-to-text"), (Some("cfg".into()), Given::Noised));
+    assert_eq!(task("image-to-text"), (Some("cfg"), Given::Noised));
     assert_eq!(task("audio-to-text"), (None, Given::Noised));
-    assert_eq!(task("image-to-audio"), (Some("joint".into()), Given::Clean));
+    assert_eq!(task("image-to-audio"), (Some("joint"), Given::Clean));
     Case::of("eval.yaml")
         .edit("rows: 1000", "guidance: {kind: cfg, scale: {imgae: 2.0}}\nrows: 1000")
         .check("error-guidance-of-tasks");

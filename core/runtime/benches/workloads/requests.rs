@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::noise::{START_STEP, normals_tensor};
-use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampler, Schedule};
+use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampling, Schedule};
 use anyhow::Result;
 use tch::{Device, Tensor};
 
@@ -61,7 +62,7 @@ fn request((rows, steps): &(Range<u64>, usize)) -> Request {
         denoiser: "d".to_string(),
         rows: rows.clone().collect(),
         states: [(STREAM.to_string(), Observed::Noisy)].into(),
-        sampler: Sampler::Ddim { steps: *steps, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, *steps),
         guidance: Vec::new(),
         seed: SEED,
         outputs: vec![STREAM.to_string()],

@@ -1,7 +1,8 @@
 //! One row through many steps of a small network, which shows the overhead of the engine.
 
+use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::noise::{START_STEP, normals_tensor};
-use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampler, Schedule};
+use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Sampling, Schedule};
 use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
@@ -38,7 +39,7 @@ fn request() -> Request {
         denoiser: "d".to_string(),
         rows: vec![0],
         states: [(STREAM.to_string(), Observed::Noisy)].into(),
-        sampler: Sampler::Ddim { steps: STEPS, eta: 0.0 }.into(),
+        sampler: Sampling::new(Ddim { eta: 0.0 }, STEPS),
         guidance: Vec::new(),
         seed: SEED,
         outputs: vec![STREAM.to_string()],

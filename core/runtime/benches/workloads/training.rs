@@ -1,8 +1,9 @@
 //! Training steps on a batch in memory, with the score network of the peers' `peer_mlp_train.py`.
 
+use anyflow_config::Decay;
+use anyflow_config::optimizer::Adamw;
 use anyflow_diffusion::{
-    Decay, Denoiser, DenoiserInput, DrawKey, LossOptions, Optimizer, OptimizerConfig, Precision, Schedule,
-    TimeDistribution, denoising_loss,
+    Denoiser, DenoiserInput, DrawKey, LossOptions, Optimizer, Precision, Schedule, TimeDistribution, denoising_loss,
 };
 use anyhow::Result;
 use serde_json::json;
@@ -44,8 +45,7 @@ pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)>
     let found = if given.is_empty() { Tensors::new() } else { prediction(denoiser.as_ref(), given)? };
     let latents = [0.5, -0.5].map(|value| Tensor::full([batch, ELEMENTS], value, (Kind::Float, Device::Cpu)));
     let law: TimeDistribution = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;
-    let config =
-        OptimizerConfig::Adamw { lr: RATE, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, max_grad_norm: 0.0 };
+    let config = Adamw { lr: RATE, warmup: 0, decay: Decay::Constant, weight_decay: 0.0, max_grad_norm: 0.0 };
     let mut optimizer = Optimizer::new(config, u64::MAX, 0.0, denoiser.parameters())?;
     let mut step = 0;
     let work =

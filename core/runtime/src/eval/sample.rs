@@ -3,11 +3,10 @@
 use anyflow_diffusion::{Observed, Request, Sampling};
 use anyflow_plan::plan::{Scoring, Task};
 use indexmap::IndexMap;
-use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::judging::CHUNK;
-use crate::from_plan::{branches, observed, typed};
+use crate::from_plan::{branches, observed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
@@ -40,10 +39,10 @@ impl TaskSampler {
     ///
     /// # Errors
     /// The engine's error.
-    pub fn start(session: Session, denoiser: &str, sampler: &Value, device: Device) -> Result<Self> {
+    pub fn start(session: Session, denoiser: &str, sampler: &Sampling, device: Device) -> Result<Self> {
         let Session { streams, denoisers, .. } = session;
         let networks = Networks::start(streams, denoisers, device)?;
-        Ok(TaskSampler { networks, denoiser: denoiser.into(), sampler: typed(sampler)? })
+        Ok(TaskSampler { networks, denoiser: denoiser.into(), sampler: sampler.clone() })
     }
 
     /// Number of network evaluations so far, summed over rows.
@@ -107,7 +106,7 @@ impl TaskSampler {
         let request = Request {
             denoiser: self.denoiser.clone(),
             rows: (0..inputs.rows).collect(),
-            guidance: branches(task.guidance.as_ref(), &states)?,
+            guidance: branches(task.guidance.as_ref(), &states),
             states,
             sampler: self.sampler.clone(),
             seed: inputs.seed,

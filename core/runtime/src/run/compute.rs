@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 
 use super::micro_batch::MicroBatch;
 use crate::events::Events;
-use crate::from_plan::{branches, observed, typed};
+use crate::from_plan::{branches, observed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
@@ -130,9 +130,9 @@ impl<'a> Compute<'a> {
         let request = Request {
             denoiser: denoiser.clone(),
             rows: batch.keys.iter().map(|key| key.hash).collect(),
-            guidance: branches(guidance.as_ref(), &states)?,
+            guidance: branches(guidance.as_ref(), &states),
             states,
-            sampler: typed(sampler)?,
+            sampler: sampler.clone(),
             seed: *seed,
             outputs: generate.keys().cloned().collect(),
         };
@@ -163,7 +163,7 @@ impl Compute<'_> {
             observed.insert(name.clone(), latent);
         }
         let keys: Vec<u64> = batch.keys.iter().map(|key| key.hash).collect();
-        let predict = PredictX0 { node: &step.node, denoiser, scoring, absent, sampler: typed(sampler)?, seed: *seed };
+        let predict = PredictX0 { node: &step.node, denoiser, scoring, absent, sampler: sampler.clone(), seed: *seed };
         let Predicted { mean, failed } = predict.run(&self.networks, &observed, &keys)?;
         for (row, text) in failed {
             batch.fail(row, &step.node, "diffusion", text);

@@ -7,8 +7,8 @@ mod denoise;
 mod reconstruct;
 mod statistics;
 
+use anyflow_config::ObjectiveConfig as Options;
 use anyflow_plan::plan::Trained;
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::cache::LatentCache;
@@ -16,22 +16,6 @@ use super::frozen::Setting;
 use crate::table::Tuples;
 use crate::{Result, RunError};
 pub use statistics::measure;
-
-/// `objective` of a stage.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Options {
-    /// Reconstruction: the stream's module autoencodes its input.
-    Reconstruct(reconstruct::Options),
-    /// No loss: the mean and standard deviation of latents over the whole table.
-    Statistics(statistics::Options),
-    /// Denoising: a denoiser predicts noise or x0.
-    Denoise(denoise::Options),
-    /// Contrastive loss (InfoNCE): embeddings of one row attract, those of different rows repel.
-    Contrast(contrast::Options),
-    /// Classification: a scorer predicts the class.
-    Classify(classify::Options),
-}
 
 /// The name of the loss among a step's figures.
 pub const LOSS: &str = "loss";

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyflow_config::ObjectiveConfig as Options;
 use anyflow_diffusion::Optimizer;
-use anyflow_plan::plan::{Stage, Trained};
+use anyflow_plan::plan::Stage;
 use serde_json::{Map, Value, json};
 use tch::Device;
 
@@ -15,12 +16,11 @@ use super::folder::TrainingFolder;
 use super::frozen::Setting;
 use super::guard::{Guard, MOST_ROLLBACKS};
 use super::metrics::{Recent, StepFigures};
-use super::objective::{ACCURACY, LOSS, Objective, Options, StepKey, StepLoss, measure, prepare};
+use super::objective::{ACCURACY, LOSS, Objective, StepKey, StepLoss, measure, prepare};
 use super::parameters::{Named, StateDict};
 use super::state::{SavedState, StageFile, StateFiles};
 use crate::checkpoint;
 use crate::events::Events;
-use crate::from_plan::typed;
 use crate::table::TableData;
 use crate::{Result, RunError};
 
@@ -73,15 +73,13 @@ impl StageRun<'_> {
     /// Errors of plugins; the disk; a loss that stays NaN or infinite.
     pub fn run(&self) -> Result<Value> {
         let setting = Setting { trainee: self.trainee, data: self.data };
-        let options: Options = typed(&self.stage.objective)?;
-        if let (Options::Statistics(options), Trained::Statistics) = (&options, &self.stage.train) {
+        if let Options::Statistics(options) = &self.stage.objective {
             return measure(options, setting, self.cache);
         }
-        let objective = prepare(options, &self.stage.train, setting, self.cache)?;
+        let objective = prepare(self.stage.objective.clone(), &self.stage.train, setting, self.cache)?;
         let StateDict { trainable, buffers } = StateDict::of(self.stage, self.trainee)?;
         let weights = trainable.iter().map(|(_, t)| t.numel()).sum::<usize>();
-        let config = typed(&self.stage.optimizer)?;
-        let optimizer = Optimizer::new(config, self.stage.steps, self.stage.ema, trainable)
+        let optimizer = Optimizer::new(self.stage.optimizer.clone(), self.stage.steps, self.stage.ema, trainable)
             .map_err(RunError::diffusion(&self.stage.name))?;
         let states = StateFiles::of(self.folder, StageFile { index: self.index, name: &self.stage.name });
         let guard = self.resume(&states, &optimizer, buffers)?;

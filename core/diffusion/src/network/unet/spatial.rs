@@ -1,10 +1,11 @@
 //! Attention between the positions of a map, and from them to the prompt.
 
+use anyflow_config::Precision;
 use tch::{Kind, Tensor};
 
 use super::super::attention::{Attention, FeedForward, Keys};
 use super::super::cross_attention::Memory;
-use super::super::layer::{BuildOptions, Norm, add, cast, fresh, plain, zeros};
+use super::super::layer::{BuildOptions, Norm, NumberFormat, add, cast, fresh, plain, zeros};
 use super::level::Builder;
 use crate::{Result, TensorExt};
 
@@ -147,7 +148,7 @@ struct PositionLinear {
     /// `[to, from]`, or `[to, from, 1, 1]` as a 1 x 1 convolution.
     weight: Tensor,
     bias: Tensor,
-    precision: super::super::Precision,
+    precision: Precision,
     /// Once frozen: weight and bias in compute precision.
     fixed: Option<(Tensor, Tensor)>,
 }

@@ -1,9 +1,10 @@
 //! Temporal layers: join the frames of a map. Fresh ones change nothing.
 
+use anyflow_config::Precision;
 use tch::{Kind, Tensor};
 
 use super::super::attention::Attention;
-use super::super::layer::{BuildOptions, Norm, Precision, add, cast, fresh, plain, silu, zeros};
+use super::super::layer::{BuildOptions, Norm, NumberFormat, add, cast, fresh, plain, silu, zeros};
 use super::level::Builder;
 use crate::{Result, TensorExt};
 

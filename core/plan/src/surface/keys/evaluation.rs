@@ -1,11 +1,11 @@
 //! Keys of an evaluation.
 
+use anyflow_config::{Field, Guidance, Mapping, Sampler, ValueForm, defaulted, json, optional, required};
+
 use super::{
     ABSENT, ALONG, CONDITION, COUNT, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
     SEED_FORM, SOURCES, TABLE, TEMPLATES, WORDS,
 };
-use crate::surface::form::{Form, Literal, Mapping, defaulted, optional, required};
-use crate::surface::kinds::Family;
 
 /// An evaluation.
 pub(crate) static EVALUATION: Mapping = Mapping {
@@ -15,11 +15,11 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         NAME,
         MODEL_PATH,
         SOURCES,
-        required("data", Form::Mapping(&TABLE), "Held-out rows; `class` is the true class"),
-        required("judges", Form::Names(&Form::Mapping(&JUDGE)), "Independent classifiers, by stream"),
+        required("data", ValueForm::Mapping(&TABLE), "Held-out rows; `class` is the true class"),
+        required("judges", ValueForm::Names(&ValueForm::Mapping(&JUDGE)), "Independent classifiers, by stream"),
         optional(
             "reference",
-            Form::Names(&Form::String),
+            ValueForm::Names(&ValueForm::String),
             "Training rows: stream -> `source.column`. Their Frechet distance from the held-out rows is the floor; for \
              other streams the floor is the distance between two halves of the held-out rows",
         ),
@@ -29,38 +29,38 @@ pub(crate) static EVALUATION: Mapping = Mapping {
         defaulted(
             "given",
             GIVEN,
-            Literal::Word("clean"),
+            || json("clean"),
             "Noise level at which the network sees observed streams, unless a task overrides it",
         ),
-        defaulted("rows", COUNT, Literal::Integer(1000), "Rows per task"),
-        optional("seeds", Form::List(&SEED_FORM), "Seeds; results show their spread. By default [0]"),
-        optional("tasks", Form::Names(&Form::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
+        defaulted("rows", COUNT, || json(1000), "Rows per task"),
+        optional("seeds", ValueForm::List(&SEED_FORM), "Seeds; results show their spread. By default [0]"),
+        optional("tasks", ValueForm::Names(&ValueForm::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
         defaulted(
             "subsets",
-            Form::Flag,
-            Literal::Flag(false),
+            ValueForm::Flag,
+            || json(false),
             "Add a task for all judged streams together, and one for each proper subset of them as observed streams",
         ),
         optional(
             "similarity",
-            Form::Names(&Form::String),
+            ValueForm::Names(&ValueForm::String),
             "Prompts that embed generated streams: stream -> prompt. Their mean cosine measures how well jointly generated \
              streams match",
         ),
         defaulted(
             "independent",
-            Form::Flag,
-            Literal::Flag(false),
+            ValueForm::Flag,
+            || json(false),
             "Also generate each stream of a joint task separately, from the same noise, for comparison",
         ),
         optional(
             "conflicts",
-            Form::Names(&Form::Mapping(&CONFLICT)),
+            ValueForm::Names(&ValueForm::Mapping(&CONFLICT)),
             "Mixtures of two prompts of different classes, by name: weights (1 - a, a) for a from 0 to 1",
         ),
         optional(
             "variants",
-            Form::Names(&Form::Mapping(&VARIANT)),
+            ValueForm::Names(&ValueForm::Mapping(&VARIANT)),
             "Variants to compare, by name. The thresholds of the tasks apply to the first one only",
         ),
     ],
@@ -70,23 +70,27 @@ pub(crate) static EVALUATION: Mapping = Mapping {
 pub(crate) static VARIANT: Mapping = Mapping {
     name: "variant",
     keys: &[
-        optional("model", Form::String, "Another model file, relative to this file, with the same streams and codecs"),
+        optional(
+            "model",
+            ValueForm::String,
+            "Another model file, relative to this file, with the same streams and codecs",
+        ),
         optional(
             "weights",
-            Form::OneOrMore(&Form::String),
+            ValueForm::OneOrMore(&ValueForm::String),
             "Weight files that replace the checkpoint, relative to this file: whole models or finished stages",
         ),
         optional(
             "codecs",
-            Form::Names(&Form::Use),
+            ValueForm::Names(&ValueForm::Use),
             "Codecs that read observed streams instead of the model's, by stream",
         ),
-        optional("denoiser", Form::String, "Denoiser; by default that of the evaluation"),
-        optional("sampler", Form::Kind(Family::Sampler), "Sampler; by default that of the evaluation"),
+        optional("denoiser", ValueForm::String, "Denoiser; by default that of the evaluation"),
+        optional("sampler", Sampler::FORM, "Sampler; by default that of the evaluation"),
         optional("given", GIVEN, "Noise level at which the network sees observed streams; by default that of the task"),
         optional(
             "guidance",
-            Form::Kind(Family::Guidance),
+            Guidance::FORM,
             "Guidance of every task that it applies to, instead of the task's; by default that of the task",
         ),
     ],
@@ -96,8 +100,8 @@ pub(crate) static VARIANT: Mapping = Mapping {
 pub(crate) static JUDGE: Mapping = Mapping {
     name: "judge",
     keys: &[
-        required("score", Form::Use, "Module that scores, or the stream's codec if its array is the scores"),
-        optional("weights", Form::String, "File with its weights, relative to this file"),
+        required("score", ValueForm::Use, "Module that scores, or the stream's codec if its array is the scores"),
+        optional("weights", ValueForm::String, "File with its weights, relative to this file"),
     ],
 };
 
@@ -121,7 +125,7 @@ pub(crate) static TASK: Mapping = Mapping {
         optional("observe", NAMES, "Streams observed from the data"),
         optional(
             "start",
-            Form::Names(&Form::String),
+            ValueForm::Names(&ValueForm::String),
             "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
         ),
         optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
@@ -135,12 +139,12 @@ pub(crate) static TASK: Mapping = Mapping {
         ),
         optional(
             "min_coherence",
-            Form::FRACTION,
+            ValueForm::FRACTION,
             "Minimum coherence of the first variant; the evaluation fails below it",
         ),
         optional(
             "min_top1",
-            Form::FRACTION,
+            ValueForm::FRACTION,
             "Minimum share of rows of the first variant whose nearest held-out row is their own, by perceptual distance if \
              the judge has one, else in its features; the evaluation fails below it",
         ),
@@ -151,7 +155,7 @@ pub(crate) static TASK: Mapping = Mapping {
 pub(crate) static SCORING: Mapping = Mapping {
     name: "score task",
     keys: &[
-        required("score", Form::String, "Stream to predict and to compare with the embedding of each class"),
+        required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
         required("observe", NAMES, "Streams observed from the data"),
         optional(
             "classes",
@@ -163,7 +167,7 @@ pub(crate) static SCORING: Mapping = Mapping {
         DRAWS,
         optional(
             "min_coherence",
-            Form::FRACTION,
+            ValueForm::FRACTION,
             "Minimum accuracy of the first variant; the evaluation fails below it",
         ),
     ],

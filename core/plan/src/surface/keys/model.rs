@@ -1,11 +1,14 @@
 //! Keys of a model.
 
-use super::{FORMAT, NAME, NAMES};
-use crate::surface::form::{Form, Literal, Mapping, defaulted, optional, required};
-use crate::surface::kinds::Family;
+use anyflow_config::{
+    Field, HeadLayers, Mapping, NetworkConfig, Parameterization, Precision, ScheduleConfig, ValueForm, defaulted, json,
+    optional, required,
+};
 
-const SIZE: Form = Form::Integer { minimum: 1, maximum: 1 << 32 };
-const AMOUNT: Form = Form::Number { minimum: 0.0, maximum: 1_000.0, above: false };
+use super::{FORMAT, NAME, NAMES};
+
+const SIZE: ValueForm = ValueForm::Integer { minimum: 1, maximum: 1 << 32 };
+const AMOUNT: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 1_000.0, above: false };
 
 /// A model.
 pub(crate) static MODEL: Mapping = Mapping {
@@ -15,20 +18,20 @@ pub(crate) static MODEL: Mapping = Mapping {
         NAME,
         optional(
             "checkpoint",
-            Form::String,
+            ValueForm::String,
             "File with the weights, relative to this file; a training does without it",
         ),
         optional(
             "from",
-            Form::String,
+            ValueForm::String,
             "Model file to start from, relative to this file. The other keys of this file change that model",
         ),
-        optional("streams", Form::Names(&Form::Mapping(&STREAM)), "Streams by name; required without `from`"),
-        optional("prompts", Form::Names(&Form::Mapping(&PROMPT)), "Prompts by name"),
-        optional("denoisers", Form::Names(&Form::Mapping(&DENOISER)), "Denoisers by name"),
+        optional("streams", ValueForm::Names(&ValueForm::Mapping(&STREAM)), "Streams by name; required without `from`"),
+        optional("prompts", ValueForm::Names(&ValueForm::Mapping(&PROMPT)), "Prompts by name"),
+        optional("denoisers", ValueForm::Names(&ValueForm::Mapping(&DENOISER)), "Denoisers by name"),
         optional(
             "heads",
-            Form::Names(&Form::Mapping(&HEAD)),
+            ValueForm::Names(&ValueForm::Mapping(&HEAD)),
             "Auxiliary streams that a head predicts from a denoiser's features, by name",
         ),
     ],
@@ -38,13 +41,13 @@ pub(crate) static MODEL: Mapping = Mapping {
 pub(crate) static STREAM: Mapping = Mapping {
     name: "stream",
     keys: &[
-        required("codec", Form::Use, "Codec: cells <-> array"),
-        optional("module", Form::Use, "Module: array <-> latent. Without one the array is the latent"),
-        required("latent", Form::List(&SIZE), "Shape of the latent"),
-        optional("schedule", Form::Kind(Family::Schedule), "Noise schedule; by default that of its denoiser"),
+        required("codec", ValueForm::Use, "Codec: cells <-> array"),
+        optional("module", ValueForm::Use, "Module: array <-> latent. Without one the array is the latent"),
+        required("latent", ValueForm::List(&SIZE), "Shape of the latent"),
+        optional("schedule", ScheduleConfig::FORM, "Noise schedule; by default that of its denoiser"),
         optional(
             "aggregate",
-            Form::Names(&Form::Mapping(&AGGREGATE)),
+            ValueForm::Names(&ValueForm::Mapping(&AGGREGATE)),
             "Auxiliary streams whose embeddings are added into this stream while it is diffused, by name",
         ),
     ],
@@ -57,14 +60,14 @@ pub(crate) static AGGREGATE: Mapping = Mapping {
         required("weight", AMOUNT, "Weight w of the embedding in the sum"),
         defaulted(
             "law",
-            Form::Choice(&["start", "bump"]),
-            Literal::Word("start"),
+            ValueForm::Choice(&["start", "bump"]),
+            || json("start"),
             "When the embedding is added: `start` before the first noising step, `bump` mid-process only",
         ),
         defaulted(
             "dropout",
-            Form::FRACTION,
-            Literal::Number(0.3),
+            ValueForm::FRACTION,
+            || json(0.3),
             "Probability that training leaves the embedding out of a row, so that a head cannot copy it",
         ),
     ],
@@ -74,14 +77,14 @@ pub(crate) static AGGREGATE: Mapping = Mapping {
 pub(crate) static HEAD: Mapping = Mapping {
     name: "head",
     keys: &[
-        required("reads", Form::String, "Features to use: `denoiser.site`, for example `digits.middle`"),
-        defaulted("network", Form::Kind(Family::Head), Literal::Kind(Family::Head), "Layers of the head"),
-        required("loss", Form::Choice(&["cross-entropy", "mse"]), "Loss; `cross-entropy` for a class"),
-        defaulted("weight", AMOUNT, Literal::Number(0.1), "Weight of its loss relative to the denoising loss"),
+        required("reads", ValueForm::String, "Features to use: `denoiser.site`, for example `digits.middle`"),
+        defaulted("network", HeadLayers::FORM, || json(HeadLayers::default()), "Layers of the head"),
+        required("loss", ValueForm::Choice(&["cross-entropy", "mse"]), "Loss; `cross-entropy` for a class"),
+        defaulted("weight", AMOUNT, || json(0.1), "Weight of its loss relative to the denoising loss"),
         defaulted(
             "embedding_weight",
-            Form::FRACTION,
-            Literal::Number(1.0),
+            ValueForm::FRACTION,
+            || json(1.0),
             "Weight in its loss of rows into which its own embedding is added; other rows have weight 1",
         ),
     ],
@@ -91,9 +94,9 @@ pub(crate) static HEAD: Mapping = Mapping {
 pub(crate) static PROMPT: Mapping = Mapping {
     name: "prompt",
     keys: &[
-        required("codec", Form::Use, "Codec: cells -> array"),
-        required("module", Form::Use, "Module: array -> tokens"),
-        required("tokens", Form::List(&SIZE), "Shape of the module's output: [tokens, features]"),
+        required("codec", ValueForm::Use, "Codec: cells -> array"),
+        required("module", ValueForm::Use, "Module: array -> tokens"),
+        required("tokens", ValueForm::List(&SIZE), "Shape of the module's output: [tokens, features]"),
     ],
 };
 
@@ -103,18 +106,18 @@ pub(crate) static DENOISER: Mapping = Mapping {
     keys: &[
         required("over", NAMES, "Streams to denoise"),
         optional("prompts", NAMES, "Prompts it attends to; all have the same shape"),
-        required("network", Form::Kind(Family::Network), "Network"),
+        required("network", NetworkConfig::FORM, "Network"),
         defaulted(
             "predict",
-            Form::Choice(&["eps", "x0", "v", "flow"]),
-            Literal::Word("x0"),
+            Parameterization::FORM,
+            || json(Parameterization::X0),
             "Output of the network: noise, clean latent, v, or flow velocity",
         ),
-        defaulted("schedule", Form::Kind(Family::Schedule), Literal::Kind(Family::Schedule), "Noise schedule"),
+        defaulted("schedule", ScheduleConfig::FORM, || json(ScheduleConfig::default()), "Noise schedule"),
         defaulted(
             "precision",
-            Form::Choice(&["f32", "bf16"]),
-            Literal::Word("f32"),
+            Precision::FORM,
+            || json(Precision::F32),
             "Number format of the network's matrix products",
         ),
     ],

@@ -1,10 +1,11 @@
 //! Keys of a pipeline.
 
+use anyflow_config::{Key, Mapping, ValueForm, defaulted, json, optional, required};
+
 use super::{
     ABSENT, ALONG, CLASSES, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES,
     SAMPLER, SAMPLING_SEED, TEMPLATES, WORDS,
 };
-use crate::surface::form::{Form, Key, Literal, Mapping, defaulted, optional, required};
 
 /// A pipeline.
 pub(crate) static PIPELINE: Mapping = Mapping {
@@ -13,15 +14,19 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         FORMAT,
         NAME,
         MODEL_PATH,
-        optional("inputs", Form::Names(&Form::Mapping(&INPUT)), "Columns to read, by the names that nodes use"),
+        optional(
+            "inputs",
+            ValueForm::Names(&ValueForm::Mapping(&INPUT)),
+            "Columns to read, by the names that nodes use",
+        ),
         required(
             "nodes",
-            Form::Names(&Form::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
+            ValueForm::Names(&ValueForm::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
             "Nodes of the graph, by name",
         ),
         required(
             "outputs",
-            Form::Names(&Form::String),
+            ValueForm::Names(&ValueForm::String),
             "Columns to write: column -> node or input; latents and tokens become lists of numbers",
         ),
     ],
@@ -31,19 +36,19 @@ pub(crate) static PIPELINE: Mapping = Mapping {
 pub(crate) static INPUT: Mapping = Mapping {
     name: "input",
     keys: &[
-        required("modality", Form::String, "Modality of its cells"),
-        optional("column", Form::String, "Column of the dataset; by default the input's name"),
+        required("modality", ValueForm::String, "Modality of its cells"),
+        optional("column", ValueForm::String, "Column of the dataset; by default the input's name"),
     ],
 };
 
-const STREAM: Key = optional("stream", Form::String, "Stream; needed if several use the component");
+const STREAM: Key = optional("stream", ValueForm::String, "Stream; needed if several use the component");
 
 /// A node that encodes.
 pub(crate) static ENCODE: Mapping = Mapping {
     name: "encode",
     keys: &[
-        required("encode", Form::String, "Module that makes the latent, or codec for a stream without a module"),
-        required("from", Form::String, "Input or node with the cells to encode"),
+        required("encode", ValueForm::String, "Module that makes the latent, or codec for a stream without a module"),
+        required("from", ValueForm::String, "Input or node with the cells to encode"),
         STREAM,
     ],
 };
@@ -52,8 +57,8 @@ pub(crate) static ENCODE: Mapping = Mapping {
 pub(crate) static DECODE: Mapping = Mapping {
     name: "decode",
     keys: &[
-        required("decode", Form::String, "Module that decodes the latent, or codec for a stream without a module"),
-        required("from", Form::String, "Node, or `node.stream`, with the latent to decode"),
+        required("decode", ValueForm::String, "Module that decodes the latent, or codec for a stream without a module"),
+        required("from", ValueForm::String, "Node, or `node.stream`, with the latent to decode"),
         STREAM,
     ],
 };
@@ -62,9 +67,9 @@ pub(crate) static DECODE: Mapping = Mapping {
 pub(crate) static EMBED: Mapping = Mapping {
     name: "embed",
     keys: &[
-        required("embed", Form::String, "Module that makes the prompt"),
-        required("from", Form::String, "Input or node with the cells to embed"),
-        optional("prompt", Form::String, "Prompt; needed if several use the module"),
+        required("embed", ValueForm::String, "Module that makes the prompt"),
+        required("from", ValueForm::String, "Input or node with the cells to embed"),
+        optional("prompt", ValueForm::String, "Prompt; needed if several use the module"),
     ],
 };
 
@@ -75,13 +80,13 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
         required("diffuse", NAMES, "Streams to generate"),
         optional(
             "observe",
-            Form::Names(&Form::Or(&Form::String, &Form::Mapping(&OBSERVED))),
+            ValueForm::Names(&ValueForm::Or(&ValueForm::String, &ValueForm::Mapping(&OBSERVED))),
             "Observed streams: stream -> node with its latent, or a mapping with a mask to observe it in part (in-painting)",
         ),
         defaulted(
             "given",
             GIVEN,
-            Literal::Word("clean"),
+            || json("clean"),
             "Noise level at which the network sees observed streams: `clean` (time 0), or `noised` (the time of the \
              generated streams)",
         ),
@@ -99,8 +104,8 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
 pub(crate) static OBSERVED: Mapping = Mapping {
     name: "observe",
     keys: &[
-        required("from", Form::String, "Node with the latent"),
-        optional("mask", Form::String, "Node with a value of the same shape; elements above 0.5 are observed"),
+        required("from", ValueForm::String, "Node with the latent"),
+        optional("mask", ValueForm::String, "Node with a value of the same shape; elements above 0.5 are observed"),
     ],
 };
 
@@ -108,8 +113,8 @@ pub(crate) static OBSERVED: Mapping = Mapping {
 pub(crate) static SCORE: Mapping = Mapping {
     name: "score",
     keys: &[
-        required("score", Form::String, "Stream to predict and to compare with the embedding of each class"),
-        required("observe", Form::Names(&Form::String), "Observed streams: stream -> node with its latent"),
+        required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
+        required("observe", ValueForm::Names(&ValueForm::String), "Observed streams: stream -> node with its latent"),
         required("classes", WORDS, CLASSES),
         TEMPLATES,
         DRAWS,

@@ -1,10 +1,12 @@
 //! Keys of a training, and those it shares with evaluations: tables and generated sources.
 
-use super::{COUNT, FORMAT, MODEL_PATH, NAME, NAMES, SEED_FORM, SOURCES, WORDS};
-use crate::surface::form::{Form, Literal, Mapping, defaulted, optional, required};
-use crate::surface::kinds::Family;
+use anyflow_config::{
+    Field, Mapping, ObjectiveConfig, OptimizerConfig, ValueForm, defaulted, json, optional, required,
+};
 
-const EMA: Form = Form::Number { minimum: 0.0, maximum: 0.999_999, above: false };
+use super::{COUNT, FORMAT, MODEL_PATH, NAME, NAMES, SEED_FORM, SOURCES, WORDS};
+
+const EMA: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 0.999_999, above: false };
 
 /// A training.
 pub(crate) static TRAINING: Mapping = Mapping {
@@ -13,8 +15,8 @@ pub(crate) static TRAINING: Mapping = Mapping {
         FORMAT,
         NAME,
         MODEL_PATH,
-        defaulted("seed", SEED_FORM, Literal::Integer(0), "Seed of initialization, order of rows, noise and times"),
-        optional("start", Form::String, "File with weights to start from, relative to this file"),
+        defaulted("seed", SEED_FORM, || json(0), "Seed of initialization, order of rows, noise and times"),
+        optional("start", ValueForm::String, "File with weights to start from, relative to this file"),
         optional(
             "fresh",
             NAMES,
@@ -22,13 +24,17 @@ pub(crate) static TRAINING: Mapping = Mapping {
         ),
         optional(
             "take",
-            Form::Names(&Form::Mapping(&TAKEN)),
+            ValueForm::Names(&ValueForm::Mapping(&TAKEN)),
             "Parts to initialize from other files: `streams.NAME`, `denoisers.NAME`, ... -> file",
         ),
         SOURCES,
-        required("data", Form::Names(&Form::Mapping(&TABLE)), "Tables made from the sources, by name"),
-        optional("scorers", Form::Names(&Form::Mapping(&SCORER)), "Classifiers to train next to the model, by name"),
-        required("stages", Form::List(&Form::Mapping(&STAGE)), "Stages, in order"),
+        required("data", ValueForm::Names(&ValueForm::Mapping(&TABLE)), "Tables made from the sources, by name"),
+        optional(
+            "scorers",
+            ValueForm::Names(&ValueForm::Mapping(&SCORER)),
+            "Classifiers to train next to the model, by name",
+        ),
+        required("stages", ValueForm::List(&ValueForm::Mapping(&STAGE)), "Stages, in order"),
     ],
 };
 
@@ -36,8 +42,12 @@ pub(crate) static TRAINING: Mapping = Mapping {
 pub(crate) static TAKEN: Mapping = Mapping {
     name: "take",
     keys: &[
-        required("from", Form::String, "File with weights, relative to this file"),
-        optional("part", Form::String, "Name of the part in that file (`prompts.NAME`, ...); by default the same name"),
+        required("from", ValueForm::String, "File with weights, relative to this file"),
+        optional(
+            "part",
+            ValueForm::String,
+            "Name of the part in that file (`prompts.NAME`, ...); by default the same name",
+        ),
     ],
 };
 
@@ -45,9 +55,9 @@ pub(crate) static TAKEN: Mapping = Mapping {
 pub(crate) static TABLE: Mapping = Mapping {
     name: "table",
     keys: &[
-        required("columns", Form::Names(&Form::String), "Columns: stream or prompt -> `source.column`"),
-        optional("join", Form::String, "Column on which rows of several sources are joined"),
-        optional("class", Form::String, "Class of a row: `source.column`"),
+        required("columns", ValueForm::Names(&ValueForm::String), "Columns: stream or prompt -> `source.column`"),
+        optional("join", ValueForm::String, "Column on which rows of several sources are joined"),
+        optional("class", ValueForm::String, "Class of a row: `source.column`"),
         optional(
             "classes",
             WORDS,
@@ -62,25 +72,20 @@ pub(crate) static GENERATED: Mapping = Mapping {
     keys: &[
         required(
             "generate",
-            Form::Choice(&["glyphs", "captions"]),
+            ValueForm::Choice(&["glyphs", "captions"]),
             "Generator: `glyphs` makes digits as images, sounds, words and labels; `captions` makes colored digits with \
              captions",
         ),
         required("rows", COUNT, "Number of rows"),
-        defaulted(
-            "seed",
-            SEED_FORM,
-            Literal::Integer(0),
-            "Seed of the rows; use different seeds for training and test",
-        ),
+        defaulted("seed", SEED_FORM, || json(0), "Seed of the rows; use different seeds for training and test"),
         optional(
             "shapes",
-            Form::String,
+            ValueForm::String,
             "For `captions`: source of files with digit shapes; by default the shapes are drawn",
         ),
         optional(
             "combinations",
-            Form::Choice(&["all", "seen", "held-out"]),
+            ValueForm::Choice(&["all", "seen", "held-out"]),
             "For `captions`: pairs of digit and color to generate; by default `all`",
         ),
     ],
@@ -90,8 +95,8 @@ pub(crate) static GENERATED: Mapping = Mapping {
 pub(crate) static SCORER: Mapping = Mapping {
     name: "scorer",
     keys: &[
-        required("stream", Form::String, "Stream whose arrays it takes as input"),
-        required("score", Form::Use, "Module that scores, or the stream's codec if its array is the scores"),
+        required("stream", ValueForm::String, "Stream whose arrays it takes as input"),
+        required("score", ValueForm::Use, "Module that scores, or the stream's codec if its array is the scores"),
     ],
 };
 
@@ -100,32 +105,27 @@ pub(crate) static STAGE: Mapping = Mapping {
     name: "stage",
     keys: &[
         NAME,
-        optional("train", Form::OneOrMore(&Form::String), "Stream, denoiser, scorer or prompts to train"),
-        required("objective", Form::Kind(Family::Objective), "Objective"),
-        required("data", Form::String, "Table to read"),
+        optional("train", ValueForm::OneOrMore(&ValueForm::String), "Stream, denoiser, scorer or prompts to train"),
+        required("objective", ObjectiveConfig::FORM, "Objective"),
+        required("data", ValueForm::String, "Table to read"),
         optional("steps", COUNT, "Optimizer steps; required unless the objective trains nothing"),
         optional(
             "keep",
-            Form::List(&COUNT),
+            ValueForm::List(&COUNT),
             "Steps after which the weights are written to a file of their own, stages/INDEX-NAME-STEP.safetensors",
         ),
-        defaulted("batch", COUNT, Literal::Integer(256), "Rows per optimizer step"),
+        defaulted("batch", COUNT, || json(256), "Rows per optimizer step"),
         optional(
             "micro_batch",
             COUNT,
             "Rows per network call; gradients are accumulated over the batch. By default the whole batch",
         ),
-        defaulted("optimizer", Form::Kind(Family::Optimizer), Literal::Kind(Family::Optimizer), "Optimizer"),
+        defaulted("optimizer", OptimizerConfig::FORM, || json(OptimizerConfig::default()), "Optimizer"),
         optional(
             "weights",
             NAMES,
             "Weights of the denoiser to train, by name; `*` matches any characters. By default all",
         ),
-        defaulted(
-            "ema",
-            EMA,
-            Literal::Number(0.0),
-            "Decay of the exponential moving average of the weights; 0 for none",
-        ),
+        defaulted("ema", EMA, || json(0.0), "Decay of the exponential moving average of the weights; 0 for none"),
     ],
 };

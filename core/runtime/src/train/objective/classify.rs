@@ -1,6 +1,6 @@
 //! Classification: a scorer predicts the class of a row.
 
-use serde::Deserialize;
+use anyflow_config::objective::Classify as Options;
 use tch::{Kind, Reduction, Tensor};
 
 use super::augment::{noised, shifted};
@@ -8,16 +8,6 @@ use super::{ACCURACY, BatchPart, Objective, StepBatch, StepKey, StepLoss};
 use crate::table::Tuples;
 use crate::train::frozen::Setting;
 use crate::{Judge, Result};
-
-/// The options.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// Standard deviation of noise added to the array.
-    noise: f64,
-    /// Largest random shift along the last two axes, in elements.
-    shift: i64,
-}
 
 /// Trains a scorer.
 pub struct Classify<'a> {

@@ -1,8 +1,8 @@
 //! Contrastive loss (InfoNCE) between two prompts or streams: embeddings of one row attract, those of different rows repel.
 
+use anyflow_config::objective::Contrast as Options;
 use anyflow_diffusion::info_nce;
 use indexmap::IndexMap;
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::{ACCURACY, BatchPart, Objective, StepBatch, StepKey, StepLoss};
@@ -10,16 +10,6 @@ use crate::table::Tuples;
 use crate::train::cache::LatentCache;
 use crate::train::frozen::{Frozen, Setting};
 use crate::{Result, RunError};
-
-/// The options.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// The prompt or stream on the other side of the loss.
-    with: String,
-    /// Temperature: divisor of the cosines.
-    temperature: f64,
-}
 
 /// Trains the modules of prompts and streams.
 pub struct Contrast<'a> {

@@ -1,10 +1,8 @@
 //! Denoising: a denoiser predicts the noise or x0 of noised latents.
 
-use anyflow_diffusion::{
-    ContrastiveLoss, DrawKey, LossOptions, Prompting, StreamSpec, TimeDistribution, Weight, denoising_loss,
-};
+use anyflow_config::objective::Denoise as Options;
+use anyflow_diffusion::{DrawKey, LossOptions, Prompting, StreamSpec, denoising_loss};
 use indexmap::IndexMap;
-use serde::Deserialize;
 use tch::{Kind, Tensor};
 
 use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
@@ -12,24 +10,6 @@ use crate::table::Tuples;
 use crate::train::cache::LatentCache;
 use crate::train::frozen::{Frozen, Setting};
 use crate::{Result, RunError};
-
-/// The options.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// The distribution of roles and times.
-    times: TimeDistribution,
-    /// The weight of the error by time.
-    weight: Weight,
-    /// The weight of the denoising loss relative to the losses of heads.
-    denoise_weight: f64,
-    /// Probability that a row is trained without its prompts, for a denoiser with prompts.
-    p_uncond: Option<f64>,
-    /// The streams to train; the others are absent. All if not set.
-    streams: Option<Vec<String>>,
-    /// Contrastive loss (InfoNCE) between coupled streams, or on the predicted x0 of one stream.
-    contrast: Option<ContrastiveLoss>,
-}
 
 /// Trains a denoiser.
 pub struct Denoise<'a> {

@@ -1,6 +1,6 @@
 //! Reconstruction: a stream's module autoencodes its input.
 
-use serde::Deserialize;
+use anyflow_config::objective::{Reconstruct as Options, ReconstructionLoss};
 use tch::{Kind, Tensor};
 
 use super::augment::shifted;
@@ -8,31 +8,6 @@ use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
 use crate::Result;
 use crate::table::Tuples;
 use crate::train::frozen::Setting;
-
-/// The options.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// The reconstruction error.
-    loss: Distance,
-    /// Standard deviation of noise added to the latent, in units of the latent's standard deviation. It makes the decoder
-    /// robust to the small errors of generated latents.
-    noise: f64,
-    /// Largest random shift of the array along the last two axes, in elements.
-    shift: i64,
-}
-
-/// The error of a reconstruction, summed over a row's elements. `d` is the difference of an element.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Distance {
-    /// |d| + d^2/2.
-    L1L2,
-    /// d^2.
-    Mse,
-    /// Cross-entropy along the last axis of a one-hot array.
-    CrossEntropy,
-}
 
 /// Trains the module of a stream.
 pub struct Reconstruct<'a> {
@@ -45,9 +20,9 @@ pub struct Reconstruct<'a> {
 impl Objective for Reconstruct<'_> {
     fn unit(&self) -> &'static str {
         match self.options.loss {
-            Distance::L1L2 => "|d| + d^2/2, summed over a row",
-            Distance::Mse => "squared error, summed over a row",
-            Distance::CrossEntropy => "cross-entropy in nats, summed over a row",
+            ReconstructionLoss::L1L2 => "|d| + d^2/2, summed over a row",
+            ReconstructionLoss::Mse => "squared error, summed over a row",
+            ReconstructionLoss::CrossEntropy => "cross-entropy in nats, summed over a row",
         }
     }
 
@@ -75,13 +50,15 @@ impl Objective for Reconstruct<'_> {
 }
 
 /// The error summed over a row's elements, mean over rows.
-fn error(distance: Distance, back: &Tensor, array: &Tensor) -> Result<Tensor> {
+fn error(loss: ReconstructionLoss, back: &Tensor, array: &Tensor) -> Result<Tensor> {
     let rows = array.size()[0].max(1) as f64;
     let d = back.f_sub(array)?;
-    let sum = match distance {
-        Distance::L1L2 => d.f_abs()?.f_add(&d.f_square()?.f_mul_scalar(0.5)?)?.f_sum(Kind::Float)?,
-        Distance::Mse => d.f_square()?.f_sum(Kind::Float)?,
-        Distance::CrossEntropy => back.f_log_softmax(-1, Kind::Float)?.f_mul(array)?.f_sum(Kind::Float)?.f_neg()?,
+    let sum = match loss {
+        ReconstructionLoss::L1L2 => d.f_abs()?.f_add(&d.f_square()?.f_mul_scalar(0.5)?)?.f_sum(Kind::Float)?,
+        ReconstructionLoss::Mse => d.f_square()?.f_sum(Kind::Float)?,
+        ReconstructionLoss::CrossEntropy => {
+            back.f_log_softmax(-1, Kind::Float)?.f_mul(array)?.f_sum(Kind::Float)?.f_neg()?
+        }
     };
     Ok(sum.f_div_scalar(rows)?)
 }
@@ -101,10 +78,10 @@ mod tests {
     fn the_error_is_a_sum_over_a_row_and_a_mean_over_rows() {
         let array = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 1.0, 0.0, 1.0]).view([2, 3]);
         let back = &array + 2.0;
-        assert_eq!(error(Distance::Mse, &back, &array).unwrap().double_value(&[]), 12.0);
-        assert_eq!(error(Distance::L1L2, &back, &array).unwrap().double_value(&[]), 12.0);
+        assert_eq!(error(ReconstructionLoss::Mse, &back, &array).unwrap().double_value(&[]), 12.0);
+        assert_eq!(error(ReconstructionLoss::L1L2, &back, &array).unwrap().double_value(&[]), 12.0);
         let even = Tensor::zeros_like(&array);
-        let nats = error(Distance::CrossEntropy, &even, &array).unwrap().double_value(&[]);
+        let nats = error(ReconstructionLoss::CrossEntropy, &even, &array).unwrap().double_value(&[]);
         assert!((nats - 1.5 * 3f64.ln()).abs() < 1e-6, "three positions of probability 1/3 in two rows: {nats}");
     }
 }

@@ -1,6 +1,6 @@
 //! Statistics: the mean and standard deviation of each stream's latent, which normalize it.
 
-use serde::Deserialize;
+use anyflow_config::objective::{Coordinates, Statistics};
 use serde_json::{Map, Value, json};
 use tch::Kind;
 
@@ -11,31 +11,11 @@ use crate::train::frozen::Setting;
 /// Smallest standard deviation of a latent. It keeps a constant coordinate finite when the latent is normalized.
 const MIN_STD: f64 = 1e-4;
 
-/// The options.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// The streams to measure; all if not set.
-    streams: Option<Vec<String>>,
-    /// The coordinates that share one mean and standard deviation.
-    per: Per,
-}
-
-/// The coordinates that share one mean and standard deviation.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Per {
-    /// Each coordinate has its own.
-    Coordinate,
-    /// All coordinates of a stream share one, so that nearly constant coordinates are not amplified.
-    Stream,
-}
-
 /// Measures mean and standard deviation of the latents over all rows, stores them in the streams, and returns a summary.
 ///
 /// # Errors
 /// Errors of plugins; the disk.
-pub fn measure(options: &Options, setting: Setting<'_>, cache: &LatentCache<'_>) -> Result<Value> {
+pub fn measure(options: &Statistics, setting: Setting<'_>, cache: &LatentCache<'_>) -> Result<Value> {
     let _no_grad = tch::no_grad_guard();
     let mut summary = Map::new();
     let is_named = |stream: &&String| options.streams.as_ref().is_none_or(|streams| streams.contains(stream));
@@ -46,8 +26,8 @@ pub fn measure(options: &Options, setting: Setting<'_>, cache: &LatentCache<'_>)
         }
         let latents = setting.encode_all(stream, cache)?;
         let axes: Vec<i64> = match options.per {
-            Per::Coordinate => vec![0],
-            Per::Stream => (0..latents.dim() as i64).collect(),
+            Coordinates::Each => vec![0],
+            Coordinates::Stream => (0..latents.dim() as i64).collect(),
         };
         let mean = latents.f_mean_dim(axes.as_slice(), false, Kind::Float)?;
         let std = latents.f_std_dim(axes.as_slice(), false, false)?.f_clamp_min(MIN_STD)?;

@@ -1,0 +1,104 @@
+//! The types that values of keys have.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+
+use crate::{Family, Key, Need, ValueForm};
+
+/// A type that the value of a key can have.
+pub trait Field: Serialize + DeserializeOwned {
+    /// The form of a value. A key of a number states its bounds instead.
+    const FORM: ValueForm;
+    /// True for `Option`: the key may be left out and has no default.
+    const IS_OPTIONAL: bool = false;
+}
+
+/// A mapping with known keys, declared by `keys!`.
+pub trait Keyed: Sized {
+    /// The keys.
+    const KEYS: &'static [Key];
+    /// All keys with their values; optional keys without a value are left out.
+    fn object(&self) -> Map<String, Json>;
+    /// Reads an object and fills in defaults.
+    ///
+    /// # Errors
+    /// An unknown key, a missing key, or a value of another form or out of bounds.
+    fn read(object: Map<String, Json>) -> Result<Self, String>;
+}
+
+/// A choice of `{kind: ..., ...}`, declared by `kinds!`.
+pub trait Kinds: Serialize + DeserializeOwned + PartialEq {
+    /// The kinds with their keys.
+    const FAMILY: &'static Family;
+
+    /// Checks the bounds of a value that was not read from a file.
+    ///
+    /// # Errors
+    /// A value out of bounds, in words.
+    fn check(&self) -> Result<(), String> {
+        match serde_json::from_value::<Self>(json(self)) {
+            Ok(same) if same == *self => Ok(()),
+            Ok(_) => Err(format!("a number of the {} is not finite", Self::FAMILY.name)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// A value as JSON.
+pub fn json<T: Serialize>(value: T) -> Json {
+    serde_json::to_value(value).unwrap_or(Json::Null)
+}
+
+/// Keys with a default come first, as the planner writes them.
+pub(crate) fn defaults_first(keys: &[Key], object: Map<String, Json>) -> Map<String, Json> {
+    let has_default = |name: &str| keys.iter().any(|key| key.name == name && matches!(key.need, Need::Default(_)));
+    let (first, rest): (Map<_, _>, Map<_, _>) = object.into_iter().partition(|(name, _)| has_default(name));
+    first.into_iter().chain(rest).collect()
+}
+
+/// Inserts a value that is not null.
+pub(crate) fn put(object: &mut Map<String, Json>, key: &str, value: impl Serialize) {
+    let value = json(value);
+    if !value.is_null() {
+        object.insert(key.to_string(), value);
+    }
+}
+
+impl Field for bool {
+    const FORM: ValueForm = ValueForm::Flag;
+}
+
+impl Field for String {
+    const FORM: ValueForm = ValueForm::String;
+}
+
+impl Field for f64 {
+    const FORM: ValueForm = ValueForm::number(f64::NEG_INFINITY, f64::INFINITY);
+}
+
+impl Field for usize {
+    const FORM: ValueForm = ValueForm::integer_from(0);
+}
+
+impl Field for u64 {
+    const FORM: ValueForm = ValueForm::integer(0, u64::MAX as i128);
+}
+
+impl Field for i64 {
+    const FORM: ValueForm = ValueForm::integer(i64::MIN as i128, i64::MAX as i128);
+}
+
+impl<T: Field> Field for Option<T> {
+    const FORM: ValueForm = T::FORM;
+    const IS_OPTIONAL: bool = true;
+}
+
+impl<T: Field> Field for Vec<T> {
+    const FORM: ValueForm = ValueForm::List(&T::FORM);
+}
+
+impl<T: Field> Field for IndexMap<String, T> {
+    const FORM: ValueForm = ValueForm::Names(&T::FORM);
+}

@@ -1,0 +1,25 @@
+//! What a network predicts, and in which number format.
+
+words! {
+    /// The output of a network.
+    pub enum Parameterization default X0 {
+        /// The noise.
+        Eps = "eps",
+        /// The clean value.
+        X0 = "x0",
+        /// The velocity on a circle, a eps - s x0.
+        V = "v",
+        /// The velocity on a straight line, eps - x0.
+        Flow = "flow",
+    }
+}
+
+words! {
+    /// The precision of multiplications. Inputs, outputs, parameters, norms and residual sums are f32 in any case.
+    pub enum Precision default F32 {
+        /// 24 bits of mantissa.
+        F32 = "f32",
+        /// 8 bits of mantissa, sums in f32: products have a relative error of up to 2^-8.
+        Bf16 = "bf16",
+    }
+}
