@@ -109,7 +109,7 @@ macro_rules! kinds {
                     name: $word,
                     about: crate::declare::text(concat!($($doc),+)),
                     keys: <$kind as crate::Keyed>::KEYS,
-                    defaults: &[$($((stringify!($other), || crate::json($value))),+)?],
+                    defaults: &[$($(crate::KindDefault { key: stringify!($other), value: || crate::json($value) }),+)?],
                     ascending: &[$(($small, $large))?],
                 }),+],
                 has_default: kinds!(@has $($first)?),

@@ -33,9 +33,18 @@ pub struct Kind {
     /// Keys of this kind alone.
     pub keys: &'static [Key],
     /// Defaults of the family's shared keys that differ from kind to kind.
-    pub defaults: &'static [(&'static str, fn() -> Json)],
+    pub defaults: &'static [KindDefault],
     /// Pairs of keys of this kind of which the first must not be larger.
     pub ascending: &'static [(&'static str, &'static str)],
+}
+
+/// The default that a kind gives to a shared key.
+#[derive(Debug)]
+pub struct KindDefault {
+    /// The key.
+    pub key: &'static str,
+    /// Makes its value.
+    pub value: fn() -> Json,
 }
 
 /// Two keys in the wrong order.
@@ -76,8 +85,8 @@ impl Family {
     /// All keys of a kind: the shared ones with the kind's defaults, then its own.
     pub fn keys(&self, kind: &Kind) -> Vec<Key> {
         let shared = self.shared.iter().map(|key| {
-            let default = kind.defaults.iter().find(|(name, _)| *name == key.name);
-            Key { need: default.map_or(key.need, |(_, default)| crate::Need::Default(*default)), ..*key }
+            let default = kind.defaults.iter().find(|default| default.key == key.name);
+            Key { need: default.map_or(key.need, |default| crate::Need::Default(default.value)), ..*key }
         });
         shared.chain(kind.keys.iter().copied()).collect()
     }

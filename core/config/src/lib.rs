@@ -20,7 +20,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod times;
 
-pub use family::{Family, Kind, Misordered};
+pub use family::{Family, Kind, KindDefault, Misordered};
 pub use field::{Field, Keyed, Kinds, json};
 pub use form::{Key, Mapping, Need, ValueForm, defaulted, optional, required};
 pub use guidance::{Guidance, Scale};

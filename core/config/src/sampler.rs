@@ -106,7 +106,7 @@ impl Sampling {
         let (mut shared, own): (Map<_, _>, Map<_, _>) = object.into_iter().partition(|(name, _)| is_shared(name));
         let sampler = Sampler::read(own)?;
         let kind = crate::given::kind(Self::FAMILY, &mut sampler.object())?;
-        let steps = kind.defaults.iter().find(|(name, _)| *name == "steps").map(|(_, default)| default());
+        let steps = kind.defaults.iter().find(|default| default.key == "steps").map(|default| (default.value)());
         if let Some(steps) = steps.filter(|_| !shared.contains_key("steps")) {
             shared.insert("steps".to_string(), steps);
         }

@@ -1,5 +1,7 @@
 //! Declared kinds as JSON: names, defaults, bounds, and what is refused.
 
+#![allow(clippy::unwrap_used)] // helpers of tests may panic
+
 use anyflow_config::sampler::{Ddim, Dpmpp2m, EulerMaruyama, Heun};
 use anyflow_config::schedule::{Cosine, VpLinear};
 use anyflow_config::times::{SharedAll, SubsetShared};

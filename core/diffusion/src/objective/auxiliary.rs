@@ -131,8 +131,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Aggregation, AggregationSchedule, BuildOptions, HeadConfig, HeadNetwork, Network, Parameterization, Precision,
-        Schedule, StreamSpec, TimeDistribution, build_joined,
+        Aggregation, AggregationSchedule, BuildOptions, Draws, HeadConfig, HeadNetwork, Network, Parameterization,
+        Precision, Schedule, StreamSpec, TimeDistribution, build_joined,
     };
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };

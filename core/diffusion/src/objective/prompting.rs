@@ -64,7 +64,7 @@ impl Prompting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Parameterization, Schedule, TimeDistribution};
+    use crate::{Draws, Parameterization, Schedule, TimeDistribution};
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
 

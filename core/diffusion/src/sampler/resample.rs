@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_late_start_takes_the_same_steps_over_less_time() {
         let schedule = Schedule::vp_linear();
-        let late = |start_at| Sampling { start_at, ..Sampling::new(Dpmpp2m {}, 8) };
+        let late = |start_at| Sampling { start_at: Some(start_at), ..Sampling::new(Dpmpp2m {}, 8) };
         assert_eq!(late(1.0).table(&schedule), Sampling::new(Dpmpp2m {}, 8).table(&schedule));
         let steps = late(0.25).table(&schedule).steps;
         assert_eq!((steps.len(), steps[0].t, steps[7].t_next), (8, 0.25, 0.0));

@@ -202,7 +202,7 @@ fn steps_and_draws_cost_the_trunk_one_call() {
             rows: (0..6).collect(),
             states: [("map".to_string(), Observed::Clean(map.shallow_clone())), ("query".to_string(), Observed::Noisy)]
                 .into(),
-            sampler: ddim(STEPS).into(),
+            sampler: ddim(STEPS),
             guidance: Vec::new(),
             seed,
             outputs: vec!["query".to_string()],
@@ -320,7 +320,7 @@ fn it_learns_to_classify_from_the_features_only() {
             denoiser: "d".to_string(),
             rows: (0..64).collect(),
             states: [("map".to_string(), Observed::Clean(map)), ("query".to_string(), Observed::Noisy)].into(),
-            sampler: ddim(4).into(),
+            sampler: ddim(4),
             guidance: Vec::new(),
             seed: 1,
             outputs: vec!["query".to_string()],
