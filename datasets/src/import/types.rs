@@ -55,7 +55,7 @@ impl ColumnTypes {
         Ok(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// Refuses types for a source that is no text table.
+    /// Refuses types for a source without a text table.
     pub(super) fn refuse(&self, source: &Path) -> Result<()> {
         if self.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! WebDataset: tar files whose members are grouped into rows by name, as the `webdataset` library does: the key is the
 //! folder and the file's name up to its first dot.
 //!
-//! A tar that was cut gives the rows before the damage. A row with a member that is no value is left out.
+//! A tar that was cut gives the rows before the damage. A row with a member that its column cannot hold is left out.
 
 mod sample;
 
@@ -18,7 +18,7 @@ use sample::Sample;
 
 const ID: &str = "id";
 const NO_PART: &str = "not named KEY.EXTENSION";
-const BAD_ROW: &str = "in a row with a member that is no value of its column";
+const BAD_ROW: &str = "in a row with a member that its column cannot hold";
 const CUT_ROW: &str = "in a row that the end of a cut tar file is missing from";
 /// More columns of one kind in a row are probably files of many rows.
 const MANY_COLUMNS: usize = 12;

@@ -153,8 +153,8 @@ mod tests {
     /// A dataset with a link to the file `a`.
     fn dataset(folder: &Path) -> Dataset {
         let cells: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
-        let rows = RecordBatch::try_from_iter([("picture", cells)]).unwrap();
-        let features: Features = [("picture".to_owned(), Feature::Image)].into_iter().collect();
+        let rows = RecordBatch::try_from_iter([("image", cells)]).unwrap();
+        let features: Features = [("image".to_owned(), Feature::Image)].into_iter().collect();
         let path = folder.join("rows.parquet");
         let mut writer = TableWriter::create(&path, &rows.schema(), &features).unwrap();
         writer.write(&rows).unwrap();

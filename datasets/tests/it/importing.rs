@@ -547,7 +547,7 @@ fn a_row_with_a_bad_member_is_left_out_alone() {
     let (report, dataset) = imported(&[path], &folder.path().join("out.parquet"));
     assert_eq!(column(&dataset, "id"), text(&["0", "3"]));
     let left = left_out(&report);
-    assert_eq!(left, [("in a row with a member that is no value of its column", 5), ("not named KEY.EXTENSION", 2)]);
+    assert_eq!(left, [("in a row with a member that its column cannot hold", 5), ("not named KEY.EXTENSION", 2)]);
 }
 
 #[test]

@@ -14,9 +14,9 @@ use crate::support::value;
 fn linking(folder: &Path, feature: Feature, cells: ArrayRef) -> Dataset {
     std::fs::write(folder.join("a"), "first").unwrap();
     std::fs::write(folder.join("b"), "second").unwrap();
-    let rows = RecordBatch::try_from_iter([("picture", cells)]).unwrap();
+    let rows = RecordBatch::try_from_iter([("image", cells)]).unwrap();
     let path = folder.join("rows.parquet");
-    let features = Features::from_iter([("picture".to_owned(), feature)]);
+    let features = Features::from_iter([("image".to_owned(), feature)]);
     let mut writer = TableWriter::create(&path, &rows.schema(), &features).unwrap();
     writer.write(&rows).unwrap();
     writer.finish().unwrap();

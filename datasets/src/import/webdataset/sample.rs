@@ -29,7 +29,7 @@ impl Sample {
         Sample { key: key.to_string(), ..Sample::default() }
     }
 
-    /// Adds a member. One that is no value of its column makes the row bad.
+    /// Adds a member. A member that its column cannot hold makes the row bad.
     pub(super) fn add(&mut self, extension: &str, member: &mut Member<'_>) -> Result<(), Cut> {
         let (column, feature) = names::member(extension);
         self.members.push(member.name.to_string());
