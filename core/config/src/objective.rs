@@ -13,6 +13,8 @@ kinds! {
             noise: f64 [ValueForm::NOT_NEGATIVE] = 0.0;
             /// Data augmentation: largest random shift along the last two axes.
             shift: i64 [ValueForm::integer_from(0)] = 0;
+            /// Data augmentation: mirrors each row along the last axis with probability 1/2.
+            mirror: bool = false;
         }
 
         /// Mean and standard deviation of the latents of every stream; trains nothing.

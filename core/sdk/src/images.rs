@@ -23,7 +23,7 @@ const MISSING: u8 = 128;
 const LARGE_SHARE: u64 = 8;
 static LARGE: Mutex<()> = Mutex::new(());
 
-/// Reads still images. The content tells the format.
+/// Reads still images. The content determines the format.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageReader {
     /// The longest side in pixels.

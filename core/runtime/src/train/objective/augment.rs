@@ -19,6 +19,22 @@ pub fn shifted(array: Tensor, most: i64) -> Result<Tensor> {
     Ok(array.f_roll(offset, [axes - 2, axes - 1])?)
 }
 
+/// Mirrors each row of a batch `[row, ..., height, width]` along the last axis with probability 1/2, if `mirror` asks for
+/// it. Batches with fewer than three axes stay as they are.
+///
+/// # Errors
+/// A libtorch call failed.
+pub fn mirrored(array: Tensor, mirror: bool) -> Result<Tensor> {
+    let axes = array.dim();
+    if !mirror || axes < 3 {
+        return Ok(array);
+    }
+    let mut shape = vec![1; axes];
+    shape[0] = array.size()[0];
+    let mask = Tensor::f_rand(shape, (Kind::Float, Device::Cpu))?.f_lt(0.5)?.f_to_device(array.device())?;
+    Ok(array.f_flip([axes as i64 - 1])?.f_where_self(&mask, &array)?)
+}
+
 /// Adds normal noise of this standard deviation to a batch of any shape.
 ///
 /// # Errors
@@ -33,6 +49,22 @@ pub fn noised(array: Tensor, std: f64) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn about_half_of_the_rows_are_mirrored() {
+        let row = Tensor::arange(2 * 3 * 4, (Kind::Float, Device::Cpu)).view([1, 2, 3, 4]);
+        let rows = row.repeat([2000, 1, 1, 1]);
+        let moved = mirrored(rows.shallow_clone(), true).unwrap();
+        let is = |index: i64, wanted: &Tensor| moved.get(index) == *wanted;
+        let mirror = row.flip([3]).get(0);
+        let count = (0..2000).filter(|index| is(*index, &mirror)).count();
+        assert!((0..2000).all(|index| is(index, &mirror) || is(index, &row.get(0))), "a row is mirrored as a whole");
+        // Five standard deviations of a binomial distribution.
+        assert!((count as f64 - 1000.0).abs() < 5.0 * 22.4, "{count}");
+        assert_eq!(mirrored(rows.shallow_clone(), false).unwrap(), rows);
+        let vectors = rows.view([2000, 24]);
+        assert_eq!(mirrored(vectors.shallow_clone(), true).unwrap(), vectors, "vectors stay as they are");
+    }
 
     #[test]
     fn a_shift_moves_all_rows_by_the_same_offset() {

@@ -3,7 +3,7 @@
 use anyflow_config::objective::{Reconstruct as Options, ReconstructionLoss};
 use tch::{Kind, Tensor};
 
-use super::augment::shifted;
+use super::augment::{mirrored, shifted};
 use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
 use crate::Result;
 use crate::table::Tuples;
@@ -30,7 +30,7 @@ impl Objective for Reconstruct<'_> {
     fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
         let session = &self.setting.trainee.session;
         let array = self.setting.rows(self.name, tuples)?.f_to_device(session.device)?;
-        let array = shifted(array, self.options.shift)?;
+        let array = mirrored(shifted(array, self.options.shift)?, self.options.mirror)?;
         let mut size = vec![array.size()[0]];
         size.extend(&session.streams[self.name].latent);
         let mut tensors = vec![array];
