@@ -1,6 +1,7 @@
 //! One binary for all integration tests: arrow and parquet are linked once.
 #![allow(clippy::unwrap_used)]
 
+mod archives;
 mod committing;
 mod damage;
 mod faults;

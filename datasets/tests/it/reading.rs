@@ -355,7 +355,7 @@ fn record(bytes: ArrayRef, paths: &[Option<&str>]) -> ArrayRef {
 #[test]
 fn files_that_are_only_named_are_embedded_without_metadata_too() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.png"), b"a picture").unwrap();
+    std::fs::write(folder.path().join("a.png"), b"an image").unwrap();
     let own: [Option<&[u8]>; 4] = [None, Some(b"own"), None, None];
     let paths = [Some("a.png"), Some("kept"), Some("gone.png"), None];
     let bytes: ArrayRef = Arc::new(arrow::array::BinaryArray::from(own.to_vec()));
@@ -373,7 +373,7 @@ fn files_that_are_only_named_are_embedded_without_metadata_too() {
         assert!(rows.unreadable.last().unwrap().reason.contains("`gone.png` cannot be read: there is no such file"));
         let cells = dataset.cells(&rows, "image").unwrap();
         let kept = rows.rows.column(0).as_struct().column_by_name("bytes").unwrap().clone();
-        assert_eq!(cells.get(0).unwrap(), Some(Cell::Bytes(b"a picture")), "{column}");
+        assert_eq!(cells.get(0).unwrap(), Some(Cell::Bytes(b"an image")), "{column}");
         assert!(kept.is_valid(0) && kept.is_null(2) && kept.data_type() != &DataType::Null, "{column}");
         // What is written elsewhere holds the bytes.
         let elsewhere = tempfile::tempdir().unwrap();
@@ -381,14 +381,14 @@ fn files_that_are_only_named_are_embedded_without_metadata_too() {
         write(&out, &rows.rows.slice(0, 1), dataset.features());
         let copy = open(&out);
         let read = copy.read(None, 0..1, 1).unwrap().next().unwrap().unwrap();
-        assert_eq!(copy.cells(&read, "image").unwrap().get(0).unwrap(), Some(Cell::Bytes(b"a picture")), "{column}");
+        assert_eq!(copy.cells(&read, "image").unwrap().get(0).unwrap(), Some(Cell::Bytes(b"an image")), "{column}");
     }
 }
 
 #[test]
 fn lists_of_files_that_are_only_named_are_embedded() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.png"), b"a picture").unwrap();
+    std::fs::write(folder.path().join("a.png"), b"an image").unwrap();
     let bytes: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![None, Some(b"own".as_slice()), None]));
     let items = record(bytes, &[Some("a.png"), None, Some("gone.png")]);
     let item = Arc::new(Field::new("element", items.data_type().clone(), true));
@@ -402,5 +402,5 @@ fn lists_of_files_that_are_only_named_are_embedded() {
     assert!(rows.unreadable[0].reason.starts_with("column `frames`: "), "{}", rows.unreadable[0].reason);
     std::fs::remove_file(folder.path().join("a.png")).unwrap();
     let cells = dataset.cells(&rows, "frames").unwrap();
-    assert_eq!(cells.get(0).unwrap(), Some(Cell::Files(&[b"a picture".to_vec(), b"own".to_vec()])));
+    assert_eq!(cells.get(0).unwrap(), Some(Cell::Files(&[b"an image".to_vec(), b"own".to_vec()])));
 }
