@@ -8,7 +8,6 @@ mod nodes;
 mod reads;
 mod scoring;
 mod shapes;
-mod sites;
 
 pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, known_streams, resolve_lists};
 pub(crate) use edges::{Graph, Link, Slot, Vertex, connect};

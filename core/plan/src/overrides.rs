@@ -4,8 +4,8 @@
 //! them and points at them.
 
 use anyflow_config::{
-    Family, Guidance, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
-    TimeDistribution, ValueForm,
+    Family, Guidance, Kinds, Network, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig, TimeDistribution,
+    ValueForm,
 };
 
 use crate::compile::FileKind;
@@ -243,7 +243,7 @@ fn family(key: &str) -> Option<&'static Family> {
         "schedule" => ScheduleConfig::FAMILY,
         "sampler" => Sampling::FAMILY,
         "guidance" => Guidance::FAMILY,
-        "network" => NetworkConfig::FAMILY,
+        "network" => Network::FAMILY,
         "objective" => ObjectiveConfig::FAMILY,
         "times" => TimeDistribution::FAMILY,
         "optimizer" => OptimizerConfig::FAMILY,

@@ -10,14 +10,14 @@ mod read;
 mod schema;
 
 use anyflow_config::{
-    Family, Guidance, HeadLayers, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
+    Family, Guidance, HeadLayers, Kinds, Network, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
     TimeDistribution,
 };
 
 pub(crate) use fields::{Fields, text};
 pub(crate) use keys::{
-    AGGREGATE, CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, HEAD, INPUT, JUDGE, MODEL,
-    OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, VARIANT, VERSION,
+    CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, INPUT, JUDGE, MODEL, OBSERVED, PIPELINE,
+    PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, VARIANT, VERSION,
 };
 pub(crate) use read::Reader;
 pub use schema::schema;
@@ -27,7 +27,7 @@ pub(crate) const FAMILIES: [&Family; 8] = [
     ScheduleConfig::FAMILY,
     Sampling::FAMILY,
     Guidance::FAMILY,
-    NetworkConfig::FAMILY,
+    Network::FAMILY,
     HeadLayers::FAMILY,
     ObjectiveConfig::FAMILY,
     TimeDistribution::FAMILY,

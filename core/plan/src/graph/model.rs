@@ -1,7 +1,8 @@
 //! The model with its components found and its shapes inferred.
 
+use anyflow_config::Network;
+use anyflow_config::network::{Coupled, DualStream};
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use super::{reads, shapes};
 use crate::compile::Catalog;
@@ -26,6 +27,14 @@ pub(crate) struct ModelGraph<'a> {
     pub prompts: IndexMap<String, PromptNode<'a>>,
     /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
     pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
+}
+
+/// Streams by name.
+pub(super) type Streams<'a> = IndexMap<String, StreamNode<'a>>;
+
+/// The latent of a stream, if it has no errors.
+pub(super) fn latent<'s>(streams: &'s Streams, name: &str) -> Option<&'s [i64]> {
+    Some(&streams.get(name)?.plan.as_ref()?.latent)
 }
 
 /// A stream.
@@ -294,7 +303,7 @@ fn same_modality(codec: &Found<CodecDescriptor>, module: &Found<ModuleDescriptor
 fn denoiser(
     spec: &DenoiserSpec,
     auxiliary: Auxiliary,
-    streams: &IndexMap<String, StreamNode>,
+    streams: &Streams,
     prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
 ) -> (Vec<String>, Option<DenoiserConfig>) {
@@ -341,26 +350,25 @@ fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report
 }
 
 /// Refuses streams that the network cannot take as input. Streams with errors of their own are skipped.
-fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
-    reads::check(network, spec, report);
-    match network["parts"].as_object() {
-        None => shapes::check(network, &spec.over, streams, report),
-        Some(parts) => {
-            for stream in &spec.over {
-                match parts.get(&stream.value) {
-                    Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
-                    None => {
-                        let stream_name = &stream.value;
-                        let name = &spec.name.value;
-                        let text = format!("`parts` of denoiser `{name}` has no network for stream `{stream_name}`");
-                        report.error(stream.span, Problem::Impossible { text });
-                    }
-                }
-            }
-            for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
-                let text = format!("`parts.{stranger}`: denoiser `{}` has no stream `{stranger}`", spec.name.value);
-                report.error(spec.name.span, Problem::Impossible { text });
+fn fit(network: &Network, spec: &DenoiserSpec, streams: &Streams, report: &mut Report) {
+    reads::check(network, spec, streams, report);
+    let parts = match network {
+        Network::Part(part) => return shapes::check(part, &spec.over, streams, report),
+        Network::Coupled(Coupled { parts, .. }) | Network::DualStream(DualStream { parts, .. }) => parts,
+    };
+    for stream in &spec.over {
+        match parts.get(&stream.value) {
+            Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
+            None => {
+                let stream_name = &stream.value;
+                let name = &spec.name.value;
+                let text = format!("`parts` of denoiser `{name}` has no network for stream `{stream_name}`");
+                report.error(stream.span, Problem::Impossible { text });
             }
         }
+    }
+    for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
+        let text = format!("`parts.{stranger}`: denoiser `{}` has no stream `{stranger}`", spec.name.value);
+        report.error(spec.name.span, Problem::Impossible { text });
     }
 }

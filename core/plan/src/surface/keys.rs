@@ -6,7 +6,7 @@ mod pipeline;
 mod training;
 
 pub(crate) use evaluation::{CONFLICT, EVALUATION, JUDGE, SCORING, TASK, VARIANT};
-pub(crate) use model::{AGGREGATE, DENOISER, HEAD, MODEL, PROMPT, STREAM};
+pub(crate) use model::{DENOISER, MODEL, PROMPT, STREAM};
 pub(crate) use pipeline::{DECODE, DIFFUSE, EMBED, ENCODE, INPUT, OBSERVED, PIPELINE, SCORE};
 pub(crate) use training::{GENERATED, SCORER, STAGE, TABLE, TAKEN, TRAINING};
 
