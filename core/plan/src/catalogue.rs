@@ -49,28 +49,3 @@ const CATALOGUE: [fn() -> Vec<CodeEntry>; 28] = [
 pub fn codes() -> Vec<CodeEntry> {
     CATALOGUE.iter().flat_map(|codes| codes()).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::problem::{Coded, Hint};
-
-    #[test]
-    fn every_code_has_cause_example_and_cure() {
-        let codes = codes();
-        for entry in &codes {
-            assert!([&entry.cause, &entry.example, &entry.cure].iter().all(|part| part.ends_with('.')), "{entry:?}");
-        }
-        let mut names: Vec<&str> = codes.iter().map(|entry| entry.code.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert!(names.len() == codes.len() && codes.len() > 60, "{} codes, {} names", codes.len(), names.len());
-    }
-
-    #[test]
-    fn codes_are_words_with_hyphens() {
-        let unknown = Problem::UnknownKey { key: "a".into(), within: "b".into(), hint: Hint::none() };
-        assert_eq!(unknown.code(), "unknown-key");
-        assert!(codes().iter().any(|entry| entry.code == "unknown-key"));
-    }
-}

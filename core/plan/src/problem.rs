@@ -54,9 +54,9 @@ problems! {
         /// Cure: Write a value within the bounds. `anyflow explain KEY` shows them.
         #[error("{what} must be {bound}, found {value}")]
         OutOfBounds { what: String, value: String, bound: String },
-        /// A list has too few or too many items.
-        /// Example: `diffuse: []`.
-        /// Cure: List as many items as the message says.
+        /// A list has too few or too many names for what it is about.
+        /// Example: `diffuse: []`, a node that generates nothing.
+        /// Cure: List as many names as the message says.
         #[error("{what} must list {wanted}, found {found}")]
         WrongCount { what: String, wanted: String, found: usize },
         /// A name cannot be used: names of nodes, streams and files must be printable, without dots, spaces and slashes.

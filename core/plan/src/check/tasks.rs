@@ -165,8 +165,8 @@ fn start(
         if let (Some(wanted), Some(found)) = (array(&stream.value), array(&from.value))
             && wanted.elements() != found.elements()
         {
-            let one = format!("stream `{}` is {wanted}", stream.value);
-            let other = format!("`{}`, from which it starts, is {found}", from.value);
+            let one = format!("stream `{}` holds {wanted}", stream.value);
+            let other = format!("`{}`, from which it starts, holds {found}", from.value);
             report.error(from.span, Problem::Mismatch { what: "arrays", one, other });
             good = false;
         }

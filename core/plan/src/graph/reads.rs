@@ -12,7 +12,7 @@ problems! {
         /// A network reads the features of a network that reads another one, or itself.
         /// Example: `reads: {x: {stream: y}, y: {stream: z}}`.
         /// Cure: Read a network that reads none.
-        #[error("`{reader}` cannot read `{trunk}`, which reads another stream itself")]
+        #[error("`{reader}` cannot read `{trunk}`, because `{trunk}` reads another stream")]
         ChainedReads { reader: String, trunk: String },
         /// A network of a kind that cannot attend to other networks has `reads`.
         /// Example: `reads` of a part of kind `unet-mlp`.

@@ -19,6 +19,17 @@ fn shown() -> (usize, BTreeSet<String>) {
 }
 
 #[test]
+fn every_code_has_cause_example_and_cure() {
+    let codes = codes();
+    for entry in &codes {
+        let parts = [&entry.cause, &entry.example, &entry.cure];
+        assert!(parts.iter().all(|part| part.len() > 1 && part.ends_with('.')), "{entry:?}");
+    }
+    let names: BTreeSet<&str> = codes.iter().map(|entry| entry.code.as_str()).collect();
+    assert!(names.len() == codes.len() && codes.len() > 60, "{} codes, {} names", codes.len(), names.len());
+}
+
+#[test]
 fn a_broken_file_shows_each_code() {
     let (files, shown) = shown();
     // Nothing shows a bug, and the code of the surplus is told by the errors that it counts.
