@@ -76,9 +76,7 @@ fn sizes_that_do_not_divide_are_misfits() {
     // Parts of a coupled network attend to each other; of a dual-stream network only those that read.
     let parts = json!({"a": odd, "b": {"kind": "residual-mlp"}});
     assert_eq!(keys(json!({"kind": "coupled", "parts": parts}), false), ["parts.a.num_attention_heads"]);
-    let reads = |reader: &str, trunk: &str| {
-        json!({"kind": "dual-stream", "parts": parts, "reads": {reader: {"stream": trunk, "sites": ["last"]}}})
-    };
+    let reads = |reader: &str, trunk: &str| json!({"kind": "dual-stream", "parts": parts, "reads": {reader: {"stream": trunk, "sites": ["last"]}}});
     assert_eq!(keys(reads("a", "b"), false).len(), 1);
     assert_eq!((keys(reads("b", "a"), false).len(), keys(reads("b", "a"), true).len()), (0, 1));
 }

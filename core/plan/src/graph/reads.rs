@@ -1,31 +1,50 @@
-//! Rule: a network that attends to the features of another network names sites of that network.
+//! Rule: the parts of a network can attend to what they must, and name sites of the networks that they read.
 
 use anyflow_config::network::{Architecture, DualStream, FeatureReading, Part};
 use anyflow_config::{Network, SiteSpec};
 
 use crate::error::Report;
 use crate::graph::model::{Streams, latent};
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, unknown};
 
-/// Checks that every part of a network can attend to what it must, and that `reads` names parts and sites, if there are
-/// any.
+problems! {
+    /// What can be wrong with networks that attend to prompts or to other streams.
+    pub(crate) enum ReadsProblem {
+        /// A network reads the features of a network that reads another one, or itself.
+        /// Example: `reads: {x: {stream: y}, y: {stream: z}}`.
+        /// Cure: Read a network that reads none.
+        #[error("`{reader}` cannot read `{trunk}`, because `{trunk}` reads another stream")]
+        ChainedReads { reader: String, trunk: String },
+        /// A network of a kind that cannot attend to other streams is coupled, or has `reads`.
+        /// Example: `reads` of a part of kind `unet-mlp`.
+        /// Cure: Use another kind of network for this part.
+        #[error("`parts.{reader}`: a `{kind}` cannot attend to another stream; use another network")]
+        CannotRead { reader: String, kind: &'static str },
+        /// A denoiser has prompts, and a network of a kind that cannot attend to them.
+        /// Example: `prompts: [words]` with `network: {kind: unet-mlp}`.
+        /// Cure: Use another kind of network, or remove `prompts`.
+        #[error("denoiser `{denoiser}` has prompts, but a `{kind}` cannot attend to them; use another network")]
+        CannotReadPrompts { denoiser: String, kind: &'static str },
+    }
+}
+
+/// Checks the parts of a network, and `reads`, if it has any.
 pub(crate) fn check(network: &Network, spec: &DenoiserSpec, streams: &Streams, report: &mut Report) {
     let prompted = !spec.prompts.is_empty();
     for part in network.parts().into_iter().filter(|part| !part.part.can_attend()) {
         let kind = part.part.name();
-        let text = match part.stream {
+        match part.stream {
             Some(stream) if part.reads_streams => {
-                format!("`parts.{stream}`: a `{kind}` cannot attend to another stream; use another network")
+                report.error(spec.name.span, ReadsProblem::CannotRead { reader: stream.to_string(), kind });
             }
             _ if part.reads_prompt && prompted => {
-                let owner = &spec.name.value;
-                format!("denoiser `{owner}` has prompts, but a `{kind}` cannot attend to them; use another network")
+                let denoiser = spec.name.value.clone();
+                report.error(spec.name.span, ReadsProblem::CannotReadPrompts { denoiser, kind });
             }
-            _ => continue,
-        };
-        report.error(spec.name.span, Problem::Impossible { text });
+            _ => {}
+        }
     }
     if let Network::DualStream(dual) = network {
         dual.reads.iter().for_each(|(reader, reading)| check_reading(reader, reading, dual, spec, streams, report));
@@ -46,12 +65,8 @@ fn check_reading(
         unknown("part", &name, parts.keys().map(String::as_str), report);
     }
     if reads.contains_key(trunk) {
-        let text = if reader == trunk {
-            format!("`reads`: `{reader}` cannot read itself; name another stream")
-        } else {
-            format!("`reads` cannot be chained: `{reader}` reads `{trunk}`, which reads another stream")
-        };
-        report.error(spec.name.span, Problem::Impossible { text });
+        let problem = ReadsProblem::ChainedReads { reader: reader.to_string(), trunk: trunk.to_string() };
+        report.error(spec.name.span, problem);
     }
     if let (Some(part), Some(shape)) = (parts.get(trunk), latent(streams, trunk)) {
         check_sites(part, shape, reading, spec, report);
@@ -66,8 +81,8 @@ fn check_sites(trunk: &Part, shape: &[i64], reading: &FeatureReading, spec: &Den
     let sites = trunk.sites(&[shape]);
     let known: Vec<String> = sites.iter().map(|spec| spec.site.to_string()).collect();
     if reading.sites.is_empty() {
-        let text = format!("`sites` must list at least one site of `{}`: {}", reading.stream, known.join(", "));
-        report.error(spec.name.span, Problem::Impossible { text });
+        let wanted = format!("at least one site of `{}` ({})", reading.stream, known.join(", "));
+        report.error(spec.name.span, Problem::WrongCount { what: "`sites`".into(), wanted, found: 0 });
     }
     for name in reading.sites.iter().filter(|name| SiteSpec::named(&sites, name).is_none()) {
         let owner = format!("the network of `{}`", reading.stream);
