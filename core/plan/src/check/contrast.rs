@@ -5,7 +5,6 @@ use anyflow_config::ObjectiveConfig;
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{ModelGraph, Training};
-use crate::plan::Trained;
 use crate::problem::Problem;
 use crate::spec::StageSpec;
 
@@ -14,9 +13,8 @@ pub(super) struct Contrast;
 impl Rule for Contrast {
     fn training(&self, training: &Training, report: &mut Report) {
         for stage in &training.stages {
-            if let (Some(ObjectiveConfig::Contrast(contrast)), Some(Trained::Prompts(_))) =
-                (&stage.spec.objective, &stage.train)
-            {
+            let Some(ObjectiveConfig::Contrast(contrast)) = &stage.spec.objective else { continue };
+            if training.model.has(&contrast.with) && !stage.spec.train.is_empty() {
                 two_parts(stage.spec, &contrast.with, report);
                 one_size(stage.spec, &contrast.with, training.model, report);
             }

@@ -15,7 +15,8 @@ impl Rule for StageColumns {
             let (Some(at), Some(train), Some(table)) = (&stage.spec.data, &stage.train, stage.table) else { continue };
             let model = training.model;
             let mut missing = |wanted: &str| missing_column(&table.name.value, wanted, &stage.spec.label(), at, report);
-            for name in read_by(stage, train, training).iter().filter(|name| !has_column(table, name, model)) {
+            let needed = |name: &&String| model.has(name) && !has_column(table, name, model);
+            for name in read_by(stage, train, training).iter().filter(needed) {
                 let what = if model.prompts.contains_key(name) { "prompt" } else { "stream" };
                 missing(&format!("{what} `{name}`"));
             }
