@@ -5,7 +5,7 @@ use anyflow_config::{self as config, Embedding, Head, HeadMisfit, Network, SiteS
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::graph::model::{Streams, latent};
+use crate::graph::model_graph::{Streams, latent};
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, HeadSpec, ModelSpec, unknown};

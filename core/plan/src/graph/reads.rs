@@ -4,7 +4,7 @@ use anyflow_config::network::{Architecture, DualStream, FeatureReading, Part};
 use anyflow_config::{Network, SiteSpec};
 
 use crate::error::Report;
-use crate::graph::model::{Streams, latent};
+use crate::graph::model_graph::{Streams, latent};
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, unknown};

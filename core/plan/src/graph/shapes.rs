@@ -3,7 +3,7 @@
 use anyflow_config::network::{Architecture, Part};
 
 use crate::error::Report;
-use crate::graph::model::{Streams, latent};
+use crate::graph::model_graph::{Streams, latent};
 use crate::problem::problems;
 use crate::source::SpannedString;
 
