@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_interval_holds_the_share_in_nineteen_of_twenty_surveys() {
-        let failing = |row: u64, seed: u64| number(seed << 32 | row) % 10 == 0;
+        let failing = |row: u64, seed: u64| number(seed << 32 | row).is_multiple_of(10);
         let rows = 100_000;
         let held = (0..200).filter(|seed| {
             let counts: Vec<BlockCount> = blocks(rows, 800)
