@@ -18,7 +18,7 @@ pub(crate) use pipeline::{
     Action, ActionProblem, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, given, pipeline,
 };
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring};
-pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
+pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;
 

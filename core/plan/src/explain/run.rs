@@ -4,7 +4,7 @@ use crate::component::word;
 use crate::descriptor::Role;
 use crate::explain::model;
 use crate::explain::options::Options;
-use crate::explain::words::{bytes, classification, conditioning, list, section};
+use crate::explain::words::{bytes, classification, list, section};
 use crate::plan::{Op, RunPlan, Value};
 
 /// The whole plan.
@@ -70,7 +70,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
                 named("marginalizes", list(marginalize)),
                 named("absent", list(absent)),
             ];
-            parts.extend(conditioning(*given, guidance.as_ref(), options));
+            parts.extend(options.conditioning(*given, guidance.as_ref()));
             parts.push(options.kind(sampler));
             parts.push(seed_of(*seed, options));
             ("diffuse", joined(parts))
