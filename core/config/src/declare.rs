@@ -18,13 +18,13 @@ macro_rules! keys {
     ($(#[doc = $about:literal])* pub struct $name:ident($section:literal) { $($keys:tt)* }) => {
         keys! { $(#[doc = $about])* pub struct $name { $($keys)* } }
 
-        impl crate::Section for $name {
+        impl crate::Mapped for $name {
             const MAPPING: &'static crate::Mapping =
                 &crate::Mapping { name: $section, keys: <$name as crate::Keyed>::KEYS };
         }
 
         impl crate::Field for $name {
-            const FORM: crate::ValueForm = crate::ValueForm::Mapping(<$name as crate::Section>::MAPPING);
+            const FORM: crate::ValueForm = crate::ValueForm::Mapping(<$name as crate::Mapped>::MAPPING);
         }
     };
     (

@@ -44,7 +44,7 @@ pub trait Keyed: Sized {
 }
 
 /// A mapping with known keys and a section of the reference, declared by `keys!`.
-pub trait Section: Keyed {
+pub trait Mapped: Keyed {
     /// The name of the section, and the keys.
     const MAPPING: &'static Mapping;
 }

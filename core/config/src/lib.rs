@@ -23,7 +23,7 @@ pub mod times;
 
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
 pub use family::{Family, Kind, KindDefault, Misordered};
-pub use field::{Field, Keyed, Kinds, Section, json};
+pub use field::{Field, Keyed, Kinds, Mapped, json};
 pub use form::{Key, Mapping, Need, ValueForm, defaulted, optional, required};
 pub use guidance::{Guidance, Scale};
 pub use network::Network;

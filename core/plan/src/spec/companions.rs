@@ -1,6 +1,6 @@
 //! Auxiliary streams as written: `aggregate` of a stream, and `heads` of a model.
 
-use anyflow_config::{Aggregation, Head, Section};
+use anyflow_config::{Aggregation, Head, Mapped};
 
 use crate::error::Report;
 use crate::source::SpannedString;
