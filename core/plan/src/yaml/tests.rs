@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::error::Report;
-use crate::source::SourceId;
+use crate::source::{Source, SourceId};
 use crate::yaml::{Content, Node, parse};
 
 fn read(text: &str) -> Node {
@@ -116,7 +116,9 @@ fn a_decimal_comma_within_braces_says_what_to_write() {
     let refused = |text: &str| {
         let mut report = Report::default();
         parse(text, SourceId(0), &mut report);
-        report.problems().map(ToString::to_string).collect::<Vec<_>>()
+        let source = Source::new("f.yaml", text);
+        let errors = report.failed().then(|| report.into_errors(&[&source], 1));
+        errors.iter().flatten().map(|error| error.message.clone()).collect::<Vec<_>>()
     };
     for (text, written) in [
         ("{lr: 1,5}", "1.5"),
