@@ -54,7 +54,7 @@ fn draws_have_noise_of_their_own() {
     made.dedup();
     assert!(made.len() > 60, "{} of 66 differ", made.len());
     let draw: Vec<OwnedCell> = cells(&numbers.path("drawn"), "draw");
-    assert_eq!(draw, [0, 1, 2].map(OwnedCell::I64).repeat(22));
+    assert_eq!(draw, [0, 1, 2].repeat(22).into_iter().map(OwnedCell::I64).collect::<Vec<_>>());
     let kept = call(&numbers, "kept", &[], &["--draws", "2", "--keep"]).ok();
     let dataset = Dataset::open(&[numbers.path("kept")]).unwrap();
     assert_eq!(dataset.features().keys().collect::<Vec<_>>(), ["draw", "value", "made"], "{}", kept.out);
