@@ -7,6 +7,7 @@ mod causes;
 mod compute;
 mod cut;
 mod decode;
+mod draws;
 mod encode;
 mod features;
 mod first_cells;
@@ -37,6 +38,7 @@ use compute::Compute;
 use decode::DecodeStage;
 use encode::EncodeStage;
 pub use features::feature_of;
+use first_cells::FIRST_ROWS;
 use input_cells::InputSource;
 use permits::Permits;
 use read::ShardReader;
@@ -108,7 +110,7 @@ fn look_at_first_cells(plan: &RunPlan, order: &Order, reader: &ShardReader<'_>, 
     let Some(dataset) = reader.dataset() else { return Ok(()) };
     let (columns, threads) = (reader.columns(), order.threads as usize);
     let source = InputSource { plan, dataset, columns, key: order.key.as_deref(), threads };
-    first_cells::look(source, reader.rows(), events)
+    first_cells::look(source, reader.first_rows(FIRST_ROWS), events)
 }
 
 fn note_repeated(reader: &ShardReader<'_>, events: &Events) {

@@ -66,7 +66,7 @@ impl<'a> Compute<'a> {
     /// A module or the engine failed. Rows with a NaN or infinite number only fail in the micro-batch.
     pub fn run(&self, batch: &mut MicroBatch) -> Result<()> {
         for (index, step) in self.plan.steps.iter().enumerate() {
-            let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row);
+            let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row());
             let _span = span.entered();
             match &step.op {
                 Op::ReadCells { .. } | Op::WriteCells { .. } | Op::WriteNumbers { .. } => {}

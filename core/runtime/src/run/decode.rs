@@ -31,7 +31,7 @@ impl<'a> DecodeStage<'a> {
     /// # Errors
     /// A codec failed as a whole; if it refuses a row, only that row fails.
     pub fn decode(&self, batch: &mut MicroBatch) -> Result<()> {
-        let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row).entered();
+        let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             match &step.op {
                 Op::WriteCells { stream, from, to } => {

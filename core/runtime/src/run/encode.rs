@@ -33,7 +33,7 @@ impl<'a> EncodeStage<'a> {
     /// # Errors
     /// A codec failed as a whole; if it refuses a cell, only that row fails.
     pub fn encode(&self, batch: &mut MicroBatch) -> Result<()> {
-        let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row).entered();
+        let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             let Op::ReadCells { stream, from, to } = &step.op else { continue };
             let input = self.plan.inputs.get(from).ok_or_else(|| {
