@@ -29,12 +29,13 @@ mod types;
 mod yaml;
 
 pub use compile::{
-    Catalog, FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_paths,
+    Catalog, FileKind, ResolvedFile, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of,
+    model_paths, resolved_files,
 };
 pub use error::{Diagnostic, Error, Errors, Related, Warning};
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
-pub use overrides::Override;
+pub use overrides::{Choices, Override};
 pub use problem::{Caution, CodeEntry, Hint, Problem};
 pub use protocol::{event, findings, frame, order};
 pub use source::{Place, Source};

@@ -3,6 +3,8 @@
 //! Overrides are put into the tree before it is read, each with its own position. So every check of the file applies to
 //! them and points at them.
 
+mod choices;
+
 use anyflow_config::{
     Family, Guidance, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
     TimeDistribution, ValueForm,
@@ -14,6 +16,8 @@ use crate::problem::{Caution, Hint, Problem};
 use crate::source::{Source, SourceId, Span, SpannedString};
 use crate::surface::Reader;
 use crate::yaml::{self, Content, Entry, Node};
+
+pub use choices::Choices;
 
 /// A value from the command line that replaces a value of the file.
 #[derive(Clone, Debug, PartialEq)]
