@@ -27,7 +27,7 @@ use tch::Device;
 use crate::events::{Events, figures};
 use crate::identity::InputRows;
 use crate::plugin::Codec;
-use crate::provenance::Provenance;
+use crate::provenance::{self, Provenance};
 use crate::{Result, RunError, Session, output};
 use compute::Compute;
 use decode::DecodeStage;
@@ -90,7 +90,11 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
     events.end("rows", result.as_object().cloned().unwrap_or_default());
-    Provenance { plan, order, loaded: &loaded, input: &input, result: &result }.write(output.folder())?;
+    let provenance = Provenance { plan, order, loaded: &loaded, input: &input, result: &result };
+    // A command that finds all rows finished has no figures to tell.
+    if done < reader.rows() || !output.folder().has(provenance::FILE)? {
+        provenance.write(output.folder())?;
+    }
     match summary.rows {
         0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
         _ => Ok(result),

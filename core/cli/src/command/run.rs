@@ -1,5 +1,7 @@
 //! `anyflow run`.
 
+mod sweep;
+
 use std::path::PathBuf;
 
 use anyflow_datasets::{Manifest, check_key};
@@ -20,7 +22,7 @@ use crate::order;
 const DATA_FOLDER: &str = "data";
 
 /// Arguments of `anyflow run`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Pipeline (YAML)
     pipeline: PathBuf,
@@ -36,6 +38,13 @@ pub struct Args {
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
+    /// Values that a key takes in turn, e.g. joint.sampler.steps=4,8,16 (repeatable): runs every combination into a
+    /// sub-folder of the output, with the files that repeat it alone; `anyflow report` compares them
+    #[arg(long, value_name = "A.B=C,D", conflicts_with = "trace")]
+    sweep: Vec<String>,
+    /// Combine the first values of all --sweep, then the second ones, in place of every combination
+    #[arg(long, requires = "sweep")]
+    sweep_zip: bool,
     /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
     /// [default: the file's seeds, or 0]
     #[arg(long, value_name = "N")]
@@ -97,10 +106,13 @@ pub struct Reads<'a> {
 /// Errors in files, plugins or the run.
 pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = plugins(console)?;
+    if !args.sweep.is_empty() {
+        return sweep::run(args, &plugins, console);
+    }
     let compiled = compile(args, &plugins)?;
     compiled.warn(console);
     check(&compiled, &args.reads())?;
-    let order = order(args, compiled.job)?;
+    let order = order_of(args, compiled.job)?;
     let result = order::execute(&order, console)?;
     let rows = shown(&args.output.join(DATA_FOLDER));
     let files = Manifest::read(&args.output)?.shards.len();
@@ -207,7 +219,7 @@ pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String
     outputs.map(|(column, _)| column.clone()).filter(is_there).collect()
 }
 
-fn order(args: &Args, mut job: Job) -> Result<Order> {
+fn order_of(args: &Args, mut job: Job) -> Result<Order> {
     compiled::absolute(&mut job);
     Ok(Order {
         format: PLAN_FORMAT,
