@@ -64,7 +64,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
-    let mut compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
+    let mut compute = Compute::start(plan, order, streams, denoisers, &codecs, device, events)?;
     if done < reader.rows() {
         cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }

@@ -1,12 +1,15 @@
 //! The third stage: modules and diffusion, on the engine's compute thread.
 
+mod made_cells;
 mod module;
 
 use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
+use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
+use super::decode::label_cells;
 use super::micro_batch::MicroBatch;
 use crate::events::Events;
 use crate::from_plan::{branches, observed};
@@ -20,6 +23,8 @@ use crate::{Result, RunError};
 pub struct Compute<'a> {
     plan: &'a RunPlan,
     events: &'a Events,
+    codecs: &'a IndexMap<String, Codec>,
+    threads: usize,
     networks: Networks,
     /// The class embeddings of each node that classifies.
     classes: IndexMap<String, ClassEmbeddings>,
@@ -32,9 +37,10 @@ impl<'a> Compute<'a> {
     /// The engine's error.
     pub fn start(
         plan: &'a RunPlan,
+        order: &Order,
         streams: IndexMap<String, StreamNet>,
         denoisers: IndexMap<String, Box<dyn Denoiser>>,
-        codecs: &IndexMap<String, Codec>,
+        codecs: &'a IndexMap<String, Codec>,
         device: Device,
         events: &'a Events,
     ) -> Result<Self> {
@@ -47,7 +53,7 @@ impl<'a> Compute<'a> {
                 classes.insert(step.node.clone(), embeddings);
             }
         }
-        Ok(Compute { plan, events, networks, classes })
+        Ok(Compute { plan, events, codecs, threads: order.threads as usize, networks, classes })
     }
 
     /// The engine.
@@ -69,7 +75,9 @@ impl<'a> Compute<'a> {
             let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row);
             let _span = span.entered();
             match &step.op {
-                Op::ReadCells { .. } | Op::WriteCells { .. } | Op::WriteNumbers { .. } => {}
+                Op::ReadCells { stream, from, to } => self.read_made(batch, &step.node, stream, from, to)?,
+                Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
+                Op::WriteNumbers { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
                 Op::Score { .. } => self.score(batch, step)?,
@@ -169,11 +177,16 @@ impl Compute<'_> {
             batch.fail(row, &step.node, "diffusion", text);
         }
         let cosines = self.classes[&step.node].cosines(&mean)?;
+        let cosines = cosines.f_to_device(Device::Cpu)?;
         if let Some(label) = label {
-            batch.values.insert(label.clone(), cosines.f_argmax(-1, false)?.f_to_device(Device::Cpu)?);
+            let best = cosines.f_argmax(-1, false)?;
+            if self.is_read(label) {
+                batch.cells.insert(label.clone(), label_cells(scoring, &best)?);
+            }
+            batch.values.insert(label.clone(), best);
         }
         if let Some(scores) = scores {
-            batch.values.insert(scores.clone(), cosines.f_to_device(Device::Cpu)?);
+            batch.values.insert(scores.clone(), cosines);
         }
         Ok(())
     }

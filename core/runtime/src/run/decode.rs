@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
 use super::micro_batch::MicroBatch;
+use crate::cells::write_cells;
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
@@ -18,7 +19,7 @@ pub struct DecodeStage<'a> {
 }
 
 /// A cell per row; `None` for failed rows.
-type Cells = Vec<Option<OwnedCell>>;
+pub(super) type Cells = Vec<Option<OwnedCell>>;
 
 impl<'a> DecodeStage<'a> {
     /// Makes the decoder of a plan.
@@ -34,6 +35,8 @@ impl<'a> DecodeStage<'a> {
         let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row).entered();
         for step in &self.plan.steps {
             match &step.op {
+                // A later node has read these cells already.
+                Op::WriteCells { to, .. } if batch.cells.contains_key(to) => {}
                 Op::WriteCells { stream, from, to } => {
                     let cells = self.written(batch, &step.node, stream, from)?;
                     batch.cells.insert(to.clone(), cells);
@@ -61,15 +64,9 @@ impl<'a> DecodeStage<'a> {
 
     fn written(&self, batch: &mut MicroBatch, node: &str, stream: &str, from: &str) -> Result<Cells> {
         let array = value(batch, from)?;
-        let decoded = watch::in_node(node, || self.codecs[stream].decode(array, self.threads))?;
-        let cell = |(row, cell): (usize, std::result::Result<OwnedCell, String>)| match cell {
-            Ok(cell) => Some(cell),
-            Err(text) => {
-                batch.fail(row, node, "write", text);
-                None
-            }
-        };
-        Ok(decoded.into_iter().enumerate().map(cell).collect())
+        let (cells, failed) = watch::in_node(node, || write_cells(&self.codecs[stream], array, self.threads))?;
+        failed.into_iter().for_each(|failed| batch.fail(failed.row, node, "write", failed.text));
+        Ok(cells)
     }
 }
 
@@ -84,7 +81,7 @@ fn made<'b, 'p>(batch: &'b MicroBatch, id: Option<&'p String>) -> Option<(&'p St
 }
 
 /// Class indices `[row]` -> names of the classes.
-fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
+pub(super) fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
     let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
     Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
 }
