@@ -299,7 +299,7 @@ pub fn models(source: &Source) -> Result<Vec<Source>> {
 /// Reads a file with the files that are parts of it.
 fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
     let mut source = text(path, named_by)?;
-    let Includes { base, words } = anyflow_plan::includes(&source);
+    let Includes { base, words, pipelines } = anyflow_plan::includes(&source);
     if let Some(base) = base {
         let mut base = text(Path::new(&base), Some(&source.path))?;
         // The planner refuses a base that has one itself.
@@ -307,7 +307,25 @@ fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
         source.includes.push(base);
     }
     source.includes.extend(texts(&words, &source.path)?);
+    source.includes.extend(used(pipelines, &source.path)?);
     Ok(source)
+}
+
+/// Reads the pipelines that a pipeline uses, and those that they use, each once.
+fn used(pipelines: Vec<String>, named_by: &str) -> Result<Vec<Source>> {
+    let mut read: Vec<Source> = Vec::new();
+    let mut waiting: Vec<(String, String)> = pipelines.into_iter().map(|path| (path, named_by.to_string())).collect();
+    while let Some((path, by)) = waiting.pop() {
+        if read.iter().any(|known| known.path == path) {
+            continue;
+        }
+        let mut source = text(Path::new(&path), Some(&by))?;
+        let Includes { words, pipelines, .. } = anyflow_plan::includes(&source);
+        source.includes = texts(&words, &path)?;
+        waiting.extend(pipelines.into_iter().map(|next| (next, path.clone())));
+        read.push(source);
+    }
+    Ok(read)
 }
 
 fn texts(paths: &[String], named_by: &str) -> Result<Vec<Source>> {

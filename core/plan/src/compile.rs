@@ -37,9 +37,10 @@ pub fn compile_run(
     catalog: &Catalog,
     overrides: &[Override],
 ) -> Result<(RunPlan, Vec<Warning>), Errors> {
+    let files = with_includes(&[pipeline, model]);
     with_files(FileKind::Pipeline, pipeline, &[model], catalog, overrides, |root, graphs, report| {
         let graph = graphs.first()?;
-        let spec = spec::pipeline(root, report)?;
+        let spec = spec::pipeline(root, &files, report)?;
         need_checkpoint(graph, report);
         run(&spec, graph, pipeline, catalog, report)
     })
@@ -61,7 +62,7 @@ pub fn check_inputs(
     let files = with_includes(&[pipeline, &model]);
     // Both were compiled already, so they have no errors.
     let spec = read_main(pipeline, FileKind::Pipeline, overrides, &files, &mut Report::default())
-        .and_then(|root| spec::pipeline(&root, &mut Report::default()));
+        .and_then(|root| spec::pipeline(&root, &files, &mut Report::default()));
     let mut report = Report::default();
     inputs::check(plan, spec.as_ref(), columns, &mut report);
     if !report.failed() {

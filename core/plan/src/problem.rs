@@ -134,6 +134,11 @@ problems! {
         /// Cure: Remove one of the references.
         #[error("these nodes form a cycle: {}", .nodes.join(" -> "))]
         Cycle { nodes: Vec<String> },
+        /// Pipelines use each other in a circle, so none of them can be put together.
+        /// Example: `use: other.yaml` in a pipeline that `other.yaml` uses.
+        /// Cure: Remove one of the `use`, or copy the nodes that both need into a third pipeline.
+        #[error("these pipelines use each other: {}", .files.join(" -> "))]
+        UseCycle { files: Vec<String> },
         /// Several things fit, and the file does not say which one is meant.
         /// Example: Two denoisers over the same stream, and a node without `denoiser`.
         /// Cure: Name one of the candidates with the key that the message names.

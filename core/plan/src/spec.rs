@@ -8,6 +8,7 @@ mod model;
 mod network;
 mod pipeline;
 mod scoring;
+mod subgraph;
 mod training;
 
 pub(crate) use companions::{AggregateSpec, HeadSpec};
@@ -18,6 +19,7 @@ pub(crate) use pipeline::{
     Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, given, pipeline,
 };
 pub(crate) use scoring::{ScoringSpec, scoring};
+pub(crate) use subgraph::INNER;
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;

@@ -127,7 +127,9 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
     let compiled = compile(&args.set)?;
     let Some(seed) = args.seed else { return Ok(compiled) };
     // The nodes are known only from the plan. What the user sets comes last, and so wins.
-    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{node}.seed={seed}"));
+    // `part/node` is a node of the pipeline that `part` uses.
+    let path = |node: &str| node.replace('/', ".with.");
+    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{}.seed={seed}", path(node)));
     compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
 }
 

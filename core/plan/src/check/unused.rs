@@ -6,6 +6,7 @@ use petgraph::graph::NodeIndex;
 use crate::error::Report;
 use crate::graph::{Act, Graph, Vertex};
 use crate::problem::Caution;
+use crate::spec::INNER;
 
 /// True for each vertex that reaches an output, by index.
 pub(crate) fn live(graph: &Graph) -> Vec<bool> {
@@ -20,21 +21,29 @@ pub(crate) fn live(graph: &Graph) -> Vec<bool> {
     live
 }
 
-/// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads.
+/// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads. A pipeline that is
+/// used as a part is one node: it may make more than is read.
 pub(crate) fn check(graph: &Graph, live: &[bool], report: &mut Report) {
     for (index, vertex) in graph.vertices() {
         let (what, name) = match vertex {
             Vertex::Input(_) => ("input", graph.name(vertex)),
+            Vertex::Node(node) if graph.spec.nodes[node].is_inner() => continue,
             Vertex::Node(_) => ("node", graph.name(vertex)),
             Vertex::Output(_) => continue,
         };
-        if !live[index.index()] {
+        if !live[index.index()] && !has_live_part(graph, &name.value, live) {
             let consequence = " by any output and is left out".into();
             report.warning(name.span, Caution::Unused { what: what.into(), name: name.value.clone(), consequence });
         } else {
             ports(graph, index, vertex, live, report);
         }
     }
+}
+
+/// True if a node of the pipeline that the node `name` uses reaches an output.
+fn has_live_part(graph: &Graph, name: &str, live: &[bool]) -> bool {
+    let is_part = |inner: &str| inner.strip_prefix(name).is_some_and(|rest| rest.starts_with(INNER));
+    graph.vertices().any(|(index, vertex)| live[index.index()] && is_part(&graph.name(vertex).value))
 }
 
 fn ports(graph: &Graph, index: NodeIndex, vertex: Vertex, live: &[bool], report: &mut Report) {

@@ -21,7 +21,7 @@ const PIPELINE_FILE: &str = "pipeline.yaml";
 const MODEL_FILE: &str = "model.yaml";
 
 /// The files that plan the same run as `pipeline` with the overrides, wherever they are, as long as both are in one
-/// folder. `folder` is the absolute path of the working directory, to which the paths of the sources are relative.
+/// folder. Pipelines that it uses stay where they are. `folder` is the absolute path of the working directory, to which the paths of the sources are relative.
 ///
 /// # Errors
 /// The errors of the files as far as they are read: syntax, included files, overrides.
@@ -41,6 +41,10 @@ pub fn resolved_files(
     let written = trees.and_then(|(mut main, mut tree)| {
         include::with_words(&mut tree, &files, &mut report);
         change(&mut main, "model", |_| MODEL_FILE.to_string());
+        if let Some(Content::Mapping(nodes)) = child(&mut main, "nodes") {
+            let used = nodes.iter_mut().map(|entry| &mut entry.node);
+            used.for_each(|node| change(node, "use", |path| joined(folder, &pipeline.beside(path))));
+        }
         change(&mut tree, "checkpoint", |path| joined(folder, &model.beside(path)));
         let pipeline = ResolvedFile { name: PIPELINE_FILE, text: text(&main, &mut report)? };
         Some([pipeline, ResolvedFile { name: MODEL_FILE, text: text(&tree, &mut report)? }])
@@ -50,11 +54,14 @@ pub fn resolved_files(
 
 /// Changes the string of a key, if the mapping has it.
 fn change(node: &mut Node, key: &str, new: impl FnOnce(&str) -> String) {
-    let Content::Mapping(entries) = &mut node.content else { return };
-    let value = entries.iter_mut().find(|entry| entry.key.value == key).map(|entry| &mut entry.node.content);
-    if let Some(Content::String(text)) = value {
+    if let Some(Content::String(text)) = child(node, key) {
         *text = new(text);
     }
+}
+
+fn child<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Content> {
+    let Content::Mapping(entries) = &mut node.content else { return None };
+    entries.iter_mut().find(|entry| entry.key.value == key).map(|entry| &mut entry.node.content)
 }
 
 fn text(node: &Node, report: &mut Report) -> Option<String> {

@@ -1,13 +1,17 @@
 //! A pipeline as written.
 
+use std::cell::Cell;
+
 use anyflow_config::{Sampling, ValueForm};
 
 use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
+use crate::include;
 use crate::plan::Given;
 use crate::problem::{Hint, Problem};
-use crate::source::{Span, SpannedString};
+use crate::source::{Source, Span, SpannedString};
+use crate::spec::subgraph::{Files, INNER, Parts};
 use crate::spec::{GuidanceSpec, ScoringSpec, check_name, check_unique, guidance, open, scoring};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
@@ -31,11 +35,33 @@ pub(crate) struct InputSpec {
     pub column: SpannedString,
 }
 
-/// A node; its action is `None` if it could not be read, which was reported.
+/// A node. Its action is `None` if it could not be read, which was reported, or if other nodes stand for it, those of the
+/// pipeline that it uses.
 #[derive(Debug)]
 pub(crate) struct NodeSpec {
     pub name: SpannedString,
     pub action: Option<Action>,
+}
+
+impl NodeSpec {
+    /// True for a node of a pipeline that this one uses.
+    pub fn is_inner(&self) -> bool {
+        self.name.value.contains(INNER)
+    }
+
+    /// All references to inputs and other nodes.
+    pub fn references(&mut self) -> Vec<&mut SpannedString> {
+        match &mut self.action {
+            Some(Action::Code(code)) => code.from.iter_mut().collect(),
+            Some(Action::Diffuse(spec)) => {
+                let observed =
+                    spec.observe.iter_mut().flat_map(|spec| std::iter::once(&mut spec.from).chain(&mut spec.mask));
+                observed.chain(spec.condition.iter_mut().map(|(node, _)| node)).collect()
+            }
+            Some(Action::Score(spec)) => spec.observe.iter_mut().map(|(_, from)| from).collect(),
+            None => Vec::new(),
+        }
+    }
 }
 
 /// The action of a node.
@@ -93,13 +119,33 @@ pub(crate) struct ObservedSpec {
     pub mask: Option<SpannedString>,
 }
 
-/// Reads a pipeline.
-pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec> {
+/// Reads a pipeline with the pipelines that it uses. `files` are those of the compilation.
+pub(crate) fn pipeline(root: &Node, files: &[&Source], report: &mut Report) -> Option<PipelineSpec> {
+    pipeline_among(root, Files::new(files, &Cell::new(0)), report)
+}
+
+/// Reads a pipeline, which may be a part of another.
+pub(super) fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
     let fields = open(root, FileKind::Pipeline, &surface::PIPELINE, report)?;
     let inputs: Vec<_> = fields.names("inputs", report).iter().map(|entry| input(entry, report)).collect();
-    let nodes: Vec<_> = fields.names("nodes", report).iter().map(|entry| node(entry, report)).collect();
-    let outputs = fields.pairs("outputs", report);
-    check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
+    let written = fields.names("nodes", report);
+    let mut parts = Parts::default();
+    let mut nodes: Vec<NodeSpec> = Vec::with_capacity(written.len());
+    for entry in written {
+        match include::entry(&entry.node, "use") {
+            Some(_) => {
+                check_name(&entry.key, report);
+                nodes.extend(parts.add(entry, files, report));
+            }
+            None => nodes.push(node(entry, report)),
+        }
+    }
+    let mut outputs = fields.pairs("outputs", report);
+    let own = nodes.iter_mut().filter(|node| !node.is_inner()).flat_map(NodeSpec::references);
+    own.chain(outputs.iter_mut().map(|(_, from)| from)).for_each(|reference| parts.refuse_inner(reference, report));
+    let all = nodes.iter_mut().flat_map(NodeSpec::references);
+    all.chain(outputs.iter_mut().map(|(_, from)| from)).for_each(|reference| parts.follow(reference, report));
+    check_unique("name", inputs.iter().map(|input| &input.name).chain(written.iter().map(|entry| &entry.key)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
         let text = "`outputs` must list at least one column".into();
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
@@ -123,7 +169,7 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec
 }
 
-const ACTIONS: [&str; 5] = ["encode", "decode", "embed", "diffuse", "score"];
+const ACTIONS: [&str; 6] = ["encode", "decode", "embed", "diffuse", "score", "use"];
 
 fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();

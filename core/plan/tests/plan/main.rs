@@ -19,4 +19,5 @@ mod reading;
 mod reference;
 mod schema;
 mod steering;
+mod subgraphs;
 mod syntax;

@@ -21,7 +21,7 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         ),
         required(
             "nodes",
-            ValueForm::Names(&ValueForm::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
+            ValueForm::Names(&ValueForm::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE, &USE])),
             "Nodes of the graph, by name",
         ),
         required(
@@ -121,5 +121,28 @@ pub(crate) static SCORE: Mapping = Mapping {
         DENOISER_CHOICE,
         SAMPLER,
         SAMPLING_SEED,
+    ],
+};
+
+/// A node that stands for the nodes of another pipeline.
+pub(crate) static USE: Mapping = Mapping {
+    name: "use",
+    keys: &[
+        required(
+            "use",
+            ValueForm::String,
+            "Pipeline to use as a part of this one, relative to this file. `NODE.COLUMN` reads one of its outputs. It runs on \
+             the model of this pipeline",
+        ),
+        optional(
+            "inputs",
+            ValueForm::Names(&ValueForm::String),
+            "What each of its inputs reads: input -> input or node of this pipeline",
+        ),
+        optional(
+            "with",
+            ValueForm::Names(&ValueForm::Any),
+            "Changes of its nodes: node -> keys that replace those of the file",
+        ),
     ],
 };

@@ -1,0 +1,242 @@
+//! Pipelines as parts of a pipeline. A node with `use` stands for the nodes of another file. Their names get the prefix
+//! `NODE/`. What they read from an input becomes what the node wires to that input, and a reference to an output of the
+//! node becomes a reference to the node that makes it.
+
+use std::cell::Cell;
+
+use anyflow_config::ValueForm;
+
+use crate::compile::FileKind;
+use crate::error::Report;
+use crate::include::{self, entry};
+use crate::problem::{Caution, Hint, Problem};
+use crate::source::{Source, SourceId, SpannedString, normalized};
+use crate::spec::pipeline::{NodeSpec, PipelineSpec, pipeline_among};
+use crate::surface::{self, Fields, Reader};
+use crate::yaml::{self, Content, Entry, Node};
+
+/// Maximum number of pipelines that a pipeline uses, those included that they use in turn.
+const MOST_USES: usize = 1000;
+
+/// Separates the name of a part from the names of its nodes.
+pub(crate) const INNER: char = '/';
+
+/// The files of a compilation, and the way down to the pipeline that is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Files<'a> {
+    /// The pipeline itself, its model, and all that they include.
+    all: &'a [&'a Source],
+    /// The pipelines that use each other, down to the one that is read.
+    chain: &'a [SourceId],
+    /// Number of pipelines used so far.
+    uses: &'a Cell<usize>,
+}
+
+impl<'a> Files<'a> {
+    /// The files of the first pipeline; `uses` starts at 0.
+    pub(super) fn new(all: &'a [&'a Source], uses: &'a Cell<usize>) -> Self {
+        Files { all, chain: &[SourceId(0)], uses }
+    }
+
+    /// The file that a node uses.
+    fn find(&self, path: &SpannedString, report: &mut Report) -> Option<SourceId> {
+        // A value of the command line is relative to the pipeline that it changes.
+        let owner = self.all.get(path.span.source.0).or_else(|| self.all.get(self.chain.last()?.0))?;
+        let wanted = normalized(&owner.beside(&path.value));
+        let is_wanted = |id: &SourceId| self.all.get(id.0).is_some_and(|source| normalized(&source.path) == wanted);
+        self.uses.set(self.uses.get() + 1);
+        let problem = if let Some(start) = self.chain.iter().position(is_wanted) {
+            let files = self.chain[start..].iter().filter_map(|id| Some(self.all.get(id.0)?.path.clone()));
+            Problem::UseCycle { files: files.chain([wanted]).collect() }
+        } else if self.uses.get() > MOST_USES {
+            let what = "the number of pipelines that a pipeline uses".into();
+            Problem::OutOfBounds { what, value: "more".into(), bound: format!("at most {MOST_USES}") }
+        } else if let Some(id) = (0..self.all.len()).map(SourceId).find(is_wanted) {
+            return Some(id);
+        } else {
+            let reason = format!("{wanted} was not read; write its name into the file");
+            Problem::BadOverride { path: "use".into(), reason, hint: Hint::none() }
+        };
+        report.error(path.span, problem);
+        None
+    }
+
+    /// The tree of a pipeline.
+    fn tree(&self, id: SourceId, path: &SpannedString, report: &mut Report) -> Option<Node> {
+        let mut root = yaml::parse(&self.all.get(id.0)?.text, id, report)?;
+        match FileKind::of(&root) {
+            Some(FileKind::Pipeline) => {}
+            other => {
+                let kind = other.map_or("of another kind", FileKind::name);
+                let found = format!("{} is {kind}", path.value);
+                report.error(path.span, Problem::WrongFile { expected: "pipeline".into(), found });
+                return None;
+            }
+        }
+        include::with_words(&mut root, self.all, report);
+        self.compare_models(&root, id, report);
+        Some(root)
+    }
+
+    /// Warns if the pipeline names another model than the one that it runs on, which is the file after the first.
+    fn compare_models(&self, root: &Node, id: SourceId, report: &mut Report) {
+        let Some(own) = entry(root, "model") else { return };
+        let (Some(source), Some(model), Content::String(path)) =
+            (self.all.get(id.0), self.all.get(1), &own.node.content)
+        else {
+            return;
+        };
+        if normalized(&source.beside(path)) != normalized(&model.path) {
+            let reason = format!("as a part of another pipeline, it runs on the model of that one, {}", model.path);
+            report.warning(own.node.span, Caution::NoEffect { key: "model".into(), reason });
+        }
+    }
+}
+
+/// A node that stands for another pipeline.
+struct Part {
+    name: String,
+    /// Its outputs and what makes them; `None` if the pipeline is wrong, which was reported.
+    outputs: Option<Vec<(SpannedString, SpannedString)>>,
+}
+
+/// The parts of a pipeline.
+#[derive(Default)]
+pub(super) struct Parts(Vec<Part>);
+
+impl Parts {
+    /// Adds the pipeline that a node uses. Returns its nodes, and one without an action that stands for the whole part.
+    pub fn add(&mut self, node: &Entry, files: Files<'_>, report: &mut Report) -> Vec<NodeSpec> {
+        let name = node.key.value.clone();
+        let (mut nodes, outputs) = match read(node, files, report) {
+            Some(spec) => (spec.nodes, Some(spec.outputs)),
+            None => (Vec::new(), None),
+        };
+        nodes.push(NodeSpec { name: node.key.clone(), action: None });
+        self.0.push(Part { name, outputs });
+        nodes
+    }
+
+    /// Replaces a reference to an output of a part by a reference to what makes it. A reference to the part as a whole
+    /// remains if something is wrong, which is reported.
+    pub fn follow(&self, reference: &mut SpannedString, report: &mut Report) {
+        let mut passed = Vec::new();
+        while let Some((part, port)) = self.named(&reference.value) {
+            let Some(outputs) = &part.outputs else { return };
+            if passed.contains(&reference.value) {
+                passed.push(reference.value.clone());
+                return report.error(reference.span, Problem::Cycle { nodes: passed });
+            }
+            let made = outputs.iter().find(|(output, _)| Some(output.value.as_str()) == port);
+            let Some((_, made)) = made else {
+                report.error(reference.span, no_output(part, port, outputs));
+                reference.value.clone_from(&part.name);
+                return;
+            };
+            passed.push(std::mem::replace(&mut reference.value, made.value.clone()));
+        }
+    }
+
+    /// Refuses a reference to a node of a part: only the outputs of a part can be read.
+    pub fn refuse_inner(&self, reference: &mut SpannedString, report: &mut Report) {
+        let Some((head, rest)) = reference.value.split_once(INNER) else { return };
+        let Some(Part { name, outputs: Some(outputs) }) = self.0.iter().find(|part| part.name == head) else { return };
+        let hint = Hint::among(rest, outputs.iter().map(|(output, _)| output.value.as_str()));
+        let port = rest.to_string();
+        report.error(reference.span, Problem::UnknownPort { node: name.clone(), port, hint });
+        reference.value.clone_from(name);
+    }
+
+    /// The part that a reference names, and the port.
+    fn named<'r>(&self, reference: &'r str) -> Option<(&Part, Option<&'r str>)> {
+        let (head, port) = reference.split_once('.').map_or((reference, None), |(head, port)| (head, Some(port)));
+        Some((self.0.iter().find(|part| part.name == head)?, port))
+    }
+}
+
+fn no_output(part: &Part, port: Option<&str>, outputs: &[(SpannedString, SpannedString)]) -> Problem {
+    let names = outputs.iter().map(|(output, _)| output.value.as_str());
+    let node = part.name.clone();
+    match port {
+        Some(port) => Problem::UnknownPort { node, port: port.into(), hint: Hint::among(port, names) },
+        None => {
+            let choices: Vec<String> = names.map(|name| format!("`{node}.{name}`")).collect();
+            Problem::PortWanted { node, choices: choices.join(" or ") }
+        }
+    }
+}
+
+/// The pipeline that a node uses, with the changes of the node, as a part of the file of the node.
+fn read(node: &Entry, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
+    let within = format!("node `{}`", node.key.value);
+    let fields = Fields::open(&node.node, &surface::USE, within, node.key.span, report)?;
+    let wires = fields.pairs("inputs", report);
+    let path = fields.text("use", report)?;
+    let id = files.find(&path, report)?;
+    let mut root = files.tree(id, &path, report)?;
+    change(&mut root, fields.names("with", report), report);
+    let chain = [files.chain, &[id]].concat();
+    let spec = pipeline_among(&root, Files { chain: &chain, ..files }, report)?;
+    let is_wired = complete(&spec, &wires, &fields, node, report);
+    is_wired.then(|| placed(spec, &node.key.value, &wires))
+}
+
+/// Puts the keys of `with` into the nodes that they name.
+fn change(root: &mut Node, changes: &[Entry], report: &mut Report) {
+    let Content::Mapping(entries) = &mut root.content else { return };
+    let nodes = entries.iter_mut().find(|entry| entry.key.value == "nodes").map(|entry| &mut entry.node.content);
+    let Some(Content::Mapping(nodes)) = nodes else { return };
+    for Entry { key, node: change } in changes {
+        let known: Vec<String> = nodes.iter().map(|node| node.key.value.clone()).collect();
+        match nodes.iter_mut().find(|node| node.key.value == key.value) {
+            None => super::unknown("node", key, known.iter().map(String::as_str), report),
+            Some(_) if !matches!(change.content, Content::Mapping(_)) => {
+                ValueForm::Names(&ValueForm::Any).wrong(change, &format!("`{}` in `with`", key.value), report);
+            }
+            Some(node) => node.node = include::merged(node.node.clone(), change.clone()),
+        }
+    }
+}
+
+/// True if every input has a wire. Wires to other names, and to nodes inside a part, are reported.
+fn complete(
+    spec: &PipelineSpec,
+    wires: &[(SpannedString, SpannedString)],
+    fields: &Fields,
+    node: &Entry,
+    report: &mut Report,
+) -> bool {
+    let within = || format!("`inputs` of {}", fields.within);
+    let mut is_complete = true;
+    for input in spec.inputs.iter().filter(|input| wires.iter().all(|(name, _)| name.value != input.name.value)) {
+        let problem = Problem::MissingKey { key: input.name.value.clone(), within: within() };
+        report.error(node.key.span, problem);
+        is_complete = false;
+    }
+    for (name, from) in wires {
+        if spec.inputs.iter().all(|input| input.name.value != name.value) {
+            let hint = Hint::among(&name.value, spec.inputs.iter().map(|input| input.name.value.as_str()));
+            report.error(name.span, Problem::UnknownKey { key: name.value.clone(), within: within(), hint });
+        }
+        if from.value.contains(INNER) {
+            super::unknown("node or input", from, [], report);
+            is_complete = false;
+        }
+    }
+    is_complete
+}
+
+/// A pipeline with the names that it has as the part `name`.
+fn placed(mut spec: PipelineSpec, name: &str, wires: &[(SpannedString, SpannedString)]) -> PipelineSpec {
+    let prefixed = |inner: &str| format!("{name}{INNER}{inner}");
+    let place = |reference: &mut SpannedString| match wires.iter().find(|(input, _)| input.value == reference.value) {
+        Some((_, from)) => *reference = from.clone(),
+        None => reference.value = prefixed(&reference.value),
+    };
+    for node in &mut spec.nodes {
+        node.name.value = prefixed(&node.name.value);
+        node.references().into_iter().for_each(place);
+    }
+    spec.outputs.iter_mut().map(|(_, from)| from).for_each(place);
+    spec
+}
