@@ -80,7 +80,8 @@ fn the_shipped_pipeline_draws_what_it_said() {
     let run = |file: &str, input: &std::path::Path, output: &str| {
         let file = format!("pipelines/mld/{file}.yaml");
         let output = folder.path().join(output);
-        let arguments = ["run", &file, "--threads", "1", "--batch-rows", "8", "--seed", "5", "--input"].map(String::from);
+        let arguments =
+            ["run", &file, "--threads", "1", "--batch-rows", "8", "--seed", "5", "--input"].map(String::from);
         let rest = [input.display().to_string(), "--output".into(), output.display().to_string()];
         anyflow(arguments.into_iter().chain(rest)).ok();
         output

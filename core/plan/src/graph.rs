@@ -10,8 +10,11 @@ mod scoring;
 mod shapes;
 mod sites;
 
-pub(crate) use diffusion::{Diffusion, StreamLists, choose_denoiser, known_streams, resolve_lists};
-pub(crate) use edges::{Graph, Link, Slot, Vertex, connect};
-pub(crate) use model::{ModelGraph, StreamNode, encoding, read_by, resolve_model};
-pub(crate) use nodes::{Act, resolve_node};
-pub(crate) use scoring::{LABEL, PORTS, SCORES, Score, leaving, resolve_score, resolve_scoring};
+pub(crate) use companions::AuxiliaryProblem;
+pub(crate) use diffusion::{Diffusion, DiffusionProblem, StreamLists, choose_denoiser, known_streams, resolve_lists};
+pub(crate) use edges::{Graph, Link, PortProblem, Slot, Vertex, connect};
+pub(crate) use model::{ModelGraph, PartProblem, StreamNode, encoding, read_by, resolve_model};
+pub(crate) use nodes::{Act, NodeProblem, resolve_node};
+pub(crate) use reads::ReadsProblem;
+pub(crate) use scoring::{LABEL, PORTS, SCORES, Score, ScoreProblem, leaving, resolve_score, resolve_scoring};
+pub(crate) use shapes::ShapeProblem;

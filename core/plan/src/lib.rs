@@ -8,6 +8,7 @@ pub mod protocol;
 pub mod reference;
 pub mod style;
 
+mod catalogue;
 mod check;
 mod compile;
 mod component;
@@ -28,15 +29,16 @@ mod surface;
 mod types;
 mod yaml;
 
+pub use catalogue::codes;
 pub use compile::{
     Catalog, FileKind, ResolvedFile, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of,
     model_paths, resolved_files,
 };
-pub use error::{Diagnostic, Error, Errors, Related, Warning};
+pub use error::{Diagnostic, Error, Errors, Related, Severity, Warning};
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::{Choices, Override};
-pub use problem::{Caution, CodeEntry, Hint, Problem};
+pub use problem::{CodeEntry, Hint};
 pub use protocol::{event, findings, frame, order};
 pub use source::{Place, Source};
 pub use surface::schema;

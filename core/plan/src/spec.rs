@@ -16,10 +16,10 @@ pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, ev
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{
-    Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, given, pipeline,
+    Action, ActionProblem, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, given, pipeline,
 };
-pub(crate) use scoring::{ScoringSpec, scoring};
-pub(crate) use subgraph::INNER;
+pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring};
+pub(crate) use subgraph::{INNER, SubgraphProblem};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;

@@ -4,8 +4,22 @@ use anyflow_config::Sampling;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
-use crate::problem::Problem;
+use crate::problem::problems;
 use crate::source::Span;
+
+problems! {
+    /// Samplers that start late, from nothing.
+    pub(crate) enum LateProblem {
+        /// A sampler starts late (`start_at` below 1), from partly noised data, but a generated stream has no initial
+        /// values.
+        /// Example: `sampler: {kind: ddim, start_at: 0.5}` and a task without `start`.
+        /// Cure: Give the stream initial values (`start`), or remove `start_at`.
+        #[error(
+            "`start_at: {start_at}` starts from partly noised data, but {owner} has no initial values for stream `{stream}`"
+        )]
+        NoStart { start_at: f64, owner: String, stream: String },
+    }
+}
 
 /// One diffusion in which a sampler may start late.
 pub(crate) struct Late<'s> {
@@ -29,17 +43,7 @@ impl Late<'_> {
         let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
         let lacking = generated.into_iter().find(|stream| !has_start(stream) && is_diffused(stream));
         let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };
-        let text = match self.task {
-            Some(task) => {
-                format!(
-                    "`start_at: {start_at}` starts from partly noised data, but task `{task}` has no `start` for `{stream}`"
-                )
-            }
-            None => format!(
-                "`start_at: {start_at}` starts from partly noised data, which a node cannot provide for stream `{stream}`; \
-                 remove `start_at`"
-            ),
-        };
-        report.error(self.at, Problem::Impossible { text });
+        let owner = self.task.map_or("the node".into(), |task| format!("task `{task}`"));
+        report.error(self.at, LateProblem::NoStart { start_at, owner, stream: stream.clone() });
     }
 }

@@ -9,9 +9,25 @@ use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists, resolve_scoring};
 use crate::plan::{Given, Task};
-use crate::problem::Problem;
+use crate::problem::{Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, ScoringSpec, TaskSpec, unknown};
+
+problems! {
+    /// What can be wrong with the tasks of an evaluation.
+    pub(crate) enum TaskProblem {
+        /// An evaluation has nothing to do.
+        /// Example: A file with `judges` but without `tasks`.
+        /// Cure: Add `tasks`, or `subsets: true`.
+        #[error("the evaluation has no tasks; add `tasks` or `subsets: true`")]
+        NoTasks {},
+        /// A task of an evaluation generates a stream that no judge can score.
+        /// Example: `generate: [x]` without `x` under `judges`.
+        /// Cure: Add a judge for the stream, or list the stream under `marginalize`.
+        #[error("task `{task}` generates `{stream}`, but `judges` has no `{stream}`")]
+        NoJudge { task: String, stream: String },
+    }
+}
 
 /// The resolved tasks of an evaluation, and their denoiser.
 pub(crate) struct Asked {
@@ -24,8 +40,7 @@ pub(crate) struct Asked {
 pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Asked> {
     let all: Vec<&TaskSpec> = spec.tasks.iter().chain(&spec.conflicts).collect();
     if all.is_empty() && spec.subsets.is_none() {
-        let text = "the evaluation has no tasks; add `tasks` or `subsets: true`".into();
-        report.error(spec.span, Problem::Impossible { text });
+        report.error(spec.span, TaskProblem::NoTasks {});
         return None;
     }
     let written: Vec<_> = all.iter().map(|task| lists(task)).collect();
@@ -113,10 +128,9 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
         }
         [_, _] => true,
         prompts => {
-            let name = &conflict.name.value;
-            let found = prompts.len();
-            let text = format!("`between` of conflict `{name}` must list two prompts, found {found}");
-            report.error(conflict.name.span, Problem::Impossible { text });
+            let what = format!("`between` of conflict `{}`", conflict.name.value);
+            let problem = Problem::WrongCount { what, wanted: "two prompts".into(), found: prompts.len() };
+            report.error(conflict.name.span, problem);
             false
         }
     }
@@ -148,13 +162,12 @@ fn start(
             good = false;
         }
         let array = |name: &str| model.streams.get(name)?.plan.as_ref().map(|plan| plan.array.clone());
-        if let (Some(one), Some(other)) = (array(&stream.value), array(&from.value))
-            && one.elements() != other.elements()
+        if let (Some(wanted), Some(found)) = (array(&stream.value), array(&from.value))
+            && wanted.elements() != found.elements()
         {
-            let stream = &stream.value;
-            let from_name = &from.value;
-            let text = format!("stream `{stream}` cannot start from `{from_name}`: its array has another shape");
-            report.error(from.span, Problem::Impossible { text });
+            let one = format!("stream `{}` holds {wanted}", stream.value);
+            let other = format!("`{}`, from which it starts, holds {found}", from.value);
+            report.error(from.span, Problem::Mismatch { what: "arrays", one, other });
             good = false;
         }
     }
@@ -214,15 +227,15 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
     if let Some(score) = &task.score {
         scored(task, score, spec, model, report);
     } else if task.generate.is_empty() {
-        let text = format!("task `{}` generates nothing; list streams under `generate`", task.name.value);
-        report.error(task.name.span, Problem::Impossible { text });
+        let what = format!("`generate` of task `{}`", task.name.value);
+        report.error(task.name.span, Problem::WrongCount { what, wanted: "at least one stream".into(), found: 0 });
     }
     let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
     for stream in task.generate.iter().filter(known) {
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
             let task = task.name.value.clone();
             let stream_name = stream.value.clone();
-            report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
+            report.error(stream.span, TaskProblem::NoJudge { task, stream: stream_name });
         }
         // Judges take decoded arrays as input.
         if let Some(module) = &model.streams[&stream.value].module {

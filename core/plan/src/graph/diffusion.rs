@@ -5,9 +5,25 @@ use anyflow_config::{Guidance, Sampling};
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::{Given, Task};
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Span, SpannedString};
 use crate::spec::unknown;
+
+problems! {
+    /// What can be wrong with the streams of a diffusion.
+    pub(crate) enum DiffusionProblem {
+        /// No denoiser of the model has all the streams that a node or task names.
+        /// Example: `diffuse: [x, y]` with one denoiser over `x` and another over `y`.
+        /// Cure: Name streams of one denoiser, or add a denoiser over all of them to the model.
+        #[error("no denoiser of the model has all the streams {}{hint}", .streams.join(", "))]
+        NoDenoiser { streams: Vec<String>, hint: Hint },
+        /// A node or task generates an auxiliary stream, which only a head can predict, and it has none.
+        /// Example: `diffuse: [label]`, where `label` is only added into another stream (`aggregate`).
+        /// Cure: Observe the stream, list it under `absent`, or add a head to the model.
+        #[error("stream `{stream}` has no head to predict it; observe it, or list it under `absent`")]
+        NoHead { stream: String },
+    }
+}
 
 /// A diffusion whose streams and denoiser are known.
 #[derive(Clone, Debug)]
@@ -82,7 +98,7 @@ pub(crate) fn choose_denoiser(
             let known = model.denoisers.iter().map(|(name, (over, _))| format!("{name} over {}", over.join(" + ")));
             let hint = Hint { suggestion: None, known: known.collect() };
             let streams = streams.iter().map(|stream| stream.value.clone()).collect();
-            report.error(owner, Problem::NoDenoiser { streams, hint });
+            report.error(owner, DiffusionProblem::NoDenoiser { streams, hint });
             None
         }
     }
@@ -139,9 +155,7 @@ pub(crate) fn resolve_lists(
     }
     let generated = written[0].1.iter().chain(&written[2].1);
     for stream in generated.filter(|stream| model.is_only_given(denoiser, &stream.value)) {
-        let text =
-            format!("stream `{}` has no head to predict it; observe it, or list it under `absent`", stream.value);
-        report.error(stream.span, Problem::Impossible { text });
+        report.error(stream.span, DiffusionProblem::NoHead { stream: stream.value.clone() });
     }
     Some(lists)
 }

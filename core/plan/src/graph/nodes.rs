@@ -3,7 +3,7 @@
 use crate::check::guidance;
 use crate::check::late::Late;
 use crate::compile::Catalog;
-use crate::component;
+use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{
@@ -11,9 +11,25 @@ use crate::graph::{
     resolve_score,
 };
 use crate::plan::Given;
-use crate::problem::{Caution, Hint, Problem};
+use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown};
+
+problems! {
+    /// What can be wrong with the parts of a model that a node names.
+    pub(crate) enum NodeProblem {
+        /// A node names a component that no stream or prompt of the model uses.
+        /// Example: `encode: PLUGIN/other` with a model whose streams use `PLUGIN/autoencoder`.
+        /// Cure: Name the component of a stream, or use this component in the model.
+        #[error("no {what} of the model uses `{component}`{hint}")]
+        UnusedComponent { what: &'static str, component: String, hint: Hint },
+        /// A mask stands at an auxiliary stream, which is never diffused and so cannot be observed in part.
+        /// Example: `observe: {label: {from: seen, mask: holes}}`, where `label` is an auxiliary stream.
+        /// Cure: Observe the stream as a whole, without `mask`.
+        #[error("stream `{stream}` is an auxiliary stream and cannot have a mask")]
+        MaskedAuxiliary { stream: String },
+    }
+}
 
 /// The resolved action of a node.
 #[derive(Clone, Debug)]
@@ -82,8 +98,9 @@ fn user<'m>(
         (_, []) => {
             if all_known {
                 let hint = Hint::among(&component.value, users.iter().filter_map(|(_, named)| *named));
-                report
-                    .error(component.span, Problem::UnusedComponent { what, component: component.value.clone(), hint });
+                let at = component.span;
+                let component = component.value.clone();
+                report.error(at, NodeProblem::UnusedComponent { what, component, hint });
             }
             None
         }
@@ -111,14 +128,15 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
     let named = |stream: &StreamNode| stream.component.clone();
     if let Some(stream) = model.streams.get(&component.value) {
         let hint = named(stream).map(Hint::exactly).unwrap_or_default();
-        report.error(component.span, Problem::NotAComponent { text: component.value.clone(), hint });
+        report.error(component.span, ComponentProblem::NotAComponent { text: component.value.clone(), hint });
         return;
     }
     let by_codec = model.streams.values().find(|stream| stream.codec.as_ref() == Some(&component.value));
     if let Some(module) = by_codec.filter(|_| component::is_codec(&component.value, catalog)).and_then(named) {
         let found = "codec".into();
         let expected = format!("module (`{module}`)");
-        report.error(component.span, Problem::WrongComponent { component: component.value.clone(), found, expected });
+        let problem = ComponentProblem::WrongComponent { component: component.value.clone(), found, expected };
+        report.error(component.span, problem);
         return;
     }
     if model.streams.values().any(|stream| !stream.is_found()) {
@@ -129,7 +147,7 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
     let hint = Hint::among(&component.value, known.iter().map(String::as_str));
     let what = "stream";
     let component_name = component.value.clone();
-    report.error(component.span, Problem::UnusedComponent { what, component: component_name, hint });
+    report.error(component.span, NodeProblem::UnusedComponent { what, component: component_name, hint });
 }
 
 /// Refuses a role that the stream's module does not have.
@@ -155,8 +173,8 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     ];
     let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
     if spec.generate.is_empty() {
-        let text = "`diffuse` must list at least one stream".into();
-        report.error(spec.span, Problem::Impossible { text });
+        let wanted = "at least one stream".into();
+        report.error(spec.span, Problem::WrongCount { what: "`diffuse`".into(), wanted, found: 0 });
     }
     if !known_streams(&written, model, report) {
         return None;
@@ -204,8 +222,7 @@ fn observed_in_part(
 ) -> Option<Vec<String>> {
     let generated = || lists.generate.iter().chain(&lists.marginalize);
     for ObservedSpec { stream, .. } in partly.iter().filter(|spec| model.is_companion(denoiser, &spec.stream.value)) {
-        let text = format!("stream `{}` is an auxiliary stream and cannot have a mask", stream.value);
-        report.error(stream.span, Problem::Impossible { text });
+        report.error(stream.span, NodeProblem::MaskedAuxiliary { stream: stream.value.clone() });
     }
     let mut names = Vec::new();
     for ObservedSpec { stream, .. } in partly {

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::error::{Errors, Report};
-use crate::problem::{Hint, Problem};
+use crate::overrides::OverrideProblem;
+use crate::problem::Hint;
 use crate::source::{Source, SourceId, Span};
 use crate::yaml::{self, Content, Node};
 
@@ -32,7 +33,8 @@ impl Choices {
 
 fn read(text: &str, report: &mut Report) -> Option<Choices> {
     let whole = Span { source: SourceId(0), start: 0, end: text.len() };
-    let bad = |reason: &str| Problem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
+    let bad =
+        |reason: &str| OverrideProblem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
     let Some((path, values)) = text.split_once('=') else {
         report.error(whole, bad("write it as `path=value,value`"));
         return None;

@@ -9,12 +9,23 @@ use crate::descriptor::Role;
 use crate::error::Report;
 use crate::include;
 use crate::plan::Given;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::subgraph::{Files, INNER, Parts};
 use crate::spec::{GuidanceSpec, ScoringSpec, check_name, check_unique, guidance, open, scoring};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
+
+problems! {
+    /// What can be wrong with the action of a node.
+    pub(crate) enum ActionProblem {
+        /// A node does not say what it does.
+        /// Example: `sound: {from: joint.left}`.
+        /// Cure: Add one of the actions that the message lists, for example `decode: PLUGIN/module`.
+        #[error("node `{node}` has no action; add one of {}", .actions.join(", "))]
+        NoAction { node: String, actions: Vec<&'static str> },
+    }
+}
 
 /// A pipeline file.
 #[derive(Debug)]
@@ -147,9 +158,9 @@ pub(super) fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report)
     all.chain(outputs.iter_mut().map(|(_, from)| from)).for_each(|reference| parts.follow(reference, report));
     check_unique("name", inputs.iter().map(|input| &input.name).chain(written.iter().map(|entry| &entry.key)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
-        let text = "`outputs` must list at least one column".into();
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
-        report.error(at, Problem::Impossible { text });
+        let what = "`outputs`".into();
+        report.error(at, Problem::WrongCount { what, wanted: "at least one column".into(), found: 0 });
     }
     Some(PipelineSpec { name: fields.text("name", report), inputs, nodes, outputs })
 }
@@ -206,8 +217,8 @@ fn no_action(entry: &Entry, entries: &[Entry], within: String, report: &mut Repo
             return report.error(inner.key.span, Problem::UnknownKey { key: inner.key.value.clone(), within, hint });
         }
     }
-    let text = format!("{within} has no action; add one of {}", ACTIONS.join(", "));
-    report.error(entry.key.span, Problem::Impossible { text });
+    let node = entry.key.value.clone();
+    report.error(entry.key.span, ActionProblem::NoAction { node, actions: ACTIONS.to_vec() });
 }
 
 fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Option<Action> {

@@ -8,12 +8,39 @@ use anyflow_config::ValueForm;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::include::{self, entry};
-use crate::problem::{Caution, Hint, Problem};
+use crate::include::{self, IncludeProblem, entry};
+use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::{Source, SourceId, SpannedString, normalized};
 use crate::spec::pipeline::{NodeSpec, PipelineSpec, pipeline_among};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{self, Content, Entry, Node};
+
+problems! {
+    /// What can be wrong with a pipeline that is a part of another.
+    pub(crate) enum SubgraphProblem {
+        /// Pipelines use each other in a circle, so none of them can be put together.
+        /// Example: `use: other.yaml` in a pipeline that `other.yaml` uses.
+        /// Cure: Remove one of the `use`, or move the nodes that both need into a third pipeline.
+        #[error("these pipelines use each other: {}", .files.join(" -> "))]
+        UseCycle { files: Vec<String> },
+        /// Outputs of parts lead to each other in a circle: they are inputs that pass through, and nothing makes them.
+        /// Example: `a: {use: p.yaml, inputs: {x: b.x}}` and `b: {use: p.yaml, inputs: {x: a.x}}`, where `x` is an input and
+        /// an output of `p.yaml`.
+        /// Cure: Wire one of the inputs to an input of the pipeline, or to a node that makes it.
+        #[error("no node makes these outputs, which lead to each other: {}", .references.join(" -> "))]
+        OutputCycle { references: Vec<String> },
+        /// A reference `node.column` names an output that the pipeline of the node does not have.
+        /// Example: `from: spoken.audoi`, where the pipeline of `spoken` has the output `audio`.
+        /// Cure: Name a column that the pipeline lists under `outputs`. Its nodes cannot be read from outside.
+        #[error("the pipeline of `{node}` has no output `{output}`{hint}")]
+        UnknownOutput { node: String, output: String, hint: Hint },
+        /// A reference names a whole pipeline, but not one of its outputs.
+        /// Example: `from: spoken`, where `spoken` uses a pipeline.
+        /// Cure: Write `node.column`, as the message shows.
+        #[error("`{node}` is a whole pipeline; write {choices}")]
+        OutputWanted { node: String, choices: String },
+    }
+}
 
 /// Maximum number of pipelines that a pipeline uses, those included that they use in turn.
 const MOST_USES: usize = 1000;
@@ -45,20 +72,22 @@ impl<'a> Files<'a> {
         let wanted = normalized(&owner.beside(&path.value));
         let is_wanted = |id: &SourceId| self.all.get(id.0).is_some_and(|source| normalized(&source.path) == wanted);
         self.uses.set(self.uses.get() + 1);
-        let problem = if let Some(start) = self.chain.iter().position(is_wanted) {
+        if let Some(start) = self.chain.iter().position(is_wanted) {
             let files = self.chain[start..].iter().filter_map(|id| Some(self.all.get(id.0)?.path.clone()));
-            Problem::UseCycle { files: files.chain([wanted]).collect() }
-        } else if self.uses.get() > MOST_USES {
+            report.error(path.span, SubgraphProblem::UseCycle { files: files.chain([wanted]).collect() });
+            return None;
+        }
+        if self.uses.get() > MOST_USES {
             let what = "the number of pipelines that a pipeline uses".into();
-            Problem::OutOfBounds { what, value: "more".into(), bound: format!("at most {MOST_USES}") }
-        } else if let Some(id) = (0..self.all.len()).map(SourceId).find(is_wanted) {
-            return Some(id);
-        } else {
-            let reason = format!("{wanted} was not read; write its name into the file");
-            Problem::BadOverride { path: "use".into(), reason, hint: Hint::none() }
-        };
-        report.error(path.span, problem);
-        None
+            let bound = format!("at most {MOST_USES}");
+            report.error(path.span, Problem::OutOfBounds { what, value: "more".into(), bound });
+            return None;
+        }
+        let found = (0..self.all.len()).map(SourceId).find(is_wanted);
+        if found.is_none() {
+            report.error(path.span, IncludeProblem::NotRead { what: "pipeline", path: wanted });
+        }
+        found
     }
 
     /// The tree of a pipeline.
@@ -125,7 +154,7 @@ impl Parts {
             let Some(outputs) = &part.outputs else { return };
             if passed.contains(&reference.value) {
                 passed.push(reference.value.clone());
-                return report.error(reference.span, Problem::Cycle { nodes: passed });
+                return report.error(reference.span, SubgraphProblem::OutputCycle { references: passed });
             }
             let made = outputs.iter().find(|(output, _)| Some(output.value.as_str()) == port);
             let Some((_, made)) = made else {
@@ -142,8 +171,8 @@ impl Parts {
         let Some((head, rest)) = reference.value.split_once(INNER) else { return };
         let Some(Part { name, outputs: Some(outputs) }) = self.0.iter().find(|part| part.name == head) else { return };
         let hint = Hint::among(rest, outputs.iter().map(|(output, _)| output.value.as_str()));
-        let port = rest.to_string();
-        report.error(reference.span, Problem::UnknownPort { node: name.clone(), port, hint });
+        let output = rest.to_string();
+        report.error(reference.span, SubgraphProblem::UnknownOutput { node: name.clone(), output, hint });
         reference.value.clone_from(name);
     }
 
@@ -154,14 +183,14 @@ impl Parts {
     }
 }
 
-fn no_output(part: &Part, port: Option<&str>, outputs: &[(SpannedString, SpannedString)]) -> Problem {
+fn no_output(part: &Part, port: Option<&str>, outputs: &[(SpannedString, SpannedString)]) -> SubgraphProblem {
     let names = outputs.iter().map(|(output, _)| output.value.as_str());
     let node = part.name.clone();
     match port {
-        Some(port) => Problem::UnknownPort { node, port: port.into(), hint: Hint::among(port, names) },
+        Some(port) => SubgraphProblem::UnknownOutput { node, output: port.into(), hint: Hint::among(port, names) },
         None => {
             let choices: Vec<String> = names.map(|name| format!("`{node}.{name}`")).collect();
-            Problem::PortWanted { node, choices: choices.join(" or ") }
+            SubgraphProblem::OutputWanted { node, choices: choices.join(" or ") }
         }
     }
 }

@@ -138,6 +138,15 @@ fn a_circle_is_refused() {
     case(&text, vec![file(SPOKEN), file(DRAWN)]).check("error-part-cycle");
 }
 
+#[test]
+fn outputs_that_nothing_makes_are_refused() {
+    let pass = "anyflow: 1\nname: pass\nmodel: model.yaml\ninputs: {x: {modality: image}}\nnodes: {seen: {encode: \
+                image/autoencoder, from: x}}\noutputs: {x: x}\n";
+    let text = "anyflow: 1\nname: round\nmodel: model.yaml\nnodes:\n  a: {use: pass.yaml, inputs: {x: b.x}}\n  \
+                b: {use: pass.yaml, inputs: {x: a.x}}\noutputs: {x: a.x}\n";
+    case(text, vec![Source::new("mld/pass.yaml", pass)]).check("error-part-round");
+}
+
 /// Each of 40 files uses the next one twice: 2^40 parts.
 #[test]
 fn parts_do_not_grow_without_bound() {
@@ -165,7 +174,8 @@ fn a_part_may_make_more_than_is_read() {
 
 #[test]
 fn used_pipelines_are_found_in_the_text() {
-    let source = Source::new("a/b/c.yaml", "nodes: {x: {use: ../d.yaml}, y: {use: ./d.yaml}, z: {use: ../../a/d.yaml}}");
+    let source =
+        Source::new("a/b/c.yaml", "nodes: {x: {use: ../d.yaml}, y: {use: ./d.yaml}, z: {use: ../../a/d.yaml}}");
     assert_eq!(includes(&source).pipelines, ["a/d.yaml", "a/b/d.yaml"]);
 }
 
@@ -174,6 +184,9 @@ fn resolved_files_name_the_parts_by_absolute_paths() {
     let case = whole().set("spoken.with.joint.seed=5");
     let overrides: &[Override] = &case.overrides;
     let [pipeline, _] = resolved_files(&case.main, &case.model, overrides, "/work").unwrap();
-    assert!(pipeline.text.contains("/work/mld/image-to-audio.yaml") && pipeline.text.contains("seed: 5"), "{pipeline:?}");
+    assert!(
+        pipeline.text.contains("/work/mld/image-to-audio.yaml") && pipeline.text.contains("seed: 5"),
+        "{pipeline:?}"
+    );
     assert_eq!(pipeline.name, "pipeline.yaml");
 }
