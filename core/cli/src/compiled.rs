@@ -188,7 +188,7 @@ pub fn name_of(job: &Job) -> (&str, &str) {
 /// Every codec and module that a job creates.
 pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
     let scorers: Vec<&ScorerConfig> = match job {
-        Job::Run(_) => Vec::new(),
+        Job::Run(plan) => plan.scorers.values().collect(),
         Job::Train(plan) => plan.scorers.values().collect(),
         Job::Eval(plan) => plan.judges.values().collect(),
     };
@@ -215,6 +215,7 @@ pub fn absolute(job: &mut Job) {
     let model = match job {
         Job::Run(plan) => {
             fix(&mut plan.source);
+            plan.scorers.values_mut().for_each(fix_scorer);
             &mut plan.model
         }
         Job::Train(plan) => {
@@ -240,7 +241,7 @@ fn weights(job: &Job) -> Vec<&String> {
         scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
     }
     match job {
-        Job::Run(plan) => plan.model.checkpoint.iter().collect(),
+        Job::Run(plan) => plan.model.checkpoint.iter().chain(of(&plan.scorers)).collect(),
         Job::Train(plan) => {
             let taken = plan.take.values().map(|taken| &taken.from);
             plan.start.iter().chain(taken).chain(of(&plan.scorers)).collect()

@@ -26,6 +26,7 @@ use tch::Device;
 
 use crate::events::{Events, figures};
 use crate::identity::InputRows;
+use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::provenance::{self, Provenance};
 use crate::{Result, RunError, Session, output};
@@ -53,7 +54,8 @@ const WRITE: &str = "write";
 pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
-    let session = Session::load(&plan.model, device)?;
+    let mut session = Session::load(&plan.model, device)?;
+    let judges = session.judges(&plan.scorers)?;
     events.end("load", figures([("seconds", started.elapsed().as_secs_f64().into())]));
 
     let loaded = session.loaded();
@@ -64,7 +66,9 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
-    let mut compute = Compute::start(plan, order, streams, denoisers, &codecs, device, events)?;
+    let mut networks = Networks::start(streams, denoisers, device)?;
+    judges.into_iter().try_for_each(|(node, judge)| networks.add_judge(node, judge))?;
+    let mut compute = Compute::start(plan, order, networks, &codecs, events)?;
     if done < reader.rows() {
         cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }

@@ -44,6 +44,7 @@ fn of_input(graph: &Graph, index: usize, model: &ModelGraph, catalog: &Catalog, 
         Vertex::Node(node) => match &graph.acts[node] {
             Some(Act::Code { role: Role::Encode, stream }) => model.streams.get(stream)?.codec_descriptor,
             Some(Act::Embed { prompt }) => model.prompts.get(prompt)?.codec_descriptor,
+            Some(Act::Judge(node)) => model.streams.get(&node.scorer.stream)?.codec_descriptor,
             _ => None,
         },
         _ => None,
@@ -94,6 +95,7 @@ pub(crate) fn leaving(
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
             Act::Score(score) => Some(graph::leaving(port?, &plan_of(model, &score.scoring.stream)?.modality)),
+            Act::Judge(node) => Some(node.leaving(port?, &plan_of(model, &node.scorer.stream)?.modality)),
         },
     }
 }
@@ -128,6 +130,9 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Embed { prompt }), _) => {
             let plan = model.prompts.get(prompt).and_then(|prompt| prompt.plan.as_ref());
             plan.map(|plan| (format!("embedding in node `{name}`"), plan.cells.clone()))
+        }
+        (Some(Act::Judge(judge)), _) => {
+            plan_of(model, &judge.scorer.stream).map(|plan| (format!("scoring in node `{name}`"), plan.cells.clone()))
         }
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))

@@ -7,8 +7,8 @@ use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{
-    Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, encoding, known_streams, resolve_lists,
-    resolve_score,
+    Diffusion, ModelGraph, Score, ScorerNode, StreamLists, StreamNode, choose_denoiser, encoding, known_streams,
+    resolve_lists, resolve_score, resolve_scorer,
 };
 use crate::plan::Given;
 use crate::problem::{Caution, Hint, Problem, problems};
@@ -42,6 +42,8 @@ pub(crate) enum Act {
     Diffuse(Diffusion),
     /// Predicts classes.
     Score(Score),
+    /// Classifies cells by a trained scorer.
+    Judge(ScorerNode),
 }
 
 /// Resolves a node; `None` if something is wrong, which is reported.
@@ -65,6 +67,7 @@ pub(crate) fn resolve_node(
         }
         Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
         Action::Score(spec) => resolve_score(spec, model, report).map(Act::Score),
+        Action::Judge(spec) => resolve_scorer(spec, model, catalog, report).map(Act::Judge),
     }
 }
 

@@ -7,9 +7,9 @@ use petgraph::visit::EdgeRef;
 
 use crate::check::unused::read_ports;
 use crate::descriptor::Role;
-use crate::graph::{self, Act, Diffusion, Graph, Score, Slot, Vertex};
+use crate::graph::{self, Act, Diffusion, Graph, Score, ScorerNode, Slot, Vertex};
 use crate::lower::{lifetimes, order};
-use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
+use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Step, Stream, Type, Value};
 use crate::source::Source;
 
 /// Makes the plan of a graph without errors; `None` if it has errors.
@@ -20,18 +20,19 @@ pub(crate) fn lower(
     model: Model,
     source: &Source,
 ) -> Option<RunPlan> {
-    let mut steps = Steps { graph, live, model: &model, steps: Vec::new(), values: IndexMap::new() };
+    let mut steps =
+        Steps { graph, live, model: &model, steps: Vec::new(), scorers: IndexMap::new(), values: IndexMap::new() };
     let inputs = steps.inputs(inputs)?;
     for index in order::ordered(graph, live) {
         steps.node(index)?;
     }
     let outputs = steps.outputs()?;
-    let Steps { steps, mut values, .. } = steps;
+    let Steps { steps, scorers, mut values, .. } = steps;
     lifetimes::set_last_uses(&mut values, &steps);
     let bytes_per_row = lifetimes::peak_bytes(&values, &steps, &outputs, &model);
     let name = graph.spec.name.as_ref()?.value.clone();
     let source = source.path.clone();
-    Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, values, steps, outputs, bytes_per_row })
+    Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, scorers, values, steps, outputs, bytes_per_row })
 }
 
 struct Steps<'g> {
@@ -39,6 +40,7 @@ struct Steps<'g> {
     live: &'g [bool],
     model: &'g Model,
     steps: Vec<Step>,
+    scorers: IndexMap<String, ScorerConfig>,
     values: IndexMap<String, Value>,
 }
 
@@ -103,6 +105,10 @@ impl Steps<'_> {
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
             Act::Score(score) => self.score(name, index, score),
+            Act::Judge(judge) => {
+                let from = self.read(index, &Slot::From)?;
+                self.judge(name, index, judge, from)
+            }
         }
     }
 
@@ -149,6 +155,22 @@ impl Steps<'_> {
         self.push(&node, op, vec![(between.clone(), array)]);
         let op = Op::Module { stream: prompt, role: Role::Embed, from: between, to: node.clone() };
         self.push(&node, op, vec![(node.clone(), tokens)]);
+        Some(())
+    }
+
+    fn judge(&mut self, node: String, index: NodeIndex, judge: ScorerNode, from: String) -> Option<()> {
+        let stream = judge.scorer.stream.clone();
+        let plan = self.model.streams.get(&stream)?;
+        let array = format!("{node}.array");
+        let op = Op::ReadCells { stream, from, to: array.clone() };
+        self.push(&node, op, vec![(array.clone(), plan.array.clone())]);
+        let read = read_ports(self.graph, index, self.live);
+        let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
+        let [label, scores] = [graph::LABEL, graph::SCORES].map(port);
+        let made = [(&label, graph::LABEL), (&scores, graph::SCORES)].into_iter();
+        let made = made.filter_map(|(id, port)| Some((id.clone()?, judge.leaving(port, &plan.modality)))).collect();
+        self.scorers.insert(node.clone(), judge.scorer);
+        self.push(&node, Op::Judge { from: array, names: judge.names, label, scores }, made);
         Some(())
     }
 

@@ -11,8 +11,9 @@ use crate::include;
 use crate::plan::Given;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, Span, SpannedString};
+use crate::spec::model::used;
 use crate::spec::subgraph::{Files, INNER, Parts};
-use crate::spec::{GuidanceSpec, ScoringSpec, check_name, check_unique, guidance, open, scoring};
+use crate::spec::{GuidanceSpec, ScoringSpec, Use, check_name, check_unique, guidance, open, scoring};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
@@ -70,6 +71,7 @@ impl NodeSpec {
                 observed.chain(spec.condition.iter_mut().map(|(node, _)| node)).collect()
             }
             Some(Action::Score(spec)) => spec.observe.iter_mut().map(|(_, from)| from).collect(),
+            Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
             None => Vec::new(),
         }
     }
@@ -81,6 +83,7 @@ pub(crate) enum Action {
     Code(CodeSpec),
     Diffuse(DiffuseSpec),
     Score(ScoreSpec),
+    Judge(ScorerNodeSpec),
 }
 
 /// Encoding, decoding or embedding.
@@ -122,6 +125,19 @@ pub(crate) struct ScoreSpec {
     pub seed: Option<u64>,
 }
 
+/// Classification by a trained scorer.
+#[derive(Debug)]
+pub(crate) struct ScorerNodeSpec {
+    /// The node in messages.
+    pub within: String,
+    pub score: Use,
+    /// Joined to the folder of the file.
+    pub weights: Option<SpannedString>,
+    pub from: Option<SpannedString>,
+    pub stream: Option<SpannedString>,
+    pub classes: Vec<SpannedString>,
+}
+
 /// An observed stream, in part if it has a mask.
 #[derive(Debug)]
 pub(crate) struct ObservedSpec {
@@ -148,14 +164,15 @@ pub(super) fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report)
                 check_name(&entry.key, report);
                 nodes.extend(parts.add(entry, files, report));
             }
-            None => nodes.push(node(entry, report)),
+            None => nodes.push(node(entry, files, report)),
         }
     }
     let mut outputs = fields.pairs("outputs", report);
-    let own = nodes.iter_mut().filter(|node| !node.is_inner()).flat_map(NodeSpec::references);
-    own.chain(outputs.iter_mut().map(|(_, from)| from)).for_each(|reference| parts.refuse_inner(reference, report));
-    let all = nodes.iter_mut().flat_map(NodeSpec::references);
-    all.chain(outputs.iter_mut().map(|(_, from)| from)).for_each(|reference| parts.follow(reference, report));
+    for node in &mut nodes {
+        let follow = if node.is_inner() { Parts::follow } else { Parts::follow_own };
+        node.references().into_iter().for_each(|reference| follow(&parts, reference, report));
+    }
+    outputs.iter_mut().for_each(|(_, from)| parts.follow_own(from, report));
     check_unique("name", inputs.iter().map(|input| &input.name).chain(written.iter().map(|entry| &entry.key)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
@@ -182,14 +199,14 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
 
 const ACTIONS: [&str; 6] = ["encode", "decode", "embed", "diffuse", "score", "use"];
 
-fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
+fn node(entry: &Entry, files: Files<'_>, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();
     check_name(&name, report);
-    let action = action(entry, report);
+    let action = action(entry, files, report);
     NodeSpec { name, action }
 }
 
-fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
+fn action(entry: &Entry, files: Files<'_>, report: &mut Report) -> Option<Action> {
     let within = format!("node `{}`", entry.key.value);
     let Content::Mapping(entries) = &entry.node.content else {
         ValueForm::Names(&ValueForm::Any).wrong(&entry.node, &within, report);
@@ -200,6 +217,8 @@ fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
         Some(&"encode") => code(entry, Role::Encode, within, report),
         Some(&"decode") => code(entry, Role::Decode, within, report),
         Some(&"embed") => code(entry, Role::Embed, within, report),
+        // Only a trained scorer reads cells.
+        Some(&"score") if words.contains(&"from") => judge(entry, within, files, report),
         Some(&"score") => score(entry, within, report),
         Some(_) => diffuse(entry, within, report),
         None => {
@@ -262,6 +281,21 @@ fn score(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
         denoiser: fields.text("denoiser", report),
         sampler: fields.typed("sampler", report),
         seed: fields.integer("seed", report),
+    }))
+}
+
+fn judge(entry: &Entry, within: String, files: Files<'_>, report: &mut Report) -> Option<Action> {
+    let fields = Fields::open(&entry.node, &surface::SCORER_NODE, within.clone(), entry.key.span, report)?;
+    let classes = fields.texts("classes", report);
+    check_unique("class", &classes, report);
+    let weights = fields.text("weights", report);
+    Some(Action::Judge(ScorerNodeSpec {
+        within,
+        score: used(&fields, "score", report)?,
+        weights: weights.map(|path| SpannedString::new(files.beside(&path), path.span)),
+        from: fields.text("from", report),
+        stream: fields.text("stream", report),
+        classes,
     }))
 }
 

@@ -65,11 +65,17 @@ impl<'a> Files<'a> {
         Files { all, chain: &[SourceId(0)], uses }
     }
 
+    /// A path relative to the file that it is written in.
+    pub fn beside(&self, path: &SpannedString) -> String {
+        // A value of the command line is relative to the pipeline that it changes.
+        let last = || self.all.get(self.chain.last()?.0);
+        let owner = self.all.get(path.span.source.0).or_else(last);
+        owner.map_or_else(|| path.value.clone(), |owner| owner.beside(&path.value))
+    }
+
     /// The file that a node uses.
     fn find(&self, path: &SpannedString, report: &mut Report) -> Option<SourceId> {
-        // A value of the command line is relative to the pipeline that it changes.
-        let owner = self.all.get(path.span.source.0).or_else(|| self.all.get(self.chain.last()?.0))?;
-        let wanted = normalized(&owner.beside(&path.value));
+        let wanted = normalized(&self.beside(path));
         let is_wanted = |id: &SourceId| self.all.get(id.0).is_some_and(|source| normalized(&source.path) == wanted);
         self.uses.set(self.uses.get() + 1);
         if let Some(start) = self.chain.iter().position(is_wanted) {
@@ -96,8 +102,8 @@ impl<'a> Files<'a> {
         match FileKind::of(&root) {
             Some(FileKind::Pipeline) => {}
             other => {
-                let kind = other.map_or("of another kind", FileKind::name);
-                let found = format!("{} is {kind}", path.value);
+                let kind = other.map_or("file of another kind", FileKind::name);
+                let found = format!("{} is a {kind}", path.value);
                 report.error(path.span, Problem::WrongFile { expected: "pipeline".into(), found });
                 return None;
             }
@@ -166,14 +172,16 @@ impl Parts {
         }
     }
 
-    /// Refuses a reference to a node of a part: only the outputs of a part can be read.
-    pub fn refuse_inner(&self, reference: &mut SpannedString, report: &mut Report) {
-        let Some((head, rest)) = reference.value.split_once(INNER) else { return };
-        let Some(Part { name, outputs: Some(outputs) }) = self.0.iter().find(|part| part.name == head) else { return };
-        let hint = Hint::among(rest, outputs.iter().map(|(output, _)| output.value.as_str()));
-        let output = rest.to_string();
-        report.error(reference.span, SubgraphProblem::UnknownOutput { node: name.clone(), output, hint });
-        reference.value.clone_from(name);
+    /// As [`Parts::follow`], for a reference of the file itself. It may not name a node inside a part.
+    pub fn follow_own(&self, reference: &mut SpannedString, report: &mut Report) {
+        let inner = reference.value.split_once(INNER);
+        let Some((part, node)) = inner.and_then(|(head, node)| Some((self.named(head)?.0, node))) else {
+            return self.follow(reference, report);
+        };
+        if let Some(outputs) = &part.outputs {
+            report.error(reference.span, no_output(part, Some(node), outputs));
+        }
+        reference.value.clone_from(&part.name);
     }
 
     /// The part that a reference names, and the port.

@@ -1,22 +1,22 @@
 //! The third stage: modules and diffusion, on the engine's compute thread.
 
+mod judge;
 mod made_cells;
 mod module;
 
-use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
+use anyflow_diffusion::{EngineHandle, EngineStats, Observed, Request, Sampled};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
-use super::decode::label_cells;
+use super::decode::class_cells;
 use super::micro_batch::MicroBatch;
 use crate::events::Events;
 use crate::from_plan::{branches, observed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
-use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
 /// Runs the compute steps of a plan on micro-batches.
@@ -31,20 +31,17 @@ pub struct Compute<'a> {
 }
 
 impl<'a> Compute<'a> {
-    /// Starts the compute thread with the model's networks.
+    /// Embeds the classes of the nodes that classify.
     ///
     /// # Errors
     /// The engine's error.
     pub fn start(
         plan: &'a RunPlan,
         order: &Order,
-        streams: IndexMap<String, StreamNet>,
-        denoisers: IndexMap<String, Box<dyn Denoiser>>,
+        networks: Networks,
         codecs: &'a IndexMap<String, Codec>,
-        device: Device,
         events: &'a Events,
     ) -> Result<Self> {
-        let networks = Networks::start(streams, denoisers, device)?;
         let mut classes = IndexMap::new();
         for step in &plan.steps {
             if let Op::Score { scoring, .. } = &step.op {
@@ -81,6 +78,7 @@ impl<'a> Compute<'a> {
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
                 Op::Score { .. } => self.score(batch, step)?,
+                Op::Judge { .. } => self.judge(batch, step)?,
             }
             batch.values.retain(|id, _| !self.is_unused_after(id, index));
         }
@@ -181,7 +179,8 @@ impl Compute<'_> {
         if let Some(label) = label {
             let best = cosines.f_argmax(-1, false)?;
             if self.is_read(label) {
-                batch.cells.insert(label.clone(), label_cells(scoring, &best)?);
+                let names: Vec<String> = scoring.classes.keys().cloned().collect();
+                batch.cells.insert(label.clone(), class_cells(&names, &best)?);
             }
             batch.values.insert(label.clone(), best);
         }

@@ -2,7 +2,7 @@
 
 use anyflow_datasets::{OwnedCell, OwnedList};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Op, RunPlan, Scoring};
+use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
@@ -46,14 +46,11 @@ impl<'a> DecodeStage<'a> {
                     batch.cells.insert(to.clone(), cells);
                 }
                 Op::Score { scoring, label, scores, .. } => {
-                    if let Some((id, numbers)) = made(batch, label.as_ref()) {
-                        let cells = label_cells(scoring, numbers)?;
-                        batch.cells.insert(id.clone(), cells);
-                    }
-                    if let Some((id, cosines)) = made(batch, scores.as_ref()) {
-                        let cells = number_cells(cosines)?;
-                        batch.cells.insert(id.clone(), cells);
-                    }
+                    let names: Vec<String> = scoring.classes.keys().cloned().collect();
+                    classified(batch, &names, label.as_ref(), scores.as_ref())?;
+                }
+                Op::Judge { names, label, scores, .. } => {
+                    classified(batch, names, label.as_ref(), scores.as_ref())?;
                 }
                 _ => {}
             }
@@ -80,10 +77,26 @@ fn made<'b, 'p>(batch: &'b MicroBatch, id: Option<&'p String>) -> Option<(&'p St
     Some((id, batch.values.get(id)?))
 }
 
-/// Class indices `[row]` -> names of the classes.
-pub(super) fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
-    let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
-    Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
+/// Writes the class of each row and the numbers of all classes.
+fn classified(batch: &mut MicroBatch, names: &[String], label: Option<&String>, scores: Option<&String>) -> Result<()> {
+    if let Some((id, indices)) = made(batch, label) {
+        let cells = class_cells(names, indices)?;
+        batch.cells.insert(id.clone(), cells);
+    }
+    if let Some((id, numbers)) = made(batch, scores) {
+        let cells = number_cells(numbers)?;
+        batch.cells.insert(id.clone(), cells);
+    }
+    Ok(())
+}
+
+/// Class indices `[row]` -> names of the classes, or their numbers without names.
+pub(super) fn class_cells(names: &[String], indices: &Tensor) -> Result<Cells> {
+    let cell = |index: i64| match names.get(index as usize) {
+        Some(name) => Some(OwnedCell::Utf8(name.clone())),
+        None => Some(OwnedCell::I64(index)),
+    };
+    Ok(Vec::<i64>::try_from(indices)?.into_iter().map(cell).collect())
 }
 
 /// Numbers `[row, axes]` (f32) -> a list per row, nested by axis.
