@@ -8,10 +8,12 @@ pub mod protocol;
 pub mod reference;
 pub mod style;
 
+mod catalog;
 mod catalogue;
 mod check;
 mod compile;
 mod component;
+mod diagnostic;
 mod error;
 mod explain;
 mod found;
@@ -29,12 +31,14 @@ mod surface;
 mod types;
 mod yaml;
 
+pub use catalog::Catalog;
 pub use catalogue::codes;
 pub use compile::{
-    Catalog, FileKind, ResolvedFile, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of,
+    FileKind, ResolvedFile, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of,
     model_paths, resolved_files,
 };
-pub use error::{Diagnostic, Error, Errors, Related, Severity, Warning};
+pub use diagnostic::{Diagnostic, Error, Related, Severity, Warning};
+pub use error::Errors;
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::{Choices, Override};

@@ -8,7 +8,6 @@ mod model;
 mod network;
 mod pipeline;
 mod scoring;
-mod subgraph;
 mod training;
 
 pub(crate) use companions::{AggregateSpec, HeadSpec};
@@ -16,12 +15,11 @@ pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, ev
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, ScorerNodeSpec,
-    given, pipeline,
+    Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec,
+    ScorerNodeSpec, SubgraphProblem, given, pipeline,
 };
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring};
-pub(crate) use subgraph::{INNER, SubgraphProblem};
-pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
+pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;
 

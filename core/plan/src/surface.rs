@@ -7,6 +7,7 @@ mod fields;
 mod fill;
 mod keys;
 mod read;
+mod reader;
 mod schema;
 
 use anyflow_config::{
@@ -20,7 +21,7 @@ pub(crate) use keys::{
     OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORER_NODE, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, USE,
     VARIANT, VERSION,
 };
-pub(crate) use read::Reader;
+pub(crate) use reader::Reader;
 pub use schema::schema;
 
 /// Every family of kinds, in the order of the reference.

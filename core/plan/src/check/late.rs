@@ -2,9 +2,10 @@
 
 use anyflow_config::Sampling;
 
+use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::ModelGraph;
-use crate::problem::problems;
+use crate::graph::{Evaluation, ModelGraph, Pipeline};
+use crate::problem::{CodeEntry, problems};
 use crate::source::Span;
 
 problems! {
@@ -21,29 +22,61 @@ problems! {
     }
 }
 
-/// One diffusion in which a sampler may start late.
-pub(crate) struct Late<'s> {
-    pub sampler: &'s Sampling,
-    pub denoiser: &'s str,
-    pub model: &'s ModelGraph<'s>,
-    /// The task, for messages; `None` in a node.
-    pub task: Option<&'s str>,
-    pub at: Span,
+pub(super) struct Late;
+
+impl Rule for Late {
+    fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
+        for (node, spec, diffusion) in pipeline.diffusions() {
+            let start = Start { sampler: &diffusion.sampler, denoiser: &diffusion.denoiser, model: pipeline.model };
+            if let Some(stream) = start.lacking(diffusion.lists.generated(), |_| false) {
+                report.error(spec.span, start.problem(format!("node `{}`", node.value), stream));
+            }
+        }
+    }
+
+    fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
+        let Some(asked) = &evaluation.asked else { return };
+        for (name, variant) in evaluation.variants.iter().flatten() {
+            let start = Start { sampler: &variant.sampler, denoiser: &variant.denoiser, model: evaluation.model };
+            for (task_name, task) in &asked.tasks {
+                let generated = task.generate.iter().chain(&task.marginalize);
+                if let Some(stream) = start.lacking(generated, |stream| task.start.contains_key(stream)) {
+                    report.error(place(evaluation, name), start.problem(format!("task `{task_name}`"), stream));
+                }
+            }
+        }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        LateProblem::codes()
+    }
 }
 
-impl Late<'_> {
-    /// Refuses generated streams without initial values; `has_start` is true for streams that have them.
-    pub fn check<'s>(
+/// The position of a variant; the start of the file for an evaluation without variants.
+fn place(evaluation: &Evaluation, variant: &str) -> Span {
+    let spec = evaluation.spec;
+    spec.variants.iter().find(|written| written.name.value == variant).map_or(spec.span, |written| written.name.span)
+}
+
+/// The start of a diffusion.
+struct Start<'s> {
+    sampler: &'s Sampling,
+    denoiser: &'s str,
+    model: &'s ModelGraph<'s>,
+}
+
+impl Start<'_> {
+    /// The first generated stream without initial values, if the sampler starts late.
+    fn lacking<'g>(
         &self,
-        generated: impl IntoIterator<Item = &'s String>,
+        mut generated: impl Iterator<Item = &'g String>,
         has_start: impl Fn(&str) -> bool,
-        report: &mut Report,
-    ) {
-        let start_at = self.sampler.start_at();
+    ) -> Option<&'g String> {
         let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
-        let lacking = generated.into_iter().find(|stream| !has_start(stream) && is_diffused(stream));
-        let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };
-        let owner = self.task.map_or("the node".into(), |task| format!("task `{task}`"));
-        report.error(self.at, LateProblem::NoStart { start_at, owner, stream: stream.clone() });
+        generated.find(|stream| self.sampler.start_at() < 1.0 && !has_start(stream) && is_diffused(stream))
+    }
+
+    fn problem(&self, owner: String, stream: &str) -> LateProblem {
+        LateProblem::NoStart { start_at: self.sampler.start_at(), owner, stream: stream.to_string() }
     }
 }

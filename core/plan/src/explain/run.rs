@@ -5,7 +5,7 @@ use crate::descriptor::Role;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::tasks::judge;
-use crate::explain::words::{bytes, classification, conditioning, list, section};
+use crate::explain::words::{bytes, classification, list, section};
 use crate::plan::{Op, RunPlan, Value};
 
 /// The whole plan.
@@ -76,7 +76,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
                 named("marginalizes", list(marginalize)),
                 named("absent", list(absent)),
             ];
-            parts.extend(conditioning(*given, guidance.as_ref(), options));
+            parts.extend(options.conditioning(*given, guidance.as_ref()));
             parts.push(options.kind(sampler));
             parts.push(seed_of(*seed, options));
             ("diffuse", joined(parts))

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::explain::model;
 use crate::explain::options::Options;
-use crate::explain::words::{classification, conditioning, list, section, source, table};
+use crate::explain::words::{classification, list, section, source, table};
 use crate::plan::{EvalPlan, ScorerConfig, Task, Variant};
 
 /// The whole plan.
@@ -38,7 +38,7 @@ fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {
     let other = variant.model.as_ref().map_or(String::new(), |model| format!("model {}", model.source));
     // All tasks that have the variant's guidance have the same.
     let guidance = variant.guidance.values().next();
-    let given = conditioning(variant.given.unwrap_or_default(), guidance, options).join(", ");
+    let given = options.conditioning(variant.given.unwrap_or_default(), guidance).join(", ");
     let weights = variant.weights.iter().map(|path| format!("weights {path}"));
     let codecs = variant.codecs.iter().map(|(stream, codec)| format!("{stream} by {}", options.component(codec)));
     let changed = list(weights.chain(codecs));
@@ -78,7 +78,7 @@ fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
         let starts = task.start.iter().map(|(stream, from)| format!("{stream} from {from}"));
         rest.push(format!("start {}", list(starts)));
     }
-    rest.extend(conditioning(task.given, task.guidance.as_ref(), options));
+    rest.extend(options.conditioning(task.given, task.guidance.as_ref()));
     let what = task.score.as_ref().map_or_else(|| list(&task.generate), classification);
     vec![name.to_string(), format!("{given} -> {what}"), rest.join("; ")]
 }

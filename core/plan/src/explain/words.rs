@@ -2,11 +2,9 @@
 
 use std::fmt::Display;
 
-use anyflow_config::Guidance;
 use indexmap::IndexMap;
 
-use crate::explain::options::Options;
-use crate::plan::{Generated, Given, Scoring, Table};
+use crate::plan::{Generated, Scoring, Table};
 use crate::style::WIDEST_COLUMN;
 
 /// A heading and rows of words in columns, two spaces apart. Empty columns and sections are left out.
@@ -40,13 +38,6 @@ pub(crate) fn classification(scoring: &Scoring) -> String {
         Some(cells) => format!("{} classes of {cells} cells each", scoring.classes.len()),
     };
     format!("predicts {} x {} among {among}", scoring.stream, scoring.samples)
-}
-
-/// The noise level of observed streams if it is not the default, and guidance.
-pub(crate) fn conditioning(given: Given, guidance: Option<&Guidance>, options: Options) -> Vec<String> {
-    let noised = (given == Given::Noised).then(|| "given noised".to_string());
-    let guidance = guidance.map(|guidance| format!("guidance {}", options.kind(guidance)));
-    noised.into_iter().chain(guidance).collect()
 }
 
 /// Items separated by commas.

@@ -51,6 +51,16 @@ pub(crate) struct StreamLists {
 }
 
 impl StreamLists {
+    /// Everything that guidance can point towards.
+    pub fn conditions(&self) -> impl Iterator<Item = &str> {
+        self.observe.iter().chain(&self.prompts).map(String::as_str)
+    }
+
+    /// The streams that are sampled.
+    pub fn generated(&self) -> impl Iterator<Item = &String> {
+        self.generate.iter().chain(&self.marginalize)
+    }
+
     /// The lists of a resolved task.
     pub fn of(task: &Task) -> StreamLists {
         StreamLists {

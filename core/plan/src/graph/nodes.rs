@@ -1,8 +1,6 @@
 //! Actions of a pipeline's nodes, resolved against the model.
 
-use crate::check::guidance;
-use crate::check::late::Late;
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
@@ -10,8 +8,7 @@ use crate::graph::{
     Diffusion, ModelGraph, Score, ScorerNode, StreamLists, StreamNode, choose_denoiser, encoding, known_streams,
     resolve_lists, resolve_score, resolve_scorer,
 };
-use crate::plan::Given;
-use crate::problem::{Caution, Hint, Problem, problems};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown};
 
@@ -67,7 +64,7 @@ pub(crate) fn resolve_node(
         }
         Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
         Action::Score(spec) => resolve_score(spec, model, report).map(Act::Score),
-        Action::Judge(spec) => resolve_scorer(spec, model, catalog, report).map(Act::Judge),
+        Action::Judge(spec) => resolve_scorer_node(spec, model, catalog, report).map(Act::Judge),
     }
 }
 
@@ -186,20 +183,8 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
     let mut lists = resolve_lists(&written, &denoiser, model, report)?;
     lists.prompts = spec.condition.iter().filter_map(|(node, _)| prompt_of(node, all, model)).collect();
     let partly = observed_in_part(&partly, &denoiser, &lists, model, report)?;
-    let guidance = match &spec.guidance {
-        Some(guidance) => Some(guidance::resolve(guidance, &lists, report)?),
-        None => None,
-    };
+    let guidance = spec.guidance.as_ref().map(|written| written.guidance.clone());
     let given = spec.given?;
-    if given == Given::Noised && lists.observe.is_empty() {
-        let reason = "no stream is observed as a whole".into();
-        report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
-    }
-    let generated = lists.generate.iter().chain(&lists.marginalize);
-    if let Some(sampler) = &spec.sampler {
-        let late = Late { sampler, denoiser: &denoiser, model, task: None, at: spec.span };
-        late.check(generated, |_| false, report);
-    }
     let condition = spec.condition.iter().map(|(node, weight)| (node.value.clone(), *weight)).collect();
     let sampler = spec.sampler.clone()?;
     let seed = spec.seed?;

@@ -1,111 +1,138 @@
-//! Nodes that a trained scorer judges, resolved against the model.
+//! Scorers of trainings and judges of evaluations: a module that takes a stream's array as input, or the stream's codec.
 
-use crate::compile::Catalog;
-use crate::component;
-use crate::descriptor::CellKind;
+use crate::catalog::Catalog;
+use crate::component::{self, Found};
+use crate::descriptor::{ModuleDescriptor, Role};
 use crate::error::Report;
-use crate::graph::{LABEL, ModelGraph};
-use crate::lower::scorers;
-use crate::plan::{Form, ScorerConfig, Type};
-use crate::problem::{Caution, Problem};
+use crate::graph::{ModelGraph, StreamNode};
+use crate::infer::Solver;
+use crate::plan::{Form, ScorerConfig, Stream};
+use crate::problem::{Caution, Problem, problems};
 use crate::source::SpannedString;
-use crate::spec::ScorerNodeSpec;
+use crate::spec::{Use, unknown};
 
-/// A node with its scorer.
-#[derive(Clone, Debug)]
-pub(crate) struct ScorerNode {
-    pub scorer: ScorerConfig,
-    /// Names of the classes; empty if they are numbers.
-    pub names: Vec<String>,
-}
-
-impl ScorerNode {
-    /// The type that leaves a port: the name or number of the best class, or a number for each class.
-    pub fn leaving(&self, port: &str, modality: &str) -> Type {
-        let (cell, feature) = match port {
-            LABEL if self.names.is_empty() => (CellKind::I64, "Value(int64)"),
-            LABEL => (CellKind::Utf8, "Value(string)"),
-            _ => (CellKind::List(1), "List(Value(float32))"),
-        };
-        Type { modality: modality.to_string(), form: Form::Cells { cell, feature: feature.to_string() } }
+problems! {
+    /// What can be wrong with a scorer or a judge.
+    pub(crate) enum ScorerProblem {
+        /// A judge is a codec that the stream does not use.
+        /// Example: `judges: {label: {score: PLUGIN/png}}`.
+        /// Cure: Use the codec of the stream, or a module that scores.
+        #[error("codec `{codec}` cannot judge stream `{stream}`; use the stream's codec `{own}` or a module")]
+        ForeignCodec { codec: String, stream: String, own: String },
+        /// A scorer or judge outputs something else than a score per class.
+        /// Example: A judge that is a codec of images, whose array has three axes.
+        /// Cure: Use a codec or module with one output axis, the classes.
+        #[error("{scorer} must output scores [class], but outputs {found:?}; use another scorer")]
+        NoScores { scorer: String, found: Vec<i64> },
     }
 }
 
-/// Resolves a node; `None` if something is wrong, which is reported.
+/// Key of the scorer in an inference.
+const SCORER: &str = "scorer";
+
+/// Resolves a scorer; errors are reported.
 pub(crate) fn resolve_scorer(
-    spec: &ScorerNodeSpec,
+    stream: &SpannedString,
+    used: &Use,
+    checkpoint: Option<String>,
     model: &ModelGraph,
     catalog: &Catalog,
     report: &mut Report,
-) -> Option<ScorerNode> {
-    let stream = stream_of(spec, model, catalog, report)?;
-    let weights = spec.weights.as_ref().map(|weights| weights.value.clone());
-    let is_codec = component::is_codec(&spec.score.component.value, catalog);
-    match &spec.weights {
-        Some(weights) if is_codec => {
-            let reason = "the scorer is a codec, which has no weights".into();
-            report.warning(weights.span, Caution::NoEffect { key: "weights".into(), reason });
-        }
-        None if !is_codec => {
-            let problem = Problem::MissingKey { key: "weights".into(), within: spec.within.clone() };
-            report.error(spec.score.component.span, problem);
-            return None;
-        }
-        _ => {}
+) -> Option<ScorerConfig> {
+    let Some(node) = model.streams.get(&stream.value) else {
+        unknown("stream", stream, model.streams.keys().map(String::as_str), report);
+        return None;
+    };
+    if component::is_codec(&used.component.value, catalog) {
+        return by_codec(stream, used, checkpoint, node, report);
     }
-    let scorer = scorers::resolve(&stream, &spec.score, weights.filter(|_| !is_codec), model, catalog, report)?;
-    let names: Vec<String> = spec.classes.iter().map(|class| class.value.clone()).collect();
-    if !names.is_empty() && names.len() as i64 != scorer.classes {
-        let component = &spec.score.component.value;
-        let what = "numbers of classes";
-        let one = format!("`{component}` has {}", scorer.classes);
-        let other = format!("`classes` of {} names {}", spec.within, names.len());
-        report.error(spec.score.component.span, Problem::Mismatch { what, one, other });
+    let module = component::module(used, catalog, report)?;
+    by_module(stream, &module, checkpoint, node, report)
+}
+
+/// A stream whose array is the scores themselves.
+fn by_codec(
+    stream: &SpannedString,
+    used: &Use,
+    checkpoint: Option<String>,
+    node: &StreamNode,
+    report: &mut Report,
+) -> Option<ScorerConfig> {
+    let component = &used.component;
+    if node.codec.as_ref() != Some(&component.value) {
+        let codec = component.value.clone();
+        let own = node.codec.clone().unwrap_or_default();
+        report.error(component.span, ScorerProblem::ForeignCodec { codec, stream: stream.value.clone(), own });
         return None;
     }
-    Some(ScorerNode { scorer, names })
+    for key in used.parameters.iter().map(|entry| &entry.key) {
+        let reason = "the judge is the stream's codec, with the parameters of the model".into();
+        report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
+    }
+    match node.plan.as_ref()?.array.elements()?.0 {
+        [classes] => {
+            let stream = stream.value.clone();
+            let classes = *classes;
+            Some(ScorerConfig { stream, module: None, classes, features: None, perceptual: None, checkpoint })
+        }
+        sizes => {
+            let scorer = format!("codec `{}`", component.value);
+            report.error(component.span, ScorerProblem::NoScores { scorer, found: sizes.to_vec() });
+            None
+        }
+    }
 }
 
-/// The stream whose arrays the scorer takes: the one that the node names, or the only one of its modality.
-fn stream_of(
-    spec: &ScorerNodeSpec,
-    model: &ModelGraph,
-    catalog: &Catalog,
+fn by_module(
+    stream: &SpannedString,
+    found: &Found<ModuleDescriptor>,
+    checkpoint: Option<String>,
+    node: &StreamNode,
     report: &mut Report,
-) -> Option<SpannedString> {
-    if let Some(stream) = &spec.stream {
-        return Some(stream.clone());
+) -> Option<ScorerConfig> {
+    let Found { placed, descriptor: module } = found;
+    let at = placed.component.span;
+    let (input, output) = component::need_role(module, Role::Score, &placed.component, at, report)?;
+    if checkpoint.is_none() {
+        component::need_gradients(module, &placed.component, at, report)?; // a training trains its scorers
     }
-    let component = &spec.score.component;
-    let is_codec = component::is_codec(&component.value, catalog);
-    let found = if is_codec { None } else { Some(component::module(&spec.score, catalog, report)?) };
-    let fits = |name: &String| {
-        let stream = &model.streams[name];
-        match &found {
-            Some(module) => stream.plan.as_ref().is_some_and(|plan| plan.modality == module.descriptor.modality),
-            None => stream.codec.as_ref() == Some(&component.value),
+    let plan = node.plan.as_ref()?;
+    if plan.modality != module.modality {
+        let one = format!("stream `{}` is {}", stream.value, plan.modality);
+        let other = format!("{} is for {}", placed.label(), module.modality);
+        report.error(at, Problem::Mismatch { what: "modalities", one, other });
+        return None;
+    }
+    let mut solver = Solver::default();
+    let array = solver.array(&array_label(stream, plan), stream.span, &plan.array)?;
+    let input = solver.port(SCORER, placed, input, "the input to score");
+    let output = solver.port(SCORER, placed, output, "the output of score");
+    let mut output_of =
+        |role, what| component::role(module, role).map(|role| solver.port(SCORER, placed, &role.output, what));
+    let features = output_of(Role::Features, "the output of features");
+    let perceptual = output_of(Role::Perceptual, "the output of perceptual");
+    solver.unify(&array, &input, report);
+    solver.settle(SCORER, placed);
+    let component = solver.component(SCORER, placed, report);
+    match solver.sizes(&output)?.as_slice() {
+        [classes] => {
+            let stream = stream.value.clone();
+            let classes = *classes;
+            let features = features.and_then(|features| solver.sizes(&features));
+            let perceptual = perceptual.and_then(|perceptual| solver.sizes(&perceptual));
+            Some(ScorerConfig { stream, module: Some(component), classes, features, perceptual, checkpoint })
         }
+        sizes => {
+            report.error(at, ScorerProblem::NoScores { scorer: placed.label(), found: sizes.to_vec() });
+            None
+        }
+    }
+}
+
+fn array_label(stream: &SpannedString, plan: &Stream) -> String {
+    let sizes = match &plan.array.form {
+        Form::Array { shape, .. } => format!(" {shape:?}"),
+        _ => String::new(),
     };
-    let fitting: Vec<&String> = model.streams.keys().filter(|name| fits(name)).collect();
-    match fitting.as_slice() {
-        [only] => return Some(SpannedString::new((*only).clone(), component.span)),
-        [] if model.streams.values().any(|stream| stream.plan.is_none()) => {} // a wrong stream was reported
-        [] => {
-            let one = match &found {
-                Some(module) => format!("`{}` is for {}", component.value, module.descriptor.modality),
-                None => format!("`{}` is a codec", component.value),
-            };
-            let other = "no stream of the model is for it".into();
-            report.error(component.span, Problem::Mismatch { what: "scorer and model", one, other });
-        }
-        _ => {
-            let candidates = fitting.into_iter().cloned().collect();
-            let what = format!("the stream of `{}`", component.value);
-            report.error(
-                component.span,
-                Problem::Ambiguous { what, candidates, remedy: "name one with `stream`".into() },
-            );
-        }
-    }
-    None
+    format!("the array{sizes} of stream `{}`", stream.value)
 }

@@ -1,5 +1,7 @@
 //! A pipeline as written.
 
+mod subgraph;
+
 use std::cell::Cell;
 
 use anyflow_config::{Sampling, ValueForm};
@@ -12,10 +14,12 @@ use crate::plan::Given;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::model::used;
-use crate::spec::subgraph::{Files, INNER, Parts};
 use crate::spec::{GuidanceSpec, ScoringSpec, Use, check_name, check_unique, guidance, open, scoring};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
+
+use subgraph::{Files, Parts};
+pub(crate) use subgraph::{INNER, SubgraphProblem};
 
 problems! {
     /// What can be wrong with the action of a node.
@@ -152,7 +156,7 @@ pub(crate) fn pipeline(root: &Node, files: &[&Source], report: &mut Report) -> O
 }
 
 /// Reads a pipeline, which may be a part of another.
-pub(super) fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
+fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
     let fields = open(root, FileKind::Pipeline, &surface::PIPELINE, report)?;
     let inputs: Vec<_> = fields.names("inputs", report).iter().map(|entry| input(entry, report)).collect();
     let written = fields.names("nodes", report);

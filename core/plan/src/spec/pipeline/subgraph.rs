@@ -11,9 +11,11 @@ use crate::error::Report;
 use crate::include::{self, IncludeProblem, entry};
 use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::{Source, SourceId, SpannedString, normalized};
-use crate::spec::pipeline::{NodeSpec, PipelineSpec, pipeline_among};
+use crate::spec::unknown;
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{self, Content, Entry, Node};
+
+use super::{NodeSpec, PipelineSpec, pipeline_among};
 
 problems! {
     /// What can be wrong with a pipeline that is a part of another.
@@ -50,7 +52,7 @@ pub(crate) const INNER: char = '/';
 
 /// The files of a compilation, and the way down to the pipeline that is read.
 #[derive(Clone, Copy)]
-pub(crate) struct Files<'a> {
+pub(super) struct Files<'a> {
     /// The pipeline itself, its model, and all that they include.
     all: &'a [&'a Source],
     /// The pipelines that use each other, down to the one that is read.
@@ -226,7 +228,7 @@ fn change(root: &mut Node, changes: &[Entry], report: &mut Report) {
     for Entry { key, node: change } in changes {
         let known: Vec<String> = nodes.iter().map(|node| node.key.value.clone()).collect();
         match nodes.iter_mut().find(|node| node.key.value == key.value) {
-            None => super::unknown("node", key, known.iter().map(String::as_str), report),
+            None => unknown("node", key, known.iter().map(String::as_str), report),
             Some(_) if !matches!(change.content, Content::Mapping(_)) => {
                 ValueForm::Names(&ValueForm::Any).wrong(change, &format!("`{}` in `with`", key.value), report);
             }
@@ -256,7 +258,7 @@ fn complete(
             report.error(name.span, Problem::UnknownKey { key: name.value.clone(), within: within(), hint });
         }
         if from.value.contains(INNER) {
-            super::unknown("node or input", from, [], report);
+            unknown("node or input", from, [], report);
             is_complete = false;
         }
     }
