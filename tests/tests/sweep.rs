@@ -137,10 +137,11 @@ fn a_sweep_that_cannot_begin_is_refused_as_a_whole() {
 #[test]
 fn the_report_puts_the_same_rows_side_by_side() {
     let numbers = Numbers::new();
-    let values =
-        |skip: Option<usize>| (0..6).map(|row| (Some(row) != skip).then_some(OwnedCell::F64(row as f64))).collect();
+    // A row that is not a number fails.
+    let value = |row: usize, holed: bool| if holed && row == 1 { f64::NAN } else { row as f64 };
+    let values = |holed: bool| (0..6).map(|row| Some(OwnedCell::F64(value(row, holed)))).collect();
     let numbers_of = || Feature::Value("float64".into());
-    let columns = vec![("whole", numbers_of(), values(None)), ("holed", numbers_of(), values(Some(1)))];
+    let columns = vec![("whole", numbers_of(), values(false)), ("holed", numbers_of(), values(true))];
     write_columns(&numbers.path("data"), columns);
     let arguments = ["run", "pipeline.yaml", "--input", "data", "--output", "out", "--batch-rows", "4"];
     numbers.call(&[], &[&arguments[..], &["--sweep", "seen.column=whole,holed"]].concat()).ok();

@@ -6,7 +6,7 @@ use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{
     Diffusion, ModelGraph, Score, ScorerNode, StreamLists, StreamNode, choose_denoiser, encoding, known_streams,
-    resolve_lists, resolve_score, resolve_scorer,
+    resolve_lists, resolve_score, resolve_scorer_node,
 };
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
