@@ -122,7 +122,11 @@ fn classes_may_be_a_file_of_words() {
 #[test]
 fn files_that_are_parts_are_found_in_the_text() {
     let found = includes(&derived("streams: {text: {codec: {use: text/words, vocabulary: words.txt, length: 4}}}\n"));
-    let wanted = Includes { base: Some("mld/small/../model.yaml".into()), words: vec!["mld/small/words.txt".into()] };
+    let wanted = Includes {
+        base: Some("mld/small/../model.yaml".into()),
+        words: vec!["mld/small/words.txt".into()],
+        ..Includes::default()
+    };
     assert_eq!(found, wanted);
     assert_eq!(includes(&file("joint.yaml")), Includes::default());
     assert_eq!(includes(&Source::new("a.yaml", "{")), Includes::default());
