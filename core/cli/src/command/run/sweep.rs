@@ -154,7 +154,7 @@ fn one(args: &Args, compiled: Compiled, console: &Console) -> Result<Value> {
     if !args.output.join(JOB_FILE).exists() {
         write_files(&args.output, &compiled)?;
     }
-    order::execute(&order_of(args, compiled.job)?, console)
+    order::execute(&order_of(args, compiled.job, console)?, console)
 }
 
 fn write_files(output: &Path, compiled: &Compiled) -> Result<()> {
