@@ -18,9 +18,9 @@ use anyflow_config::{
 pub(crate) use fields::{Fields, text};
 pub(crate) use keys::{
     AGGREGATE, CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, HEAD, INPUT, JUDGE, MODEL,
-    OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORER_NODE, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, USE,
-    VARIANT, VERSION,
+    OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, VARIANT, VERSION,
 };
+pub(crate) use keys::{SCORER_NODE, USE};
 pub(crate) use reader::Reader;
 pub use schema::schema;
 
