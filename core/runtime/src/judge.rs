@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::ScorerConfig;
+use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{self, Tensors, Weights};
 use crate::plugin::{LoadedPlugins, Module};
-use crate::{Result, RunError};
+use crate::{Result, RunError, Session};
 
 /// An instance of a scorer: it judges an evaluation, or a training trains it.
 pub struct Judge {
@@ -38,6 +39,26 @@ impl Judge {
             features: scorer.features.clone(),
             perceptual: scorer.perceptual.clone(),
         })
+    }
+
+    /// Makes the scorers of nodes with their weights. The hashes of the files become those of the session.
+    ///
+    /// # Errors
+    /// Errors of plugins; [`RunError::Checkpoint`] if a file does not fit.
+    pub fn of_nodes(
+        scorers: &IndexMap<String, ScorerConfig>,
+        session: &mut Session,
+    ) -> Result<IndexMap<String, Judge>> {
+        let mut judges = IndexMap::new();
+        for (node, scorer) in scorers {
+            let judge = Judge::new(scorer, &mut session.plugins, session.device, 0)?;
+            if let Some(path) = &scorer.checkpoint {
+                let blake3 = judge.load_weights(&scorer.stream, Path::new(path))?;
+                session.weights.insert(format!("scorer {node}"), blake3);
+            }
+            judges.insert(node.clone(), judge);
+        }
+        Ok(judges)
     }
 
     /// Loads the weights that a file holds for the judge `name`. Returns the hash of the file.

@@ -34,7 +34,7 @@ use crate::identity::InputRows;
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::provenance::{self, Provenance};
-use crate::{Result, RunError, Session, output};
+use crate::{Judge, Result, RunError, Session, output};
 use compute::Compute;
 use decode::DecodeStage;
 use encode::EncodeStage;
@@ -65,7 +65,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
     let mut session = Session::load(&plan.model, device)?;
-    let judges = session.judges(&plan.scorers)?;
+    let judges = Judge::of_nodes(&plan.scorers, &mut session)?;
     events.end("load", figures([("seconds", started.elapsed().as_secs_f64().into())]));
 
     let loaded = session.loaded();

@@ -12,7 +12,7 @@ use crate::checkpoint::{self, Tensors, Weights};
 use crate::identity::Loaded;
 use crate::plugin::{Codec, LoadedPlugins};
 use crate::stream::StreamNet;
-use crate::{Judge, Result, RunError};
+use crate::{Result, RunError};
 
 /// The seed of prompt `i` is the model's seed plus this plus `i`; stream `i` has the model's seed plus `i`.
 const PROMPT_SEEDS: u64 = 500;
@@ -85,23 +85,6 @@ impl Session {
         checkpoint::copy_into(&self.tensors()?, &tensors, path)?;
         self.weights.insert("checkpoint".into(), blake3);
         Ok(())
-    }
-
-    /// Makes the scorers of nodes with their weights.
-    ///
-    /// # Errors
-    /// Errors of plugins; [`RunError::Checkpoint`] if a file does not fit.
-    pub fn judges(&mut self, scorers: &IndexMap<String, ScorerConfig>) -> Result<IndexMap<String, Judge>> {
-        let mut judges = IndexMap::new();
-        for (node, scorer) in scorers {
-            let judge = Judge::new(scorer, &mut self.plugins, self.device, 0)?;
-            if let Some(path) = &scorer.checkpoint {
-                let blake3 = judge.load_weights(&scorer.stream, Path::new(path))?;
-                self.weights.insert(format!("scorer {node}"), blake3);
-            }
-            judges.insert(node.clone(), judge);
-        }
-        Ok(judges)
     }
 
     /// Hashes of all loaded files.
