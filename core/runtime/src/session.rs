@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyflow_config::Auxiliary;
 use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StreamKind, StreamSpec};
-use anyflow_plan::plan::{DenoiserConfig, Model, ScorerConfig};
+use anyflow_plan::plan::{DenoiserConfig, Model};
 use indexmap::IndexMap;
 use tch::Device;
 
