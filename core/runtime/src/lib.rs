@@ -21,6 +21,7 @@ mod output;
 pub mod plugin;
 pub mod process;
 mod provenance;
+mod request;
 mod run;
 mod scoring;
 mod session;

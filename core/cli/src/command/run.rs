@@ -122,8 +122,7 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
 /// The nodes of a pipeline that draw noise.
 fn noisy_nodes(job: &Job) -> Vec<&str> {
     let Job::Run(plan) = job else { return Vec::new() };
-    let draws = |op: &Op| matches!(op, Op::Diffuse { .. } | Op::Score { .. });
-    plan.steps.iter().filter(|step| draws(&step.op)).map(|step| step.node.as_str()).collect()
+    plan.steps.iter().filter(|step| step.op.diffusion().is_some()).map(|step| step.node.as_str()).collect()
 }
 
 /// Checks the inputs of a pipeline against its plan.

@@ -3,20 +3,20 @@
 use anyflow_config::Guidance;
 
 use crate::error::Report;
-use crate::graph::StreamLists;
+use crate::plan::{Roles, StreamRole};
 use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, unknown};
 
 /// The guidance of one diffusion; `None` if it is wrong, which is reported.
-pub(crate) fn resolve(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Report) -> Option<Guidance> {
-    let observed: Vec<&str> = conditions(lists).collect();
+pub(crate) fn resolve(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) -> Option<Guidance> {
+    let observed: Vec<&str> = conditions(roles).collect();
     if !all_known("observed stream or prompt", &spec.conditions, &observed, report) {
         return None;
     }
-    if !applies(spec, lists) {
+    if !applies(spec, roles) {
         let text = if is_joint(spec) {
-            let found = lists.generate.len() + lists.marginalize.len();
+            let found = sampled(roles);
             format!("joint guidance needs at least two generated streams, found {found}")
         } else {
             "guidance needs `observe` or `condition`; add one or remove `guidance`".into()
@@ -33,12 +33,12 @@ pub(crate) fn check_names(spec: &GuidanceSpec, known: &[&str], report: &mut Repo
 }
 
 /// True if there is something to guide towards.
-pub(crate) fn applies(spec: &GuidanceSpec, lists: &StreamLists) -> bool {
+pub(crate) fn applies(spec: &GuidanceSpec, roles: &Roles) -> bool {
     if is_joint(spec) {
-        return lists.generate.len() + lists.marginalize.len() > 1;
+        return sampled(roles) > 1;
     }
     let is_named = |name: &str| spec.conditions.is_empty() || spec.conditions.iter().any(|named| named.value == name);
-    conditions(lists).any(is_named)
+    conditions(roles).any(is_named)
 }
 
 fn is_joint(spec: &GuidanceSpec) -> bool {
@@ -46,8 +46,12 @@ fn is_joint(spec: &GuidanceSpec) -> bool {
 }
 
 /// Everything that guidance can point towards.
-fn conditions(lists: &StreamLists) -> impl Iterator<Item = &str> {
-    lists.observe.iter().chain(&lists.prompts).map(String::as_str)
+fn conditions(roles: &Roles) -> impl Iterator<Item = &str> {
+    roles.names(StreamRole::is_condition).map(String::as_str)
+}
+
+fn sampled(roles: &Roles) -> usize {
+    roles.names(StreamRole::is_sampled).count()
 }
 
 fn all_known(what: &str, names: &[SpannedString], known: &[&str], report: &mut Report) -> bool {

@@ -1,45 +1,49 @@
-//! Rule: if a sampler starts late (SDEdit), every diffused stream that it generates has initial values.
+//! Rule: if a sampler starts late (SDEdit), every diffused stream that it samples has initial values.
 
 use anyflow_config::Sampling;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
-use crate::problem::Problem;
+use crate::plan::{Roles, StreamRole};
+use crate::problem::{Caution, Problem};
 use crate::source::Span;
+use crate::spec::RolesSpec;
 
 /// One diffusion in which a sampler may start late.
 pub(crate) struct Late<'s> {
     pub sampler: &'s Sampling,
     pub denoiser: &'s str,
     pub model: &'s ModelGraph<'s>,
-    /// The task, for messages; `None` in a node.
-    pub task: Option<&'s str>,
+    /// The node or task, for messages.
+    pub owner: String,
     pub at: Span,
 }
 
 impl Late<'_> {
-    /// Refuses generated streams without initial values; `has_start` is true for streams that have them.
-    pub fn check<'s>(
-        &self,
-        generated: impl IntoIterator<Item = &'s String>,
-        has_start: impl Fn(&str) -> bool,
-        report: &mut Report,
-    ) {
+    /// Refuses a sampled stream without initial values.
+    pub fn check(&self, roles: &Roles, report: &mut Report) {
         let start_at = self.sampler.start_at();
-        let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
-        let lacking = generated.into_iter().find(|stream| !has_start(stream) && is_diffused(stream));
+        let lacks = |role: &StreamRole| role.is_sampled() && !matches!(role, StreamRole::Generate { start: Some(_) });
+        let lacking = roles.names(lacks).find(|stream| !self.model.is_companion(self.denoiser, stream));
         let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };
-        let text = match self.task {
-            Some(task) => {
-                format!(
-                    "`start_at: {start_at}` starts from partly noised data, but task `{task}` has no `start` for `{stream}`"
-                )
-            }
-            None => format!(
-                "`start_at: {start_at}` starts from partly noised data, which a node cannot provide for stream `{stream}`; \
-                 remove `start_at`"
-            ),
-        };
+        let text = format!(
+            "`start_at: {start_at}` starts from partly noised data, but {} has no `start` for `{stream}`; add it, or remove \
+             `start_at`",
+            self.owner
+        );
         report.error(self.at, Problem::Impossible { text });
+    }
+}
+
+/// Warns about initial values that none of these samplers uses.
+pub(crate) fn check_needed<'s>(
+    spec: &RolesSpec,
+    samplers: impl IntoIterator<Item = &'s Sampling>,
+    report: &mut Report,
+) {
+    let Some((stream, _)) = spec.start.first() else { return };
+    if samplers.into_iter().all(|sampler| sampler.start_at() >= 1.0) {
+        let reason = "the sampler starts from pure noise; set its `start_at` below 1".into();
+        report.warning(stream.span, Caution::NoEffect { key: "start".into(), reason });
     }
 }

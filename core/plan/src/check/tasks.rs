@@ -7,8 +7,8 @@ use crate::check::{guidance, subsets, tables};
 use crate::component;
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists, resolve_scoring};
-use crate::plan::{Given, Task};
+use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
+use crate::plan::{Roles, Task};
 use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, ScoringSpec, TaskSpec, unknown};
@@ -24,17 +24,23 @@ pub(crate) struct Asked {
 pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Asked> {
     let all: Vec<&TaskSpec> = spec.tasks.iter().chain(&spec.conflicts).collect();
     if all.is_empty() && spec.subsets.is_none() {
-        let text = "the evaluation has no tasks; add `tasks` or `subsets: true`".into();
-        report.error(spec.span, Problem::Impossible { text });
+        // A task that cannot be read was reported.
+        if !report.failed() {
+            let text = "the evaluation has no tasks; add `tasks` or `subsets: true`".into();
+            report.error(spec.span, Problem::Impossible { text });
+        }
         return None;
     }
-    let written: Vec<_> = all.iter().map(|task| lists(task)).collect();
-    let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
-    all.iter().for_each(|task| check(task, spec, model, report));
+    let written: Vec<_> = all.iter().map(|task| task.roles.written()).collect();
+    let known: Vec<bool> = written.iter().map(|written| known_streams(written, model, report)).collect();
+    for task in &all {
+        check(task, spec, model, report);
+        values(task, spec, model, report);
+    }
     let differ = spec.conflicts.iter().filter(|conflict| two_prompts(conflict, report)).count();
     let mut named: Vec<&SpannedString> = Vec::new();
-    for (lists, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
-        for stream in lists.iter().flat_map(|(_, streams)| streams) {
+    for (written, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
+        for stream in written.iter().flat_map(|(_, streams)| streams) {
             if !named.iter().any(|known| known.value == stream.value) {
                 named.push(stream);
             }
@@ -49,36 +55,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
     if let Some(shared) = &spec.guidance {
         guidance::check_names(shared, &model.conditions(&denoiser), report);
     }
-    let resolved = all.iter().zip(&written).map(|(task, written)| {
-        let mut lists = resolve_lists(written, &denoiser, model, report)?;
-        let condition = condition(task, &denoiser, spec, model, report)?;
-        lists.prompts = condition.keys().cloned().collect();
-        let guidance = guided(task, spec, &lists, report)?;
-        let given = task.given.or(spec.given)?;
-        let StreamLists { generate, observe, marginalize, absent, .. } = lists;
-        let score = match &task.score {
-            Some(score) => Some(resolve_scoring(score, model, report)?),
-            None => None,
-        };
-        let start = start(task, &generate, spec, model, report)?;
-        let min_coherence = task.min_coherence;
-        let min_top1 = task.min_top1;
-        let plan = Task {
-            generate,
-            marginalize,
-            observe,
-            start,
-            condition,
-            absent,
-            guidance,
-            given,
-            min_coherence,
-            min_top1,
-            score,
-        };
-        let plan = if plan.score.is_some() { predicting_only(plan) } else { plan };
-        Some((task.name.value.clone(), plan))
-    });
+    let resolved = all.iter().map(|it| Some((it.name.value.clone(), task(it, &denoiser, spec, model, report)?)));
     let resolved = resolved.collect::<Vec<_>>().into_iter().collect::<Option<Vec<(String, Task)>>>()?;
     if differ < spec.conflicts.len() {
         return None;
@@ -91,21 +68,30 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
     Some(Asked { denoiser, tasks, conflicts: conflicts.iter().cloned().collect() })
 }
 
-/// A classification predicts its stream alone: no other stream is sampled.
-fn predicting_only(task: Task) -> Task {
-    Task {
-        generate: Vec::new(),
-        marginalize: Vec::new(),
-        absent: task.marginalize.iter().chain(&task.absent).cloned().collect(),
-        guidance: None,
-        given: Given::Clean,
-        ..task
+/// Resolves a task; its values are streams and prompts of the data.
+fn task(
+    task: &TaskSpec,
+    denoiser: &str,
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<Task> {
+    let mut streams = resolve_roles(&task.roles, denoiser, model, report)?;
+    condition(task, denoiser, &mut streams, spec, model, report);
+    let guidance = guided(task, spec, &streams, report)?;
+    if let (None, None, Some(given)) = (&task.score, task.roles.given, spec.given) {
+        streams.set_given(given);
     }
+    let score = match &task.score {
+        Some(score) => Some(resolve_scoring(score, model, report)?),
+        None => None,
+    };
+    Some(Task { streams, guidance, min_coherence: task.min_coherence, min_top1: task.min_top1, score })
 }
 
 /// True if a conflict is between two different prompts.
 fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
-    match conflict.condition.as_slice() {
+    match conflict.roles.condition.as_slice() {
         [(one, _), (other, _)] if one.value == other.value => {
             let problem = Problem::Duplicate { what: "prompt".into(), name: one.value.clone() };
             report.error_with(other.span, problem, one.span, "first given here, in `between`");
@@ -122,103 +108,86 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
     }
 }
 
-/// The initial values of a task: streams of the data whose arrays have the same shape and dtype.
-fn start(
-    task: &TaskSpec,
-    generate: &[String],
-    spec: &EvaluationSpec,
-    model: &ModelGraph,
-    report: &mut Report,
-) -> Option<IndexMap<String, String>> {
-    let mut good = true;
-    for (stream, from) in &task.start {
-        if !generate.contains(&stream.value) {
-            unknown("generated stream", stream, generate.iter().map(String::as_str), report);
-            good = false;
-            continue;
-        }
-        if !model.streams.contains_key(&from.value) {
+/// A value that a role of a task reads.
+struct Reading<'s> {
+    stream: &'s SpannedString,
+    from: &'s SpannedString,
+    is_mask: bool,
+}
+
+/// Refuses values that are no stream of the data, or do not fit the stream that reads them: a mask needs a latent of the
+/// same shape, any other value an array of the same shape and dtype.
+fn values(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
+    let observed = task.roles.observe.iter().map(|observed| (&observed.stream, &observed.from));
+    let starts = task.roles.start.iter().map(|(stream, from)| (stream, from));
+    let whole = observed.chain(starts).map(|(stream, from)| Reading { stream, from, is_mask: false });
+    let masks = task.roles.masked().map(|(observed, mask)| (&observed.stream, mask));
+    let masks = masks.map(|(stream, from)| Reading { stream, from, is_mask: true });
+    for reading in whole.chain(masks) {
+        let Reading { stream, from, is_mask } = reading;
+        let Some(read) = model.streams.get(&from.value) else {
             unknown("stream", from, model.streams.keys().map(String::as_str), report);
-            good = false;
             continue;
-        }
+        };
         if let Some(table) = spec.data.as_ref().filter(|table| !tables::names(table, &from.value, model)) {
             let reader = format!("task `{}`", task.name.value);
             tables::missing(&table.name.value, &format!("stream `{}`", from.value), &reader, from, report);
-            good = false;
         }
-        let array = |name: &str| model.streams.get(name)?.plan.as_ref().map(|plan| plan.array.clone());
-        if let (Some(one), Some(other)) = (array(&stream.value), array(&from.value))
-            && one.elements() != other.elements()
-        {
+        let reader = model.streams.get(&stream.value).and_then(|reader| reader.plan.as_ref());
+        let Some((one, other)) = reader.zip(read.plan.as_ref()) else { continue };
+        let (verb, part) = if is_mask { ("have the mask", "latent") } else { ("take values from", "array") };
+        let fits = if is_mask { one.latent == other.latent } else { one.array.elements() == other.array.elements() };
+        if !fits {
             let stream = &stream.value;
-            let from_name = &from.value;
-            let text = format!("stream `{stream}` cannot start from `{from_name}`: its array has another shape");
+            let text = format!("stream `{stream}` cannot {verb} `{}`: its {part} has another shape", from.value);
             report.error(from.span, Problem::Impossible { text });
-            good = false;
         }
     }
-    let pairs = task.start.iter().map(|(stream, from)| (stream.value.clone(), from.value.clone()));
-    good.then(|| pairs.collect())
 }
 
-/// The prompts of a task: its denoiser must attend to them, and the data must have columns for them.
+/// Adds the prompts of a task: its denoiser must attend to them, and the data must have columns for them.
 fn condition(
     task: &TaskSpec,
     denoiser: &str,
+    streams: &mut Roles,
     spec: &EvaluationSpec,
     model: &ModelGraph,
     report: &mut Report,
-) -> Option<IndexMap<String, f64>> {
-    let (_, plan) = model.denoisers.get(denoiser)?;
+) {
+    let Some((_, plan)) = model.denoisers.get(denoiser) else { return };
     let read: Vec<&str> = plan.iter().flat_map(|plan| &plan.prompts).map(String::as_str).collect();
-    let mut good = true;
-    for (prompt, _) in &task.condition {
+    for (prompt, weight) in &task.roles.condition {
+        streams.condition(prompt.value.clone(), prompt.value.clone(), *weight);
         if plan.is_some() && !read.contains(&prompt.value.as_str()) {
             unknown("prompt", prompt, read.iter().copied(), report);
-            good = false;
         } else if let Some(table) = spec.data.as_ref().filter(|table| !tables::names(table, &prompt.value, model)) {
             let reader = format!("task `{}`", task.name.value);
             tables::missing(&table.name.value, &format!("prompt `{}`", prompt.value), &reader, prompt, report);
-            good = false;
         }
     }
-    let weights = task.condition.iter().map(|(prompt, weight)| (prompt.value.clone(), *weight));
-    good.then(|| weights.collect())
 }
 
 /// The guidance of a task: its own, or that of the file if it applies. `None` if it is wrong, which is reported.
-fn guided(
-    task: &TaskSpec,
-    spec: &EvaluationSpec,
-    lists: &StreamLists,
-    report: &mut Report,
-) -> Option<Option<Guidance>> {
-    match (&task.guidance, &spec.guidance) {
-        (Some(own), _) => guidance::resolve(own, lists, report).map(Some),
-        (None, Some(shared)) if guidance::applies(shared, lists) => Some(Some(shared.guidance.clone())),
+fn guided(task: &TaskSpec, spec: &EvaluationSpec, streams: &Roles, report: &mut Report) -> Option<Option<Guidance>> {
+    match (&task.roles.guidance, &spec.guidance) {
+        (Some(own), _) => guidance::resolve(own, streams, report).map(Some),
+        (None, Some(shared)) if task.score.is_none() && guidance::applies(shared, streams) => {
+            Some(Some(shared.guidance.clone()))
+        }
         (None, _) => Some(None),
     }
 }
 
-fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {
-    [
-        ("generate", task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).collect()),
-        ("observe", task.observe.iter().collect()),
-        ("marginalize", task.marginalize.iter().collect()),
-        ("absent", task.absent.iter().collect()),
-    ]
-}
-
 fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) {
     if let Some(score) = &task.score {
-        scored(task, score, spec, model, report);
-    } else if task.generate.is_empty() {
+        return scored(task, score, spec, model, report);
+    }
+    if task.roles.generate.is_empty() {
         let text = format!("task `{}` generates nothing; list streams under `generate`", task.name.value);
         report.error(task.name.span, Problem::Impossible { text });
     }
     let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
-    for stream in task.generate.iter().filter(known) {
+    for stream in task.roles.generate.iter().filter(known) {
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
             let task = task.name.value.clone();
             let stream_name = stream.value.clone();
@@ -228,11 +197,6 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
         if let Some(module) = &model.streams[&stream.value].module {
             component::need_role(module.descriptor, Role::Decode, &module.placed.component, stream.span, report);
         }
-    }
-    let Some(table) = &spec.data else { return };
-    for stream in task.observe.iter().filter(known).filter(|stream| !tables::names(table, &stream.value, model)) {
-        let reader = format!("task `{}`", task.name.value);
-        tables::missing("data", &format!("stream `{}`", stream.value), &reader, stream, report);
     }
 }
 

@@ -5,8 +5,8 @@ use petgraph::visit::EdgeRef;
 use crate::compile::Catalog;
 use crate::descriptor::{CodecDescriptor, Role};
 use crate::error::Report;
-use crate::graph::{self, Act, Diffusion, Graph, Link, ModelGraph, Slot, Vertex};
-use crate::plan::{Form, Stream, Type};
+use crate::graph::{self, Act, Graph, Link, ModelGraph, Slot, Vertex};
+use crate::plan::{Diffusion, Form, Stream, Type};
 use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::unknown;
@@ -82,7 +82,7 @@ pub(crate) fn leaving(
             }
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
-            Act::Score(score) => Some(graph::leaving(port?, &plan_of(model, &score.scoring.stream)?.modality)),
+            Act::Score(_, scoring) => Some(graph::leaving(port?, &plan_of(model, &scoring.stream)?.modality)),
         },
     }
 }
@@ -121,12 +121,15 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("decoding in node `{name}`"), wanted)),
-        (Some(Act::Diffuse(_) | Act::Score(_)), Slot::Observe(stream)) => plan_of(model, stream)
+        (Some(Act::Diffuse(_) | Act::Score(..)), Slot::Observe(stream)) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
+        (Some(Act::Diffuse(_)), Slot::Start(stream)) => plan_of(model, stream)
+            .and_then(|plan| latent(stream, plan))
+            .map(|wanted| (format!("`start` of node `{name}`"), wanted)),
         _ => None,
     };
-    if let (Some(Act::Diffuse(diffusion)), Slot::Condition(_)) = (graph.acts[index].as_ref(), &link.slot) {
+    if let (Some(Act::Diffuse(diffusion)), Slot::Condition) = (graph.acts[index].as_ref(), &link.slot) {
         check_condition(name, diffusion, link, found, model, report);
     }
     if let (Some(Act::Diffuse(_)), Slot::Mask(stream)) = (graph.acts[index].as_ref(), &link.slot) {

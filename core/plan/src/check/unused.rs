@@ -41,7 +41,7 @@ fn ports(graph: &Graph, index: NodeIndex, vertex: Vertex, live: &[bool], report:
     let Vertex::Node(node) = vertex else { return };
     let Some(Act::Diffuse(diffusion)) = &graph.acts[node] else { return };
     let read = read_ports(graph, index, live);
-    for stream in diffusion.lists.generate.iter().filter(|stream| !read.contains(stream)) {
+    for stream in diffusion.streams.outputs().filter(|stream| !read.contains(stream)) {
         let name = graph.name(vertex);
         let caution = Caution::Unused {
             what: "generated stream".into(),

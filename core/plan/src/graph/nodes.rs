@@ -1,19 +1,14 @@
 //! Actions of a pipeline's nodes, resolved against the model.
 
-use crate::check::guidance;
-use crate::check::late::Late;
 use crate::compile::Catalog;
 use crate::component;
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::{
-    Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, encoding, known_streams, resolve_lists,
-    resolve_score,
-};
-use crate::plan::Given;
-use crate::problem::{Caution, Hint, Problem};
+use crate::graph::{ModelGraph, StreamNode, encoding, resolve_diffusion, resolve_scoring};
+use crate::plan::{Diffusion, Scoring};
+use crate::problem::{Hint, Problem};
 use crate::source::SpannedString;
-use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown};
+use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
 
 /// The resolved action of a node.
 #[derive(Clone, Debug)]
@@ -25,7 +20,7 @@ pub(crate) enum Act {
     /// Generates streams.
     Diffuse(Diffusion),
     /// Predicts classes.
-    Score(Score),
+    Score(Diffusion, Scoring),
 }
 
 /// Resolves a node; `None` if something is wrong, which is reported.
@@ -47,8 +42,11 @@ pub(crate) fn resolve_node(
             can(code, model.streams.get(&stream)?, report)?;
             Some(Act::Code { role: code.role, stream })
         }
-        Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
-        Action::Score(spec) => resolve_score(spec, model, report).map(Act::Score),
+        Action::Diffuse(spec) => diffusion(&node.name, spec, all, model, report).map(Act::Diffuse),
+        Action::Score(spec, scoring) => {
+            let diffusion = resolve_diffusion(&node.name, spec, |_| None, model, report)?;
+            Some(Act::Score(diffusion, resolve_scoring(scoring, model, report)?))
+        }
     }
 }
 
@@ -144,45 +142,18 @@ fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> 
     }
 }
 
-fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
-    let (partly, whole): (Vec<_>, Vec<_>) = spec.observe.iter().partition(|observed| observed.mask.is_some());
-    let whole = whole.into_iter();
-    let written = [
-        ("diffuse", spec.generate.iter().collect::<Vec<_>>()),
-        ("observe", whole.map(|observed| &observed.stream).collect()),
-        ("marginalize", spec.marginalize.iter().collect()),
-        ("absent", spec.absent.iter().collect()),
-    ];
-    let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
-    if spec.generate.is_empty() {
+fn diffusion(
+    node: &SpannedString,
+    spec: &DiffuseSpec,
+    all: &[NodeSpec],
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<Diffusion> {
+    if spec.roles.generate.is_empty() {
         let text = "`diffuse` must list at least one stream".into();
         report.error(spec.span, Problem::Impossible { text });
     }
-    if !known_streams(&written, model, report) {
-        return None;
-    }
-    let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
-    let mut lists = resolve_lists(&written, &denoiser, model, report)?;
-    lists.prompts = spec.condition.iter().filter_map(|(node, _)| prompt_of(node, all, model)).collect();
-    let partly = observed_in_part(&partly, &denoiser, &lists, model, report)?;
-    let guidance = match &spec.guidance {
-        Some(guidance) => Some(guidance::resolve(guidance, &lists, report)?),
-        None => None,
-    };
-    let given = spec.given?;
-    if given == Given::Noised && lists.observe.is_empty() {
-        let reason = "no stream is observed as a whole".into();
-        report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
-    }
-    let generated = lists.generate.iter().chain(&lists.marginalize);
-    if let Some(sampler) = &spec.sampler {
-        let late = Late { sampler, denoiser: &denoiser, model, task: None, at: spec.span };
-        late.check(generated, |_| false, report);
-    }
-    let condition = spec.condition.iter().map(|(node, weight)| (node.value.clone(), *weight)).collect();
-    let sampler = spec.sampler.clone()?;
-    let seed = spec.seed?;
-    Some(Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed })
+    resolve_diffusion(node, spec, |tokens| prompt_of(tokens, all, model), model, report)
 }
 
 /// The prompt that a node makes. A wrong reference is reported with the edges.
@@ -192,28 +163,4 @@ fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Opti
         Some(Act::Embed { prompt }) => Some(prompt),
         _ => None,
     }
-}
-
-/// The streams with a mask; they must be generated as well.
-fn observed_in_part(
-    partly: &[&ObservedSpec],
-    denoiser: &str,
-    lists: &StreamLists,
-    model: &ModelGraph,
-    report: &mut Report,
-) -> Option<Vec<String>> {
-    let generated = || lists.generate.iter().chain(&lists.marginalize);
-    for ObservedSpec { stream, .. } in partly.iter().filter(|spec| model.is_companion(denoiser, &spec.stream.value)) {
-        let text = format!("stream `{}` is an auxiliary stream and cannot have a mask", stream.value);
-        report.error(stream.span, Problem::Impossible { text });
-    }
-    let mut names = Vec::new();
-    for ObservedSpec { stream, .. } in partly {
-        if generated().any(|name| *name == stream.value) {
-            names.push(stream.value.clone());
-        } else {
-            unknown("generated stream", stream, generated().map(String::as_str), report);
-        }
-    }
-    (names.len() == partly.len()).then_some(names)
 }

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::check::late::Late;
+use crate::check::late::{self, Late};
 use crate::check::{classes, similarity, tables, tasks};
 use crate::compile::Catalog;
 use crate::error::Report;
@@ -66,12 +66,13 @@ fn initial_values(
         let written = spec.variants.iter().find(|written| written.name.value == *name);
         let at = written.map_or(spec.span, |written| written.name.span);
         for (task_name, task) in tasks {
-            let generated = task.generate.iter().chain(&task.marginalize);
-            let has_start = |stream: &str| task.start.contains_key(stream);
-            let sampler = &variant.sampler;
+            let owner = format!("task `{task_name}`");
             let denoiser = variant.denoiser.as_str();
-            Late { sampler, denoiser, model, task: Some(task_name), at }.check(generated, has_start, report);
+            Late { sampler: &variant.sampler, denoiser, model, owner, at }.check(&task.streams, report);
         }
+    }
+    for task in &spec.tasks {
+        late::check_needed(&task.roles, variants.values().map(|variant| &variant.sampler), report);
     }
 }
 
@@ -146,7 +147,8 @@ fn unused(spec: &EvaluationSpec, report: &mut Report) {
                 .tasks
                 .iter()
                 .chain(&spec.conflicts)
-                .any(|task| task.generate.iter().any(|name| name.value == judge.stream.value));
+                .filter(|task| task.score.is_none())
+                .any(|task| task.roles.generate.iter().any(|name| name.value == judge.stream.value));
         if !needed {
             let what = "judge".into();
             let name = judge.stream.value.clone();

@@ -7,9 +7,9 @@ use petgraph::visit::EdgeRef;
 
 use crate::check::unused::read_ports;
 use crate::descriptor::Role;
-use crate::graph::{self, Act, Diffusion, Graph, Score, Slot, Vertex};
+use crate::graph::{self, Act, Graph, Slot, Vertex};
 use crate::lower::{lifetimes, order};
-use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
+use crate::plan::{Diffusion, Input, Model, Op, PLAN_FORMAT, RunPlan, Scoring, Step, Stream, Type, Value};
 use crate::source::Source;
 
 /// Makes the plan of a graph without errors; `None` if it has errors.
@@ -102,7 +102,7 @@ impl Steps<'_> {
                 self.embed(name, prompt, from)
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
-            Act::Score(score) => self.score(name, index, score),
+            Act::Score(diffusion, scoring) => self.score(name, index, diffusion, scoring),
         }
     }
 
@@ -157,54 +157,25 @@ impl Steps<'_> {
         self.push(node, op, vec![(node.to_string(), plan.cells.clone())]);
     }
 
-    fn diffuse(&mut self, node: String, index: NodeIndex, diffusion: Diffusion) -> Option<()> {
-        let Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed } = diffusion;
+    fn diffuse(&mut self, node: String, index: NodeIndex, mut diffusion: Diffusion) -> Option<()> {
         let read = read_ports(self.graph, index, self.live);
-        let (wanted, unread): (Vec<String>, Vec<String>) =
-            lists.generate.into_iter().partition(|stream| read.contains(stream));
         let mut made = Vec::new();
-        let mut generate = IndexMap::new();
-        for stream in wanted {
+        let mut to = IndexMap::new();
+        for (stream, role) in diffusion.streams.0.iter_mut().filter(|(_, role)| role.is_output()) {
+            if !read.contains(stream) {
+                *role = role.clone().discarded();
+                continue;
+            }
             let id = format!("{node}.{stream}");
-            let plan = self.model.streams.get(&stream)?;
-            made.push((id.clone(), Type::latent(&plan.modality, &stream, plan.latent.clone())));
-            generate.insert(stream, id);
+            let plan = self.model.streams.get(stream)?;
+            made.push((id.clone(), Type::latent(&plan.modality, stream, plan.latent.clone())));
+            to.insert(stream.clone(), id);
         }
-        let mut observe = IndexMap::new();
-        for stream in lists.observe {
-            let value = self.read(index, &Slot::Observe(stream.clone()))?;
-            observe.insert(stream, value);
-        }
-        let mut masks = IndexMap::new();
-        for stream in partly {
-            observe.insert(stream.clone(), self.read(index, &Slot::Observe(stream.clone()))?);
-            masks.insert(stream.clone(), self.read(index, &Slot::Mask(stream))?);
-        }
-        let mut conditions = Vec::new();
-        for (node, weight) in condition {
-            let from = self.read(index, &Slot::Condition(node))?;
-            let Form::Tokens { prompt, .. } = &self.values.get(&from)?.kind.form else { return None };
-            conditions.push(Condition { prompt: prompt.clone(), from, weight });
-        }
-        let op = Op::Diffuse {
-            denoiser,
-            generate,
-            marginalize: [unread, lists.marginalize].concat(),
-            observe,
-            masks,
-            given,
-            condition: conditions,
-            guidance,
-            absent: lists.absent,
-            sampler,
-            seed,
-        };
-        self.push(&node, op, made);
+        self.push(&node, Op::Diffuse { diffusion, to }, made);
         Some(())
     }
 
-    fn score(&mut self, node: String, index: NodeIndex, score: Score) -> Option<()> {
-        let Score { denoiser, scoring, observe: given, absent, sampler, seed } = score;
+    fn score(&mut self, node: String, index: NodeIndex, diffusion: Diffusion, scoring: Scoring) -> Option<()> {
         let modality = &self.model.streams.get(&scoring.stream)?.modality;
         let read = read_ports(self.graph, index, self.live);
         let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
@@ -213,13 +184,7 @@ impl Steps<'_> {
         let made = [(&label, graph::LABEL), (&scores, graph::SCORES)];
         let made = made.into_iter().filter_map(|(id, port)| Some((id.clone()?, graph::leaving(port, modality))));
         let made: Vec<_> = made.collect();
-        let mut observe = IndexMap::new();
-        for stream in given {
-            let value = self.read(index, &Slot::Observe(stream.clone()))?;
-            observe.insert(stream, value);
-        }
-        let op = Op::Score { denoiser, scoring, observe, absent, sampler, seed, label, scores };
-        self.push(&node, op, made);
+        self.push(&node, Op::Score { diffusion, scoring, label, scores }, made);
         Some(())
     }
 }

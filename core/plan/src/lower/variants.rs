@@ -7,7 +7,7 @@ use crate::check::guidance;
 use crate::check::tasks::Asked;
 use crate::compile::Catalog;
 use crate::error::Report;
-use crate::graph::{ModelGraph, StreamLists, choose_denoiser, read_by};
+use crate::graph::{ModelGraph, choose_denoiser, read_by};
 use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
 use crate::problem::{Caution, Hint, Problem};
 use crate::source::{Source, SpannedString};
@@ -68,7 +68,7 @@ fn guided(
     report: &mut Report,
 ) -> IndexMap<String, Guidance> {
     guidance::check_names(written, &model.conditions(denoiser), report);
-    let applies = |task: &Task| task.score.is_none() && guidance::applies(written, &StreamLists::of(task));
+    let applies = |task: &Task| task.score.is_none() && guidance::applies(written, &task.streams);
     let guided = tasks.iter().filter(|(_, task)| applies(task));
     let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.guidance.clone())).collect();
     if guided.is_empty() {
