@@ -51,7 +51,9 @@ fn difference(one: &[f64], other: &[f64]) -> f64 {
 fn a_late_start_keeps_the_start_and_an_early_one_forgets_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write_digits(&folder.join("data"), 20);
+    // Images that the model knows.
+    let joint = Path::new(PIPELINES).join("mld/joint.yaml");
+    call("run", &joint, &folder.join("data"), &["--rows", "20", "--set", "joint.sampler.steps=20", "--seed", "3"]);
     let made = |name: &str, keys: &str, sampler: &str| {
         let lines = format!(
             "inputs: {{picture: {{modality: image, column: image}}}}\nnodes:\n  \
@@ -179,7 +181,7 @@ fn an_empty_mask_is_generation_and_a_full_one_is_the_value() {
              seen: {{encode: image/patches, from: picture, stream: image}}\n  \
              mask: {{encode: image/patches, from: kept, stream: image}}\n  \
              made: {{diffuse: [image]{keys}, absent: [line], sampler: {{kind: ddim, steps: 4}}}}\n  \
-             drawn: {{decode: image/patches, from: made.image, stream: image}}\noutputs: {{drawn: drawn}}\n"
+             drawn: {{decode: image/patches, from: made.image, stream: image}}\noutputs: {{drawn: drawn, seen: seen, hole: mask}}\n"
         );
         run(folder, name, "mt-diffusion/transition/model.yaml", &lines);
         cells(&folder.join(name), "drawn")
@@ -208,7 +210,7 @@ fn an_evaluation_takes_masks_from_a_stream_of_the_data() {
     let task = &findings.tasks["lines"];
     assert_eq!((&task.observe, &task.generate), (&vec!["image".to_string()], &vec!["image".to_string()]));
     let samples = output.join("samples/0.parquet");
-    let columns = head(&Dataset::open(&[samples.clone()]).unwrap(), 1).unwrap();
+    let columns = head(&Dataset::open(std::slice::from_ref(&samples)).unwrap(), 1).unwrap();
     let columns: Vec<&str> = columns[0].keys().map(String::as_str).collect();
     assert_eq!(columns, ["original of image", "line", "class", "image", "predicted class of image"]);
     let [seen, masks, painted] = ["original of image", "line", "image"].map(|column| cells(&samples, column));

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Generated, Job, Model, ScorerConfig};
 use anyflow_plan::{
-    Errors, FileKind, Includes, Override, Problem, Source, Warning, compile_eval, compile_model, compile_run,
+    Error, Errors, FileKind, Includes, Override, Source, Warning, compile_eval, compile_model, compile_run,
     compile_train,
 };
 
@@ -130,8 +130,9 @@ fn parsed(overrides: &[String]) -> Result<Vec<Override>> {
 
 /// The errors of files; for an unknown plugin with the folders that were searched.
 fn unplanned(errors: Errors, sources: Vec<Source>, plugins: &InstalledPlugins) -> CliError {
-    let is_plugin = |problem: &Problem| matches!(problem, Problem::UnknownName { what, .. } if what == "plugin");
-    let note = errors.iter().any(|error| is_plugin(&error.problem)).then(|| plugins.searched());
+    let names_plugin =
+        |error: &Error| error.code == "unknown-name" && error.parts.get("what").is_some_and(|what| what == "plugin");
+    let note = errors.iter().any(names_plugin).then(|| plugins.searched());
     CliError::Plan { errors, sources, note }
 }
 

@@ -23,6 +23,10 @@ fn main() {
     group.bench_function("train", |bencher| {
         bencher.iter(|| compile_train(black_box(&train), &model, &catalog, &[], Some("data")).unwrap());
     });
+    let thousand = thousand_nodes();
+    group.bench_function("run of 1,000 nodes", |bencher| {
+        bencher.iter(|| compile_run(black_box(&thousand), &model, &catalog, &[]).unwrap());
+    });
     group.bench_function("eval", |bencher| {
         bencher.iter(|| compile_eval(black_box(&eval), &[&model], &catalog, &[], Some("data")).unwrap());
     });
@@ -32,6 +36,22 @@ fn main() {
     let format = Format::Text(&catalog);
     criterion.bench_function("explain as text", |bencher| bencher.iter(|| explain(black_box(&job), format)));
     criterion.final_summary();
+}
+
+/// A pipeline of 250 times four nodes, all of which an output needs.
+fn thousand_nodes() -> Source {
+    let nodes = (0..250).map(|index| {
+        format!(
+            "  seen{index}: {{encode: image/autoencoder, from: picture}}\n\
+             \x20 joint{index}: {{diffuse: [audio], observe: {{image: seen{index}}}}}\n\
+             \x20 sound{index}: {{decode: audio/autoencoder, from: joint{index}.audio}}\n\
+             \x20 heard{index}: {{encode: audio/autoencoder, from: sound{index}}}\n"
+        )
+    });
+    let nodes: String = nodes.collect();
+    let outputs: String = (0..250).map(|index| format!("  audio{index}: heard{index}\n")).collect();
+    let head = "anyflow: 1\nname: thousand\nmodel: model.yaml\ninputs: {picture: {modality: image}}\n";
+    Source::new("thousand.yaml", format!("{head}nodes:\n{nodes}outputs:\n{outputs}"))
 }
 
 fn folder() -> PathBuf {

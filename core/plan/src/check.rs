@@ -7,7 +7,7 @@ pub(crate) mod inputs;
 pub(crate) mod late;
 pub(crate) mod similarity;
 pub(crate) mod stages;
-mod subsets;
+pub(crate) mod subsets;
 pub(crate) mod tables;
 pub(crate) mod tasks;
 pub(crate) mod types;

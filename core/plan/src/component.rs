@@ -8,10 +8,43 @@ use crate::descriptor::{
     CodecDescriptor, Interface, ModuleDescriptor, PluginDescriptor, PortDescriptor, Role, RoleDescriptor,
 };
 use crate::error::Report;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::property;
 use crate::source::{Span, SpannedString};
 use crate::spec::Use;
+
+problems! {
+    /// What can be wrong with a component.
+    pub(crate) enum ComponentProblem {
+        /// A component is not written as `plugin/component`.
+        /// Example: `codec: png`.
+        /// Cure: Write plugin and component, for example `codec: PLUGIN/png`. `anyflow plugin list` shows both.
+        #[error("`{text}` is not of the form `plugin/component`{hint}")]
+        NotAComponent { text: String, hint: Hint },
+        /// A codec stands where a module is needed, or the other way round.
+        /// Example: `module: PLUGIN/png`, where `png` is a codec.
+        /// Cure: Name a component of the other kind. `anyflow plugin info PLUGIN` lists both.
+        #[error("`{component}` is a {found}, but a {expected} is needed here")]
+        WrongComponent { component: String, found: String, expected: String },
+        /// A module lacks a role that is needed here.
+        /// Example: `decode: PLUGIN/embedder`, which can only embed.
+        /// Cure: Use a module with this role. `anyflow plugin info PLUGIN` lists the roles.
+        #[error("module `{component}` cannot {role}; it can {can}")]
+        NoRole { component: String, role: String, can: String },
+        /// A module is called by an interface that this release does not know.
+        /// Example: A module of a plugin that was built with a later SDK.
+        /// Cure: Use a later release of Anyflow, or an earlier one of the plugin.
+        #[error("module `{component}` uses interface `{interface}`, which this release does not know; use a later one")]
+        UnknownInterface { component: String, interface: String },
+        /// A stage trains a module whose interface is for inference only.
+        /// Example: `train: x` where the module of stream `x` is an array module.
+        /// Cure: Train another part, or use a module with the interface that the message names.
+        #[error(
+            "module `{component}` cannot be trained: its interface `{interface}` is for inference only; use a module with `{wanted}`"
+        )]
+        InferenceOnly { component: String, interface: String, wanted: String },
+    }
+}
 
 /// The two sorts of components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +105,9 @@ pub(crate) fn module<'a>(used: &Use, catalog: &'a Catalog, report: &mut Report) 
     let (plugin, library, id) = find(&used.component, Sort::Module, catalog, report)?;
     let descriptor = plugin.modules.iter().find(|module| module.id == id)?;
     if let Interface::Other(interface) = &descriptor.interface {
-        let name = &used.component.value;
-        let text =
-            format!("module `{name}` uses interface `{interface}`, which this release does not know; use a later one");
-        report.error(used.component.span, Problem::Impossible { text });
+        let component = used.component.value.clone();
+        let interface = interface.clone();
+        report.error(used.component.span, ComponentProblem::UnknownInterface { component, interface });
         return None;
     }
     let placed = place(used, Sort::Module, plugin, library, id, &descriptor.parameters, report);
@@ -100,7 +132,7 @@ pub(crate) fn need_role<'a>(
     }
     let can: Vec<&str> = module.roles.iter().map(|descriptor| word(descriptor.role)).collect();
     let problem =
-        Problem::NoRole { component: component.value.clone(), role: word(wanted).into(), can: can.join(", ") };
+        ComponentProblem::NoRole { component: component.value.clone(), role: word(wanted).into(), can: can.join(", ") };
     report.error(at, problem);
     None
 }
@@ -128,13 +160,9 @@ pub(crate) fn need_gradients(
     if module.interface == Interface::Torch {
         return Some(());
     }
-    let text = format!(
-        "module `{}` cannot be trained: its interface `{}` is for inference only; use a module with `{}`",
-        component.value,
-        module.interface.id(),
-        Interface::Torch.id()
-    );
-    report.error(at, Problem::Impossible { text });
+    let interface = module.interface.id().to_string();
+    let wanted = Interface::Torch.id().to_string();
+    report.error(at, ComponentProblem::InferenceOnly { component: component.value.clone(), interface, wanted });
     None
 }
 
@@ -161,7 +189,7 @@ fn find<'a, 'u>(
 ) -> Option<Location<'a, 'u>> {
     let Some((name, id)) = component.value.split_once('/') else {
         let hint = all_of(sort, &component.value, catalog);
-        report.error(component.span, Problem::NotAComponent { text: component.value.clone(), hint });
+        report.error(component.span, ComponentProblem::NotAComponent { text: component.value.clone(), hint });
         return None;
     };
     let Some((plugin, library)) = catalog.plugins.get(name) else {
@@ -170,22 +198,25 @@ fn find<'a, 'u>(
         return None;
     };
     if !ids(plugin, sort).any(|known| known == id) {
-        report.error(component.span, missing(plugin, id, sort, component));
+        missing(plugin, id, sort, component, report);
         return None;
     }
     Some((plugin, library, id))
 }
 
-fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &SpannedString) -> Problem {
+/// Reports a component that its plugin does not have, or has as the other sort.
+fn missing(plugin: &PluginDescriptor, id: &str, sort: Sort, component: &SpannedString, report: &mut Report) {
     let other = if sort == Sort::Codec { Sort::Module } else { Sort::Codec };
     if ids(plugin, other).any(|known| known == id) {
         let found = other.name().into();
         let expected = sort.name().into();
-        return Problem::WrongComponent { component: component.value.clone(), found, expected };
+        let problem = ComponentProblem::WrongComponent { component: component.value.clone(), found, expected };
+        return report.error(component.span, problem);
     }
     let owner = format!("plugin `{}`", plugin.plugin);
     let what = sort.name().into();
-    Problem::NotThere { owner, what, name: id.into(), hint: Hint::among(id, ids(plugin, sort)) }
+    let hint = Hint::among(id, ids(plugin, sort));
+    report.error(component.span, Problem::NotThere { owner, what, name: id.into(), hint });
 }
 
 /// All components of a sort, with a suggestion from the plugin with this name.

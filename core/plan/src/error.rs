@@ -1,22 +1,37 @@
 //! Errors in the user's files: values with fields and positions; `Display` makes the text.
 //!
-//! A compilation collects all problems. The author of the files must act, unless a variant says otherwise.
+//! A compilation collects all problems. The author of the files must act, unless a problem says otherwise.
 
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
 use crate::found::{Found, Links};
-use crate::problem::{Caution, Problem};
+use crate::problem::{Caution, Coded, Problem};
 use crate::render;
 use crate::source::{Place, Source, Sources, Span, with_includes};
 
-/// A problem with its position and related positions.
+/// Whether there is a plan in spite of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Without a plan.
+    Error,
+    /// With a plan, which probably does not do what was intended.
+    Warning,
+}
+
+/// An error or a warning: what is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Diagnostic<P> {
-    /// The problem.
+pub struct Diagnostic {
+    /// Error or warning.
+    #[serde(skip)]
+    pub severity: Severity,
+    /// The code. `anyflow explain CODE` explains that of an error.
+    pub code: String,
+    /// The parts of the message, by name.
     #[serde(flatten)]
-    pub problem: P,
+    pub parts: Map<String, Json>,
     /// The whole sentence.
     pub message: String,
     /// Its position.
@@ -36,23 +51,26 @@ pub struct Related {
 }
 
 /// One error.
-pub type Error = Diagnostic<Problem>;
+pub type Error = Diagnostic;
 
 /// Something allowed but probably not intended.
-pub type Warning = Diagnostic<Caution>;
+pub type Warning = Diagnostic;
 
-impl Warning {
-    /// The warning, with the text it refers to underlined.
+impl Diagnostic {
+    /// The message, with the text it refers to underlined.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
-        render::diagnostic("warning", self, &with_includes(sources), color)
+        render::diagnostic(self, &with_includes(sources), color)
     }
 }
 
-impl<P> fmt::Display for Diagnostic<P> {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", self.place.file, self.place.line, self.place.column, self.message)
     }
 }
+
+/// The code of the problem that counts those that are not listed.
+const MORE: &str = "more";
 
 /// All errors of a compilation, in the order of the files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,8 +91,9 @@ impl Errors {
     /// The number of errors, including those that are only counted; never 0.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        match self.list.last().map(|last| &last.problem) {
-            Some(Problem::More { count }) => self.list.len() - 1 + count,
+        let counted = |last: &Diagnostic| last.parts.get("count").and_then(Json::as_u64).unwrap_or(0) as usize;
+        match self.list.last() {
+            Some(last) if last.code == MORE => self.list.len() - 1 + counted(last),
             _ => self.list.len(),
         }
     }
@@ -82,10 +101,9 @@ impl Errors {
     /// The codes of the errors, each once, in the order of the errors.
     pub fn codes(&self) -> Vec<String> {
         let mut codes: Vec<String> = Vec::new();
-        for error in &self.list {
-            let code = error.problem.code();
-            if !codes.contains(&code) && !matches!(error.problem, Problem::More { .. }) {
-                codes.push(code);
+        for Diagnostic { code, .. } in &self.list {
+            if !codes.contains(code) && code != MORE {
+                codes.push(code.clone());
             }
         }
         codes
@@ -94,8 +112,7 @@ impl Errors {
     /// All errors with the offending text underlined. `sources` are the compiled texts.
     pub fn render(&self, sources: &[&Source], color: bool) -> String {
         let sources: Vec<&Source> = with_includes(sources).into_iter().chain(&self.overrides).collect();
-        let parts: Vec<String> =
-            self.list.iter().map(|error| render::diagnostic("error", error, &sources, color)).collect();
+        let parts: Vec<String> = self.list.iter().map(|error| render::diagnostic(error, &sources, color)).collect();
         parts.join("\n")
     }
 }
@@ -124,32 +141,27 @@ impl<'a> IntoIterator for &'a Errors {
 /// Collects errors and warnings while the rules run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    errors: Found<Problem>,
-    warnings: Found<Caution>,
+    errors: Found,
+    warnings: Found,
 }
 
 impl Report {
-    pub fn error(&mut self, span: Span, problem: Problem) {
+    pub fn error(&mut self, span: Span, problem: impl Coded) {
         self.linked(span, problem, Vec::new());
     }
 
     /// An error with a second position.
-    pub fn error_with(&mut self, span: Span, problem: Problem, other: Span, text: impl Into<String>) {
+    pub fn error_with(&mut self, span: Span, problem: impl Coded, other: Span, text: impl Into<String>) {
         self.linked(span, problem, vec![(other, text.into())]);
     }
 
     /// An error with any number of other positions.
-    pub fn linked(&mut self, span: Span, problem: Problem, links: Links) {
+    pub fn linked(&mut self, span: Span, problem: impl Coded, links: Links) {
         self.errors.add(span, problem, links);
     }
 
     pub fn warning(&mut self, span: Span, caution: Caution) {
         self.warnings.add(span, caution, Vec::new());
-    }
-
-    /// The errors so far.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.errors.iter()
     }
 
     pub fn failed(&self) -> bool {
@@ -160,7 +172,9 @@ impl Report {
     pub fn finish<T>(self, value: Option<T>, sources: &[&Source], files: usize) -> Result<(T, Vec<Warning>), Errors> {
         let table = Sources(sources);
         match value {
-            Some(value) if self.errors.is_empty() => Ok((value, self.warnings.diagnostics(table, files))),
+            Some(value) if self.errors.is_empty() => {
+                Ok((value, self.warnings.diagnostics(Severity::Warning, table, files)))
+            }
             _ => Err(self.into_errors(sources, files)),
         }
     }
@@ -171,6 +185,6 @@ impl Report {
             self.error(Span::default(), Problem::Internal { text: "no plan and no error".into() });
         }
         let overrides = sources.iter().skip(files).map(|source| (*source).clone()).collect();
-        Errors { list: self.errors.diagnostics(Sources(sources), files), overrides }
+        Errors { list: self.errors.diagnostics(Severity::Error, Sources(sources), files), overrides }
     }
 }

@@ -1,10 +1,11 @@
 //! Errors and warnings found by the rules: each once, up to a maximum number.
 
 use std::collections::HashSet;
-use std::fmt;
 
-use crate::error::{Diagnostic, Related};
-use crate::problem::Surplus;
+use serde_json::{Map, Value as Json};
+
+use crate::error::{Diagnostic, Related, Severity};
+use crate::problem::{Coded, Problem};
 use crate::source::{SourceId, Sources, Span};
 
 /// Maximum number of listed items; further ones are only counted.
@@ -14,29 +15,29 @@ const MOST: usize = 100;
 pub(crate) type Links = Vec<(Span, String)>;
 
 /// Problems or cautions, in the order in which they were found.
-#[derive(Debug)]
-pub(crate) struct Found<P> {
-    kept: Vec<(Span, P, Links)>,
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    kept: Vec<Item>,
     /// Position and text of each, including those that are only counted.
     seen: HashSet<(Span, String)>,
 }
 
-impl<P> Default for Found<P> {
-    fn default() -> Self {
-        Found { kept: Vec::new(), seen: HashSet::new() }
-    }
+/// A problem as its code, parts and text, with its position.
+#[derive(Debug)]
+struct Item {
+    span: Span,
+    code: String,
+    parts: Map<String, Json>,
+    message: String,
+    links: Links,
 }
 
-impl<P: fmt::Display + Surplus> Found<P> {
+impl Found {
     /// Adds an item, unless it is known.
-    pub fn add(&mut self, span: Span, problem: P, links: Links) {
+    pub fn add(&mut self, span: Span, problem: impl Coded, links: Links) {
         if self.seen.insert((span, problem.to_string())) && self.kept.len() < MOST {
-            self.kept.push((span, problem, links));
+            self.kept.push(Item::new(span, &problem, links));
         }
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &P> {
-        self.kept.iter().map(|(_, problem, _)| problem)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -44,14 +45,13 @@ impl<P: fmt::Display + Surplus> Found<P> {
     }
 
     /// All items in the order of the files. The first `files` sources are files, the rest are overrides.
-    pub fn diagnostics(mut self, sources: Sources, files: usize) -> Vec<Diagnostic<P>> {
+    pub fn diagnostics(mut self, severity: Severity, sources: Sources, files: usize) -> Vec<Diagnostic> {
         // Overrides are the last sources, but their errors come first.
-        self.kept.sort_by_key(|(span, _, _)| (order(span.source, files), span.start));
-        let more = self.seen.len() - self.kept.len();
-        let last = self.kept.last().map_or(Span::default(), |(span, ..)| *span);
-        let surplus = (more > 0).then(|| (last, P::surplus(more), Links::new()));
-        let all = self.kept.into_iter().chain(surplus);
-        all.map(|(span, problem, links)| diagnostic(span, problem, links, sources)).collect()
+        self.kept.sort_by_key(|item| (order(item.span.source, files), item.span.start));
+        let count = self.seen.len() - self.kept.len();
+        let last = self.kept.last().map_or(Span::default(), |item| item.span);
+        let surplus = (count > 0).then(|| Item::new(last, &Problem::More { count }, Links::new()));
+        self.kept.into_iter().chain(surplus).map(|item| item.diagnostic(severity, sources)).collect()
     }
 }
 
@@ -59,15 +59,25 @@ fn order(source: SourceId, files: usize) -> usize {
     if source.0 >= files { 0 } else { source.0 + 1 }
 }
 
-fn diagnostic<P: fmt::Display>(span: Span, problem: P, links: Links, sources: Sources) -> Diagnostic<P> {
-    let related = links.into_iter().map(|(at, text)| Related { text, place: sources.place(at) }).collect();
-    Diagnostic { message: problem.to_string(), problem, place: sources.place(span), related }
+impl Item {
+    fn new(span: Span, problem: &impl Coded, links: Links) -> Item {
+        let parts = match serde_json::to_value(problem) {
+            Ok(Json::Object(parts)) => parts,
+            _ => Map::new(), // a problem without parts
+        };
+        Item { span, code: problem.code(), parts, message: problem.to_string(), links }
+    }
+
+    fn diagnostic(self, severity: Severity, sources: Sources) -> Diagnostic {
+        let Item { span, code, parts, message, links } = self;
+        let related = links.into_iter().map(|(at, text)| Related { text, place: sources.place(at) }).collect();
+        Diagnostic { severity, code, parts, message, place: sources.place(span), related }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Problem;
     use crate::source::Source;
 
     #[test]
@@ -79,7 +89,7 @@ mod tests {
             let span = Span { source: SourceId(0), start: 2 * start, end: 2 * start + 1 };
             found.add(span, Problem::Syntax { text: "wrong".into() }, Vec::new());
         }
-        let listed = found.diagnostics(Sources(&[&source]), 1);
+        let listed = found.diagnostics(Severity::Error, Sources(&[&source]), 1);
         assert_eq!((listed.len(), listed[99].place.line), (MOST + 1, 100));
         assert_eq!(listed[100].message, "and 29900 more");
     }

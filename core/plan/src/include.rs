@@ -5,10 +5,26 @@
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::problem::Problem;
+use crate::problem::{Problem, problems};
 use crate::source::{Source, SourceId, Span, joined};
 use crate::surface;
 use crate::yaml::{self, Content, Entry, Node};
+
+problems! {
+    /// What can be wrong with a file that another one includes.
+    pub(crate) enum IncludeProblem {
+        /// A value from the command line names a file to include. Only files that other files name are read.
+        /// Example: `--set model.streams.label.codec.classes=words.txt`, where no file names `words.txt`.
+        /// Cure: Write the name into the file.
+        #[error("{what} `{path}` was not read; write its name into the file")]
+        NotRead { what: &'static str, path: String },
+        /// A model starts from a model that starts from another one, or from itself.
+        /// Example: `from: b.yaml` in `a.yaml`, where `b.yaml` has a `from` as well.
+        /// Cure: Name a model without `from`.
+        #[error("`from` of {path} names {base}, which has a `from` itself; name a model without one")]
+        ChainedFrom { path: String, base: String },
+    }
+}
 
 /// The key that names the model to start from.
 const FROM: &str = "from";
@@ -50,23 +66,19 @@ pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report:
     let path = surface::text(&from.node, "`from` of the model", report)?;
     let source = files.get(id.0)?;
     let base = source.beside(&path.value);
-    let refused = |reason: String| Problem::Impossible { text: format!("`from` of {} {reason}", source.path) };
     let Some(index) = files.iter().position(|file| file.path == base) else {
-        report.error(path.span, refused(format!("names {base}, which was not read")));
+        report.error(path.span, IncludeProblem::NotRead { what: "model", path: base });
         return None;
     };
-    if index == id.0 {
-        report.error(path.span, refused("names the file itself; name another model".into()));
-        return None;
-    }
     let mut tree = yaml::parse(&files[index].text, SourceId(index), report)?;
     if let Some(again) = entry(&tree, FROM) {
-        let reason = format!("names {base}, which has a `from` itself; name a model without one");
-        report.error_with(path.span, refused(reason), again.key.span, "its own `from`");
+        let problem = IncludeProblem::ChainedFrom { path: source.path.clone(), base };
+        report.error_with(path.span, problem, again.key.span, "its own `from`");
         return None;
     }
     if FileKind::of(&tree) != Some(FileKind::Model) {
-        report.error(path.span, refused(format!("names {base}, which is not a model")));
+        let found = format!("`from` names {base}, which has no `streams`");
+        report.error(path.span, Problem::WrongFile { expected: FileKind::Model.name().into(), found });
         return None;
     }
     // A path in the other file is relative to that file.
@@ -126,8 +138,7 @@ pub(crate) fn with_words(root: &mut Node, files: &[&Source], report: &mut Report
         match files.iter().position(|file| file.path == path) {
             Some(index) => node.content = Content::List(lines(&files[index].text, SourceId(index))),
             None => {
-                let text = format!("`{path}` is a word list that was not read; write its name into the file");
-                report.error(node.span, Problem::Impossible { text });
+                report.error(node.span, IncludeProblem::NotRead { what: "word list", path });
             }
         }
     });

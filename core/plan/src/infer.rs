@@ -6,6 +6,8 @@
 mod parameters;
 mod unify;
 
+pub(crate) use parameters::ParameterProblem;
+
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 

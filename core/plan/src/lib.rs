@@ -6,8 +6,10 @@ pub mod descriptor;
 pub mod plan;
 pub mod protocol;
 pub mod reference;
+pub mod seeds;
 pub mod style;
 
+mod catalogue;
 mod check;
 mod compile;
 mod component;
@@ -28,14 +30,15 @@ mod surface;
 mod types;
 mod yaml;
 
+pub use catalogue::codes;
 pub use compile::{
     Catalog, FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_paths,
 };
-pub use error::{Diagnostic, Error, Errors, Related, Warning};
+pub use error::{Diagnostic, Error, Errors, Related, Severity, Warning};
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::Override;
-pub use problem::{Caution, CodeEntry, Hint, Problem};
+pub use problem::{CodeEntry, Hint};
 pub use protocol::{event, findings, frame, order};
 pub use source::{Place, Source};
 pub use surface::schema;

@@ -6,4 +6,4 @@ mod order;
 pub(crate) mod run;
 pub(crate) mod scorers;
 pub(crate) mod training;
-mod variants;
+pub(crate) mod variants;

@@ -5,15 +5,25 @@
 
 use anyflow_config::{
     Family, Guidance, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
-    TimeDistribution, ValueForm,
+    TimeDistribution,
 };
 
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
-use crate::problem::{Caution, Hint, Problem};
+use crate::problem::{Caution, Hint, problems};
 use crate::source::{Source, SourceId, Span, SpannedString};
-use crate::surface::Reader;
 use crate::yaml::{self, Content, Entry, Node};
+
+problems! {
+    /// What can be wrong with a value from the command line.
+    pub(crate) enum OverrideProblem {
+        /// An override (`--set`) cannot be applied.
+        /// Example: `--set joint.sampler.steps.a=1`, where `steps` is a number.
+        /// Cure: Write a path of keys that exist, and a value of the form that the key needs.
+        #[error("cannot override `{path}`: {reason}{hint}")]
+        BadOverride { path: String, reason: String, hint: Hint },
+    }
+}
 
 /// A value from the command line that replaces a value of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +58,8 @@ pub(crate) fn sources(overrides: &[Override]) -> Vec<Source> {
 /// The path and the value.
 fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<SpannedString>, Node)> {
     let whole = Span { source, start: 0, end: text.len() };
-    let bad = |reason: &str| Problem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
+    let bad =
+        |reason: &str| OverrideProblem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
     let Some((path, value)) = text.split_once('=') else {
         report.error(whole, bad("write it as `path=value`"));
         return None;
@@ -134,7 +145,7 @@ fn put(path: &[SpannedString], value: Node, root: &mut Node, kind: FileKind, rep
     let Some(start) = start(root, kind, &first.value) else {
         let hint = Hint::among(&first.value, known.iter().map(String::as_str));
         let reason = format!("the {} has no `{}`", kind.name(), first.value);
-        return report.error(first.span, Problem::BadOverride { path: joined(path), reason, hint });
+        return report.error(first.span, OverrideProblem::BadOverride { path: joined(path), reason, hint });
     };
     set(start, first, rest, path, value, report);
 }
@@ -227,7 +238,7 @@ fn set(
     let Content::Mapping(entries) = &mut node.content else {
         let reason = format!("`{}` is {}, not a mapping", at.value, node.found());
         let hint = Hint::none();
-        return report.error(next.span, Problem::BadOverride { path: joined(path), reason, hint });
+        return report.error(next.span, OverrideProblem::BadOverride { path: joined(path), reason, hint });
     };
     let index = entries.iter().position(|entry| entry.key.value == next.value).unwrap_or_else(|| {
         let empty = Node { span: next.span, content: Content::Mapping(Vec::new()) };
@@ -267,7 +278,7 @@ fn set_kind(
     };
     let Content::Mapping(entries) = &mut node.content else {
         let reason = format!("it is {}, not a mapping", node.found());
-        return report.error(key.span, Problem::BadOverride { path: joined(path), reason, hint: Hint::none() });
+        return report.error(key.span, OverrideProblem::BadOverride { path: joined(path), reason, hint: Hint::none() });
     };
     entries.retain(|entry| entry.key.value != "kind");
     entries.insert(0, Entry { key: key.clone(), node: value });
@@ -284,14 +295,15 @@ fn set_kind(
     });
 }
 
-/// The keys of a mapping `{kind: ..., ...}` that its kind does not have.
+/// The keys of a mapping `{kind: ..., ...}` that its kind does not have; none if the kind is unknown.
 fn unknown_keys(node: &Node, family: &'static Family) -> Vec<String> {
-    let mut report = Report::default();
-    ValueForm::Kind(family).read(node, "", &mut report);
-    let own = format!("{} `", family.name);
-    let unknown = report.problems().filter_map(|problem| match problem {
-        Problem::UnknownKey { key, within, .. } if within.starts_with(&own) => Some(key.clone()),
-        _ => None,
-    });
-    unknown.collect()
+    let Content::Mapping(entries) = &node.content else { return Vec::new() };
+    let kind = match entries.iter().find(|entry| entry.key.value == "kind").map(|entry| &entry.node.content) {
+        Some(Content::String(name)) => family.kind(name),
+        Some(_) => None,
+        None => family.default_kind(),
+    };
+    let Some(keys) = kind.map(|kind| family.keys(kind)) else { return Vec::new() };
+    let names = entries.iter().map(|entry| &entry.key.value).filter(|name| *name != "kind");
+    names.filter(|name| !keys.iter().any(|key| key.name == **name)).cloned().collect()
 }

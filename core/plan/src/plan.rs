@@ -16,7 +16,7 @@ pub use run::{Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained, WeightsPart};
 
-/// Version of the serialized form; the engine refuses another.
+/// Version of the serialized form; both programs refuse [another](crate::protocol::VERSION).
 pub const PLAN_FORMAT: u32 = 3;
 
 /// A job for the engine.

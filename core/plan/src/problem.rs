@@ -1,21 +1,17 @@
-//! All errors and warnings of the planner.
+//! Problems that any part of the planner may find. A rule declares its own problems, in its own file.
 
-#[macro_use]
 mod codes;
 
 use std::fmt;
 
 use serde::Serialize;
-use thiserror::Error;
 
 pub use codes::CodeEntry;
+pub(crate) use codes::{Coded, kebab, problems};
 
 problems! {
     /// An error in the user's files. The user must act, except for [`Problem::Internal`].
-    #[derive(Clone, Debug, PartialEq, Error, Serialize)]
-    #[serde(tag = "code", rename_all = "kebab-case")]
-    #[allow(missing_docs)] // The message shows what each field is.
-    pub enum Problem {
+    pub(crate) enum Problem {
         /// The file is not valid YAML, or nests deeper than the parser allows.
         /// Example: `nodes: [encode` without the closing bracket.
         /// Cure: Fix the text at the underlined place. Indent with spaces, and quote text that contains `: ` or begins
@@ -58,6 +54,11 @@ problems! {
         /// Cure: Write a value within the bounds. `anyflow explain KEY` shows them.
         #[error("{what} must be {bound}, found {value}")]
         OutOfBounds { what: String, value: String, bound: String },
+        /// A list has too few or too many names for what it is about.
+        /// Example: `diffuse: []`, a node that generates nothing.
+        /// Cure: List as many names as the message says.
+        #[error("{what} must list {wanted}, found {found}")]
+        WrongCount { what: String, wanted: String, found: usize },
         /// A name cannot be used: names of nodes, streams and files must be printable, without dots, spaces and slashes.
         /// Example: A node with the name `a.b`; the dot separates a node from its port.
         /// Cure: Choose another name.
@@ -78,117 +79,16 @@ problems! {
         /// Cure: Write one of the listed words.
         #[error("{what} cannot be `{word}`{hint}")]
         BadWord { what: String, word: String, hint: Hint },
-        /// `train` of a stage names something that its objective cannot train.
-        /// Example: `train: joint` with objective `reconstruct`, where `joint` is a denoiser; `reconstruct` trains a
-        /// stream.
-        /// Cure: Name something that the objective trains, or choose another objective.
-        #[error("objective `{objective}` trains a {what}, but there is no {what} `{name}`{hint}")]
-        NotTrainable { objective: String, what: String, name: String, hint: Hint },
-        /// A component is not written as `plugin/component`.
-        /// Example: `codec: png`.
-        /// Cure: Write plugin and component, for example `codec: PLUGIN/png`. `anyflow plugin list` shows both.
-        #[error("`{text}` is not of the form `plugin/component`{hint}")]
-        NotAComponent { text: String, hint: Hint },
-        /// A codec stands where a module is needed, or the other way round.
-        /// Example: `module: PLUGIN/png`, where `png` is a codec.
-        /// Cure: Name a component of the other kind. `anyflow plugin info PLUGIN` lists both.
-        #[error("`{component}` is a {found}, but a {expected} is needed here")]
-        WrongComponent { component: String, found: String, expected: String },
-        /// A module lacks a role that is needed here.
-        /// Example: `decode: PLUGIN/embedder`, which can only embed.
-        /// Cure: Use a module with this role. `anyflow plugin info PLUGIN` lists the roles.
-        #[error("module `{component}` cannot {role}; it can {can}")]
-        NoRole { component: String, role: String, can: String },
-        /// A node names a component that no stream or prompt of the model uses.
-        /// Example: `encode: PLUGIN/other` with a model whose streams use `PLUGIN/autoencoder`.
-        /// Cure: Name the component of a stream, or use this component in the model.
-        #[error("no {what} of the model uses `{component}`{hint}")]
-        UnusedComponent { what: &'static str, component: String, hint: Hint },
-        /// A parameter of a component has no default, and the shapes do not determine it.
-        /// Example: A module with a parameter `hidden` without a default.
-        /// Cure: Write the component as a mapping and set the parameter: `{use: PLUGIN/module, hidden: 64}`.
-        #[error("parameter `{parameter}` of `{component}` has no default and does not follow from the shapes; set it")]
-        MissingParameter { component: String, parameter: String },
         /// Two connected things differ in shape, dtype, range or modality.
         /// Example: A codec that makes [1, 28, 28] with a module that takes [3, 32, 32].
         /// Cure: Change one of the two: another component, other parameters, or another `latent`.
         #[error("{what} do not match: {one}, but {other}")]
         Mismatch { what: &'static str, one: String, other: String },
-        /// A node takes another type than the node that it reads from makes.
-        /// Example: `decode` that reads from a prompt.
-        /// Cure: Read from a node of the needed type, or put a node between them that converts.
-        #[error("{to} takes {wanted}, but `{from}` is {found}")]
-        EdgeMismatch { to: String, wanted: String, from: String, found: String },
-        /// A reference `node.port` names a port that the node does not have.
-        /// Example: `from: joint.lfet`, where `joint` generates `left` and `right`.
-        /// Cure: Name a port of the node: a stream that it generates, or `label` and `scores` of `score`.
-        #[error("`{node}` has no port `{port}`{hint}")]
-        UnknownPort { node: String, port: String, hint: Hint },
-        /// A node has several ports, and the reference names none.
-        /// Example: `from: joint`, where `joint` generates two streams.
-        /// Cure: Write `node.port`, as the message shows.
-        #[error("`{node}` has named ports; write {choices}")]
-        PortWanted { node: String, choices: String },
-        /// Nodes read from each other in a circle, so none of them can run first.
-        /// Example: `a` reads from `b`, and `b` reads from `a`.
-        /// Cure: Remove one of the references.
-        #[error("these nodes form a cycle: {}", .nodes.join(" -> "))]
-        Cycle { nodes: Vec<String> },
         /// Several things fit, and the file does not say which one is meant.
         /// Example: Two denoisers over the same stream, and a node without `denoiser`.
         /// Cure: Name one of the candidates with the key that the message names.
         #[error("{what} is ambiguous: {}; {remedy}", .candidates.join(", "))]
         Ambiguous { what: String, candidates: Vec<String>, remedy: String },
-        /// No denoiser of the model has all the streams that a node or task names.
-        /// Example: `diffuse: [x, y]` with one denoiser over `x` and another over `y`.
-        /// Cure: Name streams of one denoiser, or add a denoiser over all of them to the model.
-        #[error("no denoiser of the model has all the streams {}{hint}", .streams.join(", "))]
-        NoDenoiser { streams: Vec<String>, hint: Hint },
-        /// A table lacks a column that a stage or task reads.
-        /// Example: A stage that trains a denoiser over two streams, on a table with the column of one.
-        /// Cure: Add the column to `columns` of the table, or train fewer streams.
-        #[error("table `{table}` has no column for {wanted}, which {reader} reads")]
-        MissingColumn { table: String, wanted: String, reader: String },
-        /// A table takes columns from several sources, but no column says which rows belong together.
-        /// Example: `columns: {x: one.x, y: two.y}` without `join`.
-        /// Cure: Add `join: COLUMN`, a column that all sources have.
-        #[error("{table} takes columns from {} and needs a `join`", .sources.join(" and "))]
-        NoJoin { table: String, sources: Vec<String> },
-        /// A reference to a column is not of the form `source.column`.
-        /// Example: `columns: {x: pixels}`.
-        /// Cure: Write the name of the source, a dot, and the name of the column.
-        #[error("`{text}` is not of the form `source.column`{hint}")]
-        NotAColumn { text: String, hint: Hint },
-        /// The keys are valid one by one, but do not make sense together. The message says why.
-        /// Example: `guidance: {kind: joint}` where one stream is generated.
-        /// Cure: Change what the message names.
-        #[error("{text}")]
-        Impossible { text: String },
-        /// A task of an evaluation generates a stream that no judge can score.
-        /// Example: `generate: [x]` without `x` under `judges`.
-        /// Cure: Add a judge for the stream, or list the stream under `marginalize`.
-        #[error("task `{task}` generates `{stream}`, but `judges` has no `{stream}`")]
-        NoJudge { task: String, stream: String },
-        /// Judges have different numbers of classes, so their classes cannot be compared.
-        /// Example: One judge with 10 classes and one with 12.
-        /// Cure: Use judges of the same classes.
-        #[error("judge `{one}` has {one_classes} classes, but judge `{other}` has {other_classes}")]
-        ClassesMismatch { one: String, one_classes: i64, other: String, other_classes: i64 },
-        /// An override (`--set`) cannot be applied.
-        /// Example: `--set joint.sampler.steps.a=1`, where `steps` is a number.
-        /// Cure: Write a path of keys that exist, and a value of the form that the key needs.
-        #[error("cannot override `{path}`: {reason}{hint}")]
-        BadOverride { path: String, reason: String, hint: Hint },
-        /// The dataset lacks a column that the pipeline reads.
-        /// Example: An input `photo` and a dataset without a column `photo`.
-        /// Cure: Name the column with `column:` of the input, or rename it in the dataset.
-        #[error("input `{input}` reads column `{column}`, which the dataset does not have{hint}")]
-        NoSuchColumn { input: String, column: String, hint: Hint },
-        /// A column of the dataset holds cells of another kind than the codec reads.
-        /// Example: A column of strings where the codec reads bytes.
-        /// Cure: Read another column, or use a codec for this kind of cells.
-        #[error("input `{input}` needs cells of kind {wanted}, but column `{column}` holds {found}")]
-        WrongCells { input: String, column: String, wanted: String, found: String },
         /// More errors than are listed.
         /// Example: A file with hundreds of errors.
         /// Cure: Fix the listed errors first.
@@ -202,36 +102,19 @@ problems! {
     }
 }
 
-/// Something allowed but probably not intended.
-#[derive(Clone, Debug, PartialEq, Error, Serialize)]
-#[serde(tag = "code", rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum Caution {
-    /// An unused thing.
-    #[error("{what} `{name}` is not used{consequence}")]
-    Unused { what: String, name: String, consequence: String },
-    /// A key that has no effect here.
-    #[error("`{key}` has no effect: {reason}")]
-    NoEffect { key: String, reason: String },
-    /// Warnings beyond those that are listed.
-    #[error("and {count} more")]
-    More { count: usize },
-}
-
-/// The item that counts those that are not listed.
-pub(crate) trait Surplus {
-    fn surplus(count: usize) -> Self;
-}
-
-impl Surplus for Problem {
-    fn surplus(count: usize) -> Self {
-        Problem::More { count }
-    }
-}
-
-impl Surplus for Caution {
-    fn surplus(count: usize) -> Self {
-        Caution::More { count }
+problems! {
+    /// Something allowed but probably not intended.
+    pub(crate) enum Caution {
+        /// A declared thing is used by nothing.
+        /// Example: A node whose ports no other node and no output reads.
+        /// Cure: Use it or remove it.
+        #[error("{what} `{name}` is not used{consequence}")]
+        Unused { what: String, name: String, consequence: String },
+        /// A key has no effect at this place.
+        /// Example: `given: noised` in a node that observes no stream as a whole.
+        /// Cure: Remove the key, or change what the message names.
+        #[error("`{key}` has no effect: {reason}")]
+        NoEffect { key: String, reason: String },
     }
 }
 

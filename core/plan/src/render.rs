@@ -1,6 +1,6 @@
 //! Renders a message with the source lines it refers to, in the style of rustc.
 
-use crate::error::Diagnostic;
+use crate::error::{Diagnostic, Severity};
 use crate::source::{Place, Source};
 use crate::style::{Style, painted as styled};
 
@@ -8,8 +8,11 @@ use crate::style::{Style, painted as styled};
 const WIDTH: usize = 110;
 
 /// Renders one message with its position and related positions.
-pub(crate) fn diagnostic<P>(severity: &str, message: &Diagnostic<P>, sources: &[&Source], color: bool) -> String {
-    let tint = if severity == "error" { Style::Red } else { Style::Yellow };
+pub(crate) fn diagnostic(message: &Diagnostic, sources: &[&Source], color: bool) -> String {
+    let (severity, tint) = match message.severity {
+        Severity::Error => ("error", Style::Red),
+        Severity::Warning => ("warning", Style::Yellow),
+    };
     let mut out = format!("{}: {}\n", painted(severity, tint, color), painted(&message.message, Style::Bold, color));
     out.push_str(&excerpt(&message.place, '^', "", sources, color, tint));
     for related in &message.related {

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyflow_plan::order::{CheckOrder, Order};
-use anyflow_plan::plan::PLAN_FORMAT;
 use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
 use anyflow_runtime::trace::Timeline;
@@ -89,21 +88,14 @@ fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
 }
 
 fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: CheckOrder = front::order(path).map_err(RunError::Internal)?;
+    let order: CheckOrder = front::order(path)?;
     tch::set_num_threads(1);
     start_tracing(None);
     anyflow_runtime::conformance::check(&order, events)
 }
 
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: Order = front::order(path).map_err(RunError::Internal)?;
-    if order.format != PLAN_FORMAT {
-        let text = format!(
-            "has format {}, but this engine reads {PLAN_FORMAT}; use `anyflow` and `anyflow-engine` of the same release",
-            order.format
-        );
-        return Err(RunError::Internal(format!("order {}: {text}", path.display())));
-    }
+    let order: Order = front::order(path)?;
     start_tracing(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
     anyflow_runtime::execute(&order, events)
 }

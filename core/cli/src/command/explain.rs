@@ -1,7 +1,7 @@
 //! `anyflow explain`.
 
+use anyflow_plan::CodeEntry;
 use anyflow_plan::reference::{self, KeyEntry, Section};
-use anyflow_plan::{CodeEntry, Problem};
 
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
@@ -19,7 +19,7 @@ pub struct Args {
 /// # Errors
 /// An unknown key or code.
 pub fn run(args: &Args) -> Result<CommandResult> {
-    if let Some(code) = Problem::codes().into_iter().find(|code| code.code == args.key) {
+    if let Some(code) = anyflow_plan::codes().into_iter().find(|code| code.code == args.key) {
         let json = serde_json::to_value(&code).map_err(CliError::internal)?;
         return Ok(CommandResult::done(problem(&code), json));
     }

@@ -7,6 +7,7 @@ use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Form, Job, Model, Op, PLAN_FORMAT, RunPlan};
+use anyflow_plan::seeds::{self, Drawing};
 use serde_json::Value;
 
 use super::{columns, open, plugins, shown, summary};
@@ -36,8 +37,8 @@ pub struct Args {
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
-    /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
-    /// [default: the file's seeds, or 0]
+    /// Seed of the noise, in place of the file's seeds: of the first node that draws noise, and for each other node made
+    /// from it and the node's name; --set NODE.seed=M takes precedence [default: the file's seeds, or 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Column of row keys [default: `id` if there is one, else the row number]
@@ -115,7 +116,9 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
     let compiled = compile(&args.set)?;
     let Some(seed) = args.seed else { return Ok(compiled) };
     // The nodes are known only from the plan. What the user sets comes last, and so wins.
-    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{node}.seed={seed}"));
+    let drawing: Vec<_> = noisy_nodes(&compiled.job).into_iter().map(|node| Drawing { node, written: None }).collect();
+    let seeds = drawing.iter().zip(seeds::of_nodes(seed, &drawing));
+    let seeds = seeds.map(|(drawing, seed)| format!("{}.seed={seed}", drawing.node));
     compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
 }
 

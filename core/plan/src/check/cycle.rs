@@ -5,7 +5,18 @@ use petgraph::graph::NodeIndex;
 
 use crate::error::Report;
 use crate::graph::Graph;
-use crate::problem::Problem;
+use crate::problem::problems;
+
+problems! {
+    /// Nodes that wait for each other.
+    pub(crate) enum CycleProblem {
+        /// Nodes read from each other in a circle, so none of them can run first.
+        /// Example: `a` reads from `b`, and `b` reads from `a`.
+        /// Cure: Remove one of the references.
+        #[error("these nodes form a cycle: {}", .nodes.join(" -> "))]
+        Cycle { nodes: Vec<String> },
+    }
+}
 
 /// Names one cycle of every group of nodes that wait for each other.
 pub(crate) fn check(graph: &Graph, report: &mut Report) {
@@ -53,5 +64,5 @@ fn say(graph: &Graph, path: &[NodeIndex], report: &mut Report) {
     let mut references = references.collect::<Vec<_>>().into_iter();
     let Some(first) = references.next() else { return };
     let links = references.map(|span| (span, "and here".to_string())).collect();
-    report.linked(first, Problem::Cycle { nodes }, links);
+    report.linked(first, CycleProblem::Cycle { nodes }, links);
 }

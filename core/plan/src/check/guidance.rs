@@ -4,9 +4,25 @@ use anyflow_config::Guidance;
 
 use crate::error::Report;
 use crate::plan::{Roles, StreamRole};
-use crate::problem::Problem;
+use crate::problem::problems;
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, unknown};
+
+problems! {
+    /// Guidance without anything to guide towards.
+    pub(crate) enum GuidanceProblem {
+        /// Joint guidance strengthens the relation between generated streams, and only one is generated.
+        /// Example: `guidance: {kind: joint}` with `diffuse: [x]`.
+        /// Cure: Generate or marginalize another stream, or remove `guidance`.
+        #[error("joint guidance needs at least two generated streams, found {found}")]
+        JointOfOne { found: usize },
+        /// Guidance strengthens a condition, and there is none.
+        /// Example: `guidance: {kind: cfg}` without `observe` and `condition`.
+        /// Cure: Add a condition, or remove `guidance`.
+        #[error("guidance needs `observe` or `condition`; add one or remove `guidance`")]
+        NothingObserved {},
+    }
+}
 
 /// The guidance of one diffusion; `None` if it is wrong, which is reported.
 pub(crate) fn resolve(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) -> Option<Guidance> {
@@ -15,13 +31,12 @@ pub(crate) fn resolve(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) -
         return None;
     }
     if !applies(spec, roles) {
-        let text = if is_joint(spec) {
-            let found = sampled(roles);
-            format!("joint guidance needs at least two generated streams, found {found}")
+        let problem = if is_joint(spec) {
+            GuidanceProblem::JointOfOne { found: sampled(roles) }
         } else {
-            "guidance needs `observe` or `condition`; add one or remove `guidance`".into()
+            GuidanceProblem::NothingObserved {}
         };
-        report.error(spec.span, Problem::Impossible { text });
+        report.error(spec.span, problem);
         return None;
     }
     Some(spec.guidance.clone())

@@ -3,9 +3,25 @@
 use crate::descriptor::CellKind;
 use crate::error::Report;
 use crate::plan::{Form, RunPlan};
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, problems};
 use crate::source::Span;
 use crate::spec::PipelineSpec;
+
+problems! {
+    /// What can be wrong with a dataset for a pipeline.
+    pub(crate) enum InputProblem {
+        /// The dataset lacks a column that the pipeline reads.
+        /// Example: An input `photo` and a dataset without a column `photo`.
+        /// Cure: Name the column with `column:` of the input, or rename it in the dataset.
+        #[error("input `{input}` reads column `{column}`, which the dataset does not have{hint}")]
+        NoSuchColumn { input: String, column: String, hint: Hint },
+        /// A column of the dataset holds cells of another kind than the codec reads.
+        /// Example: A column of strings where the codec reads bytes.
+        /// Cure: Read another column, or use a codec for this kind of cells.
+        #[error("input `{input}` needs cells of kind {wanted}, but column `{column}` holds {found}")]
+        WrongCells { input: String, column: String, wanted: String, found: String },
+    }
+}
 
 /// Compares the columns that the plan reads with those of the dataset. Errors point to the column in the pipeline.
 pub(crate) fn check(
@@ -22,11 +38,11 @@ pub(crate) fn check(
         match columns.iter().find(|(known, _)| *known == column) {
             None => {
                 let hint = Hint::among(&column, columns.iter().map(|(known, _)| known.as_str()));
-                report.error(at, Problem::NoSuchColumn { input, column, hint });
+                report.error(at, InputProblem::NoSuchColumn { input, column, hint });
             }
             Some((_, found)) if *found != Some(*cell) => {
                 let found = found.map_or("another kind".into(), |kind| kind.to_string());
-                report.error(at, Problem::WrongCells { input, column, wanted: cell.to_string(), found });
+                report.error(at, InputProblem::WrongCells { input, column, wanted: cell.to_string(), found });
             }
             Some(_) => {}
         }

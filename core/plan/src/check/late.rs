@@ -5,9 +5,23 @@ use anyflow_config::Sampling;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::{Roles, StreamRole};
-use crate::problem::{Caution, Problem};
+use crate::problem::{Caution, problems};
 use crate::source::Span;
 use crate::spec::RolesSpec;
+
+problems! {
+    /// Samplers that start late, from nothing.
+    pub(crate) enum LateProblem {
+        /// A sampler starts late (`start_at` below 1), from partly noised data, but a generated stream has no initial
+        /// values.
+        /// Example: `sampler: {kind: ddim, start_at: 0.5}` and no `start`.
+        /// Cure: Give the stream initial values (`start`), or remove `start_at`.
+        #[error(
+            "`start_at: {start_at}` starts from partly noised data, but {owner} has no initial values for stream `{stream}`"
+        )]
+        NoStart { start_at: f64, owner: String, stream: String },
+    }
+}
 
 /// One diffusion in which a sampler may start late.
 pub(crate) struct Late<'s> {
@@ -26,12 +40,8 @@ impl Late<'_> {
         let lacks = |role: &StreamRole| role.is_sampled() && !matches!(role, StreamRole::Generate { start: Some(_) });
         let lacking = roles.names(lacks).find(|stream| !self.model.is_companion(self.denoiser, stream));
         let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };
-        let text = format!(
-            "`start_at: {start_at}` starts from partly noised data, but {} has no `start` for `{stream}`; add it, or remove \
-             `start_at`",
-            self.owner
-        );
-        report.error(self.at, Problem::Impossible { text });
+        let owner = self.owner.clone();
+        report.error(self.at, LateProblem::NoStart { start_at, owner, stream: stream.clone() });
     }
 }
 

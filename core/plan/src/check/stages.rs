@@ -9,9 +9,31 @@ use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::Trained;
-use crate::problem::{Caution, Hint, Problem};
+use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{StageSpec, TableSpec, TrainingSpec, unknown};
+
+problems! {
+    /// What can be wrong with a stage.
+    pub(crate) enum StageProblem {
+        /// `train` of a stage names something that its objective cannot train.
+        /// Example: `train: joint` with objective `reconstruct`, where `joint` is a denoiser; `reconstruct` trains a
+        /// stream.
+        /// Cure: Name something that the objective trains, or choose another objective.
+        #[error("objective `{objective}` trains a {what}, but there is no {what} `{name}`{hint}")]
+        NotTrainable { objective: String, what: String, name: String, hint: Hint },
+        /// A stage trains a stream or scorer that uses only a codec. A codec has no weights.
+        /// Example: `train: label` with objective `reconstruct`, where stream `label` has no module.
+        /// Cure: Train something else, or add a module.
+        #[error("{what} `{name}` has no module, and a codec has no weights to train")]
+        NoWeights { what: &'static str, name: String },
+        /// A pattern of training times has no noisy stream, so it has no loss.
+        /// Example: `patterns: [{x: clean, y: absent}]`.
+        /// Cure: Make a stream of each pattern `noisy`.
+        #[error("every pattern of {stage} needs at least one `noisy` stream")]
+        IdlePattern { stage: String },
+    }
+}
 
 /// The trained part of a stage; the objective decides whether `train` names a stream, a denoiser, a scorer or prompts.
 pub(crate) fn trained(
@@ -59,16 +81,17 @@ fn only<'s, 'k>(
     };
     let objective = objective.name();
     if let Some(second) = stage.train.get(1) {
-        let text = format!("objective `{objective}` trains one component, but `train` lists {}", stage.train.len());
-        report.error(second.span, Problem::Impossible { text });
+        let what = format!("`train` of {}", label(stage));
+        let wanted = format!("one name for objective `{objective}`");
+        report.error(second.span, Problem::WrongCount { what, wanted, found: stage.train.len() });
         return None;
     }
     let known: Vec<&str> = known.map(String::as_str).collect();
     if !known.contains(&name.value.as_str()) {
         let hint = Hint::among(&name.value, known);
-        let problem =
-            Problem::NotTrainable { objective: objective.into(), what: what.into(), name: name.value.clone(), hint };
-        report.error(name.span, problem);
+        let objective = objective.into();
+        let what = what.into();
+        report.error(name.span, StageProblem::NotTrainable { objective, what, name: name.value.clone(), hint });
         return None;
     }
     Some(name)
@@ -94,16 +117,19 @@ fn prompts(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mut Re
         let objective = "contrast".into();
         let what = "prompt or stream with a module".into();
         let hint = Hint::among(&name.value, known());
-        report.error(name.span, Problem::NotTrainable { objective, what, name: name.value.clone(), hint });
+        report.error(name.span, StageProblem::NotTrainable { objective, what, name: name.value.clone(), hint });
         good = false;
     }
     if !has(partner) {
         let name = SpannedString::new(partner.to_string(), stage.span);
         unknown("prompt or stream with a module", &name, known(), report);
         good = false;
-    } else if stage.train.iter().filter(|name| name.value != partner).count() != 1 {
-        let text = format!("`train` of {} must list exactly one prompt or stream besides `{partner}`", label(stage));
-        report.error(stage.span, Problem::Impossible { text });
+    }
+    let found = stage.train.iter().filter(|name| name.value != partner).count();
+    if has(partner) && found != 1 {
+        let what = format!("`train` of {}", label(stage));
+        let wanted = format!("exactly one prompt or stream besides `{partner}`");
+        report.error(stage.span, Problem::WrongCount { what, wanted, found });
         good = false;
     }
     good &= of_one_size(stage, partner, model, report);
@@ -180,8 +206,7 @@ pub(crate) fn kept(stage: &StageSpec, steps: u64, report: &mut Report) -> Option
 fn can_reconstruct(name: &SpannedString, model: &ModelGraph, report: &mut Report) -> Option<()> {
     let stream = model.streams.get(&name.value)?;
     if !stream.has_module {
-        let text = format!("stream `{}` has no module to train", name.value);
-        report.error(name.span, Problem::Impossible { text });
+        report.error(name.span, StageProblem::NoWeights { what: "stream", name: name.value.clone() });
         return None;
     }
     let module = stream.module.as_ref()?;
@@ -199,8 +224,7 @@ fn has_module(name: &SpannedString, spec: &TrainingSpec, model: &ModelGraph, rep
     let score = scorer.score.as_ref()?;
     let by_codec = model.streams.get(&stream.value)?.codec.as_ref() == Some(&score.component.value);
     if by_codec {
-        let text = format!("scorer `{}` is a codec, which has no weights to train", name.value);
-        report.error(name.span, Problem::Impossible { text });
+        report.error(name.span, StageProblem::NoWeights { what: "scorer", name: name.value.clone() });
         return None;
     }
     Some(())
@@ -322,8 +346,7 @@ fn in_objective(stage: &StageSpec, options: &Denoise, taking: &[String], report:
     }
     let is_idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
     if patterns.is_some_and(|patterns| patterns.is_empty() || patterns.iter().any(is_idle)) {
-        let text = format!("every pattern of {} needs at least one `noisy` stream", label(stage));
-        report.error(stage.span, Problem::Impossible { text });
+        report.error(stage.span, StageProblem::IdlePattern { stage: label(stage) });
     }
 }
 

@@ -5,9 +5,30 @@ use indexmap::IndexMap;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::{ColumnRef, Table};
-use crate::problem::{Caution, Hint, Problem};
+use crate::problem::{Caution, Hint, problems};
 use crate::source::SpannedString;
 use crate::spec::{SourceSpec, TableSpec, unknown};
+
+problems! {
+    /// What can be wrong with a table.
+    pub(crate) enum TableProblem {
+        /// A table lacks a column that a stage or task reads.
+        /// Example: A stage that trains a denoiser over two streams, on a table with the column of one.
+        /// Cure: Add the column to `columns` of the table, or train fewer streams.
+        #[error("table `{table}` has no column for {wanted}, which {reader} reads")]
+        MissingColumn { table: String, wanted: String, reader: String },
+        /// A table takes columns from several sources, but no column says which rows belong together.
+        /// Example: `columns: {x: one.x, y: two.y}` without `join`.
+        /// Cure: Add `join: COLUMN`, a column that all sources have.
+        #[error("{table} takes columns from {} and needs a `join`", .sources.join(" and "))]
+        NoJoin { table: String, sources: Vec<String> },
+        /// A reference to a column is not of the form `source.column`.
+        /// Example: `columns: {x: pixels}`.
+        /// Cure: Write the name of the source, a dot, and the name of the column.
+        #[error("`{text}` is not of the form `source.column`{hint}")]
+        NotAColumn { text: String, hint: Hint },
+    }
+}
 
 /// Resolves a table; wrong parts are reported and left out.
 pub(crate) fn resolve(
@@ -41,7 +62,7 @@ pub(crate) fn resolve(
 pub(crate) fn column(written: &SpannedString, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
     let Some((source, column)) = written.value.split_once('.').filter(|(_, column)| !column.is_empty()) else {
         let hint = sources.first().map(|source| Hint::exactly(format!("{}.{}", source.name.value, written.value)));
-        let problem = Problem::NotAColumn { text: written.value.clone(), hint: hint.unwrap_or_default() };
+        let problem = TableProblem::NotAColumn { text: written.value.clone(), hint: hint.unwrap_or_default() };
         report.error(written.span, problem);
         return None;
     };
@@ -75,7 +96,7 @@ fn join<'c>(
         Some(join) => Some(join.value.clone()),
         None => {
             if used.len() > 1 {
-                report.error(spec.name.span, Problem::NoJoin { table: label.into(), sources: used });
+                report.error(spec.name.span, TableProblem::NoJoin { table: label.into(), sources: used });
             }
             None
         }
@@ -110,7 +131,7 @@ pub(crate) fn check_sources<'t>(
 
 /// Reports a column that a table lacks.
 pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &SpannedString, report: &mut Report) {
-    let problem = Problem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
+    let problem = TableProblem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
     report.error(at.span, problem);
 }
 

@@ -9,9 +9,25 @@ use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
 use crate::plan::{Roles, Task};
-use crate::problem::Problem;
+use crate::problem::{Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, ScoringSpec, TaskSpec, unknown};
+
+problems! {
+    /// What can be wrong with the tasks of an evaluation.
+    pub(crate) enum TaskProblem {
+        /// An evaluation has nothing to do.
+        /// Example: A file with `judges` but without `tasks`.
+        /// Cure: Add `tasks`, or `subsets: true`.
+        #[error("the evaluation has no tasks; add `tasks` or `subsets: true`")]
+        NoTasks {},
+        /// A task of an evaluation generates a stream that no judge can score.
+        /// Example: `generate: [x]` without `x` under `judges`.
+        /// Cure: Add a judge for the stream, or list the stream under `marginalize`.
+        #[error("task `{task}` generates `{stream}`, but `judges` has no `{stream}`")]
+        NoJudge { task: String, stream: String },
+    }
+}
 
 /// The resolved tasks of an evaluation, and their denoiser.
 pub(crate) struct Asked {
@@ -26,8 +42,7 @@ pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Re
     if all.is_empty() && spec.subsets.is_none() {
         // A task that cannot be read was reported.
         if !report.failed() {
-            let text = "the evaluation has no tasks; add `tasks` or `subsets: true`".into();
-            report.error(spec.span, Problem::Impossible { text });
+            report.error(spec.span, TaskProblem::NoTasks {});
         }
         return None;
     }
@@ -99,10 +114,9 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) -> bool {
         }
         [_, _] => true,
         prompts => {
-            let name = &conflict.name.value;
-            let found = prompts.len();
-            let text = format!("`between` of conflict `{name}` must list two prompts, found {found}");
-            report.error(conflict.name.span, Problem::Impossible { text });
+            let what = format!("`between` of conflict `{}`", conflict.name.value);
+            let problem = Problem::WrongCount { what, wanted: "two prompts".into(), found: prompts.len() };
+            report.error(conflict.name.span, problem);
             false
         }
     }
@@ -135,13 +149,18 @@ fn values(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &m
         }
         let reader = model.streams.get(&stream.value).and_then(|reader| reader.plan.as_ref());
         let Some((one, other)) = reader.zip(read.plan.as_ref()) else { continue };
-        let (verb, part) = if is_mask { ("have the mask", "latent") } else { ("take values from", "array") };
-        let fits = if is_mask { one.latent == other.latent } else { one.array.elements() == other.array.elements() };
-        if !fits {
-            let stream = &stream.value;
-            let text = format!("stream `{stream}` cannot {verb} `{}`: its {part} has another shape", from.value);
-            report.error(from.span, Problem::Impossible { text });
-        }
+        let problem = if is_mask && one.latent != other.latent {
+            let one = format!("stream `{}` has a latent of shape {:?}", stream.value, one.latent);
+            let other = format!("`{}`, its mask, has a latent of shape {:?}", from.value, other.latent);
+            Problem::Mismatch { what: "shapes", one, other }
+        } else if !is_mask && one.array.elements() != other.array.elements() {
+            let one = format!("stream `{}` holds {}", stream.value, one.array);
+            let other = format!("`{}`, from which it has values, holds {}", from.value, other.array);
+            Problem::Mismatch { what: "arrays", one, other }
+        } else {
+            continue;
+        };
+        report.error(from.span, problem);
     }
 }
 
@@ -183,15 +202,15 @@ fn check(task: &TaskSpec, spec: &EvaluationSpec, model: &ModelGraph, report: &mu
         return scored(task, score, spec, model, report);
     }
     if task.roles.generate.is_empty() {
-        let text = format!("task `{}` generates nothing; list streams under `generate`", task.name.value);
-        report.error(task.name.span, Problem::Impossible { text });
+        let what = format!("`generate` of task `{}`", task.name.value);
+        report.error(task.name.span, Problem::WrongCount { what, wanted: "at least one stream".into(), found: 0 });
     }
     let known = |stream: &&SpannedString| model.streams.contains_key(&stream.value);
     for stream in task.roles.generate.iter().filter(known) {
         if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
             let task = task.name.value.clone();
             let stream_name = stream.value.clone();
-            report.error(stream.span, Problem::NoJudge { task, stream: stream_name });
+            report.error(stream.span, TaskProblem::NoJudge { task, stream: stream_name });
         }
         // Judges take decoded arrays as input.
         if let Some(module) = &model.streams[&stream.value].module {

@@ -7,9 +7,20 @@ use crate::descriptor::{CodecDescriptor, Role};
 use crate::error::Report;
 use crate::graph::{self, Act, Graph, Link, ModelGraph, Slot, Vertex};
 use crate::plan::{Diffusion, Form, Stream, Type};
-use crate::problem::Problem;
+use crate::problem::problems;
 use crate::source::SpannedString;
 use crate::spec::unknown;
+
+problems! {
+    /// What can be wrong with an edge.
+    pub(crate) enum TypeProblem {
+        /// A node takes another type than the node that it reads from makes.
+        /// Example: `decode` that reads from a prompt.
+        /// Cure: Read from a node of the needed type, or put a node between them that converts.
+        #[error("{to} takes {wanted}, but `{from}` is {found}")]
+        EdgeMismatch { to: String, wanted: String, from: String, found: String },
+    }
+}
 
 /// The types of the inputs by index; `None` if the type is unknown.
 pub(crate) fn of_inputs(
@@ -177,5 +188,5 @@ fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &Model
 fn say(to: String, wanted: String, link: &Link, found: &Type, report: &mut Report) {
     let from = link.written.value.clone();
     let found = found.to_string();
-    report.error(link.written.span, Problem::EdgeMismatch { to, wanted, from, found });
+    report.error(link.written.span, TypeProblem::EdgeMismatch { to, wanted, from, found });
 }

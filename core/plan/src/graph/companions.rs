@@ -7,9 +7,37 @@ use crate::error::Report;
 use crate::graph::StreamNode;
 use crate::graph::sites::sites;
 use crate::plan::Companion;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, HeadSpec, ModelSpec, unknown};
+
+problems! {
+    /// What can be wrong with auxiliary streams.
+    pub(crate) enum AuxiliaryProblem {
+        /// Two streams of a denoiser add the same auxiliary stream.
+        /// Example: `aggregate: {label: {}}` of the streams `x` and `y` of one denoiser.
+        /// Cure: Remove one of the two.
+        #[error(
+            "`aggregate` of stream `{stream}` adds `{auxiliary}`, but another stream of denoiser `{denoiser}` adds it already"
+        )]
+        AggregatedTwice { stream: String, auxiliary: String, denoiser: String },
+        /// `reads` of a head is not of the form `denoiser.site`.
+        /// Example: `reads: middle`.
+        /// Cure: Write the denoiser, a dot, and a site of its network.
+        #[error("`{text}` is not of the form `denoiser.site`, for example `digits.middle`")]
+        NotASite { text: String },
+        /// A stream is both diffused by a denoiser and its auxiliary stream.
+        /// Example: `over: [x, label]` with a head that predicts `label` from features of this denoiser.
+        /// Cure: Remove the stream from `over`, or remove the head or `aggregate`.
+        #[error("stream `{stream}` is diffused by denoiser `{denoiser}` and cannot be its auxiliary stream")]
+        DiffusedAuxiliary { stream: String, denoiser: String },
+        /// A head cannot predict its stream from the features that it reads.
+        /// Example: A head with `network: {kind: conv}` that reads features of another size than its stream has.
+        /// Cure: Read another site, or change `network` or `loss` of the head.
+        #[error("a head cannot predict stream `{stream}` {target:?} from `{site}` {features:?}: {reason}")]
+        HeadShape { stream: String, target: Vec<i64>, site: String, features: Vec<i64>, reason: &'static str },
+    }
+}
 
 type Streams<'a> = IndexMap<String, StreamNode<'a>>;
 
@@ -36,13 +64,12 @@ pub(super) fn of_denoiser(
             good &= streams.contains_key(&name.value) && is_auxiliary(name, denoiser, report);
             let companion = companions.entry(name.value.clone()).or_default();
             if companion.aggregate.is_some() {
-                let stream = &stream.name.value;
-                let owner = &denoiser.name.value;
-                let text = format!(
-                    "`aggregate` of stream `{stream}` adds `{}`, but another stream of denoiser `{owner}` adds it already",
-                    name.value
-                );
-                report.error(name.span, Problem::Impossible { text });
+                let problem = AuxiliaryProblem::AggregatedTwice {
+                    stream: stream.name.value.clone(),
+                    auxiliary: name.value.clone(),
+                    denoiser: denoiser.name.value.clone(),
+                };
+                report.error(name.span, problem);
                 good = false;
             }
             let mut keys = aggregate.keys.clone();
@@ -85,8 +112,7 @@ pub(super) fn check(model: &ModelSpec, streams: &Streams, report: &mut Report) {
                 unknown("denoiser", &SpannedString::new(denoiser.to_string(), reads.span), known, report);
             }
             None => {
-                let text = format!("`{}` is not of the form `denoiser.site`, for example `digits.middle`", reads.value);
-                report.error(reads.span, Problem::Impossible { text });
+                report.error(reads.span, AuxiliaryProblem::NotASite { text: reads.value.clone() });
             }
         }
     }
@@ -105,10 +131,10 @@ fn reads_one(head: &HeadSpec, model: &ModelSpec) -> bool {
 fn is_auxiliary(name: &SpannedString, denoiser: &DenoiserSpec, report: &mut Report) -> bool {
     let diffused = denoiser.over.iter().find(|stream| stream.value == name.value);
     if let Some(over) = diffused {
-        let name_of = &name.value;
-        let owner = &denoiser.name.value;
-        let text = format!("stream `{name_of}` is diffused by denoiser `{owner}` and cannot be its auxiliary stream");
-        report.error_with(name.span, Problem::Impossible { text }, over.span, "diffused here");
+        let stream = name.value.clone();
+        let denoiser = denoiser.name.value.clone();
+        let problem = AuxiliaryProblem::DiffusedAuxiliary { stream, denoiser };
+        report.error_with(name.span, problem, over.span, "diffused here");
     }
     diffused.is_none()
 }
@@ -128,23 +154,16 @@ fn fits(head: &HeadSpec, site: &str, denoiser: &DenoiserSpec, streams: &Streams,
     };
     let (Some(keys), Some(target)) = (&head.keys, latent(&head.companion.value)) else { return true };
     let is_map = keys["network"]["kind"] == "conv";
-    let stream = &head.companion.value;
-    let site = &reads.value;
-    let text = match (features.as_slice(), target.as_slice()) {
-        (_, [_, _, ..]) if keys["loss"] == "cross-entropy" => {
-            format!("`cross-entropy` needs a latent [class], but stream `{stream}` is {target:?}; use `mse`")
-        }
+    let reason = match (features.as_slice(), target.as_slice()) {
+        (_, [_, _, ..]) if keys["loss"] == "cross-entropy" => "`cross-entropy` needs a latent [class]; use `mse`",
         ([_, height, width], [_, rows, columns]) if is_map && (height, width) == (rows, columns) => return true,
-        _ if is_map => {
-            format!(
-                "`conv` needs features of the same size as stream `{stream}` {target:?}, but `{site}` is {features:?}"
-            )
-        }
-        ([_, _, _, _, ..], _) => {
-            format!("a head cannot predict stream `{stream}` from `{site}`, which is {features:?}; name another site")
-        }
+        _ if is_map => "`conv` needs features and a stream of the same height and width",
+        ([_, _, _, _, ..], _) => "features with four axes cannot be read; name another site",
         _ => return true,
     };
-    report.error(head.companion.span, Problem::Impossible { text });
+    let stream = head.companion.value.clone();
+    let site = reads.value.clone();
+    let problem = AuxiliaryProblem::HeadShape { stream, target, site, features: features.clone(), reason };
+    report.error(head.companion.span, problem);
     false
 }

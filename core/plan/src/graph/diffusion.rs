@@ -5,9 +5,20 @@ use crate::check::late::{self, Late};
 use crate::error::Report;
 use crate::graph::{ModelGraph, known_streams, resolve_roles};
 use crate::plan::{Diffusion, Given, StreamRole};
-use crate::problem::{Caution, Hint, Problem};
+use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::{Span, SpannedString};
 use crate::spec::{DiffuseSpec, unknown};
+
+problems! {
+    /// What can be wrong with the denoiser of a diffusion.
+    pub(crate) enum DiffusionProblem {
+        /// No denoiser of the model has all the streams that a node or task names.
+        /// Example: `diffuse: [x, y]` with one denoiser over `x` and another over `y`.
+        /// Cure: Name streams of one denoiser, or add a denoiser over all of them to the model.
+        #[error("no denoiser of the model has all the streams {}{hint}", .streams.join(", "))]
+        NoDenoiser { streams: Vec<String>, hint: Hint },
+    }
+}
 
 /// Resolves the diffusion of a node, whose values are named as written; `None` if it is wrong, which is reported.
 /// `prompt_of` has the prompt that a node makes.
@@ -45,7 +56,9 @@ pub(crate) fn resolve_diffusion(
         Late { sampler, denoiser: &denoiser, model, owner, at: spec.span }.check(&streams, report);
         late::check_needed(&spec.roles, [sampler], report);
     }
-    Some(Diffusion { denoiser, streams, guidance, sampler: spec.sampler.clone()?, seed: spec.seed? })
+    // The plan gives a node without a seed its own.
+    let seed = spec.seed.unwrap_or_default();
+    Some(Diffusion { denoiser, streams, guidance, sampler: spec.sampler.clone()?, seed })
 }
 
 /// The denoiser: the named one, or the only one that has all these streams.
@@ -80,7 +93,7 @@ pub(crate) fn choose_denoiser(
             let known = model.denoisers.iter().map(|(name, (over, _))| format!("{name} over {}", over.join(" + ")));
             let hint = Hint { suggestion: None, known: known.collect() };
             let streams = streams.iter().map(|stream| stream.value.clone()).collect();
-            report.error(owner, Problem::NoDenoiser { streams, hint });
+            report.error(owner, DiffusionProblem::NoDenoiser { streams, hint });
             None
         }
     }

@@ -5,9 +5,30 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::error::Report;
 use crate::graph::{Act, PORTS};
 use crate::plan::StreamRole;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, NodeSpec, ObservedSpec, PipelineSpec, unknown};
+
+problems! {
+    /// What can be wrong with a reference to a node.
+    pub(crate) enum PortProblem {
+        /// A reference `node.port` names a port that the node does not have.
+        /// Example: `from: joint.lfet`, where `joint` generates `left` and `right`.
+        /// Cure: Name a port of the node: a stream that it generates, or `label` and `scores` of `score`.
+        #[error("`{node}` has no port `{port}`{hint}")]
+        UnknownPort { node: String, port: String, hint: Hint },
+        /// A node has several ports, and the reference names none.
+        /// Example: `from: joint`, where `joint` generates two streams.
+        /// Cure: Write `node.port`, as the message shows.
+        #[error("`{node}` has named ports; write {choices}")]
+        PortWanted { node: String, choices: String },
+        /// A reference `node.port` names a stream of the diffusion that the node does not generate.
+        /// Example: `from: joint.text` where `joint` marginalizes `text`.
+        /// Cure: List the stream in `diffuse`, or use the node that the stream is observed from.
+        #[error("`{node}.{port}` is {role}, not generated; {remedy}")]
+        NotGenerated { node: String, port: String, role: &'static str, remedy: String },
+    }
+}
 
 /// A vertex: the index of an input, node or output in the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +186,7 @@ fn single(
 ) -> Option<(Vertex, Option<String>)> {
     let Some(port) = port else { return Some((vertex, None)) };
     let hint = Hint::exactly(head);
-    report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
+    report.error(written.span, PortProblem::UnknownPort { node: head.into(), port: port.into(), hint });
     None
 }
 
@@ -180,7 +201,7 @@ fn stream_port(
 ) -> Option<String> {
     let Some(port) = port else {
         let choices: Vec<String> = generated.iter().map(|stream| format!("`{head}.{stream}`")).collect();
-        report.error(written.span, Problem::PortWanted { node: head.into(), choices: choices.join(" or ") });
+        report.error(written.span, PortProblem::PortWanted { node: head.into(), choices: choices.join(" or ") });
         return None;
     };
     if generated.contains(&port) {
@@ -192,22 +213,18 @@ fn stream_port(
         // A wrong diffusion was reported; its streams are unknown.
         _ => return None,
     };
-    let text = match role {
-        Some(StreamRole::Observe { .. }) => {
-            format!("`{head}.{port}` is observed, not generated; use the node that it is observed from")
-        }
-        Some(StreamRole::Absent) => {
-            format!("`{head}.{port}` is absent from this diffusion; list `{port}` in `diffuse` to use it")
-        }
-        Some(role) if role.is_sampled() => {
-            format!("`{head}.{port}` is marginalized (sampled and discarded); list `{port}` in `diffuse` to use it")
-        }
+    let listed = || format!("list `{port}` in `diffuse` to use it");
+    let (role, remedy) = match role {
+        Some(StreamRole::Observe { .. }) => ("observed", "use the node that it is observed from".into()),
+        Some(StreamRole::Absent) => ("absent", listed()),
+        Some(role) if role.is_sampled() => ("marginalized (sampled and discarded)", listed()),
         _ => {
             let hint = Hint::among(port, generated.iter().copied());
-            report.error(written.span, Problem::UnknownPort { node: head.into(), port: port.into(), hint });
+            report.error(written.span, PortProblem::UnknownPort { node: head.into(), port: port.into(), hint });
             return None;
         }
     };
-    report.error(written.span, Problem::Impossible { text });
+    let port = port.to_string();
+    report.error(written.span, PortProblem::NotGenerated { node: head.into(), port, role, remedy });
     None
 }

@@ -11,9 +11,20 @@ use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
 use crate::infer::{End, Solver};
 use crate::plan::{Component, DenoiserConfig, Model, PromptConfig, Stream, Type};
-use crate::problem::Problem;
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
+
+problems! {
+    /// What can be wrong with the parts of a network.
+    pub(crate) enum PartProblem {
+        /// A network with `parts` has no network for a stream of its denoiser.
+        /// Example: `over: [x, y]` with `parts: {x: {kind: unet}}`.
+        /// Cure: Add a network for the stream under `parts`, or remove the stream from `over`.
+        #[error("`parts` of denoiser `{denoiser}` has no network for stream `{stream}`")]
+        NoPart { denoiser: String, stream: String },
+    }
+}
 
 /// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
 pub(crate) struct ModelGraph<'a> {
@@ -307,8 +318,8 @@ fn denoiser(
     one_shape(spec, prompts, report);
     let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
-        let text = format!("`over` of denoiser `{}` must list at least one stream", spec.name.value);
-        report.error(spec.name.span, Problem::Impossible { text });
+        let what = format!("`over` of denoiser `{}`", spec.name.value);
+        report.error(spec.name.span, Problem::WrongCount { what, wanted: "at least one stream".into(), found: 0 });
     }
     if let Some(network) = &spec.network {
         fit(network, spec, streams, report);
@@ -350,16 +361,16 @@ fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNod
                 match parts.get(&stream.value) {
                     Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
                     None => {
-                        let stream_name = &stream.value;
-                        let name = &spec.name.value;
-                        let text = format!("`parts` of denoiser `{name}` has no network for stream `{stream_name}`");
-                        report.error(stream.span, Problem::Impossible { text });
+                        let denoiser = spec.name.value.clone();
+                        report.error(stream.span, PartProblem::NoPart { denoiser, stream: stream.value.clone() });
                     }
                 }
             }
             for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
-                let text = format!("`parts.{stranger}`: denoiser `{}` has no stream `{stranger}`", spec.name.value);
-                report.error(spec.name.span, Problem::Impossible { text });
+                let owner = format!("denoiser `{}`", spec.name.value);
+                let hint = Hint::among(stranger, spec.over.iter().map(|stream| stream.value.as_str()));
+                let what = "stream".into();
+                report.error(spec.name.span, Problem::NotThere { owner, what, name: stranger.clone(), hint });
             }
         }
     }

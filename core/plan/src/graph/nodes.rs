@@ -1,14 +1,25 @@
 //! Actions of a pipeline's nodes, resolved against the model.
 
 use crate::compile::Catalog;
-use crate::component;
+use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{ModelGraph, StreamNode, encoding, resolve_diffusion, resolve_scoring};
 use crate::plan::{Diffusion, Scoring};
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
+
+problems! {
+    /// What can be wrong with the parts of a model that a node names.
+    pub(crate) enum NodeProblem {
+        /// A node names a component that no stream or prompt of the model uses.
+        /// Example: `encode: PLUGIN/other` with a model whose streams use `PLUGIN/autoencoder`.
+        /// Cure: Name the component of a stream, or use this component in the model.
+        #[error("no {what} of the model uses `{component}`{hint}")]
+        UnusedComponent { what: &'static str, component: String, hint: Hint },
+    }
+}
 
 /// The resolved action of a node.
 #[derive(Clone, Debug)]
@@ -80,8 +91,9 @@ fn user<'m>(
         (_, []) => {
             if all_known {
                 let hint = Hint::among(&component.value, users.iter().filter_map(|(_, named)| *named));
-                report
-                    .error(component.span, Problem::UnusedComponent { what, component: component.value.clone(), hint });
+                let at = component.span;
+                let component = component.value.clone();
+                report.error(at, NodeProblem::UnusedComponent { what, component, hint });
             }
             None
         }
@@ -109,14 +121,15 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
     let named = |stream: &StreamNode| stream.component.clone();
     if let Some(stream) = model.streams.get(&component.value) {
         let hint = named(stream).map(Hint::exactly).unwrap_or_default();
-        report.error(component.span, Problem::NotAComponent { text: component.value.clone(), hint });
+        report.error(component.span, ComponentProblem::NotAComponent { text: component.value.clone(), hint });
         return;
     }
     let by_codec = model.streams.values().find(|stream| stream.codec.as_ref() == Some(&component.value));
     if let Some(module) = by_codec.filter(|_| component::is_codec(&component.value, catalog)).and_then(named) {
         let found = "codec".into();
         let expected = format!("module (`{module}`)");
-        report.error(component.span, Problem::WrongComponent { component: component.value.clone(), found, expected });
+        let problem = ComponentProblem::WrongComponent { component: component.value.clone(), found, expected };
+        report.error(component.span, problem);
         return;
     }
     if model.streams.values().any(|stream| !stream.is_found()) {
@@ -127,7 +140,7 @@ fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, rep
     let hint = Hint::among(&component.value, known.iter().map(String::as_str));
     let what = "stream";
     let component_name = component.value.clone();
-    report.error(component.span, Problem::UnusedComponent { what, component: component_name, hint });
+    report.error(component.span, NodeProblem::UnusedComponent { what, component: component_name, hint });
 }
 
 /// Refuses a role that the stream's module does not have.
@@ -150,8 +163,8 @@ fn diffusion(
     report: &mut Report,
 ) -> Option<Diffusion> {
     if spec.roles.generate.is_empty() {
-        let text = "`diffuse` must list at least one stream".into();
-        report.error(spec.span, Problem::Impossible { text });
+        let wanted = "at least one stream".into();
+        report.error(spec.span, Problem::WrongCount { what: "`diffuse`".into(), wanted, found: 0 });
     }
     resolve_diffusion(node, spec, |tokens| prompt_of(tokens, all, model), model, report)
 }

@@ -3,8 +3,24 @@
 use serde_json::{Map, Value as Json};
 
 use crate::error::Report;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::spec::{DenoiserSpec, unknown};
+
+problems! {
+    /// What can be wrong with networks that read each other.
+    pub(crate) enum ReadsProblem {
+        /// A network reads the features of a network that reads another one, or itself.
+        /// Example: `reads: {x: {stream: y}, y: {stream: z}}`.
+        /// Cure: Read a network that reads none.
+        #[error("`{reader}` cannot read `{trunk}`, because `{trunk}` reads another stream")]
+        ChainedReads { reader: String, trunk: String },
+        /// A network of a kind that cannot attend to other networks has `reads`.
+        /// Example: `reads` of a part of kind `unet-mlp`.
+        /// Cure: Use another kind of network for this part.
+        #[error("`parts.{reader}`: a `unet-mlp` cannot attend to another stream; use another network")]
+        CannotRead { reader: String },
+    }
+}
 
 /// Checks `reads` of a network with `parts`, if it has any.
 pub(crate) fn check(network: &Json, spec: &DenoiserSpec, report: &mut Report) {
@@ -16,16 +32,11 @@ pub(crate) fn check(network: &Json, spec: &DenoiserSpec, report: &mut Report) {
             unknown("part", &name(stream), parts.keys().map(String::as_str), report);
         }
         if reads.contains_key(trunk) {
-            let text = if reader == trunk {
-                format!("`reads`: `{reader}` cannot read itself; name another stream")
-            } else {
-                format!("`reads` cannot be chained: `{reader}` reads `{trunk}`, which reads another stream")
-            };
-            report.error(spec.name.span, Problem::Impossible { text });
+            let problem = ReadsProblem::ChainedReads { reader: reader.clone(), trunk: trunk.to_string() };
+            report.error(spec.name.span, problem);
         }
         if parts.get(reader).is_some_and(|part| part["kind"] == "unet-mlp") {
-            let text = format!("`parts.{reader}`: a `unet-mlp` cannot attend to another stream; use another network");
-            report.error(spec.name.span, Problem::Impossible { text });
+            report.error(spec.name.span, ReadsProblem::CannotRead { reader: reader.clone() });
         }
         sites(trunk, parts, reading, spec, report);
     }
@@ -35,8 +46,8 @@ fn sites(trunk: &str, parts: &Map<String, Json>, reading: &Json, spec: &Denoiser
     let Some(known) = parts.get(trunk).map(of) else { return };
     let wanted: Vec<&str> = reading["sites"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     if wanted.is_empty() {
-        let text = format!("`sites` must list at least one site of `{trunk}`: {}", known.join(", "));
-        report.error(spec.name.span, Problem::Impossible { text });
+        let wanted = format!("at least one site of `{trunk}` ({})", known.join(", "));
+        report.error(spec.name.span, Problem::WrongCount { what: "`sites`".into(), wanted, found: 0 });
     }
     for site in wanted.into_iter().filter(|site| !known.iter().any(|known| known == site)) {
         let owner = format!("the network of `{trunk}`");

@@ -3,9 +3,35 @@
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::{Roles, StreamRole};
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{RolesSpec, Written, unknown};
+
+problems! {
+    /// What can be wrong with the role of a stream.
+    pub(crate) enum RoleProblem {
+        /// A node or task generates an auxiliary stream, which only a head can predict, and it has none.
+        /// Example: `diffuse: [label]`, where `label` is only added into another stream (`aggregate`).
+        /// Cure: Observe the stream, list it under `absent`, or add a head to the model.
+        #[error("stream `{stream}` has no head to predict it; observe it, or list it under `absent`")]
+        NoHead { stream: String },
+        /// A mask stands at an auxiliary stream, which is never diffused and so cannot be observed in part.
+        /// Example: `observe: {label: {from: seen, mask: holes}}`, where `label` is an auxiliary stream.
+        /// Cure: Observe the stream as a whole, without `mask`.
+        #[error("stream `{stream}` is an auxiliary stream and cannot have a mask")]
+        MaskedAuxiliary { stream: String },
+        /// Initial values stand at an auxiliary stream, which is never diffused and so starts from nothing.
+        /// Example: `start: {label: seen}`, where `label` is an auxiliary stream.
+        /// Cure: Remove the stream from `start`.
+        #[error("stream `{stream}` is an auxiliary stream and cannot have initial values; remove it from `start`")]
+        StartedAuxiliary { stream: String },
+        /// A stream has a mask and initial values, but a late start takes them from one place.
+        /// Example: `start: {x: seen}` and `observe: {x: {from: seen, mask: holes}}`.
+        /// Cure: Remove the mask or the initial values.
+        #[error("stream `{stream}` has a mask, so it cannot have initial values; remove one of them")]
+        StartedWithMask { stream: String },
+    }
+}
 
 /// Refuses unknown streams and streams under two keys; `true` if all are known.
 pub(crate) fn known_streams(written: &Written, model: &ModelGraph, report: &mut Report) -> bool {
@@ -56,9 +82,7 @@ pub(crate) fn resolve_roles(
         give(stream, if model.is_only_given(denoiser, stream) { StreamRole::Absent } else { spec.others.clone() });
     }
     for stream in generated.1.iter().chain(&marginalized.1).filter(|it| model.is_only_given(denoiser, &it.value)) {
-        let text =
-            format!("stream `{}` has no head to predict it; observe it, or list it under `absent`", stream.value);
-        report.error(stream.span, Problem::Impossible { text });
+        report.error(stream.span, RoleProblem::NoHead { stream: stream.value.clone() });
     }
     let masks = masks(spec, denoiser, &mut roles, model, report);
     let starts = starts(spec, denoiser, &mut roles, model, report);
@@ -82,8 +106,7 @@ fn masks(spec: &RolesSpec, denoiser: &str, roles: &mut Roles, model: &ModelGraph
     for (observed, mask) in spec.masked() {
         let stream = &observed.stream;
         if model.is_companion(denoiser, &stream.value) {
-            let text = format!("stream `{}` is an auxiliary stream and cannot have a mask", stream.value);
-            report.error(stream.span, Problem::Impossible { text });
+            report.error(stream.span, RoleProblem::MaskedAuxiliary { stream: stream.value.clone() });
         }
         let known: Vec<&str> = roles.names(StreamRole::is_sampled).map(String::as_str).collect();
         if !known.contains(&stream.value.as_str()) {
@@ -102,16 +125,14 @@ fn starts(spec: &RolesSpec, denoiser: &str, roles: &mut Roles, model: &ModelGrap
     let mut good = true;
     for (stream, from) in &spec.start {
         if model.is_companion(denoiser, &stream.value) {
-            let text = format!("stream `{}` is an auxiliary stream and cannot have a `start`", stream.value);
-            report.error(stream.span, Problem::Impossible { text });
+            report.error(stream.span, RoleProblem::StartedAuxiliary { stream: stream.value.clone() });
             good = false;
             continue;
         }
         match roles.0.get_mut(&stream.value) {
             Some(StreamRole::Generate { start }) => *start = Some(from.value.clone()),
             Some(StreamRole::Inpaint { .. }) => {
-                let text = format!("stream `{}` has a mask, so it cannot have a `start`; remove one", stream.value);
-                report.error(stream.span, Problem::Impossible { text });
+                report.error(stream.span, RoleProblem::StartedWithMask { stream: stream.value.clone() });
             }
             _ => {
                 unknown("generated stream", stream, roles.outputs().map(String::as_str), report);

@@ -5,8 +5,19 @@ use crate::descriptor::{CellKind, Role};
 use crate::error::Report;
 use crate::graph::{ModelGraph, encoding};
 use crate::plan::{Form, Scoring, Type};
-use crate::problem::Problem;
+use crate::problem::problems;
 use crate::spec::ScoringSpec;
+
+problems! {
+    /// What can be wrong with a classification.
+    pub(crate) enum ScoreProblem {
+        /// A classification compares classes with a stream whose cells are no strings.
+        /// Example: `score: x` with `classes`, where the codec of `x` reads bytes.
+        /// Cure: Score a stream whose cells are strings, or remove `classes`.
+        #[error("stream `{stream}` holds {cells}, but class names are strings; score a text stream")]
+        ClassesAreStrings { stream: String, cells: String },
+    }
+}
 
 /// The ports of a `score` node.
 pub(crate) const PORTS: [&str; 2] = [LABEL, SCORES];
@@ -24,9 +35,9 @@ pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &m
     }
     let is_string = matches!(plan.cells.form, Form::Cells { cell: CellKind::Utf8, .. });
     if !is_string && !spec.classes.is_empty() {
-        let stream = &spec.stream.value;
-        let text = format!("stream `{stream}` holds {}, but class names are strings; score a text stream", plan.cells);
-        report.error(spec.stream.span, Problem::Impossible { text });
+        let stream = spec.stream.value.clone();
+        let cells = plan.cells.to_string();
+        report.error(spec.stream.span, ScoreProblem::ClassesAreStrings { stream, cells });
         return None;
     }
     let classes = spec.classes.iter().map(|class| (class.value.clone(), spec.cells(&class.value))).collect();

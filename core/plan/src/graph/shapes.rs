@@ -5,8 +5,19 @@ use serde_json::Value as Json;
 
 use crate::error::Report;
 use crate::graph::StreamNode;
-use crate::problem::Problem;
+use crate::problem::problems;
 use crate::source::SpannedString;
+
+problems! {
+    /// What can be wrong with the streams of a network.
+    pub(crate) enum ShapeProblem {
+        /// A network cannot take the streams of its denoiser as input.
+        /// Example: `network: {kind: unet}` over a stream with the latent [24].
+        /// Cure: Use another kind of network, or change `latent` of the streams.
+        #[error("network `{network}` needs {wanted}; {found}")]
+        NetworkStreams { network: String, wanted: String, found: String },
+    }
+}
 
 /// Refuses streams that one network cannot take as input together. Streams with errors of their own are skipped.
 pub(super) fn check(
@@ -19,13 +30,13 @@ pub(super) fn check(
     let known: Vec<_> = over.iter().filter_map(|name| Some((name, latent(name)?))).collect();
     let Some((first, first_shape)) = known.first() else { return };
     for (name, shape) in &known {
-        let kind = network["kind"].as_str().unwrap_or_default();
+        let network_kind = network["kind"].as_str().unwrap_or_default();
         let Some(wanted) = wanted(network, shape, first_shape) else { continue };
-        let mut text = format!("network `{kind}` needs {wanted}; `{}` is {shape:?}", name.value);
-        if name.value != first.value && kind == "unet" && shape != first_shape {
-            text.push_str(&format!(", `{}` is {first_shape:?}", first.value));
+        let mut found = format!("`{}` is {shape:?}", name.value);
+        if name.value != first.value && network_kind == "unet" && shape != first_shape {
+            found.push_str(&format!(", `{}` is {first_shape:?}", first.value));
         }
-        report.error(name.span, Problem::Impossible { text });
+        report.error(name.span, ShapeProblem::NetworkStreams { network: network_kind.to_string(), wanted, found });
     }
 }
 

@@ -6,8 +6,19 @@ use crate::component::Placed;
 use crate::error::Report;
 use crate::infer::{End, Solver};
 use crate::plan::Component;
-use crate::problem::Problem;
+use crate::problem::{Problem, problems};
 use crate::property;
+
+problems! {
+    /// What can be wrong with the parameters that a file leaves out.
+    pub(crate) enum ParameterProblem {
+        /// A parameter of a component has no default, and the shapes do not determine it.
+        /// Example: A module with a parameter `hidden` without a default.
+        /// Cure: Write the component as a mapping and set the parameter: `{use: PLUGIN/module, hidden: 64}`.
+        #[error("parameter `{parameter}` of `{component}` has no default and does not follow from the shapes; set it")]
+        MissingParameter { component: String, parameter: String },
+    }
+}
 
 impl Solver {
     /// Gives the free parameters of a component their defaults.
@@ -43,7 +54,7 @@ impl Solver {
                 None => {
                     let component = placed.component.value.clone();
                     let parameter = name.clone();
-                    report.error(placed.component.span, Problem::MissingParameter { component, parameter });
+                    report.error(placed.component.span, ParameterProblem::MissingParameter { component, parameter });
                 }
             }
         }

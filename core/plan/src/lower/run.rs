@@ -10,7 +10,9 @@ use crate::descriptor::Role;
 use crate::graph::{self, Act, Graph, Slot, Vertex};
 use crate::lower::{lifetimes, order};
 use crate::plan::{Diffusion, Input, Model, Op, PLAN_FORMAT, RunPlan, Scoring, Step, Stream, Type, Value};
+use crate::seeds::{self, Drawing};
 use crate::source::Source;
+use crate::spec::{Action, PipelineSpec};
 
 /// Makes the plan of a graph without errors; `None` if it has errors.
 pub(crate) fn lower(
@@ -26,12 +28,27 @@ pub(crate) fn lower(
         steps.node(index)?;
     }
     let outputs = steps.outputs()?;
-    let Steps { steps, mut values, .. } = steps;
+    let Steps { mut steps, mut values, .. } = steps;
+    set_seeds(&mut steps, graph.spec);
     lifetimes::set_last_uses(&mut values, &steps);
     let bytes_per_row = lifetimes::peak_bytes(&values, &steps, &outputs, &model);
     let name = graph.spec.name.as_ref()?.value.clone();
     let source = source.path.clone();
     Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, values, steps, outputs, bytes_per_row })
+}
+
+/// Gives each step that draws noise its seed.
+fn set_seeds(steps: &mut [Step], spec: &PipelineSpec) {
+    let written = |node: &str| match &spec.nodes.iter().find(|known| known.name.value == node)?.action {
+        Some(Action::Diffuse(diffuse) | Action::Score(diffuse, _)) => diffuse.seed,
+        _ => None,
+    };
+    let drawing = steps.iter().filter(|step| step.op.diffusion().is_some());
+    let drawing: Vec<_> = drawing.map(|step| Drawing { node: &step.node, written: written(&step.node) }).collect();
+    let seeds = seeds::of_nodes(0, &drawing);
+    for (diffusion, seed) in steps.iter_mut().filter_map(|step| step.op.diffusion_mut()).zip(seeds) {
+        diffusion.seed = seed;
+    }
 }
 
 struct Steps<'g> {

@@ -7,9 +7,25 @@ use crate::error::Report;
 use crate::graph::{ModelGraph, StreamNode};
 use crate::infer::Solver;
 use crate::plan::{Form, ScorerConfig, Stream};
-use crate::problem::{Caution, Problem};
+use crate::problem::{Caution, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{Use, unknown};
+
+problems! {
+    /// What can be wrong with a scorer or a judge.
+    pub(crate) enum ScorerProblem {
+        /// A judge is a codec that the stream does not use.
+        /// Example: `judges: {label: {score: PLUGIN/png}}`.
+        /// Cure: Use the codec of the stream, or a module that scores.
+        #[error("codec `{codec}` cannot judge stream `{stream}`; use the stream's codec `{own}` or a module")]
+        ForeignCodec { codec: String, stream: String, own: String },
+        /// A scorer or judge outputs something else than a score per class.
+        /// Example: A judge that is a codec of images, whose array has three axes.
+        /// Cure: Use a codec or module with one output axis, the classes.
+        #[error("{scorer} must output scores [class], but outputs {found:?}; use another scorer")]
+        NoScores { scorer: String, found: Vec<i64> },
+    }
+}
 
 /// Key of the scorer in an inference.
 const SCORER: &str = "scorer";
@@ -44,27 +60,24 @@ fn by_codec(
 ) -> Option<ScorerConfig> {
     let component = &used.component;
     if node.codec.as_ref() != Some(&component.value) {
-        let codec = &component.value;
-        let name = &stream.value;
+        let codec = component.value.clone();
         let own = node.codec.clone().unwrap_or_default();
-        let text = format!("codec `{codec}` cannot judge stream `{name}`; use the stream's codec `{own}` or a module");
-        report.error(component.span, Problem::Impossible { text });
+        report.error(component.span, ScorerProblem::ForeignCodec { codec, stream: stream.value.clone(), own });
         return None;
     }
     for key in used.parameters.iter().map(|entry| &entry.key) {
         let reason = "the judge is the stream's codec, with the parameters of the model".into();
         report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
     }
-    match node.plan.as_ref()?.array.elements() {
-        Some(([classes], _)) => {
+    match node.plan.as_ref()?.array.elements()?.0 {
+        [classes] => {
             let stream = stream.value.clone();
             let classes = *classes;
             Some(ScorerConfig { stream, module: None, classes, features: None, perceptual: None, checkpoint })
         }
-        _ => {
-            let text =
-                format!("codec `{}` cannot judge: its array has more than one axis; use a module", component.value);
-            report.error(component.span, Problem::Impossible { text });
+        sizes => {
+            let scorer = format!("codec `{}`", component.value);
+            report.error(component.span, ScorerProblem::NoScores { scorer, found: sizes.to_vec() });
             None
         }
     }
@@ -110,8 +123,7 @@ fn by_module(
             Some(ScorerConfig { stream, module: Some(component), classes, features, perceptual, checkpoint })
         }
         sizes => {
-            let text = format!("{} must output scores [class], but outputs {sizes:?}", placed.label());
-            report.error(at, Problem::Impossible { text });
+            report.error(at, ScorerProblem::NoScores { scorer: placed.label(), found: sizes.to_vec() });
             None
         }
     }

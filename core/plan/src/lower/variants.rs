@@ -9,9 +9,25 @@ use crate::compile::Catalog;
 use crate::error::Report;
 use crate::graph::{ModelGraph, choose_denoiser, read_by};
 use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
-use crate::problem::{Caution, Hint, Problem};
+use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::{Source, SpannedString};
 use crate::spec::{EvaluationSpec, GuidanceSpec, VariantSpec, unknown};
+
+problems! {
+    /// What can be wrong with a variant.
+    pub(crate) enum VariantProblem {
+        /// A variant changes the codec of a stream that is judged. Judges read what the codec of the model produces.
+        /// Example: `codecs: {x: PLUGIN/other}` of a variant, with a judge of `x`.
+        /// Cure: Remove the codec from the variant, or the judge.
+        #[error("stream `{stream}` is judged, so a variant cannot change its codec; remove it")]
+        JudgedCodec { stream: String },
+        /// The model of a variant has other streams, prompts or codecs than the model of the evaluation.
+        /// Example: A variant whose model lacks a prompt.
+        /// Cure: Give the models the same streams, prompts and codecs, or evaluate them apart.
+        #[error("{variant} cannot be a variant of {model}: {difference}")]
+        VariantDiffers { variant: String, model: String, difference: String },
+    }
+}
 
 /// Resolves all variants. By default the evaluation's model is the only one, under its own name.
 pub(crate) fn resolve(
@@ -92,8 +108,7 @@ fn codecs(
             return None;
         };
         if spec.judges.iter().any(|judge| judge.stream.value == name.value) {
-            let text = format!("stream `{}` is judged, so a variant cannot change its codec; remove it", name.value);
-            report.error(name.span, Problem::Impossible { text });
+            report.error(name.span, VariantProblem::JudgedCodec { stream: name.value.clone() });
             return None;
         }
         Some((name.value.clone(), read_by(used, name, stream.plan.as_ref()?, catalog, report)?))
@@ -130,14 +145,14 @@ fn of_variant(
 
 /// Refuses a model with other streams, prompts or codecs: judges and prompts read what the codecs of the evaluation write.
 fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report: &mut Report) -> Option<()> {
-    let mut problems = Vec::new();
+    let mut differences = Vec::new();
     for (name, stream) in &own.streams {
         let Some(plan) = stream.plan.as_ref() else { continue };
         let is_same = |found: &Stream| found.codec == plan.codec && found.array == plan.array;
         match other.streams.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
-            Some(_) => problems.push(format!("its codec of `{name}` produces other arrays")),
-            None => problems.push(format!("it has no stream `{name}`")),
+            Some(_) => differences.push(format!("its codec of `{name}` produces other arrays")),
+            None => differences.push(format!("it has no stream `{name}`")),
         }
     }
     for (name, prompt) in &own.prompts {
@@ -145,13 +160,14 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
         let is_same = |found: &PromptConfig| found.codec == plan.codec && found.array == plan.array;
         match other.prompts.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
-            Some(_) => problems.push(format!("its codec of prompt `{name}` produces other arrays")),
-            None => problems.push(format!("it has no prompt `{name}`")),
+            Some(_) => differences.push(format!("its codec of prompt `{name}` produces other arrays")),
+            None => differences.push(format!("it has no prompt `{name}`")),
         }
     }
-    for problem in &problems {
-        let text = format!("{} cannot be a variant of {}: {problem}", other.path, own.path);
-        report.error(at.span, Problem::Impossible { text });
+    let same = differences.is_empty();
+    for difference in differences {
+        let variant = other.path.clone();
+        report.error(at.span, VariantProblem::VariantDiffers { variant, model: own.path.clone(), difference });
     }
-    problems.is_empty().then_some(())
+    same.then_some(())
 }

@@ -74,6 +74,14 @@ impl Op {
             _ => None,
         }
     }
+
+    /// As [`Op::diffusion`], to change it.
+    pub(crate) fn diffusion_mut(&mut self) -> Option<&mut Diffusion> {
+        match self {
+            Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => Some(diffusion),
+            _ => None,
+        }
+    }
 }
 
 /// The operations.

@@ -1,6 +1,14 @@
-//! The codes of problems, explained by their own documentation: `anyflow explain CODE`.
+//! Declares problems with their codes, which their own documentation explains: `anyflow explain CODE`.
+
+use std::fmt;
 
 use serde::Serialize;
+
+/// A problem with a code, a text (`Display`) and named parts (`Serialize`).
+pub(crate) trait Coded: fmt::Display + Serialize {
+    /// The code, as `--json` prints it.
+    fn code(&self) -> String;
+}
 
 /// A code with its explanation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,38 +23,44 @@ pub struct CodeEntry {
     pub cure: String,
 }
 
-/// Declares the problems. The documentation of each has three parts: the cause, `Example: ...` and `Cure: ...`.
+/// Declares problems, each with its text and its parts. The documentation of each has three parts: the cause,
+/// `Example: ...` and `Cure: ...`. The `codes` of every declared type belong into the catalogue (`catalogue.rs`) or, for a
+/// rule, into the list of rules (`check.rs`).
 macro_rules! problems {
     (
         $(#[$meta:meta])*
-        pub enum $name:ident {
+        pub(crate) enum $name:ident {
             $($(#[doc = $doc:literal])+ #[error($($text:tt)*)] $variant:ident { $($field:ident: $type:ty),* $(,)? },)+
         }
     ) => {
         $(#[$meta])*
-        pub enum $name {
+        #[derive(Debug, thiserror::Error, serde::Serialize)]
+        #[serde(untagged)]
+        pub(crate) enum $name {
             $($(#[doc = $doc])+ #[error($($text)*)] $variant { $($field: $type),* },)+
         }
 
         impl $name {
-            /// The code of this problem.
-            pub fn code(&self) -> String {
-                codes::kebab(match self {
+            /// All codes with their explanations.
+            pub(crate) fn codes() -> Vec<$crate::problem::CodeEntry> {
+                vec![$($crate::problem::CodeEntry::of(stringify!($variant), concat!($($doc),+))),+]
+            }
+        }
+
+        impl $crate::problem::Coded for $name {
+            fn code(&self) -> String {
+                $crate::problem::kebab(match self {
                     $($name::$variant { .. } => stringify!($variant)),+
                 })
-            }
-
-            /// All codes with their explanations.
-            pub fn codes() -> Vec<CodeEntry> {
-                vec![$(CodeEntry::of(stringify!($variant), concat!($($doc),+))),+]
             }
         }
     };
 }
+pub(crate) use problems;
 
 impl CodeEntry {
     /// The entry of a variant with this documentation.
-    pub(super) fn of(variant: &str, doc: &str) -> Self {
+    pub(crate) fn of(variant: &str, doc: &str) -> Self {
         let (cause, rest) = doc.split_once(" Example: ").unwrap_or((doc, ""));
         let (example, cure) = rest.split_once(" Cure: ").unwrap_or((rest, ""));
         let [cause, example, cure] = [cause, example, cure].map(|part| part.trim().to_string());
@@ -54,8 +68,8 @@ impl CodeEntry {
     }
 }
 
-/// `UnknownKey` as `unknown-key`, as serde writes it.
-pub(super) fn kebab(variant: &str) -> String {
+/// `UnknownKey` as `unknown-key`.
+pub(crate) fn kebab(variant: &str) -> String {
     let mut out = String::new();
     for letter in variant.chars() {
         if letter.is_uppercase() && !out.is_empty() {
@@ -64,34 +78,4 @@ pub(super) fn kebab(variant: &str) -> String {
         out.extend(letter.to_lowercase());
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Problem;
-
-    #[test]
-    fn every_code_has_cause_example_and_cure() {
-        let codes = Problem::codes();
-        for entry in &codes {
-            assert!([&entry.cause, &entry.example, &entry.cure].iter().all(|part| part.ends_with('.')), "{entry:?}");
-        }
-        let mut names: Vec<&str> = codes.iter().map(|entry| entry.code.as_str()).collect();
-        names.dedup();
-        assert!(names.len() == codes.len() && codes.len() > 30);
-    }
-
-    #[test]
-    fn codes_are_those_of_json() {
-        let known = Problem::codes();
-        for problem in [
-            Problem::UnknownKey { key: "a".into(), within: "b".into(), hint: Default::default() },
-            Problem::NotAColumn { text: "a".into(), hint: Default::default() },
-            Problem::Impossible { text: "a".into() },
-        ] {
-            let json = serde_json::to_value(&problem).unwrap();
-            assert_eq!(json["code"], problem.code());
-            assert!(known.iter().any(|entry| entry.code == problem.code()), "{json}");
-        }
-    }
 }

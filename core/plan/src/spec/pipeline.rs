@@ -5,11 +5,22 @@ use anyflow_config::{Sampling, ValueForm};
 use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Span, SpannedString};
 use crate::spec::{RolesSpec, ScoringSpec, check_name, check_unique, open, roles, scoring, scoring_roles};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
+
+problems! {
+    /// What can be wrong with the action of a node.
+    pub(crate) enum ActionProblem {
+        /// A node does not say what it does.
+        /// Example: `sound: {from: joint.left}`.
+        /// Cure: Add one of the actions that the message lists, for example `decode: PLUGIN/module`.
+        #[error("node `{node}` has no action; add one of {}", .actions.join(", "))]
+        NoAction { node: String, actions: Vec<&'static str> },
+    }
+}
 
 /// A pipeline file.
 #[derive(Debug)]
@@ -74,9 +85,9 @@ pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec>
     let outputs = fields.pairs("outputs", report);
     check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
-        let text = "`outputs` must list at least one column".into();
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
-        report.error(at, Problem::Impossible { text });
+        let what = "`outputs`".into();
+        report.error(at, Problem::WrongCount { what, wanted: "at least one column".into(), found: 0 });
     }
     Some(PipelineSpec { name: fields.text("name", report), inputs, nodes, outputs })
 }
@@ -133,8 +144,8 @@ fn no_action(entry: &Entry, entries: &[Entry], within: String, report: &mut Repo
             return report.error(inner.key.span, Problem::UnknownKey { key: inner.key.value.clone(), within, hint });
         }
     }
-    let text = format!("{within} has no action; add one of {}", ACTIONS.join(", "));
-    report.error(entry.key.span, Problem::Impossible { text });
+    let node = entry.key.value.clone();
+    report.error(entry.key.span, ActionProblem::NoAction { node, actions: ACTIONS.to_vec() });
 }
 
 fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Option<Action> {

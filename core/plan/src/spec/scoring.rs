@@ -2,10 +2,21 @@
 
 use crate::error::Report;
 use crate::plan::StreamRole;
-use crate::problem::Problem;
+use crate::problem::{Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{RolesSpec, check_unique, other_roles};
 use crate::surface::Fields;
+
+problems! {
+    /// What can be wrong with a template.
+    pub(crate) enum TemplateProblem {
+        /// A template of a classification has no `{}`, so all classes would have the same cell.
+        /// Example: `templates: [a digit]`.
+        /// Cure: Write `{}` where the name of the class belongs: `a digit {}`.
+        #[error("template `{template}` has no `{{}}` for the class name")]
+        NoPlaceholder { template: String },
+    }
+}
 
 /// The placeholder for a class name in a template.
 const NAME: &str = "{}";
@@ -28,12 +39,12 @@ pub(crate) fn scoring(fields: &Fields, report: &mut Report) -> Option<ScoringSpe
     check_unique("class", &classes, report);
     check_unique("template", &templates, report);
     for template in templates.iter().filter(|template| !template.value.contains(NAME)) {
-        let text = format!("template `{}` has no `{NAME}` for the class name", template.value);
-        report.error(template.span, Problem::Impossible { text });
+        report.error(template.span, TemplateProblem::NoPlaceholder { template: template.value.clone() });
     }
     if let Some(entry) = fields.entry("classes").filter(|_| classes.len() < 2) {
-        let text = format!("`classes` of {} must list at least two classes", fields.within);
-        report.error(entry.key.span, Problem::Impossible { text });
+        let what = format!("`classes` of {}", fields.within);
+        let wanted = "at least two classes".into();
+        report.error(entry.key.span, Problem::WrongCount { what, wanted, found: classes.len() });
     }
     let samples = fields.integer("samples", report);
     Some(ScoringSpec { stream: fields.text("score", report)?, classes, templates, samples: samples? })

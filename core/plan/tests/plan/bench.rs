@@ -109,10 +109,11 @@ impl Case {
     pub fn said(&self) -> String {
         let sources: Vec<&Source> = [&self.main, &self.model].into_iter().chain(&self.others).collect();
         match self.compile() {
-            Err(errors) => errors.render(&sources, false),
+            Err(errors) => told(&errors, &sources),
             Ok((_, warnings)) => {
-                let said: String = warnings.iter().map(|warning| warning.render(&sources, false) + "\n").collect();
-                said + "fine\n"
+                let codes = warnings.iter().map(|warning| warning.code.clone() + "\n");
+                let said = warnings.iter().map(|warning| warning.render(&sources, false) + "\n");
+                codes.chain(said).collect::<String>() + "fine\n"
             }
         }
     }
@@ -121,6 +122,11 @@ impl Case {
     pub fn check(&self, name: &str) {
         snapshot(name, &self.said());
     }
+}
+
+/// The codes of errors, and their text.
+pub fn told(errors: &Errors, sources: &[&Source]) -> String {
+    format!("{}\n\n{}", errors.codes().join(", "), errors.render(sources, false))
 }
 
 /// A plan as text, without the options that have their defaults.

@@ -67,6 +67,9 @@ fn companions_of_a_model_must_fit() {
     let model = |from: &str, to: &str| companions("joint").edit_model(from, to);
     model("{label: {weight: 0.3}, sketch", "{labels: {weight: 0.3}, sketch").check("error-companion-unknown");
     model("over: [image]", "over: [image, label]").check("error-companion-diffused");
+    model("  label: {codec", "  other: {codec: image/gray, module: image/autoencoder, latent: [24], aggregate: {label: {}}}\n  label: {codec")
+        .edit_model("over: [image]", "over: [image, other]")
+        .check("error-companion-added-twice");
     model("{weight: 0.3}", "{wait: 0.3}").check("error-companion-keys");
     model("reads: digits.middle", "reads: digit.middle").check("error-head-denoiser");
     model("reads: digits.middle", "reads: middle").check("error-head-form");

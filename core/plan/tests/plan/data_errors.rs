@@ -85,6 +85,8 @@ fn unused_parts() {
 fn judging() {
     eval("  label: {score: label/one-hot}\n", "").check("error-no-judge");
     eval("label: {score: label/one-hot}", "label: {score: image/gray}").check("error-judge-codec");
+    eval("image: {score: image/classifier, weights: weights/judges.safetensors}", "image: {score: image/gray}")
+        .check("error-judge-array");
     eval("label: {score: label/one-hot}", "label: {score: {use: label/one-hot, classes: 10}, weights: w}")
         .check("warning-judge-codec");
     eval("image: {score: image/classifier,", "image: {score: {use: image/classifier, classes: 12},")

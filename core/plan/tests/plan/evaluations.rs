@@ -59,8 +59,12 @@ fn subsets_that_cannot_be() {
     let case = Case::of("eval.yaml");
     let (head, _) = case.main.text.split_once("tasks:").unwrap();
     let main = anyflow_plan::Source::new("mld/eval.yaml", head);
-    Case { main, ..case }.check("error-no-tasks");
+    Case { main, ..Case::of("eval.yaml") }.check("error-no-tasks");
     Case::of("eval.yaml").edit(TASKS, SUBSETS).edit(", label: speech.label}", "}").check("error-subset-column");
+    let unjudged: String =
+        head.lines().filter(|line| !line.contains("{score:")).map(|line| line.to_owned() + "\n").collect();
+    let main = anyflow_plan::Source::new("mld/eval.yaml", unjudged + "subsets: true\n");
+    Case { main, ..Case::of("eval.yaml") }.check("error-subset-judges");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use anyflow_plan::plan::{Job, Model};
 use anyflow_plan::{Includes, Source, compile_model, includes};
 
-use crate::bench::{Case, catalog, file, snapshot};
+use crate::bench::{Case, catalog, file, snapshot, told};
 
 /// The model of the fixtures with a part of its text replaced.
 fn whole(from: &str, to: &str) -> Source {
@@ -24,7 +24,7 @@ fn plan(source: &Source) -> Model {
 }
 
 fn refused(source: &Source, name: &str) {
-    snapshot(name, &compile_model(source, &catalog(), &[]).unwrap_err().render(&[source], false));
+    snapshot(name, &told(&compile_model(source, &catalog(), &[]).unwrap_err(), &[source]));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy sees helpers of tests as no tests")]
 
 mod bench;
+mod catalogue;
 mod companions;
 mod data_errors;
 mod errors;

@@ -3,7 +3,7 @@
 use anyflow_plan::Override;
 use anyflow_plan::plan::Job;
 
-use crate::bench::{Case, snapshot};
+use crate::bench::{Case, snapshot, told};
 
 const AUDIO: &str = "image-to-audio.yaml";
 
@@ -106,6 +106,6 @@ fn wrong_values() {
 
 #[test]
 fn wrong_forms() {
-    let said = |text: &str| Override::parse(text).unwrap_err().render(&[], false);
+    let said = |text: &str| told(&Override::parse(text).unwrap_err(), &[]);
     snapshot("error-override-form", &["joint.seed", "joint..seed=1", "joint.seed={"].map(said).join("\n"));
 }

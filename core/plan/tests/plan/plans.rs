@@ -4,7 +4,7 @@ use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Form, Job, Op, RunPlan, StreamRole};
 use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
 
-use crate::bench::{Case, file, names, snapshot, text};
+use crate::bench::{Case, file, names, snapshot, text, told};
 
 #[test]
 fn every_file_compiles() {
@@ -116,7 +116,7 @@ fn columns(names: &[(&str, Option<CellKind>)]) -> Vec<(String, Option<CellKind>)
 /// What is said of a dataset, under the pipeline's text.
 fn said_of_columns(case: &Case, columns: &[(String, Option<CellKind>)]) -> String {
     match anyflow_plan::check_inputs(&run_plan(case), &case.main, &case.overrides, columns) {
-        Err(errors) => errors.render(&[&case.main], false),
+        Err(errors) => told(&errors, &[&case.main]),
         Ok(()) => "fine\n".into(),
     }
 }

@@ -63,6 +63,7 @@ fn what_is_read_must_be_there() {
         ("no-site", "sites: [block.0, middle, last]", "sites: []"),
         ("stream", "stream: image, sites", "stream: images, sites"),
         ("itself", "stream: image, sites", "stream: query, sites"),
+        ("kind", "query: {kind: residual-mlp, width: 64, blocks: 2}", "query: {kind: unet-mlp}"),
     ] {
         reading("classify").edit_model(from, to).check(&format!("error-read-{name}"));
     }

@@ -99,6 +99,14 @@ fn a_masked_stream_is_observed_in_part() {
 }
 
 #[test]
+fn initial_values_are_checked() {
+    let mask = "observe: {label: {from: meant, mask: place}}";
+    masked().edit(mask, &format!("start: {{label: meant}}, {mask}")).check("error-start-mask");
+    masked().edit(mask, "start: {image: meant}").check("error-start-latent");
+    masked().edit(mask, "start: {label: meant}").check("warning-start");
+}
+
+#[test]
 fn masks_are_checked() {
     masked().edit("mask: place", "mask: plaec").check("error-mask-node");
     masked().edit("{from: meant, mask: place}", "{from: meant, msak: place}").check("error-mask-key");

@@ -3,13 +3,13 @@
 use anyflow_plan::style::Style;
 use anyflow_plan::{FileKind, Source, kind_of, model_paths};
 
-use crate::bench::{Case, file, snapshot};
+use crate::bench::{Case, file, snapshot, told};
 
 fn said(text: &str) -> String {
     let source = Source::new("x.yaml", text);
     match kind_of(&source) {
         Ok(kind) => format!("{kind:?}"),
-        Err(errors) => errors.render(&[&source], false),
+        Err(errors) => told(&errors, &[&source]),
     }
 }
 
@@ -53,13 +53,13 @@ fn file_of_another_kind() {
     let train = file("train.yaml");
     let model = file("model.yaml");
     let errors = anyflow_plan::compile_run(&train, &model, &crate::bench::catalog(), &[]).unwrap_err();
-    snapshot("error-other-kind", &errors.render(&[&train, &model], false));
+    snapshot("error-other-kind", &told(&errors, &[&train, &model]));
 }
 
 #[test]
 fn no_model_named() {
     let source = Source::new("x.yaml", "anyflow: 1\nnodes: {}\n");
-    snapshot("error-no-model", &model_paths(&source).unwrap_err().render(&[&source], false));
+    snapshot("error-no-model", &told(&model_paths(&source).unwrap_err(), &[&source]));
 }
 
 #[test]
