@@ -1,5 +1,7 @@
 //! The engine as a service: one compute thread behind bounded queues.
 
+mod config;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +9,6 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use indexmap::IndexMap;
-use tch::Device;
 
 use crate::error::panic_message;
 use crate::job::Reply;
@@ -17,25 +18,7 @@ use crate::ticket::{Alive, Cancel, received};
 use crate::worker::{Call, Lanes, Submission, Worker};
 use crate::{Denoiser, EngineError, Profile, Request, Result, StreamSpec, Ticket};
 
-/// The configuration of the engine.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineConfig {
-    /// The device of the denoisers' parameters and of all sampling.
-    pub device: Device,
-    /// Maximum rows per network call, guidance branches included.
-    pub max_batch_rows: usize,
-    /// Submitting blocks while this many rows wait outside the batch.
-    pub max_waiting_rows: usize,
-    /// Requests and calls that may queue before the sender blocks.
-    pub queue: usize,
-}
-
-impl EngineConfig {
-    /// 256 rows per call, 65536 rows waiting, queues of 64.
-    pub fn new(device: Device) -> Self {
-        EngineConfig { device, max_batch_rows: 256, max_waiting_rows: 65_536, queue: 64 }
-    }
-}
+pub use config::EngineConfig;
 
 /// Counters since the engine's start.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,33 +1,27 @@
 //! Every code with its explanation.
 
-use crate::check::{classes, cycle, guidance, inputs, late, stages, subsets, tables, tasks, types};
+use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
     AuxiliaryProblem, DiffusionProblem, NodeProblem, PartProblem, PortProblem, ReadsProblem, RoleProblem, ScoreProblem,
-    ShapeProblem,
+    ScorerProblem, ShapeProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
-use crate::lower::scorers::ScorerProblem;
-use crate::lower::variants::VariantProblem;
 use crate::overrides::OverrideProblem;
 use crate::problem::{Caution, CodeEntry, Problem};
 use crate::spec::{ActionProblem, TemplateProblem};
 
-/// The codes of every type of problems. A type that is missing here is reported as dead code.
-const CATALOGUE: [fn() -> Vec<CodeEntry>; 29] = [
+/// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
+const CATALOGUE: [fn() -> Vec<CodeEntry>; 24] = [
     Problem::codes,
     Caution::codes,
     ActionProblem::codes,
     AuxiliaryProblem::codes,
-    classes::ClassesProblem::codes,
     ComponentProblem::codes,
-    cycle::CycleProblem::codes,
     DiffusionProblem::codes,
-    guidance::GuidanceProblem::codes,
     IncludeProblem::codes,
-    inputs::InputProblem::codes,
-    late::LateProblem::codes,
+    InputProblem::codes,
     NodeProblem::codes,
     OverrideProblem::codes,
     ParameterProblem::codes,
@@ -38,16 +32,16 @@ const CATALOGUE: [fn() -> Vec<CodeEntry>; 29] = [
     ScoreProblem::codes,
     ScorerProblem::codes,
     ShapeProblem::codes,
-    stages::StageProblem::codes,
-    subsets::SubsetsProblem::codes,
-    tables::TableProblem::codes,
-    tasks::TaskProblem::codes,
+    StageProblem::codes,
+    SubsetsProblem::codes,
+    TableProblem::codes,
+    TaskProblem::codes,
     TemplateProblem::codes,
-    types::TypeProblem::codes,
     VariantProblem::codes,
 ];
 
 /// The codes of all errors and warnings with their explanations, as `anyflow explain CODE` prints them.
 pub fn codes() -> Vec<CodeEntry> {
-    CATALOGUE.iter().flat_map(|codes| codes()).collect()
+    let shared = CATALOGUE.iter().flat_map(|codes| codes());
+    shared.chain(RULES.iter().flat_map(|rule| rule.codes())).collect()
 }

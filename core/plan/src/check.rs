@@ -1,14 +1,62 @@
-//! The rules, one file each. A rule takes the resolved graph and reports violations.
+//! The second of three passes: the rules, one file each. A rule takes a resolved graph and reports violations.
 
-pub(crate) mod classes;
-pub(crate) mod cycle;
-pub(crate) mod guidance;
+mod checkpoint;
+mod classes;
+mod contrast;
+mod cycle;
+mod given;
+mod guidance;
 pub(crate) mod inputs;
-pub(crate) mod late;
-pub(crate) mod similarity;
-pub(crate) mod stages;
-pub(crate) mod subsets;
-pub(crate) mod tables;
-pub(crate) mod tasks;
-pub(crate) mod types;
-pub(crate) mod unused;
+mod judges;
+mod late;
+mod objective;
+mod sources;
+mod stage_columns;
+mod steps;
+mod task_columns;
+mod tasks;
+mod trainable;
+mod types;
+mod unused;
+
+use crate::error::Report;
+use crate::graph::{Evaluation, Pipeline, Training};
+use crate::problem::CodeEntry;
+
+/// A rule: what it checks in each kind of file, and the codes of its own problems.
+pub(crate) trait Rule: Sync {
+    /// Checks a pipeline.
+    fn pipeline(&self, _pipeline: &Pipeline, _report: &mut Report) {}
+
+    /// Checks a training.
+    fn training(&self, _training: &Training, _report: &mut Report) {}
+
+    /// Checks an evaluation.
+    fn evaluation(&self, _evaluation: &Evaluation, _report: &mut Report) {}
+
+    /// The codes of the problems that the rule declares.
+    fn codes(&self) -> Vec<CodeEntry> {
+        Vec::new()
+    }
+}
+
+/// All rules. A new rule is a file and two lines here: its module and its entry.
+pub(crate) static RULES: [&dyn Rule; 17] = [
+    &checkpoint::Checkpoint,
+    &classes::Classes,
+    &contrast::Contrast,
+    &cycle::Cycle,
+    &given::GivenStreams,
+    &guidance::Guided,
+    &judges::Judges,
+    &late::Late,
+    &objective::ObjectiveStreams,
+    &sources::Sources,
+    &stage_columns::StageColumns,
+    &steps::Steps,
+    &task_columns::TaskColumns,
+    &tasks::Tasks,
+    &trainable::Trainable,
+    &types::Types,
+    &unused::Unused,
+];

@@ -2,28 +2,20 @@
 
 mod recognise;
 
-use indexmap::IndexMap;
-
-use crate::check::{cycle, inputs, types, unused};
-use crate::descriptor::{CellKind, PluginDescriptor};
-use crate::error::{Errors, Report, Warning};
-use crate::graph::{ModelGraph, connect, resolve_model, resolve_node};
+use crate::catalog::Catalog;
+use crate::check::{RULES, inputs};
+use crate::descriptor::CellKind;
+use crate::diagnostic::Warning;
+use crate::error::{Errors, Report};
+use crate::graph::{ModelGraph, resolve_evaluation, resolve_model, resolve_pipeline, resolve_training};
 use crate::overrides::{self, Override};
 use crate::plan::{EvalPlan, Model, RunPlan, TrainPlan};
-use crate::problem::Problem;
 use crate::source::{Source, SourceId, with_includes};
-use crate::spec::{self, PipelineSpec};
+use crate::spec;
 use crate::yaml::{self, Node};
 use crate::{include, lower};
 
 pub use recognise::{FileKind, kind_of, model_paths};
-
-/// The installed plugins.
-#[derive(Clone, Debug, Default)]
-pub struct Catalog {
-    /// Plugin name -> its descriptor and the path of its library.
-    pub plugins: IndexMap<String, (PluginDescriptor, String)>,
-}
 
 /// Compiles a pipeline.
 ///
@@ -36,10 +28,11 @@ pub fn compile_run(
     overrides: &[Override],
 ) -> Result<(RunPlan, Vec<Warning>), Errors> {
     with_files(FileKind::Pipeline, pipeline, &[model], catalog, overrides, |root, graphs, report| {
-        let graph = graphs.first()?;
         let spec = spec::pipeline(root, report)?;
-        need_checkpoint(graph, report);
-        run(&spec, graph, pipeline, catalog, report)
+        let graph = resolve_pipeline(&spec, graphs.first()?, catalog, report);
+        RULES.iter().for_each(|rule| rule.pipeline(&graph, report));
+        report.passed()?;
+        lower::run::lower(&graph, pipeline)
     })
 }
 
@@ -70,26 +63,6 @@ pub fn check_inputs(
     Err(report.into_errors(&sources, files.len()))
 }
 
-fn run(
-    spec: &PipelineSpec,
-    model: &ModelGraph,
-    source: &Source,
-    catalog: &Catalog,
-    report: &mut Report,
-) -> Option<RunPlan> {
-    let acts = spec.nodes.iter().map(|node| resolve_node(node, &spec.nodes, model, catalog, report)).collect();
-    let graph = connect(spec, acts, report);
-    let inputs = types::of_inputs(&graph, model, catalog, report);
-    cycle::check(&graph, report);
-    types::check(&graph, &inputs, model, report);
-    let live = unused::live(&graph);
-    unused::check(&graph, &live, report);
-    if report.failed() {
-        return None;
-    }
-    lower::run::lower(&graph, &live, &inputs, model.plan()?, source)
-}
-
 /// Compiles a training. `data_root` is the folder of its sources, by default that of the file.
 ///
 /// # Errors
@@ -102,9 +75,11 @@ pub fn compile_train(
     data_root: Option<&str>,
 ) -> Result<(TrainPlan, Vec<Warning>), Errors> {
     with_files(FileKind::Training, training, &[model], catalog, overrides, |root, graphs, report| {
-        let graph = graphs.first()?;
         let spec = spec::training(root, report)?;
-        lower::training::lower(&spec, graph, training, catalog, data_root, report)
+        let graph = resolve_training(&spec, graphs.first()?, catalog, report);
+        RULES.iter().for_each(|rule| rule.training(&graph, report));
+        report.passed()?;
+        lower::training::lower(&graph, training, data_root)
     })
 }
 
@@ -122,8 +97,10 @@ pub fn compile_eval(
 ) -> Result<(EvalPlan, Vec<Warning>), Errors> {
     with_files(FileKind::Evaluation, evaluation, models, catalog, overrides, |root, graphs, report| {
         let spec = spec::evaluation(root, report)?;
-        graphs.iter().for_each(|graph| need_checkpoint(graph, report));
-        lower::evaluation::lower(&spec, graphs, evaluation, catalog, data_root, report)
+        let graph = resolve_evaluation(&spec, graphs, evaluation, catalog, report)?;
+        RULES.iter().for_each(|rule| rule.evaluation(&graph, report));
+        report.passed()?;
+        lower::evaluation::lower(&graph, evaluation, data_root)
     })
 }
 
@@ -215,12 +192,4 @@ fn read_main(
     }
     include::with_words(&mut root, files, report);
     Some(root)
-}
-
-/// Refuses a model without weights; only a training does without.
-fn need_checkpoint(model: &ModelGraph, report: &mut Report) {
-    if model.checkpoint.is_none() {
-        let problem = Problem::MissingKey { key: "checkpoint".into(), within: "the model".into() };
-        report.error(model.span, problem);
-    }
 }

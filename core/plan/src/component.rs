@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::descriptor::{
     CodecDescriptor, Interface, ModuleDescriptor, PluginDescriptor, PortDescriptor, Role, RoleDescriptor,
 };

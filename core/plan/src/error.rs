@@ -1,73 +1,17 @@
-//! Errors in the user's files: values with fields and positions; `Display` makes the text.
+//! All errors of a compilation, and the report that collects them.
 //!
 //! A compilation collects all problems. The author of the files must act, unless a problem says otherwise.
 
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
+use crate::diagnostic::{Diagnostic, Error, Severity, Warning};
 use crate::found::{Found, Links};
 use crate::problem::{Caution, Coded, Problem};
 use crate::render;
-use crate::source::{Place, Source, Sources, Span, with_includes};
-
-/// Whether there is a plan in spite of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Without a plan.
-    Error,
-    /// With a plan, which probably does not do what was intended.
-    Warning,
-}
-
-/// An error or a warning: what is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Diagnostic {
-    /// Error or warning.
-    #[serde(skip)]
-    pub severity: Severity,
-    /// The code. `anyflow explain CODE` explains that of an error.
-    pub code: String,
-    /// The parts of the message, by name.
-    #[serde(flatten)]
-    pub parts: Map<String, Json>,
-    /// The whole sentence.
-    pub message: String,
-    /// Its position.
-    pub place: Place,
-    /// The other end, the first definition, and so on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub related: Vec<Related>,
-}
-
-/// Another position of a message.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Related {
-    /// Its role.
-    pub text: String,
-    /// The position.
-    pub place: Place,
-}
-
-/// One error.
-pub type Error = Diagnostic;
-
-/// Something allowed but probably not intended.
-pub type Warning = Diagnostic;
-
-impl Diagnostic {
-    /// The message, with the text it refers to underlined.
-    pub fn render(&self, sources: &[&Source], color: bool) -> String {
-        render::diagnostic(self, &with_includes(sources), color)
-    }
-}
-
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.place.file, self.place.line, self.place.column, self.message)
-    }
-}
+use crate::source::{Source, Sources, Span, with_includes};
 
 /// The code of the problem that counts those that are not listed.
 const MORE: &str = "more";
@@ -162,6 +106,11 @@ impl Report {
 
     pub fn warning(&mut self, span: Span, caution: Caution) {
         self.warnings.add(span, caution, Vec::new());
+    }
+
+    /// `None` if there are errors.
+    pub fn passed(&self) -> Option<()> {
+        self.errors.is_empty().then_some(())
     }
 
     pub fn failed(&self) -> bool {

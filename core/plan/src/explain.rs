@@ -12,7 +12,7 @@ mod svg;
 mod tasks;
 mod words;
 
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::explain::options::Options;
 use crate::plan::Job;
 

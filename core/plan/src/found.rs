@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value as Json};
 
-use crate::error::{Diagnostic, Related, Severity};
+use crate::diagnostic::{Diagnostic, Related, Severity};
 use crate::problem::{Coded, Problem};
 use crate::source::{SourceId, Sources, Span};
 

@@ -1,22 +1,46 @@
-//! `Graph`: names resolved, components attached, defaults filled, types of all ports known.
+//! `Graph`, the first of three passes: names resolved, components attached, defaults filled, types of all ports known.
 
 mod companions;
 mod diffusion;
 mod edges;
+mod evaluation;
+mod guidance;
 mod model;
+mod model_graph;
 mod nodes;
+mod pipeline;
 mod reads;
 mod roles;
+mod scorers;
 mod scoring;
 mod shapes;
+mod similarity;
 mod sites;
+mod stages;
+mod subsets;
+mod tables;
+mod tasks;
+mod training;
+mod types;
+mod variants;
 
 pub(crate) use companions::AuxiliaryProblem;
 pub(crate) use diffusion::{DiffusionProblem, choose_denoiser, resolve_diffusion};
 pub(crate) use edges::{Graph, Link, PortProblem, Slot, Vertex, connect};
-pub(crate) use model::{ModelGraph, PartProblem, StreamNode, encoding, read_by, resolve_model};
+pub(crate) use evaluation::{Evaluation, resolve_evaluation};
+pub(crate) use model::{PartProblem, encoding, read_by, resolve_model};
+pub(crate) use model_graph::{ModelGraph, PromptNode, StreamNode};
 pub(crate) use nodes::{Act, NodeProblem, resolve_node};
+pub(crate) use pipeline::{Pipeline, resolve_pipeline};
 pub(crate) use reads::ReadsProblem;
 pub(crate) use roles::{RoleProblem, known_streams, resolve_roles};
-pub(crate) use scoring::{LABEL, PORTS, SCORES, ScoreProblem, leaving, resolve_scoring};
+pub(crate) use scorers::{ScorerProblem, resolve_scorer};
+pub(crate) use scoring::{LABEL, PORTS, SCORES, ScoreProblem, resolve_scoring, type_of_port};
 pub(crate) use shapes::ShapeProblem;
+pub(crate) use stages::{StageNode, StageProblem};
+pub(crate) use subsets::SubsetsProblem;
+pub(crate) use tables::{TableProblem, has_column, missing_column, resolve_column, resolve_table};
+pub(crate) use tasks::{Asked, TaskProblem};
+pub(crate) use training::{Training, resolve_training};
+pub(crate) use types::{latent, leaving, of_inputs, plan_of};
+pub(crate) use variants::VariantProblem;

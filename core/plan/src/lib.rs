@@ -9,10 +9,12 @@ pub mod reference;
 pub mod seeds;
 pub mod style;
 
+mod catalog;
 mod catalogue;
 mod check;
 mod compile;
 mod component;
+mod diagnostic;
 mod error;
 mod explain;
 mod found;
@@ -30,15 +32,17 @@ mod surface;
 mod types;
 mod yaml;
 
+pub use catalog::Catalog;
 pub use catalogue::codes;
 pub use compile::{
-    Catalog, FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_paths,
+    FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_paths,
 };
-pub use error::{Diagnostic, Error, Errors, Related, Severity, Warning};
+pub use diagnostic::{Diagnostic, Error, Related, Severity, Warning};
+pub use error::Errors;
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::Override;
 pub use problem::{CodeEntry, Hint};
-pub use protocol::{event, findings, frame, order};
+pub use protocol::{event, findings, frame, order, survey};
 pub use source::{Place, Source};
 pub use surface::schema;

@@ -1,9 +1,8 @@
-//! From the checked graph to the plan: order, values, lifetimes, memory.
+//! The last of three passes: from the checked graph to the plan, with order, values, lifetimes and memory.
 
 pub(crate) mod evaluation;
 mod lifetimes;
 mod order;
 pub(crate) mod run;
-pub(crate) mod scorers;
+mod sources;
 pub(crate) mod training;
-pub(crate) mod variants;

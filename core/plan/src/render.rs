@@ -1,11 +1,18 @@
 //! Renders a message with the source lines it refers to, in the style of rustc.
 
-use crate::error::{Diagnostic, Severity};
-use crate::source::{Place, Source};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::source::{Place, Source, with_includes};
 use crate::style::{Style, painted as styled};
 
 /// Maximum number of shown characters of a source line.
 const WIDTH: usize = 110;
+
+impl Diagnostic {
+    /// The message, with the text it refers to underlined.
+    pub fn render(&self, sources: &[&Source], color: bool) -> String {
+        diagnostic(self, &with_includes(sources), color)
+    }
+}
 
 /// Renders one message with its position and related positions.
 pub(crate) fn diagnostic(message: &Diagnostic, sources: &[&Source], color: bool) -> String {

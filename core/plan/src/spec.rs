@@ -18,7 +18,7 @@ pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{Action, ActionProblem, CodeSpec, DiffuseSpec, NodeSpec, PipelineSpec, pipeline};
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
-pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
+pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;
 

@@ -7,6 +7,7 @@ mod fields;
 mod fill;
 mod keys;
 mod read;
+mod reader;
 mod schema;
 
 use anyflow_config::{
@@ -19,7 +20,7 @@ pub(crate) use keys::{
     AGGREGATE, CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, HEAD, INPUT, JUDGE, MODEL,
     OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, VARIANT, VERSION,
 };
-pub(crate) use read::Reader;
+pub(crate) use reader::Reader;
 pub use schema::schema;
 
 /// Every family of kinds, in the order of the reference.

@@ -38,7 +38,8 @@ pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T> {
     if from != Path::new(INPUT) {
         let text = std::fs::read(from).map_err(|error| named(&error))?;
         let order: serde_json::Value = serde_json::from_slice(&text).map_err(|error| named(&error))?;
-        let found = order.get("format").and_then(serde_json::Value::as_u64);
+        let format = order.get("format").or_else(|| order.pointer("/plan/format"));
+        let found = format.and_then(serde_json::Value::as_u64);
         if let Some(found) = found.filter(|found| *found != u64::from(VERSION)) {
             return Err(other_release(from, found));
         }

@@ -1,11 +1,9 @@
 //! Rule: all judges have the same number of classes, or their answers cannot be compared.
 
-use indexmap::IndexMap;
-
+use crate::check::Rule;
 use crate::error::Report;
-use crate::plan::ScorerConfig;
-use crate::problem::problems;
-use crate::spec::JudgeSpec;
+use crate::graph::Evaluation;
+use crate::problem::{CodeEntry, problems};
 
 problems! {
     /// Judges that cannot be compared.
@@ -18,18 +16,25 @@ problems! {
     }
 }
 
-/// Compares every judge with the first.
-pub(crate) fn check(judges: &IndexMap<String, ScorerConfig>, specs: &[JudgeSpec], report: &mut Report) {
-    let Some((one, first)) = judges.first() else { return };
-    for (other, judge) in judges.iter().filter(|(_, judge)| judge.classes != first.classes) {
-        let problem = ClassesProblem::ClassesMismatch {
-            one: one.clone(),
-            one_classes: first.classes,
-            other: other.clone(),
-            other_classes: judge.classes,
-        };
-        if let Some(spec) = specs.iter().find(|spec| spec.stream.value == *other) {
+pub(super) struct Classes;
+
+impl Rule for Classes {
+    /// Compares every judge with the first.
+    fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
+        let judges = || evaluation.judges.iter().filter_map(|(spec, judge)| Some((spec, judge.as_ref()?)));
+        let Some((first_spec, first)) = judges().next() else { return };
+        for (spec, judge) in judges().filter(|(_, judge)| judge.classes != first.classes) {
+            let problem = ClassesProblem::ClassesMismatch {
+                one: first_spec.stream.value.clone(),
+                one_classes: first.classes,
+                other: spec.stream.value.clone(),
+                other_classes: judge.classes,
+            };
             report.error(spec.stream.span, problem);
         }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        ClassesProblem::codes()
     }
 }

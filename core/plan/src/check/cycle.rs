@@ -3,9 +3,10 @@
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::NodeIndex;
 
+use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::Graph;
-use crate::problem::problems;
+use crate::graph::{Graph, Pipeline};
+use crate::problem::{CodeEntry, problems};
 
 problems! {
     /// Nodes that wait for each other.
@@ -18,15 +19,24 @@ problems! {
     }
 }
 
-/// Names one cycle of every group of nodes that wait for each other.
-pub(crate) fn check(graph: &Graph, report: &mut Report) {
-    let mut groups = tarjan_scc(&graph.edges);
-    groups.iter_mut().for_each(|group| group.sort());
-    groups.sort();
-    for group in groups {
-        if let Some(path) = cycle(graph, &group) {
-            say(graph, &path, report);
+pub(super) struct Cycle;
+
+impl Rule for Cycle {
+    /// Names one cycle of every group of nodes that wait for each other.
+    fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
+        let graph = &pipeline.graph;
+        let mut groups = tarjan_scc(&graph.edges);
+        groups.iter_mut().for_each(|group| group.sort());
+        groups.sort();
+        for group in groups {
+            if let Some(path) = cycle(graph, &group) {
+                say(graph, &path, report);
+            }
         }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        CycleProblem::codes()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Rule: guidance names existing conditions, and it has something to guide towards.
 
-use anyflow_config::Guidance;
-
+use crate::check::Rule;
 use crate::error::Report;
+use crate::graph::{Evaluation, Pipeline};
 use crate::plan::{Roles, StreamRole};
-use crate::problem::problems;
+use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, unknown};
 
@@ -24,49 +24,51 @@ problems! {
     }
 }
 
-/// The guidance of one diffusion; `None` if it is wrong, which is reported.
-pub(crate) fn resolve(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) -> Option<Guidance> {
-    let observed: Vec<&str> = conditions(roles).collect();
-    if !all_known("observed stream or prompt", &spec.conditions, &observed, report) {
-        return None;
+pub(super) struct Guided;
+
+impl Rule for Guided {
+    fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
+        for (_, spec, diffusion) in pipeline.diffusions() {
+            if let Some(guidance) = &spec.roles.guidance {
+                check(guidance, &diffusion.streams, report);
+            }
+        }
     }
-    if !applies(spec, roles) {
-        let problem = if is_joint(spec) {
-            GuidanceProblem::JointOfOne { found: sampled(roles) }
+
+    /// Guidance that tasks share, or that a variant has, need not apply to each of them.
+    fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
+        let Some(asked) = &evaluation.asked else { return };
+        for (spec, task) in evaluation.tasks() {
+            if let Some(own) = &spec.roles.guidance {
+                check(own, &task.streams, report);
+            }
+        }
+        if let Some(shared) = &evaluation.spec.guidance {
+            all_known("stream", &shared.conditions, &evaluation.model.conditions(&asked.denoiser), report);
+        }
+        for (spec, variant) in evaluation.written_variants() {
+            if let Some(guidance) = &spec.guidance {
+                let known = evaluation.model_of(variant).conditions(&variant.denoiser);
+                all_known("stream", &guidance.conditions, &known, report);
+            }
+        }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        GuidanceProblem::codes()
+    }
+}
+
+fn check(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) {
+    let observed: Vec<&str> = roles.names(StreamRole::is_condition).map(String::as_str).collect();
+    if all_known("observed stream or prompt", &spec.conditions, &observed, report) && !spec.applies(roles) {
+        let problem = if spec.is_joint() {
+            GuidanceProblem::JointOfOne { found: roles.names(StreamRole::is_sampled).count() }
         } else {
             GuidanceProblem::NothingObserved {}
         };
         report.error(spec.span, problem);
-        return None;
     }
-    Some(spec.guidance.clone())
-}
-
-/// Refuses unknown names in the guidance that several tasks share; `known` are the denoiser's streams and prompts.
-pub(crate) fn check_names(spec: &GuidanceSpec, known: &[&str], report: &mut Report) {
-    all_known("stream", &spec.conditions, known, report);
-}
-
-/// True if there is something to guide towards.
-pub(crate) fn applies(spec: &GuidanceSpec, roles: &Roles) -> bool {
-    if is_joint(spec) {
-        return sampled(roles) > 1;
-    }
-    let is_named = |name: &str| spec.conditions.is_empty() || spec.conditions.iter().any(|named| named.value == name);
-    conditions(roles).any(is_named)
-}
-
-fn is_joint(spec: &GuidanceSpec) -> bool {
-    matches!(spec.guidance, Guidance::Joint(_))
-}
-
-/// Everything that guidance can point towards.
-fn conditions(roles: &Roles) -> impl Iterator<Item = &str> {
-    roles.names(StreamRole::is_condition).map(String::as_str)
-}
-
-fn sampled(roles: &Roles) -> usize {
-    roles.names(StreamRole::is_sampled).count()
 }
 
 fn all_known(what: &str, names: &[SpannedString], known: &[&str], report: &mut Report) -> bool {

@@ -1,11 +1,12 @@
-//! Rule: if a sampler starts late (SDEdit), every diffused stream that it samples has initial values.
+//! Rule: if a sampler starts late (SDEdit), every diffused stream that it samples has initial values; else none has.
 
 use anyflow_config::Sampling;
 
+use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::ModelGraph;
+use crate::graph::{Evaluation, ModelGraph, Pipeline};
 use crate::plan::{Roles, StreamRole};
-use crate::problem::{Caution, problems};
+use crate::problem::{Caution, CodeEntry, problems};
 use crate::source::Span;
 use crate::spec::RolesSpec;
 
@@ -14,7 +15,7 @@ problems! {
     pub(crate) enum LateProblem {
         /// A sampler starts late (`start_at` below 1), from partly noised data, but a generated stream has no initial
         /// values.
-        /// Example: `sampler: {kind: ddim, start_at: 0.5}` and no `start`.
+        /// Example: `sampler: {kind: ddim, start_at: 0.5}` and a task without `start`.
         /// Cure: Give the stream initial values (`start`), or remove `start_at`.
         #[error(
             "`start_at: {start_at}` starts from partly noised data, but {owner} has no initial values for stream `{stream}`"
@@ -23,37 +24,71 @@ problems! {
     }
 }
 
-/// One diffusion in which a sampler may start late.
-pub(crate) struct Late<'s> {
-    pub sampler: &'s Sampling,
-    pub denoiser: &'s str,
-    pub model: &'s ModelGraph<'s>,
-    /// The node or task, for messages.
-    pub owner: String,
-    pub at: Span,
-}
+pub(super) struct Late;
 
-impl Late<'_> {
-    /// Refuses a sampled stream without initial values.
-    pub fn check(&self, roles: &Roles, report: &mut Report) {
-        let start_at = self.sampler.start_at();
-        let lacks = |role: &StreamRole| role.is_sampled() && !matches!(role, StreamRole::Generate { start: Some(_) });
-        let lacking = roles.names(lacks).find(|stream| !self.model.is_companion(self.denoiser, stream));
-        let Some(stream) = lacking.filter(|_| start_at < 1.0) else { return };
-        let owner = self.owner.clone();
-        report.error(self.at, LateProblem::NoStart { start_at, owner, stream: stream.clone() });
+impl Rule for Late {
+    fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
+        for (node, spec, diffusion) in pipeline.diffusions() {
+            let start = Start { sampler: &diffusion.sampler, denoiser: &diffusion.denoiser, model: pipeline.model };
+            if let Some(stream) = start.lacking(&diffusion.streams) {
+                report.error(spec.span, start.problem(format!("node `{}`", node.value), stream));
+            }
+            check_needed(&spec.roles, [&diffusion.sampler], report);
+        }
+    }
+
+    fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
+        let Some(asked) = &evaluation.asked else { return };
+        for (name, variant) in evaluation.variants.iter().flatten() {
+            let start = Start { sampler: &variant.sampler, denoiser: &variant.denoiser, model: evaluation.model };
+            for (task_name, task) in &asked.tasks {
+                if let Some(stream) = start.lacking(&task.streams) {
+                    report.error(place(evaluation, name), start.problem(format!("task `{task_name}`"), stream));
+                }
+            }
+        }
+        for task in &evaluation.spec.tasks {
+            let samplers = evaluation.variants.iter().flat_map(|variants| variants.values());
+            check_needed(&task.roles, samplers.map(|variant| &variant.sampler), report);
+        }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        LateProblem::codes()
     }
 }
 
 /// Warns about initial values that none of these samplers uses.
-pub(crate) fn check_needed<'s>(
-    spec: &RolesSpec,
-    samplers: impl IntoIterator<Item = &'s Sampling>,
-    report: &mut Report,
-) {
-    let Some((stream, _)) = spec.start.first() else { return };
+fn check_needed<'s>(roles: &RolesSpec, samplers: impl IntoIterator<Item = &'s Sampling>, report: &mut Report) {
+    let Some((stream, _)) = roles.start.first() else { return };
     if samplers.into_iter().all(|sampler| sampler.start_at() >= 1.0) {
         let reason = "the sampler starts from pure noise; set its `start_at` below 1".into();
         report.warning(stream.span, Caution::NoEffect { key: "start".into(), reason });
+    }
+}
+
+/// The position of a variant; the start of the file for an evaluation without variants.
+fn place(evaluation: &Evaluation, variant: &str) -> Span {
+    let spec = evaluation.spec;
+    spec.variants.iter().find(|written| written.name.value == variant).map_or(spec.span, |written| written.name.span)
+}
+
+/// The start of a diffusion.
+struct Start<'s> {
+    sampler: &'s Sampling,
+    denoiser: &'s str,
+    model: &'s ModelGraph<'s>,
+}
+
+impl Start<'_> {
+    /// The first sampled stream without initial values, if the sampler starts late.
+    fn lacking<'r>(&self, roles: &'r Roles) -> Option<&'r String> {
+        let lacks = |role: &StreamRole| role.is_sampled() && !matches!(role, StreamRole::Generate { start: Some(_) });
+        let is_diffused = |stream: &&String| !self.model.is_companion(self.denoiser, stream);
+        roles.names(lacks).find(is_diffused).filter(|_| self.sampler.start_at() < 1.0)
+    }
+
+    fn problem(&self, owner: String, stream: &str) -> LateProblem {
+        LateProblem::NoStart { start_at: self.sampler.start_at(), owner, stream: stream.to_string() }
     }
 }

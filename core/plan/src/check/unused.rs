@@ -1,60 +1,69 @@
 //! Rule: declared things are used. Unused ones cause a warning and are left out of the plan.
 
-use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
+use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{Act, Graph, Vertex};
+use crate::graph::{Act, Evaluation, Pipeline, Training, Vertex};
 use crate::problem::Caution;
+use crate::source::SpannedString;
 
-/// True for each vertex that reaches an output, by index.
-pub(crate) fn live(graph: &Graph) -> Vec<bool> {
-    let mut live = vec![false; graph.edges.node_count()];
-    let outputs = graph.vertices().filter(|(_, vertex)| matches!(vertex, Vertex::Output(_)));
-    let mut open: Vec<NodeIndex> = outputs.map(|(index, _)| index).collect();
-    while let Some(index) = open.pop() {
-        if !std::mem::replace(&mut live[index.index()], true) {
-            open.extend(graph.edges.neighbors_directed(index, Direction::Incoming));
+pub(super) struct Unused;
+
+impl Rule for Unused {
+    /// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads.
+    fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
+        for (index, vertex) in pipeline.graph.vertices() {
+            let what = match vertex {
+                Vertex::Input(_) => "input",
+                Vertex::Node(_) => "node",
+                Vertex::Output(_) => continue,
+            };
+            let name = pipeline.graph.name(vertex);
+            if pipeline.live[index.index()] {
+                ports(pipeline, index, vertex, report);
+            } else {
+                unused(what, name, " by any output and is left out", report);
+            }
         }
     }
-    live
-}
 
-/// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads.
-pub(crate) fn check(graph: &Graph, live: &[bool], report: &mut Report) {
-    for (index, vertex) in graph.vertices() {
-        let (what, name) = match vertex {
-            Vertex::Input(_) => ("input", graph.name(vertex)),
-            Vertex::Node(_) => ("node", graph.name(vertex)),
-            Vertex::Output(_) => continue,
-        };
-        if !live[index.index()] {
-            let consequence = " by any output and is left out".into();
-            report.warning(name.span, Caution::Unused { what: what.into(), name: name.value.clone(), consequence });
-        } else {
-            ports(graph, index, vertex, live, report);
+    /// Warns about tables and scorers that no stage uses.
+    fn training(&self, training: &Training, report: &mut Report) {
+        let spec = training.spec;
+        let reads = |name: &str| spec.stages.iter().flat_map(|stage| &stage.data).any(|data| data.value == name);
+        let trains = |name: &str| spec.stages.iter().flat_map(|stage| &stage.train).any(|train| train.value == name);
+        for table in spec.data.iter().filter(|table| !reads(&table.name.value)) {
+            unused("table", &table.name, " by any stage", report);
+        }
+        for scorer in spec.scorers.iter().filter(|scorer| !trains(&scorer.name.value)) {
+            unused("scorer", &scorer.name, " by any stage", report);
+        }
+    }
+
+    /// Warns about judges that no task needs.
+    fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
+        let spec = evaluation.spec;
+        let generated = || spec.tasks.iter().chain(&spec.conflicts).filter(|task| task.score.is_none()).flat_map(|task| &task.roles.generate);
+        let is_needed = |name: &str| spec.subsets.is_some() || generated().any(|stream| stream.value == name);
+        for judge in spec.judges.iter().filter(|judge| !is_needed(&judge.stream.value)) {
+            unused("judge", &judge.stream, " by any task", report);
         }
     }
 }
 
-fn ports(graph: &Graph, index: NodeIndex, vertex: Vertex, live: &[bool], report: &mut Report) {
+fn ports(pipeline: &Pipeline, index: NodeIndex, vertex: Vertex, report: &mut Report) {
     let Vertex::Node(node) = vertex else { return };
-    let Some(Act::Diffuse(diffusion)) = &graph.acts[node] else { return };
-    let read = read_ports(graph, index, live);
+    let Some(Act::Diffuse(diffusion)) = &pipeline.graph.acts[node] else { return };
+    let read = pipeline.read_ports(index);
     for stream in diffusion.streams.outputs().filter(|stream| !read.contains(stream)) {
-        let name = graph.name(vertex);
-        let caution = Caution::Unused {
-            what: "generated stream".into(),
-            name: format!("{}.{stream}", name.value),
-            consequence: " and is discarded".into(),
-        };
-        report.warning(name.span, caution);
+        let name = pipeline.graph.name(vertex);
+        let port = SpannedString::new(format!("{}.{stream}", name.value), name.span);
+        unused("generated stream", &port, " and is discarded", report);
     }
 }
 
-/// The ports of a node that a live vertex reads.
-pub(crate) fn read_ports(graph: &Graph, index: NodeIndex, live: &[bool]) -> Vec<String> {
-    use petgraph::visit::EdgeRef;
-    let edges = graph.edges.edges_directed(index, Direction::Outgoing);
-    edges.filter(|edge| live[edge.target().index()]).filter_map(|edge| edge.weight().port.clone()).collect()
+fn unused(what: &str, name: &SpannedString, consequence: &str, report: &mut Report) {
+    let consequence = consequence.into();
+    report.warning(name.span, Caution::Unused { what: what.into(), name: name.value.clone(), consequence });
 }

@@ -1,11 +1,11 @@
 //! Options of kinds and components: all of them, or those that differ from their defaults.
 
-use anyflow_config::{Family, Key, Kinds, ValueForm, json};
+use anyflow_config::{Family, Guidance, Key, Kinds, ValueForm, json};
 use serde_json::{Map, Value as Json};
 
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::explain::words::list;
-use crate::plan::Component;
+use crate::plan::{Component, Given};
 use crate::property;
 
 /// The options to print.
@@ -38,6 +38,13 @@ impl Options<'_> {
         let shown = parameters.iter().filter(|(key, value)| self.default_of(component, key).as_ref() != Some(*value));
         let shown: Vec<String> = shown.map(|(key, value)| format!("{key} {}", plain(value))).collect();
         with_options(name, &shown)
+    }
+
+    /// The noise level of observed streams if it is not the default, and guidance.
+    pub fn conditioning(self, given: Given, guidance: Option<&Guidance>) -> Vec<String> {
+        let noised = (given == Given::Noised).then(|| "given noised".to_string());
+        let guidance = guidance.map(|guidance| format!("guidance {}", self.kind(guidance)));
+        noised.into_iter().chain(guidance).collect()
     }
 
     /// True if options with their default values are printed.

@@ -5,7 +5,7 @@ use crate::descriptor::Role;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{
-    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, conditioning, given, list, roles,
+    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, given, list, roles,
     section,
 };
 use crate::plan::{Diffusion, Op, RunPlan, Value};
@@ -59,7 +59,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
 fn sampled(diffusion: &Diffusion, what: String, options: Options) -> Vec<String> {
     let mut parts = vec![format!("denoiser {}", diffusion.denoiser), what];
     parts.extend(roles(&diffusion.streams, &[OBSERVES, STARTS, CONDITIONS, MARGINALIZES, ABSENT]));
-    parts.extend(conditioning(given(&diffusion.streams), diffusion.guidance.as_ref(), options));
+    parts.extend(options.conditioning(given(&diffusion.streams), diffusion.guidance.as_ref()));
     parts.push(options.kind(&diffusion.sampler));
     parts.push(seed_of(diffusion.seed, options));
     parts

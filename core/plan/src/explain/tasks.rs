@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{
-    ABSENT, MARGINALIZES, STARTS, classification, conditioning, given, list, roles, section, source, table,
+    ABSENT, MARGINALIZES, STARTS, classification, given, list, roles, section, source, table,
 };
 use crate::plan::{EvalPlan, ScorerConfig, StreamRole, Task, Variant};
 
@@ -39,7 +39,7 @@ fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {
     let other = variant.model.as_ref().map_or(String::new(), |model| format!("model {}", model.source));
     // All tasks that have the variant's guidance have the same.
     let guidance = variant.guidance.values().next();
-    let given = conditioning(variant.given.unwrap_or_default(), guidance, options).join(", ");
+    let given = options.conditioning(variant.given.unwrap_or_default(), guidance).join(", ");
     let weights = variant.weights.iter().map(|path| format!("weights {path}"));
     let codecs = variant.codecs.iter().map(|(stream, codec)| format!("{stream} by {}", options.component(codec)));
     let changed = list(weights.chain(codecs));
@@ -70,7 +70,7 @@ fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
     rest.extend(task.min_coherence.map(|least| format!("at least {least}")));
     rest.extend(task.min_top1.map(|least| format!("nearest at least {least}")));
     rest.extend(roles(&task.streams, &[STARTS, MARGINALIZES, ABSENT]));
-    rest.extend(conditioning(given(&task.streams), task.guidance.as_ref(), options));
+    rest.extend(options.conditioning(given(&task.streams), task.guidance.as_ref()));
     let what = task.score.as_ref().map_or_else(|| list(task.streams.outputs()), classification);
     vec![name.to_string(), format!("{observed} -> {what}"), rest.join("; ")]
 }

@@ -2,10 +2,8 @@
 
 use std::fmt::Display;
 
-use anyflow_config::Guidance;
 use indexmap::IndexMap;
 
-use crate::explain::options::Options;
 use crate::plan::{Generated, Given, Roles, Scoring, StreamRole, Table};
 use crate::style::WIDEST_COLUMN;
 
@@ -76,13 +74,6 @@ pub(crate) const ABSENT: &str = "absent";
 pub(crate) fn given(roles: &Roles) -> Given {
     let is_noised = |role: &StreamRole| matches!(role, StreamRole::Observe { given: Given::Noised, .. });
     if roles.names(is_noised).next().is_some() { Given::Noised } else { Given::Clean }
-}
-
-/// The noise level of observed streams if it is not the default, and guidance.
-pub(crate) fn conditioning(given: Given, guidance: Option<&Guidance>, options: Options) -> Vec<String> {
-    let noised = (given == Given::Noised).then(|| "given noised".to_string());
-    let guidance = guidance.map(|guidance| format!("guidance {}", options.kind(guidance)));
-    noised.into_iter().chain(guidance).collect()
 }
 
 /// Items separated by commas.

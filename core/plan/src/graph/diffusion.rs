@@ -1,11 +1,9 @@
 //! The diffusion of a node, resolved against the model, and the choice of its denoiser.
 
-use crate::check::guidance;
-use crate::check::late::{self, Late};
 use crate::error::Report;
 use crate::graph::{ModelGraph, known_streams, resolve_roles};
-use crate::plan::{Diffusion, Given, StreamRole};
-use crate::problem::{Caution, Hint, Problem, problems};
+use crate::plan::Diffusion;
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Span, SpannedString};
 use crate::spec::{DiffuseSpec, unknown};
 
@@ -23,7 +21,6 @@ problems! {
 /// Resolves the diffusion of a node, whose values are named as written; `None` if it is wrong, which is reported.
 /// `prompt_of` has the prompt that a node makes.
 pub(crate) fn resolve_diffusion(
-    node: &SpannedString,
     spec: &DiffuseSpec,
     prompt_of: impl Fn(&SpannedString) -> Option<String>,
     model: &ModelGraph,
@@ -42,20 +39,7 @@ pub(crate) fn resolve_diffusion(
             streams.condition(prompt, tokens.value.clone(), *weight);
         }
     }
-    let guidance = match &spec.roles.guidance {
-        Some(guidance) => Some(guidance::resolve(guidance, &streams, report)?),
-        None => None,
-    };
-    let observes = streams.names(|role| matches!(role, StreamRole::Observe { .. })).next().is_some();
-    if spec.roles.given == Some(Given::Noised) && !observes {
-        let reason = "no stream is observed as a whole".into();
-        report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
-    }
-    if let Some(sampler) = &spec.sampler {
-        let owner = format!("node `{}`", node.value);
-        Late { sampler, denoiser: &denoiser, model, owner, at: spec.span }.check(&streams, report);
-        late::check_needed(&spec.roles, [sampler], report);
-    }
+    let guidance = spec.roles.guidance.as_ref().map(|written| written.guidance.clone());
     // The plan gives a node without a seed its own.
     let seed = spec.seed.unwrap_or_default();
     Some(Diffusion { denoiser, streams, guidance, sampler: spec.sampler.clone()?, seed })

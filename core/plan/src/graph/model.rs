@@ -1,18 +1,18 @@
-//! The model with its components found and its shapes inferred.
+//! Resolves a model: finds its components and infers its shapes.
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::{reads, shapes};
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::component::{self, Found};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
+use crate::graph::{ModelGraph, PromptNode, StreamNode, reads, shapes};
 use crate::infer::{End, Solver};
-use crate::plan::{Component, DenoiserConfig, Model, PromptConfig, Stream, Type};
+use crate::plan::{Component, DenoiserConfig, PromptConfig, Stream, Type};
 use crate::problem::{Hint, Problem, problems};
-use crate::source::{Source, Span, SpannedString};
+use crate::source::{Source, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
 
 problems! {
@@ -23,92 +23,6 @@ problems! {
         /// Cure: Add a network for the stream under `parts`, or remove the stream from `over`.
         #[error("`parts` of denoiser `{denoiser}` has no network for stream `{stream}`")]
         NoPart { denoiser: String, stream: String },
-    }
-}
-
-/// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
-pub(crate) struct ModelGraph<'a> {
-    pub name: String,
-    pub path: String,
-    pub checkpoint: Option<String>,
-    /// The start of the file.
-    pub span: Span,
-    pub streams: IndexMap<String, StreamNode<'a>>,
-    pub prompts: IndexMap<String, PromptNode<'a>>,
-    /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
-    pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
-}
-
-/// A stream.
-pub(crate) struct StreamNode<'a> {
-    /// The component by which pipelines name it: its module, or its codec if it has no module.
-    pub component: Option<String>,
-    /// Its codec, as written.
-    pub codec: Option<String>,
-    pub codec_descriptor: Option<&'a CodecDescriptor>,
-    pub module: Option<Found<'a, ModuleDescriptor>>,
-    pub has_module: bool,
-    pub plan: Option<Stream>,
-}
-
-/// A prompt.
-pub(crate) struct PromptNode<'a> {
-    /// Its module, as written.
-    pub component: Option<String>,
-    pub codec_descriptor: Option<&'a CodecDescriptor>,
-    pub plan: Option<PromptConfig>,
-}
-
-impl StreamNode<'_> {
-    /// True if its components exist.
-    pub fn is_found(&self) -> bool {
-        self.codec_descriptor.is_some() && self.has_module == self.module.is_some()
-    }
-}
-
-impl ModelGraph<'_> {
-    /// True if the streams of all denoisers exist.
-    pub fn denoisers_are_known(&self) -> bool {
-        self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))
-    }
-
-    /// True if the denoiser cannot generate the stream: an auxiliary stream without a head.
-    pub fn is_only_given(&self, denoiser: &str, stream: &str) -> bool {
-        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
-        plan.and_then(|plan| plan.companions.get(stream)).is_some_and(|companion| companion.head.is_none())
-    }
-
-    /// True for an auxiliary stream of the denoiser, which is never diffused.
-    pub fn is_companion(&self, denoiser: &str, stream: &str) -> bool {
-        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
-        plan.is_some_and(|plan| plan.companions.contains_key(stream))
-    }
-
-    /// Everything that guidance of the denoiser can point towards: its streams and prompts.
-    pub fn conditions(&self, denoiser: &str) -> Vec<&str> {
-        let Some((over, plan)) = self.denoisers.get(denoiser) else { return Vec::new() };
-        let prompts = plan.iter().flat_map(|denoiser| &denoiser.prompts);
-        over.iter().chain(prompts).map(String::as_str).collect()
-    }
-
-    /// True if a stream or a prompt has this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.streams.contains_key(name) || self.prompts.contains_key(name)
-    }
-
-    /// The plan's model, if nothing in it is wrong.
-    pub fn plan(&self) -> Option<Model> {
-        let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
-        let prompts = self.prompts.iter().map(|(name, prompt)| Some((name.clone(), prompt.plan.clone()?)));
-        let denoisers = self.denoisers.iter().map(|(name, (_, denoiser))| Some((name.clone(), denoiser.clone()?)));
-        Some(Model {
-            name: self.name.clone(),
-            source: self.path.clone(),
-            checkpoint: self.checkpoint.clone(),
-            streams: streams.collect::<Option<_>>()?,
-            prompts: prompts.collect::<Option<_>>()?,
-            denoisers: denoisers.collect::<Option<_>>()?,
-        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Actions of a pipeline's nodes, resolved against the model.
 
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
@@ -53,9 +53,9 @@ pub(crate) fn resolve_node(
             can(code, model.streams.get(&stream)?, report)?;
             Some(Act::Code { role: code.role, stream })
         }
-        Action::Diffuse(spec) => diffusion(&node.name, spec, all, model, report).map(Act::Diffuse),
+        Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
         Action::Score(spec, scoring) => {
-            let diffusion = resolve_diffusion(&node.name, spec, |_| None, model, report)?;
+            let diffusion = resolve_diffusion(spec, |_| None, model, report)?;
             Some(Act::Score(diffusion, resolve_scoring(scoring, model, report)?))
         }
     }
@@ -155,18 +155,12 @@ fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> 
     }
 }
 
-fn diffusion(
-    node: &SpannedString,
-    spec: &DiffuseSpec,
-    all: &[NodeSpec],
-    model: &ModelGraph,
-    report: &mut Report,
-) -> Option<Diffusion> {
+fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
     if spec.roles.generate.is_empty() {
         let wanted = "at least one stream".into();
         report.error(spec.span, Problem::WrongCount { what: "`diffuse`".into(), wanted, found: 0 });
     }
-    resolve_diffusion(node, spec, |tokens| prompt_of(tokens, all, model), model, report)
+    resolve_diffusion(spec, |tokens| prompt_of(tokens, all, model), model, report)
 }
 
 /// The prompt that a node makes. A wrong reference is reported with the edges.

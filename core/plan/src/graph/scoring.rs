@@ -45,7 +45,7 @@ pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &m
 }
 
 /// The type that leaves a port.
-pub(crate) fn leaving(port: &str, modality: &str) -> Type {
+pub(crate) fn type_of_port(port: &str, modality: &str) -> Type {
     let (cell, feature) = match port {
         LABEL => (CellKind::Utf8, "Value(string)"),
         _ => (CellKind::List(1), "List(Value(float32))"),

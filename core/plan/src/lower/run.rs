@@ -5,26 +5,21 @@ use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
-use crate::check::unused::read_ports;
 use crate::descriptor::Role;
-use crate::graph::{self, Act, Graph, Slot, Vertex};
+use crate::graph::{self, Act, Pipeline, Slot, Vertex};
 use crate::lower::{lifetimes, order};
 use crate::plan::{Diffusion, Input, Model, Op, PLAN_FORMAT, RunPlan, Scoring, Step, Stream, Type, Value};
 use crate::seeds::{self, Drawing};
 use crate::source::Source;
 use crate::spec::{Action, PipelineSpec};
 
-/// Makes the plan of a graph without errors; `None` if it has errors.
-pub(crate) fn lower(
-    graph: &Graph,
-    live: &[bool],
-    inputs: &[Option<Type>],
-    model: Model,
-    source: &Source,
-) -> Option<RunPlan> {
-    let mut steps = Steps { graph, live, model: &model, steps: Vec::new(), values: IndexMap::new() };
-    let inputs = steps.inputs(inputs)?;
-    for index in order::ordered(graph, live) {
+/// Makes the plan of a pipeline without errors; `None` if it has errors.
+pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
+    let model = pipeline.model.plan()?;
+    let graph = &pipeline.graph;
+    let mut steps = Steps { pipeline, model: &model, steps: Vec::new(), values: IndexMap::new() };
+    let inputs = steps.inputs()?;
+    for index in order::ordered(graph, &pipeline.live) {
         steps.node(index)?;
     }
     let outputs = steps.outputs()?;
@@ -52,19 +47,19 @@ fn set_seeds(steps: &mut [Step], spec: &PipelineSpec) {
 }
 
 struct Steps<'g> {
-    graph: &'g Graph<'g>,
-    live: &'g [bool],
+    pipeline: &'g Pipeline<'g>,
     model: &'g Model,
     steps: Vec<Step>,
     values: IndexMap<String, Value>,
 }
 
 impl Steps<'_> {
-    fn inputs(&mut self, types: &[Option<Type>]) -> Option<IndexMap<String, Input>> {
+    fn inputs(&mut self) -> Option<IndexMap<String, Input>> {
+        let Pipeline { graph, live, inputs: types, .. } = self.pipeline;
         let mut inputs = IndexMap::new();
-        for (_, vertex) in self.graph.vertices().filter(|(index, _)| self.live[index.index()]) {
+        for (_, vertex) in graph.vertices().filter(|(index, _)| live[index.index()]) {
             let Vertex::Input(number) = vertex else { continue };
-            let spec = &self.graph.spec.inputs[number];
+            let spec = &graph.spec.inputs[number];
             let kind = types[number].clone()?;
             let value = Value { kind: kind.clone(), made_by: None, last_use: None };
             self.values.insert(spec.name.value.clone(), value);
@@ -75,10 +70,10 @@ impl Steps<'_> {
 
     fn outputs(&mut self) -> Option<IndexMap<String, String>> {
         let mut outputs = IndexMap::new();
-        for (index, vertex) in self.graph.vertices() {
+        for (index, vertex) in self.pipeline.graph.vertices() {
             if let Vertex::Output(_) = vertex {
                 let value = self.read(index, &Slot::Output)?;
-                outputs.insert(self.graph.name(vertex).value.clone(), self.written(value)?);
+                outputs.insert(self.pipeline.graph.name(vertex).value.clone(), self.written(value)?);
             }
         }
         Some(outputs)
@@ -97,9 +92,9 @@ impl Steps<'_> {
 
     /// The value that arrives at a slot of a vertex.
     fn read(&self, index: NodeIndex, slot: &Slot) -> Option<String> {
-        let mut edges = self.graph.edges.edges_directed(index, Direction::Incoming);
+        let mut edges = self.pipeline.graph.edges.edges_directed(index, Direction::Incoming);
         let edge = edges.find(|edge| edge.weight().slot == *slot)?;
-        let name = &self.graph.name(self.graph.edges[edge.source()]).value;
+        let name = &self.pipeline.graph.name(self.pipeline.graph.edges[edge.source()]).value;
         Some(match &edge.weight().port {
             Some(port) => format!("{name}.{port}"),
             None => name.clone(),
@@ -107,9 +102,9 @@ impl Steps<'_> {
     }
 
     fn node(&mut self, index: NodeIndex) -> Option<()> {
-        let Vertex::Node(number) = self.graph.edges[index] else { return None };
-        let name = self.graph.spec.nodes[number].name.value.clone();
-        match self.graph.acts[number].clone()? {
+        let Vertex::Node(number) = self.pipeline.graph.edges[index] else { return None };
+        let name = self.pipeline.graph.spec.nodes[number].name.value.clone();
+        match self.pipeline.graph.acts[number].clone()? {
             Act::Code { role, stream } => {
                 let from = self.read(index, &Slot::From)?;
                 self.code(name, role, stream, from)
@@ -175,7 +170,7 @@ impl Steps<'_> {
     }
 
     fn diffuse(&mut self, node: String, index: NodeIndex, mut diffusion: Diffusion) -> Option<()> {
-        let read = read_ports(self.graph, index, self.live);
+        let read = self.pipeline.read_ports(index);
         let mut made = Vec::new();
         let mut to = IndexMap::new();
         for (stream, role) in diffusion.streams.0.iter_mut().filter(|(_, role)| role.is_output()) {
@@ -194,12 +189,12 @@ impl Steps<'_> {
 
     fn score(&mut self, node: String, index: NodeIndex, diffusion: Diffusion, scoring: Scoring) -> Option<()> {
         let modality = &self.model.streams.get(&scoring.stream)?.modality;
-        let read = read_ports(self.graph, index, self.live);
+        let read = self.pipeline.read_ports(index);
         let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
         let label = port(graph::LABEL);
         let scores = port(graph::SCORES);
         let made = [(&label, graph::LABEL), (&scores, graph::SCORES)];
-        let made = made.into_iter().filter_map(|(id, port)| Some((id.clone()?, graph::leaving(port, modality))));
+        let made = made.into_iter().filter_map(|(id, port)| Some((id.clone()?, graph::type_of_port(port, modality))));
         let made: Vec<_> = made.collect();
         self.push(&node, Op::Score { diffusion, scoring, label, scores }, made);
         Some(())

@@ -51,6 +51,12 @@ impl RolesSpec {
         ]
     }
 
+    /// The values that are observed, start a stream, or are masks; in an evaluation they are streams of the data.
+    pub fn values(&self) -> impl Iterator<Item = &SpannedString> {
+        let observed = self.observe.iter().flat_map(|observed| [Some(&observed.from), observed.mask.as_ref()]);
+        observed.flatten().chain(self.start.iter().map(|(_, from)| from))
+    }
+
     /// The streams that are observed in part.
     pub fn masked(&self) -> impl Iterator<Item = (&ObservedSpec, &SpannedString)> {
         self.observe.iter().filter_map(|observed| Some((observed, observed.mask.as_ref()?)))

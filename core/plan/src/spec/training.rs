@@ -84,6 +84,18 @@ pub(crate) struct StageSpec {
     pub span: Span,
 }
 
+impl StageSpec {
+    /// The name in messages.
+    pub fn label(&self) -> String {
+        self.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value))
+    }
+
+    /// The position of a key, if it is written.
+    pub fn key(&self, name: &str) -> Option<Span> {
+        self.written.iter().find(|key| key.value == name).map(|key| key.span)
+    }
+}
+
 /// Reads a training.
 pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec> {
     let fields = open(root, FileKind::Training, &surface::TRAINING, report)?;

@@ -7,17 +7,8 @@ use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::surface::fields::Fields;
 use crate::surface::fill;
+use crate::surface::reader::Reader;
 use crate::yaml::{Content, Entry, Node};
-
-/// Forms that read what is written.
-pub(crate) trait Reader {
-    /// Reads a value; `what` names it in messages. [`ValueForm::Use`] and [`ValueForm::OneOf`] cannot be read here: a spec reads
-    /// them entry by entry.
-    fn read(&self, node: &Node, what: &str, report: &mut Report) -> Option<Json>;
-
-    /// Reports a value of another form.
-    fn wrong(&self, node: &Node, what: &str, report: &mut Report);
-}
 
 impl Reader for ValueForm {
     fn read(&self, node: &Node, what: &str, report: &mut Report) -> Option<Json> {

@@ -1,6 +1,6 @@
 //! Scorers of trainings and judges of evaluations: a module that takes a stream's array as input, or the stream's codec.
 
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::component::{self, Found};
 use crate::descriptor::{ModuleDescriptor, Role};
 use crate::error::Report;
@@ -31,7 +31,7 @@ problems! {
 const SCORER: &str = "scorer";
 
 /// Resolves a scorer; errors are reported.
-pub(crate) fn resolve(
+pub(crate) fn resolve_scorer(
     stream: &SpannedString,
     used: &Use,
     checkpoint: Option<String>,

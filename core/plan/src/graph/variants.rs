@@ -3,11 +3,9 @@
 use anyflow_config::Guidance;
 use indexmap::IndexMap;
 
-use crate::check::guidance;
-use crate::check::tasks::Asked;
-use crate::compile::Catalog;
+use crate::catalog::Catalog;
 use crate::error::Report;
-use crate::graph::{ModelGraph, choose_denoiser, read_by};
+use crate::graph::{Asked, ModelGraph, choose_denoiser, read_by};
 use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
 use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::{Source, SpannedString};
@@ -30,7 +28,7 @@ problems! {
 }
 
 /// Resolves all variants. By default the evaluation's model is the only one, under its own name.
-pub(crate) fn resolve(
+pub(super) fn resolve_variants(
     spec: &EvaluationSpec,
     models: &[ModelGraph],
     source: &Source,
@@ -67,7 +65,7 @@ pub(crate) fn resolve(
         let weights = variant.weights.iter().map(|path| source.beside(&path.value)).collect();
         let codecs = codecs(variant, spec, own, catalog, report)?;
         let guidance = variant.guidance.as_ref();
-        let guidance = guidance.map(|written| guided(written, &denoiser, &asked.tasks, model, report));
+        let guidance = guidance.map(|written| guided(written, &asked.tasks, report));
         let guidance = guidance.unwrap_or_default();
         let made = Variant { model: other, weights, codecs, denoiser, sampler, given: variant.given, guidance };
         Some((variant.name.value.clone(), made))
@@ -76,15 +74,8 @@ pub(crate) fn resolve(
 }
 
 /// The guidance of a variant, for each task that it applies to; warns if there is none.
-fn guided(
-    written: &GuidanceSpec,
-    denoiser: &str,
-    tasks: &IndexMap<String, Task>,
-    model: &ModelGraph,
-    report: &mut Report,
-) -> IndexMap<String, Guidance> {
-    guidance::check_names(written, &model.conditions(denoiser), report);
-    let applies = |task: &Task| task.score.is_none() && guidance::applies(written, &task.streams);
+fn guided(written: &GuidanceSpec, tasks: &IndexMap<String, Task>, report: &mut Report) -> IndexMap<String, Guidance> {
+    let applies = |task: &Task| task.score.is_none() && written.applies(&task.streams);
     let guided = tasks.iter().filter(|(_, task)| applies(task));
     let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.guidance.clone())).collect();
     if guided.is_empty() {

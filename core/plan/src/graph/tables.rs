@@ -1,4 +1,4 @@
-//! Rule: tables take their columns from existing sources, for existing streams, and name a column to join on.
+//! Tables: their columns come from existing sources, for existing streams, and several sources are joined.
 
 use indexmap::IndexMap;
 
@@ -31,7 +31,7 @@ problems! {
 }
 
 /// Resolves a table; wrong parts are reported and left out.
-pub(crate) fn resolve(
+pub(crate) fn resolve_table(
     spec: &TableSpec,
     label: &str,
     sources: &[SourceSpec],
@@ -44,11 +44,11 @@ pub(crate) fn resolve(
             let known = model.streams.keys().chain(model.prompts.keys());
             unknown("stream or prompt", stream, known.map(String::as_str), report);
         }
-        if let Some(column) = column(written, sources, report) {
+        if let Some(column) = resolve_column(written, sources, report) {
             columns.insert(stream.value.clone(), column);
         }
     }
-    let class = spec.class.as_ref().and_then(|written| column(written, sources, report));
+    let class = spec.class.as_ref().and_then(|written| resolve_column(written, sources, report));
     let join = join(spec, label, columns.values().chain(&class), report);
     if let (None, Some(first)) = (&spec.class, spec.classes.first()) {
         let reason = format!("{label} has no `class`");
@@ -59,7 +59,11 @@ pub(crate) fn resolve(
 }
 
 /// The column of a reference `source.column`.
-pub(crate) fn column(written: &SpannedString, sources: &[SourceSpec], report: &mut Report) -> Option<ColumnRef> {
+pub(crate) fn resolve_column(
+    written: &SpannedString,
+    sources: &[SourceSpec],
+    report: &mut Report,
+) -> Option<ColumnRef> {
     let Some((source, column)) = written.value.split_once('.').filter(|(_, column)| !column.is_empty()) else {
         let hint = sources.first().map(|source| Hint::exactly(format!("{}.{}", source.name.value, written.value)));
         let problem = TableProblem::NotAColumn { text: written.value.clone(), hint: hint.unwrap_or_default() };
@@ -103,39 +107,13 @@ fn join<'c>(
     }
 }
 
-/// Warns about sources that neither a table nor any of `more` reads.
-pub(crate) fn check_sources<'t>(
-    sources: &[SourceSpec],
-    tables: impl Iterator<Item = &'t TableSpec>,
-    more: &[(SpannedString, SpannedString)],
-    report: &mut Report,
-) {
-    let of_tables = tables.flat_map(|table| table.columns.iter().map(|(_, written)| written).chain(&table.class));
-    let written: Vec<&SpannedString> = of_tables.chain(more.iter().map(|(_, written)| written)).collect();
-    let of_shapes = |name: &str| sources.iter().any(|s| s.shapes.as_ref().is_some_and(|shapes| shapes.value == name));
-    for shapes in sources.iter().filter_map(|source| source.shapes.as_ref()) {
-        let files = || sources.iter().filter(|source| source.generated.is_none());
-        if !files().any(|source| source.name.value == shapes.value && !source.paths.is_empty()) {
-            unknown("source of files", shapes, files().map(|source| source.name.value.as_str()), report);
-        }
-    }
-    for source in sources.iter().filter(|source| !of_shapes(&source.name.value)) {
-        let prefix = format!("{}.", source.name.value);
-        if !written.iter().any(|text| text.value.starts_with(&prefix)) {
-            let what = "source".into();
-            let name = source.name.value.clone();
-            report.warning(source.name.span, Caution::Unused { what, name, consequence: " by any table".into() });
-        }
-    }
-}
-
 /// Reports a column that a table lacks.
-pub(crate) fn missing(table: &str, wanted: &str, reader: &str, at: &SpannedString, report: &mut Report) {
+pub(crate) fn missing_column(table: &str, wanted: &str, reader: &str, at: &SpannedString, report: &mut Report) {
     let problem = TableProblem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
     report.error(at.span, problem);
 }
 
 /// True if a table has a column for a stream or prompt, or for an unknown name, which may be a misspelling and was reported.
-pub(crate) fn names(table: &TableSpec, stream: &str, model: &ModelGraph) -> bool {
+pub(crate) fn has_column(table: &TableSpec, stream: &str, model: &ModelGraph) -> bool {
     table.columns.iter().any(|(name, _)| name.value == stream || !model.has(&name.value))
 }

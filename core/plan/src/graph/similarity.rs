@@ -1,4 +1,4 @@
-//! Rule: a prompt of `similarity` reads the cells of its stream, and all these prompts have the same shape.
+//! `similarity`: each prompt reads the cells of its stream, and all these prompts have the same shape.
 
 use indexmap::IndexMap;
 
@@ -8,7 +8,11 @@ use crate::problem::{Caution, Problem};
 use crate::spec::{EvaluationSpec, unknown};
 
 /// The prompt of each stream that has one; wrong ones are reported and left out.
-pub(crate) fn resolve(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> IndexMap<String, String> {
+pub(super) fn resolve_similarity(
+    spec: &EvaluationSpec,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> IndexMap<String, String> {
     let mut resolved: IndexMap<String, String> = IndexMap::new();
     for (stream, prompt) in &spec.similarity {
         let (Some(read), Some(reader)) = (model.streams.get(&stream.value), model.prompts.get(&prompt.value)) else {

@@ -2,9 +2,8 @@
 
 use indexmap::IndexMap;
 
-use crate::check::{guidance, tables};
 use crate::error::Report;
-use crate::graph::ModelGraph;
+use crate::graph::{ModelGraph, has_column, missing_column};
 use crate::plan::{Roles, StreamRole, Task};
 use crate::problem::problems;
 use crate::spec::EvaluationSpec;
@@ -30,7 +29,7 @@ const MOST: usize = 8;
 
 /// Adds a task for every subset that has none, in the order of the model: first `joint`, then `a-to-b+c` by the number of
 /// observed streams.
-pub(crate) fn add(
+pub(super) fn add_subsets(
     tasks: &mut IndexMap<String, Task>,
     spec: &EvaluationSpec,
     denoiser: &str,
@@ -43,9 +42,9 @@ pub(crate) fn add(
         model.streams.keys().filter(|stream| over.contains(stream) && judge(stream).is_some()).collect();
     for stream in &streams {
         if let (Some(judge), Some(table)) = (judge(stream), &spec.data)
-            && !tables::names(table, stream, model)
+            && !has_column(table, stream, model)
         {
-            tables::missing("data", &format!("stream `{stream}`"), "`subsets`", &judge.stream, report);
+            missing_column("data", &format!("stream `{stream}`"), "`subsets`", &judge.stream, report);
         }
     }
     if streams.is_empty() || streams.len() > MOST {
@@ -85,7 +84,7 @@ pub(crate) fn add(
         give(&observe, &|stream| StreamRole::Observe { from: stream.clone(), given });
         give(&marginalize, &|_| StreamRole::Marginalize);
         give(&absent, &|_| StreamRole::Absent);
-        let shared = spec.guidance.as_ref().filter(|shared| guidance::applies(shared, &streams));
+        let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&streams));
         let guidance = shared.map(|shared| shared.guidance.clone());
         tasks.insert(name, Task { streams, guidance, min_coherence: None, min_top1: None, score: None });
     }

@@ -1,0 +1,100 @@
+//! A model whose names are resolved.
+
+use indexmap::IndexMap;
+
+use crate::component::Found;
+use crate::descriptor::{CodecDescriptor, ModuleDescriptor};
+use crate::plan::{DenoiserConfig, Model, PromptConfig, Stream};
+use crate::source::Span;
+
+/// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
+pub(crate) struct ModelGraph<'a> {
+    pub name: String,
+    pub path: String,
+    pub checkpoint: Option<String>,
+    /// The start of the file.
+    pub span: Span,
+    pub streams: IndexMap<String, StreamNode<'a>>,
+    pub prompts: IndexMap<String, PromptNode<'a>>,
+    /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
+    pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
+}
+
+/// A stream.
+pub(crate) struct StreamNode<'a> {
+    /// The component by which pipelines name it: its module, or its codec if it has no module.
+    pub component: Option<String>,
+    /// Its codec, as written.
+    pub codec: Option<String>,
+    pub codec_descriptor: Option<&'a CodecDescriptor>,
+    pub module: Option<Found<'a, ModuleDescriptor>>,
+    pub has_module: bool,
+    pub plan: Option<Stream>,
+}
+
+/// A prompt.
+pub(crate) struct PromptNode<'a> {
+    /// Its module, as written.
+    pub component: Option<String>,
+    pub codec_descriptor: Option<&'a CodecDescriptor>,
+    pub plan: Option<PromptConfig>,
+}
+
+impl StreamNode<'_> {
+    /// True if its components exist.
+    pub fn is_found(&self) -> bool {
+        self.codec_descriptor.is_some() && self.has_module == self.module.is_some()
+    }
+}
+
+impl ModelGraph<'_> {
+    /// True if the streams of all denoisers exist.
+    pub fn denoisers_are_known(&self) -> bool {
+        self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))
+    }
+
+    /// True if the denoiser cannot generate the stream: an auxiliary stream without a head.
+    pub fn is_only_given(&self, denoiser: &str, stream: &str) -> bool {
+        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
+        plan.and_then(|plan| plan.companions.get(stream)).is_some_and(|companion| companion.head.is_none())
+    }
+
+    /// True for an auxiliary stream of the denoiser, which is never diffused.
+    pub fn is_companion(&self, denoiser: &str, stream: &str) -> bool {
+        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
+        plan.is_some_and(|plan| plan.companions.contains_key(stream))
+    }
+
+    /// The streams that the denoiser diffuses, without auxiliary streams.
+    pub fn diffused(&self, denoiser: &str) -> Vec<String> {
+        let over = self.denoisers.get(denoiser).into_iter().flat_map(|(over, _)| over);
+        over.filter(|stream| !self.is_companion(denoiser, stream)).cloned().collect()
+    }
+
+    /// Everything that guidance of the denoiser can point towards: its streams and prompts.
+    pub fn conditions(&self, denoiser: &str) -> Vec<&str> {
+        let Some((over, plan)) = self.denoisers.get(denoiser) else { return Vec::new() };
+        let prompts = plan.iter().flat_map(|denoiser| &denoiser.prompts);
+        over.iter().chain(prompts).map(String::as_str).collect()
+    }
+
+    /// True if a stream or a prompt has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.streams.contains_key(name) || self.prompts.contains_key(name)
+    }
+
+    /// The plan's model, if nothing in it is wrong.
+    pub fn plan(&self) -> Option<Model> {
+        let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
+        let prompts = self.prompts.iter().map(|(name, prompt)| Some((name.clone(), prompt.plan.clone()?)));
+        let denoisers = self.denoisers.iter().map(|(name, (_, denoiser))| Some((name.clone(), denoiser.clone()?)));
+        Some(Model {
+            name: self.name.clone(),
+            source: self.path.clone(),
+            checkpoint: self.checkpoint.clone(),
+            streams: streams.collect::<Option<_>>()?,
+            prompts: prompts.collect::<Option<_>>()?,
+            denoisers: denoisers.collect::<Option<_>>()?,
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! The trait of forms that read what is written, apart from its implementation: mappings and kinds hold forms in turn.
+
+use serde_json::Value as Json;
+
+use crate::error::Report;
+use crate::yaml::Node;
+
+/// Forms that read what is written.
+pub(crate) trait Reader {
+    /// Reads a value; `what` names it in messages. [`ValueForm::Use`] and [`ValueForm::OneOf`] cannot be read here: a spec reads
+    /// them entry by entry.
+    fn read(&self, node: &Node, what: &str, report: &mut Report) -> Option<Json>;
+
+    /// Reports a value of another form.
+    fn wrong(&self, node: &Node, what: &str, report: &mut Report);
+}
