@@ -44,7 +44,13 @@ impl Rule for Unused {
     /// Warns about judges that no task needs.
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
         let spec = evaluation.spec;
-        let generated = || spec.tasks.iter().chain(&spec.conflicts).filter(|task| task.score.is_none()).flat_map(|task| &task.roles.generate);
+        let generated = || {
+            spec.tasks
+                .iter()
+                .chain(&spec.conflicts)
+                .filter(|task| task.score.is_none())
+                .flat_map(|task| &task.roles.generate)
+        };
         let is_needed = |name: &str| spec.subsets.is_some() || generated().any(|stream| stream.value == name);
         for judge in spec.judges.iter().filter(|judge| !is_needed(&judge.stream.value)) {
             unused("judge", &judge.stream, " by any task", report);

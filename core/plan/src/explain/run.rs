@@ -5,8 +5,7 @@ use crate::descriptor::Role;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{
-    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, given, list, roles,
-    section,
+    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, given, list, roles, section,
 };
 use crate::plan::{Diffusion, Op, RunPlan, Value};
 

@@ -4,9 +4,7 @@ use indexmap::IndexMap;
 
 use crate::explain::model;
 use crate::explain::options::Options;
-use crate::explain::words::{
-    ABSENT, MARGINALIZES, STARTS, classification, given, list, roles, section, source, table,
-};
+use crate::explain::words::{ABSENT, MARGINALIZES, STARTS, classification, given, list, roles, section, source, table};
 use crate::plan::{EvalPlan, ScorerConfig, StreamRole, Task, Variant};
 
 /// The whole plan.
