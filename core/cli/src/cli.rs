@@ -44,7 +44,7 @@ pub enum Command {
     /// List, inspect, create and check plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Inspect, survey, import, generate and pair datasets
+    /// Inspect, survey, import, generate, pair, join and split datasets
     #[command(subcommand)]
     Data(data::Command),
     /// Write an HTML page with the samples, curves, graph and provenance of a folder

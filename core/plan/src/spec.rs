@@ -15,7 +15,10 @@ pub(crate) use companions::{AggregateSpec, HeadSpec};
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
-pub(crate) use pipeline::{Action, ActionProblem, CodeSpec, DiffuseSpec, NodeSpec, PipelineSpec, pipeline};
+pub(crate) use pipeline::{
+    Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, PipelineSpec, ScorerNodeSpec, SubgraphProblem,
+    pipeline,
+};
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};

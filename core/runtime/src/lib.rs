@@ -9,7 +9,6 @@ mod device;
 mod error;
 mod eval;
 pub mod events;
-mod from_plan;
 pub mod front;
 mod identity;
 mod job;

@@ -127,6 +127,7 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
             let conditions = spec.roles.condition.iter().map(|(tokens, _)| (Slot::Condition, tokens));
             observed.chain(starts).chain(conditions).collect()
         }
+        Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
         None => Vec::new(),
     }
 }
@@ -135,13 +136,16 @@ impl Graph<'_> {
     fn link(&mut self, to: Vertex, slot: Slot, written: &SpannedString, report: &mut Report) {
         let Some((from, port)) = self.origin(written, report) else { return };
         let link = Link { written: written.clone(), port, slot };
-        if let (Some(from), Some(to)) = (self.index(from), self.index(to)) {
-            self.edges.add_edge(from, to, link);
-        }
+        self.edges.add_edge(self.index(from), self.index(to), link);
     }
 
-    fn index(&self, wanted: Vertex) -> Option<NodeIndex> {
-        self.vertices().find(|(_, vertex)| *vertex == wanted).map(|(index, _)| index)
+    /// Inputs come first, then nodes, then outputs.
+    fn index(&self, vertex: Vertex) -> NodeIndex {
+        NodeIndex::new(match vertex {
+            Vertex::Input(index) => index,
+            Vertex::Node(index) => self.spec.inputs.len() + index,
+            Vertex::Output(index) => self.spec.inputs.len() + self.spec.nodes.len() + index,
+        })
     }
 
     /// The vertex and port that a reference names.
@@ -167,7 +171,7 @@ impl Graph<'_> {
                 let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
-            Some(Action::Score(..)) => {
+            Some(Action::Score(..) | Action::Judge(_)) => {
                 let port = stream_port(head, port, &PORTS, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
@@ -209,7 +213,7 @@ fn stream_port(
     }
     let role = match act {
         Some(Act::Diffuse(diffusion)) => diffusion.streams.0.get(port),
-        Some(Act::Score(..)) => None,
+        Some(Act::Score(..) | Act::Judge(_)) => None,
         // A wrong diffusion was reported; its streams are unknown.
         _ => return None,
     };

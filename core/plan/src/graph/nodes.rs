@@ -4,7 +4,9 @@ use crate::catalog::Catalog;
 use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::{ModelGraph, StreamNode, encoding, resolve_diffusion, resolve_scoring};
+use crate::graph::{
+    ModelGraph, ScorerNode, StreamNode, encoding, resolve_diffusion, resolve_scorer_node, resolve_scoring,
+};
 use crate::plan::{Diffusion, Scoring};
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
@@ -32,6 +34,8 @@ pub(crate) enum Act {
     Diffuse(Diffusion),
     /// Predicts classes.
     Score(Diffusion, Scoring),
+    /// Classifies cells by a trained scorer.
+    Judge(ScorerNode),
 }
 
 /// Resolves a node; `None` if something is wrong, which is reported.
@@ -58,6 +62,7 @@ pub(crate) fn resolve_node(
             let diffusion = resolve_diffusion(spec, |_| None, model, report)?;
             Some(Act::Score(diffusion, resolve_scoring(scoring, model, report)?))
         }
+        Action::Judge(spec) => resolve_scorer_node(spec, model, catalog, report).map(Act::Judge),
     }
 }
 

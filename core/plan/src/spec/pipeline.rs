@@ -1,15 +1,24 @@
 //! A pipeline as written.
 
+mod subgraph;
+
+use std::cell::Cell;
+
 use anyflow_config::{Sampling, ValueForm};
 
 use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
+use crate::include;
 use crate::problem::{Hint, Problem, problems};
-use crate::source::{Span, SpannedString};
-use crate::spec::{RolesSpec, ScoringSpec, check_name, check_unique, open, roles, scoring, scoring_roles};
+use crate::source::{Source, Span, SpannedString};
+use crate::spec::model::used;
+use crate::spec::{RolesSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
+
+use subgraph::{Files, Parts};
+pub(crate) use subgraph::{INNER, SubgraphProblem};
 
 problems! {
     /// What can be wrong with the action of a node.
@@ -41,11 +50,29 @@ pub(crate) struct InputSpec {
     pub column: SpannedString,
 }
 
-/// A node; its action is `None` if it could not be read, which was reported.
+/// A node. Its action is `None` if it could not be read, which was reported, or if other nodes stand for it, those of the
+/// pipeline that it uses.
 #[derive(Debug)]
 pub(crate) struct NodeSpec {
     pub name: SpannedString,
     pub action: Option<Action>,
+}
+
+impl NodeSpec {
+    /// True for a node of a pipeline that this one uses.
+    pub fn is_inner(&self) -> bool {
+        self.name.value.contains(INNER)
+    }
+
+    /// All references to inputs and other nodes.
+    pub fn references(&mut self) -> Vec<&mut SpannedString> {
+        match &mut self.action {
+            Some(Action::Code(code)) => code.from.iter_mut().collect(),
+            Some(Action::Diffuse(spec) | Action::Score(spec, _)) => spec.roles.references(),
+            Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
+            None => Vec::new(),
+        }
+    }
 }
 
 /// The action of a node.
@@ -54,6 +81,7 @@ pub(crate) enum Action {
     Code(CodeSpec),
     Diffuse(DiffuseSpec),
     Score(DiffuseSpec, ScoringSpec),
+    Judge(ScorerNodeSpec),
 }
 
 /// Encoding, decoding or embedding.
@@ -77,13 +105,47 @@ pub(crate) struct DiffuseSpec {
     pub span: Span,
 }
 
-/// Reads a pipeline.
-pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec> {
+/// Classification by a trained scorer.
+#[derive(Debug)]
+pub(crate) struct ScorerNodeSpec {
+    /// The node in messages.
+    pub within: String,
+    pub score: Use,
+    /// Joined to the folder of the file.
+    pub weights: Option<SpannedString>,
+    pub from: Option<SpannedString>,
+    pub stream: Option<SpannedString>,
+    pub classes: Vec<SpannedString>,
+}
+
+/// Reads a pipeline with the pipelines that it uses. `files` are those of the compilation.
+pub(crate) fn pipeline(root: &Node, files: &[&Source], report: &mut Report) -> Option<PipelineSpec> {
+    pipeline_among(root, Files::new(files, &Cell::new(0)), report)
+}
+
+/// Reads a pipeline, which may be a part of another.
+fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
     let fields = open(root, FileKind::Pipeline, &surface::PIPELINE, report)?;
     let inputs: Vec<_> = fields.names("inputs", report).iter().map(|entry| input(entry, report)).collect();
-    let nodes: Vec<_> = fields.names("nodes", report).iter().map(|entry| node(entry, report)).collect();
-    let outputs = fields.pairs("outputs", report);
-    check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
+    let written = fields.names("nodes", report);
+    let mut parts = Parts::default();
+    let mut nodes: Vec<NodeSpec> = Vec::with_capacity(written.len());
+    for entry in written {
+        match include::entry(&entry.node, "use") {
+            Some(_) => {
+                check_name(&entry.key, report);
+                nodes.extend(parts.add(entry, files, report));
+            }
+            None => nodes.push(node(entry, files, report)),
+        }
+    }
+    let mut outputs = fields.pairs("outputs", report);
+    for node in &mut nodes {
+        let follow = if node.is_inner() { Parts::follow } else { Parts::follow_own };
+        node.references().into_iter().for_each(|reference| follow(&parts, reference, report));
+    }
+    outputs.iter_mut().for_each(|(_, from)| parts.follow_own(from, report));
+    check_unique("name", inputs.iter().map(|input| &input.name).chain(written.iter().map(|entry| &entry.key)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
         let what = "`outputs`".into();
@@ -107,16 +169,16 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec
 }
 
-const ACTIONS: [&str; 5] = ["encode", "decode", "embed", "diffuse", "score"];
+const ACTIONS: [&str; 6] = ["encode", "decode", "embed", "diffuse", "score", "use"];
 
-fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
+fn node(entry: &Entry, files: Files<'_>, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();
     check_name(&name, report);
-    let action = action(entry, report);
+    let action = action(entry, files, report);
     NodeSpec { name, action }
 }
 
-fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
+fn action(entry: &Entry, files: Files<'_>, report: &mut Report) -> Option<Action> {
     let within = format!("node `{}`", entry.key.value);
     let Content::Mapping(entries) = &entry.node.content else {
         ValueForm::Names(&ValueForm::Any).wrong(&entry.node, &within, report);
@@ -127,6 +189,8 @@ fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
         Some(&"encode") => code(entry, Role::Encode, within, report),
         Some(&"decode") => code(entry, Role::Decode, within, report),
         Some(&"embed") => code(entry, Role::Embed, within, report),
+        // Only a trained scorer reads cells.
+        Some(&"score") if words.contains(&"from") => judge(entry, within, files, report),
         Some(&"score") => score(entry, within, report),
         Some(_) => diffuse(entry, within, report),
         None => {
@@ -184,4 +248,19 @@ fn diffusion(fields: &Fields, roles: RolesSpec, span: Span, report: &mut Report)
         seed: fields.integer("seed", report),
         span,
     }
+}
+
+fn judge(entry: &Entry, within: String, files: Files<'_>, report: &mut Report) -> Option<Action> {
+    let fields = Fields::open(&entry.node, &surface::SCORER_NODE, within.clone(), entry.key.span, report)?;
+    let classes = fields.texts("classes", report);
+    check_unique("class", &classes, report);
+    let weights = fields.text("weights", report);
+    Some(Action::Judge(ScorerNodeSpec {
+        within,
+        score: used(&fields, "score", report)?,
+        weights: weights.map(|path| SpannedString::new(files.beside(&path), path.span)),
+        from: fields.text("from", report),
+        stream: fields.text("stream", report),
+        classes,
+    }))
 }

@@ -57,6 +57,13 @@ impl RolesSpec {
         observed.flatten().chain(self.start.iter().map(|(_, from)| from))
     }
 
+    /// The references to nodes, to change them.
+    pub fn references(&mut self) -> Vec<&mut SpannedString> {
+        let observed = self.observe.iter_mut().flat_map(|spec| std::iter::once(&mut spec.from).chain(&mut spec.mask));
+        let starts = self.start.iter_mut().map(|(_, from)| from);
+        observed.chain(starts).chain(self.condition.iter_mut().map(|(tokens, _)| tokens)).collect()
+    }
+
     /// The streams that are observed in part.
     pub fn masked(&self) -> impl Iterator<Item = (&ObservedSpec, &SpannedString)> {
         self.observe.iter().filter_map(|observed| Some((observed, observed.mask.as_ref()?)))
