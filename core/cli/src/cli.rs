@@ -28,6 +28,7 @@ const EXIT_CODES: &str =
 
 /// All commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one command in a program")]
 pub enum Command {
     /// Run a pipeline over rows
     Run(run::Args),

@@ -13,7 +13,7 @@ use crate::problem::{Caution, CodeEntry, Problem};
 use crate::spec::{ActionProblem, SubgraphProblem, TemplateProblem};
 
 /// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
-const CATALOGUE: [fn() -> Vec<CodeEntry>; 24] = [
+const CATALOGUE: [fn() -> Vec<CodeEntry>; 25] = [
     Problem::codes,
     Caution::codes,
     ActionProblem::codes,

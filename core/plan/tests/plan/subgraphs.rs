@@ -1,6 +1,6 @@
 //! Pipelines as parts of another pipeline (`use`).
 
-use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::plan::{Job, RunPlan};
 use anyflow_plan::{Format, Override, Source, explain, includes, resolved_files};
 
 use crate::bench::{Case, catalog, file, snapshot, text};
