@@ -30,7 +30,7 @@ const EXIT_CODES: &str =
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a pipeline over rows
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Train a model; run the same command again to resume
     Train(train::Args),
     /// Evaluate a model on held-out rows

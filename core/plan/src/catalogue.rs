@@ -10,10 +10,10 @@ use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
 use crate::overrides::OverrideProblem;
 use crate::problem::{Caution, CodeEntry, Problem};
-use crate::spec::{ActionProblem, TemplateProblem};
+use crate::spec::{ActionProblem, SubgraphProblem, TemplateProblem};
 
 /// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
-const CATALOGUE: [fn() -> Vec<CodeEntry>; 23] = [
+const CATALOGUE: [fn() -> Vec<CodeEntry>; 24] = [
     Problem::codes,
     Caution::codes,
     ActionProblem::codes,
@@ -32,6 +32,7 @@ const CATALOGUE: [fn() -> Vec<CodeEntry>; 23] = [
     ScorerProblem::codes,
     ShapeProblem::codes,
     StageProblem::codes,
+    SubgraphProblem::codes,
     SubsetsProblem::codes,
     TableProblem::codes,
     TaskProblem::codes,

@@ -2,6 +2,7 @@
 
 mod file_size;
 mod kept;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -24,7 +25,7 @@ use crate::order;
 const DATA_FOLDER: &str = "data";
 
 /// Arguments of `anyflow run`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Pipeline (YAML)
     pipeline: PathBuf,
@@ -49,6 +50,13 @@ pub struct Args {
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
+    /// Values that a key takes in turn, e.g. joint.sampler.steps=4,8,16 (repeatable): runs every combination into a
+    /// sub-folder of the output, with the files that repeat it alone; `anyflow report` compares them
+    #[arg(long, value_name = "A.B=C,D", conflicts_with = "trace")]
+    sweep: Vec<String>,
+    /// Combine the first values of all --sweep, then the second ones, in place of every combination
+    #[arg(long, requires = "sweep")]
+    sweep_zip: bool,
     /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
     /// [default: the file's seeds, or 0]
     #[arg(long, value_name = "N")]
@@ -121,10 +129,13 @@ pub struct Reads<'a> {
 /// Errors in files, plugins or the run.
 pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = plugins(console)?;
+    if !args.sweep.is_empty() {
+        return sweep::run(args, &plugins, console);
+    }
     let compiled = compile(args, &plugins)?;
     compiled.warn(console);
     check(&compiled, &args.reads())?;
-    let order = order(args, compiled.job, console)?;
+    let order = order_of(args, compiled.job, console)?;
     let result = order::execute(&order, console)?;
     let rows = shown(&args.output.join(DATA_FOLDER));
     let files = Manifest::read(&args.output)?.shards.len();
@@ -139,7 +150,9 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
     let compiled = compile(&args.set)?;
     let Some(seed) = args.seed else { return Ok(compiled) };
     // The nodes are known only from the plan. What the user sets comes last, and so wins.
-    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{node}.seed={seed}"));
+    // `part/node` is a node of the pipeline that `part` uses.
+    let path = |node: &str| node.replace('/', ".with.");
+    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{}.seed={seed}", path(node)));
     compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
 }
 
@@ -254,7 +267,7 @@ pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String
     outputs.map(|(column, _)| column.clone()).filter(is_there).collect()
 }
 
-fn order(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
+fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
     compiled::absolute(&mut job);
     let Job::Run(plan) = &job else { return Err(CliError::internal("a pipeline is not a run")) };
     let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?) };

@@ -31,8 +31,8 @@ pub struct LossOptions {
     pub first_row: usize,
     /// The distribution of prompts, for a denoiser with prompts.
     pub prompting: Prompting,
-    /// Diffused streams that take no part, as a bit mask: bit i is set for the i-th stream. They are absent.
-    pub left_out: u64,
+    /// The diffused streams that take no part. They are absent.
+    pub left_out: Vec<String>,
     /// The contrastive loss, if any.
     pub contrast: Option<ContrastiveLoss>,
 }
@@ -44,16 +44,16 @@ impl Default for LossOptions {
             denoise_weight: 1.0,
             first_row: 0,
             prompting: Prompting::default(),
-            left_out: 0,
+            left_out: Vec::new(),
             contrast: None,
         }
     }
 }
 
 impl LossOptions {
-    /// True if a diffused stream takes part.
-    pub(super) fn takes(&self, index: usize) -> bool {
-        self.left_out >> index & 1 == 0
+    /// True if a stream is diffused and takes part.
+    pub(super) fn takes(&self, stream: &StreamSpec) -> bool {
+        stream.is_diffused() && !self.left_out.contains(&stream.name)
     }
 
     /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not

@@ -126,6 +126,7 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
         Some(Action::Score(spec)) => {
             spec.observe.iter().map(|(stream, from)| (Slot::Observe(stream.value.clone()), from)).collect()
         }
+        Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
         None => Vec::new(),
     }
 }
@@ -134,13 +135,16 @@ impl Graph<'_> {
     fn link(&mut self, to: Vertex, slot: Slot, written: &SpannedString, report: &mut Report) {
         let Some((from, port)) = self.origin(written, report) else { return };
         let link = Link { written: written.clone(), port, slot };
-        if let (Some(from), Some(to)) = (self.index(from), self.index(to)) {
-            self.edges.add_edge(from, to, link);
-        }
+        self.edges.add_edge(self.index(from), self.index(to), link);
     }
 
-    fn index(&self, wanted: Vertex) -> Option<NodeIndex> {
-        self.vertices().find(|(_, vertex)| *vertex == wanted).map(|(index, _)| index)
+    /// Inputs come first, then nodes, then outputs.
+    fn index(&self, vertex: Vertex) -> NodeIndex {
+        NodeIndex::new(match vertex {
+            Vertex::Input(index) => index,
+            Vertex::Node(index) => self.spec.inputs.len() + index,
+            Vertex::Output(index) => self.spec.inputs.len() + self.spec.nodes.len() + index,
+        })
     }
 
     /// The vertex and port that a reference names.
@@ -166,7 +170,7 @@ impl Graph<'_> {
                 let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
-            Some(Action::Score(_)) => {
+            Some(Action::Score(_) | Action::Judge(_)) => {
                 let port = stream_port(head, port, &PORTS, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
@@ -208,7 +212,7 @@ fn stream_port(
     }
     // A wrong diffusion was reported; its streams are unknown.
     let Some(Act::Diffuse(Diffusion { lists, .. })) = act else {
-        if let Some(Act::Score(_)) = act {
+        if let Some(Act::Score(_) | Act::Judge(_)) = act {
             let hint = Hint::among(port, generated.iter().copied());
             report.error(written.span, PortProblem::UnknownPort { node: head.into(), port: port.into(), hint });
         }

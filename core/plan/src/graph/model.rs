@@ -1,13 +1,15 @@
 //! Resolves a model: finds its components and infers its shapes.
 
+use anyflow_config::Network;
+use anyflow_config::network::{Coupled, DualStream};
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::catalog::Catalog;
 use crate::component::{self, Found};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
+use crate::graph::model_graph::Streams;
 use crate::graph::{ModelGraph, PromptNode, StreamNode, reads, shapes};
 use crate::infer::{End, Solver};
 use crate::plan::{Component, DenoiserConfig, PromptConfig, Stream, Type};
@@ -219,7 +221,7 @@ fn same_modality(codec: &Found<CodecDescriptor>, module: &Found<ModuleDescriptor
 fn denoiser(
     spec: &DenoiserSpec,
     auxiliary: Auxiliary,
-    streams: &IndexMap<String, StreamNode>,
+    streams: &Streams,
     prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
 ) -> (Vec<String>, Option<DenoiserConfig>) {
@@ -266,26 +268,25 @@ fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report
 }
 
 /// Refuses streams that the network cannot take as input. Streams with errors of their own are skipped.
-fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
-    reads::check(network, spec, report);
-    match network["parts"].as_object() {
-        None => shapes::check(network, &spec.over, streams, report),
-        Some(parts) => {
-            for stream in &spec.over {
-                match parts.get(&stream.value) {
-                    Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
-                    None => {
-                        let denoiser = spec.name.value.clone();
-                        report.error(stream.span, PartProblem::NoPart { denoiser, stream: stream.value.clone() });
-                    }
-                }
-            }
-            for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
-                let owner = format!("denoiser `{}`", spec.name.value);
-                let hint = Hint::among(stranger, spec.over.iter().map(|stream| stream.value.as_str()));
-                let what = "stream".into();
-                report.error(spec.name.span, Problem::NotThere { owner, what, name: stranger.clone(), hint });
+fn fit(network: &Network, spec: &DenoiserSpec, streams: &Streams, report: &mut Report) {
+    reads::check(network, spec, streams, report);
+    let parts = match network {
+        Network::Part(part) => return shapes::check(part, &spec.over, streams, report),
+        Network::Coupled(Coupled { parts, .. }) | Network::DualStream(DualStream { parts, .. }) => parts,
+    };
+    for stream in &spec.over {
+        match parts.get(&stream.value) {
+            Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
+            None => {
+                let denoiser = spec.name.value.clone();
+                report.error(stream.span, PartProblem::NoPart { denoiser, stream: stream.value.clone() });
             }
         }
+    }
+    for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
+        let owner = format!("denoiser `{}`", spec.name.value);
+        let hint = Hint::among(stranger, spec.over.iter().map(|stream| stream.value.as_str()));
+        let what = "stream".into();
+        report.error(spec.name.span, Problem::NotThere { owner, what, name: stranger.clone(), hint });
     }
 }

@@ -20,6 +20,14 @@ pub(crate) struct ModelGraph<'a> {
     pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
 }
 
+/// Streams by name.
+pub(super) type Streams<'a> = IndexMap<String, StreamNode<'a>>;
+
+/// The latent of a stream, if it has no errors.
+pub(super) fn latent<'s>(streams: &'s Streams, name: &str) -> Option<&'s [i64]> {
+    Some(&streams.get(name)?.plan.as_ref()?.latent)
+}
+
 /// A stream.
 pub(crate) struct StreamNode<'a> {
     /// The component by which pipelines name it: its module, or its codec if it has no module.

@@ -1,76 +1,92 @@
-//! Rule: a network that attends to the features of another network names sites of that network.
+//! Rule: the parts of a network can attend to what they must, and name sites of the networks that they read.
 
-use serde_json::{Map, Value as Json};
+use anyflow_config::network::{Architecture, DualStream, FeatureReading, Part};
+use anyflow_config::{Network, SiteSpec};
 
 use crate::error::Report;
+use crate::graph::model_graph::{Streams, latent};
 use crate::problem::{Hint, Problem, problems};
+use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, unknown};
 
 problems! {
-    /// What can be wrong with networks that read each other.
+    /// What can be wrong with networks that attend to prompts or to other streams.
     pub(crate) enum ReadsProblem {
         /// A network reads the features of a network that reads another one, or itself.
         /// Example: `reads: {x: {stream: y}, y: {stream: z}}`.
         /// Cure: Read a network that reads none.
         #[error("`{reader}` cannot read `{trunk}`, because `{trunk}` reads another stream")]
         ChainedReads { reader: String, trunk: String },
-        /// A network of a kind that cannot attend to other networks has `reads`.
+        /// A network of a kind that cannot attend to other streams is coupled, or has `reads`.
         /// Example: `reads` of a part of kind `unet-mlp`.
         /// Cure: Use another kind of network for this part.
-        #[error("`parts.{reader}`: a `unet-mlp` cannot attend to another stream; use another network")]
-        CannotRead { reader: String },
+        #[error("`parts.{reader}`: a `{kind}` cannot attend to another stream; use another network")]
+        CannotRead { reader: String, kind: &'static str },
+        /// A denoiser has prompts, and a network of a kind that cannot attend to them.
+        /// Example: `prompts: [words]` with `network: {kind: unet-mlp}`.
+        /// Cure: Use another kind of network, or remove `prompts`.
+        #[error("denoiser `{denoiser}` has prompts, but a `{kind}` cannot attend to them; use another network")]
+        CannotReadPrompts { denoiser: String, kind: &'static str },
     }
 }
 
-/// Checks `reads` of a network with `parts`, if it has any.
-pub(crate) fn check(network: &Json, spec: &DenoiserSpec, report: &mut Report) {
-    let (Some(parts), Some(reads)) = (network["parts"].as_object(), network["reads"].as_object()) else { return };
-    for (reader, reading) in reads {
-        let name = |value: &str| crate::source::SpannedString::new(value.to_string(), spec.name.span);
-        let trunk = reading["stream"].as_str().unwrap_or_default();
-        for stream in [reader.as_str(), trunk].into_iter().filter(|stream| !parts.contains_key(*stream)) {
-            unknown("part", &name(stream), parts.keys().map(String::as_str), report);
+/// Checks the parts of a network, and `reads`, if it has any.
+pub(crate) fn check(network: &Network, spec: &DenoiserSpec, streams: &Streams, report: &mut Report) {
+    let prompted = !spec.prompts.is_empty();
+    for part in network.parts().into_iter().filter(|part| !part.part.can_attend()) {
+        let kind = part.part.name();
+        match part.stream {
+            Some(stream) if part.reads_streams => {
+                report.error(spec.name.span, ReadsProblem::CannotRead { reader: stream.to_string(), kind });
+            }
+            _ if part.reads_prompt && prompted => {
+                let denoiser = spec.name.value.clone();
+                report.error(spec.name.span, ReadsProblem::CannotReadPrompts { denoiser, kind });
+            }
+            _ => {}
         }
-        if reads.contains_key(trunk) {
-            let problem = ReadsProblem::ChainedReads { reader: reader.clone(), trunk: trunk.to_string() };
-            report.error(spec.name.span, problem);
-        }
-        if parts.get(reader).is_some_and(|part| part["kind"] == "unet-mlp") {
-            report.error(spec.name.span, ReadsProblem::CannotRead { reader: reader.clone() });
-        }
-        sites(trunk, parts, reading, spec, report);
+    }
+    if let Network::DualStream(dual) = network {
+        dual.reads.iter().for_each(|(reader, reading)| check_reading(reader, reading, dual, spec, streams, report));
     }
 }
 
-fn sites(trunk: &str, parts: &Map<String, Json>, reading: &Json, spec: &DenoiserSpec, report: &mut Report) {
-    let Some(known) = parts.get(trunk).map(of) else { return };
-    let wanted: Vec<&str> = reading["sites"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-    if wanted.is_empty() {
-        let wanted = format!("at least one site of `{trunk}` ({})", known.join(", "));
+fn check_reading(
+    reader: &str,
+    reading: &FeatureReading,
+    DualStream { parts, reads }: &DualStream,
+    spec: &DenoiserSpec,
+    streams: &Streams,
+    report: &mut Report,
+) {
+    let trunk = reading.stream.as_str();
+    for stream in [reader, trunk].into_iter().filter(|stream| !parts.contains_key(*stream)) {
+        let name = SpannedString::new(stream.to_string(), spec.name.span);
+        unknown("part", &name, parts.keys().map(String::as_str), report);
+    }
+    if reads.contains_key(trunk) {
+        let problem = ReadsProblem::ChainedReads { reader: reader.to_string(), trunk: trunk.to_string() };
+        report.error(spec.name.span, problem);
+    }
+    if let (Some(part), Some(shape)) = (parts.get(trunk), latent(streams, trunk)) {
+        check_sites(part, shape, reading, spec, report);
+    }
+}
+
+/// Checks the sites in a network over a stream of this shape; a shape that the network cannot take is reported elsewhere.
+fn check_sites(trunk: &Part, shape: &[i64], reading: &FeatureReading, spec: &DenoiserSpec, report: &mut Report) {
+    if trunk.needs(shape, shape).is_some() {
+        return;
+    }
+    let sites = trunk.sites(&[shape]);
+    let known: Vec<String> = sites.iter().map(|spec| spec.site.to_string()).collect();
+    if reading.sites.is_empty() {
+        let wanted = format!("at least one site of `{}` ({})", reading.stream, known.join(", "));
         report.error(spec.name.span, Problem::WrongCount { what: "`sites`".into(), wanted, found: 0 });
     }
-    for site in wanted.into_iter().filter(|site| !known.iter().any(|known| known == site)) {
-        let owner = format!("the network of `{trunk}`");
-        let what = "site".into();
-        let hint = Hint::among(site, known.iter().map(String::as_str));
-        report.error(spec.name.span, Problem::NotThere { owner, what, name: site.to_string(), hint });
-    }
-}
-
-/// The sites of a network.
-fn of(network: &Json) -> Vec<String> {
-    let blocks = |count: usize| (0..count).map(|block| format!("block.{block}"));
-    let end = ["middle", "last"].map(str::to_string);
-    match network["kind"].as_str() {
-        Some("unet") => {
-            let levels = network["block_out_channels"].as_array().map_or(0, Vec::len);
-            let down = (0..levels).map(|level| format!("down.{level}"));
-            let up = (0..levels.saturating_sub(1)).map(|level| format!("up.{level}"));
-            down.chain(["middle".to_string()]).chain(up).chain(["last".to_string()]).collect()
-        }
-        Some("residual-mlp" | "transformer") => {
-            blocks(network["blocks"].as_u64().unwrap_or(0) as usize).chain(end).collect()
-        }
-        _ => Vec::new(),
+    for name in reading.sites.iter().filter(|name| SiteSpec::named(&sites, name).is_none()) {
+        let owner = format!("the network of `{}`", reading.stream);
+        let hint = Hint::among(name, known.iter().map(String::as_str));
+        report.error(spec.name.span, Problem::NotThere { owner, what: "site".into(), name: name.clone(), hint });
     }
 }

@@ -89,6 +89,14 @@ fn tasks_condition_on_prompts_of_the_data() {
 }
 
 #[test]
+fn a_wrong_task_hides_no_error_of_another() {
+    let case = prompted("eval")
+        .edit("{words: 1.0}}", "{words: 1.0}, guidance: {kind: joint}}")
+        .edit("picture: 0.5", "pictur: 0.5");
+    assert_eq!(case.compile().unwrap_err().codes(), ["joint-of-one", "unknown-name"]);
+}
+
+#[test]
 fn streams_are_compared_by_prompts_that_read_them() {
     let similarity = |pairs: &str| prompted("eval").edit("tasks:", &format!("similarity: {{{pairs}}}\ntasks:"));
     similarity("image: picture").check("fine-similarity-of-one");
@@ -134,9 +142,18 @@ fn a_coupled_network_has_a_part_for_each_stream() {
     snapshot("plan-prompted-coupled", &text(&job));
     coupled("audio: {kind: residual-mlp}", "sound: {kind: residual-mlp}").check("error-coupled-parts");
     coupled("kind: residual-mlp, width: 32", "kind: coupled").check("error-coupled-in-coupled");
+    coupled("kind: residual-mlp, width: 32", "kind: residual-mlp, width: 36").check("error-coupled-sizes");
+    coupled("kind: residual-mlp, width: 32", "kind: unet-mlp, width: 32").check("error-coupled-cannot-attend");
     coupled("parts: {image: {kind: residual-mlp, width: 32}, audio: {kind: residual-mlp}}, ", "")
         .check("error-coupled-none");
     coupled("", "").edit("streams: [image]", "streams: [image, sound]").check("error-objective-streams");
+}
+
+#[test]
+fn a_network_that_cannot_attend_takes_no_prompt() {
+    prompted("train")
+        .edit_model("prompts: [words], network: {kind: residual-mlp}", "prompts: [words], network: {kind: unet-mlp}")
+        .check("error-prompts-cannot-attend");
 }
 
 #[test]

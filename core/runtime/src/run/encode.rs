@@ -36,9 +36,8 @@ impl<'a> EncodeStage<'a> {
         let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             let Op::ReadCells { stream, from, to } = &step.op else { continue };
-            let input = self.plan.inputs.get(from).ok_or_else(|| {
-                RunError::Internal(format!("step {} reads cells of {from}, which is not an input", step.node))
-            })?;
+            // Cells that a node makes are read by the compute stage.
+            let Some(input) = self.plan.inputs.get(from) else { continue };
             let (Some(dataset), Some(rows)) = (self.dataset, &batch.input) else {
                 return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
             };

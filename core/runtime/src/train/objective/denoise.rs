@@ -1,7 +1,7 @@
 //! Denoising: a denoiser predicts the noise or x0 of noised latents.
 
 use anyflow_config::objective::Denoise as Options;
-use anyflow_diffusion::{DrawKey, LossOptions, Prompting, StreamSpec, denoising_loss};
+use anyflow_diffusion::{DrawKey, LossOptions, Prompting, StreamKind, StreamSpec, denoising_loss};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
@@ -19,10 +19,10 @@ pub struct Denoise<'a> {
     setting: Setting<'a>,
     /// Latents of the streams and tokens of the prompts that take part. The others are zero.
     latents: IndexMap<String, Frozen>,
-    /// Per prompt of the denoiser, true if the table does not have it.
-    missing: Vec<bool>,
-    /// Per diffused stream of the denoiser, true if it takes no part.
-    left_out: Vec<bool>,
+    /// The prompts of the denoiser that the table does not have.
+    missing: Vec<String>,
+    /// The diffused streams of the denoiser that take no part.
+    left_out: Vec<String>,
 }
 
 impl<'a> Denoise<'a> {
@@ -31,20 +31,16 @@ impl<'a> Denoise<'a> {
     /// # Errors
     /// Errors of plugins; the disk.
     pub fn new(options: Options, name: &'a str, setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Self> {
-        let denoiser = &setting.trainee.session.denoisers[name];
-        let all = denoiser.streams();
-        let (streams, prompts) = all.split_at(all.len() - denoiser.prompts());
-        let (diffused, auxiliary) = streams.split_at(denoiser.diffused());
-        let takes_part =
-            |stream: &StreamSpec| options.streams.as_ref().is_none_or(|streams| streams.contains(&stream.name));
-        let has_rows = |prompt: &StreamSpec| setting.data.array(&prompt.name).is_some();
-        let left_out = diffused.iter().map(|stream| !takes_part(stream)).collect();
-        let missing = prompts.iter().map(|prompt| !has_rows(prompt)).collect();
         let mut latents = IndexMap::new();
-        let diffused = diffused.iter().filter(|stream| takes_part(stream));
-        let prompts = prompts.iter().filter(|prompt| has_rows(prompt));
-        for stream in diffused.chain(auxiliary).chain(prompts) {
-            latents.insert(stream.name.clone(), setting.frozen(&stream.name, cache)?);
+        let mut missing = Vec::new();
+        let mut left_out = Vec::new();
+        for StreamSpec { name, kind, .. } in setting.trainee.session.denoisers[name].streams() {
+            let takes_part = || options.streams.as_ref().is_none_or(|streams| streams.contains(name));
+            match kind {
+                StreamKind::Diffused if !takes_part() => left_out.push(name.clone()),
+                StreamKind::Prompt if setting.data.array(name).is_none() => missing.push(name.clone()),
+                _ => drop(latents.insert(name.clone(), setting.frozen(name, cache)?)),
+            }
         }
         Ok(Denoise { options, name, setting, latents, missing, left_out })
     }
@@ -80,9 +76,9 @@ impl Objective for Denoise<'_> {
             first_row: part.first_row,
             prompting: Prompting {
                 p_uncond: self.options.p_uncond.unwrap_or(Prompting::default().p_uncond),
-                missing: bits(&self.missing),
+                missing: self.missing.clone(),
             },
-            left_out: bits(&self.left_out),
+            left_out: self.left_out.clone(),
             contrast: self.options.contrast.clone(),
         };
         let key = DrawKey { seed: key.seed, step: key.step as u32 };
@@ -90,9 +86,4 @@ impl Objective for Denoise<'_> {
             .map_err(RunError::diffusion(self.name))?;
         Ok(StepLoss { loss: output.loss, figures: output.per_stream })
     }
-}
-
-/// Flags as the engine takes them: bit `i` is flag `i`.
-fn bits(flags: &[bool]) -> u64 {
-    flags.iter().enumerate().fold(0, |bits, (index, flag)| bits | (u64::from(*flag) << index))
 }
