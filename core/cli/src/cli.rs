@@ -28,10 +28,9 @@ const EXIT_CODES: &str =
 
 /// All commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one command in a program")]
 pub enum Command {
     /// Run a pipeline over rows
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Train a model; run the same command again to resume
     Train(train::Args),
     /// Evaluate a model on held-out rows

@@ -3,8 +3,8 @@
 use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
-    AuxiliaryProblem, DiffusionProblem, NodeProblem, PartProblem, PortProblem, ReadsProblem, RoleProblem, ScoreProblem,
-    ScorerProblem, ShapeProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
+    AuxiliaryProblem, DiffusionProblem, NodeProblem, PortProblem, RoleProblem, ScoreProblem, ScorerProblem,
+    StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
@@ -13,7 +13,7 @@ use crate::problem::{Caution, CodeEntry, Problem};
 use crate::spec::{ActionProblem, SubgraphProblem, TemplateProblem};
 
 /// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
-const CATALOGUE: [fn() -> Vec<CodeEntry>; 25] = [
+const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     Problem::codes,
     Caution::codes,
     ActionProblem::codes,
@@ -25,13 +25,10 @@ const CATALOGUE: [fn() -> Vec<CodeEntry>; 25] = [
     NodeProblem::codes,
     OverrideProblem::codes,
     ParameterProblem::codes,
-    PartProblem::codes,
     PortProblem::codes,
-    ReadsProblem::codes,
     RoleProblem::codes,
     ScoreProblem::codes,
     ScorerProblem::codes,
-    ShapeProblem::codes,
     StageProblem::codes,
     SubgraphProblem::codes,
     SubsetsProblem::codes,

@@ -145,7 +145,9 @@ fn resolve<'a>(
 ) -> Option<ModelGraph<'a>> {
     include::with_words(&mut root, files, report);
     let spec = spec::model(&root, report)?;
-    Some(resolve_model(&spec, model, catalog, report))
+    let graph = resolve_model(&spec, model, catalog, report);
+    RULES.iter().for_each(|rule| rule.model(&spec, &graph, report));
+    Some(graph)
 }
 
 /// The id of the first model among the sources of a compilation. Overrides follow the last model.

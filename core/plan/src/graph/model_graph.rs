@@ -86,6 +86,11 @@ impl ModelGraph<'_> {
         over.iter().chain(prompts).map(String::as_str).collect()
     }
 
+    /// The shape of a stream's latent, if nothing in the stream is wrong.
+    pub fn shape(&self, stream: &str) -> Option<&[i64]> {
+        latent(&self.streams, stream)
+    }
+
     /// True if a stream or a prompt has this name.
     pub fn has(&self, name: &str) -> bool {
         self.streams.contains_key(name) || self.prompts.contains_key(name)

@@ -3,11 +3,12 @@
 use anyflow_config::network::{Architecture, DualStream, FeatureReading, Part};
 use anyflow_config::{Network, SiteSpec};
 
+use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::model_graph::{Streams, latent};
-use crate::problem::{Hint, Problem, problems};
+use crate::graph::ModelGraph;
+use crate::problem::{CodeEntry, Hint, Problem, problems};
 use crate::source::SpannedString;
-use crate::spec::{DenoiserSpec, unknown};
+use crate::spec::{DenoiserSpec, ModelSpec, unknown};
 
 problems! {
     /// What can be wrong with networks that attend to prompts or to other streams.
@@ -30,8 +31,24 @@ problems! {
     }
 }
 
+pub(super) struct Reads;
+
+impl Rule for Reads {
+    fn model(&self, spec: &ModelSpec, model: &ModelGraph, report: &mut Report) {
+        for denoiser in &spec.denoisers {
+            if let Some(network) = &denoiser.network {
+                check(network, denoiser, model, report);
+            }
+        }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        ReadsProblem::codes()
+    }
+}
+
 /// Checks the parts of a network, and `reads`, if it has any.
-pub(crate) fn check(network: &Network, spec: &DenoiserSpec, streams: &Streams, report: &mut Report) {
+fn check(network: &Network, spec: &DenoiserSpec, model: &ModelGraph, report: &mut Report) {
     let prompted = !spec.prompts.is_empty();
     for part in network.parts().into_iter().filter(|part| !part.part.can_attend()) {
         let kind = part.part.name();
@@ -47,7 +64,7 @@ pub(crate) fn check(network: &Network, spec: &DenoiserSpec, streams: &Streams, r
         }
     }
     if let Network::DualStream(dual) = network {
-        dual.reads.iter().for_each(|(reader, reading)| check_reading(reader, reading, dual, spec, streams, report));
+        dual.reads.iter().for_each(|(reader, reading)| check_reading(reader, reading, dual, spec, model, report));
     }
 }
 
@@ -56,7 +73,7 @@ fn check_reading(
     reading: &FeatureReading,
     DualStream { parts, reads }: &DualStream,
     spec: &DenoiserSpec,
-    streams: &Streams,
+    model: &ModelGraph,
     report: &mut Report,
 ) {
     let trunk = reading.stream.as_str();
@@ -68,7 +85,7 @@ fn check_reading(
         let problem = ReadsProblem::ChainedReads { reader: reader.to_string(), trunk: trunk.to_string() };
         report.error(spec.name.span, problem);
     }
-    if let (Some(part), Some(shape)) = (parts.get(trunk), latent(streams, trunk)) {
+    if let (Some(part), Some(shape)) = (parts.get(trunk), model.shape(trunk)) {
         check_sites(part, shape, reading, spec, report);
     }
 }
