@@ -120,3 +120,31 @@ fn a_job_keeps_its_measured_batch_size() {
     let (asked, result) = run(folder.path(), "asked", &label_from(""), &[&input[..], &["--batch-rows", "5"]].concat());
     assert_eq!((kept(&asked)["joint"]["rows"].clone(), result["network_calls"].clone()), (5.into(), 40.into()));
 }
+
+/// Two nodes that generate the same stream, with these keys.
+fn twins(first: &str, second: &str) -> String {
+    let node = |keys: &str| {
+        format!("{{diffuse: [label], absent: [image, audio, text], sampler: {{kind: ddim, steps: 4}}{keys}}}")
+    };
+    let (first, second) = (node(first), node(second));
+    format!("nodes:\n  one: {first}\n  two: {second}\noutputs: {{one: one.label, two: two.label}}\n")
+}
+
+#[test]
+fn nodes_share_noise_only_if_the_same_seed_is_written_for_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str, lines: &str, more: &[&str]| {
+        let (output, _) = run(folder.path(), name, lines, &[&["--rows", "20"], more].concat());
+        ["one", "two"].map(|column| cells(&output, column))
+    };
+    let [one, two] = made("unwritten", &twins("", ""), &[]);
+    assert!(one.iter().zip(&two).all(|(one, two)| one != two), "each row has other noise");
+    assert_eq!(made("again", &twins("", ""), &[]), [one.clone(), two.clone()], "the same from run to run");
+    assert_eq!(made("zero", &twins(", seed: 0", ""), &[])[0], one, "the first node has seed 0");
+    let [same, equal] = made("same", &twins(", seed: 5", ", seed: 5"), &[]);
+    assert_eq!(same, equal);
+    let [base, other] = made("base", &twins("", ""), &["--seed", "5"]);
+    assert_eq!(base, same, "--seed is the seed of the first node");
+    assert!(base != other && other != two, "and changes that of the second");
+    assert_eq!(made("replaced", &twins(", seed: 1", ", seed: 1"), &["--seed", "5"]), [base, other]);
+}

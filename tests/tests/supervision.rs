@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyflow_datasets::{Dataset, Feature, OwnedCell};
+use anyflow_plan::protocol::VERSION;
 use anyflow_tests::{Output, anyflow, compile, target, write_columns};
 
 const ROWS: usize = 12;
@@ -406,4 +409,49 @@ fn an_engine_without_a_front_runs_the_order() {
     assert_eq!(output.code, 0, "{}", output.err);
     assert!(output.out.contains("{\"event\":\"done\"") && !output.out.contains("1000000"), "{}", output.out);
     says(&output.err, &["1000000"]);
+}
+
+/// The first frame of a program whose protocol has this version.
+fn frame(version: u32, json: &[u8]) -> Vec<u8> {
+    [&(json.len() as u32).to_le_bytes(), &version.to_le_bytes(), &0u64.to_le_bytes()[..], json].concat()
+}
+
+#[test]
+fn a_front_refuses_the_engine_of_another_release() {
+    let project = Project::new();
+    let done = br#"{"event":"done","result":1}"#;
+    // Before version 3, frames had no version, and the number followed the length.
+    let old = [&(done.len() as u32).to_le_bytes(), &0u64.to_le_bytes()[..], done].concat();
+    for (version, frame) in [(VERSION + 1, frame(VERSION + 1, done)), (0, old)] {
+        std::fs::write(project.path("frame"), frame).unwrap();
+        let engine = project.path("engine");
+        std::fs::write(&engine, format!("#!/bin/sh\ncat {}\nsleep 60\n", project.path("frame").display())).unwrap();
+        std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let begin = Instant::now();
+        let refused = output(project.command("", &RUN).env("ANYFLOW_ENGINE", &engine));
+        assert_eq!(refused.code, 1, "{}", refused.err);
+        let found = format!("`anyflow-engine` has version {version} of the protocol, `anyflow` has version {VERSION}");
+        says(&refused.err, &[&found, "use both programs of the same release"]);
+        assert!(begin.elapsed() < Duration::from_secs(30), "the engine is not waited for");
+    }
+}
+
+#[test]
+fn an_engine_refuses_the_order_of_another_release() {
+    let project = Project::new();
+    project.call("", &RUN).ok();
+    let order = std::fs::read(project.path("out/order.json")).unwrap();
+    let mut command = Command::new(target().join("anyflow-engine"));
+    command.arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut engine = command.spawn().unwrap();
+    engine.stdin.take().unwrap().write_all(&frame(VERSION - 1, &order)).unwrap();
+    let told = String::from_utf8_lossy(&engine.wait_with_output().unwrap().stdout).into_owned();
+    let wanted = format!("has version {} of the protocol, but this engine has version {VERSION}", VERSION - 1);
+    says(&told, &["\"event\":\"failed\",\"fault\":\"user\"", &wanted, "of the same release"]);
+    // An order in a file has its version as well; the rest of it need not be readable.
+    let file = project.path("order.json");
+    std::fs::write(&file, format!("{{\"format\": {}, \"unheard-of\": 1}}", VERSION - 1)).unwrap();
+    let refused = output(Command::new(target().join("anyflow-engine")).arg(&file).process_group(0));
+    assert_eq!(refused.code, 2, "{}", refused.out);
+    says(&refused.out, &[&wanted]);
 }

@@ -4,7 +4,7 @@ use anyflow_config::{Kinds, Sampling};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
-use crate::{Branch, EngineError, Result, State, StreamSpec};
+use crate::{Branch, EngineError, Result, State, StreamSpec, TensorExt};
 
 /// The role of one stream for all rows of a request. Tensors may have any float dtype and device; they must not be
 /// written to while the request runs.
@@ -53,6 +53,28 @@ impl Observed {
     /// True if sampling generates the stream, or some of its elements.
     pub fn is_generated(&self) -> bool {
         matches!(self, Observed::Noisy | Observed::Init(_) | Observed::Inpaint { .. })
+    }
+
+    /// True if guidance can point towards the stream: it is observed as a whole.
+    pub fn is_condition(&self) -> bool {
+        matches!(self, Observed::Clean(_) | Observed::Noised(_) | Observed::Prompt { .. })
+    }
+
+    /// The role of `rows` rows from row `first` on, sharing memory.
+    ///
+    /// # Errors
+    /// There are fewer rows.
+    pub fn narrow(&self, first: usize, rows: usize) -> Result<Observed> {
+        let part = |value: &Tensor| value.try_narrow(0, first as i64, rows as i64);
+        Ok(match self {
+            Observed::Clean(value) => Observed::Clean(part(value)?),
+            Observed::Noised(value) => Observed::Noised(part(value)?),
+            Observed::Inpaint { value, mask } => Observed::Inpaint { value: part(value)?, mask: part(mask)? },
+            Observed::Prompt { value, weight } => Observed::Prompt { value: part(value)?, weight: *weight },
+            Observed::Init(value) => Observed::Init(part(value)?),
+            Observed::Noisy => Observed::Noisy,
+            Observed::Absent => Observed::Absent,
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
-    AuxiliaryProblem, DiffusionProblem, NodeProblem, PortProblem, ScoreProblem, ScorerProblem, StageProblem,
-    SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
+    AuxiliaryProblem, DiffusionProblem, NodeProblem, PortProblem, RoleProblem, ScoreProblem, ScorerProblem,
+    StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
@@ -26,6 +26,7 @@ const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     OverrideProblem::codes,
     ParameterProblem::codes,
     PortProblem::codes,
+    RoleProblem::codes,
     ScoreProblem::codes,
     ScorerProblem::codes,
     StageProblem::codes,

@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod plan;
 pub mod protocol;
 pub mod reference;
+pub mod seeds;
 pub mod style;
 
 mod catalog;

@@ -2,20 +2,22 @@
 //!
 //! There are three jobs: run a pipeline, train, evaluate. All paths are those that the engine opens.
 
+mod diffusion;
 mod evaluation;
 mod model;
 mod paths;
 mod run;
 mod training;
 
+pub use diffusion::{Diffusion, Given, RoleValue, Roles, StreamRole};
 pub use evaluation::{EvalPlan, Task, Variant};
 pub use model::{Component, DenoiserConfig, Form, Model, PromptConfig, Stream, Type};
-pub use run::{Condition, Given, Input, Op, RunPlan, Scoring, Step, Value};
+pub use run::{Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained, WeightsPart};
 
-/// Version of the serialized form; the engine refuses another.
-pub const PLAN_FORMAT: u32 = 2;
+/// Version of the serialized form; both programs refuse [another](crate::protocol::VERSION).
+pub const PLAN_FORMAT: u32 = 3;
 
 /// A job for the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

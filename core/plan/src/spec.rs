@@ -7,6 +7,7 @@ mod guidance;
 mod model;
 mod network;
 mod pipeline;
+mod roles;
 mod scoring;
 mod training;
 
@@ -15,10 +16,11 @@ pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, ev
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec,
-    ScorerNodeSpec, SubgraphProblem, given, pipeline,
+    Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, PipelineSpec, ScorerNodeSpec, SubgraphProblem,
+    pipeline,
 };
-pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring};
+pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
+pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;

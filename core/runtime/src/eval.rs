@@ -20,7 +20,7 @@ use std::path::Path;
 
 use anyflow_plan::findings::{ConflictFindings, Findings, Reconstructed, TaskFindings, VariantFindings};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{EvalPlan, Model, Stream, Task, Variant};
+use anyflow_plan::plan::{EvalPlan, Model, Roles, Stream, StreamRole, Task, Variant};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tch::Device;
@@ -29,6 +29,7 @@ use crate::checkpoint::Tensors;
 use crate::events::Events;
 use crate::sources::Sources;
 use crate::{Result, RunError, Session, checkpoint, output};
+use conflicts::prompts_of;
 use held_out::HeldOut;
 use sample::TaskSampler;
 
@@ -63,10 +64,10 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     for (name, variant, session) in sessions {
         held_out.read_variant(variant, order, events)?;
         findings.variants.insert(name.clone(), variant_findings(plan, variant, &held_out, &session, &mut last)?);
-        let sampler = TaskSampler::start(session, &variant.denoiser, &variant.sampler, device)?;
+        let sampler = TaskSampler::start(session, variant, device)?;
         for (index, (task_name, task)) in plan.tasks.iter().enumerate() {
             let guidance = variant.guidance.get(task_name).or(task.guidance.as_ref()).cloned();
-            let task = Task { given: variant.given.unwrap_or(task.given), guidance, ..task.clone() };
+            let task = Task { guidance, ..task.clone() };
             let part = part(plan, name, task_name);
             let answer = match &task.score {
                 None => {
@@ -112,7 +113,7 @@ fn part(plan: &EvalPlan, variant: &str, task: &str) -> String {
 }
 
 fn conflict_findings(conflict: &Task) -> ConflictFindings {
-    ConflictFindings { between: conflict.condition.keys().cloned().collect(), variants: IndexMap::new() }
+    ConflictFindings { between: prompts_of(&conflict.streams).cloned().collect(), variants: IndexMap::new() }
 }
 
 fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
@@ -121,13 +122,19 @@ fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
 
 fn task_findings(task: &Task) -> TaskFindings {
     TaskFindings {
-        observe: task.observe.iter().chain(task.condition.keys()).cloned().collect(),
-        generate: task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).cloned().collect(),
+        observe: observed(&task.streams),
+        generate: task.streams.outputs().cloned().collect(),
         min_coherence: task.min_coherence,
         min_top1: task.min_top1,
         passed: true,
         variants: IndexMap::new(),
     }
+}
+
+/// The streams and prompts that a task observes, as a whole or in part.
+fn observed(streams: &Roles) -> Vec<String> {
+    let is_observed = |role: &StreamRole| role.is_condition() || matches!(role, StreamRole::Inpaint { .. });
+    streams.names(is_observed).cloned().collect()
 }
 
 fn variant_findings(

@@ -6,13 +6,14 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyflow_plan::frame::{FrameReader, LONGEST_ORDER};
+use anyflow_plan::frame::{FrameError, FrameReader, LONGEST_ORDER};
+use anyflow_plan::protocol::VERSION;
 use crossbeam::channel::bounded;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 use serde::de::DeserializeOwned;
 
-use crate::process;
+use crate::{Result, RunError, process};
 
 /// The argument for an order on standard input.
 const INPUT: &str = "-";
@@ -31,19 +32,29 @@ pub fn take_output() -> std::io::Result<File> {
 /// they end when it ends.
 ///
 /// # Errors
-/// The order cannot be read or parsed.
-pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T, String> {
-    let named = |error: &dyn std::fmt::Display| format!("order {}: {error}", from.display());
+/// [`RunError::Data`]: the order is of another release. [`RunError::Internal`]: it cannot be read or parsed.
+pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T> {
+    let named = |error: &dyn std::fmt::Display| RunError::Internal(format!("order {}: {error}", from.display()));
     if from != Path::new(INPUT) {
         let text = std::fs::read(from).map_err(|error| named(&error))?;
-        return serde_json::from_slice(&text).map_err(|error| named(&error));
+        let order: serde_json::Value = serde_json::from_slice(&text).map_err(|error| named(&error))?;
+        let format = order.get("format").or_else(|| order.pointer("/plan/format"));
+        let found = format.and_then(serde_json::Value::as_u64);
+        if let Some(found) = found.filter(|found| *found != u64::from(VERSION)) {
+            return Err(other_release(from, found));
+        }
+        return T::deserialize(order).map_err(|error| named(&error));
     }
     process::end_with_parent();
     let input = private(stdin()).map_err(|error| named(&error))?;
     // A plugin that reads standard input finds nothing.
     File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).map_err(|error| named(&error))?;
     let mut frames = FrameReader::new(input, LONGEST_ORDER);
-    let Some(order) = frames.read().map_err(|error| named(&error))? else { process::end_group() };
+    let read = frames.read().map_err(|error| match error {
+        FrameError::Version { found, .. } => other_release(from, found),
+        error => named(&error),
+    });
+    let Some(order) = read? else { process::end_group() };
     let mut input = frames.into_inner();
     // The thread must run before a library is loaded: no thread can start while a library's constructor runs.
     let (is_ready, ready) = bounded(1);
@@ -54,6 +65,14 @@ pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T, String> {
     std::thread::Builder::new().name("front".into()).spawn(wait).map_err(|error| named(&error))?;
     let _ = ready.recv();
     Ok(order)
+}
+
+fn other_release(order: &Path, found: impl std::fmt::Display) -> RunError {
+    RunError::Data(format!(
+        "order {}: has version {found} of the protocol, but this engine has version {VERSION}; use `anyflow` and \
+         `anyflow-engine` of the same release",
+        order.display()
+    ))
 }
 
 /// Waits for the end of the pipe that the front holds.

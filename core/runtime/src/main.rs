@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyflow_plan::order::{CheckOrder, Order};
-use anyflow_plan::plan::PLAN_FORMAT;
 use anyflow_plan::survey::SurveyOrder;
 use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
@@ -96,33 +95,21 @@ fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
 }
 
 fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: CheckOrder = front::order(path).map_err(RunError::Internal)?;
+    let order: CheckOrder = front::order(path)?;
     tch::set_num_threads(1);
     start_tracing(None);
     anyflow_runtime::conformance::check(&order, events)
 }
 
 fn survey(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: SurveyOrder = front::order(path).map_err(RunError::Internal)?;
-    check_format(order.plan.format, path)?;
+    let order: SurveyOrder = front::order(path)?;
     tch::set_num_threads(1);
     start_tracing(None);
     serde_json::to_value(anyflow_runtime::survey(&order, events)?).map_err(|e| RunError::Internal(e.to_string()))
 }
 
-fn check_format(format: u32, path: &Path) -> Result<(), RunError> {
-    if format == PLAN_FORMAT {
-        return Ok(());
-    }
-    let text = format!(
-        "has format {format}, but this engine reads {PLAN_FORMAT}; use `anyflow` and `anyflow-engine` of the same release"
-    );
-    Err(RunError::Internal(format!("order {}: {text}", path.display())))
-}
-
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: Order = front::order(path).map_err(RunError::Internal)?;
-    check_format(order.format, path)?;
+    let order: Order = front::order(path)?;
     start_tracing(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
     anyflow_runtime::execute(&order, events)
 }

@@ -2,13 +2,13 @@
 //! network runs once for all classes.
 
 use anyflow_datasets::Cell;
-use anyflow_diffusion::{Observed, Request, Sampled, Sampling};
+use anyflow_diffusion::{Observed, Request, Sampled};
 use anyflow_plan::plan::Scoring;
-use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
 use crate::networks::Networks;
 use crate::plugin::Codec;
+use crate::request::{NodeDiffusion, StreamStates};
 use crate::{Result, RunError};
 
 /// Smallest norm that a vector is divided by, so that a zero vector stays finite.
@@ -70,18 +70,10 @@ fn unit_vectors(values: &Tensor) -> Result<Tensor> {
 
 /// Predicts the x0 of a stream from observed streams.
 pub struct PredictX0<'a> {
-    /// The node or task that errors name.
-    pub node: &'a str,
-    /// The denoiser.
-    pub denoiser: &'a str,
+    /// The diffusion, with the stream as its only output.
+    pub sampler: NodeDiffusion<'a>,
     /// The stream, and the number of draws.
     pub scoring: &'a Scoring,
-    /// Absent streams.
-    pub absent: &'a [String],
-    /// The sampler.
-    pub sampler: Sampling,
-    /// Seed of the noise.
-    pub seed: u64,
 }
 
 /// The predicted x0 of a stream.
@@ -93,30 +85,33 @@ pub struct Predicted {
 }
 
 impl PredictX0<'_> {
-    /// Predicts x0 from normalized latents `[row, ...]` of the observed streams.
+    /// Predicts x0 for rows with these roles and keys.
     ///
     /// All draws of the rows of one network call run before the next rows. They share the latents' memory, so that the
     /// engine computes only once what depends on the observed streams alone.
     ///
     /// # Errors
     /// The engine's error.
-    pub fn run(&self, networks: &Networks, observed: &IndexMap<String, Tensor>, keys: &[u64]) -> Result<Predicted> {
+    pub fn run(&self, states: &StreamStates, keys: &[u64]) -> Result<Predicted> {
         let _no_grad = tch::no_grad_guard();
-        let call_rows = networks.engine().max_batch_rows(self.denoiser).map_err(RunError::diffusion(self.node))?;
+        let NodeDiffusion { node, diffusion, networks } = self.sampler;
+        let call_rows = networks.engine().max_batch_rows(&diffusion.denoiser).map_err(RunError::diffusion(node))?;
         let mut means = Vec::new();
         let mut failed = Vec::new();
         for (part, keys) in keys.chunks(call_rows).enumerate() {
             let first = part * call_rows;
-            let narrow = |latent: &Tensor| latent.f_narrow(0, first as i64, keys.len() as i64);
-            let observed: IndexMap<&String, Tensor> =
-                observed.iter().map(|(name, latent)| Ok((name, narrow(latent)?))).collect::<Result<_>>()?;
             let mut sum: Option<Tensor> = None;
             for draw in 0..self.scoring.samples {
-                let Sampled { mut streams, rows_failed } = self.draw(networks, &observed, keys, draw)?;
+                let narrow = |(name, state): (&String, &Observed)| Ok((name.clone(), state.narrow(first, keys.len())?));
+                let states = states.iter().map(narrow).collect::<std::result::Result<_, _>>();
+                let states = states.map_err(RunError::diffusion(node))?;
+                let seed = diffusion.seed.wrapping_add(draw.wrapping_mul(DRAW_SEEDS));
+                let request = Request { seed, ..self.sampler.request(states, keys.to_vec()) };
+                let Sampled { mut streams, rows_failed } = self.sampler.sample(request)?;
                 let more = rows_failed.into_iter().map(|(row, text)| (first + row, text));
                 failed.extend(more.filter(|_| draw == 0));
                 let value = streams.swap_remove(&self.scoring.stream);
-                let value = value.ok_or_else(|| RunError::Internal(format!("node {} got no answer", self.node)))?;
+                let value = value.ok_or_else(|| RunError::Internal(format!("node {node} got no answer")))?;
                 sum = Some(match sum {
                     Some(sum) => sum.f_add(&value)?,
                     None => value,
@@ -124,46 +119,16 @@ impl PredictX0<'_> {
             }
             means.extend(sum.map(|sum| sum.f_div_scalar(self.scoring.samples as f64)).transpose()?);
         }
-        let mean = if means.is_empty() { self.no_rows(networks)? } else { Tensor::f_cat(&means, 0)? };
+        let mean = if means.is_empty() { self.no_rows()? } else { Tensor::f_cat(&means, 0)? };
         Ok(Predicted { mean, failed })
     }
 
     /// The result of a call without rows: `[0, ...]`.
-    fn no_rows(&self, networks: &Networks) -> Result<Tensor> {
-        let streams = networks.engine().streams(self.denoiser).map_err(RunError::diffusion(self.node))?;
+    fn no_rows(&self) -> Result<Tensor> {
+        let NodeDiffusion { node, diffusion, networks } = self.sampler;
+        let streams = networks.engine().streams(&diffusion.denoiser).map_err(RunError::diffusion(node))?;
         let predicted = streams.iter().find(|stream| stream.name == self.scoring.stream);
         let shape = predicted.map(|stream| stream.batch_shape(0)).unwrap_or_default();
         Ok(Tensor::f_zeros(shape, (Kind::Float, networks.device))?)
-    }
-
-    fn draw(
-        &self,
-        networks: &Networks,
-        observed: &IndexMap<&String, Tensor>,
-        keys: &[u64],
-        draw: u64,
-    ) -> Result<Sampled> {
-        let engine = networks.engine();
-        let mut states = IndexMap::new();
-        for stream in engine.streams(self.denoiser).map_err(RunError::diffusion(self.node))? {
-            let name = &stream.name;
-            let state = match observed.get(name) {
-                Some(latent) => Observed::Clean(latent.shallow_clone()),
-                None if *name == self.scoring.stream => Observed::Noisy,
-                None if self.absent.contains(name) || networks.is_prompt(name) => Observed::Absent,
-                None => return Err(RunError::Internal(format!("node {} has no role for stream {name}", self.node))),
-            };
-            states.insert(name.clone(), state);
-        }
-        let request = Request {
-            denoiser: self.denoiser.to_string(),
-            rows: keys.to_vec(),
-            states,
-            sampler: self.sampler.clone(),
-            guidance: Vec::new(),
-            seed: self.seed.wrapping_add(draw.wrapping_mul(DRAW_SEEDS)),
-            outputs: vec![self.scoring.stream.clone()],
-        };
-        engine.submit(request).and_then(|ticket| ticket.wait()).map_err(RunError::diffusion(self.node))
     }
 }

@@ -11,6 +11,7 @@ use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::{DRAW_COLUMN, Order, RowSelection};
 use anyflow_plan::plan::{Form, Job, Model, Op, PLAN_FORMAT, RunPlan};
+use anyflow_plan::seeds::{self, Drawing};
 use kept::{EVERYTHING, KeptColumns};
 use serde_json::Value;
 
@@ -57,8 +58,8 @@ pub struct Args {
     /// Combine the first values of all --sweep, then the second ones, in place of every combination
     #[arg(long, requires = "sweep")]
     sweep_zip: bool,
-    /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
-    /// [default: the file's seeds, or 0]
+    /// Seed of the noise, in place of the file's seeds: of the first node that draws noise, and for each other node made
+    /// from it and the node's name; --set NODE.seed=M takes precedence [default: the file's seeds, or 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Column of row keys [default: `id` if there is one, else the row number]
@@ -150,17 +151,18 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
     let compiled = compile(&args.set)?;
     let Some(seed) = args.seed else { return Ok(compiled) };
     // The nodes are known only from the plan. What the user sets comes last, and so wins.
+    let drawing: Vec<_> = noisy_nodes(&compiled.job).into_iter().map(|node| Drawing { node, written: None }).collect();
+    let seeds = drawing.iter().zip(seeds::of_nodes(seed, &drawing));
     // `part/node` is a node of the pipeline that `part` uses.
     let path = |node: &str| node.replace('/', ".with.");
-    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{}.seed={seed}", path(node)));
+    let seeds = seeds.map(|(drawing, seed)| format!("{}.seed={seed}", path(drawing.node)));
     compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// The nodes of a pipeline that draw noise.
 fn noisy_nodes(job: &Job) -> Vec<&str> {
     let Job::Run(plan) = job else { return Vec::new() };
-    let draws = |op: &Op| matches!(op, Op::Diffuse { .. } | Op::Score { .. });
-    plan.steps.iter().filter(|step| draws(&step.op)).map(|step| step.node.as_str()).collect()
+    plan.steps.iter().filter(|step| step.op.diffusion().is_some()).map(|step| step.node.as_str()).collect()
 }
 
 /// Checks the inputs of a pipeline against its plan.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::plan::{Diffusion, Job, Op};
 use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -104,7 +104,8 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
     match &order.job {
         Job::Run(plan) => {
             for step in &plan.steps {
-                if let Op::Diffuse { denoiser, sampler, seed, .. } = &step.op {
+                if let Op::Diffuse { diffusion, .. } = &step.op {
+                    let Diffusion { denoiser, sampler, seed, .. } = diffusion;
                     let text = format!("denoiser {denoiser}, sampler {}, seed {seed}", kind_first(sampler));
                     put(facts, &format!("node {}", step.node), text);
                 }

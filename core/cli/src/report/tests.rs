@@ -119,8 +119,9 @@ fn plan() -> serde_json::Value {
         "steps": [
             {"node": "seen", "op": "read-cells", "stream": "image", "from": "image", "to": "image.array"},
             {"node": "seen", "op": "module", "stream": "image", "role": "encode", "from": "image.array", "to": "seen"},
-            {"node": "joint", "op": "diffuse", "denoiser": "joint", "generate": {"audio": "joint.audio"}, "marginalize": [],
-             "observe": {"image": "seen"}, "absent": [], "sampler": {"kind": "ddim", "steps": 50}, "seed": 7},
+            {"node": "joint", "op": "diffuse", "denoiser": "joint",
+             "streams": {"audio": {"role": "generate"}, "image": {"role": "observe", "from": "seen"}},
+             "sampler": {"kind": "ddim", "steps": 50}, "seed": 7, "to": {"audio": "joint.audio"}},
             {"node": "sound", "op": "module", "stream": "audio", "role": "decode", "from": "joint.audio", "to": "sound.array"},
             {"node": "sound", "op": "write-cells", "stream": "audio", "from": "sound.array", "to": "sound"},
         ],

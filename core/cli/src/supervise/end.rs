@@ -19,6 +19,9 @@ pub(super) fn conclude(
     if let Some(End::Failed { fault, text }) = heard.end {
         return Err(EngineFailure::Failed { fault, text });
     }
+    if let Some(FrameError::Version { number: 0, expected, found }) = heard.broken {
+        return Err(EngineFailure::Release { expected, found });
+    }
     // An engine that dies may leave half a frame.
     let is_death = |error: &&FrameError| matches!(error, FrameError::Cut { .. }) && heard.end.is_none();
     if let Some(error) = heard.broken.as_ref().filter(|error| !is_death(error)) {

@@ -46,6 +46,17 @@ pub enum EngineFailure {
         /// What was found.
         found: String,
     },
+    /// The engine is of another release. The user must use one release.
+    #[error(
+        "`anyflow-engine` has version {found} of the protocol, `anyflow` has version {expected}; use both programs of the same \
+         release (`anyflow doctor` shows which engine is used)"
+    )]
+    Release {
+        /// The version of this program.
+        expected: u32,
+        /// The engine's version; 0 for engines before version 3.
+        found: u32,
+    },
     /// The engine reported success, but its output is incomplete. The user must check the disk and run again.
     #[error("the engine reported success, but {} is missing; run the same command again to complete the output", path.display())]
     Unproven {
@@ -66,6 +77,7 @@ impl EngineFailure {
             EngineFailure::Missing { .. }
             | EngineFailure::Start { .. }
             | EngineFailure::Protocol { .. }
+            | EngineFailure::Release { .. }
             | EngineFailure::Unproven { .. }
             | EngineFailure::Interrupted => 1,
         }
@@ -82,6 +94,7 @@ impl EngineFailure {
             EngineFailure::Failed { fault: Fault::Internal, .. } => "internal",
             EngineFailure::Died(_) => "engine.died",
             EngineFailure::Protocol { .. } => "engine.protocol",
+            EngineFailure::Release { .. } => "engine.release",
             EngineFailure::Unproven { .. } => "engine.unproven",
             EngineFailure::Interrupted => "interrupted",
         }

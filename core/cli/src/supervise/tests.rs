@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyflow_plan::event::Fault;
 use anyflow_plan::frame::{FrameWriter, LONGEST_EVENT};
+use anyflow_plan::protocol::VERSION;
 use serde_json::json;
 
 use super::*;
@@ -111,6 +112,19 @@ fn an_invalid_frame_is_a_protocol_error_and_ends_the_engine() {
         assert!(found.contains(wanted), "{found}");
         assert!(begin.elapsed() < Duration::from_secs(30), "the engine is not waited for");
     }
+}
+
+#[test]
+fn an_engine_of_another_release_is_named() {
+    let mut frame = frames(&[done(json!(1))]);
+    frame[4..8].copy_from_slice(&(VERSION + 1).to_le_bytes());
+    let begin = Instant::now();
+    let refused = engine(&format!("{} sleep 60", printed(&frame))).unwrap_err();
+    assert!(matches!(refused, EngineFailure::Release { expected: VERSION, .. }), "{refused}");
+    assert!(refused.to_string().contains("use both programs of the same release"), "{refused}");
+    assert!(begin.elapsed() < Duration::from_secs(30), "the engine is not waited for");
+    let later = [frames(&[enter()]), frame].concat();
+    assert!(protocol(&printed(&later)).contains("frame 1 has version"), "a plugin may have written it");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::Pipeline;
-use crate::plan::Given;
+use crate::plan::{Given, StreamRole};
 use crate::problem::Caution;
 
 pub(super) struct GivenStreams;
@@ -11,7 +11,8 @@ pub(super) struct GivenStreams;
 impl Rule for GivenStreams {
     fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
         for (_, spec, diffusion) in pipeline.diffusions() {
-            if diffusion.given == Given::Noised && diffusion.lists.observe.is_empty() {
+            let observes = diffusion.streams.names(|role| matches!(role, StreamRole::Observe { .. })).next().is_some();
+            if spec.roles.given == Some(Given::Noised) && !observes {
                 let reason = "no stream is observed as a whole".into();
                 report.warning(spec.span, Caution::NoEffect { key: "given".into(), reason });
             }

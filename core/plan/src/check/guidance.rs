@@ -2,7 +2,8 @@
 
 use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{Evaluation, Pipeline, StreamLists};
+use crate::graph::{Evaluation, Pipeline};
+use crate::plan::{Roles, StreamRole};
 use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, unknown};
@@ -28,8 +29,8 @@ pub(super) struct Guided;
 impl Rule for Guided {
     fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
         for (_, spec, diffusion) in pipeline.diffusions() {
-            if let Some(guidance) = &spec.guidance {
-                check(guidance, &diffusion.lists, report);
+            if let Some(guidance) = &spec.roles.guidance {
+                check(guidance, &diffusion.streams, report);
             }
         }
     }
@@ -38,8 +39,8 @@ impl Rule for Guided {
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
         let Some(asked) = &evaluation.asked else { return };
         for (spec, task) in evaluation.tasks() {
-            if let Some(own) = &spec.guidance {
-                check(own, &StreamLists::of(task), report);
+            if let Some(own) = &spec.roles.guidance {
+                check(own, &task.streams, report);
             }
         }
         if let Some(shared) = &evaluation.spec.guidance {
@@ -58,11 +59,11 @@ impl Rule for Guided {
     }
 }
 
-fn check(spec: &GuidanceSpec, lists: &StreamLists, report: &mut Report) {
-    let observed: Vec<&str> = lists.conditions().collect();
-    if all_known("observed stream or prompt", &spec.conditions, &observed, report) && !spec.applies(lists) {
+fn check(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) {
+    let observed: Vec<&str> = roles.names(StreamRole::is_condition).map(String::as_str).collect();
+    if all_known("observed stream or prompt", &spec.conditions, &observed, report) && !spec.applies(roles) {
         let problem = if spec.is_joint() {
-            GuidanceProblem::JointOfOne { found: lists.generated().count() }
+            GuidanceProblem::JointOfOne { found: roles.names(StreamRole::is_sampled).count() }
         } else {
             GuidanceProblem::NothingObserved {}
         };

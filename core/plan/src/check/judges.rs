@@ -39,7 +39,10 @@ impl Rule for Judges {
 }
 
 fn judged(task: &TaskSpec, evaluation: &Evaluation, report: &mut Report) {
-    for name in &task.generate {
+    if task.score.is_some() {
+        return;
+    }
+    for name in &task.roles.generate {
         let Some(stream) = evaluation.model.streams.get(&name.value) else { continue };
         if !evaluation.spec.judges.iter().any(|judge| judge.stream.value == name.value) {
             let task = task.name.value.clone();

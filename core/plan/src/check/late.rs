@@ -1,12 +1,14 @@
-//! Rule: if a sampler starts late (SDEdit), every diffused stream that it generates has initial values.
+//! Rule: if a sampler starts late (SDEdit), every diffused stream that it samples has initial values; else none has.
 
 use anyflow_config::Sampling;
 
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline};
-use crate::problem::{CodeEntry, problems};
+use crate::plan::{Roles, StreamRole};
+use crate::problem::{Caution, CodeEntry, problems};
 use crate::source::Span;
+use crate::spec::RolesSpec;
 
 problems! {
     /// Samplers that start late, from nothing.
@@ -28,9 +30,10 @@ impl Rule for Late {
     fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
         for (node, spec, diffusion) in pipeline.diffusions() {
             let start = Start { sampler: &diffusion.sampler, denoiser: &diffusion.denoiser, model: pipeline.model };
-            if let Some(stream) = start.lacking(diffusion.lists.generated(), |_| false) {
+            if let Some(stream) = start.lacking(&diffusion.streams) {
                 report.error(spec.span, start.problem(format!("node `{}`", node.value), stream));
             }
+            check_needed(&spec.roles, [&diffusion.sampler], report);
         }
     }
 
@@ -39,16 +42,28 @@ impl Rule for Late {
         for (name, variant) in evaluation.variants.iter().flatten() {
             let start = Start { sampler: &variant.sampler, denoiser: &variant.denoiser, model: evaluation.model };
             for (task_name, task) in &asked.tasks {
-                let generated = task.generate.iter().chain(&task.marginalize);
-                if let Some(stream) = start.lacking(generated, |stream| task.start.contains_key(stream)) {
+                if let Some(stream) = start.lacking(&task.streams) {
                     report.error(place(evaluation, name), start.problem(format!("task `{task_name}`"), stream));
                 }
             }
+        }
+        for task in &evaluation.spec.tasks {
+            let samplers = evaluation.variants.iter().flat_map(|variants| variants.values());
+            check_needed(&task.roles, samplers.map(|variant| &variant.sampler), report);
         }
     }
 
     fn codes(&self) -> Vec<CodeEntry> {
         LateProblem::codes()
+    }
+}
+
+/// Warns about initial values that none of these samplers uses.
+fn check_needed<'s>(roles: &RolesSpec, samplers: impl IntoIterator<Item = &'s Sampling>, report: &mut Report) {
+    let Some((stream, _)) = roles.start.first() else { return };
+    if samplers.into_iter().all(|sampler| sampler.start_at() >= 1.0) {
+        let reason = "the sampler starts from pure noise; set its `start_at` below 1".into();
+        report.warning(stream.span, Caution::NoEffect { key: "start".into(), reason });
     }
 }
 
@@ -66,14 +81,11 @@ struct Start<'s> {
 }
 
 impl Start<'_> {
-    /// The first generated stream without initial values, if the sampler starts late.
-    fn lacking<'g>(
-        &self,
-        mut generated: impl Iterator<Item = &'g String>,
-        has_start: impl Fn(&str) -> bool,
-    ) -> Option<&'g String> {
-        let is_diffused = |stream: &str| !self.model.is_companion(self.denoiser, stream);
-        generated.find(|stream| self.sampler.start_at() < 1.0 && !has_start(stream) && is_diffused(stream))
+    /// The first sampled stream without initial values, if the sampler starts late.
+    fn lacking<'r>(&self, roles: &'r Roles) -> Option<&'r String> {
+        let lacks = |role: &StreamRole| role.is_sampled() && !matches!(role, StreamRole::Generate { start: Some(_) });
+        let is_diffused = |stream: &&String| !self.model.is_companion(self.denoiser, stream);
+        roles.names(lacks).find(is_diffused).filter(|_| self.sampler.start_at() < 1.0)
     }
 
     fn problem(&self, owner: String, stream: &str) -> LateProblem {

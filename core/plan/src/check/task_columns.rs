@@ -30,10 +30,10 @@ fn read(task: &TaskSpec, table: &TableSpec, model: &ModelGraph, report: &mut Rep
             missing_column("data", &format!("{what} `{}`", name.value), &reader, name, report);
         }
     };
-    for name in task.observe.iter().chain(task.start.iter().map(|(_, from)| from)) {
+    for name in task.roles.values() {
         need("stream", name, model.streams.contains_key(&name.value));
     }
-    for (name, _) in &task.condition {
+    for (name, _) in &task.roles.condition {
         need("prompt", name, model.prompts.contains_key(&name.value));
     }
     // A classification needs the truth: the class of a row, or its own value of the stream.

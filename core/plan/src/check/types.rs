@@ -5,8 +5,8 @@ use petgraph::visit::EdgeRef;
 use crate::check::Rule;
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::{Act, Diffusion, Graph, Link, ModelGraph, Pipeline, Slot, Vertex, latent, leaving, plan_of};
-use crate::plan::{Form, Type};
+use crate::graph::{Act, Graph, Link, ModelGraph, Pipeline, Slot, Vertex, latent, leaving, plan_of};
+use crate::plan::{Diffusion, Form, Type};
 use crate::problem::{CodeEntry, problems};
 
 problems! {
@@ -57,12 +57,15 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("decoding in node `{name}`"), wanted)),
-        (Some(Act::Diffuse(_) | Act::Score(_)), Slot::Observe(stream)) => plan_of(model, stream)
+        (Some(Act::Diffuse(_) | Act::Score(..)), Slot::Observe(stream)) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
+        (Some(Act::Diffuse(_)), Slot::Start(stream)) => plan_of(model, stream)
+            .and_then(|plan| latent(stream, plan))
+            .map(|wanted| (format!("`start` of node `{name}`"), wanted)),
         _ => None,
     };
-    if let (Some(Act::Diffuse(diffusion)), Slot::Condition(_)) = (graph.acts[index].as_ref(), &link.slot) {
+    if let (Some(Act::Diffuse(diffusion)), Slot::Condition) = (graph.acts[index].as_ref(), &link.slot) {
         check_condition(name, diffusion, link, found, model, report);
     }
     if let (Some(Act::Diffuse(_)), Slot::Mask(stream)) = (graph.acts[index].as_ref(), &link.slot) {

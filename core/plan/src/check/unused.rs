@@ -47,7 +47,13 @@ impl Rule for Unused {
     /// Warns about judges that no task needs.
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
         let spec = evaluation.spec;
-        let generated = || spec.tasks.iter().chain(&spec.conflicts).flat_map(|task| &task.generate);
+        let generated = || {
+            spec.tasks
+                .iter()
+                .chain(&spec.conflicts)
+                .filter(|task| task.score.is_none())
+                .flat_map(|task| &task.roles.generate)
+        };
         let is_needed = |name: &str| spec.subsets.is_some() || generated().any(|stream| stream.value == name);
         for judge in spec.judges.iter().filter(|judge| !is_needed(&judge.stream.value)) {
             unused("judge", &judge.stream, " by any task", report);
@@ -66,7 +72,7 @@ fn ports(pipeline: &Pipeline, index: NodeIndex, vertex: Vertex, report: &mut Rep
     let Vertex::Node(node) = vertex else { return };
     let Some(Act::Diffuse(diffusion)) = &pipeline.graph.acts[node] else { return };
     let read = pipeline.read_ports(index);
-    for stream in diffusion.lists.generate.iter().filter(|stream| !read.contains(stream)) {
+    for stream in diffusion.streams.outputs().filter(|stream| !read.contains(stream)) {
         let name = pipeline.graph.name(vertex);
         let port = SpannedString::new(format!("{}.{stream}", name.value), name.span);
         unused("generated stream", &port, " and is discarded", report);

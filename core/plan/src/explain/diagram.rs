@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::component::word;
 use crate::explain::stages::trained;
 use crate::explain::words::{classification, list, source};
-use crate::plan::{EvalPlan, Generated, Job, Op, RunPlan, TrainPlan};
+use crate::plan::{EvalPlan, Generated, Job, Op, RoleValue, RunPlan, TrainPlan};
 
 /// Boxes and arrows between them.
 #[derive(Debug, Default)]
@@ -97,8 +97,8 @@ fn step_line(op: &Op) -> (Look, String) {
         Op::WriteNumbers { .. } => (Look::Work, "write numbers".into()),
         Op::Judge { .. } => (Look::Work, "score".into()),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
-        Op::Diffuse { generate, sampler, .. } => {
-            (Look::Engine, format!("diffuse {}: {}", list(generate.keys()), sampler.sampler.name()))
+        Op::Diffuse { diffusion, to } => {
+            (Look::Engine, format!("diffuse {}: {}", list(to.keys()), diffusion.sampler.sampler.name()))
         }
         Op::Score { scoring, .. } => (Look::Engine, classification(scoring)),
     }
@@ -114,14 +114,12 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
         | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
-        Op::Diffuse { observe, masks, condition, .. } => {
-            let observed = observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str()));
-            let masks = masks.iter().map(|(stream, from)| (format!("mask {stream}"), from.as_str()));
-            let conditions = condition.iter().map(|condition| ("condition".to_string(), condition.from.as_str()));
-            observed.chain(masks).chain(conditions).collect()
-        }
-        Op::Score { observe, .. } => {
-            observe.iter().map(|(stream, from)| (format!("observe {stream}"), from.as_str())).collect()
+        Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => {
+            let label = |read: RoleValue| match read.key {
+                "condition" => read.key.to_string(),
+                key => format!("{key} {}", read.stream),
+            };
+            diffusion.streams.reads().map(|read| (label(read), read.from)).collect()
         }
     }
 }
@@ -131,7 +129,7 @@ fn makes(op: &Op) -> Vec<&str> {
         Op::ReadCells { to, .. } | Op::WriteCells { to, .. } | Op::WriteNumbers { to, .. } | Op::Module { to, .. } => {
             vec![to]
         }
-        Op::Diffuse { generate, .. } => generate.values().map(String::as_str).collect(),
+        Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
         Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } => {
             label.iter().chain(scores).map(String::as_str).collect()
         }
@@ -166,9 +164,11 @@ fn evaluation(plan: &EvalPlan) -> Diagram {
         diagram.connect(sources.get(source).copied(), data, "");
     }
     for (name, task) in &plan.tasks {
-        let what = task.score.as_ref().map_or_else(|| format!("generate {}", list(&task.generate)), classification);
+        let what =
+            task.score.as_ref().map_or_else(|| format!("generate {}", list(task.streams.outputs())), classification);
         let index = diagram.add(Look::Engine, vec![name.clone(), what]);
-        diagram.connect(Some(data), index, &list(&task.observe));
+        let observed = task.streams.reads().filter(|read| read.key == "observe").map(|read| read.stream);
+        diagram.connect(Some(data), index, &list(observed));
     }
     diagram
 }

@@ -5,8 +5,10 @@ use crate::descriptor::Role;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::tasks::judge;
-use crate::explain::words::{bytes, classification, list, section};
-use crate::plan::{Op, RunPlan, Value};
+use crate::explain::words::{
+    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, given, list, roles, section,
+};
+use crate::plan::{Diffusion, Op, RunPlan, Value};
 
 /// The whole plan.
 pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
@@ -50,55 +52,22 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
             let named = if names.is_empty() { String::new() } else { format!("classes {}", list(names)) };
             ("judge", joined(vec![from.clone(), named]))
         }
-        Op::Diffuse {
-            denoiser,
-            generate,
-            marginalize,
-            observe,
-            masks,
-            given,
-            condition,
-            guidance,
-            absent,
-            sampler,
-            seed,
-        } => {
-            let observed = observe.iter().map(|(stream, value)| match masks.get(stream) {
-                Some(mask) => format!("{stream} = {value} (mask {mask})"),
-                None => format!("{stream} = {value}"),
-            });
-            let conditions = condition.iter().map(|condition| format!("{} x {}", condition.from, condition.weight));
-            let mut parts = vec![
-                format!("denoiser {denoiser}"),
-                format!("generates {}", list(generate.keys())),
-                named("observes", list(observed)),
-                named("conditions", list(conditions)),
-                named("marginalizes", list(marginalize)),
-                named("absent", list(absent)),
-            ];
-            parts.extend(options.conditioning(*given, guidance.as_ref()));
-            parts.push(options.kind(sampler));
-            parts.push(seed_of(*seed, options));
-            ("diffuse", joined(parts))
+        Op::Diffuse { diffusion, .. } => {
+            let outputs = list(diffusion.streams.outputs());
+            ("diffuse", joined(sampled(diffusion, format!("generates {outputs}"), options)))
         }
-        Op::Score { denoiser, scoring, observe, absent, sampler, seed, .. } => {
-            let observed = observe.iter().map(|(stream, value)| format!("{stream} = {value}"));
-            let parts = vec![
-                format!("denoiser {denoiser}"),
-                classification(scoring),
-                named("observes", list(observed)),
-                named("absent", list(absent)),
-                options.kind(sampler),
-                seed_of(*seed, options),
-            ];
-            ("score", joined(parts))
-        }
+        Op::Score { diffusion, scoring, .. } => ("score", joined(sampled(diffusion, classification(scoring), options))),
     }
 }
 
-/// A word and a list; empty for an empty list.
-fn named(word: &str, list: String) -> String {
-    if list.is_empty() { list } else { format!("{word} {list}") }
+/// A diffusion in words; `what` is its purpose.
+fn sampled(diffusion: &Diffusion, what: String, options: Options) -> Vec<String> {
+    let mut parts = vec![format!("denoiser {}", diffusion.denoiser), what];
+    parts.extend(roles(&diffusion.streams, &[OBSERVES, STARTS, CONDITIONS, MARGINALIZES, ABSENT]));
+    parts.extend(options.conditioning(given(&diffusion.streams), diffusion.guidance.as_ref()));
+    parts.push(options.kind(&diffusion.sampler));
+    parts.push(seed_of(diffusion.seed, options));
+    parts
 }
 
 fn seed_of(seed: u64, options: Options) -> String {

@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 
 use crate::explain::model;
 use crate::explain::options::Options;
-use crate::explain::words::{classification, list, section, source, table};
-use crate::plan::{EvalPlan, ScorerConfig, Task, Variant};
+use crate::explain::words::{ABSENT, MARGINALIZES, STARTS, classification, given, list, roles, section, source, table};
+use crate::plan::{EvalPlan, ScorerConfig, StreamRole, Task, Variant};
 
 /// The whole plan.
 pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
@@ -63,22 +63,24 @@ fn tasks(tasks: &IndexMap<String, Task>, options: Options) -> Vec<Vec<String>> {
 }
 
 fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
-    let prompts = task.condition.iter().map(|(prompt, weight)| format!("prompt {prompt} x {weight}"));
-    let given: Vec<String> = task.observe.iter().cloned().chain(prompts).collect();
-    let given = if given.is_empty() { "nothing".into() } else { list(given) };
+    let observed: Vec<String> = task.streams.0.iter().flat_map(|(stream, role)| observed(stream, role)).collect();
+    let observed = if observed.is_empty() { "nothing".into() } else { list(observed) };
     let mut rest = Vec::new();
     rest.extend(task.min_coherence.map(|least| format!("at least {least}")));
     rest.extend(task.min_top1.map(|least| format!("nearest at least {least}")));
-    for (word, names) in [("marginalizes", &task.marginalize), ("absent", &task.absent)] {
-        if !names.is_empty() {
-            rest.push(format!("{word} {}", list(names)));
-        }
+    rest.extend(roles(&task.streams, &[STARTS, MARGINALIZES, ABSENT]));
+    rest.extend(options.conditioning(given(&task.streams), task.guidance.as_ref()));
+    let what = task.score.as_ref().map_or_else(|| list(task.streams.outputs()), classification);
+    vec![name.to_string(), format!("{observed} -> {what}"), rest.join("; ")]
+}
+
+/// What a task observes of a stream or prompt.
+fn observed(stream: &str, role: &StreamRole) -> Vec<String> {
+    match role {
+        StreamRole::Observe { from, .. } if from == stream => vec![stream.to_string()],
+        StreamRole::Observe { from, .. } => vec![format!("{stream} = {from}")],
+        StreamRole::Inpaint { mask, .. } => vec![format!("{stream} (mask {mask})")],
+        StreamRole::Condition { from } => from.values().map(|weight| format!("prompt {stream} x {weight}")).collect(),
+        _ => Vec::new(),
     }
-    if !task.start.is_empty() {
-        let starts = task.start.iter().map(|(stream, from)| format!("{stream} from {from}"));
-        rest.push(format!("start {}", list(starts)));
-    }
-    rest.extend(options.conditioning(task.given, task.guidance.as_ref()));
-    let what = task.score.as_ref().map_or_else(|| list(&task.generate), classification);
-    vec![name.to_string(), format!("{given} -> {what}"), rest.join("; ")]
 }

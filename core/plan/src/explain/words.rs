@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use indexmap::IndexMap;
 
-use crate::plan::{Generated, Scoring, Table};
+use crate::plan::{Generated, Given, Roles, Scoring, StreamRole, Table};
 use crate::style::WIDEST_COLUMN;
 
 /// A heading and rows of words in columns, two spaces apart. Empty columns and sections are left out.
@@ -38,6 +38,42 @@ pub(crate) fn classification(scoring: &Scoring) -> String {
         Some(cells) => format!("{} classes of {cells} cells each", scoring.classes.len()),
     };
     format!("predicts {} x {} among {among}", scoring.stream, scoring.samples)
+}
+
+/// The roles of streams in words, `observes a = b`, except that of the outputs; those with one of the `wanted` words.
+pub(crate) fn roles(roles: &Roles, wanted: &[&'static str]) -> Vec<String> {
+    let mut lists: IndexMap<&str, Vec<String>> = wanted.iter().map(|word| (*word, Vec::new())).collect();
+    for (stream, role) in &roles.0 {
+        let (word, items) = match role {
+            StreamRole::Observe { from, .. } => (OBSERVES, vec![format!("{stream} = {from}")]),
+            StreamRole::Inpaint { from, mask, .. } => (OBSERVES, vec![format!("{stream} = {from} (mask {mask})")]),
+            StreamRole::Condition { from } => {
+                (CONDITIONS, from.iter().map(|(tokens, weight)| format!("{tokens} x {weight}")).collect())
+            }
+            StreamRole::Generate { start } => {
+                (STARTS, start.iter().map(|from| format!("{stream} from {from}")).collect())
+            }
+            StreamRole::Marginalize => (MARGINALIZES, vec![stream.clone()]),
+            StreamRole::Absent => (ABSENT, vec![stream.clone()]),
+        };
+        if let Some(list) = lists.get_mut(word) {
+            list.extend(items);
+        }
+    }
+    lists.retain(|_, list| !list.is_empty());
+    lists.iter().map(|(word, items)| format!("{word} {}", list(items))).collect()
+}
+
+pub(crate) const OBSERVES: &str = "observes";
+pub(crate) const STARTS: &str = "starts";
+pub(crate) const CONDITIONS: &str = "conditions";
+pub(crate) const MARGINALIZES: &str = "marginalizes";
+pub(crate) const ABSENT: &str = "absent";
+
+/// The noise level at which streams are observed.
+pub(crate) fn given(roles: &Roles) -> Given {
+    let is_noised = |role: &StreamRole| matches!(role, StreamRole::Observe { given: Given::Noised, .. });
+    if roles.names(is_noised).next().is_some() { Given::Noised } else { Given::Clean }
 }
 
 /// Items separated by commas.

@@ -3,7 +3,8 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::error::Report;
-use crate::graph::{Act, Diffusion, PORTS};
+use crate::graph::{Act, PORTS};
+use crate::plan::StreamRole;
 use crate::problem::{Hint, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, NodeSpec, ObservedSpec, PipelineSpec, unknown};
@@ -57,8 +58,10 @@ pub(crate) enum Slot {
     Observe(String),
     /// The mask of a stream that a diffusion observes in part.
     Mask(String),
-    /// A prompt of a diffusion, by the reference as written.
-    Condition(String),
+    /// The initial values of a stream that a diffusion generates.
+    Start(String),
+    /// A prompt of a diffusion.
+    Condition,
     /// An output.
     Output,
 }
@@ -115,16 +118,14 @@ pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report
 fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
     match &node.action {
         Some(Action::Code(code)) => code.from.iter().map(|from| (Slot::From, from)).collect(),
-        Some(Action::Diffuse(spec)) => {
-            let slots = spec.observe.iter().flat_map(|ObservedSpec { stream, from, mask }| {
+        Some(Action::Diffuse(spec) | Action::Score(spec, _)) => {
+            let observed = spec.roles.observe.iter().flat_map(|ObservedSpec { stream, from, mask }| {
                 let mask = mask.as_ref().map(|mask| (Slot::Mask(stream.value.clone()), mask));
                 std::iter::once((Slot::Observe(stream.value.clone()), from)).chain(mask)
             });
-            let conditions = spec.condition.iter().map(|(node, _)| (Slot::Condition(node.value.clone()), node));
-            slots.chain(conditions).collect()
-        }
-        Some(Action::Score(spec)) => {
-            spec.observe.iter().map(|(stream, from)| (Slot::Observe(stream.value.clone()), from)).collect()
+            let starts = spec.roles.start.iter().map(|(stream, from)| (Slot::Start(stream.value.clone()), from));
+            let conditions = spec.roles.condition.iter().map(|(tokens, _)| (Slot::Condition, tokens));
+            observed.chain(starts).chain(conditions).collect()
         }
         Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
         None => Vec::new(),
@@ -166,11 +167,11 @@ impl Graph<'_> {
         match &self.spec.nodes[index].action {
             Some(Action::Code(_)) => single(Vertex::Node(index), head, port, written, report),
             Some(Action::Diffuse(spec)) => {
-                let generated: Vec<&str> = spec.generate.iter().map(|stream| stream.value.as_str()).collect();
+                let generated: Vec<&str> = spec.roles.generate.iter().map(|stream| stream.value.as_str()).collect();
                 let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
-            Some(Action::Score(_) | Action::Judge(_)) => {
+            Some(Action::Score(..) | Action::Judge(_)) => {
                 let port = stream_port(head, port, &PORTS, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
@@ -210,26 +211,22 @@ fn stream_port(
     if generated.contains(&port) {
         return Some(port.to_string());
     }
-    // A wrong diffusion was reported; its streams are unknown.
-    let Some(Act::Diffuse(Diffusion { lists, .. })) = act else {
-        if let Some(Act::Score(_) | Act::Judge(_)) = act {
+    let role = match act {
+        Some(Act::Diffuse(diffusion)) => diffusion.streams.0.get(port),
+        Some(Act::Score(..) | Act::Judge(_)) => None,
+        // A wrong diffusion was reported; its streams are unknown.
+        _ => return None,
+    };
+    let listed = || format!("list `{port}` in `diffuse` to use it");
+    let (role, remedy) = match role {
+        Some(StreamRole::Observe { .. }) => ("observed", "use the node that it is observed from".into()),
+        Some(StreamRole::Absent) => ("absent", listed()),
+        Some(role) if role.is_sampled() => ("marginalized (sampled and discarded)", listed()),
+        _ => {
             let hint = Hint::among(port, generated.iter().copied());
             report.error(written.span, PortProblem::UnknownPort { node: head.into(), port: port.into(), hint });
+            return None;
         }
-        return None;
-    };
-    let has = |list: &[String]| list.iter().any(|stream| stream == port);
-    let listed = || format!("list `{port}` in `diffuse` to use it");
-    let (role, remedy) = if has(&lists.marginalize) {
-        ("marginalized (sampled and discarded)", listed())
-    } else if has(&lists.observe) {
-        ("observed", "use the node that it is observed from".into())
-    } else if has(&lists.absent) {
-        ("absent", listed())
-    } else {
-        let hint = Hint::among(port, generated.iter().copied());
-        report.error(written.span, PortProblem::UnknownPort { node: head.into(), port: port.into(), hint });
-        return None;
     };
     let port = port.to_string();
     report.error(written.span, PortProblem::NotGenerated { node: head.into(), port, role, remedy });

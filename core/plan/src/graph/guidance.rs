@@ -2,18 +2,18 @@
 
 use anyflow_config::Guidance;
 
-use crate::graph::StreamLists;
+use crate::plan::{Roles, StreamRole};
 use crate::spec::GuidanceSpec;
 
 impl GuidanceSpec {
     /// True if there is something to guide towards.
-    pub fn applies(&self, lists: &StreamLists) -> bool {
+    pub fn applies(&self, roles: &Roles) -> bool {
         if self.is_joint() {
-            return lists.generated().count() > 1;
+            return roles.names(StreamRole::is_sampled).count() > 1;
         }
         let is_named =
             |name: &str| self.conditions.is_empty() || self.conditions.iter().any(|named| named.value == name);
-        lists.conditions().any(is_named)
+        roles.names(StreamRole::is_condition).any(|name| is_named(name))
     }
 
     /// True for guidance between generated streams.

@@ -5,12 +5,12 @@ use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{
-    Diffusion, ModelGraph, Score, ScorerNode, StreamLists, StreamNode, choose_denoiser, encoding, known_streams,
-    resolve_lists, resolve_score, resolve_scorer_node,
+    ModelGraph, ScorerNode, StreamNode, encoding, resolve_diffusion, resolve_scorer_node, resolve_scoring,
 };
+use crate::plan::{Diffusion, Scoring};
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
-use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, unknown};
+use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
 
 problems! {
     /// What can be wrong with the parts of a model that a node names.
@@ -20,11 +20,6 @@ problems! {
         /// Cure: Name the component of a stream, or use this component in the model.
         #[error("no {what} of the model uses `{component}`{hint}")]
         UnusedComponent { what: &'static str, component: String, hint: Hint },
-        /// A mask stands at an auxiliary stream, which is never diffused and so cannot be observed in part.
-        /// Example: `observe: {label: {from: seen, mask: holes}}`, where `label` is an auxiliary stream.
-        /// Cure: Observe the stream as a whole, without `mask`.
-        #[error("stream `{stream}` is an auxiliary stream and cannot have a mask")]
-        MaskedAuxiliary { stream: String },
     }
 }
 
@@ -38,7 +33,7 @@ pub(crate) enum Act {
     /// Generates streams.
     Diffuse(Diffusion),
     /// Predicts classes.
-    Score(Score),
+    Score(Diffusion, Scoring),
     /// Classifies cells by a trained scorer.
     Judge(ScorerNode),
 }
@@ -63,7 +58,10 @@ pub(crate) fn resolve_node(
             Some(Act::Code { role: code.role, stream })
         }
         Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
-        Action::Score(spec) => resolve_score(spec, model, report).map(Act::Score),
+        Action::Score(spec, scoring) => {
+            let diffusion = resolve_diffusion(spec, |_| None, model, report)?;
+            Some(Act::Score(diffusion, resolve_scoring(scoring, model, report)?))
+        }
         Action::Judge(spec) => resolve_scorer_node(spec, model, catalog, report).map(Act::Judge),
     }
 }
@@ -163,32 +161,11 @@ fn can(code: &CodeSpec, stream: &StreamNode, report: &mut Report) -> Option<()> 
 }
 
 fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &mut Report) -> Option<Diffusion> {
-    let (partly, whole): (Vec<_>, Vec<_>) = spec.observe.iter().partition(|observed| observed.mask.is_some());
-    let whole = whole.into_iter();
-    let written = [
-        ("diffuse", spec.generate.iter().collect::<Vec<_>>()),
-        ("observe", whole.map(|observed| &observed.stream).collect()),
-        ("marginalize", spec.marginalize.iter().collect()),
-        ("absent", spec.absent.iter().collect()),
-    ];
-    let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
-    if spec.generate.is_empty() {
+    if spec.roles.generate.is_empty() {
         let wanted = "at least one stream".into();
         report.error(spec.span, Problem::WrongCount { what: "`diffuse`".into(), wanted, found: 0 });
     }
-    if !known_streams(&written, model, report) {
-        return None;
-    }
-    let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
-    let mut lists = resolve_lists(&written, &denoiser, model, report)?;
-    lists.prompts = spec.condition.iter().filter_map(|(node, _)| prompt_of(node, all, model)).collect();
-    let partly = observed_in_part(&partly, &denoiser, &lists, model, report)?;
-    let guidance = spec.guidance.as_ref().map(|written| written.guidance.clone());
-    let given = spec.given?;
-    let condition = spec.condition.iter().map(|(node, weight)| (node.value.clone(), *weight)).collect();
-    let sampler = spec.sampler.clone()?;
-    let seed = spec.seed?;
-    Some(Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed })
+    resolve_diffusion(spec, |tokens| prompt_of(tokens, all, model), model, report)
 }
 
 /// The prompt that a node makes. A wrong reference is reported with the edges.
@@ -198,27 +175,4 @@ fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Opti
         Some(Act::Embed { prompt }) => Some(prompt),
         _ => None,
     }
-}
-
-/// The streams with a mask; they must be generated as well.
-fn observed_in_part(
-    partly: &[&ObservedSpec],
-    denoiser: &str,
-    lists: &StreamLists,
-    model: &ModelGraph,
-    report: &mut Report,
-) -> Option<Vec<String>> {
-    let generated = || lists.generate.iter().chain(&lists.marginalize);
-    for ObservedSpec { stream, .. } in partly.iter().filter(|spec| model.is_companion(denoiser, &spec.stream.value)) {
-        report.error(stream.span, NodeProblem::MaskedAuxiliary { stream: stream.value.clone() });
-    }
-    let mut names = Vec::new();
-    for ObservedSpec { stream, .. } in partly {
-        if generated().any(|name| *name == stream.value) {
-            names.push(stream.value.clone());
-        } else {
-            unknown("generated stream", stream, generated().map(String::as_str), report);
-        }
-    }
-    (names.len() == partly.len()).then_some(names)
 }

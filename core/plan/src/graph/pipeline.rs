@@ -6,8 +6,8 @@ use petgraph::visit::EdgeRef;
 
 use crate::catalog::Catalog;
 use crate::error::Report;
-use crate::graph::{Act, Diffusion, Graph, ModelGraph, Vertex, connect, of_inputs, resolve_node};
-use crate::plan::Type;
+use crate::graph::{Act, Graph, ModelGraph, Vertex, connect, of_inputs, resolve_node};
+use crate::plan::{Diffusion, Type};
 use crate::source::SpannedString;
 use crate::spec::{Action, DiffuseSpec, PipelineSpec};
 
@@ -36,10 +36,11 @@ pub(crate) fn resolve_pipeline<'s>(
 }
 
 impl Pipeline<'_> {
-    /// The diffusions that could be resolved, with the names of their nodes.
+    /// The diffusions that could be resolved, of nodes that generate or classify, with the names of their nodes.
     pub fn diffusions(&self) -> impl Iterator<Item = (&SpannedString, &DiffuseSpec, &Diffusion)> {
         self.graph.spec.nodes.iter().zip(&self.graph.acts).filter_map(|(node, act)| match (&node.action, act) {
-            (Some(Action::Diffuse(spec)), Some(Act::Diffuse(diffusion))) => Some((&node.name, spec, diffusion)),
+            (Some(Action::Diffuse(spec)), Some(Act::Diffuse(diffusion)))
+            | (Some(Action::Score(spec, _)), Some(Act::Score(diffusion, _))) => Some((&node.name, spec, diffusion)),
             _ => None,
         })
     }

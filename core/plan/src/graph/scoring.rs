@@ -1,15 +1,12 @@
 //! Classification by the predicted x0 of a stream, resolved against the model.
 
-use anyflow_config::Sampling;
-
 use crate::component;
 use crate::descriptor::{CellKind, Role};
 use crate::error::Report;
-use crate::graph::{ModelGraph, choose_denoiser, encoding, known_streams, resolve_lists};
+use crate::graph::{ModelGraph, encoding};
 use crate::plan::{Form, Scoring, Type};
 use crate::problem::problems;
-use crate::source::SpannedString;
-use crate::spec::{ScoreSpec, ScoringSpec};
+use crate::spec::ScoringSpec;
 
 problems! {
     /// What can be wrong with a classification.
@@ -28,39 +25,6 @@ pub(crate) const PORTS: [&str; 2] = [LABEL, SCORES];
 pub(crate) const LABEL: &str = "label";
 /// The score of each class, in the order of the classes.
 pub(crate) const SCORES: &str = "scores";
-
-/// A `score` node with its streams and denoiser.
-#[derive(Clone, Debug)]
-pub(crate) struct Score {
-    pub denoiser: String,
-    pub scoring: Scoring,
-    pub observe: Vec<String>,
-    pub absent: Vec<String>,
-    pub sampler: Sampling,
-    pub seed: u64,
-}
-
-/// Resolves a `score` node; `None` if something is wrong, which is reported.
-pub(crate) fn resolve_score(spec: &ScoreSpec, model: &ModelGraph, report: &mut Report) -> Option<Score> {
-    let written = [
-        ("score", vec![&spec.scoring.stream]),
-        ("observe", spec.observe.iter().map(|(stream, _)| stream).collect::<Vec<_>>()),
-        ("marginalize", Vec::new()),
-        ("absent", Vec::new()),
-    ];
-    if !known_streams(&written, model, report) {
-        return None;
-    }
-    let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
-    let owner = spec.scoring.stream.span;
-    let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
-    let lists = resolve_lists(&written, &denoiser, model, report)?;
-    let scoring = resolve_scoring(&spec.scoring, model, report)?;
-    let sampler = spec.sampler.clone()?;
-    let seed = spec.seed?;
-    let absent = lists.marginalize.into_iter().chain(lists.absent).collect();
-    Some(Score { denoiser, scoring, observe: lists.observe, absent, sampler, seed })
-}
 
 /// Refuses a stream that cannot be encoded, or whose cells cannot hold the name of a class.
 pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &mut Report) -> Option<Scoring> {

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::graph::{ModelGraph, StreamLists, has_column, missing_column};
-use crate::plan::Task;
+use crate::graph::{ModelGraph, has_column, missing_column};
+use crate::plan::{Roles, StreamRole, Task};
 use crate::problem::problems;
 use crate::spec::EvaluationSpec;
 
@@ -75,25 +75,28 @@ pub(super) fn add_subsets(
             report.error(written.name.span, SubsetsProblem::SubsetsName { task: name });
             continue;
         }
-        let lists = StreamLists {
-            generate,
-            observe,
-            marginalize: marginalize.clone(),
-            absent: absent.clone(),
-            ..StreamLists::default()
+        let mut streams = Roles::default();
+        let mut give = |names: &[String], role: &dyn Fn(&String) -> StreamRole| {
+            streams.0.extend(names.iter().map(|name| (name.clone(), role(name))));
         };
-        let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&lists));
-        let guidance = shared.map(|shared| shared.guidance.clone());
         let given = spec.given.unwrap_or_default();
-        let StreamLists { generate, observe, marginalize, absent, .. } = lists;
-        tasks.insert(name, Task { generate, marginalize, observe, absent, guidance, given, ..Task::default() });
+        give(&generate, &|_| StreamRole::Generate { start: None });
+        give(&observe, &|stream| StreamRole::Observe { from: stream.clone(), given });
+        give(&marginalize, &|_| StreamRole::Marginalize);
+        give(&absent, &|_| StreamRole::Absent);
+        let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&streams));
+        let guidance = shared.map(|shared| shared.guidance.clone());
+        tasks.insert(name, Task { streams, guidance, min_coherence: None, min_top1: None, score: None });
     }
 }
 
+/// True if a task generates these streams from those, without masks and initial values, and excludes none.
 fn is_asked_by(task: &Task, observe: &[String], generate: &[String]) -> bool {
-    let same = |a: &[String], b: &[String]| a.len() == b.len() && a.iter().all(|stream| b.contains(stream));
-    same(&task.observe, observe)
-        && same(&task.generate, generate)
-        && task.absent.is_empty()
-        && task.condition.is_empty()
+    let is_usual = |(name, role): (&String, &StreamRole)| match role {
+        StreamRole::Generate { start } => start.is_none() && generate.contains(name),
+        StreamRole::Observe { from, .. } => from == name && observe.contains(name),
+        StreamRole::Marginalize => !generate.contains(name) && !observe.contains(name),
+        StreamRole::Inpaint { .. } | StreamRole::Condition { .. } | StreamRole::Absent => false,
+    };
+    task.score.is_none() && task.streams.0.iter().all(is_usual)
 }

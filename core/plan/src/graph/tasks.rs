@@ -1,12 +1,11 @@
 //! The tasks of an evaluation: one denoiser, and the streams of each task by role.
 
-use anyflow_config::Guidance;
 use indexmap::IndexMap;
 
 use crate::error::Report;
 use crate::graph::subsets::add_subsets;
-use crate::graph::{ModelGraph, StreamLists, choose_denoiser, known_streams, resolve_lists, resolve_scoring};
-use crate::plan::{Given, Task};
+use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
+use crate::plan::{Roles, Task};
 use crate::problem::problems;
 use crate::source::SpannedString;
 use crate::spec::{EvaluationSpec, TaskSpec, unknown};
@@ -33,10 +32,13 @@ pub(crate) struct Asked {
 pub(super) fn resolve_tasks(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> Option<Asked> {
     let all: Vec<&TaskSpec> = spec.tasks.iter().chain(&spec.conflicts).collect();
     if all.is_empty() && spec.subsets.is_none() {
-        report.error(spec.span, TaskProblem::NoTasks {});
+        // A task that cannot be read was reported.
+        if !report.failed() {
+            report.error(spec.span, TaskProblem::NoTasks {});
+        }
         return None;
     }
-    let written: Vec<_> = all.iter().map(|task| lists(task)).collect();
+    let written: Vec<_> = all.iter().map(|task| task.roles.written()).collect();
     let known: Vec<bool> = written.iter().map(|lists| known_streams(lists, model, report)).collect();
     let mut named: Vec<&SpannedString> = Vec::new();
     for (lists, _) in written.iter().zip(&known).filter(|(_, known)| **known) {
@@ -52,36 +54,7 @@ pub(super) fn resolve_tasks(spec: &EvaluationSpec, model: &ModelGraph, report: &
     }
     let owner = all.first().map_or(spec.span, |task| task.name.span);
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, owner, model, report)?;
-    let resolved = all.iter().zip(&written).map(|(task, written)| {
-        let mut lists = resolve_lists(written, &denoiser, model, report)?;
-        let condition = condition(task, &denoiser, model, report)?;
-        lists.prompts = condition.keys().cloned().collect();
-        let guidance = guided(task, spec, &lists);
-        let given = task.given.or(spec.given)?;
-        let StreamLists { generate, observe, marginalize, absent, .. } = lists;
-        let score = match &task.score {
-            Some(score) => Some(resolve_scoring(score, model, report)?),
-            None => None,
-        };
-        let start = start(task, &generate, model, report)?;
-        let min_coherence = task.min_coherence;
-        let min_top1 = task.min_top1;
-        let plan = Task {
-            generate,
-            marginalize,
-            observe,
-            start,
-            condition,
-            absent,
-            guidance,
-            given,
-            min_coherence,
-            min_top1,
-            score,
-        };
-        let plan = if plan.score.is_some() { predicting_only(plan) } else { plan };
-        Some((task.name.value.clone(), plan))
-    });
+    let resolved = all.iter().map(|it| Some((it.name.value.clone(), task(it, &denoiser, spec, model, report)?)));
     let resolved: Vec<Option<(String, Task)>> = resolved.collect();
     let (tasks, conflicts) = resolved.split_at(spec.tasks.len());
     let mut tasks: IndexMap<String, Task> = tasks.iter().flatten().cloned().collect();
@@ -92,71 +65,48 @@ pub(super) fn resolve_tasks(spec: &EvaluationSpec, model: &ModelGraph, report: &
     Some(Asked { denoiser, tasks, conflicts: conflicts.iter().flatten().cloned().collect() })
 }
 
-/// A classification predicts its stream alone: no other stream is sampled.
-fn predicting_only(task: Task) -> Task {
-    Task {
-        generate: Vec::new(),
-        marginalize: Vec::new(),
-        absent: task.marginalize.iter().chain(&task.absent).cloned().collect(),
-        guidance: None,
-        given: Given::Clean,
-        ..task
-    }
-}
-
-/// The initial values of a task: streams of the data.
-fn start(
+/// Resolves a task; its values are streams and prompts of the data.
+fn task(
     task: &TaskSpec,
-    generate: &[String],
+    denoiser: &str,
+    spec: &EvaluationSpec,
     model: &ModelGraph,
     report: &mut Report,
-) -> Option<IndexMap<String, String>> {
-    let mut good = true;
-    for (stream, from) in &task.start {
-        if !generate.contains(&stream.value) {
-            unknown("generated stream", stream, generate.iter().map(String::as_str), report);
-            good = false;
-        } else if !model.streams.contains_key(&from.value) {
-            unknown("stream", from, model.streams.keys().map(String::as_str), report);
-            good = false;
-        }
+) -> Option<Task> {
+    let mut streams = resolve_roles(&task.roles, denoiser, model, report)?;
+    condition(task, denoiser, &mut streams, model, report)?;
+    for name in task.roles.values().filter(|name| !model.streams.contains_key(&name.value)) {
+        unknown("stream", name, model.streams.keys().map(String::as_str), report);
     }
-    let pairs = task.start.iter().map(|(stream, from)| (stream.value.clone(), from.value.clone()));
-    good.then(|| pairs.collect())
+    if let (None, None, Some(given)) = (&task.score, task.roles.given, spec.given) {
+        streams.set_given(given);
+    }
+    let shared = spec.guidance.as_ref().filter(|shared| task.score.is_none() && shared.applies(&streams));
+    let guidance = task.roles.guidance.as_ref().or(shared).map(|written| written.guidance.clone());
+    let score = match &task.score {
+        Some(score) => Some(resolve_scoring(score, model, report)?),
+        None => None,
+    };
+    Some(Task { streams, guidance, min_coherence: task.min_coherence, min_top1: task.min_top1, score })
 }
 
-/// The prompts of a task, which its denoiser must attend to.
+/// Adds the prompts of a task, which its denoiser must attend to.
 fn condition(
     task: &TaskSpec,
     denoiser: &str,
+    streams: &mut Roles,
     model: &ModelGraph,
     report: &mut Report,
-) -> Option<IndexMap<String, f64>> {
+) -> Option<()> {
     let (_, plan) = model.denoisers.get(denoiser)?;
     let read: Vec<&str> = plan.iter().flat_map(|plan| &plan.prompts).map(String::as_str).collect();
     let mut good = true;
-    for (prompt, _) in task.condition.iter().filter(|(prompt, _)| !read.contains(&prompt.value.as_str())) {
-        if plan.is_some() {
+    for (prompt, weight) in &task.roles.condition {
+        streams.condition(prompt.value.clone(), prompt.value.clone(), *weight);
+        if plan.is_some() && !read.contains(&prompt.value.as_str()) {
             unknown("prompt", prompt, read.iter().copied(), report);
             good = false;
         }
     }
-    let weights = task.condition.iter().map(|(prompt, weight)| (prompt.value.clone(), *weight));
-    good.then(|| weights.collect())
-}
-
-/// The guidance of a task: its own, or that of the file if it applies.
-fn guided(task: &TaskSpec, spec: &EvaluationSpec, lists: &StreamLists) -> Option<Guidance> {
-    let shared = spec.guidance.as_ref().filter(|shared| shared.applies(lists));
-    task.guidance.as_ref().or(shared).map(|written| written.guidance.clone())
-}
-
-/// The streams of a task as written, by key.
-fn lists(task: &TaskSpec) -> [(&'static str, Vec<&SpannedString>); 4] {
-    [
-        ("generate", task.generate.iter().chain(task.score.iter().map(|score| &score.stream)).collect()),
-        ("observe", task.observe.iter().collect()),
-        ("marginalize", task.marginalize.iter().collect()),
-        ("absent", task.absent.iter().collect()),
-    ]
+    good.then_some(())
 }

@@ -80,7 +80,7 @@ pub(crate) fn leaving(
             }
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
-            Act::Score(score) => Some(graph::type_of_port(port?, &plan_of(model, &score.scoring.stream)?.modality)),
+            Act::Score(_, scoring) => Some(graph::type_of_port(port?, &plan_of(model, &scoring.stream)?.modality)),
             Act::Judge(node) => Some(node.type_of_port(port?, &plan_of(model, &node.scorer.stream)?.modality)),
         },
     }

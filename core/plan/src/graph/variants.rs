@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 
 use crate::catalog::Catalog;
 use crate::error::Report;
-use crate::graph::{Asked, ModelGraph, StreamLists, choose_denoiser, read_by};
+use crate::graph::{Asked, ModelGraph, choose_denoiser, read_by};
 use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
 use crate::problem::{Caution, Hint, Problem, problems};
 use crate::source::{Source, SpannedString};
@@ -75,7 +75,7 @@ pub(super) fn resolve_variants(
 
 /// The guidance of a variant, for each task that it applies to; warns if there is none.
 fn guided(written: &GuidanceSpec, tasks: &IndexMap<String, Task>, report: &mut Report) -> IndexMap<String, Guidance> {
-    let applies = |task: &Task| task.score.is_none() && written.applies(&StreamLists::of(task));
+    let applies = |task: &Task| task.score.is_none() && written.applies(&task.streams);
     let guided = tasks.iter().filter(|(_, task)| applies(task));
     let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.guidance.clone())).collect();
     if guided.is_empty() {

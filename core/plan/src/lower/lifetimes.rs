@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::plan::{DenoiserConfig, Model, Op, Step, Stream, Type, Value};
+use crate::plan::{DenoiserConfig, Diffusion, Model, Op, Step, Stream, Type, Value};
 
 /// Copies of the latents that a sampler keeps: the state, the predicted x0, the previous one, and the noise.
 const SAMPLER_COPIES: u64 = 4;
@@ -15,11 +15,9 @@ pub(crate) fn reads(op: &Op) -> Vec<&str> {
         | Op::WriteNumbers { from, .. }
         | Op::Judge { from, .. }
         | Op::Module { from, .. } => vec![from],
-        Op::Diffuse { observe, masks, condition, .. } => {
-            let conditions = condition.iter().map(|condition| &condition.from);
-            observe.values().chain(masks.values()).chain(conditions).map(String::as_str).collect()
+        Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => {
+            diffusion.streams.reads().map(|read| read.from).collect()
         }
-        Op::Score { observe, .. } => observe.values().map(String::as_str).collect(),
     }
 }
 
@@ -60,7 +58,7 @@ fn bytes(kind: &Type, model: &Model) -> u64 {
 
 /// Bytes that a step needs besides its values.
 fn workspace(op: &Op, model: &Model) -> u64 {
-    let (Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. }) = op else { return 0 };
+    let Some(Diffusion { denoiser, .. }) = op.diffusion() else { return 0 };
     let latents = |denoiser: &DenoiserConfig| -> u64 {
         let streams = denoiser.over.iter().filter_map(|stream| model.streams.get(stream));
         streams.map(|stream| elements(&stream.latent) * 4).sum()

@@ -6,10 +6,14 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
 use crate::descriptor::Role;
-use crate::graph::{self, Act, Diffusion, Pipeline, Score, ScorerNode, Slot, Vertex};
+use crate::graph::{self, Act, Pipeline, ScorerNode, Slot, Vertex};
 use crate::lower::{lifetimes, order};
-use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Step, Stream, Type, Value};
+use crate::plan::{
+    Diffusion, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Scoring, Step, Stream, Type, Value,
+};
+use crate::seeds::{self, Drawing};
 use crate::source::Source;
+use crate::spec::{Action, PipelineSpec};
 
 /// Makes the plan of a pipeline without errors; `None` if it has errors.
 pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
@@ -22,12 +26,27 @@ pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
         steps.node(index)?;
     }
     let outputs = steps.outputs()?;
-    let Steps { steps, scorers, mut values, .. } = steps;
+    let Steps { mut steps, scorers, mut values, .. } = steps;
+    set_seeds(&mut steps, graph.spec);
     lifetimes::set_last_uses(&mut values, &steps);
     let bytes_per_row = lifetimes::peak_bytes(&values, &steps, &outputs, &model);
     let name = graph.spec.name.as_ref()?.value.clone();
     let source = source.path.clone();
     Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, scorers, values, steps, outputs, bytes_per_row })
+}
+
+/// Gives each step that draws noise its seed.
+fn set_seeds(steps: &mut [Step], spec: &PipelineSpec) {
+    let written = |node: &str| match &spec.nodes.iter().find(|known| known.name.value == node)?.action {
+        Some(Action::Diffuse(diffuse) | Action::Score(diffuse, _)) => diffuse.seed,
+        _ => None,
+    };
+    let drawing = steps.iter().filter(|step| step.op.diffusion().is_some());
+    let drawing: Vec<_> = drawing.map(|step| Drawing { node: &step.node, written: written(&step.node) }).collect();
+    let seeds = seeds::of_nodes(0, &drawing);
+    for (diffusion, seed) in steps.iter_mut().filter_map(|step| step.op.diffusion_mut()).zip(seeds) {
+        diffusion.seed = seed;
+    }
 }
 
 struct Steps<'g> {
@@ -99,7 +118,7 @@ impl Steps<'_> {
                 self.embed(name, prompt, from)
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
-            Act::Score(score) => self.score(name, index, score),
+            Act::Score(diffusion, scoring) => self.score(name, index, diffusion, scoring),
             Act::Judge(judge) => {
                 let from = self.read(index, &Slot::From)?;
                 self.judge(name, index, judge, from)
@@ -175,54 +194,25 @@ impl Steps<'_> {
         self.push(node, op, vec![(node.to_string(), plan.cells.clone())]);
     }
 
-    fn diffuse(&mut self, node: String, index: NodeIndex, diffusion: Diffusion) -> Option<()> {
-        let Diffusion { denoiser, lists, partly, condition, sampler, guidance, given, seed } = diffusion;
+    fn diffuse(&mut self, node: String, index: NodeIndex, mut diffusion: Diffusion) -> Option<()> {
         let read = self.pipeline.read_ports(index);
-        let (wanted, unread): (Vec<String>, Vec<String>) =
-            lists.generate.into_iter().partition(|stream| read.contains(stream));
         let mut made = Vec::new();
-        let mut generate = IndexMap::new();
-        for stream in wanted {
+        let mut to = IndexMap::new();
+        for (stream, role) in diffusion.streams.0.iter_mut().filter(|(_, role)| role.is_output()) {
+            if !read.contains(stream) {
+                *role = role.clone().discarded();
+                continue;
+            }
             let id = format!("{node}.{stream}");
-            let plan = self.model.streams.get(&stream)?;
-            made.push((id.clone(), Type::latent(&plan.modality, &stream, plan.latent.clone())));
-            generate.insert(stream, id);
+            let plan = self.model.streams.get(stream)?;
+            made.push((id.clone(), Type::latent(&plan.modality, stream, plan.latent.clone())));
+            to.insert(stream.clone(), id);
         }
-        let mut observe = IndexMap::new();
-        for stream in lists.observe {
-            let value = self.read(index, &Slot::Observe(stream.clone()))?;
-            observe.insert(stream, value);
-        }
-        let mut masks = IndexMap::new();
-        for stream in partly {
-            observe.insert(stream.clone(), self.read(index, &Slot::Observe(stream.clone()))?);
-            masks.insert(stream.clone(), self.read(index, &Slot::Mask(stream))?);
-        }
-        let mut conditions = Vec::new();
-        for (node, weight) in condition {
-            let from = self.read(index, &Slot::Condition(node))?;
-            let Form::Tokens { prompt, .. } = &self.values.get(&from)?.kind.form else { return None };
-            conditions.push(Condition { prompt: prompt.clone(), from, weight });
-        }
-        let op = Op::Diffuse {
-            denoiser,
-            generate,
-            marginalize: [unread, lists.marginalize].concat(),
-            observe,
-            masks,
-            given,
-            condition: conditions,
-            guidance,
-            absent: lists.absent,
-            sampler,
-            seed,
-        };
-        self.push(&node, op, made);
+        self.push(&node, Op::Diffuse { diffusion, to }, made);
         Some(())
     }
 
-    fn score(&mut self, node: String, index: NodeIndex, score: Score) -> Option<()> {
-        let Score { denoiser, scoring, observe: given, absent, sampler, seed } = score;
+    fn score(&mut self, node: String, index: NodeIndex, diffusion: Diffusion, scoring: Scoring) -> Option<()> {
         let modality = &self.model.streams.get(&scoring.stream)?.modality;
         let read = self.pipeline.read_ports(index);
         let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
@@ -231,13 +221,7 @@ impl Steps<'_> {
         let made = [(&label, graph::LABEL), (&scores, graph::SCORES)];
         let made = made.into_iter().filter_map(|(id, port)| Some((id.clone()?, graph::type_of_port(port, modality))));
         let made: Vec<_> = made.collect();
-        let mut observe = IndexMap::new();
-        for stream in given {
-            let value = self.read(index, &Slot::Observe(stream.clone()))?;
-            observe.insert(stream, value);
-        }
-        let op = Op::Score { denoiser, scoring, observe, absent, sampler, seed, label, scores };
-        self.push(&node, op, made);
+        self.push(&node, Op::Score { diffusion, scoring, label, scores }, made);
         Some(())
     }
 }

@@ -4,7 +4,7 @@ use anyflow_config::{Guidance, Sampling};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnRef, Component, Generated, Given, Model, ScorerConfig, Scoring, Table};
+use super::{ColumnRef, Component, Diffusion, Generated, Given, Model, Roles, ScorerConfig, Scoring, Table};
 
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,34 +73,31 @@ pub struct Variant {
 }
 
 /// One task.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Streams to generate and judge.
-    pub generate: Vec<String>,
-    /// Streams to marginalize: sampled jointly and discarded.
-    pub marginalize: Vec<String>,
-    /// Streams observed from the data.
-    pub observe: Vec<String>,
-    /// Initial values for a sampler that starts late (SDEdit): stream -> stream of the data with arrays of the same shape.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub start: IndexMap<String, String>,
-    /// Prompts from the data, with their weights.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub condition: IndexMap<String, f64>,
-    /// Excluded streams.
-    pub absent: Vec<String>,
+    /// The role of each stream. The outputs are judged.
+    pub streams: Roles,
     /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
-    /// Noise level of observed streams.
-    #[serde(default, skip_serializing_if = "Given::is_default")]
-    pub given: Given,
     /// Minimum coherence, if any; the evaluation fails below it.
     pub min_coherence: Option<f64>,
     /// Minimum share of rows whose nearest held-out row is their own, by perceptual distance if the judge has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_top1: Option<f64>,
-    /// Classification instead of generation; without classes, retrieval among the values of all rows.
+    /// Classification by the only output instead of generation; without classes, retrieval among the values of all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scoring>,
+}
+
+impl Task {
+    /// The diffusion of this task by a variant.
+    pub fn diffusion(&self, variant: &Variant, seed: u64) -> Diffusion {
+        let mut streams = self.streams.clone();
+        if let Some(given) = variant.given.filter(|_| self.score.is_none()) {
+            streams.set_given(given);
+        }
+        let guidance = self.guidance.clone();
+        Diffusion { denoiser: variant.denoiser.clone(), streams, guidance, sampler: variant.sampler.clone(), seed }
+    }
 }

@@ -1,10 +1,9 @@
 //! Runs: the values of a pipeline and the steps that make them, in order.
 
-use anyflow_config::{Guidance, Sampling};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Model, ScorerConfig, Type};
+use super::{Diffusion, Model, ScorerConfig, Type};
 use crate::descriptor::Role;
 
 /// A checked pipeline.
@@ -70,6 +69,22 @@ impl Op {
     pub fn is_writing(&self) -> bool {
         matches!(self, Op::WriteCells { .. } | Op::WriteNumbers { .. })
     }
+
+    /// The diffusion of a step that generates or classifies.
+    pub fn diffusion(&self) -> Option<&Diffusion> {
+        match self {
+            Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => Some(diffusion),
+            _ => None,
+        }
+    }
+
+    /// As [`Op::diffusion`], to change it.
+    pub(crate) fn diffusion_mut(&mut self) -> Option<&mut Diffusion> {
+        match self {
+            Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => Some(diffusion),
+            _ => None,
+        }
+    }
 }
 
 /// The operations.
@@ -126,48 +141,19 @@ pub enum Op {
     },
     /// Diffusion.
     Diffuse {
-        /// The denoiser.
-        denoiser: String,
-        /// Streams to generate: stream -> value id.
-        generate: IndexMap<String, String>,
-        /// Streams to marginalize: sampled jointly and discarded.
-        marginalize: Vec<String>,
-        /// Observed streams: stream -> value id of a latent.
-        observe: IndexMap<String, String>,
-        /// Masks of streams that are observed in part and generated elsewhere: stream -> value id of a tensor with the
-        /// shape of the latent. Elements above 0.5 are observed.
-        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-        masks: IndexMap<String, String>,
-        /// Noise level of streams that are observed as a whole.
-        #[serde(default, skip_serializing_if = "Given::is_default")]
-        given: Given,
-        /// Prompts, mixed in proportion to their weights.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        condition: Vec<Condition>,
-        /// `None` without guidance.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        guidance: Option<Guidance>,
-        /// Excluded streams of the denoiser.
-        absent: Vec<String>,
-        /// The sampler.
-        sampler: Sampling,
-        /// Seed of the noise.
-        seed: u64,
+        /// The diffusion.
+        #[serde(flatten)]
+        diffusion: Diffusion,
+        /// The outputs that a step or an output reads: stream -> value id of its latent.
+        to: IndexMap<String, String>,
     },
     /// Classification by the predicted x0 of a stream.
     Score {
-        /// The denoiser.
-        denoiser: String,
+        /// The diffusion, with the stream as its only output.
+        #[serde(flatten)]
+        diffusion: Diffusion,
         /// The stream, and the classes to compare it with.
         scoring: Scoring,
-        /// Observed streams: stream -> value id of a latent.
-        observe: IndexMap<String, String>,
-        /// Excluded streams of the denoiser.
-        absent: Vec<String>,
-        /// The sampler.
-        sampler: Sampling,
-        /// Seed of the noise.
-        seed: u64,
         /// Value id of the best class of each row, if a step or output reads it.
         label: Option<String>,
         /// Value id of the cosines with all classes, if a step or output reads it.
@@ -184,32 +170,4 @@ pub struct Scoring {
     pub classes: IndexMap<String, Vec<String>>,
     /// Number of predictions from different noise.
     pub samples: u64,
-}
-
-/// A prompt with its weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Condition {
-    /// The prompt.
-    pub prompt: String,
-    /// Value id of its tokens.
-    pub from: String,
-    /// Above 0.
-    pub weight: f64,
-}
-
-/// Noise level at which the network sees observed streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Given {
-    /// Clean, at time 0.
-    #[default]
-    Clean,
-    /// Noised at each step, at the time of the generated streams.
-    Noised,
-}
-
-impl Given {
-    pub(super) fn is_default(&self) -> bool {
-        *self == Given::default()
-    }
 }

@@ -1,10 +1,13 @@
-//! Frames: the encoding of orders and events. A frame is a length (u32, little endian), a number that counts from 0 (u64,
-//! little endian), and JSON. The numbers show a reader that no frame is lost or foreign.
+//! Frames: the encoding of orders and events. A frame is a length (u32), the [version](super::VERSION) of the protocol
+//! (u32), a number that counts from 0 (u64), all little endian, and JSON. The version shows a reader that the other program
+//! is of the same release, the numbers that no frame is lost or foreign.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::VERSION;
 
 /// Maximum bytes of an event.
 pub const LONGEST_EVENT: usize = 1 << 20;
@@ -13,7 +16,7 @@ pub const LONGEST_EVENT: usize = 1 << 20;
 pub const LONGEST_ORDER: usize = 1 << 26;
 
 /// Bytes before the JSON.
-const HEAD: usize = 12;
+const HEAD: usize = 16;
 
 /// An error that ends the stream of frames. Usually the two programs have different versions, or a plugin wrote to a foreign
 /// file descriptor.
@@ -41,6 +44,16 @@ pub enum FrameError {
         found: usize,
         /// Maximum bytes.
         most: usize,
+    },
+    /// A frame of a program of another release.
+    #[error("frame {number} has version {found} of the protocol, expected version {expected}")]
+    Version {
+        /// Which frame.
+        number: u64,
+        /// Version of this program.
+        expected: u32,
+        /// Version found.
+        found: u32,
     },
     /// A frame is missing, duplicate or foreign.
     #[error("expected frame {expected}, found frame {found}")]
@@ -88,7 +101,8 @@ impl<W: Write> FrameWriter<W> {
         let length = u32::try_from(found).ok().filter(|_| found <= self.longest);
         let length = length.ok_or(FrameError::Long { number, found, most: self.longest })?;
         frame[..4].copy_from_slice(&length.to_le_bytes());
-        frame[4..HEAD].copy_from_slice(&number.to_le_bytes());
+        frame[4..8].copy_from_slice(&VERSION.to_le_bytes());
+        frame[8..HEAD].copy_from_slice(&number.to_le_bytes());
         self.to.write_all(&frame)?;
         self.to.flush()?;
         self.next += 1;
@@ -127,11 +141,16 @@ impl<R: Read> FrameReader<R> {
             0 => return Ok(None),
             found => return Err(FrameError::Cut { number, found, length: HEAD }),
         }
-        let [a, b, c, d, counted @ ..] = head;
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        let found = u64::from_le_bytes(counted);
+        let [length, version] =
+            [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        let [.., a, b, c, d, e, f, g, h] = head;
+        let found = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let length = length as usize;
         if length > self.longest {
             return Err(FrameError::Long { number, found: length, most: self.longest });
+        }
+        if version != VERSION {
+            return Err(FrameError::Version { number, expected: VERSION, found: version });
         }
         if found != number {
             return Err(FrameError::Number { expected: number, found });
@@ -203,10 +222,23 @@ mod tests {
             let first = written(&[json!(1)]).len();
             assert!(if cut == first { found == "end" } else { found.contains("ends after") }, "{cut}: {found}");
         }
-        assert_eq!(error(&whole[14..]), "expected frame 0, found frame 1");
+        assert_eq!(error(&whole[HEAD + 2..]), "expected frame 0, found frame 1");
         assert_eq!(error(&[whole.clone(), whole.clone()].concat()), "expected frame 2, found frame 0");
         assert!(error(b"hello from a plugin").contains("more than the 100 allowed"));
-        assert!(error(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'{']).contains("cannot read frame 0"));
+        assert!(error(&[&[1, 0, 0, 0], &whole[4..HEAD], b"{"].concat()).contains("cannot read frame 0"));
+    }
+
+    #[test]
+    fn a_frame_of_another_version_is_refused() {
+        let mut frame = written(&[json!(1)]);
+        for version in [0, VERSION - 1, VERSION + 1] {
+            frame[4..8].copy_from_slice(&version.to_le_bytes());
+            let expected = format!("frame 0 has version {version} of the protocol, expected version {VERSION}");
+            assert_eq!(error(&frame), expected);
+        }
+        // Before version 3, the number followed the length.
+        let old = [&[2, 0, 0, 0], [0; 8].as_slice(), b"1\n", &[2, 0, 0, 0]].concat();
+        assert!(error(&old).contains("has version 0 of the protocol"), "{}", error(&old));
     }
 
     #[test]

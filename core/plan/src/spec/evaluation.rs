@@ -9,8 +9,8 @@ use crate::plan::Given;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::{component_use, used};
 use crate::spec::{
-    GuidanceSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given, guidance, open, scoring,
-    sources, table,
+    GuidanceSpec, RolesSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given, guidance,
+    open, roles, scoring, scoring_roles, sources, table,
 };
 use crate::surface::{self, Fields};
 use crate::yaml::{Content, Entry, Node};
@@ -69,16 +69,7 @@ pub(crate) struct JudgeSpec {
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
     pub name: SpannedString,
-    pub generate: Vec<SpannedString>,
-    pub observe: Vec<SpannedString>,
-    /// Stream -> stream of the data with its initial values.
-    pub start: Vec<(SpannedString, SpannedString)>,
-    /// Prompt -> weight.
-    pub condition: Vec<(SpannedString, f64)>,
-    pub marginalize: Vec<SpannedString>,
-    pub absent: Vec<SpannedString>,
-    pub guidance: Option<GuidanceSpec>,
-    pub given: Option<Given>,
+    pub roles: RolesSpec,
     pub min_coherence: Option<f64>,
     pub min_top1: Option<f64>,
     /// Classification instead of generation.
@@ -89,9 +80,9 @@ pub(crate) struct TaskSpec {
 pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationSpec> {
     let fields = open(root, FileKind::Evaluation, &surface::EVALUATION, report)?;
     let judges = fields.names("judges", report).iter().map(|entry| judge(entry, report)).collect();
-    let tasks = fields.names("tasks", report).iter().map(|entry| task(entry, report)).collect();
+    let tasks = fields.names("tasks", report).iter().filter_map(|entry| task(entry, report)).collect();
     let variants = fields.names("variants", report).iter().map(|entry| variant(entry, report)).collect();
-    let conflicts = fields.names("conflicts", report).iter().map(|entry| conflict(entry, report)).collect();
+    let conflicts = fields.names("conflicts", report).iter().filter_map(|entry| conflict(entry, report)).collect();
     let subsets = flag(&fields, "subsets", report);
     let independent = flag(&fields, "independent", report).is_some();
     Some(EvaluationSpec {
@@ -169,62 +160,27 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
     spec
 }
 
-impl TaskSpec {
-    /// An empty task.
-    fn named(name: SpannedString) -> TaskSpec {
-        TaskSpec {
-            name,
-            generate: Vec::new(),
-            observe: Vec::new(),
-            start: Vec::new(),
-            condition: Vec::new(),
-            marginalize: Vec::new(),
-            absent: Vec::new(),
-            guidance: None,
-            given: None,
-            min_coherence: None,
-            min_top1: None,
-            score: None,
-        }
-    }
-}
-
-fn conflict(entry: &Entry, report: &mut Report) -> TaskSpec {
+fn conflict(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
     check_name(&entry.key, report);
     let within = format!("conflict `{}`", entry.key.value);
-    let mut spec = TaskSpec::named(entry.key.clone());
-    if let Some(fields) = Fields::open(&entry.node, &surface::CONFLICT, within, entry.key.span, report) {
-        spec.generate = fields.texts("generate", report);
-        spec.condition = fields.texts("between", report).into_iter().map(|prompt| (prompt, 1.0)).collect();
-        spec.marginalize = fields.texts("marginalize", report);
-        spec.absent = fields.texts("absent", report);
-        spec.guidance = guidance(&fields, report);
-    }
-    spec
+    let fields = Fields::open(&entry.node, &surface::CONFLICT, within, entry.key.span, report)?;
+    let condition = fields.texts("between", report).into_iter().map(|prompt| (prompt, 1.0)).collect();
+    let roles = RolesSpec { condition, ..roles(&fields, "generate", report) };
+    Some(TaskSpec { name: entry.key.clone(), roles, min_coherence: None, min_top1: None, score: None })
 }
 
-fn task(entry: &Entry, report: &mut Report) -> TaskSpec {
+fn task(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
     check_name(&entry.key, report);
     let within = format!("task `{}`", entry.key.value);
-    let mut spec = TaskSpec::named(entry.key.clone());
     let scores = matches!(&entry.node.content, Content::Mapping(keys) if keys.iter().any(|e| e.key.value == "score"));
-    if scores {
-        if let Some(fields) = Fields::open(&entry.node, &surface::SCORING, within, entry.key.span, report) {
-            spec.score = scoring(&fields, report);
-            spec.observe = fields.texts("observe", report);
-            spec.min_coherence = fields.number("min_coherence", report);
-        }
-    } else if let Some(fields) = Fields::open(&entry.node, &surface::TASK, within, entry.key.span, report) {
-        spec.generate = fields.texts("generate", report);
-        spec.observe = fields.texts("observe", report);
-        spec.start = fields.pairs("start", report);
-        spec.condition = fields.numbers("condition", report);
-        spec.marginalize = fields.texts("marginalize", report);
-        spec.absent = fields.texts("absent", report);
-        spec.guidance = guidance(&fields, report);
-        spec.given = given(&fields, report);
-        spec.min_coherence = fields.number("min_coherence", report);
-        spec.min_top1 = fields.number("min_top1", report);
-    }
-    spec
+    let mapping = if scores { &surface::SCORING } else { &surface::TASK };
+    let fields = Fields::open(&entry.node, mapping, within, entry.key.span, report)?;
+    let score = if scores { Some(scoring(&fields, report)?) } else { None };
+    let roles = match &score {
+        Some(score) => scoring_roles(&fields, score, report),
+        None => roles(&fields, "generate", report),
+    };
+    let min_coherence = fields.number("min_coherence", report);
+    let min_top1 = fields.number("min_top1", report);
+    Some(TaskSpec { name: entry.key.clone(), roles, min_coherence, min_top1, score })
 }

@@ -10,11 +10,10 @@ use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::include;
-use crate::plan::Given;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, Span, SpannedString};
 use crate::spec::model::used;
-use crate::spec::{GuidanceSpec, ScoringSpec, Use, check_name, check_unique, guidance, open, scoring};
+use crate::spec::{RolesSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
@@ -69,12 +68,7 @@ impl NodeSpec {
     pub fn references(&mut self) -> Vec<&mut SpannedString> {
         match &mut self.action {
             Some(Action::Code(code)) => code.from.iter_mut().collect(),
-            Some(Action::Diffuse(spec)) => {
-                let observed =
-                    spec.observe.iter_mut().flat_map(|spec| std::iter::once(&mut spec.from).chain(&mut spec.mask));
-                observed.chain(spec.condition.iter_mut().map(|(node, _)| node)).collect()
-            }
-            Some(Action::Score(spec)) => spec.observe.iter_mut().map(|(_, from)| from).collect(),
+            Some(Action::Diffuse(spec) | Action::Score(spec, _)) => spec.roles.references(),
             Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
             None => Vec::new(),
         }
@@ -86,7 +80,7 @@ impl NodeSpec {
 pub(crate) enum Action {
     Code(CodeSpec),
     Diffuse(DiffuseSpec),
-    Score(ScoreSpec),
+    Score(DiffuseSpec, ScoringSpec),
     Judge(ScorerNodeSpec),
 }
 
@@ -100,33 +94,15 @@ pub(crate) struct CodeSpec {
     pub stream: Option<SpannedString>,
 }
 
-/// Generating.
+/// Generating or classifying.
 #[derive(Debug)]
 pub(crate) struct DiffuseSpec {
-    pub generate: Vec<SpannedString>,
-    pub observe: Vec<ObservedSpec>,
-    /// Node -> weight of the prompt that it makes.
-    pub condition: Vec<(SpannedString, f64)>,
-    pub marginalize: Vec<SpannedString>,
-    pub absent: Vec<SpannedString>,
+    pub roles: RolesSpec,
     pub denoiser: Option<SpannedString>,
     pub sampler: Option<Sampling>,
-    pub guidance: Option<GuidanceSpec>,
-    pub given: Option<Given>,
     pub seed: Option<u64>,
-    /// Position of `diffuse`.
+    /// Position of `diffuse` or `score`.
     pub span: Span,
-}
-
-/// Classification.
-#[derive(Debug)]
-pub(crate) struct ScoreSpec {
-    pub scoring: ScoringSpec,
-    /// Stream -> node with its latent.
-    pub observe: Vec<(SpannedString, SpannedString)>,
-    pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Sampling>,
-    pub seed: Option<u64>,
 }
 
 /// Classification by a trained scorer.
@@ -140,14 +116,6 @@ pub(crate) struct ScorerNodeSpec {
     pub from: Option<SpannedString>,
     pub stream: Option<SpannedString>,
     pub classes: Vec<SpannedString>,
-}
-
-/// An observed stream, in part if it has a mask.
-#[derive(Debug)]
-pub(crate) struct ObservedSpec {
-    pub stream: SpannedString,
-    pub from: SpannedString,
-    pub mask: Option<SpannedString>,
 }
 
 /// Reads a pipeline with the pipelines that it uses. `files` are those of the compilation.
@@ -261,31 +229,25 @@ fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action>
     let fields = Fields::open(&entry.node, &surface::DIFFUSE, within, entry.key.span, report)?;
     let generate = fields.entry("diffuse")?;
     let readable = matches!(generate.node.content, Content::List(_));
-    let spec = DiffuseSpec {
-        generate: fields.texts("diffuse", report),
-        observe: observed(&fields, report),
-        condition: fields.numbers("condition", report),
-        marginalize: fields.texts("marginalize", report),
-        absent: fields.texts("absent", report),
-        denoiser: fields.text("denoiser", report),
-        sampler: fields.typed("sampler", report),
-        guidance: guidance(&fields, report),
-        given: given(&fields, report),
-        seed: fields.integer("seed", report),
-        span: generate.key.span,
-    };
+    let spec = diffusion(&fields, roles(&fields, "diffuse", report), generate.key.span, report);
     readable.then_some(Action::Diffuse(spec))
 }
 
 fn score(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
     let fields = Fields::open(&entry.node, &surface::SCORE, within, entry.key.span, report)?;
-    Some(Action::Score(ScoreSpec {
-        scoring: scoring(&fields, report)?,
-        observe: fields.pairs("observe", report),
+    let scoring = scoring(&fields, report)?;
+    let at = scoring.stream.span;
+    Some(Action::Score(diffusion(&fields, scoring_roles(&fields, &scoring, report), at, report), scoring))
+}
+
+fn diffusion(fields: &Fields, roles: RolesSpec, span: Span, report: &mut Report) -> DiffuseSpec {
+    DiffuseSpec {
+        roles,
         denoiser: fields.text("denoiser", report),
         sampler: fields.typed("sampler", report),
         seed: fields.integer("seed", report),
-    }))
+        span,
+    }
 }
 
 fn judge(entry: &Entry, within: String, files: Files<'_>, report: &mut Report) -> Option<Action> {
@@ -301,25 +263,4 @@ fn judge(entry: &Entry, within: String, files: Files<'_>, report: &mut Report) -
         stream: fields.text("stream", report),
         classes,
     }))
-}
-
-/// The observed streams: each a node, or a mapping with a mask.
-fn observed(fields: &Fields, report: &mut Report) -> Vec<ObservedSpec> {
-    let read = |entry: &Entry, report: &mut Report| {
-        let stream = entry.key.clone();
-        let what = format!("`{}` in `observe` of {}", stream.value, fields.within);
-        if !matches!(entry.node.content, Content::Mapping(_)) {
-            let from = surface::text(&entry.node, &what, report)?;
-            return Some(ObservedSpec { stream, from, mask: None });
-        }
-        let inner = Fields::open(&entry.node, &surface::OBSERVED, what, stream.span, report)?;
-        let mask = inner.text("mask", report);
-        Some(ObservedSpec { stream, from: inner.text("from", report)?, mask })
-    };
-    fields.names("observe", report).iter().filter_map(|entry| read(entry, report)).collect()
-}
-
-/// The noise level of observed streams, if it is written or has a default.
-pub(crate) fn given(fields: &Fields, report: &mut Report) -> Option<Given> {
-    serde_json::from_value(fields.json("given", report)?.value).ok()
 }

@@ -1,9 +1,10 @@
 //! Classification by the predicted x0 of a stream, as written.
 
 use crate::error::Report;
+use crate::plan::StreamRole;
 use crate::problem::{Problem, problems};
 use crate::source::SpannedString;
-use crate::spec::check_unique;
+use crate::spec::{RolesSpec, check_unique, other_roles};
 use crate::surface::Fields;
 
 problems! {
@@ -47,6 +48,12 @@ pub(crate) fn scoring(fields: &Fields, report: &mut Report) -> Option<ScoringSpe
     }
     let samples = fields.integer("samples", report);
     Some(ScoringSpec { stream: fields.text("score", report)?, classes, templates, samples: samples? })
+}
+
+/// The roles of a classification: it predicts its stream from the observed streams, and samples no other.
+pub(crate) fn scoring_roles(fields: &Fields, scoring: &ScoringSpec, report: &mut Report) -> RolesSpec {
+    let generate = vec![scoring.stream.clone()];
+    RolesSpec { generate, others: StreamRole::Absent, ..other_roles(fields, "score", report) }
 }
 
 impl ScoringSpec {

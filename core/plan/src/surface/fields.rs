@@ -62,6 +62,11 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|entry| entry.key.value == name)
     }
 
+    /// The form of a key; `None` if the mapping does not have it.
+    pub fn form(&self, name: &str) -> Option<ValueForm> {
+        self.key(name).map(|key| key.form)
+    }
+
     fn what(&self, name: &str) -> String {
         format!("`{name}` of {}", self.within)
     }

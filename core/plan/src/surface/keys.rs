@@ -39,7 +39,11 @@ const SOURCES: Key = required(
 );
 
 const SAMPLER: Key = defaulted("sampler", Sampler::FORM, || Sampler::FAMILY.default_value(), "Sampler of the denoiser");
-const SAMPLING_SEED: Key = defaulted("seed", SEED_FORM, || json(0), "Seed of the noise");
+const SAMPLING_SEED: Key = optional(
+    "seed",
+    SEED_FORM,
+    "Seed of the noise. By default it is 0 for the first node that draws noise, and made from the name for each other node",
+);
 const DENOISER_CHOICE: Key =
     optional("denoiser", ValueForm::String, "Denoiser; needed if several of the model have these streams");
 const ABSENT: Key = optional("absent", NAMES, "Streams to exclude");

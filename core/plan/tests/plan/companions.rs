@@ -1,7 +1,7 @@
 //! Auxiliary streams: added into other streams, or predicted from features, and never diffused.
 
 use anyflow_plan::descriptor::Role;
-use anyflow_plan::plan::{Job, Op, Step};
+use anyflow_plan::plan::{Job, Op, Step, StreamRole};
 use anyflow_plan::{Format, explain};
 
 use crate::bench::{Case, catalog, file, snapshot, text};
@@ -42,11 +42,8 @@ fn keys_get_their_defaults_and_a_companion_its_place() {
 /// What a diffusion leaves out.
 fn absent(case: &Case) -> Vec<String> {
     let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
-    let lists = plan.steps.iter().filter_map(|step| match &step.op {
-        Op::Diffuse { absent, .. } => Some(absent.clone()),
-        _ => None,
-    });
-    lists.flatten().collect()
+    let diffusions = plan.steps.iter().filter_map(|step| step.op.diffusion());
+    diffusions.flat_map(|diffusion| diffusion.streams.names(|role| *role == StreamRole::Absent)).cloned().collect()
 }
 
 #[test]
@@ -124,7 +121,7 @@ fn what_begins_late_begins_from_something() {
     };
     let (job, _) = begun("{start: {image: sketch}, generate: [image, label]}").compile().unwrap();
     let Job::Eval(plan) = job else { panic!("no evaluation") };
-    assert_eq!(plan.tasks["colour"].start["image"], "sketch");
+    assert_eq!(plan.tasks["colour"].streams.0["image"], StreamRole::Generate { start: Some("sketch".into()) });
     begun("{start: {image: label}, generate: [image, label]}").check("error-late-shape");
     begun("{start: {image: sketches}, generate: [image, label]}").check("error-late-unknown");
     begun("{start: {sketch: image}, generate: [image, label]}").check("error-late-not-generated");

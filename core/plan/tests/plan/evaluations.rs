@@ -1,7 +1,7 @@
 //! What evaluations stand for: subsets, variants, references, and sources that are generated.
 
 use anyflow_plan::model_paths;
-use anyflow_plan::plan::{EvalPlan, Generated, Job};
+use anyflow_plan::plan::{EvalPlan, Generated, Job, StreamRole};
 
 use crate::bench::Case;
 
@@ -34,8 +34,9 @@ fn subsets_are_all_ways_from_some_streams_to_the_others() {
             "image+audio-to-text+label",
         ]
     );
-    let task = &plan.tasks["image+label-to-audio+text"];
-    assert_eq!((task.observe.join(" "), task.generate.join(" ")), ("image label".into(), "audio text".into()));
+    let streams = &plan.tasks["image+label-to-audio+text"].streams;
+    assert_eq!(streams.outputs().collect::<Vec<_>>(), ["audio", "text"]);
+    assert_eq!(streams.names(StreamRole::is_condition).collect::<Vec<_>>(), ["image", "label"]);
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn subsets_alone_are_enough_and_leave_streams_without_judge_out() {
     let case = Case { main: anyflow_plan::Source::new("mld/eval.yaml", text), ..Case::of("eval.yaml") };
     let plan = plan(&case);
     assert_eq!(plan.tasks.len(), 7);
-    assert!(plan.tasks.values().all(|task| task.marginalize == ["label"]));
+    assert!(plan.tasks.values().all(|task| task.streams.0["label"] == StreamRole::Marginalize));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Values from the command line.
 
-use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::plan::{Job, RunPlan};
 use anyflow_plan::{Override, ResolvedFile, Source, resolved_files};
 
 use crate::bench::{Case, snapshot, told};
@@ -10,13 +10,8 @@ const AUDIO: &str = "image-to-audio.yaml";
 fn sampler(case: &Case) -> (serde_json::Value, u64) {
     let (job, _) = case.compile().map_err(|errors| errors.render(&[&case.main], false)).unwrap();
     let Job::Run(plan) = job else { panic!("no run") };
-    plan.steps
-        .into_iter()
-        .find_map(|step| match step.op {
-            Op::Diffuse { sampler, seed, .. } => Some((serde_json::to_value(sampler).unwrap(), seed)),
-            _ => None,
-        })
-        .unwrap()
+    let diffusion = plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap();
+    (serde_json::to_value(&diffusion.sampler).unwrap(), diffusion.seed)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Every file of `tests/files` compiles without a warning; the printed plan is a snapshot.
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Form, Job, Op, RunPlan};
+use anyflow_plan::plan::{Form, Job, Op, RunPlan, StreamRole};
 use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
 
 use crate::bench::{Case, file, names, snapshot, text, told};
@@ -90,12 +90,12 @@ fn streams_are_generated_along_unless_absent() {
     let case = Case::of("image-to-audio.yaml").edit("observe: {image: seen}", "observe: {image: seen}, absent: [text]");
     let plan = run_plan(&case);
     let diffuse = plan.steps.into_iter().find_map(|step| match step.op {
-        Op::Diffuse { generate, marginalize, absent, .. } => Some((generate, marginalize, absent)),
+        Op::Diffuse { diffusion, to } => Some((diffusion.streams.0, to)),
         _ => None,
     });
-    let (generate, marginalize, absent) = diffuse.unwrap();
-    assert_eq!(generate.values().collect::<Vec<_>>(), ["joint.audio"]);
-    assert_eq!((marginalize, absent), (vec!["label".to_string()], vec!["text".to_string()]));
+    let (streams, to) = diffuse.unwrap();
+    assert_eq!(to.into_iter().collect::<Vec<_>>(), [("audio".to_string(), "joint.audio".to_string())]);
+    assert_eq!([&streams["label"], &streams["text"]], [&StreamRole::Marginalize, &StreamRole::Absent]);
 }
 
 #[test]

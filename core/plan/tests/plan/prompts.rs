@@ -1,6 +1,6 @@
 //! Prompts: models, pipelines, trainings and evaluations in which something only conditions.
 
-use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::plan::{Job, StreamRole};
 use anyflow_plan::{Format, explain};
 
 use crate::bench::{Case, catalog, file, snapshot, text};
@@ -29,15 +29,9 @@ fn one_prompt_may_be_mixed_of_two_nodes() {
         .edit("{embed: image/prompt, from: image}", "{embed: text/prompt, from: other}")
         .edit("image: {modality: image}", "other: {modality: text}");
     let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
-    let Some(Op::Diffuse { condition, .. }) = plan.steps.iter().map(|step| &step.op).find(|op| is_diffuse(op)) else {
-        panic!("no diffusion")
-    };
-    let named: Vec<_> = condition.iter().map(|one| (one.prompt.as_str(), one.from.as_str(), one.weight)).collect();
-    assert_eq!(named, [("words", "meaning", 1.0), ("words", "seen", 0.5)]);
-}
-
-fn is_diffuse(op: &Op) -> bool {
-    matches!(op, Op::Diffuse { .. })
+    let diffusion = plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap();
+    let from = [("meaning".to_string(), 1.0), ("seen".to_string(), 0.5)].into();
+    assert_eq!(diffusion.streams.0["words"], StreamRole::Condition { from });
 }
 
 #[test]
@@ -112,7 +106,10 @@ fn a_conflict_is_between_two_prompts() {
     let case = conflict("words, picture").edit("tasks:", "independent: true\ntasks:");
     let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
     assert!(plan.independent);
-    assert_eq!(plan.conflicts["mixed"].condition.keys().collect::<Vec<_>>(), ["words", "picture"]);
+    assert_eq!(
+        plan.conflicts["mixed"].streams.names(StreamRole::is_condition).collect::<Vec<_>>(),
+        ["words", "picture"]
+    );
     assert_eq!(plan.conflicts["mixed"].guidance.as_ref().unwrap().name(), "cfg", "that of the file");
     snapshot("plan-prompted-conflict", &text(&Job::Eval(plan)));
     conflict("words").check("error-conflict-of-one");

@@ -1,6 +1,6 @@
 //! Properties: defaults are a fixed point, no text makes the planner panic.
 
-use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::plan::Job;
 use anyflow_plan::{Override, Source, kind_of};
 use proptest::prelude::*;
 
@@ -9,11 +9,8 @@ use crate::bench::{Case, file, names};
 fn sampler_of(case: &Case) -> serde_json::Value {
     let (job, _) = case.compile().map_err(|errors| errors.render(&[&case.main], false)).unwrap();
     let Job::Run(plan) = job else { panic!("no run") };
-    let found = plan.steps.into_iter().find_map(|step| match step.op {
-        Op::Diffuse { sampler, .. } => Some(serde_json::to_value(sampler).unwrap()),
-        _ => None,
-    });
-    found.unwrap()
+    let diffusion = plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap();
+    serde_json::to_value(&diffusion.sampler).unwrap()
 }
 
 proptest! {

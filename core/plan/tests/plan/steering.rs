@@ -1,6 +1,6 @@
 //! Guidance, noised streams, masks and resampling of a diffusion.
 
-use anyflow_plan::plan::{Given, Job, Op};
+use anyflow_plan::plan::{Diffusion, Given, Job, StreamRole};
 use serde_json::json;
 
 use crate::bench::{Case, snapshot, text};
@@ -21,18 +21,15 @@ fn resample(resample: &str) -> Case {
 }
 
 /// The only diffusion of a pipeline.
-fn diffusion(case: &Case) -> Op {
+fn diffusion(case: &Case) -> Diffusion {
     let Ok((Job::Run(plan), warnings)) = case.compile() else { panic!("{}", case.said()) };
     assert_eq!(warnings, []);
-    plan.steps.into_iter().map(|step| step.op).find(|op| matches!(op, Op::Diffuse { .. })).unwrap()
+    plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap().clone()
 }
 
 #[test]
 fn guidance_is_in_the_plan_with_its_defaults() {
-    let of = |case: Case| match diffusion(&case) {
-        Op::Diffuse { guidance, .. } => serde_json::to_value(guidance.unwrap()).unwrap(),
-        other => panic!("{other:?}"),
-    };
+    let of = |case: Case| serde_json::to_value(diffusion(&case).guidance.unwrap()).unwrap();
     let all = of(label("guidance: {kind: cfg}"));
     assert_eq!(all, json!({"kind": "cfg", "scale": 3.0}));
     let each = of(label("guidance: {kind: cfg, scale: {image: 2, audio: 1.5}}"));
@@ -69,8 +66,10 @@ fn names_in_guidance_are_checked() {
 
 #[test]
 fn given_sets_the_noise_level_of_observed_streams() {
-    assert!(matches!(diffusion(&label("given: noised")), Op::Diffuse { given: Given::Noised, .. }));
-    assert!(matches!(diffusion(&label("given: clean")), Op::Diffuse { given: Given::Clean, .. }));
+    for (word, given) in [("noised", Given::Noised), ("clean", Given::Clean)] {
+        let found = diffusion(&label(&format!("given: {word}")));
+        assert_eq!(found.streams.0["image"], StreamRole::Observe { from: "seen".into(), given });
+    }
     label("given: noisy").check("error-given");
     joint("given: noised").check("warning-given");
 }
@@ -93,11 +92,18 @@ fn masked() -> Case {
 
 #[test]
 fn a_masked_stream_is_observed_in_part() {
-    let Op::Diffuse { generate, observe, masks, .. } = diffusion(&masked()) else { panic!("no diffusion") };
-    assert_eq!((observe["label"].as_str(), masks["label"].as_str()), ("meant", "place"));
-    assert!(generate.contains_key("label"));
+    let role = StreamRole::Inpaint { from: "meant".into(), mask: "place".into(), discarded: false };
+    assert_eq!(diffusion(&masked()).streams.0["label"], role);
     let (job, _) = masked().compile().unwrap();
     snapshot("plan-masked", &text(&job));
+}
+
+#[test]
+fn initial_values_are_checked() {
+    let mask = "observe: {label: {from: meant, mask: place}}";
+    masked().edit(mask, &format!("start: {{label: meant}}, {mask}")).check("error-start-mask");
+    masked().edit(mask, "start: {image: meant}").check("error-start-latent");
+    masked().edit(mask, "start: {label: meant}").check("warning-start");
 }
 
 #[test]
@@ -114,8 +120,8 @@ fn masks_are_checked() {
 
 #[test]
 fn resampling_is_an_option_of_every_sampler() {
-    let Op::Diffuse { sampler, .. } = diffusion(&resample("{}")) else { panic!("no diffusion") };
-    assert_eq!(serde_json::to_value(sampler.resample).unwrap(), json!({"jump": 10, "times": 10}));
+    let resample_of = diffusion(&resample("{}")).sampler.resample;
+    assert_eq!(serde_json::to_value(resample_of).unwrap(), json!({"jump": 10, "times": 10}));
     resample("{jump: 51}").check("error-resample-jump");
     resample("{jmup: 5}").check("error-resample-key");
     resample("often").check("error-resample-form");
@@ -128,12 +134,15 @@ fn evaluations_set_it_for_all_tasks_or_for_one() {
         .edit("[image], generate: [audio]", "[image], generate: [audio], given: clean, guidance: {kind: joint}");
     let (Job::Eval(plan), warnings) = case.compile().unwrap() else { panic!("no evaluation") };
     assert_eq!(warnings, []);
-    let task =
-        |name: &str| (plan.tasks[name].guidance.as_ref().map(|guidance| guidance.name()), plan.tasks[name].given);
-    assert_eq!(task("joint"), (None, Given::Noised));
-    assert_eq!(task("image-to-text"), (Some("cfg"), Given::Noised));
-    assert_eq!(task("audio-to-text"), (None, Given::Noised));
-    assert_eq!(task("image-to-audio"), (Some("joint"), Given::Clean));
+    let guidance = |name: &str| plan.tasks[name].guidance.as_ref().map(|guidance| guidance.name());
+    let given = |name: &str| match plan.tasks[name].streams.0.values().find(|role| role.is_condition()) {
+        Some(StreamRole::Observe { given, .. }) => *given,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(guidance("joint"), None);
+    assert_eq!((guidance("image-to-text"), given("image-to-text")), (Some("cfg"), Given::Noised));
+    assert_eq!((guidance("audio-to-text"), given("audio-to-text")), (None, Given::Noised));
+    assert_eq!((guidance("image-to-audio"), given("image-to-audio")), (Some("joint"), Given::Clean));
     Case::of("eval.yaml")
         .edit("rows: 1000", "guidance: {kind: cfg, scale: {imgae: 2.0}}\nrows: 1000")
         .check("error-guidance-of-tasks");

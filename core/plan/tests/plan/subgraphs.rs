@@ -1,6 +1,6 @@
 //! Pipelines as parts of another pipeline (`use`).
 
-use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::plan::{Job, RunPlan};
 use anyflow_plan::{Format, Override, Source, explain, includes, resolved_files};
 
 use crate::bench::{Case, catalog, file, snapshot, text};
@@ -41,11 +41,8 @@ fn plan(case: &Case) -> RunPlan {
 
 /// Number of sampling steps and seed of a diffusion.
 fn sampling(plan: &RunPlan, node: &str) -> (u64, u64) {
-    let of = |op: &Op| match op {
-        Op::Diffuse { sampler, seed, .. } => Some((serde_json::to_value(sampler).unwrap()["steps"].as_u64()?, *seed)),
-        _ => None,
-    };
-    plan.steps.iter().filter(|step| step.node == node).find_map(|step| of(&step.op)).unwrap()
+    let diffusion = plan.steps.iter().filter(|step| step.node == node).find_map(|step| step.op.diffusion()).unwrap();
+    (diffusion.sampler.steps as u64, diffusion.seed)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Conflicts: generation from two prompts of different classes, at several weights of the second prompt.
 
 use anyflow_plan::findings::{Figure, Mixture};
-use anyflow_plan::plan::Task;
+use anyflow_plan::plan::{Diffusion, Roles, StreamRole, Task};
 use indexmap::IndexMap;
 use serde_json::Map;
 use tch::{Kind, Tensor};
@@ -38,7 +38,7 @@ impl Probabilities {
 pub fn answer(
     part: &str,
     task: &Task,
-    sampler: &TaskSampler,
+    sampler: &TaskSampler<'_>,
     held_out: &HeldOut<'_>,
     events: &Events,
 ) -> Result<IndexMap<String, Vec<Mixture>>> {
@@ -53,17 +53,16 @@ pub fn answer(
             RunError::Data(format!("{part}: all {} rows have the same class; increase `rows`", plan.rows))
         })?;
         let other_classes: Vec<i64> = others.iter().map(|row| classes[*row as usize]).collect();
-        let mut prompts = Arrays::new();
-        for (index, prompt) in task.condition.keys().enumerate() {
+        let mut arrays = Arrays::new();
+        for (index, prompt) in prompts_of(&task.streams).enumerate() {
             let array = held_out.array(prompt, &tuples)?;
             let array = if index == 0 { array } else { array.f_index_select(0, &Tensor::from_slice(&others))? };
-            prompts.insert(prompt.clone(), array);
+            arrays.insert(prompt.clone(), array);
         }
+        let inputs = Inputs { arrays, rows: plan.rows };
         for (step, weight) in WEIGHTS.into_iter().enumerate() {
-            let Mixed { weights, arrays } = mixed(&prompts, weight);
-            let task = Task { condition: weights, ..task.clone() };
-            let inputs = Inputs { conditions: arrays, init: Arrays::new(), rows: plan.rows, seed: *seed };
-            for (stream, array) in sampler.generate(part, &task, &inputs)? {
+            let mixed = Diffusion { streams: mixed(&task.streams, weight), ..task.diffusion(sampler.variant, *seed) };
+            for (stream, array) in sampler.generate(part, &mixed, &inputs)? {
                 let (name, judge) = judge(held_out, &stream)?;
                 let written = RoundTrip::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
                 let probabilities = &mut found.entry(name).or_default()[step];
@@ -83,22 +82,18 @@ pub fn answer(
     Ok(mixtures)
 }
 
-/// The prompts at one weight.
-struct Mixed {
-    /// Weights by prompt.
-    weights: IndexMap<String, f64>,
-    /// Arrays by prompt.
-    arrays: Arrays,
+/// The prompts of a conflict.
+pub fn prompts_of(streams: &Roles) -> impl Iterator<Item = &String> {
+    streams.names(|role| matches!(role, StreamRole::Condition { .. }))
 }
 
-/// Weights two prompts by `1 - weight` and `weight`, and leaves out a prompt of weight 0.
-fn mixed(prompts: &Arrays, weight: f64) -> Mixed {
-    let mut mixed = Mixed { weights: IndexMap::new(), arrays: Arrays::new() };
-    for ((prompt, array), weight) in prompts.iter().zip([1.0 - weight, weight]) {
-        if weight > 0.0 {
-            mixed.weights.insert(prompt.clone(), weight);
-            mixed.arrays.insert(prompt.clone(), array.shallow_clone());
-        }
+/// Weights two prompts by `1 - weight` and `weight`; a prompt of weight 0 is absent.
+fn mixed(streams: &Roles, weight: f64) -> Roles {
+    let mut mixed = streams.clone();
+    for (prompt, weight) in prompts_of(streams).zip([1.0 - weight, weight]) {
+        let from = IndexMap::from([(prompt.clone(), weight)]);
+        let role = if weight > 0.0 { StreamRole::Condition { from } } else { StreamRole::Absent };
+        mixed.0.insert(prompt.clone(), role);
     }
     mixed
 }
@@ -132,13 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_of_weight_0_is_left_out() {
-        let array = || Tensor::from_slice(&[0.0f32]);
-        let prompts = Arrays::from([("a".to_string(), array()), ("b".to_string(), array())]);
-        let names = |weight: f64| mixed(&prompts, weight).weights.into_iter().collect::<Vec<_>>();
-        assert_eq!(names(0.0), [("a".to_string(), 1.0)]);
-        assert_eq!(names(0.25), [("a".to_string(), 0.75), ("b".to_string(), 0.25)]);
-        assert_eq!(names(1.0), [("b".to_string(), 1.0)]);
-        assert_eq!(mixed(&prompts, 1.0).arrays.len(), 1);
+    fn a_prompt_of_weight_0_is_absent() {
+        let mut streams = Roles::default();
+        ["a", "b"].into_iter().for_each(|prompt| streams.condition(prompt.into(), prompt.into(), 1.0));
+        let weights = |weight: f64| -> Vec<Option<f64>> {
+            let weight_of = |role: &StreamRole| match role {
+                StreamRole::Condition { from } => from.values().next().copied(),
+                _ => None,
+            };
+            mixed(&streams, weight).0.values().map(weight_of).collect()
+        };
+        assert_eq!(weights(0.0), [Some(1.0), None]);
+        assert_eq!(weights(0.25), [Some(0.75), Some(0.25)]);
+        assert_eq!(weights(1.0), [None, Some(1.0)]);
     }
 }

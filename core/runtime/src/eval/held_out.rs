@@ -6,7 +6,7 @@ use anyflow_datasets::OwnedCell;
 use anyflow_diffusion::noise::RowNoise;
 use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{EvalPlan, Table, Variant};
+use anyflow_plan::plan::{EvalPlan, Roles, Table, Variant};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
@@ -287,16 +287,12 @@ impl<'a> HeldOut<'a> {
         self.data.select(stream, array, tuples)
     }
 
-    /// The arrays of several streams in these tuples.
+    /// The arrays that these roles read, in these tuples.
     ///
     /// # Errors
     /// Errors of [`HeldOut::array`].
-    pub fn arrays<'s>(
-        &self,
-        streams: impl Iterator<Item = &'s String>,
-        tuples: &Tuples,
-    ) -> Result<IndexMap<String, Tensor>> {
-        streams.map(|stream| Ok((stream.clone(), self.array(stream, tuples)?))).collect()
+    pub fn arrays(&self, roles: &Roles, tuples: &Tuples) -> Result<IndexMap<String, Tensor>> {
+        roles.reads().map(|read| Ok((read.from.to_string(), self.array(read.from, tuples)?))).collect()
     }
 }
 

@@ -1,48 +1,74 @@
 //! Runs the tasks of an evaluation on the engine.
 
-use anyflow_diffusion::{Observed, Request, Sampling};
-use anyflow_plan::plan::{Scoring, Task};
+use anyflow_plan::plan::{Diffusion, Scoring, Variant};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
 use super::judging::CHUNK;
-use crate::from_plan::{branches, observed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
+use crate::request::{NodeDiffusion, RoleValues};
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
 use crate::{Result, RunError, Session};
 
 /// `[row, axes]` by stream.
 pub type Arrays = IndexMap<String, Tensor>;
 
-/// A model with a sampler.
-pub struct TaskSampler {
+/// The networks of a variant.
+pub struct TaskSampler<'a> {
+    /// The variant.
+    pub variant: &'a Variant,
     networks: Networks,
-    denoiser: String,
-    sampler: Sampling,
 }
 
 /// The inputs of a task for one seed.
 pub struct Inputs {
-    /// Arrays of observed streams and of prompts.
-    pub conditions: Arrays,
-    /// Arrays from which generated streams start, partly noised (SDEdit).
-    pub init: Arrays,
+    /// Arrays of the streams and prompts of the data that the task reads.
+    pub arrays: Arrays,
     /// Number of rows.
     pub rows: u64,
-    /// Seed of the noise.
-    pub seed: u64,
 }
 
-impl TaskSampler {
+impl Inputs {
+    fn keys(&self) -> Vec<u64> {
+        (0..self.rows).collect()
+    }
+}
+
+/// The values of a task.
+struct TaskValues<'a> {
+    name: &'a str,
+    sampler: &'a TaskSampler<'a>,
+    arrays: &'a Arrays,
+}
+
+impl TaskValues<'_> {
+    fn array(&self, from: &str) -> Result<&Tensor> {
+        let missing = || RunError::Internal(format!("task {} has no array {from}", self.name));
+        self.arrays.get(from).ok_or_else(missing)
+    }
+}
+
+impl RoleValues for TaskValues<'_> {
+    fn value(&self, stream: &str, from: &str) -> Result<Tensor> {
+        self.sampler.denoiser_input(self.name, stream, self.array(from)?)
+    }
+
+    fn mask(&self, from: &str) -> Result<Tensor> {
+        let networks = &self.sampler.networks;
+        let array = self.array(from)?.f_to_device(networks.device)?;
+        networks.on_stream(self.name, from, move |net| net.encode(&array, false))
+    }
+}
+
+impl<'a> TaskSampler<'a> {
     /// Starts the compute thread with the networks of a session.
     ///
     /// # Errors
     /// The engine's error.
-    pub fn start(session: Session, denoiser: &str, sampler: &Sampling, device: Device) -> Result<Self> {
+    pub fn start(session: Session, variant: &'a Variant, device: Device) -> Result<Self> {
         let Session { streams, denoisers, .. } = session;
-        let networks = Networks::start(streams, denoisers, device)?;
-        Ok(TaskSampler { networks, denoiser: denoiser.into(), sampler: sampler.clone() })
+        Ok(TaskSampler { variant, networks: Networks::start(streams, denoisers, device)? })
     }
 
     /// Number of network evaluations so far, summed over rows.
@@ -50,25 +76,18 @@ impl TaskSampler {
         self.networks.stats().row_steps
     }
 
+    fn values<'s>(&'s self, name: &'s str, inputs: &'s Inputs) -> TaskValues<'s> {
+        TaskValues { name, sampler: self, arrays: &inputs.arrays }
+    }
+
     /// Predicts the x0 of a scoring's stream from the observed streams: `[row, ...]`.
     ///
     /// # Errors
     /// Errors of plugins and engine; a row that is not finite.
-    pub fn predict(&self, name: &str, task: &Task, scoring: &Scoring, inputs: &Inputs) -> Result<Tensor> {
-        let mut latents = IndexMap::new();
-        for (stream, array) in &inputs.conditions {
-            latents.insert(stream.clone(), self.denoiser_input(name, stream, array)?);
-        }
-        let predict = PredictX0 {
-            node: name,
-            denoiser: &self.denoiser,
-            scoring,
-            absent: &task.absent,
-            sampler: self.sampler.clone(),
-            seed: inputs.seed,
-        };
-        let keys: Vec<u64> = (0..inputs.rows).collect();
-        let Predicted { mean, failed } = predict.run(&self.networks, &latents, &keys)?;
+    pub fn predict(&self, name: &str, diffusion: &Diffusion, scoring: &Scoring, inputs: &Inputs) -> Result<Tensor> {
+        let sampler = NodeDiffusion { node: name, diffusion, networks: &self.networks };
+        let states = sampler.states(&self.values(name, inputs))?;
+        let Predicted { mean, failed } = PredictX0 { sampler, scoring }.run(&states, &inputs.keys())?;
         match failed.first() {
             Some((row, text)) => Err(RunError::Data(format!("task {name}, row {row}: {text}"))),
             None => Ok(mean),
@@ -92,27 +111,14 @@ impl TaskSampler {
         ClassEmbeddings::of_classes(name, scoring, codec, &self.networks)
     }
 
-    /// Generates the streams of a task: arrays `[row, axes]`.
+    /// Generates the outputs of a task: arrays `[row, axes]`.
     ///
     /// # Errors
     /// Errors of plugins and engine.
-    pub fn generate(&self, name: &str, task: &Task, inputs: &Inputs) -> Result<Arrays> {
-        let engine = self.networks.engine();
-        let mut states = IndexMap::new();
-        for stream in engine.streams(&self.denoiser).map_err(RunError::diffusion(name))? {
-            let state = self.state(name, task, inputs, &stream.name)?;
-            states.insert(stream.name.clone(), state);
-        }
-        let request = Request {
-            denoiser: self.denoiser.clone(),
-            rows: (0..inputs.rows).collect(),
-            guidance: branches(task.guidance.as_ref(), &states),
-            states,
-            sampler: self.sampler.clone(),
-            seed: inputs.seed,
-            outputs: task.generate.clone(),
-        };
-        let sampled = engine.submit(request).and_then(|ticket| ticket.wait()).map_err(RunError::diffusion(name))?;
+    pub fn generate(&self, name: &str, diffusion: &Diffusion, inputs: &Inputs) -> Result<Arrays> {
+        let sampler = NodeDiffusion { node: name, diffusion, networks: &self.networks };
+        let states = sampler.states(&self.values(name, inputs))?;
+        let sampled = sampler.sample(sampler.request(states, inputs.keys()))?;
         let mut arrays = Arrays::new();
         for (stream, latent) in sampled.streams {
             let decode = move |net: &crate::StreamNet| net.decode(&net.denormalize(&latent)?, false);
@@ -122,34 +128,14 @@ impl TaskSampler {
         Ok(arrays)
     }
 
-    /// The role of a stream in a task.
-    fn state(&self, name: &str, task: &Task, inputs: &Inputs, stream: &str) -> Result<Observed> {
-        if let Some(array) = inputs.conditions.get(stream) {
-            let latent = self.denoiser_input(name, stream, array)?;
-            return Ok(match task.condition.get(stream) {
-                Some(weight) => Observed::Prompt { value: latent, weight: *weight },
-                None => observed(task.given, latent),
-            });
-        }
-        if task.absent.iter().any(|absent| absent == stream) || self.networks.is_prompt(stream) {
-            return Ok(Observed::Absent);
-        }
-        match inputs.init.get(stream) {
-            Some(array) => Ok(Observed::Init(self.denoiser_input(name, stream, array)?)),
-            None => Ok(Observed::Noisy),
-        }
-    }
-
-    /// Generates each stream of a task by itself, from the same noise; the other streams are absent.
+    /// Generates each output of a task by itself, from the same noise; the other streams are absent.
     ///
     /// # Errors
     /// Errors of plugins and engine.
-    pub fn independent(&self, name: &str, task: &Task, inputs: &Inputs) -> Result<Arrays> {
+    pub fn independent(&self, name: &str, diffusion: &Diffusion, inputs: &Inputs) -> Result<Arrays> {
         let mut arrays = Arrays::new();
-        for stream in &task.generate {
-            let others = task.generate.iter().chain(&task.marginalize).filter(|other| *other != stream);
-            let absent = task.absent.iter().chain(others).cloned().collect();
-            let alone = Task { generate: vec![stream.clone()], marginalize: Vec::new(), absent, ..task.clone() };
+        for stream in diffusion.streams.outputs() {
+            let alone = Diffusion { streams: diffusion.streams.alone(stream), ..diffusion.clone() };
             arrays.extend(self.generate(name, &alone, inputs)?);
         }
         Ok(arrays)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyflow_datasets::{Feature, Features, Folder, OwnedCell, TableWriter, column_from_cells};
-use anyflow_plan::plan::{Model, Task, Type};
+use anyflow_plan::plan::{Model, RoleValue, Task, Type};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use indexmap::IndexMap;
@@ -46,12 +46,12 @@ impl Samples {
     ) -> Result<Samples> {
         let mut samples = Samples::default();
         let first = tuples.first(ROWS);
-        let sources = task.start.values();
         let model = &held_out.plan.model;
-        for stream in task.observe.iter().chain(task.condition.keys()).chain(sources) {
-            if let Ok(Some(cells)) = held_out.cells(stream, &first) {
-                let name = if generated.contains_key(stream) { format!("start of {stream}") } else { stream.clone() };
-                samples.add(name, feature(model, stream)?, cells);
+        for RoleValue { key, from, .. } in task.streams.reads() {
+            if let Ok(Some(cells)) = held_out.cells(from, &first) {
+                let is_made = generated.contains_key(from);
+                let name = if is_made { format!("{} of {from}", word(key)) } else { from.to_string() };
+                samples.add(name, feature(model, from)?, cells);
             }
         }
         let names = held_out.class_names();
@@ -106,6 +106,11 @@ fn feature(model: &Model, stream: &str) -> Result<Feature> {
     let of_stream = model.streams.get(stream).map(|stream| &stream.cells);
     let kind: Option<&Type> = of_stream.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.cells));
     feature_of(stream, kind)
+}
+
+/// The word for a value that a generated stream has as well.
+fn word(key: &str) -> &str {
+    if key == "observe" { "original" } else { key }
 }
 
 fn text() -> Feature {

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::figures;
 use super::held_out::HeldOut;
-use super::sample::{Arrays, Inputs, TaskSampler};
+use super::sample::{Inputs, TaskSampler};
 use crate::Result;
 use crate::events::{self, Events};
 use crate::scoring::ClassEmbeddings;
@@ -28,7 +28,7 @@ pub fn answer(
     part: &str,
     task: &Task,
     scoring: &Scoring,
-    sampler: &TaskSampler,
+    sampler: &TaskSampler<'_>,
     held_out: &HeldOut<'_>,
     events: &Events,
 ) -> Result<Answer> {
@@ -42,10 +42,10 @@ pub fn answer(
     let mut recalls = IndexMap::<String, Vec<f64>>::new();
     for (done, seed) in plan.seeds.iter().enumerate() {
         let tuples = held_out.tuples(*seed);
-        let conditions = held_out.arrays(task.observe.iter(), &tuples)?;
-        let inputs = Inputs { conditions, init: Arrays::new(), rows: plan.rows, seed: *seed };
+        let diffusion = task.diffusion(sampler.variant, *seed);
+        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.rows };
         let started = Instant::now();
-        let predicted = sampler.predict(part, task, scoring, &inputs)?;
+        let predicted = sampler.predict(part, &diffusion, scoring, &inputs)?;
         sampled += started.elapsed();
         if scoring.classes.is_empty() {
             let own = sampler.denoiser_input(part, &scoring.stream, &held_out.array(&scoring.stream, &tuples)?)?;

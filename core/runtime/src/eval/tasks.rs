@@ -33,7 +33,7 @@ pub struct Answered {
 pub fn answer(
     part: &str,
     task: &Task,
-    sampler: &TaskSampler,
+    sampler: &TaskSampler<'_>,
     held_out: &HeldOut<'_>,
     events: &Events,
 ) -> Result<Answered> {
@@ -42,7 +42,7 @@ pub fn answer(
     events.begin(part, Some(all), "rows", 0);
     let mut calls = 0;
     let mut sampled = Duration::ZERO;
-    let is_free = task.observe.is_empty() && task.condition.is_empty() && task.start.is_empty();
+    let is_free = task.streams.reads().next().is_none();
     let mut coherence = Vec::new();
     let mut joint = Fits::default();
     let mut independent = Fits::default();
@@ -52,12 +52,11 @@ pub fn answer(
         let _span = tracing::info_span!("task", part, seed).entered();
         let tuples = held_out.tuples(*seed);
         let truth = held_out.classes(&tuples)?;
-        let conditions = held_out.arrays(task.observe.iter().chain(task.condition.keys()), &tuples)?;
-        let init = task.start.iter().map(|(name, from)| Ok((name.clone(), held_out.array(from, &tuples)?)));
-        let inputs = Inputs { conditions, init: init.collect::<Result<_>>()?, rows: plan.rows, seed: *seed };
+        let diffusion = task.diffusion(sampler.variant, *seed);
+        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.rows };
         let before = sampler.network_calls();
         let started = Instant::now();
-        let generated = sampler.generate(part, task, &inputs)?;
+        let generated = sampler.generate(part, &diffusion, &inputs)?;
         sampled += started.elapsed();
         calls += sampler.network_calls() - before;
         let generated = judged(generated, held_out)?;
@@ -75,7 +74,7 @@ pub fn answer(
         if generated.len() > 1 {
             joint.add(part, &generated, sampler, held_out)?;
             if plan.independent {
-                let apart = sampler.independent(part, task, &inputs)?;
+                let apart = sampler.independent(part, &diffusion, &inputs)?;
                 independent.add(part, &judged(apart, held_out)?, sampler, held_out)?;
             }
         }

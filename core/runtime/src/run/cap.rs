@@ -4,7 +4,7 @@
 use anyflow_datasets::Folder;
 use anyflow_diffusion::EngineHandle;
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Op, RunPlan};
+use anyflow_plan::plan::RunPlan;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +33,7 @@ pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Fol
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&folder.path().join(FILE))(e.into()))?,
         None => IndexMap::new(),
     };
-    let denoisers = plan.steps.iter().filter_map(|step| match &step.op {
-        Op::Diffuse { denoiser, .. } | Op::Score { denoiser, .. } => Some(denoiser),
-        _ => None,
-    });
+    let denoisers = plan.steps.iter().filter_map(|step| Some(&step.op.diffusion()?.denoiser));
     for denoiser in denoisers {
         if !caps.contains_key(denoiser) {
             let cap = match order.batch_rows {

@@ -4,18 +4,18 @@ mod judge;
 mod made_cells;
 mod module;
 
-use anyflow_diffusion::{EngineHandle, EngineStats, Observed, Request, Sampled};
+use anyflow_diffusion::{EngineHandle, EngineStats, Request, Sampled};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
+use anyflow_plan::plan::{Diffusion, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
 use super::decode::class_cells;
 use super::micro_batch::MicroBatch;
 use crate::events::Events;
-use crate::from_plan::{branches, observed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
+use crate::request::{NodeDiffusion, RoleValues};
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
 use crate::{Result, RunError};
 
@@ -76,7 +76,7 @@ impl<'a> Compute<'a> {
                 Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
                 Op::WriteNumbers { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
-                Op::Diffuse { .. } => self.diffuse(batch, step)?,
+                Op::Diffuse { diffusion, to } => self.diffuse(batch, step, diffusion, to)?,
                 Op::Score { .. } => self.score(batch, step)?,
                 Op::Judge { .. } => self.judge(batch, step)?,
             }
@@ -91,65 +91,25 @@ impl<'a> Compute<'a> {
         last.is_some_and(|last| last <= index && !self.plan.steps[last].op.is_writing())
     }
 
-    fn diffuse(&self, batch: &mut MicroBatch, step: &Step) -> Result<()> {
-        let Op::Diffuse {
-            denoiser,
-            generate,
-            marginalize,
-            observe,
-            masks,
-            given,
-            condition,
-            guidance,
-            absent,
-            sampler,
-            seed,
-        } = &step.op
-        else {
-            return Err(RunError::Internal(format!("step {} is not a diffusion", step.node)));
-        };
+    fn diffuse(
+        &self,
+        batch: &mut MicroBatch,
+        step: &Step,
+        diffusion: &Diffusion,
+        to: &IndexMap<String, String>,
+    ) -> Result<()> {
         self.events.enter(&step.node, None);
-        let mut states = IndexMap::new();
-        let mut prompts = self.prompts(batch, condition)?;
-        for stream in self.networks.engine().streams(denoiser).map_err(RunError::diffusion(&step.node))? {
-            let name = &stream.name;
-            let state = if let Some(prompt) = prompts.swap_remove(name) {
-                prompt
-            } else if self.plan.model.prompts.contains_key(name) {
-                Observed::Absent
-            } else if let Some(id) = observe.get(name) {
-                let latent = value(batch, id)?.f_to_device(self.networks.device)?;
-                let latent = self.networks.on_stream(&step.node, name, move |net| net.normalize(&latent))?;
-                match masks.get(name) {
-                    Some(mask) => Observed::Inpaint { value: latent, mask: value(batch, mask)?.shallow_clone() },
-                    None => observed(*given, latent),
-                }
-            } else if absent.contains(name) {
-                Observed::Absent
-            } else if generate.contains_key(name) || marginalize.contains(name) {
-                Observed::Noisy
-            } else {
-                return Err(RunError::Internal(format!("node {} has no role for stream {name}", step.node)));
-            };
-            states.insert(name.clone(), state);
-        }
-        let request = Request {
-            denoiser: denoiser.clone(),
-            rows: batch.keys.iter().map(|key| key.hash).collect(),
-            guidance: branches(guidance.as_ref(), &states),
-            states,
-            sampler: sampler.clone(),
-            seed: *seed,
-            outputs: generate.keys().cloned().collect(),
-        };
-        let ticket = self.networks.engine().submit(request).map_err(RunError::diffusion(&step.node))?;
-        let Sampled { streams, rows_failed } = ticket.wait().map_err(RunError::diffusion(&step.node))?;
+        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: &self.networks };
+        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: &self.networks })?;
+        let request = sampler.request(states, batch.keys.iter().map(|key| key.hash).collect());
+        let outputs = to.keys().cloned().collect();
+        let Sampled { streams, rows_failed } = sampler.sample(Request { outputs, ..request })?;
         for (row, text) in rows_failed {
             batch.fail(row, &step.node, "diffusion", text);
         }
         for (name, latent) in streams {
             let latent = self.networks.on_stream(&step.node, &name, move |net| net.denormalize(&latent))?;
-            batch.values.insert(generate[&name].clone(), latent);
+            batch.values.insert(to[&name].clone(), latent);
         }
         Ok(())
     }
@@ -158,19 +118,14 @@ impl<'a> Compute<'a> {
 impl Compute<'_> {
     /// Classifies rows: the index of the best class, and the cosine similarity to each class.
     fn score(&self, batch: &mut MicroBatch, step: &Step) -> Result<()> {
-        let Op::Score { denoiser, scoring, observe, absent, sampler, seed, label, scores } = &step.op else {
+        let Op::Score { diffusion, scoring, label, scores } = &step.op else {
             return Err(RunError::Internal(format!("step {} is not a classification", step.node)));
         };
         self.events.enter(&step.node, None);
-        let mut observed = IndexMap::new();
-        for (name, id) in observe {
-            let latent = value(batch, id)?.f_to_device(self.networks.device)?;
-            let latent = self.networks.on_stream(&step.node, name, move |net| net.normalize(&latent))?;
-            observed.insert(name.clone(), latent);
-        }
+        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: &self.networks };
+        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: &self.networks })?;
         let keys: Vec<u64> = batch.keys.iter().map(|key| key.hash).collect();
-        let predict = PredictX0 { node: &step.node, denoiser, scoring, absent, sampler: sampler.clone(), seed: *seed };
-        let Predicted { mean, failed } = predict.run(&self.networks, &observed, &keys)?;
+        let Predicted { mean, failed } = PredictX0 { sampler, scoring }.run(&states, &keys)?;
         for (row, text) in failed {
             batch.fail(row, &step.node, "diffusion", text);
         }
@@ -189,32 +144,27 @@ impl Compute<'_> {
         }
         Ok(())
     }
-
-    /// The prompts of a node. If several conditions name one prompt, its tokens are their weighted mean.
-    fn prompts(&self, batch: &MicroBatch, condition: &[Condition]) -> Result<IndexMap<String, Observed>> {
-        let mut mixed: IndexMap<&String, WeightedSum> = IndexMap::new();
-        for Condition { prompt, from, weight } in condition {
-            let tokens = value(batch, from)?.f_to_device(self.networks.device)?.f_mul_scalar(*weight)?;
-            let sum = match mixed.swap_remove(prompt) {
-                Some(WeightedSum { tokens: sum, weight: total }) => {
-                    WeightedSum { tokens: sum.f_add(&tokens)?, weight: total + weight }
-                }
-                None => WeightedSum { tokens, weight: *weight },
-            };
-            mixed.insert(prompt, sum);
-        }
-        let mut prompts = IndexMap::new();
-        for (prompt, WeightedSum { tokens, weight }) in mixed {
-            prompts.insert(prompt.clone(), Observed::Prompt { value: tokens.f_div_scalar(weight)?, weight });
-        }
-        Ok(prompts)
-    }
 }
 
-/// A sum of tokens times their weights, and the sum of the weights.
-struct WeightedSum {
-    tokens: Tensor,
-    weight: f64,
+/// The values of a micro-batch, by id.
+struct BatchValues<'a> {
+    batch: &'a MicroBatch,
+    node: &'a str,
+    networks: &'a Networks,
+}
+
+impl RoleValues for BatchValues<'_> {
+    fn value(&self, stream: &str, from: &str) -> Result<Tensor> {
+        let value = value(self.batch, from)?.f_to_device(self.networks.device)?;
+        if self.networks.is_prompt(stream) {
+            return Ok(value);
+        }
+        self.networks.on_stream(self.node, stream, move |net| net.normalize(&value))
+    }
+
+    fn mask(&self, from: &str) -> Result<Tensor> {
+        Ok(value(self.batch, from)?.shallow_clone())
+    }
 }
 
 fn value<'b>(batch: &'b MicroBatch, id: &str) -> Result<&'b Tensor> {

@@ -2,6 +2,7 @@
 
 use anyflow_config::{Field, Guidance, Mapping, Sampler, ValueForm, defaulted, json, optional, required};
 
+use super::pipeline::OBSERVE;
 use super::{
     ABSENT, ALONG, CONDITION, COUNT, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
     SEED_FORM, SOURCES, TABLE, TEMPLATES, WORDS,
@@ -122,7 +123,12 @@ pub(crate) static TASK: Mapping = Mapping {
     name: "task",
     keys: &[
         required("generate", NAMES, "Streams to generate and judge"),
-        optional("observe", NAMES, "Streams observed from the data"),
+        optional(
+            "observe",
+            ValueForm::Either(&[NAMES, OBSERVE]),
+            "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it \
+             in part (in-painting)",
+        ),
         optional(
             "start",
             ValueForm::Names(&ValueForm::String),

@@ -80,8 +80,13 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
         required("diffuse", NAMES, "Streams to generate"),
         optional(
             "observe",
-            ValueForm::Names(&ValueForm::Or(&ValueForm::String, &ValueForm::Mapping(&OBSERVED))),
+            OBSERVE,
             "Observed streams: stream -> node with its latent, or a mapping with a mask to observe it in part (in-painting)",
+        ),
+        optional(
+            "start",
+            ValueForm::Names(&ValueForm::String),
+            "Initial values for a sampler that starts late (SDEdit): stream -> node with its latent",
         ),
         defaulted(
             "given",
@@ -100,12 +105,20 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
     ],
 };
 
+/// Observed streams with their values.
+pub(super) const OBSERVE: ValueForm =
+    ValueForm::Names(&ValueForm::Or(&ValueForm::String, &ValueForm::Mapping(&OBSERVED)));
+
 /// A stream that is observed in part; it is generated as well.
 pub(crate) static OBSERVED: Mapping = Mapping {
     name: "observe",
     keys: &[
-        required("from", ValueForm::String, "Node with the latent"),
-        optional("mask", ValueForm::String, "Node with a value of the same shape; elements above 0.5 are observed"),
+        required("from", ValueForm::String, "Node with the latent; in a task, a stream of the data"),
+        optional(
+            "mask",
+            ValueForm::String,
+            "Node with a value of the same shape; in a task, a stream of the data. Elements above 0.5 are observed",
+        ),
     ],
 };
 
