@@ -15,8 +15,9 @@ use crate::noise::{RowNoise, START_STEP};
 use crate::tensor::tensor_from_rows;
 use crate::{Denoiser, DenoiserInput, EngineError, Prediction, Result, StreamSpec, TensorExt};
 pub use contrastive::info_nce;
-use predicted_x0::{picked, predicted_x0};
+use predicted_x0::{index_tensor, picked, predicted_x0};
 pub use prompting::Prompting;
+use times::Rows;
 pub use times::{Draw, Draws};
 pub use weight::{LossOptions, loss_weight};
 
@@ -50,6 +51,9 @@ pub struct LossOutput {
 /// objective, divided by the constant D so that its size does not depend on the model; w is [`loss_weight`] the time of
 /// the stream. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
+/// Streams that a row lacks ([`LossOptions::lacking`]) are absent, and the row draws among the others. A row that lacks
+/// all of them has no loss, but counts in the mean.
+///
 /// The losses of heads are added by their weights: see [`Auxiliary`](crate::Auxiliary). Very noisy rows say nothing
 /// about an auxiliary stream, so the loss of a head is multiplied by a(t), as if its times were drawn in proportion to
 /// a(t).
@@ -78,6 +82,14 @@ pub fn denoising_loss(
         stream.check_batch(latent, rows)?;
     }
     let (diffused, others) = streams.split_at(denoiser.diffused());
+    if ![0, rows].contains(&options.lacking.len()) {
+        let found = vec![options.lacking.len() as i64];
+        return Err(EngineError::Shape {
+            what: "the streams that rows lack".into(),
+            expected: vec![rows as i64],
+            found,
+        });
+    }
     let (_, prompts) = others.split_at(denoiser.auxiliaries().len());
     let taking: Vec<usize> = (0..diffused.len()).filter(|index| options.takes(*index)).collect();
     let specs: Vec<StreamSpec> = taking.iter().map(|index| diffused[*index].clone()).collect();
@@ -85,10 +97,13 @@ pub fn denoising_loss(
         return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
     times::check(law, &specs)?;
-    let draw =
-        times::draw_from(law, options.first_row, &specs, rows, key.seed, key.step).among(&taking, diffused.len());
-    let draw = auxiliary::with_auxiliary(draw, denoiser, options.first_row, key);
-    let draw = options.prompting.with_prompts(draw, prompts, options.first_row, key)?;
+    let rows_of = |lacking| Rows { first: options.first_row, count: rows, lacking };
+    let lacking = options.lacking_among(&taking);
+    let draw = times::draw_from(law, rows_of(&lacking), &specs, key).among(&taking, diffused.len());
+    let draw = auxiliary::with_auxiliary(draw, denoiser, options, key);
+    let of_prompts: Vec<usize> = (streams.len() - prompts.len()..streams.len()).collect();
+    let lacking = options.lacking_among(&of_prompts);
+    let draw = options.prompting.with_prompts(draw, prompts, rows_of(&lacking), key)?;
     let batch = Batch::new(streams, diffused.len(), &draw, options, key, latents)?;
     let mut x = Vec::new();
     let mut targets = Vec::new();
@@ -104,7 +119,7 @@ pub fn denoising_loss(
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
     let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
-    output.heads(denoiser, &draw, latents, &predictions, options.denoise_weight)?;
+    output.heads(denoiser, &draw, latents, &predictions, options)?;
     match &options.contrast {
         None => {}
         Some(contrast) if contrast.stream.is_some() => {
@@ -114,19 +129,42 @@ pub fn denoising_loss(
                 output.align(contrast, &predicted.x0, &truth, rows)?;
             }
         }
-        Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?)?,
+        Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?, options)?,
     }
     Ok(output)
 }
 
 impl LossOutput {
-    /// Adds the contrastive loss of the environment tokens, averaged over the pairs of streams.
-    fn contrast(&mut self, contrast: &ContrastiveLoss, shown: Vec<Option<Tensor>>) -> Result<()> {
-        let shown: Vec<Tensor> = shown.into_iter().flatten().collect();
+    /// Adds the contrastive loss of the environment tokens, averaged over the pairs of streams. A pair compares the rows
+    /// that have both streams, weighted by their share, and needs two of them.
+    fn contrast(
+        &mut self,
+        contrast: &ContrastiveLoss,
+        shown: Vec<Option<Tensor>>,
+        options: &LossOptions,
+    ) -> Result<()> {
+        let shown = shown.into_iter().enumerate().filter_map(|(stream, tokens)| Some((stream, tokens?)));
+        let shown: Vec<(usize, Tensor)> = shown.collect();
         let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
         for (one, other) in &pairs {
-            let (loss, right) = info_nce(&shown[*one], &shown[*other], contrast.temperature)?;
-            let term = loss.try_mul_scalar(contrast.weight / pairs.len() as f64)?;
+            let (first, u) = &shown[*one];
+            let (second, v) = &shown[*other];
+            let rows = u.size()[0];
+            let both =
+                (0..rows).filter(|row| [first, second].iter().all(|stream| options.has(*row as usize, **stream)));
+            let both: Vec<i64> = both.collect();
+            if both.len() < rows.min(2) as usize {
+                continue;
+            }
+            let (u, v) = if both.len() as i64 == rows {
+                (u.shallow_clone(), v.shallow_clone())
+            } else {
+                let index = index_tensor(&both, u.device())?;
+                (picked(u, &index)?, picked(v, &index)?)
+            };
+            let (loss, right) = info_nce(&u, &v, contrast.temperature)?;
+            let share = both.len() as f64 / rows as f64;
+            let term = loss.try_mul_scalar(contrast.weight / pairs.len() as f64 * share)?;
             self.loss = self.loss.try_add(&term)?;
             self.per_stream.push((format!("contrastive {one}-{other}"), right.try_detach()?));
         }

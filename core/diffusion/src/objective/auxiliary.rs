@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Draw, DrawKey, LossOutput};
+use super::{Draw, DrawKey, LossOptions, LossOutput};
 use crate::auxiliary::class_moments;
 use crate::noise::RowNoise;
 use crate::tensor::tensor_from_rows;
@@ -15,8 +15,8 @@ const DROPOUT_NOISE: &str = "\0companion";
 const LEAST_PROBABILITY: f64 = 1e-6;
 
 /// Appends the states of the auxiliary streams to a draw over the diffused streams: clean, or absent if the embedding
-/// is dropped. An auxiliary stream that is not aggregated has no embedding.
-pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usize, key: DrawKey) -> Draw {
+/// is dropped or the row lacks the stream. An auxiliary stream that is not aggregated has no embedding.
+pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, options: &LossOptions, key: DrawKey) -> Draw {
     let auxiliaries = denoiser.auxiliaries();
     if auxiliaries.is_empty() {
         return draw;
@@ -27,11 +27,12 @@ pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usi
     let mut times = Vec::new();
     let mut drawn = vec![0.0; auxiliaries.len()];
     for row in 0..rows {
-        RowNoise::new(key.seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(key.step, &mut drawn);
+        RowNoise::new(key.seed, (options.first_row + row) as u64, DROPOUT_NOISE).uniforms(key.step, &mut drawn);
         let (of_streams, of_auxiliaries) = states.row_mut(row).split_at_mut(diffused);
         of_streams.copy_from_slice(draw.states.row(row));
-        for ((state, auxiliary), drawn) in of_auxiliaries.iter_mut().zip(auxiliaries).zip(&drawn) {
-            if auxiliary.aggregate.as_ref().is_some_and(|aggregate| *drawn >= aggregate.dropout) {
+        for (index, (state, auxiliary)) in of_auxiliaries.iter_mut().zip(auxiliaries).enumerate() {
+            let is_kept = auxiliary.aggregate.as_ref().is_some_and(|aggregate| drawn[index] >= aggregate.dropout);
+            if is_kept && options.has(row, diffused + index) {
                 *state = State::Clean;
             }
         }
@@ -42,23 +43,25 @@ pub(super) fn with_auxiliary(draw: Draw, denoiser: &dyn Denoiser, first_row: usi
 }
 
 impl LossOutput {
-    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoise_weight`.
+    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoise_weight`. A row that lacks the
+    /// stream of a head has no loss there.
     pub(super) fn heads(
         &mut self,
         denoiser: &dyn Denoiser,
         draw: &Draw,
         latents: &[Tensor],
         predictions: &[Tensor],
-        denoise_weight: f64,
+        options: &LossOptions,
     ) -> Result<()> {
-        if denoise_weight != 1.0 {
-            self.loss = self.loss.try_mul_scalar(denoise_weight)?;
+        if options.denoise_weight != 1.0 {
+            self.loss = self.loss.try_mul_scalar(options.denoise_weight)?;
         }
         for (number, auxiliary) in denoiser.auxiliaries().iter().enumerate() {
             let Some(head) = &auxiliary.head else { continue };
             let index = denoiser.diffused() + number;
             let read = followed(denoiser, auxiliary)?;
-            let weights = weights(denoiser, draw, read, OwnEmbedding { index, weight: head.embedding_weight });
+            let own = OwnEmbedding { index, weight: head.embedding_weight, options };
+            let weights = weights(denoiser, draw, read, own);
             let weights = tensor_from_rows(&weights, weights.len(), &[], latents[index].device())?;
             let of_row = off(head.loss, &predictions[index], &latents[index])?;
             let loss = of_row.try_dot(&weights)?;
@@ -82,15 +85,17 @@ fn followed(denoiser: &dyn Denoiser, auxiliary: &Auxiliary) -> Result<usize> {
 }
 
 /// The weight of rows that contain the embedding of the auxiliary stream itself.
-struct OwnEmbedding {
+struct OwnEmbedding<'a> {
     /// The index of the auxiliary stream.
     index: usize,
     weight: f64,
+    /// The streams that rows lack.
+    options: &'a LossOptions,
 }
 
-/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
-/// by the weight in rows with the own embedding.
-fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding) -> Vec<f32> {
+/// a(t) of the stream at index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent, or if the row
+/// lacks the auxiliary stream; multiplied by the weight in rows with the own embedding.
+fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding<'_>) -> Vec<f32> {
     let rows = draw.states.rows();
     let streams = draw.states.streams();
     let schedule = &denoiser.streams()[read].schedule;
@@ -99,7 +104,11 @@ fn weights(denoiser: &dyn Denoiser, draw: &Draw, read: usize, own: OwnEmbedding)
         State::Clean => 1.0,
         State::Noisy => schedule.signal(draw.times[row * streams + read]),
     };
-    let share = |row: usize| if draw.states.row(row)[own.index] == State::Clean { own.weight } else { 1.0 };
+    let share = |row: usize| match draw.states.row(row)[own.index] {
+        _ if !own.options.has(row, own.index) => 0.0,
+        State::Clean => own.weight,
+        _ => 1.0,
+    };
     (0..rows).map(|row| (of_row(row) * share(row) / rows as f64) as f32).collect()
 }
 
@@ -130,6 +139,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::objective::times::{Rows, draw_from};
     use crate::{
         Aggregation, AggregationSchedule, BuildOptions, Draws, HeadConfig, HeadNetwork, Network, Parameterization,
         Precision, Schedule, StreamSpec, TimeDistribution, build_joined,
@@ -169,7 +179,7 @@ mod tests {
         let rows = 8000;
         let law = TimeDistribution::SharedAll(Default::default());
         let draw = law.draw(&streams, rows, 7, 3);
-        let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), 0, KEY);
+        let whole = with_auxiliary(draw.clone(), denoiser.as_ref(), &LossOptions::default(), KEY);
         let clean = |index: usize| {
             (0..rows).filter(|row| whole.states.row(*row)[index] == State::Clean).count() as f64 / rows as f64
         };
@@ -180,12 +190,9 @@ mod tests {
             assert_eq!(whole.times[row * 4], draw.times[row]);
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = with_auxiliary(
-            crate::objective::times::draw_from(&law, 100, &streams, 50, 7, 3),
-            denoiser.as_ref(),
-            100,
-            KEY,
-        );
+        let few = Rows { first: 100, count: 50, lacking: &[] };
+        let options = LossOptions { first_row: 100, ..LossOptions::default() };
+        let part = with_auxiliary(draw_from(&law, few, &streams, KEY), denoiser.as_ref(), &options, KEY);
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
     }
 }

@@ -33,6 +33,10 @@ pub struct LossOptions {
     pub prompting: Prompting,
     /// Diffused streams that take no part, as a bit mask: bit i is set for the i-th stream. They are absent.
     pub left_out: u64,
+    /// Per row of this call, the streams that the row lacks, as a bit mask: bit i is set for the i-th stream of the
+    /// denoiser, auxiliary streams and prompts included. They are absent: they have no loss and no gradient, and condition
+    /// nothing. Empty if every row has every stream.
+    pub lacking: Vec<u64>,
     /// The contrastive loss, if any.
     pub contrast: Option<ContrastiveLoss>,
 }
@@ -45,6 +49,7 @@ impl Default for LossOptions {
             first_row: 0,
             prompting: Prompting::default(),
             left_out: 0,
+            lacking: Vec::new(),
             contrast: None,
         }
     }
@@ -54,6 +59,19 @@ impl LossOptions {
     /// True if a diffused stream takes part.
     pub(super) fn takes(&self, index: usize) -> bool {
         self.left_out >> index & 1 == 0
+    }
+
+    /// True if a row has a stream of the denoiser.
+    pub(super) fn has(&self, row: usize, stream: usize) -> bool {
+        self.lacking.get(row).is_none_or(|lacking| lacking >> stream & 1 == 0)
+    }
+
+    /// Per row, which of the streams at `places` it lacks, as a bit mask over `places`.
+    pub(super) fn lacking_among(&self, places: &[usize]) -> Vec<u64> {
+        let of_row = |lacking: &u64| {
+            places.iter().enumerate().fold(0, |bits, (bit, place)| bits | ((lacking >> place & 1) << bit))
+        };
+        self.lacking.iter().map(of_row).collect()
     }
 
     /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not
