@@ -55,6 +55,7 @@ mod key;
 mod list;
 mod media;
 mod memory;
+mod natural;
 mod output;
 mod pair;
 mod read;

@@ -88,9 +88,9 @@ fn an_imported_image_folder_has_its_sub_folders_as_classes() {
     let columns = json!({"id": "string", "image": "image", "label": "class label (3)"});
     assert_eq!((&json["rows"], &json["columns"], &json["left_out"]), (&json!(3), &columns, &json!(1)));
     assert!(text.contains("1 file is not an image, sound or video and was skipped, e.g. 2/notes.txt"), "{text}");
-    assert_eq!(cells(&out, "id"), texts(&["10/b.png", "2/c.png", "9/a.png"]));
-    assert_eq!(cells(&out, "image"), pngs(&[0, 2, 9]));
-    assert_eq!(numbers(&out, "label"), [2, 0, 1]);
+    assert_eq!(cells(&out, "id"), texts(&["2/c.png", "9/a.png", "10/b.png"]));
+    assert_eq!(cells(&out, "image"), pngs(&[2, 9, 0]));
+    assert_eq!(numbers(&out, "label"), [0, 1, 2]);
     assert_eq!(feature(&out, "label"), Feature::ClassLabel { names: ["2", "9", "10"].map(String::from).to_vec() });
     put(&root.join("metadata.jsonl"), "{\"file_name\": \"9/a.png\", \"text\": \"nine\"}\n");
     let (text, json) = both(line!["import", &root, "--output", &out]);

@@ -44,7 +44,7 @@ pub enum Command {
     /// List, inspect, create and check plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Inspect, import, generate and pair datasets
+    /// Inspect, survey, import, generate and pair datasets
     #[command(subcommand)]
     Data(data::Command),
     /// Write an HTML page with the samples, curves, graph and provenance of a folder
@@ -69,7 +69,7 @@ impl Command {
             Command::Plan(args) => plan::run(&args, console),
             Command::Explain(args) => explain::run(&args),
             Command::Plugin(command) => plugin::run(&command, console),
-            Command::Data(command) => data::run(&command),
+            Command::Data(command) => data::run(&command, console),
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args, console),
             Command::Completions(args) => Ok(completions::run(&args)),

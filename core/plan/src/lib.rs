@@ -42,6 +42,6 @@ pub use explain::{Format, explain};
 pub use include::{Includes, includes};
 pub use overrides::Override;
 pub use problem::{CodeEntry, Hint};
-pub use protocol::{event, findings, frame, order};
+pub use protocol::{event, findings, frame, order, survey};
 pub use source::{Place, Source};
 pub use surface::schema;

@@ -73,7 +73,7 @@ impl Node {
 /// Reads a text; syntax errors and duplicate keys are reported.
 pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Located<Raw>>(text, options()) {
-        Ok(located) => Some(node(located, source, report)),
+        Ok(located) => Some(node(located, text, source, report)),
         Err(error) => {
             let span = error.location().map_or(Span { source, start: 0, end: 0 }, |at| found_at(at, text, source));
             let words = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
@@ -127,25 +127,29 @@ fn found_at(at: Location, text: &str, source: SourceId) -> Span {
     Span { source, start, end: start + 1 }
 }
 
-fn node(located: Located<Raw>, source: SourceId, report: &mut Report) -> Node {
+fn node(located: Located<Raw>, text: &str, source: SourceId, report: &mut Report) -> Node {
     let at = span(located.referenced, source);
     let content = match located.value {
         Raw::Null => Content::Null,
         Raw::Flag(flag) => Content::Flag(flag),
         Raw::Number(number) => Content::Number(number),
-        Raw::String(text) => Content::String(text),
-        Raw::List(items) => Content::List(items.into_iter().map(|item| node(item, source, report)).collect()),
-        Raw::Mapping(entries) => Content::Mapping(mapping(entries, source, report)),
+        Raw::String(string) => Content::String(string),
+        Raw::List(items) => Content::List(items.into_iter().map(|item| node(item, text, source, report)).collect()),
+        Raw::Mapping(entries) => Content::Mapping(mapping(entries, text, source, report)),
     };
     Node { span: at, content }
 }
 
-fn mapping(raw: Vec<(Located<String>, Located<Raw>)>, source: SourceId, report: &mut Report) -> Vec<Entry> {
+fn mapping(raw: Vec<(Located<String>, Located<Raw>)>, text: &str, source: SourceId, report: &mut Report) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
     let mut first: HashMap<String, Span> = HashMap::with_capacity(raw.len());
     for (key, value) in raw {
         let key = Spanned::new(key.value, span(key.referenced, source));
-        let node = node(value, source, report);
+        let node = node(value, text, source, report);
+        if let Some(comma) = hints::decimal_comma(entries.last(), &key, &node, text) {
+            report.error(Span { source, start: comma.start, end: comma.end }, Problem::Syntax { text: comma.words });
+            continue;
+        }
         match first.get(&key.value) {
             Some(first) => {
                 let problem = Problem::Duplicate { what: "key".into(), name: key.value };

@@ -33,6 +33,7 @@ mod train;
 pub use error::{Result, RunError};
 pub use job::{execute, versions};
 pub use judge::Judge;
+pub use run::survey;
 pub use session::Session;
 pub use stream::StreamNet;
 

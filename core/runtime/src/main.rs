@@ -1,11 +1,12 @@
 //! `anyflow-engine ORDER.json` executes one job and sends its events as frames of JSON. `anyflow-engine --check ORDER.json`
-//! checks a plugin. `-` reads the order from standard input. Users call `anyflow` instead.
+//! checks a plugin, and `anyflow-engine --survey ORDER.json` surveys a dataset. `-` reads the order from standard input. Users call `anyflow` instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyflow_plan::order::{CheckOrder, Order};
 use anyflow_plan::plan::PLAN_FORMAT;
+use anyflow_plan::survey::SurveyOrder;
 use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
 use anyflow_runtime::trace::Timeline;
@@ -15,14 +16,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-const USAGE: &str = "usage: anyflow-engine ORDER.json, or anyflow-engine --check ORDER.json; `anyflow run` and `anyflow \
-                     plugin check` write the order and start this program";
+const USAGE: &str = "usage: anyflow-engine [--check | --survey] ORDER.json; `anyflow run`, `anyflow plugin check` and \
+                     `anyflow data survey` write the order and start this program";
 
 /// The command line.
 #[derive(Default)]
 struct Arguments {
     version: bool,
     check: bool,
+    survey: bool,
     order: Option<PathBuf>,
     /// The file descriptor of the front's table of calls.
     calls: Option<i32>,
@@ -35,6 +37,7 @@ impl Arguments {
             match argument.to_str() {
                 Some("--version") => found.version = true,
                 Some("--check") => found.check = true,
+                Some("--survey") => found.survey = true,
                 Some("--calls") => {
                     let number = arguments.next().and_then(|number| number.to_str()?.parse().ok());
                     found.calls = Some(number.filter(|number| *number > 2).ok_or(USAGE)?);
@@ -85,7 +88,11 @@ fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
         return Ok(anyflow_runtime::versions());
     }
     let path = arguments.order.as_deref().ok_or_else(|| RunError::Data(USAGE.into()))?;
-    if arguments.check { check(path, events) } else { run(path, events) }
+    match arguments {
+        Arguments { check: true, .. } => check(path, events),
+        Arguments { survey: true, .. } => survey(path, events),
+        _ => run(path, events),
+    }
 }
 
 fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
@@ -95,15 +102,27 @@ fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
     anyflow_runtime::conformance::check(&order, events)
 }
 
+fn survey(path: &Path, events: &Events) -> Result<Value, RunError> {
+    let order: SurveyOrder = front::order(path).map_err(RunError::Internal)?;
+    check_format(order.plan.format, path)?;
+    tch::set_num_threads(1);
+    start_tracing(None);
+    serde_json::to_value(anyflow_runtime::survey(&order, events)?).map_err(|e| RunError::Internal(e.to_string()))
+}
+
+fn check_format(format: u32, path: &Path) -> Result<(), RunError> {
+    if format == PLAN_FORMAT {
+        return Ok(());
+    }
+    let text = format!(
+        "has format {format}, but this engine reads {PLAN_FORMAT}; use `anyflow` and `anyflow-engine` of the same release"
+    );
+    Err(RunError::Internal(format!("order {}: {text}", path.display())))
+}
+
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
     let order: Order = front::order(path).map_err(RunError::Internal)?;
-    if order.format != PLAN_FORMAT {
-        let text = format!(
-            "has format {}, but this engine reads {PLAN_FORMAT}; use `anyflow` and `anyflow-engine` of the same release",
-            order.format
-        );
-        return Err(RunError::Internal(format!("order {}: {text}", path.display())));
-    }
+    check_format(order.format, path)?;
     start_tracing(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
     anyflow_runtime::execute(&order, events)
 }

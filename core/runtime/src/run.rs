@@ -3,15 +3,19 @@
 //! of micro-batches in memory are bounded.
 
 mod cap;
+mod causes;
 mod compute;
 mod cut;
 mod decode;
 mod encode;
 mod features;
+mod first_cells;
+mod input_cells;
 mod micro_batch;
 mod permits;
 mod read;
 mod stage;
+mod survey;
 mod write;
 
 use std::time::Instant;
@@ -33,9 +37,11 @@ use compute::Compute;
 use decode::DecodeStage;
 use encode::EncodeStage;
 pub use features::feature_of;
+use input_cells::InputSource;
 use permits::Permits;
 use read::ShardReader;
 use stage::{Message, Stages};
+pub use survey::survey;
 use write::{OutputWriter, RunSummary};
 
 /// The names of the stages and of their threads.
@@ -51,6 +57,8 @@ const WRITE: &str = "write";
 /// # Errors
 /// The error that ended the job. Failures of single rows are written, not returned, unless all rows fail.
 pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
+    let reader = ShardReader::open(plan, order)?;
+    look_at_first_cells(plan, order, &reader, events)?;
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
     let session = Session::load(&plan.model, device)?;
@@ -58,7 +66,6 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
 
     let loaded = session.loaded();
     let Session { codecs, streams, denoisers, .. } = session;
-    let reader = ShardReader::open(plan, order)?;
     let input = reader.input()?;
     let output = output::of_run(order, &loaded, &input)?;
     let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
@@ -97,6 +104,13 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     }
 }
 
+fn look_at_first_cells(plan: &RunPlan, order: &Order, reader: &ShardReader<'_>, events: &Events) -> Result<()> {
+    let Some(dataset) = reader.dataset() else { return Ok(()) };
+    let (columns, threads) = (reader.columns(), order.threads as usize);
+    let source = InputSource { plan, dataset, columns, key: order.key.as_deref(), threads };
+    first_cells::look(source, reader.rows(), events)
+}
+
 fn note_repeated(reader: &ShardReader<'_>, events: &Events) {
     let repeated = reader.repeated();
     if repeated > 0 {
@@ -122,7 +136,7 @@ impl Rest<'_> {
     fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<RunSummary> {
         let Rest { plan, order, codecs, reader, input, output } = *self;
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
-        let encoder = EncodeStage::new(plan, order, reader.dataset(), codecs);
+        let encoder = EncodeStage::new(plan, order.threads as usize, reader.dataset(), codecs);
         let decoder = DecodeStage::new(plan, order, codecs);
         let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));
         let queue = || bounded::<Message>(permits.count());

@@ -20,6 +20,7 @@ use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::key::texts;
 use crate::media::Media;
+use crate::natural::by_number;
 use crate::rows::{Rows, Value};
 use crate::spelling::nfc;
 use crate::write::TableWriter;
@@ -32,7 +33,7 @@ const BATCH_BYTES: u64 = 32 << 20;
 const METADATA: [(&str, table::Format); 2] =
     [("metadata.jsonl", table::Format::JsonLines), ("metadata.csv", table::Format::Csv)];
 
-/// Media files below a folder, sorted by name, all of one kind.
+/// Media files below a folder, in the natural order of names, all of one kind.
 struct Found {
     folder: PathBuf,
     files: Vec<Entry>,
@@ -69,10 +70,7 @@ fn class(file: &Entry) -> Option<&str> {
 fn with_labels(mut found: Found, out: &Path) -> Result<Imported> {
     let classes: BTreeSet<&str> = found.files.iter().filter_map(class).collect();
     let mut classes: Vec<String> = classes.into_iter().map(str::to_string).collect();
-    // Sort numbers by value: 10 after 9.
-    if classes.iter().all(|class| class.parse::<u64>().is_ok()) {
-        classes.sort_by_key(|class| class.parse::<u64>().unwrap_or(0));
-    }
+    classes.sort_by(|a, b| by_number(Path::new(a), Path::new(b)));
     let mut features = Features::default();
     features.0.insert("id".into(), Feature::Value("string".into()));
     features.0.insert(found.column.into(), found.feature.clone());

@@ -18,6 +18,7 @@ use selection::Selection;
 use super::Part;
 use super::marks;
 use crate::error::{DatasetError, Result, io_error};
+use crate::natural::by_number;
 use crate::output::{Manifest, Shard};
 
 /// A file to read.
@@ -93,7 +94,7 @@ fn chosen(path: &Path, selection: &Selection) -> Result<Vec<Found>> {
     }
 }
 
-/// The files and folders that a pattern matches, sorted.
+/// The files and folders that a pattern matches, in natural order.
 fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>> {
     let missing = || DatasetError::Missing { path: pattern.to_path_buf() };
     let refused = |reason: String| DatasetError::Empty { path: pattern.to_path_buf(), reason };
@@ -105,7 +106,8 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>> {
         return Err(missing());
     }
     let found = glob::glob(text).map_err(|error| refused(format!("it is not a pattern of file names: {error}")))?;
-    let found: Vec<PathBuf> = found.filter_map(|path| path.ok()).collect();
+    let mut found: Vec<PathBuf> = found.filter_map(|path| path.ok()).collect();
+    found.sort_by(|a, b| by_number(a, b));
     if found.is_empty() { Err(refused("no file matches this pattern".into())) } else { Ok(found) }
 }
 

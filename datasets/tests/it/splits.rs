@@ -42,6 +42,17 @@ fn texts(dataset: &Dataset, column: &str) -> Vec<Option<String>> {
 }
 
 #[test]
+fn part_files_are_read_in_the_order_of_their_numbers() {
+    let folder = folder(&["part-10.parquet", "part-2.parquet", "part-1.parquet"]);
+    assert_eq!(all_ids(&open(folder.path())), [20, 21, 10, 11, 0, 1]);
+    assert_eq!(all_ids(&open(&folder.path().join("part-*.parquet"))), [20, 21, 10, 11, 0, 1]);
+    let deep = self::folder(&["day=10/a.parquet", "day=9/b.parquet", "day=9/a2.parquet", "day=9/a10.parquet"]);
+    assert_eq!(all_ids(&open(deep.path())), [20, 21, 30, 31, 10, 11, 0, 1]);
+    std::fs::write(folder.path().join("README.md"), "---\nconfigs:\n- data_files: part-*.parquet\n---\n").unwrap();
+    assert_eq!(all_ids(&open(folder.path())), [20, 21, 10, 11, 0, 1]);
+}
+
+#[test]
 fn splits_are_mixed_only_if_asked_for() {
     let folder = folder(&[
         "data/test-00000-of-00001.parquet",

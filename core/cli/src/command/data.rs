@@ -1,6 +1,7 @@
 //! `anyflow data`.
 
 mod cell;
+mod survey;
 mod training;
 mod verify;
 
@@ -14,7 +15,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{bytes, open, shown, table};
-use crate::console::CommandResult;
+use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order;
 
@@ -39,6 +40,8 @@ pub enum Command {
         #[arg(long, value_name = "SIZE", value_parser = order::size)]
         memory: Option<u64>,
     },
+    /// Predict which rows a pipeline cannot read, why, and what would help; loads no weights
+    Survey(survey::Args),
     /// Verify an output: read every file in full and compare it with its recorded hash
     Verify {
         /// Output folder of a finished run or of a training
@@ -107,7 +110,7 @@ pub enum Command {
 ///
 /// # Errors
 /// Errors in the data, or of the disk.
-pub fn run(command: &Command) -> Result<CommandResult> {
+pub fn run(command: &Command, console: &Console) -> Result<CommandResult> {
     match command {
         Command::Inspect { files } => {
             let inspection = inspect(&open(files)?);
@@ -121,6 +124,7 @@ pub fn run(command: &Command) -> Result<CommandResult> {
             let rows = head(&open(files)?, *rows)?;
             Ok(CommandResult::done(headed(&rows), rows.into_iter().map(Value::Object).collect()))
         }
+        Command::Survey(args) => survey::run(args, console),
         Command::Verify { folder } => verify::run(folder),
         Command::Import { source, types, output } => imported(source, types.iter().cloned().collect(), output),
         Command::Generate { kind, rows, seed, combinations, shapes, output } => {

@@ -2,6 +2,9 @@
 
 use serde_json::Number;
 
+use super::{Content, Entry, Node};
+use crate::source::SpannedString;
+
 /// A space that YAML does not take for one.
 pub(super) struct OddSpace {
     /// Its place, in bytes.
@@ -39,6 +42,35 @@ pub(super) fn odd_space(text: &str, error_at: usize) -> Option<OddSpace> {
     let code = u32::from(c);
     let words = format!("{name} (U+{code:04X}) stands where YAML needs a plain space; replace it");
     Some(OddSpace { at, bytes: c.len_utf8(), words })
+}
+
+/// A decimal comma within braces, where it ends the value.
+pub(super) struct DecimalComma {
+    /// The place of what looks like one number, in bytes.
+    pub(super) start: usize,
+    /// Its end.
+    pub(super) end: usize,
+    /// What is wrong with it.
+    pub(super) words: String,
+}
+
+/// The decimal comma in `{lr: 1,5}`: a key `5` without a value, right after the comma that ends the number before it.
+pub(super) fn decimal_comma(
+    before: Option<&Entry>,
+    key: &SpannedString,
+    value: &Node,
+    text: &str,
+) -> Option<DecimalComma> {
+    let number = &before?.node;
+    let fraction = &key.value;
+    let is_one = matches!((&number.content, &value.content), (Content::Number(_), Content::Null))
+        && text.get(number.span.end..key.span.start) == Some(",")
+        && fraction.starts_with(|c: char| c.is_ascii_digit());
+    let whole = text.get(number.span.start..number.span.end).filter(|_| is_one)?;
+    let written = format!("{whole}.{fraction}");
+    written.parse::<f64>().ok()?;
+    let words = format!("a comma within braces ends the value `{whole}`; as a number write {written}");
+    Some(DecimalComma { start: number.span.start, end: key.span.end, words })
 }
 
 /// The parser's words, with what to do.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::error::Report;
-use crate::source::SourceId;
+use crate::source::{Source, SourceId};
 use crate::yaml::{Content, Node, parse};
 
 fn read(text: &str) -> Node {
@@ -109,4 +109,27 @@ fn aliases_have_the_position_of_their_use() {
     assert_eq!(node.json(), json!({"a": 5, "b": 5}));
     let Content::Mapping(entries) = &node.content else { panic!("no mapping") };
     assert_eq!(entries[1].node.span.start, 11);
+}
+
+#[test]
+fn a_decimal_comma_within_braces_says_what_to_write() {
+    let refused = |text: &str| {
+        let mut report = Report::default();
+        parse(text, SourceId(0), &mut report);
+        let source = Source::new("f.yaml", text);
+        let errors = report.failed().then(|| report.into_errors(&[&source], 1));
+        errors.iter().flatten().map(|error| error.message.clone()).collect::<Vec<_>>()
+    };
+    for (text, written) in [
+        ("{lr: 1,5}", "1.5"),
+        ("a: {b: -1,25, c: 2}", "-1.25"),
+        ("a: [{b: 0,001}]", "0.001"),
+        ("{b: 3,5e-4 }", "3.5e-4"),
+    ] {
+        let problems = refused(text);
+        assert!(problems.len() == 1 && problems[0].ends_with(&format!("as a number write {written}")), "{problems:?}");
+    }
+    for good in ["{a: 1, 5: 2}", "a: 1\n5:\n", "[1,5]", "{a: x,5: }", "{a: 1, 5}"] {
+        assert_eq!(refused(good), [""; 0], "{good}");
+    }
 }

@@ -1,7 +1,6 @@
 //! The second stage: cells to arrays.
 
 use anyflow_datasets::Dataset;
-use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 
@@ -19,14 +18,14 @@ pub struct EncodeStage<'a> {
 }
 
 impl<'a> EncodeStage<'a> {
-    /// Makes the encoder of a plan; `dataset` is `None` if the plan has no inputs.
+    /// Makes the encoder of a plan, whose codecs use `threads` threads; `dataset` is `None` if the plan has no inputs.
     pub fn new(
         plan: &'a RunPlan,
-        order: &Order,
+        threads: usize,
         dataset: Option<&'a Dataset>,
         codecs: &'a IndexMap<String, Codec>,
     ) -> Self {
-        EncodeStage { plan, dataset, codecs, threads: order.threads as usize }
+        EncodeStage { plan, dataset, codecs, threads }
     }
 
     /// Encodes each input column to an array.

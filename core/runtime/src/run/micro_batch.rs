@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyflow_datasets::{Failure, OwnedCell, RowKey};
+use anyflow_datasets::{Failure, OwnedCell, RowBatch, RowKey};
 use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 use tch::Tensor;
@@ -30,6 +30,26 @@ pub struct MicroBatch {
 }
 
 impl MicroBatch {
+    /// Rows as they are read; unreadable rows have failed. It belongs to shard 0 and does not end it. `input` is `None`
+    /// for a pipeline without inputs.
+    pub fn new(first_row: u64, keys: Vec<RowKey>, input: Option<RowBatch>) -> Self {
+        let mut batch = MicroBatch {
+            shard: 0,
+            first_row,
+            ends_shard: false,
+            input: None,
+            keys,
+            values: HashMap::new(),
+            cells: IndexMap::new(),
+            failures: BTreeMap::new(),
+        };
+        if let Some(RowBatch { rows, unreadable, .. }) = input {
+            batch.input = Some(rows);
+            unreadable.into_iter().for_each(|bad| batch.fail(bad.row, "input", bad.code, bad.reason));
+        }
+        batch
+    }
+
     /// Records that a row failed. The first failure of a row is kept.
     pub fn fail(&mut self, row: usize, node: &str, code: &str, text: String) {
         let Some(key) = self.keys.get(row) else { return };

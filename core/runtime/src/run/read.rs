@@ -1,6 +1,5 @@
 //! The first stage: rows from Parquet, cut into micro-batches.
 
-use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Embedded, Features, RowBatch, RowKey, repeated_keys, row_keys};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
-use indexmap::IndexMap;
 
 use super::cut;
 use super::micro_batch::MicroBatch;
@@ -91,6 +89,11 @@ impl<'a> ShardReader<'a> {
     /// The dataset, if the pipeline has inputs.
     pub fn dataset(&self) -> Option<&Dataset> {
         self.dataset.as_ref()
+    }
+
+    /// The columns to read; `None` for all.
+    pub fn columns(&self) -> Option<&[String]> {
+        self.columns.as_deref()
     }
 
     /// Features of the input columns.
@@ -183,21 +186,8 @@ impl<I> Batches<'_, I> {
         };
         self.shard.left.start += keys.len() as u64;
         self.count_repeated(&keys);
-        let mut batch = MicroBatch {
-            shard: self.shard.number,
-            first_row,
-            ends_shard: self.shard.left.is_empty(),
-            input: None,
-            keys,
-            values: HashMap::new(),
-            cells: IndexMap::new(),
-            failures: BTreeMap::new(),
-        };
-        if let Some(RowBatch { rows, unreadable, .. }) = read {
-            batch.input = Some(rows);
-            unreadable.into_iter().for_each(|bad| batch.fail(bad.row, "input", bad.code, bad.reason));
-        }
-        Ok(batch)
+        let (shard, ends_shard) = (self.shard.number, self.shard.left.is_empty());
+        Ok(MicroBatch { shard, ends_shard, ..MicroBatch::new(first_row, keys, read) })
     }
 
     fn numbers(&self) -> Range<u64> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::left_out::Tally;
 use crate::error::{Result, io_error};
+use crate::natural::by_number;
 use crate::spelling::nfc;
 
 /// A file below a folder.
@@ -22,11 +23,11 @@ impl Entry {
     }
 }
 
-/// All files below `root`, sorted by name. Records skipped ones.
+/// All files below `root`, in the natural order of names. Records skipped ones.
 pub(super) fn files(root: &Path, left_out: &mut Tally) -> Result<Vec<Entry>> {
     let mut files = Vec::new();
     walk(root, &Entry { path: PathBuf::new(), name: String::new() }, &mut files, left_out)?;
-    files.sort_by(|a, b| a.name.cmp(&b.name));
+    files.sort_by(|a, b| by_number(Path::new(&a.name), Path::new(&b.name)));
     Ok(files)
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{name_of, output, shown};
 use crate::error::{DatasetError, Result, io_error};
+use crate::natural::by_number;
 
 /// Endings of Parquet files, in lower case.
 const ENDINGS: [&str; 3] = ["parquet", "pq", "parq"];
@@ -15,7 +16,7 @@ struct Listing {
     folders: Vec<PathBuf>,
 }
 
-/// All Parquet files in a folder and in the folders below it, sorted by path.
+/// All Parquet files in a folder and in the folders below it, in the natural order of paths.
 ///
 /// # Errors
 /// [`DatasetError::Empty`] if there are none; [`DatasetError::Splits`] if they lie both in the folder itself and in
@@ -40,7 +41,7 @@ pub(super) fn files(folder: &Path, all: bool) -> Result<Vec<PathBuf>> {
         return Err(DatasetError::Splits { path: folder.to_path_buf(), reason, choices });
     }
     own.extend(below);
-    own.sort();
+    own.sort_by(|a, b| by_number(a, b));
     Ok(own)
 }
 
@@ -54,7 +55,7 @@ fn add(folder: &Path, files: &mut Vec<PathBuf>, outputs: &mut Vec<PathBuf>) -> R
     found.folders.iter().try_for_each(|folder| add(folder, files, outputs))
 }
 
-/// The Parquet files and folders directly in a folder, sorted. By convention, names that start with `.` or `_` are
+/// The Parquet files and folders directly in a folder, in natural order. By convention, names that start with `.` or `_` are
 /// unfinished or private. Links to folders could form cycles.
 fn listing(folder: &Path) -> Result<Listing> {
     let mut found = Listing::default();
@@ -71,8 +72,8 @@ fn listing(folder: &Path) -> Result<Listing> {
             found.files.push(path);
         }
     }
-    found.files.sort();
-    found.folders.sort();
+    found.files.sort_by(|a, b| by_number(a, b));
+    found.folders.sort_by(|a, b| by_number(a, b));
     Ok(found)
 }
 
@@ -82,7 +83,7 @@ pub(super) fn is_parquet(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-/// The Parquet files directly in a folder, sorted.
+/// The Parquet files directly in a folder, in natural order.
 pub(super) fn directly_in(folder: &Path) -> Result<Vec<PathBuf>> {
     listing(folder).map(|found| found.files)
 }

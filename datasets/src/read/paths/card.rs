@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::selection::Selection;
 use super::{Found, below, shown, splits};
 use crate::error::{DatasetError, Result, io_error};
+use crate::natural::by_number;
 
 const FILE: &str = "README.md";
 /// The longest card whose front matter is read.
@@ -215,6 +216,7 @@ fn add(root: &Path, pattern: &str, split: Option<String>, files: &mut Vec<SplitF
     if matched.is_empty() {
         return Err(empty(format!("its card has `{pattern}`, which matches no Parquet file")));
     }
+    matched.sort_by(|a, b| by_number(a, b));
     for path in matched {
         let file = SplitFile { path, split: split.clone() };
         // Patterns may overlap.

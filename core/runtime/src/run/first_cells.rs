@@ -1,0 +1,31 @@
+//! Looks at the first cells before the model is loaded.
+
+use super::input_cells::{InputCells, InputSource};
+use crate::Result;
+use crate::events::Events;
+
+/// The number of rows to look at.
+const FIRST_ROWS: u64 = 16;
+
+/// Notes that none of the first rows can be read, so that a user need not wait for the weights to learn it.
+///
+/// # Errors
+/// Errors of plugins and of the dataset.
+pub fn look(source: InputSource<'_>, rows: u64, events: &Events) -> Result<()> {
+    let mut first = None;
+    let mut good = 0;
+    let mut read = 0;
+    InputCells::open(source)?.read(0..rows.min(FIRST_ROWS), |batch| {
+        read += batch.keys.len();
+        good += batch.keys.len() - batch.failures.len();
+        if first.is_none() {
+            first = batch.failures.values().next().map(|failure| failure.text.clone());
+        }
+        Ok(())
+    })?;
+    if let Some(text) = first.filter(|_| good == 0) {
+        let rows = if read == 1 { "the first row cannot".into() } else { format!("none of the first {read} rows can") };
+        events.note(format!("{rows} be read: {text}; `anyflow data survey` predicts how many rows fail, and why"));
+    }
+    Ok(())
+}
