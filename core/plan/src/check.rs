@@ -41,7 +41,7 @@ pub(crate) trait Rule: Sync {
 }
 
 /// All rules. A new rule is a file and two lines here: its module and its entry.
-pub(crate) static RULES: [&dyn Rule; 17] = [
+pub(crate) static RULES: &[&dyn Rule] = &[
     &checkpoint::Checkpoint,
     &classes::Classes,
     &contrast::Contrast,

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::CONTENT_KEY;
 use crate::header::{Metadata, TensorEntry};
-
-/// Metadata key of the hash of everything else in the file.
-pub const CONTENT_KEY: &str = "anyflow.blake3";
 
 /// Collects the tensors of a file, in any order.
 #[derive(Default)]

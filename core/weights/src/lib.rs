@@ -15,9 +15,11 @@ mod header;
 mod read;
 mod write;
 
-pub use content::CONTENT_KEY;
 pub use error::{Result, WeightsError};
 pub use header::{Metadata, TensorEntry};
 pub use read::{Summary, open, read, verify};
 pub use safetensors::Dtype;
 pub use write::write;
+
+/// Metadata key of the hash of everything else in the file.
+pub const CONTENT_KEY: &str = "anyflow.blake3";

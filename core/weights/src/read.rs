@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use crate::content::{CONTENT_KEY, ContentHasher};
+use crate::CONTENT_KEY;
+use crate::content::ContentHasher;
 use crate::error::{Result, WeightsError};
 use crate::header::{Header, Metadata, TensorEntry, too_short};
 

@@ -5,7 +5,8 @@ use std::io::Write;
 use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value};
 
-use crate::content::{CONTENT_KEY, ContentHasher};
+use crate::CONTENT_KEY;
+use crate::content::ContentHasher;
 use crate::error::{Result, WeightsError};
 use crate::header::{LENGTH_BYTES, Metadata, TensorEntry};
 

@@ -134,13 +134,16 @@ impl Graph<'_> {
     fn link(&mut self, to: Vertex, slot: Slot, written: &SpannedString, report: &mut Report) {
         let Some((from, port)) = self.origin(written, report) else { return };
         let link = Link { written: written.clone(), port, slot };
-        if let (Some(from), Some(to)) = (self.index(from), self.index(to)) {
-            self.edges.add_edge(from, to, link);
-        }
+        self.edges.add_edge(self.index(from), self.index(to), link);
     }
 
-    fn index(&self, wanted: Vertex) -> Option<NodeIndex> {
-        self.vertices().find(|(_, vertex)| *vertex == wanted).map(|(index, _)| index)
+    /// Inputs come first, then nodes, then outputs.
+    fn index(&self, vertex: Vertex) -> NodeIndex {
+        NodeIndex::new(match vertex {
+            Vertex::Input(index) => index,
+            Vertex::Node(index) => self.spec.inputs.len() + index,
+            Vertex::Output(index) => self.spec.inputs.len() + self.spec.nodes.len() + index,
+        })
     }
 
     /// The vertex and port that a reference names.

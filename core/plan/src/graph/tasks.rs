@@ -22,7 +22,7 @@ problems! {
     }
 }
 
-/// The resolved tasks of an evaluation, and their denoiser.
+/// The tasks of an evaluation that could be resolved, and their denoiser.
 pub(crate) struct Asked {
     pub denoiser: String,
     pub tasks: IndexMap<String, Task>,
@@ -82,13 +82,14 @@ pub(super) fn resolve_tasks(spec: &EvaluationSpec, model: &ModelGraph, report: &
         let plan = if plan.score.is_some() { predicting_only(plan) } else { plan };
         Some((task.name.value.clone(), plan))
     });
-    let resolved = resolved.collect::<Vec<_>>().into_iter().collect::<Option<Vec<(String, Task)>>>()?;
+    let resolved: Vec<Option<(String, Task)>> = resolved.collect();
     let (tasks, conflicts) = resolved.split_at(spec.tasks.len());
-    let mut tasks: IndexMap<String, Task> = tasks.iter().cloned().collect();
-    if spec.subsets.is_some() {
+    let mut tasks: IndexMap<String, Task> = tasks.iter().flatten().cloned().collect();
+    // A task that is wrong may be the one that a subset asks for.
+    if spec.subsets.is_some() && tasks.len() == spec.tasks.len() {
         add_subsets(&mut tasks, spec, &denoiser, model, report);
     }
-    Some(Asked { denoiser, tasks, conflicts: conflicts.iter().cloned().collect() })
+    Some(Asked { denoiser, tasks, conflicts: conflicts.iter().flatten().cloned().collect() })
 }
 
 /// A classification predicts its stream alone: no other stream is sampled.

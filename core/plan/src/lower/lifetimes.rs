@@ -40,15 +40,14 @@ pub(crate) fn peak_bytes(
     outputs: &IndexMap<String, String>,
     model: &Model,
 ) -> u64 {
-    let alive = |id: &str, value: &Value, step: usize| {
-        let made = value.made_by.is_none_or(|made| made <= step);
-        let written = outputs.values().any(|output| output == id);
-        made && (written || value.last_use.is_some_and(|last| last >= step))
-    };
-    let held = |step: usize| -> u64 {
-        values.iter().filter(|(id, value)| alive(id, value, step)).map(|(_, value)| bytes(&value.kind, model)).sum()
-    };
-    let peak = steps.iter().enumerate().map(|(index, step)| held(index) + workspace(&step.op, model)).max();
+    let mut held: Vec<u64> = steps.iter().map(|step| workspace(&step.op, model)).collect();
+    for (id, value) in values {
+        let is_written = outputs.values().any(|output| output == id);
+        let end = if is_written { steps.len() } else { value.last_use.map_or(0, |last| last + 1) };
+        let bytes = bytes(&value.kind, model);
+        held.iter_mut().take(end).skip(value.made_by.unwrap_or(0)).for_each(|held| *held += bytes);
+    }
+    let peak = held.into_iter().max();
     peak.unwrap_or_else(|| values.values().map(|value| bytes(&value.kind, model)).sum())
 }
 

@@ -89,6 +89,14 @@ fn tasks_condition_on_prompts_of_the_data() {
 }
 
 #[test]
+fn a_wrong_task_hides_no_error_of_another() {
+    let case = prompted("eval")
+        .edit("{words: 1.0}}", "{words: 1.0}, guidance: {kind: joint}}")
+        .edit("picture: 0.5", "pictur: 0.5");
+    assert_eq!(case.compile().unwrap_err().codes(), ["joint-of-one", "unknown-name"]);
+}
+
+#[test]
 fn streams_are_compared_by_prompts_that_read_them() {
     let similarity = |pairs: &str| prompted("eval").edit("tasks:", &format!("similarity: {{{pairs}}}\ntasks:"));
     similarity("image: picture").check("fine-similarity-of-one");
