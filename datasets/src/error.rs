@@ -133,6 +133,31 @@ pub enum DatasetError {
         /// The repeated name.
         column: String,
     },
+    /// The user must name a column whose values are unique.
+    #[error(
+        "rows {first} and {second} of the first dataset both have `{key}` in column `{column}`; name a column whose values \
+         are unique, or pair the rows with `anyflow data pair`"
+    )]
+    RepeatedKey {
+        /// The column.
+        column: String,
+        /// The value.
+        key: String,
+        /// Its first row, from 0.
+        first: u64,
+        /// Its second row.
+        second: u64,
+    },
+    /// The user must correct the condition.
+    #[error("--where \"{text}\": {reason}, at character {at}")]
+    Filter {
+        /// The condition.
+        text: String,
+        /// The place, in characters from 1.
+        at: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// The user must correct the column's name.
     #[error("{}no column `{column}`; the columns are {}{}", before(dataset), columns.join(", "), did_you_mean(suggestion))]
     UnknownColumn {
@@ -364,6 +389,8 @@ impl DatasetError {
             Self::Changed { .. } | Self::LinkedChanged { .. } => "data.changed",
             Self::SchemaMismatch { .. } => "data.schema-mismatch",
             Self::RepeatedColumn { .. } => "data.repeated-column",
+            Self::RepeatedKey { .. } => "data.repeated-key",
+            Self::Filter { .. } => "data.filter",
             Self::UnknownColumn { .. } => "data.unknown-column",
             Self::ColumnType { .. } => "data.column-type",
             Self::Cell { .. } => "data.cell",

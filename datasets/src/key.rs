@@ -36,24 +36,28 @@ impl RowKey {
 /// The column of row keys, unless another one is named.
 pub const DEFAULT_KEY: &str = "id";
 
-/// Keys of a batch whose first row is row `first_row` of the dataset.
+/// Keys of a batch, whose rows have these numbers in the dataset.
 ///
 /// Without `key_column`, a column `id` of text or integers is used if there is one. Keys need not be unique: rows with
 /// the same key get the same noise, and [`repeated_keys`] counts them.
 ///
 /// # Errors
 /// [`DatasetError::UnknownColumn`], or [`DatasetError::ColumnType`] for a key column of nested values.
-pub fn row_keys(batch: &RecordBatch, key_column: Option<&str>, first_row: u64) -> Result<Vec<RowKey>> {
+pub fn row_keys(
+    batch: &RecordBatch,
+    key_column: Option<&str>,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<Vec<RowKey>> {
     let column = match key_column {
         Some(name) => Some(named_column(batch, name)?),
         None => batch.column_by_name(DEFAULT_KEY).filter(|column| is_key(column.data_type())),
     };
     let text = column.map(texts).transpose()?;
-    let key = |row: usize| {
+    let key = |(row, number): (usize, u64)| {
         let value = text.as_ref().and_then(|text| text[row].clone());
-        RowKey::new(value.unwrap_or_else(|| format!("#{}", first_row + row as u64)))
+        RowKey::new(value.unwrap_or_else(|| format!("#{number}")))
     };
-    Ok((0..batch.num_rows()).map(key).collect())
+    Ok((0..batch.num_rows()).zip(numbers).map(key).collect())
 }
 
 /// Checks that the key column of a dataset, by default `id` if there is one, holds keys. Otherwise rows would silently be
@@ -135,7 +139,7 @@ impl Texts {
 }
 
 /// The same type with UTC for any time zone: the instant is the same, and zone names would need a database.
-fn in_utc(data_type: &DataType) -> DataType {
+pub(crate) fn in_utc(data_type: &DataType) -> DataType {
     let field = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(in_utc(field.data_type())));
     match data_type {
         DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
@@ -178,10 +182,10 @@ mod tests {
         let id: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None]));
         let name: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
         let both = batch(vec![("id", id), ("name", name.clone())]);
-        assert_eq!(text(row_keys(&both, Some("name"), 10).unwrap()), ["a", "b"]);
-        assert_eq!(text(row_keys(&both, None, 10).unwrap()), ["7", "#11"]);
-        assert_eq!(text(row_keys(&batch(vec![("name", name)]), None, 10).unwrap()), ["#10", "#11"]);
-        let error = row_keys(&both, Some("nam"), 0).unwrap_err();
+        assert_eq!(text(row_keys(&both, Some("name"), 10..).unwrap()), ["a", "b"]);
+        assert_eq!(text(row_keys(&both, None, 10..).unwrap()), ["7", "#11"]);
+        assert_eq!(text(row_keys(&batch(vec![("name", name)]), None, 10..).unwrap()), ["#10", "#11"]);
+        let error = row_keys(&both, Some("nam"), 0..).unwrap_err();
         assert!(error.to_string().contains("did you mean `name`"), "{error}");
     }
 
@@ -189,8 +193,8 @@ mod tests {
     fn nested_keys_are_refused_and_a_nested_id_is_ignored() {
         let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)])]);
         let nested = batch(vec![("id", Arc::new(list))]);
-        assert_eq!(text(row_keys(&nested, None, 3).unwrap()), ["#3"]);
-        assert!(matches!(row_keys(&nested, Some("id"), 0), Err(DatasetError::ColumnType { .. })));
+        assert_eq!(text(row_keys(&nested, None, 3..).unwrap()), ["#3"]);
+        assert!(matches!(row_keys(&nested, Some("id"), 0..), Err(DatasetError::ColumnType { .. })));
     }
 
     #[test]
@@ -198,7 +202,7 @@ mod tests {
         for (zone, expected) in [("UTC", "1970-01-01T00:00:01Z"), ("Europe/Berlin", "1970-01-01T00:00:01Z")] {
             let times: ArrayRef =
                 Arc::new(TimestampMicrosecondArray::from(vec![1_000_000, i64::MAX]).with_timezone(zone));
-            let keys = text(row_keys(&batch(vec![("when", times)]), Some("when"), 0).unwrap());
+            let keys = text(row_keys(&batch(vec![("when", times)]), Some("when"), 0..).unwrap());
             assert_eq!(keys, [expected, "9223372036854775807"]);
         }
     }

@@ -3,6 +3,7 @@
 //! | to | use |
 //! | --- | --- |
 //! | read files or folders as a stream of batches | [`Dataset`], [`Batches`] |
+//! | read the rows that a condition selects | [`RowFilter`], [`RowSet`], [`SelectedRows`] |
 //! | know what a column means | [`Feature`], [`Features`], [`CellKind`] |
 //! | pass single values to a codec and back | [`CellColumn`], [`Cell`], [`OwnedCell`], [`column_from_cells`] |
 //! | name rows | [`RowKey`], [`row_keys`] |
@@ -11,7 +12,7 @@
 //! | write one Parquet file | [`TableWriter`] |
 //! | import folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
 //! | generate data | [`Generator`], [`generate`] |
-//! | pair two datasets by class | [`pair`] |
+//! | pair two datasets by class, join them by key, split one | [`pair`], [`join`], [`split`] |
 //! | show a dataset to a person | [`inspect`], [`head`], [`Media`] |
 //!
 //! Memory is bounded everywhere: a stream holds one batch and one page per column, for data of any size. This crate
@@ -46,6 +47,7 @@ mod encode;
 mod error;
 mod failpoint;
 mod feature;
+mod filter;
 mod folder;
 mod generate;
 mod import;
@@ -60,14 +62,17 @@ mod output;
 mod pair;
 mod read;
 mod record;
+mod row_set;
 mod rows;
 mod spelling;
+mod split;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use error::{DatasetError, Fault, Result};
 pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
+pub use filter::{RowFilter, selected};
 pub use folder::{Folder, NewFile};
 pub use generate::{Combinations, GENERATED_KEY, Generation, Generator, generate, generate_into, generated};
 pub use import::{ColumnType, ColumnTypes, ImportSource, Imported, LeftOut, import};
@@ -81,6 +86,10 @@ pub use output::{
     Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, Verification,
     failures_schema,
 };
-pub use pair::{Paired, pair};
-pub use read::{Batches, Bound, Content, Dataset, Embedded, RowBatch, TakenRows, UnreadableRow};
+pub use pair::{KeyJoin, Paired, join, pair};
+pub use read::{
+    Batches, Bound, Content, Dataset, Embedded, RowBatch, SelectedBatch, SelectedRows, TakenRows, UnreadableRow,
+};
+pub use row_set::RowSet;
+pub use split::{SplitFile, SplitPart, SplitResult, Splitting, split};
 pub use write::{ROW_GROUP_BYTES, TableWriter, WrittenFile};

@@ -4,6 +4,7 @@
 //! is repeated until every row of the longer one has a partner. There are `multiplicity` matchings. The same seed and
 //! data give the same file. On a column with unique values (`id`) this is a plain join.
 
+mod join;
 mod matching;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+pub use join::{KeyJoin, join};
 use serde::Serialize;
 
 use crate::error::{DatasetError, Result};
@@ -60,7 +62,7 @@ pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, ou
     }
     paired.unpaired_a += a.rows() - matching::count(&by_value_a);
     paired.unpaired_b += b.rows() - matching::count(&by_value_b);
-    let layout = Layout::new(a, b, on);
+    let layout = Layout::new(a, b, on, on != ID);
     let mut writer = TableWriter::create(out, &layout.schema, &layout.features)?;
     for chunk in pairs.chunks(chunk_rows(a, b)) {
         layout.write(&mut writer, [a, b], chunk)?;
@@ -79,8 +81,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(a: &Dataset, b: &Dataset, on: &str) -> Layout {
-        let fresh_id = on != ID;
+    fn new(a: &Dataset, b: &Dataset, on: &str, fresh_id: bool) -> Layout {
         let others =
             |dataset: &Dataset| dataset.features().keys().filter(|name| *name != on).cloned().collect::<Vec<_>>();
         let columns_a: Vec<String> = std::iter::once(on.to_string()).chain(others(a)).collect();
@@ -93,8 +94,8 @@ impl Layout {
         }
         for (dataset, columns, suffix) in [(a, &columns_a, "_a"), (b, &columns_b, "_b")] {
             for column in columns {
-                let clash =
-                    column != on && (column == ID || (columns_a.contains(column) && columns_b.contains(column)));
+                let clash = column != on
+                    && ((fresh_id && column == ID) || (columns_a.contains(column) && columns_b.contains(column)));
                 let name = if clash { free_name(format!("{column}{suffix}"), a, b) } else { column.clone() };
                 let data_type = type_after_embedding(dataset, column);
                 fields.push(Field::new(&name, data_type, true));

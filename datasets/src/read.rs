@@ -21,6 +21,7 @@ mod part;
 mod paths;
 mod projection;
 mod row_batch;
+mod selected;
 mod size;
 mod stated;
 mod take;
@@ -40,12 +41,14 @@ pub(crate) use identity::hash_of;
 use join::Joined;
 pub(crate) use part::Part;
 pub use row_batch::{Bound, RowBatch, UnreadableRow};
+pub use selected::{SelectedBatch, SelectedRows};
 pub use take::TakenRows;
 
 use crate::cell::CellColumn;
 use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::memory::memory;
+use crate::row_set::RowSet;
 use crate::spelling::nfc;
 
 /// Rows on disk. Cloning shares the footers.
@@ -204,6 +207,15 @@ impl Dataset {
     ) -> Result<Batches> {
         let indices = self.indices(columns)?;
         Ok(Batches::new(self, &indices, rows, section_rows.max(1), bound.into()))
+    }
+
+    /// Streams a set of rows of the named columns, all columns for `None`, in batches within `bound`. Media cells that hold
+    /// only a path get the bytes of their file.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn read_set(&self, columns: Option<&[&str]>, rows: &RowSet, bound: Bound) -> Result<SelectedRows> {
+        Ok(SelectedRows::new(self, self.indices(columns)?, rows, bound))
     }
 
     /// The given rows, in the given order and with repetitions, as batches within `bound`.

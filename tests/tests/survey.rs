@@ -238,3 +238,18 @@ fn a_run_says_before_it_loads_that_nothing_can_be_read() {
     assert!(late.err.contains(note) && late.out.contains("rows             24"), "{}{}", late.err, late.out);
     assert!(!run(15).ok().err.contains(note), "one good row is enough");
 }
+
+#[test]
+fn a_run_ends_with_the_causes_of_its_failed_rows() {
+    let word = |row: usize| if row % 8 == 3 { format!("word{row}") } else { "seven".to_string() };
+    let mut cells: Vec<_> = (0..40).map(|row| Some(OwnedCell::Utf8(word(row)))).collect();
+    cells[0] = None;
+    let project = Project::new("text/autoencoder", Feature::Value("string".into()), cells);
+    let said = project.call(&["run", "PIPELINE", "--input", "DATA", "--output", "OUT"], &[]).ok().err;
+    let of = |words: &str| said.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    let failed = of(" failed: column value: ");
+    assert_eq!(failed.len(), 2, "a line for each cause, not for each row: {said}");
+    assert!(failed[0].starts_with("5 rows failed: column value: `word3` is not in the vocabulary"), "{said}");
+    assert!(failed[0].ends_with("(keys row-3, row-11, row-19)"), "{said}");
+    assert!(failed[1].starts_with("1 row failed") && failed[1].ends_with("(keys row-0)"), "{said}");
+}

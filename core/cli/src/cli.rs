@@ -30,7 +30,7 @@ const EXIT_CODES: &str =
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a pipeline over rows
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Train a model; run the same command again to resume
     Train(train::Args),
     /// Evaluate a model on held-out rows
@@ -44,7 +44,7 @@ pub enum Command {
     /// List, inspect, create and check plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Inspect, survey, import, generate and pair datasets
+    /// Inspect, survey, import, generate, pair, join and split datasets
     #[command(subcommand)]
     Data(data::Command),
     /// Write an HTML page with the samples, curves, graph and provenance of a folder

@@ -188,7 +188,7 @@ pub fn name_of(job: &Job) -> (&str, &str) {
 /// Every codec and module that a job creates.
 pub fn components(job: &Job) -> impl Iterator<Item = &Component> {
     let scorers: Vec<&ScorerConfig> = match job {
-        Job::Run(_) => Vec::new(),
+        Job::Run(plan) => plan.scorers.values().collect(),
         Job::Train(plan) => plan.scorers.values().collect(),
         Job::Eval(plan) => plan.judges.values().collect(),
     };
@@ -215,6 +215,7 @@ pub fn absolute(job: &mut Job) {
     let model = match job {
         Job::Run(plan) => {
             fix(&mut plan.source);
+            plan.scorers.values_mut().for_each(fix_scorer);
             &mut plan.model
         }
         Job::Train(plan) => {
@@ -240,7 +241,7 @@ fn weights(job: &Job) -> Vec<&String> {
         scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
     }
     match job {
-        Job::Run(plan) => plan.model.checkpoint.iter().collect(),
+        Job::Run(plan) => plan.model.checkpoint.iter().chain(of(&plan.scorers)).collect(),
         Job::Train(plan) => {
             let taken = plan.take.values().map(|taken| &taken.from);
             plan.start.iter().chain(taken).chain(of(&plan.scorers)).collect()
@@ -300,7 +301,7 @@ pub fn models(source: &Source) -> Result<Vec<Source>> {
 /// Reads a file with the files that are parts of it.
 fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
     let mut source = text(path, named_by)?;
-    let Includes { base, words } = anyflow_plan::includes(&source);
+    let Includes { base, words, pipelines } = anyflow_plan::includes(&source);
     if let Some(base) = base {
         let mut base = text(Path::new(&base), Some(&source.path))?;
         // The planner refuses a base that has one itself.
@@ -308,7 +309,25 @@ fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
         source.includes.push(base);
     }
     source.includes.extend(texts(&words, &source.path)?);
+    source.includes.extend(used(pipelines, &source.path)?);
     Ok(source)
+}
+
+/// Reads the pipelines that a pipeline uses, and those that they use, each once.
+fn used(pipelines: Vec<String>, named_by: &str) -> Result<Vec<Source>> {
+    let mut read: Vec<Source> = Vec::new();
+    let mut waiting: Vec<(String, String)> = pipelines.into_iter().map(|path| (path, named_by.to_string())).collect();
+    while let Some((path, by)) = waiting.pop() {
+        if read.iter().any(|known| known.path == path) {
+            continue;
+        }
+        let mut source = text(Path::new(&path), Some(&by))?;
+        let Includes { words, pipelines, .. } = anyflow_plan::includes(&source);
+        source.includes = texts(&words, &path)?;
+        waiting.extend(pipelines.into_iter().map(|next| (next, path.clone())));
+        read.push(source);
+    }
+    Ok(read)
 }
 
 fn texts(paths: &[String], named_by: &str) -> Result<Vec<Source>> {

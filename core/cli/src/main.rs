@@ -3,6 +3,7 @@
 mod allow;
 mod catalog;
 mod cli;
+mod combination;
 mod command;
 mod compiled;
 mod console;

@@ -95,13 +95,14 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "expected a number of seconds above 0".into())
 }
 
-/// Parses a size in bytes: `800M`, `4G`, or a plain number of bytes.
+/// Parses a size in bytes: `800M`, `4G` or `4GB`, or a plain number of bytes.
 ///
 /// # Errors
 /// It is not a size.
 pub fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 4] = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
-    let unit = UNITS.into_iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let with_unit = text.strip_suffix('B').unwrap_or(text);
+    let unit = UNITS.into_iter().find_map(|(unit, bytes)| Some((with_unit.strip_suffix(unit)?, bytes)));
     let (number, bytes) = unit.unwrap_or((text, 1));
     let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(bytes)).filter(|size| *size > 0);
     size.ok_or_else(|| "expected a whole number with K, M, G or T, such as 800M or 4G".into())
@@ -121,9 +122,9 @@ mod tests {
 
     #[test]
     fn sizes_are_numbers_with_a_unit() {
-        let sizes = ["4G", "800M", "1K", "17"].map(|text| size(text).unwrap());
-        assert_eq!(sizes, [4 << 30, 800 << 20, 1 << 10, 17]);
-        for text in ["", "G", "-1G", "0", "1.5G", "4GB", "99999999999T"] {
+        let sizes = ["4G", "800M", "1K", "17", "256MB"].map(|text| size(text).unwrap());
+        assert_eq!(sizes, [4 << 30, 800 << 20, 1 << 10, 17, 256 << 20]);
+        for text in ["", "G", "-1G", "0", "1.5G", "4GBB", "17B", "99999999999T"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

@@ -9,6 +9,7 @@ mod provenance;
 mod sheet;
 mod shell;
 mod spectrogram;
+mod sweep;
 pub mod tables;
 mod training;
 mod values;
@@ -28,7 +29,7 @@ pub struct Page {
     pub sections: Vec<String>,
 }
 
-/// A section of the page: one dataset, training or evaluation.
+/// A section of the page: a sweep, or one dataset, training or evaluation.
 struct Section {
     kind: Kind,
     title: String,
@@ -42,6 +43,7 @@ struct Section {
 /// The kinds of sections, in the order of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    Sweep,
     Samples,
     Evaluation,
     Training,
@@ -50,6 +52,7 @@ enum Kind {
 impl Kind {
     fn word(self) -> &'static str {
         match self {
+            Kind::Sweep => "Sweep",
             Kind::Samples => "Samples",
             Kind::Evaluation => "Evaluation",
             Kind::Training => "Training",
@@ -66,11 +69,12 @@ const INNER: [&str; 4] = ["data", "commits", "stages", "samples"];
 /// No such folder, or nothing to report. Broken parts appear as messages in the page.
 pub fn page(folder: &Path, rows: u64) -> Result<Page> {
     let mut budget = Budget::default();
-    let mut sections = Vec::new();
-    for (path, place) in folders(folder)? {
-        sections.extend(dataset::sections(&path, &place, rows, &mut budget));
-        sections.extend(evaluation::section(&path, &place, rows, &mut budget));
-        sections.extend(training::section(&path, &place));
+    let folders = folders(folder)?;
+    let mut sections: Vec<Section> = sweep::section(&folders, rows, &mut budget).into_iter().collect();
+    for (path, place) in &folders {
+        sections.extend(dataset::sections(path, place, rows, &mut budget));
+        sections.extend(evaluation::section(path, place, rows, &mut budget));
+        sections.extend(training::section(path, place));
     }
     if sections.is_empty() {
         let text = format!(

@@ -18,9 +18,13 @@ macro_rules! keys {
     ($(#[doc = $about:literal])* pub struct $name:ident($section:literal) { $($keys:tt)* }) => {
         keys! { $(#[doc = $about])* pub struct $name { $($keys)* } }
 
+        impl crate::Mapped for $name {
+            const MAPPING: &'static crate::Mapping =
+                &crate::Mapping { name: $section, keys: <$name as crate::Keyed>::KEYS };
+        }
+
         impl crate::Field for $name {
-            const FORM: crate::ValueForm =
-                crate::ValueForm::Mapping(&crate::Mapping { name: $section, keys: <$name as crate::Keyed>::KEYS });
+            const FORM: crate::ValueForm = crate::ValueForm::Mapping(<$name as crate::Mapped>::MAPPING);
         }
     };
     (
@@ -47,7 +51,7 @@ macro_rules! keys {
                 #[allow(unused_mut, reason = "a kind may have no keys")]
                 let mut object = serde_json::Map::new();
                 $(crate::field::put(&mut object, stringify!($key), &self.$key);)*
-                crate::field::defaults_first(Self::KEYS, object)
+                object
             }
 
             fn read(object: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
@@ -127,7 +131,7 @@ macro_rules! kinds {
             pub fn object(&self) -> serde_json::Map<String, serde_json::Value> {
                 let (name, keys) = match self {
                     $($family::$base(kind) => return kind.object(),)?
-                    $($family::$kind(kind) => ($word, crate::Keyed::object(kind))),+
+                    $($family::$kind(kind) => ($word, crate::field::defaults_first(kind))),+
                 };
                 [("kind".to_string(), serde_json::Value::from(name))].into_iter().chain(keys).collect()
             }

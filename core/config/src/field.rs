@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use crate::{Family, Key, Need, ValueForm};
+use crate::{Family, Key, Mapping, Need, ValueForm};
 
 /// A type that the value of a key can have.
 pub trait Field: Serialize + DeserializeOwned {
@@ -26,6 +26,27 @@ pub trait Keyed: Sized {
     /// # Errors
     /// An unknown key, a missing key, or a value of another form or out of bounds.
     fn read(object: Map<String, Json>) -> Result<Self, String>;
+
+    /// Checks the bounds of a value that was not read from a file.
+    ///
+    /// # Errors
+    /// A value out of bounds, in words.
+    fn check(&self) -> Result<(), String>
+    where
+        Self: PartialEq,
+    {
+        match Self::read(self.object()) {
+            Ok(same) if same == *self => Ok(()),
+            Ok(_) => Err("a number is not finite".to_string()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A mapping with known keys and a section of the reference, declared by `keys!`.
+pub trait Mapped: Keyed {
+    /// The name of the section, and the keys.
+    const MAPPING: &'static Mapping;
 }
 
 /// A choice of `{kind: ..., ...}`, declared by `kinds!`.
@@ -51,10 +72,10 @@ pub fn json<T: Serialize>(value: T) -> Json {
     serde_json::to_value(value).unwrap_or(Json::Null)
 }
 
-/// Keys with a default come first, as the planner writes them.
-pub(crate) fn defaults_first(keys: &[Key], object: Map<String, Json>) -> Map<String, Json> {
-    let has_default = |name: &str| keys.iter().any(|key| key.name == name && matches!(key.need, Need::Default(_)));
-    let (first, rest): (Map<_, _>, Map<_, _>) = object.into_iter().partition(|(name, _)| has_default(name));
+/// The keys of a kind with their values. Those with a default come first, as the planner writes them.
+pub(crate) fn defaults_first<K: Keyed>(kind: &K) -> Map<String, Json> {
+    let has_default = |name: &str| K::KEYS.iter().any(|key| key.name == name && matches!(key.need, Need::Default(_)));
+    let (first, rest): (Map<_, _>, Map<_, _>) = kind.object().into_iter().partition(|(name, _)| has_default(name));
     first.into_iter().chain(rest).collect()
 }
 

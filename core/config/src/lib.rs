@@ -6,29 +6,31 @@
 
 #[macro_use]
 mod declare;
+pub mod auxiliary;
 mod family;
 mod field;
 mod form;
 mod given;
 pub mod guidance;
-pub mod head;
 pub mod network;
 pub mod objective;
 pub mod optimizer;
 mod prediction;
 pub mod sampler;
 pub mod schedule;
+mod site;
 pub mod times;
 
+pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
 pub use family::{Family, Kind, KindDefault, Misordered};
-pub use field::{Field, Keyed, Kinds, json};
+pub use field::{Field, Keyed, Kinds, Mapped, json};
 pub use form::{Key, Mapping, Need, ValueForm, defaulted, optional, required};
 pub use guidance::{Guidance, Scale};
-pub use head::HeadLayers;
-pub use network::NetworkConfig;
+pub use network::Network;
 pub use objective::{ContrastiveLoss, ObjectiveConfig, Weight};
 pub use optimizer::{Decay, OptimizerConfig};
 pub use prediction::{Parameterization, Precision};
 pub use sampler::{Resample, Sampler, Sampling};
 pub use schedule::ScheduleConfig;
+pub use site::{Site, SiteSpec};
 pub use times::{Density, Per, State, TimeDistribution};

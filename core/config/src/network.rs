@@ -1,8 +1,17 @@
-//! Networks of denoisers.
+//! Networks of denoisers. To add one, declare it here, state its facts in a file of the folder `network`, and write its
+//! layers in `core/diffusion/src/network`.
+
+mod architecture;
+mod residual_mlp;
+mod transformer;
+mod unet;
+mod unet_mlp;
 
 use indexmap::IndexMap;
 
-use crate::ValueForm;
+use crate::{SiteSpec, ValueForm};
+pub use architecture::{Architecture, Misfit, PartUse};
+pub use transformer::PatchLayout;
 
 const WIDTH: ValueForm = ValueForm::integer(1, 65_536);
 const WIDTHS: ValueForm = ValueForm::List(&WIDTH);
@@ -38,13 +47,13 @@ kinds! {
             /// Channels of each level, from fine to coarse.
             block_out_channels: Vec<i64> [WIDTHS] = vec![64, 128, 256];
             /// Residual blocks per level on the way down; one more on the way up.
-            layers_per_block: i64 [LAYERS] = 2;
+            layers_per_block: usize [LAYERS] = 2;
             /// True for levels with attention: one value for all levels, or one per level. The middle always has it.
             attention: Vec<bool> [ValueForm::OneOrMore(&ValueForm::Flag)] = vec![true];
             /// Attention heads: one number for all levels, or one per level.
             num_attention_heads: Vec<i64> [ValueForm::OneOrMore(&WIDTH)] = vec![8];
             /// Transformer layers after each residual block; above 1 only to load published weights.
-            transformer_layers_per_block: i64 [LAYERS] = 1;
+            transformer_layers_per_block: usize [LAYERS] = 1;
             /// Add layers across the frames of latents [frame, channel, height, width].
             temporal: bool = false;
             /// Groups of the group normalization; a divisor of the channels of every level.
@@ -67,9 +76,38 @@ kinds! {
     }
 }
 
+impl Part {
+    fn architecture(&self) -> &dyn Architecture {
+        match self {
+            Part::ResidualMlp(network) => network,
+            Part::UnetMlp(network) => network,
+            Part::Unet(network) => network,
+            Part::Transformer(network) => network,
+        }
+    }
+}
+
+impl Architecture for Part {
+    fn sites(&self, streams: &[&[i64]]) -> Vec<SiteSpec> {
+        self.architecture().sites(streams)
+    }
+
+    fn misfits(&self, attends: bool) -> Vec<Misfit> {
+        self.architecture().misfits(attends)
+    }
+
+    fn needs(&self, shape: &[i64], first: &[i64]) -> Option<String> {
+        self.architecture().needs(shape, first)
+    }
+
+    fn can_attend(&self) -> bool {
+        self.architecture().can_attend()
+    }
+}
+
 kinds! {
     /// The network of a denoiser.
-    pub enum NetworkConfig("network", "network") includes Part {
+    pub enum Network("network", "network") includes Part {
         /// One network per stream, each attending to tokens of the other streams; absent streams cost nothing.
         Coupled = "coupled" {
             /// Networks: stream -> network.

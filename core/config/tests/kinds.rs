@@ -6,8 +6,8 @@ use anyflow_config::sampler::{Ddim, Dpmpp2m, EulerMaruyama, Heun};
 use anyflow_config::schedule::{Cosine, VpLinear};
 use anyflow_config::times::{SharedAll, SubsetShared};
 use anyflow_config::{
-    Guidance, HeadLayers, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Parameterization, Per, Resample,
-    Sampling, ScheduleConfig, TimeDistribution,
+    Guidance, HeadLayers, Kinds, Network, ObjectiveConfig, OptimizerConfig, Parameterization, Per, Resample, Sampling,
+    ScheduleConfig, TimeDistribution,
 };
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn types_and_tables_agree() {
     defaults_are_written::<Sampling>();
     defaults_are_written::<ScheduleConfig>();
     defaults_are_written::<Guidance>();
-    defaults_are_written::<NetworkConfig>();
+    defaults_are_written::<Network>();
     defaults_are_written::<HeadLayers>();
     defaults_are_written::<ObjectiveConfig>();
     defaults_are_written::<TimeDistribution>();
@@ -106,14 +106,14 @@ fn scales_are_one_number_or_one_per_condition() {
 #[test]
 fn networks_with_parts_include_the_others() {
     let part = json!({"kind": "residual-mlp", "width": 8, "blocks": 1});
-    let network: NetworkConfig = parsed(part.clone()).unwrap();
+    let network: Network = parsed(part.clone()).unwrap();
     assert_eq!((network.name(), serde_json::to_value(&network).unwrap()), ("residual-mlp", part.clone()));
-    let coupled: NetworkConfig = parsed(json!({"kind": "coupled", "parts": {"x": part}})).unwrap();
+    let coupled: Network = parsed(json!({"kind": "coupled", "parts": {"x": part}})).unwrap();
     let environment = json!({"width": 128, "tokens": 1, "features": 64});
     assert_eq!(serde_json::to_value(&coupled).unwrap()["environment"], environment);
     let nested = json!({"kind": "coupled", "parts": {"x": {"kind": "coupled", "parts": {}}}});
-    assert!(parsed::<NetworkConfig>(nested).is_err());
-    assert!(parsed::<NetworkConfig>(json!({"kind": "coupled"})).err().unwrap().contains("missing key `parts`"));
+    assert!(parsed::<Network>(nested).is_err());
+    assert!(parsed::<Network>(json!({"kind": "coupled"})).err().unwrap().contains("missing key `parts`"));
 }
 
 #[test]

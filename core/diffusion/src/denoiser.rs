@@ -1,71 +1,11 @@
 //! A network over named streams.
 
-use std::ops::Range;
-
+use anyflow_config::{Site, SiteSpec};
 use tch::{Device, Tensor};
 
 use crate::site::Reader;
 use crate::tensor::tensor_from_rows;
-use crate::{Auxiliary, EngineError, Parameterization, Result, Schedule, Site, SiteSpec, TensorExt, Tokens};
-
-/// One stream of a denoiser.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StreamSpec {
-    /// Its name, unique in the denoiser; it also keys the stream's noise.
-    pub name: String,
-    /// The shape of one row.
-    pub shape: Vec<i64>,
-    /// Its noise schedule.
-    pub schedule: Schedule,
-    /// The quantity that the network predicts.
-    pub parameterization: Parameterization,
-}
-
-impl StreamSpec {
-    /// The number of elements of one row.
-    pub fn elements(&self) -> i64 {
-        self.shape.iter().product()
-    }
-
-    /// `[rows, shape]`: the shape of a batch.
-    pub fn batch_shape(&self, rows: usize) -> Vec<i64> {
-        std::iter::once(rows as i64).chain(self.shape.iter().copied()).collect()
-    }
-
-    /// `[rows, 1, ...]`, one axis per axis of the stream: the shape of one number per row.
-    pub(crate) fn column_shape(&self, rows: usize) -> Vec<i64> {
-        std::iter::once(rows as i64).chain(self.shape.iter().map(|_| 1)).collect()
-    }
-
-    /// Rejects a tensor whose shape is not `[rows, shape]`.
-    pub fn check_batch(&self, tensor: &Tensor, rows: usize) -> Result<()> {
-        let expected = self.batch_shape(rows);
-        let found = tensor.size();
-        if expected == found {
-            Ok(())
-        } else {
-            Err(EngineError::Shape { what: format!("stream {:?}", self.name), expected, found })
-        }
-    }
-}
-
-/// Rejects an empty list, empty shapes, duplicate names and invalid schedules.
-pub fn check_streams(streams: &[StreamSpec]) -> Result<()> {
-    let bad = |wanted, found: String| Err(EngineError::Config { field: "streams", wanted, found });
-    if streams.is_empty() {
-        return bad("at least one", "none".to_string());
-    }
-    for (index, stream) in streams.iter().enumerate() {
-        if stream.shape.iter().any(|size| *size < 1) {
-            return bad("of positive sizes", format!("{:?} {:?}", stream.name, stream.shape));
-        }
-        if streams[..index].iter().any(|other| other.name == stream.name) {
-            return bad("of different names", format!("{:?} twice", stream.name));
-        }
-        stream.schedule.check()?;
-    }
-    Ok(())
-}
+use crate::{EngineError, Result, StreamSpec, TensorExt, Tokens};
 
 /// Consecutive rows of a batch at one time, known on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,21 +149,18 @@ impl DenoiserInput {
         Ok(DenoiserInput { x: self.x.iter().map(picked).collect::<Result<_>>()?, times, prompt, context })
     }
 
-    /// The same input restricted to some streams, without tokens.
-    pub(crate) fn some_streams(&self, some: Range<usize>) -> Result<Self> {
-        let columns = |tensor: &Tensor| tensor.try_narrow(1, some.start as i64, some.len() as i64);
+    /// The same input restricted to the streams with these indices, without tokens.
+    pub(crate) fn some_streams(&self, some: &[usize]) -> Result<Self> {
+        let columns = |tensor: &Tensor| columns(tensor, some);
         let times = match &self.times {
             Times::Rows { t, present } => Times::Rows { t: columns(t)?, present: columns(present)? },
             Times::Runs(runs) => {
-                let of = |run: &TimeRun| TimeRun {
-                    t: run.t[some.clone()].to_vec(),
-                    present: run.present[some.clone()].to_vec(),
-                    rows: run.rows,
-                };
+                let picked = |values: &[f32]| some.iter().map(|index| values[*index]).collect();
+                let of = |run: &TimeRun| TimeRun { t: picked(&run.t), present: picked(&run.present), rows: run.rows };
                 Times::Runs(runs.iter().map(of).collect())
             }
         };
-        let x = self.x[some].iter().map(Tensor::shallow_clone).collect();
+        let x = some.iter().map(|index| self.x[*index].shallow_clone()).collect();
         Ok(DenoiserInput { x, times, prompt: None, context: None })
     }
 
@@ -238,6 +175,17 @@ impl DenoiserInput {
         let device = self.x.first().map_or(Device::Cpu, Tensor::device);
         tensor_from_rows(&values, self.rows() as usize, &[streams as i64], device)
     }
+}
+
+/// Columns of `[row, stream]`; neighbouring ones share its memory.
+fn columns(tensor: &Tensor, some: &[usize]) -> Result<Tensor> {
+    let first = some.first().copied().unwrap_or(0);
+    if some.iter().enumerate().all(|(offset, index)| *index == first + offset) {
+        return tensor.try_narrow(1, first as i64, some.len() as i64);
+    }
+    let some: Vec<i64> = some.iter().map(|index| *index as i64).collect();
+    let some = Tensor::try_from_slice(&some)?.try_to_device(tensor.device())?;
+    tensor.try_index_select(1, &some)
 }
 
 /// The runs of the rows `first .. first + rows`.
@@ -271,23 +219,6 @@ pub trait Denoiser: Send {
     /// A tensor operation failed.
     fn environments(&self, _batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {
         Ok(Vec::new())
-    }
-
-    /// The number of prompts, the last of its streams: observed or absent, never diffused. Their predictions are
-    /// meaningless.
-    fn prompts(&self) -> usize {
-        0
-    }
-
-    /// Its auxiliary streams, between the diffused streams and the prompts: observed, estimated or absent, never
-    /// diffused.
-    fn auxiliaries(&self) -> &[Auxiliary] {
-        &[]
-    }
-
-    /// The number of diffused streams, the first of its streams.
-    fn diffused(&self) -> usize {
-        self.streams().len() - self.auxiliaries().len() - self.prompts()
     }
 
     /// The sites whose features can be read.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyflow_config::Auxiliary;
 use crossbeam::channel::Sender;
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
@@ -19,8 +20,6 @@ pub(crate) type Jobs = IndexMap<u64, Job>;
 /// The environment of a lane: its streams and its device.
 pub(crate) struct LaneContext {
     pub streams: Vec<StreamSpec>,
-    /// The auxiliary streams, by index: true if a head estimates them.
-    pub auxiliaries: IndexMap<usize, bool>,
     pub device: Device,
 }
 
@@ -80,10 +79,10 @@ impl Job {
         let Request { rows, mut states, guidance, seed, outputs, sampler, .. } = request;
         let index = |name: &String| context.streams.iter().position(|stream| &stream.name == name);
         let outputs: Vec<_> = outputs.into_iter().filter_map(|name| Some((index(&name)?, name))).collect();
-        let streams = context.streams.iter().zip(tables).enumerate().map(|(index, (stream, table))| {
+        let streams = context.streams.iter().zip(tables).map(|(stream, table)| {
             let observed = states.swap_remove(&stream.name).unwrap_or(Observed::Absent);
-            let observed = match context.auxiliaries.get(&index) {
-                Some(has_head) => of_auxiliary(observed, &stream.name, *has_head)?,
+            let observed = match stream.auxiliary() {
+                Some(auxiliary) => of_auxiliary(observed, &stream.name, auxiliary)?,
                 None if sampler.start_at() < 1.0 && matches!(observed, Observed::Noisy) => {
                     let reason = format!("the sampler starts late, but stream {:?} has no init value", stream.name);
                     return Err(EngineError::Request(reason));
@@ -291,13 +290,15 @@ impl Job {
 }
 
 /// The role of an auxiliary stream: it has no noise, and a head estimates it as a whole.
-fn of_auxiliary(observed: Observed, name: &str, has_head: bool) -> Result<Observed> {
+fn of_auxiliary(observed: Observed, name: &str, auxiliary: &Auxiliary) -> Result<Observed> {
     let refuse = |reason: &str| Err(EngineError::Request(format!("auxiliary stream {name:?} {reason}")));
     match observed {
         Observed::Noised(value) => Ok(Observed::Clean(value)),
         Observed::Inpaint { .. } => refuse("cannot be observed in part"),
         Observed::Init(_) => refuse("cannot start from an init value"),
-        Observed::Noisy if !has_head => refuse("has no head to generate it; observe it or leave it absent"),
+        Observed::Noisy if auxiliary.head.is_none() => {
+            refuse("has no head to generate it; observe it or leave it absent")
+        }
         observed => Ok(observed),
     }
 }

@@ -52,9 +52,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// A lane without work.
     pub fn new(name: String, denoiser: Box<dyn Denoiser>, device: Device, cap: usize, counters: Arc<Counters>) -> Self {
-        let heads = denoiser.auxiliaries().iter().map(|auxiliary| auxiliary.head.is_some());
-        let auxiliaries = (denoiser.diffused()..).zip(heads).collect();
-        let context = LaneContext { streams: denoiser.streams().to_vec(), auxiliaries, device };
+        let context = LaneContext { streams: denoiser.streams().to_vec(), device };
         let caller = Caller::new(name, denoiser, cap);
         let cancelled = 0;
         let (jobs, next_job, waiting, waiting_rows, waiting_cost, batch) = Default::default();
@@ -63,12 +61,11 @@ impl Lane {
 
     /// Takes a checked request.
     pub fn submit(&mut self, request: Request, reply: Reply) {
-        let LaneContext { streams, auxiliaries, .. } = &self.context;
-        let table = |(index, stream): (usize, &StreamSpec)| {
+        let table = |stream: &StreamSpec| {
             let table = request.sampler.table(&stream.schedule);
-            if auxiliaries.contains_key(&index) { table.of_estimates() } else { table }
+            if stream.auxiliary().is_some() { table.of_estimates() } else { table }
         };
-        let tables: Vec<_> = streams.iter().enumerate().map(table).collect();
+        let tables: Vec<_> = self.context.streams.iter().map(table).collect();
         self.submit_with_tables(request, &tables, reply);
     }
 

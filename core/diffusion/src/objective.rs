@@ -54,7 +54,7 @@ pub struct LossOutput {
 /// Streams that a row lacks ([`LossOptions::lacking`]) are absent, and the row draws among the others. A row that lacks
 /// all of them has no loss, but counts in the mean.
 ///
-/// The losses of heads are added by their weights: see [`Auxiliary`](crate::Auxiliary). Very noisy rows say nothing
+/// The losses of heads are added by their weights: see [`Auxiliary`](anyflow_config::Auxiliary). Very noisy rows say nothing
 /// about an auxiliary stream, so the loss of a head is multiplied by a(t), as if its times were drawn in proportion to
 /// a(t).
 ///
@@ -81,49 +81,36 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
-    let (diffused, others) = streams.split_at(denoiser.diffused());
     if ![0, rows].contains(&options.lacking.len()) {
+        let what = "the streams that rows lack".to_string();
         let found = vec![options.lacking.len() as i64];
-        return Err(EngineError::Shape {
-            what: "the streams that rows lack".into(),
-            expected: vec![rows as i64],
-            found,
-        });
+        return Err(EngineError::Shape { what, expected: vec![rows as i64], found });
     }
-    let (_, prompts) = others.split_at(denoiser.auxiliaries().len());
-    let taking: Vec<usize> = (0..diffused.len()).filter(|index| options.takes(*index)).collect();
-    let specs: Vec<StreamSpec> = taking.iter().map(|index| diffused[*index].clone()).collect();
+    let taking: Vec<usize> = (0..streams.len()).filter(|index| options.takes(&streams[*index])).collect();
+    let specs: Vec<StreamSpec> = taking.iter().map(|index| streams[*index].clone()).collect();
     if specs.is_empty() {
         return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
     times::check(law, &specs)?;
-    let rows_of = |lacking| Rows { first: options.first_row, count: rows, lacking };
     let lacking = options.lacking_among(&taking);
-    let draw = times::draw_from(law, rows_of(&lacking), &specs, key).among(&taking, diffused.len());
-    let draw = auxiliary::with_auxiliary(draw, denoiser, options, key);
-    let of_prompts: Vec<usize> = (streams.len() - prompts.len()..streams.len()).collect();
-    let lacking = options.lacking_among(&of_prompts);
-    let draw = options.prompting.with_prompts(draw, prompts, rows_of(&lacking), key)?;
-    let batch = Batch::new(streams, diffused.len(), &draw, options, key, latents)?;
-    let mut x = Vec::new();
-    let mut targets = Vec::new();
-    for (index, (stream, latent)) in diffused.iter().zip(latents).enumerate() {
-        x.push(batch.mixture(stream, index, latent, [Column::Signal, Column::Noise])?);
-        targets.push(match stream.parameterization {
-            Parameterization::X0 => latent.shallow_clone(),
-            Parameterization::Eps => batch.eps(stream, index)?,
-            _ => batch.mixture(stream, index, latent, [Column::TargetX0, Column::TargetEps])?,
-        });
-    }
-    x.extend(latents[diffused.len()..].iter().map(Tensor::shallow_clone));
+    let all = options.rows(rows);
+    let draw = times::draw_from(law, Rows { lacking: &lacking, ..all }, &specs, key).among(&taking, streams.len());
+    let draw = auxiliary::with_auxiliary(draw, streams, all, key);
+    let draw = options.prompting.with_prompts(draw, streams, all, key)?;
+    let batch = Batch::new(streams, &draw, options, key, latents)?;
+    let noised = |(index, (stream, latent)): (usize, (&StreamSpec, &Tensor))| match stream.is_diffused() {
+        true => batch.mixture(stream, index, latent, [Column::Signal, Column::Noise]),
+        false => Ok(latent.shallow_clone()),
+    };
+    let x = streams.iter().zip(latents).enumerate().map(noised).collect::<Result<_>>()?;
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
-    let mut output = batch.loss(diffused, &taking, &predictions, &targets)?;
-    output.heads(denoiser, &draw, latents, &predictions, options)?;
+    let mut output = batch.loss(streams, &taking, &predictions, latents)?;
+    output.heads(streams, &draw, latents, &predictions, options)?;
     match &options.contrast {
         None => {}
         Some(contrast) if contrast.stream.is_some() => {
-            if let Some(predicted) = predicted_x0(contrast, diffused, &draw, &input.x, &predictions)? {
+            if let Some(predicted) = predicted_x0(contrast, streams, &draw, &input.x, &predictions)? {
                 let index = predicted.index;
                 let truth = picked(&latents[index], &predicted.rows)?;
                 output.align(contrast, &predicted.x0, &truth, rows)?;
@@ -149,21 +136,23 @@ impl LossOutput {
         for (one, other) in &pairs {
             let (first, u) = &shown[*one];
             let (second, v) = &shown[*other];
-            let rows = u.size()[0];
-            let both =
-                (0..rows).filter(|row| [first, second].iter().all(|stream| options.has(*row as usize, **stream)));
-            let both: Vec<i64> = both.collect();
-            if both.len() < rows.min(2) as usize {
+            let count = u.size()[0] as usize;
+            let rows = options.rows(count);
+            let both: Vec<i64> = (0..count)
+                .filter(|row| rows.has(*row, *first) && rows.has(*row, *second))
+                .map(|row| row as i64)
+                .collect();
+            if both.len() < count.min(2) {
                 continue;
             }
-            let (u, v) = if both.len() as i64 == rows {
+            let (u, v) = if both.len() == count {
                 (u.shallow_clone(), v.shallow_clone())
             } else {
                 let index = index_tensor(&both, u.device())?;
                 (picked(u, &index)?, picked(v, &index)?)
             };
             let (loss, right) = info_nce(&u, &v, contrast.temperature)?;
-            let share = both.len() as f64 / rows as f64;
+            let share = both.len() as f64 / count as f64;
             let term = loss.try_mul_scalar(contrast.weight / pairs.len() as f64 * share)?;
             self.loss = self.loss.try_add(&term)?;
             self.per_stream.push((format!("contrastive {one}-{other}"), right.try_detach()?));
@@ -191,7 +180,7 @@ impl Column {
     const COUNT: usize = 6;
 }
 
-/// All numbers of a batch that the host computes, moved to the device in one transfer: per stream eps `[row, shape]`,
+/// All numbers of a batch that the host computes, moved to the device in one transfer: per diffused stream eps `[row, shape]`,
 /// then the times and the presences `[row, stream]`, then the columns `[stream, column, row]`.
 struct Batch {
     numbers: Tensor,
@@ -204,7 +193,6 @@ struct Batch {
 impl Batch {
     fn new(
         streams: &[StreamSpec],
-        diffused: usize,
         draw: &Draw,
         options: &LossOptions,
         key: DrawKey,
@@ -212,17 +200,18 @@ impl Batch {
     ) -> Result<Self> {
         let rows = draw.states.rows();
         let mut starts = vec![0];
-        for stream in &streams[..diffused] {
-            starts.push(starts[starts.len() - 1] + rows * stream.elements() as usize);
-        }
-        let noises = starts[diffused];
-        let mut numbers = vec![0.0f32; noises];
-        for (index, stream) in streams[..diffused].iter().enumerate() {
-            fill_noise(stream, key, options.first_row, &mut numbers[starts[index]..starts[index + 1]]);
+        let mut numbers = Vec::new();
+        for stream in streams {
+            let start = numbers.len();
+            if stream.is_diffused() {
+                numbers.resize(start + rows * stream.elements() as usize, 0.0f32);
+                fill_noise(stream, key, options.first_row, &mut numbers[start..]);
+            }
+            starts.push(numbers.len());
         }
         numbers.extend(draw.times.iter().map(|t| *t as f32));
         numbers.extend(draw.states.presence());
-        numbers.extend(columns(&streams[..diffused], draw, options));
+        numbers.extend(columns(streams, draw, options));
         let numbers = tensor_from_rows(&numbers, numbers.len(), &[], latents[0].device())?;
         Ok(Batch { numbers, rows, streams: streams.len(), starts })
     }
@@ -265,12 +254,21 @@ impl Batch {
         scaled.try_addcmul(&eps, &of_eps)
     }
 
+    /// What the network should predict of a stream.
+    fn target(&self, stream: &StreamSpec, index: usize, latent: &Tensor) -> Result<Tensor> {
+        match stream.parameterization {
+            Parameterization::X0 => Ok(latent.shallow_clone()),
+            Parameterization::Eps => self.eps(stream, index),
+            _ => self.mixture(stream, index, latent, [Column::TargetX0, Column::TargetEps]),
+        }
+    }
+
     fn loss(
         &self,
         streams: &[StreamSpec],
         taking: &[usize],
         predictions: &[Tensor],
-        targets: &[Tensor],
+        latents: &[Tensor],
     ) -> Result<LossOutput> {
         let rows = [self.rows as i64];
         let mut loss: Option<Tensor> = None;
@@ -278,10 +276,10 @@ impl Batch {
         for &index in taking {
             let stream = &streams[index];
             let prediction = &predictions[index];
-            let target = &targets[index];
+            let target = self.target(stream, index, &latents[index])?;
             stream.check_batch(prediction, self.rows)?;
             let of_row =
-                prediction.try_sub(target)?.try_square()?.try_flatten(1, -1)?.try_sum([1], false, Kind::Float)?;
+                prediction.try_sub(&target)?.try_square()?.try_flatten(1, -1)?.try_sum([1], false, Kind::Float)?;
             let weighted = of_row.try_dot(&self.column(index, Column::Loss, &rows)?)?;
             loss = Some(match loss {
                 Some(sum) => sum.try_add(&weighted)?,
@@ -305,11 +303,11 @@ fn fill_noise(stream: &StreamSpec, key: DrawKey, first_row: usize, out: &mut [f3
     }
 }
 
-/// `[stream, column, row]`, of the diffused streams.
+/// `[stream, column, row]`; streams without noise have meaningless columns.
 fn columns(streams: &[StreamSpec], draw: &Draw, options: &LossOptions) -> Vec<f32> {
     let rows = draw.states.rows();
-    let states = |row: usize| &draw.states.row(row)[..streams.len()];
-    let of_row: Vec<f64> = (0..rows).map(|row| LossOptions::of_row(streams, states(row)) / rows as f64).collect();
+    let of_row: Vec<f64> =
+        (0..rows).map(|row| LossOptions::of_row(streams, draw.states.row(row)) / rows as f64).collect();
     let mut columns = vec![0.0; streams.len() * Column::COUNT * rows];
     for (index, (stream, columns)) in streams.iter().zip(columns.chunks_mut(Column::COUNT * rows)).enumerate() {
         let noisy = draw.states.stream(index).filter(|state| state.has_loss()).count() as i64 * stream.elements();

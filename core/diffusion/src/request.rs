@@ -24,7 +24,7 @@ pub enum Observed {
         /// `[row, shape]`, 0 or 1, of any dtype.
         mask: Tensor,
     },
-    /// An observed prompt: see [`Denoiser::prompts`](crate::Denoiser::prompts).
+    /// An observed prompt: see [`StreamKind::Prompt`](crate::StreamKind::Prompt).
     Prompt {
         /// `[row, token, feature]`.
         value: Tensor,

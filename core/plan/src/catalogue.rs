@@ -3,17 +3,17 @@
 use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
-    AuxiliaryProblem, DiffusionProblem, NodeProblem, PartProblem, PortProblem, ReadsProblem, ScoreProblem,
-    ScorerProblem, ShapeProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
+    AuxiliaryProblem, DiffusionProblem, NodeProblem, PortProblem, ScoreProblem, ScorerProblem, StageProblem,
+    SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
 use crate::overrides::OverrideProblem;
 use crate::problem::{Caution, CodeEntry, Problem};
-use crate::spec::{ActionProblem, TemplateProblem};
+use crate::spec::{ActionProblem, SubgraphProblem, TemplateProblem};
 
 /// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
-const CATALOGUE: [fn() -> Vec<CodeEntry>; 23] = [
+const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     Problem::codes,
     Caution::codes,
     ActionProblem::codes,
@@ -25,13 +25,11 @@ const CATALOGUE: [fn() -> Vec<CodeEntry>; 23] = [
     NodeProblem::codes,
     OverrideProblem::codes,
     ParameterProblem::codes,
-    PartProblem::codes,
     PortProblem::codes,
-    ReadsProblem::codes,
     ScoreProblem::codes,
     ScorerProblem::codes,
-    ShapeProblem::codes,
     StageProblem::codes,
+    SubgraphProblem::codes,
     SubsetsProblem::codes,
     TableProblem::codes,
     TaskProblem::codes,

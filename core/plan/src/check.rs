@@ -9,7 +9,10 @@ mod guidance;
 pub(crate) mod inputs;
 mod judges;
 mod late;
+mod network_streams;
 mod objective;
+mod prompts;
+mod reads;
 mod sources;
 mod stage_columns;
 mod steps;
@@ -20,11 +23,15 @@ mod types;
 mod unused;
 
 use crate::error::Report;
-use crate::graph::{Evaluation, Pipeline, Training};
+use crate::graph::{Evaluation, ModelGraph, Pipeline, Training};
 use crate::problem::CodeEntry;
+use crate::spec::ModelSpec;
 
 /// A rule: what it checks in each kind of file, and the codes of its own problems.
 pub(crate) trait Rule: Sync {
+    /// Checks a model.
+    fn model(&self, _spec: &ModelSpec, _model: &ModelGraph, _report: &mut Report) {}
+
     /// Checks a pipeline.
     fn pipeline(&self, _pipeline: &Pipeline, _report: &mut Report) {}
 
@@ -50,7 +57,10 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &guidance::Guided,
     &judges::Judges,
     &late::Late,
+    &network_streams::NetworkStreams,
     &objective::ObjectiveStreams,
+    &prompts::Prompts,
+    &reads::Reads,
     &sources::Sources,
     &stage_columns::StageColumns,
     &steps::Steps,

@@ -1,6 +1,7 @@
 //! The entry points: texts and descriptors in, a plan or all errors out.
 
 mod recognise;
+mod resolved;
 
 use crate::catalog::Catalog;
 use crate::check::{RULES, inputs};
@@ -16,6 +17,7 @@ use crate::yaml::{self, Node};
 use crate::{include, lower};
 
 pub use recognise::{FileKind, kind_of, model_paths};
+pub use resolved::{ResolvedFile, resolved_files};
 
 /// Compiles a pipeline.
 ///
@@ -27,8 +29,9 @@ pub fn compile_run(
     catalog: &Catalog,
     overrides: &[Override],
 ) -> Result<(RunPlan, Vec<Warning>), Errors> {
+    let files = with_includes(&[pipeline, model]);
     with_files(FileKind::Pipeline, pipeline, &[model], catalog, overrides, |root, graphs, report| {
-        let spec = spec::pipeline(root, report)?;
+        let spec = spec::pipeline(root, &files, report)?;
         let graph = resolve_pipeline(&spec, graphs.first()?, catalog, report);
         RULES.iter().for_each(|rule| rule.pipeline(&graph, report));
         report.passed()?;
@@ -52,7 +55,7 @@ pub fn check_inputs(
     let files = with_includes(&[pipeline, &model]);
     // Both were compiled already, so they have no errors.
     let spec = read_main(pipeline, FileKind::Pipeline, overrides, &files, &mut Report::default())
-        .and_then(|root| spec::pipeline(&root, &mut Report::default()));
+        .and_then(|root| spec::pipeline(&root, &files, &mut Report::default()));
     let mut report = Report::default();
     inputs::check(plan, spec.as_ref(), columns, &mut report);
     if !report.failed() {
@@ -142,7 +145,9 @@ fn resolve<'a>(
 ) -> Option<ModelGraph<'a>> {
     include::with_words(&mut root, files, report);
     let spec = spec::model(&root, report)?;
-    Some(resolve_model(&spec, model, catalog, report))
+    let graph = resolve_model(&spec, model, catalog, report);
+    RULES.iter().for_each(|rule| rule.model(&spec, &graph, report));
+    Some(graph)
 }
 
 /// The id of the first model among the sources of a compilation. Overrides follow the last model.
@@ -162,20 +167,38 @@ fn with_files<T>(
     let files = with_includes(&named);
     let sources: Vec<&Source> = files.iter().copied().chain(&texts).collect();
     let mut report = Report::default();
-    let root = read_main(main, kind, overrides, &files, &mut report);
-    let trees = (MODEL.0..named.len()).map(|index| read_model(SourceId(index), &files, &mut report));
-    let mut trees: Vec<Option<Node>> = trees.collect();
-    // The first model is the one that the file itself names; the others belong to variants.
-    if let (Some(root), Some(Some(tree))) = (&root, trees.first_mut()) {
-        for (index, given) in overrides.iter().enumerate() {
-            overrides::apply_to_model(given, SourceId(files.len() + index), root, kind, tree, &mut report);
-        }
-    }
+    let Trees { main: root, models: trees } = read_trees(kind, &named, overrides, &files, &mut report);
     let read = |(tree, model): (Option<Node>, &&Source)| resolve(tree?, model, &files, catalog, &mut report);
     let graphs: Vec<Option<ModelGraph>> = trees.into_iter().zip(models).map(read).collect();
     let graphs: Option<Vec<ModelGraph>> = graphs.into_iter().collect();
     let plan = root.zip(graphs.as_deref()).and_then(|(root, graphs)| compile(&root, graphs, &mut report));
     report.finish(plan, &sources, files.len())
+}
+
+/// A file and the models that it names, as read, with the overrides applied; `None` for one that is not valid YAML.
+struct Trees {
+    main: Option<Node>,
+    models: Vec<Option<Node>>,
+}
+
+/// Reads the first of `named` as the file itself, and the others as its models.
+fn read_trees(
+    kind: FileKind,
+    named: &[&Source],
+    overrides: &[Override],
+    files: &[&Source],
+    report: &mut Report,
+) -> Trees {
+    let main = named.first().and_then(|main| read_main(main, kind, overrides, files, report));
+    let models = (MODEL.0..named.len()).map(|index| read_model(SourceId(index), files, report));
+    let mut models: Vec<Option<Node>> = models.collect();
+    // The first model is the one that the file itself names; the others belong to variants.
+    if let (Some(main), Some(Some(model))) = (&main, models.first_mut()) {
+        for (index, given) in overrides.iter().enumerate() {
+            overrides::apply_to_model(given, SourceId(files.len() + index), main, kind, model, report);
+        }
+    }
+    Trees { main, models }
 }
 
 /// The tree of the first file with the overrides applied. Their ids follow those of the files.

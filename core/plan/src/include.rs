@@ -1,4 +1,4 @@
-//! Files that another file includes: the model that a model starts from, and word lists.
+//! Files that another file includes: the model that a model starts from, pipelines that a pipeline uses, and word lists.
 //!
 //! A model with `from: ../model.yaml` is that model with changes. A list of words (`classes`, or a parameter of a
 //! codec or module) may be the name of a `.txt` file with one entry per line.
@@ -6,7 +6,7 @@
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::problem::{Problem, problems};
-use crate::source::{Source, SourceId, Span, joined};
+use crate::source::{Source, SourceId, Span, joined, normalized};
 use crate::surface;
 use crate::yaml::{self, Content, Entry, Node};
 
@@ -28,6 +28,8 @@ problems! {
 
 /// The key that names the model to start from.
 const FROM: &str = "from";
+/// The key that names the pipeline that a node uses, or a component.
+const USE: &str = "use";
 /// Extension of a word list.
 const WORDS: &str = ".txt";
 
@@ -38,6 +40,8 @@ pub struct Includes {
     pub base: Option<String>,
     /// Word lists, each once.
     pub words: Vec<String>,
+    /// Pipelines that its nodes use, each once, without `.` and `..`.
+    pub pipelines: Vec<String>,
 }
 
 /// The files to read into [`Source::includes`]. Empty if the text is not YAML; compiling it reports that.
@@ -50,6 +54,11 @@ pub fn includes(source: &Source) -> Includes {
     {
         found.base = Some(source.beside(path));
     }
+    for path in used_pipelines(&root).map(|path| normalized(&source.beside(path))) {
+        if !found.pipelines.contains(&path) {
+            found.pipelines.push(path);
+        }
+    }
     each_word_list(&mut root, &mut |node| {
         if let Content::String(name) = &node.content
             && !found.words.contains(&source.beside(name))
@@ -58,6 +67,19 @@ pub fn includes(source: &Source) -> Includes {
         }
     });
     found
+}
+
+/// The pipelines that the nodes of a pipeline use, as written.
+fn used_pipelines(root: &Node) -> impl Iterator<Item = &str> {
+    let nodes = entry(root, "nodes").map(|entry| &entry.node.content);
+    let nodes = nodes.into_iter().flat_map(|content| match content {
+        Content::Mapping(nodes) => nodes.as_slice(),
+        _ => &[],
+    });
+    nodes.filter_map(|node| match &entry(&node.node, USE)?.node.content {
+        Content::String(path) => Some(path.as_str()),
+        _ => None,
+    })
 }
 
 /// Merges a model into the model that it starts from. `id` is its index among the files.
@@ -97,7 +119,7 @@ pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report:
 
 /// Merges `change` into `base`: mappings key by key, where `null` removes a key. A mapping with another `kind` or `use`
 /// and all other values are replaced.
-fn merged(base: Node, change: Node) -> Node {
+pub(crate) fn merged(base: Node, change: Node) -> Node {
     let span = change.span;
     let (Content::Mapping(mut entries), Content::Mapping(changes)) = (base.content, change.content.clone()) else {
         return change;
@@ -121,7 +143,7 @@ fn merged(base: Node, change: Node) -> Node {
 
 /// True if the keys of `known` belong to another kind or component than those of `change`.
 fn replaces(known: &Node, change: &Node) -> bool {
-    ["kind", "use"].iter().any(|key| {
+    ["kind", USE].iter().any(|key| {
         let old = entry(known, key);
         let new = entry(change, key);
         new.is_some_and(|new| old.is_none_or(|old| old.node.json() != new.node.json()))
@@ -160,9 +182,9 @@ fn each_word_list(node: &mut Node, act: &mut impl FnMut(&mut Node)) {
     match &mut node.content {
         Content::List(items) => items.iter_mut().for_each(|item| each_word_list(item, act)),
         Content::Mapping(entries) => {
-            let is_component = entries.iter().any(|entry| entry.key.value == "use");
+            let is_component = entries.iter().any(|entry| entry.key.value == USE);
             for Entry { key, node } in entries {
-                let wants_words = key.value == "classes" || (is_component && key.value != "use");
+                let wants_words = key.value == "classes" || (is_component && key.value != USE);
                 match &node.content {
                     Content::String(name) if wants_words && name.ends_with(WORDS) => act(node),
                     _ => each_word_list(node, act),
@@ -173,7 +195,8 @@ fn each_word_list(node: &mut Node, act: &mut impl FnMut(&mut Node)) {
     }
 }
 
-fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Entry> {
+/// The entry of a key, if the node is a mapping that has it.
+pub(crate) fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Entry> {
     let Content::Mapping(entries) = &node.content else { return None };
     entries.iter().find(|entry| entry.key.value == key)
 }

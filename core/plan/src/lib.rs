@@ -34,13 +34,14 @@ mod yaml;
 pub use catalog::Catalog;
 pub use catalogue::codes;
 pub use compile::{
-    FileKind, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of, model_paths,
+    FileKind, ResolvedFile, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of,
+    model_paths, resolved_files,
 };
 pub use diagnostic::{Diagnostic, Error, Related, Severity, Warning};
 pub use error::Errors;
 pub use explain::{Format, explain};
 pub use include::{Includes, includes};
-pub use overrides::Override;
+pub use overrides::{Choices, Override};
 pub use problem::{CodeEntry, Hint};
 pub use protocol::{event, findings, frame, order, survey};
 pub use source::{Place, Source};

@@ -3,9 +3,10 @@
 //! Overrides are put into the tree before it is read, each with its own position. So every check of the file applies to
 //! them and points at them.
 
+mod choices;
+
 use anyflow_config::{
-    Family, Guidance, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
-    TimeDistribution,
+    Family, Guidance, Kinds, Network, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig, TimeDistribution,
 };
 
 use crate::compile::FileKind;
@@ -13,6 +14,8 @@ use crate::error::{Errors, Report};
 use crate::problem::{Caution, Hint, problems};
 use crate::source::{Source, SourceId, Span, SpannedString};
 use crate::yaml::{self, Content, Entry, Node};
+
+pub use choices::Choices;
 
 problems! {
     /// What can be wrong with a value from the command line.
@@ -254,7 +257,7 @@ fn family(key: &str) -> Option<&'static Family> {
         "schedule" => ScheduleConfig::FAMILY,
         "sampler" => Sampling::FAMILY,
         "guidance" => Guidance::FAMILY,
-        "network" => NetworkConfig::FAMILY,
+        "network" => Network::FAMILY,
         "objective" => ObjectiveConfig::FAMILY,
         "times" => TimeDistribution::FAMILY,
         "optimizer" => OptimizerConfig::FAMILY,

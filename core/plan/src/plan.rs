@@ -9,7 +9,7 @@ mod run;
 mod training;
 
 pub use evaluation::{EvalPlan, Task, Variant};
-pub use model::{Companion, Component, DenoiserConfig, Form, Model, PromptConfig, Stream, Type};
+pub use model::{Component, DenoiserConfig, Form, Model, PromptConfig, Stream, Type};
 pub use run::{Condition, Given, Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained, WeightsPart};

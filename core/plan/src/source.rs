@@ -53,6 +53,22 @@ pub(crate) fn joined(folder: &str, path: &str) -> String {
     format!("{}/{path}", folder.trim_end_matches('/'))
 }
 
+/// A path without `.` and `..`, as far as its text says: `a/b/../c.yaml` is `a/c.yaml`. URLs stay.
+pub(crate) fn normalized(path: &str) -> String {
+    if path.contains("://") {
+        return path.to_string();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match (part, parts.last()) {
+            ("..", Some(last)) if *last != ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
 /// Index of a source of a compilation: the file itself, a model, or an override.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct SourceId(pub usize);
@@ -145,5 +161,12 @@ mod tests {
         assert_eq!(source.beside("/c.yaml"), "/c.yaml");
         assert_eq!(source.beside("s3://x/c"), "s3://x/c");
         assert_eq!(Source::new("b.yaml", "").beside("./c.yaml"), "./c.yaml");
+    }
+
+    #[test]
+    fn one_file_has_one_normalized_path() {
+        let paths = ["a/b/../c.yaml", "./a//c.yaml", "../a/c.yaml", "/a/./b/../../c", "../../x", "s3://a/../b"];
+        let wanted = ["a/c.yaml", "a/c.yaml", "../a/c.yaml", "/c", "../../x", "s3://a/../b"];
+        assert_eq!(paths.map(normalized), wanted);
     }
 }

@@ -15,7 +15,8 @@ pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, ev
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, DiffuseSpec, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec, given, pipeline,
+    Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, ObservedSpec, PipelineSpec, ScoreSpec,
+    ScorerNodeSpec, SubgraphProblem, given, pipeline,
 };
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring};
 pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};

@@ -11,14 +11,14 @@ mod reader;
 mod schema;
 
 use anyflow_config::{
-    Family, Guidance, HeadLayers, Kinds, NetworkConfig, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
+    Family, Guidance, HeadLayers, Kinds, Network, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig,
     TimeDistribution,
 };
 
 pub(crate) use fields::{Fields, text};
 pub(crate) use keys::{
-    AGGREGATE, CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, HEAD, INPUT, JUDGE, MODEL,
-    OBSERVED, PIPELINE, PROMPT, SCORE, SCORER, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, VARIANT, VERSION,
+    CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, INPUT, JUDGE, MODEL, OBSERVED, PIPELINE,
+    PROMPT, SCORE, SCORER, SCORER_NODE, SCORING, STAGE, STREAM, TABLE, TAKEN, TASK, TRAINING, USE, VARIANT, VERSION,
 };
 pub(crate) use reader::Reader;
 pub use schema::schema;
@@ -28,7 +28,7 @@ pub(crate) const FAMILIES: [&Family; 8] = [
     ScheduleConfig::FAMILY,
     Sampling::FAMILY,
     Guidance::FAMILY,
-    NetworkConfig::FAMILY,
+    Network::FAMILY,
     HeadLayers::FAMILY,
     ObjectiveConfig::FAMILY,
     TimeDistribution::FAMILY,

@@ -1,6 +1,6 @@
-//! Reads the cells of a column through a codec.
+//! Cells to arrays and back, through a codec.
 
-use anyflow_datasets::CellColumn;
+use anyflow_datasets::{CellColumn, OwnedCell};
 use tch::Tensor;
 
 use crate::Result;
@@ -38,4 +38,22 @@ pub fn read_cells(codec: &Codec, cells: CellColumn, threads: usize) -> Result<(T
     let mut failed: Vec<FailedCell> = refused.into_iter().map(of_codec).collect();
     failed.extend(unreadable);
     Ok((array, failed))
+}
+
+/// Decodes an array `[row, axes]` to a cell per row, and lists the rows that the codec refuses. Those have no cell.
+///
+/// # Errors
+/// The codec failed as a whole.
+pub fn write_cells(codec: &Codec, array: &Tensor, threads: usize) -> Result<(Vec<Option<OwnedCell>>, Vec<RowError>)> {
+    let mut failed = Vec::new();
+    let decoded = codec.decode(array, threads)?.into_iter().enumerate();
+    let cell = |(row, cell): (usize, std::result::Result<OwnedCell, String>)| match cell {
+        Ok(cell) => Some(cell),
+        Err(text) => {
+            failed.push(RowError { row, text });
+            None
+        }
+    };
+    let cells = decoded.map(cell).collect();
+    Ok((cells, failed))
 }

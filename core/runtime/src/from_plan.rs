@@ -3,19 +3,7 @@
 use anyflow_diffusion::{Branch, Guidance, Observed};
 use anyflow_plan::plan::Given;
 use indexmap::IndexMap;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tch::Tensor;
-
-use crate::{Result, RunError};
-
-/// Reads a plan's `{kind, ...}` as a type of the engine.
-///
-/// # Errors
-/// [`RunError::Internal`] if planner and engine disagree about the kinds.
-pub fn typed<T: DeserializeOwned>(value: &Value) -> Result<T> {
-    T::deserialize(value).map_err(|e| RunError::Internal(format!("{value} in a plan: {e}")))
-}
 
 /// Returns the guidance branches of a plan for these roles of the streams.
 pub fn branches(guidance: Option<&Guidance>, states: &IndexMap<String, Observed>) -> Vec<Branch> {

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use anyflow_datasets::{Content, DatasetError, Difference, JobId};
-use anyflow_plan::order::Order;
+use anyflow_plan::order::{Order, RowSelection};
 use anyflow_plan::plan::Job;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -30,8 +30,10 @@ pub struct Loaded {
 pub struct InputRows {
     /// The content of the dataset; `None` if the run has no inputs.
     pub content: Option<Content>,
-    /// Number of rows.
+    /// Number of rows, each as often as it is drawn.
     pub rows: u64,
+    /// Number of shards.
+    pub shards: u64,
 }
 
 /// The identity of a run: its pipeline, the loaded files, its rows, and the sizes of shards and batches.
@@ -47,6 +49,16 @@ pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<JobId
         .with("batch rows", order.batch_rows.map_or("measured".into(), |rows| rows.to_string()));
     if let Some(keep) = &order.keep {
         job = job.with("keep", keep.join(","));
+    }
+    let RowSelection { filter, skip, draws } = &order.selection;
+    if let Some(filter) = filter {
+        job = job.with("where", filter);
+    }
+    if *skip > 0 {
+        job = job.with("skip", skip);
+    }
+    if *draws > 1 {
+        job = job.with("draws", draws);
     }
     if let Some(linked) = input.content.as_ref().and_then(Content::linked) {
         job = job.with("linked files", linked);
@@ -170,8 +182,8 @@ fn remedy(part: &str, then: &str) -> String {
         "shard" => format!("use --shard-rows {then}"),
         "batch" if then == "measured" => "remove --batch-rows".into(),
         "batch" => format!("use --batch-rows {then}"),
-        "keep" if then == "nothing" => "remove --keep".into(),
-        "keep" => format!("use --keep {then}"),
+        option @ ("keep" | "where" | "skip" | "draws") if then == "nothing" => format!("remove --{option}"),
+        option @ ("keep" | "where" | "skip" | "draws") => format!("use --{option} {then}"),
         "key" if then == "default" => "remove --key".into(),
         "key" => format!("use --key {then}"),
         "linked" => "restore the original files".into(),

@@ -6,7 +6,7 @@ use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::ScorerConfig;
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{self, Tensors};
+use crate::checkpoint::{self, Tensors, Weights};
 use crate::plugin::{LoadedPlugins, Module};
 use crate::{Result, RunError};
 
@@ -40,11 +40,11 @@ impl Judge {
         })
     }
 
-    /// Loads the weights that a file holds for the judge `name`.
+    /// Loads the weights that a file holds for the judge `name`. Returns the hash of the file.
     ///
     /// # Errors
     /// [`RunError::Checkpoint`], which names the judge: the file is missing or does not fit.
-    pub fn load_weights(&self, name: &str, path: &Path) -> Result<()> {
+    pub fn load_weights(&self, name: &str, path: &Path) -> Result<String> {
         let unfit = |text: String| RunError::Checkpoint { path: path.display().to_string(), text };
         if !path.exists() {
             return Err(unfit(missing(name, path)));
@@ -55,10 +55,11 @@ impl Judge {
         })
     }
 
-    fn load(&self, name: &str, path: &Path) -> Result<()> {
-        let mut tensors = checkpoint::read(path)?.tensors;
+    fn load(&self, name: &str, path: &Path) -> Result<String> {
+        let Weights { mut tensors, blake3, .. } = checkpoint::read(path)?;
         tensors.retain(|tensor, _| tensor.starts_with(&format!("scorers.{name}.")));
-        checkpoint::copy_into(&self.tensors(name)?, &tensors, path)
+        checkpoint::copy_into(&self.tensors(name)?, &tensors, path)?;
+        Ok(blake3)
     }
 
     /// The weights by their names in a checkpoint, sharing memory.
@@ -102,6 +103,14 @@ impl Judge {
         let (Some(module), Some(axes)) = (&self.module, axes) else { return Ok(None) };
         let _no_grad = tch::no_grad_guard();
         Ok(Some(module.forward(role, array, axes, false)?.f_flatten(1, -1)?))
+    }
+
+    /// The logarithm of the softmax of the scores, `[row, class]`, f32.
+    ///
+    /// # Errors
+    /// The plugin's error.
+    pub fn log_probabilities(&self, array: &Tensor) -> Result<Tensor> {
+        Ok(self.score(array, false)?.f_log_softmax(-1, Kind::Float)?)
     }
 
     /// The softmax of the scores, `[row, class]`.

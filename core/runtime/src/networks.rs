@@ -8,12 +8,14 @@ use tch::{Device, Tensor};
 
 use crate::plugin::{Module, watch};
 use crate::stream::StreamNet;
-use crate::{Result, RunError};
+use crate::{Judge, Result, RunError};
 
 /// The networks of streams and prompts, and the denoisers. Only the compute thread uses them.
 pub struct Networks {
     streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
     prompts: Vec<String>,
+    /// Scorers of nodes.
+    judges: IndexMap<String, Arc<Mutex<Judge>>>,
     /// Dropping it ends the thread.
     _engine: Engine,
     handle: EngineHandle,
@@ -34,12 +36,13 @@ impl Networks {
         let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
         let handle = engine.handle();
         let prompts = streams.values().filter(|net| net.is_prompt()).map(|net| net.name.clone()).collect();
-        let mut networks = Networks { streams: IndexMap::new(), prompts, _engine: engine, handle, device };
+        let mut networks =
+            Networks { streams: IndexMap::new(), prompts, judges: IndexMap::new(), _engine: engine, handle, device };
         for (name, mut net) in streams {
             let module = net.module.take().map(Module::leave).transpose()?;
             let net = Arc::new(Mutex::new(net));
             if let Some(module) = module {
-                networks.on_net(&name, &net, move |net| {
+                networks.on(&name, &net, move |net| {
                     net.module = Some(module.arrive()?);
                     Ok(())
                 })?;
@@ -75,17 +78,45 @@ impl Networks {
         stream: &str,
         work: impl FnOnce(&StreamNet) -> Result<Tensor> + Send + 'static,
     ) -> Result<Tensor> {
-        self.on_net(asker, &self.streams[stream], move |net| {
+        self.on(asker, &self.streams[stream], move |net| {
             let _inference = InferenceMode::enter().map_err(|error| RunError::Internal(error.to_string()))?;
             work(net)
         })
     }
 
-    fn on_net<T: Send + 'static>(
+    /// Adds the scorer of a node, and moves its module to the compute thread.
+    ///
+    /// # Errors
+    /// The plugin's error.
+    pub fn add_judge(&mut self, node: String, mut judge: Judge) -> Result<()> {
+        let module = judge.module.take().map(Module::leave).transpose()?;
+        let judge = Arc::new(Mutex::new(judge));
+        if let Some(module) = module {
+            self.on(&node, &judge, move |judge| {
+                judge.module = Some(module.arrive()?);
+                Ok(())
+            })?;
+        }
+        self.judges.insert(node, judge);
+        Ok(())
+    }
+
+    /// Runs `work` with the scorer of a node on the compute thread, without gradients.
+    ///
+    /// # Errors
+    /// The error of `work`; `work` panicked.
+    pub fn on_judge(&self, node: &str, work: impl FnOnce(&Judge) -> Result<Tensor> + Send + 'static) -> Result<Tensor> {
+        self.on(node, &self.judges[node], move |judge| {
+            let _inference = InferenceMode::enter().map_err(|error| RunError::Internal(error.to_string()))?;
+            work(judge)
+        })
+    }
+
+    fn on<N: Send + 'static, T: Send + 'static>(
         &self,
         asker: &str,
-        net: &Arc<Mutex<StreamNet>>,
-        work: impl FnOnce(&mut StreamNet) -> Result<T> + Send + 'static,
+        net: &Arc<Mutex<N>>,
+        work: impl FnOnce(&mut N) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let net = net.clone();
         let node = asker.to_string();
@@ -100,7 +131,8 @@ impl Networks {
 impl Drop for Networks {
     fn drop(&mut self) {
         let streams = std::mem::take(&mut self.streams);
+        let judges = std::mem::take(&mut self.judges);
         // Modules must be destroyed on the thread that created them. If that thread has ended, nothing can be done.
-        let _ = self.handle.call(move || drop(streams));
+        let _ = self.handle.call(move || drop((streams, judges)));
     }
 }

@@ -75,7 +75,7 @@ pub fn open(order: &Order) -> Result<Folder> {
 /// Errors of [`open`] and [`OutputDir::open`]; [`RunError::OtherJob`].
 pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<OutputDir> {
     let job = identity::of_run(order, loaded, input)?;
-    let expected = Expected { shards: input.rows.div_ceil(order.shard_rows.max(1)), rows: input.rows };
+    let expected = Expected { shards: input.shards, rows: input.rows };
     let output = OutputDir::open(open(order)?, &job, expected).map_err(explained)?;
     accept(output.folder(), order)?;
     Ok(output)

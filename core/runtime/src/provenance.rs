@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::identity::{InputRows, Loaded};
 use crate::{Result, RunError};
 
-const FILE: &str = "run.json";
+/// Its file in the output folder.
+pub const FILE: &str = "run.json";
 
 /// A finished run.
 pub struct Provenance<'a> {

@@ -7,6 +7,7 @@ mod causes;
 mod compute;
 mod cut;
 mod decode;
+mod draws;
 mod encode;
 mod features;
 mod first_cells;
@@ -30,13 +31,15 @@ use tch::Device;
 
 use crate::events::{Events, figures};
 use crate::identity::InputRows;
+use crate::networks::Networks;
 use crate::plugin::Codec;
-use crate::provenance::Provenance;
+use crate::provenance::{self, Provenance};
 use crate::{Result, RunError, Session, output};
 use compute::Compute;
 use decode::DecodeStage;
 use encode::EncodeStage;
 pub use features::feature_of;
+use first_cells::FIRST_ROWS;
 use input_cells::InputSource;
 use permits::Permits;
 use read::ShardReader;
@@ -61,7 +64,8 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     look_at_first_cells(plan, order, &reader, events)?;
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
-    let session = Session::load(&plan.model, device)?;
+    let mut session = Session::load(&plan.model, device)?;
+    let judges = session.judges(&plan.scorers)?;
     events.end("load", figures([("seconds", started.elapsed().as_secs_f64().into())]));
 
     let loaded = session.loaded();
@@ -71,7 +75,9 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
-    let mut compute = Compute::start(plan, streams, denoisers, &codecs, device, events)?;
+    let mut networks = Networks::start(streams, denoisers, device)?;
+    judges.into_iter().try_for_each(|(node, judge)| networks.add_judge(node, judge))?;
+    let mut compute = Compute::start(plan, order, networks, &codecs, events)?;
     if done < reader.rows() {
         cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }
@@ -97,7 +103,11 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
     events.end("rows", result.as_object().cloned().unwrap_or_default());
-    Provenance { plan, order, loaded: &loaded, input: &input, result: &result }.write(output.folder())?;
+    let provenance = Provenance { plan, order, loaded: &loaded, input: &input, result: &result };
+    // A command that finds all rows finished has no figures to tell.
+    if done < reader.rows() || !output.folder().has(provenance::FILE)? {
+        provenance.write(output.folder())?;
+    }
     match summary.rows {
         0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
         _ => Ok(result),
@@ -108,7 +118,7 @@ fn look_at_first_cells(plan: &RunPlan, order: &Order, reader: &ShardReader<'_>, 
     let Some(dataset) = reader.dataset() else { return Ok(()) };
     let (columns, threads) = (reader.columns(), order.threads as usize);
     let source = InputSource { plan, dataset, columns, key: order.key.as_deref(), threads };
-    first_cells::look(source, reader.rows(), events)
+    first_cells::look(source, reader.first_rows(FIRST_ROWS), events)
 }
 
 fn note_repeated(reader: &ShardReader<'_>, events: &Events) {

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StreamSpec};
-use anyflow_plan::plan::{Companion, DenoiserConfig, Model};
+use anyflow_config::Auxiliary;
+use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StreamKind, StreamSpec};
+use anyflow_plan::plan::{DenoiserConfig, Model, ScorerConfig};
 use indexmap::IndexMap;
 use tch::Device;
 
 use crate::checkpoint::{self, Tensors, Weights};
-use crate::from_plan::typed;
 use crate::identity::Loaded;
 use crate::plugin::{Codec, LoadedPlugins};
 use crate::stream::StreamNet;
-use crate::{Result, RunError};
+use crate::{Judge, Result, RunError};
 
 /// The seed of prompt `i` is the model's seed plus this plus `i`; stream `i` has the model's seed plus `i`.
 const PROMPT_SEEDS: u64 = 500;
@@ -46,7 +46,7 @@ impl Session {
             codecs.insert(name.clone(), Codec::new(&mut plugins, &stream.codec, &stream.array)?);
             let mut net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
             net.is_class =
-                model.denoisers.values().any(|denoiser| denoiser.companions.get(name).is_some_and(Companion::is_class));
+                model.denoisers.values().any(|denoiser| denoiser.companions.get(name).is_some_and(Auxiliary::is_class));
             streams.insert(name.clone(), net);
         }
         for (i, (name, prompt)) in model.prompts.iter().enumerate() {
@@ -87,6 +87,23 @@ impl Session {
         Ok(())
     }
 
+    /// Makes the scorers of nodes with their weights.
+    ///
+    /// # Errors
+    /// Errors of plugins; [`RunError::Checkpoint`] if a file does not fit.
+    pub fn judges(&mut self, scorers: &IndexMap<String, ScorerConfig>) -> Result<IndexMap<String, Judge>> {
+        let mut judges = IndexMap::new();
+        for (node, scorer) in scorers {
+            let judge = Judge::new(scorer, &mut self.plugins, self.device, 0)?;
+            if let Some(path) = &scorer.checkpoint {
+                let blake3 = judge.load_weights(&scorer.stream, Path::new(path))?;
+                self.weights.insert(format!("scorer {node}"), blake3);
+            }
+            judges.insert(node.clone(), judge);
+        }
+        Ok(judges)
+    }
+
     /// Hashes of all loaded files.
     pub fn loaded(&self) -> Loaded {
         Loaded { plugins: self.plugins.hashes(), weights: self.weights.clone() }
@@ -111,27 +128,30 @@ impl Session {
 
 /// Builds a denoiser with fresh parameters.
 fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, device: Device, seed: u64) -> Result<Box<dyn Denoiser>> {
+    let options = BuildOptions::new(denoiser.precision, device, seed);
+    anyflow_diffusion::build(&denoiser.network, &streams(denoiser, model), &options).map_err(RunError::diffusion(name))
+}
+
+/// The streams of a denoiser: diffused streams, auxiliary streams, prompts.
+fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
     let schedule = Schedule::new(denoiser.schedule.clone());
-    let spec = |stream: &String, shape: &[i64]| StreamSpec {
-        name: stream.clone(),
+    let spec = |name: &String, shape: &[i64], kind| StreamSpec {
+        name: name.clone(),
         shape: shape.to_vec(),
         schedule: schedule.clone(),
         parameterization: denoiser.predict,
+        kind,
     };
-    let mut diffused = Vec::new();
-    for stream in &denoiser.over {
-        let planned = &model.streams[stream];
-        let own_schedule = planned.schedule.clone().map(Schedule::new);
-        let shared = spec(stream, &planned.latent);
-        diffused.push(StreamSpec { schedule: own_schedule.unwrap_or(shared.schedule), ..shared });
-    }
-    let mut auxiliary = Vec::new();
-    for (stream, companion) in &denoiser.companions {
-        let companion = serde_json::to_value(companion).map_err(|e| RunError::Internal(e.to_string()))?;
-        auxiliary.push((spec(stream, &model.streams[stream].latent), typed(&companion)?));
-    }
-    let prompts = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens)).collect();
-    let network = typed(&denoiser.network)?;
-    let options = BuildOptions { precision: denoiser.precision, device, seed };
-    anyflow_diffusion::build_joined(&network, &diffused, auxiliary, prompts, options).map_err(RunError::diffusion(name))
+    let diffused = denoiser.over.iter().map(|name| {
+        let stream = &model.streams[name];
+        let own_schedule = stream.schedule.clone().map(Schedule::new);
+        let shared = spec(name, &stream.latent, StreamKind::Diffused);
+        StreamSpec { schedule: own_schedule.unwrap_or(shared.schedule), ..shared }
+    });
+    let auxiliary = denoiser
+        .companions
+        .iter()
+        .map(|(name, auxiliary)| spec(name, &model.streams[name].latent, StreamKind::Auxiliary(auxiliary.clone())));
+    let prompts = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens, StreamKind::Prompt));
+    diffused.chain(auxiliary).chain(prompts).collect()
 }

@@ -31,33 +31,9 @@ impl Embedded {
     fn next_batch(&mut self) -> Result<Option<RowBatch>> {
         if self.waiting.is_empty() {
             let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
-            self.waiting = self.split(batch)?;
+            self.waiting = split(&self.dataset, batch, self.batches.bound().bytes)?;
         }
         self.waiting.pop_front().map(|batch| embed(&self.dataset, batch)).transpose()
-    }
-
-    /// Splits a batch into parts that stay within the bound with their files.
-    fn split(&self, batch: RowBatch) -> Result<VecDeque<RowBatch>> {
-        let columns = linked_columns(&self.dataset, &batch.rows)?;
-        if columns.is_empty() {
-            return Ok(VecDeque::from([batch]));
-        }
-        let most = self.batches.bound().bytes;
-        let count = batch.rows.num_rows();
-        let own = batch_bytes(&batch.rows) / count.max(1) as u64;
-        let mut parts = VecDeque::new();
-        let mut start = 0;
-        let mut bytes = 0;
-        for row in 0..count {
-            let more = own + columns.iter().map(|column| column.linked_bytes(row)).sum::<u64>();
-            if row > start && bytes + more > most {
-                parts.push_back(batch.slice(start, row - start));
-                (start, bytes) = (row, 0);
-            }
-            bytes += more;
-        }
-        parts.push_back(batch.slice(start, count - start));
-        Ok(parts)
     }
 }
 
@@ -67,6 +43,29 @@ impl Iterator for Embedded {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_batch().transpose()
     }
+}
+
+/// Splits a batch into parts that stay within `most` bytes with their files.
+pub(super) fn split(dataset: &Dataset, batch: RowBatch, most: u64) -> Result<VecDeque<RowBatch>> {
+    let columns = linked_columns(dataset, &batch.rows)?;
+    if columns.is_empty() {
+        return Ok(VecDeque::from([batch]));
+    }
+    let count = batch.rows.num_rows();
+    let own = batch_bytes(&batch.rows) / count.max(1) as u64;
+    let mut parts = VecDeque::new();
+    let mut start = 0;
+    let mut bytes = 0;
+    for row in 0..count {
+        let more = own + columns.iter().map(|column| column.linked_bytes(row)).sum::<u64>();
+        if row > start && bytes + more > most {
+            parts.push_back(batch.slice(start, row - start));
+            (start, bytes) = (row, 0);
+        }
+        bytes += more;
+    }
+    parts.push_back(batch.slice(start, count - start));
+    Ok(parts)
 }
 
 /// The batch with the bytes of cells that held only a path. Rows with unreadable files are listed.

@@ -6,6 +6,7 @@ mod committing;
 mod damage;
 mod faults;
 mod fencing;
+mod filtering;
 mod folders;
 mod generating;
 mod hostile;

@@ -16,7 +16,7 @@ fn every_file_opens_and_reads() {
         let mut rows = 0;
         for batch in dataset.read(None, 0..dataset.rows(), 256).unwrap() {
             let batch = batch.unwrap();
-            assert_eq!(row_keys(&batch, None, rows).unwrap().len(), batch.num_rows());
+            assert_eq!(row_keys(&batch, None, rows..).unwrap().len(), batch.num_rows());
             for (name, feature) in dataset.features().iter().filter(|(_, feature)| feature.cell().is_some()) {
                 let cells = dataset.cells(&batch, name).unwrap();
                 let present = (0..cells.len()).filter(|row| cells.get(*row).unwrap().is_some()).count();

@@ -1,6 +1,8 @@
 //! `anyflow data`.
 
 mod cell;
+mod join;
+mod split;
 mod survey;
 mod training;
 mod verify;
@@ -82,6 +84,24 @@ pub enum Command {
         #[arg(long)]
         output: PathBuf,
     },
+    /// Join two datasets by a key: each row of the second with the row of the first that has the same key
+    Join {
+        /// First dataset, where each key is there once
+        a: PathBuf,
+        /// Second dataset, e.g. the output of a run
+        b: PathBuf,
+        /// Column of keys
+        #[arg(long, value_name = "COLUMN")]
+        on: String,
+        /// Memory limit, e.g. 4G or 800M [default: a quarter of the machine's]
+        #[arg(long, value_name = "SIZE", value_parser = order::size)]
+        memory: Option<u64>,
+        /// Parquet file to write
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Split a dataset into parts by the hash of its keys: rows stay in their part when others come or go
+    Split(split::Args),
     /// Pair the rows of two datasets that have equal values in a column, e.g. the same class
     Pair {
         /// First dataset
@@ -134,6 +154,13 @@ pub fn run(command: &Command, console: &Console) -> Result<CommandResult> {
             let shapes = shapes.clone();
             made(&Generation { combinations, shapes, ..Generation::new(generator, *rows, *seed) }, output)
         }
+        Command::Join { a, b, on, memory, output } => {
+            if let Some(bytes) = memory {
+                use_memory(*bytes);
+            }
+            join::run([a, b], on, output)
+        }
+        Command::Split(args) => split::run(args),
         Command::Pair { a, b, on, multiplicity, seed, memory, output } => {
             if let Some(bytes) = memory {
                 use_memory(*bytes);

@@ -78,6 +78,7 @@ impl Common {
             output,
             inputs: Vec::new(),
             rows: None,
+            selection: Default::default(),
             key: None,
             keep: None,
             shard_rows: 1024,

@@ -1,12 +1,17 @@
 //! `anyflow run`.
 
+mod file_size;
+mod kept;
+mod sweep;
+
 use std::path::PathBuf;
 
-use anyflow_datasets::{Manifest, check_key};
+use anyflow_datasets::{Dataset, Manifest, RowFilter, check_key};
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::order::Order;
+use anyflow_plan::order::{DRAW_COLUMN, Order, RowSelection};
 use anyflow_plan::plan::{Form, Job, Model, Op, PLAN_FORMAT, RunPlan};
+use kept::{EVERYTHING, KeptColumns};
 use serde_json::Value;
 
 use super::{columns, open, plugins, shown, summary};
@@ -20,7 +25,7 @@ use crate::order;
 const DATA_FOLDER: &str = "data";
 
 /// Arguments of `anyflow run`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Pipeline (YAML)
     pipeline: PathBuf,
@@ -30,12 +35,28 @@ pub struct Args {
     /// Number of rows to generate; with --input, the maximum number of rows to read
     #[arg(long)]
     rows: Option<u64>,
+    /// Condition on columns that rows must fulfil, e.g. "label = 3 and not (split = 'test' or score is null)"
+    #[arg(long = "where", value_name = "CONDITION")]
+    filter: Option<String>,
+    /// Number of rows to pass over first, of those that --where selects
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    skip: u64,
+    /// Number of times that each row runs, each with other noise; the output gets a column `draw`
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    draws: u64,
     /// Output folder; run the same command again to resume
     #[arg(long)]
     output: PathBuf,
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
+    /// Values that a key takes in turn, e.g. joint.sampler.steps=4,8,16 (repeatable): runs every combination into a
+    /// sub-folder of the output, with the files that repeat it alone; `anyflow report` compares them
+    #[arg(long, value_name = "A.B=C,D", conflicts_with = "trace")]
+    sweep: Vec<String>,
+    /// Combine the first values of all --sweep, then the second ones, in place of every combination
+    #[arg(long, requires = "sweep")]
+    sweep_zip: bool,
     /// Seed of every node that draws noise, as --set NODE.seed=N for each of them; --set NODE.seed=M takes precedence
     /// [default: the file's seeds, or 0]
     #[arg(long, value_name = "N")]
@@ -43,12 +64,16 @@ pub struct Args {
     /// Column of row keys [default: `id` if there is one, else the row number]
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
-    /// Input columns to write to the output, e.g. id,label; no name keeps none [default: all]
+    /// Input columns to copy to the output, e.g. id,label; '*' for all, no name for none [default: all but large files that
+    /// the pipeline reads]
     #[arg(long, num_args = 0.., value_delimiter = ',', value_name = "COLUMN")]
     keep: Option<Vec<String>>,
     /// Number of rows per output shard
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     shard_rows: u64,
+    /// Size of an output file, e.g. 256M, from which the number of rows per shard is estimated
+    #[arg(long, value_name = "SIZE", value_parser = order::size, conflicts_with = "shard_rows")]
+    file_size: Option<u64>,
     /// Maximum rows per network call [default: measured once per output folder]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_rows: Option<u32>,
@@ -74,12 +99,17 @@ pub struct Args {
 
 impl Args {
     fn reads(&self) -> Reads<'_> {
-        Reads { inputs: &self.input, rows: self.rows, key: self.key.as_deref(), keep: self.keep.as_deref() }
+        let (key, keep) = (self.key.as_deref(), self.keep.as_deref());
+        Reads { inputs: &self.input, rows: self.rows, key, keep, selection: self.selection() }
+    }
+
+    fn selection(&self) -> RowSelection {
+        RowSelection { filter: self.filter.clone(), skip: self.skip, draws: self.draws }
     }
 }
 
 /// What a run reads.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub struct Reads<'a> {
     /// Dataset files or folders.
     pub inputs: &'a [PathBuf],
@@ -89,6 +119,8 @@ pub struct Reads<'a> {
     pub key: Option<&'a str>,
     /// Input columns that pass through to the output.
     pub keep: Option<&'a [String]>,
+    /// The rows, and how often each runs.
+    pub selection: RowSelection,
 }
 
 /// Checks the files, then runs the pipeline in the engine.
@@ -97,10 +129,13 @@ pub struct Reads<'a> {
 /// Errors in files, plugins or the run.
 pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = plugins(console)?;
+    if !args.sweep.is_empty() {
+        return sweep::run(args, &plugins, console);
+    }
     let compiled = compile(args, &plugins)?;
     compiled.warn(console);
     check(&compiled, &args.reads())?;
-    let order = order(args, compiled.job)?;
+    let order = order_of(args, compiled.job, console)?;
     let result = order::execute(&order, console)?;
     let rows = shown(&args.output.join(DATA_FOLDER));
     let files = Manifest::read(&args.output)?.shards.len();
@@ -115,7 +150,9 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
     let compiled = compile(&args.set)?;
     let Some(seed) = args.seed else { return Ok(compiled) };
     // The nodes are known only from the plan. What the user sets comes last, and so wins.
-    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{node}.seed={seed}"));
+    // `part/node` is a node of the pipeline that `part` uses.
+    let path = |node: &str| node.replace('/', ".with.");
+    let seeds = noisy_nodes(&compiled.job).into_iter().map(|node| format!("{}.seed={seed}", path(node)));
     compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
 }
 
@@ -132,11 +169,18 @@ fn noisy_nodes(job: &Job) -> Vec<&str> {
 /// Inputs that are missing, unexpected or empty, or have wrong columns.
 pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
     let Job::Run(plan) = &compiled.job else { return Ok(()) };
-    let Reads { inputs, rows, key, keep } = *reads;
+    let Reads { inputs, rows, key, keep, selection } = reads;
+    let (rows, key) = (*rows, *key);
     let columns_read =
         || plan.inputs.values().map(|input| format!("`{}`", input.column)).collect::<Vec<_>>().join(", ");
     let refuse = |text: String| Err(CliError::Usage(text));
     match (plan.inputs.is_empty(), inputs.is_empty()) {
+        (true, _) if *selection != RowSelection::default() => {
+            return refuse(format!(
+                "pipeline {} has no inputs, so --where, --skip and --draws do not apply",
+                plan.name
+            ));
+        }
         (true, true) if rows.is_none_or(|rows| rows == 0) => {
             return refuse(format!("pipeline {} has no inputs; set the number of rows with --rows N", plan.name));
         }
@@ -153,7 +197,23 @@ pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
     }
     compiled.check_inputs(&as_read(plan, columns(&dataset))?)?;
     check_key(&dataset, key)?;
-    keep.unwrap_or_default().iter().try_for_each(|column| Ok(dataset.column(column).map(drop)?))
+    check_selection(plan, &dataset, selection)?;
+    let mut named = keep.unwrap_or_default().iter().filter(|column| *column != EVERYTHING);
+    named.try_for_each(|column| Ok(dataset.column(column).map(drop)?))
+}
+
+/// Checks the condition on rows, and that the column of draws has a name of its own.
+fn check_selection(plan: &RunPlan, dataset: &Dataset, selection: &RowSelection) -> Result<()> {
+    if let Some(filter) = &selection.filter {
+        RowFilter::parse(filter)?.check(dataset)?;
+    }
+    let is_taken = dataset.features().contains_key(DRAW_COLUMN) || plan.outputs.contains_key(DRAW_COLUMN);
+    if selection.draws > 1 && is_taken {
+        let text =
+            format!("--draws adds a column `{DRAW_COLUMN}`, which is there already; rename the input column or output");
+        return Err(CliError::Usage(text));
+    }
+    Ok(())
 }
 
 /// The columns as the codecs of a plan read them: one of integers also reads whole floats, and words if it has names of
@@ -207,17 +267,32 @@ pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String
     outputs.map(|(column, _)| column.clone()).filter(is_there).collect()
 }
 
-fn order(args: &Args, mut job: Job) -> Result<Order> {
+fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
     compiled::absolute(&mut job);
+    let Job::Run(plan) = &job else { return Err(CliError::internal("a pipeline is not a run")) };
+    let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?) };
+    let keep = match &dataset {
+        None => args.keep.clone(),
+        Some(dataset) => {
+            let kept = KeptColumns::choose(plan, dataset, args.keep.as_deref())?;
+            kept.notes().for_each(|note| console.note(&note));
+            kept.names
+        }
+    };
+    let shard_rows = match args.file_size {
+        Some(size) => file_size::shard_rows(size, plan, dataset.as_ref(), keep.as_deref())?,
+        None => args.shard_rows,
+    };
     Ok(Order {
         format: PLAN_FORMAT,
         job,
         output: order::absolute(&args.output)?,
         inputs: args.input.iter().map(|path| order::absolute(path)).collect::<Result<_>>()?,
         rows: args.rows,
+        selection: args.selection(),
         key: args.key.clone(),
-        keep: args.keep.clone(),
-        shard_rows: args.shard_rows,
+        keep,
+        shard_rows,
         batch_rows: args.batch_rows,
         max_failures: args.max_failures,
         device: args.device.clone(),

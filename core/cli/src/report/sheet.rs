@@ -1,6 +1,6 @@
 //! The contact sheet: a card per row, observed columns next to generated ones.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyflow_datasets::{Cell, Dataset, Feature, head};
 use anyflow_plan::plan::RunPlan;
@@ -54,55 +54,96 @@ pub(super) type Roles<'a> = Option<&'a dyn Fn(&str) -> ColumnRole>;
 
 /// Builds the cards of the first `rows` rows.
 pub(super) fn sheet(dataset: &Dataset, roles: Roles<'_>, rows: u64, budget: &mut Budget) -> Result<Markup> {
-    let values = head(dataset, rows)?;
-    let (figures, chips) = columns(dataset, roles, &values);
-    let media: Vec<(&str, Vec<Option<Vec<u8>>>)> = figures
-        .iter()
-        .filter(|column| column.is_file)
-        .map(|column| Ok((column.name, cells_of(dataset, column.name, rows)?)))
-        .collect::<Result<_>>()?;
-    let width: usize = figures.iter().map(|column| if is_sound(column.feature) { 13 } else { 9 }).sum::<usize>() + 2;
-    let shown: HashSet<&str> = figures.iter().map(|column| column.role.class()).collect();
+    let shown = Rows::read(dataset, roles, rows)?;
     Ok(html! {
-        @if shown.contains("made") || shown.contains("given") {
-            p.legend { @for role in [ColumnRole::Given, ColumnRole::Made, ColumnRole::Carried] {
-                @if shown.contains(role.class()) { span class=(role.class()) { (role.word()) } }
-            } }
-        }
-        div.sheet style={ "--width: " (width.min(60)) "rem" } {
-            @for (row, values) in values.iter().enumerate() {
+        (shown.legend())
+        div.sheet style={ "--width: " (shown.width_rem().min(60)) "rem" } {
+            @for row in 0..shown.count() {
                 article.row {
-                    header {
-                        b { "row " (row) }
-                        @for column in &chips {
-                            span { (column.name) " " (short(values.get(column.name))) }
-                        }
-                    }
-                    div.cells { @for column in &figures { (figure(column, row, values, &media, budget)) } }
+                    header { b { "row " (row) } (shown.chips(row)) }
+                    div.cells { (shown.figures(row, |_| true, None, budget)) }
                 }
             }
         }
     })
 }
 
-fn figure(
-    column: &Column<'_>,
-    row: usize,
-    values: &Map<String, Value>,
-    media: &[(&str, Vec<Option<Vec<u8>>>)],
-    budget: &mut Budget,
-) -> Markup {
-    let bytes = media.iter().find(|(name, _)| *name == column.name).and_then(|(_, cells)| cells.get(row)?.as_deref());
-    let shown = match (bytes, values.get(column.name)) {
-        (Some(bytes), _) => cell::media(bytes, fallback(column.feature), budget),
-        (None, Some(value)) => cell::value(value),
-        (None, None) => cell::value(&Value::Null),
-    };
-    let sound = is_sound(column.feature);
-    html! {
-        figure.cell.(column.role.class()).sound[sound] {
-            div.body { (shown) }
-            figcaption title={ (column.role.word()) ": " (column.name) } { b { (column.name) } }
+/// The first rows of a dataset, with the bytes of their images, sounds and videos.
+pub(super) struct Rows<'a> {
+    figures: Vec<Column<'a>>,
+    /// Columns that appear only in the head of a card.
+    chips: Vec<Column<'a>>,
+    values: Vec<Map<String, Value>>,
+    /// Column -> its cells in the order of the rows.
+    media: HashMap<&'a str, Vec<Option<Vec<u8>>>>,
+}
+
+impl<'a> Rows<'a> {
+    /// Reads the first `rows` rows.
+    pub(super) fn read(dataset: &'a Dataset, roles: Roles<'_>, rows: u64) -> Result<Self> {
+        let values = head(dataset, rows)?;
+        let (figures, chips) = columns(dataset, roles, &values);
+        let files = figures.iter().filter(|column| column.is_file);
+        let media = files.map(|column| Ok((column.name, cells_of(dataset, column.name, rows)?)));
+        let media: HashMap<_, _> = media.collect::<Result<_>>()?;
+        Ok(Rows { figures, chips, values, media })
+    }
+
+    /// The number of rows.
+    pub(super) fn count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Width of a card with all figures next to each other.
+    pub(super) fn width_rem(&self) -> usize {
+        self.figures.iter().map(|column| if is_sound(column.feature) { 13 } else { 9 }).sum::<usize>() + 2
+    }
+
+    /// What the colours of the figures mean.
+    fn legend(&self) -> Markup {
+        let shown: HashSet<&str> = self.figures.iter().map(|column| column.role.class()).collect();
+        html! {
+            @if shown.contains("made") || shown.contains("given") {
+                p.legend { @for role in [ColumnRole::Given, ColumnRole::Made, ColumnRole::Carried] {
+                    @if shown.contains(role.class()) { span class=(role.class()) { (role.word()) } }
+                } }
+            }
+        }
+    }
+
+    /// The values in the head of a card.
+    pub(super) fn chips(&self, row: usize) -> Markup {
+        let value = |column: &Column<'_>| short(self.values.get(row).and_then(|values| values.get(column.name)));
+        html! { @for column in &self.chips { span { (column.name) " " (value(column)) } } }
+    }
+
+    /// The figures of a row whose roles are wanted; `of` names the dataset, if there are several.
+    pub(super) fn figures(
+        &self,
+        row: usize,
+        is_wanted: impl Fn(ColumnRole) -> bool,
+        of: Option<&str>,
+        budget: &mut Budget,
+    ) -> Markup {
+        let wanted = self.figures.iter().filter(|column| is_wanted(column.role));
+        html! { @for column in wanted { (self.figure(column, row, of, budget)) } }
+    }
+
+    fn figure(&self, column: &Column<'_>, row: usize, of: Option<&str>, budget: &mut Budget) -> Markup {
+        let bytes = self.media.get(column.name).and_then(|cells| cells.get(row)?.as_deref());
+        let shown = match (bytes, self.values.get(row).and_then(|values| values.get(column.name))) {
+            (Some(bytes), _) => cell::media(bytes, fallback(column.feature), budget),
+            (None, Some(value)) => cell::value(value),
+            (None, None) => cell::value(&Value::Null),
+        };
+        let sound = is_sound(column.feature);
+        html! {
+            figure.cell.(column.role.class()).sound[sound] {
+                div.body { (shown) }
+                figcaption title={ (column.role.word()) ": " (column.name) } {
+                    b { (column.name) } @if let Some(of) = of { " " (of) }
+                }
+            }
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The networks that the parts are measured with.
 
 use anyflow_diffusion::{
-    BuildOptions, Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build, build_prompted,
+    BuildOptions, Denoiser, Network, Parameterization, Precision, Schedule, StreamKind, StreamSpec, build,
 };
 use serde_json::{Value, json};
 use tch::Device;
-
-const OPTIONS: BuildOptions = BuildOptions { precision: Precision::F32, device: Device::Cpu, seed: 1 };
 
 /// A residual MLP over two streams of 64 numbers each.
 pub fn two_streams(width: i64, blocks: usize) -> Box<dyn Denoiser> {
@@ -24,16 +22,15 @@ pub fn coupled() -> Box<dyn Denoiser> {
     let parts = json!({"short": perceptron(128), "map": map, "vector": perceptron(192), "long": perceptron(224)});
     let environment = json!({"width": 192, "features": 64, "tokens": 4});
     let network = json!({"kind": "coupled", "parts": parts, "environment": environment});
-    let network: Network = serde_json::from_value(network).unwrap();
+    let prompt = StreamSpec { kind: StreamKind::Prompt, ..stream("prompt", &[1, 64]) };
     let streams =
-        [stream("short", &[16]), stream("map", &[4, 7, 7]), stream("vector", &[24]), stream("long", &[8, 12])];
-    let prompts = vec![stream("prompt", &[1, 64])];
-    build_prompted(&network, &streams, prompts, OPTIONS).unwrap()
+        [stream("short", &[16]), stream("map", &[4, 7, 7]), stream("vector", &[24]), stream("long", &[8, 12]), prompt];
+    built(network, &streams)
 }
 
 fn built(network: Value, streams: &[StreamSpec]) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(network).unwrap();
-    build(&network, streams, OPTIONS).unwrap()
+    build(&network, streams, &BuildOptions::new(Precision::F32, Device::Cpu, 1)).unwrap()
 }
 
 fn stream(name: &str, shape: &[i64]) -> StreamSpec {
@@ -42,5 +39,6 @@ fn stream(name: &str, shape: &[i64]) -> StreamSpec {
         shape: shape.to_vec(),
         schedule: Schedule::vp_linear(),
         parameterization: Parameterization::Eps,
+        kind: StreamKind::Diffused,
     }
 }

@@ -1,7 +1,9 @@
 //! Tests of the internals of a lane.
 
 use super::*;
-use crate::{DenoiserInput, Observed, Parameterization, Sampling, Schedule, Solver, StreamSpec, Update, noise};
+use crate::{
+    DenoiserInput, Observed, Parameterization, Sampling, Schedule, Solver, StreamKind, StreamSpec, Update, noise,
+};
 use anyflow_config::sampler::{Ddim, Heun};
 use crossbeam::channel::bounded;
 use tch::Tensor;
@@ -56,7 +58,13 @@ fn tables_with_history_share_batches_with_tables_without() {
     const TOLERANCE_F32: f64 = 1e-4;
     let schedule = Schedule::vp_linear();
     let parameterization = Parameterization::X0;
-    let spec = StreamSpec { name: "x".to_string(), shape: vec![3], schedule: schedule.clone(), parameterization };
+    let spec = StreamSpec {
+        name: "x".to_string(),
+        shape: vec![3],
+        schedule: schedule.clone(),
+        parameterization,
+        kind: StreamKind::Diffused,
+    };
     let mut lane = Lane::new("d".to_string(), Box::new(Centred(vec![spec])), Device::Cpu, 4, Arc::default());
     let request = |rows: std::ops::Range<u64>| Request {
         denoiser: "d".to_string(),

@@ -1,101 +1,93 @@
-//! A network with auxiliary streams: see [`Auxiliary`].
+//! A network with auxiliary streams: see [`Auxiliary`](anyflow_config::Auxiliary).
 
 mod encoder;
 mod head;
 
+use anyflow_config::{Parameterization, Site, SiteSpec};
 use tch::{Device, Tensor};
 
 use super::layer::BuildOptions;
-use crate::{
-    Auxiliary, Denoiser, DenoiserInput, Parameterization, Result, Site, SiteSpec, StreamSpec, TensorExt, Times,
-};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times};
 use encoder::Encoder;
 use head::Head;
 
 /// Wraps a network: adds the embeddings of the auxiliary streams to its diffused streams, and runs heads on its
 /// features.
 ///
-/// Its streams are those of the network, then the auxiliary streams. The prediction of a diffused stream refers to y_t,
-/// the plain diffusion. The prediction of an auxiliary stream is the estimate of its head, or its own input without a
-/// head.
+/// The prediction of a diffused stream refers to y_t, the plain diffusion. The prediction of an auxiliary stream is the
+/// estimate of its head, or its own input without a head.
 pub struct Aggregated {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,
-    auxiliaries: Vec<Auxiliary>,
-    encoders: Vec<Option<Encoder>>,
+    /// The indices of the streams of `inner`.
+    diffused: Vec<usize>,
+    encoders: Vec<Encoder>,
+    /// By the index of the stream.
     heads: Vec<Option<Head>>,
     /// The sites of the heads, in their order.
     sites: Vec<Site>,
 }
 
 impl Aggregated {
-    /// Adds auxiliary streams, with fresh heads, to `inner`; see [`crate::build_joined`].
-    pub(super) fn new(
-        inner: Box<dyn Denoiser>,
-        auxiliaries: Vec<(StreamSpec, Auxiliary)>,
-        init: BuildOptions,
-    ) -> Result<Self> {
-        let diffused = inner.streams().to_vec();
+    /// Adds auxiliary streams, with fresh heads, to `inner`; `streams` are the auxiliary streams and, in order, those of
+    /// `inner`. See [`crate::build`].
+    pub(super) fn new(inner: Box<dyn Denoiser>, mut streams: Vec<StreamSpec>, init: BuildOptions) -> Result<Self> {
+        let known = inner.sites();
         let mut encoders = Vec::new();
         let mut heads = Vec::new();
-        for (stream, auxiliary) in &auxiliaries {
-            auxiliary.check()?;
-            let encoder = |aggregation| Encoder::new(aggregation, stream, &diffused, init.device);
-            encoders.push(auxiliary.aggregate.as_ref().map(encoder).transpose()?);
-            let head = auxiliary.head.as_ref();
-            heads.push(head.map(|head| Head::new(head, stream, &inner.sites(), init)).transpose()?);
+        for (index, stream) in streams.iter().enumerate() {
+            let auxiliary = stream.auxiliary();
+            if let Some(embedding) = auxiliary.and_then(|auxiliary| auxiliary.aggregate.as_ref()) {
+                encoders.push(Encoder::new(embedding, index, &streams, init.device)?);
+            }
+            let head = auxiliary.and_then(|auxiliary| auxiliary.head.as_ref());
+            heads.push(head.map(|head| Head::new(head, stream, &known, init)).transpose()?);
         }
         let sites = heads.iter().flatten().map(|head| head.site).collect();
-        // An estimate is a value of the auxiliary stream itself.
-        let of_estimate = |(stream, _): &(StreamSpec, _)| StreamSpec {
-            parameterization: Parameterization::X0,
-            ..StreamSpec::clone(stream)
-        };
-        let streams = diffused.into_iter().chain(auxiliaries.iter().map(of_estimate)).collect();
-        let auxiliaries = auxiliaries.into_iter().map(|(_, auxiliary)| auxiliary).collect();
-        Ok(Aggregated { inner, streams, auxiliaries, encoders, heads, sites })
-    }
-
-    fn diffused(&self) -> usize {
-        self.streams.len() - self.auxiliaries.len()
+        for stream in streams.iter_mut().filter(|stream| stream.auxiliary().is_some()) {
+            // An estimate is a value of the auxiliary stream itself.
+            stream.parameterization = Parameterization::X0;
+        }
+        let diffused = (0..streams.len()).filter(|index| streams[*index].is_diffused()).collect();
+        Ok(Aggregated { inner, streams, diffused, encoders, heads, sites })
     }
 
     /// The input of the inner network: z_t = y_t + b_t.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
-        let diffused = self.diffused();
-        let mut asked = batch.some_streams(0..diffused)?;
-        if self.encoders.iter().flatten().any(|encoder| !encoder.is_idle()) {
+        let mut x: Vec<Tensor> = batch.x.iter().map(Tensor::shallow_clone).collect();
+        if self.encoders.iter().any(|encoder| !encoder.is_idle()) {
             let times = HostTimes::of(batch, self.streams.len())?;
-            for (index, encoder) in self.encoders.iter().enumerate() {
-                let Some(encoder) = encoder.as_ref().filter(|encoder| !encoder.is_idle()) else { continue };
+            for encoder in self.encoders.iter().filter(|encoder| !encoder.is_idle()) {
                 let stream = &self.streams[encoder.into];
-                let value = &batch.x[diffused + index];
                 let factors = times.rows().map(|(t, present)| {
-                    encoder.factor(stream, t[encoder.into], present[diffused + index] * present[encoder.into])
+                    encoder.factor(stream, t[encoder.into], present[encoder.from] * present[encoder.into])
                 });
-                let embedding = encoder.embedding(value, &factors.collect::<Vec<_>>(), stream)?;
-                let y = &asked.x[encoder.into];
-                asked.x[encoder.into] = y.try_add(&embedding)?;
+                let embedding = encoder.embedding(&x[encoder.from], &factors.collect::<Vec<_>>(), stream)?;
+                let y = &x[encoder.into];
+                x[encoder.into] = y.try_add(&embedding)?;
             }
         }
+        let mut asked = batch.some_streams(&self.diffused)?;
+        asked.x = self.diffused.iter().map(|index| x[*index].shallow_clone()).collect();
         asked.prompt = batch.prompt.as_ref().map(crate::Tokens::shared);
         asked.context = batch.context.as_ref().map(crate::Tokens::shared);
         Ok(asked)
     }
 
-    /// The estimates of the auxiliary streams, from the features at the sites of the heads.
-    fn estimates(&self, batch: &DenoiserInput, features: &[Tensor]) -> Result<Vec<Tensor>> {
-        let diffused = self.diffused();
+    /// The predictions of all streams, from those of the diffused streams and the features at the sites of the heads.
+    fn all(&self, batch: &DenoiserInput, diffused: Vec<Tensor>, features: &[Tensor]) -> Result<Vec<Tensor>> {
+        let mut diffused = diffused.into_iter();
         let mut features = features.iter();
-        let mut estimates = Vec::with_capacity(self.heads.len());
-        for (index, head) in self.heads.iter().enumerate() {
+        let mut outputs = Vec::with_capacity(self.streams.len());
+        for ((stream, head), x) in self.streams.iter().zip(&self.heads).zip(&batch.x) {
             let read = head.as_ref().and_then(|head| Some((head, features.next()?)));
-            estimates.push(match read {
-                Some((head, features)) => head.estimate(features, &self.streams[diffused + index])?,
-                None => batch.x[diffused + index].shallow_clone(),
+            outputs.extend(match read {
+                Some((head, features)) => Some(head.estimate(features, stream)?),
+                None if stream.is_diffused() => diffused.next(),
+                None => Some(x.shallow_clone()),
             });
         }
-        Ok(estimates)
+        Ok(outputs)
     }
 }
 
@@ -133,10 +125,6 @@ impl Denoiser for Aggregated {
         &self.streams
     }
 
-    fn auxiliaries(&self) -> &[Auxiliary] {
-        &self.auxiliaries
-    }
-
     fn predict(&self, batch: &DenoiserInput) -> Result<Vec<Tensor>> {
         Ok(self.predict_with(batch, &[])?.0)
     }
@@ -147,10 +135,9 @@ impl Denoiser for Aggregated {
 
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let wanted: Vec<Site> = self.sites.iter().chain(sites).copied().collect();
-        let (mut outputs, mut features) = self.inner.predict_with(&self.asked(batch)?, &wanted)?;
+        let (outputs, mut features) = self.inner.predict_with(&self.asked(batch)?, &wanted)?;
         let others = features.split_off(self.sites.len());
-        outputs.append(&mut self.estimates(batch, &features)?);
-        Ok((outputs, others))
+        Ok((self.all(batch, outputs, &features)?, others))
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {

@@ -2,44 +2,14 @@
 
 mod environment;
 
-use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use anyflow_config::network::Coupled as Options;
 use tch::{Device, Kind, Tensor};
 
+use super::build_part;
 use super::layer::BuildOptions;
-use super::{Network, build_from};
-use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Times, Tokens};
+use super::streams::parts_of;
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times, Tokens};
 use environment::Environment;
-pub use environment::EnvironmentConfig;
-
-/// The distance between the seeds of the parts of a network.
-const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The parts of a [`Coupled`] network, and their environment encoders.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct CoupledConfig {
-    /// Stream -> its network.
-    pub parts: IndexMap<String, Network>,
-    /// The environment encoders.
-    #[serde(default)]
-    pub environment: EnvironmentConfig,
-}
-
-impl CoupledConfig {
-    /// Rejects nested networks and invalid sizes.
-    pub fn check(&self) -> Result<()> {
-        self.environment.check()?;
-        for (stream, part) in &self.parts {
-            if matches!(part, Network::Coupled(_) | Network::DualStream(_) | Network::UnetMlp(_)) {
-                let found = format!("another network for stream {stream:?}");
-                return Err(EngineError::Config { field: "parts", wanted: "networks that take a context", found });
-            }
-            part.check()?;
-        }
-        Ok(())
-    }
-}
 
 /// Tang et al. 2023, "Any-to-any generation via composable diffusion", section 3.3: a network per stream, which attends
 /// to the environment tokens of the other streams at their times. The cross-attention layers start at zero.
@@ -73,24 +43,14 @@ impl Presence {
 
 impl Coupled {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: &CoupledConfig, init: BuildOptions) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: &Options, init: BuildOptions) -> Result<Self> {
+        let context = Some(config.environment.features);
         let mut parts = Vec::new();
         let mut environments = Vec::new();
-        for (index, stream) in streams.iter().enumerate() {
-            let unknown = || EngineError::Config {
-                field: "parts",
-                wanted: "a network for each stream",
-                found: format!("none for stream {:?}", stream.name),
-            };
-            let network = config.parts.get(&stream.name).ok_or_else(unknown)?;
-            let network = network.in_context(config.environment.features).ok_or_else(unknown)?;
-            let own = BuildOptions { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
-            parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
-            environments.push(Environment::new(stream, config.environment, own)?);
-        }
-        if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
-            let found = format!("one for unknown stream {stranger:?}");
-            return Err(EngineError::Config { field: "parts", wanted: "a network for each stream only", found });
+        for (index, part) in parts_of(&config.parts, streams)?.into_iter().enumerate() {
+            let own = BuildOptions { context, ..init.of_part(index) };
+            parts.push(build_part(part, &streams[index..=index], own)?);
+            environments.push(Environment::new(&streams[index], &config.environment, own)?);
         }
         Ok(Coupled { streams: streams.to_vec(), parts, environments })
     }
@@ -188,7 +148,7 @@ impl Denoiser for Coupled {
                 outputs.push(batch.x[index].try_zeros_like()?);
                 continue;
             }
-            let mut asked = batch.some_streams(index..index + 1)?;
+            let mut asked = batch.some_streams(&[index])?;
             if let Some(prompt) = &batch.prompt {
                 asked = asked.with_prompt(prompt.shared());
             }

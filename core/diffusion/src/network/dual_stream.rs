@@ -1,25 +1,23 @@
 //! A network per stream; some read the features of another's network, one way.
 
-mod config;
 mod rows;
 mod tokens;
 
 use std::cell::RefCell;
 
+use anyflow_config::Site;
+use anyflow_config::network::{DualStream as Options, FeatureReading};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
-use super::build_from;
+use super::build_part;
 use super::layer::BuildOptions;
+use super::streams::parts_of;
+use crate::stream::index_of;
 use crate::tokens::same_memory;
-use crate::{Denoiser, DenoiserInput, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
-use config::bad;
-pub use config::{DualStreamConfig, Reading};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Tokens, site};
 use rows::{HostTimes, Rows};
 use tokens::FeatureTokens;
-
-/// The distance between the seeds of the parts of a network.
-const SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Huang et al. 2023, "DiffDis: Empowering generative diffusion model with cross-modal discrimination capability",
 /// section 3: the network of one stream, the trunk, and the network of another, which attends to the trunk's features
@@ -50,66 +48,50 @@ struct Reader {
 
 impl DualStream {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: &DualStreamConfig, init: BuildOptions) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: &Options, init: BuildOptions) -> Result<Self> {
         let mut parts = Vec::new();
-        for (index, stream) in streams.iter().enumerate() {
-            let missing = || bad("parts", "a network for each stream", format!("none for stream {:?}", stream.name));
-            let network = config.parts.get(&stream.name).ok_or_else(missing)?;
-            let network = match config.reads.get(&stream.name) {
-                None => network.clone(),
-                Some(reading) => network.in_context(reading.features).ok_or_else(|| {
-                    bad("reads", "a network that takes a context of that width", format!("{:?}", stream.name))
-                })?,
+        for (index, part) in parts_of(&config.parts, streams)?.into_iter().enumerate() {
+            let own = init.of_part(index);
+            let own = match config.reads.get(&streams[index].name) {
+                None => own,
+                Some(reading) => BuildOptions { prompt: None, context: Some(reading.features), ..own },
             };
-            let own = BuildOptions { seed: init.seed.wrapping_add((index as u64).wrapping_mul(SEEDS)), ..init };
-            parts.push(build_from(&network, std::slice::from_ref(stream), own)?);
+            parts.push(build_part(part, &streams[index..=index], own)?);
         }
-        if let Some(stranger) = config.parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
-            return Err(bad("parts", "a network for each stream only", format!("one for unknown stream {stranger:?}")));
-        }
-        DualStream::reading(streams, parts, &config.reads, init)
+        DualStream::of_parts(streams, parts, &config.reads, &init)
     }
 
     /// Connects existing networks, one per stream; those that read take a context of the configured width.
     ///
     /// # Errors
-    /// A stream reads from one that does not exist, or from a site that its network does not have.
+    /// A stream that does not exist reads, or reads from one that does not exist or reads itself; a site that its network
+    /// does not have.
     pub fn of_parts(
         streams: &[StreamSpec],
         parts: Vec<Box<dyn Denoiser>>,
-        reads: &IndexMap<String, Reading>,
-        options: BuildOptions,
+        reads: &IndexMap<String, FeatureReading>,
+        options: &BuildOptions,
     ) -> Result<Self> {
-        DualStream::reading(streams, parts, reads, options)
-    }
-
-    fn reading(
-        streams: &[StreamSpec],
-        parts: Vec<Box<dyn Denoiser>>,
-        reads: &IndexMap<String, Reading>,
-        init: BuildOptions,
-    ) -> Result<Self> {
-        let mut readers = Vec::new();
-        for stream in streams {
-            let Some(reading) = reads.get(&stream.name) else {
-                readers.push(None);
-                continue;
-            };
-            let trunk = streams.iter().position(|other| other.name == reading.stream);
-            let missing = || bad("reads", "readings of existing streams", format!("{:?}", reading.stream));
-            let trunk = trunk.ok_or_else(missing)?;
-            let sites = reading.parsed_sites()?;
+        let mut readers: Vec<Option<Reader>> = streams.iter().map(|_| None).collect();
+        for (name, reading) in reads {
+            let trunk = index_of(streams, &reading.stream)?;
+            if reads.contains_key(&reading.stream) || reading.sites.is_empty() {
+                let found = format!("{name:?} reading {:?} of {:?}", reading.sites, reading.stream);
+                let wanted = "sites of streams that read nothing";
+                return Err(EngineError::Config { field: "reads", wanted, found });
+            }
             let known = parts[trunk].sites();
-            let specs = sites.iter().map(|site| spec(*site, &known)).collect::<Result<Vec<_>>>()?;
-            let tokens = FeatureTokens::new(&format!("reads.{}", stream.name), &specs, reading.features, init)?;
-            readers.push(Some(Reader { trunk, sites, tokens, kept: None }));
+            let specs: Vec<_> = reading.sites.iter().map(|site| site::named(&known, site)).collect::<Result<_>>()?;
+            let tokens = FeatureTokens::new(&format!("reads.{name}"), &specs, reading.features, *options)?;
+            let sites = specs.iter().map(|spec| spec.site).collect();
+            readers[index_of(streams, name)?] = Some(Reader { trunk, sites, tokens, kept: None });
         }
         Ok(DualStream { streams: streams.to_vec(), parts, readers })
     }
 
     /// The input of a part for these rows, all of which have its stream.
     fn asked(&self, index: usize, rows: &DenoiserInput) -> Result<DenoiserInput> {
-        let asked = rows.some_streams(index..index + 1)?;
+        let asked = rows.some_streams(&[index])?;
         let Some(reader) = &self.readers[index] else {
             return Ok(match &rows.prompt {
                 Some(prompt) => asked.with_prompt(prompt.shared()),
@@ -146,7 +128,7 @@ impl DualStream {
 
     /// Runs the trunk. Rows without its stream have no token.
     fn features(&self, reader: &Reader, rows: &DenoiserInput, gone: Option<Vec<bool>>) -> Result<Tokens> {
-        let mut asked = rows.some_streams(reader.trunk..reader.trunk + 1)?;
+        let mut asked = rows.some_streams(&[reader.trunk])?;
         let mask = gone.map(|gone| Tensor::try_from_slice(&gone)?.try_to_device(asked.x[0].device()));
         let gone = mask.transpose()?;
         if let Some(gone) = &gone {
@@ -164,14 +146,6 @@ impl DualStream {
         });
         Ok(Tokens { values, mask: mask.transpose()? })
     }
-}
-
-fn spec(site: Site, known: &[SiteSpec]) -> Result<SiteSpec> {
-    known.iter().find(|spec| spec.site == site).cloned().ok_or_else(|| crate::EngineError::Unknown {
-        what: "site",
-        name: site.to_string(),
-        known: known.iter().map(|spec| spec.site.to_string()).collect(),
-    })
 }
 
 impl Denoiser for DualStream {

@@ -10,6 +10,9 @@ use crate::{Result, TensorExt};
 /// Added to the variance in a norm.
 const NORM_EPS: f64 = 1e-5;
 
+/// The distance between the seeds of the parts of a network.
+const PART_SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// The number format of multiplications.
 pub(super) trait NumberFormat {
     fn kind(self) -> Kind;
@@ -33,6 +36,22 @@ pub struct BuildOptions {
     pub device: Device,
     /// The seed of the fresh parameters.
     pub seed: u64,
+    /// The features of a prompt token. Streams that are prompts set it; without it the network takes no prompt.
+    pub prompt: Option<i64>,
+    /// The features of a token of other streams; without it the network takes no such context.
+    pub context: Option<i64>,
+}
+
+impl BuildOptions {
+    /// Options of a network that takes prompts only if streams are prompts.
+    pub fn new(precision: Precision, device: Device, seed: u64) -> Self {
+        BuildOptions { precision, device, seed, prompt: None, context: None }
+    }
+
+    /// The options of a part, by its index: the same with a seed of its own.
+    pub(super) fn of_part(self, index: usize) -> Self {
+        BuildOptions { seed: self.seed.wrapping_add((index as u64).wrapping_mul(PART_SEEDS)), ..self }
+    }
 }
 
 /// y = W x + b.

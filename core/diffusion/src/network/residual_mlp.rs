@@ -2,89 +2,44 @@
 
 use std::cell::RefCell;
 
-use serde::{Deserialize, Serialize};
+use anyflow_config::network::{Architecture, ResidualMlp as Options};
+use anyflow_config::{Site, SiteSpec};
 use tch::{Kind, Tensor};
 
 use super::attention::Keys;
 use super::cross_attention::{CrossAttention, KeyCache, Memory};
 use super::layer::{BuildOptions, Linear, Norm, add, cast, silu};
-use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
+use super::{check_part, streams};
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Times, Tokens, check_streams};
 
 /// The init scale of a block's last layer: every block starts near the identity.
 const BLOCK_SCALE: f64 = 0.01;
 
-/// The size and the options of a [`ResidualMlp`].
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ResidualMlpConfig {
-    /// The width of the hidden layers.
-    pub width: i64,
-    /// The number of residual blocks.
-    pub blocks: usize,
+/// What a configuration does not say about the layers of a [`ResidualMlp`]. The defaults are those of [`crate::build`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MlpLayers {
     /// How the times modulate a block.
     pub modulation: Modulation,
     /// The representation of the times at the input.
     pub time: TimeFeatures,
-    /// The width of the time embedding; `width` if not given.
+    /// The width of the time embedding; that of the hidden layers if not given.
     pub embedding: Option<i64>,
     /// True if the network gets the presence of the streams; without it, an absent stream looks like one of zeros.
     pub presence: bool,
-    /// The features of a prompt token; without it the network takes no prompt.
-    pub cross_attention_dim: Option<i64>,
-    /// The features of a context token; without it the network takes no context.
-    pub context_dim: Option<i64>,
-    /// The attention heads for prompt and context; 8 by default.
-    pub num_attention_heads: Option<i64>,
 }
 
-impl Default for ResidualMlpConfig {
+impl Default for MlpLayers {
     fn default() -> Self {
-        ResidualMlpConfig {
-            width: 256,
-            blocks: 4,
-            modulation: Modulation::Shift,
-            time: TimeFeatures::Fourier,
-            embedding: None,
-            presence: true,
-            cross_attention_dim: None,
-            context_dim: None,
-            num_attention_heads: None,
-        }
-    }
-}
-
-impl ResidualMlpConfig {
-    fn heads(&self) -> i64 {
-        self.num_attention_heads.unwrap_or(8)
-    }
-
-    /// Rejects sizes that cannot attend to a prompt or a context.
-    pub(super) fn check_readers(&self) -> Result<()> {
-        for (field, width) in [("cross_attention_dim", self.cross_attention_dim), ("context_dim", self.context_dim)] {
-            let Some(width) = width else { continue };
-            if width < 1 {
-                return Err(EngineError::Config { field, wanted: "at least 1", found: width.to_string() });
-            }
-            let heads = self.heads();
-            if heads < 1 || self.width % heads != 0 {
-                let found = format!("{heads} for a width of {}", self.width);
-                let field = "num_attention_heads";
-                return Err(EngineError::Config { field, wanted: "a divisor of the width", found });
-            }
-        }
-        Ok(())
+        MlpLayers { modulation: Modulation::Shift, time: TimeFeatures::Fourier, embedding: None, presence: true }
     }
 }
 
 /// How the times modulate a block.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Modulation {
     /// They are added inside it.
-    #[default]
     Shift,
     /// They scale and shift it after a second norm: Perez et al. 2018, "FiLM", eq. (2).
     ScaleShift,
@@ -102,7 +57,9 @@ pub enum Modulation {
 #[derive(Debug)]
 pub struct ResidualMlp {
     streams: Vec<StreamSpec>,
-    config: ResidualMlpConfig,
+    config: Options,
+    layers: MlpLayers,
+    options: BuildOptions,
     input: Linear,
     time: TimeEmbedding,
     blocks: Vec<Block>,
@@ -135,30 +92,50 @@ enum Signal<'a> {
 }
 
 impl ResidualMlp {
+    /// Builds a network with other layers than those of [`crate::build`].
+    ///
+    /// # Errors
+    /// As [`crate::build`]; an embedding without a width.
+    pub fn build(
+        streams: &[StreamSpec],
+        config: &Options,
+        layers: MlpLayers,
+        options: &BuildOptions,
+    ) -> Result<Box<dyn Denoiser>> {
+        check_streams(streams)?;
+        check_part(&config.clone().into(), streams, options)?;
+        if let Some(embedding) = layers.embedding.filter(|embedding| *embedding < 1) {
+            let found = embedding.to_string();
+            return Err(EngineError::Config { field: "embedding", wanted: "at least 1", found });
+        }
+        Ok(Box::new(ResidualMlp::new(streams, config, layers, *options)?))
+    }
+
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
+    pub(super) fn new(streams: &[StreamSpec], config: &Options, layers: MlpLayers, init: BuildOptions) -> Result<Self> {
         let width = config.width;
         let elements = streams::elements(streams);
-        let embedding = config.embedding.unwrap_or(width);
-        let features = config.time;
-        let presence = config.presence;
+        let embedding = layers.embedding.unwrap_or(width);
+        let block = |index| Block::new(index, config, layers, init);
         Ok(ResidualMlp {
             streams: streams.to_vec(),
-            config,
             input: Linear::new("input", elements, width, 1.0, init)?,
-            time: TimeEmbedding::new(streams.len(), embedding, features, presence, Activation::Silu, init)?,
-            blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
+            time: TimeEmbedding::new(streams.len(), embedding, layers.time, layers.presence, Activation::Silu, init)?,
+            blocks: (0..config.blocks).map(block).collect::<Result<_>>()?,
             output_norm: Norm::new("output.norm", width, 1, init.device)?,
             output: Linear::new("output", width, elements, 0.0, init)?,
             projections: None,
             kept: None,
+            config: config.clone(),
+            layers,
+            options: init,
         })
     }
 
     /// The embedding as the blocks take it.
     fn embed(&self, t: &Tensor, present: &Tensor) -> Result<Tensor> {
         let embedding = self.time.forward(t, present)?;
-        match self.config.modulation {
+        match self.layers.modulation {
             Modulation::Shift => Ok(embedding),
             Modulation::ScaleShift => silu(embedding),
         }
@@ -172,8 +149,8 @@ impl ResidualMlp {
     }
 
     fn trunk(&self, batch: &DenoiserInput, signal: &Signal, reader: &mut Reader) -> Result<Tensor> {
-        let prompt = self.prompt(batch.prompt_for(self.config.cross_attention_dim)?)?;
-        let context = self.context(batch.context_for(self.config.context_dim)?)?;
+        let prompt = self.prompt(batch.prompt_for(self.options.prompt)?)?;
+        let context = self.context(batch.context_for(self.options.context)?)?;
         let x = streams::join(&self.streams, batch)?;
         let mut h = cast(&self.input.forward(&x)?, Kind::Float)?;
         for (index, block) in self.blocks.iter().enumerate() {
@@ -228,11 +205,11 @@ fn read(layer: Option<&CrossAttention>, h: Tensor, memory: &Memory) -> Result<Te
 }
 
 impl Block {
-    fn new(index: usize, config: &ResidualMlpConfig, init: BuildOptions) -> Result<Self> {
+    fn new(index: usize, config: &Options, layers: MlpLayers, init: BuildOptions) -> Result<Self> {
         let width = config.width;
-        let embedding = config.embedding.unwrap_or(config.width);
+        let embedding = layers.embedding.unwrap_or(width);
         let name = |layer: &str| format!("blocks.{index}.{layer}");
-        let (inner, parts) = match config.modulation {
+        let (inner, parts) = match layers.modulation {
             Modulation::Shift => (None, 1),
             Modulation::ScaleShift => (Some(Norm::new(&name("inner"), width, 1, init.device)?), 2),
         };
@@ -241,8 +218,8 @@ impl Block {
             from.map(new).transpose()
         };
         Ok(Block {
-            prompt: cross("prompt", config.cross_attention_dim)?,
-            context: cross("context", config.context_dim)?,
+            prompt: cross("prompt", init.prompt)?,
+            context: cross("context", init.context)?,
             norm: Norm::new(&name("norm"), width, 1, init.device)?,
             up: Linear::new(&name("up"), width, width, 1.0, init)?,
             inner,
@@ -325,10 +302,7 @@ impl Denoiser for ResidualMlp {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let blocks = (0..self.config.blocks).map(Site::Block);
-        let middle = (self.config.blocks > 0).then_some(Site::Middle);
-        let spec = |site| SiteSpec { site, shape: vec![self.config.width] };
-        blocks.chain(middle).chain([Site::Last]).map(spec).collect()
+        self.config.sites(&streams::shapes(&self.streams))
     }
 
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {

@@ -1,8 +1,28 @@
 //! All streams concatenated in one vector, and back.
 
+use anyflow_config::network::Part;
+use indexmap::IndexMap;
 use tch::Tensor;
 
-use crate::{DenoiserInput, Result, StreamSpec, TensorExt};
+use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt};
+
+/// The shape of one row of each stream.
+pub(super) fn shapes(streams: &[StreamSpec]) -> Vec<&[i64]> {
+    streams.iter().map(|stream| stream.shape.as_slice()).collect()
+}
+
+/// The network of each stream.
+///
+/// # Errors
+/// A stream without a network, a network without a stream.
+pub(super) fn parts_of<'p>(parts: &'p IndexMap<String, Part>, streams: &[StreamSpec]) -> Result<Vec<&'p Part>> {
+    let bad = |found| EngineError::Config { field: "parts", wanted: "one network for each stream", found };
+    if let Some(stranger) = parts.keys().find(|name| !streams.iter().any(|stream| &stream.name == *name)) {
+        return Err(bad(format!("one for unknown stream {stranger:?}")));
+    }
+    let of = |stream: &StreamSpec| parts.get(&stream.name).ok_or_else(|| bad(format!("none for {:?}", stream.name)));
+    streams.iter().map(of).collect()
+}
 
 /// The number of elements of all streams.
 pub(super) fn elements(streams: &[StreamSpec]) -> i64 {

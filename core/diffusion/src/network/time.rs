@@ -4,7 +4,6 @@ use std::f64::consts::FRAC_PI_4;
 
 use anyflow_config::Precision;
 use indexmap::{IndexMap, IndexSet};
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::layer::{BuildOptions, Linear, silu};
@@ -17,11 +16,9 @@ const FREQUENCIES: usize = 8;
 const KEPT_NUMBERS: usize = 16 << 20;
 
 /// The representation of a time at the input of a network.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TimeFeatures {
     /// Sines and cosines at eight octaves.
-    #[default]
     Fourier,
     /// The time itself.
     Raw,

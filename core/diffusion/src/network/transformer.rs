@@ -5,73 +5,19 @@ mod patches;
 
 use std::cell::RefCell;
 
-use serde::{Deserialize, Serialize};
+use anyflow_config::network::{Architecture, PatchLayout, Transformer as Options};
+use anyflow_config::{Site, SiteSpec};
 use tch::{Kind, Tensor};
 
 use super::attention::Keys;
 use super::cross_attention::{CrossAttention, KeyCache, Memory};
 use super::layer::{BuildOptions, cast};
 use super::sinusoidal::SinusoidalEmbedding;
-use super::streams::present_values;
+use super::streams::{present_values, shapes};
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Tokens};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Tokens};
 use block::{AdaLayerNorm, Block, TimeConditioning};
-use patches::{PatchEmbedding, PatchLayout};
-
-/// The size and the options of a [`Transformer`].
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TransformerConfig {
-    /// The features of a token.
-    pub width: i64,
-    /// The number of blocks.
-    pub blocks: usize,
-    /// Heads of attention; they divide the width.
-    pub num_attention_heads: i64,
-    /// The side of the square patch that becomes one token, in streams that are maps.
-    pub patch: i64,
-    /// The features of a prompt token; without it the network takes no prompt.
-    pub cross_attention_dim: Option<i64>,
-    /// The features of a context token; without it the network takes no context.
-    pub context_dim: Option<i64>,
-}
-
-impl Default for TransformerConfig {
-    fn default() -> Self {
-        TransformerConfig {
-            width: 256,
-            blocks: 6,
-            num_attention_heads: 8,
-            patch: 2,
-            cross_attention_dim: None,
-            context_dim: None,
-        }
-    }
-}
-
-impl TransformerConfig {
-    /// Rejects invalid sizes.
-    pub fn check(&self) -> Result<()> {
-        let bad = |field, wanted, found: String| Err(EngineError::Config { field, wanted, found });
-        if self.width < 2 || self.width % 2 != 0 {
-            return bad("width", "even, and at least 2", self.width.to_string());
-        }
-        if self.num_attention_heads < 1 || self.width % self.num_attention_heads != 0 {
-            let found = format!("{} for a width of {}", self.num_attention_heads, self.width);
-            return bad("num_attention_heads", "a divisor of the width", found);
-        }
-        for (field, value) in [
-            ("patch", Some(self.patch)),
-            ("cross_attention_dim", self.cross_attention_dim),
-            ("context_dim", self.context_dim),
-        ] {
-            if value.is_some_and(|value| value < 1) {
-                return bad(field, "at least 1", format!("{value:?}"));
-            }
-        }
-        Ok(())
-    }
-}
+use patches::PatchEmbedding;
 
 /// Splits each stream into tokens; all tokens attend to each other, except those of absent streams. The time of each
 /// stream modulates its tokens. Every block attends to the prompt and the context through layers that start at zero, as
@@ -79,7 +25,8 @@ impl TransformerConfig {
 #[derive(Debug)]
 pub struct Transformer {
     streams: Vec<StreamSpec>,
-    config: TransformerConfig,
+    config: Options,
+    options: BuildOptions,
     patches: Vec<PatchEmbedding>,
     time: SinusoidalEmbedding,
     blocks: Vec<Block>,
@@ -92,16 +39,11 @@ pub struct Transformer {
 
 impl Transformer {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: TransformerConfig, init: BuildOptions) -> Result<Self> {
-        let mut patches = Vec::with_capacity(streams.len());
-        for stream in streams {
-            let Some(layout) = PatchLayout::new(&stream.shape, config.patch) else {
-                let wanted = "of one to four axes, the last two of maps multiples of `patch`";
-                let found = format!("{:?} {:?}, patch {}", stream.name, stream.shape, config.patch);
-                return Err(EngineError::Config { field: "streams of a transformer", wanted, found });
-            };
-            patches.push(PatchEmbedding::new(stream, layout, config.width, init)?);
-        }
+    pub(super) fn new(streams: &[StreamSpec], config: &Options, init: BuildOptions) -> Result<Self> {
+        let laid_out =
+            streams.iter().filter_map(|stream| Some((stream, PatchLayout::new(&stream.shape, config.patch)?)));
+        let patches = laid_out.map(|(stream, layout)| PatchEmbedding::new(stream, layout, config.width, init));
+        let patches: Vec<PatchEmbedding> = patches.collect::<Result<_>>()?;
         let of = |(index, patches): (usize, &PatchEmbedding)| {
             std::iter::repeat_n(index as i64, patches.layout.tokens as usize)
         };
@@ -109,9 +51,10 @@ impl Transformer {
         let owner = Tensor::try_from_slice(&owner)?.try_to_device(init.device)?;
         Ok(Transformer {
             streams: streams.to_vec(),
-            config,
+            config: config.clone(),
+            options: init,
             time: SinusoidalEmbedding::new(1, config.width, config.width, init)?,
-            blocks: (0..config.blocks).map(|index| Block::new(index, &config, init)).collect::<Result<_>>()?,
+            blocks: (0..config.blocks).map(|index| Block::new(index, config, init)).collect::<Result<_>>()?,
             output_norm: AdaLayerNorm::new("output", config.width, init)?,
             owner: (streams.len() > 1).then_some(owner),
             patches,
@@ -173,15 +116,12 @@ impl Denoiser for Transformer {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let tokens = self.patches.iter().map(|patches| patches.layout.tokens).sum();
-        let middle = (self.config.blocks > 0).then_some(Site::Middle);
-        let spec = |site| SiteSpec { site, shape: vec![tokens, self.config.width] };
-        (0..self.config.blocks).map(Site::Block).chain(middle).chain([Site::Last]).map(spec).collect()
+        self.config.sites(&shapes(&self.streams))
     }
 
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
-        let prompt = self.prompt(batch.prompt_for(self.config.cross_attention_dim)?)?;
-        let context = self.context(batch.context_for(self.config.context_dim)?)?;
+        let prompt = self.prompt(batch.prompt_for(self.options.prompt)?)?;
+        let context = self.context(batch.context_for(self.options.context)?)?;
         let mut reader = Reader::new(sites, || self.sites())?;
         let present = if batch.is_all_present() { None } else { Some(batch.present()?) };
         let mask = self.mask(present.as_ref())?;

@@ -1,6 +1,5 @@
 //! A U-Net over streams that are maps, with the layers of diffusers' `UNet2DConditionModel`.
 
-mod config;
 mod level;
 mod maps;
 mod resnet;
@@ -9,18 +8,19 @@ mod temporal;
 
 use std::cell::RefCell;
 
+use anyflow_config::network::{Architecture, Unet as Options};
+use anyflow_config::{Site, SiteSpec};
 use tch::{Kind, Tensor};
-
-pub use config::UnetConfig;
 
 use super::attention::{Keys, repeated};
 use super::conv::Conv;
 use super::cross_attention::{KeyCache, Memory};
 use super::layer::{BuildOptions, Norm, cast, silu};
 use super::sinusoidal::SinusoidalEmbedding;
+use super::streams::shapes;
 use super::time::{Projected, Projections};
 use crate::site::Reader;
-use crate::{Denoiser, DenoiserInput, EngineError, Result, Site, SiteSpec, StreamSpec, TensorExt, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times, Tokens};
 use level::{Builder, Level, Middle, Pass};
 use maps::Common;
 use resnet::Resnet;
@@ -41,7 +41,8 @@ use spatial::TransformerBlock;
 pub struct Unet {
     streams: Vec<StreamSpec>,
     common: Common,
-    config: UnetConfig,
+    config: Options,
+    options: BuildOptions,
     input: Conv,
     time: SinusoidalEmbedding,
     down: Vec<Level>,
@@ -70,19 +71,15 @@ enum Signal {
 
 impl Unet {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: UnetConfig, init: BuildOptions) -> Result<Self> {
-        let (common, channels) = maps::common(streams)?;
-        if config.temporal && streams[0].shape.len() != 4 {
-            let wanted = "streams with frames, [frame, channel, height, width]";
-            let found = format!("{:?}", streams[0].shape);
-            return Err(EngineError::Config { field: "temporal", wanted, found });
-        }
+    pub(super) fn new(streams: &[StreamSpec], config: &Options, init: BuildOptions) -> Result<Self> {
+        let common = Common::of(&streams[0]);
+        let channels = streams.iter().map(maps::channels).sum();
         let widths = config.block_out_channels.clone();
         let finest = widths[0];
         let coarsest = widths[widths.len() - 1];
         let embedding = 4 * finest;
         let groups = config.norm_num_groups;
-        let mut builder = Builder { config: &config, init, groups, embedding, projected: 0, blocks: 0, readers: 0 };
+        let mut builder = Builder { config, init, groups, embedding, projected: 0, blocks: 0, readers: 0 };
         let mut down = Vec::new();
         let mut up = Vec::new();
         let mut skips = vec![finest];
@@ -109,7 +106,8 @@ impl Unet {
             output_norm: Norm::new("conv_norm_out", finest, groups, init.device)?,
             output: Conv::new("conv_out", finest, channels, 3, 0.0, init)?,
             kept: None,
-            config,
+            config: config.clone(),
+            options: init,
         })
     }
 
@@ -125,7 +123,7 @@ impl Unet {
         reader.offer(Site::Middle, &h)?;
         for (index, level) in self.up.iter().enumerate() {
             let (features, next) = level.ascend(h, &mut skips, pass)?;
-            reader.offer(self.up_site(index), &features)?;
+            reader.offer(self.config.up_site(index), &features)?;
             h = next;
         }
         cast(&self.output.forward(&silu(self.output_norm.forward(&h)?)?)?, Kind::Float)
@@ -137,10 +135,6 @@ impl Unet {
             4 => rows.try_unflatten(0, [-1, self.common.frames]),
             _ => Ok(rows),
         }
-    }
-
-    fn up_site(&self, index: usize) -> Site {
-        if index + 1 == self.up.len() { Site::Last } else { Site::Up(index) }
     }
 
     fn signal(&self, batch: &DenoiserInput) -> Result<Signal> {
@@ -208,27 +202,12 @@ impl Denoiser for Unet {
     }
 
     fn sites(&self) -> Vec<SiteSpec> {
-        let mut sizes = Vec::new();
-        let mut size = [self.common.height, self.common.width];
-        for _ in &self.down {
-            sizes.push(size);
-            size = size.map(|side| (side + 1) / 2);
-        }
-        let spec = |site, level: usize| {
-            let [height, width] = sizes[level];
-            let map = [self.config.block_out_channels[level], height, width];
-            let frames = (self.streams[0].shape.len() == 4).then_some(self.common.frames);
-            SiteSpec { site, shape: frames.into_iter().chain(map).collect() }
-        };
-        let levels = self.down.len();
-        let down = (0..levels).map(|level| spec(Site::Down(level), level));
-        let up = (0..levels).map(|index| spec(self.up_site(index), levels - 1 - index));
-        down.chain([spec(Site::Middle, levels - 1)]).chain(up).collect()
+        self.config.sites(&shapes(&self.streams))
     }
 
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
-        let prompt = self.prompt(batch.prompt_for(self.config.cross_attention_dim)?)?;
-        let context = self.context(batch.context_for(self.config.context_dim)?)?;
+        let prompt = self.prompt(batch.prompt_for(self.options.prompt)?)?;
+        let context = self.context(batch.context_for(self.options.context)?)?;
         let frames = self.common.frames;
         let pass = Pass { signal: self.signal(batch)?, prompt: &prompt, context: &context, frames };
         let mut reader = Reader::new(sites, || self.sites())?;

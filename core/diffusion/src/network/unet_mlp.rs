@@ -2,31 +2,13 @@
 
 use std::cell::RefCell;
 
-use serde::{Deserialize, Serialize};
+use anyflow_config::network::UnetMlp as Options;
 use tch::{Kind, Tensor};
 
 use super::layer::{BuildOptions, Linear, Norm, add, cast, silu};
 use super::streams;
 use super::time::{Activation, Projected, Projections, TimeEmbedding, TimeFeatures};
 use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times};
-
-/// The size of a [`UnetMlp`].
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UnetMlpConfig {
-    /// The width of the hidden layers.
-    pub width: i64,
-    /// The width of the time embedding.
-    pub embedding: i64,
-    /// The groups of consecutive features that a norm normalizes separately; they divide the width.
-    pub groups: i64,
-}
-
-impl Default for UnetMlpConfig {
-    fn default() -> Self {
-        UnetMlpConfig { width: 256, embedding: 256, groups: 8 }
-    }
-}
 
 /// A U-Net of residual blocks whose levels are equally wide, over the concatenation of all streams:
 ///
@@ -78,8 +60,8 @@ enum Signal<'a> {
 
 impl UnetMlp {
     /// A fresh network; see [`crate::build`].
-    pub(super) fn new(streams: &[StreamSpec], config: UnetMlpConfig, init: BuildOptions) -> Result<Self> {
-        let UnetMlpConfig { width, embedding, groups } = config;
+    pub(super) fn new(streams: &[StreamSpec], config: &Options, init: BuildOptions) -> Result<Self> {
+        let &Options { width, embedding, groups } = config;
         let elements = streams::elements(streams);
         let time = TimeFeatures::Raw;
         let presence = false;
@@ -119,8 +101,8 @@ impl UnetMlp {
 }
 
 impl Block {
-    fn new(name: &str, inputs: i64, config: UnetMlpConfig, init: BuildOptions) -> Result<Self> {
-        let UnetMlpConfig { width, embedding, groups } = config;
+    fn new(name: &str, inputs: i64, config: &Options, init: BuildOptions) -> Result<Self> {
+        let &Options { width, embedding, groups } = config;
         let linear = |layer: &str, from| Linear::new(&format!("{name}.{layer}"), from, width, 1.0, init);
         let norm = |layer: &str, width| Norm::new(&format!("{name}.{layer}"), width, groups, init.device);
         Ok(Block {

@@ -5,8 +5,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::contrastive::info_nce_of_distinct;
 use super::{Draw, LossOutput};
+use crate::stream::index_of;
 use crate::tensor::tensor_from_rows;
-use crate::{EngineError, Prediction, Result, StreamSpec, TensorExt};
+use crate::{Prediction, Result, StreamSpec, TensorExt};
 
 /// The predicted x0 of a stream in its noisy rows.
 pub(super) struct PredictedX0 {
@@ -30,11 +31,7 @@ pub(super) fn predicted_x0(
     predictions: &[Tensor],
 ) -> Result<Option<PredictedX0>> {
     let name = contrast.stream.as_deref().unwrap_or_default();
-    let index = streams.iter().position(|stream| stream.name == name).ok_or_else(|| EngineError::Unknown {
-        what: "stream",
-        name: name.to_string(),
-        known: streams.iter().map(|stream| stream.name.clone()).collect(),
-    })?;
+    let index = index_of(streams, name)?;
     let stream = &streams[index];
     let device = x[index].device();
     let mut rows = Vec::new();

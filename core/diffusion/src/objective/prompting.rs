@@ -3,90 +3,89 @@
 use super::times::Rows;
 use super::{Draw, DrawKey};
 use crate::noise::RowNoise;
-use crate::{EngineError, Result, State, States, StreamSpec};
+use crate::{EngineError, Result, StreamSpec};
 
 /// The noise key of prompts; no stream can have this name.
 const PROMPT_NOISE: &str = "\0prompt";
 
 /// The distribution of a row's prompt in training.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Prompting {
     /// The probability that a row has no prompt, which guidance needs.
     pub p_uncond: f64,
-    /// Prompts without tokens, as a bit mask: bit i is set for the i-th prompt.
-    pub missing: u64,
+    /// The prompts without tokens.
+    pub missing: Vec<String>,
 }
 
 impl Default for Prompting {
     /// Tang et al. 2023 do not say how often prompts are dropped; one row in ten is common.
     fn default() -> Self {
-        Prompting { p_uncond: 0.1, missing: 0 }
+        Prompting { p_uncond: 0.1, missing: Vec::new() }
     }
 }
 
 impl Prompting {
-    /// Appends the states of the prompts to a draw over the diffused streams: one of the prompts that the row has, chosen
-    /// uniformly, or none.
-    pub(super) fn with_prompts(self, draw: Draw, prompts: &[StreamSpec], rows: Rows<'_>, key: DrawKey) -> Result<Draw> {
-        if prompts.is_empty() {
+    /// Draws the prompt of each row: one of the available prompts that the row has, chosen uniformly, or none.
+    pub(super) fn with_prompts(
+        &self,
+        mut draw: Draw,
+        streams: &[StreamSpec],
+        rows: Rows<'_>,
+        key: DrawKey,
+    ) -> Result<Draw> {
+        if !streams.iter().any(StreamSpec::is_prompt) {
             return Ok(draw);
         }
-        let there: Vec<usize> = (0..prompts.len()).filter(|index| self.missing >> index & 1 == 0).collect();
+        let has_tokens = |stream: &StreamSpec| stream.is_prompt() && !self.missing.contains(&stream.name);
+        let there: Vec<usize> = (0..streams.len()).filter(|index| has_tokens(&streams[*index])).collect();
         if there.is_empty() {
             return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
-        let diffused = draw.states.streams();
-        let mut states = States::filled(rows.count, diffused + prompts.len(), State::Absent);
-        let mut times = Vec::new();
         for row in 0..rows.count {
             let mut drawn = [0.0; 2];
             RowNoise::new(key.seed, (rows.first + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
             let here: Vec<usize> = there.iter().copied().filter(|prompt| rows.has(row, *prompt)).collect();
-            let given = (drawn[0] >= self.p_uncond && !here.is_empty())
-                .then(|| here[((drawn[1] * here.len() as f64) as usize).min(here.len() - 1)]);
-            let (of_streams, of_prompts) = states.row_mut(row).split_at_mut(diffused);
-            of_streams.copy_from_slice(draw.states.row(row));
-            if let Some(index) = given {
-                of_prompts[index] = State::Clean;
+            if drawn[0] >= self.p_uncond && !here.is_empty() {
+                draw.observe(row, here[((drawn[1] * here.len() as f64) as usize).min(here.len() - 1)]);
             }
-            times.extend_from_slice(&draw.times[row * diffused..(row + 1) * diffused]);
-            times.extend(of_prompts.iter().map(|state| state.time(0.0)));
         }
-        Ok(Draw { states, times })
+        Ok(draw)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Draws, Parameterization, Schedule, TimeDistribution};
+    use crate::objective::times::draw_from;
+    use crate::{Parameterization, Schedule, State, StreamKind, TimeDistribution};
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
 
-    fn streams(names: &[&str]) -> Vec<StreamSpec> {
-        let of = |name: &&str| StreamSpec {
-            name: name.to_string(),
-            shape: vec![2],
-            schedule: Schedule::cosine(),
-            parameterization: Parameterization::Eps,
-        };
-        names.iter().map(of).collect()
+    fn stream(name: &str, kind: StreamKind) -> StreamSpec {
+        let schedule = Schedule::cosine();
+        let parameterization = Parameterization::Eps;
+        StreamSpec { name: name.to_string(), shape: vec![2, 2], schedule, parameterization, kind }
     }
 
     #[test]
     fn a_row_has_one_available_prompt_or_none() {
-        let diffused = streams(&["x"]);
-        let prompts = streams(&["a", "b", "c"]);
+        let streams = [
+            stream("x", StreamKind::Diffused),
+            stream("a", StreamKind::Prompt),
+            stream("b", StreamKind::Prompt),
+            stream("c", StreamKind::Prompt),
+        ];
         let law = TimeDistribution::SharedAll(Default::default());
-        let prompting = Prompting { p_uncond: 0.25, missing: 0b010 };
-        let rows = 8000;
-        let draw = law.draw(&diffused, rows, 7, 3);
         let all = |first, count| Rows { first, count, lacking: &[] };
-        let whole = prompting.with_prompts(draw.clone(), &prompts, all(0, rows), KEY).unwrap();
+        let drawn = |first, rows| draw_from(&law, all(first, rows), &streams[..1], KEY).among(&[0], streams.len());
+        let prompting = Prompting { p_uncond: 0.25, missing: vec!["b".to_string()] };
+        let rows = 8000;
+        let draw = drawn(0, rows);
+        let whole = prompting.with_prompts(draw.clone(), &streams, all(0, rows), KEY).unwrap();
         let mut counts = [0; 4];
         for row in 0..rows {
             assert_eq!(whole.states.row(row)[0], State::Noisy);
-            assert_eq!(whole.times[row * 4], draw.times[row]);
+            assert_eq!(whole.times[row * 4], draw.times[row * 4]);
             let given: Vec<usize> = (0..3).filter(|index| whole.states.row(row)[1 + index] == State::Clean).collect();
             assert!(given.len() <= 1);
             counts[given.first().map_or(3, |index| *index)] += 1;
@@ -96,21 +95,23 @@ mod tests {
             assert!((share - wanted).abs() < 0.03, "{shares:?}");
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let few = crate::objective::times::draw_from(&law, all(100, 50), &diffused, KEY);
-        let part = prompting.with_prompts(few, &prompts, all(100, 50), KEY).unwrap();
+        let part = prompting.with_prompts(drawn(100, 50), &streams, all(100, 50), KEY).unwrap();
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
-        assert!(Prompting { missing: 0b111, ..prompting }.with_prompts(draw, &prompts, all(0, rows), KEY).is_err());
+        let missing = ["a", "b", "c"].map(str::to_string).to_vec();
+        assert!(Prompting { missing, ..prompting }.with_prompts(draw, &streams, all(0, rows), KEY).is_err());
     }
 
     #[test]
     fn a_row_is_prompted_only_by_what_it_has() {
-        let diffused = streams(&["x"]);
-        let prompts = streams(&["a", "b", "c"]);
-        let rows = 3000;
-        let lacking: Vec<u64> = (0..rows as u64).map(|row| [0b001, 0b110, 0b111][row as usize % 3]).collect();
-        let draw = TimeDistribution::SharedAll(Default::default()).draw(&diffused, rows, 7, 3);
-        let rows = Rows { first: 0, count: rows, lacking: &lacking };
-        let prompted = Prompting { p_uncond: 0.25, missing: 0 }.with_prompts(draw, &prompts, rows, KEY).unwrap();
+        let prompts = ["a", "b", "c"].map(|name| stream(name, StreamKind::Prompt));
+        let streams = [vec![stream("x", StreamKind::Diffused)], prompts.to_vec()].concat();
+        let lacking: Vec<u64> = (0..3000).map(|row| [0b0010, 0b1100, 0b1110][row % 3]).collect();
+        let rows = Rows { first: 0, count: lacking.len(), lacking: &lacking };
+        let law = TimeDistribution::SharedAll(Default::default());
+        let whole = Rows { lacking: &[], ..rows };
+        let draw = draw_from(&law, whole, &streams[..1], KEY).among(&[0], streams.len());
+        let prompting = Prompting { p_uncond: 0.25, missing: Vec::new() };
+        let prompted = prompting.with_prompts(draw, &streams, rows, KEY).unwrap();
         let share = |kind: usize, prompt: usize| {
             let of_kind = (kind..rows.count).step_by(3);
             of_kind.filter(|row| prompted.states.row(*row)[1 + prompt] == State::Clean).count() as f64 / 1000.0

@@ -38,6 +38,12 @@ impl Draw {
         }
         draw
     }
+
+    /// Makes a stream clean in a row.
+    pub(super) fn observe(&mut self, row: usize, stream: usize) {
+        self.states.row_mut(row)[stream] = State::Clean;
+        self.times[row * self.states.streams() + stream] = State::Clean.time(0.0);
+    }
 }
 
 /// Draws states and times.

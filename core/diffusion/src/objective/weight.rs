@@ -3,6 +3,7 @@
 use anyflow_config::{ContrastiveLoss, State, Weight};
 
 use super::Prompting;
+use super::times::Rows;
 use crate::{Prediction, StreamSpec};
 
 /// The weight of the squared error at a time of a noisy stream.
@@ -31,8 +32,8 @@ pub struct LossOptions {
     pub first_row: usize,
     /// The distribution of prompts, for a denoiser with prompts.
     pub prompting: Prompting,
-    /// Diffused streams that take no part, as a bit mask: bit i is set for the i-th stream. They are absent.
-    pub left_out: u64,
+    /// The diffused streams that take no part. They are absent.
+    pub left_out: Vec<String>,
     /// Per row of this call, the streams that the row lacks, as a bit mask: bit i is set for the i-th stream of the
     /// denoiser, auxiliary streams and prompts included. They are absent: they have no loss and no gradient, and condition
     /// nothing. Empty if every row has every stream.
@@ -48,7 +49,7 @@ impl Default for LossOptions {
             denoise_weight: 1.0,
             first_row: 0,
             prompting: Prompting::default(),
-            left_out: 0,
+            left_out: Vec::new(),
             lacking: Vec::new(),
             contrast: None,
         }
@@ -56,14 +57,14 @@ impl Default for LossOptions {
 }
 
 impl LossOptions {
-    /// True if a diffused stream takes part.
-    pub(super) fn takes(&self, index: usize) -> bool {
-        self.left_out >> index & 1 == 0
+    /// True if a stream is diffused and takes part.
+    pub(super) fn takes(&self, stream: &StreamSpec) -> bool {
+        stream.is_diffused() && !self.left_out.contains(&stream.name)
     }
 
-    /// True if a row has a stream of the denoiser.
-    pub(super) fn has(&self, row: usize, stream: usize) -> bool {
-        self.lacking.get(row).is_none_or(|lacking| lacking >> stream & 1 == 0)
+    /// The `count` rows of this call.
+    pub(super) fn rows(&self, count: usize) -> Rows<'_> {
+        Rows { first: self.first_row, count, lacking: &self.lacking }
     }
 
     /// Per row, which of the streams at `places` it lacks, as a bit mask over `places`.

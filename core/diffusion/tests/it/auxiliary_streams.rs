@@ -1,11 +1,12 @@
 //! Auxiliary streams: their process against simulated chains, plain diffusion without them, heads, sampling with
 //! estimates.
 
+use anyflow_config::auxiliary::{Conv, Mlp};
 use anyflow_config::sampler::{Ddim, Ddpm};
+use anyflow_config::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLoss};
 use anyflow_diffusion::{
-    Aggregation, AggregationSchedule, Auxiliary, Denoiser, DenoiserInput, DrawKey, HeadConfig, HeadLoss, HeadNetwork,
-    LossOptions, Network, Observed, Parameterization, Precision, Request, Sampling, Schedule, Solver, StreamSpec,
-    TimeDistribution, build, build_joined, denoising_loss,
+    Denoiser, DenoiserInput, DrawKey, EmbeddingWeight, LossOptions, Network, Observed, Parameterization, Precision,
+    Request, Sampling, Schedule, Solver, StreamKind, StreamSpec, TimeDistribution, build, denoising_loss,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -20,26 +21,33 @@ fn stream(name: &str, shape: &[i64], parameterization: Parameterization) -> Stre
     fakes::stream(name, shape, Schedule::vp_linear(), parameterization)
 }
 
-fn aggregate(weight: f64, law: AggregationSchedule, dropout: f64) -> Option<Aggregation> {
-    Some(Aggregation { into: "x".to_string(), weight, law, dropout })
+fn auxiliary(name: &str, shape: &[i64], auxiliary: Auxiliary) -> StreamSpec {
+    StreamSpec { kind: StreamKind::Auxiliary(auxiliary), ..stream(name, shape, Parameterization::X0) }
 }
 
-fn label(weight: f64, law: AggregationSchedule, dropout: f64) -> (StreamSpec, Auxiliary) {
-    let head = HeadConfig {
+fn aggregate(weight: f64, law: AggregationSchedule, dropout: f64) -> Option<Embedding> {
+    Some(Embedding { aggregation: Aggregation { weight, law, dropout }, into: "x".to_string() })
+}
+
+fn label(weight: f64, law: AggregationSchedule, dropout: f64) -> StreamSpec {
+    labelled(weight, law, dropout, 1.0)
+}
+
+fn labelled(weight: f64, law: AggregationSchedule, dropout: f64, embedding_weight: f64) -> StreamSpec {
+    let head = Head {
         reads: "middle".to_string(),
-        network: HeadNetwork::Mlp { width: 8 },
+        network: Mlp { width: 8 }.into(),
         loss: HeadLoss::CrossEntropy,
         weight: if weight == 0.0 { 0.0 } else { 0.5 },
-        embedding_weight: 1.0,
+        embedding_weight,
     };
-    let spec = stream("label", &[CLASSES], Parameterization::X0);
-    (spec, Auxiliary { aggregate: aggregate(weight, law, dropout), head: Some(head) })
+    auxiliary("label", &[CLASSES], Auxiliary { aggregate: aggregate(weight, law, dropout), head: Some(head) })
 }
 
-fn network(parameterization: Parameterization, auxiliaries: Vec<(StreamSpec, Auxiliary)>) -> Box<dyn Denoiser> {
+fn network(parameterization: Parameterization, auxiliaries: &[StreamSpec]) -> Box<dyn Denoiser> {
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
-    let streams = [stream("x", &SHAPE, parameterization)];
-    let built = build_joined(&network, &streams, auxiliaries, Vec::new(), on_cpu(Precision::F32, 3)).unwrap();
+    let streams = [&[stream("x", &SHAPE, parameterization)], auxiliaries].concat();
+    let built = build(&network, &streams, &on_cpu(Precision::F32, 3)).unwrap();
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -72,8 +80,9 @@ fn chain(schedule: &Schedule, steps: usize) -> (Vec<f64>, Vec<f64>) {
 /// gamma of the states of a chain, starting at 0, and w of its steps: w_t = gamma_t / sqrt(alpha_t) - gamma_{t-1}.
 fn weights(law: AggregationSchedule, weight: f64, schedule: &Schedule, alpha: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let steps = alpha.len();
-    let gamma: Vec<f64> =
-        (0..=steps).map(|k| if k == 0 { 0.0 } else { law.gamma(weight, schedule, time(schedule, k, steps)) }).collect();
+    let aggregation = Aggregation { weight, law, dropout: 0.0 };
+    let gamma = |k: usize| if k == 0 { 0.0 } else { aggregation.gamma(schedule, time(schedule, k, steps)) };
+    let gamma: Vec<f64> = (0..=steps).map(gamma).collect();
     let w = alpha.iter().enumerate().map(|(k, alpha)| gamma[k + 1] / alpha.sqrt() - gamma[k]).collect();
     (gamma, w)
 }
@@ -125,7 +134,8 @@ proptest! {
         let (_, alpha) = chain(&schedule, steps);
         let (_, w) = weights(AggregationSchedule::Start, weight, &schedule, &alpha);
         prop_assert!((w[0] - weight).abs() < 1e-9 && w[1..].iter().all(|w| w.abs() < 1e-9));
-        let gamma = |t| AggregationSchedule::Bump.gamma(weight, &schedule, t);
+        let bump = Aggregation { weight, law: AggregationSchedule::Bump, dropout: 0.0 };
+        let gamma = |t| bump.gamma(&schedule, t);
         prop_assert!((gamma(equal_time(&schedule)) - weight).abs() < 1e-6, "a = s there");
         prop_assert!([0.0, 1.0].iter().all(|t| gamma(*t) < 0.15 * weight));
     }
@@ -138,13 +148,14 @@ proptest! {
         law in laws(), weight in 0.0..2.0f64, z0 in -2.0..2.0f64, code in -2.0..2.0f64, z in -3.0..3.0f64,
     ) {
         let steps = 20;
+        let aggregation = Aggregation { weight, law, dropout: 0.0 };
         let table = Sampling::new(Ddpm {}, steps).table(&schedule);
         for step in &table.steps[..steps - 1] {
             let abar = schedule.signal(step.t).powi(2);
             let before = schedule.signal(step.t_next).powi(2);
             let alpha = abar / before;
             let rest = 1.0 - abar;
-            let [b, b_before] = [step.t, step.t_next].map(|t| law.gamma(weight, &schedule, t) * code);
+            let [b, b_before] = [step.t, step.t_next].map(|t| aggregation.gamma(&schedule, t) * code);
             let c = b / alpha.sqrt() - b_before;
             let mean = (alpha.sqrt() * (1.0 - before) * (z - alpha.sqrt() * c)
                 + (1.0 - alpha) * (before.sqrt() * z0 + b_before)) / rest;
@@ -201,7 +212,7 @@ fn a_simulated_chain_has_the_marginal_and_the_posterior() {
 
 fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor, Vec<(String, Tensor)>) {
     let x = normal(rows, &SHAPE);
-    let latents = if denoiser.auxiliaries().is_empty() { vec![x] } else { vec![x, one_hot(rows)] };
+    let latents = if denoiser.streams().len() == 1 { vec![x] } else { vec![x, one_hot(rows)] };
     let law = TimeDistribution::SharedAll(Default::default());
     let output = denoising_loss(denoiser, &latents, &law, options, DrawKey { seed: 5, step: 2 }).unwrap();
     (output.loss, output.per_stream)
@@ -211,20 +222,13 @@ fn loss_of(denoiser: &dyn Denoiser, rows: i64, options: &LossOptions) -> (Tensor
 fn no_or_idle_auxiliary_streams_give_plain_diffusion_to_the_bit() {
     use Parameterization::{Eps, V, X0};
     for parameterization in [Eps, X0, V] {
-        let plain = network(parameterization, Vec::new());
-        let idle = network(parameterization, vec![label(0.0, AggregationSchedule::Start, 0.3)]);
+        let plain = network(parameterization, &[]);
+        let idle = network(parameterization, &[label(0.0, AggregationSchedule::Start, 0.3)]);
         let options = LossOptions::default();
         let wanted = loss_of(plain.as_ref(), 16, &options);
         let found = loss_of(idle.as_ref(), 16, &options);
         assert_eq!(bits(&wanted.0), bits(&found.0), "{parameterization:?}");
         assert_eq!(bits(&wanted.1[0].1), bits(&found.1[0].1));
-        // A network without auxiliary streams is not wrapped.
-        let config: Network =
-            serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
-        let streams = [stream("x", &SHAPE, parameterization)];
-        let bare = build(&config, &streams, on_cpu(Precision::F32, 3)).unwrap();
-        let same = build_joined(&config, &streams, Vec::new(), Vec::new(), on_cpu(Precision::F32, 3)).unwrap();
-        assert!(bare.parameters().iter().zip(same.parameters()).all(|(one, other)| bits(&one.1) == bits(&other.1)));
         // DDPM's steps, with the auxiliary stream estimated as well, are those of the plain network.
         let sampled = |denoiser: Box<dyn Denoiser>, states: &[(&str, Observed)]| {
             let states = states.iter().map(|(name, _)| (name.to_string(), Observed::Noisy)).collect();
@@ -259,7 +263,7 @@ fn predicted(denoiser: &dyn Denoiser, t: f64, label: &Tensor, present: f64) -> V
 
 #[test]
 fn an_embedding_matters_and_an_absent_one_leaves_no_trace() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
+    let denoiser = network(Parameterization::Eps, &[label(0.6, AggregationSchedule::Start, 0.3)]);
     let rows = 8;
     let off = |one: &Tensor, other: &Tensor| (one - other).abs().max().double_value(&[]);
     let truth = one_hot(rows);
@@ -283,14 +287,14 @@ fn the_network_sees_the_stream_shifted_by_the_embedding() {
     let law = AggregationSchedule::Bump;
     let weight = 0.8;
     let t = 0.35;
-    let spec = stream("c", &SHAPE, Parameterization::X0);
-    let auxiliary = aggregate(weight, law, 0.0);
-    let denoiser = network(Parameterization::V, vec![(spec, Auxiliary { aggregate: auxiliary, head: None })]);
-    let plain = network(Parameterization::V, Vec::new());
+    let aggregate = aggregate(weight, law, 0.0);
+    let spec = auxiliary("c", &SHAPE, Auxiliary { aggregate: aggregate.clone(), head: None });
+    let denoiser = network(Parameterization::V, &[spec]);
+    let plain = network(Parameterization::V, &[]);
     let rows = 5;
     let code = normal(5, &SHAPE) * 0.5 + 0.2;
     let found = predicted(denoiser.as_ref(), t, &code, 1.0).swap_remove(0);
-    let moved = normal(rows, &SHAPE) + &code * law.gamma(weight, &Schedule::vp_linear(), t);
+    let moved = normal(rows, &SHAPE) + &code * aggregate.unwrap().aggregation.gamma(&Schedule::vp_linear(), t);
     let times = Tensor::full([rows, 1], t, (Kind::Float, Device::Cpu));
     let wanted = plain.predict(&DenoiserInput::new(vec![moved], times.shallow_clone(), times.ones_like())).unwrap();
     assert!((found - &wanted[0]).abs().max().double_value(&[]) < 1e-5, "f32");
@@ -298,7 +302,7 @@ fn the_network_sees_the_stream_shifted_by_the_embedding() {
 
 #[test]
 fn the_loss_sums_denoising_and_heads_by_their_weights() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.5)]);
+    let denoiser = network(Parameterization::Eps, &[label(0.6, AggregationSchedule::Start, 0.5)]);
     let all =
         |denoise_weight: f64| loss_of(denoiser.as_ref(), 32, &LossOptions { denoise_weight, ..LossOptions::default() });
     let (loss, parts) = all(1.0);
@@ -338,9 +342,8 @@ fn a_row_without_the_stream_of_a_head_has_no_loss_there() {
 #[test]
 fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     let read = |own: f64, dropout: f64| {
-        let (spec, mut auxiliary) = label(0.6, AggregationSchedule::Start, dropout);
-        auxiliary.head.as_mut().unwrap().embedding_weight = own;
-        let denoiser = network(Parameterization::Eps, vec![(spec, auxiliary)]);
+        let spec = labelled(0.6, AggregationSchedule::Start, dropout, own);
+        let denoiser = network(Parameterization::Eps, &[spec]);
         let (_, parts) = loss_of(denoiser.as_ref(), 64, &LossOptions::default());
         [parts[0].1.double_value(&[]), parts[1].1.double_value(&[])]
     };
@@ -367,7 +370,7 @@ fn sampled(denoiser: Box<dyn Denoiser>, rows: &[u64], label: Observed, sampler: 
 
 #[test]
 fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
-    let build = || network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.3)]);
+    let build = || network(Parameterization::Eps, &[label(0.6, AggregationSchedule::Start, 0.3)]);
     let steps = 4;
     let [x, label] = sampled(build(), &[7, 8, 9], Observed::Noisy, Sampling::new(Ddim { eta: 0.0 }, steps));
     // Walkthrough: the null embedding at first, then the embedding of the estimate before.
@@ -406,25 +409,25 @@ fn sampling_embeds_the_previous_estimate_and_returns_the_last() {
 
 #[test]
 fn invalid_auxiliary_streams_are_rejected_with_reasons() {
-    let head = HeadConfig {
+    let head = Head {
         reads: "down.0".to_string(),
-        network: HeadNetwork::Mlp { width: 8 },
+        network: Mlp { width: 8 }.into(),
         loss: HeadLoss::Mse,
         weight: 1.0,
         embedding_weight: 1.0,
     };
     let network: Network = serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2})).unwrap();
-    let build = |auxiliary: Auxiliary| {
-        let auxiliaries = vec![(stream("c", &[3], Parameterization::X0), auxiliary)];
-        let streams = [stream("x", &SHAPE, Parameterization::Eps)];
-        build_joined(&network, &streams, auxiliaries, Vec::new(), on_cpu(Precision::F32, 3))
+    let build = |connections: Auxiliary| {
+        let streams = [stream("x", &SHAPE, Parameterization::Eps), auxiliary("c", &[3], connections)];
+        build(&network, &streams, &on_cpu(Precision::F32, 3))
     };
     let error = build(Auxiliary { aggregate: None, head: Some(head.clone()) }).err().unwrap().to_string();
     assert!(error.contains("down.0") && error.contains("block.1"), "{error}");
-    let conv = HeadConfig { reads: "last".to_string(), network: HeadNetwork::Conv { width: 8 }, ..head };
+    let conv = Head { reads: "last".to_string(), network: Conv { width: 8 }.into(), ..head };
     let error = build(Auxiliary { aggregate: None, head: Some(conv) }).err().unwrap().to_string();
     assert!(error.contains("[16] at last"), "{error}");
-    let astray = Aggregation { into: "y".to_string(), weight: 1.0, law: AggregationSchedule::Start, dropout: 0.0 };
+    let astray =
+        Embedding { aggregation: Aggregation { weight: 1.0, ..Aggregation::default() }, into: "y".to_string() };
     let error = build(Auxiliary { aggregate: Some(astray), head: None }).err().unwrap().to_string();
     assert!(error.contains("\"y\""), "{error}");
     let silent = build(Auxiliary { aggregate: aggregate(1.0, AggregationSchedule::Start, 0.0), head: None }).unwrap();
@@ -444,7 +447,7 @@ fn invalid_auxiliary_streams_are_rejected_with_reasons() {
 #[test]
 fn a_head_learns_without_the_embedding() {
     // Four well separated means in six dimensions; only the head has something to learn.
-    let denoiser = network(Parameterization::X0, vec![label(0.5, AggregationSchedule::Start, 0.5)]);
+    let denoiser = network(Parameterization::X0, &[label(0.5, AggregationSchedule::Start, 0.5)]);
     let means = normal(CLASSES, &SHAPE) * 2.0;
     let truth = one_hot(64);
     let x = (&truth * MOMENTS.1 + MOMENTS.0).matmul(&means) + normal(64, &SHAPE) * 0.05;

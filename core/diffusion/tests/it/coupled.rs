@@ -2,7 +2,7 @@
 
 use anyflow_diffusion::{
     ContrastiveLoss, Denoiser, DenoiserInput, DrawKey, LossOptions, Network, Parameterization, Precision, Schedule,
-    StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
+    StreamKind, StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
 };
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -21,6 +21,7 @@ fn streams(names: &[&str]) -> Vec<StreamSpec> {
         shape: shape(name),
         schedule: Schedule::cosine(),
         parameterization: Parameterization::X0,
+        kind: StreamKind::Diffused,
     };
     names.iter().map(of).collect()
 }
@@ -37,7 +38,7 @@ fn network(names: &[&str], stirred: bool) -> Box<dyn Denoiser> {
         names.iter().map(|name| (name.to_string(), part(name))).collect();
     let config = json!({"kind": "coupled", "parts": parts, "environment": {"width": 8, "features": 6}});
     let network: Network = serde_json::from_value(config).unwrap();
-    let built = build(&network, &streams(names), on_cpu(Precision::F32, 3)).unwrap();
+    let built = build(&network, &streams(names), &on_cpu(Precision::F32, 3)).unwrap();
     for (name, parameter) in built.parameters() {
         let key = name.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let ramp =
@@ -181,14 +182,14 @@ fn streams_that_take_no_part_get_no_gradient() {
             })
             .collect()
     };
-    let alone = loss(LossOptions { left_out: 0b110, ..LossOptions::default() });
+    let alone = loss(LossOptions { left_out: vec!["b".to_string(), "map".to_string()], ..LossOptions::default() });
     assert_eq!(alone.per_stream.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a"]);
     alone.loss.backward();
     assert!(touched().iter().all(|name| name.starts_with("parts.a.") && !name.contains("context")));
 
     let denoiser = network(&["a", "b", "map"], true);
     let contrast = Some(ContrastiveLoss { weight: 1.0, temperature: 0.1, stream: None });
-    let options = LossOptions { left_out: 0b100, contrast, ..LossOptions::default() };
+    let options = LossOptions { left_out: vec!["map".to_string()], contrast, ..LossOptions::default() };
     let pair = denoising_loss(denoiser.as_ref(), &latents, &law, &options, DrawKey { seed: 1, step: 0 }).unwrap();
     assert_eq!(pair.per_stream.len(), 3, "two streams and what they show");
     pair.loss.backward();

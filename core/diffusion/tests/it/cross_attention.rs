@@ -1,8 +1,9 @@
 //! Prompts and contexts, for every network that attends to them: what must not change anything, and what must.
 
+use anyflow_config::network::{Part, ResidualMlp, Transformer, Unet};
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Network, Parameterization, Precision, ResidualMlpConfig, Schedule, Site, StreamSpec,
-    TimeRun, Tokens, TransformerConfig, UnetConfig, build,
+    BuildOptions, Denoiser, DenoiserInput, Network, Parameterization, Precision, Schedule, Site, StreamSpec, TimeRun,
+    Tokens, build,
 };
 use tch::{Kind, Tensor};
 
@@ -15,46 +16,35 @@ const PROMPT: i64 = 6;
 const CONTEXT: i64 = 5;
 const ROWS: usize = 3;
 
-/// Every network that attends to tokens, with streams for it.
-fn kinds(prompt: bool, context: bool) -> Vec<(Network, Vec<StreamSpec>)> {
-    let prompt = prompt.then_some(PROMPT);
-    let context = context.then_some(CONTEXT);
+/// Every network that can attend to tokens, with streams for it.
+fn kinds() -> Vec<(Network, Vec<StreamSpec>)> {
     let named = |name: &str, shape: &[i64]| stream(name, shape, Schedule::vp_linear(), Parameterization::Eps);
-    let unet = UnetConfig {
+    let unet = Unet {
         block_out_channels: vec![8, 16],
         layers_per_block: 1,
         attention: vec![true, false],
         num_attention_heads: vec![2],
-        cross_attention_dim: prompt,
-        context_dim: context,
         norm_num_groups: 4,
-        ..UnetConfig::default()
+        ..Unet::default()
     };
-    let transformer = TransformerConfig {
-        width: 16,
-        blocks: 3,
-        num_attention_heads: 4,
-        patch: 2,
-        cross_attention_dim: prompt,
-        context_dim: context,
-    };
-    let mlp = ResidualMlpConfig {
-        width: 16,
-        blocks: 3,
-        cross_attention_dim: prompt,
-        context_dim: context,
-        num_attention_heads: Some(4),
-        ..ResidualMlpConfig::default()
-    };
+    let transformer = Transformer { width: 16, blocks: 3, num_attention_heads: 4, patch: 2 };
+    let mlp = ResidualMlp { width: 16, blocks: 3, num_attention_heads: Some(4) };
     vec![
-        (Network::Unet(unet), vec![named("a", &[2, 6, 4]), named("b", &[1, 6, 4])]),
-        (Network::Transformer(transformer), vec![named("a", &[2, 6, 4]), named("b", &[5])]),
-        (Network::ResidualMlp(mlp), vec![named("a", &[7]), named("b", &[5])]),
+        (Network::Part(unet.into()), vec![named("a", &[2, 6, 4]), named("b", &[1, 6, 4])]),
+        (Network::Part(transformer.into()), vec![named("a", &[2, 6, 4]), named("b", &[5])]),
+        (Network::Part(mlp.into()), vec![named("a", &[7]), named("b", &[5])]),
     ]
 }
 
-fn made(network: &Network, streams: &[StreamSpec], precision: Precision) -> Box<dyn Denoiser> {
-    let network = build(network, streams, on_cpu(precision, 5)).unwrap();
+/// Options with tokens to attend to.
+fn reading(prompt: bool, context: bool, precision: Precision) -> BuildOptions {
+    let prompt = prompt.then_some(PROMPT);
+    let context = context.then_some(CONTEXT);
+    BuildOptions { prompt, context, ..on_cpu(precision, 5) }
+}
+
+fn made(network: &Network, streams: &[StreamSpec], options: &BuildOptions) -> Box<dyn Denoiser> {
+    let network = build(network, streams, options).unwrap();
     set_parameters(network.as_ref());
     network
 }
@@ -93,11 +83,12 @@ fn ask(network: &dyn Denoiser, input: &DenoiserInput) -> Tensor {
 
 #[test]
 fn a_network_with_context_starts_as_one_without() {
-    for ((coupled, streams), (plain, _)) in kinds(true, true).into_iter().zip(kinds(true, false)) {
+    for (coupled, streams) in kinds() {
         for precision in [Precision::F32, Precision::Bf16] {
-            let plain = made(&plain, &streams, precision);
-            let mut network = made(&coupled, &streams, precision);
-            let fresh = build(&coupled, &streams, on_cpu(precision, 5)).unwrap();
+            let options = reading(true, true, precision);
+            let plain = made(&coupled, &streams, &reading(true, false, precision));
+            let mut network = made(&coupled, &streams, &options);
+            let fresh = build(&coupled, &streams, &options).unwrap();
             let prompted = || input(&streams).with_prompt(tokens(PROMPT, None));
             let expected = ask(plain.as_ref(), &prompted());
             assert!(expected.abs().max().double_value(&[]) > 0.1);
@@ -123,8 +114,8 @@ fn a_network_with_context_starts_as_one_without() {
 
 #[test]
 fn absent_and_masked_values_have_no_influence() {
-    for (network, streams) in kinds(true, true) {
-        let built = made(&network, &streams, Precision::F32);
+    for (network, streams) in kinds() {
+        let built = made(&network, &streams, &reading(true, true, Precision::F32));
         let rows = || mask(&[&[true, false], &[true, true], &[true, true]]);
         let asked = |prompt: Tokens, context: Tokens| input(&streams).with_prompt(prompt).with_context(context);
         let expected = ask(built.as_ref(), &asked(tokens(PROMPT, rows()), tokens(CONTEXT, rows())));
@@ -135,7 +126,7 @@ fn absent_and_masked_values_have_no_influence() {
         };
         let changed = asked(other(PROMPT), other(CONTEXT));
         // In the other networks the values of absent streams are ignored; here they are multiplied by zero.
-        let anything = if matches!(network, Network::ResidualMlp(_)) { 7.0 } else { f64::NAN };
+        let anything = if matches!(network, Network::Part(Part::ResidualMlp(_))) { 7.0 } else { f64::NAN };
         let _ = changed.x[1].select(0, 2).fill_(anything);
         assert_eq!(
             bits(&own(&streams, &ask(built.as_ref(), &changed))),
@@ -159,9 +150,9 @@ fn own(streams: &[StreamSpec], outputs: &Tensor) -> Tensor {
 
 #[test]
 fn a_row_is_the_same_in_any_batch_frozen_or_not() {
-    for (network, streams) in kinds(true, true) {
-        let plain = made(&network, &streams, Precision::F32);
-        let mut frozen = made(&network, &streams, Precision::F32);
+    for (network, streams) in kinds() {
+        let plain = made(&network, &streams, &reading(true, true, Precision::F32));
+        let mut frozen = made(&network, &streams, &reading(true, true, Precision::F32));
         frozen.freeze().unwrap();
         let _no_grad = tch::no_grad_guard();
         let all = || input(&streams).with_prompt(tokens(PROMPT, None)).with_context(tokens(CONTEXT, None));
@@ -180,9 +171,9 @@ fn a_row_is_the_same_in_any_batch_frozen_or_not() {
 
 #[test]
 fn gradients_reach_every_parameter_and_the_tokens() {
-    for (network, streams) in kinds(true, true) {
+    for (network, streams) in kinds() {
         for precision in [Precision::F32, Precision::Bf16] {
-            let built = made(&network, &streams, precision);
+            let built = made(&network, &streams, &reading(true, true, precision));
             let leaf = |tokens: Tokens| Tokens { values: tokens.values.set_requires_grad(true), mask: tokens.mask };
             let batch =
                 input(&streams).with_prompt(leaf(tokens(PROMPT, None))).with_context(leaf(tokens(CONTEXT, None)));
@@ -203,8 +194,8 @@ fn gradients_reach_every_parameter_and_the_tokens() {
 
 #[test]
 fn sites_have_the_declared_shapes() {
-    for (network, streams) in kinds(false, false) {
-        let mut built = made(&network, &streams, Precision::F32);
+    for (network, streams) in kinds() {
+        let mut built = made(&network, &streams, &reading(false, false, Precision::F32));
         let sites = built.sites();
         assert_eq!(sites.last().unwrap().site, Site::Last);
         let wanted: Vec<Site> = sites.iter().map(|spec| spec.site).collect();
@@ -237,21 +228,14 @@ fn the_transformer_equals_its_reference() {
     const BF16: f64 = 5e-2;
     let golden: serde_json::Value = serde_json::from_str(include_str!("../goldens/transformer.json")).unwrap();
     let rows = |key: &str| -> Vec<Vec<f64>> { serde_json::from_value(golden[key].clone()).unwrap() };
-    let config = TransformerConfig {
-        width: 8,
-        blocks: 2,
-        num_attention_heads: 2,
-        patch: 2,
-        cross_attention_dim: Some(PROMPT),
-        context_dim: None,
-    };
+    let config = Network::Part(Transformer { width: 8, blocks: 2, num_attention_heads: 2, patch: 2 }.into());
     let shapes: [(&str, &[i64]); 3] = [("a", &[2, 4, 6]), ("b", &[3, 5]), ("c", &[4])];
     let streams = shapes.map(|(name, shape)| stream(name, shape, Schedule::vp_linear(), Parameterization::Eps));
     let x = || streams.iter().map(|s| fill(&format!("x{}", s.name), &s.batch_shape(ROWS), 1.3, 0.0)).collect();
     let column = |key: &str| Tensor::from_slice(&rows(key).concat()).view([3, 3]).to_kind(Kind::Float);
     let prompt = || Tokens { values: fill("prompt", &[3, 3, PROMPT], 1.3, 0.0), mask: Some(column("there").gt(0.5)) };
     for (precision, tolerance) in [(Precision::F32, F32_AGAINST_F64), (Precision::Bf16, BF16)] {
-        let mut network = made(&Network::Transformer(config), &streams, precision);
+        let mut network = made(&config, &streams, &reading(true, false, precision));
         for freeze in [false, true] {
             if freeze {
                 network.freeze().unwrap();

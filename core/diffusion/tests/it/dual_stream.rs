@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyflow_config::Decay;
+use anyflow_config::network::FeatureReading;
 use anyflow_config::optimizer::Adamw;
 use anyflow_config::times::Alternating;
 use anyflow_diffusion::{
-    ContrastiveLoss, Denoiser, DenoiserInput, DrawKey, Draws, LossOptions, Network, Observed, Optimizer,
-    Parameterization, Per, Precision, Reading, Request, Result, Schedule, Site, SiteSpec, State, StreamSpec,
+    BuildOptions, ContrastiveLoss, Denoiser, DenoiserInput, DrawKey, Draws, LossOptions, Network, Observed, Optimizer,
+    Parameterization, Per, Precision, Request, Result, Schedule, Site, SiteSpec, State, StreamKind, StreamSpec,
     TimeDistribution, build, denoising_loss, network::DualStream,
 };
 use indexmap::IndexMap;
@@ -30,6 +31,7 @@ fn streams_with(of_query: Parameterization) -> Vec<StreamSpec> {
         shape: shape.to_vec(),
         schedule: Schedule::cosine(),
         parameterization,
+        kind: StreamKind::Diffused,
     };
     vec![stream("map", &[1, 4, 4], Parameterization::V), stream("query", &[4], of_query)]
 }
@@ -56,7 +58,7 @@ fn network_over(streams: &[StreamSpec], sites: &[&str]) -> Box<dyn Denoiser> {
         "parts": {"map": serde_json::to_value(trunk()).unwrap(), "query": light()},
         "reads": {"query": {"stream": "map", "sites": sites, "features": 8}}
     });
-    build(&serde_json::from_value(config).unwrap(), streams, on_cpu(Precision::F32, 3)).unwrap()
+    build(&serde_json::from_value(config).unwrap(), streams, &on_cpu(Precision::F32, 3)).unwrap()
 }
 
 /// Changes the layers that start at zero, keyed by name, so that parts with equal names stay equal.
@@ -92,7 +94,7 @@ use State::{Absent, Clean, Noisy};
 #[test]
 fn readers_do_not_change_a_bit_of_the_trunk() {
     let dual = stirred(network(&SITES));
-    let alone = stirred(build(&trunk(), &streams()[..1], on_cpu(Precision::F32, 3)).unwrap());
+    let alone = stirred(build(&trunk(), &streams()[..1], &on_cpu(Precision::F32, 3)).unwrap());
     let rows = [Noisy; 3];
     let DenoiserInput { x, .. } = input(&rows, &rows);
     let times = |value: f64| Tensor::full([3, 1], value, (Kind::Float, Device::Cpu));
@@ -180,20 +182,19 @@ fn steps_and_draws_cost_the_trunk_one_call() {
     let calls = Arc::new(AtomicUsize::new(0));
     let light_calls = Arc::new(AtomicUsize::new(0));
     let specs = streams();
-    let reader = serde_json::from_value(json!({
-        "kind": "residual-mlp", "width": 16, "blocks": 2, "context_dim": 8
-    }))
-    .unwrap();
-    let part = |network: &Network, index: usize| {
-        build(network, &specs[index..=index], on_cpu(Precision::F32, 3 + index as u64)).unwrap()
+    let reader = serde_json::from_value(light()).unwrap();
+    let part = |network: &Network, index: usize, context| {
+        let options = BuildOptions { context, ..on_cpu(Precision::F32, 3 + index as u64) };
+        build(network, &specs[index..=index], &options).unwrap()
     };
     let parts: Vec<Box<dyn Denoiser>> = vec![
-        Box::new(Counted(part(&trunk(), 0), calls.clone())),
-        Box::new(Counted(part(&reader, 1), light_calls.clone())),
+        Box::new(Counted(part(&trunk(), 0, None), calls.clone())),
+        Box::new(Counted(part(&reader, 1, Some(8)), light_calls.clone())),
     ];
     let sites = SITES.map(str::to_string).to_vec();
-    let reads = IndexMap::from([("query".to_string(), Reading { stream: "map".to_string(), sites, features: 8 })]);
-    let dual = DualStream::of_parts(&specs, parts, &reads, on_cpu(Precision::F32, 3)).unwrap();
+    let reading = FeatureReading { stream: "map".to_string(), sites, features: 8 };
+    let reads = IndexMap::from([("query".to_string(), reading)]);
+    let dual = DualStream::of_parts(&specs, parts, &reads, &on_cpu(Precision::F32, 3)).unwrap();
     let dual = stirred(Box::new(dual));
     let engine = engine(vec![("d", dual)], 16);
     let ask = |map: &Tensor, seed: u64| {

@@ -2,15 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
+use anyflow_config::network::ResidualMlp;
 use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::{
     BuildOptions, Denoiser, DenoiserInput, Engine, EngineConfig, EngineError, Network, Observed, Parameterization,
-    Precision, Request, ResidualMlpConfig, Result, Sampling, Schedule, StreamSpec, build, noise,
+    Precision, Request, Result, Sampling, Schedule, StreamKind, StreamSpec, build, noise,
 };
 use tch::{Device, Kind, Tensor};
 
 pub fn stream(name: &str, shape: &[i64], schedule: Schedule, parameterization: Parameterization) -> StreamSpec {
-    StreamSpec { name: name.to_string(), shape: shape.to_vec(), schedule, parameterization }
+    StreamSpec { name: name.to_string(), shape: shape.to_vec(), schedule, parameterization, kind: StreamKind::Diffused }
 }
 
 /// The exact denoiser of data N(mean, std^2), the same in every coordinate of every stream.
@@ -143,17 +144,17 @@ pub fn two_streams() -> Vec<StreamSpec> {
 
 /// Builds on the CPU.
 pub fn on_cpu(precision: Precision, seed: u64) -> BuildOptions {
-    BuildOptions { precision, device: Device::Cpu, seed }
+    BuildOptions::new(precision, Device::Cpu, seed)
 }
 
 /// A residual MLP with all other options left at their defaults.
 pub fn residual_mlp(width: i64, blocks: usize) -> Network {
-    Network::ResidualMlp(ResidualMlpConfig { width, blocks, ..ResidualMlpConfig::default() })
+    Network::Part(ResidualMlp { width, blocks, ..ResidualMlp::default() }.into())
 }
 
 /// A residual MLP whose output layer is not zero.
 pub fn stirred_mlp(streams: &[StreamSpec]) -> Box<dyn Denoiser> {
-    let network = build(&residual_mlp(32, 2), streams, on_cpu(Precision::F32, 3)).unwrap();
+    let network = build(&residual_mlp(32, 2), streams, &on_cpu(Precision::F32, 3)).unwrap();
     let _no_grad = tch::no_grad_guard();
     for (name, mut parameter) in network.parameters() {
         if name == "output.weight" {

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use crate::fakes::{bits, ddim, engine, normal, on_cpu, residual_mlp, stirred_mlp, stream, two_streams, values, worst};
 
 fn small(streams: &[StreamSpec], precision: Precision, seed: u64) -> Box<dyn Denoiser> {
-    build(&residual_mlp(48, 2), streams, on_cpu(precision, seed)).unwrap()
+    build(&residual_mlp(48, 2), streams, &on_cpu(precision, seed)).unwrap()
 }
 
 fn input(rows: i64) -> DenoiserInput {
@@ -75,7 +75,7 @@ fn invalid_networks_are_rejected() {
     assert_eq!(parse(r#"{"kind": "residual-mlp"}"#).unwrap(), residual_mlp(256, 4));
     assert!(parse(r#"{"kind": "residual-mlp", "depth": 4}"#).is_err());
     let build =
-        |streams: &[StreamSpec], width| build(&residual_mlp(width, 1), streams, on_cpu(Precision::F32, 0)).map(|_| ());
+        |streams: &[StreamSpec], width| build(&residual_mlp(width, 1), streams, &on_cpu(Precision::F32, 0)).map(|_| ());
     assert!(build(&[], 8).is_err());
     assert!(build(&two_streams(), 0).is_err());
     assert!(build(&[two_streams().remove(0), two_streams().remove(0)], 8).is_err());

@@ -1,10 +1,11 @@
 //! The networks: their numbers, their sizes, their gradients; frozen and in bf16.
 
+use anyflow_config::network::{self as config, UnetMlp};
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, DrawKey, LossOptions, Modulation, Network, Parameterization, Precision, ResidualMlpConfig,
-    Schedule, StreamSpec, TimeFeatures, TimeRun, UnetMlpConfig, build, noise,
+    Denoiser, DenoiserInput, DrawKey, LossOptions, MlpLayers, Modulation, Network, Parameterization, Precision,
+    ResidualMlp, Schedule, StreamSpec, TimeFeatures, TimeRun, build, noise,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tch::{Device, Kind, Tensor};
 
 use crate::fakes::{normal, on_cpu, stream, two_streams, worst};
@@ -17,6 +18,41 @@ const F32_GRADIENT: f64 = 1e-5;
 const F32_AGAINST_F64: f64 = 1e-5;
 /// Root mean square, through up to twenty layers whose products are rounded to 8 bits.
 const BF16: f64 = 3e-2;
+
+/// A declared network, or a residual MLP with other layers.
+#[derive(Debug)]
+enum Case {
+    Declared(Network),
+    Mlp(config::ResidualMlp, MlpLayers),
+}
+
+impl Case {
+    /// A network of goldens/networks.py.
+    fn of_golden(mut network: Map<String, Value>) -> Case {
+        let mut take = |key: &str| network.shift_remove(key);
+        let (modulation, time, presence) = (take("modulation"), take("time"), take("presence"));
+        let Some(modulation) = modulation else {
+            return Case::Declared(serde_json::from_value(network.into()).unwrap());
+        };
+        let layers = MlpLayers {
+            modulation: if modulation == "shift" { Modulation::Shift } else { Modulation::ScaleShift },
+            time: if time.unwrap() == "raw" { TimeFeatures::Raw } else { TimeFeatures::Fourier },
+            embedding: take("embedding").unwrap().as_i64(),
+            presence: presence.unwrap().as_bool().unwrap(),
+        };
+        let config: config::Part = serde_json::from_value(network.into()).unwrap();
+        let config::Part::ResidualMlp(config) = config else { panic!("{config:?}") };
+        Case::Mlp(config, layers)
+    }
+
+    fn build(&self, streams: &[StreamSpec], precision: Precision, seed: u64) -> Box<dyn Denoiser> {
+        let options = on_cpu(precision, seed);
+        match self {
+            Case::Declared(network) => build(network, streams, &options).unwrap(),
+            Case::Mlp(config, layers) => ResidualMlp::build(streams, config, *layers, &options).unwrap(),
+        }
+    }
+}
 
 /// See `fill` of goldens/networks.py.
 fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
@@ -73,12 +109,12 @@ fn networks_match_the_reference_trained_frozen_and_in_bf16() {
     let golden: Value = serde_json::from_str(include_str!("../goldens/networks.json")).unwrap();
     assert_eq!(golden.as_array().unwrap().len(), 5);
     for case in golden.as_array().unwrap() {
-        let network: Network = serde_json::from_value(case["network"].clone()).unwrap();
+        let network = Case::of_golden(case["network"].as_object().unwrap().clone());
         let rows: Vec<Vec<f64>> = serde_json::from_value(case["outputs"].clone()).unwrap();
         let expected = Tensor::from_slice(&rows.concat()).view([4, 7]);
         assert!(rms(&expected) > 0.1);
         for (precision, tolerance) in [(Precision::F32, F32_AGAINST_F64), (Precision::Bf16, BF16)] {
-            let mut built = build(&network, &two_streams(), on_cpu(precision, 0)).unwrap();
+            let mut built = network.build(&two_streams(), precision, 0);
             set_parameters(built.as_ref());
             let sampling = DenoiserInput::sampling(x(), runs());
             let check = |built: &dyn Denoiser, what: &str| {
@@ -99,22 +135,26 @@ fn networks_match_the_reference_trained_frozen_and_in_bf16() {
     }
 }
 
-fn kinds() -> Vec<Network> {
-    let mlp = |modulation, time, embedding, presence| {
-        Network::ResidualMlp(ResidualMlpConfig {
-            width: 32,
-            blocks: 3,
-            modulation,
-            time,
-            embedding,
-            presence,
-            ..ResidualMlpConfig::default()
-        })
-    };
+fn mlp(width: i64, blocks: usize) -> config::ResidualMlp {
+    config::ResidualMlp { width, blocks, ..config::ResidualMlp::default() }
+}
+
+/// The layers of the peer: scale and shift from raw times, without presence.
+fn peer(embedding: i64) -> MlpLayers {
+    MlpLayers {
+        modulation: Modulation::ScaleShift,
+        time: TimeFeatures::Raw,
+        embedding: Some(embedding),
+        presence: false,
+    }
+}
+
+fn kinds() -> Vec<Case> {
+    let declared = |part: config::Part| Case::Declared(Network::Part(part));
     vec![
-        mlp(Modulation::Shift, TimeFeatures::Fourier, None, true),
-        mlp(Modulation::ScaleShift, TimeFeatures::Raw, Some(16), false),
-        Network::UnetMlp(UnetMlpConfig { width: 32, embedding: 24, groups: 8 }),
+        declared(mlp(32, 3).into()),
+        Case::Mlp(mlp(32, 3), peer(16)),
+        declared(UnetMlp { width: 32, embedding: 24, groups: 8 }.into()),
     ]
 }
 
@@ -135,7 +175,7 @@ fn input(runs: &[(f32, f32, f32, usize)]) -> DenoiserInput {
 fn a_frozen_network_predicts_what_it_predicted() {
     for network in kinds() {
         let make = || {
-            let built = build(&network, &two_streams(), on_cpu(Precision::F32, 5)).unwrap();
+            let built = network.build(&two_streams(), Precision::F32, 5);
             set_parameters(built.as_ref());
             built
         };
@@ -177,7 +217,7 @@ fn a_frozen_network_predicts_what_it_predicted() {
 fn gradients_reach_every_parameter_in_f32() {
     for network in kinds() {
         for precision in [Precision::F32, Precision::Bf16] {
-            let built = build(&network, &two_streams(), on_cpu(precision, 5)).unwrap();
+            let built = network.build(&two_streams(), precision, 5);
             set_parameters(built.as_ref());
             let batch = as_tensors(&input(&[(0.5, 0.5, 1.0, 2), (0.25, 0.0, 1.0, 5), (0.5, 1.0, 0.0, 1)]));
             let outputs = built.predict(&batch).unwrap();
@@ -212,8 +252,8 @@ fn the_unet_has_the_sizes_of_mlds() {
         .map(|(name, size)| stream(name, &[size], Schedule::vp_linear(), Parameterization::Eps))
         .into();
     for width in [64, 256] {
-        let network = Network::UnetMlp(UnetMlpConfig { width, ..UnetMlpConfig::default() });
-        let built = build(&network, &streams, on_cpu(Precision::F32, 0)).unwrap();
+        let network = Network::Part(UnetMlp { width, ..UnetMlp::default() }.into());
+        let built = build(&network, &streams, &on_cpu(Precision::F32, 0)).unwrap();
         let count: usize = built.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
         assert_eq!(count as i64, unet_count(80, 2, width, 256));
     }
@@ -228,16 +268,7 @@ fn the_scale_shift_network_has_the_layers_of_its_peer() {
     let blocks = 6;
     let streams: Vec<StreamSpec> =
         ["a", "b"].map(|name| stream(name, &[d / 2], Schedule::vp_linear(), Parameterization::Eps)).into();
-    let config = ResidualMlpConfig {
-        width: w,
-        blocks: blocks as usize,
-        modulation: Modulation::ScaleShift,
-        time: TimeFeatures::Raw,
-        embedding: Some(e),
-        presence: false,
-        ..ResidualMlpConfig::default()
-    };
-    let built = build(&Network::ResidualMlp(config), &streams, on_cpu(Precision::F32, 0)).unwrap();
+    let built = Case::Mlp(mlp(w, blocks as usize), peer(e)).build(&streams, Precision::F32, 0);
     let linear = |from: i64, to: i64| from * to + to;
     let block = 4 * w + 2 * linear(w, w) + linear(e, 2 * w);
     let expected = linear(d, w) + linear(2, e) + linear(e, e) + blocks * block + 2 * w + linear(w, d);
@@ -251,7 +282,7 @@ fn training_in_bf16_learns_nearly_as_well() {
     let streams = [stream("x", &[2], Schedule::vp_linear(), Parameterization::X0)];
     let law = serde_json::from_str(r#"{"kind": "shared-all"}"#).unwrap();
     let train = |precision| {
-        let network = build(&kinds()[0], &streams, on_cpu(precision, 2)).unwrap();
+        let network = kinds()[0].build(&streams, precision, 2);
         let parameters: Vec<Tensor> = network.parameters().into_iter().map(|(_, tensor)| tensor).collect();
         let mut last = 0.0;
         for step in 0..300 {
@@ -289,12 +320,12 @@ fn training_in_bf16_learns_nearly_as_well() {
 #[test]
 fn invalid_sizes_are_rejected() {
     let build = |text: &str| {
-        let network: Network = serde_json::from_str(text).unwrap();
-        build(&network, &two_streams(), on_cpu(Precision::F32, 0)).map(|_| ()).map_err(|error| error.to_string())
+        let network: Network = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        build(&network, &two_streams(), &on_cpu(Precision::F32, 0)).map(|_| ()).map_err(|error| error.to_string())
     };
     assert!(build(r#"{"kind": "unet-mlp", "width": 30, "groups": 8}"#).unwrap_err().contains("divisor"));
     assert!(build(r#"{"kind": "unet-mlp", "width": 0}"#).is_err());
-    assert!(build(r#"{"kind": "residual-mlp", "embedding": 0}"#).is_err());
+    assert!(ResidualMlp::build(&two_streams(), &mlp(32, 1), peer(0), &on_cpu(Precision::F32, 0)).is_err());
     assert!(build(r#"{"kind": "unet-mlp", "width": 16, "embedding": 8}"#).is_ok());
     assert!(serde_json::from_str::<Network>(r#"{"kind": "unet-mlp", "blocks": 2}"#).is_err());
 }

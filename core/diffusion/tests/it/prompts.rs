@@ -1,11 +1,12 @@
 //! Prompts: mixed by weights, absent without a trace, guided towards, learned from.
 
+use anyflow_config::network as config;
 use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::{
-    Branch, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, Network, Observed, Parameterization, Precision,
-    Prompting, Request, Sampling, Schedule, StreamSpec, TimeDistribution, TimeRun, build_prompted, denoising_loss,
+    Branch, BuildOptions, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, MlpLayers, Modulation, Network,
+    Observed, Parameterization, Precision, Prompted, Prompting, Request, ResidualMlp, Sampling, Schedule, StreamKind,
+    StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
 };
-use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::fakes::{self, bits, engine, normal, on_cpu};
@@ -16,20 +17,23 @@ fn stream(name: &str, shape: &[i64]) -> StreamSpec {
     fakes::stream(name, shape, Schedule::cosine(), Parameterization::X0)
 }
 
-fn prompts(names: &[&str], tokens: &[i64]) -> Vec<StreamSpec> {
-    names.iter().map(|name| stream(name, tokens)).collect()
+/// The stream x, then prompts.
+fn prompted(names: &[&str], tokens: &[i64]) -> Vec<StreamSpec> {
+    let prompt = |name: &&str| StreamSpec { kind: StreamKind::Prompt, ..stream(name, tokens) };
+    std::iter::once(stream("x", &[4])).chain(names.iter().map(prompt)).collect()
 }
 
-fn network(modulation: &str, of: &[&str]) -> Box<dyn Denoiser> {
-    reading(modulation, prompts(of, &TOKENS))
+fn network(modulation: Modulation, prompts: &[&str]) -> Box<dyn Denoiser> {
+    reading(modulation, prompted(prompts, &TOKENS))
 }
 
 /// A network with nothing at zero, so that every input has an effect.
-fn reading(modulation: &str, prompts: Vec<StreamSpec>) -> Box<dyn Denoiser> {
-    let network: Network =
-        serde_json::from_value(json!({"kind": "residual-mlp", "width": 16, "blocks": 2, "modulation": modulation}))
-            .unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts, on_cpu(Precision::F32, 3)).unwrap();
+fn reading(modulation: Modulation, streams: Vec<StreamSpec>) -> Box<dyn Denoiser> {
+    let config = config::ResidualMlp { width: 16, blocks: 2, ..config::ResidualMlp::default() };
+    let layers = MlpLayers { modulation, ..MlpLayers::default() };
+    let options = BuildOptions { prompt: Some(TOKENS[1]), ..on_cpu(Precision::F32, 3) };
+    let built = ResidualMlp::build(&streams[..1], &config, layers, &options).unwrap();
+    let built = Box::new(Prompted::new(built, streams));
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -56,7 +60,7 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 
 #[test]
 fn prompts_are_mixed_by_their_shares() {
-    for modulation in ["shift", "scale-shift"] {
+    for modulation in [Modulation::Shift, Modulation::ScaleShift] {
         let denoiser = network(modulation, &["a", "b"]);
         let a = normal(3, &TOKENS);
         let b = normal(3, &TOKENS) * -0.7 + 0.3;
@@ -75,7 +79,7 @@ fn prompts_are_mixed_by_their_shares() {
 #[test]
 fn cached_prompts_are_the_current_ones() {
     for tokens in [[1, 5], [3, 5]] {
-        let made = || reading("shift", prompts(&["a", "b"], &tokens));
+        let made = || reading(Modulation::Shift, prompted(&["a", "b"], &tokens));
         let plain = made();
         let mut frozen = made();
         frozen.freeze().unwrap();
@@ -101,7 +105,7 @@ fn cached_prompts_are_the_current_ones() {
 
 #[test]
 fn an_absent_prompt_leaves_no_trace() {
-    let denoiser = network("shift", &["a", "b"]);
+    let denoiser = network(Modulation::Shift, &["a", "b"]);
     let a = normal(3, &TOKENS);
     let b = Tensor::full([3, 3, 5], f64::NAN, (Kind::Float, Device::Cpu));
     let clean = predicted(denoiser.as_ref(), &[&a, &a.zeros_like()], &[1.0, 0.0]);
@@ -123,7 +127,7 @@ fn request(condition: Observed, guidance: Vec<Branch>) -> Request {
 /// Guidance 1 is the prompted model, 0 the one without prompt; rows with prompts share a batch with rows without.
 #[test]
 fn sampling_is_guided_between_the_prompt_and_none() {
-    let mut denoiser = network("shift", &["a"]);
+    let mut denoiser = network(Modulation::Shift, &["a"]);
     denoiser.freeze().unwrap();
     let engine = engine(vec![("d", denoiser)], 64);
     let value = normal(4, &TOKENS);
@@ -151,28 +155,27 @@ fn sampling_is_guided_between_the_prompt_and_none() {
 
 #[test]
 fn prompts_without_weight_and_networks_without_prompt_are_rejected() {
-    let engine = engine(vec![("d", network("shift", &["a"]))], 8);
+    let engine = engine(vec![("d", network(Modulation::Shift, &["a"]))], 8);
     for weight in [0.0, -1.0, f64::NAN] {
         let refused =
             engine.handle().submit(request(Observed::Prompt { value: normal(4, &TOKENS), weight }, Vec::new()));
         assert!(matches!(refused, Err(EngineError::Request(_))), "{weight}");
     }
-    let network =
-        serde_json::from_value(json!({"kind": "unet-mlp", "width": 16, "embedding": 8, "groups": 4})).unwrap();
-    let built = build_prompted(&network, &[stream("x", &[4])], prompts(&["a"], &TOKENS), on_cpu(Precision::F32, 0));
+    let deaf = Network::Part(config::UnetMlp { width: 16, embedding: 8, groups: 4 }.into());
+    let built = build(&deaf, &prompted(&["a"], &TOKENS), &on_cpu(Precision::F32, 0));
     assert!(matches!(built, Err(EngineError::Config { field: "prompts", .. })));
 }
 
 /// The loss falls by the information of the prompt about x, and absent prompts give no gradient.
 #[test]
 fn training_learns_from_a_prompt() {
-    let denoiser = network("shift", &["a", "b"]);
+    let denoiser = network(Modulation::Shift, &["a", "b"]);
     let rows = 64;
     let told = normal(rows, &[4]);
     let tokens = Tensor::cat(&[&told, &told.narrow(1, 0, 1)], 1).unsqueeze(1).expand([rows, 3, 5], false).contiguous();
     let latents = [told.shallow_clone(), tokens, Tensor::full([rows, 3, 5], f64::NAN, (Kind::Float, Device::Cpu))];
     let law = TimeDistribution::SharedAll(Default::default());
-    let prompting = Prompting { p_uncond: 0.0, missing: 0b10 };
+    let prompting = Prompting { p_uncond: 0.0, missing: vec!["b".to_string()] };
     let options = LossOptions { prompting, ..LossOptions::default() };
     let parameters: Vec<Tensor> = denoiser.parameters().into_iter().map(|(_, tensor)| tensor).collect();
     let mut losses = Vec::new();

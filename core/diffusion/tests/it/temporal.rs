@@ -1,8 +1,9 @@
 //! The U-Net over streams with frames.
 
+use anyflow_config::network::Unet;
 use anyflow_diffusion::{
-    Denoiser, DenoiserInput, Network, Parameterization, Precision, Schedule, StreamSpec, TimeRun, Tokens, UnetConfig,
-    build,
+    BuildOptions, Denoiser, DenoiserInput, Network, Parameterization, Precision, Schedule, Site, StreamSpec, TimeRun,
+    Tokens, build,
 };
 use tch::{Kind, Tensor};
 
@@ -15,16 +16,16 @@ const ROWS: i64 = 2;
 const F32: f64 = 1e-5;
 
 fn config(temporal: bool) -> Network {
-    Network::Unet(UnetConfig {
+    let unet = Unet {
         block_out_channels: vec![8, 16],
         layers_per_block: 1,
         attention: vec![false, true],
         num_attention_heads: vec![2],
-        cross_attention_dim: Some(6),
         norm_num_groups: 4,
         temporal,
-        ..UnetConfig::default()
-    })
+        ..Unet::default()
+    };
+    Network::Part(unet.into())
 }
 
 fn streams(frames: &[i64]) -> Vec<StreamSpec> {
@@ -44,7 +45,8 @@ fn input() -> DenoiserInput {
 }
 
 fn built(temporal: bool, frames: &[i64]) -> Box<dyn Denoiser> {
-    build(&config(temporal), &streams(frames), on_cpu(Precision::F32, 5)).unwrap()
+    let options = BuildOptions { prompt: Some(6), ..on_cpu(Precision::F32, 5) };
+    build(&config(temporal), &streams(frames), &options).unwrap()
 }
 
 /// Resets the layers that join frames to their initial values.
@@ -109,12 +111,12 @@ fn frames_attend_to_each_other_and_to_their_order() {
     for (name, parameter) in network.parameters() {
         assert!(parameter.grad().defined() && parameter.grad().abs().max().double_value(&[]) > 0.0, "{name}");
     }
-    let (_, features) = network.predict_with(&input(), &["middle".parse().unwrap()]).unwrap();
+    let (_, features) = network.predict_with(&input(), &[Site::Middle]).unwrap();
     assert_eq!(features[0].size(), [ROWS, FRAMES, 16, 3, 2]);
 }
 
 #[test]
 fn temporal_layers_need_frames() {
-    let error = build(&config(true), &streams(&[]), on_cpu(Precision::F32, 0)).map(|_| ()).unwrap_err();
+    let error = build(&config(true), &streams(&[]), &on_cpu(Precision::F32, 0)).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("temporal"), "{error}");
 }

@@ -51,6 +51,9 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
             let plan = model.prompts.get(prompt).and_then(|prompt| prompt.plan.as_ref());
             plan.map(|plan| (format!("embedding in node `{name}`"), plan.cells.clone()))
         }
+        (Some(Act::Judge(judge)), _) => {
+            plan_of(model, &judge.scorer.stream).map(|plan| (format!("scoring in node `{name}`"), plan.cells.clone()))
+        }
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("decoding in node `{name}`"), wanted)),

@@ -7,22 +7,25 @@ use crate::error::Report;
 use crate::graph::{Act, Evaluation, Pipeline, Training, Vertex};
 use crate::problem::Caution;
 use crate::source::SpannedString;
+use crate::spec::INNER;
 
 pub(super) struct Unused;
 
 impl Rule for Unused {
-    /// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads.
+    /// Warns about nodes and inputs that reach no output, and about generated streams that nothing reads. A pipeline that
+    /// is used as a part is one node: it may make more than is read.
     fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
         for (index, vertex) in pipeline.graph.vertices() {
             let what = match vertex {
                 Vertex::Input(_) => "input",
+                Vertex::Node(node) if pipeline.graph.spec.nodes[node].is_inner() => continue,
                 Vertex::Node(_) => "node",
                 Vertex::Output(_) => continue,
             };
             let name = pipeline.graph.name(vertex);
             if pipeline.live[index.index()] {
                 ports(pipeline, index, vertex, report);
-            } else {
+            } else if !has_live_part(pipeline, &name.value) {
                 unused(what, name, " by any output and is left out", report);
             }
         }
@@ -50,6 +53,13 @@ impl Rule for Unused {
             unused("judge", &judge.stream, " by any task", report);
         }
     }
+}
+
+/// True if a node of the pipeline that the node `name` uses reaches an output.
+fn has_live_part(pipeline: &Pipeline, name: &str) -> bool {
+    let Pipeline { graph, live, .. } = pipeline;
+    let is_part = |inner: &str| inner.strip_prefix(name).is_some_and(|rest| rest.starts_with(INNER));
+    graph.vertices().any(|(index, vertex)| live[index.index()] && is_part(&graph.name(vertex).value))
 }
 
 fn ports(pipeline: &Pipeline, index: NodeIndex, vertex: Vertex, report: &mut Report) {

@@ -95,6 +95,7 @@ fn step_line(op: &Op) -> (Look, String) {
         Op::ReadCells { stream, .. } => (Look::Work, format!("read {stream}")),
         Op::WriteCells { stream, .. } => (Look::Work, format!("write {stream}")),
         Op::WriteNumbers { .. } => (Look::Work, "write numbers".into()),
+        Op::Judge { .. } => (Look::Work, "score".into()),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
         Op::Diffuse { generate, sampler, .. } => {
             (Look::Engine, format!("diffuse {}: {}", list(generate.keys()), sampler.sampler.name()))
@@ -109,6 +110,7 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
         Op::ReadCells { from, .. }
         | Op::WriteCells { from, .. }
         | Op::WriteNumbers { from, .. }
+        | Op::Judge { from, .. }
         | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
@@ -130,7 +132,9 @@ fn makes(op: &Op) -> Vec<&str> {
             vec![to]
         }
         Op::Diffuse { generate, .. } => generate.values().map(String::as_str).collect(),
-        Op::Score { label, scores, .. } => label.iter().chain(scores).map(String::as_str).collect(),
+        Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } => {
+            label.iter().chain(scores).map(String::as_str).collect()
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Lines about the model, shared by all printed plans.
 
-use anyflow_config::{Kinds, NetworkConfig, Precision};
-use serde_json::Value as Json;
+use anyflow_config::{Aggregation, Auxiliary, Precision};
 
 use crate::explain::options::Options;
 use crate::explain::words::{list, section};
-use crate::plan::{Companion, DenoiserConfig, Form, Model};
+use crate::plan::{DenoiserConfig, Form, Model};
 
 /// The model: streams, prompts and denoisers.
 pub(crate) fn lines(model: &Model, options: Options) -> String {
@@ -63,21 +62,17 @@ fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<Stri
     if !denoiser.prompts.is_empty() {
         what.push_str(&format!(", prompts {}", list(&denoiser.prompts)));
     }
-    let network = options.of_family(NetworkConfig::FAMILY, &denoiser.network);
-    vec![name.to_string(), what, network, options.kind(&denoiser.schedule)]
+    vec![name.to_string(), what, options.kind(&denoiser.network), options.kind(&denoiser.schedule)]
 }
 
-fn auxiliary_stream(stream: &str, auxiliary: &Companion) -> String {
-    let word = |of: &Json, key: &str| of[key].as_str().map_or_else(|| of[key].to_string(), str::to_string);
+fn auxiliary_stream(stream: &str, auxiliary: &Auxiliary) -> String {
     let mut out = String::new();
     if let Some(added) = &auxiliary.aggregate {
-        let weight = word(added, "weight");
-        let into = word(added, "into");
-        let law = word(added, "law");
-        out.push_str(&format!(", adds {weight} x {stream} into {into} ({law})"));
+        let Aggregation { weight, law, .. } = &added.aggregation;
+        out.push_str(&format!(", adds {weight:?} x {stream} into {} ({law})", added.into));
     }
     if let Some(head) = &auxiliary.head {
-        out.push_str(&format!(", predicts {stream} at {} by {}", word(head, "reads"), word(head, "loss")));
+        out.push_str(&format!(", predicts {stream} at {} by {}", head.reads, head.loss));
     }
     out
 }

@@ -23,7 +23,7 @@ impl Options<'_> {
     }
 
     /// `kind (key value, ...)` of a kind as JSON.
-    pub fn of_family(self, family: &Family, json: &Json) -> String {
+    fn of_family(self, family: &Family, json: &Json) -> String {
         let Json::Object(object) = json else { return json.to_string() };
         let name = object.get("kind").and_then(Json::as_str).unwrap_or("?");
         let kind = family.kind(name);

@@ -4,6 +4,7 @@ use crate::component::word;
 use crate::descriptor::Role;
 use crate::explain::model;
 use crate::explain::options::Options;
+use crate::explain::tasks::judge;
 use crate::explain::words::{bytes, classification, list, section};
 use crate::plan::{Op, RunPlan, Value};
 
@@ -23,6 +24,7 @@ pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
         plan.values.iter().map(|(id, value)| vec![id.clone(), lifetime(id, value, plan), value.kind.to_string()]);
     let outputs = plan.outputs.iter().map(|(column, value)| vec![format!("column `{column}`"), value.clone()]);
     for part in [
+        section("scorers", plan.scorers.iter().map(|(node, it)| judge(node, it, options)).collect()),
         section("inputs", inputs.collect()),
         section("steps", steps.collect()),
         section("values", values.collect()),
@@ -44,6 +46,10 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
         Op::WriteNumbers { from, to } => ("write", format!("{from} -> {to}")),
         Op::Module { stream, role: Role::Embed, from, to } => ("embed", format!("{from} -> {to} (prompt {stream})")),
         Op::Module { stream, role, from, to } => (word(*role), format!("{from} -> {to} (stream {stream})")),
+        Op::Judge { from, names, .. } => {
+            let named = if names.is_empty() { String::new() } else { format!("classes {}", list(names)) };
+            ("judge", joined(vec![from.clone(), named]))
+        }
         Op::Diffuse {
             denoiser,
             generate,

@@ -27,10 +27,11 @@ pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
     format!("eval {} ({})\n{}", plan.name, plan.source, parts.join("\n"))
 }
 
-fn judge(stream: &str, judge: &ScorerConfig, options: Options) -> Vec<String> {
+/// A judge by the name of its stream or node.
+pub(crate) fn judge(name: &str, judge: &ScorerConfig, options: Options) -> Vec<String> {
     let module = judge.module.as_ref().map_or("its codec".into(), |module| options.component(module));
     let weights = judge.checkpoint.as_ref().map_or(String::new(), |path| format!("weights {path}"));
-    vec![stream.to_string(), format!("{} classes", judge.classes), module, weights]
+    vec![name.to_string(), format!("{} classes", judge.classes), module, weights]
 }
 
 fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {

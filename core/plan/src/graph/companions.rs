@@ -1,12 +1,11 @@
 //! Auxiliary streams of a denoiser: added into a diffused stream, or predicted from features by a head.
 
+use anyflow_config::network::Architecture;
+use anyflow_config::{self as config, Embedding, Head, HeadMisfit, Network, SiteSpec};
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::error::Report;
-use crate::graph::StreamNode;
-use crate::graph::sites::sites;
-use crate::plan::Companion;
+use crate::graph::model_graph::{Streams, latent};
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, HeadSpec, ModelSpec, unknown};
@@ -39,13 +38,11 @@ problems! {
     }
 }
 
-type Streams<'a> = IndexMap<String, StreamNode<'a>>;
-
 /// The auxiliary streams of a denoiser.
 pub(super) struct Auxiliary {
     pub names: Vec<String>,
     /// Their part of the plan; `None` if one is wrong, which was reported.
-    pub plan: Option<IndexMap<String, Companion>>,
+    pub plan: Option<IndexMap<String, config::Auxiliary>>,
 }
 
 /// Resolves the auxiliary streams of a denoiser.
@@ -56,7 +53,7 @@ pub(super) fn of_denoiser(
     report: &mut Report,
 ) -> Auxiliary {
     let diffuses = |name: &str| denoiser.over.iter().any(|stream| stream.value == name);
-    let mut companions = IndexMap::<String, Companion>::new();
+    let mut companions = IndexMap::<String, config::Auxiliary>::new();
     let mut good = true;
     for stream in model.streams.iter().filter(|stream| diffuses(&stream.name.value)) {
         for aggregate in &stream.aggregates {
@@ -72,12 +69,10 @@ pub(super) fn of_denoiser(
                 report.error(name.span, problem);
                 good = false;
             }
-            let mut keys = aggregate.keys.clone();
-            if let Some(keys) = &mut keys {
-                keys.insert("into".into(), Json::from(stream.name.value.clone()));
-            }
-            good &= keys.is_some();
-            companion.aggregate = keys.map(Json::Object);
+            good &= aggregate.aggregation.is_some();
+            let into = &stream.name.value;
+            let embedding = |aggregation| Embedding { aggregation, into: into.clone() };
+            companion.aggregate = aggregate.aggregation.clone().map(embedding);
         }
     }
     for head in &model.heads {
@@ -85,12 +80,9 @@ pub(super) fn of_denoiser(
         let Some((_, site)) = read_of(head, &denoiser.name.value) else { continue };
         good &= streams.contains_key(&head.companion.value) && is_auxiliary(&head.companion, denoiser, report);
         good &= fits(head, site, denoiser, streams, report);
-        let mut keys = head.keys.clone();
-        if let Some(keys) = &mut keys {
-            keys.insert("reads".into(), Json::from(site));
-        }
-        good &= keys.is_some();
-        companions.entry(head.companion.value.clone()).or_default().head = keys.map(Json::Object);
+        good &= head.head.is_some();
+        let planned = head.head.clone().map(|keys| Head { reads: site.to_string(), ..keys });
+        companions.entry(head.companion.value.clone()).or_default().head = planned;
     }
     let names = companions.keys().filter(|name| streams.contains_key(*name) && !diffuses(name)).cloned().collect();
     Auxiliary { names, plan: good.then_some(companions) }
@@ -141,26 +133,27 @@ fn is_auxiliary(name: &SpannedString, denoiser: &DenoiserSpec, report: &mut Repo
 
 /// True if the site exists and the head can predict its stream there. Parts with errors of their own are skipped.
 fn fits(head: &HeadSpec, site: &str, denoiser: &DenoiserSpec, streams: &Streams, report: &mut Report) -> bool {
-    let latent = |name: &str| Some(streams.get(name)?.plan.as_ref()?.latent.clone());
-    let over: Option<Vec<_>> = denoiser.over.iter().map(|stream| latent(&stream.value)).collect();
+    let over: Option<Vec<_>> = denoiser.over.iter().map(|stream| latent(streams, &stream.value)).collect();
     let (Some(over), Some(network), Some(reads)) = (over, &denoiser.network, &head.reads) else { return true };
-    let sites = sites(network, &over);
-    let Some((_, features)) = sites.iter().find(|(name, _)| name == site) else {
+    let sites = match network {
+        Network::Part(part) => part.sites(&over),
+        Network::Coupled(_) | Network::DualStream(_) => Vec::new(),
+    };
+    let Some(SiteSpec { shape: features, .. }) = SiteSpec::named(&sites, site) else {
         let owner = format!("the network of denoiser `{}`", denoiser.name.value);
-        let what = "site".into();
-        let hint = Hint::among(site, sites.iter().map(|(name, _)| name.as_str()));
-        report.error(reads.span, Problem::NotThere { owner, what, name: site.into(), hint });
+        let known: Vec<String> = sites.iter().map(|spec| spec.site.to_string()).collect();
+        let hint = Hint::among(site, known.iter().map(String::as_str));
+        report.error(reads.span, Problem::NotThere { owner, what: "site".into(), name: site.into(), hint });
         return false;
     };
-    let (Some(keys), Some(target)) = (&head.keys, latent(&head.companion.value)) else { return true };
-    let is_map = keys["network"]["kind"] == "conv";
-    let reason = match (features.as_slice(), target.as_slice()) {
-        (_, [_, _, ..]) if keys["loss"] == "cross-entropy" => "`cross-entropy` needs a latent [class]; use `mse`",
-        ([_, height, width], [_, rows, columns]) if is_map && (height, width) == (rows, columns) => return true,
-        _ if is_map => "`conv` needs features and a stream of the same height and width",
-        ([_, _, _, _, ..], _) => "features with four axes cannot be read; name another site",
-        _ => return true,
+    let (Some(keys), Some(target)) = (&head.head, latent(streams, &head.companion.value)) else { return true };
+    let reason = match keys.misfit(features, target) {
+        None => return true,
+        Some(HeadMisfit::Loss) => "`cross-entropy` needs a latent [class]; use `mse`",
+        Some(HeadMisfit::Size) => "`conv` needs features and a stream of the same height and width",
+        Some(HeadMisfit::Axes) => "features with four axes cannot be read; name another site",
     };
+    let target = target.to_vec();
     let stream = head.companion.value.clone();
     let site = reads.value.clone();
     let problem = AuxiliaryProblem::HeadShape { stream, target, site, features: features.clone(), reason };

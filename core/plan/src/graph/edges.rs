@@ -126,6 +126,7 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
         Some(Action::Score(spec)) => {
             spec.observe.iter().map(|(stream, from)| (Slot::Observe(stream.value.clone()), from)).collect()
         }
+        Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
         None => Vec::new(),
     }
 }
@@ -169,7 +170,7 @@ impl Graph<'_> {
                 let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
-            Some(Action::Score(_)) => {
+            Some(Action::Score(_) | Action::Judge(_)) => {
                 let port = stream_port(head, port, &PORTS, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
@@ -211,7 +212,7 @@ fn stream_port(
     }
     // A wrong diffusion was reported; its streams are unknown.
     let Some(Act::Diffuse(Diffusion { lists, .. })) = act else {
-        if let Some(Act::Score(_)) = act {
+        if let Some(Act::Score(_) | Act::Judge(_)) = act {
             let hint = Hint::among(port, generated.iter().copied());
             report.error(written.span, PortProblem::UnknownPort { node: head.into(), port: port.into(), hint });
         }

@@ -1,30 +1,19 @@
 //! Resolves a model: finds its components and infers its shapes.
 
 use indexmap::IndexMap;
-use serde_json::Value as Json;
 
 use crate::catalog::Catalog;
 use crate::component::{self, Found};
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
-use crate::graph::{ModelGraph, PromptNode, StreamNode, reads, shapes};
+use crate::graph::model_graph::Streams;
+use crate::graph::{ModelGraph, PromptNode, StreamNode};
 use crate::infer::{End, Solver};
 use crate::plan::{Component, DenoiserConfig, PromptConfig, Stream, Type};
-use crate::problem::{Hint, Problem, problems};
+use crate::problem::Problem;
 use crate::source::{Source, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
-
-problems! {
-    /// What can be wrong with the parts of a network.
-    pub(crate) enum PartProblem {
-        /// A network with `parts` has no network for a stream of its denoiser.
-        /// Example: `over: [x, y]` with `parts: {x: {kind: unet}}`.
-        /// Cure: Add a network for the stream under `parts`, or remove the stream from `over`.
-        #[error("`parts` of denoiser `{denoiser}` has no network for stream `{stream}`")]
-        NoPart { denoiser: String, stream: String },
-    }
-}
 
 /// Resolves a model.
 pub(crate) fn resolve_model<'a>(
@@ -219,7 +208,7 @@ fn same_modality(codec: &Found<CodecDescriptor>, module: &Found<ModuleDescriptor
 fn denoiser(
     spec: &DenoiserSpec,
     auxiliary: Auxiliary,
-    streams: &IndexMap<String, StreamNode>,
+    streams: &Streams,
     prompts: &IndexMap<String, PromptNode>,
     report: &mut Report,
 ) -> (Vec<String>, Option<DenoiserConfig>) {
@@ -229,14 +218,10 @@ fn denoiser(
     for name in spec.prompts.iter().filter(|name| !prompts.contains_key(&name.value)) {
         unknown("prompt", name, prompts.keys().map(String::as_str), report);
     }
-    one_shape(spec, prompts, report);
     let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
         let what = format!("`over` of denoiser `{}`", spec.name.value);
         report.error(spec.name.span, Problem::WrongCount { what, wanted: "at least one stream".into(), found: 0 });
-    }
-    if let Some(network) = &spec.network {
-        fit(network, spec, streams, report);
     }
     let plan = || {
         Some(DenoiserConfig {
@@ -251,41 +236,4 @@ fn denoiser(
     };
     let plan = plan();
     (over.into_iter().chain(auxiliary.names).collect(), plan)
-}
-
-/// Prompts of one denoiser are mixed, so they must have the same shape.
-fn one_shape(spec: &DenoiserSpec, prompts: &IndexMap<String, PromptNode>, report: &mut Report) {
-    let shape = |name: &SpannedString| prompts.get(&name.value)?.plan.as_ref().map(|plan| plan.tokens.clone());
-    let mut shapes = spec.prompts.iter().filter_map(|name| Some((name, shape(name)?)));
-    let Some((first, wanted)) = shapes.next() else { return };
-    for (name, found) in shapes.filter(|(_, found)| *found != wanted) {
-        let one = format!("prompt `{}` is {found:?}", name.value);
-        let other = format!("prompt `{}` is {wanted:?}", first.value);
-        report.error(name.span, Problem::Mismatch { what: "tokens", one, other });
-    }
-}
-
-/// Refuses streams that the network cannot take as input. Streams with errors of their own are skipped.
-fn fit(network: &Json, spec: &DenoiserSpec, streams: &IndexMap<String, StreamNode>, report: &mut Report) {
-    reads::check(network, spec, report);
-    match network["parts"].as_object() {
-        None => shapes::check(network, &spec.over, streams, report),
-        Some(parts) => {
-            for stream in &spec.over {
-                match parts.get(&stream.value) {
-                    Some(part) => shapes::check(part, std::slice::from_ref(stream), streams, report),
-                    None => {
-                        let denoiser = spec.name.value.clone();
-                        report.error(stream.span, PartProblem::NoPart { denoiser, stream: stream.value.clone() });
-                    }
-                }
-            }
-            for stranger in parts.keys().filter(|part| !spec.over.iter().any(|stream| stream.value == **part)) {
-                let owner = format!("denoiser `{}`", spec.name.value);
-                let hint = Hint::among(stranger, spec.over.iter().map(|stream| stream.value.as_str()));
-                let what = "stream".into();
-                report.error(spec.name.span, Problem::NotThere { owner, what, name: stranger.clone(), hint });
-            }
-        }
-    }
 }

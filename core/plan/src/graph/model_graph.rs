@@ -20,6 +20,14 @@ pub(crate) struct ModelGraph<'a> {
     pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
 }
 
+/// Streams by name.
+pub(super) type Streams<'a> = IndexMap<String, StreamNode<'a>>;
+
+/// The latent of a stream, if it has no errors.
+pub(super) fn latent<'s>(streams: &'s Streams, name: &str) -> Option<&'s [i64]> {
+    Some(&streams.get(name)?.plan.as_ref()?.latent)
+}
+
 /// A stream.
 pub(crate) struct StreamNode<'a> {
     /// The component by which pipelines name it: its module, or its codec if it has no module.
@@ -76,6 +84,11 @@ impl ModelGraph<'_> {
         let Some((over, plan)) = self.denoisers.get(denoiser) else { return Vec::new() };
         let prompts = plan.iter().flat_map(|denoiser| &denoiser.prompts);
         over.iter().chain(prompts).map(String::as_str).collect()
+    }
+
+    /// The shape of a stream's latent, if nothing in the stream is wrong.
+    pub fn shape(&self, stream: &str) -> Option<&[i64]> {
+        latent(&self.streams, stream)
     }
 
     /// True if a stream or a prompt has this name.

@@ -5,8 +5,8 @@ use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::graph::{
-    Diffusion, ModelGraph, Score, StreamLists, StreamNode, choose_denoiser, encoding, known_streams, resolve_lists,
-    resolve_score,
+    Diffusion, ModelGraph, Score, ScorerNode, StreamLists, StreamNode, choose_denoiser, encoding, known_streams,
+    resolve_lists, resolve_score, resolve_scorer_node,
 };
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
@@ -39,6 +39,8 @@ pub(crate) enum Act {
     Diffuse(Diffusion),
     /// Predicts classes.
     Score(Score),
+    /// Classifies cells by a trained scorer.
+    Judge(ScorerNode),
 }
 
 /// Resolves a node; `None` if something is wrong, which is reported.
@@ -62,6 +64,7 @@ pub(crate) fn resolve_node(
         }
         Action::Diffuse(spec) => diffusion(spec, all, model, report).map(Act::Diffuse),
         Action::Score(spec) => resolve_score(spec, model, report).map(Act::Score),
+        Action::Judge(spec) => resolve_scorer_node(spec, model, catalog, report).map(Act::Judge),
     }
 }
 

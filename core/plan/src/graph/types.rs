@@ -30,6 +30,7 @@ fn of_input(graph: &Graph, index: usize, model: &ModelGraph, catalog: &Catalog, 
         Vertex::Node(node) => match &graph.acts[node] {
             Some(Act::Code { role: Role::Encode, stream }) => model.streams.get(stream)?.codec_descriptor,
             Some(Act::Embed { prompt }) => model.prompts.get(prompt)?.codec_descriptor,
+            Some(Act::Judge(node)) => model.streams.get(&node.scorer.stream)?.codec_descriptor,
             _ => None,
         },
         _ => None,
@@ -80,6 +81,7 @@ pub(crate) fn leaving(
             Act::Code { stream, .. } => Some(plan_of(model, stream)?.cells.clone()),
             Act::Diffuse(_) => latent(port?, plan_of(model, port?)?),
             Act::Score(score) => Some(graph::type_of_port(port?, &plan_of(model, &score.scoring.stream)?.modality)),
+            Act::Judge(node) => Some(node.type_of_port(port?, &plan_of(model, &node.scorer.stream)?.modality)),
         },
     }
 }

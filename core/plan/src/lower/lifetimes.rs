@@ -13,6 +13,7 @@ pub(crate) fn reads(op: &Op) -> Vec<&str> {
         Op::ReadCells { from, .. }
         | Op::WriteCells { from, .. }
         | Op::WriteNumbers { from, .. }
+        | Op::Judge { from, .. }
         | Op::Module { from, .. } => vec![from],
         Op::Diffuse { observe, masks, condition, .. } => {
             let conditions = condition.iter().map(|condition| &condition.from);

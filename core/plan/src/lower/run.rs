@@ -6,33 +6,35 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
 use crate::descriptor::Role;
-use crate::graph::{self, Act, Diffusion, Pipeline, Score, Slot, Vertex};
+use crate::graph::{self, Act, Diffusion, Pipeline, Score, ScorerNode, Slot, Vertex};
 use crate::lower::{lifetimes, order};
-use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, Step, Stream, Type, Value};
+use crate::plan::{Condition, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Step, Stream, Type, Value};
 use crate::source::Source;
 
 /// Makes the plan of a pipeline without errors; `None` if it has errors.
 pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
     let model = pipeline.model.plan()?;
     let graph = &pipeline.graph;
-    let mut steps = Steps { pipeline, model: &model, steps: Vec::new(), values: IndexMap::new() };
+    let mut steps =
+        Steps { pipeline, model: &model, steps: Vec::new(), scorers: IndexMap::new(), values: IndexMap::new() };
     let inputs = steps.inputs()?;
     for index in order::ordered(graph, &pipeline.live) {
         steps.node(index)?;
     }
     let outputs = steps.outputs()?;
-    let Steps { steps, mut values, .. } = steps;
+    let Steps { steps, scorers, mut values, .. } = steps;
     lifetimes::set_last_uses(&mut values, &steps);
     let bytes_per_row = lifetimes::peak_bytes(&values, &steps, &outputs, &model);
     let name = graph.spec.name.as_ref()?.value.clone();
     let source = source.path.clone();
-    Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, values, steps, outputs, bytes_per_row })
+    Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, scorers, values, steps, outputs, bytes_per_row })
 }
 
 struct Steps<'g> {
     pipeline: &'g Pipeline<'g>,
     model: &'g Model,
     steps: Vec<Step>,
+    scorers: IndexMap<String, ScorerConfig>,
     values: IndexMap<String, Value>,
 }
 
@@ -98,6 +100,10 @@ impl Steps<'_> {
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
             Act::Score(score) => self.score(name, index, score),
+            Act::Judge(judge) => {
+                let from = self.read(index, &Slot::From)?;
+                self.judge(name, index, judge, from)
+            }
         }
     }
 
@@ -144,6 +150,23 @@ impl Steps<'_> {
         self.push(&node, op, vec![(between.clone(), array)]);
         let op = Op::Module { stream: prompt, role: Role::Embed, from: between, to: node.clone() };
         self.push(&node, op, vec![(node.clone(), tokens)]);
+        Some(())
+    }
+
+    fn judge(&mut self, node: String, index: NodeIndex, judge: ScorerNode, from: String) -> Option<()> {
+        let stream = judge.scorer.stream.clone();
+        let plan = self.model.streams.get(&stream)?;
+        let array = format!("{node}.array");
+        let op = Op::ReadCells { stream, from, to: array.clone() };
+        self.push(&node, op, vec![(array.clone(), plan.array.clone())]);
+        let read = self.pipeline.read_ports(index);
+        let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
+        let [label, scores] = [graph::LABEL, graph::SCORES].map(port);
+        let made = [(&label, graph::LABEL), (&scores, graph::SCORES)].into_iter();
+        let made =
+            made.filter_map(|(id, port)| Some((id.clone()?, judge.type_of_port(port, &plan.modality)))).collect();
+        self.scorers.insert(node.clone(), judge.scorer);
+        self.push(&node, Op::Judge { from: array, names: judge.names, label, scores }, made);
         Some(())
     }
 

@@ -1,6 +1,6 @@
 //! Models: streams, prompts and denoisers, and the types of values.
 
-use anyflow_config::{Parameterization, Precision, ScheduleConfig};
+use anyflow_config::{Auxiliary, Network, Parameterization, Precision, ScheduleConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -146,34 +146,16 @@ pub struct DenoiserConfig {
     pub over: Vec<String>,
     /// Its auxiliary streams, which it never diffuses.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub companions: IndexMap<String, Companion>,
+    pub companions: IndexMap<String, Auxiliary>,
     /// Prompts that it attends to, all of the same shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
-    /// `{kind, ...}` with all defaults.
-    pub network: Json,
+    /// The layers.
+    pub network: Network,
     /// What the network predicts.
     pub predict: Parameterization,
     /// For all streams without their own schedule.
     pub schedule: ScheduleConfig,
     /// Number format of the network's matrix products.
     pub precision: Precision,
-}
-
-/// An auxiliary stream: added into another stream, or predicted from features by a head, or both.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Companion {
-    /// `{into, weight, law, dropout}` with all defaults: adds its embedding into a diffused stream.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aggregate: Option<Json>,
-    /// `{reads, network, loss, weight, ...}` with all defaults: predicts it from features.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<Json>,
-}
-
-impl Companion {
-    /// True if it is a class.
-    pub fn is_class(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| head["loss"] == "cross-entropy")
-    }
 }

@@ -21,6 +21,7 @@ impl Job {
 fn of_run(plan: &mut RunPlan) {
     plan.source.clear();
     of_model(&mut plan.model);
+    plan.scorers.values_mut().for_each(of_scorer);
 }
 
 fn of_training(plan: &mut TrainPlan) {

@@ -4,7 +4,7 @@ use anyflow_config::{Guidance, Sampling};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Type};
+use super::{Model, ScorerConfig, Type};
 use crate::descriptor::Role;
 
 /// A checked pipeline.
@@ -20,6 +20,9 @@ pub struct RunPlan {
     pub model: Model,
     /// Columns that are read: input name -> column.
     pub inputs: IndexMap<String, Input>,
+    /// Scorers of the nodes that judge, by node.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub scorers: IndexMap<String, ScorerConfig>,
     /// All values by id: an input's name, `node.port`, or `node` for a node with a single port.
     pub values: IndexMap<String, Value>,
     /// Steps in order.
@@ -108,6 +111,18 @@ pub enum Op {
         from: String,
         /// Latent, array or tokens.
         to: String,
+    },
+    /// Classification by the scorer of the node, on the compute thread.
+    Judge {
+        /// Array.
+        from: String,
+        /// Names of the classes; empty if they are numbers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
+        /// Value id of the best class of each row, if a step or output reads it.
+        label: Option<String>,
+        /// Value id of the log-probabilities of all classes, if a step or output reads them.
+        scores: Option<String>,
     },
     /// Diffusion.
     Diffuse {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Job;
 
+/// The column with the number of the draw, in the output of a run that draws each row several times.
+pub const DRAW_COLUMN: &str = "draw";
+
 /// An order to the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
@@ -22,6 +25,9 @@ pub struct Order {
     /// Number of rows of a run without inputs; maximum number of rows of a run with inputs.
     #[serde(default)]
     pub rows: Option<u64>,
+    /// The rows of the input that run, and how often.
+    #[serde(default)]
+    pub selection: RowSelection,
     /// Column with the row key; by default `id` if it exists, otherwise the number of the row.
     #[serde(default)]
     pub key: Option<String>,
@@ -52,6 +58,31 @@ pub struct Order {
     /// File for a timeline of the run.
     #[serde(default)]
     pub trace: Option<String>,
+}
+
+/// Rows of the input of a run. [`Order::rows`] bounds their number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowSelection {
+    /// A condition that the rows fulfil.
+    pub filter: Option<String>,
+    /// Rows to pass over, among those that fulfil it.
+    pub skip: u64,
+    /// Number of times that each row runs, each with other noise; at least 1.
+    pub draws: u64,
+}
+
+impl Default for RowSelection {
+    /// All rows, once.
+    fn default() -> Self {
+        RowSelection { filter: None, skip: 0, draws: 1 }
+    }
+}
+
+impl RowSelection {
+    /// True if no row is left out.
+    pub fn is_all(&self) -> bool {
+        self.filter.is_none() && self.skip == 0
+    }
 }
 
 /// An order to check a plugin.

@@ -1,19 +1,19 @@
 //! Auxiliary streams as written: `aggregate` of a stream, and `heads` of a model.
 
-use serde_json::{Map, Value as Json};
+use anyflow_config::{Aggregation, Head, Mapped};
 
 use crate::error::Report;
 use crate::source::SpannedString;
 use crate::spec::check_name;
-use crate::surface::{self, Fields};
+use crate::surface::Fields;
 use crate::yaml::Entry;
 
 /// An auxiliary stream whose embedding is added into a stream.
 #[derive(Debug)]
 pub(crate) struct AggregateSpec {
     pub companion: SpannedString,
-    /// All keys; `None` if one is wrong, which was reported.
-    pub keys: Option<Map<String, Json>>,
+    /// `None` if a key is wrong, which was reported.
+    pub aggregation: Option<Aggregation>,
 }
 
 /// An auxiliary stream that a head predicts from features.
@@ -22,17 +22,17 @@ pub(crate) struct HeadSpec {
     pub companion: SpannedString,
     /// `denoiser.site`
     pub reads: Option<SpannedString>,
-    /// All keys, as above.
-    pub keys: Option<Map<String, Json>>,
+    /// `None` if a key is wrong, as above.
+    pub head: Option<Head>,
 }
 
 /// The auxiliary streams that are added into a stream.
 pub(crate) fn aggregates(stream: &Fields, report: &mut Report) -> Vec<AggregateSpec> {
     let read = |entry: &Entry, report: &mut Report| {
         let within = format!("aggregate `{}` of {}", entry.key.value, stream.within);
-        let fields = Fields::open(&entry.node, &surface::AGGREGATE, within, entry.key.span, report);
-        let keys = fields.and_then(|fields| fields.all(report));
-        AggregateSpec { companion: entry.key.clone(), keys }
+        let fields = Fields::open(&entry.node, Aggregation::MAPPING, within, entry.key.span, report);
+        let aggregation = fields.and_then(|fields| fields.value(report));
+        AggregateSpec { companion: entry.key.clone(), aggregation }
     };
     stream.names("aggregate", report).iter().map(|entry| read(entry, report)).collect()
 }
@@ -41,11 +41,11 @@ pub(crate) fn aggregates(stream: &Fields, report: &mut Report) -> Vec<AggregateS
 pub(crate) fn heads(model: &Fields, report: &mut Report) -> Vec<HeadSpec> {
     let read = |entry: &Entry, report: &mut Report| {
         check_name(&entry.key, report);
-        let mut spec = HeadSpec { companion: entry.key.clone(), reads: None, keys: None };
+        let mut spec = HeadSpec { companion: entry.key.clone(), reads: None, head: None };
         let within = format!("head `{}`", entry.key.value);
-        if let Some(fields) = Fields::open(&entry.node, &surface::HEAD, within, entry.key.span, report) {
+        if let Some(fields) = Fields::open(&entry.node, Head::MAPPING, within, entry.key.span, report) {
             spec.reads = fields.text("reads", report);
-            spec.keys = fields.all(report);
+            spec.head = fields.value(report);
         }
         spec
     };

@@ -1,6 +1,6 @@
 //! A model as written.
 
-use anyflow_config::{Mapping, Parameterization, Precision, ScheduleConfig, ValueForm};
+use anyflow_config::{Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -46,7 +46,7 @@ pub(crate) struct DenoiserSpec {
     pub name: SpannedString,
     pub over: Vec<SpannedString>,
     pub prompts: Vec<SpannedString>,
-    pub network: Option<Json>,
+    pub network: Option<Network>,
     pub predict: Option<Parameterization>,
     pub schedule: Option<ScheduleConfig>,
     pub precision: Option<Precision>,
@@ -149,8 +149,8 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     check_unique("prompt", &spec.prompts, report);
     spec.predict = fields.typed("predict", report);
     spec.precision = fields.typed("precision", report);
-    spec.network =
-        fields.json("network", report).map(|json| json.value).filter(|json| sizes_fit(&fields, json, report));
+    let network: Option<Network> = fields.typed("network", report);
+    spec.network = network.filter(|network| sizes_fit(&fields, network, !spec.prompts.is_empty(), report));
     spec.schedule = fields.typed("schedule", report);
     spec
 }

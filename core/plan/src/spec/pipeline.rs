@@ -1,16 +1,25 @@
 //! A pipeline as written.
 
+mod subgraph;
+
+use std::cell::Cell;
+
 use anyflow_config::{Sampling, ValueForm};
 
 use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
+use crate::include;
 use crate::plan::Given;
 use crate::problem::{Hint, Problem, problems};
-use crate::source::{Span, SpannedString};
-use crate::spec::{GuidanceSpec, ScoringSpec, check_name, check_unique, guidance, open, scoring};
+use crate::source::{Source, Span, SpannedString};
+use crate::spec::model::used;
+use crate::spec::{GuidanceSpec, ScoringSpec, Use, check_name, check_unique, guidance, open, scoring};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
+
+use subgraph::{Files, Parts};
+pub(crate) use subgraph::{INNER, SubgraphProblem};
 
 problems! {
     /// What can be wrong with the action of a node.
@@ -42,11 +51,34 @@ pub(crate) struct InputSpec {
     pub column: SpannedString,
 }
 
-/// A node; its action is `None` if it could not be read, which was reported.
+/// A node. Its action is `None` if it could not be read, which was reported, or if other nodes stand for it, those of the
+/// pipeline that it uses.
 #[derive(Debug)]
 pub(crate) struct NodeSpec {
     pub name: SpannedString,
     pub action: Option<Action>,
+}
+
+impl NodeSpec {
+    /// True for a node of a pipeline that this one uses.
+    pub fn is_inner(&self) -> bool {
+        self.name.value.contains(INNER)
+    }
+
+    /// All references to inputs and other nodes.
+    pub fn references(&mut self) -> Vec<&mut SpannedString> {
+        match &mut self.action {
+            Some(Action::Code(code)) => code.from.iter_mut().collect(),
+            Some(Action::Diffuse(spec)) => {
+                let observed =
+                    spec.observe.iter_mut().flat_map(|spec| std::iter::once(&mut spec.from).chain(&mut spec.mask));
+                observed.chain(spec.condition.iter_mut().map(|(node, _)| node)).collect()
+            }
+            Some(Action::Score(spec)) => spec.observe.iter_mut().map(|(_, from)| from).collect(),
+            Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
+            None => Vec::new(),
+        }
+    }
 }
 
 /// The action of a node.
@@ -55,6 +87,7 @@ pub(crate) enum Action {
     Code(CodeSpec),
     Diffuse(DiffuseSpec),
     Score(ScoreSpec),
+    Judge(ScorerNodeSpec),
 }
 
 /// Encoding, decoding or embedding.
@@ -96,6 +129,19 @@ pub(crate) struct ScoreSpec {
     pub seed: Option<u64>,
 }
 
+/// Classification by a trained scorer.
+#[derive(Debug)]
+pub(crate) struct ScorerNodeSpec {
+    /// The node in messages.
+    pub within: String,
+    pub score: Use,
+    /// Joined to the folder of the file.
+    pub weights: Option<SpannedString>,
+    pub from: Option<SpannedString>,
+    pub stream: Option<SpannedString>,
+    pub classes: Vec<SpannedString>,
+}
+
 /// An observed stream, in part if it has a mask.
 #[derive(Debug)]
 pub(crate) struct ObservedSpec {
@@ -104,13 +150,34 @@ pub(crate) struct ObservedSpec {
     pub mask: Option<SpannedString>,
 }
 
-/// Reads a pipeline.
-pub(crate) fn pipeline(root: &Node, report: &mut Report) -> Option<PipelineSpec> {
+/// Reads a pipeline with the pipelines that it uses. `files` are those of the compilation.
+pub(crate) fn pipeline(root: &Node, files: &[&Source], report: &mut Report) -> Option<PipelineSpec> {
+    pipeline_among(root, Files::new(files, &Cell::new(0)), report)
+}
+
+/// Reads a pipeline, which may be a part of another.
+fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
     let fields = open(root, FileKind::Pipeline, &surface::PIPELINE, report)?;
     let inputs: Vec<_> = fields.names("inputs", report).iter().map(|entry| input(entry, report)).collect();
-    let nodes: Vec<_> = fields.names("nodes", report).iter().map(|entry| node(entry, report)).collect();
-    let outputs = fields.pairs("outputs", report);
-    check_unique("name", inputs.iter().map(|input| &input.name).chain(nodes.iter().map(|node| &node.name)), report);
+    let written = fields.names("nodes", report);
+    let mut parts = Parts::default();
+    let mut nodes: Vec<NodeSpec> = Vec::with_capacity(written.len());
+    for entry in written {
+        match include::entry(&entry.node, "use") {
+            Some(_) => {
+                check_name(&entry.key, report);
+                nodes.extend(parts.add(entry, files, report));
+            }
+            None => nodes.push(node(entry, files, report)),
+        }
+    }
+    let mut outputs = fields.pairs("outputs", report);
+    for node in &mut nodes {
+        let follow = if node.is_inner() { Parts::follow } else { Parts::follow_own };
+        node.references().into_iter().for_each(|reference| follow(&parts, reference, report));
+    }
+    outputs.iter_mut().for_each(|(_, from)| parts.follow_own(from, report));
+    check_unique("name", inputs.iter().map(|input| &input.name).chain(written.iter().map(|entry| &entry.key)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
         let what = "`outputs`".into();
@@ -134,16 +201,16 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec
 }
 
-const ACTIONS: [&str; 5] = ["encode", "decode", "embed", "diffuse", "score"];
+const ACTIONS: [&str; 6] = ["encode", "decode", "embed", "diffuse", "score", "use"];
 
-fn node(entry: &Entry, report: &mut Report) -> NodeSpec {
+fn node(entry: &Entry, files: Files<'_>, report: &mut Report) -> NodeSpec {
     let name = entry.key.clone();
     check_name(&name, report);
-    let action = action(entry, report);
+    let action = action(entry, files, report);
     NodeSpec { name, action }
 }
 
-fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
+fn action(entry: &Entry, files: Files<'_>, report: &mut Report) -> Option<Action> {
     let within = format!("node `{}`", entry.key.value);
     let Content::Mapping(entries) = &entry.node.content else {
         ValueForm::Names(&ValueForm::Any).wrong(&entry.node, &within, report);
@@ -154,6 +221,8 @@ fn action(entry: &Entry, report: &mut Report) -> Option<Action> {
         Some(&"encode") => code(entry, Role::Encode, within, report),
         Some(&"decode") => code(entry, Role::Decode, within, report),
         Some(&"embed") => code(entry, Role::Embed, within, report),
+        // Only a trained scorer reads cells.
+        Some(&"score") if words.contains(&"from") => judge(entry, within, files, report),
         Some(&"score") => score(entry, within, report),
         Some(_) => diffuse(entry, within, report),
         None => {
@@ -216,6 +285,21 @@ fn score(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
         denoiser: fields.text("denoiser", report),
         sampler: fields.typed("sampler", report),
         seed: fields.integer("seed", report),
+    }))
+}
+
+fn judge(entry: &Entry, within: String, files: Files<'_>, report: &mut Report) -> Option<Action> {
+    let fields = Fields::open(&entry.node, &surface::SCORER_NODE, within.clone(), entry.key.span, report)?;
+    let classes = fields.texts("classes", report);
+    check_unique("class", &classes, report);
+    let weights = fields.text("weights", report);
+    Some(Action::Judge(ScorerNodeSpec {
+        within,
+        score: used(&fields, "score", report)?,
+        weights: weights.map(|path| SpannedString::new(files.beside(&path), path.span)),
+        from: fields.text("from", report),
+        stream: fields.text("stream", report),
+        classes,
     }))
 }
 

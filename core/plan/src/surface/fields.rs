@@ -1,6 +1,6 @@
 //! Reads a mapping by its table.
 
-use anyflow_config::{Key, Mapping, ValueForm};
+use anyflow_config::{Key, Keyed, Mapping, ValueForm};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
@@ -85,7 +85,15 @@ impl<'a> Fields<'a> {
         serde_json::from_value(json.value).map_err(internal).ok()
     }
 
-    /// The values of all keys that are written or have a default; `None` if one of them is wrong.
+    /// All keys as a type; `None` if one of them is wrong.
+    pub fn value<T: Keyed>(&self, report: &mut Report) -> Option<T> {
+        let all = self.all(report)?;
+        let span = self.entries.first().map_or(Span::default(), |entry| entry.key.span);
+        let internal = |text| report.error(span, Problem::Internal { text: format!("{}: {text}", self.within) });
+        T::read(all).map_err(internal).ok()
+    }
+
+    /// The values of all keys that are written or have a default; `None` if one of them is wrong or missing.
     pub fn all(&self, report: &mut Report) -> Option<Map<String, Json>> {
         let mut all = Map::new();
         let mut good = true;
@@ -93,7 +101,7 @@ impl<'a> Fields<'a> {
             if let Some(value) = self.json(key.name, report) {
                 all.insert(key.name.into(), value.value);
             } else {
-                good &= self.entry(key.name).is_none();
+                good &= self.entry(key.name).is_none() && !key.is_required();
             }
         }
         good.then_some(all)

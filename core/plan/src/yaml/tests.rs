@@ -78,6 +78,12 @@ proptest! {
     }
 
     #[test]
+    fn written_trees_are_read_back(tree in trees()) {
+        let text = serde_saphyr::to_string(&tree).unwrap();
+        prop_assert_eq!(read(&text).json(), tree);
+    }
+
+    #[test]
     fn json_is_yaml(tree in trees()) {
         prop_assert_eq!(read(&tree.to_string()).json(), tree);
     }

@@ -85,7 +85,7 @@ fn variants_change_models_and_samplers() {
     assert_eq!(plan.variants["fast"].sampler.steps, 6);
     assert_eq!(plan.variants["small"].sampler, plan.variants["own"].sampler);
     let small = plan.variants["small"].model.as_ref().unwrap();
-    assert_eq!(small.denoisers["joint"].network["width"], 32);
+    assert_eq!(small.denoisers["joint"].network.object()["width"], 32);
     assert!(plan.variants["own"].model.is_none());
 }
 

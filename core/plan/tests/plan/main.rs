@@ -19,5 +19,7 @@ mod properties;
 mod reading;
 mod reference;
 mod schema;
+mod scorers;
 mod steering;
+mod subgraphs;
 mod syntax;

@@ -1,7 +1,7 @@
 //! Values from the command line.
 
-use anyflow_plan::Override;
-use anyflow_plan::plan::{Job, Op};
+use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::{Override, ResolvedFile, Source, resolved_files};
 
 use crate::bench::{Case, snapshot, told};
 
@@ -113,4 +113,48 @@ fn wrong_values() {
 fn wrong_forms() {
     let said = |text: &str| told(&Override::parse(text).unwrap_err(), &[]);
     snapshot("error-override-form", &["joint.seed", "joint..seed=1", "joint.seed={"].map(said).join("\n"));
+}
+
+/// The plan of the files that `resolved_files` writes for a case, without the paths of its files.
+fn resolved(case: &Case) -> RunPlan {
+    let [pipeline, model] = resolved_files(&case.main, &case.model, &case.overrides, "/work").unwrap();
+    let source = |file: ResolvedFile| Source::new(format!("/elsewhere/{}", file.name), file.text);
+    let again = Case { main: source(pipeline), model: source(model), ..Case::of(AUDIO) };
+    plan(&again)
+}
+
+fn plan(case: &Case) -> RunPlan {
+    let (job, _) = case.compile().map_err(|errors| errors.render(&[&case.main, &case.model], false)).unwrap();
+    let Job::Run(plan) = job else { panic!("no run") };
+    plan
+}
+
+#[test]
+fn resolved_files_plan_the_same_run() {
+    let case = Case::of(AUDIO).set("joint.sampler={kind: ddim, steps: 7, eta: 1.0e-3}").set("joint.seed=3");
+    let case = case.set("model.denoisers.joint.schedule.kind=cosine");
+    let mut wanted = plan(&case);
+    let found = resolved(&case);
+    assert_eq!(found.model.checkpoint.as_deref(), Some("/work/mld/weights/digits.safetensors"));
+    assert_eq!(found.model.denoisers["joint"].schedule.name(), "cosine");
+    wanted.source.clone_from(&found.source);
+    wanted.model.source.clone_from(&found.model.source);
+    wanted.model.checkpoint.clone_from(&found.model.checkpoint);
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn resolved_files_contain_what_they_include() {
+    let words = "zero\n08\nyes\nnull\n";
+    let main =
+        Source::new("mld/small/classes.yaml", "anyflow: 1\nnodes: {a: {classes: words.txt}}\nmodel: model.yaml\n");
+    let main = Source { includes: vec![Source::new("mld/small/words.txt", words)], ..main };
+    let base = Source::new("mld/small/../model.yaml", "anyflow: 1\ncheckpoint: weights/a.safetensors\nstreams: {}\n");
+    let model = Source::new("mld/small/model.yaml", "anyflow: 1\nname: small\nfrom: ../model.yaml\n");
+    let model = Source { includes: vec![base], ..model };
+    let [pipeline, model] = resolved_files(&main, &model, &[], "/work").unwrap();
+    assert!(pipeline.text.contains("model: model.yaml"), "{}", pipeline.text);
+    assert!(["\"08\"", "yes", "null"].iter().all(|word| pipeline.text.contains(word)), "{}", pipeline.text);
+    assert!(model.text.contains("checkpoint: /work/mld/small/../weights/a.safetensors"), "{}", model.text);
+    assert!(!model.text.contains("from:"), "{}", model.text);
 }

@@ -142,9 +142,18 @@ fn a_coupled_network_has_a_part_for_each_stream() {
     snapshot("plan-prompted-coupled", &text(&job));
     coupled("audio: {kind: residual-mlp}", "sound: {kind: residual-mlp}").check("error-coupled-parts");
     coupled("kind: residual-mlp, width: 32", "kind: coupled").check("error-coupled-in-coupled");
+    coupled("kind: residual-mlp, width: 32", "kind: residual-mlp, width: 36").check("error-coupled-sizes");
+    coupled("kind: residual-mlp, width: 32", "kind: unet-mlp, width: 32").check("error-coupled-cannot-attend");
     coupled("parts: {image: {kind: residual-mlp, width: 32}, audio: {kind: residual-mlp}}, ", "")
         .check("error-coupled-none");
     coupled("", "").edit("streams: [image]", "streams: [image, sound]").check("error-objective-streams");
+}
+
+#[test]
+fn a_network_that_cannot_attend_takes_no_prompt() {
+    prompted("train")
+        .edit_model("prompts: [words], network: {kind: residual-mlp}", "prompts: [words], network: {kind: unet-mlp}")
+        .check("error-prompts-cannot-attend");
 }
 
 #[test]

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyflow_diffusion::{BuildOptions, Denoiser, Network, Parameterization, Precision, Schedule, StreamSpec, build};
+use anyflow_config::network as config;
+use anyflow_diffusion::{
+    BuildOptions, Denoiser, MlpLayers, Modulation, Parameterization, Precision, ResidualMlp, Schedule, StreamKind,
+    StreamSpec, TimeFeatures,
+};
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
 use tch::{Device, Tensor};
 
 /// Tensors by name.
@@ -28,26 +31,47 @@ pub fn write(path: &Path, tensors: &Tensors) -> Result<()> {
 
 /// A stream of one vector, with noise prediction.
 pub fn stream(name: &str, elements: i64, schedule: Schedule) -> StreamSpec {
-    StreamSpec { name: name.to_string(), shape: vec![elements], schedule, parameterization: Parameterization::Eps }
+    StreamSpec {
+        name: name.to_string(),
+        shape: vec![elements],
+        schedule,
+        parameterization: Parameterization::Eps,
+        kind: StreamKind::Diffused,
+    }
 }
 
-/// The peers' score network in our configuration: scale and shift from the raw times of the streams.
-pub fn score(width: i64, blocks: usize, embedding: i64) -> Value {
-    json!({
-        "kind": "residual-mlp", "width": width, "blocks": blocks, "embedding": embedding,
-        "modulation": "scale-shift", "time": "raw", "presence": false,
-    })
+/// The size of a peers' score network.
+#[derive(Clone, Copy, Debug)]
+pub struct Score {
+    /// Units of a block.
+    pub width: i64,
+    /// Residual blocks.
+    pub blocks: usize,
+    /// Units of the time embedding.
+    pub embedding: i64,
 }
 
-/// Builds a network. If `given` holds any weights, it must hold all of them.
-pub fn built(
-    network: Value,
-    streams: &[StreamSpec],
-    precision: Precision,
-    given: &Tensors,
-) -> Result<Box<dyn Denoiser>> {
-    let network: Network = serde_json::from_value(network)?;
-    let denoiser = build(&network, streams, BuildOptions { precision, device: Device::Cpu, seed: 0 })?;
+impl Score {
+    /// Builds the network: scale and shift from the raw times of the streams.
+    pub fn build(self, streams: &[StreamSpec], precision: Precision, given: &Tensors) -> Result<Box<dyn Denoiser>> {
+        let config = config::ResidualMlp { width: self.width, blocks: self.blocks, ..config::ResidualMlp::default() };
+        let layers = MlpLayers {
+            modulation: Modulation::ScaleShift,
+            time: TimeFeatures::Raw,
+            embedding: Some(self.embedding),
+            presence: false,
+        };
+        with_weights(ResidualMlp::build(streams, &config, layers, &options(precision))?, given)
+    }
+}
+
+/// Options of a network on the CPU.
+pub fn options(precision: Precision) -> BuildOptions {
+    BuildOptions::new(precision, Device::Cpu, 0)
+}
+
+/// The network with the given weights. If `given` holds any weights, it must hold all of them.
+pub fn with_weights(denoiser: Box<dyn Denoiser>, given: &Tensors) -> Result<Box<dyn Denoiser>> {
     if given.keys().any(|name| name.starts_with(WEIGHT)) {
         let _no_grad = tch::no_grad_guard();
         for (name, mut parameter) in denoiser.parameters() {

@@ -8,7 +8,7 @@ use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Samp
 use anyhow::Result;
 use tch::{Device, Tensor};
 
-use crate::network::{self, Tensors};
+use crate::network::{self, Score, Tensors};
 use crate::report::{Clock, Line};
 
 const STREAM: &str = "x";
@@ -21,7 +21,7 @@ pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let list = list(given)?;
     let schedule = Schedule::cosine();
     let streams = [network::stream(STREAM, ELEMENTS, schedule.clone())];
-    let denoiser = network::built(network::score(512, 6, 128), &streams, Precision::F32, given)?;
+    let denoiser = Score { width: 512, blocks: 6, embedding: 128 }.build(&streams, Precision::F32, given)?;
     let params = network::weights(denoiser.as_ref());
     let flop = network::flop(denoiser.as_ref());
     let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;

@@ -6,7 +6,7 @@ use anyflow_diffusion::{Engine, EngineConfig, Observed, Precision, Request, Samp
 use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
-use crate::network::{self, Tensors};
+use crate::network::{self, Score, Tensors};
 use crate::report::{Clock, Line};
 
 const STREAM: &str = "x";
@@ -17,7 +17,7 @@ const SEED: u64 = 3;
 /// DDIM with a network of width 64: one request of one row.
 pub fn run(given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let streams = [network::stream(STREAM, ELEMENTS, Schedule::scaled_linear())];
-    let denoiser = network::built(network::score(64, 4, 16), &streams, Precision::F32, given)?;
+    let denoiser = Score { width: 64, blocks: 4, embedding: 16 }.build(&streams, Precision::F32, given)?;
     let params = network::weights(denoiser.as_ref());
     let flop = network::flop(denoiser.as_ref());
     let engine = Engine::start([("d".to_string(), denoiser)].into(), EngineConfig::new(Device::Cpu))?;

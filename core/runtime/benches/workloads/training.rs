@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use crate::network::{self, Tensors};
+use crate::network::{self, Score, Tensors};
 use crate::report::{Clock, Line};
 
 const STREAMS: [&str; 2] = ["left", "right"];
@@ -41,7 +41,7 @@ pub const NARROW: Size = Size { width: 64, batch: 16, precision: Precision::F32,
 pub fn run(size: Size, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
     let Size { width, batch, precision, steps } = size;
     let streams = STREAMS.map(|name| network::stream(name, ELEMENTS, Schedule::cosine()));
-    let denoiser = network::built(network::score(width, BLOCKS, EMBEDDING), &streams, precision, given)?;
+    let denoiser = Score { width, blocks: BLOCKS, embedding: EMBEDDING }.build(&streams, precision, given)?;
     let found = if given.is_empty() { Tensors::new() } else { prediction(denoiser.as_ref(), given)? };
     let latents = [0.5, -0.5].map(|value| Tensor::full([batch, ELEMENTS], value, (Kind::Float, Device::Cpu)));
     let law: TimeDistribution = serde_json::from_value(json!({"kind": "subset-shared", "p_cond": 0.5}))?;

@@ -1,9 +1,11 @@
 //! One U-Net call, as the engine makes it at each sampling step.
 
-use anyflow_diffusion::{DenoiserInput, Precision, Schedule, StreamSpec, TimeRun, Tokens};
+use anyflow_config::network::Unet;
+use anyflow_diffusion::{
+    BuildOptions, DenoiserInput, Network, Precision, Schedule, StreamSpec, TimeRun, Tokens, build,
+};
 use anyflow_native::InferenceMode;
 use anyhow::{Context, Result};
-use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::network::{self, Tensors};
@@ -32,7 +34,8 @@ pub const TINY: Sizes = Sizes { widths: [8, 16, 32, 32], features: 8, heads: 2, 
 /// Times one map of 4 x 32 x 32 with one prompt of 77 tokens. The warm-up computes the prompt's keys and the time
 /// embedding, because sampling computes them only once.
 pub fn run(sizes: Sizes, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
-    let mut denoiser = network::built(config(sizes), &[stream()], Precision::F32, given)?;
+    let options = BuildOptions { prompt: Some(sizes.features), ..network::options(Precision::F32) };
+    let mut denoiser = network::with_weights(build(&network(sizes), &[stream()], &options)?, given)?;
     let params = network::weights(denoiser.as_ref());
     denoiser.freeze()?;
     let tokens = input(given, "prompt", &[1, TOKENS, sizes.features])?;
@@ -52,12 +55,15 @@ pub fn run(sizes: Sizes, given: &Tensors, clock: Clock) -> Result<(Line, Tensors
     Ok((line, [("output".to_string(), output)].into()))
 }
 
-fn config(sizes: Sizes) -> serde_json::Value {
-    json!({
-        "kind": "unet", "block_out_channels": sizes.widths, "layers_per_block": 2,
-        "attention": [true, true, true, false], "num_attention_heads": [sizes.heads],
-        "cross_attention_dim": sizes.features, "norm_num_groups": sizes.groups,
-    })
+fn network(sizes: Sizes) -> Network {
+    let unet = Unet {
+        block_out_channels: sizes.widths.to_vec(),
+        attention: vec![true, true, true, false],
+        num_attention_heads: vec![sizes.heads],
+        norm_num_groups: sizes.groups,
+        ..Unet::default()
+    };
+    Network::Part(unet.into())
 }
 
 fn stream() -> StreamSpec {

@@ -8,7 +8,10 @@ use indexmap::IndexMap;
 const EXAMPLES: usize = 3;
 /// The most causes to tell apart: texts may quote anything.
 const MOST_CAUSES: usize = 200;
-/// The text of the causes beyond that.
+/// Causes to tell the user at the end of a run, and characters of each.
+const MOST_NOTED: usize = 3;
+const NOTED_CHARACTERS: usize = 200;
+/// The text of causes beyond [`MOST_CAUSES`].
 const OTHER: &str = "other causes";
 
 /// Counts failed rows by cause.
@@ -39,6 +42,19 @@ impl FailureCauses {
         if cause.keys.len() < EXAMPLES {
             cause.keys.push(row_key.clone());
         }
+    }
+
+    /// A line for each of the most frequent causes.
+    pub fn notes(self) -> Vec<String> {
+        let causes = self.sorted();
+        let more = causes.len().saturating_sub(MOST_NOTED);
+        let note = |FailureCause { text, rows, keys, .. }: &FailureCause| {
+            let text: String = text.chars().take(NOTED_CHARACTERS).collect();
+            let rows = if *rows == 1 { "1 row".into() } else { format!("{rows} rows") };
+            format!("{rows} failed: {text} (keys {})", keys.join(", "))
+        };
+        let rest = (more > 0).then(|| format!("failures have {more} more causes"));
+        causes.iter().take(MOST_NOTED).map(note).chain(rest).collect()
     }
 
     /// The causes, the most frequent first.
@@ -85,6 +101,11 @@ mod tests {
         let shown: Vec<(&str, u64)> = sorted.iter().map(|cause| (cause.text.as_str(), cause.rows)).collect();
         assert_eq!(shown, [("28 of 48 lines", 3), ("`a` is unknown", 2), ("null", 1)]);
         assert_eq!(sorted[0].keys, ["k0", "k2", "k5"]);
+        let mut causes = FailureCauses::default();
+        let texts = ["a", "b", "a", "c", "d", "`x`", "`y`"];
+        texts.iter().enumerate().for_each(|(row, text)| causes.add(&failure(row as u64, text)));
+        let noted = ["2 rows failed: a (keys k0, k2)", "2 rows failed: `x` (keys k5, k6)", "1 row failed: b (keys k1)"];
+        assert_eq!(causes.notes(), [&noted[..], &["failures have 2 more causes"]].concat());
     }
 
     #[test]

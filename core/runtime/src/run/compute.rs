@@ -1,44 +1,47 @@
 //! The third stage: modules and diffusion, on the engine's compute thread.
 
+mod judge;
+mod made_cells;
 mod module;
 
-use anyflow_diffusion::{Denoiser, EngineHandle, EngineStats, Observed, Request, Sampled};
+use anyflow_diffusion::{EngineHandle, EngineStats, Observed, Request, Sampled};
+use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Condition, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
+use super::decode::class_cells;
 use super::micro_batch::MicroBatch;
 use crate::events::Events;
 use crate::from_plan::{branches, observed};
 use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
-use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
 /// Runs the compute steps of a plan on micro-batches.
 pub struct Compute<'a> {
     plan: &'a RunPlan,
     events: &'a Events,
+    codecs: &'a IndexMap<String, Codec>,
+    threads: usize,
     networks: Networks,
     /// The class embeddings of each node that classifies.
     classes: IndexMap<String, ClassEmbeddings>,
 }
 
 impl<'a> Compute<'a> {
-    /// Starts the compute thread with the model's networks.
+    /// Embeds the classes of the nodes that classify.
     ///
     /// # Errors
     /// The engine's error.
     pub fn start(
         plan: &'a RunPlan,
-        streams: IndexMap<String, StreamNet>,
-        denoisers: IndexMap<String, Box<dyn Denoiser>>,
-        codecs: &IndexMap<String, Codec>,
-        device: Device,
+        order: &Order,
+        networks: Networks,
+        codecs: &'a IndexMap<String, Codec>,
         events: &'a Events,
     ) -> Result<Self> {
-        let networks = Networks::start(streams, denoisers, device)?;
         let mut classes = IndexMap::new();
         for step in &plan.steps {
             if let Op::Score { scoring, .. } = &step.op {
@@ -47,7 +50,7 @@ impl<'a> Compute<'a> {
                 classes.insert(step.node.clone(), embeddings);
             }
         }
-        Ok(Compute { plan, events, networks, classes })
+        Ok(Compute { plan, events, codecs, threads: order.threads as usize, networks, classes })
     }
 
     /// The engine.
@@ -66,13 +69,16 @@ impl<'a> Compute<'a> {
     /// A module or the engine failed. Rows with a NaN or infinite number only fail in the micro-batch.
     pub fn run(&self, batch: &mut MicroBatch) -> Result<()> {
         for (index, step) in self.plan.steps.iter().enumerate() {
-            let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row);
+            let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row());
             let _span = span.entered();
             match &step.op {
-                Op::ReadCells { .. } | Op::WriteCells { .. } | Op::WriteNumbers { .. } => {}
+                Op::ReadCells { stream, from, to } => self.read_made(batch, &step.node, stream, from, to)?,
+                Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
+                Op::WriteNumbers { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { .. } => self.diffuse(batch, step)?,
                 Op::Score { .. } => self.score(batch, step)?,
+                Op::Judge { .. } => self.judge(batch, step)?,
             }
             batch.values.retain(|id, _| !self.is_unused_after(id, index));
         }
@@ -169,11 +175,17 @@ impl Compute<'_> {
             batch.fail(row, &step.node, "diffusion", text);
         }
         let cosines = self.classes[&step.node].cosines(&mean)?;
+        let cosines = cosines.f_to_device(Device::Cpu)?;
         if let Some(label) = label {
-            batch.values.insert(label.clone(), cosines.f_argmax(-1, false)?.f_to_device(Device::Cpu)?);
+            let best = cosines.f_argmax(-1, false)?;
+            if self.is_read(label) {
+                let names: Vec<String> = scoring.classes.keys().cloned().collect();
+                batch.cells.insert(label.clone(), class_cells(&names, &best)?);
+            }
+            batch.values.insert(label.clone(), best);
         }
         if let Some(scores) = scores {
-            batch.values.insert(scores.clone(), cosines.f_to_device(Device::Cpu)?);
+            batch.values.insert(scores.clone(), cosines);
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use anyflow_datasets::{OwnedCell, OwnedList};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Op, RunPlan, Scoring};
+use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
 use super::micro_batch::MicroBatch;
+use crate::cells::write_cells;
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
@@ -18,7 +19,7 @@ pub struct DecodeStage<'a> {
 }
 
 /// A cell per row; `None` for failed rows.
-type Cells = Vec<Option<OwnedCell>>;
+pub(super) type Cells = Vec<Option<OwnedCell>>;
 
 impl<'a> DecodeStage<'a> {
     /// Makes the decoder of a plan.
@@ -31,9 +32,11 @@ impl<'a> DecodeStage<'a> {
     /// # Errors
     /// A codec failed as a whole; if it refuses a row, only that row fails.
     pub fn decode(&self, batch: &mut MicroBatch) -> Result<()> {
-        let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row).entered();
+        let _span = tracing::info_span!("decode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             match &step.op {
+                // A later node has read these cells already.
+                Op::WriteCells { to, .. } if batch.cells.contains_key(to) => {}
                 Op::WriteCells { stream, from, to } => {
                     let cells = self.written(batch, &step.node, stream, from)?;
                     batch.cells.insert(to.clone(), cells);
@@ -43,14 +46,11 @@ impl<'a> DecodeStage<'a> {
                     batch.cells.insert(to.clone(), cells);
                 }
                 Op::Score { scoring, label, scores, .. } => {
-                    if let Some((id, numbers)) = made(batch, label.as_ref()) {
-                        let cells = label_cells(scoring, numbers)?;
-                        batch.cells.insert(id.clone(), cells);
-                    }
-                    if let Some((id, cosines)) = made(batch, scores.as_ref()) {
-                        let cells = number_cells(cosines)?;
-                        batch.cells.insert(id.clone(), cells);
-                    }
+                    let names: Vec<String> = scoring.classes.keys().cloned().collect();
+                    classified(batch, &names, label.as_ref(), scores.as_ref())?;
+                }
+                Op::Judge { names, label, scores, .. } => {
+                    classified(batch, names, label.as_ref(), scores.as_ref())?;
                 }
                 _ => {}
             }
@@ -61,15 +61,9 @@ impl<'a> DecodeStage<'a> {
 
     fn written(&self, batch: &mut MicroBatch, node: &str, stream: &str, from: &str) -> Result<Cells> {
         let array = value(batch, from)?;
-        let decoded = watch::in_node(node, || self.codecs[stream].decode(array, self.threads))?;
-        let cell = |(row, cell): (usize, std::result::Result<OwnedCell, String>)| match cell {
-            Ok(cell) => Some(cell),
-            Err(text) => {
-                batch.fail(row, node, "write", text);
-                None
-            }
-        };
-        Ok(decoded.into_iter().enumerate().map(cell).collect())
+        let (cells, failed) = watch::in_node(node, || write_cells(&self.codecs[stream], array, self.threads))?;
+        failed.into_iter().for_each(|failed| batch.fail(failed.row, node, "write", failed.text));
+        Ok(cells)
     }
 }
 
@@ -83,10 +77,26 @@ fn made<'b, 'p>(batch: &'b MicroBatch, id: Option<&'p String>) -> Option<(&'p St
     Some((id, batch.values.get(id)?))
 }
 
-/// Class indices `[row]` -> names of the classes.
-fn label_cells(scoring: &Scoring, numbers: &Tensor) -> Result<Cells> {
-    let name = |number: i64| scoring.classes.get_index(number as usize).map(|(name, _)| OwnedCell::Utf8(name.clone()));
-    Ok(Vec::<i64>::try_from(numbers)?.into_iter().map(name).collect())
+/// Writes the class of each row and the numbers of all classes.
+fn classified(batch: &mut MicroBatch, names: &[String], label: Option<&String>, scores: Option<&String>) -> Result<()> {
+    if let Some((id, indices)) = made(batch, label) {
+        let cells = class_cells(names, indices)?;
+        batch.cells.insert(id.clone(), cells);
+    }
+    if let Some((id, numbers)) = made(batch, scores) {
+        let cells = number_cells(numbers)?;
+        batch.cells.insert(id.clone(), cells);
+    }
+    Ok(())
+}
+
+/// Class indices `[row]` -> names of the classes, or their numbers without names.
+pub(super) fn class_cells(names: &[String], indices: &Tensor) -> Result<Cells> {
+    let cell = |index: i64| match names.get(index as usize) {
+        Some(name) => Some(OwnedCell::Utf8(name.clone())),
+        None => Some(OwnedCell::I64(index)),
+    };
+    Ok(Vec::<i64>::try_from(indices)?.into_iter().map(cell).collect())
 }
 
 /// Numbers `[row, axes]` (f32) -> a list per row, nested by axis.

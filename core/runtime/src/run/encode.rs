@@ -33,12 +33,11 @@ impl<'a> EncodeStage<'a> {
     /// # Errors
     /// A codec failed as a whole; if it refuses a cell, only that row fails.
     pub fn encode(&self, batch: &mut MicroBatch) -> Result<()> {
-        let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row).entered();
+        let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             let Op::ReadCells { stream, from, to } = &step.op else { continue };
-            let input = self.plan.inputs.get(from).ok_or_else(|| {
-                RunError::Internal(format!("step {} reads cells of {from}, which is not an input", step.node))
-            })?;
+            // Cells that a node makes are read by the compute stage.
+            let Some(input) = self.plan.inputs.get(from) else { continue };
             let (Some(dataset), Some(rows)) = (self.dataset, &batch.input) else {
                 return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
             };

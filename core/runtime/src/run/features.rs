@@ -1,15 +1,16 @@
 //! The dataset features of the output columns.
 
 use anyflow_datasets::{Feature, Features};
-use anyflow_plan::order::Order;
+use anyflow_plan::order::{DRAW_COLUMN, Order};
 use anyflow_plan::plan::{Form, RunPlan, Type};
 
 use crate::{Result, RunError};
 
-/// True if an input column passes through: no output has its name, and `--keep` names it, or is not given.
+/// True if an input column passes through: no output has its name, and `--keep` names it, or is not given; or it counts draws.
 pub fn passes(plan: &RunPlan, order: &Order, column: &String) -> bool {
     let kept = order.keep.as_ref().is_none_or(|keep| keep.contains(column));
-    kept && !plan.outputs.contains_key(column)
+    let is_draw = order.selection.draws > 1 && column == DRAW_COLUMN;
+    (kept || is_draw) && !plan.outputs.contains_key(column)
 }
 
 /// Returns the features of all columns.

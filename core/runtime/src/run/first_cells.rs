@@ -1,21 +1,23 @@
 //! Looks at the first cells before the model is loaded.
 
+use std::ops::Range;
+
 use super::input_cells::{InputCells, InputSource};
 use crate::Result;
 use crate::events::Events;
 
 /// The number of rows to look at.
-const FIRST_ROWS: u64 = 16;
+pub const FIRST_ROWS: u64 = 16;
 
 /// Notes that none of the first rows can be read, so that a user need not wait for the weights to learn it.
 ///
 /// # Errors
 /// Errors of plugins and of the dataset.
-pub fn look(source: InputSource<'_>, rows: u64, events: &Events) -> Result<()> {
+pub fn look(source: InputSource<'_>, rows: Range<u64>, events: &Events) -> Result<()> {
     let mut first = None;
     let mut good = 0;
     let mut read = 0;
-    InputCells::open(source)?.read(0..rows.min(FIRST_ROWS), |batch| {
+    InputCells::open(source)?.read(rows, |batch| {
         read += batch.keys.len();
         good += batch.keys.len() - batch.failures.len();
         if first.is_none() {

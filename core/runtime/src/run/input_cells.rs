@@ -62,8 +62,9 @@ impl<'a> InputCells<'a> {
         let encoder = EncodeStage::new(plan, threads, Some(dataset), &self.codecs);
         for read in dataset.read(columns.as_deref(), rows, bound)?.embedded(dataset) {
             let read = read?;
-            let first_row = read.first_row;
-            let mut batch = MicroBatch::new(first_row, row_keys(&read.rows, key, first_row)?, Some(read));
+            let numbers: Vec<u64> = (read.first_row..).take(read.num_rows()).collect();
+            let keys = row_keys(&read.rows, key, numbers.iter().copied())?;
+            let mut batch = MicroBatch::new(numbers, keys, Some(read));
             encoder.encode(&mut batch)?;
             take(&batch)?;
         }

@@ -13,8 +13,8 @@ use tch::Tensor;
 pub struct MicroBatch {
     /// Index of the shard.
     pub shard: u64,
-    /// Index of the first row in the whole input.
-    pub first_row: u64,
+    /// The number of each row in the whole input.
+    pub numbers: Vec<u64>,
     /// True for the last micro-batch of the shard.
     pub ends_shard: bool,
     /// The input rows; `None` for a pipeline without inputs.
@@ -32,10 +32,10 @@ pub struct MicroBatch {
 impl MicroBatch {
     /// Rows as they are read; unreadable rows have failed. It belongs to shard 0 and does not end it. `input` is `None`
     /// for a pipeline without inputs.
-    pub fn new(first_row: u64, keys: Vec<RowKey>, input: Option<RowBatch>) -> Self {
+    pub fn new(numbers: Vec<u64>, keys: Vec<RowKey>, input: Option<RowBatch>) -> Self {
         let mut batch = MicroBatch {
             shard: 0,
-            first_row,
+            numbers,
             ends_shard: false,
             input: None,
             keys,
@@ -50,16 +50,15 @@ impl MicroBatch {
         batch
     }
 
+    /// The number of the first row.
+    pub fn first_row(&self) -> u64 {
+        self.numbers.first().copied().unwrap_or_default()
+    }
+
     /// Records that a row failed. The first failure of a row is kept.
     pub fn fail(&mut self, row: usize, node: &str, code: &str, text: String) {
-        let Some(key) = self.keys.get(row) else { return };
-        let failure = Failure {
-            row_key: key.text.clone(),
-            row: self.first_row + row as u64,
-            node: node.into(),
-            code: code.into(),
-            text,
-        };
+        let (Some(key), Some(number)) = (self.keys.get(row), self.numbers.get(row)) else { return };
+        let failure = Failure { row_key: key.text.clone(), row: *number, node: node.into(), code: code.into(), text };
         self.failures.entry(row).or_insert(failure);
     }
 }

@@ -1,23 +1,29 @@
 //! The first stage: rows from Parquet, cut into micro-batches.
 
+mod batches;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Embedded, Features, RowBatch, RowKey, repeated_keys, row_keys};
-use anyflow_plan::order::Order;
+use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Feature, Features, RowFilter, RowSet, selected};
+use anyflow_plan::order::{DRAW_COLUMN, Order};
 use anyflow_plan::plan::RunPlan;
 
 use super::cut;
 use super::micro_batch::MicroBatch;
 use crate::identity::InputRows;
 use crate::{Result, RunError};
+use batches::Batches;
 
 /// Reads shards from a dataset. A pipeline without inputs gets rows that only have an index.
 pub struct ShardReader<'a> {
     order: &'a Order,
     dataset: Option<Dataset>,
-    rows: u64,
+    /// The rows of the input.
+    rows: RowSet,
+    /// How often each of them runs.
+    draws: u64,
     /// The columns to read; `None` for all.
     columns: Option<Vec<String>>,
     /// Maximum rows of a micro-batch.
@@ -32,13 +38,16 @@ impl<'a> ShardReader<'a> {
     /// # Errors
     /// Missing or superfluous inputs; an empty dataset; errors of the dataset.
     pub fn open(plan: &'a RunPlan, order: &'a Order) -> Result<Self> {
+        let selection = &order.selection;
+        let draws = selection.draws.max(1);
+        let most = order.rows.unwrap_or(u64::MAX);
         let (dataset, rows) = match (plan.inputs.is_empty(), order.inputs.is_empty()) {
             (true, true) => {
                 let missing = || {
                     let name = &plan.name;
                     RunError::Data(format!("pipeline {name} has no inputs; set the number of rows with --rows N"))
                 };
-                (None, order.rows.filter(|rows| *rows > 0).ok_or_else(missing)?)
+                (None, RowSet::from(0..order.rows.filter(|rows| *rows > 0).ok_or_else(missing)?))
             }
             (true, false) => {
                 return Err(RunError::Data(format!("pipeline {} has no inputs; remove --input", plan.name)));
@@ -54,21 +63,31 @@ impl<'a> ShardReader<'a> {
             (false, false) => {
                 let paths: Vec<PathBuf> = order.inputs.iter().map(PathBuf::from).collect();
                 let dataset = Dataset::open(&paths)?;
-                let rows = order.rows.unwrap_or(u64::MAX).min(dataset.rows());
+                let filter = selection.filter.as_deref().map(RowFilter::parse).transpose()?;
+                let rows = selected(&dataset, filter.as_ref())?;
+                let rows = rows.slice(selection.skip..selection.skip.saturating_add(most));
                 (Some(dataset), rows)
             }
         };
-        if rows == 0 {
-            return Err(RunError::Data(format!("the input has no rows: {}", order.inputs.join(", "))));
+        if rows.is_empty() {
+            let inputs = order.inputs.join(", ");
+            let reason = if selection.is_all() { "" } else { " that --where and --skip select" };
+            return Err(RunError::Data(format!("the input has no rows{reason}: {inputs}")));
         }
-        let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(rows));
+        let all = rows.len().saturating_mul(draws);
+        let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(all));
         let columns = dataset.as_ref().map(|dataset| columns(plan, order, dataset)).transpose()?.flatten();
-        Ok(ShardReader { order, dataset, rows, columns, batch_rows, repeated: AtomicUsize::new(0) })
+        Ok(ShardReader { order, dataset, rows, draws, columns, batch_rows, repeated: AtomicUsize::new(0) })
     }
 
-    /// Total number of rows.
+    /// Total number of rows, each as often as it is drawn.
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.rows.len().saturating_mul(self.draws)
+    }
+
+    /// The first consecutive rows of the input, at most `most`.
+    pub fn first_rows(&self, most: u64) -> Range<u64> {
+        self.rows.slice(0..most).runs().next().unwrap_or(0..0)
     }
 
     /// Maximum rows of a micro-batch.
@@ -83,7 +102,12 @@ impl<'a> ShardReader<'a> {
 
     /// Total number of shards.
     pub fn shards(&self) -> u64 {
-        self.rows.div_ceil(self.order.shard_rows.max(1))
+        self.rows.len().div_ceil(self.shard_rows())
+    }
+
+    /// Rows of the input in a shard.
+    fn shard_rows(&self) -> u64 {
+        (self.order.shard_rows / self.draws).max(1)
     }
 
     /// The dataset, if the pipeline has inputs.
@@ -98,7 +122,11 @@ impl<'a> ShardReader<'a> {
 
     /// Features of the input columns.
     pub fn features(&self) -> Features {
-        self.dataset.as_ref().map(|dataset| dataset.features().clone()).unwrap_or_default()
+        let mut features = self.dataset.as_ref().map(|dataset| dataset.features().clone()).unwrap_or_default();
+        if self.draws > 1 {
+            features.0.insert(DRAW_COLUMN.into(), Feature::Value("int64".into()));
+        }
+        features
     }
 
     /// The identity of the input.
@@ -107,7 +135,7 @@ impl<'a> ShardReader<'a> {
     /// A file cannot be read.
     pub fn input(&self) -> Result<InputRows> {
         let content = self.dataset.as_ref().map(Dataset::content).transpose()?;
-        Ok(InputRows { content, rows: self.rows })
+        Ok(InputRows { content, rows: self.rows(), shards: self.shards() })
     }
 
     /// Checks that the files that cells link to have not changed since [`ShardReader::input`].
@@ -126,13 +154,24 @@ impl<'a> ShardReader<'a> {
         &'r self,
         shards: impl Iterator<Item = u64> + 'r,
     ) -> impl Iterator<Item = Result<MicroBatch>> + 'r {
-        Batches { reader: self, shards, shard: Shard { number: 0, left: 0..0, keys: Vec::new() }, pass: None }
+        Batches::new(self, shards)
     }
 
+    /// The places of a shard's rows among those of the input.
     fn range(&self, shard: u64) -> Range<u64> {
-        let size = self.order.shard_rows.max(1);
+        let size = self.shard_rows();
         let start = shard.saturating_mul(size);
-        start..start.saturating_add(size).min(self.rows)
+        start..start.saturating_add(size).min(self.rows.len())
+    }
+
+    /// The bound of a batch of rows of the input, each of which is drawn so often.
+    fn bound(&self) -> Bound {
+        let rows = (self.batch_rows / self.draws).max(1) as usize;
+        Bound { rows, bytes: (cut::MICRO_BATCH_BYTES / self.draws).max(1) }
+    }
+
+    fn columns_to_read(&self) -> Option<Vec<&str>> {
+        self.columns.as_ref().map(|names| names.iter().map(String::as_str).collect())
     }
 }
 
@@ -145,103 +184,4 @@ fn columns(plan: &RunPlan, order: &Order, dataset: &Dataset) -> Result<Option<Ve
         keep.contains(*name) || *name == key || plan.inputs.values().any(|input| input.column == **name)
     };
     Ok(Some(dataset.features().keys().filter(is_read).cloned().collect()))
-}
-
-/// The maximum number of shards that one pass over the files reads: enough that its start costs nothing.
-const SHARDS_PER_PASS: u64 = 256;
-
-/// Micro-batches of several shards.
-struct Batches<'r, I> {
-    reader: &'r ShardReader<'r>,
-    shards: I,
-    shard: Shard,
-    /// A pass over the files continues from shard to shard.
-    pass: Option<Pass>,
-}
-
-/// The shard that is being read.
-struct Shard {
-    number: u64,
-    /// Rows that are not read yet.
-    left: Range<u64>,
-    /// Keys of the rows that are read.
-    keys: Vec<RowKey>,
-}
-
-/// Consecutive rows of the files.
-struct Pass {
-    batches: Embedded,
-    next_row: u64,
-    end: u64,
-}
-
-impl<I> Batches<'_, I> {
-    fn batch(&mut self) -> Result<MicroBatch> {
-        let _span = tracing::info_span!("read", shard = self.shard.number, row = self.shard.left.start).entered();
-        let read = self.reader.dataset.as_ref().map(|dataset| self.read(dataset)).transpose()?;
-        let first_row = self.shard.left.start;
-        let keys = match &read {
-            Some(read) => row_keys(&read.rows, self.reader.order.key.as_deref(), first_row)?,
-            None => self.numbers().map(|row| RowKey::new(format!("#{row}"))).collect(),
-        };
-        self.shard.left.start += keys.len() as u64;
-        self.count_repeated(&keys);
-        let (shard, ends_shard) = (self.shard.number, self.shard.left.is_empty());
-        Ok(MicroBatch { shard, ends_shard, ..MicroBatch::new(first_row, keys, read) })
-    }
-
-    fn numbers(&self) -> Range<u64> {
-        let Range { start, end } = self.shard.left;
-        start..start.saturating_add(self.reader.batch_rows).min(end)
-    }
-
-    fn read(&mut self, dataset: &Dataset) -> Result<RowBatch> {
-        let row = self.shard.left.start;
-        let mut pass = match self.pass.take().filter(|pass| pass.next_row == row) {
-            Some(pass) => pass,
-            None => self.begin_pass(dataset)?,
-        };
-        let read = pass.batches.next().transpose()?.filter(|read| read.num_rows() > 0);
-        let read = read.ok_or_else(|| {
-            RunError::Internal(format!("the input ends before row {row}, but its footers promise more"))
-        })?;
-        pass.next_row += read.num_rows() as u64;
-        self.pass = Some(pass).filter(|pass| pass.next_row < pass.end);
-        Ok(read)
-    }
-
-    /// A pass over this shard and those after it.
-    fn begin_pass(&self, dataset: &Dataset) -> Result<Pass> {
-        let shard_rows = self.reader.order.shard_rows.max(1);
-        let start = self.shard.left.start;
-        let end = start.saturating_add(shard_rows.saturating_mul(SHARDS_PER_PASS)).min(self.reader.rows);
-        let bound = Bound { rows: self.reader.batch_rows as usize, bytes: cut::MICRO_BATCH_BYTES };
-        // Cells with file names get the files' bytes, because the output folder does not hold the files.
-        let columns = self.reader.columns.as_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
-        let batches = dataset.read_sections(columns.as_deref(), start..end, shard_rows, bound)?.embedded(dataset);
-        Ok(Pass { batches, next_row: start, end })
-    }
-
-    fn count_repeated(&mut self, keys: &[RowKey]) {
-        self.shard.keys.extend_from_slice(keys);
-        if self.shard.left.is_empty() {
-            self.reader.repeated.fetch_add(repeated_keys(&self.shard.keys), Ordering::Relaxed);
-        }
-    }
-}
-
-impl<I: Iterator<Item = u64>> Iterator for Batches<'_, I> {
-    type Item = Result<MicroBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.shard.left.is_empty() {
-            let number = self.shards.next()?;
-            self.shard = Shard { number, left: self.reader.range(number), keys: Vec::new() };
-        }
-        let batch = self.batch();
-        if batch.is_err() {
-            self.shard.left.start = self.shard.left.end;
-        }
-        Some(batch)
-    }
 }

@@ -154,7 +154,7 @@ fn keys(dataset: &Dataset, key: Option<&str>) -> Result<KeySurvey> {
     let mut known = HashSet::new();
     for batch in dataset.read(Some(&[column]), 0..dataset.rows().min(MOST_KEYS), KEYS)? {
         let batch = batch?;
-        for key in row_keys(&batch.rows, key, batch.first_row)? {
+        for key in row_keys(&batch.rows, key, batch.first_row..)? {
             found.read += 1;
             if !known.insert(key.hash) {
                 found.repeated += 1;

@@ -8,6 +8,7 @@ use anyflow_plan::plan::RunPlan;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 
+use super::causes::FailureCauses;
 use super::features::{features, passes};
 use super::micro_batch::MicroBatch;
 use super::stage::Totals;
@@ -36,6 +37,8 @@ pub struct OutputWriter<'a> {
     counts: Counts,
     /// Shards and rows written by this run.
     passed: Totals,
+    /// Why rows failed in this run.
+    causes: FailureCauses,
 }
 
 /// An incomplete shard.
@@ -72,7 +75,8 @@ impl<'a> OutputWriter<'a> {
         let (good, failed) = output.progress();
         let counts = Counts { done: good + failed, committed: good + failed, failed };
         let features = features(plan, order, inputs)?;
-        Ok(OutputWriter { plan, order, output, events, features, shard: None, counts, passed: Totals::default() })
+        let (passed, causes) = Default::default();
+        Ok(OutputWriter { plan, order, output, events, features, shard: None, counts, passed, causes })
     }
 
     /// Rows of committed shards, good or failed.
@@ -99,7 +103,7 @@ impl<'a> OutputWriter<'a> {
     /// # Errors
     /// The disk; more failed rows than allowed.
     pub fn write(&mut self, batch: MicroBatch) -> Result<()> {
-        let _span = tracing::info_span!("write", shard = batch.shard, row = batch.first_row).entered();
+        let _span = tracing::info_span!("write", shard = batch.shard, row = batch.first_row()).entered();
         self.passed.count(&batch);
         let number = batch.shard;
         let ends_shard = batch.ends_shard;
@@ -116,6 +120,7 @@ impl<'a> OutputWriter<'a> {
             }
         };
         let (good, failures) = self.rows(batch)?;
+        failures.iter().for_each(|failure| self.causes.add(failure));
         shard.writer.write(&good)?;
         shard.rows += rows;
         self.counts.done += rows;
@@ -140,6 +145,7 @@ impl<'a> OutputWriter<'a> {
         if self.passed != read {
             return Err(RunError::Internal(format!("{read:?} were read, but {:?} were written", self.passed)));
         }
+        std::mem::take(&mut self.causes).notes().into_iter().for_each(|note| self.events.note(note));
         self.check_failures()?;
         let manifest = self.output.finish()?;
         Ok(RunSummary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })

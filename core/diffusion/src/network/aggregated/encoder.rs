@@ -1,47 +1,46 @@
 //! The embedding that an auxiliary stream adds to a diffused stream.
 
+use anyflow_config::{Aggregation, Embedding, Keyed};
 use tch::{Device, Tensor};
 
 use crate::noise::{START_STEP, normals};
+use crate::stream::index_of;
 use crate::tensor::tensor_from_rows;
-use crate::{Aggregation, AggregationSchedule, EngineError, Result, StreamSpec, TensorExt};
+use crate::{EmbeddingWeight, EngineError, Result, StreamSpec, TensorExt};
 
-/// gamma(t) E(x) of one auxiliary stream: see [`Aggregation`](crate::Aggregation).
+/// gamma(t) E(x) of one auxiliary stream: see [`Embedding`].
 #[derive(Debug)]
 pub(super) struct Encoder {
+    /// The index of the auxiliary stream.
+    pub from: usize,
     /// The index of the stream it is added into.
     pub into: usize,
-    weight: f64,
-    law: AggregationSchedule,
+    aggregation: Aggregation,
     /// `[from, to]`; `None` for the identity.
     map: Option<Tensor>,
 }
 
 impl Encoder {
-    /// The encoder of `from`, one of the diffused streams being the target.
+    /// The encoder of the auxiliary stream with the index `from`.
     ///
     /// # Errors
-    /// The target does not exist.
-    pub fn new(aggregation: &Aggregation, from: &StreamSpec, diffused: &[StreamSpec], device: Device) -> Result<Self> {
-        let into = diffused.iter().position(|stream| stream.name == aggregation.into);
-        let into = into.ok_or_else(|| EngineError::Unknown {
-            what: "stream",
-            name: aggregation.into.clone(),
-            known: diffused.iter().map(|stream| stream.name.clone()).collect(),
-        })?;
-        let to = &diffused[into];
-        let map = if to.shape == from.shape { None } else { Some(map(from, to, device)?) };
-        Ok(Encoder { into, weight: aggregation.weight, law: aggregation.law, map })
+    /// A number out of bounds; the target does not exist.
+    pub fn new(embedding: &Embedding, from: usize, streams: &[StreamSpec], device: Device) -> Result<Self> {
+        embedding.aggregation.check().map_err(EngineError::Options)?;
+        let into = index_of(streams, &embedding.into)?;
+        let (own, to) = (&streams[from], &streams[into]);
+        let map = if to.shape == own.shape { None } else { Some(map(own, to, device)?) };
+        Ok(Encoder { from, into, aggregation: embedding.aggregation.clone(), map })
     }
 
     /// gamma at a time; 0 if the auxiliary stream is absent.
     pub fn factor(&self, stream: &StreamSpec, t: f32, present: f32) -> f32 {
-        if present > 0.0 { self.law.gamma(self.weight, &stream.schedule, f64::from(t)) as f32 } else { 0.0 }
+        if present > 0.0 { self.aggregation.gamma(&stream.schedule, f64::from(t)) as f32 } else { 0.0 }
     }
 
     /// True if nothing is ever added.
     pub fn is_idle(&self) -> bool {
-        self.weight == 0.0
+        self.aggregation.weight == 0.0
     }
 
     /// The scaled embedding: `[row, shape of the auxiliary stream]` and a factor per row -> `[row, shape of the

@@ -1,11 +1,13 @@
 //! Heads: predict an auxiliary stream from features.
 
+use anyflow_config::auxiliary::{Conv as Convolutions, Mlp};
+use anyflow_config::{Head as Options, HeadLayers, HeadLoss, Keyed, Site, SiteSpec};
 use tch::{Kind, Tensor};
 
 use super::super::conv::Conv;
 use super::super::layer::{BuildOptions, Linear, cast, silu};
 use crate::auxiliary::class_moments;
-use crate::{EngineError, HeadConfig, HeadLoss, HeadNetwork, Result, Site, SiteSpec, StreamSpec, TensorExt};
+use crate::{EngineError, Result, StreamSpec, TensorExt, site};
 
 /// Maps features to an estimate of the auxiliary stream.
 #[derive(Debug)]
@@ -24,38 +26,33 @@ enum Layers {
 
 impl Head {
     /// A fresh head. Its last layer starts at zero, so that it predicts nothing at first.
-    pub fn new(config: &HeadConfig, target: &StreamSpec, sites: &[SiteSpec], init: BuildOptions) -> Result<Self> {
-        let site: Site = config.reads.parse()?;
-        let Some(features) = sites.iter().find(|spec| spec.site == site) else {
-            let known = sites.iter().map(|spec| spec.site.to_string()).collect();
-            return Err(EngineError::Unknown { what: "site", name: config.reads.clone(), known });
-        };
+    pub fn new(options: &Options, target: &StreamSpec, sites: &[SiteSpec], init: BuildOptions) -> Result<Self> {
+        options.check().map_err(EngineError::Options)?;
+        let SiteSpec { site, shape } = site::named(sites, &options.reads)?;
+        if options.misfit(&shape, &target.shape).is_some() {
+            let found = format!("{shape:?} at {site} for {:?} {:?}", target.name, target.shape);
+            return Err(EngineError::Config {
+                field: "reads",
+                wanted: "features that fit the head and its loss",
+                found,
+            });
+        }
         let name = format!("heads.{}", target.name);
         let first = format!("{name}.first");
         let second = format!("{name}.second");
-        let layers = match (config.network, features.shape.as_slice(), target.shape.as_slice()) {
-            (HeadNetwork::Mlp { width }, &[channels] | &[_, channels] | &[channels, _, _], _) => Layers::Mlp([
-                Linear::new(&first, channels, width, 1.0, init)?,
-                Linear::new(&second, width, target.elements(), 0.0, init)?,
+        // Maps have channels first, tokens and vectors have features last.
+        let channels = if shape.len() == 3 { shape[0] } else { shape[shape.len() - 1] };
+        let layers = match &options.network {
+            HeadLayers::Mlp(Mlp { width }) => Layers::Mlp([
+                Linear::new(&first, channels, *width, 1.0, init)?,
+                Linear::new(&second, *width, target.elements(), 0.0, init)?,
             ]),
-            (HeadNetwork::Conv { width }, &[from, height, across], &[to, rows, columns])
-                if (height, across) == (rows, columns) =>
-            {
-                Layers::Conv([
-                    Conv::new(&first, from, width, 3, 1.0, init)?,
-                    Conv::new(&second, width, to, 3, 0.0, init)?,
-                ])
-            }
-            (_, found, wanted) => {
-                let found = format!("{found:?} at {site} for {:?} {wanted:?}", target.name);
-                return Err(EngineError::Config { field: "reads", wanted: "features that fit the head", found });
-            }
+            HeadLayers::Conv(Convolutions { width }) => Layers::Conv([
+                Conv::new(&first, channels, *width, 3, 1.0, init)?,
+                Conv::new(&second, *width, target.shape[0], 3, 0.0, init)?,
+            ]),
         };
-        if config.loss == HeadLoss::CrossEntropy && target.shape.len() != 1 {
-            let found = format!("{:?} {:?}", target.name, target.shape);
-            return Err(EngineError::Config { field: "loss", wanted: "mse unless the stream is [class]", found });
-        }
-        Ok(Head { site, layers, loss: config.loss })
+        Ok(Head { site, layers, loss: options.loss })
     }
 
     /// Features of a row -> `[row, shape]` of the auxiliary stream, f32.
@@ -83,7 +80,7 @@ impl Head {
                 let (mean, std) = class_moments(target.elements());
                 probabilities.try_sub_scalar(mean)?.try_div_scalar(std)
             }
-            _ => output.try_reshape(target.batch_shape(rows)),
+            HeadLoss::Mse => output.try_reshape(target.batch_shape(rows)),
         }
     }
 

@@ -2,50 +2,21 @@
 
 use std::cell::RefCell;
 
-use serde::{Deserialize, Serialize};
+use anyflow_config::network::Environment as Options;
 use tch::Tensor;
 
 use super::super::layer::{BuildOptions, Linear, add, silu};
 use super::super::time::{Activation, Projections, TimeEmbedding, TimeFeatures};
-use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt, TimeRun, Times};
+use crate::{DenoiserInput, Result, StreamSpec, TensorExt, TimeRun, Times};
 
 /// Lower bound of norms, so that a zero token stays finite.
 const SHORTEST: f64 = 1e-6;
-
-/// The size of the environment encoders.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EnvironmentConfig {
-    /// The width of the hidden layers.
-    pub width: i64,
-    /// The number of tokens per stream.
-    pub tokens: i64,
-    /// The features of a token.
-    pub features: i64,
-}
-
-impl Default for EnvironmentConfig {
-    fn default() -> Self {
-        EnvironmentConfig { width: 128, tokens: 1, features: 64 }
-    }
-}
-
-impl EnvironmentConfig {
-    /// Rejects invalid sizes.
-    pub fn check(&self) -> Result<()> {
-        if self.width >= 1 && self.tokens >= 1 && self.features >= 1 {
-            return Ok(());
-        }
-        let found = format!("width {}, {} tokens of {} features", self.width, self.tokens, self.features);
-        Err(EngineError::Config { field: "environment", wanted: "at least 1 of each", found })
-    }
-}
 
 /// V of Tang et al. 2023, section 3.3: output(silu(hidden(silu(input(z_t) + time(t))))), with tokens normalized to
 /// length 1.
 #[derive(Debug)]
 pub(super) struct Environment {
-    config: EnvironmentConfig,
+    options: Options,
     time: TimeEmbedding,
     input: Linear,
     hidden: Linear,
@@ -55,10 +26,10 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub fn new(stream: &StreamSpec, config: EnvironmentConfig, init: BuildOptions) -> Result<Self> {
-        let EnvironmentConfig { width, tokens, features } = config;
+    pub fn new(stream: &StreamSpec, options: &Options, init: BuildOptions) -> Result<Self> {
+        let &Options { width, tokens, features } = options;
         Ok(Environment {
-            config,
+            options: options.clone(),
             time: TimeEmbedding::new(1, width, TimeFeatures::Fourier, false, Activation::Silu, init)?,
             input: Linear::new("input", stream.elements(), width, 1.0, init)?,
             hidden: Linear::new("hidden", width, width, 1.0, init)?,
@@ -84,7 +55,7 @@ impl Environment {
             }
         })?;
         let tokens = self.output.forward(&silu(self.hidden.forward(&h)?)?)?.try_to_kind(tch::Kind::Float)?;
-        let shaped = tokens.try_view([rows, self.config.tokens, self.config.features])?;
+        let shaped = tokens.try_view([rows, self.options.tokens, self.options.features])?;
         let length = shaped.try_norm(-1)?.try_clamp_min(SHORTEST)?;
         shaped.try_div(&length)
     }
@@ -103,7 +74,7 @@ impl Environment {
         self.output.freeze()?;
         let ((weight, bias), (_, input)) = (self.time.last()?, self.input.plain()?);
         let bias = bias.try_add(&input)?;
-        self.projections = Some(RefCell::new(Projections::new(&[(weight, bias)], self.config.width)?));
+        self.projections = Some(RefCell::new(Projections::new(&[(weight, bias)], self.options.width)?));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::super::attention::{Attention, FeedForward};
 use super::super::cross_attention::{CrossAttention, Memory};
 use super::super::layer::{BuildOptions, Linear, add, cast};
-use super::TransformerConfig;
+use super::Options;
 use crate::{Result, TensorExt};
 
 /// Added to the variance: Peebles & Xie 2023, their code.
@@ -69,7 +69,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub fn new(index: usize, config: &TransformerConfig, init: BuildOptions) -> Result<Self> {
+    pub fn new(index: usize, config: &Options, init: BuildOptions) -> Result<Self> {
         let width = config.width;
         let heads = config.num_attention_heads;
         let name = |layer: &str| format!("blocks.{index}.{layer}");
@@ -79,8 +79,8 @@ impl Block {
         Ok(Block {
             modulation: Linear::new(&name("modulation"), width, 6 * width, 0.0, init)?,
             attention: Attention::new(&name("attn"), width, width, heads, 1.0, init)?,
-            prompt: cross("prompt", config.cross_attention_dim)?,
-            context: cross("context", config.context_dim)?,
+            prompt: cross("prompt", init.prompt)?,
+            context: cross("context", init.context)?,
             feed_forward: FeedForward::new(&name("ff"), width, init)?,
         })
     }

@@ -9,12 +9,12 @@ use super::super::layer::{BuildOptions, add};
 use super::resnet::Resnet;
 use super::spatial::{Spatial, TransformerBlock};
 use super::temporal::Temporal;
-use super::{Signal, UnetConfig};
+use super::{Options, Signal};
 use crate::{Result, TensorExt};
 
 /// Settings and counters during construction.
 pub(super) struct Builder<'a> {
-    pub config: &'a UnetConfig,
+    pub config: &'a Options,
     pub init: BuildOptions,
     pub groups: i64,
     /// The width of the time embedding.
@@ -52,7 +52,7 @@ impl Layer {
         let mut context = None;
         if builder.config.attends(level) {
             attention = Some(Spatial::new(&format!("{name}.attentions.{index}"), to, level, builder)?);
-            if let Some(from) = builder.config.context_dim {
+            if let Some(from) = builder.init.context {
                 let name = format!("{name}.contexts.{index}");
                 let heads = builder.config.heads(level);
                 context = Some(CrossAttention::new(&name, to, from, heads, builder.readers, builder.init)?);

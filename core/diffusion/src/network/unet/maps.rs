@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::super::streams::present_values;
-use crate::{DenoiserInput, EngineError, Result, StreamSpec, TensorExt};
+use crate::{DenoiserInput, Result, StreamSpec, TensorExt};
 
 /// The common size of the maps of all streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,32 +14,17 @@ pub(super) struct Common {
     pub width: i64,
 }
 
-/// Rejects streams that are not all `[channel, height, width]`, or all `[frame, channel, height, width]`, of one size.
-pub(super) fn common(streams: &[StreamSpec]) -> Result<(Common, i64)> {
-    let of = |stream: &StreamSpec| match *stream.shape.as_slice() {
-        [channels, height, width] => Some((Common { frames: 1, height, width }, 3, channels)),
-        [frames, channels, height, width] => Some((Common { frames, height, width }, 4, channels)),
-        _ => None,
-    };
-    let maps: Option<Vec<_>> = streams.iter().map(of).collect();
-    let same =
-        |maps: &Vec<(Common, i32, i64)>| maps.windows(2).all(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
-    match maps.filter(same).as_deref() {
-        Some(maps @ [(first, ..), ..]) => Ok((*first, maps.iter().map(|(_, _, channels)| channels).sum())),
-        _ => Err(EngineError::Config {
-            field: "streams of a unet",
-            wanted: "all [channel, height, width] or all [frame, channel, height, width], of one size",
-            found: streams
-                .iter()
-                .map(|stream| format!("{:?} {:?}", stream.name, stream.shape))
-                .collect::<Vec<_>>()
-                .join(", "),
-        }),
+impl Common {
+    /// The size of a stream `[channel, height, width]` or `[frame, channel, height, width]`.
+    pub fn of(stream: &StreamSpec) -> Self {
+        let axes = stream.shape.len();
+        let frames = if axes == 4 { stream.shape[0] } else { 1 };
+        Common { frames, height: stream.shape[axes - 2], width: stream.shape[axes - 1] }
     }
 }
 
 /// The channels of one frame of a stream.
-fn channels(stream: &StreamSpec) -> i64 {
+pub(super) fn channels(stream: &StreamSpec) -> i64 {
     stream.shape[stream.shape.len() - 3]
 }
 

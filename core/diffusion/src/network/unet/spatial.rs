@@ -81,7 +81,7 @@ impl TransformerBlock {
         let init = builder.init;
         let norm = |layer: &str| Norm::new(&format!("{name}.{layer}"), width, 1, init.device);
         let attention = |layer: &str, from| Attention::new(&format!("{name}.{layer}"), width, from, heads, 1.0, init);
-        let prompt = match builder.config.cross_attention_dim {
+        let prompt = match builder.init.prompt {
             Some(from) => Some((norm("norm2")?, attention("attn2", from)?)),
             None => None,
         };
@@ -113,7 +113,7 @@ impl TransformerBlock {
         add(h, &change)
     }
 
-    /// The keys and values of a prompt, `[row, token, cross_attention_dim]`.
+    /// The keys and values of a prompt, `[row, token, feature]`.
     pub fn prompt_keys(&self, tokens: &Tensor) -> Option<Result<Keys>> {
         self.prompt.as_ref().map(|(_, attention)| attention.keys(tokens))
     }

@@ -1,14 +1,13 @@
 //! Keys of a model.
 
 use anyflow_config::{
-    Field, HeadLayers, Mapping, NetworkConfig, Parameterization, Precision, ScheduleConfig, ValueForm, defaulted, json,
-    optional, required,
+    Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm, defaulted,
+    json, optional, required,
 };
 
 use super::{FORMAT, NAME, NAMES};
 
 const SIZE: ValueForm = ValueForm::Integer { minimum: 1, maximum: 1 << 32 };
-const AMOUNT: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 1_000.0, above: false };
 
 /// A model.
 pub(crate) static MODEL: Mapping = Mapping {
@@ -31,7 +30,7 @@ pub(crate) static MODEL: Mapping = Mapping {
         optional("denoisers", ValueForm::Names(&ValueForm::Mapping(&DENOISER)), "Denoisers by name"),
         optional(
             "heads",
-            ValueForm::Names(&ValueForm::Mapping(&HEAD)),
+            ValueForm::Names(&Head::FORM),
             "Auxiliary streams that a head predicts from a denoiser's features, by name",
         ),
     ],
@@ -47,45 +46,8 @@ pub(crate) static STREAM: Mapping = Mapping {
         optional("schedule", ScheduleConfig::FORM, "Noise schedule; by default that of its denoiser"),
         optional(
             "aggregate",
-            ValueForm::Names(&ValueForm::Mapping(&AGGREGATE)),
+            ValueForm::Names(&Aggregation::FORM),
             "Auxiliary streams whose embeddings are added into this stream while it is diffused, by name",
-        ),
-    ],
-};
-
-/// An embedding that is added into a stream.
-pub(crate) static AGGREGATE: Mapping = Mapping {
-    name: "aggregate",
-    keys: &[
-        required("weight", AMOUNT, "Weight w of the embedding in the sum"),
-        defaulted(
-            "law",
-            ValueForm::Choice(&["start", "bump"]),
-            || json("start"),
-            "When the embedding is added: `start` before the first noising step, `bump` mid-process only",
-        ),
-        defaulted(
-            "dropout",
-            ValueForm::FRACTION,
-            || json(0.3),
-            "Probability that training leaves the embedding out of a row, so that a head cannot copy it",
-        ),
-    ],
-};
-
-/// A head of a model.
-pub(crate) static HEAD: Mapping = Mapping {
-    name: "head",
-    keys: &[
-        required("reads", ValueForm::String, "Features to use: `denoiser.site`, for example `digits.middle`"),
-        defaulted("network", HeadLayers::FORM, || json(HeadLayers::default()), "Layers of the head"),
-        required("loss", ValueForm::Choice(&["cross-entropy", "mse"]), "Loss; `cross-entropy` for a class"),
-        defaulted("weight", AMOUNT, || json(0.1), "Weight of its loss relative to the denoising loss"),
-        defaulted(
-            "embedding_weight",
-            ValueForm::FRACTION,
-            || json(1.0),
-            "Weight in its loss of rows into which its own embedding is added; other rows have weight 1",
         ),
     ],
 };
@@ -106,7 +68,7 @@ pub(crate) static DENOISER: Mapping = Mapping {
     keys: &[
         required("over", NAMES, "Streams to denoise"),
         optional("prompts", NAMES, "Prompts it attends to; all have the same shape"),
-        required("network", NetworkConfig::FORM, "Network"),
+        required("network", Network::FORM, "Network"),
         defaulted(
             "predict",
             Parameterization::FORM,

@@ -21,7 +21,7 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         ),
         required(
             "nodes",
-            ValueForm::Names(&ValueForm::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORE])),
+            ValueForm::Names(&ValueForm::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORER_NODE, &SCORE, &USE])),
             "Nodes of the graph, by name",
         ),
         required(
@@ -121,5 +121,58 @@ pub(crate) static SCORE: Mapping = Mapping {
         DENOISER_CHOICE,
         SAMPLER,
         SAMPLING_SEED,
+    ],
+};
+
+/// A node that a trained scorer judges. Its own key comes first, since `score` is also a key of a node that classifies by
+/// generating.
+pub(crate) static SCORER_NODE: Mapping = Mapping {
+    name: "score.trained",
+    keys: &[
+        optional(
+            "weights",
+            ValueForm::String,
+            "File with the weights of the module, relative to this file; they have the name of the stream, as those of a judge",
+        ),
+        required(
+            "score",
+            ValueForm::Use,
+            "Trained module that scores, or the codec of a stream whose array is the scores. `NODE.label` is the best class, \
+             `NODE.scores` the log-probabilities of all classes",
+        ),
+        required("from", ValueForm::String, "Input or node with the cells to score"),
+        optional(
+            "stream",
+            ValueForm::String,
+            "Stream whose codec reads the cells; needed if several have the modality",
+        ),
+        optional(
+            "classes",
+            WORDS,
+            "Names of the classes in the order of their numbers; `label` is a number without them",
+        ),
+    ],
+};
+
+/// A node that stands for the nodes of another pipeline.
+pub(crate) static USE: Mapping = Mapping {
+    name: "use",
+    keys: &[
+        required(
+            "use",
+            ValueForm::String,
+            "Pipeline to use as a part of this one, relative to this file. `NODE.COLUMN` reads one of its outputs. It runs on \
+             the model of this pipeline",
+        ),
+        optional(
+            "inputs",
+            ValueForm::Names(&ValueForm::String),
+            "What each of its inputs reads: input -> input or node of this pipeline",
+        ),
+        optional(
+            "with",
+            ValueForm::Names(&ValueForm::Any),
+            "Changes of its nodes: node -> keys that replace those of the file",
+        ),
     ],
 };

@@ -62,7 +62,7 @@ impl Compute<'_> {
 }
 
 /// Fails the rows with a NaN or infinite number and sets them to zero.
-fn finite_rows(batch: &mut MicroBatch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
+pub(super) fn finite_rows(batch: &mut MicroBatch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
     let rows = output.size().first().copied().unwrap_or(0);
     if rows == 0 {
         return Ok(output);

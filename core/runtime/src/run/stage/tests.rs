@@ -10,7 +10,7 @@ use super::*;
 fn rows(shard: u64) -> MicroBatch {
     MicroBatch {
         shard,
-        first_row: shard,
+        numbers: vec![shard],
         ends_shard: true,
         input: None,
         keys: vec![RowKey::new(shard.to_string())],

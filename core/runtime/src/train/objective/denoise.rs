@@ -1,7 +1,7 @@
 //! Denoising: a denoiser predicts the noise or x0 of noised latents.
 
 use anyflow_config::objective::Denoise as Options;
-use anyflow_diffusion::{DrawKey, LossOptions, Prompting, StreamSpec, denoising_loss};
+use anyflow_diffusion::{DrawKey, LossOptions, Prompting, StreamKind, StreamSpec, denoising_loss};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
@@ -19,10 +19,10 @@ pub struct Denoise<'a> {
     setting: Setting<'a>,
     /// Latents of the streams and tokens of the prompts that take part. The others are zero.
     latents: IndexMap<String, Frozen>,
-    /// Per prompt of the denoiser, true if the table does not have it.
-    missing: Vec<bool>,
-    /// Per diffused stream of the denoiser, true if it takes no part.
-    left_out: Vec<bool>,
+    /// The prompts of the denoiser that the table does not have.
+    missing: Vec<String>,
+    /// The diffused streams of the denoiser that take no part.
+    left_out: Vec<String>,
 }
 
 impl<'a> Denoise<'a> {
@@ -31,20 +31,16 @@ impl<'a> Denoise<'a> {
     /// # Errors
     /// Errors of plugins; the disk.
     pub fn new(options: Options, name: &'a str, setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Self> {
-        let denoiser = &setting.trainee.session.denoisers[name];
-        let all = denoiser.streams();
-        let (streams, prompts) = all.split_at(all.len() - denoiser.prompts());
-        let (diffused, auxiliary) = streams.split_at(denoiser.diffused());
-        let takes_part =
-            |stream: &StreamSpec| options.streams.as_ref().is_none_or(|streams| streams.contains(&stream.name));
-        let has_rows = |prompt: &StreamSpec| setting.data.array(&prompt.name).is_some();
-        let left_out = diffused.iter().map(|stream| !takes_part(stream)).collect();
-        let missing = prompts.iter().map(|prompt| !has_rows(prompt)).collect();
         let mut latents = IndexMap::new();
-        let diffused = diffused.iter().filter(|stream| takes_part(stream));
-        let prompts = prompts.iter().filter(|prompt| has_rows(prompt));
-        for stream in diffused.chain(auxiliary).chain(prompts) {
-            latents.insert(stream.name.clone(), setting.frozen(&stream.name, cache)?);
+        let mut missing = Vec::new();
+        let mut left_out = Vec::new();
+        for StreamSpec { name, kind, .. } in setting.trainee.session.denoisers[name].streams() {
+            let takes_part = || options.streams.as_ref().is_none_or(|streams| streams.contains(name));
+            match kind {
+                StreamKind::Diffused if !takes_part() => left_out.push(name.clone()),
+                StreamKind::Prompt if setting.data.array(name).is_none() => missing.push(name.clone()),
+                _ => drop(latents.insert(name.clone(), setting.frozen(name, cache)?)),
+            }
         }
         Ok(Denoise { options, name, setting, latents, missing, left_out })
     }
@@ -57,9 +53,9 @@ impl Objective for Denoise<'_> {
 
     /// One of the diffused streams that take part. The others are absent in rows that lack them.
     fn needs(&self) -> RowNeeds {
-        let denoiser = &self.setting.trainee.session.denoisers[self.name];
-        let takes_part = denoiser.streams().iter().zip(&self.left_out).filter(|(_, left_out)| !**left_out);
-        RowNeeds { any: takes_part.map(|(stream, _)| stream.name.clone()).collect(), ..RowNeeds::default() }
+        let streams = self.setting.trainee.session.denoisers[self.name].streams().iter();
+        let taking = streams.filter(|stream| stream.is_diffused() && !self.left_out.contains(&stream.name));
+        RowNeeds { any: taking.map(|stream| stream.name.clone()).collect(), ..RowNeeds::default() }
     }
 
     /// The normalized latent of each stream and the tokens of each prompt, in the denoiser's order.
@@ -95,9 +91,9 @@ impl Objective for Denoise<'_> {
             first_row: part.first_row,
             prompting: Prompting {
                 p_uncond: self.options.p_uncond.unwrap_or(Prompting::default().p_uncond),
-                missing: bits(&self.missing),
+                missing: self.missing.clone(),
             },
-            left_out: bits(&self.left_out),
+            left_out: self.left_out.clone(),
             lacking: part.lacking.clone(),
             contrast: self.options.contrast.clone(),
         };
@@ -113,9 +109,4 @@ fn mask(flags: &[bool], like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.dim()];
     shape[0] = flags.len() as i64;
     Ok(Tensor::from_slice(flags).f_view(shape.as_slice())?.f_to_device(like.device())?)
-}
-
-/// Flags as the engine takes them: bit `i` is flag `i`.
-fn bits(flags: &[bool]) -> u64 {
-    flags.iter().enumerate().fold(0, |bits, (index, flag)| bits | (u64::from(*flag) << index))
 }

@@ -1,0 +1,281 @@
+//! Pipelines as parts of a pipeline. A node with `use` stands for the nodes of another file. Their names get the prefix
+//! `NODE/`. What they read from an input becomes what the node wires to that input, and a reference to an output of the
+//! node becomes a reference to the node that makes it.
+
+use std::cell::Cell;
+
+use anyflow_config::ValueForm;
+
+use crate::compile::FileKind;
+use crate::error::Report;
+use crate::include::{self, IncludeProblem, entry};
+use crate::problem::{Caution, Hint, Problem, problems};
+use crate::source::{Source, SourceId, SpannedString, normalized};
+use crate::spec::unknown;
+use crate::surface::{self, Fields, Reader};
+use crate::yaml::{self, Content, Entry, Node};
+
+use super::{NodeSpec, PipelineSpec, pipeline_among};
+
+problems! {
+    /// What can be wrong with a pipeline that is a part of another.
+    pub(crate) enum SubgraphProblem {
+        /// Pipelines use each other in a circle, so none of them can be put together.
+        /// Example: `use: other.yaml` in a pipeline that `other.yaml` uses.
+        /// Cure: Remove one of the `use`, or move the nodes that both need into a third pipeline.
+        #[error("these pipelines use each other: {}", .files.join(" -> "))]
+        UseCycle { files: Vec<String> },
+        /// Outputs of parts lead to each other in a circle: they are inputs that pass through, and nothing makes them.
+        /// Example: `a: {use: p.yaml, inputs: {x: b.x}}` and `b: {use: p.yaml, inputs: {x: a.x}}`, where `x` is an input and
+        /// an output of `p.yaml`.
+        /// Cure: Wire one of the inputs to an input of the pipeline, or to a node that makes it.
+        #[error("no node makes these outputs, which lead to each other: {}", .references.join(" -> "))]
+        OutputCycle { references: Vec<String> },
+        /// A reference `node.column` names an output that the pipeline of the node does not have.
+        /// Example: `from: spoken.audoi`, where the pipeline of `spoken` has the output `audio`.
+        /// Cure: Name a column that the pipeline lists under `outputs`. Its nodes cannot be read from outside.
+        #[error("the pipeline of `{node}` has no output `{output}`{hint}")]
+        UnknownOutput { node: String, output: String, hint: Hint },
+        /// A reference names a whole pipeline, but not one of its outputs.
+        /// Example: `from: spoken`, where `spoken` uses a pipeline.
+        /// Cure: Write `node.column`, as the message shows.
+        #[error("`{node}` is a whole pipeline; write {choices}")]
+        OutputWanted { node: String, choices: String },
+    }
+}
+
+/// Maximum number of pipelines that a pipeline uses, those included that they use in turn.
+const MOST_USES: usize = 1000;
+
+/// Separates the name of a part from the names of its nodes.
+pub(crate) const INNER: char = '/';
+
+/// The files of a compilation, and the way down to the pipeline that is read.
+#[derive(Clone, Copy)]
+pub(super) struct Files<'a> {
+    /// The pipeline itself, its model, and all that they include.
+    all: &'a [&'a Source],
+    /// The pipelines that use each other, down to the one that is read.
+    chain: &'a [SourceId],
+    /// Number of pipelines used so far.
+    uses: &'a Cell<usize>,
+}
+
+impl<'a> Files<'a> {
+    /// The files of the first pipeline; `uses` starts at 0.
+    pub(super) fn new(all: &'a [&'a Source], uses: &'a Cell<usize>) -> Self {
+        Files { all, chain: &[SourceId(0)], uses }
+    }
+
+    /// A path relative to the file that it is written in.
+    pub fn beside(&self, path: &SpannedString) -> String {
+        // A value of the command line is relative to the pipeline that it changes.
+        let last = || self.all.get(self.chain.last()?.0);
+        let owner = self.all.get(path.span.source.0).or_else(last);
+        owner.map_or_else(|| path.value.clone(), |owner| owner.beside(&path.value))
+    }
+
+    /// The file that a node uses.
+    fn find(&self, path: &SpannedString, report: &mut Report) -> Option<SourceId> {
+        let wanted = normalized(&self.beside(path));
+        let is_wanted = |id: &SourceId| self.all.get(id.0).is_some_and(|source| normalized(&source.path) == wanted);
+        self.uses.set(self.uses.get() + 1);
+        if let Some(start) = self.chain.iter().position(is_wanted) {
+            let files = self.chain[start..].iter().filter_map(|id| Some(self.all.get(id.0)?.path.clone()));
+            report.error(path.span, SubgraphProblem::UseCycle { files: files.chain([wanted]).collect() });
+            return None;
+        }
+        if self.uses.get() > MOST_USES {
+            let what = "the number of pipelines that a pipeline uses".into();
+            let bound = format!("at most {MOST_USES}");
+            report.error(path.span, Problem::OutOfBounds { what, value: "more".into(), bound });
+            return None;
+        }
+        let found = (0..self.all.len()).map(SourceId).find(is_wanted);
+        if found.is_none() {
+            report.error(path.span, IncludeProblem::NotRead { what: "pipeline", path: wanted });
+        }
+        found
+    }
+
+    /// The tree of a pipeline.
+    fn tree(&self, id: SourceId, path: &SpannedString, report: &mut Report) -> Option<Node> {
+        let mut root = yaml::parse(&self.all.get(id.0)?.text, id, report)?;
+        match FileKind::of(&root) {
+            Some(FileKind::Pipeline) => {}
+            other => {
+                let kind = other.map_or("file of another kind", FileKind::name);
+                let found = format!("{} is a {kind}", path.value);
+                report.error(path.span, Problem::WrongFile { expected: "pipeline".into(), found });
+                return None;
+            }
+        }
+        include::with_words(&mut root, self.all, report);
+        self.compare_models(&root, id, report);
+        Some(root)
+    }
+
+    /// Warns if the pipeline names another model than the one that it runs on, which is the file after the first.
+    fn compare_models(&self, root: &Node, id: SourceId, report: &mut Report) {
+        let Some(own) = entry(root, "model") else { return };
+        let (Some(source), Some(model), Content::String(path)) =
+            (self.all.get(id.0), self.all.get(1), &own.node.content)
+        else {
+            return;
+        };
+        if normalized(&source.beside(path)) != normalized(&model.path) {
+            let reason = format!("as a part of another pipeline, it runs on the model of that one, {}", model.path);
+            report.warning(own.node.span, Caution::NoEffect { key: "model".into(), reason });
+        }
+    }
+}
+
+/// A node that stands for another pipeline.
+struct Part {
+    name: String,
+    /// Its outputs and what makes them; `None` if the pipeline is wrong, which was reported.
+    outputs: Option<Vec<(SpannedString, SpannedString)>>,
+}
+
+/// The parts of a pipeline.
+#[derive(Default)]
+pub(super) struct Parts(Vec<Part>);
+
+impl Parts {
+    /// Adds the pipeline that a node uses. Returns its nodes, and one without an action that stands for the whole part.
+    pub fn add(&mut self, node: &Entry, files: Files<'_>, report: &mut Report) -> Vec<NodeSpec> {
+        let name = node.key.value.clone();
+        let (mut nodes, outputs) = match read(node, files, report) {
+            Some(spec) => (spec.nodes, Some(spec.outputs)),
+            None => (Vec::new(), None),
+        };
+        nodes.push(NodeSpec { name: node.key.clone(), action: None });
+        self.0.push(Part { name, outputs });
+        nodes
+    }
+
+    /// Replaces a reference to an output of a part by a reference to what makes it. A reference to the part as a whole
+    /// remains if something is wrong, which is reported.
+    pub fn follow(&self, reference: &mut SpannedString, report: &mut Report) {
+        let mut passed = Vec::new();
+        while let Some((part, port)) = self.named(&reference.value) {
+            let Some(outputs) = &part.outputs else { return };
+            if passed.contains(&reference.value) {
+                passed.push(reference.value.clone());
+                return report.error(reference.span, SubgraphProblem::OutputCycle { references: passed });
+            }
+            let made = outputs.iter().find(|(output, _)| Some(output.value.as_str()) == port);
+            let Some((_, made)) = made else {
+                report.error(reference.span, no_output(part, port, outputs));
+                reference.value.clone_from(&part.name);
+                return;
+            };
+            passed.push(std::mem::replace(&mut reference.value, made.value.clone()));
+        }
+    }
+
+    /// As [`Parts::follow`], for a reference of the file itself. It may not name a node inside a part.
+    pub fn follow_own(&self, reference: &mut SpannedString, report: &mut Report) {
+        let inner = reference.value.split_once(INNER);
+        let Some((part, node)) = inner.and_then(|(head, node)| Some((self.named(head)?.0, node))) else {
+            return self.follow(reference, report);
+        };
+        if let Some(outputs) = &part.outputs {
+            report.error(reference.span, no_output(part, Some(node), outputs));
+        }
+        reference.value.clone_from(&part.name);
+    }
+
+    /// The part that a reference names, and the port.
+    fn named<'r>(&self, reference: &'r str) -> Option<(&Part, Option<&'r str>)> {
+        let (head, port) = reference.split_once('.').map_or((reference, None), |(head, port)| (head, Some(port)));
+        Some((self.0.iter().find(|part| part.name == head)?, port))
+    }
+}
+
+fn no_output(part: &Part, port: Option<&str>, outputs: &[(SpannedString, SpannedString)]) -> SubgraphProblem {
+    let names = outputs.iter().map(|(output, _)| output.value.as_str());
+    let node = part.name.clone();
+    match port {
+        Some(port) => SubgraphProblem::UnknownOutput { node, output: port.into(), hint: Hint::among(port, names) },
+        None => {
+            let choices: Vec<String> = names.map(|name| format!("`{node}.{name}`")).collect();
+            SubgraphProblem::OutputWanted { node, choices: choices.join(" or ") }
+        }
+    }
+}
+
+/// The pipeline that a node uses, with the changes of the node, as a part of the file of the node.
+fn read(node: &Entry, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
+    let within = format!("node `{}`", node.key.value);
+    let fields = Fields::open(&node.node, &surface::USE, within, node.key.span, report)?;
+    let wires = fields.pairs("inputs", report);
+    let path = fields.text("use", report)?;
+    let id = files.find(&path, report)?;
+    let mut root = files.tree(id, &path, report)?;
+    change(&mut root, fields.names("with", report), report);
+    let chain = [files.chain, &[id]].concat();
+    let spec = pipeline_among(&root, Files { chain: &chain, ..files }, report)?;
+    let is_wired = complete(&spec, &wires, &fields, node, report);
+    is_wired.then(|| placed(spec, &node.key.value, &wires))
+}
+
+/// Puts the keys of `with` into the nodes that they name.
+fn change(root: &mut Node, changes: &[Entry], report: &mut Report) {
+    let Content::Mapping(entries) = &mut root.content else { return };
+    let nodes = entries.iter_mut().find(|entry| entry.key.value == "nodes").map(|entry| &mut entry.node.content);
+    let Some(Content::Mapping(nodes)) = nodes else { return };
+    for Entry { key, node: change } in changes {
+        let known: Vec<String> = nodes.iter().map(|node| node.key.value.clone()).collect();
+        match nodes.iter_mut().find(|node| node.key.value == key.value) {
+            None => unknown("node", key, known.iter().map(String::as_str), report),
+            Some(_) if !matches!(change.content, Content::Mapping(_)) => {
+                ValueForm::Names(&ValueForm::Any).wrong(change, &format!("`{}` in `with`", key.value), report);
+            }
+            Some(node) => node.node = include::merged(node.node.clone(), change.clone()),
+        }
+    }
+}
+
+/// True if every input has a wire. Wires to other names, and to nodes inside a part, are reported.
+fn complete(
+    spec: &PipelineSpec,
+    wires: &[(SpannedString, SpannedString)],
+    fields: &Fields,
+    node: &Entry,
+    report: &mut Report,
+) -> bool {
+    let within = || format!("`inputs` of {}", fields.within);
+    let mut is_complete = true;
+    for input in spec.inputs.iter().filter(|input| wires.iter().all(|(name, _)| name.value != input.name.value)) {
+        let problem = Problem::MissingKey { key: input.name.value.clone(), within: within() };
+        report.error(node.key.span, problem);
+        is_complete = false;
+    }
+    for (name, from) in wires {
+        if spec.inputs.iter().all(|input| input.name.value != name.value) {
+            let hint = Hint::among(&name.value, spec.inputs.iter().map(|input| input.name.value.as_str()));
+            report.error(name.span, Problem::UnknownKey { key: name.value.clone(), within: within(), hint });
+        }
+        if from.value.contains(INNER) {
+            unknown("node or input", from, [], report);
+            is_complete = false;
+        }
+    }
+    is_complete
+}
+
+/// A pipeline with the names that it has as the part `name`.
+fn placed(mut spec: PipelineSpec, name: &str, wires: &[(SpannedString, SpannedString)]) -> PipelineSpec {
+    let prefixed = |inner: &str| format!("{name}{INNER}{inner}");
+    let place = |reference: &mut SpannedString| match wires.iter().find(|(input, _)| input.value == reference.value) {
+        Some((_, from)) => *reference = from.clone(),
+        None => reference.value = prefixed(&reference.value),
+    };
+    for node in &mut spec.nodes {
+        node.name.value = prefixed(&node.name.value);
+        node.references().into_iter().for_each(place);
+    }
+    spec.outputs.iter_mut().map(|(_, from)| from).for_each(place);
+    spec
+}
