@@ -326,7 +326,7 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
 
 #[test]
 fn a_row_without_the_stream_of_a_head_has_no_loss_there() {
-    let denoiser = network(Parameterization::Eps, vec![label(0.6, AggregationSchedule::Start, 0.0)]);
+    let denoiser = network(Parameterization::Eps, &[label(0.6, AggregationSchedule::Start, 0.0)]);
     let figures = |lacking: Vec<u64>| {
         let options = LossOptions { lacking, denoise_weight: 0.0, ..LossOptions::default() };
         let (loss, parts) = loss_of(denoiser.as_ref(), 32, &options);
