@@ -197,6 +197,7 @@ FILES = {
         "many-words.txt": b"one " * 20_000,
         "scripts.txt": "\u0130\u00df\ufb03 \u202e\u0000 \U0001f600\u0301\u0301\u0301".encode(),
         "spaces.txt": "\u2003\u00a0\t\r\n".encode(),
+        "decomposed.txt": "Cafe\u0301 nai\u0308ve \U0001f9ed \u6570\u5b57".encode(),
     },
     "trajectory": {
         "strokes.f32": struct.pack("<24f", *range(24)),

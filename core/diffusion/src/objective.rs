@@ -15,8 +15,9 @@ use crate::noise::{RowNoise, START_STEP};
 use crate::tensor::tensor_from_rows;
 use crate::{Denoiser, DenoiserInput, EngineError, Prediction, Result, StreamSpec, TensorExt};
 pub use contrastive::info_nce;
-use predicted_x0::{picked, predicted_x0};
+use predicted_x0::{index_tensor, picked, predicted_x0};
 pub use prompting::Prompting;
+use times::Rows;
 pub use times::{Draw, Draws};
 pub use weight::{LossOptions, loss_weight};
 
@@ -50,6 +51,9 @@ pub struct LossOutput {
 /// objective, divided by the constant D so that its size does not depend on the model; w is [`loss_weight`] the time of
 /// the stream. The mean over rows is returned. Clean and absent coordinates have no loss and exactly no gradient.
 ///
+/// Streams that a row lacks ([`LossOptions::lacking`]) are absent, and the row draws among the others. A row that lacks
+/// all of them has no loss, but counts in the mean.
+///
 /// The losses of heads are added by their weights: see [`Auxiliary`](anyflow_config::Auxiliary). Very noisy rows say nothing
 /// about an auxiliary stream, so the loss of a head is multiplied by a(t), as if its times were drawn in proportion to
 /// a(t).
@@ -77,15 +81,22 @@ pub fn denoising_loss(
     for (stream, latent) in streams.iter().zip(latents) {
         stream.check_batch(latent, rows)?;
     }
+    if ![0, rows].contains(&options.lacking.len()) {
+        let what = "the streams that rows lack".to_string();
+        let found = vec![options.lacking.len() as i64];
+        return Err(EngineError::Shape { what, expected: vec![rows as i64], found });
+    }
     let taking: Vec<usize> = (0..streams.len()).filter(|index| options.takes(&streams[*index])).collect();
     let specs: Vec<StreamSpec> = taking.iter().map(|index| streams[*index].clone()).collect();
     if specs.is_empty() {
         return Err(EngineError::Request("the loss needs at least one stream, found none".to_string()));
     }
     times::check(law, &specs)?;
-    let draw = times::draw_from(law, options.first_row, &specs, rows, key.seed, key.step).among(&taking, streams.len());
-    let draw = auxiliary::with_auxiliary(draw, streams, options.first_row, key);
-    let draw = options.prompting.with_prompts(draw, streams, options.first_row, key)?;
+    let lacking = options.lacking_among(&taking);
+    let all = options.rows(rows);
+    let draw = times::draw_from(law, Rows { lacking: &lacking, ..all }, &specs, key).among(&taking, streams.len());
+    let draw = auxiliary::with_auxiliary(draw, streams, all, key);
+    let draw = options.prompting.with_prompts(draw, streams, all, key)?;
     let batch = Batch::new(streams, &draw, options, key, latents)?;
     let noised = |(index, (stream, latent)): (usize, (&StreamSpec, &Tensor))| match stream.is_diffused() {
         true => batch.mixture(stream, index, latent, [Column::Signal, Column::Noise]),
@@ -95,7 +106,7 @@ pub fn denoising_loss(
     let input = DenoiserInput::new(x, batch.times()?, batch.present()?);
     let predictions = denoiser.predict(&input)?;
     let mut output = batch.loss(streams, &taking, &predictions, latents)?;
-    output.heads(streams, &draw, latents, &predictions, options.denoise_weight)?;
+    output.heads(streams, &draw, latents, &predictions, options)?;
     match &options.contrast {
         None => {}
         Some(contrast) if contrast.stream.is_some() => {
@@ -105,19 +116,44 @@ pub fn denoising_loss(
                 output.align(contrast, &predicted.x0, &truth, rows)?;
             }
         }
-        Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?)?,
+        Some(contrast) => output.contrast(contrast, denoiser.environments(&input)?, options)?,
     }
     Ok(output)
 }
 
 impl LossOutput {
-    /// Adds the contrastive loss of the environment tokens, averaged over the pairs of streams.
-    fn contrast(&mut self, contrast: &ContrastiveLoss, shown: Vec<Option<Tensor>>) -> Result<()> {
-        let shown: Vec<Tensor> = shown.into_iter().flatten().collect();
+    /// Adds the contrastive loss of the environment tokens, averaged over the pairs of streams. A pair compares the rows
+    /// that have both streams, weighted by their share, and needs two of them.
+    fn contrast(
+        &mut self,
+        contrast: &ContrastiveLoss,
+        shown: Vec<Option<Tensor>>,
+        options: &LossOptions,
+    ) -> Result<()> {
+        let shown = shown.into_iter().enumerate().filter_map(|(stream, tokens)| Some((stream, tokens?)));
+        let shown: Vec<(usize, Tensor)> = shown.collect();
         let pairs = (0..shown.len()).flat_map(|one| (0..one).map(move |other| (one, other))).collect::<Vec<_>>();
         for (one, other) in &pairs {
-            let (loss, right) = info_nce(&shown[*one], &shown[*other], contrast.temperature)?;
-            let term = loss.try_mul_scalar(contrast.weight / pairs.len() as f64)?;
+            let (first, u) = &shown[*one];
+            let (second, v) = &shown[*other];
+            let count = u.size()[0] as usize;
+            let rows = options.rows(count);
+            let both: Vec<i64> = (0..count)
+                .filter(|row| rows.has(*row, *first) && rows.has(*row, *second))
+                .map(|row| row as i64)
+                .collect();
+            if both.len() < count.min(2) {
+                continue;
+            }
+            let (u, v) = if both.len() == count {
+                (u.shallow_clone(), v.shallow_clone())
+            } else {
+                let index = index_tensor(&both, u.device())?;
+                (picked(u, &index)?, picked(v, &index)?)
+            };
+            let (loss, right) = info_nce(&u, &v, contrast.temperature)?;
+            let share = both.len() as f64 / count as f64;
+            let term = loss.try_mul_scalar(contrast.weight / pairs.len() as f64 * share)?;
             self.loss = self.loss.try_add(&term)?;
             self.per_stream.push((format!("contrastive {one}-{other}"), right.try_detach()?));
         }

@@ -1,8 +1,7 @@
 //! The table of a training or an evaluation in memory: an array per stream, and the join of its sources.
 
+mod selection;
 mod source;
-
-use std::collections::BTreeMap;
 
 use anyflow_plan::plan::{ColumnRef, Table};
 use indexmap::{IndexMap, IndexSet};
@@ -10,15 +9,14 @@ use tch::Tensor;
 
 use crate::events::Events;
 use crate::{Result, RunError, Session};
+pub use selection::{RowNeeds, Selection};
 use source::{SourceReader, SourceRows};
 
 /// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources.
 pub struct TableData {
     sources: IndexMap<String, SourceRows>,
-    /// Per source after the first: join value -> rows.
-    partners: Vec<BTreeMap<String, Vec<i64>>>,
-    /// Rows of the first source that have partners in all other sources.
-    leaders: Vec<i64>,
+    /// All tuples.
+    all: Selection,
     /// Stream -> index of its source.
     stream_source: IndexMap<String, usize>,
     class_source: Option<usize>,
@@ -34,8 +32,19 @@ pub struct TableReading<'a> {
     pub session: &'a Session,
     /// Threads for codecs.
     pub threads: usize,
+    /// What becomes of rows with a null cell.
+    pub incomplete: Incomplete,
     /// The receiver of progress.
     pub events: &'a Events,
+}
+
+/// What becomes of rows with a null cell in a column of a stream or in the class column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incomplete {
+    /// They lack the stream or the class.
+    Keep,
+    /// They are left out.
+    LeaveOut,
 }
 
 impl TableData {
@@ -55,32 +64,24 @@ impl TableData {
         let index = |c: &ColumnRef| sources.get_index_of(&c.source).unwrap_or_default();
         let stream_source = table.columns.iter().map(|(stream, column)| (stream.clone(), index(column))).collect();
         let class_source = table.class.as_ref().map(index);
-        let partners: Vec<_> = sources.values().skip(1).map(groups).collect();
-        let leaders: Vec<i64> = match sources.values().next() {
-            Some(first) if partners.is_empty() => (0..first.rows as i64).collect(),
-            Some(first) => {
-                let everywhere = |value: &String| partners.iter().all(|p| p.contains_key(value));
-                (0..first.rows as i64).filter(|row| everywhere(&first.join[*row as usize])).collect()
-            }
-            None => Vec::new(),
-        };
-        if leaders.is_empty() {
+        let all = Selection::of(&sources, &RowNeeds::default());
+        if all.rows() == 0 {
             return Err(RunError::Data(format!(
                 "{part} has no rows: its sources are empty, or no value of the join column occurs in all of them; check the \
                  sources and `join`"
             )));
         }
-        Ok(TableData { sources, partners, leaders, stream_source, class_source })
+        Ok(TableData { sources, all, stream_source, class_source })
     }
 
-    /// Number of tuples per epoch: the rows of the first source that have partners.
-    pub fn rows(&self) -> usize {
-        self.leaders.len()
+    /// All tuples.
+    pub fn all(&self) -> &Selection {
+        &self.all
     }
 
-    /// True if every row has exactly one partner in each other source.
-    pub fn is_matched_one_to_one(&self) -> bool {
-        self.partners.iter().all(|partners| partners.values().all(|rows| rows.len() == 1))
+    /// The tuples of the rows that meet these needs.
+    pub fn selection(&self, needs: &RowNeeds) -> Selection {
+        Selection::of(&self.sources, needs)
     }
 
     /// The streams of the table.
@@ -94,20 +95,17 @@ impl TableData {
         self.sources[source].arrays.get(stream)
     }
 
-    /// Draws partners for these leaders. `uniform(tuple, source)` in [0, 1) chooses among the partners.
-    pub fn tuples(&self, picks: &[usize], uniform: impl Fn(usize, usize) -> f64) -> Tuples {
-        let leading: Vec<i64> = picks.iter().map(|pick| self.leaders[*pick]).collect();
-        let mut rows = vec![leading];
-        for (i, partners) in self.partners.iter().enumerate() {
-            let partner = |(tuple, leader): (usize, &i64)| {
-                let group = &partners[&self.sources[0].join[*leader as usize]];
-                let at = (uniform(tuple, i + 1) * group.len() as f64) as usize;
-                group[at.min(group.len() - 1)]
-            };
-            let chosen = rows[0].iter().enumerate().map(partner).collect();
-            rows.push(chosen);
-        }
-        Tuples { rows }
+    /// Which rows of a stream's source lack it, as in [`TableData::array`]; `None` if every row has it.
+    pub fn missing(&self, stream: &str) -> Option<&[bool]> {
+        let source = *self.stream_source.get(stream)?;
+        self.sources[source].missing.get(stream).map(Vec::as_slice)
+    }
+
+    /// The number of rows that lack a stream, for each stream that some rows lack.
+    pub fn missing_counts(&self) -> IndexMap<&str, usize> {
+        let count = |missing: &[bool]| missing.iter().filter(|missing| **missing).count();
+        let streams = self.streams().map(String::as_str);
+        streams.filter_map(|stream| Some((stream, count(self.missing(stream)?)))).collect()
     }
 
     /// Selects a stream's rows of these tuples from `all`, which is indexed like [`TableData::array`].
@@ -132,7 +130,8 @@ impl TableData {
     pub fn class_of_rows(&self, stream: &str) -> Result<Vec<i64>> {
         let source = &self.sources[self.stream_source[stream]];
         if !source.class.is_empty() {
-            return Ok(source.class.clone());
+            let class = source.class.iter().copied().collect::<Option<_>>();
+            return class.ok_or_else(|| RunError::Internal(format!("a row of stream {stream} has no class")));
         }
         let class = source.join.iter().map(|value| value.parse::<i64>().ok()).collect::<Option<Vec<_>>>();
         class.filter(|class| !class.is_empty()).ok_or_else(|| {
@@ -146,7 +145,8 @@ impl TableData {
     /// [`RunError::Data`] names the first class that is not.
     pub fn check_classes(&self, scorer: &str, count: i64) -> Result<()> {
         let classes = self.class_source.map_or(&[][..], |source| &self.sources[source].class);
-        match classes.iter().enumerate().find(|(_, class)| !(0..count).contains(*class)) {
+        let known = classes.iter().enumerate().filter_map(|(row, class)| Some((row, (*class)?)));
+        match known.into_iter().find(|(_, class)| !(0..count).contains(class)) {
             None => Ok(()),
             Some((row, class)) => Err(RunError::Data(format!(
                 "scorer {scorer} has {count} classes, numbered from 0, but the class column has {class} (in readable row \
@@ -158,10 +158,11 @@ impl TableData {
     /// Class of each tuple.
     ///
     /// # Errors
-    /// The table has no class, which planning excludes.
+    /// The table has no class, which planning excludes, or a row has none, which a [`Selection`] excludes.
     pub fn classes(&self, tuples: &Tuples) -> Result<Vec<i64>> {
         let source = self.class_source.ok_or_else(|| RunError::Internal("the table has no class".into()))?;
-        Ok(tuples.rows[source].iter().map(|row| self.sources[source].class[*row as usize]).collect())
+        let classes = tuples.rows[source].iter().map(|row| self.sources[source].class[*row as usize]);
+        classes.collect::<Option<_>>().ok_or_else(|| RunError::Internal("a row has no class".into()))
     }
 }
 
@@ -181,12 +182,4 @@ impl Tuples {
     pub fn first(&self, count: usize) -> Tuples {
         Tuples { rows: self.rows.iter().map(|rows| rows.iter().copied().take(count).collect()).collect() }
     }
-}
-
-fn groups(source: &SourceRows) -> BTreeMap<String, Vec<i64>> {
-    let mut groups: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for (row, value) in source.join.iter().enumerate() {
-        groups.entry(value.clone()).or_default().push(row as i64);
-    }
-    groups
 }

@@ -26,7 +26,7 @@ use crate::identity::{self, Loaded};
 use crate::plugin::watch;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
-use crate::table::{TableData, TableReading};
+use crate::table::{Incomplete, TableData, TableReading};
 use crate::{Judge, Result, RunError, Session};
 use cache::LatentCache;
 use folder::TrainingFolder;
@@ -76,6 +76,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
                 files: &plan.sources,
                 session: &trainee.session,
                 threads: order.threads as usize,
+                incomplete: Incomplete::Keep,
                 events,
             };
             tables.insert(stage.data.clone(), TableData::read(&plan.data[&stage.data], &reading)?);
@@ -86,13 +87,17 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         let run =
             StageRun { index, stage, trainee: &trainee, data, seed: plan.seed, folder: &folder, cache: &cache, events };
         let result = watch::in_node(&stage.name, || run.run())?;
-        let summary = json!({
+        let mut summary = json!({
             "stage": stage.name,
             "steps": stage.steps,
-            "rows": data.rows(),
+            "rows": data.all().rows(),
             "seconds": started.elapsed().as_secs_f64(),
             "result": result,
         });
+        let missing = data.missing_counts();
+        if !missing.is_empty() {
+            summary["rows_without"] = json!(missing);
+        }
         folder.save_stage(&file, &trained, &summary)?;
         // The stage is on disk before its end is reported, so that it survives a power failure.
         events.end(&stage.name, summary["result"].as_object().cloned().unwrap_or_default());

@@ -42,11 +42,15 @@ pub trait FlatArray: 'static {
     const MODALITY: &'static str;
     /// The array in one or two words, for summaries.
     const NAME: &'static str;
+    /// The id of its [`Autoencoder`]. A modality with several arrays needs several ids.
+    const AUTOENCODER: &'static str = "autoencoder";
+    /// The id of its [`Prompt`].
+    const PROMPT: &'static str = "prompt";
     /// The array's port: f32, with the range `[0, 1]` or none. Parameters that name axes are integers.
     const PORT: Port;
 }
 
-/// Array <-> latent `[latent]`, one hidden layer each way: [`FlatAutoencoder`] as the module `autoencoder`. If the port
+/// Array <-> latent `[latent]`, one hidden layer each way: [`FlatAutoencoder`] as a module. If the port
 /// has the range `[0, 1]`, a sigmoid keeps decoded values within it.
 pub struct Autoencoder<A> {
     network: FlatAutoencoder,
@@ -78,7 +82,7 @@ const LATENT: Port = f32_port(&[axis("latent")]);
 
 impl<A: FlatArray> Module for Autoencoder<A> {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
-        id: "autoencoder",
+        id: A::AUTOENCODER,
         modality: A::MODALITY,
         summary: Self::SUMMARY.as_str(),
         roles: &[
@@ -108,7 +112,7 @@ impl<A: FlatArray> Decoder for Autoencoder<A> {
     }
 }
 
-/// Array -> tokens `[token, feature]` of unit length, two hidden layers: [`FlatPrompt`] as the module `prompt`.
+/// Array -> tokens `[token, feature]` of unit length, two hidden layers: [`FlatPrompt`] as a module.
 pub struct Prompt<A> {
     network: FlatPrompt,
     array: PhantomData<fn() -> A>,
@@ -136,7 +140,7 @@ struct PromptConfig {
 
 impl<A: FlatArray> Module for Prompt<A> {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
-        id: "prompt",
+        id: A::PROMPT,
         modality: A::MODALITY,
         summary: Self::SUMMARY.as_str(),
         roles: &[RoleDescriptor {

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyflow_sdk::{Cell, Codec, Parameters};
-use anyflow_text::{Characters, Words};
+use anyflow_text::{Bytes, Characters, Words};
 use criterion::Criterion;
 use serde_json::json;
 
@@ -17,6 +17,8 @@ fn main() {
     bench(&mut criterion, "words", &Words::new(&Parameters::new(words)).unwrap(), 8 * 4);
     let letters = json!({"alphabet": ["", "e", "h", "n", "o", "r", "t", "w", " "], "length": 32});
     bench(&mut criterion, "characters", &Characters::new(&Parameters::new(letters)).unwrap(), 32 * 9);
+    let bytes = json!({"length": 64, "on_long": "fail"});
+    bench(&mut criterion, "bytes", &Bytes::new(&Parameters::new(bytes)).unwrap(), 64 * 9);
     criterion.final_summary();
 }
 

@@ -3,7 +3,8 @@
 use anyflow_config::{Auxiliary, HeadLoss};
 use tch::{Kind, Tensor};
 
-use super::{Draw, DrawKey, LossOutput};
+use super::times::Rows;
+use super::{Draw, DrawKey, LossOptions, LossOutput};
 use crate::auxiliary::class_moments;
 use crate::noise::RowNoise;
 use crate::stream::index_of;
@@ -16,9 +17,9 @@ const DROPOUT_NOISE: &str = "\0companion";
 /// Lower bound of probabilities: centring and scaling back in f32 is not more exact.
 const LEAST_PROBABILITY: f64 = 1e-6;
 
-/// Draws the states of the auxiliary streams: clean, or absent if the embedding is dropped. An auxiliary stream that is
-/// not aggregated has no embedding.
-pub(super) fn with_auxiliary(mut draw: Draw, streams: &[StreamSpec], first_row: usize, key: DrawKey) -> Draw {
+/// Draws the states of the auxiliary streams: clean, or absent if the embedding is dropped or the row lacks the stream. An
+/// auxiliary stream that is not aggregated has no embedding.
+pub(super) fn with_auxiliary(mut draw: Draw, streams: &[StreamSpec], rows: Rows<'_>, key: DrawKey) -> Draw {
     let of = |(index, stream): (usize, &StreamSpec)| {
         let embedding = stream.auxiliary()?.aggregate.as_ref();
         Some((index, embedding.map(|embedding| embedding.aggregation.dropout)))
@@ -28,10 +29,10 @@ pub(super) fn with_auxiliary(mut draw: Draw, streams: &[StreamSpec], first_row: 
         return draw;
     }
     let mut drawn = vec![0.0; dropouts.len()];
-    for row in 0..draw.states.rows() {
-        RowNoise::new(key.seed, (first_row + row) as u64, DROPOUT_NOISE).uniforms(key.step, &mut drawn);
+    for row in 0..rows.count {
+        RowNoise::new(key.seed, (rows.first + row) as u64, DROPOUT_NOISE).uniforms(key.step, &mut drawn);
         for ((index, dropout), drawn) in dropouts.iter().zip(&drawn) {
-            if dropout.is_some_and(|dropout| *drawn >= dropout) {
+            if dropout.is_some_and(|dropout| *drawn >= dropout) && rows.has(row, *index) {
                 draw.observe(row, *index);
             }
         }
@@ -40,23 +41,26 @@ pub(super) fn with_auxiliary(mut draw: Draw, streams: &[StreamSpec], first_row: 
 }
 
 impl LossOutput {
-    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoise_weight`.
+    /// Adds the losses of heads to the loss so far, which is first multiplied by `denoise_weight`. A row that lacks the
+    /// stream of a head has no loss there.
     pub(super) fn heads(
         &mut self,
         streams: &[StreamSpec],
         draw: &Draw,
         latents: &[Tensor],
         predictions: &[Tensor],
-        denoise_weight: f64,
+        options: &LossOptions,
     ) -> Result<()> {
-        if denoise_weight != 1.0 {
-            self.loss = self.loss.try_mul_scalar(denoise_weight)?;
+        if options.denoise_weight != 1.0 {
+            self.loss = self.loss.try_mul_scalar(options.denoise_weight)?;
         }
         for (index, stream) in streams.iter().enumerate() {
             let Some(auxiliary) = stream.auxiliary() else { continue };
             let Some(head) = &auxiliary.head else { continue };
             let read = followed(streams, auxiliary)?;
-            let weights = weights(&streams[read], draw, read, OwnEmbedding { index, weight: head.embedding_weight });
+            let rows = options.rows(draw.states.rows());
+            let own = OwnEmbedding { index, weight: head.embedding_weight, rows };
+            let weights = weights(&streams[read], draw, read, own);
             let weights = tensor_from_rows(&weights, weights.len(), &[], latents[index].device())?;
             let of_row = off(head.loss, &predictions[index], &latents[index])?;
             let loss = of_row.try_dot(&weights)?;
@@ -81,15 +85,17 @@ fn followed(streams: &[StreamSpec], auxiliary: &Auxiliary) -> Result<usize> {
 }
 
 /// The weight of rows that contain the embedding of the auxiliary stream itself.
-struct OwnEmbedding {
+struct OwnEmbedding<'a> {
     /// The index of the auxiliary stream.
     index: usize,
     weight: f64,
+    /// The rows, some of which may lack the stream.
+    rows: Rows<'a>,
 }
 
-/// a(t) of a stream, at the index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent; multiplied
-/// by the weight in rows with the own embedding.
-fn weights(stream: &StreamSpec, draw: &Draw, read: usize, own: OwnEmbedding) -> Vec<f32> {
+/// a(t) of a stream, at the index `read`, divided by the number of rows: `[row]`. 0 if that stream is absent, or if the row
+/// lacks the auxiliary stream; multiplied by the weight in rows with the own embedding.
+fn weights(stream: &StreamSpec, draw: &Draw, read: usize, own: OwnEmbedding<'_>) -> Vec<f32> {
     let rows = draw.states.rows();
     let streams = draw.states.streams();
     let of_row = |row: usize| match draw.states.row(row)[read] {
@@ -97,7 +103,11 @@ fn weights(stream: &StreamSpec, draw: &Draw, read: usize, own: OwnEmbedding) -> 
         State::Clean => 1.0,
         State::Noisy => stream.schedule.signal(draw.times[row * streams + read]),
     };
-    let share = |row: usize| if draw.states.row(row)[own.index] == State::Clean { own.weight } else { 1.0 };
+    let share = |row: usize| match draw.states.row(row)[own.index] {
+        _ if !own.rows.has(row, own.index) => 0.0,
+        State::Clean => own.weight,
+        _ => 1.0,
+    };
     (0..rows).map(|row| (of_row(row) * share(row) / rows as f64) as f32).collect()
 }
 
@@ -128,6 +138,7 @@ mod tests {
     use anyflow_config::{Aggregation, Embedding};
 
     use super::*;
+    use crate::objective::times::draw_from;
     use crate::{Parameterization, Schedule, StreamKind, TimeDistribution};
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
@@ -154,11 +165,10 @@ mod tests {
         ];
         let rows = 8000;
         let law = TimeDistribution::SharedAll(Default::default());
-        let drawn = |first, rows| {
-            crate::objective::times::draw_from(&law, first, &streams[..1], rows, 7, 3).among(&[0], streams.len())
-        };
+        let all = |first, count| Rows { first, count, lacking: &[] };
+        let drawn = |first, rows| draw_from(&law, all(first, rows), &streams[..1], KEY).among(&[0], streams.len());
         let draw = drawn(0, rows);
-        let whole = with_auxiliary(draw.clone(), &streams, 0, KEY);
+        let whole = with_auxiliary(draw.clone(), &streams, all(0, rows), KEY);
         let clean = |index: usize| {
             (0..rows).filter(|row| whole.states.row(*row)[index] == State::Clean).count() as f64 / rows as f64
         };
@@ -169,7 +179,7 @@ mod tests {
             assert_eq!(whole.times[row * 4], draw.times[row * 4]);
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = with_auxiliary(drawn(100, 50), &streams, 100, KEY);
+        let part = with_auxiliary(drawn(100, 50), &streams, all(100, 50), KEY);
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
     }
 }

@@ -58,7 +58,8 @@ pub(super) fn predicted_x0(
     Ok(Some(PredictedX0 { index, rows, x0 }))
 }
 
-fn index_tensor(rows: &[i64], device: Device) -> Result<Tensor> {
+/// The row indices as a tensor `[row]`, i64.
+pub(super) fn index_tensor(rows: &[i64], device: Device) -> Result<Tensor> {
     Tensor::try_from_slice(rows)?.try_to_device(device)
 }
 

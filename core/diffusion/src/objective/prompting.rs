@@ -1,5 +1,6 @@
 //! The prompt of a training row: one at a time, since the prompts of different modalities share one space.
 
+use super::times::Rows;
 use super::{Draw, DrawKey};
 use crate::noise::RowNoise;
 use crate::{EngineError, Result, StreamSpec};
@@ -24,12 +25,12 @@ impl Default for Prompting {
 }
 
 impl Prompting {
-    /// Draws the prompt of each row: one of the available prompts, chosen uniformly, or none.
+    /// Draws the prompt of each row: one of the available prompts that the row has, chosen uniformly, or none.
     pub(super) fn with_prompts(
         &self,
         mut draw: Draw,
         streams: &[StreamSpec],
-        first_row: usize,
+        rows: Rows<'_>,
         key: DrawKey,
     ) -> Result<Draw> {
         if !streams.iter().any(StreamSpec::is_prompt) {
@@ -40,11 +41,12 @@ impl Prompting {
         if there.is_empty() {
             return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
-        for row in 0..draw.states.rows() {
+        for row in 0..rows.count {
             let mut drawn = [0.0; 2];
-            RowNoise::new(key.seed, (first_row + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
-            if drawn[0] >= self.p_uncond {
-                draw.observe(row, there[((drawn[1] * there.len() as f64) as usize).min(there.len() - 1)]);
+            RowNoise::new(key.seed, (rows.first + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
+            let here: Vec<usize> = there.iter().copied().filter(|prompt| rows.has(row, *prompt)).collect();
+            if drawn[0] >= self.p_uncond && !here.is_empty() {
+                draw.observe(row, here[((drawn[1] * here.len() as f64) as usize).min(here.len() - 1)]);
             }
         }
         Ok(draw)
@@ -54,6 +56,7 @@ impl Prompting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objective::times::draw_from;
     use crate::{Parameterization, Schedule, State, StreamKind, TimeDistribution};
 
     const KEY: DrawKey = DrawKey { seed: 7, step: 3 };
@@ -73,13 +76,12 @@ mod tests {
             stream("c", StreamKind::Prompt),
         ];
         let law = TimeDistribution::SharedAll(Default::default());
-        let drawn = |first, rows| {
-            crate::objective::times::draw_from(&law, first, &streams[..1], rows, 7, 3).among(&[0], streams.len())
-        };
+        let all = |first, count| Rows { first, count, lacking: &[] };
+        let drawn = |first, rows| draw_from(&law, all(first, rows), &streams[..1], KEY).among(&[0], streams.len());
         let prompting = Prompting { p_uncond: 0.25, missing: vec!["b".to_string()] };
         let rows = 8000;
         let draw = drawn(0, rows);
-        let whole = prompting.with_prompts(draw.clone(), &streams, 0, KEY).unwrap();
+        let whole = prompting.with_prompts(draw.clone(), &streams, all(0, rows), KEY).unwrap();
         let mut counts = [0; 4];
         for row in 0..rows {
             assert_eq!(whole.states.row(row)[0], State::Noisy);
@@ -93,9 +95,33 @@ mod tests {
             assert!((share - wanted).abs() < 0.03, "{shares:?}");
         }
         // A part of the batch draws what its rows draw in the whole batch.
-        let part = prompting.with_prompts(drawn(100, 50), &streams, 100, KEY).unwrap();
+        let part = prompting.with_prompts(drawn(100, 50), &streams, all(100, 50), KEY).unwrap();
         assert!((0..50).all(|row| part.states.row(row) == whole.states.row(100 + row)));
         let missing = ["a", "b", "c"].map(str::to_string).to_vec();
-        assert!(Prompting { missing, ..prompting }.with_prompts(draw, &streams, 0, KEY).is_err());
+        assert!(Prompting { missing, ..prompting }.with_prompts(draw, &streams, all(0, rows), KEY).is_err());
+    }
+
+    #[test]
+    fn a_row_is_prompted_only_by_what_it_has() {
+        let prompts = ["a", "b", "c"].map(|name| stream(name, StreamKind::Prompt));
+        let streams = [vec![stream("x", StreamKind::Diffused)], prompts.to_vec()].concat();
+        let lacking: Vec<u64> = (0..3000).map(|row| [0b0010, 0b1100, 0b1110][row % 3]).collect();
+        let rows = Rows { first: 0, count: lacking.len(), lacking: &lacking };
+        let law = TimeDistribution::SharedAll(Default::default());
+        let whole = Rows { lacking: &[], ..rows };
+        let draw = draw_from(&law, whole, &streams[..1], KEY).among(&[0], streams.len());
+        let prompting = Prompting { p_uncond: 0.25, missing: Vec::new() };
+        let prompted = prompting.with_prompts(draw, &streams, rows, KEY).unwrap();
+        let share = |kind: usize, prompt: usize| {
+            let of_kind = (kind..rows.count).step_by(3);
+            of_kind.filter(|row| prompted.states.row(*row)[1 + prompt] == State::Clean).count() as f64 / 1000.0
+        };
+        for (kind, wanted) in [[0.0, 0.375, 0.375], [0.75, 0.0, 0.0], [0.0; 3]].into_iter().enumerate() {
+            for (prompt, wanted) in wanted.into_iter().enumerate() {
+                // Five standard deviations of a share of 1000 rows, at most.
+                assert!((share(kind, prompt) - wanted).abs() < 0.08, "{kind} {prompt}: {}", share(kind, prompt));
+                assert!(wanted > 0.0 || share(kind, prompt) == 0.0, "{kind} {prompt}");
+            }
+        }
     }
 }

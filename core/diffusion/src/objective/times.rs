@@ -4,6 +4,7 @@ use anyflow_config::times::{Alternating, SharedAll, SubsetShared};
 use anyflow_config::{Density, Kinds, Per, State, TimeDistribution};
 use indexmap::IndexMap;
 
+use super::DrawKey;
 use super::density::logit_normals;
 use crate::noise::RowNoise;
 use crate::{EngineError, Result, States, StreamSpec};
@@ -60,7 +61,25 @@ pub trait Draws {
 
 impl Draws for TimeDistribution {
     fn draw(&self, streams: &[StreamSpec], rows: usize, seed: u64, step: u32) -> Draw {
-        draw_from(self, 0, streams, rows, seed, step)
+        draw_from(self, Rows { first: 0, count: rows, lacking: &[] }, streams, DrawKey { seed, step })
+    }
+}
+
+/// The rows of a draw.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// The index of the first row in the step's batch.
+    pub first: usize,
+    /// The number of rows.
+    pub count: usize,
+    /// Per row, the streams that it lacks, as a bit mask. Empty if every row has every stream.
+    pub lacking: &'a [u64],
+}
+
+impl Rows<'_> {
+    /// True if a row has a stream.
+    pub(super) fn has(&self, row: usize, stream: usize) -> bool {
+        self.lacking.get(row).is_none_or(|lacking| lacking >> stream & 1 == 0)
     }
 }
 
@@ -93,35 +112,24 @@ fn density(law: &TimeDistribution) -> Density {
     }
 }
 
-/// See [`Draws::draw`], for the rows from `first` on.
-pub(super) fn draw_from(
-    law: &TimeDistribution,
-    first: usize,
-    streams: &[StreamSpec],
-    rows: usize,
-    seed: u64,
-    step: u32,
-) -> Draw {
-    let mut states = States::filled(rows, streams.len(), State::Noisy);
+/// See [`Draws::draw`]. A row draws among the streams that it has; the others are absent.
+pub(super) fn draw_from(law: &TimeDistribution, rows: Rows<'_>, streams: &[StreamSpec], key: DrawKey) -> Draw {
+    let DrawKey { seed, step } = key;
+    let mut states = States::filled(rows.count, streams.len(), State::Absent);
     let mut times = Vec::new();
     let mut drawn = vec![0.0; TIMES + 2 * streams.len()];
     let mut of_batch = drawn.clone();
     RowNoise::new(seed, 0, LAW_NOISE).uniforms(step, &mut of_batch);
-    for row in 0..rows {
-        RowNoise::new(seed, (first + row) as u64, LAW_NOISE).uniforms(step, &mut drawn);
-        if let TimeDistribution::SubsetShared(SubsetShared { p_cond, p_absent, per, .. }) = law {
-            let of_subset = if *per == Per::Batch { &of_batch } else { &drawn };
-            draw_subset(states.row_mut(row), of_subset, *p_cond, *p_absent);
-        }
-        if let TimeDistribution::Alternating(Alternating { patterns, per, .. }) = law {
-            let turn = if *per == Per::Batch { step as usize } else { first + row };
-            let pattern = &patterns[turn % patterns.len().max(1)];
-            for (state, stream) in states.row_mut(row).iter_mut().zip(streams) {
-                *state = pattern.get(&stream.name).copied().unwrap_or(State::Absent);
-            }
+    for row in 0..rows.count {
+        let number = rows.first + row;
+        RowNoise::new(seed, number as u64, LAW_NOISE).uniforms(step, &mut drawn);
+        let here: Vec<usize> = (0..streams.len()).filter(|stream| rows.has(row, *stream)).collect();
+        let turn = Turn { number, step, drawn: &drawn, of_batch: &of_batch };
+        for (index, state) in here.iter().zip(states_of(law, streams, &here, &turn)) {
+            states.row_mut(row)[*index] = state;
         }
         let of_all = matches!(law, TimeDistribution::SharedAll(SharedAll { per: Per::Batch, .. }));
-        let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, first + row) };
+        let (drawn, key) = if of_all { (&of_batch, 0) } else { (&drawn, number) };
         let mut fractions = drawn[TIMES..TIMES + streams.len()].to_vec();
         if density(law) == Density::LogitNormal {
             fractions = logit_normals(streams.len(), seed, key, step);
@@ -137,26 +145,60 @@ pub(super) fn draw_from(
     Draw { states, times }
 }
 
+/// The turn and the uniforms of a row.
+struct Turn<'a> {
+    /// Index of the row in the step's batch.
+    number: usize,
+    step: u32,
+    drawn: &'a [f64],
+    /// The uniforms of the whole batch.
+    of_batch: &'a [f64],
+}
+
+/// The states of the streams that a row has (`here`, indices into `streams`). A row takes only turns at patterns in which
+/// one of its streams is noisy.
+fn states_of(law: &TimeDistribution, streams: &[StreamSpec], here: &[usize], turn: &Turn<'_>) -> Vec<State> {
+    let mut states = vec![State::Noisy; here.len()];
+    match law {
+        TimeDistribution::Independent(_) | TimeDistribution::SharedAll(_) => {}
+        TimeDistribution::SubsetShared(law) => {
+            let drawn = if law.per == Per::Batch { turn.of_batch } else { turn.drawn };
+            draw_subset(&mut states, law, &drawn[..TIMES], &drawn[TIMES + streams.len()..]);
+        }
+        TimeDistribution::Alternating(Alternating { patterns, per, .. }) => {
+            let state = |pattern: &IndexMap<String, State>, index: &usize| {
+                pattern.get(&streams[*index].name).copied().unwrap_or(State::Absent)
+            };
+            let trains = |pattern: &&IndexMap<String, State>| here.iter().any(|index| state(pattern, index).has_loss());
+            let usable: Vec<_> = patterns.iter().filter(trains).collect();
+            let number = if *per == Per::Batch { turn.step as usize } else { turn.number };
+            match usable.get(number % usable.len().max(1)) {
+                Some(pattern) => states = here.iter().map(|index| state(pattern, index)).collect(),
+                None => states.fill(State::Absent),
+            }
+        }
+    }
+    states
+}
+
 /// The offset of the times among a row's uniforms: after the two coins, the subset and the number of absent streams.
 const TIMES: usize = 4;
 
-/// `drawn` holds [`TIMES`] numbers, a time per stream and a key per stream; the streams with the smallest keys are
-/// absent.
-fn draw_subset(states: &mut [State], drawn: &[f64], p_cond: f64, p_absent: f64) {
+/// `drawn` holds the [`TIMES`] numbers before the times; the streams with the smallest keys are absent.
+fn draw_subset(states: &mut [State], law: &SubsetShared, drawn: &[f64], keys: &[f64]) {
     let coin = drawn[0];
     let subset = drawn[1];
     let absent_coin = drawn[2];
     let absent_count = drawn[3];
-    let keys = &drawn[TIMES + states.len()..];
-    // Subsets are bit patterns 1 .. 2^n - 2; 52 streams are as many as a uniform has bits.
-    let subsets = (1u64 << states.len().min(52)) - 2;
-    if subsets == 0 || coin >= p_cond {
+    if states.len() < 2 || coin >= law.p_cond {
         return;
     }
+    // Subsets are bit patterns 1 .. 2^n - 2; 52 streams are as many as a uniform has bits.
+    let subsets = (1u64 << states.len().min(52)) - 2;
     let subset = 1 + ((subset * subsets as f64) as u64).min(subsets - 1);
     let mut given: Vec<usize> = (0..states.len()).filter(|index| subset >> index & 1 == 1).collect();
     given.iter().for_each(|index| states[*index] = State::Clean);
-    if absent_coin < p_absent {
+    if absent_coin < law.p_absent {
         given.sort_by(|a, b| keys[*a].total_cmp(&keys[*b]));
         let count = 1 + ((absent_count * given.len() as f64) as usize).min(given.len() - 1);
         given[..count].iter().for_each(|index| states[*index] = State::Absent);

@@ -3,6 +3,7 @@
 use anyflow_config::{ContrastiveLoss, State, Weight};
 
 use super::Prompting;
+use super::times::Rows;
 use crate::{Prediction, StreamSpec};
 
 /// The weight of the squared error at a time of a noisy stream.
@@ -33,6 +34,10 @@ pub struct LossOptions {
     pub prompting: Prompting,
     /// The diffused streams that take no part. They are absent.
     pub left_out: Vec<String>,
+    /// Per row of this call, the streams that the row lacks, as a bit mask: bit i is set for the i-th stream of the
+    /// denoiser, auxiliary streams and prompts included. They are absent: they have no loss and no gradient, and condition
+    /// nothing. Empty if every row has every stream.
+    pub lacking: Vec<u64>,
     /// The contrastive loss, if any.
     pub contrast: Option<ContrastiveLoss>,
 }
@@ -45,6 +50,7 @@ impl Default for LossOptions {
             first_row: 0,
             prompting: Prompting::default(),
             left_out: Vec::new(),
+            lacking: Vec::new(),
             contrast: None,
         }
     }
@@ -54,6 +60,19 @@ impl LossOptions {
     /// True if a stream is diffused and takes part.
     pub(super) fn takes(&self, stream: &StreamSpec) -> bool {
         stream.is_diffused() && !self.left_out.contains(&stream.name)
+    }
+
+    /// The `count` rows of this call.
+    pub(super) fn rows(&self, count: usize) -> Rows<'_> {
+        Rows { first: self.first_row, count, lacking: &self.lacking }
+    }
+
+    /// Per row, which of the streams at `places` it lacks, as a bit mask over `places`.
+    pub(super) fn lacking_among(&self, places: &[usize]) -> Vec<u64> {
+        let of_row = |lacking: &u64| {
+            places.iter().enumerate().fold(0, |bits, (bit, place)| bits | ((lacking >> place & 1) << bit))
+        };
+        self.lacking.iter().map(of_row).collect()
     }
 
     /// The weight of each coordinate of a row, whatever its time: 1 / (D - k), with D coordinates of which k are not

@@ -325,6 +325,21 @@ fn the_loss_sums_denoising_and_heads_by_their_weights() {
 }
 
 #[test]
+fn a_row_without_the_stream_of_a_head_has_no_loss_there() {
+    let denoiser = network(Parameterization::Eps, &[label(0.6, AggregationSchedule::Start, 0.0)]);
+    let figures = |lacking: Vec<u64>| {
+        let options = LossOptions { lacking, denoise_weight: 0.0, ..LossOptions::default() };
+        let (loss, parts) = loss_of(denoiser.as_ref(), 32, &options);
+        (loss.double_value(&[]), parts[1].1.double_value(&[]))
+    };
+    let only = |keep: fn(u64) -> bool| (0..32).map(|row| u64::from(!keep(row)) << 1).collect::<Vec<_>>();
+    let (_, whole) = figures(Vec::new());
+    let (even, odd) = (figures(only(|row| row % 2 == 0)).1, figures(only(|row| row % 2 == 1)).1);
+    assert!(even > 0.0 && odd > 0.0 && (even + odd - whole).abs() < 1e-5, "f32: {even} + {odd}, {whole}");
+    assert_eq!(figures(only(|_| false)), (0.0, 0.0));
+}
+
+#[test]
 fn rows_with_their_own_embedding_have_the_given_weight_in_the_head_loss() {
     let read = |own: f64, dropout: f64| {
         let spec = labelled(0.6, AggregationSchedule::Start, dropout, own);

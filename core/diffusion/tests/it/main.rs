@@ -12,6 +12,7 @@ mod fairness;
 mod fakes;
 mod goldens;
 mod guidance;
+mod incomplete;
 mod learning;
 mod networks;
 mod objective;

@@ -16,7 +16,7 @@ use super::judging::{CHUNK, RoundTrip, Verdicts, distance};
 use super::near::{Comparison, Near, Truths, squared_distances};
 use crate::events::{Events, figures as event};
 use crate::plugin::Codec;
-use crate::table::{TableData, TableReading, Tuples};
+use crate::table::{Incomplete, TableData, TableReading, Tuples};
 use crate::{Judge, Result, RunError, Session};
 
 /// Uniform numbers per tuple, one per source. A ninth source shares the number of the first.
@@ -56,7 +56,14 @@ impl<'a> HeldOut<'a> {
             judges.insert(stream.clone(), judge);
         }
         let threads = order.threads as usize;
-        let reading = TableReading { part: "held-out rows", files: &plan.sources, session: &session, threads, events };
+        let reading = TableReading {
+            part: "held-out rows",
+            files: &plan.sources,
+            session: &session,
+            threads,
+            incomplete: Incomplete::LeaveOut,
+            events,
+        };
         let data = TableData::read(&plan.data, &reading)?;
         Ok(HeldOut {
             plan,
@@ -90,9 +97,10 @@ impl<'a> HeldOut<'a> {
         let table = Table { join: None, columns, class: None, classes: Vec::new() };
         let threads = order.threads as usize;
         let files = &self.plan.sources;
+        let incomplete = Incomplete::LeaveOut;
         let data = TableData::read(
             &table,
-            &TableReading { part: "observed rows", files, session: &session, threads, events },
+            &TableReading { part: "observed rows", files, session: &session, threads, incomplete, events },
         )?;
         let arrays =
             variant.codecs.keys().filter_map(|stream| Some((stream.clone(), data.array(stream)?.shallow_clone())));
@@ -136,11 +144,12 @@ impl<'a> HeldOut<'a> {
             files: &self.plan.sources,
             session: &self.session,
             threads: self.threads,
+            incomplete: Incomplete::LeaveOut,
             events,
         };
         let data = TableData::read(&table, &reading)?;
         let Some(array) = data.array(stream) else { return Ok(None) };
-        let mut rows = shuffled(&uniforms(0, "\0evaluation/reference", data.rows()));
+        let mut rows = shuffled(&uniforms(0, "\0evaluation/reference", data.all().rows()));
         rows.truncate(self.plan.rows as usize * self.plan.seeds.len());
         Verdicts::of_arrays(judge, &picked(array, &rows)?, self.session.device)?.moments()
     }
@@ -188,12 +197,12 @@ impl<'a> HeldOut<'a> {
     /// Draws the tuples of a seed. Rows of the first source repeat only if there are too few; partners are random.
     pub fn tuples(&self, seed: u64) -> Tuples {
         let rows = self.plan.rows as usize;
-        let all = self.data.rows();
+        let all = self.data.all().rows();
         let uniforms = uniforms(seed, "\0evaluation/tuples", all + rows * DRAWS);
         let (for_order, partners) = uniforms.split_at(all);
         let order = shuffled(for_order);
         let picks: Vec<usize> = (0..rows).map(|row| order[row % all] as usize).collect();
-        self.data.tuples(&picks, |tuple, source| partners[tuple * DRAWS + source % DRAWS])
+        self.data.all().tuples(&picks, |tuple, source| partners[tuple * DRAWS + source % DRAWS])
     }
 
     /// The true class of each tuple.
@@ -245,7 +254,7 @@ impl<'a> HeldOut<'a> {
         verdicts: &Verdicts,
     ) -> Result<Option<Comparison>> {
         let (Some(all), Some(features)) = (self.features.get(stream), &verdicts.features) else { return Ok(None) };
-        if !self.data.is_matched_one_to_one() || features.size()[0] == 0 {
+        if !self.data.all().is_matched_one_to_one() || features.size()[0] == 0 {
             return Ok(None);
         }
         let read: Vec<(i64, i64)> =

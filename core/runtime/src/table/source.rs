@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
-use super::TableReading;
+use super::{Incomplete, TableReading};
 use crate::Result;
 use crate::cells::read_cells;
 
@@ -22,10 +22,12 @@ pub struct SourceRows {
     pub rows: usize,
     /// Stream -> array `[row, axes]` in host memory.
     pub arrays: IndexMap<String, Tensor>,
+    /// Streams that some rows lack: true for each row without one. The arrays of these rows are zero.
+    pub missing: IndexMap<String, Vec<bool>>,
     /// Value of the join column of each row.
     pub join: Vec<String>,
-    /// Class of each row.
-    pub class: Vec<i64>,
+    /// Class of each row, if it has one.
+    pub class: Vec<Option<i64>>,
 }
 
 /// Reads one source of a table.
@@ -42,8 +44,10 @@ pub struct SourceReader<'a> {
 #[derive(Default)]
 struct Piece {
     arrays: IndexMap<String, Tensor>,
+    /// True for each row that lacks a stream.
+    missing: IndexMap<String, Vec<bool>>,
     join: Vec<String>,
-    class: Vec<i64>,
+    class: Vec<Option<i64>>,
     /// Rows that are left out.
     bad: BTreeSet<usize>,
     /// The reason for the first bad row.
@@ -51,7 +55,7 @@ struct Piece {
 }
 
 impl SourceReader<'_> {
-    /// Reads all rows. Rows that cannot be read are left out and counted in a note.
+    /// Reads all rows. Rows that cannot be read are left out and counted in a note, and so are the rows that lack a stream.
     ///
     /// # Errors
     /// Errors of the dataset; a codec failed as a whole.
@@ -87,7 +91,11 @@ impl SourceReader<'_> {
         if let Some(reason) = reason {
             events.note(format!("{part}: {failed} of {done} rows are left out; the first reason: {reason}"));
         }
-        joined(pieces)
+        let rows = joined(pieces)?;
+        if let Some(text) = rows.missing_text() {
+            events.note(format!("{part}: {text}; they are absent there"));
+        }
+        Ok(rows)
     }
 
     fn piece(&self, dataset: &Dataset, batch: &RecordBatch) -> Result<Piece> {
@@ -95,15 +103,22 @@ impl SourceReader<'_> {
         for (stream, column) in self.table.columns.iter().filter(|(_, column)| column.source == self.name) {
             let cells = dataset.cells(batch, &column.column)?;
             let (array, failed) = read_cells(&self.reading.session.codecs[stream], cells, self.reading.threads)?;
-            for row in failed {
-                piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, row.text));
-                piece.bad.insert(row.row);
+            let mut missing = vec![false; batch.num_rows()];
+            for cell in failed {
+                if cell.is_null && self.reading.incomplete == Incomplete::Keep {
+                    missing[cell.row] = true;
+                    continue;
+                }
+                piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, cell.text));
+                piece.bad.insert(cell.row);
             }
             piece.arrays.insert(stream.clone(), array);
+            piece.missing.insert(stream.clone(), missing);
         }
         if let Some(join) = &self.table.join {
             let cells = dataset.cells(batch, join)?;
-            piece.join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join);
+            let join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join, Incomplete::LeaveOut);
+            piece.join = join.into_iter().map(Option::unwrap_or_default).collect();
         }
         if let Some(class) = self.table.class.as_ref().filter(|class| class.source == self.name) {
             let cells = dataset.cells(batch, &class.column)?;
@@ -113,32 +128,44 @@ impl SourceReader<'_> {
                 Cell::Utf8(name) => names.iter().position(|known| known == name).map(|index| index as i64),
                 _ => None,
             };
-            piece.class = values(&cells, &mut piece, number, &class.column);
+            piece.class = values(&cells, &mut piece, number, &class.column, self.reading.incomplete);
         }
         Ok(piece)
     }
 }
 
-/// Reads one value per row. Rows without a value become bad.
-fn values<T: Default>(
+/// Reads one value per row. Rows without a value become bad, unless their cell is null and such rows are kept.
+fn values<T>(
     cells: &CellColumn,
     piece: &mut Piece,
     read: impl Fn(Cell<'_>) -> Option<T>,
     column: &str,
-) -> Vec<T> {
+    incomplete: Incomplete,
+) -> Vec<Option<T>> {
     let mut found = Vec::with_capacity(cells.len());
     for row in 0..cells.len() {
         let cell = cells.get(row);
+        let is_kept = incomplete == Incomplete::Keep && matches!(cell, Ok(None));
         let error = cell.as_ref().err().map(ToString::to_string);
         let value = cell.ok().flatten().and_then(&read);
-        if value.is_none() {
+        if value.is_none() && !is_kept {
             let reason = error.unwrap_or_else(|| format!("row {row} has no usable value"));
             piece.reason.get_or_insert_with(|| format!("column {column}: {reason}"));
             piece.bad.insert(row);
         }
-        found.push(value.unwrap_or_default());
+        found.push(value);
     }
     found
+}
+
+impl SourceRows {
+    /// The number of rows that lack each stream, as a text; `None` if every row has every stream.
+    fn missing_text(&self) -> Option<String> {
+        let count = |missing: &Vec<bool>| missing.iter().filter(|missing| **missing).count();
+        let counts = self.missing.iter().map(|(stream, missing)| format!("{} lack {stream}", count(missing)));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        (!counts.is_empty()).then(|| format!("of {} rows, {counts}", self.rows))
+    }
 }
 
 fn text_of(cell: Cell<'_>) -> String {
@@ -161,6 +188,9 @@ fn without_bad(mut piece: Piece, rows: usize) -> Result<Piece> {
     for array in piece.arrays.values_mut() {
         *array = array.f_index_select(0, &index)?;
     }
+    for missing in piece.missing.values_mut() {
+        *missing = kept(std::mem::take(missing), &piece.bad);
+    }
     piece.join = kept(piece.join, &piece.bad);
     piece.class = kept(piece.class, &piece.bad);
     Ok(piece)
@@ -173,12 +203,17 @@ fn kept<T>(values: Vec<T>, bad: &BTreeSet<usize>) -> Vec<T> {
 fn joined(mut pieces: Vec<Piece>) -> Result<SourceRows> {
     let streams: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
     let mut arrays = IndexMap::new();
+    let mut missing = IndexMap::new();
     for stream in streams {
         let parts: Vec<Tensor> = pieces.iter_mut().filter_map(|p| p.arrays.swap_remove(&stream)).collect();
-        arrays.insert(stream, Tensor::f_cat(&parts, 0)?);
+        arrays.insert(stream.clone(), Tensor::f_cat(&parts, 0)?);
+        let of_stream: Vec<bool> = pieces.iter_mut().filter_map(|p| p.missing.swap_remove(&stream)).flatten().collect();
+        if of_stream.contains(&true) {
+            missing.insert(stream, of_stream);
+        }
     }
     let join: Vec<String> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.join)).collect();
-    let class: Vec<i64> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.class)).collect();
+    let class: Vec<Option<i64>> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.class)).collect();
     let rows = arrays.values().next().map_or(join.len().max(class.len()), |array| array.size()[0] as usize);
-    Ok(SourceRows { rows, arrays, join, class })
+    Ok(SourceRows { rows, arrays, missing, join, class })
 }

@@ -3,7 +3,7 @@
 
 use anyflow_diffusion::noise::RowNoise;
 
-use crate::table::{TableData, Tuples};
+use crate::table::{Selection, Tuples};
 
 const ORDER: &str = "\0training/order";
 const PARTNERS: &str = "\0training/partners";
@@ -11,6 +11,7 @@ const PARTNERS: &str = "\0training/partners";
 /// Draws the rows of steps.
 pub struct BatchDraws {
     seed: u64,
+    /// Number of tuples per epoch.
     rows: usize,
     batch: usize,
     /// The current epoch.
@@ -24,18 +25,18 @@ struct Epoch {
 }
 
 impl BatchDraws {
-    /// Draws steps of `batch` tuples from a table with `rows` rows.
+    /// Draws steps of `batch` tuples from a selection of `rows` rows.
     pub fn new(rows: usize, batch: u64, seed: u64) -> Self {
         BatchDraws { seed, rows, batch: batch as usize, epoch: None }
     }
 
     /// Draws the tuples of a step.
-    pub fn step(&mut self, data: &TableData, step: u64) -> Tuples {
+    pub fn step(&mut self, selection: &Selection, step: u64) -> Tuples {
         let first = step * self.batch as u64;
         let picks: Vec<usize> = (first..first + self.batch as u64).map(|i| self.pick(i)).collect();
         let mut uniforms = vec![0.0; self.batch * 8];
         RowNoise::new(self.seed, step, PARTNERS).uniforms(0, &mut uniforms);
-        data.tuples(&picks, |tuple, source| uniforms[tuple * 8 + source % 8])
+        selection.tuples(&picks, |tuple, source| uniforms[tuple * 8 + source % 8])
     }
 
     fn pick(&mut self, i: u64) -> usize {

@@ -40,16 +40,31 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// Encodes all rows of a stream to one tensor `[row, latent]` on the session's device.
+    /// Encodes all rows that have a stream to one tensor `[row, latent]` on the session's device.
     ///
     /// # Errors
     /// Errors of plugins; the disk.
     pub fn encode_all(&self, stream: &str, cache: &LatentCache<'_>) -> Result<Tensor> {
-        let all = match self.frozen(stream, cache)? {
-            Frozen::Encoded(mut latents) => latents.gather(&(0..latents.rows() as u32).collect::<Vec<_>>())?,
-            Frozen::Arrays => self.array(stream)?.shallow_clone(),
+        let here = self.data.missing(stream).map(|missing| {
+            let here = missing.iter().zip(0u32..).filter(|(missing, _)| !**missing);
+            here.map(|(_, row)| row).collect::<Vec<_>>()
+        });
+        let all = match (self.frozen(stream, cache)?, here) {
+            (Frozen::Encoded(mut latents), Some(here)) => latents.gather(&here)?,
+            (Frozen::Encoded(mut latents), None) => latents.gather(&(0..latents.rows() as u32).collect::<Vec<_>>())?,
+            (Frozen::Arrays, Some(here)) => {
+                let here: Vec<i64> = here.into_iter().map(i64::from).collect();
+                self.array(stream)?.f_index_select(0, &Tensor::from_slice(&here))?
+            }
+            (Frozen::Arrays, None) => self.array(stream)?.shallow_clone(),
         };
         Ok(all.f_to_device(self.trainee.session.device)?)
+    }
+
+    /// Which of these tuples lack a stream; `None` if every row of the table has it.
+    pub fn missing(&self, stream: &str, tuples: &Tuples) -> Option<Vec<bool>> {
+        let missing = self.data.missing(stream)?;
+        Some(self.data.rows_of(stream, tuples).into_iter().map(|row| missing[row as usize]).collect())
     }
 
     /// All rows of a stream: `[row, axes]`, in host memory.

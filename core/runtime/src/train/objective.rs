@@ -13,7 +13,7 @@ use tch::Tensor;
 
 use super::cache::LatentCache;
 use super::frozen::Setting;
-use crate::table::Tuples;
+use crate::table::{RowNeeds, Tuples};
 use crate::{Result, RunError};
 pub use statistics::measure;
 
@@ -26,6 +26,9 @@ pub const ACCURACY: &str = "accuracy";
 pub trait Objective {
     /// Says what the loss is a sum or a mean of.
     fn unit(&self) -> &'static str;
+
+    /// What a row must have to be used.
+    fn needs(&self) -> RowNeeds;
 
     /// Gathers the rows of a step. Draws disturbances for all rows at once, from libtorch's generator, which the stage
     /// seeds at each step.
@@ -42,9 +45,12 @@ pub trait Objective {
 }
 
 /// The rows of a step. Network calls take parts of it.
+#[derive(Default)]
 pub struct StepBatch {
     /// The inputs of the objective, `[row, ...]` each.
     tensors: Vec<Tensor>,
+    /// Per row, the inputs that it lacks, as a bit mask; empty if every row has every input.
+    lacking: Vec<u64>,
 }
 
 /// Consecutive rows of a step.
@@ -53,6 +59,8 @@ pub struct BatchPart {
     first_row: usize,
     /// The inputs of the objective, `[row, ...]` each.
     tensors: Vec<Tensor>,
+    /// See [`StepBatch`].
+    lacking: Vec<u64>,
 }
 
 /// The key of all noise of a step.
@@ -79,7 +87,8 @@ impl StepBatch {
     /// The rows are out of range, which is a bug.
     pub fn part(&self, first_row: usize, rows: usize) -> Result<BatchPart> {
         let narrow = |tensor: &Tensor| Ok(tensor.f_narrow(0, first_row as i64, rows as i64)?);
-        Ok(BatchPart { first_row, tensors: self.tensors.iter().map(narrow).collect::<Result<_>>()? })
+        let lacking = self.lacking.iter().skip(first_row).take(rows).copied().collect();
+        Ok(BatchPart { first_row, tensors: self.tensors.iter().map(narrow).collect::<Result<_>>()?, lacking })
     }
 }
 

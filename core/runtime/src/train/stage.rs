@@ -21,7 +21,7 @@ use super::parameters::{Named, StateDict};
 use super::state::{SavedState, StageFile, StateFiles};
 use crate::checkpoint;
 use crate::events::Events;
-use crate::table::TableData;
+use crate::table::{RowNeeds, Selection, TableData};
 use crate::{Result, RunError};
 
 /// Steps between two lines of metrics. Only at these steps the loop waits for the device, keeps a good state, and may
@@ -61,6 +61,8 @@ struct Work<'a> {
     optimizer: Optimizer,
     guard: Guard,
     states: StateFiles<'a>,
+    /// The rows that the objective can use.
+    selection: Selection,
     draws: BatchDraws,
     /// Seed of the stage.
     seed: u64,
@@ -77,6 +79,7 @@ impl StageRun<'_> {
             return measure(options, setting, self.cache);
         }
         let objective = prepare(self.stage.objective.clone(), &self.stage.train, setting, self.cache)?;
+        let selection = self.select(&objective.needs())?;
         let StateDict { trainable, buffers } = StateDict::of(self.stage, self.trainee)?;
         let weights = trainable.iter().map(|(_, t)| t.numel()).sum::<usize>();
         let optimizer = Optimizer::new(self.stage.optimizer.clone(), self.stage.steps, self.stage.ema, trainable)
@@ -86,8 +89,8 @@ impl StageRun<'_> {
         self.events.begin(&self.stage.name, Some(self.stage.steps), "steps", guard.step);
         // Each stage draws from its own seed, and each step from (seed, step).
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
-        let draws = BatchDraws::new(self.data.rows(), self.stage.batch, guard.seed(seed));
-        let mut work = Work { objective, optimizer, guard, states, draws, seed };
+        let draws = BatchDraws::new(selection.rows(), self.stage.batch, guard.seed(seed));
+        let mut work = Work { objective, optimizer, guard, states, selection, draws, seed };
         let last = self.steps(&mut work)?;
         work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
         let mut summary = json!({
@@ -96,10 +99,36 @@ impl StageRun<'_> {
             "weights": weights,
             "rollbacks": work.guard.rollbacks,
         });
+        let left_out = self.data.all().rows() - work.selection.rows();
+        if left_out > 0 {
+            summary["left_out"] = left_out.into();
+        }
         if let Some(accuracy) = last.get(ACCURACY) {
             summary[ACCURACY] = accuracy.clone();
         }
         Ok(summary)
+    }
+
+    /// The rows that meet the needs of the objective. A note counts those that do not.
+    ///
+    /// # Errors
+    /// [`RunError::Data`]: no row does.
+    fn select(&self, needs: &RowNeeds) -> Result<Selection> {
+        let selection = self.data.selection(needs);
+        let all = self.data.all().rows();
+        let left_out = all - selection.rows();
+        let name = &self.stage.name;
+        if selection.rows() == 0 {
+            return Err(RunError::Data(format!(
+                "stage {name} has no rows: each of the {all} rows of table {} lacks {needs}; fill these columns, or remove the \
+                 stage",
+                self.stage.data
+            )));
+        }
+        if left_out > 0 {
+            self.events.note(format!("stage {name}: {left_out} of {all} rows are left out, because they lack {needs}"));
+        }
+        Ok(selection)
     }
 
     /// Runs the steps and returns the last line of metrics, null if there is none.
@@ -150,7 +179,7 @@ impl StageRun<'_> {
     fn step(&self, work: &mut Work<'_>, step: u64) -> Result<StepFigures> {
         let seed = work.guard.seed(work.seed);
         crate::seed_libtorch(seed.wrapping_add(step << 20));
-        let batch = work.objective.gather(&work.draws.step(self.data, step))?;
+        let batch = work.objective.gather(&work.draws.step(&work.selection, step))?;
         let rows = self.stage.batch as usize;
         let most = self.stage.micro_batch as usize;
         let mut figures = StepFigures::default();
@@ -208,7 +237,7 @@ impl StageRun<'_> {
         }
         work.guard.roll_back()?;
         work.optimizer.reset_failure().map_err(RunError::diffusion(&stage))?;
-        work.draws = BatchDraws::new(self.data.rows(), self.stage.batch, work.guard.seed(work.seed));
+        work.draws = BatchDraws::new(work.selection.rows(), self.stage.batch, work.guard.seed(work.seed));
         self.events.note(format!(
             "stage {stage}: at step {step} the loss ({loss:.3e}) or the norm of its gradient ({norm:.3e}) is NaN or infinite; \
              rolling back to step {good} with half the learning rate and new draws (rollback {} of {MOST_ROLLBACKS})",

@@ -5,7 +5,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::augment::{noised, shifted};
 use super::{ACCURACY, BatchPart, Objective, StepBatch, StepKey, StepLoss};
-use crate::table::Tuples;
+use crate::table::{RowNeeds, Tuples};
 use crate::train::frozen::Setting;
 use crate::{Judge, Result};
 
@@ -33,13 +33,17 @@ impl Objective for Classify<'_> {
         "cross-entropy in nats, mean over rows"
     }
 
+    fn needs(&self) -> RowNeeds {
+        RowNeeds { all: vec![self.scorer.stream.clone()], class: true, ..RowNeeds::default() }
+    }
+
     /// The disturbed array, and the classes.
     fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
         let device = self.setting.trainee.session.device;
         let array = self.setting.rows(&self.scorer.stream, tuples)?.f_to_device(device)?;
         let classes = Tensor::from_slice(&self.setting.data.classes(tuples)?).f_to_device(device)?;
         let array = noised(shifted(array, self.options.shift)?, self.options.noise)?;
-        Ok(StepBatch { tensors: vec![array, classes] })
+        Ok(StepBatch { tensors: vec![array, classes], ..StepBatch::default() })
     }
 
     fn loss(&self, part: &BatchPart, _key: StepKey) -> Result<StepLoss> {

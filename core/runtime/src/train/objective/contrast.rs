@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use tch::Tensor;
 
 use super::{ACCURACY, BatchPart, Objective, StepBatch, StepKey, StepLoss};
-use crate::table::Tuples;
+use crate::table::{RowNeeds, Tuples};
 use crate::train::cache::LatentCache;
 use crate::train::frozen::{Frozen, Setting};
 use crate::{Result, RunError};
@@ -40,6 +40,10 @@ impl Objective for Contrast<'_> {
         "InfoNCE in nats, mean over rows"
     }
 
+    fn needs(&self) -> RowNeeds {
+        RowNeeds { all: self.names.iter().chain([&self.options.with]).cloned().collect(), ..RowNeeds::default() }
+    }
+
     /// The array of the trained side, then the array or the tokens of the other side.
     fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
         let with = &self.options.with;
@@ -51,7 +55,7 @@ impl Objective for Contrast<'_> {
             };
             tensors.push(rows.f_to_device(self.setting.trainee.session.device)?);
         }
-        Ok(StepBatch { tensors })
+        Ok(StepBatch { tensors, ..StepBatch::default() })
     }
 
     fn loss(&self, part: &BatchPart, _key: StepKey) -> Result<StepLoss> {

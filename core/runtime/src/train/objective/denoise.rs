@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
 use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
-use crate::table::Tuples;
+use crate::table::{RowNeeds, Tuples};
 use crate::train::cache::LatentCache;
 use crate::train::frozen::{Frozen, Setting};
 use crate::{Result, RunError};
@@ -51,11 +51,19 @@ impl Objective for Denoise<'_> {
         "weighted squared error, mean over elements"
     }
 
+    /// One of the diffused streams that take part. The others are absent in rows that lack them.
+    fn needs(&self) -> RowNeeds {
+        let streams = self.setting.trainee.session.denoisers[self.name].streams().iter();
+        let taking = streams.filter(|stream| stream.is_diffused() && !self.left_out.contains(&stream.name));
+        RowNeeds { any: taking.map(|stream| stream.name.clone()).collect(), ..RowNeeds::default() }
+    }
+
     /// The normalized latent of each stream and the tokens of each prompt, in the denoiser's order.
     fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
         let session = &self.setting.trainee.session;
         let mut tensors = Vec::new();
-        for stream in session.denoisers[self.name].streams() {
+        let mut lacking = Vec::new();
+        for (index, stream) in session.denoisers[self.name].streams().iter().enumerate() {
             let net = &session.streams[&stream.name];
             let latent = match self.latents.get_mut(&stream.name) {
                 Some(Frozen::Encoded(latents)) => latents.gather(&self.setting.data.rows_of(&stream.name, tuples))?,
@@ -63,9 +71,16 @@ impl Objective for Denoise<'_> {
                 None => Tensor::f_zeros(stream.batch_shape(tuples.len()), (Kind::Float, session.device))?,
             };
             let latent = latent.f_to_device(session.device)?;
-            tensors.push(if net.is_prompt() { latent } else { net.normalize(&latent)? });
+            let mut latent = if net.is_prompt() { latent } else { net.normalize(&latent)? };
+            if let Some(missing) = self.setting.missing(&stream.name, tuples) {
+                // The latent of a missing row is meaningless and may not be finite.
+                latent = latent.f_masked_fill(&mask(&missing, &latent)?, 0.0)?;
+                lacking.resize(missing.len(), 0);
+                lacking.iter_mut().zip(missing).for_each(|(bits, missing)| *bits |= u64::from(missing) << index);
+            }
+            tensors.push(latent);
         }
-        Ok(StepBatch { tensors })
+        Ok(StepBatch { tensors, lacking })
     }
 
     fn loss(&self, part: &BatchPart, key: StepKey) -> Result<StepLoss> {
@@ -79,6 +94,7 @@ impl Objective for Denoise<'_> {
                 missing: self.missing.clone(),
             },
             left_out: self.left_out.clone(),
+            lacking: part.lacking.clone(),
             contrast: self.options.contrast.clone(),
         };
         let key = DrawKey { seed: key.seed, step: key.step as u32 };
@@ -86,4 +102,11 @@ impl Objective for Denoise<'_> {
             .map_err(RunError::diffusion(self.name))?;
         Ok(StepLoss { loss: output.loss, figures: output.per_stream })
     }
+}
+
+/// Flags of rows as a mask that broadcasts over `[row, ...]`.
+fn mask(flags: &[bool], like: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; like.dim()];
+    shape[0] = flags.len() as i64;
+    Ok(Tensor::from_slice(flags).f_view(shape.as_slice())?.f_to_device(like.device())?)
 }

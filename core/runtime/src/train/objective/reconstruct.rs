@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use super::augment::{mirrored, shifted};
 use super::{BatchPart, Objective, StepBatch, StepKey, StepLoss};
 use crate::Result;
-use crate::table::Tuples;
+use crate::table::{RowNeeds, Tuples};
 use crate::train::frozen::Setting;
 
 /// Trains the module of a stream.
@@ -26,6 +26,10 @@ impl Objective for Reconstruct<'_> {
         }
     }
 
+    fn needs(&self) -> RowNeeds {
+        RowNeeds { all: vec![self.name.to_string()], ..RowNeeds::default() }
+    }
+
     /// The array, and noise of the latent's shape if the options ask for it.
     fn gather(&mut self, tuples: &Tuples) -> Result<StepBatch> {
         let session = &self.setting.trainee.session;
@@ -37,7 +41,7 @@ impl Objective for Reconstruct<'_> {
         if self.options.noise > 0.0 {
             tensors.push(Tensor::f_randn(size, (Kind::Float, session.device))?);
         }
-        Ok(StepBatch { tensors })
+        Ok(StepBatch { tensors, ..StepBatch::default() })
     }
 
     fn loss(&self, part: &BatchPart, _key: StepKey) -> Result<StepLoss> {

@@ -4,17 +4,18 @@ use anyflow_config::objective::{Coordinates, Statistics};
 use serde_json::{Map, Value, json};
 use tch::Kind;
 
-use crate::Result;
 use crate::train::cache::LatentCache;
 use crate::train::frozen::Setting;
+use crate::{Result, RunError};
 
 /// Smallest standard deviation of a latent. It keeps a constant coordinate finite when the latent is normalized.
 const MIN_STD: f64 = 1e-4;
 
-/// Measures mean and standard deviation of the latents over all rows, stores them in the streams, and returns a summary.
+/// Measures mean and standard deviation of the latents over all rows that have the stream, stores them in the streams, and
+/// returns a summary.
 ///
 /// # Errors
-/// Errors of plugins; the disk.
+/// Errors of plugins; the disk; a stream that every row lacks.
 pub fn measure(options: &Statistics, setting: Setting<'_>, cache: &LatentCache<'_>) -> Result<Value> {
     let _no_grad = tch::no_grad_guard();
     let mut summary = Map::new();
@@ -25,6 +26,12 @@ pub fn measure(options: &Statistics, setting: Setting<'_>, cache: &LatentCache<'
             continue;
         }
         let latents = setting.encode_all(stream, cache)?;
+        if latents.size()[0] == 0 {
+            return Err(RunError::Data(format!(
+                "stream {stream} has no statistics, because every row lacks it; fill its column, or name the streams to \
+                 measure: `objective: {{kind: statistics, streams: [...]}}`"
+            )));
+        }
         let axes: Vec<i64> = match options.per {
             Coordinates::Each => vec![0],
             Coordinates::Stream => (0..latents.dim() as i64).collect(),
