@@ -165,7 +165,7 @@ fn unsafe_code_is_only_in_listed_folders() {
         "core/native/src",
         "core/runtime/src/lib.rs",
         "core/runtime/src/mapped.rs",
-        "core/runtime/src/latents.rs",
+        "core/runtime/src/mapped/column.rs",
         "core/runtime/src/plugin",
         "core/runtime/src/process.rs",
         "core/runtime/src/process",

@@ -272,7 +272,7 @@ import pyarrow as pa
 table = pa.ipc.open_file(pa.memory_map(sys.argv[1])).read_all()
 assert table.num_rows == 200 and table.column_names == ["latent"], table.schema
 assert table.schema.field("latent").type == pa.list_(pa.field("item", pa.float32(), False), 6), table.schema
-assert table.schema.metadata[b"anyflow.shape"] == b"6"
+assert table.schema.field("latent").metadata[b"anyflow.shape"] == b"6"
 rows = table["latent"].to_pylist()
 assert all(math.isfinite(x) for row in rows for x in row) and rows[0] != rows[1]
 "#;

@@ -1,6 +1,6 @@
 //! Loads plugins, builds sessions, runs plans, trains and evaluates. The program `anyflow-engine` is a thin shell around it.
 
-#![allow(unsafe_code)] // the host's side of the plugin ABI, memory-mapped latents, the process itself
+#![allow(unsafe_code)] // the host's side of the plugin ABI, memory-mapped rows, the process itself
 
 mod cells;
 pub mod checkpoint;
@@ -13,8 +13,7 @@ pub mod front;
 mod identity;
 mod job;
 mod judge;
-pub mod latents;
-mod mapped;
+pub mod mapped;
 mod networks;
 mod output;
 pub mod plugin;

@@ -49,6 +49,14 @@ pub fn prepare(shared: Option<i32>) -> io::Result<()> {
     Ok(())
 }
 
+/// The largest resident memory of this process so far, in bytes; `None` where the kernel does not say.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
 /// Ends this process at once, so that no library's destructor runs while other threads still work.
 pub fn end(code: u8) -> ! {
     // SAFETY: the call does not return and runs no code of this process.

@@ -1,5 +1,6 @@
-//! The table of a training or an evaluation in memory: an array per stream, and the join of its sources.
+//! The table of a training or an evaluation: an array per stream, in memory or mapped, and the join of its sources.
 
+mod memory;
 mod selection;
 mod source;
 
@@ -10,11 +11,12 @@ use tch::Tensor;
 use crate::events::Events;
 use crate::{Result, RunError, Session};
 pub use selection::{RowNeeds, Selection};
-use source::{SourceReader, SourceRows};
+pub use source::{Piece, SourceReader, SourceRows};
 
-/// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources.
-pub struct TableData {
-    sources: IndexMap<String, SourceRows>,
+/// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources. `A` holds the rows of
+/// a stream: a tensor `[row, axes]` in memory, or a column of a mapped file.
+pub struct TableData<A> {
+    sources: IndexMap<String, SourceRows<A>>,
     /// All tuples.
     all: Selection,
     /// Stream -> index of its source.
@@ -47,19 +49,45 @@ pub enum Incomplete {
     LeaveOut,
 }
 
-impl TableData {
-    /// Reads a table.
+impl TableData<Tensor> {
+    /// Reads a table into memory.
     ///
     /// # Errors
     /// Errors of the datasets; a table without rows.
     pub fn read(table: &Table, reading: &TableReading<'_>) -> Result<Self> {
+        TableData::of(table, reading, memory::read)
+    }
+
+    /// Selects a stream's rows of these tuples from `all`, which is indexed like [`TableData::array`].
+    ///
+    /// # Errors
+    /// A row is out of range, which is a bug.
+    pub fn select(&self, stream: &str, all: &Tensor, tuples: &Tuples) -> Result<Tensor> {
+        let index = Tensor::from_slice(&tuples.rows[self.stream_source[stream]]).f_to_device(all.device())?;
+        Ok(all.f_index_select(0, &index)?)
+    }
+}
+
+impl<A> TableData<A> {
+    /// Makes a table whose sources `read` reads.
+    ///
+    /// # Errors
+    /// Errors of `read`; a table without rows.
+    pub fn of(
+        table: &Table,
+        reading: &TableReading<'_>,
+        read: impl Fn(&SourceReader<'_>) -> Result<SourceRows<A>>,
+    ) -> Result<Self> {
         let part = reading.part;
         let refs = table.columns.values().chain(&table.class);
         let names: IndexSet<&String> = refs.map(|column| &column.source).collect();
         let mut sources = IndexMap::new();
         for source in names {
-            let reader = SourceReader { name: source, table, reading };
-            sources.insert(source.clone(), reader.read(&reading.files[source])?);
+            let rows = read(&SourceReader { name: source, table, reading })?;
+            if let Some(text) = rows.missing_text() {
+                reading.events.note(format!("{part}: {source}: {text}; they are absent there"));
+            }
+            sources.insert(source.clone(), rows);
         }
         let index = |c: &ColumnRef| sources.get_index_of(&c.source).unwrap_or_default();
         let stream_source = table.columns.iter().map(|(stream, column)| (stream.clone(), index(column))).collect();
@@ -89,8 +117,8 @@ impl TableData {
         self.stream_source.keys()
     }
 
-    /// All rows of a stream's source: `[row, axes]`, in host memory. Sources differ in their numbers of rows.
-    pub fn array(&self, stream: &str) -> Option<&Tensor> {
+    /// The array of a stream in all rows of its source. Sources differ in their numbers of rows.
+    pub fn array(&self, stream: &str) -> Option<&A> {
         let source = *self.stream_source.get(stream)?;
         self.sources[source].arrays.get(stream)
     }
@@ -106,15 +134,6 @@ impl TableData {
         let count = |missing: &[bool]| missing.iter().filter(|missing| **missing).count();
         let streams = self.streams().map(String::as_str);
         streams.filter_map(|stream| Some((stream, count(self.missing(stream)?)))).collect()
-    }
-
-    /// Selects a stream's rows of these tuples from `all`, which is indexed like [`TableData::array`].
-    ///
-    /// # Errors
-    /// A row is out of range, which is a bug.
-    pub fn select(&self, stream: &str, all: &Tensor, tuples: &Tuples) -> Result<Tensor> {
-        let index = Tensor::from_slice(&tuples.rows[self.stream_source[stream]]).f_to_device(all.device())?;
-        Ok(all.f_index_select(0, &index)?)
     }
 
     /// The row indices of a stream's source in these tuples, as in [`TableData::array`].

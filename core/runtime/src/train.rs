@@ -23,12 +23,13 @@ use tch::Device;
 use crate::checkpoint::{self, Tensors, WeightType, Weights};
 use crate::events::{Events, figures};
 use crate::identity::{self, Loaded};
+use crate::mapped::MappedColumn;
 use crate::plugin::watch;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
 use crate::table::{Incomplete, TableData, TableReading};
-use crate::{Judge, Result, RunError, Session};
-use cache::LatentCache;
+use crate::{Judge, Result, RunError, Session, process};
+use cache::{LatentCache, RowCache};
 use folder::TrainingFolder;
 use stage::StageRun;
 use state::StageFile;
@@ -59,8 +60,10 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     let job = identity::of_training(order, &loaded, &identities)?;
     let folder = TrainingFolder::open(order, &job)?;
     sources.generate(folder.files(), events)?;
-    let cache = LatentCache { files: folder.files(), model: &plan.model, device, plugins: loaded.plugins, events };
-    let mut tables: IndexMap<String, TableData> = IndexMap::new();
+    let plugins = &loaded.plugins;
+    let rows = RowCache { files: folder.files(), model: &plan.model, plugins, sources: &identities };
+    let cache = LatentCache { files: folder.files(), model: &plan.model, device, plugins, events };
+    let mut tables: IndexMap<String, TableData<MappedColumn>> = IndexMap::new();
     let mut summaries = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let trained = trainee.tensors(&stage.train)?;
@@ -75,11 +78,12 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
                 part: &format!("data {}", stage.data),
                 files: &plan.sources,
                 session: &trainee.session,
-                threads: order.threads as usize,
+                threads: order.readers.unwrap_or(order.threads) as usize,
                 incomplete: Incomplete::Keep,
                 events,
             };
-            tables.insert(stage.data.clone(), TableData::read(&plan.data[&stage.data], &reading)?);
+            let table = TableData::of(&plan.data[&stage.data], &reading, |source| rows.rows(source))?;
+            tables.insert(stage.data.clone(), table);
             sources.check(plan.data.values(), &identities)?;
         }
         let started = Instant::now();
@@ -111,7 +115,9 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         result["scorers"] = folder.publish("scorers", &trainee.scorer_tensors()?, WeightType::Bf16)?.into();
     }
     folder.write_summary(&result)?;
+    RowCache::forget(folder.files())?;
     result["output"] = order.output.clone().into();
+    result["peak_memory_bytes"] = json!(process::peak_memory());
     events.end("training", figures([("stages", plan.stages.len().into())]));
     Ok(result)
 }

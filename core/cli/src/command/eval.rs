@@ -86,6 +86,7 @@ impl Common {
             max_failures: None,
             device: self.device.clone(),
             threads: order::threads(self.threads),
+            readers: None,
             memory_bytes: self.memory,
             timeout_seconds: self.timeout,
             plugins_allowed: order::plugins_allowed()?,

@@ -299,6 +299,7 @@ fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
         max_failures: args.max_failures,
         device: args.device.clone(),
         threads: order::threads(args.threads),
+        readers: None,
         memory_bytes: args.memory,
         timeout_seconds: args.timeout,
         plugins_allowed: order::plugins_allowed()?,

@@ -1,8 +1,12 @@
 //! `anyflow train`.
 
-use std::path::PathBuf;
+mod rehearsal;
+
+use std::path::{Path, PathBuf};
 
 use anyflow_plan::FileKind;
+use anyflow_plan::order::Order;
+use anyflow_plan::plan::Job;
 
 use super::{plugins, shown, summary};
 use crate::compiled::Recognised;
@@ -21,6 +25,15 @@ pub struct Args {
     /// Random seed, as --set seed=N [default: the file's seed, or 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Train a few steps of each stage, print steps/s, memory, time and the rows left out, and write nothing
+    #[arg(long)]
+    rehearse: bool,
+    /// Steps of each stage of a rehearsal
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "rehearse", value_parser = clap::value_parser!(u64).range(2..))]
+    steps: u64,
+    /// Threads that encode rows; the weights do not depend on it [default: as --threads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    readers: Option<u32>,
     #[command(flatten)]
     common: super::eval::Common,
 }
@@ -34,8 +47,18 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let compiled = args.common.compile(training, &plugins(console)?, seed.as_slice())?;
     compiled.warn(console);
-    let order = args.common.order(compiled.job, &args.output)?;
+    if args.rehearse {
+        return rehearsal::run(args, compiled, args.steps, console);
+    }
+    let order = args.order(compiled.job, &args.output)?;
     let result = order::execute(&order, console)?;
     let text = format!("{}view it with: anyflow report {}", summary(&result), shown(&args.output));
     Ok(CommandResult::done(text, result))
+}
+
+impl Args {
+    /// Makes the order for the engine.
+    fn order(&self, job: Job, output: &Path) -> Result<Order> {
+        Ok(Order { readers: self.readers, ..self.common.order(job, output)? })
+    }
 }

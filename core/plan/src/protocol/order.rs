@@ -46,6 +46,9 @@ pub struct Order {
     pub device: String,
     /// Threads inside libtorch.
     pub threads: u32,
+    /// Threads that encode the rows of a training; as many as inside libtorch by default. Results do not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readers: Option<u32>,
     /// Bytes of memory that the job may use; by default a share of the machine's memory.
     #[serde(default)]
     pub memory_bytes: Option<u64>,

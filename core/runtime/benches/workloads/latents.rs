@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use anyflow_diffusion::noise::normals_tensor;
-use anyflow_runtime::latents::{self, Latents};
+use anyflow_runtime::mapped::{MappedFile, MappedWriter, array_field, arrays};
 use anyhow::{Result, ensure};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::network::Tensors;
 use crate::report::{Clock, Line};
@@ -18,6 +18,7 @@ const BATCH: u32 = 256;
 /// Rows per record batch of a file.
 const CHUNK: u32 = 4096;
 const KEY: &str = "workload";
+const COLUMN: &str = "latent";
 
 /// Gathers all rows once, in order, into the same memory. The files are in the page cache.
 pub fn run(clock: Clock) -> Result<(Line, Tensors)> {
@@ -26,17 +27,17 @@ pub fn run(clock: Clock) -> Result<(Line, Tensors)> {
     for width in WIDTHS {
         let path = folder.path().join(format!("{width}.arrow"));
         write(&path, width)?;
-        columns.push(Latents::open(&File::open(&path)?, &path, KEY)?);
+        columns.push(MappedFile::open(&File::open(&path)?, &path, KEY)?.column(COLUMN)?);
     }
     let batches: Vec<Vec<u32>> = (0..ROWS).step_by(BATCH as usize).map(|row| rows(row, BATCH)).collect();
-    for (column, width) in columns.iter_mut().zip(WIDTHS) {
+    for (column, width) in columns.iter().zip(WIDTHS) {
         let middle = &batches[batches.len() / 2];
         ensure!(column.gather(middle)? == made(middle, width)?, "latents of width {width} do not come back as written");
     }
     let mut line = clock.time(format!("{ROWS} rows of {WIDTHS:?} f32 in batches of {BATCH}"), || {
         let mut arrived = 0;
         for batch in &batches {
-            for column in &mut columns {
+            for column in &columns {
                 arrived += column.gather(batch)?.numel();
             }
         }
@@ -57,7 +58,9 @@ fn made(rows: &[u32], width: i64) -> Result<Tensor> {
 }
 
 fn write(path: &Path, width: i64) -> Result<()> {
-    let chunks: Result<Vec<Tensor>> =
-        (0..ROWS).step_by(CHUNK as usize).map(|row| made(&rows(row, CHUNK), width)).collect();
-    Ok(latents::write(File::create(path)?, KEY, &[width], chunks?.into_iter().map(Ok))?)
+    let mut writer = MappedWriter::new(File::create(path)?, KEY, vec![array_field(COLUMN, &[width], Kind::Float)?])?;
+    for row in (0..ROWS).step_by(CHUNK as usize) {
+        writer.write(vec![arrays(&made(&rows(row, CHUNK), width)?, &[width], &[])?])?;
+    }
+    Ok(writer.finish()?)
 }

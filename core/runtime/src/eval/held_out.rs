@@ -36,7 +36,7 @@ pub struct HeldOut<'a> {
     pub threads: usize,
     /// The features of all rows of a stream, as unit vectors.
     features: IndexMap<String, Tensor>,
-    data: TableData,
+    data: TableData<Tensor>,
     /// Arrays of the streams that the variant reads with its own codecs.
     variant_arrays: IndexMap<String, Tensor>,
 }

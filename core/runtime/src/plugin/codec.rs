@@ -59,6 +59,16 @@ impl Codec {
         Ok(Codec { interface, made, kind, dtype, shape: shape.clone(), cell, classes })
     }
 
+    /// Shape of the array, without the row axis.
+    pub fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    /// Type of the array's elements.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The cells of a column as this codec reads them: a codec of integers takes whole floats, and words that name its
     /// classes.
     ///

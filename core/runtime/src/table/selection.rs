@@ -47,7 +47,7 @@ struct Partners {
 
 impl Selection {
     /// The tuples of these sources' rows that meet `needs`.
-    pub(super) fn of(sources: &IndexMap<String, SourceRows>, needs: &RowNeeds) -> Self {
+    pub(super) fn of<A>(sources: &IndexMap<String, SourceRows<A>>, needs: &RowNeeds) -> Self {
         let Some(first) = sources.values().next() else {
             return Selection { leaders: Vec::new(), partners: Vec::new() };
         };
@@ -91,7 +91,7 @@ impl Selection {
 }
 
 /// The rows of a source that meet the needs for its streams and its class.
-fn usable(source: &SourceRows, needs: &RowNeeds) -> impl Iterator<Item = i64> {
+fn usable<A>(source: &SourceRows<A>, needs: &RowNeeds) -> impl Iterator<Item = i64> {
     let missing = |stream: &String| source.missing.get(stream);
     let all: Vec<_> = needs.all.iter().filter_map(missing).collect();
     let any: Vec<_> = needs.any.iter().filter_map(missing).collect();
@@ -106,7 +106,7 @@ fn usable(source: &SourceRows, needs: &RowNeeds) -> impl Iterator<Item = i64> {
 }
 
 /// The usable rows of a source by their join value.
-fn groups<'a>(source: &'a SourceRows, needs: &'a RowNeeds) -> BTreeMap<&'a str, Vec<i64>> {
+fn groups<'a, A>(source: &'a SourceRows<A>, needs: &'a RowNeeds) -> BTreeMap<&'a str, Vec<i64>> {
     let mut groups: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for row in usable(source, needs) {
         groups.entry(&source.join[row as usize]).or_default().push(row);
@@ -116,19 +116,16 @@ fn groups<'a>(source: &'a SourceRows, needs: &'a RowNeeds) -> BTreeMap<&'a str, 
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor};
-
     use super::*;
 
     /// A source with these streams; a `-` marks a row that lacks it.
-    fn source(streams: &[(&str, &str)], join: &[&str]) -> SourceRows {
+    fn source(streams: &[(&str, &str)], join: &[&str]) -> SourceRows<()> {
         let rows = streams[0].1.len();
-        let array = |stream: &str| (stream.to_string(), Tensor::zeros([rows as i64, 1], (Kind::Float, Device::Cpu)));
         let missing = |marks: &str| marks.chars().map(|mark| mark == '-').collect::<Vec<_>>();
         let lacking = streams.iter().filter(|(_, marks)| marks.contains('-'));
         SourceRows {
             rows,
-            arrays: streams.iter().map(|(stream, _)| array(stream)).collect(),
+            arrays: streams.iter().map(|(stream, _)| (stream.to_string(), ())).collect(),
             missing: lacking.map(|(stream, marks)| (stream.to_string(), missing(marks))).collect(),
             join: join.iter().map(ToString::to_string).collect(),
             class: Vec::new(),

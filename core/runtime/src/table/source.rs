@@ -16,12 +16,12 @@ use crate::cells::read_cells;
 /// Rows per read of a source.
 const READ_ROWS: usize = 1024;
 
-/// The rows of one source.
-pub struct SourceRows {
+/// The rows of one source; `A` holds the rows of a stream.
+pub struct SourceRows<A> {
     /// Number of readable rows.
     pub rows: usize,
-    /// Stream -> array `[row, axes]` in host memory.
-    pub arrays: IndexMap<String, Tensor>,
+    /// Stream -> its array of each row.
+    pub arrays: IndexMap<String, A>,
     /// Streams that some rows lack: true for each row without one. The arrays of these rows are zero.
     pub missing: IndexMap<String, Vec<bool>>,
     /// Value of the join column of each row.
@@ -42,12 +42,15 @@ pub struct SourceReader<'a> {
 
 /// One batch of a source.
 #[derive(Default)]
-struct Piece {
-    arrays: IndexMap<String, Tensor>,
+pub struct Piece {
+    /// Stream -> array `[row, axes]` in host memory.
+    pub arrays: IndexMap<String, Tensor>,
     /// True for each row that lacks a stream.
-    missing: IndexMap<String, Vec<bool>>,
-    join: Vec<String>,
-    class: Vec<Option<i64>>,
+    pub missing: IndexMap<String, Vec<bool>>,
+    /// Value of the join column of each row.
+    pub join: Vec<String>,
+    /// Class of each row, if it has one.
+    pub class: Vec<Option<i64>>,
     /// Rows that are left out.
     bad: BTreeSet<usize>,
     /// The reason for the first bad row.
@@ -55,22 +58,30 @@ struct Piece {
 }
 
 impl SourceReader<'_> {
-    /// Reads all rows. Rows that cannot be read are left out and counted in a note, and so are the rows that lack a stream.
+    /// The columns of the streams that this source has.
+    pub fn columns(&self) -> impl Iterator<Item = (&String, &ColumnRef)> {
+        self.table.columns.iter().filter(|(_, column)| column.source == self.name)
+    }
+
+    /// The class column, if this source has it.
+    pub fn class(&self) -> Option<&ColumnRef> {
+        self.table.class.as_ref().filter(|class| class.source == self.name)
+    }
+
+    /// Reads all rows, and hands them over piece by piece. Rows that cannot be read are left out and counted in a note.
     ///
     /// # Errors
-    /// Errors of the dataset; a codec failed as a whole.
-    pub fn read(&self, files: &[String]) -> Result<SourceRows> {
-        let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+    /// Errors of the dataset and of `take`; a codec failed as a whole.
+    pub fn read(&self, mut take: impl FnMut(Piece) -> Result<()>) -> Result<()> {
+        let paths: Vec<PathBuf> = self.reading.files[self.name].iter().map(PathBuf::from).collect();
         let dataset = Dataset::open(&paths)?;
-        let own = |column: &&ColumnRef| column.source == self.name;
         let mut columns: IndexSet<&str> =
-            self.table.columns.values().chain(&self.table.class).filter(own).map(|c| c.column.as_str()).collect();
+            self.columns().map(|(_, column)| column).chain(self.class()).map(|c| c.column.as_str()).collect();
         columns.extend(self.table.join.as_deref());
         let columns: Vec<&str> = columns.into_iter().collect();
         let events = self.reading.events;
         let part = format!("{}: {}", self.reading.part, self.name);
         events.begin(&part, Some(dataset.rows()), "rows", 0);
-        let mut pieces = Vec::new();
         let mut done = 0u64;
         let mut failed = 0usize;
         let mut reason = None;
@@ -83,7 +94,7 @@ impl SourceReader<'_> {
             piece.bad.extend(batch.unreadable.iter().map(|bad| bad.row));
             failed += piece.bad.len();
             reason = reason.or(piece.reason.take());
-            pieces.push(without_bad(piece, batch.num_rows())?);
+            take(without_bad(piece, batch.num_rows())?)?;
             done += batch.num_rows() as u64;
             events.progress(&part, done, serde_json::Map::new());
         }
@@ -91,16 +102,12 @@ impl SourceReader<'_> {
         if let Some(reason) = reason {
             events.note(format!("{part}: {failed} of {done} rows are left out; the first reason: {reason}"));
         }
-        let rows = joined(pieces)?;
-        if let Some(text) = rows.missing_text() {
-            events.note(format!("{part}: {text}; they are absent there"));
-        }
-        Ok(rows)
+        Ok(())
     }
 
     fn piece(&self, dataset: &Dataset, batch: &RecordBatch) -> Result<Piece> {
         let mut piece = Piece::default();
-        for (stream, column) in self.table.columns.iter().filter(|(_, column)| column.source == self.name) {
+        for (stream, column) in self.columns() {
             let cells = dataset.cells(batch, &column.column)?;
             let (array, failed) = read_cells(&self.reading.session.codecs[stream], cells, self.reading.threads)?;
             let mut missing = vec![false; batch.num_rows()];
@@ -120,7 +127,7 @@ impl SourceReader<'_> {
             let join = values(&cells, &mut piece, |cell| Some(text_of(cell)), join, Incomplete::LeaveOut);
             piece.join = join.into_iter().map(Option::unwrap_or_default).collect();
         }
-        if let Some(class) = self.table.class.as_ref().filter(|class| class.source == self.name) {
+        if let Some(class) = self.class() {
             let cells = dataset.cells(batch, &class.column)?;
             let names = &self.table.classes;
             let number = |cell: Cell<'_>| match cell {
@@ -158,9 +165,9 @@ fn values<T>(
     found
 }
 
-impl SourceRows {
+impl<A> SourceRows<A> {
     /// The number of rows that lack each stream, as a text; `None` if every row has every stream.
-    fn missing_text(&self) -> Option<String> {
+    pub fn missing_text(&self) -> Option<String> {
         let count = |missing: &Vec<bool>| missing.iter().filter(|missing| **missing).count();
         let counts = self.missing.iter().map(|(stream, missing)| format!("{} lack {stream}", count(missing)));
         let counts = counts.collect::<Vec<_>>().join(", ");
@@ -198,22 +205,4 @@ fn without_bad(mut piece: Piece, rows: usize) -> Result<Piece> {
 
 fn kept<T>(values: Vec<T>, bad: &BTreeSet<usize>) -> Vec<T> {
     values.into_iter().enumerate().filter(|(row, _)| !bad.contains(row)).map(|(_, value)| value).collect()
-}
-
-fn joined(mut pieces: Vec<Piece>) -> Result<SourceRows> {
-    let streams: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
-    let mut arrays = IndexMap::new();
-    let mut missing = IndexMap::new();
-    for stream in streams {
-        let parts: Vec<Tensor> = pieces.iter_mut().filter_map(|p| p.arrays.swap_remove(&stream)).collect();
-        arrays.insert(stream.clone(), Tensor::f_cat(&parts, 0)?);
-        let of_stream: Vec<bool> = pieces.iter_mut().filter_map(|p| p.missing.swap_remove(&stream)).flatten().collect();
-        if of_stream.contains(&true) {
-            missing.insert(stream, of_stream);
-        }
-    }
-    let join: Vec<String> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.join)).collect();
-    let class: Vec<Option<i64>> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.class)).collect();
-    let rows = arrays.values().next().map_or(join.len().max(class.len()), |array| array.size()[0] as usize);
-    Ok(SourceRows { rows, arrays, missing, join, class })
 }

@@ -1,19 +1,25 @@
-//! Caches the latents of frozen encoders in the training's folder, so that a resumed stage need not encode again.
+//! Caches rows and the latents of frozen encoders in the training's folder, so that a resumed stage need not read and encode
+//! again. A file's key is a hash of all that its content depends on.
+
+mod rows;
 
 use anyflow_datasets::Folder;
 use anyflow_plan::plan::{Component, Model};
 use indexmap::IndexMap;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::events::Events;
-use crate::latents::{self, Latents};
+use crate::mapped::{MappedColumn, MappedFile, MappedWriter, array_field, arrays};
 use crate::stream::StreamNet;
 use crate::{Result, RunError, device};
+pub use rows::RowCache;
 
 /// The subfolder of a training's folder.
 pub const FOLDER: &str = "cache";
 /// Rows per call of a frozen encoder.
-const ENCODE_ROWS: i64 = 4096;
+const ENCODE_ROWS: usize = 4096;
+/// The column of latents.
+const LATENT: &str = "latent";
 
 /// The latent cache of a training.
 pub struct LatentCache<'a> {
@@ -24,31 +30,34 @@ pub struct LatentCache<'a> {
     /// The device of the encoders.
     pub device: Device,
     /// Hashes of plugins by name.
-    pub plugins: IndexMap<String, String>,
+    pub plugins: &'a IndexMap<String, String>,
     /// The receiver of notes.
     pub events: &'a Events,
 }
 
 impl<'a> LatentCache<'a> {
-    /// Returns the latents of all rows of `array`, `[row, axes]` in host memory, for the current weights of a stream's
-    /// module.
+    /// Returns the latents of all rows of `array` for the current weights of a stream's module.
     ///
     /// # Errors
     /// The plugin's error; the disk.
-    pub fn latents(&self, net: &StreamNet, module: &Component, array: &Tensor) -> Result<Latents> {
+    pub fn latents(&self, net: &StreamNet, module: &Component, array: &MappedColumn) -> Result<MappedColumn> {
         let key = self.key(net, module, array)?;
         let name = format!("{FOLDER}/{}.{}.arrow", net.name, &key[..16]);
         match self.found(&name, &key) {
-            Ok(Some(latents)) if latents.rows() as i64 == array.size()[0] => return Ok(latents),
+            Ok(Some(latents)) if latents.rows() == array.rows() => return Ok(latents),
             Ok(Some(_)) => self.events.note(format!("{name} has too few rows; it is computed again")),
             Ok(None) => {}
             Err(error) => self.events.note(format!("{error}; it is computed again")),
         }
         self.forget(&net.name)?;
         let _no_grad = tch::no_grad_guard();
-        let encode = |chunk: Tensor| net.encode(&chunk.f_to_device(self.device)?, false);
         let mut file = self.files.create(&name)?;
-        latents::write(&mut file, &key, &net.latent, array.f_split(ENCODE_ROWS, 0)?.into_iter().map(encode))?;
+        let mut writer = MappedWriter::new(&mut file, &key, vec![array_field(LATENT, &net.latent, Kind::Float)?])?;
+        for chunk in array.chunks(ENCODE_ROWS) {
+            let latents = net.encode(&chunk?.f_to_device(self.device)?, false)?.f_to_kind(Kind::Float)?;
+            writer.write(vec![arrays(&latents, &net.latent, &[])?])?;
+        }
+        writer.finish()?;
         file.publish()?;
         self.found(&name, &key)?.ok_or_else(|| RunError::Internal(format!("{name} disappeared after it was written")))
     }
@@ -59,13 +68,13 @@ impl<'a> LatentCache<'a> {
         self.model.streams.get(stream).and_then(|stream| stream.module.as_ref()).or_else(of_prompt)
     }
 
-    fn found(&self, name: &str, key: &str) -> Result<Option<Latents>> {
+    fn found(&self, name: &str, key: &str) -> Result<Option<MappedColumn>> {
         let file = self.files.open_file(name)?;
-        file.map(|file| Latents::open(&file, &self.files.path().join(name), key)).transpose()
+        file.map(|file| MappedFile::open(&file, &self.files.path().join(name), key)?.column(LATENT)).transpose()
     }
 
     /// A hash of everything that latents depend on: the plugin's code, the module's parameters and weights, the arrays.
-    fn key(&self, net: &StreamNet, module: &Component, array: &Tensor) -> Result<String> {
+    fn key(&self, net: &StreamNet, module: &Component, array: &MappedColumn) -> Result<String> {
         let mut hash = blake3::Hasher::new();
         let Component { plugin, id, parameters, library: _ } = module;
         let code = self.plugins.get(plugin);
@@ -75,7 +84,7 @@ impl<'a> LatentCache<'a> {
             hash.update(name.as_bytes());
             update(&mut hash, tensor)?;
         }
-        update(&mut hash, array)?;
+        hash.update(format!("{} {}", net.name, array.content()).as_bytes());
         Ok(hash.finalize().to_hex().to_string())
     }
 
@@ -95,15 +104,12 @@ fn is_of_cache(rest: &str) -> bool {
     key.is_some_and(|key| key.len() == 16 && key.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
-/// Hashes shape, dtype and elements of a tensor, piece by piece.
+/// Hashes shape, dtype and elements of a tensor.
 fn update(hash: &mut blake3::Hasher, tensor: &Tensor) -> Result<()> {
     hash.update(format!("{:?} {:?}", tensor.size(), tensor.kind()).as_bytes());
-    let pieces = if tensor.dim() == 0 { vec![tensor.shallow_clone()] } else { tensor.f_split(ENCODE_ROWS, 0)? };
-    for piece in pieces {
-        let piece = piece.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let mut bytes = vec![0u8; piece.numel() * piece.kind().elt_size_in_bytes()];
-        piece.f_copy_data_u8(&mut bytes, piece.numel())?;
-        hash.update(&bytes);
-    }
+    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+    hash.update(&bytes);
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! stages/00-NAME-750.safetensors  its weights after 750 steps, if the stage's `keep` lists 750
 //! stages/00-NAME.state        the running stage: weights, averages, moments, step, rollbacks;
 //! stages/00-NAME.other.state  the last two states alternate between these two files
+//! cache/SOURCE.KEY.rows.arrow rows of a source, while the training runs
 //! cache/STREAM.KEY.arrow      latents of frozen encoders
 //! model.safetensors           the whole model, bf16
 //! scorers.safetensors         the scorers, bf16

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::Trainee;
 use super::cache::LatentCache;
-use crate::latents::Latents;
+use crate::mapped::MappedColumn;
 use crate::table::{TableData, Tuples};
 use crate::{Result, RunError};
 
@@ -14,13 +14,13 @@ pub struct Setting<'a> {
     /// The model.
     pub trainee: &'a Trainee,
     /// The stage's table.
-    pub data: &'a TableData,
+    pub data: &'a TableData<MappedColumn>,
 }
 
 /// The latents of all rows of a stream, or the tokens of a prompt.
 pub enum Frozen {
     /// The output of its module.
-    Encoded(Latents),
+    Encoded(MappedColumn),
     /// The stream has no module, so its arrays are its latents.
     Arrays,
 }
@@ -40,25 +40,27 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// Encodes all rows that have a stream to one tensor `[row, latent]` on the session's device.
+    /// The latents of all rows of a stream.
     ///
     /// # Errors
-    /// Errors of plugins; the disk.
-    pub fn encode_all(&self, stream: &str, cache: &LatentCache<'_>) -> Result<Tensor> {
-        let here = self.data.missing(stream).map(|missing| {
-            let here = missing.iter().zip(0u32..).filter(|(missing, _)| !**missing);
-            here.map(|(_, row)| row).collect::<Vec<_>>()
-        });
-        let all = match (self.frozen(stream, cache)?, here) {
-            (Frozen::Encoded(mut latents), Some(here)) => latents.gather(&here)?,
-            (Frozen::Encoded(mut latents), None) => latents.gather(&(0..latents.rows() as u32).collect::<Vec<_>>())?,
-            (Frozen::Arrays, Some(here)) => {
-                let here: Vec<i64> = here.into_iter().map(i64::from).collect();
-                self.array(stream)?.f_index_select(0, &Tensor::from_slice(&here))?
-            }
-            (Frozen::Arrays, None) => self.array(stream)?.shallow_clone(),
-        };
-        Ok(all.f_to_device(self.trainee.session.device)?)
+    /// Errors of [`Setting::frozen`] and [`Setting::array`].
+    pub fn latents(&self, frozen: &'a Frozen, stream: &str) -> Result<&'a MappedColumn> {
+        match frozen {
+            Frozen::Encoded(latents) => Ok(latents),
+            Frozen::Arrays => self.array(stream),
+        }
+    }
+
+    /// The rows of a stream's source that have the stream.
+    ///
+    /// # Errors
+    /// See [`Setting::array`].
+    pub fn here(&self, stream: &str) -> Result<Vec<u32>> {
+        let all = 0..self.array(stream)?.rows() as u32;
+        Ok(match self.data.missing(stream) {
+            Some(missing) => all.filter(|row| !missing[*row as usize]).collect(),
+            None => all.collect(),
+        })
     }
 
     /// Which of these tuples lack a stream; `None` if every row of the table has it.
@@ -67,19 +69,19 @@ impl<'a> Setting<'a> {
         Some(self.data.rows_of(stream, tuples).into_iter().map(|row| missing[row as usize]).collect())
     }
 
-    /// All rows of a stream: `[row, axes]`, in host memory.
+    /// All rows of a stream.
     ///
     /// # Errors
     /// The table does not have the stream, which planning excludes.
-    pub fn array(&self, stream: &str) -> Result<&'a Tensor> {
+    pub fn array(&self, stream: &str) -> Result<&'a MappedColumn> {
         self.data.array(stream).ok_or_else(|| RunError::Internal(format!("the stage's table has no stream {stream}")))
     }
 
-    /// The rows of a stream in these tuples: `[row, axes]`, in host memory.
+    /// The rows of a stream in these tuples: `[row, axes]`, in host memory. The next call overwrites them.
     ///
     /// # Errors
     /// The table does not have the stream, which planning excludes.
     pub fn rows(&self, stream: &str, tuples: &Tuples) -> Result<Tensor> {
-        self.data.select(stream, self.array(stream)?, tuples)
+        self.array(stream)?.gather(&self.data.rows_of(stream, tuples))
     }
 }

@@ -21,6 +21,7 @@ use super::parameters::{Named, StateDict};
 use super::state::{SavedState, StageFile, StateFiles};
 use crate::checkpoint;
 use crate::events::Events;
+use crate::mapped::MappedColumn;
 use crate::table::{RowNeeds, Selection, TableData};
 use crate::{Result, RunError};
 
@@ -44,7 +45,7 @@ pub struct StageRun<'a> {
     /// The networks.
     pub trainee: &'a Trainee,
     /// The rows.
-    pub data: &'a TableData,
+    pub data: &'a TableData<MappedColumn>,
     /// Seed of the training.
     pub seed: u64,
     /// The folder for state and metrics.
@@ -66,6 +67,14 @@ struct Work<'a> {
     draws: BatchDraws,
     /// Seed of the stage.
     seed: u64,
+}
+
+/// The end of a stage's steps.
+struct Finished {
+    /// The last line of metrics, null if there is none.
+    last: Value,
+    /// Without the first step of this process, which is slower; `None` if there is no other.
+    steps_per_second: Option<f64>,
 }
 
 impl StageRun<'_> {
@@ -91,13 +100,14 @@ impl StageRun<'_> {
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
         let draws = BatchDraws::new(selection.rows(), self.stage.batch, guard.seed(seed));
         let mut work = Work { objective, optimizer, guard, states, selection, draws, seed };
-        let last = self.steps(&mut work)?;
+        let Finished { last, steps_per_second } = self.steps(&mut work)?;
         work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
         let mut summary = json!({
             "loss": last[LOSS],
             UNIT: work.objective.unit(),
             "weights": weights,
             "rollbacks": work.guard.rollbacks,
+            "steps_per_second": steps_per_second,
         });
         let left_out = self.data.all().rows() - work.selection.rows();
         if left_out > 0 {
@@ -131,8 +141,8 @@ impl StageRun<'_> {
         Ok(selection)
     }
 
-    /// Runs the steps and returns the last line of metrics, null if there is none.
-    fn steps(&self, work: &mut Work<'_>) -> Result<Value> {
+    /// Runs the steps.
+    fn steps(&self, work: &mut Work<'_>) -> Result<Finished> {
         let name = &self.stage.name;
         let unit = work.objective.unit();
         let started = Instant::now();
@@ -140,9 +150,12 @@ impl StageRun<'_> {
         let mut recent = Recent::default();
         let mut last = Value::Null;
         let mut step = work.guard.step;
+        let second = step + 1;
+        let mut warm = None;
         while step < self.stage.steps {
             let _span = tracing::info_span!("step", stage = name, step).entered();
             let figures = self.step(work, step)?;
+            warm.get_or_insert_with(Instant::now);
             step += 1;
             let is_logged = step.is_multiple_of(LOG_EVERY) || step == self.stage.steps;
             let is_kept = self.stage.keep.contains(&step);
@@ -172,7 +185,8 @@ impl StageRun<'_> {
                 saved = Instant::now();
             }
         }
-        Ok(last)
+        let rate = |warm: Instant| (step - second) as f64 / warm.elapsed().as_secs_f64();
+        Ok(Finished { last, steps_per_second: warm.filter(|_| step > second).map(rate) })
     }
 
     /// Runs one step of the optimizer. The gradients of micro-batches add up to the gradient of the batch.

@@ -49,7 +49,7 @@ impl Objective for Contrast<'_> {
         let with = &self.options.with;
         let mut tensors = Vec::new();
         for name in self.names.iter().filter(|name| *name != with).chain([with]) {
-            let rows = match self.latents.get_mut(name) {
+            let rows = match self.latents.get(name) {
                 Some(Frozen::Encoded(tokens)) => tokens.gather(&self.setting.data.rows_of(name, tuples))?,
                 _ => self.setting.rows(name, tuples)?,
             };

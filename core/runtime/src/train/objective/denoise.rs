@@ -65,7 +65,7 @@ impl Objective for Denoise<'_> {
         let mut lacking = Vec::new();
         for (index, stream) in session.denoisers[self.name].streams().iter().enumerate() {
             let net = &session.streams[&stream.name];
-            let latent = match self.latents.get_mut(&stream.name) {
+            let latent = match self.latents.get(&stream.name) {
                 Some(Frozen::Encoded(latents)) => latents.gather(&self.setting.data.rows_of(&stream.name, tuples))?,
                 Some(Frozen::Arrays) => self.setting.rows(&stream.name, tuples)?,
                 None => Tensor::f_zeros(stream.batch_shape(tuples.len()), (Kind::Float, session.device))?,
