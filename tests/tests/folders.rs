@@ -52,8 +52,8 @@ const OTHER_STATE: &str = "cut/stages/01-diffusion.other.state";
 fn a_damaged_state_resumes_from_the_one_before() {
     let numbers = with_steps(2000);
     numbers.train("whole", &[]).ok();
-    // Record, order, cache, statistics, and the states at 500, 1000 and 1500.
-    train_and_die(&numbers, 7);
+    // Record, order, rows, latents, statistics, and the states at 500, 1000 and 1500.
+    train_and_die(&numbers, 8);
     assert!(numbers.path(STATE).exists() && numbers.path(OTHER_STATE).exists());
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 5] = [
@@ -88,7 +88,7 @@ fn a_damaged_state_resumes_from_the_one_before() {
 fn a_truncated_line_of_metrics_is_dropped() {
     let numbers = with_steps(1000);
     numbers.train("whole", &[]).ok();
-    train_and_die(&numbers, 5);
+    train_and_die(&numbers, 6);
     for rest in [&b"{\"stage\":\"diffusion\",\"st"[..], b"{\"stage\":\"diffusion\",\"step\":900}", b"\xff\xfe\n\0\0\0"]
     {
         let numbers = numbers.copied();

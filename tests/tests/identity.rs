@@ -256,11 +256,11 @@ fn changes_of_content_are_refused_by_name_and_others_resume() {
     train(&whole, &[]).ok();
     assert!(content(&whole, "run").len() == 4 && content(&whole, "training").len() == 1);
 
-    // One of three shards is committed. One of two stages is finished: record, order, cache and the stage are
-    // published.
+    // One of three shards is committed. One of two stages is finished: record, order, rows, latents and the stage
+    // are published.
     let stop = |point: &str| [("ANYFLOW_FAILPOINT", point.into())];
     assert_ne!(begun.run("run", &stop("committed")).code, 0);
-    assert_ne!(begun.train("training", &stop("file-published:3")).code, 0);
+    assert_ne!(begun.train("training", &stop("file-published:4")).code, 0);
     assert!(begun.path("run/commits").read_dir().unwrap().count() == 1 && !begun.path("run/manifest.json").exists());
     assert!(begun.path("training/stages/00-statistics.safetensors").exists());
     assert!(!begun.path("training/model.safetensors").exists());
