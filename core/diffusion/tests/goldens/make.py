@@ -215,13 +215,13 @@ def noise_cases():
 
 def write(name, value):
     with open(name, "w") as file:
-        json.dump(value, file, indent=0)
+        json.dump(value, file, separators=(",", ":"))
         file.write("\n")
 
 
 def write_lines(name, tables):
     with open(name, "w") as file:
-        file.write("[\n" + ",\n".join(json.dumps(table) for table in tables) + "\n]\n")
+        json.dump(tables, file, separators=(",", ":"))
 
 
 def main():
