@@ -219,11 +219,6 @@ def write(name, value):
         file.write("\n")
 
 
-def write_lines(name, tables):
-    with open(name, "w") as file:
-        json.dump(tables, file, separators=(",", ":"))
-
-
 def main():
     schedules = [VpLinear(), Cosine(), ScaledLinear(), Karras(), Flow()]
     write(
@@ -242,7 +237,7 @@ def main():
             sampler = {"kind": "euler-maruyama", "steps": steps}
             tables.append({"schedule": schedule.kind, "sampler": sampler, "rows": euler_maruyama(schedule, steps)})
     write("samplers.json", {"columns": ["t", "t_next", "x", "denoised", "noise"], "tables": tables})
-    write_lines("solvers.json", solvers.tables(schedules, coefficients, diffusion, times))
+    write("solvers.json", solvers.tables(schedules, coefficients, diffusion, times))
     write("noise.json", noise_cases())
 
 
