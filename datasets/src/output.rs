@@ -48,7 +48,7 @@ configs:
 - config_name: default
   data_files: data/*.parquet
 ---
-WrittenFile by Anyflow. `failures.parquet` lists the rows that failed, `manifest.json` the files and their hashes.
+Written by Anyflow. `failures.parquet` lists the rows that failed, `manifest.json` the files and their hashes.
 ";
 
 /// The size of a finished output.

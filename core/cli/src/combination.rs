@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(named(json!({"joint.seed": 1, "joint.sampler.steps": 4})), "joint.sampler.steps=4,joint.seed=1");
         assert_eq!(named(json!({"a.b": -0.5, "c": "x"})), "a.b=-0.5,c=x");
         let kind = named(json!({"joint.sampler": {"kind": "ddim", "steps": 4}}));
-        assert!(kind.starts_with("joint.sampler=-kind-ddim-steps-4-"), "{kind}");
+        assert!(kind.starts_with("joint.sampler=-kind-ddim-,-steps-4-"), "{kind}");
         let names =
             [json!({"a": "x/y"}), json!({"a": "x-y"}), json!({"a": "x y"}), json!({"a": ["x", "y"]})].map(named);
         let distinct: std::collections::HashSet<_> = names.iter().collect();

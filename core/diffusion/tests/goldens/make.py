@@ -215,13 +215,8 @@ def noise_cases():
 
 def write(name, value):
     with open(name, "w") as file:
-        json.dump(value, file, indent=0)
+        json.dump(value, file, separators=(",", ":"))
         file.write("\n")
-
-
-def write_lines(name, tables):
-    with open(name, "w") as file:
-        file.write("[\n" + ",\n".join(json.dumps(table) for table in tables) + "\n]\n")
 
 
 def main():
@@ -242,7 +237,7 @@ def main():
             sampler = {"kind": "euler-maruyama", "steps": steps}
             tables.append({"schedule": schedule.kind, "sampler": sampler, "rows": euler_maruyama(schedule, steps)})
     write("samplers.json", {"columns": ["t", "t_next", "x", "denoised", "noise"], "tables": tables})
-    write_lines("solvers.json", solvers.tables(schedules, coefficients, diffusion, times))
+    write("solvers.json", solvers.tables(schedules, coefficients, diffusion, times))
     write("noise.json", noise_cases())
 
 

@@ -114,7 +114,7 @@ def main():
         ),
     ]
     with open("unet.json", "w") as file:
-        json.dump(cases, file)
+        json.dump(cases, file, separators=(",", ":"))
         file.write("\n")
 
 

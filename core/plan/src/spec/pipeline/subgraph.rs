@@ -32,12 +32,12 @@ problems! {
         #[error("no node makes these outputs, which lead to each other: {}", .references.join(" -> "))]
         OutputCycle { references: Vec<String> },
         /// A reference `node.column` names an output that the pipeline of the node does not have.
-        /// Example: `from: spoken.audoi`, where the pipeline of `spoken` has the output `audio`.
+        /// Example: `from: drawn.sketh`, where the pipeline of `drawn` has the output `sketch`.
         /// Cure: Name a column that the pipeline lists under `outputs`. Its nodes cannot be read from outside.
         #[error("the pipeline of `{node}` has no output `{output}`{hint}")]
         UnknownOutput { node: String, output: String, hint: Hint },
         /// A reference names a whole pipeline, but not one of its outputs.
-        /// Example: `from: spoken`, where `spoken` uses a pipeline.
+        /// Example: `from: drawn`, where `drawn` uses a pipeline.
         /// Cure: Write `node.column`, as the message shows.
         #[error("`{node}` is a whole pipeline; write {choices}")]
         OutputWanted { node: String, choices: String },
