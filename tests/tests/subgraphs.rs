@@ -79,18 +79,19 @@ fn the_shipped_pipeline_draws_what_it_said() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     write_digits(&data, 6);
-    let run = |file: &str, input: &std::path::Path, output: &str| {
+    let run = |file: &str, set: &[&str], input: &std::path::Path, output: &str| {
         let file = format!("pipelines/mld/{file}.yaml");
         let output = folder.path().join(output);
         let arguments =
             ["run", &file, "--threads", "1", "--batch-rows", "8", "--seed", "5", "--input"].map(String::from);
         let rest = [input.display().to_string(), "--output".into(), output.display().to_string()];
-        anyflow(arguments.into_iter().chain(rest)).ok();
+        anyflow(arguments.into_iter().chain(rest).chain(set.iter().map(ToString::to_string))).ok();
         output
     };
-    let whole = run("image-to-audio-to-image", &data, "whole");
-    let spoken = run("image-to-audio", &data, "spoken");
-    let drawn = run("audio-to-image", &spoken, "drawn");
+    let same_seed = ["--set", "drawn.with.joint.seed=5"];
+    let whole = run("image-to-audio-to-image", &same_seed, &data, "whole");
+    let spoken = run("image-to-audio", &[], &data, "spoken");
+    let drawn = run("audio-to-image", &[], &spoken, "drawn");
     assert_eq!(cells(&whole, "audio"), cells(&spoken, "audio"), "the same speech as from the part alone");
     assert_eq!(cells(&whole, "drawing"), cells(&drawn, "image"), "the same drawing as from the written speech");
 
