@@ -3,11 +3,13 @@ file writes the same bytes each time. The films are made once, by `python make.p
 are those of its version."""
 
 import io
+import json
 import pathlib
 import struct
 import subprocess
 import sys
 import wave
+import zipfile
 import zlib
 
 HERE = pathlib.Path(__file__).parent
@@ -34,6 +36,52 @@ def bmp(width, height, data):
 def jpeg_header(width, height):
     frame = struct.pack(">HBHHB", 11, 8, height, width, 1) + bytes([1, 0x11, 0])
     return b"\xff\xd8" + b"\xff\xc0" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\xff\xd9"
+
+
+def pickled(tensors):
+    """What `torch.save` pickles for an OrderedDict of f32 tensors: name -> (sizes, numbers)."""
+
+    def text(word):
+        return b"X" + struct.pack("<I", len(word)) + word.encode()
+
+    def integers(numbers):
+        return b"(" + b"".join(b"J" + struct.pack("<i", number) for number in numbers) + b"t"
+
+    out = b"\x80\x02ccollections\nOrderedDict\n)R("
+    for key, (name, (sizes, numbers)) in enumerate(tensors.items()):
+        strides = [1]
+        for size in sizes[:0:-1]:
+            strides.insert(0, strides[0] * size)
+        storage = text("storage") + b"ctorch\nFloatStorage\n" + text(str(key)) + text("cpu")
+        storage = b"(" + storage + b"J" + struct.pack("<i", len(numbers)) + b"tQ"
+        tensor = b"(" + storage + b"K\x00" + integers(sizes) + integers(strides) + b"\x89ccollections\nOrderedDict\n)Rt"
+        out += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n" + tensor + b"R"
+    return out + b"u."
+
+
+def pth(tensors, pickle=None):
+    """A file of `torch.save`: a zip archive with one stored member per tensor."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        add = lambda name, data: archive.writestr(zipfile.ZipInfo(f"model/{name}"), data)
+        add("data.pkl", pickle or pickled(tensors))
+        add("byteorder", b"little")
+        for key, (_, numbers) in enumerate(tensors.values()):
+            add(f"data/{key}", struct.pack(f"<{len(numbers)}f", *numbers))
+    return file.getvalue()
+
+
+def safetensors(tensors):
+    header, data = {}, b""
+    for name, (sizes, numbers) in tensors.items():
+        end = len(data) + 4 * len(numbers)
+        header[name] = {"dtype": "F32", "shape": sizes, "data_offsets": [len(data), end]}
+        data += struct.pack(f"<{len(numbers)}f", *numbers)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+LAYER = {"0.weight": ([2, 3], [1.0, -2.0, 0.5, 0.25, 3.0, -1.5]), "0.bias": ([2], [0.125, -4.0])}
 
 
 def wav(samples, channels=1, rate=8000, bits=16, data_size=None, riff_size=None, block=None):
@@ -207,6 +255,15 @@ FILES = {
         "huge.f32": struct.pack("<12f", *[3.4e38, -3.4e38] * 6),
         "one-point-again-and-again.f32": struct.pack("<64f", *[0.5] * 64),
         "long.f32": bytes(16384),
+    },
+    "weights": {
+        "good.pth": pth(LAYER),
+        "good.safetensors": safetensors(LAYER),
+        "plain.pkl": pickled({}),
+        "code.pth": pth({}, b"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00truetR."),
+        "other-sizes.pth": pth({"0.weight": ([2, 3], [1.0])}),
+        "pointer.txt": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "page.html": b"<!DOCTYPE html><html><body>404</body></html>",
     },
     "label": {
         "good.i64": struct.pack("<q", 7),

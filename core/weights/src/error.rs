@@ -12,6 +12,18 @@ pub enum WeightsError {
     /// The file is not a safetensors file, or is cut. The user must copy or write it again.
     #[error("is not a complete safetensors file: {0}")]
     Foreign(String),
+    /// The file holds something else. The text says what, and what the user must do.
+    #[error("holds no weights: {0}")]
+    Stranger(&'static str),
+    /// The file is not a PyTorch file, is damaged, or holds more than tensors. The user must save the state dict again.
+    #[error(
+        "is not a PyTorch file of plain tensors: {0}; save it again with `torch.save(model.state_dict(), ...)`, or better \
+         as safetensors"
+    )]
+    Pickle(String),
+    /// The file changed while it was read. The user must wait until nothing writes to it.
+    #[error("changed while it was read; run again when nothing writes to it")]
+    Changed,
     /// The content differs from the recorded hash. The user must restore the file, unless it was changed on purpose.
     #[error(
         "has changed since it was written (hash {found}, recorded {expected}): it is damaged or was \

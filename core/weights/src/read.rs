@@ -7,20 +7,10 @@ use std::path::Path;
 use crate::CONTENT_KEY;
 use crate::content::ContentHasher;
 use crate::error::{Result, WeightsError};
-use crate::header::{Header, Metadata, TensorEntry, too_short};
+use crate::header::{Header, TensorEntry, too_short};
+use crate::summary::Summary;
 
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// What a file holds besides its tensors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Its metadata.
-    pub metadata: Metadata,
-    /// Hash of the whole file as it was read, in hexadecimal.
-    pub blake3: String,
-    /// True if the file carries a hash of its content. The hash was compared.
-    pub proven: bool,
-}
 
 /// Opens a regular file. Reading a pipe or a device could block for ever.
 ///
@@ -33,7 +23,7 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(WeightsError::Read)
 }
 
-/// Reads a file once and passes each tensor with its bytes to `each`, in file order. The data is only valid if the
+/// Reads a safetensors file once and passes each tensor with its bytes to `each`, in file order. The data is only valid if the
 /// whole call succeeds: the hash comes last.
 ///
 /// # Errors

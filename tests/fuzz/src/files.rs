@@ -46,6 +46,21 @@ pub fn imported(name: &str, bytes: &[u8]) {
     refused(ImportSource::detect(&[path]).and_then(|source| import(&source, &ColumnTypes::default(), &out)).map(drop));
 }
 
+/// A weights file of any format is read as a whole, or it is refused.
+///
+/// # Panics
+/// It is refused without a word.
+pub fn weights(bytes: &[u8]) {
+    let path = file("model.pth", bytes);
+    let read = anyflow_weights::read_any(&path, |entry, bytes| -> anyflow_weights::Result<()> {
+        assert_eq!(entry.size_bytes, bytes.len(), "{entry:?}");
+        Ok(())
+    });
+    if let Err(error) = read {
+        assert!(!error.to_string().is_empty(), "refused without a word");
+    }
+}
+
 fn refused(result: Result<(), DatasetError>) {
     if let Err(error) = result {
         let text = error.to_string();
