@@ -1,0 +1,14 @@
+//! Autoencoders with published weights, which hold the names of the published files.
+
+mod blocks;
+mod tiny;
+
+pub use tiny::Tiny;
+
+anyflow_sdk::export_plugin! {
+    name: "vae",
+    license: "MIT OR Apache-2.0",
+    summary: "published autoencoders of images",
+    codecs: [],
+    modules: [Tiny: Encoder + Decoder],
+}
