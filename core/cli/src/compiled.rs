@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Component, Generated, Job, Model, ScorerConfig};
+use anyflow_plan::plan::{Checkpoint, Component, Generated, Job, Model, ScorerConfig};
 use anyflow_plan::{
     Error, Errors, FileKind, Includes, Override, Source, Warning, compile_eval, compile_model, compile_run,
     compile_train,
@@ -240,24 +240,26 @@ fn weights(job: &Job) -> Vec<&String> {
     fn of(scorers: &IndexMap<String, ScorerConfig>) -> impl Iterator<Item = &String> {
         scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
     }
+    fn of_model(model: &Model) -> Vec<&String> {
+        model.checkpoint.as_ref().map(Checkpoint::files).unwrap_or_default()
+    }
     match job {
-        Job::Run(plan) => plan.model.checkpoint.iter().chain(of(&plan.scorers)).collect(),
+        Job::Run(plan) => of_model(&plan.model).into_iter().chain(of(&plan.scorers)).collect(),
         Job::Train(plan) => {
             let taken = plan.take.values().map(|taken| &taken.from);
             plan.start.iter().chain(taken).chain(of(&plan.scorers)).collect()
         }
         Job::Eval(plan) => {
             let variants = plan.variants.values();
-            let own =
-                variants.flat_map(|v| v.weights.iter().chain(v.model.iter().filter_map(|m| m.checkpoint.as_ref())));
-            plan.model.checkpoint.iter().chain(own).chain(of(&plan.judges)).collect()
+            let own = variants.flat_map(|v| v.weights.iter().chain(v.model.iter().flat_map(of_model)));
+            of_model(&plan.model).into_iter().chain(own).chain(of(&plan.judges)).collect()
         }
     }
 }
 
 fn fix_model(model: &mut Model) {
     fix(&mut model.source);
-    model.checkpoint.iter_mut().for_each(fix);
+    model.checkpoint.iter_mut().flat_map(Checkpoint::files_mut).for_each(fix);
 }
 
 /// Skips generated files: they are in the output folder, which is not known here.

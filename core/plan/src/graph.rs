@@ -8,6 +8,7 @@ mod guidance;
 mod model;
 mod model_graph;
 mod nodes;
+pub(crate) mod parts;
 mod pipeline;
 mod roles;
 mod scorer_node;

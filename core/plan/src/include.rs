@@ -104,17 +104,34 @@ pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report:
         return None;
     }
     // A path in the other file is relative to that file.
-    if let Some(folder) = path.value.rfind('/').map(|slash| &path.value[..slash])
-        && let Content::Mapping(entries) = &mut tree.content
-        && let Some(checkpoint) = entries.iter_mut().find(|entry| entry.key.value == "checkpoint")
-        && let Content::String(file) = &mut checkpoint.node.content
-    {
-        *file = joined(folder, file);
+    if let Some(folder) = path.value.rfind('/').map(|slash| &path.value[..slash]) {
+        weights_of(&mut tree).into_iter().for_each(|file| *file = joined(folder, file));
     }
     if let Content::Mapping(entries) = &mut root.content {
         entries.retain(|entry| entry.key.value != FROM);
     }
     Some(merged(tree, root))
+}
+
+/// The files that `checkpoint` of a model names: itself, or `from` of each part.
+pub(crate) fn weights_of(model: &mut Node) -> Vec<&mut String> {
+    match child(model, "checkpoint") {
+        Some(Content::String(file)) => vec![file],
+        Some(Content::Mapping(parts)) => {
+            let files = parts.iter_mut().filter_map(|part| match child(&mut part.node, "from") {
+                Some(Content::String(file)) => Some(file),
+                _ => None,
+            });
+            files.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The value of a key, if the node is a mapping that has it.
+pub(crate) fn child<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Content> {
+    let Content::Mapping(entries) = &mut node.content else { return None };
+    entries.iter_mut().find(|entry| entry.key.value == key).map(|entry| &mut entry.node.content)
 }
 
 /// Merges `change` into `base`: mappings key by key, where `null` removes a key. A mapping with another `kind` or `use`

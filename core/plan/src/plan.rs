@@ -11,10 +11,10 @@ mod training;
 
 pub use diffusion::{Diffusion, Given, RoleValue, Roles, StreamRole};
 pub use evaluation::{EvalPlan, Task, Variant};
-pub use model::{Component, DenoiserConfig, Form, Model, PromptConfig, Stream, Type};
+pub use model::{Checkpoint, Component, DenoiserConfig, Form, Model, PromptConfig, Stream, Type, WeightsPart};
 pub use run::{Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
-pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained, WeightsPart};
+pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained};
 
 /// Version of the serialized form; both programs refuse [another](crate::protocol::VERSION).
 pub const PLAN_FORMAT: u32 = 3;

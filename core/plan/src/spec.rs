@@ -6,6 +6,7 @@ mod evaluation;
 mod guidance;
 mod model;
 mod network;
+mod parts;
 mod pipeline;
 mod roles;
 mod scoring;
@@ -15,13 +16,14 @@ pub(crate) use companions::{AggregateSpec, HeadSpec};
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
+pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{
     Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, PipelineSpec, ScorerNodeSpec, SubgraphProblem,
     pipeline,
 };
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
-pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TakenSpec, TrainingSpec, sources, table, training};
+pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
 
 use anyflow_config::Mapping;
 

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use anyflow_plan::plan::WeightsPart;
 pub use anyflow_weights::Metadata;
-use anyflow_weights::{Dtype, TensorEntry, WeightsError};
+use anyflow_weights::{Dtype, Summary, TensorEntry, WeightsError};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
@@ -33,28 +34,34 @@ pub struct Weights {
     pub blake3: String,
 }
 
-/// Reads a file once. Peak memory is the size of all tensors plus the size of the largest one.
+/// Reads a safetensors or PyTorch file. Peak memory is the size of all tensors plus the size of the largest one.
 ///
 /// # Errors
-/// [`RunError::Checkpoint`]: the file is missing, truncated or not a safetensors file, differs from the hash in its
+/// [`RunError::Checkpoint`]: the file is missing, truncated or of another format, differs from the hash in its
 /// metadata, or holds a NaN or infinite number.
 pub fn read(path: &Path) -> Result<Weights> {
-    let file = anyflow_weights::open(path).map_err(|error| Unfit::from(error).of(path))?;
-    read_from(file, path)
+    collected(path, |each| anyflow_weights::read_any(path, each))
 }
 
-/// Reads an open file like [`read`]; `path` names it in errors.
+/// Reads an open safetensors file like [`read`]; `path` names it in errors.
 ///
 /// # Errors
 /// See [`read`].
 pub fn read_from(file: File, path: &Path) -> Result<Weights> {
+    collected(path, |each| anyflow_weights::read(file, each))
+}
+
+/// What takes each tensor of a file with its bytes.
+type Each<'a> = &'a mut dyn FnMut(&TensorEntry, &[u8]) -> Result<(), Unfit>;
+
+fn collected(path: &Path, read: impl FnOnce(Each<'_>) -> Result<Summary, Unfit>) -> Result<Weights> {
     let mut tensors = Tensors::new();
-    let each = |entry: &TensorEntry, bytes: &[u8]| -> Result<(), Unfit> {
+    let mut each = |entry: &TensorEntry, bytes: &[u8]| -> Result<(), Unfit> {
         let tensor = tensor(entry, bytes)?;
         tensors.insert(entry.name.clone(), tensor);
         Ok(())
     };
-    let summary = anyflow_weights::read(file, each).map_err(|unfit| unfit.of(path))?;
+    let summary = read(&mut each).map_err(|unfit| unfit.of(path))?;
     tensors.sort_keys();
     Ok(Weights { tensors, metadata: summary.metadata, blake3: summary.blake3 })
 }
@@ -106,6 +113,27 @@ impl Unfit {
         };
         RunError::Checkpoint { path: path.display().to_string(), text }
     }
+}
+
+/// Reads a part of a file, under the name that it has in the model.
+///
+/// # Errors
+/// See [`read`]; the file has no such part.
+pub fn read_part(name: &str, part: &WeightsPart) -> Result<Weights> {
+    let WeightsPart { from, part } = part;
+    let mut weights = read(Path::new(from))?;
+    let renamed = |tensor: &str| {
+        // The dot matters: `streams.seen` is also a prefix of `streams.seen2.mean`.
+        let rest = if part.is_empty() { tensor } else { tensor.strip_prefix(part)?.strip_prefix('.')? };
+        Some(format!("{name}.{rest}"))
+    };
+    let tensors = std::mem::take(&mut weights.tensors).into_iter();
+    weights.tensors = tensors.filter_map(|(tensor, value)| Some((renamed(&tensor)?, value))).collect();
+    if weights.tensors.is_empty() {
+        let text = format!("has no part `{part}`, from which `{name}` is to be taken; correct `part`");
+        return Err(RunError::Checkpoint { path: from.clone(), text });
+    }
+    Ok(weights)
 }
 
 /// Writes a file with a hash of its content. Extra memory is the size of the largest tensor.

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use anyflow_plan::findings::{ConflictFindings, Findings, Reconstructed, TaskFindings, VariantFindings};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{EvalPlan, Model, Roles, Stream, StreamRole, Task, Variant};
+use anyflow_plan::plan::{Checkpoint, EvalPlan, Model, Roles, Stream, StreamRole, Task, Variant};
 use indexmap::IndexMap;
 use serde_json::Value;
 use tch::Device;
@@ -144,8 +144,8 @@ fn variant_findings(
     session: &Session,
     last: &mut Option<Decoded>,
 ) -> Result<VariantFindings> {
-    let own = model(plan, variant).checkpoint.as_deref();
-    let file = variant.weights.last().map(String::as_str).or(own);
+    let own = model(plan, variant).checkpoint.iter().flat_map(Checkpoint::files).next();
+    let file = variant.weights.last().or(own);
     Ok(VariantFindings {
         checkpoint: file.and_then(|path| Some(Path::new(path).file_name()?.to_str()?.to_string())),
         denoiser: variant.denoiser.clone(),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyflow_config::Auxiliary;
 use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StreamKind, StreamSpec};
-use anyflow_plan::plan::{DenoiserConfig, Model};
-use indexmap::IndexMap;
+use anyflow_plan::plan::{Checkpoint, DenoiserConfig, Model, WeightsPart};
+use indexmap::{IndexMap, IndexSet};
 use tch::Device;
 
 use crate::checkpoint::{self, Tensors, Weights};
@@ -16,6 +16,9 @@ use crate::{Result, RunError};
 
 /// The seed of prompt `i` is the model's seed plus this plus `i`; stream `i` has the model's seed plus `i`.
 const PROMPT_SEEDS: u64 = 500;
+
+/// Most missing weights that a message names.
+const SHOWN: usize = 6;
 
 /// The instances of a model.
 pub struct Session {
@@ -67,12 +70,15 @@ impl Session {
     /// Errors of [`Session::new`]; [`RunError::Checkpoint`] if the file does not fit.
     pub fn load(model: &Model, device: Device) -> Result<Self> {
         let mut session = Session::new(model, device, 0)?;
-        let path = model.checkpoint.as_deref().ok_or_else(|| RunError::Checkpoint {
-            path: model.source.clone(),
-            text: "the model file has no `checkpoint`; train the model, then name the file that the training wrote"
-                .into(),
-        })?;
-        session.load_weights(Path::new(path))?;
+        match model.checkpoint.as_ref() {
+            Some(Checkpoint::File(path)) => session.load_weights(Path::new(path))?,
+            Some(Checkpoint::Parts(parts)) => session.load_parts(parts, &model.source)?,
+            None => {
+                let text =
+                    "the model file has no `checkpoint`; train the model, then name the file that the training wrote";
+                return Err(RunError::Checkpoint { path: model.source.clone(), text: text.into() });
+            }
+        }
         Ok(session)
     }
 
@@ -85,6 +91,35 @@ impl Session {
         checkpoint::copy_into(&self.tensors()?, &tensors, path)?;
         self.weights.insert("checkpoint".into(), blake3);
         Ok(())
+    }
+
+    /// Copies published weights into the model, part by part. They say nothing about the statistics of a latent, which
+    /// stay mean 0 and standard deviation 1.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] if a file does not fit its part, or if no part has a weight of the model.
+    fn load_parts(&mut self, parts: &IndexMap<String, WeightsPart>, model: &str) -> Result<()> {
+        let all = self.tensors()?;
+        let statistics = self.streams.values().flat_map(StreamNet::statistics);
+        let mut found: IndexSet<String> = statistics.map(|(name, _)| name).collect();
+        for (name, part) in parts {
+            let Weights { tensors, blake3, .. } = checkpoint::read_part(name, part)?;
+            checkpoint::copy_known(&all, &tensors, Path::new(&part.from))?;
+            found.extend(tensors.into_keys());
+            self.weights.insert(format!("checkpoint {name}"), blake3);
+        }
+        let missing: Vec<&str> = all.keys().filter(|name| !found.contains(*name)).map(String::as_str).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let shown = missing.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "`checkpoint` names no file for {} of {} weights: {shown}{}; add the part that holds them",
+            missing.len(),
+            all.len(),
+            if missing.len() > SHOWN { ", ..." } else { "" }
+        );
+        Err(RunError::Checkpoint { path: model.into(), text })
     }
 
     /// Hashes of all loaded files.

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{TrainPlan, Trained, WeightsPart};
+use anyflow_plan::plan::{TrainPlan, Trained};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tch::Device;
@@ -28,7 +28,7 @@ use crate::plugin::watch;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
 use crate::table::{Incomplete, TableData, TableReading};
-use crate::{Judge, Result, RunError, Session, process};
+use crate::{Judge, Result, Session, process};
 use cache::{LatentCache, RowCache};
 use folder::TrainingFolder;
 use stage::StageRun;
@@ -135,25 +135,11 @@ fn load_initial(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, 
         hashes.insert("start".into(), blake3);
     }
     for (name, taken) in &plan.take {
-        hashes.insert(format!("take {name}"), take(trainee, name, taken)?);
+        let Weights { tensors, blake3, .. } = checkpoint::read_part(name, taken)?;
+        checkpoint::copy_known(&trainee.all()?, &tensors, Path::new(&taken.from))?;
+        hashes.insert(format!("take {name}"), blake3);
     }
     Ok(hashes)
-}
-
-/// Copies a part of a file into the part `name` of the model, and returns the hash of the file.
-fn take(trainee: &Trainee, name: &str, taken: &WeightsPart) -> Result<String> {
-    let path = Path::new(&taken.from);
-    // The dot matters: `streams.seen` is also a prefix of `streams.seen2.mean`.
-    let rest = |tensor: &str| Some(tensor.strip_prefix(&taken.part)?.strip_prefix('.')?.to_string());
-    let Weights { tensors, blake3, .. } = checkpoint::read(path)?;
-    let renamed = tensors.into_iter().filter_map(|(tensor, value)| Some((format!("{name}.{}", rest(&tensor)?), value)));
-    let renamed: Tensors = renamed.collect();
-    if renamed.is_empty() {
-        let text = format!("has no part `{}`, which `take` of `{name}` names; correct `take`", taken.part);
-        return Err(RunError::Checkpoint { path: taken.from.clone(), text });
-    }
-    checkpoint::copy_known(&trainee.all()?, &renamed, path)?;
-    Ok(blake3)
 }
 
 impl Trainee {

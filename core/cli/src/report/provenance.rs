@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Diffusion, Job, Op};
+use anyflow_plan::plan::{Checkpoint, Diffusion, Job, Op};
 use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -61,10 +61,10 @@ impl Provenance {
         if let Some(order) = order {
             of_order(order, &mut facts);
         }
-        match (self.checkpoint(), order.and_then(|order| model_of(&order.job).checkpoint.as_deref())) {
+        match (self.checkpoint(), order.and_then(|order| model_of(&order.job).checkpoint.as_ref())) {
             (Some(hash), _) => put(&mut facts, "checkpoint blake3", hash),
             // An evaluation keeps no record, and a training writes the file.
-            (None, Some(path)) if self.job.is_null() => {
+            (None, Some(Checkpoint::File(path))) if self.job.is_null() => {
                 if let Some(hash) = blake3_of(Path::new(path)) {
                     put(&mut facts, "checkpoint blake3 (as it is now)", hash);
                 }
@@ -96,7 +96,7 @@ fn of_order(order: &Order, facts: &mut Map<String, Value>) {
     put(facts, "file", source);
     put(facts, "model", format!("{} ({})", model.name, model.source));
     if let Some(checkpoint) = &model.checkpoint {
-        put(facts, "checkpoint", checkpoint.as_str());
+        put(facts, "checkpoint", checkpoint.to_string());
     }
     if !order.inputs.is_empty() {
         facts.insert("inputs".into(), Value::from(order.inputs.clone()));

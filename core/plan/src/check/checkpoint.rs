@@ -18,7 +18,7 @@ impl Rule for Checkpoint {
 }
 
 fn check(model: &ModelGraph, report: &mut Report) {
-    if model.checkpoint.is_none() {
+    if !model.has_checkpoint {
         let problem = Problem::MissingKey { key: "checkpoint".into(), within: "the model".into() };
         report.error(model.span, problem);
     }

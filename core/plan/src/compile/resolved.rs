@@ -41,11 +41,12 @@ pub fn resolved_files(
     let written = trees.and_then(|(mut main, mut tree)| {
         include::with_words(&mut tree, &files, &mut report);
         change(&mut main, "model", |_| MODEL_FILE.to_string());
-        if let Some(Content::Mapping(nodes)) = child(&mut main, "nodes") {
+        if let Some(Content::Mapping(nodes)) = include::child(&mut main, "nodes") {
             let used = nodes.iter_mut().map(|entry| &mut entry.node);
             used.for_each(|node| change(node, "use", |path| joined(folder, &pipeline.beside(path))));
         }
-        change(&mut tree, "checkpoint", |path| joined(folder, &model.beside(path)));
+        let weights = include::weights_of(&mut tree).into_iter();
+        weights.for_each(|path| *path = joined(folder, &model.beside(path)));
         let pipeline = ResolvedFile { name: PIPELINE_FILE, text: text(&main, &mut report)? };
         Some([pipeline, ResolvedFile { name: MODEL_FILE, text: text(&tree, &mut report)? }])
     });
@@ -54,14 +55,9 @@ pub fn resolved_files(
 
 /// Changes the string of a key, if the mapping has it.
 fn change(node: &mut Node, key: &str, new: impl FnOnce(&str) -> String) {
-    if let Some(Content::String(text)) = child(node, key) {
+    if let Some(Content::String(text)) = include::child(node, key) {
         *text = new(text);
     }
-}
-
-fn child<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Content> {
-    let Content::Mapping(entries) = &mut node.content else { return None };
-    entries.iter_mut().find(|entry| entry.key.value == key).map(|entry| &mut entry.node.content)
 }
 
 fn text(node: &Node, report: &mut Report) -> Option<String> {

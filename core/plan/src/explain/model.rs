@@ -4,11 +4,11 @@ use anyflow_config::{Aggregation, Auxiliary, Precision};
 
 use crate::explain::options::Options;
 use crate::explain::words::{list, section};
-use crate::plan::{DenoiserConfig, Form, Model};
+use crate::plan::{Checkpoint, DenoiserConfig, Form, Model};
 
 /// The model: streams, prompts and denoisers.
 pub(crate) fn lines(model: &Model, options: Options) -> String {
-    let weights = model.checkpoint.as_deref().unwrap_or("none");
+    let weights = model.checkpoint.as_ref().map_or("none".into(), Checkpoint::to_string);
     let parts = [
         section("streams", streams(model, options)),
         section("prompts", prompts(model, options)),

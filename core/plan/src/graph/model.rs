@@ -8,7 +8,7 @@ use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
 use crate::graph::model_graph::Streams;
-use crate::graph::{ModelGraph, PromptNode, StreamNode};
+use crate::graph::{ModelGraph, PromptNode, StreamNode, parts};
 use crate::infer::{End, Solver};
 use crate::plan::{Component, DenoiserConfig, PromptConfig, Stream, Type};
 use crate::problem::Problem;
@@ -39,7 +39,8 @@ pub(crate) fn resolve_model<'a>(
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         path: source.path.clone(),
         span: spec.span,
-        checkpoint: spec.checkpoint.as_ref().map(|path| source.beside(&path.value)),
+        checkpoint: parts::checkpoint(spec, source, report),
+        has_checkpoint: spec.has_checkpoint,
         denoisers,
         streams,
         prompts,

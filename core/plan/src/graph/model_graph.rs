@@ -4,14 +4,16 @@ use indexmap::IndexMap;
 
 use crate::component::Found;
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor};
-use crate::plan::{DenoiserConfig, Model, PromptConfig, Stream};
+use crate::plan::{Checkpoint, DenoiserConfig, Model, PromptConfig, Stream};
 use crate::source::Span;
 
 /// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
 pub(crate) struct ModelGraph<'a> {
     pub name: String,
     pub path: String,
-    pub checkpoint: Option<String>,
+    /// `None` if it is wrong or not written.
+    pub checkpoint: Option<Checkpoint>,
+    pub has_checkpoint: bool,
     /// The start of the file.
     pub span: Span,
     pub streams: IndexMap<String, StreamNode<'a>>,

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::catalog::Catalog;
 use crate::error::Report;
-use crate::graph::{ModelGraph, StageNode, resolve_scorer, resolve_table};
+use crate::graph::{ModelGraph, StageNode, parts, resolve_scorer, resolve_table};
 use crate::plan::{ScorerConfig, Table};
 use crate::spec::{TrainingSpec, unknown};
 
@@ -53,19 +53,11 @@ fn fresh(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) {
 
 /// The parts that start from other files, by the names that a checkpoint uses, must exist.
 fn taken(spec: &TrainingSpec, model: &ModelGraph, report: &mut Report) {
-    let of = |sort: &str, names: Vec<&String>| names.iter().map(|name| format!("{sort}.{name}")).collect::<Vec<_>>();
-    let known = [
-        of("streams", model.streams.keys().collect()),
-        of("prompts", model.prompts.keys().collect()),
-        of("denoisers", model.denoisers.keys().collect()),
-        of("scorers", spec.scorers.iter().map(|scorer| &scorer.name.value).collect()),
-    ];
-    let known = known.concat();
-    let is_within =
-        |name: &str, part: &str| name.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    for part in spec.take.iter().map(|taken| &taken.part) {
-        if !known.iter().any(|known| is_within(&part.value, known)) {
-            unknown("part of the model", part, known.iter().map(String::as_str), report);
-        }
-    }
+    let scorers = spec.scorers.iter().map(|scorer| scorer.name.value.as_str());
+    let known: Vec<String> = parts::named("streams", model.streams.keys().map(String::as_str))
+        .chain(parts::named("prompts", model.prompts.keys().map(String::as_str)))
+        .chain(parts::named("denoisers", model.denoisers.keys().map(String::as_str)))
+        .chain(parts::named("scorers", scorers))
+        .collect();
+    parts::check(&spec.take, &known, report);
 }

@@ -1,12 +1,9 @@
 //! The plan of a training.
 
-use indexmap::IndexMap;
-
-use crate::graph::{StageNode, Training};
+use crate::graph::{StageNode, Training, parts};
 use crate::lower::sources;
-use crate::plan::{PLAN_FORMAT, Stage, TrainPlan, Trained, WeightsPart};
+use crate::plan::{PLAN_FORMAT, Stage, TrainPlan, Trained};
 use crate::source::Source;
-use crate::spec::TakenSpec;
 
 /// Makes the plan of a training without errors; `None` if it has errors.
 pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str>) -> Option<TrainPlan> {
@@ -20,7 +17,7 @@ pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str
         model: model.plan()?,
         start: spec.start.as_ref().map(|path| source.beside(&path.value)),
         fresh: spec.fresh.iter().map(|name| name.value.clone()).collect(),
-        take: spec.take.iter().map(|part| taken(part, source)).collect::<Option<IndexMap<_, _>>>()?,
+        take: parts::files(&spec.take, source)?,
         scorers: scorers.collect::<Option<_>>()?,
         sources: sources::files(&spec.sources, source, data_root),
         generated: sources::generated(&spec.sources),
@@ -28,11 +25,6 @@ pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str
         stages: stages.iter().map(stage).collect::<Option<_>>()?,
         seed: spec.seed?,
     })
-}
-
-fn taken(spec: &TakenSpec, source: &Source) -> Option<(String, WeightsPart)> {
-    let part = spec.named.as_ref().unwrap_or(&spec.part).value.clone();
-    Some((spec.part.value.clone(), WeightsPart { from: source.beside(&spec.from.as_ref()?.value), part }))
 }
 
 fn stage(node: &StageNode) -> Option<Stage> {

@@ -1,5 +1,7 @@
 //! Models: streams, prompts and denoisers, and the types of values.
 
+use std::fmt;
+
 use anyflow_config::{Auxiliary, Network, Parameterization, Precision, ScheduleConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -80,8 +82,8 @@ pub struct Model {
     pub name: String,
     /// The YAML it came from.
     pub source: String,
-    /// Safetensors file with the weights; `None` only while training.
-    pub checkpoint: Option<String>,
+    /// Its weights; `None` only while training.
+    pub checkpoint: Option<Checkpoint>,
     /// Streams in the order of the file.
     pub streams: IndexMap<String, Stream>,
     /// Prompts in the order of the file. No prompt has the name of a stream.
@@ -89,6 +91,51 @@ pub struct Model {
     pub prompts: IndexMap<String, PromptConfig>,
     /// Denoisers in the order of the file.
     pub denoisers: IndexMap<String, DenoiserConfig>,
+}
+
+/// The weights of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Checkpoint {
+    /// One safetensors file with all weights, as a training writes it.
+    File(String),
+    /// Prefix of names of weights -> the file that holds them, for published weights.
+    Parts(IndexMap<String, WeightsPart>),
+}
+
+impl Checkpoint {
+    /// The files, each as often as it is named.
+    pub fn files(&self) -> Vec<&String> {
+        match self {
+            Checkpoint::File(file) => vec![file],
+            Checkpoint::Parts(parts) => parts.values().map(|part| &part.from).collect(),
+        }
+    }
+
+    /// The files, to change their paths.
+    pub fn files_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Checkpoint::File(file) => vec![file],
+            Checkpoint::Parts(parts) => parts.values_mut().map(|part| &mut part.from).collect(),
+        }
+    }
+}
+
+/// The files, separated by commas.
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<&str> = self.files().into_iter().map(String::as_str).collect();
+        f.write_str(&files.join(", "))
+    }
+}
+
+/// A part of a file of weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightsPart {
+    /// Safetensors or PyTorch file.
+    pub from: String,
+    /// Name of the part in that file: the prefix of its weights. Empty for the whole file.
+    pub part: String,
 }
 
 /// One modality's latent inside a joint diffusion.

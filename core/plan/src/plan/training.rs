@@ -4,7 +4,7 @@ use anyflow_config::{ObjectiveConfig, OptimizerConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Component, Model};
+use super::{Component, Model, WeightsPart};
 
 /// A checked training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,15 +38,6 @@ pub struct TrainPlan {
     pub stages: Vec<Stage>,
     /// Seed of initialization, order of rows, noise and times.
     pub seed: u64,
-}
-
-/// A part of a file of weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WeightsPart {
-    /// Safetensors file.
-    pub from: String,
-    /// Name of the part in that file: the prefix of its weights.
-    pub part: String,
 }
 
 /// A classifier, trained independently of the generator.

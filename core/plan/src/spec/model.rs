@@ -9,6 +9,7 @@ use crate::problem::{Hint, Problem};
 use crate::source::{Span, SpannedString};
 use crate::spec::companions::{aggregates, heads};
 use crate::spec::network::sizes_fit;
+use crate::spec::parts::{CheckpointSpec, checkpoint};
 use crate::spec::{AggregateSpec, HeadSpec, check_name, check_unique, open};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
@@ -17,7 +18,9 @@ use crate::yaml::{Content, Entry, Node};
 #[derive(Debug)]
 pub(crate) struct ModelSpec {
     pub name: Option<SpannedString>,
-    pub checkpoint: Option<SpannedString>,
+    pub checkpoint: Option<CheckpointSpec>,
+    /// A checkpoint is written, even if it could not be read.
+    pub has_checkpoint: bool,
     pub span: Span,
     pub streams: Vec<StreamSpec>,
     pub prompts: Vec<StreamSpec>,
@@ -75,7 +78,8 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     let denoisers: Vec<_> = fields.names("denoisers", report).iter().map(|entry| denoiser(entry, report)).collect();
     Some(ModelSpec {
         name: fields.text("name", report),
-        checkpoint: fields.text("checkpoint", report),
+        checkpoint: checkpoint(&fields, report),
+        has_checkpoint: fields.entry("checkpoint").is_some(),
         span: root.span,
         streams,
         prompts,

@@ -9,7 +9,8 @@ use crate::plan::Generated;
 use crate::problem::Caution;
 use crate::source::{Span, Spanned, SpannedString};
 use crate::spec::model::used;
-use crate::spec::{Use, check_name, check_unique, open};
+use crate::spec::parts::parts;
+use crate::spec::{PartSpec, Use, check_name, check_unique, open};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
@@ -20,20 +21,11 @@ pub(crate) struct TrainingSpec {
     pub seed: Option<u64>,
     pub start: Option<SpannedString>,
     pub fresh: Vec<SpannedString>,
-    pub take: Vec<TakenSpec>,
+    pub take: Vec<PartSpec>,
     pub sources: Vec<SourceSpec>,
     pub data: Vec<TableSpec>,
     pub scorers: Vec<ScorerSpec>,
     pub stages: Vec<StageSpec>,
-}
-
-/// A part of the model that is initialized from another file.
-#[derive(Debug)]
-pub(crate) struct TakenSpec {
-    pub part: SpannedString,
-    pub from: Option<SpannedString>,
-    /// Its name in that file.
-    pub named: Option<SpannedString>,
 }
 
 /// A dataset: one or several files, or a generated one.
@@ -108,7 +100,7 @@ pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec>
         seed: fields.integer("seed", report),
         start: fields.text("start", report),
         fresh: fields.texts("fresh", report),
-        take: fields.names("take", report).iter().map(|entry| taken(entry, report)).collect(),
+        take: parts(&fields, "take", report),
         sources: sources(&fields, report),
         data,
         scorers,
@@ -119,16 +111,6 @@ pub(crate) fn training(root: &Node, report: &mut Report) -> Option<TrainingSpec>
 /// The sources of a training or evaluation.
 pub(crate) fn sources(fields: &Fields, report: &mut Report) -> Vec<SourceSpec> {
     fields.names("sources", report).iter().map(|entry| source(entry, report)).collect()
-}
-
-fn taken(entry: &Entry, report: &mut Report) -> TakenSpec {
-    let mut spec = TakenSpec { part: entry.key.clone(), from: None, named: None };
-    let within = format!("`{}` of `take`", entry.key.value);
-    if let Some(fields) = Fields::open(&entry.node, &surface::TAKEN, within, entry.key.span, report) {
-        spec.from = fields.text("from", report);
-        spec.named = fields.text("part", report);
-    }
-    spec
 }
 
 fn source(entry: &Entry, report: &mut Report) -> SourceSpec {

@@ -223,3 +223,15 @@ fn module_that_only_encodes() {
     case.catalog.plugins["image"].0.modules[0].roles.truncate(1);
     case.check("error-encodes-only");
 }
+
+#[test]
+fn weights_of_a_part_that_the_model_lacks() {
+    let parts = "checkpoint: {streams.imag.module.encoder: {from: tiny.pth, part: ''}}";
+    Case::of(AUDIO).edit_model("checkpoint: weights/digits.safetensors", parts).check("error-checkpoint-part");
+}
+
+#[test]
+fn weights_of_a_part_without_a_file() {
+    let parts = "checkpoint: {streams.image.module: {part: ''}, denoisers.joint: {form: a.pth}}";
+    Case::of(AUDIO).edit_model("checkpoint: weights/digits.safetensors", parts).check("error-checkpoint-file");
+}

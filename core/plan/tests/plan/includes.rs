@@ -1,6 +1,6 @@
 //! Files that are parts of another file: the model that a model starts from, and files of words.
 
-use anyflow_plan::plan::{Job, Model};
+use anyflow_plan::plan::{Checkpoint, Job, Model};
 use anyflow_plan::{Includes, Source, compile_model, includes};
 
 use crate::bench::{Case, catalog, file, snapshot, told};
@@ -23,6 +23,10 @@ fn plan(source: &Source) -> Model {
     compile_model(source, &catalog(), &[]).map_err(|errors| errors.render(&[source], false)).unwrap().0
 }
 
+fn file_at(path: &str) -> Option<Checkpoint> {
+    Some(Checkpoint::File(path.into()))
+}
+
 fn refused(source: &Source, name: &str) {
     snapshot(name, &told(&compile_model(source, &catalog(), &[]).unwrap_err(), &[source]));
 }
@@ -32,16 +36,36 @@ fn a_model_that_starts_from_another_is_that_one_with_changes() {
     let same = plan(&derived(""));
     let base = plan(&file("model.yaml"));
     assert_eq!((same.name.as_str(), &same.streams, &same.denoisers), ("small", &base.streams, &base.denoisers));
-    assert_eq!(same.checkpoint.as_deref(), Some("mld/small/../weights/digits.safetensors"), "beside its own file");
+    assert_eq!(same.checkpoint, file_at("mld/small/../weights/digits.safetensors"), "beside its own file");
 
     let changes = "checkpoint: own.safetensors\ndenoisers: {joint: {network: {width: 32}, predict: eps}}\n";
     let changed = plan(&derived(changes));
-    assert_eq!(changed.checkpoint.as_deref(), Some("mld/small/own.safetensors"));
+    assert_eq!(changed.checkpoint, file_at("mld/small/own.safetensors"));
     let old = &base.denoisers["joint"];
     let new = &changed.denoisers["joint"];
     assert_eq!(new.network.object()["width"], 32);
     assert_eq!(new.network.object()["blocks"], old.network.object()["blocks"]);
     assert_eq!((new.predict.word(), &new.over), ("eps", &old.over));
+}
+
+#[test]
+fn weights_of_parts_are_relative_to_the_file_that_names_them() {
+    let parts =
+        "checkpoint: {streams.image.module: {from: weights/tiny.pth, part: ''}, denoisers: {from: d.safetensors}}";
+    let whole = whole("checkpoint: weights/digits.safetensors", parts);
+    let text = "anyflow: 1\nname: small\nfrom: ../model.yaml\ncheckpoint: {denoisers: null, denoisers.joint: {from: own.pth}}\n";
+    let base = Source::new("mld/small/../model.yaml", whole.text);
+    let derived = Source { includes: vec![base], ..Source::new("mld/small/model.yaml", text) };
+    let checkpoint = plan(&derived).checkpoint.unwrap();
+    let Checkpoint::Parts(parts) = &checkpoint else { panic!("{checkpoint:?}") };
+    let found: Vec<_> = parts.iter().map(|(name, it)| [name, &it.from, &it.part].map(String::as_str)).collect();
+    assert_eq!(
+        found,
+        [
+            ["streams.image.module", "mld/small/../weights/tiny.pth", ""],
+            ["denoisers.joint", "mld/small/own.pth", "denoisers.joint"]
+        ]
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Values from the command line.
 
-use anyflow_plan::plan::{Job, RunPlan};
+use anyflow_plan::plan::{Checkpoint, Job, RunPlan};
 use anyflow_plan::{Override, ResolvedFile, Source, resolved_files};
 
 use crate::bench::{Case, snapshot, told};
@@ -130,7 +130,7 @@ fn resolved_files_plan_the_same_run() {
     let case = case.set("model.denoisers.joint.schedule.kind=cosine");
     let mut wanted = plan(&case);
     let found = resolved(&case);
-    assert_eq!(found.model.checkpoint.as_deref(), Some("/work/mld/weights/digits.safetensors"));
+    assert_eq!(found.model.checkpoint, Some(Checkpoint::File("/work/mld/weights/digits.safetensors".into())));
     assert_eq!(found.model.denoisers["joint"].schedule.name(), "cosine");
     wanted.source.clone_from(&found.source);
     wanted.model.source.clone_from(&found.model.source);

@@ -17,8 +17,9 @@ pub(crate) static MODEL: Mapping = Mapping {
         NAME,
         optional(
             "checkpoint",
-            ValueForm::String,
-            "File with the weights, relative to this file; a training does without it",
+            ValueForm::Or(&ValueForm::String, &ValueForm::Names(&ValueForm::Mapping(&WEIGHTS_PART))),
+            "File with the weights, relative to this file; or, for published weights, prefix of weights \
+             (`streams.NAME.module.encoder`, ...) -> file. A training does without it",
         ),
         optional(
             "from",
@@ -32,6 +33,19 @@ pub(crate) static MODEL: Mapping = Mapping {
             "heads",
             ValueForm::Names(&Head::FORM),
             "Auxiliary streams that a head predicts from a denoiser's features, by name",
+        ),
+    ],
+};
+
+/// A part of a model whose weights are in a file of their own.
+pub(crate) static WEIGHTS_PART: Mapping = Mapping {
+    name: "weights",
+    keys: &[
+        required("from", ValueForm::String, "File with weights (safetensors or PyTorch), relative to this file"),
+        optional(
+            "part",
+            ValueForm::String,
+            "Name of the part in that file (`prompts.NAME`, ...), empty for the whole file; by default the same name",
         ),
     ],
 };

@@ -4,6 +4,7 @@ use anyflow_config::{
     Field, Mapping, ObjectiveConfig, OptimizerConfig, ValueForm, defaulted, json, optional, required,
 };
 
+use super::model::WEIGHTS_PART;
 use super::{COUNT, FORMAT, MODEL_PATH, NAME, NAMES, SEED_FORM, SOURCES, WORDS};
 
 const EMA: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 0.999_999, above: false };
@@ -24,7 +25,7 @@ pub(crate) static TRAINING: Mapping = Mapping {
         ),
         optional(
             "take",
-            ValueForm::Names(&ValueForm::Mapping(&TAKEN)),
+            ValueForm::Names(&ValueForm::Mapping(&WEIGHTS_PART)),
             "Parts to initialize from other files: `streams.NAME`, `denoisers.NAME`, ... -> file",
         ),
         SOURCES,
@@ -35,19 +36,6 @@ pub(crate) static TRAINING: Mapping = Mapping {
             "Classifiers to train next to the model, by name",
         ),
         required("stages", ValueForm::List(&ValueForm::Mapping(&STAGE)), "Stages, in order"),
-    ],
-};
-
-/// A part of a model that a training takes from a file.
-pub(crate) static TAKEN: Mapping = Mapping {
-    name: "take",
-    keys: &[
-        required("from", ValueForm::String, "File with weights, relative to this file"),
-        optional(
-            "part",
-            ValueForm::String,
-            "Name of the part in that file (`prompts.NAME`, ...); by default the same name",
-        ),
     ],
 };
 

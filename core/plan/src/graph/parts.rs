@@ -1,0 +1,48 @@
+//! Parts of a model whose weights are in files of their own.
+
+use indexmap::IndexMap;
+
+use crate::error::Report;
+use crate::plan::{Checkpoint, WeightsPart};
+use crate::source::Source;
+use crate::spec::{CheckpointSpec, ModelSpec, PartSpec, unknown};
+
+/// The names in a checkpoint of parts of one sort: `streams.NAME`.
+pub(crate) fn named<'n>(sort: &'n str, names: impl Iterator<Item = &'n str> + 'n) -> impl Iterator<Item = String> + 'n {
+    names.map(move |name| format!("{sort}.{name}"))
+}
+
+/// Resolves `checkpoint` of a model; parts that the model does not have are reported.
+pub(crate) fn checkpoint(spec: &ModelSpec, source: &Source, report: &mut Report) -> Option<Checkpoint> {
+    match spec.checkpoint.as_ref()? {
+        CheckpointSpec::File(path) => Some(Checkpoint::File(source.beside(&path.value))),
+        CheckpointSpec::Parts(parts) => {
+            let streams = named("streams", spec.streams.iter().map(|stream| stream.name.value.as_str()));
+            let prompts = named("prompts", spec.prompts.iter().map(|prompt| prompt.name.value.as_str()));
+            let denoisers = named("denoisers", spec.denoisers.iter().map(|denoiser| denoiser.name.value.as_str()));
+            let known: Vec<String> = streams.chain(prompts).chain(denoisers).collect();
+            check(parts, &known, report);
+            files(parts, source).map(Checkpoint::Parts)
+        }
+    }
+}
+
+/// Reports parts that are not `known` or below one of them.
+pub(crate) fn check(parts: &[PartSpec], known: &[String], report: &mut Report) {
+    let is_within =
+        |name: &str, part: &str| name.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    for part in parts.iter().map(|spec| &spec.part) {
+        if !known.iter().any(|known| is_within(&part.value, known)) {
+            unknown("part of the model", part, known.iter().map(String::as_str), report);
+        }
+    }
+}
+
+/// The files of parts; `None` if one could not be read, which was reported.
+pub(crate) fn files(parts: &[PartSpec], source: &Source) -> Option<IndexMap<String, WeightsPart>> {
+    let file = |spec: &PartSpec| {
+        let part = spec.named.as_ref().unwrap_or(&spec.part).value.clone();
+        Some((spec.part.value.clone(), WeightsPart { from: source.beside(&spec.from.as_ref()?.value), part }))
+    };
+    parts.iter().map(file).collect()
+}
