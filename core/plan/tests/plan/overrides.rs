@@ -112,7 +112,7 @@ fn wrong_forms() {
 
 /// The plan of the files that `resolved_files` writes for a case, without the paths of its files.
 fn resolved(case: &Case) -> RunPlan {
-    let [pipeline, model] = resolved_files(&case.main, &case.model, &case.overrides, "/work").unwrap();
+    let [pipeline, model] = resolved_files(&case.main, &case.model, &case.overrides, "/project").unwrap();
     let source = |file: ResolvedFile| Source::new(format!("/elsewhere/{}", file.name), file.text);
     let again = Case { main: source(pipeline), model: source(model), ..Case::of(AUDIO) };
     plan(&again)
@@ -130,7 +130,7 @@ fn resolved_files_plan_the_same_run() {
     let case = case.set("model.denoisers.joint.schedule.kind=cosine");
     let mut wanted = plan(&case);
     let found = resolved(&case);
-    assert_eq!(found.model.checkpoint, Some(Checkpoint::File("/work/mld/weights/digits.safetensors".into())));
+    assert_eq!(found.model.checkpoint, Some(Checkpoint::File("/project/mld/weights/digits.safetensors".into())));
     assert_eq!(found.model.denoisers["joint"].schedule.name(), "cosine");
     wanted.source.clone_from(&found.source);
     wanted.model.source.clone_from(&found.model.source);
@@ -147,9 +147,17 @@ fn resolved_files_contain_what_they_include() {
     let base = Source::new("mld/small/../model.yaml", "anyflow: 1\ncheckpoint: weights/a.safetensors\nstreams: {}\n");
     let model = Source::new("mld/small/model.yaml", "anyflow: 1\nname: small\nfrom: ../model.yaml\n");
     let model = Source { includes: vec![base], ..model };
-    let [pipeline, model] = resolved_files(&main, &model, &[], "/work").unwrap();
+    let [pipeline, model] = resolved_files(&main, &model, &[], "/project").unwrap();
     assert!(pipeline.text.contains("model: model.yaml"), "{}", pipeline.text);
     assert!(["\"08\"", "yes", "null"].iter().all(|word| pipeline.text.contains(word)), "{}", pipeline.text);
-    assert!(model.text.contains("checkpoint: /work/mld/small/../weights/a.safetensors"), "{}", model.text);
+    assert!(model.text.contains("checkpoint: /project/mld/small/../weights/a.safetensors"), "{}", model.text);
     assert!(!model.text.contains("from:"), "{}", model.text);
+}
+
+#[test]
+fn resolved_files_name_the_weights_of_parts_from_anywhere() {
+    let parts = "checkpoint: {streams.image.module: {from: weights/tiny.pth, part: ''}}";
+    let case = Case::of(AUDIO).edit_model("checkpoint: weights/digits.safetensors", parts);
+    let [_, model] = resolved_files(&case.main, &case.model, &[], "/project").unwrap();
+    assert!(model.text.contains("from: /project/mld/weights/tiny.pth"), "{}", model.text);
 }

@@ -181,9 +181,9 @@ fn used_pipelines_are_found_in_the_text() {
 fn resolved_files_name_the_parts_by_absolute_paths() {
     let case = whole().set("spoken.with.joint.seed=5");
     let overrides: &[Override] = &case.overrides;
-    let [pipeline, _] = resolved_files(&case.main, &case.model, overrides, "/work").unwrap();
+    let [pipeline, _] = resolved_files(&case.main, &case.model, overrides, "/project").unwrap();
     assert!(
-        pipeline.text.contains("/work/mld/image-to-audio.yaml") && pipeline.text.contains("seed: 5"),
+        pipeline.text.contains("/project/mld/image-to-audio.yaml") && pipeline.text.contains("seed: 5"),
         "{pipeline:?}"
     );
     assert_eq!(pipeline.name, "pipeline.yaml");
