@@ -40,7 +40,7 @@ struct Figures {
 /// Trains at most `most` steps of each stage in a temporary folder, which is removed afterwards.
 ///
 /// # Errors
-/// Errors of the training; there is no room for the temporary folder.
+/// Errors of the training; the temporary folder cannot be created.
 pub fn run(args: &Args, mut compiled: Compiled, most: u64, console: &Console) -> Result<CommandResult> {
     let Job::Train(plan) = &mut compiled.job else { return Err(CliError::internal("a rehearsal of no training")) };
     let steps: Vec<u64> = plan.stages.iter().map(|stage| stage.steps).collect();
