@@ -99,6 +99,18 @@ pub const fn defaulted(name: &'static str, form: ValueForm, default: fn() -> Jso
     Key { name, form, need: Need::Default(default), about }
 }
 
+/// The keys of a mapping that has its own keys and those of a type.
+pub const fn joined<const N: usize>(own: &[Key], more: &[Key]) -> [Key; N] {
+    assert!(own.len() + more.len() == N);
+    let mut all = [own[0]; N];
+    let mut index = 0;
+    while index < N {
+        all[index] = if index < own.len() { own[index] } else { more[index - own.len()] };
+        index += 1;
+    }
+    all
+}
+
 impl Mapping {
     /// The defaults of the keys that have one.
     pub fn defaults(&self) -> Json {

@@ -21,11 +21,9 @@ pub(crate) fn lower(evaluation: &Evaluation, source: &Source, data_root: Option<
         data: evaluation.data.clone()?,
         reference: evaluation.reference.clone(),
         variants: evaluation.variants.clone()?,
-        rows: spec.rows?,
-        seeds: spec.seeds.clone(),
+        options: spec.options.clone()?,
         tasks: asked.tasks.clone(),
         similarity: evaluation.similarity.clone(),
-        independent: spec.independent,
         conflicts: asked.conflicts.clone(),
     })
 }

@@ -1,13 +1,13 @@
 //! A training as written, and the parts it shares with evaluations: sources and tables.
 
-use anyflow_config::{ObjectiveConfig, OptimizerConfig, ValueForm};
+use anyflow_config::{ObjectiveConfig, StageOptions, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::plan::Generated;
 use crate::problem::Caution;
-use crate::source::{Span, Spanned, SpannedString};
+use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::parts::parts;
 use crate::spec::{PartSpec, Use, check_name, check_unique, open};
@@ -64,16 +64,17 @@ pub(crate) struct StageSpec {
     pub train: Vec<SpannedString>,
     pub objective: Option<ObjectiveConfig>,
     pub data: Option<SpannedString>,
-    pub steps: Option<u64>,
-    pub keep: Vec<Spanned<u64>>,
-    pub batch: Option<u64>,
-    pub micro_batch: Option<u64>,
-    pub optimizer: Option<OptimizerConfig>,
-    pub ema: Option<f64>,
-    pub weights: Vec<SpannedString>,
-    /// Written keys, with their positions.
-    pub written: Vec<SpannedString>,
+    pub options: Option<StageOptions>,
+    pub written: Vec<WrittenKey>,
     pub span: Span,
+}
+
+/// A written key.
+#[derive(Debug)]
+pub(crate) struct WrittenKey {
+    pub key: SpannedString,
+    /// The positions of the items of its list.
+    pub items: Vec<Span>,
 }
 
 impl StageSpec {
@@ -82,9 +83,9 @@ impl StageSpec {
         self.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value))
     }
 
-    /// The position of a key, if it is written.
-    pub fn key(&self, name: &str) -> Option<Span> {
-        self.written.iter().find(|key| key.value == name).map(|key| key.span)
+    /// A key, if it is written.
+    pub fn key(&self, name: &str) -> Option<&WrittenKey> {
+        self.written.iter().find(|written| written.key.value == name)
     }
 }
 
@@ -214,15 +215,17 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
         train: fields.texts("train", report),
         objective: fields.typed("objective", report),
         data: fields.text("data", report),
-        steps: fields.integer("steps", report),
-        keep: fields.integers("keep", report),
-        batch: fields.integer("batch", report),
-        micro_batch: fields.integer("micro_batch", report),
-        optimizer: fields.typed("optimizer", report),
-        ema: fields.number("ema", report),
-        weights: fields.texts("weights", report),
-        written: entries.iter().map(|entry| entry.key.clone()).collect(),
+        options: fields.value(report),
+        written: entries.iter().map(written).collect(),
         span: name.as_ref().map_or(span, |name| name.span),
         name,
     })
+}
+
+fn written(entry: &Entry) -> WrittenKey {
+    let items = match &entry.node.content {
+        Content::List(items) => items.iter().map(|item| item.span).collect(),
+        _ => Vec::new(),
+    };
+    WrittenKey { key: entry.key.clone(), items }
 }

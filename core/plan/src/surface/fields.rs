@@ -90,9 +90,9 @@ impl<'a> Fields<'a> {
         serde_json::from_value(json.value).map_err(internal).ok()
     }
 
-    /// All keys as a type; `None` if one of them is wrong.
+    /// The keys of a type, which may be a part of the mapping; `None` if one of them is wrong.
     pub fn value<T: Keyed>(&self, report: &mut Report) -> Option<T> {
-        let all = self.all(report)?;
+        let all = self.those(T::KEYS, report)?;
         let span = self.entries.first().map_or(Span::default(), |entry| entry.key.span);
         let internal = |text| report.error(span, Problem::Internal { text: format!("{}: {text}", self.within) });
         T::read(all).map_err(internal).ok()
@@ -100,9 +100,13 @@ impl<'a> Fields<'a> {
 
     /// The values of all keys that are written or have a default; `None` if one of them is wrong or missing.
     pub fn all(&self, report: &mut Report) -> Option<Map<String, Json>> {
+        self.those(self.mapping.keys, report)
+    }
+
+    fn those(&self, keys: &[Key], report: &mut Report) -> Option<Map<String, Json>> {
         let mut all = Map::new();
         let mut good = true;
-        for key in self.mapping.keys {
+        for key in keys {
             if let Some(value) = self.json(key.name, report) {
                 all.insert(key.name.into(), value.value);
             } else {
@@ -115,19 +119,6 @@ impl<'a> Fields<'a> {
     /// An integer.
     pub fn integer(&self, name: &str, report: &mut Report) -> Option<u64> {
         self.json(name, report)?.value.as_u64()
-    }
-
-    /// Several whole numbers, each with its place.
-    pub fn integers(&self, name: &str, report: &mut Report) -> Vec<Spanned<u64>> {
-        let values = self.json(name, report).map(|json| json.value).unwrap_or_default();
-        let Some(Content::List(items)) = self.entry(name).map(|entry| &entry.node.content) else { return Vec::new() };
-        let numbers = values.as_array().into_iter().flatten().filter_map(Json::as_u64);
-        numbers.zip(items).map(|(number, item)| Spanned::new(number, item.span)).collect()
-    }
-
-    /// A number.
-    pub fn number(&self, name: &str, report: &mut Report) -> Option<f64> {
-        self.json(name, report)?.value.as_f64()
     }
 
     /// A string.

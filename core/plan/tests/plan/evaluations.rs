@@ -23,7 +23,7 @@ fn subsets_are_all_ways_from_some_streams_to_the_others() {
     // Of four streams there are 14 proper subsets; `joint` is written.
     assert_eq!(names[written..].len(), 14);
     assert_eq!(names[0], "joint");
-    assert_eq!(plan.tasks["joint"].min_coherence, Some(0.85));
+    assert_eq!(plan.tasks["joint"].options.min_coherence, Some(0.85));
     assert_eq!(
         names[written..][..5],
         [
