@@ -45,6 +45,8 @@ pub enum ValueForm {
     Names(&'static ValueForm),
     /// A mapping with known keys.
     Mapping(&'static Mapping),
+    /// A mapping with known keys and those of the thing that its first key names, which a catalog describes.
+    Described(&'static Mapping),
     /// One of several mappings, distinguished by the first key of each.
     OneOf(&'static [&'static Mapping]),
     /// One of several forms with different shapes.
@@ -187,7 +189,9 @@ impl ValueForm {
                 format!("{}, or a mapping, each value {}", one.expected(), of.expected())
             }
             ValueForm::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
-            ValueForm::Names(_) | ValueForm::Mapping(_) | ValueForm::OneOf(_) => "a mapping".into(),
+            ValueForm::Names(_) | ValueForm::Mapping(_) | ValueForm::Described(_) | ValueForm::OneOf(_) => {
+                "a mapping".into()
+            }
             ValueForm::Either(forms) => forms.iter().map(ValueForm::expected).collect::<Vec<_>>().join(", or "),
         }
     }

@@ -12,7 +12,7 @@ keys! {
         /// Optimizer steps; required unless the objective trains nothing.
         steps: Option<u64> [COUNT];
         /// Steps after which the weights are written to a file of their own, stages/INDEX-NAME-STEP.safetensors.
-        keep: Vec<u64> [ValueForm::List(&COUNT)] = Vec::new();
+        keep: Option<Vec<u64>> [ValueForm::List(&COUNT)];
         /// Rows per optimizer step.
         batch: u64 [COUNT] = 256;
         /// Rows per network call; gradients are accumulated over the batch. By default the whole batch.
@@ -22,7 +22,7 @@ keys! {
         /// Decay of the exponential moving average of the weights; 0 for none.
         ema: f64 [DECAY] = 0.0;
         /// Weights of the denoiser to train, by name; `*` matches any characters. By default all.
-        weights: Vec<String> = Vec::new();
+        weights: Option<Vec<String>>;
     }
 }
 
@@ -30,6 +30,11 @@ impl StageOptions {
     /// Optimizer steps; 0 if nothing is trained.
     pub fn steps(&self) -> u64 {
         self.steps.unwrap_or(0)
+    }
+
+    /// Steps after which the weights are written.
+    pub fn keep(&self) -> &[u64] {
+        self.keep.as_deref().unwrap_or_default()
     }
 
     /// Rows per network call.

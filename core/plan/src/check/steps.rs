@@ -20,7 +20,7 @@ impl Rule for Steps {
             }
             let options = spec.options.as_ref();
             match options.and_then(|options| Some((options, options.steps?))) {
-                Some((options, steps)) => kept(spec, &options.keep, steps, report),
+                Some((options, steps)) => kept(spec, options.keep(), steps, report),
                 None if train.is_some() && spec.key("steps").is_none() => missing(spec, report),
                 None => {}
             }

@@ -9,7 +9,7 @@ use crate::source::Source;
 
 /// Makes the plan of a training without errors; `None` if it has errors.
 pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str>) -> Option<TrainPlan> {
-    let Training { spec, model, tables, scorers, stages } = training;
+    let Training { spec, model, generated, tables, scorers, stages } = training;
     let names = spec.scorers.iter().map(|scorer| scorer.name.value.clone());
     let scorers = names.zip(scorers).map(|(name, scorer)| Some((name, scorer.clone()?)));
     Some(TrainPlan {
@@ -22,7 +22,7 @@ pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str
         take: parts::files(&spec.take, source)?,
         scorers: scorers.collect::<Option<_>>()?,
         sources: sources::files(&spec.sources, source, data_root),
-        generated: sources::generated(&spec.sources),
+        generated: generated.clone(),
         data: tables.clone(),
         stages: stages.iter().map(stage).collect::<Option<_>>()?,
         seed: spec.seed?,

@@ -5,6 +5,7 @@ use anyflow_config::{
 };
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use super::{Component, Model, WeightsPart};
 
@@ -64,18 +65,18 @@ pub struct ScorerConfig {
 /// A generated source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
-    /// The generator, by its name in the datasets crate.
+    /// The generator, by its name in the catalog.
     pub generate: String,
     /// Rows.
     pub rows: u64,
     /// Seed of the rows.
     pub seed: u64,
-    /// The source with the digit shapes of captions, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shapes: Option<String>,
-    /// The combinations to generate, by their name in the datasets crate, if written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub combinations: Option<String>,
+    /// The written keys of the generator, except for sources.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Json>,
+    /// Its written keys that name sources of files.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub sources: IndexMap<String, String>,
 }
 
 /// Rows from one or several sources.

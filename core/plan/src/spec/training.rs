@@ -5,8 +5,6 @@ use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::plan::Generated;
-use crate::problem::Caution;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::parts::parts;
@@ -33,9 +31,17 @@ pub(crate) struct TrainingSpec {
 pub(crate) struct SourceSpec {
     pub name: SpannedString,
     pub paths: Vec<SpannedString>,
-    pub generated: Option<Generated>,
-    /// For a generated source: the source of its shapes.
-    pub shapes: Option<SpannedString>,
+    pub generated: Option<GeneratedSpec>,
+}
+
+/// A source that is generated.
+#[derive(Debug)]
+pub(crate) struct GeneratedSpec {
+    pub generate: Option<SpannedString>,
+    pub rows: Option<u64>,
+    pub seed: Option<u64>,
+    /// The keys of its generator.
+    pub parameters: Vec<Entry>,
 }
 
 /// Rows made of sources.
@@ -121,40 +127,22 @@ fn source(entry: &Entry, report: &mut Report) -> SourceSpec {
     let items: &[Node] = match &entry.node.content {
         Content::List(items) => items,
         Content::Mapping(_) => {
-            let (generated, shapes) = generated(entry, what, report).unzip();
-            return SourceSpec { name, paths: Vec::new(), generated, shapes: shapes.flatten() };
+            return SourceSpec { generated: generated(entry, what, report), paths: Vec::new(), name };
         }
         _ => std::slice::from_ref(&entry.node),
     };
     let paths = items.iter().filter_map(|item| surface::text(item, &what, report)).collect();
-    SourceSpec { name, paths, generated: None, shapes: None }
+    SourceSpec { name, paths, generated: None }
 }
 
-fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<(Generated, Option<SpannedString>)> {
-    let fields = Fields::open(&entry.node, &surface::GENERATED, within, entry.key.span, report)?;
-    let word = |key: &str, report: &mut Report| {
-        fields.json(key, report).and_then(|json| Some(json.value.as_str()?.to_string()))
-    };
-    let generate = word("generate", report);
-    let combinations = word("combinations", report);
-    let shapes = fields.text("shapes", report);
-    if generate.as_deref().is_some_and(|kind| kind != "captions") {
-        for key in ["shapes", "combinations"].into_iter().filter_map(|key| fields.entry(key)) {
-            let at = key.key.span;
-            let key = key.key.value.clone();
-            report.warning(at, Caution::NoEffect { key, reason: "only `generate: captions` uses it".into() });
-        }
-    }
-    let rows = fields.integer("rows", report);
-    let seed = fields.integer("seed", report);
-    let made = Generated {
-        generate: generate?,
-        rows: rows?,
-        seed: seed?,
-        shapes: shapes.as_ref().map(|shapes| shapes.value.clone()),
-        combinations,
-    };
-    Some((made, shapes))
+fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<GeneratedSpec> {
+    let fields = Fields::open_described(&entry.node, &surface::GENERATED, within, entry.key.span, report)?;
+    Some(GeneratedSpec {
+        generate: fields.text("generate", report),
+        rows: fields.integer("rows", report),
+        seed: fields.integer("seed", report),
+        parameters: fields.others().cloned().collect(),
+    })
 }
 
 /// A table.

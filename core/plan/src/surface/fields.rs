@@ -27,30 +27,49 @@ impl<'a> Fields<'a> {
         owner: Span,
         report: &mut Report,
     ) -> Option<Self> {
+        let fields = Self::of(node, mapping, within, report)?;
+        for entry in fields.others() {
+            let name = entry.key.value.as_str();
+            let hint = Hint::among(name, mapping.keys.iter().map(|key| key.name));
+            let within = fields.within.clone();
+            report.error(entry.key.span, Problem::UnknownKey { key: name.into(), within, hint });
+        }
+        fields.require(owner, report);
+        Some(fields)
+    }
+
+    /// Opens a mapping that has keys of a described thing as well, which are [`Fields::others`].
+    pub fn open_described(
+        node: &'a Node,
+        mapping: &'static Mapping,
+        within: String,
+        owner: Span,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let fields = Self::of(node, mapping, within, report)?;
+        fields.require(owner, report);
+        Some(fields)
+    }
+
+    fn of(node: &'a Node, mapping: &'static Mapping, within: String, report: &mut Report) -> Option<Self> {
         let Content::Mapping(entries) = &node.content else {
             ValueForm::Mapping(mapping).wrong(node, &within, report);
             return None;
         };
-        let fields = Fields { entries, mapping, within };
-        fields.refuse_unknown(report);
-        for key in mapping.keys.iter().filter(|key| key.is_required()) {
-            if fields.entry(key.name).is_none() {
-                let problem = Problem::MissingKey { key: key.name.into(), within: fields.within.clone() };
-                report.error(owner, problem);
-            }
-        }
-        Some(fields)
+        Some(Fields { entries, mapping, within })
     }
 
-    fn refuse_unknown(&self, report: &mut Report) {
-        for entry in self.entries {
-            let name = entry.key.value.as_str();
-            if self.key(name).is_none() {
-                let hint = Hint::among(name, self.mapping.keys.iter().map(|key| key.name));
-                let within = self.within.clone();
-                report.error(entry.key.span, Problem::UnknownKey { key: name.into(), within, hint });
+    fn require(&self, owner: Span, report: &mut Report) {
+        for key in self.mapping.keys.iter().filter(|key| key.is_required()) {
+            if self.entry(key.name).is_none() {
+                report.error(owner, Problem::MissingKey { key: key.name.into(), within: self.within.clone() });
             }
         }
+    }
+
+    /// The entries that are no keys of the mapping.
+    pub fn others(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().filter(|entry| self.key(&entry.key.value).is_none())
     }
 
     fn key(&self, name: &str) -> Option<&'static Key> {

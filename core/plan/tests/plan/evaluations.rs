@@ -2,6 +2,8 @@
 
 use anyflow_plan::model_paths;
 use anyflow_plan::plan::{EvalPlan, Generated, Job, StreamRole};
+use indexmap::IndexMap;
+use serde_json::Map;
 
 use crate::bench::Case;
 
@@ -111,7 +113,7 @@ fn references_and_generated_sources() {
     let plan = plan(&case);
     assert_eq!(
         plan.generated["seen"],
-        Generated { generate: "glyphs".into(), rows: 20, seed: 3, shapes: None, combinations: None }
+        Generated { generate: "glyphs".into(), rows: 20, seed: 3, parameters: Map::new(), sources: IndexMap::new() }
     );
     assert_eq!(plan.sources["seen"], ["data/seen.parquet"]);
     assert_eq!((plan.reference["image"].source.as_str(), plan.reference["image"].column.as_str()), ("seen", "image"));

@@ -58,7 +58,7 @@ fn of_module(stage: &Stage, module: &Option<Module>) -> Result<StateDict> {
 
 /// Chooses the weights of a denoiser by the stage's patterns, and turns off the gradients of the others.
 fn chosen(stage: &Stage, all: Named) -> Result<Named> {
-    let patterns = &stage.options.weights;
+    let patterns = stage.options.weights.as_deref().unwrap_or_default();
     if let Some(idle) = patterns.iter().find(|pattern| !all.iter().any(|(name, _)| matches(pattern, name))) {
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         return Err(RunError::Data(format!(

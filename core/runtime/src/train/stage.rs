@@ -150,7 +150,6 @@ impl StageRun<'_> {
         let mut saved = Instant::now();
         let mut recent = Recent::default();
         let mut last = Value::Null;
-        let StageOptions { keep, .. } = &self.stage.options;
         let all = self.stage.options.steps();
         let mut step = work.guard.step;
         let second = step + 1;
@@ -161,7 +160,7 @@ impl StageRun<'_> {
             warm.get_or_insert_with(Instant::now);
             step += 1;
             let is_logged = step.is_multiple_of(LOG_EVERY) || step == all;
-            let is_kept = keep.contains(&step);
+            let is_kept = self.stage.options.keep().contains(&step);
             // The check is free on a CPU. On other devices it would wait for the device.
             let is_checked = is_logged || is_kept || self.trainee.session.device == Device::Cpu;
             if is_checked && work.optimizer.failed().map_err(RunError::diffusion(name))? {

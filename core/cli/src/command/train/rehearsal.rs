@@ -68,7 +68,7 @@ pub fn run(args: &Args, mut compiled: Compiled, most: u64, console: &Console) ->
 fn shorten(plan: &mut TrainPlan, most: u64) {
     for options in plan.stages.iter_mut().map(|stage| &mut stage.options) {
         options.steps = options.steps.map(|steps| steps.min(most));
-        options.keep.clear();
+        options.keep = None;
     }
 }
 

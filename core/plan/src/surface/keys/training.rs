@@ -52,28 +52,13 @@ pub(crate) static TABLE: Mapping = Mapping {
     ],
 };
 
-/// A source that is generated.
+/// A source that is generated. Each generator has keys of its own.
 pub(crate) static GENERATED: Mapping = Mapping {
     name: "source",
     keys: &[
-        required(
-            "generate",
-            ValueForm::Choice(&["glyphs", "captions"]),
-            "Generator: `glyphs` makes digits as images, sounds, words and labels; `captions` makes colored digits with \
-             captions",
-        ),
+        required("generate", ValueForm::String, "Generator; each has keys of its own, under `source.GENERATOR`"),
         required("rows", COUNT, "Number of rows"),
         defaulted("seed", SEED_FORM, || json(0), "Seed of the rows; use different seeds for training and test"),
-        optional(
-            "shapes",
-            ValueForm::String,
-            "For `captions`: source of files with digit shapes; by default the shapes are drawn",
-        ),
-        optional(
-            "combinations",
-            ValueForm::Choice(&["all", "seen", "held-out"]),
-            "For `captions`: pairs of digit and color to generate; by default `all`",
-        ),
     ],
 };
 
